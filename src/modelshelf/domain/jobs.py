@@ -1,0 +1,69 @@
+"""Long work as a row that any process can see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+QUEUED, RUNNING, WAITING, DONE, FAILED, CANCELLED = "queued", "running", "waiting", "done", "failed", "cancelled"
+UNFINISHED = (QUEUED, RUNNING, WAITING)
+
+BACKOFF_FIRST_S = 2.0
+BACKOFF_LONGEST_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One long operation."""
+
+    id: int
+    kind: str
+    model_id: int | None
+    model_name: str
+    state: str
+    """queued, running, waiting (until `due_at`), done, failed or cancelled."""
+    phase: str
+    done_bytes: int
+    total_bytes: int
+    rate_bytes_per_s: int
+    detail: str
+    """What it waits for or failed with, in a sentence."""
+    error: str
+    """The failure as a problem document (JSON); empty without one."""
+    attempts: int
+    due_at: float
+    owner: str
+    heartbeat_at: float
+    created_at: float
+    finished_at: float | None
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds until it is done at the present rate; None when that cannot be said."""
+        if self.state != RUNNING or self.rate_bytes_per_s <= 0:
+            return None
+        return (self.total_bytes - self.done_bytes) / self.rate_bytes_per_s
+
+
+def backoff_s(attempts: int, retry_after_s: float | None = None) -> float:
+    """Return how long to wait after so many failed attempts: doubling from 2 s to 5 min, or what the hub asked for.
+
+    >>> [backoff_s(n) for n in (1, 2, 3, 20)], backoff_s(1, 30)
+    ([2.0, 4.0, 8.0, 300.0], 30.0)
+    """
+    if retry_after_s is not None:
+        return max(0.0, min(float(retry_after_s), BACKOFF_LONGEST_S))
+    return float(min(BACKOFF_FIRST_S * 2 ** max(0, min(attempts, 30) - 1), BACKOFF_LONGEST_S))
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Bytes promised to work that has not written them yet."""
+
+    id: int
+    tier_id: str
+    device: str
+    """The file system, as `store.tier.device` names it."""
+    remaining_bytes: int
+    owner: str
+    expired: bool
+    """Whether nobody renewed it in time, by the database's clock."""

@@ -1,0 +1,151 @@
+"""Models, the files of a commit, and the states a model can be in."""
+
+from __future__ import annotations
+
+import enum
+import fnmatch
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+class State(enum.StrEnum):
+    """What a model is for a person who looks at it."""
+
+    REGISTERED = "registered"
+    DOWNLOADING = "downloading"
+    READY = "ready"
+    PARTIAL = "partial"
+    MOVING = "moving"
+    OFFLINE = "offline"
+    MISSING = "missing"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class FileEntry:
+    """One file of a commit."""
+
+    path: str
+    """Its path in the repository, with forward slashes."""
+    size_bytes: int
+    digest: str
+    """64 hex of sha256 (LFS files) or 40 hex of the git blob's sha1: the name of its blob."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What a person asks for when registering a model."""
+
+    model_name: str
+    hf_path: str
+    cache_location: str
+    """`primary`, `secondary` or `custom`."""
+    cache_path: str | None = None
+    """The base of a custom location; None for the others."""
+    revision: str = "main"
+    allow_patterns: tuple[str, ...] = ()
+    """Shell patterns of the files wanted; empty means all."""
+    pinned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRow:
+    """A model as the registry stores it."""
+
+    id: int
+    model_name: str
+    hf_path: str
+    revision: str
+    commit_hash: str | None
+    """40 hex; None until the hub was reached for the first time."""
+    cache_location: str
+    cache_path: str
+    """The base as it was called where the model was registered."""
+    allow_patterns: tuple[str, ...]
+    pinned: bool
+    complete: bool
+    """Whether every file was verified and laid out; what the disk says now may differ."""
+    signature: str
+    """The mtimes of the snapshot and blob folders when `complete` was set; see `store.scan.signature`."""
+    size_bytes: int
+    """Sum over the files selected; a digest that two paths share counts once. 0 until the commit is known."""
+    created_at: float
+    """Seconds since 1970."""
+    last_used_at: float | None
+    uses: int
+    job_id: int | None
+    """Its newest job; None without one."""
+    job_state: str | None
+    job_detail: str
+    """What that job waits for or failed with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model as it is now: the row, the base that this process resolves it to, and what the disk says."""
+
+    row: ModelRow
+    base: str
+    """The base in this process."""
+    path: str | None
+    """The snapshot folder; None until the commit is known."""
+    state: State
+    detail: str
+    """Why, in a sentence; empty when there is nothing to say."""
+
+
+def select_files(files: Iterable[FileEntry], allow_patterns: Sequence[str]) -> list[FileEntry]:
+    """Return the files that one of the patterns matches; all of them without a pattern.
+
+    Source: huggingface_hub `filter_repo_objects` (fnmatch; a pattern that ends in `/` means the folder).
+
+    >>> [f.path for f in select_files([FileEntry("a.gguf", 1, ""), FileEntry("b/c.txt", 1, "")], ["b/"])]
+    ['b/c.txt']
+    """
+    patterns = [pattern + "*" if pattern.endswith("/") else pattern for pattern in allow_patterns]
+    if not patterns:
+        return list(files)
+    return [file for file in files if any(fnmatch.fnmatch(file.path, pattern) for pattern in patterns)]
+
+
+def blob_sizes(files: Iterable[FileEntry]) -> dict[str, int]:
+    """Return each digest once, with its size in bytes."""
+    return {file.digest: file.size_bytes for file in files}
+
+
+def total_size(files: Iterable[FileEntry]) -> int:
+    """Return the bytes of the distinct blobs of `files`."""
+    return sum(blob_sizes(files).values())
+
+
+_JOB_STATES = {"queued": State.DOWNLOADING, "running": State.DOWNLOADING, "waiting": State.REGISTERED}
+
+
+def state_of(row: ModelRow, *, offline: str, missing_files: int, files: int) -> tuple[State, str]:
+    """Return a model's state and why.
+
+    Args:
+        row: The model.
+        offline: Why its tier cannot be read; empty when it can.
+        missing_files: How many of its files are not on the disk with their size.
+        files: How many files it has.
+    """
+    if offline:
+        return State.OFFLINE, offline
+    if row.job_state in _JOB_STATES:
+        return _JOB_STATES[row.job_state], row.job_detail
+    if row.complete and not missing_files:
+        return State.READY, ""
+    if row.job_state == "failed" and not row.complete:
+        return State.FAILED, row.job_detail
+    return _state_of_leftovers(row, missing_files, files)
+
+
+def _state_of_leftovers(row: ModelRow, missing_files: int, files: int) -> tuple[State, str]:
+    """Return the state of a model that is not whole and that nothing works on."""
+    fetch = f"shelf pull {row.model_name} fetches"
+    if row.complete and missing_files == files:
+        return State.MISSING, f"None of its {files} files is on the disk; {fetch} them."
+    if row.complete or (files and missing_files < files):
+        return State.PARTIAL, f"{missing_files} of {files} files are not there; {fetch} them."
+    return State.REGISTERED, f"Not downloaded yet; {fetch} it."

@@ -1,0 +1,123 @@
+"""Plans: what an operation will do, as values with their bytes. They are shown, or executed once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from modelshelf.domain.models import FileEntry, blob_sizes, total_size
+
+SEGMENT_BYTES = 8 * 2**20
+"""A download is kept in segments of this size; what a killed stream had of its segment is lost."""
+RUN_SEGMENTS = 8
+"""One request asks for at most this many segments, so that streams share the end of a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlobNeed:
+    """One blob that a pull has to fetch."""
+
+    digest: str
+    size_bytes: int
+    path: str
+    """A file of the commit that has this content: what the hub is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class PullPlan:
+    """What a pull will fetch."""
+
+    repo_id: str
+    commit_hash: str
+    files: tuple[FileEntry, ...]
+    """All files selected."""
+    fetch: tuple[BlobNeed, ...]
+    """Blobs that are not on the tier, largest first."""
+    suspect: tuple[BlobNeed, ...]
+    """Blobs that lie there with the wrong size: set aside and fetched again."""
+
+    @property
+    def fetch_bytes(self) -> int:
+        """Sum of the blobs to fetch, parts that already arrived included."""
+        return sum(need.size_bytes for need in self.fetch)
+
+    @property
+    def total_bytes(self) -> int:
+        """Sum over the distinct blobs of the selection."""
+        return total_size(self.files)
+
+
+def plan_pull(repo_id: str, commit_hash: str, files: Sequence[FileEntry], present: Mapping[str, int]) -> PullPlan:
+    """Return what has to be fetched for `files`.
+
+    Args:
+        repo_id: The repository.
+        commit_hash: Its commit.
+        files: The files selected.
+        present: The blobs of this repository on the tier, digest to size in bytes.
+    """
+    paths = {file.digest: file.path for file in reversed(files)}
+    missing = [
+        BlobNeed(digest, size_bytes, paths[digest])
+        for digest, size_bytes in blob_sizes(files).items()
+        if present.get(digest) != size_bytes
+    ]
+    missing.sort(key=lambda need: (-need.size_bytes, need.digest))
+    suspect = tuple(need for need in missing if need.digest in present)
+    return PullPlan(repo_id, commit_hash, tuple(files), tuple(missing), suspect)
+
+
+def segment_count(size_bytes: int) -> int:
+    """Return how many segments a blob has; an empty one has none."""
+    return -(-size_bytes // SEGMENT_BYTES)
+
+
+def segment_range(index: int, size_bytes: int) -> tuple[int, int]:
+    """Return the half-open byte range of a segment.
+
+    >>> segment_range(1, 9 * 2**20)
+    (8388608, 9437184)
+    """
+    start = index * SEGMENT_BYTES
+    return start, min(start + SEGMENT_BYTES, size_bytes)
+
+
+def plan_runs(missing: Iterable[int], streams: int) -> list[tuple[int, int]]:
+    """Return half-open runs of neighbouring segments, short enough for all streams to have work.
+
+    Args:
+        missing: Indices of the segments that have not arrived, ascending.
+        streams: How many requests run side by side.
+
+    >>> plan_runs([0, 1, 2, 5], streams=1)
+    [(0, 3), (5, 6)]
+    """
+    indices = list(missing)
+    longest = max(1, min(RUN_SEGMENTS, len(indices) // max(1, streams)))
+    runs: list[tuple[int, int]] = []
+    for index in indices:
+        if runs and runs[-1][1] == index and index - runs[-1][0] < longest:
+            runs[-1] = (runs[-1][0], index + 1)
+        else:
+            runs.append((index, index + 1))
+    return runs
+
+
+@dataclass(frozen=True, slots=True)
+class RemovalPlan:
+    """What removing one model's files will delete, in the order of deletion."""
+
+    refs: tuple[str, ...]
+    """Refs that point to a snapshot that goes."""
+    links: tuple[str, ...]
+    """Files of the snapshot."""
+    blobs: tuple[str, ...]
+    """Blobs that nothing else needs."""
+    extras: tuple[str, ...]
+    """What describes a snapshot that goes: its tree list and its negative cache."""
+    folders: tuple[str, ...]
+    """Folders that may be empty afterwards, deepest first."""
+    shared_payloads: tuple[str, ...] = ()
+    """Payloads of the shared store whose link is among `blobs`: swept by the store's own rules."""
+    free_bytes: int = 0
+    """What this will free."""

@@ -1,0 +1,86 @@
+"""The contracts that have more than one implementation (a fake counts)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+from modelshelf.domain.models import FileEntry, ModelRow
+
+
+class Clock(Protocol):
+    """Time, so that tests can turn it."""
+
+    def now(self) -> float:
+        """Return seconds since 1970."""
+
+    def sleep(self, duration_s: float) -> None:
+        """Wait."""
+
+
+class Progress(Protocol):
+    """Who wants to know how far long work is."""
+
+    def phase(self, name: str, total_bytes: int = 0) -> None:
+        """A new phase begins, with so many bytes to handle."""
+
+    def advance(self, done_bytes: int) -> None:
+        """So many more bytes are done."""
+
+    def check(self) -> None:
+        """Raise Cancelled when the work is to stop; otherwise return at once."""
+
+
+class ByteStream(Protocol):
+    """An open answer of the hub."""
+
+    start: int
+    """The offset in the file of the first byte that will be read: 0 where ranges are not honoured."""
+
+    def read_into(self, view: memoryview) -> int:
+        """Fill `view` and return how many bytes were read: fewer than its length only where the answer ends.
+
+        Raises:
+            Unavailable: The connection broke; the bytes that came before are in `view`.
+        """
+
+
+class Hub(Protocol):
+    """A Hugging Face hub."""
+
+    endpoint: str
+
+    def resolve(self, repo_id: str, revision: str) -> str:
+        """Return the commit hash that `revision` means.
+
+        Raises:
+            NotFound: No such repository or revision.
+            Denied: Gated or private.
+            Unavailable: The hub cannot be reached.
+        """
+
+    def list_files(self, repo_id: str, commit_hash: str) -> list[FileEntry]:
+        """Return all files of a commit, with sizes and digests."""
+
+    def open_range(
+        self, repo_id: str, commit_hash: str, path: str, start: int, stop: int
+    ) -> AbstractContextManager[ByteStream]:
+        """Ask for the half-open byte range of one file."""
+
+    def lay_out(self, repo_id: str, commit_hash: str, hub_dir: Path, allow_patterns: Sequence[str]) -> Path:
+        """Let huggingface_hub link the snapshot of blobs that are already there; return its folder."""
+
+
+class Reader(Protocol):
+    """The registry, read only: what `shelf ls`, `path` and `env` need and nothing that is slow to import."""
+
+    def models(self) -> list[ModelRow]:
+        """Return all models, by name."""
+
+    def model(self, model_name: str) -> ModelRow | None:
+        """Return one model."""
+
+    def files(self, repo_id: str, commit_hash: str) -> list[FileEntry]:
+        """Return the manifest of a commit: all files, selected or not, by path."""

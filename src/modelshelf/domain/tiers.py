@@ -1,0 +1,195 @@
+"""Tiers: what a base holds, what it may hold, and whether something fits. Pure arithmetic over measured numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from modelshelf.domain.names import check_base
+from modelshelf.errors import BadInput, OutOfSpace
+from modelshelf.units import format_size
+
+PRIMARY, SECONDARY, CUSTOM = "primary", "secondary", "custom"
+LOCATIONS = (PRIMARY, SECONDARY, CUSTOM)
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """One base directory on one disk, with a rank and a limit."""
+
+    location: str
+    """`primary`, `secondary` or `custom`."""
+    base: str
+    """The base in this process: absolute, without `hub`."""
+    limit_bytes: int | None
+    """None: only the disk limits it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What was measured under a base, in bytes; a byte that two links share counts once."""
+
+    apparent_bytes: int
+    """As `du -s --apparent-size`."""
+    allocated_bytes: int
+    """As `du -s`: blocks of 512 bytes that the file system gave out."""
+    breakdown: Mapping[str, int]
+    """Apparent bytes by kind; see `BREAKDOWN`. Their sum is `apparent_bytes`."""
+
+
+BREAKDOWN = ("models", "shared", "partial", "orphans", "xet", "transformers", "other")
+
+
+@dataclass(frozen=True, slots=True)
+class TierStatus:
+    """A tier as it is now."""
+
+    tier: Tier
+    online: bool
+    detail: str
+    """Why it is offline, or what a person should know; empty when all is well."""
+    usage: Usage
+    reserved_bytes: int
+    """Promised to work that has not written it yet."""
+    free_bytes: int
+    """What the disk has for an ordinary user, limit or not."""
+    warning: bool = False
+    """Whether usage and reservations passed the warning threshold of the limit."""
+    capabilities: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """The numbers that decide whether something fits on one tier, all in bytes."""
+
+    limit_bytes: int | None
+    usage_bytes: int
+    reserved_bytes: int
+    """Promised on this tier to others."""
+    free_bytes: int
+    """Free on the file system."""
+    reserved_on_disk_bytes: int
+    """Promised to others on the same file system, whatever the tier."""
+
+    @property
+    def headroom_bytes(self) -> int:
+        """What can still be promised: the limit and the disk both respected; never negative."""
+        by_disk = self.free_bytes - self.reserved_on_disk_bytes
+        by_limit = by_disk
+        if self.limit_bytes is not None:
+            by_limit = self.limit_bytes - self.usage_bytes - self.reserved_bytes
+        return max(0, min(by_disk, by_limit))
+
+
+def outstanding(before: Mapping[int, int], now: Mapping[int, int]) -> int:
+    """Return the bytes that reservations may still claim beyond a usage measured between two readings of them.
+
+    A reservation shrinks as its bytes reach the disk. One read before the measurement counts as it was then, for
+    what it wrote since may not have been seen; one that is gone since counts as well; a new one counts in full.
+
+    >>> outstanding({1: 10, 2: 5}, {1: 4, 3: 7})
+    22
+    """
+    return sum((dict(now) | dict(before)).values())
+
+
+def check_fits(need_bytes: int, tier: Tier, room: Room, elsewhere: Sequence[tuple[str, int]] = ()) -> None:
+    """Do nothing when `need_bytes` more fit on `tier`.
+
+    Args:
+        need_bytes: What has to be written.
+        tier: Where.
+        room: What was measured there.
+        elsewhere: Other tiers, each with its headroom in bytes.
+
+    Raises:
+        OutOfSpace: It does not fit; says what is needed, what is there, and what would hold it.
+    """
+    if need_bytes <= room.headroom_bytes:
+        return
+    by_limit = room.limit_bytes is not None and (need_bytes > room.limit_bytes - room.usage_bytes - room.reserved_bytes)
+    if by_limit:
+        assert room.limit_bytes is not None
+        there = f"{format_size(room.headroom_bytes)} of {format_size(room.limit_bytes)}"
+    else:
+        there = f"{format_size(room.headroom_bytes)} on its disk"
+    holders = [name for name, headroom_bytes in elsewhere if headroom_bytes >= need_bytes]
+    if holders:
+        hint = f"{' or '.join(holders)} would hold it: --to {holders[0]}"
+    else:
+        hint = "Raise the limit, or remove a model: shelf ls shows their sizes." if by_limit else "Free some space."
+    raise OutOfSpace(
+        f"Need {format_size(need_bytes)}, {tier.location} has {there}.",
+        hint=hint,
+        cache_location=tier.location,
+        cache_path=tier.base,
+        needed_bytes=need_bytes,
+        headroom_bytes=room.headroom_bytes,
+        limit_bytes=room.limit_bytes,
+        usage_bytes=room.usage_bytes,
+        reserved_bytes=room.reserved_bytes,
+        free_bytes=room.free_bytes,
+        would_hold=holders,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Tiers:
+    """The bases of this process and how a stored row resolves to one of them."""
+
+    primary: Tier
+    secondary: Tier | None = None
+    custom_map: Mapping[str, str] = field(default_factory=dict)
+    """Prefixes of custom paths as others call them, and as this process does (`CACHE_PATH_MAP`)."""
+
+    def configured(self) -> list[Tier]:
+        """Return the tiers of the settings, fastest first."""
+        return [self.primary] + ([self.secondary] if self.secondary else [])
+
+    def resolve(self, cache_location: str, cache_path: str | None) -> Tier:
+        """Return the tier that a stored location means in this process.
+
+        For primary and secondary the base of this process wins over the stored one; a custom path is taken as it
+        is, or through `custom_map`.
+
+        Raises:
+            BadInput: There is no such tier, or the path is no base.
+        """
+        if cache_location == PRIMARY:
+            return self.primary
+        if cache_location == SECONDARY:
+            if self.secondary is None:
+                raise BadInput(
+                    "There is no secondary tier.",
+                    hint="Set SECONDARY_CACHE_PATH in .env.",
+                    cache_location=cache_location,
+                )
+            return self.secondary
+        if cache_location != CUSTOM:
+            raise BadInput(
+                f"{cache_location!r} is no tier.",
+                hint="Use primary, secondary or custom.",
+                cache_location=cache_location,
+            )
+        if not cache_path:
+            raise BadInput(
+                "cache_location custom needs a cache_path.",
+                hint='Give the base, such as "cache_path": "/mnt/usb-drive/models".',
+            )
+        return self._custom(check_base(self._mapped(cache_path)))
+
+    def _custom(self, base: str) -> Tier:
+        for tier in self.configured():
+            if base == tier.base:
+                raise BadInput(
+                    f"{base} is the {tier.location} base.",
+                    hint=f"Use cache_location {tier.location}.",
+                    cache_path=base,
+                )
+        return Tier(CUSTOM, base, None)
+
+    def _mapped(self, cache_path: str) -> str:
+        for theirs, ours in self.custom_map.items():
+            if cache_path == theirs or cache_path.startswith(theirs.rstrip("/") + "/"):
+                return ours.rstrip("/") + cache_path[len(theirs.rstrip("/")) :]
+        return cache_path

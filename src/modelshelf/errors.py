@@ -1,0 +1,121 @@
+"""The error tree: types with fields; sentences are made at the edges.
+
+    ShelfError
+    ├── BadInput       400  exit 2   what was asked cannot be meant
+    ├── Denied         403  exit 3   the hub or the operating system says no
+    ├── NotFound       404  exit 4   no such model, repository, revision or file
+    ├── Conflict       409  exit 5   true in itself, but not now: name taken, leased, a job is running
+    ├── Corrupt        500  exit 6   bytes are not what their name says
+    ├── Unavailable    503  exit 7   the hub, a tier or an engine cannot be reached: try again
+    └── OutOfSpace     507  exit 8   it does not fit; says what is needed, what is there, what would hold it
+
+`Cancelled` is no failure: a person or a shutdown stopped the work, which can be taken up again.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ShelfError(Exception):
+    """Base of every error a caller can act on.
+
+    Args:
+        detail: What is wrong, in one sentence.
+        hint: What to do about it, in one sentence; empty when there is nothing to do.
+        fields: The error's own values, as JSON values (sizes in bytes).
+    """
+
+    title: ClassVar[str] = "Error"
+    status: ClassVar[int] = 500
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, detail: str, *, hint: str = "", **fields: object) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.hint = hint
+        self.fields = fields
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the error as the members of an RFC 9457 problem document."""
+        slug = "".join(f"-{c.lower()}" if c.isupper() else c for c in type(self).__name__).lstrip("-")
+        problem: dict[str, object] = {
+            "type": f"urn:modelshelf:error:{slug}",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+        }
+        if self.hint:
+            problem["hint"] = self.hint
+        return problem | self.fields
+
+
+class BadInput(ShelfError):
+    """What was asked cannot be meant; nothing was changed."""
+
+    title = "Bad input"
+    status = 400
+    exit_code = 2
+
+
+class Denied(ShelfError):
+    """The hub or the operating system refuses: gated repository, bad token, permissions."""
+
+    title = "Denied"
+    status = 403
+    exit_code = 3
+
+
+class NotFound(ShelfError):
+    """There is no such model, repository, revision or file."""
+
+    title = "Not found"
+    status = 404
+    exit_code = 4
+
+
+class Conflict(ShelfError):
+    """The request is well-formed, but something that exists stands against it."""
+
+    title = "Conflict"
+    status = 409
+    exit_code = 5
+
+
+class Corrupt(ShelfError):
+    """Bytes are not what their digest says."""
+
+    title = "Corrupt"
+    status = 500
+    exit_code = 6
+
+
+class Unavailable(ShelfError):
+    """The hub, a tier or an engine cannot be reached now.
+
+    Args:
+        detail: What is wrong, in one sentence.
+        hint: What to do about it.
+        retry_after_s: How long the other side asked to wait, in seconds; None when it did not say.
+        fields: The error's own values.
+    """
+
+    title = "Unavailable"
+    status = 503
+    exit_code = 7
+
+    def __init__(self, detail: str, *, hint: str = "", retry_after_s: float | None = None, **fields: object) -> None:
+        super().__init__(detail, hint=hint, **fields)
+        self.retry_after_s = retry_after_s
+
+
+class OutOfSpace(ShelfError):
+    """The bytes do not fit within the tier's limit or on its disk."""
+
+    title = "Out of space"
+    status = 507
+    exit_code = 8
+
+
+class Cancelled(Exception):
+    """The work was stopped on request; what arrived stays and is taken up by the next run."""

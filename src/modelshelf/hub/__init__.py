@@ -1,0 +1,1 @@
+"""Talking to a Hugging Face hub: resolve, list, fetch, lay out."""

@@ -1,0 +1,1 @@
+"""What is registered, reserved and running, in SQLite or PostgreSQL."""

@@ -1,0 +1,84 @@
+"""The registry read through the standard library's sqlite3: what `shelf ls`, `path` and `env` use.
+
+Importing SQLAlchemy takes longer than everything else these commands do. The same contract tests run over this reader
+and over `queries.Registry`.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from modelshelf.domain.models import FileEntry, ModelRow
+
+SCHEMA = "0001"
+"""The newest revision of the migrations."""
+
+MODEL_ROWS = """
+SELECT m.id, m.model_name, m.hf_path, m.revision, m.commit_hash, m.cache_location, m.cache_path, m.allow_patterns,
+       m.pinned, m.complete, m.signature, m.size_bytes, m.created_at,
+       (SELECT max(u.at) FROM uses u WHERE u.model_id = m.id) AS last_used_at,
+       (SELECT count(*) FROM uses u WHERE u.model_id = m.id) AS uses,
+       j.id AS job_id, j.state AS job_state, j.detail AS job_detail
+FROM models m
+LEFT JOIN jobs j ON j.id = (SELECT max(x.id) FROM jobs x WHERE x.model_id = m.id)
+"""
+"""The one statement behind every listing, on both databases."""
+
+FILES = "SELECT path, size_bytes, digest FROM files WHERE hf_path = :hf_path AND commit_hash = :commit ORDER BY path"
+
+
+def model_row(values: tuple[object, ...]) -> ModelRow:
+    """Return a model from the columns of `MODEL_ROWS`, in their order."""
+    columns = list(values)
+    columns[7] = tuple(json.loads(str(columns[7])))
+    columns[8], columns[9] = bool(columns[8]), bool(columns[9])
+    columns[17] = columns[17] or ""
+    return ModelRow(*columns)  # type: ignore[arg-type]
+
+
+class SqliteReader:
+    """The registry of a SQLite file, read only."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def usable(self) -> bool:
+        """Return whether the file is there with the schema that this code reads."""
+        if not self._path.exists():
+            return False
+        try:
+            with self._connect() as connection:
+                return connection.execute("SELECT version_num FROM alembic_version").fetchone() == (SCHEMA,)
+        except sqlite3.Error:
+            return False
+
+    def models(self) -> list[ModelRow]:
+        """Return all models, by name."""
+        with self._connect() as connection:
+            return [model_row(row) for row in connection.execute(f"{MODEL_ROWS} ORDER BY m.model_name")]
+
+    def model(self, model_name: str) -> ModelRow | None:
+        """Return one model."""
+        with self._connect() as connection:
+            query = f"{MODEL_ROWS} WHERE m.model_name = :name"
+            row = connection.execute(query, {"name": model_name}).fetchone()
+        return model_row(row) if row else None
+
+    def files(self, repo_id: str, commit_hash: str) -> list[FileEntry]:
+        """Return the manifest of a commit, by path."""
+        with self._connect() as connection:
+            rows = connection.execute(FILES, {"hf_path": repo_id, "commit": commit_hash})
+            return [FileEntry(*row) for row in rows]
+
+    @contextmanager
+    def _connect(self) -> Iterator[sqlite3.Connection]:
+        connection = sqlite3.connect(self._path, timeout=30)
+        try:
+            connection.execute("PRAGMA query_only = 1")
+            yield connection
+        finally:
+            connection.close()

@@ -1,0 +1,308 @@
+"""The registry: every statement against the database, the same on SQLite and PostgreSQL.
+
+**Concurrency:** each method is one short transaction; none is held while bytes move. SQLite transactions begin
+IMMEDIATE, so that two writers queue instead of failing half-way.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from modelshelf.domain.jobs import DONE, QUEUED, RUNNING, UNFINISHED, WAITING, Job, Reservation
+from modelshelf.domain.models import FileEntry, ModelRow, Registration, select_files, total_size
+from modelshelf.errors import Conflict, NotFound, Unavailable
+from modelshelf.registry import fast_read
+from modelshelf.registry.engine import db_now, make_engine, migrate
+from modelshelf.registry.tables import files, jobs, models, reservations, tiers, uses
+
+LEASE_S = 60.0
+"""How long a reservation or a running job lives without its owner's word."""
+_JOB_COLUMNS = [column for column in jobs.c if column.name in Job.__slots__]
+
+
+class Registry:
+    """Models, manifests, reservations and jobs in one database.
+
+    Args:
+        url: `sqlite:///…` or `postgresql://…`.
+
+    Raises:
+        Unavailable: The database cannot be reached.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._engine = make_engine(url)
+        try:
+            migrate(self._engine)
+        except OperationalError as err:
+            raise Unavailable(
+                f"The registry cannot be opened: {err.orig}.",
+                hint="Check DATABASE_URL, and that the primary base can be written.",
+            ) from err
+
+    def close(self) -> None:
+        """Give back the connections."""
+        self._engine.dispose()
+
+    # --- models ---
+
+    def models(self) -> list[ModelRow]:
+        """Return all models, by name."""
+        return [fast_read.model_row(row) for row in self._read(f"{fast_read.MODEL_ROWS} ORDER BY m.model_name")]
+
+    def model(self, model_name: str) -> ModelRow | None:
+        """Return one model."""
+        rows = self._read(f"{fast_read.MODEL_ROWS} WHERE m.model_name = :name", name=model_name)
+        return fast_read.model_row(rows[0]) if rows else None
+
+    def files(self, repo_id: str, commit_hash: str) -> list[FileEntry]:
+        """Return the manifest of a commit, by path."""
+        return [FileEntry(*row) for row in self._read(fast_read.FILES, hf_path=repo_id, commit=commit_hash)]
+
+    def add_model(self, wanted: Registration, base: str) -> ModelRow:
+        """Add a model; the same registration a second time returns the row that is there.
+
+        Raises:
+            Conflict: The name is taken by something else.
+        """
+        values = {
+            "model_name": wanted.model_name,
+            "hf_path": wanted.hf_path,
+            "revision": wanted.revision,
+            "cache_location": wanted.cache_location,
+            "cache_path": base,
+            "allow_patterns": json.dumps(list(wanted.allow_patterns)),
+        }
+        defaults = {
+            "pinned": wanted.pinned,
+            "complete": False,
+            "signature": "",
+            "size_bytes": 0,
+            "created_at": db_now(),
+        }
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(sa.insert(models).values(**values, **defaults))
+        except IntegrityError:
+            self._check_same(wanted)
+        row = self.model(wanted.model_name)
+        if row is None:
+            raise Conflict(f"{wanted.model_name} was removed while it was being registered.", hint="Try again.")
+        return row
+
+    def _check_same(self, wanted: Registration) -> None:
+        row = self.model(wanted.model_name)
+        if row is None:
+            return
+        ours = (row.hf_path, row.cache_location, row.allow_patterns)
+        if ours != (wanted.hf_path, wanted.cache_location, wanted.allow_patterns) or row.revision != wanted.revision:
+            raise Conflict(
+                f"The name {row.model_name} is taken by {row.hf_path} ({row.revision}) on {row.cache_location}.",
+                hint=f"Choose another name, or remove that model: shelf rm {row.model_name}",
+                model_name=row.model_name,
+                hf_path=row.hf_path,
+            )
+
+    def set_manifest(self, row: ModelRow, commit_hash: str, manifest: Sequence[FileEntry]) -> None:
+        """Pin a model to a commit and keep the commit's files; the model is not complete then."""
+        size_bytes = total_size(select_files(manifest, row.allow_patterns))
+        entries = [
+            {
+                "hf_path": row.hf_path,
+                "commit_hash": commit_hash,
+                "path": f.path,
+                "size_bytes": f.size_bytes,
+                "digest": f.digest,
+            }
+            for f in manifest
+        ]
+        with self._engine.begin() as connection:
+            same_commit = (files.c.hf_path == row.hf_path) & (files.c.commit_hash == commit_hash)
+            connection.execute(sa.delete(files).where(same_commit))
+            if entries:
+                connection.execute(sa.insert(files), entries)
+            change = {"commit_hash": commit_hash, "size_bytes": size_bytes, "complete": False, "signature": ""}
+            connection.execute(sa.update(models).where(models.c.id == row.id).values(**change))
+
+    def set_complete(self, model_id: int, signature: str) -> None:
+        """Say that every file of a model was verified and laid out."""
+        with self._engine.begin() as connection:
+            change = {"complete": True, "signature": signature}
+            connection.execute(sa.update(models).where(models.c.id == model_id).values(**change))
+
+    def delete_model(self, model_id: int) -> None:
+        """Forget a model with its jobs and uses; a manifest that no other model has goes too."""
+        with self._engine.begin() as connection:
+            connection.execute(sa.delete(models).where(models.c.id == model_id))
+            used = sa.exists().where(
+                (models.c.hf_path == files.c.hf_path) & (models.c.commit_hash == files.c.commit_hash)
+            )
+            connection.execute(sa.delete(files).where(~used))
+
+    def add_use(self, model_id: int, kind: str, duration_s: float) -> None:
+        """Note that a model was loaded."""
+        with self._engine.begin() as connection:
+            values = {"model_id": model_id, "kind": kind, "at": db_now(), "duration_s": duration_s}
+            connection.execute(sa.insert(uses).values(**values))
+
+    # --- tiers and reservations ---
+
+    def tier_ids(self) -> dict[str, str]:
+        """Return the bases that were used, path to tier id."""
+        with self._engine.connect() as connection:
+            return {path: tier_id for tier_id, path in connection.execute(sa.select(tiers.c.id, tiers.c.cache_path))}
+
+    def remember_tier(self, tier_id: str, cache_location: str, base: str) -> None:
+        """Note a base that was used; a drive that is mounted elsewhere now keeps its id."""
+        where = {"cache_location": cache_location, "cache_path": base}
+        with self._engine.begin() as connection:
+            found = connection.execute(sa.update(tiers).where(tiers.c.id == tier_id).values(**where))
+            if not found.rowcount:
+                connection.execute(sa.delete(tiers).where(tiers.c.cache_path == base, ~_has_reservations(base)))
+                connection.execute(sa.insert(tiers).values(id=tier_id, admissions=0, **where))
+
+    def reservations(self) -> list[Reservation]:
+        """Return all reservations, expired ones among them."""
+        with self._engine.connect() as connection:
+            return _reservations(connection)
+
+    def reserve(
+        self, tier_id: str, device: str, owner: str, decide: Callable[[Sequence[Reservation]], int]
+    ) -> tuple[int, int]:
+        """Reserve what `decide` says; returns the reservation's id and its bytes.
+
+        Args:
+            tier_id: The tier.
+            device: Its file system.
+            owner: Who will write.
+            decide: Gets all reservations, returns the bytes to reserve, or raises to refuse; nothing is changed then.
+
+        **Concurrency:** the update of the tiers comes first, so that two of these never overlap, on any tier.
+        """
+        with self._engine.begin() as connection:
+            connection.execute(sa.update(tiers).values(admissions=tiers.c.admissions + 1))
+            size_bytes = decide(_reservations(connection))
+            values = {
+                "tier_id": tier_id,
+                "device": device,
+                "remaining_bytes": size_bytes,
+                "owner": owner,
+                "expires_at": db_now() + LEASE_S,
+            }
+            added = connection.execute(sa.insert(reservations).values(**values).returning(reservations.c.id))
+            return int(added.scalar_one()), size_bytes
+
+    def shrink_reservation(self, reservation_id: int, remaining_bytes: int) -> None:
+        """Say how much is still to be written, and that the owner lives."""
+        change = {"remaining_bytes": max(0, remaining_bytes), "expires_at": db_now() + LEASE_S}
+        with self._engine.begin() as connection:
+            connection.execute(sa.update(reservations).where(reservations.c.id == reservation_id).values(**change))
+
+    def release(self, reservation_id: int) -> None:
+        """Give a reservation back."""
+        with self._engine.begin() as connection:
+            connection.execute(sa.delete(reservations).where(reservations.c.id == reservation_id))
+
+    # --- jobs ---
+
+    def enqueue(self, kind: str, row: ModelRow, *, owner: str = "") -> Job:
+        """Return the unfinished job of this kind on a model, or a new one.
+
+        Args:
+            kind: What is to be done.
+            row: To which model.
+            owner: Who runs a new job at once; empty: whoever claims it.
+        """
+        with self._engine.begin() as connection:
+            connection.execute(sa.update(models).where(models.c.id == row.id).values(pinned=models.c.pinned))
+            same = (jobs.c.model_id == row.id) & (jobs.c.kind == kind) & jobs.c.state.in_(UNFINISHED)
+            found = connection.execute(sa.select(*_JOB_COLUMNS).where(same)).first()
+            if found is None:
+                values = {
+                    "kind": kind, "model_id": row.id, "model_name": row.model_name, "phase": "", "done_bytes": 0,
+                    "state": RUNNING if owner else QUEUED, "owner": owner, "attempts": 1 if owner else 0,
+                    "total_bytes": row.size_bytes, "rate_bytes_per_s": 0, "detail": "", "error": "", "due_at": 0.0,
+                    "heartbeat_at": db_now(), "created_at": db_now(),
+                }  # fmt: skip
+                found = connection.execute(sa.insert(jobs).values(**values).returning(*_JOB_COLUMNS)).one()
+        return Job(*found)
+
+    def claim(self, owner: str, job_id: int | None = None) -> Job | None:
+        """Take the oldest job that is due, or the one asked for; None when there is none to take.
+
+        **Concurrency:** the condition stands in the update itself, so that of two claimants one gets the job.
+        """
+        lost = (jobs.c.state == RUNNING) & (jobs.c.heartbeat_at < db_now() - LEASE_S)
+        due = (jobs.c.state == QUEUED) | ((jobs.c.state == WAITING) & (jobs.c.due_at <= db_now())) | lost
+        if job_id is None:
+            wanted = jobs.c.id == sa.select(sa.func.min(jobs.c.id)).where(due).scalar_subquery()
+        else:
+            wanted, due = jobs.c.id == job_id, due | (jobs.c.state == WAITING)
+        change = {"state": RUNNING, "owner": owner, "heartbeat_at": db_now(), "attempts": jobs.c.attempts + 1}
+        with self._engine.begin() as connection:
+            statement = sa.update(jobs).where(wanted, due).values(**change).returning(*_JOB_COLUMNS)
+            found = connection.execute(statement).first()
+        return Job(*found) if found else None
+
+    def give_up_owner(self, owner: str) -> None:
+        """Put the running jobs of an owner that died back into the queue, and drop its reservations."""
+        with self._engine.begin() as connection:
+            connection.execute(sa.delete(reservations).where(reservations.c.owner == owner))
+            mine = (jobs.c.owner == owner) & (jobs.c.state == RUNNING)
+            connection.execute(sa.update(jobs).where(mine).values(state=QUEUED, owner=""))
+
+    def update_job(self, job_id: int, values: Mapping[str, object]) -> None:
+        """Change columns of a job and note that its owner lives."""
+        with self._engine.begin() as connection:
+            statement = sa.update(jobs).where(jobs.c.id == job_id).values(**values, heartbeat_at=db_now())
+            connection.execute(statement)
+
+    def finish_job(self, job_id: int, state: str, *, detail: str = "", error: str = "") -> None:
+        """End a job, well or not."""
+        values = {"state": state, "detail": detail, "error": error, "owner": "", "finished_at": db_now()}
+        if state == DONE:
+            values |= {"phase": "", "done_bytes": jobs.c.total_bytes}
+        self.update_job(job_id, values)
+
+    def postpone_job(self, job_id: int, wait_s: float, detail: str) -> None:
+        """Let a job wait for what it lacks."""
+        self.update_job(job_id, {"state": WAITING, "due_at": db_now() + wait_s, "detail": detail, "owner": ""})
+
+    def jobs(self, *, unfinished: bool = False) -> list[Job]:
+        """Return all jobs, newest first."""
+        query = sa.select(*_JOB_COLUMNS).order_by(jobs.c.id.desc())
+        if unfinished:
+            query = query.where(jobs.c.state.in_(UNFINISHED))
+        with self._engine.connect() as connection:
+            return [Job(*row) for row in connection.execute(query)]
+
+    def job(self, job_id: int) -> Job:
+        """Return one job.
+
+        Raises:
+            NotFound: There is none.
+        """
+        with self._engine.connect() as connection:
+            row = connection.execute(sa.select(*_JOB_COLUMNS).where(jobs.c.id == job_id)).first()
+        if row is None:
+            raise NotFound(f"There is no job {job_id}.", hint="shelf jobs lists them.", job_id=job_id)
+        return Job(*row)
+
+    def _read(self, statement: str, **parameters: object) -> list[tuple[object, ...]]:
+        with self._engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(sa.text(statement), parameters)]
+
+
+def _has_reservations(base: str) -> sa.ColumnElement[bool]:
+    of_base = sa.select(tiers.c.id).where(tiers.c.cache_path == base)
+    return sa.exists().where(reservations.c.tier_id.in_(of_base))
+
+
+def _reservations(connection: sa.Connection) -> list[Reservation]:
+    columns = [reservations.c[name] for name in ("id", "tier_id", "device", "remaining_bytes", "owner")]
+    expired = (reservations.c.expires_at < db_now()).label("expired")
+    return [Reservation(*row[:5], bool(row[5])) for row in connection.execute(sa.select(*columns, expired))]

@@ -1,0 +1,116 @@
+"""The tables. Times are seconds since 1970 as doubles, sizes are bytes, texts are UTF-8.
+
+No truth lives here that cannot be rebuilt from the disks, except what people said: names, pins, limits of interest.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+models = Table(
+    "models",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("model_name", Text, nullable=False, unique=True),
+    Column("hf_path", Text, nullable=False),
+    Column("revision", Text, nullable=False),
+    Column("commit_hash", Text),
+    Column("cache_location", Text, nullable=False),
+    Column("cache_path", Text, nullable=False),
+    Column("allow_patterns", Text, nullable=False),
+    Column("pinned", Boolean, nullable=False),
+    Column("complete", Boolean, nullable=False),
+    Column("signature", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("created_at", Double, nullable=False),
+)
+"""A registered model. `allow_patterns` is a JSON list; `cache_path` is the base."""
+
+files = Table(
+    "files",
+    metadata,
+    Column("hf_path", Text, primary_key=True),
+    Column("commit_hash", Text, primary_key=True),
+    Column("path", Text, primary_key=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("digest", Text, nullable=False),
+)
+"""The manifest of a commit: every file it has, selected or not."""
+
+tiers = Table(
+    "tiers",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("cache_location", Text, nullable=False),
+    Column("cache_path", Text, nullable=False),
+    Column("admissions", Integer, nullable=False),
+)
+"""A base that was used, by the id in its marker. Updating `admissions` serialises reservations on it."""
+
+reservations = Table(
+    "reservations",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("tier_id", Text, ForeignKey("tiers.id"), nullable=False),
+    Column("device", Text, nullable=False),
+    Column("remaining_bytes", BigInteger, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("expires_at", Double, nullable=False),
+)
+"""Bytes promised to work that has not written them yet. One whose owner died or that expired is nobody's."""
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("model_id", Integer, ForeignKey("models.id", ondelete="CASCADE")),
+    Column("model_name", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("phase", Text, nullable=False),
+    Column("done_bytes", BigInteger, nullable=False),
+    Column("total_bytes", BigInteger, nullable=False),
+    Column("rate_bytes_per_s", BigInteger, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due_at", Double, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("heartbeat_at", Double, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("finished_at", Double),
+    Index("ix_jobs_model_id", "model_id"),
+)
+"""Long work that every process can see. `error` is a problem document (JSON) or empty."""
+
+uses = Table(
+    "uses",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("model_id", Integer, ForeignKey("models.id", ondelete="CASCADE"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("duration_s", Double, nullable=False),
+    Index("ix_uses_model_id", "model_id"),
+)
+"""The ledger of loads: last use comes from here and never from a file's atime."""

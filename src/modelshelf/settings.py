@@ -1,0 +1,271 @@
+"""Settings: the command's flags over the environment over `.env`; every problem is reported at once.
+
+A dataclass and python-dotenv's parser, not pydantic-settings: `shelf path` has 150 ms for everything, and importing
+pydantic-settings alone takes as long.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from dotenv.parser import parse_stream
+
+from modelshelf.domain.names import check_base
+from modelshelf.domain.tiers import PRIMARY, SECONDARY, Tier, Tiers
+from modelshelf.errors import BadInput
+from modelshelf.units import GB, parse_size
+
+HUB_ENDPOINT = "https://huggingface.co"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that can be set."""
+
+    tiers: Tiers
+    """PRIMARY_CACHE_PATH, PRIMARY_CACHE_LIMIT_GB, SECONDARY_CACHE_PATH, SECONDARY_CACHE_LIMIT_GB, CACHE_PATH_MAP."""
+    warning_threshold: float
+    """CACHE_WARNING_THRESHOLD: the share of a limit from which on a tier is marked."""
+    database_url: str
+    """DATABASE_URL; by default SQLite in the primary base."""
+    hf_token: str | None = field(repr=False)
+    """HF_TOKEN; None: what `hf auth login` stored."""
+    hf_endpoint: str
+    """HF_ENDPOINT."""
+    host: str
+    """SHELF_HOST."""
+    port: int
+    """SHELF_PORT."""
+    api_key: str | None = field(repr=False)
+    """SHELF_API_KEY."""
+    download_limit_bytes_per_s: int | None
+    """SHELF_DOWNLOAD_LIMIT; None: as fast as it goes."""
+    state_home: Path
+    """XDG_STATE_HOME: where the bases ever used are remembered."""
+    env_file: Path | None
+    """The `.env` that was read; None without one."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Value:
+    text: str
+    origin: str
+    """Where it was set: `/home/me/.env:3` or `environment`."""
+    folder: Path
+    """What a relative path is relative to."""
+
+
+class _Problems:
+    """Collects what is wrong, so that all of it is said at once."""
+
+    def __init__(self) -> None:
+        self.found: list[dict[str, str]] = []
+
+    def add(self, name: str, origin: str, detail: str) -> None:
+        self.found.append({"name": name, "origin": origin, "detail": detail})
+
+    def raise_any(self) -> None:
+        if not self.found:
+            return
+        lines = "".join(f"\n  {p['origin']}: {p['name']}: {p['detail']}" for p in self.found)
+        count = f"{len(self.found)} settings are" if len(self.found) > 1 else "A setting is"
+        raise BadInput(f"{count} wrong:{lines}", hint=".env.example documents each.", problems=self.found)
+
+
+def load_settings(env_file: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings.
+
+    Args:
+        env_file: The file to read; by default `./.env`, else `modelshelf/.env` in the configuration folder
+            (XDG_CONFIG_HOME, `~/.config`).
+        environ: The environment; by default this process's.
+
+    Raises:
+        BadInput: Settings are wrong; every one is named, with file and line.
+    """
+    environ = os.environ if environ is None else environ
+    problems = _Problems()
+    path = _find_env_file(env_file, environ)
+    values = _read_env_file(path, problems) if path else {}
+    here = Path.cwd()
+    values |= {name: _Value(text.strip(), "environment", here) for name, text in environ.items() if text.strip()}
+    values = {name: _expand(value, values, environ) for name, value in values.items() if name in _NAMES}
+    settings = _build(values, environ, path, problems)
+    problems.raise_any()
+    return settings
+
+
+_NAMES = frozenset(
+    "PRIMARY_CACHE_PATH PRIMARY_CACHE_LIMIT_GB SECONDARY_CACHE_PATH SECONDARY_CACHE_LIMIT_GB"
+    " CACHE_WARNING_THRESHOLD CACHE_PATH_MAP DATABASE_URL HF_TOKEN HF_ENDPOINT HF_HOME SHELF_HOST SHELF_PORT"
+    " SHELF_API_KEY SHELF_DOWNLOAD_LIMIT".split()
+)
+
+
+def _find_env_file(env_file: Path | None, environ: Mapping[str, str]) -> Path | None:
+    if env_file is not None:
+        if not env_file.is_file():
+            raise BadInput(f"There is no file {env_file}.", hint="cp .env.example .env")
+        return env_file.absolute()
+    config_home = Path(environ.get("XDG_CONFIG_HOME") or Path(_home(environ)) / ".config")
+    candidates = (Path.cwd() / ".env", config_home / "modelshelf" / ".env")
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _read_env_file(path: Path, problems: _Problems) -> dict[str, _Value]:
+    """Return the variables of a `.env`: a BOM, CRLF, quotes, comments and `export` are understood."""
+    values: dict[str, _Value] = {}
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        problems.add(path.name, str(path), "is not UTF-8 text")
+        return values
+    for binding in parse_stream(io.StringIO(text.replace("\r\n", "\n"))):
+        origin = f"{path}:{binding.original.line + _blank_lines(binding.original.string)}"
+        if binding.error:
+            problems.add(binding.original.string.strip(), origin, "is no NAME=value")
+        elif binding.key and binding.value and binding.value.strip():
+            values[binding.key] = _Value(binding.value.strip(), origin, path.parent)
+    return values
+
+
+def _blank_lines(text: str) -> int:
+    """Return how many empty lines precede the binding that the parser counted from."""
+    return len(text) - len(text.lstrip("\n"))
+
+
+def _expand(value: _Value, values: Mapping[str, _Value], environ: Mapping[str, str]) -> _Value:
+    """Replace `~`, `$NAME` and `${NAME}`; a name that is not set stays as it is."""
+
+    def lookup(match: re.Match[str]) -> str:
+        name = match[1] or match[2]
+        if name in environ:
+            return environ[name]
+        return values[name].text if name in values else match[0]
+
+    text = re.sub(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))", lookup, value.text)
+    if text == "~" or text.startswith("~/"):
+        text = _home(environ) + text[1:]
+    return _Value(text, value.origin, value.folder)
+
+
+def _home(environ: Mapping[str, str]) -> str:
+    return environ.get("HOME") or str(Path.home())
+
+
+def _build(
+    values: Mapping[str, _Value], environ: Mapping[str, str], env_file: Path | None, problems: _Problems
+) -> Settings:
+    def read(name: str, parse: Callable[[_Value], T], default: T) -> T:
+        value = values.get(name)
+        if value is None:
+            return default
+        try:
+            return parse(value)
+        except BadInput as err:
+            problems.add(name, value.origin, f"{err.detail} {err.hint}".strip())
+        except ValueError as err:
+            problems.add(name, value.origin, f"{err}")
+        return default
+
+    home = Path(_home(environ))
+    hf_home = read("HF_HOME", _base, str(home / ".cache" / "huggingface"))
+    primary = Tier(PRIMARY, read("PRIMARY_CACHE_PATH", _base, hf_home), read("PRIMARY_CACHE_LIMIT_GB", _limit, None))
+    secondary_base = read("SECONDARY_CACHE_PATH", _base, "")
+    secondary_limit = read("SECONDARY_CACHE_LIMIT_GB", _limit, None)
+    secondary = Tier(SECONDARY, secondary_base, secondary_limit) if secondary_base else None
+    _check_apart(primary, secondary, values, problems)
+    state_home = Path(environ.get("XDG_STATE_HOME") or home / ".local" / "state")
+    return Settings(
+        tiers=Tiers(primary, secondary, read("CACHE_PATH_MAP", _path_map, {})),
+        warning_threshold=read("CACHE_WARNING_THRESHOLD", _share, 0.9),
+        database_url=read("DATABASE_URL", _database_url, ""),
+        hf_token=read("HF_TOKEN", lambda value: value.text, None),
+        hf_endpoint=read("HF_ENDPOINT", _url, HUB_ENDPOINT),
+        host=read("SHELF_HOST", lambda value: value.text, "127.0.0.1"),
+        port=read("SHELF_PORT", _port, 8000),
+        api_key=read("SHELF_API_KEY", lambda value: value.text, None),
+        download_limit_bytes_per_s=read("SHELF_DOWNLOAD_LIMIT", _rate, None),
+        state_home=state_home,
+        env_file=env_file,
+    )
+
+
+def _check_apart(primary: Tier, secondary: Tier | None, values: Mapping[str, _Value], problems: _Problems) -> None:
+    """Two tiers in one folder, or one inside the other, would count the same bytes twice."""
+    if secondary is None:
+        return
+    first, second = Path(primary.base).resolve(), Path(secondary.base).resolve()
+    if first == second or first in second.parents or second in first.parents:
+        origin = values["SECONDARY_CACHE_PATH"].origin
+        detail = f"{secondary.base} and the primary base {primary.base} are the same folder or one holds the other"
+        problems.add("SECONDARY_CACHE_PATH", origin, detail)
+
+
+def _base(value: _Value) -> str:
+    return check_base(os.path.normpath(value.folder / value.text) if "://" not in value.text else value.text)
+
+
+def _limit(value: _Value) -> int | None:
+    try:
+        limit_gb = float(value.text)
+    except ValueError:
+        raise ValueError(f"{value.text!r} is not a number of GB (10^9 bytes), such as 100 or 0.5") from None
+    if not limit_gb > 0 or limit_gb == float("inf"):
+        raise ValueError(f"{value.text} is not above 0; leave it empty for no limit")
+    return int(limit_gb * GB)
+
+
+def _share(value: _Value) -> float:
+    try:
+        share = float(value.text)
+    except ValueError:
+        share = -1
+    if not 0 < share <= 1:
+        raise ValueError(f"{value.text!r} is not a share above 0 and at most 1, such as 0.9")
+    return share
+
+
+def _port(value: _Value) -> int:
+    if not value.text.isdigit() or not 0 < int(value.text) < 65536:
+        raise ValueError(f"{value.text!r} is not a port from 1 to 65535")
+    return int(value.text)
+
+
+def _rate(value: _Value) -> int:
+    rate_bytes_per_s = parse_size(re.sub(r"(/s|ps)$", "", value.text))
+    if rate_bytes_per_s <= 0:
+        raise ValueError("is not above 0; leave it empty for no limit")
+    return rate_bytes_per_s
+
+
+def _url(value: _Value) -> str:
+    if not re.match(r"https?://[^/\s]+", value.text):
+        raise ValueError(f"{value.text!r} is not an http address such as {HUB_ENDPOINT}")
+    return value.text.rstrip("/")
+
+
+def _database_url(value: _Value) -> str:
+    if not value.text.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
+        raise ValueError(
+            f"{value.text.partition(':')[0]!r} is no database we know; use sqlite:////path/to/registry.db or"
+            " postgresql://user@host/name"
+        )
+    return value.text
+
+
+def _path_map(value: _Value) -> dict[str, str]:
+    mapping: dict[str, str] = {}
+    for item in filter(None, (item.strip() for item in value.text.split(","))):
+        theirs, separator, ours = item.partition("=")
+        if not separator:
+            raise ValueError(f"{item!r} is no pair such as /mnt/usb-drive/models=/models/usb")
+        mapping[check_base(theirs.strip())] = check_base(ours.strip())
+    return mapping

@@ -1,0 +1,203 @@
+"""The only module that changes a disk. Every durable step says what a crash leaves behind.
+
+The durable write: temporary file in the same folder → write → fsync the file → rename → fsync the folder. A crash
+leaves the old content or the new one, and at worst a temporary file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelshelf.errors import Denied, OutOfSpace, ShelfError
+
+TEMPORARY = ".shelf-tmp"
+"""Suffix of our temporary files; garbage wherever it is found without its writer."""
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+
+
+@contextlib.contextmanager
+def translate_errors(path: Path) -> Iterator[None]:
+    """Turn a full disk and a refused write into the errors of the house; others pass."""
+    try:
+        yield
+    except OSError as err:
+        raise as_shelf_error(err, path) from err
+
+
+def as_shelf_error(err: OSError, path: Path) -> ShelfError | OSError:
+    """Return what an OSError at `path` means for a person; the error itself when nothing better is known."""
+    where = err.filename or str(path)
+    if err.errno in _FULL:
+        return OutOfSpace(
+            f"The disk is full: {where} could not be written ({os.strerror(err.errno or 0)}).",
+            hint="Free some space on it, then run the same command again: what arrived is kept.",
+            path=str(where),
+        )
+    if err.errno in _REFUSED:
+        return Denied(
+            f"{where} cannot be written ({os.strerror(err.errno or 0)}).",
+            hint=f"Check who owns it: ls -ld {path.parent}",
+            path=str(where),
+        )
+    return err
+
+
+def fsync_folder(path: Path) -> None:
+    """Make names in a folder durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder and those above it; nothing when it is there."""
+    with translate_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+def write_text(path: Path, text: str, *, mode: int = 0o644) -> None:
+    """Write a small file durably, all or nothing; the folder is created.
+
+    **Crash:** the old file or the new one; at worst a `.shelf-tmp` beside it.
+    """
+    make_folder(path.parent)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{TEMPORARY}")
+    with translate_errors(path):
+        try:
+            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+            with os.fdopen(fd, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        fsync_folder(path.parent)
+
+
+def open_part(path: Path) -> int:
+    """Open a part for reading and writing at offsets, creating it; returns the descriptor, which the caller closes."""
+    make_folder(path.parent)
+    with translate_errors(path):
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+
+def write_at(fd: int, view: memoryview, offset: int, path: Path) -> None:
+    """Write all of `view` at `offset`.
+
+    Raises:
+        OutOfSpace: The disk is full.
+    """
+    with translate_errors(path):
+        while view.nbytes:
+            written = os.pwrite(fd, view, offset)
+            view = view[written:]
+            offset += written
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append one line in one write; the file is created.
+
+    **Crash:** a torn last line at worst.
+    """
+    with translate_errors(path):
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            os.write(fd, f"{line}\n".encode())
+        finally:
+            os.close(fd)
+
+
+def publish(part: Path, target: Path) -> None:
+    """Give verified bytes their final name, durably.
+
+    **Crash:** before the rename the part is still there and still verified by its next reader; after it the blob is
+    whole, for its bytes were on the disk before its name was.
+    """
+    make_folder(target.parent)
+    with translate_errors(target):
+        fd = os.open(part, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.replace(part, target)
+        fsync_folder(target.parent)
+
+
+def set_aside(path: Path, folder: Path) -> Path:
+    """Move something into a folder of its own tier under a name that nothing else has; returns the new path."""
+    make_folder(folder)
+    target = folder / f"{path.name}.{secrets.token_hex(4)}"
+    with translate_errors(path):
+        os.replace(path, target)
+        fsync_folder(folder)
+    return target
+
+
+@dataclass(frozen=True, slots=True)
+class Freed:
+    """What a deletion gave back, measured by lstat just before it."""
+
+    apparent_bytes: int = 0
+    allocated_bytes: int = 0
+
+    def __add__(self, other: Freed) -> Freed:
+        """Return the sum."""
+        return Freed(self.apparent_bytes + other.apparent_bytes, self.allocated_bytes + other.allocated_bytes)
+
+
+def remove_file(path: Path) -> Freed:
+    """Delete a file or a link, never what a link points to; nothing when it is gone. Returns what that freed.
+
+    A file with another hard link frees nothing.
+    """
+    with translate_errors(path):
+        try:
+            found = path.lstat()
+            path.unlink()
+        except FileNotFoundError:
+            return Freed()
+    if found.st_nlink > 1 and not stat.S_ISDIR(found.st_mode):
+        return Freed()
+    return Freed(found.st_size, found.st_blocks * 512)
+
+
+def remove_empty_folder(path: Path) -> Freed:
+    """Delete a folder when nothing is in it; leave it otherwise."""
+    with contextlib.suppress(OSError):
+        found = path.lstat()
+        path.rmdir()
+        return Freed(found.st_size, found.st_blocks * 512)
+    return Freed()
+
+
+def remove_tree(path: Path) -> Freed:
+    """Delete a folder and all below it without following a link; a link is deleted itself."""
+    if path.is_symlink() or not path.is_dir():
+        return remove_file(path)
+    freed = Freed()
+    with os.scandir(path) as entries:
+        children = [Path(entry.path) for entry in entries]
+    for child in children:
+        freed += remove_tree(child)
+    return freed + remove_empty_folder(path)
+
+
+def make_readable(path: Path) -> None:
+    """Let everybody who may enter the folder read the file, as the umask allows; nothing when it is another's."""
+    with contextlib.suppress(OSError):
+        mode = stat.S_IMODE(path.parent.stat().st_mode)
+        path.chmod(stat.S_IMODE(path.stat().st_mode) | (mode & 0o044))

@@ -1,0 +1,167 @@
+"""The tree below a base: the only module that builds paths.
+
+    BASE/                                     what Hugging Face calls HF_HOME; always named without `hub`
+      hub/                                    what it calls the cache_dir
+        CACHEDIR.TAG                          backup tools skip what is below
+        .locks/models--ORG--NAME/<digest>.lock
+        blobs/<2 hex>/<xet hash>              the shared blob store of huggingface_hub 2
+        models--ORG--NAME/
+          blobs/<digest>                      the bytes, or a link into the shared store
+          blobs/<digest>.<8 hex>.incomplete   a download of another tool, in flight or dead
+          snapshots/<commit>/<path>           a relative link to the blob
+          refs/<revision>                     the commit it means, 40 hex
+          .no_exist/<commit>/<path>           files known not to exist
+          trees/<commit>.json                 the list of files
+      modelshelf/                             everything of ours
+        tier.json                             the tier's id: a base without it is not mounted
+        registry.db                           the registry, in the primary base, unless DATABASE_URL says otherwise
+        meter.json                            what the last walk measured, by repository
+        incoming/<digest>.part                bytes of a blob as they arrive
+        incoming/<digest>.map                 which of its segments are there
+        incoming/<digest>.lock                who is fetching it
+        quarantine/                           blobs whose bytes were not what their name says; never deleted by us
+
+>>> base = Base(Path("/mnt/fast"))
+>>> str(base.repo("Qwen/Qwen2.5-3B-Instruct").snapshot("c" * 40))[:50]
+'/mnt/fast/hub/models--Qwen--Qwen2.5-3B-Instruct/sn'
+>>> base.repo("gpt2").ref("refs/pr/1")
+PosixPath('/mnt/fast/hub/models--gpt2/refs/refs/pr/1')
+>>> base.part("ab12").name
+'ab12.part'
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelshelf.domain.names import repo_folder_name
+
+
+@dataclass(frozen=True, slots=True)
+class Repo:
+    """The folder of one repository."""
+
+    path: Path
+
+    @property
+    def blobs(self) -> Path:
+        """The folder of its blobs."""
+        return self.path / "blobs"
+
+    @property
+    def snapshots(self) -> Path:
+        """The folder of its snapshots."""
+        return self.path / "snapshots"
+
+    @property
+    def refs(self) -> Path:
+        """The folder of its refs."""
+        return self.path / "refs"
+
+    @property
+    def trees(self) -> Path:
+        """The folder of its file lists."""
+        return self.path / "trees"
+
+    def blob(self, digest: str) -> Path:
+        """The bytes that have this digest."""
+        return self.blobs / digest
+
+    def snapshot(self, commit_hash: str) -> Path:
+        """The folder of one commit."""
+        return self.snapshots / commit_hash
+
+    def ref(self, revision: str) -> Path:
+        """The file that says which commit a revision means."""
+        return self.refs / revision
+
+    def tree(self, commit_hash: str) -> Path:
+        """The list of files of a commit."""
+        return self.trees / f"{commit_hash}.json"
+
+    def no_exist(self, commit_hash: str) -> Path:
+        """The folder of files known not to exist at a commit."""
+        return self.path / ".no_exist" / commit_hash
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The root of a tier."""
+
+    path: Path
+
+    @property
+    def hub(self) -> Path:
+        """The cache_dir of every Hugging Face call."""
+        return self.path / "hub"
+
+    @property
+    def shared_blobs(self) -> Path:
+        """The shared blob store of huggingface_hub."""
+        return self.hub / "blobs"
+
+    @property
+    def xet(self) -> Path:
+        """The folder of hf_xet."""
+        return self.path / "xet"
+
+    @property
+    def old_transformers(self) -> Path:
+        """What transformers before 4.22 wrote; nothing of today reads it."""
+        return self.path / "transformers"
+
+    @property
+    def own(self) -> Path:
+        """Everything of modelshelf's."""
+        return self.path / "modelshelf"
+
+    @property
+    def marker(self) -> Path:
+        """The tier's id."""
+        return self.own / "tier.json"
+
+    @property
+    def registry(self) -> Path:
+        """The registry, where DATABASE_URL does not say otherwise."""
+        return self.own / "registry.db"
+
+    @property
+    def meter(self) -> Path:
+        """What the last walk measured."""
+        return self.own / "meter.json"
+
+    @property
+    def incoming(self) -> Path:
+        """Blobs as they arrive."""
+        return self.own / "incoming"
+
+    @property
+    def quarantine(self) -> Path:
+        """Blobs whose bytes were not what their name says."""
+        return self.own / "quarantine"
+
+    def repo(self, repo_id: str, repo_type: str = "model") -> Repo:
+        """The folder of a repository."""
+        return Repo(self.hub / repo_folder_name(repo_id, repo_type))
+
+    def part(self, digest: str) -> Path:
+        """The bytes of a blob as they arrive."""
+        return self.incoming / f"{digest}.part"
+
+    def part_map(self, digest: str) -> Path:
+        """Which segments of a part are there."""
+        return self.incoming / f"{digest}.map"
+
+    def part_lock(self, digest: str) -> Path:
+        """The lock of whoever fetches a blob."""
+        return self.incoming / f"{digest}.lock"
+
+    def hub_lock(self, repo_id: str, digest: str, repo_type: str = "model") -> Path:
+        """The lock that huggingface_hub takes for a blob of a repository."""
+        return self.hub / ".locks" / repo_folder_name(repo_id, repo_type) / f"{digest}.lock"
+
+
+def known_bases_file(state_home: Path) -> Path:
+    """The user's memory of every base ever used, outside of all of them."""
+    return state_home / "modelshelf" / "bases.json"

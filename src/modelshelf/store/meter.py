@@ -1,0 +1,218 @@
+"""How much lies under a base: an lstat walk by inode that agrees with `du`, and repeats only what changed.
+
+A repository's subtotal is kept with the mtimes of its folders. Names that come or go change those; a file that grows
+in place does not, so that a repository with a download in it is walked every time. A file rewritten in place by hand
+is seen by a full walk only (`rescan=True`).
+
+Source: `du` counts folders and links as well as files; an inode with several links once; since coreutils 9.2
+`du --apparent-size` leaves folders out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from modelshelf.domain.names import is_digest, parse_repo_folder
+from modelshelf.domain.tiers import BREAKDOWN, Usage
+from modelshelf.errors import ShelfError
+from modelshelf.store import fs
+from modelshelf.store.layout import Base
+
+PARTIAL_SUFFIXES = (".incomplete", ".downloadInProgress", ".aim-tmp", fs.TEMPORARY, ".tmp")
+_FORMAT = 1
+
+
+@dataclass(slots=True)
+class Subtotal:
+    """Bytes below one folder."""
+
+    apparent: dict[str, int] = field(default_factory=dict)
+    """By kind."""
+    allocated_bytes: int = 0
+    linked: list[tuple[int, int, int, int, str]] = field(default_factory=list)
+    """Files with several links: device, inode, apparent and allocated bytes, kind; counted when summed."""
+    folders: dict[str, int] = field(default_factory=dict)
+    """Every folder walked, with its mtime in ns."""
+    growing: bool = False
+    """Whether something in it may grow without a name changing."""
+
+    def add(self, found: os.stat_result, kind: str) -> None:
+        """Count one entry."""
+        if found.st_nlink > 1 and stat.S_ISREG(found.st_mode):
+            self.linked.append((found.st_dev, found.st_ino, found.st_size, found.st_blocks * 512, kind))
+            return
+        self.apparent[kind] = self.apparent.get(kind, 0) + found.st_size
+        self.allocated_bytes += found.st_blocks * 512
+
+
+def measure(base: Base, *, rescan: bool = False) -> Usage:
+    """Return what lies under a base.
+
+    Args:
+        base: The base; one that does not exist holds nothing.
+        rescan: Walk everything, whatever was kept from the last time.
+    """
+    kept = {} if rescan else _load(base)
+    fresh: dict[str, Subtotal] = {}
+    parts = list(_measure_base(base, kept, fresh))
+    if fresh.keys() != kept.keys() or any(fresh[name] is not kept[name] for name in fresh):
+        _save(base, fresh)
+    return _sum(parts)
+
+
+def _sum(parts: list[Subtotal]) -> Usage:
+    breakdown = dict.fromkeys(BREAKDOWN, 0)
+    allocated_bytes = 0
+    seen: set[tuple[int, int]] = set()
+    for part in parts:
+        allocated_bytes += part.allocated_bytes
+        for kind, size_bytes in part.apparent.items():
+            breakdown[kind] += size_bytes
+        for device, inode, size_bytes, blocks_bytes, kind in part.linked:
+            if (device, inode) not in seen:
+                seen.add((device, inode))
+                breakdown[kind] += size_bytes
+                allocated_bytes += blocks_bytes
+    return Usage(sum(breakdown.values()), allocated_bytes, breakdown)
+
+
+def _measure_base(base: Base, kept: dict[str, Subtotal], fresh: dict[str, Subtotal]) -> Iterator[Subtotal]:
+    kinds = {base.xet: "xet", base.old_transformers: "transformers", base.own: "other"}
+    rest = Subtotal()
+    _add_folder(rest, str(base.path), "other")
+    for entry in _entries(str(base.path)):
+        if entry.path == str(base.hub) and entry.is_dir(follow_symlinks=False):
+            yield from _measure_hub(base, entry.path, kept, fresh)
+        else:
+            _add(rest, entry, kinds.get(Path(entry.path), "other"), base)
+    yield rest
+
+
+def _measure_hub(base: Base, hub: str, kept: dict[str, Subtotal], fresh: dict[str, Subtotal]) -> Iterator[Subtotal]:
+    rest = Subtotal()
+    _add_folder(rest, hub, "other")
+    for entry in _entries(hub):
+        is_folder = entry.is_dir(follow_symlinks=False)
+        if is_folder and parse_repo_folder(entry.name):
+            old = kept.get(entry.name)
+            subtotal = old if old is not None and _unchanged(hub, old) else _measure_repo(entry.path)
+            if not subtotal.growing:
+                fresh[entry.name] = subtotal
+            yield subtotal
+        else:
+            _add(rest, entry, "shared" if is_folder and entry.name == "blobs" else "other", base)
+    yield rest
+
+
+def _measure_repo(path: str) -> Subtotal:
+    subtotal = Subtotal()
+    _add_folder(subtotal, path, "models")
+    linked_digests: set[str] = set()
+    blobs: list[tuple[str, os.stat_result]] = []
+    for entry in _entries(path):
+        if entry.name == "blobs" and entry.is_dir(follow_symlinks=False):
+            _add_folder(subtotal, entry.path, "models")
+            blobs = [(blob.name, found) for blob in _entries(entry.path) if (found := _lstat(blob))]
+        else:
+            _add_repo_entry(subtotal, entry, linked_digests)
+    for name, found in blobs:
+        _add_blob(subtotal, name, found, linked_digests)
+    hub = os.path.dirname(path)  # noqa: PTH120 - strings all the way: a Path per folder doubles the walk
+    subtotal.folders = {os.path.relpath(folder, hub): mtime for folder, mtime in subtotal.folders.items()}
+    return subtotal
+
+
+def _add_blob(subtotal: Subtotal, name: str, found: os.stat_result, linked_digests: set[str]) -> None:
+    if is_digest(name):
+        subtotal.add(found, "models" if name in linked_digests else "orphans")
+    else:
+        subtotal.growing = True
+        subtotal.add(found, "partial" if name.endswith(PARTIAL_SUFFIXES) else "other")
+
+
+def _add_repo_entry(subtotal: Subtotal, entry: os.DirEntry[str], linked_digests: set[str]) -> None:
+    found = _lstat(entry)
+    if found is None:
+        return
+    if stat.S_ISDIR(found.st_mode):
+        _add_folder(subtotal, entry.path, "models")
+        for child in _entries(entry.path):
+            _add_repo_entry(subtotal, child, linked_digests)
+        return
+    if stat.S_ISLNK(found.st_mode):
+        linked_digests.add(os.readlink(entry.path).rpartition("/")[2])  # noqa: PTH115 - as above
+    subtotal.add(found, "models")
+
+
+def _add(subtotal: Subtotal, entry: os.DirEntry[str], kind: str, base: Base) -> None:
+    """Count an entry and all below it as one kind; what is under `incoming` is partial."""
+    found = _lstat(entry)
+    if found is None:
+        return
+    if not stat.S_ISDIR(found.st_mode):
+        subtotal.add(found, kind)
+        return
+    kind = "partial" if entry.path == str(base.incoming) else kind
+    _add_folder(subtotal, entry.path, kind)
+    for child in _entries(entry.path):
+        _add(subtotal, child, kind, base)
+
+
+def _add_folder(subtotal: Subtotal, path: str, kind: str) -> None:
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return
+    subtotal.folders[path] = found.st_mtime_ns
+    subtotal.apparent[kind] = subtotal.apparent.get(kind, 0) + found.st_size
+    subtotal.allocated_bytes += found.st_blocks * 512
+
+
+def _entries(path: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(path) as entries:
+            return list(entries)
+    except OSError:
+        return []
+
+
+def _lstat(entry: os.DirEntry[str]) -> os.stat_result | None:
+    try:
+        return entry.stat(follow_symlinks=False)
+    except OSError:
+        return None
+
+
+def _unchanged(hub: str, kept: Subtotal) -> bool:
+    try:
+        return all(os.lstat(f"{hub}/{folder}").st_mtime_ns == mtime for folder, mtime in kept.folders.items())
+    except OSError:
+        return False
+
+
+def _load(base: Base) -> dict[str, Subtotal]:
+    try:
+        stored = json.loads(base.meter.read_text(encoding="utf-8"))
+        if stored["format"] != _FORMAT:
+            return {}
+        return {
+            name: Subtotal(apparent, allocated, [tuple(item) for item in linked], folders)
+            for name, (apparent, allocated, linked, folders) in stored["repos"].items()
+        }
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _save(base: Base, fresh: dict[str, Subtotal]) -> None:
+    if not base.marker.exists():
+        return
+    repos = {name: (s.apparent, s.allocated_bytes, s.linked, s.folders) for name, s in fresh.items()}
+    try:
+        fs.write_text(base.meter, json.dumps({"format": _FORMAT, "repos": repos}, separators=(",", ":")))
+    except (ShelfError, OSError):
+        return  # a read-only base is measured all the same, a little slower

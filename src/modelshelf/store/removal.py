@@ -1,0 +1,88 @@
+"""Removing a model's files: what goes, what stays because something else needs it, and the deletion itself."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from modelshelf.domain.models import FileEntry
+from modelshelf.domain.plans import RemovalPlan
+from modelshelf.store import fs, scan, shared_blobs
+from modelshelf.store.layout import Base, Repo
+
+
+def plan_removal(
+    base: Base, repo: Repo, commit_hash: str, files: Iterable[FileEntry], keep: Collection[str]
+) -> RemovalPlan:
+    """Return what removing `files` of one commit deletes.
+
+    Args:
+        base: The tier's base.
+        repo: The repository's folder on it.
+        commit_hash: The commit.
+        files: The model's own files.
+        keep: Paths of the same commit that another registered model needs.
+    """
+    going = {file.path for file in files} - set(keep)
+    links = [path for name, path in scan.snapshot_files(repo, commit_hash) if name in going]
+    staying = [path for name, path in scan.snapshot_files(repo, commit_hash) if name not in going]
+    for other in scan.snapshots(repo):
+        if other != commit_hash:
+            staying += [path for _, path in scan.snapshot_files(repo, other)]
+    needed = {scan.blob_of(repo, path) for path in staying}
+    digests = sorted({digest for path in links if (digest := scan.blob_of(repo, path))} - needed)
+    blobs = [blob for digest in digests if (blob := repo.blob(digest)).is_symlink() or blob.exists()]
+    whole = not any(repo.snapshot(commit_hash) in path.parents for path in staying)
+    refs = [repo.ref(ref) for ref, commit in scan.refs(repo).items() if commit == commit_hash] if whole else []
+    extras = [repo.tree(commit_hash), repo.no_exist(commit_hash)] if whole else []
+    payloads = [(blob, payload) for blob in blobs if (payload := shared_blobs.payload_of(base, blob))]
+    return RemovalPlan(
+        refs=_texts(refs),
+        links=_texts(links),
+        blobs=_texts(blobs),
+        extras=_texts(path for path in extras if path.exists()),
+        folders=_texts(_folders(repo, commit_hash, links)),
+        shared_payloads=_texts(payload for _, payload in payloads),
+        free_bytes=sum(_free_bytes(base, path) for path in (*links, *blobs)),
+    )
+
+
+def execute(base: Base, plan: RemovalPlan) -> fs.Freed:
+    """Delete what the plan names; returns what that freed, measured.
+
+    **Crash:** refs go first, then links, then blobs, so that nothing that is left points to something that is gone;
+    what is left is garbage that `gc` finds.
+    """
+    freed = fs.Freed()
+    for path in (*plan.refs, *plan.links, *plan.blobs):
+        freed += fs.remove_file(Path(path))
+    for path in plan.shared_payloads:
+        freed += shared_blobs.sweep(base, Path(path))
+    for path in plan.extras:
+        freed += fs.remove_tree(Path(path))
+    for path in plan.folders:
+        freed += fs.remove_empty_folder(Path(path))
+    return freed
+
+
+def _free_bytes(base: Base, path: Path) -> int:
+    payload = shared_blobs.payload_of(base, path)
+    if payload is not None and shared_blobs.is_last_link(base, payload, path):
+        return payload.lstat().st_size
+    found = path.lstat()
+    return found.st_size if found.st_nlink == 1 and not path.is_symlink() else 0
+
+
+def _folders(repo: Repo, commit_hash: str, links: Iterable[Path]) -> list[Path]:
+    """Return the folders that may be empty afterwards, deepest first."""
+    snapshot = repo.snapshot(commit_hash)
+    inner = {folder for link in links for folder in link.parents if snapshot in folder.parents}
+    ref_folders = {path.parent for path in scan.walk_files(repo.refs)} - {repo.refs}
+    ref_folders |= {folder for path in ref_folders for folder in path.parents if repo.refs in folder.parents}
+    deepest_first = sorted(inner | ref_folders, key=lambda folder: -len(folder.parts))
+    above = [snapshot, repo.snapshots, repo.blobs, repo.refs, repo.trees, repo.no_exist("").parent, repo.path]
+    return [*deepest_first, *above]
+
+
+def _texts(paths: Iterable[Path]) -> tuple[str, ...]:
+    return tuple(str(path) for path in paths)

@@ -1,0 +1,42 @@
+"""huggingface_hub's shared blob store, through huggingface_hub's own rules.
+
+Source: huggingface_hub 2.4 `utils/_shared_blobs.py`: payloads at `hub/blobs/<2 hex>/<xet hash>`, links to them in the
+repositories, a `.refs` manifest and a `.lock` beside each payload. The manifest is a hint; a payload without a
+readable one is never deleted.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from modelshelf.store.fs import Freed
+from modelshelf.store.layout import Base
+
+
+def payload_of(base: Base, blob: Path) -> Path | None:
+    """Return the payload in the shared store that a blob links to; None where it holds its own bytes."""
+    if not blob.is_symlink():
+        return None
+    from huggingface_hub.utils import _shared_blobs
+
+    return _shared_blobs.shared_blob_target(blob, base.hub)
+
+
+def is_last_link(base: Base, payload: Path, blob: Path) -> bool:
+    """Return whether the payload's manifest knows no other blob that still links to it."""
+    from huggingface_hub.utils import _shared_blobs
+
+    freed = _shared_blobs.expected_shared_blob_freed_size(payload, blob_paths_to_delete={blob}, cache_dir=base.hub)
+    return freed > 0
+
+
+def sweep(base: Base, payload: Path) -> Freed:
+    """Delete a payload that nothing links to any more; returns what that freed."""
+    from huggingface_hub.utils import _shared_blobs
+
+    try:
+        allocated_bytes = payload.lstat().st_blocks * 512
+    except OSError:
+        return Freed()
+    freed_bytes = _shared_blobs.sweep_shared_blob(payload, cache_dir=base.hub)
+    return Freed(freed_bytes, allocated_bytes) if freed_bytes else Freed()

@@ -1,0 +1,124 @@
+"""A tier's marker: the file that tells a mounted base from the empty folder it is mounted on."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelshelf.errors import BadInput, ShelfError, Unavailable
+from modelshelf.store import fs
+from modelshelf.store.layout import Base, known_bases_file
+
+
+@dataclass(frozen=True, slots=True)
+class KnownBases:
+    """The user's memory of every base ever used, by path; it survives a base that is not mounted."""
+
+    state_home: Path
+
+    def load(self) -> dict[str, str]:
+        """Return base to tier id."""
+        try:
+            known = json.loads(known_bases_file(self.state_home).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return {str(base): str(tier_id) for base, tier_id in known.items()} if isinstance(known, dict) else {}
+
+    def remember(self, base: Base, tier_id: str) -> None:
+        """Add a base; a memory that cannot be written (a read-only home) is no reason to stop."""
+        known = self.load()
+        if known.get(str(base.path)) == tier_id:
+            return
+        known[str(base.path)] = tier_id
+        try:
+            fs.write_text(known_bases_file(self.state_home), json.dumps(known, indent=1, sort_keys=True))
+        except (ShelfError, OSError):
+            return
+
+
+def read_id(base: Base) -> str | None:
+    """Return the id of the tier that is mounted at a base; None without a marker."""
+    try:
+        return str(json.loads(base.marker.read_text(encoding="utf-8"))["id"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def why_offline(base: Base, known_id: str | None) -> str:
+    """Return why a base cannot be used, in a sentence; empty when it can.
+
+    Args:
+        base: The base.
+        known_id: The id it had when it was last seen; None for a base that was never used.
+    """
+    found = read_id(base)
+    if found is None:
+        if known_id is None:
+            return ""
+        return f"{base.path} is known but its marker {base.marker.relative_to(base.path)} is not there: is it mounted?"
+    if known_id is not None and found != known_id:
+        return f"{base.path} holds another tier than before: is the right drive mounted there?"
+    return ""
+
+
+def open_tier(base: Base, known: KnownBases) -> str:
+    """Return the id of the tier at a base; on first use the base is created and marked.
+
+    Raises:
+        Unavailable: The base was used before and its marker is not there now; nothing was written.
+        BadInput: The base cannot be created or written.
+    """
+    known_id = known.load().get(str(base.path))
+    reason = why_offline(base, known_id)
+    if reason:
+        raise Unavailable(
+            reason,
+            hint=f"Mount it. If you emptied it on purpose: shelf tiers --start-afresh {base.path}",
+            cache_path=str(base.path),
+        )
+    tier_id = read_id(base)
+    if tier_id is None:
+        tier_id = start_afresh(base)
+    known.remember(base, tier_id)
+    return tier_id
+
+
+def start_afresh(base: Base) -> str:
+    """Mark a base as a tier with a new id; returns the id.
+
+    Raises:
+        BadInput: The base cannot be created or written.
+    """
+    tier_id = uuid.uuid4().hex
+    try:
+        fs.write_text(base.marker, json.dumps({"format": 1, "id": tier_id}))
+    except (ShelfError, OSError) as err:
+        raise BadInput(
+            f"The base {base.path} cannot be written: {err}.",
+            hint="Create it and give it to yourself, or name another one in .env.",
+            cache_path=str(base.path),
+        ) from err
+    return tier_id
+
+
+def device(base: Base) -> str:
+    """Return what tells the file system of a base from others, as a text.
+
+    The device of the nearest folder that exists.
+    """
+    path = base.path
+    while not path.exists():
+        path = path.parent
+    return str(path.stat().st_dev)
+
+
+def free_bytes(base: Base) -> int:
+    """Return what the file system of a base has for an ordinary user, in bytes."""
+    path = base.path
+    while not path.exists():
+        path = path.parent
+    found = os.statvfs(path)
+    return found.f_bavail * found.f_frsize

@@ -1,0 +1,83 @@
+"""Sizes, rates and times as people write them. GB is 10^9 bytes, GiB is 2^30."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+_FACTORS = {
+    "": 1, "b": 1,
+    "k": 10**3, "kb": 10**3, "m": 10**6, "mb": 10**6, "g": 10**9, "gb": 10**9, "t": 10**12, "tb": 10**12,
+    "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40,
+}  # fmt: skip
+_SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([A-Za-z]*)\s*")
+GB = 10**9
+MIB = 2**20
+
+
+def parse_size(text: str) -> int:
+    """Return the bytes that `text` means.
+
+    >>> parse_size("100 GB"), parse_size("1.5GiB"), parse_size("512")
+    (100000000000, 1610612736, 512)
+
+    Raises:
+        ValueError: `text` is no size.
+    """
+    match = _SIZE.fullmatch(text)
+    if match is None or match[2].lower() not in _FACTORS:
+        raise ValueError(f"{text!r} is not a size such as 100 GB, 1.5 GiB or 512")
+    return int(float(match[1]) * _FACTORS[match[2].lower()])
+
+
+def format_size(size_bytes: int) -> str:
+    """Return `size_bytes` in the largest decimal unit that leaves a number of at least 1.
+
+    >>> format_size(140_200_000_000), format_size(999), format_size(1500)
+    ('140.2 GB', '999 B', '1.5 kB')
+    """
+    value = float(size_bytes)
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(value) < 999.95:
+            return f"{size_bytes} B" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
+
+
+def format_duration(duration_s: float) -> str:
+    """Return a duration in the two largest units that matter.
+
+    >>> format_duration(0.25), format_duration(75), format_duration(7260)
+    ('0.2 s', '1 min 15 s', '2 h 1 min')
+    """
+    if duration_s < 60:
+        return f"{duration_s:.1f} s"
+    minutes, seconds = divmod(round(duration_s), 60)
+    if minutes < 60:
+        return f"{minutes} min {seconds} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+
+
+def format_age(then_s: float, now_s: float) -> str:
+    """Return how long ago `then_s` was, both in seconds since 1970.
+
+    >>> format_age(0, 30), format_age(0, 7200)
+    ('just now', '2 h ago')
+    """
+    age_s = max(0.0, now_s - then_s)
+    if age_s < 60:
+        return "just now"
+    for unit_s, name in ((86400, "d"), (3600, "h"), (60, "min")):
+        if age_s >= unit_s:
+            return f"{int(age_s // unit_s)} {name} ago"
+    raise AssertionError(age_s)
+
+
+def rfc3339(epoch_s: float) -> str:
+    """Return seconds since 1970 as RFC 3339 in UTC, to the millisecond.
+
+    >>> rfc3339(0)
+    '1970-01-01T00:00:00.000Z'
+    """
+    return datetime.fromtimestamp(epoch_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
