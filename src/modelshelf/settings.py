@@ -109,6 +109,11 @@ _NAMES = frozenset(
 )
 
 
+def child_environment(changes: Mapping[str, str | None]) -> dict[str, str]:
+    """Return this process's environment with some variables set, and those that are None unset."""
+    return {name: text for name, text in (dict(os.environ) | dict(changes)).items() if text is not None}
+
+
 def _find_env_file(env_file: Path | None, environ: Mapping[str, str]) -> Path | None:
     if env_file is not None:
         if not env_file.is_file():

@@ -78,6 +78,8 @@ class ModelRow:
     job_state: str | None
     job_detail: str
     """What that job waits for or failed with."""
+    job_done_bytes: int
+    job_total_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,7 @@ def total_size(files: Iterable[FileEntry]) -> int:
 _JOB_STATES = {"queued": State.DOWNLOADING, "running": State.DOWNLOADING, "waiting": State.REGISTERED}
 
 
-def state_of(row: ModelRow, *, offline: str, missing_files: int, files: int) -> tuple[State, str]:
+def state_of(row: ModelRow, offline: str, *, missing_files: int, files: int) -> tuple[State, str]:
     """Return a model's state and why.
 
     Args:

@@ -38,6 +38,8 @@ class ByteStream(Protocol):
 
     start: int
     """The offset in the file of the first byte that will be read: 0 where ranges are not honoured."""
+    ranged: bool
+    """Whether the range was honoured; if not, this is the whole file from its beginning."""
 
     def read_into(self, view: memoryview) -> int:
         """Fill `view` and return how many bytes were read: fewer than its length only where the answer ends.
@@ -84,3 +86,6 @@ class Reader(Protocol):
 
     def files(self, repo_id: str, commit_hash: str) -> list[FileEntry]:
         """Return the manifest of a commit: all files, selected or not, by path."""
+
+    def tier_ids(self) -> dict[str, str]:
+        """Return the bases that were used, path to tier id."""

@@ -93,31 +93,26 @@ def outstanding(before: Mapping[int, int], now: Mapping[int, int]) -> int:
     return sum((dict(now) | dict(before)).values())
 
 
-def check_fits(need_bytes: int, tier: Tier, room: Room, elsewhere: Sequence[tuple[str, int]] = ()) -> None:
+def check_fits(need_bytes: int, tier: Tier, room: Room) -> None:
     """Do nothing when `need_bytes` more fit on `tier`.
 
     Args:
         need_bytes: What has to be written.
         tier: Where.
         room: What was measured there.
-        elsewhere: Other tiers, each with its headroom in bytes.
 
     Raises:
-        OutOfSpace: It does not fit; says what is needed, what is there, and what would hold it.
+        OutOfSpace: It does not fit; says what is needed and what is there.
     """
     if need_bytes <= room.headroom_bytes:
         return
-    by_limit = room.limit_bytes is not None and (need_bytes > room.limit_bytes - room.usage_bytes - room.reserved_bytes)
-    if by_limit:
-        assert room.limit_bytes is not None
-        there = f"{format_size(room.headroom_bytes)} of {format_size(room.limit_bytes)}"
+    limit = room.limit_bytes
+    if limit is not None and need_bytes > limit - room.usage_bytes - room.reserved_bytes:
+        there = f"{format_size(room.headroom_bytes)} of {format_size(limit)}"
+        hint = "Raise the limit, or remove a model: shelf ls shows their sizes."
     else:
         there = f"{format_size(room.headroom_bytes)} on its disk"
-    holders = [name for name, headroom_bytes in elsewhere if headroom_bytes >= need_bytes]
-    if holders:
-        hint = f"{' or '.join(holders)} would hold it: --to {holders[0]}"
-    else:
-        hint = "Raise the limit, or remove a model: shelf ls shows their sizes." if by_limit else "Free some space."
+        hint = "Free some space on it."
     raise OutOfSpace(
         f"Need {format_size(need_bytes)}, {tier.location} has {there}.",
         hint=hint,
@@ -129,8 +124,23 @@ def check_fits(need_bytes: int, tier: Tier, room: Room, elsewhere: Sequence[tupl
         usage_bytes=room.usage_bytes,
         reserved_bytes=room.reserved_bytes,
         free_bytes=room.free_bytes,
-        would_hold=holders,
+        would_hold=[],
     )
+
+
+def with_holders(err: OutOfSpace, need_bytes: int, elsewhere: Sequence[tuple[str, int]]) -> OutOfSpace:
+    """Return the error with the tiers that would hold it.
+
+    Args:
+        err: What `check_fits` raised.
+        need_bytes: What has to be written.
+        elsewhere: The other tiers, each with its headroom in bytes.
+    """
+    holders = [name for name, headroom_bytes in elsewhere if headroom_bytes >= need_bytes]
+    if not holders:
+        return err
+    hint = f"{' or '.join(holders)} would hold it: --to {holders[0]}"
+    return OutOfSpace(err.detail, hint=hint, **(err.fields | {"would_hold": holders}))
 
 
 @dataclass(frozen=True, slots=True)

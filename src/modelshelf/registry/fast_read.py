@@ -22,7 +22,8 @@ SELECT m.id, m.model_name, m.hf_path, m.revision, m.commit_hash, m.cache_locatio
        m.pinned, m.complete, m.signature, m.size_bytes, m.created_at,
        (SELECT max(u.at) FROM uses u WHERE u.model_id = m.id) AS last_used_at,
        (SELECT count(*) FROM uses u WHERE u.model_id = m.id) AS uses,
-       j.id AS job_id, j.state AS job_state, j.detail AS job_detail
+       j.id AS job_id, j.state AS job_state, j.detail AS job_detail,
+       j.done_bytes AS job_done_bytes, j.total_bytes AS job_total_bytes
 FROM models m
 LEFT JOIN jobs j ON j.id = (SELECT max(x.id) FROM jobs x WHERE x.model_id = m.id)
 """
@@ -37,6 +38,7 @@ def model_row(values: tuple[object, ...]) -> ModelRow:
     columns[7] = tuple(json.loads(str(columns[7])))
     columns[8], columns[9] = bool(columns[8]), bool(columns[9])
     columns[17] = columns[17] or ""
+    columns[18], columns[19] = columns[18] or 0, columns[19] or 0
     return ModelRow(*columns)  # type: ignore[arg-type]
 
 
@@ -52,7 +54,8 @@ class SqliteReader:
             return False
         try:
             with self._connect() as connection:
-                return connection.execute("SELECT version_num FROM alembic_version").fetchone() == (SCHEMA,)
+                row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+                return bool(row == (SCHEMA,))
         except sqlite3.Error:
             return False
 
@@ -73,6 +76,11 @@ class SqliteReader:
         with self._connect() as connection:
             rows = connection.execute(FILES, {"hf_path": repo_id, "commit": commit_hash})
             return [FileEntry(*row) for row in rows]
+
+    def tier_ids(self) -> dict[str, str]:
+        """Return the bases that were used, path to tier id."""
+        with self._connect() as connection:
+            return dict(connection.execute("SELECT cache_path, id FROM tiers"))
 
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:

@@ -61,7 +61,8 @@ class Registry:
 
     def files(self, repo_id: str, commit_hash: str) -> list[FileEntry]:
         """Return the manifest of a commit, by path."""
-        return [FileEntry(*row) for row in self._read(fast_read.FILES, hf_path=repo_id, commit=commit_hash)]
+        rows = self._read(fast_read.FILES, hf_path=repo_id, commit=commit_hash)
+        return [FileEntry(*row) for row in rows]  # type: ignore[arg-type]
 
     def add_model(self, wanted: Registration, base: str) -> ModelRow:
         """Add a model; the same registration a second time returns the row that is there.
@@ -170,10 +171,8 @@ class Registry:
         with self._engine.connect() as connection:
             return _reservations(connection)
 
-    def reserve(
-        self, tier_id: str, device: str, owner: str, decide: Callable[[Sequence[Reservation]], int]
-    ) -> tuple[int, int]:
-        """Reserve what `decide` says; returns the reservation's id and its bytes.
+    def reserve(self, tier_id: str, device: str, owner: str, decide: Callable[[Sequence[Reservation]], int]) -> int:
+        """Reserve what `decide` says; returns the reservation's id.
 
         Args:
             tier_id: The tier.
@@ -194,13 +193,14 @@ class Registry:
                 "expires_at": db_now() + LEASE_S,
             }
             added = connection.execute(sa.insert(reservations).values(**values).returning(reservations.c.id))
-            return int(added.scalar_one()), size_bytes
+            return int(added.scalar_one())
 
-    def shrink_reservation(self, reservation_id: int, remaining_bytes: int) -> None:
-        """Say how much is still to be written, and that the owner lives."""
+    def shrink_reservation(self, reservation_id: int, remaining_bytes: int) -> bool:
+        """Say how much is still to be written, and that the owner lives; returns whether it is still there."""
         change = {"remaining_bytes": max(0, remaining_bytes), "expires_at": db_now() + LEASE_S}
         with self._engine.begin() as connection:
-            connection.execute(sa.update(reservations).where(reservations.c.id == reservation_id).values(**change))
+            statement = sa.update(reservations).where(reservations.c.id == reservation_id).values(**change)
+            return bool(connection.execute(statement).rowcount)
 
     def release(self, reservation_id: int) -> None:
         """Give a reservation back."""

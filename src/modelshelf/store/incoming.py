@@ -53,6 +53,21 @@ def file_agrees(path: Path, digest: str) -> bool:
     return running.agrees()
 
 
+def written_bytes(part: Path) -> int:
+    """Return how many bytes of a part are on the disk; its holes are still to be written. 0 when there is none."""
+    try:
+        found = part.stat()
+    except OSError:
+        return 0
+    return min(found.st_size, found.st_blocks * 512)
+
+
+def hole_bytes(base: Base) -> int:
+    """Return the bytes of all parts that count as their size and are not written yet."""
+    parts = base.incoming.glob("*.part") if base.incoming.is_dir() else ()
+    return sum(max(0, part.lstat().st_size - written_bytes(part)) for part in parts)
+
+
 class IncomingBlob:
     """One blob on its way in. The caller holds its lock.
 
@@ -70,6 +85,7 @@ class IncomingBlob:
         self._running = Digest(digest, size_bytes)
         self._hashed = 0
         self._done = self._recover()
+        self._arrived_bytes = sum(stop - start for start, stop in (segment_range(i, size_bytes) for i in self._done))
 
     def __enter__(self) -> IncomingBlob:
         """Return itself."""
@@ -86,13 +102,18 @@ class IncomingBlob:
         with self._mutex:
             return [i for i in range(segment_count(self.size_bytes)) if i not in self._done]
 
+    def has(self, index: int) -> bool:
+        """Return whether a segment is there."""
+        with self._mutex:
+            return index in self._done
+
     def arrived_bytes(self) -> int:
         """Return how many bytes are there."""
         with self._mutex:
-            return sum(stop - start for start, stop in (segment_range(i, self.size_bytes) for i in self._done))
+            return self._arrived_bytes
 
     def write(self, index: int, data: memoryview) -> bool:
-        """Keep one whole segment; returns whether the blob is whole now.
+        """Keep one whole segment; returns whether it was the last one missing.
 
         Raises:
             OutOfSpace: The disk is full.
@@ -102,10 +123,12 @@ class IncomingBlob:
         fs.write_at(self._fd, data, start, self._part)
         fs.append_line(self._map, f"{index} {zlib.crc32(data)}")
         with self._mutex:
+            is_new = index not in self._done
             self._done.add(index)
-            whole = len(self._done) == segment_count(self.size_bytes)
+            self._arrived_bytes += data.nbytes if is_new else 0
+            is_last = is_new and len(self._done) == segment_count(self.size_bytes)
         self._hash_ahead(index, data)
-        return whole
+        return is_last
 
     def publish(self, target: Path) -> None:
         """Give the blob its name, when its bytes are what it says.

@@ -64,14 +64,19 @@ def why_offline(base: Base, known_id: str | None) -> str:
     return ""
 
 
-def open_tier(base: Base, known: KnownBases) -> str:
+def open_tier(base: Base, known: KnownBases, registered_id: str | None) -> str:
     """Return the id of the tier at a base; on first use the base is created and marked.
+
+    Args:
+        base: The base.
+        known: The user's memory of bases.
+        registered_id: The id that the registry has for this base; None when it has none.
 
     Raises:
         Unavailable: The base was used before and its marker is not there now; nothing was written.
         BadInput: The base cannot be created or written.
     """
-    known_id = known.load().get(str(base.path))
+    known_id = registered_id or known.load().get(str(base.path))
     reason = why_offline(base, known_id)
     if reason:
         raise Unavailable(

@@ -1,0 +1,194 @@
+"""Zero-copy answers: the ASGI extension `http.response.zerocopysend` for uvicorn, and the response that uses it.
+
+The kernel moves a file's pages to the socket; no byte passes through Python. uvicorn leaves the extension to its
+protocol classes and implements none, so `ZeroCopyProtocol` adds it around uvicorn's own request cycle.
+
+**Source:** https://asgi.readthedocs.io/en/latest/extensions.html#zero-copy-send. What this relies on in uvicorn
+0.54 is written down as tests in `tests/integration/test_hub_face.py`: a uvicorn that changes it fails there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+from starlette.responses import Response
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+if TYPE_CHECKING:
+    from starlette.types import Message, Receive, Scope, Send
+    from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable
+    from uvicorn._types import Scope as UvicornScope
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+_LOG = logging.getLogger(__name__)
+
+ZERO_COPY = "http.response.zerocopysend"
+GRACE_S = 2.0
+"""How long an answer may go on after the server was asked to stop, in seconds."""
+WINDOW_BYTES = 16 << 20
+"""Most bytes of one sendfile call: a reader as fast as the kernel would else hold the event loop for the whole file."""
+_CHUNK_BYTES = 1 << 20
+
+
+class ZeroCopyProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP/1.1 with zero-copy send, and with an end to answers that outlive the server's grace."""
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        # The one place through which every request passes, pipelined ones included, with its cycle in hand. The cycle
+        # cannot be subclassed instead: uvicorn names its class in the middle of `on_headers_complete`.
+        if cycle.scope["scheme"] == "http":  # TLS must see the bytes
+            app = _with_zero_copy(app, cycle, self.loop)
+        super()._start_asgi_task(cycle, app)
+
+    def shutdown(self) -> None:
+        """Let the answer under way go on for `GRACE_S`, then cut it."""
+        super().shutdown()
+        if not self.transport.is_closing():
+            self.loop.call_later(GRACE_S, self._cut)
+
+    def _cut(self) -> None:
+        # Not transport.abort(): during a sendfile that closes the socket under the selector, and the call never
+        # returns. A socket that is shut down makes sendfile, write and read fail the way a client that left does.
+        with contextlib.suppress(OSError):
+            self.transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+
+
+def _with_zero_copy(
+    app: ASGI3Application, cycle: RequestResponseCycle, loop: asyncio.AbstractEventLoop
+) -> ASGI3Application:
+    """Return the application with a `send` that knows the extension."""
+
+    async def wrapped(scope: UvicornScope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        sender = _FileSender(cycle, loop, receive, send)
+        extensions = cast("dict[str, Any]", scope).setdefault("extensions", {})
+        extensions[ZERO_COPY] = {}
+        await app(scope, cast("ASGIReceiveCallable", sender.receive), cast("ASGISendCallable", sender.send))
+
+    return cast("ASGI3Application", wrapped)
+
+
+class _FileSender:
+    """The extension for one request."""
+
+    def __init__(
+        self,
+        cycle: RequestResponseCycle,
+        loop: asyncio.AbstractEventLoop,
+        receive: ASGIReceiveCallable,
+        send: ASGISendCallable,
+    ) -> None:
+        self._cycle = cycle
+        self._loop = loop
+        self._receive = receive
+        self._send = send
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def receive(self) -> Any:
+        # uvicorn's receive() may switch reading on again. During a sendfile asyncio must not read: an end of file
+        # would close the socket under the selector, and the sendfile would never return.
+        await self._idle.wait()
+        return await self._receive()
+
+    async def send(self, message: Message) -> None:
+        if message["type"] != ZERO_COPY:
+            await self._send(cast("Any", message))
+            return
+        cycle = self._cycle
+        if cycle.disconnected:
+            return  # as uvicorn's own send does
+        if not cycle.response_started or cycle.response_complete or cycle.chunked_encoding:
+            raise RuntimeError(f"{ZERO_COPY} needs a response that was started with a Content-Length.")
+        file, offset, count = message["file"], message.get("offset"), message.get("count")
+        offset = file.tell() if offset is None else offset
+        count = os.fstat(file.fileno()).st_size - offset if count is None else count
+        if count > 0 and cycle.scope["method"] != "HEAD":
+            if count > cycle.expected_content_length:
+                raise RuntimeError("Response content longer than Content-Length")
+            # uvicorn counts down what it writes and refuses to finish a response that is too short.
+            cycle.expected_content_length -= await self._transfer(file, offset, count)
+        if not message.get("more_body", False):
+            # An empty body lets uvicorn do what ends a response: accounting, keep-alive, the next pipelined request.
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _transfer(self, file: BinaryIO, offset: int, count: int) -> int:
+        """Send a part of a file; returns how many bytes, fewer when the file ends or the client leaves."""
+        sent, transport = 0, self._cycle.transport
+        self._idle.clear()
+        try:
+            while sent < count and not transport.is_closing():
+                step = min(count - sent, WINDOW_BYTES)
+                # Waits for the write buffer (the headers) and then for the socket: this is the back-pressure.
+                done = await self._loop.sendfile(transport, file, offset + sent, step, fallback=True)
+                if done == 0:
+                    return sent  # the file became shorter: uvicorn finds the response too short and closes
+                sent += done
+        except (ConnectionError, TimeoutError):
+            transport.abort()
+        except OSError as err:
+            _LOG.error("file_unreadable", extra={"file": file.name, "reason": str(err)})
+            transport.abort()
+        finally:
+            self._idle.set()
+        if transport.is_closing():
+            self._cycle.disconnected = True  # asyncio says so one round later; until then uvicorn would complain
+        return sent
+
+
+class FileSlice(Response):
+    """A part of an open file as the body; closes the file however the response ends.
+
+    Zero-copy where the server offers it, else in chunks read by a thread.
+
+    Args:
+        file: The file, opened unbuffered for reading.
+        offset: Where the part begins, in bytes.
+        count: Its length in bytes; the Content-Length.
+        status_code: 200, or 206 for a part.
+        headers: The response's headers.
+    """
+
+    def __init__(
+        self, file: BinaryIO, offset: int, count: int, *, status_code: int, headers: Mapping[str, str]
+    ) -> None:
+        super().__init__(status_code=status_code, headers={**headers, "Content-Length": str(count)})
+        self._file = file
+        self._offset = offset
+        self._count = count
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        with self._file:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            if self._count and ZERO_COPY in scope.get("extensions", {}):
+                part = {"file": self._file, "offset": self._offset, "count": self._count, "more_body": False}
+                await send({"type": ZERO_COPY, **part})
+            else:
+                await self._stream(receive, send)
+
+    async def _stream(self, receive: Receive, send: Send) -> None:
+        # Some servers drop what is sent to a client that left: without this watch a thread would read it all.
+        gone = asyncio.create_task(_until_disconnect(receive))
+        try:
+            at, end = self._offset, self._offset + self._count
+            while at < end and not gone.done():
+                chunk = await asyncio.to_thread(os.pread, self._file.fileno(), min(_CHUNK_BYTES, end - at), at)
+                if not chunk:
+                    return  # shorter than promised: the server closes the connection
+                at += len(chunk)
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            if at == end:
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            gone.cancel()
+
+
+async def _until_disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

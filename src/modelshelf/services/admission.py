@@ -1,0 +1,156 @@
+"""Room on a tier, promised before a byte is written."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from modelshelf.domain.jobs import Reservation
+from modelshelf.domain.tiers import Room, Tier, check_fits, outstanding, with_holders
+from modelshelf.errors import OutOfSpace, ShelfError, Unavailable
+from modelshelf.registry.queries import Registry
+from modelshelf.services.owner import is_alive
+from modelshelf.services.tiers import TierService
+from modelshelf.store import meter
+from modelshelf.store import tier as store_tier
+from modelshelf.store.incoming import hole_bytes
+from modelshelf.store.layout import Base
+
+_LOOKS = 3
+"""While others write, a measurement errs on the safe side; a refusal is measured again this often."""
+
+
+@dataclass(slots=True)
+class Hold:
+    """A reservation in hand."""
+
+    registry: Registry
+    id: int
+    remaining_bytes: int
+    _mutex: threading.Lock = field(default_factory=threading.Lock)
+
+    def wrote(self, count_bytes: int) -> None:
+        """Count bytes that are on the disk now and need no promise any more."""
+        with self._mutex:
+            self.remaining_bytes -= count_bytes
+
+    def renew(self) -> None:
+        """Tell the registry what remains, and that the owner lives.
+
+        Raises:
+            Unavailable: The reservation ran out while this process slept, and may be another's now.
+        """
+        with self._mutex:
+            remaining_bytes = self.remaining_bytes
+        if not self.registry.shrink_reservation(self.id, remaining_bytes):
+            raise Unavailable("The reservation of space ran out while the work stood still.", retry_after_s=0)
+
+
+class Admission:
+    """Decides what fits, over every process that shares the registry."""
+
+    def __init__(self, registry: Registry, tiers: TierService, owner: str) -> None:
+        self._registry = registry
+        self._tiers = tiers
+        self._owner = owner
+
+    def drop_the_dead(self) -> None:
+        """Free what processes that died had reserved, and put their jobs back into the queue."""
+        held = {reservation.owner for reservation in self._registry.reservations()}
+        held |= {job.owner for job in self._registry.jobs(unfinished=True) if job.owner}
+        for owner in held:
+            if is_alive(owner) is False:
+                self._registry.give_up_owner(owner)
+
+    @contextlib.contextmanager
+    def reserve(self, tier: Tier, tier_id: str, need: Callable[[], int]) -> Iterator[Hold]:
+        """Hold room on a tier for as long as the context lasts.
+
+        Args:
+            tier: Where.
+            tier_id: Its id.
+            need: Says how many bytes are missing on the disk now.
+
+        Raises:
+            OutOfSpace: They do not fit; nothing was reserved.
+        """
+        hold = self._admit(tier, tier_id, need)
+        try:
+            yield hold
+        finally:
+            self._registry.release(hold.id)
+
+    def _admit(self, tier: Tier, tier_id: str, need: Callable[[], int]) -> Hold:
+        for look in range(_LOOKS):
+            self.drop_the_dead()
+            decision = self._measure(tier, tier_id, need)
+            try:
+                reservation_id = self._registry.reserve(tier_id, decision.device, self._owner, decision.decide)
+            except OutOfSpace as err:
+                if look < _LOOKS - 1 and decision.before:
+                    continue
+                raise with_holders(err, decision.need_bytes, self._elsewhere(tier)) from err
+            return Hold(self._registry, reservation_id, decision.need_bytes)
+        raise AssertionError("unreachable")
+
+    def _measure(self, tier: Tier, tier_id: str, need: Callable[[], int]) -> _Decision:
+        base = Base(self._tiers.path(tier))
+        before = self._registry.reservations()  # read before the disk is: see `outstanding`
+        return _Decision(
+            tier=tier,
+            tier_id=tier_id,
+            device=store_tier.device(base),
+            before=before,
+            usage_bytes=meter.measure(base).apparent_bytes - hole_bytes(base),
+            free_bytes=store_tier.free_bytes(base),
+            need_bytes=need(),
+        )
+
+    def _elsewhere(self, tier: Tier) -> list[tuple[str, int]]:
+        """Return the other tiers of the settings with their headroom."""
+        found = []
+        for other in self._tiers.configured():
+            if other.base != tier.base:
+                with contextlib.suppress(ShelfError):
+                    found.append((other.location, self._tiers.headroom_bytes(other)))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Decision:
+    """What was measured for one admission."""
+
+    tier: Tier
+    tier_id: str
+    device: str
+    before: Sequence[Reservation]
+    usage_bytes: int
+    free_bytes: int
+    need_bytes: int
+
+    def decide(self, now: Sequence[Reservation]) -> int:
+        """Return the bytes to reserve, given the reservations at the moment of decision.
+
+        Raises:
+            OutOfSpace: They do not fit.
+        """
+        before = self.before
+        room = Room(
+            limit_bytes=self.tier.limit_bytes,
+            usage_bytes=self.usage_bytes,
+            reserved_bytes=outstanding(_of_tier(before, self.tier_id), _of_tier(now, self.tier_id)),
+            free_bytes=self.free_bytes,
+            reserved_on_disk_bytes=outstanding(_of_device(before, self.device), _of_device(now, self.device)),
+        )
+        check_fits(self.need_bytes, self.tier, room)
+        return self.need_bytes
+
+
+def _of_tier(reservations: Sequence[Reservation], tier_id: str) -> dict[int, int]:
+    return {r.id: r.remaining_bytes for r in reservations if r.tier_id == tier_id and not r.expired}
+
+
+def _of_device(reservations: Sequence[Reservation], device: str) -> dict[int, int]:
+    return {r.id: r.remaining_bytes for r in reservations if r.device == device and not r.expired}

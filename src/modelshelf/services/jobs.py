@@ -1,0 +1,190 @@
+"""Running jobs: whoever claims one carries it out, tells the registry how far it is, and leaves it in a true state."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from modelshelf.domain.jobs import CANCELLED, DONE, FAILED, QUEUED, Job, backoff_s
+from modelshelf.domain.models import ModelRow
+from modelshelf.domain.ports import Clock
+from modelshelf.errors import Cancelled, NotFound, ShelfError, Unavailable
+from modelshelf.registry.queries import Registry
+from modelshelf.services.admission import Hold
+from modelshelf.services.progress import Counter
+
+_log = logging.getLogger(__name__)
+TICK_S = 0.5
+
+
+class Running:
+    """A job being carried out here: its progress, the reservations it holds, and who else wants to know."""
+
+    def __init__(self, job: Job, on_tick: Callable[[Job], None] | None = None) -> None:
+        self.job = job
+        self.progress = Counter()
+        self.on_tick = on_tick
+        self.holds: list[Hold] = []
+
+
+Handler = Callable[[ModelRow, Running], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    """Carries out jobs of this process and shows those of all."""
+
+    registry: Registry
+    owner: str
+    handlers: Mapping[str, Handler]
+    clock: Clock
+
+    def run(self, running: Running) -> None:
+        """Carry out a job that this process has claimed.
+
+        Raises:
+            ShelfError: It failed, or waits for something; the registry says so too.
+            Cancelled: It was stopped; it is back in the queue.
+        """
+        job = running.job
+        row = self._row(job)
+        try:
+            with self._ticking(running):
+                self.handlers[job.kind](row, running)
+        except Unavailable as err:
+            self.registry.postpone_job(job.id, backoff_s(job.attempts, err.retry_after_s), err.detail)
+            raise
+        except Cancelled:
+            self._leave(job)
+            raise
+        except ShelfError as err:
+            self._fail(job, err.detail, err.to_dict())
+            raise
+        except Exception as err:
+            _log.exception("job_broke", extra={"job_id": job.id})
+            self._fail(job, f"{type(err).__name__}: {err}", {"type": "urn:modelshelf:error:internal", "status": 500})
+            raise
+        self.registry.finish_job(job.id, DONE)
+
+    def cancel(self, job_id: int) -> Job:
+        """End a job; whoever runs it stops within a second. What arrived stays for the next try."""
+        job = self.registry.job(job_id)
+        if job.finished_at is None:
+            self.registry.finish_job(job_id, CANCELLED, detail="Cancelled.")
+        return self.registry.job(job_id)
+
+    def _row(self, job: Job) -> ModelRow:
+        row = self.registry.model(job.model_name)
+        if row is None or row.id != job.model_id:
+            self.registry.finish_job(job.id, CANCELLED, detail="Its model was removed.")
+            raise NotFound(f"There is no model {job.model_name}.", model_name=job.model_name)
+        return row
+
+    def _leave(self, job: Job) -> None:
+        if self.registry.job(job.id).finished_at is None:
+            self.registry.update_job(job.id, {"state": QUEUED, "owner": "", "rate_bytes_per_s": 0})
+
+    def _fail(self, job: Job, detail: str, problem: dict[str, object]) -> None:
+        self.registry.finish_job(job.id, FAILED, detail=detail, error=json.dumps(problem))
+
+    @contextmanager
+    def _ticking(self, running: Running) -> Iterator[None]:
+        """Keep telling the registry how far the job is, and keep its reservations alive."""
+        over = threading.Event()
+        ticker = threading.Thread(target=self._tick_until, args=(running, over), name="job-ticker", daemon=True)
+        ticker.start()
+        try:
+            yield
+        finally:
+            over.set()
+            ticker.join()
+
+    def _tick_until(self, running: Running, over: threading.Event) -> None:
+        last_at, last_bytes, rate = self.clock.now(), 0, 0.0
+        while not over.wait(TICK_S):
+            reading, now = running.progress.read(), self.clock.now()
+            rate = 0.7 * rate + 0.3 * max(0, reading.done_bytes - last_bytes) / max(0.001, now - last_at)
+            last_at, last_bytes = now, reading.done_bytes
+            try:
+                self._tick(running, int(rate))
+            except ShelfError as err:
+                _log.warning("job_lost", extra={"job_id": running.job.id, "detail": err.detail})
+                running.progress.stop()
+
+    def _tick(self, running: Running, rate_bytes_per_s: int) -> None:
+        reading = running.progress.read()
+        values = {
+            "phase": reading.phase,
+            "done_bytes": reading.done_bytes,
+            "total_bytes": reading.total_bytes,
+            "rate_bytes_per_s": rate_bytes_per_s,
+        }
+        job = self.registry.job(running.job.id)
+        if job.owner != self.owner:
+            running.progress.stop()
+            return
+        self.registry.update_job(job.id, values)
+        for hold in running.holds:
+            hold.renew()
+        if running.on_tick is not None:
+            running.on_tick(self.registry.job(job.id))
+
+
+class Worker:
+    """Threads that take jobs as they come due, for a server.
+
+    Args:
+        jobs: What to take them from.
+        recover: Called now and then to free what dead processes hold.
+        threads: How many jobs run side by side.
+    """
+
+    def __init__(self, jobs: Jobs, recover: Callable[[], None], threads: int = 2) -> None:
+        self._jobs = jobs
+        self._recover = recover
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._loop, name=f"worker-{i}", daemon=True) for i in range(threads)]
+        self._mutex = threading.Lock()
+        self._running: set[Running] = set()
+
+    def start(self) -> None:
+        """Begin to take jobs."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Stop: what runs is put back into the queue where it stands; returns when that is done."""
+        self._stop.set()
+        with self._mutex:
+            for running in self._running:
+                running.progress.stop()
+        for thread in self._threads:
+            thread.join()
+
+    def _loop(self) -> None:
+        while not self._stop.is_set():
+            self._recover()
+            job = self._jobs.registry.claim(self._jobs.owner)
+            if job is None:
+                self._stop.wait(TICK_S)
+                continue
+            self._carry_out(Running(job))
+
+    def _carry_out(self, running: Running) -> None:
+        with self._mutex:
+            self._running.add(running)
+            if self._stop.is_set():
+                running.progress.stop()
+        try:
+            self._jobs.run(running)
+        except (ShelfError, Cancelled) as err:
+            _log.info("job_ended", extra={"job_id": running.job.id, "detail": str(err)})
+        except Exception:  # noqa: BLE001 - the job says what broke; the worker goes on with the next one
+            _log.info("job_ended", extra={"job_id": running.job.id, "detail": "see job_broke"})
+        finally:
+            with self._mutex:
+                self._running.discard(running)

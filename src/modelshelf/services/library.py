@@ -1,0 +1,145 @@
+"""Looking: which models there are, where they lie and whether they are whole. Nothing is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from modelshelf.domain.models import FileEntry, Model, ModelRow, State, select_files, state_of
+from modelshelf.domain.ports import Reader
+from modelshelf.domain.tiers import Tiers
+from modelshelf.errors import BadInput, Conflict, NotFound, Unavailable
+from modelshelf.store import scan
+from modelshelf.store import tier as store_tier
+from modelshelf.store.layout import Base, Repo
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """The registered models as they are now."""
+
+    reader: Reader
+    tiers: Tiers
+    known: store_tier.KnownBases
+
+    def models(self) -> list[Model]:
+        """Return all models, by name."""
+        look = _Look(self.reader, self.tiers, self.known.load() | self.reader.tier_ids())
+        return [look.at(row) for row in self.reader.models()]
+
+    def model(self, model_name: str) -> Model:
+        """Return one model.
+
+        Raises:
+            NotFound: There is none of this name.
+        """
+        look = _Look(self.reader, self.tiers, self.known.load() | self.reader.tier_ids())
+        return look.at(self.row(model_name))
+
+    def row(self, model_name: str) -> ModelRow:
+        """Return one model as the registry has it.
+
+        Raises:
+            NotFound: There is none of this name.
+        """
+        row = self.reader.model(model_name)
+        if row is None:
+            names = [other.model_name for other in self.reader.models()]
+            close = [name for name in names if model_name.lower() in name.lower()]
+            hint = f"Did you mean {' or '.join(close[:3])}?" if close else "shelf ls lists them."
+            raise NotFound(f"There is no model {model_name}.", hint=hint, model_name=model_name)
+        return row
+
+    def files(self, row: ModelRow) -> list[FileEntry]:
+        """Return a model's selected files; none until its commit is known."""
+        return selected_files(self.reader, row)
+
+    def ready(self, model_name: str) -> Model:
+        """Return a model that can be loaded.
+
+        Raises:
+            NotFound: There is none of this name.
+            Unavailable: Its tier is offline.
+            Conflict: It is not whole; says why and what to do.
+        """
+        model = self.model(model_name)
+        if model.state is State.READY:
+            return model
+        detail = f"{model_name} is {model.state}: {model.detail}"
+        if model.state is State.OFFLINE:
+            raise Unavailable(detail, hint="Mount its drive.", model_name=model_name, state=model.state.value)
+        hint = "" if "shelf pull" in model.detail else f"shelf pull {model_name}"
+        raise Conflict(detail, hint=hint, model_name=model_name, state=model.state.value)
+
+    def path(self, model_name: str) -> Path:
+        """Return the snapshot folder of a model that can be loaded; raises as `ready` does."""
+        path = self.ready(model_name).path
+        assert path is not None
+        return Path(path)
+
+
+def selected_files(reader: Reader, row: ModelRow) -> list[FileEntry]:
+    """Return a model's selected files; none until its commit is known."""
+    if row.commit_hash is None:
+        return []
+    return select_files(reader.files(row.hf_path, row.commit_hash), row.allow_patterns)
+
+
+@dataclass(slots=True)
+class _Look:
+    """One look at the disks, which asks each base once whether it is there."""
+
+    reader: Reader
+    tiers: Tiers
+    known_ids: Mapping[str, str]
+    offline: dict[str, str] = field(default_factory=dict)
+
+    def at(self, row: ModelRow) -> Model:
+        """Return a model as it is now."""
+        try:
+            base_path = self.tiers.resolve(row.cache_location, row.cache_path).base
+        except BadInput as err:
+            return Model(row, row.cache_path, None, State.OFFLINE, err.detail)
+        base = Base(Path(base_path))
+        if base_path not in self.offline:
+            self.offline[base_path] = store_tier.why_offline(base, self.known_ids.get(base_path))
+        if row.commit_hash is None or self.offline[base_path]:
+            path = str(base.repo(row.hf_path).snapshot(row.commit_hash)) if row.commit_hash else None
+            return Model(row, base_path, path, *state_of(row, self.offline[base_path], missing_files=0, files=0))
+        repo = base.repo(row.hf_path)
+        missing, files = self._count(repo, row, row.commit_hash)
+        state, detail = state_of(row, "", missing_files=missing, files=files)
+        return Model(row, base_path, str(repo.snapshot(row.commit_hash)), state, detail)
+
+    def _count(self, repo: Repo, row: ModelRow, commit_hash: str) -> tuple[int, int]:
+        """Return how many files are missing, and of how many.
+
+        While the folders are as they were when all files were seen, none is.
+        """
+        if row.signature and scan.signature(repo, commit_hash) == row.signature:
+            return 0, 1
+        files = selected_files(self.reader, row)
+        return len(scan.missing_files(repo, commit_hash, files)), len(files)
+
+
+def environment(model: Model, tiers: Tiers) -> dict[str, str | None]:
+    """Return the variables that make any Hugging Face program find a model, offline; None: unset it.
+
+    The older names are unset, for a global HF_HUB_CACHE would win over HF_HOME. The primary base is named, for by
+    default it is HF_HOME, which is another one for the program.
+
+    Source: huggingface_hub `constants.py`; transformers 5 reads the same.
+    """
+    base = Base(Path(model.base))
+    return {
+        "HF_HOME": model.base,
+        "HF_HUB_CACHE": str(base.hub),
+        "HUGGINGFACE_HUB_CACHE": None,
+        "TRANSFORMERS_CACHE": None,
+        "HF_HUB_OFFLINE": "1",
+        "PRIMARY_CACHE_PATH": tiers.primary.base,
+        "SHELF_MODEL_NAME": model.row.model_name,
+        "SHELF_MODEL_PATH": model.path,
+        "SHELF_MODEL_REPO": model.row.hf_path,
+    }

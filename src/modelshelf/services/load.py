@@ -1,0 +1,127 @@
+"""Loading a model from the snapshot that it is pinned to, offline, and trying it out."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modelshelf.errors import BadInput, Unavailable
+from modelshelf.registry.queries import Registry
+from modelshelf.services.library import Library
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What loading a model and asking it one question took."""
+
+    load_s: float
+    """Seconds from the start of the import of transformers to a model that can answer."""
+    answer_s: float
+    memory_bytes: int
+    """The peak resident size of the process."""
+    prompt: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loader:
+    """Loads models through transformers."""
+
+    library: Library
+    registry: Registry
+
+    def load(self, model_name: str, **options: Any) -> tuple[Any, Any]:
+        """Return a model and its tokenizer, from the pinned snapshot, without the network.
+
+        Args:
+            model_name: The model.
+            options: Handed to `AutoModelForCausalLM.from_pretrained` (dtype, device_map, …).
+
+        Raises:
+            NotFound, Conflict: There is no such model, or it is not whole.
+            BadInput: Its files are nothing that transformers loads.
+            Unavailable: transformers is not installed, or its tier is offline.
+        """
+        path = self.library.path(model_name)
+        row = self.library.row(model_name)
+        with self.counted(row.id, "load"):
+            return _from_pretrained(path, options)
+
+    @contextlib.contextmanager
+    def counted(self, model_id: int, kind: str) -> Iterator[None]:
+        """Note in the ledger that a model was used, and for how long, if that went well."""
+        started_s = time.monotonic()
+        yield
+        self.registry.add_use(model_id, kind, time.monotonic() - started_s)
+
+
+def try_out(path: Path, prompt: str) -> Trial:
+    """Load the model of a snapshot folder, ask it one question, and return what that took.
+
+    The process that calls this has the right environment already; it opens no library.
+    """
+    started_s = time.monotonic()
+    model, tokenizer = _from_pretrained(path, {})
+    loaded_s = time.monotonic()
+    answer = _answer(model, tokenizer, prompt)
+    answered_s = time.monotonic()
+    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return Trial(loaded_s - started_s, answered_s - loaded_s, peak_bytes, prompt, answer)
+
+
+def _from_pretrained(path: Path, options: dict[str, Any]) -> tuple[Any, Any]:
+    try:
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+    except ImportError as err:
+        raise Unavailable(
+            "transformers is not installed.", hint="pip install 'modelshelf[transformers]' torch==2.13.0"
+        ) from err
+    source: dict[str, Any] = {"local_files_only": True, **_gguf(path)}
+    tokenizer = AutoTokenizer.from_pretrained(path, **source)
+    if "gguf_file" in source:
+        from transformers import GgufConfig
+
+        options = {"quantization_config": GgufConfig(dequantize=True), "dtype": "bfloat16", **options}
+    return AutoModelForCausalLM.from_pretrained(path, **source, **options), tokenizer
+
+
+def _gguf(path: Path) -> dict[str, str]:
+    """Return the option that makes transformers read a GGUF, where the snapshot has nothing else.
+
+    Raises:
+        BadInput: Several of them, or nothing that can be loaded.
+    """
+    if (path / "config.json").exists():
+        return {}
+    found = sorted(file.relative_to(path).as_posix() for file in path.rglob("*.gguf"))
+    if len(found) == 1:
+        return {"gguf_file": found[0]}
+    if found:
+        raise BadInput(
+            f"There are {len(found)} GGUF files: {', '.join(found[:4])}.",
+            hint="Register one of them: shelf add NAME REPO --include FILE",
+        )
+    raise BadInput(f"{path} has neither config.json nor a GGUF file.", hint="Use shelf path and a program of its kind.")
+
+
+def _answer(model: Any, tokenizer: Any, prompt: str) -> str:
+    import torch
+
+    if tokenizer.chat_template:
+        inputs = tokenizer.apply_chat_template(
+            [{"role": "user", "content": prompt}],
+            add_generation_prompt=True,
+            return_tensors="pt",
+            return_dict=True,
+        )
+    else:
+        inputs = tokenizer(prompt, return_tensors="pt")
+    inputs = inputs.to(model.device)
+    with torch.inference_mode():
+        output = model.generate(**inputs, max_new_tokens=40, do_sample=False)
+    return str(tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)).strip()

@@ -1,0 +1,51 @@
+"""How far long work is, for whoever looks."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+from modelshelf.errors import Cancelled
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How far the work is."""
+
+    phase: str
+    done_bytes: int
+    total_bytes: int
+
+
+class Counter:
+    """Progress that is counted and can be read and stopped from another thread."""
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._stop = threading.Event()
+        self._reading = Reading("", 0, 0)
+
+    def phase(self, name: str, total_bytes: int = 0) -> None:
+        """Begin a phase."""
+        with self._mutex:
+            self._reading = Reading(name, 0, total_bytes)
+
+    def advance(self, done_bytes: int) -> None:
+        """Count bytes."""
+        with self._mutex:
+            now = self._reading
+            self._reading = Reading(now.phase, now.done_bytes + done_bytes, now.total_bytes)
+
+    def check(self) -> None:
+        """Raise Cancelled once `stop` was called."""
+        if self._stop.is_set():
+            raise Cancelled
+
+    def stop(self) -> None:
+        """Ask the work to end soon; what is done stays done."""
+        self._stop.set()
+
+    def read(self) -> Reading:
+        """Return how far it is."""
+        with self._mutex:
+            return self._reading

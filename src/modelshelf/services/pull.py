@@ -1,0 +1,174 @@
+"""Pulling a model: resolve, plan, reserve, fetch, lay out, and only then say that it is there."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from modelshelf.domain.models import FileEntry, ModelRow, select_files
+from modelshelf.domain.names import COMMIT_HASH
+from modelshelf.domain.plans import PullPlan, plan_pull
+from modelshelf.domain.ports import Clock, Hub, Progress
+from modelshelf.errors import BadInput, Unavailable
+from modelshelf.registry.queries import Registry
+from modelshelf.services.admission import Admission, Hold
+from modelshelf.services.fetch import Fetcher
+from modelshelf.services.jobs import Running
+from modelshelf.services.tiers import TierService
+from modelshelf.store import fs, scan
+from modelshelf.store.incoming import file_agrees, written_bytes
+from modelshelf.store.layout import Base, Repo
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Puller:
+    """Pulls registered models.
+
+    **Crash:** every step finds what the one before it left: parts, blobs, links. Nothing is said to be there before
+    all of it is.
+    """
+
+    registry: Registry
+    tiers: TierService
+    admission: Admission
+    hub: Hub
+    clock: Clock
+    throttle: Callable[[int], None]
+    streams: int
+
+    def run(self, row: ModelRow, running: Running) -> None:
+        """Carry out a pull job; see `pull`."""
+        self.pull(row, running.progress, running.holds.append)
+
+    def pull(self, row: ModelRow, progress: Progress, on_hold: Callable[[Hold], None]) -> None:
+        """Bring a model's files to its tier.
+
+        Args:
+            row: The model.
+            progress: Who wants to know.
+            on_hold: Given the reservation, for whoever keeps it alive.
+
+        Raises:
+            BadInput: Its patterns match no file.
+            NotFound: The hub does not have it.
+            OutOfSpace: It does not fit; nothing was fetched.
+            Unavailable: The hub or the tier is away.
+            Corrupt: Bytes with the wrong digest arrived twice.
+        """
+        tier = self.tiers.tiers.resolve(row.cache_location, row.cache_path)
+        tier_id = self.tiers.open(tier)
+        base = Base(self.tiers.path(tier))
+        progress.phase("resolving")
+        commit_hash, files = self.manifest(row)
+        repo = base.repo(row.hf_path)
+        plan = plan_pull(row.hf_path, commit_hash, files, scan.blob_sizes(repo))
+        self._set_aside_damage(base, repo, plan, row, progress)
+        plan = plan_pull(row.hf_path, commit_hash, files, scan.blob_sizes(repo))
+        if plan.fetch:
+            with self.admission.reserve(tier, tier_id, lambda: missing_bytes(base, plan)) as hold:
+                on_hold(hold)
+                progress.phase("downloading", plan.total_bytes)
+                progress.advance(plan.total_bytes - plan.fetch_bytes)
+                self._fetcher(base, plan, progress, hold).run()
+        progress.phase("linking")
+        self._link(base, row, commit_hash, files)
+
+    def manifest(self, row: ModelRow) -> tuple[str, list[FileEntry]]:
+        """Return a model's commit and selected files, asking the hub the first time and pinning the answer.
+
+        Raises:
+            BadInput: Its patterns match no file.
+            NotFound: The hub does not have it.
+            Unavailable: The hub cannot be reached.
+        """
+        commit_hash = row.commit_hash
+        files = self.registry.files(row.hf_path, commit_hash) if commit_hash else []
+        if commit_hash is None or not files:
+            commit_hash = commit_hash or self.hub.resolve(row.hf_path, row.revision)
+            files = self.hub.list_files(row.hf_path, commit_hash)
+            select(files, row.allow_patterns)
+            self.registry.set_manifest(row, commit_hash, files)
+        return commit_hash, select(files, row.allow_patterns)
+
+    def _fetcher(self, base: Base, plan: PullPlan, progress: Progress, hold: Hold) -> Fetcher:
+        return Fetcher(
+            hub=self.hub,
+            base=base,
+            plan=plan,
+            progress=progress,
+            clock=self.clock,
+            streams=self.streams,
+            throttle=self.throttle,
+            on_written=hold.wrote,
+        )
+
+    def _set_aside_damage(self, base: Base, repo: Repo, plan: PullPlan, row: ModelRow, progress: Progress) -> None:
+        """Quarantine blobs that other tools left with the wrong size or content; Hugging Face checks neither.
+
+        A blob that a complete model of ours has was verified when it came.
+        """
+        for need in plan.suspect:
+            self._quarantine(base, repo, need.digest, "size")
+        fetch = {need.digest for need in plan.fetch}
+        there = [file for file in plan.files if file.digest not in fetch]
+        foreign = {file.digest: file for file in there if file.digest not in self._verified(row)}
+        progress.phase("verifying", sum(file.size_bytes for file in foreign.values()))
+        for file in foreign.values():
+            progress.check()
+            if not file_agrees(repo.blob(file.digest), file.digest):
+                self._quarantine(base, repo, file.digest, "content")
+            progress.advance(file.size_bytes)
+
+    def _verified(self, row: ModelRow) -> set[str]:
+        """Return the digests of the complete models that share this one's folder."""
+        verified: set[str] = set()
+        for other in self.registry.models():
+            same_folder = (other.hf_path, other.cache_location) == (row.hf_path, row.cache_location)
+            if other.complete and other.commit_hash and same_folder and other.cache_path == row.cache_path:
+                files = self.registry.files(other.hf_path, other.commit_hash)
+                verified |= {file.digest for file in select_files(files, other.allow_patterns)}
+        return verified
+
+    def _quarantine(self, base: Base, repo: Repo, digest: str, what: str) -> None:
+        target = fs.set_aside(repo.blob(digest), base.quarantine)
+        _log.warning("blob_quarantined", extra={"digest": digest, "wrong": what, "path": str(target)})
+
+    def _link(self, base: Base, row: ModelRow, commit_hash: str, files: list[FileEntry]) -> None:
+        """Lay the snapshot out, name it, and mark the model complete: bytes first, links, ref, row last."""
+        repo = base.repo(row.hf_path)
+        self.hub.lay_out(row.hf_path, commit_hash, base.hub, row.allow_patterns)
+        missing = scan.missing_files(repo, commit_hash, files)
+        if missing:
+            raise Unavailable(
+                f"{len(missing)} files of {row.model_name} vanished while it was laid out, {missing[0].path} first.",
+                hint="Another program deletes in this folder; the pull is tried again.",
+            )
+        fs.make_readable(repo.tree(commit_hash))
+        if not COMMIT_HASH.fullmatch(row.revision) and scan.refs(repo).get(row.revision) != commit_hash:
+            fs.write_text(repo.ref(row.revision), commit_hash)
+        self.registry.set_complete(row.id, scan.signature(repo, commit_hash))
+
+
+def select(files: list[FileEntry], allow_patterns: tuple[str, ...]) -> list[FileEntry]:
+    """Return the files that the patterns match.
+
+    Raises:
+        BadInput: None does.
+    """
+    selected = select_files(files, allow_patterns)
+    if files and not selected:
+        names = ", ".join(file.path for file in files[:8])
+        raise BadInput(
+            f"No file matches {', '.join(allow_patterns)}.",
+            hint=f"The repository has {names}{' …' if len(files) > 8 else ''}",
+            allow_patterns=list(allow_patterns),
+        )
+    return selected
+
+
+def missing_bytes(base: Base, plan: PullPlan) -> int:
+    """Return what a pull still has to write: its blobs less what earlier tries left in `incoming`."""
+    return sum(need.size_bytes - min(need.size_bytes, written_bytes(base.part(need.digest))) for need in plan.fetch)

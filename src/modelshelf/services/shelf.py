@@ -1,0 +1,152 @@
+"""The library as Python sees it: what `modelshelf.open()` returns, over the same services as the other faces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modelshelf.domain.jobs import RUNNING, Job
+from modelshelf.domain.models import Model, Registration
+from modelshelf.domain.tiers import TierStatus
+from modelshelf.errors import Cancelled, ShelfError
+from modelshelf.registry.queries import Registry
+from modelshelf.services.admission import Admission
+from modelshelf.services.jobs import Jobs, Running, Worker
+from modelshelf.services.library import Library
+from modelshelf.services.register import Registrar
+from modelshelf.services.remove import Removed, Remover
+from modelshelf.services.tiers import TierService
+
+if TYPE_CHECKING:
+    from modelshelf.domain.ports import Clock
+    from modelshelf.services.load import Loader
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """One library of models."""
+
+    registry: Registry
+    library: Library
+    tier_service: TierService
+    admission: Admission
+    registrar: Registrar
+    remover: Remover
+    loader: Loader
+    job_service: Jobs
+    clock: Clock
+
+    def register(
+        self,
+        model_name: str,
+        hf_path: str,
+        cache_location: str = "primary",
+        cache_path: str | None = None,
+        *,
+        revision: str = "main",
+        allow_patterns: Sequence[str] = (),
+        pinned: bool = False,
+        download: bool = True,
+    ) -> Model:
+        """Add a model and download it; returns it when that is done.
+
+        Args:
+            model_name: Our name for it.
+            hf_path: The repository on the hub, `org/name`.
+            cache_location: `primary`, `secondary` or `custom`.
+            cache_path: The base of a custom location.
+            revision: A branch, a tag or a commit hash.
+            allow_patterns: Shell patterns of the files wanted; all without one.
+            pinned: Never evict it.
+            download: False leaves the download for later.
+
+        Raises:
+            BadInput, Conflict, NotFound, Denied, OutOfSpace: Refused; nothing was changed.
+            Unavailable: The model is registered and its download waits: the hub or the tier is away.
+        """
+        patterns = tuple(allow_patterns)
+        wanted = Registration(model_name, hf_path, cache_location, cache_path, revision, patterns, pinned)
+        self.registrar.register(wanted)
+        if download:
+            self.pull(model_name)
+        return self.library.model(model_name)
+
+    def pull(self, model_name: str, on_tick: Callable[[Job], None] | None = None) -> Job:
+        """Download a registered model here, or wait for the process that is at it; returns the finished job.
+
+        Args:
+            model_name: The model.
+            on_tick: Called about twice a second with the job as it is.
+
+        Raises:
+            NotFound: There is no such model, or the hub does not have it.
+            OutOfSpace: It does not fit.
+            Unavailable: The hub or the tier is away; the job waits in the registry.
+            Cancelled: Somebody ended the job.
+        """
+        self.admission.drop_the_dead()
+        job = self.registrar.enqueue_pull(model_name)
+        while True:
+            mine = self.registry.claim(self.job_service.owner, job.id)
+            if mine is not None:
+                self.job_service.run(Running(mine, on_tick))
+                return self.registry.job(job.id)
+            job = self.registry.job(job.id)
+            if job.finished_at is not None:
+                return _outcome(job)
+            if on_tick is not None:
+                on_tick(job)
+            if job.state == RUNNING:
+                self.admission.drop_the_dead()
+            self.clock.sleep(0.5)
+
+    def load(self, model_name: str, **options: Any) -> tuple[Any, Any]:
+        """Return model and tokenizer through transformers; see `Loader.load`."""
+        return self.loader.load(model_name, **options)
+
+    def path(self, model_name: str) -> Path:
+        """Return the snapshot folder of a model; see `Library.path`."""
+        return self.library.path(model_name)
+
+    def models(self) -> list[Model]:
+        """Return all models as they are now, by name."""
+        return self.library.models()
+
+    def model(self, model_name: str) -> Model:
+        """Return one model as it is now."""
+        return self.library.model(model_name)
+
+    def tiers(self, *, rescan: bool = False) -> list[TierStatus]:
+        """Return every tier with what it holds."""
+        return [self.tier_service.status(tier, rescan=rescan) for tier in self.tier_service.all()]
+
+    def remove(self, model_name: str, *, delete_files: bool = False) -> Removed:
+        """Forget a model; see `Remover.remove`."""
+        return self.remover.remove(model_name, delete_files=delete_files)
+
+    def worker(self) -> Worker:
+        """Return threads that carry out jobs, for a server."""
+        return Worker(self.job_service, self.admission.drop_the_dead)
+
+    def close(self) -> None:
+        """Give back what is open."""
+        self.registry.close()
+
+    def __enter__(self) -> Shelf:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Close."""
+        self.close()
+
+
+def _outcome(job: Job) -> Job:
+    """Return a job that another process finished well; raise what it failed with."""
+    if job.state == "done":
+        return job
+    if job.state == "cancelled":
+        raise Cancelled
+    raise ShelfError(job.detail, job_id=job.id)

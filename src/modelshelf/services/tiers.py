@@ -1,0 +1,119 @@
+"""The tiers of this process: opening them, and what they hold now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelshelf.domain.jobs import Reservation
+from modelshelf.domain.names import check_base
+from modelshelf.domain.tiers import BREAKDOWN, Room, Tier, Tiers, TierStatus, Usage
+from modelshelf.errors import BadInput
+from modelshelf.registry.queries import Registry
+from modelshelf.store import meter
+from modelshelf.store import tier as store_tier
+from modelshelf.store.layout import Base
+
+NOTHING = Usage(0, 0, dict.fromkeys(BREAKDOWN, 0))
+
+
+@dataclass(frozen=True, slots=True)
+class TierService:
+    """The tiers of this process."""
+
+    registry: Registry
+    tiers: Tiers
+    known: store_tier.KnownBases
+    warning_threshold: float
+    """The share of a limit from which on a tier is marked."""
+
+    def path(self, tier: Tier) -> Path:
+        """Return a tier's base."""
+        return Path(tier.base)
+
+    def configured(self) -> list[Tier]:
+        """Return the tiers of the settings, fastest first."""
+        return self.tiers.configured()
+
+    def open(self, tier: Tier) -> str:
+        """Return a tier's id; on first use its base is created and marked.
+
+        Raises:
+            Unavailable: The base was used before and is not mounted now.
+            BadInput: It cannot be written.
+        """
+        tier_id = store_tier.open_tier(Base(self.path(tier)), self.known, self.registry.tier_ids().get(tier.base))
+        self.registry.remember_tier(tier_id, tier.location, tier.base)
+        return tier_id
+
+    def all(self) -> list[Tier]:
+        """Return the configured tiers and every custom one that a model lies on."""
+        found = {tier.base: tier for tier in self.configured()}
+        for row in self.registry.models():
+            if row.cache_location == "custom":
+                tier = self.tiers.resolve(row.cache_location, row.cache_path)
+                found.setdefault(tier.base, tier)
+        return list(found.values())
+
+    def status(self, tier: Tier, *, rescan: bool = False) -> TierStatus:
+        """Return what a tier holds now, measured.
+
+        Args:
+            tier: Which.
+            rescan: Walk all of it, whatever was kept from the last time.
+        """
+        base = Base(self.path(tier))
+        known_id = self.registry.tier_ids().get(tier.base) or self.known.load().get(tier.base)
+        offline = store_tier.why_offline(base, known_id)
+        if offline:
+            return TierStatus(tier, online=False, detail=offline, usage=NOTHING, reserved_bytes=0, free_bytes=0)
+        usage = meter.measure(base, rescan=rescan)
+        tier_id = store_tier.read_id(base)
+        reserved = sum(r.remaining_bytes for r in self._live() if r.tier_id == tier_id)
+        held = usage.apparent_bytes + reserved
+        warning = tier.limit_bytes is not None and held >= self.warning_threshold * tier.limit_bytes
+        return TierStatus(
+            tier,
+            online=True,
+            detail=self._warn(tier, held) if warning else "",
+            usage=usage,
+            reserved_bytes=reserved,
+            free_bytes=store_tier.free_bytes(base),
+            warning=warning,
+        )
+
+    def headroom_bytes(self, tier: Tier) -> int:
+        """Return how much can still be promised on a tier; advice, not a promise."""
+        status = self.status(tier)
+        if not status.online:
+            return 0
+        device = store_tier.device(Base(self.path(tier)))
+        on_disk = sum(r.remaining_bytes for r in self._live() if r.device == device)
+        usage_bytes = status.usage.apparent_bytes
+        return Room(tier.limit_bytes, usage_bytes, status.reserved_bytes, status.free_bytes, on_disk).headroom_bytes
+
+    def start_afresh(self, path: str) -> TierStatus:
+        """Take a base whose marker is gone as a new, empty tier.
+
+        Raises:
+            BadInput: No tier of ours has this base, or it is online.
+        """
+        base_path = check_base(path)
+        tier = next((tier for tier in self.all() if tier.base == base_path), None)
+        if tier is None:
+            raise BadInput(f"{base_path} is no base of a tier.", hint="shelf tiers lists them.", cache_path=base_path)
+        base = Base(self.path(tier))
+        if store_tier.read_id(base) is not None:
+            raise BadInput(f"{base_path} has its marker: there is nothing to start afresh.", cache_path=base_path)
+        tier_id = store_tier.start_afresh(base)
+        self.known.remember(base, tier_id)
+        self.registry.remember_tier(tier_id, tier.location, tier.base)
+        return self.status(tier)
+
+    def _warn(self, tier: Tier, held_bytes: int) -> str:
+        assert tier.limit_bytes is not None
+        return f"{held_bytes / tier.limit_bytes:.0%} of its limit is taken."
+
+    def _live(self) -> Sequence[Reservation]:
+        return [reservation for reservation in self.registry.reservations() if not reservation.expired]

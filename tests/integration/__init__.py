@@ -1,0 +1,1 @@
+"""Parts together: real servers, real clients, real disks."""

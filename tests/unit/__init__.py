@@ -1,0 +1,1 @@
+"""Pure parts, without a disk or a network."""
