@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from modelshelf.domain.names import check_base
+from modelshelf.domain.tiers import CUSTOM
+from modelshelf.errors import BadInput
 from modelshelf.services.library import Library, environment
 from modelshelf.settings import Settings, child_environment, load_settings
+from modelshelf.store import tier as store_tier
 from modelshelf.store.layout import Base
 from modelshelf.store.tier import KnownBases
 
@@ -95,6 +100,49 @@ def open_library(env_file: Path | None = None) -> Library:
     return Library(_reader(settings), settings.tiers, known)
 
 
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """What a server needs beside the library."""
+
+    host: str
+    port: int
+    api_key: str | None = field(repr=False)
+
+
+def server_settings() -> ServerSettings:
+    """Return where to listen.
+
+    Raises:
+        BadInput: The settings are wrong.
+    """
+    settings = load_settings()
+    return ServerSettings(settings.host, settings.port, settings.api_key)
+
+
+def start_afresh(path: str) -> None:
+    """Take a known base that lost its marker as a new, empty tier.
+
+    Raises:
+        BadInput: The settings are wrong, or that base is none of ours or has its marker.
+    """
+    from modelshelf.registry.queries import Registry
+
+    settings = load_settings()
+    known = KnownBases(settings.state_home)
+    base_path = check_base(path)
+    locations = {tier.base: tier.location for tier in settings.tiers.configured()}
+    if base_path not in locations and base_path not in known.load():
+        raise BadInput(f"{base_path} is no base of a tier.", hint="shelf tiers lists them.", cache_path=base_path)
+    base = Base(Path(base_path))
+    if store_tier.read_id(base) is not None:
+        raise BadInput(f"{base_path} has its marker: there is nothing to start afresh.", cache_path=base_path)
+    tier_id = store_tier.start_afresh(base)
+    known.remember(base, tier_id)
+    registry = Registry(_database_url(settings))
+    registry.remember_tier(tier_id, locations.get(base_path, CUSTOM), base_path)
+    registry.close()
+
+
 def run_environment(library: Library, model: Model) -> dict[str, str]:
     """Return the whole environment of a program that is to find `model`."""
     return child_environment(environment(model, library.tiers))
@@ -121,8 +169,6 @@ def _database_url(settings: Settings) -> str:
     """
     if settings.database_url:
         return settings.database_url
-    from modelshelf.store.tier import open_tier
-
     base = Base(Path(settings.tiers.primary.base))
-    open_tier(base, KnownBases(settings.state_home), None)
+    store_tier.open_tier(base, KnownBases(settings.state_home), None)
     return f"sqlite:///{base.registry}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
 import http.client
@@ -260,8 +259,3 @@ def exchange(address: tuple[str, int], request: bytes) -> bytes:
         while chunk := connection.recv(1 << 20):
             received += chunk
         return received
-
-
-def run_loop(coroutine: Any) -> Any:
-    """Run a coroutine to its end."""
-    return asyncio.run(coroutine)

@@ -113,6 +113,8 @@ class RemovalPlan:
     """Files of the snapshot."""
     blobs: tuple[str, ...]
     """Blobs that nothing else needs."""
+    parts: tuple[str, ...]
+    """Digests of blobs that arrived in part."""
     extras: tuple[str, ...]
     """What describes a snapshot that goes: its tree list and its negative cache."""
     folders: tuple[str, ...]

@@ -10,7 +10,7 @@ import contextlib
 import threading
 import urllib.request
 from collections.abc import Iterator
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 import urllib3
 
@@ -94,7 +94,7 @@ class RangeClient:
                     token=self._token is not None,
                 )
             with self._mutex:
-                self._locations[key] = response.geturl() or origin
+                self._locations[key] = urljoin(location, response.geturl() or "")
             ranged = response.status == 206
             yield Stream(response, self._endpoint, start if ranged else 0, ranged=ranged)
         finally:

@@ -73,11 +73,13 @@ def listen(host: str, port: int) -> socket.socket:
         Denied: The port is not for ordinary users.
         BadInput: There is no such address here.
     """
+    if not 0 <= port <= 0xFFFF:  # getaddrinfo would take it modulo 65536
+        raise BadInput(f"{port} is no port.", hint="Choose one between 1 and 65535.", host=host, port=port)
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, address = found[0][0], found[0][4]
         return socket.create_server(address, family=family, backlog=_BACKLOG)
-    except (OSError, OverflowError) as err:
+    except OSError as err:
         raise _why_not(err, host, port) from err
 
 
@@ -87,13 +89,12 @@ def url_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _why_not(err: OSError | OverflowError, host: str, port: int) -> ShelfError:
+def _why_not(err: OSError, host: str, port: int) -> ShelfError:
     fields: dict[str, Any] = {"host": host, "port": port}
-    code = getattr(err, "errno", None)
-    if code == errno.EADDRINUSE:
+    if err.errno == errno.EADDRINUSE:
         hint = "Stop what runs there (is it another shelf?), or choose another SHELF_PORT."
         return Conflict(f"The port {port} of {host} is taken.", hint=hint, **fields)
-    if code == errno.EACCES:
+    if err.errno == errno.EACCES:
         return Denied(f"The port {port} is not for ordinary users.", hint="Choose one above 1023.", **fields)
     return BadInput(f"{host}:{port} is no address to listen on here: {err}.", hint="See SHELF_HOST.", **fields)
 

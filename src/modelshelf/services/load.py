@@ -8,11 +8,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modelshelf.errors import BadInput, Unavailable
-from modelshelf.registry.queries import Registry
-from modelshelf.services.library import Library
+
+if TYPE_CHECKING:
+    from modelshelf.registry.queries import Registry
+    from modelshelf.services.library import Library
 
 
 @dataclass(frozen=True, slots=True)

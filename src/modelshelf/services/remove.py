@@ -16,7 +16,7 @@ from modelshelf.store import removal
 from modelshelf.store.fs import Freed
 from modelshelf.store.layout import Base
 
-EMPTY = RemovalPlan((), (), (), (), ())
+EMPTY = RemovalPlan((), (), (), (), (), ())
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelshelf.domain.jobs import Reservation
-from modelshelf.domain.names import check_base
 from modelshelf.domain.tiers import BREAKDOWN, Room, Tier, Tiers, TierStatus, Usage
-from modelshelf.errors import BadInput
 from modelshelf.registry.queries import Registry
 from modelshelf.store import meter
 from modelshelf.store import tier as store_tier
@@ -92,24 +90,6 @@ class TierService:
         on_disk = sum(r.remaining_bytes for r in self._live() if r.device == device)
         usage_bytes = status.usage.apparent_bytes
         return Room(tier.limit_bytes, usage_bytes, status.reserved_bytes, status.free_bytes, on_disk).headroom_bytes
-
-    def start_afresh(self, path: str) -> TierStatus:
-        """Take a base whose marker is gone as a new, empty tier.
-
-        Raises:
-            BadInput: No tier of ours has this base, or it is online.
-        """
-        base_path = check_base(path)
-        tier = next((tier for tier in self.all() if tier.base == base_path), None)
-        if tier is None:
-            raise BadInput(f"{base_path} is no base of a tier.", hint="shelf tiers lists them.", cache_path=base_path)
-        base = Base(self.path(tier))
-        if store_tier.read_id(base) is not None:
-            raise BadInput(f"{base_path} has its marker: there is nothing to start afresh.", cache_path=base_path)
-        tier_id = store_tier.start_afresh(base)
-        self.known.remember(base, tier_id)
-        self.registry.remember_tier(tier_id, tier.location, tier.base)
-        return self.status(tier)
 
     def _warn(self, tier: Tier, held_bytes: int) -> str:
         assert tier.limit_bytes is not None

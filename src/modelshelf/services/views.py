@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modelshelf.domain.jobs import Job
 from modelshelf.domain.models import FileEntry, Model
 from modelshelf.domain.tiers import TierStatus
-from modelshelf.services.load import Trial
-from modelshelf.services.remove import Removed
 from modelshelf.units import rfc3339
+
+if TYPE_CHECKING:
+    from modelshelf.services.load import Trial
+    from modelshelf.services.remove import Removed
 
 
 def _time(epoch_s: float | None) -> str | None:
@@ -92,10 +94,9 @@ def removed_view(removed: Removed) -> dict[str, Any]:
     }
 
 
-def trial_view(model_name: str, trial: Trial) -> dict[str, Any]:
+def trial_view(trial: Trial) -> dict[str, Any]:
     """Return what trying a model out took."""
     return {
-        "model_name": model_name,
         "load_s": round(trial.load_s, 3),
         "answer_s": round(trial.answer_s, 3),
         "memory_bytes": trial.memory_bytes,

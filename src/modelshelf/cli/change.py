@@ -1,0 +1,95 @@
+"""Changing: add, pull, rm."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from modelshelf.cli import output
+from modelshelf.cli.errors import at_the_edge
+from modelshelf.cli.options import AsJson, Name
+from modelshelf.units import format_size
+
+if TYPE_CHECKING:
+    from modelshelf.services.shelf import Shelf
+
+
+def add(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Your name for the model.")],
+    hf_path: Annotated[str, typer.Argument(metavar="HF_PATH", help="The repository, ORG/NAME.")],
+    to: Annotated[str, typer.Option(metavar="primary|secondary|PATH", help="Where it goes.")] = "primary",
+    revision: Annotated[str, typer.Option(help="A branch, a tag or a commit hash.")] = "main",
+    include: Annotated[
+        list[str] | None, typer.Option(metavar="PATTERN", help="Only files that match; can be repeated.")
+    ] = None,
+    download: Annotated[bool, typer.Option("--download/--no-download", help="Fetch its files now.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Register a model and download it."""
+    from modelshelf.bootstrap import open_shelf
+    from modelshelf.services.register import registration
+
+    with at_the_edge(as_json=as_json):
+        wanted = registration(name, hf_path, to, revision=revision, allow_patterns=tuple(include or ()))
+        with open_shelf() as shelf:
+            shelf.registrar.register(wanted)
+            if download:
+                _pull(shelf, name)
+            _print_model(shelf, name, as_json=as_json)
+
+
+def pull(name: Name, as_json: AsJson = False) -> None:
+    """Download what is missing of a registered model."""
+    from modelshelf.bootstrap import open_shelf
+
+    with at_the_edge(as_json=as_json), open_shelf() as shelf:
+        shelf.library.row(name)
+        _pull(shelf, name)
+        _print_model(shelf, name, as_json=as_json)
+
+
+def rm(
+    name: Name,
+    files: Annotated[
+        bool, typer.Option("--files", help="Delete its files too, where nothing else needs them.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be deleted.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Forget a model; its files stay unless --files is given."""
+    from modelshelf.bootstrap import open_shelf
+    from modelshelf.services.views import removed_view
+
+    with at_the_edge(as_json=as_json), open_shelf() as shelf:
+        if dry_run:
+            plan = shelf.remover.plan(name)
+            if as_json:
+                output.as_json({"removed_files": [*plan.links, *plan.blobs], "free_bytes": plan.free_bytes})
+                return
+            for path in (*plan.links, *plan.blobs):
+                output.answer(path)
+            output.note(f"Would free {format_size(plan.free_bytes)}.")
+            return
+        removed = shelf.remove(name, delete_files=files)
+        if as_json:
+            output.as_json(removed_view(removed))
+        elif files:
+            output.answer(f"Removed {name}: freed {format_size(removed.freed.allocated_bytes)}.")
+        else:
+            output.answer(f"Forgot {name}; its files stay where they are.")
+
+
+def _pull(shelf: Shelf, name: str) -> None:
+    with output.job_progress(name) as show:
+        shelf.pull(name, show)
+
+
+def _print_model(shelf: Shelf, name: str, *, as_json: bool) -> None:
+    from modelshelf.services.views import model_view
+
+    model = shelf.model(name)
+    if as_json:
+        output.as_json(model_view(model))
+    else:
+        output.answer(f"{name}: {model.state.value}, {format_size(model.row.size_bytes)} in {model.path or model.base}")

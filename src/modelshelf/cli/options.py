@@ -1,0 +1,22 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def complete_model_name(incomplete: str) -> list[str]:
+    """Return the registered names that begin so; none when the library cannot be opened."""
+    from modelshelf.bootstrap import open_library
+    from modelshelf.errors import ShelfError
+
+    try:
+        return [row.model_name for row in open_library().reader.models() if row.model_name.startswith(incomplete)]
+    except ShelfError:
+        return []
+
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The model's name.", autocompletion=complete_model_name)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]

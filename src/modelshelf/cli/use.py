@@ -1,0 +1,99 @@
+"""Using: load, run, serve."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from modelshelf.cli import output
+from modelshelf.cli.errors import at_the_edge
+from modelshelf.cli.options import AsJson, Name
+
+QUESTION = "What is 2+2?"
+
+
+def load(
+    name: Name,
+    prompt: Annotated[str, typer.Option(help="What to ask it.")] = QUESTION,
+    as_json: AsJson = False,
+) -> None:
+    """Load a model in a process of its own, offline, ask it something, and print seconds and memory."""
+    from modelshelf.bootstrap import open_shelf, run_environment
+    from modelshelf.errors import Unavailable
+
+    with at_the_edge(as_json=as_json), open_shelf() as shelf:
+        model = shelf.library.ready(name)
+        command = [sys.executable, "-m", "modelshelf", "try-out", str(model.path), prompt]
+        with shelf.loader.counted(model.row.id, "load"):
+            done = subprocess.run(
+                command, env=run_environment(shelf.library, model), stdout=subprocess.PIPE, text=True, check=False
+            )
+            if done.returncode:
+                raise Unavailable(f"{name} could not be loaded; its process ended with {done.returncode}, see above.")
+        view = {"model_name": name, **json.loads(done.stdout)}
+        if as_json:
+            output.as_json(view)
+        else:
+            output.trial(name, view)
+
+
+def try_out(path: str, prompt: str) -> None:
+    """Load the model of a snapshot folder and print what that took; `shelf load` runs this in a child process."""
+    from pathlib import Path
+
+    from modelshelf.services.load import try_out as attempt
+    from modelshelf.services.views import trial_view
+
+    with at_the_edge(as_json=False):
+        output.as_json(trial_view(attempt(Path(path), prompt)))
+
+
+def run(context: typer.Context, name: Name) -> None:
+    """Run a program that finds the model: shelf run NAME -- CMD …, where {path} is the snapshot's folder."""
+    from modelshelf.bootstrap import open_shelf, run_environment
+    from modelshelf.errors import BadInput
+
+    with at_the_edge(as_json=False), open_shelf() as shelf:
+        model = shelf.library.ready(name)
+        command = [argument.replace("{path}", str(model.path)) for argument in context.args]
+        if not command:
+            raise BadInput("There is no command.", hint=f"shelf run {name} -- python script.py {{path}}")
+        with shelf.loader.counted(model.row.id, "run"):
+            code = _run(command, run_environment(shelf.library, model))
+    raise SystemExit(code)
+
+
+def _run(command: list[str], environment: dict[str, str]) -> int:
+    """Run a program to its end, handing it the signals that ask this one to stop; returns its exit code."""
+    from modelshelf.errors import BadInput
+
+    try:
+        child = subprocess.Popen(command, env=environment)
+    except OSError as err:
+        raise BadInput(f"{command[0]} cannot be run: {err.strerror}.", hint="Check its name and PATH.") from err
+
+    def hand_on(number: int, frame: FrameType | None) -> None:
+        child.send_signal(number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, hand_on)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the child itself, in the same process group
+    code = child.wait()
+    return code if code >= 0 else 128 - code
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="The address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="The port to listen on.")] = None,
+) -> None:
+    """Serve the library over HTTP: the API, and /hf for Hugging Face clients."""
+    from modelshelf.server.main import serve as start
+
+    with at_the_edge(as_json=False):
+        start(host=host, port=port, announce=lambda url: output.note(f"Listening on {url} (API at {url}/docs)"))

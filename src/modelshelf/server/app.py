@@ -1,0 +1,55 @@
+"""The HTTP application over one library."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from anyio import to_thread
+from fastapi import FastAPI
+
+from modelshelf import __version__
+from modelshelf.server import errors
+from modelshelf.server.routes import cache, hf, models
+from modelshelf.server.security import Gate
+from modelshelf.services.hub_face import HubFace
+from modelshelf.services.shelf import Shelf
+from modelshelf.store.layout import Base
+
+
+def create_app(shelf: Shelf, *, host: str, api_key: str | None) -> FastAPI:
+    """Return the application; while it runs, the library's jobs are carried out.
+
+    Args:
+        shelf: The library.
+        host: The address that the server listens on.
+        api_key: The key to ask for; None: none.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        worker = shelf.worker()
+        worker.start()
+        yield
+        await to_thread.run_sync(worker.stop)
+
+    app = FastAPI(title="modelshelf", version=__version__, lifespan=lifespan)
+    app.add_middleware(Gate, host=host, api_key=api_key)
+    errors.install(app)
+    app.include_router(models.create_router(shelf))
+    app.include_router(cache.create_router(shelf))
+    app.include_router(hf.create_router(HubFace(lambda: [Base(Path(t.base)) for t in shelf.tier_service.all()])))
+
+    @app.get("/healthz", tags=["health"])
+    async def healthz() -> dict[str, str]:
+        """Say that the process runs."""
+        return {"status": "ok", "version": __version__}
+
+    @app.get("/readyz", tags=["health"])
+    def readyz() -> dict[str, str]:
+        """Say that the registry answers."""
+        shelf.registry.reservations()
+        return {"status": "ok"}
+
+    return app

@@ -1,0 +1,33 @@
+"""`python main.py` and `shelf serve`: the library over HTTP until it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from modelshelf.bootstrap import open_shelf, server_settings
+from modelshelf.server.app import create_app
+from modelshelf.server.run import serve as run
+from modelshelf.server.security import check_listening
+
+
+def serve(*, host: str | None, port: int | None, announce: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or Ctrl-C; jobs that run then go back into the queue where they stand.
+
+    Args:
+        host: The address to listen on; None: SHELF_HOST.
+        port: The port; None: SHELF_PORT.
+        announce: Given the server's address once it can be asked.
+
+    Raises:
+        BadInput: The settings are wrong, or the address needs a key that is not set.
+        Unavailable: The primary base is not mounted, or the registry cannot be opened.
+    """
+    logging.getLogger().setLevel(logging.INFO)
+    for noisy in ("alembic", "httpx2", "urllib3"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    settings = server_settings()
+    host, port = host or settings.host, settings.port if port is None else port
+    check_listening(host, settings.api_key)
+    with open_shelf() as shelf:
+        run(create_app(shelf, host=host, api_key=settings.api_key), host=host, port=port, announce=announce)

@@ -1,0 +1,59 @@
+"""`/api/models`: register, look, pull, remove."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Response
+
+from modelshelf.domain.models import Registration
+from modelshelf.server.schemas import JobOut, ModelOut, ModelWithFiles, NewModel, RemovedOut
+from modelshelf.services.shelf import Shelf
+from modelshelf.services.views import job_view, model_view, removed_view
+
+
+def create_router(shelf: Shelf) -> APIRouter:
+    """Return the routes over one library."""
+    router = APIRouter(prefix="/api/models", tags=["models"])
+
+    @router.post("", status_code=201, response_model=ModelOut)
+    def register(new: NewModel) -> dict[str, Any]:
+        """Register a model; its download starts at once unless `download` is false."""
+        wanted = Registration(
+            model_name=new.model_name,
+            hf_path=new.hf_path,
+            cache_location=new.cache_location,
+            cache_path=new.cache_path,
+            revision=new.revision,
+            allow_patterns=tuple(new.allow_patterns),
+            pinned=new.pinned,
+        )
+        shelf.registrar.register(wanted)
+        if new.download:
+            shelf.registrar.enqueue_pull(new.model_name)
+        return model_view(shelf.model(new.model_name))
+
+    @router.get("", response_model=list[ModelOut])
+    def list_models() -> list[dict[str, Any]]:
+        """List the models."""
+        return [model_view(model) for model in shelf.models()]
+
+    @router.get("/{model_name}", response_model=ModelWithFiles)
+    def show(model_name: str) -> dict[str, Any]:
+        """Show one model with its files."""
+        model = shelf.model(model_name)
+        return model_view(model, shelf.library.files(model.row))
+
+    @router.delete("/{model_name}", response_model=RemovedOut)
+    def remove(model_name: str, delete_files: bool = False) -> dict[str, Any]:
+        """Forget a model, and with `delete_files` free what nothing else needs."""
+        return removed_view(shelf.remove(model_name, delete_files=delete_files))
+
+    @router.post("/{model_name}/pull", status_code=202, response_model=JobOut)
+    def pull(model_name: str, response: Response) -> dict[str, Any]:
+        """Download what is missing of a model."""
+        job = shelf.registrar.enqueue_pull(model_name)
+        response.headers["Location"] = f"/api/jobs/{job.id}"
+        return job_view(job)
+
+    return router

@@ -1,0 +1,127 @@
+"""What HTTP takes and gives, for validation and for the documentation of the API."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class NewModel(BaseModel):
+    """A model to register."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        protected_namespaces=(),
+        json_schema_extra={
+            "examples": [
+                {
+                    "model_name": "qwen-3b",
+                    "hf_path": "Qwen/Qwen2.5-3B-Instruct",
+                    "cache_location": "primary",
+                    "cache_path": None,
+                },
+                {
+                    "model_name": "temp-model",
+                    "hf_path": "org/model",
+                    "cache_location": "custom",
+                    "cache_path": "/mnt/usb-drive/models",
+                },
+            ]
+        },
+    )
+
+    model_name: str
+    hf_path: str
+    cache_location: Literal["primary", "secondary", "custom"] = "primary"
+    cache_path: str | None = None
+    revision: str = "main"
+    allow_patterns: list[str] = []
+    pinned: bool = False
+    download: bool = True
+
+
+class ModelFile(BaseModel):
+    """One file of a model."""
+
+    path: str
+    size_bytes: int
+    digest: str
+
+
+class ModelOut(BaseModel):
+    """A model as it is now."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    model_name: str
+    hf_path: str
+    revision: str
+    commit_hash: str | None
+    cache_location: str
+    cache_path: str
+    path: str | None
+    state: str
+    detail: str
+    size_bytes: int
+    allow_patterns: list[str]
+    pinned: bool
+    created_at: str
+    last_used_at: str | None
+    uses: int
+    job_id: int | None
+
+
+class ModelWithFiles(ModelOut):
+    """A model with its files."""
+
+    files: list[ModelFile]
+
+
+class TierOut(BaseModel):
+    """A tier as it is now."""
+
+    cache_location: str
+    cache_path: str
+    online: bool
+    detail: str
+    limit_bytes: int | None
+    usage_bytes: int
+    allocated_bytes: int
+    reserved_bytes: int
+    free_bytes: int
+    warning: bool
+    breakdown: dict[str, int]
+
+
+class JobOut(BaseModel):
+    """Long work."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    id: int
+    kind: str
+    model_name: str
+    state: str
+    phase: str
+    done_bytes: int
+    total_bytes: int
+    rate_bytes_per_s: int
+    eta_s: float | None
+    detail: str
+    error: dict[str, object] | None
+    attempts: int
+    due_at: str | None
+    created_at: str
+    finished_at: str | None
+
+
+class RemovedOut(BaseModel):
+    """What a removal did, measured."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    model_name: str
+    removed_files: list[str]
+    freed_bytes: int
+    freed_allocated_bytes: int
