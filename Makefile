@@ -45,7 +45,7 @@ bench: ## List the measurements and how to run each
 
 .PHONY: clean
 clean: ## Remove the environment, the demo's files and the caches
-	rm -rf .venv .demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
+	rm -rf .venv .demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
 
 # The environment, in two layers. A layer is installed again when one of its locks or pyproject.toml changes.
 # torch has no hash: a machine may be offered a CPU build or a CUDA build of the same release. It goes first, and

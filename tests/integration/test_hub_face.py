@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -29,7 +30,7 @@ from modelshelf.errors import BadInput, Conflict, NotFound
 from modelshelf.server.routes.hf import create_router
 from modelshelf.server.run import create_server, listen, url_of
 from modelshelf.server.sendfile import WINDOW_BYTES, ZERO_COPY, ZeroCopyProtocol
-from modelshelf.services.hub_face import HubFace
+from modelshelf.services.hub_face import FoundFile, HubFace
 from modelshelf.store.layout import Base
 from tests.integration.hub_face_tree import (
     Client,
@@ -512,6 +513,40 @@ def test_two_tiers_answer_as_one(base: Path, tmp_path: Path) -> None:
     assert (extra[0], extra[2]) == (200, b"extra")
 
 
+def test_the_shared_store_and_a_linked_hub_are_part_of_the_tier(tmp_path: Path) -> None:
+    """A blob that lies in the shared store keeps its own name, and `hub` itself may lie on another disk."""
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "tier").mkdir()
+    (tmp_path / "tier/hub").symlink_to(tmp_path / "disk")
+    add_commit(tmp_path / "tier", "org/name", COMMIT, {"a.bin": b"weights"})
+    digest = digest_of("a.bin", b"weights")
+    (tmp_path / "disk/blobs/ab").mkdir(parents=True)
+    blob = tmp_path / "disk/models--org--name/blobs" / digest
+    blob.rename(tmp_path / "disk/blobs/ab" / ("ab" * 32))
+    blob.symlink_to(f"../../blobs/ab/{'ab' * 32}")
+
+    found = HubFace(lambda: [Base(tmp_path / "tier")]).file("org/name", "main", "a.bin")
+
+    assert (found.etag, found.size_bytes, found.disk_path.read_bytes()) == (digest, 7, b"weights")
+
+
+class Moving(HubFace):
+    """A face whose files are gone between the look-up and the open."""
+
+    def file(self, repo_id: str, revision: str, path: str) -> FoundFile:
+        """Find it where it was."""
+        return replace(super().file(repo_id, revision, path), disk_path=Path("/nonexistent"))
+
+
+def test_a_file_that_cannot_be_opened_is_503(base: Path) -> None:
+    """A file that is being moved, or a disk that fails, is no reason to say that there is no such file."""
+    app = FastAPI()
+    app.include_router(create_router(Moving(lambda: [Base(base)])))
+
+    with TestClient(app) as test_client:
+        assert test_client.get("/hf/org/name/resolve/main/config.json").status_code == 503
+
+
 @pytest.mark.parametrize("tree", [True, False], ids=["with a list", "without"])
 def test_a_tier_without_symlinks_has_the_same_digests(tmp_path: Path, tree: bool) -> None:
     """A snapshot that holds the bytes themselves takes digests from the list of files, else from the bytes."""
@@ -593,7 +628,7 @@ SERVER = """if True:
     from fastapi import FastAPI
     from modelshelf.server.routes.hf import create_router
     from modelshelf.server.run import serve
-    from modelshelf.services.hub_face import HubFace
+    from modelshelf.services.hub_face import FoundFile, HubFace
     from modelshelf.store.layout import Base
     app = FastAPI()
     app.include_router(create_router(HubFace(lambda: [Base(pathlib.Path(sys.argv[1]))])))

@@ -16,6 +16,8 @@ from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson, Name
 
 QUESTION = "What is 2+2?"
+_QUIET = {"TQDM_DISABLE": "1", "TRANSFORMERS_VERBOSITY": "error"}
+"""A load of a second needs no bars."""
 
 
 def load(
@@ -32,7 +34,11 @@ def load(
         command = [sys.executable, "-m", "modelshelf", "try-out", str(model.path), prompt]
         with shelf.loader.counted(model.row.id, "load"):
             done = subprocess.run(
-                command, env=run_environment(shelf.library, model), stdout=subprocess.PIPE, text=True, check=False
+                command,
+                env=run_environment(shelf.library, model) | _QUIET,
+                stdout=subprocess.PIPE,
+                text=True,
+                check=False,
             )
             if done.returncode:
                 raise Unavailable(f"{name} could not be loaded; its process ended with {done.returncode}, see above.")

@@ -32,8 +32,8 @@ ZERO_COPY = "http.response.zerocopysend"
 GRACE_S = 2.0
 """How long an answer may go on after the server was asked to stop, in seconds."""
 WINDOW_BYTES = 4 << 20
-"""Most bytes of one sendfile call. It returns only when the socket is full, so a fast reader of a file on a slow disk
-would else hold the event loop, and with it everybody's answers, for as long as the disk takes to read the whole file."""
+"""Most bytes of one sendfile call. It returns when the socket is full, so a fast reader of a file on a slow disk would
+else hold the event loop, and with it everybody's answers, for as long as the disk takes to read the whole file."""
 _CHUNK_BYTES = 1 << 20
 
 

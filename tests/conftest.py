@@ -1,0 +1,72 @@
+"""Fixtures: a hub that fails on demand, and a home in which nothing of the developer's is seen or touched."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from modelshelf.services.shelf import Shelf
+from tests.fakes.hub import FakeHub
+from tests.world import Home, Result, Server
+
+_OURS = ("HF_", "HUGGING", "SHELF_", "PRIMARY_CACHE_", "SECONDARY_CACHE_", "CACHE_", "DATABASE_URL")
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Take the developer's caches, tokens and proxies out of this process before anything reads them.
+
+    huggingface_hub reads its folders when it is imported, and a token of the developer's must not reach a fake hub.
+    """
+    for name in list(os.environ):
+        if name.startswith(_OURS) or name.lower() in _PROXIES:
+            del os.environ[name]
+    nowhere = tempfile.mkdtemp(prefix="modelshelf-tests-")
+    config.add_cleanup(lambda: _remove(nowhere))
+    os.environ["HF_HOME"] = f"{nowhere}/hf"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = os.environ["HF_HUB_DISABLE_UPDATE_CHECK"] = "1"
+    for name in ("STATE", "CONFIG", "CACHE"):
+        os.environ[f"XDG_{name}_HOME"] = f"{nowhere}/{name.lower()}"
+
+
+def _remove(folder: str) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def hub() -> Iterator[FakeHub]:
+    """A hub that holds nothing yet."""
+    with FakeHub() as fake:
+        yield fake
+
+
+@pytest.fixture
+def home(tmp_path: Path, hub: FakeHub) -> Home:
+    """A user's folders and settings, with the fake hub as the hub."""
+    return Home(tmp_path / "user", hub.url)
+
+
+@pytest.fixture
+def shelf(home: Home) -> Iterator[Shelf]:
+    """The library, in this process."""
+    with home.open() as opened:
+        yield opened
+
+
+@pytest.fixture
+def cli(home: Home) -> Callable[..., Result]:
+    """`python -m modelshelf …` in a child process: exit code, stdout, stderr."""
+    return home.run
+
+
+@pytest.fixture
+def server(home: Home) -> Iterator[Server]:
+    """A real server in a child process."""
+    with home.serve() as started:
+        yield started

@@ -1,0 +1,1 @@
+"""Processes that die at every instant, and what the next one finds."""

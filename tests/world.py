@@ -1,0 +1,298 @@
+"""A home of its own for one test: folders, settings, and real processes that see nothing of the developer's."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import httpx2
+
+from modelshelf.bootstrap import open_shelf
+from modelshelf.domain.ports import Clock
+from modelshelf.services.shelf import Shelf
+from modelshelf.settings import Settings, load_settings
+
+ROOT = Path(__file__).parents[1]
+MIB = 2**20
+DEADLINE_S = 60.0
+"""After so long a child is stuck; nothing here takes a tenth of it."""
+POLL_S = 0.02
+
+
+def random_bytes(size_bytes: int, seed: int = 0) -> bytes:
+    """Return bytes that no compression and no hole can stand in for, the same in every run."""
+    return Random(seed * 1_000_003 + size_bytes).randbytes(size_bytes)
+
+
+def wait_until(condition: Callable[[], Any], what: str, timeout_s: float = DEADLINE_S) -> Any:
+    """Return what `condition` says as soon as that is true.
+
+    Raises:
+        TimeoutError: It stays false for too long.
+    """
+    deadline = time.monotonic() + timeout_s
+    while not (answer := condition()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {timeout_s} s for {what}")
+        time.sleep(POLL_S)
+    return answer
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a child process said."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Its stdout as JSON."""
+        return json.loads(self.out)
+
+    @property
+    def problem(self) -> Any:
+        """Its stderr as the problem document that `--json` makes of an error."""
+        return json.loads(self.err)
+
+    def checked(self) -> Result:
+        """Return itself when it went well."""
+        assert self.code == 0, self.err
+        return self
+
+
+@dataclass
+class Child:
+    """A child process that runs beside the test."""
+
+    process: subprocess.Popen[str]
+
+    def kill(self) -> None:
+        """End it as a power cut would, and wait until it is gone."""
+        self.process.kill()
+        self.process.communicate()
+
+    def finish(self, timeout_s: float = DEADLINE_S) -> Result:
+        """Wait for its end."""
+        out, err = self.process.communicate(timeout=timeout_s)
+        return Result(self.process.returncode, out, err)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer of the server."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self.text)
+
+
+@dataclass
+class Server:
+    """`python main.py` in a child process."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    url: str = ""
+
+    def wait_for_announcement(self) -> None:
+        """Wait until it says where it listens."""
+        line = wait_until(self._announcement, "the server's announcement")
+        self.url = line.split()[2]
+
+    def _announcement(self) -> str | None:
+        said = self.log.read_text(encoding="utf-8")
+        assert self.process.poll() is None, said
+        return next((line for line in said.splitlines(keepends=True) if line[:9] == "Listening" and "\n" in line), None)
+
+    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
+        """Make one request, with headers given as `Content_Type="text/plain"`."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        content = json.dumps(body) if body is not None else None
+        if content is not None:
+            named.setdefault("Content-Type", "application/json")
+        with httpx2.Client(trust_env=False, timeout=30) as client:
+            answer = client.request(method, self.url + path, content=content, headers=named)
+        return Answer(answer.status_code, {n.lower(): v for n, v in answer.headers.items()}, answer.text)
+
+    def get(self, path: str) -> Any:
+        """Return the JSON of a 200."""
+        answer = self.ask("GET", path)
+        assert answer.status == 200, answer.text
+        return answer.json
+
+    def wait_for_state(self, model_name: str, state: str) -> Any:
+        """Return the model as soon as it is in this state."""
+        path = f"/api/models/{model_name}"
+        return wait_until(lambda: (m := self.get(path))["state"] == state and m, f"{model_name} to be {state}")
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal and return the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(timeout=DEADLINE_S)
+
+
+@dataclass
+class Home:
+    """Folders and settings of one user."""
+
+    root: Path
+    endpoint: str
+    extra: dict[str, str] = field(default_factory=dict)
+    """Variables set beside the usual ones, for everything that is started from now on."""
+
+    def __post_init__(self) -> None:
+        """Make the folders that a login would find."""
+        for folder in ("home", "work"):
+            (self.root / folder).mkdir(parents=True)
+        self.env_file.touch()
+
+    @property
+    def work(self) -> Path:
+        """The working directory of the children."""
+        return self.root / "work"
+
+    @property
+    def env_file(self) -> Path:
+        """The settings file; empty unless a test writes to it."""
+        return self.work / ".env"
+
+    @property
+    def primary(self) -> Path:
+        """The base of the primary tier."""
+        return self.root / "fast"
+
+    @property
+    def secondary(self) -> Path:
+        """The base of the secondary tier."""
+        return self.root / "slow"
+
+    @property
+    def custom(self) -> Path:
+        """A base for custom locations."""
+        return self.root / "usb"
+
+    def environ(self, **more: str) -> dict[str, str]:
+        """Return the whole environment of a child; nothing of this process's but PATH leaks in."""
+        usual = {
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
+            "LANG": "C.UTF-8",
+            "HOME": str(self.root / "home"),
+            "XDG_STATE_HOME": str(self.root / "state"),
+            "XDG_CONFIG_HOME": str(self.root / "config"),
+            "PRIMARY_CACHE_PATH": str(self.primary),
+            "SECONDARY_CACHE_PATH": str(self.secondary),
+            "HF_ENDPOINT": self.endpoint,
+            "HF_HUB_DISABLE_UPDATE_CHECK": "1",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        }
+        return usual | self.extra | more
+
+    def settings(self, **more: str) -> Settings:
+        """Return the settings that a child would read."""
+        return load_settings(self.env_file, environ=self.environ(**more))
+
+    @contextlib.contextmanager
+    def open(self, clock: Clock | None = None, **more: str) -> Iterator[Shelf]:
+        """Open the library in this process."""
+        with open_shelf(settings=self.settings(**more), clock=clock) as shelf:
+            yield shelf
+
+    def run(self, *words: str, **more: str) -> Result:
+        """Run `shelf` to its end."""
+        return self.start(*words, **more).finish()
+
+    def start(self, *words: str, **more: str) -> Child:
+        """Start `shelf`."""
+        return self.start_program(sys.executable, "-m", "modelshelf", *words, **more)
+
+    def hf(self, base: Path, *words: str, **more: str) -> Result:
+        """Run `hf` on a base to its end."""
+        return self.start_hf(base, *words, **more).finish()
+
+    def start_hf(self, base: Path, *words: str, **more: str) -> Child:
+        """Start `hf` on a base."""
+        return self.start_program("hf", *words, HF_HOME=str(base), **more)
+
+    def python(self, code: str, *words: str, **more: str) -> Result:
+        """Run Python code to its end."""
+        return self.start_program(sys.executable, "-c", code, *words, **more).finish()
+
+    def start_program(self, *command: str, **more: str) -> Child:
+        """Start any program in this home."""
+        process = subprocess.Popen(
+            command,
+            cwd=self.work,
+            env=self.environ(**more),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        return Child(process)
+
+    @contextlib.contextmanager
+    def serve(self, **more: str) -> Iterator[Server]:
+        """Run `python main.py`; killed at the end unless it ended before."""
+        log = self.root / f"server-{time.monotonic_ns()}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, str(ROOT / "main.py")],
+                cwd=self.work,
+                env=self.environ(**({"SHELF_PORT": str(free_port())} | more)),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        server = Server(process, log)
+        try:
+            server.wait_for_announcement()
+            yield server
+        finally:
+            process.kill()
+            process.wait()
+
+
+def free_port() -> int:
+    """Return a port that nobody has now."""
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+OFFLINE = """
+import sys
+from huggingface_hub import snapshot_download
+revision = sys.argv[2] if len(sys.argv) > 2 else None
+print(snapshot_download(sys.argv[1], revision=revision, local_files_only=True))
+"""
+
+
+def load_offline(home: Home, base: Path, repo_id: str, *revision: str) -> Path:
+    """Return the folder that the real huggingface_hub finds in a base without the network."""
+    found = home.python(OFFLINE, repo_id, *revision, HF_HOME=str(base), HF_HUB_OFFLINE="1").checked()
+    return Path(found.out.strip())
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Return every file below a folder, links followed, by path."""
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
