@@ -33,8 +33,8 @@ class Settings:
     """PRIMARY_CACHE_PATH, PRIMARY_CACHE_LIMIT_GB, SECONDARY_CACHE_PATH, SECONDARY_CACHE_LIMIT_GB, CACHE_PATH_MAP."""
     warning_threshold: float
     """CACHE_WARNING_THRESHOLD: the share of a limit from which on a tier is marked."""
-    database_url: str
-    """DATABASE_URL; by default SQLite in the primary base."""
+    database_url: str = field(repr=False)
+    """DATABASE_URL, which may hold a password; by default SQLite in the primary base."""
     hf_token: str | None = field(repr=False)
     """HF_TOKEN; None: what `hf auth login` stored."""
     hf_endpoint: str
@@ -132,10 +132,14 @@ def _read_env_file(path: Path, problems: _Problems) -> dict[str, _Value]:
     except UnicodeDecodeError:
         problems.add(path.name, str(path), "is not UTF-8 text")
         return values
+    except OSError as err:
+        problems.add(path.name, str(path), f"cannot be read ({err.strerror})")
+        return values
     for binding in parse_stream(io.StringIO(text.replace("\r\n", "\n"))):
         origin = f"{path}:{binding.original.line + _blank_lines(binding.original.string)}"
         if binding.error:
-            problems.add(binding.original.string.strip(), origin, "is no NAME=value")
+            name = re.match(r"(?:export\s+)?[^=\s]*", binding.original.string.strip())
+            problems.add(name[0] if name else "", origin, "is no NAME=value")  # the value may be a secret
         elif binding.key and binding.value and binding.value.strip():
             values[binding.key] = _Value(binding.value.strip(), origin, path.parent)
     return values
@@ -143,7 +147,7 @@ def _read_env_file(path: Path, problems: _Problems) -> dict[str, _Value]:
 
 def _blank_lines(text: str) -> int:
     """Return how many empty lines precede the binding that the parser counted from."""
-    return len(text) - len(text.lstrip("\n"))
+    return text[: len(text) - len(text.lstrip())].count("\n")
 
 
 def _expand(value: _Value, values: Mapping[str, _Value], environ: Mapping[str, str]) -> _Value:
@@ -151,7 +155,7 @@ def _expand(value: _Value, values: Mapping[str, _Value], environ: Mapping[str, s
 
     def lookup(match: re.Match[str]) -> str:
         name = match[1] or match[2]
-        if name in environ:
+        if environ.get(name):
             return environ[name]
         return values[name].text if name in values else match[0]
 
@@ -181,8 +185,9 @@ def _build(
         return default
 
     home = Path(_home(environ))
-    hf_home = read("HF_HOME", _base, str(home / ".cache" / "huggingface"))
-    primary = Tier(PRIMARY, read("PRIMARY_CACHE_PATH", _base, hf_home), read("PRIMARY_CACHE_LIMIT_GB", _limit, None))
+    primary_name = "PRIMARY_CACHE_PATH" if "PRIMARY_CACHE_PATH" in values else "HF_HOME"
+    primary_base = read(primary_name, _base, str(home / ".cache" / "huggingface"))
+    primary = Tier(PRIMARY, primary_base, read("PRIMARY_CACHE_LIMIT_GB", _limit, None))
     secondary_base = read("SECONDARY_CACHE_PATH", _base, "")
     secondary_limit = read("SECONDARY_CACHE_LIMIT_GB", _limit, None)
     secondary = Tier(SECONDARY, secondary_base, secondary_limit) if secondary_base else None
@@ -223,9 +228,9 @@ def _limit(value: _Value) -> int | None:
         limit_gb = float(value.text)
     except ValueError:
         raise ValueError(f"{value.text!r} is not a number of GB (10^9 bytes), such as 100 or 0.5") from None
-    if not limit_gb > 0 or limit_gb == float("inf"):
+    if not 0 < limit_gb < float("inf") or not round(limit_gb * GB):
         raise ValueError(f"{value.text} is not above 0; leave it empty for no limit")
-    return int(limit_gb * GB)
+    return round(limit_gb * GB)
 
 
 def _share(value: _Value) -> float:

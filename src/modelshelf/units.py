@@ -12,7 +12,6 @@ _FACTORS = {
 }  # fmt: skip
 _SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([A-Za-z]*)\s*")
 GB = 10**9
-MIB = 2**20
 
 
 def parse_size(text: str) -> int:
@@ -27,7 +26,8 @@ def parse_size(text: str) -> int:
     match = _SIZE.fullmatch(text)
     if match is None or match[2].lower() not in _FACTORS:
         raise ValueError(f"{text!r} is not a size such as 100 GB, 1.5 GiB or 512")
-    return int(float(match[1]) * _FACTORS[match[2].lower()])
+    whole, _, fraction = match[1].partition(".")
+    return int(int(whole + fraction) * _FACTORS[match[2].lower()] // 10 ** len(fraction))
 
 
 def format_size(size_bytes: int) -> str:
@@ -50,7 +50,7 @@ def format_duration(duration_s: float) -> str:
     >>> format_duration(0.25), format_duration(75), format_duration(7260)
     ('0.2 s', '1 min 15 s', '2 h 1 min')
     """
-    if duration_s < 60:
+    if duration_s < 59.95:
         return f"{duration_s:.1f} s"
     minutes, seconds = divmod(round(duration_s), 60)
     if minutes < 60:
@@ -68,10 +68,8 @@ def format_age(then_s: float, now_s: float) -> str:
     age_s = max(0.0, now_s - then_s)
     if age_s < 60:
         return "just now"
-    for unit_s, name in ((86400, "d"), (3600, "h"), (60, "min")):
-        if age_s >= unit_s:
-            return f"{int(age_s // unit_s)} {name} ago"
-    raise AssertionError(age_s)
+    unit_s, name = next(unit for unit in ((86400, "d"), (3600, "h"), (60, "min")) if age_s >= unit[0])
+    return f"{int(age_s // unit_s)} {name} ago"
 
 
 def rfc3339(epoch_s: float) -> str:

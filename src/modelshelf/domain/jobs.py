@@ -19,6 +19,8 @@ class Job:
     kind: str
     model_id: int | None
     model_name: str
+    params: str
+    """What the kind needs, as a JSON object."""
     state: str
     """queued, running, waiting (until `due_at`), done, failed or cancelled."""
     phase: str

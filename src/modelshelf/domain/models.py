@@ -63,6 +63,7 @@ class ModelRow:
     """The base as it was called where the model was registered."""
     allow_patterns: tuple[str, ...]
     pinned: bool
+    pin_reason: str
     complete: bool
     """Whether every file was verified and laid out; what the disk says now may differ."""
     signature: str
@@ -71,11 +72,14 @@ class ModelRow:
     """Sum over the files selected; a digest that two paths share counts once. 0 until the commit is known."""
     created_at: float
     """Seconds since 1970."""
+    arrived_at: float
+    """When it came to its tier, in seconds since 1970; `created_at` until it is complete."""
     last_used_at: float | None
     uses: int
     job_id: int | None
     """Its newest job; None without one."""
-    job_state: str | None
+    job_state: str
+    """Empty without a job."""
     job_detail: str
     """What that job waits for or failed with."""
     job_done_bytes: int

@@ -30,7 +30,7 @@ def check_repo_id(text: str) -> str:
     """
     parts = text.split("/")
     well_formed = len(parts) <= 2 and all(_ID_PART.fullmatch(part) for part in parts)
-    if not well_formed or len(text) > 96 or ".." in text or text.endswith((".git", ".ipynb")):
+    if not well_formed or len(text) > 96 or "--" in text or ".." in text or text.endswith((".git", ".ipynb")):
         hint = "A repository id looks like Qwen/Qwen2.5-3B-Instruct."
         if match := re.fullmatch(r"https?://[^/]+/([^/]+/[^/?#]+)(?:[/?#].*)?", text):
             hint = f"Leave the address away: {match[1]}"
@@ -89,15 +89,20 @@ def check_base(path: str) -> str:
     Raises:
         BadInput: It is relative, a system folder, ends in `hub`, or lies inside a cache.
     """
-    pure = PurePosixPath(path)
+    pure = PurePosixPath(re.sub("^/+", "/", path))
+    if "\0" in path:
+        raise BadInput(f"The base {path!r} is not a path.", cache_path=path)
     if not pure.is_absolute():
         raise BadInput(f"The base {path!r} is not absolute.", hint="Write the whole path.", cache_path=path)
     if ".." in pure.parts:
         raise BadInput(f"The base {path!r} climbs with '..'.", hint="Write the whole path.", cache_path=path)
     inside = [i for i, part in enumerate(pure.parts) if re.match(r"(models|datasets|spaces|kernels)--", part)]
     if inside or pure.name == "hub":
-        above = PurePosixPath(*pure.parts[: inside[0]]) if inside else pure
-        base = above.parent if above.name == "hub" else above
+        base = PurePosixPath(*pure.parts[: inside[0]]) if inside else pure
+        while base.name == "hub":
+            base = base.parent
+        if str(base) in _SYSTEM_FOLDERS:
+            base /= "llm-models-cache"
         raise BadInput(
             f"A path is always the base, the folder above 'hub': {path} is not.",
             hint=f"Use {base}",

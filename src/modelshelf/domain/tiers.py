@@ -10,7 +10,6 @@ from modelshelf.errors import BadInput, OutOfSpace
 from modelshelf.units import format_size
 
 PRIMARY, SECONDARY, CUSTOM = "primary", "secondary", "custom"
-LOCATIONS = (PRIMARY, SECONDARY, CUSTOM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +34,8 @@ class Usage:
     """As `du -s`: blocks of 512 bytes that the file system gave out."""
     breakdown: Mapping[str, int]
     """Apparent bytes by kind; see `BREAKDOWN`. Their sum is `apparent_bytes`."""
+    hole_bytes: int = 0
+    """How many of them are holes in parts of downloads: promised by a reservation, not written yet."""
 
 
 BREAKDOWN = ("models", "shared", "partial", "orphans", "xet", "transformers", "other")
@@ -55,7 +56,6 @@ class TierStatus:
     """What the disk has for an ordinary user, limit or not."""
     warning: bool = False
     """Whether usage and reservations passed the warning threshold of the limit."""
-    capabilities: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +84,14 @@ class Room:
 def outstanding(before: Mapping[int, int], now: Mapping[int, int]) -> int:
     """Return the bytes that reservations may still claim beyond a usage measured between two readings of them.
 
-    A reservation shrinks as its bytes reach the disk. One read before the measurement counts as it was then, for
-    what it wrote since may not have been seen; one that is gone since counts as well; a new one counts in full.
+    A reservation shrinks as its bytes reach the disk, and grows when bytes with a wrong digest are thrown away. One
+    read before the measurement counts as it was then, for what it wrote since may not have been seen, or as it is
+    now where that is more; one that is gone since counts as well; a new one counts in full.
 
-    >>> outstanding({1: 10, 2: 5}, {1: 4, 3: 7})
-    22
+    >>> outstanding({1: 10, 2: 5, 4: 1}, {1: 4, 3: 7, 4: 6})
+    28
     """
-    return sum((dict(now) | dict(before)).values())
+    return sum(max(before.get(key, 0), now.get(key, 0)) for key in before.keys() | now.keys())
 
 
 def check_fits(need_bytes: int, tier: Tier, room: Room) -> None:
@@ -199,7 +200,7 @@ class Tiers:
         return Tier(CUSTOM, base, None)
 
     def _mapped(self, cache_path: str) -> str:
-        for theirs, ours in self.custom_map.items():
+        for theirs, ours in sorted(self.custom_map.items(), key=lambda pair: -len(pair[0])):
             if cache_path == theirs or cache_path.startswith(theirs.rstrip("/") + "/"):
                 return ours.rstrip("/") + cache_path[len(theirs.rstrip("/")) :]
         return cache_path

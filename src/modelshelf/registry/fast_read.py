@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,11 +19,11 @@ SCHEMA = "0001"
 
 MODEL_ROWS = """
 SELECT m.id, m.model_name, m.hf_path, m.revision, m.commit_hash, m.cache_location, m.cache_path, m.allow_patterns,
-       m.pinned, m.complete, m.signature, m.size_bytes, m.created_at,
+       m.pinned, m.pin_reason, m.complete, m.signature, m.size_bytes, m.created_at, m.arrived_at,
        (SELECT max(u.at) FROM uses u WHERE u.model_id = m.id) AS last_used_at,
        (SELECT count(*) FROM uses u WHERE u.model_id = m.id) AS uses,
-       j.id AS job_id, j.state AS job_state, j.detail AS job_detail,
-       j.done_bytes AS job_done_bytes, j.total_bytes AS job_total_bytes
+       j.id AS job_id, coalesce(j.state, '') AS job_state, coalesce(j.detail, '') AS job_detail,
+       coalesce(j.done_bytes, 0) AS job_done_bytes, coalesce(j.total_bytes, 0) AS job_total_bytes
 FROM models m
 LEFT JOIN jobs j ON j.id = (SELECT max(x.id) FROM jobs x WHERE x.model_id = m.id)
 """
@@ -32,13 +32,11 @@ LEFT JOIN jobs j ON j.id = (SELECT max(x.id) FROM jobs x WHERE x.model_id = m.id
 FILES = "SELECT path, size_bytes, digest FROM files WHERE hf_path = :hf_path AND commit_hash = :commit ORDER BY path"
 
 
-def model_row(values: tuple[object, ...]) -> ModelRow:
+def model_row(values: Sequence[object]) -> ModelRow:
     """Return a model from the columns of `MODEL_ROWS`, in their order."""
     columns = list(values)
     columns[7] = tuple(json.loads(str(columns[7])))
-    columns[8], columns[9] = bool(columns[8]), bool(columns[9])
-    columns[17] = columns[17] or ""
-    columns[18], columns[19] = columns[18] or 0, columns[19] or 0
+    columns[8], columns[10] = bool(columns[8]), bool(columns[10])
     return ModelRow(*columns)  # type: ignore[arg-type]
 
 

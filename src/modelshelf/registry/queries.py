@@ -10,14 +10,16 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from modelshelf.domain.jobs import DONE, QUEUED, RUNNING, UNFINISHED, WAITING, Job, Reservation
 from modelshelf.domain.models import FileEntry, ModelRow, Registration, select_files, total_size
 from modelshelf.errors import Conflict, NotFound, Unavailable
 from modelshelf.registry import fast_read
+from modelshelf.registry.checks import Checks
 from modelshelf.registry.engine import db_now, make_engine, migrate
-from modelshelf.registry.tables import files, jobs, models, reservations, tiers, uses
+from modelshelf.registry.leases import Leases
+from modelshelf.registry.tables import files, jobs, leases, models, reservations, tiers, uses
 
 LEASE_S = 60.0
 """How long a reservation or a running job lives without its owner's word."""
@@ -36,9 +38,12 @@ class Registry:
 
     def __init__(self, url: str) -> None:
         self._engine = make_engine(url)
+        self.leases = Leases(self._engine)
+        self.checks = Checks(self._engine)
         try:
             migrate(self._engine)
-        except OperationalError as err:
+        except DatabaseError as err:
+            self.close()
             raise Unavailable(
                 f"The registry cannot be opened: {err.orig}.",
                 hint="Check DATABASE_URL, and that the primary base can be written.",
@@ -80,6 +85,8 @@ class Registry:
         }
         defaults = {
             "pinned": wanted.pinned,
+            "pin_reason": "",
+            "arrived_at": db_now(),
             "complete": False,
             "signature": "",
             "size_bytes": 0,
@@ -131,9 +138,31 @@ class Registry:
 
     def set_complete(self, model_id: int, signature: str) -> None:
         """Say that every file of a model was verified and laid out."""
+        self._change_model(model_id, complete=True, signature=signature, arrived_at=db_now())
+
+    def switch(self, model_id: int, cache_location: str, base: str, signature: str) -> None:
+        """Let a model resolve to another tier, on which every file of it is verified and laid out."""
+        where = {"cache_location": cache_location, "cache_path": base, "signature": signature}
+        self._change_model(model_id, complete=True, arrived_at=db_now(), **where)
+
+    def set_pin(self, model_id: int, *, pinned: bool, reason: str) -> None:
+        """Note a person's wish that a model is never evicted, or that it may be."""
+        self._change_model(model_id, pinned=pinned, pin_reason=reason)
+
+    def rename(self, model_id: int, model_name: str) -> None:
+        """Give a model another name.
+
+        Raises:
+            Conflict: The name is taken.
+        """
+        try:
+            self._change_model(model_id, model_name=model_name)
+        except IntegrityError as err:
+            raise Conflict(f"The name {model_name} is taken.", hint="Choose another one.") from err
+
+    def _change_model(self, model_id: int, **values: object) -> None:
         with self._engine.begin() as connection:
-            change = {"complete": True, "signature": signature}
-            connection.execute(sa.update(models).where(models.c.id == model_id).values(**change))
+            connection.execute(sa.update(models).where(models.c.id == model_id).values(**values))
 
     def delete_model(self, model_id: int) -> None:
         """Forget a model with its jobs and uses; a manifest that no other model has goes too."""
@@ -158,12 +187,17 @@ class Registry:
             return {path: tier_id for tier_id, path in connection.execute(sa.select(tiers.c.id, tiers.c.cache_path))}
 
     def remember_tier(self, tier_id: str, cache_location: str, base: str) -> None:
-        """Note a base that was used; a drive that is mounted elsewhere now keeps its id."""
+        """Note a base that was used; a drive that is mounted elsewhere now keeps its id.
+
+        What another tier had there before is forgotten, its reservations too.
+        """
         where = {"cache_location": cache_location, "cache_path": base}
         with self._engine.begin() as connection:
+            gone = sa.select(tiers.c.id).where(tiers.c.cache_path == base, tiers.c.id != tier_id)
+            connection.execute(sa.delete(reservations).where(reservations.c.tier_id.in_(gone)))
+            connection.execute(sa.delete(tiers).where(tiers.c.cache_path == base, tiers.c.id != tier_id))
             found = connection.execute(sa.update(tiers).where(tiers.c.id == tier_id).values(**where))
             if not found.rowcount:
-                connection.execute(sa.delete(tiers).where(tiers.c.cache_path == base, ~_has_reservations(base)))
                 connection.execute(sa.insert(tiers).values(id=tier_id, admissions=0, **where))
 
     def reservations(self) -> list[Reservation]:
@@ -209,27 +243,34 @@ class Registry:
 
     # --- jobs ---
 
-    def enqueue(self, kind: str, row: ModelRow, *, owner: str = "") -> Job:
-        """Return the unfinished job of this kind on a model, or a new one.
+    def enqueue(self, kind: str, row: ModelRow, params: Mapping[str, object] | None = None) -> Job:
+        """Return the unfinished job of this kind on a model, or a new one for whoever claims it.
 
         Args:
             kind: What is to be done.
             row: To which model.
-            owner: Who runs a new job at once; empty: whoever claims it.
+            params: What the kind needs; JSON values.
         """
         with self._engine.begin() as connection:
             connection.execute(sa.update(models).where(models.c.id == row.id).values(pinned=models.c.pinned))
             same = (jobs.c.model_id == row.id) & (jobs.c.kind == kind) & jobs.c.state.in_(UNFINISHED)
             found = connection.execute(sa.select(*_JOB_COLUMNS).where(same)).first()
             if found is None:
-                values = {
-                    "kind": kind, "model_id": row.id, "model_name": row.model_name, "phase": "", "done_bytes": 0,
-                    "state": RUNNING if owner else QUEUED, "owner": owner, "attempts": 1 if owner else 0,
-                    "total_bytes": row.size_bytes, "rate_bytes_per_s": 0, "detail": "", "error": "", "due_at": 0.0,
-                    "heartbeat_at": db_now(), "created_at": db_now(),
-                }  # fmt: skip
+                values = _new_job(kind, row.model_name, params) | {"model_id": row.id, "total_bytes": row.size_bytes}
                 found = connection.execute(sa.insert(jobs).values(**values).returning(*_JOB_COLUMNS)).one()
         return Job(*found)
+
+    def add_job(self, kind: str, model_name: str, params: Mapping[str, object]) -> Job:
+        """Add a job that outlives the model it is about.
+
+        Args:
+            kind: What is to be done.
+            model_name: What it is about, for people.
+            params: What the kind needs; JSON values.
+        """
+        with self._engine.begin() as connection:
+            statement = sa.insert(jobs).values(**_new_job(kind, model_name, params)).returning(*_JOB_COLUMNS)
+            return Job(*connection.execute(statement).one())
 
     def claim(self, owner: str, job_id: int | None = None) -> Job | None:
         """Take the oldest job that is due, or the one asked for; None when there is none to take.
@@ -254,6 +295,7 @@ class Registry:
             connection.execute(sa.delete(reservations).where(reservations.c.owner == owner))
             mine = (jobs.c.owner == owner) & (jobs.c.state == RUNNING)
             connection.execute(sa.update(jobs).where(mine).values(state=QUEUED, owner=""))
+            connection.execute(sa.delete(leases).where(leases.c.owner == owner))
 
     def update_job(self, job_id: int, values: Mapping[str, object]) -> None:
         """Change columns of a job and note that its owner lives."""
@@ -297,12 +339,15 @@ class Registry:
             return [tuple(row) for row in connection.execute(sa.text(statement), parameters)]
 
 
-def _has_reservations(base: str) -> sa.ColumnElement[bool]:
-    of_base = sa.select(tiers.c.id).where(tiers.c.cache_path == base)
-    return sa.exists().where(reservations.c.tier_id.in_(of_base))
-
-
 def _reservations(connection: sa.Connection) -> list[Reservation]:
     columns = [reservations.c[name] for name in ("id", "tier_id", "device", "remaining_bytes", "owner")]
     expired = (reservations.c.expires_at < db_now()).label("expired")
     return [Reservation(*row[:5], bool(row[5])) for row in connection.execute(sa.select(*columns, expired))]
+
+
+def _new_job(kind: str, model_name: str, params: Mapping[str, object] | None) -> dict[str, object]:
+    return {
+        "kind": kind, "model_id": None, "model_name": model_name, "params": json.dumps(dict(params or {})),
+        "state": QUEUED, "owner": "", "phase": "", "done_bytes": 0, "total_bytes": 0, "rate_bytes_per_s": 0,
+        "detail": "", "error": "", "attempts": 0, "due_at": 0.0, "heartbeat_at": db_now(), "created_at": db_now(),
+    }  # fmt: skip

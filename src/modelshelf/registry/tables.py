@@ -39,12 +39,14 @@ models = Table(
     Column("cache_path", Text, nullable=False),
     Column("allow_patterns", Text, nullable=False),
     Column("pinned", Boolean, nullable=False),
+    Column("pin_reason", Text, nullable=False),
     Column("complete", Boolean, nullable=False),
     Column("signature", Text, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
     Column("created_at", Double, nullable=False),
+    Column("arrived_at", Double, nullable=False),
 )
-"""A registered model. `allow_patterns` is a JSON list; `cache_path` is the base."""
+"""A registered model. `allow_patterns` is a JSON list; `cache_path` is the base; `arrived_at` is when it came there."""
 
 files = Table(
     "files",
@@ -86,6 +88,7 @@ jobs = Table(
     Column("kind", Text, nullable=False),
     Column("model_id", Integer, ForeignKey("models.id", ondelete="CASCADE")),
     Column("model_name", Text, nullable=False),
+    Column("params", Text, nullable=False),
     Column("state", Text, nullable=False),
     Column("phase", Text, nullable=False),
     Column("done_bytes", BigInteger, nullable=False),
@@ -101,7 +104,7 @@ jobs = Table(
     Column("finished_at", Double),
     Index("ix_jobs_model_id", "model_id"),
 )
-"""Long work that every process can see. `error` is a problem document (JSON) or empty."""
+"""Long work that every process can see. `params` is a JSON object; `error` a problem document (JSON) or empty."""
 
 uses = Table(
     "uses",
@@ -114,3 +117,27 @@ uses = Table(
     Index("ix_uses_model_id", "model_id"),
 )
 """The ledger of loads: last use comes from here and never from a file's atime."""
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("model_id", Integer, ForeignKey("models.id", ondelete="CASCADE"), nullable=False),
+    Column("cache_path", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("holder", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Index("ix_leases_model_id", "model_id"),
+)
+"""An engine's or a program's expiring hold on the placement of a model in one base: nothing of it is deleted."""
+
+checks = Table(
+    "checks",
+    metadata,
+    Column("tier_id", Text, primary_key=True),
+    Column("digest", Text, primary_key=True),
+    Column("stamp", Text, nullable=False),
+    Column("verified_at", Double, nullable=False),
+)
+"""When the bytes of a blob were last found to be what its name says; `stamp` is the size and mtime they had then."""

@@ -15,7 +15,6 @@ from modelshelf.services.owner import is_alive
 from modelshelf.services.tiers import TierService
 from modelshelf.store import meter
 from modelshelf.store import tier as store_tier
-from modelshelf.store.incoming import hole_bytes
 from modelshelf.store.layout import Base
 
 _LOOKS = 3
@@ -98,12 +97,13 @@ class Admission:
     def _measure(self, tier: Tier, tier_id: str, need: Callable[[], int]) -> _Decision:
         base = Base(self._tiers.path(tier))
         before = self._registry.reservations()  # read before the disk is: see `outstanding`
+        usage = meter.measure(base)
         return _Decision(
             tier=tier,
             tier_id=tier_id,
             device=store_tier.device(base),
             before=before,
-            usage_bytes=meter.measure(base).apparent_bytes - hole_bytes(base),
+            usage_bytes=usage.apparent_bytes - usage.hole_bytes,
             free_bytes=store_tier.free_bytes(base),
             need_bytes=need(),
         )

@@ -65,13 +65,13 @@ class Registrar:
         _log.info("registered", extra={"model_name": row.model_name, "size_bytes": total_size(selected)})
         return self._again(wanted.model_name)
 
-    def enqueue_pull(self, model_name: str, *, owner: str = "") -> Job:
+    def enqueue_pull(self, model_name: str) -> Job:
         """Return the job that pulls a model, a new one where none is at it.
 
         Raises:
             NotFound: There is no such model.
         """
-        return self.registry.enqueue(PULL, self._again(model_name), owner=owner)
+        return self.registry.enqueue(PULL, self._again(model_name))
 
     def _again(self, model_name: str) -> ModelRow:
         row = self.registry.model(model_name)

@@ -30,7 +30,10 @@ def translate_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as err:
-        raise as_shelf_error(err, path) from err
+        known = as_shelf_error(err, path)
+        if known is err:
+            raise
+        raise known from err
 
 
 def as_shelf_error(err: OSError, path: Path) -> ShelfError | OSError:
@@ -66,7 +69,7 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
 
 
-def write_text(path: Path, text: str, *, mode: int = 0o644) -> None:
+def write_text(path: Path, text: str) -> None:
     """Write a small file durably, all or nothing; the folder is created.
 
     **Crash:** the old file or the new one; at worst a `.shelf-tmp` beside it.
@@ -75,7 +78,7 @@ def write_text(path: Path, text: str, *, mode: int = 0o644) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{TEMPORARY}")
     with translate_errors(path):
         try:
-            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
             with os.fdopen(fd, "w", encoding="utf-8") as file:
                 file.write(text)
                 file.flush()
@@ -170,7 +173,7 @@ def remove_file(path: Path) -> Freed:
             path.unlink()
         except FileNotFoundError:
             return Freed()
-    if found.st_nlink > 1 and not stat.S_ISDIR(found.st_mode):
+    if found.st_nlink > 1:
         return Freed()
     return Freed(found.st_size, found.st_blocks * 512)
 
@@ -189,7 +192,7 @@ def remove_tree(path: Path) -> Freed:
     if path.is_symlink() or not path.is_dir():
         return remove_file(path)
     freed = Freed()
-    with os.scandir(path) as entries:
+    with translate_errors(path), os.scandir(path) as entries:
         children = [Path(entry.path) for entry in entries]
     for child in children:
         freed += remove_tree(child)

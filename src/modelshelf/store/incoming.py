@@ -62,12 +62,6 @@ def written_bytes(part: Path) -> int:
     return min(found.st_size, found.st_blocks * 512)
 
 
-def hole_bytes(base: Base) -> int:
-    """Return the bytes of all parts that count as their size and are not written yet."""
-    parts = base.incoming.glob("*.part") if base.incoming.is_dir() else ()
-    return sum(max(0, part.lstat().st_size - written_bytes(part)) for part in parts)
-
-
 class IncomingBlob:
     """One blob on its way in. The caller holds its lock.
 

@@ -97,11 +97,6 @@ class Base:
         return self.path / "hub"
 
     @property
-    def shared_blobs(self) -> Path:
-        """The shared blob store of huggingface_hub."""
-        return self.hub / "blobs"
-
-    @property
     def xet(self) -> Path:
         """The folder of hf_xet."""
         return self.path / "xet"

@@ -23,7 +23,8 @@ def try_lock(*paths: Path) -> Iterator[bool]:
         try:
             for path in paths:
                 fs.make_folder(path.parent)
-                stack.enter_context(FileLock(path, timeout=0, thread_local=False, mode=0o666))
+                with fs.translate_errors(path):
+                    stack.enter_context(FileLock(path, timeout=0, thread_local=False, mode=0o666))
         except Timeout:
             stack.close()
             yield False

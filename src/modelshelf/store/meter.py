@@ -2,7 +2,9 @@
 
 A repository's subtotal is kept with the mtimes of its folders. Names that come or go change those; a file that grows
 in place does not, so that a repository with a download in it is walked every time. A file rewritten in place by hand
-is seen by a full walk only (`rescan=True`).
+is seen by a full walk only (`rescan=True`). A folder that changed within the last two seconds is not kept: a change
+that follows at once may leave it the same mtime, for file systems count time in ticks (2 s on FAT). A hard link made
+elsewhere changes no folder of the file's first name: where links are not all accounted for, everything is walked.
 
 Source: `du` counts folders and links as well as files; an inode with several links once; since coreutils 9.2
 `du --apparent-size` leaves folders out.
@@ -10,9 +12,12 @@ Source: `du` counts folders and links as well as files; an inode with several li
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
+import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +29,8 @@ from modelshelf.store import fs
 from modelshelf.store.layout import Base
 
 PARTIAL_SUFFIXES = (".incomplete", ".downloadInProgress", ".aim-tmp", fs.TEMPORARY, ".tmp")
-_FORMAT = 1
+_FORMAT = 2
+_SETTLED_NS = 2 * 10**9
 
 
 @dataclass(slots=True)
@@ -34,20 +40,27 @@ class Subtotal:
     apparent: dict[str, int] = field(default_factory=dict)
     """By kind."""
     allocated_bytes: int = 0
-    linked: list[tuple[int, int, int, int, str]] = field(default_factory=list)
-    """Files with several links: device, inode, apparent and allocated bytes, kind; counted when summed."""
+    hole_bytes: int = 0
+    """Of the parts of downloads; see `Usage`."""
+    linked: list[tuple[int, int, int, int, int, str]] = field(default_factory=list)
+    """Files with several links: device, inode, links, apparent and allocated bytes, kind; counted when summed."""
     folders: dict[str, int] = field(default_factory=dict)
     """Every folder walked, with its mtime in ns."""
     growing: bool = False
     """Whether something in it may grow without a name changing."""
 
     def add(self, found: os.stat_result, kind: str) -> None:
-        """Count one entry."""
-        if found.st_nlink > 1 and stat.S_ISREG(found.st_mode):
-            self.linked.append((found.st_dev, found.st_ino, found.st_size, found.st_blocks * 512, kind))
+        """Count one entry that is no folder."""
+        if found.st_nlink > 1:
+            where = (found.st_dev, found.st_ino, found.st_nlink)
+            self.linked.append((*where, found.st_size, found.st_blocks * 512, kind))
             return
         self.apparent[kind] = self.apparent.get(kind, 0) + found.st_size
         self.allocated_bytes += found.st_blocks * 512
+
+    def settled(self, before_ns: int) -> bool:
+        """Return whether its folders tell every later change."""
+        return not self.growing and bool(self.folders) and max(self.folders.values()) < before_ns
 
 
 def measure(base: Base, *, rescan: bool = False) -> Usage:
@@ -60,9 +73,21 @@ def measure(base: Base, *, rescan: bool = False) -> Usage:
     kept = {} if rescan else _load(base)
     fresh: dict[str, Subtotal] = {}
     parts = list(_measure_base(base, kept, fresh))
+    if kept and _has_unseen_links(parts):
+        return measure(base, rescan=True)
     if fresh.keys() != kept.keys() or any(fresh[name] is not kept[name] for name in fresh):
         _save(base, fresh)
     return _sum(parts)
+
+
+def _has_unseen_links(parts: list[Subtotal]) -> bool:
+    """Return whether a file has more links than were met; one that was kept may be among them without saying so."""
+    links: dict[tuple[int, int], int] = {}
+    met: Counter[tuple[int, int]] = Counter()
+    for device, inode, count, *_ in (item for part in parts for item in part.linked):
+        met[device, inode] += 1
+        links[device, inode] = max(count, links.get((device, inode), 0))
+    return any(met[key] < count for key, count in links.items())
 
 
 def _sum(parts: list[Subtotal]) -> Usage:
@@ -73,12 +98,12 @@ def _sum(parts: list[Subtotal]) -> Usage:
         allocated_bytes += part.allocated_bytes
         for kind, size_bytes in part.apparent.items():
             breakdown[kind] += size_bytes
-        for device, inode, size_bytes, blocks_bytes, kind in part.linked:
+        for device, inode, _, size_bytes, blocks_bytes, kind in part.linked:
             if (device, inode) not in seen:
                 seen.add((device, inode))
                 breakdown[kind] += size_bytes
                 allocated_bytes += blocks_bytes
-    return Usage(sum(breakdown.values()), allocated_bytes, breakdown)
+    return Usage(sum(breakdown.values()), allocated_bytes, breakdown, sum(part.hole_bytes for part in parts))
 
 
 def _measure_base(base: Base, kept: dict[str, Subtotal], fresh: dict[str, Subtotal]) -> Iterator[Subtotal]:
@@ -95,13 +120,14 @@ def _measure_base(base: Base, kept: dict[str, Subtotal], fresh: dict[str, Subtot
 
 def _measure_hub(base: Base, hub: str, kept: dict[str, Subtotal], fresh: dict[str, Subtotal]) -> Iterator[Subtotal]:
     rest = Subtotal()
+    before_ns = time.time_ns() - _SETTLED_NS
     _add_folder(rest, hub, "other")
     for entry in _entries(hub):
         is_folder = entry.is_dir(follow_symlinks=False)
         if is_folder and parse_repo_folder(entry.name):
             old = kept.get(entry.name)
             subtotal = old if old is not None and _unchanged(hub, old) else _measure_repo(entry.path)
-            if not subtotal.growing:
+            if subtotal is old or subtotal.settled(before_ns):
                 fresh[entry.name] = subtotal
             yield subtotal
         else:
@@ -117,7 +143,12 @@ def _measure_repo(path: str) -> Subtotal:
     for entry in _entries(path):
         if entry.name == "blobs" and entry.is_dir(follow_symlinks=False):
             _add_folder(subtotal, entry.path, "models")
-            blobs = [(blob.name, found) for blob in _entries(entry.path) if (found := _lstat(blob))]
+            for blob in _entries(entry.path):
+                found = _lstat(blob)
+                if found is not None and not stat.S_ISDIR(found.st_mode):
+                    blobs.append((blob.name, found))
+                else:
+                    _add_repo_entry(subtotal, blob, linked_digests)
         else:
             _add_repo_entry(subtotal, entry, linked_digests)
     for name, found in blobs:
@@ -145,7 +176,8 @@ def _add_repo_entry(subtotal: Subtotal, entry: os.DirEntry[str], linked_digests:
             _add_repo_entry(subtotal, child, linked_digests)
         return
     if stat.S_ISLNK(found.st_mode):
-        linked_digests.add(os.readlink(entry.path).rpartition("/")[2])  # noqa: PTH115 - as above
+        with contextlib.suppress(OSError):  # others remove while we look
+            linked_digests.add(os.readlink(entry.path).rpartition("/")[2])  # noqa: PTH115 - as above
     subtotal.add(found, "models")
 
 
@@ -156,6 +188,8 @@ def _add(subtotal: Subtotal, entry: os.DirEntry[str], kind: str, base: Base) -> 
         return
     if not stat.S_ISDIR(found.st_mode):
         subtotal.add(found, kind)
+        if entry.path.endswith(".part") and kind == "partial":
+            subtotal.hole_bytes += max(0, found.st_size - found.st_blocks * 512)
         return
     kind = "partial" if entry.path == str(base.incoming) else kind
     _add_folder(subtotal, entry.path, kind)
@@ -201,10 +235,10 @@ def _load(base: Base) -> dict[str, Subtotal]:
         if stored["format"] != _FORMAT:
             return {}
         return {
-            name: Subtotal(apparent, allocated, [tuple(item) for item in linked], folders)
+            name: Subtotal(apparent, allocated, 0, [tuple(item) for item in linked], folders)
             for name, (apparent, allocated, linked, folders) in stored["repos"].items()
         }
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 

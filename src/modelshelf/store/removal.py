@@ -7,6 +7,7 @@ from pathlib import Path
 
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.plans import RemovalPlan
+from modelshelf.errors import Conflict
 from modelshelf.store import fs, scan, shared_blobs
 from modelshelf.store.incoming import written_bytes
 from modelshelf.store.layout import Base, Repo
@@ -24,7 +25,11 @@ def plan_removal(
         commit_hash: The commit.
         files: The model's own files.
         keep: Paths of the same commit that another registered model needs.
+
+    Raises:
+        Conflict: A folder of the repository is a link: what it leads to may be another's.
     """
+    _check_no_links(repo, commit_hash)
     files = list(files)
     going = {file.path for file in files} - set(keep)
     links = [path for name, path in scan.snapshot_files(repo, commit_hash) if name in going]
@@ -53,6 +58,17 @@ def plan_removal(
         free_bytes=sum(_free_bytes(base, path) for path in (*links, *blobs))
         + sum(written_bytes(base.part(digest)) for digest in digests),
     )
+
+
+def _check_no_links(repo: Repo, commit_hash: str) -> None:
+    inner = (repo.blobs, repo.snapshots, repo.snapshot(commit_hash), repo.refs, repo.trees, repo.no_exist("").parent)
+    for folder in (repo.path, *inner):
+        if folder.is_symlink():
+            raise Conflict(
+                f"{folder} is a link to {folder.readlink()}; nothing is deleted through it.",
+                hint="Remove the link by hand, or keep the files.",
+                path=str(folder),
+            )
 
 
 def execute(base: Base, plan: RemovalPlan) -> fs.Freed:

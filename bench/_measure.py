@@ -1,0 +1,133 @@
+"""What the measurements share: whole commands timed in turn, and one table with the machine it was made on."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Command:
+    """One contender: a whole process, from its start to its end."""
+
+    name: str
+    arguments: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables beside those that every command gets."""
+    before: Callable[[], None] = lambda: None
+    """Run before each round, not timed."""
+    check: Callable[[str], object] = bool
+    """Gets what the command printed; false ends the measurement, for a command that did not work is fast."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One run."""
+
+    wall_s: float
+    cpu_s: float
+    """User and system time of the process and its children."""
+
+
+Timings = dict[str, list[Timing]]
+
+
+def environment() -> dict[str, str]:
+    """Return the variables that every command gets: quiet, offline where it may be, and with compiled modules."""
+    mine = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "SHELF_"))}
+    mine.pop("PYTHONDONTWRITEBYTECODE", None)
+    quiet = ("HF_HUB_DISABLE_PROGRESS_BARS", "HF_HUB_DISABLE_UPDATE_CHECK", "HF_HUB_DISABLE_TELEMETRY")
+    return mine | dict.fromkeys(quiet, "1") | {"PATH": f"{Path(sys.executable).parent}:{mine.get('PATH', '')}"}
+
+
+def run_in_turn(commands: Sequence[Command], rounds: int) -> Timings:
+    """Run the commands one after the other, round after round, each round in the other order.
+
+    Args:
+        commands: The contenders.
+        rounds: How many rounds count; one more comes first and is thrown away.
+    """
+    timings: Timings = {command.name: [] for command in commands}
+    for number in range(rounds + 1):
+        for command in commands if number % 2 else reversed(commands):
+            command.before()
+            timing = time_once(command)
+            if number:
+                timings[command.name].append(timing)
+    return timings
+
+
+def time_once(command: Command) -> Timing:
+    """Run one command to its end."""
+    begin = time.perf_counter()
+    with subprocess.Popen(
+        list(command.arguments), env=environment() | dict(command.environment), stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        printed = child.stdout.read()
+        _, status, used = os.wait4(child.pid, 0)
+        wall_s = time.perf_counter() - begin
+        child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode or not command.check(printed):
+        sys.exit(f"{command.name} did not work (exit code {child.returncode}): {printed[-500:]}")
+    return Timing(wall_s, used.ru_utime + used.ru_stime)
+
+
+def machine(folder: Path) -> str:
+    """Return the machine in one line: cores, CPU, kernel, and the file system of `folder`."""
+    cpu_info = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    model = next((line.partition(": ")[2] for line in cpu_info.splitlines() if line.startswith("model name")), "?")
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    return (
+        f"{os.cpu_count()} cores of {model}, Linux {platform.release()}, Python {platform.python_version()}, "
+        f"{folder} on {file_system(folder)}, load {load}"
+    )
+
+
+def file_system(folder: Path) -> str:
+    """Return the type of the file system that holds `folder`."""
+    mounts = [line.split(" ")[1:3] for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines()]
+    above = {str(folder.resolve()), *map(str, folder.resolve().parents)}
+    return max((len(point), kind) for point, kind in mounts if point in above)[1]
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table whose first column is flush left."""
+    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
+    for row in (header, *rows):
+        cells = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        print("  ".join([row[0].ljust(widths[0]), *cells]))
+
+
+def seconds(timings: Timings) -> list[list[str]]:
+    """Return a row for each command: median, least and most seconds, and the median of its CPU time."""
+    rows = []
+    for name, runs in timings.items():
+        wall = [run.wall_s for run in runs]
+        numbers = [statistics.median(wall), min(wall), max(wall), statistics.median(run.cpu_s for run in runs)]
+        rows.append([name, *(f"{number:.3f}" for number in numbers)])
+    return rows
+
+
+def times_as_fast(timings: Timings, ours: str, theirs: str) -> tuple[float, float, float]:
+    """Return how many times as fast `ours` is: the median over the rounds, the least and the most.
+
+    The ratio is taken within each round, for both ran side by side there.
+    """
+    pairs = zip(timings[ours], timings[theirs], strict=True)
+    ratios = [other.wall_s / our.wall_s for our, other in pairs]
+    return statistics.median(ratios), min(ratios), max(ratios)
+
+
+def claim(timings: Timings, ours: str, theirs: str, aim: float | None = None) -> None:
+    """Print one ratio, and what it should be."""
+    middle, least, most = times_as_fast(timings, ours, theirs)
+    wanted = "" if aim is None else f"; aim {aim:g}: {'reached' if middle >= aim else 'missed'}"
+    print(f"{ours} is {middle:.2f} times as fast as {theirs} ({least:.2f} to {most:.2f}{wanted})")

@@ -1,0 +1,116 @@
+"""How fast a pull is, against `hf download` and curl: one big file over loopback, each as a whole process.
+
+    python bench/pull.py [--size-gib 2] [--rounds 3] [--folder FOLDER]
+
+A hub in a process of its own serves random bytes that lie in the page cache. The commands take turns, each into an
+empty place; what one of them left in memory is written out before the next begins, and deleted. The first round is thrown
+away. Prints MB/s (10^6 bytes a second) and the ratios. shelf checks the sha256 and makes the file durable before it
+ends; hf download and curl do neither, and `curl + sync` shows what the second costs on this disk. With --folder /dev/shm
+no disk takes part.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import _measure
+from _measure import Command, Timings
+
+REPO = "org/model"
+FILE = "model.bin"
+AIMS = (("hf download", 2.0), ("curl", 0.85))
+ROOT = Path(__file__).parent.parent
+
+
+def main() -> None:
+    """Make the file, serve it and compare."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size-gib", type=float, default=2.0, help="size of the file (2)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds that count (3)")
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()), help="where the bytes go")
+    args = parser.parse_args()
+    if not shutil.which("curl"):
+        sys.exit("This needs curl: apt-get install -y curl")
+    size_bytes = int(args.size_gib * 2**30)
+    with tempfile.TemporaryDirectory(dir=args.folder, prefix="modelshelf-bench-") as name:
+        folder = Path(name)
+        write_random(folder / FILE, size_bytes)
+        print(_measure.machine(folder), flush=True)
+        with run_hub(folder / FILE) as url:
+            timings = _measure.run_in_turn(contenders(folder, url, size_bytes), args.rounds)
+    report(timings, size_bytes)
+
+
+def write_random(path: Path, size_bytes: int) -> None:
+    """Write bytes that no disk and no protocol can compress."""
+    with path.open("wb") as file:
+        while left := size_bytes - file.tell():
+            file.write(os.urandom(min(left, 2**24)))
+
+
+@contextlib.contextmanager
+def run_hub(path: Path) -> Iterator[str]:
+    """Serve one file as a hub in a process of its own; gives its URL."""
+    command = [sys.executable, "-m", "tests.fakes.hub", "--file", str(path), "--repo", REPO]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as child:
+        try:
+            yield child.stdout.readline().split(" ")[0] if child.stdout else ""
+        finally:
+            child.terminate()
+
+
+def contenders(folder: Path, url: str, size_bytes: int) -> list[Command]:
+    """Return what is compared; each writes into a folder that is emptied beforehand."""
+    target = folder / "target"
+    environment = {
+        "HOME": str(folder),
+        "XDG_STATE_HOME": str(target / "state"),
+        "PRIMARY_CACHE_PATH": str(target / "base"),
+        "HF_HOME": str(target / "base"),
+        "HF_ENDPOINT": url,
+    }
+
+    def afresh() -> None:
+        shutil.rmtree(target, ignore_errors=True)
+        (target / "base").mkdir(parents=True)
+        os.sync()
+
+    def arrived(printed: str) -> bool:
+        """Hugging Face counts as arrived what the snapshot leads to."""
+        return any(path.stat().st_size == size_bytes for path in target.rglob(FILE))
+
+    fetch = f"curl -sSf -o {target / FILE} {url}/{REPO}/resolve/main/{FILE}"
+    commands = {
+        "shelf add": ["shelf", "add", "model", REPO],
+        "hf download": ["hf", "download", REPO],
+        "curl": fetch.split(),
+        "curl + sync": ["sh", "-c", f"{fetch} && sync {target / FILE}"],
+    }
+    return [Command(name, words, environment, afresh, arrived) for name, words in commands.items()]
+
+
+def report(timings: Timings, size_bytes: int) -> None:
+    """Print the table and the claims."""
+    rows = []
+    for name, runs in timings.items():
+        rates = [size_bytes / run.wall_s / 1e6 for run in runs]
+        numbers = [f"{statistics.median(rates):.0f}", f"{min(rates):.0f}", f"{max(rates):.0f}"]
+        rows.append([name, *numbers, f"{statistics.median(run.cpu_s for run in runs):.2f}"])
+    print(f"{size_bytes / 1e9:.2f} GB over loopback, whole process")
+    _measure.table(["MB/s", "median", "least", "most", "cpu s"], rows)
+    for theirs, aim in AIMS:
+        _measure.claim(timings, "shelf add", theirs, aim)
+    _measure.claim(timings, "shelf add", "curl + sync")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""When which blob was verified, so that reading every byte again can wait."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import sqlalchemy as sa
+
+from modelshelf.registry.engine import db_now
+from modelshelf.registry.tables import checks
+
+
+class Checks:
+    """The verified blobs of each tier."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def add(self, tier_id: str, stamps: Mapping[str, str]) -> None:
+        """Note blobs whose bytes were just found to be what their names say.
+
+        Args:
+            tier_id: The tier.
+            stamps: Digest to the size and mtime that the file had; see `store.scan.stamp`.
+        """
+        if not stamps:
+            return
+        rows = [{"tier_id": tier_id, "digest": digest, "stamp": stamp} for digest, stamp in stamps.items()]
+        with self._engine.begin() as connection:
+            ours = (checks.c.tier_id == tier_id) & checks.c.digest.in_(list(stamps))
+            connection.execute(sa.delete(checks).where(ours))
+            connection.execute(sa.insert(checks).values(verified_at=db_now()), rows)
+
+    def forget(self, tier_id: str, digests: Iterable[str]) -> None:
+        """Note that blobs are gone or damaged."""
+        with self._engine.begin() as connection:
+            ours = (checks.c.tier_id == tier_id) & checks.c.digest.in_(list(digests))
+            connection.execute(sa.delete(checks).where(ours))
+
+    def of_tier(self, tier_id: str, max_age_s: float | None = None) -> dict[str, str]:
+        """Return digest to stamp of the blobs verified on a tier, and not longer ago than `max_age_s`."""
+        query = sa.select(checks.c.digest, checks.c.stamp).where(checks.c.tier_id == tier_id)
+        if max_age_s is not None:
+            query = query.where(checks.c.verified_at >= db_now() - max_age_s)
+        with self._engine.connect() as connection:
+            return {str(row.digest): str(row.stamp) for row in connection.execute(query)}

@@ -1,0 +1,43 @@
+"""The leases, on the database's clock."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from modelshelf.domain.leases import Lease
+from modelshelf.registry.engine import db_now
+from modelshelf.registry.tables import leases, models
+
+
+class Leases:
+    """Holds on placements."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def take(self, model_id: int, base: str, *, kind: str, holder: str, owner: str, ttl_s: float) -> int:
+        """Hold a placement; returns the lease's id."""
+        values = {"model_id": model_id, "cache_path": base, "kind": kind, "holder": holder, "owner": owner}
+        with self._engine.begin() as connection:
+            statement = sa.insert(leases).values(**values, expires_at=db_now() + ttl_s).returning(leases.c.id)
+            return int(connection.execute(statement).scalar_one())
+
+    def renew(self, lease_id: int, ttl_s: float) -> None:
+        """Hold it for so much longer, from now."""
+        with self._engine.begin() as connection:
+            change = {"expires_at": db_now() + ttl_s}
+            connection.execute(sa.update(leases).where(leases.c.id == lease_id).values(**change))
+
+    def release(self, lease_id: int) -> bool:
+        """Give it back; returns whether it was there."""
+        with self._engine.begin() as connection:
+            return bool(connection.execute(sa.delete(leases).where(leases.c.id == lease_id)).rowcount)
+
+    def all(self) -> list[Lease]:
+        """Return all leases, expired ones among them."""
+        held = [leases.c[name] for name in ("cache_path", "kind", "holder", "owner", "expires_at")]
+        expired = (leases.c.expires_at < db_now()).label("expired")
+        query = sa.select(leases.c.id, models.c.id, models.c.model_name, *held, expired)
+        query = query.join(models, models.c.id == leases.c.model_id).order_by(leases.c.id)
+        with self._engine.connect() as connection:
+            return [Lease(*row[:8], bool(row[8])) for row in connection.execute(query)]
