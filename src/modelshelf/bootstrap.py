@@ -55,10 +55,12 @@ def open_shelf(env_file: Path | None = None, *, settings: Settings | None = None
     from modelshelf.services.admission import Admission
     from modelshelf.services.jobs import Jobs
     from modelshelf.services.load import Loader
+    from modelshelf.services.move import MOVE, Mover
     from modelshelf.services.owner import this_process
     from modelshelf.services.pull import Puller
     from modelshelf.services.register import PULL, Registrar
     from modelshelf.services.remove import Remover
+    from modelshelf.services.retire import RETIRE, Retirer
     from modelshelf.services.shelf import Shelf
     from modelshelf.services.throttle import Throttle
     from modelshelf.services.tiers import TierService
@@ -75,15 +77,20 @@ def open_shelf(env_file: Path | None = None, *, settings: Settings | None = None
     library = Library(registry, settings.tiers, known)
     throttle = Throttle(settings.download_limit_bytes_per_s, clock)
     puller = Puller(registry, tiers, admission, hub, clock, throttle, STREAMS)
+    mover = Mover(registry, library, tiers, admission, clock)
+    retirer = Retirer(registry, library, clock)
+    handlers = {PULL: puller.run, MOVE: mover.run, RETIRE: retirer.run}
+
     return Shelf(
         registry=registry,
         library=library,
         tier_service=tiers,
         admission=admission,
         registrar=Registrar(registry, tiers, admission, hub),
-        remover=Remover(registry, library, settings.tiers),
+        remover=Remover(registry, library, retirer),
+        mover=mover,
         loader=Loader(library, registry),
-        job_service=Jobs(registry, owner, {PULL: puller.run}, clock),
+        job_service=Jobs(registry, owner, handlers, clock),
         clock=clock,
     )
 

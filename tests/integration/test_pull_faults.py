@@ -12,6 +12,7 @@ from modelshelf.domain.plans import SEGMENT_BYTES
 from modelshelf.errors import Denied, NotFound, ShelfError, Unavailable
 from modelshelf.services.shelf import Shelf
 from tests.fakes.hub import FakeHub
+from tests.fakes.hub_repos import Blob
 from tests.invariants import violations
 from tests.world import MIB, Home, random_bytes, tree, wait_until
 
@@ -99,6 +100,15 @@ def test_a_hub_without_ranges_is_asked_once(hub: FakeHub, shelf: Shelf) -> None:
     assert hub.bytes_sent == len(BIG) + 2
 
 
+def test_a_hub_that_stops_to_honour_ranges_costs_bytes_only(hub: FakeHub, shelf: Shelf) -> None:
+    """When ranges end after the first answer, every stream reads from the beginning and keeps its own segments."""
+    hub.add_repo(REPO, FILES)
+    hub.fail("*/model.safetensors", method="GET", delay_s=0.01, times=1)
+    hub.fail("*/model.safetensors", method="GET", no_ranges=True)
+
+    assert pulled(shelf) == FILES
+
+
 def test_the_hub_is_given_the_time_it_asks_for(hub: FakeHub, shelf: Shelf, clock: FastClock) -> None:
     """A Retry-After makes the streams wait, and longer than the usual first pause."""
     hub.add_repo(REPO, FILES)
@@ -125,8 +135,9 @@ def test_an_expired_address_is_asked_for_anew(hub: FakeHub, shelf: Shelf) -> Non
     """A storage address that answers 403 after a while sends the streams back to the hub."""
     hub.add_repo(REPO, FILES)
     hub.fail("*/resolve/*", redirect_to="/cdn/{digest}")
-    hub.fail("/cdn/*", cut_after=SEGMENT_BYTES, times=1)
-    hub.fail("/cdn/*", status=403, times=1)
+    place = f"/cdn/{Blob.of(BIG, lfs=True).digest}"
+    hub.fail(place, cut_after=SEGMENT_BYTES, times=1)
+    hub.fail(place, status=403, times=1)
 
     assert pulled(shelf) == FILES
 

@@ -78,6 +78,7 @@ class ModelRow:
     uses: int
     job_id: int | None
     """Its newest job; None without one."""
+    job_kind: str
     job_state: str
     """Empty without a job."""
     job_detail: str
@@ -124,11 +125,13 @@ def total_size(files: Iterable[FileEntry]) -> int:
     return sum(blob_sizes(files).values())
 
 
-_JOB_STATES = {"queued": State.DOWNLOADING, "running": State.DOWNLOADING, "waiting": State.REGISTERED}
+_ACTIVE = {"queued": State.DOWNLOADING, "running": State.DOWNLOADING, "waiting": State.REGISTERED}
 
 
 def state_of(row: ModelRow, offline: str, *, missing_files: int, files: int) -> tuple[State, str]:
     """Return a model's state and why.
+
+    A model that is being moved is whole all the time and can be loaded.
 
     Args:
         row: The model.
@@ -138,10 +141,11 @@ def state_of(row: ModelRow, offline: str, *, missing_files: int, files: int) -> 
     """
     if offline:
         return State.OFFLINE, offline
-    if row.job_state in _JOB_STATES:
-        return _JOB_STATES[row.job_state], row.job_detail
+    active = row.job_state in _ACTIVE
     if row.complete and not missing_files:
-        return State.READY, ""
+        return (State.MOVING, row.job_detail) if active and row.job_kind == "move" else (State.READY, "")
+    if active and row.job_kind == "pull":
+        return _ACTIVE[row.job_state], row.job_detail
     if row.job_state == "failed" and not row.complete:
         return State.FAILED, row.job_detail
     return _state_of_leftovers(row, missing_files, files)

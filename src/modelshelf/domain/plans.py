@@ -104,9 +104,42 @@ def plan_runs(missing: Iterable[int], streams: int) -> list[tuple[int, int]]:
 
 
 @dataclass(frozen=True, slots=True)
+class MovePlan:
+    """What a move will do."""
+
+    model_name: str
+    repo_id: str
+    commit_hash: str
+    source: str
+    """The base that it comes from."""
+    target: str
+    """The base that it goes to."""
+    target_location: str
+    files: tuple[FileEntry, ...]
+    """The model's files."""
+    transfer: tuple[BlobNeed, ...]
+    """Blobs that the target lacks, largest first."""
+    method: str
+    """How bytes get there: `link`, `reflink` or `copy`."""
+    keep_source: bool
+    """Whether the source keeps its copy."""
+
+    @property
+    def transfer_bytes(self) -> int:
+        """Sum of the blobs that the target lacks."""
+        return sum(need.size_bytes for need in self.transfer)
+
+    @property
+    def total_bytes(self) -> int:
+        """Sum over the distinct blobs of the model."""
+        return total_size(self.files)
+
+
+@dataclass(frozen=True, slots=True)
 class RemovalPlan:
     """What removing one model's files will delete, in the order of deletion."""
 
+    repo_id: str
     refs: tuple[str, ...]
     """Refs that point to a snapshot that goes."""
     links: tuple[str, ...]

@@ -90,6 +90,8 @@ class HubClient:
         from huggingface_hub.utils.tqdm import tqdm
 
         class Silent(tqdm):
+            monitor_interval = 0  # else a thread per call that never ends
+
             def __init__(self, *args: Any, **kwargs: Any) -> None:
                 super().__init__(*args, **(kwargs | {"disable": True}))  # type: ignore[no-untyped-call]
 

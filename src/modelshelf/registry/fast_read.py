@@ -22,7 +22,8 @@ SELECT m.id, m.model_name, m.hf_path, m.revision, m.commit_hash, m.cache_locatio
        m.pinned, m.pin_reason, m.complete, m.signature, m.size_bytes, m.created_at, m.arrived_at,
        (SELECT max(u.at) FROM uses u WHERE u.model_id = m.id) AS last_used_at,
        (SELECT count(*) FROM uses u WHERE u.model_id = m.id) AS uses,
-       j.id AS job_id, coalesce(j.state, '') AS job_state, coalesce(j.detail, '') AS job_detail,
+       j.id AS job_id, coalesce(j.kind, '') AS job_kind, coalesce(j.state, '') AS job_state,
+       coalesce(j.detail, '') AS job_detail,
        coalesce(j.done_bytes, 0) AS job_done_bytes, coalesce(j.total_bytes, 0) AS job_total_bytes
 FROM models m
 LEFT JOIN jobs j ON j.id = (SELECT max(x.id) FROM jobs x WHERE x.model_id = m.id)

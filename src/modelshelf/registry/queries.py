@@ -140,10 +140,29 @@ class Registry:
         """Say that every file of a model was verified and laid out."""
         self._change_model(model_id, complete=True, signature=signature, arrived_at=db_now())
 
-    def switch(self, model_id: int, cache_location: str, base: str, signature: str) -> None:
-        """Let a model resolve to another tier, on which every file of it is verified and laid out."""
-        where = {"cache_location": cache_location, "cache_path": base, "signature": signature}
-        self._change_model(model_id, complete=True, arrived_at=db_now(), **where)
+    def switch(
+        self, model_id: int, cache_location: str, base: str, signature: str, retire: Mapping[str, object] | None
+    ) -> int | None:
+        """Let a model resolve to another tier, on which every file of it is verified and laid out.
+
+        Args:
+            model_id: The model.
+            cache_location: The tier.
+            base: Its base.
+            signature: What `store.scan.signature` says there.
+            retire: What the job needs that deletes the old copy; None: it stays.
+
+        Returns:
+            The id of that job, which is there exactly when the switch is.
+        """
+        where = {"cache_location": cache_location, "cache_path": base, "signature": signature, "complete": True}
+        with self._engine.begin() as connection:
+            change = sa.update(models).where(models.c.id == model_id).values(**where, arrived_at=db_now())
+            name = connection.execute(change.returning(models.c.model_name)).scalar_one()
+            if retire is None:
+                return None
+            job = sa.insert(jobs).values(**_new_job("retire", name, retire)).returning(jobs.c.id)
+            return int(connection.execute(job).scalar_one())
 
     def set_pin(self, model_id: int, *, pinned: bool, reason: str) -> None:
         """Note a person's wish that a model is never evicted, or that it may be."""

@@ -17,6 +17,7 @@ from modelshelf.store import meter
 from modelshelf.store import tier as store_tier
 from modelshelf.store.layout import Base
 
+_PLENTY = 2**62
 _LOOKS = 3
 """While others write, a measurement errs on the safe side; a refusal is measured again this often."""
 
@@ -64,27 +65,28 @@ class Admission:
                 self._registry.give_up_owner(owner)
 
     @contextlib.contextmanager
-    def reserve(self, tier: Tier, tier_id: str, need: Callable[[], int]) -> Iterator[Hold]:
+    def reserve(self, tier: Tier, tier_id: str, need: Callable[[], int], *, takes_disk: bool = True) -> Iterator[Hold]:
         """Hold room on a tier for as long as the context lasts.
 
         Args:
             tier: Where.
             tier_id: Its id.
             need: Says how many bytes are missing on the disk now.
+            takes_disk: Whether they take space of the file system; what is linked there does not.
 
         Raises:
             OutOfSpace: They do not fit; nothing was reserved.
         """
-        hold = self._admit(tier, tier_id, need)
+        hold = self._admit(tier, tier_id, need, takes_disk=takes_disk)
         try:
             yield hold
         finally:
             self._registry.release(hold.id)
 
-    def _admit(self, tier: Tier, tier_id: str, need: Callable[[], int]) -> Hold:
+    def _admit(self, tier: Tier, tier_id: str, need: Callable[[], int], *, takes_disk: bool) -> Hold:
         for look in range(_LOOKS):
             self.drop_the_dead()
-            decision = self._measure(tier, tier_id, need)
+            decision = self._measure(tier, tier_id, need, takes_disk=takes_disk)
             try:
                 reservation_id = self._registry.reserve(tier_id, decision.device, self._owner, decision.decide)
             except OutOfSpace as err:
@@ -94,7 +96,7 @@ class Admission:
             return Hold(self._registry, reservation_id, decision.need_bytes)
         raise AssertionError("unreachable")
 
-    def _measure(self, tier: Tier, tier_id: str, need: Callable[[], int]) -> _Decision:
+    def _measure(self, tier: Tier, tier_id: str, need: Callable[[], int], *, takes_disk: bool) -> _Decision:
         base = Base(self._tiers.path(tier))
         before = self._registry.reservations()  # read before the disk is: see `outstanding`
         usage = meter.measure(base)
@@ -104,7 +106,7 @@ class Admission:
             device=store_tier.device(base),
             before=before,
             usage_bytes=usage.apparent_bytes - usage.hole_bytes,
-            free_bytes=store_tier.free_bytes(base),
+            free_bytes=store_tier.free_bytes(base) if takes_disk else _PLENTY,
             need_bytes=need(),
         )
 

@@ -39,14 +39,15 @@ class _Download:
     held: contextlib.ExitStack
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Task:
-    """Some neighbouring segments of a blob to ask for; the first task of a blob has yet to learn about ranges."""
+    """Some neighbouring segments of a blob to ask for, by one stream."""
 
     download: _Download
     start: int
     stop: int
     first: bool = False
+    """Whether it has yet to learn about ranges; until then no other stream works on this blob."""
 
 
 @dataclass(slots=True, eq=False)
@@ -172,7 +173,7 @@ class Fetcher:
             failures = failures + 1 if arrived == before else 1
             before = arrived
             try:
-                task = self._ask(task, wanted, buffer)
+                self._ask(task, wanted, buffer)
             except Unavailable as err:
                 if failures >= MAX_ATTEMPTS:
                     raise
@@ -184,22 +185,24 @@ class Fetcher:
             return []
         return [i for i in task.download.incoming.missing() if task.start <= i < task.stop]
 
-    def _ask(self, task: _Task, wanted: Sequence[int], buffer: memoryview) -> _Task:
-        """Make one request and keep what it brings; returns the task, now knowing about ranges."""
+    def _ask(self, task: _Task, wanted: Sequence[int], buffer: memoryview) -> None:
+        """Make one request and keep what it brings.
+
+        What the answer's head tells about ranges is settled before its body can break.
+        """
         need = task.download.need
         start, _ = segment_range(wanted[0], need.size_bytes)
         _, stop = segment_range(wanted[-1], need.size_bytes)
         with self.hub.open_range(self.plan.repo_id, self.plan.commit_hash, need.path, start, stop) as stream:
             last = wanted[-1] + 1
-            if not stream.ranged:
-                last = segment_count(need.size_bytes)
-                task = _Task(task.download, 0, last)
-            elif task.first:
+            if task.first and stream.ranged:
                 self._spread(task)
-                task = _Task(task.download, task.start, task.stop)
+            elif task.first:
+                last = segment_count(need.size_bytes)
+                task.start, task.stop = 0, last
+            task.first = False
             for index in range(stream.start // SEGMENT_BYTES, last):
-                self._keep_segment(task.download, index, stream, buffer)
-        return task
+                self._take_segment(task, index, stream, buffer)
 
     def _spread(self, task: _Task) -> None:
         """Let the other streams have the rest of a blob."""
@@ -208,17 +211,18 @@ class Fetcher:
             self._tasks.extend(_Task(task.download, *run) for run in plan_runs(missing, self.streams))
             self._changed.notify_all()
 
-    def _keep_segment(self, download: _Download, index: int, stream: ByteStream, buffer: memoryview) -> None:
+    def _take_segment(self, task: _Task, index: int, stream: ByteStream, buffer: memoryview) -> None:
+        """Read a segment and keep it where it is missing and this task's: each segment has one writer."""
+        download = task.download
         start, stop = segment_range(index, download.need.size_bytes)
         view = buffer[: stop - start]
-        is_new = not download.incoming.has(index)
         for chunk in _chunks(view):
             self.progress.check()
             got = stream.read_into(chunk)
             self.throttle(got)
             if got < chunk.nbytes:
                 raise Unavailable(f"The hub's answer for {download.need.path} ended early.", endpoint=self.hub.endpoint)
-        if not is_new:
+        if not task.start <= index < task.stop or download.incoming.has(index):
             return
         is_last = download.incoming.write(index, view)
         self.progress.advance(view.nbytes)

@@ -10,9 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from modelshelf.domain.jobs import CANCELLED, DONE, FAILED, QUEUED, Job, backoff_s
-from modelshelf.domain.models import ModelRow
 from modelshelf.domain.ports import Clock
-from modelshelf.errors import Cancelled, NotFound, ShelfError, Unavailable
+from modelshelf.errors import Cancelled, ShelfError, Unavailable
 from modelshelf.registry.queries import Registry
 from modelshelf.services.admission import Hold
 from modelshelf.services.progress import Counter
@@ -31,7 +30,7 @@ class Running:
         self.holds: list[Hold] = []
 
 
-Handler = Callable[[ModelRow, Running], None]
+Handler = Callable[[Running], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +50,9 @@ class Jobs:
             Cancelled: It was stopped; it is back in the queue.
         """
         job = running.job
-        row = self._row(job)
         try:
             with self._ticking(running):
-                self.handlers[job.kind](row, running)
+                self.handlers[job.kind](running)
         except Unavailable as err:
             self.registry.postpone_job(job.id, backoff_s(job.attempts, err.retry_after_s), err.detail)
             raise
@@ -76,13 +74,6 @@ class Jobs:
         if job.finished_at is None:
             self.registry.finish_job(job_id, CANCELLED, detail="Cancelled.")
         return self.registry.job(job_id)
-
-    def _row(self, job: Job) -> ModelRow:
-        row = self.registry.model(job.model_name)
-        if row is None or row.id != job.model_id:
-            self.registry.finish_job(job.id, CANCELLED, detail="Its model was removed.")
-            raise NotFound(f"There is no model {job.model_name}.", model_name=job.model_name)
-        return row
 
     def _leave(self, job: Job) -> None:
         if self.registry.job(job.id).finished_at is None:

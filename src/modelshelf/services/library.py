@@ -55,6 +55,36 @@ class Library:
         """Return a model's selected files; none until its commit is known."""
         return selected_files(self.reader, row)
 
+    def missing(self, model: Model) -> list[FileEntry]:
+        """Return the files of a model that are not on the disk with their size."""
+        if model.row.commit_hash is None:
+            return []
+        repo = Base(Path(model.base)).repo(model.row.hf_path)
+        return scan.missing_files(repo, model.row.commit_hash, self.files(model.row))
+
+    def base_of(self, row: ModelRow) -> str:
+        """Return the base that a model resolves to in this process; its stored one where it resolves to none."""
+        try:
+            return self.tiers.resolve(row.cache_location, row.cache_path).base
+        except BadInput:
+            return row.cache_path
+
+    def needed_paths(self, base: Base, repo_id: str, commit_hash: str, *, but: int | None = None) -> set[str]:
+        """Return the files of a commit that registered models need in a base.
+
+        Args:
+            base: The base.
+            repo_id: The repository.
+            commit_hash: The commit.
+            but: The id of a model that does not count.
+        """
+        needed: set[str] = set()
+        for row in self.reader.models():
+            is_same = (row.hf_path, row.commit_hash) == (repo_id, commit_hash) and row.id != but
+            if is_same and self.base_of(row) == str(base.path):
+                needed |= {file.path for file in self.files(row)}
+        return needed
+
     def ready(self, model_name: str) -> Model:
         """Return a model that can be loaded.
 
@@ -64,7 +94,7 @@ class Library:
             Conflict: It is not whole; says why and what to do.
         """
         model = self.model(model_name)
-        if model.state is State.READY:
+        if model.state in (State.READY, State.MOVING):
             return model
         detail = f"{model_name} is {model.state}: {model.detail}"
         if model.state is State.OFFLINE:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from modelshelf.domain.models import FileEntry, ModelRow, select_files
 from modelshelf.domain.names import COMMIT_HASH
-from modelshelf.domain.plans import PullPlan, plan_pull
+from modelshelf.domain.plans import BlobNeed, PullPlan, plan_pull
 from modelshelf.domain.ports import Clock, Hub, Progress
-from modelshelf.errors import BadInput, Unavailable
+from modelshelf.errors import BadInput, NotFound, Unavailable
 from modelshelf.registry.queries import Registry
 from modelshelf.services.admission import Admission, Hold
 from modelshelf.services.fetch import Fetcher
 from modelshelf.services.jobs import Running
 from modelshelf.services.tiers import TierService
-from modelshelf.store import fs, scan
+from modelshelf.store import cards, fs, locks, scan
+from modelshelf.store.cards import Card
 from modelshelf.store.incoming import file_agrees, written_bytes
 from modelshelf.store.layout import Base, Repo
 
@@ -39,8 +40,15 @@ class Puller:
     throttle: Callable[[int], None]
     streams: int
 
-    def run(self, row: ModelRow, running: Running) -> None:
-        """Carry out a pull job; see `pull`."""
+    def run(self, running: Running) -> None:
+        """Carry out a pull job; see `pull`.
+
+        Raises:
+            NotFound: Its model was removed.
+        """
+        row = self.registry.model(running.job.model_name)
+        if row is None or row.id != running.job.model_id:
+            raise NotFound(f"{running.job.model_name} was removed.", model_name=running.job.model_name)
         self.pull(row, running.progress, running.holds.append)
 
     def pull(self, row: ModelRow, progress: Progress, on_hold: Callable[[Hold], None]) -> None:
@@ -65,7 +73,7 @@ class Puller:
         commit_hash, files = self.manifest(row)
         repo = base.repo(row.hf_path)
         plan = plan_pull(row.hf_path, commit_hash, files, scan.blob_sizes(repo))
-        self._set_aside_damage(base, repo, plan, row, progress)
+        self._set_aside_damage(base, tier_id, plan, progress)
         plan = plan_pull(row.hf_path, commit_hash, files, scan.blob_sizes(repo))
         if plan.fetch:
             with self.admission.reserve(tier, tier_id, lambda: missing_bytes(base, plan)) as hold:
@@ -73,8 +81,11 @@ class Puller:
                 progress.phase("downloading", plan.total_bytes)
                 progress.advance(plan.total_bytes - plan.fetch_bytes)
                 self._fetcher(base, plan, progress, hold).run()
+        stamps = {need.digest: scan.stamp(repo.blob(need.digest)) for need in plan.fetch}
+        self.registry.checks.add(tier_id, stamps)
         progress.phase("linking")
-        self._link(base, row, commit_hash, files)
+        with locks.wait_lock(base.repo_lock(row.hf_path), self.clock):
+            self._link(base, row, commit_hash, files)
 
     def manifest(self, row: ModelRow) -> tuple[str, list[FileEntry]]:
         """Return a model's commit and selected files, asking the hub the first time and pinning the answer.
@@ -105,32 +116,32 @@ class Puller:
             on_written=hold.wrote,
         )
 
-    def _set_aside_damage(self, base: Base, repo: Repo, plan: PullPlan, row: ModelRow, progress: Progress) -> None:
+    def _set_aside_damage(self, base: Base, tier_id: str, plan: PullPlan, progress: Progress) -> None:
         """Quarantine blobs that other tools left with the wrong size or content; Hugging Face checks neither.
 
-        A blob that a complete model of ours has was verified when it came.
+        A blob that was verified here before, and was not written since, is not read again.
         """
+        repo = base.repo(plan.repo_id)
         for need in plan.suspect:
             self._quarantine(base, repo, need.digest, "size")
         fetch = {need.digest for need in plan.fetch}
-        there = [file for file in plan.files if file.digest not in fetch]
-        foreign = {file.digest: file for file in there if file.digest not in self._verified(row)}
-        progress.phase("verifying", sum(file.size_bytes for file in foreign.values()))
-        for file in foreign.values():
+        checked = self.registry.checks.of_tier(tier_id)
+        foreign = {
+            file.digest: file.size_bytes
+            for file in plan.files
+            if file.digest not in fetch and checked.get(file.digest) != scan.stamp(repo.blob(file.digest))
+        }
+        progress.phase("verifying", sum(foreign.values()))
+        good: dict[str, str] = {}
+        for digest, size_bytes in foreign.items():
             progress.check()
-            if not file_agrees(repo.blob(file.digest), file.digest):
-                self._quarantine(base, repo, file.digest, "content")
-            progress.advance(file.size_bytes)
-
-    def _verified(self, row: ModelRow) -> set[str]:
-        """Return the digests of the complete models that share this one's folder."""
-        verified: set[str] = set()
-        for other in self.registry.models():
-            same_folder = (other.hf_path, other.cache_location) == (row.hf_path, row.cache_location)
-            if other.complete and other.commit_hash and same_folder and other.cache_path == row.cache_path:
-                files = self.registry.files(other.hf_path, other.commit_hash)
-                verified |= {file.digest for file in select_files(files, other.allow_patterns)}
-        return verified
+            stamp = scan.stamp(repo.blob(digest))
+            if file_agrees(repo.blob(digest), digest):
+                good[digest] = stamp
+            else:
+                self._quarantine(base, repo, digest, "content")
+            progress.advance(size_bytes)
+        self.registry.checks.add(tier_id, good)
 
     def _quarantine(self, base: Base, repo: Repo, digest: str, what: str) -> None:
         target = fs.set_aside(repo.blob(digest), base.quarantine)
@@ -139,17 +150,36 @@ class Puller:
     def _link(self, base: Base, row: ModelRow, commit_hash: str, files: list[FileEntry]) -> None:
         """Lay the snapshot out, name it, and mark the model complete: bytes first, links, ref, row last."""
         repo = base.repo(row.hf_path)
+        self._check_all_there(row, plan_pull(row.hf_path, commit_hash, files, scan.blob_sizes(repo)).fetch)
         self.hub.lay_out(row.hf_path, commit_hash, base.hub, row.allow_patterns)
-        missing = scan.missing_files(repo, commit_hash, files)
+        self._check_all_there(row, scan.missing_files(repo, commit_hash, files))
+        fs.make_readable(repo.tree(commit_hash))
+        if not COMMIT_HASH.fullmatch(row.revision) and scan.refs(repo).get(row.revision) != commit_hash:
+            fs.write_text(repo.ref(row.revision), commit_hash)
+        cards.write(base, card_of(row, commit_hash, self.registry.files(row.hf_path, commit_hash)))
+        self.registry.set_complete(row.id, scan.signature(repo, commit_hash))
+
+    def _check_all_there(self, row: ModelRow, missing: Sequence[BlobNeed | FileEntry]) -> None:
         if missing:
             raise Unavailable(
                 f"{len(missing)} files of {row.model_name} vanished while it was laid out, {missing[0].path} first.",
                 hint="Another program deletes in this folder; the pull is tried again.",
             )
-        fs.make_readable(repo.tree(commit_hash))
-        if not COMMIT_HASH.fullmatch(row.revision) and scan.refs(repo).get(row.revision) != commit_hash:
-            fs.write_text(repo.ref(row.revision), commit_hash)
-        self.registry.set_complete(row.id, scan.signature(repo, commit_hash))
+
+
+def card_of(row: ModelRow, commit_hash: str, manifest: Sequence[FileEntry], arriving_from: str | None = None) -> Card:
+    """Return the card of a model that lies, or will lie, on a tier."""
+    return Card(
+        model_name=row.model_name,
+        hf_path=row.hf_path,
+        revision=row.revision,
+        commit_hash=commit_hash,
+        allow_patterns=row.allow_patterns,
+        pinned=row.pinned,
+        pin_reason=row.pin_reason,
+        files=tuple(manifest),
+        arriving_from=arriving_from,
+    )
 
 
 def select(files: list[FileEntry], allow_patterns: tuple[str, ...]) -> list[FileEntry]:

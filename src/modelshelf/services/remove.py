@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelshelf.domain.jobs import UNFINISHED
-from modelshelf.domain.models import FileEntry, Model, ModelRow, State, select_files
+from modelshelf.domain.jobs import QUEUED, RUNNING
+from modelshelf.domain.models import Model, ModelRow, State
 from modelshelf.domain.plans import RemovalPlan
-from modelshelf.domain.tiers import Tiers
 from modelshelf.errors import Conflict, Unavailable
 from modelshelf.registry.queries import Registry
 from modelshelf.services.library import Library
-from modelshelf.store import removal
+from modelshelf.services.retire import Retirer
+from modelshelf.store import cards, removal
 from modelshelf.store.fs import Freed
 from modelshelf.store.layout import Base
 
-EMPTY = RemovalPlan((), (), (), (), (), ())
+EMPTY = RemovalPlan("", (), (), (), (), (), ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Remover:
 
     registry: Registry
     library: Library
-    tiers: Tiers
+    retirer: Retirer
 
     def plan(self, model_name: str) -> RemovalPlan:
         """Return what removing a model with its files would delete.
@@ -53,18 +53,26 @@ class Remover:
 
         Raises:
             NotFound: There is no such model.
-            Conflict: A job works on it.
+            Conflict: A job works on it; or its files are to go and it is pinned, leased or open somewhere.
             Unavailable: Its files are to go and their tier is offline; nothing was changed.
         """
         model = self.library.model(model_name)
         self._check_idle(model.row)
         plan = self._plan(model) if delete_files else EMPTY
-        self.registry.delete_model(model.row.id)
-        freed = removal.execute(Base(Path(model.base)), plan)
+        if delete_files:
+            self._check_free(model)
+        base, row = Base(Path(model.base)), model.row
+        files = self.library.files(row)
+        self.registry.delete_model(row.id)
+        if model.state is not State.OFFLINE:
+            cards.remove(base, model_name)
+        freed = Freed()
+        if delete_files and row.commit_hash is not None:
+            freed = self.retirer.retire(base, row.hf_path, row.commit_hash, files)
         return Removed(model_name, plan, freed)
 
     def _check_idle(self, row: ModelRow) -> None:
-        if row.job_state in UNFINISHED and row.job_state != "waiting":
+        if row.job_state in (QUEUED, RUNNING):
             raise Conflict(
                 f"{row.model_name} is being worked on by job {row.job_id}.",
                 hint=f"Wait for it, or end it: shelf cancel {row.job_id}",
@@ -72,28 +80,30 @@ class Remover:
                 job_id=row.job_id,
             )
 
+    def _check_free(self, model: Model) -> None:
+        row = model.row
+        if row.pinned:
+            raise Conflict(
+                f"{row.model_name} is pinned.", hint=f"shelf unpin {row.model_name}", model_name=row.model_name
+            )
+        if row.commit_hash is None:
+            return
+        base = Base(Path(model.base))
+        users = self.retirer.users(base, row.hf_path, row.commit_hash, self.library.files(row))
+        if users:
+            raise Conflict(
+                f"{row.model_name} is used by {', '.join(users)}.",
+                hint="End them first, or leave the files: shelf rm without --files.",
+                model_name=row.model_name,
+                used_by=users,
+            )
+
     def _plan(self, model: Model) -> RemovalPlan:
         if model.state is State.OFFLINE:
             raise Unavailable(model.detail, hint="Mount its drive, or leave the files where they are.")
         if model.row.commit_hash is None:
             return EMPTY
-        base = Base(Path(model.base))
-        keep = {file.path for other in self._neighbours(model) for file in self._files(other)}
-        repo = base.repo(model.row.hf_path)
-        return removal.plan_removal(base, repo, model.row.commit_hash, self._files(model.row), keep)
-
-    def _neighbours(self, model: Model) -> list[ModelRow]:
-        """Return the other models of the same commit in the same base."""
-        found = []
-        for other in self.registry.models():
-            same = (other.hf_path, other.commit_hash) == (model.row.hf_path, model.row.commit_hash)
-            if same and other.id != model.row.id and self._base(other) == model.base:
-                found.append(other)
-        return found
-
-    def _base(self, row: ModelRow) -> str:
-        return self.tiers.resolve(row.cache_location, row.cache_path).base
-
-    def _files(self, row: ModelRow) -> list[FileEntry]:
+        base, row = Base(Path(model.base)), model.row
         assert row.commit_hash is not None
-        return select_files(self.registry.files(row.hf_path, row.commit_hash), row.allow_patterns)
+        keep = self.library.needed_paths(base, row.hf_path, row.commit_hash, but=row.id)
+        return removal.plan_removal(base, row.hf_path, row.commit_hash, self.library.files(row), keep)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelshelf.domain.jobs import RUNNING, Job
+from modelshelf.domain.jobs import Job
 from modelshelf.domain.models import Model, Registration
 from modelshelf.domain.tiers import TierStatus
 from modelshelf.errors import Cancelled, ShelfError
@@ -15,6 +16,7 @@ from modelshelf.registry.queries import Registry
 from modelshelf.services.admission import Admission
 from modelshelf.services.jobs import Jobs, Running, Worker
 from modelshelf.services.library import Library
+from modelshelf.services.move import Mover
 from modelshelf.services.register import Registrar
 from modelshelf.services.remove import Removed, Remover
 from modelshelf.services.tiers import TierService
@@ -34,6 +36,7 @@ class Shelf:
     admission: Admission
     registrar: Registrar
     remover: Remover
+    mover: Mover
     loader: Loader
     job_service: Jobs
     clock: Clock
@@ -74,21 +77,59 @@ class Shelf:
         return self.library.model(model_name)
 
     def pull(self, model_name: str, on_tick: Callable[[Job], None] | None = None) -> Job:
-        """Download a registered model here, or wait for the process that is at it; returns the finished job.
-
-        Args:
-            model_name: The model.
-            on_tick: Called about twice a second with the job as it is.
+        """Download a registered model; returns the finished job. See `finish`.
 
         Raises:
             NotFound: There is no such model, or the hub does not have it.
             OutOfSpace: It does not fit.
             Unavailable: The hub or the tier is away; the job waits in the registry.
-            Cancelled: Somebody ended the job.
         """
-        self.admission.drop_the_dead()
-        job = self.registrar.enqueue_pull(model_name)
+        return self.finish(self.registrar.enqueue_pull(model_name), on_tick)
+
+    def move(
+        self,
+        model_name: str,
+        cache_location: str,
+        cache_path: str | None = None,
+        *,
+        keep_source: bool = False,
+        on_tick: Callable[[Job], None] | None = None,
+    ) -> Model:
+        """Move a model to another tier; returns it as it is then.
+
+        The old copy is deleted at once, or when the last program that uses it has ended.
+
+        Args:
+            model_name: The model.
+            cache_location: `primary`, `secondary` or `custom`.
+            cache_path: The base of a custom location.
+            keep_source: Leave the old copy where it is.
+            on_tick: Called about twice a second with the job as it is.
+
+        Raises:
+            BadInput: There is no such tier, or it lies there already.
+            NotFound, Conflict: There is no such model, or it is not whole.
+            OutOfSpace: It does not fit.
+            Corrupt: A blob is damaged.
+            Unavailable: A tier is offline.
+        """
+        self.finish(self.mover.enqueue(model_name, cache_location, cache_path, keep_source=keep_source), on_tick)
+        self.run_due("retire")
+        return self.library.model(model_name)
+
+    def finish(self, job: Job, on_tick: Callable[[Job], None] | None = None) -> Job:
+        """Carry out a job here, or wait for the process that is at it; returns it finished.
+
+        Args:
+            job: The job.
+            on_tick: Called about twice a second with the job as it is.
+
+        Raises:
+            ShelfError: What it failed with, or waits for.
+            Cancelled: Somebody ended it.
+        """
         while True:
+            self.admission.drop_the_dead()
             mine = self.registry.claim(self.job_service.owner, job.id)
             if mine is not None:
                 self.job_service.run(Running(mine, on_tick))
@@ -98,9 +139,16 @@ class Shelf:
                 return _outcome(job)
             if on_tick is not None:
                 on_tick(job)
-            if job.state == RUNNING:
-                self.admission.drop_the_dead()
             self.clock.sleep(0.5)
+
+    def run_due(self, kind: str) -> None:
+        """Carry out the jobs of one kind that are due; what they wait for is left to the next time."""
+        for job in self.registry.jobs(unfinished=True):
+            if job.kind == kind:
+                mine = self.registry.claim(self.job_service.owner, job.id)
+                if mine is not None:
+                    with contextlib.suppress(ShelfError):
+                        self.job_service.run(Running(mine))
 
     def load(self, model_name: str, **options: Any) -> tuple[Any, Any]:
         """Return model and tokenizer through transformers; see `Loader.load`."""

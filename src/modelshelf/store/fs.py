@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import secrets
 import stat
@@ -20,6 +21,7 @@ from modelshelf.errors import Denied, OutOfSpace, ShelfError
 TEMPORARY = ".shelf-tmp"
 """Suffix of our temporary files; garbage wherever it is found without its writer."""
 
+_FICLONE = 0x40049409
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
@@ -138,6 +140,76 @@ def publish(part: Path, target: Path) -> None:
             os.close(fd)
         os.replace(part, target)
         fsync_folder(target.parent)
+
+
+def make_link(path: Path, target: str) -> None:
+    """Make a symbolic link in one step, in place of what is there; the caller makes the folder durable."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{TEMPORARY}")
+    with translate_errors(path):
+        try:
+            os.symlink(target, temporary)
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def probe_share(source: Path, folder: Path) -> str:
+    """Return how bytes get from one folder to another: `link`, `reflink` or `copy`; nothing is left behind."""
+    make_folder(folder)
+    probe = folder / f".probe.{secrets.token_hex(4)}{TEMPORARY}"
+    try:
+        return _link_or_clone(source, probe) or "copy"
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+def share(source: Path, target: Path) -> str:
+    """Give the bytes of `source` a second name without copying them, in place of what is there.
+
+    Returns:
+        `link` for a hard link, `reflink` for shared extents, empty when neither works here. Go by what the calls say:
+        a bind mount of the same file system refuses both links and renames though its device number is equal.
+
+    **Crash:** nothing, or the whole file under its name; at worst a `.shelf-tmp` beside it.
+    """
+    make_folder(target.parent)
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}{TEMPORARY}")
+    try:
+        how = _link_or_clone(source, temporary)
+        if how:
+            os.replace(temporary, target)
+            fsync_folder(target.parent)
+        return how
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _link_or_clone(source: Path, temporary: Path) -> str:
+    try:
+        os.link(source, temporary)
+        return "link"
+    except OSError as err:
+        if err.errno in _FULL:
+            raise as_shelf_error(err, temporary) from err
+    return "reflink" if _clone(source, temporary) else ""
+
+
+def _clone(source: Path, temporary: Path) -> bool:
+    """Make a file that shares the extents of another, durably; returns whether the file system can.
+
+    Source: Linux `ioctl_ficlone(2)`.
+    """
+    with source.open("rb") as old, temporary.open("xb") as new:
+        try:
+            fcntl.ioctl(new.fileno(), _FICLONE, old.fileno())
+        except OSError as err:
+            if err.errno in _FULL:
+                raise as_shelf_error(err, temporary) from err
+            temporary.unlink()
+            return False
+        os.fsync(new.fileno())
+    return True
 
 
 def set_aside(path: Path, folder: Path) -> Path:

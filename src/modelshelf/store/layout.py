@@ -19,6 +19,8 @@
         incoming/<digest>.part                bytes of a blob as they arrive
         incoming/<digest>.map                 which of its segments are there
         incoming/<digest>.lock                who is fetching it
+        models/<name>.json                    a card for each model here: its name and files, for a lost registry
+        locks/<repository>.lock               who lays out or deletes in a repository's folder
         quarantine/                           blobs whose bytes were not what their name says; never deleted by us
 
 >>> base = Base(Path("/mnt/fast"))
@@ -139,6 +141,19 @@ class Base:
     def repo(self, repo_id: str, repo_type: str = "model") -> Repo:
         """The folder of a repository."""
         return Repo(self.hub / repo_folder_name(repo_id, repo_type))
+
+    @property
+    def cards(self) -> Path:
+        """The folder of the models' cards."""
+        return self.own / "models"
+
+    def card(self, model_name: str) -> Path:
+        """What is known of a model, beside its bytes."""
+        return self.cards / f"{model_name}.json"
+
+    def repo_lock(self, repo_id: str) -> Path:
+        """The lock of whoever lays out or deletes in a repository's folder."""
+        return self.own / "locks" / f"{repo_folder_name(repo_id)}.lock"
 
     def part(self, digest: str) -> Path:
         """The bytes of a blob as they arrive."""

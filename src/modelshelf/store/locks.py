@@ -8,7 +8,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from modelshelf.domain.ports import Clock
+from modelshelf.errors import Unavailable
 from modelshelf.store import fs
+
+_POLL_S = 0.1
 
 
 @contextlib.contextmanager
@@ -30,3 +34,26 @@ def try_lock(*paths: Path) -> Iterator[bool]:
             yield False
             return
         yield True
+
+
+@contextlib.contextmanager
+def wait_lock(path: Path, clock: Clock, timeout_s: float = 60.0) -> Iterator[None]:
+    """Take a lock, waiting for whoever has it.
+
+    Raises:
+        Unavailable: It was not free in time.
+    """
+    waited_s = 0.0
+    while True:
+        with try_lock(path) as free:
+            if free:
+                yield
+                return
+        if waited_s >= timeout_s:
+            raise Unavailable(
+                f"Another program has held {path} for {timeout_s:.0f} s.",
+                hint="Wait for it, or end it.",
+                path=str(path),
+            )
+        clock.sleep(_POLL_S)
+        waited_s += _POLL_S

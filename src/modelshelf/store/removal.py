@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
@@ -13,15 +14,18 @@ from modelshelf.store.incoming import written_bytes
 from modelshelf.store.layout import Base, Repo
 from modelshelf.store.locks import try_lock
 
+_LOCKS_AT_ONCE = 200
+"""Each lock is an open file, and a process has about 1,000."""
+
 
 def plan_removal(
-    base: Base, repo: Repo, commit_hash: str, files: Iterable[FileEntry], keep: Collection[str]
+    base: Base, repo_id: str, commit_hash: str, files: Iterable[FileEntry], keep: Collection[str]
 ) -> RemovalPlan:
     """Return what removing `files` of one commit deletes.
 
     Args:
         base: The tier's base.
-        repo: The repository's folder on it.
+        repo_id: The repository.
         commit_hash: The commit.
         files: The model's own files.
         keep: Paths of the same commit that another registered model needs.
@@ -29,6 +33,7 @@ def plan_removal(
     Raises:
         Conflict: A folder of the repository is a link: what it leads to may be another's.
     """
+    repo = base.repo(repo_id)
     _check_no_links(repo, commit_hash)
     files = list(files)
     going = {file.path for file in files} - set(keep)
@@ -48,6 +53,7 @@ def plan_removal(
     extras = [repo.tree(commit_hash), repo.no_exist(commit_hash)] if whole else []
     payloads = [(blob, payload) for blob in blobs if (payload := shared_blobs.payload_of(base, blob))]
     return RemovalPlan(
+        repo_id=repo_id,
         refs=_texts(refs),
         links=_texts(links),
         blobs=_texts(blobs),
@@ -78,8 +84,9 @@ def execute(base: Base, plan: RemovalPlan) -> fs.Freed:
     what is left is garbage that `gc` finds.
     """
     freed = fs.Freed()
-    for path in (*plan.refs, *plan.links, *plan.blobs):
+    for path in (*plan.refs, *plan.links):
         freed += fs.remove_file(Path(path))
+    freed += _remove_blobs(base, plan)
     for digest in plan.parts:
         with try_lock(base.part_lock(digest)) as free:
             if free:  # another model's pull may be at the same blob
@@ -90,6 +97,25 @@ def execute(base: Base, plan: RemovalPlan) -> fs.Freed:
         freed += fs.remove_tree(Path(path))
     for path in plan.folders:
         freed += fs.remove_empty_folder(Path(path))
+    return freed
+
+
+def _remove_blobs(base: Base, plan: RemovalPlan) -> fs.Freed:
+    """Delete the blobs that no snapshot links to at this moment.
+
+    **Concurrency:** huggingface_hub links to a blob that is there under the blob's lock. Holding that lock, what is
+    not linked now cannot be linked before it is gone; a blob whose lock is taken is left for `gc`.
+    """
+    freed = fs.Freed()
+    repo = base.repo(plan.repo_id)
+    for start in range(0, len(plan.blobs), _LOCKS_AT_ONCE):
+        with contextlib.ExitStack() as locks:
+            paths = map(Path, plan.blobs[start : start + _LOCKS_AT_ONCE])
+            free = [p for p in paths if locks.enter_context(try_lock(base.hub_lock(plan.repo_id, p.name)))]
+            linked = scan.linked_digests(repo)
+            for path in free:
+                if path.name not in linked:
+                    freed += fs.remove_file(path)
     return freed
 
 

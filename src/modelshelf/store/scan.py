@@ -120,3 +120,18 @@ def _is_same_folder(path: Path, other: Path) -> bool:
         return path.samefile(other)
     except OSError:
         return False
+
+
+def stamp(path: Path) -> str:
+    """Return what tells that a file was not written since: its size and mtime; empty when it is gone."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ""
+    return f"{found.st_size}:{found.st_mtime_ns}"
+
+
+def linked_digests(repo: Repo) -> set[str]:
+    """Return the digests of the blobs that any snapshot links to."""
+    links = (path for commit_hash in snapshots(repo) for _, path in snapshot_files(repo, commit_hash))
+    return {digest for path in links if (digest := blob_of(repo, path))}

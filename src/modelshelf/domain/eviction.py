@@ -1,0 +1,344 @@
+"""Making room: which placements leave a tier so that something fits. Pure: numbers in, a plan or an error out.
+
+Both ways to make room share one rule book. Demoting (`plan_eviction`) moves placements to a slower tier; deleting
+(`plan_deletion`) is for a slowest tier whose owner allowed it, and takes only what the hub still has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from modelshelf.domain.tiers import PRIMARY, SECONDARY, Room
+from modelshelf.errors import BadInput, Conflict, OutOfSpace
+from modelshelf.units import format_duration, format_size
+
+PINNED, IN_USE, BUSY, YOUNG, ONLY_COPY = "pinned", "in use", "busy", "young", "only-copy"
+_FREE_DISK = "Free some space on its disk."
+NAMED = 5
+"""So many models are named in a sentence; an error's fields name all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One placement on the tier that is short of room.
+
+    Two models whose snapshot is the same one are one placement and come as one candidate, pinned or in use if
+    either is: as two, each would need the bytes of the other and neither could ever leave.
+    """
+
+    model_name: str
+    model_id: int
+    """Unique among the candidates of one tier."""
+    free_bytes: int
+    """What taking it away frees on this tier: bytes that nobody else there needs."""
+    last_used_at: float
+    """Seconds since 1970, from the ledger of loads, never from atime; `arrived_at` for one that was never used."""
+    arrived_at: float
+    """Seconds since 1970, when it came to this tier."""
+    pinned: bool = False
+    leased: bool = False
+    """Whether a live lease or an open file holds it."""
+    busy: bool = False
+    """Whether a job works on it."""
+    load_s: float | None = None
+    """How long its last load took, in seconds; None when none was measured."""
+    on_hub: bool = False
+    """Whether the hub was asked and still has this commit: without it, deleting it is out of the question."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvictionPlan:
+    """Which placements leave, and what that frees."""
+
+    victims: tuple[Candidate, ...]
+    """In the order of leaving, coldest first; empty when what is needed fits as it is."""
+    free_bytes: int
+    """What the victims free together: at least `target_bytes`."""
+    need_bytes: int
+    """What room was asked for."""
+    target_bytes: int
+    """What has to be freed: down to the low watermark where that can be reached, else to the limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watermarks:
+    """When room is made, and how much.
+
+    The defaults, each with its reason; the figures are those of the simulated year of the tests:
+
+    - `high` 1.0: the limit itself. Whoever allows 100 GB means to use them, and whatever leaves earlier than it
+      must is loaded from the slow disk for nothing. A lower mark makes room earlier where it can; only the limit
+      refuses.
+    - `low` 0.85: below the warning threshold (0.9), so that making room also ends the warning, and apart from
+      `high`, so that the next small pull need not wait for a demotion. It is cheap: under half a percent of the
+      loads, against a low mark at the limit.
+    - `min_stay_s` one day. A promotion pushes out nothing that arrived within one minimum stay, so in any such span
+      promotions push out at most the limit, and write at most the limit beside what pulls push out, whatever the
+      pattern of use: one drive write a day, the unit in which the endurance of SSDs is given. An hour would allow
+      24. Against an hour it halves what is copied (79 GB a day, not 152) for 1.4 percent of the loads.
+    """
+
+    high: float = 1.0
+    """Room is made when usage would pass this share of the limit."""
+    low: float = 0.85
+    """And then down to this share, what is about to be written included."""
+    min_stay_s: float = 86400.0
+    """How long a placement stays at least after it arrived, in seconds."""
+
+    def __post_init__(self) -> None:
+        """Refuse marks that cannot be meant.
+
+        Raises:
+            BadInput: Not 0 < low <= high <= 1, or a negative stay.
+        """
+        if not 0 < self.low <= self.high <= 1 or self.min_stay_s < 0:
+            raise BadInput(
+                f"Watermarks of {self.low} and {self.high} with a minimum stay of {self.min_stay_s} s make no sense.",
+                hint="Use 0 < low <= high <= 1 and a stay of 0 or more.",
+            )
+
+    def at_once(self) -> Watermarks:
+        """Return the marks for what a person asked for and waits for: no minimum stay.
+
+        Only promotions can go round in circles; a pull comes once, and a placement's age is no reason to refuse it.
+        """
+        return replace(self, min_stay_s=0.0)
+
+
+def plan_eviction(
+    need_bytes: int,
+    room: Room,
+    candidates: Iterable[Candidate],
+    marks: Watermarks,
+    now_s: float,
+    *,
+    protect: Collection[int] = (),
+    same_disk: bool = False,
+    location: str = PRIMARY,
+) -> EvictionPlan:
+    """Return which placements to demote so that `need_bytes` fit.
+
+    The least recently used leave first. Of those used at the same time the larger leaves first, because one move
+    is then enough where several would be needed; then the one that loads faster, because it is missed less; then
+    by name. A victim that turns out not to be needed stays, the most recently used first.
+
+    Args:
+        need_bytes: What is about to be written; 0 asks to come back under a limit that was lowered.
+        room: What was measured on the tier.
+        candidates: The placements on it.
+        marks: When and how far to make room, and the minimum stay.
+        now_s: Seconds since 1970.
+        protect: Ids of models that are never chosen, such as the one that room is made for.
+        same_disk: Whether the tier to demote to lies on the same file system, so that demoting frees no disk.
+        location: The tier, for the errors.
+
+    Returns:
+        The plan; without victims when it fits as it is.
+
+    Raises:
+        Conflict: It would fit, but for what is pinned, in use, busy or young; names each with its reason.
+        OutOfSpace: It would not fit even with all of them away, or the disk is full and demoting frees none of it.
+    """
+    free_bytes = room.free_bytes - room.reserved_on_disk_bytes
+    if same_disk and need_bytes > free_bytes:
+        raise _out_of_space(
+            f"Need {format_size(need_bytes)}, the disk of {location} has {format_size(max(0, free_bytes))} free, "
+            "and the tier to move models to lies on the same disk: nothing was moved.",
+            _FREE_DISK,
+            _Ask(need_bytes, room, location),
+        )
+    ours = [c for c in candidates if c.model_id not in protect]
+    return _plan(_Ask(need_bytes, room, location), [(c, _reasons(c, marks, now_s)) for c in ours], marks)
+
+
+def plan_deletion(
+    need_bytes: int,
+    room: Room,
+    candidates: Iterable[Candidate],
+    marks: Watermarks,
+    now_s: float,
+    *,
+    protect: Collection[int] = (),
+    location: str = SECONDARY,
+) -> EvictionPlan:
+    """Return which placements to delete so that `need_bytes` fit: the rules of `plan_eviction`, and only what the
+    hub still has at that commit. For `ON_SECONDARY_FULL=remove-unpinned` alone.
+
+    Args:
+        need_bytes: What is about to be written.
+        room: What was measured on the tier.
+        candidates: The placements on it.
+        marks: When and how far to make room, and the minimum stay.
+        now_s: Seconds since 1970.
+        protect: Ids of models that are never chosen.
+        location: The tier, for the errors.
+
+    Returns:
+        The plan; without victims when it fits as it is.
+
+    Raises:
+        Conflict: It would fit, but for what is pinned, in use, busy or young; names each with its reason.
+        OutOfSpace: It would not fit even with all of those away: what the hub does not have stays.
+    """
+    ours = [c for c in candidates if c.model_id not in protect]
+    reasons = [(c, (*_reasons(c, marks, now_s), *(() if c.on_hub else (ONLY_COPY,)))) for c in ours]
+    return _plan(_Ask(need_bytes, room, location), reasons, marks)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """What is asked of which tier."""
+
+    need_bytes: int
+    room: Room
+    location: str
+
+    def over_bytes(self, mark: float) -> int:
+        """Return by how much usage would pass this share of the limit; negative when it would not."""
+        if self.room.limit_bytes is None:
+            return 0
+        allowed = self.room.limit_bytes if mark == 1 else int(self.room.limit_bytes * mark)
+        return self.need_bytes + self.room.usage_bytes + self.room.reserved_bytes - allowed
+
+    def over_disk_bytes(self) -> int:
+        """Return by how much the disk is short; negative when it is not."""
+        return self.need_bytes + self.room.reserved_on_disk_bytes - self.room.free_bytes
+
+    def by_disk(self) -> bool:
+        """Return whether it is the disk that is short, and not the limit."""
+        return self.over_bytes(1.0) <= 0
+
+    def there(self) -> str:
+        """Return what the tier has, in words."""
+        headroom = format_size(self.room.headroom_bytes)
+        where = "on its disk" if self.by_disk() else f"of {format_size(self.room.limit_bytes or 0)}"
+        return f"{self.location} has {headroom} {where}"
+
+
+_Reasoned = Sequence[tuple[Candidate, tuple[str, ...]]]
+
+
+def _plan(ask: _Ask, reasoned: _Reasoned, marks: Watermarks) -> EvictionPlan:
+    """Return the plan over candidates of which each comes with the reasons why it has to stay."""
+    limit_bytes = ask.room.limit_bytes
+    if limit_bytes is not None and ask.need_bytes > limit_bytes:
+        raise _out_of_space(
+            f"Need {format_size(ask.need_bytes)}, {ask.location} may hold {format_size(limit_bytes)} in all: "
+            "nothing was moved.",
+            "Raise the limit, or put it on another tier.",
+            ask,
+        )
+    free = [c for c, why in reasoned if not why and c.free_bytes > 0]
+    movable_bytes = sum(c.free_bytes for c in free)
+    for target_bytes in _targets(ask, marks):
+        if target_bytes <= movable_bytes:
+            victims = _choose(target_bytes, free)
+            return EvictionPlan(victims, sum(c.free_bytes for c in victims), ask.need_bytes, target_bytes)
+    raise _refusal(ask, movable_bytes, [(c, why) for c, why in reasoned if why and c.free_bytes > 0], marks)
+
+
+def _targets(ask: _Ask, marks: Watermarks) -> list[int]:
+    """Return how many bytes to free, the best first; the last must be reached."""
+    disk_bytes = max(0, ask.over_disk_bytes())
+    if ask.over_bytes(marks.high) <= 0:
+        return [disk_bytes]
+    return [max(disk_bytes, ask.over_bytes(mark)) for mark in (marks.low, marks.high, 1.0)]
+
+
+def _choose(target_bytes: int, free: Iterable[Candidate]) -> tuple[Candidate, ...]:
+    """Return the coldest candidates that free `target_bytes` together, none of which could stay."""
+    victims: list[Candidate] = []
+    surplus_bytes = -target_bytes
+    for candidate in sorted(free, key=_coldness):
+        if surplus_bytes >= 0:
+            break
+        victims.append(candidate)
+        surplus_bytes += candidate.free_bytes
+    needed: list[Candidate] = []
+    for victim in reversed(victims):
+        if victim.free_bytes <= surplus_bytes:
+            surplus_bytes -= victim.free_bytes
+        else:
+            needed.append(victim)
+    return tuple(reversed(needed))
+
+
+def _coldness(candidate: Candidate) -> tuple[float, int, float, str, int]:
+    """Return what candidates are ordered by: who leaves first is smallest."""
+    load_s = candidate.load_s or 0.0
+    return candidate.last_used_at, -candidate.free_bytes, load_s, candidate.model_name, candidate.model_id
+
+
+def _reasons(candidate: Candidate, marks: Watermarks, now_s: float) -> tuple[str, ...]:
+    """Return why a placement has to stay; nothing when it may leave.
+
+    An arrival in the future means that the clock was set back. The minimum stay saves work and protects nothing,
+    so it is then left out rather than kept up until the clock has caught up.
+    """
+    young = 0 <= now_s - candidate.arrived_at < marks.min_stay_s
+    facts = ((PINNED, candidate.pinned), (IN_USE, candidate.leased), (BUSY, candidate.busy), (YOUNG, young))
+    return tuple(reason for reason, holds in facts if holds)
+
+
+def _refusal(ask: _Ask, movable_bytes: int, blocked: _Reasoned, marks: Watermarks) -> Conflict | OutOfSpace:
+    """Return the error that says why there is no plan, though everything that may leave would."""
+    missing_bytes = _targets(ask, marks)[-1] - movable_bytes
+    blocked = sorted(blocked, key=lambda pair: _coldness(pair[0]))
+    fields = _fields(ask) | {
+        "movable_bytes": movable_bytes,
+        "blocked": [{"model_name": c.model_name, "why": list(why), "free_bytes": c.free_bytes} for c, why in blocked],
+    }
+    need = f"Need {format_size(ask.need_bytes)}, {ask.there()}"
+    held = [(c, why) for c, why in blocked if ONLY_COPY not in why]
+    held_bytes = sum(c.free_bytes for c, _ in held)
+    if missing_bytes > held_bytes:
+        most = f"all that may leave would free {format_size(movable_bytes)}, what has to stay {format_size(held_bytes)}"
+        hint = "Raise the limit, or remove a model: shelf ls shows their sizes."
+        return OutOfSpace(f"{need}; {most}.", hint=_FREE_DISK if ask.by_disk() else hint, **fields)
+    names = listed([f"{c.model_name} ({format_size(c.free_bytes)}, {_in_words(why, marks)})" for c, why in held])
+    detail = f"{need}; what would make room has to stay: {names}."
+    return Conflict(detail, hint=_remedy(missing_bytes, held), **fields)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names for a sentence, at most five of them.
+
+    >>> listed(["a", "b"]), listed(list("abcdefg"))
+    ('a, b', 'a, b, c, d, e and 2 more')
+    """
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
+def _in_words(reasons: Iterable[str], marks: Watermarks) -> str:
+    """Return reasons for a person."""
+    words = {BUSY: "a job works on it", YOUNG: f"here for less than {format_duration(marks.min_stay_s)}"}
+    return " and ".join(words.get(reason, reason) for reason in reasons)
+
+
+def _remedy(missing_bytes: int, held: _Reasoned) -> str:
+    """Return what a person can do so that room can be made."""
+    pinned = [c for c, why in held if why == (PINNED,)]
+    if missing_bytes <= sum(c.free_bytes for c in pinned):
+        return " and ".join(f"shelf unpin {c.model_name}" for c in _choose(missing_bytes, pinned)) + " would make room."
+    return "Try again when they are no longer in use and have stayed their time, or move or remove one of them."
+
+
+def _fields(ask: _Ask) -> dict[str, object]:
+    """Return the fields that every refusal carries, those of `tiers.check_fits`."""
+    return {
+        "cache_location": ask.location,
+        "needed_bytes": ask.need_bytes,
+        "headroom_bytes": ask.room.headroom_bytes,
+        "limit_bytes": ask.room.limit_bytes,
+        "usage_bytes": ask.room.usage_bytes,
+        "reserved_bytes": ask.room.reserved_bytes,
+        "free_bytes": ask.room.free_bytes,
+        "would_hold": [],
+    }
+
+
+def _out_of_space(detail: str, hint: str, ask: _Ask) -> OutOfSpace:
+    """Return the error for what no choice of victims can mend."""
+    return OutOfSpace(detail, hint=hint, **_fields(ask), movable_bytes=0, blocked=[])

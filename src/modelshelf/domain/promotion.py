@@ -1,0 +1,106 @@
+"""Promotion: whether a model that was just loaded from a slower tier moves to the primary. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from modelshelf.domain.eviction import Candidate, EvictionPlan, Watermarks, listed, plan_eviction
+from modelshelf.domain.tiers import Room
+from modelshelf.errors import Conflict, OutOfSpace
+from modelshelf.units import format_size
+
+PromoteMode = Literal["never", "auto", "always"]
+
+WINDOW_S = 7 * 86400.0
+"""A model that was used before within this time, in seconds, is in use; one load is a visit."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromotionDecision:
+    """Whether a model moves to the primary, and what that costs."""
+
+    promote: bool
+    why: str
+    """In a sentence, for a person."""
+    cost_bytes: int
+    """What would be copied, its own bytes and those of the victims; 0 when it stays."""
+    eviction: EvictionPlan | None
+    """What makes room for it; None when it stays."""
+
+
+def should_promote(
+    mode: PromoteMode,
+    uses_at: Iterable[float],
+    now_s: float,
+    size_bytes: int,
+    room: Room,
+    candidates: Sequence[Candidate],
+    marks: Watermarks,
+    *,
+    protect: Collection[int] = (),
+    same_disk: bool = False,
+) -> PromotionDecision:
+    """Decide about a model that is loaded now from a slower tier.
+
+    `always` promotes whenever room can be made. `auto` wants two things:
+
+    - This is at least the second load within seven days: a model that is tried once never moves anything.
+    - It fits, if need be by pushing out *colder* models: those whose last use is strictly older than the use of
+      this model *before* the present load. The present load itself proves nothing, for by it every model on the
+      slow disk would be the hottest at the moment of its decision.
+
+    Why two models do not bounce: let A lie on the primary and B not, and use them in turns. When B is loaded, A was
+    used since B's previous use, so A is hotter and stays; B goes on loading from where it lies, and A from the
+    primary. Half of the loads are fast and nothing is copied, where promoting would copy both models each time to
+    make *no* load fast. Equal times are not older: of two models used in step the one that is there stays. Only
+    used twice in a row does B displace A, and then `marks.min_stay_s` keeps it for that long, in either mode. So
+    two models swap at most once per minimum stay, and in any such span at most the limit is written.
+
+    Args:
+        mode: The setting PROMOTE.
+        uses_at: When this model was used before the present load, seconds since 1970, in any order.
+        now_s: When it is loaded, seconds since 1970; uses at this very time or later are left out.
+        size_bytes: What has to be written to the primary.
+        room: What was measured there.
+        candidates: The placements there.
+        marks: The watermarks and the minimum stay.
+        protect: Ids of models that are never pushed out.
+        same_disk: Whether what is pushed out lands on the same file system.
+
+    Returns:
+        The decision; a refusal is one too, with its reason.
+    """
+    if mode == "never":
+        return _stays("PROMOTE is never.")
+    previous_s = max((used_s for used_s in uses_at if used_s < now_s), default=None)
+    if mode == "auto" and (previous_s is None or previous_s < now_s - WINDOW_S):
+        return _stays("This is its first load within seven days.")
+
+    def plan(over: Iterable[Candidate]) -> EvictionPlan:
+        return plan_eviction(size_bytes, room, over, marks, now_s, protect=protect, same_disk=same_disk)
+
+    try:
+        most = plan(candidates)
+    except (Conflict, OutOfSpace) as err:
+        return _stays(err.detail)
+    if mode == "always" or previous_s is None:
+        return _goes(size_bytes, most)
+    try:
+        return _goes(size_bytes, plan(c for c in candidates if c.last_used_at < previous_s))
+    except (Conflict, OutOfSpace):
+        hotter = [c.model_name for c in most.victims if c.last_used_at >= previous_s]
+        return _stays(f"It would push out what was used more recently: {listed(hotter)}.")
+
+
+def _stays(why: str) -> PromotionDecision:
+    return PromotionDecision(False, why, 0, None)
+
+
+def _goes(size_bytes: int, eviction: EvictionPlan) -> PromotionDecision:
+    why = "It fits."
+    if eviction.victims:
+        names = listed([c.model_name for c in eviction.victims])
+        why = f"It fits when {format_size(eviction.free_bytes)} leave that were used less recently: {names}."
+    return PromotionDecision(True, why, size_bytes + eviction.free_bytes, eviction)

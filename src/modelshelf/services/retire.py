@@ -1,0 +1,87 @@
+"""Deleting the copy that a moved or updated model left behind, once nobody uses it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelshelf.domain.models import FileEntry
+from modelshelf.domain.ports import Clock
+from modelshelf.errors import Unavailable
+from modelshelf.registry.queries import Registry
+from modelshelf.services.jobs import Running
+from modelshelf.services.library import Library
+from modelshelf.services.owner import is_alive
+from modelshelf.store import cards, in_use, locks, removal, scan
+from modelshelf.store import tier as store_tier
+from modelshelf.store.fs import Freed
+from modelshelf.store.layout import Base
+
+RETIRE = "retire"
+_LOOK_AGAIN_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Retirer:
+    """Deletes old copies. Copying is always allowed; deleting waits for leases and open files."""
+
+    registry: Registry
+    library: Library
+    clock: Clock
+
+    def run(self, running: Running) -> None:
+        """Carry out a retire job.
+
+        Raises:
+            Unavailable: Somebody uses the files, or their drive is away; the job waits.
+        """
+        params = json.loads(running.job.params)
+        files = [FileEntry(str(path), int(size), str(digest)) for path, size, digest in params["files"]]
+        self.retire(Base(Path(params["cache_path"])), params["hf_path"], params["commit_hash"], files)
+
+    def retire(self, base: Base, repo_id: str, commit_hash: str, files: list[FileEntry]) -> Freed:
+        """Delete files of one commit in one base that no registered model there needs; returns what that freed.
+
+        Raises:
+            Unavailable: Somebody uses them, or their drive is away; nothing was deleted.
+        """
+        if store_tier.read_id(base) is None:
+            raise Unavailable(f"{base.path} is not mounted.", retry_after_s=60)
+        with locks.wait_lock(base.repo_lock(repo_id), self.clock):
+            users = self.users(base, repo_id, commit_hash, files)
+            if users:
+                raise Unavailable(
+                    f"The old copy in {base.path} is used by {', '.join(users)}.",
+                    hint="It is deleted when they end.",
+                    retry_after_s=_LOOK_AGAIN_S,
+                    used_by=users,
+                )
+            keep = self.library.needed_paths(base, repo_id, commit_hash)
+            self._remove_stale_cards(base, repo_id)
+            return removal.execute(base, removal.plan_removal(base, repo_id, commit_hash, files, keep))
+
+    def _remove_stale_cards(self, base: Base, repo_id: str) -> None:
+        """Delete the cards of models of this repository that resolve elsewhere by now, or are gone."""
+        rows = {row.model_name: row for row in self.registry.models()}
+        for card in cards.read_all(base):
+            row = rows.get(card.model_name)
+            if card.hf_path == repo_id and (row is None or self.library.base_of(row) != str(base.path)):
+                cards.remove(base, card.model_name)
+
+    def users(self, base: Base, repo_id: str, commit_hash: str, files: list[FileEntry]) -> list[str]:
+        """Return who holds a lease on a placement or has one of its files open, in words."""
+        leased = [
+            lease.holder
+            for lease in self.registry.leases.all()
+            if lease.cache_path == str(base.path)
+            and not lease.expired
+            and is_alive(lease.owner) is not False
+            and self._is_of(lease.model_id, repo_id)
+        ]
+        repo = base.repo(repo_id)
+        paths = [repo.snapshot(commit_hash) / file.path for file in files] + [repo.blob(f.digest) for f in files]
+        return sorted({*leased, *in_use.users_of(path for path in paths if scan.stamp(path))})
+
+    def _is_of(self, model_id: int, repo_id: str) -> bool:
+        return any(row.id == model_id and row.hf_path == repo_id for row in self.registry.models())

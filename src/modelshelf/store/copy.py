@@ -1,0 +1,103 @@
+"""Copying a blob between disks: in segments, hashed on the way, taken up again where a killed copy stopped."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+from modelshelf.domain.plans import SEGMENT_BYTES, segment_range
+from modelshelf.domain.ports import Progress
+from modelshelf.errors import Corrupt
+from modelshelf.store.incoming import IncomingBlob
+from modelshelf.store.layout import Base
+
+THREADS = 2
+"""One reads and writes while the other hashes; more only contend for the disk."""
+
+
+def copy_blob(
+    source: Path,
+    base: Base,
+    digest: str,
+    size_bytes: int,
+    target: Path,
+    progress: Progress,
+    on_written: Callable[[int], None],
+) -> None:
+    """Copy a blob into another base and publish it there; the caller holds its lock.
+
+    Args:
+        source: The regular file with its bytes.
+        base: The base that it goes to.
+        digest: Its name, and what its bytes must have.
+        size_bytes: Its size.
+        target: Where it is published.
+        progress: Who wants to know.
+        on_written: Told how many bytes are on the target now.
+
+    Raises:
+        Corrupt: The source's bytes are not what its name says; nothing was published.
+        OutOfSpace: The target is full; what arrived stays for the next try.
+        Cancelled: The work was stopped; likewise.
+    """
+    with IncomingBlob(base, digest, size_bytes) as incoming:
+        arrived_bytes = incoming.arrived_bytes()
+        progress.advance(arrived_bytes)
+        on_written(arrived_bytes)
+        _Copy(source, incoming, progress, on_written).run()
+        incoming.publish(target)
+
+
+class _Copy:
+    """The threads of one copy. The first error ends all of them and is raised."""
+
+    def __init__(
+        self, source: Path, incoming: IncomingBlob, progress: Progress, on_written: Callable[[int], None]
+    ) -> None:
+        self._source = source
+        self._incoming = incoming
+        self._progress = progress
+        self._on_written = on_written
+        self._todo = deque(incoming.missing())
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        """Copy what is missing."""
+        fd = os.open(self._source, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            count = min(THREADS, len(self._todo))
+            others = [threading.Thread(target=self._work, args=(fd,), daemon=True) for _ in range(count - 1)]
+            for thread in others:
+                thread.start()
+            self._work(fd)
+            for thread in others:
+                thread.join()
+        finally:
+            os.close(fd)
+        if self._error is not None:
+            raise self._error
+
+    def _work(self, fd: int) -> None:
+        buffer = memoryview(bytearray(SEGMENT_BYTES))
+        try:
+            while self._todo and self._error is None:
+                self._progress.check()
+                try:
+                    index = self._todo.popleft()
+                except IndexError:  # another thread took the last one
+                    return
+                self._copy_segment(fd, index, buffer)
+        except BaseException as err:  # noqa: BLE001 - it is raised again where the threads are joined
+            self._error = self._error or err
+
+    def _copy_segment(self, fd: int, index: int, buffer: memoryview) -> None:
+        start, stop = segment_range(index, self._incoming.size_bytes)
+        view = buffer[: stop - start]
+        if os.preadv(fd, [view], start) != view.nbytes:
+            raise Corrupt(f"{self._source} is shorter than it was.", digest=self._incoming.digest)
+        self._incoming.write(index, view)
+        self._progress.advance(view.nbytes)
+        self._on_written(view.nbytes)

@@ -1,0 +1,108 @@
+"""One snapshot on one disk: where its bytes are, and laying it out without huggingface_hub.
+
+Where a file system has no symbolic links the bytes lie in the snapshot itself and `blobs/` stays empty; so does
+huggingface_hub. Every link written here is relative and stays inside its base.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from modelshelf.domain.models import FileEntry
+from modelshelf.store import fs, scan
+from modelshelf.store.layout import Base, Repo
+
+CACHEDIR_TAG = (
+    "Signature: 8a477f597d28d172789f06886806bc55\n"
+    "# This file is a cache directory tag created by huggingface_hub.\n"
+    "# For information about cache directory tags, see:\n"
+    "#	https://bford.info/cachedir/\n"
+)
+
+
+def locate(base: Base, repo: Repo, commit_hash: str, files: Iterable[FileEntry]) -> dict[str, Path]:
+    """Return the regular file that holds each digest's bytes, by name and size alone.
+
+    The snapshot's own path comes first, then the blob; a link into the shared store is followed, one that leaves the
+    base is not. What is missing or has another size is left out.
+    """
+    found: dict[str, Path] = {}
+    root = base.hub.resolve()
+    for file in files:
+        if file.digest in found:
+            continue
+        for path in (repo.snapshot(commit_hash) / file.path, repo.blob(file.digest)):
+            real = _real_file(path, root)
+            if real is not None and real.stat().st_size == file.size_bytes:
+                found[file.digest] = real
+                break
+    return found
+
+
+def publish_paths(
+    repo: Repo, commit_hash: str, files: Sequence[FileEntry], digest: str, *, symlinks: bool
+) -> list[Path]:
+    """Return where the bytes of a digest belong: its blob, or without symbolic links each file that has it."""
+    if symlinks:
+        return [repo.blob(digest)]
+    return [repo.snapshot(commit_hash) / file.path for file in files if file.digest == digest]
+
+
+def link(repo: Repo, commit_hash: str, files: Iterable[FileEntry]) -> None:
+    """Link every file of a snapshot to its blob, durably; a link that is right already stays.
+
+    **Crash:** some links are there and some are not; the next call makes the rest.
+    """
+    folders: set[Path] = set()
+    for file in files:
+        path = repo.snapshot(commit_hash) / file.path
+        target = os.path.relpath(repo.blob(file.digest), start=path.parent)
+        with contextlib.suppress(OSError):
+            if path.is_symlink() and str(path.readlink()) == target:
+                continue
+        fs.make_folder(path.parent)
+        fs.make_link(path, target)
+        folders.add(path.parent)
+    for folder in folders:
+        fs.fsync_folder(folder)
+
+
+def copy_extras(source: Repo, target: Repo, commit_hash: str) -> None:
+    """Bring what describes a snapshot along: its tree list, readable for others, and what is known not to exist."""
+    tree = source.tree(commit_hash)
+    with contextlib.suppress(FileNotFoundError):
+        text = tree.read_text(encoding="utf-8")
+        if not target.tree(commit_hash).exists():
+            fs.write_text(target.tree(commit_hash), text)
+    for path in scan.walk_files(source.no_exist(commit_hash)):
+        absent = target.no_exist(commit_hash) / path.relative_to(source.no_exist(commit_hash))
+        if not absent.exists():
+            fs.write_text(absent, "")
+
+
+def set_refs(repo: Repo, refs: Mapping[str, str], *, overwrite: bool) -> None:
+    """Write refs, revision to commit; those that say so already stay, others only with `overwrite`."""
+    there = scan.refs(repo)
+    for revision, commit_hash in refs.items():
+        if there.get(revision) != commit_hash and (overwrite or revision not in there):
+            fs.write_text(repo.ref(revision), commit_hash)
+
+
+def tag_cache(base: Base) -> None:
+    """Write the CACHEDIR.TAG by which backup programs skip the folder, as huggingface_hub does."""
+    tag = base.hub / "CACHEDIR.TAG"
+    if not tag.exists():
+        fs.write_text(tag, CACHEDIR_TAG)
+
+
+def _real_file(path: Path, root: Path) -> Path | None:
+    try:
+        real = path.resolve(strict=True)
+        inside = root in real.parents
+        return real if inside and stat.S_ISREG(real.stat().st_mode) else None
+    except OSError:
+        return None

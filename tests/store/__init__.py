@@ -1,0 +1,1 @@
+"""Tests of one cache on one disk, with real files."""

@@ -1,0 +1,96 @@
+"""Files of a commit, and the states of a model."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from huggingface_hub.utils import filter_repo_objects
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelshelf.domain.models import FileEntry, ModelRow, State, blob_sizes, select_files, state_of, total_size
+
+PULL = {"job_kind": "pull"}
+MOVE = {"job_kind": "move", "complete": True}
+NAMES = st.text(alphabet="aB./-[]*?!", min_size=1, max_size=12)
+
+
+def entries(*paths: str) -> list[FileEntry]:
+    """Return files of one byte each."""
+    return [FileEntry(path, 1, path) for path in paths]
+
+
+def row(**values: Any) -> ModelRow:
+    """Return a model with some of its columns set, by default without a job and not complete."""
+    blank = {field.name: "" for field in dataclasses.fields(ModelRow)}
+    return ModelRow(**(blank | {"model_name": "qwen", "complete": False} | values))  # type: ignore[arg-type]
+
+
+@given(st.lists(NAMES, max_size=8), st.lists(NAMES, min_size=1, max_size=3))
+def test_patterns_select_what_huggingface_hub_selects(paths: list[str], patterns: list[str]) -> None:
+    """The snapshot that it links has exactly the files that were fetched."""
+    ours = [file.path for file in select_files(entries(*paths), patterns)]
+
+    assert ours == list(filter_repo_objects(paths, allow_patterns=patterns))
+
+
+def test_without_a_pattern_every_file_is_selected() -> None:
+    """An empty list means all, not none."""
+    assert select_files(entries("a", "b"), []) == entries("a", "b")
+
+
+def test_a_digest_of_two_paths_counts_once() -> None:
+    """The same content under two names is one blob."""
+    files = [FileEntry("a", 5, "d"), FileEntry("b", 5, "d"), FileEntry("c", 7, "e")]
+
+    assert blob_sizes(files) == {"d": 5, "e": 7}
+    assert total_size(files) == 12
+
+
+@pytest.mark.parametrize(
+    ("values", "offline", "missing", "state", "detail"),
+    [
+        ({"complete": True}, "", 0, State.READY, ""),
+        ({"complete": True, "job_state": "done"}, "", 0, State.READY, ""),
+        ({"complete": True, "job_state": "failed", "job_detail": "x"}, "", 0, State.READY, ""),
+        ({"complete": True}, "", 3, State.MISSING, "None of its 3 files is on the disk; shelf pull qwen fetches them."),
+        ({"complete": True}, "", 1, State.PARTIAL, "1 of 3 files are not there; shelf pull qwen fetches them."),
+        ({}, "", 1, State.PARTIAL, "1 of 3 files are not there; shelf pull qwen fetches them."),
+        ({}, "", 3, State.REGISTERED, "Not downloaded yet; shelf pull qwen fetches it."),
+        (PULL | {"job_state": "queued"}, "", 3, State.DOWNLOADING, ""),
+        (PULL | {"job_state": "running"}, "", 3, State.DOWNLOADING, ""),
+        (PULL | {"job_state": "running"}, "", 1, State.DOWNLOADING, ""),
+        (
+            PULL | {"job_state": "waiting", "job_detail": "The hub is away."},
+            "",
+            3,
+            State.REGISTERED,
+            "The hub is away.",
+        ),
+        (PULL | {"job_state": "running", "complete": True}, "", 0, State.READY, ""),
+        (MOVE | {"job_state": "running", "job_detail": "To usb."}, "", 0, State.MOVING, "To usb."),
+        (MOVE | {"job_state": "waiting"}, "", 0, State.MOVING, ""),
+        (MOVE | {"job_state": "done"}, "", 0, State.READY, ""),
+        (MOVE | {"job_state": "running"}, "", 1, State.PARTIAL, "1 of 3 files are not there;"),
+        ({"job_state": "failed", "job_detail": "No such file."}, "", 3, State.FAILED, "No such file."),
+        ({"complete": True, "job_state": "failed"}, "", 1, State.PARTIAL, "1 of 3 files are not there;"),
+        ({"complete": True}, "not mounted", 0, State.OFFLINE, "not mounted"),
+        (PULL | {"job_state": "running"}, "not mounted", 3, State.OFFLINE, "not mounted"),
+    ],
+)
+def test_a_model_has_one_state_and_says_why(
+    values: dict[str, Any], offline: str, missing: int, state: State, detail: str
+) -> None:
+    """The tier decides first, then a job, then what the disk says."""
+    found, why = state_of(row(**values), offline, missing_files=missing, files=3)
+
+    assert found is state
+    assert why.startswith(detail)
+    assert bool(why) == bool(detail)
+
+
+def test_a_model_without_a_commit_is_registered() -> None:
+    """Where nothing is known of its files, none of them is missing."""
+    assert state_of(row(), "", missing_files=0, files=0)[0] is State.REGISTERED

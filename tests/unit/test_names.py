@@ -1,0 +1,216 @@
+"""The one parser of names, revisions and bases."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from huggingface_hub.file_download import repo_folder_name as hub_folder_name
+from huggingface_hub.utils import HFValidationError, validate_repo_id
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelshelf.domain import names
+from modelshelf.errors import BadInput
+
+REPO_IDS = st.from_regex(r"(?:[A-Za-z0-9._-]{1,8}/)?[A-Za-z0-9._-]{1,12}(?:\.git)?", fullmatch=True)
+GOOD_IDS = REPO_IDS.filter(lambda text: _accepts(names.check_repo_id, text))
+
+
+def _accepts(check: object, text: str) -> bool:
+    try:
+        check(text)  # type: ignore[operator]
+    except (BadInput, HFValidationError):
+        return False
+    return True
+
+
+@given(REPO_IDS | st.text(max_size=100))
+def test_what_we_accept_huggingface_hub_accepts(text: str) -> None:
+    """No id passes here and fails there, half-way through a pull."""
+    if _accepts(names.check_repo_id, text):
+        validate_repo_id(text)
+
+
+@pytest.mark.parametrize("text", ["gpt2", "Qwen/Qwen2.5-3B-Instruct", "a/b", "_x/y_", "org/" + "n" * 92])
+def test_an_id_of_the_hub_is_accepted(text: str) -> None:
+    """With and without an organisation, up to 96 characters."""
+    assert names.check_repo_id(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "/", "a/", "/a", "a/b/c", "a--b", "a..b", "-a", "a-", ".a", "a.", "a.git", "x/a.ipynb", "a b", "é", "a\n",
+     "org/" + "n" * 93, "../etc", "a\\b"],
+)  # fmt: skip
+def test_what_is_no_id_is_refused(text: str) -> None:
+    """Whatever could leave its folder, or mean two repositories, is refused."""
+    with pytest.raises(BadInput) as caught:
+        names.check_repo_id(text)
+    assert caught.value.fields["hf_path"] == text
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://huggingface.co/org/name", "http://host:8000/org/name/tree/main", "https://huggingface.co/org/name?x=1"],
+)
+def test_an_address_is_answered_with_the_id_in_it(url: str) -> None:
+    """Who pastes a link is told what to write."""
+    with pytest.raises(BadInput) as caught:
+        names.check_repo_id(url)
+    assert caught.value.hint == "Leave the address away: org/name"
+
+
+@given(GOOD_IDS, st.sampled_from(names.REPO_TYPES))
+def test_a_folder_is_named_as_huggingface_hub_names_it(repo_id: str, repo_type: str) -> None:
+    """Both compute the same name, for every type."""
+    assert names.repo_folder_name(repo_id, repo_type) == hub_folder_name(repo_id=repo_id, repo_type=repo_type)
+
+
+@given(GOOD_IDS, st.sampled_from(names.REPO_TYPES))
+def test_a_folder_tells_its_type_and_id(repo_id: str, repo_type: str) -> None:
+    """What a folder was named after is read from it again."""
+    assert names.parse_repo_folder(names.repo_folder_name(repo_id, repo_type)) == (repo_type, repo_id)
+
+
+@pytest.mark.parametrize(
+    ("folder", "meaning"),
+    [
+        ("models--org--a--b", ("model", "org/a--b")),
+        ("kernels--org--k", ("kernel", "org/k")),
+        ("models", None),
+        ("models--", None),
+        ("modelx--a", None),
+        ("model--a", None),
+        ("--a", None),
+        ("s--a", None),
+        (".locks", None),
+        ("blobs", None),
+    ],
+)
+def test_a_folder_of_a_cache_is_told_from_others(folder: str, meaning: tuple[str, str] | None) -> None:
+    """A further `--` belongs to the name; what is no repository is None."""
+    assert names.parse_repo_folder(folder) == meaning
+
+
+@pytest.mark.parametrize("text", ["qwen-3b", "a", "A.b_c:d+e-1", "0" * 120])
+def test_a_model_name_is_accepted(text: str) -> None:
+    """Letters, digits and a few signs, up to 120."""
+    assert names.check_model_name(text) == text
+
+
+@pytest.mark.parametrize("text", ["", "-a", ".a", "a/b", "a b", "é", "a\n", "0" * 121])
+def test_what_cannot_name_a_model_is_refused(text: str) -> None:
+    """A name is one word in a shell and one segment of a path."""
+    with pytest.raises(BadInput, match="cannot name a model"):
+        names.check_model_name(text)
+
+
+@pytest.mark.parametrize("text", ["main", "v1.0", "refs/pr/1", "c" * 40, "feature/x@y+z"])
+def test_a_revision_is_accepted(text: str) -> None:
+    """Branches, tags, pull requests and commits."""
+    assert names.check_revision(text) == text
+
+
+@pytest.mark.parametrize("text", ["", "/main", "a//b", "a/../b", "../x", "a/.", "-x", "a b", "a\0b", "x" * 251])
+def test_what_would_leave_the_folder_of_refs_is_no_revision(text: str) -> None:
+    """A revision is a file name below `refs`, and stays there."""
+    with pytest.raises(BadInput, match="not a revision"):
+        names.check_revision(text)
+
+
+@pytest.mark.parametrize("path", ["a", "a/b.txt", ".gitattributes", "a/..b", "ä ö/ü"])
+def test_a_file_path_inside_its_repository_is_accepted(path: str) -> None:
+    """Any name that stays inside is a name."""
+    assert names.check_file_path(path) == path
+
+
+@pytest.mark.parametrize("path", ["", "/a", "a/", "a//b", "./a", "a/../b", "..", "a\\b", "a\0"])
+def test_a_file_path_that_climbs_out_is_refused(path: str) -> None:
+    """The hub's listing is input like any other."""
+    with pytest.raises(BadInput, match="not a file path"):
+        names.check_file_path(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "base"),
+    [
+        ("/mnt/fast/cache", "/mnt/fast/cache"),
+        ("/mnt/fast/cache/", "/mnt/fast/cache"),
+        ("/mnt//fast/./cache", "/mnt/fast/cache"),
+        ("//mnt/fast", "/mnt/fast"),
+        ("/mnt/My Models/größe", "/mnt/My Models/größe"),
+        ("/mnt/hub/cache", "/mnt/hub/cache"),
+        ("/home/me/models", "/home/me/models"),
+        ("/mnt/github", "/mnt/github"),
+    ],
+)
+def test_a_base_is_normalised(path: str, base: str) -> None:
+    """One folder has one spelling; spaces and letters of any script are part of a name."""
+    assert names.check_base(path) == base
+
+
+@pytest.mark.parametrize(
+    ("path", "suggestion"),
+    [
+        ("/mnt/fast/hub", "/mnt/fast"),
+        ("/mnt/fast/hub/", "/mnt/fast"),
+        ("/mnt/fast/hub/hub", "/mnt/fast"),
+        ("/mnt/fast/hub/models--org--name", "/mnt/fast"),
+        ("/mnt/fast/models--gpt2/snapshots", "/mnt/fast"),
+        ("/mnt/fast/hub/datasets--org--name/blobs", "/mnt/fast"),
+        ("/mnt/hub", "/mnt/llm-models-cache"),
+        ("/hub", "/llm-models-cache"),
+    ],
+)
+def test_a_path_inside_a_cache_is_answered_with_its_base(path: str, suggestion: str) -> None:
+    """Nothing lands in `hub/hub`: the error names the path to use, which is one that is accepted."""
+    with pytest.raises(BadInput) as caught:
+        names.check_base(path)
+
+    assert caught.value.fields["suggestion"] == suggestion
+    assert caught.value.hint == f"Use {suggestion}"
+    assert names.check_base(suggestion) == suggestion
+
+
+@pytest.mark.parametrize("path", ["/", "//", "/etc", "//etc", "/etc/", "/usr/lib", "/home", "/mnt", "/tmp", "/var/lib"])
+def test_a_system_folder_is_no_base(path: str) -> None:
+    """A mistyped path does not fill a folder of the system."""
+    with pytest.raises(BadInput, match="system folder") as caught:
+        names.check_base(path)
+    assert names.check_base(re.sub("^Use a folder of its own, such as ", "", caught.value.hint))
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("cache", "not absolute"),
+        ("", "not absolute"),
+        ("~/x", "not absolute"),
+        ("C:\\x", "not absolute"),
+        ("/mnt/a/../b", "climbs"),
+        ("/mnt/a\0b", "not a path"),
+    ],
+)
+def test_what_is_no_whole_path_is_no_base(path: str, why: str) -> None:
+    """A base means the same folder whoever reads it."""
+    with pytest.raises(BadInput, match=why):
+        names.check_base(path)
+
+
+@given(st.text(alphabet="ab/.-~ hub", max_size=20))
+def test_an_accepted_base_is_accepted_again_as_it_is(path: str) -> None:
+    """Normalising twice changes nothing."""
+    if _accepts(names.check_base, path):
+        base = names.check_base(path)
+        assert names.check_base(base) == base
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [("a" * 64, True), ("0" * 40, True), ("A" * 64, False), ("a" * 41, False), ("a" * 64 + ".incomplete", False)],
+    ids=["sha256", "sha1", "upper case", "too long", "a download"],
+)
+def test_a_digest_is_told_from_other_names(name: str, answer: bool) -> None:
+    """Only 40 or 64 lower-case hex digits are the name of a blob."""
+    assert names.is_digest(name) is answer

@@ -1,0 +1,94 @@
+"""Plans are values that say what will be done, in bytes."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelshelf.domain.models import FileEntry
+from modelshelf.domain.plans import (
+    RUN_SEGMENTS,
+    SEGMENT_BYTES,
+    BlobNeed,
+    plan_pull,
+    plan_runs,
+    segment_count,
+    segment_range,
+)
+
+FILES = [
+    FileEntry("config.json", 5, "c"),
+    FileEntry("w1", 70, "big"),
+    FileEntry("w2", 70, "big"),
+    FileEntry("t", 9, "t"),
+]
+SEGMENTS = st.sets(st.integers(0, 60)).map(sorted)
+
+
+def test_a_pull_fetches_each_missing_blob_once_largest_first() -> None:
+    """A digest that two files share is asked for under the first of them."""
+    plan = plan_pull("org/name", "a" * 40, FILES, {})
+
+    assert plan.fetch == (BlobNeed("big", 70, "w1"), BlobNeed("t", 9, "t"), BlobNeed("c", 5, "config.json"))
+    assert (plan.fetch_bytes, plan.total_bytes, plan.suspect) == (84, 84, ())
+
+
+def test_a_blob_that_is_there_is_not_fetched() -> None:
+    """What lies on the tier with the right size is left as it is."""
+    plan = plan_pull("org/name", "a" * 40, FILES, {"big": 70, "other": 1})
+
+    assert [need.digest for need in plan.fetch] == ["t", "c"]
+    assert (plan.fetch_bytes, plan.total_bytes, plan.suspect) == (14, 84, ())
+
+
+def test_a_blob_of_the_wrong_size_is_suspect_and_fetched() -> None:
+    """A truncated blob counts as absent, and is named so that it can be set aside."""
+    plan = plan_pull("org/name", "a" * 40, FILES, {"big": 69, "t": 9, "c": 5})
+
+    assert plan.suspect == plan.fetch == (BlobNeed("big", 70, "w1"),)
+
+
+def test_blobs_of_one_size_are_fetched_in_a_fixed_order() -> None:
+    """Two processes with the same plan meet at the same blobs."""
+    files = [FileEntry("x", 5, "b"), FileEntry("y", 5, "a")]
+
+    assert [n.digest for n in plan_pull("o/n", "", files, {}).fetch] == ["a", "b"]
+    assert [n.digest for n in plan_pull("o/n", "", files[::-1], {}).fetch] == ["a", "b"]
+
+
+@given(st.integers(0, 5 * SEGMENT_BYTES))
+def test_segments_cover_a_blob_without_a_gap(size_bytes: int) -> None:
+    """Each byte belongs to one segment, and none is empty."""
+    ranges = [segment_range(i, size_bytes) for i in range(segment_count(size_bytes))]
+
+    assert [start for start, _ in ranges] == [0, *(stop for _, stop in ranges)][: len(ranges)]
+    assert all(0 < stop - start <= SEGMENT_BYTES for start, stop in ranges)
+    assert (ranges[-1][1] if ranges else 0) == size_bytes
+
+
+@pytest.mark.parametrize(("size_bytes", "count"), [(0, 0), (1, 1), (SEGMENT_BYTES, 1), (SEGMENT_BYTES + 1, 2)])
+def test_a_blob_has_so_many_segments(size_bytes: int, count: int) -> None:
+    """An empty blob has none, and a full one no empty last one."""
+    assert segment_count(size_bytes) == count
+
+
+@given(SEGMENTS, st.integers(0, 20))
+def test_runs_cover_every_missing_segment_once(missing: list[int], streams: int) -> None:
+    """Nothing is asked for twice, nothing is left out, and nothing that is there is asked for."""
+    runs = plan_runs(missing, streams)
+
+    assert [index for start, stop in runs for index in range(start, stop)] == missing
+
+
+@given(SEGMENTS, st.integers(1, 20))
+def test_a_run_is_short_enough_for_all_streams_to_have_work(missing: list[int], streams: int) -> None:
+    """No run exceeds a stream's share of the work, nor the longest request."""
+    longest = max(1, min(RUN_SEGMENTS, len(missing) // streams))
+
+    assert all(0 < stop - start <= longest for start, stop in plan_runs(missing, streams))
+
+
+def test_neighbours_are_asked_for_together() -> None:
+    """A gap ends a run, and so does the longest request."""
+    assert plan_runs([0, 1, 3, *range(10, 20)], 1) == [(0, 2), (3, 4), (10, 18), (18, 20)]

@@ -1,0 +1,338 @@
+"""Settings: flags over the environment over `.env`, and every problem at once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from modelshelf.errors import BadInput
+from modelshelf.settings import Settings, child_environment, load_settings
+
+GB = 10**9
+
+
+class EnvFile:
+    """A `.env` in a folder of its own, and a home that is not the developer's."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "project"
+        self.folder.mkdir()
+        self.path = self.folder / ".env"
+        self.home = folder / "home"
+
+    def load(self, text: str | bytes, **environ: str) -> Settings:
+        """Return the settings of a `.env` with this text under this environment."""
+        self.path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return load_settings(self.path, {"HOME": str(self.home)} | environ)
+
+    def problems(self, text: str | bytes, **environ: str) -> list[tuple[str, str, str]]:
+        """Return (name, origin, detail) of everything that is wrong."""
+        with pytest.raises(BadInput) as caught:
+            self.load(text, **environ)
+        found = caught.value.fields["problems"]
+        assert isinstance(found, list)
+        return [(problem["name"], problem["origin"], problem["detail"]) for problem in found]
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> EnvFile:
+    """An empty project."""
+    return EnvFile(tmp_path)
+
+
+def test_without_a_setting_there_are_defaults(env: EnvFile) -> None:
+    """Hugging Face's own folder is the primary, without a limit, on loopback."""
+    settings = env.load("")
+
+    assert settings.tiers.primary.base == str(env.home / ".cache/huggingface")
+    assert (settings.tiers.primary.limit_bytes, settings.tiers.secondary) == (None, None)
+    assert (settings.host, settings.port, settings.hf_endpoint) == ("127.0.0.1", 8000, "https://huggingface.co")
+    assert (settings.warning_threshold, settings.database_url, settings.download_limit_bytes_per_s) == (0.9, "", None)
+    assert (settings.hf_token, settings.api_key, settings.tiers.custom_map) == (None, None, {})
+    assert (settings.state_home, settings.env_file) == (env.home / ".local/state", env.path)
+
+
+def test_every_setting_is_read(env: EnvFile) -> None:
+    """Each name of `.env` reaches its place."""
+    settings = env.load(
+        """
+        PRIMARY_CACHE_PATH=/mnt/fast/llm
+        PRIMARY_CACHE_LIMIT_GB=0.57
+        SECONDARY_CACHE_PATH=/mnt/slow/llm
+        SECONDARY_CACHE_LIMIT_GB=2000
+        CACHE_WARNING_THRESHOLD=1
+        CACHE_PATH_MAP=/mnt/usb=/models/usb, /mnt/nas=/models/nas,
+        DATABASE_URL=postgresql://me@db/shelf
+        HF_TOKEN=hf_x
+        HF_ENDPOINT=http://lan:8000/hf/
+        SHELF_HOST=0.0.0.0
+        SHELF_PORT=9000
+        SHELF_API_KEY=key
+        SHELF_DOWNLOAD_LIMIT=10 MB/s
+        """
+    )
+
+    tiers = settings.tiers
+    assert (tiers.primary.base, tiers.primary.limit_bytes) == ("/mnt/fast/llm", 570_000_000)
+    assert tiers.secondary is not None
+    assert (tiers.secondary.base, tiers.secondary.limit_bytes) == ("/mnt/slow/llm", 2000 * GB)
+    assert tiers.custom_map == {"/mnt/usb": "/models/usb", "/mnt/nas": "/models/nas"}
+    assert (settings.warning_threshold, settings.database_url) == (1.0, "postgresql://me@db/shelf")
+    assert (settings.hf_token, settings.hf_endpoint) == ("hf_x", "http://lan:8000/hf")
+    assert (settings.host, settings.port, settings.api_key) == ("0.0.0.0", 9000, "key")
+    assert settings.download_limit_bytes_per_s == 10_000_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "HF_TOKEN=abc",
+        "HF_TOKEN = abc",
+        "export HF_TOKEN=abc",
+        'HF_TOKEN="abc"',
+        "HF_TOKEN='abc'",
+        "HF_TOKEN=abc # a comment",
+        "# a comment\n\nHF_TOKEN=abc\n",
+        "HF_TOKEN=abc\r\nHF_ENDPOINT=\r\n",
+        "\ufeffHF_TOKEN=abc",
+        "HF_TOKEN=old\nHF_TOKEN=abc",
+        "HF_TOKEN='abc '\r\n",
+        "HF_TOKEN\nHF_TOKEN=abc",
+    ],
+    ids=["plain", "spaces", "export", "double quotes", "single quotes", "comment behind", "comment before", "CRLF",
+         "BOM", "last one wins", "quoted space and CRLF", "a name alone"],
+)  # fmt: skip
+def test_a_line_of_a_dotenv_is_understood(env: EnvFile, text: str) -> None:
+    """However an editor or a shell wrote it, it means the same."""
+    assert env.load(text).hf_token == "abc"
+
+
+@pytest.mark.parametrize("text", ["HF_TOKEN=", "HF_TOKEN=''", 'HF_TOKEN="  "', "#HF_TOKEN=x"])
+def test_an_empty_variable_is_not_set(env: EnvFile, text: str) -> None:
+    """In the file as in the environment, where it does not hide the file either."""
+    assert env.load(text, HF_TOKEN=" ").hf_token is None
+    assert env.load("HF_TOKEN=abc", HF_TOKEN="").hf_token == "abc"
+
+
+def test_an_empty_hf_home_is_not_the_current_folder(env: EnvFile) -> None:
+    """For Hugging Face it would be; here it is not set."""
+    assert env.load("", HF_HOME="").tiers.primary.base == str(env.home / ".cache/huggingface")
+
+
+def test_the_environment_wins_over_the_file(env: EnvFile) -> None:
+    """What is set for one command counts for that command."""
+    assert env.load("SHELF_PORT=1111", SHELF_PORT="2222").port == 2222
+
+
+def test_hf_home_is_the_primary_base_where_none_is_named(env: EnvFile) -> None:
+    """A cache that is there already is taken as it is."""
+    assert env.load("", HF_HOME="/mnt/hf").tiers.primary.base == "/mnt/hf"
+    assert env.load("HF_HOME=/mnt/hf").tiers.primary.base == "/mnt/hf"
+
+
+def test_hf_home_does_not_matter_where_a_primary_base_is_named(env: EnvFile) -> None:
+    """Somebody else's HF_HOME, even one that could not be a base, is not ours to refuse."""
+    assert env.load("PRIMARY_CACHE_PATH=/mnt/p", HF_HOME="/data/hub").tiers.primary.base == "/mnt/p"
+
+
+@pytest.mark.parametrize(
+    ("text", "base"),
+    [
+        ("~/llm", "{home}/llm"),
+        ("~", "{home}"),
+        ("$HOME/llm", "{home}/llm"),
+        ("${HOME}/llm", "{home}/llm"),
+        ("$DISK/llm", "/mnt/disk/llm"),
+        ("${FAST_DISK}/llm", "/mnt/fast/llm"),
+        ("$EMPTY_DISK/llm", "/mnt/empty/llm"),
+        ("/mnt/$UNSET/llm", "/mnt/$UNSET/llm"),
+        ("/mnt/a~b", "/mnt/a~b"),
+        ("cache", "{folder}/cache"),
+        ("../cache", "{parent}/cache"),
+        ("./a/../cache/", "{folder}/cache"),
+        ('"/mnt/My Models/größe"', "/mnt/My Models/größe"),
+    ],
+)
+def test_a_path_is_expanded(env: EnvFile, text: str, base: str) -> None:
+    """`~`, `$NAME` and `${NAME}` from the environment or the file; what is relative is relative to the file."""
+    settings = env.load(
+        f"FAST_DISK=/mnt/fast\nEMPTY_DISK=/mnt/empty\nPRIMARY_CACHE_PATH={text}", DISK="/mnt/disk", EMPTY_DISK=""
+    )
+
+    expected = base.format(home=env.home, folder=env.folder, parent=env.folder.parent)
+    assert settings.tiers.primary.base == expected
+
+
+def test_a_relative_path_of_the_environment_is_relative_to_the_current_folder(
+    env: EnvFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is where the person typed it."""
+    monkeypatch.chdir(env.folder.parent)
+
+    assert env.load("", PRIMARY_CACHE_PATH="x").tiers.primary.base == str(env.folder.parent / "x")
+
+
+def test_every_problem_is_reported_at_once_with_its_line(env: EnvFile) -> None:
+    """One run tells all that has to be changed, and where."""
+    text = "\n  \nPRIMARY_CACHE_PATH=/mnt/x/hub\n# no\nPRIMARY_CACHE_LIMIT_GB=many\n\nSHELF_PORT=99999\nHF_TOKEN='sec ret\n"
+
+    problems = env.problems(text, CACHE_WARNING_THRESHOLD="90")
+
+    assert [(name, origin) for name, origin, _ in problems] == [
+        ("HF_TOKEN", f"{env.path}:8"),
+        ("PRIMARY_CACHE_PATH", f"{env.path}:3"),
+        ("PRIMARY_CACHE_LIMIT_GB", f"{env.path}:5"),
+        ("CACHE_WARNING_THRESHOLD", "environment"),
+        ("SHELF_PORT", f"{env.path}:7"),
+    ]
+    assert "ret" not in str(problems[0])
+
+
+def test_the_error_says_how_many_settings_are_wrong(env: EnvFile) -> None:
+    """Its sentence lists each with its line."""
+    with pytest.raises(
+        BadInput, match=r"^2 settings are wrong:\n  .*\.env:1: HF_ENDPOINT: .*\n  .*\.env:2: SHELF_PORT: "
+    ):
+        env.load("HF_ENDPOINT=ftp://x\nSHELF_PORT=0")
+    with pytest.raises(BadInput, match=r"^A setting is wrong:"):
+        env.load("SHELF_PORT=0")
+
+
+def test_a_base_that_ends_in_hub_is_refused_with_the_path_to_use(env: EnvFile) -> None:
+    """Nothing ever lands in `hub/hub`."""
+    [(name, _, detail)] = env.problems("SECONDARY_CACHE_PATH=/mnt/slow/hub")
+
+    assert name == "SECONDARY_CACHE_PATH"
+    assert detail.endswith("Use /mnt/slow")
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("PRIMARY_CACHE_LIMIT_GB=0", "not above 0"),
+        ("PRIMARY_CACHE_LIMIT_GB=-5", "not above 0"),
+        ("PRIMARY_CACHE_LIMIT_GB=nan", "not above 0"),
+        ("PRIMARY_CACHE_LIMIT_GB=inf", "not above 0"),
+        ("PRIMARY_CACHE_LIMIT_GB=1e-12", "not above 0"),
+        ("PRIMARY_CACHE_LIMIT_GB=100GB", "not a number of GB"),
+        ("CACHE_WARNING_THRESHOLD=0", "not a share"),
+        ("CACHE_WARNING_THRESHOLD=high", "not a share"),
+        ("CACHE_WARNING_THRESHOLD=nan", "not a share"),
+        ("SHELF_PORT=http", "not a port"),
+        ("SHELF_PORT=65536", "not a port"),
+        ("SHELF_DOWNLOAD_LIMIT=fast", "is not a size"),
+        ("SHELF_DOWNLOAD_LIMIT=0", "not above 0"),
+        ("HF_ENDPOINT=huggingface.co", "not an http address"),
+        ("DATABASE_URL=mysql://me:secret@host/db", "'mysql' is no database we know"),
+        ("CACHE_PATH_MAP=/mnt/usb", "is no pair"),
+        ("CACHE_PATH_MAP=/mnt/usb/hub=/x/y", "Use /mnt/usb"),
+        ("PRIMARY_CACHE_PATH=s3://bucket/x", "not absolute"),
+        ("PRIMARY_CACHE_PATH=/etc", "system folder"),
+    ],
+)
+def test_a_value_that_cannot_be_meant_is_refused(env: EnvFile, line: str, what: str) -> None:
+    """The problem says what would be right, and never repeats a password."""
+    [(name, origin, detail)] = env.problems(line)
+
+    assert (name, origin) == (line.partition("=")[0], f"{env.path}:1")
+    assert what in detail
+    assert "secret" not in detail
+
+
+@pytest.mark.parametrize(
+    ("primary", "secondary"),
+    [("/mnt/a/x", "/mnt/a/x/"), ("/mnt/a/x", "/mnt/a/x/y"), ("/mnt/a/x/y", "/mnt/a/x")],
+    ids=["the same", "secondary inside", "primary inside"],
+)
+def test_two_tiers_in_one_folder_are_refused(env: EnvFile, primary: str, secondary: str) -> None:
+    """The same bytes would be counted twice."""
+    [(name, origin, detail)] = env.problems(f"PRIMARY_CACHE_PATH={primary}\nSECONDARY_CACHE_PATH={secondary}")
+
+    assert (name, origin) == ("SECONDARY_CACHE_PATH", f"{env.path}:2")
+    assert "the same folder or one holds the other" in detail
+
+
+def test_two_names_of_one_folder_are_refused(env: EnvFile) -> None:
+    """A link to the primary base is the primary base."""
+    (env.folder / "real").mkdir()
+    (env.folder / "link").symlink_to("real")
+
+    [(name, _, _)] = env.problems("PRIMARY_CACHE_PATH=real\nSECONDARY_CACHE_PATH=link")
+
+    assert name == "SECONDARY_CACHE_PATH"
+
+
+def test_secrets_are_never_in_the_repr(env: EnvFile) -> None:
+    """Settings that end up in a log tell no token, key or password."""
+    settings = env.load("HF_TOKEN=hf_secret\nSHELF_API_KEY=key_secret\nDATABASE_URL=postgresql://me:pw_secret@db/x")
+
+    assert "_secret" not in repr(settings).replace(str(env.folder.parent), "")
+    assert settings.database_url.endswith("pw_secret@db/x")
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    """Who names a file means it."""
+    with pytest.raises(BadInput, match="There is no file"):
+        load_settings(tmp_path / "no.env", {})
+
+
+@pytest.mark.parametrize(
+    ("path", "what"),
+    [("latin1.env", "not UTF-8"), ("/proc/self/mem", "cannot be read")],
+    ids=["encoding", "unreadable"],
+)
+def test_a_file_that_cannot_be_read_is_a_problem_of_the_settings(tmp_path: Path, path: str, what: str) -> None:
+    """It is named, and nothing of it is guessed."""
+    (tmp_path / "latin1.env").write_bytes(b"PRIMARY_CACHE_PATH=/mnt/gr\xf6\xdfe")
+
+    with pytest.raises(BadInput, match=what):
+        load_settings(tmp_path / path, {"HOME": str(tmp_path)})
+
+
+def test_the_file_is_found_here_then_in_the_configuration_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`./.env` wins over `modelshelf/.env` of the user, which XDG_CONFIG_HOME moves."""
+    config, here = tmp_path / "config/modelshelf/.env", tmp_path / "here/.env"
+    for path in (config, here):
+        path.parent.mkdir(parents=True)
+    monkeypatch.chdir(here.parent)
+    environ = {"HOME": str(tmp_path / "home"), "XDG_CONFIG_HOME": str(tmp_path / "config")}
+
+    assert load_settings(environ=environ).env_file is None
+    config.write_text("SHELF_PORT=1")
+    assert load_settings(environ=environ).port == 1
+    here.write_text("SHELF_PORT=2")
+    assert load_settings(environ=environ).port == 2
+
+
+def test_by_default_the_environment_is_this_processs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No argument means the real thing; the state folder follows XDG_STATE_HOME."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SHELF_PORT", "4711")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+    settings = load_settings()
+
+    assert (settings.port, settings.state_home) == (4711, tmp_path / "state")
+
+
+def test_without_a_home_the_system_knows_one(env: EnvFile) -> None:
+    """A service without HOME still has a user."""
+    settings = env.load("", HOME="")
+
+    assert settings.tiers.primary.base == os.path.expanduser("~/.cache/huggingface")  # noqa: PTH111 - as HF does it
+
+
+def test_a_childs_environment_is_this_one_with_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is None is unset there, and nothing changes here."""
+    monkeypatch.setenv("SHELF_A", "1")
+    monkeypatch.setenv("SHELF_B", "2")
+
+    found = child_environment({"SHELF_A": None, "SHELF_C": "3"})
+
+    assert {name: text for name, text in found.items() if name.startswith("SHELF_")} == {"SHELF_B": "2", "SHELF_C": "3"}
+    assert os.environ["SHELF_A"] == "1"

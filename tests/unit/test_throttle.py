@@ -1,0 +1,76 @@
+"""The rate limit over all streams of a process."""
+
+from __future__ import annotations
+
+import pytest
+
+from modelshelf.services.throttle import Throttle
+from tests.fakes.clock import FakeClock
+
+
+def test_without_a_limit_nobody_waits() -> None:
+    """No rate means no sleep, however much is read."""
+    clock = FakeClock()
+
+    Throttle(None, clock)(10**12)
+
+    assert clock.slept == []
+
+
+def test_bytes_take_the_time_that_the_rate_gives_them() -> None:
+    """Reading on and on runs at the limit exactly."""
+    clock = FakeClock()
+    throttle = Throttle(1000, clock)
+    begun = clock.now()
+
+    for _ in range(10):
+        throttle(500)
+
+    assert clock.now() - begun == pytest.approx(5.0)
+
+
+def test_streams_side_by_side_share_the_rate() -> None:
+    """Bytes that were read at the same moment wait one after the other."""
+    clock = FakeClock()
+    throttle = Throttle(1000, clock)
+    stopped = _Stopped(clock)
+    throttle_of_others = Throttle(1000, stopped)
+
+    throttle_of_others(500)
+    throttle_of_others(500)
+    throttle(500)
+
+    assert stopped.slept == pytest.approx([0.5, 1.0])
+    assert clock.slept == pytest.approx([0.5])
+
+
+def test_a_pause_is_not_made_up_for() -> None:
+    """Who read nothing for a minute does not read a minute's worth at once afterwards."""
+    clock = FakeClock()
+    throttle = Throttle(1000, clock)
+    throttle(1000)
+    clock.now_s += 60
+
+    throttle(1000)
+
+    assert clock.slept == pytest.approx([1.0, 1.0])
+
+
+def test_no_bytes_cost_no_time() -> None:
+    """An empty read returns at once."""
+    clock = FakeClock()
+
+    Throttle(1000, clock)(0)
+
+    assert clock.slept == []
+
+
+class _Stopped(FakeClock):
+    """A clock on which others sleep too, so that a sleep does not move it."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock.now())
+
+    def sleep(self, duration_s: float) -> None:
+        """Note it alone."""
+        self.slept.append(duration_s)

@@ -1,0 +1,153 @@
+"""What a tier may hold, and which base a stored row means here."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelshelf.domain.tiers import CUSTOM, PRIMARY, SECONDARY, Room, Tier, Tiers, check_fits, outstanding, with_holders
+from modelshelf.errors import BadInput, OutOfSpace
+
+GB = 10**9
+FAST = Tier(PRIMARY, "/mnt/fast", 100 * GB)
+SLOW = Tier(SECONDARY, "/mnt/slow", None)
+READINGS = st.dictionaries(st.integers(0, 5), st.integers(0, 100))
+
+
+@pytest.mark.parametrize(
+    ("room", "headroom_bytes"),
+    [
+        (Room(100, 60, 10, 1000, 10), 30),
+        (Room(100, 60, 10, 25, 10), 15),
+        (Room(100, 120, 0, 1000, 0), 0),
+        (Room(100, 0, 0, 10, 30), 0),
+        (Room(None, 10**12, 10**12, 500, 100), 400),
+    ],
+    ids=["the limit binds", "the disk binds", "over the limit", "the disk is promised away", "no limit"],
+)
+def test_headroom_respects_the_limit_and_the_disk(room: Room, headroom_bytes: int) -> None:
+    """What can be promised is the smaller of both, and never negative."""
+    assert room.headroom_bytes == headroom_bytes
+
+
+@given(READINGS, READINGS)
+def test_what_is_outstanding_is_never_less_than_either_reading(before: dict[int, int], now: dict[int, int]) -> None:
+    """Whichever way a reservation went between two looks, no byte of it is forgotten."""
+    found = outstanding(before, now)
+
+    assert max(sum(before.values()), sum(now.values())) <= found <= sum(before.values()) + sum(now.values())
+
+
+@given(READINGS)
+def test_what_did_not_change_is_outstanding_once(reading: dict[int, int]) -> None:
+    """Two equal readings are one."""
+    assert outstanding(reading, reading) == sum(reading.values())
+
+
+def test_what_fits_exactly_fits() -> None:
+    """The last byte below the limit can be had."""
+    check_fits(30, FAST, Room(100, 60, 10, 1000, 0))
+
+
+def test_over_the_limit_the_error_has_the_numbers_of_the_limit() -> None:
+    """It says what is needed, what is there of how much, and carries each number as bytes."""
+    room = Room(100 * GB, 60 * GB, 9 * GB, 500 * GB, 9 * GB)
+
+    with pytest.raises(OutOfSpace, match=r"Need 140.2 GB, primary has 31.0 GB of 100.0 GB\.") as caught:
+        check_fits(140_200_000_000, FAST, room)
+
+    assert caught.value.fields == {
+        "cache_location": "primary",
+        "cache_path": "/mnt/fast",
+        "needed_bytes": 140_200_000_000,
+        "headroom_bytes": 31 * GB,
+        "limit_bytes": 100 * GB,
+        "usage_bytes": 60 * GB,
+        "reserved_bytes": 9 * GB,
+        "free_bytes": 500 * GB,
+        "would_hold": [],
+    }
+
+
+@pytest.mark.parametrize("limit_bytes", [None, 1000 * GB], ids=["no limit", "a limit that would do"])
+def test_on_a_full_disk_the_error_speaks_of_the_disk(limit_bytes: int | None) -> None:
+    """Raising the limit would not help, so it is not proposed."""
+    with pytest.raises(OutOfSpace, match=r"primary has 2.0 GB on its disk\.") as caught:
+        check_fits(5 * GB, FAST, Room(limit_bytes, 0, 0, 3 * GB, GB))
+    assert caught.value.hint == "Free some space on it."
+
+
+def test_an_error_names_the_tiers_that_would_hold_it() -> None:
+    """The first of them stands in the command to type."""
+    err = OutOfSpace("Too big.", hint="Raise the limit.", needed_bytes=5, would_hold=[])
+
+    found = with_holders(err, 5, [("secondary", 5), ("usb", 4), ("nas", 90)])
+
+    assert found.fields == {"needed_bytes": 5, "would_hold": ["secondary", "nas"]}
+    assert (found.detail, found.hint) == ("Too big.", "secondary or nas would hold it: --to secondary")
+
+
+def test_where_no_tier_would_hold_it_the_error_stays() -> None:
+    """No hint is made up."""
+    err = OutOfSpace("Too big.")
+
+    assert with_holders(err, 5, [("secondary", 4)]) is err
+
+
+def test_the_base_of_this_process_wins_over_the_stored_one() -> None:
+    """The same row means one folder on the host and another in a container."""
+    tiers = Tiers(FAST, SLOW)
+
+    assert tiers.resolve(PRIMARY, "/home/me/elsewhere") is FAST
+    assert tiers.resolve(SECONDARY, None) is SLOW
+    assert tiers.configured() == [FAST, SLOW]
+
+
+def test_a_custom_path_is_taken_as_it_is() -> None:
+    """It has no limit but its disk, and one spelling."""
+    assert Tiers(FAST, SLOW).resolve(CUSTOM, "/mnt/usb/models/") == Tier(CUSTOM, "/mnt/usb/models", None)
+
+
+@pytest.mark.parametrize(
+    ("stored", "here"),
+    [
+        ("/mnt/usb", "/models/usb"),
+        ("/mnt/usb/", "/models/usb"),
+        ("/mnt/usb/deep/er", "/models/usb/deep/er"),
+        ("/mnt/usb/inner", "/models/inner"),
+        ("/mnt/usb/inner/x", "/models/inner/x"),
+        ("/mnt/usbstick", "/mnt/usbstick"),
+        ("/srv/other", "/srv/other"),
+    ],
+)
+def test_a_custom_path_goes_through_the_map(stored: str, here: str) -> None:
+    """Whole folder names are compared, and the longest prefix wins."""
+    tiers = Tiers(FAST, custom_map={"/mnt/usb": "/models/usb/", "/mnt/usb/inner": "/models/inner"})
+
+    assert tiers.resolve(CUSTOM, stored).base == here
+
+
+@pytest.mark.parametrize(
+    ("location", "path", "hint"),
+    [
+        (SECONDARY, None, "Set SECONDARY_CACHE_PATH in .env."),
+        ("tertiary", "/mnt/x", "Use primary, secondary or custom."),
+        (CUSTOM, None, "Give the base"),
+        (CUSTOM, "", "Give the base"),
+        (CUSTOM, "/mnt/fast/", "Use cache_location primary."),
+        (CUSTOM, "/mnt/x/hub", "Use /mnt/x"),
+        (CUSTOM, "models", "Write the whole path."),
+    ],
+)
+def test_a_location_that_means_no_tier_is_refused(location: str, path: str | None, hint: str) -> None:
+    """The hint says what to do instead."""
+    with pytest.raises(BadInput) as caught:
+        Tiers(FAST).resolve(location, path)
+    assert caught.value.hint.startswith(hint)
+
+
+def test_the_secondary_base_is_no_custom_one_either() -> None:
+    """One folder is one tier."""
+    with pytest.raises(BadInput, match="is the secondary base"):
+        Tiers(FAST, SLOW).resolve(CUSTOM, SLOW.base)

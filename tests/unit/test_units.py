@@ -1,0 +1,91 @@
+"""Sizes and times as people write them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelshelf import units
+
+
+@given(st.integers(0, 10**6), st.integers(0, 999), st.sampled_from(["GB", "gb", "G", "TB"]))
+def test_a_decimal_size_is_exact(whole: int, thousandths: int, unit: str) -> None:
+    """No byte is lost to a binary fraction: 0.57 GB is 570,000,000 bytes."""
+    number = f"{whole}.{thousandths:03}"
+
+    assert units.parse_size(f"{number} {unit}") == Decimal(number) * (10**12 if unit == "TB" else 10**9)
+
+
+@pytest.mark.parametrize(
+    ("text", "size_bytes"),
+    [
+        ("0", 0), (" 7 ", 7), ("5b", 5), ("1k", 1000), ("1kB", 1000), ("1 KiB", 1024), ("2MiB", 2**21),
+        (".5 GB", 5 * 10**8), ("1.GiB", 2**30), ("1 TiB", 2**40), ("0.57 GB", 570_000_000), ("9007199254740993", 9007199254740993),
+    ],
+)  # fmt: skip
+def test_a_size_is_read(text: str, size_bytes: int) -> None:
+    """GB is 10^9 and GiB is 2^30, whatever the case of the letters."""
+    assert units.parse_size(text) == size_bytes
+
+
+@pytest.mark.parametrize("text", ["", "GB", "-1", "1 XB", "1,5 GB", "1e3", "inf", "nan", ".", "1 2", "٣", "9" * 5000])
+def test_what_is_no_size_is_refused(text: str) -> None:
+    """A ValueError, always: no other error and no guess."""
+    with pytest.raises(ValueError, match=r"."):
+        units.parse_size(text)
+
+
+@given(st.integers(0, 10**15))
+def test_a_shown_size_is_near_what_it_is(size_bytes: int) -> None:
+    """What is shown reads as the size again, at most one part in twenty off."""
+    shown = units.parse_size(units.format_size(size_bytes))
+
+    assert abs(shown - size_bytes) <= size_bytes * 0.051
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (999_949, "999.9 kB"), (999_950, "1.0 MB"), (10**9, "1.0 GB"),
+     (31 * 10**9, "31.0 GB"), (2 * 10**12, "2.0 TB"), (1234 * 10**12, "1234.0 TB"), (-1500, "-1.5 kB")],
+)  # fmt: skip
+def test_a_size_is_shown_in_the_unit_that_fits(size_bytes: int, text: str) -> None:
+    """No `1000.0 kB`, and nothing beyond TB."""
+    assert units.format_size(size_bytes) == text
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "text"),
+    [(0, "0.0 s"), (59.94, "59.9 s"), (59.96, "1 min 0 s"), (60, "1 min 0 s"), (119.6, "2 min 0 s"),
+     (3600, "1 h 0 min"), (47 * 3600, "47 h 0 min"), (50 * 3600, "2 d 2 h")],
+)  # fmt: skip
+def test_a_duration_is_shown_in_two_units(duration_s: float, text: str) -> None:
+    """No `60.0 s`."""
+    assert units.format_duration(duration_s) == text
+
+
+@pytest.mark.parametrize(
+    ("age_s", "text"),
+    [
+        (-5, "just now"),
+        (59, "just now"),
+        (60, "1 min ago"),
+        (7199, "1 h ago"),
+        (86400, "1 d ago"),
+        (10**7, "115 d ago"),
+    ],
+)
+def test_an_age_is_shown_in_one_unit(age_s: float, text: str) -> None:
+    """Rounded down, and a clock that runs behind is no error."""
+    assert units.format_age(1000.0, 1000.0 + age_s) == text
+
+
+@pytest.mark.parametrize(
+    ("epoch_s", "text"),
+    [(0, "1970-01-01T00:00:00.000Z"), (1_700_000_000.1234, "2023-11-14T22:13:20.123Z")],
+)
+def test_a_time_is_shown_in_utc(epoch_s: float, text: str) -> None:
+    """RFC 3339, to the millisecond, whatever the time zone."""
+    assert units.rfc3339(epoch_s) == text
