@@ -5,7 +5,7 @@
           commit a main refs/pr/1
             config.json 20
             model.safetensors 3000 shared
-            deep/copy.bin 3000 like=model.safetensors
+            deep/copy.bin 3000 as=org/name/model.safetensors
           ref v0 b
           orphan 500
           partial 700
@@ -19,8 +19,9 @@
     """)
 
 - `commit <hex> [ref …]`: a snapshot whose hash is that hex digit forty times, with its refs and its `trees/` listing.
-- `<path> <size>`: a file of it; `like=<path>`: with the bytes of that path, `shared`: its payload in the shared store,
-  `real`: in the snapshot itself, as where there are no symlinks.
+- `<path> <size>`: a file of it; `as=<name>`: two files of one size with the same name here have the same bytes, also
+  across repositories; `shared`: its payload in the shared store; `real`: in the snapshot itself, as where there are no
+  symlinks.
 - `ref <revision> <hex>`: a ref alone. `orphan <size>`: a blob that no snapshot needs. `partial <size> [suffix]`: a
   download of another tool. `missing <hex> <path>`: known not to exist.
 - At the top: `part <size>`: a blob of ours on its way in, `file <path> <size>`: anything else.
@@ -113,7 +114,6 @@ class _Builder:
     repo: Repo = field(default_factory=lambda: Repo(Path()))
     commit_hash: str = ""
     files: list[FileEntry] = field(default_factory=list)
-    contents: dict[str, bytes] = field(default_factory=dict)
 
     def add(self, words: list[str]) -> None:
         """Take one line."""
@@ -136,12 +136,11 @@ class _Builder:
             self.repo.snapshot(self.commit_hash).mkdir(parents=True, exist_ok=True)
             listing = {"format_version": 1, "files": {file.path: _tree_entry(file) for file in self.files}}
             put(self.repo.tree(self.commit_hash), json.dumps(listing, indent=1).encode()).chmod(0o600)
-        self.commit_hash, self.files, self.contents = "", [], {}
+        self.commit_hash, self.files = "", []
 
     def _snapshot_file(self, path: str, size: str, *flags: str) -> None:
-        like = next((flag.removeprefix("like=") for flag in flags if flag.startswith("like=")), None)
-        data = self.contents[like] if like else content(f"{self.repo_id}/{path}", int(size))
-        self.contents[path] = data
+        names = [flag.removeprefix("as=") for flag in flags if flag.startswith("as=")]
+        data = content(names[0] if names else f"{self.repo_id}/{path}", int(size))
         digest = digest_of(path, data)
         self.files.append(FileEntry(path, len(data), digest))
         place = self.repo.snapshot(self.commit_hash) / path

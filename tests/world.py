@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx2
 
+import modelshelf
 from modelshelf.bootstrap import open_shelf
 from modelshelf.domain.ports import Clock
 from modelshelf.services.shelf import Shelf
@@ -193,6 +194,7 @@ class Home:
         """Return the whole environment of a child; nothing of this process's but PATH leaks in."""
         usual = {
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
+            "PYTHONPATH": str(Path(modelshelf.__file__).parents[1]),
             "LANG": "C.UTF-8",
             "HOME": str(self.root / "home"),
             "XDG_STATE_HOME": str(self.root / "state"),

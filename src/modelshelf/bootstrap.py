@@ -54,6 +54,7 @@ def open_shelf(env_file: Path | None = None, *, settings: Settings | None = None
     from modelshelf.registry.queries import Registry
     from modelshelf.services.admission import Admission
     from modelshelf.services.jobs import Jobs
+    from modelshelf.services.lease import Leaser
     from modelshelf.services.load import Loader
     from modelshelf.services.move import MOVE, Mover
     from modelshelf.services.owner import this_process
@@ -78,6 +79,7 @@ def open_shelf(env_file: Path | None = None, *, settings: Settings | None = None
     throttle = Throttle(settings.download_limit_bytes_per_s, clock)
     puller = Puller(registry, tiers, admission, hub, clock, throttle, STREAMS)
     mover = Mover(registry, library, tiers, admission, clock)
+    leaser = Leaser(registry, library, owner, lambda model: None)
     retirer = Retirer(registry, library, clock)
     handlers = {PULL: puller.run, MOVE: mover.run, RETIRE: retirer.run}
 
@@ -89,7 +91,8 @@ def open_shelf(env_file: Path | None = None, *, settings: Settings | None = None
         registrar=Registrar(registry, tiers, admission, hub),
         remover=Remover(registry, library, retirer),
         mover=mover,
-        loader=Loader(library, registry),
+        leaser=leaser,
+        loader=Loader(leaser),
         job_service=Jobs(registry, owner, handlers, clock),
         clock=clock,
     )

@@ -44,6 +44,21 @@ def format_size(size_bytes: int) -> str:
     return f"{value:.1f} TB"
 
 
+def parse_duration(text: str) -> float:
+    """Return the seconds that `text` means.
+
+    >>> parse_duration("90s"), parse_duration("30m"), parse_duration("2h"), parse_duration("30d")
+    (90.0, 1800.0, 7200.0, 2592000.0)
+
+    Raises:
+        ValueError: `text` is no duration.
+    """
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([smhdw]?)", text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not a duration such as 90s, 30m, 2h or 30d")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}[match[2]]
+
+
 def format_duration(duration_s: float) -> str:
     """Return a duration in the two largest units that matter.
 

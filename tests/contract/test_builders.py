@@ -16,7 +16,7 @@ DRAWING = """
       commit a main refs/pr/1
         config.json 20
         model.safetensors 3000 shared
-        deep/er/copy.safetensors 3000 like=model.safetensors
+        deep/er/copy.safetensors 3000 as=org/name/model.safetensors
       commit b
         config.json 20
       missing a added_tokens.json

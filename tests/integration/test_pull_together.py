@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 import threading
-from pathlib import Path
 
 import pytest
 
 from modelshelf.domain.plans import SEGMENT_BYTES
-from modelshelf.errors import Cancelled, NotFound
+from modelshelf.errors import Cancelled, NotFound, ShelfError
 from modelshelf.services.shelf import Shelf
 from tests.fakes.hub import FakeHub
 from tests.invariants import violations
-from tests.world import MIB, Home, load_offline, random_bytes, tree, wait_until
+from tests.world import DEADLINE_S, MIB, Child, Home, load_offline, random_bytes, tree, wait_until
 
 REPO = "org/name"
 FILES = {"config.json": b"{}", "model.safetensors": random_bytes(20 * MIB), "tokenizer.json": random_bytes(90_000)}
@@ -27,20 +27,49 @@ def shelf(hub: FakeHub, shelf: Shelf) -> Shelf:
     return shelf
 
 
-def test_two_processes_share_one_download(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """Who comes second waits for the first and finds the model; the bytes come once."""
-    hub.pause(after_bytes=5 * MIB)
-    first = home.start("pull", "m", "--json")
-    hub.wait_for_bytes(5 * MIB)
-    second = home.start("pull", "m", "--json")
-    wait_until(lambda: second.process.poll() is None and shelf.model("m").state == "downloading", "both at it")
+class Waiter:
+    """A second library that wants the model while another process is at it."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._waits = threading.Event()
+        self._thread = threading.Thread(target=self._pull, daemon=True)
+        self.outcome: object = None
+        self._thread.start()
+        assert self._waits.wait(DEADLINE_S)
+
+    def _pull(self) -> None:
+        with self._home.open() as mine:
+            try:
+                self.outcome = mine.pull("m", lambda job: self._waits.set()).state
+            except (ShelfError, Cancelled) as err:
+                self.outcome = type(err)
+
+    def finish(self) -> object:
+        """Return the state of the job when the wait was over, or the class of the error."""
+        self._thread.join(DEADLINE_S)
+        assert not self._thread.is_alive()
+        return self.outcome
+
+
+def paused_pull(hub: FakeHub, home: Home, after_bytes: int) -> Child:
+    """Start a process that pulls, and return when the hub holds back the rest."""
+    hub.pause(after_bytes)
+    child = home.start("pull", "m", "--json")
+    hub.wait_for_bytes(after_bytes)
+    return child
+
+
+def test_who_comes_second_waits_and_shares(hub: FakeHub, home: Home, shelf: Shelf) -> None:
+    """A library that wants what another process is downloading waits for it: one job, one set of bytes."""
+    child = paused_pull(hub, home, 5 * MIB)
+    waiter = Waiter(home)
 
     hub.resume()
-    answers = [first.finish().checked().json, second.finish().checked().json]
 
-    assert [answer["state"] for answer in answers] == ["ready", "ready"]
-    assert len(shelf.registry.jobs()) == 1
-    assert hub.bytes_sent == TOTAL
+    assert waiter.finish() == "done"
+    assert child.finish().checked().json["state"] == "ready"
+    assert (len(shelf.registry.jobs()), hub.bytes_sent) == (1, TOTAL)
     assert violations(shelf) == []
 
 
@@ -62,23 +91,34 @@ def test_two_models_of_one_repository_share_its_blobs(hub: FakeHub, home: Home, 
     assert violations(shelf) == []
 
 
-@pytest.mark.parametrize("victim", [0, 1], ids=["the one that fetches", "the one that waits"])
-def test_when_one_of_two_dies_the_other_completes(hub: FakeHub, home: Home, shelf: Shelf, victim: int) -> None:
-    """Of two processes that pull one model either may be killed: the other brings it, from what is there."""
-    hub.pause(after_bytes=12 * MIB)
-    first = home.start("pull", "m")
-    hub.wait_for_bytes(12 * MIB)
-    children = [first, home.start("pull", "m")]
-    before = len(hub.requests)
+def test_when_the_process_that_fetches_dies_the_waiter_completes(hub: FakeHub, home: Home, shelf: Shelf) -> None:
+    """Who waits notices that the other died, takes the job over, and goes on from what is there."""
+    child = paused_pull(hub, home, 12 * MIB)
+    waiter = Waiter(home)
 
-    children[victim].kill()
-    if victim == 0:
-        wait_until(lambda: len(hub.requests) > before, "the other to take over")
+    child.kill()
     hub.resume()
-    children[1 - victim].finish().checked()
+
+    assert waiter.finish() == "done"
+    assert (len(shelf.registry.jobs()), tree(shelf.path("m"))) == (1, FILES)
+    assert shelf.registry.reservations() == []
+    assert violations(shelf) == []
+
+
+def test_when_the_process_that_waits_dies_the_other_completes(hub: FakeHub, home: Home, shelf: Shelf) -> None:
+    """A waiter holds nothing that its death could block or break."""
+    first = paused_pull(hub, home, 12 * MIB)
+    shelf.register("other", REPO, download=False)
+    second = home.start("pull", "other")
+    wait_until(lambda: shelf.model("other").state == "downloading", "the second to wait for the blob")
+
+    second.kill()
+    hub.resume()
+    first.finish().checked()
 
     assert tree(shelf.path("m")) == FILES
-    assert shelf.registry.reservations() == []
+    shelf.pull("other")
+    assert (hub.bytes_sent, shelf.registry.reservations()) == (TOTAL, [])
     assert violations(shelf) == []
 
 
@@ -131,7 +171,7 @@ def test_a_killed_hf_download_does_not_stand_in_the_way(hub: FakeHub, home: Home
 
 
 def test_many_threads_get_one_download(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """Twelve callers with libraries of their own get one job and one set of bytes."""
+    """Twelve callers with libraries of their own get one set of bytes."""
     failures: list[BaseException] = []
 
     def pull() -> None:
@@ -148,57 +188,51 @@ def test_many_threads_get_one_download(hub: FakeHub, home: Home, shelf: Shelf) -
         thread.join()
 
     assert failures == []
-    assert (len(shelf.registry.jobs()), hub.bytes_sent) == (1, TOTAL)
+    assert ({job.state for job in shelf.registry.jobs()}, hub.bytes_sent) == ({"done"}, TOTAL)
     assert violations(shelf) == []
 
 
 def test_a_cancelled_pull_stops_and_keeps_what_arrived(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """Cancelling from elsewhere ends the process that pulls, and the next pull goes on from its segments."""
-    hub.fail("*/model.safetensors", method="GET", rate_bytes_per_s=8 * MIB)
-    child = home.start("pull", "m")
-    hub.wait_for_bytes(SEGMENT_BYTES + MIB)
+    """Cancelling from elsewhere soon ends the process that pulls, even while the hub sends nothing."""
+    child = paused_pull(hub, home, SEGMENT_BYTES + MIB)
+    waiter = Waiter(home)
 
-    job_id = shelf.model("m").row.job_id
-    home.run("cancel", str(job_id)).checked()
-    ended = child.finish()
+    job = shelf.job_service.cancel(shelf.model("m").row.job_id or 0)
+    ended = child.finish(timeout_s=20)
+
+    assert (ended.code, ended.out, job.state) == (130, "", "cancelled")
+    assert waiter.finish() is Cancelled
+    assert shelf.registry.reservations() == []
+    assert violations(shelf) == []
+    hub.resume()
+    shelf.pull("m")
+    assert tree(shelf.path("m")) == FILES
+
+
+def test_ctrl_c_leaves_the_job_in_the_queue(hub: FakeHub, home: Home, shelf: Shelf) -> None:
+    """A person who stops `shelf pull` waits for nothing, and finds the job queued and its room free."""
+    child = paused_pull(hub, home, SEGMENT_BYTES + MIB)
+
+    child.process.send_signal(signal.SIGINT)
+    ended = child.finish(timeout_s=20)
 
     assert (ended.code, ended.out) == (130, "")
-    assert shelf.registry.job(job_id or 0).state == "cancelled"
+    assert "same command goes on from there" in ended.err
+    assert [job.state for job in shelf.registry.jobs()] == ["queued"]
     assert shelf.registry.reservations() == []
-    hub.heal()
-    before = hub.bytes_sent
-    shelf.pull("m")
-    assert hub.bytes_sent - before < TOTAL
     assert violations(shelf) == []
 
 
-def test_a_job_that_another_process_failed_raises_its_error(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """Who waits for another process's job gets the same error as that process, with its exit code."""
-    hub.fail("*/model.safetensors", method="GET", delay_s=3, times=1)
-    hub.pause()
-    first = home.start("pull", "m")
-    wait_until(lambda: shelf.model("m").state == "downloading", "the first to begin")
-    second = home.start("pull", "m")
-    wait_until(lambda: Path(f"/proc/{second.process.pid}").exists(), "the second to begin")
-    hub.heal()
-    hub.fail("*/model.safetensors", method="GET", cut_after=0, times=1)
+def test_a_waiter_gets_the_error_of_the_process_that_failed(hub: FakeHub, home: Home, shelf: Shelf) -> None:
+    """Who waits for another process's job fails as that process does, with the same class and exit code."""
+    hub.fail("*/model.safetensors", method="GET", cut_after=MIB, times=1)
     hub.fail("*/model.safetensors", method="GET", status=404, error_code="EntryNotFound")
-    hub.resume()
-
-    codes = [first.finish().code, second.finish().code]
-
-    assert codes == [NotFound.exit_code, NotFound.exit_code]
-
-
-def test_a_waiter_is_told_of_a_cancellation(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """Who waits for a job that is cancelled stops too."""
-    hub.pause(after_bytes=MIB)
+    hub.pause()
     child = home.start("pull", "m")
-    hub.wait_for_bytes(MIB)
-    threading.Timer(0.1, lambda: shelf.job_service.cancel(shelf.model("m").row.job_id or 0)).start()
-
-    with pytest.raises(Cancelled):
-        shelf.pull("m")
+    wait_until(lambda: shelf.model("m").state == "downloading", "the first to begin")
+    waiter = Waiter(home)
 
     hub.resume()
-    child.finish()
+
+    assert child.finish().code == NotFound.exit_code
+    assert waiter.finish() is NotFound

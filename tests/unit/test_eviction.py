@@ -168,7 +168,7 @@ def test_a_protected_model_is_never_chosen_and_not_named() -> None:
 )
 def test_what_must_stay_is_named_with_its_reason(facts: dict[str, object], why: list[str], words: str) -> None:
     """When only a pin, a lease, a job or the minimum stay is in the way, the conflict says so, with the bytes."""
-    err = refusal(20 * GB, room(90), [model("a", 30, **facts)], Watermarks(), NOW_S)
+    err = refusal(20 * GB, room(90), [model("a", 30, 0.0, **facts)], Watermarks(), NOW_S)
 
     assert isinstance(err, Conflict)
     assert err.fields["blocked"] == [{"model_name": "a", "why": why, "free_bytes": 30 * GB}]

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from modelshelf import __version__
-from modelshelf.cli import change, look, output, use
+from modelshelf.cli import change, look, output, place, use
 
 
 def _print_version(wanted: bool) -> None:
@@ -31,7 +31,8 @@ def make_app() -> typer.Typer:
     app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.callback()(_root)
     commands: list[Callable[..., None]] = [change.add, change.pull, look.ls, look.show, look.tiers, look.path, look.env]
-    commands += [use.load, change.rm, look.jobs, look.cancel, use.serve]
+    commands += [use.load, place.move, place.pin, place.unpin, place.rename, place.lease, change.rm]
+    commands += [look.jobs, look.cancel, use.serve]
     for command in commands:
         app.command()(command)
     passes_on = {"allow_extra_args": True, "ignore_unknown_options": True}

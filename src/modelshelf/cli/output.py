@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from modelshelf.domain.models import FileEntry, Model, State
 from modelshelf.domain.tiers import TierStatus
-from modelshelf.units import format_age, format_duration, format_size
+from modelshelf.units import format_age, format_duration, format_size, rfc3339
 
 if TYPE_CHECKING:
     from modelshelf.domain.jobs import Job
+    from modelshelf.domain.leases import Lease
 
 Cell = str | int
 _BAR_CELLS = 30
@@ -170,6 +171,20 @@ def jobs(found: Sequence[Job]) -> None:
         for job in found
     ]
     table(["JOB", "KIND", "MODEL", "STATE", "DONE", "DETAIL"], rows)
+
+
+def move_plan(plan: dict[str, Any]) -> None:
+    """Print what a move will do."""
+    how = {"copy": "copies", "link": "links", "reflink": "reflinks"}[plan["method"]]
+    print(f"{plan['model_name']}: {plan['from_path']} → {plan['cache_path']}")
+    print(f"  {how} {format_size(plan['transfer_bytes'])} of {format_size(plan['size_bytes'])}")
+    print("  keeps the old copy" if plan["keep_source"] else "  then deletes the old copy, when nobody uses it")
+
+
+def leases(held: Sequence[Lease]) -> None:
+    """Print leases."""
+    rows = [[str(lease.id), lease.model_name, lease.kind, lease.holder, rfc3339(lease.expires_at)] for lease in held]
+    table(["LEASE", "MODEL", "KIND", "HOLDER", "UNTIL"], rows)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -30,9 +31,8 @@ def load(
     from modelshelf.errors import Unavailable
 
     with at_the_edge(as_json=as_json), open_shelf() as shelf:
-        model = shelf.library.ready(name)
-        command = [sys.executable, "-m", "modelshelf", "try-out", str(model.path), prompt]
-        with shelf.loader.counted(model.row.id, "load"):
+        with shelf.leaser.using(name, "load", f"shelf load (pid {os.getpid()})") as model:
+            command = [sys.executable, "-m", "modelshelf", "try-out", str(model.path), prompt]
             done = subprocess.run(
                 command,
                 env=run_environment(shelf.library, model) | _QUIET,
@@ -66,11 +66,10 @@ def run(context: typer.Context, name: Name) -> None:
     from modelshelf.errors import BadInput
 
     with at_the_edge(as_json=False), open_shelf() as shelf:
-        model = shelf.library.ready(name)
-        command = [argument.replace("{path}", str(model.path)) for argument in context.args]
-        if not command:
+        if not context.args:
             raise BadInput("There is no command.", hint=f"shelf run {name} -- python script.py {{path}}")
-        with shelf.loader.counted(model.row.id, "run"):
+        with shelf.leaser.using(name, "run", f"{context.args[0]} (shelf run, pid {os.getpid()})") as model:
+            command = [argument.replace("{path}", str(model.path)) for argument in context.args]
             code = _run(command, run_environment(shelf.library, model))
     raise SystemExit(code)
 

@@ -71,7 +71,7 @@ class Watermarks:
       must is loaded from the slow disk for nothing. A lower mark makes room earlier where it can; only the limit
       refuses.
     - `low` 0.85: below the warning threshold (0.9), so that making room also ends the warning, and apart from
-      `high`, so that the next small pull need not wait for a demotion. It is cheap: under half a percent of the
+      `high`, so that the next small pull need not wait for a demotion. It is cheap: about half a percent of the
       loads, against a low mark at the limit.
     - `min_stay_s` one day. A promotion pushes out nothing that arrived within one minimum stay, so in any such span
       promotions push out at most the limit, and write at most the limit beside what pulls push out, whatever the

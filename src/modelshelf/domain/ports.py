@@ -48,6 +48,9 @@ class ByteStream(Protocol):
             Unavailable: The connection broke; the bytes that came before are in `view`.
         """
 
+    def abort(self) -> None:
+        """Let a `read_into` that waits in another thread end at once."""
+
 
 class Hub(Protocol):
     """A Hugging Face hub."""

@@ -41,6 +41,19 @@ class NewModel(BaseModel):
     download: bool = True
 
 
+class Change(BaseModel):
+    """What to change of a model; what is left out stays."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    model_name: str | None = None
+    pinned: bool | None = None
+    pin_reason: str = ""
+    cache_location: Literal["primary", "secondary", "custom"] | None = None
+    cache_path: str | None = None
+    keep_source: bool = False
+
+
 class ModelFile(BaseModel):
     """One file of a model."""
 
@@ -66,6 +79,7 @@ class ModelOut(BaseModel):
     size_bytes: int
     allow_patterns: list[str]
     pinned: bool
+    pin_reason: str
     created_at: str
     last_used_at: str | None
     uses: int

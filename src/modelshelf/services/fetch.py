@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from modelshelf.domain.jobs import backoff_s
 from modelshelf.domain.plans import SEGMENT_BYTES, BlobNeed, PullPlan, plan_runs, segment_count, segment_range
 from modelshelf.domain.ports import ByteStream, Clock, Hub, Progress
-from modelshelf.errors import Corrupt, Unavailable
+from modelshelf.errors import Cancelled, Corrupt, Unavailable
 from modelshelf.store.incoming import IncomingBlob
 from modelshelf.store.layout import Base
 from modelshelf.store.locks import try_lock
@@ -73,6 +73,9 @@ class Fetcher:
     _open: set[_Download] = field(default_factory=set)
     _opening: int = 0
     _failed_digests: set[str] = field(default_factory=set)
+    _streams: set[ByteStream] = field(default_factory=set)
+    _asking: set[threading.Thread] = field(default_factory=set)
+    """Threads that wait for the head of an answer, which nothing can cut short; they hold no file."""
     _error: BaseException | None = None
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
@@ -90,22 +93,45 @@ class Fetcher:
         threads = [threading.Thread(target=self._work, name=f"fetch-{i}", daemon=True) for i in range(count)]
         for thread in threads:
             thread.start()
-        for thread in threads:
-            thread.join()
+        self._wait_for(threads)
         for download in list(self._open):
             self._close(download)
         if self._error is not None:
             raise self._error
+
+    def _wait_for(self, threads: Sequence[threading.Thread]) -> None:
+        """Wait until all is done; at a failure, or when the work is to stop, end what the streams wait for.
+
+        A thread that waits for a hub that does not answer is left behind: it finds `_error` set and touches nothing.
+        """
+        try:
+            while self._error is None and any(thread.is_alive() for thread in threads):
+                self.progress.check()
+                self._wait()
+        except (Cancelled, KeyboardInterrupt) as err:
+            self._fail(err)
+        while any(thread.is_alive() and thread not in self._asking for thread in threads):
+            with self._changed:
+                for stream in self._streams:
+                    stream.abort()
+            self._wait()
+
+    def _wait(self) -> None:
+        with self._changed:
+            self._changed.wait(_POLL_S)
+
+    def _fail(self, err: BaseException) -> None:
+        with self._changed:
+            self._error = self._error or err
+            self._changed.notify_all()
 
     def _work(self) -> None:
         buffer = memoryview(bytearray(SEGMENT_BYTES))
         try:
             while task := self._next_task():
                 self._carry_out(task, buffer)
-        except BaseException as err:  # noqa: BLE001 - it is raised again where the threads are joined
-            with self._changed:
-                self._error = self._error or err
-                self._changed.notify_all()
+        except BaseException as err:  # noqa: BLE001 - it is raised again where the threads are waited for
+            self._fail(err)
 
     def _next_task(self) -> _Task | None:
         """Return what to do next, waiting for it; None when all is done or lost."""
@@ -193,7 +219,7 @@ class Fetcher:
         need = task.download.need
         start, _ = segment_range(wanted[0], need.size_bytes)
         _, stop = segment_range(wanted[-1], need.size_bytes)
-        with self.hub.open_range(self.plan.repo_id, self.plan.commit_hash, need.path, start, stop) as stream:
+        with self._stream(need, start, stop) as stream:
             last = wanted[-1] + 1
             if task.first and stream.ranged:
                 self._spread(task)
@@ -203,6 +229,28 @@ class Fetcher:
             task.first = False
             for index in range(stream.start // SEGMENT_BYTES, last):
                 self._take_segment(task, index, stream, buffer)
+
+    @contextlib.contextmanager
+    def _stream(self, need: BlobNeed, start: int, stop: int) -> Iterator[ByteStream]:
+        me = threading.current_thread()
+        with self._changed:
+            self._asking.add(me)
+        try:
+            with self.hub.open_range(self.plan.repo_id, self.plan.commit_hash, need.path, start, stop) as stream:
+                with self._changed:
+                    self._asking.discard(me)
+                    if self._error is not None:
+                        raise Cancelled
+                    self._streams.add(stream)
+                try:
+                    yield stream
+                finally:
+                    with self._changed:
+                        self._streams.discard(stream)
+        finally:
+            with self._changed:
+                self._asking.discard(me)
+                self._changed.notify_all()
 
     def _spread(self, task: _Task) -> None:
         """Let the other streams have the rest of a blob."""

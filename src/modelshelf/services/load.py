@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
+import os
 import resource
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from modelshelf.errors import BadInput, Unavailable
 
 if TYPE_CHECKING:
-    from modelshelf.registry.queries import Registry
-    from modelshelf.services.library import Library
+    from modelshelf.services.lease import Leaser
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +32,12 @@ class Trial:
 class Loader:
     """Loads models through transformers."""
 
-    library: Library
-    registry: Registry
+    leaser: Leaser
 
     def load(self, model_name: str, **options: Any) -> tuple[Any, Any]:
         """Return a model and its tokenizer, from the pinned snapshot, without the network.
+
+        While it loads it is leased; afterwards its open and mapped files keep it from being deleted.
 
         Args:
             model_name: The model.
@@ -49,17 +48,9 @@ class Loader:
             BadInput: Its files are nothing that transformers loads.
             Unavailable: transformers is not installed, or its tier is offline.
         """
-        path = self.library.path(model_name)
-        row = self.library.row(model_name)
-        with self.counted(row.id, "load"):
-            return _from_pretrained(path, options)
-
-    @contextlib.contextmanager
-    def counted(self, model_id: int, kind: str) -> Iterator[None]:
-        """Note in the ledger that a model was used, and for how long, if that went well."""
-        started_s = time.monotonic()
-        yield
-        self.registry.add_use(model_id, kind, time.monotonic() - started_s)
+        with self.leaser.using(model_name, "load", f"a load in pid {os.getpid()}") as model:
+            assert model.path is not None
+            return _from_pretrained(Path(model.path), options)
 
 
 def try_out(path: Path, prompt: str) -> Trial:

@@ -24,7 +24,7 @@ from modelshelf.registry.queries import Registry
 from modelshelf.services.admission import Admission, Hold
 from modelshelf.services.jobs import Running
 from modelshelf.services.library import Library
-from modelshelf.services.pull import card_of, missing_bytes
+from modelshelf.services.pull import card_of, missing_bytes, refresh_card
 from modelshelf.services.tiers import TierService
 from modelshelf.store import cards, copy, fs, locks, scan, snapshot
 from modelshelf.store.incoming import file_agrees
@@ -94,7 +94,7 @@ class Mover:
         tier = self.tiers.tiers.resolve(params["cache_location"], params["cache_path"])
         model = self.library.model(running.job.model_name)
         if model.base == tier.base:  # an earlier run switched it, and left its source to a job of its own
-            self._finish_card(model)
+            refresh_card(self.registry, model)
             return
         route = self._route(model, tier)
         self.move(route, running.progress, running.holds.append, keep_source=bool(params["keep_source"]))
@@ -127,11 +127,6 @@ class Mover:
                 self._arrive(route, plan)
         cards.write(route.target, card_of(route.row, plan.commit_hash, manifest))
         cards.remove(route.source, route.row.model_name)
-
-    def _finish_card(self, model: Model) -> None:
-        assert model.row.commit_hash is not None
-        manifest = self.registry.files(model.row.hf_path, model.row.commit_hash)
-        cards.write(Base(Path(model.base)), card_of(model.row, model.row.commit_hash, manifest))
 
     def _route(self, model: Model, tier: Tier) -> _Route:
         row = model.row

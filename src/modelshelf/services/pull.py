@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from modelshelf.domain.models import FileEntry, ModelRow, select_files
+from modelshelf.domain.models import FileEntry, Model, ModelRow, State, select_files
 from modelshelf.domain.names import COMMIT_HASH
 from modelshelf.domain.plans import BlobNeed, PullPlan, plan_pull
 from modelshelf.domain.ports import Clock, Hub, Progress
@@ -180,6 +181,13 @@ def card_of(row: ModelRow, commit_hash: str, manifest: Sequence[FileEntry], arri
         files=tuple(manifest),
         arriving_from=arriving_from,
     )
+
+
+def refresh_card(registry: Registry, model: Model) -> None:
+    """Write the card of a model that is whole, as the registry has it now."""
+    row = model.row
+    if row.complete and row.commit_hash is not None and model.state is not State.OFFLINE:
+        cards.write(Base(Path(model.base)), card_of(row, row.commit_hash, registry.files(row.hf_path, row.commit_hash)))
 
 
 def select(files: list[FileEntry], allow_patterns: tuple[str, ...]) -> list[FileEntry]:

@@ -93,8 +93,17 @@ def registration(
     Raises:
         BadInput: `to` is neither a tier nor a path.
     """
+    return Registration(model_name, hf_path, *destination(to), revision, allow_patterns)
+
+
+def destination(to: str) -> tuple[str, str | None]:
+    """Return cache_location and cache_path of `primary`, `secondary`, or the path of a base.
+
+    Raises:
+        BadInput: It is neither a tier nor a path.
+    """
     if to in ("primary", "secondary"):
-        return Registration(model_name, hf_path, to, None, revision, allow_patterns)
+        return to, None
     if "/" not in to:
         raise BadInput(f"{to!r} is no tier.", hint="Use primary, secondary, or the path of a base.", cache_location=to)
-    return Registration(model_name, hf_path, "custom", to, revision, allow_patterns)
+    return "custom", to

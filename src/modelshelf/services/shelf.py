@@ -8,21 +8,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelshelf.domain.jobs import Job
-from modelshelf.domain.models import Model, Registration
+from modelshelf.domain.jobs import UNFINISHED, Job
+from modelshelf.domain.models import Model, Registration, State
+from modelshelf.domain.names import check_model_name
 from modelshelf.domain.tiers import TierStatus
-from modelshelf.errors import Cancelled, ShelfError
+from modelshelf.errors import Cancelled, Conflict, ShelfError
 from modelshelf.registry.queries import Registry
 from modelshelf.services.admission import Admission
 from modelshelf.services.jobs import Jobs, Running, Worker
 from modelshelf.services.library import Library
 from modelshelf.services.move import Mover
+from modelshelf.services.pull import refresh_card
 from modelshelf.services.register import Registrar
 from modelshelf.services.remove import Removed, Remover
 from modelshelf.services.tiers import TierService
+from modelshelf.store import cards
+from modelshelf.store.layout import Base
 
 if TYPE_CHECKING:
     from modelshelf.domain.ports import Clock
+    from modelshelf.services.lease import Leaser
     from modelshelf.services.load import Loader
 
 
@@ -37,6 +42,7 @@ class Shelf:
     registrar: Registrar
     remover: Remover
     mover: Mover
+    leaser: Leaser
     loader: Loader
     job_service: Jobs
     clock: Clock
@@ -165,6 +171,30 @@ class Shelf:
     def model(self, model_name: str) -> Model:
         """Return one model as it is now."""
         return self.library.model(model_name)
+
+    def set_pin(self, model_name: str, *, pinned: bool, reason: str = "") -> Model:
+        """Note the wish that a model is never evicted, or that it may be; returns it."""
+        self.registry.set_pin(self.library.row(model_name).id, pinned=pinned, reason=reason)
+        model = self.library.model(model_name)
+        refresh_card(self.registry, model)
+        return model
+
+    def rename(self, model_name: str, new_name: str) -> Model:
+        """Give a model another name; returns it.
+
+        Raises:
+            BadInput, Conflict: The name cannot be meant or is taken, or a job works on the model.
+        """
+        check_model_name(new_name)
+        model = self.library.model(model_name)
+        if model.row.job_state in UNFINISHED:
+            raise Conflict(f"Job {model.row.job_id} works on {model_name}.", hint=f"shelf cancel {model.row.job_id}")
+        self.registry.rename(model.row.id, new_name)
+        renamed = self.library.model(new_name)
+        refresh_card(self.registry, renamed)
+        if model.state is not State.OFFLINE:
+            cards.remove(Base(Path(model.base)), model_name)
+        return renamed
 
     def tiers(self, *, rescan: bool = False) -> list[TierStatus]:
         """Return every tier with what it holds."""

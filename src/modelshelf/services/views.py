@@ -12,6 +12,8 @@ from modelshelf.domain.tiers import TierStatus
 from modelshelf.units import rfc3339
 
 if TYPE_CHECKING:
+    from modelshelf.domain.leases import Lease
+    from modelshelf.domain.plans import MovePlan
     from modelshelf.services.load import Trial
     from modelshelf.services.remove import Removed
 
@@ -36,6 +38,7 @@ def model_view(model: Model, files: Sequence[FileEntry] | None = None) -> dict[s
         "size_bytes": row.size_bytes,
         "allow_patterns": list(row.allow_patterns),
         "pinned": row.pinned,
+        "pin_reason": row.pin_reason,
         "created_at": _time(row.created_at),
         "last_used_at": _time(row.last_used_at),
         "uses": row.uses,
@@ -81,6 +84,32 @@ def job_view(job: Job) -> dict[str, Any]:
         "due_at": _time(job.due_at) if job.state == "waiting" else None,
         "created_at": _time(job.created_at),
         "finished_at": _time(job.finished_at),
+    }
+
+
+def move_view(plan: MovePlan) -> dict[str, Any]:
+    """Return what a move will do."""
+    return {
+        "model_name": plan.model_name,
+        "from_path": plan.source,
+        "cache_location": plan.target_location,
+        "cache_path": plan.target,
+        "method": plan.method,
+        "size_bytes": plan.total_bytes,
+        "transfer_bytes": plan.transfer_bytes,
+        "keep_source": plan.keep_source,
+    }
+
+
+def lease_view(lease: Lease) -> dict[str, Any]:
+    """Return a lease."""
+    return {
+        "id": lease.id,
+        "model_name": lease.model_name,
+        "cache_path": lease.cache_path,
+        "kind": lease.kind,
+        "holder": lease.holder,
+        "expires_at": _time(lease.expires_at),
     }
 
 

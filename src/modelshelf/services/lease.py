@@ -1,0 +1,93 @@
+"""Using a model: a lease for as long as that lasts, and a line in the ledger of uses."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from modelshelf.domain.leases import Lease
+from modelshelf.domain.models import Model
+from modelshelf.errors import NotFound
+from modelshelf.registry.queries import Registry
+from modelshelf.services.library import Library
+from modelshelf.services.owner import is_alive
+
+TTL_S = 60.0
+"""A holder that is gone without a word, on another machine or in another container, is forgotten after this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaser:
+    """Takes and shows leases."""
+
+    registry: Registry
+    library: Library
+    owner: str
+    on_use: Callable[[Model], None]
+    """Told of a model that is about to be used, before its use is in the ledger."""
+
+    @contextlib.contextmanager
+    def using(self, model_name: str, kind: str, holder: str) -> Iterator[Model]:
+        """Hold a model that can be loaded, and note the use when it ends well.
+
+        Args:
+            model_name: The model.
+            kind: load, run or engine.
+            holder: Who uses it, for people.
+
+        Raises:
+            NotFound, Conflict, Unavailable: It cannot be loaded; see `Library.ready`.
+        """
+        model, lease_id = self._take(model_name, kind, holder)
+        started_s = time.monotonic()
+        over = threading.Event()
+        renewer = threading.Thread(target=self._renew_until, args=(lease_id, over), name="lease", daemon=True)
+        renewer.start()
+        try:
+            self.on_use(model)
+            yield model
+            self.registry.add_use(model.row.id, kind, time.monotonic() - started_s)
+        finally:
+            over.set()
+            renewer.join()
+            self.registry.leases.release(lease_id)
+
+    def hold(self, model_name: str, ttl_s: float, holder: str) -> Lease:
+        """Hold a model for a time, whoever lives; returns the lease."""
+        model, lease_id = self._take(model_name, "manual", holder, ttl_s=ttl_s, owner="")
+        return next(lease for lease in self.registry.leases.all() if lease.id == lease_id and model)
+
+    def release(self, lease_id: int) -> None:
+        """Give a lease back.
+
+        Raises:
+            NotFound: There is none.
+        """
+        if not self.registry.leases.release(lease_id):
+            raise NotFound(f"There is no lease {lease_id}.", hint="shelf lease lists them.", lease_id=lease_id)
+
+    def live(self) -> list[Lease]:
+        """Return the leases that hold something."""
+        leases = self.registry.leases.all()
+        return [lease for lease in leases if not lease.expired and is_alive(lease.owner) is not False]
+
+    def _take(
+        self, model_name: str, kind: str, holder: str, *, ttl_s: float = TTL_S, owner: str | None = None
+    ) -> tuple[Model, int]:
+        """Lease a placement; one that moves away between the look and the lease is looked up again."""
+        owner = self.owner if owner is None else owner
+        while True:
+            model = self.library.ready(model_name)
+            lease_id = self.registry.leases.take(
+                model.row.id, model.base, kind=kind, holder=holder, owner=owner, ttl_s=ttl_s
+            )
+            if self.library.base_of(self.library.row(model_name)) == model.base:
+                return model, lease_id
+            self.registry.leases.release(lease_id)
+
+    def _renew_until(self, lease_id: int, over: threading.Event) -> None:
+        while not over.wait(TTL_S / 4):
+            self.registry.leases.renew(lease_id, TTL_S)

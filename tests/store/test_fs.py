@@ -1,0 +1,252 @@
+"""The one module that changes a disk."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from modelshelf.errors import Denied, OutOfSpace
+from modelshelf.store import fs
+from modelshelf.store.fs import Freed
+from tests.builders import put
+from tests.store.mounts import small_disk
+
+
+def names_in(folder: Path) -> list[str]:
+    """Return the names in a folder."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+def allocated(path: Path) -> int:
+    """Return what a file or folder takes on its disk, in bytes."""
+    return path.lstat().st_blocks * 512
+
+
+def test_a_write_replaces_the_whole_text(tmp_path: Path) -> None:
+    """The folder is made, the new text is there, and nothing else is."""
+    path = tmp_path / "a" / "b.json"
+
+    fs.write_text(path, "old")
+    fs.write_text(path, "näw")
+
+    assert path.read_text(encoding="utf-8") == "näw"
+    assert names_in(path.parent) == ["b.json"]
+
+
+def test_a_write_that_fails_leaves_the_old_text(tmp_path: Path) -> None:
+    """Neither half of a new text nor a temporary file is left."""
+    path = put(tmp_path / "b.json", b"old")
+
+    with pytest.raises(UnicodeEncodeError):
+        fs.write_text(path, "new \udcff")
+
+    assert path.read_bytes() == b"old"
+    assert names_in(tmp_path) == ["b.json"]
+
+
+def test_a_name_that_is_a_folder_is_not_replaced(tmp_path: Path) -> None:
+    """The error is the system's own where there is no better one, and nothing is left behind."""
+    (tmp_path / "taken").mkdir()
+
+    with pytest.raises(IsADirectoryError):
+        fs.write_text(tmp_path / "taken", "x")
+
+    assert names_in(tmp_path) == ["taken"]
+
+
+def test_a_full_disk_is_an_error_of_the_house(tmp_path: Path) -> None:
+    """A write that does not fit says so and leaves the old text."""
+    with small_disk(tmp_path / "disk", 256 * 1024) as disk:
+        path = put(disk / "a.json", b"old")
+
+        with pytest.raises(OutOfSpace, match="The disk is full") as caught:
+            fs.write_text(path, "x" * 10**6)
+
+        assert path.read_bytes() == b"old"
+        assert names_in(disk) == ["a.json"]
+        assert str(disk) in str(caught.value.fields["path"])
+
+
+def test_a_full_disk_ends_a_write_at_an_offset(tmp_path: Path) -> None:
+    """What fitted stays; the rest is an error, not silence."""
+    with small_disk(tmp_path / "disk", 256 * 1024) as disk:
+        part = disk / "x.part"
+        fd = fs.open_part(part)
+        try:
+            with pytest.raises(OutOfSpace):
+                fs.write_at(fd, memoryview(bytes(10**6)), 0, part)
+        finally:
+            os.close(fd)
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG], ids=errno.errorcode.get)
+def test_no_more_bytes_is_out_of_space(code: int) -> None:
+    """A quota and the 4 GiB of FAT32 are full disks too."""
+    found = fs.as_shelf_error(OSError(code, "no", "/mnt/x/file"), Path("/mnt/x"))
+
+    assert isinstance(found, OutOfSpace)
+    assert found.fields == {"path": "/mnt/x/file"}
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EPERM, errno.EROFS], ids=errno.errorcode.get)
+def test_a_refusal_is_denied(code: int) -> None:
+    """The hint is the command that shows who owns it."""
+    found = fs.as_shelf_error(OSError(code, "no"), Path("/mnt/x/file"))
+
+    assert isinstance(found, Denied)
+    assert found.hint.endswith("ls -ld /mnt/x")
+
+
+def test_another_error_is_left_as_it_is() -> None:
+    """What we know nothing better about is not disguised."""
+    err = OSError(errno.EIO, "broken")
+
+    with pytest.raises(OSError, match="broken") as caught, fs.translate_errors(Path("/x")):
+        raise err
+
+    assert caught.value is err
+    assert err.__cause__ is None
+
+
+def test_a_part_takes_bytes_at_any_offset(tmp_path: Path) -> None:
+    """Bytes written out of order lie where they belong; opening again keeps them."""
+    part = tmp_path / "in" / "x.part"
+
+    for offset, data in ((3, b"def"), (0, b"abc")):
+        fd = fs.open_part(part)
+        fs.write_at(fd, memoryview(data), offset, part)
+        os.close(fd)
+
+    assert part.read_bytes() == b"abcdef"
+
+
+def test_lines_are_appended(tmp_path: Path) -> None:
+    """The file is made, and each line stands for itself."""
+    fs.append_line(tmp_path / "x.map", "0 1")
+    fs.append_line(tmp_path / "x.map", "1 2")
+
+    assert (tmp_path / "x.map").read_text() == "0 1\n1 2\n"
+
+
+def test_publishing_gives_bytes_their_name(tmp_path: Path) -> None:
+    """The part is gone, the blob is there, in place of what lay there before."""
+    part = put(tmp_path / "in" / "x.part", b"new")
+    target = put(tmp_path / "blobs" / "x", b"old")
+
+    fs.publish(part, target)
+
+    assert target.read_bytes() == b"new"
+    assert not part.exists()
+
+
+def test_what_is_set_aside_is_kept_under_a_name_of_its_own(tmp_path: Path) -> None:
+    """Two damaged blobs of one name do not replace each other."""
+    found = [fs.set_aside(put(tmp_path / "x", data), tmp_path / "quarantine") for data in (b"one", b"two")]
+
+    assert [path.read_bytes() for path in found] == [b"one", b"two"]
+    assert not (tmp_path / "x").exists()
+
+
+def test_what_a_deleted_file_frees_is_measured(tmp_path: Path) -> None:
+    """Its length and its blocks, which differ where it has holes."""
+    path = tmp_path / "sparse"
+    with path.open("wb") as file:
+        file.truncate(10**6)
+        file.write(b"x" * 5000)
+    expected = Freed(10**6, allocated(path))
+
+    freed = fs.remove_file(path)
+
+    assert freed == expected
+    assert freed.allocated_bytes < freed.apparent_bytes
+    assert not path.exists()
+
+
+def test_a_hard_link_frees_nothing_until_it_is_the_last(tmp_path: Path) -> None:
+    """Bytes that another name still holds stay on the disk."""
+    path = put(tmp_path / "a", b"x" * 5000)
+    (tmp_path / "b").hardlink_to(path)
+    expected = Freed(5000, allocated(path))
+
+    assert fs.remove_file(path) == Freed()
+    assert fs.remove_file(tmp_path / "b") == expected
+
+
+def test_a_link_is_deleted_and_not_what_it_points_to(tmp_path: Path) -> None:
+    """Whether that is a file, a folder or nothing."""
+    target = put(tmp_path / "outside" / "precious", b"x" * 5000)
+    for name, to in (("file", target), ("folder", target.parent), ("nothing", tmp_path / "gone")):
+        link = tmp_path / name
+        link.symlink_to(to)
+
+        assert fs.remove_tree(link).apparent_bytes == len(os.fspath(to))
+        assert not link.is_symlink()
+
+    assert target.read_bytes() == b"x" * 5000
+
+
+def test_what_is_gone_frees_nothing(tmp_path: Path) -> None:
+    """Deleting twice is no error."""
+    assert fs.remove_file(tmp_path / "gone") == Freed()
+    assert fs.remove_tree(tmp_path / "gone") == Freed()
+    assert fs.remove_empty_folder(tmp_path / "gone") == Freed()
+
+
+def test_a_tree_is_deleted_without_following_a_link(tmp_path: Path) -> None:
+    """A planted link to elsewhere goes; what lies there does not. What it freed is the sum of its parts."""
+    outside = put(tmp_path / "outside" / "precious", b"x")
+    tree = tmp_path / "tree"
+    file = put(tree / "a" / "b", b"x" * 5000)
+    (tree / "a" / "evil").symlink_to(outside.parent)
+    parts = [file, tree / "a" / "evil", tree / "a", tree]
+    expected = Freed(sum(path.lstat().st_size for path in parts), sum(map(allocated, parts)))
+
+    assert fs.remove_tree(tree) == expected
+
+    assert not tree.exists()
+    assert outside.read_bytes() == b"x"
+
+
+def test_a_folder_that_is_not_empty_stays(tmp_path: Path) -> None:
+    """It frees nothing, and what is in it is left alone."""
+    file = put(tmp_path / "a" / "b", b"x")
+
+    assert fs.remove_empty_folder(file.parent) == Freed()
+    assert file.exists()
+
+
+def test_an_empty_folder_frees_itself(tmp_path: Path) -> None:
+    """A folder has a size too, and `du` counts it."""
+    folder = tmp_path / "a"
+    folder.mkdir()
+    expected = Freed(folder.lstat().st_size, allocated(folder))
+
+    assert fs.remove_empty_folder(folder) == expected
+
+
+@pytest.mark.parametrize(
+    ("folder_mode", "mode", "readable"),
+    [(0o755, 0o600, 0o644), (0o750, 0o600, 0o640), (0o700, 0o600, 0o600), (0o755, 0o444, 0o444)],
+)
+def test_whoever_may_enter_the_folder_may_read_the_file(
+    tmp_path: Path, folder_mode: int, mode: int, readable: int
+) -> None:
+    """A listing that huggingface_hub wrote for its user alone is readable as the folder around it is."""
+    path = put(tmp_path / "trees" / "c.json", b"{}")
+    path.chmod(mode)
+    path.parent.chmod(folder_mode)
+
+    fs.make_readable(path)
+
+    assert stat.S_IMODE(path.stat().st_mode) == readable
+
+
+def test_making_a_file_readable_that_is_gone_is_no_error(tmp_path: Path) -> None:
+    """Another program may have removed it meanwhile."""
+    fs.make_readable(tmp_path / "gone")
+
+    assert not (tmp_path / "gone").exists()

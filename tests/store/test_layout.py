@@ -1,0 +1,91 @@
+"""Where things lie: as huggingface_hub lays them out, and ours in one folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from huggingface_hub import try_to_load_from_cache
+from huggingface_hub.file_download import repo_folder_name
+from huggingface_hub.utils._shared_blobs import shared_blobs_dir
+
+from modelshelf.store.layout import Base, Repo, known_bases_file
+from tests.builders import commit, put
+
+BASE = Base(Path("/mnt/fast"))
+REPO = BASE.repo("org/name")
+
+
+@pytest.mark.parametrize("repo_type", ["model", "dataset", "space", "kernel"])
+@pytest.mark.parametrize("repo_id", ["gpt2", "org/name", "models", "models/hub"])
+def test_a_repository_lies_where_huggingface_hub_puts_it(repo_id: str, repo_type: str) -> None:
+    """Below `hub`, under its name for every type; a name like our own folders' changes nothing."""
+    name = repo_folder_name(repo_id=repo_id, repo_type=repo_type)
+
+    assert BASE.repo(repo_id, repo_type) == Repo(Path("/mnt/fast/hub") / name)
+
+
+@pytest.mark.parametrize("revision", ["main", "refs/pr/1", commit("a")])
+def test_huggingface_hub_reads_what_lies_where_we_say(tmp_path: Path, revision: str) -> None:
+    """A file written through our paths alone is found by its revision, nested refs included."""
+    repo = Base(tmp_path).repo("org/name")
+    blob = put(repo.blob("d" * 40), b"{}")
+    link = repo.snapshot(commit("a")) / "sub" / "config.json"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(blob)
+    put(repo.ref("main"), commit("a").encode())
+    put(repo.ref("refs/pr/1"), commit("a").encode())
+
+    found = try_to_load_from_cache("org/name", "sub/config.json", cache_dir=Base(tmp_path).hub, revision=revision)
+
+    assert found == str(link)
+
+
+def test_a_commit_is_never_read_as_an_old_one(tmp_path: Path) -> None:
+    """A ref to a snapshot that is not there leads huggingface_hub nowhere, not elsewhere."""
+    repo = Base(tmp_path).repo("org/name")
+    put(repo.snapshot(commit("a")) / "config.json", b"{}")
+    put(repo.ref("main"), commit("b").encode())
+
+    assert try_to_load_from_cache("org/name", "config.json", cache_dir=Base(tmp_path).hub) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "below_base"),
+    [
+        (BASE.hub, "hub"),
+        (REPO.blobs, "hub/models--org--name/blobs"),
+        (REPO.refs, "hub/models--org--name/refs"),
+        (REPO.trees, "hub/models--org--name/trees"),
+        (REPO.tree("c0ffee"), "hub/models--org--name/trees/c0ffee.json"),
+        (REPO.no_exist("c0ffee"), "hub/models--org--name/.no_exist/c0ffee"),
+        (BASE.hub_lock("org/name", "d1"), "hub/.locks/models--org--name/d1.lock"),
+        (BASE.xet, "xet"),
+        (BASE.old_transformers, "transformers"),
+    ],
+)
+def test_a_path_of_huggingface_is_spelled_as_it_spells_it(path: Path, below_base: str) -> None:
+    """Every name of the drawing in the module's docstring has one place."""
+    assert path == Path("/mnt/fast") / below_base
+
+
+@pytest.mark.parametrize(
+    "path",
+    [BASE.marker, BASE.registry, BASE.meter, BASE.quarantine, BASE.part("d"), BASE.part_map("d"), BASE.part_lock("d")],
+    ids=lambda path: path.name,
+)
+def test_everything_of_ours_lies_in_one_folder(path: Path) -> None:
+    """Whoever deletes `modelshelf` is left with a stock cache."""
+    assert BASE.own in path.parents
+    assert BASE.own == Path("/mnt/fast/modelshelf")
+
+
+def test_the_shared_store_is_no_repository() -> None:
+    """`hub/blobs` is huggingface_hub's, and no repository can be called so."""
+    assert shared_blobs_dir(BASE.hub) == BASE.hub / "blobs"
+    assert BASE.repo("blobs").path != BASE.hub / "blobs"
+
+
+def test_the_memory_of_bases_lies_outside_of_all_of_them() -> None:
+    """A drive that is not mounted takes nothing of it along."""
+    assert known_bases_file(Path("/home/me/.local/state")) == Path("/home/me/.local/state/modelshelf/bases.json")
