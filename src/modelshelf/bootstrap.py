@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelshelf.domain.names import check_base
-from modelshelf.domain.tiers import CUSTOM
+from modelshelf.domain.tiers import CUSTOM, SECONDARY
 from modelshelf.errors import BadInput
 from modelshelf.services.library import Library, environment
 from modelshelf.settings import Settings, child_environment, load_settings
@@ -17,9 +17,17 @@ from modelshelf.store.layout import Base
 from modelshelf.store.tier import KnownBases
 
 if TYPE_CHECKING:
+    from modelshelf.domain.jobs import Job
     from modelshelf.domain.models import Model
-    from modelshelf.domain.ports import Clock, Reader
+    from modelshelf.domain.ports import Clock, Hub, Reader
+    from modelshelf.registry.queries import Registry
+    from modelshelf.services.lease import Leaser
+    from modelshelf.services.move import Mover
+    from modelshelf.services.pull import Puller
+    from modelshelf.services.retire import Retirer
+    from modelshelf.services.room import RoomMaker
     from modelshelf.services.shelf import Shelf
+    from modelshelf.services.tiers import TierService
 
 STREAMS = 8
 """Requests side by side in one pull."""
@@ -49,53 +57,97 @@ def open_shelf(env_file: Path | None = None, *, settings: Settings | None = None
         BadInput: The settings are wrong.
         Unavailable: The primary base is not mounted, or the registry cannot be opened.
     """
+    from modelshelf.services.jobs import Jobs
+    from modelshelf.services.load import Loader
+    from modelshelf.services.move import MOVE
+    from modelshelf.services.register import PULL, Registrar
+    from modelshelf.services.remove import Remover
+    from modelshelf.services.retire import RETIRE
+    from modelshelf.services.shelf import Shelf
+
+    late = _Late()
+    parts = _make_parts(settings or load_settings(env_file), clock or SystemClock(), late)
+    registry, library = parts.registry, parts.library
+    handlers = {PULL: parts.puller.run, MOVE: parts.mover.run, RETIRE: parts.retirer.run}
+    late.shelf = Shelf(
+        registry=registry,
+        library=library,
+        tier_service=parts.tiers,
+        admission=parts.room.admission,
+        registrar=Registrar(registry, parts.tiers, parts.room, parts.hub),
+        remover=Remover(registry, library, parts.retirer),
+        mover=parts.mover,
+        leaser=parts.leaser,
+        loader=Loader(parts.leaser),
+        job_service=Jobs(registry, parts.owner, handlers, parts.clock),
+        clock=parts.clock,
+    )
+    return late.shelf
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What the verbs are made of."""
+
+    clock: Clock
+    owner: str
+    registry: Registry
+    tiers: TierService
+    library: Library
+    hub: Hub
+    room: RoomMaker
+    retirer: Retirer
+    puller: Puller
+    mover: Mover
+    leaser: Leaser
+
+
+def _make_parts(settings: Settings, clock: Clock, late: _Late) -> _Parts:
     from modelshelf import __version__
+    from modelshelf.domain.eviction import Watermarks
     from modelshelf.hub.client import HubClient
     from modelshelf.registry.queries import Registry
     from modelshelf.services.admission import Admission
-    from modelshelf.services.jobs import Jobs
     from modelshelf.services.lease import Leaser
-    from modelshelf.services.load import Loader
-    from modelshelf.services.move import MOVE, Mover
+    from modelshelf.services.move import Mover
     from modelshelf.services.owner import this_process
+    from modelshelf.services.promote import Promoter
     from modelshelf.services.pull import Puller
-    from modelshelf.services.register import PULL, Registrar
-    from modelshelf.services.remove import Remover
-    from modelshelf.services.retire import RETIRE, Retirer
-    from modelshelf.services.shelf import Shelf
+    from modelshelf.services.retire import Retirer
+    from modelshelf.services.room import FullPolicy, RoomMaker
     from modelshelf.services.throttle import Throttle
     from modelshelf.services.tiers import TierService
 
-    settings = settings or load_settings(env_file)
-    clock = clock or SystemClock()
-    registry = Registry(_database_url(settings))
+    registry, owner = Registry(_database_url(settings)), this_process()
     known = KnownBases(settings.state_home)
     tiers = TierService(registry, settings.tiers, known, settings.warning_threshold)
     tiers.open(settings.tiers.primary)
-    owner = this_process()
     admission = Admission(registry, tiers, owner)
     hub = HubClient(settings.hf_endpoint, settings.hf_token, f"modelshelf/{__version__}", STREAMS)
     library = Library(registry, settings.tiers, known)
+    retirer, marks = Retirer(registry, library, clock), Watermarks()
+    policy = FullPolicy(settings.on_full == "demote", settings.on_secondary_full == "remove-unpinned", marks)
+    room = RoomMaker(registry, tiers, admission, library, retirer, hub, clock, policy, late.demote)
     throttle = Throttle(settings.download_limit_bytes_per_s, clock)
-    puller = Puller(registry, tiers, admission, hub, clock, throttle, STREAMS)
-    mover = Mover(registry, library, tiers, admission, clock)
-    leaser = Leaser(registry, library, owner, lambda model: None)
-    retirer = Retirer(registry, library, clock)
-    handlers = {PULL: puller.run, MOVE: mover.run, RETIRE: retirer.run}
+    puller = Puller(registry, tiers, room, hub, clock, throttle, STREAMS)
+    mover = Mover(registry, library, tiers, room, clock)
+    promoter = Promoter(registry, room, mover, clock, settings.promote, marks, late.start_behind)
+    leaser = Leaser(registry, library, owner, promoter.on_use)
+    return _Parts(clock, owner, registry, tiers, library, hub, room, retirer, puller, mover, leaser)
 
-    return Shelf(
-        registry=registry,
-        library=library,
-        tier_service=tiers,
-        admission=admission,
-        registrar=Registrar(registry, tiers, admission, hub),
-        remover=Remover(registry, library, retirer),
-        mover=mover,
-        leaser=leaser,
-        loader=Loader(leaser),
-        job_service=Jobs(registry, owner, handlers, clock),
-        clock=clock,
-    )
+
+class _Late:
+    """The verbs that carry out jobs need the library, and the library needs them: they find it when they are called."""
+
+    shelf: Shelf
+
+    def demote(self, model_name: str) -> None:
+        """Move a model to the secondary."""
+        self.shelf.move(model_name, SECONDARY)
+
+    def start_behind(self, job: Job) -> None:
+        """Carry out a job behind whatever goes on."""
+        self.shelf.start_behind(job)
 
 
 def open_library(env_file: Path | None = None) -> Library:

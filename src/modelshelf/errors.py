@@ -14,7 +14,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 
 class ShelfError(Exception):
@@ -48,6 +49,14 @@ class ShelfError(Exception):
         if self.hint:
             problem["hint"] = self.hint
         return problem | self.fields
+
+    @staticmethod
+    def from_dict(problem: Mapping[str, Any]) -> ShelfError:
+        """Return the error that `to_dict` described, of its own class; a plain one where that is not known."""
+        fields = {name: value for name, value in problem.items() if name not in ("type", "title", "status", "detail")}
+        detail, hint = str(problem.get("detail", "")), str(fields.pop("hint", ""))
+        known = {kind.title: kind for kind in ShelfError.__subclasses__()}
+        return known.get(str(problem.get("title")), ShelfError)(detail, hint=hint, **fields)
 
 
 class BadInput(ShelfError):

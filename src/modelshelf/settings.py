@@ -12,11 +12,12 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 from dotenv.parser import parse_stream
 
 from modelshelf.domain.names import check_base
+from modelshelf.domain.promotion import PromoteMode
 from modelshelf.domain.tiers import PRIMARY, SECONDARY, Tier, Tiers
 from modelshelf.errors import BadInput
 from modelshelf.units import GB, parse_size
@@ -33,6 +34,12 @@ class Settings:
     """PRIMARY_CACHE_PATH, PRIMARY_CACHE_LIMIT_GB, SECONDARY_CACHE_PATH, SECONDARY_CACHE_LIMIT_GB, CACHE_PATH_MAP."""
     warning_threshold: float
     """CACHE_WARNING_THRESHOLD: the share of a limit from which on a tier is marked."""
+    on_full: str
+    """ON_FULL: `demote` or `refuse`."""
+    on_secondary_full: str
+    """ON_SECONDARY_FULL: `refuse` or `remove-unpinned`."""
+    promote: PromoteMode
+    """PROMOTE: `never`, `auto` or `always`."""
     database_url: str = field(repr=False)
     """DATABASE_URL, which may hold a password; by default SQLite in the primary base."""
     hf_token: str | None = field(repr=False)
@@ -105,7 +112,7 @@ def load_settings(env_file: Path | None = None, environ: Mapping[str, str] | Non
 _NAMES = frozenset(
     "PRIMARY_CACHE_PATH PRIMARY_CACHE_LIMIT_GB SECONDARY_CACHE_PATH SECONDARY_CACHE_LIMIT_GB"
     " CACHE_WARNING_THRESHOLD CACHE_PATH_MAP DATABASE_URL HF_TOKEN HF_ENDPOINT HF_HOME SHELF_HOST SHELF_PORT"
-    " SHELF_API_KEY SHELF_DOWNLOAD_LIMIT".split()
+    " SHELF_API_KEY SHELF_DOWNLOAD_LIMIT ON_FULL ON_SECONDARY_FULL PROMOTE".split()
 )
 
 
@@ -196,6 +203,9 @@ def _build(
     return Settings(
         tiers=Tiers(primary, secondary, read("CACHE_PATH_MAP", _path_map, {})),
         warning_threshold=read("CACHE_WARNING_THRESHOLD", _share, 0.9),
+        on_full=read("ON_FULL", _one_of("demote", "refuse"), "demote"),
+        on_secondary_full=read("ON_SECONDARY_FULL", _one_of("refuse", "remove-unpinned"), "refuse"),
+        promote=read("PROMOTE", _promote, "auto"),
         database_url=read("DATABASE_URL", _database_url, ""),
         hf_token=read("HF_TOKEN", lambda value: value.text, None),
         hf_endpoint=read("HF_ENDPOINT", _url, HUB_ENDPOINT),
@@ -241,6 +251,22 @@ def _share(value: _Value) -> float:
     if not 0 < share <= 1:
         raise ValueError(f"{value.text!r} is not a share above 0 and at most 1, such as 0.9")
     return share
+
+
+def _one_of(*words: str) -> Callable[[_Value], str]:
+    def parse(value: _Value) -> str:
+        if value.text not in words:
+            raise ValueError(f"{value.text!r} is none of {', '.join(words)}")
+        return value.text
+
+    return parse
+
+
+def _promote(value: _Value) -> PromoteMode:
+    for mode in get_args(PromoteMode):
+        if value.text == mode:
+            return mode  # type: ignore[no-any-return]  # one of the three words
+    raise ValueError(f"{value.text!r} is none of {', '.join(get_args(PromoteMode))}")
 
 
 def _port(value: _Value) -> int:

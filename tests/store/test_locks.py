@@ -99,6 +99,9 @@ def test_huggingface_hubs_locks_are_the_same(tmp_path: Path) -> None:
 
 def test_a_lock_that_cannot_be_written_is_denied(tmp_path: Path) -> None:
     """On a read-only disk the error says so, instead of waiting for ever."""
-    with small_disk(tmp_path / "disk", 2**16, "ro") as disk:
-        with pytest.raises(Denied, match="cannot be written"), try_lock(disk / "x.lock"):
-            pass
+    with (
+        small_disk(tmp_path / "disk", 2**16, "ro") as disk,
+        pytest.raises(Denied, match="cannot be written"),
+        try_lock(disk / "x.lock"),
+    ):
+        pass

@@ -139,6 +139,14 @@ def test_of_two_victims_of_which_one_is_needed_the_hotter_stays() -> None:
     assert (plan.target_bytes, names(plan)) == (30 * GB, ["cold", "hot"])
 
 
+def test_a_victim_that_is_exactly_too_much_stays() -> None:
+    """What the others free to the byte needs no further victim."""
+    models = [model("cold", 10, 1), model("hot", 30, 2)]
+    plan = plan_eviction(30 * GB, room(100), models, Watermarks(low=1.0), NOW_S)
+
+    assert (plan.target_bytes, names(plan)) == (30 * GB, ["hot"])
+
+
 def test_a_placement_that_frees_nothing_is_never_a_victim() -> None:
     """A snapshot whose bytes others on the tier need stays: moving it would free nothing."""
     plan = plan_eviction(20 * GB, room(90), [model("shared", 0, 1), model("b", 30, 2)], Watermarks(), NOW_S)
@@ -185,6 +193,15 @@ def test_the_hint_names_the_pins_to_take_off() -> None:
     assert err.hint == "shelf unpin a and shelf unpin b would make room."
 
 
+def test_unpinning_to_the_byte_is_enough() -> None:
+    """A pin whose bytes are exactly what is missing is worth naming, and one that frees nothing is not named."""
+    models = [model("a", 10, 1, pinned=True), model("shared", 0, 0, pinned=True)]
+    err = refusal(20 * GB, room(90), models, Watermarks(), NOW_S)
+
+    assert err.hint == "shelf unpin a would make room."
+    assert "shared" not in err.detail
+
+
 def test_the_hint_says_to_wait_where_unpinning_is_not_enough() -> None:
     """A pin on a model that is in use as well is not what stands in the way."""
     err = refusal(20 * GB, room(90), [model("a", 30, pinned=True, leased=True)], Watermarks(), NOW_S)
@@ -208,6 +225,13 @@ def test_a_model_larger_than_the_limit_moves_nothing() -> None:
     assert isinstance(err, OutOfSpace)
     assert err.detail == "Need 140.0 GB, primary may hold 100.0 GB in all: nothing was moved."
     assert (err.fields["needed_bytes"], err.fields["limit_bytes"]) == (140 * GB, 100 * GB)
+
+
+def test_a_model_as_large_as_the_limit_has_the_tier_to_itself() -> None:
+    """What just fits under the limit makes all else leave."""
+    plan = plan_eviction(100 * GB, room(90), [model("a", 40, 1), model("b", 50, 2)], Watermarks(), NOW_S)
+
+    assert names(plan) == ["a", "b"]
 
 
 def test_out_of_space_where_even_everything_would_not_help() -> None:
@@ -245,6 +269,13 @@ def test_a_full_limit_is_mended_by_moving_on_the_same_disk() -> None:
     plan = plan_eviction(20 * GB, room(90), [model("a", 90)], Watermarks(), NOW_S, same_disk=True)
 
     assert names(plan) == ["a"]
+
+
+def test_what_the_disk_just_holds_is_no_full_disk() -> None:
+    """A need as large as what the disk has free fits."""
+    plan = plan_eviction(4 * GB, room(50, disk_free=4), [model("a", 50)], Watermarks(), NOW_S, same_disk=True)
+
+    assert plan.victims == ()
 
 
 def test_a_full_disk_that_cannot_be_mended_says_that_it_is_the_disk() -> None:

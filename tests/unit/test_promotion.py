@@ -90,7 +90,7 @@ def test_auto_spares_what_is_as_hot(used_hours_ago: float) -> None:
 
 def test_auto_names_the_hotter_ones_alone() -> None:
     """Of the models that would have to leave, those that are colder are not the reason."""
-    decision = decide("auto", [5], model("a", 10, 6), model("b", 80, 1))
+    decision = decide("auto", [5], model("a", 10, 6), model("b", 30, 1), model("c", 50, 9, pinned=True))
 
     assert decision.why == "It would push out what was used more recently: b."
 

@@ -12,6 +12,7 @@ from modelshelf.cli.options import AsJson, Name
 from modelshelf.units import format_size
 
 if TYPE_CHECKING:
+    from modelshelf.services.register import AddPlan
     from modelshelf.services.shelf import Shelf
 
 
@@ -24,6 +25,7 @@ def add(
         list[str] | None, typer.Option(metavar="PATTERN", help="Only files that match; can be repeated.")
     ] = None,
     download: Annotated[bool, typer.Option("--download/--no-download", help="Fetch its files now.")] = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Register a model and download it."""
@@ -33,7 +35,12 @@ def add(
     with at_the_edge(as_json=as_json):
         wanted = registration(name, hf_path, to, revision=revision, allow_patterns=tuple(include or ()))
         with open_shelf() as shelf:
-            shelf.registrar.register(wanted)
+            if dry_run:
+                _print_plan(shelf.registrar.plan(wanted), as_json=as_json)
+                return
+            plan = shelf.registrar.register(wanted)
+            for victim in plan.makes_room.victims if plan.makes_room else ():
+                output.note(f"Making room: {victim.model_name} ({format_size(victim.free_bytes)}) leaves {to}.")
             if download:
                 _pull(shelf, name)
             _print_model(shelf, name, as_json=as_json)
@@ -78,6 +85,16 @@ def rm(
             output.answer(f"Removed {name}: freed {format_size(removed.freed.allocated_bytes)}.")
         else:
             output.answer(f"Forgot {name}; its files stay where they are.")
+
+
+def _print_plan(plan: AddPlan, *, as_json: bool) -> None:
+    from modelshelf.services.views import add_view
+
+    view = add_view(plan)
+    if as_json:
+        output.as_json(view)
+    else:
+        output.add_plan(view)
 
 
 def _pull(shelf: Shelf, name: str) -> None:

@@ -15,11 +15,12 @@ from modelshelf.cli.options import AsJson, Name
 def ls(as_json: AsJson = False) -> None:
     """List the models."""
     from modelshelf.bootstrap import open_library
-    from modelshelf.services.views import model_view
 
     with at_the_edge(as_json=as_json):
         found = open_library().models()
         if as_json:
+            from modelshelf.services.views import model_view
+
             output.as_json([model_view(model) for model in found])
         else:
             output.models(found, _now())

@@ -173,6 +173,16 @@ def jobs(found: Sequence[Job]) -> None:
     table(["JOB", "KIND", "MODEL", "STATE", "DONE", "DETAIL"], rows)
 
 
+def add_plan(plan: dict[str, Any]) -> None:
+    """Print what registering a model and pulling it will do."""
+    print(
+        f"{plan['model_name']}: {plan['hf_path']} ({plan['commit_hash'] or 'hub out of reach'}) → {plan['cache_path']}"
+    )
+    print(f"  fetches {format_size(plan['fetch_bytes'])} of {format_size(plan['size_bytes'])}")
+    for victim in plan["makes_room"]:
+        print(f"  makes room: {victim['model_name']} ({format_size(victim['free_bytes'])}) leaves")
+
+
 def move_plan(plan: dict[str, Any]) -> None:
     """Print what a move will do."""
     how = {"copy": "copies", "link": "links", "reflink": "reflinks"}[plan["method"]]

@@ -229,7 +229,7 @@ def _plan(ask: _Ask, reasoned: _Reasoned, marks: Watermarks) -> EvictionPlan:
             "Raise the limit, or put it on another tier.",
             ask,
         )
-    free = [c for c, why in reasoned if not why and c.free_bytes > 0]
+    free = [c for c, why in reasoned if not why]
     movable_bytes = sum(c.free_bytes for c in free)
     for target_bytes in _targets(ask, marks):
         if target_bytes <= movable_bytes:

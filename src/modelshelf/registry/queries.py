@@ -96,13 +96,18 @@ class Registry:
             with self._engine.begin() as connection:
                 connection.execute(sa.insert(models).values(**values, **defaults))
         except IntegrityError:
-            self._check_same(wanted)
+            self.check_name(wanted)
         row = self.model(wanted.model_name)
         if row is None:
             raise Conflict(f"{wanted.model_name} was removed while it was being registered.", hint="Try again.")
         return row
 
-    def _check_same(self, wanted: Registration) -> None:
+    def check_name(self, wanted: Registration) -> None:
+        """Do nothing when the name is free, or belongs to this very registration.
+
+        Raises:
+            Conflict: Something else has it.
+        """
         row = self.model(wanted.model_name)
         if row is None:
             return
@@ -139,6 +144,10 @@ class Registry:
     def set_complete(self, model_id: int, signature: str) -> None:
         """Say that every file of a model was verified and laid out."""
         self._change_model(model_id, complete=True, signature=signature, arrived_at=db_now())
+
+    def set_incomplete(self, model_id: int) -> None:
+        """Say that files of a model are gone, or about to go."""
+        self._change_model(model_id, complete=False, signature="")
 
     def switch(
         self, model_id: int, cache_location: str, base: str, signature: str, retire: Mapping[str, object] | None
@@ -197,6 +206,12 @@ class Registry:
         with self._engine.begin() as connection:
             values = {"model_id": model_id, "kind": kind, "at": db_now(), "duration_s": duration_s}
             connection.execute(sa.insert(uses).values(**values))
+
+    def uses_at(self, model_id: int) -> list[float]:
+        """Return when a model was used, seconds since 1970."""
+        query = sa.select(uses.c.at).where(uses.c.model_id == model_id).order_by(uses.c.at)
+        with self._engine.connect() as connection:
+            return [float(at) for at in connection.scalars(query)]
 
     # --- tiers and reservations ---
 

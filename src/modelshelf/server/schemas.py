@@ -92,6 +92,21 @@ class ModelWithFiles(ModelOut):
     files: list[ModelFile]
 
 
+class Leaving(BaseModel):
+    """A model that leaves a tier to make room."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    model_name: str
+    free_bytes: int
+
+
+class NewModelOut(ModelOut):
+    """A registered model, and what leaves its tier for it."""
+
+    makes_room: list[Leaving]
+
+
 class TierOut(BaseModel):
     """A tier as it is now."""
 

@@ -110,6 +110,12 @@ class Admission:
             need_bytes=need(),
         )
 
+    def room(self, tier: Tier) -> Room:
+        """Return the numbers of a tier as they are now; advice, not a promise."""
+        self.drop_the_dead()
+        decision = self._measure(tier, self._tiers.open(tier), lambda: 0, takes_disk=True)
+        return decision.room(self._registry.reservations())
+
     def _elsewhere(self, tier: Tier) -> list[tuple[str, int]]:
         """Return the other tiers of the settings with their headroom."""
         found = []
@@ -138,16 +144,19 @@ class _Decision:
         Raises:
             OutOfSpace: They do not fit.
         """
+        check_fits(self.need_bytes, self.tier, self.room(now))
+        return self.need_bytes
+
+    def room(self, now: Sequence[Reservation]) -> Room:
+        """Return the numbers of the tier, given the reservations at the moment of decision."""
         before = self.before
-        room = Room(
+        return Room(
             limit_bytes=self.tier.limit_bytes,
             usage_bytes=self.usage_bytes,
             reserved_bytes=outstanding(_of_tier(before, self.tier_id), _of_tier(now, self.tier_id)),
             free_bytes=self.free_bytes,
             reserved_on_disk_bytes=outstanding(_of_device(before, self.device), _of_device(now, self.device)),
         )
-        check_fits(self.need_bytes, self.tier, room)
-        return self.need_bytes
 
 
 def _of_tier(reservations: Sequence[Reservation], tier_id: str) -> dict[int, int]:

@@ -74,6 +74,7 @@ class Fetcher:
     _opening: int = 0
     _failed_digests: set[str] = field(default_factory=set)
     _streams: set[ByteStream] = field(default_factory=set)
+    _working: set[threading.Thread] = field(default_factory=set)
     _asking: set[threading.Thread] = field(default_factory=set)
     """Threads that wait for the head of an answer, which nothing can cut short; they hold no file."""
     _error: BaseException | None = None
@@ -91,34 +92,34 @@ class Fetcher:
         self._waiting.extend(self.plan.fetch)
         count = max(1, min(self.streams, sum(max(1, segment_count(need.size_bytes)) for need in self.plan.fetch)))
         threads = [threading.Thread(target=self._work, name=f"fetch-{i}", daemon=True) for i in range(count)]
+        self._working.update(threads)
         for thread in threads:
             thread.start()
-        self._wait_for(threads)
+        self._wait_for_all()
         for download in list(self._open):
             self._close(download)
         if self._error is not None:
             raise self._error
 
-    def _wait_for(self, threads: Sequence[threading.Thread]) -> None:
+    def _wait_for_all(self) -> None:
         """Wait until all is done; at a failure, or when the work is to stop, end what the streams wait for.
 
         A thread that waits for a hub that does not answer is left behind: it finds `_error` set and touches nothing.
         """
         try:
-            while self._error is None and any(thread.is_alive() for thread in threads):
+            while self._wait_while(lambda: self._error is None and bool(self._working)):
                 self.progress.check()
-                self._wait()
         except (Cancelled, KeyboardInterrupt) as err:
             self._fail(err)
-        while any(thread.is_alive() and thread not in self._asking for thread in threads):
+        while self._wait_while(lambda: bool(self._working - self._asking)):
             with self._changed:
                 for stream in self._streams:
                     stream.abort()
-            self._wait()
 
-    def _wait(self) -> None:
+    def _wait_while(self, condition: Callable[[], bool]) -> bool:
+        """Return whether a condition holds, after a moment in which it may end."""
         with self._changed:
-            self._changed.wait(_POLL_S)
+            return not self._changed.wait_for(lambda: not condition(), _POLL_S)
 
     def _fail(self, err: BaseException) -> None:
         with self._changed:
@@ -132,6 +133,10 @@ class Fetcher:
                 self._carry_out(task, buffer)
         except BaseException as err:  # noqa: BLE001 - it is raised again where the threads are waited for
             self._fail(err)
+        finally:
+            with self._changed:
+                self._working.discard(threading.current_thread())
+                self._changed.notify_all()
 
     def _next_task(self) -> _Task | None:
         """Return what to do next, waiting for it; None when all is done or lost."""

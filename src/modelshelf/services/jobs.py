@@ -56,7 +56,7 @@ class Jobs:
         except Unavailable as err:
             self.registry.postpone_job(job.id, backoff_s(job.attempts, err.retry_after_s), err.detail)
             raise
-        except Cancelled:
+        except (Cancelled, KeyboardInterrupt):
             self._leave(job)
             raise
         except ShelfError as err:
@@ -125,6 +125,25 @@ class Jobs:
             running.on_tick(self.registry.job(job.id))
 
 
+class Behind:
+    """Jobs that go on behind a use of the library; they end with the process, and are taken up by the next one."""
+
+    def __init__(self) -> None:
+        self._going: list[tuple[Running, threading.Thread]] = []
+
+    def start(self, jobs: Jobs, running: Running) -> None:
+        """Carry out a job in a thread of its own."""
+        thread = threading.Thread(target=_run_quietly, args=(jobs, running), name="behind", daemon=True)
+        self._going.append((running, thread))
+        thread.start()
+
+    def stop(self) -> None:
+        """Put what is going on back into the queue; returns when that is done."""
+        for running, thread in self._going:
+            running.progress.stop()
+            thread.join()
+
+
 class Worker:
     """Threads that take jobs as they come due, for a server.
 
@@ -171,11 +190,17 @@ class Worker:
             if self._stop.is_set():
                 running.progress.stop()
         try:
-            self._jobs.run(running)
-        except (ShelfError, Cancelled) as err:
-            _log.info("job_ended", extra={"job_id": running.job.id, "detail": str(err)})
-        except Exception:  # noqa: BLE001 - the job says what broke; the worker goes on with the next one
-            _log.info("job_ended", extra={"job_id": running.job.id, "detail": "see job_broke"})
+            _run_quietly(self._jobs, running)
         finally:
             with self._mutex:
                 self._running.discard(running)
+
+
+def _run_quietly(jobs: Jobs, running: Running) -> None:
+    """Carry out a job whose failure is told by its row and by nothing else."""
+    try:
+        jobs.run(running)
+    except (ShelfError, Cancelled) as err:
+        _log.info("job_ended", extra={"job_id": running.job.id, "detail": str(err)})
+    except Exception:  # noqa: BLE001 - `Jobs.run` has logged what broke; the worker goes on with the next one
+        _log.info("job_ended", extra={"job_id": running.job.id, "detail": "see job_broke"})

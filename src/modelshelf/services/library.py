@@ -123,6 +123,7 @@ class _Look:
     reader: Reader
     tiers: Tiers
     known_ids: Mapping[str, str]
+    bases: dict[str, Base] = field(default_factory=dict)
     offline: dict[str, str] = field(default_factory=dict)
 
     def at(self, row: ModelRow) -> Model:
@@ -131,13 +132,14 @@ class _Look:
             base_path = self.tiers.resolve(row.cache_location, row.cache_path).base
         except BadInput as err:
             return Model(row, row.cache_path, None, State.OFFLINE, err.detail)
-        base = Base(Path(base_path))
         if base_path not in self.offline:
-            self.offline[base_path] = store_tier.why_offline(base, self.known_ids.get(base_path))
+            self.bases[base_path] = Base(Path(base_path))
+            reason = store_tier.why_offline(self.bases[base_path], self.known_ids.get(base_path))
+            self.offline[base_path] = reason
+        repo = self.bases[base_path].repo(row.hf_path)
         if row.commit_hash is None or self.offline[base_path]:
-            path = str(base.repo(row.hf_path).snapshot(row.commit_hash)) if row.commit_hash else None
+            path = str(repo.snapshot(row.commit_hash)) if row.commit_hash else None
             return Model(row, base_path, path, *state_of(row, self.offline[base_path], missing_files=0, files=0))
-        repo = base.repo(row.hf_path)
         missing, files = self._count(repo, row, row.commit_hash)
         state, detail = state_of(row, "", missing_files=missing, files=files)
         return Model(row, base_path, str(repo.snapshot(row.commit_hash)), state, detail)

@@ -11,6 +11,7 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from modelshelf.domain.jobs import Job
@@ -21,10 +22,11 @@ from modelshelf.domain.ports import Clock, Progress
 from modelshelf.domain.tiers import Tier
 from modelshelf.errors import BadInput, Conflict, Corrupt, NotFound, Unavailable
 from modelshelf.registry.queries import Registry
-from modelshelf.services.admission import Admission, Hold
+from modelshelf.services.admission import Hold
 from modelshelf.services.jobs import Running
 from modelshelf.services.library import Library
 from modelshelf.services.pull import card_of, missing_bytes, refresh_card
+from modelshelf.services.room import RoomMaker
 from modelshelf.services.tiers import TierService
 from modelshelf.store import cards, copy, fs, locks, scan, snapshot
 from modelshelf.store.incoming import file_agrees
@@ -64,7 +66,7 @@ class Mover:
     registry: Registry
     library: Library
     tiers: TierService
-    admission: Admission
+    room: RoomMaker
     clock: Clock
 
     def enqueue(self, model_name: str, to: str, cache_path: str | None, *, keep_source: bool) -> Job:
@@ -115,9 +117,9 @@ class Mover:
         manifest = self.registry.files(plan.repo_id, plan.commit_hash)
         arriving = card_of(route.row, plan.commit_hash, manifest, arriving_from=plan.source)
         pull_plan = plan_pull(plan.repo_id, plan.commit_hash, plan.files, scan.blob_sizes(route.to_repo))
-        need = lambda: missing_bytes(route.target, pull_plan)  # noqa: E731 - read at admission, not now
+        need = partial(missing_bytes, route.target, pull_plan)
         takes_disk = plan.method == "copy"
-        with self.admission.reserve(route.tier, route.tier_id, need, takes_disk=takes_disk) as hold:
+        with self.room.reserve(route.tier, route.tier_id, need, model_id=route.row.id, takes_disk=takes_disk) as hold:
             on_hold(hold)
             cards.write(route.target, arriving)
             progress.phase("moving", plan.total_bytes)

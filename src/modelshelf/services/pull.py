@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from modelshelf.domain.models import FileEntry, Model, ModelRow, State, select_files
@@ -13,9 +14,10 @@ from modelshelf.domain.plans import BlobNeed, PullPlan, plan_pull
 from modelshelf.domain.ports import Clock, Hub, Progress
 from modelshelf.errors import BadInput, NotFound, Unavailable
 from modelshelf.registry.queries import Registry
-from modelshelf.services.admission import Admission, Hold
+from modelshelf.services.admission import Hold
 from modelshelf.services.fetch import Fetcher
 from modelshelf.services.jobs import Running
+from modelshelf.services.room import RoomMaker
 from modelshelf.services.tiers import TierService
 from modelshelf.store import cards, fs, locks, scan
 from modelshelf.store.cards import Card
@@ -35,7 +37,7 @@ class Puller:
 
     registry: Registry
     tiers: TierService
-    admission: Admission
+    room: RoomMaker
     hub: Hub
     clock: Clock
     throttle: Callable[[int], None]
@@ -77,7 +79,8 @@ class Puller:
         self._set_aside_damage(base, tier_id, plan, progress)
         plan = plan_pull(row.hf_path, commit_hash, files, scan.blob_sizes(repo))
         if plan.fetch:
-            with self.admission.reserve(tier, tier_id, lambda: missing_bytes(base, plan)) as hold:
+            need = partial(missing_bytes, base, plan)
+            with self.room.reserve(tier, tier_id, need, model_id=row.id) as hold:
                 on_hold(hold)
                 progress.phase("downloading", plan.total_bytes)
                 progress.advance(plan.total_bytes - plan.fetch_bytes)

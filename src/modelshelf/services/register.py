@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+from modelshelf.domain.eviction import EvictionPlan
 from modelshelf.domain.jobs import Job
-from modelshelf.domain.models import ModelRow, Registration, total_size
+from modelshelf.domain.models import FileEntry, ModelRow, Registration
 from modelshelf.domain.names import check_model_name, check_repo_id, check_revision
 from modelshelf.domain.plans import plan_pull
 from modelshelf.domain.ports import Hub
+from modelshelf.domain.tiers import Tier
 from modelshelf.errors import BadInput, NotFound, Unavailable
 from modelshelf.registry.queries import Registry
-from modelshelf.services.admission import Admission
 from modelshelf.services.pull import missing_bytes, select
+from modelshelf.services.room import RoomMaker
 from modelshelf.services.tiers import TierService
 from modelshelf.store import scan
 from modelshelf.store.layout import Base
@@ -23,22 +25,40 @@ PULL = "pull"
 
 
 @dataclass(frozen=True, slots=True)
+class AddPlan:
+    """What registering a model and pulling it will do."""
+
+    wanted: Registration
+    tier: Tier
+    commit_hash: str | None
+    """None while the hub is out of reach."""
+    manifest: tuple[FileEntry, ...]
+    """All files of the commit."""
+    size_bytes: int
+    """Sum over the files selected."""
+    fetch_bytes: int
+    """What is not on the tier yet."""
+    makes_room: EvictionPlan | None
+    """What leaves the tier for it; None when it fits as it is."""
+
+
+@dataclass(frozen=True, slots=True)
 class Registrar:
     """Adds models to the library."""
 
     registry: Registry
     tiers: TierService
-    admission: Admission
+    room: RoomMaker
     hub: Hub
 
-    def register(self, wanted: Registration) -> ModelRow:
-        """Add a model, pinned to the commit that its revision means now.
+    def plan(self, wanted: Registration) -> AddPlan:
+        """Return what registering a model would do, after checking all that can be checked; nothing is changed.
 
-        With the hub out of reach the model is added all the same; its pull finds the commit later.
+        With the hub out of reach the plan knows no commit.
 
         Raises:
             BadInput: A name, a path or a pattern cannot be meant.
-            Conflict: The name is taken.
+            Conflict: The name is taken; or room could be made, but for what is pinned or in use.
             NotFound, Denied: The hub does not have the repository, or not for this token.
             OutOfSpace: It does not fit on its tier.
             Unavailable: The tier is offline.
@@ -47,23 +67,34 @@ class Registrar:
         check_repo_id(wanted.hf_path)
         check_revision(wanted.revision)
         tier = self.tiers.tiers.resolve(wanted.cache_location, wanted.cache_path)
-        if self.registry.model(wanted.model_name) is not None:
-            return self.registry.add_model(wanted, tier.base)
-        tier_id = self.tiers.open(tier)
+        self.registry.check_name(wanted)
         try:
             commit_hash = self.hub.resolve(wanted.hf_path, wanted.revision)
             manifest = self.hub.list_files(wanted.hf_path, commit_hash)
         except Unavailable as err:
             _log.warning("hub_unreachable", extra={"detail": err.detail})
-            return self.registry.add_model(wanted, tier.base)
+            self.tiers.open(tier)
+            return AddPlan(wanted, tier, None, (), 0, 0, None)
         selected = select(manifest, wanted.allow_patterns)
         base = Base(self.tiers.path(tier))
-        plan = plan_pull(wanted.hf_path, commit_hash, selected, scan.blob_sizes(base.repo(wanted.hf_path)))
-        with self.admission.reserve(tier, tier_id, lambda: missing_bytes(base, plan)):
-            row = self.registry.add_model(wanted, tier.base)
-            self.registry.set_manifest(row, commit_hash, manifest)
-        _log.info("registered", extra={"model_name": row.model_name, "size_bytes": total_size(selected)})
-        return self._again(wanted.model_name)
+        pull = plan_pull(wanted.hf_path, commit_hash, selected, scan.blob_sizes(base.repo(wanted.hf_path)))
+        need_bytes = missing_bytes(base, pull)
+        makes_room = self.room.check(tier, self.tiers.open(tier), need_bytes)
+        return AddPlan(wanted, tier, commit_hash, tuple(manifest), pull.total_bytes, need_bytes, makes_room)
+
+    def register(self, wanted: Registration) -> AddPlan:
+        """Add a model, pinned to the commit that its revision means now; returns what its pull will do.
+
+        With the hub out of reach the model is added all the same; its pull finds the commit later. The same
+        registration a second time changes nothing. Raises as `plan` does.
+        """
+        plan = self.plan(wanted)
+        there = self.registry.model(wanted.model_name)
+        row = there or self.registry.add_model(wanted, plan.tier.base)
+        if plan.commit_hash is not None and row.commit_hash is None:
+            self.registry.set_manifest(row, plan.commit_hash, plan.manifest)
+        _log.info("registered", extra={"model_name": row.model_name, "size_bytes": plan.size_bytes})
+        return plan
 
     def enqueue_pull(self, model_name: str) -> Job:
         """Return the job that pulls a model, a new one where none is at it.

@@ -40,8 +40,17 @@ class Retirer:
         files = [FileEntry(str(path), int(size), str(digest)) for path, size, digest in params["files"]]
         self.retire(Base(Path(params["cache_path"])), params["hf_path"], params["commit_hash"], files)
 
-    def retire(self, base: Base, repo_id: str, commit_hash: str, files: list[FileEntry]) -> Freed:
+    def retire(
+        self, base: Base, repo_id: str, commit_hash: str, files: list[FileEntry], *, but: int | None = None
+    ) -> Freed:
         """Delete files of one commit in one base that no registered model there needs; returns what that freed.
+
+        Args:
+            base: The base.
+            repo_id: The repository.
+            commit_hash: The commit.
+            files: What goes.
+            but: The id of a model whose need does not count.
 
         Raises:
             Unavailable: Somebody uses them, or their drive is away; nothing was deleted.
@@ -57,7 +66,7 @@ class Retirer:
                     retry_after_s=_LOOK_AGAIN_S,
                     used_by=users,
                 )
-            keep = self.library.needed_paths(base, repo_id, commit_hash)
+            keep = self.library.needed_paths(base, repo_id, commit_hash, but=but)
             self._remove_stale_cards(base, repo_id)
             return removal.execute(base, removal.plan_removal(base, repo_id, commit_hash, files, keep))
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from modelshelf.domain.tiers import TierStatus
 from modelshelf.errors import Cancelled, Conflict, ShelfError
 from modelshelf.registry.queries import Registry
 from modelshelf.services.admission import Admission
-from modelshelf.services.jobs import Jobs, Running, Worker
+from modelshelf.services.jobs import Behind, Jobs, Running, Worker
 from modelshelf.services.library import Library
 from modelshelf.services.move import Mover
 from modelshelf.services.pull import refresh_card
@@ -46,6 +47,7 @@ class Shelf:
     loader: Loader
     job_service: Jobs
     clock: Clock
+    behind: Behind = field(default_factory=Behind)
 
     def register(
         self,
@@ -147,6 +149,12 @@ class Shelf:
                 on_tick(job)
             self.clock.sleep(0.5)
 
+    def start_behind(self, job: Job) -> None:
+        """Carry out a job in a thread of its own; when the library is closed, it goes back into the queue."""
+        mine = self.registry.claim(self.job_service.owner, job.id)
+        if mine is not None:
+            self.behind.start(self.job_service, Running(mine))
+
     def run_due(self, kind: str) -> None:
         """Carry out the jobs of one kind that are due; what they wait for is left to the next time."""
         for job in self.registry.jobs(unfinished=True):
@@ -209,7 +217,8 @@ class Shelf:
         return Worker(self.job_service, self.admission.drop_the_dead)
 
     def close(self) -> None:
-        """Give back what is open."""
+        """Stop what goes on behind, and give back what is open."""
+        self.behind.stop()
         self.registry.close()
 
     def __enter__(self) -> Shelf:
@@ -227,4 +236,4 @@ def _outcome(job: Job) -> Job:
         return job
     if job.state == "cancelled":
         raise Cancelled
-    raise ShelfError(job.detail, job_id=job.id)
+    raise ShelfError.from_dict({"detail": job.detail} | json.loads(job.error or "{}"))

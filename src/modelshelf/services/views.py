@@ -12,9 +12,11 @@ from modelshelf.domain.tiers import TierStatus
 from modelshelf.units import rfc3339
 
 if TYPE_CHECKING:
+    from modelshelf.domain.eviction import EvictionPlan
     from modelshelf.domain.leases import Lease
     from modelshelf.domain.plans import MovePlan
     from modelshelf.services.load import Trial
+    from modelshelf.services.register import AddPlan
     from modelshelf.services.remove import Removed
 
 
@@ -84,6 +86,26 @@ def job_view(job: Job) -> dict[str, Any]:
         "due_at": _time(job.due_at) if job.state == "waiting" else None,
         "created_at": _time(job.created_at),
         "finished_at": _time(job.finished_at),
+    }
+
+
+def eviction_view(plan: EvictionPlan | None) -> list[dict[str, Any]]:
+    """Return which models leave a tier to make room, coldest first; none where it fits as it is."""
+    victims = plan.victims if plan is not None else ()
+    return [{"model_name": victim.model_name, "free_bytes": victim.free_bytes} for victim in victims]
+
+
+def add_view(plan: AddPlan) -> dict[str, Any]:
+    """Return what registering a model and pulling it will do."""
+    return {
+        "model_name": plan.wanted.model_name,
+        "hf_path": plan.wanted.hf_path,
+        "commit_hash": plan.commit_hash,
+        "cache_location": plan.tier.location,
+        "cache_path": plan.tier.base,
+        "size_bytes": plan.size_bytes,
+        "fetch_bytes": plan.fetch_bytes,
+        "makes_room": eviction_view(plan.makes_room),
     }
 
 

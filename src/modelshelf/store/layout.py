@@ -72,7 +72,7 @@ class Repo:
 
     def snapshot(self, commit_hash: str) -> Path:
         """The folder of one commit."""
-        return self.snapshots / commit_hash
+        return self.path.joinpath("snapshots", commit_hash)  # one step: a listing asks thousands of times
 
     def ref(self, revision: str) -> Path:
         """The file that says which commit a revision means."""
@@ -140,7 +140,7 @@ class Base:
 
     def repo(self, repo_id: str, repo_type: str = "model") -> Repo:
         """The folder of a repository."""
-        return Repo(self.hub / repo_folder_name(repo_id, repo_type))
+        return Repo(self.path.joinpath("hub", repo_folder_name(repo_id, repo_type)))
 
     @property
     def cards(self) -> Path:

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
 from modelshelf.domain.models import Registration
-from modelshelf.server.schemas import Change, JobOut, ModelOut, ModelWithFiles, NewModel, RemovedOut
+from modelshelf.server.schemas import Change, JobOut, ModelOut, ModelWithFiles, NewModel, NewModelOut, RemovedOut
 from modelshelf.services.shelf import Shelf
-from modelshelf.services.views import job_view, model_view, removed_view
+from modelshelf.services.views import eviction_view, job_view, model_view, removed_view
 
 
 def create_router(shelf: Shelf) -> APIRouter:
@@ -35,13 +35,13 @@ def _add_reading(router: APIRouter, shelf: Shelf) -> None:
 
 
 def _add_changing(router: APIRouter, shelf: Shelf) -> None:
-    @router.post("", status_code=201, response_model=ModelOut)
+    @router.post("", status_code=201, response_model=NewModelOut)
     def register(new: NewModel) -> dict[str, Any]:
         """Register a model; its download starts at once unless `download` is false."""
-        shelf.registrar.register(_registration(new))
+        plan = shelf.registrar.register(_registration(new))
         if new.download:
             shelf.registrar.enqueue_pull(new.model_name)
-        return model_view(shelf.model(new.model_name))
+        return model_view(shelf.model(new.model_name)) | {"makes_room": eviction_view(plan.makes_room)}
 
     @router.patch("/{model_name}", response_model=ModelOut, responses={202: {"model": JobOut}})
     def change(model_name: str, wanted: Change) -> Any:

@@ -1,0 +1,52 @@
+"""Typer without pydantic where a text is all that is asked for.
+
+Typer converts every argument through pydantic, a text too and one that was not given. Importing pydantic takes as long
+as everything else that `shelf path` does. A Typer that works another way is left as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
+
+@dataclass(frozen=True, slots=True)
+class _AsGiven:
+    """Takes texts and what was not given as they are, and asks Typer about the rest."""
+
+    build: Callable[[], Any]
+    """Makes what Typer converts with."""
+
+    def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Return an argument as the command gets it."""
+        if value is None:
+            return () if param.multiple or param.nargs == -1 else None
+        if isinstance(value, str) and param.type_descriptor.annotation is str:
+            return value
+        return self.build().coerce(value, param=param, ctx=ctx)
+
+
+class LightCommand(TyperCommand):
+    """A command."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return its parameters."""
+        return [_lighten(parameter) for parameter in super().get_params(ctx)]
+
+
+class LightGroup(TyperGroup):
+    """A command of commands."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return its parameters."""
+        return [_lighten(parameter) for parameter in super().get_params(ctx)]
+
+
+def _lighten(parameter: Any) -> Any:
+    build = getattr(parameter, "get_runtime_param", None)
+    if build is not None and "get_runtime_param" not in vars(parameter):
+        parameter.get_runtime_param = lambda: _AsGiven(build)
+    return parameter

@@ -1,0 +1,203 @@
+"""Making room: what does not fit on the primary pushes the least recently used models to the secondary."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from modelshelf.domain.eviction import Candidate, EvictionPlan, Watermarks, plan_deletion, plan_eviction
+from modelshelf.domain.jobs import UNFINISHED
+from modelshelf.domain.models import ModelRow
+from modelshelf.domain.ports import Clock, Hub
+from modelshelf.domain.tiers import PRIMARY, SECONDARY, Room, Tier
+from modelshelf.errors import NotFound, OutOfSpace, ShelfError
+from modelshelf.registry.queries import Registry
+from modelshelf.services.admission import Admission, Hold
+from modelshelf.services.library import Library
+from modelshelf.services.retire import Retirer
+from modelshelf.services.tiers import TierService
+from modelshelf.store import removal
+from modelshelf.store import tier as store_tier
+from modelshelf.store.layout import Base
+
+_log = logging.getLogger(__name__)
+_ROUNDS = 3
+"""Another process may take the room that was made; it is made again so often."""
+
+
+@dataclass(frozen=True, slots=True)
+class FullPolicy:
+    """What is done when a tier is full."""
+
+    demote: bool
+    """ON_FULL=demote: models leave a full primary for the secondary."""
+    remove_unpinned: bool
+    """ON_SECONDARY_FULL=remove-unpinned: files leave a full secondary when the hub still has them."""
+    marks: Watermarks
+
+
+@dataclass(frozen=True, slots=True)
+class RoomMaker:
+    """Reserves space, and makes room where there is none."""
+
+    registry: Registry
+    tiers: TierService
+    admission: Admission
+    library: Library
+    retirer: Retirer
+    hub: Hub
+    clock: Clock
+    policy: FullPolicy
+    demote: Callable[[str], None]
+    """Moves a model to the secondary, whole, and returns when its old copy is gone or waits for its users."""
+
+    @contextlib.contextmanager
+    def reserve(
+        self, tier: Tier, tier_id: str, need: Callable[[], int], *, model_id: int, takes_disk: bool = True
+    ) -> Iterator[Hold]:
+        """Hold room on a tier, after making it where that is needed and allowed.
+
+        Args:
+            tier: Where.
+            tier_id: Its id.
+            need: Says how many bytes are missing on the disk now.
+            model_id: The model that they are for, which is never a victim.
+            takes_disk: Whether they take space of the file system.
+
+        Raises:
+            OutOfSpace: They do not fit, and no room can be made; nothing was moved.
+            Conflict: They would fit, but for what is pinned or in use; names it.
+        """
+        with contextlib.ExitStack() as held:
+            for left in reversed(range(_ROUNDS)):
+                try:
+                    hold = held.enter_context(self.admission.reserve(tier, tier_id, need, takes_disk=takes_disk))
+                    break
+                except OutOfSpace:
+                    plan = self.plan(tier, need(), model_id=model_id) if left else None
+                    if plan is None or not plan.victims:
+                        raise
+                    self._carry_out(tier, plan)
+            yield hold
+
+    def check(self, tier: Tier, tier_id: str, need_bytes: int) -> EvictionPlan | None:
+        """Return what would have to leave for `need_bytes` to fit; None when they fit as it is.
+
+        Raises:
+            OutOfSpace, Conflict: They do not fit, and no room can be made.
+        """
+        try:
+            with self.admission.reserve(tier, tier_id, lambda: need_bytes):
+                return None
+        except OutOfSpace:
+            plan = self.plan(tier, need_bytes, model_id=0)
+            if plan is None or not plan.victims:
+                raise
+            return plan
+
+    def plan(self, tier: Tier, need_bytes: int, *, model_id: int) -> EvictionPlan | None:
+        """Return what would leave a tier so that `need_bytes` fit; None where nothing may be made to leave.
+
+        Raises:
+            OutOfSpace: Even that would not do.
+            Conflict: It would, but for what is pinned or in use.
+        """
+        room = self.admission.room(tier)
+        if tier.location == PRIMARY and self.policy.demote and self.tiers.tiers.secondary is not None:
+            same_disk = self._device(tier) == self._device(self.tiers.tiers.secondary)
+            return self._plan_demotion(tier, room, need_bytes, model_id, same_disk=same_disk)
+        if tier.location == SECONDARY and self.policy.remove_unpinned:
+            candidates = [self._with_hub(c) for c in self.candidates(tier)]
+            marks, now_s = self.policy.marks.at_once(), self.clock.now()
+            return plan_deletion(need_bytes, room, candidates, marks, now_s, protect={model_id})
+        return None
+
+    def candidates(self, tier: Tier) -> list[Candidate]:
+        """Return the placements on a tier; models that share a snapshot are one, held if either is."""
+        groups: dict[tuple[str, str], list[ModelRow]] = {}
+        for row in self.registry.models():
+            if row.complete and row.commit_hash and self.library.base_of(row) == tier.base:
+                groups.setdefault((row.hf_path, row.commit_hash), []).append(row)
+        leased = {lease.model_id for lease in self.registry.leases.all() if not lease.expired}
+        return [self._candidate(tier, rows, leased) for rows in groups.values()]
+
+    def _candidate(self, tier: Tier, rows: Sequence[ModelRow], leased: set[int]) -> Candidate:
+        first = rows[0]
+        assert first.commit_hash is not None
+        base = Base(Path(tier.base))
+        files = {file.path: file for row in rows for file in self.library.files(row)}
+        free_bytes = 0
+        with contextlib.suppress(ShelfError):  # what cannot be removed frees nothing
+            free_bytes = removal.plan_removal(base, first.hf_path, first.commit_hash, files.values(), ()).free_bytes
+        return Candidate(
+            model_name=first.model_name,
+            model_id=first.id,
+            free_bytes=free_bytes,
+            last_used_at=max(row.last_used_at or row.arrived_at for row in rows),
+            arrived_at=max(row.arrived_at for row in rows),
+            pinned=any(row.pinned for row in rows),
+            leased=any(row.id in leased for row in rows),
+            busy=any(row.job_state in UNFINISHED for row in rows),
+        )
+
+    def _plan_demotion(
+        self, tier: Tier, room: Room, need_bytes: int, model_id: int, *, same_disk: bool
+    ) -> EvictionPlan:
+        """Plan until no victim has an open file; only the victims' files are looked for among all processes."""
+        candidates = self.candidates(tier)
+        marks, now_s = self.policy.marks.at_once(), self.clock.now()
+        while True:
+            plan = plan_eviction(need_bytes, room, candidates, marks, now_s, protect={model_id}, same_disk=same_disk)
+            used = {victim.model_id for victim in plan.victims if self._is_used(tier, victim)}
+            if not used:
+                return plan
+            candidates = [replace(c, leased=True) if c.model_id in used else c for c in candidates]
+
+    def _is_used(self, tier: Tier, victim: Candidate) -> bool:
+        row = self.library.row(victim.model_name)
+        assert row.commit_hash is not None
+        return bool(self.retirer.users(Base(Path(tier.base)), row.hf_path, row.commit_hash, self.library.files(row)))
+
+    def _with_hub(self, candidate: Candidate) -> Candidate:
+        """Ask the hub whether it still has a candidate's commit."""
+        row = self.library.row(candidate.model_name)
+        assert row.commit_hash is not None
+        try:
+            return replace(candidate, on_hub=self.hub.resolve(row.hf_path, row.commit_hash) == row.commit_hash)
+        except ShelfError:
+            return candidate
+
+    def _carry_out(self, tier: Tier, plan: EvictionPlan) -> None:
+        for victim in plan.victims:
+            names = [victim.model_name, *self._twins(tier, victim)]
+            _log.info("making_room", extra={"tier": tier.location, "models": names, "free_bytes": victim.free_bytes})
+            for name in names:
+                if tier.location == PRIMARY:
+                    self.demote(name)
+                else:
+                    self._remove(tier, name)
+
+    def _twins(self, tier: Tier, victim: Candidate) -> list[str]:
+        """Return the other models that share a victim's snapshot."""
+        row = self.library.row(victim.model_name)
+        same = [
+            other.model_name
+            for other in self.registry.models()
+            if (other.hf_path, other.commit_hash) == (row.hf_path, row.commit_hash)
+            and self.library.base_of(other) == tier.base
+        ]
+        return [name for name in same if name != victim.model_name]
+
+    def _remove(self, tier: Tier, model_name: str) -> None:
+        """Delete the files of a model that the hub still has; the model stays registered and can be pulled again."""
+        row = self.registry.model(model_name)
+        if row is None or row.commit_hash is None:
+            raise NotFound(f"{model_name} was removed.")
+        self.registry.set_incomplete(row.id)
+        self.retirer.retire(Base(Path(tier.base)), row.hf_path, row.commit_hash, self.library.files(row), but=row.id)
+
+    def _device(self, tier: Tier) -> str:
+        return store_tier.device(Base(Path(tier.base)))

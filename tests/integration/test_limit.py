@@ -1,0 +1,237 @@
+"""No sum of concurrent work takes a tier past its limit, and a refusal says what is needed and what is there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from modelshelf.errors import OutOfSpace
+from modelshelf.services.shelf import Shelf
+from tests.fakes.hub import FakeHub
+from tests.invariants import du, violations
+from tests.world import MIB, Child, Home, random_bytes, tree, wait_until
+
+SIZE = 10 * MIB
+LIMIT = 58_000_000
+"""Five models of `SIZE` fit beside the registry and its write-ahead log, six do not."""
+NAMES = [f"m{i}" for i in range(10)]
+
+
+@pytest.fixture
+def home(home: Home) -> Home:
+    """A home with limits on both tiers."""
+    home.extra = {"PRIMARY_CACHE_LIMIT_GB": f"{LIMIT / 1e9}", "SECONDARY_CACHE_LIMIT_GB": "1"}
+    return home
+
+
+@contextlib.contextmanager
+def watched(base: Path) -> Iterator[list[int]]:
+    """Measure a base over and over meanwhile; gives the list of what was found, apparent bytes."""
+    found, over = [0], threading.Event()
+
+    def watch() -> None:
+        while not over.is_set():
+            found.append(lstat_sum(base))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield found
+    finally:
+        over.set()
+        watcher.join()
+
+
+def lstat_sum(base: Path) -> int:
+    """Return the bytes written below a base, as quickly as that can be: a hole in a part is no byte yet."""
+    total = 0
+    for folder, _, names in os.walk(base):
+        for path in (Path(folder), *(Path(folder, name) for name in names)):
+            with contextlib.suppress(FileNotFoundError):  # it was renamed meanwhile
+                found = path.lstat()
+                total += min(found.st_size, found.st_blocks * 512) if path.suffix == ".part" else found.st_size
+    return total
+
+
+def add_models(hub: FakeHub, shelf: Shelf) -> None:
+    """Register ten models that do not fit together, and download none."""
+    for i, name in enumerate(NAMES):
+        hub.add_repo(f"org/{name}", {"model.safetensors": random_bytes(SIZE, seed=i)})
+        shelf.register(name, f"org/{name}", download=False)
+
+
+def test_what_does_not_fit_is_refused_before_the_first_byte(hub: FakeHub, home: Home) -> None:
+    """The refusal has exit code 8, every number, and the tier that would hold it; nothing was fetched or kept."""
+    hub.add_repo("org/big", {"model.safetensors": random_bytes(LIMIT)})
+
+    refused = home.run("add", "big", "org/big", "--json")
+
+    problem = refused.problem
+    assert (refused.code, refused.out, hub.bytes_sent) == (OutOfSpace.exit_code, "", 0)
+    assert problem["needed_bytes"] == LIMIT
+    assert problem["limit_bytes"] == LIMIT
+    assert problem["headroom_bytes"] == LIMIT - problem["usage_bytes"] - problem["reserved_bytes"]
+    assert (problem["cache_location"], problem["would_hold"]) == ("primary", ["secondary"])
+    with home.open() as shelf:
+        assert (shelf.models(), shelf.registry.reservations()) == ([], [])
+    assert not (home.primary / "hub").exists()
+
+
+def test_a_refusal_reads_well(hub: FakeHub, home: Home) -> None:
+    """A person reads what is needed, what is there, and what to do."""
+    hub.add_repo("org/big", {"model.safetensors": random_bytes(LIMIT)})
+
+    refused = home.run("add", "big", "org/big")
+
+    assert (refused.code, refused.out) == (OutOfSpace.exit_code, "")
+    assert "error: Need 58.0 MB, primary has" in refused.err
+    assert "of 58.0 MB" in refused.err
+    assert "hint: secondary would hold it: --to secondary" in refused.err
+
+
+def test_what_was_refused_goes_where_it_fits(hub: FakeHub, home: Home, shelf: Shelf) -> None:
+    """The tier that the hint names takes the model."""
+    files = {"model.safetensors": random_bytes(LIMIT)}
+    hub.add_repo("org/big", files)
+    with pytest.raises(OutOfSpace):
+        shelf.register("big", "org/big")
+
+    shelf.register("big", "org/big", "secondary")
+
+    assert tree(shelf.path("big")) == files
+    assert violations(shelf) == []
+
+
+def test_nothing_would_hold_it(hub: FakeHub, home: Home) -> None:
+    """When no tier has room the error names none."""
+    hub.add_repo("org/big", {"model.safetensors": random_bytes(LIMIT)})
+
+    with home.open(SECONDARY_CACHE_LIMIT_GB="0.05") as shelf, pytest.raises(OutOfSpace) as refused:
+        shelf.register("big", "org/big")
+
+    assert refused.value.fields["would_hold"] == []
+
+
+def test_ten_processes_stay_below_the_limit_together(hub: FakeHub, home: Home, shelf: Shelf) -> None:
+    """Of ten processes that pull at once those that fit succeed, the others are refused, and `du` never passes it."""
+    add_models(hub, shelf)
+
+    with watched(home.primary) as sizes:
+        ended = [child.finish() for child in [home.start("pull", name) for name in NAMES]]
+
+    assert sorted(result.code for result in ended) == [0] * 5 + [OutOfSpace.exit_code] * 5
+    assert max(sizes) <= LIMIT
+    assert len(sizes) > 20
+    assert shelf.registry.reservations() == []
+    assert hub.bytes_sent == 5 * SIZE
+    assert violations(shelf) == []
+
+
+def test_ten_threads_stay_below_the_limit_together(hub: FakeHub, home: Home, shelf: Shelf) -> None:
+    """The same within one process, where a library each is opened ten times, and no byte comes for the refused."""
+    add_models(hub, shelf)
+    outcomes: list[str] = []
+
+    def pull(name: str) -> None:
+        with home.open() as mine:
+            try:
+                outcomes.append(mine.pull(name).state)
+            except OutOfSpace:
+                outcomes.append("refused")
+
+    threads = [threading.Thread(target=pull, args=(name,)) for name in NAMES]
+    with watched(home.primary) as sizes:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    assert sorted(outcomes) == ["done"] * 5 + ["refused"] * 5
+    assert max(sizes) <= LIMIT
+    assert shelf.registry.reservations() == []
+    assert hub.bytes_sent == 5 * SIZE
+    assert violations(shelf) == []
+
+
+def start_holding(hub: FakeHub, home: Home, names: list[str]) -> list[Child]:
+    """Start processes that have reserved their room and wait for a hub that sends nothing."""
+    hub.pause()
+    children = [home.start("pull", name) for name in names]
+    with home.open() as shelf:
+        wait_until(lambda: len(shelf.registry.reservations()) == len(names), "every reservation")
+    return children
+
+
+def test_what_is_promised_to_others_is_not_given_away(hub: FakeHub, home: Home, shelf: Shelf) -> None:
+    """Room that others reserved counts as taken though no byte of it is written yet."""
+    add_models(hub, shelf)
+    children = start_holding(hub, home, NAMES[:5])
+
+    with pytest.raises(OutOfSpace) as refused:
+        shelf.pull(NAMES[5])
+
+    assert refused.value.fields["reserved_bytes"] == 5 * SIZE
+    assert shelf.tiers()[0].reserved_bytes == 5 * SIZE
+    hub.resume()
+    assert [child.finish().code for child in children] == [0] * 5
+    assert shelf.tiers()[0].reserved_bytes == 0
+
+
+def test_a_killed_process_gives_its_room_to_the_next(hub: FakeHub, home: Home, shelf: Shelf) -> None:
+    """A reservation dies with its process: the next one that asks gets the room at once."""
+    add_models(hub, shelf)
+    children = start_holding(hub, home, NAMES[:5])
+    children[0].kill()
+
+    hub.resume()
+    shelf.pull(NAMES[5])
+
+    assert [child.finish().code for child in children[1:]] == [0] * 4
+    assert shelf.model(NAMES[5]).state == "ready"
+    assert shelf.registry.reservations() == []
+    assert violations(shelf) == []
+
+
+def test_what_is_there_already_needs_no_room(hub: FakeHub, home: Home, shelf: Shelf) -> None:
+    """A second name for a model on a tier that is full needs no room, for all its bytes are there."""
+    hub.add_repo("org/m", {"model.safetensors": random_bytes(LIMIT - 5_000_000)})
+    shelf.register("m", "org/m")
+
+    again = shelf.register("again", "org/m")
+
+    assert (again.state, hub.bytes_sent) == ("ready", LIMIT - 5_000_000)
+
+
+def test_removing_a_model_makes_room(hub: FakeHub, home: Home, shelf: Shelf) -> None:
+    """After a removal with its files, the numbers that refused a model let it in; what was freed is what `du` says."""
+    hub.add_repo("org/first", {"model.safetensors": random_bytes(40_000_000)})
+    second = {"model.safetensors": random_bytes(40_000_000, seed=1)}
+    hub.add_repo("org/second", second)
+    shelf.register("first", "org/first")
+    with pytest.raises(OutOfSpace):
+        shelf.register("second", "org/second")
+    before = du(home.primary / "hub")
+
+    freed = shelf.remove("first", delete_files=True).freed
+
+    after = du(home.primary / "hub")
+    assert (freed.apparent_bytes, freed.allocated_bytes) == (before[0] - after[0], before[1] - after[1])
+    assert freed.apparent_bytes >= 40_000_000
+    shelf.register("second", "org/second")
+    assert tree(shelf.path("second")) == second
+    assert violations(shelf) == []
+
+
+def test_the_warning_comes_at_the_threshold(hub: FakeHub, home: Home, shelf: Shelf) -> None:
+    """A tier is marked from the share of its limit on that the setting names."""
+    hub.add_repo("org/m", {"model.safetensors": random_bytes(LIMIT // 2)})
+    shelf.register("m", "org/m")
+
+    assert [status.warning for status in shelf.tiers()] == [False, False]
+    with home.open(CACHE_WARNING_THRESHOLD="0.4") as careful:
+        assert [status.warning for status in careful.tiers()] == [True, False]

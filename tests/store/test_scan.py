@@ -1,0 +1,193 @@
+"""What lies in a base, by names and sizes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from modelshelf.domain.models import FileEntry
+from modelshelf.store import scan
+from modelshelf.store.layout import Base
+from tests.builders import Drawn, age, commit, lay_out, put
+
+DRAWING = """
+    model org/name
+      commit a main refs/pr/1
+        config.json 20
+        deep/er/w.bin 3000
+      commit b
+        shared.bin 500 shared
+      ref stale c
+      orphan 700
+      partial 900
+    dataset org/data
+      commit d main
+        rows.txt 10 real
+    model gpt2
+      commit e main
+        config.json 20
+    file hub/version.txt 1
+    file hub/models 5
+"""
+
+
+@pytest.fixture
+def drawn(tmp_path: Path) -> Drawn:
+    """A base with some of everything."""
+    return lay_out(tmp_path / "base", DRAWING)
+
+
+def test_every_repository_is_found(drawn: Drawn) -> None:
+    """All types, by type and id; files and links beside them are none."""
+    (drawn.base.hub / "models--org--linked").symlink_to("models--gpt2")
+
+    found = scan.repos(drawn.base)
+
+    assert [(kind, repo_id) for kind, repo_id, _ in found] == [
+        ("dataset", "org/data"),
+        ("model", "gpt2"),
+        ("model", "org/name"),
+    ]
+    assert found[2][2] == drawn.base.repo("org/name")
+
+
+def test_where_nothing_is_nothing_is_found(tmp_path: Path) -> None:
+    """A base that does not exist is empty and no error."""
+    base = Base(tmp_path / "gone")
+    repo = base.repo("org/name")
+
+    assert scan.repos(base) == []
+    assert scan.snapshots(repo) == []
+    assert scan.blob_sizes(repo) == {}
+    assert scan.refs(repo) == {}
+    assert list(scan.snapshot_files(repo, commit("a"))) == []
+    assert scan.signature(repo, commit("a")) == ""
+
+
+def test_blobs_are_listed_with_their_sizes(drawn: Drawn) -> None:
+    """Those in the shared store with the size of their payload; downloads and dangling links not at all."""
+    repo = drawn.base.repo("org/name")
+    repo.blob("1" * 64).symlink_to("nowhere")
+    repo.blob("2" * 64).mkdir()
+
+    sizes = scan.blob_sizes(repo)
+
+    files = [*drawn.of("org/name", "a"), *drawn.of("org/name", "b")]
+    orphan = next(digest for digest, size_bytes in sizes.items() if size_bytes == 700)
+    assert sizes == {file.digest: file.size_bytes for file in files} | {orphan: 700}
+
+
+def test_a_whole_commit_misses_nothing(drawn: Drawn) -> None:
+    """Whether its files are links, links to links, or files."""
+    for repo_id, letter in (("org/name", "a"), ("org/name", "b")):
+        repo = drawn.base.repo(repo_id)
+        assert scan.missing_files(repo, commit(letter), drawn.of(repo_id, letter)) == []
+    data = drawn.base.repo("org/data", "dataset")
+    assert scan.missing_files(data, commit("d"), drawn.of("org/data", "d")) == []
+
+
+@pytest.mark.parametrize("damage", ["link gone", "blob gone", "blob cut", "a folder instead"])
+def test_a_file_that_is_not_there_in_full_is_missing(drawn: Drawn, damage: str) -> None:
+    """A snapshot's existence says nothing; each file's size does."""
+    repo = drawn.base.repo("org/name")
+    [config, weights] = drawn.of("org/name", "a")
+    link, blob = repo.snapshot(commit("a")) / weights.path, repo.blob(weights.digest)
+    if damage == "blob cut":
+        blob.write_bytes(b"x" * 2999)
+    else:
+        (blob if damage == "blob gone" else link).unlink()
+    if damage == "a folder instead":
+        link.mkdir()
+
+    assert scan.missing_files(repo, commit("a"), [config, weights]) == [weights]
+
+
+def test_a_commit_without_a_snapshot_misses_all(drawn: Drawn) -> None:
+    """Every file asked for is missing, in their order."""
+    files = [FileEntry("b", 1, "x"), FileEntry("a", 1, "y")]
+
+    assert scan.missing_files(drawn.base.repo("org/name"), commit("c"), files) == files
+
+
+def test_the_signature_tells_that_a_name_came_or_went(drawn: Drawn) -> None:
+    """It stays while nothing happens, and changes with a blob or a link."""
+    repo = drawn.base.repo("org/name")
+    age(repo.path)
+    before = scan.signature(repo, commit("a"))
+
+    assert before == scan.signature(repo, commit("a")) != ""
+    repo.blob("f" * 40).touch()
+    without_blob = scan.signature(repo, commit("a"))
+    assert without_blob != before
+    (repo.snapshot(commit("a")) / "config.json").unlink()
+    assert scan.signature(repo, commit("a")) != without_blob
+
+
+def test_only_commits_are_snapshots(drawn: Drawn) -> None:
+    """Another name among the snapshots is none."""
+    repo = drawn.base.repo("org/name")
+    (repo.snapshots / "tmp").mkdir()
+
+    assert scan.snapshots(repo) == [commit("a"), commit("b")]
+
+
+def test_files_of_sub_folders_belong_to_a_snapshot(drawn: Drawn) -> None:
+    """They come with their path in the repository; a linked folder is one entry, for nothing is followed."""
+    repo = drawn.base.repo("org/name")
+    (repo.snapshot(commit("a")) / "evil").symlink_to("/etc")
+
+    found = dict(scan.snapshot_files(repo, commit("a")))
+
+    assert list(found) == ["config.json", "deep/er/w.bin", "evil"]
+    assert found["deep/er/w.bin"] == repo.snapshot(commit("a")) / "deep" / "er" / "w.bin"
+
+
+def test_refs_are_read_forgivingly(drawn: Drawn) -> None:
+    """Nested ones, with a newline of another tool, to a snapshot that is gone; what is no text is left out."""
+    repo = drawn.base.repo("org/name")
+    put(repo.ref("newline"), f"{commit('b')}\n".encode())
+    put(repo.ref("broken"), b"\xff\xfe")
+    repo.ref("dangling").symlink_to("nowhere")
+
+    assert scan.refs(repo) == {
+        "main": commit("a"),
+        "refs/pr/1": commit("a"),
+        "stale": commit("c"),
+        "newline": commit("b"),
+    }
+
+
+def test_a_link_tells_its_blob(drawn: Drawn) -> None:
+    """From any depth, and without the blob having to be there."""
+    repo = drawn.base.repo("org/name")
+    weights = drawn.digest("org/name", "a", "deep/er/w.bin")
+    link = repo.snapshot(commit("a")) / "deep/er/w.bin"
+
+    assert scan.blob_of(repo, link) == weights
+    repo.blob(weights).unlink()
+    assert scan.blob_of(repo, link) == weights
+
+
+def test_an_absolute_link_tells_its_blob_however_the_base_is_called(drawn: Drawn, tmp_path: Path) -> None:
+    """Where the base is reached through a link, its blob is still the one that a snapshot needs."""
+    (tmp_path / "other-name").symlink_to(drawn.base.path)
+    link = drawn.base.repo("gpt2").snapshot(commit("e")) / "config.json"
+    blob = link.resolve()
+    link.unlink()
+    link.symlink_to(blob)
+
+    assert scan.blob_of(Base(tmp_path / "other-name").repo("gpt2"), link) == blob.name
+
+
+def test_what_leads_elsewhere_tells_no_blob(drawn: Drawn) -> None:
+    """A file, a link out of the repository, and a link to a folder that is not there."""
+    repo = drawn.base.repo("org/name")
+    other = drawn.base.repo("gpt2").snapshot(commit("e")) / "config.json"
+    (repo.path / "out").symlink_to("/etc/hostname")
+    (repo.path / "nowhere").symlink_to("gone/blob")
+
+    assert scan.blob_of(repo, repo.ref("main")) is None
+    assert scan.blob_of(repo, other) is None
+    assert scan.blob_of(repo, repo.path / "out") is None
+    assert scan.blob_of(repo, repo.path / "nowhere") is None

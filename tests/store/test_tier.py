@@ -1,0 +1,167 @@
+"""A tier's marker: a mounted base is told from the empty folder that it is mounted on."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from modelshelf.errors import BadInput, Unavailable
+from modelshelf.store import tier
+from modelshelf.store.layout import Base, known_bases_file
+from modelshelf.store.tier import KnownBases
+from tests.builders import put
+from tests.store.mounts import small_disk
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Base:
+    """A base that was never used."""
+    return Base(tmp_path / "disk" / "base")
+
+
+@pytest.fixture
+def known(tmp_path: Path) -> KnownBases:
+    """A user who has used nothing yet."""
+    return KnownBases(tmp_path / "state")
+
+
+def unmount(base: Base) -> None:
+    """Leave the empty folder that the drive was mounted on."""
+    base.path.rename(base.path.with_name("unmounted"))
+    base.path.mkdir()
+
+
+def test_on_first_use_a_base_is_made_and_marked(base: Base, known: KnownBases) -> None:
+    """Its id is in the marker, and remembered outside of it."""
+    tier_id = tier.open_tier(base, known, None)
+
+    assert json.loads(base.marker.read_text()) == {"format": 1, "id": tier_id}
+    assert tier.read_id(base) == tier_id
+    assert known.load() == {str(base.path): tier_id}
+
+
+def test_a_base_keeps_its_id(base: Base, known: KnownBases) -> None:
+    """However often and by whomever it is opened."""
+    tier_id = tier.open_tier(base, known, None)
+
+    assert tier.open_tier(base, known, tier_id) == tier_id
+    assert tier.open_tier(base, KnownBases(known.state_home.with_name("other")), None) == tier_id
+
+
+def test_two_bases_have_two_ids(base: Base, known: KnownBases) -> None:
+    """Both are remembered."""
+    other = Base(base.path.with_name("other"))
+
+    ids = [tier.open_tier(each, known, None) for each in (base, other)]
+
+    assert known.load() == {str(base.path): ids[0], str(other.path): ids[1]}
+    assert ids[0] != ids[1]
+
+
+@pytest.mark.parametrize("memory", ["registry", "state folder"])
+def test_an_unmounted_base_is_offline_and_nothing_is_written(base: Base, known: KnownBases, memory: str) -> None:
+    """Either memory suffices to tell an empty mount point from a fresh base."""
+    tier_id = tier.open_tier(base, known, None)
+    unmount(base)
+    if memory == "registry":
+        known_bases_file(known.state_home).unlink()
+
+    with pytest.raises(Unavailable, match="is it mounted") as caught:
+        tier.open_tier(base, known, tier_id if memory == "registry" else None)
+
+    assert list(base.path.iterdir()) == []
+    assert caught.value.hint.endswith(f"--start-afresh {base.path}")
+    assert tier.why_offline(base, tier_id) == caught.value.detail
+
+
+def test_another_drive_in_its_place_is_offline(base: Base, known: KnownBases) -> None:
+    """What is registered on one drive is not looked for on another."""
+    tier_id = tier.open_tier(base, known, None)
+    unmount(base)
+    tier.start_afresh(base)
+
+    with pytest.raises(Unavailable, match="another tier than before"):
+        tier.open_tier(base, known, tier_id)
+
+
+def test_a_base_that_nobody_knows_is_not_offline(base: Base) -> None:
+    """Neither a fresh one, nor one that another machine marked."""
+    assert tier.why_offline(base, None) == ""
+    tier_id = tier.start_afresh(base)
+    assert tier.why_offline(base, None) == ""
+    assert tier.why_offline(base, tier_id) == ""
+
+
+@pytest.mark.parametrize("marker", [b"", b"{", b"[]", b"{}", b"\xff", b"null"])
+def test_a_marker_that_cannot_be_read_is_none(base: Base, marker: bytes) -> None:
+    """A torn marker never gives an id that was not there."""
+    put(base.marker, marker)
+
+    assert tier.read_id(base) is None
+
+
+@pytest.mark.parametrize("memory", [b"", b"[1]", b"\xff", b"3"])
+def test_a_memory_that_cannot_be_read_is_empty_and_is_written_anew(
+    base: Base, known: KnownBases, memory: bytes
+) -> None:
+    """It is a help, and never stands in the way."""
+    put(known_bases_file(known.state_home), memory)
+
+    assert known.load() == {}
+    known.remember(base, "id")
+    assert known.load() == {str(base.path): "id"}
+
+
+def test_a_memory_that_is_up_to_date_is_not_written_again(base: Base, known: KnownBases) -> None:
+    """Looking at a tier changes nothing on the disk."""
+    known.remember(base, "id")
+    before = known_bases_file(known.state_home).stat().st_ino
+
+    known.remember(base, "id")
+
+    assert known_bases_file(known.state_home).stat().st_ino == before
+
+
+def test_a_read_only_home_is_no_reason_to_stop(base: Base, tmp_path: Path) -> None:
+    """The tier is opened all the same."""
+    in_the_way = put(tmp_path / "file", b"")
+
+    tier_id = tier.open_tier(base, KnownBases(in_the_way), None)
+
+    assert tier.read_id(base) == tier_id
+
+
+def test_a_base_that_cannot_be_written_is_refused(tmp_path: Path, known: KnownBases) -> None:
+    """On a read-only disk there is no tier, and nobody remembers one."""
+    with small_disk(tmp_path / "ro", 2**16, "ro") as disk:
+        with pytest.raises(BadInput, match="cannot be written"):
+            tier.open_tier(Base(disk / "base"), known, None)
+        assert known.load() == {}
+
+
+def test_a_base_inside_a_file_is_refused(tmp_path: Path, known: KnownBases) -> None:
+    """The system's reason is part of the sentence."""
+    in_the_way = put(tmp_path / "file", b"")
+
+    with pytest.raises(BadInput, match="Not a directory"):
+        tier.open_tier(Base(in_the_way / "base"), known, None)
+
+
+def test_a_base_that_is_not_there_yet_lies_on_the_disk_above_it(base: Base, tmp_path: Path) -> None:
+    """Free space and device can be asked before the first use, and nothing is made by asking."""
+    assert tier.device(base) == tier.device(Base(tmp_path)) == str(tmp_path.stat().st_dev)
+    found = os.statvfs(tmp_path)
+    assert tier.free_bytes(base) == pytest.approx(found.f_bavail * found.f_frsize, rel=0.05)
+    assert not base.path.exists()
+
+
+def test_a_mounted_disk_is_another_device(tmp_path: Path) -> None:
+    """It has its own name and its own free bytes."""
+    with small_disk(tmp_path / "disk", 2**20) as disk:
+        base = Base(disk / "base")
+
+        assert tier.device(base) != tier.device(Base(tmp_path))
+        assert 0 < tier.free_bytes(base) <= 2**20
