@@ -122,7 +122,7 @@ def _make_parts(settings: Settings, clock: Clock, late: _Late) -> _Parts:
     known = KnownBases(settings.state_home)
     tiers = TierService(registry, settings.tiers, known, settings.warning_threshold)
     tiers.open(settings.tiers.primary)
-    admission = Admission(registry, tiers, owner)
+    admission = Admission(registry, tiers, owner, clock)
     hub = HubClient(settings.hf_endpoint, settings.hf_token, f"modelshelf/{__version__}", STREAMS)
     library = Library(registry, settings.tiers, known)
     retirer, marks = Retirer(registry, library, clock), Watermarks()

@@ -25,7 +25,7 @@ NAMES = [f"m{i}" for i in range(10)]
 @pytest.fixture
 def home(home: Home) -> Home:
     """A home with limits on both tiers."""
-    home.extra = {"PRIMARY_CACHE_LIMIT_GB": f"{LIMIT / 1e9}", "SECONDARY_CACHE_LIMIT_GB": "1"}
+    home.extra = {"PRIMARY_CACHE_LIMIT_GB": f"{LIMIT / 1e9}", "SECONDARY_CACHE_LIMIT_GB": "1", "ON_FULL": "refuse"}
     return home
 
 

@@ -31,6 +31,8 @@ class Job:
     """What it waits for or failed with, in a sentence."""
     error: str
     """The failure as a problem document (JSON); empty without one."""
+    result: str
+    """What it found, where that is its purpose (JSON); empty otherwise. Kept as it goes."""
     attempts: int
     due_at: float
     owner: str

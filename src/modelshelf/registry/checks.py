@@ -37,10 +37,15 @@ class Checks:
             ours = (checks.c.tier_id == tier_id) & checks.c.digest.in_(list(digests))
             connection.execute(sa.delete(checks).where(ours))
 
-    def of_tier(self, tier_id: str, max_age_s: float | None = None) -> dict[str, str]:
-        """Return digest to stamp of the blobs verified on a tier, and not longer ago than `max_age_s`."""
+    def of_tier(self, tier_id: str, since: float | None = None) -> dict[str, str]:
+        """Return digest to stamp of the blobs verified on a tier.
+
+        Args:
+            tier_id: The tier.
+            since: Leave out what was verified before, in seconds since 1970 by the database's clock.
+        """
         query = sa.select(checks.c.digest, checks.c.stamp).where(checks.c.tier_id == tier_id)
-        if max_age_s is not None:
-            query = query.where(checks.c.verified_at >= db_now() - max_age_s)
+        if since is not None:
+            query = query.where(checks.c.verified_at >= since)
         with self._engine.connect() as connection:
             return {str(row.digest): str(row.stamp) for row in connection.execute(query)}

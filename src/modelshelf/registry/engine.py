@@ -6,15 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from modelshelf.errors import Unavailable
+from modelshelf.registry.fast_read import SCHEMA
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -69,20 +66,30 @@ def migrate(engine: sa.Engine) -> None:
     Raises:
         Unavailable: The schema is newer than this program.
     """
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    scripts = ScriptDirectory.from_config(config)
     with engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(7236107)"))
-        current = MigrationContext.configure(connection).get_current_revision()
-        if current == scripts.get_current_head():
-            return
-        known = {script.revision for script in scripts.walk_revisions()}
-        if current is not None and current not in known:
-            raise Unavailable(
-                f"The registry has schema {current}, which this version does not know.",
-                hint="Another program with a newer modelshelf uses it: update this one.",
-            )
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        current = None
+        if sa.inspect(connection).has_table("alembic_version"):
+            current = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+        if current != SCHEMA:
+            _upgrade(connection, current)
+
+
+def _upgrade(connection: sa.Connection, current: str | None) -> None:
+    """Carry out the migrations that are missing; alembic takes as long to import as sqlalchemy, so only here."""
+    from alembic import command  # noqa: PLC0415 - see above
+    from alembic.config import Config  # noqa: PLC0415 - see above
+    from alembic.script import ScriptDirectory  # noqa: PLC0415 - see above
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    scripts = ScriptDirectory.from_config(config)
+    assert scripts.get_current_head() == SCHEMA, "fast_read.SCHEMA is to name the newest migration"
+    if current is not None and current not in {script.revision for script in scripts.walk_revisions()}:
+        raise Unavailable(
+            f"The registry has schema {current}, which this version does not know.",
+            hint="Another program with a newer modelshelf uses it: update this one.",
+        )
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

@@ -145,6 +145,10 @@ class Registry:
         """Say that every file of a model was verified and laid out."""
         self._change_model(model_id, complete=True, signature=signature, arrived_at=db_now())
 
+    def set_signature(self, model_id: int, signature: str) -> None:
+        """Note how a model's folders look now that all of its files are there again."""
+        self._change_model(model_id, signature=signature)
+
     def set_incomplete(self, model_id: int) -> None:
         """Say that files of a model are gone, or about to go."""
         self._change_model(model_id, complete=False, signature="")
@@ -239,7 +243,19 @@ class Registry:
         with self._engine.connect() as connection:
             return _reservations(connection)
 
-    def reserve(self, tier_id: str, device: str, owner: str, decide: Callable[[Sequence[Reservation]], int]) -> int:
+    def admissions(self) -> dict[str, int]:
+        """Return how often each tier was reserved on: what `reserve` compares."""
+        with self._engine.connect() as connection:
+            return {row.id: row.admissions for row in connection.execute(sa.select(tiers.c.id, tiers.c.admissions))}
+
+    def reserve(
+        self,
+        tier_id: str,
+        device: str,
+        owner: str,
+        decide: Callable[[Sequence[Reservation]], int],
+        seen: Mapping[str, int] | None = None,
+    ) -> int | None:
         """Reserve what `decide` says; returns the reservation's id.
 
         Args:
@@ -247,11 +263,18 @@ class Registry:
             device: Its file system.
             owner: Who will write.
             decide: Gets all reservations, returns the bytes to reserve, or raises to refuse; nothing is changed then.
+            seen: What `admissions` said before the disk was measured. Where that has changed, nothing is decided
+                and None is returned: what was admitted since may have been written, released and never measured.
 
         **Concurrency:** the update of the tiers comes first, so that two of these never overlap, on any tier.
         """
-        with self._engine.begin() as connection:
-            connection.execute(sa.update(tiers).values(admissions=tiers.c.admissions + 1))
+        with self._engine.connect() as connection, connection.begin() as transaction:
+            count = sa.update(tiers).values(admissions=tiers.c.admissions + 1)
+            counted = connection.execute(count.returning(tiers.c.id, tiers.c.admissions))
+            before = {row.id: row.admissions - 1 for row in counted}
+            if seen is not None and before != seen:
+                transaction.rollback()
+                return None
             size_bytes = decide(_reservations(connection))
             values = {
                 "tier_id": tier_id,
@@ -383,5 +406,6 @@ def _new_job(kind: str, model_name: str, params: Mapping[str, object] | None) ->
     return {
         "kind": kind, "model_id": None, "model_name": model_name, "params": json.dumps(dict(params or {})),
         "state": QUEUED, "owner": "", "phase": "", "done_bytes": 0, "total_bytes": 0, "rate_bytes_per_s": 0,
-        "detail": "", "error": "", "attempts": 0, "due_at": 0.0, "heartbeat_at": db_now(), "created_at": db_now(),
+        "detail": "", "error": "", "result": "", "attempts": 0,
+        "due_at": 0.0, "heartbeat_at": db_now(), "created_at": db_now(),
     }  # fmt: skip

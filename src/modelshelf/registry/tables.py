@@ -96,6 +96,7 @@ jobs = Table(
     Column("rate_bytes_per_s", BigInteger, nullable=False),
     Column("detail", Text, nullable=False),
     Column("error", Text, nullable=False),
+    Column("result", Text, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("due_at", Double, nullable=False),
     Column("owner", Text, nullable=False),
@@ -104,7 +105,8 @@ jobs = Table(
     Column("finished_at", Double),
     Index("ix_jobs_model_id", "model_id"),
 )
-"""Long work that every process can see. `params` is a JSON object; `error` a problem document (JSON) or empty."""
+"""Long work that every process can see. `params` is a JSON object; `error` a problem document and `result` what it
+found, both JSON or empty."""
 
 uses = Table(
     "uses",

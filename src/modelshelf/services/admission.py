@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from modelshelf.domain.jobs import Reservation
+from modelshelf.domain.ports import Clock
 from modelshelf.domain.tiers import Room, Tier, check_fits, outstanding, with_holders
 from modelshelf.errors import OutOfSpace, ShelfError, Unavailable
 from modelshelf.registry.queries import Registry
@@ -20,6 +21,8 @@ from modelshelf.store.layout import Base
 _PLENTY = 2**62
 _LOOKS = 3
 """While others write, a measurement errs on the safe side; a refusal is measured again this often."""
+_LOOK_AGAIN_S = 0.6
+"""By then every writer has told once more what it wrote; see `jobs.TICK_S`."""
 
 
 @dataclass(slots=True)
@@ -51,10 +54,11 @@ class Hold:
 class Admission:
     """Decides what fits, over every process that shares the registry."""
 
-    def __init__(self, registry: Registry, tiers: TierService, owner: str) -> None:
+    def __init__(self, registry: Registry, tiers: TierService, owner: str, clock: Clock) -> None:
         self._registry = registry
         self._tiers = tiers
         self._owner = owner
+        self._clock = clock
 
     def drop_the_dead(self) -> None:
         """Free what processes that died had reserved, and put their jobs back into the queue."""
@@ -84,26 +88,33 @@ class Admission:
             self._registry.release(hold.id)
 
     def _admit(self, tier: Tier, tier_id: str, need: Callable[[], int], *, takes_disk: bool) -> Hold:
-        for look in range(_LOOKS):
+        looks = 0
+        while True:  # whoever has to measure again has seen another one admitted, so that somebody always gets on
             self.drop_the_dead()
             decision = self._measure(tier, tier_id, need, takes_disk=takes_disk)
             try:
-                reservation_id = self._registry.reserve(tier_id, decision.device, self._owner, decision.decide)
+                reservation_id = self._registry.reserve(
+                    tier_id, decision.device, self._owner, decision.decide, decision.seen
+                )
             except OutOfSpace as err:
-                if look < _LOOKS - 1 and decision.before:
+                looks += 1
+                if looks < _LOOKS and decision.before:
+                    self._clock.sleep(_LOOK_AGAIN_S)
                     continue
-                raise with_holders(err, decision.need_bytes, self._elsewhere(tier)) from err
-            return Hold(self._registry, reservation_id, decision.need_bytes)
-        raise AssertionError("unreachable")
+                raise with_holders(err, decision.need_bytes, self.elsewhere(tier)) from err
+            if reservation_id is not None:
+                return Hold(self._registry, reservation_id, decision.need_bytes)
 
     def _measure(self, tier: Tier, tier_id: str, need: Callable[[], int], *, takes_disk: bool) -> _Decision:
         base = Base(self._tiers.path(tier))
-        before = self._registry.reservations()  # read before the disk is: see `outstanding`
+        seen = self._registry.admissions()  # read before the disk is: see `Registry.reserve` and `outstanding`
+        before = self._registry.reservations()
         usage = meter.measure(base)
         return _Decision(
             tier=tier,
             tier_id=tier_id,
             device=store_tier.device(base),
+            seen=seen,
             before=before,
             usage_bytes=usage.apparent_bytes - usage.hole_bytes,
             free_bytes=store_tier.free_bytes(base) if takes_disk else _PLENTY,
@@ -116,7 +127,7 @@ class Admission:
         decision = self._measure(tier, self._tiers.open(tier), lambda: 0, takes_disk=True)
         return decision.room(self._registry.reservations())
 
-    def _elsewhere(self, tier: Tier) -> list[tuple[str, int]]:
+    def elsewhere(self, tier: Tier) -> list[tuple[str, int]]:
         """Return the other tiers of the settings with their headroom."""
         found = []
         for other in self._tiers.configured():
@@ -133,6 +144,7 @@ class _Decision:
     tier: Tier
     tier_id: str
     device: str
+    seen: Mapping[str, int]
     before: Sequence[Reservation]
     usage_bytes: int
     free_bytes: int

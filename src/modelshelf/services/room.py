@@ -12,7 +12,7 @@ from modelshelf.domain.eviction import Candidate, EvictionPlan, Watermarks, plan
 from modelshelf.domain.jobs import UNFINISHED
 from modelshelf.domain.models import ModelRow
 from modelshelf.domain.ports import Clock, Hub
-from modelshelf.domain.tiers import PRIMARY, SECONDARY, Room, Tier
+from modelshelf.domain.tiers import PRIMARY, SECONDARY, Room, Tier, with_holders
 from modelshelf.errors import NotFound, OutOfSpace, ShelfError
 from modelshelf.registry.queries import Registry
 from modelshelf.services.admission import Admission, Hold
@@ -105,7 +105,12 @@ class RoomMaker:
             OutOfSpace: Even that would not do.
             Conflict: It would, but for what is pinned or in use.
         """
-        room = self.admission.room(tier)
+        try:
+            return self._plan(tier, self.admission.room(tier), need_bytes, model_id)
+        except OutOfSpace as err:
+            raise with_holders(err, need_bytes, self.admission.elsewhere(tier)) from err
+
+    def _plan(self, tier: Tier, room: Room, need_bytes: int, model_id: int) -> EvictionPlan | None:
         if tier.location == PRIMARY and self.policy.demote and self.tiers.tiers.secondary is not None:
             same_disk = self._device(tier) == self._device(self.tiers.tiers.secondary)
             return self._plan_demotion(tier, room, need_bytes, model_id, same_disk=same_disk)

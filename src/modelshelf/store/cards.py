@@ -8,29 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from modelshelf.domain.cards import Card
 from modelshelf.domain.models import FileEntry
 from modelshelf.store import fs
 from modelshelf.store.layout import Base
 
 
-@dataclass(frozen=True, slots=True)
-class Card:
-    """What a person said about a model, and the files it has."""
-
-    model_name: str
-    hf_path: str
-    revision: str
-    commit_hash: str
-    allow_patterns: tuple[str, ...]
-    pinned: bool
-    pin_reason: str
-    files: tuple[FileEntry, ...]
-    """All files of the commit, selected or not."""
-    arriving_from: str | None = None
-    """The base that a move comes from; None once the model is whole here."""
+__all__ = ["Card", "read_all", "remove", "write"]
 
 
 def write(base: Base, card: Card) -> None:

@@ -29,6 +29,42 @@ def users_of(paths: Iterable[Path]) -> list[str]:
     return [f"{_command(pid)} (pid {pid})" for pid in pids if any(file in wanted for file in _files(pid))]
 
 
+def opened() -> set[tuple[int, int]]:
+    """Return device and inode of every file that any process has open or mapped, this one included.
+
+    The same limits hold as for `users_of`.
+    """
+    return {file for entry in _PROC.iterdir() if entry.name.isdigit() for file in _files(entry.name)}
+
+
+def written() -> set[tuple[int, int]]:
+    """Return device and inode of every file that any process has open for writing, or mapped so."""
+    return {file for entry in _PROC.iterdir() if entry.name.isdigit() for file in _written_files(entry.name)}
+
+
+def _written_files(pid: str) -> Iterator[tuple[int, int]]:
+    """Yield what a process may write to.
+
+    Source: proc(5), `/proc/PID/fdinfo` (octal `flags`, of which the lowest two bits are the access mode) and
+    `/proc/PID/maps` (`rw-s` is a shared mapping that is written through).
+    """
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(_PROC / pid / "fdinfo"):
+            with contextlib.suppress(OSError, StopIteration):
+                lines = Path(entry.path).read_text(encoding="ascii", errors="replace").splitlines()
+                flags = int(next(line for line in lines if line.startswith("flags:")).split()[1], 8)
+                if flags & os.O_ACCMODE:
+                    found = (_PROC / pid / "fd" / entry.name).stat()
+                    yield found.st_dev, found.st_ino
+    with contextlib.suppress(OSError):
+        for line in (_PROC / pid / "maps").read_text(encoding="utf-8", errors="replace").splitlines():
+            with contextlib.suppress(OSError, IndexError):
+                fields = line.split(maxsplit=5)
+                if "w" in fields[1] and "s" in fields[1]:
+                    found = os.stat(fields[5])  # noqa: PTH116 - one line of many
+                    yield found.st_dev, found.st_ino
+
+
 def _files(pid: str) -> Iterator[tuple[int, int]]:
     """Yield device and inode of what a process has open or mapped; nothing where it is gone or another user's."""
     for folder in ("fd", "map_files"):

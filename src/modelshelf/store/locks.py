@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,8 +22,7 @@ def try_lock(*paths: Path) -> Iterator[bool]:
     """Take all locks at once without waiting; yields whether that worked. None is held where one is taken.
 
     **Concurrency:** between processes and between threads (each call opens its own descriptor). The lock dies with
-    its process. The files stay: huggingface_hub never removes its own either, for removing one that another process
-    is about to lock would give two owners.
+    its process. The files stay, as huggingface_hub's own do: see `remove_unused`.
     """
     with contextlib.ExitStack() as stack:
         try:
@@ -57,3 +58,26 @@ def wait_lock(path: Path, clock: Clock, timeout_s: float = 60.0) -> Iterator[Non
             )
         clock.sleep(_POLL_S)
         waited_s += _POLL_S
+
+
+def remove_unused(path: Path) -> fs.Freed:
+    """Delete one of our own lock files, unless somebody holds it; returns what that freed.
+
+    **Concurrency:** removing a lock that another process is about to take would give two owners, so it is removed by
+    who holds it, while the name still leads to what is held. Who had it open meanwhile gets a lock without a name:
+    `filelock` looks at the link count once it has a lock, and begins anew. Other versions of it need not, which is
+    why huggingface_hub's locks are never removed.
+    """
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return fs.Freed()
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        held, named = os.fstat(fd), path.lstat()
+        is_ours = (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino)
+        return fs.remove_file(path) if is_ours else fs.Freed()
+    except OSError:
+        return fs.Freed()
+    finally:
+        os.close(fd)

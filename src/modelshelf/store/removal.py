@@ -67,7 +67,14 @@ def plan_removal(
 
 
 def _check_no_links(repo: Repo, commit_hash: str) -> None:
-    inner = (repo.blobs, repo.snapshots, repo.snapshot(commit_hash), repo.refs, repo.trees, repo.no_exist("").parent)
+    inner = (
+        repo.blobs,
+        repo.snapshots,
+        repo.snapshot(commit_hash),
+        repo.refs,
+        repo.trees,
+        repo.no_exist(commit_hash).parent,
+    )
     for folder in (repo.path, *inner):
         if folder.is_symlink():
             raise Conflict(
@@ -134,7 +141,7 @@ def _folders(repo: Repo, commit_hash: str, links: Iterable[Path]) -> list[Path]:
     ref_folders = {path.parent for path in scan.walk_files(repo.refs)} - {repo.refs}
     ref_folders |= {folder for path in ref_folders for folder in path.parents if repo.refs in folder.parents}
     deepest_first = sorted(inner | ref_folders, key=lambda folder: -len(folder.parts))
-    above = [snapshot, repo.snapshots, repo.blobs, repo.refs, repo.trees, repo.no_exist("").parent, repo.path]
+    above = [snapshot, repo.snapshots, repo.blobs, repo.refs, repo.trees, repo.no_exist(commit_hash).parent, repo.path]
     return [*deepest_first, *above]
 
 

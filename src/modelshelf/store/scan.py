@@ -125,9 +125,13 @@ def _is_same_folder(path: Path, other: Path) -> bool:
 def stamp(path: Path) -> str:
     """Return what tells that a file was not written since: its size and mtime; empty when it is gone."""
     try:
-        found = path.stat()
+        return stamp_of(path.stat())
     except OSError:
         return ""
+
+
+def stamp_of(found: os.stat_result) -> str:
+    """Return the stamp of a file whose metadata was read already."""
     return f"{found.st_size}:{found.st_mtime_ns}"
 
 

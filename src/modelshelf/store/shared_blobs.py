@@ -7,6 +7,8 @@ readable one is never deleted.
 
 from __future__ import annotations
 
+import os
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from modelshelf.store.fs import Freed
@@ -40,3 +42,41 @@ def sweep(base: Base, payload: Path) -> Freed:
         return Freed()
     freed_bytes = _shared_blobs.sweep_shared_blob(payload, cache_dir=base.hub)
     return Freed(freed_bytes, allocated_bytes) if freed_bytes else Freed()
+
+
+def why_unknown(base: Base) -> str:
+    """Return why the store of a base must be left alone, in a sentence; empty where it is known, or there is none."""
+    from huggingface_hub.utils import _shared_blobs
+
+    folder = _shared_blobs.shared_blobs_dir(base.hub)
+    if not os.path.lexists(folder) or _shared_blobs.is_shared_blobs_dir(folder):
+        return ""
+    return f"{folder} is a shared blob store of a layout that huggingface_hub here does not know; it is left alone."
+
+
+def unreferenced(base: Base) -> dict[Path, int]:
+    """Return the payloads that no blob links to, with their sizes in bytes."""
+    from huggingface_hub.utils import _shared_blobs
+
+    return _shared_blobs.unreferenced_shared_blobs(base.hub)
+
+
+def freed_without(base: Base, payload: Path, blobs: set[Path]) -> int:
+    """Return what sweeping a payload frees once these links to it are gone; 0 where others stay."""
+    from huggingface_hub.utils import _shared_blobs
+
+    return _shared_blobs.expected_shared_blob_freed_size(payload, blob_paths_to_delete=blobs, cache_dir=base.hub)
+
+
+def is_known_store(base: Base) -> bool:
+    """Return whether the base's shared store has the layout that this version of huggingface_hub knows."""
+    from huggingface_hub.utils import _shared_blobs
+
+    return _shared_blobs.is_shared_blobs_dir(_shared_blobs.shared_blobs_dir(base.hub))
+
+
+def payload_lock(payload: Path) -> AbstractContextManager[None]:
+    """Return huggingface_hub's lock of a payload, under which it publishes, links and deletes it."""
+    from huggingface_hub.utils import _shared_blobs
+
+    return _shared_blobs._shared_blob_lock(payload)

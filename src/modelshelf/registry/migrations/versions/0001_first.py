@@ -63,6 +63,7 @@ def upgrade() -> None:
     sa.Column('rate_bytes_per_s', sa.BigInteger(), nullable=False),
     sa.Column('detail', sa.Text(), nullable=False),
     sa.Column('error', sa.Text(), nullable=False),
+    sa.Column('result', sa.Text(), nullable=False),
     sa.Column('attempts', sa.Integer(), nullable=False),
     sa.Column('due_at', sa.Double(), nullable=False),
     sa.Column('owner', sa.Text(), nullable=False),

@@ -1,0 +1,37 @@
+"""What is written beside a model's bytes, so that a lost registry can be rebuilt from the disks alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modelshelf.domain.models import FileEntry, select_files
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What a person said about a model, and the files it has."""
+
+    model_name: str
+    hf_path: str
+    revision: str
+    commit_hash: str
+    allow_patterns: tuple[str, ...]
+    pinned: bool
+    pin_reason: str
+    files: tuple[FileEntry, ...]
+    """All files of the commit, selected or not."""
+    arriving_from: str | None = None
+    """The base that a move comes from; None once the model is whole here."""
+
+    @property
+    def selected(self) -> list[FileEntry]:
+        """The model's own files."""
+        return select_files(self.files, self.allow_patterns)
+
+    def is_of(self, other: Card) -> bool:
+        """Return whether both are about the same files of the same commit, whatever they are called."""
+        return (self.hf_path, self.commit_hash, self.allow_patterns) == (
+            other.hf_path,
+            other.commit_hash,
+            other.allow_patterns,
+        )

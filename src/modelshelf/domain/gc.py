@@ -1,0 +1,148 @@
+"""Garbage: what nothing references, who still needs what, and the plans of `gc` and `dedupe`. Pure values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field
+
+from modelshelf.domain.names import is_digest
+
+MIN_AGE_S = 3600.0
+"""What was touched within this time is in flight, whoever writes it.
+
+A live download writes at least every few minutes (huggingface_hub gives a silent hub up after five tries of ten
+seconds); one that stalls for longer keeps its file open, which is looked at as well. The hour is for whom we cannot
+see: another host on a network share, a container of another user, and a clock that is a little off.
+"""
+RESUME_S = 7 * 86400.0
+"""So long the parts of a registered, unfinished model are kept for the next pull, and so is a card that no row has."""
+
+_HEX8 = "[0-9a-f]{8}"
+_UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_OURS = rf"\..+\.{_HEX8}\.shelf-tmp"
+_TEMPORARY = {
+    "blobs": re.compile(rf".+\.(?:incomplete|downloadInProgress|tmp)|tmp_{_UUID}|\..+\.{_HEX8}\.shared|{_OURS}"),
+    "refs": re.compile(rf".+\.{_HEX8}\.tmp|{_OURS}"),
+    "trees": re.compile(rf".+\.{_HEX8}\.tmp|{_OURS}"),
+}
+_ELSEWHERE = re.compile(_OURS)
+
+
+def is_temporary(area: str, name: str) -> bool:
+    """Return whether a file in a part of a repository's folder is a temporary one of a known program.
+
+    Among a snapshot's files only our own names count: a repository may well have a file `notes.tmp`.
+
+    Source: huggingface_hub `file_download.py` and `_shared_blobs.py`; llama.cpp `common/download.cpp`.
+
+    >>> [is_temporary("blobs", name) for name in ("ab.0a1b2c3d.incomplete", "ab.downloadInProgress", "ab")]
+    [True, True, False]
+    >>> is_temporary("snapshots", "notes.tmp"), is_temporary("snapshots", ".a.bin.0a1b2c3d.shelf-tmp")
+    (False, True)
+    """
+    return _TEMPORARY.get(area, _ELSEWHERE).fullmatch(name) is not None
+
+
+def digest_of(name: str) -> str | None:
+    """Return the digest that the name of a blob, a part or a temporary file begins with; None without one."""
+    stem = name.lstrip(".").partition(".")[0]
+    return stem if is_digest(stem) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What the registry says about one base."""
+
+    digests: Mapping[str, Set[str]] = field(default_factory=dict)
+    """Repository id to the digests that registered models need of it here."""
+    busy: Set[str] = frozenset()
+    """Repositories of which a model has an unfinished job, or a commit that is not known yet."""
+    active: Set[str] = frozenset()
+    """Digests of models with an unfinished job: their parts are kept whatever their age."""
+    resumable: Set[str] = frozenset()
+    """Digests of models that are not complete."""
+    working: bool = False
+    """Whether any job is unfinished, whose parts may have other digests than those known."""
+    models: Set[str] = frozenset()
+    """Models whose card belongs here, or may: those that lie here, and those with an unfinished job."""
+    elsewhere: Set[str] = frozenset()
+    """Models that lie in another base, without a job: a card of theirs here is a leftover."""
+
+
+def keeps_part(needs: Needs, digest: str, age_s: float, min_age_s: float) -> bool:
+    """Return whether a blob that arrived in part is kept for the next pull.
+
+    >>> keeps_part(Needs(resumable={"ab"}), "ab", 86400, MIN_AGE_S), keeps_part(Needs(), "ab", 86400, MIN_AGE_S)
+    (True, False)
+    """
+    if digest in needs.active or age_s < min_age_s:
+        return True
+    return (needs.working or digest in needs.resumable) and age_s < RESUME_S
+
+
+@dataclass(frozen=True, slots=True)
+class GcItem:
+    """One file, link or folder that goes."""
+
+    kind: str
+    """`partial`, `part`, `blob`, `shared`, `card`, `ref`, `listing`, `lock`, `folder` or `quarantine`."""
+    path: str
+    size_bytes: int
+    """What this frees; 0 where other links keep the bytes."""
+    why: str
+    """Why it is garbage, in a few words."""
+
+
+@dataclass(frozen=True, slots=True)
+class GcPlan:
+    """What `gc` will delete in one base."""
+
+    base: str
+    min_age_s: float
+    items: tuple[GcItem, ...]
+    notes: tuple[str, ...] = ()
+    """What was left alone and why, in sentences."""
+    quarantine_bytes: int = 0
+    """What lies in quarantine; deleted only where a person asks for it."""
+
+    @property
+    def free_bytes(self) -> int:
+        """What all of it frees."""
+        return sum(item.size_bytes for item in self.items)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Blobs of one digest with bytes of their own each."""
+
+    digest: str
+    size_bytes: int
+    keep: str
+    """The blob whose bytes the others get."""
+    others: tuple[str, ...]
+
+    @property
+    def share_bytes(self) -> int:
+        """How many bytes the others will have in common with it."""
+        return self.size_bytes * len(self.others)
+
+
+@dataclass(frozen=True, slots=True)
+class DedupePlan:
+    """Which blobs of one base will share their bytes."""
+
+    base: str
+    method: str
+    """`reflink` or `link`; empty where the file system can do neither."""
+    groups: tuple[Group, ...]
+
+    @property
+    def share_bytes(self) -> int:
+        """How many bytes will be on the disk once less."""
+        return sum(group.share_bytes for group in self.groups)
+
+    @property
+    def read_bytes(self) -> int:
+        """How many bytes are read at most, where none was verified before."""
+        return sum(group.size_bytes * (len(group.others) + 1) for group in self.groups)

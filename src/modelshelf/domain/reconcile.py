@@ -1,0 +1,414 @@
+"""Reconcile: what the registry says and what lies on the disks, brought together in both directions. Pure.
+
+What was observed goes in, a plan comes out. A disk is believed about bytes, the registry about wishes (names, pins,
+revisions), and a card where there is no registry. Nothing that lies on a disk is deleted but cards that are not true
+any more; a base that is offline is not believed about anything, and not changed.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from modelshelf.domain.cards import Card
+from modelshelf.domain.models import ModelRow
+from modelshelf.domain.names import COMMIT_HASH
+
+
+@dataclass(frozen=True, slots=True)
+class CardSeen:
+    """A card that lies in a base."""
+
+    base: str
+    card: Card
+    whole_on: tuple[str, ...]
+    """The bases that hold all of its files with their sizes; its own first, the others only when that one does not."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether its own base holds all of it."""
+        return self.base in self.whole_on
+
+
+@dataclass(frozen=True, slots=True)
+class BaseSeen:
+    """A base as it is now."""
+
+    path: str
+    location: str
+    """`primary`, `secondary` or `custom`."""
+    tier_id: str
+    """The id in its marker; for a base that is offline the one it had."""
+    offline: str
+    """Why it cannot be read; empty when it can."""
+    writable: bool
+    cards: tuple[CardSeen, ...] = ()
+    refs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Repository id to its refs, revision to commit; of the repositories that models or cards are about."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowSeen:
+    """A registered model, and where its bytes are."""
+
+    row: ModelRow
+    base: str
+    """The base that it resolves to; empty when it resolves to none in this process."""
+    why: str
+    """Why it resolves to none."""
+    card: Card | None
+    """What its card should say; None while its commit or its files are not known."""
+    listed: bool
+    """Whether the registry itself has the files of its commit."""
+    whole_on: tuple[str, ...]
+    """The bases that hold all of it; its own first, the others only when that one does not."""
+    missing_files: int
+    """How many of its files are not in its base."""
+    job_id: int | None
+    """A job that works on it or waits to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A whole snapshot that no model resolves to."""
+
+    base: str
+    repo_id: str
+    commit_hash: str
+    size_bytes: int
+    copy_of: str = ""
+    """The model that has the same files elsewhere; empty when there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Everything that was observed."""
+
+    bases: tuple[BaseSeen, ...]
+    """Fastest first."""
+    rows: tuple[RowSeen, ...]
+    retiring: frozenset[tuple[str, str]] = frozenset()
+    """Base and model name of old copies that wait to be deleted."""
+    usable: frozenset[tuple[str, str, str]] = frozenset()
+    """Base, repository and commit of the snapshots that a ref of a model points to and that are whole."""
+    snapshots: tuple[Found, ...] = ()
+    """Every whole snapshot."""
+
+
+class Action(enum.StrEnum):
+    """What one step does."""
+
+    RETAG = "new_id"
+    ADD = "added"
+    PLACE = "placed"
+    LOSE = "incomplete"
+    WRITE_CARD = "card_written"
+    DROP_CARD = "card_removed"
+    SET_REF = "ref_set"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to do."""
+
+    action: Action
+    base: str
+    model_name: str
+    why: str
+    """In a sentence."""
+    location: str = ""
+    card: Card | None = None
+    """What the model has from now on (commit, files, wishes)."""
+    row: ModelRow | None = None
+    """The model as it was when this was decided."""
+    complete: bool = False
+    """Whether all of its files are there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Untouched:
+    """A model that was left as it is."""
+
+    model_name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReconcilePlan:
+    """What reconciling will do, in this order."""
+
+    steps: tuple[Step, ...]
+    untouched: tuple[Untouched, ...]
+    """Models on tiers that are offline, and models that a job works on."""
+    unregistered: tuple[Found, ...]
+    """Whole snapshots that no model resolves to; they are only named."""
+
+
+def plan_reconcile(seen: Seen) -> ReconcilePlan:
+    """Return what brings registry and disks together; nothing to do when they are."""
+    return _Deciding(seen).plan()
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """A model as it will be."""
+
+    card: Card
+    base: str
+    complete: bool
+    arrived_at: float
+
+
+class _Deciding:
+    """One decision over everything."""
+
+    def __init__(self, seen: Seen) -> None:
+        self._seen = seen
+        self._bases = {base.path: base for base in seen.bases}
+        self._online = {base.path: base for base in seen.bases if not base.offline}
+        self._steps: list[Step] = []
+        self._untouched: list[Untouched] = []
+        self._placed: dict[str, _Placed] = {}
+        self._settled: set[tuple[str, str]] = set()
+        """Base and name of the cards that are dealt with."""
+        self._names = {row.row.model_name for row in seen.rows} | {card.card.model_name for card in self._cards()}
+
+    def plan(self) -> ReconcilePlan:
+        self._retag()
+        for row in self._seen.rows:
+            self._decide_row(row)
+        self._claim_renamed()
+        for name in sorted({card.card.model_name for card in self._loose()}):
+            self._decide_cards([card for card in self._loose() if card.card.model_name == name])
+        self._set_refs()
+        return ReconcilePlan(tuple(self._steps), tuple(self._untouched), tuple(self._unregistered()))
+
+    # --- bases ---
+
+    def _retag(self) -> None:
+        """Give the copy of a base an id of its own: two tiers with one id would share their reservations."""
+        seen: dict[str, str] = {}
+        for base in self._online.values():
+            first = seen.setdefault(base.tier_id, base.path)
+            if first != base.path and base.writable:
+                why = f"It is a copy of {first}, id and all."
+                self._steps.append(Step(Action.RETAG, base.path, "", why, base.location))
+
+    def _now_at(self, base: str) -> str:
+        """Return where the drive of an offline base is mounted now; empty when that is not known."""
+        gone = self._bases.get(base)
+        if gone is None or not gone.tier_id:
+            return ""
+        return next((other.path for other in self._online.values() if other.tier_id == gone.tier_id), "")
+
+    # --- rows ---
+
+    def _decide_row(self, seen: RowSeen) -> None:
+        row = seen.row
+        if seen.job_id is not None:
+            self._leave(seen, f"Job {seen.job_id} works on it.")
+            return
+        there = self._resolves_to(seen)
+        if not there:
+            base = self._bases.get(seen.base)
+            self._leave(seen, base.offline if base is not None and base.offline else seen.why)
+            return
+        wanted, target = self._wanted(seen, there)
+        if wanted is None:
+            self._settle_own(row.model_name, row.hf_path)
+            return
+        whole = target in (seen.whole_on if wanted is seen.card else self._whole_on(row.model_name, wanted))
+        complete = whole and (row.complete or self._vouched(wanted, target) or target != there)
+        self._change_row(seen, wanted, target, complete=complete)
+        self._placed[row.model_name] = _Placed(wanted, target, complete, row.arrived_at)
+        self._decide_own_cards(row.model_name)
+
+    def _leave(self, seen: RowSeen, why: str) -> None:
+        self._untouched.append(Untouched(seen.row.model_name, why))
+        self._settle_own(seen.row.model_name, seen.row.hf_path)
+
+    def _settle_own(self, model_name: str, repo_id: str) -> None:
+        """Leave all cards of a model as they are."""
+        self._settled |= {(c.base, model_name) for c in self._cards(model_name) if c.card.hf_path == repo_id}
+
+    def _resolves_to(self, seen: RowSeen) -> str:
+        """Return the online base where a model belongs; empty when it has none now."""
+        if seen.base in self._online:
+            return seen.base
+        if seen.base:
+            return self._now_at(seen.base)
+        configured = self._online.get(seen.row.cache_path)  # a custom base that the settings name now
+        is_same = seen.row.cache_location == "custom" and configured is not None
+        return seen.row.cache_path if is_same else ""
+
+    def _wanted(self, seen: RowSeen, there: str) -> tuple[Card | None, str]:
+        """Return what a model should be from now on, and where: its own commit, or what a card of it has whole."""
+        row = seen.row
+        if there in seen.whole_on:
+            return seen.card, there
+        was_whole = row.complete or bool(row.signature) or self._card(there, row.model_name, row.hf_path) is not None
+        if was_whole and seen.whole_on:
+            return seen.card, seen.whole_on[0]
+        for card in self._cards(row.model_name):
+            is_same = (card.card.hf_path, card.card.allow_patterns) == (row.hf_path, row.allow_patterns)
+            if is_same and card.whole and card.card.commit_hash != row.commit_hash:
+                return _wishes(card.card, row), card.base
+        return seen.card, there
+
+    def _vouched(self, card: Card, base: str) -> bool:
+        """Return whether a card in a base says that these very files were verified there."""
+        found = self._card(base, card.model_name, card.hf_path)
+        return found is not None and found.card.is_of(card)
+
+    def _whole_on(self, model_name: str, card: Card) -> tuple[str, ...]:
+        return tuple(c.base for c in self._cards(model_name) if c.whole and c.card.is_of(card))
+
+    def _change_row(self, seen: RowSeen, wanted: Card, target: str, *, complete: bool) -> None:
+        row = seen.row
+        location = self._bases[target].location
+        facts = {"location": location, "card": wanted, "row": row}
+        if seen.base != target or row.cache_location != location:
+            why = f"Its files are in {target} now."
+        elif row.commit_hash != wanted.commit_hash:
+            why = f"The disk has commit {wanted.commit_hash[:12]} of it, whole."
+        elif complete and not row.complete:
+            why = "All of its files are there again."
+        elif row.complete and not complete:
+            why = f"{seen.missing_files} of {len(wanted.selected)} files are not there: shelf pull {row.model_name}"
+            self._steps.append(Step(Action.LOSE, target, row.model_name, why, row=row))
+            return
+        elif not seen.listed:
+            why = "The registry had lost the list of its files."
+        else:
+            return
+        self._steps.append(Step(Action.PLACE, target, row.model_name, why, complete=complete, **facts))  # type: ignore[arg-type]
+
+    # --- cards ---
+
+    def _decide_own_cards(self, model_name: str) -> None:
+        """Let the cards of a registered model say what the registry says."""
+        placed = self._placed[model_name]
+        own = self._card(placed.base, model_name, placed.card.hf_path)
+        if own is None and placed.complete:
+            self._write(placed, "It had no card.")
+        if own is not None and own.card != placed.card:
+            self._write(placed, "Its card was out of date.")
+        for card in self._cards(model_name):
+            if card.card.hf_path == placed.card.hf_path:
+                self._settled.add((card.base, model_name))
+                if card.base != placed.base:
+                    self._drop(card, f"{model_name} lies in {placed.base}.")
+
+    def _claim_renamed(self) -> None:
+        """Find the cards that a rename left under the earlier name."""
+        for loose in list(self._loose()):
+            for name, placed in self._placed.items():
+                lacks_card = self._card(placed.base, name, placed.card.hf_path) is None
+                if placed.base == loose.base and placed.card.is_of(loose.card) and lacks_card:
+                    self._settled.add((loose.base, loose.card.model_name))
+                    self._drop(loose, f"It is called {name} now.")
+                    break
+
+    def _decide_cards(self, cards: Sequence[CardSeen]) -> None:
+        """Decide about the cards of one name that no row is behind."""
+        self._settled |= {(card.base, card.card.model_name) for card in cards}
+        for card in cards:
+            if (card.base, card.card.model_name) in self._seen.retiring:
+                self._drop(card, "Its model was removed or moved.")
+        left = [card for card in cards if (card.base, card.card.model_name) not in self._seen.retiring]
+        left.sort(key=lambda card: (not card.whole, card.card.arriving_from is None))
+        for repo_id in dict.fromkeys(card.card.hf_path for card in left):
+            self._decide_lost([card for card in left if card.card.hf_path == repo_id])
+
+    def _decide_lost(self, cards: Sequence[CardSeen]) -> None:
+        """Register again the model that these cards of one name and repository are about; the best one comes first."""
+        plain = [card for card in cards if card.whole or card.card.arriving_from is None]
+        best = (plain or cards)[0]
+        base = best.base if best.whole else next(iter(best.whole_on), best.base)
+        source = best.card.arriving_from
+        if source is not None and not best.whole and base == best.base and source not in self._online:
+            gone = self._bases.get(source)
+            why = gone.offline if gone is not None else f"It was on its way from {source}, which is not known here."
+            self._untouched.append(Untouched(best.card.model_name, why))
+            return
+        name = best.card.model_name
+        is_taken = name in self._placed or any(row.row.model_name == name for row in self._seen.rows)
+        card = replace(best.card, model_name=self._free_name(name) if is_taken else name, arriving_from=None)
+        complete = base in best.whole_on
+        why = "A card was there and no model." + (f" {name} is another repository." if is_taken else "")
+        location = self._bases[base].location
+        self._steps.append(Step(Action.ADD, base, card.model_name, why, location, card, None, complete))
+        placed = _Placed(card, base, complete, 0.0)
+        self._placed[card.model_name] = placed
+        if base != best.base or best.card != card:
+            self._write(placed, "It says where the model is now.")
+        for other in cards:
+            if other.base != base or other.card.model_name != card.model_name:
+                self._drop(other, f"{card.model_name} lies in {base}.")
+
+    def _free_name(self, name: str) -> str:
+        number = 2
+        while f"{name}-{number}" in self._names:
+            number += 1
+        self._names.add(f"{name}-{number}")
+        return f"{name}-{number}"
+
+    def _cards(self, model_name: str | None = None) -> Iterator[CardSeen]:
+        for base in self._seen.bases:
+            if not base.offline:
+                yield from (card for card in base.cards if model_name in (None, card.card.model_name))
+
+    def _loose(self) -> list[CardSeen]:
+        return [card for card in self._cards() if (card.base, card.card.model_name) not in self._settled]
+
+    def _card(self, base: str, model_name: str, repo_id: str) -> CardSeen | None:
+        found = (card for card in self._cards(model_name) if card.base == base and card.card.hf_path == repo_id)
+        return next(found, None)
+
+    def _write(self, placed: _Placed, why: str) -> None:
+        if self._bases[placed.base].writable:
+            step = Step(Action.WRITE_CARD, placed.base, placed.card.model_name, why, card=placed.card)
+            self._steps.append(step)
+
+    def _drop(self, seen: CardSeen, why: str) -> None:
+        if self._bases[seen.base].writable:
+            self._steps.append(Step(Action.DROP_CARD, seen.base, seen.card.model_name, why, card=seen.card))
+
+    # --- refs and leftovers ---
+
+    def _set_refs(self) -> None:
+        """Set back the refs that lead away from what is registered to something that is not whole."""
+        newest_first = sorted(self._placed.values(), key=lambda placed: -placed.arrived_at)
+        done: set[tuple[str, str, str]] = set()
+        for placed in newest_first:
+            card = placed.card
+            where = (placed.base, card.hf_path, card.revision)
+            if where in done or not placed.complete or COMMIT_HASH.fullmatch(card.revision):
+                continue
+            done.add(where)
+            if self._bases[placed.base].writable and not self._is_good_ref(where):
+                why = f"{card.revision} of {card.hf_path} led to nothing whole."
+                self._steps.append(Step(Action.SET_REF, placed.base, card.model_name, why, card=card))
+
+    def _is_good_ref(self, where: tuple[str, str, str]) -> bool:
+        base, repo_id, revision = where
+        now = self._bases[base].refs.get(repo_id, {}).get(revision)
+        registered = (p for p in self._placed.values() if (p.base, p.card.hf_path, p.complete) == (base, repo_id, True))
+        return now is not None and (
+            (base, repo_id, now) in self._seen.usable or any(p.card.commit_hash == now for p in registered)
+        )
+
+    def _unregistered(self) -> Iterable[Found]:
+        """Yield the whole snapshots that no model resolves to, now or when the drives are back."""
+        mine = {(p.base, p.card.hf_path, p.card.commit_hash) for p in self._placed.values()}
+        mine |= {(row.base, row.row.hf_path, row.row.commit_hash or "") for row in self._seen.rows if row.job_id}
+        copies = {(p.card.hf_path, p.card.commit_hash): name for name, p in self._placed.items()}
+        for found in self._seen.snapshots:
+            if (found.base, found.repo_id, found.commit_hash) not in mine:
+                yield replace(found, copy_of=copies.get((found.repo_id, found.commit_hash), ""))
+
+
+def _wishes(card: Card, row: ModelRow) -> Card:
+    """Return a card with what the registry says a person wants."""
+    return replace(card, revision=row.revision, pinned=row.pinned, pin_reason=row.pin_reason, arriving_from=None)

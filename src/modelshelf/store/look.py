@@ -1,0 +1,277 @@
+"""Looking at one repository's names: what leads nowhere, what leads out, what is missing, what may not be read.
+
+No byte of a blob is read here; what is to be read is returned. Nothing is changed and nothing stops at a fault.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from modelshelf.domain.findings import Finding, Kind
+from modelshelf.domain.models import FileEntry
+from modelshelf.domain.names import COMMIT_HASH, is_digest, parse_repo_folder
+from modelshelf.store import scan
+from modelshelf.store.layout import Base, Repo
+from modelshelf.store.verify import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A registered model of the repository, and what it needs here."""
+
+    model_name: str
+    revision: str
+    commit_hash: str
+    files: tuple[FileEntry, ...]
+    complete: bool
+    """Whether it was whole once; what is missing of it is damage then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What was seen of a repository."""
+
+    findings: tuple[Finding, ...]
+    targets: tuple[Target, ...]
+    """What is to be read, by path."""
+
+
+def look(base: Base, repo_id: str, repo: Repo, wanted: Sequence[Wanted], *, whole: bool) -> Sight:
+    """Return what the names of a repository say.
+
+    Args:
+        base: Its base.
+        repo_id: Its id, for the findings.
+        repo: Its folder.
+        wanted: The registered models of it that lie here.
+        whole: Look at everything in it; otherwise at what `wanted` needs, and at its refs.
+    """
+    seen = _Look(base, repo_id, repo, wanted, whole)
+    seen.run()
+    return Sight(tuple(seen.findings), tuple(seen.targets[path] for path in sorted(seen.targets)))
+
+
+def look_at_hub(base: Base) -> list[Finding]:
+    """Return what is wrong with the folders of repositories themselves: one that may not be read, or is a link.
+
+    A repository that is a link to another disk looks whole and loses its weights with the next download into it.
+    """
+    found: list[Finding] = []
+    try:
+        with os.scandir(base.hub) as entries:
+            for entry in entries:
+                parsed = parse_repo_folder(entry.name)
+                if parsed and entry.is_symlink() and not _is_inside(Path(entry.path), base.hub.resolve()):
+                    fact = str(Path(entry.path).readlink())
+                    found.append(Finding(Kind.LINK_LEAVES_BASE, str(base.path), entry.path, parsed[1], fact=fact))
+    except FileNotFoundError:
+        return []
+    except PermissionError:
+        return [Finding(Kind.UNREADABLE_FOLDER, str(base.path), str(base.hub))]
+    return sorted(found, key=lambda finding: finding.path)
+
+
+def has_real_files(repo: Repo, commit_hash: str) -> bool:
+    """Return whether a snapshot holds bytes itself, as where there are no symbolic links."""
+    return any(not path.is_symlink() for path in scan.walk_files(repo.snapshot(commit_hash)))
+
+
+@dataclass(slots=True)
+class _Look:
+    """One look at one repository."""
+
+    base: Base
+    repo_id: str
+    repo: Repo
+    wanted: Sequence[Wanted]
+    whole: bool
+    findings: list[Finding] = field(default_factory=list)
+    targets: dict[str, Target] = field(default_factory=dict)
+    root: Path = field(default_factory=Path)
+    """The real path of the hub folder; what lies outside of it is not read."""
+    names: dict[str, str] = field(default_factory=dict)
+    """Digest to the model that needs it."""
+    sizes: dict[str, int] = field(default_factory=dict)
+    """Digest to the size in bytes that a list of files gives."""
+    lists: dict[str, dict[str, FileEntry]] = field(default_factory=dict)
+    """Commit to its files by path: the registry's, else those of its tree."""
+    owners: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Commit and path to the model that needs the file."""
+    covered: set[str] = field(default_factory=set)
+    """Digests whose blob was found to lead nowhere through a snapshot's link."""
+
+    def run(self) -> None:
+        """Look at everything in scope."""
+        self.root = self.base.hub.resolve()
+        self._read_refs()
+        for model in self.wanted:
+            self.lists.setdefault(model.commit_hash, {}).update({file.path: file for file in model.files})
+            for file in model.files:
+                self.names.setdefault(file.digest, model.model_name)
+                self.owners.setdefault((model.commit_hash, file.path), model.model_name)
+        commits = scan.snapshots(self.repo) if self.whole else sorted({w.commit_hash for w in self.wanted})
+        for commit_hash in commits:
+            self._read_tree(commit_hash)
+        for files in self.lists.values():
+            self.sizes.update({file.digest: file.size_bytes for file in files.values()})
+        for commit_hash in commits:
+            self._look_at_snapshot(commit_hash)
+        for model in self.wanted:
+            self._look_for_missing(model)
+        self._look_at_blobs()
+
+    def _add(
+        self, kind: Kind, path: Path, model_name: str, *, commit_hash: str = "", digest: str = "", fact: str = ""
+    ) -> None:
+        base = str(self.base.path)
+        self.findings.append(
+            Finding(kind, base, str(path), self.repo_id, model_name, digest, commit_hash=commit_hash, fact=fact)
+        )
+
+    def _model_of(self, commit_hash: str) -> str:
+        return next((model.model_name for model in self.wanted if model.commit_hash == commit_hash), "")
+
+    def _read_refs(self) -> None:
+        followed = {model.revision: model for model in self.wanted}
+        for revision, commit_hash in scan.refs(self.repo).items():
+            is_commit = bool(COMMIT_HASH.fullmatch(commit_hash))
+            if is_commit and self.repo.snapshot(commit_hash).is_dir():
+                continue
+            model = followed.get(revision)
+            model_name, ours = (model.model_name, model.commit_hash) if model else ("", "")
+            fact = commit_hash if is_commit else f"{commit_hash[:40]!r}"
+            self._add(Kind.DANGLING_REF, self.repo.ref(revision), model_name, commit_hash=ours, fact=fact)
+
+    def _read_tree(self, commit_hash: str) -> None:
+        path = self.repo.tree(commit_hash)
+        try:
+            files = json.loads(path.read_text(encoding="utf-8"))["files"]
+            found = {name: _entry(name, info) for name, info in files.items()}
+        except FileNotFoundError:
+            return
+        except PermissionError:
+            self._add(Kind.UNREADABLE_TREE, path, self._model_of(commit_hash), commit_hash=commit_hash)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            self._add(Kind.BROKEN_TREE, path, self._model_of(commit_hash), commit_hash=commit_hash)
+        else:
+            self.lists[commit_hash] = found | self.lists.get(commit_hash, {})
+
+    def _look_at_snapshot(self, commit_hash: str) -> None:
+        folder, files = self.repo.snapshot(commit_hash), self.lists.get(commit_hash, {})
+        for path in self._walk(folder, commit_hash):
+            name = path.relative_to(folder).as_posix()
+            model_name = self.owners.get((commit_hash, name), "")
+            if not (self.whole or model_name):
+                continue
+            file = files.get(name)
+            if path.is_symlink():
+                self._look_at_link(path, commit_hash, model_name, file)
+            elif file is not None:
+                self._aim(path, path, file.digest, model_name, commit_hash)
+
+    def _look_at_link(self, path: Path, commit_hash: str, model_name: str, file: FileEntry | None) -> None:
+        digest = scan.blob_of(self.repo, path) or ""
+        wanted = file.digest if file and model_name else digest
+        kind, _ = self._follow(path)
+        if kind is not None:
+            self.covered.add(digest)
+        elif digest != wanted:
+            kind = Kind.WRONG_LINK
+        if kind is not None:
+            self._add(kind, path, model_name, commit_hash=commit_hash, digest=wanted, fact=_text_of(path))
+
+    def _look_for_missing(self, model: Wanted) -> None:
+        if not model.complete:
+            return
+        for file in model.files:
+            path = self.repo.snapshot(model.commit_hash) / file.path
+            if self.owners[model.commit_hash, file.path] == model.model_name and _is_missing(path):
+                commit_hash = model.commit_hash
+                self._add(Kind.MISSING_FILE, path, model.model_name, commit_hash=commit_hash, digest=file.digest)
+
+    def _look_at_blobs(self) -> None:
+        for path in self._walk(self.repo.blobs, ""):
+            digest = path.name
+            if not is_digest(digest) or not (self.whole or digest in self.names):
+                continue
+            kind, real = self._follow(path)
+            if real is not None:
+                self._aim(path, real, digest, self.names.get(digest, ""), "")
+            elif kind is not None and digest not in self.covered:
+                self._add(kind, path, self.names.get(digest, ""), digest=digest, fact=_text_of(path))
+
+    def _aim(self, path: Path, real: Path, digest: str, model_name: str, commit_hash: str) -> None:
+        self.targets[str(path)] = Target(
+            base=str(self.base.path),
+            repo_id=self.repo_id,
+            path=path,
+            real=real,
+            digest=digest,
+            size_bytes=self.sizes.get(digest),
+            model_name=model_name,
+            commit_hash=commit_hash,
+        )
+
+    def _follow(self, path: Path) -> tuple[Kind | None, Path | None]:
+        """Return where a name leads: what is wrong with it, or the regular file inside the hub folder."""
+        try:
+            real = path.resolve(strict=True)
+            is_file = stat.S_ISREG(real.stat().st_mode)
+        except PermissionError:
+            return Kind.UNREADABLE_FILE, None
+        except (OSError, RuntimeError):  # a loop of links is a RuntimeError until Python 3.13
+            return Kind.DANGLING_LINK, None
+        if self.root not in real.parents:
+            return Kind.LINK_LEAVES_BASE, None
+        return (None, real) if is_file else (Kind.DANGLING_LINK, None)
+
+    def _walk(self, folder: Path, commit_hash: str) -> Iterator[Path]:
+        """Yield every file and link below a folder; a folder that may not be read is a finding."""
+        try:
+            with os.scandir(folder) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+        except PermissionError:
+            self._add(Kind.UNREADABLE_FOLDER, folder, self._model_of(commit_hash), commit_hash=commit_hash)
+            return
+        except OSError:
+            return
+        for entry in found:
+            if entry.is_dir(follow_symlinks=False):
+                yield from self._walk(Path(entry.path), commit_hash)
+            else:
+                yield Path(entry.path)
+
+
+def _entry(path: str, info: dict[str, object]) -> FileEntry:
+    """Return a file of a tree as huggingface_hub keeps it."""
+    digest, size_bytes = info.get("lfs_sha256") or info["blob_id"], info.get("lfs_size") or info["size"]
+    return FileEntry(path, int(str(size_bytes)), str(digest))
+
+
+def _is_missing(path: Path) -> bool:
+    """Return whether nothing has this name; False where a folder above it may not be read, which is found anyhow."""
+    try:
+        path.lstat()
+    except OSError as err:
+        return err.errno in (errno.ENOENT, errno.ENOTDIR)
+    return False
+
+
+def _text_of(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except OSError:
+        return "nothing that can be followed"
+
+
+def _is_inside(path: Path, root: Path) -> bool:
+    try:
+        return root in path.resolve().parents
+    except (OSError, RuntimeError):
+        return False

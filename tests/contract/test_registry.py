@@ -1,0 +1,249 @@
+"""The registry on every database, and both of its readers: the same tests over each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelshelf.domain.models import FileEntry, ModelRow, Registration
+from modelshelf.domain.ports import Reader
+from modelshelf.errors import Conflict
+from modelshelf.registry.fast_read import SqliteReader
+from modelshelf.registry.queries import Registry
+
+COMMIT = "c" * 40
+QWEN = Registration("qwen", "Qwen/Qwen2.5-3B", "primary", allow_patterns=("*.json", "w.bin"), pinned=True)
+FILES = [
+    FileEntry("config.json", 20, "1" * 40),
+    FileEntry("w.bin", 5 * 10**9, "2" * 64),
+    FileEntry("copy.json", 20, "1" * 40),
+    FileEntry("other.gguf", 7, "3" * 64),
+]
+
+
+@pytest.fixture(params=["sqlite", "sqlite read fast", "postgresql"])
+def library(
+    request: pytest.FixtureRequest, tmp_path: Path, new_postgres: Callable[[], str]
+) -> Iterator[tuple[Registry, Reader]]:
+    """A registry to write with, and each reader of it."""
+    path = tmp_path / "registry.db"
+    registry = Registry(new_postgres() if request.param == "postgresql" else f"sqlite:///{path}")
+    yield registry, SqliteReader(path) if request.param == "sqlite read fast" else registry
+    registry.close()
+
+
+def add(registry: Registry, model_name: str = "qwen", **values: Any) -> ModelRow:
+    """Register a model of the same repository."""
+    return registry.add_model(Registration(model_name, "Qwen/Qwen2.5-3B", "primary", **values), "/mnt/fast")
+
+
+def test_a_fresh_registry_is_empty(library: tuple[Registry, Reader]) -> None:
+    """Nothing is known, and asking is no error."""
+    _, reader = library
+
+    assert reader.models() == []
+    assert reader.model("qwen") is None
+    assert reader.files("Qwen/Qwen2.5-3B", COMMIT) == []
+    assert reader.tier_ids() == {}
+
+
+def test_a_registered_model_is_read_as_it_was_written(library: tuple[Registry, Reader]) -> None:
+    """Every column has its type: patterns are a tuple, flags are bools, what is not known yet is None."""
+    registry, reader = library
+
+    added = registry.add_model(QWEN, "/mnt/fast")
+    row = reader.model("qwen")
+
+    assert row == added
+    assert row is not None
+    assert (row.model_name, row.hf_path, row.revision) == ("qwen", "Qwen/Qwen2.5-3B", "main")
+    assert (row.cache_location, row.cache_path, row.allow_patterns) == ("primary", "/mnt/fast", ("*.json", "w.bin"))
+    assert (row.pinned, row.complete, row.signature, row.size_bytes) == (True, False, "", 0)
+    assert (row.commit_hash, row.last_used_at, row.uses, row.job_id, row.job_state) == (None, None, 0, None, "")
+    assert row.created_at > 1_700_000_000
+    assert type(row.pinned) is type(row.complete) is bool
+
+
+def test_models_are_listed_by_name(library: tuple[Registry, Reader]) -> None:
+    """In one order, whatever the order in which they came."""
+    registry, reader = library
+    for name in ("c", "a", "b"):
+        add(registry, name)
+
+    assert [row.model_name for row in reader.models()] == ["a", "b", "c"]
+
+
+def test_a_manifest_is_kept_with_the_commit(library: tuple[Registry, Reader]) -> None:
+    """All files are listed by path; the model's size is that of the distinct blobs it selects."""
+    registry, reader = library
+    row = registry.add_model(QWEN, "/mnt/fast")
+
+    registry.set_manifest(row, COMMIT, FILES)
+
+    found = reader.model("qwen")
+    assert found is not None
+    assert (found.commit_hash, found.size_bytes, found.complete) == (COMMIT, 5 * 10**9 + 20, False)
+    assert reader.files("Qwen/Qwen2.5-3B", COMMIT) == sorted(FILES, key=lambda file: file.path)
+    assert reader.files("Qwen/Qwen2.5-3B", "d" * 40) == reader.files("org/other", COMMIT) == []
+
+
+def test_a_complete_model_stops_being_so_with_a_new_manifest(library: tuple[Registry, Reader]) -> None:
+    """Nothing that was verified for one commit is claimed of another; an empty one is a manifest too."""
+    registry, reader = library
+    row = add(registry)
+    registry.set_manifest(row, COMMIT, FILES)
+    registry.set_complete(row.id, "1:2")
+    complete = reader.model("qwen")
+
+    registry.set_manifest(row, COMMIT, [])
+
+    found = reader.model("qwen")
+    assert complete is not None
+    assert (complete.complete, complete.signature) == (True, "1:2")
+    assert found is not None
+    assert (found.complete, found.signature, found.size_bytes) == (False, "", 0)
+    assert reader.files("Qwen/Qwen2.5-3B", COMMIT) == []
+
+
+def test_the_newest_job_stands_beside_its_model(library: tuple[Registry, Reader]) -> None:
+    """An older one does not, and neither does another model's."""
+    registry, reader = library
+    row = add(registry)
+    registry.finish_job(registry.enqueue("pull", row).id, "failed", detail="old")
+    job = registry.enqueue("move", row)
+    registry.update_job(job.id, {"done_bytes": 7, "total_bytes": 9, "detail": "new"})
+    registry.enqueue("pull", add(registry, "other"))
+
+    found = reader.model("qwen")
+
+    assert found is not None
+    assert (found.job_id, found.job_kind, found.job_state, found.job_detail) == (job.id, "move", "queued", "new")
+    assert (found.job_done_bytes, found.job_total_bytes) == (7, 9)
+
+
+def test_each_load_is_counted(library: tuple[Registry, Reader]) -> None:
+    """Last use comes from the ledger, on the database's clock."""
+    registry, reader = library
+    row = add(registry)
+    for _ in range(3):
+        registry.add_use(row.id, "load", 0.5)
+
+    found = reader.model("qwen")
+
+    assert found is not None
+    assert found.uses == 3
+    assert found.last_used_at is not None
+    assert abs(found.last_used_at - row.created_at) < 60
+
+
+def test_the_same_registration_twice_is_one(registry: Registry) -> None:
+    """Whoever repeats a command gets the model that is there."""
+    assert registry.add_model(QWEN, "/mnt/fast") == registry.add_model(QWEN, "/elsewhere")
+    assert len(registry.models()) == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Registration("qwen", "org/other", "primary", allow_patterns=QWEN.allow_patterns),
+        Registration("qwen", QWEN.hf_path, "secondary", allow_patterns=QWEN.allow_patterns),
+        Registration("qwen", QWEN.hf_path, "primary", allow_patterns=("*.gguf",)),
+        Registration("qwen", QWEN.hf_path, "primary", revision="v2", allow_patterns=QWEN.allow_patterns),
+    ],
+    ids=["repository", "tier", "files", "revision"],
+)
+def test_a_name_that_means_something_else_is_taken(registry: Registry, other: Registration) -> None:
+    """Nothing is replaced; the error says what has the name."""
+    registry.add_model(QWEN, "/mnt/fast")
+
+    with pytest.raises(Conflict, match="The name qwen is taken by Qwen/Qwen2.5-3B") as caught:
+        registry.add_model(other, "/mnt/fast")
+
+    assert caught.value.fields == {"model_name": "qwen", "hf_path": "Qwen/Qwen2.5-3B"}
+    assert [row.hf_path for row in registry.models()] == [QWEN.hf_path]
+
+
+def test_a_model_can_be_renamed(registry: Registry) -> None:
+    """To a name that is free; a taken one is a conflict and changes nothing."""
+    row = add(registry, "old")
+    add(registry, "taken")
+
+    registry.rename(row.id, "new")
+    with pytest.raises(Conflict, match="The name taken is taken"):
+        registry.rename(row.id, "taken")
+
+    assert [(found.id, found.model_name) for found in registry.models()][:1] == [(row.id, "new")]
+
+
+def test_a_pin_is_kept_with_its_reason(registry: Registry) -> None:
+    """It can be taken off again."""
+    row = add(registry)
+
+    for pinned, reason in ((True, "demo on Friday"), (False, "")):
+        registry.set_pin(row.id, pinned=pinned, reason=reason)
+        [found] = registry.models()
+        assert (found.pinned, found.pin_reason) == (pinned, reason)
+
+
+def test_a_manifest_goes_with_its_last_model(registry: Registry) -> None:
+    """Two models of one commit share it: the first that goes leaves it to the other."""
+    one, two = add(registry, "one"), add(registry, "two")
+    for row in (one, two):
+        registry.set_manifest(row, COMMIT, FILES)
+
+    registry.delete_model(one.id)
+    assert len(registry.files("Qwen/Qwen2.5-3B", COMMIT)) == len(FILES)
+    registry.delete_model(two.id)
+    assert registry.files("Qwen/Qwen2.5-3B", COMMIT) == []
+
+
+def test_jobs_and_uses_go_with_their_model(registry: Registry) -> None:
+    """Another model's stay."""
+    one, two = add(registry, "one"), add(registry, "two")
+    for row in (one, two):
+        registry.enqueue("pull", row)
+        registry.add_use(row.id, "load", 1.0)
+
+    registry.delete_model(one.id)
+
+    assert [job.model_name for job in registry.jobs()] == ["two"]
+    assert [(row.model_name, row.uses) for row in registry.models()] == [("two", 1)]
+
+
+def test_a_base_is_remembered_with_its_id(library: tuple[Registry, Reader]) -> None:
+    """A drive that is mounted elsewhere keeps its id."""
+    registry, reader = library
+
+    registry.remember_tier("id-1", "primary", "/mnt/fast")
+    registry.remember_tier("id-2", "custom", "/mnt/usb")
+    registry.remember_tier("id-2", "custom", "/media/usb")
+
+    assert reader.tier_ids() == {"/mnt/fast": "id-1", "/media/usb": "id-2"}
+
+
+def test_a_base_that_was_started_afresh_has_one_id(registry: Registry) -> None:
+    """The old tier is forgotten, with what was promised on it; promises elsewhere stay."""
+    for tier_id, base in (("old", "/mnt/fast"), ("other", "/mnt/slow")):
+        registry.remember_tier(tier_id, "primary", base)
+        registry.reserve(tier_id, "disk", "me", lambda _: 5)
+
+    registry.remember_tier("new", "primary", "/mnt/fast")
+
+    assert registry.tier_ids() == {"/mnt/fast": "new", "/mnt/slow": "other"}
+    assert [reservation.tier_id for reservation in registry.reservations()] == ["other"]
+
+
+def test_a_switched_model_resolves_to_its_new_tier(registry: Registry) -> None:
+    """The job that retires the old copy is there exactly when the switch is."""
+    row = add(registry)
+
+    assert registry.switch(row.id, "custom", "/mnt/usb", "1:2", None) is None
+    job_id = registry.switch(row.id, "secondary", "/mnt/slow", "3:4", {"base": "/mnt/usb"})
+
+    [found] = registry.models()
+    assert (found.cache_location, found.cache_path, found.signature) == ("secondary", "/mnt/slow", "3:4")
+    assert found.complete
+    assert [(job.id, job.kind, job.model_id) for job in registry.jobs()] == [(job_id, "retire", None)]

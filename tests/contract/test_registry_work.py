@@ -1,0 +1,247 @@
+"""Reservations and jobs: what processes that know nothing of each other agree on through the registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from modelshelf.domain.jobs import CANCELLED, DONE, FAILED, QUEUED, RUNNING, WAITING, Reservation
+from modelshelf.domain.models import ModelRow, Registration
+from modelshelf.errors import NotFound, OutOfSpace
+from modelshelf.registry import tables
+from modelshelf.registry.queries import Registry
+
+
+@pytest.fixture
+def row(registry: Registry) -> ModelRow:
+    """A registered model."""
+    return registry.add_model(Registration("qwen", "Qwen/Qwen2.5-3B", "primary"), "/mnt/fast")
+
+
+@pytest.fixture
+def tier(registry: Registry) -> str:
+    """A known tier's id."""
+    registry.remember_tier("tier-1", "primary", "/mnt/fast")
+    return "tier-1"
+
+
+def at_once(count: int, call: Callable[[int], Any]) -> list[Any]:
+    """Return what a function gives in so many threads that begin together."""
+    with ThreadPoolExecutor(count) as threads:
+        return list(threads.map(call, range(count)))
+
+
+def age(database: sa.Engine, column: sa.Column[float]) -> None:
+    """Let a time in every row be long ago."""
+    with database.begin() as connection:
+        connection.execute(sa.update(column.table).values({column: column - 3600}))
+
+
+def test_a_reservation_is_seen_by_all(registry: Registry, tier: str) -> None:
+    """With its tier, its disk, its owner and what is still to be written."""
+    reservation_id = registry.reserve(tier, "disk-1", "me", lambda _: 5 * 10**12)
+
+    assert registry.reservations() == [Reservation(reservation_id, tier, "disk-1", 5 * 10**12, "me", expired=False)]
+
+
+def test_the_decision_sees_what_is_promised(registry: Registry, tier: str) -> None:
+    """It gets every reservation of the moment in which it decides."""
+    seen: list[Sequence[Reservation]] = []
+    for size_bytes in (5, 7):
+        registry.reserve(tier, "d", "me", lambda now, size=size_bytes: seen.append(list(now)) or size)
+
+    assert [[reservation.remaining_bytes for reservation in now] for now in seen] == [[], [5]]
+
+
+def test_a_refused_reservation_changes_nothing(registry: Registry, tier: str, database: sa.Engine) -> None:
+    """The error passes through, and the transaction is undone."""
+
+    def refuse(now: Sequence[Reservation]) -> int:
+        raise OutOfSpace("No.")
+
+    with pytest.raises(OutOfSpace):
+        registry.reserve(tier, "d", "me", refuse)
+
+    assert registry.reservations() == []
+    with database.connect() as connection:
+        assert connection.scalar(sa.select(tables.tiers.c.admissions)) == 0
+    assert registry.reserve(tier, "d", "me", lambda _: 1)
+
+
+def test_no_sum_of_reservations_passes_the_limit(registry: Registry, tier: str) -> None:
+    """However many decide at once, each decides alone."""
+
+    def within_30(now: Sequence[Reservation]) -> int:
+        if sum(reservation.remaining_bytes for reservation in now) + 10 > 30:
+            raise OutOfSpace("Full.")
+        return 10
+
+    def reserve(number: int) -> bool:
+        try:
+            return bool(registry.reserve(tier, "d", f"owner-{number}", within_30))
+        except OutOfSpace:
+            return False
+
+    assert sorted(at_once(8, reserve)) == [False] * 5 + [True] * 3
+    assert sum(reservation.remaining_bytes for reservation in registry.reservations()) == 30
+
+
+def test_a_reservation_that_nobody_renews_expires(registry: Registry, tier: str, database: sa.Engine) -> None:
+    """By the database's clock; renewing it in time, or late, makes it valid again."""
+    reservation_id = registry.reserve(tier, "d", "me", lambda _: 10)
+    age(database, tables.reservations.c.expires_at)
+
+    assert [reservation.expired for reservation in registry.reservations()] == [True]
+    assert registry.shrink_reservation(reservation_id, 4)
+    assert [(r.expired, r.remaining_bytes) for r in registry.reservations()] == [(False, 4)]
+
+
+def test_a_reservation_is_never_negative(registry: Registry, tier: str) -> None:
+    """Who wrote more than he promised promises nothing any more."""
+    reservation_id = registry.reserve(tier, "d", "me", lambda _: 10)
+
+    registry.shrink_reservation(reservation_id, -3)
+
+    assert [reservation.remaining_bytes for reservation in registry.reservations()] == [0]
+
+
+def test_a_reservation_that_is_gone_is_not_renewed(registry: Registry, tier: str) -> None:
+    """Its owner is told, and giving it back twice is no error."""
+    reservation_id = registry.reserve(tier, "d", "me", lambda _: 10)
+
+    registry.release(reservation_id)
+    registry.release(reservation_id)
+
+    assert not registry.shrink_reservation(reservation_id, 5)
+    assert registry.reservations() == []
+
+
+def test_a_job_is_enqueued_once(registry: Registry, row: ModelRow) -> None:
+    """The same work asked for twice is one job; other work, or the same once it is done, is another."""
+    job = registry.enqueue("pull", row, {"force": True})
+
+    assert registry.enqueue("pull", row) == job
+    assert (job.state, job.kind, job.model_name, job.params) == (QUEUED, "pull", "qwen", '{"force": true}')
+    assert registry.enqueue("verify", row).id != job.id
+    registry.finish_job(job.id, DONE)
+    assert registry.enqueue("pull", row).id != job.id
+
+
+def test_a_job_asked_for_by_many_at_once_is_one(registry: Registry, row: ModelRow) -> None:
+    """Between the question and the answer nobody slips in."""
+    assert len({job.id for job in at_once(8, lambda _: registry.enqueue("pull", row))}) == 1
+
+
+def test_one_of_many_gets_a_job(registry: Registry, row: ModelRow) -> None:
+    """The others go away empty-handed."""
+    job = registry.enqueue("pull", row)
+
+    won = [found for found in at_once(8, lambda number: registry.claim(f"owner-{number}")) if found]
+
+    assert [found.id for found in won] == [job.id]
+    assert registry.job(job.id) == won[0]
+    assert (won[0].state, won[0].attempts) == (RUNNING, 1)
+
+
+def test_the_oldest_job_that_is_due_comes_first(registry: Registry, row: ModelRow, database: sa.Engine) -> None:
+    """One that waits is passed over until its time has come."""
+    jobs = [registry.add_job("gc", name, {}) for name in ("a", "b")]
+    registry.claim("me")
+    registry.postpone_job(jobs[0].id, 600, "The hub is away.")
+
+    claimed = [registry.claim("me"), registry.claim("me")]
+    age(database, tables.jobs.c.due_at)
+    later = registry.claim("me")
+
+    assert [job and job.id for job in claimed] == [jobs[1].id, None]
+    assert later is not None
+    assert (later.id, later.attempts, later.detail) == (jobs[0].id, 2, "The hub is away.")
+
+
+def test_a_job_that_waits_can_be_taken_by_its_id(registry: Registry, row: ModelRow) -> None:
+    """Who asks for it does not wait; one that is running or done is not to be had."""
+    job = registry.enqueue("pull", row)
+    registry.postpone_job(job.id, 600, "")
+
+    assert registry.claim("me", job.id) is not None
+    assert registry.claim("you", job.id) is None
+    registry.finish_job(job.id, DONE)
+    assert registry.claim("you", job.id) is None
+    assert registry.claim("you", 10**6) is None
+
+
+def test_a_job_whose_owner_is_silent_is_taken_over(registry: Registry, row: ModelRow, database: sa.Engine) -> None:
+    """Silence is measured on the database's clock; a sign of life keeps the job."""
+    job = registry.enqueue("pull", row)
+    registry.claim("dead")
+    age(database, tables.jobs.c.heartbeat_at)
+    registry.update_job(job.id, {"phase": "downloading"})
+    assert registry.claim("me") is None
+    age(database, tables.jobs.c.heartbeat_at)
+
+    found = registry.claim("me")
+
+    assert found is not None
+    assert (found.id, found.owner, found.attempts) == (job.id, "me", 2)
+
+
+def test_what_a_dead_owner_had_is_given_up(registry: Registry, row: ModelRow, tier: str) -> None:
+    """Its running jobs are queued again and its reservations gone; another's are left alone."""
+    jobs = [registry.add_job("gc", name, {}) for name in ("mine", "yours", "done")]
+    for owner in ("dead", "you", "dead"):
+        registry.claim(owner)
+        registry.reserve(tier, "d", owner, lambda _: 1)
+    registry.finish_job(jobs[2].id, FAILED)
+
+    registry.give_up_owner("dead")
+
+    assert [(registry.job(job.id).state, registry.job(job.id).owner) for job in jobs] == [
+        (QUEUED, ""),
+        (RUNNING, "you"),
+        (FAILED, ""),
+    ]
+    assert [reservation.owner for reservation in registry.reservations()] == ["you"]
+
+
+@pytest.mark.parametrize(
+    ("state", "phase", "done_bytes"), [(DONE, "", 9), (FAILED, "linking", 4), (CANCELLED, "linking", 4)]
+)
+def test_a_finished_job_says_how_it_ended(
+    registry: Registry, row: ModelRow, state: str, phase: str, done_bytes: int
+) -> None:
+    """Done means all bytes; otherwise it stays where it was. Nobody owns it any more."""
+    job = registry.enqueue("pull", row)
+    registry.claim("me")
+    registry.update_job(job.id, {"phase": "linking", "done_bytes": 4, "total_bytes": 9})
+
+    registry.finish_job(job.id, state, detail="So it was.", error="{}")
+
+    found = registry.job(job.id)
+    assert (found.state, found.phase, found.done_bytes) == (state, phase, done_bytes)
+    assert (found.detail, found.error, found.owner) == ("So it was.", "{}", "")
+    assert found.finished_at is not None
+
+
+def test_jobs_are_listed_newest_first(registry: Registry, row: ModelRow) -> None:
+    """All, or those that are not finished."""
+    ids = [registry.add_job("gc", str(number), {}).id for number in range(4)]
+    registry.finish_job(ids[1], DONE)
+    registry.postpone_job(ids[2], 600, "")
+
+    assert [job.id for job in registry.jobs()] == ids[::-1]
+    assert [(job.id, job.state) for job in registry.jobs(unfinished=True)] == [
+        (ids[3], QUEUED),
+        (ids[2], WAITING),
+        (ids[0], QUEUED),
+    ]
+
+
+def test_a_job_that_nobody_knows_is_not_found(registry: Registry) -> None:
+    """The error carries the number asked for."""
+    with pytest.raises(NotFound, match="There is no job 7") as caught:
+        registry.job(7)
+    assert caught.value.fields == {"job_id": 7}

@@ -1,0 +1,353 @@
+"""What a removal deletes, and what stays because something else needs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from modelshelf.domain.models import FileEntry
+from modelshelf.domain.plans import SEGMENT_BYTES, RemovalPlan
+from modelshelf.errors import Conflict
+from modelshelf.store import fs, removal, scan
+from modelshelf.store.incoming import IncomingBlob
+from modelshelf.store.locks import try_lock
+from tests.builders import Drawn, commit, lay_out, put
+from tests.invariants import base_violations
+from tests.world import tree
+
+ONE = """
+    model org/name
+      commit a main refs/pr/1
+        config.json 20
+        deep/er/w.bin 3000
+      missing a added_tokens.json
+"""
+TWO = """
+    model org/name
+      commit a main refs/pr/1
+        config.json 20
+        w.bin 3000 as=old
+        common.bin 400 as=common
+      commit b refs/pr/2
+        config.json 20 as=new-config
+        w.bin 3000 as=new
+        other-name.bin 400 as=common
+"""
+
+
+def lay(folder: Path, drawing: str) -> Drawn:
+    """Return a drawn base."""
+    return lay_out(folder / "base", drawing)
+
+
+def plan(drawn: Drawn, *paths: str, letter: str = "a", keep: tuple[str, ...] = ()) -> RemovalPlan:
+    """Return the plan to remove a model of some files of a commit; by default of all."""
+    files = [file for file in drawn.of("org/name", letter) if not paths or file.path in paths]
+    return removal.plan_removal(drawn.base, "org/name", commit(letter), files, keep)
+
+
+def remove(drawn: Drawn, *paths: str, letter: str = "a", keep: tuple[str, ...] = ()) -> fs.Freed:
+    """Remove it, and check that nothing is left that points to nothing."""
+    found = plan(drawn, *paths, letter=letter, keep=keep)
+    freed = removal.execute(drawn.base, found)
+    assert base_violations(drawn.base) == []
+    assert found.free_bytes <= freed.apparent_bytes
+    return freed
+
+
+def names(drawn: Drawn, letter: str) -> list[str]:
+    """Return the files of a snapshot that can be read."""
+    found = scan.snapshot_files(drawn.base.repo("org/name"), commit(letter))
+    return [name for name, path in found if path.is_file()]
+
+
+def test_the_only_model_of_a_repository_leaves_nothing_of_it(tmp_path: Path) -> None:
+    """Refs, links, blobs, listing and negative cache go, and what that freed is what lay there."""
+    drawn = lay(tmp_path, ONE)
+    repo = drawn.base.repo("org/name")
+    there = sum(path.lstat().st_size for path in (repo.path, *repo.path.rglob("*")))
+
+    freed = remove(drawn)
+
+    assert not repo.path.exists()
+    assert 3020 <= freed.apparent_bytes <= there
+
+
+def test_the_plan_says_what_will_be_done(tmp_path: Path) -> None:
+    """Each list has its kind, and the bytes are those of the blobs; nothing is changed by planning."""
+    drawn = lay(tmp_path, ONE)
+    repo = drawn.base.repo("org/name")
+    before = sorted(repo.path.rglob("*"))
+
+    found = plan(drawn)
+
+    assert set(found.refs) == {str(repo.ref("main")), str(repo.ref("refs/pr/1"))}
+    assert [Path(link).name for link in found.links] == ["config.json", "w.bin"]
+    assert {Path(blob).name for blob in found.blobs} == {file.digest for file in drawn.of("org/name", "a")}
+    assert found.extras == (str(repo.tree(commit("a"))), str(repo.no_exist(commit("a"))))
+    assert (found.parts, found.shared_payloads, found.free_bytes) == ((), (), 3020)
+    assert sorted(repo.path.rglob("*")) == before
+
+
+def test_blobs_that_another_snapshot_needs_stay(tmp_path: Path) -> None:
+    """Under whatever name it links to them; its refs and listing stay too."""
+    drawn = lay(tmp_path, TWO)
+    repo = drawn.base.repo("org/name")
+
+    remove(drawn)
+
+    assert names(drawn, "b") == ["config.json", "other-name.bin", "w.bin"]
+    assert scan.refs(repo) == {"refs/pr/2": commit("b")}
+    assert scan.snapshots(repo) == [commit("b")]
+    assert set(scan.blob_sizes(repo)) == {file.digest for file in drawn.of("org/name", "b")}
+    assert repo.tree(commit("b")).exists()
+    assert not repo.tree(commit("a")).exists()
+
+
+def test_an_absolute_link_of_another_snapshot_counts_however_the_base_is_called(tmp_path: Path) -> None:
+    """A blob that is needed through another name of the base is needed."""
+    drawn = lay(tmp_path, TWO)
+    (tmp_path / "alias").symlink_to("base")
+    link = drawn.base.repo("org/name").snapshot(commit("b")) / "other-name.bin"
+    blob = link.resolve()
+    link.unlink()
+    link.symlink_to(tmp_path / "alias" / blob.relative_to(drawn.base.path))
+
+    removal.execute(drawn.base, plan(drawn))
+
+    assert "other-name.bin" in names(drawn, "b")
+
+
+def test_files_that_another_model_of_the_commit_needs_stay(tmp_path: Path) -> None:
+    """Two models with different patterns share a commit: each takes only its own along, and the last one all."""
+    drawn = lay(tmp_path, TWO)
+
+    remove(drawn, "config.json", "w.bin", keep=("config.json", "common.bin"))
+    assert names(drawn, "a") == ["common.bin", "config.json"]
+    assert scan.refs(drawn.base.repo("org/name"))["main"] == commit("a")
+
+    remove(drawn, "config.json", "common.bin")
+    assert commit("a") not in scan.snapshots(drawn.base.repo("org/name"))
+
+
+def test_a_digest_that_a_kept_file_has_stays(tmp_path: Path) -> None:
+    """Two files of a commit with the same content are one blob, also while only one is laid out."""
+    drawn = lay(tmp_path, "model org/name\ncommit a main\none.bin 500 as=x\ntwo.bin 500 as=x")
+    (drawn.base.repo("org/name").snapshot(commit("a")) / "two.bin").unlink()
+
+    remove(drawn, keep=("two.bin",))
+
+    assert list(scan.blob_sizes(drawn.base.repo("org/name")).values()) == [500]
+
+
+def test_what_somebody_else_downloaded_of_the_commit_stays(tmp_path: Path) -> None:
+    """Files that no model of ours has are not ours to delete, nor are the refs that lead to them."""
+    drawn = lay(tmp_path, TWO)
+
+    remove(drawn, "w.bin")
+
+    assert names(drawn, "a") == ["common.bin", "config.json"]
+    assert set(scan.refs(drawn.base.repo("org/name"))) == {"main", "refs/pr/1", "refs/pr/2"}
+    assert drawn.base.repo("org/name").tree(commit("a")).exists()
+
+
+def test_an_orphan_is_not_ours_to_remove(tmp_path: Path) -> None:
+    """A blob that no file of the model has is left for gc."""
+    drawn = lay(tmp_path, ONE + "\n      orphan 700\n      partial 90")
+
+    remove(drawn)
+
+    left = {path.stat().st_size for path in drawn.base.repo("org/name").blobs.iterdir()}
+    assert left == {700, 90}
+
+
+def test_a_removal_that_dies_leaves_no_link_that_leads_nowhere(tmp_path: Path) -> None:
+    """Refs and links are gone before the first blob is: what is left is garbage and no damage."""
+    drawn = lay(tmp_path, TWO)
+    found = plan(drawn)
+    [blob] = [Path(blob) for blob in found.blobs if Path(blob).stat().st_size == 3000]
+    blob.unlink()
+    put(blob / "in-the-way", b"")
+
+    with pytest.raises(IsADirectoryError):
+        removal.execute(drawn.base, found)
+
+    fs.remove_tree(blob)
+    assert base_violations(drawn.base) == []
+    assert names(drawn, "a") == []
+    assert names(drawn, "b") == ["config.json", "other-name.bin", "w.bin"]
+
+
+def test_a_blob_that_is_linked_again_meanwhile_stays(tmp_path: Path) -> None:
+    """Between plan and deletion another program may have laid out a commit that needs it."""
+    drawn = lay(tmp_path, ONE)
+    repo = drawn.base.repo("org/name")
+    found = plan(drawn)
+    digest = drawn.digest("org/name", "a", "config.json")
+    link = repo.snapshot(commit("c")) / "config.json"
+    link.parent.mkdir()
+    link.symlink_to(f"../../blobs/{digest}")
+
+    removal.execute(drawn.base, found)
+
+    assert list(scan.blob_sizes(repo)) == [digest]
+
+
+def test_a_blob_that_somebody_works_on_is_left(tmp_path: Path) -> None:
+    """While huggingface_hub holds its lock it may be about to link to it."""
+    drawn = lay(tmp_path, ONE)
+    digest = drawn.digest("org/name", "a", "config.json")
+
+    with try_lock(drawn.base.hub_lock("org/name", digest)):
+        remove(drawn)
+
+    assert list(scan.blob_sizes(drawn.base.repo("org/name"))) == [digest]
+
+
+def test_more_blobs_than_open_files_are_removed(tmp_path: Path) -> None:
+    """Locks are taken in batches."""
+    drawing = "model org/name\ncommit a main\n" + "\n".join(f"f{i}.txt {i}" for i in range(450))
+    drawn = lay(tmp_path, drawing)
+
+    remove(drawn)
+
+    assert not drawn.base.repo("org/name").path.exists()
+
+
+SHARED = """
+    model org/name
+      commit a main
+        w.safetensors 3000 as=w shared
+    model org/other
+      commit b main
+        w.safetensors 3000 as=w shared
+"""
+
+
+def test_a_shared_payload_stays_while_another_repository_links_to_it(tmp_path: Path) -> None:
+    """The link goes and frees next to nothing, which the plan says before."""
+    drawn = lay(tmp_path, SHARED)
+
+    assert plan(drawn).free_bytes == 0
+    remove(drawn)
+
+    assert not drawn.base.repo("org/name").path.exists()
+    [weights] = scan.snapshot_files(drawn.base.repo("org/other"), commit("b"))
+    assert weights[1].stat().st_size == 3000
+
+
+def test_a_shared_payload_goes_with_its_last_link(tmp_path: Path) -> None:
+    """It is swept by the store's own rules, and counted as freed."""
+    drawn = lay(tmp_path, SHARED.partition("    model org/other")[0])
+    found = plan(drawn)
+
+    freed = remove(drawn)
+
+    assert found.free_bytes == 3000
+    assert [Path(payload).exists() for payload in found.shared_payloads] == [False]
+    assert freed.apparent_bytes >= 3000
+
+
+@pytest.mark.parametrize("where", ["repository", "blobs", "snapshots", "snapshot", "refs", "trees", ".no_exist"])
+def test_nothing_is_deleted_through_a_link(tmp_path: Path, where: str) -> None:
+    """A folder that leads to another disk, or out of the base, may hold another's files: refused, nothing changed."""
+    drawn = lay(tmp_path, ONE)
+    repo = drawn.base.repo("org/name")
+    folders = {"repository": repo.path, "snapshot": repo.snapshot(commit("a"))}
+    folder = folders.get(where, repo.path / where)
+    outside = folder.rename(tmp_path / "outside")
+    folder.symlink_to(outside)
+    before = sorted(outside.rglob("*"))
+
+    with pytest.raises(Conflict, match="is a link to"):
+        plan(drawn)
+
+    assert sorted(outside.rglob("*")) == before
+
+
+def test_a_planted_link_is_removed_and_not_what_it_points_to(tmp_path: Path) -> None:
+    """In place of a file, a folder, a listing or a ref."""
+    drawn = lay(tmp_path, ONE)
+    repo = drawn.base.repo("org/name")
+    outside = put(tmp_path / "outside" / "w.bin", b"precious")
+    for path in (repo.snapshot(commit("a")) / "config.json", repo.tree(commit("a"))):
+        path.unlink()
+        path.symlink_to(outside)
+    fs.remove_tree(repo.no_exist(commit("a")))
+    repo.no_exist(commit("a")).symlink_to(outside.parent)
+    (repo.snapshot(commit("a")) / "evil").symlink_to(outside.parent)
+    put(tmp_path / "outside" / "ref", commit("a").encode())
+    repo.ref("planted").symlink_to(tmp_path / "outside" / "ref")
+
+    removal.execute(drawn.base, plan(drawn, "config.json", "deep/er/w.bin"))
+    (repo.snapshot(commit("a")) / "evil").unlink()
+    removal.execute(drawn.base, plan(drawn))
+
+    assert tree(outside.parent) == {"w.bin": b"precious", "ref": commit("a").encode()}
+    assert not repo.path.exists()
+
+
+def test_files_without_links_are_removed(tmp_path: Path) -> None:
+    """Where there are no symlinks the snapshot holds the bytes themselves."""
+    drawn = lay(tmp_path, "model org/name\ncommit a main\nw.bin 3000 real\nconfig.json 20 real")
+
+    assert plan(drawn).free_bytes == 3020
+    remove(drawn)
+
+    assert not drawn.base.repo("org/name").path.exists()
+
+
+def test_a_blob_with_a_second_name_frees_nothing(tmp_path: Path) -> None:
+    """The plan does not promise what a hard link elsewhere keeps."""
+    drawn = lay(tmp_path, ONE)
+    blob = drawn.base.repo("org/name").blob(drawn.digest("org/name", "a", "deep/er/w.bin"))
+    (tmp_path / "second-name").hardlink_to(blob)
+
+    assert plan(drawn).free_bytes == 20
+
+
+def part_of(drawn: Drawn) -> FileEntry:
+    """Let a part of a blob of the model arrive; returns its file."""
+    file = FileEntry("late.bin", 2 * SEGMENT_BYTES, "e" * 64)
+    with IncomingBlob(drawn.base, file.digest, file.size_bytes) as incoming:
+        incoming.write(0, memoryview(b"x" * SEGMENT_BYTES))
+    drawn.files["org/name", commit("a")].append(file)
+    return file
+
+
+def test_what_arrived_in_part_goes_too(tmp_path: Path) -> None:
+    """With its map, and counted by what was really written."""
+    drawn = lay(tmp_path, ONE)
+    file = part_of(drawn)
+
+    found = plan(drawn)
+    freed = remove(drawn)
+
+    assert found.parts == (file.digest,)
+    assert found.free_bytes == SEGMENT_BYTES + 3020
+    assert freed.allocated_bytes >= SEGMENT_BYTES
+    assert not drawn.base.part(file.digest).exists()
+    assert not drawn.base.part_map(file.digest).exists()
+
+
+def test_a_part_that_is_being_fetched_stays(tmp_path: Path) -> None:
+    """Another model's pull may be at the same blob."""
+    drawn = lay(tmp_path, ONE)
+    file = part_of(drawn)
+
+    with try_lock(drawn.base.part_lock(file.digest)):
+        removal.execute(drawn.base, plan(drawn))
+
+    assert drawn.base.part(file.digest).exists()
+
+
+def test_a_model_that_never_arrived_is_removed(tmp_path: Path) -> None:
+    """Its refs are all there is; folders that become empty go, others stay."""
+    drawn = lay(tmp_path, "model org/name\nref main a\nref deep/er/x a\nref deep/y b")
+
+    removal.execute(drawn.base, removal.plan_removal(drawn.base, "org/name", commit("a"), [FileEntry("x", 1, "d")], ()))
+
+    repo = drawn.base.repo("org/name")
+    assert scan.refs(repo) == {"deep/y": commit("b")}
+    assert sorted(path.name for path in repo.refs.rglob("*")) == ["deep", "y"]
