@@ -68,6 +68,7 @@ def du(path: Path) -> tuple[int, int]:
 
     Since coreutils 9.2 folders have no apparent size; they are added here.
     """
+    path = path.resolve()
     allocated = _du(path, "--block-size=1")
     apparent = _du(path, "--apparent-size", "--block-size=1")
     folders = sum(folder.lstat().st_size for folder in (path, *path.rglob("*")) if _is_folder(folder))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from modelshelf.domain.names import check_base
 from modelshelf.domain.tiers import CUSTOM, SECONDARY
-from modelshelf.errors import BadInput
+from modelshelf.errors import BadInput, ShelfError
 from modelshelf.services.library import Library, environment
 from modelshelf.settings import Settings, child_environment, load_settings
 from modelshelf.store import tier as store_tier
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from modelshelf.services.room import RoomMaker
     from modelshelf.services.shelf import Shelf
     from modelshelf.services.tiers import TierService
+    from modelshelf.services.verify import Verifier
 
 STREAMS = 8
 """Requests side by side in one pull."""
@@ -57,18 +58,31 @@ def open_shelf(env_file: Path | None = None, *, settings: Settings | None = None
         BadInput: The settings are wrong.
         Unavailable: The primary base is not mounted, or the registry cannot be opened.
     """
+    from modelshelf.services.dedupe import Deduper
+    from modelshelf.services.gc import DEDUPE, GC, Collector
     from modelshelf.services.jobs import Jobs
     from modelshelf.services.load import Loader
     from modelshelf.services.move import MOVE
+    from modelshelf.services.reconcile import RECONCILE, Reconciler
     from modelshelf.services.register import PULL, Registrar
     from modelshelf.services.remove import Remover
     from modelshelf.services.retire import RETIRE
     from modelshelf.services.shelf import Shelf
+    from modelshelf.services.update import UPDATE, Updater
+    from modelshelf.services.verify import VERIFY
 
     late = _Late()
     parts = _make_parts(settings or load_settings(env_file), clock or SystemClock(), late)
     registry, library = parts.registry, parts.library
+    updater = Updater(registry, library, parts.tiers, parts.hub, parts.puller, parts.clock)
+    reconciler = Reconciler(registry, library, parts.tiers, parts.clock)
     handlers = {PULL: parts.puller.run, MOVE: parts.mover.run, RETIRE: parts.retirer.run}
+    handlers |= {UPDATE: updater.run, RECONCILE: reconciler.run}
+    collector = Collector(registry, library, parts.tiers, parts.clock)
+    deduper = Deduper(registry, parts.tiers)
+    handlers |= {GC: collector.run, DEDUPE: deduper.run}
+    verifier = _make_verifier(parts)
+    handlers |= {VERIFY: verifier.run}
     late.shelf = Shelf(
         registry=registry,
         library=library,
@@ -77,8 +91,13 @@ def open_shelf(env_file: Path | None = None, *, settings: Settings | None = None
         registrar=Registrar(registry, parts.tiers, parts.room, parts.hub),
         remover=Remover(registry, library, parts.retirer),
         mover=parts.mover,
+        verifier=verifier,
+        updater=updater,
+        reconciler=reconciler,
         leaser=parts.leaser,
         loader=Loader(parts.leaser),
+        collector=collector,
+        deduper=deduper,
         job_service=Jobs(registry, parts.owner, handlers, parts.clock),
         clock=parts.clock,
     )
@@ -120,7 +139,7 @@ def _make_parts(settings: Settings, clock: Clock, late: _Late) -> _Parts:
 
     registry, owner = Registry(_database_url(settings)), this_process()
     known = KnownBases(settings.state_home)
-    tiers = TierService(registry, settings.tiers, known, settings.warning_threshold)
+    tiers = TierService(registry, settings.tiers, known, settings.warning_threshold, settings.use_symlinks)
     tiers.open(settings.tiers.primary)
     admission = Admission(registry, tiers, owner, clock)
     hub = HubClient(settings.hf_endpoint, settings.hf_token, f"modelshelf/{__version__}", STREAMS)
@@ -134,6 +153,17 @@ def _make_parts(settings: Settings, clock: Clock, late: _Late) -> _Parts:
     promoter = Promoter(registry, room, mover, clock, settings.promote, marks, late.start_behind)
     leaser = Leaser(registry, library, owner, promoter.on_use)
     return _Parts(clock, owner, registry, tiers, library, hub, room, retirer, puller, mover, leaser)
+
+
+def _make_verifier(parts: _Parts) -> Verifier:
+    from modelshelf.services.repair import Repairer
+    from modelshelf.services.survey import Surveyor
+    from modelshelf.services.verify import Verifier
+
+    registry, library, tiers, clock = parts.registry, parts.library, parts.tiers, parts.clock
+    throttle, admission = parts.puller.throttle, parts.room.admission
+    repairer = Repairer(registry, library, tiers, admission, parts.hub, clock, throttle, STREAMS)
+    return Verifier(registry, library, Surveyor(library, tiers), repairer, clock)
 
 
 class _Late:
@@ -193,7 +223,8 @@ def start_afresh(path: str) -> None:
     known = KnownBases(settings.state_home)
     base_path = check_base(path)
     locations = {tier.base: tier.location for tier in settings.tiers.configured()}
-    if base_path not in locations and base_path not in known.load():
+    is_known = base_path in locations or base_path in known.load()
+    if not is_known and base_path not in _registered_bases(settings):
         raise BadInput(f"{base_path} is no base of a tier.", hint="shelf tiers lists them.", cache_path=base_path)
     base = Base(Path(base_path))
     if store_tier.read_id(base) is not None:
@@ -203,6 +234,19 @@ def start_afresh(path: str) -> None:
     registry = Registry(_database_url(settings))
     registry.remember_tier(tier_id, locations.get(base_path, CUSTOM), base_path)
     registry.close()
+
+
+def _registered_bases(settings: Settings) -> set[str]:
+    """Return the bases that the registry knows; none where it cannot be opened."""
+    from modelshelf.registry.queries import Registry
+
+    try:
+        registry = Registry(_database_url(settings))
+    except ShelfError:
+        return set()
+    found = {row.cache_path for row in registry.models() if row.cache_location == CUSTOM} | set(registry.tier_ids())
+    registry.close()
+    return found
 
 
 def run_environment(library: Library, model: Model) -> dict[str, str]:

@@ -23,6 +23,8 @@ from modelshelf.errors import BadInput
 from modelshelf.units import GB, parse_size
 
 HUB_ENDPOINT = "https://huggingface.co"
+_TRUE = frozenset({"1", "ON", "YES", "TRUE"})
+"""What huggingface_hub takes for yes."""
 T = TypeVar("T")
 
 
@@ -38,6 +40,8 @@ class Settings:
     """ON_FULL: `demote` or `refuse`."""
     on_secondary_full: str
     """ON_SECONDARY_FULL: `refuse` or `remove-unpinned`."""
+    use_symlinks: bool
+    """False with HF_HUB_DISABLE_SYMLINKS: snapshots hold their bytes themselves, as huggingface_hub makes them then."""
     promote: PromoteMode
     """PROMOTE: `never`, `auto` or `always`."""
     database_url: str = field(repr=False)
@@ -90,7 +94,8 @@ def load_settings(env_file: Path | None = None, environ: Mapping[str, str] | Non
     """Read the settings.
 
     Args:
-        env_file: The file to read; by default `./.env`, else `modelshelf/.env` in the configuration folder
+        env_file: The file to read; by default `./.env` where it has settings of ours, else `modelshelf/.env` in the
+            configuration folder
             (XDG_CONFIG_HOME, `~/.config`).
         environ: The environment; by default this process's.
 
@@ -109,10 +114,12 @@ def load_settings(env_file: Path | None = None, environ: Mapping[str, str] | Non
     return settings
 
 
+_OURS = re.compile(rb"^(?:\xef\xbb\xbf)?\s*(?:export\s+)?(?:PRIMARY_CACHE_|SECONDARY_CACHE_|SHELF_)", re.MULTILINE)
+"""A `.env` without any of these is another project's: its DATABASE_URL is not for us."""
 _NAMES = frozenset(
     "PRIMARY_CACHE_PATH PRIMARY_CACHE_LIMIT_GB SECONDARY_CACHE_PATH SECONDARY_CACHE_LIMIT_GB"
     " CACHE_WARNING_THRESHOLD CACHE_PATH_MAP DATABASE_URL HF_TOKEN HF_ENDPOINT HF_HOME SHELF_HOST SHELF_PORT"
-    " SHELF_API_KEY SHELF_DOWNLOAD_LIMIT ON_FULL ON_SECONDARY_FULL PROMOTE".split()
+    " SHELF_API_KEY SHELF_DOWNLOAD_LIMIT ON_FULL ON_SECONDARY_FULL PROMOTE HF_HUB_DISABLE_SYMLINKS".split()
 )
 
 
@@ -127,8 +134,17 @@ def _find_env_file(env_file: Path | None, environ: Mapping[str, str]) -> Path | 
             raise BadInput(f"There is no file {env_file}.", hint="cp .env.example .env")
         return env_file.absolute()
     config_home = Path(environ.get("XDG_CONFIG_HOME") or Path(_home(environ)) / ".config")
-    candidates = (Path.cwd() / ".env", config_home / "modelshelf" / ".env")
-    return next((path for path in candidates if path.is_file()), None)
+    here, ours = Path.cwd() / ".env", config_home / "modelshelf" / ".env"
+    if here.is_file() and _is_ours(here):
+        return here
+    return ours if ours.is_file() else None
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        return _OURS.search(path.read_bytes()) is not None
+    except OSError:
+        return True  # reading it for its settings says what is wrong
 
 
 def _read_env_file(path: Path, problems: _Problems) -> dict[str, _Value]:
@@ -158,7 +174,7 @@ def _blank_lines(text: str) -> int:
 
 
 def _expand(value: _Value, values: Mapping[str, _Value], environ: Mapping[str, str]) -> _Value:
-    """Replace `~`, `$NAME` and `${NAME}`; a name that is not set stays as it is."""
+    """Replace `~`, `$NAME` and `${NAME}`; a name that is not set stays as it is, and is refused in a path."""
 
     def lookup(match: re.Match[str]) -> str:
         name = match[1] or match[2]
@@ -205,6 +221,7 @@ def _build(
         warning_threshold=read("CACHE_WARNING_THRESHOLD", _share, 0.9),
         on_full=read("ON_FULL", _one_of("demote", "refuse"), "demote"),
         on_secondary_full=read("ON_SECONDARY_FULL", _one_of("refuse", "remove-unpinned"), "refuse"),
+        use_symlinks=read("HF_HUB_DISABLE_SYMLINKS", lambda value: value.text.upper() not in _TRUE, True),
         promote=read("PROMOTE", _promote, "auto"),
         database_url=read("DATABASE_URL", _database_url, ""),
         hf_token=read("HF_TOKEN", lambda value: value.text, None),
@@ -230,6 +247,8 @@ def _check_apart(primary: Tier, secondary: Tier | None, values: Mapping[str, _Va
 
 
 def _base(value: _Value) -> str:
+    if unset := re.search(r"\$(?:\{\w+\}|[A-Za-z_]\w*)", value.text):
+        raise ValueError(f"{unset[0]} in {value.text} is not set")
     return check_base(os.path.normpath(value.folder / value.text) if "://" not in value.text else value.text)
 
 

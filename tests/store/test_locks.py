@@ -6,13 +6,16 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
-from modelshelf.errors import Denied
-from modelshelf.store.locks import try_lock
+from modelshelf.errors import Denied, Unavailable
+from modelshelf.store.locks import remove_unused, try_lock, wait_lock
+from tests.builders import put
+from tests.fakes.clock import FakeClock
 from tests.store.mounts import small_disk
 
 HOLD = """
@@ -105,3 +108,59 @@ def test_a_lock_that_cannot_be_written_is_denied(tmp_path: Path) -> None:
         try_lock(disk / "x.lock"),
     ):
         pass
+
+
+def test_a_lock_is_waited_for(tmp_path: Path) -> None:
+    """Whoever has it may give it back while we wait."""
+    path = tmp_path / "x.lock"
+    with ExitStack() as held:
+        held.enter_context(try_lock(path))
+        clock = _Releasing(held, after_sleeps=3)
+
+        with wait_lock(path, clock):
+            assert not is_free(path)
+
+    assert len(clock.slept) == 3
+    assert is_free(path)
+
+
+def test_a_lock_is_not_waited_for_for_ever(tmp_path: Path) -> None:
+    """The error names the file, and how long it was waited."""
+    clock, path = FakeClock(), tmp_path / "x.lock"
+    with (
+        try_lock(path),
+        pytest.raises(Unavailable, match=r"has held .*x\.lock for 2 s"),
+        wait_lock(path, clock, 2.0),
+    ):
+        pass
+
+    assert sum(clock.slept) == pytest.approx(2.0, abs=0.11)
+
+
+def test_an_unused_lock_file_of_ours_is_removed(tmp_path: Path) -> None:
+    """One that somebody holds stays, and so does one that is a link."""
+    free, taken, link = (put(tmp_path / name, b"") for name in ("free.lock", "taken.lock", "link.lock"))
+    link.unlink()
+    link.symlink_to(free)
+    with try_lock(taken):
+        for path in (taken, link, free, tmp_path / "gone.lock"):
+            remove_unused(path)
+
+    assert not free.exists()
+    assert taken.exists()
+    assert link.is_symlink()
+
+
+class _Releasing(FakeClock):
+    """A clock under which somebody gives a lock back after some time."""
+
+    def __init__(self, held: ExitStack, after_sleeps: int) -> None:
+        super().__init__()
+        self._held = held
+        self._after_sleeps = after_sleeps
+
+    def sleep(self, duration_s: float) -> None:
+        """Let time pass, until the lock is free."""
+        super().sleep(duration_s)
+        if len(self.slept) == self._after_sleeps:
+            self._held.close()

@@ -151,7 +151,7 @@ def test_each_kind_is_its_own_figure(drawn: Drawn) -> None:
     figures = {
         "models": models,
         "shared": sizes(base.hub / "blobs"),
-        "partial": sizes(base.incoming, *partial),
+        "partial": sizes(*base.incoming.iterdir(), *partial),
         "orphans": 500,
         "xet": sizes(base.xet),
         "transformers": sizes(base.old_transformers),

@@ -95,6 +95,7 @@ def test_blobs_that_another_snapshot_needs_stay(tmp_path: Path) -> None:
     drawn = lay(tmp_path, TWO)
     repo = drawn.base.repo("org/name")
 
+    assert plan(drawn).free_bytes == 3020
     remove(drawn)
 
     assert names(drawn, "b") == ["config.json", "other-name.bin", "w.bin"]

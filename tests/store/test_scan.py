@@ -191,3 +191,22 @@ def test_what_leads_elsewhere_tells_no_blob(drawn: Drawn) -> None:
     assert scan.blob_of(repo, other) is None
     assert scan.blob_of(repo, repo.path / "out") is None
     assert scan.blob_of(repo, repo.path / "nowhere") is None
+
+
+def test_a_stamp_tells_that_a_file_was_not_written_since(tmp_path: Path) -> None:
+    """Its size and mtime; a file that is gone has none."""
+    path = put(tmp_path / "x", b"abc")
+    before = scan.stamp(path)
+
+    assert before == scan.stamp(path) != ""
+    path.write_bytes(b"abcd")
+    assert scan.stamp(path) != before
+    path.unlink()
+    assert scan.stamp(path) == ""
+
+
+def test_the_digests_that_any_snapshot_links_to_are_known(drawn: Drawn) -> None:
+    """Those of every commit; an orphan's is not among them."""
+    files = [*drawn.of("org/name", "a"), *drawn.of("org/name", "b")]
+
+    assert scan.linked_digests(drawn.base.repo("org/name")) == {file.digest for file in files}

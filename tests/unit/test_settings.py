@@ -71,6 +71,9 @@ def test_every_setting_is_read(env: EnvFile) -> None:
         SHELF_PORT=9000
         SHELF_API_KEY=key
         SHELF_DOWNLOAD_LIMIT=10 MB/s
+        ON_FULL=refuse
+        ON_SECONDARY_FULL=remove-unpinned
+        PROMOTE=never
         """
     )
 
@@ -83,6 +86,7 @@ def test_every_setting_is_read(env: EnvFile) -> None:
     assert (settings.hf_token, settings.hf_endpoint) == ("hf_x", "http://lan:8000/hf")
     assert (settings.host, settings.port, settings.api_key) == ("0.0.0.0", 9000, "key")
     assert settings.download_limit_bytes_per_s == 10_000_000
+    assert (settings.on_full, settings.on_secondary_full, settings.promote) == ("refuse", "remove-unpinned", "never")
 
 
 @pytest.mark.parametrize(
@@ -147,7 +151,6 @@ def test_hf_home_does_not_matter_where_a_primary_base_is_named(env: EnvFile) -> 
         ("$DISK/llm", "/mnt/disk/llm"),
         ("${FAST_DISK}/llm", "/mnt/fast/llm"),
         ("$EMPTY_DISK/llm", "/mnt/empty/llm"),
-        ("/mnt/$UNSET/llm", "/mnt/$UNSET/llm"),
         ("/mnt/a~b", "/mnt/a~b"),
         ("cache", "{folder}/cache"),
         ("../cache", "{parent}/cache"),
@@ -176,7 +179,8 @@ def test_a_relative_path_of_the_environment_is_relative_to_the_current_folder(
 
 def test_every_problem_is_reported_at_once_with_its_line(env: EnvFile) -> None:
     """One run tells all that has to be changed, and where."""
-    text = "\n  \nPRIMARY_CACHE_PATH=/mnt/x/hub\n# no\nPRIMARY_CACHE_LIMIT_GB=many\n\nSHELF_PORT=99999\nHF_TOKEN='sec ret\n"
+    lines = "", "  ", "PRIMARY_CACHE_PATH=/mnt/x/hub", "# no", "PRIMARY_CACHE_LIMIT_GB=many", "", "SHELF_PORT=99999"
+    text = "\n".join([*lines, "HF_TOKEN='sec ret"])
 
     problems = env.problems(text, CACHE_WARNING_THRESHOLD="90")
 
@@ -211,6 +215,7 @@ def test_a_base_that_ends_in_hub_is_refused_with_the_path_to_use(env: EnvFile) -
 @pytest.mark.parametrize(
     ("line", "what"),
     [
+        ("PRIMARY_CACHE_PATH=/mnt/$UNSET/llm", "$UNSET in /mnt/$UNSET/llm is not set"),
         ("PRIMARY_CACHE_LIMIT_GB=0", "not above 0"),
         ("PRIMARY_CACHE_LIMIT_GB=-5", "not above 0"),
         ("PRIMARY_CACHE_LIMIT_GB=nan", "not above 0"),
@@ -220,6 +225,8 @@ def test_a_base_that_ends_in_hub_is_refused_with_the_path_to_use(env: EnvFile) -
         ("CACHE_WARNING_THRESHOLD=0", "not a share"),
         ("CACHE_WARNING_THRESHOLD=high", "not a share"),
         ("CACHE_WARNING_THRESHOLD=nan", "not a share"),
+        ("ON_FULL=explode", "is none of demote, refuse"),
+        ("PROMOTE=sometimes", "is none of never, auto, always"),
         ("SHELF_PORT=http", "not a port"),
         ("SHELF_PORT=65536", "not a port"),
         ("SHELF_DOWNLOAD_LIMIT=fast", "is not a size"),
@@ -294,7 +301,7 @@ def test_a_file_that_cannot_be_read_is_a_problem_of_the_settings(tmp_path: Path,
 def test_the_file_is_found_here_then_in_the_configuration_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`./.env` wins over `modelshelf/.env` of the user, which XDG_CONFIG_HOME moves."""
+    """`./.env` with settings of ours wins over `modelshelf/.env` of the user, which XDG_CONFIG_HOME moves."""
     config, here = tmp_path / "config/modelshelf/.env", tmp_path / "here/.env"
     for path in (config, here):
         path.parent.mkdir(parents=True)
@@ -304,7 +311,9 @@ def test_the_file_is_found_here_then_in_the_configuration_folder(
     assert load_settings(environ=environ).env_file is None
     config.write_text("SHELF_PORT=1")
     assert load_settings(environ=environ).port == 1
-    here.write_text("SHELF_PORT=2")
+    here.write_text("DATABASE_URL=mysql://another/project")
+    assert load_settings(environ=environ).port == 1
+    here.write_text("\ufeffSHELF_PORT=2")
     assert load_settings(environ=environ).port == 2
 
 

@@ -23,7 +23,8 @@ def test_a_decimal_size_is_exact(whole: int, thousandths: int, unit: str) -> Non
     ("text", "size_bytes"),
     [
         ("0", 0), (" 7 ", 7), ("5b", 5), ("1k", 1000), ("1kB", 1000), ("1 KiB", 1024), ("2MiB", 2**21),
-        (".5 GB", 5 * 10**8), ("1.GiB", 2**30), ("1 TiB", 2**40), ("0.57 GB", 570_000_000), ("9007199254740993", 9007199254740993),
+        (".5 GB", 5 * 10**8), ("1.GiB", 2**30), ("1 TiB", 2**40), ("0.57 GB", 570_000_000),
+        ("9007199254740993", 9007199254740993),
     ],
 )  # fmt: skip
 def test_a_size_is_read(text: str, size_bytes: int) -> None:
@@ -89,3 +90,18 @@ def test_an_age_is_shown_in_one_unit(age_s: float, text: str) -> None:
 def test_a_time_is_shown_in_utc(epoch_s: float, text: str) -> None:
     """RFC 3339, to the millisecond, whatever the time zone."""
     assert units.rfc3339(epoch_s) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "duration_s"), [("90", 90), (" 90s ", 90), ("1.5m", 90), ("2 h", 7200), ("1d", 86400), ("2w", 1209600)]
+)
+def test_a_duration_is_read(text: str, duration_s: float) -> None:
+    """A number alone is seconds."""
+    assert units.parse_duration(text) == duration_s
+
+
+@pytest.mark.parametrize("text", ["", "s", "-1s", "1y", "1h30m", "nan"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    """A ValueError that shows how to write one."""
+    with pytest.raises(ValueError, match="such as 90s"):
+        units.parse_duration(text)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -42,8 +44,21 @@ def add(
             for victim in plan.makes_room.victims if plan.makes_room else ():
                 output.note(f"Making room: {victim.model_name} ({format_size(victim.free_bytes)}) leaves {to}.")
             if download:
-                _pull(shelf, name)
+                with _told_as_registered(name):
+                    _pull(shelf, name)
             _print_model(shelf, name, as_json=as_json)
+
+
+@contextmanager
+def _told_as_registered(name: str) -> Iterator[None]:
+    """Say that a model is registered though its download has to wait."""
+    from modelshelf.errors import Unavailable
+
+    try:
+        yield
+    except Unavailable:
+        output.note(f"{name} is registered; its download waits, for a running server or: shelf pull {name}")
+        raise
 
 
 def pull(name: Name, as_json: AsJson = False) -> None:
@@ -70,7 +85,7 @@ def rm(
 
     with at_the_edge(as_json=as_json), open_shelf() as shelf:
         if dry_run:
-            plan = shelf.remover.plan(name)
+            plan = shelf.remover.plan(name, delete_files=files)
             if as_json:
                 output.as_json({"removed_files": [*plan.links, *plan.blobs], "free_bytes": plan.free_bytes})
                 return

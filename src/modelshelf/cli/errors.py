@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -28,10 +30,15 @@ def at_the_edge(*, as_json: bool) -> Iterator[None]:
     """Turn the errors of the house into exit codes; Ctrl-C ends quietly."""
     try:
         yield
+        sys.stdout.flush()  # a reader that left shows here, where it can be told from a fault
     except ShelfError as err:
         raise SystemExit(report(err, as_json=as_json)) from err
     except (Cancelled, KeyboardInterrupt) as err:
-        output.note("Stopped. What arrived is kept: the same command goes on from there.")
+        output.note(
+            "Stopped here. What arrived is kept: the same command goes on from there, or a running server does."
+        )
         raise SystemExit(INTERRUPTED) from err
     except BrokenPipeError as err:
+        # The interpreter flushes once more when it ends: into nothing, or it complains and ends with 120.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from err

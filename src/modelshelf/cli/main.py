@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from modelshelf import __version__
-from modelshelf.cli import change, look, output, place, use
+from modelshelf.cli import change, check, keep, look, output, place, tidy, use
 from modelshelf.cli.light import LightCommand, LightGroup
 
 
@@ -35,7 +35,9 @@ def make_app() -> typer.Typer:
     app.callback()(_root)
     commands: list[Callable[..., None]] = [change.add, change.pull, look.ls, look.show, look.tiers, look.path, look.env]
     commands += [use.load, place.move, place.pin, place.unpin, place.rename, place.lease, change.rm]
-    commands += [look.jobs, look.cancel, use.serve]
+    commands += [keep.update, keep.reconcile]
+    commands += [tidy.gc, tidy.dedupe]
+    commands += [check.verify, look.jobs, look.cancel, use.serve]
     for command in commands:
         app.command(cls=LightCommand)(command)
     passes_on = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -50,6 +52,6 @@ def main(arguments: list[str] | None = None) -> None:
     Args:
         arguments: What to run; by default what the process was called with.
     """
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
     atexit.register(gc.freeze)  # else the interpreter ends by searching every imported module for cycles: 0.1 s
     make_app()(arguments)

@@ -86,6 +86,8 @@ def _tier(model: Model) -> str:
 def _state(model: Model) -> str:
     row = model.row
     pin = " (pinned)" if row.pinned else ""
+    if row.job_state == "queued" and model.state is State.DOWNLOADING:
+        return f"queued{pin}"
     if model.state is State.DOWNLOADING and row.job_total_bytes:
         return f"downloading {row.job_done_bytes / row.job_total_bytes:.0%}{pin}"
     return f"{model.state.value}{pin}"
@@ -106,9 +108,9 @@ def model(found: Model, files: Sequence[FileEntry], now_s: float) -> None:
         ("folder", found.path or "none yet"),
         ("state", found.state.value + (f": {found.detail}" if found.detail else "")),
         ("size", f"{format_size(row.size_bytes)} ({row.size_bytes} bytes)" if row.commit_hash else "not known yet"),
-        ("files", ", ".join(row.allow_patterns) or "all"),
-        ("pinned", "yes" if row.pinned else "no"),
-        ("used", f"{row.uses} times, {_last_use(found, now_s)}" if row.uses else "never"),
+        ("include", ", ".join(row.allow_patterns) or "all files"),
+        ("pinned", (f"yes: {row.pin_reason}" if row.pin_reason else "yes") if row.pinned else "no"),
+        ("used", f"{row.uses}×, {_last_use(found, now_s)}" if row.uses else "never"),
     ]
     for name, value in facts:
         print(f"{name + ':':<8} {value}")
@@ -141,6 +143,8 @@ def _tier_status(status: TierStatus) -> None:
     print(f"  {_bar(held, whole)} {held / whole if whole else 0:4.0%}  {of}{mark}")
     if status.detail:
         print(f"  {status.detail}")
+    if not status.writable:
+        print("  read-only: its models can be loaded, nothing is written there")
     print(f"  {'on disk':<18}{format_size(status.usage.allocated_bytes):>10}")
     print(f"  {'free on its disk':<18}{format_size(status.free_bytes):>10}")
     if status.reserved_bytes:
@@ -197,6 +201,29 @@ def leases(held: Sequence[Lease]) -> None:
     table(["LEASE", "MODEL", "KIND", "HOLDER", "UNTIL"], rows)
 
 
+def findings(view: dict[str, Any]) -> None:
+    """Print what a verification found, and what to do about it."""
+    checked = f"Read {view['checked_blobs']} blobs, {format_size(view['checked_bytes'])}"
+    skipped = f"; {view['skipped_blobs']} were verified before" if view["skipped_blobs"] else ""
+    for base in view["offline"]:
+        note(f"{base} is not there; nothing is known about what lies on it.")
+    found = view["findings"]
+    if not found:
+        print(f"{checked}{skipped}. Nothing is wrong.")
+        return
+    print(f"{checked}{skipped}. {len(found)} found, {view['wrong']} still wrong.")
+    rows = [[f["kind"], _outcome(f), f["model_name"] or f["repo_id"], f["file"], f["detail"], f["path"]] for f in found]
+    table(["FOUND", "NOW", "MODEL", "FILE", "DETAIL", "WHERE"], rows)
+    for hint in dict.fromkeys(f["hint"] for f in found if f["hint"]):
+        note(f"hint: {hint}")
+
+
+def _outcome(found: dict[str, Any]) -> str:
+    if found["repaired"]:
+        return "repaired"
+    return "set aside" if found["quarantined"] else "wrong"
+
+
 @contextmanager
 def job_progress(what: str) -> Iterator[Callable[[Job], None]]:
     """Show a job's progress on stderr: a bar for a person, nothing where stderr is no terminal."""
@@ -233,3 +260,45 @@ def exports(variables: dict[str, str | None]) -> None:
 
     for name, value in variables.items():
         print(f"unset {name}" if value is None else f"export {name}={shlex.quote(value)}")
+
+
+def update_plan(view: dict[str, Any], *, dry_run: bool) -> None:
+    """Print what an update does, or that there is nothing newer."""
+    name, new = view["model_name"], str(view["new_commit"])[:12]
+    if view["is_current"]:
+        note(f"{name} is at the newest commit of {view['revision']}: {new}")
+        return
+    would = "would take" if dry_run else "takes"
+    note(
+        f"{name} {would} {view['revision']} from {str(view['old_commit'])[:12]} to {new}:"
+        f" {format_size(view['fetch_bytes'])} to fetch of {format_size(view['size_bytes'])},"
+        f" {format_size(view['shared_bytes'])} shared with the old one"
+    )
+
+
+_ACTIONS = {
+    "new_id": "new id",
+    "added": "model added",
+    "placed": "model placed",
+    "incomplete": "not whole",
+    "card_written": "card written",
+    "card_removed": "card removed",
+    "ref_set": "ref set back",
+}
+
+
+def reconciled(view: dict[str, Any], *, dry_run: bool) -> None:
+    """Print what reconciling did or would do."""
+    steps = [[_ACTIONS[s["action"]], s["model_name"], s["cache_path"], s["detail"]] for s in view["steps"]]
+    if steps:
+        table(["WOULD BE" if dry_run else "DONE", "MODEL", "BASE", "WHY"], steps)
+    else:
+        answer("Registry and disks agree: nothing to do.")
+    for left in view["skipped"]:
+        note(f"changed meanwhile, run it again: {left['model_name']} in {left['cache_path']}")
+    for left in view["untouched"]:
+        note(f"left as it is: {left['model_name']}: {left['detail']}")
+    for found in view["unregistered"]:
+        same = f", a second copy of {found['copy_of']}" if found["copy_of"] else ""
+        where = f"{found['hf_path']} at {found['commit_hash'][:12]} in {found['cache_path']}"
+        note(f"not registered: {where} ({format_size(found['size_bytes'])}){same}")

@@ -33,6 +33,7 @@ def move(
             else:
                 output.move_plan(plan)
             return
+        kept = shelf.mover.why_kept(name)
         with output.job_progress(name) as show:
             model = shelf.move(name, location, path, keep_source=keep_source, on_tick=show)
         waiting = [job.detail for job in shelf.registry.jobs(unfinished=True) if job.kind == "retire"]
@@ -40,6 +41,8 @@ def move(
             output.as_json(model_view(model))
             return
         output.answer(f"{name}: {model.state.value}, {format_size(model.row.size_bytes)} in {model.path}")
+        if kept:
+            output.note(kept)
         for detail in waiting:
             output.note(f"{detail} It goes when that ends.")
 

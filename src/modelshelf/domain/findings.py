@@ -6,6 +6,8 @@ import enum
 import shlex
 from dataclasses import dataclass
 
+from modelshelf.domain.names import parse_repo_folder
+
 
 class Kind(enum.StrEnum):
     """What can be wrong."""
@@ -56,6 +58,8 @@ class Finding:
     path: str
     """The file, link, ref or folder that it is about."""
     repo_id: str = ""
+    file: str = ""
+    """A file of the repository that has this content; empty where none is known."""
     model_name: str = ""
     """The registered model that needs it; empty where nobody does."""
     digest: str = ""
@@ -95,8 +99,10 @@ class Finding:
             return "shelf verify --all --repair"
         if self.kind is Kind.LINK_LEAVES_BASE or not self.repo_id:
             return f"rm {shlex.quote(self.path)}"
-        revision = f" --revision {self.commit_hash}" if self.commit_hash else ""
-        return f"hf download {self.repo_id}{revision}"
+        revision = self.path.partition("/refs/")[2] if self.kind is Kind.DANGLING_REF else self.commit_hash
+        folder = next(parsed for part in self.path.split("/") if (parsed := parse_repo_folder(part)))
+        kind = f" --repo-type {folder[0]}" if folder[0] != "model" else ""
+        return f"hf download {self.repo_id}{kind}" + (f" --revision {shlex.quote(revision)}" if revision else "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,26 @@ class GcPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Tidied:
+    """What `gc` or `dedupe` did in one base, measured."""
+
+    location: str
+    base: str
+    items: tuple[GcItem, ...] = ()
+    """What was deleted, or what shares its bytes now; of the latter `kind` says how."""
+    freed_bytes: int = 0
+    """In apparent bytes."""
+    freed_allocated_bytes: int = 0
+    """In blocks that the file system got back."""
+    shared_bytes: int = 0
+    """What reflinks share, in apparent bytes: the disk has it once, `du` counts it for each file."""
+    quarantine_bytes: int = 0
+    """What lies in quarantine still."""
+    notes: tuple[str, ...] = ()
+    """What was left alone and why, in sentences."""
+
+
+@dataclass(frozen=True, slots=True)
 class Group:
     """Blobs of one digest with bytes of their own each."""
 

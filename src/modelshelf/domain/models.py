@@ -67,7 +67,10 @@ class ModelRow:
     complete: bool
     """Whether every file was verified and laid out; what the disk says now may differ."""
     signature: str
-    """The mtimes of the snapshot and blob folders when `complete` was set; see `store.scan.signature`."""
+    """The mtimes of the snapshot and blob folders when `complete` was last set; see `store.scan.signature`.
+
+    It stays when files are found to be gone, and is empty for a model that is not meant to be there yet.
+    """
     size_bytes: int
     """Sum over the files selected; a digest that two paths share counts once. 0 until the commit is known."""
     created_at: float
@@ -144,9 +147,9 @@ def state_of(row: ModelRow, offline: str, *, missing_files: int, files: int) -> 
     active = row.job_state in _ACTIVE
     if row.complete and not missing_files:
         return (State.MOVING, row.job_detail) if active and row.job_kind == "move" else (State.READY, "")
-    if active and row.job_kind == "pull":
+    if active and row.job_kind in ("pull", "update"):
         return _ACTIVE[row.job_state], row.job_detail
-    if row.job_state == "failed" and not row.complete:
+    if row.job_state == "failed" and row.job_kind == "pull" and not row.complete:
         return State.FAILED, row.job_detail
     return _state_of_leftovers(row, missing_files, files)
 
@@ -154,8 +157,11 @@ def state_of(row: ModelRow, offline: str, *, missing_files: int, files: int) -> 
 def _state_of_leftovers(row: ModelRow, missing_files: int, files: int) -> tuple[State, str]:
     """Return the state of a model that is not whole and that nothing works on."""
     fetch = f"shelf pull {row.model_name} fetches"
-    if row.complete and missing_files == files:
+    was_whole = row.complete or bool(row.signature)
+    if was_whole and missing_files == files:
         return State.MISSING, f"None of its {files} files is on the disk; {fetch} them."
-    if row.complete or (files and missing_files < files):
+    if files and not missing_files:
+        return State.PARTIAL, f"Its files are there and were not verified; shelf pull {row.model_name} does that."
+    if was_whole or (files and missing_files < files):
         return State.PARTIAL, f"{missing_files} of {files} files are not there; {fetch} them."
     return State.REGISTERED, f"Not downloaded yet; {fetch} it."

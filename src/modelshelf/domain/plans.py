@@ -85,6 +85,8 @@ def segment_range(index: int, size_bytes: int) -> tuple[int, int]:
 def plan_runs(missing: Iterable[int], streams: int) -> list[tuple[int, int]]:
     """Return half-open runs of neighbouring segments, short enough for all streams to have work.
 
+    They grow shorter towards the end, so that the streams end together and little is left to hash then.
+
     Args:
         missing: Indices of the segments that have not arrived, ascending.
         streams: How many requests run side by side.
@@ -93,12 +95,13 @@ def plan_runs(missing: Iterable[int], streams: int) -> list[tuple[int, int]]:
     [(0, 3), (5, 6)]
     """
     indices = list(missing)
-    longest = max(1, min(RUN_SEGMENTS, len(indices) // max(1, streams)))
+    longest = 1
     runs: list[tuple[int, int]] = []
-    for index in indices:
+    for i, index in enumerate(indices):
         if runs and runs[-1][1] == index and index - runs[-1][0] < longest:
             runs[-1] = (runs[-1][0], index + 1)
         else:
+            longest = max(1, min(RUN_SEGMENTS, (len(indices) - i) // max(1, streams)))
             runs.append((index, index + 1))
     return runs
 
@@ -123,6 +126,8 @@ class MovePlan:
     """How bytes get there: `link`, `reflink` or `copy`."""
     keep_source: bool
     """Whether the source keeps its copy."""
+    note: str = ""
+    """Why it does, where nobody asked for it; in a sentence."""
 
     @property
     def transfer_bytes(self) -> int:
@@ -133,6 +138,47 @@ class MovePlan:
     def total_bytes(self) -> int:
         """Sum over the distinct blobs of the model."""
         return total_size(self.files)
+
+
+@dataclass(frozen=True, slots=True)
+class UpdatePlan:
+    """What an update will do."""
+
+    model_name: str
+    repo_id: str
+    revision: str
+    """The revision that the model follows."""
+    old_commit: str
+    new_commit: str
+    old_files: tuple[FileEntry, ...]
+    """The model's files at the old commit."""
+    files: tuple[FileEntry, ...]
+    """Its files at the new one."""
+    fetch: tuple[BlobNeed, ...] = ()
+    """Blobs that are not on its tier, largest first."""
+    keep_old: bool = False
+    """Whether the old snapshot stays."""
+
+    @property
+    def is_current(self) -> bool:
+        """Whether there is nothing newer."""
+        return self.old_commit == self.new_commit
+
+    @property
+    def fetch_bytes(self) -> int:
+        """Sum of the blobs to fetch."""
+        return sum(need.size_bytes for need in self.fetch)
+
+    @property
+    def total_bytes(self) -> int:
+        """Sum over the distinct blobs of the new commit."""
+        return total_size(self.files)
+
+    @property
+    def shared_bytes(self) -> int:
+        """Sum of the blobs that both commits have."""
+        old = blob_sizes(self.old_files)
+        return sum(size_bytes for digest, size_bytes in blob_sizes(self.files).items() if digest in old)
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,10 +90,8 @@ class Seen:
     rows: tuple[RowSeen, ...]
     retiring: frozenset[tuple[str, str]] = frozenset()
     """Base and model name of old copies that wait to be deleted."""
-    usable: frozenset[tuple[str, str, str]] = frozenset()
-    """Base, repository and commit of the snapshots that a ref of a model points to and that are whole."""
     snapshots: tuple[Found, ...] = ()
-    """Every whole snapshot."""
+    """Every snapshot that is whole by its list of files."""
 
 
 class Action(enum.StrEnum):
@@ -238,9 +236,8 @@ class _Deciding:
             return seen.base
         if seen.base:
             return self._now_at(seen.base)
-        configured = self._online.get(seen.row.cache_path)  # a custom base that the settings name now
-        is_same = seen.row.cache_location == "custom" and configured is not None
-        return seen.row.cache_path if is_same else ""
+        is_named_now = seen.row.cache_location == "custom" and seen.row.cache_path in self._online
+        return seen.row.cache_path if is_named_now else ""  # a custom base that the settings call a tier now
 
     def _wanted(self, seen: RowSeen, there: str) -> tuple[Card | None, str]:
         """Return what a model should be from now on, and where: its own commit, or what a card of it has whole."""
@@ -265,24 +262,26 @@ class _Deciding:
         return tuple(c.base for c in self._cards(model_name) if c.whole and c.card.is_of(card))
 
     def _change_row(self, seen: RowSeen, wanted: Card, target: str, *, complete: bool) -> None:
-        row = seen.row
-        location = self._bases[target].location
-        facts = {"location": location, "card": wanted, "row": row}
-        if seen.base != target or row.cache_location != location:
-            why = f"Its files are in {target} now."
-        elif row.commit_hash != wanted.commit_hash:
-            why = f"The disk has commit {wanted.commit_hash[:12]} of it, whole."
-        elif complete and not row.complete:
-            why = "All of its files are there again."
+        row, location = seen.row, self._bases[target].location
+        why = self._why_place(seen, wanted, target, complete=complete)
+        if why:
+            step = Step(Action.PLACE, target, row.model_name, why, location, wanted, row, complete)
+            self._steps.append(step)
         elif row.complete and not complete:
             why = f"{seen.missing_files} of {len(wanted.selected)} files are not there: shelf pull {row.model_name}"
-            self._steps.append(Step(Action.LOSE, target, row.model_name, why, row=row))
-            return
-        elif not seen.listed:
-            why = "The registry had lost the list of its files."
-        else:
-            return
-        self._steps.append(Step(Action.PLACE, target, row.model_name, why, complete=complete, **facts))  # type: ignore[arg-type]
+            self._steps.append(Step(Action.LOSE, target, row.model_name, why, location, row=row))
+
+    def _why_place(self, seen: RowSeen, wanted: Card, target: str, *, complete: bool) -> str:
+        """Return why a model has to be placed anew; empty when it is where and what the registry says."""
+        row = seen.row
+        if seen.base != target:
+            gone = self._now_at(seen.base) == target
+            return f"Its drive is mounted at {target} now." if gone else f"Its files are in {target} now."
+        if row.commit_hash != wanted.commit_hash:
+            return f"The disk has commit {wanted.commit_hash[:12]} of it, whole."
+        if complete and not row.complete:
+            return "All of its files are there again."
+        return "" if seen.listed else "The registry had lost the list of its files."
 
     # --- cards ---
 
@@ -301,14 +300,25 @@ class _Deciding:
                     self._drop(card, f"{model_name} lies in {placed.base}.")
 
     def _claim_renamed(self) -> None:
-        """Find the cards that a rename left under the earlier name."""
-        for loose in list(self._loose()):
-            for name, placed in self._placed.items():
+        """Find the cards that a rename left under the earlier name: of a model that was here and has none.
+
+        A model that got a number because its name was taken, in a run that died, may have both.
+        """
+        stayed = {row.row.model_name for row in self._seen.rows if row.base == self._base_of(row.row.model_name)}
+        for loose in self._loose():
+            for name in sorted(stayed):
+                placed = self._placed[name]
                 lacks_card = self._card(placed.base, name, placed.card.hf_path) is None
-                if placed.base == loose.base and placed.card.is_of(loose.card) and lacks_card:
+                is_its = lacks_card or name.rpartition("-")[0] == loose.card.model_name
+                if placed.base == loose.base and placed.card.is_of(loose.card) and is_its:
                     self._settled.add((loose.base, loose.card.model_name))
+                    stayed.discard(name)
                     self._drop(loose, f"It is called {name} now.")
                     break
+
+    def _base_of(self, model_name: str) -> str | None:
+        placed = self._placed.get(model_name)
+        return None if placed is None else placed.base
 
     def _decide_cards(self, cards: Sequence[CardSeen]) -> None:
         """Decide about the cards of one name that no row is behind."""
@@ -394,10 +404,11 @@ class _Deciding:
     def _is_good_ref(self, where: tuple[str, str, str]) -> bool:
         base, repo_id, revision = where
         now = self._bases[base].refs.get(repo_id, {}).get(revision)
-        registered = (p for p in self._placed.values() if (p.base, p.card.hf_path, p.complete) == (base, repo_id, True))
-        return now is not None and (
-            (base, repo_id, now) in self._seen.usable or any(p.card.commit_hash == now for p in registered)
-        )
+        whole = {f.commit_hash for f in self._seen.snapshots if (f.base, f.repo_id) == (base, repo_id)}
+        for placed in self._placed.values():
+            if placed.complete and (placed.base, placed.card.hf_path) == (base, repo_id):
+                whole.add(placed.card.commit_hash)
+        return now in whole
 
     def _unregistered(self) -> Iterable[Found]:
         """Yield the whole snapshots that no model resolves to, now or when the drives are back."""

@@ -56,6 +56,8 @@ class TierStatus:
     """What the disk has for an ordinary user, limit or not."""
     warning: bool = False
     """Whether usage and reservations passed the warning threshold of the limit."""
+    writable: bool = True
+    """Whether this process may write there; models on a tier that is read-only can be loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +197,12 @@ class Tiers:
                 raise BadInput(
                     f"{base} is the {tier.location} base.",
                     hint=f"Use cache_location {tier.location}.",
+                    cache_path=base,
+                )
+            if base.startswith(f"{tier.base}/") or tier.base.startswith(f"{base}/"):
+                raise BadInput(
+                    f"{base} and the {tier.location} base {tier.base} lie in each other: bytes would count twice.",
+                    hint="Use a folder beside it.",
                     cache_path=base,
                 )
         return Tier(CUSTOM, base, None)

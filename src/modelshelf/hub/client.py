@@ -14,7 +14,7 @@ from modelshelf.errors import Unavailable
 from modelshelf.hub.errors import translated
 
 if TYPE_CHECKING:
-    from huggingface_hub import HfApi
+    from huggingface_hub import HfApi, HfFileMetadata
     from huggingface_hub.hf_api import RepoFile
 
     from modelshelf.hub.ranges import RangeClient
@@ -49,6 +49,8 @@ class HubClient:
             info = self._api().model_info(repo_id, revision=revision)
         if info.sha is None or not COMMIT_HASH.fullmatch(info.sha):
             raise Unavailable(f"The hub names no commit for {revision} of {repo_id}.", endpoint=self.endpoint)
+        if info.gated and info.siblings:  # what it says about itself is open to all, its files are not
+            self._metadata(repo_id, info.sha, info.siblings[0].rfilename)
         return info.sha
 
     def list_files(self, repo_id: str, commit_hash: str) -> list[FileEntry]:
@@ -118,11 +120,7 @@ class HubClient:
 
     def _size(self, repo_id: str, commit_hash: str, path: str) -> int:
         """Ask for the size of one file that the tree does not tell."""
-        from huggingface_hub import get_hf_file_metadata, hf_hub_url
-
-        url = hf_hub_url(repo_id, path, revision=commit_hash, endpoint=self.endpoint)
-        with self._translated(repo_id, commit_hash):
-            size_bytes = get_hf_file_metadata(url, token=self._token(), endpoint=self.endpoint).size
+        size_bytes = self._metadata(repo_id, commit_hash, path).size
         if size_bytes is None:
             raise Unavailable(
                 f"The hub does not tell the size of {path} in {repo_id}; a limit cannot be held without it.",
@@ -131,6 +129,14 @@ class HubClient:
                 path=path,
             )
         return size_bytes
+
+    def _metadata(self, repo_id: str, commit_hash: str, path: str) -> HfFileMetadata:
+        """Ask for what the hub says about one file before it sends it."""
+        from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+        url = hf_hub_url(repo_id, path, revision=commit_hash, endpoint=self.endpoint)
+        with self._translated(repo_id, commit_hash):
+            return get_hf_file_metadata(url, token=self._token(), endpoint=self.endpoint)
 
     def _api(self) -> HfApi:
         from huggingface_hub import HfApi

@@ -7,6 +7,7 @@ one reused buffer does (bench/pull.py).
 from __future__ import annotations
 
 import contextlib
+import http.client
 import threading
 import urllib.request
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ class Stream:
         self.start = start
         self.ranged = ranged
         self._response = response
+        self._source = _source(response)
         self._endpoint = endpoint
 
     def read_into(self, view: memoryview) -> int:
@@ -39,11 +41,14 @@ class Stream:
         count = 0
         try:
             while count < view.nbytes:
-                got = self._response.readinto(view[count:])
+                got = self._source.readinto(view[count:])
                 if not got:
                     break
                 count += got
-        except (urllib3.exceptions.HTTPError, OSError) as err:
+            if count < view.nbytes and getattr(self._source, "length", None):
+                raise http.client.IncompleteRead(b"")
+        except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as err:
+            self._response.close()
             raise errors.unreachable(self._endpoint, f"the connection broke ({type(err).__name__})") from err
         return count
 
@@ -133,3 +138,13 @@ def _give_back(response: urllib3.BaseHTTPResponse) -> None:
         response.release_conn()
     else:
         response.close()
+
+
+def _source(response: urllib3.BaseHTTPResponse) -> urllib3.BaseHTTPResponse | http.client.HTTPResponse:
+    """Return what to read an answer from: the one below urllib3's, whose own `readinto` copies every byte once more.
+
+    An answer that is encoded all the same, or that a later urllib3 keeps elsewhere, is read through urllib3.
+    """
+    below = getattr(response, "_fp", None)
+    plain = response.headers.get("content-encoding", "identity") == "identity"
+    return below if plain and isinstance(below, http.client.HTTPResponse) else response

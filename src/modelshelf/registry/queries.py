@@ -19,6 +19,8 @@ from modelshelf.registry import fast_read
 from modelshelf.registry.checks import Checks
 from modelshelf.registry.engine import db_now, make_engine, migrate
 from modelshelf.registry.leases import Leases
+from modelshelf.registry.placements import Placements
+from modelshelf.registry.rows import new_job
 from modelshelf.registry.tables import files, jobs, leases, models, reservations, tiers, uses
 
 LEASE_S = 60.0
@@ -40,6 +42,7 @@ class Registry:
         self._engine = make_engine(url)
         self.leases = Leases(self._engine)
         self.checks = Checks(self._engine)
+        self.placements = Placements(self._engine)
         try:
             migrate(self._engine)
         except DatabaseError as err:
@@ -48,6 +51,9 @@ class Registry:
                 f"The registry cannot be opened: {err.orig}.",
                 hint="Check DATABASE_URL, and that the primary base can be written.",
             ) from err
+        except Unavailable:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Give back the connections."""
@@ -153,30 +159,6 @@ class Registry:
         """Say that files of a model are gone, or about to go."""
         self._change_model(model_id, complete=False, signature="")
 
-    def switch(
-        self, model_id: int, cache_location: str, base: str, signature: str, retire: Mapping[str, object] | None
-    ) -> int | None:
-        """Let a model resolve to another tier, on which every file of it is verified and laid out.
-
-        Args:
-            model_id: The model.
-            cache_location: The tier.
-            base: Its base.
-            signature: What `store.scan.signature` says there.
-            retire: What the job needs that deletes the old copy; None: it stays.
-
-        Returns:
-            The id of that job, which is there exactly when the switch is.
-        """
-        where = {"cache_location": cache_location, "cache_path": base, "signature": signature, "complete": True}
-        with self._engine.begin() as connection:
-            change = sa.update(models).where(models.c.id == model_id).values(**where, arrived_at=db_now())
-            name = connection.execute(change.returning(models.c.model_name)).scalar_one()
-            if retire is None:
-                return None
-            job = sa.insert(jobs).values(**_new_job("retire", name, retire)).returning(jobs.c.id)
-            return int(connection.execute(job).scalar_one())
-
     def set_pin(self, model_id: int, *, pinned: bool, reason: str) -> None:
         """Note a person's wish that a model is never evicted, or that it may be."""
         self._change_model(model_id, pinned=pinned, pin_reason=reason)
@@ -196,10 +178,18 @@ class Registry:
         with self._engine.begin() as connection:
             connection.execute(sa.update(models).where(models.c.id == model_id).values(**values))
 
-    def delete_model(self, model_id: int) -> None:
-        """Forget a model with its jobs and uses; a manifest that no other model has goes too."""
+    def delete_model(self, model_id: int, retire: Mapping[str, object] | None = None) -> None:
+        """Forget a model with its jobs and uses; a manifest that no other model has goes too.
+
+        Args:
+            model_id: The model.
+            retire: What the job needs that tidies up after it later; None: there is none.
+        """
         with self._engine.begin() as connection:
-            connection.execute(sa.delete(models).where(models.c.id == model_id))
+            gone = sa.delete(models).where(models.c.id == model_id).returning(models.c.model_name)
+            name = connection.execute(gone).scalar()
+            if name is not None and retire is not None:
+                connection.execute(sa.insert(jobs).values(**new_job("retire", name, retire)))
             used = sa.exists().where(
                 (models.c.hf_path == files.c.hf_path) & (models.c.commit_hash == files.c.commit_hash)
             )
@@ -313,7 +303,7 @@ class Registry:
             same = (jobs.c.model_id == row.id) & (jobs.c.kind == kind) & jobs.c.state.in_(UNFINISHED)
             found = connection.execute(sa.select(*_JOB_COLUMNS).where(same)).first()
             if found is None:
-                values = _new_job(kind, row.model_name, params) | {"model_id": row.id, "total_bytes": row.size_bytes}
+                values = new_job(kind, row.model_name, params) | {"model_id": row.id, "total_bytes": row.size_bytes}
                 found = connection.execute(sa.insert(jobs).values(**values).returning(*_JOB_COLUMNS)).one()
         return Job(*found)
 
@@ -326,7 +316,7 @@ class Registry:
             params: What the kind needs; JSON values.
         """
         with self._engine.begin() as connection:
-            statement = sa.insert(jobs).values(**_new_job(kind, model_name, params)).returning(*_JOB_COLUMNS)
+            statement = sa.insert(jobs).values(**new_job(kind, model_name, params)).returning(*_JOB_COLUMNS)
             return Job(*connection.execute(statement).one())
 
     def claim(self, owner: str, job_id: int | None = None) -> Job | None:
@@ -400,12 +390,3 @@ def _reservations(connection: sa.Connection) -> list[Reservation]:
     columns = [reservations.c[name] for name in ("id", "tier_id", "device", "remaining_bytes", "owner")]
     expired = (reservations.c.expires_at < db_now()).label("expired")
     return [Reservation(*row[:5], bool(row[5])) for row in connection.execute(sa.select(*columns, expired))]
-
-
-def _new_job(kind: str, model_name: str, params: Mapping[str, object] | None) -> dict[str, object]:
-    return {
-        "kind": kind, "model_id": None, "model_name": model_name, "params": json.dumps(dict(params or {})),
-        "state": QUEUED, "owner": "", "phase": "", "done_bytes": 0, "total_bytes": 0, "rate_bytes_per_s": 0,
-        "detail": "", "error": "", "result": "", "attempts": 0,
-        "due_at": 0.0, "heartbeat_at": db_now(), "created_at": db_now(),
-    }  # fmt: skip

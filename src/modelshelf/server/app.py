@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from anyio import to_thread
 from fastapi import FastAPI
 
 from modelshelf import __version__
 from modelshelf.server import errors
-from modelshelf.server.routes import cache, hf, models
+from modelshelf.server.routes import cache, check, hf, keep, models
 from modelshelf.server.security import Gate
 from modelshelf.services.hub_face import HubFace
 from modelshelf.services.shelf import Shelf
-from modelshelf.store.layout import Base
 
 
 def create_app(shelf: Shelf, *, host: str, api_key: str | None) -> FastAPI:
@@ -39,7 +37,9 @@ def create_app(shelf: Shelf, *, host: str, api_key: str | None) -> FastAPI:
     errors.install(app)
     app.include_router(models.create_router(shelf))
     app.include_router(cache.create_router(shelf))
-    app.include_router(hf.create_router(HubFace(lambda: [Base(Path(t.base)) for t in shelf.tier_service.all()])))
+    app.include_router(check.create_router(shelf))
+    app.include_router(keep.create_router(shelf))
+    app.include_router(hf.create_router(HubFace(shelf.tier_service.online_bases, shelf.library.why_away)))
 
     @app.get("/healthz", tags=["health"])
     async def healthz() -> dict[str, str]:

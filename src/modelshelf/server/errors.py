@@ -29,4 +29,8 @@ def install(app: FastAPI) -> None:
         assert isinstance(err, ShelfError)
         return problem(err)
 
+    async def answer_break(request: Request, err: Exception) -> ProblemResponse:
+        return problem(ShelfError(f"The server broke on this request: {type(err).__name__}.", hint="See its log."))
+
     app.add_exception_handler(ShelfError, answer)
+    app.add_exception_handler(Exception, answer_break)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class NewModel(BaseModel):
@@ -52,6 +52,23 @@ class Change(BaseModel):
     cache_location: Literal["primary", "secondary", "custom"] | None = None
     cache_path: str | None = None
     keep_source: bool = False
+
+
+class Update(BaseModel):
+    """How a model is updated."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    dry_run: bool = False
+    keep_old: bool = False
+
+
+class Reconcile(BaseModel):
+    """How registry and disks are brought together."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    dry_run: bool = False
 
 
 class ModelFile(BaseModel):
@@ -120,6 +137,7 @@ class TierOut(BaseModel):
     reserved_bytes: int
     free_bytes: int
     warning: bool
+    writable: bool
     breakdown: dict[str, int]
 
 
@@ -139,10 +157,70 @@ class JobOut(BaseModel):
     eta_s: float | None
     detail: str
     error: dict[str, object] | None
+    result: dict[str, object] | None
     attempts: int
     due_at: str | None
     created_at: str
     finished_at: str | None
+
+
+class Collect(BaseModel):
+    """Which garbage to collect."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    dry_run: bool = False
+    tier: str | None = None
+    quarantine: bool = False
+
+
+class Deduplicate(BaseModel):
+    """Which tier's identical blobs shall share their bytes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    dry_run: bool = False
+    tier: str | None = None
+
+
+class ItemOut(BaseModel):
+    """One file, link or folder of a plan."""
+
+    kind: str
+    path: str
+    size_bytes: int
+    why: str
+
+
+class GcPlanOut(BaseModel):
+    """What collecting garbage would delete on one tier."""
+
+    cache_location: str
+    cache_path: str
+    items: list[ItemOut]
+    free_bytes: int
+    quarantine_bytes: int
+    notes: list[str]
+
+
+class DedupePlanOut(BaseModel):
+    """Which blobs of one tier would share their bytes."""
+
+    cache_location: str
+    cache_path: str
+    items: list[ItemOut]
+    share_bytes: int
+    notes: list[str]
+
+
+class NewVerification(BaseModel):
+    """How something is to be verified."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    max_age_s: float | None = Field(default=None, ge=0)
+    rate_bytes_per_s: int | None = Field(default=None, gt=0)
+    repair: bool = False
 
 
 class RemovedOut(BaseModel):

@@ -32,6 +32,7 @@ class Hold:
     registry: Registry
     id: int
     remaining_bytes: int
+    released: bool = False
     _mutex: threading.Lock = field(default_factory=threading.Lock)
 
     def wrote(self, count_bytes: int) -> None:
@@ -46,9 +47,17 @@ class Hold:
             Unavailable: The reservation ran out while this process slept, and may be another's now.
         """
         with self._mutex:
-            remaining_bytes = self.remaining_bytes
-        if not self.registry.shrink_reservation(self.id, remaining_bytes):
+            if self.released:
+                return
+            there = self.registry.shrink_reservation(self.id, self.remaining_bytes)
+        if not there:
             raise Unavailable("The reservation of space ran out while the work stood still.", retry_after_s=0)
+
+    def release(self) -> None:
+        """Give it back."""
+        with self._mutex:
+            self.released = True
+            self.registry.release(self.id)
 
 
 class Admission:
@@ -85,7 +94,7 @@ class Admission:
         try:
             yield hold
         finally:
-            self._registry.release(hold.id)
+            hold.release()
 
     def _admit(self, tier: Tier, tier_id: str, need: Callable[[], int], *, takes_disk: bool) -> Hold:
         looks = 0

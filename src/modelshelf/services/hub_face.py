@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelshelf.domain.names import COMMIT_HASH, check_file_path, check_repo_id, check_revision, is_digest
-from modelshelf.errors import BadInput, NotFound
+from modelshelf.errors import BadInput, NotFound, Unavailable
 from modelshelf.store import scan
 from modelshelf.store.layout import Base, Repo
 
@@ -93,10 +93,14 @@ class HubFace:
 
     Args:
         bases: Gives the bases to serve, fastest first.
+        why_away: Says why copies of a repository cannot be read now (a drive that is not mounted); empty when none is.
     """
 
-    def __init__(self, bases: Callable[[], Sequence[Base]]) -> None:
+    def __init__(
+        self, bases: Callable[[], Sequence[Base]], why_away: Callable[[str], str] = lambda repo_id: ""
+    ) -> None:
         self._bases = bases
+        self._why_away = why_away
         self._digests = _Digests()
 
     def resolve(self, repo_id: str, revision: str = "main") -> Resolved:
@@ -104,6 +108,7 @@ class HubFace:
 
         Raises:
             NotFound: RepoNotFound, or RevisionNotFound when no tier has a snapshot of it.
+            Unavailable: A tier that may have it is offline.
         """
         repos = self._repos(repo_id)
         for commit_hash in _commits(repos, revision):
@@ -116,13 +121,14 @@ class HubFace:
                         newest = max(newest, found.st_mtime)
             if places:
                 return Resolved(repo_id, commit_hash, tuple(places), newest)
-        raise NotFound(
+        missing = NotFound(
             f"No tier has the revision {revision!r} of {repo_id}.",
             hint="Pull it first: shelf pull.",
             error_code="RevisionNotFound",
             hf_path=repo_id,
             revision=revision,
         )
+        raise self._or_away(missing, repo_id)
 
     def files(self, repo_id: str, commit_hash: str) -> list[FoundFile]:
         """Return the files of a commit that are here, by path; a partial snapshot has fewer than the commit.
@@ -155,9 +161,10 @@ class HubFace:
             link = place.repo.snapshot(place.commit_hash) / path
             if file := self._find(place, path, link):
                 return file
+        detail = f"{path!r} is not in {repo_id} at {resolved.commit_hash}."
         if any(place.surely_lacks(path) for place in resolved.places):
-            fields["commit_hash"] = resolved.commit_hash
-        raise NotFound(f"{path!r} is not in {repo_id} at {resolved.commit_hash}.", **fields)
+            raise NotFound(detail, **fields, commit_hash=resolved.commit_hash)
+        raise self._or_away(NotFound(detail, **fields), repo_id)
 
     def refs(self, repo_id: str) -> dict[str, str]:
         """Return each revision that can be served, with its commit.
@@ -183,8 +190,14 @@ class HubFace:
         repos = [(base, base.repo(repo_id)) for base in self._bases()]
         there = [(base, repo) for base, repo in repos if repo.path.is_dir()]
         if not there:
-            raise NotFound(f"No tier has the repository {repo_id}.", hint="Register it first: shelf add.", **fields)
+            missing = NotFound(f"No tier has the repository {repo_id}.", hint="Register it first: shelf add.", **fields)
+            raise self._or_away(missing, repo_id)
         return there
+
+    def _or_away(self, missing: NotFound, repo_id: str) -> NotFound | Unavailable:
+        """Return the error for what no tier has, or may have that is away: clients remember "not found" for good."""
+        why = self._why_away(repo_id)
+        return Unavailable(why, hint="Mount its drive.", hf_path=repo_id) if why else missing
 
     def _find(self, place: Place, path: str, link: Path) -> FoundFile | None:
         """Return the file that a snapshot's path leads to; None when it leads nowhere or out of the tier."""

@@ -177,12 +177,20 @@ class Worker:
 
     def _loop(self) -> None:
         while not self._stop.is_set():
-            self._recover()
-            job = self._jobs.registry.claim(self._jobs.owner)
+            job = self._take()
             if job is None:
                 self._stop.wait(TICK_S)
                 continue
             self._carry_out(Running(job))
+
+    def _take(self) -> Job | None:
+        """Return a job that is due now and ours; none, too, while the registry cannot be asked."""
+        try:
+            self._recover()
+            return self._jobs.registry.claim(self._jobs.owner)
+        except Exception:  # noqa: BLE001 - a worker that ended here would leave every later job undone
+            _log.exception("registry_unreachable")
+            return None
 
     def _carry_out(self, running: Running) -> None:
         with self._mutex:

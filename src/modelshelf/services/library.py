@@ -69,6 +69,12 @@ class Library:
         except BadInput:
             return row.cache_path
 
+    def why_away(self, repo_id: str) -> str:
+        """Return why copies of a repository cannot be read now; empty when none is known to be away."""
+        look = _Look(self.reader, self.tiers, self.known.load() | self.reader.tier_ids())
+        found = (look.at(row) for row in self.reader.models() if row.hf_path == repo_id and row.complete)
+        return next((model.detail for model in found if model.state is State.OFFLINE), "")
+
     def needed_paths(self, base: Base, repo_id: str, commit_hash: str, *, but: int | None = None) -> set[str]:
         """Return the files of a commit that registered models need in a base.
 
@@ -83,6 +89,14 @@ class Library:
             is_same = (row.hf_path, row.commit_hash) == (repo_id, commit_hash) and row.id != but
             if is_same and self.base_of(row) == str(base.path):
                 needed |= {file.path for file in self.files(row)}
+        return needed
+
+    def needed_digests(self, base: Base, repo_id: str, commit_hash: str) -> set[str]:
+        """Return the blobs that registered models of other commits of a repository need in a base, there or not."""
+        needed: set[str] = set()
+        for row in self.reader.models():
+            if row.hf_path == repo_id and row.commit_hash != commit_hash and self.base_of(row) == str(base.path):
+                needed |= {file.digest for file in self.files(row)}
         return needed
 
     def ready(self, model_name: str) -> Model:
@@ -124,7 +138,9 @@ class _Look:
     tiers: Tiers
     known_ids: Mapping[str, str]
     bases: dict[str, Base] = field(default_factory=dict)
-    offline: dict[str, str] = field(default_factory=dict)
+    offline: dict[tuple[str, bool], str] = field(default_factory=dict)
+    """Why a base cannot be read, by its path and whether it must have been used."""
+    writable: dict[str, bool] = field(default_factory=dict)
 
     def at(self, row: ModelRow) -> Model:
         """Return a model as it is now."""
@@ -132,24 +148,41 @@ class _Look:
             base_path = self.tiers.resolve(row.cache_location, row.cache_path).base
         except BadInput as err:
             return Model(row, row.cache_path, None, State.OFFLINE, err.detail)
-        if base_path not in self.offline:
-            self.bases[base_path] = Base(Path(base_path))
-            reason = store_tier.why_offline(self.bases[base_path], self.known_ids.get(base_path))
-            self.offline[base_path] = reason
+        self.bases.setdefault(base_path, Base(Path(base_path)))
+        if (base_path, row.complete) not in self.offline:
+            self.offline[base_path, row.complete] = self._why_offline(base_path, known=row.complete)
+        offline = self.offline[base_path, row.complete]
         repo = self.bases[base_path].repo(row.hf_path)
-        if row.commit_hash is None or self.offline[base_path]:
+        if row.commit_hash is None or offline:
             path = str(repo.snapshot(row.commit_hash)) if row.commit_hash else None
-            return Model(row, base_path, path, *state_of(row, self.offline[base_path], missing_files=0, files=0))
+            return Model(row, base_path, path, *state_of(row, offline, missing_files=0, files=0))
         missing, files = self._count(repo, row, row.commit_hash)
         state, detail = state_of(row, "", missing_files=missing, files=files)
+        if state is State.READY and not self._is_writable(base_path):
+            detail = f"{base_path} is read-only: it can be loaded, not changed."
         return Model(row, base_path, str(repo.snapshot(row.commit_hash)), state, detail)
+
+    def _why_offline(self, base_path: str, *, known: bool) -> str:
+        """Return why a base cannot be read; a base that held a whole model was used, whoever remembers it."""
+        known_id = self.known_ids.get(base_path, "" if known else None)
+        reason = store_tier.why_offline(self.bases[base_path], known_id)
+        if reason and known_id:
+            for other, other_id in self.known_ids.items():
+                if other_id == known_id and store_tier.read_id(Base(Path(other))) == known_id:
+                    return f"{reason} Its drive is at {other} now: shelf reconcile lets its models follow."
+        return reason
+
+    def _is_writable(self, base_path: str) -> bool:
+        if base_path not in self.writable:
+            self.writable[base_path] = store_tier.is_writable(self.bases[base_path])
+        return self.writable[base_path]
 
     def _count(self, repo: Repo, row: ModelRow, commit_hash: str) -> tuple[int, int]:
         """Return how many files are missing, and of how many.
 
         While the folders are as they were when all files were seen, none is.
         """
-        if row.signature and scan.signature(repo, commit_hash) == row.signature:
+        if row.complete and row.signature and scan.signature(repo, commit_hash) == row.signature:
             return 0, 1
         files = selected_files(self.reader, row)
         return len(scan.missing_files(repo, commit_hash, files)), len(files)

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from modelshelf.domain.jobs import Job
-from modelshelf.domain.models import Model, ModelRow, State
+from modelshelf.domain.models import FileEntry, Model, ModelRow, State
 from modelshelf.domain.names import COMMIT_HASH
-from modelshelf.domain.plans import BlobNeed, MovePlan, plan_pull
+from modelshelf.domain.plans import BlobNeed, MovePlan, PullPlan, plan_pull
 from modelshelf.domain.ports import Clock, Progress
 from modelshelf.domain.tiers import Tier
 from modelshelf.errors import BadInput, Conflict, Corrupt, NotFound, Unavailable
@@ -25,12 +25,14 @@ from modelshelf.registry.queries import Registry
 from modelshelf.services.admission import Hold
 from modelshelf.services.jobs import Running
 from modelshelf.services.library import Library
+from modelshelf.services.progress import Counter
 from modelshelf.services.pull import card_of, missing_bytes, refresh_card
 from modelshelf.services.room import RoomMaker
 from modelshelf.services.tiers import TierService
-from modelshelf.store import cards, copy, fs, locks, scan, snapshot
+from modelshelf.store import cards, copy, damage, fs, locks, removal, scan, snapshot, without_links
 from modelshelf.store.incoming import file_agrees
 from modelshelf.store.layout import Base, Repo
+from modelshelf.store.tier import is_writable
 
 _log = logging.getLogger(__name__)
 MOVE = "move"
@@ -47,6 +49,8 @@ class _Route:
     target: Base
     tier: Tier
     tier_id: str
+    links: bool
+    """Whether snapshots of the target link to their blobs."""
 
     @property
     def from_repo(self) -> Repo:
@@ -57,6 +61,14 @@ class _Route:
     def to_repo(self) -> Repo:
         """The repository's folder on the target."""
         return self.target.repo(self.row.hf_path)
+
+    def held(self, commit_hash: str, files: Sequence[FileEntry]) -> dict[str, Path]:
+        """Return what the target has of the model, digest to file."""
+        return snapshot.held(self.target, self.to_repo, commit_hash, files, symlinks=self.links)
+
+    def wanted(self, commit_hash: str, files: Sequence[FileEntry]) -> PullPlan:
+        """Return what the target lacks, by names and sizes."""
+        return plan_pull(self.row.hf_path, commit_hash, files, snapshot.sizes(self.held(commit_hash, files)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +87,7 @@ class Mover:
         Raises:
             BadInput: There is no such tier, or it lies there already.
             NotFound, Conflict, Unavailable: There is no such model, it is not whole, or a tier is offline.
+            Denied: The target cannot be written.
         """
         route = self._route(self.library.model(model_name), self.tiers.tiers.resolve(to, cache_path))
         params = {"cache_location": route.tier.location, "cache_path": route.tier.base, "keep_source": keep_source}
@@ -116,8 +129,8 @@ class Mover:
         plan = self._plan(route, keep_source=keep_source)
         manifest = self.registry.files(plan.repo_id, plan.commit_hash)
         arriving = card_of(route.row, plan.commit_hash, manifest, arriving_from=plan.source)
-        pull_plan = plan_pull(plan.repo_id, plan.commit_hash, plan.files, scan.blob_sizes(route.to_repo))
-        need = partial(missing_bytes, route.target, pull_plan)
+        pull_plan, second_bytes = route.wanted(plan.commit_hash, plan.files), snapshot.second_bytes(plan.files)
+        need = partial(missing_bytes, route.target, pull_plan, 0 if route.links else second_bytes)
         takes_disk = plan.method == "copy"
         with self.room.reserve(route.tier, route.tier_id, need, model_id=route.row.id, takes_disk=takes_disk) as hold:
             on_hold(hold)
@@ -128,7 +141,13 @@ class Mover:
             with locks.wait_lock(route.target.repo_lock(plan.repo_id), self.clock):
                 self._arrive(route, plan)
         cards.write(route.target, card_of(route.row, plan.commit_hash, manifest))
-        cards.remove(route.source, route.row.model_name)
+        if is_writable(route.source):
+            cards.remove(route.source, route.row.model_name)
+
+    def why_kept(self, model_name: str) -> str:
+        """Return why a move would leave the old copy where it is, in a sentence; empty when it would not."""
+        base = Base(Path(self.library.model(model_name).base))
+        return "" if is_writable(base) else f"{base.path} is read-only: the copy there stays as it is."
 
     def _route(self, model: Model, tier: Tier) -> _Route:
         row = model.row
@@ -142,12 +161,16 @@ class Mover:
                 hint=f"shelf pull {row.model_name}",
                 model_name=row.model_name,
             )
-        return _Route(row, Base(Path(model.base)), Base(Path(tier.base)), tier, self.tiers.open(tier))
+        source, target = Base(Path(model.base)), Base(Path(tier.base))
+        tier_id = self.tiers.open_to_write(tier)
+        for base in (source, target):
+            removal.check_no_links(base.repo(row.hf_path), row.commit_hash)
+        return _Route(row, source, target, tier, tier_id, self.tiers.links(target))
 
     def _plan(self, route: _Route, *, keep_source: bool) -> MovePlan:
         assert route.row.commit_hash is not None
         files = self.library.files(route.row)
-        wanted = plan_pull(route.row.hf_path, route.row.commit_hash, files, scan.blob_sizes(route.to_repo))
+        wanted = route.wanted(route.row.commit_hash, files)
         return MovePlan(
             model_name=route.row.model_name,
             repo_id=route.row.hf_path,
@@ -158,7 +181,8 @@ class Mover:
             files=tuple(files),
             transfer=wanted.fetch,
             method=fs.probe_share(route.source.marker, route.target.own),
-            keep_source=keep_source,
+            keep_source=keep_source or not is_writable(route.source),
+            note=self.why_kept(route.row.model_name),
         )
 
     def _set_aside_damage(self, route: _Route, progress: Progress) -> None:
@@ -166,22 +190,22 @@ class Mover:
         assert route.row.commit_hash is not None
         files = self.library.files(route.row)
         sources = snapshot.locate(route.source, route.from_repo, route.row.commit_hash, files)
-        plan = plan_pull(route.row.hf_path, route.row.commit_hash, files, scan.blob_sizes(route.to_repo))
         checked = self.registry.checks.of_tier(route.tier_id)
-        fetch = {need.digest for need in plan.fetch}
-        good: dict[str, str] = {}
-        for digest in {file.digest for file in files} - fetch | {need.digest for need in plan.suspect}:
+        for digest, path in route.held(route.row.commit_hash, files).items():
             progress.check()
-            path = route.to_repo.blob(digest)
-            stamp = scan.stamp(path)
-            if checked.get(digest) == stamp or (digest in sources and path.samefile(sources[digest])):
-                continue
-            if digest not in fetch and file_agrees(path, digest):
-                good[digest] = stamp
-            else:
-                _log.warning("blob_quarantined", extra={"digest": digest, "path": str(path)})
-                fs.set_aside(path, route.target.quarantine)
-        self.registry.checks.add(route.tier_id, good)
+            is_known = checked.get(digest) == scan.stamp(path)
+            if not is_known and (digest not in sources or not path.samefile(sources[digest])):
+                self._keep_if_good(route, digest, path)
+
+    def _keep_if_good(self, route: _Route, digest: str, path: Path) -> bool:
+        """Return whether a file of the target has the bytes that its digest promises; if not it is set aside."""
+        stamp = scan.stamp(path)
+        if file_agrees(path, digest):
+            self.registry.checks.add(route.tier_id, {digest: stamp})
+            return True
+        _log.warning("blob_quarantined", extra={"digest": digest, "path": str(path)})
+        damage.set_aside(route.target, path, digest)
+        return False
 
     def _transfer(self, route: _Route, plan: MovePlan, progress: Progress, hold: Hold) -> None:
         sources = snapshot.locate(route.source, route.from_repo, plan.commit_hash, plan.files)
@@ -194,27 +218,40 @@ class Mover:
         for need in plan.transfer:
             progress.check()
             with (
-                locks.wait_lock(route.target.part_lock(need.digest), self.clock, _LOCK_WAIT_S),
-                locks.wait_lock(route.target.hub_lock(plan.repo_id, need.digest), self.clock, _LOCK_WAIT_S),
+                locks.wait_lock(route.target.part_lock(need.digest), self.clock, _LOCK_WAIT_S, progress.check),
+                locks.wait_lock(
+                    route.target.hub_lock(plan.repo_id, need.digest), self.clock, _LOCK_WAIT_S, progress.check
+                ),
             ):
                 self._bring(route, need, sources[need.digest], plan.method, progress, hold)
 
     def _bring(self, route: _Route, need: BlobNeed, source: Path, method: str, progress: Progress, hold: Hold) -> None:
         """Bring one blob to the target, whose locks are held."""
         path = route.to_repo.blob(need.digest)
-        there = scan.blob_sizes(route.to_repo).get(need.digest) == need.size_bytes
+        arrived = route.held(route.row.commit_hash or "", [FileEntry(need.path, need.size_bytes, need.digest)])
+        there = need.digest in arrived and self._keep_if_good(route, need.digest, arrived[need.digest])
         if there or (method != "copy" and fs.share(source, path)):
             progress.advance(need.size_bytes)
             hold.wrote(need.size_bytes)
             return
-        copy.copy_blob(source, route.target, need.digest, need.size_bytes, path, progress, hold.wrote)
+        try:
+            copy.copy_blob(source, route.target, need.digest, need.size_bytes, path, progress, hold.wrote)
+        except Corrupt as err:
+            raise Corrupt(
+                f"{need.path} of {route.row.model_name} is damaged: {source} does not have the bytes of its name.",
+                hint=f"shelf verify {route.row.model_name} --repair",
+                **err.fields,
+            ) from err
         self.registry.checks.add(route.tier_id, {need.digest: scan.stamp(path)})
 
     def _arrive(self, route: _Route, plan: MovePlan) -> None:
         """Lay the snapshot out on the target, and let the model resolve to it."""
         row = route.row
         snapshot.tag_cache(route.target)
-        snapshot.link(route.to_repo, plan.commit_hash, plan.files)
+        if route.links:
+            snapshot.link(route.to_repo, plan.commit_hash, plan.files)
+        else:
+            without_links.settle(route.target, route.to_repo, plan.commit_hash, plan.files, Counter())
         snapshot.copy_extras(route.from_repo, route.to_repo, plan.commit_hash)
         missing = scan.missing_files(route.to_repo, plan.commit_hash, plan.files)
         if missing:
@@ -234,4 +271,4 @@ class Mover:
         }
         signature = scan.signature(route.to_repo, plan.commit_hash)
         location, base = route.tier.location, route.tier.base
-        self.registry.switch(row.id, location, base, signature, None if plan.keep_source else retire)
+        self.registry.placements.switch(row.id, location, base, signature, None if plan.keep_source else retire)

@@ -12,17 +12,20 @@ from modelshelf.domain.models import FileEntry, Model, ModelRow, State, select_f
 from modelshelf.domain.names import COMMIT_HASH
 from modelshelf.domain.plans import BlobNeed, PullPlan, plan_pull
 from modelshelf.domain.ports import Clock, Hub, Progress
+from modelshelf.domain.tiers import Tier
 from modelshelf.errors import BadInput, NotFound, Unavailable
 from modelshelf.registry.queries import Registry
 from modelshelf.services.admission import Hold
 from modelshelf.services.fetch import Fetcher
 from modelshelf.services.jobs import Running
+from modelshelf.services.progress import Counter
 from modelshelf.services.room import RoomMaker
 from modelshelf.services.tiers import TierService
-from modelshelf.store import cards, fs, locks, scan
+from modelshelf.store import cards, fs, locks, scan, snapshot, without_links
 from modelshelf.store.cards import Card
 from modelshelf.store.incoming import file_agrees, written_bytes
-from modelshelf.store.layout import Base, Repo
+from modelshelf.store.layout import Base
+from modelshelf.store.tier import is_writable
 
 _log = logging.getLogger(__name__)
 
@@ -67,19 +70,47 @@ class Puller:
             NotFound: The hub does not have it.
             OutOfSpace: It does not fit; nothing was fetched.
             Unavailable: The hub or the tier is away.
+            Denied: The tier cannot be written.
             Corrupt: Bytes with the wrong digest arrived twice.
         """
-        tier = self.tiers.tiers.resolve(row.cache_location, row.cache_path)
-        tier_id = self.tiers.open(tier)
-        base = Base(self.tiers.path(tier))
+        self._open(row)
         progress.phase("resolving")
         commit_hash, files = self.manifest(row)
+        base = self.bring(row, commit_hash, files, progress, on_hold)
+        progress.phase("linking")
+        with locks.wait_lock(base.repo_lock(row.hf_path), self.clock):
+            self.lay_out(base, row, commit_hash, files)
+            now = self.registry.model(row.model_name)
+            if now is None or (now.id, now.commit_hash) != (row.id, commit_hash):
+                raise NotFound(f"{row.model_name} was removed or updated while it was being pulled.")
+            cards.write(base, card_of(row, commit_hash, self.registry.files(row.hf_path, commit_hash)))
+            self.registry.set_complete(row.id, scan.signature(base.repo(row.hf_path), commit_hash))
+
+    def bring(
+        self,
+        row: ModelRow,
+        commit_hash: str,
+        files: Sequence[FileEntry],
+        progress: Progress,
+        on_hold: Callable[[Hold], None],
+    ) -> Base:
+        """Bring the blobs of a commit to a model's tier, verified; returns its base. See `pull` for what it raises.
+
+        Args:
+            row: The model.
+            commit_hash: The commit.
+            files: The files wanted.
+            progress: Who wants to know.
+            on_hold: Given the reservation.
+        """
+        tier, tier_id = self._open(row)
+        base = Base(self.tiers.path(tier))
         repo = base.repo(row.hf_path)
-        plan = plan_pull(row.hf_path, commit_hash, files, scan.blob_sizes(repo))
+        plan = self.plan(base, row.hf_path, commit_hash, files)
         self._set_aside_damage(base, tier_id, plan, progress)
-        plan = plan_pull(row.hf_path, commit_hash, files, scan.blob_sizes(repo))
+        plan = self.plan(base, row.hf_path, commit_hash, files)
         if plan.fetch:
-            need = partial(missing_bytes, base, plan)
+            need = partial(missing_bytes, base, plan, 0 if self.tiers.links(base) else snapshot.second_bytes(files))
             with self.room.reserve(tier, tier_id, need, model_id=row.id) as hold:
                 on_hold(hold)
                 progress.phase("downloading", plan.total_bytes)
@@ -87,9 +118,19 @@ class Puller:
                 self._fetcher(base, plan, progress, hold).run()
         stamps = {need.digest: scan.stamp(repo.blob(need.digest)) for need in plan.fetch}
         self.registry.checks.add(tier_id, stamps)
-        progress.phase("linking")
-        with locks.wait_lock(base.repo_lock(row.hf_path), self.clock):
-            self._link(base, row, commit_hash, files)
+        return base
+
+    def plan(self, base: Base, repo_id: str, commit_hash: str, files: Sequence[FileEntry]) -> PullPlan:
+        """Return what has to be fetched for the files of a commit; what lies there by name and size is not."""
+        there = self._held(base, repo_id, commit_hash, files)
+        return plan_pull(repo_id, commit_hash, files, snapshot.sizes(there))
+
+    def _held(self, base: Base, repo_id: str, commit_hash: str, files: Sequence[FileEntry]) -> dict[str, Path]:
+        return snapshot.held(base, base.repo(repo_id), commit_hash, files, symlinks=self.tiers.links(base))
+
+    def _open(self, row: ModelRow) -> tuple[Tier, str]:
+        tier = self.tiers.tiers.resolve(row.cache_location, row.cache_path)
+        return tier, self.tiers.open_to_write(tier)
 
     def manifest(self, row: ModelRow) -> tuple[str, list[FileEntry]]:
         """Return a model's commit and selected files, asking the hub the first time and pinning the answer.
@@ -125,43 +166,49 @@ class Puller:
 
         A blob that was verified here before, and was not written since, is not read again.
         """
-        repo = base.repo(plan.repo_id)
+        held = self._held(base, plan.repo_id, plan.commit_hash, plan.files)
         for need in plan.suspect:
-            self._quarantine(base, repo, need.digest, "size")
+            self._quarantine(base, held[need.digest], need.digest, "size")
         fetch = {need.digest for need in plan.fetch}
         checked = self.registry.checks.of_tier(tier_id)
         foreign = {
             file.digest: file.size_bytes
             for file in plan.files
-            if file.digest not in fetch and checked.get(file.digest) != scan.stamp(repo.blob(file.digest))
+            if file.digest not in fetch and checked.get(file.digest) != scan.stamp(held[file.digest])
         }
         progress.phase("verifying", sum(foreign.values()))
         good: dict[str, str] = {}
         for digest, size_bytes in foreign.items():
             progress.check()
-            stamp = scan.stamp(repo.blob(digest))
-            if file_agrees(repo.blob(digest), digest):
+            stamp = scan.stamp(held[digest])
+            if file_agrees(held[digest], digest):
                 good[digest] = stamp
             else:
-                self._quarantine(base, repo, digest, "content")
+                self._quarantine(base, held[digest], digest, "content")
             progress.advance(size_bytes)
         self.registry.checks.add(tier_id, good)
 
-    def _quarantine(self, base: Base, repo: Repo, digest: str, what: str) -> None:
-        target = fs.set_aside(repo.blob(digest), base.quarantine)
+    def _quarantine(self, base: Base, path: Path, digest: str, what: str) -> None:
+        target = fs.set_aside(path, base.quarantine)
         _log.warning("blob_quarantined", extra={"digest": digest, "wrong": what, "path": str(target)})
 
-    def _link(self, base: Base, row: ModelRow, commit_hash: str, files: list[FileEntry]) -> None:
-        """Lay the snapshot out, name it, and mark the model complete: bytes first, links, ref, row last."""
+    def lay_out(self, base: Base, row: ModelRow, commit_hash: str, files: Sequence[FileEntry]) -> None:
+        """Lay out the snapshot of blobs that are there, and let the model's revision name it.
+
+        The caller holds the repository's lock, and lets the row follow: bytes first, links, ref, row last.
+
+        Raises:
+            Unavailable: Files vanished meanwhile, or the hub cannot be reached.
+        """
         repo = base.repo(row.hf_path)
-        self._check_all_there(row, plan_pull(row.hf_path, commit_hash, files, scan.blob_sizes(repo)).fetch)
+        self._check_all_there(row, self.plan(base, row.hf_path, commit_hash, files).fetch)
+        if not self.tiers.links(base):
+            without_links.settle(base, repo, commit_hash, files, Counter())
         self.hub.lay_out(row.hf_path, commit_hash, base.hub, row.allow_patterns)
         self._check_all_there(row, scan.missing_files(repo, commit_hash, files))
         fs.make_readable(repo.tree(commit_hash))
         if not COMMIT_HASH.fullmatch(row.revision) and scan.refs(repo).get(row.revision) != commit_hash:
             fs.write_text(repo.ref(row.revision), commit_hash)
-        cards.write(base, card_of(row, commit_hash, self.registry.files(row.hf_path, commit_hash)))
-        self.registry.set_complete(row.id, scan.signature(repo, commit_hash))
 
     def _check_all_there(self, row: ModelRow, missing: Sequence[BlobNeed | FileEntry]) -> None:
         if missing:
@@ -187,10 +234,10 @@ def card_of(row: ModelRow, commit_hash: str, manifest: Sequence[FileEntry], arri
 
 
 def refresh_card(registry: Registry, model: Model) -> None:
-    """Write the card of a model that is whole, as the registry has it now."""
-    row = model.row
-    if row.complete and row.commit_hash is not None and model.state is not State.OFFLINE:
-        cards.write(Base(Path(model.base)), card_of(row, row.commit_hash, registry.files(row.hf_path, row.commit_hash)))
+    """Write the card of a model that is whole, as the registry has it now; one that cannot be written is left."""
+    row, base = model.row, Base(Path(model.base))
+    if row.complete and row.commit_hash is not None and model.state is not State.OFFLINE and is_writable(base):
+        cards.write(base, card_of(row, row.commit_hash, registry.files(row.hf_path, row.commit_hash)))
 
 
 def select(files: list[FileEntry], allow_patterns: tuple[str, ...]) -> list[FileEntry]:
@@ -210,6 +257,13 @@ def select(files: list[FileEntry], allow_patterns: tuple[str, ...]) -> list[File
     return selected
 
 
-def missing_bytes(base: Base, plan: PullPlan) -> int:
-    """Return what a pull still has to write: its blobs less what earlier tries left in `incoming`."""
-    return sum(need.size_bytes - min(need.size_bytes, written_bytes(base.part(need.digest))) for need in plan.fetch)
+def missing_bytes(base: Base, plan: PullPlan, more_bytes: int = 0) -> int:
+    """Return what a pull still has to write: its blobs less what earlier tries left in `incoming`.
+
+    Args:
+        base: The base.
+        plan: What is to be fetched.
+        more_bytes: What laying out takes beside the blobs; see `store.snapshot.second_bytes`.
+    """
+    left = (need.size_bytes - min(need.size_bytes, written_bytes(base.part(need.digest))) for need in plan.fetch)
+    return more_bytes + sum(left)

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from modelshelf.domain.eviction import EvictionPlan
 from modelshelf.domain.jobs import Job
 from modelshelf.domain.models import FileEntry, ModelRow, Registration
 from modelshelf.domain.names import check_model_name, check_repo_id, check_revision
-from modelshelf.domain.plans import plan_pull
+from modelshelf.domain.plans import PullPlan, plan_pull
 from modelshelf.domain.ports import Hub
 from modelshelf.domain.tiers import Tier
-from modelshelf.errors import BadInput, NotFound, Unavailable
+from modelshelf.errors import BadInput, Conflict, NotFound, Unavailable
 from modelshelf.registry.queries import Registry
 from modelshelf.services.pull import missing_bytes, select
 from modelshelf.services.room import RoomMaker
 from modelshelf.services.tiers import TierService
-from modelshelf.store import scan
+from modelshelf.store import snapshot
 from modelshelf.store.layout import Base
 
 _log = logging.getLogger(__name__)
@@ -68,18 +69,19 @@ class Registrar:
         check_revision(wanted.revision)
         tier = self.tiers.tiers.resolve(wanted.cache_location, wanted.cache_path)
         self.registry.check_name(wanted)
+        self._check_base(wanted, tier)
         try:
             commit_hash = self.hub.resolve(wanted.hf_path, wanted.revision)
             manifest = self.hub.list_files(wanted.hf_path, commit_hash)
         except Unavailable as err:
             _log.warning("hub_unreachable", extra={"detail": err.detail})
-            self.tiers.open(tier)
+            self.tiers.open_to_write(tier)
             return AddPlan(wanted, tier, None, (), 0, 0, None)
         selected = select(manifest, wanted.allow_patterns)
         base = Base(self.tiers.path(tier))
-        pull = plan_pull(wanted.hf_path, commit_hash, selected, scan.blob_sizes(base.repo(wanted.hf_path)))
+        pull = self._plan_pull(base, wanted.hf_path, commit_hash, selected)
         need_bytes = missing_bytes(base, pull)
-        makes_room = self.room.check(tier, self.tiers.open(tier), need_bytes)
+        makes_room = self.room.check(tier, self.tiers.open_to_write(tier), need_bytes)
         return AddPlan(wanted, tier, commit_hash, tuple(manifest), pull.total_bytes, need_bytes, makes_room)
 
     def register(self, wanted: Registration) -> AddPlan:
@@ -95,6 +97,22 @@ class Registrar:
             self.registry.set_manifest(row, plan.commit_hash, plan.manifest)
         _log.info("registered", extra={"model_name": row.model_name, "size_bytes": plan.size_bytes})
         return plan
+
+    def _check_base(self, wanted: Registration, tier: Tier) -> None:
+        """Refuse the name of a model that lies in another custom base."""
+        there = self.registry.model(wanted.model_name)
+        if there is not None and self.tiers.tiers.resolve(there.cache_location, there.cache_path).base != tier.base:
+            raise Conflict(
+                f"The name {there.model_name} is taken by {there.hf_path} in {there.cache_path}.",
+                hint=f"Choose another name, or move that model: shelf move {there.model_name} {tier.base}",
+                model_name=there.model_name,
+                hf_path=there.hf_path,
+            )
+
+    def _plan_pull(self, base: Base, repo_id: str, commit_hash: str, files: Sequence[FileEntry]) -> PullPlan:
+        repo, symlinks = base.repo(repo_id), self.tiers.links(base)
+        held = snapshot.held(base, repo, commit_hash, files, symlinks=symlinks)
+        return plan_pull(repo_id, commit_hash, files, snapshot.sizes(held))
 
     def enqueue_pull(self, model_name: str) -> Job:
         """Return the job that pulls a model, a new one where none is at it.

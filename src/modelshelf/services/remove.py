@@ -8,11 +8,12 @@ from pathlib import Path
 from modelshelf.domain.jobs import QUEUED, RUNNING
 from modelshelf.domain.models import Model, ModelRow, State
 from modelshelf.domain.plans import RemovalPlan
-from modelshelf.errors import Conflict, Unavailable
+from modelshelf.errors import Conflict, Denied, Unavailable
 from modelshelf.registry.queries import Registry
 from modelshelf.services.library import Library
 from modelshelf.services.retire import Retirer
 from modelshelf.store import cards, removal
+from modelshelf.store import tier as store_tier
 from modelshelf.store.fs import Freed
 from modelshelf.store.layout import Base
 
@@ -37,14 +38,15 @@ class Remover:
     library: Library
     retirer: Retirer
 
-    def plan(self, model_name: str) -> RemovalPlan:
-        """Return what removing a model with its files would delete.
+    def plan(self, model_name: str, *, delete_files: bool) -> RemovalPlan:
+        """Return what removing a model would delete: nothing without `delete_files`.
 
         Raises:
             NotFound: There is no such model.
             Unavailable: Its tier is offline.
         """
-        return self._plan(self.library.model(model_name))
+        model = self.library.model(model_name)
+        return self._plan(model) if delete_files else EMPTY
 
     def remove(self, model_name: str, *, delete_files: bool) -> Removed:
         """Forget a model, and with `delete_files` free what nothing else needs.
@@ -55,6 +57,7 @@ class Remover:
             NotFound: There is no such model.
             Conflict: A job works on it; or its files are to go and it is pinned, leased or open somewhere.
             Unavailable: Its files are to go and their tier is offline; nothing was changed.
+            Denied: Its files are to go and their tier is read-only; nothing was changed.
         """
         model = self.library.model(model_name)
         self._check_idle(model.row)
@@ -63,9 +66,11 @@ class Remover:
             self._check_free(model)
         base, row = Base(Path(model.base)), model.row
         files = self.library.files(row)
-        self.registry.delete_model(row.id)
-        if model.state is not State.OFFLINE:
+        if model.state is not State.OFFLINE and store_tier.is_writable(base):
+            self.registry.delete_model(row.id)
             cards.remove(base, model_name)
+        else:
+            self.registry.delete_model(row.id, _tidy_later(base, row))
         freed = Freed()
         if delete_files and row.commit_hash is not None:
             freed = self.retirer.retire(base, row.hf_path, row.commit_hash, files)
@@ -101,9 +106,20 @@ class Remover:
     def _plan(self, model: Model) -> RemovalPlan:
         if model.state is State.OFFLINE:
             raise Unavailable(model.detail, hint="Mount its drive, or leave the files where they are.")
+        if not store_tier.is_writable(Base(Path(model.base))):
+            hint = "Mount it writable, or leave the files where they are."
+            raise Denied(f"{model.base} is read-only here.", hint=hint, cache_path=model.base)
         if model.row.commit_hash is None:
             return EMPTY
         base, row = Base(Path(model.base)), model.row
         assert row.commit_hash is not None
         keep = self.library.needed_paths(base, row.hf_path, row.commit_hash, but=row.id)
-        return removal.plan_removal(base, row.hf_path, row.commit_hash, self.library.files(row), keep)
+        others = self.library.needed_digests(base, row.hf_path, row.commit_hash)
+        return removal.plan_removal(base, row.hf_path, row.commit_hash, self.library.files(row), keep, others)
+
+
+def _tidy_later(base: Base, row: ModelRow) -> dict[str, object] | None:
+    """Return what the job needs that deletes the card once its drive is back; None where there never was a card."""
+    if row.commit_hash is None:
+        return None
+    return {"cache_path": str(base.path), "hf_path": row.hf_path, "commit_hash": row.commit_hash, "files": []}

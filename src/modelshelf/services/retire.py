@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,8 +56,7 @@ class Retirer:
         Raises:
             Unavailable: Somebody uses them, or their drive is away; nothing was deleted.
         """
-        if store_tier.read_id(base) is None:
-            raise Unavailable(f"{base.path} is not mounted.", retry_after_s=60)
+        self._check_there(base)
         with locks.wait_lock(base.repo_lock(repo_id), self.clock):
             users = self.users(base, repo_id, commit_hash, files)
             if users:
@@ -68,7 +68,23 @@ class Retirer:
                 )
             keep = self.library.needed_paths(base, repo_id, commit_hash, but=but)
             self._remove_stale_cards(base, repo_id)
-            return removal.execute(base, removal.plan_removal(base, repo_id, commit_hash, files, keep))
+            if not files:
+                return Freed()
+            others = self.library.needed_digests(base, repo_id, commit_hash)
+            return removal.execute(base, removal.plan_removal(base, repo_id, commit_hash, files, keep, others))
+
+    def _check_there(self, base: Base) -> None:
+        """Do nothing when the tier that the old copy lies on can be written: this one, not another drive in its place.
+
+        Raises:
+            Unavailable: It cannot; the job waits.
+        """
+        known_id = self.library.known.load().get(str(base.path)) or self.registry.tier_ids().get(str(base.path))
+        reason = store_tier.why_offline(base, known_id or "")
+        if not reason and not store_tier.is_writable(base):
+            reason = f"{base.path} is read-only here."
+        if reason:
+            raise Unavailable(reason, retry_after_s=60, cache_path=str(base.path))
 
     def _remove_stale_cards(self, base: Base, repo_id: str) -> None:
         """Delete the cards of models of this repository that resolve elsewhere by now, or are gone."""
@@ -94,3 +110,10 @@ class Retirer:
 
     def _is_of(self, model_id: int, repo_id: str) -> bool:
         return any(row.id == model_id and row.hf_path == repo_id for row in self.registry.models())
+
+
+def retiring(registry: Registry) -> Iterator[tuple[str, str]]:
+    """Yield base and model name of each old copy that waits to be deleted."""
+    for job in registry.jobs(unfinished=True):
+        if job.kind == RETIRE:
+            yield str(json.loads(job.params)["cache_path"]), job.model_name

@@ -13,10 +13,11 @@ from modelshelf.domain.jobs import UNFINISHED
 from modelshelf.domain.models import ModelRow
 from modelshelf.domain.ports import Clock, Hub
 from modelshelf.domain.tiers import PRIMARY, SECONDARY, Room, Tier, with_holders
-from modelshelf.errors import NotFound, OutOfSpace, ShelfError
+from modelshelf.errors import Corrupt, NotFound, OutOfSpace, ShelfError
 from modelshelf.registry.queries import Registry
 from modelshelf.services.admission import Admission, Hold
 from modelshelf.services.library import Library
+from modelshelf.services.owner import is_alive
 from modelshelf.services.retire import Retirer
 from modelshelf.services.tiers import TierService
 from modelshelf.store import removal
@@ -78,9 +79,9 @@ class RoomMaker:
                     break
                 except OutOfSpace:
                     plan = self.plan(tier, need(), model_id=model_id) if left else None
-                    if plan is None or not plan.victims:
+                    if plan is None:
                         raise
-                    self._carry_out(tier, plan)
+                    self._carry_out(tier, plan)  # without victims another process has just made room
             yield hold
 
     def check(self, tier: Tier, tier_id: str, need_bytes: int) -> EvictionPlan | None:
@@ -94,9 +95,9 @@ class RoomMaker:
                 return None
         except OutOfSpace:
             plan = self.plan(tier, need_bytes, model_id=0)
-            if plan is None or not plan.victims:
+            if plan is None:
                 raise
-            return plan
+            return plan if plan.victims else None
 
     def plan(self, tier: Tier, need_bytes: int, *, model_id: int) -> EvictionPlan | None:
         """Return what would leave a tier so that `need_bytes` fit; None where nothing may be made to leave.
@@ -111,7 +112,8 @@ class RoomMaker:
             raise with_holders(err, need_bytes, self.admission.elsewhere(tier)) from err
 
     def _plan(self, tier: Tier, room: Room, need_bytes: int, model_id: int) -> EvictionPlan | None:
-        if tier.location == PRIMARY and self.policy.demote and self.tiers.tiers.secondary is not None:
+        if tier.location == PRIMARY and self.policy.demote and self._takes_more(self.tiers.tiers.secondary):
+            assert self.tiers.tiers.secondary is not None
             same_disk = self._device(tier) == self._device(self.tiers.tiers.secondary)
             return self._plan_demotion(tier, room, need_bytes, model_id, same_disk=same_disk)
         if tier.location == SECONDARY and self.policy.remove_unpinned:
@@ -120,13 +122,21 @@ class RoomMaker:
             return plan_deletion(need_bytes, room, candidates, marks, now_s, protect={model_id})
         return None
 
+    def _takes_more(self, tier: Tier | None) -> bool:
+        """Return whether models can be moved to a tier at all: it is there, and not read-only."""
+        return tier is not None and not self.tiers.why_offline(tier) and store_tier.is_writable(Base(Path(tier.base)))
+
     def candidates(self, tier: Tier) -> list[Candidate]:
         """Return the placements on a tier; models that share a snapshot are one, held if either is."""
         groups: dict[tuple[str, str], list[ModelRow]] = {}
         for row in self.registry.models():
             if row.complete and row.commit_hash and self.library.base_of(row) == tier.base:
                 groups.setdefault((row.hf_path, row.commit_hash), []).append(row)
-        leased = {lease.model_id for lease in self.registry.leases.all() if not lease.expired}
+        leased = {
+            lease.model_id
+            for lease in self.registry.leases.all()
+            if lease.cache_path == tier.base and not lease.expired and is_alive(lease.owner) is not False
+        }
         return [self._candidate(tier, rows, leased) for rows in groups.values()]
 
     def _candidate(self, tier: Tier, rows: Sequence[ModelRow], leased: set[int]) -> Candidate:
@@ -136,7 +146,9 @@ class RoomMaker:
         files = {file.path: file for row in rows for file in self.library.files(row)}
         free_bytes = 0
         with contextlib.suppress(ShelfError):  # what cannot be removed frees nothing
-            free_bytes = removal.plan_removal(base, first.hf_path, first.commit_hash, files.values(), ()).free_bytes
+            others = self.library.needed_digests(base, first.hf_path, first.commit_hash)
+            where = (base, first.hf_path, first.commit_hash)
+            free_bytes = removal.plan_removal(*where, files.values(), (), others).free_bytes
         return Candidate(
             model_name=first.model_name,
             model_id=first.id,
@@ -181,9 +193,19 @@ class RoomMaker:
             _log.info("making_room", extra={"tier": tier.location, "models": names, "free_bytes": victim.free_bytes})
             for name in names:
                 if tier.location == PRIMARY:
-                    self.demote(name)
+                    self._demote(name)
                 else:
                     self._remove(tier, name)
+
+    def _demote(self, model_name: str) -> None:
+        try:
+            self.demote(model_name)
+        except Corrupt as err:
+            raise Corrupt(
+                f"No room could be made: {model_name}, which was to leave, is damaged. {err.detail}",
+                hint=f"shelf verify {model_name} --repair",
+                **(err.fields | {"model_name": model_name}),
+            ) from err
 
     def _twins(self, tier: Tier, victim: Candidate) -> list[str]:
         """Return the other models that share a victim's snapshot."""

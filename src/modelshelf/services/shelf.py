@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modelshelf.domain.findings import VerifyReport
 from modelshelf.domain.jobs import UNFINISHED, Job
 from modelshelf.domain.models import Model, Registration, State
 from modelshelf.domain.names import check_model_name
@@ -20,14 +21,19 @@ from modelshelf.services.jobs import Behind, Jobs, Running, Worker
 from modelshelf.services.library import Library
 from modelshelf.services.move import Mover
 from modelshelf.services.pull import refresh_card
+from modelshelf.services.reconcile import Reconciled, Reconciler
 from modelshelf.services.register import Registrar
 from modelshelf.services.remove import Removed, Remover
 from modelshelf.services.tiers import TierService
+from modelshelf.services.update import Updater
+from modelshelf.services.verify import Verifier, read_report
 from modelshelf.store import cards
 from modelshelf.store.layout import Base
 
 if TYPE_CHECKING:
     from modelshelf.domain.ports import Clock
+    from modelshelf.services.dedupe import Deduper
+    from modelshelf.services.gc import Collector
     from modelshelf.services.lease import Leaser
     from modelshelf.services.load import Loader
 
@@ -43,8 +49,13 @@ class Shelf:
     registrar: Registrar
     remover: Remover
     mover: Mover
+    verifier: Verifier
+    updater: Updater
+    reconciler: Reconciler
     leaser: Leaser
     loader: Loader
+    collector: Collector
+    deduper: Deduper
     job_service: Jobs
     clock: Clock
     behind: Behind = field(default_factory=Behind)
@@ -124,6 +135,60 @@ class Shelf:
         self.finish(self.mover.enqueue(model_name, cache_location, cache_path, keep_source=keep_source), on_tick)
         self.run_due("retire")
         return self.library.model(model_name)
+
+    def update(self, model_name: str, *, keep_old: bool = False, on_tick: Callable[[Job], None] | None = None) -> Model:
+        """Take a newer commit of the revision that a model follows; returns the model as it is then.
+
+        It can be loaded all the time: the old snapshot serves until the new one is whole and verified.
+
+        Args:
+            model_name: The model.
+            keep_old: Leave the old snapshot where it is.
+            on_tick: Called about twice a second with the job as it is.
+
+        Raises:
+            NotFound, Denied, Conflict, BadInput, Unavailable: See `Updater.plan`; nothing was changed.
+            OutOfSpace, Corrupt: The new commit does not fit, or arrived damaged; the model stays as it was.
+        """
+        self.admission.drop_the_dead()
+        for job in self.registry.jobs(unfinished=True):  # what a killed update left comes first
+            if (job.kind, job.model_name) == ("update", model_name):
+                self.finish(job, on_tick)
+        plan = self.updater.plan(model_name, keep_old=keep_old)
+        if not plan.is_current:
+            self.finish(self.updater.enqueue(plan), on_tick)
+        self.run_due("retire")
+        return self.library.model(model_name)
+
+    def reconcile(self, more: Sequence[str] = ()) -> Reconciled:
+        """Bring registry and disks together; see `Reconciler.reconcile`."""
+        self.admission.drop_the_dead()
+        return self.reconciler.reconcile(more)
+
+    def verify(
+        self,
+        model_names: Sequence[str] = (),
+        *,
+        max_age_s: float | None = None,
+        rate_bytes_per_s: int | None = None,
+        repair: bool = False,
+        on_tick: Callable[[Job], None] | None = None,
+    ) -> VerifyReport:
+        """Read models, or everything on every tier, and return what is wrong with them.
+
+        Args:
+            model_names: The models; everything without one, registered or not.
+            max_age_s: Leave out blobs that were verified not longer ago, and not written since.
+            rate_bytes_per_s: How much is read in a second; None: as fast as it goes.
+            repair: Set damage aside, and bring good bytes from another tier, else from the hub.
+            on_tick: Called about twice a second with the job as it is.
+
+        Raises:
+            NotFound: There is no such model.
+            Unavailable: Its tier is offline.
+        """
+        job = self.verifier.enqueue(model_names, max_age_s=max_age_s, rate_bytes_per_s=rate_bytes_per_s, repair=repair)
+        return read_report(self.finish(job, on_tick).result)
 
     def finish(self, job: Job, on_tick: Callable[[Job], None] | None = None) -> Job:
         """Carry out a job here, or wait for the process that is at it; returns it finished.

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from modelshelf.domain.jobs import Reservation
 from modelshelf.domain.tiers import BREAKDOWN, Room, Tier, Tiers, TierStatus, Usage
+from modelshelf.errors import BadInput, Denied
 from modelshelf.registry.queries import Registry
-from modelshelf.store import meter
+from modelshelf.store import capabilities, meter
 from modelshelf.store import tier as store_tier
 from modelshelf.store.layout import Base
 
@@ -25,6 +27,8 @@ class TierService:
     known: store_tier.KnownBases
     warning_threshold: float
     """The share of a limit from which on a tier is marked."""
+    use_symlinks: bool = True
+    """Whether snapshots may link to their blobs, where the file system can."""
 
     def path(self, tier: Tier) -> Path:
         """Return a tier's base."""
@@ -45,14 +49,44 @@ class TierService:
         self.registry.remember_tier(tier_id, tier.location, tier.base)
         return tier_id
 
+    def open_to_write(self, tier: Tier) -> str:
+        """Return a tier's id, of a tier that is about to be written.
+
+        Raises:
+            Unavailable: The base was used before and is not mounted now.
+            Denied: It is read-only here; nothing was written.
+        """
+        tier_id = self.open(tier)
+        if not store_tier.is_writable(Base(self.path(tier))):
+            raise Denied(
+                f"{tier.base} is read-only here.",
+                hint="Mount it writable, or check who owns it; its models can be loaded as it is.",
+                cache_path=tier.base,
+            )
+        return tier_id
+
+    def links(self, base: Base) -> bool:
+        """Return whether snapshots of a base link to their blobs, rather than holding the bytes themselves."""
+        return self.use_symlinks and capabilities.of(base).symlinks
+
+    def online_bases(self) -> list[Base]:
+        """Return the bases that can be read now, fastest first."""
+        return [Base(self.path(tier)) for tier in self.all() if not self.why_offline(tier)]
+
     def all(self) -> list[Tier]:
         """Return the configured tiers and every custom one that a model lies on."""
         found = {tier.base: tier for tier in self.configured()}
         for row in self.registry.models():
             if row.cache_location == "custom":
-                tier = self.tiers.resolve(row.cache_location, row.cache_path)
-                found.setdefault(tier.base, tier)
+                with contextlib.suppress(BadInput):  # the settings call that base a tier of their own now
+                    tier = self.tiers.resolve(row.cache_location, row.cache_path)
+                    found.setdefault(tier.base, tier)
         return list(found.values())
+
+    def why_offline(self, tier: Tier) -> str:
+        """Return why a tier cannot be used, in a sentence; empty when it can."""
+        known_id = self.registry.tier_ids().get(tier.base) or self.known.load().get(tier.base)
+        return store_tier.why_offline(Base(self.path(tier)), known_id)
 
     def status(self, tier: Tier, *, rescan: bool = False) -> TierStatus:
         """Return what a tier holds now, measured.
@@ -62,8 +96,7 @@ class TierService:
             rescan: Walk all of it, whatever was kept from the last time.
         """
         base = Base(self.path(tier))
-        known_id = self.registry.tier_ids().get(tier.base) or self.known.load().get(tier.base)
-        offline = store_tier.why_offline(base, known_id)
+        offline = self.why_offline(tier)
         if offline:
             return TierStatus(tier, online=False, detail=offline, usage=NOTHING, reserved_bytes=0, free_bytes=0)
         usage = meter.measure(base, rescan=rescan)
@@ -79,12 +112,13 @@ class TierService:
             reserved_bytes=reserved,
             free_bytes=store_tier.free_bytes(base),
             warning=warning,
+            writable=store_tier.is_writable(base),
         )
 
     def headroom_bytes(self, tier: Tier) -> int:
         """Return how much can still be promised on a tier; advice, not a promise."""
         status = self.status(tier)
-        if not status.online:
+        if not status.online or not status.writable:
             return 0
         device = store_tier.device(Base(self.path(tier)))
         on_disk = sum(r.remaining_bytes for r in self._live() if r.device == device)

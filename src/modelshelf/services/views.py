@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from modelshelf.domain.findings import Finding, VerifyReport
+from modelshelf.domain.gc import DedupePlan, GcItem, GcPlan, Tidied
 from modelshelf.domain.jobs import Job
 from modelshelf.domain.models import FileEntry, Model
-from modelshelf.domain.tiers import TierStatus
+from modelshelf.domain.reconcile import ReconcilePlan, Step
+from modelshelf.domain.tiers import Tier, TierStatus
 from modelshelf.units import rfc3339
 
 if TYPE_CHECKING:
     from modelshelf.domain.eviction import EvictionPlan
     from modelshelf.domain.leases import Lease
-    from modelshelf.domain.plans import MovePlan
+    from modelshelf.domain.plans import MovePlan, UpdatePlan
     from modelshelf.services.load import Trial
     from modelshelf.services.register import AddPlan
     from modelshelf.services.remove import Removed
+
+_ITEMS_SHOWN = 1000
+"""A job keeps its result in one row."""
 
 
 def _time(epoch_s: float | None) -> str | None:
@@ -64,6 +70,7 @@ def tier_view(status: TierStatus) -> dict[str, Any]:
         "reserved_bytes": status.reserved_bytes,
         "free_bytes": status.free_bytes,
         "warning": status.warning,
+        "writable": status.writable,
         "breakdown": dict(status.usage.breakdown),
     }
 
@@ -82,6 +89,7 @@ def job_view(job: Job) -> dict[str, Any]:
         "eta_s": job.eta_s,
         "detail": job.detail,
         "error": json.loads(job.error) if job.error else None,
+        "result": json.loads(job.result) if job.result else None,
         "attempts": job.attempts,
         "due_at": _time(job.due_at) if job.state == "waiting" else None,
         "created_at": _time(job.created_at),
@@ -120,6 +128,46 @@ def move_view(plan: MovePlan) -> dict[str, Any]:
         "size_bytes": plan.total_bytes,
         "transfer_bytes": plan.transfer_bytes,
         "keep_source": plan.keep_source,
+        "note": plan.note,
+    }
+
+
+def update_view(plan: UpdatePlan) -> dict[str, Any]:
+    """Return what an update will do."""
+    return {
+        "model_name": plan.model_name,
+        "hf_path": plan.repo_id,
+        "revision": plan.revision,
+        "old_commit": plan.old_commit,
+        "new_commit": plan.new_commit,
+        "is_current": plan.is_current,
+        "size_bytes": plan.total_bytes,
+        "fetch_bytes": plan.fetch_bytes,
+        "shared_bytes": plan.shared_bytes,
+        "keep_old": plan.keep_old,
+    }
+
+
+def reconcile_view(plan: ReconcilePlan, skipped: Sequence[Step] = ()) -> dict[str, Any]:
+    """Return what reconciling does or did."""
+    return {
+        "steps": [
+            {"action": s.action.value, "model_name": s.model_name, "cache_path": s.base, "detail": s.why}
+            for s in plan.steps
+            if s not in skipped
+        ],
+        "skipped": [{"model_name": step.model_name, "cache_path": step.base, "detail": step.why} for step in skipped],
+        "untouched": [{"model_name": left.model_name, "detail": left.why} for left in plan.untouched],
+        "unregistered": [
+            {
+                "hf_path": found.repo_id,
+                "commit_hash": found.commit_hash,
+                "cache_path": found.base,
+                "size_bytes": found.size_bytes,
+                "copy_of": found.copy_of or None,
+            }
+            for found in plan.unregistered
+        ],
     }
 
 
@@ -135,6 +183,38 @@ def lease_view(lease: Lease) -> dict[str, Any]:
     }
 
 
+def report_view(report: VerifyReport) -> dict[str, Any]:
+    """Return what a verification read and found."""
+    return {
+        "checked_blobs": report.checked_blobs,
+        "checked_bytes": report.checked_bytes,
+        "skipped_blobs": report.skipped_blobs,
+        "skipped_bytes": report.skipped_bytes,
+        "offline": list(report.offline),
+        "wrong": len(report.wrong),
+        "findings": [_finding_view(finding) for finding in report.findings],
+    }
+
+
+def _finding_view(finding: Finding) -> dict[str, Any]:
+    return {
+        "kind": finding.kind.value,
+        "base": finding.base,
+        "path": finding.path,
+        "repo_id": finding.repo_id,
+        "file": finding.file,
+        "model_name": finding.model_name,
+        "digest": finding.digest,
+        "commit_hash": finding.commit_hash,
+        "fact": finding.fact,
+        "repaired": finding.repaired,
+        "quarantined": finding.quarantined,
+        "trouble": finding.trouble,
+        "detail": finding.detail,
+        "hint": finding.hint,
+    }
+
+
 def removed_view(removed: Removed) -> dict[str, Any]:
     """Return what a removal did."""
     return {
@@ -143,6 +223,53 @@ def removed_view(removed: Removed) -> dict[str, Any]:
         "freed_bytes": removed.freed.apparent_bytes,
         "freed_allocated_bytes": removed.freed.allocated_bytes,
     }
+
+
+def gc_plan_view(tier: Tier, plan: GcPlan) -> dict[str, Any]:
+    """Return what collecting garbage would delete on one tier."""
+    return {
+        "cache_location": tier.location,
+        "cache_path": tier.base,
+        "items": _item_views(plan.items),
+        "free_bytes": plan.free_bytes,
+        "quarantine_bytes": plan.quarantine_bytes,
+        "notes": list(plan.notes),
+    }
+
+
+def dedupe_plan_view(tier: Tier, plan: DedupePlan) -> dict[str, Any]:
+    """Return which blobs of one tier would share their bytes."""
+    items = [
+        {"kind": plan.method, "path": path, "size_bytes": group.size_bytes, "why": f"identical to {group.keep}"}
+        for group in plan.groups
+        for path in group.others
+    ]
+    return {
+        "cache_location": tier.location,
+        "cache_path": tier.base,
+        "items": items,
+        "share_bytes": plan.share_bytes,
+        "notes": [],
+    }
+
+
+def tidied_view(done: Tidied) -> dict[str, Any]:
+    """Return what `gc` or `dedupe` did on one tier, with its first items."""
+    return {
+        "cache_location": done.location,
+        "cache_path": done.base,
+        "items": _item_views(done.items[:_ITEMS_SHOWN]),
+        "items_in_all": len(done.items),
+        "freed_bytes": done.freed_bytes,
+        "freed_allocated_bytes": done.freed_allocated_bytes,
+        "shared_bytes": done.shared_bytes,
+        "quarantine_bytes": done.quarantine_bytes,
+        "notes": list(done.notes),
+    }
+
+
+def _item_views(items: Iterable[GcItem]) -> list[dict[str, Any]]:
+    return [{"kind": item.kind, "path": item.path, "size_bytes": item.size_bytes, "why": item.why} for item in items]
 
 
 def trial_view(trial: Trial) -> dict[str, Any]:

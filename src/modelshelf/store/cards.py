@@ -15,7 +15,6 @@ from modelshelf.domain.models import FileEntry
 from modelshelf.store import fs
 from modelshelf.store.layout import Base
 
-
 __all__ = ["Card", "read_all", "remove", "write"]
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from modelshelf.domain.plans import SEGMENT_BYTES, segment_range
 from modelshelf.domain.ports import Progress
-from modelshelf.errors import Corrupt
+from modelshelf.errors import Corrupt, Denied
 from modelshelf.store.incoming import IncomingBlob
 from modelshelf.store.layout import Base
 
@@ -36,17 +36,16 @@ def copy_blob(
         size_bytes: Its size.
         target: Where it is published.
         progress: Who wants to know.
-        on_written: Told how many bytes are on the target now.
+        on_written: Told how many bytes were written now; not of those that an earlier try left.
 
     Raises:
         Corrupt: The source's bytes are not what its name says; nothing was published.
+        Denied: The source cannot be read.
         OutOfSpace: The target is full; what arrived stays for the next try.
         Cancelled: The work was stopped; likewise.
     """
     with IncomingBlob(base, digest, size_bytes) as incoming:
-        arrived_bytes = incoming.arrived_bytes()
-        progress.advance(arrived_bytes)
-        on_written(arrived_bytes)
+        progress.advance(incoming.arrived_bytes())
         _Copy(source, incoming, progress, on_written).run()
         incoming.publish(target)
 
@@ -66,19 +65,27 @@ class _Copy:
 
     def run(self) -> None:
         """Copy what is missing."""
-        fd = os.open(self._source, os.O_RDONLY | os.O_CLOEXEC)
+        fd = _open(self._source)
         try:
             count = min(THREADS, len(self._todo))
             others = [threading.Thread(target=self._work, args=(fd,), daemon=True) for _ in range(count - 1)]
             for thread in others:
                 thread.start()
             self._work(fd)
-            for thread in others:
-                thread.join()
+            self._wait_for(others)
         finally:
             os.close(fd)
         if self._error is not None:
             raise self._error
+
+    def _wait_for(self, threads: Sequence[threading.Thread]) -> None:
+        """Wait until all have ended, Ctrl-C or not: one that went on would write to files that are closed by then."""
+        for thread in threads:
+            while thread.is_alive():
+                try:
+                    thread.join()
+                except KeyboardInterrupt as err:
+                    self._error = self._error or err
 
     def _work(self, fd: int) -> None:
         buffer = memoryview(bytearray(SEGMENT_BYTES))
@@ -101,3 +108,14 @@ class _Copy:
         self._incoming.write(index, view)
         self._progress.advance(view.nbytes)
         self._on_written(view.nbytes)
+
+
+def _open(source: Path) -> int:
+    try:
+        return os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+    except PermissionError as err:
+        raise Denied(
+            f"{source} cannot be read ({err.strerror}).",
+            hint=f"Check who owns it: ls -l {source}",
+            path=str(source),
+        ) from err

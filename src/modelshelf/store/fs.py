@@ -11,7 +11,7 @@ import errno
 import fcntl
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,6 +80,31 @@ def write_text(path: Path, text: str) -> None:
 
     **Crash:** the old file or the new one; at worst a `.shelf-tmp` beside it.
     """
+    _write_text(path, text, os.replace)
+
+
+def create_text(path: Path, text: str) -> None:
+    """Write a small file durably where there is none; of several that try at once one does it.
+
+    Where there are no hard links, the last one does it.
+
+    Raises:
+        FileExistsError: There is one.
+    """
+    _write_text(path, text, _rename_where_none_is)
+
+
+def _rename_where_none_is(temporary: Path, path: Path) -> None:
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        os.replace(temporary, path)
+    temporary.unlink(missing_ok=True)
+
+
+def _write_text(path: Path, text: str, put: Callable[[Path, Path], None]) -> None:
     make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{_random()}{TEMPORARY}")
     with translate_errors(path):
@@ -89,7 +114,7 @@ def write_text(path: Path, text: str) -> None:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, path)
+            put(temporary, path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
@@ -163,9 +188,38 @@ def probe_share(source: Path, folder: Path) -> str:
     make_folder(folder)
     probe = folder / f".probe.{_random()}{TEMPORARY}"
     try:
-        return _link_or_clone(source, probe) or "copy"
+        with translate_errors(probe):
+            return _link_or_clone(source, probe) or "copy"
     finally:
         probe.unlink(missing_ok=True)
+
+
+def probe_links(folder: Path) -> tuple[bool, bool, bool]:
+    """Return whether a file system has symbolic links, hard links and reflinks; nothing is left behind."""
+    make_folder(folder)
+    source, *links = (folder / f".probe.{_random()}{TEMPORARY}" for _ in range(4))
+    makers: list[Callable[[Path, Path], object]] = [os.symlink, os.link, _must_clone]
+    found = []
+    try:
+        with translate_errors(source):
+            source.write_bytes(b"x")
+        for link, make in zip(links, makers, strict=True):
+            try:
+                make(source, link)
+                found.append(True)
+            except OSError as err:
+                if err.errno in _FULL:
+                    raise as_shelf_error(err, link) from err
+                found.append(False)
+        return found[0], found[1], found[2]
+    finally:
+        for path in (source, *links):
+            path.unlink(missing_ok=True)
+
+
+def _must_clone(source: Path, target: Path) -> None:
+    if not _clone(source, target):
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP), str(target))
 
 
 def share(source: Path, target: Path) -> str:
@@ -180,13 +234,93 @@ def share(source: Path, target: Path) -> str:
     make_folder(target.parent)
     temporary = target.with_name(f".{target.name}.{_random()}{TEMPORARY}")
     try:
-        how = _link_or_clone(source, temporary)
-        if how:
-            os.replace(temporary, target)
-            fsync_folder(target.parent)
+        with translate_errors(target):
+            how = _link_or_clone(source, temporary)
+            if how:
+                os.replace(temporary, target)
+                fsync_folder(target.parent)
         return how
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def probe_merge(folder: Path) -> str:
+    """Return how two files of a file system can come to share their bytes: `reflink`, `link`, or empty: not at all."""
+    make_folder(folder)
+    source, target = (folder / f".probe.{_random()}{TEMPORARY}" for _ in range(2))
+    try:
+        with translate_errors(source):
+            source.write_bytes(b"x")
+        if _clone(source, target):
+            return "reflink"
+        os.link(source, target)
+        return "link"
+    except OSError as err:
+        if as_shelf_error(err, source) is not err and err.errno != errno.EPERM:  # FAT refuses links with EPERM
+            raise as_shelf_error(err, source) from err
+        return ""
+    finally:
+        source.unlink(missing_ok=True)
+        target.unlink(missing_ok=True)
+
+
+def merge_by_reflink(source: Path, target: Path) -> bool:
+    """Let a file have the extents of another one of equal bytes; returns whether that worked.
+
+    Owner, mode and times stay the target's own. A file that would change its owner is left as it is.
+
+    **Crash:** the old file or the new one, whose bytes are the same; at worst a `.shelf-tmp` beside it.
+    """
+    temporary = target.with_name(f".{target.name}.{_random()}{TEMPORARY}")
+    try:
+        if not _clone(source, temporary) or not _take_after(temporary, target.lstat()):
+            return False
+        with translate_errors(target):
+            os.replace(temporary, target)
+            fsync_folder(target.parent)
+        return True
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def merge_by_link(source: Path, target: Path) -> Freed | None:
+    """Let a name lead to another file of equal bytes; returns what that freed, None when it did not work.
+
+    The one file is readable for all who could read either of the two, and writable for nobody, as in the shared
+    store: who writes in place would change both. Files of different owners are left apart, unless all may read them.
+
+    **Crash:** the old file or the one both share, whose bytes are the same; at worst a `.shelf-tmp` beside it.
+    """
+    temporary = target.with_name(f".{target.name}.{_random()}{TEMPORARY}")
+    one, other = source.lstat(), target.lstat()
+    mode = (one.st_mode | other.st_mode) & 0o444
+    if (one.st_uid, one.st_gid) != (other.st_uid, other.st_gid) and mode != 0o444:
+        return None
+    try:
+        os.link(source, temporary, follow_symlinks=False)
+        temporary.chmod(mode)
+        os.replace(temporary, target)
+        fsync_folder(target.parent)
+    except OSError as err:
+        if err.errno in _FULL:
+            raise as_shelf_error(err, target) from err
+        return None
+    finally:
+        temporary.unlink(missing_ok=True)
+    return Freed() if other.st_nlink > 1 else Freed(other.st_size, other.st_blocks * 512)
+
+
+def _take_after(path: Path, model: os.stat_result) -> bool:
+    """Give a file the owner, mode and times of another; returns whether it could have the owner."""
+    found = path.lstat()
+    if (found.st_uid, found.st_gid) != (model.st_uid, model.st_gid):
+        try:
+            os.chown(path, model.st_uid, model.st_gid, follow_symlinks=False)
+        except OSError:
+            return False
+    path.chmod(stat.S_IMODE(model.st_mode))
+    os.utime(path, ns=(model.st_atime_ns, model.st_mtime_ns), follow_symlinks=False)
+    return True
 
 
 def _link_or_clone(source: Path, temporary: Path) -> str:
@@ -204,6 +338,8 @@ def _clone(source: Path, temporary: Path) -> bool:
 
     Source: Linux `ioctl_ficlone(2)`.
     """
+    if not os.access(source, os.R_OK):
+        return False
     with source.open("rb") as old, temporary.open("xb") as new:
         try:
             fcntl.ioctl(new.fileno(), _FICLONE, old.fileno())

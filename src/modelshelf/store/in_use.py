@@ -48,8 +48,8 @@ def _written_files(pid: str) -> Iterator[tuple[int, int]]:
     Source: proc(5), `/proc/PID/fdinfo` (octal `flags`, of which the lowest two bits are the access mode) and
     `/proc/PID/maps` (`rw-s` is a shared mapping that is written through).
     """
-    with contextlib.suppress(OSError):
-        for entry in os.scandir(_PROC / pid / "fdinfo"):
+    with contextlib.suppress(OSError), os.scandir(_PROC / pid / "fdinfo") as entries:
+        for entry in entries:
             with contextlib.suppress(OSError, StopIteration):
                 lines = Path(entry.path).read_text(encoding="ascii", errors="replace").splitlines()
                 flags = int(next(line for line in lines if line.startswith("flags:")).split()[1], 8)
@@ -68,8 +68,8 @@ def _written_files(pid: str) -> Iterator[tuple[int, int]]:
 def _files(pid: str) -> Iterator[tuple[int, int]]:
     """Yield device and inode of what a process has open or mapped; nothing where it is gone or another user's."""
     for folder in ("fd", "map_files"):
-        with contextlib.suppress(OSError):
-            for entry in os.scandir(_PROC / pid / folder):
+        with contextlib.suppress(OSError), os.scandir(_PROC / pid / folder) as entries:
+            for entry in entries:
                 with contextlib.suppress(OSError):
                     found = entry.stat()
                     yield found.st_dev, found.st_ino

@@ -14,6 +14,7 @@
           trees/<commit>.json                 the list of files
       modelshelf/                             everything of ours
         tier.json                             the tier's id: a base without it is not mounted
+        capabilities.json                     which kinds of links its file system has
         registry.db                           the registry, in the primary base, unless DATABASE_URL says otherwise
         meter.json                            what the last walk measured, by repository
         incoming/<digest>.part                bytes of a blob as they arrive
@@ -117,6 +118,11 @@ class Base:
     def marker(self) -> Path:
         """The tier's id."""
         return self.own / "tier.json"
+
+    @property
+    def capabilities(self) -> Path:
+        """Which kinds of links its file system has."""
+        return self.own / "capabilities.json"
 
     @property
     def registry(self) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -38,8 +38,16 @@ def try_lock(*paths: Path) -> Iterator[bool]:
 
 
 @contextlib.contextmanager
-def wait_lock(path: Path, clock: Clock, timeout_s: float = 60.0) -> Iterator[None]:
+def wait_lock(
+    path: Path, clock: Clock, timeout_s: float = 60.0, check: Callable[[], None] = lambda: None
+) -> Iterator[None]:
     """Take a lock, waiting for whoever has it.
+
+    Args:
+        path: The lock.
+        clock: Time.
+        timeout_s: How long to wait.
+        check: Called while it is waited for; raises when that is to stop.
 
     Raises:
         Unavailable: It was not free in time.
@@ -56,6 +64,7 @@ def wait_lock(path: Path, clock: Clock, timeout_s: float = 60.0) -> Iterator[Non
                 hint="Wait for it, or end it.",
                 path=str(path),
             )
+        check()
         clock.sleep(_POLL_S)
         waited_s += _POLL_S
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from modelshelf.domain.findings import Finding, Kind
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import COMMIT_HASH, is_digest, parse_repo_folder
-from modelshelf.store import scan
+from modelshelf.store import scan, trees
 from modelshelf.store.layout import Base, Repo
 from modelshelf.store.verify import Target
 
@@ -101,6 +101,8 @@ class _Look:
     """Digest to the size in bytes that a list of files gives."""
     lists: dict[str, dict[str, FileEntry]] = field(default_factory=dict)
     """Commit to its files by path: the registry's, else those of its tree."""
+    files: dict[str, str] = field(default_factory=dict)
+    """Digest to a file that has it."""
     owners: dict[tuple[str, str], str] = field(default_factory=dict)
     """Commit and path to the model that needs the file."""
     covered: set[str] = field(default_factory=set)
@@ -109,30 +111,57 @@ class _Look:
     def run(self) -> None:
         """Look at everything in scope."""
         self.root = self.base.hub.resolve()
+        if not _is_missing(self.repo.path) and not os.access(self.repo.path, os.R_OK | os.X_OK):
+            model_name = self.wanted[0].model_name if self.wanted else ""
+            self._add(Kind.UNREADABLE_FOLDER, self.repo.path, model_name)
+            return
         self._read_refs()
         for model in self.wanted:
             self.lists.setdefault(model.commit_hash, {}).update({file.path: file for file in model.files})
             for file in model.files:
                 self.names.setdefault(file.digest, model.model_name)
                 self.owners.setdefault((model.commit_hash, file.path), model.model_name)
-        commits = scan.snapshots(self.repo) if self.whole else sorted({w.commit_hash for w in self.wanted})
+        commits = self._commits()
         for commit_hash in commits:
             self._read_tree(commit_hash)
         for files in self.lists.values():
             self.sizes.update({file.digest: file.size_bytes for file in files.values()})
+            self.files |= {file.digest: file.path for file in reversed(files.values())} | self.files
         for commit_hash in commits:
             self._look_at_snapshot(commit_hash)
         for model in self.wanted:
             self._look_for_missing(model)
         self._look_at_blobs()
 
+    def _commits(self) -> list[str]:
+        if not self.whole:
+            return sorted({model.commit_hash for model in self.wanted})
+        try:
+            return scan.snapshots(self.repo)
+        except PermissionError:
+            self._add(Kind.UNREADABLE_FOLDER, self.repo.snapshots, "")
+            return []
+
     def _add(
         self, kind: Kind, path: Path, model_name: str, *, commit_hash: str = "", digest: str = "", fact: str = ""
     ) -> None:
-        base = str(self.base.path)
         self.findings.append(
-            Finding(kind, base, str(path), self.repo_id, model_name, digest, commit_hash=commit_hash, fact=fact)
+            Finding(
+                kind=kind,
+                base=str(self.base.path),
+                path=str(path),
+                repo_id=self.repo_id,
+                file=self._file_at(path, commit_hash) or self.files.get(digest, ""),
+                model_name=model_name,
+                digest=digest,
+                commit_hash=commit_hash,
+                fact=fact,
+            )
         )
+
+    def _file_at(self, path: Path, commit_hash: str) -> str:
+        folder = self.repo.snapshot(commit_hash)
+        return path.relative_to(folder).as_posix() if commit_hash and folder in path.parents else ""
 
     def _model_of(self, commit_hash: str) -> str:
         return next((model.model_name for model in self.wanted if model.commit_hash == commit_hash), "")
@@ -141,7 +170,7 @@ class _Look:
         followed = {model.revision: model for model in self.wanted}
         for revision, commit_hash in scan.refs(self.repo).items():
             is_commit = bool(COMMIT_HASH.fullmatch(commit_hash))
-            if is_commit and self.repo.snapshot(commit_hash).is_dir():
+            if is_commit and not _is_missing(self.repo.snapshot(commit_hash)):
                 continue
             model = followed.get(revision)
             model_name, ours = (model.model_name, model.commit_hash) if model else ("", "")
@@ -149,18 +178,19 @@ class _Look:
             self._add(Kind.DANGLING_REF, self.repo.ref(revision), model_name, commit_hash=ours, fact=fact)
 
     def _read_tree(self, commit_hash: str) -> None:
-        path = self.repo.tree(commit_hash)
+        path, kind = self.repo.tree(commit_hash), None
         try:
-            files = json.loads(path.read_text(encoding="utf-8"))["files"]
-            found = {name: _entry(name, info) for name, info in files.items()}
+            json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return
         except PermissionError:
-            self._add(Kind.UNREADABLE_TREE, path, self._model_of(commit_hash), commit_hash=commit_hash)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            self._add(Kind.BROKEN_TREE, path, self._model_of(commit_hash), commit_hash=commit_hash)
-        else:
-            self.lists[commit_hash] = found | self.lists.get(commit_hash, {})
+            kind = Kind.UNREADABLE_TREE
+        except (OSError, ValueError):
+            kind = Kind.BROKEN_TREE
+        if kind is not None:
+            self._add(kind, path, self._model_of(commit_hash), commit_hash=commit_hash)
+        listed = {file.path: file for file in trees.read(self.repo, commit_hash)}
+        self.lists[commit_hash] = listed | self.lists.get(commit_hash, {})
 
     def _look_at_snapshot(self, commit_hash: str) -> None:
         folder, files = self.repo.snapshot(commit_hash), self.lists.get(commit_hash, {})
@@ -170,7 +200,7 @@ class _Look:
             if not (self.whole or model_name):
                 continue
             file = files.get(name)
-            if path.is_symlink():
+            if _is_link(path):
                 self._look_at_link(path, commit_hash, model_name, file)
             elif file is not None:
                 self._aim(path, path, file.digest, model_name, commit_hash)
@@ -214,6 +244,7 @@ class _Look:
             real=real,
             digest=digest,
             size_bytes=self.sizes.get(digest),
+            file=self._file_at(path, commit_hash) or self.files.get(digest, ""),
             model_name=model_name,
             commit_hash=commit_hash,
         )
@@ -248,12 +279,6 @@ class _Look:
                 yield Path(entry.path)
 
 
-def _entry(path: str, info: dict[str, object]) -> FileEntry:
-    """Return a file of a tree as huggingface_hub keeps it."""
-    digest, size_bytes = info.get("lfs_sha256") or info["blob_id"], info.get("lfs_size") or info["size"]
-    return FileEntry(path, int(str(size_bytes)), str(digest))
-
-
 def _is_missing(path: Path) -> bool:
     """Return whether nothing has this name; False where a folder above it may not be read, which is found anyhow."""
     try:
@@ -261,6 +286,13 @@ def _is_missing(path: Path) -> bool:
     except OSError as err:
         return err.errno in (errno.ENOENT, errno.ENOTDIR)
     return False
+
+
+def _is_link(path: Path) -> bool:
+    try:
+        return stat.S_ISLNK(path.lstat().st_mode)
+    except OSError:
+        return False
 
 
 def _text_of(link: Path) -> str:

@@ -109,8 +109,9 @@ def _sum(parts: list[Subtotal]) -> Usage:
 def _measure_base(base: Base, kept: dict[str, Subtotal], fresh: dict[str, Subtotal]) -> Iterator[Subtotal]:
     kinds = {base.xet: "xet", base.old_transformers: "transformers", base.own: "other"}
     rest = Subtotal()
-    _add_folder(rest, str(base.path), "other")
-    for entry in _entries(str(base.path)):
+    _add_folder(rest, str(base.path.resolve()), "other")  # a base may be a link; what it holds is elsewhere
+    # Our own folder first: a blob that is published meanwhile is then counted twice, and never not at all.
+    for entry in sorted(_entries(str(base.path)), key=lambda entry: entry.path != str(base.own)):
         if entry.path == str(base.hub) and entry.is_dir(follow_symlinks=False):
             yield from _measure_hub(base, entry.path, kept, fresh)
         else:
@@ -191,8 +192,8 @@ def _add(subtotal: Subtotal, entry: os.DirEntry[str], kind: str, base: Base) -> 
         if entry.path.endswith(".part") and kind == "partial":
             subtotal.hole_bytes += max(0, found.st_size - found.st_blocks * 512)
         return
-    kind = "partial" if entry.path == str(base.incoming) else kind
     _add_folder(subtotal, entry.path, kind)
+    kind = "partial" if entry.path == str(base.incoming) else kind
     for child in _entries(entry.path):
         _add(subtotal, child, kind, base)
 

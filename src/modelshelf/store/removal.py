@@ -19,7 +19,12 @@ _LOCKS_AT_ONCE = 200
 
 
 def plan_removal(
-    base: Base, repo_id: str, commit_hash: str, files: Iterable[FileEntry], keep: Collection[str]
+    base: Base,
+    repo_id: str,
+    commit_hash: str,
+    files: Iterable[FileEntry],
+    keep: Collection[str],
+    keep_digests: Collection[str] = (),
 ) -> RemovalPlan:
     """Return what removing `files` of one commit deletes.
 
@@ -29,12 +34,13 @@ def plan_removal(
         commit_hash: The commit.
         files: The model's own files.
         keep: Paths of the same commit that another registered model needs.
+        keep_digests: Blobs that registered models of other commits need, linked yet or not.
 
     Raises:
         Conflict: A folder of the repository is a link: what it leads to may be another's.
     """
     repo = base.repo(repo_id)
-    _check_no_links(repo, commit_hash)
+    check_no_links(repo, commit_hash)
     files = list(files)
     going = {file.path for file in files} - set(keep)
     links = [path for name, path in scan.snapshot_files(repo, commit_hash) if name in going]
@@ -46,7 +52,7 @@ def plan_removal(
     mine = {file.digest for file in files if file.path in going}
     mine |= {digest for path in links if (digest := scan.blob_of(repo, path))}
     kept = {file.digest for file in files if file.path in keep}
-    digests = sorted(mine - needed - kept)
+    digests = sorted(mine - needed - kept - set(keep_digests))
     blobs = [blob for digest in digests if (blob := repo.blob(digest)).is_symlink() or blob.exists()]
     whole = not any(repo.snapshot(commit_hash) in path.parents for path in staying)
     refs = [repo.ref(ref) for ref, commit in scan.refs(repo).items() if commit == commit_hash] if whole else []
@@ -59,14 +65,19 @@ def plan_removal(
         blobs=_texts(blobs),
         parts=tuple(digest for digest in digests if base.part(digest).exists()),
         extras=_texts(path for path in extras if path.exists()),
-        folders=_texts(_folders(repo, commit_hash, links)),
+        folders=_texts(_folders(repo, commit_hash, [repo.snapshot(commit_hash) / name for name in going])),
         shared_payloads=_texts(payload for _, payload in payloads),
         free_bytes=sum(_free_bytes(base, path) for path in (*links, *blobs))
         + sum(written_bytes(base.part(digest)) for digest in digests),
     )
 
 
-def _check_no_links(repo: Repo, commit_hash: str) -> None:
+def check_no_links(repo: Repo, commit_hash: str) -> None:
+    """Do nothing where the folders of a repository are folders.
+
+    Raises:
+        Conflict: One is a link: what it leads to may be another tier's.
+    """
     inner = (
         repo.blobs,
         repo.snapshots,
@@ -78,7 +89,7 @@ def _check_no_links(repo: Repo, commit_hash: str) -> None:
     for folder in (repo.path, *inner):
         if folder.is_symlink():
             raise Conflict(
-                f"{folder} is a link to {folder.readlink()}; nothing is deleted through it.",
+                f"{folder} is a link to {folder.readlink()}; nothing behind it is touched.",
                 hint="Remove the link by hand, or keep the files.",
                 path=str(folder),
             )
@@ -135,7 +146,10 @@ def _free_bytes(base: Base, path: Path) -> int:
 
 
 def _folders(repo: Repo, commit_hash: str, links: Iterable[Path]) -> list[Path]:
-    """Return the folders that may be empty afterwards, deepest first."""
+    """Return the folders that may be empty afterwards, deepest first.
+
+    Those of links that are gone are among them: a removal that was killed after them left its folders.
+    """
     snapshot = repo.snapshot(commit_hash)
     inner = {folder for link in links for folder in link.parents if snapshot in folder.parents}
     ref_folders = {path.parent for path in scan.walk_files(repo.refs)} - {repo.refs}

@@ -68,13 +68,6 @@ def freed_without(base: Base, payload: Path, blobs: set[Path]) -> int:
     return _shared_blobs.expected_shared_blob_freed_size(payload, blob_paths_to_delete=blobs, cache_dir=base.hub)
 
 
-def is_known_store(base: Base) -> bool:
-    """Return whether the base's shared store has the layout that this version of huggingface_hub knows."""
-    from huggingface_hub.utils import _shared_blobs
-
-    return _shared_blobs.is_shared_blobs_dir(_shared_blobs.shared_blobs_dir(base.hub))
-
-
 def payload_lock(payload: Path) -> AbstractContextManager[None]:
     """Return huggingface_hub's lock of a payload, under which it publishes, links and deletes it."""
     from huggingface_hub.utils import _shared_blobs

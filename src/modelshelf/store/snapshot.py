@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from modelshelf.domain.models import FileEntry
@@ -36,20 +36,42 @@ def locate(base: Base, repo: Repo, commit_hash: str, files: Iterable[FileEntry])
         if file.digest in found:
             continue
         for path in (repo.snapshot(commit_hash) / file.path, repo.blob(file.digest)):
-            real = _real_file(path, root)
+            real = real_file(path, root)
             if real is not None and real.stat().st_size == file.size_bytes:
                 found[file.digest] = real
                 break
     return found
 
 
-def publish_paths(
-    repo: Repo, commit_hash: str, files: Sequence[FileEntry], digest: str, *, symlinks: bool
-) -> list[Path]:
-    """Return where the bytes of a digest belong: its blob, or without symbolic links each file that has it."""
+def held(base: Base, repo: Repo, commit_hash: str, files: Iterable[FileEntry], *, symlinks: bool) -> dict[str, Path]:
+    """Return the file that holds each digest's bytes where this base wants them, whatever its size.
+
+    That is the blob; without symbolic links also a file of the snapshot that has the right size. A blob that is a
+    link out of the base holds nothing: what it leads to may go at any time.
+    """
+    files = list(files)
+    root = base.hub.resolve()
+    blobs = {file.digest: repo.blob(file.digest) for file in files}
+    found = {digest: blob for digest, blob in blobs.items() if real_file(blob, root) is not None}
     if symlinks:
-        return [repo.blob(digest)]
-    return [repo.snapshot(commit_hash) / file.path for file in files if file.digest == digest]
+        return found
+    located = locate(base, repo, commit_hash, files)
+    return found | {digest: path for digest, path in located.items() if not _is_same(found.get(digest), path)}
+
+
+def sizes(paths: Mapping[str, Path]) -> dict[str, int]:
+    """Return the sizes in bytes of files by digest; one that vanished is left out."""
+    found: dict[str, int] = {}
+    for digest, path in paths.items():
+        with contextlib.suppress(OSError):
+            found[digest] = path.stat().st_size
+    return found
+
+
+def second_bytes(files: Iterable[FileEntry]) -> int:
+    """Return what a snapshot without links takes beyond its distinct contents."""
+    paths = list(files)
+    return sum(file.size_bytes for file in paths) - sum({file.digest: file.size_bytes for file in paths}.values())
 
 
 def link(repo: Repo, commit_hash: str, files: Iterable[FileEntry]) -> None:
@@ -74,7 +96,7 @@ def link(repo: Repo, commit_hash: str, files: Iterable[FileEntry]) -> None:
 def copy_extras(source: Repo, target: Repo, commit_hash: str) -> None:
     """Bring what describes a snapshot along: its tree list, readable for others, and what is known not to exist."""
     tree = source.tree(commit_hash)
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(OSError):  # huggingface_hub gives it to its owner alone, and does without it
         text = tree.read_text(encoding="utf-8")
         if not target.tree(commit_hash).exists():
             fs.write_text(target.tree(commit_hash), text)
@@ -99,7 +121,12 @@ def tag_cache(base: Base) -> None:
         fs.write_text(tag, CACHEDIR_TAG)
 
 
-def _real_file(path: Path, root: Path) -> Path | None:
+def _is_same(path: Path | None, other: Path) -> bool:
+    return path is not None and path.resolve() == other
+
+
+def real_file(path: Path, root: Path) -> Path | None:
+    """Return the regular file that a name leads to, where that is below `root` (a real path); None otherwise."""
     try:
         real = path.resolve(strict=True)
         inside = root in real.parents

@@ -52,14 +52,15 @@ def why_offline(base: Base, known_id: str | None) -> str:
 
     Args:
         base: The base.
-        known_id: The id it had when it was last seen; None for a base that was never used.
+        known_id: The id it had when it was last seen; None for a base that was never used, empty for one that was, with
+            an id that nobody remembers.
     """
     found = read_id(base)
     if found is None:
         if known_id is None:
             return ""
         return f"{base.path} is known but its marker {base.marker.relative_to(base.path)} is not there: is it mounted?"
-    if known_id is not None and found != known_id:
+    if known_id and found != known_id:
         return f"{base.path} holds another tier than before: is the right drive mounted there?"
     return ""
 
@@ -92,14 +93,16 @@ def open_tier(base: Base, known: KnownBases, registered_id: str | None) -> str:
 
 
 def start_afresh(base: Base) -> str:
-    """Mark a base as a tier with a new id; returns the id.
+    """Mark a base as a tier with a new id; returns the id, which may be that of a process that was faster.
 
     Raises:
         BadInput: The base cannot be created or written.
     """
     tier_id = uuid.uuid4().hex
     try:
-        fs.write_text(base.marker, json.dumps({"format": 1, "id": tier_id}))
+        fs.create_text(base.marker, json.dumps({"format": 1, "id": tier_id}))
+    except FileExistsError:
+        return read_id(base) or tier_id
     except (ShelfError, OSError) as err:
         raise BadInput(
             f"The base {base.path} cannot be written: {err}.",
@@ -107,6 +110,18 @@ def start_afresh(base: Base) -> str:
             cache_path=str(base.path),
         ) from err
     return tier_id
+
+
+def is_writable(base: Base) -> bool:
+    """Return whether this process may write in a base: no read-only mount, no other owner's folders.
+
+    Advice for people and for refusing early; what is written all the same is refused by the system itself.
+    """
+    for folder in (base.own, base.hub):
+        nearest = folder if os.access(folder, os.F_OK) else base.path
+        if os.access(nearest, os.F_OK) and not os.access(nearest, os.W_OK | os.X_OK):
+            return False
+    return True
 
 
 def device(base: Base) -> str:

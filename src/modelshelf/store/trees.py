@@ -5,13 +5,15 @@ Source: huggingface_hub 2.4 `_tree_cache.py`: `trees/<commit>.json`, format 1, m
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import check_file_path, is_digest
 from modelshelf.errors import BadInput
+from modelshelf.store import fs
 from modelshelf.store.layout import Repo
 
 _FORMAT = 1
@@ -26,6 +28,24 @@ def read(repo: Repo, commit_hash: str) -> tuple[FileEntry, ...]:
         return tuple(sorted((_entry(path, info) for path, info in listing["files"].items()), key=lambda f: f.path))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, BadInput):
         return ()
+
+
+def write(repo: Repo, commit_hash: str, files: Iterable[FileEntry]) -> None:
+    """Write the list of all files of a commit, readable for everybody who may enter the folder.
+
+    The git name of an LFS file is that of its pointer, which its digest and size determine. What is lost is the name
+    that Xet has for it: huggingface_hub fetches such a file by plain HTTP.
+    """
+    listing = {file.path: _info(file) for file in sorted(files, key=lambda file: file.path)}
+    fs.write_text(repo.tree(commit_hash), json.dumps({"format_version": _FORMAT, "files": listing}, indent=1))
+
+
+def _info(file: FileEntry) -> dict[str, object]:
+    if len(file.digest) == 40:
+        return {"size": file.size_bytes, "blob_id": file.digest}
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{file.digest}\nsize {file.size_bytes}\n".encode()
+    git_name = hashlib.sha1(b"blob %d\0" % len(pointer) + pointer).hexdigest()
+    return {"size": file.size_bytes, "blob_id": git_name, "lfs_sha256": file.digest, "lfs_size": file.size_bytes}
 
 
 def _entry(path: str, info: Mapping[str, Any]) -> FileEntry:

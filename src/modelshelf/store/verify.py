@@ -39,6 +39,7 @@ class Target:
     digest: str
     size_bytes: int | None = None
     """What a list of files says; None where none does."""
+    file: str = ""
     model_name: str = ""
     commit_hash: str = ""
 
@@ -49,6 +50,7 @@ class Target:
             base=self.base,
             path=str(self.path),
             repo_id=self.repo_id,
+            file=self.file,
             model_name=self.model_name,
             digest=self.digest,
             commit_hash=self.commit_hash,

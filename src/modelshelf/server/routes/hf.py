@@ -23,7 +23,7 @@ from fastapi.requests import Request
 from fastapi.responses import JSONResponse, Response
 
 from modelshelf.domain.names import COMMIT_HASH
-from modelshelf.errors import NotFound
+from modelshelf.errors import NotFound, Unavailable
 from modelshelf.server.sendfile import FileSlice
 from modelshelf.services.hub_face import FoundFile, HubFace, Resolved
 
@@ -164,6 +164,8 @@ class _Answers:
             return kind(asked, request, body)
         except NotFound as err:
             return _not_found(err)
+        except Unavailable as err:
+            return _error(503, err.detail)
         except OSError as err:
             # Never 404: clients remember that a file does not exist.
             return _error(503, f"The disk cannot be read: {os.strerror(err.errno or 0)}.")

@@ -1,0 +1,64 @@
+"""Checking: verify."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from modelshelf.cli import output
+from modelshelf.cli.errors import at_the_edge
+from modelshelf.cli.options import AsJson, complete_model_name
+from modelshelf.errors import BadInput, Corrupt
+from modelshelf.units import parse_duration, parse_size
+
+
+def verify(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME]...", help="The models.", autocompletion=complete_model_name),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Everything on every tier, registered or not.")] = False,
+    max_age: Annotated[
+        str | None, typer.Option(metavar="30d", help="Leave out what was verified not longer ago.")
+    ] = None,
+    repair: Annotated[bool, typer.Option("--repair", help="Set damage aside and bring good bytes.")] = False,
+    rate: Annotated[str | None, typer.Option(metavar="100MB", help="Read no more than this in a second.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read every byte and compare it with its name, offline; exit code 6 when anything is wrong."""
+    from modelshelf.bootstrap import open_shelf
+    from modelshelf.services.views import job_view
+
+    with at_the_edge(as_json=as_json):
+        if bool(names) == everything:
+            raise BadInput("Name the models, or give --all.", hint="shelf ls lists them.")
+        max_age_s, rate_bytes_per_s = _limits(max_age, rate)
+        with open_shelf() as shelf:
+            job = shelf.verifier.enqueue(
+                names or (), max_age_s=max_age_s, rate_bytes_per_s=rate_bytes_per_s, repair=repair
+            )
+            with output.job_progress(job.model_name or "everything") as show:
+                view = job_view(shelf.finish(job, show))
+        if as_json:
+            output.as_json(view)
+        else:
+            output.findings(view["result"])
+        if view["result"]["wrong"]:
+            raise SystemExit(Corrupt.exit_code)
+
+
+def _limits(max_age: str | None, rate: str | None) -> tuple[float | None, int | None]:
+    """Return seconds and bytes per second.
+
+    Raises:
+        BadInput: One of them is none.
+    """
+    try:
+        rate_bytes_per_s = None if rate is None else parse_size(rate.removesuffix("/s"))
+        max_age_s = None if max_age is None else parse_duration(max_age)
+    except ValueError as err:
+        raise BadInput(f"{err}.") from err
+    if rate_bytes_per_s == 0:
+        raise BadInput("A rate of nothing never ends.", hint="Leave --rate away, or give more.")
+    return max_age_s, rate_bytes_per_s

@@ -1,0 +1,88 @@
+"""Keeping: update, reconcile."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from modelshelf.cli import output
+from modelshelf.cli.errors import at_the_edge, report
+from modelshelf.cli.options import AsJson, complete_model_name
+
+if TYPE_CHECKING:
+    from modelshelf.services.shelf import Shelf
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done.")]
+
+
+def update(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="The models.", autocompletion=complete_model_name)
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every model.")] = False,
+    dry_run: DryRun = False,
+    keep_old: Annotated[bool, typer.Option("--keep-old", help="Leave the old snapshot where it is.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take a newer commit of the revision that a model follows; the old one serves until the new one is whole."""
+    from modelshelf.bootstrap import open_shelf
+    from modelshelf.errors import BadInput, ShelfError
+    from modelshelf.services.views import update_view
+
+    with at_the_edge(as_json=as_json), open_shelf() as shelf:
+        if bool(names) == every:
+            raise BadInput("Which models?", hint="shelf update NAME … or shelf update --all")
+        views: list[dict[str, Any]] = []
+        code = 0
+        for name in names or [row.model_name for row in shelf.registry.models()]:
+            try:
+                plan = shelf.updater.plan(name, keep_old=keep_old)
+                views.append(update_view(plan))
+                if not as_json:
+                    output.update_plan(views[-1], dry_run=dry_run)
+                if not dry_run:
+                    _carry_out(shelf, name, keep_old=keep_old, quiet=as_json or plan.is_current)
+            except ShelfError as err:
+                if names and len(names) == 1:
+                    raise
+                views.append({"model_name": name, "error": err.to_dict()})
+                output.note(f"{name}:") if not as_json else None
+                code = report(err, as_json=False) if not as_json else err.exit_code
+        if as_json:
+            output.as_json(views)
+    if code:
+        raise SystemExit(code)
+
+
+def _carry_out(shelf: Shelf, name: str, *, keep_old: bool, quiet: bool) -> None:
+    with output.job_progress(name) as show:
+        model = shelf.update(name, keep_old=keep_old, on_tick=show)
+    if not quiet:
+        output.answer(f"{name}: {model.state.value} at {(model.row.commit_hash or '')[:12]} in {model.path}")
+        for job in shelf.registry.jobs(unfinished=True):
+            if job.kind == "retire" and job.model_name == name:
+                output.note(f"{job.detail} It goes when that ends.")
+
+
+def reconcile(
+    base: Annotated[
+        list[str] | None, typer.Option("--base", metavar="PATH", help="Look at this base too; can be repeated.")
+    ] = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring the registry and the disks together, and report what was done; no model's files are deleted."""
+    from modelshelf.bootstrap import open_shelf
+    from modelshelf.services.views import reconcile_view
+
+    with at_the_edge(as_json=as_json), open_shelf() as shelf:
+        if dry_run:
+            view = reconcile_view(shelf.reconciler.plan(base or ()))
+        else:
+            done = shelf.reconcile(base or ())
+            view = reconcile_view(done.plan, done.skipped)
+        if as_json:
+            output.as_json(view)
+        else:
+            output.reconciled(view, dry_run=dry_run)

@@ -1,0 +1,170 @@
+"""Where models are and at which commit: changes that hold only while nothing else has changed them.
+
+**Concurrency:** the condition stands in the statement itself, so that a decision made from what was observed some
+time ago never overwrites what another process did since.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from modelshelf.domain.cards import Card
+from modelshelf.domain.jobs import UNFINISHED
+from modelshelf.domain.models import FileEntry, ModelRow, total_size
+from modelshelf.registry.engine import db_now
+from modelshelf.registry.rows import new_job
+from modelshelf.registry.tables import files, jobs, models
+
+
+class Placements:
+    """Changes of where a model is."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def switch(
+        self, model_id: int, cache_location: str, base: str, signature: str, retire: Mapping[str, object] | None
+    ) -> int | None:
+        """Let a model resolve to another tier, on which every file of it is verified and laid out.
+
+        Args:
+            model_id: The model.
+            cache_location: The tier.
+            base: Its base.
+            signature: What `store.scan.signature` says there.
+            retire: What the job needs that deletes the old copy; None: it stays.
+
+        Returns:
+            The id of that job, which is there exactly when the switch is.
+        """
+        where = {"cache_location": cache_location, "cache_path": base, "signature": signature, "complete": True}
+        with self._engine.begin() as connection:
+            change = sa.update(models).where(models.c.id == model_id).values(**where, arrived_at=db_now())
+            name = connection.execute(change.returning(models.c.model_name)).scalar_one()
+            if retire is None:
+                return None
+            job = sa.insert(jobs).values(**new_job("retire", name, retire)).returning(jobs.c.id)
+            return int(connection.execute(job).scalar_one())
+
+    def add(self, card: Card, cache_location: str, base: str, *, complete: bool, signature: str) -> bool:
+        """Register a model again as its card says; returns whether the name was free."""
+        values = {
+            "model_name": card.model_name,
+            "hf_path": card.hf_path,
+            "revision": card.revision,
+            "commit_hash": card.commit_hash,
+            "allow_patterns": json.dumps(list(card.allow_patterns)),
+            "pinned": card.pinned,
+            "pin_reason": card.pin_reason,
+            "size_bytes": total_size(card.selected),
+            "cache_location": cache_location,
+            "cache_path": base,
+            "complete": complete,
+            "signature": signature,
+        }
+        try:
+            with self._engine.begin() as connection:
+                times = {"created_at": db_now(), "arrived_at": db_now()}
+                connection.execute(sa.insert(models).values(**values, **times))
+                _keep_files(connection, card.hf_path, card.commit_hash, card.files)
+        except IntegrityError:
+            return False
+        return True
+
+    def place(
+        self, row: ModelRow, card: Card, cache_location: str, base: str, *, complete: bool, signature: str
+    ) -> bool:
+        """Let a model resolve to a base and a commit; returns whether it was still as `row` says, without a job."""
+        values = {
+            "cache_location": cache_location,
+            "cache_path": base,
+            "commit_hash": card.commit_hash,
+            "size_bytes": total_size(card.selected),
+            "complete": complete,
+        }
+        if complete:
+            values |= {"signature": signature}
+        with self._engine.begin() as connection:
+            change = sa.update(models).where(_is_still(row), _is_idle(row)).values(**values, arrived_at=db_now())
+            if not connection.execute(change).rowcount:
+                return False
+            _keep_files(connection, card.hf_path, card.commit_hash, card.files)
+            _forget_unused_files(connection)
+        return True
+
+    def lose(self, row: ModelRow) -> bool:
+        """Say that files of a model are gone; returns whether it was still as `row` says, without a job.
+
+        Its signature stays, which tells it from a model that never was here.
+        """
+        with self._engine.begin() as connection:
+            change = sa.update(models).where(_is_still(row), _is_idle(row)).values(complete=False)
+            return bool(connection.execute(change).rowcount)
+
+    def take_commit(
+        self,
+        row: ModelRow,
+        commit_hash: str,
+        manifest: Sequence[FileEntry],
+        size_bytes: int,
+        signature: str,
+        retire: Mapping[str, object] | None,
+    ) -> bool:
+        """Let a model resolve to another commit, of which every file is verified and laid out in the same base.
+
+        Args:
+            row: The model as it was when that began.
+            commit_hash: The commit.
+            manifest: All of its files.
+            size_bytes: Sum over those selected.
+            signature: What `store.scan.signature` says.
+            retire: What the job needs that deletes the old snapshot; None: it stays.
+
+        Returns:
+            Whether it was still as `row` says. The job is there exactly when it was.
+        """
+        values = {"commit_hash": commit_hash, "size_bytes": size_bytes, "signature": signature, "complete": True}
+        with self._engine.begin() as connection:
+            change = sa.update(models).where(_is_still(row)).values(**values, arrived_at=db_now())
+            if not connection.execute(change).rowcount:
+                return False
+            _keep_files(connection, row.hf_path, commit_hash, manifest)
+            _forget_unused_files(connection)
+            if retire is not None:
+                connection.execute(sa.insert(jobs).values(**new_job("retire", row.model_name, retire)))
+        return True
+
+
+def _is_still(row: ModelRow) -> sa.ColumnElement[bool]:
+    return sa.and_(
+        models.c.id == row.id,
+        models.c.model_name == row.model_name,
+        models.c.commit_hash.is_not_distinct_from(row.commit_hash),
+        models.c.cache_location == row.cache_location,
+        models.c.cache_path == row.cache_path,
+    )
+
+
+def _is_idle(row: ModelRow) -> sa.ColumnElement[bool]:
+    return sa.and_(
+        models.c.complete == row.complete,
+        ~sa.exists().where(jobs.c.model_id == models.c.id, jobs.c.state.in_(UNFINISHED)),
+    )
+
+
+def _keep_files(connection: sa.Connection, repo_id: str, commit_hash: str, manifest: Sequence[FileEntry]) -> None:
+    same = (files.c.hf_path == repo_id) & (files.c.commit_hash == commit_hash)
+    connection.execute(sa.delete(files).where(same))
+    if manifest:
+        commit = {"hf_path": repo_id, "commit_hash": commit_hash}
+        rows = [commit | {"path": f.path, "size_bytes": f.size_bytes, "digest": f.digest} for f in manifest]
+        connection.execute(sa.insert(files), rows)
+
+
+def _forget_unused_files(connection: sa.Connection) -> None:
+    used = sa.exists().where((models.c.hf_path == files.c.hf_path) & (models.c.commit_hash == files.c.commit_hash))
+    connection.execute(sa.delete(files).where(~used))

@@ -1,0 +1,188 @@
+"""Collecting garbage on every tier that is there: what nothing references goes, what somebody is at stays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from modelshelf.domain.gc import MIN_AGE_S, GcPlan, Needs, Tidied
+from modelshelf.domain.jobs import Job
+from modelshelf.domain.models import ModelRow
+from modelshelf.domain.names import is_digest
+from modelshelf.domain.ports import Clock
+from modelshelf.domain.tiers import Tier
+from modelshelf.errors import BadInput, ShelfError, Unavailable
+from modelshelf.registry.queries import Registry
+from modelshelf.services.jobs import Running
+from modelshelf.services.library import Library
+from modelshelf.services.tiers import TierService
+from modelshelf.services.views import tidied_view
+from modelshelf.store import gc
+from modelshelf.store import tier as store_tier
+from modelshelf.store.layout import Base
+
+GC = "gc"
+DEDUPE = "dedupe"
+
+
+@dataclass(frozen=True, slots=True)
+class Collector:
+    """Removes what nothing references."""
+
+    registry: Registry
+    library: Library
+    tiers: TierService
+    clock: Clock
+    min_age_s: float = MIN_AGE_S
+    """What was touched within this time is in flight."""
+
+    def enqueue(self, tier: str | None = None, *, quarantine: bool = False) -> Job:
+        """Return the job that collects garbage.
+
+        Args:
+            tier: `primary`, `secondary` or a base; None: every tier that is there.
+            quarantine: Whether what lies in quarantine goes too.
+
+        Raises:
+            BadInput: There is no such tier.
+            Unavailable: It is offline.
+        """
+        chosen(self.tiers, tier)
+        return enqueue(self.registry, GC, {"tier": tier, "quarantine": quarantine})
+
+    def plan(self, tier: str | None = None, *, quarantine: bool = False) -> list[tuple[Tier, GcPlan]]:
+        """Return what would be deleted on each tier; raises as `enqueue` does."""
+        now_s = self.clock.now()
+        return [
+            (found, gc.plan_gc(base, self.needs(base, None), now_s, self.min_age_s, quarantine=quarantine))
+            for found in chosen(self.tiers, tier)
+            for base in [Base(Path(found.base))]
+        ]
+
+    def run(self, running: Running) -> None:
+        """Carry out a gc job.
+
+        **Crash:** a second run finds what is left; what the first one had finished stays in the job's result.
+        """
+        params = json.loads(running.job.params)
+        run_on_each(
+            self.registry,
+            self.tiers,
+            running,
+            lambda tier: self._collect(tier, running, quarantine=bool(params["quarantine"])),
+        )
+
+    def _collect(self, tier: Tier, running: Running, *, quarantine: bool) -> Tidied:
+        tier_id = self.tiers.open_to_write(tier)
+        base = Base(Path(tier.base))
+        needs = partial(self.needs, base)
+        running.progress.phase("looking")
+        plan = gc.plan_gc(base, needs(None), self.clock.now(), self.min_age_s, quarantine=quarantine)
+        done = gc.execute(base, plan, needs, self.clock, running.progress)
+        blobs = {Path(item.path).name for item in done.removed if item.kind == "blob"}
+        self.registry.checks.forget(tier_id, filter(is_digest, blobs))
+        went = sum(item.size_bytes for item in done.removed if item.kind == "quarantine")
+        return Tidied(
+            location=tier.location,
+            base=tier.base,
+            items=tuple(done.removed),
+            freed_bytes=done.freed.apparent_bytes,
+            freed_allocated_bytes=done.freed.allocated_bytes,
+            quarantine_bytes=plan.quarantine_bytes - went,
+            notes=(*plan.notes, *done.left),
+        )
+
+    def needs(self, base: Base, repo_id: str | None) -> Needs:
+        """Return what the registry needs in a base now.
+
+        Args:
+            base: The base.
+            repo_id: The repository that is asked about; None for all.
+        """
+        jobs = [job for job in self.registry.jobs(unfinished=True) if job.kind not in (GC, DEDUPE)]
+        working = {job.model_id for job in jobs if job.model_id is not None}
+        rows = [row for row in self.registry.models() if repo_id in (None, row.hf_path)]
+        here = [row for row in rows if row.id in working or self.library.base_of(row) == str(base.path)]
+        digests: dict[str, set[str]] = {}
+        for row in here:
+            digests.setdefault(row.hf_path, set()).update(self._digests(row))
+        return Needs(
+            digests=digests,
+            busy={row.hf_path for row in here if row.id in working or row.commit_hash is None},
+            active={digest for row in here if row.id in working for digest in self._digests(row)},
+            resumable={digest for row in here if not row.complete for digest in self._digests(row)},
+            working=bool(jobs),
+            models={row.model_name for row in here},
+            elsewhere={row.model_name for row in rows} - {row.model_name for row in here},
+        )
+
+    def _digests(self, row: ModelRow) -> set[str]:
+        return {file.digest for file in self.library.files(row)}
+
+
+def chosen(tiers: TierService, which: str | None) -> list[Tier]:
+    """Return the tiers that were asked for: the named one, or all that are there.
+
+    Args:
+        tiers: The tiers of this process.
+        which: `primary`, `secondary` or a base; None for all.
+
+    Raises:
+        BadInput: There is no such tier.
+        Unavailable: The named one is offline.
+    """
+    found = tiers.all()
+    if which is None:
+        return [tier for tier in found if not _offline(tiers, tier)]
+    named = [tier for tier in found if which in (tier.location, tier.base) and (which != "custom")]
+    if not named:
+        names = ", ".join(tier.base if tier.location == "custom" else tier.location for tier in found)
+        raise BadInput(f"{which!r} is no tier.", hint=f"Use one of {names}.", tier=which)
+    offline = _offline(tiers, named[0])
+    if offline:
+        raise Unavailable(offline, hint="Mount it.", cache_path=named[0].base)
+    return named
+
+
+def _offline(tiers: TierService, tier: Tier) -> str:
+    """Return why nothing can be done on a tier, in a sentence; empty when it is there."""
+    base = Base(Path(tier.base))
+    known_id = tiers.registry.tier_ids().get(tier.base) or tiers.known.load().get(tier.base)
+    if known_id is None and store_tier.read_id(base) is None:
+        return f"{tier.base} was never used."
+    return store_tier.why_offline(base, known_id)
+
+
+def enqueue(registry: Registry, kind: str, params: Mapping[str, object]) -> Job:
+    """Return a job that works on tiers; one that was asked for in the same words and never ended is taken up again."""
+    for job in registry.jobs(unfinished=True):
+        if job.kind == kind and json.loads(job.params) == params:
+            return job
+    return registry.add_job(kind, "", params)
+
+
+def run_on_each(registry: Registry, tiers: TierService, running: Running, work: Callable[[Tier], Tidied]) -> None:
+    """Do something on each tier that a job is about, keeping in its row what came out of it.
+
+    A tier that is read-only or away does not stand in the way of the others.
+    """
+    params = json.loads(running.job.params)
+    done: list[dict[str, object]] = json.loads(running.job.result)["tiers"] if running.job.result else []
+    for tier in chosen(tiers, params["tier"]):
+        try:
+            outcome = work(tier)
+        except ShelfError as err:
+            if params["tier"] is not None:
+                raise
+            outcome = Tidied(tier.location, tier.base, notes=(err.detail,))
+        done.append(tidied_view(outcome))
+        registry.update_job(running.job.id, {"result": json.dumps({"tiers": done})})
+
+
+def tiers_of(job: Job) -> Sequence[dict[str, object]]:
+    """Return what a finished job did, tier by tier."""
+    found: Sequence[dict[str, object]] = json.loads(job.result)["tiers"] if job.result else []
+    return found

@@ -1,0 +1,72 @@
+"""Leases and checks on every database."""
+
+from __future__ import annotations
+
+import pytest
+
+from modelshelf.domain.models import ModelRow, Registration
+from modelshelf.registry.queries import Registry
+
+
+@pytest.fixture
+def row(registry: Registry) -> ModelRow:
+    """A registered model."""
+    return registry.add_model(Registration("qwen", "Qwen/Qwen2.5-3B", "primary"), "/mnt/fast")
+
+
+def take(registry: Registry, row: ModelRow, ttl_s: float, owner: str = "me") -> int:
+    """Take a lease."""
+    return registry.leases.take(row.id, "/mnt/fast", kind="load", holder="python", owner=owner, ttl_s=ttl_s)
+
+
+def test_a_lease_is_seen_until_it_is_given_back(registry: Registry, row: ModelRow) -> None:
+    """With who holds what; giving it back twice is told and no error."""
+    lease_id = take(registry, row, 60)
+    [lease] = registry.leases.all()
+
+    assert (lease.id, lease.model_name, lease.cache_path, lease.owner) == (lease_id, "qwen", "/mnt/fast", "me")
+    assert not lease.expired
+    assert registry.leases.release(lease_id)
+    assert not registry.leases.release(lease_id)
+    assert registry.leases.all() == []
+
+
+def test_a_lease_expires_unless_it_is_renewed(registry: Registry, row: ModelRow) -> None:
+    """By the database's clock."""
+    lease_id = take(registry, row, -1)
+    assert [lease.expired for lease in registry.leases.all()] == [True]
+
+    registry.leases.renew(lease_id, 60)
+
+    assert [lease.expired for lease in registry.leases.all()] == [False]
+
+
+def test_leases_go_with_their_owner_and_with_their_model(registry: Registry, row: ModelRow) -> None:
+    """Another's stay as long as the model does."""
+    take(registry, row, 60, "dead")
+    take(registry, row, 60, "you")
+
+    registry.give_up_owner("dead")
+    assert [lease.owner for lease in registry.leases.all()] == ["you"]
+    registry.delete_model(row.id)
+    assert registry.leases.all() == []
+
+
+def test_a_verified_blob_is_remembered_with_its_stamp(registry: Registry) -> None:
+    """For each tier apart; a later look replaces the earlier one, and nothing verified is nothing noted."""
+    registry.checks.add("t1", {"a": "1:1", "b": "2:2"})
+    registry.checks.add("t1", {"a": "3:3"})
+    registry.checks.add("t2", {"a": "4:4"})
+    registry.checks.add("t1", {})
+
+    assert registry.checks.of_tier("t1") == {"a": "3:3", "b": "2:2"}
+    assert registry.checks.of_tier("t2") == {"a": "4:4"}
+
+
+def test_a_check_can_be_forgotten(registry: Registry) -> None:
+    """Of a blob that is gone or damaged; one that was never noted is no error."""
+    registry.checks.add("t1", {"a": "1:1", "b": "2:2"})
+
+    registry.checks.forget("t1", ["b", "c"])
+
+    assert registry.checks.of_tier("t1") == {"a": "1:1"}

@@ -1,0 +1,61 @@
+"""A process that dies by SIGKILL just before its k-th change of a disk.
+
+Python tells an audit hook of every rename, link, deletion and file opened for writing before it happens, whoever
+calls; the process counts those below one folder and kills itself at the one that was asked for. Where that is wanted
+the commits of the registry count as well.
+
+Source: Python's audit events (PEP 578, PEP 551). SQLite's own writes are made in C and are not seen by them.
+"""
+
+from __future__ import annotations
+
+from tests.world import Home, Result
+
+_CHILD = """
+import os, signal, sys
+from modelshelf.cli.main import main
+root, step, commits, *words = sys.argv[1:]
+left = int(step)
+CHANGES = {"os.rename": 2, "os.link": 2, "os.symlink": 2}
+CHANGES |= dict.fromkeys(["os.remove", "os.rmdir", "os.truncate", "os.mkdir"], 1)
+
+def hook(event, arguments):
+    global left
+    if event == "open":
+        path, _, flags = arguments
+        if not isinstance(flags, int) or not flags & (os.O_WRONLY | os.O_RDWR) or str(path).endswith(".lock"):
+            return
+        paths = [path]
+    elif event in CHANGES:
+        paths = arguments[:CHANGES[event]]
+    else:
+        return
+    if not any(isinstance(path, (str, bytes, int, os.PathLike)) and is_below(path) for path in paths):
+        return
+    count()
+
+def count(*arguments):
+    global left
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    left -= 1
+
+def is_below(path):
+    if isinstance(path, int):
+        return True  # os.ftruncate
+    return os.fsdecode(path).startswith(root)
+
+if commits == "commits":
+    import sqlalchemy
+    sqlalchemy.event.listen(sqlalchemy.Engine, "commit", count)
+sys.addaudithook(hook)
+main(words)
+"""
+
+
+def die_at(home: Home, step: int, *words: str, commits: bool = False, **more: str) -> Result | None:
+    """Run `shelf` until its change number `step`, counted from 0; None when it died there, else what it said."""
+    done = home.python(_CHILD, str(home.root), str(step), "commits" if commits else "", *words, **more)
+    if done.code == -9:
+        return None
+    return done

@@ -1,0 +1,137 @@
+"""An update or a reconcile that is killed at any step: nothing is lost, and the next run ends what was begun.
+
+`SHELF_CRASHES=300 pytest tests/crash` kills at every step; at about 10 of them without.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from modelshelf.store import cards, scan
+from modelshelf.store.layout import Base
+from tests.crash.dying import die_at
+from tests.fakes.hub import FakeHub
+from tests.invariants import violations
+from tests.world import Home, random_bytes, tree
+
+CRASHES = int(os.environ.get("SHELF_CRASHES", "10"))
+MOST_STEPS = 300
+STRIDE = max(1, 100 // CRASHES)
+REPO = "org/name"
+KEPT = random_bytes(400_000, 1)
+
+
+def files_of(version: int) -> dict[str, bytes]:
+    """Return the files of a commit; one of them is in all commits."""
+    return {"config.json": b"%d" % version, "kept.bin": KEPT, "deep/a.bin": random_bytes(300_000, version + 10)}
+
+
+def test_an_update_dies_at_any_step(hub: FakeHub, home: Home) -> None:
+    """Old or new, the model is whole and loads at every moment; the next update leaves the new commit and no other."""
+    hub.add_repo(REPO, files_of(0))
+    with home.open() as shelf:
+        shelf.register("m", REPO)
+    base = Base(home.primary)
+    for version, step in enumerate(range(0, MOST_STEPS, STRIDE), 1):
+        new = hub.add_repo(REPO, files_of(version))
+
+        done = die_at(home, step, "update", "m", commits=True)
+
+        with home.open() as shelf:
+            model = shelf.model("m")
+            at = version if model.row.commit_hash == new else version - 1
+            assert tree(shelf.path("m")) == files_of(at), f"step {step}"
+            assert violations(shelf) == [], f"step {step}"
+            shelf.update("m")
+            assert tree(shelf.path("m")) == files_of(version), f"step {step}"
+            assert scan.snapshots(base.repo(REPO)) == [new], f"step {step}"
+            assert [card.commit_hash for card in cards.read_all(base)] == [new], f"step {step}"
+            assert [job.kind for job in shelf.registry.jobs(unfinished=True)] == [], f"step {step}"
+            assert list(base.incoming.glob("*.part")) == [], f"step {step}"
+            assert violations(shelf) == [], f"step {step}"
+            assert shelf.reconciler.plan().steps == (), f"step {step}"
+        if done is not None:
+            break
+    assert step > 60
+
+
+@pytest.fixture
+def ruins(hub: FakeHub, home: Home) -> Path:
+    """A library of which much went wrong, kept aside so that it can be brought back; returns where.
+
+    The registry is lost, a move was under way, a model was moved by hand, a ref dangles, one name is used twice.
+    """
+    hub.add_repo(REPO, files_of(1))
+    hub.add_repo("org/other", files_of(2))
+    hub.add_repo("org/third", files_of(3))
+    with home.open() as shelf:
+        shelf.register("m", REPO)
+        shelf.register("byhand", "org/other")
+        shelf.register("twice", "org/third", "secondary")
+        shelf.set_pin("m", pinned=True, reason="mine")
+    fast, slow = Base(home.primary), Base(home.secondary)
+    card = next(card for card in cards.read_all(fast) if card.model_name == "m")
+    shutil.copytree(fast.repo(REPO).path, slow.repo(REPO).path, symlinks=True)
+    cards.write(slow, replace(card, arriving_from=str(home.primary)))
+    shutil.move(fast.repo("org/other").path, slow.repo("org/other").path)
+    cards.write(fast, replace(card, model_name="twice", pinned=False))
+    slow.repo("org/third").ref("main").write_text("d" * 40)
+    for path in fast.own.glob("registry.db*"):
+        path.unlink()
+    aside = home.root / "aside"
+    aside.mkdir()
+    for folder in (home.primary, home.secondary):
+        shutil.copytree(folder, aside / folder.name, symlinks=True)
+    return aside
+
+
+def bring_back(home: Home, aside: Path) -> None:
+    """Lay the ruins out anew."""
+    for folder in (home.primary, home.secondary):
+        shutil.rmtree(folder)
+        shutil.copytree(aside / folder.name, folder, symlinks=True)
+
+
+def outcome(home: Home) -> dict[str, tuple[object, ...]]:
+    """Return what the library is, by name; nothing is left to do, and nothing is wrong."""
+    with home.open() as shelf:
+        assert shelf.reconciler.plan().steps == ()
+        assert violations(shelf) == []
+        return {
+            m.row.model_name: (
+                m.state,
+                m.base,
+                m.row.hf_path,
+                m.row.pinned,
+                m.row.pin_reason,
+                len(tree(Path(m.path or ""))),
+            )
+            for m in shelf.models()
+        }
+
+
+def test_a_reconcile_dies_at_any_step(home: Home, ruins: Path) -> None:
+    """Whatever a killed run left, the next one arrives at what a run that lived arrives at."""
+    home.run("reconcile").checked()
+    wanted = outcome(home)
+    assert {name: facts[:2] for name, facts in wanted.items()} == {
+        "m": ("ready", str(home.secondary)),
+        "byhand": ("ready", str(home.secondary)),
+        "twice": ("ready", str(home.primary)),
+        "twice-2": ("ready", str(home.secondary)),
+    }
+    for step in range(0, MOST_STEPS, STRIDE):
+        bring_back(home, ruins)
+
+        done = die_at(home, step, "reconcile", commits=True)
+
+        home.run("reconcile").checked()
+        assert outcome(home) == wanted, f"step {step}"
+        if done is not None:
+            break
+    assert step > 40

@@ -1,0 +1,172 @@
+"""A pull that is killed leaves garbage at worst: the next one completes, and fetches little twice.
+
+`SHELF_CRASHES=300 pytest tests/crash` kills at as many random instants; 20 without.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from modelshelf.bootstrap import STREAMS
+from modelshelf.domain.plans import SEGMENT_BYTES
+from modelshelf.services.shelf import Shelf
+from tests.fakes.hub import FakeHub
+from tests.invariants import violations
+from tests.world import MIB, Child, Home, random_bytes, tree, wait_until
+
+CRASHES = int(os.environ.get("SHELF_CRASHES", "20"))
+REPO = "org/name"
+BIG_BYTES = 160 * MIB
+SMALL = {
+    "config.json": b"{}",
+    "empty.txt": b"",
+    "model-1.safetensors": random_bytes(2 * SEGMENT_BYTES + 5, seed=1),
+    "model-2.safetensors": random_bytes(SEGMENT_BYTES, seed=2),
+    "sub/tokenizer.json": random_bytes(50_000, seed=3),
+}
+
+
+@pytest.fixture(scope="module")
+def big_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A file of twenty segments, so that what a crash costs can be told from all of it."""
+    path = tmp_path_factory.mktemp("big") / "model.safetensors"
+    with path.open("wb") as file:
+        for seed in range(BIG_BYTES // (16 * MIB)):
+            file.write(random_bytes(16 * MIB, seed))
+    yield path
+    path.unlink()
+
+
+def pull_and_kill(hub: FakeHub, home: Home, after_bytes: int) -> None:
+    """Kill a process that pulls when it has read what the hub was allowed to send."""
+    before = kept_segments(home)
+    hub.pause(after_bytes)
+    start = hub.bytes_sent
+    child = home.start("pull", "m")
+    hub.wait_for_bytes(start + after_bytes)
+    read = after_bytes // SEGMENT_BYTES - STREAMS  # when all was read, each stream has less than a segment in hand
+    wait_until(lambda: kept_segments(home) - before >= read, "the streams to read what was sent")
+    child.kill()
+    hub.stop()  # a held answer must not be counted as sent to a process that is no more
+    hub.resume()
+    hub.start()
+
+
+def kept_segments(home: Home) -> int:
+    """Return how many segments of all parts are on the disk."""
+    return sum(len(part.read_text().splitlines()) for part in (home.primary / "modelshelf/incoming").glob("*.map"))
+
+
+@pytest.mark.parametrize("after_bytes", [1, 37 * MIB, 101 * MIB, BIG_BYTES - 1], ids=lambda n: f"after {n} bytes")
+def test_a_killed_pull_fetches_at_most_a_segment_per_stream_again(
+    hub: FakeHub, home: Home, shelf: Shelf, big_file: Path, after_bytes: int
+) -> None:
+    """What a crash costs is what the streams had of their segments, whatever had arrived before."""
+    hub.add_repo(REPO, {"model.safetensors": big_file})
+    shelf.register("m", REPO, download=False)
+
+    pull_and_kill(hub, home, after_bytes)
+
+    assert violations(shelf) == []
+    shelf.pull("m")
+    again = hub.bytes_sent - BIG_BYTES
+    assert again <= min(after_bytes, STREAMS * SEGMENT_BYTES)
+    assert shelf.model("m").state == "ready"
+    assert violations(shelf) == []
+
+
+def test_crash_after_crash_goes_forward(hub: FakeHub, home: Home, shelf: Shelf, big_file: Path) -> None:
+    """A pull that is killed again and again gets there, and no crash costs more than what its process fetched."""
+    hub.add_repo(REPO, {"model.safetensors": big_file})
+    shelf.register("m", REPO, download=False)
+
+    for _ in range(3):
+        pull_and_kill(hub, home, 45 * MIB)
+        assert violations(shelf) == []
+    shelf.pull("m")
+
+    assert hub.bytes_sent - BIG_BYTES <= 3 * 45 * MIB
+    assert (shelf.path("m") / "model.safetensors").stat().st_size == BIG_BYTES
+    assert violations(shelf) == []
+
+
+@pytest.mark.parametrize(
+    "after_bytes",
+    [1, SEGMENT_BYTES - 1, SEGMENT_BYTES + 7, sum(map(len, SMALL.values())) - 1],
+    ids=lambda n: f"after {n} bytes",
+)
+def test_what_a_killed_pull_left_is_not_a_model(hub: FakeHub, home: Home, shelf: Shelf, after_bytes: int) -> None:
+    """Between a crash and the next pull nothing calls the model ready, and every tool finds it incomplete."""
+    hub.add_repo(REPO, SMALL)
+    shelf.register("m", REPO, download=False)
+
+    pull_and_kill(hub, home, after_bytes)
+
+    assert shelf.model("m").state != "ready"
+    assert home.run("path", "m").code == 5
+    assert violations(shelf) == []
+
+
+def test_a_reservation_dies_with_its_process(hub: FakeHub, home: Home, shelf: Shelf) -> None:
+    """After a crash the room is free again for whoever asks next, and the job is done by them."""
+    hub.add_repo(REPO, SMALL)
+    shelf.register("m", REPO, download=False)
+
+    pull_and_kill(hub, home, MIB)
+
+    assert len(shelf.registry.reservations()) == 1
+    shelf.pull("m")
+    assert shelf.registry.reservations() == []
+    assert [job.state for job in shelf.registry.jobs()] == ["done"]
+
+
+def test_a_crash_in_the_last_instants_is_one_pull_away_from_ready(hub: FakeHub, home: Home, shelf: Shelf) -> None:
+    """Killed when all bytes are there and nothing is linked, the next pull fetches next to nothing."""
+    hub.add_repo(REPO, SMALL)
+    shelf.register("m", REPO, download=False)
+    total = sum(map(len, SMALL.values()))
+    hub.fail("/api/*", delay_s=30)  # linking asks the hub once more
+    child = home.start("pull", "m")
+    hub.wait_for_bytes(total)
+    blobs = home.primary / "hub/models--org--name/blobs"
+    wait_until(lambda: len(list(blobs.glob("*"))) == len(SMALL), "every blob to have its name")
+
+    child.kill()
+    hub.heal()
+
+    assert shelf.model("m").state != "ready"
+    assert violations(shelf) == []
+    shelf.pull("m")
+    assert hub.bytes_sent == total
+    assert tree(shelf.path("m")) == SMALL
+    assert violations(shelf) == []
+
+
+@pytest.mark.parametrize("seed", range(CRASHES))
+def test_a_pull_survives_a_kill_at_any_instant(hub: FakeHub, home: Home, shelf: Shelf, seed: int) -> None:
+    """Wherever a process is killed, from its start to its end, the invariants hold and the next pull completes."""
+    hub.add_repo(REPO, SMALL)
+    shelf.register("m", REPO, download=False)
+    child = home.start("pull", "m")
+
+    _kill_somewhere(child, hub, Random(seed))
+
+    assert violations(shelf) == []
+    shelf.pull("m")
+    assert tree(shelf.path("m")) == SMALL
+    assert shelf.registry.reservations() == []
+    assert violations(shelf) == []
+
+
+def _kill_somewhere(child: Child, hub: FakeHub, random: Random) -> None:
+    """Kill within the half second that begins when the process first speaks to the registry or the hub."""
+    start = len(hub.requests)
+    wait_until(lambda: len(hub.requests) > start or child.process.poll() is not None, "its first request")
+    time.sleep(random.random() * 0.5)  # the instant is the case: nothing is waited for
+    child.kill()

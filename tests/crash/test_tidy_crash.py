@@ -1,0 +1,195 @@
+"""gc and dedupe that are killed at any step leave garbage at worst; the next run finishes.
+
+The child dies by SIGKILL in front of its k-th change of the disk, whatever it is: Python's audit events tell of each.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from modelshelf.domain.gc import MIN_AGE_S, Needs
+from modelshelf.services.progress import Counter
+from modelshelf.store import dedupe, gc, scan
+from modelshelf.store.layout import Base
+from tests.builders import commit, lay_out, put
+from tests.invariants import base_violations, usage_violations
+from tests.store.loops import loop_disk
+from tests.store.test_dedupe import twins
+from tests.store.test_gc import Later, plan
+from tests.world import ROOT, tree
+
+DIE = """
+import os, signal, sys
+left = int(sys.argv[1])
+CHANGES = {f"os.{name}" for name in "remove rename rmdir link symlink chmod chown utime mkdir".split()}
+CHANGES |= {"fcntl.ioctl", "fcntl.flock"}
+WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+
+def watch(event, arguments):
+    global left
+    if event in CHANGES or (event == "open" and (arguments[2] or 0) & WRITES):
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+"""
+GC = """
+import pathlib, time
+from modelshelf.domain.gc import Needs
+from modelshelf.services.progress import Counter
+from modelshelf.store import gc
+from modelshelf.store.layout import Base
+from tests.store.test_gc import Later
+
+base = Base(pathlib.Path(sys.argv[2]))
+plan = gc.plan_gc(base, Needs(), Later().now(), quarantine=True)
+sys.addaudithook(watch)
+gc.execute(base, plan, lambda repo_id: Needs(), Later(), Counter())
+"""
+DEDUPE = """
+import pathlib
+from modelshelf.services.progress import Counter
+from modelshelf.store import dedupe
+from modelshelf.store.layout import Base
+
+base = Base(pathlib.Path(sys.argv[2]))
+plan = dedupe.plan_dedupe(base)
+sys.addaudithook(watch)
+dedupe.execute(base, plan, {}, Counter())
+"""
+MOST_STEPS = 400
+LOOKS = int(os.environ.get("SHELF_CRASHES", "20"))
+"""So many of the steps are died at, spread over all of them."""
+THEIRS = ("meter.json", ".refs")
+"""What the meter keeps, and what a killed sweep of huggingface_hub's leaves of its own."""
+
+
+def die_at(step: int, what: str, base: Base) -> bool:
+    """Run a child that dies in front of its step-th change; returns whether it died and did not come to its end."""
+    done = subprocess.run(
+        [sys.executable, "-c", DIE + what, str(step), str(base.path)],
+        cwd=ROOT,
+        env={"PYTHONPATH": f"{ROOT}:{ROOT / 'src'}", "HF_HUB_DISABLE_TELEMETRY": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode in (0, -signal.SIGKILL), done.stderr
+    return done.returncode != 0
+
+
+def steps_of(what: str, base: Base) -> int:
+    """Return at how many steps a run can die."""
+    counting = what + "\nprint(10**6 - left)"
+    done = subprocess.run(
+        [sys.executable, "-c", DIE + counting, str(10**6), str(base.path)],
+        cwd=ROOT,
+        env={"PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return int(done.stdout)
+
+
+def spread(steps: int) -> range:
+    """Return the steps to die at."""
+    return range(0, steps, max(1, steps // LOOKS))
+
+
+DRAWING = """
+    model org/name
+      commit a main
+        config.json 20
+        deep/model.safetensors 3000
+        shared.safetensors 2000 shared
+      commit b
+        config.json 30
+        gone.safetensors 2500 shared
+      orphan 5000
+      partial 700
+      partial 800 .downloadInProgress
+    model dead/one
+      commit c main
+      partial 50
+    part 900
+"""
+
+
+def draw(folder: Path) -> Base:
+    """Lay garbage of every kind out, beside what must stay."""
+    drawn = lay_out(folder, DRAWING)
+    base = drawn.base
+    (base.repo("org/name").snapshot(commit("b")) / "gone.safetensors").unlink()
+    put(base.marker, b"{}")
+    put(base.part_lock("d" * 64), b"")
+    put(base.quarantine / "x.0a1b2c3d", b"x")
+    put(base.own / ".x.json.0a1b2c3d.shelf-tmp", b"x")
+    return base
+
+
+def snapshots(base: Base) -> dict[str, dict[str, bytes]]:
+    """Return every file that can be loaded."""
+    return {repo_id: tree(repo.snapshots) for _, repo_id, repo in scan.repos(base) if tree(repo.snapshots)}
+
+
+def names(base: Base) -> list[str]:
+    """Return everything below a base, by name."""
+    found = sorted(str(path.relative_to(base.path)) for path in base.path.rglob("*"))
+    return [name for name in found if not name.endswith(THEIRS)]
+
+
+def test_a_killed_gc_leaves_nothing_dangling(tmp_path: Path) -> None:
+    """At each of its steps: every ref and link resolves, no file is lost, and the next run takes the rest away."""
+    whole = draw(tmp_path / "counted")
+    expected = snapshots(whole)
+    steps = steps_of(GC, whole)
+    left = names(whole)
+    assert 20 < steps < MOST_STEPS
+
+    for step in spread(steps):
+        base = draw(tmp_path / str(step))
+        assert die_at(step, GC, base)
+        assert base_violations(base) == []
+        assert usage_violations(base) == []
+        assert snapshots(base) == expected
+        gc.execute(base, plan(base, quarantine=True), lambda repo_id: Needs(), Later(), Counter())
+        gc.execute(base, plan(base, ahead_s=2 * MIN_AGE_S), lambda repo_id: Needs(), Later(2 * MIN_AGE_S), Counter())
+        assert snapshots(base) == expected
+        assert names(base) == left
+
+
+@pytest.fixture(params=["ext4", "xfs"], ids=["hard links", "reflinks"])
+def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """A file system that can do the one or the other."""
+    with loop_disk(tmp_path, request.param) as mounted:
+        yield mounted
+
+
+def test_a_killed_dedupe_leaves_every_blob_whole(disk: Path) -> None:
+    """At each of its steps each name leads to the right bytes; gc takes what is left, the next run finishes."""
+    twins(Base(disk / "counted"))
+    put(Base(disk / "counted").marker, b"{}")
+    steps = steps_of(DEDUPE, Base(disk / "counted"))
+    assert 4 < steps < MOST_STEPS
+
+    for step in spread(steps):
+        base = Base(disk / str(step))
+        twins(base)
+        put(base.marker, b"{}")
+        before = snapshots(base)
+        assert die_at(step, DEDUPE, base)
+        assert base_violations(base) == []
+        assert snapshots(base) == before
+        gc.execute(base, plan(base), lambda repo_id: Needs(), Later(), Counter())
+        assert list(base.path.rglob("*.shelf-tmp")) == []
+        dedupe.execute(base, dedupe.plan_dedupe(base), {}, Counter())
+        assert dedupe.plan_dedupe(base).groups == ()
+        assert snapshots(base) == before
+        assert usage_violations(base) == []

@@ -1,0 +1,121 @@
+"""A repair that is killed has lost nothing: the damage lies somewhere, nothing else is worse, the next run mends it.
+
+`SHELF_CRASHES=300 pytest tests/crash` kills at as many random instants and at every step; at 20 and every
+third without.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from modelshelf.store.fs import TEMPORARY
+from modelshelf.store.layout import Base
+from tests.builders import digest_of
+from tests.crash.dying import die_at
+from tests.fakes.hub import FakeHub
+from tests.invariants import violations
+from tests.world import Home, random_bytes, tree
+
+CRASHES = int(os.environ.get("SHELF_CRASHES", "20"))
+STRIDE = 1 if CRASHES >= 100 else 3
+REPO = "org/name"
+WEIGHTS = random_bytes(9_000_000, seed=1)
+FILES = {"config.json": b"{}", "model.safetensors": WEIGHTS, "sub/other.bin": random_bytes(3000, seed=2)}
+DIGEST = digest_of("model.safetensors", WEIGHTS)
+BAD = bytes(len(WEIGHTS))
+WHERE = ["another tier", "the hub"]
+
+
+class World:
+    """A home with a damaged model, that can be had again and again."""
+
+    def __init__(self, home: Home, hub: FakeHub, where: str) -> None:
+        hub.add_repo(REPO, FILES)
+        hub.add_repo("other/copy", {"weights.bin": WEIGHTS})
+        self.home = home
+        home.run("add", "m", REPO).checked()
+        if where == "another tier":
+            home.run("add", "other", "other/copy", "--to", "secondary").checked()
+        self.repo = Base(home.primary).repo(REPO)
+        self.repo.blob(DIGEST).write_bytes(BAD)
+        (self.path / "sub/other.bin").unlink()
+        self._saved = home.root.with_name("saved")
+        shutil.copytree(home.root, self._saved, symlinks=True)
+
+    @property
+    def path(self) -> Path:
+        """The snapshot."""
+        return next(self.repo.snapshots.iterdir())
+
+    def restore(self) -> None:
+        """Let everything be as it was after the damage."""
+        shutil.rmtree(self.home.root)
+        shutil.copytree(self._saved, self.home.root, symlinks=True)
+
+    def check_after_death(self) -> None:
+        """Check that nothing is lost and nothing else is wrong."""
+        aside = Base(self.home.primary).quarantine
+        kept = [self.repo.blob(DIGEST), *(aside.iterdir() if aside.exists() else ())]
+        assert any(path.exists() and path.read_bytes() == BAD for path in kept)
+        with self.home.open() as shelf:
+            others = [text for text in violations(shelf) if not any(n in text for n in (DIGEST, *self.damaged))]
+        assert others == []
+
+    damaged = ("model.safetensors", "sub/other.bin")
+
+    def check_repair(self) -> None:
+        """Check that the next run mends everything."""
+        done = self.home.run("verify", "m", "--repair", "--json")
+        assert done.code == 0, (done.out, done.err)
+        there = {name: data for name, data in tree(self.path).items() if not name.endswith(TEMPORARY)}
+        assert there == FILES  # and at worst a temporary link of the process that died, which gc removes
+        with self.home.open() as shelf:
+            assert violations(shelf) == []
+            assert shelf.model("m").state == "ready"
+            assert shelf.registry.reservations() == []
+            assert shelf.registry.jobs(unfinished=True) == []
+        assert list(Base(self.home.primary).incoming.glob("*.part")) == []
+
+
+@pytest.fixture(params=WHERE)
+def world(home: Home, hub: FakeHub, request: pytest.FixtureRequest) -> World:
+    """A damaged model, and good bytes there."""
+    return World(home, hub, request.param)
+
+
+def test_a_repair_that_dies_at_any_step_is_finished_by_the_next(world: World) -> None:
+    """The process is killed right before a change of the disk, and every time the next one ends well."""
+    step = 0
+    while die_at(world.home, step, "verify", "m", "--repair") is None:
+        world.check_after_death()
+        world.check_repair()
+        world.restore()
+        step += STRIDE
+    assert step >= 6  # set aside, open the part, note its segments, publish, link, write the result
+
+
+def test_a_repair_that_dies_at_random_instants_is_finished_by_the_next(world: World) -> None:
+    """Whenever the process is killed, between the changes too, the same holds."""
+    took_s = timed(lambda: world.home.run("verify", "m", "--repair"))
+    random = Random(17)
+    for _ in range(CRASHES // len(WHERE)):
+        world.restore()
+        child = world.home.start("verify", "m", "--repair")
+        time.sleep(random.uniform(0.3, 1.0) * took_s)
+        child.kill()
+        world.check_after_death()
+        world.check_repair()
+
+
+def timed(action: Callable[[], object]) -> float:
+    """Return how long something takes, in seconds."""
+    begun_s = time.monotonic()
+    action()
+    return time.monotonic() - begun_s

@@ -1,0 +1,119 @@
+"""A home whose tiers lie on different file systems, and one who looks at every file of a base."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from modelshelf.services.jobs import Running
+from modelshelf.services.progress import Counter
+from modelshelf.services.shelf import Shelf
+from modelshelf.store import scan
+from modelshelf.store.layout import Base
+from tests.world import Home
+
+MEMORY = Path("/dev/shm")
+"""A file system beside that of the temporary folders, on any Linux and without root."""
+_STAYS = ("modelshelf/", "hub/.locks/", "hub/CACHEDIR.TAG", "hub/blobs/.huggingface-shared-blobs")
+"""What a tier keeps when no model lies on it: our own files, and what huggingface_hub never removes."""
+
+
+@dataclass
+class FarHome(Home):
+    """A home whose secondary tier lies on another file system."""
+
+    far: Path = Path()
+
+    @property
+    def secondary(self) -> Path:
+        """The base of the secondary tier."""
+        return self.far / "slow"
+
+
+@contextlib.contextmanager
+def far_home(root: Path, endpoint: str) -> Iterator[FarHome]:
+    """Make a home whose tiers lie on two file systems, and take it away again."""
+    if not MEMORY.is_dir() or MEMORY.stat().st_dev == root.parent.stat().st_dev:
+        pytest.skip(f"{MEMORY} is no file system of its own here")
+    far = Path(tempfile.mkdtemp(prefix="modelshelf-", dir=MEMORY))
+    try:
+        yield FarHome(root, endpoint, far=far)
+    finally:
+        shutil.rmtree(far, ignore_errors=True)
+
+
+def files_of(base: Path) -> list[str]:
+    """Return what lies in a base beside what every tier has, by path."""
+    found = [path.relative_to(base).as_posix() for path in scan.walk_files(base)]
+    cards = [path.relative_to(base).as_posix() for path in scan.walk_files(Base(base).cards)]
+    return [path for path in found if not path.startswith(_STAYS) or path in cards or _is_leftover(path)]
+
+
+def _is_leftover(path: str) -> bool:
+    return path.endswith((".shelf-tmp", ".part", ".map"))
+
+
+def escaping_links(base: Path) -> list[Path]:
+    """Return every link below a base that leads out of it, or nowhere."""
+    root = base.resolve()
+    links = [path for path in scan.walk_files(base) if path.is_symlink()]
+    return [path for path in links if not path.exists() or root not in path.resolve().parents]
+
+
+def identity(path: Path) -> tuple[int, int]:
+    """Return a file's device and inode."""
+    return path.stat().st_dev, path.stat().st_ino
+
+
+class Hooked(Counter):
+    """Progress that runs code at a moment of the work, and knows what was promised for it."""
+
+    def __init__(self, hook: Callable[[], None], at: str = "advance", phase: str = "moving") -> None:
+        super().__init__()
+        self._hook = hook
+        self._at = at
+        self._phase = phase
+        self.running: Running | None = None
+        self.promised_bytes = 0
+        """What still had to be written when the work began."""
+
+    def phase(self, name: str, total_bytes: int = 0) -> None:
+        """Begin a phase."""
+        super().phase(name, total_bytes)
+        if name == "moving" and self.running is not None:
+            self.promised_bytes = self.running.holds[-1].remaining_bytes
+        self._run("phase")
+
+    def advance(self, done_bytes: int) -> None:
+        """Count bytes."""
+        super().advance(done_bytes)
+        if done_bytes:
+            self._run("advance")
+
+    def _run(self, where: str) -> None:
+        if where == self._at and self.read().phase == self._phase:
+            hook, self._hook = self._hook, lambda: None
+            hook()
+
+
+def move_with(shelf: Shelf, progress: Hooked, model_name: str, to: str) -> None:
+    """Move a model as a job of this process, watched by `progress`."""
+    job = shelf.mover.enqueue(model_name, to, None, keep_source=False)
+    claimed = shelf.registry.claim(shelf.job_service.owner, job.id)
+    assert claimed is not None
+    running = Running(claimed)
+    progress.running = running
+    running.progress = progress
+    shelf.job_service.run(running)
+
+
+def is_root() -> bool:
+    """Return whether this process may mount."""
+    return os.geteuid() == 0

@@ -1,0 +1,335 @@
+"""The command line: the answer alone on stdout, everything else on stderr, and the exit codes of the errors."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from modelshelf import __version__
+from modelshelf.store.layout import Base
+from tests.fakes.hub import FakeHub
+from tests.world import Home, Result, Server, random_bytes, tree, wait_until
+
+REPO = "org/name"
+FILES = {"config.json": b"{}", "model.safetensors": random_bytes(300_000), "sub/extra.bin": b"extra"}
+Cli = Callable[..., Result]
+
+
+@pytest.fixture
+def commit(hub: FakeHub) -> str:
+    """The commit of a repository on the hub."""
+    return hub.add_repo(REPO, FILES)
+
+
+@pytest.fixture
+def added(cli: Cli, commit: str) -> Path:
+    """The snapshot folder of a model that `shelf add` brought."""
+    cli("add", "m", REPO).checked()
+    return Path(cli("path", "m").checked().out.rstrip("\n"))
+
+
+def test_add_says_what_is_there_now(home: Home, cli: Cli, commit: str) -> None:
+    """One command registers, downloads and answers with one line; stderr is no terminal and stays empty."""
+    added = cli("add", "m", REPO)
+
+    folder = home.primary / "hub/models--org--name/snapshots" / commit
+    assert (added.code, added.out, added.err) == (0, f"m: ready, 300.0 kB in {folder}\n", "")
+    assert tree(folder) == FILES
+
+
+def test_path_prints_one_line(cli: Cli, added: Path) -> None:
+    """The folder and a newline, for `cd "$(shelf path m)"`."""
+    said = cli("path", "m")
+
+    assert (said.code, said.out, said.err) == (0, f"{added}\n", "")
+    assert tree(added) == FILES
+
+
+def test_ls_and_show_tell_the_facts(cli: Cli, added: Path, commit: str) -> None:
+    """A table of models, and one model with its commit, its folder and each file's digest."""
+    listed, shown = cli("ls").checked(), cli("show", "m").checked()
+
+    header, row = listed.out.splitlines()
+    assert header.split() == ["NAME", "REPO", "TIER", "SIZE", "STATE", "LAST", "USE"]
+    assert row.split() == ["m", REPO, "primary", "300.0", "kB", "ready", "never"]
+    assert (listed.err, shown.err) == ("", "")
+    assert all(fact in shown.out for fact in (commit, str(added), *FILES))
+
+
+def test_an_empty_library_answers_nothing(cli: Cli) -> None:
+    """Without a model `ls` has an empty answer, and a hint beside it."""
+    listed = cli("ls")
+
+    assert (listed.code, listed.out) == (0, "")
+    assert "shelf add" in listed.err
+    assert cli("ls", "--json").json == []
+
+
+def test_tiers_shows_bars_and_numbers(home: Home, cli: Cli, added: Path) -> None:
+    """Every tier with its base, limit and what it holds."""
+    said = cli("tiers", PRIMARY_CACHE_LIMIT_GB="1").checked()
+
+    assert said.out.startswith(f"primary  {home.primary}\n")
+    assert "of 1.0 GB" in said.out
+    assert f"secondary  {home.secondary}\n" in said.out
+    assert said.err == ""
+
+
+def test_the_json_of_each_command_is_the_object_of_http(home: Home, cli: Cli, added: Path, server: Server) -> None:
+    """`--json` and the server answer the same, name for name and value for value."""
+    assert cli("ls", "--json").json == server.get("/api/models")
+    assert cli("show", "m", "--json").json == server.get("/api/models/m")
+    assert cli("jobs", "--json").json == server.get("/api/jobs")
+    ours, theirs = cli("tiers", "--json").json, server.get("/api/cache")
+    assert [tier.keys() for tier in ours] == [tier.keys() for tier in theirs]
+    assert [(tier["cache_path"], tier["breakdown"]["models"]) for tier in ours] == [
+        (tier["cache_path"], tier["breakdown"]["models"]) for tier in theirs
+    ]
+
+
+def test_the_json_of_an_error_is_the_problem_of_http(cli: Cli, added: Path, server: Server) -> None:
+    """An error has the same members on stderr as in the server's answer."""
+    refused = cli("show", "n", "--json")
+    answer = server.ask("GET", "/api/models/n")
+
+    assert (refused.code, refused.out) == (4, "")
+    assert refused.problem == answer.json
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        pytest.param(["add", "a", "not an id"], 2, id="no repository id"),
+        pytest.param(["add", "bad name", REPO], 2, id="no model name"),
+        pytest.param(["add", "a", REPO, "--to", "fastest"], 2, id="no tier"),
+        pytest.param(["add", "a", REPO, "--to", "/mnt/models/hub"], 2, id="a path that ends in hub"),
+        pytest.param(["add", "a", REPO, "--include", "*.nothing"], 2, id="a pattern that matches nothing"),
+        pytest.param(["add", "a", "org/gated"], 3, id="gated"),
+        pytest.param(["add", "a", "org/private"], 4, id="private looks like absent"),
+        pytest.param(["add", "a", "org/absent"], 4, id="no repository"),
+        pytest.param(["add", "a", REPO, "--revision", "v9"], 4, id="no revision"),
+        pytest.param(["path", "absent"], 4, id="no model"),
+        pytest.param(["pull", "absent"], 4, id="nothing to pull"),
+        pytest.param(["rm", "absent"], 4, id="nothing to remove"),
+        pytest.param(["cancel", "99"], 4, id="no job"),
+        pytest.param(["add", "m", "org/other"], 5, id="the name is taken"),
+        pytest.param(["path", "later"], 5, id="not downloaded yet"),
+        pytest.param(["run", "later", "--", "true"], 5, id="nothing to run with"),
+        pytest.param(["run", "m"], 2, id="no command to run"),
+        pytest.param(["run", "m", "--", "no-such-program"], 2, id="no such program"),
+    ],
+)
+def test_an_error_has_its_exit_code(hub: FakeHub, home: Home, cli: Cli, commit: str, words: list[str], code: int) -> None:
+    """What is wrong decides the exit code; stdout stays empty and stderr says it in a sentence."""
+    hub.add_repo("org/other", FILES)
+    hub.add_repo("org/gated", FILES, gated=True)
+    hub.add_repo("org/private", FILES, private=True)
+    with home.open() as shelf:
+        shelf.register("m", REPO)
+        shelf.register("later", "org/other", download=False)
+
+    refused = cli(*words)
+
+    assert (refused.code, refused.out) == (code, "")
+    assert refused.err.startswith("error: ")
+    assert "Traceback" not in refused.err
+
+
+def test_a_hub_that_is_away_is_exit_code_7(hub: FakeHub, cli: Cli, commit: str) -> None:
+    """The model is registered, the error says that the hub cannot be reached, and a later pull completes it."""
+    hub.stop()
+    away = cli("add", "m", REPO)
+    hub.start()
+
+    assert (away.code, away.out) == (7, "")
+    assert "cannot be reached" in away.err
+    assert cli("pull", "m").checked().out.startswith("m: ready")
+
+
+def test_corrupt_bytes_are_exit_code_6(hub: FakeHub, cli: Cli, commit: str) -> None:
+    """A digest that stays wrong is named."""
+    hub.fail("*/model.safetensors", corrupt_at=5)
+
+    refused = cli("add", "m", REPO)
+
+    assert (refused.code, refused.out) == (6, "")
+    assert "another digest" in refused.err
+
+
+def test_every_problem_of_the_settings_is_said_at_once(home: Home, cli: Cli) -> None:
+    """A bad `.env` names each of its lines; the exit code is 2 and nothing is made."""
+    home.env_file.write_text("\ufeffexport SHELF_PORT=abc\r\nCACHE_WARNING_THRESHOLD=7\r\n\r\nHF_ENDPOINT='ftp://x'\r\n")
+
+    refused = cli("ls", HF_ENDPOINT="")
+
+    problems = [f"{home.env_file}:1: SHELF_PORT", f"{home.env_file}:2: CACHE_W", f"{home.env_file}:4: HF_ENDPOINT"]
+    assert (refused.code, refused.out) == (2, "")
+    assert [problem for problem in problems if problem not in refused.err] == []
+    assert not home.primary.exists()
+
+
+def test_a_base_that_ends_in_hub_is_refused_with_the_one_to_use(home: Home, cli: Cli) -> None:
+    """The setting and `--to` both suggest the folder above."""
+    refused = cli("ls", "--json", PRIMARY_CACHE_PATH=f"{home.primary}/hub")
+
+    assert refused.code == 2
+    assert f"Use {home.primary}" in refused.problem["problems"][0]["detail"]
+    assert not home.primary.exists()
+
+
+def test_run_gives_the_program_the_model(home: Home, cli: Cli, added: Path) -> None:
+    """A program finds the folder in its arguments and the base in its environment, offline."""
+    code = "import json, os, sys; print(json.dumps([sys.argv[1], dict(os.environ)]))"
+
+    argument, environ = cli("run", "m", "--", sys.executable, "-c", code, "{path}/config.json").checked().json
+
+    assert argument == f"{added}/config.json"
+    assert (environ["HF_HOME"], environ["HF_HUB_OFFLINE"]) == (str(home.primary), "1")
+    assert (environ["SHELF_MODEL_PATH"], environ["SHELF_MODEL_REPO"]) == (str(added), REPO)
+
+
+def test_run_passes_the_exit_code_on(cli: Cli, added: Path) -> None:
+    """The program's exit code is that of `shelf run`, and options of the program are the program's."""
+    assert cli("run", "m", "--", "sh", "-c", "exit 42").code == 42
+    assert cli("run", "m", "--", "sh", "-c", 'echo "$1"', "sh", "--json").checked().out == "--json\n"
+
+
+def test_run_ends_with_its_program(home: Home, cli: Cli, added: Path) -> None:
+    """SIGTERM reaches the program, and `shelf run` ends with 128 and the signal's number."""
+    child = home.start("run", "m", "--", "sh", "-c", "echo started >&2; exec sleep 60")
+    assert child.process.stderr is not None
+    assert child.process.stderr.readline() == "started\n"
+
+    child.process.send_signal(signal.SIGTERM)
+
+    assert child.finish(timeout_s=20).code == 128 + signal.SIGTERM
+
+
+def test_uses_are_counted(cli: Cli, added: Path) -> None:
+    """A run is in the ledger."""
+    cli("run", "m", "--", "true").checked()
+
+    shown = cli("show", "m", "--json").json
+    assert shown["uses"] == 1
+    assert shown["last_used_at"] is not None
+
+
+def test_env_is_valid_shell(home: Home, cli: Cli, added: Path) -> None:
+    """What `shelf env` prints makes a plain shell find the model, and takes away what would win over it."""
+    script = 'eval "$(shelf env m)"; printf "%s|" "$HF_HOME" "$HF_HUB_CACHE" "${HUGGINGFACE_HUB_CACHE-unset}"'
+    shell = home.start_program("bash", "-ec", script, HUGGINGFACE_HUB_CACHE="/elsewhere", HF_HUB_CACHE="/elsewhere")
+
+    said = shell.finish().checked()
+
+    assert said.out == f"{home.primary}|{home.primary}/hub|unset|"
+
+
+def test_a_global_hub_cache_does_not_win(home: Home, cli: Cli, commit: str) -> None:
+    """With HF_HUB_CACHE set for every program, models still land in the base and are found there."""
+    elsewhere = {"HF_HUB_CACHE": str(home.root / "elsewhere"), "HUGGINGFACE_HUB_CACHE": str(home.root / "elsewhere")}
+
+    cli("add", "m", REPO, **elsewhere).checked()
+
+    look = "from huggingface_hub import snapshot_download as s; import sys; print(s(sys.argv[1]))"
+    found = cli("run", "m", "--", sys.executable, "-c", look, REPO, **elsewhere).checked()
+    assert found.out.strip() == cli("path", "m").out.strip()
+    assert Base(home.primary).repo(REPO).blobs.is_dir()
+    assert not (home.root / "elsewhere").exists()
+
+
+def test_rm_keeps_the_files_unless_told(home: Home, cli: Cli, added: Path) -> None:
+    """Forgetting leaves every byte; `--dry-run` only tells; `--files` frees what it says."""
+    planned = cli("rm", "m", "--files", "--dry-run", "--json").checked().json
+    assert tree(added) == FILES
+    assert (cli("rm", "m").checked().out, cli("ls", "--json").json) == (
+        "Forgot m; its files stay where they are.\n",
+        [],
+    )
+    assert tree(added) == FILES
+
+    cli("add", "m", REPO).checked()
+    removed = cli("rm", "m", "--files", "--json").checked().json
+
+    assert sorted(removed["removed_files"]) == sorted(planned["removed_files"])
+    assert removed["freed_bytes"] >= planned["free_bytes"] >= len(FILES["model.safetensors"])
+    assert not (home.primary / "hub/models--org--name").exists()
+
+
+def test_jobs_lists_and_cancel_ends(hub: FakeHub, home: Home, cli: Cli, commit: str) -> None:
+    """A job that waits for the hub is listed with its reason, and can be ended."""
+    hub.fail("*/resolve/*", status=429, headers={"Retry-After": "0"})
+    assert cli("add", "m", REPO).code == 7
+
+    (job,) = cli("jobs", "--json").checked().json
+    assert (job["kind"], job["state"], job["model_name"]) == ("pull", "waiting", "m")
+    assert "429" in job["detail"]
+    assert cli("jobs").checked().out.splitlines()[1].split()[:4] == [str(job["id"]), "pull", "m", "waiting"]
+    assert cli("cancel", str(job["id"])).checked().out == f"Job {job['id']} is cancelled.\n"
+    assert cli("cancel", str(job["id"]), "--json").json["state"] == "cancelled"
+
+
+def test_load_says_why_a_model_cannot_be_loaded(cli: Cli, added: Path) -> None:
+    """Files that are no model end `shelf load` with an error, not with a traceback of ours, and count as no use."""
+    refused = cli("load", "m")
+
+    assert (refused.code, refused.out) == (7, "")
+    assert "error: m could not be loaded" in refused.err
+    assert cli("show", "m", "--json").json["uses"] == 0
+
+
+def test_completion_knows_the_names(home: Home, cli: Cli, added: Path) -> None:
+    """bash gets a script, and the script gets the models' names."""
+    script = home.start_program("shelf", "--show-completion", "bash").finish().checked().out
+    asked = {"COMP_WORDS": "shelf path ", "COMP_CWORD": "2", "_SHELF_COMPLETE": "complete_bash"}
+
+    names = home.start_program("shelf", **asked).finish()
+
+    assert "_SHELF_COMPLETE" in script
+    assert names.out.split() == ["m"]
+
+
+def test_version_and_help_need_no_settings(home: Home, cli: Cli) -> None:
+    """With settings that are wrong the version and the help are still told."""
+    home.env_file.write_text("SHELF_PORT=abc\n")
+
+    assert cli("--version").out == f"modelshelf {__version__}\n"
+    assert "add" in cli("--help").checked().out
+    assert cli("no-such-command").code == 2
+
+
+def test_serve_listens_where_it_is_told(home: Home) -> None:
+    """`shelf serve --port 0` takes a free port, says which, and ends cleanly on SIGTERM."""
+    child = home.start("serve", "--port", "0")
+    assert child.process.stderr is not None
+    line = wait_until(child.process.stderr.readline, "the announcement")
+    while "Listening on http://127.0.0.1:" not in line:
+        line = child.process.stderr.readline()
+
+    child.process.send_signal(signal.SIGTERM)
+
+    ended = child.finish(timeout_s=20)
+    assert (ended.code, ended.out) == (0, "")
+
+
+def test_a_closed_pipe_is_no_traceback(home: Home, added: Path) -> None:
+    """`shelf ls | head -0` ends quietly."""
+    shell = home.start_program("bash", "-c", "shelf show m --json | true; exit ${PIPESTATUS[0]}").finish()
+
+    assert "Traceback" not in shell.err
+    assert shell.code in (0, 1)
+
+
+def test_names_that_need_no_quoting_come_back_whole(hub: FakeHub, home: Home, cli: Cli) -> None:
+    """JSON is not escaped beyond need: paths with letters of any alphabet stay readable."""
+    base = home.root / "modèles 模型"
+    hub.add_repo(REPO, FILES)
+
+    said = cli("add", "m", REPO, "--to", str(base), "--json").checked()
+
+    assert str(base) in said.out
+    assert json.loads(said.out)["cache_path"] == str(base)

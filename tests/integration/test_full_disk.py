@@ -1,0 +1,123 @@
+"""A disk that runs full, with or without a limit: a clean error, nothing half registered, and a way on."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from modelshelf.errors import OutOfSpace
+from modelshelf.services.shelf import Shelf
+from tests.fakes.hub import FakeHub
+from tests.invariants import violations
+from tests.world import MIB, Home, random_bytes, tree, wait_until
+
+REPO = "org/name"
+DISK_BYTES = 64 * MIB
+FILES = {"config.json": b"{}", "model.safetensors": random_bytes(40 * MIB)}
+
+
+@pytest.fixture
+def disk(home: Home) -> Iterator[Path]:
+    """The custom base, on a small disk of its own."""
+    home.custom.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "none", str(home.custom)]
+    done = subprocess.run(mount, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
+    try:
+        yield home.custom
+    finally:
+        subprocess.run(["umount", "--lazy", str(home.custom)], check=True)
+
+
+def fill(disk: Path, leave_bytes: int = 0) -> Path:
+    """Take what is free on a disk but for some bytes; returns the file that holds it."""
+    filler = disk / "of-somebody-else"
+    found = os.statvfs(disk)
+    with filler.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, max(4096, found.f_bavail * found.f_frsize - leave_bytes))
+    return filler
+
+
+def test_what_a_disk_cannot_hold_is_refused_before_the_first_byte(
+    hub: FakeHub, home: Home, shelf: Shelf, disk: Path
+) -> None:
+    """Without a limit the disk is the limit; the error tells its free bytes."""
+    hub.add_repo(REPO, {"model.safetensors": random_bytes(DISK_BYTES)})
+
+    with pytest.raises(OutOfSpace) as refused:
+        shelf.register("m", REPO, "custom", str(disk))
+
+    assert refused.value.fields["needed_bytes"] == DISK_BYTES
+    assert refused.value.fields["free_bytes"] < DISK_BYTES
+    assert (shelf.models(), hub.bytes_sent) == ([], 0)
+
+
+def test_a_disk_that_somebody_else_fills_ends_the_pull_cleanly(
+    hub: FakeHub, home: Home, shelf: Shelf, disk: Path
+) -> None:
+    """ENOSPC in the middle is OutOfSpace with exit code 8; what arrived is kept, and space brings the rest."""
+    hub.add_repo(REPO, FILES)
+    shelf.register("m", REPO, "custom", str(disk), download=False)
+    hub.pause(after_bytes=10 * MIB)
+    child = home.start("pull", "m", "--json")
+    hub.wait_for_bytes(10 * MIB)
+    filler = fill(disk)
+    hub.resume()
+
+    ended = child.finish()
+
+    assert (ended.code, ended.out) == (OutOfSpace.exit_code, "")
+    assert "disk is full" in ended.problem["detail"]
+    assert (shelf.model("m").state, shelf.registry.reservations()) == ("failed", [])
+    assert list(disk.glob("hub/models--*/snapshots/*")) == []
+    assert violations(shelf) == []
+    filler.unlink()
+    shelf.pull("m")
+    assert tree(shelf.path("m")) == FILES
+    assert violations(shelf) == []
+
+
+def test_the_last_links_on_a_full_disk_leave_no_half_model(hub: FakeHub, home: Home, shelf: Shelf, disk: Path) -> None:
+    """When the bytes fit and their names do not, the model is not ready; with space it is, and nothing comes twice."""
+    hub.add_repo(REPO, {f"f{i}.safetensors": random_bytes(MIB, seed=i) for i in range(10)})
+    shelf.register("m", REPO, "custom", str(disk), download=False)
+    hub.fail("/api/*", delay_s=3)  # linking asks the hub once more
+    child = home.start("pull", "m")
+    blobs = disk / "hub/models--org--name/blobs"
+    wait_until(lambda: len(list(blobs.glob("*"))) == 10, "every blob to have its name")
+    filler = fill(disk)
+
+    ended = child.finish()
+    hub.heal()
+
+    assert shelf.model("m").state == ("ready" if ended.code == 0 else "failed")
+    assert "Traceback" not in ended.err
+    assert violations(shelf) == []
+    filler.unlink()
+    sent = hub.bytes_sent
+    shelf.pull("m")
+    assert (shelf.model("m").state, hub.bytes_sent) == ("ready", sent)
+    assert violations(shelf) == []
+
+
+def test_two_tiers_on_one_disk_share_its_space(hub: FakeHub, home: Home, shelf: Shelf, disk: Path) -> None:
+    """Room promised on one tier is not promised again on another one of the same disk."""
+    for name in ("a", "b"):
+        hub.add_repo(f"org/{name}", {"model.safetensors": random_bytes(40 * MIB, seed=ord(name))})
+        shelf.register(name, f"org/{name}", "custom", str(disk / name), download=False)
+    hub.pause()
+    child = home.start("pull", "a")
+    wait_until(shelf.registry.reservations, "the reservation")
+
+    with pytest.raises(OutOfSpace):
+        shelf.pull("b")
+
+    hub.resume()
+    child.finish().checked()
+    assert (shelf.model("a").state, shelf.model("b").state) == ("ready", "failed")
+    assert violations(shelf) == []

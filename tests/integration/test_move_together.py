@@ -1,0 +1,339 @@
+"""A move beside others: programs that use the model, tools that write where it goes or comes from, and a person who
+changes his mind."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from huggingface_hub.utils._shared_blobs import publish_blob_to_shared_store
+
+from modelshelf.domain.plans import SEGMENT_BYTES
+from modelshelf.errors import Cancelled, Conflict
+from modelshelf.services.shelf import Shelf
+from modelshelf.store import locks, shared_blobs
+from modelshelf.store.layout import Base, Repo
+from tests.disks import FarHome, Hooked, escaping_links, far_home, files_of, move_with
+from tests.fakes.hub import FakeHub
+from tests.fakes.hub_repos import Blob
+from tests.invariants import violations
+from tests.world import Child, Home, load_offline, random_bytes, tree, wait_until
+
+REPO = "org/name"
+WEIGHTS = random_bytes(2 * SEGMENT_BYTES + 1_000)
+FILES = {"config.json": b"{}", "model.safetensors": WEIGHTS, "second.safetensors": random_bytes(SEGMENT_BYTES + 7)}
+NEW = FILES | {"config.json": b'{"new": true}', "more.safetensors": random_bytes(90_000)}
+DIGEST = Blob.of(WEIGHTS, lfs=True).digest
+SECOND = Blob.of(FILES["second.safetensors"], lfs=True).digest
+TOTAL = sum(map(len, FILES.values()))
+HOLD = "import sys; file = open(sys.argv[1], 'rb'); print('open', flush=True); sys.stdin.read(); input()"
+
+
+@pytest.fixture
+def home(tmp_path: Path, hub: FakeHub) -> Iterator[FarHome]:
+    """A home whose tiers lie on two file systems."""
+    with far_home(tmp_path / "user", hub.url) as far:
+        yield far
+
+
+@pytest.fixture
+def shelf(hub: FakeHub, shelf: Shelf) -> Shelf:
+    """The library with one model on the primary."""
+    hub.add_repo(REPO, FILES)
+    shelf.register("m", REPO)
+    return shelf
+
+
+def repo(base: Path, repo_id: str = REPO) -> Repo:
+    """Return the folder of a repository in a base."""
+    return Base(base).repo(repo_id)
+
+
+def waiting(shelf: Shelf) -> list[str]:
+    """Return what the old copies that are still there wait for."""
+    return [job.detail for job in shelf.registry.jobs(unfinished=True) if job.kind == "retire"]
+
+
+def is_gone(shelf: Shelf, base: Path) -> bool:
+    """Try to delete what waits; return whether nothing of any model is left in a base."""
+    shelf.run_due("retire")
+    return files_of(base) == []
+
+
+def reader(home: Home, path: Path) -> Child:
+    """Start a process that has a file open until it is killed."""
+    child = home.start_program("sleep", "600") if not path.exists() else None
+    assert child is None
+    code = "import sys, time; file = open(sys.argv[1], 'rb'); print('open', flush=True); time.sleep(600)"
+    started = home.start_program("python", "-c", code, str(path))
+    assert started.process.stdout is not None
+    assert started.process.stdout.readline() == "open\n"
+    return started
+
+
+def test_a_running_load_keeps_the_old_copy(home: Home, shelf: Shelf) -> None:
+    """While a process has a file open the model is on its new tier already, and the old copy names who uses it."""
+    child = reader(home, shelf.path("m") / "model.safetensors")
+
+    model = shelf.move("m", "secondary")
+
+    assert (model.base, tree(Path(model.path or ""))) == (str(home.secondary), FILES)
+    assert f"(pid {child.process.pid})" in waiting(shelf)[0]
+    assert tree(load_offline(home, home.primary, REPO)) == FILES
+    assert violations(shelf) == []
+    assert not is_gone(shelf, home.primary)
+    child.kill()
+    assert is_gone(shelf, home.primary)
+    assert violations(shelf) == []
+
+
+def test_a_lease_keeps_the_old_copy(hub: FakeHub, home: Home, shelf: Shelf) -> None:
+    """A program under `shelf run` is named by the move, and the next move deletes what it used, once it has ended."""
+    hub.add_repo("org/other", {"config.json": b"[]"})
+    shelf.register("other", "org/other")
+    program = home.start("run", "m", "--", "sleep", "600")
+    wait_until(shelf.leaser.live, "the lease")
+
+    moved = home.run("move", "m", "secondary").checked()
+
+    assert "used by sleep (shelf run" in moved.err
+    assert tree(load_offline(home, home.primary, REPO)) == FILES
+    program.process.send_signal(signal.SIGTERM)
+    program.finish()
+    home.run("move", "other", "secondary").checked()
+    assert files_of(home.primary) == []
+    assert violations(shelf) == []
+
+
+def test_a_lease_that_outlives_its_process_holds_nothing(home: Home, shelf: Shelf) -> None:
+    """A killed `shelf run` leaves a lease that nobody has to wait for."""
+    program = home.start("run", "m", "--", "true", "600", SHELF_TEST="1")
+    program.finish()
+    program = home.start("run", "m", "--", "sleep", "600")
+    wait_until(shelf.leaser.live, "the lease")
+    sleeper = wait_until(lambda: _child_of(program.process.pid), "the program")
+    program.kill()
+
+    shelf.move("m", "secondary")
+
+    assert files_of(home.primary) == []
+    Path(f"/proc/{sleeper}/comm").read_text()
+    _end(sleeper)
+
+
+def _child_of(pid: int) -> int:
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return int(found[0]) if found else 0
+
+
+def _end(pid: int) -> None:
+    import os
+
+    os.kill(pid, signal.SIGKILL)
+
+
+def test_a_lease_by_hand_holds_until_it_is_given_back(home: Home, shelf: Shelf) -> None:
+    """`shelf lease` holds whoever lives; the model is used from its new place meanwhile."""
+    lease = shelf.leaser.hold("m", 600, "a person")
+
+    shelf.move("m", "secondary")
+
+    assert "a person" in waiting(shelf)[0]
+    assert not is_gone(shelf, home.primary)
+    shelf.leaser.release(lease.id)
+    assert is_gone(shelf, home.primary)
+    assert tree(shelf.path("m")) == FILES
+
+
+def test_moving_back_before_the_old_copy_went_keeps_it(home: Home, shelf: Shelf) -> None:
+    """What waited to be deleted is the model again, and costs no byte; the deletion finds nothing to do."""
+    lease = shelf.leaser.hold("m", 600, "a person")
+    shelf.move("m", "secondary")
+    assert shelf.mover.plan("m", "primary", None, keep_source=False).transfer_bytes == 0
+
+    shelf.move("m", "primary")
+    shelf.leaser.release(lease.id)
+
+    shelf.run_due("retire")
+    assert (waiting(shelf), tree(shelf.path("m"))) == ([], FILES)
+    assert files_of(home.secondary) == []
+    assert violations(shelf) == []
+
+
+def test_a_new_commit_that_arrives_in_the_source_meanwhile_is_kept(hub: FakeHub, home: Home, shelf: Shelf) -> None:
+    """`hf download` of a newer commit in the middle of the copy: it is whole afterwards, and so is what moved."""
+    old = shelf.model("m").row.commit_hash
+    new = hub.add_repo(REPO, NEW)
+
+    move_with(shelf, Hooked(lambda: _download(home)), "m", "secondary")
+    shelf.run_due("retire")
+
+    assert waiting(shelf) == []
+    assert tree(load_offline(home, home.primary, REPO, new)) == NEW
+    assert not repo(home.primary).snapshot(str(old)).exists()
+    assert tree(shelf.path("m")) == FILES
+    assert violations(shelf) == []
+
+
+def _download(home: Home) -> None:
+    home.hf(home.primary, "download", REPO).checked()
+
+
+def test_a_file_that_arrives_in_the_moving_snapshot_is_kept(hub: FakeHub, home: Home, shelf: Shelf) -> None:
+    """Another file of the same commit, which the model does not have, stays with its bytes and its ref."""
+    hub.add_repo("org/pair", {"a.gguf": b"a" * 1000, "b.gguf": b"b" * 1000})
+    shelf.register("a", "org/pair", allow_patterns=["a.gguf"])
+
+    def download() -> None:
+        home.hf(home.primary, "download", "org/pair", "b.gguf").checked()
+
+    move_with(shelf, Hooked(download), "a", "secondary")
+    shelf.run_due("retire")
+
+    snapshot = repo(home.primary, "org/pair").snapshot(shelf.path("a").name)
+    assert tree(snapshot) == {"b.gguf": b"b" * 1000}
+    assert tree(shelf.path("a")) == {"a.gguf": b"a" * 1000}
+    assert violations(shelf) == []
+
+
+def test_what_hf_brings_to_the_target_meanwhile_is_taken(hub: FakeHub, home: Home, shelf: Shelf) -> None:
+    """`hf download` of the same commit into the target, while the first blob is copied, and both end well."""
+    move_with(shelf, Hooked(lambda: home.hf(home.secondary, "download", REPO).checked(), at="phase"), "m", "secondary")
+    shelf.run_due("retire")
+
+    assert (tree(shelf.path("m")), files_of(home.primary)) == (FILES, [])
+    assert [path.name for path in Base(home.secondary).incoming.iterdir() if path.suffix != ".lock"] == []
+    assert violations(shelf) == []
+
+
+def test_bytes_in_the_shared_store_arrive_as_a_file(hub: FakeHub, home: Home, shelf: Shelf) -> None:
+    """A payload that two repositories share is copied, stays for the other one, and goes when that one goes."""
+    hub.add_repo("org/twin", {"model.safetensors": WEIGHTS})
+    home.hf(home.primary, "download", "org/twin").checked()
+    for repo_id in (REPO, "org/twin"):
+        share(home.primary, repo_id)
+    payload = repo(home.primary).blob(DIGEST).resolve()
+    assert payload == repo(home.primary, "org/twin").blob(DIGEST).resolve()
+
+    shelf.move("m", "secondary")
+
+    arrived = repo(home.secondary).blob(DIGEST)
+    assert (arrived.is_symlink(), arrived.read_bytes()) == (False, WEIGHTS)
+    assert tree(load_offline(home, home.primary, "org/twin")) == {"model.safetensors": WEIGHTS}
+    assert shared_blobs.is_last_link(Base(home.primary), payload, repo(home.primary, "org/twin").blob(DIGEST))
+    assert [escaping_links(base) for base in (home.primary, home.secondary)] == [[], []]
+    shelf.register("twin", "org/twin")
+    shelf.move("twin", "secondary")
+    assert (payload.exists(), files_of(home.primary)) == (False, [])
+    assert violations(shelf) == []
+
+
+def share(base: Path, repo_id: str) -> None:
+    """Move the weights of a repository into the shared store, as a download with hf_xet leaves them."""
+    blob = repo(base, repo_id).blob(DIGEST)
+    hub = Base(base).hub
+    assert publish_blob_to_shared_store(
+        blob_path=str(blob), xet_hash="ab" * 32, cache_dir=hub, expected_size=len(WEIGHTS)
+    )
+
+
+def test_what_ctrl_c_left_is_not_copied_again(home: Home, shelf: Shelf) -> None:
+    """A person who stops a move finds the model where it was, and the next run goes on with the second blob."""
+    with locks.try_lock(Base(home.secondary).part_lock(SECOND)):
+        child = home.start("move", "m", "secondary")
+        wait_until(repo(home.secondary).blob(DIGEST).exists, "the first blob")
+        child.process.send_signal(signal.SIGINT)
+        assert child.finish(timeout_s=20).code == 130
+
+    assert (shelf.model("m").base, tree(shelf.path("m"))) == (str(home.primary), FILES)
+    assert [(job.kind, job.state) for job in shelf.registry.jobs()][0] == ("move", "queued")
+    assert shelf.registry.reservations() == []
+    again = Hooked(lambda: None)
+    move_with(shelf, again, "m", "secondary")
+    shelf.run_due("retire")
+    assert again.promised_bytes == TOTAL - len(WEIGHTS)
+    assert (tree(shelf.path("m")), files_of(home.primary)) == (FILES, [])
+    assert violations(shelf) == []
+
+
+@pytest.mark.parametrize("stop", ["cancel", "ctrl-c"])
+def test_a_move_that_is_stopped_in_a_blob_goes_on_in_it(home: Home, shelf: Shelf, stop: str) -> None:
+    """What arrived of a blob stays; only the rest is promised and copied by the next run."""
+    progress = Hooked(lambda: None)
+
+    def end() -> None:
+        if stop == "ctrl-c":
+            raise KeyboardInterrupt
+        progress.stop()
+
+    progress._hook = end
+    with pytest.raises((Cancelled, KeyboardInterrupt)):
+        move_with(shelf, progress, "m", "secondary")
+
+    assert tree(shelf.path("m")) == FILES
+    assert not repo(home.secondary).blob(DIGEST).exists()
+    again = Hooked(lambda: None)
+    move_with(shelf, again, "m", "secondary")
+    assert TOTAL - 3 * SEGMENT_BYTES <= again.promised_bytes <= TOTAL - 1_000
+    assert tree(shelf.path("m")) == FILES
+    assert violations(shelf) == []
+
+
+def test_a_move_is_cancelled_from_elsewhere(home: Home, shelf: Shelf) -> None:
+    """Even while it waits for another process that has the blob."""
+    with locks.try_lock(Base(home.secondary).part_lock(DIGEST)):
+        child = home.start("move", "m", "secondary")
+        wait_until(lambda: shelf.model("m").state == "moving" and shelf.registry.reservations(), "the move to begin")
+        shelf.job_service.cancel(shelf.model("m").row.job_id or 0)
+        assert child.finish(timeout_s=20).code == 130
+
+    assert (shelf.model("m").state, shelf.model("m").base) == ("ready", str(home.primary))
+    assert shelf.registry.reservations() == []
+
+
+def test_a_second_move_elsewhere_is_refused(home: Home, shelf: Shelf) -> None:
+    """While a move is under way the same one is the same job, and another one a conflict that names it."""
+    job = shelf.mover.enqueue("m", "secondary", None, keep_source=False)
+
+    assert shelf.mover.enqueue("m", "secondary", None, keep_source=False).id == job.id
+    with pytest.raises(Conflict, match=f"job {job.id}"):
+        shelf.mover.enqueue("m", "custom", str(home.custom), keep_source=False)
+
+
+def test_a_model_that_moves_can_be_loaded(home: Home, shelf: Shelf) -> None:
+    """In the middle of the copy it is whole where it lies, and says that it is moving."""
+    seen: list[object] = []
+
+    def look() -> None:
+        seen.append((shelf.model("m").state.value, tree(shelf.path("m")) == FILES))
+
+    move_with(shelf, Hooked(look), "m", "secondary")
+
+    assert seen == [("moving", True)]
+
+
+def test_a_patch_moves_the_model(home: Home, shelf: Shelf) -> None:
+    """Over HTTP a new location answers 202 with the job; its end finds the model there and nothing at the source."""
+    with home.serve() as server:
+        answer = server.ask("PATCH", "/api/models/m", {"cache_location": "secondary"})
+        assert (answer.status, answer.json["kind"]) == (202, "move")
+        wait_until(lambda: shelf.model("m").base == str(home.secondary), "the move")
+        wait_until(lambda: files_of(home.primary) == [], "the old copy to go")
+        assert server.wait_for_state("m", "ready")["cache_location"] == "secondary"
+        assert server.ask("PATCH", "/api/models/m", {"cache_location": "secondary"}).status == 400
+
+    assert tree(shelf.path("m")) == FILES
+    assert violations(shelf) == []
+
+
+def test_a_server_deletes_what_waited(home: Home, shelf: Shelf) -> None:
+    """An old copy that was in use goes by itself where a server runs."""
+    lease = shelf.leaser.hold("m", 600, "a person")
+    shelf.move("m", "secondary")
+    assert waiting(shelf)
+    shelf.leaser.release(lease.id)
+
+    with home.serve():
+        wait_until(lambda: files_of(home.primary) == [], "the old copy to go")

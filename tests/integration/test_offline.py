@@ -1,0 +1,348 @@
+"""A drive that is away or read-only: its models say so, nothing is written or forgotten, and everything else goes on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from modelshelf.errors import Denied, OutOfSpace, Unavailable
+from modelshelf.store import cards
+from modelshelf.store.layout import Base
+from tests.fakes.hub import FakeHub
+from tests.invariants import violations
+from tests.world import Home, random_bytes, tree, wait_until
+
+NEAR, FAR = "org/near", "org/far"
+FILES = {"config.json": b"{}", "a.safetensors": random_bytes(300_000, 1)}
+NEWER = FILES | {"config.json": b'{"newer": 1}'}
+
+
+@pytest.fixture
+def library(hub: FakeHub, home: Home) -> Home:
+    """`near` on the primary, `far` on the secondary, `usb` on a custom base, all whole."""
+    hub.add_repo(NEAR, FILES)
+    hub.add_repo(FAR, FILES)
+    with home.open() as shelf:
+        shelf.register("near", NEAR)
+        shelf.register("far", FAR, "secondary")
+        shelf.register("usb", FAR, "custom", str(home.custom))
+    return home
+
+
+@contextmanager
+def unmounted(base: Path) -> Iterator[None]:
+    """Take a drive away: what is left is the empty folder that it is mounted on, and it is empty at the end."""
+    aside = base.with_name(f"{base.name}-drive")
+    base.rename(aside)
+    base.mkdir()
+    try:
+        yield
+        assert list(base.iterdir()) == []
+    finally:
+        shutil.rmtree(base)
+        aside.rename(base)
+
+
+@contextmanager
+def read_only(base: Path) -> Iterator[None]:
+    """Mount a base read-only over itself; skip the test where that is not allowed."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a base read-only needs root")
+    if subprocess.run(["mount", "--bind", str(base), str(base)], check=False).returncode != 0:
+        pytest.skip("bind mounts are not allowed here")
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", str(base)], check=True)
+        yield
+    finally:
+        subprocess.run(["umount", str(base)], check=True)
+
+
+def states(home: Home) -> dict[str, str]:
+    """Return what `shelf ls` says."""
+    return {model["model_name"]: model["state"] for model in home.run("ls", "--json").checked().json}
+
+
+READY = {"near": "ready", "far": "ready", "usb": "ready"}
+
+
+def test_models_on_a_drive_that_is_away_say_so(library: Home) -> None:
+    """`ls`, `show` and `tiers` tell which drive it is; when it is back, all is as it was."""
+    with unmounted(library.secondary):
+        assert states(library) == READY | {"far": "offline"}
+        shown = library.run("show", "far", "--json").checked().json
+        assert str(library.secondary) in shown["detail"]
+        tiers = {t["cache_location"]: t for t in library.run("tiers", "--json", "--rescan").checked().json}
+        assert [tiers[name]["online"] for name in ("primary", "secondary", "custom")] == [True, False, True]
+        assert str(library.secondary) in tiers["secondary"]["detail"]
+    assert states(library) == READY
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("path", "far"),
+        ("env", "far"),
+        ("run", "far", "--", "true"),
+        ("load", "far"),
+        ("pull", "far"),
+        ("update", "far"),
+        ("move", "far", "primary"),
+        ("move", "near", "secondary"),
+        ("rm", "far", "--files"),
+        ("add", "new", NEAR, "--to", "secondary"),
+        ("add", "new", NEAR, "--to", "secondary", "--no-download"),
+    ],
+    ids=" ".join,
+)
+def test_what_needs_a_drive_that_is_away_is_unavailable(library: Home, words: tuple[str, ...]) -> None:
+    """Exit code 7 and a sentence with the drive in it; no model was changed, added or lost, no byte written."""
+    with unmounted(library.secondary):
+        done = library.run(*words)
+        assert (done.code, str(library.secondary) in done.err) == (7, True), done
+        assert states(library).keys() == READY.keys()
+    assert states(library) == READY
+    with library.open() as shelf:
+        assert violations(shelf) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("add", "new", FAR),
+        ("path", "near"),
+        ("run", "near", "--", "true"),
+        ("update", "near"),
+        ("move", "near", "PATH"),
+        ("rm", "near", "--files"),
+        ("jobs",),
+        ("reconcile",),
+        ("verify", "near"),
+        ("verify", "--all"),
+        ("gc",),
+        ("dedupe",),
+    ],
+    ids=" ".join,
+)
+def test_everything_else_goes_on(library: Home, words: tuple[str, ...]) -> None:
+    """What needs the other drives alone does not mind, and writes nothing at the empty mount point."""
+    with unmounted(library.secondary):
+        library.run(*(str(library.root / "other") if word == "PATH" else word for word in words)).checked()
+        assert states(library)["far"] == "offline"
+    assert states(library)["far"] == "ready"
+
+
+def test_a_primary_that_is_away_is_never_taken_for_a_fresh_one(library: Home) -> None:
+    """It takes the registry with it; every command says what to mount, and makes no new library in its place."""
+    with unmounted(library.primary):
+        for words in (("ls",), ("path", "far"), ("tiers",), ("add", "x", NEAR), ("reconcile",)):
+            done = library.run(*words)
+            assert (done.code, str(library.primary) in done.err) == (7, True), done
+        assert library.start_program("python", "-m", "modelshelf", "serve").finish().code == 7
+    assert states(library) == READY
+
+
+def test_a_pull_that_waits_for_a_drive_goes_on_when_it_is_back(hub: FakeHub, library: Home) -> None:
+    """The job stays in the registry, and a server carries it out."""
+    blob = next(Base(library.secondary).repo(FAR).blobs.iterdir())
+    blob.unlink()
+    with unmounted(library.secondary):
+        assert library.run("pull", "far").code == 7
+        [job] = [job for job in library.run("jobs", "--json").json if job["state"] == "waiting"]
+        assert str(library.secondary) in job["detail"]
+    with library.serve() as server:
+        server.wait_for_state("far", "ready")
+    assert tree(Path(library.run("path", "far").checked().out.strip())) == FILES
+
+
+def test_a_model_forgotten_while_its_drive_was_away_stays_forgotten(library: Home) -> None:
+    """Its card goes when the drive is back; until then reconcile does not take it for a model that was lost."""
+    with unmounted(library.custom):
+        library.run("rm", "usb").checked()
+    assert [card.model_name for card in cards.read_all(Base(library.custom))] == ["usb"]
+
+    library.run("reconcile").checked()
+
+    assert states(library) == {"near": "ready", "far": "ready"}
+    assert cards.read_all(Base(library.custom)) == []
+    with library.open() as shelf:
+        for job in shelf.registry.jobs(unfinished=True):
+            shelf.registry.update_job(job.id, {"due_at": 0})
+        shelf.run_due("retire")
+        assert shelf.registry.jobs(unfinished=True) == []
+    assert tree(Base(library.custom).repo(FAR).snapshots) != {}
+
+
+def test_another_drive_in_its_place_is_not_written_to(library: Home) -> None:
+    """A base that holds another tier than before is refused, and nothing there is deleted for the one that was."""
+    with library.open() as shelf, (shelf.path("usb") / "config.json").open("rb"):
+        shelf.move("usb", "primary")
+        [waiting] = [job for job in shelf.registry.jobs(unfinished=True) if job.kind == "retire"]
+    other = library.root / "other"
+    shutil.copytree(library.custom, other, symlinks=True)
+    Base(other).marker.write_text('{"format": 1, "id": "another"}')
+    library.custom.rename(library.root / "drive")
+    other.rename(library.custom)
+    before = tree(library.custom)
+
+    with library.open() as shelf:
+        shelf.registry.update_job(waiting.id, {"due_at": 0})
+        shelf.run_due("retire")
+        assert "another tier" in shelf.registry.job(waiting.id).detail
+        with pytest.raises(Unavailable, match="another tier"):
+            shelf.move("near", "custom", str(library.custom))
+
+    assert tree(library.custom) == before
+
+
+def test_an_emptied_drive_can_start_afresh(library: Home) -> None:
+    """After `--start-afresh` it is a tier again; its models are missing, and can be pulled or removed."""
+    shutil.rmtree(library.secondary)
+    library.secondary.mkdir()
+    assert states(library)["far"] == "offline"
+
+    library.run("tiers", "--start-afresh", str(library.secondary)).checked()
+
+    assert states(library)["far"] == "missing"
+    library.run("pull", "far").checked()
+    assert states(library) == READY
+    with library.open() as shelf:
+        assert violations(shelf) == []
+
+
+def test_an_emptied_primary_starts_afresh_and_learns_of_the_rest(library: Home) -> None:
+    """The registry went with it; reconcile finds the models of the other drives."""
+    shutil.rmtree(library.primary)
+    library.primary.mkdir()
+    assert library.run("ls").code == 7
+
+    library.run("tiers", "--start-afresh", str(library.primary)).checked()
+    library.run("reconcile").checked()
+
+    assert states(library) == {"far": "ready", "usb": "ready"}
+
+
+def test_no_base_that_is_there_can_start_afresh(library: Home) -> None:
+    """A marker that is there, and a folder that is no tier, are bad input."""
+    assert library.run("tiers", "--start-afresh", str(library.secondary)).code == 2
+    assert library.run("tiers", "--start-afresh", str(library.root / "nothing")).code == 2
+
+
+def test_a_full_primary_does_not_demote_to_a_drive_that_is_away(hub: FakeHub, library: Home) -> None:
+    """What does not fit is told as that, at once."""
+    hub.add_repo("org/big", {"b.bin": random_bytes(900_000, 9)})
+    with unmounted(library.secondary), library.open(PRIMARY_CACHE_LIMIT_GB="0.001") as shelf:
+        with pytest.raises(OutOfSpace):
+            shelf.register("big", "org/big")
+        assert shelf.model("near").state == "ready"
+
+
+def test_the_hub_face_never_denies_what_is_only_away(library: Home) -> None:
+    """503 for a repository whose drive is away, 404 for one that nobody has; clients remember the latter."""
+    with library.open() as shelf:
+        shelf.remove("usb", delete_files=True)
+    with library.serve() as server:
+        assert server.ask("HEAD", f"/hf/{FAR}/resolve/main/config.json").status == 200
+        with unmounted(library.secondary):
+            for path in ("api/models/org/far", "org/far/resolve/main/config.json", "api/models/org/far/tree/main"):
+                answer = server.ask("GET", f"/hf/{path}")
+                assert (answer.status, "x-error-code" in answer.headers) == (503, False), path
+            assert server.ask("GET", "/hf/api/models/org/far/refs").status == 503
+            assert server.ask("GET", "/hf/api/models/org/nobody").status == 404
+            assert server.ask("HEAD", f"/hf/{NEAR}/resolve/main/config.json").status == 200
+            assert server.get("/api/models/far")["state"] == "offline"
+            client = "import sys; from huggingface_hub import HfApi; HfApi().model_info(sys.argv[1])"
+            asked = library.python(client, FAR, HF_ENDPOINT=f"{server.url}/hf", HF_HOME=str(library.root / "client"))
+            assert asked.code != 0
+            assert "503" in asked.err
+            assert "RepositoryNotFound" not in asked.err
+        assert server.ask("HEAD", f"/hf/{FAR}/resolve/main/config.json").status == 200
+
+
+def test_a_file_that_only_a_drive_that_is_away_may_have_is_not_denied(hub: FakeHub, library: Home) -> None:
+    """A partial snapshot here and the whole one away: what is not here is 503, and what no commit has is 404."""
+    with library.open() as shelf:
+        shelf.remove("usb", delete_files=True)
+        shelf.register("part", FAR, allow_patterns=["config.json"])
+    Base(library.primary).repo(FAR).tree(shelf.registry.model("part").commit_hash).unlink()  # type: ignore[union-attr]
+    with library.serve() as server, unmounted(library.secondary):
+        assert server.ask("HEAD", f"/hf/{FAR}/resolve/main/config.json").status == 200
+        assert server.ask("HEAD", f"/hf/{FAR}/resolve/main/a.safetensors").status == 503
+
+
+def test_a_model_on_a_read_only_base_is_loaded_and_says_so(library: Home) -> None:
+    """`path`, `run` and the hub face read it in place; `tiers` and `show` say read-only."""
+    with read_only(library.custom):
+        assert states(library) == READY
+        assert "read-only" in library.run("show", "usb", "--json").checked().json["detail"]
+        assert "read-only" in library.run("tiers").checked().out
+        tiers = {t["cache_path"]: t for t in library.run("tiers", "--json", "--rescan").checked().json}
+        assert (tiers[str(library.custom)]["online"], tiers[str(library.custom)]["writable"]) == (True, False)
+        assert tree(Path(library.run("path", "usb").checked().out.strip())) == FILES
+        library.run("run", "usb", "--", "cat", "{path}/config.json").checked()
+        library.run("reconcile").checked()
+        for words in (("verify", "--all"), ("gc",), ("dedupe",)):
+            library.run(*words).checked()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("add", "new", NEAR, "--to", "USB"),
+        ("add", "new", NEAR, "--to", "USB", "--no-download"),
+        ("pull", "usb"),
+        ("update", "usb"),
+        ("move", "near", "USB"),
+        ("move", "near", "USB", "--dry-run"),
+        ("rm", "usb", "--files"),
+    ],
+    ids=" ".join,
+)
+def test_writing_to_a_read_only_base_is_denied_before_anything_changes(
+    hub: FakeHub, library: Home, words: tuple[str, ...]
+) -> None:
+    """Exit code 3, and the library is as it was."""
+    hub.add_repo(FAR, NEWER)
+    before = library.run("ls", "--json").json
+    with read_only(library.custom):
+        done = library.run(*(str(library.custom) if word == "USB" else word for word in words))
+        assert (done.code, "read-only" in done.err) == (Denied.exit_code, True), done
+    after = library.run("ls", "--json").json
+    for model in (*before, *after):
+        model.pop("job_id")
+    assert after == before
+
+
+def test_moving_off_a_read_only_base_copies_and_says_that_the_source_stays(library: Home) -> None:
+    """The model resolves to the copy; the read-only one is as it was, and no job waits to delete it."""
+    before = tree(library.custom)
+    with read_only(library.custom):
+        planned = library.run("move", "usb", "primary", "--dry-run", "--json").checked().json
+        assert planned["keep_source"] is True
+        done = library.run("move", "usb", "primary").checked()
+        assert "read-only" in done.err
+        assert library.run("show", "usb", "--json").json["cache_location"] == "primary"
+        with library.open() as shelf:
+            assert shelf.registry.jobs(unfinished=True) == []
+            assert tree(shelf.path("usb")) == FILES
+    assert tree(library.custom) == before
+    library.run("reconcile").checked()
+    assert cards.read_all(Base(library.custom)) == []
+
+
+def test_forgetting_a_model_on_a_read_only_base_leaves_its_files(library: Home) -> None:
+    """The row goes at once, the card when the base can be written again; a pin is noted without the card."""
+    with read_only(library.custom):
+        library.run("pin", "usb").checked()
+        library.run("rm", "usb").checked()
+        assert "usb" not in states(library)
+        library.run("reconcile").checked()
+        assert "usb" not in states(library)
+    with library.serve():
+        wait_until(lambda: not cards.read_all(Base(library.custom)), "the card to go", timeout_s=90)
+    assert tree(Base(library.custom).repo(FAR).snapshots) != {}

@@ -1,0 +1,248 @@
+"""Registering: the model lands where it was told to, and what is refused leaves nothing behind."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from modelshelf.errors import BadInput, Conflict, Denied, NotFound, ShelfError, Unavailable
+from modelshelf.services.shelf import Shelf
+from tests.fakes.hub import FakeHub
+from tests.invariants import violations
+from tests.world import Home, load_offline, random_bytes, tree, wait_until
+
+REPO = "org/name"
+FILES = {"config.json": b"{}", "model.safetensors": random_bytes(300_000), "sub/extra.bin": b"extra"}
+
+
+@pytest.fixture
+def commit(hub: FakeHub) -> str:
+    """The commit of a repository on the hub."""
+    return hub.add_repo(REPO, FILES)
+
+
+def strays(home: Home) -> list[Path]:
+    """Return every repository folder that is not right below a `hub` of a base."""
+    right = {base / "hub" for base in (home.primary, home.secondary, home.custom)}
+    found = [path for path in home.root.rglob("models--*") if path.is_dir() and ".locks" not in path.parts]
+    return [path for path in found if path.parent not in right]
+
+
+@pytest.mark.parametrize("location", ["primary", "secondary", "custom"])
+def test_a_model_lands_below_its_base(home: Home, shelf: Shelf, commit: str, location: str) -> None:
+    """Each of the three locations puts the model at BASE/hub/models--org--name, and nothing anywhere else."""
+    base = {"primary": home.primary, "secondary": home.secondary, "custom": home.custom}[location]
+
+    model = shelf.register("m", REPO, location, str(base) if location == "custom" else None)
+
+    assert (model.state, model.row.cache_location, model.base) == ("ready", location, str(base))
+    assert model.path == f"{base}/hub/models--org--name/snapshots/{commit}"
+    assert tree(Path(model.path)) == FILES
+    assert (strays(home), list(home.root.rglob("hub/hub"))) == ([], [])
+    assert load_offline(home, base, REPO) == Path(model.path)
+    assert violations(shelf) == []
+
+
+@pytest.mark.parametrize(
+    ("repo_id", "folder"),
+    [("gpt2", "models--gpt2"), ("models/x.y_z-1", "models--models--x.y_z-1")],
+)
+def test_every_kind_of_id_has_its_folder(hub: FakeHub, home: Home, shelf: Shelf, repo_id: str, folder: str) -> None:
+    """Ids without an organisation or with odd names land where huggingface_hub looks."""
+    hub.add_repo(repo_id, FILES)
+
+    path = shelf.register("m", repo_id).path
+
+    assert Path(path or "").parents[1] == home.primary / "hub" / folder
+    assert str(load_offline(home, home.primary, repo_id)) == path
+    assert violations(shelf) == []
+
+
+@pytest.mark.parametrize("revision", ["main", "v1.0", "refs/pr/1", "feature/x", "the commit"])
+def test_every_kind_of_revision_is_pinned_to_its_commit(
+    hub: FakeHub, home: Home, shelf: Shelf, commit: str, revision: str
+) -> None:
+    """A branch, a tag, a pull request or a commit: the ref that huggingface_hub would write is there, and resolves."""
+    old = hub.add_repo(REPO, {"config.json": b"old"}, revision="other")
+    if revision == "the commit":
+        revision = old
+    else:
+        hub.add_repo(REPO, FILES)
+        hub.set_ref(REPO, "refs/heads/feature/x" if revision == "feature/x" else revision, old)
+
+    model = shelf.register("m", REPO, revision=revision)
+
+    assert (model.row.revision, model.row.commit_hash) == (revision, old)
+    assert tree(Path(model.path or "")) == {"config.json": b"old"}
+    assert load_offline(home, home.primary, REPO, revision) == Path(model.path or "")
+    assert violations(shelf) == []
+
+
+def test_a_renamed_repository_is_found_under_its_old_id(hub: FakeHub, shelf: Shelf, commit: str) -> None:
+    """The hub's redirect to the new id is followed for what it tells and for its files."""
+    hub.rename(REPO, "new/home")
+
+    model = shelf.register("m", REPO)
+
+    assert (model.state, model.row.commit_hash) == ("ready", commit)
+    assert tree(Path(model.path or "")) == FILES
+
+
+def test_download_false_registers_only(hub: FakeHub, home: Home, shelf: Shelf, commit: str) -> None:
+    """The model is pinned and its size known; no byte is fetched and no job is waiting."""
+    model = shelf.register("m", REPO, download=False)
+
+    assert (model.state, model.row.commit_hash) == ("registered", commit)
+    assert model.row.size_bytes == sum(map(len, FILES.values()))
+    assert (hub.bytes_sent, shelf.registry.jobs()) == (0, [])
+    assert not (home.primary / "hub/models--org--name").exists()
+
+
+REFUSED: dict[str, tuple[dict[str, object], type[ShelfError]]] = {
+    "no id": ({"hf_path": "not an id"}, BadInput),
+    "an address": ({"hf_path": "https://huggingface.co/org/name"}, BadInput),
+    "an id with two hyphens": ({"hf_path": "org/a--b"}, BadInput),
+    "a climbing id": ({"hf_path": "../name"}, BadInput),
+    "no name": ({"model_name": ""}, BadInput),
+    "a climbing name": ({"model_name": "../m"}, BadInput),
+    "a climbing revision": ({"revision": "../../x"}, BadInput),
+    "no such location": ({"cache_location": "tertiary"}, BadInput),
+    "custom without a path": ({"cache_location": "custom"}, BadInput),
+    "a relative path": ({"cache_location": "custom", "cache_path": "models"}, BadInput),
+    "a system folder": ({"cache_location": "custom", "cache_path": "/usr"}, BadInput),
+    "a folder inside a cache": ({"cache_location": "custom", "cache_path": "/mnt/x/hub/models--a--b"}, BadInput),
+    "a file as base": ({"cache_location": "custom", "cache_path": "/etc/hostname/models"}, BadInput),
+    "a pattern that matches nothing": ({"allow_patterns": ["*.gguf"]}, BadInput),
+    "no such repository": ({"hf_path": "org/absent"}, NotFound),
+    "a private repository": ({"hf_path": "org/private"}, NotFound),
+    "no such revision": ({"revision": "v9"}, NotFound),
+    "no such commit": ({"revision": "0" * 40}, NotFound),
+    "a gated repository": ({"hf_path": "org/gated"}, Denied),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_refused_leaves_nothing(hub: FakeHub, home: Home, shelf: Shelf, commit: str, case: str) -> None:
+    """No row, no job, no reservation, no byte and no folder stay of a registration that cannot be."""
+    hub.add_repo("org/gated", FILES, gated=True)
+    hub.add_repo("org/private", FILES, private=True)
+    change, kind = REFUSED[case]
+
+    with pytest.raises(kind):
+        shelf.register(**({"model_name": "m", "hf_path": REPO} | change))  # type: ignore[arg-type]
+
+    assert (shelf.models(), shelf.registry.jobs(), shelf.registry.reservations()) == ([], [], [])
+    assert hub.bytes_sent == 0
+    assert list(home.root.rglob("models--*")) == []
+
+
+def test_a_base_that_ends_in_hub_is_refused_with_a_suggestion(home: Home, shelf: Shelf, commit: str) -> None:
+    """A path to `hub` is answered with the base above it, as a sentence and as a field."""
+    with pytest.raises(BadInput) as refused:
+        shelf.register("m", REPO, "custom", f"{home.custom}/hub")
+
+    assert refused.value.fields["suggestion"] == str(home.custom)
+    assert str(home.custom) in refused.value.hint
+    assert not home.custom.exists()
+
+
+def test_the_base_of_a_tier_is_no_custom_path(home: Home, shelf: Shelf, commit: str) -> None:
+    """A custom path that is the primary or the secondary base is refused: its limit would not hold."""
+    for base in (home.primary, home.secondary):
+        with pytest.raises(BadInput):
+            shelf.register("m", REPO, "custom", f"{base}/")
+
+
+def test_the_same_again_is_the_same(hub: FakeHub, home: Home, shelf: Shelf, commit: str) -> None:
+    """Registering twice gives one model, even from another spelling of its path, and fetches nothing."""
+    first = shelf.register("m", REPO, "custom", str(home.custom))
+    before = hub.bytes_sent
+
+    again = shelf.register("m", REPO, "custom", f"{home.custom}/")
+
+    assert (again.row.id, again.path, hub.bytes_sent) == (first.row.id, first.path, before)
+    assert len(shelf.models()) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"hf_path": "org/other"}, id="another repository"),
+        pytest.param({"cache_location": "secondary", "cache_path": None}, id="another tier"),
+        pytest.param({"cache_path": "another"}, id="another custom base"),
+        pytest.param({"revision": "v1"}, id="another revision"),
+        pytest.param({"allow_patterns": ["*.json"]}, id="other files"),
+    ],
+)
+def test_a_name_that_is_taken_is_a_conflict(
+    hub: FakeHub, home: Home, shelf: Shelf, commit: str, change: dict[str, object]
+) -> None:
+    """A name means one model: asking for another one by it is refused, and the first one stays as it is."""
+    hub.add_repo("org/other", FILES)
+    hub.set_ref(REPO, "v1", commit)
+    wanted = {"model_name": "m", "hf_path": REPO, "cache_location": "custom", "cache_path": str(home.custom)}
+    first = shelf.register(**wanted)  # type: ignore[arg-type]
+    if change.get("cache_path"):
+        change = {"cache_path": str(home.root / "another")}
+
+    with pytest.raises(Conflict):
+        shelf.register(**(wanted | change))  # type: ignore[arg-type]
+
+    assert [model.row for model in shelf.models()] == [first.row]
+    assert not (home.root / "another").exists()
+
+
+def test_with_the_hub_away_a_model_is_registered_all_the_same(
+    hub: FakeHub, home: Home, commit: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its job waits and says why; once the hub is back a pull finds the commit and the files."""
+    hub.stop()
+    with home.open() as shelf:
+        with pytest.raises(Unavailable), caplog.at_level(logging.CRITICAL):
+            shelf.register("m", REPO)
+        model = shelf.model("m")
+        assert (model.state, model.row.commit_hash) == ("registered", None)
+        assert "cannot be reached" in model.detail
+
+        hub.start()
+        shelf.pull("m")
+
+        assert (shelf.model("m").state, shelf.model("m").row.commit_hash) == ("ready", commit)
+        assert tree(shelf.path("m")) == FILES
+        assert violations(shelf) == []
+
+
+def test_a_worker_completes_what_waited_for_the_hub(hub: FakeHub, shelf: Shelf, commit: str) -> None:
+    """Nobody has to ask again: the threads of a server take the job up when its time has come."""
+    hub.stop()
+    shelf.register("m", REPO, download=False)
+    shelf.registrar.enqueue_pull("m")
+    worker = shelf.worker()
+    worker.start()
+    wait_until(lambda: shelf.model("m").row.job_state == "waiting", "the job to wait")
+
+    hub.start()
+    wait_until(lambda: shelf.model("m").state == "ready", "the worker to come back to it")
+    worker.stop()
+
+    assert tree(shelf.path("m")) == FILES
+
+
+@pytest.mark.parametrize("ask", [lambda shelf: shelf.pull("m"), lambda shelf: shelf.path("m")], ids=["pull", "path"])
+def test_a_repository_that_never_was_is_said_when_the_hub_is_back(
+    hub: FakeHub, shelf: Shelf, ask: Callable[[Shelf], object]
+) -> None:
+    """A wrong id that could not be checked while the hub was away fails as not found, not for ever."""
+    hub.stop()
+    shelf.register("m", "org/absent", download=False)
+    hub.start()
+
+    with pytest.raises(NotFound):
+        shelf.pull("m")
+
+    assert shelf.model("m").state == "failed"
+    with pytest.raises(ShelfError):
+        ask(shelf)

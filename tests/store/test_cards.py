@@ -1,0 +1,74 @@
+"""What is written beside a model's bytes, so that a lost registry can be rebuilt."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from modelshelf.domain.cards import Card
+from modelshelf.domain.models import FileEntry
+from modelshelf.store import cards
+from modelshelf.store.layout import Base
+from tests.builders import commit, put
+
+FILES = (FileEntry("a.gguf", 5, "a" * 64), FileEntry("b.gguf", 7, "b" * 64))
+CARD = Card("qwen", "Qwen/Qwen2.5-3B", "main", commit("a"), ("a.*",), True, "demo", FILES, "/mnt/slow")
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Base:
+    """A base without a card."""
+    return Base(tmp_path)
+
+
+def test_a_card_is_read_as_it_was_written(base: Base) -> None:
+    """Cards come by name, with every word that a person said."""
+    whole = dataclasses.replace(CARD, model_name="a-model", arriving_from=None, pinned=False)
+    for card in (CARD, whole):
+        cards.write(base, card)
+
+    assert cards.read_all(base) == [whole, CARD]
+
+
+def test_where_there_is_none_there_are_none(base: Base) -> None:
+    """A base that was never used has no cards, and removing one frees nothing."""
+    assert cards.read_all(base) == []
+    assert cards.remove(base, "qwen").apparent_bytes == 0
+
+
+def test_the_same_card_is_not_written_again(base: Base) -> None:
+    """Another one is."""
+    cards.write(base, CARD)
+    before = base.card("qwen").stat().st_ino
+    cards.write(base, CARD)
+    assert base.card("qwen").stat().st_ino == before
+
+    cards.write(base, dataclasses.replace(CARD, pin_reason="other"))
+
+    assert [card.pin_reason for card in cards.read_all(base)] == ["other"]
+
+
+def test_a_card_goes_with_its_model(base: Base) -> None:
+    """What that freed is measured."""
+    cards.write(base, CARD)
+
+    assert cards.remove(base, "qwen").apparent_bytes > 100
+    assert cards.read_all(base) == []
+
+
+@pytest.mark.parametrize("text", [b"", b"{}", b"[]", b"\xff", b'{"files": 3}'])
+def test_a_card_that_cannot_be_understood_is_left_out(base: Base, text: bytes) -> None:
+    """The others are read all the same."""
+    cards.write(base, CARD)
+    put(base.card("broken"), text)
+
+    assert cards.read_all(base) == [CARD]
+
+
+def test_a_card_knows_the_models_own_files(base: Base) -> None:
+    """The patterns select them, and two cards of the same files are of one model whatever it is called."""
+    assert CARD.selected == [FILES[0]]
+    assert CARD.is_of(dataclasses.replace(CARD, model_name="other", pinned=False))
+    assert not CARD.is_of(dataclasses.replace(CARD, allow_patterns=()))

@@ -1,0 +1,97 @@
+"""Copying a blob to another disk: hashed on the way, taken up again, never wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from modelshelf.domain.plans import SEGMENT_BYTES
+from modelshelf.errors import Cancelled, Corrupt
+from modelshelf.store.copy import copy_blob
+from modelshelf.store.layout import Base
+from tests.builders import digest_of, put
+from tests.world import random_bytes
+
+DATA = random_bytes(3 * SEGMENT_BYTES + 1000)
+DIGEST = digest_of("x.bin", DATA)
+
+
+class Watch:
+    """Progress that stops the work once so many bytes are done."""
+
+    def __init__(self, stop_at_bytes: int | None = None) -> None:
+        self.done_bytes = 0
+        self.written_bytes = 0
+        self._stop_at_bytes = stop_at_bytes
+
+    def phase(self, name: str, total_bytes: int = 0) -> None:
+        """A copy has one phase."""
+
+    def advance(self, done_bytes: int) -> None:
+        """Count."""
+        self.done_bytes += done_bytes
+
+    def wrote(self, count_bytes: int) -> None:
+        """Count what is on the target."""
+        self.written_bytes += count_bytes
+
+    def check(self) -> None:
+        """Stop when it is time."""
+        if self._stop_at_bytes is not None and self.done_bytes >= self._stop_at_bytes:
+            raise Cancelled
+
+
+def copy(source: Path, base: Base, watch: Watch, digest: str = DIGEST, size_bytes: int = len(DATA)) -> Path:
+    """Copy a blob to where it belongs; returns that."""
+    target = base.repo("org/name").blob(digest)
+    copy_blob(source, base, digest, size_bytes, target, watch, watch.wrote)
+    return target
+
+
+def test_a_copy_has_the_bytes_and_says_how_far_it_is(tmp_path: Path) -> None:
+    """Every byte is counted once, as done and as written; the source stays."""
+    source, watch = put(tmp_path / "source", DATA), Watch()
+
+    target = copy(source, Base(tmp_path / "base"), watch)
+
+    assert target.read_bytes() == source.read_bytes() == DATA
+    assert watch.done_bytes == watch.written_bytes == len(DATA)
+
+
+def test_an_empty_blob_is_copied(tmp_path: Path) -> None:
+    """There is nothing to read, and a blob to publish."""
+    source = put(tmp_path / "source", b"")
+
+    target = copy(source, Base(tmp_path / "base"), Watch(), digest_of("x.txt", b""), 0)
+
+    assert target.read_bytes() == b""
+
+
+def test_a_copy_that_was_stopped_is_taken_up_again(tmp_path: Path) -> None:
+    """What arrived counts at once, and is not read a second time."""
+    source, base = put(tmp_path / "source", DATA), Base(tmp_path / "base")
+    first = Watch(stop_at_bytes=SEGMENT_BYTES)
+    with pytest.raises(Cancelled):
+        copy(source, base, first)
+    assert not base.repo("org/name").blob(DIGEST).exists()
+    with source.open("r+b") as file:
+        file.write(b"other bytes where the first segment was")
+    second = Watch()
+
+    target = copy(source, base, second)
+
+    assert target.read_bytes() == DATA
+    assert second.done_bytes == len(DATA)
+
+
+@pytest.mark.parametrize("damage", ["flipped", "shorter"])
+def test_a_damaged_source_is_never_published(tmp_path: Path, damage: str) -> None:
+    """Its own name tells that its bytes are not what they were."""
+    data = DATA[:-5] if damage == "shorter" else DATA[:-5] + b"other"
+    base = Base(tmp_path / "base")
+
+    with pytest.raises(Corrupt):
+        copy(put(tmp_path / "source", data), base, Watch())
+
+    assert not base.repo("org/name").blob(DIGEST).exists()

@@ -1,0 +1,415 @@
+"""Identical blobs share their bytes, different ones never do, and nobody loses a byte or a right to read."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from modelshelf.domain.gc import DedupePlan
+from modelshelf.domain.models import FileEntry
+from modelshelf.services.progress import Counter
+from modelshelf.store import dedupe, extents, fs, meter, removal, scan
+from modelshelf.store.dedupe import Deduped
+from modelshelf.store.layout import Base
+from modelshelf.store.locks import try_lock
+from tests.builders import Drawn, commit, content, digest_of, lay_out, put
+from tests.invariants import base_violations, du
+from tests.store.loops import loop_disk
+from tests.world import MIB
+
+SIZE_BYTES = 300_000
+
+
+def blob(base: Base, repo_id: str, data: bytes, kind: str = "model") -> Path:
+    """Write a blob that a snapshot of a repository links to; returns the blob."""
+    repo = base.repo(repo_id, kind)
+    path = put(repo.blob(digest_of("x.bin", data)), data)
+    link = repo.snapshot(commit("a")) / "x.bin"
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(os.path.relpath(path, link.parent))
+    return path
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Base:
+    """An empty base on the file system of the tests."""
+    return Base(tmp_path / "base")
+
+
+@pytest.fixture
+def xfs(tmp_path: Path) -> Iterator[Base]:
+    """An empty base on a file system that shares extents."""
+    with loop_disk(tmp_path, "xfs") as mounted:
+        yield Base(mounted / "base")
+
+
+@pytest.fixture
+def ext4(tmp_path: Path) -> Iterator[Base]:
+    """An empty base on a file system that has hard links alone."""
+    with loop_disk(tmp_path, "ext4") as mounted:
+        yield Base(mounted / "base")
+
+
+def twins(base: Base, size_bytes: int = SIZE_BYTES) -> tuple[Path, Path]:
+    """Return the same bytes in two repositories of different names."""
+    data = content("twin", size_bytes)
+    return blob(base, "org/one", data), blob(base, "other/two", data)
+
+
+def run(base: Base, checked: dict[str, str] | None = None, plan: DedupePlan | None = None) -> Deduped:
+    """Plan and carry out."""
+    return dedupe.execute(base, plan or dedupe.plan_dedupe(base), checked or {}, Counter())
+
+
+def used_bytes(base: Base) -> int:
+    """Return what the file system of a base has given out."""
+    os.sync()
+    found = os.statvfs(base.path)
+    return (found.f_blocks - found.f_bfree) * found.f_frsize
+
+
+def test_identical_blobs_become_hard_links(ext4: Base) -> None:
+    """Without reflinks two repositories share one file: what that freed is what `du` and the disk say."""
+    one, two = twins(ext4)
+    ext4.own.mkdir()
+    before, used = du(ext4.path), used_bytes(ext4)
+
+    plan = dedupe.plan_dedupe(ext4)
+    done = run(ext4, plan=plan)
+
+    assert (plan.method, plan.share_bytes) == ("link", SIZE_BYTES)
+    assert one.samefile(two)
+    assert done.freed.apparent_bytes == SIZE_BYTES
+    after = du(ext4.path)
+    locks = du(ext4.hub / ".locks")
+    assert (before[0] - after[0] + locks[0], before[1] - after[1] + locks[1]) == (
+        done.freed.apparent_bytes,
+        done.freed.allocated_bytes,
+    )
+    assert used - used_bytes(ext4) == done.freed.allocated_bytes - locks[1]
+    assert base_violations(ext4) == []
+
+
+def test_identical_blobs_share_extents(xfs: Base) -> None:
+    """With reflinks two files stay, each with its own mode and times, and the disk has their bytes once."""
+    one, two = twins(xfs, 8 * MIB)
+    two.chmod(0o600)
+    os.utime(two, ns=(10**18, 10**18 + 7))
+    used = used_bytes(xfs)
+
+    plan = dedupe.plan_dedupe(xfs)
+    done = run(xfs, plan=plan)
+
+    assert plan.method == "reflink"
+    assert done.merged == [(str(one), "reflink")] or done.merged == [(str(two), "reflink")]
+    assert (done.shared_bytes, done.freed) == (8 * MIB, fs.Freed())
+    assert not one.samefile(two)
+    assert extents.same(one, two)
+    assert used - used_bytes(xfs) > 7 * MIB
+    assert (stat.S_IMODE(two.stat().st_mode), two.stat().st_mtime_ns) == (0o600, 10**18 + 7)
+    assert base_violations(xfs) == []
+
+
+def test_what_is_shared_is_not_shared_again(xfs: Base, base: Base) -> None:
+    """A second run finds nothing to do, on both kinds of file systems."""
+    for where in (xfs, base):
+        twins(where, 2 * MIB)
+        run(where)
+
+        assert dedupe.plan_dedupe(where).groups == ()
+
+
+def test_writing_to_one_of_two_reflinks_leaves_the_other(xfs: Base) -> None:
+    """A tool that modifies a file in place changes its own alone."""
+    one, two = twins(xfs)
+    run(xfs)
+
+    with one.open("r+b") as file:
+        file.write(b"changed")
+
+    assert two.read_bytes() == content("twin", SIZE_BYTES)
+
+
+def test_hard_links_are_written_by_nobody(base: Base) -> None:
+    """A tool that modifies in place would change both: they are readable for whoever could read either, no more."""
+    one, two = twins(base)
+    one.chmod(0o640)
+    two.chmod(0o604)
+
+    run(base)
+
+    assert one.samefile(two)
+    assert stat.S_IMODE(one.stat().st_mode) == 0o444
+
+
+@pytest.mark.parametrize("same_stamp", [False, True], ids=["plain", "with the same mtime"])
+def test_equal_size_and_first_megabyte_are_not_equal_bytes(base: Base, same_stamp: bool) -> None:
+    """Two fine-tunes of one model agree in size and header; nothing but the whole digest tells them apart."""
+    header = content("header", MIB)
+    one = blob(base, "org/one", header + content("a", 1000))
+    two = blob(base, "org/two", header + content("b", 1000))
+    if same_stamp:
+        for path in (one, two):
+            os.utime(path, ns=(10**18, 10**18))
+
+    assert dedupe.plan_dedupe(base).groups == ()
+    assert run(base) == Deduped()
+    assert not one.samefile(two)
+
+
+@pytest.mark.parametrize("damaged", [0, 1], ids=["the first", "the second"])
+@pytest.mark.parametrize("checked", [False, True], ids=["never verified", "verified with its twin's stamp"])
+def test_a_damaged_blob_is_not_merged(base: Base, damaged: int, checked: bool) -> None:
+    """A name is a promise: bytes that were never read are read first, and a copy's kept mtime is no proof."""
+    paths = twins(base)
+    data = bytearray(content("twin", SIZE_BYTES))
+    data[-1] ^= 1
+    paths[damaged].write_bytes(data)
+    for path in paths:
+        os.utime(path, ns=(10**18, 10**18))
+    stamps = {paths[0].name: scan.stamp(paths[0])} if checked else {}
+
+    done = run(base, stamps)
+
+    assert done.merged == []
+    assert done.left == [f"{paths[damaged]} is damaged: shelf verify --all"]
+    assert paths[1 - damaged].read_bytes() == content("twin", SIZE_BYTES)
+
+
+def test_what_was_verified_is_not_read_again(base: Base) -> None:
+    """A blob with the stamp of its last verification is taken for good; its twin is read."""
+    one, two = twins(base)
+    os.utime(one, ns=(10**18, 10**18))
+    progress = Counter()
+
+    done = dedupe.execute(base, dedupe.plan_dedupe(base), {one.name: scan.stamp(one)}, progress)
+
+    assert one.samefile(two)
+    assert progress.read().done_bytes == 2 * SIZE_BYTES
+    assert done.verified == {one.name: scan.stamp(one)}
+
+
+def test_removing_one_of_the_two_leaves_the_other(base: Base) -> None:
+    """And what that removal freed is nothing, for the bytes are still there; usage counts them once."""
+    one, two = twins(base)
+    run(base)
+    usage = meter.measure(base, rescan=True)
+    files = [FileEntry("x.bin", SIZE_BYTES, one.name)]
+    plan = removal.plan_removal(base, "org/one", commit("a"), files, ())
+    freed = removal.execute(base, plan)
+
+    assert usage.breakdown["models"] < 2 * SIZE_BYTES
+    assert not one.exists()
+    assert two.read_bytes() == content("twin", SIZE_BYTES)
+    assert freed.apparent_bytes < SIZE_BYTES
+    assert (meter.measure(base).apparent_bytes, meter.measure(base).allocated_bytes) == du(base.path)
+
+
+def test_three_of_a_kind_share_one_file(base: Base) -> None:
+    """Models, datasets and the same repository twice: all names lead to one file, and the bytes are freed twice."""
+    data = content("twin", SIZE_BYTES)
+    paths = [blob(base, "org/one", data), blob(base, "org/two", data), blob(base, "org/one", data, "dataset")]
+
+    done = run(base)
+
+    assert len({path.stat().st_ino for path in paths}) == 1
+    assert done.freed.apparent_bytes == 2 * SIZE_BYTES
+
+
+def test_least_is_replaced(base: Base) -> None:
+    """Where two names share a file already, the third one joins them."""
+    data = content("twin", SIZE_BYTES)
+    third = blob(base, "org/a", data)
+    one, two = twins(base)
+    two.unlink()
+    two.hardlink_to(one)
+    inode = one.stat().st_ino
+
+    done = run(base)
+
+    assert [path for path, _ in done.merged] == [str(third)]
+    assert third.stat().st_ino == inode
+
+
+@contextmanager
+def held_open(path: Path, mode: str) -> Iterator[None]:
+    """Let another process have a file open, or mapped."""
+    code = """
+import mmap, sys
+f = open(sys.argv[1], "r+b" if sys.argv[2] == "mapped" else sys.argv[2])
+if sys.argv[2] == "mapped":
+    m = mmap.mmap(f.fileno(), 0); f.close()
+print("open", flush=True); sys.stdin.read()
+"""
+    command = [sys.executable, "-c", code, str(path), mode]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "open\n"
+        yield
+        process.communicate()
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["the first", "the second"])
+@pytest.mark.parametrize(("mode", "merged"), [("r+b", False), ("mapped", False), ("rb", True)])
+def test_a_file_that_is_being_written_is_left(base: Base, which: int, mode: str, merged: bool) -> None:
+    """Neither side of a pair may have a writer, by descriptor or by mapping; readers keep what they opened."""
+    paths = twins(base)
+
+    with held_open(paths[which], mode):
+        done = run(base)
+
+    assert paths[0].samefile(paths[1]) is merged
+    assert bool(done.left) is not merged
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["the first", "the second"])
+def test_a_blob_whose_lock_is_taken_is_left(base: Base, which: int) -> None:
+    """huggingface_hub is about to replace it."""
+    paths = twins(base)
+
+    with try_lock(base.hub_lock(["org/one", "other/two"][which], paths[0].name)):
+        done = run(base)
+
+    assert not paths[0].samefile(paths[1])
+    assert done.left == [f"{paths[which]} is being written."]
+
+
+def test_what_changed_after_it_was_read_is_left(base: Base) -> None:
+    """Between the reading and the locks a program may have written: the second look counts."""
+    one, two = twins(base)
+
+    class Writing(Counter):
+        """Writes into the first file when the last byte of all has been read."""
+
+        def advance(self, done_bytes: int) -> None:
+            super().advance(done_bytes)
+            if self.read().done_bytes == 2 * SIZE_BYTES:
+                one.write_bytes(b"new")
+
+    done = dedupe.execute(base, dedupe.plan_dedupe(base), {}, Writing())
+
+    assert done.merged == []
+    assert (one.read_bytes(), two.read_bytes()) == (b"new", content("twin", SIZE_BYTES))
+
+
+@pytest.mark.parametrize("gone", [0, 1], ids=["the one that stays", "the other"])
+def test_what_went_since_the_plan_is_left(base: Base, gone: int) -> None:
+    """A blob that was removed meanwhile is not made again."""
+    paths = twins(base)
+    plan = dedupe.plan_dedupe(base)
+    victim = [plan.groups[0].keep, plan.groups[0].others[0]][gone]
+    Path(victim).unlink()
+
+    done = run(base, plan=plan)
+
+    assert done.merged == []
+    assert sorted(path.exists() for path in paths) == [False, True]
+
+
+def test_links_into_the_shared_store_are_left_alone(tmp_path: Path) -> None:
+    """Their bytes are shared already; a file of the same digest elsewhere keeps its own."""
+    drawn: Drawn = lay_out(tmp_path, "model org/one\n commit a main\n model.safetensors 3000 shared")
+    digest = drawn.digest("org/one", "a", "model.safetensors")
+    put(drawn.base.repo("org/two").blob(digest), content("org/one/model.safetensors", 3000))
+
+    assert dedupe.plan_dedupe(drawn.base).groups == ()
+
+
+def test_files_of_different_owners_stay_apart_unless_all_may_read(base: Base) -> None:
+    """One file has one owner: whoever could read his own must be able to read the shared one."""
+    if os.geteuid() != 0:
+        pytest.skip("giving a file away needs root")
+    one, two = twins(base)
+    for path, owner in ((one, 1), (two, 2)):
+        os.chown(path, owner, owner)
+        path.chmod(0o600)
+
+    done = run(base)
+    assert done.left == [f"{two} cannot share its bytes here."] or done.left == [f"{one} cannot share its bytes here."]
+
+    two.chmod(0o644)
+    one.chmod(0o644)
+    run(base)
+    assert one.samefile(two)
+
+
+def test_a_reflink_keeps_the_owner(xfs: Base) -> None:
+    """Each file stays its owner's, so that nothing about rights has to be decided."""
+    one, two = twins(xfs)
+    for path, owner in ((one, 1), (two, 2)):
+        os.chown(path, owner, owner)
+        path.chmod(0o600)
+
+    run(xfs)
+
+    assert extents.same(one, two)
+    assert (one.stat().st_uid, two.stat().st_uid) == (1, 2)
+
+
+def test_two_file_systems_share_nothing(base: Base, tmp_path: Path) -> None:
+    """A repository on a mount of its own inside a base is another disk."""
+    one, _ = twins(base)
+    with loop_disk(tmp_path / "disk", "ext4") as mounted:
+        inside = base.repo("mounted/one").path
+        inside.mkdir(parents=True)
+        subprocess.run(["mount", "--bind", str(mounted), str(inside)], check=True)
+        try:
+            far = put(base.repo("mounted/one").blob(one.name), content("twin", SIZE_BYTES))
+            done = run(base)
+            assert str(far) not in [path for path, _ in done.merged]
+            assert far.read_bytes() == content("twin", SIZE_BYTES)
+        finally:
+            subprocess.run(["umount", str(inside)], check=True)
+
+
+def test_a_bind_mount_of_the_same_disk_is_left(base: Base) -> None:
+    """Its device number is equal and it refuses links all the same: go by what the call says."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+    one, two = twins(base)
+    done = subprocess.run(["mount", "--bind", str(two.parent), str(two.parent)], capture_output=True)
+    if done.returncode:
+        pytest.skip("a bind mount cannot be made here")
+    try:
+        outcome = run(base)
+    finally:
+        subprocess.run(["umount", str(two.parent)], check=True)
+
+    assert outcome.merged == []
+    assert [path.read_bytes() for path in (one, two)] == [content("twin", SIZE_BYTES)] * 2
+    assert list(base.path.rglob("*.shelf-tmp")) == []
+
+
+def test_planted_links_are_not_followed(base: Base, tmp_path: Path) -> None:
+    """Neither a blob nor a folder of blobs that is a link takes part."""
+    one, two = twins(base)
+    outside = put(tmp_path / "outside" / one.name, one.read_bytes())
+    blob(base, "org/three", b"x").parent.joinpath(one.name).symlink_to(outside)
+    base.repo("org/four").path.mkdir()
+    base.repo("org/four").blobs.symlink_to(outside.parent)
+
+    done = run(base)
+
+    assert [path for path, _ in done.merged] in ([str(one)], [str(two)])
+    assert outside.stat().st_nlink == 1
+
+
+def test_empty_blobs_have_nothing_to_share(base: Base) -> None:
+    """Two empty files stay two."""
+    blob(base, "org/one", b"")
+    blob(base, "org/two", b"")
+
+    assert dedupe.plan_dedupe(base).groups == ()
+
+
+def test_asking_what_a_disk_can_do_leaves_nothing(base: Base) -> None:
+    """The probe's files are gone when it answers."""
+    assert fs.probe_merge(base.own) in ("link", "reflink")
+    assert list(base.own.iterdir()) == []

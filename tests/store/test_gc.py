@@ -1,0 +1,726 @@
+"""What gc finds and deletes in one base, and everything that it leaves alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from modelshelf.domain.cards import Card
+from modelshelf.domain.gc import MIN_AGE_S, RESUME_S, GcPlan, Needs
+from modelshelf.services.progress import Counter
+from modelshelf.store import cards, gc, meter, shared_blobs
+from modelshelf.store.fs import Freed
+from modelshelf.store.gc import Collected
+from modelshelf.store.layout import Base
+from modelshelf.store.locks import try_lock
+from tests.builders import Drawn, commit, content, digest_of, lay_out, put
+from tests.invariants import base_violations, du
+from tests.world import tree
+
+REPO = "org/name"
+LATER_S = MIN_AGE_S + 60
+"""So long after the test wrote its files gc looks at them."""
+
+
+class Later:
+    """A clock that is ahead: a file's ctime cannot be set back."""
+
+    def __init__(self, ahead_s: float = LATER_S) -> None:
+        self.ahead_s = ahead_s
+
+    def now(self) -> float:
+        """Return the time there."""
+        return time.time() + self.ahead_s
+
+    def sleep(self, duration_s: float) -> None:
+        """Nobody waits here."""
+
+
+def plan(base: Base, needs: Needs | None = None, ahead_s: float = LATER_S, *, quarantine: bool = False) -> GcPlan:
+    """Return the plan of a gc that comes so much later."""
+    return gc.plan_gc(base, needs or Needs(), time.time() + ahead_s, quarantine=quarantine)
+
+
+def kinds(plan: GcPlan) -> list[str]:
+    """Return what kinds of garbage were found, in order."""
+    return [item.kind for item in plan.items]
+
+
+def names(plan: GcPlan, kind: str) -> list[str]:
+    """Return the paths of one kind, below the base."""
+    return [item.path.removeprefix(f"{plan.base}/") for item in plan.items if item.kind == kind]
+
+
+def execute(base: Base, plan: GcPlan, needs: Needs | None = None, ahead_s: float = LATER_S) -> Collected:
+    """Carry a plan out, that much later."""
+    return gc.execute(base, plan, lambda repo_id: needs or Needs(), Later(ahead_s), Counter())
+
+
+def collect(base: Base, needs: Needs | None = None, ahead_s: float = LATER_S) -> Collected:
+    """Plan and carry out."""
+    return execute(base, plan(base, needs, ahead_s), needs, ahead_s)
+
+
+@contextmanager
+def held_open(path: Path, mode: str = "ab") -> Iterator[None]:
+    """Let another process have a file open."""
+    code = "import sys; f = open(sys.argv[1], sys.argv[2]); print('open', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", code, str(path), mode]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "open\n"
+        yield
+        process.communicate()
+
+
+@pytest.fixture
+def drawn(tmp_path: Path) -> Drawn:
+    """A repository that is whole, with an orphan and the leftovers of two programs in it."""
+    drawn = lay_out(
+        tmp_path / "base",
+        f"""
+        model {REPO}
+          commit a main
+            config.json 20
+            deep/er/model.safetensors 3000
+          commit b
+            config.json 30
+          orphan 5000
+          partial 700
+          partial 800 .downloadInProgress
+        """,
+    )
+    put(drawn.base.marker, b'{"id": "x"}')
+    return drawn
+
+
+def test_orphans_and_dead_downloads_go_and_all_else_stays(drawn: Drawn) -> None:
+    """What nothing links to is deleted, and what that freed is what `du` says."""
+    snapshots = tree(drawn.base.repo(REPO).snapshots)
+    before = du(drawn.base.path)
+
+    found = plan(drawn.base)
+    done = execute(drawn.base, found)
+
+    assert sorted(kinds(found)) == ["blob", "partial", "partial"]
+    assert found.free_bytes == done.freed.apparent_bytes == 6500
+    assert (before[0] - du(drawn.base.path)[0], before[1] - du(drawn.base.path)[1]) == (
+        done.freed.apparent_bytes - lock_bytes(drawn.base)[0],
+        done.freed.allocated_bytes - lock_bytes(drawn.base)[1],
+    )
+    assert tree(drawn.base.repo(REPO).snapshots) == snapshots
+    assert base_violations(drawn.base) == []
+    assert plan(drawn.base).items == ()
+
+
+def lock_bytes(base: Base) -> tuple[int, int]:
+    """Return what the folders of huggingface_hub's locks take, which are made by whoever takes one."""
+    return du(base.hub / ".locks")
+
+
+def test_a_plan_changes_nothing(drawn: Drawn) -> None:
+    """Looking leaves every name and every time as it was."""
+    before = sorted((str(p), p.lstat().st_mtime_ns) for p in drawn.base.path.rglob("*"))
+
+    plan(drawn.base)
+
+    assert sorted((str(p), p.lstat().st_mtime_ns) for p in drawn.base.path.rglob("*")) == before
+
+
+def test_what_subfolders_link_to_is_no_orphan(drawn: Drawn) -> None:
+    """A link three folders deep keeps its blob, as one at the top does."""
+    digest = drawn.digest(REPO, "a", "deep/er/model.safetensors")
+
+    collect(drawn.base)
+
+    assert drawn.base.repo(REPO).blob(digest).exists()
+
+
+def test_a_snapshot_without_a_ref_is_no_orphan(drawn: Drawn) -> None:
+    """What was downloaded by its commit hash stays, unlike with `hf cache prune`."""
+    collect(drawn.base)
+
+    assert (drawn.base.repo(REPO).snapshot(commit("b")) / "config.json").read_bytes()
+
+
+def test_young_things_are_in_flight(drawn: Drawn) -> None:
+    """Within the minimum age nothing goes, by mtime or by ctime, whichever is younger."""
+    for path in drawn.base.repo(REPO).blobs.iterdir():
+        os.utime(path, (0, 0))
+
+    assert plan(drawn.base, ahead_s=MIN_AGE_S - 60).items == ()
+    assert collect(drawn.base, ahead_s=MIN_AGE_S - 60) == Collected()
+
+
+def test_a_stalled_download_keeps_its_file(drawn: Drawn) -> None:
+    """A temporary file that a process has open stays whatever its age, and with it all orphans of its repository."""
+    partial = next(drawn.base.repo(REPO).blobs.glob("*.incomplete"))
+    found = plan(drawn.base)
+
+    with held_open(partial):
+        assert kinds(plan(drawn.base)) == ["partial"]
+        done = execute(drawn.base, found)
+
+    assert [Path(item.path).suffix for item in done.removed] == [".downloadInProgress"]
+    assert partial.exists()
+
+
+@pytest.mark.parametrize("kind", ["blob", "partial"])
+def test_what_is_locked_stays(drawn: Drawn, kind: str) -> None:
+    """Whoever holds the blob's lock is about to link or to write it."""
+    found = plan(drawn.base)
+    item = next(item for item in found.items if item.kind == kind)
+
+    with try_lock(drawn.base.hub_lock(REPO, Path(item.path).name.partition(".")[0])):
+        done = execute(drawn.base, found)
+
+    assert Path(item.path).exists()
+    assert item not in done.removed
+
+
+def test_an_orphan_that_was_linked_since_stays(drawn: Drawn) -> None:
+    """The plan is a proposal: the second look is what counts."""
+    found = plan(drawn.base)
+    orphan = Path(next(item.path for item in found.items if item.kind == "blob"))
+    link = drawn.base.repo(REPO).snapshot(commit("b")) / "late.bin"
+    link.symlink_to(os.path.relpath(orphan, link.parent))
+
+    execute(drawn.base, found)
+
+    assert link.read_bytes()
+
+
+def test_what_a_registered_model_needs_stays(drawn: Drawn) -> None:
+    """A blob that a pull published and has not linked yet is no orphan; nor when it is registered after the plan."""
+    orphan = next(Path(item.path).name for item in plan(drawn.base).items if item.kind == "blob")
+    needs = Needs(digests={REPO: {orphan}})
+
+    assert "blob" not in kinds(plan(drawn.base, needs))
+    execute(drawn.base, plan(drawn.base), needs)
+    assert drawn.base.repo(REPO).blob(orphan).exists()
+
+
+def test_nothing_is_an_orphan_where_a_job_works(drawn: Drawn) -> None:
+    """A job may bring files of a commit that the registry does not know yet."""
+    assert sorted(kinds(plan(drawn.base, Needs(busy={REPO})))) == ["partial", "partial"]
+
+
+def test_a_card_keeps_what_it_names(drawn: Drawn) -> None:
+    """Where the registry is lost, or another one knows the model, its card protects the blobs that arrived."""
+    data = content("orphan", 5000)
+    write_card(drawn.base, "m", digest_of("x.bin", data), len(data))
+
+    assert "blob" not in kinds(plan(drawn.base))
+    collect(drawn.base)
+    assert drawn.base.repo(REPO).blob(digest_of("x.bin", data)).exists()
+
+
+def write_card(base: Base, name: str, digest: str, size_bytes: int, arriving_from: str | None = None) -> Path:
+    """Write a card of a model with one file."""
+    from modelshelf.domain.models import FileEntry
+
+    file = FileEntry("x.bin", size_bytes, digest)
+    cards.write(base, Card(name, REPO, "main", commit("f"), (), False, "", (file,), arriving_from))
+    return base.card(name)
+
+
+def test_the_card_of_a_model_that_is_gone_goes(drawn: Drawn) -> None:
+    """Without a row, and without a file of it on the disk, a card tells of nothing."""
+    card = write_card(drawn.base, "gone", "e" * 64, 10)
+
+    assert names(plan(drawn.base), "card") == ["modelshelf/models/gone.json"]
+    collect(drawn.base)
+    assert not card.exists()
+
+
+def test_the_card_of_a_model_that_lies_elsewhere_goes(drawn: Drawn) -> None:
+    """A move whose last step was lost leaves one; the registry knows where the model is."""
+    data = content("orphan", 5000)
+    write_card(drawn.base, "moved", digest_of("x.bin", data), len(data))
+
+    assert "card" in kinds(plan(drawn.base, Needs(elsewhere={"moved"})))
+    assert "card" not in kinds(plan(drawn.base, Needs(models={"moved"})))
+
+
+def test_the_journal_of_a_move_that_nobody_knows_goes_after_a_week(drawn: Drawn) -> None:
+    """Its registry may only be away for now."""
+    data = content("orphan", 5000)
+    write_card(drawn.base, "m", digest_of("x.bin", data), len(data), arriving_from="/elsewhere")
+
+    assert "card" not in kinds(plan(drawn.base))
+    assert {"card", "blob"} <= set(kinds(plan(drawn.base, ahead_s=RESUME_S + 60)))
+
+
+def test_a_folder_that_cannot_be_read_keeps_every_blob(drawn: Drawn) -> None:
+    """What cannot be seen may link to anything; it is said, and the rest goes on."""
+    if os.geteuid() != 0:
+        pytest.skip("becoming another user needs root")
+    folder = drawn.base.repo(REPO).snapshot(commit("a")) / "deep"
+    folder.chmod(0)
+    for path in drawn.base.path.parents:
+        if path.owner() == "root" and len(path.parts) > 2:
+            path.chmod(path.stat().st_mode | 0o011)
+    os.seteuid(65534)
+    try:
+        found = plan(drawn.base)
+    finally:
+        os.seteuid(0)
+
+    assert "blob" not in kinds(found)
+    assert f"{folder} cannot be read (Permission denied): what it needs cannot be told." in found.notes
+
+
+@pytest.mark.parametrize("which", ["blobs", "snapshots", "a folder of snapshots"])
+def test_planted_links_are_not_followed(drawn: Drawn, tmp_path: Path, which: str) -> None:
+    """Where a folder of a repository is a link, what is behind it stays, whatever it looks like."""
+    repo = drawn.base.repo(REPO)
+    folder = {"blobs": repo.blobs, "snapshots": repo.snapshots}.get(which, repo.snapshot(commit("c")))
+    outside = tmp_path / "outside"
+    if folder.exists():
+        folder.rename(outside)
+    else:
+        put(outside / "x", b"x")
+    folder.symlink_to(outside)
+    before = tree(outside)
+
+    done = collect(drawn.base)
+
+    assert [item.kind for item in done.removed if item.kind != "partial"] == []
+    assert tree(outside) == before
+    assert any("is a link" in note for note in plan(drawn.base).notes)
+
+
+def test_a_planted_blob_loses_its_link_alone(drawn: Drawn, tmp_path: Path) -> None:
+    """An orphan that is a link out of the base is deleted; what it leads to is not."""
+    victim = put(tmp_path / "precious", b"precious")
+    drawn.base.repo(REPO).blob("d" * 64).symlink_to(victim)
+    put(tmp_path / "dir" / "x", b"x")
+    drawn.base.repo(REPO).blob("c" * 64).symlink_to(tmp_path / "dir")
+
+    collect(drawn.base)
+
+    assert victim.read_bytes() == b"precious"
+    assert (tmp_path / "dir" / "x").exists()
+    assert not drawn.base.repo(REPO).blob("d" * 64).is_symlink()
+
+
+@pytest.mark.parametrize("which", ["hub", "modelshelf"])
+def test_a_base_behind_links_is_left_alone(tmp_path: Path, which: str) -> None:
+    """The cache that a link leads to may belong to another tier."""
+    drawn = lay_out(tmp_path / "base", f"model {REPO}\n orphan 100")
+    put(drawn.base.marker, b"{}")
+    folder = drawn.base.path / which
+    folder.rename(tmp_path / "away")
+    folder.symlink_to(tmp_path / "away")
+
+    found = plan(drawn.base)
+
+    assert found.items == ()
+    assert found.notes == (f"{folder} is a link: nothing is deleted through it.",)
+    assert execute(drawn.base, found) == Collected()
+
+
+def test_links_from_another_repository_keep_a_blob(drawn: Drawn) -> None:
+    """No tool of today makes such links; whoever did would lose the file."""
+    orphan = Path(next(item.path for item in plan(drawn.base).items if item.kind == "blob"))
+    link = drawn.base.repo("other/one").snapshot(commit("c")) / "x.bin"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(orphan)
+
+    assert "blob" not in kinds(plan(drawn.base))
+    collect(drawn.base)
+    assert link.read_bytes()
+
+
+def test_a_base_that_is_called_otherwise_by_absolute_links(drawn: Drawn, tmp_path: Path) -> None:
+    """An absolute link through another name of the base keeps its blob."""
+    (tmp_path / "alias").symlink_to(drawn.base.path)
+    orphan = Path(next(item.path for item in plan(drawn.base).items if item.kind == "blob"))
+    link = drawn.base.repo(REPO).snapshot(commit("b")) / "abs.bin"
+    link.symlink_to(tmp_path / "alias" / orphan.relative_to(drawn.base.path))
+
+    assert "blob" not in kinds(plan(drawn.base))
+    assert "blob" not in kinds(plan(Base(tmp_path / "alias")))
+
+
+@pytest.mark.parametrize("kind", ["dataset", "space", "kernel"])
+def test_other_repositories_are_tidied_alike(tmp_path: Path, kind: str) -> None:
+    """Datasets, spaces and kernels lose their orphans and dead downloads, and keep what is linked."""
+    drawing = f"{kind} org/data\n commit c main\n rows.txt 10\n orphan 300\n partial 70"
+    drawn = lay_out(tmp_path, drawing)
+    needs = Needs(digests={"org/data": set()}, busy={"org/data"})
+
+    done = collect(drawn.base, needs)
+
+    assert sorted(item.kind for item in done.removed) == ["blob", "partial"]
+    assert (drawn.base.repo("org/data", kind).snapshot(commit("c")) / "rows.txt").read_bytes()
+
+
+def test_the_remains_of_a_download_that_brought_nothing_go(tmp_path: Path) -> None:
+    """Its temporary file, its ref, its listing, its empty folders: the repository is gone, and the others are not."""
+    drawn = lay_out(tmp_path, f"model {REPO}\n commit a main\n model dead/one\n commit b main refs/pr/1\n partial 70")
+
+    done = collect(drawn.base)
+
+    assert not drawn.base.repo("dead/one").path.exists()
+    assert sorted({item.kind for item in done.removed}) == ["folder", "listing", "partial", "ref"]
+    assert base_violations(drawn.base) == []
+
+
+def test_a_young_empty_repository_is_a_download_that_begins(tmp_path: Path) -> None:
+    """huggingface_hub makes folders and ref before its first file, and would fail without them."""
+    drawn = lay_out(tmp_path, "model new/one\n commit b main")
+
+    assert plan(drawn.base, ahead_s=0).items == ()
+    assert plan(drawn.base, Needs(digests={"new/one": set()})).items == ()
+    assert plan(drawn.base, Needs(busy={"new/one"})).items == ()
+
+
+def test_empty_folders_wait_for_a_download_that_began_since(tmp_path: Path) -> None:
+    """A temporary file that appeared after the plan keeps the folders that its link will need."""
+    drawn = lay_out(tmp_path, "model new/one\n commit b main")
+    found = plan(drawn.base)
+    partial = put(drawn.base.repo("new/one").blobs / f"{'d' * 64}.0a1b2c3d.incomplete", b"x")
+
+    execute(drawn.base, found, ahead_s=0)
+
+    assert partial.exists()
+    assert drawn.base.repo("new/one").snapshot(commit("b")).is_dir()
+
+
+def test_what_is_known_to_be_absent_keeps_its_ref(tmp_path: Path) -> None:
+    """Offline programs read the negative cache by way of the ref."""
+    drawn = lay_out(tmp_path, f"model {REPO}\n ref main a\n missing a added_tokens.json")
+
+    assert plan(drawn.base).items == ()
+
+
+def test_empty_folders_of_a_live_repository_go_and_its_own_stay(tmp_path: Path) -> None:
+    """An empty snapshot and an empty folder of refs go; the folders of the layout are looked for by every program."""
+    drawn = lay_out(tmp_path, f"model {REPO}\n commit a main\n config.json 20")
+    repo = drawn.base.repo(REPO)
+    (repo.snapshot(commit("b")) / "deep").mkdir(parents=True)
+    (repo.refs / "refs" / "pr").mkdir(parents=True)
+    repo.no_exist("x").parent.mkdir()
+
+    done = collect(drawn.base)
+
+    assert [Path(item.path).name for item in done.removed] == ["pr", "refs", "deep", commit("b")]
+    assert sorted(path.name for path in repo.path.iterdir()) == [".no_exist", "blobs", "refs", "snapshots", "trees"]
+
+
+def test_a_file_of_a_snapshot_is_no_temporary_one(tmp_path: Path) -> None:
+    """A repository may have files with such names; only our own temporary links go from a snapshot."""
+    drawn = lay_out(tmp_path, f"model {REPO}\n commit a main\n notes.tmp 20\n x.incomplete 30\n y.downloadInProgress 4")
+    ours = drawn.base.repo(REPO).snapshot(commit("a")) / ".config.json.0a1b2c3d.shelf-tmp"
+    ours.symlink_to("nowhere")
+
+    done = collect(drawn.base)
+
+    assert [item.path for item in done.removed] == [str(ours)]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        f"{'d' * 40}.incomplete",
+        f"{'d' * 64}.0a1b2c3d.incomplete",
+        f"{'d' * 64}.downloadInProgress",
+        f".{'d' * 64}.0a1b2c3d.shelf-tmp",
+        f".{'d' * 64}.0a1b2c3d.shared",
+        "tmp_0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f",
+        "x.tmp",
+    ],
+)
+def test_dead_temporary_files_are_known_by_name(drawn: Drawn, name: str) -> None:
+    """Those of huggingface_hub old and new, of llama.cpp, and ours."""
+    put(drawn.base.repo(REPO).blobs / name, b"x")
+
+    assert f"hub/models--org--name/blobs/{name}" in names(plan(drawn.base), "partial")
+
+
+@pytest.mark.parametrize("name", ["README", f".{'d' * 64}.0a1b2c3d.old", "e" * 32, ".nfs000001"])
+def test_a_file_that_nobody_knows_stays(drawn: Drawn, name: str) -> None:
+    """What is neither a digest nor a known temporary name is not ours to judge."""
+    put(drawn.base.repo(REPO).blobs / name, b"x")
+
+    assert all(Path(item.path).name != name for item in plan(drawn.base).items)
+
+
+# --- our own folder ---
+
+
+def part(base: Base, letter: str, size_bytes: int = 900) -> Path:
+    """Leave a part with its map."""
+    put(base.part_map(letter * 64), b"0 1\n")
+    return put(base.part(letter * 64), content(letter, size_bytes))
+
+
+def test_a_part_that_no_model_waits_for_goes_with_its_map(drawn: Drawn) -> None:
+    """What a removed model's pull left is found once it is old."""
+    path = part(drawn.base, "d")
+
+    assert plan(drawn.base, ahead_s=0).items == ()
+    done = collect(drawn.base)
+
+    assert not path.exists()
+    assert not drawn.base.part_map("d" * 64).exists()
+    assert sum(item.size_bytes for item in done.removed if item.kind == "part") == 904
+
+
+def test_a_map_without_a_part_goes(drawn: Drawn) -> None:
+    """It claims segments of nothing."""
+    part(drawn.base, "d").unlink()
+
+    assert names(plan(drawn.base), "part") == [f"modelshelf/incoming/{'d' * 64}.map"]
+
+
+@pytest.mark.parametrize(
+    ("needs", "age_s", "goes"),
+    [
+        (Needs(resumable={"d" * 64}), RESUME_S - 60, False),
+        (Needs(resumable={"d" * 64}), RESUME_S + 60, True),
+        (Needs(active={"d" * 64}), RESUME_S + 60, False),
+        (Needs(working=True), RESUME_S - 60, False),
+        (Needs(working=True), RESUME_S + 60, True),
+        (Needs(resumable={"e" * 64}), LATER_S, True),
+    ],
+    ids=["incomplete", "incomplete for long", "at work for long", "some job", "some job for long", "another's"],
+)
+def test_parts_that_will_be_taken_up_stay(drawn: Drawn, needs: Needs, age_s: float, goes: bool) -> None:
+    """The next pull of a model that is not complete goes on from them."""
+    part(drawn.base, "d")
+
+    assert ("part" in kinds(plan(drawn.base, needs, age_s))) is goes
+    collect(drawn.base, needs, age_s)
+    assert drawn.base.part("d" * 64).exists() is not goes
+
+
+def test_a_part_that_somebody_is_at_stays(drawn: Drawn) -> None:
+    """By its lock, and by its open file."""
+    path = part(drawn.base, "d")
+    found = plan(drawn.base)
+
+    with try_lock(drawn.base.part_lock("d" * 64)):
+        execute(drawn.base, found)
+    assert path.exists()
+    with held_open(path):
+        assert "part" not in kinds(plan(drawn.base))
+        execute(drawn.base, found)
+    assert path.exists()
+    execute(drawn.base, found)
+    assert not path.exists()
+
+
+def test_another_registrys_pull_keeps_its_blobs(drawn: Drawn) -> None:
+    """While blobs arrive that nobody here waits for, those that are whole already are not said to be orphans."""
+    path = part(drawn.base, "d")
+
+    with held_open(path):
+        assert "blob" not in kinds(plan(drawn.base))
+        assert "blob" in kinds(plan(drawn.base, Needs(active={"d" * 64})))
+        execute(drawn.base, plan(drawn.base, Needs(active={"d" * 64})))
+    assert digest_of("x.bin", content("orphan", 5000)) in {p.name for p in drawn.base.repo(REPO).blobs.iterdir()}
+
+
+def test_lock_files_that_nobody_needs_go(drawn: Drawn) -> None:
+    """Those of blobs that are not arriving, and of repositories that are not here; none that is held."""
+    with try_lock(drawn.base.part_lock("d" * 64), drawn.base.repo_lock(REPO), drawn.base.repo_lock("gone/one")):
+        pass
+    part(drawn.base, "e")
+    needs = Needs(active={"e" * 64})
+    with try_lock(drawn.base.part_lock("e" * 64), drawn.base.repo_lock("gone/two")):
+        found = plan(drawn.base, needs)
+        execute(drawn.base, found, needs)
+
+    assert sorted(names(found, "lock")) == [
+        f"modelshelf/incoming/{'d' * 64}.lock",
+        "modelshelf/locks/models--gone--one.lock",
+        "modelshelf/locks/models--gone--two.lock",
+    ]
+    assert not drawn.base.part_lock("d" * 64).exists()
+    assert drawn.base.part_lock("e" * 64).exists()
+    assert drawn.base.repo_lock("gone/two").exists()
+    assert drawn.base.repo_lock(REPO).exists()
+
+
+def test_the_hubs_locks_are_never_removed(drawn: Drawn) -> None:
+    """Other programs hold them with other versions of filelock, some of which would not notice."""
+    with try_lock(drawn.base.hub_lock(REPO, "d" * 64)):
+        pass
+
+    collect(drawn.base, ahead_s=RESUME_S * 9)
+
+    assert drawn.base.hub_lock(REPO, "d" * 64).exists()
+
+
+def test_our_temporary_files_go(drawn: Drawn) -> None:
+    """Beside every file that we write a crash may leave one."""
+    paths = [
+        put(folder / ".x.json.0a1b2c3d.shelf-tmp", b"x")
+        for folder in (drawn.base.own, drawn.base.cards, drawn.base.incoming)
+    ]
+
+    collect(drawn.base)
+
+    assert not any(path.exists() for path in paths)
+    assert drawn.base.marker.exists()
+
+
+def test_the_quarantine_is_measured_and_kept(drawn: Drawn) -> None:
+    """Only a person who asks for it loses what lies there, and not while it is being read."""
+    kept = put(drawn.base.quarantine / f"{'d' * 64}.0a1b2c3d", b"x" * 500)
+    read = put(drawn.base.quarantine / "folder" / "e", b"y" * 40)
+
+    assert plan(drawn.base).quarantine_bytes == 540 + read.parent.stat().st_size
+    assert "quarantine" not in kinds(plan(drawn.base))
+    collect(drawn.base)
+    assert kept.exists()
+
+    found = plan(drawn.base, quarantine=True)
+    with held_open(kept):
+        execute(drawn.base, found)
+    assert kept.exists()
+    assert not read.exists()
+
+
+# --- the shared store ---
+
+SHARED = """
+    model org/one
+      commit a main
+        model.safetensors 3000 shared
+    model org/two
+      commit b main
+        model.safetensors 4000 shared
+"""
+
+
+def payload(drawn: Drawn, repo_id: str, letter: str) -> Path:
+    """Return where a model's bytes lie."""
+    blob = drawn.base.repo(repo_id).blob(drawn.digest(repo_id, letter, "model.safetensors"))
+    found = shared_blobs.payload_of(drawn.base, blob)
+    assert found is not None
+    return found
+
+
+def unlink_snapshot(drawn: Drawn, repo_id: str, letter: str) -> None:
+    """Take away the link that keeps a model's blob."""
+    (drawn.base.repo(repo_id).snapshot(commit(letter)) / "model.safetensors").unlink()
+
+
+def test_shared_payloads_go_with_their_last_link(tmp_path: Path) -> None:
+    """An orphan that is a link into the store takes its payload along, by the store's own rules; others stay."""
+    drawn = lay_out(tmp_path, SHARED)
+    going, staying = payload(drawn, "org/one", "a"), payload(drawn, "org/two", "b")
+    unlink_snapshot(drawn, "org/one", "a")
+
+    found = plan(drawn.base)
+    done = execute(drawn.base, found)
+
+    assert {"blob", "shared"} <= set(kinds(found))
+    assert not going.exists()
+    assert staying.exists()
+    assert (drawn.base.repo("org/two").snapshot(commit("b")) / "model.safetensors").read_bytes()
+    assert done.freed.apparent_bytes >= 3000
+    assert meter.measure(drawn.base, rescan=True).breakdown["orphans"] == 0
+
+
+def test_a_payload_that_nothing_links_to_goes(tmp_path: Path) -> None:
+    """One whose links were deleted by hand is swept, unless somebody reads it."""
+    drawn = lay_out(tmp_path, SHARED)
+    going = payload(drawn, "org/one", "a")
+    drawn.base.repo("org/one").blob(drawn.digest("org/one", "a", "model.safetensors")).unlink()
+
+    with held_open(going, "rb"):
+        assert "shared" not in kinds(plan(drawn.base))
+    assert names(plan(drawn.base), "shared") == [str(going.relative_to(drawn.base.path))]
+    collect(drawn.base)
+    assert not going.exists()
+
+
+def test_a_link_whose_payload_is_read_stays(tmp_path: Path) -> None:
+    """Deleting it would free nothing before its reader ends."""
+    drawn = lay_out(tmp_path, SHARED)
+    unlink_snapshot(drawn, "org/one", "a")
+
+    with held_open(payload(drawn, "org/one", "a"), "rb"):
+        assert {"blob", "shared"} & set(kinds(plan(drawn.base))) == set()
+
+
+@pytest.mark.parametrize("marker", ["2\n", None], ids=["a later version", "no marker"])
+def test_a_store_of_an_unknown_layout_is_left_alone(tmp_path: Path, marker: str | None) -> None:
+    """Nothing of it goes, nor a link into it; that is said. Blobs with their own bytes are not concerned."""
+    drawn = lay_out(tmp_path, f"{SHARED}\n orphan 500")
+    unlink_snapshot(drawn, "org/one", "a")
+    going = payload(drawn, "org/one", "a")
+    path = drawn.base.hub / "blobs" / ".huggingface-shared-blobs"
+    path.unlink()
+    if marker is not None:
+        path.write_text(marker)
+
+    found = plan(drawn.base)
+    execute(drawn.base, found)
+
+    assert any("does not know" in note for note in found.notes)
+    assert "shared" not in kinds(found)
+    assert [item.size_bytes for item in found.items if item.kind == "blob"] == [500]
+    assert going.exists()
+    assert drawn.base.repo("org/one").blob(drawn.digest("org/one", "a", "model.safetensors")).is_symlink()
+
+
+def test_a_blob_with_another_name_elsewhere_frees_nothing(drawn: Drawn) -> None:
+    """Of a file with two hard links the bytes stay, and nobody counts them as freed."""
+    orphan = Path(next(item.path for item in plan(drawn.base).items if item.kind == "blob"))
+    (drawn.base.path / "elsewhere").hardlink_to(orphan)
+
+    found = plan(drawn.base)
+
+    assert next(item.size_bytes for item in found.items if item.kind == "blob") == 0
+    assert execute(drawn.base, found).freed.apparent_bytes == 1500
+
+
+def test_what_may_not_be_deleted_is_said(drawn: Drawn) -> None:
+    """Another user's folder refuses one name; the rest goes on."""
+    if os.geteuid() != 0:
+        pytest.skip("becoming another user needs root")
+    blobs = drawn.base.repo(REPO).blobs
+    for path in (*drawn.base.path.parents, drawn.base.path, *drawn.base.path.rglob("*")):
+        if path.owner() == "root" and len(path.parts) > 2 and path.is_dir():
+            path.chmod(0o755 if path in (blobs, drawn.base.repo(REPO).path) else path.stat().st_mode | 0o077)
+    (drawn.base.hub / ".locks").mkdir(mode=0o777)
+    (drawn.base.hub / ".locks").chmod(0o777)
+    dead = put(drawn.base.own / ".x.0a1b2c3d.shelf-tmp", b"x")
+    found = plan(drawn.base)
+    os.seteuid(65534)
+    try:
+        done = execute(drawn.base, found)
+    finally:
+        os.seteuid(0)
+
+    assert len(done.left) == 3
+    assert all("cannot be written" in text for text in done.left)
+    assert [item.path for item in done.removed] == [str(dead)]
+    assert done.freed == Freed(1, done.freed.allocated_bytes)
+
+
+def test_an_empty_base_has_no_garbage(tmp_path: Path) -> None:
+    """One that was never used, or lost all of its folders, is not touched."""
+    assert plan(Base(tmp_path / "none")) == GcPlan(str(tmp_path / "none"), MIN_AGE_S, ())
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_card_that_is_not_one_stays(drawn: Drawn) -> None:
+    """What cannot be understood is not said to be garbage."""
+    put(drawn.base.card("odd"), b"{")
+    put(drawn.base.card("sly"), json.dumps({"model_name": "../../x"}).encode())
+
+    assert names(plan(drawn.base), "card") == []

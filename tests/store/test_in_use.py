@@ -1,0 +1,78 @@
+"""Who has a file open, by whatever name."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from modelshelf.store import in_use
+from tests.builders import put
+
+HOLD = "import sys; file = open(sys.argv[1], sys.argv[2]); print(flush=True); sys.stdin.read()"
+
+
+def holder(path: Path, mode: str = "rb") -> subprocess.Popen[str]:
+    """Return a process that has a file open until it is ended."""
+    command = [sys.executable, "-c", HOLD, str(path), mode]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.readline()
+    return process
+
+
+def identity(path: Path) -> tuple[int, int]:
+    """Return a file's device and inode."""
+    return path.stat().st_dev, path.stat().st_ino
+
+
+def test_a_process_that_has_a_file_open_is_named(tmp_path: Path) -> None:
+    """Also where it opened it by another name."""
+    blob = put(tmp_path / "blob", b"x")
+    (tmp_path / "link").symlink_to(blob)
+    with holder(tmp_path / "link") as process:
+        command = Path(f"/proc/{process.pid}/comm").read_text().strip()
+        assert in_use.users_of([tmp_path / "gone", blob]) == [f"{command} (pid {process.pid})"]
+        process.kill()
+
+    assert in_use.users_of([blob]) == []
+
+
+def test_a_mapped_file_is_in_use(tmp_path: Path) -> None:
+    """Weights are mapped, and their descriptor is closed at once."""
+    blob = put(tmp_path / "blob", b"x" * 5000)
+    with blob.open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+    assert [user.rpartition(" ")[2] for user in in_use.users_of([blob])] == [f"{os.getpid()})"]
+    mapped.close()
+    assert in_use.users_of([blob]) == []
+
+
+def test_nothing_is_asked_about_files_that_are_gone(tmp_path: Path) -> None:
+    """Nobody uses what is not there."""
+    assert in_use.users_of([tmp_path / "gone"]) == []
+
+
+@pytest.mark.parametrize(("mode", "is_written"), [("rb", False), ("r+b", True), ("ab", True)])
+def test_readers_are_told_from_writers(tmp_path: Path, mode: str, is_written: bool) -> None:
+    """A blob that is read may be shared, and one that is written may not."""
+    blob = put(tmp_path / "blob", b"x")
+    with blob.open(mode):
+        assert identity(blob) in in_use.opened()
+        assert (identity(blob) in in_use.written()) == is_written
+    assert identity(blob) not in in_use.opened()
+
+
+def test_a_file_that_is_mapped_for_writing_is_written(tmp_path: Path) -> None:
+    """Its descriptor may be closed long since."""
+    blob = put(tmp_path / "blob", b"x" * 5000)
+    with blob.open("r+b") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_WRITE)
+
+    assert identity(blob) in in_use.written()
+    mapped.close()

@@ -1,0 +1,536 @@
+"""Bytes against names, and names against what they lead to, in one base."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from modelshelf.domain.findings import Finding, Kind
+from modelshelf.errors import Cancelled, Conflict
+from modelshelf.services.progress import Counter
+from modelshelf.store import damage, look, scan, shared_blobs, trees
+from modelshelf.store.look import Sight, Wanted
+from modelshelf.store.verify import READ_BYTES, Target, all_cores, verify_blobs
+from tests.builders import Drawn, commit, content, digest_of, lay_out, put
+
+REPO = "org/name"
+DRAWING = """
+    model org/name
+      commit a main
+        config.json 20
+        model.safetensors 3000
+        deep/model-2.safetensors 4000
+"""
+
+
+class Reader:
+    """Verifies, and remembers what was read and found good."""
+
+    def __init__(self) -> None:
+        self.read: list[int] = []
+        self.good: dict[str, str] = {}
+        self.progress = Counter()
+
+    def checked(self, targets: Sequence[Target], stamp: str) -> None:
+        """Remember good bytes."""
+        self.good |= {str(target.path): stamp for target in targets}
+
+    def verify(self, targets: Sequence[Target], workers: int = 2) -> list[Finding]:
+        """Return what is wrong with the bytes."""
+        return verify_blobs(
+            targets,
+            workers=workers,
+            throttle=self.read.append,
+            progress=self.progress,
+            on_checked=self.checked,
+        )
+
+
+def wanted(drawn: Drawn, model_name: str = "m", letter: str = "a", *, complete: bool = True) -> Wanted:
+    """Return a registered model of a drawn commit."""
+    return Wanted(model_name, "main", commit(letter), tuple(drawn.of(REPO, letter)), complete)
+
+
+def seen(drawn: Drawn, *models: Wanted, whole: bool = True) -> Sight:
+    """Look at the drawn repository."""
+    return look.look(drawn.base, REPO, drawn.base.repo(REPO), models, whole=whole)
+
+
+def kinds(findings: Sequence[Finding]) -> list[tuple[str, str]]:
+    """Return kind and file name of each."""
+    return [(finding.kind.value, Path(finding.path).name) for finding in findings]
+
+
+def found_in(drawn: Drawn, *models: Wanted) -> list[tuple[str, str]]:
+    """Return all that is wrong: names first, then bytes."""
+    sight = seen(drawn, *models)
+    return kinds([*sight.findings, *Reader().verify(sight.targets)])
+
+
+def overwrite(path: Path, data: bytes) -> None:
+    """Damage a file, a payload that may not be written too."""
+    path = path.resolve()
+    path.chmod(0o644)
+    path.write_bytes(data)
+
+
+def test_a_whole_repository_has_nothing_wrong(tmp_path: Path) -> None:
+    """Every blob is read once and found good, by sha256 or by git's sha1."""
+    drawn, reader = lay_out(tmp_path, DRAWING), Reader()
+
+    sight = seen(drawn, wanted(drawn))
+
+    assert (sight.findings, reader.verify(sight.targets)) == ((), [])
+    assert sum(reader.read) == reader.progress.read().done_bytes == 7020
+    assert reader.good == {str(t.path): scan.stamp(t.path) for t in sight.targets}
+
+
+@pytest.mark.parametrize(
+    ("damage_it", "kind"),
+    [
+        pytest.param(lambda data: bytes([data[0] ^ 1]) + data[1:], "wrong_bytes", id="one flipped bit"),
+        pytest.param(lambda data: bytes(len(data)), "wrong_bytes", id="zeros of the right size"),
+        pytest.param(lambda data: data[:-1], "wrong_size", id="truncated by a byte"),
+        pytest.param(lambda data: b"", "wrong_size", id="empty"),
+        pytest.param(lambda data: data + b"\0", "wrong_size", id="longer by a byte"),
+    ],
+)
+@pytest.mark.parametrize("file", ["config.json", "model.safetensors"])
+def test_damage_is_found_by_name(tmp_path: Path, file: str, damage_it: object, kind: str) -> None:
+    """A blob that is not what its name says is one finding, and the others are read all the same."""
+    drawn = lay_out(tmp_path, DRAWING)
+    digest = drawn.digest(REPO, "a", file)
+    blob = drawn.base.repo(REPO).blob(digest)
+    overwrite(blob, damage_it(blob.read_bytes()))  # type: ignore[operator]
+
+    found = Reader().verify(seen(drawn, wanted(drawn)).targets)
+
+    assert [(f.kind.value, f.path, f.file, f.model_name) for f in found] == [(kind, str(blob), file, "m")]
+
+
+def test_a_size_is_known_from_the_list_of_files_where_nobody_registered(tmp_path: Path) -> None:
+    """huggingface_hub's own list tells a truncated blob from one with other bytes."""
+    drawn = lay_out(tmp_path, DRAWING)
+    digest = drawn.digest(REPO, "a", "model.safetensors")
+    overwrite(drawn.base.repo(REPO).blob(digest), b"short")
+
+    assert found_in(drawn) == [("wrong_size", digest)]
+
+
+def test_an_orphan_is_read_too(tmp_path: Path) -> None:
+    """A blob that no snapshot needs is verified by its name alone."""
+    drawn = lay_out(tmp_path, f"{DRAWING}\n  orphan 500")
+    digest = digest_of("x.bin", content("orphan", 500))
+    overwrite(drawn.base.repo(REPO).blob(digest), b"x" * 500)
+
+    assert found_in(drawn) == [("wrong_bytes", digest)]
+
+
+def test_a_payload_is_read_once_for_all_who_link_to_it(tmp_path: Path) -> None:
+    """Two names of one payload cost one reading, and share the verdict."""
+    drawing = DRAWING.replace("model.safetensors 3000", "model.safetensors 3000 shared")
+    drawn, reader = lay_out(tmp_path, drawing), Reader()
+    blob = drawn.base.repo(REPO).blob(drawn.digest(REPO, "a", "model.safetensors"))
+    other = drawn.base.repo("org/other").blob(blob.name)
+    other.parent.mkdir(parents=True)
+    other.symlink_to(os.path.relpath(blob.resolve(), other.parent))
+    targets = [
+        *seen(drawn).targets,
+        *look.look(drawn.base, "org/other", drawn.base.repo("org/other"), [], whole=True).targets,
+    ]
+
+    assert reader.verify(targets) == []
+    assert sum(reader.read) == 7020
+    overwrite(blob, b"x" * 3000)
+    assert {(f.kind, f.repo_id) for f in Reader().verify(targets)} == {
+        (Kind.WRONG_BYTES, REPO),
+        (Kind.WRONG_BYTES, "org/other"),
+    }
+
+
+def test_hard_links_are_read_once(tmp_path: Path) -> None:
+    """What was deduplicated within a tier costs one reading."""
+    drawn, reader = lay_out(tmp_path, DRAWING), Reader()
+    target = seen(drawn).targets[0]
+    twin = target.path.with_name("twin")
+    os.link(target.path, twin)
+
+    assert reader.verify([target, Target(target.base, REPO, twin, twin, target.digest)]) == []
+    assert sum(reader.read) == target.path.stat().st_size
+
+
+def test_files_without_links_are_read_by_the_list_of_files(tmp_path: Path) -> None:
+    """Where there are no symbolic links the digest is in the manifest, or in huggingface_hub's list."""
+    drawn = lay_out(tmp_path, "model org/name\n commit a main\n w.bin 900 real\n sub/c.json 30 real")
+    overwrite(drawn.base.repo(REPO).snapshot(commit("a")) / "w.bin", b"x" * 900)
+
+    assert found_in(drawn, wanted(drawn)) == [("wrong_bytes", "w.bin")]
+    assert found_in(drawn) == [("wrong_bytes", "w.bin")]
+
+
+def test_a_named_model_alone_is_looked_at(tmp_path: Path) -> None:
+    """What other commits of the repository have is not read when one model is asked for."""
+    drawn = lay_out(tmp_path, f"{DRAWING}\n commit b\n other.bin 800\n orphan 70")
+
+    targets = seen(drawn, wanted(drawn), whole=False).targets
+
+    assert {target.digest for target in targets} == {file.digest for file in drawn.of(REPO, "a")}
+
+
+def test_a_missing_blob_is_a_dangling_link(tmp_path: Path) -> None:
+    """The link is there and leads nowhere; it is told once."""
+    drawn = lay_out(tmp_path, DRAWING)
+    drawn.base.repo(REPO).blob(drawn.digest(REPO, "a", "deep/model-2.safetensors")).unlink()
+
+    assert found_in(drawn, wanted(drawn)) == [("dangling_link", "model-2.safetensors")]
+    assert found_in(drawn) == [("dangling_link", "model-2.safetensors")]
+
+
+def test_a_missing_payload_is_a_dangling_link(tmp_path: Path) -> None:
+    """A chain that breaks in the shared store is told once, where the snapshot begins it, else at the blob."""
+    drawn = lay_out(tmp_path, DRAWING.replace("model.safetensors 3000", "model.safetensors 3000 shared"))
+    repo = drawn.base.repo(REPO)
+    blob = repo.blob(drawn.digest(REPO, "a", "model.safetensors"))
+    blob.resolve().unlink()
+
+    assert found_in(drawn, wanted(drawn)) == [("dangling_link", "model.safetensors")]
+    (repo.snapshot(commit("a")) / "model.safetensors").unlink()
+    assert found_in(drawn) == [("dangling_link", blob.name)]
+
+
+def test_a_missing_link_is_a_missing_file(tmp_path: Path) -> None:
+    """The blob is there, the snapshot's name for it is not: registered models miss it, nobody else can."""
+    drawn = lay_out(tmp_path, DRAWING)
+    (drawn.base.repo(REPO).snapshot(commit("a")) / "config.json").unlink()
+
+    assert found_in(drawn, wanted(drawn)) == [("missing_file", "config.json")]
+    assert found_in(drawn, wanted(drawn, complete=False)) == []
+    assert found_in(drawn) == []
+
+
+def test_a_repository_that_is_gone_misses_every_file(tmp_path: Path) -> None:
+    """Verifying what is not there never ends well."""
+    drawn = lay_out(tmp_path, DRAWING)
+    drawn.base.repo(REPO).path.rename(tmp_path / "gone")
+
+    assert [kind for kind, _ in found_in(drawn, wanted(drawn))] == ["missing_file"] * 3
+
+
+def test_a_link_to_another_files_blob_is_found(tmp_path: Path) -> None:
+    """Each blob is what its name says, and the file has the other one's content."""
+    drawn = lay_out(tmp_path, DRAWING)
+    repo = drawn.base.repo(REPO)
+    link = repo.snapshot(commit("a")) / "config.json"
+    link.unlink()
+    link.symlink_to(os.path.relpath(repo.blob(drawn.digest(REPO, "a", "model.safetensors")), link.parent))
+
+    assert found_in(drawn, wanted(drawn)) == [("wrong_link", "config.json")]
+
+
+@pytest.mark.parametrize("where", ["snapshot", "blob"])
+def test_a_link_out_of_the_base_is_not_followed(tmp_path: Path, where: str) -> None:
+    """What it leads to may be anybody's, and is not read."""
+    drawn = lay_out(tmp_path / "base", DRAWING)
+    repo = drawn.base.repo(REPO)
+    outside = put(tmp_path / "outside", b"x")
+    path = (
+        repo.snapshot(commit("a")) / "config.json" if where == "snapshot" else repo.blob(drawn.of(REPO, "a")[0].digest)
+    )
+    path.unlink()
+    path.symlink_to(outside)
+
+    assert [kind for kind, _ in found_in(drawn, wanted(drawn))] == ["link_leaves_base"]
+
+
+def test_a_repository_that_is_a_link_to_another_disk_is_found(tmp_path: Path) -> None:
+    """It looks whole, and its next download goes wrong."""
+    drawn = lay_out(tmp_path / "base", DRAWING)
+    drawn.base.repo(REPO).path.rename(tmp_path / "away")
+    drawn.base.repo(REPO).path.symlink_to(tmp_path / "away")
+
+    assert kinds(look.look_at_hub(drawn.base)) == [("link_leaves_base", "models--org--name")]
+
+
+def test_a_base_without_a_hub_has_nothing_wrong(tmp_path: Path) -> None:
+    """Nothing was ever downloaded there."""
+    assert look.look_at_hub(lay_out(tmp_path, "file token 3").base) == []
+
+
+def test_a_blob_that_links_to_itself_leads_nowhere(tmp_path: Path) -> None:
+    """A circle is one more way to lead nowhere, as is a folder that has a blob's name."""
+    drawn = lay_out(tmp_path, f"{DRAWING}\n orphan 5")
+    blob = drawn.base.repo(REPO).blob(digest_of("x.bin", content("orphan", 5)))
+    blob.unlink()
+    blob.symlink_to(blob.name)
+
+    assert found_in(drawn, wanted(drawn)) == [("dangling_link", blob.name)]
+    blob.unlink()
+    os.mkfifo(blob)
+    assert found_in(drawn, wanted(drawn)) == [("dangling_link", blob.name)]
+
+
+def test_dangling_refs_are_told_apart(tmp_path: Path) -> None:
+    """The ref that a model follows is the model's, others are nobody's; what is no commit dangles too."""
+    drawn = lay_out(tmp_path, f"{DRAWING}\n ref main b\n ref v1 c\n ref v2 a")
+    put(drawn.base.repo(REPO).ref("refs/pr/1"), b"soon")
+
+    findings = seen(drawn, wanted(drawn)).findings
+
+    assert [(f.kind.value, Path(f.path).name, f.model_name) for f in findings] == [
+        ("dangling_ref", "main", "m"),
+        ("dangling_ref", "1", ""),
+        ("dangling_ref", "v1", ""),
+    ]
+
+
+@pytest.mark.parametrize("text", [b"", b"\0" * 80, b"{"])
+def test_a_list_of_files_that_is_none_is_found(tmp_path: Path, text: bytes) -> None:
+    """What a power cut leaves of `trees/` is not taken for a list."""
+    drawn = lay_out(tmp_path, DRAWING)
+    drawn.base.repo(REPO).tree(commit("a")).write_bytes(text)
+
+    assert found_in(drawn, wanted(drawn)) == [("broken_tree", f"{commit('a')}.json")]
+
+
+def test_a_list_of_files_can_be_written_anew(tmp_path: Path) -> None:
+    """It says what huggingface_hub's own list said, and anybody may read it."""
+    drawn = lay_out(tmp_path, DRAWING)
+    repo, files = drawn.base.repo(REPO), tuple(drawn.of(REPO, "a"))
+    repo.tree(commit("a")).unlink()
+
+    trees.write(repo, commit("a"), files)
+
+    assert trees.read(repo, commit("a")) == files
+    assert repo.tree(commit("a")).stat().st_mode & 0o444 == 0o444
+
+
+AS_ANOTHER = """
+import json, os, sys
+from pathlib import Path
+from modelshelf.domain.models import FileEntry
+from modelshelf.services.progress import Counter
+from modelshelf.store import look
+from modelshelf.store.layout import Base
+from modelshelf.store.look import Wanted
+from modelshelf.store.verify import verify_blobs
+base = Base(Path(sys.argv[1]))
+look.look(base, "org/name", base.repo("org/name"), [], whole=True)  # imports what this user may not read later
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+files = tuple(FileEntry(*row) for row in json.loads(sys.argv[2]))
+model = Wanted("m", "main", "a" * 40, files, True)
+found = look.look_at_hub(base)
+if not found:
+    sight = look.look(base, "org/name", base.repo("org/name"), [model], whole=True)
+    nothing = lambda *args: None
+    bad = verify_blobs(sight.targets, workers=2, throttle=nothing, progress=Counter(), on_checked=nothing)
+    found = [*sight.findings, *bad]
+print(json.dumps([[f.kind, os.path.basename(f.path), f.hint] for f in found]))
+"""
+
+
+@pytest.fixture
+def open_path() -> Iterator[Path]:
+    """A folder that every user may enter, which those of pytest are not."""
+    with tempfile.TemporaryDirectory(prefix="modelshelf-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def seen_by_another(drawn: Drawn) -> list[list[str]]:
+    """Return what a user finds to whom nothing here belongs."""
+    if os.geteuid() != 0:
+        pytest.skip("becoming another user needs root")
+    files = json.dumps([[file.path, file.size_bytes, file.digest] for file in drawn.of(REPO, "a")])
+    command = [sys.executable, "-c", AS_ANOTHER, str(drawn.base.path), files]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    answer: list[list[str]] = json.loads(done.stdout)
+    return answer
+
+
+def test_what_another_user_may_not_read_is_told_with_its_fix(open_path: Path) -> None:
+    """A list of files of mode 0600 and a blob of mode 0400 are findings with the command that opens them."""
+    drawn = lay_out(open_path, DRAWING)
+    repo = drawn.base.repo(REPO)
+    blob = repo.blob(drawn.digest(REPO, "a", "config.json"))
+    blob.chmod(0o400)
+
+    assert seen_by_another(drawn) == [
+        ["unreadable_tree", f"{commit('a')}.json", f"sudo chmod a+r {repo.tree(commit('a'))}"],
+        ["unreadable_file", blob.name, f"sudo chmod a+r {blob}"],
+    ]
+
+
+@pytest.mark.parametrize("inner", ["", "models--org--name", "models--org--name/blobs", "models--org--name/snapshots"])
+def test_a_folder_that_another_user_may_not_enter_is_told(open_path: Path, inner: str) -> None:
+    """Nothing below it is said to be missing."""
+    drawn = lay_out(open_path, DRAWING)
+    drawn.base.repo(REPO).tree(commit("a")).chmod(0o644)
+    folder = drawn.base.hub / inner
+    folder.chmod(0o700)
+
+    found = seen_by_another(drawn)
+
+    assert ["unreadable_folder", folder.name, f"sudo chmod a+rx {folder}"] in found
+    assert "missing_file" not in {kind for kind, _, _ in found}
+    assert "dangling_link" not in {kind for kind, _, _ in found}
+
+
+def test_a_disk_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    """An error of the disk is a finding, and the files after it are read."""
+    drawn, reader = lay_out(tmp_path, DRAWING), Reader()
+    unreadable = Path("/proc/self/mem")  # reading its first page is an I/O error
+    target = Target(str(tmp_path), REPO, unreadable, unreadable, "d" * 64)
+
+    found = reader.verify([target, *seen(drawn).targets])
+
+    assert [(f.kind, f.detail) for f in found] == [
+        (Kind.READ_ERROR, "It cannot be read from the disk: Input/output error.")
+    ]
+    assert len(reader.good) == 3
+    assert damage.is_damaged(unreadable, "d" * 64)
+
+
+def test_a_file_that_went_meanwhile_is_missing(tmp_path: Path) -> None:
+    """Whether that is a fault, the caller knows."""
+    drawn = lay_out(tmp_path, DRAWING)
+    targets = seen(drawn, wanted(drawn)).targets
+    targets[0].path.unlink()
+
+    assert kinds(Reader().verify(targets)) == [("missing_file", targets[0].path.name)]
+
+
+def test_a_file_that_is_written_meanwhile_is_read_again(tmp_path: Path) -> None:
+    """The verdict is about the bytes of one moment."""
+    drawn, reader = lay_out(tmp_path, DRAWING), Reader()
+    target = next(t for t in seen(drawn, wanted(drawn)).targets if t.size_bytes == 3000)
+    good = target.path.read_bytes()
+    overwrite(target.path, bytes(3000))
+
+    def mend(count: int) -> None:
+        if not reader.read:
+            overwrite(target.path, good)
+        reader.read.append(count)
+
+    bad = verify_blobs([target], workers=1, throttle=mend, progress=reader.progress, on_checked=reader.checked)
+
+    assert (bad, reader.read) == ([], [3000, 3000])
+    assert reader.progress.read().done_bytes == 3000
+
+
+def test_a_file_that_is_written_all_the_time_has_no_verdict(tmp_path: Path) -> None:
+    """It is neither good nor damaged, and the reading ends."""
+    drawn, reader = lay_out(tmp_path, DRAWING), Reader()
+    target = seen(drawn, wanted(drawn)).targets[0]
+    stamps = iter(range(1, 100))
+
+    def touch(count: int) -> None:
+        os.utime(target.path, (1, next(stamps)))
+
+    bad = verify_blobs([target], workers=1, throttle=touch, progress=reader.progress, on_checked=reader.checked)
+
+    assert (bad, reader.good) == ([], {})
+
+
+def test_a_stop_ends_every_thread_and_keeps_what_was_found_good(tmp_path: Path) -> None:
+    """Cancelled within a chunk; what was read to its end before stays known."""
+    drawn, reader = lay_out(tmp_path, DRAWING), Reader()
+    put(tmp_path / "big", bytes(4 * READ_BYTES))
+    big = Target(str(tmp_path), REPO, tmp_path / "big", tmp_path / "big", "d" * 64)
+    reader.verify(seen(drawn).targets)
+    reader.read.clear()
+
+    def stop(count: int) -> None:
+        reader.read.append(count)
+        reader.progress.stop()
+
+    with pytest.raises(Cancelled):
+        verify_blobs([big], workers=4, throttle=stop, progress=reader.progress, on_checked=reader.checked)
+    assert reader.read == [READ_BYTES]
+    assert len(reader.good) == 3
+
+
+def test_all_cores_are_those_of_this_process() -> None:
+    """A container that may use two of sixty-four gets two threads."""
+    assert all_cores() == len(os.sched_getaffinity(0))
+
+
+def test_a_damaged_payload_is_set_aside_itself(tmp_path: Path) -> None:
+    """Left in the store, the next download of the same content would link to it."""
+    drawn = lay_out(tmp_path, DRAWING.replace("model.safetensors 3000", "model.safetensors 3000 shared"))
+    blob = drawn.base.repo(REPO).blob(drawn.digest(REPO, "a", "model.safetensors"))
+    payload = shared_blobs.payload_of(drawn.base, blob)
+    assert payload is not None
+    assert damage.set_aside(drawn.base, blob, blob.name) is None  # it is good
+    overwrite(payload, b"x" * 3000)
+
+    target = damage.set_aside(drawn.base, blob, blob.name)
+
+    assert target is not None
+    assert target.parent == drawn.base.quarantine
+    assert target.read_bytes() == b"x" * 3000
+    assert (payload.exists(), blob.is_symlink()) == (False, True)
+
+
+def test_a_store_of_a_layout_that_is_not_known_is_left_alone(tmp_path: Path) -> None:
+    """A marker of a later version may mean other rules."""
+    drawn = lay_out(tmp_path, DRAWING.replace("model.safetensors 3000", "model.safetensors 3000 shared"))
+    blob = drawn.base.repo(REPO).blob(drawn.digest(REPO, "a", "model.safetensors"))
+    overwrite(blob, b"x" * 3000)
+    put(drawn.base.hub / "blobs" / ".huggingface-shared-blobs", b"2\n")
+
+    with pytest.raises(Conflict, match="layout"):
+        damage.set_aside(drawn.base, blob, blob.name)
+    assert blob.read_bytes() == b"x" * 3000
+
+
+def test_damage_behind_a_link_into_another_repository_is_that_ones(tmp_path: Path) -> None:
+    """The link goes, the bytes stay for their own repository to deal with."""
+    drawn = lay_out(tmp_path, f"{DRAWING}\n model org/other\n commit b\n x.bin 50")
+    repo, other = drawn.base.repo(REPO), drawn.base.repo("org/other")
+    blob = repo.blob(drawn.digest(REPO, "a", "config.json"))
+    theirs = other.blob(drawn.digest("org/other", "b", "x.bin"))
+    blob.unlink()
+    blob.symlink_to(os.path.relpath(theirs, blob.parent))
+
+    assert damage.set_aside(drawn.base, blob, blob.name) is None
+    assert (blob.is_symlink(), theirs.exists()) == (False, True)
+
+
+def test_what_is_good_or_gone_or_forbidden_is_not_set_aside(tmp_path: Path) -> None:
+    """Another process may have mended it since it was found."""
+    drawn = lay_out(tmp_path, DRAWING)
+    blob = drawn.base.repo(REPO).blob(drawn.digest(REPO, "a", "config.json"))
+
+    assert damage.set_aside(drawn.base, blob, blob.name) is None
+    blob.unlink()
+    assert damage.set_aside(drawn.base, blob, blob.name) is None
+    assert not drawn.base.quarantine.exists()
+
+
+@pytest.mark.parametrize("needed", [False, True], ids=["spare blob", "linked blob"])
+def test_bytes_are_put_into_a_snapshot_without_links(tmp_path: Path, needed: bool) -> None:
+    """Each file that has the content gets it; the blob becomes the last of them unless a link needs it."""
+    drawn = lay_out(tmp_path, f"{DRAWING}\n commit b\n x.bin 60 real\n y/z.bin 60 like=x.bin real")
+    repo = drawn.base.repo(REPO)
+    data, files = content(f"{REPO}/x.bin", 60), drawn.of(REPO, "b")
+    blob = put(repo.blob(files[0].digest), data)
+    for file in files:
+        (repo.snapshot(commit("b")) / file.path).unlink()
+    if needed:
+        (repo.snapshot(commit("a")) / "x.bin").symlink_to(os.path.relpath(blob, repo.snapshot(commit("a"))))
+
+    damage.place(drawn.base, repo, blob, files, commit("b"), Counter())
+
+    assert [(repo.snapshot(commit("b")) / f.path).read_bytes() for f in files] == [data, data]
+    assert blob.exists() == needed
+    assert all(damage.is_right(drawn.base, repo, commit("b"), file) for file in files)
+    assert look.has_real_files(repo, commit("b"))
+    assert not look.has_real_files(repo, commit("a"))

@@ -1,0 +1,62 @@
+"""Findings as values: what they say, and which command mends them."""
+
+from __future__ import annotations
+
+import pytest
+
+from modelshelf.domain.findings import Finding, Kind, VerifyReport
+
+PATH = "/b/hub/models--org--name/blobs/" + "a" * 64
+
+
+def finding(kind: Kind, path: str = PATH, **values: object) -> Finding:
+    """Return a finding of the repository org/name."""
+    return Finding(kind, "/b", path, repo_id="org/name", **values)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_every_kind_has_a_sentence_and_a_command(kind: Kind) -> None:
+    """Whatever is found, a person is told what it is and what to do, registered or not."""
+    ours, nobodys = finding(kind, model_name="m"), finding(kind)
+
+    assert ours.detail.endswith(".")
+    assert "{" not in ours.detail
+    assert ours.hint
+    assert nobodys.hint
+
+
+@pytest.mark.parametrize(
+    ("found", "hint"),
+    [
+        (finding(Kind.WRONG_BYTES, model_name="m"), "shelf verify m --repair"),
+        (finding(Kind.WRONG_BYTES), "shelf verify --all --repair"),
+        (finding(Kind.WRONG_BYTES, quarantined="/q"), "hf download org/name"),
+        (finding(Kind.DANGLING_LINK, commit_hash="c" * 40), f"hf download org/name --revision {'c' * 40}"),
+        (
+            finding(Kind.DANGLING_REF, "/b/hub/datasets--org--name/refs/refs/pr/1"),
+            "hf download org/name --repo-type dataset --revision refs/pr/1",
+        ),
+        (finding(Kind.LINK_LEAVES_BASE, "/b/hub/models--org--name"), "rm /b/hub/models--org--name"),
+        (finding(Kind.UNREADABLE_TREE, "/b/a b.json", model_name="m"), "sudo chmod a+r '/b/a b.json'"),
+        (finding(Kind.UNREADABLE_FOLDER, "/b/hub"), "sudo chmod a+rx /b/hub"),
+        (finding(Kind.INCOMPLETE, model_name="m"), "shelf pull m"),
+        (finding(Kind.WRONG_BYTES, model_name="m", repaired=True), ""),
+    ],
+)
+def test_the_hint_is_the_command_that_mends_it(found: Finding, hint: str) -> None:
+    """It can be copied into a shell as it stands."""
+    assert found.hint == hint
+
+
+def test_the_detail_says_why_a_repair_failed() -> None:
+    """What was found comes first, then what stood in the way."""
+    found = finding(Kind.WRONG_SIZE, fact="3 bytes instead of 5", trouble="The hub is away.")
+
+    assert found.detail == "It has 3 bytes instead of 5. The hub is away."
+
+
+def test_what_was_repaired_is_not_wrong_any_more() -> None:
+    """The report keeps it, and does not count it."""
+    mended, open_one = finding(Kind.WRONG_BYTES, repaired=True), finding(Kind.MISSING_FILE, model_name="m")
+
+    assert VerifyReport(2, 10, 0, 0, (), (mended, open_one)).wrong == [open_one]
