@@ -2,8 +2,9 @@
 
     python bench/look.py [--repos 2000] [--files 20] [--rounds 7] [--folder FOLDER]
 
-The base is synthetic: sparse blobs, relative links, a ref for each repository, every repository registered. The commands
-take turns, the first round is thrown away. Prints seconds and the ratios.
+The base is synthetic: sparse blobs, relative links, a ref for each repository, every repository registered. The
+commands take turns, the first round is thrown away. Prints seconds and the ratios; the CPU time says the same on a
+machine that does other things as well.
 """
 
 from __future__ import annotations
@@ -99,7 +100,9 @@ def report(timings: Timings) -> None:
     _measure.claim(timings, "shelf --help", "hf --help")
     path = next(name for name in timings if name.startswith("shelf path"))
     took_s = statistics.median(run.wall_s for run in timings[path])
-    print(f"{path} takes {took_s:.3f} s; aim {AIM_PATH_S:g} s: {'reached' if took_s < AIM_PATH_S else 'missed'}")
+    cpu_s = statistics.median(run.cpu_s for run in timings[path])
+    reached = "reached" if took_s < AIM_PATH_S else "missed"
+    print(f"{path} takes {took_s:.3f} s, {cpu_s:.3f} s of it computing; aim {AIM_PATH_S:g} s: {reached}")
 
 
 if __name__ == "__main__":

@@ -3,10 +3,11 @@
     python bench/pull.py [--size-gib 2] [--rounds 3] [--folder FOLDER]
 
 A hub in a process of its own serves random bytes that lie in the page cache. The commands take turns, each into an
-empty place; what one of them left in memory is written out before the next begins, and deleted. The first round is thrown
-away. Prints MB/s (10^6 bytes a second) and the ratios. shelf checks the sha256 and makes the file durable before it
-ends; hf download and curl do neither, and `curl + sync` shows what the second costs on this disk. With --folder /dev/shm
-no disk takes part.
+empty place; what one of them left in memory is written out before the next begins, and deleted. The first round is
+thrown away. Prints MB/s (10^6 bytes a second) and the ratios. shelf makes its registry, checks the sha256 and brings
+the file to the disk before it ends; hf download and curl do none of this, and `curl + sync` shows what the last costs
+on this disk. With --folder /dev/shm no disk takes part. shelf works on several cores at once, curl on one: measure on a
+machine that does nothing else.
 """
 
 from __future__ import annotations

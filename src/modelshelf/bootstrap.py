@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from modelshelf.domain.models import Model
     from modelshelf.domain.ports import Clock, Hub, Reader
     from modelshelf.registry.queries import Registry
+    from modelshelf.services.jobs import Handler
     from modelshelf.services.lease import Leaser
     from modelshelf.services.move import Mover
     from modelshelf.services.pull import Puller
@@ -59,30 +60,19 @@ def open_shelf(env_file: Path | None = None, *, settings: Settings | None = None
         Unavailable: The primary base is not mounted, or the registry cannot be opened.
     """
     from modelshelf.services.dedupe import Deduper
-    from modelshelf.services.gc import DEDUPE, GC, Collector
+    from modelshelf.services.gc import Collector
     from modelshelf.services.jobs import Jobs
     from modelshelf.services.load import Loader
-    from modelshelf.services.move import MOVE
-    from modelshelf.services.reconcile import RECONCILE, Reconciler
-    from modelshelf.services.register import PULL, Registrar
+    from modelshelf.services.reconcile import Reconciler
+    from modelshelf.services.register import Registrar
     from modelshelf.services.remove import Remover
-    from modelshelf.services.retire import RETIRE
     from modelshelf.services.shelf import Shelf
-    from modelshelf.services.update import UPDATE, Updater
-    from modelshelf.services.verify import VERIFY
+    from modelshelf.services.update import Updater
 
     late = _Late()
     parts = _make_parts(settings or load_settings(env_file), clock or SystemClock(), late)
     registry, library = parts.registry, parts.library
-    updater = Updater(registry, library, parts.tiers, parts.hub, parts.puller, parts.clock)
-    reconciler = Reconciler(registry, library, parts.tiers, parts.clock)
-    handlers = {PULL: parts.puller.run, MOVE: parts.mover.run, RETIRE: parts.retirer.run}
-    handlers |= {UPDATE: updater.run, RECONCILE: reconciler.run}
-    collector = Collector(registry, library, parts.tiers, parts.clock)
-    deduper = Deduper(registry, parts.tiers)
-    handlers |= {GC: collector.run, DEDUPE: deduper.run}
-    verifier = _make_verifier(parts)
-    handlers |= {VERIFY: verifier.run}
+    handlers: dict[str, Handler] = {}
     late.shelf = Shelf(
         registry=registry,
         library=library,
@@ -91,17 +81,40 @@ def open_shelf(env_file: Path | None = None, *, settings: Settings | None = None
         registrar=Registrar(registry, parts.tiers, parts.room, parts.hub),
         remover=Remover(registry, library, parts.retirer),
         mover=parts.mover,
-        verifier=verifier,
-        updater=updater,
-        reconciler=reconciler,
+        verifier=_make_verifier(parts),
+        updater=Updater(registry, library, parts.tiers, parts.hub, parts.puller, parts.clock),
+        reconciler=Reconciler(registry, library, parts.tiers, parts.clock),
         leaser=parts.leaser,
         loader=Loader(parts.leaser),
-        collector=collector,
-        deduper=deduper,
+        collector=Collector(registry, library, parts.tiers, parts.clock),
+        deduper=Deduper(registry, parts.tiers),
         job_service=Jobs(registry, parts.owner, handlers, parts.clock),
         clock=parts.clock,
     )
+    handlers |= _handlers_of(late.shelf, parts)
     return late.shelf
+
+
+def _handlers_of(shelf: Shelf, parts: _Parts) -> dict[str, Handler]:
+    """Return who carries out which kind of job."""
+    from modelshelf.services.gc import DEDUPE, GC
+    from modelshelf.services.move import MOVE
+    from modelshelf.services.reconcile import RECONCILE
+    from modelshelf.services.register import PULL
+    from modelshelf.services.retire import RETIRE
+    from modelshelf.services.update import UPDATE
+    from modelshelf.services.verify import VERIFY
+
+    return {
+        PULL: parts.puller.run,
+        MOVE: parts.mover.run,
+        RETIRE: parts.retirer.run,
+        UPDATE: shelf.updater.run,
+        RECONCILE: shelf.reconciler.run,
+        GC: shelf.collector.run,
+        DEDUPE: shelf.deduper.run,
+        VERIFY: shelf.verifier.run,
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +159,7 @@ def _make_parts(settings: Settings, clock: Clock, late: _Late) -> _Parts:
     library = Library(registry, settings.tiers, known)
     retirer, marks = Retirer(registry, library, clock), Watermarks()
     policy = FullPolicy(settings.on_full == "demote", settings.on_secondary_full == "remove-unpinned", marks)
-    room = RoomMaker(registry, tiers, admission, library, retirer, hub, clock, policy, late.demote)
+    room = RoomMaker(registry, tiers, admission, library, retirer, hub, clock, policy, late.demote, late.tidy)
     throttle = Throttle(settings.download_limit_bytes_per_s, clock)
     puller = Puller(registry, tiers, room, hub, clock, throttle, STREAMS)
     mover = Mover(registry, library, tiers, room, clock)
@@ -174,6 +187,10 @@ class _Late:
     def demote(self, model_name: str) -> None:
         """Move a model to the secondary."""
         self.shelf.move(model_name, SECONDARY)
+
+    def tidy(self) -> None:
+        """Delete the old copies of models that left."""
+        self.shelf.run_due("retire")
 
     def start_behind(self, job: Job) -> None:
         """Carry out a job behind whatever goes on."""

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from demo.build_models import build
+
 from tests.world import ROOT, Home, Server
 
 

@@ -96,7 +96,7 @@ def test_python_loads_a_model_in_its_own_process(model_home: Home) -> None:
 
 
 def test_a_model_moves_between_the_disks_while_it_is_used(model_home: Home) -> None:
-    """A model that a program has open moves, answers from its new place, and its old copy goes when the program ends."""
+    """A model that a program has open moves and answers from its new place; its old copy goes when the program ends."""
     model_home.run("add", "smol", DENSE).checked()
     holder = (
         "import pathlib, sys, time\n"

@@ -124,7 +124,9 @@ def test_the_json_of_an_error_is_the_problem_of_http(cli: Cli, added: Path, serv
         pytest.param(["run", "m", "--", "no-such-program"], 2, id="no such program"),
     ],
 )
-def test_an_error_has_its_exit_code(hub: FakeHub, home: Home, cli: Cli, commit: str, words: list[str], code: int) -> None:
+def test_an_error_has_its_exit_code(
+    hub: FakeHub, home: Home, cli: Cli, commit: str, words: list[str], code: int
+) -> None:
     """What is wrong decides the exit code; stdout stays empty and stderr says it in a sentence."""
     hub.add_repo("org/other", FILES)
     hub.add_repo("org/gated", FILES, gated=True)
@@ -163,7 +165,9 @@ def test_corrupt_bytes_are_exit_code_6(hub: FakeHub, cli: Cli, commit: str) -> N
 
 def test_every_problem_of_the_settings_is_said_at_once(home: Home, cli: Cli) -> None:
     """A bad `.env` names each of its lines; the exit code is 2 and nothing is made."""
-    home.env_file.write_text("\ufeffexport SHELF_PORT=abc\r\nCACHE_WARNING_THRESHOLD=7\r\n\r\nHF_ENDPOINT='ftp://x'\r\n")
+    home.env_file.write_text(
+        "\ufeffexport SHELF_PORT=abc\r\nCACHE_WARNING_THRESHOLD=7\r\n\r\nHF_ENDPOINT='ftp://x'\r\n"
+    )
 
     refused = cli("ls", HF_ENDPOINT="")
 

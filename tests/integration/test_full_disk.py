@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,18 +21,25 @@ DISK_BYTES = 64 * MIB
 FILES = {"config.json": b"{}", "model.safetensors": random_bytes(40 * MIB)}
 
 
-@pytest.fixture
-def disk(home: Home) -> Iterator[Path]:
-    """The custom base, on a small disk of its own."""
-    home.custom.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "none", str(home.custom)]
+@contextmanager
+def small_disk(place: Path) -> Iterator[Path]:
+    """Mount a small file system of its own; skip the test where that is not allowed."""
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "none", str(place)]
     done = subprocess.run(mount, capture_output=True, text=True)
     if done.returncode:
         pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
     try:
-        yield home.custom
+        yield place
     finally:
-        subprocess.run(["umount", "--lazy", str(home.custom)], check=True)
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+@pytest.fixture
+def disk(home: Home) -> Iterator[Path]:
+    """The custom base, on a small disk; the registry is on a large one."""
+    with small_disk(home.custom) as place:
+        yield place
 
 
 def fill(disk: Path, leave_bytes: int = 0) -> Path:
@@ -80,6 +88,29 @@ def test_a_disk_that_somebody_else_fills_ends_the_pull_cleanly(
     shelf.pull("m")
     assert tree(shelf.path("m")) == FILES
     assert violations(shelf) == []
+
+
+def test_a_full_disk_that_has_the_registry_on_it_ends_the_pull_cleanly(hub: FakeHub, home: Home) -> None:
+    """When the registry itself cannot be written the error is the same, and the next pull with space completes."""
+    hub.add_repo(REPO, FILES)
+    with small_disk(home.primary):
+        home.run("add", "m", REPO, "--no-download").checked()
+        hub.pause(after_bytes=10 * MIB)
+        child = home.start("pull", "m")
+        hub.wait_for_bytes(10 * MIB)
+        filler = fill(home.primary)
+        hub.resume()
+
+        ended, again = child.finish(), home.run("pull", "m")
+
+        assert [(result.code, result.out) for result in (ended, again)] == [(OutOfSpace.exit_code, "")] * 2
+        assert "Traceback" not in ended.err + again.err
+        assert home.run("ls").code == 0
+        filler.unlink()
+        home.run("pull", "m").checked()
+        with home.open() as shelf:
+            assert tree(shelf.path("m")) == FILES
+            assert (shelf.registry.reservations(), violations(shelf)) == ([], [])
 
 
 def test_the_last_links_on_a_full_disk_leave_no_half_model(hub: FakeHub, home: Home, shelf: Shelf, disk: Path) -> None:

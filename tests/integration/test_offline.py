@@ -1,4 +1,4 @@
-"""A drive that is away or read-only: its models say so, nothing is written or forgotten, and everything else goes on."""
+"""A drive that is away or read-only: its models say so, nothing is written or forgotten, all else goes on."""
 
 from __future__ import annotations
 
@@ -213,6 +213,16 @@ def test_an_emptied_drive_can_start_afresh(library: Home) -> None:
     assert states(library) == READY
     with library.open() as shelf:
         assert violations(shelf) == []
+
+
+def test_a_marker_that_cannot_be_read_is_replaced_when_asked(library: Home) -> None:
+    """Zeros after a power cut: the base is offline until a person says that it is what it was."""
+    Base(library.secondary).marker.write_bytes(bytes(40))
+    assert states(library)["far"] == "offline"
+
+    library.run("tiers", "--start-afresh", str(library.secondary)).checked()
+
+    assert states(library) == READY
 
 
 def test_an_emptied_primary_starts_afresh_and_learns_of_the_rest(library: Home) -> None:

@@ -189,8 +189,12 @@ def test_another_host_name_is_refused(server: Server) -> None:
     """On loopback a name that only resolves to it is not enough: DNS rebinding ends here."""
     port = server.url.rpartition(":")[2]
 
-    codes = {host: server.ask("GET", "/api/models", Host=host).status for host in ("evil.example", f"evil.example:{port}")}
-    codes |= {host: server.ask("GET", "/api/models", Host=host).status for host in (f"localhost:{port}", f"[::1]:{port}")}
+    codes = {
+        host: server.ask("GET", "/api/models", Host=host).status for host in ("evil.example", f"evil.example:{port}")
+    }
+    codes |= {
+        host: server.ask("GET", "/api/models", Host=host).status for host in (f"localhost:{port}", f"[::1]:{port}")
+    }
 
     assert list(codes.values()) == [403, 403, 200, 200]
 
@@ -246,7 +250,9 @@ def test_a_token_is_in_no_log_and_no_registry(hub: FakeHub, home: Home) -> None:
     assert (hub.token in answers + log, stored) == (False, [])
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda n: signal.Signals(n).name)
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda n: signal.Signals(n).name
+)
 def test_a_server_that_ends_leaves_its_download_to_the_next(
     hub: FakeHub, home: Home, shelf: Shelf, commit: str, number: signal.Signals
 ) -> None:

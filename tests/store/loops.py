@@ -11,7 +11,12 @@ from pathlib import Path
 
 import pytest
 
-MAKE = {"xfs": ["mkfs.xfs", "-q", "-m", "reflink=1"], "ext4": ["mkfs.ext4", "-q", "-F"], "btrfs": ["mkfs.btrfs", "-q"]}
+MAKE = {
+    "xfs": ["mkfs.xfs", "-q", "-m", "reflink=1"],
+    "ext4": ["mkfs.ext4", "-q", "-F"],
+    "ext4 with inline data": ["mkfs.ext4", "-q", "-F", "-O", "inline_data"],
+    "btrfs": ["mkfs.btrfs", "-q"],
+}
 SIZE_BYTES = 400 * 2**20
 """The smallest that `mkfs.xfs` makes is 300 MiB; the image is sparse."""
 
@@ -24,7 +29,7 @@ def loop_disk(folder: Path, kind: str) -> Iterator[Path]:
     if shutil.which(MAKE[kind][0]) is None:
         pytest.skip(f"{MAKE[kind][0]} is not installed")
     folder.mkdir(parents=True, exist_ok=True)
-    image, mounted = folder / f"{kind}.img", folder / kind
+    image, mounted = folder / f"{kind}.img", folder / kind.replace(" ", "-")
     with image.open("wb") as file:
         file.truncate(SIZE_BYTES)
     subprocess.run([*MAKE[kind], str(image)], check=True, capture_output=True)

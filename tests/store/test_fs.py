@@ -12,6 +12,7 @@ import pytest
 from modelshelf.errors import Denied, OutOfSpace
 from modelshelf.store import fs
 from modelshelf.store.fs import Freed
+from modelshelf.store.os_errors import as_shelf_error, translate_errors
 from tests.builders import put
 from tests.store.mounts import small_disk
 
@@ -86,7 +87,7 @@ def test_a_full_disk_ends_a_write_at_an_offset(tmp_path: Path) -> None:
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG], ids=errno.errorcode.get)
 def test_no_more_bytes_is_out_of_space(code: int) -> None:
     """A quota and the 4 GiB of FAT32 are full disks too."""
-    found = fs.as_shelf_error(OSError(code, "no", "/mnt/x/file"), Path("/mnt/x"))
+    found = as_shelf_error(OSError(code, "no", "/mnt/x/file"), Path("/mnt/x"))
 
     assert isinstance(found, OutOfSpace)
     assert found.fields == {"path": "/mnt/x/file"}
@@ -95,7 +96,7 @@ def test_no_more_bytes_is_out_of_space(code: int) -> None:
 @pytest.mark.parametrize("code", [errno.EACCES, errno.EPERM, errno.EROFS], ids=errno.errorcode.get)
 def test_a_refusal_is_denied(code: int) -> None:
     """The hint is the command that shows who owns it."""
-    found = fs.as_shelf_error(OSError(code, "no"), Path("/mnt/x/file"))
+    found = as_shelf_error(OSError(code, "no"), Path("/mnt/x/file"))
 
     assert isinstance(found, Denied)
     assert found.hint.endswith("ls -ld /mnt/x")
@@ -105,7 +106,7 @@ def test_another_error_is_left_as_it_is() -> None:
     """What we know nothing better about is not disguised."""
     err = OSError(errno.EIO, "broken")
 
-    with pytest.raises(OSError, match="broken") as caught, fs.translate_errors(Path("/x")):
+    with pytest.raises(OSError, match="broken") as caught, translate_errors(Path("/x")):
         raise err
 
     assert caught.value is err

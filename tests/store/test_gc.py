@@ -16,10 +16,11 @@ import pytest
 from modelshelf.domain.cards import Card
 from modelshelf.domain.gc import MIN_AGE_S, RESUME_S, GcPlan, Needs
 from modelshelf.services.progress import Counter
-from modelshelf.store import cards, gc, meter, shared_blobs
+from modelshelf.store import cards, gc, leftovers, meter, shared_blobs
 from modelshelf.store.fs import Freed
 from modelshelf.store.gc import Collected
 from modelshelf.store.layout import Base
+from modelshelf.store.leftovers import Look
 from modelshelf.store.locks import try_lock
 from tests.builders import Drawn, commit, content, digest_of, lay_out, put
 from tests.invariants import base_violations, du
@@ -716,6 +717,21 @@ def test_an_empty_base_has_no_garbage(tmp_path: Path) -> None:
     """One that was never used, or lost all of its folders, is not touched."""
     assert plan(Base(tmp_path / "none")) == GcPlan(str(tmp_path / "none"), MIN_AGE_S, ())
     assert not (tmp_path / "none").exists()
+
+
+def test_what_goes_while_it_is_looked_at_is_no_garbage(tmp_path: Path) -> None:
+    """A repository that was removed since it was listed, a link since it was seen."""
+    base = Base(tmp_path)
+    look = Look(base, Needs(), time.time() + LATER_S, MIN_AGE_S, frozenset(), store_is_known=True)
+    gone = leftovers.walk("model", REPO, base.repo(REPO))
+
+    assert (gone.entries, gone.links) == ((), set())
+    assert leftovers.in_repo(look, gone) == leftovers.Found()
+    assert leftovers.target(str(tmp_path / "gone"), {}) == ""
+    drawn = lay_out(tmp_path, f"{SHARED}\n orphan 500")
+    link = drawn.base.repo("org/two").blob("d" * 64)
+    link.symlink_to(f"../../blobs/dd/{'d' * 64}")
+    assert f"hub/models--org--two/blobs/{'d' * 64}" in names(plan(base), "blob")
 
 
 def test_a_card_that_is_not_one_stays(drawn: Drawn) -> None:

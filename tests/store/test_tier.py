@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -165,3 +166,34 @@ def test_a_mounted_disk_is_another_device(tmp_path: Path) -> None:
 
         assert tier.device(base) != tier.device(Base(tmp_path))
         assert 0 < tier.free_bytes(base) <= 2**20
+
+
+def test_a_base_is_writable_until_one_of_its_folders_is_not(tmp_path: Path) -> None:
+    """A read-only mount and a folder of another owner say the same; a base that is not there yet can be made."""
+    with small_disk(tmp_path / "disk", 2**20) as disk:
+        base = Base(disk)
+        assert tier.is_writable(Base(disk / "new"))
+        assert tier.is_writable(base)
+        tier.start_afresh(base)
+        base.hub.mkdir()
+        assert tier.is_writable(base)
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        assert not tier.is_writable(base)
+
+
+def test_a_marker_that_cannot_be_read_is_written_anew(base: Base) -> None:
+    """Starting afresh over zeros gives the base an id that is there afterwards; one that is good stays."""
+    put(base.marker, bytes(40))
+
+    tier_id = tier.start_afresh(base)
+
+    assert tier.read_id(base) == tier_id
+    assert tier.start_afresh(base) == tier_id
+    assert tier.give_new_id(base) != tier_id
+
+
+def test_a_base_that_was_used_is_offline_though_nobody_remembers_its_id(base: Base) -> None:
+    """A whole model is registered there, and that is memory enough; any marker is the right one then."""
+    assert "is it mounted?" in tier.why_offline(base, "")
+    tier.start_afresh(base)
+    assert tier.why_offline(base, "") == ""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -19,6 +17,8 @@ from modelshelf.store import damage, look, scan, shared_blobs, trees
 from modelshelf.store.look import Sight, Wanted
 from modelshelf.store.verify import READ_BYTES, Target, all_cores, verify_blobs
 from tests.builders import Drawn, commit, content, digest_of, lay_out, put
+from tests.store.mounts import small_disk
+from tests.world import wait_until
 
 REPO = "org/name"
 DRAWING = """
@@ -182,6 +182,8 @@ def test_a_named_model_alone_is_looked_at(tmp_path: Path) -> None:
     targets = seen(drawn, wanted(drawn), whole=False).targets
 
     assert {target.digest for target in targets} == {file.digest for file in drawn.of(REPO, "a")}
+    config = Wanted("c", "main", commit("a"), tuple(drawn.of(REPO, "a")[:1]), True)
+    assert [target.file for target in seen(drawn, config, whole=False).targets] == ["config.json"]
 
 
 def test_a_missing_blob_is_a_dangling_link(tmp_path: Path) -> None:
@@ -247,6 +249,8 @@ def test_a_link_out_of_the_base_is_not_followed(tmp_path: Path, where: str) -> N
     path.symlink_to(outside)
 
     assert [kind for kind, _ in found_in(drawn, wanted(drawn))] == ["link_leaves_base"]
+    source = damage.source_of(drawn.base, repo, commit("a"), drawn.of(REPO, "a"), drawn.of(REPO, "a")[0].digest)
+    assert (source is None) == (where == "blob")
 
 
 def test_a_repository_that_is_a_link_to_another_disk_is_found(tmp_path: Path) -> None:
@@ -254,8 +258,15 @@ def test_a_repository_that_is_a_link_to_another_disk_is_found(tmp_path: Path) ->
     drawn = lay_out(tmp_path / "base", DRAWING)
     drawn.base.repo(REPO).path.rename(tmp_path / "away")
     drawn.base.repo(REPO).path.symlink_to(tmp_path / "away")
+    drawn.base.repo("org/alias").path.symlink_to(
+        lay_out(tmp_path / "base", "model a/b\n orphan 3").base.repo("a/b").path
+    )
+    drawn.base.repo("org/circle").path.symlink_to("models--org--circle")
 
-    assert kinds(look.look_at_hub(drawn.base)) == [("link_leaves_base", "models--org--name")]
+    assert kinds(look.look_at_hub(drawn.base)) == [
+        ("link_leaves_base", "models--org--circle"),
+        ("link_leaves_base", "models--org--name"),
+    ]
 
 
 def test_a_base_without_a_hub_has_nothing_wrong(tmp_path: Path) -> None:
@@ -299,6 +310,18 @@ def test_a_list_of_files_that_is_none_is_found(tmp_path: Path, text: bytes) -> N
     assert found_in(drawn, wanted(drawn)) == [("broken_tree", f"{commit('a')}.json")]
 
 
+def test_without_a_list_of_files_the_names_of_the_blobs_tell(tmp_path: Path) -> None:
+    """Older programs wrote none; a file that no link and no list names cannot be told from a good one."""
+    drawn = lay_out(tmp_path, DRAWING)
+    repo = drawn.base.repo(REPO)
+    repo.tree(commit("a")).unlink()
+    put(repo.snapshot(commit("a")) / "mine.txt", b"notes")
+    digest = drawn.digest(REPO, "a", "model.safetensors")
+    overwrite(repo.blob(digest), b"x")
+
+    assert found_in(drawn) == [("wrong_bytes", digest)]
+
+
 def test_a_list_of_files_can_be_written_anew(tmp_path: Path) -> None:
     """It says what huggingface_hub's own list said, and anybody may read it."""
     drawn = lay_out(tmp_path, DRAWING)
@@ -309,30 +332,6 @@ def test_a_list_of_files_can_be_written_anew(tmp_path: Path) -> None:
 
     assert trees.read(repo, commit("a")) == files
     assert repo.tree(commit("a")).stat().st_mode & 0o444 == 0o444
-
-
-AS_ANOTHER = """
-import json, os, sys
-from pathlib import Path
-from modelshelf.domain.models import FileEntry
-from modelshelf.services.progress import Counter
-from modelshelf.store import look
-from modelshelf.store.layout import Base
-from modelshelf.store.look import Wanted
-from modelshelf.store.verify import verify_blobs
-base = Base(Path(sys.argv[1]))
-look.look(base, "org/name", base.repo("org/name"), [], whole=True)  # imports what this user may not read later
-os.setgroups([]); os.setgid(65534); os.setuid(65534)
-files = tuple(FileEntry(*row) for row in json.loads(sys.argv[2]))
-model = Wanted("m", "main", "a" * 40, files, True)
-found = look.look_at_hub(base)
-if not found:
-    sight = look.look(base, "org/name", base.repo("org/name"), [model], whole=True)
-    nothing = lambda *args: None
-    bad = verify_blobs(sight.targets, workers=2, throttle=nothing, progress=Counter(), on_checked=nothing)
-    found = [*sight.findings, *bad]
-print(json.dumps([[f.kind, os.path.basename(f.path), f.hint] for f in found]))
-"""
 
 
 @pytest.fixture
@@ -347,12 +346,16 @@ def seen_by_another(drawn: Drawn) -> list[list[str]]:
     """Return what a user finds to whom nothing here belongs."""
     if os.geteuid() != 0:
         pytest.skip("becoming another user needs root")
-    files = json.dumps([[file.path, file.size_bytes, file.digest] for file in drawn.of(REPO, "a")])
-    command = [sys.executable, "-c", AS_ANOTHER, str(drawn.base.path), files]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    answer: list[list[str]] = json.loads(done.stdout)
-    return answer
+    found_in(drawn, wanted(drawn))  # imports what that user may not read
+    os.seteuid(65534)
+    try:
+        findings = look.look_at_hub(drawn.base)
+        if not findings:
+            sight = seen(drawn, wanted(drawn))
+            findings = [*sight.findings, *Reader().verify(sight.targets)]
+    finally:
+        os.seteuid(0)
+    return [[f.kind.value, Path(f.path).name, f.hint] for f in findings]
 
 
 def test_what_another_user_may_not_read_is_told_with_its_fix(open_path: Path) -> None:
@@ -383,6 +386,32 @@ def test_a_folder_that_another_user_may_not_enter_is_told(open_path: Path, inner
     assert "dangling_link" not in {kind for kind, _, _ in found}
 
 
+def test_links_in_a_folder_that_may_be_listed_and_not_entered_are_told(open_path: Path) -> None:
+    """Each name is known, and nothing behind it; none is called missing."""
+    drawn = lay_out(open_path, DRAWING)
+    repo = drawn.base.repo(REPO)
+    repo.tree(commit("a")).chmod(0o644)
+    repo.snapshot(commit("a")).chmod(0o744)
+    repo.blobs.chmod(0o744)
+
+    found = seen_by_another(drawn)
+
+    assert {kind for kind, _, _ in found} == {"unreadable_file", "unreadable_folder"}
+
+
+def test_an_unreadable_file_is_not_called_damaged(open_path: Path) -> None:
+    """Setting it aside would be wrong: nobody knows what it holds."""
+    if os.geteuid() != 0:
+        pytest.skip("becoming another user needs root")
+    path = put(open_path / "x", b"x")
+    path.chmod(0o600)
+    os.seteuid(65534)
+    try:
+        assert not damage.is_damaged(path, "d" * 64)
+    finally:
+        os.seteuid(0)
+
+
 def test_a_disk_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     """An error of the disk is a finding, and the files after it are read."""
     drawn, reader = lay_out(tmp_path, DRAWING), Reader()
@@ -396,6 +425,35 @@ def test_a_disk_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     ]
     assert len(reader.good) == 3
     assert damage.is_damaged(unreadable, "d" * 64)
+
+
+def test_a_name_that_the_system_refuses_is_told(tmp_path: Path) -> None:
+    """Whatever else keeps a file from being opened is a finding with the system's own words."""
+    path = tmp_path / ("x" * 300)
+
+    (found,) = Reader().verify([Target(str(tmp_path), REPO, path, path, "d" * 64)])
+
+    assert (found.kind, found.fact) == (Kind.READ_ERROR, "File name too long")
+
+
+def test_a_stop_in_one_thread_ends_the_others(tmp_path: Path) -> None:
+    """What another thread has half read has no verdict."""
+    drawn, reader = lay_out(tmp_path, DRAWING), Reader()
+
+    def throttle(count: int) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            raise Cancelled
+        wait_until(lambda: not any(t.name == "verify-1" for t in threading.enumerate()), "the other thread's end")
+
+    with pytest.raises(Cancelled):
+        verify_blobs(
+            seen(drawn).targets,
+            workers=2,
+            throttle=throttle,
+            progress=reader.progress,
+            on_checked=reader.checked,
+        )
+    assert reader.good == {}
 
 
 def test_a_file_that_went_meanwhile_is_missing(tmp_path: Path) -> None:
@@ -515,10 +573,54 @@ def test_what_is_good_or_gone_or_forbidden_is_not_set_aside(tmp_path: Path) -> N
     assert not drawn.base.quarantine.exists()
 
 
+def test_a_damaged_blob_is_set_aside_under_its_name(tmp_path: Path) -> None:
+    """It can be looked at later, and nothing of the repository leads to it."""
+    drawn = lay_out(tmp_path, DRAWING)
+    blob = drawn.base.repo(REPO).blob(drawn.digest(REPO, "a", "config.json"))
+    overwrite(blob, b"bad")
+
+    target = damage.set_aside(drawn.base, blob, blob.name)
+
+    assert target is not None
+    assert target.name.startswith(blob.name)
+    assert (target.read_bytes(), blob.exists()) == (b"bad", False)
+
+
+def test_a_source_is_the_blob_or_a_real_file_of_the_right_size(tmp_path: Path) -> None:
+    """A link that happens to have the size is none, nor is what has another size."""
+    drawn = lay_out(tmp_path, "model org/name\n commit a\n x.bin 60 real\n y.bin 60 as=org/name/x.bin real")
+    repo, files = drawn.base.repo(REPO), drawn.of(REPO, "a")
+    first, second = (repo.snapshot(commit("a")) / file.path for file in files)
+    find = lambda: damage.source_of(drawn.base, repo, commit("a"), files, files[0].digest)  # noqa: E731 - four times
+
+    assert find() == first
+    first.write_bytes(b"short")
+    assert find() == second
+    second.unlink()
+    second.symlink_to(put(repo.blobs / "other", b"x" * 60))
+    assert find() is None
+    put(repo.blob(files[0].digest), b"x" * 60)
+    assert find() == repo.blob(files[0].digest)
+
+
+def test_a_file_that_leads_to_other_bytes_is_not_right(tmp_path: Path) -> None:
+    """The size alone does not do where a link tells the digest."""
+    drawn = lay_out(tmp_path, "model org/name\n commit a\n x.bin 60\n y.bin 60")
+    repo, (file, other) = drawn.base.repo(REPO), drawn.of(REPO, "a")
+    path = repo.snapshot(commit("a")) / file.path
+    assert damage.is_right(drawn.base, repo, commit("a"), file)
+
+    path.unlink()
+    path.symlink_to(os.path.relpath(repo.blob(other.digest), path.parent))
+    assert not damage.is_right(drawn.base, repo, commit("a"), file)
+    path.unlink()
+    assert not damage.is_right(drawn.base, repo, commit("a"), file)
+
+
 @pytest.mark.parametrize("needed", [False, True], ids=["spare blob", "linked blob"])
 def test_bytes_are_put_into_a_snapshot_without_links(tmp_path: Path, needed: bool) -> None:
     """Each file that has the content gets it; the blob becomes the last of them unless a link needs it."""
-    drawn = lay_out(tmp_path, f"{DRAWING}\n commit b\n x.bin 60 real\n y/z.bin 60 like=x.bin real")
+    drawn = lay_out(tmp_path, f"{DRAWING}\n commit b\n x.bin 60 real\n y/z.bin 60 as=org/name/x.bin real")
     repo = drawn.base.repo(REPO)
     data, files = content(f"{REPO}/x.bin", 60), drawn.of(REPO, "b")
     blob = put(repo.blob(files[0].digest), data)
@@ -534,3 +636,17 @@ def test_bytes_are_put_into_a_snapshot_without_links(tmp_path: Path, needed: boo
     assert all(damage.is_right(drawn.base, repo, commit("b"), file) for file in files)
     assert look.has_real_files(repo, commit("b"))
     assert not look.has_real_files(repo, commit("a"))
+
+
+def test_bytes_that_cannot_be_shared_are_copied_into_a_snapshot(tmp_path: Path) -> None:
+    """Two file systems have no link in common; what arrives is verified on the way."""
+    drawn = lay_out(tmp_path / "base", "model org/name\n commit a\n x.bin 60 real")
+    repo, (file,) = drawn.base.repo(REPO), drawn.of(REPO, "a")
+    path = repo.snapshot(commit("a")) / "x.bin"
+    with small_disk(tmp_path / "disk", 2**20) as disk:
+        source = put(disk / "x", path.read_bytes())
+        path.unlink()
+
+        damage.place(drawn.base, repo, source, [file], commit("a"), Counter())
+
+        assert path.read_bytes() == source.read_bytes()

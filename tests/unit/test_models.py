@@ -85,6 +85,7 @@ def test_a_digest_of_two_paths_counts_once() -> None:
         ({"job_kind": "update", "job_state": "running", "complete": True}, "", 1, State.DOWNLOADING, ""),
         ({"signature": "1:2"}, "", 3, State.MISSING, "None of its 3 files is on the disk;"),
         ({}, "", 0, State.PARTIAL, "Its files are there and were not verified; shelf pull qwen does that."),
+        ({"signature": "1:2"}, "", 1, State.PARTIAL, "1 of 3 files are not there; shelf pull qwen fetches them."),
         ({"complete": True, "job_state": "failed"}, "", 1, State.PARTIAL, "1 of 3 files are not there;"),
         ({"complete": True}, "not mounted", 0, State.OFFLINE, "not mounted"),
         (PULL | {"job_state": "running"}, "not mounted", 3, State.OFFLINE, "not mounted"),

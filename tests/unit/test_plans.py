@@ -11,6 +11,7 @@ from modelshelf.domain.plans import (
     RUN_SEGMENTS,
     SEGMENT_BYTES,
     BlobNeed,
+    UpdatePlan,
     plan_pull,
     plan_runs,
     segment_count,
@@ -92,3 +93,14 @@ def test_a_run_is_short_enough_for_all_streams_to_have_work(missing: list[int], 
 def test_neighbours_are_asked_for_together() -> None:
     """A gap ends a run, and so does the longest request."""
     assert plan_runs([0, 1, 3, *range(10, 20)], 1) == [(0, 2), (3, 4), (10, 18), (18, 20)]
+
+
+def test_an_update_counts_what_it_fetches_and_what_both_commits_have() -> None:
+    """A content counts once, under however many names."""
+    old = (FileEntry("a", 5, "a" * 64), FileEntry("b", 7, "b" * 64))
+    new = (FileEntry("a", 5, "a" * 64), FileEntry("again", 5, "a" * 64), FileEntry("c", 9, "c" * 64))
+    fetch = plan_pull("org/name", "2" * 40, new, {"a" * 64: 5}).fetch
+
+    plan = UpdatePlan("m", "org/name", "main", "1" * 40, "2" * 40, old, new, fetch)
+
+    assert (plan.is_current, plan.total_bytes, plan.fetch_bytes, plan.shared_bytes) == (False, 14, 9, 5)

@@ -8,16 +8,8 @@ import pytest
 
 from modelshelf.domain.cards import Card
 from modelshelf.domain.models import FileEntry, ModelRow
-from modelshelf.domain.reconcile import (
-    Action,
-    BaseSeen,
-    CardSeen,
-    Found,
-    ReconcilePlan,
-    RowSeen,
-    Seen,
-    plan_reconcile,
-)
+from modelshelf.domain.observed import BaseSeen, CardSeen, Found, RowSeen, Seen
+from modelshelf.domain.reconcile import Action, ReconcilePlan, plan_reconcile
 
 REPO = "org/name"
 C1, C2 = "1" * 40, "2" * 40

@@ -10,7 +10,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from modelshelf.errors import Unavailable
+from modelshelf.errors import OutOfSpace, Unavailable
 from modelshelf.registry.fast_read import SCHEMA
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -44,6 +44,7 @@ def make_engine(url: str) -> sa.Engine:
     engine = sa.create_engine(parsed, connect_args={"timeout": 30})
     sa.event.listen(engine, "connect", _set_up_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
+    sa.event.listen(engine, "handle_error", _translate_sqlite)
     return engine
 
 
@@ -55,6 +56,20 @@ def _set_up_sqlite(connection: Any, record: object) -> None:
 
 def _begin_sqlite(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _translate_sqlite(context: sa.ExceptionContext) -> None:
+    """Raise what a person can act on: the disk of the registry is full, or another process holds on to it."""
+    name = getattr(context.original_exception, "sqlite_errorname", "")
+    if name == "SQLITE_FULL":
+        raise OutOfSpace(
+            "The disk of the registry is full: nothing more can be noted there.",
+            hint="Free some space on it, then run the same command again: what arrived is kept.",
+        ) from context.original_exception
+    if name.startswith("SQLITE_BUSY"):
+        raise Unavailable(
+            "The registry is busy: another process has held its lock for half a minute.", hint="Try again."
+        ) from context.original_exception
 
 
 def migrate(engine: sa.Engine) -> None:

@@ -82,16 +82,20 @@ class Mover:
     clock: Clock
 
     def enqueue(self, model_name: str, to: str, cache_path: str | None, *, keep_source: bool) -> Job:
-        """Return the job that moves a model, after checking that it can be.
+        """Return the job that moves a model, after checking that it can be; one that a killed process left as it is.
 
         Raises:
             BadInput: There is no such tier, or it lies there already.
             NotFound, Conflict, Unavailable: There is no such model, it is not whole, or a tier is offline.
             Denied: The target cannot be written.
         """
-        route = self._route(self.library.model(model_name), self.tiers.tiers.resolve(to, cache_path))
-        params = {"cache_location": route.tier.location, "cache_path": route.tier.base, "keep_source": keep_source}
-        job = self.registry.enqueue(MOVE, route.row, params)
+        tier = self.tiers.tiers.resolve(to, cache_path)
+        params = {"cache_location": tier.location, "cache_path": tier.base, "keep_source": keep_source}
+        model = self.library.model(model_name)
+        left = [job for job in self.registry.jobs(unfinished=True) if (job.kind, job.model_id) == (MOVE, model.row.id)]
+        if left and json.loads(left[0].params) == params:
+            return left[0]
+        job = self.registry.enqueue(MOVE, self._route(model, tier).row, params)
         if json.loads(job.params) != params:
             raise Conflict(
                 f"{model_name} is being moved elsewhere by job {job.id}.", hint=f"shelf cancel {job.id}", job_id=job.id

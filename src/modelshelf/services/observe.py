@@ -9,8 +9,7 @@ from pathlib import Path
 
 from modelshelf.domain.cards import Card
 from modelshelf.domain.models import FileEntry, ModelRow, select_files, total_size
-from modelshelf.domain.names import check_base
-from modelshelf.domain.reconcile import BaseSeen, CardSeen, Found, RowSeen, Seen
+from modelshelf.domain.observed import BaseSeen, CardSeen, Found, RowSeen, Seen
 from modelshelf.domain.tiers import CUSTOM
 from modelshelf.errors import BadInput
 from modelshelf.registry.queries import Registry
@@ -34,7 +33,8 @@ def observe(registry: Registry, tiers: TierService, more: Sequence[str] = ()) ->
         BadInput: One of `more` is no base.
     """
     look = _Look(registry, tiers)
-    look.find_bases([check_base(path) for path in more])
+    configured = {tier.base for tier in tiers.configured()}
+    look.find_bases([path if path in configured else tiers.tiers.resolve(CUSTOM, path).base for path in more])
     return look.seen()
 
 
@@ -66,11 +66,11 @@ class _Look:
     def find_bases(self, more: Iterable[str]) -> None:
         """Look at every base that is known from anywhere: settings, rows, memory, and where moves came from."""
         locations = {tier.base: tier.location for tier in self._tiers.configured()}
-        known = sorted(path for path in self._known if _is_base(path))
-        rows = [row.cache_path for row in self._rows if row.cache_location == CUSTOM and _is_base(row.cache_path)]
-        todo = [*locations, *more, *rows, *known]
-        for path in todo:
-            if path in self._places or path in self._alias:
+        rows = [row.cache_path for row in self._rows if row.cache_location == CUSTOM]
+        todo = [*locations, *more, *rows, *sorted(self._known)]
+        for called in todo:
+            path = called if called in locations else self._custom_base(called)
+            if not path or path in self._places or path in self._alias:
                 continue
             place = self._place(path, locations.get(path, CUSTOM))
             same = self._same_folder(place)
@@ -79,7 +79,14 @@ class _Look:
                 continue
             self._places[path] = place
             self._cards[path] = [] if place.offline else cards.read_all(place.base)
-            todo += [c.arriving_from for c in self._cards[path] if c.arriving_from and _is_base(c.arriving_from)]
+            todo += [card.arriving_from for card in self._cards[path] if card.arriving_from]
+
+    def _custom_base(self, path: str) -> str:
+        """Return the custom base that a path means in this process; empty when it can be none."""
+        try:
+            return self._tiers.tiers.resolve(CUSTOM, path).base
+        except BadInput:
+            return ""
 
     def seen(self) -> Seen:
         """Return everything."""
@@ -151,13 +158,6 @@ class _Look:
         if own in self._places and _holds(self._places[own], card):
             return (own,)
         return tuple(path for path, place in self._places.items() if path != own and _holds(place, card))
-
-
-def _is_base(path: str) -> bool:
-    try:
-        return check_base(path) == path
-    except BadInput:
-        return False
 
 
 def _holds(place: _Place, card: Card) -> bool:

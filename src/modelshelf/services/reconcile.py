@@ -93,7 +93,7 @@ class Reconciler:
         """Do one step; returns whether it still held."""
         base = Base(Path(step.base))
         if step.action is Action.RETAG:
-            tier_id = store_tier.start_afresh(base)
+            tier_id = store_tier.give_new_id(base)
             self.tiers.known.remember(base, tier_id)
             self.registry.remember_tier(tier_id, step.location, step.base)
             return True

@@ -71,8 +71,7 @@ class Registrar:
         self.registry.check_name(wanted)
         self._check_base(wanted, tier)
         try:
-            commit_hash = self.hub.resolve(wanted.hf_path, wanted.revision)
-            manifest = self.hub.list_files(wanted.hf_path, commit_hash)
+            commit_hash, manifest = self._pinned(wanted) or self._from_hub(wanted)
         except Unavailable as err:
             _log.warning("hub_unreachable", extra={"detail": err.detail})
             self.tiers.open_to_write(tier)
@@ -97,6 +96,18 @@ class Registrar:
             self.registry.set_manifest(row, plan.commit_hash, plan.manifest)
         _log.info("registered", extra={"model_name": row.model_name, "size_bytes": plan.size_bytes})
         return plan
+
+    def _pinned(self, wanted: Registration) -> tuple[str, list[FileEntry]] | None:
+        """Return the commit and the files that a model of this name is pinned to, wherever its revision is now."""
+        there = self.registry.model(wanted.model_name)
+        if there is None or there.commit_hash is None:
+            return None
+        manifest = self.registry.files(there.hf_path, there.commit_hash)
+        return (there.commit_hash, manifest) if manifest else None
+
+    def _from_hub(self, wanted: Registration) -> tuple[str, list[FileEntry]]:
+        commit_hash = self.hub.resolve(wanted.hf_path, wanted.revision)
+        return commit_hash, self.hub.list_files(wanted.hf_path, commit_hash)
 
     def _check_base(self, wanted: Registration, tier: Tier) -> None:
         """Refuse the name of a model that lies in another custom base."""

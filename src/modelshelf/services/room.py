@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelshelf.domain.eviction import Candidate, EvictionPlan, Watermarks, plan_deletion, plan_eviction
-from modelshelf.domain.jobs import UNFINISHED
+from modelshelf.domain.jobs import QUEUED, UNFINISHED
 from modelshelf.domain.models import ModelRow
 from modelshelf.domain.ports import Clock, Hub
 from modelshelf.domain.tiers import PRIMARY, SECONDARY, Room, Tier, with_holders
@@ -54,6 +54,8 @@ class RoomMaker:
     policy: FullPolicy
     demote: Callable[[str], None]
     """Moves a model to the secondary, whole, and returns when its old copy is gone or waits for its users."""
+    tidy: Callable[[], None]
+    """Deletes the old copies of models that left, where a killed process or a user kept them and does no more."""
 
     @contextlib.contextmanager
     def reserve(
@@ -78,14 +80,17 @@ class RoomMaker:
                     hold = held.enter_context(self.admission.reserve(tier, tier_id, need, takes_disk=takes_disk))
                     break
                 except OutOfSpace:
+                    self.tidy()
                     plan = self.plan(tier, need(), model_id=model_id) if left else None
                     if plan is None:
                         raise
-                    self._carry_out(tier, plan)  # without victims another process has just made room
+                    self._carry_out(tier, plan)  # without victims it fits by now
             yield hold
 
     def check(self, tier: Tier, tier_id: str, need_bytes: int) -> EvictionPlan | None:
         """Return what would have to leave for `need_bytes` to fit; None when they fit as it is.
+
+        Old copies that waited to be deleted go already.
 
         Raises:
             OutOfSpace, Conflict: They do not fit, and no room can be made.
@@ -94,6 +99,7 @@ class RoomMaker:
             with self.admission.reserve(tier, tier_id, lambda: need_bytes):
                 return None
         except OutOfSpace:
+            self.tidy()
             plan = self.plan(tier, need_bytes, model_id=0)
             if plan is None:
                 raise
@@ -148,7 +154,7 @@ class RoomMaker:
         with contextlib.suppress(ShelfError):  # what cannot be removed frees nothing
             others = self.library.needed_digests(base, first.hf_path, first.commit_hash)
             where = (base, first.hf_path, first.commit_hash)
-            free_bytes = removal.plan_removal(*where, files.values(), (), others).free_bytes
+            free_bytes = removal.leaving_bytes(base, removal.plan_removal(*where, files.values(), (), others))
         return Candidate(
             model_name=first.model_name,
             model_id=first.id,
@@ -157,7 +163,7 @@ class RoomMaker:
             arrived_at=max(row.arrived_at for row in rows),
             pinned=any(row.pinned for row in rows),
             leased=any(row.id in leased for row in rows),
-            busy=any(row.job_state in UNFINISHED for row in rows),
+            busy=any(_is_busy(row) for row in rows),
         )
 
     def _plan_demotion(
@@ -228,3 +234,8 @@ class RoomMaker:
 
     def _device(self, tier: Tier) -> str:
         return store_tier.device(Base(Path(tier.base)))
+
+
+def _is_busy(row: ModelRow) -> bool:
+    """Return whether a job works on a model; a move that its process left, by dying, is gone on with instead."""
+    return row.job_state in UNFINISHED and not (row.job_kind == "move" and row.job_state == QUEUED)

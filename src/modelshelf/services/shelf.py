@@ -14,7 +14,7 @@ from modelshelf.domain.jobs import UNFINISHED, Job
 from modelshelf.domain.models import Model, Registration, State
 from modelshelf.domain.names import check_model_name
 from modelshelf.domain.tiers import TierStatus
-from modelshelf.errors import Cancelled, Conflict, ShelfError
+from modelshelf.errors import BadInput, Cancelled, Conflict, ShelfError
 from modelshelf.registry.queries import Registry
 from modelshelf.services.admission import Admission
 from modelshelf.services.jobs import Behind, Jobs, Running, Worker
@@ -132,7 +132,12 @@ class Shelf:
             Corrupt: A blob is damaged.
             Unavailable: A tier is offline.
         """
-        self.finish(self.mover.enqueue(model_name, cache_location, cache_path, keep_source=keep_source), on_tick)
+        try:
+            job = self.mover.enqueue(model_name, cache_location, cache_path, keep_source=keep_source)
+        except BadInput:
+            self.run_due("retire")  # it lies there already, and what a killed process left goes now
+            raise
+        self.finish(job, on_tick)
         self.run_due("retire")
         return self.library.model(model_name)
 
@@ -222,6 +227,7 @@ class Shelf:
 
     def run_due(self, kind: str) -> None:
         """Carry out the jobs of one kind that are due; what they wait for is left to the next time."""
+        self.admission.drop_the_dead()
         for job in self.registry.jobs(unfinished=True):
             if job.kind == kind:
                 mine = self.registry.claim(self.job_service.owner, job.id)

@@ -60,9 +60,14 @@ def plan_dedupe(base: Base) -> DedupePlan:
                     key = (path.rpartition("/")[2], status.st_size, status.st_dev)
                     found.setdefault(key, []).append((path, status))
     several = {key: blobs for key, blobs in found.items() if len({status.st_ino for _, status in blobs}) > 1}
-    method = fs.probe_merge(base.own) if several else ""
+    method = _method(base) if several else ""
     groups = [_group(digest, size_bytes, blobs, method) for (digest, size_bytes, _), blobs in sorted(several.items())]
     return DedupePlan(str(base.path), method, tuple(group for group in groups if group.others and method))
+
+
+def _method(base: Base) -> str:
+    _, hard_links, reflinks = fs.probe_links(base.own)
+    return "reflink" if reflinks else "link" if hard_links else ""
 
 
 def _blobs(folder: Path) -> list[tuple[str, os.stat_result]]:

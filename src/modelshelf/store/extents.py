@@ -11,7 +11,9 @@ _FIEMAP = 0xC020660B
 _HEADER = struct.Struct("=QQLLLL")
 _EXTENT = struct.Struct("=QQQQQLLLL")
 _COUNT = 128
-_LAST, _UNKNOWN, _DELAYED, _INLINE = 0x1, 0x2, 0x4, 0x200
+_SYNC = 0x1
+"""What was written to the file is brought to the disk first, for until then it has no place there."""
+_LAST, _UNKNOWN, _DELAYED, _INLINE, _UNWRITTEN = 0x1, 0x2, 0x4, 0x200, 0x800
 
 
 def same(one: Path, other: Path) -> bool:
@@ -34,7 +36,7 @@ def _extents(path: Path) -> list[tuple[int, int, int]] | None:
     try:
         while True:
             buffer = bytearray(_HEADER.size + _COUNT * _EXTENT.size)
-            _HEADER.pack_into(buffer, 0, start, 2**64 - 1 - start, 0, 0, _COUNT, 0)
+            _HEADER.pack_into(buffer, 0, start, 2**64 - 1 - start, _SYNC, 0, _COUNT, 0)
             fcntl.ioctl(fd, _FIEMAP, buffer)
             count = _HEADER.unpack_from(buffer)[3]
             for i in range(count):
@@ -43,7 +45,8 @@ def _extents(path: Path) -> list[tuple[int, int, int]] | None:
                 )
                 if flags & (_UNKNOWN | _DELAYED | _INLINE):
                     return None
-                _join(found, (logical, physical, length))
+                if not flags & _UNWRITTEN:  # reserved, and read as zeros: a hole in the file that shares the rest
+                    _join(found, (logical, physical, length))
                 start = logical + length
             if not count or flags & _LAST:
                 return found

@@ -15,14 +15,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelshelf.errors import Denied, OutOfSpace, ShelfError
+from modelshelf.store.os_errors import FULL, as_shelf_error, translate_errors
 
 TEMPORARY = ".shelf-tmp"
 """Suffix of our temporary files; garbage wherever it is found without its writer."""
 
 _FICLONE = 0x40049409
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
 def _random() -> str:
@@ -30,39 +28,13 @@ def _random() -> str:
     return os.urandom(4).hex()
 
 
-@contextlib.contextmanager
-def translate_errors(path: Path) -> Iterator[None]:
-    """Turn a full disk and a refused write into the errors of the house; others pass."""
-    try:
-        yield
-    except OSError as err:
-        known = as_shelf_error(err, path)
-        if known is err:
-            raise
-        raise known from err
-
-
-def as_shelf_error(err: OSError, path: Path) -> ShelfError | OSError:
-    """Return what an OSError at `path` means for a person; the error itself when nothing better is known."""
-    where = err.filename or str(path)
-    if err.errno in _FULL:
-        return OutOfSpace(
-            f"The disk is full: {where} could not be written ({os.strerror(err.errno or 0)}).",
-            hint="Free some space on it, then run the same command again: what arrived is kept.",
-            path=str(where),
-        )
-    if err.errno in _REFUSED:
-        return Denied(
-            f"{where} cannot be written ({os.strerror(err.errno or 0)}).",
-            hint=f"Check who owns it: ls -ld {path.parent}",
-            path=str(where),
-        )
-    return err
-
-
 def fsync_folder(path: Path) -> None:
     """Make names in a folder durable."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    _fsync(path, os.O_DIRECTORY)
+
+
+def _fsync(path: Path, flags: int = 0) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
     try:
         os.fsync(fd)
     finally:
@@ -80,7 +52,9 @@ def write_text(path: Path, text: str) -> None:
 
     **Crash:** the old file or the new one; at worst a `.shelf-tmp` beside it.
     """
-    _write_text(path, text, os.replace)
+    make_folder(path.parent)
+    with _replacing(path) as temporary:
+        _write(temporary, text)
 
 
 def create_text(path: Path, text: str) -> None:
@@ -91,34 +65,25 @@ def create_text(path: Path, text: str) -> None:
     Raises:
         FileExistsError: There is one.
     """
-    _write_text(path, text, _rename_where_none_is)
-
-
-def _rename_where_none_is(temporary: Path, path: Path) -> None:
-    try:
-        os.link(temporary, path)
-    except FileExistsError:
-        raise
-    except OSError:
-        os.replace(temporary, path)
-    temporary.unlink(missing_ok=True)
-
-
-def _write_text(path: Path, text: str, put: Callable[[Path, Path], None]) -> None:
     make_folder(path.parent)
-    temporary = path.with_name(f".{path.name}.{_random()}{TEMPORARY}")
-    with translate_errors(path):
+    with _replacing(path) as temporary:
+        _write(temporary, text)
         try:
-            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-            with os.fdopen(fd, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            put(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
+            os.link(temporary, path)
+        except FileExistsError:
             raise
+        except OSError:
+            return
+        temporary.unlink()
         fsync_folder(path.parent)
+
+
+def _write(path: Path, text: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    with os.fdopen(fd, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def open_part(path: Path) -> int:
@@ -139,6 +104,12 @@ def write_at(fd: int, view: memoryview, offset: int, path: Path) -> None:
             written = os.pwrite(fd, view, offset)
             view = view[written:]
             offset += written
+
+
+def flush(fd: int, path: Path) -> None:
+    """Bring what was written to an open file to the disk."""
+    with translate_errors(path):
+        os.fdatasync(fd)
 
 
 def append_line(path: Path, line: str) -> None:
@@ -162,25 +133,18 @@ def publish(part: Path, target: Path) -> None:
     """
     make_folder(target.parent)
     with translate_errors(target):
-        fd = os.open(part, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        _fsync(part)
         os.replace(part, target)
         fsync_folder(target.parent)
 
 
 def make_link(path: Path, target: str) -> None:
     """Make a symbolic link in one step, in place of what is there; the caller makes the folder durable."""
-    temporary = path.with_name(f".{path.name}.{_random()}{TEMPORARY}")
-    with translate_errors(path):
-        try:
-            os.symlink(target, temporary)
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+    with contextlib.suppress(FileExistsError), translate_errors(path):
+        os.symlink(target, path)
+        return
+    with _replacing(path, durable=False) as temporary:
+        os.symlink(target, temporary)
 
 
 def probe_share(source: Path, folder: Path) -> str:
@@ -208,7 +172,7 @@ def probe_links(folder: Path) -> tuple[bool, bool, bool]:
                 make(source, link)
                 found.append(True)
             except OSError as err:
-                if err.errno in _FULL:
+                if err.errno in FULL:
                     raise as_shelf_error(err, link) from err
                 found.append(False)
         return found[0], found[1], found[2]
@@ -222,6 +186,21 @@ def _must_clone(source: Path, target: Path) -> None:
         raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP), str(target))
 
 
+@contextlib.contextmanager
+def _replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
+    """Let what is made under the temporary name take the place of `path`; nothing where nothing is made."""
+    temporary = path.with_name(f".{path.name}.{_random()}{TEMPORARY}")
+    try:
+        with translate_errors(path):
+            yield temporary
+            if os.path.lexists(temporary):
+                os.replace(temporary, path)
+                if durable:
+                    fsync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def share(source: Path, target: Path) -> str:
     """Give the bytes of `source` a second name without copying them, in place of what is there.
 
@@ -232,36 +211,12 @@ def share(source: Path, target: Path) -> str:
     **Crash:** nothing, or the whole file under its name; at worst a `.shelf-tmp` beside it.
     """
     make_folder(target.parent)
-    temporary = target.with_name(f".{target.name}.{_random()}{TEMPORARY}")
-    try:
-        with translate_errors(target):
-            how = _link_or_clone(source, temporary)
-            if how:
-                os.replace(temporary, target)
-                fsync_folder(target.parent)
-        return how
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def probe_merge(folder: Path) -> str:
-    """Return how two files of a file system can come to share their bytes: `reflink`, `link`, or empty: not at all."""
-    make_folder(folder)
-    source, target = (folder / f".probe.{_random()}{TEMPORARY}" for _ in range(2))
-    try:
-        with translate_errors(source):
-            source.write_bytes(b"x")
-        if _clone(source, target):
-            return "reflink"
-        os.link(source, target)
-        return "link"
-    except OSError as err:
-        if as_shelf_error(err, source) is not err and err.errno != errno.EPERM:  # FAT refuses links with EPERM
-            raise as_shelf_error(err, source) from err
-        return ""
-    finally:
-        source.unlink(missing_ok=True)
-        target.unlink(missing_ok=True)
+    with translate_errors(target):
+        if _link(source, target):
+            fsync_folder(target.parent)
+            return "link"
+    with _replacing(target) as temporary:
+        return _link_or_clone(source, temporary)
 
 
 def merge_by_reflink(source: Path, target: Path) -> bool:
@@ -271,16 +226,11 @@ def merge_by_reflink(source: Path, target: Path) -> bool:
 
     **Crash:** the old file or the new one, whose bytes are the same; at worst a `.shelf-tmp` beside it.
     """
-    temporary = target.with_name(f".{target.name}.{_random()}{TEMPORARY}")
-    try:
-        if not _clone(source, temporary) or not _take_after(temporary, target.lstat()):
-            return False
-        with translate_errors(target):
-            os.replace(temporary, target)
-            fsync_folder(target.parent)
-        return True
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _replacing(target) as temporary:
+        worked = _clone(source, temporary) and _take_after(temporary, target.lstat())
+        if not worked:
+            temporary.unlink(missing_ok=True)
+    return worked
 
 
 def merge_by_link(source: Path, target: Path) -> Freed | None:
@@ -291,22 +241,16 @@ def merge_by_link(source: Path, target: Path) -> Freed | None:
 
     **Crash:** the old file or the one both share, whose bytes are the same; at worst a `.shelf-tmp` beside it.
     """
-    temporary = target.with_name(f".{target.name}.{_random()}{TEMPORARY}")
     one, other = source.lstat(), target.lstat()
     mode = (one.st_mode | other.st_mode) & 0o444
     if (one.st_uid, one.st_gid) != (other.st_uid, other.st_gid) and mode != 0o444:
         return None
     try:
-        os.link(source, temporary, follow_symlinks=False)
-        temporary.chmod(mode)
-        os.replace(temporary, target)
-        fsync_folder(target.parent)
-    except OSError as err:
-        if err.errno in _FULL:
-            raise as_shelf_error(err, target) from err
+        with _replacing(target) as temporary:
+            os.link(source, temporary, follow_symlinks=False)
+            temporary.chmod(mode)
+    except (Denied, OSError):
         return None
-    finally:
-        temporary.unlink(missing_ok=True)
     return Freed() if other.st_nlink > 1 else Freed(other.st_size, other.st_blocks * 512)
 
 
@@ -324,13 +268,20 @@ def _take_after(path: Path, model: os.stat_result) -> bool:
 
 
 def _link_or_clone(source: Path, temporary: Path) -> str:
-    try:
-        os.link(source, temporary)
+    if _link(source, temporary):
         return "link"
-    except OSError as err:
-        if err.errno in _FULL:
-            raise as_shelf_error(err, temporary) from err
     return "reflink" if _clone(source, temporary) else ""
+
+
+def _link(source: Path, target: Path) -> bool:
+    """Make a hard link where there is nothing yet; returns whether that worked."""
+    try:
+        os.link(source, target)
+    except OSError as err:
+        if err.errno in FULL:
+            raise as_shelf_error(err, target) from err
+        return False
+    return True
 
 
 def _clone(source: Path, temporary: Path) -> bool:
@@ -344,7 +295,7 @@ def _clone(source: Path, temporary: Path) -> bool:
         try:
             fcntl.ioctl(new.fileno(), _FICLONE, old.fileno())
         except OSError as err:
-            if err.errno in _FULL:
+            if err.errno in FULL:
                 raise as_shelf_error(err, temporary) from err
             temporary.unlink()
             return False

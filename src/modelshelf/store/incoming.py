@@ -22,6 +22,8 @@ from modelshelf.store import fs
 from modelshelf.store.layout import Base
 
 _READ_BYTES = 2**20
+_FLUSH_SEGMENTS = 16
+"""With every sixteenth segment what has arrived is brought to the disk, so that little is left for the end."""
 
 
 class Digest:
@@ -115,6 +117,8 @@ class IncomingBlob:
         start, stop = segment_range(index, self.size_bytes)
         assert data.nbytes == stop - start, (index, data.nbytes)
         fs.write_at(self._fd, data, start, self._part)
+        if (index + 1) % _FLUSH_SEGMENTS == 0:
+            fs.flush(self._fd, self._part)  # before this segment counts: with the last one the part is closed
         fs.append_line(self._map, f"{index} {zlib.crc32(data)}")
         with self._mutex:
             is_new = index not in self._done

@@ -83,10 +83,10 @@ def walk(repo_type: str, repo_id: str, repo: Repo) -> Walked:
     known: dict[str, str] = {}
     for path, found in entries:
         if stat.S_ISLNK(found.st_mode) and repo.snapshots in Path(path).parents:
-            target = _target(path, known)
-            if os.path.isdir(target):  # noqa: PTH112 - strings all the way, as in the walk
+            leads_to = target(path, known)
+            if os.path.isdir(leads_to):  # noqa: PTH112 - strings all the way, as in the walk
                 faults.append(f"{path} is a link to a folder: what it needs cannot be told.")
-            links.add(target)
+            links.add(leads_to)
     return Walked(repo_type, repo_id, repo, entries, links, tuple(faults))
 
 
@@ -107,7 +107,7 @@ def _walk(folder: str, faults: list[str]) -> Iterator[tuple[str, os.stat_result]
             yield entry.path, found
 
 
-def _target(link: str, known: dict[str, str]) -> str:
+def target(link: str, known: dict[str, str]) -> str:
     """Return where a link leads, its folder by its real path: an absolute link may call the base otherwise."""
     try:
         text = os.readlink(link)  # noqa: PTH115 - a Path for each of 40,000 links doubles the walk

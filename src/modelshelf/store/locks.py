@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from modelshelf.domain.ports import Clock
 from modelshelf.errors import Unavailable
 from modelshelf.store import fs
+from modelshelf.store.os_errors import translate_errors
 
 _POLL_S = 0.1
 
@@ -28,7 +29,7 @@ def try_lock(*paths: Path) -> Iterator[bool]:
         try:
             for path in paths:
                 fs.make_folder(path.parent)
-                with fs.translate_errors(path):
+                with translate_errors(path):
                     stack.enter_context(FileLock(path, timeout=0, thread_local=False, mode=0o666))
         except Timeout:
             stack.close()

@@ -67,7 +67,7 @@ def look_at_hub(base: Base) -> list[Finding]:
         with os.scandir(base.hub) as entries:
             for entry in entries:
                 parsed = parse_repo_folder(entry.name)
-                if parsed and entry.is_symlink() and not _is_inside(Path(entry.path), base.hub.resolve()):
+                if parsed and entry.is_symlink() and base.hub.resolve() not in _end_of(Path(entry.path)).parents:
                     fact = str(Path(entry.path).readlink())
                     found.append(Finding(Kind.LINK_LEAVES_BASE, str(base.path), entry.path, parsed[1], fact=fact))
     except FileNotFoundError:
@@ -111,7 +111,7 @@ class _Look:
     def run(self) -> None:
         """Look at everything in scope."""
         self.root = self.base.hub.resolve()
-        if not _is_missing(self.repo.path) and not os.access(self.repo.path, os.R_OK | os.X_OK):
+        if not _is_missing(self.repo.path) and not _may_enter(self.repo.path):
             model_name = self.wanted[0].model_name if self.wanted else ""
             self._add(Kind.UNREADABLE_FOLDER, self.repo.path, model_name)
             return
@@ -279,6 +279,11 @@ class _Look:
                 yield Path(entry.path)
 
 
+def _may_enter(folder: Path) -> bool:
+    effective = os.access in os.supports_effective_ids
+    return os.access(folder, os.R_OK | os.X_OK, effective_ids=effective)
+
+
 def _is_missing(path: Path) -> bool:
     """Return whether nothing has this name; False where a folder above it may not be read, which is found anyhow."""
     try:
@@ -302,8 +307,9 @@ def _text_of(link: Path) -> str:
         return "nothing that can be followed"
 
 
-def _is_inside(path: Path, root: Path) -> bool:
+def _end_of(link: Path) -> Path:
+    """Return where a link leads; the file system's root for one that leads in a circle."""
     try:
-        return root in path.resolve().parents
-    except (OSError, RuntimeError):
-        return False
+        return link.resolve()
+    except RuntimeError:  # an OSError from Python 3.13 on
+        return Path("/")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Iterator, Mapping, Set
@@ -131,10 +132,8 @@ def _list(folder: Path, *, folders: bool = False) -> dict[Path, os.stat_result]:
     except OSError:
         return listed
     for entry in found:
-        try:
+        with contextlib.suppress(FileNotFoundError):
             status = entry.stat(follow_symlinks=False)
-        except FileNotFoundError:
-            continue
-        if folders or not stat.S_ISDIR(status.st_mode):
-            listed[Path(entry.path)] = status
+            if folders or not stat.S_ISDIR(status.st_mode):
+                listed[Path(entry.path)] = status
     return listed

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from modelshelf.domain.models import FileEntry
@@ -135,6 +136,30 @@ def _remove_blobs(base: Base, plan: RemovalPlan) -> fs.Freed:
                 if path.name not in linked:
                     freed += fs.remove_file(path)
     return freed
+
+
+def leaving_bytes(base: Base, plan: RemovalPlan) -> int:
+    """Return by how much the usage of a base falls when a plan is carried out.
+
+    Beside what that frees on the disk it counts files whose other names lie outside of the base, as in the base that
+    they are moving to.
+    """
+    going: dict[tuple[int, int], list[int]] = {}
+    for path in map(Path, (*plan.links, *plan.blobs)):
+        found = path.lstat()
+        if found.st_nlink > 1 and not path.is_symlink():
+            going.setdefault((found.st_dev, found.st_ino), []).append(found.st_size)
+    if not going:
+        return plan.free_bytes
+    inside = Counter(_identities(base))
+    return plan.free_bytes + sum(sizes[0] for file, sizes in going.items() if inside[file] <= len(sizes))
+
+
+def _identities(base: Base) -> Iterator[tuple[int, int]]:
+    for path in scan.walk_files(base.hub):
+        with contextlib.suppress(OSError):
+            found = path.lstat()
+            yield found.st_dev, found.st_ino
 
 
 def _free_bytes(base: Base, path: Path) -> int:

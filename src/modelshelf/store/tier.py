@@ -102,13 +102,20 @@ def start_afresh(base: Base) -> str:
     try:
         fs.create_text(base.marker, json.dumps({"format": 1, "id": tier_id}))
     except FileExistsError:
-        return read_id(base) or tier_id
+        return read_id(base) or give_new_id(base)
     except (ShelfError, OSError) as err:
         raise BadInput(
             f"The base {base.path} cannot be written: {err}.",
             hint="Create it and give it to yourself, or name another one in .env.",
             cache_path=str(base.path),
         ) from err
+    return tier_id
+
+
+def give_new_id(base: Base) -> str:
+    """Write a base's marker anew: it is a copy of another base, or its marker cannot be read; returns the id."""
+    tier_id = uuid.uuid4().hex
+    fs.write_text(base.marker, json.dumps({"format": 1, "id": tier_id}))
     return tier_id
 
 

@@ -5,6 +5,7 @@ Damage is a value; only a request to stop ends the reading early.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import threading
@@ -83,7 +84,7 @@ def verify_blobs(
     **Concurrency:** hashlib and the kernel let other threads run meanwhile. A file that is replaced or written while
     it is read is read again; one that goes is reported as missing, which the caller confirms.
     """
-    groups: dict[tuple[int, int, str], list[Target]] = {}
+    groups: dict[tuple[int, int, str], _Group] = {}
     findings: list[Finding] = []
     for target in targets:
         try:
@@ -91,18 +92,25 @@ def verify_blobs(
         except OSError as err:
             findings.append(_unopened(target, err))
             continue
-        groups.setdefault((found.st_dev, found.st_ino, target.digest), []).append(target)
-    largest_first = sorted(groups.values(), key=lambda group: (-_size(group[0].real), str(group[0].real)))
-    progress.phase("verifying", sum(_size(group[0].real) for group in largest_first))
+        group = groups.setdefault((found.st_dev, found.st_ino, target.digest), _Group(found.st_size, []))
+        group.targets.append(target)
+    largest_first = sorted(groups.values(), key=lambda group: (-group.size_bytes, str(group.targets[0].real)))
+    progress.phase("verifying", sum(group.size_bytes for group in largest_first))
     return findings + _Reading(largest_first, throttle, progress, on_checked).run(workers)
 
 
 def all_cores() -> int:
     """Return how many processors this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS has no affinity
-        return os.cpu_count() or 1
+    affinity = getattr(os, "sched_getaffinity", None)  # macOS has none
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """The names of one file's bytes."""
+
+    size_bytes: int
+    targets: list[Target]
 
 
 class _Reading:
@@ -110,7 +118,7 @@ class _Reading:
 
     def __init__(
         self,
-        groups: Iterable[Sequence[Target]],
+        groups: Iterable[_Group],
         throttle: Callable[[int], None],
         progress: Progress,
         on_checked: Callable[[Sequence[Target], str], None],
@@ -149,8 +157,8 @@ class _Reading:
         except BaseException as err:  # noqa: BLE001 - it is raised again where the threads are joined
             self._error = self._error or err
 
-    def _check(self, group: Sequence[Target], buffer: memoryview) -> None:
-        target, size_bytes = group[0], _size(group[0].real)
+    def _check(self, group: _Group, buffer: memoryview) -> None:
+        target = group.targets[0]
         for _ in range(_LOOKS):
             verdict, read = self._read(target, buffer)
             if verdict is not None or self._error is not None:
@@ -160,12 +168,12 @@ class _Reading:
             read = 0
         if self._error is not None:
             return
-        self._progress.advance(size_bytes - read)
+        self._progress.advance(group.size_bytes - read)
         if isinstance(verdict, str):
-            self._on_checked(group, verdict)
+            self._on_checked(group.targets, verdict)
         elif verdict is not None:
             with self._mutex:
-                self._findings += [other.finding(verdict.kind, verdict.fact) for other in group]
+                self._findings += [other.finding(verdict.kind, verdict.fact) for other in group.targets]
 
     def _read(self, target: Target, buffer: memoryview) -> tuple[Finding | str | None, int]:
         """Return the stamp of good bytes or what is wrong with them, None when they changed; and how many were read."""
@@ -203,12 +211,5 @@ def _unopened(target: Target, err: OSError) -> Finding:
 
 
 def _read_ahead(fd: int) -> None:
-    if hasattr(os, "posix_fadvise"):
+    with contextlib.suppress(AttributeError, OSError):  # macOS has none, and some file systems
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0

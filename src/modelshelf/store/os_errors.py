@@ -1,0 +1,44 @@
+"""What the operating system's errors mean for a person."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from modelshelf.errors import Denied, OutOfSpace, ShelfError
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+
+
+@contextlib.contextmanager
+def translate_errors(path: Path) -> Iterator[None]:
+    """Turn a full disk and a refused write into the errors of the house; others pass."""
+    try:
+        yield
+    except OSError as err:
+        known = as_shelf_error(err, path)
+        if known is err:
+            raise
+        raise known from err
+
+
+def as_shelf_error(err: OSError, path: Path) -> ShelfError | OSError:
+    """Return what an OSError at `path` means for a person; the error itself when nothing better is known."""
+    where = err.filename or str(path)
+    if err.errno in FULL:
+        return OutOfSpace(
+            f"The disk is full: {where} could not be written ({os.strerror(err.errno or 0)}).",
+            hint="Free some space on it, then run the same command again: what arrived is kept.",
+            path=str(where),
+        )
+    if err.errno in _REFUSED:
+        return Denied(
+            f"{where} cannot be written ({os.strerror(err.errno or 0)}).",
+            hint=f"Check who owns it: ls -ld {path.parent}",
+            path=str(where),
+        )
+    return err

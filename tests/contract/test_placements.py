@@ -1,0 +1,121 @@
+"""Changes of where models are, on every database: they hold only while the model is as it was seen."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from modelshelf.domain.cards import Card
+from modelshelf.domain.models import FileEntry, ModelRow, Registration
+from modelshelf.registry.queries import Registry
+
+REPO = "org/name"
+OLD, NEW = "1" * 40, "2" * 40
+FILES = (FileEntry("a.bin", 7, "a" * 64), FileEntry("b.txt", 3, "b" * 40))
+CARD = Card("m", REPO, "main", NEW, ("*.bin",), True, "mine", FILES)
+
+
+@pytest.fixture
+def row(registry: Registry) -> ModelRow:
+    """A whole model at the old commit."""
+    added = registry.add_model(Registration("m", REPO, "primary", allow_patterns=("*.bin",)), "/fast")
+    registry.set_manifest(added, OLD, FILES)
+    registry.set_complete(added.id, "1:2")
+    return _now(registry)
+
+
+def _now(registry: Registry) -> ModelRow:
+    found = registry.model("m")
+    assert found is not None
+    return found
+
+
+def test_a_model_is_added_as_its_card_says(registry: Registry) -> None:
+    """Name, pin, patterns, commit, files and size; a second time the name is taken."""
+    assert registry.placements.add(CARD, "secondary", "/slow", complete=True, signature="3:4")
+    row = _now(registry)
+
+    assert (row.commit_hash, row.pinned, row.pin_reason, row.allow_patterns) == (NEW, True, "mine", ("*.bin",))
+    assert (row.cache_location, row.cache_path, row.complete, row.signature) == ("secondary", "/slow", True, "3:4")
+    assert (row.size_bytes, registry.files(REPO, NEW)) == (7, list(FILES))
+    assert not registry.placements.add(CARD, "primary", "/fast", complete=True, signature="")
+    assert _now(registry) == row
+
+
+def test_a_model_is_placed_elsewhere_at_another_commit(registry: Registry, row: ModelRow) -> None:
+    """The list of files that nothing needs any more goes."""
+    assert registry.placements.place(row, CARD, "secondary", "/slow", complete=True, signature="3:4")
+
+    now = _now(registry)
+    assert (now.id, now.commit_hash, now.cache_path, now.signature) == (row.id, NEW, "/slow", "3:4")
+    assert (registry.files(REPO, OLD), registry.files(REPO, NEW)) == ([], list(FILES))
+
+
+def test_a_model_that_is_placed_incomplete_keeps_its_signature(registry: Registry, row: ModelRow) -> None:
+    """It tells a model that lost files from one that never was there."""
+    assert registry.placements.place(row, CARD, "custom", "/usb", complete=False, signature="")
+
+    assert (_now(registry).complete, _now(registry).signature) == (False, "1:2")
+
+
+def test_a_model_that_lost_files_is_not_complete(registry: Registry, row: ModelRow) -> None:
+    """Nothing else of it changes."""
+    assert registry.placements.lose(row)
+
+    assert _now(registry) == replace(row, complete=False)
+
+
+def test_a_newer_commit_and_the_end_of_the_old_one_are_one_change(registry: Registry, row: ModelRow) -> None:
+    """The job that deletes the old snapshot is there exactly when the model is at the new one."""
+    taken = registry.placements.take_commit(row, NEW, FILES, 7, "5:6", {"commit_hash": OLD})
+
+    now = _now(registry)
+    assert taken
+    assert (now.commit_hash, now.size_bytes, now.signature, now.complete) == (NEW, 7, "5:6", True)
+    assert (registry.files(REPO, OLD), registry.files(REPO, NEW)) == ([], list(FILES))
+    [job] = registry.jobs(unfinished=True)
+    assert (job.kind, job.model_id, json.loads(job.params)) == ("retire", None, {"commit_hash": OLD})
+    assert not registry.placements.take_commit(row, NEW, FILES, 7, "5:6", {})
+    assert len(registry.jobs()) == 1
+
+
+def test_the_old_commit_stays_without_a_job(registry: Registry, row: ModelRow) -> None:
+    """So does its list of files while another model needs it."""
+    twin = registry.add_model(Registration("twin", REPO, "primary"), "/fast")
+    registry.set_manifest(twin, OLD, FILES)
+
+    assert registry.placements.take_commit(row, NEW, FILES, 7, "5:6", None)
+
+    assert (registry.jobs(), registry.files(REPO, OLD)) == ([], list(FILES))
+
+
+@pytest.mark.parametrize("change", ["moved", "updated", "renamed", "removed", "busy"])
+def test_what_changed_since_is_left_alone(registry: Registry, row: ModelRow, change: str) -> None:
+    """Whatever another process did meanwhile is not overwritten."""
+    if change == "moved":
+        registry.placements.switch(row.id, "secondary", "/slow", "7:8", None)
+    elif change == "updated":
+        registry.placements.take_commit(row, NEW, FILES, 7, "5:6", None)
+    elif change == "renamed":
+        registry.rename(row.id, "n")
+    elif change == "removed":
+        registry.delete_model(row.id)
+    else:
+        registry.enqueue("pull", row)
+    before = registry.models()
+
+    assert not registry.placements.place(row, CARD, "custom", "/usb", complete=True, signature="")
+    assert not registry.placements.lose(row)
+
+    assert registry.models() == before
+
+
+def test_a_model_that_is_forgotten_can_leave_a_job_behind(registry: Registry, row: ModelRow) -> None:
+    """For what can only be tidied when its drive is back."""
+    registry.delete_model(row.id, {"cache_path": "/usb"})
+    registry.delete_model(row.id, {"cache_path": "/usb"})
+
+    [job] = registry.jobs()
+    assert (job.kind, job.model_name, job.model_id) == ("retire", "m", None)

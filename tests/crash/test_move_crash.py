@@ -1,0 +1,197 @@
+"""A move that dies leaves a whole model that loads, before anything recovers it; the next command finishes it.
+
+A process dies just before its k-th change of a disk, for every k. `SHELF_CRASHES=300 pytest tests/crash` takes every
+k and as many random instants; without it every seventeenth k and a few instants.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from modelshelf.domain.plans import SEGMENT_BYTES
+from modelshelf.errors import BadInput
+from modelshelf.services.shelf import Shelf
+from modelshelf.store.layout import Base
+from tests.disks import escaping_links, far_home, files_of, identity
+from tests.fakes.hub import FakeHub
+from tests.invariants import violations
+from tests.world import ROOT, Home, random_bytes, tree, wait_until
+
+CRASHES = int(os.environ.get("SHELF_CRASHES", "6"))
+STRIDE = 1 if CRASHES >= 100 else 17
+DIED = -9
+REPO, OTHER = "org/name", "org/other"
+FILES = {
+    "config.json": b"{}",
+    "deep/w.bin": random_bytes(5_000, seed=2),
+    "model.safetensors": random_bytes(SEGMENT_BYTES + 5, seed=1),
+}
+OTHERS = {"model.safetensors": random_bytes(SEGMENT_BYTES, seed=9)}
+
+
+@dataclass
+class Mortal:
+    """Processes that die where they are told to; see `tests.crash.child`."""
+
+    home: Home
+    process: subprocess.Popen[str]
+
+    def do(self, at: int, *work: str) -> int:
+        """Do one thing in a process that dies at its k-th change; returns how it ended."""
+        order = {"environ": self.home.environ(), "work": work, "at": at}
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+
+@pytest.fixture(params=["link", "copy"])
+def home(request: pytest.FixtureRequest, tmp_path: Path, hub: FakeHub) -> Iterator[Home]:
+    """A home whose tiers lie on one file system, then one where they lie on two.
+
+    The registry lies elsewhere: its write-ahead log grows with every crash, and would count to the limit.
+    """
+    with contextlib.ExitStack() as held:
+        root = tmp_path / "user"
+        home = held.enter_context(far_home(root, hub.url)) if request.param == "copy" else Home(root, hub.url)
+        home.extra = {"DATABASE_URL": f"sqlite:///{root}/registry.db"}
+        yield home
+
+
+@pytest.fixture
+def mortal(home: Home) -> Iterator[Mortal]:
+    """A process that forks others, which die."""
+    command = [sys.executable, "-m", "tests.crash.child"]
+    environ = home.environ() | {"PYTHONPATH": os.pathsep.join([home.environ()["PYTHONPATH"], str(ROOT)])}
+    with subprocess.Popen(
+        command, cwd=home.work, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield Mortal(home, process)
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+def steps() -> Iterator[int]:
+    """Yield the changes to die at; where not all are taken, another choice in each test run would find no more."""
+    return itertools.count(1, STRIDE)
+
+
+def blobs(base: Path) -> dict[str, tuple[int, int]]:
+    """Return the finished blobs of a base, by name."""
+    return {path.name: identity(path) for path in Base(base).repo(REPO).blobs.glob("*") if path.suffix == ""}
+
+
+def check_survived(home: Home, shelf: Shelf, *names: str) -> None:
+    """Check, before anything recovers: the invariants, and that each model loads from where the registry says."""
+    assert violations(shelf) == []
+    assert [escaping_links(base) for base in (home.primary, home.secondary)] == [[], []]
+    for name in names:
+        assert tree(shelf.path(name)) == (FILES if name == "m" else OTHERS), name
+
+
+def test_a_move_survives_a_kill_at_every_step(hub: FakeHub, home: Home, shelf: Shelf, mortal: Mortal) -> None:
+    """The model is whole and loads at once; the next move finishes, copies no finished blob again, leaves nothing."""
+    hub.add_repo(REPO, FILES)
+    shelf.register("m", REPO)
+
+    for at in steps():
+        code = mortal.do(at, "move", "m", "secondary")
+        arrived = blobs(home.secondary)
+        check_survived(home, shelf, "m")
+        if code == DIED:
+            with contextlib.suppress(BadInput):  # it lies there already: only its old copy was left
+                shelf.move("m", "secondary")
+        assert arrived.items() <= blobs(home.secondary).items()
+        assert (shelf.model("m").state, shelf.model("m").base) == ("ready", str(home.secondary))
+        assert files_of(home.primary) == []
+        assert {job.state for job in shelf.registry.jobs()} == {"done"}
+        check_survived(home, shelf, "m")
+        if code != DIED:
+            break
+        shelf.move("m", "primary")
+
+    assert (code, at > STRIDE) == (0, True)
+    assert shelf.registry.reservations() == []
+
+
+def test_a_pull_that_makes_room_survives_a_kill_at_every_step(
+    hub: FakeHub, home: Home, shelf: Shelf, mortal: Mortal
+) -> None:
+    """The model that was pushed out is whole on one tier or the other, and the next pull gets its room."""
+    hub.add_repo(REPO, FILES)
+    hub.add_repo(OTHER, OTHERS)
+    shelf.register("m", REPO)
+    shelf.register("other", OTHER, download=False)
+    used = shelf.tiers()[0].usage.apparent_bytes
+    home.extra["PRIMARY_CACHE_LIMIT_GB"] = str((used + 3_000_000) / 1e9)
+
+    for at in steps():
+        code = mortal.do(at, "pull", "other")
+        check_survived(home, shelf, "m")
+        if code == DIED:
+            with home.open() as limited:
+                limited.pull("other")
+                limited.run_due("retire")
+        check_survived(home, shelf, "m", "other")
+        assert shelf.model("m").base == str(home.secondary)
+        if code != DIED:
+            break
+        shelf.remove("other", delete_files=True)
+        shelf.move("m", "primary")
+        shelf.register("other", OTHER, download=False)
+
+    assert (code, at > STRIDE) == (0, True)
+    assert shelf.registry.reservations() == []
+
+
+def test_a_promotion_survives_a_kill_at_every_step(hub: FakeHub, home: Home, shelf: Shelf, mortal: Mortal) -> None:
+    """A model that moves up behind its use is whole all the time, and the next use goes on."""
+    hub.add_repo(REPO, FILES)
+    shelf.register("m", REPO, "secondary")
+    home.extra["PROMOTE"] = "always"
+
+    for at in steps():
+        code = mortal.do(at, "use", "m")
+        check_survived(home, shelf, "m")
+        if code == DIED:
+            shelf.admission.drop_the_dead()
+            assert mortal.do(0, "use", "m") == 0
+        assert (shelf.model("m").state, shelf.model("m").base) == ("ready", str(home.primary))
+        assert files_of(home.secondary) == []
+        check_survived(home, shelf, "m")
+        if code != DIED:
+            break
+        shelf.move("m", "secondary")
+
+    assert (code, at > STRIDE) == (0, True)
+
+
+@pytest.mark.parametrize("seed", range(CRASHES))
+def test_a_move_survives_a_kill_at_any_instant(hub: FakeHub, home: Home, shelf: Shelf, seed: int) -> None:
+    """Wherever the command is killed, from its start to its end, the model loads and the next command finishes."""
+    hub.add_repo(REPO, FILES)
+    shelf.register("m", REPO)
+    child = home.start("move", "m", "secondary")
+    wait_until(lambda: len(shelf.registry.jobs()) == 2 or child.process.poll() is not None, "the move to begin")
+    time.sleep(Random(seed).random() * 0.25)  # the instant is the case: nothing is waited for
+    child.kill()
+
+    check_survived(home, shelf, "m")
+
+    with contextlib.suppress(BadInput):
+        shelf.move("m", "secondary")
+    assert (shelf.model("m").base, files_of(home.primary)) == (str(home.secondary), [])
+    check_survived(home, shelf, "m")

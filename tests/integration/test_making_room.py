@@ -1,0 +1,356 @@
+"""What does not fit pushes out what was used least recently; nothing is lost, and a refusal moves nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from modelshelf.errors import Conflict, Corrupt, OutOfSpace
+from modelshelf.services.shelf import Shelf
+from modelshelf.store.layout import Base
+from tests.disks import FarHome, far_home, files_of
+from tests.fakes.hub import FakeHub
+from tests.invariants import violations
+from tests.world import MIB, Home, random_bytes, tree, wait_until
+
+SIZE = 3 * MIB
+LIMIT = 10_600_000
+"""Three models of `SIZE` fit, four do not; down to the low watermark two stay beside a new one."""
+NAMES = ("a", "b", "c", "d")
+
+
+@pytest.fixture
+def home(tmp_path: Path, hub: FakeHub) -> Iterator[FarHome]:
+    """A home with a small primary, on another file system than the secondary; the registry lies beside both."""
+    with far_home(tmp_path / "user", hub.url) as far:
+        far.extra = {
+            "PRIMARY_CACHE_LIMIT_GB": str(LIMIT / 1e9),
+            "SECONDARY_CACHE_LIMIT_GB": "0.1",
+            "DATABASE_URL": f"sqlite:///{far.root}/registry.db",
+            "PROMOTE": "never",
+        }
+        yield far
+
+
+def files(name: str) -> dict[str, bytes]:
+    """Return the files of a model."""
+    return {"config.json": b"{}", "model.safetensors": random_bytes(SIZE, seed=ord(name))}
+
+
+@pytest.fixture
+def full(hub: FakeHub, shelf: Shelf) -> Shelf:
+    """The library with a, b and c on a full primary, used in this order, and d not downloaded yet."""
+    for name in NAMES:
+        hub.add_repo(f"org/{name}", files(name))
+        shelf.register(name, f"org/{name}", download=False) if name == "d" else shelf.register(name, f"org/{name}")
+    for name in ("a", "b", "c"):
+        use(shelf, name)
+    return shelf
+
+
+def use(shelf: Shelf, *names: str) -> None:
+    """Use models, one after the other."""
+    for name in names:
+        with shelf.leaser.using(name, "load", "a test"):
+            pass
+
+
+def places(shelf: Shelf, home: Home) -> dict[str, str]:
+    """Return where the models are that are whole, and check that each has its bytes."""
+    found = {}
+    for model in shelf.models():
+        if model.state in ("ready", "moving"):
+            assert tree(Path(model.path or "")) == files(model.row.model_name)
+            found[model.row.model_name] = "primary" if model.base == str(home.primary) else "secondary"
+    return found
+
+
+def check_limit(shelf: Shelf) -> None:
+    """Check the invariants, and that the primary is within its limit."""
+    assert violations(shelf) == []
+    assert shelf.tiers()[0].usage.apparent_bytes <= LIMIT
+    assert shelf.registry.reservations() == []
+
+
+def test_a_pull_pushes_out_what_was_used_least_recently(home: Home, full: Shelf) -> None:
+    """The ledger of uses decides, and never the time that the file system has of a read."""
+    for name, days in (("a", 0), ("b", 900), ("c", 990)):
+        blobs = Base(home.primary).repo(f"org/{name}").blobs
+        for path in blobs.iterdir():
+            os.utime(path, (1_700_000_000 - days * 86400, path.stat().st_mtime))
+
+    full.pull("d")
+
+    assert places(full, home) == {"a": "secondary", "b": "primary", "c": "primary", "d": "primary"}
+    check_limit(full)
+
+
+def test_the_plan_is_shown_first(hub: FakeHub, home: Home, full: Shelf) -> None:
+    """`shelf add --dry-run` names who would leave and with how many bytes; the real one does just that and says so."""
+    hub.add_repo("org/e", files("e"))
+
+    plan = home.run("add", "e", "org/e", "--dry-run", "--json").checked().json
+    added = home.run("add", "e", "org/e").checked()
+
+    assert [victim["model_name"] for victim in plan["makes_room"]] == ["a"]
+    assert SIZE <= plan["makes_room"][0]["free_bytes"] <= SIZE + 10_000
+    assert "a (3.1 MB) leaves primary" in added.err
+    assert places(full, home) == {"a": "secondary", "b": "primary", "c": "primary", "e": "primary"}
+    check_limit(full)
+
+
+def test_a_move_to_a_full_primary_makes_room(home: Home, full: Shelf) -> None:
+    """What comes up pushes down what is colder."""
+    full.move("a", "secondary")
+    full.pull("d")
+
+    full.move("a", "primary")
+
+    assert places(full, home) == {"a": "primary", "b": "secondary", "c": "primary", "d": "primary"}
+    check_limit(full)
+
+
+def test_refuse_moves_nothing(home: Home, full: Shelf) -> None:
+    """With ON_FULL=refuse the error says what is needed and what is there, and everything stays where it is."""
+    with home.open(ON_FULL="refuse") as strict, pytest.raises(OutOfSpace) as refused:
+        strict.pull("d")
+
+    assert refused.value.fields["would_hold"] == ["secondary"]
+    assert places(full, home) == {"a": "primary", "b": "primary", "c": "primary"}
+    check_limit(full)
+
+
+@pytest.mark.parametrize("held", ["pinned", "leased", "open", "busy"])
+def test_what_is_held_is_no_victim(home: Home, full: Shelf, held: str) -> None:
+    """A pinned model, a leased one, one with an open file, one that a job works on: the next colder one leaves."""
+    with (full.path("a") / "model.safetensors").open("rb") if held == "open" else open(os.devnull):
+        if held == "pinned":
+            full.set_pin("a", pinned=True, reason="mine")
+        elif held == "leased":
+            full.leaser.hold("a", 600, "a person")
+        elif held == "busy":
+            full.registry.enqueue("update", full.library.row("a"))
+        full.pull("d")
+
+    assert places(full, home) == {"a": "primary", "b": "secondary", "c": "primary", "d": "primary"}
+    check_limit(full)
+
+
+def test_the_lease_of_a_dead_process_holds_nothing(home: Home, full: Shelf) -> None:
+    """A lease whose owner was killed is no reason to keep the coldest model."""
+    row = full.library.row("a")
+    dead = full.job_service.owner.rpartition(":")[0] + ":0.00"
+    full.registry.leases.take(row.id, str(home.primary), kind="run", holder="dead", owner=dead, ttl_s=600)
+
+    full.pull("d")
+
+    assert places(full, home)["a"] == "secondary"
+
+
+def test_everything_pinned_is_a_conflict(home: Home, full: Shelf) -> None:
+    """The error names what is pinned and what to do; nothing was moved or fetched."""
+    for name in ("a", "b", "c"):
+        full.set_pin(name, pinned=True)
+
+    refused = home.run("pull", "d", "--json")
+
+    assert refused.code == Conflict.exit_code
+    assert [held["model_name"] for held in refused.problem["blocked"]] == ["a", "b", "c"]
+    assert "shelf unpin a" in refused.problem["hint"]
+    assert places(full, home) == {"a": "primary", "b": "primary", "c": "primary"}
+    check_limit(full)
+
+
+def test_what_is_bigger_than_the_tier_moves_nothing(hub: FakeHub, home: Home, full: Shelf) -> None:
+    """No room is made in vain."""
+    hub.add_repo("org/huge", {"model.safetensors": random_bytes(LIMIT + 1)})
+
+    with pytest.raises(OutOfSpace, match="nothing was moved"):
+        full.register("huge", "org/huge")
+
+    assert places(full, home) == {"a": "primary", "b": "primary", "c": "primary"}
+    check_limit(full)
+
+
+def test_a_full_secondary_loses_nothing(home: Home, full: Shelf) -> None:
+    """Where there is nowhere to go everything stays, and the error is about the space."""
+    refused = home.run("pull", "d", "--json", SECONDARY_CACHE_LIMIT_GB="0.001")
+
+    assert refused.code == OutOfSpace.exit_code
+    assert refused.problem["cache_location"] == "secondary"
+    assert places(full, home) == {"a": "primary", "b": "primary", "c": "primary"}
+    assert files_of(home.secondary) == []
+    check_limit(full)
+
+
+def test_a_secondary_deletes_only_what_the_hub_has(hub: FakeHub, home: Home, full: Shelf) -> None:
+    """With ON_SECONDARY_FULL=remove-unpinned the files of one model go that can be pulled again, and nothing else."""
+    full.move("a", "secondary")
+    full.move("b", "secondary")
+    hub.fail("*/org/a*", status=404, error_code="RepoNotFound")
+    small = {"SECONDARY_CACHE_LIMIT_GB": "0.0075", "ON_SECONDARY_FULL": "remove-unpinned"}
+
+    with home.open(**small) as limited:
+        limited.move("c", "secondary")
+
+    assert places(full, home) == {"a": "secondary", "c": "secondary"}
+    assert full.model("b").state in ("registered", "missing", "partial")
+    hub.heal()
+    with home.open() as limited:
+        limited.pull("b")
+    assert places(full, home)["b"] == "secondary"
+    assert violations(full) == []
+
+
+def test_a_secondary_without_the_hub_deletes_nothing(hub: FakeHub, home: Home, full: Shelf) -> None:
+    """When the hub cannot be asked nothing is known to be there, so everything stays."""
+    full.move("a", "secondary")
+    full.move("b", "secondary")
+    hub.stop()
+    small = {"SECONDARY_CACHE_LIMIT_GB": "0.0075", "ON_SECONDARY_FULL": "remove-unpinned"}
+
+    with home.open(**small) as limited, pytest.raises(OutOfSpace):
+        limited.move("c", "secondary")
+
+    assert places(full, home) == {"a": "secondary", "b": "secondary", "c": "primary"}
+
+
+def test_two_models_of_one_snapshot_leave_together(home: Home, full: Shelf) -> None:
+    """Either of them alone would free nothing."""
+    full.register("a2", "org/a")
+    use(full, "b", "c")
+
+    full.pull("d")
+
+    assert {name: full.model(name).base for name in ("a", "a2")} == dict.fromkeys(("a", "a2"), str(home.secondary))
+    assert (
+        files_of(home.primary / "hub/models--org--a") == [] if (home.primary / "hub/models--org--a").exists() else True
+    )
+    check_limit(full)
+
+
+def test_a_pin_on_one_of_two_names_holds_both(home: Home, full: Shelf) -> None:
+    """The snapshot is pinned, whatever it is called."""
+    full.register("a2", "org/a")
+    full.set_pin("a2", pinned=True)
+    use(full, "b", "c")
+
+    full.pull("d")
+
+    assert places_of(full, "a", "a2", "b") == [str(home.primary), str(home.primary), str(home.secondary)]
+    check_limit(full)
+
+
+def places_of(shelf: Shelf, *names: str) -> list[str]:
+    """Return the bases of models."""
+    return [shelf.model(name).base for name in names]
+
+
+def test_a_victim_that_is_damaged_is_not_deleted(home: Home, full: Shelf) -> None:
+    """A demotion that finds wrong bytes ends the pull, says which model it was, and leaves everything there."""
+    blob = (full.path("a") / "model.safetensors").resolve()
+    blob.write_bytes(random_bytes(SIZE, seed=77))
+
+    refused = home.run("pull", "d", "--json")
+
+    assert refused.code == Corrupt.exit_code
+    assert refused.problem["detail"].startswith("No room could be made: a, which was to leave, is damaged.")
+    assert refused.problem["hint"] == "shelf verify a --repair"
+    assert places_of(full, "a", "b", "c") == [str(home.primary)] * 3
+    assert blob.read_bytes() == random_bytes(SIZE, seed=77)
+    assert full.registry.reservations() == []
+
+
+def test_a_demotion_that_waits_for_a_lock_does_not_block_the_rest(home: Home, full: Shelf) -> None:
+    """What was freed is free at once for whoever asks next."""
+    full.pull("d")
+    before = full.tiers()[0].usage.apparent_bytes
+
+    full.remove("d", delete_files=True)
+
+    assert before - full.tiers()[0].usage.apparent_bytes >= SIZE
+
+
+def test_the_warning_ends_when_room_was_made(home: Home, full: Shelf) -> None:
+    """A full tier is marked; room is made down to a mark below the warning."""
+    assert full.tiers()[0].warning
+    assert "% of its limit" in full.tiers()[0].detail
+
+    full.move("a", "secondary")
+
+    assert not full.tiers()[0].warning
+
+
+@pytest.mark.parametrize(
+    ("mode", "uses", "goes"), [("never", 3, False), ("auto", 1, False), ("auto", 2, True), ("always", 1, True)]
+)
+def test_promotion(home: Home, full: Shelf, mode: str, uses: int, goes: bool) -> None:
+    """A model of the secondary moves up behind its use: never, from the second load on, or always."""
+    full.move("a", "secondary")
+    with home.open(PROMOTE=mode) as shelf:
+        for _ in range(uses):
+            use(shelf, "a")
+        wait_until(lambda: not [job for job in shelf.registry.jobs(unfinished=True) if job.kind == "move"], "the move")
+        shelf.run_due("retire")
+
+    assert places(full, home)["a"] == ("primary" if goes else "secondary")
+    assert files_of(home.secondary) == [] if goes else files_of(home.secondary) != []
+    check_limit(full)
+
+
+def test_a_promotion_pushes_out_nothing_hotter(home: Home, full: Shelf) -> None:
+    """Everything on the primary was used since the use before: the model stays, and loads from where it lies."""
+    full.move("a", "secondary")
+    full.pull("d")
+    use(full, "a", "b", "c", "d")
+
+    with home.open(PROMOTE="auto") as shelf:
+        use(shelf, "a")
+
+    assert places(full, home) == {"a": "secondary", "b": "primary", "c": "primary", "d": "primary"}
+    assert [job for job in full.registry.jobs() if job.kind == "move"][0].state == "done"
+
+
+def test_a_promotion_does_not_push_out_what_just_came(home: Home, full: Shelf) -> None:
+    """Even `always` respects the minimum stay, so that two models do not bounce."""
+    full.move("a", "secondary")
+    full.pull("d")
+
+    with home.open(PROMOTE="always") as shelf:
+        use(shelf, "a")
+
+    assert places(full, home)["a"] == "secondary"
+
+
+def test_the_use_does_not_wait_for_the_promotion(home: Home, full: Shelf) -> None:
+    """The model is loaded from where it lies; its old copy goes when that use has ended."""
+    full.move("a", "secondary")
+    with home.open(PROMOTE="always") as shelf:
+        with shelf.leaser.using("a", "load", "a test") as model:
+            assert model.base == str(home.secondary)
+            wait_until(lambda: shelf.model("a").base == str(home.primary), "the promotion")
+            shelf.run_due("retire")
+            assert tree(Path(model.path or "")) == files("a")
+        shelf.run_due("retire")
+
+    assert files_of(home.secondary) == []
+    assert places(full, home)["a"] == "primary"
+
+
+def test_a_promotion_that_was_cut_short_is_taken_up(home: Home, full: Shelf) -> None:
+    """A process that ends puts its promotion back into the queue, and the next use goes on with it."""
+    full.move("a", "secondary")
+    full.registry.enqueue(
+        "move",
+        full.library.row("a"),
+        {"cache_location": "primary", "cache_path": str(home.primary), "keep_source": False},
+    )
+
+    with home.open(PROMOTE="always") as shelf:
+        use(shelf, "a")
+        wait_until(lambda: shelf.model("a").base == str(home.primary), "the promotion")
+
+    assert places(full, home)["a"] == "primary"

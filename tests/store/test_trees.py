@@ -1,0 +1,59 @@
+"""The list of a commit's files, as huggingface_hub keeps it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from huggingface_hub._tree_cache import read_tree_cache
+
+from modelshelf.domain.models import FileEntry
+from modelshelf.store import trees
+from modelshelf.store.layout import Base
+from tests.builders import commit, lay_out, put
+
+FILES = (FileEntry("config.json", 20, "b" * 40), FileEntry("w.bin", 7, "a" * 64))
+
+
+def test_the_files_are_those_that_were_laid_out(tmp_path: Path) -> None:
+    """LFS files by their sha256 and size, others by git's name, by path."""
+    drawn = lay_out(tmp_path, "model org/name\n commit a main\n  z.bin 30\n  a.json 4\n  deep/b.safetensors 9")
+
+    assert list(trees.read(drawn.base.repo("org/name"), commit("a"))) == drawn.of("org/name", "a")
+
+
+def test_what_is_written_is_read_again_by_huggingface_hub_too(tmp_path: Path) -> None:
+    """The real reader finds every file with its size and digest."""
+    repo = Base(tmp_path).repo("org/name")
+
+    trees.write(repo, commit("a"), FILES)
+
+    assert trees.read(repo, commit("a")) == FILES
+    theirs = read_tree_cache(str(repo.path), commit("a"))
+    assert theirs is not None
+    assert (theirs["w.bin"].lfs_sha256, theirs["w.bin"].lfs_size) == ("a" * 64, 7)
+    assert (theirs["config.json"].blob_id, theirs["config.json"].size) == ("b" * 40, 20)
+
+
+@pytest.mark.parametrize(
+    "listing",
+    [
+        pytest.param(None, id="none"),
+        pytest.param("{", id="torn"),
+        pytest.param([], id="no-object"),
+        pytest.param({"format_version": 2, "files": {}}, id="newer-format"),
+        pytest.param({"format_version": 1}, id="no-files"),
+        pytest.param({"format_version": 1, "files": {"../out": {"size": 1, "blob_id": "b" * 40}}}, id="climbs-out"),
+        pytest.param({"format_version": 1, "files": {"a": {"size": 1, "blob_id": "main"}}}, id="no-digest"),
+        pytest.param({"format_version": 1, "files": {"a": {"size": -1, "blob_id": "b" * 40}}}, id="no-size"),
+        pytest.param({"format_version": 1, "files": {"a": None}}, id="no-entry"),
+    ],
+)
+def test_a_list_that_cannot_be_trusted_is_none(tmp_path: Path, listing: object) -> None:
+    """Nothing is guessed from a part of it."""
+    repo = Base(tmp_path).repo("org/name")
+    if listing is not None:
+        put(repo.tree(commit("a")), (listing if isinstance(listing, str) else json.dumps(listing)).encode())
+
+    assert trees.read(repo, commit("a")) == ()
