@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,7 @@ DISK_BYTES = 64 * MIB
 FILES = {"config.json": b"{}", "model.safetensors": random_bytes(40 * MIB)}
 
 
-@contextmanager
+@contextlib.contextmanager
 def small_disk(place: Path) -> Iterator[Path]:
     """Mount a small file system of its own; skip the test where that is not allowed."""
     place.mkdir()
@@ -42,12 +41,12 @@ def disk(home: Home) -> Iterator[Path]:
         yield place
 
 
-def fill(disk: Path, leave_bytes: int = 0) -> Path:
-    """Take what is free on a disk but for some bytes; returns the file that holds it."""
+def fill(disk: Path) -> Path:
+    """Take all that is free on a disk, whoever else writes meanwhile; returns the file that holds it."""
     filler = disk / "of-somebody-else"
-    found = os.statvfs(disk)
-    with filler.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, max(4096, found.f_bavail * found.f_frsize - leave_bytes))
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(65536)):
+            pass
     return filler
 
 

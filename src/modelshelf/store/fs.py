@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from modelshelf.errors import Denied
 from modelshelf.store.os_errors import FULL, as_shelf_error, translate_errors
 
 TEMPORARY = ".shelf-tmp"
