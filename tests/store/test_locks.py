@@ -20,7 +20,7 @@ from tests.store.mounts import small_disk
 
 HOLD = """
 import sys, pathlib
-from modelshelf.store.locks import try_lock
+from modelshelf.store.locks import remove_unused, try_lock
 with try_lock(*map(pathlib.Path, sys.argv[1:])) as free:
     print(free, flush=True)
     sys.stdin.read()
@@ -164,3 +164,42 @@ class _Releasing(FakeClock):
         super().sleep(duration_s)
         if len(self.slept) == self._after_sleeps:
             self._held.close()
+
+
+def test_an_unused_lock_is_removed(tmp_path: Path) -> None:
+    """One that somebody holds stays, as does what a link of that name leads to; one that is gone is no error."""
+    path, link = tmp_path / "x.lock", tmp_path / "y.lock"
+    link.symlink_to(put(tmp_path / "precious", b""))
+
+    with try_lock(path):
+        remove_unused(path)
+        assert path.exists()
+    remove_unused(path)
+    remove_unused(path)
+    remove_unused(link)
+
+    assert not path.exists()
+    assert link.exists()
+
+
+def test_removing_a_lock_never_makes_two_owners(tmp_path: Path) -> None:
+    """While one thread removes the file again and again, at most one of the others is inside."""
+    path = tmp_path / "x.lock"
+    inside: list[int] = []
+    most: list[int] = []
+
+    def take() -> None:
+        for _ in range(300):
+            with try_lock(path) as free:
+                if free:
+                    inside.append(1)
+                    most.append(len(inside))
+                    inside.pop()
+
+    takers = [threading.Thread(target=take) for _ in range(3)]
+    for thread in takers:
+        thread.start()
+    while any(thread.is_alive() for thread in takers):
+        remove_unused(path)
+
+    assert set(most) == {1}

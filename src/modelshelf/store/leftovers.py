@@ -81,10 +81,12 @@ def walk(repo_type: str, repo_id: str, repo: Repo) -> Walked:
     entries = tuple(_walk(str(repo.path), faults))
     links: set[str] = set()
     known: dict[str, str] = {}
+    below = f"{repo.snapshots}/"
+    blobs = os.path.realpath(repo.blobs)
     for path, found in entries:
-        if stat.S_ISLNK(found.st_mode) and repo.snapshots in Path(path).parents:
+        if stat.S_ISLNK(found.st_mode) and path.startswith(below):
             leads_to = target(path, known)
-            if os.path.isdir(leads_to):  # noqa: PTH112 - strings all the way, as in the walk
+            if leads_to.rpartition("/")[0] != blobs and os.path.isdir(leads_to):  # noqa: PTH112 - strings all the way, as in the walk
                 faults.append(f"{path} is a link to a folder: what it needs cannot be told.")
             links.add(leads_to)
     return Walked(repo_type, repo_id, repo, entries, links, tuple(faults))
@@ -128,7 +130,7 @@ def in_repo(look: Look, walked: Walked) -> Found:
     """Return what is garbage in a repository."""
     found = Found(notes=list(walked.faults))
     for path, status in walked.entries:
-        if not stat.S_ISDIR(status.st_mode) and is_temporary(_area(walked, path), Path(path).name):
+        if not stat.S_ISDIR(status.st_mode) and is_temporary(_area(walked, path), path.rpartition("/")[2]):
             if look.is_dead(status):
                 found.items.append(GcItem("partial", path, freed_by(status), "a download that nobody goes on with"))
             else:
