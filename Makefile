@@ -14,7 +14,7 @@ LOCK_FLAGS ?=
 
 .PHONY: help
 help: ## Show the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: .venv/demo.stamp ## Show the library at work with a small language model
@@ -23,6 +23,14 @@ demo: .venv/demo.stamp ## Show the library at work with a small language model
 .PHONY: test
 test: lint ## Run the checks, then every test and doctest
 	$(BIN)/pytest $(PYTEST_FLAGS)
+
+.PHONY: test-crash
+test-crash: .venv/test.stamp ## Kill every operation at every step and at 300 random instants (half an hour and more)
+	SHELF_CRASHES=300 $(BIN)/pytest -n 2 --timeout=3600 tests/crash
+
+.PHONY: test-filesystems
+test-filesystems: .venv/test.stamp ## Move models between loop-mounted ext4, xfs, btrfs and tmpfs (as root)
+	SHELF_FILESYSTEMS=1 $(BIN)/pytest --timeout=300 tests/filesystems
 
 .PHONY: lint
 lint: .venv/test.stamp ## Run the checks: style, format, types, layers, spelling

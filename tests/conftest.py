@@ -14,7 +14,7 @@ from tests.fakes.hub import FakeHub
 from tests.world import Home, Result, Server
 
 _OURS = ("HF_", "HUGGING", "SHELF_", "PRIMARY_CACHE_", "SECONDARY_CACHE_", "CACHE_", "DATABASE_URL")
-_KNOBS = ("SHELF_CRASHES",)
+_KNOBS = ("SHELF_CRASHES", "SHELF_FILESYSTEMS", "SHELF_SECONDS")
 """What the tests themselves are told."""
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
@@ -49,9 +49,12 @@ def hub() -> Iterator[FakeHub]:
 
 
 @pytest.fixture
-def home(tmp_path: Path, hub: FakeHub) -> Home:
-    """A user's folders and settings, with the fake hub as the hub."""
-    return Home(tmp_path / "user", hub.url)
+def home(tmp_path: Path, hub: FakeHub) -> Iterator[Home]:
+    """A user's folders and settings, with the fake hub as the hub; nothing that was started outlives the test."""
+    made = Home(tmp_path / "user", hub.url)
+    yield made
+    for child in made.children:
+        child.clear_away()
 
 
 @pytest.fixture

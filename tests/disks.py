@@ -43,9 +43,12 @@ def far_home(root: Path, endpoint: str) -> Iterator[FarHome]:
     if not MEMORY.is_dir() or MEMORY.stat().st_dev == root.parent.stat().st_dev:
         pytest.skip(f"{MEMORY} is no file system of its own here")
     far = Path(tempfile.mkdtemp(prefix="modelshelf-", dir=MEMORY))
+    home = FarHome(root, endpoint, far=far)
     try:
-        yield FarHome(root, endpoint, far=far)
+        yield home
     finally:
+        for child in home.children:
+            child.clear_away()
         shutil.rmtree(far, ignore_errors=True)
 
 

@@ -84,6 +84,14 @@ class Child:
         self.process.kill()
         self.process.communicate()
 
+    def clear_away(self) -> None:
+        """End it if it still runs, and wait for nobody who may have inherited its pipes."""
+        self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                pipe.close()
+
     def finish(self, timeout_s: float = DEADLINE_S) -> Result:
         """Wait for its end."""
         out, err = self.process.communicate(timeout=timeout_s)
@@ -158,6 +166,8 @@ class Home:
     endpoint: str
     extra: dict[str, str] = field(default_factory=dict)
     """Variables set beside the usual ones, for everything that is started from now on."""
+    children: list[Child] = field(default_factory=list)
+    """What was started."""
 
     def __post_init__(self) -> None:
         """Make the folders that a login would find."""
@@ -249,7 +259,8 @@ class Home:
             stderr=subprocess.PIPE,
             text=True,
         )
-        return Child(process)
+        self.children.append(Child(process))
+        return self.children[-1]
 
     @contextlib.contextmanager
     def serve(self, **more: str) -> Iterator[Server]:

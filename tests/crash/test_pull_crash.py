@@ -1,6 +1,6 @@
 """A pull that is killed leaves garbage at worst: the next one completes, and fetches little twice.
 
-`SHELF_CRASHES=300 pytest tests/crash` kills at as many random instants; 20 without.
+`SHELF_CRASHES=300 pytest tests/crash` kills at as many random instants; 8 without.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.fakes.hub import FakeHub
 from tests.invariants import violations
 from tests.world import MIB, Child, Home, random_bytes, tree, wait_until
 
-CRASHES = int(os.environ.get("SHELF_CRASHES", "20"))
+CRASHES = int(os.environ.get("SHELF_CRASHES", "8"))
 REPO = "org/name"
 BIG_BYTES = 160 * MIB
 SMALL = {

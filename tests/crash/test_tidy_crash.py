@@ -64,7 +64,7 @@ sys.addaudithook(watch)
 dedupe.execute(base, plan, {}, Counter())
 """
 MOST_STEPS = 400
-LOOKS = int(os.environ.get("SHELF_CRASHES", "20"))
+LOOKS = int(os.environ.get("SHELF_CRASHES", "8"))
 """So many of the steps are died at, spread over all of them."""
 THEIRS = ("meter.json", ".refs")
 """What the meter keeps, and what a killed sweep of huggingface_hub's leaves of its own."""

@@ -1,6 +1,6 @@
 """A repair that is killed has lost nothing: the damage lies somewhere, nothing else is worse, the next run mends it.
 
-`SHELF_CRASHES=300 pytest tests/crash` kills at as many random instants and at every step; at 20 and every
+`SHELF_CRASHES=300 pytest tests/crash` kills at as many random instants and at every step; at 8 and every
 third without.
 """
 
@@ -23,7 +23,7 @@ from tests.fakes.hub import FakeHub
 from tests.invariants import violations
 from tests.world import Home, random_bytes, tree
 
-CRASHES = int(os.environ.get("SHELF_CRASHES", "20"))
+CRASHES = int(os.environ.get("SHELF_CRASHES", "8"))
 STRIDE = 1 if CRASHES >= 100 else 3
 REPO = "org/name"
 WEIGHTS = random_bytes(9_000_000, seed=1)

@@ -78,17 +78,26 @@ def _run(command: list[str], environment: dict[str, str]) -> int:
     """Run a program to its end, handing it the signals that ask this one to stop; returns its exit code."""
     from modelshelf.errors import BadInput
 
+    child: subprocess.Popen[bytes] | None = None
+    early: list[int] = []
+
+    def hand_on(number: int, frame: FrameType | None) -> None:
+        if child is None:
+            early.append(number)
+        else:
+            child.send_signal(number)
+
+    # Before the program starts, or a signal that comes with its first line would end this process alone. Handlers of
+    # Python are not inherited, as SIG_IGN would be. Ctrl-C reaches the program itself, in the same process group.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, hand_on)
+    signal.signal(signal.SIGINT, lambda number, frame: None)
     try:
         child = subprocess.Popen(command, env=environment)
     except OSError as err:
         raise BadInput(f"{command[0]} cannot be run: {err.strerror}.", hint="Check its name and PATH.") from err
-
-    def hand_on(number: int, frame: FrameType | None) -> None:
-        child.send_signal(number)
-
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, hand_on)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the child itself, in the same process group
+    for missed in early:
+        child.send_signal(missed)
     code = child.wait()
     return code if code >= 0 else 128 - code
 

@@ -24,7 +24,7 @@ class Progress(Protocol):
     """Who wants to know how far long work is."""
 
     def phase(self, name: str, total_bytes: int = 0) -> None:
-        """A new phase begins, with so many bytes to handle."""
+        """A new phase begins, with so many bytes to handle; without any, the figures so far stay."""
 
     def advance(self, done_bytes: int) -> None:
         """So many more bytes are done."""

@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from modelshelf.domain.cards import Card
 from modelshelf.domain.jobs import UNFINISHED
 from modelshelf.domain.models import FileEntry, ModelRow, total_size
+from modelshelf.errors import NotFound
 from modelshelf.registry.engine import db_now
 from modelshelf.registry.rows import new_job
 from modelshelf.registry.tables import files, jobs, models
@@ -27,7 +28,14 @@ class Placements:
         self._engine = engine
 
     def switch(
-        self, model_id: int, cache_location: str, base: str, signature: str, retire: Mapping[str, object] | None
+        self,
+        model_id: int,
+        cache_location: str,
+        base: str,
+        signature: str,
+        retire: Mapping[str, object] | None,
+        *,
+        commit_hash: str | None = None,
     ) -> int | None:
         """Let a model resolve to another tier, on which every file of it is verified and laid out.
 
@@ -37,14 +45,22 @@ class Placements:
             base: Its base.
             signature: What `store.scan.signature` says there.
             retire: What the job needs that deletes the old copy; None: it stays.
+            commit_hash: The commit that lies there; None: whatever the model is at.
 
         Returns:
             The id of that job, which is there exactly when the switch is.
+
+        Raises:
+            NotFound: The model was removed, or is at another commit by now; nothing was changed.
         """
         where = {"cache_location": cache_location, "cache_path": base, "signature": signature, "complete": True}
         with self._engine.begin() as connection:
             change = sa.update(models).where(models.c.id == model_id).values(**where, arrived_at=db_now())
-            name = connection.execute(change.returning(models.c.model_name)).scalar_one()
+            if commit_hash is not None:
+                change = change.where(models.c.commit_hash == commit_hash)
+            name = connection.execute(change.returning(models.c.model_name)).scalar_one_or_none()
+            if name is None:
+                raise NotFound("The model was removed or updated while it was being moved.")
             if retire is None:
                 return None
             job = sa.insert(jobs).values(**new_job("retire", name, retire)).returning(jobs.c.id)

@@ -20,7 +20,7 @@ from modelshelf.domain.names import COMMIT_HASH
 from modelshelf.domain.plans import BlobNeed, MovePlan, PullPlan, plan_pull
 from modelshelf.domain.ports import Clock, Progress
 from modelshelf.domain.tiers import Tier
-from modelshelf.errors import BadInput, Conflict, Corrupt, NotFound, Unavailable
+from modelshelf.errors import BadInput, Conflict, Corrupt, Unavailable
 from modelshelf.registry.queries import Registry
 from modelshelf.services.admission import Hold
 from modelshelf.services.jobs import Running
@@ -264,9 +264,6 @@ class Mover:
         snapshot.set_refs(route.to_repo, refs, overwrite=False)
         if not COMMIT_HASH.fullmatch(row.revision):
             snapshot.set_refs(route.to_repo, {row.revision: plan.commit_hash}, overwrite=True)
-        current = self.registry.model(row.model_name)
-        if current is None or current.id != row.id or current.commit_hash != plan.commit_hash:
-            raise NotFound(f"{row.model_name} was removed or updated while it was being moved.")
         retire = {
             "cache_path": plan.source,
             "hf_path": plan.repo_id,
@@ -275,4 +272,6 @@ class Mover:
         }
         signature = scan.signature(route.to_repo, plan.commit_hash)
         location, base = route.tier.location, route.tier.base
-        self.registry.placements.switch(row.id, location, base, signature, None if plan.keep_source else retire)
+        self.registry.placements.switch(
+            row.id, location, base, signature, None if plan.keep_source else retire, commit_hash=plan.commit_hash
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from modelshelf.errors import Cancelled
 
@@ -26,9 +26,10 @@ class Counter:
         self._reading = Reading("", 0, 0)
 
     def phase(self, name: str, total_bytes: int = 0) -> None:
-        """Begin a phase."""
+        """Begin a phase; one that handles no bytes leaves the figures of the one before."""
         with self._mutex:
-            self._reading = Reading(name, 0, total_bytes)
+            now = self._reading
+            self._reading = Reading(name, 0, total_bytes) if total_bytes else replace(now, phase=name)
 
     def advance(self, done_bytes: int) -> None:
         """Count bytes."""

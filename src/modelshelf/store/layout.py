@@ -22,7 +22,7 @@
         incoming/<digest>.lock                who is fetching it
         models/<name>.json                    a card for each model here: its name and files, for a lost registry
         locks/<repository>.lock               who lays out or deletes in a repository's folder
-        quarantine/                           blobs whose bytes were not what their name says; never deleted by us
+        quarantine/                           damaged blobs; only `shelf gc --quarantine` deletes them
 
 >>> base = Base(Path("/mnt/fast"))
 >>> str(base.repo("Qwen/Qwen2.5-3B-Instruct").snapshot("c" * 40))[:50]

@@ -1,0 +1,1 @@
+"""Real file systems, mounted for the occasion: `make test-filesystems`, as root."""

@@ -1,0 +1,102 @@
+"""A target that runs full at any write: a clean error, the source whole, and a way on."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from modelshelf.domain.plans import SEGMENT_BYTES
+from modelshelf.errors import OutOfSpace
+from modelshelf.services.shelf import Shelf
+from tests.disks import FarHome, Hooked, files_of, move_with
+from tests.fakes.hub import FakeHub
+from tests.invariants import violations
+from tests.store.mounts import small_disk
+from tests.world import random_bytes, tree
+
+REPO = "org/name"
+FILES = {
+    "config.json": b"{}",
+    "deep/er/w.bin": random_bytes(40_000),
+    "model.safetensors": random_bytes(SEGMENT_BYTES + 5),
+}
+TOTAL = sum(map(len, FILES.values()))
+PAGE = 4096
+
+
+@pytest.fixture
+def home(tmp_path: Path, hub: FakeHub) -> Iterator[FarHome]:
+    """A home whose secondary is a small disk."""
+    with small_disk(tmp_path / "disk", TOTAL + 100 * PAGE) as disk:
+        yield FarHome(tmp_path / "user", hub.url, far=disk)
+
+
+def resize(home: FarHome, size_bytes: int, inodes: int = 100_000) -> None:
+    """Make the small disk smaller or larger."""
+    options = f"remount,size={size_bytes},nr_inodes={inodes}"
+    subprocess.run(["mount", "-o", options, str(home.far)], check=True)
+
+
+def check_on_the_primary(home: FarHome, shelf: Shelf) -> None:
+    """Check that the model lies where it lay, whole."""
+    assert (shelf.model("m").base, tree(shelf.path("m"))) == (str(home.primary), FILES)
+    assert shelf.registry.reservations() == []
+    assert violations(shelf) == []
+
+
+@pytest.mark.parametrize("pages", range(-2, 16), ids=lambda n: f"{n} pages more")
+def test_a_disk_that_is_just_too_small(hub: FakeHub, home: FarHome, shelf: Shelf, pages: int) -> None:
+    """Whatever does not fit any more, a blob, a link, a card: the model stays, and goes when the disk is larger."""
+    hub.add_repo(REPO, FILES)
+    shelf.register("m", REPO)
+    shelf.tier_service.open(shelf.tier_service.tiers.resolve("secondary", None))
+    resize(home, (TOTAL // PAGE + 3 + pages) * PAGE)
+
+    try:
+        shelf.move("m", "secondary")
+    except OutOfSpace:
+        check_on_the_primary(home, shelf)
+        resize(home, 2 * TOTAL)
+        shelf.move("m", "secondary")
+
+    assert (shelf.model("m").base, tree(shelf.path("m"))) == (str(home.secondary), FILES)
+    assert files_of(home.primary) == []
+    assert violations(shelf) == []
+
+
+@pytest.mark.parametrize("inodes", range(5, 45, 2))
+def test_a_disk_without_names_left(hub: FakeHub, home: FarHome, shelf: Shelf, inodes: int) -> None:
+    """A file system that can make no more files is full, however many bytes it has."""
+    hub.add_repo(REPO, FILES)
+    shelf.register("m", REPO)
+    shelf.tier_service.open(shelf.tier_service.tiers.resolve("secondary", None))
+    resize(home, 2 * TOTAL, inodes)
+
+    try:
+        shelf.move("m", "secondary")
+    except OutOfSpace:
+        check_on_the_primary(home, shelf)
+        resize(home, 2 * TOTAL)
+        shelf.move("m", "secondary")
+
+    assert (shelf.model("m").base, tree(shelf.path("m"))) == (str(home.secondary), FILES)
+    assert files_of(home.primary) == []
+    assert violations(shelf) == []
+
+
+def test_a_disk_that_others_fill_meanwhile(hub: FakeHub, home: FarHome, shelf: Shelf) -> None:
+    """Room that was promised and taken by another program ends the move cleanly in the middle of a blob."""
+    hub.add_repo(REPO, FILES)
+    shelf.register("m", REPO)
+
+    with pytest.raises(OutOfSpace, match="disk is full"):
+        move_with(shelf, Hooked(lambda: resize(home, SEGMENT_BYTES + 20 * PAGE)), "m", "secondary")
+
+    check_on_the_primary(home, shelf)
+    resize(home, 2 * TOTAL)
+    shelf.move("m", "secondary")
+    assert tree(shelf.path("m")) == FILES
+    assert files_of(home.primary) == []

@@ -1,0 +1,76 @@
+"""What the file system of a base can, tried once."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+
+import pytest
+
+from modelshelf.errors import OutOfSpace
+from modelshelf.store import capabilities, fs, tier
+from modelshelf.store.capabilities import Capabilities
+from modelshelf.store.layout import Base
+from tests.builders import put
+from tests.store.loops import loop_disk
+from tests.store.mounts import small_disk
+
+
+def fill(path: Path) -> None:
+    """Write a file until the disk is full."""
+    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(b"x" * 4096):
+            pass
+
+
+def base(path: Path) -> Base:
+    """Return a base with its marker."""
+    tier.start_afresh(Base(path))
+    return Base(path)
+
+
+def test_an_ordinary_disk_is_tried_once(tmp_path: Path) -> None:
+    """The answer lies beside the marker, and nothing else is left; the next look believes it."""
+    ours = base(tmp_path)
+
+    found = capabilities.of(ours)
+    ours.capabilities.write_text(ours.capabilities.read_text().replace("true", "false"))
+
+    assert (found.symlinks, found.hardlinks) == (True, True)
+    assert sorted(path.name for path in ours.own.iterdir()) == ["capabilities.json", "tier.json"]
+    assert capabilities.of(ours) == Capabilities(symlinks=False, hardlinks=False, reflinks=False)
+
+
+@pytest.mark.parametrize("kept", ["", "[]", '{"format": 99}', '{"format": 1}'])
+def test_an_answer_that_cannot_be_read_is_asked_again(tmp_path: Path, kept: str) -> None:
+    """A torn file, or one of another release, is no answer."""
+    ours = base(tmp_path)
+    put(ours.capabilities, kept.encode())
+
+    assert capabilities.of(ours).symlinks
+    assert json.loads(ours.capabilities.read_text())["format"] == 1
+
+
+def test_an_empty_mount_point_is_not_written(tmp_path: Path) -> None:
+    """Without a marker nothing is tried, and a usual disk is assumed."""
+    assert capabilities.of(Base(tmp_path)).symlinks
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_base_that_cannot_be_written_is_taken_for_a_usual_one(tmp_path: Path) -> None:
+    """A full disk cannot be tried; the next look tries again."""
+    with small_disk(tmp_path / "disk", 65536) as disk:
+        ours = base(disk)
+        fill(disk / "filler")
+
+        assert capabilities.of(ours).symlinks
+        assert not ours.capabilities.exists()
+        with pytest.raises(OutOfSpace):
+            fs.probe_links(ours.own)
+
+
+def test_a_disk_with_reflinks_is_known(tmp_path: Path) -> None:
+    """xfs and btrfs share extents."""
+    with loop_disk(tmp_path, "xfs") as disk:
+        assert capabilities.of(base(disk)) == Capabilities(symlinks=True, hardlinks=True, reflinks=True)
