@@ -148,7 +148,6 @@ def test_a_crash_in_the_last_instants_is_one_pull_away_from_ready(hub: FakeHub, 
     assert violations(shelf) == []
 
 
-@pytest.mark.xfail(strict=True, reason="a dead owner's job keeps its model from being removed until it is cancelled")
 def test_what_a_killed_pull_left_can_be_removed(hub: FakeHub, home: Home, shelf: Shelf) -> None:
     """A job that nobody runs does not stand in the way of `shelf rm`."""
     hub.add_repo(REPO, SMALL)

@@ -93,7 +93,7 @@ def test_a_disk_that_others_fill_meanwhile(hub: FakeHub, home: FarHome, shelf: S
     shelf.register("m", REPO)
 
     with pytest.raises(OutOfSpace, match="disk is full"):
-        move_with(shelf, Hooked(lambda: resize(home, SEGMENT_BYTES + 20 * PAGE)), "m", "secondary")
+        move_with(shelf, Hooked(lambda: resize(home, SEGMENT_BYTES + 7 * PAGE)), "m", "secondary")
 
     check_on_the_primary(home, shelf)
     resize(home, 2 * TOTAL)

@@ -7,6 +7,7 @@ the middle goes on at its next segment, and a switched model only has its source
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from collections.abc import Callable, Sequence
@@ -20,7 +21,7 @@ from modelshelf.domain.names import COMMIT_HASH
 from modelshelf.domain.plans import BlobNeed, MovePlan, PullPlan, plan_pull
 from modelshelf.domain.ports import Clock, Progress
 from modelshelf.domain.tiers import Tier
-from modelshelf.errors import BadInput, Conflict, Corrupt, Unavailable
+from modelshelf.errors import BadInput, Conflict, Corrupt, Denied, NotFound, OutOfSpace, Unavailable
 from modelshelf.registry.queries import Registry
 from modelshelf.services.admission import Hold
 from modelshelf.services.jobs import Running
@@ -144,7 +145,8 @@ class Mover:
             self._transfer(route, plan, progress, hold)
             with locks.wait_lock(route.target.repo_lock(plan.repo_id), self.clock):
                 self._arrive(route, plan)
-        cards.write(route.target, card_of(route.row, plan.commit_hash, manifest))
+        with contextlib.suppress(OutOfSpace, Denied, NotFound):  # a pin that was set meanwhile: reconcile finds it
+            refresh_card(self.registry, self.library.model(plan.model_name))
         if is_writable(route.source):
             cards.remove(route.source, route.row.model_name)
 
@@ -270,6 +272,9 @@ class Mover:
             "commit_hash": plan.commit_hash,
             "files": [[file.path, file.size_bytes, file.digest] for file in plan.files],
         }
+        now = self.registry.model(row.model_name) or row
+        manifest = self.registry.files(plan.repo_id, plan.commit_hash)
+        cards.write(route.target, card_of(now, plan.commit_hash, manifest))  # the last write: the row follows it
         signature = scan.signature(route.to_repo, plan.commit_hash)
         location, base = route.tier.location, route.tier.base
         self.registry.placements.switch(

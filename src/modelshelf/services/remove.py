@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelshelf.domain.jobs import QUEUED, RUNNING
+from modelshelf.domain.jobs import RUNNING
 from modelshelf.domain.models import Model, ModelRow, State
 from modelshelf.domain.plans import RemovalPlan
 from modelshelf.errors import Conflict, Denied, Unavailable
@@ -77,7 +77,7 @@ class Remover:
         return Removed(model_name, plan, freed)
 
     def _check_idle(self, row: ModelRow) -> None:
-        if row.job_state in (QUEUED, RUNNING):
+        if row.job_state == RUNNING:
             raise Conflict(
                 f"{row.model_name} is being worked on by job {row.job_id}.",
                 hint=f"Wait for it, or end it: shelf cancel {row.job_id}",

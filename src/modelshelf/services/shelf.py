@@ -281,6 +281,7 @@ class Shelf:
 
     def remove(self, model_name: str, *, delete_files: bool = False) -> Removed:
         """Forget a model; see `Remover.remove`."""
+        self.admission.drop_the_dead()
         return self.remover.remove(model_name, delete_files=delete_files)
 
     def worker(self) -> Worker:
