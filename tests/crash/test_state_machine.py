@@ -24,7 +24,7 @@ pytestmark = pytest.mark.timeout(600)
 
 COMMON = random_bytes(300_000, seed=1)
 OWN = {name: random_bytes(200_000, seed=ord(name)) for name in "abc"}
-LIMIT = 1_300_000
+LIMIT = 1_800_000
 """Two models fit beside what the tier keeps of its own, three do not."""
 NAMES = st.sampled_from("abc")
 TIERS = st.sampled_from(["primary", "secondary"])

@@ -70,6 +70,25 @@ def test_a_base_that_cannot_be_written_is_taken_for_a_usual_one(tmp_path: Path) 
             fs.probe_links(ours.own)
 
 
+def test_a_disk_without_names_left_is_full(tmp_path: Path) -> None:
+    """A link that cannot be made for lack of room says nothing about links."""
+    with small_disk(tmp_path / "disk", 65536, "nr_inodes=4") as disk:
+        ours = base(disk)
+
+        with pytest.raises(OutOfSpace):
+            fs.probe_links(ours.own)
+        assert capabilities.of(ours).symlinks
+
+
+def test_what_may_not_be_read_is_not_shared(tmp_path: Path) -> None:
+    """Reading it all is what says so to a person; sharing just does not work."""
+    unreadable = Path("/proc/sys/vm/drop_caches")  # write-only, also for root
+    if not unreadable.exists():
+        pytest.skip("there is no file that root may not read")
+
+    assert fs.share(unreadable, tmp_path / "target") == ""
+
+
 def test_a_disk_with_reflinks_is_known(tmp_path: Path) -> None:
     """xfs and btrfs share extents."""
     with loop_disk(tmp_path, "xfs") as disk:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import signal
+import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from modelshelf.domain.plans import SEGMENT_BYTES
-from modelshelf.errors import Cancelled, Corrupt
+from modelshelf.errors import Cancelled, Corrupt, Denied
 from modelshelf.store.copy import copy_blob
 from modelshelf.store.layout import Base
 from tests.builders import digest_of, put
-from tests.world import random_bytes
+from tests.world import random_bytes, wait_until
 
 DATA = random_bytes(3 * SEGMENT_BYTES + 1000)
 DIGEST = digest_of("x.bin", DATA)
@@ -95,3 +99,42 @@ def test_a_damaged_source_is_never_published(tmp_path: Path, damage: str) -> Non
         copy(put(tmp_path / "source", data), base, Watch())
 
     assert not base.repo("org/name").blob(DIGEST).exists()
+
+
+def test_a_source_that_may_not_be_read_is_denied(tmp_path: Path) -> None:
+    """Files of another user are named with what to look at."""
+    unreadable = Path("/proc/sys/vm/drop_caches")  # write-only, also for root
+    if not unreadable.exists():
+        pytest.skip("there is no file that root may not read")
+
+    with pytest.raises(Denied, match="cannot be read"):
+        copy(unreadable, Base(tmp_path), Watch())
+
+
+def test_ctrl_c_waits_for_the_other_thread(tmp_path: Path) -> None:
+    """A thread that still writes when the files were closed would write into whatever was opened since."""
+    main = threading.main_thread().ident
+    assert main is not None
+    seen: list[object] = []
+
+    class Interrupter(Watch):
+        def advance(self, done_bytes: int) -> None:
+            if threading.get_ident() != main and not seen:
+                ours = wait_until(lambda: waiting_copy(main), "the main thread to wait")
+                signal.pthread_kill(main, signal.SIGINT)
+                seen.append(wait_until(lambda: ours._error, "the interrupt to arrive"))
+
+    with pytest.raises(KeyboardInterrupt):
+        copy(put(tmp_path / "source", DATA), Base(tmp_path / "base"), Interrupter())
+
+    assert isinstance(seen[0], KeyboardInterrupt)
+
+
+def waiting_copy(thread: int) -> Any:
+    """Return the copy that a thread waits in for its other threads; None while it does something else."""
+    frame = sys._current_frames().get(thread)
+    while frame is not None:
+        if frame.f_code.co_name == "_wait_for_all":
+            return frame.f_locals["self"]
+        frame = frame.f_back
+    return None

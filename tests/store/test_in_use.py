@@ -53,6 +53,11 @@ def test_a_mapped_file_is_in_use(tmp_path: Path) -> None:
     assert in_use.users_of([blob]) == []
 
 
+def test_a_process_that_ended_meanwhile_has_no_name() -> None:
+    """What was found of it a moment ago still counts."""
+    assert in_use._command("0") == "a process"
+
+
 def test_nothing_is_asked_about_files_that_are_gone(tmp_path: Path) -> None:
     """Nobody uses what is not there."""
     assert in_use.users_of([tmp_path / "gone"]) == []

@@ -108,6 +108,8 @@ class Library:
             Conflict: It is not whole; says why and what to do.
         """
         model = self.model(model_name)
+        while model.state not in (State.READY, State.MOVING) and self._is_elsewhere(model):
+            model = self.model(model_name)  # it moved, or took another commit, while it was looked at
         if model.state in (State.READY, State.MOVING):
             return model
         detail = f"{model_name} is {model.state}: {model.detail}"
@@ -115,6 +117,10 @@ class Library:
             raise Unavailable(detail, hint="Mount its drive.", model_name=model_name, state=model.state.value)
         hint = "" if "shelf pull" in model.detail else f"shelf pull {model_name}"
         raise Conflict(detail, hint=hint, model_name=model_name, state=model.state.value)
+
+    def _is_elsewhere(self, model: Model) -> bool:
+        row = self.row(model.row.model_name)
+        return self.base_of(row) != model.base or row.commit_hash != model.row.commit_hash
 
     def path(self, model_name: str) -> Path:
         """Return the snapshot folder of a model that can be loaded; raises as `ready` does."""

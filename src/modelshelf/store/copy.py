@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from modelshelf.domain.plans import SEGMENT_BYTES, segment_range
@@ -62,43 +62,52 @@ class _Copy:
         self._on_written = on_written
         self._todo = deque(incoming.missing())
         self._error: BaseException | None = None
+        self._working = 0
+        self._changed = threading.Condition()
 
     def run(self) -> None:
         """Copy what is missing."""
         fd = _open(self._source)
         try:
-            count = min(THREADS, len(self._todo))
-            others = [threading.Thread(target=self._work, args=(fd,), daemon=True) for _ in range(count - 1)]
-            for thread in others:
-                thread.start()
+            self._working = max(1, min(THREADS, len(self._todo)))
+            for _ in range(self._working - 1):
+                threading.Thread(target=self._work, args=(fd,), daemon=True).start()
             self._work(fd)
-            self._wait_for(others)
+            self._wait_for_all()
         finally:
             os.close(fd)
         if self._error is not None:
             raise self._error
 
-    def _wait_for(self, threads: Sequence[threading.Thread]) -> None:
-        """Wait until all have ended, Ctrl-C or not: one that went on would write to files that are closed by then."""
-        for thread in threads:
-            while thread.is_alive():
-                try:
-                    thread.join()
-                except KeyboardInterrupt as err:
-                    self._error = self._error or err
+    def _wait_for_all(self) -> None:
+        """Wait until all have ended, Ctrl-C or not: one that went on would write to files that are closed by then.
+
+        A `Thread.join` that Ctrl-C cuts short takes the thread for ended ever after (CPython 3.11), so they are
+        counted.
+        """
+        while self._working:
+            try:
+                with self._changed:
+                    self._changed.wait_for(lambda: not self._working)
+            except KeyboardInterrupt as err:
+                self._error = self._error or err
 
     def _work(self, fd: int) -> None:
         buffer = memoryview(bytearray(SEGMENT_BYTES))
         try:
-            while self._todo and self._error is None:
-                self._progress.check()
+            while self._error is None:
                 try:
                     index = self._todo.popleft()
-                except IndexError:  # another thread took the last one
+                except IndexError:
                     return
+                self._progress.check()
                 self._copy_segment(fd, index, buffer)
         except BaseException as err:  # noqa: BLE001 - it is raised again where the threads are joined
             self._error = self._error or err
+        finally:
+            with self._changed:
+                self._working -= 1
+                self._changed.notify_all()
 
     def _copy_segment(self, fd: int, index: int, buffer: memoryview) -> None:
         start, stop = segment_range(index, self._incoming.size_bytes)

@@ -21,16 +21,16 @@ def settle(base: Base, repo: Repo, commit_hash: str, files: Iterable[FileEntry],
 
     **Crash:** some bytes are blobs and some are files; the next call puts the rest in place.
     """
+    files = list(files)
     groups: dict[str, list[FileEntry]] = {}
+    held = snapshot.held(base, repo, commit_hash, files, symlinks=False)
     for file in files:
         if not damage.is_right(base, repo, commit_hash, file):
             groups.setdefault(file.digest, []).append(file)
     for digest, group in groups.items():
-        source = snapshot.held(base, repo, commit_hash, group, symlinks=False).get(digest)
-        if source is None:
-            continue
-        for file in group:
-            path = repo.snapshot(commit_hash) / file.path
-            if path.is_file() and not path.is_symlink():
-                fs.set_aside(path, base.quarantine)
-        damage.place(base, repo, source, group, commit_hash, progress)
+        if digest in held:
+            for file in group:
+                path = repo.snapshot(commit_hash) / file.path
+                if path.is_file() and not path.is_symlink():
+                    fs.set_aside(path, base.quarantine)
+            damage.place(base, repo, held[digest], group, commit_hash, progress)

@@ -1,0 +1,168 @@
+"""Processes that move, pull, remove and load the same models against each other: nothing is lost, no limit passed.
+
+`SHELF_SECONDS=60 pytest tests/integration/test_two_processes.py` goes on for a minute; five seconds without.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from modelshelf.services.shelf import Shelf
+from modelshelf.store import scan
+from modelshelf.store.layout import Base
+from tests.disks import FarHome, escaping_links, far_home
+from tests.fakes.hub import FakeHub
+from tests.invariants import violations
+from tests.world import ROOT, random_bytes, tree
+
+SECONDS = float(os.environ.get("SHELF_SECONDS", "5"))
+SIZE = 1_500_000
+LIMIT = 4 * SIZE
+"""Three models fit beside what the tier keeps of its own; there are four."""
+NAMES = ("a", "b", "c", "d")
+COMMON = random_bytes(200_000, seed=1)
+
+ACTOR = """
+import json, os, random, sys, time
+from pathlib import Path
+from modelshelf.bootstrap import open_shelf
+from modelshelf.errors import Cancelled, ShelfError
+
+seed, seconds, *names = sys.argv[1:]
+dice, over, done = random.Random(int(seed)), time.monotonic() + float(seconds), {}
+
+def read(name):
+    with shelf.leaser.using(name, "load", f"actor {seed}") as model:
+        for path in sorted(Path(model.path).rglob("*")):
+            if path.is_file():
+                path.read_bytes()
+
+with open_shelf() as shelf:
+    deeds = {
+        "down": lambda name: shelf.move(name, "secondary"),
+        "up": lambda name: shelf.move(name, "primary"),
+        "pull": lambda name: shelf.pull(name),
+        "load": read,
+    }
+    while time.monotonic() < over:
+        deed, name = dice.choice(list(deeds)), dice.choice(names)
+        try:
+            deeds[deed](name)
+            outcome = "ok"
+        except (ShelfError, Cancelled) as err:
+            outcome = type(err).__name__
+        done[f"{deed} {outcome}"] = done.get(f"{deed} {outcome}", 0) + 1
+print(json.dumps(done))
+"""
+ALLOWED = {"ok", "BadInput", "Conflict", "OutOfSpace", "Unavailable"}
+"""What two who want different things at once may be told; nothing is corrupt, denied or unknown."""
+
+
+@pytest.fixture
+def home(tmp_path: Path, hub: FakeHub) -> Iterator[FarHome]:
+    """A home with a small primary on another file system than the secondary."""
+    with far_home(tmp_path / "user", hub.url) as far:
+        far.extra = {
+            "PRIMARY_CACHE_LIMIT_GB": str(LIMIT / 1e9),
+            "DATABASE_URL": f"sqlite:///{far.root}/registry.db",
+            "PYTHONPATH": os.pathsep.join([far.environ()["PYTHONPATH"], str(ROOT)]),
+        }
+        yield far
+
+
+def files(name: str) -> dict[str, bytes]:
+    """Return the files of a model."""
+    return {"common.bin": COMMON, "config.json": b"{}", "model.safetensors": random_bytes(SIZE, seed=ord(name))}
+
+
+@contextlib.contextmanager
+def watched(shelf: Shelf, sizes: list[int], faults: list[str]) -> Iterator[None]:
+    """Look over and over at the usage of the primary, and for what must never be."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.is_set():
+            sizes.append(_written_bytes(shelf))
+            faults.extend(_broken(shelf))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+
+
+def _broken(shelf: Shelf) -> Iterator[str]:
+    """Yield what is not whole where the registry says that it is, before and after the look."""
+    for row in shelf.registry.models():
+        base = Base(Path(shelf.library.base_of(row)))
+        missing = scan.missing_files(base.repo(row.hf_path), row.commit_hash or "", shelf.library.files(row))
+        if missing and shelf.registry.model(row.model_name) == row:
+            yield f"{row.model_name} is complete without {missing[0].path}"
+
+
+def _written_bytes(shelf: Shelf) -> int:
+    """Return what lies on the primary; what goes and what comes during one look may both be in it, so look thrice."""
+    base = Path(shelf.tier_service.tiers.primary.base)
+    found = _look(base)
+    for _ in range(2):
+        if found > LIMIT:
+            found = min(found, _look(base))
+    return found
+
+
+def _look(base: Path) -> int:
+    """Return the bytes written below a base; a file that is renamed meanwhile counts once."""
+    sizes: dict[tuple[int, int], int] = {}
+    for folder, _, names in os.walk(base):
+        for path in (Path(folder), *(Path(folder, name) for name in names)):
+            with contextlib.suppress(FileNotFoundError):
+                found = path.lstat()
+                written = min(found.st_size, found.st_blocks * 512) if path.suffix == ".part" else found.st_size
+                sizes[found.st_dev, found.st_ino] = written
+    return sum(sizes.values())
+
+
+def test_two_processes_against_each_other(hub: FakeHub, home: FarHome, shelf: Shelf) -> None:
+    """Each gets what it wants or a reason; at the end every model is whole and loads, and nothing waits."""
+    for name in NAMES:
+        hub.add_repo(f"org/{name}", files(name))
+        shelf.register(name, f"org/{name}", "secondary")
+    sizes: list[int] = []
+    faults: list[str] = []
+
+    with watched(shelf, sizes, faults):
+        actors = [home.start_program("python", "-c", ACTOR, str(seed), str(SECONDS), *NAMES) for seed in (1, 2)]
+        ended = [actor.finish(timeout_s=SECONDS + 120).checked().json for actor in actors]
+
+    outcomes = {words.split()[1] for done in ended for words in done}
+    assert outcomes <= ALLOWED, ended
+    assert sum(count for done in ended for words, count in done.items() if words.endswith("ok")) > 5, ended
+    assert len(sizes) > 5
+    assert max(sizes) <= LIMIT
+    assert faults == []
+    finish(shelf)
+    for name in NAMES:
+        assert tree(shelf.path(name)) == files(name)
+    assert [escaping_links(base) for base in (home.primary, home.secondary)] == [[], []]
+    assert shelf.registry.reservations() == []
+    assert violations(shelf) == []
+
+
+def finish(shelf: Shelf) -> None:
+    """Carry out what the processes left in the queue."""
+    shelf.admission.drop_the_dead()
+    for job in shelf.registry.jobs(unfinished=True):
+        if job.kind != "retire":
+            with contextlib.suppress(Exception):
+                shelf.finish(job)
+    shelf.run_due("retire")
+    assert shelf.registry.jobs(unfinished=True) == []

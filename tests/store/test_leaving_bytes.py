@@ -1,0 +1,65 @@
+"""What a base is rid of when a model leaves it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from modelshelf.store import removal
+from modelshelf.store.layout import Base
+from tests.builders import Drawn, commit, lay_out, put
+
+DRAWING = """
+    model org/name
+      commit a main
+        config.json 20
+        w.bin 3000
+"""
+
+
+def leaving_bytes(drawn: Drawn, *keep_digests: str) -> tuple[int, int]:
+    """Return what leaves the base, and what that frees on the disk."""
+    where = (drawn.base, "org/name", commit("a"))
+    plan = removal.plan_removal(*where, drawn.of("org/name", "a"), (), keep_digests)
+    return removal.leaving_bytes(drawn.base, plan), plan.free_bytes
+
+
+def test_what_has_one_name_leaves_and_is_freed(tmp_path: Path) -> None:
+    """As long as nothing is linked both figures are the same."""
+    left, freed = leaving_bytes(lay_out(tmp_path / "base", DRAWING))
+
+    assert left == freed >= 3020
+
+
+def test_a_name_in_another_base_frees_nothing_and_leaves(tmp_path: Path) -> None:
+    """A blob that is on its way to another base by a hard link counts for this one, though no byte gets free."""
+    drawn = lay_out(tmp_path / "base", DRAWING)
+    blob = drawn.base.repo("org/name").blob(drawn.digest("org/name", "a", "w.bin"))
+    before = leaving_bytes(drawn)
+    put(tmp_path / "elsewhere/x", b"")
+    os.link(blob, tmp_path / "elsewhere/w.bin")
+
+    left, freed = leaving_bytes(drawn)
+
+    assert (left, freed) == (before[0], before[1] - 3000)
+
+
+def test_a_name_in_the_same_base_stays(tmp_path: Path) -> None:
+    """Bytes that another repository of the base shares do not leave it."""
+    drawn = lay_out(tmp_path / "base", DRAWING)
+    blob = drawn.base.repo("org/name").blob(drawn.digest("org/name", "a", "w.bin"))
+    before = leaving_bytes(drawn)
+    other = put(Base(tmp_path / "base").repo("org/other").blob("0" * 64), b"")
+    other.unlink()
+    os.link(blob, other)
+
+    assert leaving_bytes(drawn) == (before[0] - 3000, before[1] - 3000)
+
+
+def test_what_a_model_of_another_commit_needs_stays(tmp_path: Path) -> None:
+    """Its blobs are kept though nothing links to them yet."""
+    drawn = lay_out(tmp_path / "base", DRAWING)
+
+    left, _ = leaving_bytes(drawn, drawn.digest("org/name", "a", "w.bin"))
+
+    assert left < 3000
