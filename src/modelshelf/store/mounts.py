@@ -1,0 +1,50 @@
+"""The mount table of this process."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from modelshelf.domain.disks import Mount
+
+TABLE = Path("/proc/self/mountinfo")
+_UNKNOWN = Mount("/", "", "", read_only=False, boundary=False)
+
+
+def mount_of(path: Path, table: str | None = None) -> Mount:
+    """Return the mount that a path lies on; where it does not exist yet, the one it would lie on.
+
+    Args:
+        path: Any path; links in it are followed.
+        table: The text of a mount table; by default this process's. A system without one tells nothing.
+    """
+    if table is None:
+        try:
+            table = TABLE.read_text(encoding="utf-8", errors="surrogateescape")
+        except OSError:
+            return _UNKNOWN
+    real = path.resolve()
+    found = _UNKNOWN
+    for line in table.splitlines():
+        mount = _parse(line)
+        if mount is not None and real.is_relative_to(mount.point) and len(mount.point) >= len(found.point):
+            found = mount  # of two on one point, the later hides the earlier
+    return found
+
+
+def _parse(line: str) -> Mount | None:
+    """Read one line. Source: Linux `proc_pid_mountinfo(5)`; a Windows drive under WSL 2 is `9p` with `aname=drvfs`."""
+    fields, _, rest = line.partition(" - ")
+    left, right = fields.split(" "), rest.split(" ")
+    if len(left) < 6 or len(right) < 3:
+        return None
+    point, kind, source = _plain(left[4]), right[0], _plain(right[1])
+    if kind == "9p" and ("aname=drvfs" in right[2] or source == "drvfs"):
+        kind = "drvfs"
+    read_only = "ro" in left[5].split(",") or "ro" in right[2].split(",")
+    return Mount(point, kind, source, read_only, boundary=point != "/")
+
+
+def _plain(text: str) -> str:
+    """Return a field without the octal escapes of blanks and backslashes."""
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)

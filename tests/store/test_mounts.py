@@ -1,0 +1,52 @@
+"""What the mount table says about a path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from modelshelf.store.mounts import mount_of
+
+TABLE = r"""
+22 1 254:0 / / rw,relatime - ext4 /dev/root rw
+30 22 0:30 / /mnt/z rw,noatime - 9p drvfs rw,dirsync,aname=drvfs;path=Z:\;uid=1000
+31 22 0:31 / /mnt/my\040share rw - cifs //nas/share rw,vers=3.1.1
+32 22 0:32 / /mnt/nas ro,relatime - nfs4 nas:/export rw
+33 22 8:1 /sub /mnt/usb rw - fuseblk /dev/sdb1 rw,user_id=0
+34 33 8:2 / /mnt/usb rw - ext4 /dev/sdc1 ro
+not a line
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "point", "kind", "read_only", "is_network"),
+    [
+        ("/home/me/x", "/", "ext4", False, False),
+        ("/mnt/z/llm", "/mnt/z", "drvfs", False, True),
+        ("/mnt/my share/a", "/mnt/my share", "cifs", False, True),
+        ("/mnt/nas", "/mnt/nas", "nfs4", True, True),
+        ("/mnt/nas2", "/", "ext4", False, False),
+        ("/mnt/usb/a", "/mnt/usb", "ext4", True, False),
+    ],
+)
+def test_a_path_lies_on_the_deepest_and_latest_mount(
+    path: str, point: str, kind: str, read_only: bool, is_network: bool
+) -> None:
+    """Windows drives, shares, escaped blanks, read-only mounts, and one mount over another."""
+    mount = mount_of(Path(path), TABLE)
+
+    assert (mount.point, mount.kind, mount.read_only, mount.is_network) == (point, kind, read_only, is_network)
+
+
+@pytest.mark.parametrize(("point", "expected"), [("/", True), ("/data", False)], ids=["root", "mounted"])
+def test_the_own_layer_of_a_container_is_the_overlay_at_its_root(point: str, expected: bool) -> None:
+    """A volume that happens to be an overlay stays when the container goes."""
+    mount = mount_of(Path("/data/x"), f"22 1 0:50 / {point} rw - overlay overlay rw,lowerdir=/l")
+
+    assert mount.is_container_layer is expected
+
+
+def test_the_table_of_this_process_knows_proc() -> None:
+    """The real table."""
+    assert mount_of(Path("/proc/self")).kind == "proc"
