@@ -16,8 +16,8 @@ from tests.fakes.hub import FakeHub
 from tests.invariants import violations
 from tests.world import MIB, Home, random_bytes, tree, wait_until
 
-SIZE = 3 * MIB
-LIMIT = 11_600_000
+SIZE = 6 * MIB
+LIMIT = 24_000_000
 """Three models of `SIZE` fit, even below the low watermark, and four do not."""
 NAMES = ("a", "b", "c", "d")
 
@@ -97,7 +97,7 @@ def test_the_plan_is_shown_first(hub: FakeHub, home: Home, full: Shelf) -> None:
 
     assert [victim["model_name"] for victim in plan["makes_room"]] == ["a"]
     assert SIZE <= plan["makes_room"][0]["free_bytes"] <= SIZE + 10_000
-    assert "a (3.1 MB) leaves primary" in added.err
+    assert "a (6.3 MB) leaves primary" in added.err
     assert places(full, home) == {"a": "secondary", "b": "primary", "c": "primary", "e": "primary"}
     check_limit(full)
 
@@ -191,7 +191,7 @@ def test_a_secondary_deletes_only_what_the_hub_has(hub: FakeHub, home: Home, ful
     full.move("a", "secondary")
     full.move("b", "secondary")
     hub.fail("*/org/a*", status=404, error_code="RepoNotFound")
-    small = {"SECONDARY_CACHE_LIMIT_GB": "0.0075", "ON_SECONDARY_FULL": "remove-unpinned"}
+    small = {"SECONDARY_CACHE_LIMIT_GB": "0.015", "ON_SECONDARY_FULL": "remove-unpinned"}
 
     with home.open(**small) as limited:
         limited.move("c", "secondary")
@@ -210,7 +210,7 @@ def test_a_secondary_without_the_hub_deletes_nothing(hub: FakeHub, home: Home, f
     full.move("a", "secondary")
     full.move("b", "secondary")
     hub.stop()
-    small = {"SECONDARY_CACHE_LIMIT_GB": "0.0075", "ON_SECONDARY_FULL": "remove-unpinned"}
+    small = {"SECONDARY_CACHE_LIMIT_GB": "0.015", "ON_SECONDARY_FULL": "remove-unpinned"}
 
     with home.open(**small) as limited, pytest.raises(OutOfSpace):
         limited.move("c", "secondary")
@@ -277,7 +277,7 @@ def test_an_old_copy_that_waits_goes_before_a_victim_is_chosen(home: Home, full:
 
 def test_the_warning_ends_when_room_was_made(home: Home, full: Shelf) -> None:
     """A full tier is marked; room is made down to a mark below the warning."""
-    with home.open(CACHE_WARNING_THRESHOLD="0.82") as careful:
+    with home.open(CACHE_WARNING_THRESHOLD="0.75") as careful:
         assert careful.tiers()[0].warning
         assert "% of its limit" in careful.tiers()[0].detail
 

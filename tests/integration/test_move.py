@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf.domain.plans import SEGMENT_BYTES
+from modelshelf.domain.plans import SEGMENT_BYTES, beside_bytes
 from modelshelf.errors import BadInput, Conflict, Corrupt, NotFound, OutOfSpace
 from modelshelf.services.shelf import Shelf
 from modelshelf.store import scan
@@ -329,7 +329,8 @@ def test_a_target_without_room_gets_nothing(hub: FakeHub, home: Home, shelf: She
 
     refused = home.run("move", "m", "secondary", "--json", SECONDARY_CACHE_LIMIT_GB="0.005")
 
-    assert (refused.code, refused.problem["needed_bytes"]) == (OutOfSpace.exit_code, TOTAL)
+    needed_bytes = TOTAL + beside_bytes(shelf.library.files(shelf.library.row("m")))
+    assert (refused.code, refused.problem["needed_bytes"]) == (OutOfSpace.exit_code, needed_bytes)
     assert files_of(home.secondary) == []
     assert (shelf.model("m").state, shelf.model("m").base) == ("ready", str(home.primary))
     assert shelf.registry.reservations() == []

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from xxhash import xxh3_64_hexdigest
 
 from modelshelf.domain.plans import SEGMENT_BYTES, segment_count, segment_range
 from modelshelf.errors import Corrupt
@@ -37,7 +37,7 @@ def arrive(base: Base, *indices: int) -> None:
     """Let some segments arrive, as a process that is killed then."""
     with IncomingBlob(base, DIGEST, len(DATA)) as incoming:
         for index in indices:
-            incoming.write(index, segment(index))
+            incoming.write(index, [segment(index)])
 
 
 def finish(base: Base) -> list[int]:
@@ -45,7 +45,7 @@ def finish(base: Base) -> list[int]:
     with IncomingBlob(base, DIGEST, len(DATA)) as incoming:
         missing = incoming.missing()
         for index in missing:
-            incoming.write(index, segment(index))
+            incoming.write(index, [segment(index)])
         incoming.publish(target(base))
     assert target(base).read_bytes() == DATA
     return missing
@@ -60,7 +60,7 @@ def target(base: Base) -> Path:
 def test_segments_arrive_in_any_order(base: Base, order: list[int]) -> None:
     """The last one missing says so; the blob is whole under its name and nothing of the part is left."""
     with IncomingBlob(base, DIGEST, len(DATA)) as incoming:
-        is_last = [incoming.write(index, segment(index)) for index in order]
+        is_last = [incoming.write(index, [segment(index)]) for index in order]
         incoming.publish(target(base))
 
     assert is_last == [False, False, False, True]
@@ -72,7 +72,7 @@ def test_threads_bring_segments_at_once(base: Base) -> None:
     """However they overlap, exactly one is told that it was the last."""
     order = random.Random(7).sample(range(COUNT), COUNT) * 2
     with IncomingBlob(base, DIGEST, len(DATA)) as incoming, ThreadPoolExecutor(4) as threads:
-        is_last = list(threads.map(lambda index: incoming.write(index, segment(index)), order))
+        is_last = list(threads.map(lambda index: incoming.write(index, [segment(index)]), order))
         incoming.publish(target(base))
 
     assert sum(is_last) == 1
@@ -93,15 +93,15 @@ def test_a_part_is_taken_up_where_it_was_left(base: Base) -> None:
 def test_a_segment_that_comes_twice_counts_once(base: Base) -> None:
     """A retry that overlaps is no progress."""
     with IncomingBlob(base, DIGEST, len(DATA)) as incoming:
-        incoming.write(0, segment(0))
-        assert not incoming.write(0, segment(0))
+        incoming.write(0, [segment(0)])
+        assert not incoming.write(0, [segment(0)])
         assert incoming.arrived_bytes() == SEGMENT_BYTES
 
 
 @pytest.mark.parametrize(
     ("line", "lost"),
     [("2 12345", [1, 2]), ("2", [1, 2]), ("2 1 1", [1, 2]), ("x y", [1, 2]), ("99 1", [1, 2]), ("\0\0\0", [1, 2])],
-    ids=["another crc", "torn", "two lines in one", "no numbers", "no such segment", "zeros of a power cut"],
+    ids=["another checksum", "torn", "two lines in one", "no numbers", "no such segment", "zeros of a power cut"],
 )
 def test_a_line_of_the_map_that_claims_nothing_true_is_ignored(base: Base, line: str, lost: list[int]) -> None:
     """The map is a claim; the bytes decide."""
@@ -135,7 +135,7 @@ def test_wrong_bytes_are_never_published(base: Base) -> None:
     wrong = bytes(SEGMENT_BYTES)
     with IncomingBlob(base, DIGEST, len(DATA)) as incoming:
         for index in range(COUNT):
-            incoming.write(index, segment(index) if index != 1 else memoryview(wrong))
+            incoming.write(index, [segment(index) if index != 1 else memoryview(wrong)])
         with pytest.raises(Corrupt, match="another digest") as caught:
             incoming.publish(target(base))
 
@@ -147,7 +147,7 @@ def test_wrong_bytes_are_never_published(base: Base) -> None:
 def test_a_part_that_is_longer_than_its_blob_is_cut(base: Base) -> None:
     """Bytes behind the end are none of the blob's."""
     put(base.part(DIGEST), DATA + b"x" * 99)
-    base.part_map(DIGEST).write_text("".join(f"{i} {zlib.crc32(segment(i))}\n" for i in range(COUNT)))
+    base.part_map(DIGEST).write_text("".join(f"{i} {xxh3_64_hexdigest(segment(i))}\n" for i in range(COUNT)))
 
     assert finish(base) == []
 
@@ -192,7 +192,7 @@ def test_hashing_is_left_to_whoever_is_at_it(base: Base) -> None:
     with IncomingBlob(base, DIGEST, len(DATA)) as incoming:
         with incoming._hashing:
             for index in range(COUNT):
-                incoming.write(index, segment(index))
+                incoming.write(index, [segment(index)])
         incoming.publish(target(base))
 
     assert target(base).read_bytes() == DATA

@@ -11,6 +11,8 @@ SEGMENT_BYTES = 8 * 2**20
 """A download is kept in segments of this size; what a killed stream had of its segment is lost."""
 RUN_SEGMENTS = 8
 """One request asks for at most this many segments, so that streams share the end of a file."""
+BESIDE_BYTES = 640 * 2**10
+"""Folders, refs and parts' maps of one model, and the log that the registry keeps (see `registry.engine`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,15 @@ def plan_pull(repo_id: str, commit_hash: str, files: Sequence[FileEntry], presen
     missing.sort(key=lambda need: (-need.size_bytes, need.digest))
     suspect = tuple(need for need in missing if need.digest in present)
     return PullPlan(repo_id, commit_hash, tuple(files), tuple(missing), suspect)
+
+
+def beside_bytes(files: Iterable[FileEntry]) -> int:
+    """Return what a snapshot takes beside the bytes of its files, at most: links, lists, folders and the registry.
+
+    Measured: a link takes the length of its target, a file's line in `trees/`, in the model's card and in the registry
+    together less than 1 kB and six times its path.
+    """
+    return BESIDE_BYTES + sum(1024 + 6 * len(file.path) for file in files)
 
 
 def segment_count(size_bytes: int) -> int:

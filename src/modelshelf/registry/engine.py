@@ -14,6 +14,8 @@ from modelshelf.errors import OutOfSpace, Unavailable
 from modelshelf.registry.fast_read import SCHEMA
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
+_LOG_PAGES = 128
+"""SQLite's log is written back at 512 KiB, for it counts to the limit of the tier; see `domain.plans.BESIDE_BYTES`."""
 
 
 class db_now(FunctionElement[float]):  # noqa: N801 - it reads as the SQL function it is
@@ -50,7 +52,8 @@ def make_engine(url: str) -> sa.Engine:
 
 def _set_up_sqlite(connection: Any, record: object) -> None:
     connection.isolation_level = None  # transactions are begun by `_begin_sqlite`, not by the driver
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+    small_log = f"wal_autocheckpoint={_LOG_PAGES}"
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000", small_log):
         connection.execute(f"PRAGMA {pragma}")
 
 

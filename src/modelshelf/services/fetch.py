@@ -17,14 +17,12 @@ from modelshelf.domain.jobs import backoff_s
 from modelshelf.domain.plans import SEGMENT_BYTES, BlobNeed, PullPlan, plan_runs, segment_count, segment_range
 from modelshelf.domain.ports import ByteStream, Clock, Hub, Progress
 from modelshelf.errors import Cancelled, Corrupt, Unavailable
-from modelshelf.store.incoming import IncomingBlob
+from modelshelf.store.incoming import PIECE_BYTES, IncomingBlob
 from modelshelf.store.layout import Base
 from modelshelf.store.locks import try_lock
 
 _log = logging.getLogger(__name__)
 
-READ_BYTES = 2**20
-"""A stream looks at its rate and at cancellation this often."""
 MAX_ATTEMPTS = 6
 """So many failures in a row, without a byte between them, end a pull; the job waits and comes back."""
 _POLL_S = 0.2
@@ -127,7 +125,7 @@ class Fetcher:
             self._changed.notify_all()
 
     def _work(self) -> None:
-        buffer = memoryview(bytearray(SEGMENT_BYTES))
+        buffer = memoryview(bytearray(PIECE_BYTES))
         try:
             while task := self._next_task():
                 self._carry_out(task, buffer)
@@ -266,22 +264,30 @@ class Fetcher:
 
     def _take_segment(self, task: _Task, index: int, stream: ByteStream, buffer: memoryview) -> None:
         """Read a segment and keep it where it is missing and this task's: each segment has one writer."""
-        download = task.download
-        start, stop = segment_range(index, download.need.size_bytes)
-        view = buffer[: stop - start]
-        for chunk in _chunks(view):
-            self.progress.check()
-            got = stream.read_into(chunk)
-            self.throttle(got)
-            if got < chunk.nbytes:
-                raise Unavailable(f"The hub's answer for {download.need.path} ended early.", endpoint=self.hub.endpoint)
+        download, size_bytes = task.download, task.download.need.size_bytes
+        start, stop = segment_range(index, size_bytes)
+        pieces = self._pieces(download.need, stop - start, stream, buffer)
         if not task.start <= index < task.stop or download.incoming.has(index):
+            for _ in pieces:
+                pass
             return
-        is_last = download.incoming.write(index, view)
-        self.progress.advance(view.nbytes)
-        self.on_written(view.nbytes)
+        is_last = download.incoming.write(index, pieces)
+        self.progress.advance(stop - start)
+        self.on_written(stop - start)
         if is_last:
             self._finish(download)
+
+    def _pieces(self, need: BlobNeed, count: int, stream: ByteStream, buffer: memoryview) -> Iterator[memoryview]:
+        """Read `count` bytes of an answer, piece by piece, into one buffer."""
+        while count:
+            self.progress.check()
+            piece = buffer[: min(count, buffer.nbytes)]
+            got = stream.read_into(piece)
+            self.throttle(got)
+            if got < piece.nbytes:
+                raise Unavailable(f"The hub's answer for {need.path} ended early.", endpoint=self.hub.endpoint)
+            yield piece
+            count -= got
 
     def _finish(self, download: _Download) -> None:
         """Publish a blob that is whole; one with the wrong digest is fetched once more from its beginning."""
@@ -311,8 +317,3 @@ class Fetcher:
             self.progress.check()
             self.clock.sleep(min(duration_s, 0.5))
             duration_s -= 0.5
-
-
-def _chunks(view: memoryview) -> Iterator[memoryview]:
-    for start in range(0, view.nbytes, READ_BYTES):
-        yield view[start : start + READ_BYTES]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from modelshelf.domain.models import FileEntry, Model, ModelRow, State, select_files
 from modelshelf.domain.names import COMMIT_HASH
-from modelshelf.domain.plans import BlobNeed, PullPlan, plan_pull
+from modelshelf.domain.plans import BlobNeed, PullPlan, beside_bytes, plan_pull
 from modelshelf.domain.ports import Clock, Hub, Progress
 from modelshelf.domain.tiers import Tier
 from modelshelf.errors import BadInput, NotFound, Unavailable
@@ -258,12 +258,12 @@ def select(files: list[FileEntry], allow_patterns: tuple[str, ...]) -> list[File
 
 
 def missing_bytes(base: Base, plan: PullPlan, more_bytes: int = 0) -> int:
-    """Return what a pull still has to write: its blobs less what earlier tries left in `incoming`.
+    """Return what a pull still has to write, at most: its blobs less what earlier tries left, and what lies beside.
 
     Args:
         base: The base.
         plan: What is to be fetched.
-        more_bytes: What laying out takes beside the blobs; see `store.snapshot.second_bytes`.
+        more_bytes: What a snapshot without links takes twice; see `store.snapshot.second_bytes`.
     """
     left = (need.size_bytes - min(need.size_bytes, written_bytes(base.part(need.digest))) for need in plan.fetch)
-    return more_bytes + sum(left)
+    return more_bytes + beside_bytes(plan.files) + sum(left)

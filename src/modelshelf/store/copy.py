@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from modelshelf.domain.plans import SEGMENT_BYTES, segment_range
+from modelshelf.domain.plans import segment_range
 from modelshelf.domain.ports import Progress
 from modelshelf.errors import Corrupt, Denied
-from modelshelf.store.incoming import IncomingBlob
+from modelshelf.store.incoming import PIECE_BYTES, IncomingBlob
 from modelshelf.store.layout import Base
 
 THREADS = 2
@@ -93,7 +93,7 @@ class _Copy:
                 self._error = self._error or err
 
     def _work(self, fd: int) -> None:
-        buffer = memoryview(bytearray(SEGMENT_BYTES))
+        buffer = memoryview(bytearray(PIECE_BYTES))
         try:
             while self._error is None:
                 try:
@@ -111,12 +111,17 @@ class _Copy:
 
     def _copy_segment(self, fd: int, index: int, buffer: memoryview) -> None:
         start, stop = segment_range(index, self._incoming.size_bytes)
-        view = buffer[: stop - start]
-        if os.preadv(fd, [view], start) != view.nbytes:
-            raise Corrupt(f"{self._source} is shorter than it was.", digest=self._incoming.digest)
-        self._incoming.write(index, view)
-        self._progress.advance(view.nbytes)
-        self._on_written(view.nbytes)
+        self._incoming.write(index, self._pieces(fd, start, stop, buffer))
+        self._progress.advance(stop - start)
+        self._on_written(stop - start)
+
+    def _pieces(self, fd: int, start: int, stop: int, buffer: memoryview) -> Iterator[memoryview]:
+        while start < stop:
+            count = os.preadv(fd, [buffer[: stop - start]], start)
+            if not count:
+                raise Corrupt(f"{self._source} is shorter than it was.", digest=self._incoming.digest)
+            yield buffer[:count]
+            start += count
 
 
 def _open(source: Path) -> int:

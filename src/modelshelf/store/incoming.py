@@ -1,9 +1,9 @@
 """A blob as it arrives: segments in any order, hashed in order, published only when the digest is right.
 
 A part is `incoming/<digest>.part`, written at offsets, with `incoming/<digest>.map` beside it: one line for each
-segment that is there, its index and the crc32 of its bytes. The map is only a claim. Whoever takes a part up reads
-each claimed segment and keeps those whose crc32 agrees, so that a power cut that kept the map and lost the bytes costs
-a segment and not the blob.
+segment that is there, its index and the XXH3 of its bytes. The map is only a claim. Whoever takes a part up reads
+each claimed segment and keeps those whose checksum agrees, so that a power cut that kept the map and lost the bytes
+costs a segment and not the blob. XXH3 costs a fiftieth of sha256, crc32 a third.
 """
 
 from __future__ import annotations
@@ -12,16 +12,19 @@ import contextlib
 import hashlib
 import os
 import threading
-import zlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 
-from modelshelf.domain.plans import SEGMENT_BYTES, segment_count, segment_range
+from xxhash import xxh3_64
+
+from modelshelf.domain.plans import segment_count, segment_range
 from modelshelf.errors import Corrupt
 from modelshelf.store import fs
 from modelshelf.store.layout import Base
 
-_READ_BYTES = 2**20
+PIECE_BYTES = 2**20
+"""Bytes are read, written and hashed in pieces of this size, which fit into the cache of a core."""
 _FLUSH_SEGMENTS = 16
 """With every sixteenth segment what has arrived is brought to the disk, so that little is left for the end."""
 
@@ -49,7 +52,7 @@ def file_agrees(path: Path, digest: str) -> bool:
     """Return whether the bytes of a file have this digest; reads all of it."""
     with path.open("rb", buffering=0) as file:
         running = Digest(digest, os.fstat(file.fileno()).st_size)
-        view = memoryview(bytearray(_READ_BYTES))
+        view = memoryview(bytearray(PIECE_BYTES))
         while count := file.readinto(view):
             running.update(view[:count])
     return running.agrees()
@@ -108,24 +111,33 @@ class IncomingBlob:
         with self._mutex:
             return self._arrived_bytes
 
-    def write(self, index: int, data: memoryview) -> bool:
+    def write(self, index: int, pieces: Iterable[memoryview]) -> bool:
         """Keep one whole segment; returns whether it was the last one missing.
+
+        Args:
+            index: Which.
+            pieces: Its bytes in order. Each is done with when the next is asked for, so that one small buffer, which
+                stays in the processor's cache, serves for all.
 
         Raises:
             OutOfSpace: The disk is full.
         """
         start, stop = segment_range(index, self.size_bytes)
-        assert data.nbytes == stop - start, (index, data.nbytes)
-        fs.write_at(self._fd, data, start, self._part)
+        at, checksum = start, xxh3_64()
+        for piece in pieces:
+            fs.write_at(self._fd, piece, at, self._part)
+            checksum.update(piece)
+            at += piece.nbytes
+        assert at == stop, (index, at)
         if (index + 1) % _FLUSH_SEGMENTS == 0:
             fs.flush(self._fd, self._part)  # before this segment counts: with the last one the part is closed
-        fs.append_line(self._map, f"{index} {zlib.crc32(data)}")
+        fs.append_line(self._map, f"{index} {checksum.hexdigest()}")
         with self._mutex:
             is_new = index not in self._done
             self._done.add(index)
-            self._arrived_bytes += data.nbytes if is_new else 0
+            self._arrived_bytes += stop - start if is_new else 0
             is_last = is_new and len(self._done) == segment_count(self.size_bytes)
-        self._hash_ahead(index, data)
+        self._hash_ahead()
         return is_last
 
     def publish(self, target: Path) -> None:
@@ -135,7 +147,8 @@ class IncomingBlob:
             Corrupt: They are not; the part is gone, so that the next try begins anew.
         """
         with self._hashing:
-            self._hash_rest()
+            while self._hashed < segment_count(self.size_bytes):
+                self._hash_next()
             if not self._running.agrees():
                 self._discard()
                 raise Corrupt(
@@ -150,36 +163,33 @@ class IncomingBlob:
     def _recover(self) -> set[int]:
         """Return the segments that the map claims and the part holds."""
         done: set[int] = set()
-        buffer = memoryview(bytearray(SEGMENT_BYTES))
-        for index, crc in sorted(self._claims().items()):
-            start, stop = segment_range(index, self.size_bytes)
-            view = buffer[: stop - start]
-            if os.preadv(self._fd, [view], start) == view.nbytes and zlib.crc32(view) == crc:
+        for index, claimed in sorted(self._claims().items()):
+            checksum = xxh3_64()
+            for piece in self._read(index):
+                checksum.update(piece)
+            if checksum.hexdigest() == claimed:
                 done.add(index)
-                self._advance(index, view)
         return done
 
-    def _claims(self) -> dict[int, int]:
-        claims: dict[int, int] = {}
+    def _claims(self) -> dict[int, str]:
+        claims: dict[int, str] = {}
         with contextlib.suppress(FileNotFoundError):
             for line in self._map.read_text(encoding="ascii", errors="replace").splitlines():
                 fields = line.split(" ")
-                if len(fields) == 2 and all(field.isdigit() for field in fields):
-                    claims[int(fields[0])] = int(fields[1])
-        return {i: crc for i, crc in claims.items() if i < segment_count(self.size_bytes)}
+                if len(fields) == 2 and fields[0].isdigit():
+                    claims[int(fields[0])] = fields[1]
+        return {i: checksum for i, checksum in claims.items() if i < segment_count(self.size_bytes)}
 
-    def _hash_ahead(self, index: int, data: memoryview) -> None:
+    def _hash_ahead(self) -> None:
         """Hash what continues the hashed prefix, unless another thread is at it.
 
-        The segment at hand is hashed from memory; those that arrived before their turn are read again, which the
-        page cache makes cheap.
+        It is read again, which the page cache makes cheap: a tenth of what hashing takes.
         """
         if not self._hashing.acquire(blocking=False):
             return
         try:
-            self._advance(index, data)
             while self._next_is_there():
-                self._advance(self._hashed, self._read(self._hashed))
+                self._hash_next()
         finally:
             self._hashing.release()
 
@@ -187,18 +197,18 @@ class IncomingBlob:
         with self._mutex:
             return self._hashed in self._done
 
-    def _hash_rest(self) -> None:
-        while self._hashed < segment_count(self.size_bytes):
-            self._advance(self._hashed, self._read(self._hashed))
+    def _hash_next(self) -> None:
+        for piece in self._read(self._hashed):
+            self._running.update(piece)
+        self._hashed += 1
 
-    def _advance(self, index: int, data: memoryview) -> None:
-        if index == self._hashed:
-            self._running.update(data)
-            self._hashed += 1
-
-    def _read(self, index: int) -> memoryview:
+    def _read(self, index: int) -> Iterator[memoryview]:
+        """Read a segment from the part, piece by piece; fewer bytes where the part ends before it."""
+        buffer = memoryview(bytearray(PIECE_BYTES))
         start, stop = segment_range(index, self.size_bytes)
-        return memoryview(os.pread(self._fd, stop - start, start))
+        while start < stop and (count := os.preadv(self._fd, [buffer[: stop - start]], start)):
+            yield buffer[:count]
+            start += count
 
     def _discard(self) -> None:
         fs.remove_file(self._map)
