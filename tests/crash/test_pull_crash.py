@@ -160,14 +160,15 @@ def test_what_a_killed_pull_left_can_be_removed(hub: FakeHub, home: Home, shelf:
     assert list((home.primary / "modelshelf/incoming").glob("*.part")) == []
 
 
-@pytest.mark.xfail(strict=True, reason="looking does not ask whether a job's owner lives; the next pull or server does")
 def test_a_killed_pull_is_not_called_downloading(hub: FakeHub, home: Home, shelf: Shelf) -> None:
     """A listing tells what is true: nothing downloads a model whose process died."""
     hub.add_repo(REPO, SMALL)
     shelf.register("m", REPO, download=False)
     pull_and_kill(hub, home, MIB)
 
-    assert home.run("show", "m", "--json").checked().json["state"] != "downloading"
+    shown = home.run("show", "m", "--json").checked().json
+
+    assert (shown["state"], "died" in shown["detail"]) == ("registered", True)
 
 
 @pytest.mark.parametrize("seed", range(CRASHES))

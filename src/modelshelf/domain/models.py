@@ -88,6 +88,8 @@ class ModelRow:
     """What that job waits for or failed with."""
     job_done_bytes: int
     job_total_bytes: int
+    job_owner: str
+    """The process that works on it, as `services.owner` names it; empty while none does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,8 @@ SELECT m.id, m.model_name, m.hf_path, m.revision, m.commit_hash, m.cache_locatio
        (SELECT count(*) FROM uses u WHERE u.model_id = m.id) AS uses,
        j.id AS job_id, coalesce(j.kind, '') AS job_kind, coalesce(j.state, '') AS job_state,
        coalesce(j.detail, '') AS job_detail,
-       coalesce(j.done_bytes, 0) AS job_done_bytes, coalesce(j.total_bytes, 0) AS job_total_bytes
+       coalesce(j.done_bytes, 0) AS job_done_bytes, coalesce(j.total_bytes, 0) AS job_total_bytes,
+       coalesce(j.owner, '') AS job_owner
 FROM models m
 LEFT JOIN jobs j ON j.id = (SELECT max(x.id) FROM jobs x WHERE x.model_id = m.id)
 """

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from modelshelf.domain.jobs import RUNNING, WAITING
 from modelshelf.domain.models import FileEntry, Model, ModelRow, State, select_files, state_of
 from modelshelf.domain.ports import Reader
 from modelshelf.domain.tiers import Tiers
@@ -129,6 +130,18 @@ class Library:
         return Path(path)
 
 
+def _without_the_dead(row: ModelRow) -> ModelRow:
+    """Return a model whose job waits to be taken up, where the process that carried it out is gone."""
+    if row.job_state != RUNNING:
+        return row
+    from modelshelf.services.owner import is_alive
+
+    if is_alive(row.job_owner) is not False:
+        return row
+    detail = "The process that worked on it died; the same command, or a server, goes on where it stopped."
+    return replace(row, job_state=WAITING, job_detail=detail)
+
+
 def selected_files(reader: Reader, row: ModelRow) -> list[FileEntry]:
     """Return a model's selected files; none until its commit is known."""
     if row.commit_hash is None:
@@ -150,6 +163,7 @@ class _Look:
 
     def at(self, row: ModelRow) -> Model:
         """Return a model as it is now."""
+        row = _without_the_dead(row)
         try:
             base_path = self.tiers.resolve(row.cache_location, row.cache_path).base
         except BadInput as err:

@@ -201,7 +201,7 @@ class Mover:
         for digest, path in route.held(route.row.commit_hash, files).items():
             progress.check()
             is_known = checked.get(digest) == scan.stamp(path)
-            if not is_known and (digest not in sources or not path.samefile(sources[digest])):
+            if not is_known and (digest not in sources or not scan.is_same(path, sources[digest])):
                 self._keep_if_good(route, digest, path)
 
     def _keep_if_good(self, route: _Route, digest: str, path: Path) -> bool:

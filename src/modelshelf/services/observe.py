@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,9 +110,8 @@ class _Look:
         if place.offline:
             return None
         for path, other in self._places.items():
-            with contextlib.suppress(OSError):
-                if not other.offline and other.base.path.samefile(place.base.path):
-                    return path
+            if not other.offline and scan.is_same(other.base.path, place.base.path):
+                return path
         return None
 
     def _base(self, place: _Place) -> BaseSeen:

@@ -121,7 +121,7 @@ class Reconciler:
     def _set_card(self, base: Base, card: Card, *, gone: bool) -> bool:
         row = self.registry.model(card.model_name)
         is_same = row is not None and row.hf_path == card.hf_path
-        is_here = row is not None and is_same and _is_same_folder(Path(self.library.base_of(row)), base.path)
+        is_here = row is not None and is_same and scan.is_same(Path(self.library.base_of(row)), base.path)
         if is_here == gone:
             return False
         if gone:
@@ -145,10 +145,3 @@ class Reconciler:
             return
         with locks.wait_lock(base.repo_lock(repo_id), self.clock):
             yield
-
-
-def _is_same_folder(path: Path, other: Path) -> bool:
-    try:
-        return path.samefile(other)
-    except OSError:
-        return False

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from modelshelf.domain.plans import segment_range
 from modelshelf.domain.ports import Progress
-from modelshelf.errors import Corrupt, Denied
+from modelshelf.errors import Corrupt
 from modelshelf.store.incoming import PIECE_BYTES, IncomingBlob
 from modelshelf.store.layout import Base
+from modelshelf.store.os_errors import open_to_read
 
 THREADS = 2
 """One reads and writes while the other hashes; more only contend for the disk."""
@@ -41,6 +42,7 @@ def copy_blob(
     Raises:
         Corrupt: The source's bytes are not what its name says; nothing was published.
         Denied: The source cannot be read.
+        Unavailable: It vanished.
         OutOfSpace: The target is full; what arrived stays for the next try.
         Cancelled: The work was stopped; likewise.
     """
@@ -67,15 +69,13 @@ class _Copy:
 
     def run(self) -> None:
         """Copy what is missing."""
-        fd = _open(self._source)
-        try:
+        with open_to_read(self._source) as file:
+            fd = file.fileno()
             self._working = max(1, min(THREADS, len(self._todo)))
             for _ in range(self._working - 1):
                 threading.Thread(target=self._work, args=(fd,), daemon=True).start()
             self._work(fd)
             self._wait_for_all()
-        finally:
-            os.close(fd)
         if self._error is not None:
             raise self._error
 
@@ -122,14 +122,3 @@ class _Copy:
                 raise Corrupt(f"{self._source} is shorter than it was.", digest=self._incoming.digest)
             yield buffer[:count]
             start += count
-
-
-def _open(source: Path) -> int:
-    try:
-        return os.open(source, os.O_RDONLY | os.O_CLOEXEC)
-    except PermissionError as err:
-        raise Denied(
-            f"{source} cannot be read ({err.strerror}).",
-            hint=f"Check who owns it: ls -l {source}",
-            path=str(source),
-        ) from err

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.ports import Progress
-from modelshelf.errors import Conflict
+from modelshelf.errors import Conflict, Denied, Unavailable
 from modelshelf.store import copy, fs, scan, shared_blobs, snapshot
 from modelshelf.store.incoming import file_agrees
 from modelshelf.store.layout import Base, Repo
@@ -20,7 +20,7 @@ def is_damaged(path: Path, digest: str) -> bool:
     """
     try:
         return not file_agrees(path, digest)
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
+    except (Unavailable, Denied, NotADirectoryError):
         return False
     except OSError:
         return True

@@ -22,6 +22,7 @@ from modelshelf.domain.plans import segment_count, segment_range
 from modelshelf.errors import Corrupt
 from modelshelf.store import fs
 from modelshelf.store.layout import Base
+from modelshelf.store.os_errors import open_to_read
 
 PIECE_BYTES = 2**20
 """Bytes are read, written and hashed in pieces of this size, which fit into the cache of a core."""
@@ -49,8 +50,13 @@ class Digest:
 
 
 def file_agrees(path: Path, digest: str) -> bool:
-    """Return whether the bytes of a file have this digest; reads all of it."""
-    with path.open("rb", buffering=0) as file:
+    """Return whether the bytes of a file have this digest; reads all of it.
+
+    Raises:
+        Unavailable: It vanished.
+        Denied: It cannot be read.
+    """
+    with open_to_read(path) as file:
         running = Digest(digest, os.fstat(file.fileno()).st_size)
         view = memoryview(bytearray(PIECE_BYTES))
         while count := file.readinto(view):

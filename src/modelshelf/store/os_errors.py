@@ -6,9 +6,10 @@ import contextlib
 import errno
 import os
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 
-from modelshelf.errors import Denied, OutOfSpace, ShelfError
+from modelshelf.errors import Denied, OutOfSpace, ShelfError, Unavailable
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
@@ -42,3 +43,24 @@ def as_shelf_error(err: OSError, path: Path) -> ShelfError | OSError:
             path=str(where),
         )
     return err
+
+
+def open_to_read(path: Path) -> FileIO:
+    """Open a file of bytes, unbuffered.
+
+    Raises:
+        Unavailable: It vanished.
+        Denied: It cannot be read.
+    """
+    try:
+        return path.open("rb", buffering=0)
+    except FileNotFoundError as err:
+        raise Unavailable(
+            f"{path} vanished while it was wanted.", hint="Another program deletes in this folder; try again."
+        ) from err
+    except PermissionError as err:
+        raise Denied(
+            f"{path} cannot be read ({err.strerror}).",
+            hint=f"Check who owns it: ls -l {path}",
+            path=str(path),
+        ) from err

@@ -110,12 +110,12 @@ def blob_of(repo: Repo, link: Path) -> str | None:
         target = Path(os.path.normpath(link.parent / link.readlink()))
     except OSError:
         return None
-    is_ours = target.parent == Path(os.path.normpath(repo.blobs)) or _is_same_folder(target.parent, repo.blobs)
+    is_ours = target.parent == Path(os.path.normpath(repo.blobs)) or is_same(target.parent, repo.blobs)
     return target.name if is_ours else None
 
 
-def _is_same_folder(path: Path, other: Path) -> bool:
-    """Return whether two paths lead to one folder: an absolute link may call the base otherwise than we do."""
+def is_same(path: Path, other: Path) -> bool:
+    """Return whether two paths lead to one file or folder; False when either is gone."""
     try:
         return path.samefile(other)
     except OSError:
