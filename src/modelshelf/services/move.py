@@ -135,8 +135,7 @@ class Mover:
         manifest = self.registry.files(plan.repo_id, plan.commit_hash)
         arriving = card_of(route.row, plan.commit_hash, manifest, arriving_from=plan.source)
         pull_plan = PullPlan(plan.repo_id, plan.commit_hash, plan.files, plan.transfer, ())
-        second_bytes = snapshot.second_bytes(plan.files)
-        need = partial(missing_bytes, route.target, pull_plan, 0 if route.links else second_bytes)
+        need = partial(missing_bytes, route.target, pull_plan, self.tiers.second_bytes(route.target, plan.files))
         takes_disk = plan.method == "copy"
         with self.room.reserve(route.tier, route.tier_id, need, model_id=route.row.id, takes_disk=takes_disk) as hold:
             on_hold(hold)

@@ -110,7 +110,7 @@ class Puller:
         self._set_aside_damage(base, tier_id, plan, progress)
         plan = self.plan(base, row.hf_path, commit_hash, files)
         if plan.fetch:
-            need = partial(missing_bytes, base, plan, 0 if self.tiers.links(base) else snapshot.second_bytes(files))
+            need = partial(missing_bytes, base, plan, self.tiers.second_bytes(base, files))
             with self.room.reserve(tier, tier_id, need, model_id=row.id) as hold:
                 on_hold(hold)
                 progress.phase("downloading", plan.total_bytes)
@@ -266,4 +266,4 @@ def missing_bytes(base: Base, plan: PullPlan, more_bytes: int = 0) -> int:
         more_bytes: What a snapshot without links takes twice; see `store.snapshot.second_bytes`.
     """
     left = (need.size_bytes - min(need.size_bytes, written_bytes(base.part(need.digest))) for need in plan.fetch)
-    return more_bytes + beside_bytes(plan.files) + sum(left)
+    return more_bytes + beside_bytes(plan.files) + sum(left) if plan.fetch else 0

@@ -121,6 +121,7 @@ class Repairer:
             return findings
         trouble = ""
         try:
+            self.tiers.open_to_write(case.tier)
             self._bring(case, running)
         except (ShelfError, OSError) as err:
             trouble = _reason(err)

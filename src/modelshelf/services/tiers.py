@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelshelf.domain.jobs import Reservation
+from modelshelf.domain.models import FileEntry
 from modelshelf.domain.tiers import BREAKDOWN, Room, Tier, Tiers, TierStatus, Usage
 from modelshelf.errors import BadInput, Denied
 from modelshelf.registry.queries import Registry
-from modelshelf.store import capabilities, meter
+from modelshelf.store import capabilities, meter, snapshot
 from modelshelf.store import tier as store_tier
 from modelshelf.store.layout import Base
 
@@ -68,6 +69,10 @@ class TierService:
     def links(self, base: Base) -> bool:
         """Return whether snapshots of a base link to their blobs, rather than holding the bytes themselves."""
         return self.use_symlinks and capabilities.of(base).symlinks
+
+    def second_bytes(self, base: Base, files: Sequence[FileEntry]) -> int:
+        """Return what a snapshot takes on a base beyond its distinct contents: more than nothing without links."""
+        return 0 if self.links(base) else snapshot.second_bytes(files)
 
     def online_bases(self) -> list[Base]:
         """Return the bases that can be read now, fastest first."""
