@@ -30,7 +30,7 @@ PAGE = 4096
 @pytest.fixture
 def home(tmp_path: Path, hub: FakeHub) -> Iterator[FarHome]:
     """A home whose secondary is a small disk."""
-    with small_disk(tmp_path / "disk", TOTAL + 100 * PAGE) as disk:
+    with small_disk(tmp_path / "disk", 2 * TOTAL) as disk:
         yield FarHome(tmp_path / "user", hub.url, far=disk)
 
 
@@ -49,38 +49,37 @@ def check_on_the_primary(home: FarHome, shelf: Shelf) -> None:
 
 @pytest.mark.parametrize("pages", range(-2, 16), ids=lambda n: f"{n} pages more")
 def test_a_disk_that_is_just_too_small(hub: FakeHub, home: FarHome, shelf: Shelf, pages: int) -> None:
-    """Whatever does not fit any more, a blob, a link, a card: the model stays, and goes when the disk is larger."""
+    """Others take the room that was promised. Whatever does not fit, a blob, a link, a card: the model stays."""
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO)
-    shelf.tier_service.open(shelf.tier_service.tiers.resolve("secondary", None))
-    resize(home, (TOTAL // PAGE + 3 + pages) * PAGE)
+    smaller = Hooked(lambda: resize(home, (TOTAL // PAGE + 3 + pages) * PAGE), at="phase")
 
     try:
-        shelf.move("m", "secondary")
+        move_with(shelf, smaller, "m", "secondary")
     except OutOfSpace:
         check_on_the_primary(home, shelf)
         resize(home, 2 * TOTAL)
         shelf.move("m", "secondary")
+    shelf.run_due("retire")
 
     assert (shelf.model("m").base, tree(shelf.path("m"))) == (str(home.secondary), FILES)
     assert files_of(home.primary) == []
     assert violations(shelf) == []
 
 
-@pytest.mark.parametrize("inodes", range(5, 45, 2))
+@pytest.mark.parametrize("inodes", range(7, 45, 2))
 def test_a_disk_without_names_left(hub: FakeHub, home: FarHome, shelf: Shelf, inodes: int) -> None:
     """A file system that can make no more files is full, however many bytes it has."""
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO)
-    shelf.tier_service.open(shelf.tier_service.tiers.resolve("secondary", None))
-    resize(home, 2 * TOTAL, inodes)
 
     try:
-        shelf.move("m", "secondary")
+        move_with(shelf, Hooked(lambda: resize(home, 2 * TOTAL, inodes), at="phase"), "m", "secondary")
     except OutOfSpace:
         check_on_the_primary(home, shelf)
         resize(home, 2 * TOTAL)
         shelf.move("m", "secondary")
+    shelf.run_due("retire")
 
     assert (shelf.model("m").base, tree(shelf.path("m"))) == (str(home.secondary), FILES)
     assert files_of(home.primary) == []
