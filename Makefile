@@ -47,7 +47,7 @@ format: .venv/test.stamp ## Format the code and repair what ruff can
 
 .PHONY: bench
 bench: ## List the measurements and how to run each
-	@for file in bench/*.py; do \
+	@for file in bench/[a-z]*.py; do \
 	    printf '%s\n    %s\n' "$(BIN)/python $$file" "$$(sed -n '1s/"""//gp' "$$file")"; \
 	done
 

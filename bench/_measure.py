@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,6 +38,18 @@ class Timing:
 
 
 Timings = dict[str, list[Timing]]
+
+
+@contextlib.contextmanager
+def run_hub(repo_id: str, *files: Path) -> Iterator[str]:
+    """Serve files as a hub in a process of its own; gives its URL."""
+    command = [sys.executable, "-m", "tests.fakes.hub", "--repo", repo_id]
+    command += [word for file in files for word in ("--file", str(file))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent.parent) as child:
+        try:
+            yield child.stdout.readline().split(" ")[0] if child.stdout else ""
+        finally:
+            child.terminate()
 
 
 def environment() -> dict[str, str]:

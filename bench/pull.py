@@ -13,14 +13,11 @@ machine that does nothing else.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import _measure
@@ -29,7 +26,6 @@ from _measure import Command, Timings
 REPO = "org/model"
 FILE = "model.bin"
 AIMS = (("hf download", 2.0), ("curl", 0.85))
-ROOT = Path(__file__).parent.parent
 
 
 def main() -> None:
@@ -46,7 +42,7 @@ def main() -> None:
         folder = Path(name)
         write_random(folder / FILE, size_bytes)
         print(_measure.machine(folder), flush=True)
-        with run_hub(folder / FILE) as url:
+        with _measure.run_hub(REPO, folder / FILE) as url:
             timings = _measure.run_in_turn(contenders(folder, url, size_bytes), args.rounds)
     report(timings, size_bytes)
 
@@ -56,17 +52,6 @@ def write_random(path: Path, size_bytes: int) -> None:
     with path.open("wb") as file:
         while left := size_bytes - file.tell():
             file.write(os.urandom(min(left, 2**24)))
-
-
-@contextlib.contextmanager
-def run_hub(path: Path) -> Iterator[str]:
-    """Serve one file as a hub in a process of its own; gives its URL."""
-    command = [sys.executable, "-m", "tests.fakes.hub", "--file", str(path), "--repo", REPO]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as child:
-        try:
-            yield child.stdout.readline().split(" ")[0] if child.stdout else ""
-        finally:
-            child.terminate()
 
 
 def contenders(folder: Path, url: str, size_bytes: int) -> list[Command]:

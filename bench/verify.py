@@ -10,19 +10,16 @@ is thrown away. Prints GB/s (10^9 bytes a second) and the ratios.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import _measure
 from _measure import Command, Timings
-from pull import ROOT, write_random
+from pull import write_random
 
 REPO = "org/model"
 AIMS = (("hf cache verify", 2.0), ("openssl dgst -sha256", None))
@@ -45,24 +42,11 @@ def main() -> None:
         for file in files:
             write_random(file, size_bytes // args.files)
         print(_measure.machine(folder), flush=True)
-        with run_hub(files) as url:
+        with _measure.run_hub(REPO, *files) as url:
             environment = environment_of(folder, url)
             _measure.time_once(Command("shelf add", ["shelf", "add", "model", REPO], environment))
             timings = _measure.run_in_turn(contenders(folder, environment), args.rounds)
     report(timings, size_bytes)
-
-
-@contextlib.contextmanager
-def run_hub(files: list[Path]) -> Iterator[str]:
-    """Serve files as a hub in a process of its own; gives its URL."""
-    command = [sys.executable, "-m", "tests.fakes.hub", "--repo", REPO]
-    for file in files:
-        command += ["--file", str(file)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as child:
-        try:
-            yield child.stdout.readline().split(" ")[0] if child.stdout else ""
-        finally:
-            child.terminate()
 
 
 def environment_of(folder: Path, url: str) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -92,10 +92,19 @@ class Library:
                 needed |= {file.path for file in self.files(row)}
         return needed
 
-    def needed_digests(self, base: Base, repo_id: str, commit_hash: str) -> set[str]:
-        """Return the blobs that registered models of other commits of a repository need in a base, there or not."""
+    def needed_digests(
+        self, base: Base, repo_id: str, commit_hash: str, rows: Sequence[ModelRow] | None = None
+    ) -> set[str]:
+        """Return the blobs that registered models of other commits of a repository need in a base, there or not.
+
+        Args:
+            base: The base.
+            repo_id: The repository.
+            commit_hash: The commit that does not count.
+            rows: The models of the repository, where they were read already.
+        """
         needed: set[str] = set()
-        for row in self.reader.models():
+        for row in self.reader.models() if rows is None else rows:
             if row.hf_path == repo_id and row.commit_hash != commit_hash and self.base_of(row) == str(base.path):
                 needed |= {file.digest for file in self.files(row)}
         return needed

@@ -104,9 +104,7 @@ class Retirer:
             and is_alive(lease.owner) is not False
             and self._is_of(lease.model_id, repo_id)
         ]
-        repo = base.repo(repo_id)
-        paths = [repo.snapshot(commit_hash) / file.path for file in files] + [repo.blob(f.digest) for f in files]
-        return sorted({*leased, *in_use.users_of(path for path in paths if scan.stamp(path))})
+        return sorted({*leased, *in_use.users_of(scan.file_paths(base.repo(repo_id), commit_hash, files))})
 
     def _is_of(self, model_id: int, repo_id: str) -> bool:
         return any(row.id == model_id and row.hf_path == repo_id for row in self.registry.models())

@@ -20,7 +20,7 @@ from modelshelf.services.library import Library
 from modelshelf.services.owner import is_alive
 from modelshelf.services.retire import Retirer
 from modelshelf.services.tiers import TierService
-from modelshelf.store import removal
+from modelshelf.store import in_use, removal, scan
 from modelshelf.store import tier as store_tier
 from modelshelf.store.layout import Base
 
@@ -135,7 +135,9 @@ class RoomMaker:
     def candidates(self, tier: Tier) -> list[Candidate]:
         """Return the placements on a tier; models that share a snapshot are one, held if either is."""
         groups: dict[tuple[str, str], list[ModelRow]] = {}
+        of_repo: dict[str, list[ModelRow]] = {}
         for row in self.registry.models():
+            of_repo.setdefault(row.hf_path, []).append(row)
             if row.complete and row.commit_hash and self.library.base_of(row) == tier.base:
                 groups.setdefault((row.hf_path, row.commit_hash), []).append(row)
         leased = {
@@ -143,16 +145,18 @@ class RoomMaker:
             for lease in self.registry.leases.all()
             if lease.cache_path == tier.base and not lease.expired and is_alive(lease.owner) is not False
         }
-        return [self._candidate(tier, rows, leased) for rows in groups.values()]
+        return [self._candidate(tier, rows, of_repo[rows[0].hf_path], leased) for rows in groups.values()]
 
-    def _candidate(self, tier: Tier, rows: Sequence[ModelRow], leased: set[int]) -> Candidate:
+    def _candidate(
+        self, tier: Tier, rows: Sequence[ModelRow], of_repo: Sequence[ModelRow], leased: set[int]
+    ) -> Candidate:
         first = rows[0]
         assert first.commit_hash is not None
         base = Base(Path(tier.base))
         files = {file.path: file for row in rows for file in self.library.files(row)}
         free_bytes = 0
         with contextlib.suppress(ShelfError):  # what cannot be removed frees nothing
-            others = self.library.needed_digests(base, first.hf_path, first.commit_hash)
+            others = self.library.needed_digests(base, first.hf_path, first.commit_hash, of_repo)
             where = (base, first.hf_path, first.commit_hash)
             free_bytes = removal.leaving_bytes(base, removal.plan_removal(*where, files.values(), (), others))
         return Candidate(
@@ -169,20 +173,21 @@ class RoomMaker:
     def _plan_demotion(
         self, tier: Tier, room: Room, need_bytes: int, model_id: int, *, same_disk: bool
     ) -> EvictionPlan:
-        """Plan until no victim has an open file; only the victims' files are looked for among all processes."""
-        candidates = self.candidates(tier)
+        """Plan until no victim has an open file."""
+        candidates, opened = self.candidates(tier), in_use.opened()
         marks, now_s = self.policy.marks.at_once(), self.clock.now()
         while True:
             plan = plan_eviction(need_bytes, room, candidates, marks, now_s, protect={model_id}, same_disk=same_disk)
-            used = {victim.model_id for victim in plan.victims if self._is_used(tier, victim)}
+            used = {victim.model_id for victim in plan.victims if self._is_open(tier, victim, opened)}
             if not used:
                 return plan
             candidates = [replace(c, leased=True) if c.model_id in used else c for c in candidates]
 
-    def _is_used(self, tier: Tier, victim: Candidate) -> bool:
+    def _is_open(self, tier: Tier, victim: Candidate, opened: set[tuple[int, int]]) -> bool:
         row = self.library.row(victim.model_name)
         assert row.commit_hash is not None
-        return bool(self.retirer.users(Base(Path(tier.base)), row.hf_path, row.commit_hash, self.library.files(row)))
+        paths = scan.file_paths(Base(Path(tier.base)).repo(row.hf_path), row.commit_hash, self.library.files(row))
+        return not opened.isdisjoint(in_use.identities(paths))
 
     def _with_hub(self, candidate: Candidate) -> Candidate:
         """Ask the hub whether it still has a candidate's commit."""

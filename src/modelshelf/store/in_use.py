@@ -18,15 +18,21 @@ def users_of(paths: Iterable[Path]) -> list[str]:
 
     Source: proc(5), `/proc/PID/fd` and `/proc/PID/maps`.
     """
-    wanted: set[tuple[int, int]] = set()
-    for path in paths:
-        with contextlib.suppress(OSError):
-            found = path.stat()
-            wanted.add((found.st_dev, found.st_ino))
+    wanted = identities(paths)
     if not wanted:
         return []
     pids = [entry.name for entry in _PROC.iterdir() if entry.name.isdigit()]
     return [f"{_command(pid)} (pid {pid})" for pid in pids if any(file in wanted for file in _files(pid))]
+
+
+def identities(paths: Iterable[Path]) -> set[tuple[int, int]]:
+    """Return device and inode of the files that are there."""
+    found: set[tuple[int, int]] = set()
+    for path in paths:
+        with contextlib.suppress(OSError):
+            there = path.stat()
+            found.add((there.st_dev, there.st_ino))
+    return found
 
 
 def opened() -> set[tuple[int, int]]:

@@ -114,6 +114,13 @@ def blob_of(repo: Repo, link: Path) -> str | None:
     return target.name if is_ours else None
 
 
+def file_paths(repo: Repo, commit_hash: str, files: Iterable[FileEntry]) -> Iterator[Path]:
+    """Yield every path under which programs open files of a commit: in the snapshot, and the blobs."""
+    for file in files:
+        yield repo.snapshot(commit_hash) / file.path
+        yield repo.blob(file.digest)
+
+
 def is_same(path: Path, other: Path) -> bool:
     """Return whether two paths lead to one file or folder; False when either is gone."""
     try:
