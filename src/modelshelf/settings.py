@@ -135,9 +135,17 @@ def _find_env_file(env_file: Path | None, environ: Mapping[str, str]) -> Path | 
         return env_file.absolute()
     config_home = Path(environ.get("XDG_CONFIG_HOME") or Path(_home(environ)) / ".config")
     here, ours = Path.cwd() / ".env", config_home / "modelshelf" / ".env"
-    if here.is_file() and _is_ours(here):
+    if _is_there(here) and _is_ours(here):
         return here
-    return ours if ours.is_file() else None
+    return ours if _is_there(ours) else None
+
+
+def _is_there(path: Path) -> bool:
+    """Return whether a file is there; what lies in a folder that this user may not enter is not."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _is_ours(path: Path) -> bool:

@@ -36,15 +36,17 @@ def move(
         kept = shelf.mover.why_kept(name)
         with output.job_progress(name) as show:
             model = shelf.move(name, location, path, keep_source=keep_source, on_tick=show)
-        waiting = [job.detail for job in shelf.registry.jobs(unfinished=True) if job.kind == "retire"]
+        retired = next((job for job in shelf.registry.jobs() if job.kind == "retire"), None)
         if as_json:
             output.as_json(model_view(model))
             return
         output.answer(f"{name}: {model.state.value}, {format_size(model.row.size_bytes)} in {model.path}")
         if kept:
             output.note(kept)
-        for detail in waiting:
-            output.note(f"{detail} It goes when that ends.")
+        if retired is not None and retired.state == "failed":
+            output.note(f"The old copy stays: {retired.detail}")
+        elif retired is not None and retired.state != "done":
+            output.note(f"{retired.detail} It goes when that ends.")
 
 
 def pin(

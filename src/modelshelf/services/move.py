@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,6 +33,7 @@ from modelshelf.services.tiers import TierService
 from modelshelf.store import cards, copy, damage, fs, locks, removal, scan, snapshot, without_links
 from modelshelf.store.incoming import file_agrees
 from modelshelf.store.layout import Base, Repo
+from modelshelf.store.os_errors import open_to_read
 from modelshelf.store.tier import is_writable
 
 _log = logging.getLogger(__name__)
@@ -132,6 +133,7 @@ class Mover:
         progress.phase("checking")
         self._set_aside_damage(route, progress)
         plan = self._plan(route, keep_source=keep_source)
+        sources = self._sources(route, plan)
         manifest = self.registry.files(plan.repo_id, plan.commit_hash)
         arriving = card_of(route.row, plan.commit_hash, manifest, arriving_from=plan.source)
         pull_plan = PullPlan(plan.repo_id, plan.commit_hash, plan.files, plan.transfer, ())
@@ -142,7 +144,7 @@ class Mover:
             cards.write(route.target, arriving)
             progress.phase("moving", plan.total_bytes)
             progress.advance(plan.total_bytes - plan.transfer_bytes)
-            self._transfer(route, plan, progress, hold)
+            self._transfer(route, plan, sources, progress, hold)
             with locks.wait_lock(route.target.repo_lock(plan.repo_id), self.clock):
                 self._arrive(route, plan)
         with contextlib.suppress(OutOfSpace, Denied, NotFound):  # a pin that was set meanwhile: reconcile finds it
@@ -213,7 +215,13 @@ class Mover:
         damage.set_aside(route.target, path, digest)
         return False
 
-    def _transfer(self, route: _Route, plan: MovePlan, progress: Progress, hold: Hold) -> None:
+    def _sources(self, route: _Route, plan: MovePlan) -> dict[str, Path]:
+        """Return the files to bring over, by digest; each can be read.
+
+        Raises:
+            Corrupt: One is not there any more.
+            Denied: One belongs to another user; nothing was copied.
+        """
         sources = snapshot.locate(route.source, route.from_repo, plan.commit_hash, plan.files)
         lost = [need for need in plan.transfer if need.digest not in sources]
         if lost:
@@ -221,6 +229,13 @@ class Mover:
                 f"{lost[0].path} of {plan.model_name} is not on the source any more.",
                 hint=f"shelf verify {plan.model_name} --repair",
             )
+        for need in plan.transfer:
+            open_to_read(sources[need.digest]).close()
+        return sources
+
+    def _transfer(
+        self, route: _Route, plan: MovePlan, sources: Mapping[str, Path], progress: Progress, hold: Hold
+    ) -> None:
         for need in plan.transfer:
             progress.check()
             with (
