@@ -216,6 +216,9 @@ class ServerSettings:
     host: str
     port: int
     api_key: str | None = field(repr=False)
+    log_as_json: bool
+    secrets: tuple[str, ...] = field(repr=False)
+    """What no log may hold."""
 
 
 def server_settings() -> ServerSettings:
@@ -225,7 +228,8 @@ def server_settings() -> ServerSettings:
         BadInput: The settings are wrong.
     """
     settings = load_settings()
-    return ServerSettings(settings.host, settings.port, settings.api_key)
+    secrets = tuple(secret for secret in (settings.hf_token, settings.api_key) if secret)
+    return ServerSettings(settings.host, settings.port, settings.api_key, settings.log_as_json, secrets)
 
 
 def start_afresh(path: str) -> None:

@@ -56,6 +56,8 @@ class Settings:
     """SHELF_PORT."""
     api_key: str | None = field(repr=False)
     """SHELF_API_KEY."""
+    log_as_json: bool
+    """SHELF_LOG: `text` or `json`."""
     download_limit_bytes_per_s: int | None
     """SHELF_DOWNLOAD_LIMIT; None: as fast as it goes."""
     state_home: Path
@@ -119,7 +121,7 @@ _OURS = re.compile(rb"^(?:\xef\xbb\xbf)?\s*(?:export\s+)?(?:PRIMARY_CACHE_|SECON
 _NAMES = frozenset(
     "PRIMARY_CACHE_PATH PRIMARY_CACHE_LIMIT_GB SECONDARY_CACHE_PATH SECONDARY_CACHE_LIMIT_GB"
     " CACHE_WARNING_THRESHOLD CACHE_PATH_MAP DATABASE_URL HF_TOKEN HF_ENDPOINT HF_HOME SHELF_HOST SHELF_PORT"
-    " SHELF_API_KEY SHELF_DOWNLOAD_LIMIT ON_FULL ON_SECONDARY_FULL PROMOTE HF_HUB_DISABLE_SYMLINKS".split()
+    " SHELF_API_KEY SHELF_LOG SHELF_DOWNLOAD_LIMIT ON_FULL ON_SECONDARY_FULL PROMOTE HF_HUB_DISABLE_SYMLINKS".split()
 )
 
 
@@ -229,6 +231,7 @@ def _build(
         host=read("SHELF_HOST", lambda value: value.text, "127.0.0.1"),
         port=read("SHELF_PORT", _port, 8000),
         api_key=read("SHELF_API_KEY", lambda value: value.text, None),
+        log_as_json=read("SHELF_LOG", _one_of("text", "json"), "text") == "json",
         download_limit_bytes_per_s=read("SHELF_DOWNLOAD_LIMIT", _rate, None),
         state_home=state_home,
         env_file=env_file,

@@ -59,6 +59,7 @@ def create_server(app: ASGIApp, *, log_level: str = "info") -> uvicorn.Server:
         ws="none",
         access_log=False,
         server_header=False,
+        log_config=None,  # what it says goes where everything else goes
         log_level=log_level,
         timeout_graceful_shutdown=_STOP_WITHIN_S,
     )
