@@ -60,6 +60,8 @@ class Settings:
     """SHELF_LOG: `text` or `json`."""
     download_limit_bytes_per_s: int | None
     """SHELF_DOWNLOAD_LIMIT; None: as fast as it goes."""
+    config_home: Path
+    """XDG_CONFIG_HOME."""
     state_home: Path
     """XDG_STATE_HOME: where the bases ever used are remembered."""
     env_file: Path | None
@@ -130,16 +132,52 @@ def child_environment(changes: Mapping[str, str | None]) -> dict[str, str]:
     return {name: text for name, text in (dict(os.environ) | dict(changes)).items() if text is not None}
 
 
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """The settings that are in the environment, for a process that will not have it."""
+
+    plain: Mapping[str, str]
+    """Paths are absolute."""
+    secrets: tuple[str, ...]
+    """The names of those that are tokens, keys or hold a password, and that `.env` does not have."""
+
+
+def exported_settings(settings: Settings, environ: Mapping[str, str] | None = None) -> Exported:
+    """Return the settings that are in the environment and not in the `.env` that was read.
+
+    Args:
+        settings: What was read.
+        environ: The environment; by default this process's.
+    """
+    environ = os.environ if environ is None else environ
+    filed = _read_env_file(settings.env_file, _Problems()) if settings.env_file else {}
+    plain, secrets = {}, []
+    for name, text in environ.items():
+        if name not in _NAMES | {"XDG_STATE_HOME", "XDG_CONFIG_HOME"} or not text.strip():
+            continue
+        value = _expand(_Value(text.strip(), "environment", Path.cwd()), filed, environ).text
+        if name in filed and filed[name].text == value:
+            continue
+        if name in ("HF_TOKEN", "SHELF_API_KEY") or re.search(r"://[^/@]*:[^/@]*@", value):
+            secrets.append(name)
+        else:
+            plain[name] = os.path.normpath(Path.cwd() / value) if name.endswith(("_CACHE_PATH", "_HOME")) else value
+    return Exported(plain, tuple(sorted(secrets)))
+
+
 def _find_env_file(env_file: Path | None, environ: Mapping[str, str]) -> Path | None:
     if env_file is not None:
         if not env_file.is_file():
             raise BadInput(f"There is no file {env_file}.", hint="cp .env.example .env")
         return env_file.absolute()
-    config_home = Path(environ.get("XDG_CONFIG_HOME") or Path(_home(environ)) / ".config")
-    here, ours = Path.cwd() / ".env", config_home / "modelshelf" / ".env"
+    here, ours = Path.cwd() / ".env", _config_home(environ) / "modelshelf" / ".env"
     if here.is_file() and _is_ours(here):
         return here
     return ours if ours.is_file() else None
+
+
+def _config_home(environ: Mapping[str, str]) -> Path:
+    return Path(environ.get("XDG_CONFIG_HOME") or Path(_home(environ)) / ".config")
 
 
 def _is_ours(path: Path) -> bool:
@@ -233,6 +271,7 @@ def _build(
         api_key=read("SHELF_API_KEY", lambda value: value.text, None),
         log_as_json=read("SHELF_LOG", _one_of("text", "json"), "text") == "json",
         download_limit_bytes_per_s=read("SHELF_DOWNLOAD_LIMIT", _rate, None),
+        config_home=_config_home(environ),
         state_home=state_home,
         env_file=env_file,
     )

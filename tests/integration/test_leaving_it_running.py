@@ -111,7 +111,7 @@ def test_a_log_as_json_is_one_object_a_line(hub: FakeHub, home: Home, tmp_path: 
         wait_until(lambda: "listening" in log.read_text(), "the server to listen")
         authorization = f"Bearer {KEY}"
         server.ask("POST", "/api/models", {"model_name": "m", "hf_path": REPO}, Authorization=authorization)
-        wait_until(lambda: (home.primary / "modelshelf/models/m.json").exists(), "the model")
+        wait_until((home.primary / "modelshelf/models/m.json").exists, "the model")
         code = server.end()
     finally:
         process.kill()

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from modelshelf import __version__
-from modelshelf.cli import change, check, keep, look, output, place, tidy, use
+from modelshelf.cli import change, check, keep, look, output, place, service, tidy, use
 from modelshelf.cli.light import LightCommand, LightGroup
 
 
@@ -40,6 +40,7 @@ def make_app() -> typer.Typer:
     commands += [check.verify, look.jobs, look.cancel, use.serve]
     for command in commands:
         app.command(cls=LightCommand)(command)
+    app.command("install-service", cls=LightCommand)(service.install_service)
     passes_on = {"allow_extra_args": True, "ignore_unknown_options": True}
     app.command(cls=LightCommand, context_settings=passes_on)(use.run)
     app.command("try-out", cls=LightCommand, hidden=True)(use.try_out)

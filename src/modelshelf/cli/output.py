@@ -302,3 +302,26 @@ def reconciled(view: dict[str, Any], *, dry_run: bool) -> None:
         same = f", a second copy of {found['copy_of']}" if found["copy_of"] else ""
         where = f"{found['hf_path']} at {found['commit_hash'][:12]} in {found['cache_path']}"
         note(f"not registered: {where} ({format_size(found['size_bytes'])}){same}")
+
+
+def unit_plan(view: dict[str, Any], *, dry_run: bool) -> None:
+    """Print the unit before it is written, and what will be run."""
+    if view["text"]:
+        answer(f"# {view['path']}\n{view['text'].rstrip()}")
+    else:
+        answer(f"{view['path']} {'would be' if dry_run else 'is'} removed.")
+    if view["left_out"]:
+        names = ", ".join(view["left_out"])
+        note(f"Not in the unit, which holds no secrets: {names}. Write what the server needs into its .env.")
+    if dry_run:
+        for step in view["commands"]:
+            note(f"would run: {' '.join(step['command'])}")
+
+
+def unit_done(view: dict[str, Any]) -> None:
+    """Print what was run, and what a person has to run."""
+    for step in view["commands"]:
+        words = " ".join(step["command"])
+        note(f"ran: {words}" if step["ran"] else f"run it yourself, for no systemd of yours answers here: {words}")
+    if view["text"]:
+        note("Its log: journalctl --user -u modelshelf. To keep it when you log out: loginctl enable-linger")

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from modelshelf.domain.eviction import EvictionPlan
     from modelshelf.domain.leases import Lease
     from modelshelf.domain.plans import MovePlan, UpdatePlan
+    from modelshelf.domain.unit import UnitPlan
     from modelshelf.services.load import Trial
     from modelshelf.services.register import AddPlan
     from modelshelf.services.remove import Removed
+    from modelshelf.services.unit import Ran
 
 _ITEMS_SHOWN = 1000
 """A job keeps its result in one row."""
@@ -280,4 +282,17 @@ def trial_view(trial: Trial) -> dict[str, Any]:
         "memory_bytes": trial.memory_bytes,
         "prompt": trial.prompt,
         "answer": trial.answer,
+    }
+
+
+def unit_view(plan: UnitPlan, ran: Sequence[Ran] = ()) -> dict[str, Any]:
+    """Return what happens to the unit of the server, and which of its commands were run."""
+    done = {step.command for step in ran if step.ran}
+    commands = [{"command": list(command), "ran": command in done} for command in (*plan.before, *plan.after)]
+    return {
+        "path": plan.path,
+        "text": plan.text,
+        "replaces": plan.replaces,
+        "left_out": list(plan.left_out),
+        "commands": commands,
     }
