@@ -12,7 +12,7 @@ from modelshelf.domain.names import check_base
 from modelshelf.domain.tiers import CUSTOM, SECONDARY
 from modelshelf.errors import BadInput, ShelfError
 from modelshelf.services.library import Library, environment
-from modelshelf.settings import Settings, child_environment, exported_settings, load_settings
+from modelshelf.settings import Settings, check_settings, child_environment, load_settings, places
 from modelshelf.store import tier as store_tier
 from modelshelf.store.layout import Base, user_unit_file
 from modelshelf.store.tier import KnownBases
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from modelshelf.services.pull import Puller
     from modelshelf.services.retire import Retirer
     from modelshelf.services.room import RoomMaker
+    from modelshelf.services.setup import FirstSetup
     from modelshelf.services.shelf import Shelf
     from modelshelf.services.tiers import TierService
     from modelshelf.services.unit import UnitService
@@ -234,21 +235,33 @@ def server_settings() -> ServerSettings:
     return ServerSettings(settings.host, settings.port, settings.api_key, settings.log_as_json, secrets)
 
 
+def first_setup(*, here: bool) -> FirstSetup:
+    """Return who writes the first settings.
+
+    Args:
+        here: Into the working directory, not for all of this user's shells.
+    """
+    from modelshelf.services.setup import FirstSetup
+
+    found = places()
+    return FirstSetup(found.here if here else found.ours, found.usual, check_settings, tuple(found.exported))
+
+
 def unit_service() -> UnitService:
     """Return who leaves the server running: with this interpreter, and the settings that are read here.
 
     Raises:
         BadInput: The settings are wrong.
     """
-    from modelshelf.domain.unit import UNIT_NAME
+    from modelshelf.domain.unit import UNIT_NAME, without_secrets
     from modelshelf.services.unit import UnitService
 
     settings = load_settings()
-    exported = exported_settings(settings)
+    plain, secrets = without_secrets(places().exported)
     folder = settings.env_file.parent if settings.env_file else Path.home()
     command = [sys.executable, "-P", "-m", "modelshelf", "serve"]  # -P: not from a folder of that name in `folder`
     path = user_unit_file(settings.config_home, UNIT_NAME)
-    return UnitService(path, folder, command, exported.plain, exported.secrets)
+    return UnitService(path, folder, command, plain, secrets)
 
 
 def start_afresh(path: str) -> None:

@@ -133,36 +133,42 @@ def child_environment(changes: Mapping[str, str | None]) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Exported:
-    """The settings that are in the environment, for a process that will not have it."""
+class Places:
+    """Where settings and models are as long as no setting says otherwise, and what the environment says."""
 
-    plain: Mapping[str, str]
-    """Paths are absolute."""
-    secrets: tuple[str, ...]
-    """The names of those that are tokens, keys or hold a password, and that `.env` does not have."""
+    here: Path
+    """The `.env` of the working directory."""
+    ours: Path
+    """The `.env` of this user."""
+    usual: Path
+    """The base that Hugging Face programs use."""
+    exported: Mapping[str, str] = field(repr=False)
+    """The settings in the environment, which wins over each file, for a process elsewhere: paths are absolute."""
 
 
-def exported_settings(settings: Settings, environ: Mapping[str, str] | None = None) -> Exported:
-    """Return the settings that are in the environment and not in the `.env` that was read.
+def places(environ: Mapping[str, str] | None = None) -> Places:
+    """Return the places of this user.
 
     Args:
-        settings: What was read.
         environ: The environment; by default this process's.
     """
     environ = os.environ if environ is None else environ
-    filed = _read_env_file(settings.env_file, _Problems()) if settings.env_file else {}
-    plain, secrets = {}, []
-    for name, text in environ.items():
-        if name not in _NAMES | {"XDG_STATE_HOME", "XDG_CONFIG_HOME"} or not text.strip():
-            continue
-        value = _expand(_Value(text.strip(), "environment", Path.cwd()), filed, environ).text
-        if name in filed and filed[name].text == value:
-            continue
-        if name in ("HF_TOKEN", "SHELF_API_KEY") or re.search(r"://[^/@]*:[^/@]*@", value):
-            secrets.append(name)
-        else:
-            plain[name] = os.path.normpath(Path.cwd() / value) if name.endswith(("_CACHE_PATH", "_HOME")) else value
-    return Exported(plain, tuple(sorted(secrets)))
+    here, exported = Path.cwd(), {}
+    for name in sorted(_NAMES | {"XDG_STATE_HOME", "XDG_CONFIG_HOME"}):
+        if text := environ.get(name, "").strip():
+            text = _expand(_Value(text, "environment", here), {}, environ).text
+            exported[name] = os.path.normpath(here / text) if name.endswith(("_CACHE_PATH", "_HOME")) else text
+    usual = exported.get("HF_HOME") or f"{_home(environ)}/.cache/huggingface"
+    return Places(here / ".env", _config_home(environ) / "modelshelf" / ".env", Path(usual), exported)
+
+
+def check_settings(path: Path, text: str) -> None:
+    """Raise BadInput when a text is no good as the settings file at a path, whatever is in the environment."""
+    problems = _Problems()
+    values = _parse_env_text(text, path, problems)
+    environ = {name: value for name, value in os.environ.items() if name not in _NAMES}
+    _build({name: _expand(value, values, environ) for name, value in values.items()}, environ, path, problems)
+    problems.raise_any()
 
 
 def _find_env_file(env_file: Path | None, environ: Mapping[str, str]) -> Path | None:
@@ -188,16 +194,21 @@ def _is_ours(path: Path) -> bool:
 
 
 def _read_env_file(path: Path, problems: _Problems) -> dict[str, _Value]:
-    """Return the variables of a `.env`: a BOM, CRLF, quotes, comments and `export` are understood."""
-    values: dict[str, _Value] = {}
+    """Return the variables of a `.env`."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         problems.add(path.name, str(path), "is not UTF-8 text")
-        return values
+        return {}
     except OSError as err:
         problems.add(path.name, str(path), f"cannot be read ({err.strerror})")
-        return values
+        return {}
+    return _parse_env_text(text, path, problems)
+
+
+def _parse_env_text(text: str, path: Path, problems: _Problems) -> dict[str, _Value]:
+    """Return the variables of a `.env`: a BOM, CRLF, quotes, comments and `export` are understood."""
+    values: dict[str, _Value] = {}
     for binding in parse_stream(io.StringIO(text.replace("\r\n", "\n"))):
         origin = f"{path}:{binding.original.line + _blank_lines(binding.original.string)}"
         if binding.error:

@@ -81,6 +81,16 @@ def _quoted(word: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
 
+def without_secrets(exported: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """Return the settings that a unit may hold, and the names of the others: a token, a key, a password in a URL."""
+    secrets = [
+        name
+        for name, text in exported.items()
+        if name in ("HF_TOKEN", "SHELF_API_KEY") or re.search(r"://[^/@]*:[^/@]*@", text)
+    ]
+    return {name: text for name, text in exported.items() if name not in secrets}, secrets
+
+
 def plan_install(path: str, text: str, present: str | None, left_out: Sequence[str]) -> UnitPlan:
     """Return what installing does.
 

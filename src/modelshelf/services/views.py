@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from modelshelf.domain.findings import Finding, VerifyReport
@@ -18,10 +19,12 @@ if TYPE_CHECKING:
     from modelshelf.domain.eviction import EvictionPlan
     from modelshelf.domain.leases import Lease
     from modelshelf.domain.plans import MovePlan, UpdatePlan
+    from modelshelf.domain.setup import Disk, Setup
     from modelshelf.domain.unit import UnitPlan
     from modelshelf.services.load import Trial
     from modelshelf.services.register import AddPlan
     from modelshelf.services.remove import Removed
+    from modelshelf.services.setup import FirstSetup, Written
     from modelshelf.services.unit import Ran
 
 _ITEMS_SHOWN = 1000
@@ -295,4 +298,22 @@ def unit_view(plan: UnitPlan, ran: Sequence[Ran] = ()) -> dict[str, Any]:
         "replaces": plan.replaces,
         "left_out": list(plan.left_out),
         "commands": commands,
+    }
+
+
+def setup_view(
+    first: FirstSetup, disks: Sequence[Disk], setup: Setup, text: str, written: Written | None
+) -> dict[str, Any]:
+    """Return what setting up found and wrote."""
+    return {
+        "path": str(first.env_file),
+        "written": written is not None,
+        "backup": str(written.backup) if written and written.backup else None,
+        "text": text,
+        "disks": [asdict(disk) | {"limit_gb": disk.limit_gb} for disk in disks],
+        "primary": asdict(setup.primary),
+        "secondary": asdict(setup.secondary) if setup.secondary else None,
+        "environment_wins": [name for name in first.exported if f"{name}=" in text],
+        "usual_path": str(first.usual),
+        "usual_models": first.found_models(),
     }

@@ -71,7 +71,22 @@ def back_up(path: Path) -> Path:
     return target
 
 
-def create_text(path: Path, text: str) -> None:
+@contextlib.contextmanager
+def scratch_file(folder: Path) -> Iterator[int]:
+    """Open an empty file for a moment; it has no name as long as the file system allows that, and none afterwards."""
+    path = folder / f".probe.{_random()}{TEMPORARY}"
+    with translate_errors(path):
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        yield fd
+    finally:
+        os.close(fd)
+        path.unlink(missing_ok=True)
+
+
+def create_text(path: Path, text: str, mode: int = 0o644) -> None:
     """Write a small file durably where there is none; of several that try at once one does it.
 
     Where there are no hard links, the last one does it.
@@ -81,7 +96,7 @@ def create_text(path: Path, text: str) -> None:
     """
     make_folder(path.parent)
     with _replacing(path) as temporary:
-        _write(temporary, text)
+        _write(temporary, text, mode)
         try:
             os.link(temporary, path)
         except FileExistsError:
