@@ -50,6 +50,13 @@ def test_the_disks_are_given_their_tiers(disks: list[Disk], primary: str, second
     assert found == (f"{primary}/llm", f"{secondary}/llm" if secondary else None)
 
 
+def test_a_cache_does_not_make_a_disk_fast() -> None:
+    """A disk whose reads come out of somebody's memory is known by its writes."""
+    cached = replace(HDD, speed=Speed(150 * 10**6, 9 * GB))
+
+    assert propose([NVME, cached]).primary.base == NVME.base
+
+
 def test_without_a_disk_the_flags_are_said() -> None:
     """Nothing to write to is an error that says what to do."""
     with pytest.raises(BadInput) as caught:

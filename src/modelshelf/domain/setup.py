@@ -25,6 +25,11 @@ class Speed:
     read_bytes_per_s: int
     """Sequentially, from the disk where the system lets go of what it remembers."""
 
+    @property
+    def surely_bytes_per_s(self) -> int:
+        """The smaller of the two: a cache behind the disk makes reading look faster than it is, not an fsync."""
+        return min(self.write_bytes_per_s, self.read_bytes_per_s)
+
 
 @dataclass(frozen=True, slots=True)
 class Disk:
@@ -93,7 +98,7 @@ def propose(disks: Sequence[Disk]) -> Setup:
 
 def _fast(disks: Sequence[Disk]) -> Disk:
     """Return the fastest disk: of several as fast the smallest; unmeasured, the one that is used by default."""
-    rates = [disk.speed.read_bytes_per_s if disk.speed else 0 for disk in disks]
+    rates = [disk.speed.surely_bytes_per_s if disk.speed else 0 for disk in disks]
     fast = [disk for disk, rate in zip(disks, rates, strict=True) if rate >= _AS_FAST * max(rates)]
     if not any(rates):
         fast = [disk for disk in fast if disk.is_home] or fast
