@@ -312,6 +312,7 @@ def unit_plan(view: dict[str, Any], *, dry_run: bool) -> None:
         answer(f"# {view['path']}\n{view['text'].rstrip()}")
     else:
         answer(f"{view['path']} {'would be' if dry_run else 'is'} removed.")
+    sys.stdout.flush()  # said before it is done, into a pipe too
     if view["left_out"]:
         names = ", ".join(view["left_out"])
         note(f"Not in the unit, which holds no secrets: {names}. Write what the server needs into its .env.")

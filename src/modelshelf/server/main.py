@@ -9,6 +9,7 @@ from modelshelf.server.app import create_app
 from modelshelf.server.log import start_logging
 from modelshelf.server.run import serve as run
 from modelshelf.server.security import check_listening
+from modelshelf.services.events import Watcher
 
 
 def serve(*, host: str | None, port: int | None, announce: Callable[[str], None]) -> None:
@@ -28,5 +29,7 @@ def serve(*, host: str | None, port: int | None, announce: Callable[[str], None]
     host, port = host or settings.host, settings.port if port is None else port
     check_listening(host, settings.api_key)
     with open_shelf() as shelf:
-        app = create_app(shelf, host=host, api_key=settings.api_key)
-        run(app, host=host, port=port, announce=None if settings.log_as_json else announce)
+        watcher = Watcher(shelf)
+        app = create_app(shelf, host=host, api_key=settings.api_key, watcher=watcher)
+        announce_ = None if settings.log_as_json else announce
+        run(app, host=host, port=port, announce=announce_, on_stop=watcher.close)
