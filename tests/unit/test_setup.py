@@ -32,7 +32,7 @@ NVME, HDD = disk("/", 500, 3000, is_home=True), disk("/data", 8000, 200)
         pytest.param([HDD, NVME], "/", "/data", id="in whatever order"),
         pytest.param([NVME], "/", None, id="one disk is one tier"),
         pytest.param([replace(NVME, speed=None), replace(HDD, speed=None)], "/", "/data", id="unmeasured: home first"),
-        pytest.param([NVME, disk("/nvme2", 4000, 2700)], "/", "/nvme2", id="of two as fast the small one is primary"),
+        pytest.param([NVME, disk("/nvme2", 4000, 2700)], "/", "/nvme2", id="of two as fast the small one is first"),
         pytest.param([HDD, disk("/fast", 300, 3000)], "/fast", "/data", id="a fast one beside a slow home"),
         pytest.param([NVME, disk("/mnt/nas", 9000, 9999, is_network=True)], "/", "/mnt/nas", id="no share is first"),
         pytest.param([NVME, disk("/stick", 4, 90)], "/", None, id="what holds no model is no tier"),

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from modelshelf.errors import BadInput
 from modelshelf.units import GB
 
-_AS_FAST = 0.7
-"""A disk with this share of the best rate counts as as fast: two runs on one disk differ by a quarter."""
+_AS_FAST = 0.5
+"""A disk with this share of the best rate counts as as fast: two runs on one busy disk differ by that."""
 _OF_SIZE, _OF_FREE = 0.8, 0.9
 _WORTH_GB = 5
 """A disk with less room than that is no place for models, while there is another one."""
