@@ -55,6 +55,13 @@ def test_each_disk_is_listed_once(root: Path) -> None:
     ]
 
 
+def test_two_data_sets_of_one_pool_are_one_disk(root: Path) -> None:
+    """ZFS mounts many file systems that share their room."""
+    lines = [f"2{i} 1 0:{i} / {root}/{name} rw - zfs tank/{name} rw" for i, name in enumerate(("data", "home"))]
+
+    assert [disk.point for disk in disks.list_disks(root / "home/me", "\n".join(lines))] == [f"{root}/home"]
+
+
 def test_the_numbers_are_those_of_the_system(root: Path) -> None:
     """Size and free space as `df` tells an ordinary user, and what the base holds already."""
     base = root / "data/llm-models-cache"
@@ -86,6 +93,11 @@ def test_a_disk_that_has_no_room_is_not_measured(tmp_path: Path) -> None:
     space = os.statvfs(tmp_path)
 
     assert disks.measure(tmp_path, space.f_bavail * space.f_frsize // 4) is None
+
+
+def test_a_disk_that_refuses_is_not_measured(root: Path) -> None:
+    """What cannot be written gives no number and no error."""
+    assert disks.measure(root / "file", MIB) is None
 
 
 @pytest.mark.parametrize(("path", "expected"), [("x/y", True), ("file", False), ("file/x", False)])

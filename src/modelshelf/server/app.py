@@ -34,7 +34,7 @@ def create_app(shelf: Shelf, *, host: str, api_key: str | None, watcher: Watcher
         worker.start()
         watcher.start()
         yield
-        watcher.close()
+        await to_thread.run_sync(watcher.stop)
         await to_thread.run_sync(worker.stop)
 
     app = FastAPI(title="modelshelf", version=__version__, lifespan=lifespan)

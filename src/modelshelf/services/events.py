@@ -99,6 +99,7 @@ class Watcher:
     def __init__(self, shelf: Shelf) -> None:
         self._watch = Watch(shelf)
         self._listeners: set[Listener] = set()
+        self._blind = False
         self._mutex = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
@@ -116,6 +117,11 @@ class Watcher:
     def close(self) -> None:
         """Look no more; returns at once, and may be called by a signal handler."""
         self._stop.set()
+
+    def stop(self) -> None:
+        """Look no more; returns when the last look is over."""
+        self._stop.set()
+        self._thread.join()
 
     @contextmanager
     def telling(self, listener: Listener) -> Iterator[None]:
@@ -138,9 +144,12 @@ class Watcher:
     def _look(self, *, at_tiers: bool) -> None:
         try:
             events = self._watch.look() + (self._watch.look_at_tiers() if at_tiers else [])
-        except Exception:  # noqa: BLE001 - a watcher that ended here would tell nothing of what comes later
-            _log.exception("cannot_look")
+        except Exception as err:  # noqa: BLE001 - a watcher that ended here would tell nothing of what comes later
+            if not self._blind:
+                _log.warning("cannot_look", extra={"detail": f"{type(err).__name__}: {err}"})
+            self._blind = True
             return
+        self._blind = False
         with self._mutex:
             listeners = list(self._listeners)
         for event in events:
