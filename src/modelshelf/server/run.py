@@ -13,6 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
+from uvicorn.config import LOGGING_CONFIG
 
 from modelshelf.errors import BadInput, Conflict, Denied, ShelfError
 from modelshelf.server.sendfile import ZeroCopyProtocol
@@ -49,7 +50,7 @@ def serve(
         Denied: The port is not for ordinary users.
         BadInput: There is no such address here.
     """
-    server = create_server(app, log_level=log_level, on_stop=on_stop)
+    server = create_server(app, log_level=log_level, log_config=None, on_stop=on_stop)
     with listen(host, port) as listener, _signals_end(server):
         url = url_of(listener)
         _LOG.info("listening", extra={"url": url})
@@ -73,9 +74,20 @@ class _Server(uvicorn.Server):
 
 
 def create_server(
-    app: ASGIApp, *, log_level: str = "info", on_stop: Callable[[], None] | None = None
+    app: ASGIApp,
+    *,
+    log_level: str = "info",
+    log_config: dict[str, Any] | None = LOGGING_CONFIG,
+    on_stop: Callable[[], None] | None = None,
 ) -> uvicorn.Server:
-    """Return the server that `serve` runs, for who brings their own socket and thread."""
+    """Return the server that `serve` runs, for who brings their own socket and thread.
+
+    Args:
+        app: The application.
+        log_level: uvicorn's level.
+        log_config: uvicorn's own log; None: what it says goes where everything else goes.
+        on_stop: Called by the signal handler.
+    """
     config = uvicorn.Config(
         app,
         http=ZeroCopyProtocol,
@@ -83,7 +95,7 @@ def create_server(
         ws="none",
         access_log=False,
         server_header=False,
-        log_config=None,  # what it says goes where everything else goes
+        log_config=log_config,
         log_level=log_level,
         timeout_graceful_shutdown=_STOP_WITHIN_S,
     )
