@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,9 +12,9 @@ from modelshelf.domain.names import check_base
 from modelshelf.domain.tiers import CUSTOM, SECONDARY
 from modelshelf.errors import BadInput, ShelfError
 from modelshelf.services.library import Library, environment
-from modelshelf.settings import Settings, child_environment, load_settings
+from modelshelf.settings import Settings, check_settings, child_environment, load_settings, places
 from modelshelf.store import tier as store_tier
-from modelshelf.store.layout import Base
+from modelshelf.store.layout import Base, user_unit_file
 from modelshelf.store.tier import KnownBases
 
 if TYPE_CHECKING:
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
     from modelshelf.services.pull import Puller
     from modelshelf.services.retire import Retirer
     from modelshelf.services.room import RoomMaker
+    from modelshelf.services.setup import FirstSetup
     from modelshelf.services.shelf import Shelf
     from modelshelf.services.tiers import TierService
+    from modelshelf.services.unit import UnitService
     from modelshelf.services.verify import Verifier
 
 STREAMS = 8
@@ -216,6 +219,9 @@ class ServerSettings:
     host: str
     port: int
     api_key: str | None = field(repr=False)
+    log_as_json: bool
+    secrets: tuple[str, ...] = field(repr=False)
+    """What no log may hold."""
 
 
 def server_settings() -> ServerSettings:
@@ -225,7 +231,37 @@ def server_settings() -> ServerSettings:
         BadInput: The settings are wrong.
     """
     settings = load_settings()
-    return ServerSettings(settings.host, settings.port, settings.api_key)
+    secrets = tuple(secret for secret in (settings.hf_token, settings.api_key) if secret)
+    return ServerSettings(settings.host, settings.port, settings.api_key, settings.log_as_json, secrets)
+
+
+def first_setup(*, here: bool) -> FirstSetup:
+    """Return who writes the first settings.
+
+    Args:
+        here: Into the working directory, not for all of this user's shells.
+    """
+    from modelshelf.services.setup import FirstSetup
+
+    found = places()
+    return FirstSetup(found.here if here else found.ours, found.usual, check_settings, tuple(found.exported))
+
+
+def unit_service() -> UnitService:
+    """Return who leaves the server running: with this interpreter, and the settings that are read here.
+
+    Raises:
+        BadInput: The settings are wrong.
+    """
+    from modelshelf.domain.unit import UNIT_NAME, without_secrets
+    from modelshelf.services.unit import UnitService
+
+    settings = load_settings()
+    plain, secrets = without_secrets(places().exported)
+    folder = settings.env_file.parent if settings.env_file else Path.home()
+    command = [sys.executable, "-P", "-m", "modelshelf", "serve"]  # -P: not from a folder of that name in `folder`
+    path = user_unit_file(settings.config_home, UNIT_NAME)
+    return UnitService(path, folder, command, plain, secrets)
 
 
 def start_afresh(path: str) -> None:

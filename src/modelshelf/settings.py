@@ -56,8 +56,12 @@ class Settings:
     """SHELF_PORT."""
     api_key: str | None = field(repr=False)
     """SHELF_API_KEY."""
+    log_as_json: bool
+    """SHELF_LOG: `text` or `json`."""
     download_limit_bytes_per_s: int | None
     """SHELF_DOWNLOAD_LIMIT; None: as fast as it goes."""
+    config_home: Path
+    """XDG_CONFIG_HOME."""
     state_home: Path
     """XDG_STATE_HOME: where the bases ever used are remembered."""
     env_file: Path | None
@@ -119,7 +123,7 @@ _OURS = re.compile(rb"^(?:\xef\xbb\xbf)?\s*(?:export\s+)?(?:PRIMARY_CACHE_|SECON
 _NAMES = frozenset(
     "PRIMARY_CACHE_PATH PRIMARY_CACHE_LIMIT_GB SECONDARY_CACHE_PATH SECONDARY_CACHE_LIMIT_GB"
     " CACHE_WARNING_THRESHOLD CACHE_PATH_MAP DATABASE_URL HF_TOKEN HF_ENDPOINT HF_HOME SHELF_HOST SHELF_PORT"
-    " SHELF_API_KEY SHELF_DOWNLOAD_LIMIT ON_FULL ON_SECONDARY_FULL PROMOTE HF_HUB_DISABLE_SYMLINKS".split()
+    " SHELF_API_KEY SHELF_LOG SHELF_DOWNLOAD_LIMIT ON_FULL ON_SECONDARY_FULL PROMOTE HF_HUB_DISABLE_SYMLINKS".split()
 )
 
 
@@ -128,13 +132,51 @@ def child_environment(changes: Mapping[str, str | None]) -> dict[str, str]:
     return {name: text for name, text in (dict(os.environ) | dict(changes)).items() if text is not None}
 
 
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where settings and models are as long as no setting says otherwise, and what the environment says."""
+
+    here: Path
+    """The `.env` of the working directory."""
+    ours: Path
+    """The `.env` of this user."""
+    usual: Path
+    """The base that Hugging Face programs use."""
+    exported: Mapping[str, str] = field(repr=False)
+    """The settings in the environment, which wins over each file, for a process elsewhere: paths are absolute."""
+
+
+def places(environ: Mapping[str, str] | None = None) -> Places:
+    """Return the places of this user.
+
+    Args:
+        environ: The environment; by default this process's.
+    """
+    environ = os.environ if environ is None else environ
+    here, exported = Path.cwd(), {}
+    for name in sorted(_NAMES | {"XDG_STATE_HOME", "XDG_CONFIG_HOME"}):
+        if text := environ.get(name, "").strip():
+            text = _expand(_Value(text, "environment", here), {}, environ).text
+            exported[name] = os.path.normpath(here / text) if name.endswith(("_CACHE_PATH", "_HOME")) else text
+    usual = exported.get("HF_HOME") or f"{_home(environ)}/.cache/huggingface"
+    return Places(here / ".env", _config_home(environ) / "modelshelf" / ".env", Path(usual), exported)
+
+
+def check_settings(path: Path, text: str) -> None:
+    """Raise BadInput when a text is no good as the settings file at a path, whatever is in the environment."""
+    problems = _Problems()
+    values = _parse_env_text(text, path, problems)
+    environ = {name: value for name, value in os.environ.items() if name not in _NAMES}
+    _build({name: _expand(value, values, environ) for name, value in values.items()}, environ, path, problems)
+    problems.raise_any()
+
+
 def _find_env_file(env_file: Path | None, environ: Mapping[str, str]) -> Path | None:
     if env_file is not None:
         if not env_file.is_file():
             raise BadInput(f"There is no file {env_file}.", hint="cp .env.example .env")
         return env_file.absolute()
-    config_home = Path(environ.get("XDG_CONFIG_HOME") or Path(_home(environ)) / ".config")
-    here, ours = Path.cwd() / ".env", config_home / "modelshelf" / ".env"
+    here, ours = Path.cwd() / ".env", _config_home(environ) / "modelshelf" / ".env"
     if _is_there(here) and _is_ours(here):
         return here
     return ours if _is_there(ours) else None
@@ -148,6 +190,10 @@ def _is_there(path: Path) -> bool:
         return False
 
 
+def _config_home(environ: Mapping[str, str]) -> Path:
+    return Path(environ.get("XDG_CONFIG_HOME") or Path(_home(environ)) / ".config")
+
+
 def _is_ours(path: Path) -> bool:
     try:
         return _OURS.search(path.read_bytes()) is not None
@@ -156,16 +202,21 @@ def _is_ours(path: Path) -> bool:
 
 
 def _read_env_file(path: Path, problems: _Problems) -> dict[str, _Value]:
-    """Return the variables of a `.env`: a BOM, CRLF, quotes, comments and `export` are understood."""
-    values: dict[str, _Value] = {}
+    """Return the variables of a `.env`."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         problems.add(path.name, str(path), "is not UTF-8 text")
-        return values
+        return {}
     except OSError as err:
         problems.add(path.name, str(path), f"cannot be read ({err.strerror})")
-        return values
+        return {}
+    return _parse_env_text(text, path, problems)
+
+
+def _parse_env_text(text: str, path: Path, problems: _Problems) -> dict[str, _Value]:
+    """Return the variables of a `.env`: a BOM, CRLF, quotes, comments and `export` are understood."""
+    values: dict[str, _Value] = {}
     for binding in parse_stream(io.StringIO(text.replace("\r\n", "\n"))):
         origin = f"{path}:{binding.original.line + _blank_lines(binding.original.string)}"
         if binding.error:
@@ -237,7 +288,9 @@ def _build(
         host=read("SHELF_HOST", lambda value: value.text, "127.0.0.1"),
         port=read("SHELF_PORT", _port, 8000),
         api_key=read("SHELF_API_KEY", lambda value: value.text, None),
+        log_as_json=read("SHELF_LOG", _one_of("text", "json"), "text") == "json",
         download_limit_bytes_per_s=read("SHELF_DOWNLOAD_LIMIT", _rate, None),
+        config_home=_config_home(environ),
         state_home=state_home,
         env_file=env_file,
     )

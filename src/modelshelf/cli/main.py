@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from modelshelf import __version__
-from modelshelf.cli import change, check, keep, look, output, place, tidy, use
+from modelshelf.cli import change, check, keep, look, output, place, service, setup, tidy, use
 from modelshelf.cli.light import LightCommand, LightGroup
 
 
@@ -34,12 +34,14 @@ def make_app() -> typer.Typer:
     app = typer.Typer(cls=LightGroup, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.callback()(_root)
     commands: list[Callable[..., None]] = [change.add, change.pull, look.ls, look.show, look.tiers, look.path, look.env]
+    commands.insert(0, setup.init)
     commands += [use.load, place.move, place.pin, place.unpin, place.rename, place.lease, change.rm]
     commands += [keep.update, keep.reconcile]
     commands += [tidy.gc, tidy.dedupe]
     commands += [check.verify, look.jobs, look.cancel, use.serve]
     for command in commands:
         app.command(cls=LightCommand)(command)
+    app.command("install-service", cls=LightCommand)(service.install_service)
     passes_on = {"allow_extra_args": True, "ignore_unknown_options": True}
     app.command(cls=LightCommand, context_settings=passes_on)(use.run)
     app.command("try-out", cls=LightCommand, hidden=True)(use.try_out)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from modelshelf.domain.models import FileEntry, Model, State
 from modelshelf.domain.tiers import TierStatus
+from modelshelf.errors import BadInput
 from modelshelf.units import format_age, format_duration, format_size, rfc3339
 
 if TYPE_CHECKING:
     from modelshelf.domain.jobs import Job
     from modelshelf.domain.leases import Lease
+    from modelshelf.domain.setup import Disk
 
+T = TypeVar("T")
 Cell = str | int
 _BAR_CELLS = 30
 _BREAKDOWN_NAMES = {
@@ -256,8 +260,6 @@ def trial(model_name: str, view: dict[str, Any]) -> None:
 
 def exports(variables: dict[str, str | None]) -> None:
     """Print shell lines that set and unset variables."""
-    import shlex
-
     for name, value in variables.items():
         print(f"unset {name}" if value is None else f"export {name}={shlex.quote(value)}")
 
@@ -302,3 +304,70 @@ def reconciled(view: dict[str, Any], *, dry_run: bool) -> None:
         same = f", a second copy of {found['copy_of']}" if found["copy_of"] else ""
         where = f"{found['hf_path']} at {found['commit_hash'][:12]} in {found['cache_path']}"
         note(f"not registered: {where} ({format_size(found['size_bytes'])}){same}")
+
+
+def unit_plan(view: dict[str, Any], *, dry_run: bool) -> None:
+    """Print the unit before it is written, and what will be run."""
+    if view["text"]:
+        answer(f"# {view['path']}\n{view['text'].rstrip()}")
+    else:
+        answer(f"{view['path']} {'would be' if dry_run else 'is'} removed.")
+    sys.stdout.flush()  # said before it is done, into a pipe too
+    if view["left_out"]:
+        names = ", ".join(view["left_out"])
+        note(f"Not in the unit, which holds no secrets: {names}. Write what the server needs into its .env.")
+    if dry_run:
+        for step in view["commands"]:
+            note(f"would run: {' '.join(step['command'])}")
+
+
+def unit_done(view: dict[str, Any]) -> None:
+    """Print what was run, and what a person has to run."""
+    for step in view["commands"]:
+        words = " ".join(step["command"])
+        note(f"ran: {words}" if step["ran"] else f"run it yourself, for no systemd of yours answers here: {words}")
+    if view["text"]:
+        note("Its log: journalctl --user -u modelshelf. To keep it when you log out: loginctl enable-linger")
+
+
+def ask(question: str, proposed: str, parse: Callable[[str], T]) -> T:
+    """Ask a person until the answer can be meant; an empty one is the proposal.
+
+    Raises:
+        BadInput: The input ended.
+    """
+    while True:
+        print(f"{question} [{proposed}]: ", end="", file=sys.stderr, flush=True)
+        line = sys.stdin.readline()
+        if not line:
+            raise BadInput("The input ended before all was asked.", hint="shelf init --yes asks nothing.")
+        try:
+            return parse(line.strip() or proposed)
+        except BadInput as err:
+            note(" ".join(filter(None, (err.detail, err.hint))))
+
+
+def disks(found: Sequence[Disk]) -> None:
+    """Print the disks that may hold models."""
+    rows = []
+    for disk in found:
+        speed = disk.speed
+        rates = [f"{format_size(n)}/s" for n in (speed.write_bytes_per_s, speed.read_bytes_per_s)] if speed else []
+        marks = [word for word, holds in (("network", disk.is_network), ("vanishes", disk.vanishes)) if holds]
+        sizes = [format_size(disk.size_bytes), format_size(disk.free_bytes)]
+        rows.append([disk.point, disk.kind, *sizes, *(rates or ["?", "?"]), ", ".join(marks)])
+    table(["DISK", "KIND", "SIZE", "FREE", "WRITES", "READS", ""], rows, frozenset({2, 3, 4, 5}))
+
+
+def set_up(view: dict[str, Any]) -> None:
+    """Print what was written, and what comes next."""
+    if not view["written"]:
+        note("Nothing was written.")
+        return
+    note(f"Written: {view['path']}" + (f"; what it held is in {view['backup']}" if view["backup"] else ""))
+    if view["environment_wins"]:
+        note(f"These are set in the environment, which wins over the file: {', '.join(view['environment_wins'])}")
+    if view["usual_models"]:
+        path = shlex.quote(view["usual_path"])
+        note(f"{view['usual_models']} models lie in {path}. To have them in the library: shelf adopt {path} --leave")
+    note("Next: shelf tiers, then shelf add NAME ORG/MODEL")

@@ -10,26 +10,31 @@ from fastapi import FastAPI
 
 from modelshelf import __version__
 from modelshelf.server import errors
-from modelshelf.server.routes import cache, check, hf, keep, models
+from modelshelf.server.routes import cache, check, events, hf, keep, models
 from modelshelf.server.security import Gate
+from modelshelf.services.events import Watcher
 from modelshelf.services.hub_face import HubFace
 from modelshelf.services.shelf import Shelf
 
 
-def create_app(shelf: Shelf, *, host: str, api_key: str | None) -> FastAPI:
+def create_app(shelf: Shelf, *, host: str, api_key: str | None, watcher: Watcher | None = None) -> FastAPI:
     """Return the application; while it runs, the library's jobs are carried out.
 
     Args:
         shelf: The library.
         host: The address that the server listens on.
         api_key: The key to ask for; None: none.
+        watcher: Who tells of changes, for a caller who has to close it before the server ends.
     """
+    watcher = watcher or Watcher(shelf)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         worker = shelf.worker()
         worker.start()
+        watcher.start()
         yield
+        await to_thread.run_sync(watcher.stop)
         await to_thread.run_sync(worker.stop)
 
     app = FastAPI(title="modelshelf", version=__version__, lifespan=lifespan)
@@ -39,6 +44,7 @@ def create_app(shelf: Shelf, *, host: str, api_key: str | None) -> FastAPI:
     app.include_router(cache.create_router(shelf))
     app.include_router(check.create_router(shelf))
     app.include_router(keep.create_router(shelf))
+    app.include_router(events.create_router(watcher))
     app.include_router(hf.create_router(HubFace(shelf.tier_service.online_bases, shelf.library.why_away)))
 
     @app.get("/healthz", tags=["health"])

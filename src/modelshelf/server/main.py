@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 
 from modelshelf.bootstrap import open_shelf, server_settings
 from modelshelf.server.app import create_app
+from modelshelf.server.log import start_logging
 from modelshelf.server.run import serve as run
 from modelshelf.server.security import check_listening
+from modelshelf.services.events import Watcher
 
 
 def serve(*, host: str | None, port: int | None, announce: Callable[[str], None]) -> None:
@@ -17,17 +18,18 @@ def serve(*, host: str | None, port: int | None, announce: Callable[[str], None]
     Args:
         host: The address to listen on; None: SHELF_HOST.
         port: The port; None: SHELF_PORT.
-        announce: Given the server's address once it can be asked.
+        announce: Given the server's address once it can be asked; with SHELF_LOG=json the log alone tells it.
 
     Raises:
         BadInput: The settings are wrong, or the address needs a key that is not set.
         Unavailable: The primary base is not mounted, or the registry cannot be opened.
     """
-    logging.getLogger().setLevel(logging.INFO)
-    for noisy in ("alembic", "httpx2", "urllib3"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
     settings = server_settings()
+    start_logging(as_json=settings.log_as_json, secrets=settings.secrets)
     host, port = host or settings.host, settings.port if port is None else port
     check_listening(host, settings.api_key)
     with open_shelf() as shelf:
-        run(create_app(shelf, host=host, api_key=settings.api_key), host=host, port=port, announce=announce)
+        watcher = Watcher(shelf)
+        app = create_app(shelf, host=host, api_key=settings.api_key, watcher=watcher)
+        announce_ = None if settings.log_as_json else announce
+        run(app, host=host, port=port, announce=announce_, on_stop=watcher.close)

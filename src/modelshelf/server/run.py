@@ -9,9 +9,11 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
+from uvicorn.config import LOGGING_CONFIG
 
 from modelshelf.errors import BadInput, Conflict, Denied, ShelfError
 from modelshelf.server.sendfile import ZeroCopyProtocol
@@ -25,7 +27,13 @@ _STOP_WITHIN_S = 5
 
 
 def serve(
-    app: ASGIApp, *, host: str, port: int, log_level: str = "info", announce: Callable[[str], None] | None = None
+    app: ASGIApp,
+    *,
+    host: str,
+    port: int,
+    log_level: str = "info",
+    announce: Callable[[str], None] | None = None,
+    on_stop: Callable[[], None] | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then return; an answer under way has some seconds to end.
 
@@ -35,13 +43,14 @@ def serve(
         port: The port; 0 takes a free one.
         log_level: uvicorn's level.
         announce: Called with the server's URL once connections to it are accepted.
+        on_stop: Called by the signal handler, to end answers that would go on for ever.
 
     Raises:
         Conflict: The port is taken.
         Denied: The port is not for ordinary users.
         BadInput: There is no such address here.
     """
-    server = create_server(app, log_level=log_level)
+    server = create_server(app, log_level=log_level, log_config=None, on_stop=on_stop)
     with listen(host, port) as listener, _signals_end(server):
         url = url_of(listener)
         _LOG.info("listening", extra={"url": url})
@@ -50,8 +59,35 @@ def serve(
         server.run(sockets=[listener])
 
 
-def create_server(app: ASGIApp, *, log_level: str = "info") -> uvicorn.Server:
-    """Return the server that `serve` runs, for who brings their own socket and thread."""
+class _Server(uvicorn.Server):
+    """A server that says when it was asked to end, while its answers still go on."""
+
+    def __init__(self, config: uvicorn.Config, on_stop: Callable[[], None] | None) -> None:
+        super().__init__(config)
+        self._on_stop = on_stop
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Handle a signal."""
+        if self._on_stop is not None:
+            self._on_stop()
+        super().handle_exit(sig, frame)
+
+
+def create_server(
+    app: ASGIApp,
+    *,
+    log_level: str = "info",
+    log_config: dict[str, Any] | None = LOGGING_CONFIG,
+    on_stop: Callable[[], None] | None = None,
+) -> uvicorn.Server:
+    """Return the server that `serve` runs, for who brings their own socket and thread.
+
+    Args:
+        app: The application.
+        log_level: uvicorn's level.
+        log_config: uvicorn's own log; None: what it says goes where everything else goes.
+        on_stop: Called by the signal handler.
+    """
     config = uvicorn.Config(
         app,
         http=ZeroCopyProtocol,
@@ -59,10 +95,11 @@ def create_server(app: ASGIApp, *, log_level: str = "info") -> uvicorn.Server:
         ws="none",
         access_log=False,
         server_header=False,
+        log_config=log_config,
         log_level=log_level,
         timeout_graceful_shutdown=_STOP_WITHIN_S,
     )
-    return uvicorn.Server(config)
+    return _Server(config, on_stop)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from modelshelf.domain.findings import Finding, VerifyReport
@@ -18,9 +19,13 @@ if TYPE_CHECKING:
     from modelshelf.domain.eviction import EvictionPlan
     from modelshelf.domain.leases import Lease
     from modelshelf.domain.plans import MovePlan, UpdatePlan
+    from modelshelf.domain.setup import Disk, Setup
+    from modelshelf.domain.unit import UnitPlan
     from modelshelf.services.load import Trial
     from modelshelf.services.register import AddPlan
     from modelshelf.services.remove import Removed
+    from modelshelf.services.setup import FirstSetup, Written
+    from modelshelf.services.unit import Ran
 
 _ITEMS_SHOWN = 1000
 """A job keeps its result in one row."""
@@ -280,4 +285,35 @@ def trial_view(trial: Trial) -> dict[str, Any]:
         "memory_bytes": trial.memory_bytes,
         "prompt": trial.prompt,
         "answer": trial.answer,
+    }
+
+
+def unit_view(plan: UnitPlan, ran: Sequence[Ran] = ()) -> dict[str, Any]:
+    """Return what happens to the unit of the server, and which of its commands were run."""
+    done = {step.command for step in ran if step.ran}
+    commands = [{"command": list(command), "ran": command in done} for command in (*plan.before, *plan.after)]
+    return {
+        "path": plan.path,
+        "text": plan.text,
+        "replaces": plan.replaces,
+        "left_out": list(plan.left_out),
+        "commands": commands,
+    }
+
+
+def setup_view(
+    first: FirstSetup, disks: Sequence[Disk], setup: Setup, text: str, written: Written | None
+) -> dict[str, Any]:
+    """Return what setting up found and wrote."""
+    return {
+        "path": str(first.env_file),
+        "written": written is not None,
+        "backup": str(written.backup) if written and written.backup else None,
+        "text": text,
+        "disks": [asdict(disk) | {"limit_gb": disk.limit_gb} for disk in disks],
+        "primary": asdict(setup.primary),
+        "secondary": asdict(setup.secondary) if setup.secondary else None,
+        "environment_wins": [name for name in first.exported if f"{name}=" in text],
+        "usual_path": str(first.usual),
+        "usual_models": first.found_models(),
     }

@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import itertools
 import os
+import shutil
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -48,17 +50,43 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, mode: int = 0o644) -> None:
     """Write a small file durably, all or nothing; the folder is created.
 
     **Crash:** the old file or the new one; at worst a `.shelf-tmp` beside it.
     """
     make_folder(path.parent)
     with _replacing(path) as temporary:
-        _write(temporary, text)
+        _write(temporary, text, mode)
 
 
-def create_text(path: Path, text: str) -> None:
+def back_up(path: Path) -> Path:
+    """Keep what a file holds beside it, as `NAME.bak` or under the next free name; returns that."""
+    names = itertools.chain([f"{path.name}.bak"], (f"{path.name}.bak{number}" for number in itertools.count(2)))
+    target = next(found for name in names if not os.path.lexists(found := path.with_name(name)))
+    with translate_errors(target):
+        if not _link(path, target):
+            shutil.copy2(path, target)
+        fsync_folder(path.parent)
+    return target
+
+
+@contextlib.contextmanager
+def scratch_file(folder: Path) -> Iterator[int]:
+    """Open an empty file for a moment; it has no name as long as the file system allows that, and none afterwards."""
+    path = folder / f".probe.{_random()}{TEMPORARY}"
+    with translate_errors(path):
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        yield fd
+    finally:
+        os.close(fd)
+        path.unlink(missing_ok=True)
+
+
+def create_text(path: Path, text: str, mode: int = 0o644) -> None:
     """Write a small file durably where there is none; of several that try at once one does it.
 
     Where there are no hard links, the last one does it.
@@ -68,7 +96,7 @@ def create_text(path: Path, text: str) -> None:
     """
     make_folder(path.parent)
     with _replacing(path) as temporary:
-        _write(temporary, text)
+        _write(temporary, text, mode)
         try:
             os.link(temporary, path)
         except FileExistsError:
@@ -79,8 +107,8 @@ def create_text(path: Path, text: str) -> None:
         fsync_folder(path.parent)
 
 
-def _write(path: Path, text: str) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+def _write(path: Path, text: str, mode: int = 0o644) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     with os.fdopen(fd, "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()

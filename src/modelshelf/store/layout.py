@@ -181,3 +181,8 @@ class Base:
 def known_bases_file(state_home: Path) -> Path:
     """The user's memory of every base ever used, outside of all of them."""
     return state_home / "modelshelf" / "bases.json"
+
+
+def user_unit_file(config_home: Path, name: str) -> Path:
+    """A systemd unit of the user's own."""
+    return config_home / "systemd" / "user" / name

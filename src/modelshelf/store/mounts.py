@@ -18,18 +18,28 @@ def mount_of(path: Path, table: str | None = None) -> Mount:
         path: Any path; links in it are followed.
         table: The text of a mount table; by default this process's. A system without one tells nothing.
     """
-    if table is None:
-        try:
-            table = TABLE.read_text(encoding="utf-8", errors="surrogateescape")
-        except OSError:
-            return _UNKNOWN
     real = path.resolve()
     found = _UNKNOWN
-    for line in table.splitlines():
-        mount = _parse(line)
-        if mount is not None and real.is_relative_to(mount.point) and len(mount.point) >= len(found.point):
+    for mount in mounts(table):
+        if real.is_relative_to(mount.point) and len(mount.point) >= len(found.point):
             found = mount  # of two on one point, the later hides the earlier
     return found
+
+
+def mounts(table: str | None = None) -> list[Mount]:
+    """Return all that is mounted, in the order of the table.
+
+    Args:
+        table: The text of a mount table; by default this process's. A system without one has none.
+    """
+    return [mount for line in (_read() if table is None else table).splitlines() if (mount := _parse(line))]
+
+
+def _read() -> str:
+    try:
+        return TABLE.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return ""
 
 
 def _parse(line: str) -> Mount | None:

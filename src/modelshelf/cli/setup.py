@@ -1,0 +1,132 @@
+"""Setting up: init."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from modelshelf.cli import output
+from modelshelf.cli.errors import at_the_edge
+from modelshelf.cli.options import AsJson
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from modelshelf.domain.setup import Disk, Setup, Wish
+    from modelshelf.services.setup import FirstSetup
+
+T = TypeVar("T")
+Flag = Annotated[str | None, typer.Option(metavar="GB", help="Its limit in GB; none for no limit.")]
+
+
+def init(
+    primary: Annotated[str | None, typer.Option(metavar="PATH", help="The base on the fast disk.")] = None,
+    primary_limit_gb: Flag = None,
+    secondary: Annotated[
+        str | None, typer.Option(metavar="PATH", help="The base on the large disk; none for no secondary.")
+    ] = None,
+    secondary_limit_gb: Flag = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: take what is proposed.")] = False,
+    here: Annotated[bool, typer.Option("--here", help="Write ./.env, for this folder alone.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there; it is kept.")] = False,
+    no_speed: Annotated[bool, typer.Option("--no-speed", help="Do not measure the disks.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be written.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Set the library up: look at the disks, ask five questions, write .env."""
+    from modelshelf.bootstrap import first_setup
+    from modelshelf.services.views import setup_view
+
+    with at_the_edge(as_json=as_json):
+        given = (primary, primary_limit_gb, secondary, secondary_limit_gb)
+        asks = not yes and sys.stdin.isatty()
+        _check_flags(primary, asks=asks, yes=yes)
+        setup = first_setup(here=here)
+        if not dry_run:
+            setup.check_free(force=force)
+        disks = setup.disks(measured=not no_speed)
+        if not as_json:
+            output.disks(disks)
+        wanted = _Questions(setup, disks, asks=asks, proposes=yes or asks).tiers(*given)
+        text = setup.plan(wanted)
+        if not as_json:
+            output.answer(f"\n# {setup.env_file}\n{text.rstrip()}")
+        may = not dry_run and (not asks or output.ask("Write it?", "yes", _yes))
+        written = setup.write(text, force=force) if may else None
+        view = setup_view(setup, disks, wanted, text, written)
+        if as_json:
+            output.as_json(view)
+        else:
+            output.set_up(view)
+
+
+def _check_flags(primary: str | None, *, asks: bool, yes: bool) -> None:
+    from modelshelf.domain.setup import FLAGS
+    from modelshelf.errors import BadInput
+
+    if not asks and not yes and primary is None:
+        raise BadInput(
+            "There is nobody to ask: the input is no terminal.",
+            hint=f"shelf init --yes takes what it proposes; or say it: shelf init {FLAGS}",
+        )
+
+
+class _Questions:
+    """Asks what no flag has said; where nobody is asked, the proposal is the answer."""
+
+    def __init__(self, setup: FirstSetup, disks: list[Disk], *, asks: bool, proposes: bool) -> None:
+        self._setup = setup
+        self._disks = disks
+        self._asks = asks
+        self._proposes = proposes
+
+    def tiers(
+        self, primary: str | None, primary_gb: str | None, secondary: str | None, secondary_gb: str | None
+    ) -> Setup:
+        """Return the tiers as they shall be."""
+        from modelshelf.domain.setup import Setup, propose
+
+        proposed = propose(self._disks) if primary is None or (self._proposes and self._disks) else None
+        first = proposed.primary.base if proposed else ""
+        second = proposed.secondary.base if proposed and proposed.secondary and self._proposes else "none"
+        fast = self._base("The base on the fast disk", primary, first)
+        assert fast is not None
+        if second == fast:
+            second = "none"
+        chosen = self._wish("primary", fast, primary_gb)
+        large = self._base("The base on the large disk (none: there is none)", secondary, second, optional=True)
+        return Setup(chosen, self._wish("secondary", large, secondary_gb) if large else None)
+
+    def _wish(self, tier: str, base: str, given: str | None) -> Wish:
+        from modelshelf.domain.setup import Wish, parse_limit
+
+        proposed = self._setup.limit_for(self._disks, base)
+        question = f"The limit of the {tier} in GB (none: only the disk limits it)"
+        return Wish(base, self._answer(question, given, "none" if proposed is None else str(proposed), parse_limit))
+
+    def _base(self, question: str, given: str | None, proposed: str, *, optional: bool = False) -> str | None:
+        def parse(text: str) -> str | None:
+            from modelshelf.domain.names import check_base
+
+            if optional and text.strip().lower() in ("", "none"):
+                return None
+            return check_base(str(Path.cwd() / Path(text.strip()).expanduser()))
+
+        return self._answer(question, given, proposed, parse)
+
+    def _answer(self, question: str, given: str | None, proposed: str, parse: Callable[[str], T]) -> T:
+        if given is None and self._asks:
+            return output.ask(question, proposed, parse)
+        return parse(proposed if given is None else given)
+
+
+def _yes(text: str) -> bool:
+    from modelshelf.errors import BadInput
+
+    word = text.strip().lower()
+    if word not in ("y", "yes", "n", "no"):
+        raise BadInput(f"{text!r} is neither yes nor no.")
+    return word.startswith("y")

@@ -1,0 +1,154 @@
+"""Setting the library up: which disk for which tier, with which limit, and the `.env` that says so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from modelshelf.errors import BadInput
+from modelshelf.units import GB
+
+_AS_FAST = 0.5
+"""A disk with this share of the best rate counts as as fast: two runs on one busy disk differ by that."""
+_OF_SIZE, _OF_FREE = 0.8, 0.9
+_WORTH_GB = 5
+"""A disk with less room than that is no place for models, while there is another one."""
+FLAGS = "--primary PATH --primary-limit-gb N --secondary PATH --secondary-limit-gb N"
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """What one file went through a disk at, in bytes per second."""
+
+    write_bytes_per_s: int
+    """Sequentially, with the fsync."""
+    read_bytes_per_s: int
+    """Sequentially, from the disk where the system lets go of what it remembers."""
+
+    @property
+    def surely_bytes_per_s(self) -> int:
+        """The smaller of the two: a cache behind the disk makes reading look faster than it is, not an fsync."""
+        return min(self.write_bytes_per_s, self.read_bytes_per_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A file system that this user may write to, in bytes."""
+
+    point: str
+    """Where it is mounted."""
+    kind: str
+    base: str
+    """The base that a tier would have on it."""
+    size_bytes: int
+    free_bytes: int
+    """What it has for an ordinary user."""
+    held_bytes: int = 0
+    """What lies in that base already."""
+    is_home: bool = False
+    """Whether what Hugging Face programs use by default lies on it."""
+    is_network: bool = False
+    vanishes: bool = False
+    """Whether it is a container's own layer."""
+    speed: Speed | None = None
+    """None where it was not measured."""
+
+    @property
+    def limit_gb(self) -> int:
+        """The limit that a tier on it would have: most of the disk, or most of what is free and what it holds."""
+        room_bytes = min(_OF_SIZE * self.size_bytes, _OF_FREE * self.free_bytes + self.held_bytes)
+        return max(1, int(room_bytes / GB))
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """One tier as it shall be."""
+
+    base: str
+    limit_gb: float | None
+    """None: only the disk limits it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """The tiers as they shall be."""
+
+    primary: Wish
+    secondary: Wish | None = None
+
+
+def propose(disks: Sequence[Disk]) -> Setup:
+    """Return which disks to use: the fast one first, the one with the most room second.
+
+    A share of the network and a container's own layer come last, whatever they measured.
+
+    Raises:
+        BadInput: There is no disk.
+    """
+    if not disks:
+        raise BadInput("There is no disk here that you may write to.", hint=f"Name the folders: shelf init {FLAGS}")
+    worth = [disk for disk in disks if disk.limit_gb >= _WORTH_GB] or list(disks)
+    lasting = [disk for disk in worth if not disk.vanishes] or worth
+    near = [disk for disk in lasting if not disk.is_network] or lasting
+    first = _fast(near)
+    others = [disk for disk in lasting if disk is not first and not disk.vanishes]
+    second = max(others, key=lambda disk: (disk.limit_gb, disk.base), default=None)
+    return Setup(_wish(first), _wish(second) if second else None)
+
+
+def _fast(disks: Sequence[Disk]) -> Disk:
+    """Return the fastest disk: of several as fast the smallest; unmeasured, the one that is used by default."""
+    rates = [disk.speed.surely_bytes_per_s if disk.speed else 0 for disk in disks]
+    fast = [disk for disk, rate in zip(disks, rates, strict=True) if rate >= _AS_FAST * max(rates)]
+    if not any(rates):
+        fast = [disk for disk in fast if disk.is_home] or fast
+    return min(fast, key=lambda disk: (disk.size_bytes, disk.base))
+
+
+def _wish(disk: Disk) -> Wish:
+    return Wish(disk.base, disk.limit_gb)
+
+
+def limit_on(disks: Sequence[Disk], point: str) -> int | None:
+    """Return the limit that a tier on a mount would have; None where that disk is not known."""
+    return next((disk.limit_gb for disk in disks if disk.point == point), None)
+
+
+def parse_limit(text: str) -> float | None:
+    """Return a limit in GB; None for `none`.
+
+    Raises:
+        BadInput: It is no number above 0.
+    """
+    if text.strip().lower() in ("", "none"):
+        return None
+    try:
+        limit_gb = float(text)
+    except ValueError:
+        limit_gb = -1
+    if not 0 < limit_gb < float("inf"):
+        raise BadInput(f"{text!r} is no number of GB above 0.", hint="Such as 100 or 0.5; none for no limit.")
+    return limit_gb
+
+
+def settings_text(setup: Setup) -> str:
+    """Return the `.env` that says so.
+
+    >>> print(settings_text(Setup(Wish("/fast/my models", 100))))
+    # Written by shelf init. .env.example documents every setting.
+    PRIMARY_CACHE_PATH='/fast/my models'
+    PRIMARY_CACHE_LIMIT_GB=100
+    <BLANKLINE>
+    """
+    lines = ["# Written by shelf init. .env.example documents every setting."]
+    for name, wish in (("PRIMARY", setup.primary), ("SECONDARY", setup.secondary)):
+        if wish is not None:
+            lines.append(f"{name}_CACHE_PATH={_quoted(wish.base)}")
+            lines += [f"{name}_CACHE_LIMIT_GB={wish.limit_gb:.15g}"] if wish.limit_gb is not None else []
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    if text.isascii() and text.replace("/", "a").replace("-", "a").replace("_", "a").replace(".", "a").isalnum():
+        return text
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

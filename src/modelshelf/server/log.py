@@ -1,0 +1,68 @@
+"""How a server writes its log: lines for people, or one JSON object per line for a collector; never a secret."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from modelshelf.units import rfc3339
+
+_USUAL = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "color_message"})
+"""What every record has; whatever else one has is its own (`extra=`). uvicorn adds its line in colours."""
+_SECRET = re.compile(r"\bhf_[A-Za-z0-9]{16,}|(?<=Bearer )[^\s\"',]+|(?<=://)[^/@\s\"]*:[^/@\s\"]+(?=@)")
+_QUIET = ("alembic", "httpx2", "urllib3")
+
+
+class LogFormatter(logging.Formatter):
+    """Formats records with their extra fields.
+
+    Args:
+        as_json: One object per line: time, level, logger, event, the record's extra fields, exception. Else a line of
+            text, in which the fields are `name=value`.
+        secrets: Texts that are never written, beside what looks like a token or a password.
+    """
+
+    def __init__(self, *, as_json: bool, secrets: Sequence[str] = ()) -> None:
+        super().__init__()
+        self._as_json = as_json
+        forms = {form for secret in secrets for form in (secret, json.dumps(secret)[1:-1], repr(secret)[1:-1])}
+        self._secrets = sorted(forms, key=len, reverse=True)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record."""
+        fields = {name: value for name, value in vars(record).items() if name not in _USUAL}
+        line = self._json(record, fields) if self._as_json else self._text(record, fields)
+        for secret in self._secrets:
+            line = line.replace(secret, "***")
+        return _SECRET.sub("***", line)
+
+    def _json(self, record: logging.LogRecord, fields: Mapping[str, Any]) -> str:
+        usual = {"time": rfc3339(record.created), "level": record.levelname.lower(), "logger": record.name}
+        usual["event"] = record.getMessage()
+        written = usual | {name: value for name, value in fields.items() if name not in usual}
+        if record.exc_info:
+            written["exception"] = self.formatException(record.exc_info)
+        return json.dumps(written, ensure_ascii=False, default=str)
+
+    def _text(self, record: logging.LogRecord, fields: Mapping[str, Any]) -> str:
+        own = "".join(f" {name}={value!r}" for name, value in fields.items())
+        line = f"{record.levelname} {record.name}: {record.getMessage()}{own}"
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def start_logging(*, as_json: bool, secrets: Sequence[str] = ()) -> None:
+    """Write what this process logs from now on to stderr, from INFO on.
+
+    Args:
+        as_json: One object per line.
+        secrets: Texts that are never written.
+    """
+    handler = logging.StreamHandler()
+    handler.setFormatter(LogFormatter(as_json=as_json, secrets=secrets))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.captureWarnings(True)
+    for noisy in _QUIET:
+        logging.getLogger(noisy).setLevel(logging.WARNING)

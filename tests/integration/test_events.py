@@ -1,0 +1,140 @@
+"""`GET /api/events`: what changes in the library is told while it changes, whoever changed it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.fakes.hub import FakeHub
+from tests.world import MIB, Home, Server, random_bytes, wait_until
+
+REPO = "org/name"
+SIZE = 3 * MIB
+
+
+class Told:
+    """What a listener was told so far."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, dict[str, Any]]] = []
+        self.listening = threading.Event()
+        self.over = threading.Event()
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        """Return the things of one kind."""
+        return [data for name, data in list(self.events) if name == kind]
+
+    def read(self, lines: Iterator[str]) -> None:
+        """Read a stream to its end. Source: WHATWG HTML, 9.2.6 Interpreting an event stream."""
+        name = ""
+        for line in lines:
+            field, _, value = line.partition(":")
+            if field == "event":
+                name = value.strip()
+            elif field == "data":
+                self.events.append((name, json.loads(value)))
+            elif line == ": listening":
+                self.listening.set()
+        self.over.set()
+
+
+@contextmanager
+def listening(server: Server) -> Iterator[Told]:
+    """Listen to a server as long as the context lasts."""
+    told = Told()
+
+    def listen() -> None:
+        with client.stream("GET", f"{server.url}/api/events") as answer:
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            told.read(answer.iter_lines())
+
+    with httpx2.Client(trust_env=False, timeout=60) as client:
+        thread = threading.Thread(target=listen)
+        thread.start()
+        assert told.listening.wait(60)
+        try:
+            yield told
+        finally:
+            server.end()
+            thread.join()
+
+
+@pytest.fixture
+def commit(hub: FakeHub) -> str:
+    """The commit of a repository on the hub."""
+    return hub.add_repo(REPO, {"model.safetensors": random_bytes(SIZE)})
+
+
+def test_a_life_of_a_model_is_told(home: Home, commit: str, server: Server) -> None:
+    """Pulled in a shell, renamed over HTTP, removed in a shell: each is told, as the API shows it."""
+    with listening(server) as told:
+        home.run("add", "m", REPO).checked()
+        wait_until(lambda: "ready" in [model["state"] for model in told.of("model")], "the model")
+        server.ask("PATCH", "/api/models/m", {"model_name": "n"})
+        wait_until(lambda: "n" in [model["model_name"] for model in told.of("model")], "the new name")
+        home.run("rm", "n").checked()
+        wait_until(lambda: {"model_name": "n", "state": "removed"} in told.of("model"), "the removal")
+
+    jobs = told.of("job")
+    assert {(job["kind"], job["model_name"]) for job in jobs} >= {("pull", "m")}
+    assert "done" in [job["state"] for job in jobs]
+    names = [(model["model_name"], model["state"]) for model in told.of("model")]
+    assert ("m", "removed") in names
+    assert names.index(("n", "ready")) < names.index(("n", "removed"))
+
+
+def test_progress_is_told(hub: FakeHub, home: Home, commit: str, server: Server) -> None:
+    """While bytes come, the job is told with how many there are."""
+    hub.pause(after_bytes=2 * MIB)
+    with listening(server) as told:
+        server.ask("POST", "/api/models", {"model_name": "m", "hf_path": REPO})
+        wait_until(lambda: [job for job in told.of("job") if job["state"] == "running"], "the job to run")
+        hub.resume()
+        wait_until(lambda: [job for job in told.of("job") if job["state"] == "done"], "its end")
+
+    assert told.of("job")[-1]["done_bytes"] == SIZE
+
+
+def test_a_crossed_threshold_is_an_event_and_a_log_line(hub: FakeHub, home: Home, commit: str) -> None:
+    """A tier that passes the share of its limit is told and logged once, and once more when it is below it again."""
+    with home.serve(PRIMARY_CACHE_LIMIT_GB="0.005", CACHE_WARNING_THRESHOLD="0.5") as server:
+        with listening(server) as told:
+            home.run("add", "m", REPO).checked()
+            wait_until(lambda: told.of("tier"), "the crossing")
+            shown = server.get("/api/cache")[0]
+            home.run("rm", "m", "--files").checked()
+            wait_until(lambda: len(told.of("tier")) == 2, "the way back")
+        log = server.log.read_text()
+
+    over, under = told.of("tier")
+    assert (over["warning"], over["cache_location"], over["limit_bytes"]) == (True, "primary", 5_000_000)
+    assert over["usage_bytes"] >= 2_500_000
+    assert shown["warning"] is True
+    assert under["warning"] is False
+    assert (log.count("tier_over_threshold"), log.count("tier_under_threshold")) == (1, 1)
+
+
+def test_a_tier_over_its_threshold_is_logged_when_the_server_starts(home: Home, commit: str) -> None:
+    """What was crossed before is not new, so there is no event; but the log says it."""
+    home.run("add", "m", REPO).checked()
+    with home.serve(PRIMARY_CACHE_LIMIT_GB="0.005", CACHE_WARNING_THRESHOLD="0.5") as server:
+        wait_until(lambda: "tier_over_threshold" in server.log.read_text(), "the log line")
+
+
+def test_a_listener_does_not_hold_the_end_up(server: Server) -> None:
+    """SIGTERM ends the stream and the server, with 0 and without a word about tasks that had to be cancelled."""
+    with listening(server) as told:
+        code = server.end(signal.SIGTERM)
+        assert told.over.wait(60)
+        log = server.log.read_text()
+
+    assert code == 0
+    assert "Cancel" not in log
+    assert "Traceback" not in log

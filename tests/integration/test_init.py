@@ -1,0 +1,207 @@
+"""`shelf init`: what it writes is what the library then reads, and nothing is overwritten."""
+
+from __future__ import annotations
+
+import os
+import pty
+import stat
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from modelshelf.settings import load_settings
+from tests.world import Home, Result
+
+TIERS = ("PRIMARY_CACHE_PATH", "SECONDARY_CACHE_PATH")
+
+
+@pytest.fixture
+def fresh(home: Home) -> Home:
+    """A home without any setting."""
+    home.extra |= dict.fromkeys(TIERS, "")
+    return home
+
+
+@pytest.fixture
+def env_file(home: Home) -> Path:
+    """Where the settings of a user lie."""
+    return home.root / "config/modelshelf/.env"
+
+
+def flags(home: Home) -> list[str]:
+    """Return the flags that say everything."""
+    limits = ["--primary-limit-gb", "0.5", "--secondary-limit-gb", "none"]
+    return ["--primary", str(home.primary), "--secondary", str(home.secondary), *limits, "--no-speed"]
+
+
+def test_flags_say_everything(fresh: Home, env_file: Path) -> None:
+    """Without a terminal and without a question the file is written, for its owner alone, and the library reads it."""
+    done = fresh.run("init", *flags(fresh)).checked()
+
+    assert env_file.read_text() in done.out
+    assert stat.S_IMODE(env_file.stat().st_mode) == 0o600
+    tiers = fresh.run("tiers", "--json").checked().json
+    assert [(tier["cache_path"], tier["limit_bytes"]) for tier in tiers] == [
+        (str(fresh.primary), 500_000_000),
+        (str(fresh.secondary), None),
+    ]
+
+
+def test_yes_takes_what_is_proposed(fresh: Home, env_file: Path) -> None:
+    """Nothing is asked; the tiers are those of the disks that were shown, measured, with whole limits."""
+    view = fresh.run("init", "--yes", "--json").checked().json
+
+    assert view["written"] is True
+    assert view["text"] == env_file.read_text()
+    proposed = {disk["base"]: disk["limit_gb"] for disk in view["disks"]}
+    tiers = load_settings(env_file, {"HOME": str(fresh.root / "home")}).tiers.configured()
+    assert [(tier.base, tier.limit_bytes) for tier in tiers] == [
+        (tier.base, proposed[tier.base] * 10**9) for tier in tiers
+    ]
+    assert tiers[0].base == view["primary"]["base"]
+    assert not list(Path(fresh.root).rglob("*.shelf-tmp"))
+
+
+def test_nobody_to_ask_is_an_error_with_the_flags(fresh: Home, env_file: Path) -> None:
+    """Without a terminal and without flags nothing is guessed and nothing is written."""
+    refused = fresh.run("init")
+
+    assert (refused.code, refused.out) == (2, "")
+    assert all(flag in refused.err for flag in ("--primary PATH", "--secondary-limit-gb N", "--yes"))
+    assert not env_file.exists()
+
+
+@pytest.mark.parametrize("more", [[], ["--yes"]], ids=["flags", "yes"])
+def test_a_file_that_is_there_is_never_overwritten(fresh: Home, env_file: Path, more: Sequence[str]) -> None:
+    """Without --force it is a conflict; with it what was there is kept beside, and again beside that."""
+    env_file.parent.mkdir(parents=True)
+    env_file.write_text("HF_TOKEN=hf_mine\n")
+
+    refused = fresh.run("init", *flags(fresh), *more)
+    assert (refused.code, env_file.read_text()) == (5, "HF_TOKEN=hf_mine\n")
+
+    first = fresh.run("init", *flags(fresh), *more, "--force", "--json").checked().json
+    second = fresh.run("init", *flags(fresh), *more, "--force", "--json").checked().json
+    assert Path(first["backup"]).read_text() == "HF_TOKEN=hf_mine\n"
+    assert Path(second["backup"]).read_text() == first["text"]
+    assert "hf_mine" not in env_file.read_text()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        pytest.param(["--primary", "/mnt/x/hub"], id="a path that ends in hub"),
+        pytest.param(["--primary", "/etc"], id="a system folder"),
+        pytest.param(["--primary-limit-gb", "0"], id="no limit at all"),
+        pytest.param(["--primary-limit-gb", "many"], id="no number"),
+        pytest.param(["--secondary", "fast/within"], id="one tier within the other"),
+        pytest.param(["--primary", "file/below"], id="below a file"),
+    ],
+)
+def test_what_the_library_would_refuse_is_not_written(fresh: Home, env_file: Path, wrong: list[str]) -> None:
+    """The settings are checked as a start would check them, before anything is changed."""
+    (fresh.work / "file").touch()
+    named = [str(fresh.root / word) if word.startswith(("fast/", "file/")) else word for word in wrong]
+    if named[-1].endswith("file/below"):
+        named[-1] = str(fresh.work / "file/below")
+
+    refused = fresh.run("init", *flags(fresh), *named)
+
+    assert refused.code == 2
+    assert "hint: " in refused.err
+    assert not env_file.exists()
+
+
+def test_a_relative_path_means_where_one_stands(fresh: Home, env_file: Path) -> None:
+    """A folder that is named without its root is that of the shell, not one beside the settings."""
+    fresh.run("init", "--primary", "models", "--primary-limit-gb", "1", "--no-speed").checked()
+
+    assert f"PRIMARY_CACHE_PATH={fresh.work}/models\n" in env_file.read_text()
+    assert "SECONDARY" not in env_file.read_text()
+
+
+def test_here_writes_beside_the_work(fresh: Home, env_file: Path) -> None:
+    """--here is for one folder: ./.env, which is read there and nowhere else."""
+    fresh.env_file.unlink()
+    fresh.run("init", *flags(fresh), "--here").checked()
+
+    assert (fresh.env_file.exists(), env_file.exists()) == (True, False)
+
+
+def test_what_wins_over_the_file_is_said(home: Home, env_file: Path) -> None:
+    """A setting in the environment would make what was just written look broken."""
+    done = home.run("init", *flags(home)).checked()
+
+    assert "PRIMARY_CACHE_PATH, SECONDARY_CACHE_PATH" in done.err
+    assert "environment" in done.err
+
+
+def test_what_other_programs_downloaded_is_offered(fresh: Home) -> None:
+    """Models in the usual cache are counted, and the command that adopts them is said."""
+    for name in ("models--org--a", "models--gpt2", "datasets--org--d", ".locks"):
+        (fresh.root / "home/.cache/huggingface/hub" / name).mkdir(parents=True)
+
+    done = fresh.run("init", *flags(fresh)).checked()
+
+    usual = fresh.root / "home/.cache/huggingface"
+    assert f"2 models lie in {usual}" in done.err
+    assert f"shelf adopt {usual} --leave" in done.err
+
+
+def test_a_dry_run_writes_nothing(fresh: Home, env_file: Path) -> None:
+    """It shows the disks and the text, even where there is a file."""
+    env_file.parent.mkdir(parents=True)
+    env_file.write_text("# mine\n")
+
+    shown = fresh.run("init", *flags(fresh), "--dry-run").checked()
+
+    assert "PRIMARY_CACHE_LIMIT_GB=0.5" in shown.out
+    assert env_file.read_text() == "# mine\n"
+    assert not fresh.primary.exists()
+
+
+def answer(home: Home, *lines: str) -> Result:
+    """Run `shelf init` on a terminal on which a person types these lines."""
+    ours, theirs = pty.openpty()
+    try:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "modelshelf", "init", "--no-speed"],
+            cwd=home.work,
+            env=home.environ(),
+            stdin=theirs,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        os.write(ours, "".join(f"{line}\n" for line in lines).encode())
+        out, err = child.communicate(timeout=60)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    return Result(child.returncode, out, err)
+
+
+def test_five_questions_are_asked(fresh: Home, env_file: Path) -> None:
+    """An answer that cannot be meant is asked again; an empty one takes the proposal."""
+    said = answer(fresh, "/etc", str(fresh.primary), "lots", "3.5", str(fresh.secondary), "", "").checked()
+
+    assert said.err.count("]: ") == 7
+    assert "/etc is a system folder" in said.err
+    tiers = load_settings(env_file, {"HOME": str(fresh.root / "home")}).tiers
+    assert (tiers.primary.base, tiers.primary.limit_bytes) == (str(fresh.primary), 3_500_000_000)
+    assert tiers.secondary is not None
+    assert tiers.secondary.base == str(fresh.secondary)
+    assert (tiers.secondary.limit_bytes or 0) > 0
+
+
+@pytest.mark.parametrize(("last", "code"), [("no", 0), ("\x04", 2)], ids=["no", "the input ends"])
+def test_a_person_may_say_no(fresh: Home, env_file: Path, last: str, code: int) -> None:
+    """A no, or an end of the input, leaves everything as it was."""
+    said = answer(fresh, str(fresh.primary), "1", "none", last)
+
+    assert said.code == code
+    assert not env_file.exists()
+    assert not fresh.primary.exists()

@@ -1,0 +1,114 @@
+"""The disks of a machine: which of what is mounted may hold models, and how fast it is."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from modelshelf.store import disks
+from tests.world import MIB
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Folders that a table calls mount points."""
+    for name in ("home/me", "data", "data again", "boot", "memory", "nas", "ro", "hidden"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "file").touch()
+    return tmp_path
+
+
+def table(root: Path) -> str:
+    """Return a mount table of a machine with a bit of everything."""
+    lines = [
+        f"20 1 8:1 / {root} rw - ext4 /dev/sda1 rw",
+        f"21 20 8:1 /srv {root}/home rw - ext4 /dev/sda1 rw",
+        f"22 20 8:2 / {root}/data rw - xfs /dev/sdb1 rw",
+        f"23 20 8:2 / {root}/data\\040again rw - xfs /dev/sdb1 rw",
+        f"24 20 0:9 / {root}/memory rw - tmpfs tmpfs rw",
+        f"25 20 0:8 / {root}/nas rw - nfs4 nas:/export rw",
+        f"26 20 8:3 / {root}/ro ro - ext4 /dev/sdc1 ro",
+        f"27 20 8:4 / {root}/file rw - ext4 /dev/sdd1 rw",
+        f"28 20 8:5 / {root}/hidden rw - ext4 /dev/sde1 rw",
+        f"29 20 0:7 / {root}/hidden rw - tmpfs tmpfs rw",
+        f"30 20 8:6 / {root}/gone rw - ext4 /dev/sdf1 rw",
+        "31 20 0:6 / /boot rw - ext4 /dev/sdg1 rw",
+    ]
+    return "\n".join(lines)
+
+
+def test_each_disk_is_listed_once(root: Path) -> None:
+    """Memory, read-only and hidden mounts, files and boot disks are no disks for models; two mounts of one are one."""
+    found = disks.list_disks(root / "home/me/.cache/huggingface", table(root))
+
+    assert [(Path(disk.point).name, disk.kind, disk.is_home, disk.is_network) for disk in found] == [
+        ("data", "xfs", False, False),
+        ("home", "ext4", True, False),
+        ("nas", "nfs4", False, True),
+    ]
+    assert [disk.base for disk in found] == [
+        f"{root}/data/llm-models-cache",
+        f"{root}/home/me/.cache/huggingface",
+        f"{root}/nas/llm-models-cache",
+    ]
+
+
+def test_two_data_sets_of_one_pool_are_one_disk(root: Path) -> None:
+    """ZFS mounts many file systems that share their room."""
+    lines = [f"2{i} 1 0:{i} / {root}/{name} rw - zfs tank/{name} rw" for i, name in enumerate(("data", "home"))]
+
+    assert [disk.point for disk in disks.list_disks(root / "home/me", "\n".join(lines))] == [f"{root}/home"]
+
+
+def test_the_numbers_are_those_of_the_system(root: Path) -> None:
+    """Size and free space as `df` tells an ordinary user, and what the base holds already."""
+    base = root / "data/llm-models-cache"
+    base.mkdir()
+    (base / "x").write_bytes(bytes(MIB))
+
+    found = next(disk for disk in disks.list_disks(root / "home/me", table(root)) if disk.base == str(base))
+
+    space = os.statvfs(root)
+    assert found.size_bytes == space.f_blocks * space.f_frsize
+    assert found.free_bytes == pytest.approx(space.f_bavail * space.f_frsize, rel=0.2)
+    assert found.held_bytes >= MIB
+    assert sorted(path.name for path in base.iterdir()) == ["x"]
+
+
+def test_a_disk_is_measured_and_left_as_it_was(tmp_path: Path) -> None:
+    """A rate for writing and one for reading, in the nearest folder that exists; no file and no folder stays."""
+    before = tmp_path.stat().st_ino, list(tmp_path.iterdir())
+
+    speed = disks.measure(tmp_path / "not/there/yet", MIB)
+
+    assert speed is not None
+    assert min(speed.write_bytes_per_s, speed.read_bytes_per_s) > 0
+    assert (tmp_path.stat().st_ino, list(tmp_path.iterdir())) == before
+
+
+def test_a_disk_that_has_no_room_is_not_measured(tmp_path: Path) -> None:
+    """Where the probe would be felt there is no number."""
+    space = os.statvfs(tmp_path)
+
+    assert disks.measure(tmp_path, space.f_bavail * space.f_frsize // 4) is None
+
+
+def test_a_disk_that_refuses_is_not_measured(root: Path) -> None:
+    """What cannot be written gives no number and no error."""
+    assert disks.measure(root / "file", MIB) is None
+
+
+@pytest.mark.parametrize(("path", "expected"), [("x/y", True), ("file", False), ("file/x", False)])
+def test_a_base_can_be_made_below_folders_alone(root: Path, path: str, expected: bool) -> None:
+    """Below a file, or in its place, no base can be made."""
+    assert disks.is_writable(root / path) is expected
+
+
+def test_this_machine_has_a_disk_or_none_that_lasts() -> None:
+    """The real table: what is listed is there, and can be written."""
+    for disk in disks.list_disks(Path.home() / ".cache/huggingface"):
+        assert Path(disk.point).is_dir()
+        assert disk.size_bytes >= disk.free_bytes
+        assert disks.is_writable(Path(disk.base))

@@ -1,0 +1,74 @@
+"""The log of a server: its lines hold what the record holds, and no secret."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from typing import Any
+
+import pytest
+
+from modelshelf.server.log import LogFormatter
+
+KEY = 'a "quoted" key'
+
+
+def line(message: str, *, as_json: bool, failed: bool = False, **extra: Any) -> str:
+    """Return what a record becomes."""
+    record = logging.makeLogRecord({"name": "modelshelf.x", "levelno": 30, "levelname": "WARNING", "created": 0.0})
+    record.msg = message
+    record.__dict__.update(extra)
+    if failed:
+        try:
+            raise ValueError("broken")
+        except ValueError:
+            record.exc_info = sys.exc_info()
+    return LogFormatter(as_json=as_json, secrets=(KEY,)).format(record)
+
+
+def test_a_record_is_one_object_on_one_line() -> None:
+    """Time, level, logger and event, then the record's own fields; line breaks within stay escaped."""
+    written = line("job_broke", as_json=True, failed=True, job_id=7, path="a\nb")
+
+    assert "\n" not in written
+    told = json.loads(written)
+    assert told.pop("exception").splitlines()[-1] == "ValueError: broken"
+    usual = {"time": "1970-01-01T00:00:00.000Z", "level": "warning", "logger": "modelshelf.x", "event": "job_broke"}
+    assert told == usual | {"job_id": 7, "path": "a\nb"}
+    assert list(told)[:4] == list(usual)
+
+
+def test_an_extra_field_hides_nothing() -> None:
+    """A field that is called as one of the usual ones does not take its place."""
+    assert json.loads(line("registered", as_json=True, level="of a tier", event="x"))["event"] == "registered"
+
+
+def test_a_line_for_people_has_the_fields_too() -> None:
+    """Level, logger, event, and each field by its name."""
+    assert line("making_room", as_json=False, tier="primary", free_bytes=5) == (
+        "WARNING modelshelf.x: making_room tier='primary' free_bytes=5"
+    )
+
+
+@pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        pytest.param(f"asked with {KEY}", "quoted", id="a setting"),
+        pytest.param("token hf_AbCdEfGhIjKlMnOp1234 refused", "AbCdEfGhIjKlMnOp1234", id="a token nobody told of"),
+        pytest.param("Authorization: Bearer s3cret", "s3cret", id="a header"),
+        pytest.param("postgresql://me:s3cret@db/shelf is down", "s3cret", id="a database's password"),
+    ],
+)
+@pytest.mark.parametrize("where", ["message", "field", "nested"])
+def test_no_line_holds_a_secret(as_json: bool, text: str, secret: str, where: str) -> None:
+    """Wherever a token, a key or a password stands in a record, it is not written; the rest is."""
+    extra = {"message": {}, "field": {"detail": text}, "nested": {"headers": {"a": [text]}}}[where]
+
+    written = line(text if where == "message" else "x", as_json=as_json, **extra)
+
+    assert secret not in written
+    assert "***" in written
+    assert "hf_path" in line("hf_path", as_json=as_json)
+    assert not as_json or json.loads(written)
