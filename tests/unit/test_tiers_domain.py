@@ -6,7 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelshelf.domain.tiers import CUSTOM, PRIMARY, SECONDARY, Room, Tier, Tiers, check_fits, outstanding, with_holders
+from modelshelf.domain.tiers import (
+    CUSTOM,
+    PRIMARY,
+    SECONDARY,
+    Room,
+    Tier,
+    Tiers,
+    check_fits,
+    for_a_move,
+    outstanding,
+    with_holders,
+)
 from modelshelf.errors import BadInput, OutOfSpace
 
 GB = 10**9
@@ -86,6 +97,21 @@ def test_an_error_names_the_tiers_that_would_hold_it() -> None:
 
     assert found.fields == {"needed_bytes": 5, "would_hold": ["secondary", "nas"]}
     assert (found.detail, found.hint) == ("Too big.", "secondary or nas would hold it: --to secondary")
+
+
+@pytest.mark.parametrize(
+    ("holders", "hint", "left"),
+    [
+        (["secondary"], "m stays where it is, on secondary.", []),
+        (["secondary", "nas"], "nas would hold it.", ["nas"]),
+        (["nas"], "Use it.", ["nas"]),
+    ],
+)
+def test_where_a_model_lies_is_no_place_to_move_it(holders: list[str], hint: str, left: list[str]) -> None:
+    """A refused move does not name the tier that it came from."""
+    found = for_a_move(OutOfSpace("Too big.", hint="Use it.", would_hold=holders), "m", "secondary")
+
+    assert (found.hint, found.fields["would_hold"]) == (hint, left)
 
 
 def test_where_no_tier_would_hold_it_the_error_stays() -> None:

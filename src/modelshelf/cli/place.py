@@ -36,7 +36,7 @@ def move(
         kept = shelf.mover.why_kept(name)
         with output.job_progress(name) as show:
             model = shelf.move(name, location, path, keep_source=keep_source, on_tick=show)
-        retired = next((job for job in shelf.registry.jobs() if job.kind == "retire"), None)
+        retired = next((job for job in shelf.registry.jobs() if (job.kind, job.model_name) == ("retire", name)), None)
         if as_json:
             output.as_json(model_view(model))
             return

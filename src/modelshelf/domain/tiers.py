@@ -146,6 +146,21 @@ def with_holders(err: OutOfSpace, need_bytes: int, elsewhere: Sequence[tuple[str
     return OutOfSpace(err.detail, hint=hint, **(err.fields | {"would_hold": holders}))
 
 
+def for_a_move(err: OutOfSpace, model_name: str, source: str) -> OutOfSpace:
+    """Return the error of a move that did not fit: where the model lies already is no place to go.
+
+    Args:
+        err: What `with_holders` returned.
+        model_name: The model.
+        source: The location that it lies on.
+    """
+    if source not in err.fields.get("would_hold", ()):
+        return err
+    holders = [name for name in err.fields["would_hold"] if name != source]
+    hint = f"{' or '.join(holders)} would hold it." if holders else f"{model_name} stays where it is, on {source}."
+    return OutOfSpace(err.detail, hint=hint, **(err.fields | {"would_hold": holders}))
+
+
 @dataclass(frozen=True, slots=True)
 class Tiers:
     """The bases of this process and how a stored row resolves to one of them."""

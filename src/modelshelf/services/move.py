@@ -20,7 +20,7 @@ from modelshelf.domain.models import FileEntry, Model, ModelRow, State
 from modelshelf.domain.names import COMMIT_HASH
 from modelshelf.domain.plans import BlobNeed, MovePlan, PullPlan, plan_pull
 from modelshelf.domain.ports import Clock, Progress
-from modelshelf.domain.tiers import Tier
+from modelshelf.domain.tiers import Tier, for_a_move
 from modelshelf.errors import BadInput, Conflict, Corrupt, Denied, NotFound, OutOfSpace, Unavailable
 from modelshelf.registry.queries import Registry
 from modelshelf.services.admission import Hold
@@ -118,7 +118,10 @@ class Mover:
             refresh_card(self.registry, model)
             return
         route = self._route(model, tier)
-        self.move(route, running.progress, running.holds.append, keep_source=bool(params["keep_source"]))
+        try:
+            self.move(route, running.progress, running.holds.append, keep_source=bool(params["keep_source"]))
+        except OutOfSpace as err:
+            raise for_a_move(err, model.row.model_name, model.row.cache_location) from err
 
     def move(self, route: _Route, progress: Progress, on_hold: Callable[[Hold], None], *, keep_source: bool) -> None:
         """Move a model.
