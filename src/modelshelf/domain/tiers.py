@@ -154,9 +154,10 @@ def for_a_move(err: OutOfSpace, model_name: str, source: str) -> OutOfSpace:
         model_name: The model.
         source: The location that it lies on.
     """
-    if source not in err.fields.get("would_hold", ()):
+    named = err.fields.get("would_hold")
+    if not isinstance(named, list) or source not in named:
         return err
-    holders = [name for name in err.fields["would_hold"] if name != source]
+    holders = [name for name in named if name != source]
     hint = f"{' or '.join(holders)} would hold it." if holders else f"{model_name} stays where it is, on {source}."
     return OutOfSpace(err.detail, hint=hint, **(err.fields | {"would_hold": holders}))
 
