@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from modelshelf.domain.disks import registry_refusal
 from modelshelf.domain.names import check_base
 from modelshelf.domain.tiers import CUSTOM, SECONDARY
 from modelshelf.errors import BadInput, ShelfError
 from modelshelf.services.library import Library, environment
 from modelshelf.settings import Settings, child_environment, load_settings
+from modelshelf.store import fs
 from modelshelf.store import tier as store_tier
-from modelshelf.store.layout import Base
+from modelshelf.store.layout import Base, known_bases_file
+from modelshelf.store.mounts import mount_of
 from modelshelf.store.tier import KnownBases
 
 if TYPE_CHECKING:
@@ -288,10 +291,21 @@ def _database_url(settings: Settings) -> str:
     """Return where the registry is; by default in the primary base, which is opened for it.
 
     A primary that was used before and is not mounted takes the registry with it: refused here, before an empty one
-    is made in its place.
+    is made in its place. So is a SQLite file on a share.
     """
-    if settings.database_url:
-        return settings.database_url
-    base = Base(Path(settings.tiers.primary.base))
-    store_tier.open_tier(base, KnownBases(settings.state_home), None)
-    return f"sqlite:///{base.registry}"
+    url, path = registry_place(settings)
+    if path is not None:
+        refused = registry_refusal(path, mount_of(path.parent), settings.state_home)
+        if refused is not None:
+            raise refused
+    if not settings.database_url:
+        store_tier.open_tier(Base(Path(settings.tiers.primary.base)), KnownBases(settings.state_home), None)
+    elif path is not None and path.parent == known_bases_file(settings.state_home).parent:
+        fs.make_folder(path.parent)  # where a refusal sends people
+    return url
+
+
+def registry_place(settings: Settings) -> tuple[str, Path | None]:
+    """Return the registry's URL, and its file where it is SQLite."""
+    url = settings.database_url or f"sqlite:///{Base(Path(settings.tiers.primary.base)).registry}"
+    return url, Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None

@@ -145,6 +145,8 @@ def _tier_status(status: TierStatus) -> None:
         print(f"  {status.detail}")
     if not status.writable:
         print("  read-only: its models can be loaded, nothing is written there")
+    for weakness in status.capabilities.weaknesses if status.capabilities else ():
+        print(f"  {weakness}")
     print(f"  {'on disk':<18}{format_size(status.usage.allocated_bytes):>10}")
     print(f"  {'free on its disk':<18}{format_size(status.free_bytes):>10}")
     if status.reserved_bytes:

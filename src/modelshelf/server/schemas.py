@@ -124,6 +124,21 @@ class NewModelOut(ModelOut):
     makes_room: list[Leaving]
 
 
+class CapabilitiesOut(BaseModel):
+    """What a file system can."""
+
+    file_system: str
+    symlinks: bool
+    hardlinks: bool
+    reflinks: bool
+    case_sensitive: bool
+    any_names: bool
+    locks: bool
+    network: bool
+    max_file_bytes: int | None
+    weaknesses: list[str]
+
+
 class TierOut(BaseModel):
     """A tier as it is now."""
 
@@ -139,6 +154,7 @@ class TierOut(BaseModel):
     warning: bool
     writable: bool
     breakdown: dict[str, int]
+    capabilities: CapabilitiesOut | None
 
 
 class JobOut(BaseModel):

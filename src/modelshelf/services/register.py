@@ -80,7 +80,9 @@ class Registrar:
         base = Base(self.tiers.path(tier))
         pull = self._plan_pull(base, wanted.hf_path, commit_hash, selected)
         need_bytes = missing_bytes(base, pull)
-        makes_room = self.room.check(tier, self.tiers.open_to_write(tier), need_bytes)
+        tier_id = self.tiers.open_to_write(tier)
+        self.tiers.check_storable(tier, wanted.hf_path, selected, wanted.model_name, wanted.revision)
+        makes_room = self.room.check(tier, tier_id, need_bytes)
         return AddPlan(wanted, tier, commit_hash, tuple(manifest), pull.total_bytes, need_bytes, makes_room)
 
     def register(self, wanted: Registration) -> AddPlan:

@@ -13,7 +13,7 @@ from modelshelf.domain.jobs import QUEUED, UNFINISHED
 from modelshelf.domain.models import ModelRow
 from modelshelf.domain.ports import Clock, Hub
 from modelshelf.domain.tiers import PRIMARY, SECONDARY, Room, Tier, with_holders
-from modelshelf.errors import Corrupt, NotFound, OutOfSpace, ShelfError
+from modelshelf.errors import BadInput, Corrupt, NotFound, OutOfSpace, ShelfError
 from modelshelf.registry.queries import Registry
 from modelshelf.services.admission import Admission, Hold
 from modelshelf.services.library import Library
@@ -170,7 +170,8 @@ class RoomMaker:
         self, tier: Tier, room: Room, need_bytes: int, model_id: int, *, same_disk: bool
     ) -> EvictionPlan:
         """Plan until no victim has an open file; only the victims' files are looked for among all processes."""
-        candidates = self.candidates(tier)
+        assert self.tiers.tiers.secondary is not None
+        candidates = [c for c in self.candidates(tier) if self._is_storable(self.tiers.tiers.secondary, c)]
         marks, now_s = self.policy.marks.at_once(), self.clock.now()
         while True:
             plan = plan_eviction(need_bytes, room, candidates, marks, now_s, protect={model_id}, same_disk=same_disk)
@@ -178,6 +179,15 @@ class RoomMaker:
             if not used:
                 return plan
             candidates = [replace(c, leased=True) if c.model_id in used else c for c in candidates]
+
+    def _is_storable(self, tier: Tier, candidate: Candidate) -> bool:
+        """Return whether a tier's file system can hold a candidate at all."""
+        row = self.library.row(candidate.model_name)
+        try:
+            self.tiers.check_storable(tier, row.hf_path, self.library.files(row), row.model_name, row.revision)
+        except (BadInput, OutOfSpace):
+            return False
+        return True
 
     def _is_used(self, tier: Tier, victim: Candidate) -> bool:
         row = self.library.row(victim.model_name)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from modelshelf.domain.disks import Capabilities
 from modelshelf.domain.findings import Finding, VerifyReport
 from modelshelf.domain.gc import DedupePlan, GcItem, GcPlan, Tidied
 from modelshelf.domain.jobs import Job
@@ -72,7 +74,13 @@ def tier_view(status: TierStatus) -> dict[str, Any]:
         "warning": status.warning,
         "writable": status.writable,
         "breakdown": dict(status.usage.breakdown),
+        "capabilities": capabilities_view(status.capabilities),
     }
+
+
+def capabilities_view(can: Capabilities | None) -> dict[str, Any] | None:
+    """Return what a file system can; None where that is not known."""
+    return None if can is None else {**asdict(can), "weaknesses": list(can.weaknesses)}
 
 
 def job_view(job: Job) -> dict[str, Any]:

@@ -18,16 +18,37 @@ def mount_of(path: Path, table: str | None = None) -> Mount:
         path: Any path; links in it are followed.
         table: The text of a mount table; by default this process's. A system without one tells nothing.
     """
+    return mount_at(path.resolve(), table)
+
+
+def share_of(path: Path) -> Mount | None:
+    """Return the mount of a path whose calls may hang in the kernel; None where it lies on a disk of this machine.
+
+    Its name is asked first, for following links in it asks the disks.
+    """
+    try:
+        table = TABLE.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return None
+    named = mount_at(path.absolute(), table)
+    mount = named if named.may_hang else mount_of(path, table)
+    return mount if mount.may_hang else None
+
+
+def mount_at(path: Path, table: str | None = None) -> Mount:
+    """Return the mount that a path lies on by its name alone: no link is followed, and no disk is asked.
+
+    That answers while a share hangs. `path` is absolute; for `table` see `mount_of`.
+    """
     if table is None:
         try:
             table = TABLE.read_text(encoding="utf-8", errors="surrogateescape")
         except OSError:
             return _UNKNOWN
-    real = path.resolve()
     found = _UNKNOWN
     for line in table.splitlines():
         mount = _parse(line)
-        if mount is not None and real.is_relative_to(mount.point) and len(mount.point) >= len(found.point):
+        if mount is not None and path.is_relative_to(mount.point) and len(mount.point) >= len(found.point):
             found = mount  # of two on one point, the later hides the earlier
     return found
 
