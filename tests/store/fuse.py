@@ -88,7 +88,7 @@ def share(folder: Path, *options: str) -> Iterator[Share]:
     for path in (behind, point):
         path.mkdir(parents=True)
     server = subprocess.Popen(
-        ["bindfs", "-f", "-o", ",".join(["subtype=sshfs", "fsname=me@nas:/models", *options]), str(behind), str(point)],
+        ["bindfs", "-f", "-o", ",".join(["subtype=sshfs", *options]), str(behind), str(point)],
         stderr=subprocess.DEVNULL,
     )
     from tests.world import wait_until
