@@ -10,9 +10,16 @@ from typing import TYPE_CHECKING
 from modelshelf.domain.disks import registry_refusal
 from modelshelf.domain.names import check_base
 from modelshelf.domain.tiers import CUSTOM, SECONDARY
-from modelshelf.errors import BadInput, ShelfError
+from modelshelf.errors import BadInput, ShelfError, Unavailable
 from modelshelf.services.library import Library, environment
-from modelshelf.settings import Settings, child_environment, load_settings
+from modelshelf.settings import (
+    HUB_ENDPOINT,
+    Settings,
+    child_environment,
+    load_settings,
+    load_what_is_right,
+    tool_variables,
+)
 from modelshelf.store import fs
 from modelshelf.store import tier as store_tier
 from modelshelf.store.layout import Base, known_bases_file
@@ -20,10 +27,13 @@ from modelshelf.store.mounts import mount_of
 from modelshelf.store.tier import KnownBases
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from modelshelf.domain.jobs import Job
     from modelshelf.domain.models import Model
     from modelshelf.domain.ports import Clock, Hub, Reader
     from modelshelf.registry.queries import Registry
+    from modelshelf.services.doctor import Doctor
     from modelshelf.services.jobs import Handler
     from modelshelf.services.lease import Leaser
     from modelshelf.services.move import Mover
@@ -36,6 +46,8 @@ if TYPE_CHECKING:
 
 STREAMS = 8
 """Requests side by side in one pull."""
+GREET_S = 5.0
+"""So long the doctor waits for the hub."""
 
 
 class SystemClock:
@@ -96,6 +108,57 @@ def open_shelf(env_file: Path | None = None, *, settings: Settings | None = None
     )
     handlers |= _handlers_of(late.shelf, parts)
     return late.shelf
+
+
+def open_doctor(environ: Mapping[str, str] | None = None) -> Doctor:
+    """Return who says why something does not work; what cannot be opened is among what it says.
+
+    Nothing is made: a library that was never used is not begun by asking about it.
+
+    Args:
+        environ: The environment; by default this process's.
+    """
+    from modelshelf import __version__
+    from modelshelf.domain.doctor import HubFacts
+    from modelshelf.hub.client import HubClient
+    from modelshelf.services.doctor import Doctor, registry_facts
+
+    settings, problems = load_what_is_right(environ)
+    url, path = registry_place(settings)
+    shelf, error = _open_if_there(settings, path)
+    hub = HubClient(settings.hf_endpoint, settings.hf_token, f"modelshelf/{__version__}", STREAMS)
+    return Doctor(
+        tiers=settings.tiers,
+        known=KnownBases(settings.state_home),
+        environ=tool_variables(environ),
+        problems=problems,
+        registry=registry_facts(url, path, error),
+        hub=HubFacts(settings.hf_endpoint, is_mirror=settings.hf_endpoint != HUB_ENDPOINT),
+        has_token=settings.hf_token is not None,
+        greet=lambda: hub.greet(GREET_S),
+        shelf=shelf,
+    )
+
+
+def _open_if_there(settings: Settings, path: Path | None) -> tuple[Shelf | None, Exception | None]:
+    """Return the library, or why it cannot be opened; neither where there is none yet."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    base = Base(Path(settings.tiers.primary.base))
+    known = KnownBases(settings.state_home).load().get(str(base.path))
+    try:
+        if path is not None:
+            refused = registry_refusal(path, mount_of(path.parent), settings.state_home)
+            if refused is not None:
+                raise refused
+        reason = store_tier.why_offline(base, known)
+        if reason:
+            raise Unavailable(f"It could not be opened: {reason}", hint="sudo mount -a")
+        if store_tier.read_id(base) is None or (path is not None and not path.exists()):
+            return None, None
+        return open_shelf(settings=settings), None
+    except (ShelfError, SQLAlchemyError, OSError, ImportError) as err:
+        return None, err
 
 
 def _handlers_of(shelf: Shelf, parts: _Parts) -> dict[str, Handler]:

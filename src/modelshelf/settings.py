@@ -16,6 +16,7 @@ from typing import TypeVar, get_args
 
 from dotenv.parser import parse_stream
 
+from modelshelf.domain.environment import SECRETS, VARIABLES
 from modelshelf.domain.names import check_base
 from modelshelf.domain.promotion import PromoteMode
 from modelshelf.domain.tiers import PRIMARY, SECONDARY, Tier, Tiers
@@ -102,6 +103,18 @@ def load_settings(env_file: Path | None = None, environ: Mapping[str, str] | Non
     Raises:
         BadInput: Settings are wrong; every one is named, with file and line.
     """
+    settings, problems = _load(env_file, environ)
+    problems.raise_any()
+    return settings
+
+
+def load_what_is_right(environ: Mapping[str, str] | None = None) -> tuple[Settings, list[dict[str, str]]]:
+    """Return the settings with the defaults for those that are wrong, and what is wrong: name, origin, detail."""
+    settings, problems = _load(None, environ)
+    return settings, problems.found
+
+
+def _load(env_file: Path | None, environ: Mapping[str, str] | None) -> tuple[Settings, _Problems]:
     environ = os.environ if environ is None else environ
     problems = _Problems()
     path = _find_env_file(env_file, environ)
@@ -109,9 +122,7 @@ def load_settings(env_file: Path | None = None, environ: Mapping[str, str] | Non
     here = Path.cwd()
     values |= {name: _Value(text.strip(), "environment", here) for name, text in environ.items() if text.strip()}
     values = {name: _expand(value, values, environ) for name, value in values.items() if name in _NAMES}
-    settings = _build(values, environ, path, problems)
-    problems.raise_any()
-    return settings
+    return _build(values, environ, path, problems), problems
 
 
 _OURS = re.compile(rb"^(?:\xef\xbb\xbf)?\s*(?:export\s+)?(?:PRIMARY_CACHE_|SECONDARY_CACHE_|SHELF_)", re.MULTILINE)
@@ -126,6 +137,13 @@ _NAMES = frozenset(
 def child_environment(changes: Mapping[str, str | None]) -> dict[str, str]:
     """Return this process's environment with some variables set, and those that are None unset."""
     return {name: text for name, text in (dict(os.environ) | dict(changes)).items() if text is not None}
+
+
+def tool_variables(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the variables that decide where other tools look; of a secret only that it is set, an empty one too."""
+    environ = os.environ if environ is None else environ
+    found = {name: environ[name] for name in VARIABLES if name in environ}
+    return found | {name: "set" for name in found.keys() & SECRETS if found[name]}
 
 
 def _find_env_file(env_file: Path | None, environ: Mapping[str, str]) -> Path | None:

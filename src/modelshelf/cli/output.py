@@ -304,3 +304,17 @@ def reconciled(view: dict[str, Any], *, dry_run: bool) -> None:
         same = f", a second copy of {found['copy_of']}" if found["copy_of"] else ""
         where = f"{found['hf_path']} at {found['commit_hash'][:12]} in {found['cache_path']}"
         note(f"not registered: {where} ({format_size(found['size_bytes'])}){same}")
+
+
+def doctor(view: dict[str, Any]) -> None:
+    """Print what the doctor found, the worst first, each with the command that mends it."""
+    for done in view["fixed"]:
+        print(f"fixed    {done}")
+    for found in view["findings"]:
+        size = f" [{format_size(found['size_bytes'])}]" if found["size_bytes"] else ""
+        print(f"{found['severity']:<8} {found['detail']}{size if found['severity'] != 'ok' else ''}")
+        if found["command"]:
+            print(f"{'':<8}   → {found['command']}")
+    fixable = sum(found["fixable"] for found in view["findings"])
+    counts = f"{view['errors']} errors, {view['warnings']} warnings"
+    note(f"{counts}; shelf doctor --fix mends {fixable} of it." if fixable else f"{counts}.")

@@ -248,3 +248,24 @@ class RemovedOut(BaseModel):
     removed_files: list[str]
     freed_bytes: int
     freed_allocated_bytes: int
+
+
+class DiagnosisOut(BaseModel):
+    """One thing that the doctor looked at."""
+
+    severity: Literal["error", "warning", "info", "ok"]
+    topic: str
+    detail: str
+    command: str
+    path: str
+    size_bytes: int
+    fixable: bool
+
+
+class DoctorOut(BaseModel):
+    """What the doctor found, the worst first."""
+
+    errors: int
+    warnings: int
+    fixed: list[str]
+    findings: list[DiagnosisOut]

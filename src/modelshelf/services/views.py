@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from modelshelf.domain.diagnosis import Report, Severity
 from modelshelf.domain.disks import Capabilities
 from modelshelf.domain.findings import Finding, VerifyReport
 from modelshelf.domain.gc import DedupePlan, GcItem, GcPlan, Tidied
@@ -288,4 +289,25 @@ def trial_view(trial: Trial) -> dict[str, Any]:
         "memory_bytes": trial.memory_bytes,
         "prompt": trial.prompt,
         "answer": trial.answer,
+    }
+
+
+def doctor_view(report: Report) -> dict[str, Any]:
+    """Return what the doctor found and did."""
+    return {
+        "errors": report.errors,
+        "warnings": report.count(Severity.WARNING),
+        "fixed": list(report.fixed),
+        "findings": [
+            {
+                "severity": found.severity.value,
+                "topic": found.topic,
+                "detail": found.detail,
+                "command": found.command,
+                "path": found.path,
+                "size_bytes": found.size_bytes,
+                "fixable": bool(found.fix),
+            }
+            for found in report.found
+        ],
     }

@@ -105,6 +105,16 @@ class Base:
         return self.path / "xet"
 
     @property
+    def nested_hub(self) -> Path:
+        """What a tool makes that was given HF_HOME=BASE/hub; no tier's tool looks there."""
+        return self.hub / "hub"
+
+    @property
+    def token(self) -> Path:
+        """What `hf auth login` stores with HF_HOME=BASE."""
+        return self.path / "token"
+
+    @property
     def old_transformers(self) -> Path:
         """What transformers before 4.22 wrote; nothing of today reads it."""
         return self.path / "transformers"
