@@ -16,7 +16,7 @@ from modelshelf.domain import doctor
 from modelshelf.domain.diagnosis import Diagnosis, Report, Severity, ordered
 from modelshelf.domain.doctor import BaseFacts, Copies, Foreign, HubFacts, RegistryFacts, Sized, TokenFacts
 from modelshelf.domain.environment import conflicts, hf_home, is_offline, places, token_path
-from modelshelf.domain.findings import Finding
+from modelshelf.domain.findings import Finding, Kind
 from modelshelf.domain.reconcile import Action
 from modelshelf.domain.tiers import CUSTOM, Tier, Tiers
 from modelshelf.errors import ShelfError
@@ -165,7 +165,9 @@ class Doctor:
         for (kind, repo_id), repo in sorted(ids.items(), key=lambda item: item[0]):
             ours = [model for model in models if kind == "model" and model.row.hf_path == repo_id]
             found += look.look(base, repo_id, repo, self._wanted(ours), whole=True).findings
-        return found
+        return [
+            fault for fault in found if fault.kind is not Kind.DANGLING_REF or not fault.model_name
+        ]  # see of_registry
 
     def _models(self) -> list[Model]:
         return self.shelf.models() if self.shelf is not None else []
