@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelshelf.domain.disks import registry_refusal
 from modelshelf.domain.names import check_base
 from modelshelf.domain.tiers import CUSTOM, SECONDARY
 from modelshelf.errors import BadInput, ShelfError, Unavailable
@@ -20,10 +19,9 @@ from modelshelf.settings import (
     load_what_is_right,
     tool_variables,
 )
-from modelshelf.store import fs
+from modelshelf.store import registry_file
 from modelshelf.store import tier as store_tier
-from modelshelf.store.layout import Base, known_bases_file
-from modelshelf.store.mounts import mount_of
+from modelshelf.store.layout import Base
 from modelshelf.store.tier import KnownBases
 
 if TYPE_CHECKING:
@@ -121,15 +119,17 @@ def open_doctor(environ: Mapping[str, str] | None = None) -> Doctor:
     from modelshelf import __version__
     from modelshelf.domain.doctor import HubFacts
     from modelshelf.hub.client import HubClient
-    from modelshelf.services.doctor import Doctor, registry_facts
+    from modelshelf.services.doctor import Doctor, hung_bases, registry_facts
 
     settings, problems = load_what_is_right(environ)
-    url, path = registry_place(settings)
-    shelf, error = _open_if_there(settings, path)
+    url, path = _registry_place(settings)
+    known = KnownBases(settings.state_home)
+    hung = hung_bases({tier.base for tier in settings.tiers.configured()} | known.load().keys())
+    shelf, error = _open_if_there(settings, path, hung)
     hub = HubClient(settings.hf_endpoint, settings.hf_token, f"modelshelf/{__version__}", STREAMS)
     return Doctor(
         tiers=settings.tiers,
-        known=KnownBases(settings.state_home),
+        known=known,
         environ=tool_variables(environ),
         problems=problems,
         registry=registry_facts(url, path, error),
@@ -137,20 +137,22 @@ def open_doctor(environ: Mapping[str, str] | None = None) -> Doctor:
         has_token=settings.hf_token is not None,
         greet=lambda: hub.greet(GREET_S),
         shelf=shelf,
+        hung=hung,
     )
 
 
-def _open_if_there(settings: Settings, path: Path | None) -> tuple[Shelf | None, Exception | None]:
+def _open_if_there(
+    settings: Settings, path: Path | None, hung: Mapping[str, str]
+) -> tuple[Shelf | None, Exception | None]:
     """Return the library, or why it cannot be opened; neither where there is none yet."""
     from sqlalchemy.exc import SQLAlchemyError
 
     base = Base(Path(settings.tiers.primary.base))
     known = KnownBases(settings.state_home).load().get(str(base.path))
     try:
-        if path is not None:
-            refused = registry_refusal(path, mount_of(path.parent), settings.state_home)
-            if refused is not None:
-                raise refused
+        if hung:
+            raise Unavailable(f"It was not asked: {' '.join(hung.values())}", hint="Look after the share first.")
+        registry_file.check_place(path, settings.state_home)
         reason = store_tier.why_offline(base, known)
         if reason:
             raise Unavailable(f"It could not be opened: {reason}", hint="sudo mount -a")
@@ -356,19 +358,13 @@ def _database_url(settings: Settings) -> str:
     A primary that was used before and is not mounted takes the registry with it: refused here, before an empty one
     is made in its place. So is a SQLite file on a share.
     """
-    url, path = registry_place(settings)
-    if path is not None:
-        refused = registry_refusal(path, mount_of(path.parent), settings.state_home)
-        if refused is not None:
-            raise refused
+    url, path = _registry_place(settings)
+    registry_file.check_place(path, settings.state_home)
     if not settings.database_url:
         store_tier.open_tier(Base(Path(settings.tiers.primary.base)), KnownBases(settings.state_home), None)
-    elif path is not None and path.parent == known_bases_file(settings.state_home).parent:
-        fs.make_folder(path.parent)  # where a refusal sends people
+    registry_file.make_room_for(path, settings.state_home)
     return url
 
 
-def registry_place(settings: Settings) -> tuple[str, Path | None]:
-    """Return the registry's URL, and its file where it is SQLite."""
-    url = settings.database_url or f"sqlite:///{Base(Path(settings.tiers.primary.base)).registry}"
-    return url, Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
+def _registry_place(settings: Settings) -> tuple[str, Path | None]:
+    return registry_file.place(settings.database_url, settings.tiers.primary.base)

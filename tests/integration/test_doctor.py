@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -186,6 +187,23 @@ def test_a_registry_on_a_share_is_told_with_the_way_out(home: Home, tmp_path: Pa
         assert "DATABASE_URL=sqlite:///" in about(found, "The registry cannot lie at")["command"]
         assert about(found, "over a network or like one (fuse.sshfs)")["severity"] == "info"
         assert list(base.iterdir()) == []
+
+
+def test_a_share_that_hangs_is_told_and_not_waited_for(home: Home, model: Path, tmp_path: Path) -> None:
+    """Its server stands still: an error that names it, the other base is looked at, and the doctor comes back."""
+    with share(tmp_path / "nas") as mounted:
+        base = mounted.path / "base"
+        home.run("tiers", SECONDARY_CACHE_PATH=str(base)).checked()
+        os.kill(mounted.pid, signal.SIGSTOP)
+        try:
+            found = ask(home, code=7, SECONDARY_CACHE_PATH=str(base))
+        finally:
+            os.kill(mounted.pid, signal.SIGCONT)
+
+        hung = about(found, f"secondary {base}: ")
+        assert "fuse.sshfs" in hung["detail"]
+        assert hung["command"] == f"sudo umount --lazy {mounted.path} && sudo mount {mounted.path}"
+        assert about(found, f"primary {home.primary}: ")["severity"] == "ok"
 
 
 def test_strays_are_named_with_their_bytes(home: Home, model: Path) -> None:

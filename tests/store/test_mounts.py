@@ -50,3 +50,26 @@ def test_the_own_layer_of_a_container_is_the_overlay_at_its_root(point: str, exp
 def test_the_table_of_this_process_knows_proc() -> None:
     """The real table."""
     assert mount_of(Path("/proc/self")).kind == "proc"
+
+
+@pytest.mark.parametrize(
+    ("kind", "may_hang", "largest"),
+    [
+        ("ext4", False, None),
+        ("exfat", False, None),
+        ("vfat", False, 2**32 - 1),
+        ("msdos", False, 2**32 - 1),
+        ("fuseblk", True, None),
+        ("fuse.sshfs", True, None),
+        ("9p", True, None),
+        ("drvfs", True, None),
+        ("cifs", True, None),
+        ("nfs4", True, None),
+    ],
+)
+def test_a_kind_says_what_cannot_be_tried(kind: str, may_hang: bool, largest: int | None) -> None:
+    """Whether a server must answer, and how large a file may be."""
+    mount = mount_of(Path("/data/x"), f"22 1 0:50 / /data rw - {kind} source rw")
+
+    assert (mount.may_hang, mount.max_file_bytes) == (may_hang, largest)
+    assert mount.named == f"{kind} (source at /data)"

@@ -48,6 +48,8 @@ class BaseFacts:
     exists: bool
     offline: str
     """Why it cannot be used, though it was used before; empty when it can."""
+    hangs: bool = False
+    """Whether its share does not answer."""
     marked: bool = False
     writable: bool = True
     capabilities: Capabilities | None = None
@@ -72,7 +74,9 @@ def of_base(base: BaseFacts) -> Iterator[Diagnosis]:
     path = base.tier.base
     named = f"{base.tier.location} {path}"
     if base.offline:
-        yield Diagnosis(_ERROR, "base", f"{named}: {base.offline}", "sudo mount -a", path)
+        point = shlex.quote(base.mount.point)
+        command = f"sudo umount --lazy {point} && sudo mount {point}" if base.hangs else "sudo mount -a"
+        yield Diagnosis(_ERROR, "base", f"{named}: {base.offline}", command, path)
         return
     yield from _place(base, named)
     if not base.exists:

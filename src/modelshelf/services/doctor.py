@@ -6,7 +6,7 @@ import importlib.util
 import logging
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,8 +24,9 @@ from modelshelf.services.progress import Counter
 from modelshelf.store import capabilities, checkup, gc, look, meter, scan, snapshot
 from modelshelf.store import tier as store_tier
 from modelshelf.store.layout import Base
+from modelshelf.store.locks import bounded
 from modelshelf.store.look import Wanted
-from modelshelf.store.mounts import mount_of
+from modelshelf.store.mounts import mount_at, mount_of
 
 if TYPE_CHECKING:
     from modelshelf.domain.models import Model
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _TIDY = frozenset({"lock", "folder"})
 """What of gc's plan is mended without asking: nothing of it holds a byte of a model."""
+HANG_S = 5.0
+"""So long a share may take to answer."""
 _PROGRAMS = ("llama-server", "ollama", "vllm", "lms")
 _MODULES = ("xllamacpp", "transformers", "vllm")
 
@@ -57,6 +60,8 @@ class Doctor:
     """Asks the hub; see `HubClient.greet`."""
     shelf: Shelf | None
     """The library, where it can be opened without making anything."""
+    hung: Mapping[str, str]
+    """The bases that do not answer, and what is said of each; they are not touched."""
 
     def __enter__(self) -> Doctor:
         """Return itself."""
@@ -114,7 +119,12 @@ class Doctor:
         if self.shelf is not None:
             found |= {tier.base: tier for tier in self.shelf.tier_service.all() if tier.base not in found}
         for base in sorted(self.known.load()):
-            if base not in found and Path(base).is_dir() and store_tier.read_id(Base(Path(base))):
+            if (
+                base not in found
+                and base not in self.hung
+                and Path(base).is_dir()
+                and store_tier.read_id(Base(Path(base)))
+            ):
                 found[base] = Tier(CUSTOM, base, None)
         return list(found.values())
 
@@ -123,6 +133,8 @@ class Doctor:
         return [base for base in bases if base.path.is_dir()]
 
     def _why_offline(self, tier: Tier) -> str:
+        if tier.base in self.hung:
+            return self.hung[tier.base]
         known_id = self.known.load().get(tier.base)
         if self.shelf is not None:
             known_id = self.shelf.registry.tier_ids().get(tier.base) or known_id
@@ -134,6 +146,8 @@ class Doctor:
 
     def _base(self, tier: Tier) -> BaseFacts:
         base = Base(Path(tier.base))
+        if tier.base in self.hung:
+            return BaseFacts(tier, mount_at(base.path), exists=True, offline=self.hung[tier.base], hangs=True)
         exists, offline, mount = base.path.is_dir(), self._why_offline(tier), mount_of(base.path)
         facts = BaseFacts(tier, mount, exists, offline, marked=store_tier.read_id(base) is not None)
         if offline or not exists:
@@ -245,7 +259,7 @@ class Doctor:
         tiers = self._all_tiers()
         ours = {f"{tier.base}/hub" for tier in tiers}
         found = [
-            (place, 0 if place.path in ours or not Path(place.path).is_absolute() else _bytes_at(place.path))
+            (place, 0 if place.path in ours or not Path(place.path).is_absolute() else _bytes_at(Path(place.path)))
             for place in places(self.environ)
         ]
         yield from doctor.of_tools(found, tiers)
@@ -254,7 +268,8 @@ class Doctor:
         path = token_path(self.environ)
         bases = [base for base in self._online() if str(base.path) != hf_home(self.environ)[0]]
         shared = [str(base.token) for base in bases if checkup.mode_of(base.token) is not None]
-        return TokenFacts(self.has_token, path, checkup.mode_of(Path(path)), tuple(shared))
+        mode = bounded(partial(checkup.mode_of, Path(path)), Path(path), hang_s=HANG_S)
+        return TokenFacts(self.has_token, path, mode, tuple(shared))
 
     def _hub(self) -> Iterator[Diagnosis]:
         facts = replace(self.hub, offline_by=is_offline(self.environ))
@@ -275,11 +290,11 @@ def registry_facts(url: str, path: Path | None, error: Exception | None) -> Regi
         error: Why it could not be opened; None where it could, or nobody tried.
     """
     shown = re.sub(r"//[^@/]*@", "//…@", url)
-    mount = mount_of(path.parent) if path is not None else None
-    exists = path is None or path.exists()
-    facts = RegistryFacts(shown, str(path or ""), mount, exists)
     if error is None:
-        return facts
+        mount = mount_of(path.parent) if path is not None else None
+        return RegistryFacts(shown, str(path or ""), mount, exists=path is None or path.exists())
+    mount = mount_at(path.parent) if path is not None else None  # by its name: it may hang
+    facts = RegistryFacts(shown, str(path or ""), mount, exists=True)
     if isinstance(error, ShelfError):
         damaged = bool(error.fields.get("damaged")) and path is not None
         command = _rebuild(path) if damaged and path is not None else error.hint
@@ -308,8 +323,23 @@ def engines() -> dict[str, str]:
     return found
 
 
-def _bytes_at(path: str) -> int:
-    return checkup.tree_bytes(Path(path))
+def hung_bases(paths: Iterable[str]) -> dict[str, str]:
+    """Return the bases that do not answer, and what is to be said of each."""
+    hung = {}
+    for path in paths:
+        try:
+            bounded(Path(path).is_dir, Path(path), hang_s=HANG_S)
+        except ShelfError as err:
+            hung[path] = err.detail
+    return hung
+
+
+def _bytes_at(path: Path) -> int:
+    """Return what lies below a folder of another tool; 0 where that hangs."""
+    try:
+        return bounded(partial(checkup.tree_bytes, path), path, hang_s=HANG_S)
+    except ShelfError:
+        return 0
 
 
 def _safely(topic: str, part: Callable[[], Iterator[Diagnosis]]) -> list[Diagnosis]:
