@@ -316,5 +316,5 @@ def doctor(view: dict[str, Any]) -> None:
         if found["command"]:
             print(f"{'':<8}   → {found['command']}")
     fixable = sum(found["fixable"] for found in view["findings"])
-    counts = f"{view['errors']} errors, {view['warnings']} warnings"
-    note(f"{counts}; shelf doctor --fix mends {fixable} of it." if fixable else f"{counts}.")
+    counts = ", ".join(f"{view[what]} {what if view[what] != 1 else what[:-1]}" for what in ("errors", "warnings"))
+    note(f"{counts}; shelf doctor --fix mends {fixable}." if fixable else f"{counts}.")

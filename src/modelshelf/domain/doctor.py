@@ -114,8 +114,9 @@ def _place(base: BaseFacts, named: str) -> Iterator[Diagnosis]:
         detail = f"{named} lies in the container's own layer: its models vanish with the container."
         command = f"docker run -v /a/folder/of/the/host:{shlex.quote(path)} …"
         yield Diagnosis(_ERROR, "base", detail, command, path)
-    for weakness in base.capabilities.weaknesses if base.capabilities else ():
-        yield Diagnosis(_INFO, "base", f"{named}: {weakness}.", path=path)
+    weaknesses = base.capabilities.weaknesses if base.capabilities else ()
+    if weaknesses:
+        yield Diagnosis(_INFO, "base", f"{named} has {'; '.join(weaknesses)}.", path=path)
 
 
 def _room(base: BaseFacts, named: str) -> Iterator[Diagnosis]:
@@ -138,7 +139,7 @@ def _room(base: BaseFacts, named: str) -> Iterator[Diagnosis]:
         yield Diagnosis(_INFO, "base", detail, path=path)
     if base.free_bytes < LOW_BYTES:
         detail = f"{named}: its disk is almost full, {format_size(base.free_bytes)} are left."
-        yield Diagnosis(_WARNING, "base", detail, "shelf gc", path, base.free_bytes)
+        yield Diagnosis(_WARNING, "base", detail, "shelf gc", path)
 
 
 def _contents(base: BaseFacts) -> Iterator[Diagnosis]:

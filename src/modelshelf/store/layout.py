@@ -14,7 +14,7 @@
           trees/<commit>.json                 the list of files
       modelshelf/                             everything of ours
         tier.json                             the tier's id: a base without it is not mounted
-        capabilities.json                     which kinds of links its file system has
+        capabilities.json                     what its file system can, tried once
         registry.db                           the registry, in the primary base, unless DATABASE_URL says otherwise
         meter.json                            what the last walk measured, by repository
         incoming/<digest>.part                bytes of a blob as they arrive
@@ -131,7 +131,7 @@ class Base:
 
     @property
     def capabilities(self) -> Path:
-        """Which kinds of links its file system has."""
+        """What its file system can, tried once."""
         return self.own / "capabilities.json"
 
     @property
