@@ -13,6 +13,7 @@ from modelshelf.services.shelf import Shelf
 from modelshelf.store import locks, tier
 from modelshelf.store.layout import Base
 from tests.disks import files_of
+from tests.fakes.clock import FakeClock
 from tests.fakes.hub import FakeHub
 from tests.invariants import violations
 from tests.store.fuse import share
@@ -158,3 +159,16 @@ def test_what_fails_on_a_share_fails_as_elsewhere(tmp_path: Path) -> None:
         locks.try_lock(mounted.path / "deep" / "x.lock"),
     ):
         pass
+
+
+def test_a_lock_that_somebody_holds_on_a_share_is_waited_for_five_minutes(tmp_path: Path) -> None:
+    """Its holder may be a machine that is gone: the error names the mount, whatever time was allowed."""
+    clock = FakeClock()
+    with share(tmp_path) as mounted:
+        path = mounted.path / "x.lock"
+        with (
+            locks.try_lock(path),
+            pytest.raises(Unavailable, match=r"x\.lock on fuse\.sshfs \(.*for 300 s"),
+            locks.wait_lock(path, clock, 3600.0),
+        ):
+            pass

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf.store.mounts import mount_of
+from modelshelf.store.mounts import mount_of, read_table, share_of
+from tests.store.fuse import share
 
 TABLE = r"""
 22 1 254:0 / / rw,relatime - ext4 /dev/root rw
@@ -73,3 +74,23 @@ def test_a_kind_says_what_cannot_be_tried(kind: str, may_hang: bool, largest: in
 
     assert (mount.may_hang, mount.max_file_bytes) == (may_hang, largest)
     assert mount.named == f"{kind} (source at /data)"
+
+
+def test_a_system_without_a_table_has_no_shares(tmp_path: Path) -> None:
+    """Nothing is known there, and nothing is said."""
+    table = read_table(tmp_path / "none")
+
+    assert (table, mount_of(tmp_path, table).kind) == ("", "")
+
+
+def test_what_leads_to_a_share_is_on_it(tmp_path: Path) -> None:
+    """A base may be a link to where the share is mounted; a disk of this machine is none."""
+    with share(tmp_path / "nas") as mounted:
+        link = tmp_path / "link"
+        link.symlink_to(mounted.path)
+
+        found = share_of(link / "x.lock")
+
+        assert found is not None
+        assert found.point == str(mounted.path)
+    assert share_of(tmp_path / "x.lock") is None

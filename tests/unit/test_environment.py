@@ -23,6 +23,7 @@ def said(environ: Mapping[str, str], base: str = BASE) -> list[tuple[str, str, s
 def test_nothing_set_is_nothing_wrong() -> None:
     """The defaults agree with each other."""
     assert said({}) == []
+    assert said({"LLAMA_CACHE": "", "OLLAMA_MODELS": ""}) == []
     assert said({"HF_HOME": "/data/hf", "HF_HUB_CACHE": "/data/hf/hub/"}, "/data/hf") == []
 
 

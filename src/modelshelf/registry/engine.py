@@ -68,8 +68,8 @@ def _translate_sqlite(context: sa.ExceptionContext) -> None:
         ) from context.original_exception
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         raise Unavailable(
-            "The registry is damaged: SQLite cannot read its file.",
-            hint="shelf doctor says how to set it aside and have it built anew from the disks.",
+            "The registry cannot be opened: its file is damaged, or no SQLite database.",
+            hint="Check DATABASE_URL; shelf doctor says how to set it aside and have it built anew from the disks.",
             damaged=True,
         ) from context.original_exception
     if name.startswith("SQLITE_BUSY"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from modelshelf.domain.disks import Capabilities, Mount
-from modelshelf.errors import OutOfSpace, ShelfError
+from modelshelf.errors import Denied, ShelfError
 from modelshelf.store import fs, locks
 from modelshelf.store.layout import Base
 from modelshelf.store.mounts import mount_of
@@ -81,9 +82,7 @@ def _keeps_name(folder: Path, name: str) -> bool:
     try:
         fs.write_text(folder / name, "")
         return name in os.listdir(folder)  # noqa: PTH208 - the names as the file system gives them
-    except OutOfSpace:
-        raise
-    except (ShelfError, OSError):
+    except (Denied, OSError):  # a full disk is no answer, and passes
         return False
     finally:
         fs.remove_file(folder / name)
@@ -91,15 +90,16 @@ def _keeps_name(folder: Path, name: str) -> bool:
 
 def _excludes(path: Path) -> bool:
     """Return whether a lock that one descriptor holds is refused to another."""
-    first, second = (os.open(path, os.O_RDWR | os.O_CLOEXEC) for _ in range(2))
+    descriptors = [os.open(path, os.O_RDWR | os.O_CLOEXEC) for _ in range(2)]
     try:
-        fcntl.flock(first, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
+        return [_locks(fd) for fd in descriptors] == [True, False]
     finally:
-        os.close(second)
-        os.close(first)
+        for fd in descriptors:
+            os.close(fd)
+
+
+def _locks(fd: int) -> bool:
+    with contextlib.suppress(OSError):
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
     return False

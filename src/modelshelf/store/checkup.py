@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Iterator
@@ -17,10 +18,8 @@ def tree_bytes(folder: Path) -> int:
     """Return the apparent bytes of the files below a folder, each name counted; 0 where it is not there."""
     total = 0
     for path in scan.walk_files(folder):
-        try:
+        with contextlib.suppress(OSError):
             total += path.lstat().st_size
-        except OSError:
-            continue
     return total
 
 
@@ -63,14 +62,11 @@ def _walk(*folders: Path) -> Iterator[tuple[str, os.stat_result]]:
     """Yield everything below folders that can be seen, folders too; no link is followed."""
     todo = [str(folder) for folder in folders]
     while todo:
-        try:
-            with os.scandir(todo.pop()) as entries:
-                for entry in entries:
-                    yield entry.path, entry.stat(follow_symlinks=False)
-                    if entry.is_dir(follow_symlinks=False):
-                        todo.append(entry.path)
-        except OSError:
-            continue
+        with contextlib.suppress(OSError), os.scandir(todo.pop()) as entries:
+            for entry in entries:
+                yield entry.path, entry.stat(follow_symlinks=False)
+                if entry.is_dir(follow_symlinks=False):
+                    todo.append(entry.path)
 
 
 def closed_trees(base: Base) -> list[Path]:
@@ -89,10 +85,7 @@ def closed_trees(base: Base) -> list[Path]:
 
 
 def _trees(repo: Repo) -> list[Path]:
-    try:
-        return sorted(path for path in repo.trees.glob("*.json") if not path.is_symlink())
-    except OSError:
-        return []
+    return sorted(path for path in repo.trees.glob("*.json") if not path.is_symlink())
 
 
 def open_trees(base: Base) -> list[Path]:
@@ -115,10 +108,8 @@ def mode_of(path: Path) -> int | None:
 
 def owner_of(base: Base) -> tuple[int, int]:
     """Return the user and the group that a base's files should belong to: this process's, or for root the base's."""
-    if os.geteuid() != 0:
-        return os.geteuid(), os.getegid()
-    status = base.path.stat()
-    return status.st_uid, status.st_gid
+    status, uid = base.path.stat(), os.geteuid()
+    return (uid, os.getegid()) if uid else (status.st_uid, status.st_gid)
 
 
 def disk_bytes(base: Base) -> int:

@@ -21,15 +21,20 @@ def mount_of(path: Path, table: str | None = None) -> Mount:
     return mount_at(path.resolve(), table)
 
 
+def read_table(path: Path = TABLE) -> str:
+    """Return the mount table; empty on a system without one."""
+    try:
+        return path.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return ""
+
+
 def share_of(path: Path) -> Mount | None:
     """Return the mount of a path whose calls may hang in the kernel; None where it lies on a disk of this machine.
 
     Its name is asked first, for following links in it asks the disks.
     """
-    try:
-        table = TABLE.read_text(encoding="utf-8", errors="surrogateescape")
-    except OSError:
-        return None
+    table = read_table()
     named = mount_at(path.absolute(), table)
     mount = named if named.may_hang else mount_of(path, table)
     return mount if mount.may_hang else None
@@ -40,13 +45,8 @@ def mount_at(path: Path, table: str | None = None) -> Mount:
 
     That answers while a share hangs. `path` is absolute; for `table` see `mount_of`.
     """
-    if table is None:
-        try:
-            table = TABLE.read_text(encoding="utf-8", errors="surrogateescape")
-        except OSError:
-            return _UNKNOWN
     found = _UNKNOWN
-    for line in table.splitlines():
+    for line in (read_table() if table is None else table).splitlines():
         mount = _parse(line)
         if mount is not None and path.is_relative_to(mount.point) and len(mount.point) >= len(found.point):
             found = mount  # of two on one point, the later hides the earlier
