@@ -20,15 +20,13 @@ from modelshelf.domain.environment import SECRETS, VARIABLES
 from modelshelf.domain.names import check_base
 from modelshelf.domain.promotion import PromoteMode
 from modelshelf.domain.tiers import PRIMARY, SECONDARY, Tier, Tiers
-from modelshelf.errors import BadInput, Unavailable
-from modelshelf.store.locks import bounded
+from modelshelf.errors import BadInput
+from modelshelf.store.mounts import mount_at
 from modelshelf.units import GB, parse_size
 
 HUB_ENDPOINT = "https://huggingface.co"
 _TRUE = frozenset({"1", "ON", "YES", "TRUE"})
 """What huggingface_hub takes for yes."""
-_HANG_S = 5.0
-"""So long a share is asked where its links lead."""
 T = TypeVar("T")
 
 
@@ -260,16 +258,17 @@ def _check_apart(primary: Tier, secondary: Tier | None, values: Mapping[str, _Va
     """Two tiers in one folder, or one inside the other, would count the same bytes twice."""
     if secondary is None:
         return
-    try:
-        first, second = (
-            bounded(Path(tier.base).resolve, Path(tier.base), hang_s=_HANG_S) for tier in (primary, secondary)
-        )
-    except Unavailable:
-        return  # a share hangs, and whoever uses it will say so
+    first, second = _real(primary.base), _real(secondary.base)
     if first == second or first in second.parents or second in first.parents:
         origin = values["SECONDARY_CACHE_PATH"].origin
         detail = f"{secondary.base} and the primary base {primary.base} are the same folder or one holds the other"
         problems.add("SECONDARY_CACHE_PATH", origin, detail)
+
+
+def _real(base: str) -> Path:
+    """Return where a base leads; by its name alone on a share, which may hang when it is asked."""
+    path = Path(base)
+    return path if mount_at(path).may_hang else path.resolve()
 
 
 def _base(value: _Value) -> str:
