@@ -97,8 +97,9 @@ class TierService:
         if not (can.case_sensitive and can.any_names):
             names = [card.model_name for card in cards.read_all(base)]
             check_names([*names, model_name], tier, can, "Choose another name for the model.")
-        others = [other for other in self.configured() if other.base != tier.base and not self.why_offline(other)]
-        check_sizes(files, tier, can, {other.location: capabilities.of(Base(self.path(other))) for other in others})
+        if can.max_file_bytes is not None:
+            others = [other for other in self.configured() if other.base != tier.base and not self.why_offline(other)]
+            check_sizes(files, tier, can, {other.location: capabilities.of(Base(self.path(other))) for other in others})
 
     def online_bases(self) -> list[Base]:
         """Return the bases that can be read now, fastest first."""
