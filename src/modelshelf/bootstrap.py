@@ -10,18 +10,31 @@ from typing import TYPE_CHECKING
 
 from modelshelf.domain.names import check_base
 from modelshelf.domain.tiers import CUSTOM, SECONDARY
-from modelshelf.errors import BadInput, ShelfError
+from modelshelf.errors import BadInput, ShelfError, Unavailable
 from modelshelf.services.library import Library, environment
-from modelshelf.settings import Settings, check_settings, child_environment, load_settings, places
+from modelshelf.settings import (
+    HUB_ENDPOINT,
+    Settings,
+    check_settings,
+    child_environment,
+    load_settings,
+    load_what_is_right,
+    places,
+    tool_variables,
+)
+from modelshelf.store import registry_file
 from modelshelf.store import tier as store_tier
 from modelshelf.store.layout import Base, user_unit_file
 from modelshelf.store.tier import KnownBases
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from modelshelf.domain.jobs import Job
     from modelshelf.domain.models import Model
     from modelshelf.domain.ports import Clock, Hub, Reader
     from modelshelf.registry.queries import Registry
+    from modelshelf.services.doctor import Doctor
     from modelshelf.services.jobs import Handler
     from modelshelf.services.lease import Leaser
     from modelshelf.services.move import Mover
@@ -36,6 +49,8 @@ if TYPE_CHECKING:
 
 STREAMS = 8
 """Requests side by side in one pull."""
+GREET_S = 5.0
+"""So long the doctor waits for the hub."""
 
 
 class SystemClock:
@@ -96,6 +111,61 @@ def open_shelf(env_file: Path | None = None, *, settings: Settings | None = None
     )
     handlers |= _handlers_of(late.shelf, parts)
     return late.shelf
+
+
+def open_doctor(environ: Mapping[str, str] | None = None) -> Doctor:
+    """Return who says why something does not work; what cannot be opened is among what it says.
+
+    Nothing is made: a library that was never used is not begun by asking about it.
+
+    Args:
+        environ: The environment; by default this process's.
+    """
+    from modelshelf import __version__
+    from modelshelf.domain.doctor import HubFacts
+    from modelshelf.hub.client import HubClient
+    from modelshelf.services.doctor import Doctor, hung_bases, registry_facts
+
+    settings, problems = load_what_is_right(environ)
+    url, path = _registry_place(settings)
+    known = KnownBases(settings.state_home)
+    hung = hung_bases({tier.base for tier in settings.tiers.configured()} | known.load().keys())
+    shelf, error = _open_if_there(settings, path, hung)
+    hub = HubClient(settings.hf_endpoint, settings.hf_token, f"modelshelf/{__version__}", STREAMS)
+    return Doctor(
+        tiers=settings.tiers,
+        known=known,
+        environ=tool_variables(environ),
+        problems=problems,
+        registry=registry_facts(url, path, error),
+        hub=HubFacts(settings.hf_endpoint, is_mirror=settings.hf_endpoint != HUB_ENDPOINT),
+        has_token=settings.hf_token is not None,
+        greet=lambda: hub.greet(GREET_S),
+        shelf=shelf,
+        hung=hung,
+    )
+
+
+def _open_if_there(
+    settings: Settings, path: Path | None, hung: Mapping[str, str]
+) -> tuple[Shelf | None, Exception | None]:
+    """Return the library, or why it cannot be opened; neither where there is none yet."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    base = Base(Path(settings.tiers.primary.base))
+    known = KnownBases(settings.state_home).load().get(str(base.path))
+    try:
+        if hung:
+            raise Unavailable(f"It was not asked: {' '.join(hung.values())}", hint="Look after the share first.")
+        registry_file.check_place(path, settings.state_home)
+        reason = store_tier.why_offline(base, known)
+        if reason:
+            raise Unavailable(f"It could not be opened: {reason}", hint="sudo mount -a")
+        if store_tier.read_id(base) is None or (path is not None and not path.exists()):
+            return None, None
+        return open_shelf(settings=settings), None
+    except (ShelfError, SQLAlchemyError, OSError, ImportError) as err:
+        return None, err
 
 
 def _handlers_of(shelf: Shelf, parts: _Parts) -> dict[str, Handler]:
@@ -324,10 +394,15 @@ def _database_url(settings: Settings) -> str:
     """Return where the registry is; by default in the primary base, which is opened for it.
 
     A primary that was used before and is not mounted takes the registry with it: refused here, before an empty one
-    is made in its place.
+    is made in its place. So is a SQLite file on a share.
     """
-    if settings.database_url:
-        return settings.database_url
-    base = Base(Path(settings.tiers.primary.base))
-    store_tier.open_tier(base, KnownBases(settings.state_home), None)
-    return f"sqlite:///{base.registry}"
+    url, path = _registry_place(settings)
+    registry_file.check_place(path, settings.state_home)
+    if not settings.database_url:
+        store_tier.open_tier(Base(Path(settings.tiers.primary.base)), KnownBases(settings.state_home), None)
+    registry_file.make_room_for(path, settings.state_home)
+    return url
+
+
+def _registry_place(settings: Settings) -> tuple[str, Path | None]:
+    return registry_file.place(settings.database_url, settings.tiers.primary.base)

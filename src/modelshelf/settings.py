@@ -16,10 +16,12 @@ from typing import TypeVar, get_args
 
 from dotenv.parser import parse_stream
 
+from modelshelf.domain.environment import SECRETS, VARIABLES
 from modelshelf.domain.names import check_base
 from modelshelf.domain.promotion import PromoteMode
 from modelshelf.domain.tiers import PRIMARY, SECONDARY, Tier, Tiers
 from modelshelf.errors import BadInput
+from modelshelf.store.mounts import mount_at
 from modelshelf.units import GB, parse_size
 
 HUB_ENDPOINT = "https://huggingface.co"
@@ -106,6 +108,18 @@ def load_settings(env_file: Path | None = None, environ: Mapping[str, str] | Non
     Raises:
         BadInput: Settings are wrong; every one is named, with file and line.
     """
+    settings, problems = _load(env_file, environ)
+    problems.raise_any()
+    return settings
+
+
+def load_what_is_right(environ: Mapping[str, str] | None = None) -> tuple[Settings, list[dict[str, str]]]:
+    """Return the settings with the defaults for those that are wrong, and what is wrong: name, origin, detail."""
+    settings, problems = _load(None, environ)
+    return settings, problems.found
+
+
+def _load(env_file: Path | None, environ: Mapping[str, str] | None) -> tuple[Settings, _Problems]:
     environ = os.environ if environ is None else environ
     problems = _Problems()
     path = _find_env_file(env_file, environ)
@@ -113,9 +127,7 @@ def load_settings(env_file: Path | None = None, environ: Mapping[str, str] | Non
     here = Path.cwd()
     values |= {name: _Value(text.strip(), "environment", here) for name, text in environ.items() if text.strip()}
     values = {name: _expand(value, values, environ) for name, value in values.items() if name in _NAMES}
-    settings = _build(values, environ, path, problems)
-    problems.raise_any()
-    return settings
+    return _build(values, environ, path, problems), problems
 
 
 _OURS = re.compile(rb"^(?:\xef\xbb\xbf)?\s*(?:export\s+)?(?:PRIMARY_CACHE_|SECONDARY_CACHE_|SHELF_)", re.MULTILINE)
@@ -169,6 +181,13 @@ def check_settings(path: Path, text: str) -> None:
     environ = {name: value for name, value in os.environ.items() if name not in _NAMES}
     _build({name: _expand(value, values, environ) for name, value in values.items()}, environ, path, problems)
     problems.raise_any()
+
+
+def tool_variables(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the variables that decide where other tools look; of a secret only that it is set, an empty one too."""
+    environ = os.environ if environ is None else environ
+    found = {name: environ[name] for name in VARIABLES if name in environ}
+    return found | {name: "set" for name in found.keys() & SECRETS if found[name]}
 
 
 def _find_env_file(env_file: Path | None, environ: Mapping[str, str]) -> Path | None:
@@ -300,11 +319,17 @@ def _check_apart(primary: Tier, secondary: Tier | None, values: Mapping[str, _Va
     """Two tiers in one folder, or one inside the other, would count the same bytes twice."""
     if secondary is None:
         return
-    first, second = Path(primary.base).resolve(), Path(secondary.base).resolve()
+    first, second = _real(primary.base), _real(secondary.base)
     if first == second or first in second.parents or second in first.parents:
         origin = values["SECONDARY_CACHE_PATH"].origin
         detail = f"{secondary.base} and the primary base {primary.base} are the same folder or one holds the other"
         problems.add("SECONDARY_CACHE_PATH", origin, detail)
+
+
+def _real(base: str) -> Path:
+    """Return where a base leads; by its name alone on a share, which may hang when it is asked."""
+    path = Path(base)
+    return path if mount_at(path).may_hang else path.resolve()
 
 
 def _base(value: _Value) -> str:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from modelshelf.domain.disks import FAT_FILE_BYTES
 from modelshelf.errors import OutOfSpace
 from modelshelf.store import capabilities, fs, tier
-from modelshelf.store.capabilities import Capabilities
 from modelshelf.store.layout import Base
 from tests.builders import put
+from tests.store.fuse import fuse_disk, share
 from tests.store.loops import loop_disk
 from tests.store.mounts import small_disk
 
@@ -37,9 +38,12 @@ def test_an_ordinary_disk_is_tried_once(tmp_path: Path) -> None:
     found = capabilities.of(ours)
     ours.capabilities.write_text(ours.capabilities.read_text().replace("true", "false"))
 
-    assert (found.symlinks, found.hardlinks) == (True, True)
+    assert (found.symlinks, found.hardlinks, found.case_sensitive, found.any_names, found.locks) == (True,) * 5
+    assert (found.max_file_bytes, found.network) == (None, False)
     assert sorted(path.name for path in ours.own.iterdir()) == ["capabilities.json", "tier.json"]
-    assert capabilities.of(ours) == Capabilities(symlinks=False, hardlinks=False, reflinks=False)
+    again = capabilities.of(ours)
+    tried = (again.symlinks, again.hardlinks, again.reflinks, again.case_sensitive, again.any_names, again.locks)
+    assert not any(tried)
 
 
 @pytest.mark.parametrize("kept", ["", "[]", '{"format": 99}', '{"format": 1}'])
@@ -92,4 +96,61 @@ def test_what_may_not_be_read_is_not_shared(tmp_path: Path) -> None:
 def test_a_disk_with_reflinks_is_known(tmp_path: Path) -> None:
     """xfs and btrfs share extents."""
     with loop_disk(tmp_path, "xfs") as disk:
-        assert capabilities.of(base(disk)) == Capabilities(symlinks=True, hardlinks=True, reflinks=True)
+        found = capabilities.of(base(disk))
+        assert (found.symlinks, found.hardlinks, found.reflinks, found.file_system) == (True, True, True, "xfs")
+
+
+def test_what_was_found_out_elsewhere_is_asked_again(tmp_path: Path) -> None:
+    """A base that was copied from an exFAT drive brings its answer along, which is not that of this disk."""
+    ours = base(tmp_path)
+    put(ours.capabilities, b'{"format": 1, "file_system": "exfat", "symlinks": false, "hardlinks": false}')
+
+    assert capabilities.of(ours).symlinks
+
+
+def test_what_an_earlier_version_tried_is_believed(tmp_path: Path) -> None:
+    """Only what it did not try is tried, and then all of it is kept."""
+    ours = base(tmp_path)
+    put(ours.capabilities, b'{"format": 1, "symlinks": false, "hardlinks": true, "reflinks": false}')
+
+    found = capabilities.of(ours)
+
+    assert (found.symlinks, found.case_sensitive, found.locks) == (False, True, True)
+    assert json.loads(ours.capabilities.read_text())["locks"] is True
+
+
+def test_fat_has_small_files_and_no_links(tmp_path: Path) -> None:
+    """A real FAT32: no links of any kind, one case, no colon, files below 4 GiB."""
+    with fuse_disk(tmp_path, "FAT32") as disk:
+        found = capabilities.of(base(disk))
+
+        assert (found.symlinks, found.hardlinks, found.case_sensitive, found.any_names) == (False,) * 4
+        assert (found.max_file_bytes, found.file_system) == (FAT_FILE_BYTES, "fuse.fusefat")
+        assert len(found.weaknesses) == 5
+        assert sorted(path.name for path in Base(disk).own.iterdir()) == ["capabilities.json", "tier.json"]
+
+
+def test_exfat_has_large_files_and_no_links(tmp_path: Path) -> None:
+    """A real exFAT: no links of any kind, one case, and no limit for a file that a model could reach."""
+    with fuse_disk(tmp_path, "exFAT") as disk:
+        found = capabilities.of(base(disk))
+
+        assert (found.symlinks, found.hardlinks, found.case_sensitive, found.any_names) == (False,) * 4
+        assert found.max_file_bytes is None
+
+
+def test_ntfs_under_linux_has_links(tmp_path: Path) -> None:
+    """A real NTFS through ntfs-3g: symbolic links, hard links and any name."""
+    with fuse_disk(tmp_path, "NTFS") as disk:
+        found = capabilities.of(base(disk))
+
+        assert (found.symlinks, found.hardlinks, found.case_sensitive, found.any_names) == (True,) * 4
+
+
+def test_a_share_is_known_by_its_mount(tmp_path: Path) -> None:
+    """What the mount table calls sshfs is a network file system, whatever it can do."""
+    with share(tmp_path) as mounted:
+        found = capabilities.of(base(mounted.path / "base"))
+
+        assert (found.network, found.symlinks, found.file_system) == (True, True, "fuse.sshfs")
+        assert any("network" in weakness for weakness in found.weaknesses)

@@ -316,3 +316,10 @@ def _fill(disk: Path) -> OSError | None:
     except OSError as err:
         return err
     return None
+
+
+def test_a_folder_that_cannot_be_synced_is_left(tmp_path: Path) -> None:
+    """Some shares refuse it, as /proc does; a folder that is not there is an error all the same."""
+    fs.fsync_folder(Path("/proc/self"))
+    with pytest.raises(FileNotFoundError):
+        fs.fsync_folder(tmp_path / "none")

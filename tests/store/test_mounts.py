@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf.store.mounts import mount_of
+from modelshelf.store.mounts import mount_of, read_table, share_of
+from tests.store.fuse import share
 
 TABLE = r"""
 22 1 254:0 / / rw,relatime - ext4 /dev/root rw
@@ -50,3 +51,46 @@ def test_the_own_layer_of_a_container_is_the_overlay_at_its_root(point: str, exp
 def test_the_table_of_this_process_knows_proc() -> None:
     """The real table."""
     assert mount_of(Path("/proc/self")).kind == "proc"
+
+
+@pytest.mark.parametrize(
+    ("kind", "may_hang", "largest"),
+    [
+        ("ext4", False, None),
+        ("exfat", False, None),
+        ("vfat", False, 2**32 - 1),
+        ("msdos", False, 2**32 - 1),
+        ("fuseblk", True, None),
+        ("fuse.sshfs", True, None),
+        ("9p", True, None),
+        ("drvfs", True, None),
+        ("cifs", True, None),
+        ("nfs4", True, None),
+    ],
+)
+def test_a_kind_says_what_cannot_be_tried(kind: str, may_hang: bool, largest: int | None) -> None:
+    """Whether a server must answer, and how large a file may be."""
+    mount = mount_of(Path("/data/x"), f"22 1 0:50 / /data rw - {kind} source rw")
+
+    assert (mount.may_hang, mount.max_file_bytes) == (may_hang, largest)
+    assert mount.named == f"{kind} (source at /data)"
+
+
+def test_a_system_without_a_table_has_no_shares(tmp_path: Path) -> None:
+    """Nothing is known there, and nothing is said."""
+    table = read_table(tmp_path / "none")
+
+    assert (table, mount_of(tmp_path, table).kind) == ("", "")
+
+
+def test_what_leads_to_a_share_is_on_it(tmp_path: Path) -> None:
+    """A base may be a link to where the share is mounted; a disk of this machine is none."""
+    with share(tmp_path / "nas") as mounted:
+        link = tmp_path / "link"
+        link.symlink_to(mounted.path)
+
+        found = share_of(link / "x.lock")
+
+        assert found is not None
+        assert found.point == str(mounted.path)
+    assert share_of(tmp_path / "x.lock") is None

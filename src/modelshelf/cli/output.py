@@ -149,6 +149,8 @@ def _tier_status(status: TierStatus) -> None:
         print(f"  {status.detail}")
     if not status.writable:
         print("  read-only: its models can be loaded, nothing is written there")
+    for weakness in status.capabilities.weaknesses if status.capabilities else ():
+        print(f"  {weakness}")
     print(f"  {'on disk':<18}{format_size(status.usage.allocated_bytes):>10}")
     print(f"  {'free on its disk':<18}{format_size(status.free_bytes):>10}")
     if status.reserved_bytes:
@@ -371,3 +373,17 @@ def set_up(view: dict[str, Any]) -> None:
         path = shlex.quote(view["usual_path"])
         note(f"{view['usual_models']} models lie in {path}. To have them in the library: shelf adopt {path} --leave")
     note("Next: shelf tiers, then shelf add NAME ORG/MODEL")
+
+
+def doctor(view: dict[str, Any]) -> None:
+    """Print what the doctor found, the worst first, each with the command that mends it."""
+    for done in view["fixed"]:
+        print(f"fixed    {done}")
+    for found in view["findings"]:
+        size = f" [{format_size(found['size_bytes'])}]" if found["size_bytes"] else ""
+        print(f"{found['severity']:<8} {found['detail']}{size if found['severity'] != 'ok' else ''}")
+        if found["command"]:
+            print(f"{'':<8}   → {found['command']}")
+    fixable = sum(found["fixable"] for found in view["findings"])
+    counts = ", ".join(f"{view[what]} {what if view[what] != 1 else what[:-1]}" for what in ("errors", "warnings"))
+    note(f"{counts}; shelf doctor --fix mends {fixable}." if fixable else f"{counts}.")

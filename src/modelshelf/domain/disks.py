@@ -1,8 +1,13 @@
-"""What a mount table says about a disk, as data."""
+"""What a mount table says about a disk, and what its file system can, as data."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import PurePath
+
+from modelshelf.errors import BadInput
+from modelshelf.units import format_size
 
 NETWORK = frozenset(
     "9p afs ceph cifs fuse.glusterfs fuse.rclone fuse.sshfs lustre nfs nfs4 smb3 smbfs virtiofs".split()
@@ -10,6 +15,9 @@ NETWORK = frozenset(
 """File systems whose locks hang or hold nothing on some machines, and on which SQLite's WAL must not live."""
 CONTAINER = frozenset({"overlay", "aufs", "fuse.fuse-overlayfs"})
 """What a container's own layer lies on, which vanishes with the container."""
+FAT = frozenset({"vfat", "msdos", "umsdos", "fuse.fusefat"})
+"""File systems whose directory entries hold a file's size in 32 bits."""
+FAT_FILE_BYTES = 2**32 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +43,81 @@ class Mount:
     def is_container_layer(self) -> bool:
         """Whether it is the own layer of a container."""
         return self.kind in CONTAINER and not self.boundary
+
+    @property
+    def may_hang(self) -> bool:
+        """Whether a call to it waits for a server or another process, which may never answer."""
+        return self.is_network or self.kind.startswith("fuse")
+
+    @property
+    def max_file_bytes(self) -> int | None:
+        """The largest file it holds; None where no limit is known. What a share hides behind it is not known."""
+        return FAT_FILE_BYTES if self.kind in FAT else None
+
+    @property
+    def named(self) -> str:
+        """The mount for people, such as `cifs (//nas/models at /mnt/nas)`."""
+        return f"{self.kind} ({self.source} at {self.point})"
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a file system can."""
+
+    symlinks: bool
+    """Whether a snapshot can link to its blobs; where not, the bytes lie in the snapshot itself."""
+    hardlinks: bool
+    reflinks: bool
+    case_sensitive: bool = True
+    """Whether `a` and `A` are two names."""
+    any_names: bool = True
+    """Whether a name may hold a colon and end in a dot."""
+    locks: bool = True
+    """Whether a lock that is taken keeps others out."""
+    network: bool = False
+    """Whether it lies behind a network or a protocol like one."""
+    max_file_bytes: int | None = None
+    """The largest file it holds; None where no limit is known."""
+    file_system: str = ""
+    """Its type as the mount table spells it; empty where there is none."""
+
+    @property
+    def weaknesses(self) -> tuple[str, ...]:
+        """What cannot be done there, in plain sentences; none for a usual disk."""
+        return tuple(self._weaknesses())
+
+    def _weaknesses(self) -> Iterator[str]:
+        if not self.symlinks:
+            yield "no symbolic links: a snapshot holds its files itself, and another revision is stored whole"
+        if not self.hardlinks and not self.reflinks:
+            yield "no hard links, no reflinks: identical files cannot share their bytes (shelf dedupe)"
+        if not self.case_sensitive:
+            yield "upper and lower case are one: a model whose names differ by case only is refused"
+        if not self.any_names:
+            yield 'names with : * ? " < > | or a dot at their end cannot be written: a model that has them is refused'
+        if self.max_file_bytes is not None:
+            yield f"a file has at most {format_size(self.max_file_bytes)}: a model with a larger one is refused"
+        if self.network:
+            yield f"over a network or like one ({self.file_system}): no SQLite there, and locks are not to be trusted"
+        if not self.locks:
+            yield "locks hold nothing: let one program at a time write there"
+
+
+def registry_refusal(path: PurePath, mount: Mount, state_home: PurePath) -> BadInput | None:
+    """Return why a SQLite registry must not lie somewhere, with the way out; None where it may.
+
+    Args:
+        path: Its file.
+        mount: What that lies on.
+        state_home: The user's folder for what is kept on this machine.
+    """
+    if not mount.is_network:
+        return None
+    way_out = f"sqlite:///{state_home / 'modelshelf' / 'registry.db'}"
+    return BadInput(
+        f"The registry cannot lie at {path}: that is {mount.named}, where SQLite's locks do not hold.",
+        hint=f"Set DATABASE_URL={way_out} in .env, or give a postgresql:// address.",
+        path=str(path),
+        file_system=mount.kind,
+        database_url=way_out,
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from modelshelf.domain.disks import Capabilities
 from modelshelf.domain.names import check_base
 from modelshelf.errors import BadInput, OutOfSpace
 from modelshelf.units import format_size
@@ -58,6 +59,8 @@ class TierStatus:
     """Whether usage and reservations passed the warning threshold of the limit."""
     writable: bool = True
     """Whether this process may write there; models on a tier that is read-only can be loaded."""
+    capabilities: Capabilities | None = None
+    """What its file system can; None while it is offline."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import COMMIT_HASH, check_file_path
 from modelshelf.domain.ports import ByteStream
 from modelshelf.errors import Unavailable
-from modelshelf.hub.errors import translated
+from modelshelf.hub.errors import translated, unreachable
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi, HfFileMetadata
@@ -36,6 +36,24 @@ class HubClient:
         self._user_agent = user_agent
         self._connections = connections
         self._ranges: RangeClient | None = None
+
+    def greet(self, timeout_s: float) -> bool | None:
+        """Ask who the token belongs to; returns whether the hub takes it, None without one or where it does not say.
+
+        Raises:
+            Unavailable: The hub cannot be reached, or fails.
+        """
+        from huggingface_hub import get_session
+        from huggingface_hub.utils._headers import build_hf_headers
+
+        headers = build_hf_headers(token=self._token(), user_agent=self._user_agent)
+        with self._translated("", ""):
+            answer = get_session().get(f"{self.endpoint}/api/whoami-v2", headers=headers, timeout=timeout_s)
+        if answer.status_code >= 500:
+            raise unreachable(self.endpoint, f"it answers {answer.status_code}")
+        if not self._token() or answer.status_code not in (200, 401):
+            return None
+        return bool(answer.status_code == 200)
 
     def resolve(self, repo_id: str, revision: str) -> str:
         """Return the commit hash that `revision` means.

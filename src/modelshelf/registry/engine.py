@@ -69,6 +69,12 @@ def _translate_sqlite(context: sa.ExceptionContext) -> None:
             "The disk of the registry is full: nothing more can be noted there.",
             hint="Free some space on it, then run the same command again: what arrived is kept.",
         ) from context.original_exception
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        raise Unavailable(
+            "The registry cannot be opened: its file is damaged, or no SQLite database.",
+            hint="Check DATABASE_URL; shelf doctor says how to set it aside and have it built anew from the disks.",
+            damaged=True,
+        ) from context.original_exception
     if name.startswith("SQLITE_BUSY"):
         raise Unavailable(
             "The registry is busy: another process has held its lock for half a minute.", hint="Try again."

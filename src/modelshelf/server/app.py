@@ -9,8 +9,9 @@ from anyio import to_thread
 from fastapi import FastAPI
 
 from modelshelf import __version__
+from modelshelf.bootstrap import open_doctor
 from modelshelf.server import errors
-from modelshelf.server.routes import cache, check, events, hf, keep, models
+from modelshelf.server.routes import cache, check, doctor, events, hf, keep, models
 from modelshelf.server.security import Gate
 from modelshelf.services.events import Watcher
 from modelshelf.services.hub_face import HubFace
@@ -45,6 +46,7 @@ def create_app(shelf: Shelf, *, host: str, api_key: str | None, watcher: Watcher
     app.include_router(check.create_router(shelf))
     app.include_router(keep.create_router(shelf))
     app.include_router(events.create_router(watcher))
+    app.include_router(doctor.create_router(open_doctor))
     app.include_router(hf.create_router(HubFace(shelf.tier_service.online_bases, shelf.library.why_away)))
 
     @app.get("/healthz", tags=["health"])

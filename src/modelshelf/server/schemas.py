@@ -124,6 +124,21 @@ class NewModelOut(ModelOut):
     makes_room: list[Leaving]
 
 
+class CapabilitiesOut(BaseModel):
+    """What a file system can."""
+
+    file_system: str
+    symlinks: bool
+    hardlinks: bool
+    reflinks: bool
+    case_sensitive: bool
+    any_names: bool
+    locks: bool
+    network: bool
+    max_file_bytes: int | None
+    weaknesses: list[str]
+
+
 class TierOut(BaseModel):
     """A tier as it is now."""
 
@@ -139,6 +154,7 @@ class TierOut(BaseModel):
     warning: bool
     writable: bool
     breakdown: dict[str, int]
+    capabilities: CapabilitiesOut | None
 
 
 class JobOut(BaseModel):
@@ -232,3 +248,24 @@ class RemovedOut(BaseModel):
     removed_files: list[str]
     freed_bytes: int
     freed_allocated_bytes: int
+
+
+class DiagnosisOut(BaseModel):
+    """One thing that the doctor looked at."""
+
+    severity: Literal["error", "warning", "info", "ok"]
+    topic: str
+    detail: str
+    command: str
+    path: str
+    size_bytes: int
+    fixable: bool
+
+
+class DoctorOut(BaseModel):
+    """What the doctor found, the worst first."""
+
+    errors: int
+    warnings: int
+    fixed: list[str]
+    findings: list[DiagnosisOut]

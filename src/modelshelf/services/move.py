@@ -174,6 +174,7 @@ class Mover:
             )
         source, target = Base(Path(model.base)), Base(Path(tier.base))
         tier_id = self.tiers.open_to_write(tier)
+        self.tiers.check_storable(tier, row.hf_path, self.library.files(row), row.model_name, row.revision)
         for base in (source, target):
             removal.check_no_links(base.repo(row.hf_path), row.commit_hash)
         return _Route(row, source, target, tier, tier_id, self.tiers.links(target))

@@ -104,6 +104,7 @@ class Puller:
             on_hold: Given the reservation.
         """
         tier, tier_id = self._open(row)
+        self.tiers.check_storable(tier, row.hf_path, files, row.model_name, row.revision)
         base = Base(self.tiers.path(tier))
         repo = base.repo(row.hf_path)
         plan = self.plan(base, row.hf_path, commit_hash, files)

@@ -10,8 +10,8 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelshelf.domain.cards import Card
@@ -66,14 +66,20 @@ class Reconciler:
         """
         return plan_reconcile(observe(self.registry, self.tiers, more))
 
-    def reconcile(self, more: Sequence[str] = ()) -> Reconciled:
-        """Bring registry and disks together; returns what was done. Raises as `plan` does."""
+    def reconcile(self, more: Sequence[str] = (), only: Collection[Action] = tuple(Action)) -> Reconciled:
+        """Bring registry and disks together; returns what was done. Raises as `plan` does.
+
+        Args:
+            more: Further bases to look at, beside those that are known.
+            only: The kinds of steps to carry out.
+        """
         seen = observe(self.registry, self.tiers, more)
         known = self.registry.tier_ids()
         for base in seen.bases:
             if not base.offline and known.get(base.path) != base.tier_id:
                 self.registry.remember_tier(base.tier_id, base.location, base.path)
         plan = plan_reconcile(seen)
+        plan = replace(plan, steps=tuple(step for step in plan.steps if step.action in only))
         skipped = tuple(step for step in plan.steps if not self._carry_out(step))
         for step in skipped:
             _log.warning("not_reconciled", extra={"model": step.model_name, "why": step.why})

@@ -81,6 +81,7 @@ class Registrar:
         pull = self._plan_pull(base, wanted.hf_path, commit_hash, selected)
         tier_id = self.tiers.open_to_write(tier)
         need_bytes = missing_bytes(base, pull, self.tiers.second_bytes(base, selected))
+        self.tiers.check_storable(tier, wanted.hf_path, selected, wanted.model_name, wanted.revision)
         makes_room = self.room.check(tier, tier_id, need_bytes)
         return AddPlan(wanted, tier, commit_hash, tuple(manifest), pull.total_bytes, need_bytes, makes_room)
 

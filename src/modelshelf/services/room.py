@@ -13,7 +13,7 @@ from modelshelf.domain.jobs import QUEUED, UNFINISHED
 from modelshelf.domain.models import ModelRow
 from modelshelf.domain.ports import Clock, Hub
 from modelshelf.domain.tiers import PRIMARY, SECONDARY, Room, Tier, with_holders
-from modelshelf.errors import Corrupt, NotFound, OutOfSpace, ShelfError
+from modelshelf.errors import BadInput, Corrupt, NotFound, OutOfSpace, ShelfError
 from modelshelf.registry.queries import Registry
 from modelshelf.services.admission import Admission, Hold
 from modelshelf.services.library import Library
@@ -173,15 +173,30 @@ class RoomMaker:
     def _plan_demotion(
         self, tier: Tier, room: Room, need_bytes: int, model_id: int, *, same_disk: bool
     ) -> EvictionPlan:
-        """Plan until no victim has an open file."""
+        """Plan until no victim has an open file, and the secondary's file system can hold all of them."""
         candidates, opened = self.candidates(tier), in_use.opened()
         marks, now_s = self.policy.marks.at_once(), self.clock.now()
         while True:
             plan = plan_eviction(need_bytes, room, candidates, marks, now_s, protect={model_id}, same_disk=same_disk)
             used = {victim.model_id for victim in plan.victims if self._is_open(tier, victim, opened)}
-            if not used:
+            unfit = {victim.model_id for victim in plan.victims if not self._fits_below(victim)}
+            if not used and not unfit:
                 return plan
-            candidates = [replace(c, leased=True) if c.model_id in used else c for c in candidates]
+            candidates = [
+                replace(c, leased=c.leased or c.model_id in used) for c in candidates if c.model_id not in unfit
+            ]
+
+    def _fits_below(self, victim: Candidate) -> bool:
+        """Return whether the secondary's file system can hold a victim at all."""
+        assert self.tiers.tiers.secondary is not None
+        row = self.library.row(victim.model_name)
+        try:
+            self.tiers.check_storable(
+                self.tiers.tiers.secondary, row.hf_path, self.library.files(row), row.model_name, row.revision
+            )
+        except (BadInput, OutOfSpace):
+            return False
+        return True
 
     def _is_open(self, tier: Tier, victim: Candidate, opened: set[tuple[int, int]]) -> bool:
         row = self.library.row(victim.model_name)

@@ -268,6 +268,9 @@ class Shelf:
         model = self.library.model(model_name)
         if model.row.job_state in UNFINISHED:
             raise Conflict(f"Job {model.row.job_id} works on {model_name}.", hint=f"shelf cancel {model.row.job_id}")
+        if model.state is not State.OFFLINE:
+            tier = self.tier_service.tiers.resolve(model.row.cache_location, model.row.cache_path)
+            self.tier_service.check_storable(tier, model.row.hf_path, (), new_name)
         self.registry.rename(model.row.id, new_name)
         renamed = self.library.model(new_name)
         refresh_card(self.registry, renamed)

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from modelshelf.domain.jobs import Reservation
 from modelshelf.domain.models import FileEntry
+from modelshelf.domain.storable import check_names, check_sizes
 from modelshelf.domain.tiers import BREAKDOWN, Room, Tier, Tiers, TierStatus, Usage
 from modelshelf.errors import BadInput, Denied
 from modelshelf.registry.queries import Registry
-from modelshelf.store import capabilities, meter, snapshot
+from modelshelf.store import capabilities, cards, meter, scan, snapshot
 from modelshelf.store import tier as store_tier
 from modelshelf.store.layout import Base
 
@@ -74,6 +75,36 @@ class TierService:
         """Return what a snapshot takes on a base beyond its distinct contents: more than nothing without links."""
         return 0 if self.links(base) else snapshot.second_bytes(files)
 
+    def check_storable(
+        self, tier: Tier, hf_path: str, files: Sequence[FileEntry], model_name: str, revision: str = "main"
+    ) -> None:
+        """Do nothing when a tier's file system can hold a model, whatever room it has; to be asked before a byte is.
+
+        Args:
+            tier: A tier that was opened.
+            hf_path: The repository.
+            files: The files wanted.
+            model_name: Our name of it, which its card has too.
+            revision: What a ref is named after.
+
+        Raises:
+            BadInput: The file system cannot have such a name, or takes it for another one that is there.
+            OutOfSpace: A file is larger than any can be there; says what would hold it.
+        """
+        base = Base(self.path(tier))
+        can = capabilities.of(base)
+        check_names((file.path for file in files), tier, can)
+        check_names((revision,), tier, can, "Name a commit hash, or use a tier on a Linux file system.")
+        if not can.case_sensitive:
+            repos = [repo_id for kind, repo_id, _ in scan.repos(base) if kind == "model"]
+            check_names([*repos, hf_path], tier, can, "Use a tier on a Linux file system.")
+        if not (can.case_sensitive and can.any_names):
+            names = [card.model_name for card in cards.read_all(base)]
+            check_names([*names, model_name], tier, can, "Choose another name for the model.")
+        if can.max_file_bytes is not None:
+            others = [other for other in self.configured() if other.base != tier.base and not self.why_offline(other)]
+            check_sizes(files, tier, can, {other.location: capabilities.of(Base(self.path(other))) for other in others})
+
     def online_bases(self) -> list[Base]:
         """Return the bases that can be read now, fastest first."""
         return [Base(self.path(tier)) for tier in self.all() if not self.why_offline(tier)]
@@ -118,6 +149,7 @@ class TierService:
             free_bytes=store_tier.free_bytes(base),
             warning=warning,
             writable=store_tier.is_writable(base),
+            capabilities=capabilities.of(base),
         )
 
     def headroom_bytes(self, tier: Tier) -> int:

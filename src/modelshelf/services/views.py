@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from modelshelf.domain.diagnosis import Report, Severity
+from modelshelf.domain.disks import Capabilities
 from modelshelf.domain.findings import Finding, VerifyReport
 from modelshelf.domain.gc import DedupePlan, GcItem, GcPlan, Tidied
 from modelshelf.domain.jobs import Job
@@ -77,7 +79,13 @@ def tier_view(status: TierStatus) -> dict[str, Any]:
         "warning": status.warning,
         "writable": status.writable,
         "breakdown": dict(status.usage.breakdown),
+        "capabilities": capabilities_view(status.capabilities),
     }
+
+
+def capabilities_view(can: Capabilities | None) -> dict[str, Any] | None:
+    """Return what a file system can; None where that is not known."""
+    return None if can is None else {**asdict(can), "weaknesses": list(can.weaknesses)}
 
 
 def job_view(job: Job) -> dict[str, Any]:
@@ -316,4 +324,25 @@ def setup_view(
         "environment_wins": [name for name in first.exported if f"{name}=" in text],
         "usual_path": str(first.usual),
         "usual_models": first.found_models(),
+    }
+
+
+def doctor_view(report: Report) -> dict[str, Any]:
+    """Return what the doctor found and did."""
+    return {
+        "errors": report.errors,
+        "warnings": report.count(Severity.WARNING),
+        "fixed": list(report.fixed),
+        "findings": [
+            {
+                "severity": found.severity.value,
+                "topic": found.topic,
+                "detail": found.detail,
+                "command": found.command,
+                "path": found.path,
+                "size_bytes": found.size_bytes,
+                "fixable": bool(found.fix),
+            }
+            for found in report.found
+        ],
     }

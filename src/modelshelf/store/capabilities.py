@@ -1,27 +1,24 @@
-"""Which kinds of links the file system of a base has: tried once, kept beside the tier's marker."""
+"""What the file system of a base can: tried once and kept beside the tier's marker, together with the mount table."""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
-from dataclasses import asdict, dataclass
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
-from modelshelf.errors import ShelfError
-from modelshelf.store import fs
+from modelshelf.domain.disks import Capabilities, Mount
+from modelshelf.errors import Denied, ShelfError
+from modelshelf.store import fs, locks
 from modelshelf.store.layout import Base
+from modelshelf.store.mounts import mount_of
 
 _FORMAT = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Capabilities:
-    """What a file system can."""
-
-    symlinks: bool
-    """Whether a snapshot can link to its blobs; where not, the bytes lie in the snapshot itself."""
-    hardlinks: bool
-    reflinks: bool
-
-
+_TRIED = ("symlinks", "hardlinks", "reflinks", "case_sensitive", "any_names", "locks")
+"""What is tried; the rest is told by the mount table, every time."""
 _USUAL = Capabilities(symlinks=True, hardlinks=True, reflinks=False)
 
 
@@ -29,25 +26,80 @@ def of(base: Base) -> Capabilities:
     """Return what the file system of a base can.
 
     A base that has no marker yet or cannot be written is taken for a usual disk: what lies there is read as it is.
+    What an earlier version did not try is tried now; what it found is believed, unless the file system is another.
     """
-    kept = _read(base)
-    if kept is not None:
-        return kept
+    mount = mount_of(base.path)
+    kept = _read(base, mount)
+    if all(name in kept for name in _TRIED):
+        return _with(kept, mount)
     if not base.marker.exists():  # nothing is written on what may be an empty mount point
-        return _USUAL
+        return _with(kept, mount)
     try:
-        found = Capabilities(*fs.probe_links(base.own))
-        fs.write_text(base.capabilities, json.dumps({"format": _FORMAT, **asdict(found)}))
+        found = _try(base.own) | kept
+        fs.write_text(base.capabilities, json.dumps({"format": _FORMAT, "file_system": mount.kind, **found}))
     except (ShelfError, OSError):
-        return _USUAL
-    return found
+        return _with(kept, mount)
+    return _with(found, mount)
 
 
-def _read(base: Base) -> Capabilities | None:
+def _with(tried: dict[str, bool], mount: Mount) -> Capabilities:
+    facts: dict[str, Any] = {
+        "network": mount.is_network,
+        "max_file_bytes": mount.max_file_bytes,
+        "file_system": mount.kind,
+        **tried,
+    }
+    return replace(_USUAL, **facts)
+
+
+def _read(base: Base, mount: Mount) -> dict[str, bool]:
+    """Return what was tried before; nothing where it cannot be read, or was found out on another file system."""
     try:
         kept = json.loads(base.capabilities.read_text(encoding="utf-8"))
-        if kept["format"] != _FORMAT:
-            return None
-        return Capabilities(bool(kept["symlinks"]), bool(kept["hardlinks"]), bool(kept["reflinks"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        if kept["format"] != _FORMAT or kept.get("file_system", mount.kind) != mount.kind:
+            return {}
+        return {name: bool(kept[name]) for name in _TRIED if name in kept}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _try(folder: Path) -> dict[str, bool]:
+    symlinks, hardlinks, reflinks = fs.probe_links(folder)
+    probe = folder / f".probe.{os.urandom(4).hex()}{fs.TEMPORARY}"
+    try:
+        fs.write_text(probe, "")
+        case_sensitive = not probe.with_name(probe.name.upper()).exists()
+        locks_hold = locks.bounded(lambda: _excludes(probe), probe)
+    finally:
+        fs.remove_file(probe)
+    any_names = all(_keeps_name(folder, name) for name in (f".probe:x.{probe.name}", f"{probe.name}."))
+    tried = (symlinks, hardlinks, reflinks, case_sensitive, any_names, locks_hold)
+    return dict(zip(_TRIED, tried, strict=True))
+
+
+def _keeps_name(folder: Path, name: str) -> bool:
+    """Return whether a file can have this name and no other."""
+    try:
+        fs.write_text(folder / name, "")
+        return name in os.listdir(folder)  # noqa: PTH208 - the names as the file system gives them
+    except (Denied, OSError):  # a full disk is no answer, and passes
+        return False
+    finally:
+        fs.remove_file(folder / name)
+
+
+def _excludes(path: Path) -> bool:
+    """Return whether a lock that one descriptor holds is refused to another."""
+    descriptors = [os.open(path, os.O_RDWR | os.O_CLOEXEC) for _ in range(2)]
+    try:
+        return [_locks(fd) for fd in descriptors] == [True, False]
+    finally:
+        for fd in descriptors:
+            os.close(fd)
+
+
+def _locks(fd: int) -> bool:
+    with contextlib.suppress(OSError):
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False

@@ -32,8 +32,12 @@ def _random() -> str:
 
 
 def fsync_folder(path: Path) -> None:
-    """Make names in a folder durable."""
-    _fsync(path, os.O_DIRECTORY)
+    """Make names in a folder durable, where the file system can: some shares and FUSE file systems refuse."""
+    try:
+        _fsync(path, os.O_DIRECTORY)
+    except OSError as err:
+        if err.errno not in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
 
 
 def _fsync(path: Path, flags: int = 0) -> None:

@@ -14,7 +14,7 @@
           trees/<commit>.json                 the list of files
       modelshelf/                             everything of ours
         tier.json                             the tier's id: a base without it is not mounted
-        capabilities.json                     which kinds of links its file system has
+        capabilities.json                     what its file system can, tried once
         registry.db                           the registry, in the primary base, unless DATABASE_URL says otherwise
         meter.json                            what the last walk measured, by repository
         incoming/<digest>.part                bytes of a blob as they arrive
@@ -105,6 +105,16 @@ class Base:
         return self.path / "xet"
 
     @property
+    def nested_hub(self) -> Path:
+        """What a tool makes that was given HF_HOME=BASE/hub; no tier's tool looks there."""
+        return self.hub / "hub"
+
+    @property
+    def token(self) -> Path:
+        """What `hf auth login` stores with HF_HOME=BASE."""
+        return self.path / "token"
+
+    @property
     def old_transformers(self) -> Path:
         """What transformers before 4.22 wrote; nothing of today reads it."""
         return self.path / "transformers"
@@ -121,7 +131,7 @@ class Base:
 
     @property
     def capabilities(self) -> Path:
-        """Which kinds of links its file system has."""
+        """What its file system can, tried once."""
         return self.own / "capabilities.json"
 
     @property

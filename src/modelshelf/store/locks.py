@@ -5,22 +5,78 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from filelock import FileLock, Timeout
 
 from modelshelf.domain.ports import Clock
 from modelshelf.errors import Unavailable
 from modelshelf.store import fs
+from modelshelf.store.mounts import share_of
 from modelshelf.store.os_errors import translate_errors
 
 _POLL_S = 0.1
+HANG_S = 30.0
+"""A share that has not answered after so long is taken for dead."""
+_SHARE_WAIT_S = 300.0
+"""So long at most a lock on a share is waited for: its holder may be a machine that is gone."""
+_END_IT = "Wait for it, or end it."
+T = TypeVar("T")
+
+
+def bounded(
+    call: Callable[[], T], path: Path, undo: Callable[[T], object] = lambda _: None, hang_s: float = HANG_S
+) -> T:
+    """Return what a call answers that may hang in the kernel, where `path` lies on a share or a FUSE file system.
+
+    Args:
+        call: The call.
+        path: What it is about.
+        undo: Takes back what it did, where it comes back too late.
+        hang_s: How long it is waited for.
+
+    Raises:
+        Unavailable: It did not answer in time; names the path and its mount.
+    """
+    share = share_of(path)
+    if share is None:
+        return call()
+    outcome: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            outcome.set_result(call())
+        except BaseException as err:  # noqa: BLE001 - raised again by whoever waits
+            outcome.set_exception(err)
+
+    threading.Thread(target=work, name="may-hang", daemon=True).start()
+    wait([outcome], hang_s)
+    in_time = outcome.done()
+    if in_time:
+        return outcome.result()
+    outcome.add_done_callback(lambda late: undo(late.result()) if late.exception() is None else None)
+    raise Unavailable(
+        f"{path} has not answered for {hang_s:g} s: {share.named} hangs.",
+        hint="Look after the share or the drive, then try again.",
+        path=str(path),
+    )
 
 
 @contextlib.contextmanager
-def try_lock(*paths: Path) -> Iterator[bool]:
+def try_lock(*paths: Path, hang_s: float = HANG_S) -> Iterator[bool]:
     """Take all locks at once without waiting; yields whether that worked. None is held where one is taken.
+
+    Args:
+        paths: The locks.
+        hang_s: How long a share may take to answer.
+
+    Raises:
+        Unavailable: It did not.
 
     **Concurrency:** between processes and between threads (each call opens its own descriptor). The lock dies with
     its process. The files stay, as huggingface_hub's own do: see `remove_unused`.
@@ -28,14 +84,21 @@ def try_lock(*paths: Path) -> Iterator[bool]:
     with contextlib.ExitStack() as stack:
         try:
             for path in paths:
-                fs.make_folder(path.parent)
-                with translate_errors(path):
-                    stack.enter_context(FileLock(path, timeout=0, thread_local=False, mode=0o666))
+                lock = bounded(partial(_take, path), path, FileLock.release, hang_s)
+                stack.callback(lock.release)
         except Timeout:
             stack.close()
             yield False
             return
         yield True
+
+
+def _take(path: Path) -> FileLock:
+    fs.make_folder(path.parent)
+    lock = FileLock(path, timeout=0, thread_local=False, mode=0o666)
+    with translate_errors(path):
+        lock.acquire()
+    return lock
 
 
 @contextlib.contextmanager
@@ -47,22 +110,26 @@ def wait_lock(
     Args:
         path: The lock.
         clock: Time.
-        timeout_s: How long to wait.
+        timeout_s: How long to wait; on a share five minutes at most.
         check: Called while it is waited for; raises when that is to stop.
 
     Raises:
         Unavailable: It was not free in time.
     """
     waited_s = 0.0
+    share = share_of(path)
+    if share is not None and share.is_network:
+        timeout_s = min(timeout_s, _SHARE_WAIT_S)
     while True:
         with try_lock(path) as free:
             if free:
                 yield
                 return
         if waited_s >= timeout_s:
+            where = f" on {share.named}" if share is not None else ""
             raise Unavailable(
-                f"Another program has held {path} for {timeout_s:.0f} s.",
-                hint="Wait for it, or end it.",
+                f"Another program has held {path}{where} for {timeout_s:.0f} s.",
+                hint="Wait for it, or end it; on a share it may run on another machine." if where else _END_IT,
                 path=str(path),
             )
         check()

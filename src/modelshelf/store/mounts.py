@@ -18,10 +18,36 @@ def mount_of(path: Path, table: str | None = None) -> Mount:
         path: Any path; links in it are followed.
         table: The text of a mount table; by default this process's. A system without one tells nothing.
     """
-    real = path.resolve()
+    return mount_at(path.resolve(), table)
+
+
+def read_table(path: Path = TABLE) -> str:
+    """Return the mount table; empty on a system without one."""
+    try:
+        return path.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return ""
+
+
+def share_of(path: Path) -> Mount | None:
+    """Return the mount of a path whose calls may hang in the kernel; None where it lies on a disk of this machine.
+
+    Its name is asked first, for following links in it asks the disks.
+    """
+    table = read_table()
+    named = mount_at(path.absolute(), table)
+    mount = named if named.may_hang else mount_of(path, table)
+    return mount if mount.may_hang else None
+
+
+def mount_at(path: Path, table: str | None = None) -> Mount:
+    """Return the mount that a path lies on by its name alone: no link is followed, and no disk is asked.
+
+    That answers while a share hangs. `path` is absolute; for `table` see `mount_of`.
+    """
     found = _UNKNOWN
     for mount in mounts(table):
-        if real.is_relative_to(mount.point) and len(mount.point) >= len(found.point):
+        if path.is_relative_to(mount.point) and len(mount.point) >= len(found.point):
             found = mount  # of two on one point, the later hides the earlier
     return found
 
@@ -32,14 +58,7 @@ def mounts(table: str | None = None) -> list[Mount]:
     Args:
         table: The text of a mount table; by default this process's. A system without one has none.
     """
-    return [mount for line in (_read() if table is None else table).splitlines() if (mount := _parse(line))]
-
-
-def _read() -> str:
-    try:
-        return TABLE.read_text(encoding="utf-8", errors="surrogateescape")
-    except OSError:
-        return ""
+    return [mount for line in (read_table() if table is None else table).splitlines() if (mount := _parse(line))]
 
 
 def _parse(line: str) -> Mount | None:

@@ -1,0 +1,31 @@
+"""Asking the doctor."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from modelshelf.cli import output
+from modelshelf.cli.errors import at_the_edge
+from modelshelf.cli.options import AsJson
+from modelshelf.errors import Unavailable
+
+
+def doctor(
+    fix: Annotated[bool, typer.Option("--fix", help="Mend what is safe to mend, and say what.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say why it does not work: disks, registry, variables, tools, hub; exit code 7 when there are errors."""
+    from modelshelf.bootstrap import open_doctor
+    from modelshelf.services.views import doctor_view
+
+    with at_the_edge(as_json=as_json):
+        with open_doctor() as found:
+            view = doctor_view(found.fix() if fix else found.examine())
+        if as_json:
+            output.as_json(view)
+        else:
+            output.doctor(view)
+        if view["errors"]:
+            raise SystemExit(Unavailable.exit_code)

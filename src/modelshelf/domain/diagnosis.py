@@ -1,0 +1,62 @@
+"""One answer to "why does it not work?": what is so, how bad that is, and the command that mends it."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class Severity(enum.StrEnum):
+    """How bad something is, worst first."""
+
+    ERROR = "error"
+    """Something does not work, or will be lost."""
+    WARNING = "warning"
+    """It works, and not as it seems to."""
+    INFO = "info"
+    """Worth knowing: bytes that can be had back, copies, other tools."""
+    OK = "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """One thing that was looked at."""
+
+    severity: Severity
+    topic: str
+    """`settings`, `base`, `registry`, `environment`, `tool`, `layout`, `files`, `copies`, `token`, `hub`, `engine`."""
+    detail: str
+    """What is so, in a sentence."""
+    command: str = ""
+    """The command that mends it; empty when nothing is to be mended, or only a person knows how."""
+    path: str = ""
+    """The file or folder that it is about; empty for what has none."""
+    size_bytes: int = 0
+    """The bytes that it is about."""
+    fix: str = ""
+    """What `shelf doctor --fix` calls its own way to mend it; empty for what it leaves to a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything that was looked at, the worst first."""
+
+    found: tuple[Diagnosis, ...]
+    fixed: tuple[str, ...] = ()
+    """What was mended, in sentences."""
+
+    @property
+    def errors(self) -> int:
+        """How many of them are errors."""
+        return self.count(Severity.ERROR)
+
+    def count(self, severity: Severity) -> int:
+        """Return how many are that bad."""
+        return sum(diagnosis.severity is severity for diagnosis in self.found)
+
+
+def ordered(found: Sequence[Diagnosis]) -> tuple[Diagnosis, ...]:
+    """Return diagnoses, the worst first and otherwise as they came."""
+    ranks = {severity: rank for rank, severity in enumerate(Severity)}
+    return tuple(sorted(found, key=lambda diagnosis: ranks[diagnosis.severity]))

@@ -1,0 +1,381 @@
+"""From what was seen of a library to what is to be said of it. Pure: facts in, diagnoses out."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from modelshelf.domain.diagnosis import Diagnosis, Severity
+from modelshelf.domain.disks import Capabilities, Mount
+from modelshelf.domain.environment import Place
+from modelshelf.domain.findings import Finding, Kind
+from modelshelf.domain.tiers import PRIMARY, Tier
+from modelshelf.units import GB, format_size
+
+LOW_BYTES = GB
+"""A disk with less than this left stops most work."""
+FIX_TREES, FIX_REFS, FIX_LEFTOVERS = "trees", "refs", "leftovers"
+_ERROR, _WARNING, _INFO, _OK = Severity
+_WORST = frozenset({Kind.MISSING_FILE, Kind.WRONG_SIZE, Kind.WRONG_BYTES, Kind.READ_ERROR})
+
+
+@dataclass(frozen=True, slots=True)
+class Sized:
+    """Something on a disk with its bytes."""
+
+    path: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """Files of a base that belong to somebody else."""
+
+    uid: int
+    files: int
+    size_bytes: int
+    example: str
+
+
+@dataclass(frozen=True, slots=True)
+class BaseFacts:
+    """What was seen of one base."""
+
+    tier: Tier
+    mount: Mount
+    exists: bool
+    offline: str
+    """Why it cannot be used, though it was used before; empty when it can."""
+    hangs: bool = False
+    """Whether its share does not answer."""
+    marked: bool = False
+    writable: bool = True
+    capabilities: Capabilities | None = None
+    free_bytes: int = 0
+    disk_bytes: int = 0
+    usage_bytes: int = 0
+    strays: tuple[Sized, ...] = ()
+    """Repositories beside `hub` instead of in it, and a `hub` in `hub`."""
+    spare: tuple[Sized, ...] = ()
+    """Caches that can go: hf_xet's, and that of transformers before 4.22."""
+    foreign: tuple[Foreign, ...] = ()
+    owner: tuple[int, int] = (0, 0)
+    """User and group that everything should belong to."""
+    closed_trees: tuple[str, ...] = ()
+    """Lists of files that others may not read, and that are ours to open."""
+    faults: tuple[Finding, ...] = ()
+    """What is wrong with names, links and refs."""
+
+
+def of_base(base: BaseFacts) -> Iterator[Diagnosis]:
+    """Yield what is to be said of one base."""
+    path = base.tier.base
+    named = f"{base.tier.location} {path}"
+    if base.offline:
+        point = shlex.quote(base.mount.point)
+        command = f"sudo umount --lazy {point} && sudo mount {point}" if base.hangs else "sudo mount -a"
+        yield Diagnosis(_ERROR, "base", f"{named}: {base.offline}", command, path)
+        return
+    yield from _place(base, named)
+    if not base.exists:
+        yield Diagnosis(_INFO, "base", f"{named} does not exist yet: its first model makes it.", path=path)
+        return
+    if not base.marked:
+        detail = f"{named} has no marker: it was never used by shelf. Is it the folder you mean, and mounted?"
+        yield Diagnosis(_INFO, "base", detail, path=path)
+    if not base.writable:
+        detail = f"{named} is read-only here: its models can be loaded, nothing is written there."
+        yield Diagnosis(_WARNING, "base", detail, _writable_command(base), path)
+    yield from _room(base, named)
+    yield from _contents(base)
+    kind = base.mount.kind or "an unknown file system"
+    left = f"{format_size(base.free_bytes)} of {format_size(base.disk_bytes)} free"
+    limit = "no limit" if base.tier.limit_bytes is None else f"limit {format_size(base.tier.limit_bytes)}"
+    detail = f"{named}: {kind} mounted at {base.mount.point}, {left}, holds {format_size(base.usage_bytes)}, {limit}."
+    yield Diagnosis(_OK, "base", detail, path=path, size_bytes=base.usage_bytes)
+
+
+def _writable_command(base: BaseFacts) -> str:
+    if base.mount.read_only:
+        return f"sudo mount -o remount,rw {shlex.quote(base.mount.point)}"
+    return _chown(base, None)
+
+
+def _chown(base: BaseFacts, uid: int | None) -> str:
+    source = "" if uid is None else f"--from={uid} "
+    return f"sudo chown -hR {source}{base.owner[0]}:{base.owner[1]} {shlex.quote(base.tier.base)}"
+
+
+def _place(base: BaseFacts, named: str) -> Iterator[Diagnosis]:
+    path = base.tier.base
+    if base.mount.is_container_layer:
+        detail = f"{named} lies in the container's own layer: its models vanish with the container."
+        command = f"docker run -v /a/folder/of/the/host:{shlex.quote(path)} …"
+        yield Diagnosis(_ERROR, "base", detail, command, path)
+    weaknesses = base.capabilities.weaknesses if base.capabilities else ()
+    if weaknesses:
+        yield Diagnosis(_INFO, "base", f"{named} has {'; '.join(weaknesses)}.", path=path)
+
+
+def _room(base: BaseFacts, named: str) -> Iterator[Diagnosis]:
+    limit, path = base.tier.limit_bytes, base.tier.base
+    variable = f"{base.tier.location.upper()}_CACHE_LIMIT_GB"
+    if limit is not None and base.usage_bytes > limit:
+        over = base.usage_bytes - limit
+        detail = f"{named} holds {format_size(over)} more than its limit of {format_size(limit)}."
+        yield Diagnosis(_WARNING, "base", detail, "shelf gc --dry-run", path, over)
+    if limit is not None and limit > base.disk_bytes > 0:
+        detail = (
+            f"{named}: its limit of {format_size(limit)} is more than the disk has, {format_size(base.disk_bytes)}."
+        )
+        yield Diagnosis(_WARNING, "base", detail, f"{variable}={base.disk_bytes * 9 // 10 // GB}", path)
+    elif limit is not None and limit - base.usage_bytes > base.free_bytes:
+        detail = (
+            f"{named}: its limit leaves {format_size(limit - base.usage_bytes)}, the disk only"
+            f" {format_size(base.free_bytes)}."
+        )
+        yield Diagnosis(_INFO, "base", detail, path=path)
+    if base.free_bytes < LOW_BYTES:
+        detail = f"{named}: its disk is almost full, {format_size(base.free_bytes)} are left."
+        yield Diagnosis(_WARNING, "base", detail, "shelf gc", path)
+
+
+def _contents(base: BaseFacts) -> Iterator[Diagnosis]:
+    path, quoted = base.tier.base, shlex.quote(base.tier.base)
+    if base.strays:
+        size_bytes = sum(stray.size_bytes for stray in base.strays)
+        first = base.strays[0].path
+        detail = f"{_count(base.strays, 'folder')} in {path} where no tool looks, {first} first."
+        yield Diagnosis(_WARNING, "layout", detail, f"shelf adopt {quoted} --move", first, size_bytes)
+    for foreign in base.foreign:
+        detail = (
+            f"{foreign.files} files in {path} belong to user {foreign.uid}{' (root)' if foreign.uid == 0 else ''}, not"
+            f" to {base.owner[0]}: they cannot be moved or deleted by others, {foreign.example} first."
+        )
+        command = _chown(base, foreign.uid)
+        yield Diagnosis(_WARNING, "files", detail, command, foreign.example, foreign.size_bytes)
+    if base.closed_trees:
+        detail = (
+            f"{_count(base.closed_trees, 'list')} of files in {path} can be read by their owner alone: another user"
+            " takes an incomplete snapshot for a whole one."
+        )
+        command = f"chmod a+r {shlex.quote(base.closed_trees[0])}" if len(base.closed_trees) == 1 else _fix()
+        yield Diagnosis(_WARNING, "files", detail, command, base.closed_trees[0], fix=FIX_TREES)
+    for spare in base.spare:
+        if spare.size_bytes:
+            detail = f"{spare.path} can go: it is a cache that nothing needs."
+            yield Diagnosis(_INFO, "files", detail, f"rm -r {shlex.quote(spare.path)}", spare.path, spare.size_bytes)
+    yield from _faults(base.faults)
+
+
+def _faults(faults: Sequence[Finding]) -> Iterator[Diagnosis]:
+    """Yield one diagnosis for the faults of a kind in a repository."""
+
+    def key(fault: Finding) -> tuple[str, str, str]:
+        return fault.kind.value, fault.repo_id, fault.model_name
+
+    for _, same in groupby(sorted(faults, key=key), key):
+        group = list(same)
+        first = group[0]
+        more = f" So it is with {len(group) - 1} more of {first.repo_id}." if len(group) > 1 else ""
+        severity = _ERROR if first.model_name or first.kind in _WORST else _WARNING
+        needed = f" {first.model_name} needs it." if first.model_name else ""
+        detail = f"{first.path}: {first.detail}{needed}{more}"
+        yield Diagnosis(severity, "files", detail, first.hint, first.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """Blobs of one repository that lie on two bases."""
+
+    repo_id: str
+    base: str
+    other: str
+    """The base whose copy no model needs, or else the slower one."""
+    blobs: int
+    size_bytes: int
+    model_name: str = ""
+    """The model that the other copy belongs to; empty where none is registered."""
+
+
+def of_copies(found: Sequence[Copies]) -> Iterator[Diagnosis]:
+    """Yield what lies on the disks twice."""
+    for copies in found:
+        if copies.model_name:
+            command = f"shelf rm {copies.model_name} --files"
+        else:
+            cache = shlex.quote(f"{copies.other}/hub")
+            command = f"hf cache rm model/{copies.repo_id} --cache-dir {cache}"
+        detail = f"{_many(copies.blobs, 'blob')} of {copies.repo_id} lie in {copies.base} and in {copies.other}."
+        yield Diagnosis(_INFO, "copies", detail, command, copies.other, copies.size_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryFacts:
+    """What was seen of the registry."""
+
+    url: str
+    """Without a password."""
+    path: str
+    """Its file; empty for PostgreSQL."""
+    mount: Mount | None
+    exists: bool
+    trouble: str = ""
+    """Why it cannot be read, in a sentence."""
+    hint: str = ""
+    models: int | None = None
+    """None where it was not read."""
+    drifted: tuple[tuple[str, str], ...] = ()
+    """Models whose ref another program moved, and why that is known."""
+    unsettled: int = 0
+    """Other steps that reconcile would take."""
+    leftovers: Mapping[str, int] | None = None
+    """What gc would delete by kind, in bytes."""
+    locks_and_folders: int = 0
+    """How many stale locks and empty folders are among it."""
+
+
+def of_registry(registry: RegistryFacts) -> Iterator[Diagnosis]:
+    """Yield what is to be said of the registry and of what it knows."""
+    place = registry.path or registry.url
+    if registry.trouble:
+        yield Diagnosis(_ERROR, "registry", registry.trouble, registry.hint, registry.path)
+    if registry.mount is not None and registry.mount.is_container_layer:
+        detail = f"The registry {place} lies in the container's own layer: it vanishes with the container."
+        yield Diagnosis(_ERROR, "registry", detail, path=registry.path)
+    if registry.trouble:
+        return
+    if not registry.exists:
+        yield Diagnosis(_INFO, "registry", f"There is no registry at {place} yet: the first shelf add makes it.")
+        return
+    if registry.models is not None:
+        yield Diagnosis(_OK, "registry", f"{place} knows {_many(registry.models, 'model')}.", path=registry.path)
+    for model_name, why in registry.drifted:
+        command = "shelf doctor --fix"
+        yield Diagnosis(_WARNING, "files", f"{model_name}: {why}", command, fix=FIX_REFS)
+    if registry.unsettled:
+        detail = f"Registry and disks disagree in {_many(registry.unsettled, 'place')}."
+        yield Diagnosis(_WARNING, "registry", detail, "shelf reconcile")
+    leftovers = registry.leftovers or {}
+    if registry.locks_and_folders:
+        detail = f"{_many(registry.locks_and_folders, 'stale lock or empty folder', 'stale locks and empty folders')}."
+        yield Diagnosis(_INFO, "files", detail, _fix(), fix=FIX_LEFTOVERS)
+    if size_bytes := sum(leftovers.values()):
+        kinds = ", ".join(kind for kind, size in sorted(leftovers.items()) if size)
+        yield Diagnosis(_INFO, "files", f"Nothing needs these leftovers: {kinds}.", "shelf gc", size_bytes=size_bytes)
+
+
+def of_tools(places: Sequence[tuple[Place, int]], tiers: Sequence[Tier]) -> Iterator[Diagnosis]:
+    """Yield where each tool looks, with the bytes that lie there; several tools in one place are one line."""
+    hubs = {f"{tier.base}/hub": tier for tier in tiers}
+    for path, group in groupby(places, key=lambda item: item[0].path):
+        items = list(group)
+        place, size_bytes = items[0]
+        names = ", ".join(item[0].tool for item in items)
+        tier = hubs.get(path)
+        if tier is not None:
+            severity, detail = _OK, f"{names}: the {tier.location} tier, {path} ({place.why})."
+        elif place.stock:
+            severity, detail = _INFO, f"{names}: {path} ({place.why}), which is no tier."
+        else:
+            severity, detail = _OK, f"{names}: {path} ({place.why}), files of its own kind."
+        yield Diagnosis(severity, "tool", detail, path=path, size_bytes=size_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenFacts:
+    """What is known of a token without reading it."""
+
+    given: bool
+    """Whether HF_TOKEN says it."""
+    path: str
+    mode: int | None
+    """The file's mode; None where there is none."""
+    shared: tuple[str, ...] = ()
+    """Token files that lie in bases: whoever mounts a base has them."""
+
+
+def of_token(token: TokenFacts) -> Iterator[Diagnosis]:
+    """Yield where the token is and who can read it; never the token."""
+    if token.mode is not None and token.mode & 0o077:
+        who = "everybody" if token.mode & 0o004 else "its group"
+        detail = f"The token in {token.path} can be read by {who} (mode {token.mode:04o})."
+        yield Diagnosis(_WARNING, "token", detail, f"chmod 600 {shlex.quote(token.path)}", token.path)
+    for path in token.shared:
+        yield Diagnosis(
+            _INFO, "token", f"{path} holds a token: a container that mounts this base can read it.", path=path
+        )
+    if token.given:
+        yield Diagnosis(_OK, "token", "HF_TOKEN holds a token; it beats one that hf auth login stored.")
+    elif token.mode is not None:
+        yield Diagnosis(_OK, "token", f"A token is stored in {token.path}.", path=token.path)
+    else:
+        detail = "There is no token: gated and private repositories cannot be had."
+        yield Diagnosis(_INFO, "token", detail, "hf auth login", token.path)
+
+
+@dataclass(frozen=True, slots=True)
+class HubFacts:
+    """What the hub answered."""
+
+    endpoint: str
+    is_mirror: bool
+    offline_by: str = ""
+    """The variable that forbids to ask it."""
+    trouble: str = ""
+    refused: bool = False
+    """Whether it did not take the token."""
+
+
+def of_hub(hub: HubFacts) -> Iterator[Diagnosis]:
+    """Yield whether the hub can be reached."""
+    mirror = ", a mirror (HF_ENDPOINT)" if hub.is_mirror else ""
+    if hub.offline_by:
+        yield Diagnosis(_INFO, "hub", f"{hub.endpoint}{mirror} was not asked: {hub.offline_by} is set.")
+    elif hub.trouble:
+        command = f"curl -I {shlex.quote(hub.endpoint)}"
+        yield Diagnosis(_WARNING, "hub", f"{hub.trouble.rstrip('.')}. What is downloaded works on.", command)
+    else:
+        yield Diagnosis(_OK, "hub", f"{hub.endpoint}{mirror} answers.")
+        if hub.refused:
+            yield Diagnosis(_WARNING, "token", f"{hub.endpoint} does not take the token.", "hf auth login")
+
+
+def of_settings(problems: Sequence[Mapping[str, str]], primary: Tier) -> Iterator[Diagnosis]:
+    """Yield the settings that are wrong; the defaults stand for them in the rest of a report."""
+    for problem in problems:
+        origin, name = problem["origin"], problem["name"]
+        file, _, line = origin.rpartition(":")
+        command = f"unset {name}" if origin == "environment" else f"${{EDITOR:-vi}} +{line} {shlex.quote(file)}"
+        if not file and origin != "environment":
+            command = f"ls -l {shlex.quote(origin)}"
+        detail = f"{name} in {origin}: {problem['detail'].rstrip('.')}."
+        yield Diagnosis(_ERROR, "settings", detail, command, "" if origin == "environment" else file or origin)
+    if any(problem["name"] in ("PRIMARY_CACHE_PATH", "HF_HOME") for problem in problems):
+        assert primary.location == PRIMARY
+        detail = f"The rest of this report takes {primary.base} for the primary base."
+        yield Diagnosis(_INFO, "settings", detail, path=primary.base)
+
+
+def of_engines(engines: Mapping[str, str]) -> Iterator[Diagnosis]:
+    """Yield which engines are there, name to place."""
+    if engines:
+        listed = ", ".join(f"{name} ({place})" for name, place in engines.items())
+        yield Diagnosis(_OK, "engine", f"Engines: {listed}.")
+    else:
+        detail = "No engine is here: models can be stored, not run."
+        yield Diagnosis(_INFO, "engine", detail, "pip install 'modelshelf[llama]'")
+
+
+def _fix() -> str:
+    return "shelf doctor --fix"
+
+
+def _many(count: int, one: str, several: str = "") -> str:
+    return f"{count} {one if count == 1 else several or f'{one}s'}"
+
+
+def _count(items: Sequence[object], one: str) -> str:
+    return _many(len(items), one)

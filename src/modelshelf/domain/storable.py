@@ -1,0 +1,88 @@
+"""Whether a file system can hold the files of a model at all, whatever room it has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from modelshelf.domain.disks import Capabilities
+from modelshelf.domain.models import FileEntry
+from modelshelf.domain.tiers import Tier
+from modelshelf.errors import BadInput, OutOfSpace
+from modelshelf.units import format_size
+
+_NOT_IN_NAMES = frozenset(':*?"<>|\\')
+"""What Windows keeps for itself. Source: Microsoft, "Naming Files, Paths, and Namespaces"."""
+_LEAVE_OUT = "Use a tier on a Linux file system, or leave the file out with --include."
+
+
+def check_names(names: Iterable[str], tier: Tier, can: Capabilities, hint: str = _LEAVE_OUT) -> None:
+    """Do nothing when a file system keeps these names, and keeps them apart.
+
+    Args:
+        names: Paths that will be written below one folder.
+        tier: Where.
+        can: What its file system can.
+        hint: What to do about a name that cannot be.
+
+    Raises:
+        BadInput: One of them is reserved there, or two differ by case only.
+    """
+    seen: dict[str, str] = {}
+    for name in names:
+        if not can.any_names and _is_reserved(name):
+            raise BadInput(
+                f"{tier.base} cannot hold the name {name!r}: its file system ({can.file_system}) reserves it.",
+                hint=hint,
+                path=name,
+                cache_path=tier.base,
+            )
+        other = seen.setdefault(name.casefold(), name)
+        if not can.case_sensitive and other != name:
+            raise BadInput(
+                f"{other} and {name} are one file in {tier.base}: its file system takes upper and lower case for one.",
+                hint=hint,
+                path=name,
+                cache_path=tier.base,
+            )
+
+
+def _is_reserved(path: str) -> bool:
+    return any(part[-1:] in (".", " ") or not _NOT_IN_NAMES.isdisjoint(part) for part in path.split("/"))
+
+
+def check_sizes(
+    files: Sequence[FileEntry], tier: Tier, can: Capabilities, elsewhere: Mapping[str, Capabilities]
+) -> None:
+    """Do nothing when a file system can hold each of these files.
+
+    Args:
+        files: What will be written.
+        tier: Where.
+        can: What its file system can.
+        elsewhere: What those of the other tiers can, by location.
+
+    Raises:
+        OutOfSpace: One is larger than any file there can be; says what would hold it.
+    """
+    largest = max(files, key=lambda file: file.size_bytes, default=None)
+    if largest is None or fits(largest, can):
+        return
+    assert can.max_file_bytes is not None
+    holders = [location for location, other in elsewhere.items() if fits(largest, other)]
+    hint = f"{' or '.join(holders)} would hold it: --to {holders[0]}" if holders else "Use a disk with ext4 or exFAT."
+    raise OutOfSpace(
+        f"{largest.path} has {format_size(largest.size_bytes)}; a file on {tier.location} ({can.file_system}) has at"
+        f" most {format_size(can.max_file_bytes)}.",
+        hint=hint,
+        cache_location=tier.location,
+        cache_path=tier.base,
+        path=largest.path,
+        needed_bytes=largest.size_bytes,
+        max_file_bytes=can.max_file_bytes,
+        would_hold=holders,
+    )
+
+
+def fits(file: FileEntry, can: Capabilities) -> bool:
+    """Return whether a file system can have a file of this size."""
+    return can.max_file_bytes is None or file.size_bytes <= can.max_file_bytes

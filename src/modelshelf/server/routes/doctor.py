@@ -1,0 +1,25 @@
+"""`/api/doctor`: why something does not work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter
+
+from modelshelf.server.schemas import DoctorOut
+from modelshelf.services.doctor import Doctor
+from modelshelf.services.views import doctor_view
+
+
+def create_router(open_doctor: Callable[[], Doctor]) -> APIRouter:
+    """Return the route over a doctor that is asked anew each time: settings may have changed."""
+    router = APIRouter(prefix="/api", tags=["health"])
+
+    @router.get("/doctor", response_model=DoctorOut)
+    def doctor() -> dict[str, Any]:
+        """Look over bases, registry, variables, tools, hub and engines; nothing is changed."""
+        with open_doctor() as found:
+            return doctor_view(found.examine())
+
+    return router

@@ -1,0 +1,356 @@
+"""The doctor: collects what is so, whatever is broken; `domain.doctor` says what that means; does what is safe."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelshelf.domain import doctor
+from modelshelf.domain.diagnosis import Diagnosis, Report, Severity, ordered
+from modelshelf.domain.doctor import BaseFacts, Copies, Foreign, HubFacts, RegistryFacts, Sized, TokenFacts
+from modelshelf.domain.environment import conflicts, hf_home, is_offline, places, token_path
+from modelshelf.domain.findings import Finding, Kind
+from modelshelf.domain.reconcile import Action
+from modelshelf.domain.tiers import CUSTOM, Tier, Tiers
+from modelshelf.errors import ShelfError
+from modelshelf.services.progress import Counter
+from modelshelf.store import capabilities, checkup, gc, look, meter, scan, snapshot
+from modelshelf.store import tier as store_tier
+from modelshelf.store.layout import Base
+from modelshelf.store.locks import bounded
+from modelshelf.store.look import Wanted
+from modelshelf.store.mounts import mount_at, mount_of
+
+if TYPE_CHECKING:
+    from modelshelf.domain.models import Model
+    from modelshelf.services.shelf import Shelf
+
+_log = logging.getLogger(__name__)
+_TIDY = frozenset({"lock", "folder"})
+"""What of gc's plan is mended without asking: nothing of it holds a byte of a model."""
+HANG_S = 5.0
+"""So long a share may take to answer."""
+_PROGRAMS = ("llama-server", "ollama", "vllm", "lms")
+_MODULES = ("xllamacpp", "transformers", "vllm")
+
+
+@dataclass(frozen=True, slots=True)
+class Doctor:
+    """Says why something does not work."""
+
+    tiers: Tiers
+    known: store_tier.KnownBases
+    environ: Mapping[str, str]
+    """The variables of other tools; see `settings.tool_variables`."""
+    problems: Sequence[Mapping[str, str]]
+    """The settings that are wrong."""
+    registry: RegistryFacts
+    """Where the registry is, and why it cannot be opened where it cannot."""
+    hub: HubFacts
+    has_token: bool
+    """Whether HF_TOKEN is set, here or in `.env`."""
+    greet: Callable[[], bool | None]
+    """Asks the hub; see `HubClient.greet`."""
+    shelf: Shelf | None
+    """The library, where it can be opened without making anything."""
+    hung: Mapping[str, str]
+    """The bases that do not answer, and what is said of each; they are not touched."""
+
+    def __enter__(self) -> Doctor:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Close the library."""
+        if self.shelf is not None:
+            self.shelf.close()
+
+    def examine(self) -> Report:
+        """Return everything that was found; nothing is changed, and nothing stops at a fault."""
+        found: list[Diagnosis] = []
+        for topic, part in (
+            ("settings", lambda: doctor.of_settings(self.problems, self.tiers.primary)),
+            ("base", self._bases),
+            ("registry", self._registry),
+            ("copies", self._copies),
+            ("environment", lambda: conflicts(self.environ, self.tiers.primary.base)),
+            ("tool", self._tools),
+            ("token", lambda: doctor.of_token(self._token())),
+            ("hub", self._hub),
+            ("engine", lambda: doctor.of_engines(engines())),
+        ):
+            found += _safely(topic, part)
+        return Report(ordered(found))
+
+    def fix(self) -> Report:
+        """Mend what is safe to mend, and return what was found then, with what was done."""
+        fixed = [f"{path}: others can read it now." for base in self._online() for path in checkup.open_trees(base)]
+        if self.shelf is not None:
+            fixed += self._put_refs_back(self.shelf)
+            fixed += self._tidy(self.shelf)
+        return replace(self.examine(), fixed=tuple(fixed))
+
+    def _put_refs_back(self, shelf: Shelf) -> Iterator[str]:
+        for step in shelf.reconciler.reconcile(only={Action.SET_REF}).done:
+            yield f"{step.model_name}: its ref in {step.base} names its commit again."
+
+    def _tidy(self, shelf: Shelf) -> Iterator[str]:
+        """Delete stale locks and empty folders through gc, which looks again under the locks."""
+        for tier, plan in shelf.collector.plan():
+            base = Base(Path(tier.base))
+            if not store_tier.is_writable(base):
+                continue
+            small = replace(plan, items=tuple(item for item in plan.items if item.kind in _TIDY))
+            done = gc.execute(base, small, partial(shelf.collector.needs, base), shelf.clock, Counter())
+            yield from (f"{item.path}: deleted, {item.why}." for item in done.removed)
+
+    # --- bases ---
+
+    def _all_tiers(self) -> list[Tier]:
+        """Return the tiers of the settings, those of models, and every base that was ever used."""
+        found = {tier.base: tier for tier in self.tiers.configured()}
+        if self.shelf is not None:
+            found |= {tier.base: tier for tier in self.shelf.tier_service.all() if tier.base not in found}
+        for base in sorted(self.known.load()):
+            if (
+                base not in found
+                and base not in self.hung
+                and Path(base).is_dir()
+                and store_tier.read_id(Base(Path(base)))
+            ):
+                found[base] = Tier(CUSTOM, base, None)
+        return list(found.values())
+
+    def _online(self) -> list[Base]:
+        bases = (Base(Path(tier.base)) for tier in self._all_tiers() if not self._why_offline(tier))
+        return [base for base in bases if base.path.is_dir()]
+
+    def _why_offline(self, tier: Tier) -> str:
+        if tier.base in self.hung:
+            return self.hung[tier.base]
+        known_id = self.known.load().get(tier.base)
+        if self.shelf is not None:
+            known_id = self.shelf.registry.tier_ids().get(tier.base) or known_id
+        return store_tier.why_offline(Base(Path(tier.base)), known_id)
+
+    def _bases(self) -> Iterator[Diagnosis]:
+        for tier in self._all_tiers():
+            yield from _safely("base", lambda tier=tier: doctor.of_base(self._base(tier)))  # type: ignore[misc]
+
+    def _base(self, tier: Tier) -> BaseFacts:
+        base = Base(Path(tier.base))
+        if tier.base in self.hung:
+            return BaseFacts(tier, mount_at(base.path), exists=True, offline=self.hung[tier.base], hangs=True)
+        exists, offline, mount = base.path.is_dir(), self._why_offline(tier), mount_of(base.path)
+        facts = BaseFacts(tier, mount, exists, offline, marked=store_tier.read_id(base) is not None)
+        if offline or not exists:
+            return facts
+        owner = checkup.owner_of(base)
+        others = [owned for uid, owned in sorted(checkup.owners(base).items()) if uid != owner[0]]
+        caches = (base.xet, base.old_transformers)
+        return replace(
+            facts,
+            writable=store_tier.is_writable(base) and not mount.read_only,
+            capabilities=capabilities.of(base),
+            free_bytes=store_tier.free_bytes(base),
+            disk_bytes=checkup.disk_bytes(base),
+            usage_bytes=meter.measure(base).apparent_bytes,
+            strays=tuple(Sized(str(path), checkup.tree_bytes(path)) for path in checkup.strays(base)),
+            spare=tuple(Sized(str(path), checkup.tree_bytes(path)) for path in caches),
+            foreign=tuple(Foreign(o.uid, o.files, o.size_bytes, o.example) for o in others),
+            owner=owner,
+            closed_trees=tuple(map(str, checkup.closed_trees(base))),
+            faults=tuple(self._faults(base)),
+        )
+
+    def _faults(self, base: Base) -> list[Finding]:
+        """Return what is wrong with the names in a base; of bytes only the sizes are looked at."""
+        found = look.look_at_hub(base)
+        models = [model for model in self._models() if model.base == str(base.path)]
+        ids = {("model", model.row.hf_path): base.repo(model.row.hf_path) for model in models}
+        ids |= {(kind, repo_id): repo for kind, repo_id, repo in scan.repos(base)}
+        for (kind, repo_id), repo in sorted(ids.items(), key=lambda item: item[0]):
+            ours = [model for model in models if kind == "model" and model.row.hf_path == repo_id]
+            found += look.look(base, repo_id, repo, self._wanted(ours), whole=True).findings
+        return [
+            fault for fault in found if fault.kind is not Kind.DANGLING_REF or not fault.model_name
+        ]  # see of_registry
+
+    def _models(self) -> list[Model]:
+        return self.shelf.models() if self.shelf is not None else []
+
+    def _wanted(self, models: Sequence[Model]) -> list[Wanted]:
+        assert self.shelf is not None or not models
+        return [
+            Wanted(row.model_name, row.revision, row.commit_hash, tuple(self.shelf.library.files(row)), row.complete)
+            for row in (model.row for model in models)
+            if self.shelf is not None and row.commit_hash is not None
+        ]
+
+    # --- the registry and what it knows ---
+
+    def _registry(self) -> Iterator[Diagnosis]:
+        facts = self.registry
+        if self.shelf is not None:
+            facts = self._ask_registry(self.shelf)
+        yield from doctor.of_registry(facts)
+
+    def _ask_registry(self, shelf: Shelf) -> RegistryFacts:
+        steps = shelf.reconciler.plan().steps
+        leftovers: dict[str, int] = {}
+        small = 0
+        for _, plan in shelf.collector.plan():
+            for item in plan.items:
+                small += item.kind in _TIDY
+                if item.kind not in _TIDY:
+                    leftovers[item.kind] = leftovers.get(item.kind, 0) + item.size_bytes
+        return replace(
+            self.registry,
+            models=len(shelf.registry.models()),
+            drifted=tuple((step.model_name, step.why) for step in steps if step.action is Action.SET_REF),
+            unsettled=sum(step.action is not Action.SET_REF for step in steps),
+            leftovers=leftovers,
+            locks_and_folders=small,
+        )
+
+    def _copies(self) -> Iterator[Diagnosis]:
+        """Compare the digests of the bases in pairs, the faster one first."""
+        held = [(base, self._digests(base)) for base in self._online()]
+        owners = {(model.base, model.row.hf_path): model.row.model_name for model in self._models()}
+        found = []
+        for i, (base, digests) in enumerate(held):
+            for other, theirs in held[i + 1 :]:
+                if base.path.samefile(other.path):
+                    continue
+                for repo_id in sorted({repo_id for repo_id, digest in theirs if (repo_id, digest) in digests}):
+                    same = [n for key, n in theirs.items() if key[0] == repo_id and key in digests]
+                    where = sorted((base, other), key=lambda b: (str(b.path), repo_id) not in owners)
+                    spare = str(where[1].path)
+                    names = (str(where[0].path), spare, len(same), sum(same), owners.get((spare, repo_id), ""))
+                    found.append(Copies(repo_id, *names))
+        yield from doctor.of_copies(found)
+
+    def _digests(self, base: Base) -> dict[tuple[str, str], int]:
+        """Return the blobs of models in a base with their sizes; where there are no links, of registered models."""
+        found = {
+            (repo_id, digest): size_bytes
+            for kind, repo_id, repo in scan.repos(base)
+            if kind == "model"
+            for digest, size_bytes in scan.blob_sizes(repo).items()
+        }
+        for model in self._models():
+            row = model.row
+            if self.shelf is not None and model.base == str(base.path) and row.commit_hash is not None:
+                files = self.shelf.library.files(row)
+                there = snapshot.locate(base, base.repo(row.hf_path), row.commit_hash, files)
+                found |= {(row.hf_path, file.digest): file.size_bytes for file in files if file.digest in there}
+        return found
+
+    # --- what is around ---
+
+    def _tools(self) -> Iterator[Diagnosis]:
+        tiers = self._all_tiers()
+        ours = {f"{tier.base}/hub" for tier in tiers}
+        found = [
+            (place, 0 if place.path in ours or not Path(place.path).is_absolute() else _bytes_at(Path(place.path)))
+            for place in places(self.environ)
+        ]
+        yield from doctor.of_tools(found, tiers)
+
+    def _token(self) -> TokenFacts:
+        path = token_path(self.environ)
+        bases = [base for base in self._online() if str(base.path) != hf_home(self.environ)[0]]
+        shared = [str(base.token) for base in bases if checkup.mode_of(base.token) is not None]
+        mode = bounded(partial(checkup.mode_of, Path(path)), Path(path), hang_s=HANG_S)
+        return TokenFacts(self.has_token, path, mode, tuple(shared))
+
+    def _hub(self) -> Iterator[Diagnosis]:
+        facts = replace(self.hub, offline_by=is_offline(self.environ))
+        if not facts.offline_by:
+            try:
+                facts = replace(facts, refused=self.greet() is False)
+            except ShelfError as err:
+                facts = replace(facts, trouble=err.detail)
+        yield from doctor.of_hub(facts)
+
+
+def registry_facts(url: str, path: Path | None, error: Exception | None) -> RegistryFacts:
+    """Return what is known of a registry from outside.
+
+    Args:
+        url: Its address, which may hold a password.
+        path: Its file; None for a server.
+        error: Why it could not be opened; None where it could, or nobody tried.
+    """
+    shown = re.sub(r"//[^@/]*@", "//…@", url)
+    if error is None:
+        mount = mount_of(path.parent) if path is not None else None
+        return RegistryFacts(shown, str(path or ""), mount, exists=path is None or path.exists())
+    mount = mount_at(path.parent) if path is not None else None  # by its name: it may hang
+    facts = RegistryFacts(shown, str(path or ""), mount, exists=True)
+    if isinstance(error, ShelfError):
+        damaged = bool(error.fields.get("damaged")) and path is not None
+        command = _rebuild(path) if damaged and path is not None else error.hint
+        return replace(facts, trouble=error.detail, hint=command)
+    return replace(facts, trouble=f"{shown} cannot be opened: {error}.", hint="")
+
+
+def _rebuild(path: Path) -> str:
+    """Return the command that sets a damaged registry aside, log and all, and has it built anew from the cards."""
+    import shlex
+
+    folder = shlex.quote(str(path.parent))
+    return f"cd {folder} && mkdir damaged && mv {path.name}* damaged/ && shelf reconcile"
+
+
+def engines() -> dict[str, str]:
+    """Return the engines that this process can start, name to where it found them; none is imported."""
+    found = {name: place for name in _PROGRAMS if (place := shutil.which(name))}
+    for name in _MODULES:
+        try:
+            spec = importlib.util.find_spec(name)
+        except (ImportError, ValueError):
+            spec = None
+        if spec is not None and name not in found:
+            found[name] = "Python"
+    return found
+
+
+def hung_bases(paths: Iterable[str]) -> dict[str, str]:
+    """Return the bases that do not answer, and what is to be said of each."""
+    hung = {}
+    for path in paths:
+        try:
+            bounded(Path(path).is_dir, Path(path), hang_s=HANG_S)
+        except ShelfError as err:
+            hung[path] = err.detail
+    return hung
+
+
+def _bytes_at(path: Path) -> int:
+    """Return what lies below a folder of another tool; 0 where that hangs."""
+    try:
+        return bounded(partial(checkup.tree_bytes, path), path, hang_s=HANG_S)
+    except ShelfError:
+        return 0
+
+
+def _safely(topic: str, part: Callable[[], Iterator[Diagnosis]]) -> list[Diagnosis]:
+    """Return what a part of the examination says; a part that breaks says so, and the others go on."""
+    found: list[Diagnosis] = []
+    try:
+        for diagnosis in part():
+            found.append(diagnosis)  # noqa: PERF402 - what came before a fault is kept
+    except Exception as err:  # noqa: BLE001 - the doctor is asked when things are broken, in ways nobody thought of
+        _log.debug("examination_broke", extra={"topic": topic}, exc_info=True)
+        detail = err.detail if isinstance(err, ShelfError) else f"{type(err).__name__}: {err}"
+        hint = err.hint if isinstance(err, ShelfError) else ""
+        found.append(Diagnosis(Severity.ERROR, topic, f"This could not be looked at. {detail}", hint))
+    return found

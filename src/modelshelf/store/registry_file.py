@@ -1,0 +1,33 @@
+"""Where the registry lies, and whether SQLite may lie there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from modelshelf.domain.disks import registry_refusal
+from modelshelf.store import fs
+from modelshelf.store.layout import Base, known_bases_file
+from modelshelf.store.mounts import mount_of
+
+
+def place(database_url: str, primary_base: str) -> tuple[str, Path | None]:
+    """Return the registry's URL, by default in the primary base, and its file where it is SQLite."""
+    url = database_url or f"sqlite:///{Base(Path(primary_base)).registry}"
+    return url, Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
+
+
+def check_place(path: Path | None, state_home: Path) -> None:
+    """Do nothing when a registry may lie at `path`; None is a server.
+
+    Raises:
+        BadInput: It lies on a share; says where it may lie instead.
+    """
+    refused = None if path is None else registry_refusal(path, mount_of(path.parent), state_home)
+    if refused is not None:
+        raise refused
+
+
+def make_room_for(path: Path | None, state_home: Path) -> None:
+    """Create the folder of a registry in the user's state folder, where a refusal sends people; no other."""
+    if path is not None and path.parent == known_bases_file(state_home).parent:
+        fs.make_folder(path.parent)

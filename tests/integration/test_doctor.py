@@ -1,0 +1,390 @@
+"""The doctor over real faults: each is found, told with the command that mends it, and that command mends it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelshelf.bootstrap import SystemClock, open_doctor
+from modelshelf.services.doctor import Doctor
+from modelshelf.services.shelf import Shelf
+from modelshelf.store.layout import Base
+from tests.builders import put
+from tests.fakes.hub import FakeHub
+from tests.fakes.hub_repos import Blob
+from tests.invariants import violations
+from tests.store.fuse import share
+from tests.world import Home, Server, random_bytes, tree
+
+REPO = "org/name"
+FILES = {"config.json": b"{}", "model.safetensors": random_bytes(300_000)}
+OTHER = "f" * 40
+TOKEN = "hf_never_to_be_seen"
+Found = Mapping[str, Any]
+
+
+@pytest.fixture
+def model(hub: FakeHub, home: Home) -> Path:
+    """The snapshot folder of a model on the primary."""
+    hub.add_repo(REPO, FILES)
+    home.run("add", "m", REPO).checked()
+    return Path(home.run("path", "m").checked().out.strip())
+
+
+@pytest.fixture
+def aged(home: Home, model: Path) -> Iterator[Doctor]:
+    """A doctor for whom a day has passed since the model came."""
+
+    class Tomorrow(SystemClock):
+        def now(self) -> float:
+            return super().now() + 86_400
+
+    with home.open(clock=Tomorrow()) as shelf, open_doctor(home.environ()) as doctor:
+        yield replace(doctor, shelf=shelf)
+
+
+def ask(home: Home, *words: str, code: int = 0, **more: str) -> list[Found]:
+    """Return the findings of `shelf doctor`, which ends with this code and says nothing on stderr."""
+    said = home.run("doctor", "--json", *words, **more)
+    assert (said.code, said.err) == (code, ""), said.out + said.err
+    assert TOKEN not in said.out
+    found: list[Found] = said.json["findings"]
+    return found
+
+
+def about(found: list[Found], words: str) -> Found:
+    """Return the one finding that has these words in its sentence."""
+    (one,) = [finding for finding in found if words in finding["detail"]]
+    return one
+
+
+def none_about(found: list[Found], words: str) -> bool:
+    """Return whether no finding has these words."""
+    return not any(words in finding["detail"] for finding in found)
+
+
+def shell(home: Home, command: str, **more: str) -> None:
+    """Run a command as a person would who reads it; root needs no sudo."""
+    home.start_program("bash", "-c", command.replace("sudo ", ""), **more).finish().checked()
+
+
+def test_a_healthy_library_has_no_errors(home: Home, model: Path) -> None:
+    """Exit code 0; each base, the registry, tools, hub and engines have their line; nothing is changed."""
+    before = (tree(home.primary / "hub"), tree(home.root / "home"))
+
+    found = ask(home)
+
+    assert {"error"}.isdisjoint(finding["severity"] for finding in found)
+    assert about(found, f"primary {home.primary}: ")["severity"] == "ok"
+    assert about(found, "registry.db knows 1 model.")["severity"] == "ok"
+    assert about(found, f"{home.endpoint}, a mirror (HF_ENDPOINT) answers.")["severity"] == "ok"
+    assert about(found, "Ollama: ")["path"] == str(home.root / "home/.ollama/models")
+    assert (tree(home.primary / "hub"), tree(home.root / "home")) == before
+
+
+def test_people_read_it_on_one_page(home: Home, model: Path) -> None:
+    """A line each with its command below; the sum beside it."""
+    said = home.run("doctor")
+
+    assert said.code == 0
+    assert all(line[:8].strip() in ("warning", "info", "ok", "") for line in said.out.splitlines())
+    assert len(said.out.splitlines()) < 40
+    assert said.err.startswith("0 errors, ")
+
+
+def test_asking_begins_nothing(home: Home) -> None:
+    """Before the first model there is no base, no registry and no memory, and none afterwards."""
+    found = ask(home)
+
+    assert about(found, "There is no registry at")["severity"] == "info"
+    assert not home.primary.exists()
+    assert not home.secondary.exists()
+    assert not (home.root / "state").exists()
+
+
+def test_http_says_the_same(home: Home, model: Path, server: Server) -> None:
+    """`GET /api/doctor` and `--json` are one object."""
+    answer = server.get("/api/doctor")
+
+    assert [finding["detail"] for finding in answer["findings"]] == [finding["detail"] for finding in ask(home)]
+    assert (answer["errors"], answer["fixed"]) == (0, [])
+
+
+def test_a_wrong_env_is_told_and_the_rest_as_well(home: Home, model: Path) -> None:
+    """Every wrong setting with its line in the file, and what lies on the disks all the same."""
+    home.env_file.write_text("PROMOTE=sometimes\nSHELF_PORT=x\nthis is nonsense\n")
+
+    found = ask(home, code=7)
+
+    assert about(found, "'sometimes' is none of")["command"] == f"${{EDITOR:-vi}} +1 {home.env_file}"
+    assert about(found, "SHELF_PORT in")["severity"] == "error"
+    assert about(found, "is no NAME=value")["path"] == str(home.env_file)
+    assert about(found, "knows 1 model.")["severity"] == "ok"
+
+
+def test_an_unmounted_primary_is_an_error_and_is_not_written(home: Home, model: Path) -> None:
+    """It takes the registry with it; the other base is looked at all the same."""
+    home.run("tiers").checked()
+    home.primary.rename(home.root / "away")
+    home.primary.mkdir()
+
+    found = ask(home, code=7)
+
+    assert about(found, f"primary {home.primary}: ")["severity"] == "error"
+    assert about(found, "It could not be opened")["topic"] == "registry"
+    assert list(home.primary.iterdir()) == []
+    ask(home, "--fix", code=7)
+    assert list(home.primary.iterdir()) == []
+
+
+def test_a_lost_marker_is_not_put_back(home: Home, model: Path) -> None:
+    """Whether that is the right drive, only a person knows."""
+    Base(home.primary).marker.unlink()
+
+    ask(home, "--fix", code=7)
+
+    assert not Base(home.primary).marker.exists()
+
+
+def test_a_damaged_registry_is_built_anew_by_the_command(home: Home, model: Path) -> None:
+    """Set aside with its log, read again from the cards; nothing is fetched."""
+    registry = Base(home.primary).registry
+    registry.write_bytes(b"no database" * 1000)
+
+    found = ask(home, code=7)
+
+    damaged = about(found, "its file is damaged")
+    shell(home, damaged["command"])
+    assert home.run("path", "m").checked().out.strip() == str(model)
+    assert (registry.parent / "damaged/registry.db").exists()
+    ask(home)
+
+
+def test_a_registry_that_cannot_be_reached_is_an_error(home: Home, model: Path) -> None:
+    """PostgreSQL that is down or whose driver is missing: told without the password."""
+    said = home.run("doctor", "--json", DATABASE_URL="postgresql://me:geheim@127.0.0.1:9/shelf")
+
+    assert (said.code, "geheim" in said.out + said.err) == (7, False)
+    assert [finding["severity"] for finding in said.json["findings"] if finding["topic"] == "registry"] == ["error"]
+
+
+def test_a_registry_on_a_share_is_told_with_the_way_out(home: Home, tmp_path: Path) -> None:
+    """Before it is made, as every other command refuses."""
+    with share(tmp_path / "nas") as mounted:
+        base = mounted.path / "base"
+        base.mkdir()
+
+        found = ask(home, code=7, PRIMARY_CACHE_PATH=str(base))
+
+        assert "DATABASE_URL=sqlite:///" in about(found, "The registry cannot lie at")["command"]
+        assert about(found, "over a network or like one (fuse.sshfs)")["severity"] == "info"
+        assert list(base.iterdir()) == []
+
+
+def test_a_share_that_hangs_is_told_and_not_waited_for(home: Home, model: Path, tmp_path: Path) -> None:
+    """Its server stands still: an error that names it, the other base is looked at, and the doctor comes back."""
+    with share(tmp_path / "nas") as mounted:
+        base = mounted.path / "base"
+        home.run("tiers", SECONDARY_CACHE_PATH=str(base)).checked()
+        os.kill(mounted.pid, signal.SIGSTOP)
+        try:
+            found = ask(home, code=7, SECONDARY_CACHE_PATH=str(base))
+        finally:
+            os.kill(mounted.pid, signal.SIGCONT)
+
+        hung = about(found, f"secondary {base}: ")
+        assert "fuse.sshfs" in hung["detail"]
+        assert hung["command"] == f"sudo umount --lazy {mounted.path} && sudo mount {mounted.path}"
+        assert about(found, f"primary {home.primary}: ")["severity"] == "ok"
+
+
+def test_strays_are_named_with_their_bytes(home: Home, model: Path) -> None:
+    """What `cache_dir=BASE` and HF_HOME=BASE/hub leave behind."""
+    put(home.primary / "models--org--stray/blobs/x", b"12345")
+    put(home.primary / "hub/hub/models--org--nested/blobs/x", b"123")
+
+    found = about(ask(home), "2 folders in")
+
+    assert (found["severity"], found["size_bytes"]) == ("warning", 8)
+    assert found["command"] == f"shelf adopt {home.primary} --move"
+
+
+def test_a_link_that_leads_nowhere_is_mended_by_the_command(home: Home, model: Path) -> None:
+    """A registered model's blob is gone: an error, and the command brings it back."""
+    (model / "model.safetensors").resolve().unlink()
+
+    found = [finding for finding in ask(home, code=7) if finding["severity"] == "error"]
+
+    assert {finding["command"] for finding in found} == {"shelf verify m --repair"}
+    shell(home, found[0]["command"])
+    ask(home)
+    assert tree(model) == FILES
+
+
+def test_a_ref_that_another_program_moved_is_put_back(home: Home, model: Path) -> None:
+    """`--fix` lets it name the model's commit again, and says so."""
+    ref = Base(home.primary).repo(REPO).ref("main")
+    ref.write_text(OTHER)
+    assert any(finding["fixable"] and finding["detail"].startswith("m: ") for finding in ask(home))
+
+    said = home.run("doctor", "--fix", "--json").checked()
+
+    assert ref.read_text() == model.name
+    assert any("ref" in done for done in said.json["fixed"])
+    assert said.json["errors"] == 0
+    assert home.run("doctor", "--fix", "--json").checked().json["fixed"] == []
+
+
+def test_lists_that_are_closed_to_others_are_opened(home: Home, model: Path) -> None:
+    """What `hf download` leaves is readable to its owner alone; `--fix` opens what is ours."""
+    trees = Base(home.primary).repo(REPO).tree(model.name)
+    trees.chmod(0o600)
+    assert about(ask(home), "1 list of files")["fixable"]
+
+    said = home.run("doctor", "--fix", "--json").checked()
+
+    assert trees.stat().st_mode & 0o044 == 0o044
+    assert said.json["fixed"] == [f"{trees}: others can read it now."]
+
+
+def test_stale_locks_and_empty_folders_go_and_nothing_else(home: Home, aged: Doctor, shelf: Shelf) -> None:
+    """Through gc, which looks again; an orphan blob is told, and left to a person."""
+    base = Base(home.primary)
+    stale = put(base.repo_lock("org/gone"), b"")
+    empty = base.repo("org/empty").snapshots / OTHER
+    empty.mkdir(parents=True)
+    orphan = put(base.repo("org/orphan").blob(Blob.of(b"orphan", lfs=True).digest), b"orphan")
+
+    report = aged.fix()
+
+    assert (stale.exists(), empty.exists(), orphan.read_bytes()) == (False, False, b"orphan")
+    assert any(str(stale) in done for done in report.fixed)
+    (left,) = [found for found in report.found if "Nothing needs these leftovers" in found.detail]
+    assert (left.command, left.size_bytes >= 6) == ("shelf gc", True)
+    assert violations(shelf) == []
+
+
+def test_files_of_root_are_told_with_the_chown_that_mends_it(home: Home, model: Path) -> None:
+    """A container left them in a user's base."""
+    if os.geteuid() != 0:
+        pytest.skip("giving files away needs root")
+    subprocess.run(["chown", "-hR", "1000:1000", str(home.primary)], check=True)
+    left = (model / "model.safetensors").resolve()
+    os.chown(left, 0, 0)
+
+    found = about(ask(home), "belong to user 0 (root)")
+
+    assert found["command"] == f"sudo chown -hR --from=0 1000:1000 {home.primary}"
+    assert found["size_bytes"] >= len(FILES["model.safetensors"])
+    shell(home, found["command"])
+    assert left.stat().st_uid == 1000
+
+
+def test_a_second_copy_is_told_and_goes_by_the_command(home: Home, hub: FakeHub, model: Path) -> None:
+    """What another tool downloaded to the secondary as well: its bytes, and how to have them back."""
+    home.run("tiers").checked()
+    home.hf(home.secondary, "download", REPO).checked()
+
+    found = about(ask(home), f"blobs of {REPO} lie in {home.primary} and in {home.secondary}")
+
+    assert found["size_bytes"] == sum(map(len, FILES.values()))
+    shell(home, f"{found['command']} --yes")
+    assert not Base(home.secondary).repo(REPO).path.exists()
+    assert tree(model) == FILES
+
+
+def test_a_token_is_told_by_its_place_never_by_its_value(home: Home, model: Path) -> None:
+    """Readable by everybody is a warning; in a base, whoever mounts that base has it."""
+    token = put(home.root / "home/.cache/huggingface/token", TOKEN.encode())
+    token.chmod(0o644)
+    put(home.primary / "token", TOKEN.encode())
+
+    found = ask(home)
+
+    assert about(found, "can be read by everybody")["command"] == f"chmod 600 {token}"
+    assert about(found, "a container that mounts this base")["path"] == str(home.primary / "token")
+    shell(home, f"chmod 600 {token}")
+    assert none_about(ask(home), "can be read by everybody")
+    assert about(ask(home, HF_TOKEN=TOKEN), "does not take the token")["severity"] == "warning"
+
+
+def test_a_good_token_is_taken(home: Home, hub: FakeHub, model: Path) -> None:
+    """The hub says so itself."""
+    said = home.run("doctor", "--json", HF_TOKEN=hub.token).checked()
+
+    assert hub.token not in said.out
+    assert none_about(said.json["findings"], "does not take the token")
+
+
+def test_a_hub_that_is_away_is_no_error(home: Home, hub: FakeHub, model: Path) -> None:
+    """What is downloaded works on; with HF_HUB_OFFLINE nobody asks it."""
+    asked = len(hub.requests)
+    assert about(ask(home, HF_HUB_OFFLINE="1"), "was not asked: HF_HUB_OFFLINE is set")["severity"] == "info"
+    assert len(hub.requests) == asked
+    hub.fail("*", status=503)
+    assert about(ask(home), "it answers 503")["severity"] == "warning"
+    hub.stop()
+    assert about(ask(home), "cannot be reached")["severity"] == "warning"
+
+
+def test_variables_that_fight_are_told(home: Home, model: Path) -> None:
+    """From the environment of the one who asks."""
+    found = ask(home, code=7, HF_HUB_CACHE="", HF_XET_CACHE="~/xet", HF_HOME="/a/hub")
+
+    assert about(found, "HF_HUB_CACHE is set and empty")["command"] == "unset HF_HUB_CACHE"
+    assert about(found, "hf_xet does not expand ~")["severity"] == "error"
+    assert about(found, "ends in hub")["command"] == "export HF_HOME=/a"
+
+
+def test_a_cache_that_nothing_needs_is_told(home: Home, model: Path) -> None:
+    """Old chunks of hf_xet, with the command that deletes them."""
+    put(home.primary / "xet/chunk", b"x" * 5000)
+
+    found = about(ask(home), "can go: it is a cache")
+
+    assert (found["severity"], found["size_bytes"]) == ("info", 5000)
+    shell(home, found["command"])
+    assert none_about(ask(home), "can go: it is a cache")
+
+
+def test_engines_are_found_on_the_path(home: Home, tmp_path: Path) -> None:
+    """Programs by name; Python's without importing them."""
+    put(tmp_path / "bin/llama-server", b"#!/bin/sh\n").chmod(0o755)
+
+    found = ask(home, PATH=f"{tmp_path}/bin:{home.environ()['PATH']}")
+
+    assert f"llama-server ({tmp_path}/bin/llama-server)" in about(found, "Engines: ")["detail"]
+
+
+def test_a_part_that_breaks_leaves_the_others(home: Home, model: Path) -> None:
+    """Even a fault of our own is a finding."""
+
+    def break_down() -> bool | None:
+        raise RuntimeError("nobody thought of this")
+
+    with open_doctor(home.environ()) as doctor:
+        report = replace(doctor, greet=break_down).examine()
+
+    assert [found.detail for found in report.found if found.severity == "error"] == [
+        "This could not be looked at. RuntimeError: nobody thought of this"
+    ]
+    assert any("knows 1 model" in found.detail for found in report.found)
+
+
+def test_a_base_that_is_a_file_is_no_traceback(home: Home) -> None:
+    """Whatever lies where a base should be."""
+    put(home.primary, b"a file")
+    shutil.rmtree(home.secondary, ignore_errors=True)
+
+    said = home.run("doctor", "--json")
+
+    assert said.err == ""
+    assert said.json["findings"]

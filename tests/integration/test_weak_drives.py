@@ -1,0 +1,197 @@
+"""A drive that is not perfect: a tier works as far as it can, and what it cannot is refused before it is begun."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from modelshelf.errors import BadInput, OutOfSpace, Unavailable
+from modelshelf.services.shelf import Shelf
+from modelshelf.store import locks, tier
+from modelshelf.store.layout import Base
+from tests.disks import files_of
+from tests.fakes.clock import FakeClock
+from tests.fakes.hub import FakeHub
+from tests.invariants import violations
+from tests.store.fuse import share
+from tests.world import Home, random_bytes, tree, wait_until
+
+REPO = "org/name"
+FILES = {"config.json": b"{}", "deep/er/w.bin": random_bytes(40_000), "model.safetensors": random_bytes(300_000)}
+
+
+def weaken(base: Path, **facts: bool) -> None:
+    """Let a base say of its file system what was once found out."""
+    tier.start_afresh(Base(base))
+    said = {"symlinks": True, "hardlinks": True, "reflinks": False, **facts}
+    words = ", ".join(f'"{name}": {str(value).lower()}' for name, value in said.items())
+    Base(base).capabilities.write_text(f'{{"format": 1, {words}}}')
+
+
+def is_free(path: Path) -> bool:
+    """Return whether a lock can be had at this moment."""
+    with locks.try_lock(path) as free:
+        return free
+
+
+@pytest.mark.parametrize(
+    ("facts", "names"),
+    [
+        ({"case_sensitive": False}, ("README.md", "readme.md")),
+        ({"any_names": False}, ("of:4.bin", "c.bin")),
+        ({"any_names": False}, ("c.bin", "odd.")),
+    ],
+    ids=["case", "colon", "trailing dot"],
+)
+def test_names_that_a_tier_cannot_have_are_refused_before_a_byte_moves(
+    hub: FakeHub, home: Home, shelf: Shelf, facts: dict[str, bool], names: tuple[str, ...]
+) -> None:
+    """Adding there and moving there are refused alike; the model stays where it is, whole."""
+    files = {name: random_bytes(1000 + i) for i, name in enumerate(names)}
+    hub.add_repo(REPO, files)
+    weaken(home.secondary, **facts)
+    shelf.register("m", REPO)
+    before = hub.bytes_sent
+
+    with pytest.raises(BadInput):
+        shelf.register("other", REPO, "secondary")
+    with pytest.raises(BadInput):
+        shelf.move("m", "secondary")
+
+    assert hub.bytes_sent == before
+    assert files_of(home.secondary) == []
+    assert [model.row.model_name for model in shelf.models()] == ["m"]
+    assert tree(shelf.path("m")) == files
+    assert violations(shelf) == []
+
+
+def test_a_model_name_that_is_no_file_name_is_refused(hub: FakeHub, home: Home, shelf: Shelf) -> None:
+    """Its card would be a file of that name: refused on add, on rename, and by case where case is one."""
+    hub.add_repo(REPO, FILES)
+    weaken(home.secondary, any_names=False, case_sensitive=False)
+    shelf.register("m", REPO, "secondary")
+
+    for name in ("llama:3b", "M"):
+        with pytest.raises(BadInput, match="name"):
+            shelf.register(name, REPO, "secondary")
+        with pytest.raises(BadInput):
+            shelf.rename("m", name)
+
+    assert [model.row.model_name for model in shelf.models()] == ["m"]
+
+
+def test_a_repository_that_differs_by_case_only_is_refused(hub: FakeHub, home: Home, shelf: Shelf) -> None:
+    """Both would lie in one folder."""
+    hub.add_repo(REPO, FILES)
+    hub.add_repo("Org/Name", FILES)
+    weaken(home.secondary, case_sensitive=False)
+    shelf.register("m", REPO, "secondary")
+
+    with pytest.raises(BadInput, match="org/name and Org/Name are one"):
+        shelf.register("n", "Org/Name", "secondary")
+
+
+def test_a_model_that_the_secondary_cannot_hold_does_not_leave_for_another(
+    hub: FakeHub, home: Home, shelf: Shelf
+) -> None:
+    """Room is made with a model that can go; where none can, it is said that there is no room, and all stays."""
+    odd = {"of:4.bin": random_bytes(400_000, 1)}
+    hub.add_repo(REPO, odd)
+    hub.add_repo("org/plain", {"model.safetensors": random_bytes(400_000, 2)})
+    hub.add_repo("org/more", {"model.safetensors": random_bytes(400_000, 3)})
+    weaken(home.secondary, any_names=False)
+    shelf.register("odd", REPO)
+
+    with home.open(PRIMARY_CACHE_LIMIT_GB="0.0008") as limited, pytest.raises(OutOfSpace):
+        limited.register("plain", "org/plain")
+
+    assert (shelf.model("odd").base, tree(shelf.path("odd"))) == (str(home.primary), odd)
+    shelf.register("plain", "org/plain")
+    with home.open(PRIMARY_CACHE_LIMIT_GB="0.0014") as limited:
+        limited.register("more", "org/more")
+        bases = {model.row.model_name: model.base for model in limited.models()}
+    assert bases == {"odd": str(home.primary), "plain": str(home.secondary), "more": str(home.primary)}
+    assert violations(shelf) == []
+
+
+def test_a_registry_on_a_share_is_refused_before_anything_is_written(hub: FakeHub, home: Home, tmp_path: Path) -> None:
+    """The command names the mount and a DATABASE_URL, and with that very URL it works."""
+    hub.add_repo(REPO, FILES)
+    with share(tmp_path / "nas") as mounted:
+        base = mounted.path / "base"
+        refused = home.run("add", "m", REPO, "--json", PRIMARY_CACHE_PATH=str(base))
+
+        assert (refused.code, base.exists()) == (2, False)
+        assert f"fuse.sshfs ({tmp_path}/nas/behind at {mounted.path})" in refused.problem["detail"]
+        url = refused.problem["database_url"]
+        assert url == f"sqlite:///{home.root}/state/modelshelf/registry.db"
+        home.run("add", "m", REPO, PRIMARY_CACHE_PATH=str(base), DATABASE_URL=url).checked()
+        path = home.run("path", "m", PRIMARY_CACHE_PATH=str(base), DATABASE_URL=url).checked().out.strip()
+        assert tree(Path(path)) == FILES
+        said = home.run("tiers", PRIMARY_CACHE_PATH=str(base), DATABASE_URL=url).checked().out
+        assert "over a network or like one (fuse.sshfs)" in said
+        assert not Base(base).registry.exists()
+
+
+def test_tiers_says_what_a_drive_cannot(home: Home, shelf: Shelf) -> None:
+    """One plain line for each weakness, and the facts as JSON."""
+    weaken(home.secondary, symlinks=False, hardlinks=False, case_sensitive=False, any_names=False, locks=False)
+
+    said = home.run("tiers").checked().out
+    first, second = home.run("tiers", "--json").checked().json
+
+    for words in ("no symbolic links", "no hard links", "upper and lower case", "cannot be written", "hold nothing"):
+        assert said.count(words) == 1
+    assert (first["capabilities"]["symlinks"], second["capabilities"]["symlinks"]) == (True, False)
+    assert len(second["capabilities"]["weaknesses"]) == 5
+
+
+def test_a_lock_on_a_share_that_hangs_is_not_waited_for_for_ever(tmp_path: Path) -> None:
+    """The server of the share stands still: the error names lock and mount; what was late is given back."""
+    with share(tmp_path) as mounted:
+        lock = mounted.path / "x.lock"
+        os.kill(mounted.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(Unavailable) as refused, locks.try_lock(lock, hang_s=0.2):
+                pass
+        finally:
+            os.kill(mounted.pid, signal.SIGCONT)
+
+        assert str(lock) in refused.value.detail
+        assert f"fuse.sshfs ({tmp_path}/behind at {mounted.path}) hangs" in refused.value.detail
+        wait_until(lambda: is_free(lock), "the lock that came too late to be given back")
+
+
+def test_a_lock_on_a_share_excludes_others(tmp_path: Path) -> None:
+    """It is a lock like any other while the share answers."""
+    with share(tmp_path) as mounted:
+        with locks.try_lock(mounted.path / "x.lock") as first, locks.try_lock(mounted.path / "x.lock") as second:
+            assert (first, second) == (True, False)
+        with locks.try_lock(mounted.path / "x.lock") as again:
+            assert again
+
+
+def test_what_fails_on_a_share_fails_as_elsewhere(tmp_path: Path) -> None:
+    """An error of the file system passes through the thread that bounds it."""
+    with (
+        share(tmp_path, "ro") as mounted,
+        pytest.raises(Exception, match=r"Read-only"),
+        locks.try_lock(mounted.path / "deep" / "x.lock"),
+    ):
+        pass
+
+
+def test_a_lock_that_somebody_holds_on_a_share_is_waited_for_five_minutes(tmp_path: Path) -> None:
+    """Its holder may be a machine that is gone: the error names the mount, whatever time was allowed."""
+    clock = FakeClock()
+    with share(tmp_path) as mounted:
+        path = mounted.path / "x.lock"
+        with (
+            locks.try_lock(path),
+            pytest.raises(Unavailable, match=r"x\.lock on fuse\.sshfs \(.*for 300 s"),
+            locks.wait_lock(path, clock, 3600.0),
+        ):
+            pass

@@ -1,0 +1,111 @@
+"""Looking a base over for the doctor."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from modelshelf.errors import BadInput
+from modelshelf.store import checkup, registry_file
+from modelshelf.store.layout import Base
+from tests.builders import put
+from tests.store.fuse import share
+
+COMMIT = "c" * 40
+
+
+def test_strays_are_told_by_name_alone(tmp_path: Path) -> None:
+    """Repositories beside `hub`, and a `hub` in `hub`; no link, no file, no folder of another name."""
+    base = Base(tmp_path)
+    for folder in ("models--a--b", "datasets--c", "hub/models--x", "hub/hub", "models", "other"):
+        (tmp_path / folder).mkdir(parents=True)
+    put(tmp_path / "models--file", b"")
+    (tmp_path / "models--link").symlink_to(tmp_path / "other")
+
+    assert [str(path.relative_to(tmp_path)) for path in checkup.strays(base)] == [
+        "datasets--c",
+        "models--a--b",
+        "hub/hub",
+    ]
+    assert checkup.strays(Base(tmp_path / "none")) == []
+
+
+def test_bytes_are_counted_below_a_folder(tmp_path: Path) -> None:
+    """Of a link its own; nothing where there is nothing."""
+    put(tmp_path / "a/b/c", b"12345")
+    (tmp_path / "a/link").symlink_to("b/c")
+
+    assert checkup.tree_bytes(tmp_path / "a") == 5 + len("b/c")
+    assert checkup.tree_bytes(tmp_path / "none") == 0
+
+
+def test_owners_are_counted_below_hub_and_ours(tmp_path: Path) -> None:
+    """Each user with files, bytes and an example; what lies beside is not ours to judge."""
+    if os.geteuid() != 0:
+        pytest.skip("giving files away needs root")
+    base = Base(tmp_path)
+    mine, theirs = put(base.hub / "mine", b"1"), put(base.own / "theirs", b"123")
+    put(tmp_path / "token", b"x")
+    os.chown(theirs, 1234, 1234)
+    os.chown(tmp_path, 77, 88)
+
+    found = checkup.owners(base)
+
+    assert (found[1234].files, found[1234].size_bytes, found[1234].example) == (1, 3, str(theirs))
+    assert (found[os.geteuid()].files, found[os.geteuid()].example) == (1, str(mine))
+    assert checkup.owner_of(base) == (77, 88)
+
+
+@pytest.mark.parametrize(("mode", "folder", "closed"), [(0o600, 0o755, 1), (0o644, 0o755, 0), (0o600, 0o700, 0)])
+def test_lists_are_closed_by_their_folders_measure(tmp_path: Path, mode: int, folder: int, closed: int) -> None:
+    """Who may read the folder is to read the list; a private base stays private."""
+    base = Base(tmp_path)
+    path = put(base.repo("o/n").tree(COMMIT), b"{}")
+    path.chmod(mode)
+    path.parent.chmod(folder)
+    (path.parent / f"{'d' * 40}.json").symlink_to("nowhere")
+
+    assert checkup.closed_trees(base) == [path] * closed
+    assert checkup.open_trees(base) == [path] * closed
+    assert checkup.closed_trees(base) == []
+
+
+def test_a_file_has_a_mode_and_nothing_else_has(tmp_path: Path) -> None:
+    """Of a token that is there; a folder of that name is none."""
+    path = put(tmp_path / "token", b"x")
+    path.chmod(0o640)
+
+    assert [checkup.mode_of(p) for p in (path, tmp_path, tmp_path / "none")] == [0o640, None, None]
+
+
+def test_a_disk_has_a_size(tmp_path: Path) -> None:
+    """As `df` has it."""
+    found = os.statvfs(tmp_path)
+
+    assert checkup.disk_bytes(Base(tmp_path)) == found.f_blocks * found.f_frsize
+
+
+def test_a_registry_lies_in_the_primary_unless_told(tmp_path: Path) -> None:
+    """A file for SQLite, none for a server."""
+    assert registry_file.place("", "/b") == ("sqlite:////b/modelshelf/registry.db", Path("/b/modelshelf/registry.db"))
+    assert registry_file.place("sqlite:////x/r.db", "/b") == ("sqlite:////x/r.db", Path("/x/r.db"))
+    assert registry_file.place("postgresql://h/n", "/b") == ("postgresql://h/n", None)
+
+
+def test_a_registry_may_lie_on_a_disk_and_not_on_a_share(tmp_path: Path) -> None:
+    """Decided by what is mounted where, before anything is made."""
+    registry_file.check_place(None, tmp_path)
+    registry_file.check_place(tmp_path / "new/registry.db", tmp_path)
+    with share(tmp_path / "nas") as mounted, pytest.raises(BadInput, match=r"fuse\.sshfs"):
+        registry_file.check_place(mounted.path / "new/registry.db", tmp_path)
+
+
+def test_only_the_state_folder_is_made_for_a_registry(tmp_path: Path) -> None:
+    """Any other folder that is not there may be a drive that is not mounted."""
+    for path in (None, tmp_path / "drive/registry.db", tmp_path / "state/modelshelf/registry.db"):
+        registry_file.make_room_for(path, tmp_path / "state")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]
+    assert (tmp_path / "state/modelshelf").is_dir()

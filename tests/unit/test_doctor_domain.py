@@ -1,0 +1,230 @@
+"""From facts to what is said."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from modelshelf.domain import doctor
+from modelshelf.domain.diagnosis import Diagnosis, Report, Severity, ordered
+from modelshelf.domain.disks import Capabilities, Mount
+from modelshelf.domain.doctor import BaseFacts, Copies, Foreign, HubFacts, RegistryFacts, Sized, TokenFacts
+from modelshelf.domain.environment import Place
+from modelshelf.domain.findings import Finding, Kind
+from modelshelf.domain.tiers import Tier
+from modelshelf.units import GB
+
+DISK = Mount("/mnt/z", "ext4", "/dev/sda1", read_only=False)
+LAYER = Mount("/", "overlay", "overlay", read_only=False, boundary=False)
+TIER = Tier("secondary", "/mnt/z/my models", 100 * GB)
+GOOD = BaseFacts(
+    TIER,
+    DISK,
+    exists=True,
+    offline="",
+    marked=True,
+    capabilities=Capabilities(symlinks=True, hardlinks=True, reflinks=False),
+    free_bytes=200 * GB,
+    disk_bytes=500 * GB,
+    usage_bytes=10 * GB,
+    owner=(1000, 1000),
+)
+HERE = RegistryFacts("sqlite:////r.db", "/r.db", DISK, exists=True, models=3)
+
+
+def only(found: list[Diagnosis], severity: Severity) -> Diagnosis:
+    """Return the one diagnosis of a severity."""
+    (one,) = [diagnosis for diagnosis in found if diagnosis.severity is severity]
+    return one
+
+
+def test_a_good_base_is_one_line() -> None:
+    """With where it is mounted, what is free and what it holds."""
+    (one,) = doctor.of_base(GOOD)
+
+    assert (one.severity, one.size_bytes) == (Severity.OK, 10 * GB)
+    assert all(word in one.detail for word in ("ext4 mounted at /mnt/z", "200.0 GB of 500.0 GB", "limit 100.0 GB"))
+
+
+@pytest.mark.parametrize(
+    ("change", "severity", "words", "command"),
+    [
+        ({"offline": "its marker is not there"}, "error", "marker is not there", "mount"),
+        ({"exists": False}, "info", "does not exist yet", ""),
+        ({"marked": False}, "info", "no marker", ""),
+        ({"writable": False}, "warning", "read-only", "sudo chown -hR 1000:1000 '/mnt/z/my models'"),
+        (
+            {"writable": False, "mount": replace(DISK, read_only=True)},
+            "warning",
+            "read-only",
+            "sudo mount -o remount,rw /mnt/z",
+        ),
+        ({"mount": LAYER}, "error", "vanish with the container", "docker run -v"),
+        ({"usage_bytes": 120 * GB}, "warning", "20.0 GB more than its limit", "shelf gc"),
+        ({"disk_bytes": 50 * GB}, "warning", "more than the disk has", "SECONDARY_CACHE_LIMIT_GB=45"),
+        ({"free_bytes": 20 * GB}, "info", "the disk only 20.0 GB", ""),
+        ({"free_bytes": 1000}, "warning", "almost full", "shelf gc"),
+        (
+            {"strays": (Sized("/mnt/z/models--a", 5),)},
+            "warning",
+            "1 folder in",
+            "shelf adopt '/mnt/z/my models' --move",
+        ),
+        (
+            {"foreign": (Foreign(0, 3, 9, "/mnt/z/x"),)},
+            "warning",
+            "3 files in /mnt/z/my models belong to user 0 (root)",
+            "sudo chown -hR --from=0 1000:1000 '/mnt/z/my models'",
+        ),
+        ({"closed_trees": ("/t.json",)}, "warning", "1 list of files", "chmod a+r /t.json"),
+        ({"closed_trees": ("/t.json", "/u.json")}, "warning", "2 lists of files", "shelf doctor --fix"),
+        ({"spare": (Sized("/mnt/z/xet", 7), Sized("/no", 0))}, "info", "/mnt/z/xet can go", "rm -r /mnt/z/xet"),
+        ({"capabilities": Capabilities(False, True, True)}, "info", "no symbolic links", ""),
+        (
+            {"faults": (Finding(Kind.DANGLING_LINK, "/b", "/b/models--o--n/snapshots/c/f", "o/n", fact="x"),) * 3},
+            "warning",
+            "where nothing is. So it is with 2 more of o/n",
+            "hf download o/n",
+        ),
+        (
+            {"faults": (Finding(Kind.MISSING_FILE, "/b", "/b/f", "o/n", model_name="m"),)},
+            "error",
+            "m needs it",
+            "shelf verify m --repair",
+        ),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else None,
+)
+def test_each_fault_of_a_base_has_its_line(change: dict[str, object], severity: str, words: str, command: str) -> None:
+    """Severity, sentence and the exact command."""
+    found = list(doctor.of_base(replace(GOOD, **change)))  # type: ignore[arg-type]
+
+    one = next(diagnosis for diagnosis in found if words in diagnosis.detail)
+    assert one.severity.value == severity
+    assert command in one.command if command else not one.command
+
+
+@pytest.mark.parametrize(
+    ("facts", "severity", "words"),
+    [
+        (HERE, "ok", "knows 3 models"),
+        (replace(HERE, models=None), "", ""),
+        (replace(HERE, exists=False), "info", "no registry at /r.db yet"),
+        (replace(HERE, trouble="It is damaged.", hint="mv"), "error", "It is damaged."),
+        (replace(HERE, mount=LAYER), "error", "vanishes with the container"),
+        (replace(HERE, drifted=(("m", "main names another commit"),)), "warning", "m: main names another commit"),
+        (replace(HERE, unsettled=1), "warning", "disagree in 1 place."),
+        (replace(HERE, locks_and_folders=2), "info", "2 stale locks and empty folders."),
+        (replace(HERE, leftovers={"blob": 5, "part": 0}), "info", "leftovers: blob."),
+    ],
+)
+def test_the_registry_is_told_as_it_is(facts: RegistryFacts, severity: str, words: str) -> None:
+    """Each state has its line."""
+    found = [(one.severity.value, words in one.detail) for one in doctor.of_registry(facts)]
+
+    assert ((severity, True) in found) if severity else (found == [])
+
+
+@pytest.mark.parametrize(
+    ("facts", "severities"),
+    [
+        (TokenFacts(given=True, path="/t", mode=None), ["ok"]),
+        (TokenFacts(given=False, path="/t", mode=0o600), ["ok"]),
+        (TokenFacts(given=False, path="/t", mode=None), ["info"]),
+        (TokenFacts(given=False, path="/t", mode=0o644), ["warning", "ok"]),
+        (TokenFacts(given=False, path="/t", mode=0o640, shared=("/b/token",)), ["warning", "info", "ok"]),
+    ],
+)
+def test_a_token_is_told_by_place_and_mode(facts: TokenFacts, severities: list[str]) -> None:
+    """Who else can read it is a warning with its chmod."""
+    found = list(doctor.of_token(facts))
+
+    assert [one.severity.value for one in found] == severities
+    assert ("chmod 600 /t" in [one.command for one in found]) == (severities[0] == "warning")
+
+
+@pytest.mark.parametrize(
+    ("facts", "severities", "words"),
+    [
+        (HubFacts("http://h", is_mirror=False), ["ok"], "http://h answers"),
+        (HubFacts("http://h", is_mirror=True), ["ok"], "a mirror"),
+        (HubFacts("http://h", is_mirror=False, offline_by="HF_HUB_OFFLINE"), ["info"], "was not asked"),
+        (HubFacts("http://h", is_mirror=False, trouble="It is away."), ["warning"], "It is away. What is downloaded"),
+        (HubFacts("http://h", is_mirror=False, refused=True), ["ok", "warning"], "answers"),
+    ],
+)
+def test_the_hub_is_told_as_it_answers(facts: HubFacts, severities: list[str], words: str) -> None:
+    """A hub that is away is no error: what is there works on."""
+    found = list(doctor.of_hub(facts))
+
+    assert [one.severity.value for one in found] == severities
+    assert words in found[0].detail
+
+
+def test_tools_that_look_in_one_place_are_one_line() -> None:
+    """A tier is well, a place that is none is worth knowing, other layouts are their own."""
+    places = [
+        (Place("hf", f"{TIER.base}/hub", "HF_HOME"), 0),
+        (Place("vLLM", f"{TIER.base}/hub", "HF_HOME"), 0),
+        (Place("llama.cpp", "/elsewhere", "LLAMA_CACHE"), 5),
+        (Place("Ollama", "/o", "its default", stock=False), 7),
+    ]
+
+    found = list(doctor.of_tools(places, [TIER]))
+
+    assert [(one.severity.value, one.size_bytes) for one in found] == [("ok", 0), ("info", 5), ("ok", 7)]
+    assert found[0].detail.startswith("hf, vLLM: the secondary tier")
+
+
+@pytest.mark.parametrize(
+    ("model", "command"), [("", "hf cache rm model/o/n --cache-dir '/s t/hub'"), ("m", "shelf rm m --files")]
+)
+def test_what_lies_twice_names_the_copy_that_can_go(model: str, command: str) -> None:
+    """A registered one through shelf, others through hf."""
+    (one,) = doctor.of_copies([Copies("o/n", "/p", "/s t", 2, 9, model)])
+
+    assert (one.severity, one.size_bytes, one.command) == (Severity.INFO, 9, command)
+
+
+@pytest.mark.parametrize(
+    ("problem", "command"),
+    [
+        ({"name": "ON_FULL", "origin": "/h/.env:3", "detail": "is none."}, "${EDITOR:-vi} +3 /h/.env"),
+        ({"name": "ON_FULL", "origin": "environment", "detail": "is none"}, "unset ON_FULL"),
+        ({"name": ".env", "origin": "/h/.env", "detail": "cannot be read"}, "ls -l /h/.env"),
+    ],
+)
+def test_a_wrong_setting_is_an_error_with_its_line(problem: dict[str, str], command: str) -> None:
+    """The editor opens where it stands."""
+    (one,) = doctor.of_settings([problem], Tier("primary", "/p", None))
+
+    assert (one.severity, one.command) == (Severity.ERROR, command)
+
+
+def test_a_wrong_primary_says_what_stands_for_it() -> None:
+    """Else the rest of the report would puzzle."""
+    problem = {"name": "PRIMARY_CACHE_PATH", "origin": "environment", "detail": "is relative"}
+
+    found = list(doctor.of_settings([problem], Tier("primary", "/p", None)))
+
+    assert "takes /p for the primary base" in only(found, Severity.INFO).detail
+
+
+def test_engines_are_listed_or_missed() -> None:
+    """By name and place."""
+    assert only(list(doctor.of_engines({"ollama": "/usr/bin/ollama"})), Severity.OK).detail == (
+        "Engines: ollama (/usr/bin/ollama)."
+    )
+    assert only(list(doctor.of_engines({})), Severity.INFO).command
+
+
+def test_a_report_counts_and_orders() -> None:
+    """The worst first, otherwise as it was found."""
+    found = [Diagnosis(severity, "base", name) for severity, name in zip(reversed(Severity), "dcba", strict=True)]
+    found.append(Diagnosis(Severity.ERROR, "base", "e"))
+
+    report = Report(ordered(found))
+
+    assert "".join(one.detail for one in report.found) == "aebcd"
+    assert (report.errors, report.count(Severity.WARNING)) == (2, 1)

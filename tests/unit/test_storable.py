@@ -1,0 +1,100 @@
+"""What a file system cannot hold, whatever room it has."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+import pytest
+
+from modelshelf.domain.disks import FAT_FILE_BYTES, Capabilities, Mount, registry_refusal
+from modelshelf.domain.models import FileEntry
+from modelshelf.domain.storable import check_names, check_sizes
+from modelshelf.domain.tiers import Tier
+from modelshelf.errors import BadInput, OutOfSpace
+
+USUAL = Capabilities(symlinks=True, hardlinks=True, reflinks=True)
+FAT = replace(USUAL, case_sensitive=False, any_names=False, max_file_bytes=FAT_FILE_BYTES, file_system="vfat")
+TIER = Tier("secondary", "/mnt/stick", None)
+
+
+@pytest.mark.parametrize("name", ["a:b", "deep/a?b/c", "end.", "blank ", "dir./x", "a|b", 'a"b', "a*"])
+def test_a_reserved_name_is_refused_where_it_is_reserved(name: str) -> None:
+    """Windows keeps some characters and ends of names for itself; a Linux disk has no objection."""
+    with pytest.raises(BadInput, match="reserves it"):
+        check_names([name], TIER, FAT)
+    check_names([name], TIER, USUAL)
+
+
+@pytest.mark.parametrize("names", [("README.md", "readme.md"), ("a/X.bin", "a/x.bin"), ("A/x", "a/x")])
+def test_names_that_differ_by_case_only_are_refused_where_they_are_one(names: tuple[str, str]) -> None:
+    """The second would overwrite the first there."""
+    with pytest.raises(BadInput, match="upper and lower case for one"):
+        check_names(names, TIER, FAT)
+    check_names(names, TIER, USUAL)
+
+
+def test_usual_names_are_held_everywhere() -> None:
+    """What models have: dots, dashes, folders, and one name twice."""
+    check_names(["a.safetensors", "b-00001-of-00002.bin", "deep/er/.gitattributes", "a.safetensors"], TIER, FAT)
+
+
+def test_a_file_beyond_the_limit_is_refused_with_what_would_hold_it() -> None:
+    """Four GiB do not fit a FAT entry; one byte less does."""
+    files = [FileEntry("small", 1, "a"), FileEntry("big.gguf", FAT_FILE_BYTES + 1, "b")]
+
+    with pytest.raises(OutOfSpace, match=r"big\.gguf has 4\.3 GB") as refused:
+        check_sizes(files, TIER, FAT, {"primary": USUAL, "other": FAT})
+
+    assert refused.value.fields["would_hold"] == ["primary"]
+    assert "--to primary" in refused.value.hint
+    check_sizes([FileEntry("big.gguf", FAT_FILE_BYTES, "b")], TIER, FAT, {})
+    check_sizes(files, TIER, USUAL, {})
+    check_sizes([], TIER, FAT, {})
+
+
+def test_with_nothing_else_the_hint_names_a_kind_of_disk() -> None:
+    """There is no tier to send people to."""
+    with pytest.raises(OutOfSpace) as refused:
+        check_sizes([FileEntry("big.gguf", FAT_FILE_BYTES + 1, "b")], TIER, FAT, {})
+
+    assert (refused.value.fields["would_hold"], refused.value.hint) == ([], "Use a disk with ext4 or exFAT.")
+
+
+@pytest.mark.parametrize(
+    ("can", "words"),
+    [
+        (USUAL, ()),
+        (replace(USUAL, symlinks=False), ("symbolic",)),
+        (replace(USUAL, hardlinks=False), ()),
+        (replace(USUAL, hardlinks=False, reflinks=False), ("dedupe",)),
+        (replace(USUAL, network=True, file_system="cifs", locks=False), ("cifs", "locks hold nothing")),
+        (FAT, ("lower case", "cannot be written", "4.3 GB")),
+    ],
+)
+def test_each_weakness_is_one_plain_line(can: Capabilities, words: tuple[str, ...]) -> None:
+    """A usual disk has none."""
+    found = can.weaknesses
+
+    assert len(found) == len(words)
+    assert all(word in line for word, line in zip(words, found, strict=True))
+
+
+@pytest.mark.parametrize("kind", ["9p", "drvfs", "cifs", "nfs4", "fuse.sshfs"])
+def test_a_registry_on_a_share_is_refused_with_the_way_out(kind: str) -> None:
+    """SQLite's write-ahead log needs locks and shared memory that a share does not have."""
+    path, mount = PurePosixPath("/mnt/z/base/modelshelf/registry.db"), Mount("/mnt/z", kind, "Z:", read_only=False)
+
+    refused = registry_refusal(path, mount, PurePosixPath("/home/me/.local/state"))
+
+    assert refused is not None
+    assert "DATABASE_URL=sqlite:////home/me/.local/state/modelshelf/registry.db" in refused.hint
+    assert kind in refused.detail
+
+
+@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "tmpfs", "exfat", "fuseblk", "overlay"])
+def test_a_registry_on_a_disk_of_this_machine_is_not_refused(kind: str) -> None:
+    """Weak as it may be otherwise."""
+    mount = Mount("/mnt/z", kind, "/dev/sda1", read_only=False)
+
+    assert registry_refusal(PurePosixPath("/mnt/z/registry.db"), mount, PurePosixPath("/s")) is None
