@@ -22,7 +22,7 @@ from modelshelf.errors import ShelfError
 from modelshelf.services.shelf import Shelf
 from modelshelf.settings import load_settings
 
-CHANGES = ("replace", "link", "symlink", "unlink", "rmdir", "mkdir", "pwrite", "write", "ftruncate")
+CHANGES = ("replace", "rename", "link", "symlink", "unlink", "rmdir", "mkdir", "pwrite", "write", "ftruncate")
 """The calls of `os` that change a disk; pathlib goes through them as well. The database is killed between them."""
 
 

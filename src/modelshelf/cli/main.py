@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from modelshelf import __version__
-from modelshelf.cli import change, check, doctor, keep, look, output, place, service, setup, tidy, use
+from modelshelf.cli import adopt, change, check, doctor, keep, look, output, place, service, setup, tidy, use
 from modelshelf.cli.light import LightCommand, LightGroup
 
 
@@ -37,6 +37,7 @@ def make_app() -> typer.Typer:
     commands.insert(0, setup.init)
     commands += [use.load, place.move, place.pin, place.unpin, place.rename, place.lease, change.rm]
     commands += [keep.update, keep.reconcile]
+    commands += [adopt.adopt]
     commands += [tidy.gc, tidy.dedupe]
     commands += [doctor.doctor]
     commands += [check.verify, look.jobs, look.cancel, use.serve]

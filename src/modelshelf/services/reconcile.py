@@ -80,7 +80,7 @@ class Reconciler:
                 self.registry.remember_tier(base.tier_id, base.location, base.path)
         plan = plan_reconcile(seen)
         plan = replace(plan, steps=tuple(step for step in plan.steps if step.action in only))
-        skipped = tuple(step for step in plan.steps if not self._carry_out(step))
+        skipped = tuple(step for step in plan.steps if not self.carry_out(step))
         for step in skipped:
             _log.warning("not_reconciled", extra={"model": step.model_name, "why": step.why})
         return Reconciled(plan, skipped)
@@ -95,7 +95,7 @@ class Reconciler:
         done = self.reconcile()
         self.registry.update_job(running.job.id, {"result": json.dumps(reconcile_view(done.plan, done.skipped))})
 
-    def _carry_out(self, step: Step) -> bool:
+    def carry_out(self, step: Step) -> bool:
         """Do one step; returns whether it still held."""
         base = Base(Path(step.base))
         if step.action is Action.RETAG:

@@ -17,6 +17,8 @@ from modelshelf.domain.tiers import TierStatus
 from modelshelf.errors import BadInput, Cancelled, Conflict, ShelfError
 from modelshelf.registry.queries import Registry
 from modelshelf.services.admission import Admission
+from modelshelf.services.adopt import Adopter, AdoptRequest, wish_of
+from modelshelf.services.adopt_view import adopt_view
 from modelshelf.services.jobs import Behind, Jobs, Running, Worker
 from modelshelf.services.library import Library
 from modelshelf.services.move import Mover
@@ -52,6 +54,7 @@ class Shelf:
     verifier: Verifier
     updater: Updater
     reconciler: Reconciler
+    adopter: Adopter
     leaser: Leaser
     loader: Loader
     collector: Collector
@@ -170,6 +173,41 @@ class Shelf:
         self.admission.drop_the_dead()
         return self.reconciler.reconcile(more)
 
+    def adopt(
+        self,
+        path: str,
+        wish: str,
+        to: str = "primary",
+        *,
+        merge: bool = False,
+        copy: bool = False,
+        repo_id: str = "",
+        dry_run: bool = False,
+        on_tick: Callable[[Job], None] | None = None,
+    ) -> dict[str, Any]:
+        """Adopt what other tools downloaded; returns what was done, or with `dry_run` what would be.
+
+        Args:
+            path: The folder, such as `~/.cache/huggingface`.
+            wish: `leave` it, `move` it, or move it and `link` the old path to the new base.
+            to: Where models go: `primary`, `secondary`, or the path of a base.
+            merge: Delete second copies of registered models, once the first was verified.
+            copy: Copy what belongs to another program and cannot be linked.
+            repo_id: The repository of a `local_dir`, whose notes do not name it.
+            dry_run: Change nothing of what was found.
+            on_tick: Called about twice a second with the job as it is.
+
+        Raises:
+            BadInput, NotFound, Conflict, Denied, OutOfSpace: Refused; nothing was changed.
+            Unavailable: A tier is away, or a model is in use; the same call later finishes.
+        """
+        self.admission.drop_the_dead()
+        wanted = AdoptRequest(path, wish_of(wish), to, merge, copy, repo_id)
+        if dry_run:
+            return adopt_view(self.adopter.plan(wanted))
+        found: dict[str, Any] = json.loads(self.finish(self.adopter.enqueue(wanted), on_tick).result)
+        return found
+
     def verify(
         self,
         model_names: Sequence[str] = (),
@@ -224,6 +262,20 @@ class Shelf:
         mine = self.registry.claim(self.job_service.owner, job.id)
         if mine is not None:
             self.behind.start(self.job_service, Running(mine))
+
+    def run_inside(self, job: Job, outer: Running) -> None:
+        """Carry out a job as a part of another one, whose progress it shows and with which it stops.
+
+        Raises:
+            ShelfError: What it failed with, or waits for; another process may be at it.
+            Cancelled: The outer one was stopped; both are back in the queue.
+        """
+        mine = self.registry.claim(self.job_service.owner, job.id)
+        if mine is None:
+            raise Conflict(f"Another process carries out job {job.id}.", hint="Wait for it.", job_id=job.id)
+        inner = Running(mine)
+        inner.progress = outer.progress
+        self.job_service.run(inner)
 
     def run_due(self, kind: str) -> None:
         """Carry out the jobs of one kind that are due; what they wait for is left to the next time."""

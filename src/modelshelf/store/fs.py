@@ -336,6 +336,29 @@ def _clone(source: Path, temporary: Path) -> bool:
     return True
 
 
+def rename_folder(path: Path, target: Path) -> None:
+    """Give a folder a name that nothing has yet, durably.
+
+    **Crash:** the old name or the new one.
+
+    Raises:
+        FileExistsError: Something has that name.
+    """
+    if os.path.lexists(target):
+        raise FileExistsError(target)
+    with translate_errors(path):
+        path.rename(target)
+        fsync_folder(target.parent)
+
+
+def take_mode(path: Path, model: Path) -> None:
+    """Give a file the mode and times of another."""
+    found = model.lstat()
+    with translate_errors(path):
+        path.chmod(stat.S_IMODE(found.st_mode))
+        os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns), follow_symlinks=False)
+
+
 def set_aside(path: Path, folder: Path) -> Path:
     """Move something into a folder of its own tier under a name that nothing else has; returns the new path."""
     make_folder(folder)

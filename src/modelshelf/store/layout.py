@@ -20,6 +20,7 @@
         incoming/<digest>.part                bytes of a blob as they arrive
         incoming/<digest>.map                 which of its segments are there
         incoming/<digest>.lock                who is fetching it
+        links.json                            old bases that are links to this one, and their backups
         models/<name>.json                    a card for each model here: its name and files, for a lost registry
         locks/<repository>.lock               who lays out or deletes in a repository's folder
         quarantine/                           damaged blobs; only `shelf gc --quarantine` deletes them
@@ -167,6 +168,11 @@ class Base:
         """What is known of a model, beside its bytes."""
         return self.cards / f"{model_name}.json"
 
+    @property
+    def links(self) -> Path:
+        """Which old bases are links to this one, and where they lie now."""
+        return self.own / "links.json"
+
     def repo_lock(self, repo_id: str) -> Path:
         """The lock of whoever lays out or deletes in a repository's folder."""
         return self.own / "locks" / f"{repo_folder_name(repo_id)}.lock"
@@ -186,6 +192,25 @@ class Base:
     def hub_lock(self, repo_id: str, digest: str, repo_type: str = "model") -> Path:
         """The lock that huggingface_hub takes for a blob of a repository."""
         return self.hub / ".locks" / repo_folder_name(repo_id, repo_type) / f"{digest}.lock"
+
+
+@dataclass(frozen=True, slots=True)
+class CacheDir(Base):
+    """A cache_dir that is no base: repositories lie in it directly, as after `cache_dir=BASE`."""
+
+    @property
+    def hub(self) -> Path:
+        """The folder itself."""
+        return self.path
+
+    def repo(self, repo_id: str, repo_type: str = "model") -> Repo:
+        """The folder of a repository."""
+        return Repo(self.path / repo_folder_name(repo_id, repo_type))
+
+
+def before_name(path: Path, day: str, number: int = 1) -> Path:
+    """Where a base lies that a link took the place of: `.before-modelshelf-20261123` behind its name."""
+    return path.with_name(f"{path.name}.before-modelshelf-{day}" + (f"-{number}" if number > 1 else ""))
 
 
 def known_bases_file(state_home: Path) -> Path:

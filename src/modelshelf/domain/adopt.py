@@ -1,0 +1,277 @@
+"""Adopt: models that other tools downloaded, found on a disk, come into the library. Pure.
+
+What was found and what is registered go in, a plan comes out that names every model, every other thing, what happens
+with it and why. What is not understood stays where it is and is named.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+
+from modelshelf.domain.found import Found, FoundModel, FoundThing, Kind
+
+
+class Wish(enum.StrEnum):
+    """What a person wants done with what was found."""
+
+    LEAVE = "leave"
+    MOVE = "move"
+    LINK = "link"
+
+
+class Act(enum.StrEnum):
+    """What happens with a model."""
+
+    REGISTER = "register"
+    MOVE = "move"
+    BRING = "bring"
+    MERGE = "merge"
+    NONE = "none"
+    STAY = "stay"
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A model of the registry."""
+
+    model_name: str
+    repo_id: str
+    commit_hash: str | None
+    base: str
+    complete: bool
+    busy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a person asked for, with the bases that it means here."""
+
+    wish: Wish
+    base: str
+    """The base that is adopted."""
+    location: str
+    """Its tier: `primary`, `secondary` or `custom`."""
+    target: str
+    """The base that models go to."""
+    target_location: str
+    merge: bool = False
+    """Whether second copies go."""
+
+    @property
+    def is_home(self) -> bool:
+        """Whether models are to stay in the base that they lie in."""
+        return self.wish is Wish.LEAVE or self.base == self.target
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """What happens with one model."""
+
+    model_name: str
+    """Its name in the registry; empty where it gets none."""
+    act: Act
+    found: FoundModel
+    why: str
+    copy_of: str = ""
+    """The registered model that has the same files elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """What happens with anything else."""
+
+    thing: FoundThing
+    act: str
+    """`move`, `copy` or `stay`."""
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptPlan:
+    """What adopting will do."""
+
+    order: Order
+    models: tuple[Adoption, ...]
+    others: tuple[Leftover, ...]
+    need_bytes: int = 0
+    """What the target lacks of it."""
+    backup: str = ""
+    """Where the old base lies once it is a link."""
+    notes: tuple[str, ...] = ()
+
+    def of(self, *acts: Act) -> list[Adoption]:
+        """Return the models with which one of these happens."""
+        return [adoption for adoption in self.models if adoption.act in acts]
+
+
+def plan_adopt(found: Found, order: Order, rows: Sequence[Registered], names: Iterable[str] = ()) -> AdoptPlan:
+    """Return what adopting what was found does.
+
+    Args:
+        found: What lies there.
+        order: What is asked for.
+        rows: Every registered model.
+        names: Further names that are taken.
+    """
+    deciding = _Deciding(order, rows, names, found.models)
+    models = tuple(deciding.decide(model) for model in sorted(found.models, key=_rank))
+    others = tuple(_decide_thing(thing, order) for thing in found.things)
+    return AdoptPlan(order, models, others)
+
+
+def _rank(model: FoundModel) -> tuple[bool, bool, str, bool, str]:
+    """Let what lies where it belongs come before strays, and a commit that a ref leads to before older ones."""
+    return (model.kind is not Kind.CACHE, model.kind.is_foreign, model.repo_id, not model.revision, model.commit_hash)
+
+
+class _Deciding:
+    """One decision over all models."""
+
+    def __init__(
+        self, order: Order, rows: Sequence[Registered], names: Iterable[str], models: Sequence[FoundModel]
+    ) -> None:
+        self._order = order
+        self._rows = rows
+        self._taken = {row.model_name for row in rows} | set(names)
+        self._seen: dict[tuple[str, str], str] = {}
+        """Repository and commit of what gets a name here."""
+        self._first: dict[str, str] = {}
+        """Repository to the commit that has its plain name."""
+
+    def decide(self, model: FoundModel) -> Adoption:
+        if model.trouble:
+            return Adoption("", Act.STAY, model, model.trouble)
+        same = [r for r in self._rows if (r.repo_id, r.commit_hash) == (model.repo_id, model.commit_hash)]
+        busy = next((row for row in same if row.busy), None)
+        if busy is not None:
+            return Adoption(busy.model_name, Act.STAY, model, f"A job works on {busy.model_name}.")
+        if model.kind.is_foreign:
+            return self._decide_foreign(model, same)
+        self._first.setdefault(model.repo_id, model.commit_hash)
+        twin = self._seen.get((model.repo_id, model.commit_hash))
+        return self._decide_cached(model, same) if twin is None else self._decide_twin(model, twin)
+
+    def _decide_cached(self, model: FoundModel, same: Sequence[Registered]) -> Adoption:
+        whole = [row for row in same if row.complete]
+        here = next((row for row in whole if row.base == self._order.base), None)
+        if here is not None and model.kind is Kind.CACHE:
+            self._seen[model.repo_id, model.commit_hash] = here.model_name
+            return self._place(here.model_name, model, f"It is registered as {here.model_name}.", registered=True)
+        if here is not None:
+            return self._decide_twin(model, here.model_name)
+        if whole:
+            there = (row for row in whole if row.base == self._order.target)
+            return self._decide_copy(model, next(there, whole[0]))
+        wanted = next((row for row in same if row.base in (self._order.base, self._order.target)), None)
+        name = wanted.model_name if wanted is not None else self._name(model)
+        self._seen[model.repo_id, model.commit_hash] = name
+        return self._place(name, model, "")
+
+    def _place(self, name: str, model: FoundModel, why: str, *, registered: bool = False) -> Adoption:
+        order = self._order
+        if order.is_home:
+            if registered:
+                return Adoption(name, Act.NONE, model, why)
+            where = "It is linked into hub/ and registered there." if model.kind is Kind.STRAY else ""
+            if order.wish is not Wish.LEAVE and model.kind is Kind.STRAY:
+                where = "It moves into hub/ and is registered there."
+            return Adoption(name, Act.REGISTER, model, where or f"Registered where it lies, as {order.location}.")
+        return Adoption(name, Act.MOVE, model, f"It moves to {order.target_location} ({order.target}).")
+
+    def _decide_twin(self, model: FoundModel, name: str) -> Adoption:
+        """Decide about a stray whose commit lies in hub/ as well."""
+        if self._order.wish is not Wish.LEAVE or self._order.merge:
+            return Adoption(name, Act.MERGE, model, "It becomes one with the copy in hub/.", name)
+        return Adoption(
+            name, Act.STAY, model, f"It lies in hub/ as well, as {name}; --merge takes this one away.", name
+        )
+
+    def _decide_copy(self, model: FoundModel, row: Registered) -> Adoption:
+        order, name = self._order, row.model_name
+        is_there = row.base == order.target and order.wish is not Wish.LEAVE
+        if is_there or order.merge:
+            why = f"{name} has the same files in {row.base}; this copy goes once those are verified."
+            return Adoption(name, Act.MERGE, model, why, name)
+        why = f"It is a second copy of {name} in {row.base}; --merge removes it."
+        return Adoption(name, Act.STAY, model, why, name)
+
+    def _decide_foreign(self, model: FoundModel, same: Sequence[Registered]) -> Adoption:
+        there = next((row for row in same if row.complete), None)
+        if there is not None:
+            why = f"It is registered as {there.model_name}."
+            return Adoption(there.model_name, Act.NONE, model, why, there.model_name)
+        if self._order.wish is Wish.LEAVE:
+            why = "It is no Hugging Face cache: --move links it into a tier, and leaves it where it is."
+            return Adoption("", Act.STAY, model, why)
+        target = f"{self._order.target_location} ({self._order.target})"
+        why = f"It is linked into {target}, or copied with --copy; its own place stays as it is."
+        return Adoption(self._name(model), Act.BRING, model, why)
+
+    def _name(self, model: FoundModel) -> str:
+        """Return a free name: the repository's, then with its organisation, then with a number.
+
+        A second commit of one repository has seven digits of its hash behind the name.
+        """
+        organisation, _, plain = model.repo_id.rpartition("/")
+        base = _clean(model.called or plain)
+        if not model.kind.is_foreign and self._first[model.repo_id] != model.commit_hash:
+            base = f"{base}-{model.commit_hash[:7]}"
+        long = _clean(f"{organisation}-{base}") if organisation else base
+        for name in (base, long):
+            if name not in self._taken:
+                self._taken.add(name)
+                return name
+        number = 2
+        while f"{long}-{number}" in self._taken:
+            number += 1
+        self._taken.add(f"{long}-{number}")
+        return f"{long}-{number}"
+
+
+def _clean(text: str) -> str:
+    """Return a text as it can name a model.
+
+    >>> _clean("Qwen2.5-3B-Instruct"), _clean("_x y")
+    ('qwen2.5-3b-instruct', 'x-y')
+    """
+    return re.sub(r"[^a-z0-9._:+-]", "-", text.lower()).strip("._:+-")[:110] or "model"
+
+
+_CARRIED = ("dataset", "space", "kernel")
+_ALONG = ("modules", "assets", "datasets", "accelerate", "partial")
+"""What the old path must still lead to when it is a link."""
+_WHY_STAYS = {
+    "modules": "Code of models, which programs fetch again; --link moves it along.",
+    "assets": "Small files of programs; --link moves them along.",
+    "datasets": "Data sets as programs prepared them; --link moves them along.",
+    "accelerate": "Settings of accelerate; --link moves them along.",
+    "store": "The shared store of a cache_dir; nothing is left in it that a model needs.",
+    "token": "The token stays here: programs whose HF_HOME is the new base are logged out until hf auth login.",
+    "dead": "Nothing of today reads it: it is dead weight, and can be deleted.",
+    "xet": "It is a cache of downloads, which nothing needs.",
+}
+
+
+def _decide_thing(thing: FoundThing, order: Order) -> Leftover:
+    is_stray = str(PurePosixPath(thing.path).parent) != f"{order.base}/hub"
+    if thing.kind in _CARRIED and is_stray and order.is_home and order.wish is not Wish.LEAVE:
+        return Leftover(thing, "move", "It moves into hub/.")
+    if thing.kind in ("link", "unreadable") or order.is_home:
+        kept = "" if thing.kind == "token" else _WHY_STAYS.get(thing.kind, "")
+        return Leftover(thing, "stay", thing.why or kept or "It stays where it is.")
+    if thing.kind in _CARRIED:
+        return Leftover(thing, "move", "It moves as it lies.")
+    if order.wish is Wish.LINK and thing.kind == "token":
+        return Leftover(thing, "copy", "It is copied to the new base, so that you stay logged in.")
+    if order.wish is Wish.LINK and thing.kind in _ALONG:
+        return Leftover(thing, "move", "It moves along, so that the old path still leads to it.")
+    return Leftover(thing, "stay", thing.why or _WHY_STAYS.get(thing.kind, "It is not understood."))
+
+
+def with_need(plan: AdoptPlan, need_bytes: int, backup: str, notes: Iterable[str]) -> AdoptPlan:
+    """Return a plan with what was measured for it."""
+    return replace(plan, need_bytes=need_bytes, backup=backup, notes=tuple(notes))

@@ -1,0 +1,168 @@
+"""What lies on a disk before it is adopted: models, whole or not, and everything else. Pure values."""
+
+from __future__ import annotations
+
+import enum
+import fnmatch
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from modelshelf.domain.models import FileEntry, total_size
+
+_WEIGHTS = ".safetensors .bin .gguf .ggml .pt .pth .ckpt .onnx .h5 .msgpack .tflite .nemo .npz .keras .mlmodel".split()
+_SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})(\.[A-Za-z0-9.]+)")
+_TOKENIZERS = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "vocab.json",
+    "vocab.txt",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+)
+_SETS = ("config.json", "tokenizer_config.json", "model_index.json")
+"""Small files without which a snapshot that should have them cannot be loaded."""
+
+
+class Kind(enum.StrEnum):
+    """What laid a model out."""
+
+    CACHE = "cache"
+    STRAY = "stray"
+    LOCAL_DIR = "local_dir"
+    LM_STUDIO = "lm_studio"
+    OLLAMA = "ollama"
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it belongs to another program, and is only ever linked or copied from."""
+        return self in (Kind.LOCAL_DIR, Kind.LM_STUDIO, Kind.OLLAMA)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundModel:
+    """A snapshot, or the files of another program, as they lie."""
+
+    kind: Kind
+    place: str
+    """The folder that holds its repository's folder (a cache_dir); for a foreign one the folder of its files."""
+    repo_id: str
+    commit_hash: str
+    """Made up from the files where no commit is known; empty while even that is not."""
+    files: tuple[FileEntry, ...]
+    """The files that are there; a digest that only reading tells is empty."""
+    listed: tuple[FileEntry, ...] = ()
+    """All files of the commit; none where no list of them is there."""
+    revision: str = ""
+    """A ref that leads to it; empty without one."""
+    trouble: str = ""
+    """Why it cannot be taken, in a sentence."""
+    called: str = ""
+    """What its program calls it, where that is not the repository's name."""
+    sources: tuple[tuple[str, str], ...] = ()
+    """Of a foreign model: each file's path in the snapshot, and where it lies."""
+    note: str = ""
+    """What a person should know about it."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Sum over the distinct contents that are there."""
+        unread = [file for file in self.files if not file.digest]
+        return total_size(file for file in self.files if file.digest) + sum(file.size_bytes for file in unread)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every file of the commit is known and there."""
+        return bool(self.listed) and {f.path for f in self.listed} <= {f.path for f in self.files}
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """The files that the model has, where those are not known to be all of its commit's."""
+        return () if self.is_whole or self.kind.is_foreign else tuple(escape(file.path) for file in self.files)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundThing:
+    """Anything else that lies there."""
+
+    kind: str
+    """`dataset`, `space`, `kernel`, `token`, `modules`, `xet`, `dead`, `link`, `unreadable`, `partial` or `other`."""
+    path: str
+    size_bytes: int
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Everything that lies below a path."""
+
+    path: str
+    models: tuple[FoundModel, ...] = ()
+    things: tuple[FoundThing, ...] = ()
+
+
+def escape(path: str) -> str:
+    """Return the shell pattern that matches one path and no other.
+
+    >>> escape("a[1].bin"), fnmatch.fnmatch("a[1].bin", escape("a[1].bin"))
+    ('a[[]1].bin', True)
+    """
+    return re.sub(r"([*?[])", r"[\1]", path)
+
+
+def is_weights(path: str) -> bool:
+    """Return whether a file holds weights, by its name.
+
+    >>> is_weights("model.safetensors"), is_weights("training_args.bin"), is_weights("config.json")
+    (True, False, False)
+    """
+    pure = PurePosixPath(path)
+    is_other = any(fnmatch.fnmatch(pure.name, other) for other in ("training_args.*", "optimizer.*", "scheduler.*"))
+    return pure.suffix in _WEIGHTS and not is_other
+
+
+def why_partial(files: Iterable[FileEntry], listed: Sequence[FileEntry], arriving: Iterable[str] = ()) -> str:
+    """Return why the files that are there are no model, in a sentence; empty when they are one.
+
+    A snapshot is often a part of its commit by intent: a program took one format of three, a person one GGUF of ten.
+
+    Args:
+        files: The files that are there.
+        listed: All files of the commit; none where that is not known.
+        arriving: Digests of which a part of a download lies there.
+    """
+    there = {file.path for file in files}
+    if listed and all(file.path in there for file in listed):
+        return ""
+    if not any(is_weights(path) for path in there):
+        return "It has no weights."
+    begun = set(arriving)
+    for file in listed:
+        if file.path not in there and file.digest in begun:
+            return f"The download of {file.path} was interrupted."
+    missing = _missing_shard(there) or _missing_setting(there, {file.path for file in listed})
+    return f"{missing} is not there." if missing else ""
+
+
+def _missing_shard(there: set[str]) -> str:
+    for path in sorted(there):
+        match = _SHARD.fullmatch(path)
+        if match is not None:
+            stem, _, count, suffix = match.groups()
+            for index in range(1, int(count) + 1):
+                shard = f"{stem}-{index:05}-of-{count}{suffix}"
+                if shard not in there:
+                    return shard
+    return ""
+
+
+def _missing_setting(there: set[str], listed: set[str]) -> str:
+    """Return a small file that the commit has, that is not there and without which nothing loads; GGUF needs none."""
+    if all(path.endswith((".gguf", ".ggml")) for path in there if is_weights(path)):
+        return ""
+    wanted = [name for name in _SETS if name in listed and name not in there]
+    tokenizers = [name for name in _TOKENIZERS if name in listed]
+    if tokenizers and not there & set(tokenizers):
+        wanted.append(tokenizers[0])
+    return wanted[0] if wanted else ""

@@ -1,0 +1,253 @@
+"""Bringing a folder into a base file by file, merging with what is there: for what is no registered model.
+
+First everything is brought, bytes before the links that lead to them; only then the old names go. What is there
+already and the same is left; what differs stays where it came from.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelshelf.domain.names import COMMIT_HASH
+from modelshelf.domain.ports import Progress
+from modelshelf.errors import Corrupt
+from modelshelf.store import copy, fs, in_use, scan, shared_blobs
+from modelshelf.store.layout import Base
+
+_READ_BYTES = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One file or link."""
+
+    path: Path
+    """Its name."""
+    real: Path
+    """The regular file that holds its bytes; the name itself for a link that is kept."""
+    target: Path
+    """Where it goes."""
+    size_bytes: int
+    link: str = ""
+    """What it links to, for a link that is kept."""
+    is_there: bool = False
+    """Whether the target is there and the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Carrying:
+    """What carrying a folder will do."""
+
+    source: Path
+    pieces: tuple[Piece, ...]
+    left: tuple[str, ...]
+    """What stays and why, in sentences."""
+
+    @property
+    def need_bytes(self) -> int:
+        """What the target lacks."""
+        return sum(piece.size_bytes for piece in self.pieces if not piece.is_there and not piece.link)
+
+
+def plan(source: Path, target: Path, root: Path) -> Carrying:
+    """Return what carrying a folder, or one file, does.
+
+    Args:
+        source: The folder.
+        target: What it becomes.
+        root: The folder that no link may lead out of.
+    """
+    pieces: list[Piece] = []
+    left: list[str] = []
+    real_root = root.resolve()
+    for path in [source] if source.is_file() and not source.is_symlink() else scan.walk_files(source):
+        goal = target / path.relative_to(source) if path != source else target
+        try:
+            piece, why = _piece(path, goal, source, real_root)
+        except (OSError, RuntimeError) as err:
+            piece, why = None, f"{path} leads nowhere, or cannot be read ({type(err).__name__})."
+        if piece is not None and not why:
+            pieces.append(piece)
+        elif why:
+            left.append(why)
+    return Carrying(source, tuple(pieces), tuple(left))
+
+
+def _piece(path: Path, goal: Path, source: Path, root: Path) -> tuple[Piece | None, str]:
+    """Return a file or a link with where it goes; None and why not, in a sentence."""
+    if _is_ref(path, source) and _dangles(path, source):
+        return None, f"{path} leads to no snapshot."
+    real = path.resolve(strict=True)
+    if path.is_symlink():
+        if root not in real.parents:
+            return None, f"{path} is a link out of the cache to {real}: not followed."
+        if source.resolve() in real.parents or _stays_inside(path, source):
+            text = os.path.relpath(os.path.normpath(path.parent / path.readlink()), path.parent)
+            return _known(Piece(path, path, goal, 0, text))
+    else:
+        real = path
+    why = _why_not(path, real)
+    return (None, why) if why else _known(Piece(path, real, goal, real.stat().st_size))
+
+
+def _why_not(path: Path, real: Path) -> str:
+    if not stat.S_ISREG(real.stat().st_mode):
+        return f"{path} is no file."
+    if not scan.may_read(real):
+        return f"{path} may not be read by this user."
+    if path.suffix == ".incomplete" and in_use.users_of([real]):
+        return f"{path} is being written."
+    return ""
+
+
+def _stays_inside(path: Path, source: Path) -> bool:
+    """Return whether a link leads into its own folder first, though from there it may lead into the shared store."""
+    return Path(os.path.normpath(source)) in Path(os.path.normpath(path.parent / path.readlink())).parents
+
+
+def _is_ref(path: Path, source: Path) -> bool:
+    return source / "refs" in path.parents and (source / "snapshots").is_dir()
+
+
+def _dangles(ref: Path, source: Path) -> bool:
+    """Return whether a repository's ref leads to no snapshot."""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        said = ref.read_text(encoding="ascii").strip()
+        return not (COMMIT_HASH.fullmatch(said) and (source / "snapshots" / said).is_dir())
+    return True
+
+
+def _known(piece: Piece) -> tuple[Piece | None, str]:
+    """Look at what is at the target already."""
+    if not os.path.lexists(piece.target):
+        return piece, ""
+    is_link = piece.target.is_symlink()
+    if piece.link and is_link:
+        same = str(piece.target.readlink()) == piece.link
+    elif piece.link:
+        same = _same_bytes(piece.path.resolve(), piece.target)
+    else:
+        same = _same_bytes(piece.real, piece.target)
+    if not same:
+        return None, f"{piece.path} differs from {piece.target}."
+    return Piece(piece.path, piece.real, piece.target, piece.size_bytes, piece.link, is_there=True), ""
+
+
+def _same_bytes(one: Path, other: Path) -> bool:
+    if not other.is_file() or one.stat().st_size != other.stat().st_size:
+        return False
+    return one.samefile(other) or _sha256(one) == _sha256(other)
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_READ_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def can_share(carrying: Carrying, base: Base) -> bool:
+    """Return whether the bytes get to a base without being copied."""
+    sample = next((piece.real for piece in carrying.pieces if not piece.link and not piece.is_there), None)
+    return sample is None or fs.probe_share(sample, base.own) != "copy"
+
+
+def bring(
+    carrying: Carrying, base: Base, progress: Progress, on_written: Callable[[int], None], *, copies: bool = True
+) -> list[str]:
+    """Bring everything to its place in a base; returns what could not be brought, in sentences.
+
+    **Crash:** some of it is there; the next call brings the rest. Nothing of the source is touched.
+
+    Args:
+        carrying: What `plan` said.
+        base: The base that it goes to.
+        progress: Who wants to know.
+        on_written: Told how many bytes are there now.
+        copies: Whether what cannot be linked is copied.
+    """
+    left: list[str] = []
+    for piece in sorted(carrying.pieces, key=lambda piece: (_is_ref(piece.path, carrying.source), bool(piece.link))):
+        progress.check()
+        if piece.is_there:
+            continue
+        if piece.link:
+            fs.make_folder(piece.target.parent)
+            fs.make_link(piece.target, piece.link)
+        elif _is_ref(piece.path, carrying.source):  # programs write refs in place: a second name would follow
+            fs.write_text(piece.target, piece.real.read_text(encoding="ascii"))
+        elif not _bring_bytes(piece, base, progress, on_written, copies=copies):
+            left.append(f"{piece.path} lies on another file system.")
+    for folder in {piece.target.parent for piece in carrying.pieces if piece.link}:
+        fs.fsync_folder(folder)
+    return left
+
+
+def _bring_bytes(
+    piece: Piece, base: Base, progress: Progress, on_written: Callable[[int], None], *, copies: bool
+) -> bool:
+    if fs.share(piece.real, piece.target):
+        progress.advance(piece.size_bytes)
+    elif not copies:
+        return False
+    else:
+        digest = _sha256(piece.real)
+        copy.copy_blob(piece.real, base, digest, piece.size_bytes, piece.target, progress, lambda count: None)
+        fs.take_mode(piece.target, piece.real)
+    on_written(piece.size_bytes)
+    return True
+
+
+def why_kept(carrying: Carrying) -> str:
+    """Return why the old names cannot go yet, in a sentence; empty when they can."""
+    users = in_use.users_of(piece.real for piece in carrying.pieces if not piece.link)
+    return f"{carrying.source} is used by {', '.join(users)}: it stays until the next run." if users else ""
+
+
+def drop(carrying: Carrying, cache_dir: Base | None = None) -> fs.Freed:
+    """Delete the old names of what is at its target now; returns what that freed.
+
+    Nothing is deleted whose target is not there: refs go first, then links, then bytes, then empty folders.
+
+    Args:
+        carrying: What was brought.
+        cache_dir: Where payloads of a shared store lie, to be swept by its own rules.
+
+    Raises:
+        Corrupt: A target is not there after all; nothing more is deleted.
+    """
+    freed = fs.Freed()
+    payloads = {piece.real for piece in carrying.pieces if piece.real != piece.path}
+    for piece in sorted(carrying.pieces, key=lambda piece: (piece.path.parent.name != "refs", not piece.link)):
+        if not os.path.lexists(piece.target) or (not piece.link and piece.target.stat().st_size != piece.size_bytes):
+            raise Corrupt(f"{piece.target} is not there; {piece.path} stays.")
+        if not (os.path.lexists(piece.path) and _is_target(piece)):
+            freed += fs.remove_file(piece.path)
+    if cache_dir is not None:
+        for payload in sorted(payloads):
+            freed += shared_blobs.sweep(cache_dir, payload)
+    return freed + remove_empty_folders(carrying.source)
+
+
+def _is_target(piece: Piece) -> bool:
+    """Return whether old and new name are one, as when a folder is carried into itself by another path."""
+    return piece.path.parent.resolve() / piece.path.name == piece.target.parent.resolve() / piece.target.name
+
+
+def remove_empty_folders(folder: Path) -> fs.Freed:
+    """Delete the folders below a folder, and itself, that hold nothing."""
+    freed = fs.Freed()
+    if folder.is_symlink() or not folder.is_dir():
+        return freed
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        children: Sequence[Path] = [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
+        for child in children:
+            freed += remove_empty_folders(child)
+    return freed + fs.remove_empty_folder(folder)
