@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -286,6 +287,46 @@ def test_files_of_root_are_told_with_the_chown_that_mends_it(home: Home, model: 
     assert found["size_bytes"] >= len(FILES["model.safetensors"])
     shell(home, found["command"])
     assert left.stat().st_uid == 1000
+
+
+AS_NOBODY = """
+import contextlib, io, json, os, sys
+from pathlib import Path
+from modelshelf.cli.main import main
+root, closed, *words = sys.argv[1:]
+for command in (words, ["gc", "--json"], ["dedupe", "--json"]):
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+        main(command)  # imports what this user may not read later
+for path in [Path(root), *Path(root).rglob("*")]:
+    if not path.is_symlink():
+        os.chown(path, 65534, 65534)
+os.chown(closed, 0, 0)
+os.chmod(closed, 0o700)
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+for command in (["gc", "--json"], ["dedupe", "--json"]):
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+        main(command)
+main(words)
+"""
+
+
+def test_a_folder_that_root_closed_stops_nobody(hub: FakeHub) -> None:
+    """The doctor, gc and dedupe of an ordinary user go around it, and the doctor says whose it is."""
+    if os.geteuid() != 0:
+        pytest.skip("becoming another user needs root")
+    hub.add_repo(REPO, FILES)
+    with tempfile.TemporaryDirectory(prefix="modelshelf-") as name:
+        Path(name).chmod(0o755)
+        home = Home(Path(name) / "user", hub.url)
+        home.run("add", "m", REPO).checked()
+        closed = Base(home.primary).repo("org/closed").path
+        put(closed / "blobs/x", b"1")
+
+        said = home.python(AS_NOBODY, str(home.root), str(closed), "doctor", "--fix", "--json")
+
+    assert (said.code, said.err) == (0, ""), said.out
+    assert about(said.json["findings"], "that belong to user 0 (root)")["path"] == str(closed)
+    assert about(said.json["findings"], "This user may not look into it")["path"] == str(closed)
 
 
 def test_a_second_copy_is_told_and_goes_by_the_command(home: Home, hub: FakeHub, model: Path) -> None:

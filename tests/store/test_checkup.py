@@ -109,3 +109,11 @@ def test_only_the_state_folder_is_made_for_a_registry(tmp_path: Path) -> None:
 
     assert [path.name for path in tmp_path.iterdir()] == ["state"]
     assert (tmp_path / "state/modelshelf").is_dir()
+
+
+def test_a_folder_that_may_be_entered_is_not_closed(tmp_path: Path) -> None:
+    """Nor is one that is not there."""
+    (tmp_path / "hub").mkdir()
+
+    assert checkup.closed_folder(Base(tmp_path)) is None
+    assert checkup.closed_folder(Base(tmp_path / "none")) is None

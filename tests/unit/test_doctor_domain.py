@@ -51,6 +51,8 @@ def test_a_good_base_is_one_line() -> None:
     ("change", "severity", "words", "command"),
     [
         ({"offline": "its marker is not there"}, "error", "marker is not there", "mount"),
+        ({"offline": "x", "hangs": True}, "error", "x", "sudo umount --lazy /mnt/z && sudo mount /mnt/z"),
+        ({"closed": "/mnt/z/hub"}, "error", "may not look into /mnt/z/hub", "sudo chown -hR 1000:1000"),
         ({"exists": False}, "info", "does not exist yet", ""),
         ({"marked": False}, "info", "no marker", ""),
         ({"writable": False}, "warning", "read-only", "sudo chown -hR 1000:1000 '/mnt/z/my models'"),
@@ -74,7 +76,7 @@ def test_a_good_base_is_one_line() -> None:
         (
             {"foreign": (Foreign(0, 3, 9, "/mnt/z/x"),)},
             "warning",
-            "3 files in /mnt/z/my models belong to user 0 (root)",
+            "3 files in /mnt/z/my models that belong to user 0 (root)",
             "sudo chown -hR --from=0 1000:1000 '/mnt/z/my models'",
         ),
         ({"closed_trees": ("/t.json",)}, "warning", "1 list of files", "chmod a+r /t.json"),
@@ -132,6 +134,7 @@ def test_the_registry_is_told_as_it_is(facts: RegistryFacts, severity: str, word
         (TokenFacts(given=True, path="/t", mode=None), ["ok"]),
         (TokenFacts(given=False, path="/t", mode=0o600), ["ok"]),
         (TokenFacts(given=False, path="/t", mode=None), ["info"]),
+        (TokenFacts(given=False, path="/t", mode=0o600, readable=False), ["error", "ok"]),
         (TokenFacts(given=False, path="/t", mode=0o644), ["warning", "ok"]),
         (TokenFacts(given=False, path="/t", mode=0o640, shared=("/b/token",)), ["warning", "info", "ok"]),
     ],

@@ -50,6 +50,8 @@ class BaseFacts:
     """Why it cannot be used, though it was used before; empty when it can."""
     hangs: bool = False
     """Whether its share does not answer."""
+    closed: str = ""
+    """A folder of it that this user may not look into; empty without one."""
     marked: bool = False
     writable: bool = True
     capabilities: Capabilities | None = None
@@ -73,6 +75,10 @@ def of_base(base: BaseFacts) -> Iterator[Diagnosis]:
     """Yield what is to be said of one base."""
     path = base.tier.base
     named = f"{base.tier.location} {path}"
+    if base.closed:
+        detail = f"{named}: this user may not look into {base.closed}."
+        yield Diagnosis(_ERROR, "base", detail, _chown(base, None), base.closed)
+        return
     if base.offline:
         point = shlex.quote(base.mount.point)
         command = f"sudo umount --lazy {point} && sudo mount {point}" if base.hangs else "sudo mount -a"
@@ -151,8 +157,9 @@ def _contents(base: BaseFacts) -> Iterator[Diagnosis]:
         yield Diagnosis(_WARNING, "layout", detail, f"shelf adopt {quoted} --move", first, size_bytes)
     for foreign in base.foreign:
         detail = (
-            f"{foreign.files} files in {path} belong to user {foreign.uid}{' (root)' if foreign.uid == 0 else ''}, not"
-            f" to {base.owner[0]}: they cannot be moved or deleted by others, {foreign.example} first."
+            f"{_many(foreign.files, 'file')} in {path} that belong to user {foreign.uid}"
+            f"{' (root)' if foreign.uid == 0 else ''}, not to {base.owner[0]}, {foreign.example} first: others cannot"
+            " move or delete them."
         )
         command = _chown(base, foreign.uid)
         yield Diagnosis(_WARNING, "files", detail, command, foreign.example, foreign.size_bytes)
@@ -293,6 +300,7 @@ class TokenFacts:
     path: str
     mode: int | None
     """The file's mode; None where there is none."""
+    readable: bool = True
     shared: tuple[str, ...] = ()
     """Token files that lie in bases: whoever mounts a base has them."""
 
@@ -303,6 +311,11 @@ def of_token(token: TokenFacts) -> Iterator[Diagnosis]:
         who = "everybody" if token.mode & 0o004 else "its group"
         detail = f"The token in {token.path} can be read by {who} (mode {token.mode:04o})."
         yield Diagnosis(_WARNING, "token", detail, f"chmod 600 {shlex.quote(token.path)}", token.path)
+    if not token.readable:
+        detail = (
+            f"The token in {token.path} cannot be read by this user: nothing can be downloaded with it, or without."
+        )
+        yield Diagnosis(_ERROR, "token", detail, f"sudo chown $(id -u) {shlex.quote(token.path)}", token.path)
     for path in token.shared:
         yield Diagnosis(
             _INFO, "token", f"{path} holds a token: a container that mounts this base can read it.", path=path

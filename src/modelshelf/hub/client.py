@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import COMMIT_HASH, check_file_path
 from modelshelf.domain.ports import ByteStream
-from modelshelf.errors import Unavailable
+from modelshelf.errors import Denied, Unavailable
 from modelshelf.hub.errors import translated, unreachable
 
 if TYPE_CHECKING:
@@ -162,10 +162,20 @@ class HubClient:
         return HfApi(endpoint=self.endpoint, token=self._token(), user_agent=self._user_agent)
 
     def _token(self) -> str | bool:
-        """Return the token, or False, which keeps huggingface_hub from looking for one itself."""
+        """Return the token, or False, which keeps huggingface_hub from looking for one itself.
+
+        Raises:
+            Denied: One is stored that this user may not read.
+        """
         from huggingface_hub import get_token
 
-        return self._given_token or get_token() or False
+        try:
+            return self._given_token or get_token() or False
+        except OSError as err:
+            raise Denied(
+                f"The token in {err.filename} cannot be read ({err.strerror}).",
+                hint=f"Give it back to yourself, or set HF_TOKEN: sudo chown $(id -u) {err.filename}",
+            ) from err
 
     def _translated(self, repo_id: str, revision: str) -> AbstractContextManager[None]:
         return translated(self.endpoint, repo_id, revision, token=bool(self._token()))

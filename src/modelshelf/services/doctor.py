@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import logging
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -91,11 +93,22 @@ class Doctor:
 
     def fix(self) -> Report:
         """Mend what is safe to mend, and return what was found then, with what was done."""
-        fixed = [f"{path}: others can read it now." for base in self._online() for path in checkup.open_trees(base)]
+        parts: list[Callable[[], Iterable[str]]] = [self._open_trees]
         if self.shelf is not None:
-            fixed += self._put_refs_back(self.shelf)
-            fixed += self._tidy(self.shelf)
-        return replace(self.examine(), fixed=tuple(fixed))
+            parts += [partial(self._put_refs_back, self.shelf), partial(self._tidy, self.shelf)]
+        fixed: list[str] = []
+        failed: list[Diagnosis] = []
+        for part in parts:
+            try:
+                fixed.extend(part())
+            except Exception as err:  # noqa: BLE001 - what cannot be mended does not stand in the way of the rest
+                failed.append(_broken("files", "Not everything could be mended.", err))
+        report = self.examine()
+        return Report(ordered([*failed, *report.found]), tuple(fixed))
+
+    def _open_trees(self) -> Iterator[str]:
+        for base in self._online():
+            yield from (f"{path}: others can read it now." for path in checkup.open_trees(base))
 
     def _put_refs_back(self, shelf: Shelf) -> Iterator[str]:
         for step in shelf.reconciler.reconcile(only={Action.SET_REF}).done:
@@ -130,7 +143,7 @@ class Doctor:
 
     def _online(self) -> list[Base]:
         bases = (Base(Path(tier.base)) for tier in self._all_tiers() if not self._why_offline(tier))
-        return [base for base in bases if base.path.is_dir()]
+        return [base for base in bases if base.path.is_dir() and checkup.closed_folder(base) is None]
 
     def _why_offline(self, tier: Tier) -> str:
         if tier.base in self.hung:
@@ -149,6 +162,9 @@ class Doctor:
         if tier.base in self.hung:
             return BaseFacts(tier, mount_at(base.path), exists=True, offline=self.hung[tier.base], hangs=True)
         exists, offline, mount = base.path.is_dir(), self._why_offline(tier), mount_of(base.path)
+        closed = checkup.closed_folder(base)
+        if closed is not None:
+            return BaseFacts(tier, mount, exists, offline, closed=str(closed), owner=checkup.owner_of(base))
         facts = BaseFacts(tier, mount, exists, offline, marked=store_tier.read_id(base) is not None)
         if offline or not exists:
             return facts
@@ -239,12 +255,11 @@ class Doctor:
 
     def _digests(self, base: Base) -> dict[tuple[str, str], int]:
         """Return the blobs of models in a base with their sizes; where there are no links, of registered models."""
-        found = {
-            (repo_id, digest): size_bytes
-            for kind, repo_id, repo in scan.repos(base)
-            if kind == "model"
-            for digest, size_bytes in scan.blob_sizes(repo).items()
-        }
+        found: dict[tuple[str, str], int] = {}
+        for kind, repo_id, repo in scan.repos(base):
+            if kind == "model":
+                with contextlib.suppress(PermissionError):  # told with the base
+                    found |= {(repo_id, digest): size for digest, size in scan.blob_sizes(repo).items()}
         for model in self._models():
             row = model.row
             if self.shelf is not None and model.base == str(base.path) and row.commit_hash is not None:
@@ -269,7 +284,7 @@ class Doctor:
         bases = [base for base in self._online() if str(base.path) != hf_home(self.environ)[0]]
         shared = [str(base.token) for base in bases if checkup.mode_of(base.token) is not None]
         mode = bounded(partial(checkup.mode_of, Path(path)), Path(path), hang_s=HANG_S)
-        return TokenFacts(self.has_token, path, mode, tuple(shared))
+        return TokenFacts(self.has_token, path, mode, mode is None or os.access(path, os.R_OK), tuple(shared))
 
     def _hub(self) -> Iterator[Diagnosis]:
         facts = replace(self.hub, offline_by=is_offline(self.environ))
@@ -349,8 +364,12 @@ def _safely(topic: str, part: Callable[[], Iterator[Diagnosis]]) -> list[Diagnos
         for diagnosis in part():
             found.append(diagnosis)  # noqa: PERF402 - what came before a fault is kept
     except Exception as err:  # noqa: BLE001 - the doctor is asked when things are broken, in ways nobody thought of
-        _log.debug("examination_broke", extra={"topic": topic}, exc_info=True)
-        detail = err.detail if isinstance(err, ShelfError) else f"{type(err).__name__}: {err}"
-        hint = err.hint if isinstance(err, ShelfError) else ""
-        found.append(Diagnosis(Severity.ERROR, topic, f"This could not be looked at. {detail}", hint))
+        found.append(_broken(topic, "This could not be looked at.", err))
     return found
+
+
+def _broken(topic: str, what: str, err: Exception) -> Diagnosis:
+    _log.debug("doctor_broke", extra={"topic": topic}, exc_info=err)
+    if isinstance(err, ShelfError):
+        return Diagnosis(Severity.ERROR, topic, f"{what} {err.detail}", err.hint)
+    return Diagnosis(Severity.ERROR, topic, f"{what} {type(err).__name__}: {err}")

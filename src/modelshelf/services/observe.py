@@ -169,7 +169,10 @@ def _holds(place: _Place, card: Card) -> bool:
 def _whole_snapshots(base: Base) -> Iterator[Found]:
     for repo_type, repo_id, repo in scan.repos(base):
         if repo_type == "model":
-            for commit_hash in scan.snapshots(repo):
+            commits: list[str] = []
+            with contextlib.suppress(PermissionError):  # another user's, which shelf doctor tells
+                commits = scan.snapshots(repo)
+            for commit_hash in commits:
                 files = trees.read(repo, commit_hash)
                 if files and not scan.missing_files(repo, commit_hash, files):
                     yield Found(str(base.path), repo_id, commit_hash, total_size(files))

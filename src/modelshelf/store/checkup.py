@@ -11,7 +11,7 @@ from pathlib import Path
 
 from modelshelf.domain.names import parse_repo_folder
 from modelshelf.store import fs, scan
-from modelshelf.store.layout import Base, Repo
+from modelshelf.store.layout import Base
 
 
 def tree_bytes(folder: Path) -> int:
@@ -76,16 +76,20 @@ def closed_trees(base: Base) -> list[Path]:
     """
     found = []
     for _, _, repo in scan.repos(base):
-        for path in _trees(repo):
-            status, folder = path.lstat(), path.parent.stat()
-            wanted = folder.st_mode & 0o044
-            if status.st_uid == os.geteuid() and status.st_mode & wanted != wanted:
-                found.append(path)
+        for path in scan.walk_files(repo.trees):
+            with contextlib.suppress(OSError):
+                status, folder = path.lstat(), path.parent.stat()
+                wanted = folder.st_mode & 0o044
+                is_list = path.suffix == ".json" and stat.S_ISREG(status.st_mode)
+                if is_list and status.st_uid == os.geteuid() and status.st_mode & wanted != wanted:
+                    found.append(path)
     return found
 
 
-def _trees(repo: Repo) -> list[Path]:
-    return sorted(path for path in repo.trees.glob("*.json") if not path.is_symlink())
+def closed_folder(base: Base) -> Path | None:
+    """Return the first folder of a base that is there and that this process may not look into; None without one."""
+    folders = (folder for folder in (base.path, base.own, base.hub) if os.access(folder, os.F_OK))
+    return next((folder for folder in folders if not os.access(folder, os.R_OK | os.X_OK)), None)
 
 
 def open_trees(base: Base) -> list[Path]:

@@ -55,7 +55,7 @@ def plan_dedupe(base: Base) -> DedupePlan:
     found: dict[tuple[str, int, int], list[tuple[str, os.stat_result]]] = {}
     if not base.hub.is_symlink():
         for _, _, repo in scan.repos(base):
-            if not repo.blobs.is_symlink():
+            if os.access(repo.blobs, os.F_OK) and not repo.blobs.is_symlink():
                 for path, status in _blobs(repo.blobs):
                     key = (path.rpartition("/")[2], status.st_size, status.st_dev)
                     found.setdefault(key, []).append((path, status))
