@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from modelshelf.domain.models import Model
     from modelshelf.domain.ports import Clock, Hub, Reader
     from modelshelf.registry.queries import Registry
-    from modelshelf.services.jobs import Handler
+    from modelshelf.services.adopt import Adopter
+    from modelshelf.services.jobs import Handler, Running
     from modelshelf.services.lease import Leaser
     from modelshelf.services.move import Mover
     from modelshelf.services.pull import Puller
+    from modelshelf.services.reconcile import Reconciler
     from modelshelf.services.retire import Retirer
     from modelshelf.services.room import RoomMaker
     from modelshelf.services.shelf import Shelf
@@ -72,6 +74,7 @@ def open_shelf(env_file: Path | None = None, *, settings: Settings | None = None
     late = _Late()
     parts = _make_parts(settings or load_settings(env_file), clock or SystemClock(), late)
     registry, library = parts.registry, parts.library
+    reconciler = Reconciler(registry, library, parts.tiers, parts.clock)
     handlers: dict[str, Handler] = {}
     late.shelf = Shelf(
         registry=registry,
@@ -83,7 +86,8 @@ def open_shelf(env_file: Path | None = None, *, settings: Settings | None = None
         mover=parts.mover,
         verifier=_make_verifier(parts),
         updater=Updater(registry, library, parts.tiers, parts.hub, parts.puller, parts.clock),
-        reconciler=Reconciler(registry, library, parts.tiers, parts.clock),
+        reconciler=reconciler,
+        adopter=_make_adopter(parts, reconciler, late),
         leaser=parts.leaser,
         loader=Loader(parts.leaser),
         collector=Collector(registry, library, parts.tiers, parts.clock),
@@ -95,8 +99,20 @@ def open_shelf(env_file: Path | None = None, *, settings: Settings | None = None
     return late.shelf
 
 
+def _make_adopter(parts: _Parts, reconciler: Reconciler, late: _Late) -> Adopter:
+    from modelshelf.services.adopt import Adopter
+    from modelshelf.services.intake import Intake
+    from modelshelf.services.relink import Linker
+
+    registry, tiers, clock = parts.registry, parts.tiers, parts.clock
+    intake = Intake(registry, tiers, parts.room.admission, reconciler, parts.retirer, clock)
+    linker = Linker(tiers, intake, clock)
+    return Adopter(registry, parts.library, tiers, intake, linker, parts.mover, late.run_inside, late.tidy)
+
+
 def _handlers_of(shelf: Shelf, parts: _Parts) -> dict[str, Handler]:
     """Return who carries out which kind of job."""
+    from modelshelf.services.adopt import ADOPT
     from modelshelf.services.gc import DEDUPE, GC
     from modelshelf.services.move import MOVE
     from modelshelf.services.reconcile import RECONCILE
@@ -106,6 +122,7 @@ def _handlers_of(shelf: Shelf, parts: _Parts) -> dict[str, Handler]:
     from modelshelf.services.verify import VERIFY
 
     return {
+        ADOPT: shelf.adopter.run,
         PULL: parts.puller.run,
         MOVE: parts.mover.run,
         RETIRE: parts.retirer.run,
@@ -191,6 +208,10 @@ class _Late:
     def tidy(self) -> None:
         """Delete the old copies of models that left."""
         self.shelf.run_due("retire")
+
+    def run_inside(self, job: Job, outer: Running) -> None:
+        """Carry out a job as a part of another one, whose progress it shows and with which it stops."""
+        self.shelf.run_inside(job, outer)
 
     def start_behind(self, job: Job) -> None:
         """Carry out a job behind whatever goes on."""

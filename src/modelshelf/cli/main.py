@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from modelshelf import __version__
-from modelshelf.cli import change, check, keep, look, output, place, tidy, use
+from modelshelf.cli import adopt, change, check, keep, look, output, place, tidy, use
 from modelshelf.cli.light import LightCommand, LightGroup
 
 
@@ -36,6 +36,7 @@ def make_app() -> typer.Typer:
     commands: list[Callable[..., None]] = [change.add, change.pull, look.ls, look.show, look.tiers, look.path, look.env]
     commands += [use.load, place.move, place.pin, place.unpin, place.rename, place.lease, change.rm]
     commands += [keep.update, keep.reconcile]
+    commands += [adopt.adopt]
     commands += [tidy.gc, tidy.dedupe]
     commands += [check.verify, look.jobs, look.cancel, use.serve]
     for command in commands:

@@ -186,7 +186,7 @@ class _Deciding:
         if self._order.wish is not Wish.LEAVE or self._order.merge:
             return Adoption(name, Act.MERGE, model, "It becomes one with the copy in hub/.", name)
         return Adoption(
-            name, Act.STAY, model, "It is a second copy of what lies in hub/; --merge makes them one.", name
+            name, Act.STAY, model, f"It lies in hub/ as well, as {name}; --merge takes this one away.", name
         )
 
     def _decide_copy(self, model: FoundModel, row: Registered) -> Adoption:

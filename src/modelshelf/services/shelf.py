@@ -31,7 +31,9 @@ from modelshelf.store import cards
 from modelshelf.store.layout import Base
 
 if TYPE_CHECKING:
+    from modelshelf.domain.adopt import AdoptPlan
     from modelshelf.domain.ports import Clock
+    from modelshelf.services.adopt import Adopter, AdoptRequest
     from modelshelf.services.dedupe import Deduper
     from modelshelf.services.gc import Collector
     from modelshelf.services.lease import Leaser
@@ -52,6 +54,7 @@ class Shelf:
     verifier: Verifier
     updater: Updater
     reconciler: Reconciler
+    adopter: Adopter
     leaser: Leaser
     loader: Loader
     collector: Collector
@@ -170,6 +173,26 @@ class Shelf:
         self.admission.drop_the_dead()
         return self.reconciler.reconcile(more)
 
+    def adopt(
+        self, wanted: AdoptRequest, *, dry_run: bool = False, on_tick: Callable[[Job], None] | None = None
+    ) -> AdoptPlan | dict[str, Any]:
+        """Adopt what other tools downloaded; returns what was done, or with `dry_run` the plan.
+
+        Args:
+            wanted: The folder, and what is to be done with it: left, moved, or moved and replaced by a link.
+            dry_run: Change nothing of what was found.
+            on_tick: Called about twice a second with the job as it is.
+
+        Raises:
+            BadInput, NotFound, Conflict, Denied, OutOfSpace: Refused; nothing was changed.
+            Unavailable: A tier is away, or a model is in use; the same call later finishes.
+        """
+        self.admission.drop_the_dead()
+        if dry_run:
+            return self.adopter.plan(wanted)
+        found: dict[str, Any] = json.loads(self.finish(self.adopter.enqueue(wanted), on_tick).result)
+        return found
+
     def verify(
         self,
         model_names: Sequence[str] = (),
@@ -224,6 +247,20 @@ class Shelf:
         mine = self.registry.claim(self.job_service.owner, job.id)
         if mine is not None:
             self.behind.start(self.job_service, Running(mine))
+
+    def run_inside(self, job: Job, outer: Running) -> None:
+        """Carry out a job as a part of another one, whose progress it shows and with which it stops.
+
+        Raises:
+            ShelfError: What it failed with, or waits for; another process may be at it.
+            Cancelled: The outer one was stopped; both are back in the queue.
+        """
+        mine = self.registry.claim(self.job_service.owner, job.id)
+        if mine is None:
+            raise Conflict(f"Another process carries out job {job.id}.", hint="Wait for it.", job_id=job.id)
+        inner = Running(mine)
+        inner.progress = outer.progress
+        self.job_service.run(inner)
 
     def run_due(self, kind: str) -> None:
         """Carry out the jobs of one kind that are due; what they wait for is left to the next time."""

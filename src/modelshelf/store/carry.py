@@ -181,6 +181,8 @@ def bring(
         if piece.link:
             fs.make_folder(piece.target.parent)
             fs.make_link(piece.target, piece.link)
+        elif _is_ref(piece.path, carrying.source):  # programs write refs in place: a second name would follow
+            fs.write_text(piece.target, piece.real.read_text(encoding="ascii"))
         elif not _bring_bytes(piece, base, progress, on_written, copies=copies):
             left.append(f"{piece.path} lies on another file system.")
     for folder in {piece.target.parent for piece in carrying.pieces if piece.link}:

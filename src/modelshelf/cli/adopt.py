@@ -1,0 +1,187 @@
+"""Adopting: what other tools downloaded comes into the library."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from modelshelf.cli import output
+from modelshelf.cli.errors import at_the_edge
+from modelshelf.cli.keep import DryRun
+from modelshelf.cli.options import AsJson
+from modelshelf.units import format_size
+
+if TYPE_CHECKING:
+    from modelshelf.services.adopt import AdoptRequest
+    from modelshelf.services.shelf import Shelf
+
+_KINDS = {"stray": "outside hub/", "local_dir": "local_dir", "lm_studio": "LM Studio", "ollama": "Ollama"}
+
+
+def adopt(
+    path: Annotated[
+        str | None, typer.Argument(metavar="[PATH]", help="The folder; by default ~/.cache/huggingface.")
+    ] = None,
+    leave: Annotated[bool, typer.Option("--leave", help="Register every model where it lies.")] = False,
+    move: Annotated[bool, typer.Option("--move", help="Move every model into a tier.")] = False,
+    link: Annotated[bool, typer.Option("--link", help="Move, and let the old path lead to the new base.")] = False,
+    unlink: Annotated[bool, typer.Option("--unlink", help="Take that link away again.")] = False,
+    to: Annotated[str, typer.Option(metavar="primary|secondary|PATH", help="Where models go.")] = "primary",
+    merge: Annotated[bool, typer.Option("--merge", help="Make second copies of a model one.")] = False,
+    copies: Annotated[
+        bool, typer.Option("--copy", help="Copy what is another program's and cannot be linked.")
+    ] = False,
+    repo: Annotated[str, typer.Option(metavar="ORG/NAME", help="The repository of a local_dir.")] = "",
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take in what other tools downloaded; without --leave, --move or --link show what is there."""
+    from modelshelf.bootstrap import open_shelf
+    from modelshelf.errors import BadInput
+    from modelshelf.services.adopt import DEFAULT_PATH, AdoptRequest
+    from modelshelf.services.adopt_view import adopt_view
+
+    with at_the_edge(as_json=as_json), open_shelf() as shelf:
+        wishes = [w for w, on in (("leave", leave), ("move", move), ("link", link), ("unlink", unlink)) if on]
+        if len(wishes) > 1:
+            raise BadInput(f"--{wishes[0]} and --{wishes[1]} cannot both be meant.", hint="Choose one.")
+        folder = DEFAULT_PATH if path is None else os.path.abspath(Path(path).expanduser())  # noqa: PTH100
+        if unlink:
+            back = str(shelf.adopter.unlink(folder))
+            output.as_json({"path": back}) if as_json else output.answer(f"{back} is a folder of its own again.")
+            return
+        wish = AdoptRequest.wish_of(wishes[0] if wishes else "leave")
+        wanted = AdoptRequest(folder, wish, to, merge, copies, repo)
+        if not wishes:
+            _show(shelf, wanted, as_json=as_json)
+        elif dry_run:
+            view = adopt_view(shelf.adopter.plan(wanted))
+            output.as_json(view) if as_json else _print_plan(view)
+        else:
+            _carry_out(shelf, wanted, as_json=as_json)
+
+
+def _carry_out(shelf: Shelf, wanted: AdoptRequest, *, as_json: bool) -> None:
+    with output.job_progress("adopt") as show:
+        done = shelf.adopt(wanted, on_tick=show)
+    assert isinstance(done, dict)
+    if as_json:
+        output.as_json(done)
+    else:
+        _print_done(done)
+
+
+def _show(shelf: Shelf, wanted: AdoptRequest, *, as_json: bool) -> None:
+    """Show what is there and what each wish would do with it."""
+    from modelshelf.errors import ShelfError
+    from modelshelf.services.adopt_view import adopt_view
+
+    views: dict[str, dict[str, Any]] = {}
+    for wish in ("leave", "move", "link"):
+        try:
+            views[wish] = adopt_view(shelf.adopter.plan(wanted.with_wish(wish)))
+        except ShelfError as err:
+            if wish == "leave":
+                raise
+            views[wish] = {"error": err.to_dict()}
+    if as_json:
+        output.as_json(views)
+        return
+    _print_things(views["leave"])
+    for wish, view in views.items():
+        output.answer("")
+        output.answer(f"shelf adopt {views['leave']['path']} --{wish}")
+        output.answer(f"  {_in_short(view)}")
+
+
+def _in_short(view: Mapping[str, Any]) -> str:
+    if "error" in view:
+        return f"not possible: {view['error']['detail']}"
+    counts: dict[str, int] = {}
+    for model in view["models"]:
+        counts[model["action"]] = counts.get(model["action"], 0) + 1
+    words = {
+        "register": "registered where it lies",
+        "move": f"moved to {view['cache_path']}",
+        "bring": f"linked into {view['cache_path']}",
+        "merge": "merged with a copy",
+        "none": "registered already",
+        "stay": "left alone",
+    }
+    parts = [f"{count} {words[action]}" for action, count in sorted(counts.items())]
+    backup = f"; the old folder becomes {view['backup']}, and a link takes its place" if view["backup"] else ""
+    return (", ".join(parts) or "no models") + backup
+
+
+def _print_things(view: Mapping[str, Any]) -> None:
+    rows = [
+        [
+            model["model_name"] or "–",
+            model["hf_path"],
+            model["commit_hash"][:12],
+            format_size(model["size_bytes"]),
+            _KINDS.get(model["kind"], "hub/"),
+        ]
+        for model in view["models"]
+    ]
+    if rows:
+        output.table(["NAME", "REPO", "COMMIT", "SIZE", "LIES IN"], rows, frozenset({3}))
+    for other in view["others"]:
+        output.answer(f"{other['kind']}: {other['path']} ({format_size(other['size_bytes'])})")
+    for model in view["models"]:
+        if model["action"] == "stay":
+            output.note(f"left alone: {model['hf_path']} {model['commit_hash'][:12]}: {model['detail']}")
+    for note in view["notes"]:
+        output.note(note)
+
+
+def _print_plan(view: Mapping[str, Any]) -> None:
+    rows = [
+        [m["model_name"] or "–", m["hf_path"], format_size(m["size_bytes"]), m["action"], m["detail"]]
+        for m in view["models"]
+    ]
+    if rows:
+        output.table(["NAME", "REPO", "SIZE", "WOULD", "WHY"], rows, frozenset({2}))
+    for other in view["others"]:
+        size = format_size(other["size_bytes"])
+        output.answer(f"{other['action']}: {other['kind']} {other['path']} ({size}): {other['detail']}")
+    if view["need_bytes"]:
+        output.answer(f"{format_size(view['need_bytes'])} more would lie in {view['cache_path']}.")
+    if view["backup"]:
+        output.answer(
+            f"The old folder would become {view['backup']}, and {view['path']} a link to {view['cache_path']}."
+        )
+    for note in view["notes"]:
+        output.note(note)
+
+
+def _print_done(done: Mapping[str, Any]) -> None:
+    for model in done.get("models", ()):
+        _print_model(model, done)
+    for text in done.get("left", ()):
+        output.note(f"left: {text}")
+    for other in done.get("stayed", ()):
+        if other["action"] != "move" or not done["backup"]:
+            where = (done["backup"] or done["path"]) + other["path"].removeprefix(done["path"])
+            output.note(f"{other['kind']}: {where} ({format_size(other['size_bytes'])}): {other['detail']}")
+    if done["backup"]:
+        output.answer(f"{done['path']} is a link now; what was left of the old folder lies in {done['backup']}.")
+        output.note(f"Undo the link: shelf adopt --unlink {done['path']}")
+    for note in done.get("notes", ()):
+        output.note(note)
+
+
+def _print_model(model: Mapping[str, Any], done: Mapping[str, Any]) -> None:
+    name = model["model_name"]
+    if name in done["moved"]:
+        output.answer(f"{name}: moved to {done['cache_path']} ({format_size(model['size_bytes'])})")
+    elif name in done["registered"]:
+        output.answer(f"{name}: registered ({format_size(model['size_bytes'])})")
+    elif model["action"] == "merge":
+        output.answer(f"{name}: one copy now; that in {model['from_path']} is gone")
+    elif model["action"] == "stay":
+        output.note(f"left alone: {model['hf_path']} {model['commit_hash'][:12]}: {model['detail']}")

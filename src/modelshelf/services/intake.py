@@ -1,0 +1,315 @@
+"""Taking models in: strays go into `hub`, every byte is read, rows are written by reconcile's steps.
+
+Second copies become one; files of other programs are linked or copied.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from modelshelf.domain.adopt import Act, Adoption, AdoptPlan, Order, Wish
+from modelshelf.domain.cards import Card
+from modelshelf.domain.found import FoundModel, Kind
+from modelshelf.domain.models import FileEntry
+from modelshelf.domain.names import check_revision
+from modelshelf.domain.ports import Clock
+from modelshelf.domain.reconcile import Action, Step
+from modelshelf.domain.tiers import CUSTOM, Tier
+from modelshelf.errors import BadInput, Conflict, Corrupt
+from modelshelf.registry.queries import Registry
+from modelshelf.services.admission import Admission, Hold
+from modelshelf.services.jobs import Running
+from modelshelf.services.progress import Counter
+from modelshelf.services.reconcile import Reconciler
+from modelshelf.services.retire import Retirer
+from modelshelf.services.tiers import TierService
+from modelshelf.store import carry, copy, fs, locks, scan, snapshot, trees, verify, without_links
+from modelshelf.store import tier as store_tier
+from modelshelf.store.incoming import file_agrees
+from modelshelf.store.layout import Base, CacheDir
+
+_READ_BYTES = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """Takes models in."""
+
+    registry: Registry
+    tiers: TierService
+    admission: Admission
+    reconciler: Reconciler
+    retirer: Retirer
+    clock: Clock
+
+    # --- room ---
+
+    def need_bytes(self, plan: AdoptPlan) -> int:
+        """Return what the target lacks of everything that goes there."""
+        target = Base(Path(plan.order.target))
+        need: dict[tuple[str, str], int] = {}
+        for adoption in plan.of(Act.MOVE, Act.BRING):
+            found = adoption.found
+            for file in found.files:
+                blob = target.repo(found.repo_id).blob(file.digest) if file.digest else None
+                if blob is None or not (blob.is_file() and blob.stat().st_size == file.size_bytes):
+                    need[found.repo_id, file.digest or file.path] = file.size_bytes
+        return sum(need.values()) + sum(o.thing.size_bytes for o in plan.others if o.act in ("move", "copy"))
+
+    def check_fits(self, order: Order, need_bytes: int) -> None:
+        """Do nothing when so many bytes fit on the target.
+
+        Raises:
+            OutOfSpace: They do not.
+            Denied, Unavailable: It cannot be written, or is offline.
+        """
+        if order.wish is Wish.LEAVE:
+            return
+        with self._room(order, need_bytes):
+            return
+
+    @contextlib.contextmanager
+    def _room(self, order: Order, need_bytes: int) -> Iterator[Hold]:
+        tier = self._tier(order.target_location, order.target)
+        takes_disk = store_tier.device(Base(Path(order.base))) != store_tier.device(Base(Path(order.target)))
+        tier_id = self.tiers.open_to_write(tier)
+        with self.admission.reserve(tier, tier_id, lambda: need_bytes, takes_disk=takes_disk) as hold:
+            yield hold
+
+    @contextlib.contextmanager
+    def room(self, order: Order, need_bytes: int, running: Running) -> Iterator[Hold]:
+        """Hold room on the target while something is brought there; raises as `check_fits` does."""
+        with self._room(order, need_bytes) as hold:
+            running.holds.append(hold)
+            yield hold
+
+    def _tier(self, location: str, base: str) -> Tier:
+        return self.tiers.tiers.resolve(location, base if location == CUSTOM else None)
+
+    # --- strays ---
+
+    def bring_strays(self, plan: AdoptPlan, running: Running) -> list[str]:
+        """Bring the repositories that lie outside of hub/ into it; returns what was left, in sentences.
+
+        Where they are to be left, they get a second name there and keep the first.
+        """
+        base, left = Base(Path(plan.order.base)), []
+        keeps = plan.order.wish is Wish.LEAVE
+        done: set[Path] = set()
+        for adoption in plan.models:
+            found, cache_dir = adoption.found, CacheDir(Path(adoption.found.place))
+            source = cache_dir.repo(found.repo_id).path
+            goes = adoption.act in (Act.REGISTER, Act.MOVE, Act.MERGE)
+            if found.kind is not Kind.STRAY or source in done or not goes:
+                continue
+            done.add(source)
+            with locks.wait_lock(base.repo_lock(found.repo_id), self.clock):
+                carrying = carry.plan(source, base.repo(found.repo_id).path, cache_dir.hub)
+                if keeps and not carry.can_share(carrying, base):
+                    left.append(f"{source} cannot be linked into hub/: --move brings it there.")
+                    continue
+                left += carrying.left
+                carry.bring(carrying, base, running.progress, lambda count: None)
+                if not keeps or adoption.act is Act.MERGE:
+                    carry.drop(carrying, cache_dir)
+        return left
+
+    # --- registering ---
+
+    def register(self, order: Order, adoptions: Sequence[Adoption], running: Running) -> tuple[list[str], list[str]]:
+        """Register models where they lie, once every byte was read; returns their names, and what was left and why."""
+        base = Base(Path(order.base))
+        tier_id = self.tiers.open(self._tier(order.location, order.base))
+        adoptions = [replace(a, found=self._with_digests(base, a.found, running)) for a in adoptions]
+        damaged = self._verify(base, tier_id, [a.found for a in adoptions], running)
+        names, left = [], []
+        running.progress.phase("registering")
+        for adoption in adoptions:
+            found = adoption.found
+            wrong = damaged.get((found.repo_id, found.commit_hash))
+            if wrong is None and self._add(order, adoption):
+                names.append(adoption.model_name)
+            else:
+                left.append(f"{found.repo_id}: {wrong or 'it changed meanwhile: run it again.'}")
+        return names, left
+
+    def _with_digests(self, base: Base, found: FoundModel, running: Running) -> FoundModel:
+        """Return a model whose files all have a digest; what no list names is read for it."""
+        folder = base.repo(found.repo_id).snapshot(found.commit_hash)
+        files = [f if f.digest else replace(f, digest=_sha256(folder / f.path, running)) for f in found.files]
+        return replace(found, files=tuple(files))
+
+    def _verify(
+        self, base: Base, tier_id: str, models: Iterable[FoundModel], running: Running
+    ) -> dict[tuple[str, str], str]:
+        """Read what was not verified before; returns by repository and commit what is damaged, in a sentence."""
+        known = self.registry.checks.of_tier(tier_id)
+        targets = []
+        for found in models:
+            folder = base.repo(found.repo_id).snapshot(found.commit_hash)
+            for file in found.files:
+                path = folder / file.path
+                if known.get(file.digest) != scan.stamp(path):
+                    where = (file.size_bytes, file.path, "", found.commit_hash)
+                    target = verify.Target(str(base.path), found.repo_id, path, path.resolve(), file.digest, *where)
+                    targets.append(target)
+        findings = verify.verify_blobs(
+            targets,
+            workers=verify.all_cores(),
+            throttle=lambda count: None,
+            progress=running.progress,
+            on_checked=lambda good, stamp: self.registry.checks.add(tier_id, {good[0].digest: stamp}),
+        )
+        return {(f.repo_id, f.commit_hash): f"{f.file} is damaged ({f.kind.value}): it stays." for f in findings}
+
+    def _add(self, order: Order, adoption: Adoption) -> bool:
+        """Write the row, then the card, by the steps of reconcile; returns whether all still held."""
+        card = _card(adoption)
+        row = self.registry.model(adoption.model_name)
+        action = Action.ADD if row is None else Action.PLACE
+        step = Step(action, order.base, adoption.model_name, "", order.location, card, row, complete=True)
+        if not self.reconciler.carry_out(step):
+            return False
+        return self.reconciler.carry_out(replace(step, action=Action.WRITE_CARD, row=None))
+
+    # --- second copies ---
+
+    def merge(self, adoption: Adoption, order: Order, running: Running) -> list[str]:
+        """Delete a second copy, of which every byte that goes is verified in the first; returns what was left.
+
+        Raises:
+            Conflict: The registered copy is gone, or is another by now.
+            Unavailable: Somebody uses the copy.
+        """
+        found, row = adoption.found, self.registry.model(adoption.copy_of)
+        if row is None or row.commit_hash != found.commit_hash or not row.complete:
+            raise Conflict(f"{adoption.copy_of} is not what it was: run it again.")
+        tier = self._tier(row.cache_location, row.cache_path)
+        if Path(tier.base).resolve() == Path(order.base).resolve():
+            return []  # a stray, which became one with it when it was brought into hub/
+        base, tier_id = Base(Path(tier.base)), self.tiers.open(tier)
+        held = snapshot.locate(base, base.repo(row.hf_path), row.commit_hash, found.files)
+        there = replace(found, files=tuple(file for file in found.files if file.digest in held))
+        damaged = self._verify(base, tier_id, [there], running)
+        if damaged:
+            raise Corrupt(
+                f"{adoption.copy_of} in {tier.base} is damaged: {next(iter(damaged.values()))}",
+                hint=f"shelf verify {adoption.copy_of} --repair",
+            )
+        self.retirer.retire(Base(Path(order.base)), found.repo_id, found.commit_hash, list(there.files))
+        alone = [file.path for file in found.files if file.digest not in held]
+        return [f"{found.repo_id}: {path} is not part of {adoption.copy_of}: it stays." for path in alone]
+
+    # --- other programs ---
+
+    def bring_foreign(self, adoption: Adoption, order: Order, running: Running, *, copies: bool) -> str:
+        """Bring a model of another program into the target and register it; returns how, in words.
+
+        Its own files stay as they are. **Crash:** blobs that arrived are found by the next run.
+
+        Raises:
+            Conflict: It can neither be linked nor may it be copied.
+            Corrupt: A file is not what its program says.
+            OutOfSpace: It does not fit.
+        """
+        found = self._read_foreign(adoption.found, running)
+        if any(self._has(row.hf_path, row.commit_hash, found) for row in self.registry.models() if row.complete):
+            return "it was there already"
+        base = Base(Path(order.target))
+        with self.room(order, found.size_bytes, running) as hold:
+            sources = dict(found.sources)
+            method = fs.probe_share(Path(next(iter(sources.values()))), base.own)
+            if method == "copy" and not copies:
+                raise Conflict(
+                    f"{found.place} lies on another file system than {order.target}: it could only be copied.",
+                    hint="--copy copies it.",
+                )
+            for file in found.files:
+                source = Path(sources[file.path])
+                with locks.wait_lock(base.part_lock(file.digest), self.clock, check=running.progress.check):
+                    self._bring_file(base, found.repo_id, file, source, running, hold)
+            with locks.wait_lock(base.repo_lock(found.repo_id), self.clock):
+                self._lay_out(base, found)
+            adoption = replace(adoption, found=found)
+            away = replace(order, base=order.target, location=order.target_location)
+            if not self._add(away, adoption):
+                raise Conflict(f"The name {adoption.model_name} was taken meanwhile: run it again.")
+        return {"link": "linked", "reflink": "reflinked"}.get(method, "copied")
+
+    def _has(self, repo_id: str, commit_hash: str | None, found: FoundModel) -> bool:
+        return (repo_id, commit_hash) == (found.repo_id, found.commit_hash)
+
+    def _read_foreign(self, found: FoundModel, running: Running) -> FoundModel:
+        """Return a foreign model with every digest and a commit."""
+        sources = dict(found.sources)
+        running.progress.phase("reading", found.size_bytes)
+        files = []
+        for file in found.files:
+            source = Path(sources[file.path])
+            if not file.digest:
+                file = replace(file, digest=_sha256(source, running))  # noqa: PLW2901
+            elif not file_agrees(source, file.digest):
+                raise Corrupt(f"{source} does not have the bytes that its program says.", path=str(source))
+            files.append(file)
+        commit_hash = found.commit_hash or made_up_commit(found.repo_id, files)
+        return replace(found, files=tuple(files), commit_hash=commit_hash)
+
+    def _bring_file(
+        self, base: Base, repo_id: str, file: FileEntry, source: Path, running: Running, hold: Hold
+    ) -> None:
+        blob = base.repo(repo_id).blob(file.digest)
+        if not (blob.is_file() and blob.stat().st_size == file.size_bytes) and not fs.share(source, blob):
+            copy.copy_blob(source, base, file.digest, file.size_bytes, blob, running.progress, lambda count: None)
+        hold.wrote(file.size_bytes)
+
+    def _lay_out(self, base: Base, found: FoundModel) -> None:
+        repo = base.repo(found.repo_id)
+        snapshot.tag_cache(base)
+        if self.tiers.links(base):
+            snapshot.link(repo, found.commit_hash, found.files)
+        else:
+            without_links.settle(base, repo, found.commit_hash, found.files, Counter())
+        if found.kind is not Kind.LOCAL_DIR and not repo.tree(found.commit_hash).exists():
+            trees.write(repo, found.commit_hash, found.files)
+        snapshot.set_refs(repo, {_revision(found): found.commit_hash}, overwrite=False)
+
+
+def made_up_commit(repo_id: str, files: Iterable[FileEntry]) -> str:
+    """Return 40 hex that stand for a commit where none is known: the same for the same files."""
+    text = "\n".join([repo_id, *sorted(f"{file.path} {file.digest}" for file in files)])
+    return hashlib.sha1(text.encode()).hexdigest()
+
+
+def _card(adoption: Adoption) -> Card:
+    found = adoption.found
+    return Card(
+        model_name=adoption.model_name,
+        hf_path=found.repo_id,
+        revision=_revision(found),
+        commit_hash=found.commit_hash,
+        allow_patterns=found.patterns,
+        pinned=False,
+        pin_reason="",
+        files=found.listed or found.files,
+    )
+
+
+def _revision(found: FoundModel) -> str:
+    """Return the ref that leads to a snapshot; its commit where none does, or one that cannot be meant."""
+    with contextlib.suppress(BadInput):
+        return check_revision(found.revision) if found.revision else found.commit_hash
+    return found.commit_hash
+
+
+def _sha256(path: Path, running: Running) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_READ_BYTES):
+            running.progress.check()
+            running.progress.advance(len(block))
+            digest.update(block)
+    return digest.hexdigest()

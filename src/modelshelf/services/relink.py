@@ -1,0 +1,188 @@
+"""The old place of an adopted base: what moves along with the models, and the link that takes its place.
+
+The link is made in three steps: a record on the new base, the old folder under its backup's name, the link. **Crash:**
+after the first nothing has changed; after the second the next run finds the record and makes the link.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelshelf.domain.adopt import AdoptPlan, Leftover, Order, Wish
+from modelshelf.domain.found import Found, FoundThing
+from modelshelf.domain.names import parse_repo_folder
+from modelshelf.domain.ports import Clock
+from modelshelf.domain.tiers import CUSTOM
+from modelshelf.errors import BadInput, Conflict, Denied, NotFound
+from modelshelf.services.intake import Intake
+from modelshelf.services.jobs import Running
+from modelshelf.services.tiers import TierService
+from modelshelf.store import carry, fs, locks, scan, strays
+from modelshelf.store.layout import Base, CacheDir, before_name
+from modelshelf.units import rfc3339
+
+
+@dataclass(frozen=True, slots=True)
+class Linker:
+    """Lets the old path of a base lead to the new one."""
+
+    tiers: TierService
+    intake: Intake
+    clock: Clock
+
+    def check(self, order: Order, found: Found) -> None:
+        """Do nothing when the old base can become a link.
+
+        Raises:
+            BadInput: It is a tier of the settings, another program's folder, the new base itself, or a mount point.
+            Denied: The folder above it cannot be written.
+        """
+        path = Path(order.base)
+        if any(model.kind.is_foreign for model in found.models):
+            raise BadInput(
+                f"{path} belongs to another program: it cannot become a link.", hint="Use --move.", path=str(path)
+            )
+        if order.base == order.target:
+            raise BadInput(f"{path} is where the models are to go.", hint="Use --leave or --move.", path=str(path))
+        if order.location != CUSTOM:
+            raise BadInput(
+                f"{path} is the {order.location} base: it cannot become a link.",
+                hint="Name another base in .env first, or use --move.",
+                path=str(path),
+            )
+        if os.path.ismount(path):
+            raise BadInput(f"{path} is a mount point: it cannot become a link.", hint="Use --move.", path=str(path))
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            raise Denied(f"{path.parent} cannot be written.", hint="Check who owns it, or use --move.", path=str(path))
+
+    def backup_path(self, path: Path) -> Path:
+        """Return a free name for what is left of the old base."""
+        day, number = rfc3339(self.clock.now())[:10].replace("-", ""), 1
+        while os.path.lexists(before_name(path, day, number)):
+            number += 1
+        return before_name(path, day, number)
+
+    # --- what moves along ---
+
+    def carry(self, plan: AdoptPlan, running: Running) -> list[str]:
+        """Bring everything but the models to the target; returns what was left and why, in sentences."""
+        order, left = plan.order, list[str]()
+        things = [other for other in plan.others if other.act in ("move", "copy")]
+        if order.wish is Wish.LINK:
+            things += self._rests(order)
+        if not things:
+            return left
+        running.progress.phase("carrying", sum(other.thing.size_bytes for other in things))
+        for other in things:
+            left += self._carry_one(other, order, running)
+        return left
+
+    def _rests(self, order: Order) -> list[Leftover]:
+        """Return what is left of the models' repositories: partial snapshots, which the old path still leads to."""
+        base, found = Base(Path(order.base)), []
+        for repo_type, _, repo in scan.repos(base):
+            if repo_type == "model":
+                thing = FoundThing("partial", str(repo.path), strays.size_of(repo.path))
+                found.append(Leftover(thing, "move", ""))
+        return found
+
+    def _carry_one(self, other: Leftover, order: Order, running: Running) -> list[str]:
+        source, target = Path(other.thing.path), Base(Path(order.target))
+        cache_dir, goal = self._goal(source, Path(order.base), target)
+        carrying = carry.plan(source, goal, cache_dir.hub)
+        parsed = parse_repo_folder(source.name)
+        lock = target.repo_lock(parsed[1] if parsed else source.name)
+        with (
+            self.intake.room(order, carrying.need_bytes, running) as hold,
+            locks.wait_lock(lock, self.clock, check=running.progress.check),
+        ):
+            carry.bring(carrying, target, running.progress, hold.wrote)
+        if other.act == "move":
+            carry.drop(carrying, cache_dir)
+        return list(carrying.left)
+
+    def _goal(self, source: Path, base: Path, target: Base) -> tuple[Base, Path]:
+        """Return the folder that links may not leave, and where something goes."""
+        if source.parent == base:
+            is_repo = parse_repo_folder(source.name) is not None
+            return CacheDir(base), (target.hub if is_repo else target.path) / source.name
+        return CacheDir(source.parent), target.hub / source.name
+
+    # --- the link ---
+
+    def make(self, order: Order) -> Path:
+        """Let the old path lead to the new base; returns where the old folder lies now.
+
+        Raises:
+            Denied: It cannot be renamed.
+        """
+        path, target = Path(order.base), Base(Path(order.target))
+        backup = self.backup_path(path)
+        links = _read(target) | {str(path): str(backup)}
+        fs.write_text(target.links, json.dumps(links, indent=1, sort_keys=True))
+        return self._switch(path, backup, target)
+
+    def is_halfway(self, path: Path) -> bool:
+        """Return whether a killed run has renamed a base, and not yet made the link."""
+        found = self._record(path)
+        return found is not None and not os.path.lexists(path) and found[1].is_dir()
+
+    def finish(self, path: Path) -> Path:
+        """Make the link that a killed run did not make; returns the backup."""
+        found = self._record(path)
+        assert found is not None
+        return self._switch(path, found[1], found[0])
+
+    def _switch(self, path: Path, backup: Path, target: Base) -> Path:
+        if not os.path.lexists(backup):
+            fs.rename_folder(path, backup)
+        fs.make_link(path, str(target.path))
+        fs.fsync_folder(path.parent)
+        return backup
+
+    def unlink(self, path: Path) -> Path:
+        """Take a link away and give the old folder its name back; returns that path. The models stay where they are.
+
+        **Crash:** the link is gone and the backup has its name still; the same call again finishes.
+
+        Raises:
+            NotFound: There is no link of ours.
+            Conflict: Something else has that name by now, or the backup is gone.
+        """
+        found = self._record(path)
+        if found is None:
+            hint = "shelf adopt --link makes one." if path.is_dir() and not path.is_symlink() else ""
+            raise NotFound(f"{path} is no link that adopt made.", hint=hint, path=str(path))
+        target, backup = found
+        if not backup.is_dir():
+            raise Conflict(f"The backup {backup} is not there; the link stays.", hint=f"rm {path}", path=str(path))
+        if os.path.lexists(path) and not path.is_symlink():
+            raise Conflict(f"{path} is no link any more; nothing was changed.", path=str(path))
+        if path.is_symlink():
+            fs.remove_file(path)
+        fs.rename_folder(backup, path)
+        links = {old: kept for old, kept in _read(target).items() if old != str(path)}
+        fs.write_text(target.links, json.dumps(links, indent=1, sort_keys=True))
+        return path
+
+    def _record(self, path: Path) -> tuple[Base, Path] | None:
+        """Return the base that a path was made a link to, and its backup."""
+        bases = [Base(path.resolve())] if path.is_symlink() else []
+        bases += [Base(Path(tier.base)) for tier in self.tiers.all()]
+        bases += [Base(Path(known)) for known in self.tiers.known.load()]
+        for base in bases:
+            backup = _read(base).get(str(path))
+            if backup is not None:
+                return base, Path(backup)
+        return None
+
+
+def _read(base: Base) -> dict[str, str]:
+    try:
+        value = json.loads(base.links.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {str(old): str(backup) for old, backup in value.items()} if isinstance(value, dict) else {}
