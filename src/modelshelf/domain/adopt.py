@@ -244,6 +244,11 @@ _CARRIED = ("dataset", "space", "kernel")
 _ALONG = ("modules", "assets", "datasets", "accelerate", "partial")
 """What the old path must still lead to when it is a link."""
 _WHY_STAYS = {
+    "modules": "Code of models, which programs fetch again; --link moves it along.",
+    "assets": "Small files of programs; --link moves them along.",
+    "datasets": "Data sets as programs prepared them; --link moves them along.",
+    "accelerate": "Settings of accelerate; --link moves them along.",
+    "store": "The shared store of a cache_dir; nothing is left in it that a model needs.",
     "token": "The token stays here: programs whose HF_HOME is the new base are logged out until hf auth login.",
     "dead": "Nothing of today reads it: it is dead weight, and can be deleted.",
     "xet": "It is a cache of downloads, which nothing needs.",

@@ -71,6 +71,20 @@ class Reconcile(BaseModel):
     dry_run: bool = False
 
 
+class Adopt(BaseModel):
+    """What is to be adopted, and how."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    path: str = "~/.cache/huggingface"
+    wish: Literal["leave", "move", "link"]
+    to: str = "primary"
+    merge: bool = False
+    copies: bool = Field(default=False, alias="copy")
+    repo: str = ""
+    dry_run: bool = False
+
+
 class ModelFile(BaseModel):
     """One file of a model."""
 

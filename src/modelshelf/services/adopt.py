@@ -130,7 +130,7 @@ class Adopter:
         if not path.is_dir():
             raise NotFound(f"There is no folder {path}.", hint="shelf adopt PATH", path=str(path))
         if path.is_symlink():
-            if wanted.wish is Wish.LINK:
+            if wanted.wish is Wish.LINK and not self.linker.is_linked(path):
                 hint = f"Adopt that: shelf adopt {path.resolve()} --link"
                 raise BadInput(f"{path} is a link to {path.readlink()} already.", hint=hint, path=str(path))
             path = path.resolve()
@@ -146,7 +146,7 @@ class Adopter:
             BadInput, NotFound, OutOfSpace, Conflict, Denied, Unavailable: See `plan`.
         """
         path = folder_of(wanted.path)
-        if wanted.wish is not Wish.LINK or not self.linker.is_halfway(path):
+        if not self._is_linked(wanted, path):
             self.plan(wanted)
         return gc.enqueue(self.registry, ADOPT, asdict(wanted) | {"path": str(path)})
 
@@ -154,7 +154,7 @@ class Adopter:
         """Carry out an adopt job; what it did becomes its result."""
         wanted, done = AdoptRequest.of(json.loads(running.job.params)), Done()
         path = folder_of(wanted.path)
-        if wanted.wish is Wish.LINK and self.linker.is_halfway(path):
+        if self._is_linked(wanted, path):
             kept = self.linker.finish(path)
             self._tell(running, {"path": str(path), "wish": "link", "backup": str(kept)})
             return
@@ -173,6 +173,10 @@ class Adopter:
             backup = str(self.linker.make(order))
         left = plan if backup else self._decide(strays.find(path, wanted.repo_id), order)
         self._tell(running, adopted_view(plan, done, left) | {"backup": backup})
+
+    def _is_linked(self, wanted: AdoptRequest, path: Path) -> bool:
+        """Return whether all that is left to do of a link is the link itself, or nothing."""
+        return wanted.wish is Wish.LINK and (self.linker.is_halfway(path) or self.linker.is_linked(path))
 
     def _tell(self, running: Running, result: Mapping[str, object]) -> None:
         self.registry.update_job(running.job.id, {"result": json.dumps(result)})

@@ -91,6 +91,8 @@ class Linker:
 
     def _carry_one(self, other: Leftover, order: Order, running: Running) -> list[str]:
         source, target = Path(other.thing.path), Base(Path(order.target))
+        if other.act == "copy":
+            return _copy_token(source, target.path / source.name)
         cache_dir, goal = self._goal(source, Path(order.base), target)
         carrying = carry.plan(source, goal, cache_dir.hub)
         parsed = parse_repo_folder(source.name)
@@ -100,8 +102,7 @@ class Linker:
             locks.wait_lock(lock, self.clock, check=running.progress.check),
         ):
             carry.bring(carrying, target, running.progress, hold.wrote)
-        if other.act == "move":
-            carry.drop(carrying, cache_dir)
+        carry.drop(carrying, cache_dir)
         return list(carrying.left)
 
     def _goal(self, source: Path, base: Path, target: Base) -> tuple[Base, Path]:
@@ -130,11 +131,16 @@ class Linker:
         found = self._record(path)
         return found is not None and not os.path.lexists(path) and found[1].is_dir()
 
+    def is_linked(self, path: Path) -> bool:
+        """Return whether a path is a link that adopt made."""
+        found = self._record(path)
+        return found is not None and path.is_symlink() and path.resolve() == found[0].path.resolve()
+
     def finish(self, path: Path) -> Path:
-        """Make the link that a killed run did not make; returns the backup."""
+        """Make the link that a killed run did not make, where it is not there; returns the backup."""
         found = self._record(path)
         assert found is not None
-        return self._switch(path, found[1], found[0])
+        return found[1] if path.is_symlink() else self._switch(path, found[1], found[0])
 
     def _switch(self, path: Path, backup: Path, target: Base) -> Path:
         if not os.path.lexists(backup):
@@ -178,6 +184,18 @@ class Linker:
             if backup is not None:
                 return base, Path(backup)
         return None
+
+
+def _copy_token(source: Path, target: Path) -> list[str]:
+    """Copy a token, for its owner alone: a second name of the file would follow a login at either place."""
+    if target.exists():
+        return [] if target.read_bytes() == source.read_bytes() else [f"{target} is there already; {source} stays."]
+    try:
+        text = source.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return [f"{source} cannot be read as a token: it stays."]
+    fs.write_text(target, text, mode=0o600)
+    return []
 
 
 def _read(base: Base) -> dict[str, str]:

@@ -48,14 +48,14 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, mode: int = 0o644) -> None:
     """Write a small file durably, all or nothing; the folder is created.
 
     **Crash:** the old file or the new one; at worst a `.shelf-tmp` beside it.
     """
     make_folder(path.parent)
     with _replacing(path) as temporary:
-        _write(temporary, text)
+        _write(temporary, text, mode)
 
 
 def create_text(path: Path, text: str) -> None:
@@ -79,8 +79,8 @@ def create_text(path: Path, text: str) -> None:
         fsync_folder(path.parent)
 
 
-def _write(path: Path, text: str) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+def _write(path: Path, text: str, mode: int = 0o644) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     with os.fdopen(fd, "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()

@@ -104,7 +104,8 @@ class _Looking:
             if _unreadable(entry):
                 self._thing("unreadable", entry.path, "It may not be read by this user.")
         elif not (has_strays and entry.name in _HOUSEKEEPING):
-            kind = "dead" if _FLAT.fullmatch(entry.name) else _TOP.get(entry.name, "other")
+            is_store = (Path(entry.path) / ".huggingface-shared-blobs").is_file()
+            kind = "dead" if _FLAT.fullmatch(entry.name) else _TOP.get(entry.name, "store" if is_store else "other")
             self._thing(kind, entry.path)
 
     def _cache_dir(self, cache_dir: Base, kind: Kind) -> None:

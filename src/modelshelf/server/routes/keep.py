@@ -1,4 +1,4 @@
-"""Keeping over HTTP: update and reconcile."""
+"""Keeping over HTTP: update, reconcile and adopt."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from typing import Any
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
+from modelshelf.domain.adopt import Wish
 from modelshelf.domain.jobs import Job
-from modelshelf.server.schemas import JobOut, Reconcile, Update
+from modelshelf.server.schemas import Adopt, JobOut, Reconcile, Update
+from modelshelf.services.adopt import AdoptRequest
+from modelshelf.services.adopt_view import adopt_view
 from modelshelf.services.shelf import Shelf
 from modelshelf.services.views import job_view, reconcile_view, update_view
 
@@ -32,6 +35,14 @@ def create_router(shelf: Shelf) -> APIRouter:
         if wanted is not None and wanted.dry_run:
             return JSONResponse(reconcile_view(shelf.reconciler.plan()))
         return _accepted(shelf.reconciler.enqueue(), response)
+
+    @router.post("/cache/adopt", status_code=202, response_model=JobOut, tags=["cache"])
+    def adopt(response: Response, wanted: Adopt) -> Any:
+        """Take in what other tools downloaded; with `dry_run` only say what that would do."""
+        request = AdoptRequest(wanted.path, Wish(wanted.wish), wanted.to, wanted.merge, wanted.copies, wanted.repo)
+        if wanted.dry_run:
+            return JSONResponse(adopt_view(shelf.adopter.plan(request)))
+        return _accepted(shelf.adopter.enqueue(request), response)
 
     return router
 
