@@ -128,14 +128,15 @@ class Adopter:
         if wanted.repo_id:
             check_repo_id(wanted.repo_id)
         if not path.is_dir():
-            raise NotFound(f"There is no folder {path}.", hint="shelf adopt PATH", path=str(path))
+            others = " or ".join(f"shelf adopt {other}" for other in self._elsewhere(path)) or "shelf adopt PATH"
+            raise NotFound(f"There is no folder {path}.", hint=others, path=str(path))
         if path.is_symlink():
             if wanted.wish is Wish.LINK and not self.linker.is_linked(path):
                 hint = f"Adopt that: shelf adopt {path.resolve()} --link"
                 raise BadInput(f"{path} is a link to {path.readlink()} already.", hint=hint, path=str(path))
             path = path.resolve()
         found = strays.find(path, wanted.repo_id)
-        if not found.models and not found.things:
+        if not (found.models or found.things or Base(path).marker.exists()):
             raise NotFound(f"Nothing lies in {path}.", path=str(path))
         return path, found
 

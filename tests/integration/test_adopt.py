@@ -1,0 +1,757 @@
+"""What other tools downloaded comes into the library: left, moved, or moved and linked; nothing is ever lost."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelshelf.domain.adopt import AdoptPlan, Wish
+from modelshelf.services.adopt import AdoptRequest
+from modelshelf.services.adopt_view import adopt_view
+from modelshelf.services.shelf import Shelf
+from modelshelf.store import scan
+from modelshelf.store.layout import Base
+from tests.builders import lay_out, put
+from tests.disks import escaping_links, files_of
+from tests.fakes.hub import FakeHub
+from tests.integration import legacy
+from tests.integration.legacy import AGES, FILES, NAME, REPO
+from tests.invariants import base_violations, du, violations
+from tests.world import Home, Result, load_offline, tree, wait_until
+
+LOAD_FROM_CACHE_DIR = """
+import sys
+from huggingface_hub import snapshot_download
+print(snapshot_download(sys.argv[1], cache_dir=sys.argv[2], local_files_only=True))
+"""
+
+
+@pytest.fixture
+def old(hub: FakeHub, home: Home) -> Path:
+    """Where other tools keep their models; on the hub is one."""
+    hub.add_repo(REPO, FILES)
+    path = home.root / "home" / ".cache" / "huggingface"
+    path.mkdir(parents=True)
+    return path
+
+
+def adopt(home: Home, old: Path, *words: str, **more: str) -> Any:
+    """Do what `shelf adopt OLD … --json` does, in this process, and return what it would say."""
+    wanted, given = AdoptRequest(str(old), Wish.LEAVE), iter(words)
+    for word in given:
+        option = word.removeprefix("--")
+        if option in ("to", "repo"):
+            wanted = replace(wanted, **{"repo_id" if option == "repo" else "to": next(given)})
+        elif option in ("leave", "move", "link"):
+            wanted = wanted.with_wish(option)
+        elif option == "merge":
+            wanted = replace(wanted, merge=True)
+    with home.open(**more) as shelf:
+        said = shelf.adopt(wanted, dry_run="--dry-run" in words)
+        return adopt_view(said) if isinstance(said, AdoptPlan) else said
+
+
+def listed(home: Home, base: Path) -> list[Any]:
+    """Return what `hf cache ls` says of a base, without its times and paths."""
+    found = home.hf(base, "cache", "ls", "--json", HF_HUB_OFFLINE="1").checked().json
+    return sorted(
+        ({key: value for key, value in repo.items() if "access" not in key and "modif" not in key and "path" not in key}
+         for repo in found), key=str
+    )  # fmt: skip
+
+
+def verify(home: Home, base: Path) -> None:
+    """Let the real library compare a base with the hub."""
+    home.hf(base, "cache", "verify", REPO, "--fail-on-missing-files", "--fail-on-extra-files").checked()
+
+
+def everything(folder: Path) -> dict[str, tuple[int, int, str]]:
+    """Return every name below a folder with size, mtime and link target, but locks and what is ours."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if not name.startswith("modelshelf") and ".lock" not in name and not (path.is_dir() and not path.is_symlink()):
+            stated = path.lstat()
+            found[name] = (stated.st_size, stated.st_mtime_ns, str(path.readlink()) if path.is_symlink() else "")
+    return found
+
+
+def detail_of(said: Any, repo_id: str) -> str:
+    """Return why what happens with a repository's model happens."""
+    return str(next(model["detail"] for model in said["models"] if model["hf_path"] == repo_id))
+
+
+def test_showing_changes_nothing(home: Home, old: Path) -> None:
+    """Without a wish the command says what is there and what each wish would do, and writes nothing there."""
+    legacy.with_2x(home, old)
+    before = everything(old)
+
+    shown = home.run("adopt", str(old)).checked().out
+    views = home.run("adopt", str(old), "--json").checked().json
+
+    assert (everything(old), (old / "modelshelf").exists()) == (before, False)
+    assert NAME in shown
+    assert all(f"--{wish}" in shown for wish in ("leave", "move", "link"))
+    actions = {wish: [model["action"] for model in view["models"]] for wish, view in views.items()}
+    assert actions == {"leave": ["register"], "move": ["move"], "link": ["move"]}
+    assert home.run("ls", "--json").json == []
+
+
+def test_the_default_is_the_cache_of_hugging_face(home: Home, old: Path) -> None:
+    """Without a path `~/.cache/huggingface` is meant."""
+    legacy.with_2x(home, old)
+
+    assert home.run("adopt", "--leave", "--json").checked().json["path"] == str(old)
+
+
+@pytest.mark.parametrize("age", AGES)
+def test_a_cache_of_any_age_is_left_and_used_where_it_lies(home: Home, old: Path, age: str) -> None:
+    """Its model is registered, loads, and stays as it was for Hugging Face; no byte is added or asked from the hub."""
+    AGES[age](home, old)
+    before, repos, size = everything(old), listed(home, old), du(old)
+
+    said = adopt(home, old, "--leave")
+
+    assert said["registered"] == [NAME]
+    model = home.run("show", NAME, "--json").checked().json
+    assert (model["state"], model["cache_location"], model["cache_path"]) == ("ready", "custom", str(old))
+    assert tree(Path(home.run("path", NAME).checked().out.strip())) == FILES
+    assert (everything(old), listed(home, old)) == (before, repos)
+    assert du(old)[0] - size[0] == du(old / "modelshelf")[0] + folder_growth(old, size)
+    verify(home, old)
+    assert tree(load_offline(home, old, REPO)) == FILES
+    with home.open() as shelf:
+        if age != "absolute links":
+            assert violations(shelf, at_rest=False) == []
+
+
+def folder_growth(old: Path, before: tuple[int, int]) -> int:
+    """Return by how much folders that were there grew: not at all on most file systems."""
+    return max(0, du(old)[0] - before[0] - du(old / "modelshelf")[0])
+
+
+@pytest.mark.parametrize("age", AGES)
+def test_a_cache_of_any_age_moves(home: Home, old: Path, age: str) -> None:
+    """Its model is on the tier, whole and stock; nothing of it stays behind, and no byte is on the disk twice."""
+    AGES[age](home, old)
+    before = du(home.root)[1]
+
+    said = adopt(home, old, "--move")
+
+    assert (said["registered"], said["moved"], said["left"]) == ([NAME], [NAME], [])
+    assert tree(load_offline(home, home.primary, REPO)) == FILES
+    verify(home, home.primary)
+    assert not list(old.glob("hub/models--*"))
+    assert du(home.root)[1] - before < 300_000
+    with home.open() as shelf:
+        assert violations(shelf) == []
+        assert shelf.model(NAME).state == "ready"
+    assert adopt(home, old, "--move")["models"] == []
+
+
+@pytest.mark.parametrize("age", AGES)
+def test_a_linked_cache_is_found_by_both_paths(home: Home, old: Path, age: str) -> None:
+    """The old path and the new one lead to the same bytes; the backup is named; the link can be undone."""
+    AGES[age](home, old)
+    put(old / "token", b"hf_secret").chmod(0o600)
+    put(old / "modules" / "m.py", b"x = 1")
+
+    said = adopt(home, old, "--link")
+
+    backup = old.with_name(f"huggingface.before-modelshelf-{time.strftime('%Y%m%d', time.gmtime())}")
+    assert (said["backup"], old.readlink(), backup.is_dir()) == (str(backup), home.primary, True)
+    assert [tree(load_offline(home, base, REPO)) for base in (old, home.primary)] == [FILES, FILES]
+    assert home.python(LOAD_FROM_CACHE_DIR, REPO, f"{old}/hub", HF_HUB_OFFLINE="1").checked()
+    verify(home, old)
+    assert ((old / "token").read_bytes(), (old / "token").stat().st_mode & 0o777) == (b"hf_secret", 0o600)
+    assert (old / "modules" / "m.py").read_bytes() == b"x = 1"
+    assert adopt(home, old, "--link")["backup"] == str(backup)
+
+    home.run("adopt", "--unlink", str(old)).checked()
+
+    assert (old.is_symlink(), backup.exists(), (old / "token").read_bytes()) == (False, False, b"hf_secret")
+    with home.open() as shelf:
+        assert violations(shelf) == []
+        assert tree(shelf.path(NAME)) == FILES
+
+
+def test_a_second_run_changes_nothing(home: Home, old: Path) -> None:
+    """What is registered already is said to be, and stays as it is."""
+    legacy.with_2x(home, old)
+    adopt(home, old, "--leave")
+    before = everything(old)
+
+    again = adopt(home, old, "--leave")
+
+    assert (again["registered"], [model["action"] for model in again["models"]]) == ([], ["none"])
+    assert everything(old) == before
+
+
+def test_what_was_left_can_be_moved_later(home: Home, old: Path) -> None:
+    """The model keeps its name, whatever it was called meanwhile."""
+    legacy.with_2x(home, old)
+    adopt(home, old, "--leave")
+    home.run("rename", NAME, "mine").checked()
+
+    assert adopt(home, old, "--move")["moved"] == ["mine"]
+
+    assert home.run("show", "mine", "--json").json["cache_location"] == "primary"
+
+
+def test_the_tier_can_be_chosen(home: Home, old: Path) -> None:
+    """`--to` takes a tier or the path of a base."""
+    legacy.with_2x(home, old)
+
+    assert adopt(home, old, "--move", "--to", "secondary")["cache_path"] == str(home.secondary)
+
+    assert tree(load_offline(home, home.secondary, REPO)) == FILES
+    assert adopt(home, home.secondary, "--move", "--to", str(home.custom))["moved"] == [NAME]
+    assert tree(load_offline(home, home.custom, REPO)) == FILES
+
+
+def test_the_primary_itself_is_adopted(home: Home, old: Path) -> None:
+    """A base that is a tier of the settings already has its models registered there."""
+    legacy.with_2x(home, old)
+
+    said = adopt(home, old, "--leave", PRIMARY_CACHE_PATH=str(old))
+
+    assert said["registered"] == [NAME]
+    assert home.run("show", NAME, "--json", PRIMARY_CACHE_PATH=str(old)).json["cache_location"] == "primary"
+
+
+def test_names_are_derived_and_collisions_solved(home: Home, old: Path) -> None:
+    """A name is the repository's; then with its organisation; another commit of one has its hash behind it."""
+    lay_out(old, """
+        model A/Model
+          commit a main
+            model.safetensors 100
+          commit b
+            model.safetensors 101
+        model b/model
+          commit c main
+            model.safetensors 102
+        model gpt2
+          commit d main
+            model.safetensors 103
+    """)  # fmt: skip
+    put(home.root / "home" / "x", b"")
+
+    said = adopt(home, old, "--leave", "--dry-run")
+
+    names = {(model["hf_path"], model["commit_hash"][0]): model["model_name"] for model in said["models"]}
+    expected = {("A/Model", "a"): "model", ("A/Model", "b"): "model-bbbbbbb", ("b/model", "c"): "b-model"}
+    assert names == expected | {("gpt2", "d"): "gpt2"}
+    assert sorted(adopt(home, old, "--leave")["registered"]) == sorted(names.values())
+
+
+def test_what_is_not_whole_stays_and_is_named(home: Home, old: Path) -> None:
+    """Interrupted downloads, snapshots of a config alone, dead refs: each says why, and a move leaves every byte."""
+    lay_out(old, """
+        model org/config-alone
+          commit a main
+            config.json 20
+            model.safetensors 900
+        model org/shards
+          commit a main
+            config.json 20
+            model-00001-of-00002.safetensors 300
+            model-00002-of-00002.safetensors 300
+        model org/dead-ref
+          ref main b
+          orphan 50
+        model org/whole
+          commit a main
+            model.safetensors 300
+          ref v0 b
+          partial 70
+          orphan 50
+    """)  # fmt: skip
+    gone = {"org/config-alone": "model.safetensors", "org/shards": "model-00002-of-00002.safetensors"}
+    for repo_id, name in gone.items():
+        link = Base(old).repo(repo_id).snapshot("a" * 40) / name
+        link.resolve().unlink()
+        link.unlink()
+
+    said = adopt(home, old, "--move")
+
+    assert said["moved"] == ["whole"]
+    assert "no weights" in detail_of(said, "org/config-alone")
+    assert "model-00002-of-00002.safetensors is not there" in detail_of(said, "org/shards")
+    left = {path.name for path in (old / "hub").glob("models--*")}
+    assert left == {"models--org--config-alone", "models--org--shards", "models--org--dead-ref", "models--org--whole"}
+    assert len(list(Base(old).repo("org/whole").blobs.iterdir())) == 2
+    assert {other["path"] for other in said["stayed"]} >= {str(Base(old).repo("org/dead-ref").path)}
+    with home.open() as shelf:
+        assert violations(shelf) == []
+
+
+def test_a_part_by_intent_is_a_model(hub: FakeHub, home: Home, old: Path) -> None:
+    """One GGUF of several is registered as just that: ready, and a pull asks for nothing more."""
+    hub.add_repo("org/many", {"a-Q4.gguf": b"4" * 900, "a-Q8.gguf": b"8" * 900, "README.md": b"x"})
+    home.hf(old, "download", "org/many", "a-Q4.gguf").checked()
+
+    assert adopt(home, old, "--leave")["registered"] == ["many"]
+
+    model = home.run("show", "many", "--json").json
+    assert (model["state"], model["allow_patterns"]) == ("ready", ["a-Q4.gguf"])
+    hub.requests.clear()
+    home.run("pull", "many").checked()
+    assert not [request for request in hub.requests if "Q8" in request.path]
+
+
+def test_damage_is_found_before_it_is_registered(home: Home, old: Path) -> None:
+    """A blob whose bytes are not what its name says leaves its model unregistered and where it is."""
+    legacy.with_2x(home, old)
+    blob = next(path for path in Base(old).repo(REPO).blobs.iterdir() if path.stat().st_size == 300_000)
+    data = bytearray(blob.read_bytes())
+    data[1000] ^= 1
+    blob.write_bytes(data)
+
+    said = adopt(home, old, "--move")
+
+    assert (said["registered"], "model.safetensors is damaged" in said["left"][0]) == ([], True)
+    assert blob.read_bytes() == bytes(data)
+
+
+# --- strays, data sets, dead weight ---
+
+STRAY = """
+    model org/stray
+      commit a main
+        config.json 20
+        model.safetensors 3000 shared
+    dataset org/rows
+      commit c main
+        rows.bin 500 shared
+"""
+
+
+@pytest.mark.parametrize("below", [".", "hub/hub"])
+def test_strays_move_into_the_tier(home: Home, old: Path, below: str) -> None:
+    """Repositories in BASE itself and in hub/hub come along, their shared payloads as files; the places are empty."""
+    legacy.stray(old, STRAY, below)
+
+    assert adopt(home, old, "--move")["moved"] == ["stray"]
+
+    assert len(tree(load_offline(home, home.primary, "org/stray"))) == 2
+    assert len(tree(Base(home.primary).repo("org/rows", "dataset").snapshot("c" * 40))) == 1
+    assert [path for path in files_of(old) if "--" in path] == []
+    assert (escaping_links(home.primary), base_violations(Base(home.primary))) == ([], [])
+
+
+@pytest.mark.parametrize("below", [".", "hub/hub"])
+def test_strays_are_left_with_a_second_name(home: Home, old: Path, below: str) -> None:
+    """A stray that is left can be loaded from hub/ and from where it lies, and takes its bytes once."""
+    legacy.stray(old, STRAY, below)
+    before = du(old)[0]
+
+    assert adopt(home, old, "--leave")["registered"] == ["stray"]
+
+    assert len(tree(load_offline(home, old, "org/stray"))) == 2
+    here = home.python(LOAD_FROM_CACHE_DIR, "org/stray", str(old / below), HF_HUB_OFFLINE="1").checked()
+    assert len(tree(Path(here.out.strip()))) == 2
+    assert du(old)[0] - before - du(old / "modelshelf")[0] < 80_000
+    assert "--merge" in detail_of(adopt(home, old, "--leave"), "org/stray") + "--merge"
+
+
+def test_data_sets_move_whole(home: Home, old: Path) -> None:
+    """A data set moves with its blobs as files, without a name in the registry, and loads from the new base."""
+    lay_out(old, """
+        dataset org/rows
+          commit c main refs/pr/1
+            rows.bin 500 shared
+            deep/more.txt 20
+          ref dead d
+        space org/app
+          commit c main
+            app.txt 20
+    """)  # fmt: skip
+    before = tree(Base(old).repo("org/rows", "dataset").snapshot("c" * 40))
+
+    adopt(home, old, "--move")
+
+    repo = Base(home.primary).repo("org/rows", "dataset")
+    assert (tree(repo.snapshot("c" * 40)), set(scan.refs(repo))) == (before, {"main", "refs/pr/1"})
+    assert Base(home.primary).repo("org/app", "space").path.is_dir()
+    assert base_violations(Base(home.primary)) == []
+    assert home.run("ls", "--json").json == []
+
+
+def test_dead_weight_and_the_rest_are_named_with_their_size(home: Home, old: Path) -> None:
+    """Flat files of before, tokens, xet and what nobody knows stay where they are, and are named."""
+    legacy.with_0x(home, old)
+    lay_out(old, """
+        file token 30
+        file xet/chunks/x 1000
+        file notes.txt 7
+    """)  # fmt: skip
+
+    said = adopt(home, old, "--move")
+
+    stayed = {other["kind"]: other["size_bytes"] for other in said["stayed"]}
+    assert stayed["dead"] > 1000
+    assert {kind: size for kind, size in stayed.items() if kind != "dead"} == {"token": 30, "xet": 1000, "other": 7}
+    assert all((old / name).exists() for name in ("token", "xet/chunks/x", "notes.txt", "transformers"))
+    assert any("logged out" in other["detail"] for other in said["stayed"])
+
+
+# --- what must not be followed or guessed ---
+
+
+def plant_file(old: Path, outside: Path) -> None:
+    """Let a file of the snapshot lead out."""
+    link = Base(old).repo(REPO).snapshot(commit_of(old)) / "config.json"
+    link.unlink()
+    link.symlink_to(outside / "secret")
+
+
+def plant_blob(old: Path, outside: Path) -> None:
+    """Let a blob lead out."""
+    blob = next(Base(old).repo(REPO).blobs.iterdir())
+    blob.unlink()
+    blob.symlink_to(outside / "secret")
+
+
+def plant_blobs_folder(old: Path, outside: Path) -> None:
+    """Let the folder of blobs be a link."""
+    blobs = Base(old).repo(REPO).blobs
+    blobs.rename(outside / "blobs")
+    blobs.symlink_to(outside / "blobs")
+
+
+def plant_repo(old: Path, outside: Path) -> None:
+    """Let the repository be a link."""
+    repo = Base(old).repo(REPO).path
+    repo.rename(outside / "repo")
+    repo.symlink_to(outside / "repo")
+
+
+def plant_loop(old: Path, outside: Path) -> None:
+    """Let a file of the snapshot lead to itself."""
+    link = Base(old).repo(REPO).snapshot(commit_of(old)) / "config.json"
+    link.unlink()
+    link.symlink_to("config.json")
+
+
+def commit_of(old: Path) -> str:
+    """Return the commit of the model."""
+    return scan.refs(Base(old).repo(REPO))["main"]
+
+
+@pytest.mark.parametrize("plant", [plant_file, plant_blob, plant_blobs_folder, plant_repo, plant_loop])
+@pytest.mark.parametrize("wish", ["--leave", "--move", "--link"])
+def test_a_planted_link_is_never_followed(home: Home, old: Path, plant: Any, wish: str) -> None:
+    """T47: what a link out of the cache leads to is neither registered, moved nor deleted; the link is named."""
+    legacy.with_2x(home, old)
+    outside = home.root / "outside"
+    put(outside / "secret", b"secret")
+    plant(old, outside)
+    (old / "datasets--x--y").symlink_to(outside)
+    (old / "other").symlink_to(outside)
+    before = everything(outside)
+
+    said = adopt(home, old, wish)
+
+    assert everything(outside) == before
+    assert (said["registered"], said["moved"]) == ([], [])
+    named = str(said["models"]) + str(said["others"])
+    assert "not followed" in named or "leads nowhere" in named
+    assert escaping_links(home.primary) == []
+    assert b"secret" not in {p.read_bytes() for p in home.primary.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize("wish", ["--leave", "--move"])
+def test_a_store_of_an_unknown_version_is_left_alone(home: Home, old: Path, wish: str) -> None:
+    """T17: a shared store whose marker this huggingface_hub does not know is not guessed at."""
+    legacy.with_shared_store(home, old)
+    (old / "hub" / "blobs" / ".huggingface-shared-blobs").write_text("9\n")
+    before = everything(old)
+
+    said = adopt(home, old, wish)
+
+    assert said["registered"] == []
+    assert "does not know" in detail_of(said, REPO)
+    assert everything(old) == before
+
+
+UNREADABLE = """
+import contextlib, io, os, sys
+from pathlib import Path
+from modelshelf.cli.main import main
+with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+    for words in (["adopt", sys.argv[1], "--json"], ["adopt", sys.argv[5], "--leave", "--json"]):
+        with contextlib.suppress(SystemExit):
+            main(words)  # imports what this user may not read later
+for path in [Path(sys.argv[1]), *Path(sys.argv[1]).rglob("*")]:
+    os.chown(path, 65534, 65534, follow_symlinks=False)
+hidden = Path(sys.argv[3])
+os.chown(hidden, 0, 0)
+hidden.chmod(0o600)
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+main(["adopt", sys.argv[2], sys.argv[4], "--json"])
+"""
+
+
+@pytest.mark.parametrize("wish", ["--leave", "--move"])
+def test_a_file_of_another_user_is_named(home: Home, old: Path, wish: str) -> None:
+    """T6: a model of which one file may not be read stays whole where it is; the others are adopted."""
+    if os.geteuid() != 0:
+        pytest.skip("giving files to another user needs root")
+    legacy.with_2x(home, old)
+    lay_out(old, """
+        model org/mine
+          commit a main
+            model.safetensors 300
+    """)  # fmt: skip
+    for folder in list(home.root.parents)[:3]:
+        folder.chmod(folder.stat().st_mode | 0o011)
+    hidden = next(path for path in Base(old).repo(REPO).blobs.iterdir() if path.stat().st_size == 300_000)
+
+    lay_out(home.root / "first", "model org/first\n commit a main\n  model.safetensors 10")
+    words = (str(home.root), str(old), str(hidden), wish, str(home.root / "first"))
+    said = home.python(UNREADABLE, *words).checked().json
+
+    assert said["registered"] == ["mine"]
+    assert "may not be read" in detail_of(said, REPO)
+    assert hidden.stat().st_size == 300_000
+
+
+# --- two copies ---
+
+
+def test_a_second_copy_is_shown_and_merged_on_request(home: Home, old: Path) -> None:
+    """A commit that a tier has is not registered twice; `--merge` deletes the copy once the first is verified."""
+    legacy.with_2x(home, old)
+    home.run("add", "mine", REPO, "--to", "secondary").checked()
+
+    shown = adopt(home, old, "--leave")
+
+    assert (shown["registered"], shown["models"][0]["copy_of"]) == ([], "mine")
+    assert tree(load_offline(home, old, REPO)) == FILES
+    assert adopt(home, old, "--leave", "--merge")["merged"] == ["mine"]
+    assert not list(old.glob("hub/models--*"))
+    assert tree(load_offline(home, home.secondary, REPO)) == FILES
+
+
+def test_a_damaged_first_copy_keeps_the_second(home: Home, old: Path) -> None:
+    """Nothing is deleted for a copy that has other bytes than its name says."""
+    legacy.with_2x(home, old)
+    home.run("add", "mine", REPO).checked()
+    blob = next(path for path in Base(home.primary).repo(REPO).blobs.iterdir() if path.stat().st_size == 300_000)
+    blob.chmod(0o644)
+    blob.write_bytes(bytes(300_000))
+
+    said = adopt(home, old, "--move")
+
+    assert ("is damaged" in said["left"][0], said["merged"]) == (True, [])
+    assert tree(load_offline(home, old, REPO)) == FILES
+
+
+def test_a_move_merges_with_what_the_tier_has(home: Home, old: Path) -> None:
+    """The same model on the target stays one model, and the old copy goes."""
+    legacy.with_2x(home, old)
+    home.run("add", "mine", REPO).checked()
+
+    adopt(home, old, "--move")
+
+    assert not list(old.glob("hub/models--*"))
+    assert [model["model_name"] for model in home.run("ls", "--json").json] == ["mine"]
+    assert tree(load_offline(home, home.primary, REPO)) == FILES
+
+
+def test_a_model_that_waits_for_its_download_gets_these_files(home: Home, old: Path) -> None:
+    """A registered model whose files are not there yet is the one that is adopted; the hub is asked for nothing."""
+    legacy.with_2x(home, old)
+    home.run("add", "mine", REPO, "--no-download").checked()
+
+    assert adopt(home, old, "--move")["moved"] == ["mine"]
+
+    assert home.run("show", "mine", "--json").json["state"] == "ready"
+
+
+# --- the limit ---
+
+
+@pytest.mark.parametrize("wish", ["--move", "--link"])
+def test_what_does_not_fit_is_refused_before_anything_changed(home: Home, old: Path, wish: str) -> None:
+    """The error says what is needed and what is there; the old cache has no byte more or less."""
+    legacy.with_2x(home, old)
+    before = everything(old)
+
+    said = home.run("adopt", str(old), wish, "--json", PRIMARY_CACHE_LIMIT_GB="0.0003")
+
+    assert (said.code, said.problem["needed_bytes"] >= 370_000) == (8, True)
+    assert (everything(old), (old / "modelshelf").exists()) == (before, False)
+    assert home.run("ls", "--json").json == []
+
+
+# --- other programs ---
+
+
+def test_a_folder_of_lm_studio_is_linked_into_the_tier(home: Home, old: Path) -> None:
+    """Its GGUF is a model that takes no second byte; the folder stays as it is; a second run finds it registered."""
+    folder = home.root / "home" / ".lmstudio" / "models"
+    data = legacy.lm_studio(folder)
+    before = everything(folder)
+
+    said = adopt(home, folder, "--move")
+
+    assert said["registered"] == ["tiny-gguf"]
+    path = home.run("path", "tiny-gguf").checked().out.strip()
+    assert tree(Path(path)) == {"tiny-q4.gguf": data}
+    assert (Path(path) / "tiny-q4.gguf").resolve().samefile(folder / "TheOrg" / "Tiny-GGUF" / "tiny-q4.gguf")
+    assert everything(folder) == before
+    adopt(home, folder, "--move")
+    assert len(home.run("ls", "--json").json) == 1
+    with home.open() as shelf:
+        assert violations(shelf, at_rest=False) == []
+
+
+def test_a_blob_of_ollama_is_linked_into_the_tier(home: Home, old: Path) -> None:
+    """The weights of a manifest become a GGUF of the library, verified by the digest in their name."""
+    folder = home.root / "home" / ".ollama" / "models"
+    data = legacy.ollama(folder)
+    before = everything(folder)
+
+    said = adopt(home, home.root / "home" / ".ollama", "--move")
+
+    assert said["registered"] == ["llama3:8b"]
+    assert tree(Path(home.run("path", "llama3:8b").checked().out.strip())) == {"llama3-8b.gguf": data}
+    assert everything(folder) == before
+
+
+def test_a_damaged_blob_of_ollama_is_refused(home: Home, old: Path) -> None:
+    """Bytes that are not what their program says do not come into a tier."""
+    folder = home.root / "home" / ".ollama" / "models"
+    legacy.ollama(folder)
+    blob = max((folder / "blobs").iterdir(), key=lambda path: path.stat().st_size)
+    blob.write_bytes(bytes(200_000))
+
+    said = adopt(home, folder, "--move")
+
+    assert (said["registered"], "does not have the bytes" in said["left"][0]) == ([], True)
+
+
+def test_a_local_dir_needs_its_repository_named(home: Home, old: Path) -> None:
+    """The metadata beside a local_dir has commit and digests; with `--repo` it is the model of that commit."""
+    folder = home.root / "work" / "mine"
+    home.hf(old, "download", REPO, "--local-dir", str(folder)).checked()
+    before = everything(folder)
+
+    assert "--repo" in adopt(home, folder, "--move")["models"][0]["detail"]
+    said = adopt(home, folder, "--move", "--repo", REPO)
+
+    assert said["registered"] == [NAME]
+    assert tree(load_offline(home, home.primary, REPO)) == FILES
+    verify(home, home.primary)
+    assert everything(folder) == before
+
+
+def test_a_changed_file_of_a_local_dir_is_not_taken(home: Home, old: Path) -> None:
+    """A file that a person edited since is no file of its commit."""
+    folder = home.root / "work" / "mine"
+    home.hf(old, "download", REPO, "--local-dir", str(folder)).checked()
+    (folder / "config.json").write_bytes(b"{ }")
+    os.utime(folder / "config.json", (2e9, 2e9))
+
+    said = adopt(home, folder, "--move", "--repo", REPO)
+
+    assert (said["registered"], "config.json was changed" in said["models"][0]["detail"]) == ([], True)
+
+
+# --- refusals ---
+
+
+def refused(result: Result) -> tuple[int, str]:
+    """Return exit code and detail of an error."""
+    return result.code, result.problem["detail"]
+
+
+def test_two_wishes_are_refused(home: Home, old: Path) -> None:
+    """Only one thing can be done with a cache."""
+    assert refused(home.run("adopt", str(old), "--leave", "--move", "--json"))[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "word"),
+    [("nowhere", 4, "no folder"), ("empty", 4, "Nothing lies"), ("cache/hub", 2, "always the base")],
+)
+def test_a_path_that_cannot_be_meant_is_refused(home: Home, old: Path, path: str, code: int, word: str) -> None:
+    """A folder that is not there, holds nothing, or ends in hub gets a sentence."""
+    (home.work / "empty").mkdir()
+    lay_out(home.work / "cache", "model o/m\n commit a main\n  model.safetensors 10")
+
+    found = refused(home.run("adopt", path, "--leave", "--json"))
+
+    assert (found[0], word in found[1]) == (code, True)
+
+
+def test_a_tier_of_the_settings_cannot_become_a_link(home: Home, old: Path) -> None:
+    """The link would take the place of a base that the settings name."""
+    legacy.with_2x(home, home.secondary)
+    before = everything(home.secondary)
+
+    assert refused(home.run("adopt", str(home.secondary), "--link", "--json"))[0] == 2
+
+    assert everything(home.secondary) == before
+
+
+def test_what_is_no_link_of_ours_is_not_undone(home: Home, old: Path) -> None:
+    """`--unlink` takes nothing away that adopt did not make."""
+    other = home.root / "other"
+    other.symlink_to(home.root / "home")
+
+    assert [refused(home.run("adopt", "--unlink", str(path), "--json"))[0] for path in (old, other)] == [4, 4]
+
+    assert (old.is_dir(), other.is_symlink()) == (True, True)
+
+
+def test_a_model_in_use_keeps_the_old_place(home: Home, old: Path) -> None:
+    """While a program has a file open the link waits; the next run makes it, and nothing was lost."""
+    legacy.with_2x(home, old)
+    path = next(path for path in Base(old).repo(REPO).blobs.iterdir() if path.stat().st_size == 300_000)
+    with path.open("rb"):
+        waits = home.run("adopt", str(old), "--link", "--json")
+        assert (waits.code, old.is_symlink()) == (7, False)
+        assert tree(load_offline(home, home.primary, REPO)) == FILES
+
+    adopt(home, old, "--link")
+
+    assert (old.is_symlink(), tree(load_offline(home, old, REPO))) == (True, FILES)
+
+
+# --- HTTP and Python ---
+
+
+def test_it_is_asked_for_over_http(home: Home, old: Path) -> None:
+    """A dry run answers with the plan, an order with a job whose result is what was done."""
+    legacy.with_2x(home, old)
+    with home.serve() as server:
+        wish = {"path": str(old), "wish": "move"}
+        plan = server.ask("POST", "/api/cache/adopt", wish | {"dry_run": True})
+        assert (plan.status, plan.json["models"][0]["model_name"]) == (200, NAME)
+
+        job = server.ask("POST", "/api/cache/adopt", wish)
+
+        assert (job.status, job.headers["location"]) == (202, f"/api/jobs/{job.json['id']}")
+        where = job.headers["location"]
+        state = wait_until(lambda: (found := server.get(where))["finished_at"] and found, "the job to end")
+        assert (state["state"], state["result"]["moved"]) == ("done", [NAME])
+        assert server.ask("POST", "/api/cache/adopt", {"path": "x", "wish": "move"}).status == 400
+        assert server.ask("POST", "/api/cache/adopt", {"wish": "eat"}).status == 422
+
+
+def test_it_is_asked_for_in_python(shelf: Shelf, home: Home, old: Path) -> None:
+    """`Shelf.adopt` returns the plan, or what was done."""
+    legacy.with_2x(home, old)
+    wanted = AdoptRequest(str(old), Wish.LEAVE)
+
+    plan = shelf.adopt(wanted, dry_run=True)
+    done = shelf.adopt(wanted)
+
+    assert [adoption.model_name for adoption in plan.models] == done["registered"] == [NAME]  # type: ignore[union-attr]
