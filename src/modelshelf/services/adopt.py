@@ -185,6 +185,9 @@ class Adopter:
     def _adopt_base(self, order: Order, path: Path, found: Found, running: Running, done: Done) -> AdoptPlan:
         """Register what lies in a base, then move it."""
         self.tiers.open_to_write(self.tier(order.location, order.base))
+        if order.wish is not Wish.LEAVE:
+            self.intake.drop_brought(order)
+            found = strays.find(path)
         first = plan = self._decide(found, order)
         if any(model.kind.value == "stray" for model in found.models):
             done.left += self.intake.bring_strays(plan, running)

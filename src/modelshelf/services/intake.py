@@ -27,7 +27,7 @@ from modelshelf.services.progress import Counter
 from modelshelf.services.reconcile import Reconciler
 from modelshelf.services.retire import Retirer
 from modelshelf.services.tiers import TierService
-from modelshelf.store import carry, copy, fs, locks, scan, snapshot, trees, verify, without_links
+from modelshelf.store import carry, copy, fs, locks, scan, snapshot, strays, trees, verify, without_links
 from modelshelf.store import tier as store_tier
 from modelshelf.store.incoming import file_agrees
 from modelshelf.store.layout import Base, CacheDir
@@ -117,6 +117,18 @@ class Intake:
                 if not keeps or adoption.act is Act.MERGE:
                     carry.drop(carrying, cache_dir)
         return left
+
+    def drop_brought(self, order: Order) -> None:
+        """Delete the strays of which everything is in hub/ already: what a run left that died while deleting them."""
+        base = Base(Path(order.base))
+        for cache_dir in strays.stray_dirs(base):
+            for repo_type, repo_id, repo in scan.repos(cache_dir):
+                target = base.repo(repo_id, repo_type).path
+                if repo_type == "model" and target.is_dir():
+                    with locks.wait_lock(base.repo_lock(repo_id), self.clock):
+                        carrying = carry.plan(repo.path, target, cache_dir.hub)
+                        if not carrying.left and all(piece.is_there for piece in carrying.pieces):
+                            carry.drop(carrying, cache_dir)
 
     # --- registering ---
 

@@ -1,0 +1,151 @@
+"""An adoption that dies loses no byte: every model is whole where it was or where it goes; the next run finishes.
+
+See `tests.crash.test_move_crash` for how it dies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from modelshelf.domain.adopt import Wish
+from modelshelf.services.adopt import AdoptRequest
+from modelshelf.services.shelf import Shelf
+from modelshelf.store import scan
+from modelshelf.store.layout import Base, CacheDir
+from tests.builders import lay_out, put
+from tests.crash.test_move_crash import CRASHES, DIED, STRIDE, Mortal, home, mortal, steps
+from tests.disks import escaping_links
+from tests.fakes.hub import FakeHub
+from tests.integration.legacy import stray
+from tests.invariants import violations
+from tests.world import Home, tree, wait_until
+
+__all__ = ["home", "mortal"]
+MODELS = """
+    model org/shared
+      commit a main
+        config.json 20
+        model.safetensors 3000 shared
+      commit b
+        config.json 20
+        model.safetensors 3001
+    dataset org/rows
+      commit c main
+        rows.bin 700 shared
+"""
+STRAY = """
+    model org/stray
+      commit a main
+        model.safetensors 900 shared
+"""
+SNAPSHOTS = [("model", "org/shared", "a"), ("model", "org/shared", "b"), ("model", "org/stray", "a")]
+SNAPSHOTS += [("dataset", "org/rows", "c")]
+
+
+def draw(old: Path) -> dict[tuple[str, str, str], dict[str, bytes]]:
+    """Lay a cache out; returns the files of each snapshot."""
+    lay_out(old, MODELS)
+    stray(old, STRAY)
+    put(old / "token", b"hf_secret")
+    return {key: found for key in SNAPSHOTS for found in copies(key, old)}
+
+
+def copies(key: tuple[str, str, str], *bases: Path) -> Iterator[dict[str, bytes]]:
+    """Yield what can be read of a snapshot in each folder where it may be."""
+    repo_type, repo_id, letter = key
+    for base in bases:
+        for place in (Base(base), CacheDir(base)):
+            folder = place.repo(repo_id, repo_type).snapshot(letter * 40)
+            if folder.is_dir():
+                yield tree(folder)
+
+
+def places(old: Path, home: Home) -> list[Path]:
+    """Return every folder where a snapshot may lie."""
+    return [old, home.primary, *old.parent.glob("old.before-*")]
+
+
+def check(home: Home, shelf: Shelf, old: Path, whole: dict[tuple[str, str, str], dict[str, bytes]]) -> None:
+    """Check, before anything recovers: every snapshot is whole somewhere, and what is registered loads."""
+    for key, files in whole.items():
+        assert files in list(copies(key, *places(old, home))), key
+    assert violations(shelf, at_rest=False) == []
+    for model in shelf.models():
+        if model.state in ("ready", "moving"):
+            key = ("model", model.row.hf_path, (model.row.commit_hash or "")[0])
+            assert tree(shelf.path(model.row.model_name)) == whole[key]
+
+
+def check_done(
+    home: Home, shelf: Shelf, old: Path, wish: str, whole: dict[tuple[str, str, str], dict[str, bytes]]
+) -> None:
+    """Check that all of it is on the tier, and nothing of it anywhere else."""
+    check(home, shelf, old, whole)
+    assert all(list(copies(key, home.primary)) == [files] for key, files in whole.items())
+    assert {(model.base, str(model.state)) for model in shelf.models()} == {(str(home.primary), "ready")}
+    left = [path for place in places(old, home) if not place.is_symlink() for path in place.rglob("*--*")]
+    assert [path for path in left if home.primary not in path.parents and ".lock" not in str(path)] == []
+    assert old.is_symlink() == (wish == "link")
+    assert escaping_links(home.primary) == []
+    assert shelf.registry.reservations() == []
+    assert violations(shelf) == []
+
+
+def start_afresh(home: Home, shelf: Shelf, old: Path) -> None:
+    """Forget everything that was adopted."""
+    for model in shelf.models():
+        shelf.remove(model.row.model_name)
+    if old.is_symlink():
+        old.unlink()
+    for path in (*places(old, home), old):
+        if path != home.primary:
+            shutil.rmtree(path, ignore_errors=True)
+    shutil.rmtree(home.primary / "hub")
+    for name in ("token", "modelshelf/links.json"):
+        (home.primary / name).unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("wish", ["move", "link"])
+def test_an_adoption_survives_a_kill_at_every_step(home: Home, shelf: Shelf, mortal: Mortal, wish: str) -> None:
+    """Whatever was done until then, nothing is lost; the same order again brings everything."""
+    for at in steps():
+        old = home.root / f"cache-{at}" / "old"
+        whole = draw(old)
+
+        code = mortal.do(at, "adopt", str(old), wish)
+
+        check(home, shelf, old, whole)
+        if code == DIED:
+            shelf.adopt(AdoptRequest(str(old), Wish(wish)))
+        assert {job.state for job in shelf.registry.jobs()} == {"done"}
+        check_done(home, shelf, old, wish, whole)
+        if code != DIED:
+            break
+        start_afresh(home, shelf, old)
+
+    assert (code, at > STRIDE) == (0, True)
+
+
+@pytest.mark.parametrize("seed", range(CRASHES))
+def test_an_adoption_survives_a_kill_at_any_instant(home: Home, shelf: Shelf, seed: int, hub: FakeHub) -> None:
+    """Wherever the command is killed, the next one finishes, and every byte is there."""
+    old = home.root / "cache" / "old"
+    whole = draw(old)
+    child = home.start("adopt", str(old), "--link")
+    wait_until(lambda: shelf.registry.jobs() or child.process.poll() is not None, "the adoption to begin")
+    time.sleep(Random(seed).random() * 0.4)  # the instant is the case: nothing is waited for
+    child.kill()
+
+    check(home, shelf, old, whole)
+
+    with contextlib.suppress(FileNotFoundError):
+        shelf.adopt(AdoptRequest(str(old), Wish.LINK))
+    check_done(home, shelf, old, "link", whole)
+    assert scan.refs(Base(home.primary).repo("org/shared")) == {"main": "a" * 40}
