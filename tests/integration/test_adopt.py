@@ -17,7 +17,7 @@ from modelshelf.services.shelf import Shelf
 from modelshelf.store import scan
 from modelshelf.store.layout import Base
 from tests.builders import lay_out, put
-from tests.disks import escaping_links, files_of
+from tests.disks import escaping_links, far_home, files_of
 from tests.fakes.hub import FakeHub
 from tests.integration import legacy
 from tests.integration.legacy import AGES, FILES, NAME, REPO
@@ -662,6 +662,81 @@ def test_a_changed_file_of_a_local_dir_is_not_taken(home: Home, old: Path) -> No
     said = adopt(home, folder, "--move", "--repo", REPO)
 
     assert (said["registered"], "config.json was changed" in said["models"][0]["detail"]) == ([], True)
+
+
+# --- other file systems, other paths ---
+
+
+def test_another_file_system_is_reached_by_copying(hub: FakeHub, tmp_path: Path) -> None:
+    """Models, strays and data sets are copied and verified, and then gone from where they were."""
+    hub.add_repo(REPO, FILES)
+    with far_home(tmp_path / "user", hub.url) as home:
+        old = home.root / "old"
+        legacy.with_shared_store(home, old)
+        legacy.stray(old, STRAY)
+
+        assert sorted(adopt(home, old, "--link", "--to", "secondary")["moved"]) == [NAME, "stray"]
+
+        assert tree(load_offline(home, old, REPO)) == FILES
+        assert len(tree(Base(home.secondary).repo("org/rows", "dataset").snapshot("c" * 40))) == 1
+        assert base_violations(Base(home.secondary)) == []
+        home.run("adopt", "--unlink", str(old)).checked()
+        assert [path for path in files_of(old) if "--" in path] == []
+
+
+def test_another_programs_files_are_copied_only_when_asked(hub: FakeHub, tmp_path: Path) -> None:
+    """What cannot be linked into the tier stays and says so; with `--copy` it comes."""
+    with far_home(tmp_path / "user", hub.url) as home:
+        folder = home.root / "lm"
+        data = legacy.lm_studio(folder)
+
+        refused = adopt(home, folder, "--move", "--to", "secondary")
+        said = home.run("adopt", str(folder), "--move", "--to", "secondary", "--copy", "--json").checked().json
+
+        assert (refused["registered"], "file system" in refused["left"][0]) == ([], True)
+        assert said["registered"] == ["tiny-gguf"]
+        assert tree(Path(home.run("path", "tiny-gguf").checked().out.strip())) == {"tiny-q4.gguf": data}
+        assert (folder / "TheOrg" / "Tiny-GGUF" / "tiny-q4.gguf").read_bytes() == data
+
+
+def test_a_tier_without_links_takes_models_in(home: Home, old: Path) -> None:
+    """Where snapshots hold their bytes themselves, adopted models do too, and nothing is there twice."""
+    legacy.with_2x(home, old)
+    folder = home.root / "lm"
+    legacy.lm_studio(folder)
+    home.extra["HF_HUB_DISABLE_SYMLINKS"] = "1"
+
+    adopt(home, old, "--move")
+    adopt(home, folder, "--move")
+
+    assert not [path for path in (home.primary / "hub").rglob("*") if path.is_symlink()]
+    assert tree(load_offline(home, home.primary, REPO)) == FILES
+    assert home.run("show", "tiny-gguf", "--json").json["state"] == "ready"
+
+
+def test_a_path_that_is_a_link_is_adopted_where_it_leads(home: Home, old: Path) -> None:
+    """Many keep their cache on another disk behind a link: that folder becomes the tier, and the link stays."""
+    real = home.root / "data" / "hf"
+    legacy.with_2x(home, real)
+    old.rmdir()
+    old.symlink_to(real)
+
+    assert adopt(home, old, "--leave")["registered"] == [NAME]
+
+    assert home.run("show", NAME, "--json").json["cache_path"] == str(real)
+    assert home.run("adopt", str(old), "--link", "--json").code == 2
+    assert (old.is_symlink(), adopt(home, old, "--move")["moved"]) == (True, [NAME])
+
+
+def test_a_ref_with_a_newline_is_mended_by_a_move(home: Home, old: Path) -> None:
+    """T9: a ref that another tool wrote with a newline leads to its snapshot on the tier."""
+    legacy.with_2x(home, old)
+    ref = Base(old).repo(REPO).ref("main")
+    ref.write_text(ref.read_text() + "\n")
+
+    adopt(home, old, "--move")
+
+    assert tree(load_offline(home, home.primary, REPO)) == FILES
 
 
 # --- refusals ---

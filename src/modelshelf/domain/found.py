@@ -164,8 +164,6 @@ def _missing_setting(there: set[str], listed: set[str]) -> str:
     if all(path.endswith((".gguf", ".ggml")) for path in there if is_weights(path)):
         return ""
     wanted = [name for name in _SETS if name in listed and name not in there]
-    if not listed and not there & {"config.json", "model_index.json"}:
-        wanted = []  # what has no list may be of a kind that needs none
     tokenizers = [name for name in _TOKENIZERS if name in listed]
     if tokenizers and not there & set(tokenizers):
         wanted.append(tokenizers[0])

@@ -1,0 +1,240 @@
+"""What adopting decides from what was found."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from modelshelf.domain.adopt import Act, AdoptPlan, Order, Registered, Wish, plan_adopt
+from modelshelf.domain.found import Found, FoundModel, FoundThing, Kind, is_weights, why_partial
+from modelshelf.domain.models import FileEntry
+
+OLD, FAST, SLOW = "/old", "/fast", "/slow"
+C1, C2 = "1" * 40, "2" * 40
+WEIGHTS = FileEntry("model.safetensors", 900, "a" * 64)
+CONFIG = FileEntry("config.json", 20, "b" * 40)
+LEAVE = Order(Wish.LEAVE, OLD, "custom", OLD, "custom")
+MOVE = Order(Wish.MOVE, OLD, "custom", FAST, "primary")
+LINK = replace(MOVE, wish=Wish.LINK)
+
+
+def found(repo_id: str = "Org/Name", commit: str = C1, kind: Kind = Kind.CACHE, **more: object) -> FoundModel:
+    """Return a whole snapshot."""
+    files = (WEIGHTS, CONFIG)
+    model = FoundModel(kind, f"{OLD}/hub", repo_id, commit, files, files, "main")
+    return replace(model, **more)  # type: ignore[arg-type]
+
+
+def row(name: str = "mine", base: str = OLD, *, complete: bool = True, busy: bool = False) -> Registered:
+    """Return a registered model of the same commit."""
+    return Registered(name, "Org/Name", C1, base, complete, busy)
+
+
+def plan(
+    order: Order, *models: FoundModel, rows: tuple[Registered, ...] = (), names: tuple[str, ...] = ()
+) -> AdoptPlan:
+    """Decide."""
+    return plan_adopt(Found(OLD, models), order, rows, names)
+
+
+def told(decided: AdoptPlan) -> list[tuple[str, str]]:
+    """Return name and act of each model."""
+    return [(adoption.model_name, adoption.act.value) for adoption in decided.models]
+
+
+@pytest.mark.parametrize(("order", "act"), [(LEAVE, Act.REGISTER), (MOVE, Act.MOVE), (LINK, Act.MOVE)])
+def test_a_whole_model_is_registered_or_moves(order: Order, act: Act) -> None:
+    """Its name is that of its repository, in small letters."""
+    assert told(plan(order, found())) == [("name", act)]
+
+
+def test_what_is_in_trouble_stays_whatever_is_wished() -> None:
+    """It gets no name, and the trouble is the reason."""
+    for order in (LEAVE, MOVE, LINK):
+        decided = plan(order, found(trouble="It is a link."))
+        assert (told(decided), decided.models[0].why) == ([("", "stay")], "It is a link.")
+
+
+@pytest.mark.parametrize(
+    ("taken", "name"),
+    [
+        ((), "name"),
+        (("name",), "org-name"),
+        (("name", "org-name"), "org-name-2"),
+        (("name", "org-name", "org-name-2"), "org-name-3"),
+    ],
+)
+def test_a_taken_name_gets_the_organisation_then_a_number(taken: tuple[str, ...], name: str) -> None:
+    """Names of other models and of cards are never given twice."""
+    assert told(plan(LEAVE, found(), names=taken)) == [(name, "register")]
+
+
+def test_two_without_an_organisation_are_numbered() -> None:
+    """A repository without one has nothing else to be told by."""
+    assert told(plan(LEAVE, found("gpt2"), names=("gpt2",))) == [("gpt2-2", "register")]
+
+
+def test_the_commit_that_a_ref_leads_to_has_the_plain_name() -> None:
+    """An older commit of the same repository has its hash behind the name, in whatever order they were found."""
+    older = found(commit=C2, revision="")
+
+    assert told(plan(LEAVE, older, found())) == [("name", "register"), ("name-2222222", "register")]
+
+
+def test_what_is_registered_here_keeps_its_name() -> None:
+    """Left, nothing happens with it; moved, it goes under the name that it has."""
+    assert told(plan(LEAVE, found(), rows=(row(),))) == [("mine", "none")]
+    assert told(plan(MOVE, found(), rows=(row(),))) == [("mine", "move")]
+
+
+@pytest.mark.parametrize("base", [OLD, FAST])
+def test_a_model_that_waits_for_its_files_gets_them(base: str) -> None:
+    """A row of the same commit that is not whole is the one that is adopted."""
+    assert told(plan(MOVE, found(), rows=(row(base=base, complete=False),))) == [("mine", "move")]
+
+
+def test_a_model_that_waits_elsewhere_is_another() -> None:
+    """A row of a third base is none of this adoption's."""
+    assert told(plan(MOVE, found(), rows=(row(base=SLOW, complete=False),))) == [("name", "move")]
+
+
+def test_a_model_at_work_is_left_to_its_job() -> None:
+    """What is being pulled or removed is not touched."""
+    assert told(plan(MOVE, found(), rows=(row(busy=True),))) == [("mine", "stay")]
+
+
+@pytest.mark.parametrize(
+    ("order", "base", "act"),
+    [
+        (LEAVE, SLOW, "stay"),
+        (replace(LEAVE, merge=True), SLOW, "merge"),
+        (MOVE, SLOW, "stay"),
+        (replace(MOVE, merge=True), SLOW, "merge"),
+        (MOVE, FAST, "merge"),
+    ],
+)
+def test_a_second_copy_goes_only_on_request_or_where_it_was_to_go(order: Order, base: str, act: str) -> None:
+    """A move merges with what the target has; any other copy is named, and goes with `--merge` alone."""
+    decided = plan(order, found(), rows=(row(base=base),))
+
+    assert (told(decided), decided.models[0].copy_of) == ([("mine", act)], "mine")
+
+
+def test_the_copy_on_the_target_comes_before_others() -> None:
+    """With copies on two tiers the one on the target decides."""
+    decided = plan(MOVE, found(), rows=(row("slow", SLOW), row("fast", FAST)))
+
+    assert told(decided) == [("fast", "merge")]
+
+
+@pytest.mark.parametrize(
+    ("order", "acts"),
+    [
+        (LEAVE, ["register", "stay"]),
+        (replace(LEAVE, merge=True), ["register", "merge"]),
+        (MOVE, ["move", "merge"]),
+    ],
+)
+def test_a_stray_beside_its_twin(order: Order, acts: list[str]) -> None:
+    """Of a commit in hub/ and outside of it one is the model, and the other becomes one with it when it may."""
+    decided = plan(order, found(kind=Kind.STRAY), found())
+
+    assert [adoption.act.value for adoption in decided.models] == acts
+    assert plan(order, found(kind=Kind.STRAY), rows=(row(),)).models[0].act.value == acts[1]
+
+
+@pytest.mark.parametrize(
+    ("order", "act", "word"),
+    [
+        (LEAVE, "register", "linked into hub/"),
+        (replace(MOVE, base=FAST), "register", "moves into hub/"),
+        (MOVE, "move", "moves to primary"),
+    ],
+)
+def test_a_stray_alone(order: Order, act: str, word: str) -> None:
+    """It comes into hub/, and the reason says how."""
+    decided = plan(order, found(kind=Kind.STRAY))
+
+    assert (told(decided), word in decided.models[0].why) == ([("name", act)], True)
+
+
+@pytest.mark.parametrize("kind", [Kind.LM_STUDIO, Kind.OLLAMA, Kind.LOCAL_DIR])
+def test_what_is_another_programs_is_brought_or_stays(kind: Kind) -> None:
+    """It is never left as a tier, for it is none; and once registered nothing happens with it."""
+    model = found(kind=kind, called="llama3:8b")
+
+    assert told(plan(LEAVE, model)) == [("", "stay")]
+    assert told(plan(MOVE, model)) == [("llama3:8b", "bring")]
+    assert told(plan(MOVE, model, rows=(row(base=FAST),))) == [("mine", "none")]
+
+
+THINGS = ("dataset", "token", "modules", "xet", "dead", "link", "unreadable", "partial", "other")
+
+
+@pytest.mark.parametrize(
+    ("order", "going"),
+    [
+        (LEAVE, {}),
+        (MOVE, {"dataset": "move"}),
+        (LINK, {"dataset": "move", "modules": "move", "partial": "move", "token": "copy"}),
+    ],
+)
+def test_everything_else_is_named_with_what_happens(order: Order, going: dict[str, str]) -> None:
+    """A data set moves as it lies; what the old path must lead to moves with a link; the rest stays."""
+    things = tuple(FoundThing(kind, f"{OLD}/{kind}", 1) for kind in THINGS)
+
+    decided = plan_adopt(Found(OLD, (), things), order, ())
+
+    assert {other.thing.kind: other.act for other in decided.others} == dict.fromkeys(THINGS, "stay") | going
+    assert all(other.why for other in decided.others)
+
+
+def files(*paths: str) -> list[FileEntry]:
+    """Return files of these names."""
+    return [FileEntry(path, 1, f"{number:064x}") for number, path in enumerate(paths)]
+
+
+@pytest.mark.parametrize(
+    ("there", "listed", "why"),
+    [
+        (["config.json"], ["config.json"], ""),
+        (["config.json"], [], "no weights"),
+        (["config.json", "training_args.bin"], [], "no weights"),
+        (["model.safetensors"], [], ""),
+        (["a-00001-of-00002.safetensors"], [], "a-00002-of-00002.safetensors"),
+        (["a-00001-of-00002.bin", "a-00002-of-00002.bin"], [], ""),
+        (["x-Q4.gguf"], ["x-Q4.gguf", "x-Q8.gguf", "config.json"], ""),
+        (["model.safetensors"], ["model.safetensors", "config.json"], "config.json"),
+        (["model.safetensors", "config.json"], ["model.safetensors", "config.json", "pytorch_model.bin"], ""),
+        (["model.safetensors"], ["model.safetensors", "tokenizer.json", "vocab.json"], "tokenizer.json"),
+        (["model.safetensors", "vocab.json"], ["model.safetensors", "tokenizer.json", "vocab.json"], ""),
+    ],
+)
+def test_what_is_a_model_and_what_a_part(there: list[str], listed: list[str], why: str) -> None:
+    """Weights, all of their shards, and the small files that the commit has and loading needs."""
+    said = why_partial(files(*there), files(*listed))
+
+    assert (why in said, bool(said)) == (True, bool(why))
+
+
+def test_an_interrupted_download_is_no_part_by_intent() -> None:
+    """A file that was on its way is missed, though what is there could be loaded."""
+    listed = files("model.safetensors", "extra.bin")
+
+    assert why_partial(listed[:1], listed) == ""
+    assert "extra.bin was interrupted" in why_partial(listed[:1], listed, [listed[1].digest])
+
+
+def test_a_whole_commit_has_no_patterns_and_a_part_has_its_files() -> None:
+    """The patterns of a part match its own files and nothing else."""
+    part = found(files=(WEIGHTS, FileEntry("a[1].bin", 3, "c" * 64)))
+
+    assert (found().patterns, part.patterns) == ((), ("model.safetensors", "a[[]1].bin"))
+    assert found(listed=()).patterns == ("model.safetensors", "config.json")
+    assert (found().size_bytes, replace(found(), files=(replace(WEIGHTS, digest=""),)).size_bytes) == (920, 900)
+
+
+def test_weights_are_known_by_their_names() -> None:
+    """What a training run leaves beside them is none."""
+    assert [is_weights(path) for path in ("a/b.gguf", "optimizer.pt", "x.txt")] == [True, False, False]
