@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -91,7 +91,7 @@ def _show(shelf: Shelf, wanted: AdoptRequest, *, as_json: bool) -> None:
     if as_json:
         output.as_json(views)
         return
-    _print_things(views["leave"])
+    _print_things(views["leave"], views["move"].get("models", views["leave"]["models"]))
     for wish, view in views.items():
         output.answer("")
         output.answer(f"shelf adopt {views['leave']['path']} --{wish}")
@@ -105,7 +105,7 @@ def _in_short(view: Mapping[str, Any]) -> str:
     for model in view["models"]:
         counts[model["action"]] = counts.get(model["action"], 0) + 1
     words = {
-        "register": "registered where it lies",
+        "register": "registered in place",
         "move": f"moved to {view['cache_path']}",
         "bring": f"linked into {view['cache_path']}",
         "merge": "merged with a copy",
@@ -117,7 +117,7 @@ def _in_short(view: Mapping[str, Any]) -> str:
     return (", ".join(parts) or "no models") + backup
 
 
-def _print_things(view: Mapping[str, Any]) -> None:
+def _print_things(view: Mapping[str, Any], named: Sequence[Mapping[str, Any]]) -> None:
     rows = [
         [
             model["model_name"] or "–",
@@ -126,7 +126,7 @@ def _print_things(view: Mapping[str, Any]) -> None:
             format_size(model["size_bytes"]),
             _KINDS.get(model["kind"], "hub/"),
         ]
-        for model in view["models"]
+        for model in named
     ]
     if rows:
         output.table(["NAME", "REPO", "COMMIT", "SIZE", "LIES IN"], rows, frozenset({3}))
@@ -134,7 +134,7 @@ def _print_things(view: Mapping[str, Any]) -> None:
         output.answer(f"{other['kind']}: {other['path']} ({format_size(other['size_bytes'])})")
     for model in view["models"]:
         if model["action"] == "stay":
-            output.note(f"left alone: {model['hf_path']} {model['commit_hash'][:12]}: {model['detail']}")
+            output.note(_left_alone(model))
     for note in view["notes"]:
         output.note(note)
 
@@ -184,4 +184,9 @@ def _print_model(model: Mapping[str, Any], done: Mapping[str, Any]) -> None:
     elif model["action"] == "merge":
         output.answer(f"{name}: one copy now; that in {model['from_path']} is gone")
     elif model["action"] == "stay":
-        output.note(f"left alone: {model['hf_path']} {model['commit_hash'][:12]}: {model['detail']}")
+        output.note(_left_alone(model))
+
+
+def _left_alone(model: Mapping[str, Any]) -> str:
+    at = f" at {model['commit_hash'][:12]}" if model["commit_hash"] else ""
+    return f"not registered: {model['hf_path']}{at}: {model['detail']}"

@@ -188,7 +188,8 @@ class Adopter:
         if order.wish is not Wish.LEAVE:
             self.intake.drop_brought(order)
             found = strays.find(path)
-        first = plan = self._decide(found, order)
+        plan = self._decide(found, order)
+        first = with_need(plan, self.intake.need_bytes(plan), "", ())
         if any(model.kind.value == "stray" for model in found.models):
             done.left += self.intake.bring_strays(plan, running)
             plan = self._decide(strays.find(path), order)

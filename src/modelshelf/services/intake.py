@@ -58,7 +58,10 @@ class Intake:
                 blob = target.repo(found.repo_id).blob(file.digest) if file.digest else None
                 if blob is None or not (blob.is_file() and blob.stat().st_size == file.size_bytes):
                     need[found.repo_id, file.digest or file.path] = file.size_bytes
-        return sum(need.values()) + sum(o.thing.size_bytes for o in plan.others if o.act in ("move", "copy"))
+        along = sum(other.thing.size_bytes for other in plan.others if other.act in ("move", "copy"))
+        if plan.order.wish is Wish.LINK:  # what is no model moves as it lies
+            along += sum(adoption.found.size_bytes for adoption in plan.of(Act.STAY))
+        return sum(need.values()) + along
 
     def check_fits(self, order: Order, need_bytes: int) -> None:
         """Do nothing when so many bytes fit on the target.

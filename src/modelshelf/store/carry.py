@@ -219,9 +219,7 @@ def drop(carrying: Carrying, cache_dir: Base | None = None) -> fs.Freed:
     """
     freed = fs.Freed()
     payloads = {piece.real for piece in carrying.pieces if piece.real != piece.path}
-    for piece in sorted(
-        carrying.pieces, key=lambda piece: (piece.path.parent.name != "refs", not piece.path.is_symlink())
-    ):
+    for piece in sorted(carrying.pieces, key=lambda piece: (piece.path.parent.name != "refs", not piece.link)):
         if not os.path.lexists(piece.target) or (not piece.link and piece.target.stat().st_size != piece.size_bytes):
             raise Corrupt(f"{piece.target} is not there; {piece.path} stays.")
         if not (os.path.lexists(piece.path) and _is_target(piece)):
