@@ -11,9 +11,7 @@ from pathlib import PurePosixPath
 
 from modelshelf.domain.models import FileEntry, total_size
 
-_WEIGHTS = (
-    ".safetensors .bin .gguf .ggml .pt .pth .ckpt .onnx .h5 .msgpack .tflite .nemo .npz .keras .mlmodel".split()
-)
+_WEIGHTS = ".safetensors .bin .gguf .ggml .pt .pth .ckpt .onnx .h5 .msgpack .tflite .nemo .npz .keras .mlmodel".split()
 _SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})(\.[A-Za-z0-9.]+)")
 _TOKENIZERS = (
     "tokenizer.json",

@@ -6,6 +6,7 @@ moves as any other does. **Crash:** every step finds what the one before it left
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -160,9 +161,11 @@ class Adopter:
             self._tell(running, {"path": str(path), "wish": "link", "backup": str(kept)})
             return
         running.progress.phase("looking")
-        self.tidy()
         path, found = self.look(wanted)
         order = self._order(wanted, path, found)
+        self._finish_moves(order, running)
+        self.tidy()
+        found = strays.find(path, wanted.repo_id)
         if found.models and all(model.kind.is_foreign for model in found.models):
             plan = self._decide(found, order)
             for adoption in plan.of(Act.BRING):
@@ -223,6 +226,14 @@ class Adopter:
         base = order.target if order.target_location == CUSTOM else None
         self.run_inside(self.mover.enqueue(model_name, order.target_location, base, keep_source=False), running)
         done.moved.append(model_name)
+
+    def _finish_moves(self, order: Order, running: Running) -> None:
+        """Carry out the moves to the same base that a killed process left."""
+        for job in reversed(self.registry.jobs(unfinished=True)):
+            is_left = job.kind == MOVE and job.state == QUEUED and self.registry.model(job.model_name) is not None
+            if is_left and json.loads(job.params)["cache_path"] == order.target:
+                with contextlib.suppress(ShelfError):
+                    self.run_inside(job, running)
 
     def _merge(self, adoption: Adoption, order: Order, running: Running, done: Done) -> None:
         done.left += self.intake.merge(adoption, order, running)

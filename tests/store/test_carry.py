@@ -1,0 +1,195 @@
+"""A folder is brought into a base file by file; what is there is merged, what differs or leads out stays."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from modelshelf.errors import Corrupt
+from modelshelf.services.progress import Counter
+from modelshelf.store import carry
+from modelshelf.store.layout import Base, CacheDir
+from tests.builders import lay_out, put
+from tests.disks import MEMORY, identity
+from tests.world import tree
+
+DRAWING = """
+    dataset org/rows
+      commit c main refs/pr/1
+        rows.bin 500 shared
+        deep/more.txt 20
+"""
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A repository with a payload in the shared store."""
+    return lay_out(tmp_path / "old", DRAWING).base.repo("org/rows", "dataset").path
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Base:
+    """Where it goes."""
+    return Base(tmp_path / "new")
+
+
+def goal(base: Base, source: Path) -> Path:
+    """Return what the folder becomes."""
+    return base.hub / source.name
+
+
+def bring(source: Path, base: Base) -> carry.Carrying:
+    """Plan and bring."""
+    carrying = carry.plan(source, goal(base, source), source.parent)
+    assert carry.bring(carrying, base, Counter(), lambda count: None) == []
+    return carrying
+
+
+def test_a_repository_is_brought_with_its_shared_payloads_as_files(source: Path, base: Base) -> None:
+    """Everything reads the same there, no link leads out, and dropping leaves nothing of it behind."""
+    before = tree(source)
+    old = CacheDir(source.parent)
+
+    carrying = bring(source, base)
+
+    assert (tree(goal(base, source)), tree(source)) == (before, before)
+    assert not [p for p in goal(base, source).rglob("blobs/*") if p.is_symlink()]
+    freed = carry.drop(carrying, old)
+    assert (source.exists(), tree(goal(base, source)), freed.apparent_bytes > 0) == (False, before, True)
+    assert not list(old.hub.glob("blobs/??/*[0-9a-f]"))
+
+
+def test_it_takes_no_second_byte_on_one_file_system(source: Path, base: Base) -> None:
+    """Blobs get a second name; a ref, which programs write in place, is a file of its own."""
+    bring(source, base)
+
+    digest = next(path.name for path in (source / "blobs").iterdir() if not path.is_symlink())
+    assert identity(source / "blobs" / digest) == identity(goal(base, source) / "blobs" / digest)
+    assert identity(source / "refs" / "main") != identity(goal(base, source) / "refs" / "main")
+
+
+def test_what_is_there_already_is_merged(source: Path, base: Base) -> None:
+    """A second time nothing is missing; equal bytes in another file count as there."""
+    bring(source, base)
+    target = goal(base, source)
+    digest = next(path.name for path in (source / "blobs").iterdir() if not path.is_symlink())
+    data = (target / "blobs" / digest).read_bytes()
+    (target / "blobs" / digest).unlink()
+    put(target / "blobs" / digest, data)
+
+    carrying = carry.plan(source, target, source.parent)
+
+    assert (carrying.need_bytes, all(piece.is_there for piece in carrying.pieces)) == (0, True)
+
+
+def test_what_differs_stays(source: Path, base: Base) -> None:
+    """A ref to another commit, a link with another target, a file of another size: none is overwritten or dropped."""
+    target = goal(base, source)
+    put(target / "refs" / "main", b"d" * 40)
+    link = next((source / "snapshots").rglob("rows.bin"))
+    other = target / link.relative_to(source)
+    put(other.parent / "x", b"")
+    other.symlink_to("x")
+    put(target / "trees" / f"{'c' * 40}.json", b"{}")
+
+    carrying = bring(source, base)
+    carry.drop(carrying)
+
+    assert len([text for text in carrying.left if "differs" in text]) == 3
+    assert ((source / "refs" / "main").exists(), link.is_symlink()) == (True, True)
+    assert ((target / "refs" / "main").read_bytes(), str(other.readlink())) == (b"d" * 40, "x")
+
+
+@pytest.mark.parametrize("where", ["blobs", "snapshots", "refs"])
+def test_a_link_that_leads_out_stays(source: Path, base: Base, where: str) -> None:
+    """It is named, and neither what it leads to nor the link itself is brought or deleted."""
+    secret = put(source.parents[2] / "secret", b"secret")
+    planted = source / where / "planted"
+    planted.symlink_to(secret)
+
+    carrying = bring(source, base)
+    carry.drop(carrying)
+
+    assert (planted.is_symlink(), secret.read_bytes()) == (True, b"secret")
+    assert any("planted" in text for text in carrying.left)
+    assert not (goal(base, source) / where / "planted").exists()
+
+
+def test_what_leads_nowhere_or_is_no_file_stays(source: Path, base: Base) -> None:
+    """A dead ref, a dead link and a pipe are named."""
+    put(source / "refs" / "dead", b"e" * 40)
+    put(source / "refs" / "odd", b"\xff")
+    (source / "blobs" / "gone").symlink_to("nothing")
+    os.mkfifo(source / "blobs" / "pipe")
+
+    carrying = bring(source, base)
+
+    assert sorted(text.partition(" ")[0].rpartition("/")[2] for text in carrying.left) == [
+        "dead",
+        "gone",
+        "odd",
+        "pipe",
+    ]
+
+
+def test_a_download_in_flight_stays(source: Path, base: Base) -> None:
+    """A temporary file that a process has open is left to it; one that nobody has comes along."""
+    with put(source / "blobs" / "ab.0a1b2c3d.incomplete", b"x").open("rb"):
+        assert any("being written" in text for text in carry.plan(source, goal(base, source), source.parent).left)
+    assert carry.plan(source, goal(base, source), source.parent).left == ()
+
+
+def test_one_file_is_carried_alone(tmp_path: Path, base: Base) -> None:
+    """What is no folder goes as it is."""
+    file = put(tmp_path / "old" / "note", b"x")
+
+    carrying = carry.plan(file, base.path / "note", tmp_path / "old")
+    carry.bring(carrying, base, Counter(), lambda count: None)
+    carry.drop(carrying)
+
+    assert (file.exists(), (base.path / "note").read_bytes()) == (False, b"x")
+
+
+def test_nothing_is_dropped_whose_target_went(source: Path, base: Base) -> None:
+    """Between bringing and dropping somebody may have deleted the new file: then the old one stays."""
+    carrying = bring(source, base)
+    before = tree(source)
+    for path in (goal(base, source) / "blobs").iterdir():
+        path.unlink()
+
+    with pytest.raises(Corrupt):
+        carry.drop(carrying)
+
+    assert {name for name in before if name.startswith("blobs")} <= set(tree(source))
+
+
+def test_another_file_system_gets_copies(source: Path, tmp_path: Path) -> None:
+    """Copied bytes are verified and keep their mode; where copies are not wanted what cannot be linked is left."""
+    import shutil
+    import tempfile
+
+    if not MEMORY.is_dir() or MEMORY.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip(f"{MEMORY} is no file system of its own here")
+    far = Base(Path(tempfile.mkdtemp(prefix="modelshelf-", dir=MEMORY)))
+    try:
+        carrying = carry.plan(source, goal(far, source), source.parent)
+        assert not carry.can_share(carrying, far)
+        left = carry.bring(carrying, far, Counter(), lambda count: None, copies=False)
+        assert any("another file system" in text for text in left)
+
+        before = tree(source)
+        carry.bring(carry.plan(source, goal(far, source), source.parent), far, Counter(), lambda count: None)
+
+        assert tree(goal(far, source)) == before
+        assert (goal(far, source) / "trees" / f"{'c' * 40}.json").stat().st_mode & 0o777 == 0o600
+    finally:
+        shutil.rmtree(far.path)
+
+
+def test_a_folder_that_is_all_there_needs_no_probe(source: Path, base: Base) -> None:
+    """Where nothing is missing it does not matter how bytes would get there."""
+    bring(source, base)
+
+    assert carry.can_share(carry.plan(source, goal(base, source), source.parent), base)
