@@ -31,7 +31,7 @@ from modelshelf.services.move import MOVE, Mover
 from modelshelf.services.register import destination
 from modelshelf.services.relink import Linker
 from modelshelf.services.tiers import TierService
-from modelshelf.store import cards, strays
+from modelshelf.store import cards, in_use, scan, strays
 from modelshelf.store.layout import Base
 
 _log = logging.getLogger(__name__)
@@ -236,8 +236,12 @@ class Adopter:
                     self.run_inside(job, running)
 
     def _merge(self, adoption: Adoption, order: Order, running: Running, done: Done) -> None:
-        done.left += self.intake.merge(adoption, order, running)
-        done.merged.append(adoption.copy_of)
+        try:
+            done.left += self.intake.merge(adoption, order, running)
+        except Unavailable as err:  # somebody uses the copy: nothing waits for that
+            done.left.append(f"{adoption.found.repo_id}: {err.detail}")
+        else:
+            done.merged.append(adoption.copy_of)
 
     def _bring(self, adoption: Adoption, order: Order, wanted: AdoptRequest, running: Running, done: Done) -> None:
         how = self.intake.bring_foreign(adoption, order, running, copies=wanted.copy)
@@ -252,6 +256,8 @@ class Adopter:
         """
         rows = [row.model_name for row in self.registry.models() if self.library.base_of(row) == order.base]
         waits = [job.detail for job in self.registry.jobs(unfinished=True) if _retires(job, order.base)]
+        users = in_use.users_of(scan.walk_files(Path(order.base)))
+        waits += [f"It is used by {', '.join(users)}."] if users else []
         if rows or waits:
             why = "; ".join([*waits, *done.left]) or f"{', '.join(rows)} did not move."
             raise Unavailable(

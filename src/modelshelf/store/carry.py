@@ -99,7 +99,7 @@ def _piece(path: Path, goal: Path, source: Path, root: Path) -> tuple[Piece | No
 def _why_not(path: Path, real: Path) -> str:
     if not stat.S_ISREG(real.stat().st_mode):
         return f"{path} is no file."
-    if not os.access(real, os.R_OK):
+    if not scan.may_read(real):
         return f"{path} may not be read by this user."
     if path.suffix == ".incomplete" and in_use.users_of([real]):
         return f"{path} is being written."

@@ -162,4 +162,4 @@ def _folders(path: Path) -> list[Path]:
 
 def _is_plain(path: Path) -> bool:
     """Return whether a path is a regular file that may be read, not a link."""
-    return path.is_file() and not path.is_symlink() and os.access(path, os.R_OK)
+    return path.is_file() and not path.is_symlink() and scan.may_read(path)

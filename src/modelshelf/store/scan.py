@@ -122,6 +122,16 @@ def _is_same_folder(path: Path, other: Path) -> bool:
         return False
 
 
+def may_read(path: Path) -> bool:
+    """Return whether this user may read a file, or list and enter a folder; False where it cannot be looked at."""
+    effective = os.access in os.supports_effective_ids
+    try:
+        mode = os.R_OK | (os.X_OK if path.is_dir() else 0)
+    except OSError:
+        return False
+    return os.access(path, mode, effective_ids=effective)
+
+
 def stamp(path: Path) -> str:
     """Return what tells that a file was not written since: its size and mtime; empty when it is gone."""
     try:

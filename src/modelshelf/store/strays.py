@@ -62,8 +62,8 @@ def is_base(path: Path) -> bool:
 
 def stray_dirs(base: Base) -> list[CacheDir]:
     """Return the folders of a base in which repositories lie that belong into `hub`: itself, and `hub/hub`."""
-    nested = base.hub / "hub"
-    found = [base.path] + ([nested] if nested.is_dir() and not nested.is_symlink() else [])
+    nested = [e for e in _entries(base.hub) if e.name == "hub" and e.is_dir(follow_symlinks=False)]
+    found = [base.path, *(Path(entry.path) for entry in nested)]
     return [CacheDir(path) for path in found if any(parse_repo_folder(entry.name) for entry in _entries(path))]
 
 
@@ -221,7 +221,7 @@ def _why_not_taken(path: Path, real: Path, found: os.stat_result, root: Path, na
         return f"{name} is a link out of the cache to {real}: not followed."
     if not stat.S_ISREG(found.st_mode):
         return f"{name} is no file."
-    if not os.access(real, os.R_OK):
+    if not scan.may_read(real):
         return f"{name} may not be read by this user (it belongs to uid {found.st_uid})."
     return ""
 
@@ -235,7 +235,7 @@ def _fault(repo: Repo, repo_id: str) -> str:
     for folder in (repo.blobs, repo.snapshots, repo.refs, repo.trees, repo.path / ".no_exist"):
         if folder.is_symlink():
             return f"{folder} is a link to {folder.readlink()}: not followed."
-        if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK):
+        if os.path.lexists(folder) and not scan.may_read(folder):
             return f"{folder} may not be read by this user."
     return ""
 
@@ -251,13 +251,13 @@ def _arriving(repo: Repo) -> set[str]:
 
 
 def _unreadable(entry: os.DirEntry[str]) -> bool:
-    return entry.is_dir(follow_symlinks=False) and not os.access(entry.path, os.R_OK | os.X_OK)
+    return entry.is_dir(follow_symlinks=False) and not scan.may_read(Path(entry.path))
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
     """Return what lies in a folder, by name; nothing where it cannot be read or is a link."""
-    if folder.is_symlink():
-        return []
-    with contextlib.suppress(OSError), os.scandir(folder) as entries:
-        return sorted(entries, key=lambda entry: entry.name)
+    with contextlib.suppress(OSError):
+        if not folder.is_symlink():
+            with os.scandir(folder) as entries:
+                return sorted(entries, key=lambda entry: entry.name)
     return []

@@ -1,0 +1,272 @@
+"""What lies below a path is named, whatever it is; nothing is followed out of it, and nothing stops at a fault."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from modelshelf.domain.found import Found, FoundModel, Kind
+from modelshelf.store import foreign, strays
+from modelshelf.store.layout import Base
+from tests.builders import lay_out, put
+from tests.integration import legacy
+
+WHOLE = """
+    model org/name
+      commit a main v1
+        config.json 20
+        model.safetensors 300
+"""
+
+
+def trouble(found: Found) -> str:
+    """Return what is wrong with the only model."""
+    (model,) = found.models
+    return model.trouble
+
+
+def kinds(found: Found) -> dict[str, str]:
+    """Return the kind of everything that is no model, by name."""
+    return {Path(thing.path).name: thing.kind for thing in found.things}
+
+
+def test_a_whole_snapshot_is_found_with_its_ref(tmp_path: Path) -> None:
+    """Of several refs that lead to it `main` is the one that it follows."""
+    lay_out(tmp_path, WHOLE)
+
+    (model,) = strays.find(tmp_path).models
+
+    assert (model.kind, model.repo_id, model.revision, model.trouble) == (Kind.CACHE, "org/name", "main", "")
+    assert (model.is_whole, model.size_bytes) == (True, 320)
+
+
+def test_everything_else_is_named(tmp_path: Path) -> None:
+    """Each kind is told from the others; housekeeping of huggingface_hub is not mentioned."""
+    lay_out(tmp_path, WHOLE + """
+        file token 3
+        file xet/a 3
+        file hub/notes.txt 3
+        file hub/version.txt 1
+        file hub/.locks/x.lock 0
+        file blobs/.huggingface-shared-blobs 2
+        file modelshelf/tier.json 3
+    """)  # fmt: skip
+    legacy.flat(tmp_path / "hub")
+    (tmp_path / "hub" / "away").symlink_to(tmp_path)
+    (tmp_path / "hub" / "models--org--away").symlink_to(tmp_path)
+    (tmp_path / "there").symlink_to("/")
+
+    found = kinds(strays.find(tmp_path))
+
+    assert {kind for name, kind in found.items() if len(name) > 64} == {"dead"}
+    rest = {name: kind for name, kind in found.items() if len(name) < 64}
+    links = {"away": "link", "models--org--away": "link", "there": "link"}
+    assert rest == links | {"token": "token", "xet": "xet", "notes.txt": "other", "blobs": "store"}
+
+
+@pytest.mark.parametrize("folder", ["blobs", "snapshots", "refs", "trees"])
+def test_a_repository_with_a_linked_folder_is_not_touched(tmp_path: Path, folder: str) -> None:
+    """Whatever lies behind the link may be another's."""
+    repo = lay_out(tmp_path / "old", WHOLE).base.repo("org/name")
+    (repo.path / folder).rename(tmp_path / "elsewhere")
+    (repo.path / folder).symlink_to(tmp_path / "elsewhere")
+
+    found = strays.find(tmp_path / "old")
+
+    said = [model.trouble for model in found.models] + [thing.why for thing in found.things]
+    assert len(said) == 1
+    assert "is a link to" in said[0]
+
+
+def test_a_linked_snapshot_is_not_followed(tmp_path: Path) -> None:
+    """A commit's folder that is a link is named."""
+    snapshot = lay_out(tmp_path / "old", WHOLE).base.repo("org/name").snapshot("a" * 40)
+    snapshot.rename(tmp_path / "elsewhere")
+    snapshot.symlink_to(tmp_path / "elsewhere")
+
+    assert "is a link to" in trouble(strays.find(tmp_path / "old"))
+
+
+def test_a_file_that_is_no_file_is_named(tmp_path: Path) -> None:
+    """A pipe in a snapshot would block whoever reads it; a link to a name that is no digest cannot be verified."""
+    repo = lay_out(tmp_path, WHOLE).base.repo("org/name")
+    config = repo.snapshot("a" * 40) / "config.json"
+    config.unlink()
+    os.mkfifo(config)
+    assert "config.json is no file" in trouble(strays.find(tmp_path))
+
+    config.unlink()
+    config.symlink_to(os.path.relpath(put(repo.blobs / "odd", b"x"), config.parent))
+    assert "config.json leads to no blob" in trouble(strays.find(tmp_path))
+
+    config.unlink()
+    put(repo.snapshot("a" * 40) / "a\\b", b"x")
+    assert "is not a file path" in trouble(strays.find(tmp_path))
+
+
+def test_a_name_that_is_no_repository_is_named(tmp_path: Path) -> None:
+    """A folder `models--…` whose name means no repository gets no model."""
+    repo = lay_out(tmp_path, WHOLE).base.repo("org/name").path
+    repo.rename(repo.with_name("models--org--na me"))
+
+    assert "is not a repository id" in trouble(strays.find(tmp_path))
+
+
+def test_what_may_not_be_read_is_named(tmp_path: Path) -> None:
+    """Folders of another user, at any depth, are findings and no crash."""
+    if os.geteuid() != 0:
+        pytest.skip("hiding folders from a user needs root")
+    base = lay_out(tmp_path, WHOLE + WHOLE.replace("org/name", "org/deep")).base
+    repo = base.repo("org/name")
+    deep = base.repo("org/deep").snapshot("a" * 40)
+    put(deep / "sub" / "x", b"x")
+    for folder in (tmp_path, *tmp_path.parents[:2], *(p for p in tmp_path.rglob("*") if p.is_dir())):
+        folder.chmod(0o755)
+    hidden = [repo.blobs, deep / "sub"]
+    for folder in hidden:
+        folder.chmod(0o700)
+    os.seteuid(65534)
+    try:
+        first = strays.find(tmp_path)
+    finally:
+        os.seteuid(0)
+    repo.path.chmod(0o700)
+    base.hub.chmod(0o755)
+    os.seteuid(65534)
+    try:
+        second = kinds(strays.find(tmp_path))
+    finally:
+        os.seteuid(0)
+    base.hub.chmod(0o700)
+    os.seteuid(65534)
+    try:
+        third = kinds(strays.find(tmp_path))
+    finally:
+        os.seteuid(0)
+
+    assert len([model for model in first.models if "read" in model.trouble]) == 2
+    assert (second, third) == ({"models--org--name": "unreadable"}, {"hub": "unreadable"})
+
+
+def test_sizes_follow_no_link_and_count_bytes_once(tmp_path: Path) -> None:
+    """A second name of a file adds nothing; a link adds its own few bytes; a file alone has its own size."""
+    file = put(tmp_path / "a" / "x", bytes(500))
+    (tmp_path / "a" / "y").hardlink_to(file)
+    put(tmp_path / "big", bytes(9000))
+    (tmp_path / "a" / "z").symlink_to("../big")
+
+    assert (strays.size_of(tmp_path / "a"), strays.size_of(file)) == (506, 500)
+    assert strays.size_of(tmp_path / "a" / "z") == 6
+
+
+def test_the_strays_of_a_base_are_told(tmp_path: Path) -> None:
+    """`BASE/models--*` and `BASE/hub/hub/models--*`; a linked hub/hub is none."""
+    base = lay_out(tmp_path / "old", WHOLE).base
+    assert (strays.stray_dirs(base), strays.is_base(base.path), strays.is_base(tmp_path)) == ([], True, False)
+
+    legacy.stray(base.path, WHOLE)
+    legacy.stray(base.path, WHOLE, "hub/hub")
+
+    assert [cache.path for cache in strays.stray_dirs(base)] == [base.path, base.hub / "hub"]
+    (base.hub / "hub").rename(tmp_path / "elsewhere")
+    (base.hub / "hub").symlink_to(tmp_path / "elsewhere")
+    assert [cache.path for cache in strays.stray_dirs(base)] == [base.path]
+
+
+# --- other programs ---
+
+
+def only(path: Path, repo_id: str = "") -> FoundModel:
+    """Return the only model of another program."""
+    found = foreign.find(path, repo_id)
+    assert found is not None
+    (model,) = found
+    return model
+
+
+def test_a_folder_of_nobody_is_none(tmp_path: Path) -> None:
+    """An empty folder, or one whose GGUFs lie flat, is no other program's."""
+    put(tmp_path / "a.gguf", b"x")
+
+    assert foreign.find(tmp_path) is None
+
+
+def test_lm_studio_is_found_from_the_folder_above(tmp_path: Path) -> None:
+    """Only plain files in `ORG/NAME` count: no link, nothing that is no repository."""
+    legacy.lm_studio(tmp_path / "models")
+    folder = tmp_path / "models" / "TheOrg" / "Tiny-GGUF"
+    (folder / "link.gguf").symlink_to("tiny-q4.gguf")
+    put(tmp_path / "models" / "TheOrg" / "no id" / "x.gguf", b"x")
+    (tmp_path / "models" / "TheOrg" / "empty").mkdir()
+
+    model = only(tmp_path)
+
+    assert (model.kind, model.repo_id, [file.path for file in model.files]) == (
+        Kind.LM_STUDIO,
+        "TheOrg/Tiny-GGUF",
+        ["tiny-q4.gguf"],
+    )
+
+
+def test_ollama_without_its_blob_is_in_trouble(tmp_path: Path) -> None:
+    """A manifest whose blob is gone is named; one that cannot be read, or names no weights, is passed over."""
+    legacy.ollama(tmp_path)
+    folder = tmp_path / "manifests" / "registry.ollama.ai" / "library" / "other"
+    put(folder / "broken", b"{")
+    put(folder / "list", b"[]")
+    put(folder / "bare", json.dumps({"layers": [{"mediaType": "x", "digest": "y"}]}).encode())
+    put(tmp_path / "manifests" / "shallow", b"{}")
+    assert (only(tmp_path).called, only(tmp_path).trouble) == ("llama3:8b", "")
+
+    for blob in (tmp_path / "blobs").iterdir():
+        blob.unlink()
+
+    assert "is not there" in only(tmp_path).trouble
+
+
+def test_the_newest_tag_of_ollama_has_the_plain_name(tmp_path: Path) -> None:
+    """`latest` is what a person leaves away."""
+    legacy.ollama(tmp_path)
+    tag = tmp_path / "manifests" / "registry.ollama.ai" / "library" / "llama3" / "8b"
+    tag.rename(tag.with_name("latest"))
+
+    assert only(tmp_path).called == "llama3"
+
+
+def metadata(folder: Path, name: str, commit_hash: str, digest: str, at_s: float = 4e9) -> None:
+    """Write a file of a local_dir and what huggingface_hub notes of it."""
+    put(folder / name, b"x")
+    note = folder / ".cache" / "huggingface" / "download" / f"{name}.metadata"
+    put(note, f"{commit_hash}\n{digest}\n{at_s}\n".encode())
+    put(note.with_suffix(".lock"), b"")
+
+
+@pytest.mark.parametrize(
+    ("commits", "at_s", "word"),
+    [("aa", 4e9, ""), ("ab", 4e9, "more than one commit"), ("aa", 1e9, "was changed since")],
+)
+def test_a_local_dir_is_of_one_commit_and_unchanged(tmp_path: Path, commits: str, at_s: float, word: str) -> None:
+    """Files of two commits, or one that was edited, are no snapshot; notes that say nothing are passed over."""
+    metadata(tmp_path, "model.safetensors", commits[0] * 40, "d" * 64, at_s)
+    metadata(tmp_path, "deep/x.json", commits[1] * 40, "e" * 40)
+    metadata(tmp_path, "gone.txt", "c" * 40, "e" * 40)
+    (tmp_path / "gone.txt").unlink()
+    metadata(tmp_path, "odd.txt", "no commit", "e" * 40)
+    metadata(tmp_path, "odder.txt", "c", "e")
+
+    model = only(tmp_path, "org/name")
+
+    assert (word in model.trouble, bool(model.trouble)) == (True, bool(word))
+    assert [file.path for file in model.files] == ["deep/x.json", "model.safetensors"]
+
+
+def test_a_base_is_never_taken_for_another_programs(tmp_path: Path) -> None:
+    """A base with a local_dir's notes in it is still a base."""
+    lay_out(tmp_path, WHOLE)
+    metadata(tmp_path, "x.safetensors", "c" * 40, "e" * 64)
+
+    assert [model.kind for model in strays.find(tmp_path).models] == [Kind.CACHE]
+    assert Base(tmp_path).hub.is_dir()
