@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -774,6 +775,70 @@ def test_a_tier_of_the_settings_cannot_become_a_link(home: Home, old: Path) -> N
     assert refused(home.run("adopt", str(home.secondary), "--link", "--json"))[0] == 2
 
     assert everything(home.secondary) == before
+
+
+def test_only_a_folder_of_its_own_becomes_a_link(home: Home, old: Path) -> None:
+    """Not another program's, not where the models are to go, not one that holds the tier; nothing is changed then."""
+    legacy.with_2x(home, old)
+    folder = home.root / "lm"
+    legacy.lm_studio(folder)
+    inside = str(old / "sub")
+
+    refusals = [
+        home.run("adopt", str(folder), "--link", "--json"),
+        home.run("adopt", str(old), "--link", "--to", str(old), "--json"),
+        home.run("adopt", str(old), "--link", "--to", inside, "--json"),
+        home.run("adopt", str(old), "--move", "--to", "nowhere", "--json"),
+    ]
+
+    assert [said.code for said in refusals] == [2, 2, 2, 2]
+    assert (old.is_symlink(), (old / "modelshelf").exists(), (old / "sub").exists()) == (False, False, False)
+
+
+def test_a_mount_point_cannot_become_a_link(home: Home, old: Path) -> None:
+    """What is mounted cannot be renamed: said before anything moved."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+    legacy.with_2x(home, old)
+    if subprocess.run(["mount", "--bind", str(old), str(old)], check=False).returncode != 0:
+        pytest.skip("bind mounts are not allowed here")
+    try:
+        said = home.run("adopt", str(old), "--link", "--json")
+        assert (said.code, "mount point" in said.problem["detail"]) == (2, True)
+        assert tree(load_offline(home, old, REPO)) == FILES
+    finally:
+        subprocess.run(["umount", str(old)], check=True)
+
+
+def test_a_link_is_undone_only_while_its_backup_is_there(home: Home, old: Path) -> None:
+    """A backup that was deleted leaves the link; something else at the old path is left alone."""
+    legacy.with_2x(home, old)
+    backup = Path(adopt(home, old, "--link")["backup"])
+    aside = backup.rename(backup.with_name("aside"))
+    gone = home.run("adopt", "--unlink", str(old), "--json")
+    aside.rename(backup)
+    old.unlink()
+    put(old / "other", b"x")
+
+    other = home.run("adopt", "--unlink", str(old), "--json")
+
+    assert ([gone.code, other.code], (old / "other").read_bytes()) == ([5, 5], b"x")
+    (old / "other").unlink()
+    old.rmdir()
+    home.run("adopt", "--unlink", str(old)).checked()
+    assert (old.is_dir(), backup.exists()) == (True, False)
+
+
+def test_a_token_of_the_tier_is_kept(home: Home, old: Path) -> None:
+    """Where the new base has a token, the old one stays in the backup and is named."""
+    legacy.with_2x(home, old)
+    put(old / "token", b"hf_old")
+    put(home.primary / "token", b"hf_new")
+
+    said = adopt(home, old, "--link")
+
+    assert any("token" in text for text in said["left"])
+    assert ((old / "token").read_bytes(), (Path(said["backup"]) / "token").read_bytes()) == (b"hf_new", b"hf_old")
 
 
 def test_what_is_no_link_of_ours_is_not_undone(home: Home, old: Path) -> None:

@@ -111,12 +111,12 @@ class Adopter:
         order = self._order(wanted, path, found)
         plan = self._decide(found, order)
         notes = [f"Also there: {other} (shelf adopt {other})" for other in self._elsewhere(path)]
-        need_bytes = self.intake.need_bytes(plan)
-        self.intake.check_fits(order, need_bytes)
         backup = ""
         if order.wish is Wish.LINK:
             self.linker.check(order, found)
             backup = str(self.linker.backup_path(Path(order.base)))
+        need_bytes = self.intake.need_bytes(plan)
+        self.intake.check_fits(order, need_bytes)
         return with_need(plan, need_bytes, backup, notes)
 
     def look(self, wanted: AdoptRequest) -> tuple[Path, Found]:

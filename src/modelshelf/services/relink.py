@@ -22,6 +22,7 @@ from modelshelf.services.jobs import Running
 from modelshelf.services.tiers import TierService
 from modelshelf.store import carry, fs, locks, scan, strays
 from modelshelf.store.layout import Base, CacheDir, before_name
+from modelshelf.store.mounts import mount_of
 from modelshelf.units import rfc3339
 
 
@@ -53,7 +54,7 @@ class Linker:
                 hint="Name another base in .env first, or use --move.",
                 path=str(path),
             )
-        if os.path.ismount(path):
+        if mount_of(path).point == str(path.resolve()):
             raise BadInput(f"{path} is a mount point: it cannot become a link.", hint="Use --move.", path=str(path))
         if not os.access(path.parent, os.W_OK | os.X_OK):
             raise Denied(f"{path.parent} cannot be written.", hint="Check who owns it, or use --move.", path=str(path))
