@@ -18,9 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from modelshelf.bootstrap import open_shelf
-from modelshelf.domain.adopt import Wish
 from modelshelf.errors import ShelfError
-from modelshelf.services.adopt import AdoptRequest
 from modelshelf.services.shelf import Shelf
 from modelshelf.settings import load_settings
 
@@ -49,8 +47,6 @@ def work(shelf: Shelf, name: str, *words: str) -> None:
     """Do one thing with a library."""
     if name == "move":
         shelf.move(*words)
-    elif name == "adopt":
-        shelf.adopt(AdoptRequest(words[0], Wish(words[1])))
     elif name == "pull":
         shelf.pull(*words)
     elif name == "use":

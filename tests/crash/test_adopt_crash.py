@@ -14,8 +14,6 @@ from random import Random
 
 import pytest
 
-from modelshelf.domain.adopt import Wish
-from modelshelf.services.adopt import AdoptRequest
 from modelshelf.services.shelf import Shelf
 from modelshelf.store import scan
 from modelshelf.store.layout import Base, CacheDir
@@ -123,7 +121,7 @@ def test_an_adoption_survives_a_kill_at_every_step(home: Home, shelf: Shelf, mor
 
         check(home, shelf, old, whole)
         if code == DIED:
-            shelf.adopt(AdoptRequest(str(old), Wish(wish)))
+            shelf.adopt(str(old), wish)
         assert {job.state for job in shelf.registry.jobs()} == {"done"}
         check_done(home, shelf, old, wish, whole)
         if code != DIED:
@@ -146,6 +144,6 @@ def test_an_adoption_survives_a_kill_at_any_instant(home: Home, shelf: Shelf, se
     check(home, shelf, old, whole)
 
     with contextlib.suppress(FileNotFoundError):
-        shelf.adopt(AdoptRequest(str(old), Wish.LINK))
+        shelf.adopt(str(old), "link")
     check_done(home, shelf, old, "link", whole)
     assert scan.refs(Base(home.primary).repo("org/shared")) == {"main": "a" * 40}

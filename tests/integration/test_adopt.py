@@ -5,15 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from modelshelf.domain.adopt import AdoptPlan, Wish
-from modelshelf.services.adopt import AdoptRequest
-from modelshelf.services.adopt_view import adopt_view
+from modelshelf.errors import BadInput
 from modelshelf.services.shelf import Shelf
 from modelshelf.store import scan
 from modelshelf.store.layout import Base
@@ -43,18 +40,15 @@ def old(hub: FakeHub, home: Home) -> Path:
 
 def adopt(home: Home, old: Path, *words: str, **more: str) -> Any:
     """Do what `shelf adopt OLD … --json` does, in this process, and return what it would say."""
-    wanted, given = AdoptRequest(str(old), Wish.LEAVE), iter(words)
+    wish, options, given = "leave", dict[str, Any](), iter(words)
     for word in given:
-        option = word.removeprefix("--")
-        if option in ("to", "repo"):
-            wanted = replace(wanted, **{"repo_id" if option == "repo" else "to": next(given)})
-        elif option in ("leave", "move", "link"):
-            wanted = wanted.with_wish(option)
-        elif option == "merge":
-            wanted = replace(wanted, merge=True)
+        option = word.removeprefix("--").replace("-", "_")
+        if option in ("leave", "move", "link"):
+            wish = option
+        else:
+            options["repo_id" if option == "repo" else option] = next(given) if option in ("to", "repo") else True
     with home.open(**more) as shelf:
-        said = shelf.adopt(wanted, dry_run="--dry-run" in words)
-        return adopt_view(said) if isinstance(said, AdoptPlan) else said
+        return shelf.adopt(str(old), wish, **options)
 
 
 def listed(home: Home, base: Path) -> list[Any]:
@@ -607,7 +601,8 @@ def test_a_folder_of_lm_studio_is_linked_into_the_tier(home: Home, old: Path) ->
     assert tree(Path(path)) == {"tiny-q4.gguf": data}
     assert (Path(path) / "tiny-q4.gguf").resolve().samefile(folder / "TheOrg" / "Tiny-GGUF" / "tiny-q4.gguf")
     assert everything(folder) == before
-    adopt(home, folder, "--move")
+    again = adopt(home, folder, "--move")
+    assert [(model["model_name"], model["action"]) for model in again["models"]] == [("tiny-gguf", "none")]
     assert len(home.run("ls", "--json").json) == 1
     with home.open() as shelf:
         assert violations(shelf, at_rest=False) == []
@@ -698,6 +693,7 @@ def test_another_programs_files_are_copied_only_when_asked(hub: FakeHub, tmp_pat
         assert said["registered"] == ["tiny-gguf"]
         assert tree(Path(home.run("path", "tiny-gguf").checked().out.strip())) == {"tiny-q4.gguf": data}
         assert (folder / "TheOrg" / "Tiny-GGUF" / "tiny-q4.gguf").read_bytes() == data
+        assert adopt(home, folder, "--move", "--to", "secondary")["registered"] == []
 
 
 def test_a_tier_without_links_takes_models_in(home: Home, old: Path) -> None:
@@ -887,11 +883,12 @@ def test_it_is_asked_for_over_http(home: Home, old: Path) -> None:
 
 
 def test_it_is_asked_for_in_python(shelf: Shelf, home: Home, old: Path) -> None:
-    """`Shelf.adopt` returns the plan, or what was done."""
+    """`Shelf.adopt` returns what would be done, or what was; a wish that is none is refused."""
     legacy.with_2x(home, old)
-    wanted = AdoptRequest(str(old), Wish.LEAVE)
 
-    plan = shelf.adopt(wanted, dry_run=True)
-    done = shelf.adopt(wanted)
+    would = shelf.adopt(str(old), "leave", dry_run=True)
+    done = shelf.adopt(str(old), "leave")
 
-    assert [adoption.model_name for adoption in plan.models] == done["registered"] == [NAME]  # type: ignore[union-attr]
+    assert [model["model_name"] for model in would["models"]] == done["registered"] == [NAME]
+    with pytest.raises(BadInput):
+        shelf.adopt(str(old), "eat")

@@ -42,7 +42,7 @@ def adopt(
     """Take in what other tools downloaded; without --leave, --move or --link show what is there."""
     from modelshelf.bootstrap import open_shelf
     from modelshelf.errors import BadInput
-    from modelshelf.services.adopt import DEFAULT_PATH, AdoptRequest
+    from modelshelf.services.adopt import DEFAULT_PATH, AdoptRequest, wish_of
     from modelshelf.services.adopt_view import adopt_view
 
     with at_the_edge(as_json=as_json), open_shelf() as shelf:
@@ -54,7 +54,7 @@ def adopt(
             back = str(shelf.adopter.unlink(folder))
             output.as_json({"path": back}) if as_json else output.answer(f"{back} is a folder of its own again.")
             return
-        wish = AdoptRequest.wish_of(wishes[0] if wishes else "leave")
+        wish = wish_of(wishes[0] if wishes else "leave")
         wanted = AdoptRequest(folder, wish, to, merge, copies, repo)
         if not wishes:
             _show(shelf, wanted, as_json=as_json)
@@ -67,8 +67,8 @@ def adopt(
 
 def _carry_out(shelf: Shelf, wanted: AdoptRequest, *, as_json: bool) -> None:
     with output.job_progress("adopt") as show:
-        done = shelf.adopt(wanted, on_tick=show)
-    assert isinstance(done, dict)
+        options = {"merge": wanted.merge, "copy": wanted.copy}
+        done = shelf.adopt(wanted.path, wanted.wish, wanted.to, **options, repo_id=wanted.repo_id, on_tick=show)
     if as_json:
         output.as_json(done)
     else:

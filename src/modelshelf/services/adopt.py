@@ -60,11 +60,6 @@ class AdoptRequest:
         return replace(self, wish=Wish(wish))
 
     @staticmethod
-    def wish_of(word: str) -> Wish:
-        """Return the wish that a word is."""
-        return Wish(word)
-
-    @staticmethod
     def of(params: Mapping[str, object]) -> AdoptRequest:
         """Return the request that a job was made of."""
         known = {name: params[name] for name in ("path", "to", "merge", "copy", "repo_id")}
@@ -245,8 +240,9 @@ class Adopter:
 
     def _bring(self, adoption: Adoption, order: Order, wanted: AdoptRequest, running: Running, done: Done) -> None:
         how = self.intake.bring_foreign(adoption, order, running, copies=wanted.copy)
-        done.registered.append(adoption.model_name)
-        done.notes.append(f"{adoption.model_name}: {how}")
+        if how:
+            done.registered.append(adoption.model_name)
+        done.notes.append(f"{adoption.model_name}: {how}" if how else f"{adoption.found.repo_id} was there already.")
 
     def _check_left(self, order: Order, done: Done) -> None:
         """Do nothing when no registered model is left in the old base.
@@ -283,7 +279,8 @@ class Adopter:
             for row in self.registry.models()
         ]
         names = [card.model_name for tier in self.tiers.all() for card in cards.read_all(Base(Path(tier.base)))]
-        return plan_adopt(found, order, rows, names)
+        models = tuple(self.intake.recognise(m) if m.kind.is_foreign else m for m in found.models)
+        return plan_adopt(replace(found, models=models), order, rows, names)
 
     def _order(self, wanted: AdoptRequest, path: Path, found: Found) -> Order:
         source = self._source(path, is_foreign=any(model.kind.is_foreign for model in found.models))
@@ -320,6 +317,18 @@ class Adopter:
     def unlink(self, text: str) -> Path:
         """Undo a link; see `Linker.unlink`."""
         return self.linker.unlink(folder_of(text))
+
+
+def wish_of(word: str) -> Wish:
+    """Return the wish that a word means.
+
+    Raises:
+        BadInput: It means none.
+    """
+    try:
+        return Wish(word)
+    except ValueError:
+        raise BadInput(f"{word!r} is no way to adopt.", hint="Use leave, move or link.", wish=word) from None
 
 
 def _has_models(path: Path) -> bool:

@@ -185,6 +185,8 @@ class Intake:
         """Write the row, then the card, by the steps of reconcile; returns whether all still held."""
         card = _card(adoption)
         row = self.registry.model(adoption.model_name)
+        if row is not None and (row.hf_path, row.commit_hash) != (card.hf_path, card.commit_hash):
+            return False  # the name was taken meanwhile
         action = Action.ADD if row is None else Action.PLACE
         step = Step(action, order.base, adoption.model_name, "", order.location, card, row, complete=True)
         if not self.reconciler.carry_out(step):
@@ -222,7 +224,7 @@ class Intake:
     # --- other programs ---
 
     def bring_foreign(self, adoption: Adoption, order: Order, running: Running, *, copies: bool) -> str:
-        """Bring a model of another program into the target and register it; returns how, in words.
+        """Bring a model of another program into the target and register it; returns how, empty where it was there.
 
         Its own files stay as they are. **Crash:** blobs that arrived are found by the next run.
 
@@ -233,7 +235,7 @@ class Intake:
         """
         found = self._read_foreign(adoption.found, running)
         if any(self._has(row.hf_path, row.commit_hash, found) for row in self.registry.models() if row.complete):
-            return "it was there already"
+            return ""
         base = Base(Path(order.target))
         with self.room(order, found.size_bytes, running) as hold:
             sources = dict(found.sources)
@@ -254,6 +256,19 @@ class Intake:
             if not self._add(away, adoption):
                 raise Conflict(f"The name {adoption.model_name} was taken meanwhile: run it again.")
         return {"link": "linked", "reflink": "reflinked"}.get(method, "copied")
+
+    def recognise(self, found: FoundModel) -> FoundModel:
+        """Return a foreign model with the commit that was made up for it, where its files were linked into a tier."""
+        if found.commit_hash:
+            return found
+        for row in self.registry.models():
+            if row.hf_path == found.repo_id and row.commit_hash and row.complete:
+                with contextlib.suppress(BadInput):  # a tier that this process does not have
+                    tier = self._tier(row.cache_location, row.cache_path)
+                    folder = Base(Path(tier.base)).repo(row.hf_path).snapshot(row.commit_hash)
+                    if all(_is_same_file(folder / path, Path(source)) for path, source in found.sources):
+                        return replace(found, commit_hash=row.commit_hash)
+        return found
 
     def _has(self, repo_id: str, commit_hash: str | None, found: FoundModel) -> bool:
         return (repo_id, commit_hash) == (found.repo_id, found.commit_hash)
@@ -297,6 +312,13 @@ def made_up_commit(repo_id: str, files: Iterable[FileEntry]) -> str:
     """Return 40 hex that stand for a commit where none is known: the same for the same files."""
     text = "\n".join([repo_id, *sorted(f"{file.path} {file.digest}" for file in files)])
     return hashlib.sha1(text.encode()).hexdigest()
+
+
+def _is_same_file(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other)
+    except OSError:
+        return False
 
 
 def _card(adoption: Adoption) -> Card:

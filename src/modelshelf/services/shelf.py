@@ -17,6 +17,8 @@ from modelshelf.domain.tiers import TierStatus
 from modelshelf.errors import BadInput, Cancelled, Conflict, ShelfError
 from modelshelf.registry.queries import Registry
 from modelshelf.services.admission import Admission
+from modelshelf.services.adopt import Adopter, AdoptRequest, wish_of
+from modelshelf.services.adopt_view import adopt_view
 from modelshelf.services.jobs import Behind, Jobs, Running, Worker
 from modelshelf.services.library import Library
 from modelshelf.services.move import Mover
@@ -31,9 +33,7 @@ from modelshelf.store import cards
 from modelshelf.store.layout import Base
 
 if TYPE_CHECKING:
-    from modelshelf.domain.adopt import AdoptPlan
     from modelshelf.domain.ports import Clock
-    from modelshelf.services.adopt import Adopter, AdoptRequest
     from modelshelf.services.dedupe import Deduper
     from modelshelf.services.gc import Collector
     from modelshelf.services.lease import Leaser
@@ -174,12 +174,26 @@ class Shelf:
         return self.reconciler.reconcile(more)
 
     def adopt(
-        self, wanted: AdoptRequest, *, dry_run: bool = False, on_tick: Callable[[Job], None] | None = None
-    ) -> AdoptPlan | dict[str, Any]:
-        """Adopt what other tools downloaded; returns what was done, or with `dry_run` the plan.
+        self,
+        path: str,
+        wish: str,
+        to: str = "primary",
+        *,
+        merge: bool = False,
+        copy: bool = False,
+        repo_id: str = "",
+        dry_run: bool = False,
+        on_tick: Callable[[Job], None] | None = None,
+    ) -> dict[str, Any]:
+        """Adopt what other tools downloaded; returns what was done, or with `dry_run` what would be.
 
         Args:
-            wanted: The folder, and what is to be done with it: left, moved, or moved and replaced by a link.
+            path: The folder, such as `~/.cache/huggingface`.
+            wish: `leave` it, `move` it, or move it and `link` the old path to the new base.
+            to: Where models go: `primary`, `secondary`, or the path of a base.
+            merge: Delete second copies of registered models, once the first was verified.
+            copy: Copy what belongs to another program and cannot be linked.
+            repo_id: The repository of a `local_dir`, whose notes do not name it.
             dry_run: Change nothing of what was found.
             on_tick: Called about twice a second with the job as it is.
 
@@ -188,8 +202,9 @@ class Shelf:
             Unavailable: A tier is away, or a model is in use; the same call later finishes.
         """
         self.admission.drop_the_dead()
+        wanted = AdoptRequest(path, wish_of(wish), to, merge, copy, repo_id)
         if dry_run:
-            return self.adopter.plan(wanted)
+            return adopt_view(self.adopter.plan(wanted))
         found: dict[str, Any] = json.loads(self.finish(self.adopter.enqueue(wanted), on_tick).result)
         return found
 
