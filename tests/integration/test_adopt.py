@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -493,27 +494,25 @@ main(["adopt", sys.argv[2], sys.argv[4], "--json"])
 
 
 @pytest.mark.parametrize("wish", ["--leave", "--move"])
-def test_a_file_of_another_user_is_named(home: Home, old: Path, wish: str) -> None:
+def test_a_file_of_another_user_is_named(hub: FakeHub, wish: str) -> None:
     """T6: a model of which one file may not be read stays whole where it is; the others are adopted."""
     if os.geteuid() != 0:
         pytest.skip("giving files to another user needs root")
-    legacy.with_2x(home, old)
-    lay_out(old, """
-        model org/mine
-          commit a main
-            model.safetensors 300
-    """)  # fmt: skip
-    for folder in list(home.root.parents)[:3]:
-        folder.chmod(folder.stat().st_mode | 0o011)
-    hidden = next(path for path in Base(old).repo(REPO).blobs.iterdir() if path.stat().st_size == 300_000)
+    with tempfile.TemporaryDirectory(prefix="modelshelf-") as name:
+        Path(name).chmod(0o755)
+        home = Home(Path(name) / "user", hub.url)
+        old, first = home.root / "old", home.root / "first"
+        hub.add_repo(REPO, FILES)
+        legacy.with_2x(home, old)
+        lay_out(old, "model org/mine\n commit a main\n  model.safetensors 300")
+        lay_out(first, "model org/first\n commit a main\n  model.safetensors 10")
+        hidden = next(path for path in Base(old).repo(REPO).blobs.iterdir() if path.stat().st_size == 300_000)
 
-    lay_out(home.root / "first", "model org/first\n commit a main\n  model.safetensors 10")
-    words = (str(home.root), str(old), str(hidden), wish, str(home.root / "first"))
-    said = home.python(UNREADABLE, *words).checked().json
+        said = home.python(UNREADABLE, *map(str, (home.root, old, hidden, wish, first))).checked().json
 
-    assert said["registered"] == ["mine"]
-    assert "may not be read" in detail_of(said, REPO)
-    assert hidden.stat().st_size == 300_000
+        assert said["registered"] == ["mine"]
+        assert "may not be read" in detail_of(said, REPO)
+        assert hidden.stat().st_size == 300_000
 
 
 # --- two copies ---
