@@ -336,5 +336,5 @@ def test_what_changed_since_it_was_looked_at_is_not_overwritten(shelf: Shelf, ho
     plan = shelf.reconciler.plan()
     shelf.registry.delete_model(shelf.registry.model("m").id)  # type: ignore[union-attr]
 
-    assert [shelf.reconciler._carry_out(step) for step in plan.steps] == [False]
+    assert [shelf.reconciler.carry_out(step) for step in plan.steps] == [False]
     assert scan.repos(Base(home.primary)) == []

@@ -141,6 +141,15 @@ def test_a_download_in_flight_stays(source: Path, base: Base) -> None:
     assert carry.plan(source, goal(base, source), source.parent).left == ()
 
 
+def test_what_a_program_uses_is_not_dropped(source: Path, base: Base) -> None:
+    """While a file is open its old name stays, and the sentence says who has it."""
+    carrying = bring(source, base)
+
+    with next(path for path in source.rglob("blobs/*") if not path.is_symlink()).open("rb"):
+        assert f"pid {os.getpid()}" in carry.why_kept(carrying)
+    assert carry.why_kept(carrying) == ""
+
+
 def test_one_file_is_carried_alone(tmp_path: Path, base: Base) -> None:
     """What is no folder goes as it is."""
     file = put(tmp_path / "old" / "note", b"x")

@@ -316,3 +316,28 @@ def _fill(disk: Path) -> OSError | None:
     except OSError as err:
         return err
     return None
+
+
+def test_a_folder_is_renamed_only_to_a_free_name(tmp_path: Path) -> None:
+    """What has the name already is not replaced, though a rename would replace an empty folder."""
+    (tmp_path / "old").mkdir()
+    (tmp_path / "taken").mkdir()
+
+    with pytest.raises(FileExistsError):
+        fs.rename_folder(tmp_path / "old", tmp_path / "taken")
+    fs.rename_folder(tmp_path / "old", tmp_path / "new")
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "taken"]
+
+
+def test_a_secret_is_never_readable_for_others(tmp_path: Path) -> None:
+    """The mode is there from the first byte on; a copy can take mode and times of what it was made from."""
+    secret, copy = tmp_path / "token", tmp_path / "copy"
+    fs.write_text(secret, "x", mode=0o600)
+    os.utime(secret, (1, 2))
+    copy.write_text("x")
+
+    fs.take_mode(copy, secret)
+
+    assert [path.stat().st_mode & 0o777 for path in (secret, copy)] == [0o600, 0o600]
+    assert copy.stat().st_mtime == 2

@@ -9,7 +9,7 @@ from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.utils._shared_blobs import shared_blobs_dir
 
-from modelshelf.store.layout import Base, Repo, known_bases_file
+from modelshelf.store.layout import Base, CacheDir, Repo, before_name, known_bases_file
 from tests.builders import commit, put
 
 BASE = Base(Path("/mnt/fast"))
@@ -89,3 +89,17 @@ def test_the_shared_store_is_no_repository() -> None:
 def test_the_memory_of_bases_lies_outside_of_all_of_them() -> None:
     """A drive that is not mounted takes nothing of it along."""
     assert known_bases_file(Path("/home/me/.local/state")) == Path("/home/me/.local/state/modelshelf/bases.json")
+
+
+def test_a_cache_dir_holds_repositories_itself() -> None:
+    """What `cache_dir=BASE` wrote lies in BASE, not in BASE/hub."""
+    cache_dir = CacheDir(Path("/c"))
+
+    assert (cache_dir.hub, cache_dir.repo("a/b", "dataset").path) == (Path("/c"), Path("/c/datasets--a--b"))
+
+
+def test_a_backup_has_the_day_in_its_name() -> None:
+    """The second one of a day has a number."""
+    names = [before_name(Path("/c/hf"), "20261123", number).name for number in (1, 2)]
+
+    assert names == ["hf.before-modelshelf-20261123", "hf.before-modelshelf-20261123-2"]

@@ -117,7 +117,12 @@ class Intake:
                     continue
                 left += carrying.left
                 carry.bring(carrying, base, running.progress, lambda count: None)
-                if not keeps or adoption.act is Act.MERGE:
+                if keeps and adoption.act is not Act.MERGE:
+                    continue
+                kept = carry.why_kept(carrying)
+                if kept:
+                    left.append(kept)
+                else:
                     carry.drop(carrying, cache_dir)
         return left
 
@@ -130,7 +135,8 @@ class Intake:
                 if repo_type == "model" and target.is_dir():
                     with locks.wait_lock(base.repo_lock(repo_id), self.clock):
                         carrying = carry.plan(repo.path, target, cache_dir.hub)
-                        if not carrying.left and all(piece.is_there for piece in carrying.pieces):
+                        is_there = all(piece.is_there for piece in carrying.pieces)
+                        if is_there and not carrying.left and not carry.why_kept(carrying):
                             carry.drop(carrying, cache_dir)
 
     # --- registering ---

@@ -103,6 +103,9 @@ class Linker:
             locks.wait_lock(lock, self.clock, check=running.progress.check),
         ):
             carry.bring(carrying, target, running.progress, hold.wrote)
+        kept = carry.why_kept(carrying)
+        if kept:
+            return [*carrying.left, kept]
         carry.drop(carrying, cache_dir)
         return list(carrying.left)
 

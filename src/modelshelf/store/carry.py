@@ -205,6 +205,12 @@ def _bring_bytes(
     return True
 
 
+def why_kept(carrying: Carrying) -> str:
+    """Return why the old names cannot go yet, in a sentence; empty when they can."""
+    users = in_use.users_of(piece.real for piece in carrying.pieces if not piece.link)
+    return f"{carrying.source} is used by {', '.join(users)}: it stays until the next run." if users else ""
+
+
 def drop(carrying: Carrying, cache_dir: Base | None = None) -> fs.Freed:
     """Delete the old names of what is at its target now; returns what that freed.
 
