@@ -341,6 +341,21 @@ def test_strays_move_into_the_tier(home: Home, old: Path, below: str) -> None:
 
 
 @pytest.mark.parametrize("below", [".", "hub/hub"])
+def test_strays_of_a_tier_move_into_its_hub(home: Home, old: Path, below: str) -> None:
+    """In the primary itself a move puts what lies outside of hub/ into it, on a full tier too; no byte is added."""
+    legacy.stray(old, STRAY, below)
+    size = du(old)[1]
+
+    said = adopt(home, old, "--move", PRIMARY_CACHE_PATH=str(old), PRIMARY_CACHE_LIMIT_GB="0.000001")
+
+    assert (said["registered"], said["need_bytes"], said["left"]) == (["stray"], 0, [])
+    assert len(tree(load_offline(home, old, "org/stray"))) == 2
+    assert len(tree(Base(old).repo("org/rows", "dataset").snapshot("c" * 40))) == 1
+    assert not [path for path in old.rglob("*--*--*") if path.parent != old / "hub" and ".lock" not in str(path)]
+    assert du(old)[1] - size <= du(old / "modelshelf")[1] + 20_000
+
+
+@pytest.mark.parametrize("below", [".", "hub/hub"])
 def test_strays_are_left_with_a_second_name(home: Home, old: Path, below: str) -> None:
     """A stray that is left can be loaded from hub/ and from where it lies, and takes its bytes once."""
     legacy.stray(old, STRAY, below)

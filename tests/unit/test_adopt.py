@@ -190,6 +190,18 @@ def test_everything_else_is_named_with_what_happens(order: Order, going: dict[st
     assert all(other.why for other in decided.others)
 
 
+def test_a_stray_data_set_of_the_target_moves_into_its_hub() -> None:
+    """Where base and target are one, what lies in hub/ stays and what lies beside it comes in."""
+    things = (
+        FoundThing("dataset", f"{FAST}/datasets--a--b", 1),
+        FoundThing("dataset", f"{FAST}/hub/datasets--a--b", 1),
+    )
+
+    decided = plan_adopt(Found(FAST, (), things), replace(MOVE, base=FAST), ())
+
+    assert [other.act for other in decided.others] == ["move", "stay"]
+
+
 def files(*paths: str) -> list[FileEntry]:
     """Return files of these names."""
     return [FileEntry(path, 1, f"{number:064x}") for number, path in enumerate(paths)]

@@ -10,6 +10,7 @@ import enum
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 
 from modelshelf.domain.found import Found, FoundModel, FoundThing, Kind
 
@@ -256,6 +257,9 @@ _WHY_STAYS = {
 
 
 def _decide_thing(thing: FoundThing, order: Order) -> Leftover:
+    is_stray = str(PurePosixPath(thing.path).parent) != f"{order.base}/hub"
+    if thing.kind in _CARRIED and is_stray and order.is_home and order.wish is not Wish.LEAVE:
+        return Leftover(thing, "move", "It moves into hub/.")
     if thing.kind in ("link", "unreadable") or order.is_home:
         kept = "" if thing.kind == "token" else _WHY_STAYS.get(thing.kind, "")
         return Leftover(thing, "stay", thing.why or kept or "It stays where it is.")

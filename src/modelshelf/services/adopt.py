@@ -201,7 +201,7 @@ class Adopter:
             if self._is_here(adoption, order):
                 self._attempt(done, adoption, partial(self._move, adoption.model_name, order, running, done))
         self.tidy()
-        if not order.is_home:
+        if order.wish is not Wish.LEAVE:
             done.left += self.linker.carry(plan, running)
         if order.wish is Wish.LINK:
             self._check_left(order, done)

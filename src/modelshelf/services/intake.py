@@ -50,6 +50,8 @@ class Intake:
 
     def need_bytes(self, plan: AdoptPlan) -> int:
         """Return what the target lacks of everything that goes there."""
+        if plan.order.is_home:  # what comes into hub/ from beside it is there already
+            return 0
         target = Base(Path(plan.order.target))
         need: dict[tuple[str, str], int] = {}
         for adoption in plan.of(Act.MOVE, Act.BRING):

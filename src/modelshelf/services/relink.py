@@ -99,7 +99,7 @@ class Linker:
         parsed = parse_repo_folder(source.name)
         lock = target.repo_lock(parsed[1] if parsed else source.name)
         with (
-            self.intake.room(order, carrying.need_bytes, running) as hold,
+            self.intake.room(order, 0 if order.is_home else carrying.need_bytes, running) as hold,
             locks.wait_lock(lock, self.clock, check=running.progress.check),
         ):
             carry.bring(carrying, target, running.progress, hold.wrote)
