@@ -769,12 +769,13 @@ def test_two_wishes_are_refused(home: Home, old: Path) -> None:
 )
 def test_a_path_that_cannot_be_meant_is_refused(home: Home, old: Path, path: str, code: int, word: str) -> None:
     """A folder that is not there, holds nothing, or ends in hub gets a sentence."""
-    (home.work / "empty").mkdir()
+    put(home.work / "empty" / "letter.txt", b"x")
     lay_out(home.work / "cache", "model o/m\n commit a main\n  model.safetensors 10")
 
     found = refused(home.run("adopt", path, "--leave", "--json"))
 
     assert (found[0], word in found[1]) == (code, True)
+    assert not (home.work / "empty" / "modelshelf").exists()
 
 
 def test_a_tier_of_the_settings_cannot_become_a_link(home: Home, old: Path) -> None:

@@ -151,6 +151,16 @@ def test_what_may_not_be_read_is_named(tmp_path: Path) -> None:
     assert (second, third) == ({"models--org--name": "unreadable"}, {"hub": "unreadable"})
 
 
+def test_a_folder_that_is_no_cache_is_not_walked(tmp_path: Path) -> None:
+    """Where there is neither hub/ nor a repository nor an old flat cache, nothing is said to be there."""
+    put(tmp_path / "letter.txt", b"x")
+    assert strays.find(tmp_path).things == ()
+
+    legacy.flat(tmp_path / "transformers")
+
+    assert kinds(strays.find(tmp_path)) == {"letter.txt": "other", "transformers": "dead"}
+
+
 def test_sizes_follow_no_link_and_count_bytes_once(tmp_path: Path) -> None:
     """A second name of a file adds nothing; a link adds its own few bytes; a file alone has its own size."""
     file = put(tmp_path / "a" / "x", bytes(500))

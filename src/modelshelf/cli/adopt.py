@@ -24,7 +24,7 @@ _KINDS = {"stray": "outside hub/", "local_dir": "local_dir", "lm_studio": "LM St
 
 def adopt(
     path: Annotated[
-        str | None, typer.Argument(metavar="[PATH]", help="The folder; by default ~/.cache/huggingface.")
+        str | None, typer.Argument(metavar="PATH", help="The folder; by default ~/.cache/huggingface.")
     ] = None,
     leave: Annotated[bool, typer.Option("--leave", help="Register every model where it lies.")] = False,
     move: Annotated[bool, typer.Option("--move", help="Move every model into a tier.")] = False,

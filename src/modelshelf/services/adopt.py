@@ -133,7 +133,8 @@ class Adopter:
             path = path.resolve()
         found = strays.find(path, wanted.repo_id)
         if not (found.models or found.things or Base(path).marker.exists()):
-            raise NotFound(f"Nothing lies in {path}.", path=str(path))
+            hint = "Give a base (the folder above hub), a cache_dir, or the folder of LM Studio or Ollama."
+            raise NotFound(f"Nothing lies in {path} that could be adopted.", hint=hint, path=str(path))
         return path, found
 
     def enqueue(self, wanted: AdoptRequest) -> Job:

@@ -46,9 +46,8 @@ def find(path: Path, repo_id: str = "") -> Found:
         path: The folder.
         repo_id: The repository of a `local_dir`, whose metadata does not name it.
     """
-    theirs = None if is_base(path) else foreign.find(path, repo_id)
-    if theirs is not None:
-        return Found(str(path), tuple(theirs))
+    if not is_base(path):
+        return Found(str(path), tuple(foreign.find(path, repo_id) or ()))
     looking = _Looking(path)
     looking.run()
     return Found(str(path), tuple(looking.models), tuple(sorted(looking.things, key=lambda thing: thing.path)))
@@ -56,8 +55,8 @@ def find(path: Path, repo_id: str = "") -> Found:
 
 def is_base(path: Path) -> bool:
     """Return whether a folder looks like a base or a cache_dir."""
-    names = {entry.name for entry in _entries(path)}
-    return "hub" in names or any(parse_repo_folder(name) for name in names)
+    names = {entry.name for entry in _entries(path)} | {entry.name for entry in _entries(path / "transformers")}
+    return "hub" in names or any(parse_repo_folder(name) or _FLAT.fullmatch(name) for name in names)
 
 
 def stray_dirs(base: Base) -> list[CacheDir]:
