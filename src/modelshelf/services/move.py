@@ -20,7 +20,7 @@ from modelshelf.domain.models import FileEntry, Model, ModelRow, State
 from modelshelf.domain.names import COMMIT_HASH
 from modelshelf.domain.plans import BlobNeed, MovePlan, PullPlan, plan_pull
 from modelshelf.domain.ports import Clock, Progress
-from modelshelf.domain.tiers import Tier
+from modelshelf.domain.tiers import CUSTOM, Tier
 from modelshelf.errors import BadInput, Conflict, Corrupt, Denied, NotFound, OutOfSpace, Unavailable
 from modelshelf.registry.queries import Registry
 from modelshelf.services.admission import Hold
@@ -28,6 +28,7 @@ from modelshelf.services.jobs import Running
 from modelshelf.services.library import Library
 from modelshelf.services.progress import Counter
 from modelshelf.services.pull import card_of, missing_bytes, refresh_card
+from modelshelf.services.retire import retire_params
 from modelshelf.services.room import RoomMaker
 from modelshelf.services.tiers import TierService
 from modelshelf.store import cards, copy, damage, fs, locks, removal, scan, snapshot, without_links
@@ -91,7 +92,8 @@ class Mover:
             Denied: The target cannot be written.
         """
         tier = self.tiers.tiers.resolve(to, cache_path)
-        params = {"cache_location": tier.location, "cache_path": tier.base, "keep_source": keep_source}
+        stored = self.tiers.tiers.stored_path(tier.base) if tier.location == CUSTOM else None
+        params = {"cache_location": tier.location, "cache_path": stored, "keep_source": keep_source}
         model = self.library.model(model_name)
         left = [job for job in self.registry.jobs(unfinished=True) if (job.kind, job.model_id) == (MOVE, model.row.id)]
         if left and json.loads(left[0].params) == params:
@@ -267,17 +269,12 @@ class Mover:
         snapshot.set_refs(route.to_repo, refs, overwrite=False)
         if not COMMIT_HASH.fullmatch(row.revision):
             snapshot.set_refs(route.to_repo, {row.revision: plan.commit_hash}, overwrite=True)
-        retire = {
-            "cache_path": plan.source,
-            "hf_path": plan.repo_id,
-            "commit_hash": plan.commit_hash,
-            "files": [[file.path, file.size_bytes, file.digest] for file in plan.files],
-        }
+        retire = retire_params(self.tiers.tiers, route.source, plan.repo_id, plan.commit_hash, plan.files)
         now = self.registry.model(row.model_name) or row
         manifest = self.registry.files(plan.repo_id, plan.commit_hash)
         cards.write(route.target, card_of(now, plan.commit_hash, manifest))  # the last write: the row follows it
         signature = scan.signature(route.to_repo, plan.commit_hash)
-        location, base = route.tier.location, route.tier.base
+        location, base = route.tier.location, self.tiers.tiers.stored_path(route.tier.base)
         self.registry.placements.switch(
             row.id, location, base, signature, None if plan.keep_source else retire, commit_hash=plan.commit_hash
         )

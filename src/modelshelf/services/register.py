@@ -91,7 +91,7 @@ class Registrar:
         """
         plan = self.plan(wanted)
         there = self.registry.model(wanted.model_name)
-        row = there or self.registry.add_model(wanted, plan.tier.base)
+        row = there or self.registry.add_model(wanted, self.tiers.tiers.stored_path(plan.tier.base))
         if plan.commit_hash is not None and row.commit_hash is None:
             self.registry.set_manifest(row, plan.commit_hash, plan.manifest)
         _log.info("registered", extra={"model_name": row.model_name, "size_bytes": plan.size_bytes})

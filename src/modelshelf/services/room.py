@@ -16,8 +16,8 @@ from modelshelf.domain.tiers import PRIMARY, SECONDARY, Room, Tier, with_holders
 from modelshelf.errors import Corrupt, NotFound, OutOfSpace, ShelfError
 from modelshelf.registry.queries import Registry
 from modelshelf.services.admission import Admission, Hold
+from modelshelf.services.lease import holding
 from modelshelf.services.library import Library
-from modelshelf.services.owner import is_alive
 from modelshelf.services.retire import Retirer
 from modelshelf.services.tiers import TierService
 from modelshelf.store import removal
@@ -138,11 +138,7 @@ class RoomMaker:
         for row in self.registry.models():
             if row.complete and row.commit_hash and self.library.base_of(row) == tier.base:
                 groups.setdefault((row.hf_path, row.commit_hash), []).append(row)
-        leased = {
-            lease.model_id
-            for lease in self.registry.leases.all()
-            if lease.cache_path == tier.base and not lease.expired and is_alive(lease.owner) is not False
-        }
+        leased = {lease.model_id for lease in holding(self.registry, self.library.tiers, tier.base)}
         return [self._candidate(tier, rows, leased) for rows in groups.values()]
 
     def _candidate(self, tier: Tier, rows: Sequence[ModelRow], leased: set[int]) -> Candidate:

@@ -11,7 +11,7 @@ from modelshelf.domain.jobs import Reservation
 from modelshelf.domain.tiers import BREAKDOWN, Room, Tier, Tiers, TierStatus, Usage
 from modelshelf.errors import BadInput, Denied
 from modelshelf.registry.queries import Registry
-from modelshelf.store import capabilities, meter
+from modelshelf.store import capabilities, meter, mounts, ownership
 from modelshelf.store import tier as store_tier
 from modelshelf.store.layout import Base
 
@@ -57,10 +57,12 @@ class TierService:
             Denied: It is read-only here; nothing was written.
         """
         tier_id = self.open(tier)
-        if not store_tier.is_writable(Base(self.path(tier))):
+        base = Base(self.path(tier))
+        if not store_tier.is_writable(base):
+            read_only = mounts.mount_of(base.path).read_only
             raise Denied(
                 f"{tier.base} is read-only here.",
-                hint="Mount it writable, or check who owns it; its models can be loaded as it is.",
+                hint=f"{'Mount it writable' if read_only else ownership.fix(base)}; its models can be loaded as it is.",
                 cache_path=tier.base,
             )
         return tier_id
