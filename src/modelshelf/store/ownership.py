@@ -95,8 +95,8 @@ def share_repo(base: Base, repo_id: str) -> None:
     told that it is whole.
     """
     repo, locks = base.repo(repo_id), base.hub_lock(repo_id, "x").parent
-    for folder in (base.hub, locks.parent):
-        fs.share_as_folder(folder)
+    for path in (base.hub, *base.hub.glob("*"), locks.parent):
+        fs.share_as_folder(path)
     for tree in (locks, repo.path):
         fs.share_as_folder(tree)
         for path, _ in _walk(tree):
@@ -122,6 +122,8 @@ def _is_usable(base: Base, path: Path, found: os.stat_result, root: os.stat_resu
     if stat.S_ISLNK(found.st_mode) or (path.parent == base.path and path.name in _SECRETS):
         return True
     needs = _needs(base, path, found.st_mode)
+    if found.st_mode & needs == needs:  # for everybody, as lock files are
+        return True
     if not is_shared(root.st_mode):
         return found.st_uid == root.st_uid and found.st_mode >> 6 & needs == needs
     return found.st_gid == root.st_gid and found.st_mode >> 3 & needs == needs
