@@ -20,7 +20,7 @@ from modelshelf.domain.models import FileEntry, Model, ModelRow, State
 from modelshelf.domain.names import COMMIT_HASH
 from modelshelf.domain.plans import BlobNeed, MovePlan, PullPlan, plan_pull
 from modelshelf.domain.ports import Clock, Progress
-from modelshelf.domain.tiers import CUSTOM, Tier
+from modelshelf.domain.tiers import Tier
 from modelshelf.errors import BadInput, Conflict, Corrupt, Denied, NotFound, OutOfSpace, Unavailable
 from modelshelf.registry.queries import Registry
 from modelshelf.services.admission import Hold
@@ -92,18 +92,26 @@ class Mover:
             Denied: The target cannot be written.
         """
         tier = self.tiers.tiers.resolve(to, cache_path)
-        stored = self.tiers.tiers.stored_path(tier.base) if tier.location == CUSTOM else None
+        stored = self.tiers.tiers.stored_path(tier.base)
         params = {"cache_location": tier.location, "cache_path": stored, "keep_source": keep_source}
         model = self.library.model(model_name)
         left = [job for job in self.registry.jobs(unfinished=True) if (job.kind, job.model_id) == (MOVE, model.row.id)]
-        if left and json.loads(left[0].params) == params:
+        if left and self._means_the_same(left[0], tier, keep_source=keep_source):
             return left[0]
         job = self.registry.enqueue(MOVE, self._route(model, tier).row, params)
-        if json.loads(job.params) != params:
+        if not self._means_the_same(job, tier, keep_source=keep_source):
             raise Conflict(
                 f"{model_name} is being moved elsewhere by job {job.id}.", hint=f"shelf cancel {job.id}", job_id=job.id
             )
         return job
+
+    def _means_the_same(self, job: Job, tier: Tier, *, keep_source: bool) -> bool:
+        """Return whether a job moves to that tier, whatever the process that made it calls its base."""
+        params = json.loads(job.params)
+        with contextlib.suppress(BadInput):
+            to = self.tiers.tiers.resolve(params["cache_location"], params["cache_path"])
+            return (to.base, params["keep_source"]) == (tier.base, keep_source)
+        return False
 
     def plan(self, model_name: str, to: str, cache_path: str | None, *, keep_source: bool) -> MovePlan:
         """Return what moving a model would do; raises as `enqueue` does."""
