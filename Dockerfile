@@ -31,7 +31,8 @@ COPY --from=build /opt/modelshelf /opt/modelshelf
 # Any user may run this (`user:` in Compose, --user): the home and the way to the base are open to all.
 RUN mkdir -p /home/shelf /root/.cache/huggingface \
  && chmod 1777 /home/shelf \
- && chmod 711 /root /root/.cache
+ && chmod 711 /root /root/.cache \
+ && chmod 1777 /root/.cache/huggingface
 ENV PATH=/opt/modelshelf/bin:$PATH \
     HOME=/home/shelf \
     PRIMARY_CACHE_PATH=/root/.cache/huggingface \

@@ -6,18 +6,41 @@ umask. All of it needs root, once, to mount and to become somebody else.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
+import shutil
+import sqlite3
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 import modelshelf
-from tests.world import ROOT, Child, Home, Result
+from modelshelf.store import ownership
+from modelshelf.store.layout import Base
+from tests.disks import escaping_links
+from tests.fakes.hub import FakeHub
+from tests.invariants import base_violations
+from tests.world import MIB, ROOT, Child, Home, Result, random_bytes, tree
 
+USER = 4711
+"""An ordinary user."""
+
+A = {"config.json": b"{}", "model.safetensors": random_bytes(3 * MIB, seed=1), "sub/vocab.json": b"[]"}
+B = {"config.json": b"{}", "model.safetensors": random_bytes(2 * MIB, seed=2)}
+DIGESTS = """
+import hashlib, pathlib, sys
+folder = pathlib.Path(sys.argv[1])
+for path in sorted(folder.rglob("*")):
+    if path.is_file():
+        print(path.relative_to(folder).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest())
+"""
+"""Prints each file below a folder with the digest of its bytes."""
 _NEEDED = sorted({Path(p).resolve() for p in (sys.prefix, sys.base_prefix, Path(modelshelf.__file__).parents[1], ROOT)})
 """What an ordinary user has to read to run `shelf`; it may lie in root's home."""
 
@@ -120,9 +143,75 @@ def _q(path: Path) -> str:
     return shlex.quote(str(path))
 
 
+@contextlib.contextmanager
+def open_home(hub: FakeHub) -> Iterator[Home]:
+    """Make a home that every user may enter, as pytest's own folders are root's alone; the hub gets two models."""
+    hub.add_repo("org/a", A)
+    hub.add_repo("org/b", B)
+    folder = Path(tempfile.mkdtemp(prefix="modelshelf-sides-"))
+    folder.chmod(0o755)
+    made = Home(folder / "user", hub.url)
+    try:
+        yield made
+    finally:
+        for child in made.children:
+            child.clear_away()
+        shutil.rmtree(folder)
+
+
 def bases_of(home: Home, uid: int, gid: int, mode: int = 0o755) -> None:
     """Make the bases of a home, for a user."""
     for base in (home.primary, home.secondary, home.custom):
         base.mkdir()
         os.chown(base, uid, gid)
         base.chmod(mode)
+
+
+def seen(side: Side) -> list[tuple[str, int, str, str]]:
+    """Return the models as a side sees them."""
+    listed = side.run("ls", "--json").checked().json
+    return [(model["model_name"], model["size_bytes"], model["state"], model["cache_location"]) for model in listed]
+
+
+def size(files: dict[str, bytes]) -> int:
+    """Return the bytes of all files."""
+    return sum(map(len, files.values()))
+
+
+def check_shared(home: Home) -> None:
+    """Check that everything in the bases can be used by whom they belong to, and that no link leaves one."""
+    for base in (home.primary, home.secondary):
+        found = ownership.foreign(Base(base))
+        assert found is None, found.examples
+        assert base_violations(Base(base)) == []
+        assert escaping_links(base) == []
+
+
+def use_in_turn(one: Side, other: Side) -> None:
+    """Download, read, move and remove from both sides, and check that both see the same at every step."""
+    one.run("add", "a", "org/a").checked()
+    other.run("add", "b", "org/b").checked()
+    assert seen(one) == seen(other) == [("a", size(A), "ready", "primary"), ("b", size(B), "ready", "primary")]
+    check_shared(one.home)
+    for side in (one, other):
+        read = side.start_program("shelf", "run", "a", "--", "python", "-c", DIGESTS, "{path}").finish().checked()
+        assert read.out.split()[::2] == sorted(A)
+    other.run("move", "a", "secondary").checked()
+    one.run("move", "b", "secondary").checked()
+    assert seen(one) == seen(other) == [("a", size(A), "ready", "secondary"), ("b", size(B), "ready", "secondary")]
+    check_shared(one.home)
+    assert tree(one.home.primary / "hub" / "models--org--a") == {}
+    one.run("verify", "a", "b").checked()
+    assert other.run("rm", "a", "--files", "--json").checked().json["freed_bytes"] >= size(A)
+    assert one.run("rm", "b", "--files", "--json").checked().json["freed_bytes"] >= size(B)
+    assert seen(one) == seen(other) == []
+    check_shared(one.home)
+
+
+def let_time_pass(home: Home, seconds: float) -> None:
+    """Let every word that was given in the registry be older."""
+    with sqlite3.connect(Base(home.primary).registry) as registry:
+        registry.execute("UPDATE jobs SET heartbeat_at = heartbeat_at - ?, due_at = due_at - ?", (seconds, seconds))
+        for table in ("leases", "reservations"):
+            registry.execute(f"UPDATE {table} SET expires_at = expires_at - ?", (seconds,))
+    registry.close()

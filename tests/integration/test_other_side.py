@@ -3,47 +3,39 @@
 from __future__ import annotations
 
 import os
-import shutil
-import sqlite3
 import stat
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from modelshelf.store import ownership
 from modelshelf.store.layout import Base
-from tests.disks import escaping_links
 from tests.fakes.hub import FakeHub
-from tests.invariants import base_violations
-from tests.sides import Side, bases_of, needs_namespaces
-from tests.world import DEADLINE_S, MIB, Home, random_bytes, tree, wait_until
+from tests.sides import (
+    USER,
+    A,
+    B,
+    Side,
+    bases_of,
+    check_shared,
+    let_time_pass,
+    needs_namespaces,
+    open_home,
+    seen,
+    size,
+    use_in_turn,
+)
+from tests.world import DEADLINE_S, MIB, Home, tree, wait_until
 
-USER, OTHER, GROUP = 4711, 4712, 4720
-A = {"config.json": b"{}", "model.safetensors": random_bytes(3 * MIB, seed=1), "sub/vocab.json": b"[]"}
-B = {"config.json": b"{}", "model.safetensors": random_bytes(2 * MIB, seed=2)}
-WAIT = "import sys; print('ready', flush=True); sys.stdin.read()"
-READ = """
-import hashlib, pathlib, sys
-folder = pathlib.Path(sys.argv[1])
-for path in sorted(folder.rglob("*")):
-    if path.is_file():
-        print(path.relative_to(folder).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest())
-"""
+OTHER, GROUP = 4712, 4720
 
 
 @pytest.fixture
 def home(hub: FakeHub) -> Iterator[Home]:
-    """A home that every user may enter; pytest's own folders are root's alone."""
+    """A home of two sides."""
     needs_namespaces()
-    folder = Path(tempfile.mkdtemp(prefix="modelshelf-sides-"))
-    folder.chmod(0o755)
-    made = Home(folder / "user", hub.url)
-    yield made
-    for child in made.children:
-        child.clear_away()
-    shutil.rmtree(folder)
+    with open_home(hub) as made:
+        yield made
 
 
 def inside_of(home: Home, uid: int, gid: int, **more: object) -> Side:
@@ -61,64 +53,22 @@ def two_sides(home: Home, outside: int, inside: int) -> tuple[Side, Side]:
     return Side(home, "outside", outside, outside, umask=0o077), inside_of(home, inside, inside, umask=0o077)
 
 
-def seen(side: Side) -> list[tuple[str, int, str, str]]:
-    """Return the models as a side sees them."""
-    listed = side.run("ls", "--json").checked().json
-    return [(model["model_name"], model["size_bytes"], model["state"], model["cache_location"]) for model in listed]
-
-
-def size(files: dict[str, bytes]) -> int:
-    """Return the bytes of all files."""
-    return sum(map(len, files.values()))
-
-
-def check_shared(home: Home) -> None:
-    """Check that everything in the bases can be used by whom they belong to, and that no link leaves one."""
-    for base in (home.primary, home.secondary):
-        found = ownership.foreign(Base(base))
-        assert found is None, found.examples
-        assert base_violations(Base(base)) == []
-        assert escaping_links(base) == []
-
-
 @pytest.mark.parametrize(
     ("outside", "inside"),
     [(USER, 0), (0, USER), (USER, USER)],
     ids=["root inside, a user outside", "a user inside, root outside", "the same user"],
 )
 @pytest.mark.parametrize("inside_first", [True, False], ids=["inside first", "outside first"])
-def test_both_sides_see_and_change_the_same_library(
-    hub: FakeHub, home: Home, outside: int, inside: int, inside_first: bool
-) -> None:
+def test_both_sides_see_and_change_the_same_library(home: Home, outside: int, inside: int, inside_first: bool) -> None:
     """What one side downloads, moves or removes is so for the other: same names, sizes, tiers, bytes."""
-    hub.add_repo("org/a", A)
-    hub.add_repo("org/b", B)
     host, container = two_sides(home, outside, inside)
     one, other = (container, host) if inside_first else (host, container)
 
-    one.run("add", "a", "org/a").checked()
-    other.run("add", "b", "org/b").checked()
-    assert seen(one) == seen(other) == [("a", size(A), "ready", "primary"), ("b", size(B), "ready", "primary")]
-    check_shared(home)
-    for side in (one, other):
-        read = side.start_program("shelf", "run", "a", "--", "python", "-c", READ, "{path}").finish().checked()
-        assert read.out.split()[::2] == sorted(A)
-    other.run("move", "a", "secondary").checked()
-    one.run("move", "b", "secondary").checked()
-    assert seen(one) == seen(other) == [("a", size(A), "ready", "secondary"), ("b", size(B), "ready", "secondary")]
-    check_shared(home)
-    assert tree(home.primary / "hub" / "models--org--a") == {}
-    one.run("verify", "a", "b").checked()
-    assert other.run("rm", "a", "--files", "--json").checked().json["freed_bytes"] >= size(A)
-    assert one.run("rm", "b", "--files", "--json").checked().json["freed_bytes"] >= size(B)
-    assert seen(one) == seen(other) == []
-    check_shared(home)
+    use_in_turn(one, other)
 
 
-def test_a_group_shares_a_base_whatever_the_umask(hub: FakeHub, home: Home) -> None:
+def test_a_group_shares_a_base_whatever_the_umask(home: Home) -> None:
     """In a setgid base a member of the group moves and removes what another with umask 077 downloaded."""
-    hub.add_repo("org/a", A)
-    hub.add_repo("org/b", B)
     bases_of(home, 0, GROUP, 0o2775)
     strict = Side(home, "strict", USER, USER, umask=0o077, groups=(GROUP,))
     lax = Side(home, "lax", OTHER, OTHER, umask=0o002, groups=(GROUP,))
@@ -135,9 +85,8 @@ def test_a_group_shares_a_base_whatever_the_umask(hub: FakeHub, home: Home) -> N
     assert stat.S_IMODE(Base(home.primary).registry.stat().st_mode) == 0o664
 
 
-def test_a_model_in_use_inside_is_not_deleted_from_outside(hub: FakeHub, home: Home) -> None:
+def test_a_model_in_use_inside_is_not_deleted_from_outside(home: Home) -> None:
     """A lease holds though its holder cannot be seen and calls the base otherwise: nothing is deleted."""
-    hub.add_repo("org/a", A)
     host, container = two_sides(home, USER, 0)
     host.run("add", "a", "org/a").checked()
     used = container.start_program("shelf", "run", "a", "--", "sleep", "600")
@@ -147,7 +96,7 @@ def test_a_model_in_use_inside_is_not_deleted_from_outside(hub: FakeHub, home: H
     host.run("move", "a", "secondary").checked()
     old_copy = tree(home.primary / "hub" / "models--org--a" / "blobs")
     used.kill()
-    _let_time_pass(home, 120)
+    let_time_pass(home, 120)
     container.run("move", "a", "secondary")
 
     assert refused.code == 5
@@ -159,7 +108,6 @@ def test_a_model_in_use_inside_is_not_deleted_from_outside(hub: FakeHub, home: H
 
 def test_a_download_of_a_container_that_died_is_taken_up_outside(hub: FakeHub, home: Home) -> None:
     """While it may live its job is left alone; when its word is a minute old, the other side goes on where it was."""
-    hub.add_repo("org/a", A)
     host, container = two_sides(home, USER, 0)
     hub.pause(after_bytes=MIB)
     pull = container.start("add", "a", "org/a")
@@ -169,7 +117,7 @@ def test_a_download_of_a_container_that_died_is_taken_up_outside(hub: FakeHub, h
     hub.resume()
 
     [job] = host.run("jobs", "--json").checked().json
-    _let_time_pass(home, 120)
+    let_time_pass(home, 120)
     host.run("pull", "a").checked()
 
     assert job["state"] == "running"
@@ -177,10 +125,8 @@ def test_a_download_of_a_container_that_died_is_taken_up_outside(hub: FakeHub, h
     check_shared(home)
 
 
-def test_a_custom_base_has_two_paths(hub: FakeHub, home: Home) -> None:
+def test_a_custom_base_has_two_paths(home: Home) -> None:
     """CACHE_PATH_MAP works both ways: the container may say its own path or the host's, and the host resolves both."""
-    hub.add_repo("org/a", A)
-    hub.add_repo("org/b", B)
     host, container = two_sides(home, USER, 0)
 
     container.run("add", "a", "org/a", "--to", str(container.path(home.custom))).checked()
@@ -195,10 +141,8 @@ def test_a_custom_base_has_two_paths(hub: FakeHub, home: Home) -> None:
     assert not (home.root / "container/models/usb/hub").exists()
 
 
-def test_reconcile_on_either_side_finds_nothing_to_do(hub: FakeHub, home: Home) -> None:
+def test_reconcile_on_either_side_finds_nothing_to_do(home: Home) -> None:
     """A path of the other side is no reason to change anything."""
-    hub.add_repo("org/a", A)
-    hub.add_repo("org/b", B)
     host, container = two_sides(home, USER, 0)
     host.run("add", "a", "org/a").checked()
     container.run("add", "b", "org/b", "--to", str(container.path(home.custom))).checked()
@@ -208,9 +152,8 @@ def test_reconcile_on_either_side_finds_nothing_to_do(hub: FakeHub, home: Home) 
     assert steps == [[], [], []]
 
 
-def test_what_root_left_is_found_with_the_command_that_repairs_it(hub: FakeHub, home: Home) -> None:
+def test_what_root_left_is_found_with_the_command_that_repairs_it(home: Home) -> None:
     """Another tool's root container leaves files of root: nothing is half removed, and the fix works as printed."""
-    hub.add_repo("org/a", A)
     host, _ = two_sides(home, USER, 0)
     host.run("add", "a", "org/a").checked()
     for path in (home.primary / "hub/models--org--a").rglob("*"):
@@ -233,12 +176,3 @@ def test_what_root_left_is_found_with_the_command_that_repairs_it(hub: FakeHub, 
     assert still == [("a", size(A), "ready", "primary")]
     host.run("rm", "a", "--files").checked()
     check_shared(home)
-
-
-def _let_time_pass(home: Home, seconds: float) -> None:
-    """Let every word that was given in the registry be older."""
-    with sqlite3.connect(Base(home.primary).registry) as registry:
-        registry.execute("UPDATE jobs SET heartbeat_at = heartbeat_at - ?, due_at = due_at - ?", (seconds, seconds))
-        for table in ("leases", "reservations"):
-            registry.execute(f"UPDATE {table} SET expires_at = expires_at - ?", (seconds,))
-    registry.close()

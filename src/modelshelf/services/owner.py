@@ -70,7 +70,7 @@ def _without_proc(pid: int) -> str:
     try:
         os.kill(pid, 0)
         return f"{psutil.Process(pid).create_time():.2f}"
-    except PermissionError:
-        return _HIDDEN
-    except (OSError, psutil.Error):
+    except ProcessLookupError:
         return _GONE
+    except (OSError, psutil.Error):
+        return _HIDDEN
