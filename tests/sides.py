@@ -123,6 +123,23 @@ class Side:
         return "\n".join([*lines, f"umask {self.umask:03o}", f'exec {become} "$@"'])
 
 
+def start_on_own_layer(home: Home, *words: str, **settings: str) -> Child:
+    """Start `shelf` where the root folder is an overlay, as a container's is; skip where none can be mounted."""
+    layers = home.root / "layers"
+    layers.mkdir()
+    script = f"""
+        mount -t tmpfs tmpfs {_q(layers)}; cd {_q(layers)}; mkdir upper work merged
+        mount -t overlay -o lowerdir=/,upperdir={layers}/upper,workdir={layers}/work overlay merged || exit 99
+        cd {_q(layers)}/merged; pivot_root . mnt; mount -t proc proc /proc; mount --rbind /mnt/dev /dev
+        for base in {_q(home.primary)} {_q(home.secondary)}; do
+            test ! -d /mnt/$base || mount --bind /mnt/$base $base
+        done
+        umount -l /mnt; cd {_q(home.work)}; exec "$@"
+    """
+    apart = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-ec", script, "sh"]
+    return home.start_program(*apart, sys.executable, "-m", "modelshelf", *words, **settings)
+
+
 def _let_in(stash: Path) -> list[str]:
     """Return the lines that let everybody reach the interpreter, where a folder above it is root's alone."""
     hidden: dict[Path, list[Path]] = {}

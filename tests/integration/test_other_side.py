@@ -23,9 +23,10 @@ from tests.sides import (
     open_home,
     seen,
     size,
+    start_on_own_layer,
     use_in_turn,
 )
-from tests.world import DEADLINE_S, MIB, Home, tree, wait_until
+from tests.world import DEADLINE_S, MIB, Child, Home, tree, wait_until
 
 OTHER, GROUP = 4712, 4720
 
@@ -176,3 +177,69 @@ def test_what_root_left_is_found_with_the_command_that_repairs_it(home: Home) ->
     assert still == [("a", size(A), "ready", "primary")]
     host.run("rm", "a", "--files").checked()
     check_shared(home)
+
+
+@pytest.mark.parametrize(
+    ("mounted", "settings", "code", "said"),
+    [
+        (False, {"SHELF_REQUIRE_MOUNT": ""}, 0, "every model vanishes with the container"),
+        (False, {"SHELF_REQUIRE_MOUNT": "1"}, 2, "every model vanishes with the container"),
+        (False, {"SHELF_REQUIRE_MOUNT": "0"}, 0, ""),
+        (True, {"SHELF_REQUIRE_MOUNT": "1"}, 0, ""),
+    ],
+    ids=["warned", "refused", "told to be quiet", "mounted"],
+)
+def test_a_base_on_the_containers_own_layer_is_noticed(
+    home: Home, mounted: bool, settings: dict[str, str], code: int, said: str
+) -> None:
+    """Its models would vanish with the container; where it is refused, nothing was written."""
+    if mounted:
+        bases_of(home, 0, 0)
+
+    done = start_on_own_layer(home, "ls", **settings).finish()
+
+    if done.code == 99:
+        pytest.skip(f"no overlay can be mounted here: {done.err.strip()}")
+    assert done.code == code, done.err
+    assert (said in done.err) if said else ("container" not in done.err)
+    assert Base(home.primary).marker.exists() is mounted
+
+
+def test_a_download_of_another_tool_inside_does_not_disturb_one_outside(hub: FakeHub, home: Home) -> None:
+    """`hf download` of the same repository in a container is killed half-way; the user's own one completes."""
+    host, container = two_sides(home, USER, USER)
+    hub.pause(after_bytes=MIB)
+    theirs = start_hf(container)
+    hub.wait_for_bytes(MIB, timeout_s=DEADLINE_S)
+    ours = host.start("add", "a", "org/a")
+    wait_until(lambda: host.run("jobs", "--json").json, "the job")
+    theirs.kill()
+    hub.resume()
+
+    ours.finish().checked()
+
+    assert seen(host) == [("a", size(A), "ready", "primary")]
+    assert tree(Path(host.run("path", "a").checked().out.strip())) == A
+
+
+def test_a_download_of_root_inside_is_refused_outside_until_it_is_given_back(home: Home) -> None:
+    """What another tool's root wrote stands in the way; the hint is the command, and then nothing is fetched twice."""
+    host, container = two_sides(home, USER, 0)
+    host.run("add", "b", "org/b").checked()
+    start_hf(container).finish().checked()
+
+    refused = host.run("add", "a", "org/a", "--json")
+    named = [model[0] for model in seen(host)]
+    assert os.system(refused.problem["hint"].replace("sudo ", "")) == 0
+    planned = host.run("add", "a", "org/a", "--dry-run", "--json").checked().json
+    host.run("add", "a", "org/a").checked()
+
+    assert (refused.code, named) == (3, ["b"])
+    assert planned["fetch_bytes"] == 0
+    check_shared(home)
+
+
+def start_hf(side: Side) -> Child:
+    """Start `hf download` on a side's primary base."""
+    base = side.path(side.home.primary)
+    return side.start_program("env", f"HF_HOME={base}", "hf", "download", "org/a")

@@ -166,15 +166,15 @@ def test_what_huggingface_hub_wrote_is_shared_with_its_locks(base: Base) -> None
     assert (mode(lock.parent), mode(lock)) == ("0o2775", "0o664")
 
 
-def test_what_may_not_be_deleted_is_known_before(base: Base) -> None:
-    """A folder of another user is named; root may delete everything."""
+def test_what_may_not_be_changed_is_known_before(base: Base) -> None:
+    """A folder of another user is named; root may change everything."""
     give(base.path, 0, 0)
     asked = os.fork()
     if asked == 0:
         os.setgid(USER)
         os.setuid(USER)
-        why = ownership.why_not_deletable(base, base.repo("org/a"))
+        why = ownership.why_not_changeable(base, base.repo("org/a"))
         os._exit(0 if "is of user 0, group 0" in why else 1)
 
     assert os.waitstatus_to_exitcode(os.waitpid(asked, 0)[1]) == 0
-    assert ownership.why_not_deletable(base, base.repo("org/a")) == ""
+    assert ownership.why_not_changeable(base, base.repo("org/a")) == ""

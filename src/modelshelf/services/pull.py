@@ -130,7 +130,9 @@ class Puller:
 
     def _open(self, row: ModelRow) -> tuple[Tier, str]:
         tier = self.tiers.tiers.resolve(row.cache_location, row.cache_path)
-        return tier, self.tiers.open_to_write(tier)
+        tier_id = self.tiers.open_to_write(tier)
+        ownership.check_changeable(Base(self.tiers.path(tier)), row.hf_path)
+        return tier, tier_id
 
     def manifest(self, row: ModelRow) -> tuple[str, list[FileEntry]]:
         """Return a model's commit and selected files, asking the hub the first time and pinning the answer.

@@ -18,7 +18,7 @@ from modelshelf.registry.queries import Registry
 from modelshelf.services.pull import missing_bytes, select
 from modelshelf.services.room import RoomMaker
 from modelshelf.services.tiers import TierService
-from modelshelf.store import snapshot
+from modelshelf.store import ownership, snapshot
 from modelshelf.store.layout import Base
 
 _log = logging.getLogger(__name__)
@@ -78,6 +78,7 @@ class Registrar:
             return AddPlan(wanted, tier, None, (), 0, 0, None)
         selected = select(manifest, wanted.allow_patterns)
         base = Base(self.tiers.path(tier))
+        ownership.check_changeable(base, wanted.hf_path)
         pull = self._plan_pull(base, wanted.hf_path, commit_hash, selected)
         need_bytes = missing_bytes(base, pull)
         makes_room = self.room.check(tier, self.tiers.open_to_write(tier), need_bytes)

@@ -89,7 +89,7 @@ class Retirer:
         reason = store_tier.why_offline(base, known_id or "")
         if not reason and not store_tier.is_writable(base):
             reason = f"{base.path} is read-only here."
-        if not reason and (why := ownership.why_not_deletable(base, base.repo(repo_id))):
+        if not reason and (why := ownership.why_not_changeable(base, base.repo(repo_id))):
             reason = f"{why} Repair it: {ownership.fix(base)}"
         if reason:
             raise Unavailable(reason, retry_after_s=60, cache_path=str(base.path))

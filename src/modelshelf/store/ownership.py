@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelshelf.domain.sharing import is_shared
+from modelshelf.errors import Denied
 from modelshelf.store import fs
 from modelshelf.store.layout import Base, Repo
 
@@ -76,16 +77,27 @@ def fix(base: Base) -> str:
     )
 
 
-def why_not_deletable(base: Base, repo: Repo) -> str:
-    """Return why this process may not delete what lies in a repository's folder; empty when it may.
+def why_not_changeable(base: Base, repo: Repo) -> str:
+    """Return why this process may not change what lies in a repository's folder; empty when it may.
 
     Another user wrote there, root in a container for one; `fix` says what helps.
     """
     for folder in (repo.path, repo.blobs, repo.snapshots, *_folders(repo.snapshots), repo.refs, repo.trees):
         if os.access(folder, os.F_OK) and not _may_write(folder):
             owner = folder.stat()
-            return f"{folder} is of user {owner.st_uid}, group {owner.st_gid}, and nothing in it can be deleted."
+            return f"{folder} is of user {owner.st_uid}, group {owner.st_gid}, and cannot be changed by others."
     return ""
+
+
+def check_changeable(base: Base, repo_id: str) -> None:
+    """Do nothing when this process may change what lies in a repository's folder, or there is none.
+
+    Raises:
+        Denied: It may not; nothing was changed, and the hint repairs it.
+    """
+    why = why_not_changeable(base, base.repo(repo_id))
+    if why:
+        raise Denied(why, hint=fix(base), cache_path=str(base.path))
 
 
 def share_repo(base: Base, repo_id: str) -> None:

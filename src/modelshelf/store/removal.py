@@ -9,7 +9,7 @@ from pathlib import Path
 
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.plans import RemovalPlan
-from modelshelf.errors import Conflict, Denied
+from modelshelf.errors import Conflict
 from modelshelf.store import fs, ownership, scan, shared_blobs
 from modelshelf.store.incoming import written_bytes
 from modelshelf.store.layout import Base, Repo
@@ -43,9 +43,7 @@ def plan_removal(
     """
     repo = base.repo(repo_id)
     check_no_links(repo, commit_hash)
-    why = ownership.why_not_deletable(base, repo)
-    if why:
-        raise Denied(why, hint=ownership.fix(base), cache_path=str(base.path))
+    ownership.check_changeable(base, repo_id)
     files = list(files)
     going = {file.path for file in files} - set(keep)
     links = [path for name, path in scan.snapshot_files(repo, commit_hash) if name in going]
