@@ -48,10 +48,14 @@ class Engine:
 
 @pytest.fixture(scope="session")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    """The engine, with the image; without the network the wheels come from the folder that SHELF_WHEELS names."""
-    program = next(filter(shutil.which, ("podman", "docker")), None)
+    """The engine, podman where there is one, with the image.
+
+    SHELF_ENGINE names another one. Without the network the wheels come from the folder that SHELF_WHEELS names.
+    """
+    wanted = os.environ.get("SHELF_ENGINE")
+    program = next(filter(shutil.which, [wanted] if wanted else ["podman", "docker"]), None)
     if program is None:
-        pytest.skip("neither podman nor docker is installed")
+        pytest.skip(f"{wanted or 'neither podman nor docker'} is not installed")
     context = tmp_path_factory.mktemp("context")
     for name in CONTEXT:
         shutil.copy(ROOT / name, context / name)
