@@ -110,6 +110,19 @@ def test_without_root_the_command_begins_with_sudo(base: Base) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(asked, 0)[1]) == 0
 
 
+def test_the_base_of_another_user_is_not_taken_from_them(base: Base) -> None:
+    """Who is neither its owner nor root is told whom to ask, and gets no command."""
+    give(base.path, USER, GROUP)
+    asked = os.fork()
+    if asked == 0:
+        os.setgid(USER + 1)
+        os.setuid(USER + 1)
+        found = ownership.foreign(base)
+        os._exit(0 if found and found.fix.startswith(f"The base is of user {USER}: ask") else 1)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(asked, 0)[1]) == 0
+
+
 @pytest.mark.parametrize(
     ("umask", "base_mode", "folder", "file"),
     [

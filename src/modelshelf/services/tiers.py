@@ -59,12 +59,10 @@ class TierService:
         tier_id = self.open(tier)
         base = Base(self.path(tier))
         if not store_tier.is_writable(base):
-            read_only = mounts.mount_of(base.path).read_only
-            raise Denied(
-                f"{tier.base} is read-only here.",
-                hint=f"{'Mount it writable' if read_only else ownership.fix(base)}; its models can be loaded as it is.",
-                cache_path=tier.base,
-            )
+            hint = "Mount it writable; its models can be loaded as it is."
+            if not mounts.mount_of(base.path).read_only:
+                hint = ownership.fix(base)
+            raise Denied(f"{tier.base} is read-only here.", hint=hint, cache_path=tier.base)
         return tier_id
 
     def links(self, base: Base) -> bool:

@@ -36,7 +36,7 @@ class Foreign:
     examples: tuple[str, ...]
     """The first few paths."""
     fix: str
-    """The command that repairs it."""
+    """What repairs it; see `fix`."""
 
 
 def foreign(base: Base) -> Foreign | None:
@@ -62,12 +62,16 @@ def foreign(base: Base) -> Foreign | None:
 
 
 def fix(base: Base) -> str:
-    """Return the command that lets this user, and in a base of a group the group, use all of a base."""
+    """Return the command that lets this user, and in a base of a group the group, use all of a base.
+
+    The base of another ordinary user is not taken from them: there it is a sentence.
+    """
     root, path = base.path.stat(), shlex.quote(str(base.path))
     sudo = "" if os.geteuid() == 0 else "sudo "
     if not is_shared(root.st_mode):
-        mine = os.geteuid() not in (0, root.st_uid)
-        uid, gid = (os.geteuid(), os.getegid()) if mine else (root.st_uid, root.st_gid)
+        if sudo and root.st_uid not in (0, os.geteuid()):
+            return f"The base is of user {root.st_uid}: ask them to share it with a group, see docs/guides/team.md."
+        uid, gid = (root.st_uid, root.st_gid) if not sudo or root.st_uid else (os.geteuid(), os.getegid())
         return f"{sudo}chown -R {uid}:{gid} {path} && {sudo}chmod -R u+rX {path}"
     join = f'{sudo}usermod -aG "$(getent group {root.st_gid} | cut -d: -f1)" "$(id -un)" && '
     return (
