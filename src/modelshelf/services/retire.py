@@ -43,7 +43,8 @@ class Retirer:
         params = json.loads(running.job.params)
         base = _base_here(self.library.tiers, params)
         if base is None:
-            raise Unavailable(f"The tier of the old copy, {params['cache_path']}, is not here.", retry_after_s=60)
+            path = Path(params["cache_path"])
+            raise Unavailable(store_tier.why_offline(Base(path), params["tier_id"]), retry_after_s=60)
         files = [FileEntry(str(path), int(size), str(digest)) for path, size, digest in params["files"]]
         self.retire(base, params["hf_path"], params["commit_hash"], files)
 
