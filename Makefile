@@ -32,6 +32,10 @@ test-crash: .venv/test.stamp ## Kill every operation at every step and at 300 ra
 test-filesystems: .venv/test.stamp ## Move models between loop-mounted ext4, xfs, btrfs and tmpfs (as root)
 	SHELF_FILESYSTEMS=1 $(BIN)/pytest --timeout=300 tests/filesystems
 
+.PHONY: test-containers
+test-containers: .venv/test.stamp ## Let host and real containers use one library (as root, with podman or docker)
+	SHELF_CONTAINERS=1 $(BIN)/pytest --timeout=600 tests/containers
+
 .PHONY: lint
 lint: .venv/test.stamp ## Run the checks: style, format, types, layers, spelling
 	$(BIN)/ruff check

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import sys
 import time
 from dataclasses import dataclass, field
@@ -22,9 +24,10 @@ from modelshelf.settings import (
     places,
     tool_variables,
 )
-from modelshelf.store import registry_file
+from modelshelf.store import fs, registry_file
 from modelshelf.store import tier as store_tier
 from modelshelf.store.layout import Base, user_unit_file
+from modelshelf.store.mounts import mount_of
 from modelshelf.store.tier import KnownBases
 
 if TYPE_CHECKING:
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
     from modelshelf.services.unit import UnitService
     from modelshelf.services.verify import Verifier
 
+_log = logging.getLogger(__name__)
 STREAMS = 8
 """Requests side by side in one pull."""
 GREET_S = 5.0
@@ -240,6 +244,7 @@ def _make_parts(settings: Settings, clock: Clock, late: _Late) -> _Parts:
     from modelshelf.services.throttle import Throttle
     from modelshelf.services.tiers import TierService
 
+    _check_mounts(settings)
     registry, owner = Registry(_database_url(settings)), this_process()
     known = KnownBases(settings.state_home)
     tiers = TierService(registry, settings.tiers, known, settings.warning_threshold, settings.use_symlinks)
@@ -299,6 +304,7 @@ def open_library(env_file: Path | None = None) -> Library:
         Unavailable: The primary base is not mounted, or the registry cannot be opened.
     """
     settings = load_settings(env_file)
+    _check_mounts(settings)
     known = KnownBases(settings.state_home)
     return Library(_reader(settings), settings.tiers, known)
 
@@ -411,6 +417,24 @@ def _reader(settings: Settings) -> Reader:
     return Registry(url)
 
 
+def _check_mounts(settings: Settings) -> None:
+    """Warn of a base that lies on a container's own layer, or refuse it, before anything is written there.
+
+    Raises:
+        BadInput: It does, and SHELF_REQUIRE_MOUNT is set.
+    """
+    if settings.require_mount is False:
+        return
+    lost = [tier.base for tier in settings.tiers.configured() if mount_of(Path(tier.base)).is_container_layer]
+    if not lost:
+        return
+    detail = f"{' and '.join(lost)}: on the container's own layer, so that every model vanishes with the container."
+    hint = f"Mount a folder of the host there: -v /path/on/the/host:{lost[0]}"
+    if settings.require_mount:
+        raise BadInput(detail, hint=hint, cache_path=lost[0])
+    _log.error("%s %s", detail, hint)
+
+
 def _database_url(settings: Settings) -> str:
     """Return where the registry is; by default in the primary base, which is opened for it.
 
@@ -422,6 +446,9 @@ def _database_url(settings: Settings) -> str:
     if not settings.database_url:
         store_tier.open_tier(Base(Path(settings.tiers.primary.base)), KnownBases(settings.state_home), None)
     registry_file.make_room_for(path, settings.state_home)
+    if path is not None and not settings.database_url:
+        with contextlib.suppress(ShelfError):  # of a base that cannot be written the registry is read
+            fs.touch(path)  # SQLite gives its own files the owner and the mode of this one
     return url
 
 

@@ -27,6 +27,7 @@ from modelshelf.units import GB, parse_size
 HUB_ENDPOINT = "https://huggingface.co"
 _TRUE = frozenset({"1", "ON", "YES", "TRUE"})
 """What huggingface_hub takes for yes."""
+_FALSE = frozenset({"0", "OFF", "NO", "FALSE"})
 T = TypeVar("T")
 
 
@@ -64,6 +65,8 @@ class Settings:
     """SHELF_DOWNLOAD_LIMIT; None: as fast as it goes."""
     config_home: Path
     """XDG_CONFIG_HOME."""
+    require_mount: bool | None
+    """SHELF_REQUIRE_MOUNT: whether a base on a container's own layer is refused; None: warned about."""
     state_home: Path
     """XDG_STATE_HOME: where the bases ever used are remembered."""
     env_file: Path | None
@@ -135,7 +138,8 @@ _OURS = re.compile(rb"^(?:\xef\xbb\xbf)?\s*(?:export\s+)?(?:PRIMARY_CACHE_|SECON
 _NAMES = frozenset(
     "PRIMARY_CACHE_PATH PRIMARY_CACHE_LIMIT_GB SECONDARY_CACHE_PATH SECONDARY_CACHE_LIMIT_GB"
     " CACHE_WARNING_THRESHOLD CACHE_PATH_MAP DATABASE_URL HF_TOKEN HF_ENDPOINT HF_HOME SHELF_HOST SHELF_PORT"
-    " SHELF_API_KEY SHELF_LOG SHELF_DOWNLOAD_LIMIT ON_FULL ON_SECONDARY_FULL PROMOTE HF_HUB_DISABLE_SYMLINKS".split()
+    " SHELF_API_KEY SHELF_LOG SHELF_DOWNLOAD_LIMIT SHELF_REQUIRE_MOUNT ON_FULL ON_SECONDARY_FULL PROMOTE"
+    " HF_HUB_DISABLE_SYMLINKS".split()
 )
 
 
@@ -310,6 +314,7 @@ def _build(
         log_as_json=read("SHELF_LOG", _one_of("text", "json"), "text") == "json",
         download_limit_bytes_per_s=read("SHELF_DOWNLOAD_LIMIT", _rate, None),
         config_home=_config_home(environ),
+        require_mount=read("SHELF_REQUIRE_MOUNT", _yes_or_no, None),
         state_home=state_home,
         env_file=env_file,
     )
@@ -372,6 +377,12 @@ def _promote(value: _Value) -> PromoteMode:
         if value.text == mode:
             return mode  # type: ignore[no-any-return]  # one of the three words
     raise ValueError(f"{value.text!r} is none of {', '.join(get_args(PromoteMode))}")
+
+
+def _yes_or_no(value: _Value) -> bool:
+    if value.text.upper() not in _TRUE | _FALSE:
+        raise ValueError(f"{value.text!r} is neither 1 nor 0")
+    return value.text.upper() in _TRUE
 
 
 def _port(value: _Value) -> int:

@@ -230,6 +230,7 @@ def test_a_base_that_ends_in_hub_is_refused_with_the_path_to_use(env: EnvFile) -
         ("SHELF_PORT=http", "not a port"),
         ("SHELF_PORT=65536", "not a port"),
         ("SHELF_DOWNLOAD_LIMIT=fast", "is not a size"),
+        ("SHELF_REQUIRE_MOUNT=maybe", "neither 1 nor 0"),
         ("SHELF_DOWNLOAD_LIMIT=0", "not above 0"),
         ("HF_ENDPOINT=huggingface.co", "not an http address"),
         ("DATABASE_URL=mysql://me:secret@host/db", "'mysql' is no database we know"),
@@ -345,3 +346,9 @@ def test_a_childs_environment_is_this_one_with_changes(monkeypatch: pytest.Monke
 
     assert {name: text for name, text in found.items() if name.startswith("SHELF_")} == {"SHELF_B": "2", "SHELF_C": "3"}
     assert os.environ["SHELF_A"] == "1"
+
+
+@pytest.mark.parametrize(("text", "meant"), [("", None), ("1", True), ("yes", True), ("0", False), ("OFF", False)])
+def test_a_mount_is_required_warned_about_or_neither(tmp_path: Path, text: str, meant: bool | None) -> None:
+    """SHELF_REQUIRE_MOUNT has three meanings: nothing set warns."""
+    assert load_settings(environ={"HOME": str(tmp_path), "SHELF_REQUIRE_MOUNT": text}).require_mount is meant

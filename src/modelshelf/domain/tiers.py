@@ -208,7 +208,18 @@ class Tiers:
                 "cache_location custom needs a cache_path.",
                 hint='Give the base, such as "cache_path": "/mnt/usb-drive/models".',
             )
-        return self._custom(check_base(self._mapped(cache_path)))
+        return self._custom(check_base(_moved(cache_path, self.custom_map)))
+
+    def stored_path(self, base: str) -> str:
+        """Return how the registry spells a base: a custom one as others call it, so that every process resolves it.
+
+        >>> inside = Tiers(Tier(PRIMARY, "/base", None), custom_map={"/mnt/usb/models": "/models/usb"})
+        >>> inside.stored_path("/models/usb/a"), inside.resolve(CUSTOM, "/mnt/usb/models/a").base
+        ('/mnt/usb/models/a', '/models/usb/a')
+        """
+        if base in [tier.base for tier in self.configured()]:
+            return base
+        return _moved(base, {ours: theirs for theirs, ours in self.custom_map.items()})
 
     def _custom(self, base: str) -> Tier:
         for tier in self.configured():
@@ -226,8 +237,10 @@ class Tiers:
                 )
         return Tier(CUSTOM, base, None)
 
-    def _mapped(self, cache_path: str) -> str:
-        for theirs, ours in sorted(self.custom_map.items(), key=lambda pair: -len(pair[0])):
-            if cache_path == theirs or cache_path.startswith(theirs.rstrip("/") + "/"):
-                return ours.rstrip("/") + cache_path[len(theirs.rstrip("/")) :]
-        return cache_path
+
+def _moved(path: str, prefixes: Mapping[str, str]) -> str:
+    """Return a path with the longest of the prefixes that it has replaced."""
+    for old, new in sorted(prefixes.items(), key=lambda pair: -len(pair[0])):
+        if path == old or path.startswith(old.rstrip("/") + "/"):
+            return new.rstrip("/") + path[len(old.rstrip("/")) :]
+    return path

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from modelshelf.domain.leases import Lease
 from modelshelf.domain.models import Model
+from modelshelf.domain.tiers import Tiers
 from modelshelf.errors import NotFound
 from modelshelf.registry.queries import Registry
 from modelshelf.services.library import Library
@@ -91,3 +92,19 @@ class Leaser:
     def _renew_until(self, lease_id: int, over: threading.Event) -> None:
         while not over.wait(TTL_S / 4):
             self.registry.leases.renew(lease_id, TTL_S)
+
+
+def holding(registry: Registry, tiers: Tiers, base: str) -> list[Lease]:
+    """Return the leases that live and may hold something in a base.
+
+    A holder in a container may call the base otherwise. A lease from elsewhere on a path that means no tier here
+    counts for every base: it holds too much for a minute rather than too little.
+    """
+    ours = {tier.base for tier in tiers.configured()}
+    found = []
+    for lease in registry.leases.all():
+        alive = is_alive(lease.owner)
+        elsewhere = alive is None and lease.cache_path not in ours
+        if not lease.expired and alive is not False and (lease.cache_path == base or elsewhere):
+            found.append(lease)
+    return found

@@ -28,6 +28,7 @@ from modelshelf.services.jobs import Running
 from modelshelf.services.library import Library
 from modelshelf.services.progress import Counter
 from modelshelf.services.pull import card_of, missing_bytes, refresh_card
+from modelshelf.services.retire import retire_params
 from modelshelf.services.room import RoomMaker
 from modelshelf.services.tiers import TierService
 from modelshelf.store import cards, copy, damage, fs, locks, removal, scan, snapshot, without_links
@@ -92,17 +93,26 @@ class Mover:
             Denied: The target cannot be written.
         """
         tier = self.tiers.tiers.resolve(to, cache_path)
-        params = {"cache_location": tier.location, "cache_path": tier.base, "keep_source": keep_source}
+        stored = self.tiers.tiers.stored_path(tier.base)
+        params = {"cache_location": tier.location, "cache_path": stored, "keep_source": keep_source}
         model = self.library.model(model_name)
         left = [job for job in self.registry.jobs(unfinished=True) if (job.kind, job.model_id) == (MOVE, model.row.id)]
-        if left and json.loads(left[0].params) == params:
+        if left and self._means_the_same(left[0], tier, keep_source=keep_source):
             return left[0]
         job = self.registry.enqueue(MOVE, self._route(model, tier).row, params)
-        if json.loads(job.params) != params:
+        if not self._means_the_same(job, tier, keep_source=keep_source):
             raise Conflict(
                 f"{model_name} is being moved elsewhere by job {job.id}.", hint=f"shelf cancel {job.id}", job_id=job.id
             )
         return job
+
+    def _means_the_same(self, job: Job, tier: Tier, *, keep_source: bool) -> bool:
+        """Return whether a job moves to that tier, whatever the process that made it calls its base."""
+        params = json.loads(job.params)
+        with contextlib.suppress(BadInput):
+            to = self.tiers.tiers.resolve(params["cache_location"], params["cache_path"])
+            return (to.base, params["keep_source"]) == (tier.base, keep_source)
+        return False
 
     def plan(self, model_name: str, to: str, cache_path: str | None, *, keep_source: bool) -> MovePlan:
         """Return what moving a model would do; raises as `enqueue` does."""
@@ -285,17 +295,12 @@ class Mover:
         snapshot.set_refs(route.to_repo, refs, overwrite=False)
         if not COMMIT_HASH.fullmatch(row.revision):
             snapshot.set_refs(route.to_repo, {row.revision: plan.commit_hash}, overwrite=True)
-        retire = {
-            "cache_path": plan.source,
-            "hf_path": plan.repo_id,
-            "commit_hash": plan.commit_hash,
-            "files": [[file.path, file.size_bytes, file.digest] for file in plan.files],
-        }
+        retire = retire_params(self.tiers.tiers, route.source, plan.repo_id, plan.commit_hash, plan.files)
         now = self.registry.model(row.model_name) or row
         manifest = self.registry.files(plan.repo_id, plan.commit_hash)
         cards.write(route.target, card_of(now, plan.commit_hash, manifest))  # the last write: the row follows it
         signature = scan.signature(route.to_repo, plan.commit_hash)
-        location, base = route.tier.location, route.tier.base
+        location, base = route.tier.location, self.tiers.tiers.stored_path(route.tier.base)
         self.registry.placements.switch(
             row.id, location, base, signature, None if plan.keep_source else retire, commit_hash=plan.commit_hash
         )

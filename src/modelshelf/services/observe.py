@@ -94,7 +94,7 @@ class _Look:
         return Seen(
             bases=tuple(self._base(place) for place in self._places.values()),
             rows=tuple(self._row(row) for row in self._rows),
-            retiring=frozenset(retiring(self._registry)),
+            retiring=frozenset(retiring(self._registry, self._tiers.tiers)),
             snapshots=tuple(found for place in online for found in _whole_snapshots(place.base)),
         )
 

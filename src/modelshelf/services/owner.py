@@ -7,6 +7,9 @@ from pathlib import Path
 
 import psutil
 
+_PROC = Path("/proc")
+_GONE, _HIDDEN = "gone", "hidden"
+
 
 def this_process() -> str:
     """Return this process's name: boot, process namespace, pid and start time.
@@ -17,35 +20,57 @@ def this_process() -> str:
 
 
 def is_alive(owner: str) -> bool | None:
-    """Return whether an owner lives; None when that cannot be told from here (another container or machine)."""
+    """Return whether an owner lives; None when that cannot be told from here.
+
+    That is so in another container or on another machine, and where `/proc` hides the processes of other users or is
+    that of another container. What such an owner holds is its own for as long as it says so: jobs, reservations and
+    leases expire by the database's clock.
+    """
+    if not _sees_itself():
+        return None
     place, _, process = owner.rpartition(":")[0].rpartition(":")
     started = owner.rpartition(":")[2]
     if place != _place() or not process.isdigit():
         return None
-    return _start_time(int(process)) == started
+    found = _start_time(int(process))
+    return None if found == _HIDDEN else found == started
+
+
+def _sees_itself() -> bool:
+    """Return whether `/proc` numbers processes as this process does; where there is none, pids are all there is."""
+    try:
+        return (_PROC / "self").readlink().name == str(os.getpid())
+    except OSError:
+        return True
 
 
 def _place() -> str:
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{boot}:{Path('/proc/self/ns/pid').readlink()}"
+        boot = (_PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot}:{(_PROC / 'self/ns/pid').readlink()}"
     except OSError:
         return f"{psutil.boot_time():.0f}:host"
 
 
 def _start_time(pid: int) -> str:
-    """Return when a process began: ticks since the boot, which stay when the clock is set; `gone` without one.
+    """Return when a process began, in ticks since the boot: a clock that is set does not change it.
 
-    Source: Linux `proc_pid_stat(5)`, field 22; the name, field 2, may hold blanks and brackets.
+    Source: proc(5), `/proc/PID/stat`, field 22; the command before it may hold blanks and brackets. A zombie has ended.
     """
     try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
-    except FileNotFoundError:
-        if Path("/proc/self/stat").exists():
-            return "gone"
+        text = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+        fields = text.rpartition(")")[2].split()
+        return _GONE if fields[0] in "ZX" else fields[19]
     except (OSError, IndexError):
-        return "gone"  # it ended while it was read
+        return _without_proc(pid)
+
+
+def _without_proc(pid: int) -> str:
+    """Return the same where `/proc` does not show the process: it is gone, another user's, or there is no `/proc`."""
     try:
+        os.kill(pid, 0)
         return f"{psutil.Process(pid).create_time():.2f}"
-    except psutil.Error:
-        return "gone"
+    except ProcessLookupError:
+        return _GONE
+    except (OSError, psutil.Error):
+        return _HIDDEN

@@ -21,7 +21,7 @@ from modelshelf.services.jobs import Running
 from modelshelf.services.progress import Counter
 from modelshelf.services.room import RoomMaker
 from modelshelf.services.tiers import TierService
-from modelshelf.store import cards, fs, locks, scan, snapshot, without_links
+from modelshelf.store import cards, fs, locks, ownership, scan, snapshot, without_links
 from modelshelf.store.cards import Card
 from modelshelf.store.incoming import file_agrees, written_bytes
 from modelshelf.store.layout import Base
@@ -131,7 +131,9 @@ class Puller:
 
     def _open(self, row: ModelRow) -> tuple[Tier, str]:
         tier = self.tiers.tiers.resolve(row.cache_location, row.cache_path)
-        return tier, self.tiers.open_to_write(tier)
+        tier_id = self.tiers.open_to_write(tier)
+        ownership.check_changeable(Base(self.tiers.path(tier)), row.hf_path)
+        return tier, tier_id
 
     def manifest(self, row: ModelRow) -> tuple[str, list[FileEntry]]:
         """Return a model's commit and selected files, asking the hub the first time and pinning the answer.
@@ -207,7 +209,7 @@ class Puller:
             without_links.settle(base, repo, commit_hash, files, Counter())
         self.hub.lay_out(row.hf_path, commit_hash, base.hub, row.allow_patterns)
         self._check_all_there(row, scan.missing_files(repo, commit_hash, files))
-        fs.make_readable(repo.tree(commit_hash))
+        ownership.share_repo(base, row.hf_path)
         if not COMMIT_HASH.fullmatch(row.revision) and scan.refs(repo).get(row.revision) != commit_hash:
             fs.write_text(repo.ref(row.revision), commit_hash)
 

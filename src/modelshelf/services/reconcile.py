@@ -120,9 +120,10 @@ class Reconciler:
             return False
         signature = scan.signature(repo, card.commit_hash) if step.complete else ""
         placements, facts = self.registry.placements, {"complete": step.complete, "signature": signature}
+        stored = self.tiers.tiers.stored_path(step.base)
         if step.row is None:
-            return placements.add(card, step.location, step.base, **facts)  # type: ignore[arg-type]
-        return placements.place(step.row, card, step.location, step.base, **facts)  # type: ignore[arg-type]
+            return placements.add(card, step.location, stored, **facts)  # type: ignore[arg-type]
+        return placements.place(step.row, card, step.location, stored, **facts)  # type: ignore[arg-type]
 
     def _set_card(self, base: Base, card: Card, *, gone: bool) -> bool:
         row = self.registry.model(card.model_name)

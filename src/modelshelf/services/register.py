@@ -18,7 +18,7 @@ from modelshelf.registry.queries import Registry
 from modelshelf.services.pull import missing_bytes, select
 from modelshelf.services.room import RoomMaker
 from modelshelf.services.tiers import TierService
-from modelshelf.store import snapshot
+from modelshelf.store import ownership, snapshot
 from modelshelf.store.layout import Base
 
 _log = logging.getLogger(__name__)
@@ -78,6 +78,7 @@ class Registrar:
             return AddPlan(wanted, tier, None, (), 0, 0, None)
         selected = select(manifest, wanted.allow_patterns)
         base = Base(self.tiers.path(tier))
+        ownership.check_changeable(base, wanted.hf_path)
         pull = self._plan_pull(base, wanted.hf_path, commit_hash, selected)
         tier_id = self.tiers.open_to_write(tier)
         need_bytes = missing_bytes(base, pull, self.tiers.second_bytes(base, selected))
@@ -93,7 +94,7 @@ class Registrar:
         """
         plan = self.plan(wanted)
         there = self.registry.model(wanted.model_name)
-        row = there or self.registry.add_model(wanted, plan.tier.base)
+        row = there or self.registry.add_model(wanted, self.tiers.tiers.stored_path(plan.tier.base))
         if plan.commit_hash is not None and row.commit_hash is None:
             self.registry.set_manifest(row, plan.commit_hash, plan.manifest)
         _log.info("registered", extra={"model_name": row.model_name, "size_bytes": plan.size_bytes})

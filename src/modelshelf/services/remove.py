@@ -8,10 +8,11 @@ from pathlib import Path
 from modelshelf.domain.jobs import RUNNING
 from modelshelf.domain.models import Model, ModelRow, State
 from modelshelf.domain.plans import RemovalPlan
+from modelshelf.domain.tiers import Tiers
 from modelshelf.errors import Conflict, Denied, Unavailable
 from modelshelf.registry.queries import Registry
 from modelshelf.services.library import Library
-from modelshelf.services.retire import Retirer
+from modelshelf.services.retire import Retirer, retire_params
 from modelshelf.store import cards, removal
 from modelshelf.store import tier as store_tier
 from modelshelf.store.fs import Freed
@@ -70,7 +71,7 @@ class Remover:
             self.registry.delete_model(row.id)
             cards.remove(base, model_name)
         else:
-            self.registry.delete_model(row.id, _tidy_later(base, row))
+            self.registry.delete_model(row.id, _tidy_later(self.library.tiers, base, row))
         freed = Freed()
         if delete_files and row.commit_hash is not None:
             freed = self.retirer.retire(base, row.hf_path, row.commit_hash, files)
@@ -118,8 +119,8 @@ class Remover:
         return removal.plan_removal(base, row.hf_path, row.commit_hash, self.library.files(row), keep, others)
 
 
-def _tidy_later(base: Base, row: ModelRow) -> dict[str, object] | None:
+def _tidy_later(tiers: Tiers, base: Base, row: ModelRow) -> dict[str, object] | None:
     """Return what the job needs that deletes the card once its drive is back; None where there never was a card."""
     if row.commit_hash is None:
         return None
-    return {"cache_path": str(base.path), "hf_path": row.hf_path, "commit_hash": row.commit_hash, "files": []}
+    return retire_params(tiers, base, row.hf_path, row.commit_hash, ())

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.ports import Clock
-from modelshelf.errors import Unavailable
+from modelshelf.domain.tiers import CUSTOM, Tiers
+from modelshelf.errors import BadInput, Unavailable
 from modelshelf.registry.queries import Registry
 from modelshelf.services.jobs import Running
+from modelshelf.services.lease import holding
 from modelshelf.services.library import Library
-from modelshelf.services.owner import is_alive
-from modelshelf.store import cards, in_use, locks, removal, scan
+from modelshelf.store import cards, in_use, locks, ownership, removal, scan
 from modelshelf.store import tier as store_tier
 from modelshelf.store.fs import Freed
 from modelshelf.store.layout import Base
@@ -38,8 +41,12 @@ class Retirer:
             Unavailable: Somebody uses the files, or their drive is away; the job waits.
         """
         params = json.loads(running.job.params)
+        base = _base_here(self.library.tiers, params)
+        if base is None:
+            path = Path(params["cache_path"])
+            raise Unavailable(store_tier.why_offline(Base(path), params["tier_id"]), retry_after_s=60)
         files = [FileEntry(str(path), int(size), str(digest)) for path, size, digest in params["files"]]
-        self.retire(Base(Path(params["cache_path"])), params["hf_path"], params["commit_hash"], files)
+        self.retire(base, params["hf_path"], params["commit_hash"], files)
 
     def retire(
         self, base: Base, repo_id: str, commit_hash: str, files: list[FileEntry], *, but: int | None = None
@@ -56,7 +63,7 @@ class Retirer:
         Raises:
             Unavailable: Somebody uses them, or their drive is away; nothing was deleted.
         """
-        self._check_there(base)
+        self._check_there(base, repo_id)
         with locks.wait_lock(base.repo_lock(repo_id), self.clock):
             users = self.users(base, repo_id, commit_hash, files)
             if users:
@@ -73,7 +80,7 @@ class Retirer:
             others = self.library.needed_digests(base, repo_id, commit_hash)
             return removal.execute(base, removal.plan_removal(base, repo_id, commit_hash, files, keep, others))
 
-    def _check_there(self, base: Base) -> None:
+    def _check_there(self, base: Base, repo_id: str) -> None:
         """Do nothing when the tier that the old copy lies on can be written: this one, not another drive in its place.
 
         Raises:
@@ -83,6 +90,8 @@ class Retirer:
         reason = store_tier.why_offline(base, known_id or "")
         if not reason and not store_tier.is_writable(base):
             reason = f"{base.path} is read-only here."
+        if not reason and (why := ownership.why_not_changeable(base, base.repo(repo_id))):
+            reason = f"{why} Repair it: {ownership.fix(base)}"
         if reason:
             raise Unavailable(reason, retry_after_s=60, cache_path=str(base.path))
 
@@ -96,22 +105,43 @@ class Retirer:
 
     def users(self, base: Base, repo_id: str, commit_hash: str, files: list[FileEntry]) -> list[str]:
         """Return who holds a lease on a placement or has one of its files open, in words."""
-        leased = [
-            lease.holder
-            for lease in self.registry.leases.all()
-            if lease.cache_path == str(base.path)
-            and not lease.expired
-            and is_alive(lease.owner) is not False
-            and self._is_of(lease.model_id, repo_id)
-        ]
+        held = holding(self.registry, self.library.tiers, str(base.path))
+        leased = [lease.holder for lease in held if self._is_of(lease.model_id, repo_id)]
         return sorted({*leased, *in_use.users_of(scan.file_paths(base.repo(repo_id), commit_hash, files))})
 
     def _is_of(self, model_id: int, repo_id: str) -> bool:
         return any(row.id == model_id and row.hf_path == repo_id for row in self.registry.models())
 
 
-def retiring(registry: Registry) -> Iterator[tuple[str, str]]:
+def retire_params(
+    tiers: Tiers, base: Base, repo_id: str, commit_hash: str | None, files: Iterable[FileEntry]
+) -> dict[str, object]:
+    """Return what a retire job needs, whichever process carries it out: another may call the base otherwise."""
+    return {
+        "cache_path": tiers.stored_path(str(base.path)),
+        "tier_id": store_tier.read_id(base) or "",
+        "hf_path": repo_id,
+        "commit_hash": commit_hash,
+        "files": [[file.path, file.size_bytes, file.digest] for file in files],
+    }
+
+
+def retiring(registry: Registry, tiers: Tiers) -> Iterator[tuple[str, str]]:
     """Yield base and model name of each old copy that waits to be deleted."""
     for job in registry.jobs(unfinished=True):
         if job.kind == RETIRE:
-            yield str(json.loads(job.params)["cache_path"]), job.model_name
+            params = json.loads(job.params)
+            base = _base_here(tiers, params)
+            yield str(base.path) if base else str(params["cache_path"]), job.model_name
+
+
+def _base_here(tiers: Tiers, params: Mapping[str, Any]) -> Base | None:
+    """Return what this process calls the base of an old copy, by the id of its tier; None where that is not here."""
+    path, tier_id = str(params["cache_path"]), str(params.get("tier_id", ""))
+    if not tier_id:
+        return Base(Path(path))
+    paths = [path, *(tier.base for tier in tiers.configured())]
+    with contextlib.suppress(BadInput):
+        paths.append(tiers.resolve(CUSTOM, path).base)
+    found = (Base(Path(path)) for path in paths)
+    return next((base for base in found if store_tier.read_id(base) == tier_id), None)

@@ -16,8 +16,8 @@ from modelshelf.domain.tiers import PRIMARY, SECONDARY, Room, Tier, with_holders
 from modelshelf.errors import BadInput, Corrupt, NotFound, OutOfSpace, ShelfError
 from modelshelf.registry.queries import Registry
 from modelshelf.services.admission import Admission, Hold
+from modelshelf.services.lease import holding
 from modelshelf.services.library import Library
-from modelshelf.services.owner import is_alive
 from modelshelf.services.retire import Retirer
 from modelshelf.services.tiers import TierService
 from modelshelf.store import in_use, removal, scan
@@ -140,11 +140,7 @@ class RoomMaker:
             of_repo.setdefault(row.hf_path, []).append(row)
             if row.complete and row.commit_hash and self.library.base_of(row) == tier.base:
                 groups.setdefault((row.hf_path, row.commit_hash), []).append(row)
-        leased = {
-            lease.model_id
-            for lease in self.registry.leases.all()
-            if lease.cache_path == tier.base and not lease.expired and is_alive(lease.owner) is not False
-        }
+        leased = {lease.model_id for lease in holding(self.registry, self.library.tiers, tier.base)}
         return [self._candidate(tier, rows, of_repo[rows[0].hf_path], leased) for rows in groups.values()]
 
     def _candidate(

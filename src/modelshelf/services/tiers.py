@@ -13,7 +13,7 @@ from modelshelf.domain.storable import check_names, check_sizes
 from modelshelf.domain.tiers import BREAKDOWN, Room, Tier, Tiers, TierStatus, Usage
 from modelshelf.errors import BadInput, Denied
 from modelshelf.registry.queries import Registry
-from modelshelf.store import capabilities, cards, meter, scan, snapshot
+from modelshelf.store import capabilities, cards, meter, mounts, ownership, scan, snapshot
 from modelshelf.store import tier as store_tier
 from modelshelf.store.layout import Base
 
@@ -59,12 +59,12 @@ class TierService:
             Denied: It is read-only here; nothing was written.
         """
         tier_id = self.open(tier)
-        if not store_tier.is_writable(Base(self.path(tier))):
-            raise Denied(
-                f"{tier.base} is read-only here.",
-                hint="Mount it writable, or check who owns it; its models can be loaded as it is.",
-                cache_path=tier.base,
-            )
+        base = Base(self.path(tier))
+        if not store_tier.is_writable(base):
+            hint = "Mount it writable; its models can be loaded as it is."
+            if not mounts.mount_of(base.path).read_only:
+                hint = ownership.fix(base)
+            raise Denied(f"{tier.base} is read-only here.", hint=hint, cache_path=tier.base)
         return tier_id
 
     def links(self, base: Base) -> bool:

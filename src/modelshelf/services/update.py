@@ -21,6 +21,7 @@ from modelshelf.registry.queries import Registry
 from modelshelf.services.jobs import Running
 from modelshelf.services.library import Library
 from modelshelf.services.pull import Puller, card_of, select
+from modelshelf.services.retire import retire_params
 from modelshelf.services.tiers import TierService
 from modelshelf.store import cards, locks, scan
 from modelshelf.store.layout import Base
@@ -116,12 +117,7 @@ class Updater:
         self, base: Base, row: ModelRow, commit_hash: str, manifest: Sequence[FileEntry], *, keep_old: bool
     ) -> None:
         files = select_files(manifest, row.allow_patterns)
-        retire = {
-            "cache_path": str(base.path),
-            "hf_path": row.hf_path,
-            "commit_hash": row.commit_hash,
-            "files": [[file.path, file.size_bytes, file.digest] for file in self.library.files(row)],
-        }
+        retire = retire_params(self.tiers.tiers, base, row.hf_path, row.commit_hash, self.library.files(row))
         signature = scan.signature(base.repo(row.hf_path), commit_hash)
         old = None if keep_old or row.commit_hash is None else retire
         taken = self.registry.placements.take_commit(row, commit_hash, manifest, total_size(files), signature, old)

@@ -96,7 +96,7 @@ def open_trees(base: Base) -> list[Path]:
     """Let others read the lists of files that `closed_trees` finds; returns those that can be read now."""
     closed = closed_trees(base)
     for path in closed:
-        fs.make_readable(path)
+        fs.share_as_folder(path)
     left = set(closed_trees(base))
     return [path for path in closed if path not in left]
 

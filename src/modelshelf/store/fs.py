@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from modelshelf.domain.sharing import mode_in
 from modelshelf.errors import Denied
 from modelshelf.store.os_errors import FULL, as_shelf_error, translate_errors
 
@@ -49,9 +50,26 @@ def _fsync(path: Path, flags: int = 0) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Create a folder and those above it; nothing when it is there."""
+    """Create a folder and those above it, each as the one above it says; nothing when it is there."""
     with translate_errors(path):
+        new = [folder for folder in (path, *path.parents) if not os.path.lexists(folder)]
         path.mkdir(parents=True, exist_ok=True)
+    for folder in reversed(new):
+        share_as_folder(folder)
+
+
+def share_as_folder(path: Path) -> None:
+    """Let all who may use the folder use what lies in it, whatever the umask; nothing when it is another's.
+
+    What root writes belongs to whom the folder belongs: the user outside of a container can read and delete it.
+    """
+    with contextlib.suppress(OSError):
+        found, folder = path.lstat(), path.parent.stat()
+        if found.st_uid == 0 and folder.st_uid != 0 and os.geteuid() == 0:
+            os.chown(path, folder.st_uid, folder.st_gid, follow_symlinks=False)
+        mode = mode_in(found.st_mode, folder.st_mode)
+        if not stat.S_ISLNK(found.st_mode) and mode != stat.S_IMODE(found.st_mode):
+            path.chmod(mode)
 
 
 def write_text(path: Path, text: str, mode: int = 0o644) -> None:
@@ -116,14 +134,29 @@ def _write(path: Path, text: str, mode: int = 0o644) -> None:
     with os.fdopen(fd, "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
+        share_as_folder(path)
         os.fsync(file.fileno())
+
+
+def touch(path: Path) -> None:
+    """Create an empty file where there is none, for all who may use its folder."""
+    os.close(_open_or_create(path, os.O_RDONLY))
 
 
 def open_part(path: Path) -> int:
     """Open a part for reading and writing at offsets, creating it; returns the descriptor, which the caller closes."""
     make_folder(path.parent)
+    return _open_or_create(path, os.O_RDWR)
+
+
+def _open_or_create(path: Path, flags: int) -> int:
     with translate_errors(path):
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            return os.open(path, flags | os.O_CLOEXEC)
+        except FileNotFoundError:
+            fd = os.open(path, flags | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    share_as_folder(path)
+    return fd
 
 
 def write_at(fd: int, view: memoryview, offset: int, path: Path) -> None:
@@ -151,7 +184,7 @@ def append_line(path: Path, line: str) -> None:
     **Crash:** a torn last line at worst.
     """
     with translate_errors(path):
-        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fd = _open_or_create(path, os.O_WRONLY | os.O_APPEND)
         try:
             os.write(fd, f"{line}\n".encode())
         finally:
@@ -175,6 +208,7 @@ def make_link(path: Path, target: str) -> None:
     """Make a symbolic link in one step, in place of what is there; the caller makes the folder durable."""
     with contextlib.suppress(FileExistsError), translate_errors(path):
         os.symlink(target, path)
+        share_as_folder(path)
         return
     with _replacing(path, durable=False) as temporary:
         os.symlink(target, temporary)
@@ -183,12 +217,10 @@ def make_link(path: Path, target: str) -> None:
 def probe_share(source: Path, folder: Path) -> str:
     """Return how bytes get from one folder to another: `link`, `reflink` or `copy`; nothing is left behind."""
     make_folder(folder)
-    probe = folder / f".probe.{_random()}{TEMPORARY}"
-    try:
-        with translate_errors(probe):
-            return _link_or_clone(source, probe) or "copy"
-    finally:
+    with _replacing(folder / ".probe") as probe:
+        how = _link_or_clone(source, probe) or "copy"
         probe.unlink(missing_ok=True)
+    return how
 
 
 def probe_links(folder: Path) -> tuple[bool, bool, bool]:
@@ -332,6 +364,7 @@ def _clone(source: Path, temporary: Path) -> bool:
                 raise as_shelf_error(err, temporary) from err
             temporary.unlink()
             return False
+        share_as_folder(temporary)
         os.fsync(new.fileno())
     return True
 
@@ -416,10 +449,3 @@ def remove_tree(path: Path) -> Freed:
     for child in children:
         freed += remove_tree(child)
     return freed + remove_empty_folder(path)
-
-
-def make_readable(path: Path) -> None:
-    """Let everybody who may enter the folder read the file, as the umask allows; nothing when it is another's."""
-    with contextlib.suppress(OSError):
-        mode = stat.S_IMODE(path.parent.stat().st_mode)
-        path.chmod(stat.S_IMODE(path.stat().st_mode) | (mode & 0o044))

@@ -10,7 +10,7 @@ from pathlib import Path
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.plans import RemovalPlan
 from modelshelf.errors import Conflict
-from modelshelf.store import fs, scan, shared_blobs
+from modelshelf.store import fs, ownership, scan, shared_blobs
 from modelshelf.store.incoming import written_bytes
 from modelshelf.store.layout import Base, Repo
 from modelshelf.store.locks import try_lock
@@ -39,9 +39,11 @@ def plan_removal(
 
     Raises:
         Conflict: A folder of the repository is a link: what it leads to may be another's.
+        Denied: Another user wrote there, and it cannot be deleted.
     """
     repo = base.repo(repo_id)
     check_no_links(repo, commit_hash)
+    ownership.check_changeable(base, repo_id)
     files = list(files)
     going = {file.path for file in files} - set(keep)
     links = [path for name, path in scan.snapshot_files(repo, commit_hash) if name in going]

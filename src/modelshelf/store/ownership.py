@@ -1,0 +1,157 @@
+"""Whose the files of a base are: what one user wrote and another cannot read or delete, and what repairs that.
+
+A base belongs to the owner of its folder. Where that folder is setgid and its group may write in it, it belongs to the
+group as well, and everything in it is to be so.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelshelf.domain.sharing import is_shared
+from modelshelf.errors import Denied
+from modelshelf.store import fs
+from modelshelf.store.layout import Base, Repo
+
+_EXAMPLES = 3
+_SECRETS = frozenset({"token", "stored_tokens"})
+"""Of huggingface_hub, in the base itself; they are for their owner alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """What in a base is not its owner's, or in a base of a group not the group's."""
+
+    base: str
+    files: int
+    """How many files and folders."""
+    owners: tuple[tuple[int, int], ...]
+    """Whose they are, user id and group id, the most frequent first."""
+    examples: tuple[str, ...]
+    """The first few paths."""
+    fix: str
+    """What repairs it; see `fix`."""
+
+
+def foreign(base: Base) -> Foreign | None:
+    """Return what of a base its owner, or its group, cannot use in full; None when there is nothing.
+
+    What must be usable: every folder can be entered and written, every file read, our own files and refs written.
+    Links have no mode and go with their folder. huggingface_hub's token is left alone.
+    """
+    owners: Counter[tuple[int, int]] = Counter()
+    examples: list[str] = []
+    try:
+        root = base.path.stat()
+    except OSError:
+        return None
+    for path, found in _walk(base.path):
+        if not _is_usable(base, path, found, root):
+            owners[found.st_uid, found.st_gid] += 1
+            examples = [*examples, str(path)][:_EXAMPLES]
+    if not owners and _may_write(base.path):
+        return None
+    most_first = tuple(owner for owner, _ in owners.most_common())
+    return Foreign(str(base.path), owners.total(), most_first, tuple(examples), fix(base))
+
+
+def fix(base: Base) -> str:
+    """Return the command that lets this user, and in a base of a group the group, use all of a base.
+
+    The base of another ordinary user is not taken from them: there it is a sentence.
+    """
+    root, path = base.path.stat(), shlex.quote(str(base.path))
+    sudo = "" if os.geteuid() == 0 else "sudo "
+    if not is_shared(root.st_mode):
+        if sudo and root.st_uid not in (0, os.geteuid()):
+            return f"The base is of user {root.st_uid}: ask them to share it with a group, see docs/guides/team.md."
+        uid, gid = (root.st_uid, root.st_gid) if not sudo or root.st_uid else (os.geteuid(), os.getegid())
+        return f"{sudo}chown -R {uid}:{gid} {path} && {sudo}chmod -R u+rX {path}"
+    join = f'{sudo}usermod -aG "$(getent group {root.st_gid} | cut -d: -f1)" "$(id -un)" && '
+    return (
+        f"{'' if _may_write(base.path) else join}{sudo}chgrp -R {root.st_gid} {path} && {sudo}chmod -R g+rX {path}"
+        f" && {sudo}find {path} -type d -exec chmod g+ws {{}} +"
+        f" && {sudo}chmod -R g+rw {shlex.quote(str(base.own))}"
+    )
+
+
+def why_not_changeable(base: Base, repo: Repo) -> str:
+    """Return why this process may not change what lies in a repository's folder; empty when it may.
+
+    Another user wrote there, root in a container for one; `fix` says what helps.
+    """
+    for folder in (repo.path, repo.blobs, repo.snapshots, *_folders(repo.snapshots), repo.refs, repo.trees):
+        if os.access(folder, os.F_OK) and not _may_write(folder):
+            owner = folder.stat()
+            return f"{folder} is of user {owner.st_uid}, group {owner.st_gid}, and cannot be changed by others."
+    return ""
+
+
+def check_changeable(base: Base, repo_id: str) -> None:
+    """Do nothing when this process may change what lies in a repository's folder, or there is none.
+
+    Raises:
+        Denied: It may not; nothing was changed, and the hint repairs it.
+    """
+    why = why_not_changeable(base, base.repo(repo_id))
+    if why:
+        raise Denied(why, hint=fix(base), cache_path=str(base.path))
+
+
+def share_repo(base: Base, repo_id: str) -> None:
+    """Let all who may use a base use what huggingface_hub wrote for one repository, whose files follow the umask.
+
+    Its list of a commit's files, of mode 0600, among them: without it another user gets a part of a snapshot and is
+    told that it is whole.
+    """
+    repo, locks = base.repo(repo_id), base.hub_lock(repo_id, "x").parent
+    for path in (base.hub, *base.hub.glob("*"), locks.parent):
+        fs.share_as_folder(path)
+    for tree in (locks, repo.path):
+        fs.share_as_folder(tree)
+        for path, _ in _walk(tree):
+            fs.share_as_folder(path)
+
+
+def _folders(path: Path) -> Iterator[Path]:
+    return (found for found, status in _walk(path) if stat.S_ISDIR(status.st_mode))
+
+
+def _walk(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """Yield what lies below a folder, parents first, no link followed; what cannot be looked at is left out."""
+    for where, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = Path(where, name)
+            try:
+                yield path, path.lstat()
+            except OSError:
+                continue
+
+
+def _is_usable(base: Base, path: Path, found: os.stat_result, root: os.stat_result) -> bool:
+    if stat.S_ISLNK(found.st_mode) or (path.parent == base.path and path.name in _SECRETS):
+        return True
+    needs = _needs(base, path, found.st_mode)
+    if found.st_mode & needs == needs:  # for everybody, as lock files are
+        return True
+    if not is_shared(root.st_mode):
+        return found.st_uid == root.st_uid and found.st_mode >> 6 & needs == needs
+    return found.st_gid == root.st_gid and found.st_mode >> 3 & needs == needs
+
+
+def _needs(base: Base, path: Path, mode: int) -> int:
+    """Return what must be allowed, as the bits of one class: 4 read, 2 write, 1 enter."""
+    if stat.S_ISDIR(mode):
+        return 0o7
+    is_written = base.own in path.parents and base.quarantine not in path.parents
+    return 0o6 if is_written or path.parent.name == "refs" else 0o4
+
+
+def _may_write(folder: Path) -> bool:
+    return os.access(folder, os.R_OK | os.W_OK | os.X_OK)

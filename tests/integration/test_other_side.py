@@ -1,0 +1,245 @@
+"""Host and container over the same folders: other paths, another user, another process namespace, one library."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from modelshelf.store.layout import Base
+from tests.fakes.hub import FakeHub
+from tests.sides import (
+    USER,
+    A,
+    B,
+    Side,
+    bases_of,
+    check_shared,
+    let_time_pass,
+    needs_namespaces,
+    open_home,
+    seen,
+    size,
+    start_on_own_layer,
+    use_in_turn,
+)
+from tests.world import DEADLINE_S, MIB, Child, Home, tree, wait_until
+
+OTHER, GROUP = 4712, 4720
+
+
+@pytest.fixture
+def home(hub: FakeHub) -> Iterator[Home]:
+    """A home of two sides."""
+    needs_namespaces()
+    with open_home(hub) as made:
+        yield made
+
+
+def inside_of(home: Home, uid: int, gid: int, **more: object) -> Side:
+    """Return a container that has the primary base where Hugging Face looks by default."""
+    points = home.root / "container"
+    mounts = {home.primary: points / "root/.cache/huggingface", home.custom: points / "models/usb"}
+    settings = {"CACHE_PATH_MAP": f"{home.custom}={points}/models/usb"}
+    return Side(home, "inside", uid, gid, mounts=mounts, settings=settings, **more)  # type: ignore[arg-type]
+
+
+def two_sides(home: Home, outside: int, inside: int) -> tuple[Side, Side]:
+    """Return a user of the host, whose bases they are, and a container; an ordinary user of either owns them."""
+    owner = outside or inside
+    bases_of(home, owner, owner)
+    return Side(home, "outside", outside, outside, umask=0o077), inside_of(home, inside, inside, umask=0o077)
+
+
+@pytest.mark.parametrize(
+    ("outside", "inside"),
+    [(USER, 0), (0, USER), (USER, USER)],
+    ids=["root inside, a user outside", "a user inside, root outside", "the same user"],
+)
+@pytest.mark.parametrize("inside_first", [True, False], ids=["inside first", "outside first"])
+def test_both_sides_see_and_change_the_same_library(home: Home, outside: int, inside: int, inside_first: bool) -> None:
+    """What one side downloads, moves or removes is so for the other: same names, sizes, tiers, bytes."""
+    host, container = two_sides(home, outside, inside)
+    one, other = (container, host) if inside_first else (host, container)
+
+    use_in_turn(one, other)
+
+
+def test_a_group_shares_a_base_whatever_the_umask(home: Home) -> None:
+    """In a setgid base a member of the group moves and removes what another with umask 077 downloaded."""
+    bases_of(home, 0, GROUP, 0o2775)
+    strict = Side(home, "strict", USER, USER, umask=0o077, groups=(GROUP,))
+    lax = Side(home, "lax", OTHER, OTHER, umask=0o002, groups=(GROUP,))
+
+    strict.run("add", "a", "org/a").checked()
+    lax.run("add", "b", "org/b").checked()
+    check_shared(home)
+    lax.run("move", "a", "secondary").checked()
+    strict.run("rm", "b", "--files").checked()
+    strict.run("rm", "a", "--files").checked()
+
+    assert seen(lax) == []
+    check_shared(home)
+    assert stat.S_IMODE(Base(home.primary).registry.stat().st_mode) == 0o664
+
+
+def test_a_model_in_use_inside_is_not_deleted_from_outside(home: Home) -> None:
+    """A lease holds though its holder cannot be seen and calls the base otherwise: nothing is deleted."""
+    host, container = two_sides(home, USER, 0)
+    host.run("add", "a", "org/a").checked()
+    used = container.start_program("shelf", "run", "a", "--", "sleep", "600")
+    wait_until(lambda: host.run("lease", "--json").json, "the lease")
+
+    refused = host.run("rm", "a", "--files", "--json")
+    host.run("move", "a", "secondary").checked()
+    old_copy = tree(home.primary / "hub" / "models--org--a" / "blobs")
+    used.kill()
+    let_time_pass(home, 120)
+    container.run("move", "a", "secondary")
+
+    assert refused.code == 5
+    assert "used by" in refused.problem["detail"]
+    assert len(old_copy) == len(A)
+    assert tree(home.primary / "hub" / "models--org--a") == {}
+    assert seen(host) == seen(container) == [("a", size(A), "ready", "secondary")]
+
+
+def test_a_download_of_a_container_that_died_is_taken_up_outside(hub: FakeHub, home: Home) -> None:
+    """While it may live its job is left alone; when its word is a minute old, the other side goes on where it was."""
+    host, container = two_sides(home, USER, 0)
+    hub.pause(after_bytes=MIB)
+    pull = container.start("add", "a", "org/a")
+    hub.wait_for_bytes(MIB, timeout_s=DEADLINE_S)
+    wait_until(lambda: [job for job in host.run("jobs", "--json").json if job["state"] == "running"], "the job")
+    pull.kill()
+    hub.resume()
+
+    [job] = host.run("jobs", "--json").checked().json
+    let_time_pass(home, 120)
+    host.run("pull", "a").checked()
+
+    assert job["state"] == "running"
+    assert seen(host) == seen(container) == [("a", size(A), "ready", "primary")]
+    check_shared(home)
+
+
+def test_a_custom_base_has_two_paths(home: Home) -> None:
+    """CACHE_PATH_MAP works both ways: the container may say its own path or the host's, and the host resolves both."""
+    host, container = two_sides(home, USER, 0)
+
+    container.run("add", "a", "org/a", "--to", str(container.path(home.custom))).checked()
+    container.run("add", "b", "org/b", "--to", str(home.custom)).checked()
+    paths = [(side, Path(side.run("path", name).checked().out.strip())) for side in (host, container) for name in "ab"]
+    host.run("move", "a", "primary").checked()
+    container.run("move", "a", str(container.path(home.custom))).checked()
+    host.run("rm", "a", "--files").checked()
+
+    assert all(side.path(home.custom) in path.parents for side, path in paths)
+    assert seen(host) == seen(container) == [("b", size(B), "ready", "custom")]
+    assert not (home.root / "container/models/usb/hub").exists()
+
+
+def test_reconcile_on_either_side_finds_nothing_to_do(home: Home) -> None:
+    """A path of the other side is no reason to change anything."""
+    host, container = two_sides(home, USER, 0)
+    host.run("add", "a", "org/a").checked()
+    container.run("add", "b", "org/b", "--to", str(container.path(home.custom))).checked()
+
+    steps = [side.run("reconcile", "--json").checked().json["steps"] for side in (container, host, container)]
+
+    assert steps == [[], [], []]
+
+
+def test_what_root_left_is_found_with_the_command_that_repairs_it(home: Home) -> None:
+    """Another tool's root container leaves files of root: nothing is half removed, and the fix works as printed."""
+    host, _ = two_sides(home, USER, 0)
+    host.run("add", "a", "org/a").checked()
+    for path in (home.primary / "hub/models--org--a").rglob("*"):
+        os.chown(path, 0, 0, follow_symlinks=False)
+        if path.is_dir():
+            path.chmod(0o755)
+
+    refused = host.run("rm", "a", "--files", "--json")
+    hint = host.python(
+        "import sys; from pathlib import Path; from modelshelf.store import ownership; "
+        "from modelshelf.store.layout import Base; print(ownership.foreign(Base(Path(sys.argv[1]))).fix)",
+        str(home.primary),
+    )
+    still = seen(host)
+    assert os.system(hint.checked().out.replace("sudo ", "")) == 0
+
+    assert refused.code == 3
+    assert refused.problem["hint"] == hint.out.strip()
+    assert f"chown -R {USER}:{USER} {home.primary}" in hint.out
+    assert still == [("a", size(A), "ready", "primary")]
+    host.run("rm", "a", "--files").checked()
+    check_shared(home)
+
+
+@pytest.mark.parametrize(
+    ("mounted", "settings", "code", "said"),
+    [
+        (False, {"SHELF_REQUIRE_MOUNT": ""}, 0, "every model vanishes with the container"),
+        (False, {"SHELF_REQUIRE_MOUNT": "1"}, 2, "every model vanishes with the container"),
+        (False, {"SHELF_REQUIRE_MOUNT": "0"}, 0, ""),
+        (True, {"SHELF_REQUIRE_MOUNT": "1"}, 0, ""),
+    ],
+    ids=["warned", "refused", "told to be quiet", "mounted"],
+)
+def test_a_base_on_the_containers_own_layer_is_noticed(
+    home: Home, mounted: bool, settings: dict[str, str], code: int, said: str
+) -> None:
+    """Its models would vanish with the container; where it is refused, nothing was written."""
+    if mounted:
+        bases_of(home, 0, 0)
+
+    done = start_on_own_layer(home, "ls", **settings).finish()
+
+    if done.code == 99:
+        pytest.skip(f"no overlay can be mounted here: {done.err.strip()}")
+    assert done.code == code, done.err
+    assert (said in done.err) if said else ("container" not in done.err)
+    assert Base(home.primary).marker.exists() is mounted
+
+
+def test_a_download_of_another_tool_inside_does_not_disturb_one_outside(hub: FakeHub, home: Home) -> None:
+    """`hf download` of the same repository in a container is killed half-way; the user's own one completes."""
+    host, container = two_sides(home, USER, USER)
+    hub.pause(after_bytes=MIB)
+    theirs = start_hf(container)
+    hub.wait_for_bytes(MIB, timeout_s=DEADLINE_S)
+    ours = host.start("add", "a", "org/a")
+    wait_until(lambda: host.run("jobs", "--json").json, "the job")
+    theirs.kill()
+    hub.resume()
+
+    ours.finish().checked()
+
+    assert seen(host) == [("a", size(A), "ready", "primary")]
+    assert tree(Path(host.run("path", "a").checked().out.strip())) == A
+
+
+def test_a_download_of_root_inside_is_refused_outside_until_it_is_given_back(home: Home) -> None:
+    """What another tool's root wrote stands in the way; the hint is the command, and then nothing is fetched twice."""
+    host, container = two_sides(home, USER, 0)
+    host.run("add", "b", "org/b").checked()
+    start_hf(container).finish().checked()
+
+    refused = host.run("add", "a", "org/a", "--json")
+    named = [model[0] for model in seen(host)]
+    assert os.system(refused.problem["hint"].replace("sudo ", "")) == 0
+    planned = host.run("add", "a", "org/a", "--dry-run", "--json").checked().json
+    host.run("add", "a", "org/a").checked()
+
+    assert (refused.code, named) == (3, ["b"])
+    assert planned["fetch_bytes"] == 0
+    check_shared(home)
+
+
+def start_hf(side: Side) -> Child:
+    """Start `hf download` on a side's primary base."""
+    base = side.path(side.home.primary)
+    return side.start_program("env", f"HF_HOME={base}", "hf", "download", "org/a")

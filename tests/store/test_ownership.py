@@ -1,0 +1,193 @@
+"""Whose the files of a base are."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from modelshelf.domain.sharing import is_shared
+from modelshelf.store import fs, ownership
+from modelshelf.store.layout import Base
+
+USER, GROUP = 4711, 4720
+
+
+@pytest.fixture
+def base() -> Iterator[Base]:
+    """A base with one model, which every user may reach."""
+    folder = Path(tempfile.mkdtemp(prefix="modelshelf-base-"))
+    folder.chmod(0o755)
+    made = Base(folder / "it's a base")
+    repo = made.repo("org/a")
+    for path in (repo.blob("b" * 40), repo.tree("c" * 40), made.registry):
+        fs.write_text(path, "x")
+    fs.write_text(repo.ref("main"), "c" * 40)
+    fs.make_folder(repo.snapshot("c" * 40))
+    fs.make_link(repo.snapshot("c" * 40) / "f", f"../../blobs/{'b' * 40}")
+    yield made
+    shutil.rmtree(folder)
+
+
+def give(path: Path, uid: int, gid: int) -> None:
+    """Give a tree to a user."""
+    if os.geteuid() != 0:
+        pytest.skip("giving files to another user needs root")
+    for each in (path, *path.rglob("*")):
+        os.chown(each, uid, gid, follow_symlinks=False)
+
+
+def mode(path: Path) -> str:
+    """Return the permissions of a file."""
+    return oct(stat.S_IMODE(path.stat().st_mode))
+
+
+def test_a_base_of_one_user_holds_nothing_foreign(base: Base) -> None:
+    """There is nothing to repair in what one user wrote."""
+    assert ownership.foreign(base) is None
+
+
+def test_a_base_that_is_not_there_holds_nothing_foreign(tmp_path: Path) -> None:
+    """It is offline, which others say."""
+    assert ownership.foreign(Base(tmp_path / "gone")) is None
+
+
+def test_the_token_is_nobodys_business(base: Base) -> None:
+    """It is for its owner alone, whoever that is."""
+    (base.path / "token").write_text("secret")
+    (base.path / "token").chmod(0o600)
+    base.path.chmod(0o2775)
+    for path in base.path.rglob("*"):
+        if path.name != "token":
+            fs.share_as_folder(path)
+
+    assert ownership.foreign(base) is None
+    assert mode(base.path / "token") == "0o600"
+
+
+@pytest.mark.parametrize("base_mode", [0o755, 0o2775], ids=["of a user", "of a group"])
+def test_what_root_left_is_counted_and_the_command_repairs_it(base: Base, base_mode: int) -> None:
+    """The command works as it is printed, blanks and quotes in the path or not; afterwards nothing is foreign."""
+    give(base.path, USER, GROUP)
+    base.path.chmod(base_mode)
+    if is_shared(base_mode):
+        for path in base.path.rglob("*"):
+            fs.share_as_folder(path)
+    repo = base.repo("org/a").path
+    give(repo, 0, 0)
+    for folder in (repo, repo / "blobs"):
+        folder.chmod(0o755)
+    base.repo("org/a").tree("c" * 40).chmod(0o600)
+
+    found = ownership.foreign(base)
+    assert found is not None
+    done = subprocess.run(found.fix.replace("sudo ", ""), shell=True, capture_output=True, text=True)
+
+    assert found.owners == ((0, 0),)
+    assert found.files >= 3
+    assert str(repo) in found.examples
+    assert done.returncode == 0, done.stderr
+    assert ownership.foreign(base) is None
+    assert ((repo / "trees").stat().st_uid == USER) is not is_shared(base_mode)
+
+
+def test_without_root_the_command_begins_with_sudo(base: Base) -> None:
+    """A base of root, as a Docker daemon makes it for a folder that was not there, is given to the user who asks."""
+    give(base.path, 0, 0)
+    asked = os.fork()
+    if asked == 0:  # a child, so that this process stays who it is
+        os.setgid(USER)
+        os.setuid(USER)
+        found = ownership.foreign(base)
+        os._exit(0 if found and f"sudo chown -R {USER}:{USER} " in found.fix else 1)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(asked, 0)[1]) == 0
+
+
+def test_the_base_of_another_user_is_not_taken_from_them(base: Base) -> None:
+    """Who is neither its owner nor root is told whom to ask, and gets no command."""
+    give(base.path, USER, GROUP)
+    asked = os.fork()
+    if asked == 0:
+        os.setgid(USER + 1)
+        os.setuid(USER + 1)
+        found = ownership.foreign(base)
+        os._exit(0 if found and found.fix.startswith(f"The base is of user {USER}: ask") else 1)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(asked, 0)[1]) == 0
+
+
+@pytest.mark.parametrize(
+    ("umask", "base_mode", "folder", "file"),
+    [
+        (0o077, 0o755, "0o755", "0o644"),
+        (0o077, 0o700, "0o700", "0o600"),
+        (0o077, 0o2770, "0o2770", "0o660"),
+        (0o002, 0o755, "0o775", "0o644"),
+        (0o022, 0o2775, "0o2775", "0o664"),
+    ],
+)
+def test_the_base_decides_who_may_use_what_is_written(
+    tmp_path: Path, umask: int, base_mode: int, folder: str, file: str
+) -> None:
+    """Whatever the umask of who writes; nothing that it allows is taken away."""
+    base = Base(tmp_path / "base")
+    base.path.mkdir()
+    base.path.chmod(base_mode)
+    before = os.umask(umask)
+    try:
+        fs.write_text(base.card("m"), "{}")
+        os.close(fs.open_part(base.part("d")))
+        fs.append_line(base.part_map("d"), "x")
+        fs.touch(base.registry)
+        fs.touch(base.registry)
+    finally:
+        os.umask(before)
+
+    assert {mode(path) for path in (base.own, base.cards, base.incoming)} == {folder}
+    assert {mode(path) for path in (base.card("m"), base.part("d"), base.part_map("d"), base.registry)} == {file}
+
+
+def test_what_root_writes_belongs_to_whom_the_folder_belongs(base: Base) -> None:
+    """Root in a container leaves nothing behind that the user outside cannot delete; links go with their folder."""
+    give(base.path, USER, GROUP)
+
+    fs.write_text(base.card("m"), "{}")
+    fs.make_link(base.repo("org/a").snapshot("c" * 40) / "g", f"../../blobs/{'b' * 40}")
+
+    written = (base.cards, base.card("m"), base.repo("org/a").snapshot("c" * 40) / "g")
+    assert {(path.lstat().st_uid, path.lstat().st_gid) for path in written} == {(USER, GROUP)}
+
+
+def test_what_huggingface_hub_wrote_is_shared_with_its_locks(base: Base) -> None:
+    """The list of files of mode 0600 and the folder of locks can be used by the group of the base."""
+    lock = base.hub_lock("org/a", "b" * 40)
+    lock.parent.mkdir(parents=True)
+    lock.touch(0o600)
+    base.path.chmod(0o2775)
+    base.repo("org/a").tree("c" * 40).chmod(0o600)
+
+    ownership.share_repo(base, "org/a")
+
+    assert mode(base.repo("org/a").tree("c" * 40)) == "0o664"
+    assert (mode(lock.parent), mode(lock)) == ("0o2775", "0o664")
+
+
+def test_what_may_not_be_changed_is_known_before(base: Base) -> None:
+    """A folder of another user is named; root may change everything."""
+    give(base.path, 0, 0)
+    asked = os.fork()
+    if asked == 0:
+        os.setgid(USER)
+        os.setuid(USER)
+        why = ownership.why_not_changeable(base, base.repo("org/a"))
+        os._exit(0 if "is of user 0, group 0" in why else 1)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(asked, 0)[1]) == 0
+    assert ownership.why_not_changeable(base, base.repo("org/a")) == ""
