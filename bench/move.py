@@ -23,7 +23,7 @@ from pathlib import Path
 
 import _measure
 from _measure import Command
-from modelshelf.bootstrap import open_shelf
+from modelshelf.bootstrap.library import open_shelf
 from modelshelf.domain.models import FileEntry, Registration
 from modelshelf.settings import load_settings
 from modelshelf.store import scan

@@ -47,7 +47,7 @@ def main() -> None:
 
 def fill(folder: Path, models: int) -> dict[str, str]:
     """Lay out a full base and register all of it; returns the variables by which both programs find it."""
-    from modelshelf.bootstrap import open_shelf
+    from modelshelf.bootstrap.library import open_shelf
     from modelshelf.domain.models import FileEntry, Registration
     from modelshelf.settings import load_settings
     from modelshelf.store import scan

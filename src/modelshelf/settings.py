@@ -12,22 +12,18 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar, get_args
+from typing import TypeVar
 
 from dotenv.parser import parse_stream
 
+from modelshelf import setting_values
 from modelshelf.domain.environment import SECRETS, VARIABLES
-from modelshelf.domain.names import check_base
 from modelshelf.domain.promotion import PromoteMode
 from modelshelf.domain.tiers import PRIMARY, SECONDARY, Tier, Tiers
 from modelshelf.errors import BadInput
+from modelshelf.setting_values import HUB_ENDPOINT, Value
 from modelshelf.store.mounts import mount_at
-from modelshelf.units import GB, parse_size
 
-HUB_ENDPOINT = "https://huggingface.co"
-_TRUE = frozenset({"1", "ON", "YES", "TRUE"})
-"""What huggingface_hub takes for yes."""
-_FALSE = frozenset({"0", "OFF", "NO", "FALSE"})
 T = TypeVar("T")
 
 
@@ -71,15 +67,6 @@ class Settings:
     """XDG_STATE_HOME: where the bases ever used are remembered."""
     env_file: Path | None
     """The `.env` that was read; None without one."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Value:
-    text: str
-    origin: str
-    """Where it was set: `/home/me/.env:3` or `environment`."""
-    folder: Path
-    """What a relative path is relative to."""
 
 
 class _Problems:
@@ -128,7 +115,7 @@ def _load(env_file: Path | None, environ: Mapping[str, str] | None) -> tuple[Set
     path = _find_env_file(env_file, environ)
     values = _read_env_file(path, problems) if path else {}
     here = Path.cwd()
-    values |= {name: _Value(text.strip(), "environment", here) for name, text in environ.items() if text.strip()}
+    values |= {name: Value(text.strip(), "environment", here) for name, text in environ.items() if text.strip()}
     values = {name: _expand(value, values, environ) for name, value in values.items() if name in _NAMES}
     return _build(values, environ, path, problems), problems
 
@@ -172,7 +159,7 @@ def places(environ: Mapping[str, str] | None = None) -> Places:
     here, exported = Path.cwd(), {}
     for name in sorted(_NAMES | {"XDG_STATE_HOME", "XDG_CONFIG_HOME"}):
         if text := environ.get(name, "").strip():
-            text = _expand(_Value(text, "environment", here), {}, environ).text
+            text = _expand(Value(text, "environment", here), {}, environ).text
             exported[name] = os.path.normpath(here / text) if name.endswith(("_CACHE_PATH", "_HOME")) else text
     usual = exported.get("HF_HOME") or f"{_home(environ)}/.cache/huggingface"
     return Places(here / ".env", _config_home(environ) / "modelshelf" / ".env", Path(usual), exported)
@@ -224,7 +211,7 @@ def _is_ours(path: Path) -> bool:
         return True  # reading it for its settings says what is wrong
 
 
-def _read_env_file(path: Path, problems: _Problems) -> dict[str, _Value]:
+def _read_env_file(path: Path, problems: _Problems) -> dict[str, Value]:
     """Return the variables of a `.env`."""
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -237,16 +224,16 @@ def _read_env_file(path: Path, problems: _Problems) -> dict[str, _Value]:
     return _parse_env_text(text, path, problems)
 
 
-def _parse_env_text(text: str, path: Path, problems: _Problems) -> dict[str, _Value]:
+def _parse_env_text(text: str, path: Path, problems: _Problems) -> dict[str, Value]:
     """Return the variables of a `.env`: a BOM, CRLF, quotes, comments and `export` are understood."""
-    values: dict[str, _Value] = {}
+    values: dict[str, Value] = {}
     for binding in parse_stream(io.StringIO(text.replace("\r\n", "\n"))):
         origin = f"{path}:{binding.original.line + _blank_lines(binding.original.string)}"
         if binding.error:
             name = re.match(r"(?:export\s+)?[^=\s]*", binding.original.string.strip())
             problems.add(name[0] if name else "", origin, "is no NAME=value")  # the value may be a secret
         elif binding.key and binding.value and binding.value.strip():
-            values[binding.key] = _Value(binding.value.strip(), origin, path.parent)
+            values[binding.key] = Value(binding.value.strip(), origin, path.parent)
     return values
 
 
@@ -255,7 +242,7 @@ def _blank_lines(text: str) -> int:
     return text[: len(text) - len(text.lstrip())].count("\n")
 
 
-def _expand(value: _Value, values: Mapping[str, _Value], environ: Mapping[str, str]) -> _Value:
+def _expand(value: Value, values: Mapping[str, Value], environ: Mapping[str, str]) -> Value:
     """Replace `~`, `$NAME` and `${NAME}`; a name that is not set stays as it is, and is refused in a path."""
 
     def lookup(match: re.Match[str]) -> str:
@@ -267,7 +254,7 @@ def _expand(value: _Value, values: Mapping[str, _Value], environ: Mapping[str, s
     text = re.sub(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))", lookup, value.text)
     if text == "~" or text.startswith("~/"):
         text = _home(environ) + text[1:]
-    return _Value(text, value.origin, value.folder)
+    return Value(text, value.origin, value.folder)
 
 
 def _home(environ: Mapping[str, str]) -> str:
@@ -275,9 +262,9 @@ def _home(environ: Mapping[str, str]) -> str:
 
 
 def _build(
-    values: Mapping[str, _Value], environ: Mapping[str, str], env_file: Path | None, problems: _Problems
+    values: Mapping[str, Value], environ: Mapping[str, str], env_file: Path | None, problems: _Problems
 ) -> Settings:
-    def read(name: str, parse: Callable[[_Value], T], default: T) -> T:
+    def read(name: str, parse: Callable[[Value], T], default: T) -> T:
         value = values.get(name)
         if value is None:
             return default
@@ -291,36 +278,36 @@ def _build(
 
     home = Path(_home(environ))
     primary_name = "PRIMARY_CACHE_PATH" if "PRIMARY_CACHE_PATH" in values else "HF_HOME"
-    primary_base = read(primary_name, _base, str(home / ".cache" / "huggingface"))
-    primary = Tier(PRIMARY, primary_base, read("PRIMARY_CACHE_LIMIT_GB", _limit, None))
-    secondary_base = read("SECONDARY_CACHE_PATH", _base, "")
-    secondary_limit = read("SECONDARY_CACHE_LIMIT_GB", _limit, None)
+    primary_base = read(primary_name, setting_values.base, str(home / ".cache" / "huggingface"))
+    primary = Tier(PRIMARY, primary_base, read("PRIMARY_CACHE_LIMIT_GB", setting_values.limit, None))
+    secondary_base = read("SECONDARY_CACHE_PATH", setting_values.base, "")
+    secondary_limit = read("SECONDARY_CACHE_LIMIT_GB", setting_values.limit, None)
     secondary = Tier(SECONDARY, secondary_base, secondary_limit) if secondary_base else None
     _check_apart(primary, secondary, values, problems)
     state_home = Path(environ.get("XDG_STATE_HOME") or home / ".local" / "state")
     return Settings(
-        tiers=Tiers(primary, secondary, read("CACHE_PATH_MAP", _path_map, {})),
-        warning_threshold=read("CACHE_WARNING_THRESHOLD", _share, 0.9),
-        on_full=read("ON_FULL", _one_of("demote", "refuse"), "demote"),
-        on_secondary_full=read("ON_SECONDARY_FULL", _one_of("refuse", "remove-unpinned"), "refuse"),
-        use_symlinks=read("HF_HUB_DISABLE_SYMLINKS", lambda value: value.text.upper() not in _TRUE, True),
-        promote=read("PROMOTE", _promote, "auto"),
-        database_url=read("DATABASE_URL", _database_url, ""),
+        tiers=Tiers(primary, secondary, read("CACHE_PATH_MAP", setting_values.path_map, {})),
+        warning_threshold=read("CACHE_WARNING_THRESHOLD", setting_values.share, 0.9),
+        on_full=read("ON_FULL", setting_values.one_of("demote", "refuse"), "demote"),
+        on_secondary_full=read("ON_SECONDARY_FULL", setting_values.one_of("refuse", "remove-unpinned"), "refuse"),
+        use_symlinks=read("HF_HUB_DISABLE_SYMLINKS", lambda value: value.text.upper() not in setting_values.TRUE, True),
+        promote=read("PROMOTE", setting_values.promote, "auto"),
+        database_url=read("DATABASE_URL", setting_values.database_url, ""),
         hf_token=read("HF_TOKEN", lambda value: value.text, None),
-        hf_endpoint=read("HF_ENDPOINT", _url, HUB_ENDPOINT),
+        hf_endpoint=read("HF_ENDPOINT", setting_values.url, HUB_ENDPOINT),
         host=read("SHELF_HOST", lambda value: value.text, "127.0.0.1"),
-        port=read("SHELF_PORT", _port, 8000),
+        port=read("SHELF_PORT", setting_values.port, 8000),
         api_key=read("SHELF_API_KEY", lambda value: value.text, None),
-        log_as_json=read("SHELF_LOG", _one_of("text", "json"), "text") == "json",
-        download_limit_bytes_per_s=read("SHELF_DOWNLOAD_LIMIT", _rate, None),
+        log_as_json=read("SHELF_LOG", setting_values.one_of("text", "json"), "text") == "json",
+        download_limit_bytes_per_s=read("SHELF_DOWNLOAD_LIMIT", setting_values.rate, None),
         config_home=_config_home(environ),
-        require_mount=read("SHELF_REQUIRE_MOUNT", _yes_or_no, None),
+        require_mount=read("SHELF_REQUIRE_MOUNT", setting_values.yes_or_no, None),
         state_home=state_home,
         env_file=env_file,
     )
 
 
-def _check_apart(primary: Tier, secondary: Tier | None, values: Mapping[str, _Value], problems: _Problems) -> None:
+def _check_apart(primary: Tier, secondary: Tier | None, values: Mapping[str, Value], problems: _Problems) -> None:
     """Two tiers in one folder, or one inside the other, would count the same bytes twice."""
     if secondary is None:
         return
@@ -335,89 +322,3 @@ def _real(base: str) -> Path:
     """Return where a base leads; by its name alone on a share, which may hang when it is asked."""
     path = Path(base)
     return path if mount_at(path).may_hang else path.resolve()
-
-
-def _base(value: _Value) -> str:
-    if unset := re.search(r"\$(?:\{\w+\}|[A-Za-z_]\w*)", value.text):
-        raise ValueError(f"{unset[0]} in {value.text} is not set")
-    return check_base(os.path.normpath(value.folder / value.text) if "://" not in value.text else value.text)
-
-
-def _limit(value: _Value) -> int | None:
-    try:
-        limit_gb = float(value.text)
-    except ValueError:
-        raise ValueError(f"{value.text!r} is not a number of GB (10^9 bytes), such as 100 or 0.5") from None
-    if not 0 < limit_gb < float("inf") or not round(limit_gb * GB):
-        raise ValueError(f"{value.text} is not above 0; leave it empty for no limit")
-    return round(limit_gb * GB)
-
-
-def _share(value: _Value) -> float:
-    try:
-        share = float(value.text)
-    except ValueError:
-        share = -1
-    if not 0 < share <= 1:
-        raise ValueError(f"{value.text!r} is not a share above 0 and at most 1, such as 0.9")
-    return share
-
-
-def _one_of(*words: str) -> Callable[[_Value], str]:
-    def parse(value: _Value) -> str:
-        if value.text not in words:
-            raise ValueError(f"{value.text!r} is none of {', '.join(words)}")
-        return value.text
-
-    return parse
-
-
-def _promote(value: _Value) -> PromoteMode:
-    for mode in get_args(PromoteMode):
-        if value.text == mode:
-            return mode  # type: ignore[no-any-return]  # one of the three words
-    raise ValueError(f"{value.text!r} is none of {', '.join(get_args(PromoteMode))}")
-
-
-def _yes_or_no(value: _Value) -> bool:
-    if value.text.upper() not in _TRUE | _FALSE:
-        raise ValueError(f"{value.text!r} is neither 1 nor 0")
-    return value.text.upper() in _TRUE
-
-
-def _port(value: _Value) -> int:
-    if not value.text.isdigit() or not 0 < int(value.text) < 65536:
-        raise ValueError(f"{value.text!r} is not a port from 1 to 65535")
-    return int(value.text)
-
-
-def _rate(value: _Value) -> int:
-    rate_bytes_per_s = parse_size(re.sub(r"(/s|ps)$", "", value.text))
-    if rate_bytes_per_s <= 0:
-        raise ValueError("is not above 0; leave it empty for no limit")
-    return rate_bytes_per_s
-
-
-def _url(value: _Value) -> str:
-    if not re.match(r"https?://[^/\s]+", value.text):
-        raise ValueError(f"{value.text!r} is not an http address such as {HUB_ENDPOINT}")
-    return value.text.rstrip("/")
-
-
-def _database_url(value: _Value) -> str:
-    if not value.text.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
-        raise ValueError(
-            f"{value.text.partition(':')[0]!r} is no database we know; use sqlite:////path/to/registry.db or"
-            " postgresql://user@host/name"
-        )
-    return value.text
-
-
-def _path_map(value: _Value) -> dict[str, str]:
-    mapping: dict[str, str] = {}
-    for item in filter(None, (item.strip() for item in value.text.split(","))):
-        theirs, separator, ours = item.partition("=")
-        if not separator:
-            raise ValueError(f"{item!r} is no pair such as /mnt/usb-drive/models=/models/usb")
-        mapping[check_base(theirs.strip())] = check_base(ours.strip())
-    return mapping

@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from modelshelf.bootstrap import open_shelf
+from modelshelf.bootstrap.library import open_shelf
 from modelshelf.errors import ShelfError
 from modelshelf.services.shelf import Shelf
 from modelshelf.settings import load_settings

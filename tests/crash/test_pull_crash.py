@@ -13,7 +13,7 @@ from random import Random
 
 import pytest
 
-from modelshelf.bootstrap import STREAMS
+from modelshelf.bootstrap.library import STREAMS
 from modelshelf.domain.plans import SEGMENT_BYTES
 from modelshelf.services.shelf import Shelf
 from tests.fakes.hub import FakeHub

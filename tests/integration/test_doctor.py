@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from modelshelf.bootstrap import SystemClock, open_doctor
+from modelshelf.bootstrap.first_aid import open_doctor
+from modelshelf.bootstrap.library import SystemClock
 from modelshelf.services.doctor import Doctor
 from modelshelf.services.shelf import Shelf
 from modelshelf.store.layout import Base

@@ -70,11 +70,12 @@ def test_what_may_not_be_read_is_not_moved_by_half(home: Home, shelf: Shelf, con
 
 
 def test_what_may_be_read_and_not_deleted_stays_behind(home: Home, shelf: Shelf, config: Path) -> None:
-    """A blobs folder of root's: the model arrives whole, the old copy stays, and it is said."""
+    """A blobs folder of root's: the model arrives whole, the old copy stays, and what repairs it is said."""
     moved = move_as_nobody(home, config.parent)
 
     assert moved.code == 0, moved.err
-    assert f"The old copy stays: {config.parent}" in moved.err
+    assert f"{config.parent} is of user 0" in moved.err
+    assert "chown -R" in moved.err
     assert (shelf.model("m").base, tree(shelf.path("m"))) == (str(home.secondary), FILES)
     assert config.exists()
     assert violations(shelf) == []

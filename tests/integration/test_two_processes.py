@@ -31,7 +31,7 @@ COMMON = random_bytes(200_000, seed=1)
 ACTOR = """
 import json, os, random, sys, time
 from pathlib import Path
-from modelshelf.bootstrap import open_shelf
+from modelshelf.bootstrap.library import open_shelf
 from modelshelf.errors import Cancelled, ShelfError
 
 seed, seconds, *names = sys.argv[1:]

@@ -10,7 +10,7 @@ import pytest
 
 from modelshelf.domain.disks import FAT_FILE_BYTES
 from modelshelf.errors import OutOfSpace
-from modelshelf.store import capabilities, fs, tier
+from modelshelf.store import capabilities, sharing, tier
 from modelshelf.store.layout import Base
 from tests.builders import put
 from tests.store.fuse import fuse_disk, share
@@ -71,7 +71,7 @@ def test_a_base_that_cannot_be_written_is_taken_for_a_usual_one(tmp_path: Path) 
         assert capabilities.of(ours).symlinks
         assert not ours.capabilities.exists()
         with pytest.raises(OutOfSpace):
-            fs.probe_links(ours.own)
+            sharing.probe_links(ours.own)
 
 
 def test_a_disk_without_names_left_is_full(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_disk_without_names_left_is_full(tmp_path: Path) -> None:
         ours = base(disk)
 
         with pytest.raises(OutOfSpace):
-            fs.probe_links(ours.own)
+            sharing.probe_links(ours.own)
         assert capabilities.of(ours).symlinks
 
 
@@ -90,7 +90,7 @@ def test_what_may_not_be_read_is_not_shared(tmp_path: Path) -> None:
     if not unreadable.exists():
         pytest.skip("there is no file that root may not read")
 
-    assert fs.share(unreadable, tmp_path / "target") == ""
+    assert sharing.share(unreadable, tmp_path / "target") == ""
 
 
 def test_a_disk_with_reflinks_is_known(tmp_path: Path) -> None:

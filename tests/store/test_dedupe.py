@@ -15,7 +15,7 @@ import pytest
 from modelshelf.domain.gc import DedupePlan
 from modelshelf.domain.models import FileEntry
 from modelshelf.services.progress import Counter
-from modelshelf.store import dedupe, extents, fs, meter, removal, scan
+from modelshelf.store import dedupe, extents, fs, meter, removal, scan, sharing
 from modelshelf.store.dedupe import Deduped
 from modelshelf.store.layout import Base
 from modelshelf.store.locks import try_lock
@@ -423,11 +423,11 @@ def test_fragments_are_compared_to_the_last(xfs: Base) -> None:
             file.seek(4096)
             file.write(b"y" * 4096)
             os.fsync(file.fileno())
-    fs.share(one, two)
+    sharing.share(one, two)
     two.unlink()
     two.write_bytes(b"")
 
-    assert fs.merge_by_reflink(one, two)
+    assert sharing.merge_by_reflink(one, two)
     assert extents.same(one, two)
     assert not extents.same(one, three)
     with two.open("r+b") as file:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from modelshelf.errors import Denied, OutOfSpace
-from modelshelf.store import fs
+from modelshelf.store import fs, sharing
 from modelshelf.store.fs import Freed
 from modelshelf.store.os_errors import as_shelf_error, translate_errors
 from tests.builders import put
@@ -278,7 +278,7 @@ def test_bytes_are_shared_within_a_disk(tmp_path: Path) -> None:
     source = put(tmp_path / "a" / "x", b"bytes")
     target = put(tmp_path / "b" / "x", b"old")
 
-    assert fs.probe_share(source, tmp_path / "c") == fs.share(source, target) == "link"
+    assert sharing.probe_share(source, tmp_path / "c") == sharing.share(source, target) == "link"
 
     assert target.samefile(source)
     assert names_in(tmp_path / "b") == ["x"]
@@ -291,8 +291,8 @@ def test_between_disks_bytes_have_to_be_copied(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", 2**20) as disk:
         target = put(disk / "x", b"old")
 
-        assert fs.probe_share(source, disk) == "copy"
-        assert fs.share(source, target) == ""
+        assert sharing.probe_share(source, disk) == "copy"
+        assert sharing.share(source, target) == ""
 
         assert target.read_bytes() == b"old"
         assert names_in(disk) == ["x"]
@@ -305,7 +305,7 @@ def test_sharing_on_a_full_disk_is_out_of_space(tmp_path: Path) -> None:
         while (full := _fill(disk)) is None:
             pass
         with pytest.raises(OutOfSpace):
-            fs.share(source, disk / "b")
+            sharing.share(source, disk / "b")
         assert full.errno == errno.ENOSPC
 
 

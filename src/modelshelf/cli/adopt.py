@@ -40,7 +40,7 @@ def adopt(
     as_json: AsJson = False,
 ) -> None:
     """Take in what other tools downloaded; without --leave, --move or --link show what is there."""
-    from modelshelf.bootstrap import open_shelf
+    from modelshelf.bootstrap.library import open_shelf
     from modelshelf.errors import BadInput
     from modelshelf.services.adopt import DEFAULT_PATH, AdoptRequest, wish_of
     from modelshelf.services.adopt_view import adopt_view

@@ -31,7 +31,7 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Register a model and download it."""
-    from modelshelf.bootstrap import open_shelf
+    from modelshelf.bootstrap.library import open_shelf
     from modelshelf.services.register import registration
 
     with at_the_edge(as_json=as_json):
@@ -63,7 +63,7 @@ def _told_as_registered(name: str) -> Iterator[None]:
 
 def pull(name: Name, as_json: AsJson = False) -> None:
     """Download what is missing of a registered model."""
-    from modelshelf.bootstrap import open_shelf
+    from modelshelf.bootstrap.library import open_shelf
 
     with at_the_edge(as_json=as_json), open_shelf() as shelf:
         shelf.library.row(name)
@@ -80,7 +80,7 @@ def rm(
     as_json: AsJson = False,
 ) -> None:
     """Forget a model; its files stay unless --files is given."""
-    from modelshelf.bootstrap import open_shelf
+    from modelshelf.bootstrap.library import open_shelf
     from modelshelf.services.views import removed_view
 
     with at_the_edge(as_json=as_json), open_shelf() as shelf:

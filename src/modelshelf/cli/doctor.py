@@ -17,7 +17,7 @@ def doctor(
     as_json: AsJson = False,
 ) -> None:
     """Say why it does not work: disks, registry, variables, tools, hub; exit code 7 when there are errors."""
-    from modelshelf.bootstrap import open_doctor
+    from modelshelf.bootstrap.first_aid import open_doctor
     from modelshelf.services.views import doctor_view
 
     with at_the_edge(as_json=as_json):

@@ -26,7 +26,7 @@ def update(
     as_json: AsJson = False,
 ) -> None:
     """Take a newer commit of the revision that a model follows; the old one serves until the new one is whole."""
-    from modelshelf.bootstrap import open_shelf
+    from modelshelf.bootstrap.library import open_shelf
     from modelshelf.errors import BadInput, ShelfError
     from modelshelf.services.views import update_view
 
@@ -73,7 +73,7 @@ def reconcile(
     as_json: AsJson = False,
 ) -> None:
     """Bring the registry and the disks together, and report what was done; no model's files are deleted."""
-    from modelshelf.bootstrap import open_shelf
+    from modelshelf.bootstrap.library import open_shelf
     from modelshelf.services.views import reconcile_view
 
     with at_the_edge(as_json=as_json), open_shelf() as shelf:

@@ -14,7 +14,7 @@ from modelshelf.cli.options import AsJson, Name
 
 def ls(as_json: AsJson = False) -> None:
     """List the models."""
-    from modelshelf.bootstrap import open_library
+    from modelshelf.bootstrap.places import open_library
 
     with at_the_edge(as_json=as_json):
         found = open_library().models()
@@ -28,7 +28,7 @@ def ls(as_json: AsJson = False) -> None:
 
 def show(name: Name, as_json: AsJson = False) -> None:
     """Show one model: files, digests, commit, folder."""
-    from modelshelf.bootstrap import open_library
+    from modelshelf.bootstrap.places import open_library
     from modelshelf.services.views import model_view
 
     with at_the_edge(as_json=as_json):
@@ -43,7 +43,7 @@ def show(name: Name, as_json: AsJson = False) -> None:
 
 def path(name: Name, as_json: AsJson = False) -> None:
     """Print the folder of a model's snapshot."""
-    from modelshelf.bootstrap import open_library
+    from modelshelf.bootstrap.places import open_library
 
     with at_the_edge(as_json=as_json):
         folder = str(open_library().path(name))
@@ -55,7 +55,7 @@ def path(name: Name, as_json: AsJson = False) -> None:
 
 def env(name: Name, as_json: AsJson = False) -> None:
     """Print shell lines that make any Hugging Face program find a model: eval "$(shelf env NAME)"."""
-    from modelshelf.bootstrap import open_library
+    from modelshelf.bootstrap.places import open_library
     from modelshelf.services.library import environment
 
     with at_the_edge(as_json=as_json):
@@ -76,8 +76,8 @@ def tiers(
     ] = None,
 ) -> None:
     """Show each tier: its limit, what it holds, and the free space of its disk."""
-    from modelshelf.bootstrap import open_shelf
-    from modelshelf.bootstrap import start_afresh as start
+    from modelshelf.bootstrap.first_aid import start_afresh as start
+    from modelshelf.bootstrap.library import open_shelf
     from modelshelf.services.views import tier_view
 
     with at_the_edge(as_json=as_json):
@@ -93,7 +93,7 @@ def tiers(
 
 def jobs(as_json: AsJson = False) -> None:
     """List long work, newest first: queued, running, waiting, done, failed, cancelled."""
-    from modelshelf.bootstrap import open_shelf
+    from modelshelf.bootstrap.library import open_shelf
     from modelshelf.services.views import job_view
 
     with at_the_edge(as_json=as_json), open_shelf() as shelf:
@@ -106,7 +106,7 @@ def jobs(as_json: AsJson = False) -> None:
 
 def cancel(job_id: Annotated[int, typer.Argument(metavar="JOB")], as_json: AsJson = False) -> None:
     """End a job; what arrived stays for the next try."""
-    from modelshelf.bootstrap import open_shelf
+    from modelshelf.bootstrap.library import open_shelf
     from modelshelf.services.views import job_view
 
     with at_the_edge(as_json=as_json), open_shelf() as shelf:

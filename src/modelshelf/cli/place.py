@@ -20,7 +20,7 @@ def move(
     as_json: AsJson = False,
 ) -> None:
     """Move a model to another tier; it can be loaded all the time."""
-    from modelshelf.bootstrap import open_shelf
+    from modelshelf.bootstrap.library import open_shelf
     from modelshelf.services.register import destination
     from modelshelf.services.views import model_view, move_view
 
@@ -64,7 +64,7 @@ def unpin(name: Name, as_json: AsJson = False) -> None:
 
 
 def _set_pin(name: str, *, pinned: bool, reason: str, as_json: bool) -> None:
-    from modelshelf.bootstrap import open_shelf
+    from modelshelf.bootstrap.library import open_shelf
     from modelshelf.services.views import model_view
 
     with at_the_edge(as_json=as_json), open_shelf() as shelf:
@@ -77,7 +77,7 @@ def _set_pin(name: str, *, pinned: bool, reason: str, as_json: bool) -> None:
 
 def rename(name: Name, new_name: Annotated[str, typer.Argument(metavar="NEW_NAME")], as_json: AsJson = False) -> None:
     """Give a model another name; nothing on the disk moves."""
-    from modelshelf.bootstrap import open_shelf
+    from modelshelf.bootstrap.library import open_shelf
     from modelshelf.services.views import model_view
 
     with at_the_edge(as_json=as_json), open_shelf() as shelf:
@@ -97,7 +97,7 @@ def lease(
     as_json: AsJson = False,
 ) -> None:
     """Hold a model for a time, so that nothing of it is deleted under a program; without a name list the leases."""
-    from modelshelf.bootstrap import open_shelf
+    from modelshelf.bootstrap.library import open_shelf
     from modelshelf.services.views import lease_view
 
     with at_the_edge(as_json=as_json), open_shelf() as shelf:

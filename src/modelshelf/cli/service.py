@@ -17,7 +17,7 @@ def install_service(
     as_json: AsJson = False,
 ) -> None:
     """Leave the server running: a systemd unit of yours, started now and whenever you log in."""
-    from modelshelf.bootstrap import unit_service
+    from modelshelf.bootstrap.first_aid import unit_service
     from modelshelf.services.views import unit_view
 
     with at_the_edge(as_json=as_json):

@@ -37,7 +37,7 @@ def init(
     as_json: AsJson = False,
 ) -> None:
     """Set the library up: look at the disks, ask five questions, write .env."""
-    from modelshelf.bootstrap import first_setup
+    from modelshelf.bootstrap.first_aid import first_setup
     from modelshelf.services.views import setup_view
 
     with at_the_edge(as_json=as_json):

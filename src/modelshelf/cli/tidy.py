@@ -32,7 +32,7 @@ def gc(
     as_json: AsJson = False,
 ) -> None:
     """Delete what nothing references: orphan blobs, dead downloads, stale locks, empty folders."""
-    from modelshelf.bootstrap import open_shelf
+    from modelshelf.bootstrap.library import open_shelf
     from modelshelf.services.views import gc_plan_view
 
     with at_the_edge(as_json=as_json), open_shelf() as shelf:
@@ -46,7 +46,7 @@ def gc(
 
 def dedupe(dry_run: DryRun = False, tier: TierOption = None, as_json: AsJson = False) -> None:
     """Let identical blobs of a tier share their bytes: by reflink, else by hard link."""
-    from modelshelf.bootstrap import open_shelf
+    from modelshelf.bootstrap.library import open_shelf
     from modelshelf.services.views import dedupe_plan_view
 
     with at_the_edge(as_json=as_json), open_shelf() as shelf:

@@ -27,7 +27,8 @@ def load(
     as_json: AsJson = False,
 ) -> None:
     """Load a model in a process of its own, offline, ask it something, and print seconds and memory."""
-    from modelshelf.bootstrap import open_shelf, run_environment
+    from modelshelf.bootstrap.library import open_shelf
+    from modelshelf.bootstrap.places import run_environment
     from modelshelf.errors import Unavailable
 
     with at_the_edge(as_json=as_json), open_shelf() as shelf:
@@ -62,7 +63,8 @@ def try_out(path: str, prompt: str) -> None:
 
 def run(context: typer.Context, name: Name) -> None:
     """Run a program that finds the model: shelf run NAME -- CMD …, where {path} is the snapshot's folder."""
-    from modelshelf.bootstrap import open_shelf, run_environment
+    from modelshelf.bootstrap.library import open_shelf
+    from modelshelf.bootstrap.places import run_environment
     from modelshelf.errors import BadInput
 
     with at_the_edge(as_json=False), open_shelf() as shelf:

@@ -9,7 +9,7 @@ from anyio import to_thread
 from fastapi import FastAPI
 
 from modelshelf import __version__
-from modelshelf.bootstrap import open_doctor
+from modelshelf.bootstrap.first_aid import open_doctor
 from modelshelf.server import errors
 from modelshelf.server.routes import cache, check, doctor, events, hf, keep, models
 from modelshelf.server.security import Gate

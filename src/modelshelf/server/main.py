@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from modelshelf.bootstrap import open_shelf, server_settings
+from modelshelf.bootstrap.library import open_shelf
+from modelshelf.bootstrap.places import server_settings
 from modelshelf.server.app import create_app
 from modelshelf.server.log import start_logging
 from modelshelf.server.run import serve as run

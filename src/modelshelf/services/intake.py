@@ -27,7 +27,7 @@ from modelshelf.services.progress import Counter
 from modelshelf.services.reconcile import Reconciler
 from modelshelf.services.retire import Retirer
 from modelshelf.services.tiers import TierService
-from modelshelf.store import carry, copy, fs, locks, scan, snapshot, strays, trees, verify, without_links
+from modelshelf.store import carry, copy, locks, scan, sharing, snapshot, strays, trees, verify, without_links
 from modelshelf.store import tier as store_tier
 from modelshelf.store.incoming import file_agrees
 from modelshelf.store.layout import Base, CacheDir
@@ -247,7 +247,7 @@ class Intake:
         base = Base(Path(order.target))
         with self.room(order, found.size_bytes, running) as hold:
             sources = dict(found.sources)
-            method = fs.probe_share(Path(next(iter(sources.values()))), base.own)
+            method = sharing.probe_share(Path(next(iter(sources.values()))), base.own)
             if method == "copy" and not copies:
                 raise Conflict(
                     f"{found.place} lies on another file system than {order.target}: it could only be copied.",
@@ -300,7 +300,7 @@ class Intake:
         self, base: Base, repo_id: str, file: FileEntry, source: Path, running: Running, hold: Hold
     ) -> None:
         blob = base.repo(repo_id).blob(file.digest)
-        if not (blob.is_file() and blob.stat().st_size == file.size_bytes) and not fs.share(source, blob):
+        if not (blob.is_file() and blob.stat().st_size == file.size_bytes) and not sharing.share(source, blob):
             copy.copy_blob(source, base, file.digest, file.size_bytes, blob, running.progress, lambda count: None)
         hold.wrote(file.size_bytes)
 

@@ -31,7 +31,7 @@ from modelshelf.services.pull import card_of, missing_bytes, refresh_card
 from modelshelf.services.retire import retire_params
 from modelshelf.services.room import RoomMaker
 from modelshelf.services.tiers import TierService
-from modelshelf.store import cards, copy, damage, fs, locks, removal, scan, snapshot, without_links
+from modelshelf.store import cards, copy, damage, locks, removal, scan, sharing, snapshot, without_links
 from modelshelf.store.incoming import file_agrees
 from modelshelf.store.layout import Base, Repo
 from modelshelf.store.os_errors import open_to_read
@@ -202,7 +202,7 @@ class Mover:
             target_location=route.tier.location,
             files=tuple(files),
             transfer=wanted.fetch,
-            method=fs.probe_share(route.source.marker, route.target.own),
+            method=sharing.probe_share(route.source.marker, route.target.own),
             keep_source=keep_source or not is_writable(route.source),
             note=self.why_kept(route.row.model_name),
         )
@@ -265,7 +265,7 @@ class Mover:
         path = route.to_repo.blob(need.digest)
         arrived = route.held(route.row.commit_hash or "", [FileEntry(need.path, need.size_bytes, need.digest)])
         there = need.digest in arrived and self._keep_if_good(route, need.digest, arrived[need.digest])
-        if there or (method != "copy" and fs.share(source, path)):
+        if there or (method != "copy" and sharing.share(source, path)):
             progress.advance(need.size_bytes)
             hold.wrote(need.size_bytes)
             return

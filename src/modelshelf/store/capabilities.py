@@ -12,7 +12,7 @@ from typing import Any
 
 from modelshelf.domain.disks import Capabilities, Mount
 from modelshelf.errors import Denied, ShelfError
-from modelshelf.store import fs, locks
+from modelshelf.store import fs, locks, sharing
 from modelshelf.store.layout import Base
 from modelshelf.store.mounts import mount_of
 
@@ -64,7 +64,7 @@ def _read(base: Base, mount: Mount) -> dict[str, bool]:
 
 
 def _try(folder: Path) -> dict[str, bool]:
-    symlinks, hardlinks, reflinks = fs.probe_links(folder)
+    symlinks, hardlinks, reflinks = sharing.probe_links(folder)
     probe = folder / f".probe.{os.urandom(4).hex()}{fs.TEMPORARY}"
     try:
         fs.write_text(probe, "")

@@ -17,7 +17,7 @@ from pathlib import Path
 from modelshelf.domain.names import COMMIT_HASH
 from modelshelf.domain.ports import Progress
 from modelshelf.errors import Corrupt
-from modelshelf.store import copy, fs, in_use, scan, shared_blobs
+from modelshelf.store import copy, fs, in_use, scan, shared_blobs, sharing
 from modelshelf.store.layout import Base
 
 _READ_BYTES = 2**20
@@ -156,7 +156,7 @@ def _sha256(path: Path) -> str:
 def can_share(carrying: Carrying, base: Base) -> bool:
     """Return whether the bytes get to a base without being copied."""
     sample = next((piece.real for piece in carrying.pieces if not piece.link and not piece.is_there), None)
-    return sample is None or fs.probe_share(sample, base.own) != "copy"
+    return sample is None or sharing.probe_share(sample, base.own) != "copy"
 
 
 def bring(
@@ -193,7 +193,7 @@ def bring(
 def _bring_bytes(
     piece: Piece, base: Base, progress: Progress, on_written: Callable[[int], None], *, copies: bool
 ) -> bool:
-    if fs.share(piece.real, piece.target):
+    if sharing.share(piece.real, piece.target):
         progress.advance(piece.size_bytes)
     elif not copies:
         return False

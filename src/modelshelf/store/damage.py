@@ -8,7 +8,7 @@ from pathlib import Path
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.ports import Progress
 from modelshelf.errors import Conflict, Denied, Unavailable
-from modelshelf.store import copy, fs, scan, shared_blobs, snapshot
+from modelshelf.store import copy, fs, scan, shared_blobs, sharing, snapshot
 from modelshelf.store.incoming import file_agrees
 from modelshelf.store.layout import Base, Repo
 
@@ -92,7 +92,7 @@ def place(
     digest, size_bytes = files[0].digest, files[0].size_bytes
     is_spare = source == repo.blob(digest) and digest not in scan.linked_digests(repo)
     for path in paths[:-1] if is_spare else paths:
-        if not fs.share(source, path):
+        if not sharing.share(source, path):
             copy.copy_blob(source, base, digest, size_bytes, path, progress, lambda count: None)
     if is_spare:
         fs.publish(source, paths[-1])

@@ -18,7 +18,7 @@ from modelshelf.domain.gc import DedupePlan, Group
 from modelshelf.domain.names import is_digest, parse_repo_folder
 from modelshelf.domain.ports import Progress
 from modelshelf.errors import Denied
-from modelshelf.store import extents, fs, in_use, scan
+from modelshelf.store import extents, fs, in_use, scan, sharing
 from modelshelf.store.incoming import Digest
 from modelshelf.store.layout import Base
 from modelshelf.store.locks import try_lock
@@ -66,7 +66,7 @@ def plan_dedupe(base: Base) -> DedupePlan:
 
 
 def _method(base: Base) -> str:
-    _, hard_links, reflinks = fs.probe_links(base.own)
+    _, hard_links, reflinks = sharing.probe_links(base.own)
     return "reflink" if reflinks else "link" if hard_links else ""
 
 
@@ -215,10 +215,10 @@ class _Work:
         return _seal(group.keep)
 
     def _share(self, source: Path, target: Path, size_bytes: int) -> str:
-        if self.plan.method == "reflink" and fs.merge_by_reflink(source, target):
+        if self.plan.method == "reflink" and sharing.merge_by_reflink(source, target):
             self.done.shared_bytes += size_bytes
             return "reflink"
-        freed = fs.merge_by_link(source, target)
+        freed = sharing.merge_by_link(source, target)
         if freed is None:
             return ""
         self.done.freed += freed

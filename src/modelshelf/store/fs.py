@@ -8,26 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import itertools
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from modelshelf.domain.sharing import mode_in
-from modelshelf.errors import Denied
 from modelshelf.store.os_errors import FULL, as_shelf_error, translate_errors
 
 TEMPORARY = ".shelf-tmp"
 """Suffix of our temporary files; garbage wherever it is found without its writer."""
 
-_FICLONE = 0x40049409
 
-
-def _random() -> str:
+def unique() -> str:
     """Return 8 hex that no other name has; `secrets` does the same and takes 5 ms to import."""
     return os.urandom(4).hex()
 
@@ -78,7 +74,7 @@ def write_text(path: Path, text: str, mode: int = 0o644) -> None:
     **Crash:** the old file or the new one; at worst a `.shelf-tmp` beside it.
     """
     make_folder(path.parent)
-    with _replacing(path) as temporary:
+    with replacing(path) as temporary:
         _write(temporary, text, mode)
 
 
@@ -87,7 +83,7 @@ def back_up(path: Path) -> Path:
     names = itertools.chain([f"{path.name}.bak"], (f"{path.name}.bak{number}" for number in itertools.count(2)))
     target = next(found for name in names if not os.path.lexists(found := path.with_name(name)))
     with translate_errors(target):
-        if not _link(path, target):
+        if not try_link(path, target):
             shutil.copy2(path, target)
         fsync_folder(path.parent)
     return target
@@ -96,7 +92,7 @@ def back_up(path: Path) -> Path:
 @contextlib.contextmanager
 def scratch_file(folder: Path) -> Iterator[int]:
     """Open an empty file for a moment; it has no name as long as the file system allows that, and none afterwards."""
-    path = folder / f".probe.{_random()}{TEMPORARY}"
+    path = folder / f".probe.{unique()}{TEMPORARY}"
     with translate_errors(path):
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
@@ -117,7 +113,7 @@ def create_text(path: Path, text: str, mode: int = 0o644) -> None:
         FileExistsError: There is one.
     """
     make_folder(path.parent)
-    with _replacing(path) as temporary:
+    with replacing(path) as temporary:
         _write(temporary, text, mode)
         try:
             os.link(temporary, path)
@@ -134,7 +130,8 @@ def _write(path: Path, text: str, mode: int = 0o644) -> None:
     with os.fdopen(fd, "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
-        share_as_folder(path)
+        if mode & 0o077:  # a secret stays its owner's
+            share_as_folder(path)
         os.fsync(file.fileno())
 
 
@@ -210,51 +207,14 @@ def make_link(path: Path, target: str) -> None:
         os.symlink(target, path)
         share_as_folder(path)
         return
-    with _replacing(path, durable=False) as temporary:
+    with replacing(path, durable=False) as temporary:
         os.symlink(target, temporary)
 
 
-def probe_share(source: Path, folder: Path) -> str:
-    """Return how bytes get from one folder to another: `link`, `reflink` or `copy`; nothing is left behind."""
-    make_folder(folder)
-    with _replacing(folder / ".probe") as probe:
-        how = _link_or_clone(source, probe) or "copy"
-        probe.unlink(missing_ok=True)
-    return how
-
-
-def probe_links(folder: Path) -> tuple[bool, bool, bool]:
-    """Return whether a file system has symbolic links, hard links and reflinks; nothing is left behind."""
-    make_folder(folder)
-    source, *links = (folder / f".probe.{_random()}{TEMPORARY}" for _ in range(4))
-    makers: list[Callable[[Path, Path], object]] = [os.symlink, os.link, _must_clone]
-    found = []
-    try:
-        with translate_errors(source):
-            source.write_bytes(b"x")
-        for link, make in zip(links, makers, strict=True):
-            try:
-                make(source, link)
-                found.append(True)
-            except OSError as err:
-                if err.errno in FULL:
-                    raise as_shelf_error(err, link) from err
-                found.append(False)
-        return found[0], found[1], found[2]
-    finally:
-        for path in (source, *links):
-            path.unlink(missing_ok=True)
-
-
-def _must_clone(source: Path, target: Path) -> None:
-    if not _clone(source, target):
-        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP), str(target))
-
-
 @contextlib.contextmanager
-def _replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
+def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Let what is made under the temporary name take the place of `path`; nothing where nothing is made."""
-    temporary = path.with_name(f".{path.name}.{_random()}{TEMPORARY}")
+    temporary = path.with_name(f".{path.name}.{unique()}{TEMPORARY}")
     try:
         with translate_errors(path):
             yield temporary
@@ -266,79 +226,7 @@ def _replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def share(source: Path, target: Path) -> str:
-    """Give the bytes of `source` a second name without copying them, in place of what is there.
-
-    Returns:
-        `link` for a hard link, `reflink` for shared extents, empty when neither works here. Go by what the calls say:
-        a bind mount of the same file system refuses both links and renames though its device number is equal.
-
-    **Crash:** nothing, or the whole file under its name; at worst a `.shelf-tmp` beside it.
-    """
-    make_folder(target.parent)
-    with translate_errors(target):
-        if _link(source, target):
-            fsync_folder(target.parent)
-            return "link"
-    with _replacing(target) as temporary:
-        return _link_or_clone(source, temporary)
-
-
-def merge_by_reflink(source: Path, target: Path) -> bool:
-    """Let a file have the extents of another one of equal bytes; returns whether that worked.
-
-    Owner, mode and times stay the target's own. A file that would change its owner is left as it is.
-
-    **Crash:** the old file or the new one, whose bytes are the same; at worst a `.shelf-tmp` beside it.
-    """
-    with _replacing(target) as temporary:
-        worked = _clone(source, temporary) and _take_after(temporary, target.lstat())
-        if not worked:
-            temporary.unlink(missing_ok=True)
-    return worked
-
-
-def merge_by_link(source: Path, target: Path) -> Freed | None:
-    """Let a name lead to another file of equal bytes; returns what that freed, None when it did not work.
-
-    The one file is readable for all who could read either of the two, and writable for nobody, as in the shared
-    store: who writes in place would change both. Files of different owners are left apart, unless all may read them.
-
-    **Crash:** the old file or the one both share, whose bytes are the same; at worst a `.shelf-tmp` beside it.
-    """
-    one, other = source.lstat(), target.lstat()
-    mode = (one.st_mode | other.st_mode) & 0o444
-    if (one.st_uid, one.st_gid) != (other.st_uid, other.st_gid) and mode != 0o444:
-        return None
-    try:
-        with _replacing(target) as temporary:
-            os.link(source, temporary, follow_symlinks=False)
-            temporary.chmod(mode)
-    except (Denied, OSError):
-        return None
-    return Freed() if other.st_nlink > 1 else Freed(other.st_size, other.st_blocks * 512)
-
-
-def _take_after(path: Path, model: os.stat_result) -> bool:
-    """Give a file the owner, mode and times of another; returns whether it could have the owner."""
-    found = path.lstat()
-    if (found.st_uid, found.st_gid) != (model.st_uid, model.st_gid):
-        try:
-            os.chown(path, model.st_uid, model.st_gid, follow_symlinks=False)
-        except OSError:
-            return False
-    path.chmod(stat.S_IMODE(model.st_mode))
-    os.utime(path, ns=(model.st_atime_ns, model.st_mtime_ns), follow_symlinks=False)
-    return True
-
-
-def _link_or_clone(source: Path, temporary: Path) -> str:
-    if _link(source, temporary):
-        return "link"
-    return "reflink" if _clone(source, temporary) else ""
-
-
-def _link(source: Path, target: Path) -> bool:
+def try_link(source: Path, target: Path) -> bool:
     """Make a hard link where there is nothing yet; returns whether that worked."""
     try:
         os.link(source, target)
@@ -346,26 +234,6 @@ def _link(source: Path, target: Path) -> bool:
         if err.errno in FULL:
             raise as_shelf_error(err, target) from err
         return False
-    return True
-
-
-def _clone(source: Path, temporary: Path) -> bool:
-    """Make a file that shares the extents of another, durably; returns whether the file system can.
-
-    Source: Linux `ioctl_ficlone(2)`.
-    """
-    if not os.access(source, os.R_OK):
-        return False
-    with source.open("rb") as old, temporary.open("xb") as new:
-        try:
-            fcntl.ioctl(new.fileno(), _FICLONE, old.fileno())
-        except OSError as err:
-            if err.errno in FULL:
-                raise as_shelf_error(err, temporary) from err
-            temporary.unlink()
-            return False
-        share_as_folder(temporary)
-        os.fsync(new.fileno())
     return True
 
 
@@ -395,7 +263,7 @@ def take_mode(path: Path, model: Path) -> None:
 def set_aside(path: Path, folder: Path) -> Path:
     """Move something into a folder of its own tier under a name that nothing else has; returns the new path."""
     make_folder(folder)
-    target = folder / f"{path.name}.{_random()}"
+    target = folder / f"{path.name}.{unique()}"
     with translate_errors(path):
         os.replace(path, target)
         fsync_folder(folder)

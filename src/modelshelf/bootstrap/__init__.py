@@ -1,0 +1,1 @@
+"""THE composition root: settings in, a library out. Nobody else constructs adapters."""

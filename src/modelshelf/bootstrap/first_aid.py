@@ -1,0 +1,159 @@
+"""Composing what works where the library does not, or not yet: the doctor, the first settings, the service."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelshelf.bootstrap.library import STREAMS, open_shelf
+from modelshelf.bootstrap.places import database_url, registry_place
+from modelshelf.domain.names import check_base
+from modelshelf.domain.tiers import CUSTOM
+from modelshelf.errors import BadInput, ShelfError, Unavailable
+from modelshelf.setting_values import HUB_ENDPOINT
+from modelshelf.settings import (
+    Settings,
+    check_settings,
+    load_settings,
+    load_what_is_right,
+    places,
+    tool_variables,
+)
+from modelshelf.store import registry_file
+from modelshelf.store import tier as store_tier
+from modelshelf.store.layout import Base, user_unit_file
+from modelshelf.store.tier import KnownBases
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from modelshelf.services.doctor import Doctor
+    from modelshelf.services.setup import FirstSetup
+    from modelshelf.services.shelf import Shelf
+    from modelshelf.services.unit import UnitService
+
+GREET_S = 5.0
+"""So long the doctor waits for the hub."""
+
+
+def open_doctor(environ: Mapping[str, str] | None = None) -> Doctor:
+    """Return who says why something does not work; what cannot be opened is among what it says.
+
+    Nothing is made: a library that was never used is not begun by asking about it.
+
+    Args:
+        environ: The environment; by default this process's.
+    """
+    from modelshelf import __version__
+    from modelshelf.domain.doctor import HubFacts
+    from modelshelf.hub.client import HubClient
+    from modelshelf.services.doctor import Doctor, hung_bases, registry_facts
+
+    settings, problems = load_what_is_right(environ)
+    url, path = registry_place(settings)
+    known = KnownBases(settings.state_home)
+    hung = hung_bases({tier.base for tier in settings.tiers.configured()} | known.load().keys())
+    shelf, error = _open_if_there(settings, path, hung)
+    hub = HubClient(settings.hf_endpoint, settings.hf_token, f"modelshelf/{__version__}", STREAMS)
+    return Doctor(
+        tiers=settings.tiers,
+        known=known,
+        environ=tool_variables(environ),
+        problems=problems,
+        registry=registry_facts(url, path, error),
+        hub=HubFacts(settings.hf_endpoint, is_mirror=settings.hf_endpoint != HUB_ENDPOINT),
+        has_token=settings.hf_token is not None,
+        greet=lambda: hub.greet(GREET_S),
+        shelf=shelf,
+        hung=hung,
+    )
+
+
+def _open_if_there(
+    settings: Settings, path: Path | None, hung: Mapping[str, str]
+) -> tuple[Shelf | None, Exception | None]:
+    """Return the library, or why it cannot be opened; neither where there is none yet."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    base = Base(Path(settings.tiers.primary.base))
+    known = KnownBases(settings.state_home).load().get(str(base.path))
+    try:
+        if hung:
+            raise Unavailable(f"It was not asked: {' '.join(hung.values())}", hint="Look after the share first.")
+        registry_file.check_place(path, settings.state_home)
+        reason = store_tier.why_offline(base, known)
+        if reason:
+            raise Unavailable(f"It could not be opened: {reason}", hint="sudo mount -a")
+        if store_tier.read_id(base) is None or (path is not None and not path.exists()):
+            return None, None
+        return open_shelf(settings=settings), None
+    except (ShelfError, SQLAlchemyError, OSError, ImportError) as err:
+        return None, err
+
+
+def first_setup(*, here: bool) -> FirstSetup:
+    """Return who writes the first settings.
+
+    Args:
+        here: Into the working directory, not for all of this user's shells.
+    """
+    from modelshelf.services.setup import FirstSetup
+
+    found = places()
+    return FirstSetup(found.here if here else found.ours, found.usual, check_settings, tuple(found.exported))
+
+
+def unit_service() -> UnitService:
+    """Return who leaves the server running: with this interpreter, and the settings that are read here.
+
+    Raises:
+        BadInput: The settings are wrong.
+    """
+    from modelshelf.domain.unit import UNIT_NAME, without_secrets
+    from modelshelf.services.unit import UnitService
+
+    settings = load_settings()
+    plain, secrets = without_secrets(places().exported)
+    folder = settings.env_file.parent if settings.env_file else Path.home()
+    command = [sys.executable, "-P", "-m", "modelshelf", "serve"]  # -P: not from a folder of that name in `folder`
+    path = user_unit_file(settings.config_home, UNIT_NAME)
+    return UnitService(path, folder, command, plain, secrets)
+
+
+def start_afresh(path: str) -> None:
+    """Take a known base that lost its marker as a new, empty tier.
+
+    Raises:
+        BadInput: The settings are wrong, or that base is none of ours or has its marker.
+    """
+    from modelshelf.registry.queries import Registry
+
+    settings = load_settings()
+    known = KnownBases(settings.state_home)
+    base_path = check_base(path)
+    locations = {tier.base: tier.location for tier in settings.tiers.configured()}
+    is_known = base_path in locations or base_path in known.load()
+    if not is_known and base_path not in _registered_bases(settings):
+        raise BadInput(f"{base_path} is no base of a tier.", hint="shelf tiers lists them.", cache_path=base_path)
+    base = Base(Path(base_path))
+    if store_tier.read_id(base) is not None:
+        raise BadInput(f"{base_path} has its marker: there is nothing to start afresh.", cache_path=base_path)
+    tier_id = store_tier.start_afresh(base)
+    known.remember(base, tier_id)
+    registry = Registry(database_url(settings))
+    registry.remember_tier(tier_id, locations.get(base_path, CUSTOM), base_path)
+    registry.close()
+
+
+def _registered_bases(settings: Settings) -> set[str]:
+    """Return the bases that the registry knows; none where it cannot be opened."""
+    from modelshelf.registry.queries import Registry
+
+    try:
+        registry = Registry(database_url(settings))
+    except ShelfError:
+        return set()
+    found = {row.cache_path for row in registry.models() if row.cache_location == CUSTOM} | set(registry.tier_ids())
+    registry.close()
+    return found

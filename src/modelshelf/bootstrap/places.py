@@ -1,0 +1,118 @@
+"""Where the registry is, and composing what looks without importing anything slow."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelshelf.errors import BadInput, ShelfError
+from modelshelf.services.library import Library, environment
+from modelshelf.settings import Settings, child_environment, load_settings
+from modelshelf.store import fs, registry_file
+from modelshelf.store import tier as store_tier
+from modelshelf.store.layout import Base
+from modelshelf.store.mounts import mount_of
+from modelshelf.store.tier import KnownBases
+
+if TYPE_CHECKING:
+    from modelshelf.domain.models import Model
+    from modelshelf.domain.ports import Reader
+
+_log = logging.getLogger(__name__)
+
+
+def open_library(env_file: Path | None = None) -> Library:
+    """Return the library for looking only, without anything that is slow to import where that is possible.
+
+    Raises:
+        BadInput: The settings are wrong.
+        Unavailable: The primary base is not mounted, or the registry cannot be opened.
+    """
+    settings = load_settings(env_file)
+    check_mounts(settings)
+    known = KnownBases(settings.state_home)
+    return Library(_reader(settings), settings.tiers, known)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """What a server needs beside the library."""
+
+    host: str
+    port: int
+    api_key: str | None = field(repr=False)
+    log_as_json: bool
+    secrets: tuple[str, ...] = field(repr=False)
+    """What no log may hold."""
+
+
+def server_settings() -> ServerSettings:
+    """Return where to listen.
+
+    Raises:
+        BadInput: The settings are wrong.
+    """
+    settings = load_settings()
+    secrets = tuple(secret for secret in (settings.hf_token, settings.api_key) if secret)
+    return ServerSettings(settings.host, settings.port, settings.api_key, settings.log_as_json, secrets)
+
+
+def run_environment(library: Library, model: Model) -> dict[str, str]:
+    """Return the whole environment of a program that is to find `model`."""
+    return child_environment(environment(model, library.tiers))
+
+
+def _reader(settings: Settings) -> Reader:
+    from modelshelf.registry.fast_read import SqliteReader
+
+    url = database_url(settings)
+    if url.startswith("sqlite:///"):
+        reader = SqliteReader(Path(url.removeprefix("sqlite:///")))
+        if reader.usable():
+            return reader
+    from modelshelf.registry.queries import Registry
+
+    return Registry(url)
+
+
+def check_mounts(settings: Settings) -> None:
+    """Warn of a base that lies on a container's own layer, or refuse it, before anything is written there.
+
+    Raises:
+        BadInput: It does, and SHELF_REQUIRE_MOUNT is set.
+    """
+    if settings.require_mount is False:
+        return
+    lost = [tier.base for tier in settings.tiers.configured() if mount_of(Path(tier.base)).is_container_layer]
+    if not lost:
+        return
+    detail = f"{' and '.join(lost)}: on the container's own layer, so that every model vanishes with the container."
+    hint = f"Mount a folder of the host there: -v /path/on/the/host:{lost[0]}"
+    if settings.require_mount:
+        raise BadInput(detail, hint=hint, cache_path=lost[0])
+    _log.error("%s %s", detail, hint)
+
+
+def database_url(settings: Settings) -> str:
+    """Return where the registry is; by default in the primary base, which is opened for it.
+
+    A primary that was used before and is not mounted takes the registry with it: refused here, before an empty one
+    is made in its place. So is a SQLite file on a share.
+    """
+    url, path = registry_place(settings)
+    registry_file.check_place(path, settings.state_home)
+    if not settings.database_url:
+        store_tier.open_tier(Base(Path(settings.tiers.primary.base)), KnownBases(settings.state_home), None)
+    registry_file.make_room_for(path, settings.state_home)
+    if path is not None and not settings.database_url:
+        with contextlib.suppress(ShelfError):  # of a base that cannot be written the registry is read
+            fs.touch(path)  # SQLite gives its own files the owner and the mode of this one
+    return url
+
+
+def registry_place(settings: Settings) -> tuple[str, Path | None]:
+    """Return the address of the registry, and its file where it is one; nothing is asked or made."""
+    return registry_file.place(settings.database_url, settings.tiers.primary.base)

@@ -1,0 +1,128 @@
+"""What the text of one setting means. Each function raises ValueError, or BadInput, where it means nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from modelshelf.domain.names import check_base
+from modelshelf.domain.promotion import PromoteMode
+from modelshelf.units import GB, parse_size
+
+HUB_ENDPOINT = "https://huggingface.co"
+TRUE = frozenset({"1", "ON", "YES", "TRUE"})
+"""What huggingface_hub takes for yes."""
+_FALSE = frozenset({"0", "OFF", "NO", "FALSE"})
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """The text of one setting and where it stands."""
+
+    text: str
+    origin: str
+    """Where it was set: `/home/me/.env:3` or `environment`."""
+    folder: Path
+    """What a relative path is relative to."""
+
+
+def base(value: Value) -> str:
+    """Return a base as an absolute path; `hub` and what is not set are refused."""
+    if unset := re.search(r"\$(?:\{\w+\}|[A-Za-z_]\w*)", value.text):
+        raise ValueError(f"{unset[0]} in {value.text} is not set")
+    return check_base(os.path.normpath(value.folder / value.text) if "://" not in value.text else value.text)
+
+
+def limit(value: Value) -> int | None:
+    """Return a limit in bytes, of a number of GB (10^9 bytes)."""
+    try:
+        limit_gb = float(value.text)
+    except ValueError:
+        raise ValueError(f"{value.text!r} is not a number of GB (10^9 bytes), such as 100 or 0.5") from None
+    if not 0 < limit_gb < float("inf") or not round(limit_gb * GB):
+        raise ValueError(f"{value.text} is not above 0; leave it empty for no limit")
+    return round(limit_gb * GB)
+
+
+def share(value: Value) -> float:
+    """Return a share above 0 and at most 1."""
+    try:
+        share = float(value.text)
+    except ValueError:
+        share = -1
+    if not 0 < share <= 1:
+        raise ValueError(f"{value.text!r} is not a share above 0 and at most 1, such as 0.9")
+    return share
+
+
+def one_of(*words: str) -> Callable[[Value], str]:
+    """Return what takes one of these words."""
+
+    def parse(value: Value) -> str:
+        if value.text not in words:
+            raise ValueError(f"{value.text!r} is none of {', '.join(words)}")
+        return value.text
+
+    return parse
+
+
+def promote(value: Value) -> PromoteMode:
+    """Return when a used model moves up."""
+    for mode in get_args(PromoteMode):
+        if value.text == mode:
+            return mode  # type: ignore[no-any-return]  # one of the three words
+    raise ValueError(f"{value.text!r} is none of {', '.join(get_args(PromoteMode))}")
+
+
+def yes_or_no(value: Value) -> bool:
+    """Return what huggingface_hub takes for yes or no."""
+    if value.text.upper() not in TRUE | _FALSE:
+        raise ValueError(f"{value.text!r} is neither 1 nor 0")
+    return value.text.upper() in TRUE
+
+
+def port(value: Value) -> int:
+    """Return a TCP port."""
+    if not value.text.isdigit() or not 0 < int(value.text) < 65536:
+        raise ValueError(f"{value.text!r} is not a port from 1 to 65535")
+    return int(value.text)
+
+
+def rate(value: Value) -> int:
+    """Return bytes a second."""
+    rate_bytes_per_s = parse_size(re.sub(r"(/s|ps)$", "", value.text))
+    if rate_bytes_per_s <= 0:
+        raise ValueError("is not above 0; leave it empty for no limit")
+    return rate_bytes_per_s
+
+
+def url(value: Value) -> str:
+    """Return the address of a hub, without a slash at its end."""
+    if not re.match(r"https?://[^/\s]+", value.text):
+        raise ValueError(f"{value.text!r} is not an http address such as {HUB_ENDPOINT}")
+    return value.text.rstrip("/")
+
+
+def database_url(value: Value) -> str:
+    """Return the address of the registry."""
+    if not value.text.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
+        raise ValueError(
+            f"{value.text.partition(':')[0]!r} is no database we know; use sqlite:////path/to/registry.db or"
+            " postgresql://user@host/name"
+        )
+    return value.text
+
+
+def path_map(value: Value) -> dict[str, str]:
+    """Return bases as others call them to bases as this process does."""
+    mapping: dict[str, str] = {}
+    for item in filter(None, (item.strip() for item in value.text.split(","))):
+        theirs, separator, ours = item.partition("=")
+        if not separator:
+            raise ValueError(f"{item!r} is no pair such as /mnt/usb-drive/models=/models/usb")
+        mapping[check_base(theirs.strip())] = check_base(ours.strip())
+    return mapping
