@@ -261,21 +261,30 @@ def _home(environ: Mapping[str, str]) -> str:
     return environ.get("HOME") or str(Path.home())
 
 
-def _build(
-    values: Mapping[str, Value], environ: Mapping[str, str], env_file: Path | None, problems: _Problems
-) -> Settings:
-    def read(name: str, parse: Callable[[Value], T], default: T) -> T:
-        value = values.get(name)
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """Reads one setting after the other; a wrong one is noted, and its default goes on."""
+
+    values: Mapping[str, Value]
+    problems: _Problems
+
+    def __call__(self, name: str, parse: Callable[[Value], T], default: T) -> T:
+        value = self.values.get(name)
         if value is None:
             return default
         try:
             return parse(value)
         except BadInput as err:
-            problems.add(name, value.origin, f"{err.detail} {err.hint}".strip())
+            self.problems.add(name, value.origin, f"{err.detail} {err.hint}".strip())
         except ValueError as err:
-            problems.add(name, value.origin, f"{err}")
+            self.problems.add(name, value.origin, f"{err}")
         return default
 
+
+def _build(
+    values: Mapping[str, Value], environ: Mapping[str, str], env_file: Path | None, problems: _Problems
+) -> Settings:
+    read = _Reading(values, problems)
     home = Path(_home(environ))
     primary_name = "PRIMARY_CACHE_PATH" if "PRIMARY_CACHE_PATH" in values else "HF_HOME"
     primary_base = read(primary_name, setting_values.base, str(home / ".cache" / "huggingface"))
