@@ -41,23 +41,6 @@ def test_bytes_are_counted_below_a_folder(tmp_path: Path) -> None:
     assert checkup.tree_bytes(tmp_path / "none") == 0
 
 
-def test_owners_are_counted_below_hub_and_ours(tmp_path: Path) -> None:
-    """Each user with files, bytes and an example; what lies beside is not ours to judge."""
-    if os.geteuid() != 0:
-        pytest.skip("giving files away needs root")
-    base = Base(tmp_path)
-    mine, theirs = put(base.hub / "mine", b"1"), put(base.own / "theirs", b"123")
-    put(tmp_path / "token", b"x")
-    os.chown(theirs, 1234, 1234)
-    os.chown(tmp_path, 77, 88)
-
-    found = checkup.owners(base)
-
-    assert (found[1234].files, found[1234].size_bytes, found[1234].example) == (1, 3, str(theirs))
-    assert (found[os.geteuid()].files, found[os.geteuid()].example) == (1, str(mine))
-    assert checkup.owner_of(base) == (77, 88)
-
-
 @pytest.mark.parametrize(("mode", "folder", "closed"), [(0o600, 0o755, 1), (0o644, 0o755, 0), (0o600, 0o700, 0)])
 def test_lists_are_closed_by_their_folders_measure(tmp_path: Path, mode: int, folder: int, closed: int) -> None:
     """Who may read the folder is to read the list; a private base stays private."""

@@ -9,9 +9,10 @@ import pytest
 from modelshelf.domain import doctor
 from modelshelf.domain.diagnosis import Diagnosis, Report, Severity, ordered
 from modelshelf.domain.disks import Capabilities, Mount
-from modelshelf.domain.doctor import BaseFacts, Copies, Foreign, HubFacts, RegistryFacts, Sized, TokenFacts
+from modelshelf.domain.doctor import BaseFacts, Copies, HubFacts, RegistryFacts, Sized, TokenFacts
 from modelshelf.domain.environment import Place
 from modelshelf.domain.findings import Finding, Kind
+from modelshelf.domain.sharing import Foreign
 from modelshelf.domain.tiers import Tier
 from modelshelf.units import GB
 
@@ -28,7 +29,7 @@ GOOD = BaseFacts(
     free_bytes=200 * GB,
     disk_bytes=500 * GB,
     usage_bytes=10 * GB,
-    owner=(1000, 1000),
+    mend="sudo chown",
 )
 HERE = RegistryFacts("sqlite:////r.db", "/r.db", DISK, exists=True, models=3)
 
@@ -52,10 +53,10 @@ def test_a_good_base_is_one_line() -> None:
     [
         ({"offline": "its marker is not there"}, "error", "marker is not there", "mount"),
         ({"offline": "x", "hangs": True}, "error", "x", "sudo umount --lazy /mnt/z && sudo mount /mnt/z"),
-        ({"closed": "/mnt/z/hub"}, "error", "may not look into /mnt/z/hub", "sudo chown -hR 1000:1000"),
+        ({"closed": "/mnt/z/hub"}, "error", "may not look into /mnt/z/hub", "sudo chown"),
         ({"exists": False}, "info", "does not exist yet", ""),
         ({"marked": False}, "info", "no marker", ""),
-        ({"writable": False}, "warning", "read-only", "sudo chown -hR 1000:1000 '/mnt/z/my models'"),
+        ({"writable": False}, "warning", "read-only", "sudo chown"),
         (
             {"writable": False, "mount": replace(DISK, read_only=True)},
             "warning",
@@ -74,10 +75,10 @@ def test_a_good_base_is_one_line() -> None:
             "shelf adopt '/mnt/z/my models' --move",
         ),
         (
-            {"foreign": (Foreign(0, 3, 9, "/mnt/z/x"),)},
+            {"foreign": Foreign("/mnt/z", 3, 9, ((0, 0),), ("/mnt/z/x",), "sudo chown -R x")},
             "warning",
-            "3 files in /mnt/z/my models that belong to user 0 (root)",
-            "sudo chown -hR --from=0 1000:1000 '/mnt/z/my models'",
+            "3 files in /mnt/z/my models that others of it cannot use, of user 0 (root), /mnt/z/x first",
+            "sudo chown -R x",
         ),
         ({"closed_trees": ("/t.json",)}, "warning", "1 list of files", "chmod a+r /t.json"),
         ({"closed_trees": ("/t.json", "/u.json")}, "warning", "2 lists of files", "shelf doctor --fix"),

@@ -11,6 +11,7 @@ from modelshelf.domain.diagnosis import Diagnosis, Severity
 from modelshelf.domain.disks import Capabilities, Mount
 from modelshelf.domain.environment import Place
 from modelshelf.domain.findings import Finding, Kind
+from modelshelf.domain.sharing import Foreign
 from modelshelf.domain.tiers import PRIMARY, Tier
 from modelshelf.units import GB, format_size
 
@@ -27,16 +28,6 @@ class Sized:
 
     path: str
     size_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Foreign:
-    """Files of a base that belong to somebody else."""
-
-    uid: int
-    files: int
-    size_bytes: int
-    example: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +53,10 @@ class BaseFacts:
     """Repositories beside `hub` instead of in it, and a `hub` in `hub`."""
     spare: tuple[Sized, ...] = ()
     """Caches that can go: hf_xet's, and that of transformers before 4.22."""
-    foreign: tuple[Foreign, ...] = ()
-    owner: tuple[int, int] = (0, 0)
-    """User and group that everything should belong to."""
+    foreign: Foreign | None = None
+    """What its owner, or in a base of a group the group, cannot use in full."""
+    mend: str = ""
+    """What lets this user use all of it; see `store.ownership.fix`."""
     closed_trees: tuple[str, ...] = ()
     """Lists of files that others may not read, and that are ours to open."""
     faults: tuple[Finding, ...] = ()
@@ -77,7 +69,7 @@ def of_base(base: BaseFacts) -> Iterator[Diagnosis]:
     named = f"{base.tier.location} {path}"
     if base.closed:
         detail = f"{named}: this user may not look into {base.closed}."
-        yield Diagnosis(_ERROR, "base", detail, _chown(base, None), base.closed)
+        yield Diagnosis(_ERROR, "base", detail, base.mend, base.closed)
         return
     if base.offline:
         point = shlex.quote(base.mount.point)
@@ -106,12 +98,7 @@ def of_base(base: BaseFacts) -> Iterator[Diagnosis]:
 def _writable_command(base: BaseFacts) -> str:
     if base.mount.read_only:
         return f"sudo mount -o remount,rw {shlex.quote(base.mount.point)}"
-    return _chown(base, None)
-
-
-def _chown(base: BaseFacts, uid: int | None) -> str:
-    source = "" if uid is None else f"--from={uid} "
-    return f"sudo chown -hR {source}{base.owner[0]}:{base.owner[1]} {shlex.quote(base.tier.base)}"
+    return base.mend
 
 
 def _place(base: BaseFacts, named: str) -> Iterator[Diagnosis]:
@@ -155,14 +142,14 @@ def _contents(base: BaseFacts) -> Iterator[Diagnosis]:
         first = base.strays[0].path
         detail = f"{_count(base.strays, 'folder')} in {path} where no tool looks, {first} first."
         yield Diagnosis(_WARNING, "layout", detail, f"shelf adopt {quoted} --move", first, size_bytes)
-    for foreign in base.foreign:
+    if base.foreign is not None and base.foreign.files:
+        uids = sorted({uid for uid, _ in base.foreign.owners})
+        users = ", ".join(f"user {uid}{' (root)' if uid == 0 else ''}" for uid in uids)
         detail = (
-            f"{_many(foreign.files, 'file')} in {path} that belong to user {foreign.uid}"
-            f"{' (root)' if foreign.uid == 0 else ''}, not to {base.owner[0]}, {foreign.example} first: others cannot"
-            " move or delete them."
+            f"{_many(base.foreign.files, 'file')} in {path} that others of it cannot use, of {users},"
+            f" {base.foreign.examples[0]} first."
         )
-        command = _chown(base, foreign.uid)
-        yield Diagnosis(_WARNING, "files", detail, command, foreign.example, foreign.size_bytes)
+        yield Diagnosis(_WARNING, "files", detail, base.foreign.fix, base.foreign.examples[0], base.foreign.size_bytes)
     if base.closed_trees:
         detail = (
             f"{_count(base.closed_trees, 'list')} of files in {path} can be read by their owner alone: another user"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from dataclasses import dataclass
 
 
 def is_shared(folder_mode: int) -> bool:
@@ -26,3 +27,20 @@ def mode_in(mode: int, folder_mode: int) -> int:
     if is_shared(folder_mode) and (is_folder or mode & stat.S_IWUSR):
         more |= stat.S_ISGID | 0o070 if is_folder else 0o060
     return stat.S_IMODE(mode) | more
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """What in a base is not its owner's, or in a base of a group not the group's."""
+
+    base: str
+    files: int
+    """How many files and folders."""
+    size_bytes: int
+    """Of the files."""
+    owners: tuple[tuple[int, int], ...]
+    """Whose they are, user id and group id, the most frequent first."""
+    examples: tuple[str, ...]
+    """The first few paths."""
+    fix: str
+    """What repairs it; for this user, or a sentence where they cannot."""

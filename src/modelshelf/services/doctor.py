@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 
 from modelshelf.domain import doctor
 from modelshelf.domain.diagnosis import Diagnosis, Report, Severity, ordered
-from modelshelf.domain.doctor import BaseFacts, Copies, Foreign, HubFacts, RegistryFacts, Sized, TokenFacts
+from modelshelf.domain.doctor import BaseFacts, Copies, HubFacts, RegistryFacts, Sized, TokenFacts
 from modelshelf.domain.environment import conflicts, hf_home, is_offline, places, token_path
 from modelshelf.domain.findings import Finding, Kind
 from modelshelf.domain.reconcile import Action
 from modelshelf.domain.tiers import CUSTOM, Tier, Tiers
 from modelshelf.errors import ShelfError
 from modelshelf.services.progress import Counter
-from modelshelf.store import capabilities, checkup, gc, look, meter, scan, snapshot
+from modelshelf.store import capabilities, checkup, gc, look, meter, ownership, scan, snapshot
 from modelshelf.store import tier as store_tier
 from modelshelf.store.layout import Base
 from modelshelf.store.locks import bounded
@@ -164,12 +164,10 @@ class Doctor:
         exists, offline, mount = base.path.is_dir(), self._why_offline(tier), mount_of(base.path)
         closed = checkup.closed_folder(base)
         if closed is not None:
-            return BaseFacts(tier, mount, exists, offline, closed=str(closed), owner=checkup.owner_of(base))
+            return BaseFacts(tier, mount, exists, offline, closed=str(closed), mend=ownership.fix(base))
         facts = BaseFacts(tier, mount, exists, offline, marked=store_tier.read_id(base) is not None)
         if offline or not exists:
             return facts
-        owner = checkup.owner_of(base)
-        others = [owned for uid, owned in sorted(checkup.owners(base).items()) if uid != owner[0]]
         caches = (base.xet, base.old_transformers)
         return replace(
             facts,
@@ -180,8 +178,8 @@ class Doctor:
             usage_bytes=meter.measure(base).apparent_bytes,
             strays=tuple(Sized(str(path), checkup.tree_bytes(path)) for path in checkup.strays(base)),
             spare=tuple(Sized(str(path), checkup.tree_bytes(path)) for path in caches),
-            foreign=tuple(Foreign(o.uid, o.files, o.size_bytes, o.example) for o in others),
-            owner=owner,
+            foreign=ownership.foreign(base),
+            mend=ownership.fix(base),
             closed_trees=tuple(map(str, checkup.closed_trees(base))),
             faults=tuple(self._faults(base)),
         )

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from modelshelf.domain.names import parse_repo_folder
@@ -36,37 +34,6 @@ def strays(base: Base) -> list[Path]:
         return []
     nested = base.nested_hub
     return sorted(found) + ([nested] if nested.is_dir() and not nested.is_symlink() else [])
-
-
-@dataclass(slots=True)
-class Owned:
-    """Files that belong to one user."""
-
-    uid: int
-    example: str
-    files: int = 0
-    size_bytes: int = 0
-
-
-def owners(base: Base) -> dict[int, Owned]:
-    """Return to whom the files and folders below `hub` and of ours belong, by user."""
-    found: dict[int, Owned] = {}
-    for path, status in _walk(base.hub, base.own):
-        owned = found.setdefault(status.st_uid, Owned(status.st_uid, path))
-        owned.files += 1
-        owned.size_bytes += 0 if stat.S_ISDIR(status.st_mode) else status.st_size
-    return found
-
-
-def _walk(*folders: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield everything below folders that can be seen, folders too; no link is followed."""
-    todo = [str(folder) for folder in folders]
-    while todo:
-        with contextlib.suppress(OSError), os.scandir(todo.pop()) as entries:
-            for entry in entries:
-                yield entry.path, entry.stat(follow_symlinks=False)
-                if entry.is_dir(follow_symlinks=False):
-                    todo.append(entry.path)
 
 
 def closed_trees(base: Base) -> list[Path]:
@@ -108,12 +75,6 @@ def mode_of(path: Path) -> int | None:
     except OSError:
         return None
     return stat.S_IMODE(status.st_mode) if stat.S_ISREG(status.st_mode) else None
-
-
-def owner_of(base: Base) -> tuple[int, int]:
-    """Return the user and the group that a base's files should belong to: this process's, or for root the base's."""
-    status, uid = base.path.stat(), os.geteuid()
-    return (uid, os.getegid()) if uid else (status.st_uid, status.st_gid)
 
 
 def disk_bytes(base: Base) -> int:

@@ -11,10 +11,9 @@ import shlex
 import stat
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from modelshelf.domain.sharing import is_shared
+from modelshelf.domain.sharing import Foreign, is_shared
 from modelshelf.errors import Denied
 from modelshelf.store import fs
 from modelshelf.store.layout import Base, Repo
@@ -22,21 +21,6 @@ from modelshelf.store.layout import Base, Repo
 _EXAMPLES = 3
 _SECRETS = frozenset({"token", "stored_tokens"})
 """Of huggingface_hub, in the base itself; they are for their owner alone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Foreign:
-    """What in a base is not its owner's, or in a base of a group not the group's."""
-
-    base: str
-    files: int
-    """How many files and folders."""
-    owners: tuple[tuple[int, int], ...]
-    """Whose they are, user id and group id, the most frequent first."""
-    examples: tuple[str, ...]
-    """The first few paths."""
-    fix: str
-    """What repairs it; see `fix`."""
 
 
 def foreign(base: Base) -> Foreign | None:
@@ -47,6 +31,7 @@ def foreign(base: Base) -> Foreign | None:
     """
     owners: Counter[tuple[int, int]] = Counter()
     examples: list[str] = []
+    size_bytes = 0
     try:
         root = base.path.stat()
     except OSError:
@@ -55,10 +40,11 @@ def foreign(base: Base) -> Foreign | None:
         if not _is_usable(base, path, found, root):
             owners[found.st_uid, found.st_gid] += 1
             examples = [*examples, str(path)][:_EXAMPLES]
+            size_bytes += 0 if stat.S_ISDIR(found.st_mode) else found.st_size
     if not owners and _may_write(base.path):
         return None
     most_first = tuple(owner for owner, _ in owners.most_common())
-    return Foreign(str(base.path), owners.total(), most_first, tuple(examples), fix(base))
+    return Foreign(str(base.path), owners.total(), size_bytes, most_first, tuple(examples), fix(base))
 
 
 def fix(base: Base) -> str:
