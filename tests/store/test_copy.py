@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -138,3 +139,15 @@ def waiting_copy(thread: int) -> Any:
             return frame.f_locals["self"]
         frame = frame.f_back
     return None
+
+
+def test_a_copy_has_the_mode_and_times_of_its_source(tmp_path: Path) -> None:
+    """A blob that is read-only stays so, and its age is that of its bytes."""
+    base, source, watch = Base(tmp_path / "base"), put(tmp_path / "source", DATA), Watch()
+    source.chmod(0o444)
+    os.utime(source, (1, 2))
+    target = base.repo("org/name").blob(DIGEST)
+
+    copy_blob(source, base, DIGEST, len(DATA), target, watch, watch.wrote)
+
+    assert (target.stat().st_mode & 0o777, target.stat().st_mtime) == (0o444, 2)

@@ -49,7 +49,7 @@ def copy_blob(
     with IncomingBlob(base, digest, size_bytes) as incoming:
         progress.advance(incoming.arrived_bytes())
         _Copy(source, incoming, progress, on_written).run()
-        incoming.publish(target)
+        incoming.publish(target, like=source)
 
 
 class _Copy:

@@ -19,7 +19,7 @@ from types import TracebackType
 from xxhash import xxh3_64
 
 from modelshelf.domain.plans import segment_count, segment_range
-from modelshelf.errors import Corrupt
+from modelshelf.errors import Corrupt, ShelfError
 from modelshelf.store import fs
 from modelshelf.store.layout import Base
 from modelshelf.store.os_errors import open_to_read
@@ -146,8 +146,12 @@ class IncomingBlob:
         self._hash_ahead()
         return is_last
 
-    def publish(self, target: Path) -> None:
+    def publish(self, target: Path, like: Path | None = None) -> None:
         """Give the blob its name, when its bytes are what it says.
+
+        Args:
+            target: Where.
+            like: The file that it was copied from, whose mode and times it takes as far as the file system lets it.
 
         Raises:
             Corrupt: They are not; the part is gone, so that the next try begins anew.
@@ -163,6 +167,10 @@ class IncomingBlob:
                     digest=self.digest,
                 )
         os.ftruncate(self._fd, self.size_bytes)
+        if like is not None:
+            with contextlib.suppress(ShelfError, OSError):
+                fs.take_mode(self._part, like)
+            fs.share_as_folder(self._part)
         fs.publish(self._part, target)
         fs.remove_file(self._map)
 
