@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,6 +28,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in list(os.environ):
         if (name.startswith(_OURS) and name not in _KNOBS) or name.lower() in _PROXIES:
             del os.environ[name]
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so is it in a shell's background, and children inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     nowhere = tempfile.mkdtemp(prefix="modelshelf-tests-")
     config.add_cleanup(lambda: _remove(nowhere))
     os.environ["HF_HOME"] = f"{nowhere}/hf"

@@ -288,7 +288,7 @@ def test_load_says_why_a_model_cannot_be_loaded(cli: Cli, added: Path) -> None:
 
 def test_completion_knows_the_names(home: Home, cli: Cli, added: Path) -> None:
     """bash gets a script, and the script gets the models' names."""
-    script = home.start_program("shelf", "--show-completion", "bash").finish().checked().out
+    script = home.start_program("bash", "-c", "shelf --show-completion; :").finish().checked().out
     asked = {"COMP_WORDS": "shelf path ", "COMP_CWORD": "2", "_SHELF_COMPLETE": "complete_bash"}
 
     names = home.start_program("shelf", **asked).finish()

@@ -98,19 +98,19 @@ def test_a_model_that_the_secondary_cannot_hold_does_not_leave_for_another(
     hub: FakeHub, home: Home, shelf: Shelf
 ) -> None:
     """Room is made with a model that can go; where none can, it is said that there is no room, and all stays."""
-    odd = {"of:4.bin": random_bytes(400_000, 1)}
+    odd = {"of:4.bin": random_bytes(2_000_000, 1)}
     hub.add_repo(REPO, odd)
-    hub.add_repo("org/plain", {"model.safetensors": random_bytes(400_000, 2)})
-    hub.add_repo("org/more", {"model.safetensors": random_bytes(400_000, 3)})
+    hub.add_repo("org/plain", {"model.safetensors": random_bytes(2_000_000, 2)})
+    hub.add_repo("org/more", {"model.safetensors": random_bytes(2_000_000, 3)})
     weaken(home.secondary, any_names=False)
     shelf.register("odd", REPO)
 
-    with home.open(PRIMARY_CACHE_LIMIT_GB="0.0008") as limited, pytest.raises(OutOfSpace):
+    with home.open(PRIMARY_CACHE_LIMIT_GB="0.004") as limited, pytest.raises(OutOfSpace):
         limited.register("plain", "org/plain")
 
     assert (shelf.model("odd").base, tree(shelf.path("odd"))) == (str(home.primary), odd)
     shelf.register("plain", "org/plain")
-    with home.open(PRIMARY_CACHE_LIMIT_GB="0.0014") as limited:
+    with home.open(PRIMARY_CACHE_LIMIT_GB="0.0063") as limited:
         limited.register("more", "org/more")
         bases = {model.row.model_name: model.base for model in limited.models()}
     assert bases == {"odd": str(home.primary), "plain": str(home.secondary), "more": str(home.primary)}
