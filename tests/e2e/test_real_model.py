@@ -119,3 +119,17 @@ def test_a_model_moves_between_the_disks_while_it_is_used(model_home: Home) -> N
     assert "4" in answer
     assert model_home.run("path", "smol").checked().out.startswith(str(model_home.primary))
     assert not list(model_home.secondary.glob("hub/models--*"))
+
+
+@pytest.mark.parametrize("wish", ["leave", "link"])
+def test_a_cache_that_was_there_before_answers_where_it_was_promised(model_home: Home, wish: str) -> None:
+    """What `hf download` left in `~/.cache/huggingface`, adopted, answers us, and under its id from both places."""
+    old = model_home.root / "home/.cache/huggingface"
+    run(model_home, str(HF), "download", DENSE, HF_HOME=str(old))
+    promised = [old] if wish == "leave" else [old, model_home.primary]
+
+    model_home.run("adopt", f"--{wish}").checked()
+
+    assert "4" in load(model_home, "smollm2-135m-instruct")
+    for base in promised:
+        assert "4" in run(model_home, sys.executable, "-c", GENERATE, DENSE, HF_HOME=str(base), HF_HUB_OFFLINE="1")
