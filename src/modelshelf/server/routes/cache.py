@@ -23,8 +23,9 @@ def create_router(shelf: Shelf) -> APIRouter:
         return [tier_view(status) for status in shelf.tiers(rescan=rescan)]
 
     @router.post("/cache/gc", status_code=202, response_model=JobOut, responses={200: {"model": list[GcPlanOut]}})
-    def gc(wanted: Collect, response: Response) -> Any:
+    def gc(response: Response, wanted: Collect | None = None) -> Any:
         """Delete what nothing references; with `dry_run` show it."""
+        wanted = wanted or Collect()
         if wanted.dry_run:
             plans = shelf.collector.plan(wanted.tier, quarantine=wanted.quarantine)
             return JSONResponse([gc_plan_view(*plan) for plan in plans])
@@ -33,8 +34,9 @@ def create_router(shelf: Shelf) -> APIRouter:
     @router.post(
         "/cache/dedupe", status_code=202, response_model=JobOut, responses={200: {"model": list[DedupePlanOut]}}
     )
-    def dedupe(wanted: Deduplicate, response: Response) -> Any:
+    def dedupe(response: Response, wanted: Deduplicate | None = None) -> Any:
         """Let identical blobs of a tier share their bytes; with `dry_run` show which."""
+        wanted = wanted or Deduplicate()
         if wanted.dry_run:
             return JSONResponse([dedupe_plan_view(*plan) for plan in shelf.deduper.plan(wanted.tier)])
         return _accepted(shelf.deduper.enqueue(wanted.tier), response)
