@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import shutil
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -87,7 +88,7 @@ class Doctor:
             ("tool", self._tools),
             ("token", lambda: doctor.of_token(self._token())),
             ("hub", self._hub),
-            ("engine", lambda: doctor.of_engines(engines())),
+            ("engine", lambda: doctor.of_engines(engines(), sys.executable)),
         ):
             found += _safely(topic, part)
         return Report(ordered(found))
