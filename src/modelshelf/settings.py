@@ -116,6 +116,7 @@ def _load(env_file: Path | None, environ: Mapping[str, str] | None) -> tuple[Set
     values = _read_env_file(path, problems) if path else {}
     here = Path.cwd()
     values |= {name: Value(text.strip(), "environment", here) for name, text in environ.items() if text.strip()}
+    _check_spelling(values, problems)
     values = {name: _expand(value, values, environ) for name, value in values.items() if name in _NAMES}
     return _build(values, environ, path, problems), problems
 
@@ -128,6 +129,14 @@ _NAMES = frozenset(
     " SHELF_API_KEY SHELF_LOG SHELF_DOWNLOAD_LIMIT SHELF_REQUIRE_MOUNT ON_FULL ON_SECONDARY_FULL PROMOTE"
     " HF_HUB_DISABLE_SYMLINKS".split()
 )
+
+
+def _check_spelling(values: Mapping[str, Value], problems: _Problems) -> None:
+    """A limit whose name is mistyped would limit nothing, and nobody would know."""
+    for name, value in values.items():
+        if (ours := re.match("(PRIMARY|SECONDARY)_CACHE_", name)) and name not in _NAMES:
+            meant = " and ".join(sorted(known for known in _NAMES if known.startswith(ours[0])))
+            problems.add(name, value.origin, f"is no setting; there are {meant}")
 
 
 def child_environment(changes: Mapping[str, str | None]) -> dict[str, str]:

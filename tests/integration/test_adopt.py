@@ -185,6 +185,7 @@ def test_a_second_run_changes_nothing(home: Home, old: Path) -> None:
     again = adopt(home, old, "--leave")
 
     assert (again["registered"], [model["action"] for model in again["models"]]) == ([], ["none"])
+    assert home.run("adopt", str(old), "--leave").checked().out == f"{NAME}: It is registered as {NAME}.\n"
     assert everything(old) == before
 
 

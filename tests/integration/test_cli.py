@@ -153,6 +153,38 @@ def test_a_hub_that_is_away_is_exit_code_7(hub: FakeHub, cli: Cli, commit: str) 
     assert cli("pull", "m").checked().out.startswith("m: ready")
 
 
+def test_a_plan_says_what_would_be_fetched(hub: FakeHub, cli: Cli, commit: str) -> None:
+    """The bytes of the files alone, though room is kept for what lies beside them; without the hub nobody knows."""
+    known = cli("add", "m", REPO, "--dry-run").checked()
+    hub.stop()
+    unknown = cli("add", "m", REPO, "--dry-run").checked()
+
+    assert "  fetches 300.0 kB of 300.0 kB\n" in known.out
+    assert "fetches" not in unknown.out
+    assert "waits for the hub" in unknown.out
+
+
+def test_a_typing_error_is_answered_with_the_name(cli: Cli, added: Path) -> None:
+    """A letter too many or too few, and part of a name: whichever command is asked."""
+    cli("rename", "m", "qwen-3b").checked()
+
+    for words in (["path", "quen-3b"], ["move", "qwen3b", "secondary"], ["pin", "3B"]):
+        assert cli(*words).err.endswith("hint: Did you mean qwen-3b?\n"), words
+    assert cli("path", "llama").err.endswith("hint: shelf ls lists them.\n")
+
+
+def test_a_file_is_no_base(home: Home, cli: Cli, commit: str) -> None:
+    """It is refused in words, without the number of an errno, and nothing is registered."""
+    home.custom.parent.mkdir(parents=True, exist_ok=True)
+    home.custom.write_text("mine")
+
+    refused = cli("add", "m", REPO, "--to", str(home.custom))
+
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err.startswith(f"error: The base {home.custom} cannot be written: Not a directory.\nhint: ")
+    assert (home.custom.read_text(), cli("ls", "--json").checked().json) == ("mine", [])
+
+
 def test_corrupt_bytes_are_exit_code_6(hub: FakeHub, cli: Cli, commit: str) -> None:
     """A digest that stays wrong is named."""
     hub.fail("*/model.safetensors", corrupt_at=5)

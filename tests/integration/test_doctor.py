@@ -349,6 +349,17 @@ def test_a_second_copy_is_told_and_goes_by_the_command(home: Home, hub: FakeHub,
     assert tree(model) == FILES
 
 
+def test_an_old_copy_that_waits_for_its_reader_is_no_second_copy(home: Home, model: Path) -> None:
+    """A move left it for somebody who uses it, and a job deletes it then: no command takes it from under them."""
+    home.run("lease", "m").checked()
+    home.run("move", "m", "secondary").checked()
+
+    found = ask(home)
+
+    assert (model / "config.json").exists()
+    assert not [finding for finding in found if "hf cache rm" in finding["command"]]
+
+
 def test_a_token_is_told_by_its_place_never_by_its_value(home: Home, model: Path) -> None:
     """Readable by everybody is a warning; in a base, whoever mounts that base has it."""
     token = put(home.root / "home/.cache/huggingface/token", TOKEN.encode())

@@ -356,6 +356,7 @@ def test_over_http(home: Home) -> None:
         job = server.ask("POST", "/api/cache/gc", {"quarantine": True})
         done = wait_until(lambda: (j := server.get(job.headers["location"]))["finished_at"] and j, "the job")
         assert (done["state"], done["result"]["tiers"][0]["freed_bytes"]) == ("done", 4000)
+        assert [server.ask("POST", f"/api/cache/{verb}").status for verb in ("gc", "dedupe")] == [202, 202]
         assert server.ask("POST", "/api/cache/gc", {"tier": "nowhere"}).status == 400
         assert server.ask("POST", "/api/cache/gc", {"everything": True}).status == 422
 

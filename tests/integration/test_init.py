@@ -151,6 +151,13 @@ def test_what_other_programs_downloaded_is_offered(fresh: Home) -> None:
     assert f"shelf adopt {usual} --leave" in done.err
 
 
+def test_one_model_is_counted_as_one(fresh: Home) -> None:
+    """The sentence is right for one as well."""
+    (fresh.root / "home/.cache/huggingface/hub/models--gpt2").mkdir(parents=True)
+
+    assert "1 model lies in " in fresh.run("init", *flags(fresh)).checked().err
+
+
 def test_a_dry_run_writes_nothing(fresh: Home, env_file: Path) -> None:
     """It shows the disks and the text, even where there is a file."""
     env_file.parent.mkdir(parents=True)

@@ -51,6 +51,8 @@ def test_everything_else_is_named(tmp_path: Path) -> None:
         file hub/notes.txt 3
         file hub/version.txt 1
         file hub/.locks/x.lock 0
+        file .check_for_update_done 0
+        file .check_for_skill_update_done 0
         file blobs/.huggingface-shared-blobs 2
         file modelshelf/tier.json 3
     """)  # fmt: skip

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -10,12 +12,13 @@ from modelshelf.domain import doctor
 from modelshelf.domain.diagnosis import Diagnosis, Report, Severity, ordered
 from modelshelf.domain.disks import Capabilities, Mount
 from modelshelf.domain.doctor import BaseFacts, Copies, HubFacts, RegistryFacts, Sized, TokenFacts
-from modelshelf.domain.environment import Place
+from modelshelf.domain.environment import ENGINE_PACKAGES, Place
 from modelshelf.domain.findings import Finding, Kind
 from modelshelf.domain.sharing import Foreign
 from modelshelf.domain.tiers import Tier
 from modelshelf.units import GB
 
+PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 DISK = Mount("/mnt/z", "ext4", "/dev/sda1", read_only=False)
 LAYER = Mount("/", "overlay", "overlay", read_only=False, boundary=False)
 TIER = Tier("secondary", "/mnt/z/my models", 100 * GB)
@@ -216,11 +219,14 @@ def test_a_wrong_primary_says_what_stands_for_it() -> None:
 
 
 def test_engines_are_listed_or_missed() -> None:
-    """By name and place."""
-    assert only(list(doctor.of_engines({"ollama": "/usr/bin/ollama"})), Severity.OK).detail == (
+    """By name and place; a Python that has none is told packages, for the project is on no index."""
+    assert only(list(doctor.of_engines({"ollama": "/usr/bin/ollama"}, "python")), Severity.OK).detail == (
         "Engines: ollama (/usr/bin/ollama)."
     )
-    assert only(list(doctor.of_engines({})), Severity.INFO).command
+    extra = tomllib.loads(PYPROJECT.read_text())["project"]["optional-dependencies"]["transformers"]
+    assert sorted(ENGINE_PACKAGES.split()) == sorted(text.partition(">")[0] for text in extra)
+    command = only(list(doctor.of_engines({}, "/my venv/bin/python")), Severity.INFO).command
+    assert command == "'/my venv/bin/python' -m pip install torch==2.13.0 transformers accelerate gguf"
 
 
 def test_a_report_counts_and_orders() -> None:

@@ -173,7 +173,10 @@ def test_a_path_inside_a_cache_is_answered_with_its_base(path: str, suggestion: 
     assert names.check_base(suggestion) == suggestion
 
 
-@pytest.mark.parametrize("path", ["/", "//", "/etc", "//etc", "/etc/", "/usr/lib", "/home", "/mnt", "/tmp", "/var/lib"])
+@pytest.mark.parametrize(
+    "path",
+    ["/", "//", "/etc", "//etc", "/etc/", "/usr/lib", "/home", "/mnt", "/tmp", "/var/lib", "/proc/1/cwd", "/sys/fs"],
+)
 def test_a_system_folder_is_no_base(path: str) -> None:
     """A mistyped path does not fill a folder of the system."""
     with pytest.raises(BadInput, match="system folder") as caught:

@@ -120,6 +120,15 @@ def test_an_empty_variable_is_not_set(env: EnvFile, text: str) -> None:
     assert env.load("HF_TOKEN=abc", HF_TOKEN="").hf_token == "abc"
 
 
+@pytest.mark.parametrize("name", ["PRIMARY_CACHE_LIMIT", "SECONDARY_CACHE_PTAH"])
+def test_a_mistyped_limit_is_not_passed_over(env: EnvFile, name: str) -> None:
+    """Else the tier would have no limit and nobody would know; names of other programs are not ours to judge."""
+    assert [(found, detail[:14]) for found, _, detail in env.problems(f"{name}=1")] == [(name, "is no setting;")]
+    with pytest.raises(BadInput, match=r"PRIMARY_CACHE_LIMIT_GB|SECONDARY_CACHE_PATH"):
+        env.load("", **{name: "1"})
+    assert env.load("MY_CACHE_LIMIT=1").tiers.primary.limit_bytes is None
+
+
 def test_an_empty_hf_home_is_not_the_current_folder(env: EnvFile) -> None:
     """For Hugging Face it would be; here it is not set."""
     assert env.load("", HF_HOME="").tiers.primary.base == str(env.home / ".cache/huggingface")

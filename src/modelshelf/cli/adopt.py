@@ -183,6 +183,8 @@ def _print_model(model: Mapping[str, Any], done: Mapping[str, Any]) -> None:
         output.answer(f"{name}: registered ({format_size(model['size_bytes'])})")
     elif model["action"] == "merge":
         output.answer(f"{name}: one copy now; that in {model['from_path']} is gone")
+    elif model["action"] == "none":
+        output.answer(f"{name}: {model['detail']}")
     elif model["action"] == "stay":
         output.note(_left_alone(model))
 

@@ -188,7 +188,10 @@ def add_plan(plan: dict[str, Any]) -> None:
     print(
         f"{plan['model_name']}: {plan['hf_path']} ({plan['commit_hash'] or 'hub out of reach'}) → {plan['cache_path']}"
     )
-    print(f"  fetches {format_size(plan['fetch_bytes'])} of {format_size(plan['size_bytes'])}")
+    if plan["commit_hash"] is None:
+        print("  registers it; its download waits for the hub, which knows its size")
+    else:
+        print(f"  fetches {format_size(plan['fetch_bytes'])} of {format_size(plan['size_bytes'])}")
     for victim in plan["makes_room"]:
         print(f"  makes room: {victim['model_name']} ({format_size(victim['free_bytes'])}) leaves")
 
@@ -371,7 +374,9 @@ def set_up(view: dict[str, Any]) -> None:
         note(f"These are set in the environment, which wins over the file: {', '.join(view['environment_wins'])}")
     if view["usual_models"]:
         path = shlex.quote(view["usual_path"])
-        note(f"{view['usual_models']} models lie in {path}. To have them in the library: shelf adopt {path} --leave")
+        count = view["usual_models"]
+        lie = "1 model lies" if count == 1 else f"{count} models lie"
+        note(f"{lie} in {path}. To have them in the library: shelf adopt {path} --leave")
     note("Next: shelf tiers, then shelf add NAME ORG/MODEL")
 
 

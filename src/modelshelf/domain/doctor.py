@@ -9,7 +9,7 @@ from itertools import groupby
 
 from modelshelf.domain.diagnosis import Diagnosis, Severity
 from modelshelf.domain.disks import Capabilities, Mount
-from modelshelf.domain.environment import Place
+from modelshelf.domain.environment import ENGINE_PACKAGES, Place
 from modelshelf.domain.findings import Finding, Kind
 from modelshelf.domain.sharing import Foreign
 from modelshelf.domain.tiers import PRIMARY, Tier
@@ -359,14 +359,14 @@ def of_settings(problems: Sequence[Mapping[str, str]], primary: Tier) -> Iterato
         yield Diagnosis(_INFO, "settings", detail, path=primary.base)
 
 
-def of_engines(engines: Mapping[str, str]) -> Iterator[Diagnosis]:
-    """Yield which engines are there, name to place."""
+def of_engines(engines: Mapping[str, str], python: str) -> Iterator[Diagnosis]:
+    """Yield which engines are there, name to place; a Python without any is told what to install."""
     if engines:
         listed = ", ".join(f"{name} ({place})" for name, place in engines.items())
         yield Diagnosis(_OK, "engine", f"Engines: {listed}.")
     else:
         detail = "No engine is here: models can be stored, not run."
-        yield Diagnosis(_INFO, "engine", detail, "pip install 'modelshelf[llama]'")
+        yield Diagnosis(_INFO, "engine", detail, f"{shlex.quote(python)} -m pip install {ENGINE_PACKAGES}")
 
 
 def _fix() -> str:

@@ -19,6 +19,9 @@ _SYSTEM_FOLDERS = frozenset(
     " /usr/lib /usr/local /usr/share /var /var/lib /var/log /var/tmp".split()
 )
 
+_KERNEL_FOLDERS = frozenset({"proc", "sys"})
+"""Nothing below these is on a disk."""
+
 
 def check_repo_id(text: str) -> str:
     """Return `text` when it is a repository id, `org/name` or a bare `name`.
@@ -109,10 +112,12 @@ def check_base(path: str) -> str:
             cache_path=path,
             suggestion=str(base),
         )
-    if str(pure) in _SYSTEM_FOLDERS:
+    in_kernel = not _KERNEL_FOLDERS.isdisjoint(pure.parts[1:2])
+    if in_kernel or str(pure) in _SYSTEM_FOLDERS:
+        folder = PurePosixPath("/srv") if in_kernel else pure
         raise BadInput(
             f"{path} is a system folder and cannot be a base.",
-            hint=f"Use a folder of its own, such as {pure / 'llm-models-cache'}",
+            hint=f"Use a folder of its own, such as {folder / 'llm-models-cache'}",
             cache_path=path,
         )
     return str(pure)

@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import shutil
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,6 +24,7 @@ from modelshelf.domain.reconcile import Action
 from modelshelf.domain.tiers import CUSTOM, Tier, Tiers
 from modelshelf.errors import ShelfError
 from modelshelf.services.progress import Counter
+from modelshelf.services.retire import retiring
 from modelshelf.store import capabilities, checkup, gc, look, meter, ownership, scan, snapshot
 from modelshelf.store import tier as store_tier
 from modelshelf.store.layout import Base
@@ -86,7 +88,7 @@ class Doctor:
             ("tool", self._tools),
             ("token", lambda: doctor.of_token(self._token())),
             ("hub", self._hub),
-            ("engine", lambda: doctor.of_engines(engines())),
+            ("engine", lambda: doctor.of_engines(engines(), sys.executable)),
         ):
             found += _safely(topic, part)
         return Report(ordered(found))
@@ -235,10 +237,10 @@ class Doctor:
         )
 
     def _copies(self) -> Iterator[Diagnosis]:
-        """Compare the digests of the bases in pairs, the faster one first."""
+        """Compare the digests of the bases in pairs, the faster one first; what waits to be deleted is no news."""
         held = [(base, self._digests(base)) for base in self._online()]
         owners = {(model.base, model.row.hf_path): model.row.model_name for model in self._models()}
-        found = []
+        leaving, found = self._leaving(), []
         for i, (base, digests) in enumerate(held):
             for other, theirs in held[i + 1 :]:
                 if base.path.samefile(other.path):
@@ -247,9 +249,19 @@ class Doctor:
                     same = [n for key, n in theirs.items() if key[0] == repo_id and key in digests]
                     where = sorted((base, other), key=lambda b: (str(b.path), repo_id) not in owners)
                     spare = str(where[1].path)
+                    if (spare, repo_id) in leaving:
+                        continue
                     names = (str(where[0].path), spare, len(same), sum(same), owners.get((spare, repo_id), ""))
                     found.append(Copies(repo_id, *names))
         yield from doctor.of_copies(found)
+
+    def _leaving(self) -> set[tuple[str, str]]:
+        """Return base and repository of each old copy that a job deletes once nobody uses it."""
+        if self.shelf is None:
+            return set()
+        repos = {model.row.model_name: model.row.hf_path for model in self._models()}
+        waiting = retiring(self.shelf.registry, self.shelf.tier_service.tiers)
+        return {(base, repos.get(model_name, "")) for base, model_name in waiting}
 
     def _digests(self, base: Base) -> dict[tuple[str, str], int]:
         """Return the blobs of models in a base with their sizes; where there are no links, of registered models."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from pathlib import Path
 
 from modelshelf.domain.jobs import RUNNING, WAITING
@@ -48,6 +49,7 @@ class Library:
         if row is None:
             names = [other.model_name for other in self.reader.models()]
             close = [name for name in names if model_name.lower() in name.lower()]
+            close = close or get_close_matches(model_name, names)
             hint = f"Did you mean {' or '.join(close[:3])}?" if close else "shelf ls lists them."
             raise NotFound(f"There is no model {model_name}.", hint=hint, model_name=model_name)
         return row

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import resource
+import shlex
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modelshelf.domain.environment import ENGINE_PACKAGES
 from modelshelf.errors import BadInput, Unavailable
 
 if TYPE_CHECKING:
@@ -71,9 +74,8 @@ def _from_pretrained(path: Path, options: dict[str, Any]) -> tuple[Any, Any]:
     try:
         from transformers import AutoModelForCausalLM, AutoTokenizer
     except ImportError as err:
-        raise Unavailable(
-            "transformers is not installed.", hint="pip install 'modelshelf[transformers]' torch==2.13.0"
-        ) from err
+        hint = f"{shlex.quote(sys.executable)} -m pip install {ENGINE_PACKAGES}"
+        raise Unavailable("transformers is not installed.", hint=hint) from err
     source: dict[str, Any] = {"local_files_only": True, **_gguf(path)}
     tokenizer = AutoTokenizer.from_pretrained(path, **source)
     if "gguf_file" in source:

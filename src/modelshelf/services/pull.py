@@ -268,5 +268,9 @@ def missing_bytes(base: Base, plan: PullPlan, more_bytes: int = 0) -> int:
         plan: What is to be fetched.
         more_bytes: What a snapshot without links takes twice; see `store.snapshot.second_bytes`.
     """
-    left = (need.size_bytes - min(need.size_bytes, written_bytes(base.part(need.digest))) for need in plan.fetch)
-    return more_bytes + beside_bytes(plan.files) + sum(left) if plan.fetch else 0
+    return more_bytes + beside_bytes(plan.files) + unfetched_bytes(base, plan) if plan.fetch else 0
+
+
+def unfetched_bytes(base: Base, plan: PullPlan) -> int:
+    """Return what a pull still has to fetch: its blobs less what earlier tries left."""
+    return sum(need.size_bytes - min(need.size_bytes, written_bytes(base.part(need.digest))) for need in plan.fetch)

@@ -15,7 +15,7 @@ from modelshelf.domain.ports import Hub
 from modelshelf.domain.tiers import Tier
 from modelshelf.errors import BadInput, Conflict, NotFound, Unavailable
 from modelshelf.registry.queries import Registry
-from modelshelf.services.pull import missing_bytes, select
+from modelshelf.services.pull import missing_bytes, select, unfetched_bytes
 from modelshelf.services.room import RoomMaker
 from modelshelf.services.tiers import TierService
 from modelshelf.store import ownership, snapshot
@@ -38,7 +38,7 @@ class AddPlan:
     size_bytes: int
     """Sum over the files selected."""
     fetch_bytes: int
-    """What is not on the tier yet."""
+    """What is to be fetched: what earlier tries left is not."""
     makes_room: EvictionPlan | None
     """What leaves the tier for it; None when it fits as it is."""
 
@@ -84,7 +84,8 @@ class Registrar:
         need_bytes = missing_bytes(base, pull, self.tiers.second_bytes(base, selected))
         self.tiers.check_storable(tier, wanted.hf_path, selected, wanted.model_name, wanted.revision)
         makes_room = self.room.check(tier, tier_id, need_bytes)
-        return AddPlan(wanted, tier, commit_hash, tuple(manifest), pull.total_bytes, need_bytes, makes_room)
+        fetch_bytes = unfetched_bytes(base, pull)
+        return AddPlan(wanted, tier, commit_hash, tuple(manifest), pull.total_bytes, fetch_bytes, makes_room)
 
     def register(self, wanted: Registration) -> AddPlan:
         """Add a model, pinned to the commit that its revision means now; returns what its pull will do.

@@ -26,6 +26,8 @@ _FLAT = re.compile(r"[0-9a-f]{64}(\.[0-9a-f]{64})?(\.h5)?(\.json|\.lock)?")
 _HOUSEKEEPING = frozenset(
     ".locks CACHEDIR.TAG version.txt version_diffusers_cache.txt blobs .huggingface-shared-blobs".split()
 )
+_STAMP = re.compile(r"\.check_for_\w*update_done")
+"""An empty file of the command `hf`: when it last looked for a newer one."""
 _TOP = {
     "token": "token",
     "stored_tokens": "token",
@@ -95,7 +97,7 @@ class _Looking:
             self._cache_dir(cache_dir, kind)
 
     def _top(self, entry: os.DirEntry[str], *, has_strays: bool) -> None:
-        if entry.name == "modelshelf" or parse_repo_folder(entry.name):
+        if entry.name == "modelshelf" or parse_repo_folder(entry.name) or _STAMP.fullmatch(entry.name):
             return
         if entry.is_symlink():
             self._link(entry)

@@ -104,9 +104,10 @@ def start_afresh(base: Base) -> str:
     except FileExistsError:
         return read_id(base) or give_new_id(base)
     except (ShelfError, OSError) as err:
+        why = (err.strerror if isinstance(err, OSError) else None) or f"{err}".rstrip(".")
         raise BadInput(
-            f"The base {base.path} cannot be written: {err}.",
-            hint="Create it and give it to yourself, or name another one in .env.",
+            f"The base {base.path} cannot be written: {why}.",
+            hint="Name a folder of yours, or create this one and give it to yourself.",
             cache_path=str(base.path),
         ) from err
     return tier_id

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Body, Response
 from fastapi.responses import JSONResponse
 
 from modelshelf.domain.jobs import Job
 from modelshelf.server.schemas import Collect, DedupePlanOut, Deduplicate, GcPlanOut, JobOut, TierOut
 from modelshelf.services.shelf import Shelf
 from modelshelf.services.views import dedupe_plan_view, gc_plan_view, job_view, tier_view
+
+MayCollect = Annotated[Collect, Body(default_factory=Collect)]
+MayDeduplicate = Annotated[Deduplicate, Body(default_factory=Deduplicate)]
 
 
 def create_router(shelf: Shelf) -> APIRouter:
@@ -23,7 +26,7 @@ def create_router(shelf: Shelf) -> APIRouter:
         return [tier_view(status) for status in shelf.tiers(rescan=rescan)]
 
     @router.post("/cache/gc", status_code=202, response_model=JobOut, responses={200: {"model": list[GcPlanOut]}})
-    def gc(wanted: Collect, response: Response) -> Any:
+    def gc(wanted: MayCollect, response: Response) -> Any:
         """Delete what nothing references; with `dry_run` show it."""
         if wanted.dry_run:
             plans = shelf.collector.plan(wanted.tier, quarantine=wanted.quarantine)
@@ -33,7 +36,7 @@ def create_router(shelf: Shelf) -> APIRouter:
     @router.post(
         "/cache/dedupe", status_code=202, response_model=JobOut, responses={200: {"model": list[DedupePlanOut]}}
     )
-    def dedupe(wanted: Deduplicate, response: Response) -> Any:
+    def dedupe(wanted: MayDeduplicate, response: Response) -> Any:
         """Let identical blobs of a tier share their bytes; with `dry_run` show which."""
         if wanted.dry_run:
             return JSONResponse([dedupe_plan_view(*plan) for plan in shelf.deduper.plan(wanted.tier)])
