@@ -46,7 +46,7 @@ def test_owners_are_counted_below_hub_and_ours(tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("giving files away needs root")
     base = Base(tmp_path)
-    mine, theirs = put(base.hub / "mine", b"1"), put(base.own / "theirs", b"123")
+    mine, theirs = put(base.hub / "deep/mine", b"1"), put(base.own / "theirs", b"123")
     put(tmp_path / "token", b"x")
     os.chown(theirs, 1234, 1234)
     os.chown(tmp_path, 77, 88)
@@ -54,7 +54,8 @@ def test_owners_are_counted_below_hub_and_ours(tmp_path: Path) -> None:
     found = checkup.owners(base)
 
     assert (found[1234].files, found[1234].size_bytes, found[1234].example) == (1, 3, str(theirs))
-    assert (found[os.geteuid()].files, found[os.geteuid()].example) == (1, str(mine))
+    assert (found[os.geteuid()].files, found[os.geteuid()].size_bytes) == (2, 1)
+    assert found[os.geteuid()].example == str(mine.parent)
     assert checkup.owner_of(base) == (77, 88)
 
 
