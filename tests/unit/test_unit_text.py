@@ -28,6 +28,8 @@ def test_systemd_reads_every_word_back(word: str) -> None:
     assert shlex.split(value(text, "Environment")) == [f"SHELF_X={word}"]
     assert value(text, "WorkingDirectory") == f"/{word}"
     assert text.startswith(MARK)
+    assert "%" not in text.replace("%%", "")
+    assert "$" not in text.partition("\nExecStart=")[2].replace("$$", "")
 
 
 @pytest.mark.parametrize("program", ["/a\\b/python", "/it's/python", '/"/python'])
