@@ -13,6 +13,7 @@ from modelshelf.store import carry
 from modelshelf.store.layout import Base, CacheDir
 from tests.builders import lay_out, put
 from tests.disks import MEMORY, identity
+from tests.store.users import acting_as
 from tests.world import tree
 
 DRAWING = """
@@ -202,3 +203,42 @@ def test_a_folder_that_is_all_there_needs_no_probe(source: Path, base: Base) -> 
     bring(source, base)
 
     assert carry.can_share(carry.plan(source, goal(base, source), source.parent), base)
+
+
+def test_what_may_not_be_read_stays(open_path: Path) -> None:
+    """A file of another user is named, and the others come along."""
+    source = lay_out(open_path / "old", DRAWING).base.repo("org/rows", "dataset").path
+    for path in (source / "trees").iterdir():
+        path.chmod(0o600)
+
+    with acting_as():
+        carrying = carry.plan(source, open_path / "new", source.parent)
+
+    assert [text.partition("/trees/")[2] for text in carrying.left] == [
+        f"{'c' * 40}.json may not be read by this user."
+    ]
+    assert len(carrying.pieces) == 6
+
+
+def test_a_file_in_place_of_a_link_counts_by_its_bytes(source: Path, base: Base) -> None:
+    """A snapshot whose files lie in it themselves, as without symbolic links, has what is to be brought, or differs."""
+    links = sorted(path for path in (source / "snapshots").rglob("*") if path.is_symlink())
+    same, other = (goal(base, source) / link.relative_to(source) for link in links)
+    put(same, links[0].read_bytes())
+    put(other, b"other")
+
+    carrying = carry.plan(source, goal(base, source), source.parent)
+
+    assert [piece.path for piece in carrying.pieces if piece.is_there] == [links[0]]
+    assert [text.partition(" ")[0] for text in carrying.left] == [str(links[1])]
+
+
+def test_a_folder_that_is_its_own_target_loses_nothing(source: Path, tmp_path: Path) -> None:
+    """Reached by another path it is all there already, and dropping the old names would drop the new ones."""
+    (tmp_path / "link").symlink_to(source.parent)
+    before = tree(source)
+
+    carrying = carry.plan(source, tmp_path / "link" / source.name, source.parent)
+    carry.drop(carrying)
+
+    assert (carrying.need_bytes, tree(source)) == (0, before)

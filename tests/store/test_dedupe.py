@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import stat
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 from modelshelf.domain.gc import DedupePlan
 from modelshelf.domain.models import FileEntry
+from modelshelf.errors import OutOfSpace
 from modelshelf.services.progress import Counter
 from modelshelf.store import dedupe, extents, fs, meter, removal, scan, sharing
 from modelshelf.store.dedupe import Deduped
@@ -23,6 +25,7 @@ from tests.builders import Drawn, commit, content, digest_of, lay_out, put
 from tests.invariants import base_violations, du
 from tests.store.loops import loop_disk
 from tests.store.mounts import small_disk
+from tests.store.users import USER, acting_as
 from tests.world import MIB, wait_until
 
 SIZE_BYTES = 300_000
@@ -352,6 +355,39 @@ def test_a_reflink_keeps_the_owner(xfs: Base) -> None:
 
     assert extents.same(one, two)
     assert (one.stat().st_uid, two.stat().st_uid) == (1, 2)
+
+
+def test_a_file_that_would_change_its_owner_is_left(xfs: Base) -> None:
+    """Only root can give a file away: another user's clone of it is taken back, and nothing is left beside it."""
+    folder = xfs.path
+    folder.mkdir()
+    mine, theirs = put(folder / "mine", bytes(SIZE_BYTES)), put(folder / "theirs", bytes(SIZE_BYTES))
+    os.chown(mine, USER, USER)
+    folder.chmod(0o777)
+    for path in (folder, *folder.parents[:-2]):
+        path.chmod(path.stat().st_mode | 0o011)
+
+    with acting_as(USER):
+        assert not sharing.merge_by_reflink(mine, theirs)
+
+    assert sorted(path.name for path in folder.iterdir()) == ["mine", "theirs"]
+    assert (theirs.stat().st_uid, extents.same(mine, theirs)) == (0, False)
+
+
+def test_a_clone_that_the_system_refuses_for_its_size_is_out_of_space(xfs: Base) -> None:
+    """`ulimit -f` holds for shared extents too; the error says so, and both files are as they were."""
+    xfs.path.mkdir()
+    one, two = (put(xfs.path / name, content("twin", SIZE_BYTES)) for name in ("one", "two"))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        with pytest.raises(OutOfSpace):
+            sharing.merge_by_reflink(one, two)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    assert sorted(path.name for path in xfs.path.iterdir()) == ["one", "two"]
+    assert not extents.same(one, two)
 
 
 def test_two_file_systems_share_nothing(base: Base, tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from modelshelf.store import disks
+from tests.builders import put
+from tests.store.users import acting_as
 from tests.world import MIB
 
 
@@ -112,3 +114,16 @@ def test_this_machine_has_a_disk_or_none_that_lasts() -> None:
         assert Path(disk.point).is_dir()
         assert disk.size_bytes >= disk.free_bytes
         assert disks.is_writable(Path(disk.base))
+
+
+def test_a_disk_that_may_not_be_looked_at_is_no_disk(open_path: Path) -> None:
+    """A mount point in a closed folder ends nothing: the disks that this user may use are listed."""
+    closed, usable = put(open_path / "closed/usb/x", b"").parent, put(open_path / "data/x", b"").parent
+    closed.parent.chmod(0o700)
+    usable.chmod(0o777)
+    lines = [f"2{i} 1 8:{i} / {point} rw - ext4 /dev/sd{i} rw" for i, point in enumerate((closed, usable))]
+
+    with acting_as():
+        found = disks.list_disks(open_path / "home", "\n".join(lines))
+
+    assert [disk.point for disk in found] == [str(usable)]

@@ -14,6 +14,7 @@ from modelshelf.store import fs, sharing
 from modelshelf.store.fs import Freed
 from modelshelf.store.os_errors import as_shelf_error, translate_errors
 from tests.builders import put
+from tests.store.fuse import fuse_disk
 from tests.store.mounts import small_disk
 
 
@@ -348,3 +349,27 @@ def test_a_secret_is_never_readable_for_others(tmp_path: Path) -> None:
 
     assert [path.stat().st_mode & 0o777 for path in (secret, copy)] == [0o600, 0o600]
     assert copy.stat().st_mtime == 2
+
+
+def test_what_a_file_held_is_kept_beside_it(tmp_path: Path) -> None:
+    """Each time under a name of its own, whatever is written to the file then."""
+    path = tmp_path / "x.service"
+    for text in ("one", "two", "three"):
+        fs.write_text(path, text)
+        fs.back_up(path)
+    fs.write_text(path, "four")
+
+    kept = {name: (tmp_path / name).read_text() for name in names_in(tmp_path)}
+    assert kept == {"x.service": "four", "x.service.bak": "one", "x.service.bak2": "two", "x.service.bak3": "three"}
+
+
+def test_without_hard_links_what_a_file_held_is_copied(tmp_path: Path) -> None:
+    """Its time is kept as well."""
+    with fuse_disk(tmp_path, "FAT32") as disk:
+        path = put(disk / "x.service", b"one")
+        os.utime(path, (10**9, 10**9))
+
+        kept = fs.back_up(path)
+        path.write_bytes(b"two")
+
+        assert (kept.read_bytes(), kept.stat().st_mtime) == (b"one", 10**9)

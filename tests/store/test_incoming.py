@@ -196,3 +196,13 @@ def test_hashing_is_left_to_whoever_is_at_it(base: Base) -> None:
         incoming.publish(target(base))
 
     assert target(base).read_bytes() == DATA
+
+
+def test_a_segment_with_which_all_is_flushed_counts_as_any_other(base: Base) -> None:
+    """The sixteenth, though it comes alone, is there for whoever takes the part up."""
+    size_bytes = 15 * SEGMENT_BYTES + 1000
+    with IncomingBlob(base, DIGEST, size_bytes) as incoming:
+        assert not incoming.write(15, [memoryview(DATA)[:1000]])
+
+    with IncomingBlob(base, DIGEST, size_bytes) as incoming:
+        assert (incoming.missing(), incoming.arrived_bytes()) == (list(range(15)), 1000)

@@ -9,7 +9,7 @@ from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.utils._shared_blobs import shared_blobs_dir
 
-from modelshelf.store.layout import Base, CacheDir, Repo, before_name, known_bases_file
+from modelshelf.store.layout import Base, CacheDir, Repo, before_name, known_bases_file, user_unit_file
 from tests.builders import commit, put
 
 BASE = Base(Path("/mnt/fast"))
@@ -62,6 +62,7 @@ def test_a_commit_is_never_read_as_an_old_one(tmp_path: Path) -> None:
         (BASE.hub_lock("org/name", "d1"), "hub/.locks/models--org--name/d1.lock"),
         (BASE.xet, "xet"),
         (BASE.old_transformers, "transformers"),
+        (BASE.token, "token"),
     ],
 )
 def test_a_path_of_huggingface_is_spelled_as_it_spells_it(path: Path, below_base: str) -> None:
@@ -71,7 +72,16 @@ def test_a_path_of_huggingface_is_spelled_as_it_spells_it(path: Path, below_base
 
 @pytest.mark.parametrize(
     "path",
-    [BASE.marker, BASE.registry, BASE.meter, BASE.quarantine, BASE.part("d"), BASE.part_map("d"), BASE.part_lock("d")],
+    [
+        BASE.marker,
+        BASE.registry,
+        BASE.meter,
+        BASE.quarantine,
+        BASE.links,
+        BASE.part("d"),
+        BASE.part_map("d"),
+        BASE.part_lock("d"),
+    ],
     ids=lambda path: path.name,
 )
 def test_everything_of_ours_lies_in_one_folder(path: Path) -> None:
@@ -103,3 +113,8 @@ def test_a_backup_has_the_day_in_its_name() -> None:
     names = [before_name(Path("/c/hf"), "20261123", number).name for number in (1, 2)]
 
     assert names == ["hf.before-modelshelf-20261123", "hf.before-modelshelf-20261123-2"]
+
+
+def test_a_unit_of_the_user_lies_where_systemd_looks() -> None:
+    """Source: `systemd.unit(5)`, Unit File Load Path of a user's manager."""
+    assert user_unit_file(Path("/home/me/.config"), "x.service") == Path("/home/me/.config/systemd/user/x.service")

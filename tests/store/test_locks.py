@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -13,10 +14,12 @@ import pytest
 from filelock import FileLock
 
 from modelshelf.errors import Denied, Unavailable
-from modelshelf.store.locks import remove_unused, try_lock, wait_lock
+from modelshelf.store.locks import bounded, remove_unused, try_lock, wait_lock
 from tests.builders import put
 from tests.fakes.clock import FakeClock
+from tests.store.fuse import share
 from tests.store.mounts import small_disk
+from tests.world import wait_until
 
 HOLD = """
 import sys, pathlib
@@ -203,3 +206,38 @@ def test_removing_a_lock_never_makes_two_owners(tmp_path: Path) -> None:
         remove_unused(path)
 
     assert set(most) == {1}
+
+
+def test_a_share_that_hangs_is_not_waited_for(tmp_path: Path) -> None:
+    """The error names it; what a call still did when the share came back is undone."""
+    with share(tmp_path) as mounted:
+        path, undone = mounted.path / "x", []
+        os.kill(mounted.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(Unavailable, match=r"has not answered for 0\.1 s: fuse\.sshfs .* hangs"):
+                bounded(lambda: put(path, b"x"), path, undone.append, hang_s=0.1)
+            assert undone == []
+        finally:
+            os.kill(mounted.pid, signal.SIGCONT)
+        wait_until(lambda: undone == [path], "the call that comes back late")
+
+
+def test_what_fails_on_a_share_fails_as_anywhere(tmp_path: Path) -> None:
+    """The error is the call's own, and so is the answer."""
+    with share(tmp_path) as mounted:
+        with pytest.raises(FileNotFoundError):
+            bounded((mounted.path / "none").read_bytes, mounted.path)
+        assert bounded((mounted.path / "none").exists, mounted.path) is False
+
+
+def test_a_lock_on_a_share_may_be_held_by_another_machine(tmp_path: Path) -> None:
+    """Whoever gives up on it is told where it lies."""
+    with (
+        share(tmp_path) as mounted,
+        try_lock(mounted.path / "x.lock"),
+        pytest.raises(Unavailable, match=r"has held .* on fuse\.sshfs") as caught,
+        wait_lock(mounted.path / "x.lock", FakeClock(), 0.2),
+    ):
+        pass
+
+    assert "another machine" in caught.value.hint

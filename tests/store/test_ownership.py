@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 
 from modelshelf.domain.sharing import is_shared
+from modelshelf.errors import Denied
 from modelshelf.store import fs, ownership
 from modelshelf.store.layout import Base
+from tests.store.users import USER, acting_as
 
-USER, GROUP = 4711, 4720
+GROUP = 4720
 
 
 @pytest.fixture
@@ -100,27 +102,23 @@ def test_what_root_left_is_counted_and_the_command_repairs_it(base: Base, base_m
 def test_without_root_the_command_begins_with_sudo(base: Base) -> None:
     """A base of root, as a Docker daemon makes it for a folder that was not there, is given to the user who asks."""
     give(base.path, 0, 0)
-    asked = os.fork()
-    if asked == 0:  # a child, so that this process stays who it is
-        os.setgid(USER)
-        os.setuid(USER)
-        found = ownership.foreign(base)
-        os._exit(0 if found and f"sudo chown -R {USER}:{USER} " in found.fix else 1)
 
-    assert os.waitstatus_to_exitcode(os.waitpid(asked, 0)[1]) == 0
+    with acting_as(USER):
+        found = ownership.foreign(base)
+
+    assert found is not None
+    assert f"sudo chown -R {USER}:{USER} " in found.fix
 
 
 def test_the_base_of_another_user_is_not_taken_from_them(base: Base) -> None:
     """Who is neither its owner nor root is told whom to ask, and gets no command."""
     give(base.path, USER, GROUP)
-    asked = os.fork()
-    if asked == 0:
-        os.setgid(USER + 1)
-        os.setuid(USER + 1)
-        found = ownership.foreign(base)
-        os._exit(0 if found and found.fix.startswith(f"The base is of user {USER}: ask") else 1)
 
-    assert os.waitstatus_to_exitcode(os.waitpid(asked, 0)[1]) == 0
+    with acting_as(USER + 1):
+        found = ownership.foreign(base)
+
+    assert found is not None
+    assert found.fix.startswith(f"The base is of user {USER}: ask")
 
 
 @pytest.mark.parametrize(
@@ -180,14 +178,29 @@ def test_what_huggingface_hub_wrote_is_shared_with_its_locks(base: Base) -> None
 
 
 def test_what_may_not_be_changed_is_known_before(base: Base) -> None:
-    """A folder of another user is named; root may change everything."""
+    """A folder of another user is named, and the error's hint repairs it; root may change everything."""
     give(base.path, 0, 0)
-    asked = os.fork()
-    if asked == 0:
-        os.setgid(USER)
-        os.setuid(USER)
-        why = ownership.why_not_changeable(base, base.repo("org/a"))
-        os._exit(0 if "is of user 0, group 0" in why else 1)
 
-    assert os.waitstatus_to_exitcode(os.waitpid(asked, 0)[1]) == 0
+    with acting_as(USER):
+        why, fix = ownership.why_not_changeable(base, base.repo("org/a")), ownership.fix(base)
+        with pytest.raises(Denied) as caught:
+            ownership.check_changeable(base, "org/a")
+
+    assert "is of user 0, group 0" in why
+    assert (caught.value.detail, caught.value.hint) == (why, fix)
     assert ownership.why_not_changeable(base, base.repo("org/a")) == ""
+    ownership.check_changeable(base, "org/a")
+
+
+def test_what_cannot_be_looked_at_is_left_out(base: Base) -> None:
+    """A folder whose names can be listed, and no more, counts itself and nothing in it."""
+    give(base.path, USER, USER)
+    blobs = base.repo("org/a").blobs
+    give(blobs, 0, 0)
+    blobs.chmod(0o744)
+
+    with acting_as(USER):
+        found = ownership.foreign(base)
+
+    assert found is not None
+    assert (found.files, found.examples) == (1, (str(blobs),))

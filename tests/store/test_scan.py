@@ -10,6 +10,7 @@ from modelshelf.domain.models import FileEntry
 from modelshelf.store import scan
 from modelshelf.store.layout import Base
 from tests.builders import Drawn, age, commit, lay_out, put
+from tests.store.users import acting_as
 
 DRAWING = """
     model org/name
@@ -210,3 +211,28 @@ def test_the_digests_that_any_snapshot_links_to_are_known(drawn: Drawn) -> None:
     files = [*drawn.of("org/name", "a"), *drawn.of("org/name", "b")]
 
     assert scan.linked_digests(drawn.base.repo("org/name")) == {file.digest for file in files}
+
+
+def test_a_commit_is_opened_by_its_names_and_by_its_blobs(drawn: Drawn) -> None:
+    """Every path that a program may have open leads to the bytes of a file of the commit."""
+    repo, files = drawn.base.repo("org/name"), drawn.of("org/name", "a")
+
+    found = list(scan.file_paths(repo, commit("a"), files))
+
+    assert len(found) == 2 * len(files)
+    assert {path.resolve() for path in found} == {repo.blob(file.digest) for file in files}
+
+
+def test_what_a_user_may_read_is_known(open_path: Path) -> None:
+    """A file by its mode, a folder if it can be listed and entered; nothing that lies behind a closed folder."""
+    opened, closed = put(open_path / "open/file", b"x"), put(open_path / "closed/file", b"x")
+    secret = put(open_path / "open/secret", b"x")
+    secret.chmod(0o600)
+    closed.parent.chmod(0o700)
+
+    paths = (opened, opened.parent, secret, closed.parent, closed)
+    with acting_as():
+        found = [scan.may_read(path) for path in paths]
+
+    assert found == [True, True, False, False, False]
+    assert all(map(scan.may_read, paths))

@@ -13,6 +13,7 @@ from modelshelf.store import foreign, strays
 from modelshelf.store.layout import Base
 from tests.builders import lay_out, put
 from tests.integration import legacy
+from tests.store.users import acting_as
 
 WHOLE = """
     model org/name
@@ -117,37 +118,22 @@ def test_a_name_that_is_no_repository_is_named(tmp_path: Path) -> None:
     assert "is not a repository id" in trouble(strays.find(tmp_path))
 
 
-def test_what_may_not_be_read_is_named(tmp_path: Path) -> None:
+def test_what_may_not_be_read_is_named(open_path: Path) -> None:
     """Folders of another user, at any depth, are findings and no crash."""
-    if os.geteuid() != 0:
-        pytest.skip("hiding folders from a user needs root")
-    base = lay_out(tmp_path, WHOLE + WHOLE.replace("org/name", "org/deep")).base
+    base = lay_out(open_path, WHOLE + WHOLE.replace("org/name", "org/deep")).base
     repo = base.repo("org/name")
     deep = base.repo("org/deep").snapshot("a" * 40)
     put(deep / "sub" / "x", b"x")
-    for folder in (tmp_path, *tmp_path.parents[:2], *(p for p in tmp_path.rglob("*") if p.is_dir())):
-        folder.chmod(0o755)
-    hidden = [repo.blobs, deep / "sub"]
-    for folder in hidden:
+    for folder in (repo.blobs, deep / "sub"):
         folder.chmod(0o700)
-    os.seteuid(65534)
-    try:
-        first = strays.find(tmp_path)
-    finally:
-        os.seteuid(0)
+    with acting_as():
+        first = strays.find(open_path)
     repo.path.chmod(0o700)
-    base.hub.chmod(0o755)
-    os.seteuid(65534)
-    try:
-        second = kinds(strays.find(tmp_path))
-    finally:
-        os.seteuid(0)
+    with acting_as():
+        second = kinds(strays.find(open_path))
     base.hub.chmod(0o700)
-    os.seteuid(65534)
-    try:
-        third = kinds(strays.find(tmp_path))
-    finally:
-        os.seteuid(0)
+    with acting_as():
+        third = kinds(strays.find(open_path))
 
     assert len([model for model in first.models if "read" in model.trouble]) == 2
     assert (second, third) == ({"models--org--name": "unreadable"}, {"hub": "unreadable"})
@@ -186,6 +172,69 @@ def test_the_strays_of_a_base_are_told(tmp_path: Path) -> None:
     (base.hub / "hub").rename(tmp_path / "elsewhere")
     (base.hub / "hub").symlink_to(tmp_path / "elsewhere")
     assert [cache.path for cache in strays.stray_dirs(base)] == [base.path]
+
+
+def test_a_repository_that_is_no_model_is_named_by_its_type(tmp_path: Path) -> None:
+    """Data sets and spaces are no models, and their bytes are counted."""
+    lay_out(tmp_path, WHOLE + """
+        dataset org/rows
+          commit c main
+            rows.txt 10
+    """)  # fmt: skip
+
+    found = strays.find(tmp_path)
+
+    assert [(Path(thing.path).name, thing.kind) for thing in found.things] == [("datasets--org--rows", "dataset")]
+    assert found.things[0].size_bytes > 10
+
+
+def test_housekeeping_beside_stray_repositories_is_not_mentioned(tmp_path: Path) -> None:
+    """What huggingface_hub leaves in a cache_dir that is the base itself is nobody's data; anything else is named."""
+    legacy.stray(tmp_path, WHOLE)
+    put(tmp_path / "CACHEDIR.TAG", b"x")
+    put(tmp_path / ".locks" / "x.lock", b"")
+    put(tmp_path / "letter.txt", b"x")
+
+    assert kinds(strays.find(tmp_path)) == {"letter.txt": "other"}
+
+
+def test_a_link_that_leads_nowhere_or_out_is_the_trouble(tmp_path: Path) -> None:
+    """A model of whose files one is gone, or lies where somebody planted a link to, is not taken."""
+    config = lay_out(tmp_path / "old", WHOLE).base.repo("org/name").snapshot("a" * 40) / "config.json"
+    config.unlink()
+    config.symlink_to("gone")
+    assert trouble(strays.find(tmp_path / "old")) == "config.json leads nowhere."
+
+    config.unlink()
+    config.symlink_to(put(tmp_path / "secret", b"secret"))
+    assert "is a link out of the cache" in trouble(strays.find(tmp_path / "old"))
+
+
+def test_files_without_links_have_the_digests_of_their_list(tmp_path: Path) -> None:
+    """Where there are no symbolic links a file is known by the list of its commit, as long as its size agrees."""
+    lay_out(tmp_path, WHOLE.replace("300", "300 real").replace("json 20", "json 20 real"))
+    (listed,) = strays.find(tmp_path).models
+    assert [(file.path, bool(file.digest)) for file in listed.files] == [
+        ("config.json", True),
+        ("model.safetensors", True),
+    ]
+
+    with (tmp_path / "hub/models--org--name/snapshots" / ("a" * 40) / "config.json").open("ab") as file:
+        file.write(b"x")
+
+    assert strays.find(tmp_path).models[0].files[0].digest == ""
+
+
+def test_a_blob_that_may_not_be_read_is_the_trouble(open_path: Path) -> None:
+    """The sentence says whose it is."""
+    drawn = lay_out(open_path, WHOLE)
+    drawn.base.repo("org/name").tree("a" * 40).chmod(0o644)
+    drawn.base.repo("org/name").blob(drawn.digest("org/name", "a", "model.safetensors")).chmod(0o600)
+
+    with acting_as():
+        found = strays.find(open_path)
+
+    assert trouble(found) == "model.safetensors may not be read by this user (it belongs to uid 0)."
 
 
 # --- other programs ---
@@ -282,3 +331,18 @@ def test_a_base_is_never_taken_for_another_programs(tmp_path: Path) -> None:
 
     assert [model.kind for model in strays.find(tmp_path).models] == [Kind.CACHE]
     assert Base(tmp_path).hub.is_dir()
+
+
+def test_a_local_dir_does_not_say_its_repository(tmp_path: Path) -> None:
+    """It is asked for, and the folder's name is what the model would be called."""
+    metadata(tmp_path, "model.safetensors", "a" * 40, "d" * 64)
+
+    model = only(tmp_path)
+
+    assert "--repo ORG/NAME" in model.trouble
+    assert (model.repo_id, model.called) == ("", tmp_path.name)
+
+
+def test_a_folder_of_another_program_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
+    """Neither is it an error."""
+    assert foreign.find(tmp_path / "gone") is None

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -334,14 +333,6 @@ def test_a_list_of_files_can_be_written_anew(tmp_path: Path) -> None:
     assert repo.tree(commit("a")).stat().st_mode & 0o444 == 0o444
 
 
-@pytest.fixture
-def open_path() -> Iterator[Path]:
-    """A folder that every user may enter, which those of pytest are not."""
-    with tempfile.TemporaryDirectory(prefix="modelshelf-") as name:
-        Path(name).chmod(0o755)
-        yield Path(name)
-
-
 def seen_by_another(drawn: Drawn) -> list[list[str]]:
     """Return what a user finds to whom nothing here belongs."""
     if os.geteuid() != 0:
@@ -438,11 +429,13 @@ def test_a_name_that_the_system_refuses_is_told(tmp_path: Path) -> None:
 
 def test_a_stop_in_one_thread_ends_the_others(tmp_path: Path) -> None:
     """What another thread has half read has no verdict."""
-    drawn, reader = lay_out(tmp_path, DRAWING), Reader()
+    drawn, reader, reading = lay_out(tmp_path, DRAWING), Reader(), threading.Event()
 
     def throttle(count: int) -> None:
         if threading.current_thread() is not threading.main_thread():
+            reading.wait()
             raise Cancelled
+        reading.set()
         wait_until(lambda: not any(t.name == "verify-1" for t in threading.enumerate()), "the other thread's end")
 
     with pytest.raises(Cancelled):

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from modelshelf.domain.adopt import Act, AdoptPlan, Order, Registered, Wish, plan_adopt
+from modelshelf.domain.adopt import Act, AdoptPlan, Order, Registered, Wish, plan_adopt, with_need
 from modelshelf.domain.found import Found, FoundModel, FoundThing, Kind, is_weights, why_partial
 from modelshelf.domain.models import FileEntry
 
@@ -250,3 +250,14 @@ def test_a_whole_commit_has_no_patterns_and_a_part_has_its_files() -> None:
 def test_weights_are_known_by_their_names() -> None:
     """What a training run leaves beside them is none."""
     assert [is_weights(path) for path in ("a/b.gguf", "optimizer.pt", "x.txt")] == [True, False, False]
+
+
+def test_a_plan_counts_by_what_happens_and_carries_what_was_measured() -> None:
+    """Models are told by their acts; the bytes needed, the backup and the notes change nothing that was decided."""
+    decided = plan(MOVE, found(), found("Org/Other", trouble="It is a link."))
+
+    measured = with_need(decided, 920, "/old.before", ["A note."])
+
+    assert [adoption.found.repo_id for adoption in measured.of(Act.STAY)] == ["Org/Other"]
+    assert [adoption.found.repo_id for adoption in measured.of(Act.MOVE, Act.STAY)] == ["Org/Name", "Org/Other"]
+    assert measured == replace(decided, need_bytes=920, backup="/old.before", notes=("A note.",))

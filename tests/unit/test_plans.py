@@ -11,7 +11,9 @@ from modelshelf.domain.plans import (
     RUN_SEGMENTS,
     SEGMENT_BYTES,
     BlobNeed,
+    MovePlan,
     UpdatePlan,
+    beside_bytes,
     plan_pull,
     plan_runs,
     segment_count,
@@ -104,3 +106,30 @@ def test_an_update_counts_what_it_fetches_and_what_both_commits_have() -> None:
     plan = UpdatePlan("m", "org/name", "main", "1" * 40, "2" * 40, old, new, fetch)
 
     assert (plan.is_current, plan.total_bytes, plan.fetch_bytes, plan.shared_bytes) == (False, 14, 9, 5)
+
+
+def test_a_move_counts_what_the_target_lacks_and_what_the_model_has() -> None:
+    """A content that two files share counts once in both."""
+    plan = MovePlan(
+        model_name="m",
+        repo_id="org/name",
+        commit_hash="a" * 40,
+        source="/slow",
+        target="/fast",
+        target_location="primary",
+        files=tuple(FILES),
+        transfer=(BlobNeed("big", 70, "w1"),),
+        method="copy",
+        keep_source=False,
+    )
+
+    assert (plan.transfer_bytes, plan.total_bytes) == (70, 84)
+
+
+def test_a_file_takes_room_beside_its_bytes_and_more_with_a_longer_path() -> None:
+    """What is reserved for links, lists and rows covers the least of a model, and a kB and its path for each file."""
+    short, long = FileEntry("a", 5, "a"), FileEntry("a" * 101, 5, "b")
+
+    assert beside_bytes([]) > 0
+    assert beside_bytes([short]) - beside_bytes([]) > 1000
+    assert beside_bytes([short, long]) - beside_bytes([short, short]) == 600

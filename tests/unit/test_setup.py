@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelshelf.domain.setup import Disk, Setup, Speed, Wish, parse_limit, propose, settings_text
+from modelshelf.domain.setup import Disk, Setup, Speed, Wish, limit_on, parse_limit, propose, settings_text
 from modelshelf.errors import BadInput
 from modelshelf.settings import check_settings, load_settings
 from modelshelf.units import GB
@@ -81,6 +81,19 @@ def test_a_limit_that_is_none_is_refused(text: str) -> None:
     """Zero, less, or no number."""
     with pytest.raises(BadInput):
         parse_limit(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "limit_gb"), [("100", 100), (" 0.5 ", 0.5), ("none", None), ("NONE", None), ("", None)]
+)
+def test_a_limit_is_a_number_of_gb_or_none(text: str, limit_gb: float | None) -> None:
+    """Nothing said is no limit."""
+    assert parse_limit(text) == limit_gb
+
+
+def test_the_limit_of_a_disk_is_known_by_its_mount() -> None:
+    """A mount that is no disk for models has none."""
+    assert [limit_on([NVME, HDD], point) for point in ("/", "/data", "/else")] == [400, 6400, None]
 
 
 NAMES = st.text(

@@ -177,3 +177,20 @@ def test_the_secondary_base_is_no_custom_one_either() -> None:
     """One folder is one tier."""
     with pytest.raises(BadInput, match="is the secondary base"):
         Tiers(FAST, SLOW).resolve(CUSTOM, SLOW.base)
+
+
+@pytest.mark.parametrize("path", ["/mnt/fast/inner", "/mnt/disk", "/mnt/disk/slow/a/b"])
+def test_a_base_inside_of_another_is_refused(path: str) -> None:
+    """Bytes would count for both; a neighbour whose name only begins alike is none."""
+    tiers = Tiers(FAST, Tier(SECONDARY, "/mnt/disk/slow", None))
+    with pytest.raises(BadInput, match="lie in each other"):
+        tiers.resolve(CUSTOM, path)
+    assert tiers.resolve(CUSTOM, "/mnt/fast2").base == "/mnt/fast2"
+
+
+def test_a_configured_base_is_stored_as_it_is() -> None:
+    """The map is for custom paths, even where it would fit a configured one."""
+    tiers = Tiers(FAST, SLOW, custom_map={"/elsewhere": "/mnt"})
+
+    assert [tiers.stored_path(base) for base in (FAST.base, SLOW.base)] == [FAST.base, SLOW.base]
+    assert tiers.stored_path("/mnt/usb") == "/elsewhere/usb"

@@ -69,31 +69,30 @@ def plan(source: Path, target: Path, root: Path) -> Carrying:
     for path in [source] if source.is_file() and not source.is_symlink() else scan.walk_files(source):
         goal = target / path.relative_to(source) if path != source else target
         try:
-            piece, why = _piece(path, goal, source, real_root)
+            found = _piece(path, goal, source, real_root)
         except (OSError, RuntimeError) as err:
-            piece, why = None, f"{path} leads nowhere, or cannot be read ({type(err).__name__})."
-        if piece is not None and not why:
-            pieces.append(piece)
-        elif why:
-            left.append(why)
+            found = f"{path} leads nowhere, or cannot be read ({type(err).__name__})."
+        if isinstance(found, Piece):
+            pieces.append(found)
+        else:
+            left.append(found)
     return Carrying(source, tuple(pieces), tuple(left))
 
 
-def _piece(path: Path, goal: Path, source: Path, root: Path) -> tuple[Piece | None, str]:
-    """Return a file or a link with where it goes; None and why not, in a sentence."""
+def _piece(path: Path, goal: Path, source: Path, root: Path) -> Piece | str:
+    """Return a file or a link with where it goes, or why it stays, in a sentence."""
     if _is_ref(path, source) and _dangles(path, source):
-        return None, f"{path} leads to no snapshot."
+        return f"{path} leads to no snapshot."
     real = path.resolve(strict=True)
     if path.is_symlink():
         if root not in real.parents:
-            return None, f"{path} is a link out of the cache to {real}: not followed."
+            return f"{path} is a link out of the cache to {real}: not followed."
         if source.resolve() in real.parents or _stays_inside(path, source):
             text = os.path.relpath(os.path.normpath(path.parent / path.readlink()), path.parent)
             return _known(Piece(path, path, goal, 0, text))
     else:
         real = path
-    why = _why_not(path, real)
-    return (None, why) if why else _known(Piece(path, real, goal, real.stat().st_size))
+    return _why_not(path, real) or _known(Piece(path, real, goal, real.stat().st_size))
 
 
 def _why_not(path: Path, real: Path) -> str:
@@ -123,10 +122,10 @@ def _dangles(ref: Path, source: Path) -> bool:
     return True
 
 
-def _known(piece: Piece) -> tuple[Piece | None, str]:
-    """Look at what is at the target already."""
+def _known(piece: Piece) -> Piece | str:
+    """Look at what is at the target already; returns why the piece stays where that differs."""
     if not os.path.lexists(piece.target):
-        return piece, ""
+        return piece
     is_link = piece.target.is_symlink()
     if piece.link and is_link:
         same = str(piece.target.readlink()) == piece.link
@@ -135,8 +134,8 @@ def _known(piece: Piece) -> tuple[Piece | None, str]:
     else:
         same = _same_bytes(piece.real, piece.target)
     if not same:
-        return None, f"{piece.path} differs from {piece.target}."
-    return Piece(piece.path, piece.real, piece.target, piece.size_bytes, piece.link, is_there=True), ""
+        return f"{piece.path} differs from {piece.target}."
+    return Piece(piece.path, piece.real, piece.target, piece.size_bytes, piece.link, is_there=True)
 
 
 def _same_bytes(one: Path, other: Path) -> bool:

@@ -28,9 +28,13 @@ def same(one: Path, other: Path) -> bool:
     return ours is not None and ours == theirs
 
 
-def _extents(path: Path) -> list[tuple[int, int, int]] | None:
-    """Return a file's extents as (logical offset, physical offset, length), neighbours joined; None when unknown."""
-    found: list[tuple[int, int, int]] = []
+def _extents(path: Path) -> set[tuple[int, int]] | None:
+    """Return the edges of a file's extents as (logical offset, its distance to the physical one); None when unknown.
+
+    Where an extent goes on in the next one both have the same edge, which is none: however the file system cuts the
+    same bytes into extents, the edges are the same.
+    """
+    found: set[tuple[int, int]] = set()
     start = 0
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
@@ -46,20 +50,9 @@ def _extents(path: Path) -> list[tuple[int, int, int]] | None:
                 if flags & (_UNKNOWN | _DELAYED | _INLINE):
                     return None
                 if not flags & _UNWRITTEN:  # reserved, and read as zeros: a hole in the file that shares the rest
-                    _join(found, (logical, physical, length))
+                    found ^= {(logical, physical - logical), (logical + length, physical - logical)}
                 start = logical + length
             if not count or flags & _LAST:
                 return found
     finally:
         os.close(fd)
-
-
-def _join(found: list[tuple[int, int, int]], extent: tuple[int, int, int]) -> None:
-    """Append an extent, or lengthen the last one where it goes on."""
-    logical, physical, length = extent
-    if found:
-        before = found[-1]
-        if before[0] + before[2] == logical and before[1] + before[2] == physical:
-            found[-1] = (before[0], before[1], before[2] + length)
-            return
-    found.append(extent)

@@ -84,7 +84,9 @@ def back_up(path: Path) -> Path:
     target = next(found for name in names if not os.path.lexists(found := path.with_name(name)))
     with translate_errors(target):
         if not try_link(path, target):
-            shutil.copy2(path, target)
+            shutil.copyfile(path, target)
+            with contextlib.suppress(OSError):  # some of those that have no hard links have no modes either
+                shutil.copystat(path, target)
         fsync_folder(path.parent)
     return target
 

@@ -1,0 +1,83 @@
+"""The systemd unit as text, and what installing and uninstalling it will do."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+
+from modelshelf.domain.unit import MARK, plan_install, plan_uninstall, unit_text, without_secrets
+
+PATH = "/home/me/.config/systemd/user/modelshelf.service"
+
+
+def value(text: str, name: str) -> str:
+    """Return the only value of a directive, without systemd's escapes of percents and dollars."""
+    (line,) = [line for line in text.splitlines() if line.startswith(f"{name}=")]
+    return line.partition("=")[2].replace("%%", "%").replace("$$", "$")
+
+
+@pytest.mark.parametrize(
+    "word", ["plain", "with blank", 'with "quotes"', "back\\slash", "100 %", "$HOME", "it's", "a,b=c:d"]
+)
+def test_systemd_reads_every_word_back(word: str) -> None:
+    """Arguments, settings and the folder mean what they meant in the shell."""
+    text = unit_text(["/usr/bin/python3", "-m", word], f"/{word}", {"SHELF_X": word})
+
+    assert shlex.split(value(text, "ExecStart")) == ["/usr/bin/python3", "-m", word]
+    assert shlex.split(value(text, "Environment")) == [f"SHELF_X={word}"]
+    assert value(text, "WorkingDirectory") == f"/{word}"
+    assert text.startswith(MARK)
+    assert "%" not in text.replace("%%", "")
+    assert "$" not in text.partition("\nExecStart=")[2].replace("$$", "")
+
+
+@pytest.mark.parametrize("program", ["/a\\b/python", "/it's/python", '/"/python'])
+def test_a_program_that_systemd_cannot_name_is_started_by_env(program: str) -> None:
+    """systemd takes quotes and backslashes in arguments, and in the program's name it does not."""
+    assert shlex.split(value(unit_text([program, "serve"], "/", {}), "ExecStart")) == [
+        "/usr/bin/env",
+        program,
+        "serve",
+    ]
+
+
+def test_a_new_line_in_a_setting_starts_no_directive() -> None:
+    """Whatever a setting holds, the unit has one line for it."""
+    text = unit_text(["/python"], "/", {"SHELF_X": "a\nExecStart=/evil"})
+
+    assert len([line for line in text.splitlines() if line.startswith("ExecStart=")]) == 1
+    assert 'Environment="SHELF_X=a\\nExecStart=/evil"' in text
+
+
+def test_secrets_are_told_from_settings() -> None:
+    """A token, a key and a URL with a password; a URL without one is a setting as any other."""
+    url = "postgresql://me@db/x"
+    exported = {"HF_TOKEN": "x", "SHELF_API_KEY": "y", "DATABASE_URL": "postgresql://me:pass@db/x", "HF_ENDPOINT": url}
+
+    assert without_secrets(exported) == ({"HF_ENDPOINT": url}, ["HF_TOKEN", "SHELF_API_KEY", "DATABASE_URL"])
+
+
+@pytest.mark.parametrize(("present", "replaces"), [(None, False), ("text", False), ("another", True)])
+def test_a_running_server_is_restarted_when_its_unit_changes(present: str | None, replaces: bool) -> None:
+    """One that is new is only started, and one that stays the same is left running."""
+    plan = plan_install(PATH, "text", present, ["HF_TOKEN"])
+
+    words = [command[2] for command in plan.after]
+    assert words == ["daemon-reload", "enable"] + ["restart"] * replaces
+    assert (plan.path, plan.text, plan.replaces, plan.before, plan.left_out) == (
+        PATH,
+        "text",
+        replaces,
+        (),
+        ("HF_TOKEN",),
+    )
+
+
+def test_a_server_is_stopped_before_its_unit_goes() -> None:
+    """systemd cannot stop what it no longer knows."""
+    plan = plan_uninstall(PATH)
+
+    assert [command[2:4] for command in plan.before] == [("disable", "--now")]
+    assert [command[2] for command in plan.after] == ["daemon-reload"]
+    assert plan.text == ""
