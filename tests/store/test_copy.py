@@ -113,13 +113,13 @@ def test_a_source_that_may_not_be_read_is_denied(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_waits_for_the_other_thread(tmp_path: Path) -> None:
-    """A thread that still writes when the files were closed would write into whatever was opened since."""
+    """A thread that still reads when the file was closed would read whatever was opened since."""
     main = threading.main_thread().ident
     assert main is not None
     seen: list[object] = []
 
     class Interrupter(Watch):
-        def advance(self, done_bytes: int) -> None:
+        def check(self) -> None:
             if threading.get_ident() != main and not seen:
                 ours = wait_until(lambda: waiting_copy(main), "the main thread to wait")
                 signal.pthread_kill(main, signal.SIGINT)

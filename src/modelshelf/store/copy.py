@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,9 +13,6 @@ from modelshelf.errors import Corrupt
 from modelshelf.store.incoming import PIECE_BYTES, IncomingBlob
 from modelshelf.store.layout import Base
 from modelshelf.store.os_errors import open_to_read
-
-THREADS = 2
-"""One reads and writes while the other hashes; more only contend for the disk."""
 
 
 def copy_blob(
@@ -53,7 +49,10 @@ def copy_blob(
 
 
 class _Copy:
-    """The threads of one copy. The first error ends all of them and is raised."""
+    """The two threads of one copy: one writes, the other hashes what was written. The first error ends both.
+
+    A second writer would only wait for the first: a file system lets one at a time into a file.
+    """
 
     def __init__(
         self, source: Path, incoming: IncomingBlob, progress: Progress, on_written: Callable[[int], None]
@@ -62,25 +61,21 @@ class _Copy:
         self._incoming = incoming
         self._progress = progress
         self._on_written = on_written
-        self._todo = deque(incoming.missing())
         self._error: BaseException | None = None
-        self._working = 0
+        self._working = 2
+        self._fresh, self._all_written = False, False
         self._changed = threading.Condition()
 
     def run(self) -> None:
         """Copy what is missing."""
-        with open_to_read(self._source) as file:
-            fd = file.fileno()
-            self._working = max(1, min(THREADS, len(self._todo)))
-            for _ in range(self._working - 1):
-                threading.Thread(target=self._work, args=(fd,), daemon=True).start()
-            self._work(fd)
-            self._wait_for_all()
+        threading.Thread(target=self._guard, args=(self._hash,), daemon=True).start()
+        self._guard(self._write)
+        self._wait_for_all()
         if self._error is not None:
             raise self._error
 
     def _wait_for_all(self) -> None:
-        """Wait until all have ended, Ctrl-C or not: one that went on would write to files that are closed by then.
+        """Wait until both have ended, Ctrl-C or not: one that went on would read a file that is closed by then.
 
         A `Thread.join` that Ctrl-C cuts short takes the thread for ended ever after (CPython 3.11), so they are
         counted.
@@ -92,28 +87,43 @@ class _Copy:
             except KeyboardInterrupt as err:
                 self._error = self._error or err
 
-    def _work(self, fd: int) -> None:
-        buffer = memoryview(bytearray(PIECE_BYTES))
+    def _guard(self, work: Callable[[], None]) -> None:
         try:
-            while self._error is None:
-                try:
-                    index = self._todo.popleft()
-                except IndexError:
-                    return
-                self._progress.check()
-                self._copy_segment(fd, index, buffer)
-        except BaseException as err:  # noqa: BLE001 - it is raised again where the threads are joined
+            work()
+        except BaseException as err:  # noqa: BLE001 - it is raised again where the threads are waited for
             self._error = self._error or err
         finally:
             with self._changed:
                 self._working -= 1
+                self._all_written = True
                 self._changed.notify_all()
 
-    def _copy_segment(self, fd: int, index: int, buffer: memoryview) -> None:
-        start, stop = segment_range(index, self._incoming.size_bytes)
-        self._incoming.write(index, self._pieces(fd, start, stop, buffer))
-        self._progress.advance(stop - start)
-        self._on_written(stop - start)
+    def _write(self) -> None:
+        buffer = memoryview(bytearray(PIECE_BYTES))
+        with open_to_read(self._source) as file:
+            for index in self._incoming.missing():
+                if not self._goes_on():
+                    return
+                start, stop = segment_range(index, self._incoming.size_bytes)
+                self._incoming.write(index, self._pieces(file.fileno(), start, stop, buffer))
+                self._progress.advance(stop - start)
+                self._on_written(stop - start)
+                with self._changed:
+                    self._fresh = True
+                    self._changed.notify_all()
+
+    def _hash(self) -> None:
+        is_over = False
+        while not is_over and self._error is None:
+            with self._changed:
+                self._changed.wait_for(lambda: self._fresh or self._all_written)
+                self._fresh, is_over = False, self._all_written
+            self._incoming.hash_ahead(self._goes_on)
+
+    def _goes_on(self) -> bool:
+        """Return whether the other thread works without an error; raises Cancelled when the work is to stop."""
+        self._progress.check()
+        return self._error is None
 
     def _pieces(self, fd: int, start: int, stop: int, buffer: memoryview) -> Iterator[memoryview]:
         while start < stop:
