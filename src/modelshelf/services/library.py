@@ -179,7 +179,8 @@ class _Look:
             base_path = self.tiers.resolve(row.cache_location, row.cache_path).base
         except BadInput as err:
             return Model(row, row.cache_path, None, State.OFFLINE, err.detail)
-        self.bases.setdefault(base_path, Base(Path(base_path)))
+        if base_path not in self.bases:
+            self.bases[base_path] = Base(Path(base_path))
         if (base_path, row.complete) not in self.offline:
             self.offline[base_path, row.complete] = self._why_offline(base_path, known=row.complete)
         offline = self.offline[base_path, row.complete]
