@@ -156,6 +156,7 @@ def test_a_linked_cache_is_found_by_both_paths(home: Home, old: Path, age: str) 
     AGES[age](home, old)
     put(old / "token", b"hf_secret").chmod(0o600)
     put(old / "modules" / "m.py", b"x = 1")
+    before = du(home.root)[1]
 
     said = adopt(home, old, "--link")
 
@@ -164,6 +165,8 @@ def test_a_linked_cache_is_found_by_both_paths(home: Home, old: Path, age: str) 
     assert [tree(load_offline(home, base, REPO)) for base in (old, home.primary)] == [FILES, FILES]
     assert home.python(LOAD_FROM_CACHE_DIR, REPO, f"{old}/hub", HF_HUB_OFFLINE="1").checked()
     verify(home, old)
+    assert listed(home, old) == listed(home, home.primary) != []
+    assert du(home.root)[1] - before < 300_000
     assert ((old / "token").read_bytes(), (old / "token").stat().st_mode & 0o777) == (b"hf_secret", 0o600)
     assert (old / "modules" / "m.py").read_bytes() == b"x = 1"
     assert adopt(home, old, "--link")["backup"] == str(backup)
