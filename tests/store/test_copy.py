@@ -131,6 +131,25 @@ def test_ctrl_c_waits_for_the_other_thread(tmp_path: Path) -> None:
     assert isinstance(seen[0], KeyboardInterrupt)
 
 
+def test_an_error_of_one_thread_ends_the_other(tmp_path: Path) -> None:
+    """What hashes fails: no more segments are written, and the error is what the caller gets."""
+    main, hashing = threading.current_thread(), list[threading.Thread]()
+
+    class Failing(Watch):
+        def check(self) -> None:
+            if threading.current_thread() is not main:
+                hashing.append(threading.current_thread())
+                raise ValueError("broken")
+            if self.done_bytes:
+                wait_until(lambda: hashing and not hashing[0].is_alive(), "the thread that hashes to end")
+
+    watch = Failing()
+    with pytest.raises(ValueError, match="broken"):
+        copy(put(tmp_path / "source", DATA), Base(tmp_path / "base"), watch)
+
+    assert watch.written_bytes == SEGMENT_BYTES
+
+
 def waiting_copy(thread: int) -> Any:
     """Return the copy that a thread waits in for its other threads; None while it does something else."""
     frame = sys._current_frames().get(thread)

@@ -193,6 +193,7 @@ def test_hashing_is_left_to_whoever_is_at_it(base: Base) -> None:
         with incoming._hashing:
             for index in range(COUNT):
                 incoming.write(index, [segment(index)])
+                incoming.hash_ahead()
         incoming.publish(target(base))
 
     assert target(base).read_bytes() == DATA
