@@ -89,7 +89,7 @@ class RangeClient:
         with self._mutex:
             location = self._locations.get(key, origin)
         response = self._get(location, start, stop)
-        if response.status in _STALE and location != origin:
+        if response.status in _STALE and _landed(location, response) != origin:
             response.release_conn()
             response = self._get(origin, start, stop)
         try:
@@ -104,7 +104,7 @@ class RangeClient:
                     token=self._token is not None,
                 )
             with self._mutex:
-                self._locations[key] = urljoin(location, response.geturl() or "")
+                self._locations[key] = _landed(location, response)
             ranged = response.status == 206
             yield Stream(response, self._endpoint, start if ranged else 0, ranged=ranged)
         finally:
@@ -130,6 +130,13 @@ def _pool_for(endpoint: str, connections: int) -> urllib3.PoolManager:
     if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):
         return urllib3.ProxyManager(proxy, maxsize=connections)
     return urllib3.PoolManager(maxsize=connections)
+
+
+def _landed(url: str, response: urllib3.BaseHTTPResponse) -> str:
+    """Return the address that answered a request for `url`, after every redirect of it."""
+    for step in response.retries.history if response.retries else ():
+        url = urljoin(url, step.redirect_location or "")
+    return url
 
 
 def _give_back(response: urllib3.BaseHTTPResponse) -> None:
