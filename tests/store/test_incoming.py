@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +12,7 @@ from xxhash import xxh3_64_hexdigest
 
 from modelshelf.domain.plans import SEGMENT_BYTES, segment_count, segment_range
 from modelshelf.errors import Corrupt
+from modelshelf.store import fs
 from modelshelf.store.incoming import IncomingBlob, file_agrees, written_bytes
 from modelshelf.store.layout import Base
 from tests.builders import digest_of, put
@@ -199,11 +201,25 @@ def test_hashing_is_left_to_whoever_is_at_it(base: Base) -> None:
     assert target(base).read_bytes() == DATA
 
 
-def test_a_segment_with_which_all_is_flushed_counts_as_any_other(base: Base) -> None:
-    """The sixteenth, though it comes alone, is there for whoever takes the part up."""
-    size_bytes = 15 * SEGMENT_BYTES + 1000
-    with IncomingBlob(base, DIGEST, size_bytes) as incoming:
-        assert not incoming.write(15, [memoryview(DATA)[:1000]])
+def test_what_is_much_is_brought_to_the_disk_meanwhile(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each sixteenth segment lets one thread wait for the disk; a part that was published is let alone."""
+    flushed: list[Path] = []
+    monkeypatch.setattr(fs, "flush", lambda fd, path: flushed.append(path) or os.fdatasync(fd))
+    data = bytes(16 * SEGMENT_BYTES)
+    with IncomingBlob(base, digest_of("x.bin", data), len(data)) as incoming:
+        for index in range(15):
+            incoming.write(index, [segment(index, data)])
+        incoming.flush_ahead()
+        assert flushed == []
 
-    with IncomingBlob(base, DIGEST, size_bytes) as incoming:
-        assert (incoming.missing(), incoming.arrived_bytes()) == (list(range(15)), 1000)
+        incoming.write(15, [segment(15, data)])
+        with incoming._flushing:
+            incoming.flush_ahead()
+        assert flushed == []
+        incoming.flush_ahead()
+        incoming.flush_ahead()
+        assert len(flushed) == 1
+
+        incoming.publish(target(base))
+        incoming.flush_ahead()
+        assert len(flushed) == 1

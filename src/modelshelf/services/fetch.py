@@ -272,6 +272,7 @@ class Fetcher:
                 pass
             return
         is_last = download.incoming.write(index, pieces)
+        download.incoming.flush_ahead()
         download.incoming.hash_ahead()
         self.progress.advance(stop - start)
         self.on_written(stop - start)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from modelshelf.domain.plans import segment_range
@@ -49,9 +50,10 @@ def copy_blob(
 
 
 class _Copy:
-    """The two threads of one copy: one writes, the other hashes what was written. The first error ends both.
+    """The three threads of one copy: one writes, one hashes and one brings to the disk. The first error ends all.
 
-    A second writer would only wait for the first: a file system lets one at a time into a file.
+    A second writer would only wait for the first: a file system lets one at a time into a file. What was copied leaves
+    the page cache at once: memory holds the new copy instead of both, and the source is deleted in half the time.
     """
 
     def __init__(
@@ -62,20 +64,23 @@ class _Copy:
         self._progress = progress
         self._on_written = on_written
         self._error: BaseException | None = None
-        self._working = 2
-        self._fresh, self._all_written = False, False
+        self._working = 0
+        self._written_segments = 0
+        self._all_written = False
         self._changed = threading.Condition()
 
     def run(self) -> None:
         """Copy what is missing."""
-        threading.Thread(target=self._guard, args=(self._hash,), daemon=True).start()
+        self._working = 3
+        for step in (lambda: self._incoming.hash_ahead(self._goes_on), self._incoming.flush_ahead):
+            threading.Thread(target=self._guard, args=(partial(self._follow, step),), daemon=True).start()
         self._guard(self._write)
         self._wait_for_all()
         if self._error is not None:
             raise self._error
 
     def _wait_for_all(self) -> None:
-        """Wait until both have ended, Ctrl-C or not: one that went on would read a file that is closed by then.
+        """Wait until all have ended, Ctrl-C or not: one that went on would read a file that is closed by then.
 
         A `Thread.join` that Ctrl-C cuts short takes the thread for ended ever after (CPython 3.11), so they are
         counted.
@@ -106,22 +111,25 @@ class _Copy:
                     return
                 start, stop = segment_range(index, self._incoming.size_bytes)
                 self._incoming.write(index, self._pieces(file.fileno(), start, stop, buffer))
+                os.posix_fadvise(file.fileno(), start, stop - start, os.POSIX_FADV_DONTNEED)
                 self._progress.advance(stop - start)
                 self._on_written(stop - start)
                 with self._changed:
-                    self._fresh = True
+                    self._written_segments += 1
                     self._changed.notify_all()
 
-    def _hash(self) -> None:
-        is_over = False
+    def _follow(self, step: Callable[[], None]) -> None:
+        """Take a step whenever a segment was written, and a last one when all were."""
+        seen, is_over = 0, False
         while not is_over and self._error is None:
             with self._changed:
-                self._changed.wait_for(lambda: self._fresh or self._all_written)
-                self._fresh, is_over = False, self._all_written
-            self._incoming.hash_ahead(self._goes_on)
+                while self._written_segments == seen and not self._all_written:
+                    self._changed.wait()
+                seen, is_over = self._written_segments, self._all_written
+            step()
 
     def _goes_on(self) -> bool:
-        """Return whether the other thread works without an error; raises Cancelled when the work is to stop."""
+        """Return whether the others work without an error; raises Cancelled when the work is to stop."""
         self._progress.check()
         return self._error is None
 

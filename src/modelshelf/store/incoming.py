@@ -27,7 +27,7 @@ from modelshelf.store.os_errors import open_to_read
 PIECE_BYTES = 2**20
 """Bytes are read, written and hashed in pieces of this size, which fit into the cache of a core."""
 _FLUSH_SEGMENTS = 16
-"""With every sixteenth segment what has arrived is brought to the disk, so that little is left for the end."""
+"""What so many segments wrote is brought to the disk meanwhile, so that little is left for the end."""
 
 
 class Digest:
@@ -86,10 +86,11 @@ class IncomingBlob:
         self._part, self._map = base.part(digest), base.part_map(digest)
         self._fd = fs.open_part(self._part)
         self._mutex = threading.Lock()
-        self._hashing = threading.Lock()
+        self._hashing, self._flushing = threading.Lock(), threading.Lock()
         self._running = Digest(digest, size_bytes)
         self._hashed = 0
         self._done = self._recover()
+        self._flushed = len(self._done)
         self._arrived_bytes = sum(stop - start for start, stop in (segment_range(i, size_bytes) for i in self._done))
 
     def __enter__(self) -> IncomingBlob:
@@ -135,8 +136,6 @@ class IncomingBlob:
             checksum.update(piece)
             at += piece.nbytes
         assert at == stop, (index, at)
-        if (index + 1) % _FLUSH_SEGMENTS == 0:
-            fs.flush(self._fd, self._part)  # before this segment counts: with the last one the part is closed
         fs.append_line(self._map, f"{index} {checksum.hexdigest()}")
         with self._mutex:
             is_new = index not in self._done
@@ -154,7 +153,8 @@ class IncomingBlob:
         Raises:
             Corrupt: They are not; the part is gone, so that the next try begins anew.
         """
-        with self._hashing:
+        with self._hashing, self._flushing:
+            self._flushed = segment_count(self.size_bytes)
             while self._hashed < segment_count(self.size_bytes):
                 self._hash_next()
             if not self._running.agrees():
@@ -207,6 +207,19 @@ class IncomingBlob:
                 self._hash_next()
         finally:
             self._hashing.release()
+
+    def flush_ahead(self) -> None:
+        """Bring what was written to the disk when it is much, unless another thread is at it or it was published."""
+        if not self._flushing.acquire(blocking=False):
+            return
+        try:
+            with self._mutex:
+                written = len(self._done)
+            if written - self._flushed >= _FLUSH_SEGMENTS:
+                fs.flush(self._fd, self._part)
+                self._flushed = written
+        finally:
+            self._flushing.release()
 
     def _next_is_there(self) -> bool:
         with self._mutex:

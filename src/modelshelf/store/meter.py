@@ -58,6 +58,12 @@ class Subtotal:
         self.apparent[kind] = self.apparent.get(kind, 0) + found.st_size
         self.allocated_bytes += found.st_blocks * 512
 
+    def add_folder(self, path: str, found: os.stat_result, kind: str) -> None:
+        """Count a folder without what is in it."""
+        self.folders[path] = found.st_mtime_ns
+        self.apparent[kind] = self.apparent.get(kind, 0) + found.st_size
+        self.allocated_bytes += found.st_blocks * 512
+
     def settled(self, before_ns: int) -> bool:
         """Return whether its folders tell every later change."""
         return not self.growing and bool(self.folders) and max(self.folders.values()) < before_ns
@@ -154,8 +160,8 @@ def _measure_repo(path: str) -> Subtotal:
             _add_repo_entry(subtotal, entry, linked_digests)
     for name, found in blobs:
         _add_blob(subtotal, name, found, linked_digests)
-    hub = os.path.dirname(path)  # noqa: PTH120 - strings all the way: a Path per folder doubles the walk
-    subtotal.folders = {os.path.relpath(folder, hub): mtime for folder, mtime in subtotal.folders.items()}
+    above = path.rindex("/") + 1
+    subtotal.folders = {folder[above:]: mtime for folder, mtime in subtotal.folders.items()}
     return subtotal
 
 
@@ -172,13 +178,13 @@ def _add_repo_entry(subtotal: Subtotal, entry: os.DirEntry[str], linked_digests:
     if found is None:
         return
     if stat.S_ISDIR(found.st_mode):
-        _add_folder(subtotal, entry.path, "models")
+        subtotal.add_folder(entry.path, found, "models")
         for child in _entries(entry.path):
             _add_repo_entry(subtotal, child, linked_digests)
         return
     if stat.S_ISLNK(found.st_mode):
         with contextlib.suppress(OSError):  # others remove while we look
-            linked_digests.add(os.readlink(entry.path).rpartition("/")[2])  # noqa: PTH115 - as above
+            linked_digests.add(os.readlink(entry.path).rpartition("/")[2])  # noqa: PTH115 - a Path doubles the walk
     subtotal.add(found, "models")
 
 
@@ -192,20 +198,15 @@ def _add(subtotal: Subtotal, entry: os.DirEntry[str], kind: str, base: Base) -> 
         if entry.path.endswith(".part") and kind == "partial":
             subtotal.hole_bytes += max(0, found.st_size - found.st_blocks * 512)
         return
-    _add_folder(subtotal, entry.path, kind)
+    subtotal.add_folder(entry.path, found, kind)
     kind = "partial" if entry.path == str(base.incoming) else kind
     for child in _entries(entry.path):
         _add(subtotal, child, kind, base)
 
 
 def _add_folder(subtotal: Subtotal, path: str, kind: str) -> None:
-    try:
-        found = os.lstat(path)
-    except OSError:
-        return
-    subtotal.folders[path] = found.st_mtime_ns
-    subtotal.apparent[kind] = subtotal.apparent.get(kind, 0) + found.st_size
-    subtotal.allocated_bytes += found.st_blocks * 512
+    with contextlib.suppress(OSError):
+        subtotal.add_folder(path, os.lstat(path), kind)
 
 
 def _entries(path: str) -> list[os.DirEntry[str]]:
