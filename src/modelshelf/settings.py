@@ -132,11 +132,26 @@ _NAMES = frozenset(
 
 
 def _check_spelling(values: Mapping[str, Value], problems: _Problems) -> None:
-    """A limit whose name is mistyped would limit nothing, and nobody would know."""
+    """A limit whose name is mistyped would limit nothing, and nobody would know.
+
+    In a file of ours a name that is nearly one of ours alone is a slip as well; an environment is everybody's.
+    """
     for name, value in values.items():
-        if (ours := re.match("(PRIMARY|SECONDARY)_CACHE_", name)) and name not in _NAMES:
+        if value.origin != "environment" and (meant := _nearly(name)):
+            problems.add(name, value.origin, f"is no setting; is {meant} meant?")
+        elif (ours := re.match("(PRIMARY|SECONDARY)_CACHE_", name)) and name not in _NAMES:
             meant = " and ".join(sorted(known for known in _NAMES if known.startswith(ours[0])))
             problems.add(name, value.origin, f"is no setting; there are {meant}")
+
+
+def _nearly(name: str) -> str:
+    """Return the setting of ours that a name is a slip of; empty for a setting, and for names of other programs."""
+    if name in _NAMES:
+        return ""
+    from difflib import get_close_matches  # noqa: PLC0415 - 3 ms that only a slip costs
+
+    alone = [known for known in _NAMES if not known.startswith(("HF_", "DATABASE_"))]
+    return next(iter(get_close_matches(name, alone, 1, 0.85)), "")
 
 
 def child_environment(changes: Mapping[str, str | None]) -> dict[str, str]:

@@ -181,7 +181,9 @@ def test_a_file_is_no_base(home: Home, cli: Cli, commit: str) -> None:
     refused = cli("add", "m", REPO, "--to", str(home.custom))
 
     assert (refused.code, refused.out) == (2, "")
-    assert refused.err.startswith(f"error: The base {home.custom} cannot be written: Not a directory.\nhint: ")
+    assert refused.err.startswith(
+        f"error: The base {home.custom} cannot be written: {home.custom} is no folder.\nhint: "
+    )
     assert (home.custom.read_text(), cli("ls", "--json").checked().json) == ("mine", [])
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from modelshelf.settings import load_settings
-from tests.world import Home, Result
+from tests.builders import lay_out
+from tests.world import Home, Result, tree
 
 TIERS = ("PRIMARY_CACHE_PATH", "SECONDARY_CACHE_PATH")
 
@@ -202,6 +203,25 @@ def test_five_questions_are_asked(fresh: Home, env_file: Path) -> None:
     assert tiers.secondary is not None
     assert tiers.secondary.base == str(fresh.secondary)
     assert (tiers.secondary.limit_bytes or 0) > 0
+
+
+@pytest.mark.parametrize("wish", ["yes", "no"])
+def test_the_models_that_are_there_are_taken_in_on_request(fresh: Home, env_file: Path, wish: str) -> None:
+    """A person who says yes has them in the library, where they lie; the files stay as they are."""
+    usual = fresh.root / "home/.cache/huggingface"
+    lay_out(usual, """
+        model org/name
+          commit a main
+            config.json 20
+            model.safetensors 900
+    """)  # fmt: skip
+    before = tree(usual)
+
+    answer(fresh, str(fresh.primary), "", "none", "yes", wish).checked()
+
+    names = [model["model_name"] for model in fresh.run("ls", "--json").checked().json]
+    assert names == (["name"] if wish == "yes" else [])
+    assert before.items() <= tree(usual).items()
 
 
 @pytest.mark.parametrize(("last", "code"), [("no", 0), ("\x04", 2)], ids=["no", "the input ends"])

@@ -129,6 +129,17 @@ def test_a_dry_run_says_what_happens(hub: FakeHub, home: Home, shelf: Shelf) -> 
     assert sum(path.stat().st_size for path in blobs.iterdir()) == TOTAL
 
 
+def test_a_dry_run_makes_no_base(hub: FakeHub, home: Home, shelf: Shelf) -> None:
+    """A move to a folder that is not there is planned without it."""
+    hub.add_repo(REPO, FILES)
+    shelf.register("m", REPO)
+
+    plan = home.run("move", "m", str(home.root / "new/base"), "--dry-run", "--json").checked().json
+
+    assert plan["transfer_bytes"] == TOTAL
+    assert not (home.root / "new").exists()
+
+
 def test_what_the_target_has_is_not_copied(hub: FakeHub, home: Home, shelf: Shelf) -> None:
     """A blob that `hf` brought there before is read, found right, and stays the very file that it is."""
     hub.add_repo(REPO, FILES)

@@ -105,6 +105,20 @@ def test_a_lease_keeps_the_old_copy(hub: FakeHub, home: Home, shelf: Shelf) -> N
     assert violations(shelf) == []
 
 
+def test_who_took_a_lease_is_told_how_to_give_it_back(home: Home, shelf: Shelf) -> None:
+    """A lease taken by hand ends by a command, which the refusal names; that command then lets the files go."""
+    home.run("lease", "m").checked()
+
+    refused = home.run("rm", "m", "--files")
+
+    lease = shelf.leaser.live()[0]
+    assert refused.code == 5
+    assert f"(shelf lease --release {lease.id})" in refused.err
+    home.run("lease", "--release", str(lease.id)).checked()
+    home.run("rm", "m", "--files").checked()
+    assert files_of(home.primary) == []
+
+
 def test_a_lease_that_outlives_its_process_holds_nothing(home: Home, shelf: Shelf) -> None:
     """A killed `shelf run` leaves a lease that nobody has to wait for."""
     program = home.start("run", "m", "--", "sleep", "600")

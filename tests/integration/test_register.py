@@ -10,6 +10,7 @@ import pytest
 
 from modelshelf.errors import BadInput, Conflict, Denied, NotFound, ShelfError, Unavailable
 from modelshelf.services.shelf import Shelf
+from modelshelf.store.layout import Base
 from tests.fakes.hub import FakeHub
 from tests.invariants import violations
 from tests.world import Home, load_offline, random_bytes, tree, wait_until
@@ -137,6 +138,36 @@ def test_what_is_refused_leaves_nothing(hub: FakeHub, home: Home, shelf: Shelf, 
     assert (shelf.models(), shelf.registry.jobs(), shelf.registry.reservations()) == ([], [], [])
     assert hub.bytes_sent == 0
     assert list(home.root.rglob("models--*")) == []
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["no folder", "a folder without a marker"])
+def test_neither_a_dry_run_nor_a_refusal_makes_a_base(
+    hub: FakeHub, home: Home, shelf: Shelf, commit: str, there: bool
+) -> None:
+    """A base of a user's own is made and marked by what registers a model in it, and by nothing before."""
+    base = home.root / "new" / "base"
+    if there:
+        base.mkdir(parents=True)
+    before = set(home.root.rglob("*"))
+
+    planned = home.run("add", "m", REPO, "--to", str(base), "--dry-run", "--json").checked().json
+    refused = home.run("add", "m", "org/absent", "--to", str(base))
+
+    assert (planned["cache_path"], refused.code) == (str(base), 4)
+    assert {path for path in set(home.root.rglob("*")) - before if base in (path, *path.parents)} == set()
+    assert base.exists() is there
+    shelf.register("m", REPO, cache_location="custom", cache_path=str(base), download=False)
+    assert Base(base).marker.exists()
+
+
+def test_a_base_that_cannot_be_made_is_refused_by_a_dry_run(home: Home, shelf: Shelf, commit: str) -> None:
+    """What would be refused is refused when it is only tried."""
+    (home.root / "file").write_text("")
+
+    said = home.run("add", "m", REPO, "--to", f"{home.root}/file/base", "--dry-run")
+
+    assert said.code == 2
+    assert "is no folder" in said.err
 
 
 def test_a_base_that_ends_in_hub_is_refused_with_a_suggestion(home: Home, shelf: Shelf, commit: str) -> None:

@@ -70,8 +70,17 @@ def test_a_base_that_cannot_be_written_is_taken_for_a_usual_one(tmp_path: Path) 
 
         assert capabilities.of(ours).symlinks
         assert not ours.capabilities.exists()
+        assert capabilities.of_folder(disk).symlinks
         with pytest.raises(OutOfSpace):
             sharing.probe_links(ours.own)
+
+
+def test_a_folder_is_tried_and_left_as_it_was(tmp_path: Path) -> None:
+    """What a base that is still to be made there could do is known before it is made."""
+    with small_disk(tmp_path / "disk", 2**20) as disk:
+        assert not capabilities.of_folder(disk).reflinks
+        assert capabilities.of_folder(disk).case_sensitive
+        assert list(disk.iterdir()) == []
 
 
 def test_a_disk_without_names_left_is_full(tmp_path: Path) -> None:

@@ -151,6 +151,16 @@ def test_a_base_inside_a_file_is_refused(tmp_path: Path, known: KnownBases) -> N
         tier.open_tier(Base(in_the_way / "base"), known, None)
 
 
+def test_whether_a_base_could_be_made_is_told_without_making_it(tmp_path: Path) -> None:
+    """A file above it, or a disk that takes no writes, is said as it would be when it is made."""
+    tier.check_creatable(Base(tmp_path / "new/base"))
+    with pytest.raises(BadInput, match=r"new cannot be written: \S*/file is no folder"):
+        tier.check_creatable(Base(put(tmp_path / "file", b"") / "new"))
+    with small_disk(tmp_path / "ro", 2**16, "ro") as disk, pytest.raises(BadInput, match=r"/ro cannot be written"):
+        tier.check_creatable(Base(disk / "base"))
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_base_that_is_not_there_yet_lies_on_the_disk_above_it(base: Base, tmp_path: Path) -> None:
     """Free space and device can be asked before the first use, and nothing is made by asking."""
     assert tier.device(base) == tier.device(Base(tmp_path)) == str(tmp_path.stat().st_dev)

@@ -129,6 +129,17 @@ def test_a_mistyped_limit_is_not_passed_over(env: EnvFile, name: str) -> None:
     assert env.load("MY_CACHE_LIMIT=1").tiers.primary.limit_bytes is None
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("PROMOT", "PROMOTE"), ("ON_FUL", "ON_FULL"), ("SHELF_DOWNLOAD_LIMT", "SHELF_DOWNLOAD_LIMIT")],
+)
+def test_a_slip_in_our_file_is_told(env: EnvFile, name: str, meant: str) -> None:
+    """In the file alone: an environment has the names of many programs, and so has a file's rest."""
+    found = env.problems(f"{name}=1\nSHELF_UID=1\nSHELF_PUBLISH=1\nDATABASE_URI=x\nHF_TOKENS=y")
+    assert [(where, detail) for where, _, detail in found] == [(name, f"is no setting; is {meant} meant?")]
+    env.load("", **{name: "1"})
+
+
 def test_an_empty_hf_home_is_not_the_current_folder(env: EnvFile) -> None:
     """For Hugging Face it would be; here it is not set."""
     assert env.load("", HF_HOME="").tiers.primary.base == str(env.home / ".cache/huggingface")

@@ -62,10 +62,11 @@ def adopt(
             view = adopt_view(shelf.adopter.plan(wanted))
             output.as_json(view) if as_json else _print_plan(view)
         else:
-            _carry_out(shelf, wanted, as_json=as_json)
+            carry_out(shelf, wanted, as_json=as_json)
 
 
-def _carry_out(shelf: Shelf, wanted: AdoptRequest, *, as_json: bool) -> None:
+def carry_out(shelf: Shelf, wanted: AdoptRequest, *, as_json: bool) -> None:
+    """Adopt, and print what was done."""
     with output.job_progress("adopt") as show:
         options = {"merge": wanted.merge, "copy": wanted.copy}
         done = shelf.adopt(wanted.path, wanted.wish, wanted.to, **options, repo_id=wanted.repo_id, on_tick=show)

@@ -376,7 +376,7 @@ def set_up(view: dict[str, Any]) -> None:
         path = shlex.quote(view["usual_path"])
         count = view["usual_models"]
         lie = "1 model lies" if count == 1 else f"{count} models lie"
-        note(f"{lie} in {path}. To have them in the library: shelf adopt {path} --leave")
+        note(f"{lie} in {path}. To have them in the library: shelf adopt {path} --leave (or --move, or --link)")
     note("Next: shelf tiers, then shelf add NAME ORG/MODEL")
 
 

@@ -61,6 +61,19 @@ def init(
             output.as_json(view)
         else:
             output.set_up(view)
+            if asks and written and view["usual_models"]:
+                _offer_to_adopt(view["usual_path"])
+
+
+def _offer_to_adopt(path: str) -> None:
+    """Let a person have in the library what another program downloaded; it stays where it is."""
+    from modelshelf.bootstrap.library import open_shelf
+    from modelshelf.cli.adopt import carry_out
+    from modelshelf.services.adopt import AdoptRequest, wish_of
+
+    if output.ask("Take them in now, left where they are?", "yes", _yes):
+        with open_shelf() as shelf:
+            carry_out(shelf, AdoptRequest(path, wish_of("leave")), as_json=False)
 
 
 def _check_flags(primary: str | None, *, asks: bool, yes: bool) -> None:

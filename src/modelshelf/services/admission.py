@@ -90,29 +90,57 @@ class Admission:
         Raises:
             OutOfSpace: They do not fit; nothing was reserved.
         """
-        hold = self._admit(tier, tier_id, need, takes_disk=takes_disk)
+
+        def commit(decision: _Decision) -> int | None:
+            return self._registry.reserve(tier_id, decision.device, self._owner, decision.decide, decision.seen)
+
+        decision, reservation_id = self._admit(tier, tier_id, need, commit, takes_disk=takes_disk)
+        hold = Hold(self._registry, reservation_id, decision.need_bytes)
         try:
             yield hold
         finally:
             hold.release()
 
-    def _admit(self, tier: Tier, tier_id: str, need: Callable[[], int], *, takes_disk: bool) -> Hold:
+    def check(self, tier: Tier, tier_id: str, need_bytes: int) -> None:
+        """Do nothing when so many bytes would fit on a tier now; reserves nothing, and writes nothing.
+
+        Args:
+            tier: Where.
+            tier_id: Its id; empty when its base is still to be made.
+            need_bytes: How many bytes.
+
+        Raises:
+            OutOfSpace: They do not fit.
+        """
+
+        def commit(decision: _Decision) -> int:
+            return decision.decide(self._registry.reservations())
+
+        self._admit(tier, tier_id, lambda: need_bytes, commit, takes_disk=True)
+
+    def _admit(
+        self,
+        tier: Tier,
+        tier_id: str,
+        need: Callable[[], int],
+        commit: Callable[[_Decision], int | None],
+        *,
+        takes_disk: bool,
+    ) -> tuple[_Decision, int]:
         looks = 0
         while True:  # whoever has to measure again has seen another one admitted, so that somebody always gets on
             self.drop_the_dead()
             decision = self._measure(tier, tier_id, need, takes_disk=takes_disk)
             try:
-                reservation_id = self._registry.reserve(
-                    tier_id, decision.device, self._owner, decision.decide, decision.seen
-                )
+                result = commit(decision)
             except OutOfSpace as err:
                 looks += 1
                 if looks < _LOOKS and decision.before:
                     self._clock.sleep(_LOOK_AGAIN_S)
                     continue
                 raise with_holders(err, decision.need_bytes, self.elsewhere(tier)) from err
-            if reservation_id is not None:
-                return Hold(self._registry, reservation_id, decision.need_bytes)
+            if result is not None:
+                return decision, result
 
     def _measure(self, tier: Tier, tier_id: str, need: Callable[[], int], *, takes_disk: bool) -> _Decision:
         base = Base(self._tiers.path(tier))

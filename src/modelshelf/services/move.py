@@ -32,6 +32,7 @@ from modelshelf.services.retire import retire_params
 from modelshelf.services.room import RoomMaker
 from modelshelf.services.tiers import TierService
 from modelshelf.store import cards, copy, damage, locks, removal, scan, sharing, snapshot, without_links
+from modelshelf.store import tier as store_tier
 from modelshelf.store.incoming import file_agrees
 from modelshelf.store.layout import Base, Repo
 from modelshelf.store.os_errors import open_to_read
@@ -127,6 +128,7 @@ class Mover:
         if model.base == tier.base:  # an earlier run switched it, and left its source to a job of its own
             refresh_card(self.registry, model)
             return
+        self.tiers.open_to_write(tier)
         route = self._route(model, tier)
         try:
             self.move(route, running.progress, running.holds.append, keep_source=bool(params["keep_source"]))
@@ -183,7 +185,7 @@ class Mover:
                 model_name=row.model_name,
             )
         source, target = Base(Path(model.base)), Base(Path(tier.base))
-        tier_id = self.tiers.open_to_write(tier)
+        tier_id = self.tiers.check_writable(tier)
         self.tiers.check_storable(tier, row.hf_path, self.library.files(row), row.model_name, row.revision)
         for base in (source, target):
             removal.check_no_links(base.repo(row.hf_path), row.commit_hash)
@@ -192,7 +194,7 @@ class Mover:
     def _plan(self, route: _Route, *, keep_source: bool) -> MovePlan:
         assert route.row.commit_hash is not None
         files = self.library.files(route.row)
-        wanted = route.wanted(route.row.commit_hash, files)
+        wanted, own = route.wanted(route.row.commit_hash, files), route.target.own
         return MovePlan(
             model_name=route.row.model_name,
             repo_id=route.row.hf_path,
@@ -202,7 +204,9 @@ class Mover:
             target_location=route.tier.location,
             files=tuple(files),
             transfer=wanted.fetch,
-            method=sharing.probe_share(route.source.marker, route.target.own),
+            method=sharing.probe_share(
+                route.source.marker, own if own.exists() else store_tier.nearest_folder(route.target)
+            ),
             keep_source=keep_source or not is_writable(route.source),
             note=self.why_kept(route.row.model_name),
         )

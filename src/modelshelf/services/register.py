@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from modelshelf.domain.eviction import EvictionPlan
 from modelshelf.domain.jobs import Job
@@ -74,13 +76,13 @@ class Registrar:
             commit_hash, manifest = self._pinned(wanted) or self._from_hub(wanted)
         except Unavailable as err:
             _log.warning("hub_unreachable", extra={"detail": err.detail})
-            self.tiers.open_to_write(tier)
+            self.tiers.check_writable(tier)
             return AddPlan(wanted, tier, None, (), 0, 0, None)
         selected = select(manifest, wanted.allow_patterns)
         base = Base(self.tiers.path(tier))
         ownership.check_changeable(base, wanted.hf_path)
         pull = self._plan_pull(base, wanted.hf_path, commit_hash, selected)
-        tier_id = self.tiers.open_to_write(tier)
+        tier_id = self.tiers.check_writable(tier)
         need_bytes = missing_bytes(base, pull, self.tiers.second_bytes(base, selected))
         self.tiers.check_storable(tier, wanted.hf_path, selected, wanted.model_name, wanted.revision)
         makes_room = self.room.check(tier, tier_id, need_bytes)
@@ -94,6 +96,7 @@ class Registrar:
         registration a second time changes nothing. Raises as `plan` does.
         """
         plan = self.plan(wanted)
+        self.tiers.open_to_write(plan.tier)
         there = self.registry.model(wanted.model_name)
         row = there or self.registry.add_model(wanted, self.tiers.tiers.stored_path(plan.tier.base))
         if plan.commit_hash is not None and row.commit_hash is None:
@@ -161,7 +164,7 @@ def registration(
 
 
 def destination(to: str) -> tuple[str, str | None]:
-    """Return cache_location and cache_path of `primary`, `secondary`, or the path of a base.
+    """Return cache_location and cache_path of `primary`, `secondary`, or the path of a base, from where one stands.
 
     Raises:
         BadInput: It is neither a tier nor a path.
@@ -170,4 +173,4 @@ def destination(to: str) -> tuple[str, str | None]:
         return to, None
     if "/" not in to:
         raise BadInput(f"{to!r} is no tier.", hint="Use primary, secondary, or the path of a base.", cache_location=to)
-    return "custom", to
+    return "custom", os.path.abspath(Path(to).expanduser())  # noqa: PTH100 - `..` goes, and a link in it stays

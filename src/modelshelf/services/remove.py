@@ -99,10 +99,16 @@ class Remover:
         if users:
             raise Conflict(
                 f"{row.model_name} is used by {', '.join(users)}.",
-                hint="End them first, or leave the files: shelf rm without --files.",
+                hint=f"{self._how_to_end(row)}, or leave the files: shelf rm without --files.",
                 model_name=row.model_name,
                 used_by=users,
             )
+
+    def _how_to_end(self, row: ModelRow) -> str:
+        """Return how those who use a model are made to let go, for a hint."""
+        by_hand = [lease for lease in self.registry.leases.all() if (lease.model_id, lease.owner) == (row.id, "")]
+        ways = [f"shelf lease --release {lease.id}" for lease in by_hand if not lease.expired]
+        return "End them first" + (f" ({'; '.join(ways)})" if ways else "")
 
     def _plan(self, model: Model) -> RemovalPlan:
         if model.state is State.OFFLINE:

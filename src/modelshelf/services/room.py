@@ -96,14 +96,14 @@ class RoomMaker:
             OutOfSpace, Conflict: They do not fit, and no room can be made.
         """
         try:
-            with self.admission.reserve(tier, tier_id, lambda: need_bytes):
-                return None
+            self.admission.check(tier, tier_id, need_bytes)
         except OutOfSpace:
             self.tidy()
             plan = self.plan(tier, need_bytes, model_id=0)
             if plan is None:
                 raise
             return plan if plan.victims else None
+        return None
 
     def plan(self, tier: Tier, need_bytes: int, *, model_id: int) -> EvictionPlan | None:
         """Return what would leave a tier so that `need_bytes` fit; None where nothing may be made to leave.

@@ -67,6 +67,17 @@ class TierService:
             raise Denied(f"{tier.base} is read-only here.", hint=hint, cache_path=tier.base)
         return tier_id
 
+    def check_writable(self, tier: Tier) -> str:
+        """Return the id of a tier that is to be written later; empty for a base that is still to be marked then.
+
+        Raises as `open_to_write` does, and changes nothing.
+        """
+        base = Base(self.path(tier))
+        if base.marker.exists() or self.why_offline(tier):
+            return self.open_to_write(tier)
+        store_tier.check_creatable(base)
+        return ""
+
     def links(self, base: Base) -> bool:
         """Return whether snapshots of a base link to their blobs, rather than holding the bytes themselves."""
         return self.use_symlinks and capabilities.of(base).symlinks
@@ -81,7 +92,7 @@ class TierService:
         """Do nothing when a tier's file system can hold a model, whatever room it has; to be asked before a byte is.
 
         Args:
-            tier: A tier that was opened.
+            tier: A tier that can be written.
             hf_path: The repository.
             files: The files wanted.
             model_name: Our name of it, which its card has too.
@@ -92,7 +103,8 @@ class TierService:
             OutOfSpace: A file is larger than any can be there; says what would hold it.
         """
         base = Base(self.path(tier))
-        can = capabilities.of(base)
+        is_marked = base.marker.exists()
+        can = capabilities.of(base) if is_marked else capabilities.of_folder(store_tier.nearest_folder(base))
         check_names((file.path for file in files), tier, can)
         check_names((revision,), tier, can, "Name a commit hash, or use a tier on a Linux file system.")
         if not can.case_sensitive:

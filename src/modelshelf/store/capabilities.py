@@ -42,6 +42,18 @@ def of(base: Base) -> Capabilities:
     return _with(found, mount)
 
 
+def of_folder(path: Path) -> Capabilities:
+    """Return what the file system of a folder can, in which a base is to be made; what is tried leaves nothing there.
+
+    A folder that cannot be written is taken for one on a usual disk.
+    """
+    mount = mount_of(path)
+    try:
+        return _with(_try(path), mount)
+    except (ShelfError, OSError):
+        return _with({}, mount)
+
+
 def _with(tried: dict[str, bool], mount: Mount) -> Capabilities:
     facts: dict[str, Any] = {
         "network": mount.is_network,

@@ -105,12 +105,29 @@ def start_afresh(base: Base) -> str:
         return read_id(base) or give_new_id(base)
     except (ShelfError, OSError) as err:
         why = (err.strerror if isinstance(err, OSError) else None) or f"{err}".rstrip(".")
-        raise BadInput(
-            f"The base {base.path} cannot be written: {why}.",
-            hint="Name a folder of yours, or create this one and give it to yourself.",
-            cache_path=str(base.path),
-        ) from err
+        raise _unwritable(base, why) from err
     return tier_id
+
+
+def check_creatable(base: Base) -> None:
+    """Do nothing when a base that has no marker yet could be created and marked.
+
+    Raises:
+        BadInput: It could not.
+    """
+    nearest = nearest_folder(base)
+    if not nearest.is_dir():
+        raise _unwritable(base, f"{nearest} is no folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise _unwritable(base, f"{nearest} cannot be written")
+
+
+def _unwritable(base: Base, why: str) -> BadInput:
+    return BadInput(
+        f"The base {base.path} cannot be written: {why}.",
+        hint="Name a folder of yours, or create this one and give it to yourself.",
+        cache_path=str(base.path),
+    )
 
 
 def give_new_id(base: Base) -> str:
@@ -132,21 +149,20 @@ def is_writable(base: Base) -> bool:
     return True
 
 
+def nearest_folder(base: Base) -> Path:
+    """Return a base, or what it would be made in: the nearest path above it that exists."""
+    return next(path for path in (base.path, *base.path.parents) if path.exists())
+
+
 def device(base: Base) -> str:
     """Return what tells the file system of a base from others, as a text.
 
     The device of the nearest folder that exists.
     """
-    path = base.path
-    while not path.exists():
-        path = path.parent
-    return str(path.stat().st_dev)
+    return str(nearest_folder(base).stat().st_dev)
 
 
 def free_bytes(base: Base) -> int:
     """Return what the file system of a base has for an ordinary user, in bytes."""
-    path = base.path
-    while not path.exists():
-        path = path.parent
-    found = os.statvfs(path)
+    found = os.statvfs(nearest_folder(base))
     return found.f_bavail * found.f_frsize
