@@ -95,7 +95,8 @@ def test_the_old_commit_stays_without_a_job(registry: Registry, row: ModelRow) -
 def test_what_changed_since_is_left_alone(registry: Registry, row: ModelRow, change: str) -> None:
     """Whatever another process did meanwhile is not overwritten."""
     if change == "moved":
-        registry.placements.switch(row.id, "secondary", "/slow", "7:8", None)
+        job = registry.enqueue("move", row, {})
+        registry.placements.switch(row.id, "secondary", "/slow", "7:8", None, job_id=job.id)
     elif change == "updated":
         registry.placements.take_commit(row, NEW, FILES, 7, "5:6", None)
     elif change == "renamed":

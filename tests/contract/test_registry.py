@@ -237,13 +237,16 @@ def test_a_base_that_was_started_afresh_has_one_id(registry: Registry) -> None:
 
 
 def test_a_switched_model_resolves_to_its_new_tier(registry: Registry) -> None:
-    """The job that retires the old copy is there exactly when the switch is."""
+    """The move is done exactly when the switch is, and the job that retires the old copy is there then."""
     row = add(registry)
-
-    assert registry.placements.switch(row.id, "custom", "/mnt/usb", "1:2", None) is None
-    job_id = registry.placements.switch(row.id, "secondary", "/mnt/slow", "3:4", {"base": "/mnt/usb"})
+    moves = []
+    for location, base, old in (("custom", "/mnt/usb", None), ("secondary", "/mnt/slow", {"base": "/mnt/usb"})):
+        moves.append(registry.enqueue("move", row, {}).id)
+        job_id = registry.placements.switch(row.id, location, base, "3:4", old, job_id=moves[-1])
+        assert (job_id is None) is (old is None)
 
     [found] = registry.models()
     assert (found.cache_location, found.cache_path, found.signature) == ("secondary", "/mnt/slow", "3:4")
     assert found.complete
-    assert [(job.id, job.kind, job.model_id) for job in registry.jobs()] == [(job_id, "retire", None)]
+    assert [(job.id, job.kind, job.model_id) for job in registry.jobs(unfinished=True)] == [(job_id, "retire", None)]
+    assert [registry.job(move).state for move in moves] == ["done", "done"]

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from modelshelf.domain.cards import Card
-from modelshelf.domain.jobs import UNFINISHED
+from modelshelf.domain.jobs import DONE, UNFINISHED
 from modelshelf.domain.models import FileEntry, ModelRow, total_size
 from modelshelf.errors import NotFound
 from modelshelf.registry.engine import db_now
@@ -35,9 +35,12 @@ class Placements:
         signature: str,
         retire: Mapping[str, object] | None,
         *,
+        job_id: int,
         commit_hash: str | None = None,
     ) -> int | None:
         """Let a model resolve to another tier, on which every file of it is verified and laid out.
+
+        The move is done with that: whoever dies then leaves no job that would move the model once more.
 
         Args:
             model_id: The model.
@@ -45,6 +48,7 @@ class Placements:
             base: Its base.
             signature: What `store.scan.signature` says there.
             retire: What the job needs that deletes the old copy; None: it stays.
+            job_id: The move.
             commit_hash: The commit that lies there; None: whatever the model is at.
 
         Returns:
@@ -61,6 +65,8 @@ class Placements:
             name = connection.execute(change.returning(models.c.model_name)).scalar_one_or_none()
             if name is None:
                 raise NotFound("The model was removed or updated while it was being moved.")
+            over = {"state": DONE, "finished_at": db_now(), "phase": "", "done_bytes": jobs.c.total_bytes}
+            connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(**over))
             if retire is None:
                 return None
             job = sa.insert(jobs).values(**new_job("retire", name, retire)).returning(jobs.c.id)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -131,11 +131,11 @@ class Mover:
         self.tiers.open_to_write(tier)
         route = self._route(model, tier)
         try:
-            self.move(route, running.progress, running.holds.append, keep_source=bool(params["keep_source"]))
+            self._move(route, running, keep_source=bool(params["keep_source"]))
         except OutOfSpace as err:
             raise for_a_move(err, model.row.model_name, model.row.cache_location) from err
 
-    def move(self, route: _Route, progress: Progress, on_hold: Callable[[Hold], None], *, keep_source: bool) -> None:
+    def _move(self, route: _Route, running: Running, *, keep_source: bool) -> None:
         """Move a model.
 
         **Crash:** see the module.
@@ -145,6 +145,7 @@ class Mover:
             Corrupt: A blob of the source is damaged; the source stays as it is.
             Cancelled: It was stopped; what arrived stays for the next run.
         """
+        progress = running.progress
         progress.phase("checking")
         self._set_aside_damage(route, progress)
         plan = self._plan(route, keep_source=keep_source)
@@ -155,13 +156,13 @@ class Mover:
         need = partial(missing_bytes, route.target, pull_plan, self.tiers.second_bytes(route.target, plan.files))
         takes_disk = plan.method == "copy"
         with self.room.reserve(route.tier, route.tier_id, need, model_id=route.row.id, takes_disk=takes_disk) as hold:
-            on_hold(hold)
+            running.holds.append(hold)
             cards.write(route.target, arriving)
             progress.phase("moving", plan.total_bytes)
             progress.advance(plan.total_bytes - plan.transfer_bytes)
             self._transfer(route, plan, sources, progress, hold)
             with locks.wait_lock(route.target.repo_lock(plan.repo_id), self.clock):
-                self._arrive(route, plan)
+                self._arrive(route, plan, running.job.id)
         with contextlib.suppress(OutOfSpace, Denied, NotFound):  # a pin that was set meanwhile: reconcile finds it
             refresh_card(self.registry, self.library.model(plan.model_name))
         if is_writable(route.source):
@@ -283,7 +284,7 @@ class Mover:
             ) from err
         self.registry.checks.add(route.tier_id, {need.digest: scan.stamp(path)})
 
-    def _arrive(self, route: _Route, plan: MovePlan) -> None:
+    def _arrive(self, route: _Route, plan: MovePlan, job_id: int) -> None:
         """Lay the snapshot out on the target, and let the model resolve to it."""
         row = route.row
         snapshot.tag_cache(route.target)
@@ -305,6 +306,7 @@ class Mover:
         cards.write(route.target, card_of(now, plan.commit_hash, manifest))  # the last write: the row follows it
         signature = scan.signature(route.to_repo, plan.commit_hash)
         location, base = route.tier.location, self.tiers.tiers.stored_path(route.tier.base)
+        then = None if plan.keep_source else retire
         self.registry.placements.switch(
-            row.id, location, base, signature, None if plan.keep_source else retire, commit_hash=plan.commit_hash
+            row.id, location, base, signature, then, job_id=job_id, commit_hash=plan.commit_hash
         )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import COMMIT_HASH, is_digest, parse_repo_folder
+from modelshelf.store import fs
 from modelshelf.store.layout import Base, Repo
 
 
@@ -96,9 +97,14 @@ def walk_files(folder: Path) -> Iterator[Path]:
 
 
 def refs(repo: Repo) -> dict[str, str]:
-    """Return the refs of a repository, revision to commit; a trailing newline of other tools is forgiven."""
+    """Return the refs of a repository, revision to commit; a trailing newline of other tools is forgiven.
+
+    What a killed write of ours left beside one is none: a move would bring it along and write it anew.
+    """
     found: dict[str, str] = {}
     for path in walk_files(repo.refs):
+        if path.name.endswith(fs.TEMPORARY):
+            continue
         with contextlib.suppress(OSError, UnicodeDecodeError):
             found[path.relative_to(repo.refs).as_posix()] = path.read_text(encoding="ascii").strip()
     return found
