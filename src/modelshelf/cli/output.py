@@ -15,6 +15,7 @@ from modelshelf.errors import BadInput
 from modelshelf.units import format_age, format_duration, format_size, rfc3339
 
 if TYPE_CHECKING:
+    from modelshelf.domain.eviction import EvictionPlan
     from modelshelf.domain.jobs import Job
     from modelshelf.domain.leases import Lease
     from modelshelf.domain.setup import Disk
@@ -192,8 +193,18 @@ def add_plan(plan: dict[str, Any]) -> None:
         print("  registers it; its download waits for the hub, which knows its size")
     else:
         print(f"  fetches {format_size(plan['fetch_bytes'])} of {format_size(plan['size_bytes'])}")
+    _leaving(plan)
+
+
+def _leaving(plan: dict[str, Any]) -> None:
     for victim in plan["makes_room"]:
         print(f"  makes room: {victim['model_name']} ({format_size(victim['free_bytes'])}) leaves")
+
+
+def making_room(plan: EvictionPlan | None, location: str) -> None:
+    """Say what leaves a tier for what comes."""
+    for victim in plan.victims if plan else ():
+        note(f"Making room: {victim.model_name} ({format_size(victim.free_bytes)}) leaves {location}.")
 
 
 def move_plan(plan: dict[str, Any]) -> None:
@@ -201,6 +212,7 @@ def move_plan(plan: dict[str, Any]) -> None:
     how = {"copy": "copies", "link": "links", "reflink": "reflinks"}[plan["method"]]
     print(f"{plan['model_name']}: {plan['from_path']} → {plan['cache_path']}")
     print(f"  {how} {format_size(plan['transfer_bytes'])} of {format_size(plan['size_bytes'])}")
+    _leaving(plan)
     print("  keeps the old copy" if plan["keep_source"] else "  then deletes the old copy, when nobody uses it")
 
 

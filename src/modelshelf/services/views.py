@@ -142,6 +142,7 @@ def move_view(plan: MovePlan) -> dict[str, Any]:
         "transfer_bytes": plan.transfer_bytes,
         "keep_source": plan.keep_source,
         "note": plan.note,
+        "makes_room": eviction_view(plan.makes_room),
     }
 
 
