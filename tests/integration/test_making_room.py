@@ -172,6 +172,15 @@ def test_what_is_held_is_no_victim(home: Home, full: Shelf, held: str) -> None:
     check_limit(full)
 
 
+def test_giving_a_lease_back_answers_programs(home: Home, full: Shelf) -> None:
+    """`shelf lease --release --json` says in JSON which lease is gone."""
+    lease = full.leaser.hold("a", 600, "a person")
+
+    answer = home.run("lease", "--release", str(lease.id), "--json").checked().json
+
+    assert (answer, full.leaser.live()) == ({"released": lease.id}, [])
+
+
 def test_the_lease_of_a_dead_process_holds_nothing(home: Home, full: Shelf) -> None:
     """A lease whose owner was killed is no reason to keep the coldest model."""
     row = full.library.row("a")

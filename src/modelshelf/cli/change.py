@@ -41,7 +41,8 @@ def add(
                 _print_plan(shelf.registrar.plan(wanted), as_json=as_json)
                 return
             plan = shelf.registrar.register(wanted)
-            output.making_room(plan.makes_room, to)
+            for victim in plan.makes_room.victims if plan.makes_room else ():
+                output.note(f"Making room: {victim.model_name} ({format_size(victim.free_bytes)}) leaves {to}.")
             if download:
                 with _told_as_registered(name):
                     _pull(shelf, name)

@@ -15,7 +15,6 @@ from modelshelf.errors import BadInput
 from modelshelf.units import format_age, format_duration, format_size, rfc3339
 
 if TYPE_CHECKING:
-    from modelshelf.domain.eviction import EvictionPlan
     from modelshelf.domain.jobs import Job
     from modelshelf.domain.leases import Lease
     from modelshelf.domain.setup import Disk
@@ -199,12 +198,6 @@ def add_plan(plan: dict[str, Any]) -> None:
 def _leaving(plan: dict[str, Any]) -> None:
     for victim in plan["makes_room"]:
         print(f"  makes room: {victim['model_name']} ({format_size(victim['free_bytes'])}) leaves")
-
-
-def making_room(plan: EvictionPlan | None, location: str) -> None:
-    """Say what leaves a tier for what comes."""
-    for victim in plan.victims if plan else ():
-        note(f"Making room: {victim.model_name} ({format_size(victim.free_bytes)}) leaves {location}.")
 
 
 def move_plan(plan: dict[str, Any]) -> None:

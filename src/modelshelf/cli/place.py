@@ -38,7 +38,8 @@ def move(
         kept = shelf.mover.why_kept(name)
         with suppress(ShelfError):  # the move itself says why it cannot be
             makes_room = shelf.mover.plan(name, location, path, keep_source=keep_source).makes_room
-            output.making_room(makes_room, location)
+            for victim in makes_room.victims if makes_room else ():
+                output.note(f"Making room: {victim.model_name} ({format_size(victim.free_bytes)}) leaves {location}.")
         with output.job_progress(name) as show:
             model = shelf.move(name, location, path, keep_source=keep_source, on_tick=show)
         retired = next((job for job in shelf.registry.jobs() if (job.kind, job.model_name) == ("retire", name)), None)
@@ -108,7 +109,7 @@ def lease(
     with at_the_edge(as_json=as_json), open_shelf() as shelf:
         if release is not None:
             shelf.leaser.release(release)
-            output.note(f"Lease {release} is given back.")
+            output.as_json({"released": release}) if as_json else output.note(f"Lease {release} is given back.")
             return
         held = shelf.leaser.live() if name is None else [shelf.leaser.hold(name, ttl, "a person (shelf lease)")]
         if as_json:
