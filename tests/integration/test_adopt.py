@@ -844,6 +844,18 @@ def test_a_link_is_undone_only_while_its_backup_is_there(home: Home, old: Path) 
     assert (old.is_dir(), backup.exists()) == (True, False)
 
 
+def test_undoing_a_link_is_shown_first(home: Home, old: Path) -> None:
+    """`--unlink --dry-run` names the backup that would come back, and leaves the link and the backup as they are."""
+    legacy.with_2x(home, old)
+    backup = Path(adopt(home, old, "--link")["backup"])
+
+    shown = home.run("adopt", "--unlink", str(old), "--dry-run", "--json").checked().json
+    said = home.run("adopt", "--unlink", str(old), "--dry-run").checked().out
+
+    assert (shown, str(backup) in said) == ({"path": str(old), "backup": str(backup)}, True)
+    assert (old.is_symlink(), backup.is_dir()) == (True, True)
+
+
 def test_a_token_of_the_tier_is_kept(home: Home, old: Path) -> None:
     """Where the new base has a token, the old one stays in the backup and is named."""
     legacy.with_2x(home, old)

@@ -393,3 +393,17 @@ def test_a_model_that_was_removed_leaves_its_part_to_gc(hub: FakeHub, home: Home
     assert list(base.incoming.iterdir()) == []
     assert not base.repo(REPO).path.exists()
     assert violations(shelf) == []
+
+
+def test_what_is_too_young_to_go_is_told(home: Home, shelf: Shelf) -> None:
+    """`shelf gc` names the bytes that it leaves for now: `shelf tiers` shows them, and nothing else says why."""
+    shelf.tiers()
+    repo = Base(home.primary).repo("org/loose")
+    put(repo.blob("a" * 64), b"x" * 5000)
+    put(repo.blobs / f"{'b' * 64}.0a1b2c3d.incomplete", b"x" * 3000)
+
+    planned = home.run("gc", "--dry-run", "--json").checked().json["tiers"][0]
+    done = home.run("gc").checked()
+
+    assert (planned["free_bytes"], planned["recent_bytes"]) == (0, 8000)
+    assert "8.0 kB more may be garbage" in done.err

@@ -113,6 +113,39 @@ def test_a_move_to_a_full_primary_makes_room(home: Home, full: Shelf) -> None:
     check_limit(full)
 
 
+def test_the_room_for_a_move_is_shown_first(home: Home, full: Shelf) -> None:
+    """`shelf move --dry-run` names who would leave, and leaves all where they are; the real one says who does."""
+    full.move("a", "secondary")
+    full.pull("d")
+    before = places(full, home)
+
+    plan = home.run("move", "a", "primary", "--dry-run", "--json").checked().json
+    shown = home.run("move", "a", "primary", "--dry-run").checked().out
+    untouched = places(full, home)
+    moved = home.run("move", "a", "primary").checked()
+
+    assert [victim["model_name"] for victim in plan["makes_room"]] == ["b"]
+    assert ("makes room: b (6.3 MB) leaves" in shown, untouched) == (True, before)
+    assert "b (6.3 MB) leaves primary" in moved.err
+    assert places(full, home) == {"a": "primary", "b": "secondary", "c": "primary", "d": "primary"}
+    check_limit(full)
+
+
+def test_a_move_that_cannot_be_is_refused_before_it_is_made(home: Home, full: Shelf) -> None:
+    """`shelf move --dry-run` to a tier that cannot make room ends with the error and the exit code of the move."""
+    full.move("a", "secondary")
+    full.pull("d")
+    for name in ("b", "c", "d"):
+        full.set_pin(name, pinned=True)
+
+    pinned = home.run("move", "a", "primary", "--dry-run", "--json")
+    strict = home.run("move", "a", "primary", "--dry-run", "--json", ON_FULL="refuse")
+
+    assert ([pinned.code, strict.code], pinned.problem["hint"]) == ([5, 8], "shelf unpin b would make room.")
+    assert strict.problem["hint"] == "a stays where it is, on secondary."
+    check_limit(full)
+
+
 def test_refuse_moves_nothing(home: Home, full: Shelf) -> None:
     """With ON_FULL=refuse the error says what is needed and what is there, and everything stays where it is."""
     with home.open(ON_FULL="refuse") as strict, pytest.raises(OutOfSpace) as refused:
@@ -137,6 +170,15 @@ def test_what_is_held_is_no_victim(home: Home, full: Shelf, held: str) -> None:
 
     assert places(full, home) == {"a": "primary", "b": "secondary", "c": "primary", "d": "primary"}
     check_limit(full)
+
+
+def test_giving_a_lease_back_answers_programs(home: Home, full: Shelf) -> None:
+    """`shelf lease --release --json` says in JSON which lease is gone."""
+    lease = full.leaser.hold("a", 600, "a person")
+
+    answer = home.run("lease", "--release", str(lease.id), "--json").checked().json
+
+    assert (answer, full.leaser.live()) == ({"released": lease.id}, [])
 
 
 def test_the_lease_of_a_dead_process_holds_nothing(home: Home, full: Shelf) -> None:

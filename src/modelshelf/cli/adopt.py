@@ -51,8 +51,7 @@ def adopt(
             raise BadInput(f"--{wishes[0]} and --{wishes[1]} cannot both be meant.", hint="Choose one.")
         folder = DEFAULT_PATH if path is None else os.path.abspath(Path(path).expanduser())  # noqa: PTH100
         if unlink:
-            back = str(shelf.adopter.unlink(folder))
-            output.as_json({"path": back}) if as_json else output.answer(f"{back} is a folder of its own again.")
+            _unlink(shelf, folder, dry_run=dry_run, as_json=as_json)
             return
         wish = wish_of(wishes[0] if wishes else "leave")
         wanted = AdoptRequest(folder, wish, to, merge, copies, repo)
@@ -63,6 +62,16 @@ def adopt(
             output.as_json(view) if as_json else _print_plan(view)
         else:
             carry_out(shelf, wanted, as_json=as_json)
+
+
+def _unlink(shelf: Shelf, folder: str, *, dry_run: bool, as_json: bool) -> None:
+    if dry_run:
+        backup = str(shelf.adopter.plan_unlink(folder))
+        text = f"{folder} would be a folder of its own again, with what lies in {backup}."
+        output.as_json({"path": folder, "backup": backup}) if as_json else output.answer(text)
+        return
+    back = str(shelf.adopter.unlink(folder))
+    output.as_json({"path": back}) if as_json else output.answer(f"{back} is a folder of its own again.")
 
 
 def carry_out(shelf: Shelf, wanted: AdoptRequest, *, as_json: bool) -> None:

@@ -192,6 +192,10 @@ def add_plan(plan: dict[str, Any]) -> None:
         print("  registers it; its download waits for the hub, which knows its size")
     else:
         print(f"  fetches {format_size(plan['fetch_bytes'])} of {format_size(plan['size_bytes'])}")
+    _leaving(plan)
+
+
+def _leaving(plan: dict[str, Any]) -> None:
     for victim in plan["makes_room"]:
         print(f"  makes room: {victim['model_name']} ({format_size(victim['free_bytes'])}) leaves")
 
@@ -201,6 +205,7 @@ def move_plan(plan: dict[str, Any]) -> None:
     how = {"copy": "copies", "link": "links", "reflink": "reflinks"}[plan["method"]]
     print(f"{plan['model_name']}: {plan['from_path']} → {plan['cache_path']}")
     print(f"  {how} {format_size(plan['transfer_bytes'])} of {format_size(plan['size_bytes'])}")
+    _leaving(plan)
     print("  keeps the old copy" if plan["keep_source"] else "  then deletes the old copy, when nobody uses it")
 
 

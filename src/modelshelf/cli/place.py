@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -21,6 +22,7 @@ def move(
 ) -> None:
     """Move a model to another tier; it can be loaded all the time."""
     from modelshelf.bootstrap.library import open_shelf
+    from modelshelf.errors import ShelfError
     from modelshelf.services.register import destination
     from modelshelf.services.views import model_view, move_view
 
@@ -34,6 +36,10 @@ def move(
                 output.move_plan(plan)
             return
         kept = shelf.mover.why_kept(name)
+        with suppress(ShelfError):  # the move itself says why it cannot be
+            makes_room = shelf.mover.plan(name, location, path, keep_source=keep_source).makes_room
+            for victim in makes_room.victims if makes_room else ():
+                output.note(f"Making room: {victim.model_name} ({format_size(victim.free_bytes)}) leaves {location}.")
         with output.job_progress(name) as show:
             model = shelf.move(name, location, path, keep_source=keep_source, on_tick=show)
         retired = next((job for job in shelf.registry.jobs() if (job.kind, job.model_name) == ("retire", name)), None)
@@ -103,7 +109,7 @@ def lease(
     with at_the_edge(as_json=as_json), open_shelf() as shelf:
         if release is not None:
             shelf.leaser.release(release)
-            output.note(f"Lease {release} is given back.")
+            output.as_json({"released": release}) if as_json else output.note(f"Lease {release} is given back.")
             return
         held = shelf.leaser.live() if name is None else [shelf.leaser.hold(name, ttl, "a person (shelf lease)")]
         if as_json:

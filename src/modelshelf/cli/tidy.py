@@ -79,6 +79,9 @@ def _show(tiers: Sequence[Mapping[str, Any]], verb: str, total: str, *, as_json:
             output.answer(f"{format_size(tier['shared_bytes'])} are on the disk once now, and counted by du for each.")
         if tier.get("quarantine_bytes"):
             output.note(f"{format_size(tier['quarantine_bytes'])} lie in quarantine: shelf gc --quarantine")
+        if tier.get("recent_bytes"):
+            size = format_size(tier["recent_bytes"])
+            output.note(f"{size} more may be garbage: touched within the hour, or open in a program, and left alone.")
         for note in tier["notes"]:
             output.note(note)
 

@@ -105,6 +105,8 @@ class GcPlan:
     """What was left alone and why, in sentences."""
     quarantine_bytes: int = 0
     """What lies in quarantine; deleted only where a person asks for it."""
+    recent_bytes: int = 0
+    """What may be garbage, and was touched too lately, or is open, to tell."""
 
     @property
     def free_bytes(self) -> int:
@@ -128,6 +130,8 @@ class Tidied:
     """What reflinks share, in apparent bytes: the disk has it once, `du` counts it for each file."""
     quarantine_bytes: int = 0
     """What lies in quarantine still."""
+    recent_bytes: int = 0
+    """What may be garbage, and was touched too lately, or is open, to tell."""
     notes: tuple[str, ...] = ()
     """What was left alone and why, in sentences."""
 

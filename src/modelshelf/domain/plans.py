@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from modelshelf.domain.eviction import EvictionPlan
 from modelshelf.domain.models import FileEntry, blob_sizes, total_size
 
 SEGMENT_BYTES = 8 * 2**20
@@ -139,6 +140,8 @@ class MovePlan:
     """Whether the source keeps its copy."""
     note: str = ""
     """Why it does, where nobody asked for it; in a sentence."""
+    makes_room: EvictionPlan | None = None
+    """What leaves the target for it; None when it fits as it is."""
 
     @property
     def transfer_bytes(self) -> int:

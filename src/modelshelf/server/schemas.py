@@ -230,6 +230,7 @@ class GcPlanOut(BaseModel):
     items: list[ItemOut]
     free_bytes: int
     quarantine_bytes: int
+    recent_bytes: int
     notes: list[str]
 
 

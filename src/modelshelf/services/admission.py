@@ -101,13 +101,14 @@ class Admission:
         finally:
             hold.release()
 
-    def check(self, tier: Tier, tier_id: str, need_bytes: int) -> None:
+    def check(self, tier: Tier, tier_id: str, need_bytes: int, *, takes_disk: bool = True) -> None:
         """Do nothing when so many bytes would fit on a tier now; reserves nothing, and writes nothing.
 
         Args:
             tier: Where.
             tier_id: Its id; empty when its base is still to be made.
             need_bytes: How many bytes.
+            takes_disk: Whether they would take space of the file system.
 
         Raises:
             OutOfSpace: They do not fit.
@@ -116,7 +117,7 @@ class Admission:
         def commit(decision: _Decision) -> int:
             return decision.decide(self._registry.reservations())
 
-        self._admit(tier, tier_id, lambda: need_bytes, commit, takes_disk=True)
+        self._admit(tier, tier_id, lambda: need_bytes, commit, takes_disk=takes_disk)
 
     def _admit(
         self,

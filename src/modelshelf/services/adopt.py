@@ -319,6 +319,10 @@ class Adopter:
         """Undo a link; see `Linker.unlink`."""
         return self.linker.unlink(folder_of(text))
 
+    def plan_unlink(self, text: str) -> Path:
+        """Return the backup that would get its name back if a link were undone; raises as `unlink` does."""
+        return self.linker.undoable(folder_of(text))[1]
+
 
 def wish_of(word: str) -> Wish:
     """Return the wish that a word means.

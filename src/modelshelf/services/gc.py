@@ -92,6 +92,7 @@ class Collector:
             freed_bytes=done.freed.apparent_bytes,
             freed_allocated_bytes=done.freed.allocated_bytes,
             quarantine_bytes=plan.quarantine_bytes - went,
+            recent_bytes=plan.recent_bytes,
             notes=(*plan.notes, *done.left),
         )
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -116,9 +116,15 @@ class Mover:
         return False
 
     def plan(self, model_name: str, to: str, cache_path: str | None, *, keep_source: bool) -> MovePlan:
-        """Return what moving a model would do; raises as `enqueue` does."""
+        """Return what moving a model would do; raises as `enqueue` does, and as `RoomMaker.check` where it is full."""
         route = self._route(self.library.model(model_name), self.tiers.tiers.resolve(to, cache_path))
-        return self._plan(route, keep_source=keep_source)
+        plan = self._plan(route, keep_source=keep_source)
+        need, takes_disk, row = self._need(route, plan), plan.method == "copy", route.row
+        try:
+            room = self.room.check(route.tier, route.tier_id, need(), model_id=row.id, takes_disk=takes_disk)
+        except OutOfSpace as err:
+            raise for_a_move(err, row.model_name, row.cache_location) from err
+        return replace(plan, makes_room=room)
 
     def run(self, running: Running) -> None:
         """Carry out a move job."""
@@ -152,9 +158,7 @@ class Mover:
         sources = self._sources(route, plan)
         manifest = self.registry.files(plan.repo_id, plan.commit_hash)
         arriving = card_of(route.row, plan.commit_hash, manifest, arriving_from=plan.source)
-        pull_plan = PullPlan(plan.repo_id, plan.commit_hash, plan.files, plan.transfer, ())
-        need = partial(missing_bytes, route.target, pull_plan, self.tiers.second_bytes(route.target, plan.files))
-        takes_disk = plan.method == "copy"
+        need, takes_disk = self._need(route, plan), plan.method == "copy"
         with self.room.reserve(route.tier, route.tier_id, need, model_id=route.row.id, takes_disk=takes_disk) as hold:
             running.holds.append(hold)
             cards.write(route.target, arriving)
@@ -211,6 +215,11 @@ class Mover:
             keep_source=keep_source or not is_writable(route.source),
             note=self.why_kept(route.row.model_name),
         )
+
+    def _need(self, route: _Route, plan: MovePlan) -> Callable[[], int]:
+        """Return what says how many bytes the target lacks now."""
+        pull_plan = PullPlan(plan.repo_id, plan.commit_hash, plan.files, plan.transfer, ())
+        return partial(missing_bytes, route.target, pull_plan, self.tiers.second_bytes(route.target, plan.files))
 
     def _set_aside_damage(self, route: _Route, progress: Progress) -> None:
         """Make sure that what the target has already is what its name says, for the source will be deleted."""

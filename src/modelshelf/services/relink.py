@@ -162,21 +162,26 @@ class Linker:
             NotFound: There is no link of ours.
             Conflict: Something else has that name by now, or the backup is gone.
         """
-        found = self._record(path)
-        if found is None:
-            hint = "shelf adopt --link makes one." if path.is_dir() and not path.is_symlink() else ""
-            raise NotFound(f"{path} is no link that adopt made.", hint=hint, path=str(path))
-        target, backup = found
-        if not backup.is_dir():
-            raise Conflict(f"The backup {backup} is not there; the link stays.", hint=f"rm {path}", path=str(path))
-        if os.path.lexists(path) and not path.is_symlink():
-            raise Conflict(f"{path} is no link any more; nothing was changed.", path=str(path))
+        target, backup = self.undoable(path)
         if path.is_symlink():
             fs.remove_file(path)
         fs.rename_folder(backup, path)
         links = {old: kept for old, kept in _read(target).items() if old != str(path)}
         fs.write_text(target.links, json.dumps(links, indent=1, sort_keys=True))
         return path
+
+    def undoable(self, path: Path) -> tuple[Base, Path]:
+        """Return where a link leads, and the backup that would get its name back; raises as `unlink` does."""
+        found = self._record(path)
+        if found is None:
+            hint = "shelf adopt --link makes one." if path.is_dir() and not path.is_symlink() else ""
+            raise NotFound(f"{path} is no link that adopt made.", hint=hint, path=str(path))
+        backup = found[1]
+        if not backup.is_dir():
+            raise Conflict(f"The backup {backup} is not there; the link stays.", hint=f"rm {path}", path=str(path))
+        if os.path.lexists(path) and not path.is_symlink():
+            raise Conflict(f"{path} is no link any more; nothing was changed.", path=str(path))
+        return found
 
     def _record(self, path: Path) -> tuple[Base, Path] | None:
         """Return the base that a path was made a link to, and its backup."""

@@ -87,19 +87,28 @@ class RoomMaker:
                     self._carry_out(tier, plan)  # without victims it fits by now
             yield hold
 
-    def check(self, tier: Tier, tier_id: str, need_bytes: int) -> EvictionPlan | None:
+    def check(
+        self, tier: Tier, tier_id: str, need_bytes: int, *, model_id: int = 0, takes_disk: bool = True
+    ) -> EvictionPlan | None:
         """Return what would have to leave for `need_bytes` to fit; None when they fit as it is.
 
         Old copies that waited to be deleted go already.
+
+        Args:
+            tier: Where.
+            tier_id: Its id.
+            need_bytes: How many bytes are missing on the disk.
+            model_id: The model that they are for, which is never a victim; 0 for one that is not registered yet.
+            takes_disk: Whether they take space of the file system.
 
         Raises:
             OutOfSpace, Conflict: They do not fit, and no room can be made.
         """
         try:
-            self.admission.check(tier, tier_id, need_bytes)
+            self.admission.check(tier, tier_id, need_bytes, takes_disk=takes_disk)
         except OutOfSpace:
             self.tidy()
-            plan = self.plan(tier, need_bytes, model_id=0)
+            plan = self.plan(tier, need_bytes, model_id=model_id)
             if plan is None:
                 raise
             return plan if plan.victims else None

@@ -142,6 +142,7 @@ def move_view(plan: MovePlan) -> dict[str, Any]:
         "transfer_bytes": plan.transfer_bytes,
         "keep_source": plan.keep_source,
         "note": plan.note,
+        "makes_room": eviction_view(plan.makes_room),
     }
 
 
@@ -246,6 +247,7 @@ def gc_plan_view(tier: Tier, plan: GcPlan) -> dict[str, Any]:
         "items": _item_views(plan.items),
         "free_bytes": plan.free_bytes,
         "quarantine_bytes": plan.quarantine_bytes,
+        "recent_bytes": plan.recent_bytes,
         "notes": list(plan.notes),
     }
 
@@ -277,6 +279,7 @@ def tidied_view(done: Tidied) -> dict[str, Any]:
         "freed_allocated_bytes": done.freed_allocated_bytes,
         "shared_bytes": done.shared_bytes,
         "quarantine_bytes": done.quarantine_bytes,
+        "recent_bytes": done.recent_bytes,
         "notes": list(done.notes),
     }
 

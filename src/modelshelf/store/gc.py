@@ -72,6 +72,7 @@ def plan_gc(
         items=tuple(items + (aside if quarantine else [])),
         notes=tuple(note for found in in_repos for note in found.notes) + ((store,) if store else ()),
         quarantine_bytes=sum(item.size_bytes for item in aside),
+        recent_bytes=sum(found.recent_bytes for found in in_repos),
     )
 
 

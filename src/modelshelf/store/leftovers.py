@@ -70,6 +70,8 @@ class Found:
     items: list[GcItem] = field(default_factory=list)
     in_flight: bool = False
     """Whether somebody downloads into it."""
+    recent_bytes: int = 0
+    """What may be garbage, and was touched too lately, or is open, to tell."""
     notes: list[str] = field(default_factory=list)
 
 
@@ -135,7 +137,11 @@ def in_repo(look: Look, walked: Walked) -> Found:
                 found.items.append(GcItem("partial", path, freed_by(status), "a download that nobody goes on with"))
             else:
                 found.in_flight = True
+                found.recent_bytes += freed_by(status)
     loose = _unlinked(look, walked)
+    wanted = _wanted(look, walked)
+    young = [status for path, status in loose if path.rpartition("/")[2] not in wanted and not look.is_dead(status)]
+    found.recent_bytes += sum(freed_by(status) for status in young)
     found.in_flight |= any(not look.is_old(status) for _, status in loose)
     is_ours = walked.repo_type == "model"
     if walked.faults or found.in_flight or (is_ours and walked.repo_id in look.needs.busy):
@@ -168,13 +174,18 @@ def _orphans(look: Look, walked: Walked, loose: Sequence[tuple[str, os.stat_resu
     all parts of a model when the last one is there: until then its repository has a temporary file, or a blob that
     came a moment ago, and is left alone. Our own pulls are in the registry.
     """
-    wanted = look.needs.digests.get(walked.repo_id, frozenset()) if walked.repo_type == "model" else frozenset()
+    wanted = _wanted(look, walked)
     for path, found in loose:
         if path.rpartition("/")[2] in wanted or not look.is_dead(found):
             continue
         if stat.S_ISLNK(found.st_mode) and not (look.store_is_known and _is_dead_behind(look, path)):
             continue
         yield GcItem("blob", path, freed_by(found), "no snapshot links to it")
+
+
+def _wanted(look: Look, walked: Walked) -> Set[str]:
+    """Return the digests that registered models need of a repository."""
+    return look.needs.digests.get(walked.repo_id, frozenset()) if walked.repo_type == "model" else frozenset()
 
 
 def _is_dead_behind(look: Look, link: str) -> bool:
