@@ -483,6 +483,7 @@ def test_what_a_client_recorded_as_absent_is_denied_for_good(face: Face, base: P
 def test_other_routes_and_methods_are_refused(still: Face) -> None:
     """There is nobody to be, nothing to write, and no other type of repository."""
     assert still.ask("GET", "api/whoami-v2")[0] == 401
+    assert still.ask("GET", "api/whoami-v2", headers={"Authorization": "Bearer x"})[0] == 200
     assert still.ask("GET", "api/datasets/org/name")[0] == 404
     assert still.ask("POST", MODEL, body=b"x")[0] == 404
     assert still.ask("DELETE", MODEL)[0] == 405

@@ -67,7 +67,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset
 def models(found: Sequence[Model], now_s: float) -> None:
     """Print the library."""
     if not found:
-        note("No models yet: shelf add NAME ORG/MODEL")
+        note("No models yet: shelf add NAME ORG/MODEL. If there were some: shelf reconcile")
         return
     rows = [
         [
