@@ -162,7 +162,7 @@ class Admission:
     def room(self, tier: Tier) -> Room:
         """Return the numbers of a tier as they are now; advice, not a promise."""
         self.drop_the_dead()
-        decision = self._measure(tier, self._tiers.open(tier), lambda: 0, takes_disk=True)
+        decision = self._measure(tier, self._tiers.check_writable(tier), lambda: 0, takes_disk=True)
         return decision.room(self._registry.reservations())
 
     def elsewhere(self, tier: Tier) -> list[tuple[str, int]]:
