@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from modelshelf.domain.models import FileEntry
-from modelshelf.store import scan
+from modelshelf.store import fs, scan
 from modelshelf.store.layout import Base
 from tests.builders import Drawn, age, commit, lay_out, put
 from tests.store.users import acting_as
@@ -157,6 +157,15 @@ def test_refs_are_read_forgivingly(drawn: Drawn) -> None:
         "stale": commit("c"),
         "newline": commit("b"),
     }
+
+
+def test_a_torn_write_is_no_ref(drawn: Drawn) -> None:
+    """What a killed process left beside a ref is nothing that a move would bring along."""
+    repo = drawn.base.repo("org/name")
+    before = scan.refs(repo)
+    (repo.refs / f".main.12345678{fs.TEMPORARY}").write_text("a" * 40)
+
+    assert scan.refs(repo) == before
 
 
 def test_a_link_tells_its_blob(drawn: Drawn) -> None:
