@@ -148,7 +148,7 @@ def _nearly(name: str) -> str:
     """Return the setting of ours that a name is a slip of; empty for a setting, and for names of other programs."""
     if name in _NAMES:
         return ""
-    from difflib import get_close_matches  # noqa: PLC0415 - 3 ms that only a slip costs
+    from difflib import get_close_matches  # noqa: PLC0415 - 3 ms that only an unknown name costs
 
     alone = [known for known in _NAMES if not known.startswith(("HF_", "DATABASE_"))]
     return next(iter(get_close_matches(name, alone, 1, 0.85)), "")

@@ -14,6 +14,7 @@ from modelshelf.cli.options import AsJson, Name
 from modelshelf.units import format_size
 
 if TYPE_CHECKING:
+    from modelshelf.domain.eviction import EvictionPlan
     from modelshelf.services.register import AddPlan
     from modelshelf.services.shelf import Shelf
 
@@ -41,12 +42,17 @@ def add(
                 _print_plan(shelf.registrar.plan(wanted), as_json=as_json)
                 return
             plan = shelf.registrar.register(wanted)
-            for victim in plan.makes_room.victims if plan.makes_room else ():
-                output.note(f"Making room: {victim.model_name} ({format_size(victim.free_bytes)}) leaves {to}.")
+            tell_who_leaves(plan.makes_room, to)
             if download:
                 with _told_as_registered(name):
                     _pull(shelf, name)
             _print_model(shelf, name, as_json=as_json)
+
+
+def tell_who_leaves(makes_room: EvictionPlan | None, to: str) -> None:
+    """Name the models that are about to be pushed out of a tier."""
+    for victim in makes_room.victims if makes_room else ():
+        output.note(f"Making room: {victim.model_name} ({format_size(victim.free_bytes)}) leaves {to}.")
 
 
 @contextmanager

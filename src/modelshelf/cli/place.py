@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from modelshelf.cli import output
+from modelshelf.cli.change import tell_who_leaves
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson, Name
 from modelshelf.units import format_size, parse_duration
@@ -37,9 +38,7 @@ def move(
             return
         kept = shelf.mover.why_kept(name)
         with suppress(ShelfError):  # the move itself says why it cannot be
-            makes_room = shelf.mover.plan(name, location, path, keep_source=keep_source).makes_room
-            for victim in makes_room.victims if makes_room else ():
-                output.note(f"Making room: {victim.model_name} ({format_size(victim.free_bytes)}) leaves {location}.")
+            tell_who_leaves(shelf.mover.plan(name, location, path, keep_source=keep_source).makes_room, location)
         with output.job_progress(name) as show:
             model = shelf.move(name, location, path, keep_source=keep_source, on_tick=show)
         retired = next((job for job in shelf.registry.jobs() if (job.kind, job.model_name) == ("retire", name)), None)

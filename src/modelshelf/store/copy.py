@@ -53,7 +53,8 @@ class _Copy:
     """The three threads of one copy: one writes, one hashes and one brings to the disk. The first error ends all.
 
     A second writer would only wait for the first: a file system lets one at a time into a file. What was copied leaves
-    the page cache at once: memory holds the new copy instead of both, and the source is deleted in half the time.
+    the page cache at once: memory holds the new copy instead of both, and deleting the source takes a third
+    less.
     """
 
     def __init__(
