@@ -740,3 +740,18 @@ def test_a_card_that_is_not_one_stays(drawn: Drawn) -> None:
     put(drawn.base.card("sly"), json.dumps({"model_name": "../../x"}).encode())
 
     assert names(plan(drawn.base), "card") == []
+
+
+@pytest.mark.parametrize("place", ["hub", "hub/models--org--name"])
+def test_a_probe_for_links_that_was_killed_goes(drawn: Drawn, place: str) -> None:
+    """huggingface_hub tries in a folder of its own whether it can link; what else has such a name stays."""
+    probe, other = drawn.base.path / place / "tmpya05pkng", drawn.base.path / place / "tmpya05pknh"
+    put(probe / "dummy_file_src", b"")
+    (probe / "dummy_file_dst").symlink_to("dummy_file_src")
+    put(other / "thesis.txt", b"mine")
+    assert plan(drawn.base, ahead_s=0).items == ()
+
+    collect(drawn.base)
+
+    assert not probe.exists()
+    assert (other / "thesis.txt").read_bytes() == b"mine"

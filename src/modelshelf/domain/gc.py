@@ -27,6 +27,21 @@ _TEMPORARY = {
     "trees": re.compile(rf".+\.{_HEX8}\.tmp|{_OURS}"),
 }
 _ELSEWHERE = re.compile(_OURS)
+_PROBE = re.compile("tmp[a-z0-9_]{8}")
+_PROBE_FILES = ("dummy_file_src", "dummy_file_dst")
+
+
+def is_probe(folder: str) -> bool:
+    """Return whether a folder has the name of one in which huggingface_hub tries whether it can link.
+
+    It lies in a repository or beside them, holds two files, and goes at once, unless its process is killed.
+
+    Source: huggingface_hub `are_symlinks_supported`; the names of Python's tempfile.
+
+    >>> is_probe("tmpya05pkng"), is_probe("snapshots")
+    (True, False)
+    """
+    return _PROBE.fullmatch(folder) is not None
 
 
 def is_temporary(area: str, name: str) -> bool:
@@ -40,7 +55,11 @@ def is_temporary(area: str, name: str) -> bool:
     [True, True, False]
     >>> is_temporary("snapshots", "notes.tmp"), is_temporary("snapshots", ".a.bin.0a1b2c3d.shelf-tmp")
     (False, True)
+    >>> is_temporary("tmpya05pkng", "dummy_file_src"), is_temporary("tmpya05pkng", "thesis.txt")
+    (True, False)
     """
+    if is_probe(area) and name in _PROBE_FILES:
+        return True
     return _TEMPORARY.get(area, _ELSEWHERE).fullmatch(name) is not None
 
 

@@ -223,8 +223,8 @@ class _Work:
                     self.done.freed += remove_unused(self.base.part_lock(digest))
         look, _ = self._look(None)
         found = list(own_leftovers.in_own(look))
-        self._delete_all(self._again("partial", found))
-        self._delete_all(self._again("lock", found))
+        for kind in ("partial", "folder", "lock"):
+            self._delete_all(self._again(kind, found))
 
     def _delete_all(self, items: Iterable[GcItem]) -> None:
         for item in items:

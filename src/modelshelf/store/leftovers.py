@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modelshelf.domain.gc import GcItem, Needs, is_temporary
+from modelshelf.domain.gc import GcItem, Needs, is_probe, is_temporary
 from modelshelf.domain.names import COMMIT_HASH, is_digest
 from modelshelf.store import scan, shared_blobs
 from modelshelf.store.layout import Base, Repo
@@ -134,7 +134,7 @@ def in_repo(look: Look, walked: Walked) -> Found:
     for path, status in walked.entries:
         if not stat.S_ISDIR(status.st_mode) and is_temporary(_area(walked, path), path.rpartition("/")[2]):
             if look.is_dead(status):
-                found.items.append(GcItem("partial", path, freed_by(status), "a download that nobody goes on with"))
+                found.items.append(GcItem("partial", path, freed_by(status), "nobody goes on with it"))
             else:
                 found.in_flight = True
                 found.recent_bytes += freed_by(status)
@@ -232,7 +232,8 @@ def _empty_folders(walked: Walked, going: Set[str]) -> Iterator[GcItem]:
         if path in held or not (is_folder or path in going):
             held.add(path.rpartition("/")[0])
     for path, found in walked.entries:
-        is_inner = len(_parts(walked, path)) > 1
+        parts = _parts(walked, path)
+        is_inner = len(parts) > 1 or is_probe(parts[0])
         if stat.S_ISDIR(found.st_mode) and path not in held and (is_inner or root not in held):
             yield GcItem("folder", path, found.st_size, "it is empty")
     if root not in held:

@@ -1,4 +1,4 @@
-"""Finding garbage of our own: parts, cards, locks and temporary files below `BASE/modelshelf`. Nothing is changed."""
+"""Finding garbage that is of no repository: parts, cards, locks and temporary files. Nothing is changed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from modelshelf.domain.cards import Card
-from modelshelf.domain.gc import RESUME_S, GcItem, Needs, digest_of, is_temporary, keeps_part
+from modelshelf.domain.gc import RESUME_S, GcItem, Needs, digest_of, is_probe, is_temporary, keeps_part
 from modelshelf.store import cards
 from modelshelf.store.layout import Base
 from modelshelf.store.leftovers import Look, freed_by
@@ -67,7 +67,8 @@ def others_pull(look: Look) -> bool:
 
 
 def in_own(look: Look) -> Iterator[GcItem]:
-    """Yield dead parts, temporary files and locks."""
+    """Yield dead parts, temporary files and locks of our own, and the dead probes of huggingface_hub."""
+    yield from _probes(look)
     parts = list(_parts(look))
     yield from parts
     for folder in (look.base.own, look.base.incoming, look.base.cards, look.base.repo_lock("x").parent):
@@ -75,6 +76,18 @@ def in_own(look: Look) -> Iterator[GcItem]:
             if is_temporary("", path.name) and look.is_dead(found):
                 yield GcItem("partial", str(path), freed_by(found), "a write that was never finished")
     yield from _locks(look, {item.path for item in parts})
+
+
+def _probes(look: Look) -> Iterator[GcItem]:
+    """Yield the folders beside the repositories in which a link was tried and nobody cleared away."""
+    for folder, status in _list(look.base.hub, folders=True).items():
+        if not (is_probe(folder.name) and stat.S_ISDIR(status.st_mode) and look.is_old(status)):
+            continue
+        inside = _list(folder, folders=True)
+        if all(is_temporary(folder.name, path.name) and look.is_dead(found) for path, found in inside.items()):
+            for path, found in inside.items():
+                yield GcItem("partial", str(path), freed_by(found), "nobody goes on with it")
+            yield GcItem("folder", str(folder), status.st_size, "it is empty")
 
 
 def _parts(look: Look) -> Iterator[GcItem]:
