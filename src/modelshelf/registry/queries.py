@@ -178,22 +178,28 @@ class Registry:
         with self._engine.begin() as connection:
             connection.execute(sa.update(models).where(models.c.id == model_id).values(**values))
 
-    def delete_model(self, model_id: int, retire: Mapping[str, object] | None = None) -> None:
+    def delete_model(self, model_id: int, retire: Mapping[str, object] | None = None) -> Job | None:
         """Forget a model with its jobs and uses; a manifest that no other model has goes too.
 
         Args:
             model_id: The model.
-            retire: What the job needs that tidies up after it later; None: there is none.
+            retire: What the job needs that tidies up after it; None: there is none.
+
+        Returns:
+            That job; None, too, where the model was gone already.
         """
+        job = None
         with self._engine.begin() as connection:
             gone = sa.delete(models).where(models.c.id == model_id).returning(models.c.model_name)
             name = connection.execute(gone).scalar()
             if name is not None and retire is not None:
-                connection.execute(sa.insert(jobs).values(**new_job("retire", name, retire)))
+                added = sa.insert(jobs).values(**new_job("retire", name, retire)).returning(*_JOB_COLUMNS)
+                job = Job(*connection.execute(added).one())
             used = sa.exists().where(
                 (models.c.hf_path == files.c.hf_path) & (models.c.commit_hash == files.c.commit_hash)
             )
             connection.execute(sa.delete(files).where(~used))
+        return job
 
     def add_use(self, model_id: int, kind: str, duration_s: float) -> None:
         """Note that a model was loaded."""

@@ -1,19 +1,22 @@
-"""Removing a model: the row first, the bytes last, and only bytes that nothing else needs."""
+"""Removing a model: the row first, the bytes last, and only bytes that nothing else needs.
+
+What deletes card and bytes is a job that is born as the row dies, in one transaction: whoever is killed on the way,
+the next command or a server goes on.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelshelf.domain.jobs import RUNNING
+from modelshelf.domain.jobs import RUNNING, Job
 from modelshelf.domain.models import Model, ModelRow, State
 from modelshelf.domain.plans import RemovalPlan
-from modelshelf.domain.tiers import Tiers
 from modelshelf.errors import Conflict, Denied, Unavailable
 from modelshelf.registry.queries import Registry
 from modelshelf.services.library import Library
 from modelshelf.services.retire import Retirer, retire_params
-from modelshelf.store import cards, removal
+from modelshelf.store import removal
 from modelshelf.store import tier as store_tier
 from modelshelf.store.fs import Freed
 from modelshelf.store.layout import Base
@@ -49,10 +52,10 @@ class Remover:
         model = self.library.model(model_name)
         return self._plan(model) if delete_files else EMPTY
 
-    def remove(self, model_name: str, *, delete_files: bool) -> Removed:
-        """Forget a model, and with `delete_files` free what nothing else needs.
+    def remove(self, model_name: str, *, delete_files: bool) -> tuple[RemovalPlan, Job | None]:
+        """Forget a model; returns what is to go, and the job that deletes it: its card and, with `delete_files`, bytes.
 
-        **Crash:** after the row is gone the files are garbage that is found by `gc`; nothing points to them.
+        **Crash:** the job is there from the instant at which the row is gone. There is none where there is no card.
 
         Raises:
             NotFound: There is no such model.
@@ -66,16 +69,9 @@ class Remover:
         if delete_files:
             self._check_free(model)
         base, row = Base(Path(model.base)), model.row
-        files = self.library.files(row)
-        if model.state is not State.OFFLINE and store_tier.is_writable(base):
-            self.registry.delete_model(row.id)
-            cards.remove(base, model_name)
-        else:
-            self.registry.delete_model(row.id, _tidy_later(self.library.tiers, base, row))
-        freed = Freed()
-        if delete_files and row.commit_hash is not None:
-            freed = self.retirer.retire(base, row.hf_path, row.commit_hash, files)
-        return Removed(model_name, plan, freed)
+        files = self.library.files(row) if delete_files else ()
+        retire = retire_params(self.library.tiers, base, row.hf_path, row.commit_hash, files)
+        return plan, self.registry.delete_model(row.id, retire if row.commit_hash is not None else None)
 
     def _check_idle(self, row: ModelRow) -> None:
         if row.job_state == RUNNING:
@@ -123,10 +119,3 @@ class Remover:
         keep = self.library.needed_paths(base, row.hf_path, row.commit_hash, but=row.id)
         others = self.library.needed_digests(base, row.hf_path, row.commit_hash)
         return removal.plan_removal(base, row.hf_path, row.commit_hash, self.library.files(row), keep, others)
-
-
-def _tidy_later(tiers: Tiers, base: Base, row: ModelRow) -> dict[str, object] | None:
-    """Return what the job needs that deletes the card once its drive is back; None where there never was a card."""
-    if row.commit_hash is None:
-        return None
-    return retire_params(tiers, base, row.hf_path, row.commit_hash, ())

@@ -1,14 +1,15 @@
-"""Deleting the copy that a moved or updated model left behind, once nobody uses it."""
+"""Deleting what a moved, updated or removed model left behind, once nobody uses it."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from modelshelf.domain.jobs import Job
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.ports import Clock
 from modelshelf.domain.tiers import CUSTOM, Tiers
@@ -35,7 +36,7 @@ class Retirer:
     clock: Clock
 
     def run(self, running: Running) -> None:
-        """Carry out a retire job.
+        """Carry out a retire job; its result tells what that freed.
 
         Raises:
             Unavailable: Somebody uses the files, or their drive is away; the job waits.
@@ -46,7 +47,8 @@ class Retirer:
             path = Path(params["cache_path"])
             raise Unavailable(store_tier.why_offline(Base(path), params["tier_id"]), retry_after_s=60)
         files = [FileEntry(str(path), int(size), str(digest)) for path, size, digest in params["files"]]
-        self.retire(base, params["hf_path"], params["commit_hash"], files)
+        freed = self.retire(base, params["hf_path"], params["commit_hash"], files)
+        self.registry.update_job(running.job.id, {"result": json.dumps(asdict(freed))})
 
     def retire(
         self, base: Base, repo_id: str, commit_hash: str, files: list[FileEntry], *, but: int | None = None
@@ -61,10 +63,13 @@ class Retirer:
             but: The id of a model whose need does not count.
 
         Raises:
-            Unavailable: Somebody uses them, or their drive is away; nothing was deleted.
+            Unavailable: Somebody uses them, or their drive is away; none of them was deleted.
         """
         self._check_there(base, repo_id)
         with locks.wait_lock(base.repo_lock(repo_id), self.clock):
+            self._remove_stale_cards(base, repo_id)
+            if not files:
+                return Freed()
             users = self.users(base, repo_id, commit_hash, files)
             if users:
                 raise Unavailable(
@@ -74,9 +79,6 @@ class Retirer:
                     used_by=users,
                 )
             keep = self.library.needed_paths(base, repo_id, commit_hash, but=but)
-            self._remove_stale_cards(base, repo_id)
-            if not files:
-                return Freed()
             others = self.library.needed_digests(base, repo_id, commit_hash)
             return removal.execute(base, removal.plan_removal(base, repo_id, commit_hash, files, keep, others))
 
@@ -111,6 +113,11 @@ class Retirer:
 
     def _is_of(self, model_id: int, repo_id: str) -> bool:
         return any(row.id == model_id and row.hf_path == repo_id for row in self.registry.models())
+
+
+def read_freed(job: Job) -> Freed:
+    """Return what a retire job freed."""
+    return Freed(**json.loads(job.result or "{}"))
 
 
 def retire_params(

@@ -26,10 +26,12 @@ from modelshelf.services.pull import refresh_card
 from modelshelf.services.reconcile import Reconciled, Reconciler
 from modelshelf.services.register import Registrar
 from modelshelf.services.remove import Removed, Remover
+from modelshelf.services.retire import read_freed
 from modelshelf.services.tiers import TierService
 from modelshelf.services.update import Updater
 from modelshelf.services.verify import Verifier, read_report
 from modelshelf.store import cards
+from modelshelf.store.fs import Freed
 from modelshelf.store.layout import Base
 
 if TYPE_CHECKING:
@@ -244,6 +246,7 @@ class Shelf:
             ShelfError: What it failed with, or waits for.
             Cancelled: Somebody ended it.
         """
+        self.run_due("retire")  # what one who was killed left comes first
         while True:
             self.admission.drop_the_dead()
             mine = self.registry.claim(self.job_service.owner, job.id)
@@ -335,9 +338,18 @@ class Shelf:
         return [self.tier_service.status(tier, rescan=rescan) for tier in self.tier_service.all()]
 
     def remove(self, model_name: str, *, delete_files: bool = False) -> Removed:
-        """Forget a model; see `Remover.remove`."""
-        self.admission.drop_the_dead()
-        return self.remover.remove(model_name, delete_files=delete_files)
+        """Forget a model; see `Remover.remove`.
+
+        Raises:
+            Unavailable: It is forgotten, and somebody opened its files in that instant: they go when that ends.
+        """
+        self.run_due("retire")
+        plan, job = self.remover.remove(model_name, delete_files=delete_files)
+        freed = Freed()
+        if job is not None and delete_files:
+            freed = read_freed(self.finish(job))
+        self.run_due("retire")  # the card alone; where its drive is away, once that is back
+        return Removed(model_name, plan, freed)
 
     def worker(self) -> Worker:
         """Return threads that carry out jobs, for a server."""
