@@ -1,8 +1,8 @@
-"""A process that dies at the k-th change that it makes to a disk: `python -m tests.crash.child`.
+"""A process that dies at the k-th change that it makes to a disk, or at an instant: `python -m tests.crash.child`.
 
-It reads one JSON object per line, `{"environ": {…}, "work": [name, …], "at": k}`, forks, lets the fork open the
-library and do the work, and answers with its exit code: -9 when it died at the k-th change, 0 when there were fewer.
-A fork costs a tenth of what starting Python does.
+It reads one JSON object per line, `{"environ": {…}, "work": [name, …], "at": k, "after_s": t}`, forks, lets the fork
+open the library and do the work, and answers with its exit code: -9 when it died at the k-th change or t seconds after
+its birth, 0 when it was done before. A fork costs a tenth of what starting Python does.
 """
 
 from __future__ import annotations
@@ -14,33 +14,42 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import sqlalchemy
+
 from modelshelf.bootstrap.library import open_shelf
+from modelshelf.cli import main as cli
 from modelshelf.errors import ShelfError
 from modelshelf.services.shelf import Shelf
 from modelshelf.settings import load_settings
 
 CHANGES = ("replace", "rename", "link", "symlink", "unlink", "rmdir", "mkdir", "pwrite", "write", "ftruncate")
-"""The calls of `os` that change a disk; pathlib goes through them as well. The database is killed between them."""
+"""The calls of `os` that change a disk; pathlib goes through them as well. A commit of the registry counts too."""
 
 
 def arm(at: int) -> None:
     """Let this process die just before its k-th change from now on."""
     count = itertools.count(1)
 
+    def die(*_: object) -> None:
+        if next(count) == at:
+            os.kill(os.getpid(), signal.SIGKILL)
+            threading.Event().wait()
+
     def deadly(call: Callable[..., Any]) -> Callable[..., Any]:
         def wrapped(*args: Any, **options: Any) -> Any:
-            if next(count) == at:
-                os.kill(os.getpid(), signal.SIGKILL)
-                threading.Event().wait()
+            die()
             return call(*args, **options)
 
         return wrapped
 
     for name in CHANGES:
         setattr(os, name, deadly(getattr(os, name)))
+    sqlalchemy.event.listen(sqlalchemy.Engine, "commit", die)
 
 
 def work(shelf: Shelf, name: str, *words: str) -> None:
@@ -61,6 +70,8 @@ def work(shelf: Shelf, name: str, *words: str) -> None:
 
 def run(order: dict[str, Any]) -> int:
     """Carry out one order; returns an exit code."""
+    if order["work"][0] == "shelf":
+        return command(order)
     with open_shelf(settings=load_settings(environ=order["environ"])) as shelf:
         arm(order["at"])
         try:
@@ -71,6 +82,18 @@ def run(order: dict[str, Any]) -> int:
     return 0
 
 
+def command(order: dict[str, Any]) -> int:
+    """Run the command line; returns its exit code."""
+    os.environ.update(order["environ"])
+    sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - the process ends with it
+    arm(order["at"])
+    try:
+        cli.main(order["work"][1:])
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
 def main() -> None:
     """Carry out orders until the input ends."""
     import modelshelf.registry.queries
@@ -78,13 +101,17 @@ def main() -> None:
 
     logging.disable()
     for line in sys.stdin:
+        order = json.loads(line)
         pid = os.fork()
         if pid == 0:
             code = 70
             try:
-                code = run(json.loads(line))
+                code = run(order)
             finally:
                 os._exit(code)
+        if order["after_s"] is not None:
+            time.sleep(order["after_s"])  # the instant is the case: nothing is waited for
+            os.kill(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)
 

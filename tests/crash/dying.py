@@ -9,6 +9,10 @@ Source: Python's audit events (PEP 578, PEP 551). SQLite's own writes are made i
 
 from __future__ import annotations
 
+import json
+import subprocess
+from dataclasses import dataclass
+
 from tests.world import Home, Result
 
 _CHILD = """
@@ -53,9 +57,30 @@ main(words)
 """
 
 
+DIED = -9
+"""The exit code of who died by SIGKILL."""
+
+
+@dataclass
+class Mortal:
+    """Processes that die where or when they are told to; see `tests.crash.child`."""
+
+    home: Home
+    process: subprocess.Popen[str]
+
+    def do(self, at: int, *work: str, after_s: float | None = None) -> int:
+        """Do one thing in a process that dies at its k-th change (0: at none) or instant; returns how it ended."""
+        order = {"environ": self.home.environ(), "work": work, "at": at, "after_s": after_s}
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+
 def die_at(home: Home, step: int, *words: str, commits: bool = False, **more: str) -> Result | None:
     """Run `shelf` until its change number `step`, counted from 0; None when it died there, else what it said."""
     done = home.python(_CHILD, str(home.root), str(step), "commits" if commits else "", *words, **more)
-    if done.code == -9:
+    if done.code == DIED:
         return None
     return done

@@ -1,6 +1,6 @@
 """An adoption that dies loses no byte: every model is whole where it was or where it goes; the next run finishes.
 
-See `tests.crash.test_move_crash` for how it dies.
+See `tests.crash.child` for how it dies.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from modelshelf.services.shelf import Shelf
 from modelshelf.store import scan
 from modelshelf.store.layout import Base, CacheDir
 from tests.builders import lay_out, put
-from tests.crash.test_move_crash import CRASHES, DIED, STRIDE, Mortal, home, mortal, steps
+from tests.crash.dying import DIED, Mortal
+from tests.crash.test_move_crash import CRASHES, STRIDE, home, steps
 from tests.disks import escaping_links
 from tests.fakes.hub import FakeHub
 from tests.integration.legacy import stray
 from tests.invariants import violations
 from tests.world import Home, tree, wait_until
 
-__all__ = ["home", "mortal"]
+__all__ = ["home"]
 MODELS = """
     model org/shared
       commit a main

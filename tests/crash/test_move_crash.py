@@ -1,22 +1,16 @@
 """A move that dies leaves a whole model that loads, before anything recovers it; the next command finishes it.
 
 A process dies just before its k-th change of a disk, for every k. `SHELF_CRASHES=300 pytest tests/crash` takes every
-k and as many random instants; without it every seventeenth k and a few instants.
+k; without it every seventeenth. Random instants: `tests.crash.test_any_instant`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import os
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from random import Random
 
 import pytest
 
@@ -24,14 +18,14 @@ from modelshelf.domain.plans import SEGMENT_BYTES
 from modelshelf.errors import BadInput
 from modelshelf.services.shelf import Shelf
 from modelshelf.store.layout import Base
+from tests.crash.dying import DIED, Mortal
 from tests.disks import escaping_links, far_home, files_of, identity
 from tests.fakes.hub import FakeHub
 from tests.invariants import violations
-from tests.world import ROOT, Home, random_bytes, tree, wait_until
+from tests.world import Home, random_bytes, tree
 
 CRASHES = int(os.environ.get("SHELF_CRASHES", "6"))
 STRIDE = 1 if CRASHES >= 100 else 17
-DIED = -9
 REPO, OTHER = "org/name", "org/other"
 FILES = {
     "config.json": b"{}",
@@ -39,23 +33,6 @@ FILES = {
     "model.safetensors": random_bytes(SEGMENT_BYTES + 5, seed=1),
 }
 OTHERS = {"model.safetensors": random_bytes(SEGMENT_BYTES, seed=9)}
-
-
-@dataclass
-class Mortal:
-    """Processes that die where they are told to; see `tests.crash.child`."""
-
-    home: Home
-    process: subprocess.Popen[str]
-
-    def do(self, at: int, *work: str) -> int:
-        """Do one thing in a process that dies at its k-th change; returns how it ended."""
-        order = {"environ": self.home.environ(), "work": work, "at": at}
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps(order) + "\n")
-        self.process.stdin.flush()
-        return int(self.process.stdout.readline())
 
 
 @pytest.fixture(params=["link", "copy"])
@@ -69,19 +46,6 @@ def home(request: pytest.FixtureRequest, tmp_path: Path, hub: FakeHub) -> Iterat
         home = held.enter_context(far_home(root, hub.url)) if request.param == "copy" else Home(root, hub.url)
         home.extra = {"DATABASE_URL": f"sqlite:///{root}/registry.db"}
         yield home
-
-
-@pytest.fixture
-def mortal(home: Home) -> Iterator[Mortal]:
-    """A process that forks others, which die."""
-    command = [sys.executable, "-m", "tests.crash.child"]
-    environ = home.environ() | {"PYTHONPATH": os.pathsep.join([home.environ()["PYTHONPATH"], str(ROOT)])}
-    with subprocess.Popen(
-        command, cwd=home.work, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        yield Mortal(home, process)
-        assert process.stdin is not None
-        process.stdin.close()
 
 
 def steps() -> Iterator[int]:
@@ -177,21 +141,3 @@ def test_a_promotion_survives_a_kill_at_every_step(hub: FakeHub, home: Home, she
         shelf.move("m", "secondary")
 
     assert (code, at > STRIDE) == (0, True)
-
-
-@pytest.mark.parametrize("seed", range(CRASHES))
-def test_a_move_survives_a_kill_at_any_instant(hub: FakeHub, home: Home, shelf: Shelf, seed: int) -> None:
-    """Wherever the command is killed, from its start to its end, the model loads and the next command finishes."""
-    hub.add_repo(REPO, FILES)
-    shelf.register("m", REPO)
-    child = home.start("move", "m", "secondary")
-    wait_until(lambda: len(shelf.registry.jobs()) == 2 or child.process.poll() is not None, "the move to begin")
-    time.sleep(Random(seed).random() * 0.25)  # the instant is the case: nothing is waited for
-    child.kill()
-
-    check_survived(home, shelf, "m")
-
-    with contextlib.suppress(BadInput):
-        shelf.move("m", "secondary")
-    assert (shelf.model("m").base, files_of(home.primary)) == (str(home.secondary), [])
-    check_survived(home, shelf, "m")

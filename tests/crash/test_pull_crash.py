@@ -1,16 +1,10 @@
-"""A pull that is killed leaves garbage at worst: the next one completes, and fetches little twice.
-
-`SHELF_CRASHES=300 pytest tests/crash` kills at as many random instants; 8 without.
-"""
+"""A pull that is killed leaves garbage at worst: the next one completes, and fetches little twice."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from random import Random
 
 import pytest
 
@@ -19,9 +13,8 @@ from modelshelf.domain.plans import SEGMENT_BYTES
 from modelshelf.services.shelf import Shelf
 from tests.fakes.hub import FakeHub
 from tests.invariants import violations
-from tests.world import MIB, Child, Home, random_bytes, tree, wait_until
+from tests.world import MIB, Home, random_bytes, tree, wait_until
 
-CRASHES = int(os.environ.get("SHELF_CRASHES", "8"))
 REPO = "org/name"
 BIG_BYTES = 160 * MIB
 SMALL = {
@@ -174,27 +167,3 @@ def test_a_killed_pull_is_not_called_downloading(hub: FakeHub, home: Home, shelf
     shown = home.run("show", "m", "--json").checked().json
 
     assert (shown["state"], "died" in shown["detail"]) == ("registered", True)
-
-
-@pytest.mark.parametrize("seed", range(CRASHES))
-def test_a_pull_survives_a_kill_at_any_instant(hub: FakeHub, home: Home, shelf: Shelf, seed: int) -> None:
-    """Wherever a process is killed, from its start to its end, the invariants hold and the next pull completes."""
-    hub.add_repo(REPO, SMALL)
-    shelf.register("m", REPO, download=False)
-    child = home.start("pull", "m")
-
-    _kill_somewhere(child, hub, Random(seed))
-
-    assert violations(shelf) == []
-    shelf.pull("m")
-    assert tree(shelf.path("m")) == SMALL
-    assert shelf.registry.reservations() == []
-    assert violations(shelf) == []
-
-
-def _kill_somewhere(child: Child, hub: FakeHub, random: Random) -> None:
-    """Kill within the half second that begins when the process first speaks to the registry or the hub."""
-    start = len(hub.requests)
-    wait_until(lambda: len(hub.requests) > start or child.process.poll() is not None, "its first request")
-    time.sleep(random.random() * 0.5)  # the instant is the case: nothing is waited for
-    child.kill()
