@@ -119,7 +119,7 @@ class Side:
         if self.uid != 0:
             lines = [*_let_in(self.home.root / self.name / "stash"), *lines]
         groups = f"--groups={','.join(map(str, self.groups))}" if self.groups else "--clear-groups"
-        become = f"setpriv --reuid={self.uid} --regid={self.gid} {groups}" if self.uid != 0 else ""
+        become = f"setpriv --pdeathsig keep --reuid={self.uid} --regid={self.gid} {groups}" if self.uid != 0 else ""
         return "\n".join([*lines, f"umask {self.umask:03o}", f'exec {become} "$@"'])
 
 
