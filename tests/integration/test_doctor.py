@@ -215,13 +215,17 @@ def test_a_share_that_hangs_is_told_and_not_waited_for(home: Home, model: Path, 
 
 def test_strays_are_named_with_their_bytes(home: Home, model: Path) -> None:
     """What `cache_dir=BASE` and HF_HOME=BASE/hub leave behind."""
-    put(home.primary / "models--org--stray/blobs/x", b"12345")
-    put(home.primary / "hub/hub/models--org--nested/blobs/x", b"123")
+    put(home.primary / f"models--org--stray/snapshots/{'a' * 40}/model.safetensors", b"12345")
+    put(home.primary / f"hub/hub/models--org--nested/snapshots/{'b' * 40}/model.safetensors", b"123")
+    put(home.primary / "models--org--begun/blobs/x.incomplete", b"12")
 
-    found = about(ask(home), "2 folders in")
+    whole, begun = about(ask(home), "2 folders in"), about(ask(home), "1 unfinished download in")
 
-    assert (found["severity"], found["size_bytes"]) == ("warning", 8)
-    assert found["command"] == f"shelf adopt {home.primary} --move"
+    assert (whole["severity"], whole["size_bytes"]) == ("warning", 8)
+    assert whole["command"] == f"shelf adopt {home.primary} --move"
+    for finding in (whole, begun):
+        shell(home, finding["command"])
+    assert not any("where no tool looks" in finding["detail"] for finding in ask(home))
 
 
 def test_a_link_that_leads_nowhere_is_mended_by_the_command(home: Home, model: Path) -> None:

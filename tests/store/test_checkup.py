@@ -19,7 +19,7 @@ COMMIT = "c" * 40
 def test_strays_are_told_by_name_alone(tmp_path: Path) -> None:
     """Repositories beside `hub`, and a `hub` in `hub`; no link, no file, no folder of another name."""
     base = Base(tmp_path)
-    for folder in ("models--a--b", "datasets--c", "hub/models--x", "hub/hub", "models", "other"):
+    for folder in ("models--a--b", "datasets--c", "hub/models--x", "hub/hub/models--y", "models", "other"):
         (tmp_path / folder).mkdir(parents=True)
     put(tmp_path / "models--file", b"")
     (tmp_path / "models--link").symlink_to(tmp_path / "other")
@@ -27,9 +27,17 @@ def test_strays_are_told_by_name_alone(tmp_path: Path) -> None:
     assert [str(path.relative_to(tmp_path)) for path in checkup.strays(base)] == [
         "datasets--c",
         "models--a--b",
-        "hub/hub",
+        "hub/hub/models--y",
     ]
     assert checkup.strays(Base(tmp_path / "none")) == []
+
+
+def test_a_stray_without_a_snapshot_is_an_unfinished_download(tmp_path: Path) -> None:
+    """Of a model: the bytes of a data set can move as they lie."""
+    for folder in ("models--a/blobs", f"models--b/snapshots/{COMMIT}", "datasets--c/blobs"):
+        (tmp_path / folder).mkdir(parents=True)
+
+    assert [path.name for path in checkup.strays(Base(tmp_path)) if checkup.is_unfinished(path)] == ["models--a"]
 
 
 def test_bytes_are_counted_below_a_folder(tmp_path: Path) -> None:

@@ -300,6 +300,14 @@ def test_dangling_refs_are_told_apart(tmp_path: Path) -> None:
     ]
 
 
+def test_a_ref_of_a_download_that_goes_on_does_not_dangle(tmp_path: Path) -> None:
+    """huggingface_hub writes the ref before the first file is there."""
+    drawn = lay_out(tmp_path, f"{DRAWING}\n ref v1 c")
+    put(drawn.base.repo(REPO).blob(f"{'d' * 64}.0a1b2c3d.incomplete"), b"d")
+
+    assert found_in(drawn) == []
+
+
 @pytest.mark.parametrize("text", [b"", b"\0" * 80, b"{"])
 def test_a_list_of_files_that_is_none_is_found(tmp_path: Path, text: bytes) -> None:
     """What a power cut leaves of `trees/` is not taken for a list."""

@@ -78,6 +78,12 @@ def test_a_good_base_is_one_line() -> None:
             "shelf adopt '/mnt/z/my models' --move",
         ),
         (
+            {"unfinished": (Sized("/mnt/z/models--a b", 5), Sized("/mnt/z/models--c", 5))},
+            "info",
+            "2 unfinished downloads in",
+            "rm -r '/mnt/z/models--a b' /mnt/z/models--c",
+        ),
+        (
             {"foreign": Foreign("/mnt/z", 3, 9, ((0, 0),), ("/mnt/z/x",), "sudo chown -R x")},
             "warning",
             "3 files in /mnt/z/my models that others of it cannot use, of user 0 (root), /mnt/z/x first",

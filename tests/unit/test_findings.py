@@ -34,7 +34,11 @@ def test_every_kind_has_a_sentence_and_a_command(kind: Kind) -> None:
         (finding(Kind.DANGLING_LINK, commit_hash="c" * 40), f"hf download org/name --revision {'c' * 40}"),
         (
             finding(Kind.DANGLING_REF, "/b/hub/datasets--org--name/refs/refs/pr/1"),
-            "hf download org/name --repo-type dataset --revision refs/pr/1",
+            "rm /b/hub/datasets--org--name/refs/refs/pr/1",
+        ),
+        (
+            finding(Kind.DANGLING_LINK, "/b/hub/datasets--org--name/snapshots/c/a", commit_hash="c" * 40),
+            f"hf download org/name --repo-type dataset --revision {'c' * 40}",
         ),
         (finding(Kind.LINK_LEAVES_BASE, "/b/hub/models--org--name"), "rm /b/hub/models--org--name"),
         (finding(Kind.UNREADABLE_TREE, "/b/a b.json", model_name="m"), "sudo chmod a+r '/b/a b.json'"),

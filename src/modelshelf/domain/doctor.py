@@ -50,7 +50,9 @@ class BaseFacts:
     disk_bytes: int = 0
     usage_bytes: int = 0
     strays: tuple[Sized, ...] = ()
-    """Repositories beside `hub` instead of in it, and a `hub` in `hub`."""
+    """Repositories beside `hub` instead of in it, or in a `hub` in `hub`."""
+    unfinished: tuple[Sized, ...] = ()
+    """Folders of models at such a place without any snapshot: the rests of downloads."""
     spare: tuple[Sized, ...] = ()
     """Caches that can go: hf_xet's, and that of transformers before 4.22."""
     foreign: Foreign | None = None
@@ -142,6 +144,14 @@ def _contents(base: BaseFacts) -> Iterator[Diagnosis]:
         first = base.strays[0].path
         detail = f"{_count(base.strays, 'folder')} in {path} where no tool looks, {first} first."
         yield Diagnosis(_WARNING, "layout", detail, f"shelf adopt {quoted} --move", first, size_bytes)
+    if base.unfinished:
+        first, size_bytes = base.unfinished[0].path, sum(stray.size_bytes for stray in base.unfinished)
+        detail = (
+            f"{_count(base.unfinished, 'unfinished download')} in {path} where no tool looks, {first} first: finish it"
+            " with what began it, or delete it."
+        )
+        command = f"rm -r {shlex.join(stray.path for stray in base.unfinished)}"
+        yield Diagnosis(_INFO, "layout", detail, command, first, size_bytes)
     if base.foreign is not None and base.foreign.files:
         uids = sorted({uid for uid, _ in base.foreign.owners})
         users = ", ".join(f"user {uid}{' (root)' if uid == 0 else ''}" for uid in uids)

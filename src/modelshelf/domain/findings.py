@@ -31,6 +31,8 @@ DAMAGE = frozenset({Kind.WRONG_SIZE, Kind.WRONG_BYTES, Kind.READ_ERROR})
 """Bytes that are there and are not what their name says: set aside before anything else is done."""
 FORBIDDEN = frozenset({Kind.UNREADABLE_TREE, Kind.UNREADABLE_FILE, Kind.UNREADABLE_FOLDER})
 """What this user may not read: mended by whoever may."""
+_ONLY_A_NAME = frozenset({Kind.LINK_LEAVES_BASE, Kind.DANGLING_REF})
+"""Names without bytes behind them; whoever downloads writes a ref anew, and a ref need not be the hub's."""
 
 _SENTENCES = {
     Kind.MISSING_FILE: "It is not there.",
@@ -97,9 +99,9 @@ class Finding:
     def _hint_for_nobody(self) -> str:
         if self.kind in DAMAGE and not self.quarantined:
             return "shelf verify --all --repair"
-        if self.kind is Kind.LINK_LEAVES_BASE or not self.repo_id:
+        if self.kind in _ONLY_A_NAME or not self.repo_id:
             return f"rm {shlex.quote(self.path)}"
-        revision = self.path.partition("/refs/")[2] if self.kind is Kind.DANGLING_REF else self.commit_hash
+        revision = self.commit_hash
         folder = next(parsed for part in self.path.split("/") if (parsed := parse_repo_folder(part)))
         kind = f" --repo-type {folder[0]}" if folder[0] != "model" else ""
         return f"hf download {self.repo_id}{kind}" + (f" --revision {shlex.quote(revision)}" if revision else "")

@@ -171,6 +171,8 @@ class Doctor:
         if offline or not exists:
             return facts
         caches = (base.xet, base.old_transformers)
+        strays = {path: Sized(str(path), checkup.tree_bytes(path)) for path in checkup.strays(base)}
+        unfinished = tuple(path for path in strays if checkup.is_unfinished(path))
         return replace(
             facts,
             writable=store_tier.is_writable(base) and not mount.read_only,
@@ -178,7 +180,8 @@ class Doctor:
             free_bytes=store_tier.free_bytes(base),
             disk_bytes=checkup.disk_bytes(base),
             usage_bytes=meter.measure(base).apparent_bytes,
-            strays=tuple(Sized(str(path), checkup.tree_bytes(path)) for path in checkup.strays(base)),
+            strays=tuple(stray for path, stray in strays.items() if path not in unfinished),
+            unfinished=tuple(strays[path] for path in unfinished),
             spare=tuple(Sized(str(path), checkup.tree_bytes(path)) for path in caches),
             foreign=ownership.foreign(base),
             mend=ownership.fix(base),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from modelshelf.domain.names import parse_repo_folder
 from modelshelf.store import fs, scan
-from modelshelf.store.layout import Base
+from modelshelf.store.layout import Base, Repo
 
 
 def tree_bytes(folder: Path) -> int:
@@ -22,18 +22,26 @@ def tree_bytes(folder: Path) -> int:
 
 
 def strays(base: Base) -> list[Path]:
-    """Return the folders of repositories that lie beside `hub`, and a `hub` in `hub`, by name.
+    """Return the folders of repositories that lie beside `hub`, and those in a `hub` in `hub`, by name.
 
     `cache_dir=BASE` makes the former, HF_HOME=BASE/hub the latter.
     """
     found = []
+    for folder in (base.path, base.nested_hub):
+        with contextlib.suppress(OSError), os.scandir(folder) as entries:
+            found += sorted(e.path for e in entries if parse_repo_folder(e.name) and e.is_dir(follow_symlinks=False))
+    return [Path(path) for path in found]
+
+
+def is_unfinished(stray: Path) -> bool:
+    """Return whether a folder of a model has no snapshot, so that nothing can be made of it but what began it."""
+    parsed = parse_repo_folder(stray.name)
+    if parsed is None or parsed[0] != "model":
+        return False
     try:
-        with os.scandir(base.path) as entries:
-            found = [Path(e.path) for e in entries if parse_repo_folder(e.name) and e.is_dir(follow_symlinks=False)]
+        return not scan.snapshots(Repo(stray))
     except OSError:
-        return []
-    nested = base.nested_hub
-    return sorted(found) + ([nested] if nested.is_dir() and not nested.is_symlink() else [])
+        return False
 
 
 def closed_trees(base: Base) -> list[Path]:

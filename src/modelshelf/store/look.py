@@ -168,11 +168,14 @@ class _Look:
 
     def _read_refs(self) -> None:
         followed = {model.revision: model for model in self.wanted}
+        arriving = scan.arriving(self.repo)
         for revision, commit_hash in scan.refs(self.repo).items():
             is_commit = bool(COMMIT_HASH.fullmatch(commit_hash))
             if is_commit and not _is_missing(self.repo.snapshot(commit_hash)):
                 continue
             model = followed.get(revision)
+            if arriving and model is None:
+                continue  # a download writes the ref first
             model_name, ours = (model.model_name, model.commit_hash) if model else ("", "")
             fact = commit_hash if is_commit else f"{commit_hash[:40]!r}"
             self._add(Kind.DANGLING_REF, self.repo.ref(revision), model_name, commit_hash=ours, fact=fact)

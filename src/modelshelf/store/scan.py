@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import COMMIT_HASH, is_digest, parse_repo_folder
 from modelshelf.store import fs
 from modelshelf.store.layout import Base, Repo
+
+_PART = re.compile(r"(.+?)\.(?:[0-9a-f]{8}\.)?(?:incomplete|downloadInProgress)")
 
 
 def blob_sizes(repo: Repo) -> dict[str, int]:
@@ -28,6 +31,13 @@ def blob_sizes(repo: Repo) -> dict[str, int]:
                     if stat.S_ISREG(found.st_mode):
                         sizes[entry.name] = found.st_size
     return sizes
+
+
+def arriving(repo: Repo) -> set[str]:
+    """Return the digests of which a download has left a part, or writes one."""
+    with contextlib.suppress(OSError):
+        return {match[1] for name in os.listdir(repo.blobs) if (match := _PART.fullmatch(name))}  # noqa: PTH208
+    return set()
 
 
 def missing_files(repo: Repo, commit_hash: str, files: Iterable[FileEntry]) -> list[FileEntry]:

@@ -38,7 +38,6 @@ _TOP = {
     "accelerate": "accelerate",
     "transformers": "dead",
 }
-_TEMPORARY = re.compile(r"(.+?)\.(?:[0-9a-f]{8}\.)?(?:incomplete|downloadInProgress)")
 
 
 def find(path: Path, repo_id: str = "") -> Found:
@@ -143,7 +142,7 @@ class _Looking:
             seen = _Snapshot(cache_dir, repo, commit_hash)
             trouble = fault or seen.trouble()
             listed, files = trees.read(repo, commit_hash), tuple(seen.files)
-            trouble = trouble or why_partial(files, listed, _arriving(repo))
+            trouble = trouble or why_partial(files, listed, scan.arriving(repo))
             revision = where.get(commit_hash, "")
             place = str(cache_dir.hub)
             self.models.append(FoundModel(kind, place, repo_id, commit_hash, files, listed, revision, trouble))
@@ -243,12 +242,6 @@ def _fault(repo: Repo, repo_id: str) -> str:
 
 def _uses_store(repo: Repo) -> bool:
     return any(entry.is_symlink() for entry in _entries(repo.blobs))
-
-
-def _arriving(repo: Repo) -> set[str]:
-    """Return the digests of which a download has left a part."""
-    matches = (_TEMPORARY.fullmatch(entry.name) for entry in _entries(repo.blobs))
-    return {match[1] for match in matches if match}
 
 
 def _unreadable(entry: os.DirEntry[str]) -> bool:
