@@ -657,7 +657,9 @@ def test_a_local_dir_needs_its_repository_named(home: Home, old: Path) -> None:
     home.hf(old, "download", REPO, "--local-dir", str(folder)).checked()
     before = everything(folder)
 
-    assert "--repo" in adopt(home, folder, "--move")["models"][0]["detail"]
+    told = home.run("adopt", str(folder.parent), "--move").checked().err
+    assert f"not registered: {folder} at " in told
+    assert f": shelf adopt {folder} --move --repo ORG/NAME." in told
     said = adopt(home, folder, "--move", "--repo", REPO)
 
     assert said["registered"] == [NAME]

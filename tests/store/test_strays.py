@@ -339,8 +339,21 @@ def test_a_local_dir_does_not_say_its_repository(tmp_path: Path) -> None:
 
     model = only(tmp_path)
 
-    assert "--repo ORG/NAME" in model.trouble
+    assert model.trouble.endswith(f"shelf adopt {tmp_path} --move --repo ORG/NAME.")
     assert (model.repo_id, model.called) == ("", tmp_path.name)
+
+
+@pytest.mark.parametrize("in_base", [True, False])
+def test_a_local_dir_below_is_named_with_what_adopts_it(tmp_path: Path, in_base: bool) -> None:
+    """Whether it lies in a base or in a folder of projects."""
+    metadata(tmp_path / "project", "model.safetensors", "a" * 40, "d" * 64)
+    if in_base:
+        lay_out(tmp_path, WHOLE)
+
+    found = strays.find(tmp_path)
+    told = [thing.why for thing in found.things] if in_base else [model.trouble for model in found.models]
+
+    assert [why.partition(": ")[2] for why in told] == [f"shelf adopt {tmp_path}/project --move --repo ORG/NAME."]
 
 
 def test_a_folder_of_another_program_that_is_not_there_holds_nothing(tmp_path: Path) -> None:

@@ -201,4 +201,4 @@ def _print_model(model: Mapping[str, Any], done: Mapping[str, Any]) -> None:
 
 def _left_alone(model: Mapping[str, Any]) -> str:
     at = f" at {model['commit_hash'][:12]}" if model["commit_hash"] else ""
-    return f"not registered: {model['hf_path']}{at}: {model['detail']}"
+    return f"not registered: {model['hf_path'] or model['from_path']}{at}: {model['detail']}"

@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,17 +32,27 @@ def find(path: Path, repo_id: str = "") -> list[FoundModel] | None:
     """Return the models of another program below its folder; None where it is none.
 
     Args:
-        path: `~/.ollama/models`, `~/.lmstudio/models` (or the folder above them), or a `local_dir`.
+        path: `~/.ollama/models`, `~/.lmstudio/models` (or the folder above them), or a `local_dir` or folder of some.
         repo_id: The repository of a `local_dir`.
     """
     if (path / "manifests").is_dir() and (path / "blobs").is_dir():
         return list(_ollama(path))
-    if (path / ".cache" / "huggingface" / "download").is_dir():
+    if is_local_dir(path):
         return [_local_dir(path, repo_id)]
-    gguf = list(_lm_studio(path))
-    if not gguf and (path / "models").is_dir():
+    found = [*_lm_studio(path), *(_local_dir(folder, "") for folder in _folders(path) if is_local_dir(folder))]
+    if not found and (path / "models").is_dir():
         return find(path / "models", repo_id)
-    return gguf or None
+    return found or None
+
+
+def is_local_dir(path: Path) -> bool:
+    """Return whether a folder is one that `hf download --local-dir` wrote to."""
+    return (path / ".cache" / "huggingface" / "download").is_dir()
+
+
+def how_to_adopt(path: Path) -> str:
+    """Return what makes a model of a `local_dir`, in a sentence."""
+    return f"Its repository is not written down: shelf adopt {shlex.quote(str(path))} --move --repo ORG/NAME."
 
 
 def _local_dir(path: Path, repo_id: str) -> FoundModel:
@@ -72,17 +83,17 @@ def _local_dir(path: Path, repo_id: str) -> FoundModel:
         commit_hash=max(commits, key=lambda commit: commits[commit], default=""),
         files=tuple(files),
         revision="main",
-        trouble=_local_trouble(repo_id, commits) or changed or why_partial(files, ()),
+        trouble=_local_trouble(path, repo_id, commits) or changed or why_partial(files, ()),
         called="" if repo_id else path.name,
         sources=tuple(sources),
     )
 
 
-def _local_trouble(repo_id: str, commits: dict[str, int]) -> str:
+def _local_trouble(path: Path, repo_id: str, commits: dict[str, int]) -> str:
     if len(commits) > 1:
         return "Its files come from more than one commit."
     if not repo_id:
-        return "Its repository is not written down: say it with --repo ORG/NAME."
+        return how_to_adopt(path)
     return ""
 
 

@@ -106,7 +106,8 @@ class _Looking:
         elif not (has_strays and entry.name in _HOUSEKEEPING):
             is_store = (Path(entry.path) / ".huggingface-shared-blobs").is_file()
             kind = "dead" if _FLAT.fullmatch(entry.name) else _TOP.get(entry.name, "store" if is_store else "other")
-            self._thing(kind, entry.path)
+            is_download = kind == "other" and foreign.is_local_dir(Path(entry.path))
+            self._thing(kind, entry.path, foreign.how_to_adopt(Path(entry.path)) if is_download else "")
 
     def _cache_dir(self, cache_dir: Base, kind: Kind) -> None:
         is_hub = kind is Kind.CACHE or cache_dir.path != self.path
