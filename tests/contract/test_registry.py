@@ -228,12 +228,12 @@ def test_a_base_that_was_started_afresh_has_one_id(registry: Registry) -> None:
     """The old tier is forgotten, with what was promised on it; promises elsewhere stay."""
     for tier_id, base in (("old", "/mnt/fast"), ("other", "/mnt/slow")):
         registry.remember_tier(tier_id, "primary", base)
-        registry.reserve(tier_id, "disk", "me", lambda _: 5)
+        registry.reservations.add(tier_id, "disk", "me", lambda _: 5)
 
     registry.remember_tier("new", "primary", "/mnt/fast")
 
     assert registry.tier_ids() == {"/mnt/fast": "new", "/mnt/slow": "other"}
-    assert [reservation.tier_id for reservation in registry.reservations()] == ["other"]
+    assert [reservation.tier_id for reservation in registry.reservations.all()] == ["other"]
 
 
 def test_a_switched_model_resolves_to_its_new_tier(registry: Registry) -> None:

@@ -43,16 +43,16 @@ def age(database: sa.Engine, column: sa.Column[float]) -> None:
 
 def test_a_reservation_is_seen_by_all(registry: Registry, tier: str) -> None:
     """With its tier, its disk, its owner and what is still to be written."""
-    reservation_id = registry.reserve(tier, "disk-1", "me", lambda _: 5 * 10**12)
+    reservation_id = registry.reservations.add(tier, "disk-1", "me", lambda _: 5 * 10**12)
 
-    assert registry.reservations() == [Reservation(reservation_id, tier, "disk-1", 5 * 10**12, "me", expired=False)]
+    assert registry.reservations.all() == [Reservation(reservation_id, tier, "disk-1", 5 * 10**12, "me", expired=False)]
 
 
 def test_the_decision_sees_what_is_promised(registry: Registry, tier: str) -> None:
     """It gets every reservation of the moment in which it decides."""
     seen: list[Sequence[Reservation]] = []
     for size_bytes in (5, 7):
-        registry.reserve(tier, "d", "me", lambda now, size=size_bytes: seen.append(list(now)) or size)
+        registry.reservations.add(tier, "d", "me", lambda now, size=size_bytes: seen.append(list(now)) or size)
 
     assert [[reservation.remaining_bytes for reservation in now] for now in seen] == [[], [5]]
 
@@ -64,12 +64,12 @@ def test_a_refused_reservation_changes_nothing(registry: Registry, tier: str, da
         raise OutOfSpace("No.")
 
     with pytest.raises(OutOfSpace):
-        registry.reserve(tier, "d", "me", refuse)
+        registry.reservations.add(tier, "d", "me", refuse)
 
-    assert registry.reservations() == []
+    assert registry.reservations.all() == []
     with database.connect() as connection:
         assert connection.scalar(sa.select(tables.tiers.c.admissions)) == 0
-    assert registry.reserve(tier, "d", "me", lambda _: 1)
+    assert registry.reservations.add(tier, "d", "me", lambda _: 1)
 
 
 def test_no_sum_of_reservations_passes_the_limit(registry: Registry, tier: str) -> None:
@@ -82,42 +82,42 @@ def test_no_sum_of_reservations_passes_the_limit(registry: Registry, tier: str) 
 
     def reserve(number: int) -> bool:
         try:
-            return bool(registry.reserve(tier, "d", f"owner-{number}", within_30))
+            return bool(registry.reservations.add(tier, "d", f"owner-{number}", within_30))
         except OutOfSpace:
             return False
 
     assert sorted(at_once(8, reserve)) == [False] * 5 + [True] * 3
-    assert sum(reservation.remaining_bytes for reservation in registry.reservations()) == 30
+    assert sum(reservation.remaining_bytes for reservation in registry.reservations.all()) == 30
 
 
 def test_a_reservation_that_nobody_renews_expires(registry: Registry, tier: str, database: sa.Engine) -> None:
     """By the database's clock; renewing it in time, or late, makes it valid again."""
-    reservation_id = registry.reserve(tier, "d", "me", lambda _: 10)
+    reservation_id = registry.reservations.add(tier, "d", "me", lambda _: 10)
     age(database, tables.reservations.c.expires_at)
 
-    assert [reservation.expired for reservation in registry.reservations()] == [True]
-    assert registry.shrink_reservation(reservation_id, 4)
-    assert [(r.expired, r.remaining_bytes) for r in registry.reservations()] == [(False, 4)]
+    assert [reservation.expired for reservation in registry.reservations.all()] == [True]
+    assert registry.reservations.shrink(reservation_id, 4)
+    assert [(r.expired, r.remaining_bytes) for r in registry.reservations.all()] == [(False, 4)]
 
 
 def test_a_reservation_is_never_negative(registry: Registry, tier: str) -> None:
     """Who wrote more than he promised promises nothing any more."""
-    reservation_id = registry.reserve(tier, "d", "me", lambda _: 10)
+    reservation_id = registry.reservations.add(tier, "d", "me", lambda _: 10)
 
-    registry.shrink_reservation(reservation_id, -3)
+    registry.reservations.shrink(reservation_id, -3)
 
-    assert [reservation.remaining_bytes for reservation in registry.reservations()] == [0]
+    assert [reservation.remaining_bytes for reservation in registry.reservations.all()] == [0]
 
 
 def test_a_reservation_that_is_gone_is_not_renewed(registry: Registry, tier: str) -> None:
     """Its owner is told, and giving it back twice is no error."""
-    reservation_id = registry.reserve(tier, "d", "me", lambda _: 10)
+    reservation_id = registry.reservations.add(tier, "d", "me", lambda _: 10)
 
-    registry.release(reservation_id)
-    registry.release(reservation_id)
+    registry.reservations.release(reservation_id)
+    registry.reservations.release(reservation_id)
 
-    assert not registry.shrink_reservation(reservation_id, 5)
-    assert registry.reservations() == []
+    assert not registry.reservations.shrink(reservation_id, 5)
+    assert registry.reservations.all() == []
 
 
 def test_a_job_is_enqueued_once(registry: Registry, row: ModelRow) -> None:
@@ -194,7 +194,7 @@ def test_what_a_dead_owner_had_is_given_up(registry: Registry, row: ModelRow, ti
     jobs = [registry.add_job("gc", name, {}) for name in ("mine", "yours", "done")]
     for owner in ("dead", "you", "dead"):
         registry.claim(owner)
-        registry.reserve(tier, "d", owner, lambda _: 1)
+        registry.reservations.add(tier, "d", owner, lambda _: 1)
     registry.finish_job(jobs[2].id, FAILED)
 
     registry.give_up_owner("dead")
@@ -204,7 +204,7 @@ def test_what_a_dead_owner_had_is_given_up(registry: Registry, row: ModelRow, ti
         (RUNNING, "you"),
         (FAILED, ""),
     ]
-    assert [reservation.owner for reservation in registry.reservations()] == ["you"]
+    assert [reservation.owner for reservation in registry.reservations.all()] == ["you"]
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def check_done(
     assert [path for path in left if home.primary not in path.parents and ".lock" not in str(path)] == []
     assert old.is_symlink() == (wish == "link")
     assert escaping_links(home.primary) == []
-    assert shelf.registry.reservations() == []
+    assert shelf.registry.reservations.all() == []
     assert violations(shelf) == []
 
 

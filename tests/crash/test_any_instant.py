@@ -165,7 +165,7 @@ class World:
     def nothing_is_under_way(self) -> bool:
         """Return whether no job waits and no room is reserved."""
         with self.home.open() as shelf:
-            return shelf.registry.jobs(unfinished=True) == [] and shelf.registry.reservations() == []
+            return shelf.registry.jobs(unfinished=True) == [] and shelf.registry.reservations.all() == []
 
     def _folders(self) -> Iterator[Path]:
         yield from (self.home.primary, self.home.secondary)

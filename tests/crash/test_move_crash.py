@@ -88,7 +88,7 @@ def test_a_move_survives_a_kill_at_every_step(hub: FakeHub, home: Home, shelf: S
         shelf.move("m", "primary")
 
     assert (code, at > STRIDE) == (0, True)
-    assert shelf.registry.reservations() == []
+    assert shelf.registry.reservations.all() == []
 
 
 def test_a_pull_that_makes_room_survives_a_kill_at_every_step(
@@ -118,7 +118,7 @@ def test_a_pull_that_makes_room_survives_a_kill_at_every_step(
         shelf.register("other", OTHER, download=False)
 
     assert (code, at > STRIDE) == (0, True)
-    assert shelf.registry.reservations() == []
+    assert shelf.registry.reservations.all() == []
 
 
 def test_a_promotion_survives_a_kill_at_every_step(hub: FakeHub, home: Home, shelf: Shelf, mortal: Mortal) -> None:

@@ -118,9 +118,9 @@ def test_a_reservation_dies_with_its_process(hub: FakeHub, home: Home, shelf: Sh
 
     pull_and_kill(hub, home, MIB)
 
-    assert len(shelf.registry.reservations()) == 1
+    assert len(shelf.registry.reservations.all()) == 1
     shelf.pull("m")
-    assert shelf.registry.reservations() == []
+    assert shelf.registry.reservations.all() == []
     assert [job.state for job in shelf.registry.jobs()] == ["done"]
 
 

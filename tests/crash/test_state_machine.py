@@ -186,7 +186,7 @@ class Library(RuleBasedStateMachine):
             assert escaping_links(base) == []
         usage = self.shelf.tiers()[0].usage.apparent_bytes
         assert usage <= LIMIT
-        assert self.shelf.registry.reservations() == []
+        assert self.shelf.registry.reservations.all() == []
 
     @invariant()
     def what_is_ready_loads(self) -> None:

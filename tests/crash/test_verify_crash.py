@@ -79,7 +79,7 @@ class World:
         with self.home.open() as shelf:
             assert violations(shelf) == []
             assert shelf.model("m").state == "ready"
-            assert shelf.registry.reservations() == []
+            assert shelf.registry.reservations.all() == []
             assert shelf.registry.jobs(unfinished=True) == []
         assert list(Base(self.home.primary).incoming.glob("*.part")) == []
 

@@ -43,7 +43,7 @@ def resize(home: FarHome, size_bytes: int, inodes: int = 100_000) -> None:
 def check_on_the_primary(home: FarHome, shelf: Shelf) -> None:
     """Check that the model lies where it lay, whole."""
     assert (shelf.model("m").base, tree(shelf.path("m"))) == (str(home.primary), FILES)
-    assert shelf.registry.reservations() == []
+    assert shelf.registry.reservations.all() == []
     assert violations(shelf) == []
 
 

@@ -72,7 +72,7 @@ def check_limit(shelf: Shelf) -> None:
     """Check the invariants, and that the primary is within its limit."""
     assert violations(shelf) == []
     assert shelf.tiers()[0].usage.apparent_bytes <= LIMIT
-    assert shelf.registry.reservations() == []
+    assert shelf.registry.reservations.all() == []
 
 
 def test_a_pull_pushes_out_what_was_used_least_recently(home: Home, full: Shelf) -> None:
@@ -301,7 +301,7 @@ def test_a_victim_that_is_damaged_is_not_deleted(home: Home, full: Shelf) -> Non
     assert refused.problem["hint"] == "shelf verify a --repair"
     assert places_of(full, "a", "b", "c") == [str(home.primary)] * 3
     assert blob.read_bytes() == random_bytes(SIZE, seed=77)
-    assert full.registry.reservations() == []
+    assert full.registry.reservations.all() == []
 
 
 def test_an_old_copy_that_waits_goes_before_a_victim_is_chosen(home: Home, full: Shelf) -> None:

@@ -307,7 +307,7 @@ def test_ten_moves_leave_no_garbage(hub: FakeHub, home: Home, shelf: Shelf) -> N
 
     assert files_of(home.primary) == before
     assert {job.state for job in shelf.registry.jobs()} == {"done"}
-    assert shelf.registry.reservations() == []
+    assert shelf.registry.reservations.all() == []
     check_loads(home, home.primary)
     check_at_rest(home, shelf)
 
@@ -330,7 +330,7 @@ def test_a_damaged_source_is_not_moved(hub: FakeHub, home: Home, shelf: Shelf) -
     assert not repo(home.secondary).blob(DIGEST).exists()
     assert not repo(home.secondary).snapshots.exists()
     assert not Base(home.secondary).part(DIGEST).exists()
-    assert shelf.registry.reservations() == []
+    assert shelf.registry.reservations.all() == []
 
 
 def test_a_target_without_room_gets_nothing(hub: FakeHub, home: Home, shelf: Shelf) -> None:
@@ -344,7 +344,7 @@ def test_a_target_without_room_gets_nothing(hub: FakeHub, home: Home, shelf: She
     assert (refused.code, refused.problem["needed_bytes"]) == (OutOfSpace.exit_code, needed_bytes)
     assert files_of(home.secondary) == []
     assert (shelf.model("m").state, shelf.model("m").base) == ("ready", str(home.primary))
-    assert shelf.registry.reservations() == []
+    assert shelf.registry.reservations.all() == []
 
 
 def test_a_move_that_cannot_be_meant_changes_nothing(hub: FakeHub, home: Home, shelf: Shelf) -> None:

@@ -253,7 +253,7 @@ def test_what_ctrl_c_left_is_not_copied_again(home: Home, shelf: Shelf) -> None:
 
     assert (shelf.model("m").base, tree(shelf.path("m"))) == (str(home.primary), FILES)
     assert {(job.kind, job.state) for job in shelf.registry.jobs()} == {("pull", "done"), ("move", "queued")}
-    assert shelf.registry.reservations() == []
+    assert shelf.registry.reservations.all() == []
     again, beside = Hooked(lambda: None), beside_bytes(shelf.library.files(shelf.library.row("m")))
     move_with(shelf, again, "m", "secondary")
     shelf.run_due("retire")
@@ -289,12 +289,14 @@ def test_a_move_is_cancelled_from_elsewhere(home: Home, shelf: Shelf) -> None:
     """Even while it waits for another process that has the blob."""
     with locks.try_lock(Base(home.secondary).part_lock(DIGEST)):
         child = home.start("move", "m", "secondary")
-        wait_until(lambda: shelf.model("m").state == "moving" and shelf.registry.reservations(), "the move to begin")
+        wait_until(
+            lambda: shelf.model("m").state == "moving" and shelf.registry.reservations.all(), "the move to begin"
+        )
         shelf.job_service.cancel(shelf.model("m").row.job_id or 0)
         assert child.finish(timeout_s=20).code == 130
 
     assert (shelf.model("m").state, shelf.model("m").base) == ("ready", str(home.primary))
-    assert shelf.registry.reservations() == []
+    assert shelf.registry.reservations.all() == []
 
 
 def test_a_second_move_elsewhere_is_refused(home: Home, shelf: Shelf) -> None:

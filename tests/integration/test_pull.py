@@ -225,7 +225,7 @@ def test_bytes_that_stay_wrong_are_never_published(hub: FakeHub, home: Home, she
     model = shelf.model("m")
     assert (model.state, len(asked_for(hub, "model.safetensors"))) == ("failed", 2)
     assert not (home.primary / "hub/models--org--name/blobs" / WEIGHTS_DIGEST).exists()
-    assert shelf.registry.reservations() == []
+    assert shelf.registry.reservations.all() == []
     assert violations(shelf) == []
 
 
@@ -251,4 +251,4 @@ def test_a_repository_that_is_gone_is_not_found(hub: FakeHub, shelf: Shelf) -> N
         shelf.pull("m")
 
     assert shelf.model("m").state == "failed"
-    assert shelf.registry.reservations() == []
+    assert shelf.registry.reservations.all() == []

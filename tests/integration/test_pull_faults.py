@@ -186,7 +186,7 @@ def test_a_hub_that_dies_leaves_a_job_that_waits(hub: FakeHub, home: Home, shelf
     worker.stop()
 
     assert (model.state, "cannot be reached" in model.detail) == ("registered", True)
-    assert shelf.registry.reservations() == []
+    assert shelf.registry.reservations.all() == []
     assert violations(shelf) == []
     hub.start()
     hub.resume()
@@ -234,7 +234,7 @@ def test_a_fault_that_stays_ends_the_pull_with_its_reason(
 
     assert shelf.model("m").state == state
     assert shelf.model("m").detail
-    assert shelf.registry.reservations() == []
+    assert shelf.registry.reservations.all() == []
     assert violations(shelf) == []
 
 

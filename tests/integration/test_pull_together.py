@@ -87,7 +87,7 @@ def test_two_models_of_one_repository_share_its_blobs(hub: FakeHub, home: Home, 
 
     assert [tree(shelf.path(name)) for name in ("m", "other")] == [FILES, FILES]
     assert hub.bytes_sent == TOTAL
-    assert shelf.registry.reservations() == []
+    assert shelf.registry.reservations.all() == []
     assert violations(shelf) == []
 
 
@@ -101,7 +101,7 @@ def test_when_the_process_that_fetches_dies_the_waiter_completes(hub: FakeHub, h
 
     assert waiter.finish() == "done"
     assert (len(shelf.registry.jobs()), tree(shelf.path("m"))) == (1, FILES)
-    assert shelf.registry.reservations() == []
+    assert shelf.registry.reservations.all() == []
     assert violations(shelf) == []
 
 
@@ -118,7 +118,7 @@ def test_when_the_process_that_waits_dies_the_other_completes(hub: FakeHub, home
 
     assert tree(shelf.path("m")) == FILES
     shelf.pull("other")
-    assert (hub.bytes_sent, shelf.registry.reservations()) == (TOTAL, [])
+    assert (hub.bytes_sent, shelf.registry.reservations.all()) == (TOTAL, [])
     assert violations(shelf) == []
 
 
@@ -204,7 +204,7 @@ def test_a_cancelled_pull_stops_and_keeps_what_arrived(hub: FakeHub, home: Home,
 
     assert (ended.code, ended.out, job.state) == (130, "", "cancelled")
     assert waiter.finish() is Cancelled
-    assert shelf.registry.reservations() == []
+    assert shelf.registry.reservations.all() == []
     assert violations(shelf) == []
     hub.resume()
     shelf.pull("m")
@@ -221,7 +221,7 @@ def test_ctrl_c_leaves_the_job_in_the_queue(hub: FakeHub, home: Home, shelf: She
     assert (ended.code, ended.out) == (130, "")
     assert "same command goes on from there" in ended.err
     assert [job.state for job in shelf.registry.jobs()] == ["queued"]
-    assert shelf.registry.reservations() == []
+    assert shelf.registry.reservations.all() == []
     assert violations(shelf) == []
 
 

@@ -135,7 +135,7 @@ def test_what_is_refused_leaves_nothing(hub: FakeHub, home: Home, shelf: Shelf, 
     with pytest.raises(kind):
         shelf.register(**({"model_name": "m", "hf_path": REPO} | change))  # type: ignore[arg-type]
 
-    assert (shelf.models(), shelf.registry.jobs(), shelf.registry.reservations()) == ([], [], [])
+    assert (shelf.models(), shelf.registry.jobs(), shelf.registry.reservations.all()) == ([], [], [])
     assert hub.bytes_sent == 0
     assert list(home.root.rglob("models--*")) == []
 

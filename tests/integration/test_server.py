@@ -273,7 +273,7 @@ def test_a_server_that_ends_leaves_its_download_to_the_next(
     assert (code, jobs) == ((-9, {"running"}) if number == signal.SIGKILL else (0, {"queued"}))
     assert "Traceback" not in log
     assert tree(Path(model["path"])) == FILES
-    assert shelf.registry.reservations() == []
+    assert shelf.registry.reservations.all() == []
     assert violations(shelf) == []
 
 

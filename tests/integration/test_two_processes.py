@@ -153,7 +153,7 @@ def test_two_processes_against_each_other(hub: FakeHub, home: FarHome, shelf: Sh
     for name in NAMES:
         assert tree(shelf.path(name)) == files(name)
     assert [escaping_links(base) for base in (home.primary, home.secondary)] == [[], []]
-    assert shelf.registry.reservations() == []
+    assert shelf.registry.reservations.all() == []
     assert violations(shelf) == []
 
 

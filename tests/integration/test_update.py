@@ -58,7 +58,7 @@ def test_an_update_brings_the_new_commit_and_lets_the_old_one_go(
     assert [(card.model_name, card.commit_hash) for card in cards.read_all(base)] == [("m", new)]
     assert model.row.size_bytes == sum(map(len, NEW.values()))
     assert shelf.registry.files(REPO, old) == []
-    assert shelf.registry.reservations() == []
+    assert shelf.registry.reservations.all() == []
     assert violations(shelf) == []
 
 

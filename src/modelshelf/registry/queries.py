@@ -7,12 +7,12 @@ IMMEDIATE, so that two writers queue instead of failing half-way.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
-from modelshelf.domain.jobs import DONE, QUEUED, RUNNING, UNFINISHED, WAITING, Job, Reservation
+from modelshelf.domain.jobs import DONE, QUEUED, RUNNING, UNFINISHED, WAITING, Job
 from modelshelf.domain.models import FileEntry, ModelRow, Registration, select_files, total_size
 from modelshelf.errors import Conflict, NotFound, Unavailable
 from modelshelf.registry import fast_read
@@ -20,16 +20,15 @@ from modelshelf.registry.checks import Checks
 from modelshelf.registry.engine import db_now, make_engine, migrate
 from modelshelf.registry.leases import Leases
 from modelshelf.registry.placements import Placements
-from modelshelf.registry.rows import new_job
+from modelshelf.registry.reservations import Reservations
+from modelshelf.registry.rows import LEASE_S, new_job
 from modelshelf.registry.tables import files, jobs, leases, models, reservations, tiers, uses
 
-LEASE_S = 60.0
-"""How long a reservation or a running job lives without its owner's word."""
 _JOB_COLUMNS = [column for column in jobs.c if column.name in Job.__slots__]
 
 
 class Registry:
-    """Models, manifests, reservations and jobs in one database.
+    """Models, manifests, tiers and jobs in one database.
 
     Args:
         url: `sqlite:///…` or `postgresql://…`.
@@ -43,6 +42,7 @@ class Registry:
         self.leases = Leases(self._engine)
         self.checks = Checks(self._engine)
         self.placements = Placements(self._engine)
+        self.reservations = Reservations(self._engine)
         try:
             migrate(self._engine)
         except DatabaseError as err:
@@ -213,7 +213,7 @@ class Registry:
         with self._engine.connect() as connection:
             return [float(at) for at in connection.scalars(query)]
 
-    # --- tiers and reservations ---
+    # --- tiers ---
 
     def tier_ids(self) -> dict[str, str]:
         """Return the bases that were used, path to tier id."""
@@ -233,66 +233,6 @@ class Registry:
             found = connection.execute(sa.update(tiers).where(tiers.c.id == tier_id).values(**where))
             if not found.rowcount:
                 connection.execute(sa.insert(tiers).values(id=tier_id, admissions=0, **where))
-
-    def reservations(self) -> list[Reservation]:
-        """Return all reservations, expired ones among them."""
-        with self._engine.connect() as connection:
-            return _reservations(connection)
-
-    def admissions(self) -> dict[str, int]:
-        """Return how often each tier was reserved on: what `reserve` compares."""
-        with self._engine.connect() as connection:
-            return {row.id: row.admissions for row in connection.execute(sa.select(tiers.c.id, tiers.c.admissions))}
-
-    def reserve(
-        self,
-        tier_id: str,
-        device: str,
-        owner: str,
-        decide: Callable[[Sequence[Reservation]], int],
-        seen: Mapping[str, int] | None = None,
-    ) -> int | None:
-        """Reserve what `decide` says; returns the reservation's id.
-
-        Args:
-            tier_id: The tier.
-            device: Its file system.
-            owner: Who will write.
-            decide: Gets all reservations, returns the bytes to reserve, or raises to refuse; nothing is changed then.
-            seen: What `admissions` said before the disk was measured. Where that has changed, nothing is decided
-                and None is returned: what was admitted since may have been written, released and never measured.
-
-        **Concurrency:** the update of the tiers comes first, so that two of these never overlap, on any tier.
-        """
-        with self._engine.connect() as connection, connection.begin() as transaction:
-            count = sa.update(tiers).values(admissions=tiers.c.admissions + 1)
-            counted = connection.execute(count.returning(tiers.c.id, tiers.c.admissions))
-            before = {row.id: row.admissions - 1 for row in counted}
-            if seen is not None and before != seen:
-                transaction.rollback()
-                return None
-            size_bytes = decide(_reservations(connection))
-            values = {
-                "tier_id": tier_id,
-                "device": device,
-                "remaining_bytes": size_bytes,
-                "owner": owner,
-                "expires_at": db_now() + LEASE_S,
-            }
-            added = connection.execute(sa.insert(reservations).values(**values).returning(reservations.c.id))
-            return int(added.scalar_one())
-
-    def shrink_reservation(self, reservation_id: int, remaining_bytes: int) -> bool:
-        """Say how much is still to be written, and that the owner lives; returns whether it is still there."""
-        change = {"remaining_bytes": max(0, remaining_bytes), "expires_at": db_now() + LEASE_S}
-        with self._engine.begin() as connection:
-            statement = sa.update(reservations).where(reservations.c.id == reservation_id).values(**change)
-            return bool(connection.execute(statement).rowcount)
-
-    def release(self, reservation_id: int) -> None:
-        """Give a reservation back."""
-        with self._engine.begin() as connection:
-            connection.execute(sa.delete(reservations).where(reservations.c.id == reservation_id))
 
     # --- jobs ---
 
@@ -390,9 +330,3 @@ class Registry:
     def _read(self, statement: str, **parameters: object) -> list[tuple[object, ...]]:
         with self._engine.connect() as connection:
             return [tuple(row) for row in connection.execute(sa.text(statement), parameters)]
-
-
-def _reservations(connection: sa.Connection) -> list[Reservation]:
-    columns = [reservations.c[name] for name in ("id", "tier_id", "device", "remaining_bytes", "owner")]
-    expired = (reservations.c.expires_at < db_now()).label("expired")
-    return [Reservation(*row[:5], bool(row[5])) for row in connection.execute(sa.select(*columns, expired))]

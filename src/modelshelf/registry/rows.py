@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from modelshelf.domain.jobs import QUEUED
 from modelshelf.registry.engine import db_now
 
+LEASE_S = 60.0
+"""How long a reservation or a running job lives without its owner's word."""
+
 
 def new_job(kind: str, model_name: str, params: Mapping[str, object] | None) -> dict[str, object]:
     """Return the columns of a new job.

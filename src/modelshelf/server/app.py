@@ -57,7 +57,7 @@ def create_app(shelf: Shelf, *, host: str, api_key: str | None, watcher: Watcher
     @app.get("/readyz", tags=["health"])
     def readyz() -> dict[str, str]:
         """Say that the registry answers."""
-        shelf.registry.reservations()
+        shelf.registry.reservations.all()
         return {"status": "ok"}
 
     return app

@@ -49,7 +49,7 @@ class Hold:
         with self._mutex:
             if self.released:
                 return
-            there = self.registry.shrink_reservation(self.id, self.remaining_bytes)
+            there = self.registry.reservations.shrink(self.id, self.remaining_bytes)
         if not there:
             raise Unavailable("The reservation of space ran out while the work stood still.", retry_after_s=0)
 
@@ -57,7 +57,7 @@ class Hold:
         """Give it back."""
         with self._mutex:
             self.released = True
-            self.registry.release(self.id)
+            self.registry.reservations.release(self.id)
 
 
 class Admission:
@@ -71,7 +71,7 @@ class Admission:
 
     def drop_the_dead(self) -> None:
         """Free what processes that died had reserved, and put their jobs back into the queue."""
-        held = {reservation.owner for reservation in self._registry.reservations()}
+        held = {reservation.owner for reservation in self._registry.reservations.all()}
         held |= {job.owner for job in self._registry.jobs(unfinished=True) if job.owner}
         for owner in held:
             if is_alive(owner) is False:
@@ -92,7 +92,9 @@ class Admission:
         """
 
         def commit(decision: _Decision) -> int | None:
-            return self._registry.reserve(tier_id, decision.device, self._owner, decision.decide, decision.seen)
+            return self._registry.reservations.add(
+                tier_id, decision.device, self._owner, decision.decide, decision.seen
+            )
 
         decision, reservation_id = self._admit(tier, tier_id, need, commit, takes_disk=takes_disk)
         hold = Hold(self._registry, reservation_id, decision.need_bytes)
@@ -115,7 +117,7 @@ class Admission:
         """
 
         def commit(decision: _Decision) -> int:
-            return decision.decide(self._registry.reservations())
+            return decision.decide(self._registry.reservations.all())
 
         self._admit(tier, tier_id, lambda: need_bytes, commit, takes_disk=takes_disk)
 
@@ -145,8 +147,10 @@ class Admission:
 
     def _measure(self, tier: Tier, tier_id: str, need: Callable[[], int], *, takes_disk: bool) -> _Decision:
         base = Base(self._tiers.path(tier))
-        seen = self._registry.admissions()  # read before the disk is: see `Registry.reserve` and `outstanding`
-        before = self._registry.reservations()
+        seen = (
+            self._registry.reservations.admissions()
+        )  # read before the disk is: see `Reservations.add` and `outstanding`
+        before = self._registry.reservations.all()
         usage = meter.measure(base)
         return _Decision(
             tier=tier,
@@ -163,7 +167,7 @@ class Admission:
         """Return the numbers of a tier as they are now; advice, not a promise."""
         self.drop_the_dead()
         decision = self._measure(tier, self._tiers.check_writable(tier), lambda: 0, takes_disk=True)
-        return decision.room(self._registry.reservations())
+        return decision.room(self._registry.reservations.all())
 
     def elsewhere(self, tier: Tier) -> list[tuple[str, int]]:
         """Return the other tiers of the settings with their headroom."""

@@ -179,4 +179,4 @@ class TierService:
         return f"{held_bytes / tier.limit_bytes:.0%} of its limit is taken."
 
     def _live(self) -> Sequence[Reservation]:
-        return [reservation for reservation in self.registry.reservations() if not reservation.expired]
+        return [reservation for reservation in self.registry.reservations.all() if not reservation.expired]
