@@ -224,6 +224,14 @@ def test_a_base_is_remembered_with_its_id(library: tuple[Registry, Reader]) -> N
     assert reader.tier_ids() == {"/mnt/fast": "id-1", "/media/usb": "id-2"}
 
 
+def test_damage_is_read_as_it_was_noted(library: tuple[Registry, Reader]) -> None:
+    """The listing reads it without what is slow to import."""
+    registry, reader = library
+    registry.checks.add_damage("id-1", {"d" * 64: "3:4"})
+
+    assert reader.damage() == {("id-1", "d" * 64): "3:4"}
+
+
 def test_a_base_that_was_started_afresh_has_one_id(registry: Registry) -> None:
     """The old tier is forgotten, with what was promised on it; promises elsewhere stay."""
     for tier_id, base in (("old", "/mnt/fast"), ("other", "/mnt/slow")):

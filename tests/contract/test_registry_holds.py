@@ -64,9 +64,25 @@ def test_a_verified_blob_is_remembered_with_its_stamp(registry: Registry) -> Non
 
 
 def test_a_check_can_be_forgotten(registry: Registry) -> None:
-    """Of a blob that is gone or damaged; one that was never noted is no error."""
+    """Of a blob that is gone; one that was never noted is no error."""
     registry.checks.add("t1", {"a": "1:1", "b": "2:2"})
 
     registry.checks.forget("t1", ["b", "c"])
 
     assert registry.checks.of_tier("t1") == {"a": "1:1"}
+
+
+def test_a_blob_is_good_or_damaged_never_both(registry: Registry) -> None:
+    """What was found last stands; on another tier the same digest is another blob."""
+    registry.checks.add("t1", {"a": "1:1", "b": "2:2"})
+    registry.checks.add_damage("t1", {"a": "1:1", "c": "3:3"})
+    registry.checks.add_damage("t2", {"b": "2:2"})
+    registry.checks.add_damage("t2", {})
+    registry.checks.add("t1", {"c": "3:4"})
+
+    assert registry.checks.of_tier("t1") == {"b": "2:2", "c": "3:4"}
+    assert registry.damage() == {("t1", "a"): "1:1", ("t2", "b"): "2:2"}
+
+    registry.checks.forget("t1", ["a"])
+
+    assert registry.damage() == {("t2", "b"): "2:2"}

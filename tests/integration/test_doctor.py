@@ -240,6 +240,20 @@ def test_a_link_that_leads_nowhere_is_mended_by_the_command(home: Home, model: P
     assert tree(model) == FILES
 
 
+def test_damage_that_a_verification_found_is_mended_by_the_command(home: Home, model: Path) -> None:
+    """The doctor reads no bytes; what was found by reading them is remembered."""
+    blob = (model / "model.safetensors").resolve()
+    blob.write_bytes(bytes(blob.stat().st_size))
+    home.run("verify", "m")
+
+    [found] = [finding for finding in ask(home, code=7) if finding["severity"] == "error"]
+
+    assert found["command"] == "shelf verify m --repair"
+    shell(home, found["command"])
+    ask(home)
+    assert tree(model) == FILES
+
+
 def test_a_ref_that_another_program_moved_is_put_back(home: Home, model: Path) -> None:
     """`--fix` lets it name the model's commit again, and says so."""
     ref = Base(home.primary).repo(REPO).ref("main")

@@ -102,6 +102,19 @@ def test_the_plan_is_shown_first(hub: FakeHub, home: Home, full: Shelf) -> None:
     check_limit(full)
 
 
+def test_a_damaged_model_is_no_victim(home: Home, full: Shelf) -> None:
+    """Its bytes would be refused on the way; the next one leaves in its place."""
+    [weights] = [path for path in Base(home.primary).repo("org/a").blobs.iterdir() if path.stat().st_size > 10**6]
+    with weights.open("r+b") as file:
+        file.write(bytes(8))
+    home.run("verify", "a")
+
+    full.pull("d")
+
+    assert places(full, home) == {"b": "secondary", "c": "primary", "d": "primary"}
+    assert full.model("a").state == "damaged"
+
+
 def test_a_move_to_a_full_primary_makes_room(home: Home, full: Shelf) -> None:
     """What comes up pushes down what is colder."""
     full.move("a", "secondary")

@@ -130,6 +130,40 @@ def test_damage_is_found_offline_and_mended_from_the_hub(
         assert shelf.model("m").state == "ready"
 
 
+def test_a_damaged_model_says_so_until_it_is_mended(home: Home, commit_hash: str) -> None:
+    """It is not loaded and not moved; a twin with the same blob says so as well, the copy on another tier does not."""
+    home.run("add", "twin", REPO).checked()
+    home.run("add", "copy", REPO, "--to", "secondary").checked()
+    flip(blob(home))
+    home.run("verify", "m")
+
+    assert states(home) == {"m": "damaged", "twin": "damaged", "copy": "ready"}
+    for words in (("path", "m"), ("move", "twin", str(home.custom))):
+        refused = home.run(*words, "--json")
+        assert (refused.code, "shelf verify" in refused.problem["detail"]) == (5, True)
+
+    home.run("verify", "m", "--repair").checked()
+
+    assert states(home) == {"m": "ready", "twin": "ready", "copy": "ready"}
+    assert tree(Path(home.run("path", "twin").checked().out.strip())) == FILES
+
+
+def test_good_bytes_of_another_program_end_the_damage(home: Home, commit_hash: str) -> None:
+    """`hf download --force-download` mends it too; nobody has to verify for that."""
+    flip(blob(home))
+    home.run("verify", "m")
+    assert states(home) == {"m": "damaged"}
+
+    home.hf(home.primary, "download", REPO, "--force-download").checked()
+
+    assert states(home) == {"m": "ready"}
+
+
+def states(home: Home) -> dict[str, str]:
+    """Return each model's state, as `shelf ls` says."""
+    return {model["model_name"]: model["state"] for model in home.run("ls", "--json").checked().json}
+
+
 def test_a_copy_on_another_tier_spares_the_hub(home: Home, hub: FakeHub, commit_hash: str) -> None:
     """Good bytes of the same digest come from wherever they lie, in whatever repository, without a request."""
     hub.add_repo("other/copy", {"weights.bin": WEIGHTS})

@@ -127,6 +127,7 @@ def test_each_fault_of_a_base_has_its_line(change: dict[str, object], severity: 
         (replace(HERE, mount=LAYER), "error", "vanishes with the container"),
         (replace(HERE, drifted=(("m", "main names another commit"),)), "warning", "m: main names another commit"),
         (replace(HERE, unsettled=1), "warning", "disagree in 1 place."),
+        (replace(HERE, damaged=("a", "b")), "error", "a, b: a verification found bytes"),
         (replace(HERE, locks_and_folders=2), "info", "2 stale locks and empty folders."),
         (replace(HERE, leftovers={"blob": 5, "part": 0}), "info", "leftovers: blob."),
     ],

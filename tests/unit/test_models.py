@@ -102,6 +102,22 @@ def test_a_model_has_one_state_and_says_why(
     assert bool(why) == bool(detail)
 
 
+@pytest.mark.parametrize(
+    ("values", "missing", "state"),
+    [
+        ({"complete": True}, 0, State.DAMAGED),
+        ({"complete": True}, 1, State.PARTIAL),
+        (MOVE | {"job_state": "running"}, 0, State.MOVING),
+    ],
+)
+def test_a_whole_model_with_a_damaged_file_says_which(values: dict[str, Any], missing: int, state: State) -> None:
+    """And what mends it; what is missing, or moves, is said first."""
+    found, why = state_of(row(**values), "", missing_files=missing, files=3, damaged="a.bin")
+
+    assert found is state
+    assert (why == "a.bin has other bytes than it should: shelf verify qwen --repair") == (state is State.DAMAGED)
+
+
 def test_a_model_without_a_commit_is_registered() -> None:
     """Where nothing is known of its files, none of them is missing."""
     assert state_of(row(), "", missing_files=0, files=0)[0] is State.REGISTERED

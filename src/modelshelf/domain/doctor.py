@@ -17,6 +17,7 @@ from modelshelf.units import GB, format_size
 
 LOW_BYTES = GB
 """A disk with less than this left stops most work."""
+_FIX = "shelf doctor --fix"
 FIX_TREES, FIX_REFS, FIX_LEFTOVERS = "trees", "refs", "leftovers"
 _ERROR, _WARNING, _INFO, _OK = Severity
 _WORST = frozenset({Kind.MISSING_FILE, Kind.WRONG_SIZE, Kind.WRONG_BYTES, Kind.READ_ERROR})
@@ -165,7 +166,7 @@ def _contents(base: BaseFacts) -> Iterator[Diagnosis]:
             f"{_count(base.closed_trees, 'list')} of files in {path} can be read by their owner alone: another user"
             " takes an incomplete snapshot for a whole one."
         )
-        command = f"chmod a+r {shlex.quote(base.closed_trees[0])}" if len(base.closed_trees) == 1 else _fix()
+        command = f"chmod a+r {shlex.quote(base.closed_trees[0])}" if len(base.closed_trees) == 1 else _FIX
         yield Diagnosis(_WARNING, "files", detail, command, base.closed_trees[0], fix=FIX_TREES)
     for spare in base.spare:
         if spare.size_bytes:
@@ -233,6 +234,8 @@ class RegistryFacts:
     """None where it was not read."""
     drifted: tuple[tuple[str, str], ...] = ()
     """Models whose ref another program moved, and why that is known."""
+    damaged: tuple[str, ...] = ()
+    """Models with bytes that a verification found wrong."""
     unsettled: int = 0
     """Other steps that reconcile would take."""
     leftovers: Mapping[str, int] | None = None
@@ -256,16 +259,23 @@ def of_registry(registry: RegistryFacts) -> Iterator[Diagnosis]:
         return
     if registry.models is not None:
         yield Diagnosis(_OK, "registry", f"{place} knows {_many(registry.models, 'model')}.", path=registry.path)
+    yield from _of_its_models(registry)
+
+
+def _of_its_models(registry: RegistryFacts) -> Iterator[Diagnosis]:
     for model_name, why in registry.drifted:
-        command = "shelf doctor --fix"
-        yield Diagnosis(_WARNING, "files", f"{model_name}: {why}", command, fix=FIX_REFS)
+        yield Diagnosis(_WARNING, "files", f"{model_name}: {why}", _FIX, fix=FIX_REFS)
+    if registry.damaged:
+        detail = f"{', '.join(registry.damaged)}: a verification found bytes that are not what their names say."
+        command = f"shelf verify {' '.join(registry.damaged)} --repair"
+        yield Diagnosis(_ERROR, "files", detail, command)
     if registry.unsettled:
         detail = f"Registry and disks disagree in {_many(registry.unsettled, 'place')}."
         yield Diagnosis(_WARNING, "registry", detail, "shelf reconcile")
     leftovers = registry.leftovers or {}
     if registry.locks_and_folders:
         detail = f"{_many(registry.locks_and_folders, 'stale lock or empty folder', 'stale locks and empty folders')}."
-        yield Diagnosis(_INFO, "files", detail, _fix(), fix=FIX_LEFTOVERS)
+        yield Diagnosis(_INFO, "files", detail, _FIX, fix=FIX_LEFTOVERS)
     if size_bytes := sum(leftovers.values()):
         kinds = ", ".join(kind for kind, size in sorted(leftovers.items()) if size)
         yield Diagnosis(_INFO, "files", f"Nothing needs these leftovers: {kinds}.", "shelf gc", size_bytes=size_bytes)
@@ -377,10 +387,6 @@ def of_engines(engines: Mapping[str, str], python: str) -> Iterator[Diagnosis]:
     else:
         detail = "No engine is here: models can be stored, not run."
         yield Diagnosis(_INFO, "engine", detail, f"{shlex.quote(python)} -m pip install {ENGINE_PACKAGES}")
-
-
-def _fix() -> str:
-    return "shelf doctor --fix"
 
 
 def _many(count: int, one: str, several: str = "") -> str:

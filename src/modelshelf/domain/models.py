@@ -15,6 +15,7 @@ class State(enum.StrEnum):
     DOWNLOADING = "downloading"
     READY = "ready"
     PARTIAL = "partial"
+    DAMAGED = "damaged"
     MOVING = "moving"
     OFFLINE = "offline"
     MISSING = "missing"
@@ -133,7 +134,7 @@ def total_size(files: Iterable[FileEntry]) -> int:
 _ACTIVE = {"queued": State.DOWNLOADING, "running": State.DOWNLOADING, "waiting": State.REGISTERED}
 
 
-def state_of(row: ModelRow, offline: str, *, missing_files: int, files: int) -> tuple[State, str]:
+def state_of(row: ModelRow, offline: str, *, missing_files: int, files: int, damaged: str = "") -> tuple[State, str]:
     """Return a model's state and why.
 
     A model that is being moved is whole all the time and can be loaded.
@@ -143,17 +144,27 @@ def state_of(row: ModelRow, offline: str, *, missing_files: int, files: int) -> 
         offline: Why its tier cannot be read; empty when it can.
         missing_files: How many of its files are not on the disk with their size.
         files: How many files it has.
+        damaged: One of its files whose bytes were found not to be what its name says; empty without one.
     """
     if offline:
         return State.OFFLINE, offline
     active = row.job_state in _ACTIVE
     if row.complete and not missing_files:
-        return (State.MOVING, row.job_detail) if active and row.job_kind == "move" else (State.READY, "")
+        return _state_of_whole(row, damaged)
     if active and row.job_kind in ("pull", "update"):
         return _ACTIVE[row.job_state], row.job_detail
     if row.job_state == "failed" and row.job_kind == "pull" and not row.complete:
         return State.FAILED, row.job_detail
     return _state_of_leftovers(row, missing_files, files)
+
+
+def _state_of_whole(row: ModelRow, damaged: str) -> tuple[State, str]:
+    """Return the state of a model whose files are all there."""
+    if row.job_state in _ACTIVE and row.job_kind == "move":
+        return State.MOVING, row.job_detail
+    if damaged:
+        return State.DAMAGED, f"{damaged} has other bytes than it should: shelf verify {row.model_name} --repair"
+    return State.READY, ""
 
 
 def _state_of_leftovers(row: ModelRow, missing_files: int, files: int) -> tuple[State, str]:

@@ -92,3 +92,6 @@ class Reader(Protocol):
 
     def tier_ids(self) -> dict[str, str]:
         """Return the bases that were used, path to tier id."""
+
+    def damage(self) -> dict[tuple[str, str], str]:
+        """Return the stamps of damaged blobs by tier id and digest; see `registry.checks`."""

@@ -1,4 +1,4 @@
-"""When which blob was verified, so that reading every byte again can wait."""
+"""What verifying found: when which blob was good, so that reading every byte again can wait, and which is damaged."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import sqlalchemy as sa
 
 from modelshelf.registry.engine import db_now
-from modelshelf.registry.tables import checks
+from modelshelf.registry.tables import checks, damage
 
 
 class Checks:
@@ -27,15 +27,32 @@ class Checks:
             return
         rows = [{"tier_id": tier_id, "digest": digest, "stamp": stamp} for digest, stamp in stamps.items()]
         with self._engine.begin() as connection:
-            ours = (checks.c.tier_id == tier_id) & checks.c.digest.in_(list(stamps))
-            connection.execute(sa.delete(checks).where(ours))
+            self._delete(connection, tier_id, stamps)
             connection.execute(sa.insert(checks).values(verified_at=db_now()), rows)
 
-    def forget(self, tier_id: str, digests: Iterable[str]) -> None:
-        """Note that blobs are gone or damaged."""
+    def add_damage(self, tier_id: str, stamps: Mapping[str, str]) -> None:
+        """Note blobs whose bytes were found not to be what their names say; `stamps` as in `add`."""
+        if not stamps:
+            return
+        rows = [{"tier_id": tier_id, "digest": digest, "stamp": stamp} for digest, stamp in stamps.items()]
         with self._engine.begin() as connection:
-            ours = (checks.c.tier_id == tier_id) & checks.c.digest.in_(list(digests))
-            connection.execute(sa.delete(checks).where(ours))
+            self._delete(connection, tier_id, stamps)
+            connection.execute(sa.insert(damage), rows)
+
+    def forget(self, tier_id: str, digests: Iterable[str]) -> None:
+        """Note that blobs are gone."""
+        with self._engine.begin() as connection:
+            self._delete(connection, tier_id, digests)
+
+    def damage(self) -> dict[tuple[str, str], str]:
+        """Return the stamps of damaged blobs by tier id and digest."""
+        with self._engine.connect() as connection:
+            return {(row.tier_id, row.digest): row.stamp for row in connection.execute(sa.select(damage))}
+
+    def _delete(self, connection: sa.Connection, tier_id: str, digests: Iterable[str]) -> None:
+        gone = list(digests)
+        for table in (checks, damage):
+            connection.execute(sa.delete(table).where(table.c.tier_id == tier_id, table.c.digest.in_(gone)))
 
     def of_tier(self, tier_id: str, since: float | None = None) -> dict[str, str]:
         """Return digest to stamp of the blobs verified on a tier.

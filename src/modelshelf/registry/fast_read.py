@@ -82,6 +82,11 @@ class SqliteReader:
         with self._connect() as connection:
             return dict(connection.execute("SELECT cache_path, id FROM tiers"))
 
+    def damage(self) -> dict[tuple[str, str], str]:
+        """Return the stamps of damaged blobs by tier id and digest."""
+        with self._connect() as connection:
+            return {(tier_id, digest): stamp for tier_id, digest, stamp in connection.execute("SELECT * FROM damage")}
+
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
         connection = sqlite3.connect(self._path, timeout=30)

@@ -220,6 +220,10 @@ class Registry:
         with self._engine.connect() as connection:
             return {path: tier_id for tier_id, path in connection.execute(sa.select(tiers.c.id, tiers.c.cache_path))}
 
+    def damage(self) -> dict[tuple[str, str], str]:
+        """Return the stamps of damaged blobs by tier id and digest."""
+        return self.checks.damage()
+
     def remember_tier(self, tier_id: str, cache_location: str, base: str) -> None:
         """Note a base that was used; a drive that is mounted elsewhere now keeps its id.
 

@@ -143,3 +143,12 @@ checks = Table(
     Column("verified_at", Double, nullable=False),
 )
 """When the bytes of a blob were last found to be what its name says; `stamp` is the size and mtime they had then."""
+
+damage = Table(
+    "damage",
+    metadata,
+    Column("tier_id", Text, primary_key=True),
+    Column("digest", Text, primary_key=True),
+    Column("stamp", Text, nullable=False),
+)
+"""Blobs whose bytes were found not to be what their names say, while they have that size and mtime."""

@@ -147,9 +147,7 @@ class Admission:
 
     def _measure(self, tier: Tier, tier_id: str, need: Callable[[], int], *, takes_disk: bool) -> _Decision:
         base = Base(self._tiers.path(tier))
-        seen = (
-            self._registry.reservations.admissions()
-        )  # read before the disk is: see `Reservations.add` and `outstanding`
+        seen = self._registry.reservations.admissions()  # before the disk: see `Reservations.add`, `outstanding`
         before = self._registry.reservations.all()
         usage = meter.measure(base)
         return _Decision(

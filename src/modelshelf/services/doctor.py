@@ -20,6 +20,7 @@ from modelshelf.domain.diagnosis import Diagnosis, Report, Severity, ordered
 from modelshelf.domain.doctor import BaseFacts, Copies, HubFacts, RegistryFacts, Sized, TokenFacts
 from modelshelf.domain.environment import conflicts, hf_home, is_offline, places, token_path
 from modelshelf.domain.findings import Finding, Kind
+from modelshelf.domain.models import State
 from modelshelf.domain.reconcile import Action
 from modelshelf.domain.tiers import CUSTOM, Tier, Tiers
 from modelshelf.errors import ShelfError
@@ -233,6 +234,7 @@ class Doctor:
         return replace(
             self.registry,
             models=len(shelf.registry.models()),
+            damaged=tuple(m.row.model_name for m in self._models() if m.state is State.DAMAGED),
             drifted=tuple((step.model_name, step.why) for step in steps if step.action is Action.SET_REF),
             unsettled=sum(step.action is not Action.SET_REF for step in steps),
             leftovers=leftovers,

@@ -127,7 +127,7 @@ class Library:
         detail = f"{model_name} is {model.state}: {model.detail}"
         if model.state is State.OFFLINE:
             raise Unavailable(detail, hint="Mount its drive.", model_name=model_name, state=model.state.value)
-        hint = "" if "shelf pull" in model.detail else f"shelf pull {model_name}"
+        hint = "" if "shelf " in model.detail else f"shelf pull {model_name}"
         raise Conflict(detail, hint=hint, model_name=model_name, state=model.state.value)
 
     def _is_elsewhere(self, model: Model) -> bool:
@@ -171,6 +171,8 @@ class _Look:
     offline: dict[tuple[str, bool], str] = field(default_factory=dict)
     """Why a base cannot be read, by its path and whether it must have been used."""
     writable: dict[str, bool] = field(default_factory=dict)
+    damage: dict[tuple[str, str], str] | None = None
+    """What `Reader.damage` says, once it was asked."""
 
     def at(self, row: ModelRow) -> Model:
         """Return a model as it is now."""
@@ -189,7 +191,8 @@ class _Look:
             path = str(repo.snapshot(row.commit_hash)) if row.commit_hash else None
             return Model(row, base_path, path, *state_of(row, offline, missing_files=0, files=0))
         missing, files = self._count(repo, row, row.commit_hash)
-        state, detail = state_of(row, "", missing_files=missing, files=files)
+        damaged = "" if missing else self._damaged(self.bases[base_path], row, row.commit_hash)
+        state, detail = state_of(row, "", missing_files=missing, files=files, damaged=damaged)
         if state is State.READY and not self._is_writable(base_path):
             detail = f"{base_path} is read-only: it can be loaded, not changed."
         return Model(row, base_path, str(repo.snapshot(row.commit_hash)), state, detail)
@@ -218,6 +221,16 @@ class _Look:
             return 0, 1
         files = selected_files(self.reader, row)
         return len(scan.missing_files(repo, commit_hash, files)), len(files)
+
+    def _damaged(self, base: Base, row: ModelRow, commit_hash: str) -> str:
+        """Return a file that was found damaged and was not written since; empty without one."""
+        if self.damage is None:
+            self.damage = self.reader.damage()
+        if not self.damage:
+            return ""
+        tier_id, folder = store_tier.read_id(base) or "", base.repo(row.hf_path).snapshot(commit_hash)
+        stamps = ((f.path, self.damage.get((tier_id, f.digest))) for f in selected_files(self.reader, row))
+        return next((path for path, stamp in stamps if stamp and stamp == scan.stamp(folder / path)), "")
 
 
 def environment(model: Model, tiers: Tiers) -> dict[str, str | None]:

@@ -189,6 +189,8 @@ class Mover:
                 hint=f"shelf pull {row.model_name}",
                 model_name=row.model_name,
             )
+        if model.state is State.DAMAGED:
+            raise Conflict(f"{row.model_name} is damaged: {model.detail}", model_name=row.model_name)
         source, target = Base(Path(model.base)), Base(Path(tier.base))
         tier_id = self.tiers.check_writable(tier)
         self.tiers.check_storable(tier, row.hf_path, self.library.files(row), row.model_name, row.revision)

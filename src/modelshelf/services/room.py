@@ -10,7 +10,7 @@ from pathlib import Path
 
 from modelshelf.domain.eviction import Candidate, EvictionPlan, Watermarks, plan_deletion, plan_eviction
 from modelshelf.domain.jobs import QUEUED, UNFINISHED
-from modelshelf.domain.models import ModelRow
+from modelshelf.domain.models import ModelRow, State
 from modelshelf.domain.ports import Clock, Hub
 from modelshelf.domain.tiers import PRIMARY, SECONDARY, Room, Tier, with_holders
 from modelshelf.errors import BadInput, Corrupt, NotFound, OutOfSpace, ShelfError
@@ -184,17 +184,20 @@ class RoomMaker:
         while True:
             plan = plan_eviction(need_bytes, room, candidates, marks, now_s, protect={model_id}, same_disk=same_disk)
             used = {victim.model_id for victim in plan.victims if self._is_open(tier, victim, opened)}
-            unfit = {victim.model_id for victim in plan.victims if not self._fits_below(victim)}
+            unfit = {victim.model_id for victim in plan.victims if not self._can_leave(victim)}
             if not used and not unfit:
                 return plan
             candidates = [
                 replace(c, leased=c.leased or c.model_id in used) for c in candidates if c.model_id not in unfit
             ]
 
-    def _fits_below(self, victim: Candidate) -> bool:
-        """Return whether the secondary's file system can hold a victim at all."""
+    def _can_leave(self, victim: Candidate) -> bool:
+        """Return whether a victim is not damaged, and the secondary's file system can hold it at all."""
         assert self.tiers.tiers.secondary is not None
-        row = self.library.row(victim.model_name)
+        model = self.library.model(victim.model_name)
+        if model.state is State.DAMAGED:
+            return False
+        row = model.row
         try:
             self.tiers.check_storable(
                 self.tiers.tiers.secondary, row.hf_path, self.library.files(row), row.model_name, row.revision

@@ -10,8 +10,9 @@ import json
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
-from modelshelf.domain.findings import Finding, Kind, VerifyReport
+from modelshelf.domain.findings import DAMAGE, Finding, Kind, VerifyReport
 from modelshelf.domain.jobs import Job
 from modelshelf.domain.models import ModelRow, State
 from modelshelf.domain.ports import Clock
@@ -27,6 +28,7 @@ from modelshelf.store import scan, verify
 from modelshelf.store.verify import Target
 
 VERIFY = "verify"
+_LOST = frozenset({Kind.MISSING_FILE, Kind.DANGLING_LINK})
 _NOTE_AFTER_S = 1.0
 _NOTE_AFTER_BYTES = 2**28
 
@@ -103,7 +105,7 @@ class Verifier:
             )
         finally:
             notes.write()
-        notes.forget(bad)
+        notes.add_damage([*survey.findings, *bad])
         empty = VerifyReport(
             checked_blobs=len(todo),
             checked_bytes=running.progress.read().done_bytes,
@@ -114,6 +116,9 @@ class Verifier:
         )
         result = _Result(self.registry, job, empty)
         found = self._confirmed([*survey.findings, *bad])
+        for row in self.registry.models():
+            if any(finding.model_name == row.model_name and finding.kind in _LOST for finding in found):
+                self.registry.set_signature(row.id, "")  # whoever lists it looks at every file again
         result.keep(found)
         if params["repair"]:
             self.repairer.repair(found, running, result.keep)
@@ -172,13 +177,15 @@ class _Notes:
         for tier_id, good in stamps.items():
             self._registry.checks.add(tier_id, good)
 
-    def forget(self, findings: Iterable[Finding]) -> None:
-        """Forget what was found good once and is not any more."""
-        bad: dict[str, set[str]] = {}
+    def add_damage(self, findings: Iterable[Finding]) -> None:
+        """Write down what was found good once, perhaps, and is not any more."""
+        bad: dict[str, dict[str, str]] = {}
         for finding in findings:
-            bad.setdefault(self._tier_ids[finding.base], set()).add(finding.digest)
-        for tier_id, digests in bad.items():
-            self._registry.checks.forget(tier_id, digests)
+            if finding.digest and finding.kind in DAMAGE | {Kind.MISSING_FILE}:
+                stamps = bad.setdefault(self._tier_ids[finding.base], {})
+                stamps[finding.digest] = scan.stamp(Path(finding.path))
+        for tier_id, stamps in bad.items():
+            self._registry.checks.add_damage(tier_id, stamps)
 
 
 class _Result:

@@ -16,6 +16,12 @@ def upgrade() -> None:
     sa.Column('verified_at', sa.Double(), nullable=False),
     sa.PrimaryKeyConstraint('tier_id', 'digest', name=op.f('pk_checks'))
     )
+    op.create_table('damage',
+    sa.Column('tier_id', sa.Text(), nullable=False),
+    sa.Column('digest', sa.Text(), nullable=False),
+    sa.Column('stamp', sa.Text(), nullable=False),
+    sa.PrimaryKeyConstraint('tier_id', 'digest', name=op.f('pk_damage'))
+    )
     op.create_table('files',
     sa.Column('hf_path', sa.Text(), nullable=False),
     sa.Column('commit_hash', sa.Text(), nullable=False),
@@ -121,5 +127,6 @@ def downgrade() -> None:
     op.drop_table('tiers')
     op.drop_table('models')
     op.drop_table('files')
+    op.drop_table('damage')
     op.drop_table('checks')
     # ### end Alembic commands ###
