@@ -282,9 +282,15 @@ def test_every_tier_that_is_there_is_tidied(hub: FakeHub, home: Home, shelf: She
         with pytest.raises(BadInput):
             opened.collector.plan("tertiary")
         assert [tier.base for tier, _ in opened.collector.plan(str(home.custom))] == [str(home.custom)]
+        planned = [opened.collector.plan()[-1], opened.deduper.plan()[-1]]
 
-    assert [tier["cache_path"] for tier in json.loads(job.result)["tiers"]] == [str(home.primary), str(home.custom)]
-    assert [tier["freed_bytes"] for tier in json.loads(job.result)["tiers"]] == [5000, 5000]
+    *tidied, away = json.loads(job.result)["tiers"]
+    assert [tier["cache_path"] for tier in tidied] == [str(home.primary), str(home.custom)]
+    assert [tier["freed_bytes"] for tier in tidied] == [5000, 5000]
+    assert (away["cache_path"], away["freed_bytes"]) == (str(home.secondary), 0)
+    for tier, plan in planned:
+        assert (tier.base, plan.notes) == (str(home.secondary), tuple(away["notes"]))
+    assert str(home.secondary) in away["notes"][0]
     assert list(Base(home.secondary).repo("other/one").blobs.glob("?" * 64))
 
 

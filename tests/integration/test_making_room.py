@@ -144,6 +144,20 @@ def test_the_room_for_a_move_is_shown_first(home: Home, full: Shelf) -> None:
     check_limit(full)
 
 
+def test_a_patch_answers_who_leaves_for_a_move(home: Home, full: Shelf) -> None:
+    """As `shelf move` says, and a new model's answer; the same order again answers with the same job."""
+    full.move("a", "secondary")
+    full.pull("d")
+
+    with home.serve() as server:
+        answer = server.ask("PATCH", "/api/models/a", {"cache_location": "primary"})
+        server.wait_for_state("a", "ready")
+
+    assert (answer.status, answer.json["kind"]) == (202, "move")
+    assert [victim["model_name"] for victim in answer.json["makes_room"]] == ["b"]
+    assert places(full, home) == {"a": "primary", "b": "secondary", "c": "primary", "d": "primary"}
+
+
 def test_a_move_that_cannot_be_is_refused_before_it_is_made(home: Home, full: Shelf) -> None:
     """`shelf move --dry-run` to a tier that cannot make room ends with the error and the exit code of the move."""
     full.move("a", "secondary")

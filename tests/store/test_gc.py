@@ -587,6 +587,7 @@ def test_the_quarantine_is_measured_and_kept(drawn: Drawn) -> None:
     assert kept.exists()
 
     found = plan(drawn.base, quarantine=True)
+    assert found.quarantine_bytes == 0
     with held_open(kept):
         execute(drawn.base, found)
     assert kept.exists()

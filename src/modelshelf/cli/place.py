@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -23,7 +22,6 @@ def move(
 ) -> None:
     """Move a model to another tier; it can be loaded all the time."""
     from modelshelf.bootstrap.library import open_shelf
-    from modelshelf.errors import ShelfError
     from modelshelf.services.register import destination
     from modelshelf.services.views import model_view, move_view
 
@@ -37,8 +35,7 @@ def move(
                 output.move_plan(plan)
             return
         kept = shelf.mover.why_kept(name)
-        with suppress(ShelfError):  # the move itself says why it cannot be
-            tell_who_leaves(shelf.mover.plan(name, location, path, keep_source=keep_source).makes_room, location)
+        tell_who_leaves(shelf.mover.who_leaves(name, location, path), location)
         with output.job_progress(name) as show:
             model = shelf.move(name, location, path, keep_source=keep_source, on_tick=show)
         retired = next((job for job in shelf.registry.jobs() if (job.kind, job.model_name) == ("retire", name)), None)

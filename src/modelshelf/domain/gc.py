@@ -123,7 +123,7 @@ class GcPlan:
     notes: tuple[str, ...] = ()
     """What was left alone and why, in sentences."""
     quarantine_bytes: int = 0
-    """What lies in quarantine; deleted only where a person asks for it."""
+    """What lies in quarantine and stays there; it is deleted only where a person asks for it."""
     recent_bytes: int = 0
     """What may be garbage, and was touched too lately, or is open, to tell."""
 
@@ -179,6 +179,8 @@ class DedupePlan:
     method: str
     """`reflink` or `link`; empty where the file system can do neither."""
     groups: tuple[Group, ...]
+    notes: tuple[str, ...] = ()
+    """What was left alone and why, in sentences."""
 
     @property
     def share_bytes(self) -> int:

@@ -194,6 +194,12 @@ class JobOut(BaseModel):
     finished_at: str | None
 
 
+class MoveJobOut(JobOut):
+    """A move, and what leaves the target for it."""
+
+    makes_room: list[Leaving]
+
+
 class Collect(BaseModel):
     """Which garbage to collect."""
 

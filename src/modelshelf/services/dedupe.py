@@ -9,7 +9,7 @@ from modelshelf.domain.gc import DedupePlan, GcItem, Tidied
 from modelshelf.domain.jobs import Job
 from modelshelf.domain.tiers import Tier
 from modelshelf.registry.queries import Registry
-from modelshelf.services.gc import DEDUPE, chosen, enqueue, run_on_each
+from modelshelf.services.gc import DEDUPE, away, chosen, enqueue, run_on_each
 from modelshelf.services.jobs import Running
 from modelshelf.services.tiers import TierService
 from modelshelf.store import dedupe
@@ -40,7 +40,8 @@ class Deduper:
 
     def plan(self, tier: str | None = None) -> list[tuple[Tier, DedupePlan]]:
         """Return which blobs would share their bytes on each tier; raises as `enqueue` does."""
-        return [(found, dedupe.plan_dedupe(Base(Path(found.base)))) for found in chosen(self.tiers, tier)]
+        there = [(found, dedupe.plan_dedupe(Base(Path(found.base)))) for found in chosen(self.tiers, tier)]
+        return there + [(found, DedupePlan(found.base, "", (), (why,))) for found, why in away(self.tiers, tier)]
 
     def run(self, running: Running) -> None:
         """Carry out a dedupe job.

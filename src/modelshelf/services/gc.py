@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from modelshelf.domain.gc import MIN_AGE_S, GcPlan, Needs, Tidied
+from modelshelf.domain.gc import MIN_AGE_S, GcItem, GcPlan, Needs, Tidied
 from modelshelf.domain.jobs import Job
 from modelshelf.domain.models import ModelRow
 from modelshelf.domain.names import is_digest
@@ -60,7 +60,7 @@ class Collector:
             (found, gc.plan_gc(base, self.needs(base, None), now_s, self.min_age_s, quarantine=quarantine))
             for found in chosen(self.tiers, tier)
             for base in [Base(Path(found.base))]
-        ]
+        ] + [(found, GcPlan(found.base, self.min_age_s, (), (why,))) for found, why in away(self.tiers, tier)]
 
     def run(self, running: Running) -> None:
         """Carry out a gc job.
@@ -84,14 +84,14 @@ class Collector:
         done = gc.execute(base, plan, needs, self.clock, running.progress)
         blobs = {Path(item.path).name for item in done.removed if item.kind == "blob"}
         self.registry.checks.forget(tier_id, filter(is_digest, blobs))
-        went = sum(item.size_bytes for item in done.removed if item.kind == "quarantine")
+        aside, went = _quarantined(plan.items), _quarantined(done.removed)
         return Tidied(
             location=tier.location,
             base=tier.base,
             items=tuple(done.removed),
             freed_bytes=done.freed.apparent_bytes,
             freed_allocated_bytes=done.freed.allocated_bytes,
-            quarantine_bytes=plan.quarantine_bytes - went,
+            quarantine_bytes=plan.quarantine_bytes + aside - went,
             recent_bytes=plan.recent_bytes,
             notes=(*plan.notes, *done.left),
         )
@@ -148,13 +148,20 @@ def chosen(tiers: TierService, which: str | None) -> list[Tier]:
     return named
 
 
+def away(tiers: TierService, which: str | None) -> list[tuple[Tier, str]]:
+    """Return the tiers that would be among all of them, but cannot be reached now, and why; none where one is named."""
+    found = [] if which is not None else [tier for tier in tiers.all() if _was_used(tiers, tier)]
+    return [(tier, why) for tier in found if (why := tiers.why_offline(tier))]
+
+
+def _was_used(tiers: TierService, tier: Tier) -> bool:
+    known = tier.base in tiers.registry.tier_ids() or tier.base in tiers.known.load()
+    return known or store_tier.read_id(Base(Path(tier.base))) is not None
+
+
 def _offline(tiers: TierService, tier: Tier) -> str:
     """Return why nothing can be done on a tier, in a sentence; empty when it is there."""
-    base = Base(Path(tier.base))
-    known_id = tiers.registry.tier_ids().get(tier.base) or tiers.known.load().get(tier.base)
-    if known_id is None and store_tier.read_id(base) is None:
-        return f"{tier.base} was never used."
-    return store_tier.why_offline(base, known_id)
+    return tiers.why_offline(tier) if _was_used(tiers, tier) else f"{tier.base} was never used."
 
 
 def enqueue(registry: Registry, kind: str, params: Mapping[str, object]) -> Job:
@@ -171,6 +178,11 @@ def run_on_each(registry: Registry, tiers: TierService, running: Running, work: 
     A tier that is read-only or away does not stand in the way of the others.
     """
     params = json.loads(running.job.params)
+
+    def keep(outcome: Tidied) -> None:
+        done.append(tidied_view(outcome))
+        registry.update_job(running.job.id, {"result": json.dumps({"tiers": done})})
+
     done: list[dict[str, object]] = json.loads(running.job.result)["tiers"] if running.job.result else []
     for tier in chosen(tiers, params["tier"]):
         try:
@@ -179,8 +191,14 @@ def run_on_each(registry: Registry, tiers: TierService, running: Running, work: 
             if params["tier"] is not None:
                 raise
             outcome = Tidied(tier.location, tier.base, notes=(err.detail,))
-        done.append(tidied_view(outcome))
-        registry.update_job(running.job.id, {"result": json.dumps({"tiers": done})})
+        keep(outcome)
+    for tier, why in away(tiers, params["tier"]):
+        keep(Tidied(tier.location, tier.base, notes=(why,)))
+
+
+def _quarantined(items: Sequence[GcItem]) -> int:
+    """Return the bytes of what lies, or lay, in quarantine."""
+    return sum(item.size_bytes for item in items if item.kind == "quarantine")
 
 
 def tiers_of(job: Job) -> Sequence[dict[str, object]]:

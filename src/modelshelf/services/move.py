@@ -15,13 +15,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from modelshelf.domain.eviction import EvictionPlan
 from modelshelf.domain.jobs import Job
 from modelshelf.domain.models import FileEntry, Model, ModelRow, State
 from modelshelf.domain.names import COMMIT_HASH
 from modelshelf.domain.plans import BlobNeed, MovePlan, PullPlan, plan_pull
 from modelshelf.domain.ports import Clock, Progress
 from modelshelf.domain.tiers import Tier, for_a_move
-from modelshelf.errors import BadInput, Conflict, Corrupt, Denied, NotFound, OutOfSpace, Unavailable
+from modelshelf.errors import BadInput, Conflict, Corrupt, Denied, NotFound, OutOfSpace, ShelfError, Unavailable
 from modelshelf.registry.queries import Registry
 from modelshelf.services.admission import Hold
 from modelshelf.services.jobs import Running
@@ -125,6 +126,12 @@ class Mover:
         except OutOfSpace as err:
             raise for_a_move(err, row.model_name, row.cache_location) from err
         return replace(plan, makes_room=room)
+
+    def who_leaves(self, model_name: str, to: str, cache_path: str | None) -> EvictionPlan | None:
+        """Return what a move would make leave its target; None for nothing, and where the move itself says why not."""
+        with contextlib.suppress(ShelfError):
+            return self.plan(model_name, to, cache_path, keep_source=False).makes_room
+        return None
 
     def run(self, running: Running) -> None:
         """Carry out a move job."""

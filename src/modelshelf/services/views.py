@@ -264,7 +264,7 @@ def dedupe_plan_view(tier: Tier, plan: DedupePlan) -> dict[str, Any]:
         "cache_path": tier.base,
         "items": items,
         "share_bytes": plan.share_bytes,
-        "notes": [],
+        "notes": list(plan.notes),
     }
 
 

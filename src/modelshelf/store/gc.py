@@ -71,7 +71,7 @@ def plan_gc(
         min_age_s=min_age_s,
         items=tuple(items + (aside if quarantine else [])),
         notes=tuple(note for found in in_repos for note in found.notes) + ((store,) if store else ()),
-        quarantine_bytes=sum(item.size_bytes for item in aside),
+        quarantine_bytes=0 if quarantine else sum(item.size_bytes for item in aside),
         recent_bytes=sum(found.recent_bytes for found in in_repos),
     )
 

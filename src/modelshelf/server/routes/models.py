@@ -8,7 +8,16 @@ from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
 from modelshelf.domain.models import Registration
-from modelshelf.server.schemas import Change, JobOut, ModelOut, ModelWithFiles, NewModel, NewModelOut, RemovedOut
+from modelshelf.server.schemas import (
+    Change,
+    JobOut,
+    ModelOut,
+    ModelWithFiles,
+    MoveJobOut,
+    NewModel,
+    NewModelOut,
+    RemovedOut,
+)
 from modelshelf.services.shelf import Shelf
 from modelshelf.services.views import eviction_view, job_view, model_view, removed_view
 
@@ -43,7 +52,7 @@ def _add_changing(router: APIRouter, shelf: Shelf) -> None:
             shelf.registrar.enqueue_pull(new.model_name)
         return model_view(shelf.model(new.model_name)) | {"makes_room": eviction_view(plan.makes_room)}
 
-    @router.patch("/{model_name}", response_model=ModelOut, responses={202: {"model": JobOut}})
+    @router.patch("/{model_name}", response_model=ModelOut, responses={202: {"model": MoveJobOut}})
     def change(model_name: str, wanted: Change) -> Any:
         """Rename, pin or unpin a model; with `cache_location` move it, which answers 202 with the job."""
         if wanted.model_name is not None:
@@ -54,8 +63,9 @@ def _add_changing(router: APIRouter, shelf: Shelf) -> None:
         if wanted.cache_location is None:
             return model_view(shelf.model(model_name))
         to, path = wanted.cache_location, wanted.cache_path
+        leaving = eviction_view(shelf.mover.who_leaves(model_name, to, path))
         job = shelf.mover.enqueue(model_name, to, path, keep_source=wanted.keep_source)
-        return JSONResponse(job_view(job), 202, {"Location": f"/api/jobs/{job.id}"})
+        return JSONResponse(job_view(job) | {"makes_room": leaving}, 202, {"Location": f"/api/jobs/{job.id}"})
 
     @router.delete("/{model_name}", response_model=RemovedOut)
     def remove(model_name: str, delete_files: bool = False) -> dict[str, Any]:
