@@ -37,7 +37,7 @@ MODELS = {
     "absent": {"config.json": b"{}", "model.safetensors": random_bytes(SEGMENT_BYTES + 9, seed=4)},
 }
 NEWER = MODELS["m"] | {"config.json": b'{"v": 2}', "more.bin": random_bytes(9_000, seed=5)}
-_LEFT_BY_THE_DEAD = (".shelf-tmp", ".part", ".map", "dummy_file_src", "dummy_file_dst")
+_LEFT_BY_THE_DEAD = (".shelf-tmp", ".part", ".map", ".tmp", "dummy_file_src", "dummy_file_dst")
 """What gc takes."""
 
 Files = dict[str, bytes]

@@ -20,8 +20,6 @@ from tests.fakes.hub import FakeHub
 from tests.invariants import violations
 from tests.world import Home, random_bytes, tree
 
-pytestmark = pytest.mark.timeout(600)
-
 COMMON = random_bytes(300_000, seed=1)
 OWN = {name: random_bytes(200_000, seed=ord(name)) for name in "abc"}
 LIMIT = 1_800_000

@@ -74,6 +74,18 @@ def test_the_only_model_of_a_repository_leaves_nothing_of_it(tmp_path: Path) -> 
     assert 3020 <= freed.apparent_bytes <= there
 
 
+def test_what_a_killed_write_left_goes_with_its_repository(tmp_path: Path) -> None:
+    """It would keep the folder for ever where no gc comes, as in an old cache that was adopted."""
+    drawn = lay(tmp_path, ONE)
+    repo = drawn.base.repo("org/name")
+    put(repo.refs / ".main.0a1b2c3d.shelf-tmp", b"")
+    put(repo.trees / f".{commit('a')}.json.0a1b2c3d.shelf-tmp", b"[")
+
+    remove(drawn)
+
+    assert not repo.path.exists()
+
+
 def test_the_plan_says_what_will_be_done(tmp_path: Path) -> None:
     """Each list has its kind, and the bytes are those of the blobs; nothing is changed by planning."""
     drawn = lay(tmp_path, ONE)

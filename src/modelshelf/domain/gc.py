@@ -24,7 +24,7 @@ _OURS = rf"\..+\.{_HEX8}\.shelf-tmp"
 _TEMPORARY = {
     "blobs": re.compile(rf".+\.(?:incomplete|downloadInProgress|tmp)|tmp_{_UUID}|\..+\.{_HEX8}\.shared|{_OURS}"),
     "refs": re.compile(rf".+\.{_HEX8}\.tmp|{_OURS}"),
-    "trees": re.compile(rf".+\.{_HEX8}\.tmp|{_OURS}"),
+    "trees": re.compile(rf"tmp[a-z0-9_]{{8}}\.tmp|{_OURS}"),
 }
 _ELSEWHERE = re.compile(_OURS)
 _PROBE = re.compile("tmp[a-z0-9_]{8}")
@@ -49,10 +49,12 @@ def is_temporary(area: str, name: str) -> bool:
 
     Among a snapshot's files only our own names count: a repository may well have a file `notes.tmp`.
 
-    Source: huggingface_hub `file_download.py` and `_shared_blobs.py`; llama.cpp `common/download.cpp`.
+    Source: huggingface_hub `file_download.py`, `_shared_blobs.py`, `_tree_cache.py`; llama.cpp `common/download.cpp`.
 
     >>> [is_temporary("blobs", name) for name in ("ab.0a1b2c3d.incomplete", "ab.downloadInProgress", "ab")]
     [True, True, False]
+    >>> is_temporary("refs", "main.0a1b2c3d.tmp"), is_temporary("trees", "tmp_hhwov2v.tmp")
+    (True, True)
     >>> is_temporary("snapshots", "notes.tmp"), is_temporary("snapshots", ".a.bin.0a1b2c3d.shelf-tmp")
     (False, True)
     >>> is_temporary("tmpya05pkng", "dummy_file_src"), is_temporary("tmpya05pkng", "thesis.txt")

@@ -209,7 +209,7 @@ class RemovalPlan:
     parts: tuple[str, ...]
     """Digests of blobs that arrived in part."""
     extras: tuple[str, ...]
-    """What describes a snapshot that goes: its tree list and its negative cache."""
+    """What describes a snapshot that goes: its tree list and its negative cache, and what killed writes left there."""
     folders: tuple[str, ...]
     """Folders that may be empty afterwards, deepest first."""
     shared_payloads: tuple[str, ...] = ()

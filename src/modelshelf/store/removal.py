@@ -59,7 +59,7 @@ def plan_removal(
     blobs = [blob for digest in digests if (blob := repo.blob(digest)).is_symlink() or blob.exists()]
     whole = not any(repo.snapshot(commit_hash) in path.parents for path in staying)
     refs = [repo.ref(ref) for ref, commit in scan.refs(repo).items() if commit == commit_hash] if whole else []
-    extras = [repo.tree(commit_hash), repo.no_exist(commit_hash)] if whole else []
+    extras = [repo.tree(commit_hash), repo.no_exist(commit_hash), *_torn(repo)] if whole else []
     payloads = [(blob, payload) for blob in blobs if (payload := shared_blobs.payload_of(base, blob))]
     return RemovalPlan(
         repo_id=repo_id,
@@ -184,6 +184,12 @@ def _folders(repo: Repo, commit_hash: str, links: Iterable[Path]) -> list[Path]:
     deepest_first = sorted(inner | ref_folders, key=lambda folder: -len(folder.parts))
     above = [snapshot, repo.snapshots, repo.blobs, repo.refs, repo.trees, repo.no_exist(commit_hash).parent, repo.path]
     return [*deepest_first, *above]
+
+
+def _torn(repo: Repo) -> list[Path]:
+    """Return what our killed writes left beside refs and lists of files: the repository's lock is held for those."""
+    found = (path for folder in (repo.refs, repo.trees) for path in scan.walk_files(folder))
+    return [path for path in found if path.name.endswith(fs.TEMPORARY)]
 
 
 def _texts(paths: Iterable[Path]) -> tuple[str, ...]:

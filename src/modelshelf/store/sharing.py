@@ -44,7 +44,7 @@ def probe_links(folder: Path) -> tuple[bool, bool, bool]:
                 found.append(False)
         return found[0], found[1], found[2]
     finally:
-        for path in (source, *links):
+        for path in (*links, source):  # a link never leads nowhere
             path.unlink(missing_ok=True)
 
 
