@@ -29,6 +29,7 @@ TIERS = st.sampled_from(["primary", "secondary"])
 FIRST, SECOND = 1, 2
 EXAMPLES = max(12, int(os.environ.get("SHELF_CRASHES", "0")) * 2)
 """Twelve orders of up to 25 steps; `SHELF_CRASHES=300` takes 600."""
+pytestmark = pytest.mark.timeout(600 if EXAMPLES == 12 else 3600)
 
 
 def files(name: str, revision: int) -> dict[str, bytes]:
