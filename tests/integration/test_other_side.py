@@ -205,6 +205,22 @@ def test_a_base_on_the_containers_own_layer_is_noticed(
     assert Base(home.primary).marker.exists() is mounted
 
 
+@pytest.mark.parametrize(("require", "code"), [("", 0), ("1", 2)], ids=["warned", "refused"])
+def test_a_custom_base_on_the_containers_own_layer_is_noticed(home: Home, require: str, code: int) -> None:
+    """Where the tiers are mounted and a model is sent elsewhere; refused, nothing was registered or written."""
+    bases_of(home, 0, 0)
+    folder = home.root / "inside"
+    words = ("add", "a", "org/a", "--to", str(folder))
+
+    done = start_on_own_layer(home, *words, SHELF_REQUIRE_MOUNT=require).finish()
+
+    if done.code == 99:
+        pytest.skip(f"no overlay can be mounted here: {done.err.strip()}")
+    assert done.code == code, done.err
+    assert done.err.count(f"{folder}: on the container's own layer") == 1
+    assert [model["model_name"] for model in home.run("ls", "--json").json] == (["a"] if code == 0 else [])
+
+
 def test_a_download_of_another_tool_inside_does_not_disturb_one_outside(hub: FakeHub, home: Home) -> None:
     """`hf download` of the same repository in a container is killed half-way; the user's own one completes."""
     host, container = two_sides(home, USER, USER)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf.store.mounts import mount_of, read_table, share_of
+from modelshelf.errors import BadInput
+from modelshelf.store.mounts import check_outlives, mount_of, read_table, share_of
 from tests.store.fuse import share
 
 TABLE = r"""
@@ -46,6 +47,28 @@ def test_the_own_layer_of_a_container_is_the_overlay_at_its_root(point: str, exp
     mount = mount_of(Path("/data/x"), f"22 1 0:50 / {point} rw - overlay overlay rw,lowerdir=/l")
 
     assert mount.is_container_layer is expected
+
+
+LAYER = "22 1 0:50 / / rw - overlay overlay rw,lowerdir=/l\n23 22 8:1 / /data rw - ext4 /dev/sda1 rw"
+
+
+@pytest.mark.parametrize(
+    ("require", "bases", "warned"),
+    [(None, ["/data/a", "/b"], True), (None, ["/data/a"], False), (False, ["/b"], False), (True, ["/data/a"], False)],
+)
+def test_a_base_that_would_vanish_is_warned_of(
+    require: bool | None, bases: list[str], warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With what to mount; nothing is said of one that is mounted, or where it is not wanted."""
+    check_outlives(bases, require=require, table=LAYER)
+
+    assert ("/b: on the container's own layer" in caplog.text, ":/b" in caplog.text) == (warned, warned)
+
+
+def test_a_base_that_would_vanish_is_refused_on_request() -> None:
+    """Before anything is written."""
+    with pytest.raises(BadInput, match="/b and /c: on the container's own layer"):
+        check_outlives(["/b", "/data", "/c"], require=True, table=LAYER)
 
 
 def test_the_table_of_this_process_knows_proc() -> None:

@@ -166,7 +166,14 @@ def _make_parts(settings: Settings, clock: Clock, late: _Late) -> _Parts:
     check_mounts(settings)
     registry, owner = Registry(database_url(settings)), this_process()
     known = KnownBases(settings.state_home)
-    tiers = TierService(registry, settings.tiers, known, settings.warning_threshold, settings.use_symlinks)
+    tiers = TierService(
+        registry,
+        settings.tiers,
+        known,
+        settings.warning_threshold,
+        use_symlinks=settings.use_symlinks,
+        require_mount=settings.require_mount,
+    )
     tiers.open(settings.tiers.primary)
     admission = Admission(registry, tiers, owner, clock)
     hub = HubClient(settings.hf_endpoint, settings.hf_token, f"modelshelf/{__version__}", STREAMS)

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelshelf.errors import BadInput, ShelfError
+from modelshelf.errors import ShelfError
 from modelshelf.services.library import Library, environment
 from modelshelf.settings import Settings, child_environment, load_settings
 from modelshelf.store import fs, registry_file
 from modelshelf.store import tier as store_tier
 from modelshelf.store.layout import Base
-from modelshelf.store.mounts import mount_of
+from modelshelf.store.mounts import check_outlives
 from modelshelf.store.tier import KnownBases
 
 if TYPE_CHECKING:
@@ -79,21 +79,8 @@ def _reader(settings: Settings) -> Reader:
 
 
 def check_mounts(settings: Settings) -> None:
-    """Warn of a base that lies on a container's own layer, or refuse it, before anything is written there.
-
-    Raises:
-        BadInput: It does, and SHELF_REQUIRE_MOUNT is set.
-    """
-    if settings.require_mount is False:
-        return
-    lost = [tier.base for tier in settings.tiers.configured() if mount_of(Path(tier.base)).is_container_layer]
-    if not lost:
-        return
-    detail = f"{' and '.join(lost)}: on the container's own layer, so that every model vanishes with the container."
-    hint = f"Mount a folder of the host there: -v /path/on/the/host:{lost[0]}"
-    if settings.require_mount:
-        raise BadInput(detail, hint=hint, cache_path=lost[0])
-    _log.error("%s %s", detail, hint)
+    """Look at the bases of the settings; see `store.mounts.check_outlives`."""
+    check_outlives([tier.base for tier in settings.tiers.configured()], require=settings.require_mount)
 
 
 def database_url(settings: Settings) -> str:

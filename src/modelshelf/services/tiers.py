@@ -10,7 +10,7 @@ from pathlib import Path
 from modelshelf.domain.jobs import Reservation
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.storable import check_names, check_sizes
-from modelshelf.domain.tiers import BREAKDOWN, Room, Tier, Tiers, TierStatus, Usage
+from modelshelf.domain.tiers import BREAKDOWN, CUSTOM, Room, Tier, Tiers, TierStatus, Usage
 from modelshelf.errors import BadInput, Denied
 from modelshelf.registry.queries import Registry
 from modelshelf.store import capabilities, cards, meter, mounts, ownership, scan, snapshot
@@ -31,6 +31,8 @@ class TierService:
     """The share of a limit from which on a tier is marked."""
     use_symlinks: bool = True
     """Whether snapshots may link to their blobs, where the file system can."""
+    require_mount: bool | None = False
+    """What to say of a custom base on a container's own layer; see `mounts.check_outlives`."""
 
     def path(self, tier: Tier) -> Path:
         """Return a tier's base."""
@@ -45,9 +47,12 @@ class TierService:
 
         Raises:
             Unavailable: The base was used before and is not mounted now.
-            BadInput: It cannot be written.
+            BadInput: It cannot be written, or vanishes with the container and SHELF_REQUIRE_MOUNT is set.
         """
-        tier_id = store_tier.open_tier(Base(self.path(tier)), self.known, self.registry.tier_ids().get(tier.base))
+        base = Base(self.path(tier))
+        if tier.location == CUSTOM and not base.marker.exists():
+            mounts.check_outlives([tier.base], require=self.require_mount)
+        tier_id = store_tier.open_tier(base, self.known, self.registry.tier_ids().get(tier.base))
         self.registry.remember_tier(tier_id, tier.location, tier.base)
         return tier_id
 
@@ -75,6 +80,8 @@ class TierService:
         base = Base(self.path(tier))
         if base.marker.exists() or self.why_offline(tier):
             return self.open_to_write(tier)
+        if tier.location == CUSTOM:
+            mounts.check_outlives([tier.base], require=self.require_mount or False)  # the warning comes with the use
         store_tier.check_creatable(base)
         return ""
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from modelshelf.domain.disks import Mount
+from modelshelf.errors import BadInput
 
+_log = logging.getLogger(__name__)
 TABLE = Path("/proc/self/mountinfo")
 _UNKNOWN = Mount("/", "", "", read_only=False, boundary=False)
 
@@ -38,6 +42,27 @@ def share_of(path: Path) -> Mount | None:
     named = mount_at(path.absolute(), table)
     mount = named if named.may_hang else mount_of(path, table)
     return mount if mount.may_hang else None
+
+
+def check_outlives(bases: Sequence[str], *, require: bool | None, table: str | None = None) -> None:
+    """Warn of a base that lies on a container's own layer, or refuse it, before anything is written there.
+
+    Args:
+        bases: The bases.
+        require: Whether it is refused; None: warned about; False: nothing is said.
+        table: See `mount_of`.
+
+    Raises:
+        BadInput: One does, and that is refused.
+    """
+    lost = [base for base in bases if mount_of(Path(base), table).is_container_layer] if require is not False else []
+    if not lost:
+        return
+    detail = f"{' and '.join(lost)}: on the container's own layer, so that every model vanishes with the container."
+    hint = f"Mount a folder of the host there: -v /path/on/the/host:{lost[0]}"
+    if require:
+        raise BadInput(detail, hint=hint, cache_path=lost[0])
+    _log.error("%s %s", detail, hint)
 
 
 def mount_at(path: Path, table: str | None = None) -> Mount:
