@@ -266,6 +266,7 @@ def test_a_ref_that_another_program_moved_is_put_back(home: Home, model: Path) -
     assert any("ref" in done for done in said.json["fixed"])
     assert said.json["errors"] == 0
     assert home.run("doctor", "--fix", "--json").checked().json["fixed"] == []
+    assert "Nothing here is for --fix to mend." in home.run("doctor", "--fix").checked().err
 
 
 def test_lists_that_are_closed_to_others_are_opened(home: Home, model: Path) -> None:

@@ -26,6 +26,8 @@ def doctor(
         if as_json:
             output.as_json(view)
         else:
+            if fix and not view["fixed"]:
+                output.note("Nothing here is for --fix to mend.")
             output.doctor(view)
         if view["errors"]:
             raise SystemExit(Unavailable.exit_code)

@@ -175,7 +175,7 @@ def jobs(found: Sequence[Job]) -> None:
             job.kind,
             job.model_name,
             job.state,
-            f"{format_size(job.done_bytes)} of {format_size(job.total_bytes)}",
+            f"{format_size(job.done_bytes)} of {format_size(job.total_bytes)}" if job.total_bytes else "",
             job.detail,
         ]
         for job in found
