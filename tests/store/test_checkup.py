@@ -33,9 +33,10 @@ def test_strays_are_told_by_name_alone(tmp_path: Path) -> None:
 
 
 def test_a_stray_without_a_snapshot_is_an_unfinished_download(tmp_path: Path) -> None:
-    """Of a model: the bytes of a data set can move as they lie."""
+    """Of a model: the bytes of a data set can move as they lie. One that cannot be looked into is not said to be."""
     for folder in ("models--a/blobs", f"models--b/snapshots/{COMMIT}", "datasets--c/blobs"):
         (tmp_path / folder).mkdir(parents=True)
+    put(tmp_path / "models--d" / "snapshots", b"no folder")
 
     assert [path.name for path in checkup.strays(Base(tmp_path)) if checkup.is_unfinished(path)] == ["models--a"]
 

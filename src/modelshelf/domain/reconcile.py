@@ -259,26 +259,35 @@ class _Deciding:
         plain = [card for card in cards if card.whole or card.card.arriving_from is None]
         best = (plain or cards)[0]
         base = best.base if best.whole else next(iter(best.whole_on), best.base)
-        source = best.card.arriving_from
-        if source is not None and not best.whole and base == best.base and source not in self._online:
-            gone = self._bases.get(source)
-            why = gone.offline if gone is not None else f"It was on its way from {source}, which is not known here."
+        if not best.whole and base == best.base and (why := self._why_not_arrived(best.card.arriving_from)):
             self._untouched.append(Untouched(best.card.model_name, why))
             return
-        name = best.card.model_name
+        placed = self._add(best, base)
+        if base != best.base or best.card != placed.card:
+            self._write(placed, "It says where the model is now.")
+        name = placed.card.model_name
+        for other in cards:
+            if other.base != base or other.card.model_name != name:
+                self._drop(other, f"{name} lies in {base}.")
+
+    def _why_not_arrived(self, source: str | None) -> str:
+        """Return why the rest of a model cannot come from where it was; empty where it can, or all of it was here."""
+        if source is None or source in self._online:
+            return ""
+        gone = self._bases.get(source)
+        return gone.offline if gone is not None else f"It was on its way from {source}, which is not known here."
+
+    def _add(self, seen: CardSeen, base: str) -> _Placed:
+        """Register the model of a card; returns where it is."""
+        name = seen.card.model_name
         is_taken = name in self._placed or any(row.row.model_name == name for row in self._seen.rows)
-        card = replace(best.card, model_name=self._free_name(name) if is_taken else name, arriving_from=None)
-        complete = base in best.whole_on
+        card = replace(seen.card, model_name=self._free_name(name) if is_taken else name, arriving_from=None)
+        complete = base in seen.whole_on
         why = "A card was there and no model." + (f" {name} is another repository." if is_taken else "")
         location = self._bases[base].location
         self._steps.append(Step(Action.ADD, base, card.model_name, why, location, card, None, complete))
-        placed = _Placed(card, base, complete, 0.0)
-        self._placed[card.model_name] = placed
-        if base != best.base or best.card != card:
-            self._write(placed, "It says where the model is now.")
-        for other in cards:
-            if other.base != base or other.card.model_name != card.model_name:
-                self._drop(other, f"{card.model_name} lies in {base}.")
+        self._placed[card.model_name] = _Placed(card, base, complete, 0.0)
+        return self._placed[card.model_name]
 
     def _free_name(self, name: str) -> str:
         number = 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -104,24 +104,25 @@ class Collector:
             repo_id: The repository that is asked about; None for all.
         """
         jobs = [job for job in self.registry.jobs(unfinished=True) if job.kind not in (GC, DEDUPE)]
-        working = {job.model_id for job in jobs if job.model_id is not None}
+        working = {job.model_id for job in jobs}
         rows = [row for row in self.registry.models() if repo_id in (None, row.hf_path)]
         here = [row for row in rows if row.id in working or self.library.base_of(row) == str(base.path)]
         digests: dict[str, set[str]] = {}
         for row in here:
-            digests.setdefault(row.hf_path, set()).update(self._digests(row))
+            digests.setdefault(row.hf_path, set()).update(self._digests([row]))
+        names = {row.model_name for row in here}
         return Needs(
             digests=digests,
             busy={row.hf_path for row in here if row.id in working or row.commit_hash is None},
-            active={digest for row in here if row.id in working for digest in self._digests(row)},
-            resumable={digest for row in here if not row.complete for digest in self._digests(row)},
+            active=self._digests(row for row in here if row.id in working),
+            resumable=self._digests(row for row in here if not row.complete),
             working=bool(jobs),
-            models={row.model_name for row in here},
-            elsewhere={row.model_name for row in rows} - {row.model_name for row in here},
+            models=names,
+            elsewhere={row.model_name for row in rows} - names,
         )
 
-    def _digests(self, row: ModelRow) -> set[str]:
-        return {file.digest for file in self.library.files(row)}
+    def _digests(self, rows: Iterable[ModelRow]) -> set[str]:
+        return {file.digest for row in rows for file in self.library.files(row)}
 
 
 def chosen(tiers: TierService, which: str | None) -> list[Tier]:

@@ -130,27 +130,34 @@ def real_folder(folder: str, known: dict[str, str]) -> str:
 
 def in_repo(look: Look, walked: Walked) -> Found:
     """Return what is garbage in a repository."""
-    found = Found(notes=list(walked.faults))
-    for path, status in walked.entries:
-        if not stat.S_ISDIR(status.st_mode) and is_temporary(_area(walked, path), path.rpartition("/")[2]):
-            if look.is_dead(status):
-                found.items.append(GcItem("partial", path, freed_by(status), "nobody goes on with it"))
-            else:
-                found.in_flight = True
-                found.recent_bytes += freed_by(status)
+    found = _partials(look, walked)
     loose = _unlinked(look, walked)
     wanted = _wanted(look, walked)
     young = [status for path, status in loose if path.rpartition("/")[2] not in wanted and not look.is_dead(status)]
-    found.recent_bytes += sum(freed_by(status) for status in young)
+    found.recent_bytes += sum(map(freed_by, young))
     found.in_flight |= any(not look.is_old(status) for _, status in loose)
-    is_ours = walked.repo_type == "model"
-    if walked.faults or found.in_flight or (is_ours and walked.repo_id in look.needs.busy):
+    ours = walked.repo_id if walked.repo_type == "model" else None
+    if walked.faults or found.in_flight or ours in look.needs.busy:
         return found
     if not look.others_pull:
         found.items += _orphans(look, walked, loose)
-    if not (is_ours and walked.repo_id in look.needs.digests) and _is_quiet(look, walked):
+    if ours not in look.needs.digests and _is_quiet(look, walked):
         found.items += _empty_commits(walked, {item.path for item in found.items})
         found.items += _empty_folders(walked, {item.path for item in found.items})
+    return found
+
+
+def _partials(look: Look, walked: Walked) -> Found:
+    """Return the temporary files of known programs that nobody goes on with, and whether one is written."""
+    found = Found(notes=list(walked.faults))
+    for path, status in walked.entries:
+        if stat.S_ISDIR(status.st_mode) or not is_temporary(_area(walked, path), path.rpartition("/")[2]):
+            continue
+        if look.is_dead(status):
+            found.items.append(GcItem("partial", path, freed_by(status), "nobody goes on with it"))
+        else:
+            found.in_flight = True
+            found.recent_bytes += freed_by(status)
     return found
 
 

@@ -46,33 +46,49 @@ def plan_removal(
     ownership.check_changeable(base, repo_id)
     files = list(files)
     going = {file.path for file in files} - set(keep)
-    links = [path for name, path in scan.snapshot_files(repo, commit_hash) if name in going]
-    staying = [path for name, path in scan.snapshot_files(repo, commit_hash) if name not in going]
-    for other in scan.snapshots(repo):
-        if other != commit_hash:
-            staying += [path for _, path in scan.snapshot_files(repo, other)]
-    needed = {scan.blob_of(repo, path) for path in staying}
-    mine = {file.digest for file in files if file.path in going}
-    mine |= {digest for path in links if (digest := scan.blob_of(repo, path))}
+    links, rest = _divided(repo, commit_hash, going)
+    mine = {file.digest for file in files if file.path in going} | _blobs_of(repo, links)
     kept = {file.digest for file in files if file.path in keep}
-    digests = sorted(mine - needed - kept - set(keep_digests))
+    digests = sorted(mine - kept - set(keep_digests) - _blobs_of(repo, [*rest, *_of_other_commits(repo, commit_hash)]))
     blobs = [blob for digest in digests if (blob := repo.blob(digest)).is_symlink() or blob.exists()]
-    whole = not any(repo.snapshot(commit_hash) in path.parents for path in staying)
-    refs = [repo.ref(ref) for ref, commit in scan.refs(repo).items() if commit == commit_hash] if whole else []
-    extras = [repo.tree(commit_hash), repo.no_exist(commit_hash), *_torn(repo)] if whole else []
-    payloads = [(blob, payload) for blob in blobs if (payload := shared_blobs.payload_of(base, blob))]
+    refs, extras = ([], []) if rest else _descriptions(repo, commit_hash)
     return RemovalPlan(
         repo_id=repo_id,
         refs=_texts(refs),
         links=_texts(links),
         blobs=_texts(blobs),
         parts=tuple(digest for digest in digests if base.part(digest).exists()),
-        extras=_texts(path for path in extras if path.exists()),
+        extras=_texts(extras),
         folders=_texts(_folders(repo, commit_hash, [repo.snapshot(commit_hash) / name for name in going])),
-        shared_payloads=_texts(payload for _, payload in payloads),
+        shared_payloads=_texts(payload for blob in blobs if (payload := shared_blobs.payload_of(base, blob))),
         free_bytes=sum(_free_bytes(base, path) for path in (*links, *blobs))
         + sum(written_bytes(base.part(digest)) for digest in digests),
     )
+
+
+def _divided(repo: Repo, commit_hash: str, going: Collection[str]) -> tuple[list[Path], list[Path]]:
+    """Return the files of a snapshot that go, and those that stay."""
+    links, rest = list[Path](), list[Path]()
+    for name, path in scan.snapshot_files(repo, commit_hash):
+        (links if name in going else rest).append(path)
+    return links, rest
+
+
+def _of_other_commits(repo: Repo, commit_hash: str) -> Iterator[Path]:
+    for other in scan.snapshots(repo):
+        if other != commit_hash:
+            yield from (path for _, path in scan.snapshot_files(repo, other))
+
+
+def _blobs_of(repo: Repo, links: Iterable[Path]) -> set[str]:
+    return {digest for path in links if (digest := scan.blob_of(repo, path))}
+
+
+def _descriptions(repo: Repo, commit_hash: str) -> tuple[list[Path], list[Path]]:
+    """Return the refs that lead to a commit, and what else describes it."""
+    refs = [repo.ref(ref) for ref, commit in scan.refs(repo).items() if commit == commit_hash]
+    extras = [repo.tree(commit_hash), repo.no_exist(commit_hash), *_torn(repo)]
+    return refs, [path for path in extras if path.exists()]
 
 
 def check_no_links(repo: Repo, commit_hash: str) -> None:
