@@ -33,6 +33,15 @@ def added(cli: Cli, commit: str) -> Path:
     return Path(cli("path", "m").checked().out.rstrip("\n"))
 
 
+@pytest.mark.parametrize("words", [("ls", "--json"), ("show", "m"), ("path", "m"), ("env", "m")], ids=lambda w: w[0])
+def test_looking_makes_no_library(home: Home, words: tuple[str, ...]) -> None:
+    """Before the first model there is none to be seen, and no folder, marker or registry comes of it."""
+    seen = home.run(*words)
+
+    assert (seen.code, seen.out.strip()) == ((0, "[]") if words[0] == "ls" else (4, ""))
+    assert not home.primary.exists()
+
+
 def test_add_says_what_is_there_now(home: Home, cli: Cli, commit: str) -> None:
     """One command registers, downloads and answers with one line; stderr is no terminal and stays empty."""
     added = cli("add", "m", REPO)

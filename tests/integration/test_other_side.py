@@ -196,7 +196,7 @@ def test_a_base_on_the_containers_own_layer_is_noticed(
     if mounted:
         bases_of(home, 0, 0)
 
-    done = start_on_own_layer(home, "ls", **settings).finish()
+    done = start_on_own_layer(home, "tiers", **settings).finish()
 
     if done.code == 99:
         pytest.skip(f"no overlay can be mounted here: {done.err.strip()}")

@@ -34,7 +34,7 @@ def open_library(env_file: Path | None = None) -> Library:
     settings = load_settings(env_file)
     check_mounts(settings)
     known = KnownBases(settings.state_home)
-    return Library(_reader(settings), settings.tiers, known)
+    return Library(_reader(settings, known), settings.tiers, known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +65,11 @@ def run_environment(library: Library, model: Model) -> dict[str, str]:
     return child_environment(environment(model, library.tiers))
 
 
-def _reader(settings: Settings) -> Reader:
-    from modelshelf.registry.fast_read import SqliteReader
+def _reader(settings: Settings, known: KnownBases) -> Reader:
+    from modelshelf.registry.fast_read import EmptyReader, SqliteReader
 
+    if _is_new(settings, known):
+        return EmptyReader()
     url = database_url(settings)
     if url.startswith("sqlite:///"):
         reader = SqliteReader(Path(url.removeprefix("sqlite:///")))
@@ -76,6 +78,20 @@ def _reader(settings: Settings) -> Reader:
     from modelshelf.registry.queries import Registry
 
     return Registry(url)
+
+
+def _is_new(settings: Settings, known: KnownBases) -> bool:
+    """Return whether there is no library yet: looking at it makes none.
+
+    Raises:
+        Unavailable: The registry would lie where it cannot be.
+    """
+    _, path = registry_place(settings)
+    primary = Base(Path(settings.tiers.primary.base))
+    if path is None or path.exists() or str(primary.path) in known.load() or store_tier.read_id(primary) is not None:
+        return False
+    registry_file.check_place(path, settings.state_home)
+    return True
 
 
 def check_mounts(settings: Settings) -> None:

@@ -42,6 +42,30 @@ def model_row(values: Sequence[object]) -> ModelRow:
     return ModelRow(*columns)  # type: ignore[arg-type]
 
 
+class EmptyReader:
+    """The registry before the first model."""
+
+    def models(self) -> list[ModelRow]:
+        """Return none."""
+        return []
+
+    def model(self, model_name: str) -> ModelRow | None:
+        """Return none."""
+        return None
+
+    def files(self, repo_id: str, commit_hash: str) -> list[FileEntry]:
+        """Return none."""
+        return []
+
+    def tier_ids(self) -> dict[str, str]:
+        """Return none."""
+        return {}
+
+    def damage(self) -> dict[tuple[str, str], str]:
+        """Return none."""
+        return {}
+
+
 class SqliteReader:
     """The registry of a SQLite file, read only."""
 
