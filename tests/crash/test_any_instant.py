@@ -120,6 +120,9 @@ class World:
 
     def __init__(self, home: Home, hub: FakeHub, operation: Operation) -> None:
         self.home = home
+        if operation.prepare is _limit:  # the registry grows and shrinks as it likes, and counts where it lies
+            self._apart.mkdir()
+            home.extra["DATABASE_URL"] = f"sqlite:///{self._apart}/registry.db"
         for name, files in MODELS.items():
             hub.add_repo(f"org/{name}", files)
         with home.open() as shelf:
@@ -168,7 +171,11 @@ class World:
             return shelf.registry.jobs(unfinished=True) == [] and shelf.registry.reservations.all() == []
 
     def _folders(self) -> Iterator[Path]:
-        yield from (self.home.primary, self.home.secondary)
+        yield from (folder for folder in (self.home.primary, self.home.secondary, self._apart) if folder.exists())
+
+    @property
+    def _apart(self) -> Path:
+        return self.home.root / "apart"
 
 
 def _snapshots(bases: list[Base]) -> Iterator[tuple[tuple[str, str], Files]]:

@@ -102,6 +102,20 @@ def test_the_plan_is_shown_first(hub: FakeHub, home: Home, full: Shelf) -> None:
     check_limit(full)
 
 
+def test_who_was_on_the_way_out_goes_when_room_is_reserved_next(hub: FakeHub, home: Home, full: Shelf) -> None:
+    """A demotion whose process was killed ends with the next pull, though that fits without it."""
+    hub.add_repo("org/tiny", {"config.json": b"{}"})
+    job = full.mover.enqueue("a", "secondary", None, keep_source=False, makes_room=True)
+    theirs = full.mover.enqueue("b", "secondary", None, keep_source=False)
+
+    full.register("tiny", "org/tiny")
+
+    bases = {model.row.model_name: model.base for model in full.models() if model.state in ("ready", "moving")}
+    near = dict.fromkeys(("b", "c", "tiny"), str(home.primary))
+    assert bases == near | {"a": str(home.secondary)}
+    assert [full.registry.job(n).state for n in (job.id, theirs.id)] == ["done", "queued"]
+
+
 def test_a_damaged_model_is_no_victim(home: Home, full: Shelf) -> None:
     """Its bytes would be refused on the way; the next one leaves in its place."""
     [weights] = [path for path in Base(home.primary).repo("org/a").blobs.iterdir() if path.stat().st_size > 10**6]

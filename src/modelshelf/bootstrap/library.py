@@ -206,8 +206,10 @@ class _Late:
     shelf: Shelf
 
     def demote(self, model_name: str) -> None:
-        """Move a model to the secondary."""
-        self.shelf.move(model_name, SECONDARY)
+        """Move a model to the secondary, to make room."""
+        shelf = self.shelf
+        shelf.finish(shelf.mover.enqueue(model_name, SECONDARY, None, keep_source=False, makes_room=True))
+        shelf.run_due("retire")
 
     def tidy(self) -> None:
         """Delete the old copies of models that left."""

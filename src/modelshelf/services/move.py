@@ -30,7 +30,7 @@ from modelshelf.services.library import Library
 from modelshelf.services.progress import Counter
 from modelshelf.services.pull import card_of, missing_bytes, refresh_card
 from modelshelf.services.retire import retire_params
-from modelshelf.services.room import RoomMaker
+from modelshelf.services.room import MAKES_ROOM, RoomMaker
 from modelshelf.services.tiers import TierService
 from modelshelf.store import cards, copy, damage, locks, removal, scan, sharing, snapshot, without_links
 from modelshelf.store import tier as store_tier
@@ -86,8 +86,12 @@ class Mover:
     room: RoomMaker
     clock: Clock
 
-    def enqueue(self, model_name: str, to: str, cache_path: str | None, *, keep_source: bool) -> Job:
+    def enqueue(
+        self, model_name: str, to: str, cache_path: str | None, *, keep_source: bool, makes_room: bool = False
+    ) -> Job:
         """Return the job that moves a model, after checking that it can be; one that a killed process left as it is.
+
+        With `makes_room` it is one that `RoomMaker` asks for, and goes on with if it was killed.
 
         Raises:
             BadInput: There is no such tier, or it lies there already.
@@ -97,6 +101,7 @@ class Mover:
         tier = self.tiers.tiers.resolve(to, cache_path)
         stored = self.tiers.tiers.stored_path(tier.base)
         params = {"cache_location": tier.location, "cache_path": stored, "keep_source": keep_source}
+        params |= {MAKES_ROOM: True} if makes_room else {}
         model = self.library.model(model_name)
         left = [job for job in self.registry.jobs(unfinished=True) if (job.kind, job.model_id) == (MOVE, model.row.id)]
         if left and self._means_the_same(left[0], tier, keep_source=keep_source):

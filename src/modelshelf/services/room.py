@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +26,8 @@ from modelshelf.store import tier as store_tier
 from modelshelf.store.layout import Base
 
 _log = logging.getLogger(__name__)
+MAKES_ROOM = "makes_room"
+"""What the parameters of a move hold that was asked for here."""
 _ROUNDS = 3
 """Another process may take the room that was made; it is made again so often."""
 
@@ -74,6 +77,7 @@ class RoomMaker:
             OutOfSpace: They do not fit, and no room can be made; nothing was moved.
             Conflict: They would fit, but for what is pinned or in use; names it.
         """
+        self._go_on(tier)
         with contextlib.ExitStack() as held:
             for left in reversed(range(_ROUNDS)):
                 try:
@@ -86,6 +90,15 @@ class RoomMaker:
                         raise
                     self._carry_out(tier, plan)  # without victims it fits by now
             yield hold
+
+    def _go_on(self, tier: Tier) -> None:
+        """Let those leave who were on their way when their process was killed, needed or not: half of them is there."""
+        if tier.location != PRIMARY or not self.policy.demote:
+            return
+        for job in self.registry.jobs(unfinished=True):
+            if job.state == QUEUED and MAKES_ROOM in json.loads(job.params):
+                with contextlib.suppress(ShelfError):
+                    self.demote(job.model_name)
 
     def check(
         self, tier: Tier, tier_id: str, need_bytes: int, *, model_id: int = 0, takes_disk: bool = True
