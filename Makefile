@@ -42,7 +42,7 @@ else
 endif
 
 .PHONY: test-crash
-test-crash: .venv/test.stamp ## Kill every operation at every step and at 300 random instants (half an hour and more)
+test-crash: .venv/test.stamp ## Kill every operation at every step and at 300 random instants (an hour on two cores)
 	SHELF_CRASHES=300 $(BIN)/pytest -n 2 --timeout=3600 tests/crash
 
 .PHONY: test-filesystems
