@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from modelshelf.domain.names import check_base
+from modelshelf.domain.names import BasePath
 from modelshelf.domain.promotion import PromoteMode
 from modelshelf.units import GB, parse_size
 
@@ -34,7 +34,7 @@ def base(value: Value) -> str:
     """Return a base as an absolute path; `hub` and what is not set are refused."""
     if unset := re.search(r"\$(?:\{\w+\}|[A-Za-z_]\w*)", value.text):
         raise ValueError(f"{unset[0]} in {value.text} is not set")
-    return check_base(os.path.normpath(value.folder / value.text) if "://" not in value.text else value.text)
+    return BasePath(os.path.normpath(value.folder / value.text) if "://" not in value.text else value.text)
 
 
 def limit(value: Value) -> int | None:
@@ -124,5 +124,5 @@ def path_map(value: Value) -> dict[str, str]:
         theirs, separator, ours = item.partition("=")
         if not separator:
             raise ValueError(f"{item!r} is no pair such as /mnt/usb-drive/models=/models/usb")
-        mapping[check_base(theirs.strip())] = check_base(ours.strip())
+        mapping[BasePath(theirs.strip())] = BasePath(ours.strip())
     return mapping

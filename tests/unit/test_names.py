@@ -14,7 +14,7 @@ from modelshelf.domain import names
 from modelshelf.errors import BadInput
 
 REPO_IDS = st.from_regex(r"(?:[A-Za-z0-9._-]{1,8}/)?[A-Za-z0-9._-]{1,12}(?:\.git)?", fullmatch=True)
-GOOD_IDS = REPO_IDS.filter(lambda text: _accepts(names.check_repo_id, text))
+GOOD_IDS = REPO_IDS.filter(lambda text: _accepts(names.RepoId, text))
 
 
 def _accepts(check: object, text: str) -> bool:
@@ -28,14 +28,14 @@ def _accepts(check: object, text: str) -> bool:
 @given(REPO_IDS | st.text(max_size=100))
 def test_what_we_accept_huggingface_hub_accepts(text: str) -> None:
     """No id passes here and fails there, half-way through a pull."""
-    if _accepts(names.check_repo_id, text):
+    if _accepts(names.RepoId, text):
         validate_repo_id(text)
 
 
 @pytest.mark.parametrize("text", ["gpt2", "Qwen/Qwen2.5-3B-Instruct", "a/b", "_x/y_", "org/" + "n" * 92])
 def test_an_id_of_the_hub_is_accepted(text: str) -> None:
     """With and without an organisation, up to 96 characters."""
-    assert names.check_repo_id(text) == text
+    assert names.RepoId(text) == text
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_an_id_of_the_hub_is_accepted(text: str) -> None:
 def test_what_is_no_id_is_refused(text: str) -> None:
     """Whatever could leave its folder, or mean two repositories, is refused."""
     with pytest.raises(BadInput) as caught:
-        names.check_repo_id(text)
+        names.RepoId(text)
     assert caught.value.fields["hf_path"] == text
 
 
@@ -57,7 +57,7 @@ def test_what_is_no_id_is_refused(text: str) -> None:
 def test_an_address_is_answered_with_the_id_in_it(url: str) -> None:
     """Who pastes a link is told what to write."""
     with pytest.raises(BadInput) as caught:
-        names.check_repo_id(url)
+        names.RepoId(url)
     assert caught.value.hint == "Leave the address away: org/name"
 
 
@@ -96,40 +96,40 @@ def test_a_folder_of_a_cache_is_told_from_others(folder: str, meaning: tuple[str
 @pytest.mark.parametrize("text", ["qwen-3b", "a", "A.b_c:d+e-1", "0" * 120])
 def test_a_model_name_is_accepted(text: str) -> None:
     """Letters, digits and a few signs, up to 120."""
-    assert names.check_model_name(text) == text
+    assert names.ModelName(text) == text
 
 
 @pytest.mark.parametrize("text", ["", "-a", ".a", "a/b", "a b", "é", "a\n", "0" * 121])
 def test_what_cannot_name_a_model_is_refused(text: str) -> None:
     """A name is one word in a shell and one segment of a path."""
     with pytest.raises(BadInput, match="cannot name a model"):
-        names.check_model_name(text)
+        names.ModelName(text)
 
 
 @pytest.mark.parametrize("text", ["main", "v1.0", "refs/pr/1", "c" * 40, "feature/x@y+z"])
 def test_a_revision_is_accepted(text: str) -> None:
     """Branches, tags, pull requests and commits."""
-    assert names.check_revision(text) == text
+    assert names.RefName(text) == text
 
 
 @pytest.mark.parametrize("text", ["", "/main", "a//b", "a/../b", "../x", "a/.", "-x", "a b", "a\0b", "x" * 251])
 def test_what_would_leave_the_folder_of_refs_is_no_revision(text: str) -> None:
     """A revision is a file name below `refs`, and stays there."""
     with pytest.raises(BadInput, match="not a revision"):
-        names.check_revision(text)
+        names.RefName(text)
 
 
 @pytest.mark.parametrize("path", ["a", "a/b.txt", ".gitattributes", "a/..b", "ä ö/ü"])
 def test_a_file_path_inside_its_repository_is_accepted(path: str) -> None:
     """Any name that stays inside is a name."""
-    assert names.check_file_path(path) == path
+    assert names.FilePath(path) == path
 
 
 @pytest.mark.parametrize("path", ["", "/a", "a/", "a//b", "./a", "a/../b", "..", "a\\b", "a\0"])
 def test_a_file_path_that_climbs_out_is_refused(path: str) -> None:
     """The hub's listing is input like any other."""
     with pytest.raises(BadInput, match="not a file path"):
-        names.check_file_path(path)
+        names.FilePath(path)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_a_file_path_that_climbs_out_is_refused(path: str) -> None:
 )
 def test_a_base_is_normalised(path: str, base: str) -> None:
     """One folder has one spelling; spaces and letters of any script are part of a name."""
-    assert names.check_base(path) == base
+    assert names.BasePath(path) == base
 
 
 @pytest.mark.parametrize(
@@ -166,11 +166,11 @@ def test_a_base_is_normalised(path: str, base: str) -> None:
 def test_a_path_inside_a_cache_is_answered_with_its_base(path: str, suggestion: str) -> None:
     """Nothing lands in `hub/hub`: the error names the path to use, which is one that is accepted."""
     with pytest.raises(BadInput) as caught:
-        names.check_base(path)
+        names.BasePath(path)
 
     assert caught.value.fields["suggestion"] == suggestion
     assert caught.value.hint == f"Use {suggestion}"
-    assert names.check_base(suggestion) == suggestion
+    assert names.BasePath(suggestion) == suggestion
 
 
 @pytest.mark.parametrize(
@@ -180,8 +180,8 @@ def test_a_path_inside_a_cache_is_answered_with_its_base(path: str, suggestion: 
 def test_a_system_folder_is_no_base(path: str) -> None:
     """A mistyped path does not fill a folder of the system."""
     with pytest.raises(BadInput, match="system folder") as caught:
-        names.check_base(path)
-    assert names.check_base(re.sub("^Use a folder of its own, such as ", "", caught.value.hint))
+        names.BasePath(path)
+    assert names.BasePath(re.sub("^Use a folder of its own, such as ", "", caught.value.hint))
 
 
 @pytest.mark.parametrize(
@@ -198,15 +198,15 @@ def test_a_system_folder_is_no_base(path: str) -> None:
 def test_what_is_no_whole_path_is_no_base(path: str, why: str) -> None:
     """A base means the same folder whoever reads it."""
     with pytest.raises(BadInput, match=why):
-        names.check_base(path)
+        names.BasePath(path)
 
 
 @given(st.text(alphabet="ab/.-~ hub", max_size=20))
 def test_an_accepted_base_is_accepted_again_as_it_is(path: str) -> None:
     """Normalising twice changes nothing."""
-    if _accepts(names.check_base, path):
-        base = names.check_base(path)
-        assert names.check_base(base) == base
+    if _accepts(names.BasePath, path):
+        base = names.BasePath(path)
+        assert names.BasePath(base) == base
 
 
 @pytest.mark.parametrize(
@@ -217,3 +217,39 @@ def test_an_accepted_base_is_accepted_again_as_it_is(path: str) -> None:
 def test_a_digest_is_told_from_other_names(name: str, answer: bool) -> None:
     """Only 40 or 64 lower-case hex digits are the name of a blob."""
     assert names.is_digest(name) is answer
+
+
+KINDS = (
+    names.Digest, names.CommitHash, names.RepoId, names.ModelName, names.RefName, names.FilePath, names.BasePath,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=[kind.__name__ for kind in KINDS])
+@pytest.mark.parametrize("value", [None, 7, True, [], {}, "", "\ud800", "a\0", "../a", b"main"], ids=repr)
+def test_what_json_may_hold_instead_is_refused_by_every_type(kind: type[str], value: object) -> None:
+    """No type is made from a value that is no text, or from a text that would leave its folder."""
+    with pytest.raises(BadInput):
+        kind(value)
+
+
+@pytest.mark.parametrize(
+    "path", ["n" * 256, "ü" * 128, "/".join(["folder"] * 400)], ids=["long", "long in bytes", "deep"]
+)
+def test_a_file_path_that_no_disk_can_hold_is_refused(path: str) -> None:
+    """A name has at most 255 bytes and a path at most 2048."""
+    with pytest.raises(BadInput, match="not a file path"):
+        names.FilePath(path)
+
+
+@pytest.mark.parametrize("text", ["", "a" * 39, "A" * 40, "a" * 41, "a" * 64, "../" + "a" * 37])
+def test_what_is_no_commit_hash_is_refused(text: str) -> None:
+    """A commit hash has 40 hex digits in lower case."""
+    with pytest.raises(BadInput, match="not a commit hash"):
+        names.CommitHash(text)
+
+
+@pytest.mark.parametrize("text", ["", "a" * 41, "g" * 64, "a" * 63, "../../../../victim.txt", "a" * 64 + ".lock"])
+def test_what_is_no_digest_is_refused(text: str) -> None:
+    """A digest has 64 or 40 hex digits, and so never names another file."""
+    with pytest.raises(BadInput, match="not a digest"):
+        names.Digest(text)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from modelshelf.bootstrap.library import STREAMS, open_shelf
 from modelshelf.bootstrap.places import database_url, registry_place
-from modelshelf.domain.names import check_base
+from modelshelf.domain.names import BasePath
 from modelshelf.domain.tiers import CUSTOM
 from modelshelf.errors import BadInput, ShelfError, Unavailable
 from modelshelf.setting_values import HUB_ENDPOINT
@@ -131,7 +131,7 @@ def start_afresh(path: str) -> None:
 
     settings = load_settings()
     known = KnownBases(settings.state_home)
-    base_path = check_base(path)
+    base_path = BasePath(path)
     locations = {tier.base: tier.location for tier in settings.tiers.configured()}
     is_known = base_path in locations or base_path in known.load()
     if not is_known and base_path not in _registered_bases(settings):

@@ -122,11 +122,11 @@ class _Questions:
 
     def _base(self, question: str, given: str | None, proposed: str, *, optional: bool = False) -> str | None:
         def parse(text: str) -> str | None:
-            from modelshelf.domain.names import check_base
+            from modelshelf.domain.names import BasePath
 
             if optional and text.strip().lower() in ("", "none"):
                 return None
-            return check_base(str(Path.cwd() / Path(text.strip()).expanduser()))
+            return BasePath(str(Path.cwd() / Path(text.strip()).expanduser()))
 
         return self._answer(question, given, proposed, parse)
 

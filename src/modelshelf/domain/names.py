@@ -1,15 +1,27 @@
-"""Repository ids, model names, revisions and base paths: the one parser that everything passes, in and out."""
+"""Types of what comes from outside and may become a part of a path. Calling the type parses; nothing else makes one.
+
+Each is a str that was checked once, at the door through which it came. `store.layout` takes these types alone.
+
+>>> CommitHash("c" * 40)[:3], RepoId("gpt2"), Digest("ab" * 32) == "ab" * 32
+('ccc', 'gpt2', True)
+"""
 
 from __future__ import annotations
 
 import re
 from pathlib import PurePosixPath
+from typing import Self
 
 from modelshelf.errors import BadInput
 
 REPO_TYPES = ("model", "dataset", "space", "kernel")
 COMMIT_HASH = re.compile(r"[0-9a-f]{40}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
+
+_MAX_NAME_BYTES = 255
+"""Longest name of a file on any Linux file system."""
+_MAX_PATH_BYTES = 2048
+"""Longest path inside a repository that still fits below a base (PATH_MAX is 4096)."""
 
 _ID_PART = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?")
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+-]{0,119}")
@@ -23,78 +35,148 @@ _KERNEL_FOLDERS = frozenset({"proc", "sys"})
 """Nothing below these is on a disk."""
 
 
-def check_repo_id(text: str) -> str:
-    """Return `text` when it is a repository id, `org/name` or a bare `name`.
+def _shown(text: object) -> str:
+    return f"{text}"[:200].encode(errors="replace").decode()
+
+
+class Digest(str):
+    """The digest of a blob: 64 hex (sha256) or 40 hex (git blob sha1).
+
+    Raises:
+        BadInput: The text isn't one.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, text: object) -> Self:
+        if not isinstance(text, str) or not is_digest(text):
+            raise BadInput(f"{text!r:.80} is not a digest.", digest=_shown(text))
+        return super().__new__(cls, text)
+
+
+class CommitHash(str):
+    """The hash of a commit: 40 hex.
+
+    Raises:
+        BadInput: The text isn't one.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, text: object) -> Self:
+        if not isinstance(text, str) or not COMMIT_HASH.fullmatch(text):
+            raise BadInput(f"{text!r:.80} is not a commit hash.", commit_hash=_shown(text))
+        return super().__new__(cls, text)
+
+
+class RepoId(str):
+    """The id of a repository: `org/name` or a bare `name`.
 
     Source: huggingface_hub `validate_repo_id` (at most 96 characters; no `--`, no `..`, no `.git` at the end).
 
     Raises:
-        BadInput: It is none; the hint names what is meant where a URL was given.
+        BadInput: The text isn't one; the hint names the id in a URL.
     """
+
+    __slots__ = ()
+
+    def __new__(cls, text: object) -> Self:
+        if not isinstance(text, str) or not _is_repo_id(text):
+            hint = "A repository id looks like Qwen/Qwen2.5-3B-Instruct."
+            if match := re.fullmatch(r"https?://[^/]+/([^/]+/[^/?#]+)(?:[/?#].*)?", f"{text}"):
+                hint = f"Leave the address away: {match[1]}"
+            raise BadInput(f"{text!r:.200} is not a repository id.", hint=hint, hf_path=_shown(text))
+        return super().__new__(cls, text)
+
+
+def _is_repo_id(text: str) -> bool:
     parts = text.split("/")
     well_formed = len(parts) <= 2 and all(_ID_PART.fullmatch(part) for part in parts)
-    if not well_formed or len(text) > 96 or "--" in text or ".." in text or text.endswith((".git", ".ipynb")):
-        hint = "A repository id looks like Qwen/Qwen2.5-3B-Instruct."
-        if match := re.fullmatch(r"https?://[^/]+/([^/]+/[^/?#]+)(?:[/?#].*)?", text):
-            hint = f"Leave the address away: {match[1]}"
-        raise BadInput(f"{text!r} is not a repository id.", hint=hint, hf_path=text)
-    return text
+    return well_formed and len(text) <= 96 and not ("--" in text or ".." in text or text.endswith((".git", ".ipynb")))
 
 
-def check_model_name(text: str) -> str:
-    """Return `text` when it can name a model: letters, digits and `._:+-`, at most 120.
+class ModelName(str):
+    """The name of a registered model: letters, digits and `._:+-`, at most 120.
 
     Raises:
-        BadInput: It cannot.
+        BadInput: The text can't name a model.
     """
-    if not _MODEL_NAME.fullmatch(text):
-        raise BadInput(
-            f"{text!r} cannot name a model.",
-            hint="Use letters, digits and . _ : + - and begin with a letter or a digit.",
-            model_name=text,
-        )
-    return text
+
+    __slots__ = ()
+
+    def __new__(cls, text: object) -> Self:
+        if not isinstance(text, str) or not _MODEL_NAME.fullmatch(text):
+            hint = "Use letters, digits and . _ : + - and begin with a letter or a digit."
+            raise BadInput(f"{text!r:.200} cannot name a model.", hint=hint, model_name=_shown(text))
+        return super().__new__(cls, text)
 
 
-def check_revision(text: str) -> str:
-    """Return `text` when it can be a revision: a branch, a tag, `refs/pr/1` or a commit hash.
+class RefName(str):
+    """A revision as a user, the Hub or a file below `refs` names it: a branch, a tag, `refs/pr/1` or a commit hash.
 
     Raises:
-        BadInput: It cannot, among them everything that would leave the folder `refs`.
+        BadInput: The text isn't one, or would leave the folder `refs`.
     """
-    parts = text.split("/")
-    if not _REVISION.fullmatch(text) or any(part in ("", ".", "..") for part in parts):
-        raise BadInput(
-            f"{text!r} is not a revision.",
-            hint="A revision is a branch, a tag, refs/pr/1 or a commit hash.",
-            revision=text,
-        )
-    return text
+
+    __slots__ = ()
+
+    def __new__(cls, text: object) -> Self:
+        if not isinstance(text, str) or not _REVISION.fullmatch(text) or not _stays_inside(text):
+            hint = "A revision is a branch, a tag, refs/pr/1 or a commit hash."
+            raise BadInput(f"{text!r:.200} is not a revision.", hint=hint, revision=_shown(text))
+        return super().__new__(cls, text)
 
 
-def check_file_path(path: str) -> str:
-    """Return a repository's file path when it stays inside its snapshot.
+class FilePath(str):
+    """The path of a file inside a repository; it stays inside its snapshot and its names fit a file system.
 
     Raises:
-        BadInput: It is absolute, empty, or climbs out with `..`.
+        BadInput: It is absolute, empty, too long, not UTF-8, or climbs out with `..`.
     """
-    parts = path.split("/")
-    if not path or "\\" in path or "\0" in path or any(part in ("", ".", "..") for part in parts):
-        raise BadInput(f"{path!r} is not a file path inside a repository.", path=path)
-    return path
+
+    __slots__ = ()
+
+    def __new__(cls, text: object) -> Self:
+        if not isinstance(text, str) or "\\" in text or "\0" in text or not _stays_inside(text):
+            raise BadInput(f"{text!r:.200} is not a file path inside a repository.", path=_shown(text))
+        return super().__new__(cls, text)
 
 
-def check_base(path: str) -> str:
-    """Return an absolute, normalised base path; links are not resolved.
+def _stays_inside(text: str) -> bool:
+    try:
+        size_bytes = len(text.encode())
+    except UnicodeEncodeError:
+        return False
+    if size_bytes > _MAX_PATH_BYTES:
+        return False
+    return all(part not in ("", ".", "..") and len(part.encode()) <= _MAX_NAME_BYTES for part in text.split("/"))
 
-    A base is what Hugging Face calls HF_HOME: the folder above `hub`.
+
+class BasePath(str):
+    """An absolute, normalised base: the folder above `hub`, what Hugging Face calls HF_HOME. Links are not resolved.
 
     Raises:
-        BadInput: It is relative, a system folder, ends in `hub`, or lies inside a cache.
+        BadInput: It is relative, a system folder, ends in `hub`, or is inside a cache.
     """
+
+    __slots__ = ()
+
+    def __new__(cls, text: object) -> Self:
+        if not isinstance(text, str) or "\0" in text or not _is_utf8(text):
+            raise BadInput(f"The base {text!r:.200} is not a path.", cache_path=_shown(text))
+        return super().__new__(cls, _check_base(text))
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _check_base(path: str) -> str:
     pure = PurePosixPath(re.sub("^/+", "/", path))
-    if "\0" in path:
-        raise BadInput(f"The base {path!r} is not a path.", cache_path=path)
     if not pure.is_absolute():
         raise BadInput(f"The base {path!r} is not absolute.", hint="Write the whole path.", cache_path=path)
     if ".." in pure.parts:

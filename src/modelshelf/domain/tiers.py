@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from modelshelf.domain.disks import Capabilities
-from modelshelf.domain.names import check_base
+from modelshelf.domain.names import BasePath
 from modelshelf.errors import BadInput, OutOfSpace
 from modelshelf.units import format_size
 
@@ -208,7 +208,7 @@ class Tiers:
                 "cache_location custom needs a cache_path.",
                 hint='Give the base, such as "cache_path": "/mnt/usb-drive/models".',
             )
-        return self._custom(check_base(_moved(cache_path, self.custom_map)))
+        return self._custom(BasePath(_moved(cache_path, self.custom_map)))
 
     def stored_path(self, base: str) -> str:
         """Return how the registry spells a base: a custom one as others call it, so that every process resolves it.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelshelf.domain.models import FileEntry
-from modelshelf.domain.names import COMMIT_HASH, check_file_path
+from modelshelf.domain.names import COMMIT_HASH, FilePath
 from modelshelf.domain.ports import ByteStream
 from modelshelf.errors import Denied, Unavailable
 from modelshelf.hub.errors import translated, unreachable
@@ -134,7 +134,7 @@ class HubClient:
         if size_bytes is None:
             size_bytes = self._size(repo_id, commit_hash, file.path)
         digest = file.lfs.sha256 if file.lfs is not None else file.blob_id
-        return FileEntry(check_file_path(file.path), int(size_bytes), digest)
+        return FileEntry(FilePath(file.path), int(size_bytes), digest)
 
     def _size(self, repo_id: str, commit_hash: str, path: str) -> int:
         """Ask for the size of one file that the tree does not tell."""

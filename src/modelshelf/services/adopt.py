@@ -18,7 +18,7 @@ from pathlib import Path
 from modelshelf.domain.adopt import Act, Adoption, AdoptPlan, Order, Registered, Wish, plan_adopt, with_need
 from modelshelf.domain.found import Found
 from modelshelf.domain.jobs import QUEUED, UNFINISHED, Job
-from modelshelf.domain.names import check_repo_id
+from modelshelf.domain.names import RepoId
 from modelshelf.domain.tiers import CUSTOM, Tier
 from modelshelf.errors import BadInput, Cancelled, NotFound, ShelfError, Unavailable
 from modelshelf.registry.queries import Registry
@@ -122,7 +122,7 @@ class Adopter:
         """
         path = folder_of(wanted.path)
         if wanted.repo_id:
-            check_repo_id(wanted.repo_id)
+            RepoId(wanted.repo_id)
         if not path.is_dir():
             others = " or ".join(f"shelf adopt {other}" for other in self._elsewhere(path)) or "shelf adopt PATH"
             raise NotFound(f"There is no folder {path}.", hint=others, path=str(path))

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelshelf.domain.names import COMMIT_HASH, check_file_path, check_repo_id, check_revision, is_digest
+from modelshelf.domain.names import COMMIT_HASH, FilePath, RefName, RepoId, is_digest
 from modelshelf.errors import BadInput, NotFound, Unavailable
 from modelshelf.store import scan
 from modelshelf.store.layout import Base, Repo
@@ -154,7 +154,7 @@ class HubFace:
         resolved = self.resolve(repo_id, revision)
         fields = {"error_code": "EntryNotFound", "hf_path": repo_id, "path": path}
         try:
-            check_file_path(path)
+            FilePath(path)
         except BadInput as err:
             raise NotFound(err.detail, **fields) from err
         for place in resolved.places:
@@ -184,7 +184,7 @@ class HubFace:
     def _repos(self, repo_id: str) -> list[tuple[Base, Repo]]:
         fields = {"error_code": "RepoNotFound", "hf_path": repo_id}
         try:
-            check_repo_id(repo_id)
+            RepoId(repo_id)
         except BadInput as err:
             raise NotFound(err.detail, **fields) from err
         repos = [(base, base.repo(repo_id)) for base in self._bases()]
@@ -223,7 +223,7 @@ def _commits(repos: Sequence[tuple[Base, Repo]], revision: str) -> Iterator[str]
         yield revision
         return
     with contextlib.suppress(BadInput):
-        check_revision(revision)
+        RefName(revision)
         for _, repo in repos:
             with contextlib.suppress(OSError, UnicodeDecodeError):
                 text = repo.ref(revision).read_text(encoding="ascii").strip()

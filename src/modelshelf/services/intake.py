@@ -15,7 +15,7 @@ from modelshelf.domain.adopt import Act, Adoption, AdoptPlan, Order, Wish
 from modelshelf.domain.cards import Card
 from modelshelf.domain.found import FoundModel, Kind
 from modelshelf.domain.models import FileEntry
-from modelshelf.domain.names import check_revision
+from modelshelf.domain.names import RefName
 from modelshelf.domain.ports import Clock
 from modelshelf.domain.reconcile import Action, Step
 from modelshelf.domain.tiers import CUSTOM, Tier
@@ -346,7 +346,7 @@ def _card(adoption: Adoption) -> Card:
 def _revision(found: FoundModel) -> str:
     """Return the ref that leads to a snapshot; its commit where none does, or one that cannot be meant."""
     with contextlib.suppress(BadInput):
-        return check_revision(found.revision) if found.revision else found.commit_hash
+        return RefName(found.revision) if found.revision else found.commit_hash
     return found.commit_hash
 
 

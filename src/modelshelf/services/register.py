@@ -11,7 +11,7 @@ from pathlib import Path
 from modelshelf.domain.eviction import EvictionPlan
 from modelshelf.domain.jobs import Job
 from modelshelf.domain.models import FileEntry, ModelRow, Registration
-from modelshelf.domain.names import check_model_name, check_repo_id, check_revision
+from modelshelf.domain.names import ModelName, RefName, RepoId
 from modelshelf.domain.plans import PullPlan, plan_pull
 from modelshelf.domain.ports import Hub
 from modelshelf.domain.tiers import Tier
@@ -66,9 +66,9 @@ class Registrar:
             OutOfSpace: It does not fit on its tier.
             Unavailable: The tier is offline.
         """
-        check_model_name(wanted.model_name)
-        check_repo_id(wanted.hf_path)
-        check_revision(wanted.revision)
+        ModelName(wanted.model_name)
+        RepoId(wanted.hf_path)
+        RefName(wanted.revision)
         tier = self.tiers.tiers.resolve(wanted.cache_location, wanted.cache_path)
         self.registry.check_name(wanted)
         self._check_base(wanted, tier)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from modelshelf.domain.findings import VerifyReport
 from modelshelf.domain.jobs import UNFINISHED, Job
 from modelshelf.domain.models import Model, Registration, State
-from modelshelf.domain.names import check_model_name
+from modelshelf.domain.names import ModelName
 from modelshelf.domain.tiers import TierStatus
 from modelshelf.errors import BadInput, Cancelled, Conflict, ShelfError
 from modelshelf.registry.queries import Registry
@@ -319,7 +319,7 @@ class Shelf:
         Raises:
             BadInput, Conflict: The name cannot be meant or is taken, or a job works on the model.
         """
-        check_model_name(new_name)
+        ModelName(new_name)
         model = self.library.model(model_name)
         if model.row.job_state in UNFINISHED:
             raise Conflict(f"Job {model.row.job_id} works on {model_name}.", hint=f"shelf cancel {model.row.job_id}")

@@ -18,7 +18,7 @@ from typing import Any
 
 from modelshelf.domain.found import FoundModel, Kind, why_partial
 from modelshelf.domain.models import FileEntry
-from modelshelf.domain.names import COMMIT_HASH, check_file_path, check_repo_id, is_digest
+from modelshelf.domain.names import COMMIT_HASH, FilePath, RepoId, is_digest
 from modelshelf.errors import BadInput
 from modelshelf.store import scan
 
@@ -110,7 +110,7 @@ def _lm_studio(path: Path) -> Iterator[FoundModel]:
         for folder in _folders(organisation):
             found = [file for file in sorted(folder.glob("*.gguf")) if _is_plain(file)]
             with contextlib.suppress(BadInput):
-                repo_id = check_repo_id(f"{organisation.name}/{folder.name}")
+                repo_id = RepoId(f"{organisation.name}/{folder.name}")
                 if found:
                     files = tuple(FileEntry(file.name, file.stat().st_size, "") for file in found)
                     sources = tuple((file.name, str(file)) for file in found)
@@ -131,7 +131,7 @@ def _ollama(path: Path) -> Iterator[FoundModel]:
         if files:
             repo_id = f"{organisation}/{name}"
             with contextlib.suppress(BadInput):
-                check_repo_id(repo_id)
+                RepoId(repo_id)
                 called = name if tag == "latest" else f"{name}:{tag}"
                 note = f"{_NO_COMMIT} Ollama's template and parameters are not part of it."
                 yield FoundModel(Kind.OLLAMA, str(path), repo_id, "", files, (), tag, trouble, called, sources, note)
@@ -149,7 +149,7 @@ def _layers(
         if prefix is None or match is None:
             continue
         blob = path / "blobs" / f"sha256-{match[1]}"
-        file_name = check_file_path(f"{prefix}{name}-{tag}.gguf")
+        file_name = FilePath(f"{prefix}{name}-{tag}.gguf")
         size_bytes = int(layer.get("size", 0))
         if not _is_plain(blob) or blob.stat().st_size != size_bytes:
             trouble = trouble or f"Its blob {blob.name} is not there, or not whole."

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from modelshelf.domain.found import Found, FoundModel, FoundThing, Kind, why_partial
 from modelshelf.domain.models import FileEntry
-from modelshelf.domain.names import COMMIT_HASH, check_file_path, check_repo_id, is_digest, parse_repo_folder
+from modelshelf.domain.names import COMMIT_HASH, FilePath, RepoId, is_digest, parse_repo_folder
 from modelshelf.errors import BadInput
 from modelshelf.store import foreign, scan, shared_blobs, trees
 from modelshelf.store.layout import Base, CacheDir, Repo
@@ -184,7 +184,7 @@ class _Snapshot:
 
     def _file(self, path: Path, name: str, root: Path, listed: dict[str, FileEntry]) -> None:
         try:
-            check_file_path(name)
+            FilePath(name)
             real = path.resolve(strict=True)
             found = real.stat()
         except (OSError, RuntimeError):
@@ -230,7 +230,7 @@ def _why_not_taken(path: Path, real: Path, found: os.stat_result, root: Path, na
 def _fault(repo: Repo, repo_id: str) -> str:
     """Return why nothing of a repository is touched, in a sentence; empty when it may be."""
     try:
-        check_repo_id(repo_id)
+        RepoId(repo_id)
     except BadInput as err:
         return err.detail
     for folder in (repo.blobs, repo.snapshots, repo.refs, repo.trees, repo.path / ".no_exist"):

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from modelshelf.domain.models import FileEntry
-from modelshelf.domain.names import check_file_path, is_digest
+from modelshelf.domain.names import FilePath, is_digest
 from modelshelf.errors import BadInput
 from modelshelf.store import fs
 from modelshelf.store.layout import Repo
@@ -59,4 +59,4 @@ def _entry(path: str, info: Mapping[str, Any]) -> FileEntry:
     size_bytes = int(info["lfs_size"] if is_lfs else info["size"])
     if not is_digest(digest) or size_bytes < 0:
         raise ValueError(digest)
-    return FileEntry(check_file_path(path), size_bytes, digest)
+    return FileEntry(FilePath(path), size_bytes, digest)
