@@ -1,0 +1,59 @@
+"""What lies under a name, asked without being held up and without ever raising for a folder that may not be entered.
+
+`Path.exists` and its like raise PermissionError below a closed folder until Python 3.13; these answer False there, and
+`is_closed` tells "may not be looked at" from "is not there" where that matters.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+
+def is_there(path: Path) -> bool:
+    """Return whether something has this name, a link that leads nowhere among them."""
+    return os.path.lexists(path)
+
+
+def is_file(path: Path) -> bool:
+    """Return whether this is a regular file, or a link to one."""
+    return os.path.isfile(path)
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether this is a folder, or a link to one."""
+    return os.path.isdir(path)
+
+
+def is_link(path: Path) -> bool:
+    """Return whether this is a symbolic link, wherever it leads."""
+    return os.path.islink(path)
+
+
+def is_real_file(path: Path) -> bool:
+    """Return whether this is a regular file itself, no link to one."""
+    return stat.S_ISREG(_mode(path))
+
+
+def is_real_folder(path: Path) -> bool:
+    """Return whether this is a folder itself, no link to one."""
+    return stat.S_ISDIR(_mode(path))
+
+
+def is_closed(path: Path) -> bool:
+    """Return whether a folder above this name may not be entered, so that nobody here can say what it is."""
+    try:
+        path.lstat()
+    except PermissionError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return False
+
+
+def _mode(path: Path) -> int:
+    try:
+        return path.lstat().st_mode
+    except (OSError, ValueError):
+        return 0

@@ -1,0 +1,74 @@
+"""The one reader of small files that somebody else may have written: refs, lists, cards, markers, pointers.
+
+A drive can hold anything under these names. A fifo, a socket or a device would hold a plain `open` up for ever, a
+sparse file of a terabyte would fill the memory, and a link may lead out of the base: none of them is read.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from modelshelf.domain.outside import parse_json
+from modelshelf.errors import BadInput
+
+SMALL_BYTES = 2**20
+"""What a marker, a ref or a journal has at most."""
+LIST_BYTES = 256 * 2**20
+"""What a list of files, a card or the meter's memory has at most: some million files."""
+
+
+def read_small_text(path: Path, most_bytes: int = SMALL_BYTES) -> str:
+    """Return the text of a small regular file.
+
+    Args:
+        path: The file; a link is not followed.
+        most_bytes: How long it may be.
+
+    Raises:
+        OSError: It is not there, is a link or a socket, or may not be read.
+        BadInput: It is another thing than a file, is longer than that, or isn't UTF-8.
+    """
+    try:
+        return read_small_bytes(path, most_bytes).decode()
+    except UnicodeDecodeError as err:
+        raise BadInput(f"{path} isn't UTF-8.", path=str(path)) from err
+
+
+def read_small_json(path: Path, most_bytes: int = SMALL_BYTES) -> object:
+    """Return what a small JSON file says; see `read_small_text`.
+
+    Raises:
+        OSError: It is not there, is a link or a socket, or may not be read.
+        BadInput: It is another thing than a file, is longer than that, or isn't JSON as `parse_json` takes it.
+    """
+    return parse_json(read_small_text(path, most_bytes))
+
+
+def read_small_bytes(path: Path, most_bytes: int = SMALL_BYTES) -> bytes:
+    """Return the bytes of a small regular file; see `read_small_text`.
+
+    Raises:
+        OSError: It is not there, is a link or a socket, or may not be read.
+        BadInput: It is another thing than a file, or is longer than that.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY)
+    try:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            raise BadInput(f"{path} isn't a regular file.", path=str(path))
+        if found.st_size > most_bytes:
+            raise BadInput(f"{path} has {found.st_size} bytes; at most {most_bytes} are read.", path=str(path))
+        return _read_all(fd, most_bytes)
+    finally:
+        os.close(fd)
+
+
+def _read_all(fd: int, most_bytes: int) -> bytes:
+    """Return the file's bytes; one that grows meanwhile is cut off at the bound."""
+    chunks, left = [], most_bytes
+    while left and (chunk := os.read(fd, min(left, SMALL_BYTES))):
+        chunks.append(chunk)
+        left -= len(chunk)
+    return b"".join(chunks)

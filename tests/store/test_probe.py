@@ -1,0 +1,59 @@
+"""What lies under a name, asked where asking may be refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from modelshelf.store import probe
+from tests.store.users import acting_as
+
+QUESTIONS = [
+    probe.is_there,
+    probe.is_file,
+    probe.is_folder,
+    probe.is_link,
+    probe.is_real_file,
+    probe.is_real_folder,
+    probe.is_closed,
+]
+
+
+def answers(path: Path) -> list[str]:
+    """Return the questions that are answered with yes."""
+    return [question.__name__ for question in QUESTIONS if question(path)]
+
+
+def test_each_thing_is_told_from_the_others(tmp_path: Path) -> None:
+    """A file, a folder, links to both, a link to nothing and nothing are six different answers."""
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    for name in ("file", "folder", "nothing"):
+        (tmp_path / f"to-{name}").symlink_to(name)
+
+    assert answers(tmp_path / "file") == ["is_there", "is_file", "is_real_file"]
+    assert answers(tmp_path / "folder") == ["is_there", "is_folder", "is_real_folder"]
+    assert answers(tmp_path / "to-file") == ["is_there", "is_file", "is_link"]
+    assert answers(tmp_path / "to-folder") == ["is_there", "is_folder", "is_link"]
+    assert answers(tmp_path / "to-nothing") == ["is_there", "is_link"]
+    assert answers(tmp_path / "nothing") == []
+
+
+def test_nothing_below_a_closed_folder_is_told_and_nothing_is_raised(tmp_path: Path) -> None:
+    """Below a folder that may not be entered the one answer is that it is closed."""
+    tmp_path.chmod(0o755)
+    (tmp_path / "closed").mkdir(mode=0o700)
+    (tmp_path / "closed" / "file").write_text("")
+
+    with acting_as():
+        found = answers(tmp_path / "closed" / "file")
+
+    assert found == ["is_closed"]
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_name_that_no_file_can_have_is_not_there(question: Callable[[Path], bool]) -> None:
+    """A name with a null character is no reason to raise."""
+    assert question(Path("a\0b")) is False

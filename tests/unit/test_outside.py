@@ -1,0 +1,63 @@
+"""What is taken of JSON that somebody else wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelshelf.domain.outside import flag_of, list_of, object_of, parse_json, size_of, text_of
+from modelshelf.errors import BadInput
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[" * 100_000, '{"a":' * 100_000, "NaN", "[Infinity]", "-Infinity", '{"a": 1, "a": 2}', "1" * 5000],
+    ids=["empty", "torn", "deep list", "deep object", "nan", "infinity", "minus infinity", "twice", "endless number"],
+)
+def test_what_is_no_json_is_refused(text: str) -> None:
+    """JSON that nests without end, has a key twice or holds what is no number is bad input and nothing worse."""
+    with pytest.raises(BadInput):
+        parse_json(text)
+
+
+@pytest.mark.parametrize(
+    ("parse", "value"),
+    [
+        (object_of, []),
+        (lambda value: object_of(value, "b"), {"a": 1}),
+        (lambda value: list_of(value, size_of), {}),
+        (lambda value: list_of(value, size_of), [1, "1"]),
+        (text_of, 1),
+        (text_of, "x" * 4097),
+        (text_of, "\ud800"),
+        (flag_of, 1),
+        (flag_of, "true"),
+        (size_of, -1),
+        (size_of, 2**63),
+        (size_of, True),
+        (size_of, 1.0),
+        (size_of, "1"),
+    ],
+)
+def test_another_shape_is_refused(parse: Callable[[object], object], value: object) -> None:
+    """A value of another type, or out of its bounds, is bad input."""
+    with pytest.raises(BadInput):
+        parse(value)
+
+
+@given(VALUES)
+def test_any_value_is_taken_as_it_is_or_refused(value: object) -> None:
+    """A parser returns the very value, or refuses it."""
+    for parse in (object_of, text_of, flag_of, size_of, lambda found: list(list_of(found, lambda one: one))):
+        try:
+            assert parse(value) == value
+        except BadInput:
+            continue
