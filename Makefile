@@ -53,12 +53,32 @@ test-filesystems: .venv/test.stamp ## Move models between loop-mounted ext4, xfs
 test-containers: .venv/test.stamp ## Let host and real containers use one library (as root, with podman or docker)
 	SHELF_CONTAINERS=1 $(BIN)/pytest --timeout=600 tests/containers
 
+# Every interpreter on PATH that the package supports; pyenv's too, whose shims answer for the versions set alone.
+PYTHONS ?= $(shell for v in 3.11 3.12 3.13; do \
+    ls -1 "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/$$v*/bin/python$$v 2>/dev/null | tail -n 1 | grep . \
+    || command -v python$$v || true; done)
+
+.PHONY: test-pythons
+test-pythons: ## Run the fast tests under each of Python 3.11, 3.12 and 3.13 that this machine has
+	@[[ -n "$(PYTHONS)" ]] || { echo 'None of Python 3.11, 3.12 and 3.13 is here: make PYTHONS=/path/to/python3.12 test-pythons'; exit 1; }
+	@for python in $(PYTHONS); do \
+	    version=$$("$$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	    env=build/pythons/$$version; \
+	    echo "Python $$version ($$python)"; \
+	    "$$python" -m venv "$$env"; \
+	    "$$env"/bin/pip --disable-pip-version-check --no-input install --quiet $(LOCKED) \
+	        -r requirements/build.txt -r requirements/test.txt; \
+	    "$$env"/bin/pip --disable-pip-version-check --no-input install --quiet --no-deps --no-build-isolation --editable .; \
+	    "$$env"/bin/pytest $(PYTEST_FLAGS) $(FAST); \
+	done
+
 .PHONY: lint
 lint: .venv/test.stamp ## Run the checks: style, format, types, layers, spelling
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/deptry src
 	$(BIN)/codespell
 
 .PHONY: format
@@ -85,13 +105,17 @@ $(BIN)/python:
 	@[[ -n "$(PYTHON)" ]] || { echo "Python 3.11 is needed: make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv .venv
 
+.venv/hook.stamp: .githooks/commit-msg | $(BIN)/python
+	@! git rev-parse --git-dir >/dev/null 2>&1 || git config core.hooksPath .githooks
+	@touch $@
+
 .venv/demo.stamp: pyproject.toml $(addprefix requirements/,torch.txt build.txt transformers.txt demo.txt) | $(BIN)/python
 	$(PIP) -r requirements/torch.txt
 	$(PIP) $(LOCKED) -r requirements/build.txt -r requirements/transformers.txt -r requirements/demo.txt
 	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.venv/test.stamp: .venv/demo.stamp requirements/test.txt
+.venv/test.stamp: .venv/demo.stamp .venv/hook.stamp requirements/test.txt
 	$(PIP) $(LOCKED) -r requirements/test.txt
 	@touch $@
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from modelshelf.services.shelf import Shelf
 from tests.fakes.hub import FakeHub
@@ -18,6 +19,11 @@ _OURS = ("HF_", "HUGGING", "SHELF_", "PRIMARY_CACHE_", "SECONDARY_CACHE_", "CACH
 _KNOBS = ("SHELF_CONTAINERS", "SHELF_CRASHES", "SHELF_ENGINE", "SHELF_FILESYSTEMS", "SHELF_SECONDS", "SHELF_WHEELS")
 """What the tests themselves are told."""
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+
+# How long one example takes says something about the machine alone.
+settings.register_profile("modelshelf", deadline=None)
+settings.load_profile("modelshelf")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -108,7 +108,7 @@ def drawn(tmp_path: Path) -> Drawn:
     return drawn
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(CHANGE, max_size=25))
 def test_du_agrees(tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[str, ...]]) -> None:
     """Whatever lies there, with hard links, holes, links and downloads: each byte counts once."""
@@ -119,7 +119,7 @@ def test_du_agrees(tmp_path_factory: pytest.TempPathFactory, changes: list[tuple
     assert du(base) == measured(base)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.lists(CHANGE, max_size=12), min_size=2, max_size=4))
 def test_du_agrees_after_changes_too(
     tmp_path_factory: pytest.TempPathFactory, steps: list[list[tuple[str, ...]]]

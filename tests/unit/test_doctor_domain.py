@@ -233,7 +233,7 @@ def test_engines_are_listed_or_missed() -> None:
     extra = tomllib.loads(PYPROJECT.read_text())["project"]["optional-dependencies"]["transformers"]
     assert sorted(ENGINE_PACKAGES.split()) == sorted(text.partition(">")[0] for text in extra)
     command = only(list(doctor.of_engines({}, "/my venv/bin/python")), Severity.INFO).command
-    assert command == "'/my venv/bin/python' -m pip install torch==2.13.0 transformers accelerate gguf"
+    assert command == "'/my venv/bin/python' -m pip install torch transformers accelerate gguf"
 
 
 def test_a_report_counts_and_orders() -> None:

@@ -16,7 +16,7 @@ VARIABLES = (
     " TRANSFORMERS_OFFLINE HF_XET_CACHE HF_TOKEN HUGGING_FACE_HUB_TOKEN HF_TOKEN_PATH HF_ENDPOINT LLAMA_CACHE"
     " OLLAMA_MODELS HF_HUB_DISABLE_SYMLINKS"
 ).split()
-ENGINE_PACKAGES = "torch==2.13.0 transformers accelerate gguf"
+ENGINE_PACKAGES = "torch transformers accelerate gguf"
 """What loads models here, named one by one: the project came from a clone and is on no index."""
 _FOLDERS = ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_XET_CACHE", "LLAMA_CACHE", "OLLAMA_MODELS")
 _TRUE = frozenset({"1", "ON", "YES", "TRUE"})
