@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from modelshelf.server.routes.hf import HubPath, parse_path, parse_range
+from modelshelf.server.hub_paths import HubPath, parse_path, parse_range
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,15 @@ from modelshelf.server.routes.hf import HubPath, parse_path, parse_range
         ("api/models/org/tree/tree/main", HubPath("tree", "org/tree")),
         ("api/models/org/name/tree/refs/pr/7/a", HubPath("tree", "org/name", "refs/pr/7", "a")),
         ("api/models/org/name/paths-info/dev%2Fx", HubPath("paths-info", "org/name", "dev/x")),
+        ("api/models", HubPath("models")),
+        ("api/models/", HubPath("models")),
+        ("api/models/org/name/auth-check", HubPath("auth-check", "org/name")),
+        ("api/models/org/name/commits/main", HubPath("commits", "org/name")),
+        ("org/name/raw/main/a.txt", HubPath("raw", "org/name", "main", "a.txt")),
+        ("v2/org/name/manifests/Q4_K_M", HubPath("manifest", "org/name", path="Q4_K_M")),
+        ("v2/gpt2/manifests/latest", HubPath("manifest", "gpt2", path="latest")),
+        ("api/datasets/org/name", HubPath("other-type", path="datasets")),
+        ("spaces/org/name/resolve/main/f", HubPath("other-type", path="spaces")),
         ("org/name/resolve/main/a/b%20c.txt", HubPath("resolve", "org/name", "main", "a/b c.txt")),
         ("gpt2/resolve/refs%2Fpr%2F1/f", HubPath("resolve", "gpt2", "refs/pr/1", "f")),
         ("gpt2/resolve/refs/pr/1/f", HubPath("resolve", "gpt2", "refs/pr/1", "f")),
@@ -45,8 +54,8 @@ def test_a_climbing_path_is_decoded_so_that_its_check_sees_it() -> None:
 
 @pytest.mark.parametrize(
     "raw",
-    ["", "/", "api/models", "api/models/", "api/models/a/b/c", "org/name", "org/name/resolve/main", "gpt2/resolve",
-     "api/datasets/org/name", "org/name/resolve/main/%FF", "api/models/%ff", "org/name/blob/main/f"],
+    ["", "/", "api", "api/models/a/b/c", "v2/org/name", "v2/a/b/c/manifests/x", "org/name",
+     "org/name/resolve/main", "gpt2/resolve", "org/name/resolve/main/%FF", "api/models/%ff", "org/name/blob/main/f"],
 )  # fmt: skip
 def test_what_is_no_route_of_the_hub_is_none(raw: str) -> None:
     """Other paths, and those that are no UTF-8, have no meaning."""

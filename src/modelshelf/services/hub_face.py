@@ -1,8 +1,8 @@
 """The Hub's questions, answered from the bytes of every tier: read-only, offline, without the registry.
 
 A stock cache says everything that the protocol needs: ETag = the blob's name, size = stat, commit = the snapshot's
-folder, revision = a file in `refs`. A commit that lies on several tiers is answered with the union of its files; where
-two tiers disagree about a ref, the first one that has the snapshot wins.
+folder, revision = a file in `refs`. A commit that lies on several tiers is answered with the union of its files and of
+its lists; where two tiers disagree about a ref, the first one that has the snapshot wins.
 
 Nothing outside of a tier's `hub` folder is served, whatever a link says: beside it lie the user's token and our
 registry.
@@ -10,21 +10,20 @@ registry.
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import hashlib
-import json
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelshelf.domain.names import COMMIT_HASH, FilePath, RefName, RepoId, is_digest
-from modelshelf.errors import BadInput, NotFound, Unavailable
+from modelshelf.domain.models import FileEntry
+from modelshelf.domain.names import FilePath, is_digest
+from modelshelf.errors import BadInput, Conflict, NotFound
+from modelshelf.services.hub_repos import HubRepos, Place, Resolved
 from modelshelf.store import scan
-from modelshelf.store.layout import Base, Repo
+from modelshelf.store.layout import Base
 
 _LFS_FROM_BYTES = 10 * 10**6
 _CHUNK_BYTES = 1 << 20
@@ -32,16 +31,18 @@ _CHUNK_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """One file of a commit that can be read now."""
+    """One file of a commit."""
 
     path: str
     """Its path in the repository."""
-    disk_path: Path
-    """Where its bytes lie; no part of it is a link."""
+    disk_path: Path | None
+    """Where its bytes lie; no part of it is a link. None: the commit has it, and no tier does."""
     size_bytes: int
     etag: str
     """Its digest: 64 hex of sha256 (LFS) or 40 hex of the git blob's sha1."""
     commit_hash: str
+    modified_at: float = 0.0
+    """When its bytes were written, in seconds since 1970; 0 for a file that is not here."""
 
     @property
     def is_lfs(self) -> bool:
@@ -49,47 +50,20 @@ class FoundFile:
         return len(self.etag) == 64
 
 
-@dataclass(frozen=True)
-class Place:
-    """The snapshot of a commit on one tier."""
-
-    repo: Repo
-    root: str
-    """The real path of the tier's `hub`; what lies outside of it is not served."""
-    commit_hash: str
-
-    @functools.cached_property
-    def tree(self) -> dict[str, str] | None:
-        """Every file of the commit with its digest, here or not; None when no list of them is here."""
-        try:
-            listing = json.loads(self.repo.tree(self.commit_hash).read_text(encoding="utf-8"))
-            return {path: entry.get("lfs_sha256") or entry["blob_id"] for path, entry in listing["files"].items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return None
-
-    def surely_lacks(self, path: str) -> bool:
-        """Return whether the commit has no such file, rather than this tier."""
-        if self.tree is not None:
-            return path not in self.tree
-        return (self.repo.no_exist(self.commit_hash) / path).is_file()
-
-
 @dataclass(frozen=True, slots=True)
-class Resolved:
-    """What a revision means, and where it lies."""
+class Contents:
+    """The files of a commit."""
 
-    repo_id: str
-    commit_hash: str
-    places: tuple[Place, ...]
-    """The tiers that have the snapshot, in the order of the bases; never empty."""
-    modified_at: float
-    """When the newest of the snapshot folders changed, in seconds since 1970."""
+    files: list[FoundFile]
+    """By path, those that are not here among them."""
+    whole: bool
+    """Whether a list of the commit is known. Clients keep such a list for ever, so one that may be short says so."""
 
 
 class HubFace:
     """Look-ups over the bases as they are at the moment of the question.
 
-    **Concurrency:** safe from any thread; only the memory of computed digests is shared.
+    **Concurrency:** safe from any thread; only the memory of computed digests and of spellings is shared.
 
     Args:
         bases: Gives the bases to serve, fastest first.
@@ -99,8 +73,7 @@ class HubFace:
     def __init__(
         self, bases: Callable[[], Sequence[Base]], why_away: Callable[[str], str] = lambda repo_id: ""
     ) -> None:
-        self._bases = bases
-        self._why_away = why_away
+        self._repos = HubRepos(bases, why_away)
         self._digests = _Digests()
 
     def resolve(self, repo_id: str, revision: str = "main") -> Resolved:
@@ -110,46 +83,53 @@ class HubFace:
             NotFound: RepoNotFound, or RevisionNotFound when no tier has a snapshot of it.
             Unavailable: A tier that may have it is offline.
         """
-        repos = self._repos(repo_id)
-        for commit_hash in _commits(repos, revision):
-            places, newest = [], 0.0
-            for base, repo in repos:
-                with contextlib.suppress(OSError):
-                    found = repo.snapshot(commit_hash).stat()
-                    if stat.S_ISDIR(found.st_mode):
-                        places.append(Place(repo, os.path.realpath(base.hub), commit_hash))
-                        newest = max(newest, found.st_mtime)
-            if places:
-                return Resolved(repo_id, commit_hash, tuple(places), newest)
-        missing = NotFound(
-            f"No tier has the revision {revision!r} of {repo_id}.",
-            hint="Pull it first: shelf pull.",
-            error_code="RevisionNotFound",
-            hf_path=repo_id,
-            revision=revision,
-        )
-        raise self._or_away(missing, repo_id)
+        return self._repos.resolve(repo_id, revision)
 
-    def files(self, repo_id: str, commit_hash: str) -> list[FoundFile]:
-        """Return the files of a commit that are here, by path; a partial snapshot has fewer than the commit.
+    def refs(self, repo_id: str) -> dict[str, str]:
+        """Return each revision that can be served, with its commit.
 
         Raises:
-            NotFound: RepoNotFound or RevisionNotFound.
+            NotFound: RepoNotFound.
         """
-        found: dict[str, FoundFile] = {}
-        for place in self.resolve(repo_id, commit_hash).places:
-            for path, link in scan.snapshot_files(place.repo, place.commit_hash):
-                if path not in found and (file := self._find(place, path, link)):
-                    found[path] = file
-        return [found[path] for path in sorted(found)]
+        return self._repos.refs(repo_id)
 
-    def file(self, repo_id: str, revision: str, path: str) -> FoundFile:
-        """Return one file.
+    def repo_ids(self) -> list[str]:
+        """Return the ids of the repositories that have a snapshot, by name."""
+        return self._repos.ids()
+
+    def contents(self, resolved: Resolved) -> Contents:
+        """Return the files of a commit, those among them that only its lists name.
+
+        A commit never changes, so what any tier's list names is in it. A snapshot that holds more than all lists name
+        shows that they are short.
+        """
+        found = {path: _listed(file, resolved.commit_hash) for path, file in _lists(resolved).items()}
+        is_listed = bool(found)
+        more = dict(self._here(resolved, set(found)))
+        files = found | more
+        return Contents([files[path] for path in sorted(files)], whole=is_listed and not more)
+
+    def files_here(self, resolved: Resolved) -> list[FoundFile]:
+        """Return the files of a commit that can be read now, by path; a partial snapshot has fewer than the commit."""
+        return sorted((file for _, file in self._here(resolved, set())), key=lambda file: file.path)
+
+    def _here(self, resolved: Resolved, known: set[str]) -> Iterator[tuple[str, FoundFile]]:
+        """Yield the files that the snapshots hold, but those known already."""
+        seen = set(known)
+        for place in resolved.places:
+            for path, link in place.files():
+                if path not in seen and (file := self._find(place, path, link)):
+                    seen.add(path)
+                    yield path, file
+
+    def entry(self, repo_id: str, revision: str, path: str) -> FoundFile:
+        """Return one file of a commit, here or not.
 
         Raises:
             NotFound: RepoNotFound, RevisionNotFound or EntryNotFound. The last carries `commit_hash` only when the
                 commit surely has no such file: clients remember that for good, also for the real Hub, so a file that
                 merely is not on our disks must not be denied that way.
+            Unavailable: A tier that may have it is offline.
         """
         resolved = self.resolve(repo_id, revision)
         fields = {"error_code": "EntryNotFound", "hf_path": repo_id, "path": path}
@@ -161,43 +141,33 @@ class HubFace:
             link = place.repo.snapshot(place.commit_hash) / path
             if file := self._find(place, path, link):
                 return file
-        detail = f"{path!r} is not in {repo_id} at {resolved.commit_hash}."
-        if any(place.surely_lacks(path) for place in resolved.places):
+        listed = _lists(resolved)
+        if path in listed:
+            return _listed(listed[path], resolved.commit_hash)
+        detail = f"{path!r} is not in {resolved.repo_id} at {resolved.commit_hash}."
+        if self._surely_lacks(resolved, listed, path):
             raise NotFound(detail, **fields, commit_hash=resolved.commit_hash)
-        raise self._or_away(NotFound(detail, **fields), repo_id)
+        raise self._repos.or_away(NotFound(detail, **fields), resolved.repo_id)
 
-    def refs(self, repo_id: str) -> dict[str, str]:
-        """Return each revision that can be served, with its commit.
+    def file(self, repo_id: str, revision: str, path: str) -> FoundFile:
+        """Return one file that can be read.
 
         Raises:
-            NotFound: RepoNotFound.
+            NotFound: See `entry`.
+            Conflict: The commit has it, and no tier does.
+            Unavailable: A tier that may have it is offline.
         """
-        repos = self._repos(repo_id)
-        here = {commit_hash for _, repo in repos for commit_hash in scan.snapshots(repo)}
-        found: dict[str, str] = {}
-        for _, repo in repos:
-            for revision, commit_hash in scan.refs(repo).items():
-                if commit_hash in here:
-                    found.setdefault(revision, commit_hash)
+        found = self.entry(repo_id, revision, path)
+        if found.disk_path is None:
+            hint = f"Add it there: shelf add NAME {repo_id} --include '{path}'"
+            raise self._repos.or_away(Conflict(f"{path} of {repo_id} is not on this server.", hint=hint), repo_id)
         return found
 
-    def _repos(self, repo_id: str) -> list[tuple[Base, Repo]]:
-        fields = {"error_code": "RepoNotFound", "hf_path": repo_id}
-        try:
-            RepoId(repo_id)
-        except BadInput as err:
-            raise NotFound(err.detail, **fields) from err
-        repos = [(base, base.repo(repo_id)) for base in self._bases()]
-        there = [(base, repo) for base, repo in repos if repo.path.is_dir()]
-        if not there:
-            missing = NotFound(f"No tier has the repository {repo_id}.", hint="Register it first: shelf add.", **fields)
-            raise self._or_away(missing, repo_id)
-        return there
-
-    def _or_away(self, missing: NotFound, repo_id: str) -> NotFound | Unavailable:
-        """Return the error for what no tier has, or may have that is away: clients remember "not found" for good."""
-        why = self._why_away(repo_id)
-        return Unavailable(why, hint="Mount its drive.", hf_path=repo_id) if why else missing
+    def _surely_lacks(self, resolved: Resolved, listed: Mapping[str, FileEntry], path: str) -> bool:
+        """Return whether the commit has no such file, rather than these tiers."""
+        if listed:
+            return next(self._here(resolved, set(listed)), None) is None
+        return any(place.is_recorded_absent(path) for place in resolved.places)
 
     def _find(self, place: Place, path: str, link: Path) -> FoundFile | None:
         """Return the file that a snapshot's path leads to; None when it leads nowhere or out of the tier."""
@@ -211,24 +181,23 @@ class HubFace:
             digest = scan.blob_of(place.repo, link) or ""
             if not is_digest(digest):
                 # No link into `blobs`: a file system without symlinks, where the snapshot holds the bytes themselves.
-                digest = (place.tree or {}).get(path) or self._digests.of(real, found)
+                listed = place.listed.get(path)
+                digest = listed.digest if listed else self._digests.of(real, found)
         except OSError:
             return None
-        return FoundFile(path, Path(real), found.st_size, digest, place.commit_hash)
+        return FoundFile(path, Path(real), found.st_size, digest, place.commit_hash, found.st_mtime)
 
 
-def _commits(repos: Sequence[tuple[Base, Repo]], revision: str) -> Iterator[str]:
-    """Yield the commits that a revision may mean, the first base's first."""
-    if COMMIT_HASH.fullmatch(revision):
-        yield revision
-        return
-    with contextlib.suppress(BadInput):
-        RefName(revision)
-        for _, repo in repos:
-            with contextlib.suppress(OSError, UnicodeDecodeError):
-                text = repo.ref(revision).read_text(encoding="ascii").strip()
-                if COMMIT_HASH.fullmatch(text):
-                    yield text
+def _lists(resolved: Resolved) -> dict[str, FileEntry]:
+    """Return what the lists of all tiers name together, by path."""
+    found: dict[str, FileEntry] = {}
+    for place in resolved.places:
+        found = place.listed | found
+    return found
+
+
+def _listed(file: FileEntry, commit_hash: str) -> FoundFile:
+    return FoundFile(file.path, None, file.size_bytes, file.digest, commit_hash)
 
 
 class _Digests:

@@ -5,11 +5,11 @@ Source: huggingface_hub 2.4 `_tree_cache.py`: `trees/<commit>.json`, format 1, m
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from modelshelf.domain import lfs
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import FilePath, is_digest
 from modelshelf.errors import BadInput
@@ -43,8 +43,7 @@ def write(repo: Repo, commit_hash: str, files: Iterable[FileEntry]) -> None:
 def _info(file: FileEntry) -> dict[str, object]:
     if len(file.digest) == 40:
         return {"size": file.size_bytes, "blob_id": file.digest}
-    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{file.digest}\nsize {file.size_bytes}\n".encode()
-    git_name = hashlib.sha1(b"blob %d\0" % len(pointer) + pointer).hexdigest()
+    git_name = lfs.git_digest(lfs.pointer(file.digest, file.size_bytes))
     return {"size": file.size_bytes, "blob_id": git_name, "lfs_sha256": file.digest, "lfs_size": file.size_bytes}
 
 

@@ -1,118 +1,35 @@
 """`/hf`: the Hub's protocol, so that HF_ENDPOINT=http://host:8000/hf serves what lies on the tiers.
 
-Nothing here speaks of Xet, in no header and no body: a client with hf_xet would ask for tokens and leave the LAN.
-Ids and revisions come percent-quoted (`refs%2Fpr%2F1`) and Starlette decodes before it routes, so one route takes all
-and `parse_path` reads the raw path.
+Ids and revisions come percent-quoted and Starlette decodes before it routes, so one route takes all, and
+`hub_paths.parse_path` reads the raw path. What the answers hold: `hub_bodies`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qs, quote, unquote
+from urllib.parse import parse_qs, quote, urlencode
 
 from fastapi import APIRouter
 from fastapi.concurrency import run_in_threadpool
 from fastapi.requests import Request
 from fastapi.responses import JSONResponse, Response
 
-from modelshelf.domain.names import COMMIT_HASH
-from modelshelf.errors import NotFound, Unavailable
+from modelshelf.domain import lfs
+from modelshelf.domain.outside import parse_json
+from modelshelf.errors import BadInput, Conflict, NotFound, Unavailable
+from modelshelf.server import hub_bodies
+from modelshelf.server.hub_paths import HubPath, has_etag, parse_path, parse_range
 from modelshelf.server.sendfile import FileSlice
-from modelshelf.services.hub_face import FoundFile, HubFace, Resolved
+from modelshelf.services.hub_face import Contents, FoundFile, HubFace
+from modelshelf.services.hub_repos import Resolved
 
 PREFIX = "/hf"
 _BODY_LIMIT_BYTES = 4 << 20
 _PLAIN_HTTP_LIMIT_BYTES = 50 * 10**9
-_UNKNOWN_OID = "0" * 40
-_RANGE = re.compile(r"bytes=(?:(?P<first>\d{1,19})-(?P<last>\d{1,19})?|-(?P<suffix>\d{1,19}))", re.ASCII)
-_WITH_REVISION = ("tree", "paths-info", "revision")
-
-
-@dataclass(frozen=True, slots=True)
-class HubPath:
-    """What a path of the Hub asks for, percent-decoded; nothing in it was checked."""
-
-    kind: str
-    """whoami, info, refs, tree, paths-info or resolve."""
-    repo_id: str = ""
-    revision: str = "main"
-    path: str = ""
-    """A file or folder of the repository; empty for its root."""
-
-
-def parse_path(raw: str) -> HubPath | None:
-    """Return what a raw path below the prefix asks for; None when the Hub has no such route.
-
-    An id has one part or two. Two are tried first: an organisation's repository called `tree` is likelier than a bare
-    id with a revision of that name.
-
-    >>> parse_path("org/name/resolve/refs%2Fpr%2F1/sub/a%20b.txt")
-    HubPath(kind='resolve', repo_id='org/name', revision='refs/pr/1', path='sub/a b.txt')
-    """
-    try:
-        parts = raw.split("/")
-        if raw == "api/whoami-v2":
-            return HubPath("whoami")
-        if parts[:2] == ["api", "models"]:
-            return _parse_api(raw.rstrip("/").split("/")[2:])
-        for length in (2, 1):
-            if parts[length : length + 1] == ["resolve"]:
-                revision, rest = _take_revision(parts[length + 1 :])
-                if revision and rest:
-                    return HubPath("resolve", _decode(parts[:length]), revision, _decode(rest))
-    except UnicodeDecodeError:
-        return None
-    return None
-
-
-def _parse_api(parts: list[str]) -> HubPath | None:
-    for length in (2, 1):
-        repo_id, word, rest = _decode(parts[:length]), parts[length : length + 1], parts[length + 1 :]
-        if word == ["refs"] and not rest:
-            return HubPath("refs", repo_id)
-        if word == ["revision"] and rest:
-            return HubPath("info", repo_id, _decode(rest))
-        if word and word[0] in _WITH_REVISION and rest:
-            revision, path = _take_revision(rest)
-            return HubPath(word[0], repo_id, revision, _decode(path))
-    return HubPath("info", _decode(parts)) if 1 <= len(parts) <= 2 else None
-
-
-def _take_revision(parts: list[str]) -> tuple[str, list[str]]:
-    """Return the revision, decoded, and the parts after it; `refs/pr/1` may come unquoted."""
-    length = 3 if len(parts) > 2 and parts[0] == "refs" and parts[1] in ("pr", "convert") else 1
-    return _decode(parts[:length]), parts[length:]
-
-
-def _decode(parts: Iterable[str]) -> str:
-    return "/".join(unquote(part, errors="strict") for part in parts)
-
-
-def parse_range(header: str | None, size_bytes: int) -> range | None:
-    """Return the bytes that a Range header asks for: empty when it asks past the end, None for the whole file.
-
-    Several ranges and what is no range of bytes are answered with the whole file, as RFC 9110 allows.
-
-    >>> parse_range("bytes=-3", 10), parse_range("bytes=10-", 10), parse_range("bytes=0-1,4-5", 10)
-    (range(7, 10), range(0, 0), None)
-    """
-    match = _RANGE.fullmatch(header.strip()) if header else None
-    if match is None:
-        return None
-    if match["suffix"]:
-        return range(max(0, size_bytes - int(match["suffix"])), size_bytes)
-    first = int(match["first"])
-    last = min(int(match["last"]), size_bytes - 1) if match["last"] else size_bytes - 1
-    if match["last"] and int(match["last"]) < first:
-        return None
-    return range(first, last + 1) if first < size_bytes else range(0)
+_PAGE = 1000
+"""Most models on one page of a list, as on the Hub."""
 
 
 def create_router(face: HubFace) -> APIRouter:
@@ -147,15 +64,23 @@ class _Answers:
         self._face = face
         self._kinds: dict[tuple[str, str], Callable[[HubPath, Request, bytes], Response]] = {
             ("GET", "whoami"): self._whoami,
+            ("GET", "models"): self._models,
             ("GET", "info"): self._info,
+            ("GET", "auth-check"): self._auth_check,
             ("GET", "refs"): self._refs,
+            ("GET", "commits"): self._commits,
             ("GET", "tree"): self._tree,
             ("GET", "resolve"): self._resolve,
+            ("GET", "raw"): self._raw,
+            ("GET", "manifest"): self._manifest,
             ("POST", "paths-info"): self._paths_info,
         }
 
     def answer(self, request: Request, body: bytes = b"") -> Response:
         asked = parse_path(_raw_rest(request))
+        if asked is not None and asked.kind == "other-type":
+            missing = f"There are no {asked.path} here: this server has models only."
+            return _error(404, missing, {"X-Error-Code": "RepoNotFound"})
         method = "GET" if request.method == "HEAD" else request.method
         kind = self._kinds.get((method, asked.kind)) if asked else None
         if asked is None or kind is None:
@@ -164,8 +89,10 @@ class _Answers:
             return kind(asked, request, body)
         except NotFound as err:
             return _not_found(err)
-        except Unavailable as err:
-            return _error(503, err.detail)
+        except (Conflict, Unavailable) as err:
+            # A file that is listed and not here is 409: huggingface_hub asks six times where it is told 503, and takes
+            # 404 for "there is none".
+            return _error(err.status, f"{err.detail} {err.hint}".rstrip())
         except OSError as err:
             # Never 404: clients remember that a file does not exist.
             return _error(503, f"The disk cannot be read: {os.strerror(err.errno or 0)}.")
@@ -174,25 +101,52 @@ class _Answers:
         """Name who brings a token, which the gate has let in: doctor and `hf auth whoami` ask whether it is taken."""
         if "authorization" not in request.headers:
             return _error(401, "There are no users here.")
-        return JSONResponse({"type": "user", "name": "modelshelf", "fullname": "modelshelf", "orgs": []})
+        return JSONResponse(hub_bodies.whoami())
+
+    def _models(self, asked: HubPath, request: Request, body: bytes) -> Response:
+        """List what is here, a page at a time, as `HfApi.list_models` and the JS client's `listModels` ask for it."""
+        query = request.query_params
+        wanted, author = query.get("search", "").lower(), query.get("author", "").lower()
+        ids = [repo_id for repo_id in self._face.repo_ids() if wanted in repo_id.lower()]
+        ids = [repo_id for repo_id in ids if author in ("", repo_id.lower().partition("/")[0])]
+        first, count = _number(query.get("cursor"), 0), min(_number(query.get("limit"), _PAGE), _PAGE)
+        is_full = _flag(request, "full") or "siblings" in query.getlist("expand") + query.getlist("expand[]")
+        page = [self._card(repo_id, is_full=is_full) for repo_id in ids[first : first + count]]
+        headers = {}
+        if count and first + count < len(ids):
+            rest = [(name, value) for name, value in query.multi_items() if name != "cursor"]
+            url = f"{request.url.replace(query='')}?{urlencode([*rest, ('cursor', first + count)])}"
+            headers["Link"] = f'<{url}>; rel="next"'
+        return JSONResponse(page, headers=headers)
+
+    def _card(self, repo_id: str, *, is_full: bool) -> dict[str, Any]:
+        try:
+            found = self._face.resolve(repo_id)
+        except (NotFound, Unavailable):
+            return hub_bodies.card(repo_id, None)
+        if is_full:
+            return hub_bodies.info(found, self._face.contents(found), with_blobs=False)
+        return hub_bodies.card(repo_id, found)
 
     def _info(self, asked: HubPath, request: Request, body: bytes) -> Response:
-        found = self._face.resolve(asked.repo_id, asked.revision)
-        files = self._face.files(found.repo_id, found.commit_hash)
-        return JSONResponse(_info(found, files, with_blobs=_flag(request, "blobs")))
+        found, contents = self._contents(asked, request)
+        return JSONResponse(hub_bodies.info(found, contents, with_blobs=_flag(request, "blobs")))
+
+    def _auth_check(self, asked: HubPath, request: Request, body: bytes) -> Response:
+        """Say that whoever passed the gate may read a repository that is here."""
+        self._face.refs(asked.repo_id)
+        return JSONResponse({})
 
     def _refs(self, asked: HubPath, request: Request, body: bytes) -> Response:
-        answer: dict[str, list[dict[str, str]]] = {"branches": [], "converts": [], "tags": [], "pullRequests": []}
-        kinds = {"refs/pr/": "pullRequests", "refs/convert/": "converts"}
-        for revision, commit_hash in sorted(self._face.refs(asked.repo_id).items()):
-            prefix = next((prefix for prefix in kinds if revision.startswith(prefix)), "")
-            ref = revision if prefix else f"refs/heads/{revision}"  # a cache does not tell a tag from a branch
-            entry = {"name": revision.removeprefix(prefix), "ref": ref, "targetCommit": commit_hash}
-            answer[kinds.get(prefix, "branches")].append(entry)
-        return JSONResponse(answer)
+        return JSONResponse(hub_bodies.refs(self._face.refs(asked.repo_id)))
+
+    def _commits(self, asked: HubPath, request: Request, body: bytes) -> Response:
+        found = self._face.resolve(asked.repo_id, asked.revision)
+        return JSONResponse(hub_bodies.commits(found), headers={"X-Total-Count": "1"})
 
     def _tree(self, asked: HubPath, request: Request, body: bytes) -> Response:
-        found, entries = self._entries(asked)
+        found, contents = self._contents(asked, request)
+        entries = hub_bodies.tree(found, contents, expand=_flag(request, "expand"))
         prefix = f"{asked.path}/" if asked.path else ""
         below = [entry for path, entry in entries.items() if path.startswith(prefix)]
         if not below:
@@ -203,23 +157,49 @@ class _Answers:
 
     def _paths_info(self, asked: HubPath, request: Request, body: bytes) -> Response:
         try:
-            text = body.decode()
-            is_json = request.headers.get("content-type", "").startswith("application/json")
-            paths = json.loads(text)["paths"] if is_json else parse_qs(text).get("paths", [])
-            wanted = dict.fromkeys(str(path).rstrip("/") for path in ([paths] if isinstance(paths, str) else paths))
-        except (ValueError, KeyError, TypeError):
+            paths, expand = _asked_paths(request, body)
+        except (BadInput, ValueError, KeyError, TypeError):
             return _error(400, "The body must name paths.")
-        found, entries = self._entries(asked)
-        answer = [entries[path] for path in wanted if path in entries]
+        found = self._face.resolve(asked.repo_id, asked.revision)
+        # The JS client takes a xetHash for the name of a blob; nobody keeps this answer as a list.
+        contents = Contents(self._face.contents(found).files, whole=True)
+        entries = hub_bodies.tree(found, contents, expand=expand)
+        answer = [entries[path] for path in paths if path in entries]
         return JSONResponse(answer, headers={"X-Repo-Commit": found.commit_hash})
 
-    def _entries(self, asked: HubPath) -> tuple[Resolved, dict[str, dict[str, Any]]]:
+    def _contents(self, asked: HubPath, request: Request) -> tuple[Resolved, Contents]:
+        """Return the files of a commit: all of them, for llama.cpp those that are here.
+
+        It chooses among what it sees by itself, keeps no list, and can do nothing with a file that is elsewhere.
+        """
         found = self._face.resolve(asked.repo_id, asked.revision)
-        return found, _tree_entries(self._face.files(found.repo_id, found.commit_hash))
+        if _is_llama_cpp(request):
+            return found, Contents(self._face.files_here(found), whole=True)
+        return found, self._face.contents(found)
+
+    def _manifest(self, asked: HubPath, request: Request, body: bytes) -> Response:
+        found = self._face.resolve(asked.repo_id)
+        files = self._face.files_here(found)
+        file = hub_bodies.choose_gguf(files, asked.path)
+        if file is None:
+            raise NotFound(f"No GGUF of {found.repo_id} here is {asked.path!r}.", error_code="EntryNotFound")
+        return JSONResponse(hub_bodies.manifest(found, file, hub_bodies.choose_projector(files)))
+
+    def _raw(self, asked: HubPath, request: Request, body: bytes) -> Response:
+        """Answer with what git holds: of a file in LFS the pointer, which is known without its bytes."""
+        found = self._face.entry(asked.repo_id, asked.revision, asked.path)
+        if not found.is_lfs:
+            return self._resolve(asked, request, body)
+        text = lfs.pointer(found.etag, found.size_bytes)
+        headers = {"X-Repo-Commit": found.commit_hash, "ETag": f'"{lfs.git_digest(text)}"'}
+        return Response(text, headers={**headers, "Content-Type": "text/plain; charset=utf-8"})
 
     def _resolve(self, asked: HubPath, request: Request, body: bytes) -> Response:
         found = self._face.file(asked.repo_id, asked.revision, asked.path)
-        headers = _file_headers(found, asked.revision)
+        assert found.disk_path is not None
+        headers = hub_bodies.file_headers(found, asked.revision)
+        if has_etag(request.headers.get("if-none-match"), headers["ETag"]):
+            return Response(status_code=304, headers=headers)
         if request.method == "HEAD":
             return _head(found, headers, request)
         span = None
@@ -253,67 +233,31 @@ def _head(found: FoundFile, headers: dict[str, str], request: Request) -> Respon
     return response
 
 
-def _file_headers(found: FoundFile, revision: str) -> dict[str, str]:
-    headers = {
-        "X-Repo-Commit": found.commit_hash,
-        "ETag": f'"{found.etag}"',
-        "Accept-Ranges": "bytes",
-        "Content-Type": "application/octet-stream",
-        "X-Content-Type-Options": "nosniff",
-        "Cache-Control": "public, max-age=31536000, immutable" if COMMIT_HASH.fullmatch(revision) else "no-cache",
-    }
-    if found.is_lfs:
-        headers |= {"X-Linked-Etag": headers["ETag"], "X-Linked-Size": str(found.size_bytes)}
-    return headers
+def _asked_paths(request: Request, body: bytes) -> tuple[list[str], bool]:
+    """Return what a question about paths names, a form or JSON, and whether it wants the last commits.
+
+    Raises:
+        BadInput, ValueError, KeyError, TypeError: It names none.
+    """
+    text = body.decode()
+    if request.headers.get("content-type", "").startswith("application/json"):
+        asked = parse_json(text)
+        if not isinstance(asked, dict):
+            raise TypeError
+        paths, expand = asked["paths"], asked.get("expand") is True
+    else:
+        form = parse_qs(text)
+        paths, expand = form.get("paths", []), form.get("expand", [""])[0].lower() in ("1", "true")
+    named = [paths] if isinstance(paths, str) else paths
+    return list(dict.fromkeys(str(path).rstrip("/") for path in named)), expand
 
 
-def _info(found: Resolved, files: list[FoundFile], *, with_blobs: bool) -> dict[str, Any]:
-    when = datetime.fromtimestamp(found.modified_at, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-    siblings: list[dict[str, Any]] = [{"rfilename": file.path} for file in files]
-    if with_blobs:
-        for sibling, file in zip(siblings, files, strict=True):
-            entry = _file_entry(file)
-            sibling |= {"size": file.size_bytes, "blobId": entry["oid"]}
-            if lfs := entry.get("lfs"):
-                sibling["lfs"] = {**lfs, "sha256": lfs["oid"]}
-    return {
-        "_id": found.commit_hash[:24],
-        "id": found.repo_id,
-        "modelId": found.repo_id,
-        "author": found.repo_id.split("/")[0] if "/" in found.repo_id else None,
-        "sha": found.commit_hash,
-        "lastModified": when,
-        "createdAt": when,
-        "private": False,
-        "gated": False,
-        "disabled": False,
-        "downloads": 0,
-        "likes": 0,
-        "tags": [],
-        "siblings": siblings,
-        "usedStorage": sum({file.etag: file.size_bytes for file in files}.values()),
-    }
+def _is_llama_cpp(request: Request) -> bool:
+    return request.headers.get("user-agent", "").startswith("llama-cpp")
 
 
-def _tree_entries(files: list[FoundFile]) -> dict[str, dict[str, Any]]:
-    """Return the files and the folders above them, by path."""
-    entries = {file.path: _file_entry(file) for file in files}
-    for file in files:
-        parts = file.path.split("/")
-        for depth in range(1, len(parts)):
-            folder = "/".join(parts[:depth])
-            entries[folder] = {"type": "directory", "oid": _UNKNOWN_OID, "size": 0, "path": folder}
-    return dict(sorted(entries.items()))
-
-
-def _file_entry(file: FoundFile) -> dict[str, Any]:
-    entry: dict[str, Any] = {"type": "file", "oid": file.etag, "size": file.size_bytes, "path": file.path}
-    if file.is_lfs:
-        # What git holds for an LFS file is this pointer; its blob id is known without asking anybody.
-        text = f"version https://git-lfs.github.com/spec/v1\noid sha256:{file.etag}\nsize {file.size_bytes}\n"
-        entry["oid"] = hashlib.sha1(b"blob %d\0%s" % (len(text), text.encode()), usedforsecurity=False).hexdigest()
-        entry["lfs"] = {"oid": file.etag, "size": file.size_bytes, "pointerSize": len(text)}
-    return entry
+def _number(text: str | None, default: int) -> int:
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 10 else default
 
 
 def _raw_rest(request: Request) -> str:

@@ -1,0 +1,139 @@
+"""What the hub face says that a commit holds: clients keep it for ever, and use it against the real Hub later."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from modelshelf.store import trees
+from modelshelf.store.layout import Base
+from tests.integration.hub_face_tree import Client, Face, add_commit, digest_of, running
+
+COMMIT = "a" * 40
+QUANTS = {f"gg-{quant}.gguf": b"GGUF" + quant.encode() for quant in ("Q4_K_M", "Q8_0", "F16")}
+FILES = {**QUANTS, "config.json": b"{}"}
+Q4 = "gg-Q4_K_M.gguf"
+
+
+@pytest.fixture(scope="module")
+def real_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Face]:
+    """A hub that has every file, as the real one does."""
+    base = tmp_path_factory.mktemp("hub") / "base"
+    add_commit(base, "org/gg", COMMIT, FILES, tree=True)
+    with running(base) as face:
+        yield face
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Client:
+    """A real client, yet without a hub."""
+    (tmp_path / "client/base").mkdir(parents=True)
+    return Client(tmp_path / "client/base", "")
+
+
+def add_part(base: Path, *paths: str, listed: bool) -> Path:
+    """Lay out a tier that has some files of the commit; returns the repository's folder."""
+    snapshot = add_commit(base, "org/gg", COMMIT, FILES, tree=listed)
+    for path in FILES:
+        if path not in paths:
+            (snapshot / path).unlink()
+            (snapshot.parents[1] / "blobs" / digest_of(path, FILES[path])).unlink()
+    return snapshot.parents[1]
+
+
+def paths_of(face: Face, query: str = "?recursive=true") -> set[str]:
+    """Return what the face lists."""
+    return {entry["path"] for entry in face.json(f"api/models/org/gg/tree/main{query}")}
+
+
+@pytest.mark.parametrize("listed", [True, False], ids=["with a list", "without"])
+def test_a_part_of_a_commit_spoils_no_cache(tmp_path: Path, real_hub: Face, client: Client, listed: bool) -> None:
+    """What a client fetched of a partial model hides none of the commit's other files from it later."""
+    add_part(tmp_path / "tier", Q4, listed=listed)
+    with running(tmp_path / "tier") as face:
+        client.url = face.url
+        first = client.hf("download", "org/gg", "--include", "*Q4_K_M*")
+    client.url = real_hub.url
+    then = client.hf("download", "org/gg", "--include", "*Q8*")
+
+    assert first.returncode == then.returncode == 0, first.stderr + then.stderr
+    assert set(client.files("org/gg", COMMIT)) == {Q4, "gg-Q8_0.gguf"}
+    kept = trees.read(Base(client.base).repo("org/gg"), COMMIT)
+    assert {file.path for file in kept} == set(FILES)
+
+
+def test_a_list_that_may_be_short_is_not_kept(tmp_path: Path, client: Client) -> None:
+    """Without a list of the commit a client fetches what is here, and writes down no list."""
+    add_part(tmp_path / "tier", Q4, listed=False)
+    with running(tmp_path / "tier") as face:
+        client.url = face.url
+        done = client.hf("download", "org/gg")
+
+    assert done.returncode == 0, done.stderr
+    assert client.files("org/gg", COMMIT) == {Q4: FILES[Q4]}
+    assert not list(client.base.rglob("trees/*"))
+
+
+def test_a_snapshot_that_holds_more_shows_that_its_list_is_short(tmp_path: Path) -> None:
+    """A short list that a client left on a tier is completed by what lies there, and given away as short."""
+    snapshot = add_commit(tmp_path, "org/gg", COMMIT, {Q4: FILES[Q4]}, tree=True)
+    (snapshot / "config.json").write_bytes(b"{}")
+    with running(tmp_path) as face:
+        entries = face.json("api/models/org/gg/tree/main")
+        status, headers, _ = face.ask("HEAD", "org/gg/resolve/main/gg-Q8_0.gguf")
+
+    assert {entry["path"]: entry.get("xetHash") for entry in entries} == {Q4: "", "config.json": ""}
+    assert (status, headers.get("x-repo-commit")) == (404, None)
+
+
+def test_a_tier_with_a_short_list_denies_nothing_that_another_lists(tmp_path: Path) -> None:
+    """The lists of all tiers count together, whichever comes first."""
+    add_commit(tmp_path / "one", "org/gg", COMMIT, {Q4: FILES[Q4]}, tree=True)
+    add_part(tmp_path / "two", "config.json", listed=True)
+    with running(tmp_path / "one", tmp_path / "two") as face:
+        assert paths_of(face) == set(FILES)
+        assert face.ask("GET", "org/gg/resolve/main/config.json")[2] == b"{}"
+        assert face.ask("HEAD", "org/gg/resolve/main/gg-Q8_0.gguf")[0] == 409
+        denied = face.ask("HEAD", "org/gg/resolve/main/no.gguf")
+
+    assert (denied[0], denied[1]["x-repo-commit"]) == (404, COMMIT)
+
+
+def test_a_file_that_only_our_disk_lacks_is_not_denied(tmp_path: Path, client: Client) -> None:
+    """A client that asks for a listed file which is not here fails, and does not write down that it does not exist."""
+    add_part(tmp_path / "tier", Q4, listed=True)
+    with running(tmp_path / "tier") as face:
+        client.url = face.url
+        one = client.hf("download", "org/gg", "config.json")
+        every = client.hf("download", "org/gg")
+
+    assert "not on this server" in one.stderr + one.stdout, one.stderr
+    assert one.returncode != 0
+    assert every.returncode != 0
+    assert not list(client.base.rglob(".no_exist"))
+
+
+def test_inside_the_library_no_short_list_is_written(tmp_path: Path, client: Client) -> None:
+    """A client that writes into a tier what it gets from the face leaves the whole list there."""
+    add_part(tmp_path / "primary", Q4, listed=True)
+    with running(tmp_path / "primary", client.base) as face:
+        client.url = face.url
+        done = client.hf("download", "org/gg", "--include", "*Q4*")
+        listed = paths_of(face)
+
+    assert done.returncode == 0, done.stderr
+    assert {file.path for file in trees.read(Base(client.base).repo("org/gg"), COMMIT)} == set(FILES) == listed
+
+
+def test_llama_cpp_sees_what_is_here(tmp_path: Path) -> None:
+    """llama.cpp chooses among the files it sees and keeps no list: it sees those that it can have."""
+    add_part(tmp_path, Q4, listed=True)
+    agent = {"User-Agent": "llama-cpp/b9000"}
+    with running(tmp_path) as face:
+        body = face.ask("GET", "api/models/org/gg/tree/main?recursive=true", agent)[2]
+
+    assert b"Q4_K_M" in body
+    assert b"Q8_0" not in body
+    assert b"xetHash" not in body
