@@ -17,12 +17,14 @@ from typing import TypeVar
 from dotenv.parser import parse_stream
 
 from modelshelf import setting_values
-from modelshelf.domain.environment import SECRETS, VARIABLES
+from modelshelf.domain.environment import SECRETS, VARIABLES, usual_hub
 from modelshelf.domain.promotion import PromoteMode
 from modelshelf.domain.tiers import PRIMARY, SECONDARY, Tier, Tiers
 from modelshelf.errors import BadInput
 from modelshelf.setting_values import HUB_ENDPOINT, Value
+from modelshelf.store import settings_file
 from modelshelf.store.mounts import mount_at
+from modelshelf.store.settings_file import home, usual_base
 
 T = TypeVar("T")
 
@@ -67,6 +69,8 @@ class Settings:
     """XDG_STATE_HOME: where the bases ever used are remembered."""
     env_file: Path | None
     """The `.env` that was read; None without one."""
+    named_by: str = ""
+    """What names the library: `environment`, `file`, or nothing: the primary is where other tools keep their models."""
 
 
 class _Problems:
@@ -90,9 +94,7 @@ def load_settings(env_file: Path | None = None, environ: Mapping[str, str] | Non
     """Read the settings.
 
     Args:
-        env_file: The file to read; by default `./.env` where it has settings of ours, else `modelshelf/.env` in the
-            configuration folder
-            (XDG_CONFIG_HOME, `~/.config`).
+        env_file: The file to read; by default the one that `settings_file.find` chooses.
         environ: The environment; by default this process's.
 
     Raises:
@@ -112,17 +114,15 @@ def load_what_is_right(environ: Mapping[str, str] | None = None) -> tuple[Settin
 def _load(env_file: Path | None, environ: Mapping[str, str] | None) -> tuple[Settings, _Problems]:
     environ = os.environ if environ is None else environ
     problems = _Problems()
-    path = _find_env_file(env_file, environ)
+    here = settings_file.working_directory()
+    path = _env_file(env_file, environ, here)
     values = _read_env_file(path, problems) if path else {}
-    here = Path.cwd()
     values |= {name: Value(text.strip(), "environment", here) for name, text in environ.items() if text.strip()}
     _check_spelling(values, problems)
     values = {name: _expand(value, values, environ) for name, value in values.items() if name in _NAMES}
     return _build(values, environ, path, problems), problems
 
 
-_OURS = re.compile(rb"^(?:\xef\xbb\xbf)?\s*(?:export\s+)?(?:PRIMARY_CACHE_|SECONDARY_CACHE_|SHELF_)", re.MULTILINE)
-"""A `.env` without any of these is another project's: its DATABASE_URL is not for us."""
 _NAMES = frozenset(
     "PRIMARY_CACHE_PATH PRIMARY_CACHE_LIMIT_GB SECONDARY_CACHE_PATH SECONDARY_CACHE_LIMIT_GB"
     " CACHE_WARNING_THRESHOLD CACHE_PATH_MAP DATABASE_URL HF_TOKEN HF_ENDPOINT HF_HOME SHELF_HOST SHELF_PORT"
@@ -180,13 +180,15 @@ def places(environ: Mapping[str, str] | None = None) -> Places:
         environ: The environment; by default this process's.
     """
     environ = os.environ if environ is None else environ
-    here, exported = Path.cwd(), {}
+    here, exported = settings_file.working_directory(), {}
     for name in sorted(_NAMES | {"XDG_STATE_HOME", "XDG_CONFIG_HOME"}):
         if text := environ.get(name, "").strip():
             text = _expand(Value(text, "environment", here), {}, environ).text
             exported[name] = os.path.normpath(here / text) if name.endswith(("_CACHE_PATH", "_HOME")) else text
-    usual = exported.get("HF_HOME") or f"{_home(environ)}/.cache/huggingface"
-    return Places(here / ".env", _config_home(environ) / "modelshelf" / ".env", Path(usual), exported)
+    usual = exported.get("HF_HOME") or usual_base(environ)
+    if usual_hub(environ) and "PRIMARY_CACHE_PATH" not in exported:
+        exported["HF_HOME"] = usual  # a process elsewhere has no HF_HUB_CACHE
+    return Places(here / ".env", settings_file.of_user(environ), Path(usual), exported)
 
 
 def check_settings(path: Path, text: str) -> None:
@@ -205,34 +207,12 @@ def tool_variables(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     return found | {name: "set" for name in found.keys() & SECRETS if found[name]}
 
 
-def _find_env_file(env_file: Path | None, environ: Mapping[str, str]) -> Path | None:
-    if env_file is not None:
-        if not env_file.is_file():
-            raise BadInput(f"There is no file {env_file}.", hint="cp .env.example .env")
-        return env_file.absolute()
-    here, ours = Path.cwd() / ".env", _config_home(environ) / "modelshelf" / ".env"
-    if _is_there(here) and _is_ours(here):
-        return here
-    return ours if _is_there(ours) else None
-
-
-def _is_there(path: Path) -> bool:
-    """Return whether a file is there; what lies in a folder that this user may not enter is not."""
-    try:
-        return path.is_file()
-    except OSError:
-        return False
-
-
-def _config_home(environ: Mapping[str, str]) -> Path:
-    return Path(environ.get("XDG_CONFIG_HOME") or Path(_home(environ)) / ".config")
-
-
-def _is_ours(path: Path) -> bool:
-    try:
-        return _OURS.search(path.read_bytes()) is not None
-    except OSError:
-        return True  # reading it for its settings says what is wrong
+def _env_file(env_file: Path | None, environ: Mapping[str, str], here: Path) -> Path | None:
+    if env_file is None:
+        return settings_file.find(here, environ)
+    if not env_file.is_file():
+        raise BadInput(f"There is no file {env_file}.", hint="cp .env.example .env")
+    return env_file.absolute()
 
 
 def _read_env_file(path: Path, problems: _Problems) -> dict[str, Value]:
@@ -277,12 +257,8 @@ def _expand(value: Value, values: Mapping[str, Value], environ: Mapping[str, str
 
     text = re.sub(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))", lookup, value.text)
     if text == "~" or text.startswith("~/"):
-        text = _home(environ) + text[1:]
+        text = home(environ) + text[1:]
     return Value(text, value.origin, value.folder)
-
-
-def _home(environ: Mapping[str, str]) -> str:
-    return environ.get("HOME") or str(Path.home())
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,15 +285,13 @@ def _build(
     values: Mapping[str, Value], environ: Mapping[str, str], env_file: Path | None, problems: _Problems
 ) -> Settings:
     read = _Reading(values, problems)
-    home = Path(_home(environ))
     primary_name = "PRIMARY_CACHE_PATH" if "PRIMARY_CACHE_PATH" in values else "HF_HOME"
-    primary_base = read(primary_name, setting_values.base, str(home / ".cache" / "huggingface"))
+    primary_base = read(primary_name, setting_values.base, "") or usual_base(environ)
     primary = Tier(PRIMARY, primary_base, read("PRIMARY_CACHE_LIMIT_GB", setting_values.limit, None))
     secondary_base = read("SECONDARY_CACHE_PATH", setting_values.base, "")
     secondary_limit = read("SECONDARY_CACHE_LIMIT_GB", setting_values.limit, None)
     secondary = Tier(SECONDARY, secondary_base, secondary_limit) if secondary_base else None
     _check_apart(primary, secondary, values, problems)
-    state_home = Path(environ.get("XDG_STATE_HOME") or home / ".local" / "state")
     return Settings(
         tiers=Tiers(primary, secondary, read("CACHE_PATH_MAP", setting_values.path_map, {})),
         warning_threshold=read("CACHE_WARNING_THRESHOLD", setting_values.share, 0.9),
@@ -333,11 +307,17 @@ def _build(
         api_key=read("SHELF_API_KEY", lambda value: value.text, None),
         log_as_json=read("SHELF_LOG", setting_values.one_of("text", "json"), "text") == "json",
         download_limit_bytes_per_s=read("SHELF_DOWNLOAD_LIMIT", setting_values.rate, None),
-        config_home=_config_home(environ),
+        config_home=settings_file.config_home(environ),
         require_mount=read("SHELF_REQUIRE_MOUNT", setting_values.yes_or_no, None),
-        state_home=state_home,
+        state_home=settings_file.state_home(environ),
         env_file=env_file,
+        named_by=_named_by(values),
     )
+
+
+def _named_by(values: Mapping[str, Value]) -> str:
+    origins = {values[name].origin for name in settings_file.NAMES_A_LIBRARY if name in values}
+    return "environment" if "environment" in origins else "file" if origins else ""
 
 
 def _check_apart(primary: Tier, secondary: Tier | None, values: Mapping[str, Value], problems: _Problems) -> None:

@@ -11,8 +11,8 @@ import pytest
 
 from modelshelf.errors import BadInput, Unavailable
 from modelshelf.store import tier
+from modelshelf.store.known import KnownBases
 from modelshelf.store.layout import Base, known_bases_file
-from modelshelf.store.tier import KnownBases
 from tests.builders import put
 from tests.store.mounts import small_disk
 

@@ -22,8 +22,8 @@ from modelshelf.settings import (
 )
 from modelshelf.store import registry_file
 from modelshelf.store import tier as store_tier
+from modelshelf.store.known import KnownBases
 from modelshelf.store.layout import Base, user_unit_file
-from modelshelf.store.tier import KnownBases
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

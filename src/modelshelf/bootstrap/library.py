@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelshelf.bootstrap.places import check_mounts, database_url
+from modelshelf.bootstrap.places import check_mounts, database_url, remember_library
 from modelshelf.domain.tiers import SECONDARY
 from modelshelf.services.library import Library
 from modelshelf.settings import Settings, load_settings
-from modelshelf.store.tier import KnownBases
+from modelshelf.store.known import KnownBases
 
 if TYPE_CHECKING:
     from modelshelf.domain.jobs import Job
@@ -175,6 +175,7 @@ def _make_parts(settings: Settings, clock: Clock, late: _Late) -> _Parts:
         require_mount=settings.require_mount,
     )
     tiers.open(settings.tiers.primary)
+    remember_library(settings)
     admission = Admission(registry, tiers, owner, clock)
     hub = HubClient(settings.hf_endpoint, settings.hf_token, f"modelshelf/{__version__}", STREAMS)
     library = Library(registry, settings.tiers, known)

@@ -8,20 +8,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelshelf.errors import ShelfError
+from modelshelf.errors import Conflict, ShelfError
 from modelshelf.services.library import Library, environment
 from modelshelf.settings import Settings, child_environment, load_settings
 from modelshelf.store import fs, registry_file
 from modelshelf.store import tier as store_tier
+from modelshelf.store.known import KnownBases, KnownLibraries
 from modelshelf.store.layout import Base
 from modelshelf.store.mounts import check_outlives
-from modelshelf.store.tier import KnownBases
 
 if TYPE_CHECKING:
     from modelshelf.domain.models import Model
     from modelshelf.domain.ports import Reader
 
-_log = logging.getLogger(__name__)
+NOTES = logging.getLogger("modelshelf.notes")
+"""What a person should know besides the answer; the command prints it on stderr."""
 
 
 def open_library(env_file: Path | None = None) -> Library:
@@ -94,6 +95,32 @@ def _is_new(settings: Settings, known: KnownBases) -> bool:
     return True
 
 
+def _check_meant(settings: Settings) -> None:
+    """Let nobody begin a second library without knowing it.
+
+    Raises:
+        Conflict: This user has one already, and no setting names the one that is about to begin.
+    """
+    libraries, primary = KnownLibraries(settings.state_home).load(), settings.tiers.primary.base
+    others = [f"{base} ({env_file})" if env_file else base for base, env_file in libraries.items() if base != primary]
+    if not others:
+        return
+    if settings.named_by:
+        NOTES.info("A new library begins in %s; you also have %s.", primary, " and ".join(others))
+        return
+    raise Conflict(
+        f"No setting names a library here, and you have {' and '.join(others)} already.",
+        hint=f"cd to the folder of its settings. For a second library set PRIMARY_CACHE_PATH={primary}",
+        libraries=libraries,
+    )
+
+
+def remember_library(settings: Settings) -> None:
+    """Note the library in force for commands where no settings are."""
+    env_file = None if settings.named_by == "environment" else settings.env_file
+    KnownLibraries(settings.state_home).remember(Base(Path(settings.tiers.primary.base)), env_file)
+
+
 def check_mounts(settings: Settings) -> None:
     """Look at the bases of the settings; see `store.mounts.check_outlives`."""
     check_outlives([tier.base for tier in settings.tiers.configured()], require=settings.require_mount)
@@ -107,6 +134,8 @@ def database_url(settings: Settings) -> str:
     """
     url, path = registry_place(settings)
     registry_file.check_place(path, settings.state_home)
+    if _is_new(settings, KnownBases(settings.state_home)):
+        _check_meant(settings)
     if not settings.database_url:
         store_tier.open_tier(Base(Path(settings.tiers.primary.base)), KnownBases(settings.state_home), None)
     registry_file.make_room_for(path, settings.state_home)

@@ -50,12 +50,23 @@ def make_app() -> typer.Typer:
     return app
 
 
+class _LogFormatter(logging.Formatter):
+    """Formats what is for a person as the notes that a command prints itself."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record."""
+        return f"note: {record.getMessage()}" if record.name == "modelshelf.notes" else super().format(record)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line.
 
     Args:
         arguments: What to run; by default what the process was called with.
     """
-    logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
+    logs = logging.StreamHandler()
+    logs.setFormatter(_LogFormatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.ERROR, handlers=[logs])
+    logging.getLogger("modelshelf.notes").setLevel(logging.INFO)
     atexit.register(gc.freeze)  # else the interpreter ends by searching every imported module for cycles: 0.1 s
     make_app()(arguments)

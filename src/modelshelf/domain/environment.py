@@ -54,6 +54,22 @@ def hub_cache(environ: Mapping[str, str]) -> tuple[str, str]:
     return _join(home, "hub"), why
 
 
+def usual_hub(environ: Mapping[str, str]) -> str:
+    """Return the hub of Hugging Face tools where it can be a tier's: it is named, and its name is `hub`; empty else.
+
+    >>> usual_hub({"HOME": "/home/me", "HF_HUB_CACHE": "/data/hf/hub/"})
+    '/data/hf/hub'
+    >>> usual_hub({"HOME": "/home/me", "HF_HUB_CACHE": "/data/models"})
+    ''
+    >>> usual_hub({"HOME": "/home/me", "XDG_CACHE_HOME": "/data/cache"})
+    '/data/cache/huggingface/hub'
+    """
+    named = {name: text for name, text in environ.items() if text.strip()}
+    cache, why = hub_cache({name: text for name, text in named.items() if name != "HF_HOME"})
+    is_base = PurePosixPath(cache).name == "hub" and cache.startswith("/") and why != "its default"
+    return str(PurePosixPath(cache)) if is_base else ""
+
+
 def hf_home(environ: Mapping[str, str]) -> tuple[str, str]:
     """Return what Hugging Face tools take for HF_HOME, and which variable says so."""
     if "HF_HOME" in environ:

@@ -28,6 +28,7 @@ from modelshelf.services.progress import Counter
 from modelshelf.services.retire import retiring
 from modelshelf.store import capabilities, checkup, gc, look, meter, ownership, scan, snapshot
 from modelshelf.store import tier as store_tier
+from modelshelf.store.known import KnownBases
 from modelshelf.store.layout import Base
 from modelshelf.store.locks import bounded
 from modelshelf.store.look import Wanted
@@ -51,7 +52,7 @@ class Doctor:
     """Says why something does not work."""
 
     tiers: Tiers
-    known: store_tier.KnownBases
+    known: KnownBases
     environ: Mapping[str, str]
     """The variables of other tools; see `settings.tool_variables`."""
     problems: Sequence[Mapping[str, str]]

@@ -14,6 +14,7 @@ from modelshelf.domain.tiers import Tiers
 from modelshelf.errors import BadInput, Conflict, NotFound, Unavailable
 from modelshelf.store import scan
 from modelshelf.store import tier as store_tier
+from modelshelf.store.known import KnownBases
 from modelshelf.store.layout import Base, Repo
 
 
@@ -23,7 +24,7 @@ class Library:
 
     reader: Reader
     tiers: Tiers
-    known: store_tier.KnownBases
+    known: KnownBases
 
     def models(self) -> list[Model]:
         """Return all models, by name."""

@@ -15,6 +15,7 @@ from modelshelf.errors import BadInput, Denied
 from modelshelf.registry.queries import Registry
 from modelshelf.store import capabilities, cards, meter, mounts, ownership, scan, snapshot
 from modelshelf.store import tier as store_tier
+from modelshelf.store.known import KnownBases
 from modelshelf.store.layout import Base
 
 NOTHING = Usage(0, 0, dict.fromkeys(BREAKDOWN, 0))
@@ -26,7 +27,7 @@ class TierService:
 
     registry: Registry
     tiers: Tiers
-    known: store_tier.KnownBases
+    known: KnownBases
     warning_threshold: float
     """The share of a limit from which on a tier is marked."""
     use_symlinks: bool = True

@@ -218,6 +218,15 @@ def known_bases_file(state_home: Path) -> Path:
     return state_home / "modelshelf" / "bases.json"
 
 
+def known_libraries_file(state_home: Path) -> Path:
+    """Return the file that remembers the libraries of this user.
+
+    Args:
+        state_home: XDG_STATE_HOME.
+    """
+    return state_home / "modelshelf" / "libraries.json"
+
+
 def user_unit_file(config_home: Path, name: str) -> Path:
     """A systemd unit of the user's own."""
     return config_home / "systemd" / "user" / name

@@ -5,38 +5,12 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from dataclasses import dataclass
 from pathlib import Path
 
 from modelshelf.errors import BadInput, ShelfError, Unavailable
 from modelshelf.store import fs
-from modelshelf.store.layout import Base, known_bases_file
-
-
-@dataclass(frozen=True, slots=True)
-class KnownBases:
-    """The user's memory of every base ever used, by path; it survives a base that is not mounted."""
-
-    state_home: Path
-
-    def load(self) -> dict[str, str]:
-        """Return base to tier id."""
-        try:
-            known = json.loads(known_bases_file(self.state_home).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return {str(base): str(tier_id) for base, tier_id in known.items()} if isinstance(known, dict) else {}
-
-    def remember(self, base: Base, tier_id: str) -> None:
-        """Add a base; a memory that cannot be written (a read-only home) is no reason to stop."""
-        known = self.load()
-        if known.get(str(base.path)) == tier_id:
-            return
-        known[str(base.path)] = tier_id
-        try:
-            fs.write_text(known_bases_file(self.state_home), json.dumps(known, indent=1, sort_keys=True))
-        except (ShelfError, OSError):
-            return
+from modelshelf.store.known import KnownBases
+from modelshelf.store.layout import Base
 
 
 def read_id(base: Base) -> str | None:

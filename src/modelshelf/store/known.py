@@ -1,0 +1,69 @@
+"""What is remembered for a user outside of every base: it survives a base that is not mounted."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelshelf.errors import ShelfError
+from modelshelf.store import fs
+from modelshelf.store.layout import Base, known_bases_file, known_libraries_file
+
+
+@dataclass(frozen=True, slots=True)
+class KnownBases:
+    """The user's memory of every base ever used."""
+
+    state_home: Path
+
+    def load(self) -> dict[str, str]:
+        """Return base to tier id."""
+        return _load(known_bases_file(self.state_home))
+
+    def remember(self, base: Base, tier_id: str) -> None:
+        """Add a base."""
+        _note(known_bases_file(self.state_home), str(base.path), tier_id)
+
+    def forget(self, base: Base) -> None:
+        """Drop a base."""
+        _note(known_bases_file(self.state_home), str(base.path), None)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownLibraries:
+    """The user's memory of every library ever used: by its primary base, the settings file that named it."""
+
+    state_home: Path
+
+    def load(self) -> dict[str, str]:
+        """Return primary base to settings file; an empty text where the environment named it."""
+        return _load(known_libraries_file(self.state_home))
+
+    def remember(self, base: Base, env_file: Path | None) -> None:
+        """Add a library."""
+        _note(known_libraries_file(self.state_home), str(base.path), str(env_file or ""))
+
+    def forget(self, base: Base) -> None:
+        """Drop a library."""
+        _note(known_libraries_file(self.state_home), str(base.path), None)
+
+
+def _load(path: Path) -> dict[str, str]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
+
+
+def _note(path: Path, key: str, value: str | None) -> None:
+    """Write an entry, or drop it; a memory that cannot be written (a read-only home) is no reason to stop."""
+    known = _load(path)
+    if known.get(key) == value:
+        return
+    changed = {name: text for name, text in (known | {key: value}).items() if text is not None}
+    try:
+        fs.write_text(path, json.dumps(changed, indent=1, sort_keys=True))
+    except (ShelfError, OSError):
+        return

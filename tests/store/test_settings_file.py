@@ -1,0 +1,151 @@
+"""Which settings file is in force: the nearest one of ours, the user's, or that of the one library that is known."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from modelshelf.errors import BadInput
+from modelshelf.store import settings_file
+from modelshelf.store.known import KnownLibraries
+from modelshelf.store.layout import Base, known_libraries_file
+from tests.builders import put
+from tests.store.mounts import small_disk
+
+OURS = b"PRIMARY_CACHE_PATH=/x\n"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A home with a project that has a source folder."""
+    (tmp_path / "home/proj/src").mkdir(parents=True)
+    return tmp_path / "home"
+
+
+def environ(home: Path, **more: str) -> dict[str, str]:
+    """Return an environment with this home."""
+    return {"HOME": str(home)} | more
+
+
+def test_the_nearest_file_upwards_is_in_force(home: Path) -> None:
+    """A folder below the one with the settings has the same settings, as git has the same repository there."""
+    put(home / ".env", OURS)
+    put(home / "proj/.env", OURS)
+    (home / "other").mkdir()
+
+    assert settings_file.find(home / "proj", environ(home)) == home / "proj/.env"
+    assert settings_file.find(home / "proj/src", environ(home)) == home / "proj/.env"
+    assert settings_file.find(home / "other", environ(home)) == home / ".env"
+
+
+def test_a_file_without_a_setting_of_ours_is_passed_over(home: Path) -> None:
+    """The `.env` of another project between here and ours is another project's."""
+    put(home / "proj/.env", OURS)
+    put(home / "proj/src/.env", b"DATABASE_URL=postgresql://theirs\n")
+
+    assert settings_file.find(home / "proj/src", environ(home)) == home / "proj/.env"
+
+
+def test_the_search_ends_at_home(home: Path) -> None:
+    """What lies above a home is for everybody, and not this user's."""
+    put(home.parent / ".env", OURS)
+    (home.parent / "elsewhere").mkdir()
+
+    assert settings_file.find(home / "proj", environ(home)) is None
+    assert settings_file.find(home.parent / "elsewhere", environ(home)) == home.parent / ".env"
+
+
+def test_the_search_ends_where_another_file_system_begins(home: Path) -> None:
+    """A drive that is mounted below a project does not belong to it."""
+    put(home / "proj/.env", OURS)
+
+    with small_disk(home / "proj/src", 1):
+        assert settings_file.find(home / "proj/src", environ(home)) is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_above_the_working_directory_a_strangers_file_does_not_count(home: Path) -> None:
+    """In a folder that everybody may write to, a file of somebody else decides nothing."""
+    put(home / "proj/.env", OURS)
+    os.chown(home / "proj/.env", 4711, 4711)
+
+    assert settings_file.find(home / "proj/src", environ(home)) is None
+    assert settings_file.find(home / "proj", environ(home)) == home / "proj/.env"
+
+
+def test_the_users_own_file_is_next(home: Path) -> None:
+    """It holds wherever no folder says otherwise."""
+    put(home / ".config/modelshelf/.env", b"HF_TOKEN=x\n")
+
+    assert settings_file.find(home / "proj", environ(home)) == home / ".config/modelshelf/.env"
+    put(home / "proj/.env", OURS)
+    assert settings_file.find(home / "proj", environ(home)) == home / "proj/.env"
+
+
+def test_without_any_file_the_one_known_library_names_its_own(home: Path) -> None:
+    """Whoever has one library has it everywhere, unless the environment names another."""
+    known = KnownLibraries(home / ".local/state")
+    put(home / "proj/.env", OURS)
+    known.remember(Base(Path("/fast")), home / "proj/.env")
+    known.remember(Base(Path("/from-the-environment")), None)
+
+    assert settings_file.find(home, environ(home)) == home / "proj/.env"
+    assert settings_file.find(home, environ(home, PRIMARY_CACHE_PATH="/y")) is None
+    put(home / "other/.env", OURS)
+    known.remember(Base(Path("/slow")), home / "other/.env")
+    assert settings_file.find(home, environ(home)) is None
+    known.forget(Base(Path("/fast")))
+    assert settings_file.find(home, environ(home)) == home / "other/.env"
+    (home / "other/.env").unlink()
+    assert settings_file.find(home, environ(home)) is None
+
+
+@pytest.mark.parametrize("memory", [b"[]", b"{"], ids=["a list", "cut off"])
+def test_a_memory_that_means_nothing_is_empty(home: Path, memory: bytes) -> None:
+    """It is written anew with the next library."""
+    put(known_libraries_file(home / ".local/state"), memory)
+
+    assert settings_file.find(home, environ(home)) is None
+
+
+@pytest.mark.parametrize(
+    ("variables", "base"),
+    [
+        ({}, "{home}/.cache/huggingface"),
+        ({"HF_HUB_CACHE": "/data/hf/hub"}, "/data/hf"),
+        ({"HUGGINGFACE_HUB_CACHE": "/data/hf/hub/"}, "/data/hf"),
+        ({"HF_HUB_CACHE": "/data/models"}, "{home}/.cache/huggingface"),
+        ({"HF_HUB_CACHE": " "}, "{home}/.cache/huggingface"),
+        ({"XDG_CACHE_HOME": "/data/cache"}, "/data/cache/huggingface"),
+    ],
+    ids=["nothing", "hub", "the old name", "not named hub", "empty", "cache"],
+)
+def test_the_usual_base_is_where_other_tools_download_to(home: Path, variables: dict[str, str], base: str) -> None:
+    """What they take for their hub is the primary's, where it can be one."""
+    assert settings_file.usual_base(environ(home, **variables)) == base.format(home=home)
+
+
+def test_a_user_without_any_home_is_told(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither HOME nor the list of users says one: what can be set instead is named."""
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # as for a uid that the system does not list
+
+    with pytest.raises(BadInput) as caught:
+        settings_file.usual_base({})
+    assert "XDG_STATE_HOME" in caught.value.hint
+    states = {"XDG_CONFIG_HOME": "/config", "XDG_STATE_HOME": "/state"}
+    put(home / "proj/.env", OURS)
+    assert settings_file.find(home / "proj/src", states) == home / "proj/.env"
+
+
+def test_a_working_directory_that_was_deleted_is_told(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell may stand in a folder that is gone."""
+    monkeypatch.chdir(home / "proj/src")
+    assert settings_file.working_directory() == home / "proj/src"
+    (home / "proj/src").rmdir()
+
+    with pytest.raises(BadInput):
+        settings_file.working_directory()
+    assert settings_file.find(home / "proj/src", environ(home)) is None
