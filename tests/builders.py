@@ -38,6 +38,7 @@ from pathlib import Path
 from huggingface_hub.utils._shared_blobs import publish_blob_to_shared_store
 
 from modelshelf.domain.models import FileEntry
+from modelshelf.domain.names import CommitHash, Digest, FilePath, RefName, RepoId
 from modelshelf.store.layout import Base, Repo
 from tests.world import random_bytes
 
@@ -46,9 +47,9 @@ AGED_S = 1_700_000_000
 """The mtime of what `age` touched: long ago."""
 
 
-def commit(letter: str) -> str:
+def commit(letter: str) -> CommitHash:
     """Return the commit hash that a drawing calls by one hex digit."""
-    return letter * 40
+    return CommitHash(letter * 40)
 
 
 def content(name: str, size_bytes: int) -> bytes:
@@ -56,11 +57,11 @@ def content(name: str, size_bytes: int) -> bytes:
     return random_bytes(size_bytes, int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big"))
 
 
-def digest_of(path: str, data: bytes) -> str:
+def digest_of(path: str, data: bytes) -> Digest:
     """Return what the Hub calls a file: sha256 for weights, the git blob's sha1 for the rest."""
     if path.endswith(_LFS):
-        return hashlib.sha256(data).hexdigest()
-    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+        return Digest(hashlib.sha256(data).hexdigest())
+    return Digest(hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest())
 
 
 def put(path: Path, data: bytes) -> Path:
@@ -89,7 +90,7 @@ class Drawn:
         """Return the files of a commit, by path."""
         return self.files[repo_id, commit(letter)]
 
-    def digest(self, repo_id: str, letter: str, path: str) -> str:
+    def digest(self, repo_id: str, letter: str, path: str) -> Digest:
         """Return the digest of one file."""
         return next(file.digest for file in self.of(repo_id, letter) if file.path == path)
 
@@ -110,9 +111,9 @@ class _Builder:
     """Where in the drawing we are."""
 
     drawn: Drawn
-    repo_id: str = ""
+    repo_id: RepoId | None = None
     repo: Repo = field(default_factory=lambda: Repo(Path()))
-    commit_hash: str = ""
+    commit_hash: CommitHash | None = None
     files: list[FileEntry] = field(default_factory=list)
 
     def add(self, words: list[str]) -> None:
@@ -120,12 +121,13 @@ class _Builder:
         word = words[0]
         if word in ("model", "dataset", "space", "kernel"):
             self.end_commit()
-            self.repo_id, self.repo = words[1], self.drawn.base.repo(words[1], word)
+            self.repo_id = RepoId(words[1])
+            self.repo = self.drawn.base.repo(self.repo_id, word)
         elif word == "commit":
             self.end_commit()
             self.commit_hash = commit(words[1])
             for revision in words[2:]:
-                put(self.repo.ref(revision), self.commit_hash.encode())
+                put(self.repo.ref(RefName(revision)), self.commit_hash.encode())
         else:
             getattr(self, f"_{word}", self._snapshot_file)(*(words[1:] if hasattr(self, f"_{word}") else words))
 
@@ -136,13 +138,13 @@ class _Builder:
             self.repo.snapshot(self.commit_hash).mkdir(parents=True, exist_ok=True)
             listing = {"format_version": 1, "files": {file.path: _tree_entry(file) for file in self.files}}
             put(self.repo.tree(self.commit_hash), json.dumps(listing, indent=1).encode()).chmod(0o600)
-        self.commit_hash, self.files = "", []
+        self.commit_hash, self.files = None, []
 
     def _snapshot_file(self, path: str, size: str, *flags: str) -> None:
         names = [flag.removeprefix("as=") for flag in flags if flag.startswith("as=")]
         data = content(names[0] if names else f"{self.repo_id}/{path}", int(size))
         digest = digest_of(path, data)
-        self.files.append(FileEntry(path, len(data), digest))
+        self.files.append(FileEntry(FilePath(path), len(data), digest))
         place = self.repo.snapshot(self.commit_hash) / path
         if "real" in flags:
             put(place, data)
@@ -165,7 +167,7 @@ class _Builder:
         assert shared, blob
 
     def _ref(self, revision: str, letter: str) -> None:
-        put(self.repo.ref(revision), commit(letter).encode())
+        put(self.repo.ref(RefName(revision)), commit(letter).encode())
 
     def _orphan(self, size: str) -> None:
         data = content("orphan", int(size))

@@ -30,7 +30,7 @@ class Value:
     """What a relative path is relative to."""
 
 
-def base(value: Value) -> str:
+def base(value: Value) -> BasePath:
     """Return a base as an absolute path; `hub` and what is not set are refused."""
     if unset := re.search(r"\$(?:\{\w+\}|[A-Za-z_]\w*)", value.text):
         raise ValueError(f"{unset[0]} in {value.text} is not set")

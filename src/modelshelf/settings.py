@@ -18,6 +18,7 @@ from dotenv.parser import parse_stream
 
 from modelshelf import setting_values
 from modelshelf.domain.environment import SECRETS, VARIABLES, usual_hub
+from modelshelf.domain.names import BasePath
 from modelshelf.domain.promotion import PromoteMode
 from modelshelf.domain.tiers import PRIMARY, SECONDARY, Tier, Tiers
 from modelshelf.errors import BadInput
@@ -286,9 +287,9 @@ def _build(
 ) -> Settings:
     read = _Reading(values, problems)
     primary_name = "PRIMARY_CACHE_PATH" if "PRIMARY_CACHE_PATH" in values else "HF_HOME"
-    primary_base = read(primary_name, setting_values.base, "") or usual_base(environ)
+    primary_base = read(primary_name, setting_values.base, None) or BasePath(usual_base(environ))
     primary = Tier(PRIMARY, primary_base, read("PRIMARY_CACHE_LIMIT_GB", setting_values.limit, None))
-    secondary_base = read("SECONDARY_CACHE_PATH", setting_values.base, "")
+    secondary_base = read("SECONDARY_CACHE_PATH", setting_values.base, None)
     secondary_limit = read("SECONDARY_CACHE_LIMIT_GB", setting_values.limit, None)
     secondary = Tier(SECONDARY, secondary_base, secondary_limit) if secondary_base else None
     _check_apart(primary, secondary, values, problems)

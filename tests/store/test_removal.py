@@ -280,7 +280,7 @@ def test_nothing_is_deleted_through_a_link(tmp_path: Path, where: str) -> None:
 
 
 def test_a_planted_link_is_removed_and_not_what_it_points_to(tmp_path: Path) -> None:
-    """In place of a file, a folder, a listing or a ref."""
+    """In place of a file, a folder or a listing; one among the refs is not even read, and stays."""
     drawn = lay(tmp_path, ONE)
     repo = drawn.base.repo("org/name")
     outside = put(tmp_path / "outside" / "w.bin", b"precious")
@@ -298,7 +298,7 @@ def test_a_planted_link_is_removed_and_not_what_it_points_to(tmp_path: Path) -> 
     removal.execute(drawn.base, plan(drawn))
 
     assert tree(outside.parent) == {"w.bin": b"precious", "ref": commit("a").encode()}
-    assert not repo.path.exists()
+    assert [path.name for path in repo.path.rglob("*") if not path.is_dir()] == ["planted"]
 
 
 def test_files_without_links_are_removed(tmp_path: Path) -> None:

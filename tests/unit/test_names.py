@@ -76,7 +76,8 @@ def test_a_folder_tells_its_type_and_id(repo_id: str, repo_type: str) -> None:
 @pytest.mark.parametrize(
     ("folder", "meaning"),
     [
-        ("models--org--a--b", ("model", "org/a--b")),
+        ("models--org--a--b", None),
+        ("models--org--na me", None),
         ("kernels--org--k", ("kernel", "org/k")),
         ("models", None),
         ("models--", None),
@@ -89,7 +90,7 @@ def test_a_folder_tells_its_type_and_id(repo_id: str, repo_type: str) -> None:
     ],
 )
 def test_a_folder_of_a_cache_is_told_from_others(folder: str, meaning: tuple[str, str] | None) -> None:
-    """A further `--` belongs to the name; what is no repository is None."""
+    """What is no repository, or has an id that cannot be, is None."""
     assert names.parse_repo_folder(folder) == meaning
 
 

@@ -5,22 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from modelshelf.domain.models import FileEntry, select_files
+from modelshelf.domain.names import BasePath, CommitHash, ModelName, RefName, RepoId
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
     """What a person said about a model, and the files it has."""
 
-    model_name: str
-    hf_path: str
-    revision: str
-    commit_hash: str
+    model_name: ModelName
+    hf_path: RepoId
+    revision: RefName
+    commit_hash: CommitHash
     allow_patterns: tuple[str, ...]
     pinned: bool
     pin_reason: str
     files: tuple[FileEntry, ...]
     """All files of the commit, selected or not."""
-    arriving_from: str | None = None
+    arriving_from: BasePath | None = None
     """The base that a move comes from; None once the model is whole here."""
 
     @property

@@ -5,11 +5,12 @@ from __future__ import annotations
 import enum
 import fnmatch
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from modelshelf.domain.models import FileEntry, total_size
+from modelshelf.domain.names import CommitHash, Digest, FilePath, RepoId
 
 _WEIGHTS = ".safetensors .bin .gguf .ggml .pt .pth .ckpt .onnx .h5 .msgpack .tflite .nemo .npz .keras .mlmodel".split()
 _SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})(\.[A-Za-z0-9.]+)")
@@ -41,6 +42,17 @@ class Kind(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A file that is there."""
+
+    path: FilePath
+    """Its path in the repository."""
+    size_bytes: int
+    digest: Digest | None
+    """None where only reading it tells."""
+
+
+@dataclass(frozen=True, slots=True)
 class FoundModel:
     """A snapshot, or the files of another program, as they lie."""
 
@@ -48,10 +60,11 @@ class FoundModel:
     place: str
     """The folder that holds its repository's folder (a cache_dir); for a foreign one the folder of its files."""
     repo_id: str
+    """Empty where no repository is known; see `repo`."""
     commit_hash: str
-    """Made up from the files where no commit is known; empty while even that is not."""
-    files: tuple[FileEntry, ...]
-    """The files that are there; a digest that only reading tells is empty."""
+    """Made up from the files where no commit is known; empty while even that is not. See `commit`."""
+    files: tuple[FoundFile, ...]
+    """The files that are there."""
     listed: tuple[FileEntry, ...] = ()
     """All files of the commit; none where no list of them is there."""
     revision: str = ""
@@ -66,10 +79,24 @@ class FoundModel:
     """What a person should know about it."""
 
     @property
+    def repo(self) -> RepoId:
+        """Its repository; raises BadInput where none is known."""
+        return RepoId(self.repo_id)
+
+    @property
+    def commit(self) -> CommitHash:
+        """Its commit; raises BadInput where none is known."""
+        return CommitHash(self.commit_hash)
+
+    @property
+    def entries(self) -> tuple[FileEntry, ...]:
+        """The files that are there and whose digest is known."""
+        return tuple(FileEntry(f.path, f.size_bytes, f.digest) for f in self.files if f.digest is not None)
+
+    @property
     def size_bytes(self) -> int:
         """Sum over the distinct contents that are there."""
-        unread = [file for file in self.files if not file.digest]
-        return total_size(file for file in self.files if file.digest) + sum(file.size_bytes for file in unread)
+        return total_size(self.entries) + sum(file.size_bytes for file in self.files if file.digest is None)
 
     @property
     def is_whole(self) -> bool:
@@ -122,7 +149,7 @@ def is_weights(path: str) -> bool:
     return pure.suffix in _WEIGHTS and not is_other
 
 
-def why_partial(files: Iterable[FileEntry], listed: Sequence[FileEntry], arriving: Iterable[str] = ()) -> str:
+def why_partial(files: Iterable[FoundFile], listed: Sequence[FileEntry], arriving: Iterable[str] = ()) -> str:
     """Return why the files that are there are no model, in a sentence; empty when they are one.
 
     A snapshot is often a part of its commit by intent: a program took one format of three, a person one GGUF of ten.
@@ -145,7 +172,7 @@ def why_partial(files: Iterable[FileEntry], listed: Sequence[FileEntry], arrivin
     return f"{missing} is not there." if missing else ""
 
 
-def _missing_shard(there: set[str]) -> str:
+def _missing_shard(there: Set[str]) -> str:
     for path in sorted(there):
         match = _SHARD.fullmatch(path)
         if match is not None:
@@ -157,7 +184,7 @@ def _missing_shard(there: set[str]) -> str:
     return ""
 
 
-def _missing_setting(there: set[str], listed: set[str]) -> str:
+def _missing_setting(there: Set[str], listed: Set[str]) -> str:
     """Return a small file that the commit has, that is not there and without which nothing loads; GGUF needs none."""
     if all(path.endswith((".gguf", ".ggml")) for path in there if is_weights(path)):
         return ""

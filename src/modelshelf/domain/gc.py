@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 
-from modelshelf.domain.names import is_digest
+from modelshelf.domain.names import Digest, RepoId, is_digest
 
 MIN_AGE_S = 3600.0
 """What was touched within this time is in flight, whoever writes it.
@@ -65,23 +65,23 @@ def is_temporary(area: str, name: str) -> bool:
     return _TEMPORARY.get(area, _ELSEWHERE).fullmatch(name) is not None
 
 
-def digest_of(name: str) -> str | None:
+def digest_of(name: str) -> Digest | None:
     """Return the digest that the name of a blob, a part or a temporary file begins with; None without one."""
     stem = name.lstrip(".").partition(".")[0]
-    return stem if is_digest(stem) else None
+    return Digest(stem) if is_digest(stem) else None
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
     """What the registry says about one base."""
 
-    digests: Mapping[str, Set[str]] = field(default_factory=dict)
+    digests: Mapping[RepoId, Set[Digest]] = field(default_factory=dict)
     """Repository id to the digests that registered models need of it here."""
-    busy: Set[str] = frozenset()
+    busy: Set[RepoId] = frozenset()
     """Repositories of which a model has an unfinished job, or a commit that is not known yet."""
-    active: Set[str] = frozenset()
+    active: Set[Digest] = frozenset()
     """Digests of models with an unfinished job: their parts are kept whatever their age."""
-    resumable: Set[str] = frozenset()
+    resumable: Set[Digest] = frozenset()
     """Digests of models that are not complete."""
     working: bool = False
     """Whether any job is unfinished, whose parts may have other digests than those known."""
@@ -91,10 +91,11 @@ class Needs:
     """Models that lie in another base, without a job: a card of theirs here is a leftover."""
 
 
-def keeps_part(needs: Needs, digest: str, age_s: float, min_age_s: float) -> bool:
+def keeps_part(needs: Needs, digest: Digest, age_s: float, min_age_s: float) -> bool:
     """Return whether a blob that arrived in part is kept for the next pull.
 
-    >>> keeps_part(Needs(resumable={"ab"}), "ab", 86400, MIN_AGE_S), keeps_part(Needs(), "ab", 86400, MIN_AGE_S)
+    >>> part = Digest("ab" * 20)
+    >>> keeps_part(Needs(resumable={part}), part, 86400, MIN_AGE_S), keeps_part(Needs(), part, 86400, MIN_AGE_S)
     (True, False)
     """
     if digest in needs.active or age_s < min_age_s:
@@ -161,7 +162,7 @@ class Tidied:
 class Group:
     """Blobs of one digest with bytes of their own each."""
 
-    digest: str
+    digest: Digest
     size_bytes: int
     keep: str
     """The blob whose bytes the others get."""

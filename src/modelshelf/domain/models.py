@@ -7,6 +7,10 @@ import fnmatch
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from modelshelf.domain.names import CommitHash, Digest, FilePath, ModelName, RefName, RepoId
+from modelshelf.domain.outside import size_of
+from modelshelf.errors import BadInput
+
 
 class State(enum.StrEnum):
     """What a model is for a person who looks at it."""
@@ -26,24 +30,36 @@ class State(enum.StrEnum):
 class FileEntry:
     """One file of a commit."""
 
-    path: str
+    path: FilePath
     """Its path in the repository, with forward slashes."""
     size_bytes: int
-    digest: str
+    digest: Digest
     """64 hex of sha256 (LFS files) or 40 hex of the git blob's sha1: the name of its blob."""
+
+
+def file_entry(row: object) -> FileEntry:
+    """Return the file that a list of path, size and digest stands for, as cards, jobs and the registry keep it.
+
+    Raises:
+        BadInput: It isn't one.
+    """
+    if not isinstance(row, list | tuple) or len(row) != 3:
+        raise BadInput(f"{row!r:.80} isn't a file.")
+    path, size_bytes, digest = row
+    return FileEntry(FilePath(path), size_of(size_bytes), Digest(digest))
 
 
 @dataclass(frozen=True, slots=True)
 class Registration:
     """What a person asks for when registering a model."""
 
-    model_name: str
-    hf_path: str
+    model_name: ModelName
+    hf_path: RepoId
     cache_location: str
     """`primary`, `secondary` or `custom`."""
     cache_path: str | None = None
     """The base of a custom location; None for the others."""
-    revision: str = "main"
+    revision: RefName = RefName("main")  # noqa: RUF009 - a str that cannot change
     allow_patterns: tuple[str, ...] = ()
     """Shell patterns of the files wanted; empty means all."""
     pinned: bool = False
@@ -54,10 +70,10 @@ class ModelRow:
     """A model as the registry stores it."""
 
     id: int
-    model_name: str
-    hf_path: str
-    revision: str
-    commit_hash: str | None
+    model_name: ModelName
+    hf_path: RepoId
+    revision: RefName
+    commit_hash: CommitHash | None
     """40 hex; None until the hub was reached for the first time."""
     cache_location: str
     cache_path: str
@@ -99,7 +115,7 @@ class Model:
 
     row: ModelRow
     base: str
-    """The base in this process."""
+    """The base in this process; as it was registered where it can be none here."""
     path: str | None
     """The snapshot folder; None until the commit is known."""
     state: State
@@ -112,7 +128,8 @@ def select_files(files: Iterable[FileEntry], allow_patterns: Sequence[str]) -> l
 
     Source: huggingface_hub `filter_repo_objects` (fnmatch; a pattern that ends in `/` means the folder).
 
-    >>> [f.path for f in select_files([FileEntry("a.gguf", 1, ""), FileEntry("b/c.txt", 1, "")], ["b/"])]
+    >>> files = [FileEntry(FilePath(path), 1, Digest("0" * 40)) for path in ("a.gguf", "b/c.txt")]
+    >>> [file.path for file in select_files(files, ["b/"])]
     ['b/c.txt']
     """
     patterns = [pattern + "*" if pattern.endswith("/") else pattern for pattern in allow_patterns]
@@ -121,7 +138,7 @@ def select_files(files: Iterable[FileEntry], allow_patterns: Sequence[str]) -> l
     return [file for file in files if any(fnmatch.fnmatch(file.path, pattern) for pattern in patterns)]
 
 
-def blob_sizes(files: Iterable[FileEntry]) -> dict[str, int]:
+def blob_sizes(files: Iterable[FileEntry]) -> dict[Digest, int]:
     """Return each digest once, with its size in bytes."""
     return {file.digest: file.size_bytes for file in files}
 

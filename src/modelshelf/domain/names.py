@@ -24,7 +24,8 @@ _MAX_PATH_BYTES = 2048
 """Longest path inside a repository that still fits below a base (PATH_MAX is 4096)."""
 
 _ID_PART = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?")
-_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+-]{0,119}")
+_MAX_NAME_CHARS = 120
+_MODEL_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._:+-]{{0,{_MAX_NAME_CHARS - 1}}}")
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+@-]{0,249}")
 _SYSTEM_FOLDERS = frozenset(
     "/ /bin /boot /dev /etc /home /lib /lib64 /media /mnt /opt /proc /root /run /sbin /srv /sys /tmp /usr /usr/bin"
@@ -109,6 +110,16 @@ class ModelName(str):
             hint = "Use letters, digits and . _ : + - and begin with a letter or a digit."
             raise BadInput(f"{text!r:.200} cannot name a model.", hint=hint, model_name=_shown(text))
         return super().__new__(cls, text)
+
+
+def with_number(name: ModelName, number: int) -> ModelName:
+    """Return a name with a number behind it, cut where it would be too long.
+
+    >>> with_number(ModelName("qwen"), 2), len(with_number(ModelName("x" * 120), 10))
+    ('qwen-2', 120)
+    """
+    behind = f"-{number}"
+    return ModelName(name[: _MAX_NAME_CHARS - len(behind)] + behind)
 
 
 class RefName(str):
@@ -205,27 +216,36 @@ def _check_base(path: str) -> str:
     return str(pure)
 
 
-def repo_folder_name(repo_id: str, repo_type: str = "model") -> str:
+def repo_folder_name(repo_id: RepoId, repo_type: str = "model") -> str:
     """Return the cache folder of a repository.
 
-    >>> repo_folder_name("Qwen/Qwen2.5-3B-Instruct"), repo_folder_name("gpt2")
+    >>> repo_folder_name(RepoId("Qwen/Qwen2.5-3B-Instruct")), repo_folder_name(RepoId("gpt2"))
     ('models--Qwen--Qwen2.5-3B-Instruct', 'models--gpt2')
     """
     return "--".join([f"{repo_type}s", *repo_id.split("/")])
 
 
-def parse_repo_folder(name: str) -> tuple[str, str] | None:
-    """Return the repository type and id of a cache folder; None when it is none.
+def parse_repo_folder(name: str) -> tuple[str, RepoId] | None:
+    """Return the repository type and id of a cache folder; None where it is none, or has an id that cannot be.
 
-    The first `--` after the type parts organisation and name; a further one belongs to the name.
-
-    >>> parse_repo_folder("models--org--a--b"), parse_repo_folder("models--gpt2"), parse_repo_folder("models")
-    (('model', 'org/a--b'), ('model', 'gpt2'), None)
+    >>> parse_repo_folder("models--org--a"), parse_repo_folder("models--gpt2"), parse_repo_folder("models--org--a--b")
+    (('model', 'org/a'), ('model', 'gpt2'), None)
     """
-    kind, separator, rest = name.partition("--")
-    if not separator or not rest or kind[:-1] not in REPO_TYPES or kind[-1] != "s":
+    if not looks_like_repo(name):
         return None
-    return kind[:-1], rest.replace("--", "/", 1)
+    kind, _, rest = name.partition("--")
+    repo_id = rest.replace("--", "/")
+    return (kind[:-1], RepoId(repo_id)) if _is_repo_id(repo_id) else None
+
+
+def looks_like_repo(name: str) -> bool:
+    """Return whether a folder is called as huggingface_hub calls those of repositories, whatever the id.
+
+    >>> looks_like_repo("models--org--a--b"), looks_like_repo("models"), looks_like_repo("blobs")
+    (True, False, False)
+    """
+    kind, _, rest = name.partition("--")
+    return bool(rest) and kind[-1:] == "s" and kind[:-1] in REPO_TYPES
 
 
 def is_digest(name: str) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from modelshelf.domain.cards import Card
 from modelshelf.domain.models import ModelRow
+from modelshelf.domain.names import CommitHash, RefName, RepoId
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class BaseSeen:
     """Why it cannot be read; empty when it can."""
     writable: bool
     cards: tuple[CardSeen, ...] = ()
-    refs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    refs: Mapping[RepoId, Mapping[RefName, CommitHash]] = field(default_factory=dict)
     """Repository id to its refs, revision to commit; of the repositories that models or cards are about."""
 
 
@@ -67,8 +68,8 @@ class Found:
     """A whole snapshot that no model resolves to."""
 
     base: str
-    repo_id: str
-    commit_hash: str
+    repo_id: RepoId
+    commit_hash: CommitHash
     size_bytes: int
     copy_of: str = ""
     """The model that has the same files elsewhere; empty when there is none."""

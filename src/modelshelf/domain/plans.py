@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from modelshelf.domain.eviction import EvictionPlan
 from modelshelf.domain.models import FileEntry, blob_sizes, total_size
+from modelshelf.domain.names import BasePath, CommitHash, Digest, FilePath, ModelName, RefName, RepoId
 
 SEGMENT_BYTES = 8 * 2**20
 """A download is kept in segments of this size; what a killed stream had of its segment is lost."""
@@ -20,9 +21,9 @@ BESIDE_BYTES = 640 * 2**10
 class BlobNeed:
     """One blob that a pull has to fetch."""
 
-    digest: str
+    digest: Digest
     size_bytes: int
-    path: str
+    path: FilePath
     """A file of the commit that has this content: what the hub is asked for."""
 
 
@@ -30,8 +31,8 @@ class BlobNeed:
 class PullPlan:
     """What a pull will fetch."""
 
-    repo_id: str
-    commit_hash: str
+    repo_id: RepoId
+    commit_hash: CommitHash
     files: tuple[FileEntry, ...]
     """All files selected."""
     fetch: tuple[BlobNeed, ...]
@@ -50,7 +51,9 @@ class PullPlan:
         return total_size(self.files)
 
 
-def plan_pull(repo_id: str, commit_hash: str, files: Sequence[FileEntry], present: Mapping[str, int]) -> PullPlan:
+def plan_pull(
+    repo_id: RepoId, commit_hash: CommitHash, files: Sequence[FileEntry], present: Mapping[Digest, int]
+) -> PullPlan:
     """Return what has to be fetched for `files`.
 
     Args:
@@ -122,12 +125,12 @@ def plan_runs(missing: Iterable[int], streams: int) -> list[tuple[int, int]]:
 class MovePlan:
     """What a move will do."""
 
-    model_name: str
-    repo_id: str
-    commit_hash: str
-    source: str
+    model_name: ModelName
+    repo_id: RepoId
+    commit_hash: CommitHash
+    source: BasePath
     """The base that it comes from."""
-    target: str
+    target: BasePath
     """The base that it goes to."""
     target_location: str
     files: tuple[FileEntry, ...]
@@ -158,12 +161,12 @@ class MovePlan:
 class UpdatePlan:
     """What an update will do."""
 
-    model_name: str
-    repo_id: str
-    revision: str
+    model_name: ModelName
+    repo_id: RepoId
+    revision: RefName
     """The revision that the model follows."""
-    old_commit: str
-    new_commit: str
+    old_commit: CommitHash
+    new_commit: CommitHash
     old_files: tuple[FileEntry, ...]
     """The model's files at the old commit."""
     files: tuple[FileEntry, ...]
@@ -199,14 +202,14 @@ class UpdatePlan:
 class RemovalPlan:
     """What removing one model's files will delete, in the order of deletion."""
 
-    repo_id: str
+    repo_id: RepoId
     refs: tuple[str, ...]
     """Refs that point to a snapshot that goes."""
     links: tuple[str, ...]
     """Files of the snapshot."""
     blobs: tuple[str, ...]
     """Blobs that nothing else needs."""
-    parts: tuple[str, ...]
+    parts: tuple[Digest, ...]
     """Digests of blobs that arrived in part."""
     extras: tuple[str, ...]
     """What describes a snapshot that goes: its tree list and its negative cache, and what killed writes left there."""

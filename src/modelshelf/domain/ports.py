@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from modelshelf.domain.models import FileEntry, ModelRow
+from modelshelf.domain.names import CommitHash, FilePath, RefName, RepoId
 
 
 class Clock(Protocol):
@@ -57,7 +58,7 @@ class Hub(Protocol):
 
     endpoint: str
 
-    def resolve(self, repo_id: str, revision: str) -> str:
+    def resolve(self, repo_id: RepoId, revision: RefName | CommitHash) -> CommitHash:
         """Return the commit hash that `revision` means.
 
         Raises:
@@ -66,15 +67,15 @@ class Hub(Protocol):
             Unavailable: The hub cannot be reached.
         """
 
-    def list_files(self, repo_id: str, commit_hash: str) -> list[FileEntry]:
+    def list_files(self, repo_id: RepoId, commit_hash: CommitHash) -> list[FileEntry]:
         """Return all files of a commit, with sizes and digests."""
 
     def open_range(
-        self, repo_id: str, commit_hash: str, path: str, start: int, stop: int
+        self, repo_id: RepoId, commit_hash: CommitHash, path: FilePath, start: int, stop: int
     ) -> AbstractContextManager[ByteStream]:
         """Ask for the half-open byte range of one file."""
 
-    def lay_out(self, repo_id: str, commit_hash: str, hub_dir: Path, allow_patterns: Sequence[str]) -> Path:
+    def lay_out(self, repo_id: RepoId, commit_hash: CommitHash, hub_dir: Path, allow_patterns: Sequence[str]) -> Path:
         """Let huggingface_hub link the snapshot of blobs that are already there; return its folder."""
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from modelshelf.domain.cards import Card
 from modelshelf.domain.models import ModelRow
-from modelshelf.domain.names import COMMIT_HASH
+from modelshelf.domain.names import COMMIT_HASH, ModelName, RefName, RepoId, with_number
 from modelshelf.domain.observed import CardSeen, Found, RowSeen, Seen
 
 
@@ -289,12 +289,12 @@ class _Deciding:
         self._placed[card.model_name] = _Placed(card, base, complete, 0.0)
         return self._placed[card.model_name]
 
-    def _free_name(self, name: str) -> str:
+    def _free_name(self, name: ModelName) -> ModelName:
         number = 2
-        while f"{name}-{number}" in self._names:
+        while (free := with_number(name, number)) in self._names:
             number += 1
-        self._names.add(f"{name}-{number}")
-        return f"{name}-{number}"
+        self._names.add(free)
+        return free
 
     def _cards(self, model_name: str | None = None) -> Iterator[CardSeen]:
         for base in self._seen.bases:
@@ -322,7 +322,7 @@ class _Deciding:
     def _set_refs(self) -> None:
         """Set back the refs that lead away from what is registered to something that is not whole."""
         newest_first = sorted(self._placed.values(), key=lambda placed: -placed.arrived_at)
-        done: set[tuple[str, str, str]] = set()
+        done: set[tuple[str, RepoId, RefName]] = set()
         for placed in newest_first:
             card = placed.card
             where = (placed.base, card.hf_path, card.revision)
@@ -333,7 +333,7 @@ class _Deciding:
                 why = f"{card.revision} of {card.hf_path} led to nothing whole."
                 self._steps.append(Step(Action.SET_REF, placed.base, card.model_name, why, card=card))
 
-    def _is_good_ref(self, where: tuple[str, str, str]) -> bool:
+    def _is_good_ref(self, where: tuple[str, RepoId, RefName]) -> bool:
         base, repo_id, revision = where
         now = self._bases[base].refs.get(repo_id, {}).get(revision)
         whole = {f.commit_hash for f in self._seen.snapshots if (f.base, f.repo_id) == (base, repo_id)}
@@ -345,7 +345,11 @@ class _Deciding:
     def _unregistered(self) -> Iterable[Found]:
         """Yield the whole snapshots that no model resolves to, now or when the drives are back."""
         mine = {(p.base, p.card.hf_path, p.card.commit_hash) for p in self._placed.values()}
-        mine |= {(row.base, row.row.hf_path, row.row.commit_hash or "") for row in self._seen.rows if row.job_id}
+        mine |= {
+            (row.base, row.row.hf_path, row.row.commit_hash)
+            for row in self._seen.rows
+            if row.job_id and row.row.commit_hash
+        }
         copies = {(p.card.hf_path, p.card.commit_hash): name for name, p in self._placed.items()}
         for found in self._seen.snapshots:
             if (found.base, found.repo_id, found.commit_hash) not in mine:

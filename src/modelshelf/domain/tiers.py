@@ -19,7 +19,7 @@ class Tier:
 
     location: str
     """`primary`, `secondary` or `custom`."""
-    base: str
+    base: BasePath
     """The base in this process: absolute, without `hub`."""
     limit_bytes: int | None
     """None: only the disk limits it."""
@@ -221,7 +221,7 @@ class Tiers:
             return base
         return _moved(base, {ours: theirs for theirs, ours in self.custom_map.items()})
 
-    def _custom(self, base: str) -> Tier:
+    def _custom(self, base: BasePath) -> Tier:
         for tier in self.configured():
             if base == tier.base:
                 raise BadInput(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelshelf.domain.models import FileEntry
-from modelshelf.domain.names import COMMIT_HASH, FilePath
+from modelshelf.domain.names import COMMIT_HASH, CommitHash, Digest, FilePath
 from modelshelf.domain.ports import ByteStream
 from modelshelf.errors import Denied, Unavailable
 from modelshelf.hub.errors import translated, unreachable
@@ -55,7 +55,7 @@ class HubClient:
             return None
         return bool(answer.status_code == 200)
 
-    def resolve(self, repo_id: str, revision: str) -> str:
+    def resolve(self, repo_id: str, revision: str) -> CommitHash:
         """Return the commit hash that `revision` means.
 
         Raises:
@@ -69,7 +69,7 @@ class HubClient:
             raise Unavailable(f"The hub names no commit for {revision} of {repo_id}.", endpoint=self.endpoint)
         if info.gated and info.siblings:  # what it says about itself is open to all, its files are not
             self._metadata(repo_id, info.sha, info.siblings[0].rfilename)
-        return info.sha
+        return CommitHash(info.sha)
 
     def list_files(self, repo_id: str, commit_hash: str) -> list[FileEntry]:
         """Return all files of a commit, by path.
@@ -134,7 +134,7 @@ class HubClient:
         if size_bytes is None:
             size_bytes = self._size(repo_id, commit_hash, file.path)
         digest = file.lfs.sha256 if file.lfs is not None else file.blob_id
-        return FileEntry(FilePath(file.path), int(size_bytes), digest)
+        return FileEntry(FilePath(file.path), int(size_bytes), Digest(digest))
 
     def _size(self, repo_id: str, commit_hash: str, path: str) -> int:
         """Ask for the size of one file that the tree does not tell."""

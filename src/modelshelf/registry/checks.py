@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import sqlalchemy as sa
 
+from modelshelf.domain.names import Digest
 from modelshelf.registry.engine import db_now
 from modelshelf.registry.tables import checks, damage
 
@@ -16,7 +17,7 @@ class Checks:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
 
-    def add(self, tier_id: str, stamps: Mapping[str, str]) -> None:
+    def add(self, tier_id: str, stamps: Mapping[Digest, str]) -> None:
         """Note blobs whose bytes were just found to be what their names say.
 
         Args:
@@ -30,7 +31,7 @@ class Checks:
             self._delete(connection, tier_id, stamps)
             connection.execute(sa.insert(checks).values(verified_at=db_now()), rows)
 
-    def add_damage(self, tier_id: str, stamps: Mapping[str, str]) -> None:
+    def add_damage(self, tier_id: str, stamps: Mapping[Digest, str]) -> None:
         """Note blobs whose bytes were found not to be what their names say; `stamps` as in `add`."""
         if not stamps:
             return
@@ -54,7 +55,7 @@ class Checks:
         for table in (checks, damage):
             connection.execute(sa.delete(table).where(table.c.tier_id == tier_id, table.c.digest.in_(gone)))
 
-    def of_tier(self, tier_id: str, since: float | None = None) -> dict[str, str]:
+    def of_tier(self, tier_id: str, since: float | None = None) -> dict[Digest, str]:
         """Return digest to stamp of the blobs verified on a tier.
 
         Args:
@@ -65,4 +66,4 @@ class Checks:
         if since is not None:
             query = query.where(checks.c.verified_at >= since)
         with self._engine.connect() as connection:
-            return {str(row.digest): str(row.stamp) for row in connection.execute(query)}
+            return {Digest(row.digest): str(row.stamp) for row in connection.execute(query)}

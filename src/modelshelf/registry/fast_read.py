@@ -6,13 +6,21 @@ and over `queries.Registry`.
 
 from __future__ import annotations
 
-import json
+import logging
+import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from modelshelf.domain.models import FileEntry, ModelRow
+from modelshelf.domain.models import FileEntry, ModelRow, file_entry
+from modelshelf.domain.names import CommitHash, ModelName, RefName, RepoId
+from modelshelf.domain.outside import list_of, parse_json, text_of
+from modelshelf.errors import BadInput
+
+_log = logging.getLogger(__name__)
+_MOST_CHARS = 2**20
+"""What a column of JSON has at most."""
 
 SCHEMA = "0001"
 """The newest revision of the migrations."""
@@ -35,11 +43,37 @@ FILES = "SELECT path, size_bytes, digest FROM files WHERE hf_path = :hf_path AND
 
 
 def model_row(values: Sequence[object]) -> ModelRow:
-    """Return a model from the columns of `MODEL_ROWS`, in their order."""
+    """Return a model from the columns of `MODEL_ROWS`, in their order.
+
+    Raises:
+        BadInput: They hold what no model can have: somebody else wrote into the registry.
+    """
     columns = list(values)
-    columns[7] = tuple(json.loads(str(columns[7])))
+    columns[1:4] = ModelName(columns[1]), RepoId(columns[2]), RefName(columns[3])
+    columns[4] = None if columns[4] is None else CommitHash(columns[4])
+    columns[7] = list_of(parse_json(text_of(columns[7], _MOST_CHARS)), text_of)
     columns[8], columns[10] = bool(columns[8]), bool(columns[10])
     return ModelRow(*columns)  # type: ignore[arg-type]
+
+
+def model_rows(rows: Iterable[Sequence[object]]) -> list[ModelRow]:
+    """Return the models of rows; one that holds what no model can have is left out and logged."""
+    found = []
+    for row in rows:
+        try:
+            found.append(model_row(row))
+        except BadInput as err:
+            _log.warning("model_left_out", extra={"id": row[0], "detail": err.detail})
+    return found
+
+
+def manifest(rows: Iterable[Sequence[object]]) -> list[FileEntry]:
+    """Return the files of rows; none where one of them can be no file, for a part of a manifest is none."""
+    try:
+        return [file_entry(tuple(row)) for row in rows]
+    except BadInput as err:
+        _log.warning("manifest_left_out", extra={"detail": err.detail})
+        return []
 
 
 class EmptyReader:
@@ -74,7 +108,7 @@ class SqliteReader:
 
     def usable(self) -> bool:
         """Return whether the file is there with the schema that this code reads."""
-        if not self._path.exists():
+        if not os.access(self._path, os.F_OK):
             return False
         try:
             with self._connect() as connection:
@@ -86,20 +120,20 @@ class SqliteReader:
     def models(self) -> list[ModelRow]:
         """Return all models, by name."""
         with self._connect() as connection:
-            return [model_row(row) for row in connection.execute(f"{MODEL_ROWS} ORDER BY m.model_name")]
+            return model_rows(connection.execute(f"{MODEL_ROWS} ORDER BY m.model_name"))
 
     def model(self, model_name: str) -> ModelRow | None:
         """Return one model."""
         with self._connect() as connection:
             query = f"{MODEL_ROWS} WHERE m.model_name = :name"
             row = connection.execute(query, {"name": model_name}).fetchone()
-        return model_row(row) if row else None
+        return next(iter(model_rows([row] if row else [])), None)
 
     def files(self, repo_id: str, commit_hash: str) -> list[FileEntry]:
         """Return the manifest of a commit, by path."""
         with self._connect() as connection:
             rows = connection.execute(FILES, {"hf_path": repo_id, "commit": commit_hash})
-            return [FileEntry(*row) for row in rows]
+            return manifest(rows)
 
     def tier_ids(self) -> dict[str, str]:
         """Return the bases that were used, path to tier id."""

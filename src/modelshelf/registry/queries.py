@@ -63,17 +63,16 @@ class Registry:
 
     def models(self) -> list[ModelRow]:
         """Return all models, by name."""
-        return [fast_read.model_row(row) for row in self._read(f"{fast_read.MODEL_ROWS} ORDER BY m.model_name")]
+        return fast_read.model_rows(self._read(f"{fast_read.MODEL_ROWS} ORDER BY m.model_name"))
 
     def model(self, model_name: str) -> ModelRow | None:
         """Return one model."""
         rows = self._read(f"{fast_read.MODEL_ROWS} WHERE m.model_name = :name", name=model_name)
-        return fast_read.model_row(rows[0]) if rows else None
+        return next(iter(fast_read.model_rows(rows)), None)
 
     def files(self, repo_id: str, commit_hash: str) -> list[FileEntry]:
         """Return the manifest of a commit, by path."""
-        rows = self._read(fast_read.FILES, hf_path=repo_id, commit=commit_hash)
-        return [FileEntry(*row) for row in rows]  # type: ignore[arg-type]
+        return fast_read.manifest(self._read(fast_read.FILES, hf_path=repo_id, commit=commit_hash))
 
     def add_model(self, wanted: Registration, base: str) -> ModelRow:
         """Add a model; the same registration a second time returns the row that is there.

@@ -18,7 +18,7 @@ from pathlib import Path
 from modelshelf.domain.adopt import Act, Adoption, AdoptPlan, Order, Registered, Wish, plan_adopt, with_need
 from modelshelf.domain.found import Found
 from modelshelf.domain.jobs import QUEUED, UNFINISHED, Job
-from modelshelf.domain.names import RepoId
+from modelshelf.domain.names import BasePath, RepoId
 from modelshelf.domain.tiers import CUSTOM, Tier
 from modelshelf.errors import BadInput, Cancelled, NotFound, ShelfError, Unavailable
 from modelshelf.registry.queries import Registry
@@ -302,7 +302,7 @@ class Adopter:
         for tier in self.tiers.all():
             if Path(tier.base).is_dir() and Path(tier.base).samefile(path):
                 return tier
-        return Tier(CUSTOM, str(path), None) if is_foreign else self.tiers.tiers.resolve(CUSTOM, str(path))
+        return Tier(CUSTOM, BasePath(str(path)), None) if is_foreign else self.tiers.tiers.resolve(CUSTOM, str(path))
 
     def tier(self, location: str, base: str) -> Tier:
         """Return a tier by its location and base."""

@@ -21,6 +21,7 @@ from modelshelf.domain.doctor import BaseFacts, Copies, HubFacts, RegistryFacts,
 from modelshelf.domain.environment import conflicts, hf_home, is_offline, places, token_path
 from modelshelf.domain.findings import Finding, Kind
 from modelshelf.domain.models import State
+from modelshelf.domain.names import BasePath, Digest, RepoId
 from modelshelf.domain.reconcile import Action
 from modelshelf.domain.tiers import CUSTOM, Tier, Tiers
 from modelshelf.errors import ShelfError
@@ -33,6 +34,7 @@ from modelshelf.store.layout import Base
 from modelshelf.store.locks import bounded
 from modelshelf.store.look import Wanted
 from modelshelf.store.mounts import mount_at, mount_of
+from modelshelf.store.probe import is_folder
 
 if TYPE_CHECKING:
     from modelshelf.domain.models import Model
@@ -132,17 +134,17 @@ class Doctor:
 
     def _all_tiers(self) -> list[Tier]:
         """Return the tiers of the settings, those of models, and every base that was ever used."""
-        found = {tier.base: tier for tier in self.tiers.configured()}
+        found: dict[str, Tier] = {tier.base: tier for tier in self.tiers.configured()}
         if self.shelf is not None:
             found |= {tier.base: tier for tier in self.shelf.tier_service.all() if tier.base not in found}
         for base in sorted(self.known.load()):
             if (
                 base not in found
                 and base not in self.hung
-                and Path(base).is_dir()
+                and is_folder(Path(base))
                 and store_tier.read_id(Base(Path(base)))
             ):
-                found[base] = Tier(CUSTOM, base, None)
+                found[base] = Tier(CUSTOM, BasePath(base), None)
         return list(found.values())
 
     def _online(self) -> list[Base]:
@@ -249,7 +251,7 @@ class Doctor:
         leaving, found = self._leaving(), []
         for i, (base, digests) in enumerate(held):
             for other, theirs in held[i + 1 :]:
-                if base.path.samefile(other.path):
+                if scan.is_same(base.path, other.path):
                     continue
                 for repo_id in sorted({repo_id for repo_id, digest in theirs if (repo_id, digest) in digests}):
                     same = [n for key, n in theirs.items() if key[0] == repo_id and key in digests]
@@ -265,13 +267,13 @@ class Doctor:
         """Return base and repository of each old copy that a job deletes once nobody uses it."""
         if self.shelf is None:
             return set()
-        repos = {model.row.model_name: model.row.hf_path for model in self._models()}
+        repos: dict[str, str] = {model.row.model_name: model.row.hf_path for model in self._models()}
         waiting = retiring(self.shelf.registry, self.shelf.tier_service.tiers)
         return {(base, repos.get(model_name, "")) for base, model_name in waiting}
 
-    def _digests(self, base: Base) -> dict[tuple[str, str], int]:
+    def _digests(self, base: Base) -> dict[tuple[RepoId, Digest], int]:
         """Return the blobs of models in a base with their sizes; where there are no links, of registered models."""
-        found: dict[tuple[str, str], int] = {}
+        found: dict[tuple[RepoId, Digest], int] = {}
         for kind, repo_id, repo in scan.repos(base):
             if kind == "model":
                 with contextlib.suppress(PermissionError):  # told with the base

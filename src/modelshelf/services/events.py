@@ -53,7 +53,7 @@ class Watch:
     def look(self) -> list[Event]:
         """Return what changed of jobs and models since the last look; nothing at the first one."""
         jobs = {str(job.id): job_view(job) for job in reversed(self._shelf.registry.jobs())}
-        models = {model.row.model_name: model_view(model) for model in self._shelf.models()}
+        models: dict[str, View] = {model.row.model_name: model_view(model) for model in self._shelf.models()}
         found = [Event("job", view) for view in _changed(self._jobs, jobs)]
         found += [Event("model", view) for view in _changed(self._models, models)]
         gone = (self._models or {}).keys() - models.keys()

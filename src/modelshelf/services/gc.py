@@ -11,7 +11,7 @@ from pathlib import Path
 from modelshelf.domain.gc import MIN_AGE_S, GcItem, GcPlan, Needs, Tidied
 from modelshelf.domain.jobs import Job
 from modelshelf.domain.models import ModelRow
-from modelshelf.domain.names import is_digest
+from modelshelf.domain.names import Digest, RepoId, is_digest
 from modelshelf.domain.ports import Clock
 from modelshelf.domain.tiers import Tier
 from modelshelf.errors import BadInput, ShelfError, Unavailable
@@ -96,7 +96,7 @@ class Collector:
             notes=(*plan.notes, *done.left),
         )
 
-    def needs(self, base: Base, repo_id: str | None) -> Needs:
+    def needs(self, base: Base, repo_id: RepoId | None) -> Needs:
         """Return what the registry needs in a base now.
 
         Args:
@@ -107,7 +107,7 @@ class Collector:
         working = {job.model_id for job in jobs}
         rows = [row for row in self.registry.models() if repo_id in (None, row.hf_path)]
         here = [row for row in rows if row.id in working or self.library.base_of(row) == str(base.path)]
-        digests: dict[str, set[str]] = {}
+        digests: dict[RepoId, set[Digest]] = {}
         for row in here:
             digests.setdefault(row.hf_path, set()).update(self._digests([row]))
         names = {row.model_name for row in here}
@@ -121,7 +121,7 @@ class Collector:
             elsewhere={row.model_name for row in rows} - names,
         )
 
-    def _digests(self, rows: Iterable[ModelRow]) -> set[str]:
+    def _digests(self, rows: Iterable[ModelRow]) -> set[Digest]:
         return {file.digest for row in rows for file in self.library.files(row)}
 
 

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelshelf.domain.models import FileEntry
-from modelshelf.domain.names import COMMIT_HASH, RefName, RepoId, parse_repo_folder
+from modelshelf.domain.names import COMMIT_HASH, CommitHash, RefName, RepoId, parse_repo_folder
 from modelshelf.errors import BadInput, NotFound, ShelfError, Unavailable
 from modelshelf.store import scan, trees
 from modelshelf.store.layout import Base, Repo
+from modelshelf.store.probe import is_file, is_folder
+from modelshelf.store.small_files import read_small_text
 
 _DEFAULT_REVISION = "main"
 
@@ -26,7 +28,7 @@ class Place:
     repo: Repo
     root: str
     """The real path of the tier's `hub`; what lies outside of it is not served."""
-    commit_hash: str
+    commit_hash: CommitHash
 
     def files(self) -> Iterator[tuple[str, Path]]:
         """Yield the names in the snapshot, each with its path on disk; where it leads is not looked at."""
@@ -39,7 +41,7 @@ class Place:
 
     def is_recorded_absent(self, path: str) -> bool:
         """Return whether a client wrote down that the commit has no such file."""
-        return (self.repo.no_exist(self.commit_hash) / path).is_file()
+        return is_file(self.repo.no_exist(self.commit_hash) / path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Resolved:
 
     repo_id: str
     """As the tier spells it."""
-    commit_hash: str
+    commit_hash: CommitHash
     places: tuple[Place, ...]
     """The tiers that have the snapshot, in the order of the bases; never empty."""
     modified_at: float
@@ -137,7 +139,7 @@ class _Spellings:
 
     def of(self, base: Base, repo_id: RepoId) -> list[RepoId]:
         """Return the stored spellings of an id, the one that was asked for first."""
-        exact = [repo_id] if base.repo(repo_id).path.is_dir() else []
+        exact = [repo_id] if is_folder(base.repo(repo_id).path) else []
         return exact + [stored for stored in self._names(base).get(repo_id.lower(), []) if stored != repo_id]
 
     def all(self, base: Base) -> Iterable[RepoId]:
@@ -159,22 +161,18 @@ def _spelled(names: Iterable[str]) -> dict[str, list[RepoId]]:
     found: dict[str, list[RepoId]] = {}
     for name in sorted(names):
         parsed = parse_repo_folder(name)
-        with contextlib.suppress(BadInput):
-            if parsed is not None and parsed[0] == "model":
-                stored = RepoId(parsed[1])
-                found.setdefault(stored.lower(), []).append(stored)
+        if parsed is not None and parsed[0] == "model":
+            found.setdefault(parsed[1].lower(), []).append(parsed[1])
     return found
 
 
-def _commits(repos: Sequence[Repo], revision: str) -> Iterator[str]:
+def _commits(repos: Sequence[Repo], revision: str) -> Iterator[CommitHash]:
     """Yield the commits that a revision may mean, the first base's first; `HEAD` is the default branch."""
     if COMMIT_HASH.fullmatch(revision):
-        yield revision
+        yield CommitHash(revision)
         return
     with contextlib.suppress(BadInput):
         name = RefName(_DEFAULT_REVISION if revision == "HEAD" else revision)
         for repo in repos:
-            with contextlib.suppress(OSError, UnicodeDecodeError):
-                text = repo.ref(name).read_text(encoding="ascii").strip()
-                if COMMIT_HASH.fullmatch(text):
-                    yield text
+            with contextlib.suppress(OSError, BadInput):
+                yield CommitHash(read_small_text(repo.ref(name)).strip())

@@ -15,7 +15,7 @@ from modelshelf.domain.adopt import Act, Adoption, AdoptPlan, Order, Wish
 from modelshelf.domain.cards import Card
 from modelshelf.domain.found import FoundModel, Kind
 from modelshelf.domain.models import FileEntry
-from modelshelf.domain.names import RefName
+from modelshelf.domain.names import CommitHash, Digest, ModelName, RefName, RepoId
 from modelshelf.domain.ports import Clock
 from modelshelf.domain.reconcile import Action, Step
 from modelshelf.domain.tiers import CUSTOM, Tier
@@ -31,6 +31,8 @@ from modelshelf.store import carry, copy, locks, scan, sharing, snapshot, strays
 from modelshelf.store import tier as store_tier
 from modelshelf.store.incoming import file_agrees
 from modelshelf.store.layout import Base, CacheDir
+from modelshelf.store.os_errors import open_to_read
+from modelshelf.store.probe import is_file, is_folder, is_there
 
 _READ_BYTES = 2**20
 
@@ -57,8 +59,8 @@ class Intake:
         for adoption in plan.of(Act.MOVE, Act.BRING):
             found = adoption.found
             for file in found.files:
-                blob = target.repo(found.repo_id).blob(file.digest) if file.digest else None
-                if blob is None or not (blob.is_file() and blob.stat().st_size == file.size_bytes):
+                blob = target.repo(found.repo).blob(file.digest) if file.digest else None
+                if blob is None or not _has_size(blob, file.size_bytes):
                     need[found.repo_id, file.digest or file.path] = file.size_bytes
         along = sum(other.thing.size_bytes for other in plan.others if other.act in ("move", "copy"))
         if plan.order.wish is Wish.LINK:  # what is no model moves as it lies
@@ -107,13 +109,13 @@ class Intake:
         done: set[Path] = set()
         for adoption in plan.models:
             found, cache_dir = adoption.found, CacheDir(Path(adoption.found.place))
-            source = cache_dir.repo(found.repo_id).path
+            source = cache_dir.repo(found.repo).path
             goes = adoption.act in (Act.REGISTER, Act.MOVE, Act.MERGE)
             if found.kind is not Kind.STRAY or source in done or not goes:
                 continue
             done.add(source)
-            with locks.wait_lock(base.repo_lock(found.repo_id), self.clock):
-                carrying = carry.plan(source, base.repo(found.repo_id).path, cache_dir.hub)
+            with locks.wait_lock(base.repo_lock(found.repo), self.clock):
+                carrying = carry.plan(source, base.repo(found.repo).path, cache_dir.hub)
                 if keeps and not carry.can_share(carrying, base):
                     left.append(f"{source} cannot be linked into hub/: --move brings it there.")
                     continue
@@ -134,7 +136,7 @@ class Intake:
         for cache_dir in strays.stray_dirs(base):
             for repo_type, repo_id, repo in scan.repos(cache_dir):
                 target = base.repo(repo_id, repo_type).path
-                if repo_type == "model" and target.is_dir():
+                if repo_type == "model" and is_folder(target):
                     with locks.wait_lock(base.repo_lock(repo_id), self.clock):
                         carrying = carry.plan(repo.path, target, cache_dir.hub)
                         is_there = all(piece.is_there for piece in carrying.pieces)
@@ -162,7 +164,7 @@ class Intake:
 
     def _with_digests(self, base: Base, found: FoundModel, running: Running) -> FoundModel:
         """Return a model whose files all have a digest; what no list names is read for it."""
-        folder = base.repo(found.repo_id).snapshot(found.commit_hash)
+        folder = base.repo(found.repo).snapshot(found.commit)
         files = [f if f.digest else replace(f, digest=_sha256(folder / f.path, running)) for f in found.files]
         return replace(found, files=tuple(files))
 
@@ -173,12 +175,12 @@ class Intake:
         known = self.registry.checks.of_tier(tier_id)
         targets = []
         for found in models:
-            folder = base.repo(found.repo_id).snapshot(found.commit_hash)
-            for file in found.files:
+            folder = base.repo(found.repo).snapshot(found.commit)
+            for file in found.entries:
                 path = folder / file.path
                 if known.get(file.digest) != scan.stamp(path):
                     where = (file.size_bytes, file.path, "", found.commit_hash)
-                    target = verify.Target(str(base.path), found.repo_id, path, path.resolve(), file.digest, *where)
+                    target = verify.Target(str(base.path), found.repo, path, path.resolve(), file.digest, *where)
                     targets.append(target)
         findings = verify.verify_blobs(
             targets,
@@ -217,7 +219,7 @@ class Intake:
         if Path(tier.base).resolve() == Path(order.base).resolve():
             return []  # a stray, which became one with it when it was brought into hub/
         base, tier_id = Base(Path(tier.base)), self.tiers.open(tier)
-        held = snapshot.locate(base, base.repo(row.hf_path), row.commit_hash, found.files)
+        held = snapshot.locate(base, base.repo(row.hf_path), row.commit_hash, found.entries)
         there = replace(found, files=tuple(file for file in found.files if file.digest in held))
         damaged = self._verify(base, tier_id, [there], running)
         if damaged:
@@ -225,7 +227,7 @@ class Intake:
                 f"{adoption.copy_of} in {tier.base} is damaged: {next(iter(damaged.values()))}",
                 hint=f"shelf verify {adoption.copy_of} --repair",
             )
-        self.retirer.retire(Base(Path(order.base)), found.repo_id, found.commit_hash, list(there.files))
+        self.retirer.retire(Base(Path(order.base)), found.repo, found.commit, there.entries)
         alone = [file.path for file in found.files if file.digest not in held]
         return [f"{found.repo_id}: {path} is not part of {adoption.copy_of}: it stays." for path in alone]
 
@@ -253,11 +255,11 @@ class Intake:
                     f"{found.place} lies on another file system than {order.target}: it could only be copied.",
                     hint="--copy copies it.",
                 )
-            for file in found.files:
+            for file in found.entries:
                 source = Path(sources[file.path])
                 with locks.wait_lock(base.part_lock(file.digest), self.clock, check=running.progress.check):
-                    self._bring_file(base, found.repo_id, file, source, running, hold)
-            with locks.wait_lock(base.repo_lock(found.repo_id), self.clock):
+                    self._bring_file(base, found.repo, file, source, running, hold)
+            with locks.wait_lock(base.repo_lock(found.repo), self.clock):
                 self._lay_out(base, found)
             adoption = replace(adoption, found=found)
             away = replace(order, base=order.target, location=order.target_location)
@@ -293,33 +295,37 @@ class Intake:
             elif not file_agrees(source, file.digest):
                 raise Corrupt(f"{source} does not have the bytes that its program says.", path=str(source))
             files.append(file)
-        commit_hash = found.commit_hash or made_up_commit(found.repo_id, files)
-        return replace(found, files=tuple(files), commit_hash=commit_hash)
+        found = replace(found, files=tuple(files))
+        return replace(found, commit_hash=found.commit_hash or made_up_commit(found.repo_id, found.entries))
 
     def _bring_file(
-        self, base: Base, repo_id: str, file: FileEntry, source: Path, running: Running, hold: Hold
+        self, base: Base, repo_id: RepoId, file: FileEntry, source: Path, running: Running, hold: Hold
     ) -> None:
         blob = base.repo(repo_id).blob(file.digest)
-        if not (blob.is_file() and blob.stat().st_size == file.size_bytes) and not sharing.share(source, blob):
+        if not _has_size(blob, file.size_bytes) and not sharing.share(source, blob):
             copy.copy_blob(source, base, file.digest, file.size_bytes, blob, running.progress, lambda count: None)
         hold.wrote(file.size_bytes)
 
     def _lay_out(self, base: Base, found: FoundModel) -> None:
-        repo = base.repo(found.repo_id)
+        repo, commit_hash, files = base.repo(found.repo), found.commit, found.entries
         snapshot.tag_cache(base)
         if self.tiers.links(base):
-            snapshot.link(repo, found.commit_hash, found.files)
+            snapshot.link(repo, commit_hash, files)
         else:
-            without_links.settle(base, repo, found.commit_hash, found.files, Counter())
-        if found.kind is not Kind.LOCAL_DIR and not repo.tree(found.commit_hash).exists():
-            trees.write(repo, found.commit_hash, found.files)
-        snapshot.set_refs(repo, {_revision(found): found.commit_hash}, overwrite=False)
+            without_links.settle(base, repo, commit_hash, files, Counter())
+        if found.kind is not Kind.LOCAL_DIR and not is_there(repo.tree(commit_hash)):
+            trees.write(repo, commit_hash, files)
+        snapshot.set_refs(repo, {_revision(found): commit_hash}, overwrite=False)
 
 
-def made_up_commit(repo_id: str, files: Iterable[FileEntry]) -> str:
+def made_up_commit(repo_id: str, files: Iterable[FileEntry]) -> CommitHash:
     """Return 40 hex that stand for a commit where none is known: the same for the same files."""
     text = "\n".join([repo_id, *sorted(f"{file.path} {file.digest}" for file in files)])
-    return hashlib.sha1(text.encode()).hexdigest()
+    return CommitHash(hashlib.sha1(text.encode()).hexdigest())
+
+
+def _has_size(path: Path, size_bytes: int) -> bool:
+    return is_file(path) and path.stat().st_size == size_bytes
 
 
 def _is_same_file(path: Path, other: Path) -> bool:
@@ -332,29 +338,29 @@ def _is_same_file(path: Path, other: Path) -> bool:
 def _card(adoption: Adoption) -> Card:
     found = adoption.found
     return Card(
-        model_name=adoption.model_name,
-        hf_path=found.repo_id,
+        model_name=ModelName(adoption.model_name),
+        hf_path=found.repo,
         revision=_revision(found),
-        commit_hash=found.commit_hash,
+        commit_hash=found.commit,
         allow_patterns=found.patterns,
         pinned=False,
         pin_reason="",
-        files=found.listed or found.files,
+        files=found.listed or found.entries,
     )
 
 
-def _revision(found: FoundModel) -> str:
+def _revision(found: FoundModel) -> RefName:
     """Return the ref that leads to a snapshot; its commit where none does, or one that cannot be meant."""
     with contextlib.suppress(BadInput):
-        return RefName(found.revision) if found.revision else found.commit_hash
-    return found.commit_hash
+        return RefName(found.revision or found.commit_hash)
+    return RefName(found.commit_hash)
 
 
-def _sha256(path: Path, running: Running) -> str:
+def _sha256(path: Path, running: Running) -> Digest:
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_to_read(path) as file:
         while block := file.read(_READ_BYTES):
             running.progress.check()
             running.progress.advance(len(block))
             digest.update(block)
-    return digest.hexdigest()
+    return Digest(digest.hexdigest())

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from modelshelf.domain.jobs import RUNNING, WAITING
 from modelshelf.domain.models import FileEntry, Model, ModelRow, State, select_files, state_of
+from modelshelf.domain.names import CommitHash, RepoId
 from modelshelf.domain.ports import Reader
 from modelshelf.domain.tiers import Tiers
 from modelshelf.errors import BadInput, Conflict, NotFound, Unavailable
@@ -48,7 +49,7 @@ class Library:
         """
         row = self.reader.model(model_name)
         if row is None:
-            names = [other.model_name for other in self.reader.models()]
+            names: list[str] = [other.model_name for other in self.reader.models()]
             close = [name for name in names if model_name.lower() in name.lower()]
             close = close or get_close_matches(model_name, names)
             hint = f"Did you mean {' or '.join(close[:3])}?" if close else "shelf ls lists them."
@@ -79,7 +80,7 @@ class Library:
         found = (look.at(row) for row in self.reader.models() if row.hf_path == repo_id and row.complete)
         return next((model.detail for model in found if model.state is State.OFFLINE), "")
 
-    def needed_paths(self, base: Base, repo_id: str, commit_hash: str, *, but: int | None = None) -> set[str]:
+    def needed_paths(self, base: Base, repo_id: RepoId, commit_hash: CommitHash, *, but: int | None = None) -> set[str]:
         """Return the files of a commit that registered models need in a base.
 
         Args:
@@ -96,7 +97,7 @@ class Library:
         return needed
 
     def needed_digests(
-        self, base: Base, repo_id: str, commit_hash: str, rows: Sequence[ModelRow] | None = None
+        self, base: Base, repo_id: RepoId, commit_hash: CommitHash, rows: Sequence[ModelRow] | None = None
     ) -> set[str]:
         """Return the blobs that registered models of other commits of a repository need in a base, there or not.
 
@@ -213,7 +214,7 @@ class _Look:
             self.writable[base_path] = store_tier.is_writable(self.bases[base_path])
         return self.writable[base_path]
 
-    def _count(self, repo: Repo, row: ModelRow, commit_hash: str) -> tuple[int, int]:
+    def _count(self, repo: Repo, row: ModelRow, commit_hash: CommitHash) -> tuple[int, int]:
         """Return how many files are missing, and of how many.
 
         While the folders are as they were when all files were seen, none is.
@@ -223,7 +224,7 @@ class _Look:
         files = selected_files(self.reader, row)
         return len(scan.missing_files(repo, commit_hash, files)), len(files)
 
-    def _damaged(self, base: Base, row: ModelRow, commit_hash: str) -> str:
+    def _damaged(self, base: Base, row: ModelRow, commit_hash: CommitHash) -> str:
         """Return a file that was found damaged and was not written since; empty without one."""
         if self.damage is None:
             self.damage = self.reader.damage()

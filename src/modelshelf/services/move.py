@@ -18,7 +18,7 @@ from pathlib import Path
 from modelshelf.domain.eviction import EvictionPlan
 from modelshelf.domain.jobs import Job
 from modelshelf.domain.models import FileEntry, Model, ModelRow, State
-from modelshelf.domain.names import COMMIT_HASH
+from modelshelf.domain.names import COMMIT_HASH, BasePath, CommitHash, Digest
 from modelshelf.domain.plans import BlobNeed, MovePlan, PullPlan, plan_pull
 from modelshelf.domain.ports import Clock, Progress
 from modelshelf.domain.tiers import Tier, for_a_move
@@ -67,11 +67,11 @@ class _Route:
         """The repository's folder on the target."""
         return self.target.repo(self.row.hf_path)
 
-    def held(self, commit_hash: str, files: Sequence[FileEntry]) -> dict[str, Path]:
+    def held(self, commit_hash: CommitHash, files: Sequence[FileEntry]) -> dict[Digest, Path]:
         """Return what the target has of the model, digest to file."""
         return snapshot.held(self.target, self.to_repo, commit_hash, files, symlinks=self.links)
 
-    def wanted(self, commit_hash: str, files: Sequence[FileEntry]) -> PullPlan:
+    def wanted(self, commit_hash: CommitHash, files: Sequence[FileEntry]) -> PullPlan:
         """Return what the target lacks, by names and sizes."""
         return plan_pull(self.row.hf_path, commit_hash, files, snapshot.sizes(self.held(commit_hash, files)))
 
@@ -218,8 +218,8 @@ class Mover:
             model_name=route.row.model_name,
             repo_id=route.row.hf_path,
             commit_hash=route.row.commit_hash,
-            source=str(route.source.path),
-            target=str(route.target.path),
+            source=BasePath(str(route.source.path)),
+            target=BasePath(str(route.target.path)),
             target_location=route.tier.location,
             files=tuple(files),
             transfer=wanted.fetch,
@@ -247,7 +247,7 @@ class Mover:
             if not is_known and (digest not in sources or not scan.is_same(path, sources[digest])):
                 self._keep_if_good(route, digest, path)
 
-    def _keep_if_good(self, route: _Route, digest: str, path: Path) -> bool:
+    def _keep_if_good(self, route: _Route, digest: Digest, path: Path) -> bool:
         """Return whether a file of the target has the bytes that its digest promises; if not it is set aside."""
         stamp = scan.stamp(path)
         if file_agrees(path, digest):
@@ -257,7 +257,7 @@ class Mover:
         damage.set_aside(route.target, path, digest)
         return False
 
-    def _sources(self, route: _Route, plan: MovePlan) -> dict[str, Path]:
+    def _sources(self, route: _Route, plan: MovePlan) -> dict[Digest, Path]:
         """Return the files to bring over, by digest; each can be read.
 
         Raises:
@@ -276,7 +276,7 @@ class Mover:
         return sources
 
     def _transfer(
-        self, route: _Route, plan: MovePlan, sources: Mapping[str, Path], progress: Progress, hold: Hold
+        self, route: _Route, plan: MovePlan, sources: Mapping[Digest, Path], progress: Progress, hold: Hold
     ) -> None:
         for need in plan.transfer:
             progress.check()
@@ -291,7 +291,8 @@ class Mover:
     def _bring(self, route: _Route, need: BlobNeed, source: Path, method: str, progress: Progress, hold: Hold) -> None:
         """Bring one blob to the target, whose locks are held."""
         path = route.to_repo.blob(need.digest)
-        arrived = route.held(route.row.commit_hash or "", [FileEntry(need.path, need.size_bytes, need.digest)])
+        assert route.row.commit_hash is not None
+        arrived = route.held(route.row.commit_hash, [FileEntry(need.path, need.size_bytes, need.digest)])
         there = need.digest in arrived and self._keep_if_good(route, need.digest, arrived[need.digest])
         if there or (method != "copy" and sharing.share(source, path)):
             progress.advance(need.size_bytes)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from modelshelf.domain.cards import Card
 from modelshelf.domain.models import FileEntry, ModelRow, select_files, total_size
+from modelshelf.domain.names import CommitHash, RefName, RepoId
 from modelshelf.domain.observed import BaseSeen, CardSeen, Found, RowSeen, Seen
 from modelshelf.domain.tiers import CUSTOM
 from modelshelf.errors import BadInput
@@ -19,6 +20,7 @@ from modelshelf.services.tiers import TierService
 from modelshelf.store import cards, scan, trees
 from modelshelf.store import tier as store_tier
 from modelshelf.store.layout import Base
+from modelshelf.store.probe import is_folder
 
 
 def observe(registry: Registry, tiers: TierService, more: Sequence[str] = ()) -> Seen:
@@ -65,9 +67,9 @@ class _Look:
 
     def find_bases(self, more: Iterable[str]) -> None:
         """Look at every base that is known from anywhere: settings, rows, memory, and where moves came from."""
-        locations = {tier.base: tier.location for tier in self._tiers.configured()}
+        locations: dict[str, str] = {tier.base: tier.location for tier in self._tiers.configured()}
         rows = [row.cache_path for row in self._rows if row.cache_location == CUSTOM]
-        todo = [*locations, *more, *rows, *sorted(self._known)]
+        todo: list[str] = [*locations, *more, *rows, *sorted(self._known)]
         for called in todo:
             path = called if called in locations else self._custom_base(called)
             if not path or path in self._places or path in self._alias:
@@ -118,7 +120,7 @@ class _Look:
     def _base(self, place: _Place) -> BaseSeen:
         path = str(place.base.path)
         about = {row.hf_path for row in self._rows} | {c.hf_path for found in self._cards.values() for c in found}
-        refs: dict[str, Mapping[str, str]] = {}
+        refs: dict[RepoId, Mapping[RefName, CommitHash]] = {}
         if not place.offline:
             refs = {repo_id: scan.refs(place.base.repo(repo_id)) for repo_id in sorted(about)}
         found = tuple(CardSeen(path, card, self._whole_on(card, path)) for card in self._cards[path])
@@ -164,13 +166,13 @@ def _holds(place: _Place, card: Card) -> bool:
     if place.offline or not selected:
         return False
     repo = place.base.repo(card.hf_path)
-    return repo.snapshot(card.commit_hash).is_dir() and not scan.missing_files(repo, card.commit_hash, selected)
+    return is_folder(repo.snapshot(card.commit_hash)) and not scan.missing_files(repo, card.commit_hash, selected)
 
 
 def _whole_snapshots(base: Base) -> Iterator[Found]:
     for repo_type, repo_id, repo in scan.repos(base):
         if repo_type == "model":
-            commits: list[str] = []
+            commits: list[CommitHash] = []
             with contextlib.suppress(PermissionError):  # another user's, which shelf doctor tells
                 commits = scan.snapshots(repo)
             for commit_hash in commits:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from modelshelf.domain.models import FileEntry, Model, ModelRow, State, select_files
-from modelshelf.domain.names import COMMIT_HASH
+from modelshelf.domain.names import COMMIT_HASH, BasePath, CommitHash, Digest, RepoId
 from modelshelf.domain.plans import BlobNeed, PullPlan, beside_bytes, plan_pull
 from modelshelf.domain.ports import Clock, Hub, Progress
 from modelshelf.domain.tiers import Tier
@@ -89,7 +89,7 @@ class Puller:
     def bring(
         self,
         row: ModelRow,
-        commit_hash: str,
+        commit_hash: CommitHash,
         files: Sequence[FileEntry],
         progress: Progress,
         on_hold: Callable[[Hold], None],
@@ -121,12 +121,14 @@ class Puller:
         self.registry.checks.add(tier_id, stamps)
         return base
 
-    def plan(self, base: Base, repo_id: str, commit_hash: str, files: Sequence[FileEntry]) -> PullPlan:
+    def plan(self, base: Base, repo_id: RepoId, commit_hash: CommitHash, files: Sequence[FileEntry]) -> PullPlan:
         """Return what has to be fetched for the files of a commit; what lies there by name and size is not."""
         there = self._held(base, repo_id, commit_hash, files)
         return plan_pull(repo_id, commit_hash, files, snapshot.sizes(there))
 
-    def _held(self, base: Base, repo_id: str, commit_hash: str, files: Sequence[FileEntry]) -> dict[str, Path]:
+    def _held(
+        self, base: Base, repo_id: RepoId, commit_hash: CommitHash, files: Sequence[FileEntry]
+    ) -> dict[Digest, Path]:
         return snapshot.held(base, base.repo(repo_id), commit_hash, files, symlinks=self.tiers.links(base))
 
     def _open(self, row: ModelRow) -> tuple[Tier, str]:
@@ -135,7 +137,7 @@ class Puller:
         ownership.check_changeable(Base(self.tiers.path(tier)), row.hf_path)
         return tier, tier_id
 
-    def manifest(self, row: ModelRow) -> tuple[str, list[FileEntry]]:
+    def manifest(self, row: ModelRow) -> tuple[CommitHash, list[FileEntry]]:
         """Return a model's commit and selected files, asking the hub the first time and pinning the answer.
 
         Raises:
@@ -180,7 +182,7 @@ class Puller:
             if file.digest not in fetch and checked.get(file.digest) != scan.stamp(held[file.digest])
         }
         progress.phase("verifying", sum(foreign.values()))
-        good: dict[str, str] = {}
+        good: dict[Digest, str] = {}
         for digest, size_bytes in foreign.items():
             progress.check()
             stamp = scan.stamp(held[digest])
@@ -191,11 +193,11 @@ class Puller:
             progress.advance(size_bytes)
         self.registry.checks.add(tier_id, good)
 
-    def _quarantine(self, base: Base, path: Path, digest: str, what: str) -> None:
+    def _quarantine(self, base: Base, path: Path, digest: Digest, what: str) -> None:
         target = fs.set_aside(path, base.quarantine)
         _log.warning("blob_quarantined", extra={"digest": digest, "wrong": what, "path": str(target)})
 
-    def lay_out(self, base: Base, row: ModelRow, commit_hash: str, files: Sequence[FileEntry]) -> None:
+    def lay_out(self, base: Base, row: ModelRow, commit_hash: CommitHash, files: Sequence[FileEntry]) -> None:
         """Lay out the snapshot of blobs that are there, and let the model's revision name it.
 
         The caller holds the repository's lock, and lets the row follow: bytes first, links, ref, row last.
@@ -221,7 +223,9 @@ class Puller:
             )
 
 
-def card_of(row: ModelRow, commit_hash: str, manifest: Sequence[FileEntry], arriving_from: str | None = None) -> Card:
+def card_of(
+    row: ModelRow, commit_hash: CommitHash, manifest: Sequence[FileEntry], arriving_from: BasePath | None = None
+) -> Card:
     """Return the card of a model that lies, or will lie, on a tier."""
     return Card(
         model_name=row.model_name,

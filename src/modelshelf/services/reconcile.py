@@ -16,6 +16,7 @@ from pathlib import Path
 
 from modelshelf.domain.cards import Card
 from modelshelf.domain.jobs import Job
+from modelshelf.domain.names import RepoId
 from modelshelf.domain.ports import Clock
 from modelshelf.domain.reconcile import Action, ReconcilePlan, Step, plan_reconcile
 from modelshelf.registry.queries import Registry
@@ -145,7 +146,7 @@ class Reconciler:
         return True
 
     @contextlib.contextmanager
-    def _locked(self, base: Base, repo_id: str) -> Iterator[None]:
+    def _locked(self, base: Base, repo_id: RepoId) -> Iterator[None]:
         """Hold a repository's lock; nobody deletes in a base that cannot be written."""
         if not store_tier.is_writable(base):
             yield

@@ -11,7 +11,7 @@ from pathlib import Path
 from modelshelf.domain.eviction import EvictionPlan
 from modelshelf.domain.jobs import Job
 from modelshelf.domain.models import FileEntry, ModelRow, Registration
-from modelshelf.domain.names import ModelName, RefName, RepoId
+from modelshelf.domain.names import CommitHash, ModelName, RefName, RepoId
 from modelshelf.domain.plans import PullPlan, plan_pull
 from modelshelf.domain.ports import Hub
 from modelshelf.domain.tiers import Tier
@@ -33,7 +33,7 @@ class AddPlan:
 
     wanted: Registration
     tier: Tier
-    commit_hash: str | None
+    commit_hash: CommitHash | None
     """None while the hub is out of reach."""
     manifest: tuple[FileEntry, ...]
     """All files of the commit."""
@@ -66,9 +66,6 @@ class Registrar:
             OutOfSpace: It does not fit on its tier.
             Unavailable: The tier is offline.
         """
-        ModelName(wanted.model_name)
-        RepoId(wanted.hf_path)
-        RefName(wanted.revision)
         tier = self.tiers.tiers.resolve(wanted.cache_location, wanted.cache_path)
         self.registry.check_name(wanted)
         self._check_base(wanted, tier)
@@ -104,7 +101,7 @@ class Registrar:
         _log.info("registered", extra={"model_name": row.model_name, "size_bytes": plan.size_bytes})
         return plan
 
-    def _pinned(self, wanted: Registration) -> tuple[str, list[FileEntry]] | None:
+    def _pinned(self, wanted: Registration) -> tuple[CommitHash, list[FileEntry]] | None:
         """Return the commit and the files that a model of this name is pinned to, wherever its revision is now."""
         there = self.registry.model(wanted.model_name)
         if there is None or there.commit_hash is None:
@@ -112,7 +109,7 @@ class Registrar:
         manifest = self.registry.files(there.hf_path, there.commit_hash)
         return (there.commit_hash, manifest) if manifest else None
 
-    def _from_hub(self, wanted: Registration) -> tuple[str, list[FileEntry]]:
+    def _from_hub(self, wanted: Registration) -> tuple[CommitHash, list[FileEntry]]:
         commit_hash = self.hub.resolve(wanted.hf_path, wanted.revision)
         return commit_hash, self.hub.list_files(wanted.hf_path, commit_hash)
 
@@ -127,7 +124,7 @@ class Registrar:
                 hf_path=there.hf_path,
             )
 
-    def _plan_pull(self, base: Base, repo_id: str, commit_hash: str, files: Sequence[FileEntry]) -> PullPlan:
+    def _plan_pull(self, base: Base, repo_id: RepoId, commit_hash: CommitHash, files: Sequence[FileEntry]) -> PullPlan:
         repo, symlinks = base.repo(repo_id), self.tiers.links(base)
         held = snapshot.held(base, repo, commit_hash, files, symlinks=symlinks)
         return plan_pull(repo_id, commit_hash, files, snapshot.sizes(held))
@@ -160,7 +157,7 @@ def registration(
     Raises:
         BadInput: `to` is neither a tier nor a path.
     """
-    return Registration(model_name, hf_path, *destination(to), revision, allow_patterns)
+    return Registration(ModelName(model_name), RepoId(hf_path), *destination(to), RefName(revision), allow_patterns)
 
 
 def destination(to: str) -> tuple[str, str | None]:

@@ -97,7 +97,7 @@ class Linker:
         cache_dir, goal = self._goal(source, Path(order.base), target)
         carrying = carry.plan(source, goal, cache_dir.hub)
         parsed = parse_repo_folder(source.name)
-        lock = target.repo_lock(parsed[1] if parsed else source.name)
+        lock = target.repo_lock(parsed[1]) if parsed else target.things_lock
         with (
             self.intake.room(order, 0 if order.is_home else carrying.need_bytes, running) as hold,
             locks.wait_lock(lock, self.clock, check=running.progress.check),

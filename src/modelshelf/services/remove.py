@@ -21,8 +21,6 @@ from modelshelf.store import tier as store_tier
 from modelshelf.store.fs import Freed
 from modelshelf.store.layout import Base
 
-EMPTY = RemovalPlan("", (), (), (), (), (), ())
-
 
 @dataclass(frozen=True, slots=True)
 class Removed:
@@ -50,7 +48,7 @@ class Remover:
             Unavailable: Its tier is offline.
         """
         model = self.library.model(model_name)
-        return self._plan(model) if delete_files else EMPTY
+        return self._plan(model) if delete_files else _nothing(model.row)
 
     def remove(self, model_name: str, *, delete_files: bool) -> tuple[RemovalPlan, Job | None]:
         """Forget a model; returns what is to go, and the job that deletes it: its card and, with `delete_files`, bytes.
@@ -65,7 +63,7 @@ class Remover:
         """
         model = self.library.model(model_name)
         self._check_idle(model.row)
-        plan = self._plan(model) if delete_files else EMPTY
+        plan = self._plan(model) if delete_files else _nothing(model.row)
         if delete_files:
             self._check_free(model)
         base, row = Base(Path(model.base)), model.row
@@ -113,9 +111,13 @@ class Remover:
             hint = "Mount it writable, or leave the files where they are."
             raise Denied(f"{model.base} is read-only here.", hint=hint, cache_path=model.base)
         if model.row.commit_hash is None:
-            return EMPTY
+            return _nothing(model.row)
         base, row = Base(Path(model.base)), model.row
         assert row.commit_hash is not None
         keep = self.library.needed_paths(base, row.hf_path, row.commit_hash, but=row.id)
         others = self.library.needed_digests(base, row.hf_path, row.commit_hash)
         return removal.plan_removal(base, row.hf_path, row.commit_hash, self.library.files(row), keep, others)
+
+
+def _nothing(row: ModelRow) -> RemovalPlan:
+    return RemovalPlan(row.hf_path, (), (), (), (), (), ())

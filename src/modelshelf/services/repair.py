@@ -18,7 +18,7 @@ from pathlib import Path
 
 from modelshelf.domain.findings import DAMAGE, Finding, Kind
 from modelshelf.domain.models import FileEntry, ModelRow
-from modelshelf.domain.names import parse_repo_folder
+from modelshelf.domain.names import CommitHash, Digest, RepoId, parse_repo_folder
 from modelshelf.domain.plans import BlobNeed, PullPlan
 from modelshelf.domain.ports import Clock, Hub, Progress
 from modelshelf.domain.tiers import Tier
@@ -43,7 +43,7 @@ class _Case:
     """A registered model that something is wrong with."""
 
     row: ModelRow
-    commit_hash: str
+    commit_hash: CommitHash
     tier: Tier
     tier_id: str
     base: Base
@@ -70,7 +70,7 @@ class _Case:
         needs = {file.digest: BlobNeed(file.digest, file.size_bytes, file.path) for file in self.affected}
         return sorted(needs.values(), key=lambda need: (-need.size_bytes, need.digest))
 
-    def source(self, digest: str) -> Path | None:
+    def source(self, digest: Digest) -> Path | None:
         """Return the file of the repository that holds a digest's bytes, by name and size alone."""
         return damage.source_of(self.base, self.repo, self.commit_hash, self.files, digest)
 
@@ -152,13 +152,15 @@ class Repairer:
     def _set_aside(self, finding: Finding) -> Finding:
         """Move damaged bytes into quarantine, after reading them once more under their locks."""
         base, path = Base(Path(finding.base)), Path(finding.path)
-        repo_type, repo_id = parse_repo_folder(path.relative_to(base.hub).parts[0]) or ("model", finding.repo_id)
         try:
+            parsed = parse_repo_folder(path.relative_to(base.hub).parts[0])
+            repo_type, repo_id = parsed or ("model", RepoId(finding.repo_id))
+            digest = Digest(finding.digest)
             with (
-                locks.wait_lock(base.part_lock(finding.digest), self.clock, _LOCK_WAIT_S),
-                locks.wait_lock(base.hub_lock(repo_id, finding.digest, repo_type), self.clock, _LOCK_WAIT_S),
+                locks.wait_lock(base.part_lock(digest), self.clock, _LOCK_WAIT_S),
+                locks.wait_lock(base.hub_lock(repo_id, digest, repo_type), self.clock, _LOCK_WAIT_S),
             ):
-                target = damage.set_aside(base, path, finding.digest)
+                target = damage.set_aside(base, path, digest)
         except (ShelfError, OSError) as err:
             return replace(finding, trouble=_reason(err))
         if target is None:
@@ -226,7 +228,7 @@ class Repairer:
                     seen.add(real)
                     yield real
 
-    def _names(self, base: Base, digest: str) -> Iterator[Path]:
+    def _names(self, base: Base, digest: Digest) -> Iterator[Path]:
         """Yield what a digest's bytes may be called in a base: blobs, and files of registered models' snapshots."""
         for _, _, repo in scan.repos(base):
             yield repo.blob(digest)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from modelshelf.domain.jobs import Job
-from modelshelf.domain.models import FileEntry
+from modelshelf.domain.models import FileEntry, file_entry
+from modelshelf.domain.names import BasePath, CommitHash, RepoId
+from modelshelf.domain.outside import list_of, object_of, parse_json, text_of
 from modelshelf.domain.ports import Clock
 from modelshelf.domain.tiers import CUSTOM, Tiers
 from modelshelf.errors import BadInput, Unavailable
@@ -28,6 +29,34 @@ _LOOK_AGAIN_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
+class OldCopy:
+    """What a retire job deletes."""
+
+    cache_path: BasePath
+    tier_id: str
+    """Empty where it is not known."""
+    hf_path: RepoId
+    commit_hash: CommitHash | None
+    files: tuple[FileEntry, ...]
+
+    @staticmethod
+    def parse(job: Job) -> OldCopy:
+        """Return what a job's row says.
+
+        Raises:
+            BadInput: It isn't what `retire_params` writes.
+        """
+        said = object_of(parse_json(job.params), "cache_path", "tier_id", "hf_path", "commit_hash", "files")
+        return OldCopy(
+            cache_path=BasePath(said["cache_path"]),
+            tier_id=text_of(said["tier_id"]),
+            hf_path=RepoId(said["hf_path"]),
+            commit_hash=None if said["commit_hash"] is None else CommitHash(said["commit_hash"]),
+            files=list_of(said["files"], file_entry),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Retirer:
     """Deletes old copies. Copying is always allowed; deleting waits for leases and open files."""
 
@@ -41,24 +70,28 @@ class Retirer:
         Raises:
             Unavailable: Somebody uses the files, or their drive is away; the job waits.
         """
-        params = json.loads(running.job.params)
-        base = _base_here(self.library.tiers, params)
+        old = OldCopy.parse(running.job)
+        base = _base_here(self.library.tiers, old)
         if base is None:
-            path = Path(params["cache_path"])
-            raise Unavailable(store_tier.why_offline(Base(path), params["tier_id"]), retry_after_s=60)
-        files = [FileEntry(str(path), int(size), str(digest)) for path, size, digest in params["files"]]
-        freed = self.retire(base, params["hf_path"], params["commit_hash"], files)
+            raise Unavailable(store_tier.why_offline(Base(Path(old.cache_path)), old.tier_id), retry_after_s=60)
+        freed = self.retire(base, old.hf_path, old.commit_hash, old.files)
         self.registry.update_job(running.job.id, {"result": json.dumps(asdict(freed))})
 
     def retire(
-        self, base: Base, repo_id: str, commit_hash: str, files: list[FileEntry], *, but: int | None = None
+        self,
+        base: Base,
+        repo_id: RepoId,
+        commit_hash: CommitHash | None,
+        files: Sequence[FileEntry],
+        *,
+        but: int | None = None,
     ) -> Freed:
         """Delete files of one commit in one base that no registered model there needs; returns what that freed.
 
         Args:
             base: The base.
             repo_id: The repository.
-            commit_hash: The commit.
+            commit_hash: The commit; None where no file goes.
             files: What goes.
             but: The id of a model whose need does not count.
 
@@ -68,7 +101,7 @@ class Retirer:
         self._check_there(base, repo_id)
         with locks.wait_lock(base.repo_lock(repo_id), self.clock):
             self._remove_stale_cards(base, repo_id)
-            if not files:
+            if not files or commit_hash is None:
                 return Freed()
             users = self.users(base, repo_id, commit_hash, files)
             if users:
@@ -82,7 +115,7 @@ class Retirer:
             others = self.library.needed_digests(base, repo_id, commit_hash)
             return removal.execute(base, removal.plan_removal(base, repo_id, commit_hash, files, keep, others))
 
-    def _check_there(self, base: Base, repo_id: str) -> None:
+    def _check_there(self, base: Base, repo_id: RepoId) -> None:
         """Do nothing when the tier that the old copy lies on can be written: this one, not another drive in its place.
 
         Raises:
@@ -97,7 +130,7 @@ class Retirer:
         if reason:
             raise Unavailable(reason, retry_after_s=60, cache_path=str(base.path))
 
-    def _remove_stale_cards(self, base: Base, repo_id: str) -> None:
+    def _remove_stale_cards(self, base: Base, repo_id: RepoId) -> None:
         """Delete the cards of models of this repository that resolve elsewhere by now, or are gone."""
         rows = {row.model_name: row for row in self.registry.models()}
         for card in cards.read_all(base):
@@ -105,13 +138,13 @@ class Retirer:
             if card.hf_path == repo_id and (row is None or self.library.base_of(row) != str(base.path)):
                 cards.remove(base, card.model_name)
 
-    def users(self, base: Base, repo_id: str, commit_hash: str, files: list[FileEntry]) -> list[str]:
+    def users(self, base: Base, repo_id: RepoId, commit_hash: CommitHash, files: Sequence[FileEntry]) -> list[str]:
         """Return who holds a lease on a placement or has one of its files open, in words."""
         held = holding(self.registry, self.library.tiers, str(base.path))
         leased = [lease.holder for lease in held if self._is_of(lease.model_id, repo_id)]
         return sorted({*leased, *in_use.users_of(scan.file_paths(base.repo(repo_id), commit_hash, files))})
 
-    def _is_of(self, model_id: int, repo_id: str) -> bool:
+    def _is_of(self, model_id: int, repo_id: RepoId) -> bool:
         return any(row.id == model_id and row.hf_path == repo_id for row in self.registry.models())
 
 
@@ -121,7 +154,7 @@ def read_freed(job: Job) -> Freed:
 
 
 def retire_params(
-    tiers: Tiers, base: Base, repo_id: str, commit_hash: str | None, files: Iterable[FileEntry]
+    tiers: Tiers, base: Base, repo_id: RepoId, commit_hash: CommitHash | None, files: Iterable[FileEntry]
 ) -> dict[str, object]:
     """Return what a retire job needs, whichever process carries it out: another may call the base otherwise."""
     return {
@@ -137,17 +170,18 @@ def retiring(registry: Registry, tiers: Tiers) -> Iterator[tuple[str, str]]:
     """Yield base and model name of each old copy that waits to be deleted."""
     for job in registry.jobs(unfinished=True):
         if job.kind == RETIRE:
-            params = json.loads(job.params)
-            base = _base_here(tiers, params)
-            yield str(base.path) if base else str(params["cache_path"]), job.model_name
+            with contextlib.suppress(BadInput):  # whoever carries it out says what is wrong with it
+                old = OldCopy.parse(job)
+                base = _base_here(tiers, old)
+                yield str(base.path) if base else old.cache_path, job.model_name
 
 
-def _base_here(tiers: Tiers, params: Mapping[str, Any]) -> Base | None:
+def _base_here(tiers: Tiers, old: OldCopy) -> Base | None:
     """Return what this process calls the base of an old copy, by the id of its tier; None where that is not here."""
-    path, tier_id = str(params["cache_path"]), str(params.get("tier_id", ""))
+    path, tier_id = old.cache_path, old.tier_id
     if not tier_id:
         return Base(Path(path))
-    paths = [path, *(tier.base for tier in tiers.configured())]
+    paths: list[str] = [path, *(tier.base for tier in tiers.configured())]
     with contextlib.suppress(BadInput):
         paths.append(tiers.resolve(CUSTOM, path).base)
     found = (Base(Path(path)) for path in paths)

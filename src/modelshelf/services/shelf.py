@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from modelshelf.domain.findings import VerifyReport
 from modelshelf.domain.jobs import UNFINISHED, Job
 from modelshelf.domain.models import Model, Registration, State
-from modelshelf.domain.names import ModelName
+from modelshelf.domain.names import ModelName, RefName, RepoId
 from modelshelf.domain.tiers import TierStatus
 from modelshelf.errors import BadInput, Cancelled, Conflict, ShelfError
 from modelshelf.registry.queries import Registry
@@ -94,7 +94,9 @@ class Shelf:
             Unavailable: The model is registered and its download waits: the hub or the tier is away.
         """
         patterns = tuple(allow_patterns)
-        wanted = Registration(model_name, hf_path, cache_location, cache_path, revision, patterns, pinned)
+        wanted = Registration(
+            ModelName(model_name), RepoId(hf_path), cache_location, cache_path, RefName(revision), patterns, pinned
+        )
         self.registrar.register(wanted)
         if download:
             self.pull(model_name)
@@ -319,7 +321,7 @@ class Shelf:
         Raises:
             BadInput, Conflict: The name cannot be meant or is taken, or a job works on the model.
         """
-        ModelName(new_name)
+        new_name = ModelName(new_name)
         model = self.library.model(model_name)
         if model.row.job_state in UNFINISHED:
             raise Conflict(f"Job {model.row.job_id} works on {model_name}.", hint=f"shelf cancel {model.row.job_id}")
@@ -330,7 +332,7 @@ class Shelf:
         renamed = self.library.model(new_name)
         refresh_card(self.registry, renamed)
         if model.state is not State.OFFLINE:
-            cards.remove(Base(Path(model.base)), model_name)
+            cards.remove(Base(Path(model.base)), model.row.model_name)
         return renamed
 
     def tiers(self, *, rescan: bool = False) -> list[TierStatus]:

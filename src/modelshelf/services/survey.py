@@ -8,6 +8,7 @@ from pathlib import Path
 
 from modelshelf.domain.findings import Finding, Kind
 from modelshelf.domain.models import Model, State
+from modelshelf.domain.names import RepoId
 from modelshelf.domain.tiers import Tier
 from modelshelf.errors import ShelfError, Unavailable
 from modelshelf.services.library import Library
@@ -15,6 +16,7 @@ from modelshelf.services.tiers import TierService
 from modelshelf.store import look, scan
 from modelshelf.store.layout import Base
 from modelshelf.store.look import Wanted
+from modelshelf.store.probe import is_folder
 from modelshelf.store.verify import Target
 
 
@@ -59,7 +61,7 @@ class Surveyor:
 
     def _look_at_tier(self, survey: Survey, tier: Tier, models: Sequence[Model], *, whole: bool) -> None:
         base = Base(Path(tier.base))
-        if not self.tiers.why_offline(tier) and not base.path.is_dir():
+        if not self.tiers.why_offline(tier) and not is_folder(base.path):
             return  # it was never used
         try:
             survey.tier_ids[tier.base] = self.tiers.open(tier)
@@ -77,9 +79,9 @@ class Surveyor:
             survey.findings += sight.findings
             survey.targets += sight.targets
 
-    def _wanted(self, models: Sequence[Model]) -> dict[str, list[Wanted]]:
+    def _wanted(self, models: Sequence[Model]) -> dict[RepoId, list[Wanted]]:
         """Return what registered models need, by repository."""
-        found: dict[str, list[Wanted]] = {}
+        found: dict[RepoId, list[Wanted]] = {}
         for model in models:
             row = model.row
             if row.commit_hash is not None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from modelshelf.domain.jobs import Job
 from modelshelf.domain.models import FileEntry, ModelRow, State, select_files, total_size
-from modelshelf.domain.names import COMMIT_HASH
+from modelshelf.domain.names import COMMIT_HASH, CommitHash
 from modelshelf.domain.plans import UpdatePlan
 from modelshelf.domain.ports import Clock, Hub
 from modelshelf.errors import Conflict, NotFound, Unavailable
@@ -99,7 +99,7 @@ class Updater:
         row = self.registry.model(running.job.model_name)
         if row is None or row.id != running.job.model_id:
             raise NotFound(f"{running.job.model_name} was removed.", model_name=running.job.model_name)
-        commit_hash = str(params["commit_hash"])
+        commit_hash = CommitHash(params["commit_hash"])
         if row.commit_hash == commit_hash:  # an earlier run switched it
             self._write_card(row, commit_hash)
             return
@@ -114,7 +114,7 @@ class Updater:
         self._write_card(row, commit_hash)
 
     def _switch(
-        self, base: Base, row: ModelRow, commit_hash: str, manifest: Sequence[FileEntry], *, keep_old: bool
+        self, base: Base, row: ModelRow, commit_hash: CommitHash, manifest: Sequence[FileEntry], *, keep_old: bool
     ) -> None:
         files = select_files(manifest, row.allow_patterns)
         retire = retire_params(self.tiers.tiers, base, row.hf_path, row.commit_hash, self.library.files(row))
@@ -124,7 +124,7 @@ class Updater:
         if not taken:
             raise Unavailable(f"{row.model_name} was moved or changed while it was updated; tried again.")
 
-    def _write_card(self, row: ModelRow, commit_hash: str) -> None:
+    def _write_card(self, row: ModelRow, commit_hash: CommitHash) -> None:
         """Let the card follow the row; one that a crash left behind is found by reconcile."""
         model = self.library.model(row.model_name)
         manifest = self.registry.files(row.hf_path, commit_hash)

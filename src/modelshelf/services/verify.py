@@ -15,6 +15,7 @@ from pathlib import Path
 from modelshelf.domain.findings import DAMAGE, Finding, Kind, VerifyReport
 from modelshelf.domain.jobs import Job
 from modelshelf.domain.models import ModelRow, State
+from modelshelf.domain.names import Digest
 from modelshelf.domain.ports import Clock
 from modelshelf.errors import Unavailable
 from modelshelf.registry.queries import Registry
@@ -135,7 +136,7 @@ class Verifier:
 
     def _confirmed(self, findings: Iterable[Finding]) -> list[Finding]:
         """Leave out what is about models that were moved, updated or removed meanwhile, and files that went."""
-        rows = {row.model_name: row for row in self.registry.models()}
+        rows: dict[str, ModelRow] = {row.model_name: row for row in self.registry.models()}
         return [finding for finding in findings if self._stands(finding, rows.get(finding.model_name))]
 
     def _stands(self, finding: Finding, row: ModelRow | None) -> bool:
@@ -156,7 +157,7 @@ class _Notes:
         self._clock = clock
         self._tier_ids = tier_ids
         self._mutex = threading.Lock()
-        self._stamps: dict[str, dict[str, str]] = {}
+        self._stamps: dict[str, dict[Digest, str]] = {}
         self._bytes = 0
         self._written_at = clock.now()
 
@@ -179,11 +180,11 @@ class _Notes:
 
     def add_damage(self, findings: Iterable[Finding]) -> None:
         """Write down what was found good once, perhaps, and is not any more."""
-        bad: dict[str, dict[str, str]] = {}
+        bad: dict[str, dict[Digest, str]] = {}
         for finding in findings:
             if finding.digest and finding.kind in DAMAGE | {Kind.MISSING_FILE}:
                 stamps = bad.setdefault(self._tier_ids[finding.base], {})
-                stamps[finding.digest] = scan.stamp(Path(finding.path))
+                stamps[Digest(finding.digest)] = scan.stamp(Path(finding.path))
         for tier_id, stamps in bad.items():
             self._registry.checks.add_damage(tier_id, stamps)
 

@@ -6,16 +6,25 @@ where the whole copy still lies. Cards are read by recovery and by nobody else.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 from modelshelf.domain.cards import Card
-from modelshelf.domain.models import FileEntry
+from modelshelf.domain.models import file_entry
+from modelshelf.domain.names import BasePath, CommitHash, ModelName, RefName, RepoId
+from modelshelf.domain.outside import flag_of, list_of, object_of, text_of
+from modelshelf.errors import BadInput
 from modelshelf.store import fs
 from modelshelf.store.layout import Base
+from modelshelf.store.small_files import LIST_BYTES, read_small_json, read_small_text
 
-__all__ = ["Card", "read_all", "remove", "write"]
+__all__ = ["Card", "read_all", "remove", "strange", "write"]
+
+_KEYS = (
+    *("model_name", "hf_path", "revision", "commit_hash", "allow_patterns"),
+    *("pinned", "pin_reason", "files", "arriving_from"),
+)
 
 
 def write(base: Base, card: Card) -> None:
@@ -34,42 +43,51 @@ def write(base: Base, card: Card) -> None:
         "files": [[file.path, file.size_bytes, file.digest] for file in card.files],
     }
     text = json.dumps(value, indent=1)
-    try:
-        if path.read_text(encoding="utf-8") == text:
+    with contextlib.suppress(OSError, BadInput):  # there is none yet, or something else
+        if read_small_text(path, LIST_BYTES) == text:
             return
-    except OSError:
-        pass  # there is none yet
     fs.write_text(path, text)
 
 
-def remove(base: Base, model_name: str) -> fs.Freed:
+def remove(base: Base, model_name: ModelName) -> fs.Freed:
     """Delete a model's card."""
     return fs.remove_file(base.card(model_name))
 
 
 def read_all(base: Base) -> list[Card]:
-    """Return the cards of a base, by name; one that cannot be understood is left out."""
-    found = [_read(path) for path in sorted(base.cards.glob("*.json"))]
-    return [card for card in found if card is not None]
+    """Return the cards of a base, by name; one that cannot be understood is left out, see `strange`."""
+    return [card for card in _look(base).values() if card is not None]
+
+
+def strange(base: Base) -> list[Path]:
+    """Return the files among the cards of a base that cannot be understood, by name."""
+    return [path for path, card in _look(base).items() if card is None]
+
+
+def _look(base: Base) -> dict[Path, Card | None]:
+    return {path: _read(path) for path in sorted(base.cards.glob("*.json"))}
 
 
 def _read(path: Path) -> Card | None:
+    """Return a card that is called as its model is; anything else is another's, or meant to harm."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-        return Card(
-            model_name=str(value["model_name"]),
-            hf_path=str(value["hf_path"]),
-            revision=str(value["revision"]),
-            commit_hash=str(value["commit_hash"]),
-            allow_patterns=tuple(str(pattern) for pattern in value["allow_patterns"]),
-            pinned=bool(value["pinned"]),
-            pin_reason=str(value["pin_reason"]),
-            files=_files(value["files"]),
-            arriving_from=value["arriving_from"],
-        )
-    except (OSError, ValueError, KeyError, TypeError):
+        card = _parse(read_small_json(path, LIST_BYTES))
+    except (OSError, BadInput):
         return None
+    return card if path.stem == card.model_name else None
 
 
-def _files(rows: Sequence[Sequence[object]]) -> tuple[FileEntry, ...]:
-    return tuple(FileEntry(str(path), int(str(size_bytes)), str(digest)) for path, size_bytes, digest in rows)
+def _parse(value: object) -> Card:
+    said = object_of(value, *_KEYS)
+    came_from = said["arriving_from"]
+    return Card(
+        model_name=ModelName(said["model_name"]),
+        hf_path=RepoId(said["hf_path"]),
+        revision=RefName(said["revision"]),
+        commit_hash=CommitHash(said["commit_hash"]),
+        allow_patterns=list_of(said["allow_patterns"], text_of),
+        pinned=flag_of(said["pinned"]),
+        pin_reason=text_of(said["pin_reason"]),
+        files=list_of(said["files"], file_entry),
+        arriving_from=None if came_from is None else BasePath(came_from),
+    )

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelshelf.domain.names import COMMIT_HASH
+from modelshelf.domain.names import COMMIT_HASH, Digest
 from modelshelf.domain.ports import Progress
 from modelshelf.errors import Corrupt
 from modelshelf.store import copy, fs, in_use, scan, shared_blobs, sharing
@@ -144,12 +144,12 @@ def _same_bytes(one: Path, other: Path) -> bool:
     return one.samefile(other) or _sha256(one) == _sha256(other)
 
 
-def _sha256(path: Path) -> str:
+def _sha256(path: Path) -> Digest:
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(_READ_BYTES):
             digest.update(block)
-    return digest.hexdigest()
+    return Digest(digest.hexdigest())
 
 
 def can_share(carrying: Carrying, base: Base) -> bool:

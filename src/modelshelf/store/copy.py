@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from modelshelf.domain.names import Digest
 from modelshelf.domain.plans import segment_range
 from modelshelf.domain.ports import Progress
 from modelshelf.errors import Corrupt
@@ -19,7 +20,7 @@ from modelshelf.store.os_errors import open_to_read
 def copy_blob(
     source: Path,
     base: Base,
-    digest: str,
+    digest: Digest,
     size_bytes: int,
     target: Path,
     progress: Progress,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from modelshelf.domain.models import FileEntry
+from modelshelf.domain.names import CommitHash, Digest
 from modelshelf.domain.ports import Progress
 from modelshelf.errors import Conflict, Denied, Unavailable
 from modelshelf.store import copy, fs, scan, shared_blobs, sharing, snapshot
@@ -13,7 +14,7 @@ from modelshelf.store.incoming import file_agrees
 from modelshelf.store.layout import Base, Repo
 
 
-def is_damaged(path: Path, digest: str) -> bool:
+def is_damaged(path: Path, digest: Digest) -> bool:
     """Return whether a file is there and its bytes are not what its digest promises; reads all of it.
 
     What may not be read is not said to be damaged; what the disk cannot read is.
@@ -26,7 +27,7 @@ def is_damaged(path: Path, digest: str) -> bool:
         return True
 
 
-def set_aside(base: Base, path: Path, digest: str) -> Path | None:
+def set_aside(base: Base, path: Path, digest: Digest) -> Path | None:
     """Move damaged bytes into quarantine; returns where they lie now, None when nothing damaged is there any more.
 
     A payload of the shared store is moved itself, and every link to it leads nowhere then. A link that leads into
@@ -51,7 +52,9 @@ def set_aside(base: Base, path: Path, digest: str) -> Path | None:
     return fs.set_aside(path, base.quarantine)
 
 
-def source_of(base: Base, repo: Repo, commit_hash: str, files: Iterable[FileEntry], digest: str) -> Path | None:
+def source_of(
+    base: Base, repo: Repo, commit_hash: CommitHash, files: Iterable[FileEntry], digest: Digest
+) -> Path | None:
     """Return the file of this repository that holds a digest's bytes, by name and size alone: its blob, else a real
     file of the snapshot."""
     root = base.hub.resolve()
@@ -64,7 +67,7 @@ def source_of(base: Base, repo: Repo, commit_hash: str, files: Iterable[FileEntr
     return None
 
 
-def is_right(base: Base, repo: Repo, commit_hash: str, file: FileEntry) -> bool:
+def is_right(base: Base, repo: Repo, commit_hash: CommitHash, file: FileEntry) -> bool:
     """Return whether a file of a snapshot leads to its own content, by names and sizes alone."""
     path = repo.snapshot(commit_hash) / file.path
     real = snapshot.real_file(path, base.hub.resolve())
@@ -74,7 +77,7 @@ def is_right(base: Base, repo: Repo, commit_hash: str, file: FileEntry) -> bool:
 
 
 def place(
-    base: Base, repo: Repo, source: Path, files: Sequence[FileEntry], commit_hash: str, progress: Progress
+    base: Base, repo: Repo, source: Path, files: Sequence[FileEntry], commit_hash: CommitHash, progress: Progress
 ) -> None:
     """Put the bytes of one digest into a snapshot itself, as where there are no symbolic links.
 

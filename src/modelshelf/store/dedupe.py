@@ -15,13 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelshelf.domain.gc import DedupePlan, Group
-from modelshelf.domain.names import is_digest, parse_repo_folder
+from modelshelf.domain.names import Digest, is_digest, parse_repo_folder
 from modelshelf.domain.ports import Progress
 from modelshelf.errors import Denied
 from modelshelf.store import extents, fs, in_use, scan, sharing
-from modelshelf.store.incoming import Digest
+from modelshelf.store.incoming import RunningDigest
 from modelshelf.store.layout import Base
 from modelshelf.store.locks import try_lock
+from modelshelf.store.probe import is_link
 
 _READ_BYTES = 2**20
 _LOCKS_AT_ONCE = 200
@@ -41,7 +42,7 @@ class Deduped:
     """What hard links gave back, measured."""
     shared_bytes: int = 0
     """What reflinks share, in apparent bytes; `du` counts them twice all the same."""
-    verified: dict[str, str] = field(default_factory=dict)
+    verified: dict[Digest, str] = field(default_factory=dict)
     """Digest to the stamp of the blob that the others share; see `store.scan.stamp`."""
     left: list[str] = field(default_factory=list)
     """What was left as it is and why, in sentences."""
@@ -52,12 +53,12 @@ def plan_dedupe(base: Base) -> DedupePlan:
 
     Blobs that are links into the shared store share theirs already.
     """
-    found: dict[tuple[str, int, int], list[tuple[str, os.stat_result]]] = {}
-    if not base.hub.is_symlink():
+    found: dict[tuple[Digest, int, int], list[tuple[str, os.stat_result]]] = {}
+    if not is_link(base.hub):
         for _, _, repo in scan.repos(base):
-            if os.access(repo.blobs, os.F_OK) and not repo.blobs.is_symlink():
+            if os.access(repo.blobs, os.F_OK) and not is_link(repo.blobs):
                 for path, status in _blobs(repo.blobs):
-                    key = (path.rpartition("/")[2], status.st_size, status.st_dev)
+                    key = (Digest(path.rpartition("/")[2]), status.st_size, status.st_dev)
                     found.setdefault(key, []).append((path, status))
     several = {key: blobs for key, blobs in found.items() if len({status.st_ino for _, status in blobs}) > 1}
     method = _method(base) if several else ""
@@ -82,7 +83,7 @@ def _blobs(folder: Path) -> list[tuple[str, os.stat_result]]:
     return blobs
 
 
-def _group(digest: str, size_bytes: int, blobs: Sequence[tuple[str, os.stat_result]], method: str) -> Group:
+def _group(digest: Digest, size_bytes: int, blobs: Sequence[tuple[str, os.stat_result]], method: str) -> Group:
     """Return a group whose bytes stay where most names lead to them already, so that least is replaced."""
     names = Counter(found.st_ino for _, found in blobs)
     keep, kept = min(blobs, key=lambda blob: (-names[blob[1].st_ino], blob[1].st_mtime_ns, blob[0]))
@@ -92,7 +93,7 @@ def _group(digest: str, size_bytes: int, blobs: Sequence[tuple[str, os.stat_resu
     return Group(digest, size_bytes, keep, tuple(others))
 
 
-def execute(base: Base, plan: DedupePlan, checked: Mapping[str, str], progress: Progress) -> Deduped:
+def execute(base: Base, plan: DedupePlan, checked: Mapping[Digest, str], progress: Progress) -> Deduped:
     """Merge the blobs of a plan, after reading those that were never verified; returns what that did.
 
     Args:
@@ -120,7 +121,7 @@ class _Work:
 
     base: Base
     plan: DedupePlan
-    checked: Mapping[str, str]
+    checked: Mapping[Digest, str]
     progress: Progress
     done: Deduped = field(default_factory=Deduped)
 
@@ -157,7 +158,7 @@ class _Work:
         parsed = parse_repo_folder(blob.parent.parent.name)
         assert parsed is not None, path
         repo_type, repo_id = parsed
-        return try_lock(self.base.hub_lock(repo_id, blob.name, repo_type))
+        return try_lock(self.base.hub_lock(repo_id, Digest(blob.name), repo_type))
 
     def _verify(self, group: Group, path: str, stamps: Mapping[str, int]) -> Seal | None:
         """Return the seal of a blob whose bytes are what its name says; None where they are not, or unreadable.
@@ -179,10 +180,10 @@ class _Work:
             return None
         return before
 
-    def _agrees(self, path: str, digest: str) -> bool:
+    def _agrees(self, path: str, digest: Digest) -> bool:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         with os.fdopen(fd, "rb", buffering=0) as file:
-            running = Digest(digest, os.fstat(fd).st_size)
+            running = RunningDigest(digest, os.fstat(fd).st_size)
             view = memoryview(bytearray(_READ_BYTES))
             while count := file.readinto(view):
                 running.update(view[:count])
@@ -198,7 +199,7 @@ class _Work:
         if (_seal(group.keep), _seal(path)) != seals or {seal[:2] for seal in seals if seal} & written:
             self.done.left.append(f"{path} is being written.")
             return seals[0]
-        if Path(path).parent.is_symlink() or Path(group.keep).parent.is_symlink():
+        if is_link(Path(path).parent) or is_link(Path(group.keep).parent):
             self.done.left.append(f"{path} lies behind a link by now.")
             return seals[0]
         source, target = Path(group.keep), Path(path)

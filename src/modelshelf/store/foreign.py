@@ -8,19 +8,20 @@ Sources: huggingface_hub 2.4 `_local_folder.py` (three lines: commit, etag, time
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from modelshelf.domain.found import FoundModel, Kind, why_partial
-from modelshelf.domain.models import FileEntry
-from modelshelf.domain.names import COMMIT_HASH, FilePath, RepoId, is_digest
+from modelshelf.domain.found import FoundFile, FoundModel, Kind, why_partial
+from modelshelf.domain.names import CommitHash, Digest, FilePath, RepoId
+from modelshelf.domain.outside import object_of
 from modelshelf.errors import BadInput
 from modelshelf.store import scan
+from modelshelf.store.probe import is_folder, is_link, is_real_file
+from modelshelf.store.small_files import read_small_json, read_small_text
 
 _LAYERS = {"application/vnd.ollama.image.model": "", "application/vnd.ollama.image.projector": "mmproj-"}
 _NO_COMMIT = "Its commit is not known: one is made up from its files."
@@ -35,19 +36,19 @@ def find(path: Path, repo_id: str = "") -> list[FoundModel] | None:
         path: `~/.ollama/models`, `~/.lmstudio/models` (or the folder above them), or a `local_dir` or folder of some.
         repo_id: The repository of a `local_dir`.
     """
-    if (path / "manifests").is_dir() and (path / "blobs").is_dir():
+    if is_folder(path / "manifests") and is_folder(path / "blobs"):
         return list(_ollama(path))
     if is_local_dir(path):
         return [_local_dir(path, repo_id)]
     found = [*_lm_studio(path), *(_local_dir(folder, "") for folder in _folders(path) if is_local_dir(folder))]
-    if not found and (path / "models").is_dir():
+    if not found and is_folder(path / "models"):
         return find(path / "models", repo_id)
     return found or None
 
 
 def is_local_dir(path: Path) -> bool:
     """Return whether a folder is one that `hf download --local-dir` wrote to."""
-    return (path / ".cache" / "huggingface" / "download").is_dir()
+    return is_folder(path / ".cache" / "huggingface" / "download")
 
 
 def how_to_adopt(path: Path) -> str:
@@ -56,9 +57,9 @@ def how_to_adopt(path: Path) -> str:
 
 
 def _local_dir(path: Path, repo_id: str) -> FoundModel:
-    files: list[FileEntry] = []
+    files: list[FoundFile] = []
     sources: list[tuple[str, str]] = []
-    commits: dict[str, int] = {}
+    commits: dict[CommitHash, int] = {}
     changed = ""
     metadata = path / ".cache" / "huggingface" / "download"
     for note in scan.walk_files(metadata):
@@ -67,20 +68,20 @@ def _local_dir(path: Path, repo_id: str) -> FoundModel:
         name = note.relative_to(metadata).with_suffix("").as_posix()
         said = _read_metadata(note)
         file = path / name
-        if said is None or not _is_plain(file):
+        if said is None or not _is_plain(file) or not _fits(name):
             continue
         commit_hash, digest, at_s = said
         commits[commit_hash] = commits.get(commit_hash, 0) + 1
         found = file.stat()
         if found.st_mtime - _SLACK_S > at_s:
             changed = changed or f"{name} was changed since it was downloaded."
-        files.append(FileEntry(name, found.st_size, digest))
+        files.append(FoundFile(FilePath(name), found.st_size, digest))
         sources.append((name, str(file)))
     return FoundModel(
         kind=Kind.LOCAL_DIR,
         place=str(path),
         repo_id=repo_id,
-        commit_hash=max(commits, key=lambda commit: commits[commit], default=""),
+        commit_hash=max(commits, key=lambda commit: commits[commit]) if commits else "",
         files=tuple(files),
         revision="main",
         trouble=_local_trouble(path, repo_id, commits) or changed or why_partial(files, ()),
@@ -89,7 +90,7 @@ def _local_dir(path: Path, repo_id: str) -> FoundModel:
     )
 
 
-def _local_trouble(path: Path, repo_id: str, commits: dict[str, int]) -> str:
+def _local_trouble(path: Path, repo_id: str, commits: Mapping[CommitHash, int]) -> str:
     if len(commits) > 1:
         return "Its files come from more than one commit."
     if not repo_id:
@@ -97,22 +98,30 @@ def _local_trouble(path: Path, repo_id: str, commits: dict[str, int]) -> str:
     return ""
 
 
-def _read_metadata(path: Path) -> tuple[str, str, float] | None:
-    with contextlib.suppress(OSError, ValueError):
-        commit_hash, digest, at_s = path.read_text(encoding="utf-8").split()[:3]
-        if COMMIT_HASH.fullmatch(commit_hash) and is_digest(digest):
-            return commit_hash, digest, float(at_s)
+def _read_metadata(path: Path) -> tuple[CommitHash, Digest, float] | None:
+    with contextlib.suppress(OSError, ValueError, BadInput):
+        commit_hash, digest, at_s = read_small_text(path).split()[:3]
+        return CommitHash(commit_hash), Digest(digest), float(at_s)
     return None
+
+
+def _fits(name: str) -> bool:
+    """Return whether a file can be called so in a repository."""
+    try:
+        FilePath(name)
+    except BadInput:
+        return False
+    return True
 
 
 def _lm_studio(path: Path) -> Iterator[FoundModel]:
     for organisation in _folders(path):
         for folder in _folders(organisation):
-            found = [file for file in sorted(folder.glob("*.gguf")) if _is_plain(file)]
+            found = [file for file in sorted(folder.glob("*.gguf")) if _is_plain(file) and _fits(file.name)]
             with contextlib.suppress(BadInput):
                 repo_id = RepoId(f"{organisation.name}/{folder.name}")
                 if found:
-                    files = tuple(FileEntry(file.name, file.stat().st_size, "") for file in found)
+                    files = tuple(FoundFile(FilePath(file.name), file.stat().st_size, None) for file in found)
                     sources = tuple((file.name, str(file)) for file in found)
                     trouble = why_partial(files, ())
                     yield FoundModel(
@@ -124,7 +133,7 @@ def _ollama(path: Path) -> Iterator[FoundModel]:
     for manifest in scan.walk_files(path / "manifests"):
         parts = manifest.relative_to(path / "manifests").parts
         value = _read_json(manifest)
-        if len(parts) != 4 or value is None or manifest.is_symlink():
+        if len(parts) != 4 or value is None or is_link(manifest):
             continue
         _, organisation, name, tag = parts
         files, sources, trouble = _layers(path, name, tag, value)
@@ -139,8 +148,8 @@ def _ollama(path: Path) -> Iterator[FoundModel]:
 
 def _layers(
     path: Path, name: str, tag: str, manifest: dict[str, Any]
-) -> tuple[tuple[FileEntry, ...], tuple[tuple[str, str], ...], str]:
-    files: list[FileEntry] = []
+) -> tuple[tuple[FoundFile, ...], tuple[tuple[str, str], ...], str]:
+    files: list[FoundFile] = []
     sources: list[tuple[str, str]] = []
     trouble = ""
     for layer in manifest.get("layers", ()):
@@ -153,15 +162,14 @@ def _layers(
         size_bytes = int(layer.get("size", 0))
         if not _is_plain(blob) or blob.stat().st_size != size_bytes:
             trouble = trouble or f"Its blob {blob.name} is not there, or not whole."
-        files.append(FileEntry(file_name, size_bytes, match[1]))
+        files.append(FoundFile(file_name, size_bytes, Digest(match[1])))
         sources.append((file_name, str(blob)))
     return tuple(files), tuple(sources), trouble
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:
-    with contextlib.suppress(OSError, ValueError):
-        value = json.loads(path.read_text(encoding="utf-8"))
-        return value if isinstance(value, dict) else None
+    with contextlib.suppress(OSError, BadInput):
+        return object_of(read_small_json(path))
     return None
 
 
@@ -173,4 +181,4 @@ def _folders(path: Path) -> list[Path]:
 
 def _is_plain(path: Path) -> bool:
     """Return whether a path is a regular file that may be read, not a link."""
-    return path.is_file() and not path.is_symlink() and scan.may_read(path)
+    return is_real_file(path) and scan.may_read(path)

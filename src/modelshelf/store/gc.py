@@ -18,12 +18,14 @@ from itertools import groupby
 from pathlib import Path
 
 from modelshelf.domain.gc import MIN_AGE_S, GcItem, GcPlan, Needs, digest_of
+from modelshelf.domain.names import RepoId
 from modelshelf.domain.ports import Clock, Progress
 from modelshelf.errors import ShelfError
 from modelshelf.store import fs, in_use, leftovers, own_leftovers, scan, shared_blobs
 from modelshelf.store.layout import Base, Repo
 from modelshelf.store.leftovers import Found, Look, Walked
 from modelshelf.store.locks import remove_unused, try_lock
+from modelshelf.store.probe import is_link, is_there
 
 _LOCKS_AT_ONCE = 200
 """Each lock is an open file, and a process has about 1,000."""
@@ -58,11 +60,11 @@ def plan_gc(
         return GcPlan(str(base.path), min_age_s, (), (why_not,))
     look, cards = _look(base, needs, now_s, min_age_s)
     walked = [leftovers.walk(*found) for found in scan.repos(base)]
-    look = replace(look, links=frozenset().union(*(repo.links for repo in walked)))
+    look = replace(look, links=leftovers.links_of_strange(base).union(*(repo.links for repo in walked)))
     in_repos = [leftovers.in_repo(look, repo) for repo in walked]
     items = [*cards, *(item for found in in_repos for item in found.items)]
     blobs = {Path(item.path) for item in items if item.kind == "blob"}
-    items += leftovers.in_store(look, {path for path in blobs if path.is_symlink()})
+    items += leftovers.in_store(look, {path for path in blobs if is_link(path)})
     items += own_leftovers.in_own(look)
     aside = own_leftovers.quarantined(look)
     store = shared_blobs.why_unknown(base)
@@ -99,7 +101,7 @@ def execute(
 
 
 def _why_not(base: Base) -> str:
-    folder = next((folder for folder in (base.hub, base.own) if folder.is_symlink()), None)
+    folder = next((folder for folder in (base.hub, base.own) if is_link(folder)), None)
     return f"{folder} is a link: nothing is deleted through it." if folder else ""
 
 
@@ -135,7 +137,8 @@ class _Work:
         self._delete_all(self._again("card", cards))
         self.cards = own_leftovers.with_cards(self.base, Needs(), frozenset())
         repos = {found[2].path: found for found in scan.repos(self.base)}
-        self.links = frozenset().union(*(leftovers.walk(*found).links for found in repos.values()))
+        links = (leftovers.walk(*found).links for found in repos.values())
+        self.links = leftovers.links_of_strange(self.base).union(*links)
         for path, items in groupby(self._of_repos(repos.keys()), key=lambda pair: pair[0]):
             self._repo(*repos[path], [item for _, item in items])
         self._store()
@@ -144,7 +147,7 @@ class _Work:
             look, _ = self._look(None)
             self._delete_all(self._again("quarantine", own_leftovers.quarantined(look)))
 
-    def _look(self, repo_id: str | None) -> tuple[Look, list[GcItem]]:
+    def _look(self, repo_id: RepoId | None) -> tuple[Look, list[GcItem]]:
         return _look(self.base, self.needs(repo_id), self.clock.now(), self.plan.min_age_s)
 
     def _again(self, kind: str, found: Iterable[GcItem]) -> list[GcItem]:
@@ -160,7 +163,7 @@ class _Work:
                 if folder is not None:
                     yield folder, item
 
-    def _repo(self, repo_type: str, repo_id: str, repo: Repo, items: list[GcItem]) -> None:
+    def _repo(self, repo_type: str, repo_id: RepoId, repo: Repo, items: list[GcItem]) -> None:
         """Delete what is garbage in one repository.
 
         **Concurrency:** huggingface_hub holds a blob's lock while it downloads and links it. With that lock in hand,
@@ -177,7 +180,7 @@ class _Work:
         if empty and not self._look_into(repo_type, repo_id, repo).in_flight:
             self._delete_all(item for item in items if item.kind == "folder" and item.path in empty)
 
-    def _look_into(self, repo_type: str, repo_id: str, repo: Repo) -> Found:
+    def _look_into(self, repo_type: str, repo_id: RepoId, repo: Repo) -> Found:
         walked: Walked = leftovers.walk(repo_type, repo_id, repo)
         needs = self.needs(repo_id)
         wanted = {repo_id: {*needs.digests.get(repo_id, ()), *self.cards.digests.get(repo_id, ())}}
@@ -194,7 +197,7 @@ class _Work:
         )
         return leftovers.in_repo(look, walked)
 
-    def _lock(self, repo_type: str, repo_id: str, item: GcItem) -> contextlib.AbstractContextManager[bool]:
+    def _lock(self, repo_type: str, repo_id: RepoId, item: GcItem) -> contextlib.AbstractContextManager[bool]:
         digest = digest_of(Path(item.path).name)
         if item.kind not in ("blob", "partial") or digest is None:
             return contextlib.nullcontext(enter_result=True)
@@ -212,14 +215,14 @@ class _Work:
         parts = [item for item in self.plan.items if item.kind == "part"]
         for start in range(0, len(parts), _LOCKS_AT_ONCE):
             batch = parts[start : start + _LOCKS_AT_ONCE]
-            digests = {digest_of(Path(item.path).name) or "" for item in batch}
+            digests = {digest for item in batch if (digest := digest_of(Path(item.path).name))}
             with contextlib.ExitStack() as held:
                 free = {d for d in digests if held.enter_context(try_lock(self.base.part_lock(d)))}
                 look, _ = self._look(None)
                 again = self._again("part", own_leftovers.in_own(look))
                 self._delete_all(item for item in again if item in batch and digest_of(Path(item.path).name) in free)
             for digest in sorted(free):
-                if not self.base.part(digest).exists():
+                if not is_there(self.base.part(digest)):
                     self.done.freed += remove_unused(self.base.part_lock(digest))
         look, _ = self._look(None)
         found = list(own_leftovers.in_own(look))
@@ -252,4 +255,4 @@ class _Work:
             freed = fs.remove_tree(path)
         else:
             freed = fs.remove_file(path)
-        return None if path.is_symlink() or path.exists() else freed
+        return None if is_there(path) else freed

@@ -18,6 +18,7 @@ from types import TracebackType
 
 from xxhash import xxh3_64
 
+from modelshelf.domain.names import Digest
 from modelshelf.domain.plans import segment_count, segment_range
 from modelshelf.errors import Corrupt, ShelfError
 from modelshelf.store import fs
@@ -30,7 +31,7 @@ _FLUSH_SEGMENTS = 16
 """What so many segments wrote is brought to the disk meanwhile, so that little is left for the end."""
 
 
-class Digest:
+class RunningDigest:
     """The running digest that a blob's name promises: sha256 for 64 hex, git's blob sha1 for 40.
 
     Source: huggingface_hub `utils/sha.py`; git hashes `blob <size>\\0` before the bytes.
@@ -49,7 +50,7 @@ class Digest:
         return self._hash.hexdigest() == self._expected
 
 
-def file_agrees(path: Path, digest: str) -> bool:
+def file_agrees(path: Path, digest: Digest) -> bool:
     """Return whether the bytes of a file have this digest; reads all of it.
 
     Raises:
@@ -57,7 +58,7 @@ def file_agrees(path: Path, digest: str) -> bool:
         Denied: It cannot be read.
     """
     with open_to_read(path) as file:
-        running = Digest(digest, os.fstat(file.fileno()).st_size)
+        running = RunningDigest(digest, os.fstat(file.fileno()).st_size)
         view = memoryview(bytearray(PIECE_BYTES))
         while count := file.readinto(view):
             running.update(view[:count])
@@ -80,14 +81,14 @@ class IncomingBlob:
     **Crash:** what `write` returned from is found again by the next one who opens it.
     """
 
-    def __init__(self, base: Base, digest: str, size_bytes: int) -> None:
+    def __init__(self, base: Base, digest: Digest, size_bytes: int) -> None:
         self.digest = digest
         self.size_bytes = size_bytes
         self._part, self._map = base.part(digest), base.part_map(digest)
         self._fd = fs.open_part(self._part)
         self._mutex = threading.Lock()
         self._hashing, self._flushing = threading.Lock(), threading.Lock()
-        self._running = Digest(digest, size_bytes)
+        self._running = RunningDigest(digest, size_bytes)
         self._hashed = 0
         self._done = self._recover()
         self._flushed = len(self._done)

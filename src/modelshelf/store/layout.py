@@ -26,11 +26,11 @@
         quarantine/                           damaged blobs; only `shelf gc --quarantine` deletes them
 
 >>> base = Base(Path("/mnt/fast"))
->>> str(base.repo("Qwen/Qwen2.5-3B-Instruct").snapshot("c" * 40))[:50]
+>>> str(base.repo(RepoId("Qwen/Qwen2.5-3B-Instruct")).snapshot(CommitHash("c" * 40)))[:50]
 '/mnt/fast/hub/models--Qwen--Qwen2.5-3B-Instruct/sn'
->>> base.repo("gpt2").ref("refs/pr/1")
+>>> base.repo(RepoId("gpt2")).ref(RefName("refs/pr/1"))
 PosixPath('/mnt/fast/hub/models--gpt2/refs/refs/pr/1')
->>> base.part("ab12").name
+>>> base.part(Digest("ab12" * 10)).name[-9:]
 'ab12.part'
 """
 
@@ -39,7 +39,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelshelf.domain.names import repo_folder_name
+from modelshelf.domain.names import CommitHash, Digest, ModelName, RefName, RepoId, repo_folder_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,25 +68,30 @@ class Repo:
         """The folder of its file lists."""
         return self.path / "trees"
 
-    def blob(self, digest: str) -> Path:
+    def blob(self, digest: Digest) -> Path:
         """The bytes that have this digest."""
         return self.blobs / digest
 
-    def snapshot(self, commit_hash: str) -> Path:
+    def snapshot(self, commit_hash: CommitHash) -> Path:
         """The folder of one commit."""
         return self.path.joinpath("snapshots", commit_hash)  # one step: a listing asks thousands of times
 
-    def ref(self, revision: str) -> Path:
+    def ref(self, revision: RefName) -> Path:
         """The file that says which commit a revision means."""
         return self.refs / revision
 
-    def tree(self, commit_hash: str) -> Path:
+    def tree(self, commit_hash: CommitHash) -> Path:
         """The list of files of a commit."""
         return self.trees / f"{commit_hash}.json"
 
-    def no_exist(self, commit_hash: str) -> Path:
+    @property
+    def absences(self) -> Path:
+        """The folder of what is known not to exist."""
+        return self.path / ".no_exist"
+
+    def no_exist(self, commit_hash: CommitHash) -> Path:
         """The folder of files known not to exist at a commit."""
-        return self.path / ".no_exist" / commit_hash
+        return self.absences / commit_hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +160,7 @@ class Base:
         """Blobs whose bytes were not what their name says."""
         return self.own / "quarantine"
 
-    def repo(self, repo_id: str, repo_type: str = "model") -> Repo:
+    def repo(self, repo_id: RepoId, repo_type: str = "model") -> Repo:
         """The folder of a repository."""
         return Repo(self.path.joinpath("hub", repo_folder_name(repo_id, repo_type)))
 
@@ -164,7 +169,7 @@ class Base:
         """The folder of the models' cards."""
         return self.own / "models"
 
-    def card(self, model_name: str) -> Path:
+    def card(self, model_name: ModelName) -> Path:
         """What is known of a model, beside its bytes."""
         return self.cards / f"{model_name}.json"
 
@@ -173,25 +178,39 @@ class Base:
         """Which old bases are links to this one, and where they lie now."""
         return self.own / "links.json"
 
-    def repo_lock(self, repo_id: str) -> Path:
-        """The lock of whoever lays out or deletes in a repository's folder."""
-        return self.own / "locks" / f"{repo_folder_name(repo_id)}.lock"
+    @property
+    def locks(self) -> Path:
+        """The folder of the repositories' locks."""
+        return self.own / "locks"
 
-    def part(self, digest: str) -> Path:
+    def repo_lock(self, repo_id: RepoId) -> Path:
+        """The lock of whoever lays out or deletes in a repository's folder."""
+        return self.locks / f"{repo_folder_name(repo_id)}.lock"
+
+    @property
+    def things_lock(self) -> Path:
+        """The lock of whoever brings what is no repository."""
+        return self.locks / "things.lock"
+
+    def part(self, digest: Digest) -> Path:
         """The bytes of a blob as they arrive."""
         return self.incoming / f"{digest}.part"
 
-    def part_map(self, digest: str) -> Path:
+    def part_map(self, digest: Digest) -> Path:
         """Which segments of a part are there."""
         return self.incoming / f"{digest}.map"
 
-    def part_lock(self, digest: str) -> Path:
+    def part_lock(self, digest: Digest) -> Path:
         """The lock of whoever fetches a blob."""
         return self.incoming / f"{digest}.lock"
 
-    def hub_lock(self, repo_id: str, digest: str, repo_type: str = "model") -> Path:
+    def hub_lock(self, repo_id: RepoId, digest: Digest, repo_type: str = "model") -> Path:
         """The lock that huggingface_hub takes for a blob of a repository."""
-        return self.hub / ".locks" / repo_folder_name(repo_id, repo_type) / f"{digest}.lock"
+        return self.hub_locks(repo_id, repo_type) / f"{digest}.lock"
+
+    def hub_locks(self, repo_id: RepoId, repo_type: str = "model") -> Path:
+        """The folder of the locks that huggingface_hub takes for a repository."""
+        return self.hub / ".locks" / repo_folder_name(repo_id, repo_type)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +222,7 @@ class CacheDir(Base):
         """The folder itself."""
         return self.path
 
-    def repo(self, repo_id: str, repo_type: str = "model") -> Repo:
+    def repo(self, repo_id: RepoId, repo_type: str = "model") -> Repo:
         """The folder of a repository."""
         return Repo(self.path / repo_folder_name(repo_id, repo_type))
 

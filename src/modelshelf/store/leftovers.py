@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelshelf.domain.gc import GcItem, Needs, is_probe, is_temporary
-from modelshelf.domain.names import COMMIT_HASH, is_digest
+from modelshelf.domain.names import COMMIT_HASH, Digest, RepoId, is_digest
 from modelshelf.store import scan, shared_blobs
 from modelshelf.store.layout import Base, Repo
 
@@ -53,7 +53,8 @@ class Walked:
     """A repository's folder as it was walked once."""
 
     repo_type: str
-    repo_id: str
+    repo_id: RepoId | None
+    """None where its folder has a name that cannot be understood."""
     repo: Repo
     entries: tuple[tuple[str, os.stat_result], ...]
     """Everything below it, a folder after what is in it."""
@@ -75,10 +76,10 @@ class Found:
     notes: list[str] = field(default_factory=list)
 
 
-def walk(repo_type: str, repo_id: str, repo: Repo) -> Walked:
+def walk(repo_type: str, repo_id: RepoId | None, repo: Repo) -> Walked:
     """Look at every name in a repository's folder once; no link is followed."""
     faults: list[str] = []
-    inner = (repo.blobs, repo.snapshots, repo.refs, repo.trees, repo.no_exist("x").parent)
+    inner = (repo.blobs, repo.snapshots, repo.refs, repo.trees, repo.absences)
     faults += [f"{folder} is a link: nothing is deleted through it." for folder in inner if os.path.islink(folder)]  # noqa: PTH114 - False where it may not be asked
     entries = tuple(_walk(str(repo.path), faults))
     links: set[str] = set()
@@ -92,6 +93,11 @@ def walk(repo_type: str, repo_id: str, repo: Repo) -> Walked:
                 faults.append(f"{path} is a link to a folder: what it needs cannot be told.")
             links.add(leads_to)
     return Walked(repo_type, repo_id, repo, entries, links, tuple(faults))
+
+
+def links_of_strange(base: Base) -> frozenset[str]:
+    """Return where the links of repositories lead whose names cannot be understood: what they need stays."""
+    return frozenset[str]().union(*(walk("", None, repo).links for repo in scan.strange_repos(base)))
 
 
 def _walk(folder: str, faults: list[str]) -> Iterator[tuple[str, os.stat_result]]:
@@ -190,9 +196,11 @@ def _orphans(look: Look, walked: Walked, loose: Sequence[tuple[str, os.stat_resu
         yield GcItem("blob", path, freed_by(found), "no snapshot links to it")
 
 
-def _wanted(look: Look, walked: Walked) -> Set[str]:
+def _wanted(look: Look, walked: Walked) -> Set[Digest]:
     """Return the digests that registered models need of a repository."""
-    return look.needs.digests.get(walked.repo_id, frozenset()) if walked.repo_type == "model" else frozenset()
+    if walked.repo_type != "model" or walked.repo_id is None:
+        return frozenset()
+    return look.needs.digests.get(walked.repo_id, frozenset())
 
 
 def _is_dead_behind(look: Look, link: str) -> bool:

@@ -6,7 +6,6 @@ No byte of a blob is read here; what is to be read is returned. Nothing is chang
 from __future__ import annotations
 
 import errno
-import json
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -15,9 +14,12 @@ from pathlib import Path
 
 from modelshelf.domain.findings import Finding, Kind
 from modelshelf.domain.models import FileEntry
-from modelshelf.domain.names import COMMIT_HASH, is_digest, parse_repo_folder
+from modelshelf.domain.names import COMMIT_HASH, CommitHash, Digest, RefName, RepoId, is_digest, parse_repo_folder
+from modelshelf.errors import BadInput
 from modelshelf.store import scan, trees
 from modelshelf.store.layout import Base, Repo
+from modelshelf.store.probe import is_link
+from modelshelf.store.small_files import LIST_BYTES, read_small_json
 from modelshelf.store.verify import Target
 
 
@@ -26,8 +28,8 @@ class Wanted:
     """A registered model of the repository, and what it needs here."""
 
     model_name: str
-    revision: str
-    commit_hash: str
+    revision: RefName
+    commit_hash: CommitHash
     files: tuple[FileEntry, ...]
     complete: bool
     """Whether it was whole once; what is missing of it is damage then."""
@@ -42,7 +44,7 @@ class Sight:
     """What is to be read, by path."""
 
 
-def look(base: Base, repo_id: str, repo: Repo, wanted: Sequence[Wanted], *, whole: bool) -> Sight:
+def look(base: Base, repo_id: RepoId, repo: Repo, wanted: Sequence[Wanted], *, whole: bool) -> Sight:
     """Return what the names of a repository say.
 
     Args:
@@ -77,9 +79,9 @@ def look_at_hub(base: Base) -> list[Finding]:
     return sorted(found, key=lambda finding: finding.path)
 
 
-def has_real_files(repo: Repo, commit_hash: str) -> bool:
+def has_real_files(repo: Repo, commit_hash: CommitHash) -> bool:
     """Return whether a snapshot holds bytes itself, as where there are no symbolic links."""
-    return any(not path.is_symlink() for path in scan.walk_files(repo.snapshot(commit_hash)))
+    return any(not is_link(path) for path in scan.walk_files(repo.snapshot(commit_hash)))
 
 
 @dataclass(slots=True)
@@ -87,7 +89,7 @@ class _Look:
     """One look at one repository."""
 
     base: Base
-    repo_id: str
+    repo_id: RepoId
     repo: Repo
     wanted: Sequence[Wanted]
     whole: bool
@@ -133,7 +135,7 @@ class _Look:
             self._look_for_missing(model)
         self._look_at_blobs()
 
-    def _commits(self) -> list[str]:
+    def _commits(self) -> list[CommitHash]:
         if not self.whole:
             return sorted({model.commit_hash for model in self.wanted})
         try:
@@ -160,7 +162,7 @@ class _Look:
         )
 
     def _file_at(self, path: Path, commit_hash: str) -> str:
-        folder = self.repo.snapshot(commit_hash)
+        folder = self.repo.snapshots / commit_hash
         return path.relative_to(folder).as_posix() if commit_hash and folder in path.parents else ""
 
     def _model_of(self, commit_hash: str) -> str:
@@ -169,33 +171,34 @@ class _Look:
     def _read_refs(self) -> None:
         followed = {model.revision: model for model in self.wanted}
         arriving = scan.arriving(self.repo)
-        for revision, commit_hash in scan.refs(self.repo).items():
-            is_commit = bool(COMMIT_HASH.fullmatch(commit_hash))
-            if is_commit and not _is_missing(self.repo.snapshot(commit_hash)):
+        for revision, text in scan.ref_texts(self.repo).items():
+            commit = CommitHash(text) if COMMIT_HASH.fullmatch(text) else None
+            if commit is not None and not _is_missing(self.repo.snapshot(commit)):
                 continue
             model = followed.get(revision)
             if arriving and model is None:
                 continue  # a download writes the ref first
             model_name, ours = (model.model_name, model.commit_hash) if model else ("", "")
-            fact = commit_hash if is_commit else f"{commit_hash[:40]!r}"
+            fact = commit or f"{text[:40]!r}"
             self._add(Kind.DANGLING_REF, self.repo.ref(revision), model_name, commit_hash=ours, fact=fact)
 
-    def _read_tree(self, commit_hash: str) -> None:
+    def _read_tree(self, commit_hash: CommitHash) -> None:
         path, kind = self.repo.tree(commit_hash), None
+        files: tuple[FileEntry, ...] = ()
         try:
-            json.loads(path.read_text(encoding="utf-8"))
+            files = trees.parse(read_small_json(path, LIST_BYTES))
         except FileNotFoundError:
             return
         except PermissionError:
             kind = Kind.UNREADABLE_TREE
-        except (OSError, ValueError):
+        except (OSError, BadInput):
             kind = Kind.BROKEN_TREE
         if kind is not None:
             self._add(kind, path, self._model_of(commit_hash), commit_hash=commit_hash)
-        listed = {file.path: file for file in trees.read(self.repo, commit_hash)}
+        listed: dict[str, FileEntry] = {file.path: file for file in files}
         self.lists[commit_hash] = listed | self.lists.get(commit_hash, {})
 
-    def _look_at_snapshot(self, commit_hash: str) -> None:
+    def _look_at_snapshot(self, commit_hash: CommitHash) -> None:
         folder, files = self.repo.snapshot(commit_hash), self.lists.get(commit_hash, {})
         for path in self._walk(folder, commit_hash):
             name = path.relative_to(folder).as_posix()
@@ -208,7 +211,7 @@ class _Look:
             elif file is not None:
                 self._aim(path, path, file.digest, model_name, commit_hash)
 
-    def _look_at_link(self, path: Path, commit_hash: str, model_name: str, file: FileEntry | None) -> None:
+    def _look_at_link(self, path: Path, commit_hash: CommitHash, model_name: str, file: FileEntry | None) -> None:
         digest = scan.blob_of(self.repo, path) or ""
         wanted = file.digest if file and model_name else digest
         kind, _ = self._follow(path)
@@ -230,16 +233,16 @@ class _Look:
 
     def _look_at_blobs(self) -> None:
         for path in self._walk(self.repo.blobs, ""):
-            digest = path.name
-            if not is_digest(digest) or not (self.whole or digest in self.names):
+            if not is_digest(path.name) or not (self.whole or path.name in self.names):
                 continue
+            digest = Digest(path.name)
             kind, real = self._follow(path)
             if real is not None:
                 self._aim(path, real, digest, self.names.get(digest, ""), "")
             elif kind is not None and digest not in self.covered:
                 self._add(kind, path, self.names.get(digest, ""), digest=digest, fact=_text_of(path))
 
-    def _aim(self, path: Path, real: Path, digest: str, model_name: str, commit_hash: str) -> None:
+    def _aim(self, path: Path, real: Path, digest: Digest, model_name: str, commit_hash: str) -> None:
         self.targets[str(path)] = Target(
             base=str(self.base.path),
             repo_id=self.repo_id,

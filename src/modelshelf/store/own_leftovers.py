@@ -71,7 +71,7 @@ def in_own(look: Look) -> Iterator[GcItem]:
     yield from _probes(look)
     parts = list(_parts(look))
     yield from parts
-    for folder in (look.base.own, look.base.incoming, look.base.cards, look.base.repo_lock("x").parent):
+    for folder in (look.base.own, look.base.incoming, look.base.cards, look.base.locks):
         for path, found in _list(folder).items():
             if is_temporary("", path.name) and look.is_dead(found):
                 yield GcItem("partial", str(path), freed_by(found), "a write that was never finished")
@@ -94,7 +94,9 @@ def _parts(look: Look) -> Iterator[GcItem]:
     """Yield the parts that no pull will take up, and maps without one."""
     listed = _list(look.base.incoming)
     for path, found in listed.items():
-        digest = digest_of(path.name) or ""
+        digest = digest_of(path.name)
+        if digest is None:
+            continue
         part = listed.get(look.base.part(digest), found)
         is_part = path in (look.base.part(digest), look.base.part_map(digest))
         age_s = min(look.age_s(part), look.age_s(found))
@@ -108,12 +110,14 @@ def _locks(look: Look, going: Set[str]) -> Iterator[GcItem]:
     incoming = _list(look.base.incoming)
     used = {look.base.repo_lock(repo_id).name for repo_id in look.needs.digests.keys() | look.needs.busy}
     for path, found in incoming.items():
-        digest = digest_of(path.name) or ""
+        digest = digest_of(path.name)
+        if digest is None:
+            continue
         part = look.base.part(digest)
         is_idle = part not in incoming or str(part) in going
         if path == look.base.part_lock(digest) and is_idle and look.is_old(found):
             yield GcItem("lock", str(path), freed_by(found), "its blob is not arriving")
-    for path, found in _list(look.base.repo_lock("x").parent).items():
+    for path, found in _list(look.base.locks).items():
         is_lock = path.suffix == ".lock" and path.name not in used
         if is_lock and look.is_old(found) and not os.path.lexists(look.base.hub / path.stem):
             yield GcItem("lock", str(path), freed_by(found), "its repository is not here")

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from modelshelf.domain.names import RepoId
 from modelshelf.domain.sharing import Foreign, is_shared
 from modelshelf.errors import Denied
 from modelshelf.store import fs
@@ -79,7 +80,7 @@ def why_not_changeable(base: Base, repo: Repo) -> str:
     return ""
 
 
-def check_changeable(base: Base, repo_id: str) -> None:
+def check_changeable(base: Base, repo_id: RepoId) -> None:
     """Do nothing when this process may change what lies in a repository's folder, or there is none.
 
     Raises:
@@ -90,13 +91,13 @@ def check_changeable(base: Base, repo_id: str) -> None:
         raise Denied(why, hint=fix(base), cache_path=str(base.path))
 
 
-def share_repo(base: Base, repo_id: str) -> None:
+def share_repo(base: Base, repo_id: RepoId) -> None:
     """Let all who may use a base use what huggingface_hub wrote for one repository, whose files follow the umask.
 
     Its list of a commit's files, of mode 0600, among them: without it another user gets a part of a snapshot and is
     told that it is whole.
     """
-    repo, locks = base.repo(repo_id), base.hub_lock(repo_id, "x").parent
+    repo, locks = base.repo(repo_id), base.hub_locks(repo_id)
     for path in (base.hub, *base.hub.glob("*"), locks.parent):
         fs.share_as_folder(path)
     for tree in (locks, repo.path):

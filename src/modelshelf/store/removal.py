@@ -8,12 +8,14 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from modelshelf.domain.models import FileEntry
+from modelshelf.domain.names import CommitHash, Digest, RepoId
 from modelshelf.domain.plans import RemovalPlan
 from modelshelf.errors import Conflict
 from modelshelf.store import fs, ownership, scan, shared_blobs
 from modelshelf.store.incoming import written_bytes
 from modelshelf.store.layout import Base, Repo
 from modelshelf.store.locks import try_lock
+from modelshelf.store.probe import is_link, is_there
 
 _LOCKS_AT_ONCE = 200
 """Each lock is an open file, and a process has about 1,000."""
@@ -21,8 +23,8 @@ _LOCKS_AT_ONCE = 200
 
 def plan_removal(
     base: Base,
-    repo_id: str,
-    commit_hash: str,
+    repo_id: RepoId,
+    commit_hash: CommitHash,
     files: Iterable[FileEntry],
     keep: Collection[str],
     keep_digests: Collection[str] = (),
@@ -50,14 +52,14 @@ def plan_removal(
     mine = {file.digest for file in files if file.path in going} | _blobs_of(repo, links)
     kept = {file.digest for file in files if file.path in keep}
     digests = sorted(mine - kept - set(keep_digests) - _blobs_of(repo, [*rest, *_of_other_commits(repo, commit_hash)]))
-    blobs = [blob for digest in digests if (blob := repo.blob(digest)).is_symlink() or blob.exists()]
+    blobs = [blob for digest in digests if is_there(blob := repo.blob(digest))]
     refs, extras = ([], []) if rest else _descriptions(repo, commit_hash)
     return RemovalPlan(
         repo_id=repo_id,
         refs=_texts(refs),
         links=_texts(links),
         blobs=_texts(blobs),
-        parts=tuple(digest for digest in digests if base.part(digest).exists()),
+        parts=tuple(digest for digest in digests if is_there(base.part(digest))),
         extras=_texts(extras),
         folders=_texts(_folders(repo, commit_hash, [repo.snapshot(commit_hash) / name for name in going])),
         shared_payloads=_texts(payload for blob in blobs if (payload := shared_blobs.payload_of(base, blob))),
@@ -66,7 +68,7 @@ def plan_removal(
     )
 
 
-def _divided(repo: Repo, commit_hash: str, going: Collection[str]) -> tuple[list[Path], list[Path]]:
+def _divided(repo: Repo, commit_hash: CommitHash, going: Collection[str]) -> tuple[list[Path], list[Path]]:
     """Return the files of a snapshot that go, and those that stay."""
     links, rest = list[Path](), list[Path]()
     for name, path in scan.snapshot_files(repo, commit_hash):
@@ -74,24 +76,24 @@ def _divided(repo: Repo, commit_hash: str, going: Collection[str]) -> tuple[list
     return links, rest
 
 
-def _of_other_commits(repo: Repo, commit_hash: str) -> Iterator[Path]:
+def _of_other_commits(repo: Repo, commit_hash: CommitHash) -> Iterator[Path]:
     for other in scan.snapshots(repo):
         if other != commit_hash:
             yield from (path for _, path in scan.snapshot_files(repo, other))
 
 
-def _blobs_of(repo: Repo, links: Iterable[Path]) -> set[str]:
+def _blobs_of(repo: Repo, links: Iterable[Path]) -> set[Digest]:
     return {digest for path in links if (digest := scan.blob_of(repo, path))}
 
 
-def _descriptions(repo: Repo, commit_hash: str) -> tuple[list[Path], list[Path]]:
+def _descriptions(repo: Repo, commit_hash: CommitHash) -> tuple[list[Path], list[Path]]:
     """Return the refs that lead to a commit, and what else describes it."""
     refs = [repo.ref(ref) for ref, commit in scan.refs(repo).items() if commit == commit_hash]
     extras = [repo.tree(commit_hash), repo.no_exist(commit_hash), *_torn(repo)]
-    return refs, [path for path in extras if path.exists()]
+    return refs, [path for path in extras if is_there(path)]
 
 
-def check_no_links(repo: Repo, commit_hash: str) -> None:
+def check_no_links(repo: Repo, commit_hash: CommitHash) -> None:
     """Do nothing where the folders of a repository are folders.
 
     Raises:
@@ -103,10 +105,10 @@ def check_no_links(repo: Repo, commit_hash: str) -> None:
         repo.snapshot(commit_hash),
         repo.refs,
         repo.trees,
-        repo.no_exist(commit_hash).parent,
+        repo.absences,
     )
     for folder in (repo.path, *inner):
-        if folder.is_symlink():
+        if is_link(folder):
             raise Conflict(
                 f"{folder} is a link to {folder.readlink()}; nothing behind it is touched.",
                 hint="Remove the link by hand, or keep the files.",
@@ -148,7 +150,7 @@ def _remove_blobs(base: Base, plan: RemovalPlan) -> fs.Freed:
     for start in range(0, len(plan.blobs), _LOCKS_AT_ONCE):
         with contextlib.ExitStack() as locks:
             paths = map(Path, plan.blobs[start : start + _LOCKS_AT_ONCE])
-            free = [p for p in paths if locks.enter_context(try_lock(base.hub_lock(plan.repo_id, p.name)))]
+            free = [p for p in paths if locks.enter_context(try_lock(base.hub_lock(plan.repo_id, Digest(p.name))))]
             linked = scan.linked_digests(repo)
             for path in free:
                 if path.name not in linked:
@@ -165,7 +167,7 @@ def leaving_bytes(base: Base, plan: RemovalPlan) -> int:
     going: dict[tuple[int, int], list[int]] = {}
     for path in map(Path, (*plan.links, *plan.blobs)):
         found = path.lstat()
-        if found.st_nlink > 1 and not path.is_symlink():
+        if found.st_nlink > 1 and not is_link(path):
             going.setdefault((found.st_dev, found.st_ino), []).append(found.st_size)
     if not going:
         return plan.free_bytes
@@ -185,10 +187,10 @@ def _free_bytes(base: Base, path: Path) -> int:
     if payload is not None and shared_blobs.is_last_link(base, payload, path):
         return payload.lstat().st_size
     found = path.lstat()
-    return found.st_size if found.st_nlink == 1 and not path.is_symlink() else 0
+    return found.st_size if found.st_nlink == 1 and not is_link(path) else 0
 
 
-def _folders(repo: Repo, commit_hash: str, links: Iterable[Path]) -> list[Path]:
+def _folders(repo: Repo, commit_hash: CommitHash, links: Iterable[Path]) -> list[Path]:
     """Return the folders that may be empty afterwards, deepest first.
 
     Those of links that are gone are among them: a removal that was killed after them left its folders.
@@ -198,7 +200,7 @@ def _folders(repo: Repo, commit_hash: str, links: Iterable[Path]) -> list[Path]:
     ref_folders = {path.parent for path in scan.walk_files(repo.refs)} - {repo.refs}
     ref_folders |= {folder for path in ref_folders for folder in path.parents if repo.refs in folder.parents}
     deepest_first = sorted(inner | ref_folders, key=lambda folder: -len(folder.parts))
-    above = [snapshot, repo.snapshots, repo.blobs, repo.refs, repo.trees, repo.no_exist(commit_hash).parent, repo.path]
+    above = [snapshot, repo.snapshots, repo.blobs, repo.refs, repo.trees, repo.absences, repo.path]
     return [*deepest_first, *above]
 
 

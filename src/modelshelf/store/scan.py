@@ -10,26 +10,38 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from modelshelf.domain.models import FileEntry
-from modelshelf.domain.names import COMMIT_HASH, is_digest, parse_repo_folder
+from modelshelf.domain.names import (
+    COMMIT_HASH,
+    CommitHash,
+    Digest,
+    RefName,
+    RepoId,
+    is_digest,
+    looks_like_repo,
+    parse_repo_folder,
+)
+from modelshelf.errors import BadInput
 from modelshelf.store import fs
 from modelshelf.store.layout import Base, Repo
+from modelshelf.store.small_files import read_small_text
 
 _PART = re.compile(r"(.+?)\.(?:[0-9a-f]{8}\.)?(?:incomplete|downloadInProgress)")
+_REF_BYTES = 4096
 
 
-def blob_sizes(repo: Repo) -> dict[str, int]:
+def blob_sizes(repo: Repo) -> dict[Digest, int]:
     """Return the blobs of a repository, digest to size in bytes; a link into the shared store is followed.
 
     A link that leads nowhere has no size and is left out.
     """
-    sizes: dict[str, int] = {}
+    sizes: dict[Digest, int] = {}
     with contextlib.suppress(FileNotFoundError), os.scandir(repo.blobs) as entries:
         for entry in entries:
             if is_digest(entry.name):
                 with contextlib.suppress(OSError):
                     found = entry.stat()
                     if stat.S_ISREG(found.st_mode):
-                        sizes[entry.name] = found.st_size
+                        sizes[Digest(entry.name)] = found.st_size
     return sizes
 
 
@@ -40,7 +52,7 @@ def arriving(repo: Repo) -> set[str]:
     return set()
 
 
-def missing_files(repo: Repo, commit_hash: str, files: Iterable[FileEntry]) -> list[FileEntry]:
+def missing_files(repo: Repo, commit_hash: CommitHash, files: Iterable[FileEntry]) -> list[FileEntry]:
     """Return the files of a commit whose snapshot path does not lead to a file of their size."""
     snapshot = str(repo.snapshot(commit_hash))
     missing = []
@@ -55,7 +67,7 @@ def missing_files(repo: Repo, commit_hash: str, files: Iterable[FileEntry]) -> l
     return missing
 
 
-def signature(repo: Repo, commit_hash: str) -> str:
+def signature(repo: Repo, commit_hash: CommitHash) -> str:
     """Return a token that changes when a name in the snapshot's folder or among the blobs comes or goes.
 
     It lets a listing trust an earlier full look; empty when the folders are not there.
@@ -67,8 +79,8 @@ def signature(repo: Repo, commit_hash: str) -> str:
     return ":".join(map(str, times))
 
 
-def repos(base: Base) -> list[tuple[str, str, Repo]]:
-    """Return every repository folder of a base as (type, id, folder), by name."""
+def repos(base: Base) -> list[tuple[str, RepoId, Repo]]:
+    """Return every repository folder of a base as (type, id, folder), by name; see `strange_repos` for the others."""
     found = []
     with contextlib.suppress(FileNotFoundError), os.scandir(base.hub) as entries:
         for entry in entries:
@@ -78,14 +90,28 @@ def repos(base: Base) -> list[tuple[str, str, Repo]]:
     return sorted(found, key=lambda item: item[:2])
 
 
-def snapshots(repo: Repo) -> list[str]:
+def strange_repos(base: Base) -> list[Repo]:
+    """Return the folders of a base that are called like a repository's and have no id that there can be, by name.
+
+    They are measured and left alone: nothing is registered, deleted or shared there.
+    """
+    found = []
+    with contextlib.suppress(OSError), os.scandir(base.hub) as entries:
+        for entry in entries:
+            is_strange = looks_like_repo(entry.name) and parse_repo_folder(entry.name) is None
+            if is_strange and entry.is_dir(follow_symlinks=False):
+                found.append(Repo(Path(entry.path)))
+    return sorted(found, key=lambda repo: repo.path)
+
+
+def snapshots(repo: Repo) -> list[CommitHash]:
     """Return the commits that have a snapshot folder."""
     with contextlib.suppress(FileNotFoundError), os.scandir(repo.snapshots) as entries:
-        return sorted(entry.name for entry in entries if COMMIT_HASH.fullmatch(entry.name))
+        return sorted(CommitHash(entry.name) for entry in entries if COMMIT_HASH.fullmatch(entry.name))
     return []
 
 
-def snapshot_files(repo: Repo, commit_hash: str) -> Iterator[tuple[str, Path]]:
+def snapshot_files(repo: Repo, commit_hash: CommitHash) -> Iterator[tuple[str, Path]]:
     """Yield every file of a snapshot as (path in the repository, path on disk), sub-folders included."""
     root = repo.snapshot(commit_hash)
     for path in walk_files(root):
@@ -106,31 +132,42 @@ def walk_files(folder: Path) -> Iterator[Path]:
             yield Path(entry.path)
 
 
-def refs(repo: Repo) -> dict[str, str]:
-    """Return the refs of a repository, revision to commit; a trailing newline of other tools is forgiven.
+def refs(repo: Repo) -> dict[RefName, CommitHash]:
+    """Return the refs of a repository, revision to commit; a trailing newline of other tools is forgiven."""
+    return {revision: CommitHash(text) for revision, text in ref_texts(repo).items() if COMMIT_HASH.fullmatch(text)}
 
-    What a killed write of ours left beside one is none: a move would bring it along and write it anew.
+
+def ref_texts(repo: Repo) -> dict[RefName, str]:
+    """Return what the refs of a repository say, a commit or not; empty for one that cannot be read.
+
+    What a killed write of ours left beside one is none (a move would bring it along and write it anew), nor is what no
+    revision can be called, such as `.DS_Store`.
     """
-    found: dict[str, str] = {}
+    found: dict[RefName, str] = {}
     for path in walk_files(repo.refs):
-        if path.name.endswith(fs.TEMPORARY):
-            continue
-        with contextlib.suppress(OSError, UnicodeDecodeError):
-            found[path.relative_to(repo.refs).as_posix()] = path.read_text(encoding="ascii").strip()
+        with contextlib.suppress(BadInput):
+            if not path.name.endswith(fs.TEMPORARY):
+                found[RefName(path.relative_to(repo.refs).as_posix())] = _ref_text(path)
     return found
 
 
-def blob_of(repo: Repo, link: Path) -> str | None:
-    """Return the digest of the blob that a snapshot link points to; None when it is no link into `blobs`."""
+def _ref_text(path: Path) -> str:
+    with contextlib.suppress(OSError, BadInput):
+        return read_small_text(path, _REF_BYTES).strip()
+    return ""
+
+
+def blob_of(repo: Repo, link: Path) -> Digest | None:
+    """Return the digest of the blob that a snapshot link points to; None when it leads to none in `blobs`."""
     try:
         target = Path(os.path.normpath(link.parent / link.readlink()))
     except OSError:
         return None
     is_ours = target.parent == Path(os.path.normpath(repo.blobs)) or is_same(target.parent, repo.blobs)
-    return target.name if is_ours else None
+    return Digest(target.name) if is_ours and is_digest(target.name) else None
 
 
-def file_paths(repo: Repo, commit_hash: str, files: Iterable[FileEntry]) -> Iterator[Path]:
+def file_paths(repo: Repo, commit_hash: CommitHash, files: Iterable[FileEntry]) -> Iterator[Path]:
     """Yield every path under which programs open files of a commit: in the snapshot, and the blobs."""
     for file in files:
         yield repo.snapshot(commit_hash) / file.path
@@ -168,7 +205,7 @@ def stamp_of(found: os.stat_result) -> str:
     return f"{found.st_size}:{found.st_mtime_ns}"
 
 
-def linked_digests(repo: Repo) -> set[str]:
+def linked_digests(repo: Repo) -> set[Digest]:
     """Return the digests of the blobs that any snapshot links to."""
     links = (path for commit_hash in snapshots(repo) for _, path in snapshot_files(repo, commit_hash))
     return {digest for path in links if (digest := blob_of(repo, path))}

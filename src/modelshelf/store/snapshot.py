@@ -13,8 +13,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from modelshelf.domain.models import FileEntry
+from modelshelf.domain.names import CommitHash, Digest, RefName
+from modelshelf.errors import BadInput
 from modelshelf.store import fs, scan
 from modelshelf.store.layout import Base, Repo
+from modelshelf.store.probe import is_link, is_there
+from modelshelf.store.small_files import LIST_BYTES, read_small_text
 
 CACHEDIR_TAG = (
     "Signature: 8a477f597d28d172789f06886806bc55\n"
@@ -24,13 +28,13 @@ CACHEDIR_TAG = (
 )
 
 
-def locate(base: Base, repo: Repo, commit_hash: str, files: Iterable[FileEntry]) -> dict[str, Path]:
+def locate(base: Base, repo: Repo, commit_hash: CommitHash, files: Iterable[FileEntry]) -> dict[Digest, Path]:
     """Return the regular file that holds each digest's bytes, by name and size alone.
 
     The snapshot's own path comes first, then the blob; a link into the shared store is followed, one that leaves the
     base is not. What is missing or has another size is left out.
     """
-    found: dict[str, Path] = {}
+    found: dict[Digest, Path] = {}
     root = base.hub.resolve()
     for file in files:
         if file.digest in found:
@@ -43,7 +47,9 @@ def locate(base: Base, repo: Repo, commit_hash: str, files: Iterable[FileEntry])
     return found
 
 
-def held(base: Base, repo: Repo, commit_hash: str, files: Iterable[FileEntry], *, symlinks: bool) -> dict[str, Path]:
+def held(
+    base: Base, repo: Repo, commit_hash: CommitHash, files: Iterable[FileEntry], *, symlinks: bool
+) -> dict[Digest, Path]:
     """Return the file that holds each digest's bytes where this base wants them, whatever its size.
 
     That is the blob; without symbolic links also a file of the snapshot that has the right size. A blob that is a
@@ -59,9 +65,9 @@ def held(base: Base, repo: Repo, commit_hash: str, files: Iterable[FileEntry], *
     return found | {digest: path for digest, path in located.items() if not _is_same(found.get(digest), path)}
 
 
-def sizes(paths: Mapping[str, Path]) -> dict[str, int]:
+def sizes(paths: Mapping[Digest, Path]) -> dict[Digest, int]:
     """Return the sizes in bytes of files by digest; one that vanished is left out."""
-    found: dict[str, int] = {}
+    found: dict[Digest, int] = {}
     for digest, path in paths.items():
         with contextlib.suppress(OSError):
             found[digest] = path.stat().st_size
@@ -74,7 +80,7 @@ def second_bytes(files: Iterable[FileEntry]) -> int:
     return sum(file.size_bytes for file in paths) - sum({file.digest: file.size_bytes for file in paths}.values())
 
 
-def link(repo: Repo, commit_hash: str, files: Iterable[FileEntry]) -> None:
+def link(repo: Repo, commit_hash: CommitHash, files: Iterable[FileEntry]) -> None:
     """Link every file of a snapshot to its blob, durably; a link that is right already stays.
 
     **Crash:** some links are there and some are not; the next call makes the rest.
@@ -84,7 +90,7 @@ def link(repo: Repo, commit_hash: str, files: Iterable[FileEntry]) -> None:
         path = repo.snapshot(commit_hash) / file.path
         target = os.path.relpath(repo.blob(file.digest), start=path.parent)
         with contextlib.suppress(OSError):
-            if path.is_symlink() and str(path.readlink()) == target:
+            if is_link(path) and str(path.readlink()) == target:
                 continue
         fs.make_folder(path.parent)
         fs.make_link(path, target)
@@ -93,20 +99,20 @@ def link(repo: Repo, commit_hash: str, files: Iterable[FileEntry]) -> None:
         fs.fsync_folder(folder)
 
 
-def copy_extras(source: Repo, target: Repo, commit_hash: str) -> None:
+def copy_extras(source: Repo, target: Repo, commit_hash: CommitHash) -> None:
     """Bring what describes a snapshot along: its tree list, readable for others, and what is known not to exist."""
     tree = source.tree(commit_hash)
-    with contextlib.suppress(OSError):  # huggingface_hub gives it to its owner alone, and does without it
-        text = tree.read_text(encoding="utf-8")
-        if not target.tree(commit_hash).exists():
+    with contextlib.suppress(OSError, BadInput):  # huggingface_hub gives it to its owner alone, and does without it
+        text = read_small_text(tree, LIST_BYTES)
+        if not is_there(target.tree(commit_hash)):
             fs.write_text(target.tree(commit_hash), text)
     for path in scan.walk_files(source.no_exist(commit_hash)):
         absent = target.no_exist(commit_hash) / path.relative_to(source.no_exist(commit_hash))
-        if not absent.exists():
+        if not is_there(absent):
             fs.write_text(absent, "")
 
 
-def set_refs(repo: Repo, refs: Mapping[str, str], *, overwrite: bool) -> None:
+def set_refs(repo: Repo, refs: Mapping[RefName, CommitHash], *, overwrite: bool) -> None:
     """Write refs, revision to commit; those that say so already stay, others only with `overwrite`."""
     there = scan.refs(repo)
     for revision, commit_hash in refs.items():
@@ -117,7 +123,7 @@ def set_refs(repo: Repo, refs: Mapping[str, str], *, overwrite: bool) -> None:
 def tag_cache(base: Base) -> None:
     """Write the CACHEDIR.TAG by which backup programs skip the folder, as huggingface_hub does."""
     tag = base.hub / "CACHEDIR.TAG"
-    if not tag.exists():
+    if not is_there(tag):
         fs.write_text(tag, CACHEDIR_TAG)
 
 

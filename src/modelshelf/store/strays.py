@@ -10,16 +10,17 @@ import contextlib
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modelshelf.domain.found import Found, FoundModel, FoundThing, Kind, why_partial
+from modelshelf.domain.found import Found, FoundFile, FoundModel, FoundThing, Kind, why_partial
 from modelshelf.domain.models import FileEntry
-from modelshelf.domain.names import COMMIT_HASH, FilePath, RepoId, is_digest, parse_repo_folder
+from modelshelf.domain.names import COMMIT_HASH, CommitHash, FilePath, RepoId, looks_like_repo, parse_repo_folder
 from modelshelf.errors import BadInput
 from modelshelf.store import foreign, scan, shared_blobs, trees
 from modelshelf.store.layout import Base, CacheDir, Repo
+from modelshelf.store.probe import is_file, is_link, is_real_folder, is_there
 
 _FLAT = re.compile(r"[0-9a-f]{64}(\.[0-9a-f]{64})?(\.h5)?(\.json|\.lock)?")
 """A file of the flat cache of huggingface_hub before 0.8 and of transformers before 4.22: hash of url and etag."""
@@ -28,6 +29,7 @@ _HOUSEKEEPING = frozenset(
 )
 _STAMP = re.compile(r"\.check_for_\w*update_done")
 """An empty file of the command `hf`: when it last looked for a newer one."""
+_STRANGE = "No repository can be called so."
 _TOP = {
     "token": "token",
     "stored_tokens": "token",
@@ -57,20 +59,20 @@ def find(path: Path, repo_id: str = "") -> Found:
 def is_base(path: Path) -> bool:
     """Return whether a folder looks like a base or a cache_dir."""
     names = {entry.name for entry in _entries(path)} | {entry.name for entry in _entries(path / "transformers")}
-    return "hub" in names or any(parse_repo_folder(name) or _FLAT.fullmatch(name) for name in names)
+    return "hub" in names or any(looks_like_repo(name) or _FLAT.fullmatch(name) for name in names)
 
 
 def stray_dirs(base: Base) -> list[CacheDir]:
     """Return the folders of a base in which repositories lie that belong into `hub`: itself, and `hub/hub`."""
     nested = [e for e in _entries(base.hub) if e.name == "hub" and e.is_dir(follow_symlinks=False)]
     found = [base.path, *(Path(entry.path) for entry in nested)]
-    return [CacheDir(path) for path in found if any(parse_repo_folder(entry.name) for entry in _entries(path))]
+    return [CacheDir(path) for path in found if any(looks_like_repo(entry.name) for entry in _entries(path))]
 
 
 def size_of(path: Path) -> int:
     """Return the bytes of everything below a path, each inode once; no link is followed."""
     seen: dict[tuple[int, int], int] = {}
-    found = [path] if path.is_symlink() or not path.is_dir() else scan.walk_files(path)
+    found = scan.walk_files(path) if is_real_folder(path) else [path]
     for file in found:
         with contextlib.suppress(OSError):
             stated = file.lstat()
@@ -96,7 +98,7 @@ class _Looking:
             self._cache_dir(cache_dir, kind)
 
     def _top(self, entry: os.DirEntry[str], *, has_strays: bool) -> None:
-        if entry.name == "modelshelf" or parse_repo_folder(entry.name) or _STAMP.fullmatch(entry.name):
+        if entry.name == "modelshelf" or looks_like_repo(entry.name) or _STAMP.fullmatch(entry.name):
             return
         if entry.is_symlink():
             self._link(entry)
@@ -104,7 +106,7 @@ class _Looking:
             if _unreadable(entry):
                 self._thing("unreadable", entry.path, "It may not be read by this user.")
         elif not (has_strays and entry.name in _HOUSEKEEPING):
-            is_store = (Path(entry.path) / ".huggingface-shared-blobs").is_file()
+            is_store = is_file(Path(entry.path) / ".huggingface-shared-blobs")
             kind = "dead" if _FLAT.fullmatch(entry.name) else _TOP.get(entry.name, "store" if is_store else "other")
             is_download = kind == "other" and foreign.is_local_dir(Path(entry.path))
             self._thing(kind, entry.path, foreign.how_to_adopt(Path(entry.path)) if is_download else "")
@@ -114,7 +116,7 @@ class _Looking:
         unknown = shared_blobs.why_unknown(cache_dir)
         for entry in _entries(cache_dir.hub):
             parsed = parse_repo_folder(entry.name)
-            if parsed is None and is_hub:
+            if parsed is None and (is_hub or looks_like_repo(entry.name)):
                 self._other(entry)
             elif parsed is not None and entry.is_symlink():
                 self._link(entry)
@@ -132,19 +134,19 @@ class _Looking:
         elif _FLAT.fullmatch(entry.name):
             self._thing("dead", entry.path)
         elif entry.name not in _HOUSEKEEPING and entry.name != "hub":
-            self._thing("other", entry.path)
+            self._thing("other", entry.path, _STRANGE if looks_like_repo(entry.name) else "")
 
-    def _model(self, cache_dir: Base, kind: Kind, repo_id: str, repo: Repo, unknown: str) -> None:
+    def _model(self, cache_dir: Base, kind: Kind, repo_id: RepoId, repo: Repo, unknown: str) -> None:
         where = {commit_hash: revision for revision, commit_hash in sorted(scan.refs(repo).items(), reverse=True)}
-        where |= {commit_hash: "main" for revision, commit_hash in scan.refs(repo).items() if revision == "main"}
-        fault = _fault(repo, repo_id) or (unknown if _uses_store(repo) else "")
-        commits = [entry.name for entry in _entries(repo.snapshots) if COMMIT_HASH.fullmatch(entry.name)]
+        where |= {commit_hash: revision for revision, commit_hash in scan.refs(repo).items() if revision == "main"}
+        fault = _fault(repo) or (unknown if _uses_store(repo) else "")
+        commits = [CommitHash(e.name) for e in _entries(repo.snapshots) if COMMIT_HASH.fullmatch(e.name)]
         for commit_hash in sorted(commits):
             seen = _Snapshot(cache_dir, repo, commit_hash)
             trouble = fault or seen.trouble()
             listed, files = trees.read(repo, commit_hash), tuple(seen.files)
             trouble = trouble or why_partial(files, listed, scan.arriving(repo))
-            revision = where.get(commit_hash, "")
+            revision = where.get(commit_hash) or ""
             place = str(cache_dir.hub)
             self.models.append(FoundModel(kind, place, repo_id, commit_hash, files, listed, revision, trouble))
         if not commits:
@@ -167,8 +169,8 @@ class _Snapshot:
 
     cache_dir: Base
     repo: Repo
-    commit_hash: str
-    files: list[FileEntry] = field(default_factory=list)
+    commit_hash: CommitHash
+    files: list[FoundFile] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
     def trouble(self) -> str:
@@ -176,15 +178,15 @@ class _Snapshot:
         root = self.cache_dir.hub.resolve()
         listed = {file.path: file for file in trees.read(self.repo, self.commit_hash)}
         folder = self.repo.snapshot(self.commit_hash)
-        if folder.is_symlink():
+        if is_link(folder):
             return f"{folder} is a link to {folder.readlink()}: not followed."
         for path in self._walk(folder):
             self._file(path, path.relative_to(folder).as_posix(), root, listed)
         return self.faults[0] if self.faults else ""
 
-    def _file(self, path: Path, name: str, root: Path, listed: dict[str, FileEntry]) -> None:
+    def _file(self, path: Path, name: str, root: Path, listed: Mapping[FilePath, FileEntry]) -> None:
         try:
-            FilePath(name)
+            inside = FilePath(name)
             real = path.resolve(strict=True)
             found = real.stat()
         except (OSError, RuntimeError):
@@ -193,12 +195,12 @@ class _Snapshot:
             fault = err.detail
         else:
             fault = _why_not_taken(path, real, found, root, name)
-            digest = scan.blob_of(self.repo, path) if path.is_symlink() else None
-            if digest is None and name in listed and listed[name].size_bytes == found.st_size:
-                digest = listed[name].digest
-            if path.is_symlink() and not (digest and is_digest(digest)):
+            digest = scan.blob_of(self.repo, path) if is_link(path) else None
+            if is_link(path) and digest is None:
                 fault = fault or f"{name} leads to no blob."
-            self.files.append(FileEntry(name, found.st_size, digest or ""))
+            elif digest is None and inside in listed and listed[inside].size_bytes == found.st_size:
+                digest = listed[inside].digest
+            self.files.append(FoundFile(inside, found.st_size, digest))
         if fault:
             self.faults.append(fault)
 
@@ -227,16 +229,12 @@ def _why_not_taken(path: Path, real: Path, found: os.stat_result, root: Path, na
     return ""
 
 
-def _fault(repo: Repo, repo_id: str) -> str:
+def _fault(repo: Repo) -> str:
     """Return why nothing of a repository is touched, in a sentence; empty when it may be."""
-    try:
-        RepoId(repo_id)
-    except BadInput as err:
-        return err.detail
-    for folder in (repo.blobs, repo.snapshots, repo.refs, repo.trees, repo.path / ".no_exist"):
-        if folder.is_symlink():
+    for folder in (repo.blobs, repo.snapshots, repo.refs, repo.trees, repo.absences):
+        if is_link(folder):
             return f"{folder} is a link to {folder.readlink()}: not followed."
-        if os.path.lexists(folder) and not scan.may_read(folder):
+        if is_there(folder) and not scan.may_read(folder):
             return f"{folder} may not be read by this user."
     return ""
 
@@ -252,7 +250,7 @@ def _unreadable(entry: os.DirEntry[str]) -> bool:
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
     """Return what lies in a folder, by name; nothing where it cannot be read or is a link."""
     with contextlib.suppress(OSError):
-        if not folder.is_symlink():
+        if not is_link(folder):
             with os.scandir(folder) as entries:
                 return sorted(entries, key=lambda entry: entry.name)
     return []

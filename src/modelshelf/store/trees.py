@@ -7,30 +7,41 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from modelshelf.domain import lfs
 from modelshelf.domain.models import FileEntry
-from modelshelf.domain.names import FilePath, is_digest
+from modelshelf.domain.names import CommitHash, Digest, FilePath
+from modelshelf.domain.outside import object_of, size_of
 from modelshelf.errors import BadInput
 from modelshelf.store import fs
 from modelshelf.store.layout import Repo
+from modelshelf.store.small_files import LIST_BYTES, read_small_json
 
 _FORMAT = 1
 
 
-def read(repo: Repo, commit_hash: str) -> tuple[FileEntry, ...]:
+def read(repo: Repo, commit_hash: CommitHash) -> tuple[FileEntry, ...]:
     """Return all files of a commit, by path; nothing where no list is there, or none that can be trusted."""
     try:
-        listing = json.loads(repo.tree(commit_hash).read_text(encoding="utf-8"))
-        if listing["format_version"] != _FORMAT:
-            return ()
-        return tuple(sorted((_entry(path, info) for path, info in listing["files"].items()), key=lambda f: f.path))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, BadInput):
+        return parse(read_small_json(repo.tree(commit_hash), LIST_BYTES))
+    except (OSError, BadInput):
         return ()
 
 
-def write(repo: Repo, commit_hash: str, files: Iterable[FileEntry]) -> None:
+def parse(value: object) -> tuple[FileEntry, ...]:
+    """Return the files of a listing, by path; nothing where it has a format that is not known.
+
+    Raises:
+        BadInput: It isn't a listing.
+    """
+    listing = object_of(value, "format_version", "files")
+    if listing["format_version"] != _FORMAT:
+        return ()
+    files = (_entry(path, object_of(info)) for path, info in object_of(listing["files"]).items())
+    return tuple(sorted(files, key=lambda file: file.path))
+
+
+def write(repo: Repo, commit_hash: CommitHash, files: Iterable[FileEntry]) -> None:
     """Write the list of all files of a commit, readable for everybody who may enter the folder.
 
     The git name of an LFS file is that of its pointer, which its digest and size determine. What is lost is the name
@@ -47,15 +58,7 @@ def _info(file: FileEntry) -> dict[str, object]:
     return {"size": file.size_bytes, "blob_id": git_name, "lfs_sha256": file.digest, "lfs_size": file.size_bytes}
 
 
-def _entry(path: str, info: Mapping[str, Any]) -> FileEntry:
-    """Return one file of a listing.
-
-    Raises:
-        ValueError, KeyError, TypeError, BadInput: It is none.
-    """
+def _entry(path: str, info: Mapping[str, object]) -> FileEntry:
     is_lfs = info.get("lfs_sha256") is not None
-    digest = str(info["lfs_sha256"] if is_lfs else info["blob_id"])
-    size_bytes = int(info["lfs_size"] if is_lfs else info["size"])
-    if not is_digest(digest) or size_bytes < 0:
-        raise ValueError(digest)
-    return FileEntry(FilePath(path), size_bytes, digest)
+    digest, size_bytes = (info.get(name) for name in (("lfs_sha256", "lfs_size") if is_lfs else ("blob_id", "size")))
+    return FileEntry(FilePath(path), size_of(size_bytes), Digest(digest))

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelshelf.domain.findings import Finding, Kind
+from modelshelf.domain.names import Digest, RepoId
 from modelshelf.domain.ports import Progress
 from modelshelf.store import scan
-from modelshelf.store.incoming import Digest
+from modelshelf.store.incoming import RunningDigest
 
 READ_BYTES = 2**20
 """Large enough to let the disk stream, small enough to be hashed out of the processor's cache."""
@@ -32,12 +33,12 @@ class Target:
     """One file whose bytes are to be read."""
 
     base: str
-    repo_id: str
+    repo_id: RepoId
     path: Path
     """What it is called: a blob, or a file of a snapshot where there are no symbolic links."""
     real: Path
     """The regular file that holds the bytes; the same, or a payload of the shared store."""
-    digest: str
+    digest: Digest
     size_bytes: int | None = None
     """What a list of files says; None where none does."""
     file: str = ""
@@ -186,7 +187,7 @@ class _Reading:
             if target.size_bytes is not None and before.st_size != target.size_bytes:
                 return target.finding(Kind.WRONG_SIZE, f"{before.st_size} bytes instead of {target.size_bytes}"), 0
             _read_ahead(fd)
-            running, read = Digest(target.digest, before.st_size), 0
+            running, read = RunningDigest(target.digest, before.st_size), 0
             try:
                 while self._error is None and (got := file.readinto(buffer)):
                     running.update(buffer[:got])

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from modelshelf.domain.models import FileEntry
+from modelshelf.domain.names import CommitHash, Digest
 from modelshelf.domain.ports import Progress
 from modelshelf.store import damage, fs, snapshot
 from modelshelf.store.layout import Base, Repo
+from modelshelf.store.probe import is_real_file
 
 
-def settle(base: Base, repo: Repo, commit_hash: str, files: Iterable[FileEntry], progress: Progress) -> None:
+def settle(base: Base, repo: Repo, commit_hash: CommitHash, files: Iterable[FileEntry], progress: Progress) -> None:
     """Put blobs into their snapshot; a file that is right already stays, one of another size is set aside.
 
     The caller holds the repository's lock.
@@ -22,7 +24,7 @@ def settle(base: Base, repo: Repo, commit_hash: str, files: Iterable[FileEntry],
     **Crash:** some bytes are blobs and some are files; the next call puts the rest in place.
     """
     files = list(files)
-    groups: dict[str, list[FileEntry]] = {}
+    groups: dict[Digest, list[FileEntry]] = {}
     held = snapshot.held(base, repo, commit_hash, files, symlinks=False)
     for file in files:
         if not damage.is_right(base, repo, commit_hash, file):
@@ -31,6 +33,6 @@ def settle(base: Base, repo: Repo, commit_hash: str, files: Iterable[FileEntry],
         if digest in held:
             for file in group:
                 path = repo.snapshot(commit_hash) / file.path
-                if path.is_file() and not path.is_symlink():
+                if is_real_file(path):
                     fs.set_aside(path, base.quarantine)
             damage.place(base, repo, held[digest], group, commit_hash, progress)

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
 from modelshelf.domain.models import Registration
+from modelshelf.domain.names import ModelName, RefName, RepoId
 from modelshelf.server.schemas import (
     Change,
     JobOut,
@@ -82,11 +83,11 @@ def _add_changing(router: APIRouter, shelf: Shelf) -> None:
 
 def _registration(new: NewModel) -> Registration:
     return Registration(
-        model_name=new.model_name,
-        hf_path=new.hf_path,
+        model_name=ModelName(new.model_name),
+        hf_path=RepoId(new.hf_path),
         cache_location=new.cache_location,
         cache_path=new.cache_path,
-        revision=new.revision,
+        revision=RefName(new.revision),
         allow_patterns=tuple(new.allow_patterns),
         pinned=new.pinned,
     )
