@@ -112,7 +112,7 @@ class _Builder:
 
     drawn: Drawn
     repo_id: RepoId | None = None
-    repo: Repo = field(default_factory=lambda: Repo(Path()))
+    repo: Repo = field(default_factory=lambda: Repo(Path(), Path()))
     commit_hash: CommitHash | None = None
     files: list[FileEntry] = field(default_factory=list)
 

@@ -47,7 +47,8 @@ def count(*arguments):
 def is_below(path):
     if isinstance(path, int):
         return True  # os.ftruncate
-    return os.fsdecode(path).startswith(root)
+    name = os.fsdecode(path)
+    return name.startswith(root) or os.sep not in name  # `store.fs` names what lies in a folder that it holds open
 
 if commits == "commits":
     import sqlalchemy

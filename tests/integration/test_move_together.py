@@ -245,7 +245,7 @@ def share(base: Path, repo_id: str) -> None:
 
 def test_what_ctrl_c_left_is_not_copied_again(home: Home, shelf: Shelf) -> None:
     """A person who stops a move finds the model where it was, and the next run goes on with the second blob."""
-    with locks.try_lock(Base(home.secondary).part_lock(SECOND)):
+    with locks.try_lock(Base(home.secondary).path, Base(home.secondary).part_lock(SECOND)):
         child = home.start("move", "m", "secondary")
         wait_until(repo(home.secondary).blob(DIGEST).exists, "the first blob")
         child.process.send_signal(signal.SIGINT)
@@ -287,7 +287,7 @@ def test_a_move_that_is_stopped_in_a_blob_goes_on_in_it(home: Home, shelf: Shelf
 
 def test_a_move_is_cancelled_from_elsewhere(home: Home, shelf: Shelf) -> None:
     """Even while it waits for another process that has the blob."""
-    with locks.try_lock(Base(home.secondary).part_lock(DIGEST)):
+    with locks.try_lock(Base(home.secondary).path, Base(home.secondary).part_lock(DIGEST)):
         child = home.start("move", "m", "secondary")
         wait_until(
             lambda: shelf.model("m").state == "moving" and shelf.registry.reservations.all(), "the move to begin"

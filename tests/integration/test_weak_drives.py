@@ -33,7 +33,7 @@ def weaken(base: Path, **facts: bool) -> None:
 
 def is_free(path: Path) -> bool:
     """Return whether a lock can be had at this moment."""
-    with locks.try_lock(path) as free:
+    with locks.try_lock(path.parent, path) as free:
         return free
 
 
@@ -155,7 +155,7 @@ def test_a_lock_on_a_share_that_hangs_is_not_waited_for_for_ever(tmp_path: Path)
         lock = mounted.path / "x.lock"
         os.kill(mounted.pid, signal.SIGSTOP)
         try:
-            with pytest.raises(Unavailable) as refused, locks.try_lock(lock, hang_s=0.2):
+            with pytest.raises(Unavailable) as refused, locks.try_lock(lock.parent, lock, hang_s=0.2):
                 pass
         finally:
             os.kill(mounted.pid, signal.SIGCONT)
@@ -168,9 +168,12 @@ def test_a_lock_on_a_share_that_hangs_is_not_waited_for_for_ever(tmp_path: Path)
 def test_a_lock_on_a_share_excludes_others(tmp_path: Path) -> None:
     """It is a lock like any other while the share answers."""
     with share(tmp_path) as mounted:
-        with locks.try_lock(mounted.path / "x.lock") as first, locks.try_lock(mounted.path / "x.lock") as second:
+        with (
+            locks.try_lock(mounted.path, mounted.path / "x.lock") as first,
+            locks.try_lock(mounted.path, mounted.path / "x.lock") as second,
+        ):
             assert (first, second) == (True, False)
-        with locks.try_lock(mounted.path / "x.lock") as again:
+        with locks.try_lock(mounted.path, mounted.path / "x.lock") as again:
             assert again
 
 
@@ -179,7 +182,7 @@ def test_what_fails_on_a_share_fails_as_elsewhere(tmp_path: Path) -> None:
     with (
         share(tmp_path, "ro") as mounted,
         pytest.raises(Exception, match=r"Read-only"),
-        locks.try_lock(mounted.path / "deep" / "x.lock"),
+        locks.try_lock(mounted.path, mounted.path / "deep" / "x.lock"),
     ):
         pass
 
@@ -190,8 +193,8 @@ def test_a_lock_that_somebody_holds_on_a_share_is_waited_for_five_minutes(tmp_pa
     with share(tmp_path) as mounted:
         path = mounted.path / "x.lock"
         with (
-            locks.try_lock(path),
+            locks.try_lock(path.parent, path),
             pytest.raises(Unavailable, match=r"x\.lock on fuse\.sshfs \(.*for 300 s"),
-            locks.wait_lock(path, clock, 3600.0),
+            locks.wait_lock(path.parent, path, clock, 3600.0),
         ):
             pass

@@ -72,7 +72,7 @@ def test_a_base_that_cannot_be_written_is_taken_for_a_usual_one(tmp_path: Path) 
         assert not ours.capabilities.exists()
         assert capabilities.of_folder(disk).symlinks
         with pytest.raises(OutOfSpace):
-            sharing.probe_links(ours.own)
+            sharing.probe_links(ours.path, ours.own)
 
 
 def test_a_folder_is_tried_and_left_as_it_was(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_a_disk_without_names_left_is_full(tmp_path: Path) -> None:
         ours = base(disk)
 
         with pytest.raises(OutOfSpace):
-            sharing.probe_links(ours.own)
+            sharing.probe_links(ours.path, ours.own)
         assert capabilities.of(ours).symlinks
 
 
@@ -99,7 +99,7 @@ def test_what_may_not_be_read_is_not_shared(tmp_path: Path) -> None:
     if not unreadable.exists():
         pytest.skip("there is no file that root may not read")
 
-    assert sharing.share(unreadable, tmp_path / "target") == ""
+    assert sharing.share(tmp_path, unreadable, tmp_path / "target") == ""
 
 
 def test_a_disk_with_reflinks_is_known(tmp_path: Path) -> None:

@@ -278,7 +278,7 @@ def test_a_blob_whose_lock_is_taken_is_left(base: Base, which: int) -> None:
     """huggingface_hub is about to replace it."""
     paths = twins(base)
 
-    with try_lock(base.hub_lock(["org/one", "other/two"][which], paths[0].name)):
+    with try_lock(base.path, base.hub_lock(["org/one", "other/two"][which], paths[0].name)):
         done = run(base)
 
     assert not paths[0].samefile(paths[1])
@@ -368,7 +368,7 @@ def test_a_file_that_would_change_its_owner_is_left(xfs: Base) -> None:
         path.chmod(path.stat().st_mode | 0o011)
 
     with acting_as(USER):
-        assert not sharing.merge_by_reflink(mine, theirs)
+        assert not sharing.merge_by_reflink(mine.parent.parent, mine, theirs)
 
     assert sorted(path.name for path in folder.iterdir()) == ["mine", "theirs"]
     assert (theirs.stat().st_uid, extents.same(mine, theirs)) == (0, False)
@@ -382,7 +382,7 @@ def test_a_clone_that_the_system_refuses_for_its_size_is_out_of_space(xfs: Base)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
     try:
         with pytest.raises(OutOfSpace):
-            sharing.merge_by_reflink(one, two)
+            sharing.merge_by_reflink(one.parent.parent, one, two)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
@@ -459,11 +459,11 @@ def test_fragments_are_compared_to_the_last(xfs: Base) -> None:
             file.seek(4096)
             file.write(b"y" * 4096)
             os.fsync(file.fileno())
-    sharing.share(one, two)
+    sharing.share(one.parent.parent, one, two)
     two.unlink()
     two.write_bytes(b"")
 
-    assert sharing.merge_by_reflink(one, two)
+    assert sharing.merge_by_reflink(one.parent.parent, one, two)
     assert extents.same(one, two)
     assert not extents.same(one, three)
     with two.open("r+b") as file:

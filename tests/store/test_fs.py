@@ -32,8 +32,8 @@ def test_a_write_replaces_the_whole_text(tmp_path: Path) -> None:
     """The folder is made, the new text is there, and nothing else is."""
     path = tmp_path / "a" / "b.json"
 
-    fs.write_text(path, "old")
-    fs.write_text(path, "näw")
+    fs.write_text(tmp_path, path, "old")
+    fs.write_text(tmp_path, path, "näw")
 
     assert path.read_text(encoding="utf-8") == "näw"
     assert names_in(path.parent) == ["b.json"]
@@ -44,7 +44,7 @@ def test_a_write_that_fails_leaves_the_old_text(tmp_path: Path) -> None:
     path = put(tmp_path / "b.json", b"old")
 
     with pytest.raises(UnicodeEncodeError):
-        fs.write_text(path, "new \udcff")
+        fs.write_text(tmp_path, path, "new \udcff")
 
     assert path.read_bytes() == b"old"
     assert names_in(tmp_path) == ["b.json"]
@@ -55,7 +55,7 @@ def test_a_name_that_is_a_folder_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
 
     with pytest.raises(IsADirectoryError):
-        fs.write_text(tmp_path / "taken", "x")
+        fs.write_text(tmp_path, tmp_path / "taken", "x")
 
     assert names_in(tmp_path) == ["taken"]
 
@@ -66,7 +66,7 @@ def test_a_full_disk_is_an_error_of_the_house(tmp_path: Path) -> None:
         path = put(disk / "a.json", b"old")
 
         with pytest.raises(OutOfSpace, match="The disk is full") as caught:
-            fs.write_text(path, "x" * 10**6)
+            fs.write_text(tmp_path, path, "x" * 10**6)
 
         assert path.read_bytes() == b"old"
         assert names_in(disk) == ["a.json"]
@@ -77,7 +77,7 @@ def test_a_full_disk_ends_a_write_at_an_offset(tmp_path: Path) -> None:
     """What fitted stays; the rest is an error, not silence."""
     with small_disk(tmp_path / "disk", 256 * 1024) as disk:
         part = disk / "x.part"
-        fd = fs.open_part(part)
+        fd = fs.open_part(tmp_path, part)
         try:
             with pytest.raises(OutOfSpace):
                 fs.write_at(fd, memoryview(bytes(10**6)), 0, part)
@@ -119,7 +119,7 @@ def test_a_part_takes_bytes_at_any_offset(tmp_path: Path) -> None:
     part = tmp_path / "in" / "x.part"
 
     for offset, data in ((3, b"def"), (0, b"abc")):
-        fd = fs.open_part(part)
+        fd = fs.open_part(tmp_path, part)
         fs.write_at(fd, memoryview(data), offset, part)
         os.close(fd)
 
@@ -128,8 +128,8 @@ def test_a_part_takes_bytes_at_any_offset(tmp_path: Path) -> None:
 
 def test_lines_are_appended(tmp_path: Path) -> None:
     """The file is made, and each line stands for itself."""
-    fs.append_line(tmp_path / "x.map", "0 1")
-    fs.append_line(tmp_path / "x.map", "1 2")
+    fs.append_line(tmp_path, tmp_path / "x.map", "0 1")
+    fs.append_line(tmp_path, tmp_path / "x.map", "1 2")
 
     assert (tmp_path / "x.map").read_text() == "0 1\n1 2\n"
 
@@ -139,7 +139,7 @@ def test_publishing_gives_bytes_their_name(tmp_path: Path) -> None:
     part = put(tmp_path / "in" / "x.part", b"new")
     target = put(tmp_path / "blobs" / "x", b"old")
 
-    fs.publish(part, target)
+    fs.publish(tmp_path, part, target)
 
     assert target.read_bytes() == b"new"
     assert not part.exists()
@@ -147,7 +147,7 @@ def test_publishing_gives_bytes_their_name(tmp_path: Path) -> None:
 
 def test_what_is_set_aside_is_kept_under_a_name_of_its_own(tmp_path: Path) -> None:
     """Two damaged blobs of one name do not replace each other."""
-    found = [fs.set_aside(put(tmp_path / "x", data), tmp_path / "quarantine") for data in (b"one", b"two")]
+    found = [fs.set_aside(tmp_path, put(tmp_path / "x", data), tmp_path / "quarantine") for data in (b"one", b"two")]
 
     assert [path.read_bytes() for path in found] == [b"one", b"two"]
     assert not (tmp_path / "x").exists()
@@ -161,7 +161,7 @@ def test_what_a_deleted_file_frees_is_measured(tmp_path: Path) -> None:
         file.write(b"x" * 5000)
     expected = Freed(10**6, allocated(path))
 
-    freed = fs.remove_file(path)
+    freed = fs.remove_file(tmp_path, path)
 
     assert freed == expected
     assert freed.allocated_bytes < freed.apparent_bytes
@@ -174,8 +174,8 @@ def test_a_hard_link_frees_nothing_until_it_is_the_last(tmp_path: Path) -> None:
     (tmp_path / "b").hardlink_to(path)
     expected = Freed(5000, allocated(path))
 
-    assert fs.remove_file(path) == Freed()
-    assert fs.remove_file(tmp_path / "b") == expected
+    assert fs.remove_file(tmp_path, path) == Freed()
+    assert fs.remove_file(tmp_path, tmp_path / "b") == expected
 
 
 def test_a_link_is_deleted_and_not_what_it_points_to(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_a_link_is_deleted_and_not_what_it_points_to(tmp_path: Path) -> None:
         link = tmp_path / name
         link.symlink_to(to)
 
-        assert fs.remove_tree(link).apparent_bytes == len(os.fspath(to))
+        assert fs.remove_tree(tmp_path, link).apparent_bytes == len(os.fspath(to))
         assert not link.is_symlink()
 
     assert target.read_bytes() == b"x" * 5000
@@ -193,9 +193,9 @@ def test_a_link_is_deleted_and_not_what_it_points_to(tmp_path: Path) -> None:
 
 def test_what_is_gone_frees_nothing(tmp_path: Path) -> None:
     """Deleting twice is no error."""
-    assert fs.remove_file(tmp_path / "gone") == Freed()
-    assert fs.remove_tree(tmp_path / "gone") == Freed()
-    assert fs.remove_empty_folder(tmp_path / "gone") == Freed()
+    assert fs.remove_file(tmp_path, tmp_path / "gone") == Freed()
+    assert fs.remove_tree(tmp_path, tmp_path / "gone") == Freed()
+    assert fs.remove_empty_folder(tmp_path, tmp_path / "gone") == Freed()
 
 
 def test_a_tree_is_deleted_without_following_a_link(tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_a_tree_is_deleted_without_following_a_link(tmp_path: Path) -> None:
     parts = [file, tree / "a" / "evil", tree / "a", tree]
     expected = Freed(sum(path.lstat().st_size for path in parts), sum(map(allocated, parts)))
 
-    assert fs.remove_tree(tree) == expected
+    assert fs.remove_tree(tmp_path, tree) == expected
 
     assert not tree.exists()
     assert outside.read_bytes() == b"x"
@@ -217,7 +217,7 @@ def test_a_folder_that_is_not_empty_stays(tmp_path: Path) -> None:
     """It frees nothing, and what is in it is left alone."""
     file = put(tmp_path / "a" / "b", b"x")
 
-    assert fs.remove_empty_folder(file.parent) == Freed()
+    assert fs.remove_empty_folder(tmp_path, file.parent) == Freed()
     assert file.exists()
 
 
@@ -227,7 +227,7 @@ def test_an_empty_folder_frees_itself(tmp_path: Path) -> None:
     folder.mkdir()
     expected = Freed(folder.lstat().st_size, allocated(folder))
 
-    assert fs.remove_empty_folder(folder) == expected
+    assert fs.remove_empty_folder(tmp_path, folder) == expected
 
 
 @pytest.mark.parametrize(
@@ -242,14 +242,14 @@ def test_whoever_may_enter_the_folder_may_read_the_file(
     path.chmod(mode)
     path.parent.chmod(folder_mode)
 
-    fs.share_as_folder(path)
+    fs.share_as_folder(tmp_path, path)
 
     assert stat.S_IMODE(path.stat().st_mode) == readable
 
 
 def test_making_a_file_readable_that_is_gone_is_no_error(tmp_path: Path) -> None:
     """Another program may have removed it meanwhile."""
-    fs.share_as_folder(tmp_path / "gone")
+    fs.share_as_folder(tmp_path, tmp_path / "gone")
 
     assert not (tmp_path / "gone").exists()
 
@@ -258,7 +258,7 @@ def test_a_link_replaces_what_is_there(tmp_path: Path) -> None:
     """In one step, and nothing else is left."""
     put(tmp_path / "x", b"old")
 
-    fs.make_link(tmp_path / "x", "somewhere")
+    fs.make_link(tmp_path, tmp_path / "x", "somewhere")
 
     assert os.fspath((tmp_path / "x").readlink()) == "somewhere"
     assert names_in(tmp_path) == ["x"]
@@ -269,7 +269,7 @@ def test_a_link_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:
     put(tmp_path / "taken" / "file", b"")
 
     with pytest.raises(IsADirectoryError):
-        fs.make_link(tmp_path / "taken", "somewhere")
+        fs.make_link(tmp_path, tmp_path / "taken", "somewhere")
 
     assert names_in(tmp_path) == ["taken"]
 
@@ -279,7 +279,7 @@ def test_bytes_are_shared_within_a_disk(tmp_path: Path) -> None:
     source = put(tmp_path / "a" / "x", b"bytes")
     target = put(tmp_path / "b" / "x", b"old")
 
-    assert sharing.probe_share(source, tmp_path / "c") == sharing.share(source, target) == "link"
+    assert sharing.probe_share(tmp_path, source, tmp_path / "c") == sharing.share(tmp_path, source, target) == "link"
 
     assert target.samefile(source)
     assert names_in(tmp_path / "b") == ["x"]
@@ -292,8 +292,8 @@ def test_between_disks_bytes_have_to_be_copied(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", 2**20) as disk:
         target = put(disk / "x", b"old")
 
-        assert sharing.probe_share(source, disk) == "copy"
-        assert sharing.share(source, target) == ""
+        assert sharing.probe_share(tmp_path, source, disk) == "copy"
+        assert sharing.share(tmp_path, source, target) == ""
 
         assert target.read_bytes() == b"old"
         assert names_in(disk) == ["x"]
@@ -306,7 +306,7 @@ def test_sharing_on_a_full_disk_is_out_of_space(tmp_path: Path) -> None:
         while (full := _fill(disk)) is None:
             pass
         with pytest.raises(OutOfSpace):
-            sharing.share(source, disk / "b")
+            sharing.share(tmp_path, source, disk / "b")
         assert full.errno == errno.ENOSPC
 
 
@@ -321,9 +321,9 @@ def _fill(disk: Path) -> OSError | None:
 
 def test_a_folder_that_cannot_be_synced_is_left(tmp_path: Path) -> None:
     """Some shares refuse it, as /proc does; a folder that is not there is an error all the same."""
-    fs.fsync_folder(Path("/proc/self"))
+    fs.fsync_folder(Path("/proc/self"), Path("/proc/self"))
     with pytest.raises(FileNotFoundError):
-        fs.fsync_folder(tmp_path / "none")
+        fs.fsync_folder(tmp_path, tmp_path / "none")
 
 
 def test_a_folder_is_renamed_only_to_a_free_name(tmp_path: Path) -> None:
@@ -332,8 +332,8 @@ def test_a_folder_is_renamed_only_to_a_free_name(tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
 
     with pytest.raises(FileExistsError):
-        fs.rename_folder(tmp_path / "old", tmp_path / "taken")
-    fs.rename_folder(tmp_path / "old", tmp_path / "new")
+        fs.rename_folder(tmp_path, tmp_path / "old", tmp_path / "taken")
+    fs.rename_folder(tmp_path, tmp_path / "old", tmp_path / "new")
 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "taken"]
 
@@ -341,11 +341,11 @@ def test_a_folder_is_renamed_only_to_a_free_name(tmp_path: Path) -> None:
 def test_a_secret_is_never_readable_for_others(tmp_path: Path) -> None:
     """The mode is there from the first byte on; a copy can take mode and times of what it was made from."""
     secret, copy = tmp_path / "token", tmp_path / "copy"
-    fs.write_text(secret, "x", mode=0o600)
+    fs.write_text(tmp_path, secret, "x", mode=0o600)
     os.utime(secret, (1, 2))
     copy.write_text("x")
 
-    fs.take_mode(copy, secret)
+    fs.take_mode(tmp_path, copy, secret)
 
     assert [path.stat().st_mode & 0o777 for path in (secret, copy)] == [0o600, 0o600]
     assert copy.stat().st_mtime == 2
@@ -355,9 +355,9 @@ def test_what_a_file_held_is_kept_beside_it(tmp_path: Path) -> None:
     """Each time under a name of its own, whatever is written to the file then."""
     path = tmp_path / "x.service"
     for text in ("one", "two", "three"):
-        fs.write_text(path, text)
-        fs.back_up(path)
-    fs.write_text(path, "four")
+        fs.write_text(tmp_path, path, text)
+        fs.back_up(tmp_path, path)
+    fs.write_text(tmp_path, path, "four")
 
     kept = {name: (tmp_path / name).read_text() for name in names_in(tmp_path)}
     assert kept == {"x.service": "four", "x.service.bak": "one", "x.service.bak2": "two", "x.service.bak3": "three"}
@@ -369,7 +369,7 @@ def test_without_hard_links_what_a_file_held_is_copied(tmp_path: Path) -> None:
         path = put(disk / "x.service", b"one")
         os.utime(path, (10**9, 10**9))
 
-        kept = fs.back_up(path)
+        kept = fs.back_up(tmp_path, path)
         path.write_bytes(b"two")
 
         assert (kept.read_bytes(), kept.stat().st_mtime) == (b"one", 10**9)

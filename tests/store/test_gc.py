@@ -180,7 +180,7 @@ def test_what_is_locked_stays(drawn: Drawn, kind: str) -> None:
     found = plan(drawn.base)
     item = next(item for item in found.items if item.kind == kind)
 
-    with try_lock(drawn.base.hub_lock(REPO, Path(item.path).name.partition(".")[0])):
+    with try_lock(drawn.base.path, drawn.base.hub_lock(REPO, Path(item.path).name.partition(".")[0])):
         done = execute(drawn.base, found)
 
     assert Path(item.path).exists()
@@ -510,7 +510,7 @@ def test_a_part_that_somebody_is_at_stays(drawn: Drawn) -> None:
     path = part(drawn.base, "d")
     found = plan(drawn.base)
 
-    with try_lock(drawn.base.part_lock("d" * 64)):
+    with try_lock(drawn.base.path, drawn.base.part_lock("d" * 64)):
         execute(drawn.base, found)
     assert path.exists()
     with held_open(path):
@@ -534,11 +534,13 @@ def test_another_registrys_pull_keeps_its_blobs(drawn: Drawn) -> None:
 
 def test_lock_files_that_nobody_needs_go(drawn: Drawn) -> None:
     """Those of blobs that are not arriving, and of repositories that are not here; none that is held."""
-    with try_lock(drawn.base.part_lock("d" * 64), drawn.base.repo_lock(REPO), drawn.base.repo_lock("gone/one")):
+    with try_lock(
+        drawn.base.path, drawn.base.part_lock("d" * 64), drawn.base.repo_lock(REPO), drawn.base.repo_lock("gone/one")
+    ):
         pass
     part(drawn.base, "e")
     needs = Needs(active={"e" * 64})
-    with try_lock(drawn.base.part_lock("e" * 64), drawn.base.repo_lock("gone/two")):
+    with try_lock(drawn.base.path, drawn.base.part_lock("e" * 64), drawn.base.repo_lock("gone/two")):
         found = plan(drawn.base, needs)
         execute(drawn.base, found, needs)
 
@@ -555,7 +557,7 @@ def test_lock_files_that_nobody_needs_go(drawn: Drawn) -> None:
 
 def test_the_hubs_locks_are_never_removed(drawn: Drawn) -> None:
     """Other programs hold them with other versions of filelock, some of which would not notice."""
-    with try_lock(drawn.base.hub_lock(REPO, "d" * 64)):
+    with try_lock(drawn.base.path, drawn.base.hub_lock(REPO, "d" * 64)):
         pass
 
     collect(drawn.base, ahead_s=RESUME_S * 9)

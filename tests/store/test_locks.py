@@ -24,7 +24,8 @@ from tests.world import wait_until
 HOLD = """
 import sys, pathlib
 from modelshelf.store.locks import remove_unused, try_lock
-with try_lock(*map(pathlib.Path, sys.argv[1:])) as free:
+paths = [pathlib.Path(path) for path in sys.argv[1:]]
+with try_lock(paths[0].parent, *paths) as free:
     print(free, flush=True)
     sys.stdin.read()
 """
@@ -41,7 +42,7 @@ def holder(*paths: Path) -> subprocess.Popen[str]:
 
 def is_free(path: Path) -> bool:
     """Return whether a lock can be had at this moment."""
-    with try_lock(path) as free:
+    with try_lock(path.parent, path) as free:
         return free
 
 
@@ -49,7 +50,7 @@ def test_a_lock_is_held_by_one_at_a_time(tmp_path: Path) -> None:
     """In one thread as well: who asks again does not get it a second time."""
     path = tmp_path / "deep" / "x.lock"
 
-    with try_lock(path) as free:
+    with try_lock(path.parent, path) as free:
         assert free
         assert not is_free(path)
 
@@ -60,7 +61,7 @@ def test_another_thread_does_not_get_it(tmp_path: Path) -> None:
     """Two streams of one process exclude each other."""
     seen: list[bool] = []
 
-    with try_lock(tmp_path / "x.lock"):
+    with try_lock(tmp_path, tmp_path / "x.lock"):
         thread = threading.Thread(target=lambda: seen.append(is_free(tmp_path / "x.lock")))
         thread.start()
         thread.join()
@@ -72,14 +73,14 @@ def test_of_several_locks_none_is_held_where_one_is_taken(tmp_path: Path) -> Non
     """Taking two at once cannot deadlock, and leaves the free one free."""
     first, second = tmp_path / "1.lock", tmp_path / "2.lock"
 
-    with try_lock(second), try_lock(first, second) as free:
+    with try_lock(second.parent, second), try_lock(first.parent, first, second) as free:
         assert not free
         assert is_free(first)
 
 
 def test_a_lock_is_given_back_when_the_work_fails(tmp_path: Path) -> None:
     """An error passes through and leaves nothing locked."""
-    with pytest.raises(KeyError), try_lock(tmp_path / "x.lock"):
+    with pytest.raises(KeyError), try_lock(tmp_path, tmp_path / "x.lock"):
         raise KeyError
 
     assert is_free(tmp_path / "x.lock")
@@ -108,7 +109,7 @@ def test_a_lock_that_cannot_be_written_is_denied(tmp_path: Path) -> None:
     with (
         small_disk(tmp_path / "disk", 2**16, "ro") as disk,
         pytest.raises(Denied, match="cannot be written"),
-        try_lock(disk / "x.lock"),
+        try_lock(disk, disk / "x.lock"),
     ):
         pass
 
@@ -117,10 +118,10 @@ def test_a_lock_is_waited_for(tmp_path: Path) -> None:
     """Whoever has it may give it back while we wait."""
     path = tmp_path / "x.lock"
     with ExitStack() as held:
-        held.enter_context(try_lock(path))
+        held.enter_context(try_lock(path.parent, path))
         clock = _Releasing(held, after_sleeps=3)
 
-        with wait_lock(path, clock):
+        with wait_lock(path.parent, path, clock):
             assert not is_free(path)
 
     assert len(clock.slept) == 3
@@ -131,9 +132,9 @@ def test_a_lock_is_not_waited_for_for_ever(tmp_path: Path) -> None:
     """The error names the file, and how long it was waited."""
     clock, path = FakeClock(), tmp_path / "x.lock"
     with (
-        try_lock(path),
+        try_lock(path.parent, path),
         pytest.raises(Unavailable, match=r"has held .*x\.lock for 2 s"),
-        wait_lock(path, clock, 2.0),
+        wait_lock(path.parent, path, clock, 2.0),
     ):
         pass
 
@@ -145,9 +146,9 @@ def test_an_unused_lock_file_of_ours_is_removed(tmp_path: Path) -> None:
     free, taken, link = (put(tmp_path / name, b"") for name in ("free.lock", "taken.lock", "link.lock"))
     link.unlink()
     link.symlink_to(free)
-    with try_lock(taken):
+    with try_lock(tmp_path, taken):
         for path in (taken, link, free, tmp_path / "gone.lock"):
-            remove_unused(path)
+            remove_unused(path.parent, path)
 
     assert not free.exists()
     assert taken.exists()
@@ -174,12 +175,12 @@ def test_an_unused_lock_is_removed(tmp_path: Path) -> None:
     path, link = tmp_path / "x.lock", tmp_path / "y.lock"
     link.symlink_to(put(tmp_path / "precious", b""))
 
-    with try_lock(path):
-        remove_unused(path)
+    with try_lock(path.parent, path):
+        remove_unused(path.parent, path)
         assert path.exists()
-    remove_unused(path)
-    remove_unused(path)
-    remove_unused(link)
+    remove_unused(path.parent, path)
+    remove_unused(path.parent, path)
+    remove_unused(link.parent, link)
 
     assert not path.exists()
     assert link.exists()
@@ -193,7 +194,7 @@ def test_removing_a_lock_never_makes_two_owners(tmp_path: Path) -> None:
 
     def take() -> None:
         for _ in range(300):
-            with try_lock(path) as free:
+            with try_lock(path.parent, path) as free:
                 if free:
                     inside.append(1)
                     most.append(len(inside))
@@ -203,7 +204,7 @@ def test_removing_a_lock_never_makes_two_owners(tmp_path: Path) -> None:
     for thread in takers:
         thread.start()
     while any(thread.is_alive() for thread in takers):
-        remove_unused(path)
+        remove_unused(path.parent, path)
 
     assert set(most) == {1}
 
@@ -234,9 +235,9 @@ def test_a_lock_on_a_share_may_be_held_by_another_machine(tmp_path: Path) -> Non
     """Whoever gives up on it is told where it lies."""
     with (
         share(tmp_path) as mounted,
-        try_lock(mounted.path / "x.lock"),
+        try_lock(mounted.path, mounted.path / "x.lock"),
         pytest.raises(Unavailable, match=r"has held .* on fuse\.sshfs") as caught,
-        wait_lock(mounted.path / "x.lock", FakeClock(), 0.2),
+        wait_lock(mounted.path, mounted.path / "x.lock", FakeClock(), 0.2),
     ):
         pass
 

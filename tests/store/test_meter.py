@@ -68,7 +68,7 @@ def change(base: Path, what: str, name: str, *more: object) -> None:
             with path.open("ab") as file:
                 file.write(b"x" * int(str(more[0])))
         return
-    fs.remove_tree(path)
+    fs.remove_tree(path.parent, path)
     if what == "remove":
         return
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -239,9 +239,9 @@ def test_a_name_that_came_or_went_is_seen(drawn: Drawn, what: str) -> None:
     elif what == "snapshot file":
         (repo.snapshot(commit("b")) / "w.bin").unlink()
     elif what == "repository":
-        fs.remove_tree(repo.path)
+        fs.remove_tree(repo.root, repo.path)
     else:
-        fs.remove_tree(repo.snapshots)
+        fs.remove_tree(repo.root, repo.snapshots)
         age(repo.path)
 
     assert du(drawn.base.path) == (after := measured(drawn.base.path))

@@ -29,10 +29,10 @@ def base() -> Iterator[Base]:
     made = Base(folder / "it's a base")
     repo = made.repo("org/a")
     for path in (repo.blob("b" * 40), repo.tree("c" * 40), made.registry):
-        fs.write_text(path, "x")
-    fs.write_text(repo.ref("main"), "c" * 40)
-    fs.make_folder(repo.snapshot("c" * 40))
-    fs.make_link(repo.snapshot("c" * 40) / "f", f"../../blobs/{'b' * 40}")
+        fs.write_text(made.path, path, "x")
+    fs.write_text(repo.root, repo.ref("main"), "c" * 40)
+    fs.make_folder(repo.root, repo.snapshot("c" * 40))
+    fs.make_link(repo.root, repo.snapshot("c" * 40) / "f", f"../../blobs/{'b' * 40}")
     yield made
     shutil.rmtree(folder)
 
@@ -67,7 +67,7 @@ def test_the_token_is_nobodys_business(base: Base) -> None:
     base.path.chmod(0o2775)
     for path in base.path.rglob("*"):
         if path.name != "token":
-            fs.share_as_folder(path)
+            fs.share_as_folder(base.path, path)
 
     assert ownership.foreign(base) is None
     assert mode(base.path / "token") == "0o600"
@@ -80,7 +80,7 @@ def test_what_root_left_is_counted_and_the_command_repairs_it(base: Base, base_m
     base.path.chmod(base_mode)
     if is_shared(base_mode):
         for path in base.path.rglob("*"):
-            fs.share_as_folder(path)
+            fs.share_as_folder(base.path, path)
     repo = base.repo("org/a").path
     give(repo, 0, 0)
     for folder in (repo, repo / "blobs"):
@@ -140,11 +140,11 @@ def test_the_base_decides_who_may_use_what_is_written(
     base.path.chmod(base_mode)
     before = os.umask(umask)
     try:
-        fs.write_text(base.card("m"), "{}")
-        os.close(fs.open_part(base.part("d")))
-        fs.append_line(base.part_map("d"), "x")
-        fs.touch(base.registry)
-        fs.touch(base.registry)
+        fs.write_text(base.path, base.card("m"), "{}")
+        os.close(fs.open_part(base.path, base.part("d")))
+        fs.append_line(base.path, base.part_map("d"), "x")
+        fs.touch(base.path, base.registry)
+        fs.touch(base.path, base.registry)
     finally:
         os.umask(before)
 
@@ -156,8 +156,8 @@ def test_what_root_writes_belongs_to_whom_the_folder_belongs(base: Base) -> None
     """Root in a container leaves nothing behind that the user outside cannot delete; links go with their folder."""
     give(base.path, USER, GROUP)
 
-    fs.write_text(base.card("m"), "{}")
-    fs.make_link(base.repo("org/a").snapshot("c" * 40) / "g", f"../../blobs/{'b' * 40}")
+    fs.write_text(base.path, base.card("m"), "{}")
+    fs.make_link(base.path, base.repo("org/a").snapshot("c" * 40) / "g", f"../../blobs/{'b' * 40}")
 
     written = (base.cards, base.card("m"), base.repo("org/a").snapshot("c" * 40) / "g")
     assert {(path.lstat().st_uid, path.lstat().st_gid) for path in written} == {(USER, GROUP)}

@@ -186,7 +186,7 @@ def test_a_removal_that_dies_leaves_no_link_that_leads_nowhere(tmp_path: Path) -
     with pytest.raises(IsADirectoryError):
         removal.execute(drawn.base, found)
 
-    fs.remove_tree(blob)
+    fs.remove_tree(blob.parent, blob)
     assert base_violations(drawn.base) == []
     assert names(drawn, "a") == []
     assert names(drawn, "b") == ["config.json", "other-name.bin", "w.bin"]
@@ -212,7 +212,7 @@ def test_a_blob_that_somebody_works_on_is_left(tmp_path: Path) -> None:
     drawn = lay(tmp_path, ONE)
     digest = drawn.digest("org/name", "a", "config.json")
 
-    with try_lock(drawn.base.hub_lock("org/name", digest)):
+    with try_lock(drawn.base.path, drawn.base.hub_lock("org/name", digest)):
         remove(drawn)
 
     assert list(scan.blob_sizes(drawn.base.repo("org/name"))) == [digest]
@@ -287,7 +287,7 @@ def test_a_planted_link_is_removed_and_not_what_it_points_to(tmp_path: Path) -> 
     for path in (repo.snapshot(commit("a")) / "config.json", repo.tree(commit("a"))):
         path.unlink()
         path.symlink_to(outside)
-    fs.remove_tree(repo.no_exist(commit("a")))
+    fs.remove_tree(repo.root, repo.no_exist(commit("a")))
     repo.no_exist(commit("a")).symlink_to(outside.parent)
     (repo.snapshot(commit("a")) / "evil").symlink_to(outside.parent)
     put(tmp_path / "outside" / "ref", commit("a").encode())
@@ -349,7 +349,7 @@ def test_a_part_that_is_being_fetched_stays(tmp_path: Path) -> None:
     drawn = lay(tmp_path, ONE)
     file = part_of(drawn)
 
-    with try_lock(drawn.base.part_lock(file.digest)):
+    with try_lock(drawn.base.path, drawn.base.part_lock(file.digest)):
         removal.execute(drawn.base, plan(drawn))
 
     assert drawn.base.part(file.digest).exists()

@@ -49,7 +49,7 @@ def test_the_bytes_of_each_digest_are_found(drawn: Drawn) -> None:
 
 def test_a_blob_without_a_link_is_found(drawn: Drawn) -> None:
     """A snapshot that is gone does not hide bytes that are there; what lay in it alone is missing."""
-    fs.remove_tree(drawn.base.repo("org/name").snapshots)
+    fs.remove_tree(drawn.base.path, drawn.base.repo("org/name").snapshots)
 
     real = drawn.digest("org/name", "a", "real.bin")
     assert located(drawn).keys() == {file.digest for file in drawn.of("org/name", "a")} - {real}

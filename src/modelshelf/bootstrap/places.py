@@ -141,7 +141,7 @@ def database_url(settings: Settings) -> str:
     registry_file.make_room_for(path, settings.state_home)
     if path is not None and not settings.database_url:
         with contextlib.suppress(ShelfError):  # of a base that cannot be written the registry is read
-            fs.touch(path)  # SQLite gives its own files the owner and the mode of this one
+            fs.touch(path.parent, path)  # SQLite gives its own files the owner and the mode of this one
     return url
 
 

@@ -163,7 +163,7 @@ class Fetcher:
         """Take a blob's locks and return its first task; None when it is there, or when another process is at it."""
         held = contextlib.ExitStack()
         locks = (self.base.part_lock(need.digest), self.base.hub_lock(self.plan.repo_id, need.digest))
-        if not held.enter_context(try_lock(*locks)):
+        if not held.enter_context(try_lock(self.base.path, *locks)):
             held.close()
             with self._changed:
                 self._waiting.append(need)

@@ -114,7 +114,7 @@ class Intake:
             if found.kind is not Kind.STRAY or source in done or not goes:
                 continue
             done.add(source)
-            with locks.wait_lock(base.repo_lock(found.repo), self.clock):
+            with locks.wait_lock(base.path, base.repo_lock(found.repo), self.clock):
                 carrying = carry.plan(source, base.repo(found.repo).path, cache_dir.hub)
                 if keeps and not carry.can_share(carrying, base):
                     left.append(f"{source} cannot be linked into hub/: --move brings it there.")
@@ -137,7 +137,7 @@ class Intake:
             for repo_type, repo_id, repo in scan.repos(cache_dir):
                 target = base.repo(repo_id, repo_type).path
                 if repo_type == "model" and is_folder(target):
-                    with locks.wait_lock(base.repo_lock(repo_id), self.clock):
+                    with locks.wait_lock(base.path, base.repo_lock(repo_id), self.clock):
                         carrying = carry.plan(repo.path, target, cache_dir.hub)
                         is_there = all(piece.is_there for piece in carrying.pieces)
                         if is_there and not carrying.left and not carry.why_kept(carrying):
@@ -249,7 +249,7 @@ class Intake:
         base = Base(Path(order.target))
         with self.room(order, found.size_bytes, running) as hold:
             sources = dict(found.sources)
-            method = sharing.probe_share(Path(next(iter(sources.values()))), base.own)
+            method = sharing.probe_share(base.path, Path(next(iter(sources.values()))), base.own)
             if method == "copy" and not copies:
                 raise Conflict(
                     f"{found.place} lies on another file system than {order.target}: it could only be copied.",
@@ -257,9 +257,9 @@ class Intake:
                 )
             for file in found.entries:
                 source = Path(sources[file.path])
-                with locks.wait_lock(base.part_lock(file.digest), self.clock, check=running.progress.check):
+                with locks.wait_lock(base.path, base.part_lock(file.digest), self.clock, check=running.progress.check):
                     self._bring_file(base, found.repo, file, source, running, hold)
-            with locks.wait_lock(base.repo_lock(found.repo), self.clock):
+            with locks.wait_lock(base.path, base.repo_lock(found.repo), self.clock):
                 self._lay_out(base, found)
             adoption = replace(adoption, found=found)
             away = replace(order, base=order.target, location=order.target_location)
@@ -302,7 +302,7 @@ class Intake:
         self, base: Base, repo_id: RepoId, file: FileEntry, source: Path, running: Running, hold: Hold
     ) -> None:
         blob = base.repo(repo_id).blob(file.digest)
-        if not _has_size(blob, file.size_bytes) and not sharing.share(source, blob):
+        if not _has_size(blob, file.size_bytes) and not sharing.share(base.path, source, blob):
             copy.copy_blob(source, base, file.digest, file.size_bytes, blob, running.progress, lambda count: None)
         hold.wrote(file.size_bytes)
 

@@ -177,7 +177,7 @@ class Mover:
             progress.phase("moving", plan.total_bytes)
             progress.advance(plan.total_bytes - plan.transfer_bytes)
             self._transfer(route, plan, sources, progress, hold)
-            with locks.wait_lock(route.target.repo_lock(plan.repo_id), self.clock):
+            with locks.wait_lock(route.target.path, route.target.repo_lock(plan.repo_id), self.clock):
                 self._arrive(route, plan, running.job.id)
         with contextlib.suppress(OutOfSpace, Denied, NotFound):  # a pin that was set meanwhile: reconcile finds it
             refresh_card(self.registry, self.library.model(plan.model_name))
@@ -213,7 +213,7 @@ class Mover:
     def _plan(self, route: _Route, *, keep_source: bool) -> MovePlan:
         assert route.row.commit_hash is not None
         files = self.library.files(route.row)
-        wanted, own = route.wanted(route.row.commit_hash, files), route.target.own
+        wanted = route.wanted(route.row.commit_hash, files)
         return MovePlan(
             model_name=route.row.model_name,
             repo_id=route.row.hf_path,
@@ -223,12 +223,16 @@ class Mover:
             target_location=route.tier.location,
             files=tuple(files),
             transfer=wanted.fetch,
-            method=sharing.probe_share(
-                route.source.marker, own if own.exists() else store_tier.nearest_folder(route.target)
-            ),
+            method=self._method(route),
             keep_source=keep_source or not is_writable(route.source),
             note=self.why_kept(route.row.model_name),
         )
+
+    def _method(self, route: _Route) -> str:
+        """Return how the bytes will get there; in a folder that isn't a tier yet nothing is tried."""
+        if route.target.own.exists():
+            return sharing.probe_share(route.target.path, route.source.marker, route.target.own)
+        return "link" if store_tier.device(route.source) == store_tier.device(route.target) else "copy"
 
     def _need(self, route: _Route, plan: MovePlan) -> Callable[[], int]:
         """Return what says how many bytes the target lacks now."""
@@ -281,9 +285,15 @@ class Mover:
         for need in plan.transfer:
             progress.check()
             with (
-                locks.wait_lock(route.target.part_lock(need.digest), self.clock, _LOCK_WAIT_S, progress.check),
                 locks.wait_lock(
-                    route.target.hub_lock(plan.repo_id, need.digest), self.clock, _LOCK_WAIT_S, progress.check
+                    route.target.path, route.target.part_lock(need.digest), self.clock, _LOCK_WAIT_S, progress.check
+                ),
+                locks.wait_lock(
+                    route.target.path,
+                    route.target.hub_lock(plan.repo_id, need.digest),
+                    self.clock,
+                    _LOCK_WAIT_S,
+                    progress.check,
                 ),
             ):
                 self._bring(route, need, sources[need.digest], plan.method, progress, hold)
@@ -294,7 +304,7 @@ class Mover:
         assert route.row.commit_hash is not None
         arrived = route.held(route.row.commit_hash, [FileEntry(need.path, need.size_bytes, need.digest)])
         there = need.digest in arrived and self._keep_if_good(route, need.digest, arrived[need.digest])
-        if there or (method != "copy" and sharing.share(source, path)):
+        if there or (method != "copy" and sharing.share(route.target.path, source, path)):
             progress.advance(need.size_bytes)
             hold.wrote(need.size_bytes)
             return

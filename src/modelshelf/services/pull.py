@@ -78,7 +78,7 @@ class Puller:
         commit_hash, files = self.manifest(row)
         base = self.bring(row, commit_hash, files, progress, on_hold)
         progress.phase("linking")
-        with locks.wait_lock(base.repo_lock(row.hf_path), self.clock):
+        with locks.wait_lock(base.path, base.repo_lock(row.hf_path), self.clock):
             self.lay_out(base, row, commit_hash, files)
             now = self.registry.model(row.model_name)
             if now is None or (now.id, now.commit_hash) != (row.id, commit_hash):
@@ -194,7 +194,7 @@ class Puller:
         self.registry.checks.add(tier_id, good)
 
     def _quarantine(self, base: Base, path: Path, digest: Digest, what: str) -> None:
-        target = fs.set_aside(path, base.quarantine)
+        target = fs.set_aside(base.path, path, base.quarantine)
         _log.warning("blob_quarantined", extra={"digest": digest, "wrong": what, "path": str(target)})
 
     def lay_out(self, base: Base, row: ModelRow, commit_hash: CommitHash, files: Sequence[FileEntry]) -> None:
@@ -213,7 +213,7 @@ class Puller:
         self._check_all_there(row, scan.missing_files(repo, commit_hash, files))
         ownership.share_repo(base, row.hf_path)
         if not COMMIT_HASH.fullmatch(row.revision) and scan.refs(repo).get(row.revision) != commit_hash:
-            fs.write_text(repo.ref(row.revision), commit_hash)
+            fs.write_text(base.path, repo.ref(row.revision), commit_hash)
 
     def _check_all_there(self, row: ModelRow, missing: Sequence[BlobNeed | FileEntry]) -> None:
         if missing:

@@ -151,5 +151,5 @@ class Reconciler:
         if not store_tier.is_writable(base):
             yield
             return
-        with locks.wait_lock(base.repo_lock(repo_id), self.clock):
+        with locks.wait_lock(base.path, base.repo_lock(repo_id), self.clock):
             yield

@@ -100,7 +100,7 @@ class Linker:
         lock = target.repo_lock(parsed[1]) if parsed else target.things_lock
         with (
             self.intake.room(order, 0 if order.is_home else carrying.need_bytes, running) as hold,
-            locks.wait_lock(lock, self.clock, check=running.progress.check),
+            locks.wait_lock(target.path, lock, self.clock, check=running.progress.check),
         ):
             carry.bring(carrying, target, running.progress, hold.wrote)
         kept = carry.why_kept(carrying)
@@ -127,7 +127,7 @@ class Linker:
         path, target = Path(order.base), Base(Path(order.target))
         backup = self.backup_path(path)
         links = _read(target) | {str(path): str(backup)}
-        fs.write_text(target.links, json.dumps(links, indent=1, sort_keys=True))
+        fs.write_text(target.path, target.links, json.dumps(links, indent=1, sort_keys=True))
         return self._switch(path, backup, target)
 
     def is_halfway(self, path: Path) -> bool:
@@ -148,9 +148,9 @@ class Linker:
 
     def _switch(self, path: Path, backup: Path, target: Base) -> Path:
         if not os.path.lexists(backup):
-            fs.rename_folder(path, backup)
-        fs.make_link(path, str(target.path))
-        fs.fsync_folder(path.parent)
+            fs.rename_folder(path.parent, path, backup)
+        fs.make_link(path.parent, path, str(target.path))
+        fs.fsync_folder(path.parent, path.parent)
         return backup
 
     def unlink(self, path: Path) -> Path:
@@ -164,10 +164,10 @@ class Linker:
         """
         target, backup = self.undoable(path)
         if path.is_symlink():
-            fs.remove_file(path)
-        fs.rename_folder(backup, path)
+            fs.remove_file(path.parent, path)
+        fs.rename_folder(path.parent, backup, path)
         links = {old: kept for old, kept in _read(target).items() if old != str(path)}
-        fs.write_text(target.links, json.dumps(links, indent=1, sort_keys=True))
+        fs.write_text(target.path, target.links, json.dumps(links, indent=1, sort_keys=True))
         return path
 
     def undoable(self, path: Path) -> tuple[Base, Path]:
@@ -203,7 +203,7 @@ def _copy_token(source: Path, target: Path) -> list[str]:
         text = source.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return [f"{source} cannot be read as a token: it stays."]
-    fs.write_text(target, text, mode=0o600)
+    fs.write_text(target.parent, target, text, mode=0o600)
     return []
 
 

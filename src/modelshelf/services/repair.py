@@ -126,7 +126,7 @@ class Repairer:
         except (ShelfError, OSError) as err:
             trouble = _reason(err)
         try:
-            with locks.wait_lock(case.base.repo_lock(case.row.hf_path), self.clock):
+            with locks.wait_lock(case.base.path, case.base.repo_lock(case.row.hf_path), self.clock):
                 self._lay_out(case, running.progress)
         except (ShelfError, OSError) as err:
             trouble = trouble or _reason(err)
@@ -157,8 +157,8 @@ class Repairer:
             repo_type, repo_id = parsed or ("model", RepoId(finding.repo_id))
             digest = Digest(finding.digest)
             with (
-                locks.wait_lock(base.part_lock(digest), self.clock, _LOCK_WAIT_S),
-                locks.wait_lock(base.hub_lock(repo_id, digest, repo_type), self.clock, _LOCK_WAIT_S),
+                locks.wait_lock(base.path, base.part_lock(digest), self.clock, _LOCK_WAIT_S),
+                locks.wait_lock(base.path, base.hub_lock(repo_id, digest, repo_type), self.clock, _LOCK_WAIT_S),
             ):
                 target = damage.set_aside(base, path, digest)
         except (ShelfError, OSError) as err:
@@ -196,9 +196,11 @@ class Repairer:
     def _clear(self, case: _Case, need: BlobNeed) -> None:
         """Take a link away that has the blob's name and leads nowhere, or out of the base."""
         blob = case.repo.blob(need.digest)
-        with locks.wait_lock(case.base.hub_lock(case.row.hf_path, need.digest), self.clock, _LOCK_WAIT_S):
+        with locks.wait_lock(
+            case.base.path, case.base.hub_lock(case.row.hf_path, need.digest), self.clock, _LOCK_WAIT_S
+        ):
             if blob.is_symlink() and case.source(need.digest) is None:
-                fs.remove_file(blob)
+                fs.remove_file(case.base.path, blob)
 
     def _copied(self, case: _Case, need: BlobNeed, running: Running, hold: Hold) -> bool:
         """Return whether a blob could be copied from where this machine has it; it was verified on the way."""
@@ -207,8 +209,10 @@ class Repairer:
             done = _Done(running.progress, hold)
             try:
                 with (
-                    locks.wait_lock(case.base.part_lock(need.digest), self.clock, _LOCK_WAIT_S),
-                    locks.wait_lock(case.base.hub_lock(case.row.hf_path, need.digest), self.clock, _LOCK_WAIT_S),
+                    locks.wait_lock(case.base.path, case.base.part_lock(need.digest), self.clock, _LOCK_WAIT_S),
+                    locks.wait_lock(
+                        case.base.path, case.base.hub_lock(case.row.hf_path, need.digest), self.clock, _LOCK_WAIT_S
+                    ),
                 ):
                     copy.copy_blob(source, case.base, need.digest, need.size_bytes, blob, done, done.wrote)
                 return True
@@ -289,7 +293,7 @@ class Repairer:
         if not manifest or (tree.exists() and not set_aside):
             return
         if tree.exists():
-            fs.set_aside(tree, case.base.quarantine)
+            fs.set_aside(case.base.path, tree, case.base.quarantine)
         trees.write(case.repo, case.commit_hash, manifest)
 
 

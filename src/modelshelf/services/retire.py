@@ -99,7 +99,7 @@ class Retirer:
             Unavailable: Somebody uses them, or their drive is away; none of them was deleted.
         """
         self._check_there(base, repo_id)
-        with locks.wait_lock(base.repo_lock(repo_id), self.clock):
+        with locks.wait_lock(base.path, base.repo_lock(repo_id), self.clock):
             self._remove_stale_cards(base, repo_id)
             if not files or commit_hash is None:
                 return Freed()

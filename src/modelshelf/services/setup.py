@@ -81,11 +81,11 @@ class FirstSetup:
         """
         self.check_free(force=force)
         if self.env_file.exists():
-            backup = fs.back_up(self.env_file)
-            fs.write_text(self.env_file, text, 0o600)
+            backup = fs.back_up(self.env_file.parent, self.env_file)
+            fs.write_text(self.env_file.parent, self.env_file, text, 0o600)
             return Written(self.env_file, backup)
         try:
-            fs.create_text(self.env_file, text, 0o600)
+            fs.create_text(self.env_file.parent, self.env_file, text, 0o600)
         except FileExistsError:
             self.check_free(force=False)  # somebody was faster
         return Written(self.env_file, None)

@@ -69,11 +69,11 @@ class UnitService:
         answers = _systemd_answers()
         ran = _run_all(plan.before, answers)
         if plan.replaces:
-            fs.back_up(self.path)
+            fs.back_up(self.path.parent, self.path)
         if plan.text:
-            fs.write_text(self.path, plan.text)
+            fs.write_text(self.path.parent, self.path, plan.text)
         else:
-            fs.remove_file(self.path)
+            fs.remove_file(self.path.parent, self.path)
         return ran + _run_all(plan.after, answers)
 
     def _present(self) -> str | None:

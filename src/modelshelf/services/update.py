@@ -108,7 +108,7 @@ class Updater:
         files = select(manifest, row.allow_patterns)
         base = self.puller.bring(row, commit_hash, files, progress, running.holds.append)
         progress.phase("linking")
-        with locks.wait_lock(base.repo_lock(row.hf_path), self.clock):
+        with locks.wait_lock(base.path, base.repo_lock(row.hf_path), self.clock):
             self.puller.lay_out(base, row, commit_hash, files)
             self._switch(base, row, commit_hash, manifest, keep_old=bool(params["keep_old"]))
         self._write_card(row, commit_hash)

@@ -35,8 +35,8 @@ def of(base: Base) -> Capabilities:
     if not base.marker.exists():  # nothing is written on what may be an empty mount point
         return _with(kept, mount)
     try:
-        found = _try(base.own) | kept
-        fs.write_text(base.capabilities, json.dumps({"format": _FORMAT, "file_system": mount.kind, **found}))
+        found = _try(base.path, base.own) | kept
+        fs.write_text(base.path, base.capabilities, json.dumps({"format": _FORMAT, "file_system": mount.kind, **found}))
     except (ShelfError, OSError):
         return _with(kept, mount)
     return _with(found, mount)
@@ -49,7 +49,7 @@ def of_folder(path: Path) -> Capabilities:
     """
     mount = mount_of(path)
     try:
-        return _with(_try(path), mount)
+        return _with(_try(path, path), mount)
     except (ShelfError, OSError):
         return _with({}, mount)
 
@@ -75,29 +75,29 @@ def _read(base: Base, mount: Mount) -> dict[str, bool]:
         return {}
 
 
-def _try(folder: Path) -> dict[str, bool]:
-    symlinks, hardlinks, reflinks = sharing.probe_links(folder)
+def _try(root: Path, folder: Path) -> dict[str, bool]:
+    symlinks, hardlinks, reflinks = sharing.probe_links(root, folder)
     probe = folder / f".probe.{os.urandom(4).hex()}{fs.TEMPORARY}"
     try:
-        fs.write_text(probe, "")
+        fs.write_text(root, probe, "")
         case_sensitive = not probe.with_name(probe.name.upper()).exists()
         locks_hold = locks.bounded(lambda: _excludes(probe), probe)
     finally:
-        fs.remove_file(probe)
-    any_names = all(_keeps_name(folder, name) for name in (f".probe:x.{probe.name}", f"{probe.name}."))
+        fs.remove_file(root, probe)
+    any_names = all(_keeps_name(root, folder / name) for name in (f".probe:x.{probe.name}", f"{probe.name}."))
     tried = (symlinks, hardlinks, reflinks, case_sensitive, any_names, locks_hold)
     return dict(zip(_TRIED, tried, strict=True))
 
 
-def _keeps_name(folder: Path, name: str) -> bool:
+def _keeps_name(root: Path, path: Path) -> bool:
     """Return whether a file can have this name and no other."""
     try:
-        fs.write_text(folder / name, "")
-        return name in os.listdir(folder)  # noqa: PTH208 - the names as the file system gives them
+        fs.write_text(root, path, "")
+        return path.name in os.listdir(path.parent)  # noqa: PTH208 - the names as the file system gives them
     except (Denied, OSError):  # a full disk is no answer, and passes
         return False
     finally:
-        fs.remove_file(folder / name)
+        fs.remove_file(root, path)
 
 
 def _excludes(path: Path) -> bool:

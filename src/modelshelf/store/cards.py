@@ -46,12 +46,12 @@ def write(base: Base, card: Card) -> None:
     with contextlib.suppress(OSError, BadInput):  # there is none yet, or something else
         if read_small_text(path, LIST_BYTES) == text:
             return
-    fs.write_text(path, text)
+    fs.write_text(base.path, path, text)
 
 
 def remove(base: Base, model_name: ModelName) -> fs.Freed:
     """Delete a model's card."""
-    return fs.remove_file(base.card(model_name))
+    return fs.remove_file(base.path, base.card(model_name))
 
 
 def read_all(base: Base) -> list[Card]:

@@ -45,6 +45,8 @@ class Carrying:
     """What carrying a folder will do."""
 
     source: Path
+    root: Path
+    """The folder that it lies in, below which alone old names are deleted."""
     pieces: tuple[Piece, ...]
     left: tuple[str, ...]
     """What stays and why, in sentences."""
@@ -76,7 +78,7 @@ def plan(source: Path, target: Path, root: Path) -> Carrying:
             pieces.append(found)
         else:
             left.append(found)
-    return Carrying(source, tuple(pieces), tuple(left))
+    return Carrying(source, root, tuple(pieces), tuple(left))
 
 
 def _piece(path: Path, goal: Path, source: Path, root: Path) -> Piece | str:
@@ -155,7 +157,7 @@ def _sha256(path: Path) -> Digest:
 def can_share(carrying: Carrying, base: Base) -> bool:
     """Return whether the bytes get to a base without being copied."""
     sample = next((piece.real for piece in carrying.pieces if not piece.link and not piece.is_there), None)
-    return sample is None or sharing.probe_share(sample, base.own) != "copy"
+    return sample is None or sharing.probe_share(base.path, sample, base.own) != "copy"
 
 
 def bring(
@@ -178,28 +180,27 @@ def bring(
         if piece.is_there:
             continue
         if piece.link:
-            fs.make_folder(piece.target.parent)
-            fs.make_link(piece.target, piece.link)
+            fs.make_link(base.path, piece.target, piece.link)
         elif _is_ref(piece.path, carrying.source):  # programs write refs in place: a second name would follow
-            fs.write_text(piece.target, piece.real.read_text(encoding="ascii"))
+            fs.write_text(base.path, piece.target, piece.real.read_text(encoding="ascii"))
         elif not _bring_bytes(piece, base, progress, on_written, copies=copies):
             left.append(f"{piece.path} lies on another file system.")
     for folder in {piece.target.parent for piece in carrying.pieces if piece.link}:
-        fs.fsync_folder(folder)
+        fs.fsync_folder(base.path, folder)
     return left
 
 
 def _bring_bytes(
     piece: Piece, base: Base, progress: Progress, on_written: Callable[[int], None], *, copies: bool
 ) -> bool:
-    if sharing.share(piece.real, piece.target):
+    if sharing.share(base.path, piece.real, piece.target):
         progress.advance(piece.size_bytes)
     elif not copies:
         return False
     else:
         digest = _sha256(piece.real)
         copy.copy_blob(piece.real, base, digest, piece.size_bytes, piece.target, progress, lambda count: None)
-        fs.take_mode(piece.target, piece.real)
+        fs.take_mode(base.path, piece.target, piece.real)
     on_written(piece.size_bytes)
     return True
 
@@ -228,11 +229,11 @@ def drop(carrying: Carrying, cache_dir: Base | None = None) -> fs.Freed:
         if not os.path.lexists(piece.target) or (not piece.link and piece.target.stat().st_size != piece.size_bytes):
             raise Corrupt(f"{piece.target} is not there; {piece.path} stays.")
         if not (os.path.lexists(piece.path) and _is_target(piece)):
-            freed += fs.remove_file(piece.path)
+            freed += fs.remove_file(carrying.root, piece.path)
     if cache_dir is not None:
         for payload in sorted(payloads):
             freed += shared_blobs.sweep(cache_dir, payload)
-    return freed + remove_empty_folders(carrying.source)
+    return freed + remove_empty_folders(carrying.root, carrying.source)
 
 
 def _is_target(piece: Piece) -> bool:
@@ -240,7 +241,7 @@ def _is_target(piece: Piece) -> bool:
     return piece.path.parent.resolve() / piece.path.name == piece.target.parent.resolve() / piece.target.name
 
 
-def remove_empty_folders(folder: Path) -> fs.Freed:
+def remove_empty_folders(root: Path, folder: Path) -> fs.Freed:
     """Delete the folders below a folder, and itself, that hold nothing."""
     freed = fs.Freed()
     if folder.is_symlink() or not folder.is_dir():
@@ -248,5 +249,5 @@ def remove_empty_folders(folder: Path) -> fs.Freed:
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         children: Sequence[Path] = [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
         for child in children:
-            freed += remove_empty_folders(child)
-    return freed + fs.remove_empty_folder(folder)
+            freed += remove_empty_folders(root, child)
+    return freed + fs.remove_empty_folder(root, folder)

@@ -39,7 +39,7 @@ def is_unfinished(stray: Path) -> bool:
     if parsed is None or parsed[0] != "model":
         return False
     try:
-        return not scan.snapshots(Repo(stray))
+        return not scan.snapshots(Repo(stray, stray.parent))
     except OSError:
         return False
 
@@ -71,7 +71,7 @@ def open_trees(base: Base) -> list[Path]:
     """Let others read the lists of files that `closed_trees` finds; returns those that can be read now."""
     closed = closed_trees(base)
     for path in closed:
-        fs.share_as_folder(path)
+        fs.share_as_folder(base.path, path)
     left = set(closed_trees(base))
     return [path for path in closed if path not in left]
 

@@ -43,13 +43,13 @@ def set_aside(base: Base, path: Path, digest: Digest) -> Path | None:
         if why:
             raise Conflict(why)
         with shared_blobs.payload_lock(payload):
-            return fs.set_aside(payload, base.quarantine) if is_damaged(payload, digest) else None
+            return fs.set_aside(base.path, payload, base.quarantine) if is_damaged(payload, digest) else None
     if not is_damaged(path, digest):
         return None
     if path.is_symlink():
-        fs.remove_file(path)
+        fs.remove_file(base.path, path)
         return None
-    return fs.set_aside(path, base.quarantine)
+    return fs.set_aside(base.path, path, base.quarantine)
 
 
 def source_of(
@@ -95,7 +95,7 @@ def place(
     digest, size_bytes = files[0].digest, files[0].size_bytes
     is_spare = source == repo.blob(digest) and digest not in scan.linked_digests(repo)
     for path in paths[:-1] if is_spare else paths:
-        if not sharing.share(source, path):
+        if not sharing.share(base.path, source, path):
             copy.copy_blob(source, base, digest, size_bytes, path, progress, lambda count: None)
     if is_spare:
-        fs.publish(source, paths[-1])
+        fs.publish(base.path, source, paths[-1])

@@ -67,7 +67,7 @@ def plan_dedupe(base: Base) -> DedupePlan:
 
 
 def _method(base: Base) -> str:
-    _, hard_links, reflinks = sharing.probe_links(base.own)
+    _, hard_links, reflinks = sharing.probe_links(base.path, base.own)
     return "reflink" if reflinks else "link" if hard_links else ""
 
 
@@ -158,7 +158,7 @@ class _Work:
         parsed = parse_repo_folder(blob.parent.parent.name)
         assert parsed is not None, path
         repo_type, repo_id = parsed
-        return try_lock(self.base.hub_lock(repo_id, Digest(blob.name), repo_type))
+        return try_lock(self.base.path, self.base.hub_lock(repo_id, Digest(blob.name), repo_type))
 
     def _verify(self, group: Group, path: str, stamps: Mapping[str, int]) -> Seal | None:
         """Return the seal of a blob whose bytes are what its name says; None where they are not, or unreadable.
@@ -216,10 +216,10 @@ class _Work:
         return _seal(group.keep)
 
     def _share(self, source: Path, target: Path, size_bytes: int) -> str:
-        if self.plan.method == "reflink" and sharing.merge_by_reflink(source, target):
+        if self.plan.method == "reflink" and sharing.merge_by_reflink(self.base.path, source, target):
             self.done.shared_bytes += size_bytes
             return "reflink"
-        freed = sharing.merge_by_link(source, target)
+        freed = sharing.merge_by_link(self.base.path, source, target)
         if freed is None:
             return ""
         self.done.freed += freed

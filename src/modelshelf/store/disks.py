@@ -103,7 +103,7 @@ def measure(base: Path, size_bytes: int = PROBE_BYTES) -> Speed | None:
         space = os.statvfs(folder)
         if space.f_bavail * space.f_frsize < _NEEDED * size_bytes:
             return None
-        with fs.scratch_file(folder) as fd:
+        with fs.scratch_file(folder, folder) as fd:
             started_s = time.perf_counter()
             for offset in range(0, size_bytes, _BLOCK_BYTES):
                 fs.write_at(fd, block, offset, folder)

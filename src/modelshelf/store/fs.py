@@ -1,4 +1,6 @@
-"""The only module that changes a disk. Every durable step says what a crash leaves behind.
+"""The only module that changes a disk, with `folders` as its hands. Every durable step says what a crash leaves behind.
+
+Each change names the root below which alone it happens; see `folders`.
 
 The durable write: temporary file in the same folder → write → fsync the file → rename → fsync the folder. A crash
 leaves the old content or the new one, and at worst a temporary file.
@@ -7,16 +9,14 @@ leaves the old content or the new one, and at worst a temporary file.
 from __future__ import annotations
 
 import contextlib
-import errno
 import itertools
 import os
 import shutil
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelshelf.domain.sharing import mode_in
+from modelshelf.store.folders import Place, opened, place, sync_folder
 from modelshelf.store.os_errors import FULL, as_shelf_error, translate_errors
 
 TEMPORARY = ".shelf-tmp"
@@ -28,85 +28,67 @@ def unique() -> str:
     return os.urandom(4).hex()
 
 
-def fsync_folder(path: Path) -> None:
+def make_folder(root: Path, path: Path) -> None:
+    """Create a folder and those above it, down from the root, each shared as the one above it; see `folders`."""
+    with translate_errors(path), opened(root, path, make=True):
+        pass
+
+
+def fsync_folder(root: Path, path: Path) -> None:
     """Make names in a folder durable, where the file system can: some shares and FUSE file systems refuse."""
-    try:
-        _fsync(path, os.O_DIRECTORY)
-    except OSError as err:
-        if err.errno not in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):
-            raise
+    with translate_errors(path), opened(root, path) as folder:
+        sync_folder(folder)
 
 
-def _fsync(path: Path, flags: int = 0) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+def share_as_folder(root: Path, path: Path) -> None:
+    """Give what lies there its folder's group permissions; see `Place.share`. Nothing when it is gone."""
+    with contextlib.suppress(FileNotFoundError), place(root, path) as at:
+        at.share()
 
 
-def make_folder(path: Path) -> None:
-    """Create a folder and those above it, each as the one above it says; nothing when it is there."""
-    with translate_errors(path):
-        new = [folder for folder in (path, *path.parents) if not os.path.lexists(folder)]
-        path.mkdir(parents=True, exist_ok=True)
-    for folder in reversed(new):
-        share_as_folder(folder)
-
-
-def share_as_folder(path: Path) -> None:
-    """Let all who may use the folder use what lies in it, whatever the umask; nothing when it is another's.
-
-    What root writes belongs to whom the folder belongs: the user outside of a container can read and delete it.
-    """
-    with contextlib.suppress(OSError):
-        found, folder = path.lstat(), path.parent.stat()
-        if found.st_uid == 0 and folder.st_uid != 0 and os.geteuid() == 0:
-            os.chown(path, folder.st_uid, folder.st_gid, follow_symlinks=False)
-        mode = mode_in(found.st_mode, folder.st_mode)
-        if not stat.S_ISLNK(found.st_mode) and mode != stat.S_IMODE(found.st_mode):
-            path.chmod(mode)
-
-
-def write_text(path: Path, text: str, mode: int = 0o644) -> None:
+def write_text(root: Path, path: Path, text: str, mode: int = 0o644) -> None:
     """Write a small file durably, all or nothing; the folder is created.
 
     **Crash:** the old file or the new one; at worst a `.shelf-tmp` beside it.
     """
-    make_folder(path.parent)
-    with replacing(path) as temporary:
+    with replacing(root, path, make=True) as temporary:
         _write(temporary, text, mode)
 
 
-def back_up(path: Path) -> Path:
+def back_up(root: Path, path: Path) -> Path:
     """Keep what a file holds beside it, as `NAME.bak` or under the next free name; returns that."""
     names = itertools.chain([f"{path.name}.bak"], (f"{path.name}.bak{number}" for number in itertools.count(2)))
-    target = next(found for name in names if not os.path.lexists(found := path.with_name(name)))
-    with translate_errors(target):
-        if not try_link(path, target):
-            shutil.copyfile(path, target)
-            with contextlib.suppress(OSError):  # some of those that have no hard links have no modes either
-                shutil.copystat(path, target)
-        fsync_folder(path.parent)
-    return target
+    with place(root, path) as at:
+        target = next(found for name in names if not (found := at.beside(name)).is_there())
+        if not try_link(at, target):
+            _copy(at, target)
+        at.sync_folder()
+    return target.path
+
+
+def _copy(at: Place, target: Place) -> None:
+    new = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    with os.fdopen(at.open(os.O_RDONLY), "rb") as source, os.fdopen(target.open(new, 0o600), "wb") as file:
+        shutil.copyfileobj(source, file)
+    with contextlib.suppress(OSError):  # some of those that have no hard links have no modes either
+        target.take(at.status())
 
 
 @contextlib.contextmanager
-def scratch_file(folder: Path) -> Iterator[int]:
+def scratch_file(root: Path, folder: Path) -> Iterator[int]:
     """Open an empty file for a moment; it has no name as long as the file system allows that, and none afterwards."""
-    path = folder / f".probe.{unique()}{TEMPORARY}"
-    with translate_errors(path):
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with contextlib.suppress(OSError):
-            path.unlink()
-        yield fd
-    finally:
-        os.close(fd)
-        path.unlink(missing_ok=True)
+    with place(root, folder / f".probe.{unique()}{TEMPORARY}") as at:
+        fd = at.open(os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with contextlib.suppress(OSError):
+                remove(at)
+            yield fd
+        finally:
+            os.close(fd)
+            remove(at)
 
 
-def create_text(path: Path, text: str, mode: int = 0o644) -> None:
+def create_text(root: Path, path: Path, text: str, mode: int = 0o644) -> None:
     """Write a small file durably where there is none; of several that try at once one does it.
 
     Where there are no hard links, the last one does it.
@@ -114,47 +96,46 @@ def create_text(path: Path, text: str, mode: int = 0o644) -> None:
     Raises:
         FileExistsError: There is one.
     """
-    make_folder(path.parent)
-    with replacing(path) as temporary:
+    with replacing(root, path, make=True) as temporary:
         _write(temporary, text, mode)
         try:
-            os.link(temporary, path)
+            link(temporary, temporary.beside(path.name))
         except FileExistsError:
             raise
         except OSError:
             return
-        temporary.unlink()
-        fsync_folder(path.parent)
+        remove(temporary)
+        temporary.sync_folder()
 
 
-def _write(path: Path, text: str, mode: int = 0o644) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+def _write(at: Place, text: str, mode: int = 0o644) -> None:
+    fd = at.open(os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(fd, "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         if mode & 0o077:  # a secret stays its owner's
-            share_as_folder(path)
+            at.share()
         os.fsync(file.fileno())
 
 
-def touch(path: Path) -> None:
+def touch(root: Path, path: Path) -> None:
     """Create an empty file where there is none, for all who may use its folder."""
-    os.close(_open_or_create(path, os.O_RDONLY))
+    with place(root, path) as at:
+        os.close(_open_or_create(at, os.O_RDONLY))
 
 
-def open_part(path: Path) -> int:
+def open_part(root: Path, path: Path) -> int:
     """Open a part for reading and writing at offsets, creating it; returns the descriptor, which the caller closes."""
-    make_folder(path.parent)
-    return _open_or_create(path, os.O_RDWR)
+    with place(root, path, make=True) as at:
+        return _open_or_create(at, os.O_RDWR)
 
 
-def _open_or_create(path: Path, flags: int) -> int:
-    with translate_errors(path):
-        try:
-            return os.open(path, flags | os.O_CLOEXEC)
-        except FileNotFoundError:
-            fd = os.open(path, flags | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    share_as_folder(path)
+def _open_or_create(at: Place, flags: int) -> int:
+    try:
+        return at.open(flags)
+    except FileNotFoundError:
+        fd = at.open(flags | os.O_CREAT)
+    at.share()
     return fd
 
 
@@ -177,69 +158,82 @@ def flush(fd: int, path: Path) -> None:
         os.fdatasync(fd)
 
 
-def append_line(path: Path, line: str) -> None:
+def append_line(root: Path, path: Path, line: str) -> None:
     """Append one line in one write; the file is created.
 
     **Crash:** a torn last line at worst.
     """
-    with translate_errors(path):
-        fd = _open_or_create(path, os.O_WRONLY | os.O_APPEND)
+    with place(root, path) as at:
+        fd = _open_or_create(at, os.O_WRONLY | os.O_APPEND)
         try:
             os.write(fd, f"{line}\n".encode())
         finally:
             os.close(fd)
 
 
-def publish(part: Path, target: Path) -> None:
+def publish(root: Path, part: Path, target: Path) -> None:
     """Give verified bytes their final name, durably.
 
     **Crash:** before the rename the part is still there and still verified by its next reader; after it the blob is
     whole, for its bytes were on the disk before its name was.
     """
-    make_folder(target.parent)
-    with translate_errors(target):
-        _fsync(part)
-        os.replace(part, target)
-        fsync_folder(target.parent)
+    with place(root, part) as old, place(root, target, make=True) as new:
+        fd = old.open(os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        _replace(old, new)
+        new.sync_folder()
 
 
-def make_link(path: Path, target: str) -> None:
+def make_link(root: Path, path: Path, target: str) -> None:
     """Make a symbolic link in one step, in place of what is there; the caller makes the folder durable."""
-    with contextlib.suppress(FileExistsError), translate_errors(path):
-        os.symlink(target, path)
-        share_as_folder(path)
+    with contextlib.suppress(FileExistsError), place(root, path, make=True) as at:
+        os.symlink(target, at.name, dir_fd=at.folder)
+        at.share()
         return
-    with replacing(path, durable=False) as temporary:
-        os.symlink(target, temporary)
+    with replacing(root, path, durable=False) as temporary:
+        os.symlink(target, temporary.name, dir_fd=temporary.folder)
 
 
 @contextlib.contextmanager
-def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
+def replacing(root: Path, path: Path, *, make: bool = False, durable: bool = True) -> Iterator[Place]:
     """Let what is made under the temporary name take the place of `path`; nothing where nothing is made."""
-    temporary = path.with_name(f".{path.name}.{unique()}{TEMPORARY}")
-    try:
-        with translate_errors(path):
+    with place(root, path, make=make) as at:
+        temporary = at.beside(f".{at.name}.{unique()}{TEMPORARY}")
+        try:
             yield temporary
-            if os.path.lexists(temporary):
-                os.replace(temporary, path)
+            if temporary.is_there():
+                _replace(temporary, at)
                 if durable:
-                    fsync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+                    at.sync_folder()
+        finally:
+            remove(temporary)
 
 
-def try_link(source: Path, target: Path) -> bool:
+def try_link(source: Path | Place, target: Place) -> bool:
     """Make a hard link where there is nothing yet; returns whether that worked."""
     try:
-        os.link(source, target)
+        link(source, target)
     except OSError as err:
         if err.errno in FULL:
-            raise as_shelf_error(err, target) from err
+            raise as_shelf_error(err, target.path) from err
         return False
     return True
 
 
-def rename_folder(path: Path, target: Path) -> None:
+def link(source: Path | Place, target: Place) -> None:
+    """Make a hard link, to a link itself where the source is one."""
+    old, folder = (source.name, source.folder) if isinstance(source, Place) else (os.fspath(source), None)
+    os.link(old, target.name, src_dir_fd=folder, dst_dir_fd=target.folder, follow_symlinks=False)
+
+
+def _replace(old: Place, new: Place) -> None:
+    os.replace(old.name, new.name, src_dir_fd=old.folder, dst_dir_fd=new.folder)
+
+
+def rename_folder(root: Path, path: Path, target: Path) -> None:
     """Give a folder a name that nothing has yet, durably.
 
     **Crash:** the old name or the new one.
@@ -247,28 +241,25 @@ def rename_folder(path: Path, target: Path) -> None:
     Raises:
         FileExistsError: Something has that name.
     """
-    if os.path.lexists(target):
-        raise FileExistsError(target)
-    with translate_errors(path):
-        path.rename(target)
-        fsync_folder(target.parent)
+    with place(root, path) as old, place(root, target) as new:
+        if new.is_there():
+            raise FileExistsError(target)
+        _replace(old, new)
+        new.sync_folder()
 
 
-def take_mode(path: Path, model: Path) -> None:
+def take_mode(root: Path, path: Path, model: Path) -> None:
     """Give a file the mode and times of another."""
-    found = model.lstat()
-    with translate_errors(path):
-        path.chmod(stat.S_IMODE(found.st_mode))
-        os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns), follow_symlinks=False)
+    with place(root, path) as at:
+        at.take(model.lstat())
 
 
-def set_aside(path: Path, folder: Path) -> Path:
+def set_aside(root: Path, path: Path, folder: Path) -> Path:
     """Move something into a folder of its own tier under a name that nothing else has; returns the new path."""
-    make_folder(folder)
     target = folder / f"{path.name}.{unique()}"
-    with translate_errors(path):
-        os.replace(path, target)
-        fsync_folder(folder)
+    with place(root, path) as old, place(root, target, make=True) as new:
+        _replace(old, new)
+        new.sync_folder()
     return target
 
 
@@ -284,38 +275,44 @@ class Freed:
         return Freed(self.apparent_bytes + other.apparent_bytes, self.allocated_bytes + other.allocated_bytes)
 
 
-def remove_file(path: Path) -> Freed:
+def remove(at: Place) -> None:
+    """Delete a file or a link; nothing when it is gone."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(at.name, dir_fd=at.folder)
+
+
+def remove_file(root: Path, path: Path) -> Freed:
     """Delete a file or a link, never what a link points to; nothing when it is gone. Returns what that freed.
 
     A file with another hard link frees nothing.
     """
-    with translate_errors(path):
-        try:
-            found = path.lstat()
-            path.unlink()
-        except FileNotFoundError:
-            return Freed()
+    try:
+        with place(root, path) as at:
+            found = at.status()
+            os.unlink(at.name, dir_fd=at.folder)
+    except FileNotFoundError:
+        return Freed()
     if found.st_nlink > 1:
         return Freed()
     return Freed(found.st_size, found.st_blocks * 512)
 
 
-def remove_empty_folder(path: Path) -> Freed:
+def remove_empty_folder(root: Path, path: Path) -> Freed:
     """Delete a folder when nothing is in it; leave it otherwise."""
-    with contextlib.suppress(OSError):
-        found = path.lstat()
-        path.rmdir()
+    with contextlib.suppress(FileNotFoundError), place(root, path) as at, contextlib.suppress(OSError):
+        found = at.status()
+        os.rmdir(at.name, dir_fd=at.folder)
         return Freed(found.st_size, found.st_blocks * 512)
     return Freed()
 
 
-def remove_tree(path: Path) -> Freed:
+def remove_tree(root: Path, path: Path) -> Freed:
     """Delete a folder and all below it without following a link; a link is deleted itself."""
     if path.is_symlink() or not path.is_dir():
-        return remove_file(path)
+        return remove_file(root, path)
     freed = Freed()
     with translate_errors(path), os.scandir(path) as entries:
         children = [Path(entry.path) for entry in entries]
     for child in children:
-        freed += remove_tree(child)
-    return freed + remove_empty_folder(path)
+        freed += remove_tree(root, child)
+    return freed + remove_empty_folder(root, path)

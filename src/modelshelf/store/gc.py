@@ -201,7 +201,7 @@ class _Work:
         digest = digest_of(Path(item.path).name)
         if item.kind not in ("blob", "partial") or digest is None:
             return contextlib.nullcontext(enter_result=True)
-        return try_lock(self.base.hub_lock(repo_id, digest, repo_type))
+        return try_lock(self.base.path, self.base.hub_lock(repo_id, digest, repo_type))
 
     def _store(self) -> None:
         """Sweep the payloads that nothing links to, by huggingface_hub's own rules and under its locks."""
@@ -217,13 +217,13 @@ class _Work:
             batch = parts[start : start + _LOCKS_AT_ONCE]
             digests = {digest for item in batch if (digest := digest_of(Path(item.path).name))}
             with contextlib.ExitStack() as held:
-                free = {d for d in digests if held.enter_context(try_lock(self.base.part_lock(d)))}
+                free = {d for d in digests if held.enter_context(try_lock(self.base.path, self.base.part_lock(d)))}
                 look, _ = self._look(None)
                 again = self._again("part", own_leftovers.in_own(look))
                 self._delete_all(item for item in again if item in batch and digest_of(Path(item.path).name) in free)
             for digest in sorted(free):
                 if not is_there(self.base.part(digest)):
-                    self.done.freed += remove_unused(self.base.part_lock(digest))
+                    self.done.freed += remove_unused(self.base.path, self.base.part_lock(digest))
         look, _ = self._look(None)
         found = list(own_leftovers.in_own(look))
         for kind in ("partial", "folder", "lock"):
@@ -246,13 +246,13 @@ class _Work:
         """Delete one name; returns what that freed, None where it is still there."""
         path = Path(item.path)
         if item.kind == "folder":
-            freed = fs.remove_empty_folder(path)
+            freed = fs.remove_empty_folder(self.base.path, path)
         elif item.kind == "lock":
-            freed = remove_unused(path)
+            freed = remove_unused(self.base.path, path)
         elif item.kind == "shared":
             freed = shared_blobs.sweep(self.base, path)
         elif item.kind == "quarantine":
-            freed = fs.remove_tree(path)
+            freed = fs.remove_tree(self.base.path, path)
         else:
-            freed = fs.remove_file(path)
+            freed = fs.remove_file(self.base.path, path)
         return None if is_there(path) else freed

@@ -84,8 +84,8 @@ class IncomingBlob:
     def __init__(self, base: Base, digest: Digest, size_bytes: int) -> None:
         self.digest = digest
         self.size_bytes = size_bytes
-        self._part, self._map = base.part(digest), base.part_map(digest)
-        self._fd = fs.open_part(self._part)
+        self._root, self._part, self._map = base.path, base.part(digest), base.part_map(digest)
+        self._fd = fs.open_part(self._root, self._part)
         self._mutex = threading.Lock()
         self._hashing, self._flushing = threading.Lock(), threading.Lock()
         self._running = RunningDigest(digest, size_bytes)
@@ -137,7 +137,7 @@ class IncomingBlob:
             checksum.update(piece)
             at += piece.nbytes
         assert at == stop, (index, at)
-        fs.append_line(self._map, f"{index} {checksum.hexdigest()}")
+        fs.append_line(self._root, self._map, f"{index} {checksum.hexdigest()}")
         with self._mutex:
             is_new = index not in self._done
             self._done.add(index)
@@ -168,10 +168,10 @@ class IncomingBlob:
         os.ftruncate(self._fd, self.size_bytes)
         if like is not None:
             with contextlib.suppress(ShelfError, OSError):
-                fs.take_mode(self._part, like)
-            fs.share_as_folder(self._part)
-        fs.publish(self._part, target)
-        fs.remove_file(self._map)
+                fs.take_mode(self._root, self._part, like)
+            fs.share_as_folder(self._root, self._part)
+        fs.publish(self._root, self._part, target)
+        fs.remove_file(self._root, self._map)
 
     def _recover(self) -> set[int]:
         """Return the segments that the map claims and the part holds."""
@@ -240,5 +240,5 @@ class IncomingBlob:
             start += count
 
     def _discard(self) -> None:
-        fs.remove_file(self._map)
-        fs.remove_file(self._part)
+        fs.remove_file(self._root, self._map)
+        fs.remove_file(self._root, self._part)

@@ -64,6 +64,6 @@ def _note(path: Path, key: str, value: str | None) -> None:
         return
     changed = {name: text for name, text in (known | {key: value}).items() if text is not None}
     try:
-        fs.write_text(path, json.dumps(changed, indent=1, sort_keys=True))
+        fs.write_text(path.parent, path, json.dumps(changed, indent=1, sort_keys=True))
     except (ShelfError, OSError):
         return

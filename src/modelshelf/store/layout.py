@@ -47,6 +47,8 @@ class Repo:
     """The folder of one repository."""
 
     path: Path
+    root: Path
+    """The folder that it belongs to, below which alone it is changed: the base, or the cache_dir."""
 
     @property
     def blobs(self) -> Path:
@@ -162,7 +164,7 @@ class Base:
 
     def repo(self, repo_id: RepoId, repo_type: str = "model") -> Repo:
         """The folder of a repository."""
-        return Repo(self.path.joinpath("hub", repo_folder_name(repo_id, repo_type)))
+        return Repo(self.path.joinpath("hub", repo_folder_name(repo_id, repo_type)), self.path)
 
     @property
     def cards(self) -> Path:
@@ -224,7 +226,7 @@ class CacheDir(Base):
 
     def repo(self, repo_id: RepoId, repo_type: str = "model") -> Repo:
         """The folder of a repository."""
-        return Repo(self.path / repo_folder_name(repo_id, repo_type))
+        return Repo(self.path / repo_folder_name(repo_id, repo_type), self.path)
 
 
 def before_name(path: Path, day: str, number: int = 1) -> Path:

@@ -15,10 +15,10 @@ from typing import TypeVar
 from filelock import FileLock, Timeout
 
 from modelshelf.domain.ports import Clock
-from modelshelf.errors import Unavailable
+from modelshelf.errors import ShelfError, Unavailable
 from modelshelf.store import fs
+from modelshelf.store.folders import place
 from modelshelf.store.mounts import share_of
-from modelshelf.store.os_errors import translate_errors
 
 _POLL_S = 0.1
 HANG_S = 30.0
@@ -68,10 +68,11 @@ def bounded(
 
 
 @contextlib.contextmanager
-def try_lock(*paths: Path, hang_s: float = HANG_S) -> Iterator[bool]:
+def try_lock(root: Path, *paths: Path, hang_s: float = HANG_S) -> Iterator[bool]:
     """Take all locks at once without waiting; yields whether that worked. None is held where one is taken.
 
     Args:
+        root: The base or folder that they lie in.
         paths: The locks.
         hang_s: How long a share may take to answer.
 
@@ -84,8 +85,8 @@ def try_lock(*paths: Path, hang_s: float = HANG_S) -> Iterator[bool]:
     with contextlib.ExitStack() as stack:
         try:
             for path in paths:
-                lock = bounded(partial(_take, path), path, FileLock.release, hang_s)
-                stack.callback(lock.release)
+                lock = bounded(partial(_take, root, path), path, contextlib.ExitStack.close, hang_s)
+                stack.push(lock)
         except Timeout:
             stack.close()
             yield False
@@ -93,21 +94,25 @@ def try_lock(*paths: Path, hang_s: float = HANG_S) -> Iterator[bool]:
         yield True
 
 
-def _take(path: Path) -> FileLock:
-    fs.make_folder(path.parent)
-    lock = FileLock(path, timeout=0, thread_local=False, mode=0o666)
-    with translate_errors(path):
+def _take(root: Path, path: Path) -> contextlib.ExitStack:
+    """Take a lock; what is returned gives it back. Its folder stays open: `filelock` may want the name again."""
+    with contextlib.ExitStack() as stack:
+        at = stack.enter_context(place(root, path, make=True))
+        lock = FileLock(at.held, timeout=0, thread_local=False, mode=0o666)
+        at.check_no_link()
         lock.acquire()
-    return lock
+        stack.callback(lock.release)
+        return stack.pop_all()
 
 
 @contextlib.contextmanager
 def wait_lock(
-    path: Path, clock: Clock, timeout_s: float = 60.0, check: Callable[[], None] = lambda: None
+    root: Path, path: Path, clock: Clock, timeout_s: float = 60.0, check: Callable[[], None] = lambda: None
 ) -> Iterator[None]:
     """Take a lock, waiting for whoever has it.
 
     Args:
+        root: The base or folder that it lies in.
         path: The lock.
         clock: Time.
         timeout_s: How long to wait; on a share five minutes at most.
@@ -121,7 +126,7 @@ def wait_lock(
     if share is not None and share.is_network:
         timeout_s = min(timeout_s, _SHARE_WAIT_S)
     while True:
-        with try_lock(path) as free:
+        with try_lock(root, path) as free:
             if free:
                 yield
                 return
@@ -137,7 +142,7 @@ def wait_lock(
         waited_s += _POLL_S
 
 
-def remove_unused(path: Path) -> fs.Freed:
+def remove_unused(root: Path, path: Path) -> fs.Freed:
     """Delete one of our own lock files, unless somebody holds it; returns what that freed.
 
     **Concurrency:** removing a lock that another process is about to take would give two owners, so it is removed by
@@ -146,14 +151,15 @@ def remove_unused(path: Path) -> fs.Freed:
     why huggingface_hub's locks are never removed.
     """
     try:
-        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
+        with place(root, path) as at:
+            fd = at.open(os.O_RDWR)
+    except (ShelfError, OSError):
         return fs.Freed()
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         held, named = os.fstat(fd), path.lstat()
         is_ours = (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino)
-        return fs.remove_file(path) if is_ours else fs.Freed()
+        return fs.remove_file(root, path) if is_ours else fs.Freed()
     except OSError:
         return fs.Freed()
     finally:

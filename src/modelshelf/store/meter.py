@@ -249,6 +249,6 @@ def _save(base: Base, fresh: dict[str, Subtotal]) -> None:
         return
     repos = {name: (s.apparent, s.allocated_bytes, s.linked, s.folders) for name, s in fresh.items()}
     try:
-        fs.write_text(base.meter, json.dumps({"format": _FORMAT, "repos": repos}, separators=(",", ":")))
+        fs.write_text(base.path, base.meter, json.dumps({"format": _FORMAT, "repos": repos}, separators=(",", ":")))
     except (ShelfError, OSError):
         return  # a read-only base is measured all the same, a little slower

@@ -29,7 +29,9 @@ def translate_errors(path: Path) -> Iterator[None]:
 
 def as_shelf_error(err: OSError, path: Path) -> ShelfError | OSError:
     """Return what an OSError at `path` means for a person; the error itself when nothing better is known."""
-    where = err.filename or str(path)
+    if not str(err.filename or "").startswith("/") or str(err.filename).startswith("/proc/self/fd/"):
+        err.filename = str(path)  # the call said it relative to a folder that it holds open
+    where = err.filename
     if err.errno in FULL:
         return OutOfSpace(
             f"The disk is full: {where} could not be written ({os.strerror(err.errno or 0)}).",

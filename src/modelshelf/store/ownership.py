@@ -99,11 +99,11 @@ def share_repo(base: Base, repo_id: RepoId) -> None:
     """
     repo, locks = base.repo(repo_id), base.hub_locks(repo_id)
     for path in (base.hub, *base.hub.glob("*"), locks.parent):
-        fs.share_as_folder(path)
+        fs.share_as_folder(base.path, path)
     for tree in (locks, repo.path):
-        fs.share_as_folder(tree)
+        fs.share_as_folder(base.path, tree)
         for path, _ in _walk(tree):
-            fs.share_as_folder(path)
+            fs.share_as_folder(base.path, path)
 
 
 def _folders(path: Path) -> Iterator[Path]:

@@ -30,4 +30,4 @@ def check_place(path: Path | None, state_home: Path) -> None:
 def make_room_for(path: Path | None, state_home: Path) -> None:
     """Create the folder of a registry in the user's state folder, where a refusal sends people; no other."""
     if path is not None and path.parent == known_bases_file(state_home).parent:
-        fs.make_folder(path.parent)
+        fs.make_folder(state_home, path.parent)

@@ -124,18 +124,19 @@ def execute(base: Base, plan: RemovalPlan) -> fs.Freed:
     """
     freed = fs.Freed()
     for path in (*plan.refs, *plan.links):
-        freed += fs.remove_file(Path(path))
+        freed += fs.remove_file(base.path, Path(path))
     freed += _remove_blobs(base, plan)
     for digest in plan.parts:
-        with try_lock(base.part_lock(digest)) as free:
+        with try_lock(base.path, base.part_lock(digest)) as free:
             if free:  # another model's pull may be at the same blob
-                freed += fs.remove_file(base.part_map(digest)) + fs.remove_file(base.part(digest))
+                freed += fs.remove_file(base.path, base.part_map(digest))
+                freed += fs.remove_file(base.path, base.part(digest))
     for path in plan.shared_payloads:
         freed += shared_blobs.sweep(base, Path(path))
     for path in plan.extras:
-        freed += fs.remove_tree(Path(path))
+        freed += fs.remove_tree(base.path, Path(path))
     for path in plan.folders:
-        freed += fs.remove_empty_folder(Path(path))
+        freed += fs.remove_empty_folder(base.path, Path(path))
     return freed
 
 
@@ -150,11 +151,15 @@ def _remove_blobs(base: Base, plan: RemovalPlan) -> fs.Freed:
     for start in range(0, len(plan.blobs), _LOCKS_AT_ONCE):
         with contextlib.ExitStack() as locks:
             paths = map(Path, plan.blobs[start : start + _LOCKS_AT_ONCE])
-            free = [p for p in paths if locks.enter_context(try_lock(base.hub_lock(plan.repo_id, Digest(p.name))))]
+            free = [
+                p
+                for p in paths
+                if locks.enter_context(try_lock(base.path, base.hub_lock(plan.repo_id, Digest(p.name))))
+            ]
             linked = scan.linked_digests(repo)
             for path in free:
                 if path.name not in linked:
-                    freed += fs.remove_file(path)
+                    freed += fs.remove_file(base.path, path)
     return freed
 
 

@@ -86,7 +86,7 @@ def repos(base: Base) -> list[tuple[str, RepoId, Repo]]:
         for entry in entries:
             parsed = parse_repo_folder(entry.name)
             if parsed is not None and entry.is_dir(follow_symlinks=False):
-                found.append((*parsed, Repo(Path(entry.path))))
+                found.append((*parsed, Repo(Path(entry.path), base.path)))
     return sorted(found, key=lambda item: item[:2])
 
 
@@ -100,7 +100,7 @@ def strange_repos(base: Base) -> list[Repo]:
         for entry in entries:
             is_strange = looks_like_repo(entry.name) and parse_repo_folder(entry.name) is None
             if is_strange and entry.is_dir(follow_symlinks=False):
-                found.append(Repo(Path(entry.path)))
+                found.append(Repo(Path(entry.path), base.path))
     return sorted(found, key=lambda repo: repo.path)
 
 

@@ -5,55 +5,60 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import stat
-from collections.abc import Callable
 from pathlib import Path
 
 from modelshelf.errors import Denied
 from modelshelf.store import fs
-from modelshelf.store.os_errors import FULL, as_shelf_error, translate_errors
+from modelshelf.store.folders import Place, place
+from modelshelf.store.os_errors import FULL, as_shelf_error
 
 _FICLONE = 0x40049409
 
 
-def probe_share(source: Path, folder: Path) -> str:
+def probe_share(root: Path, source: Path, folder: Path) -> str:
     """Return how bytes get from one folder to another: `link`, `reflink` or `copy`; nothing is left behind."""
-    fs.make_folder(folder)
-    with fs.replacing(folder / ".probe") as probe:
+    with fs.replacing(root, folder / ".probe", make=True) as probe:
         how = _link_or_clone(source, probe) or "copy"
-        probe.unlink(missing_ok=True)
+        fs.remove(probe)
     return how
 
 
-def probe_links(folder: Path) -> tuple[bool, bool, bool]:
+def probe_links(root: Path, folder: Path) -> tuple[bool, bool, bool]:
     """Return whether a file system has symbolic links, hard links and reflinks; nothing is left behind."""
-    fs.make_folder(folder)
-    source, *links = (folder / f".probe.{fs.unique()}{fs.TEMPORARY}" for _ in range(4))
-    makers: list[Callable[[Path, Path], object]] = [os.symlink, os.link, _must_clone]
-    found = []
-    try:
-        with translate_errors(source):
-            source.write_bytes(b"x")
-        for link, make in zip(links, makers, strict=True):
-            try:
-                make(source, link)
-                found.append(True)
-            except OSError as err:
-                if err.errno in FULL:
-                    raise as_shelf_error(err, link) from err
-                found.append(False)
-        return found[0], found[1], found[2]
-    finally:
-        for path in (*links, source):  # a link never leads nowhere
-            path.unlink(missing_ok=True)
+    found: list[bool] = []
+    with place(root, folder / f".probe.{fs.unique()}{fs.TEMPORARY}", make=True) as source:
+        links = [source.beside(f".probe.{fs.unique()}{fs.TEMPORARY}") for _ in range(3)]
+        try:
+            with os.fdopen(source.open(os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as file:
+                file.write(b"x")
+            for link, make in zip(links, (_symlink, _hard_link, _must_clone), strict=True):
+                try:
+                    make(source, link)
+                    found.append(True)
+                except OSError as err:
+                    if err.errno in FULL:
+                        raise
+                    found.append(False)
+        finally:
+            for at in (*links, source):  # a link never leads nowhere
+                fs.remove(at)
+    return found[0], found[1], found[2]
 
 
-def _must_clone(source: Path, target: Path) -> None:
+def _symlink(source: Place, target: Place) -> None:
+    os.symlink(source.name, target.name, dir_fd=target.folder)
+
+
+def _hard_link(source: Place, target: Place) -> None:
+    os.link(source.name, target.name, src_dir_fd=source.folder, dst_dir_fd=target.folder)
+
+
+def _must_clone(source: Place, target: Place) -> None:
     if not _clone(source, target):
-        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP), str(target))
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP), str(target.path))
 
 
-def share(source: Path, target: Path) -> str:
+def share(root: Path, source: Path, target: Path) -> str:
     """Give the bytes of `source` a second name without copying them, in place of what is there.
 
     Returns:
@@ -62,30 +67,29 @@ def share(source: Path, target: Path) -> str:
 
     **Crash:** nothing, or the whole file under its name; at worst a `.shelf-tmp` beside it.
     """
-    fs.make_folder(target.parent)
-    with translate_errors(target):
-        if fs.try_link(source, target):
-            fs.fsync_folder(target.parent)
+    with place(root, target, make=True) as at:
+        if fs.try_link(source, at):
+            at.sync_folder()
             return "link"
-    with fs.replacing(target) as temporary:
+    with fs.replacing(root, target) as temporary:
         return _link_or_clone(source, temporary)
 
 
-def merge_by_reflink(source: Path, target: Path) -> bool:
+def merge_by_reflink(root: Path, source: Path, target: Path) -> bool:
     """Let a file have the extents of another one of equal bytes; returns whether that worked.
 
     Owner, mode and times stay the target's own. A file that would change its owner is left as it is.
 
     **Crash:** the old file or the new one, whose bytes are the same; at worst a `.shelf-tmp` beside it.
     """
-    with fs.replacing(target) as temporary:
-        worked = _clone(source, temporary) and _take_after(temporary, target.lstat())
+    with fs.replacing(root, target) as temporary:
+        worked = _clone(source, temporary) and _take_after(temporary, temporary.beside(target.name).status())
         if not worked:
-            temporary.unlink(missing_ok=True)
+            fs.remove(temporary)
     return worked
 
 
-def merge_by_link(source: Path, target: Path) -> fs.Freed | None:
+def merge_by_link(root: Path, source: Path, target: Path) -> fs.Freed | None:
     """Let a name lead to another file of equal bytes; returns what that freed, None when it did not work.
 
     The one file is readable for all who could read either of the two, and writable for nobody, as in the shared
@@ -93,53 +97,54 @@ def merge_by_link(source: Path, target: Path) -> fs.Freed | None:
 
     **Crash:** the old file or the one both share, whose bytes are the same; at worst a `.shelf-tmp` beside it.
     """
-    one, other = source.lstat(), target.lstat()
-    mode = (one.st_mode | other.st_mode) & 0o444
-    if (one.st_uid, one.st_gid) != (other.st_uid, other.st_gid) and mode != 0o444:
-        return None
     try:
-        with fs.replacing(target) as temporary:
-            os.link(source, temporary, follow_symlinks=False)
+        with place(root, source) as keep, fs.replacing(root, target) as temporary:
+            one, other = keep.status(), temporary.beside(target.name).status()
+            mode = (one.st_mode | other.st_mode) & 0o444
+            if (one.st_uid, one.st_gid) != (other.st_uid, other.st_gid) and mode != 0o444:
+                return None
+            fs.link(keep, temporary)
             temporary.chmod(mode)
     except (Denied, OSError):
         return None
     return fs.Freed() if other.st_nlink > 1 else fs.Freed(other.st_size, other.st_blocks * 512)
 
 
-def _take_after(path: Path, model: os.stat_result) -> bool:
+def _take_after(at: Place, model: os.stat_result) -> bool:
     """Give a file the owner, mode and times of another; returns whether it could have the owner."""
-    found = path.lstat()
+    found = at.status()
     if (found.st_uid, found.st_gid) != (model.st_uid, model.st_gid):
         try:
-            os.chown(path, model.st_uid, model.st_gid, follow_symlinks=False)
+            os.chown(at.name, model.st_uid, model.st_gid, dir_fd=at.folder, follow_symlinks=False)
         except OSError:
             return False
-    path.chmod(stat.S_IMODE(model.st_mode))
-    os.utime(path, ns=(model.st_atime_ns, model.st_mtime_ns), follow_symlinks=False)
+    at.take(model)
     return True
 
 
-def _link_or_clone(source: Path, temporary: Path) -> str:
+def _link_or_clone(source: Path, temporary: Place) -> str:
     if fs.try_link(source, temporary):
         return "link"
     return "reflink" if _clone(source, temporary) else ""
 
 
-def _clone(source: Path, temporary: Path) -> bool:
+def _clone(source: Path | Place, target: Place) -> bool:
     """Make a file that shares the extents of another, durably; returns whether the file system can.
 
     Source: Linux `ioctl_ficlone(2)`.
     """
-    if not os.access(source, os.R_OK):
+    path = source.held if isinstance(source, Place) else source
+    if not os.access(path, os.R_OK):
         return False
-    with source.open("rb") as old, temporary.open("xb") as new:
+    new = target.open(os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    with path.open("rb") as old, os.fdopen(new, "wb") as file:
         try:
-            fcntl.ioctl(new.fileno(), _FICLONE, old.fileno())
+            fcntl.ioctl(file.fileno(), _FICLONE, old.fileno())
         except OSError as err:
             if err.errno in FULL:
-                raise as_shelf_error(err, temporary) from err
-            temporary.unlink()
+                raise as_shelf_error(err, target.path) from err
+            fs.remove(target)
             return False
-        fs.share_as_folder(temporary)
-        os.fsync(new.fileno())
+        target.share()
+        os.fsync(file.fileno())
     return True

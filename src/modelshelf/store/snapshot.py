@@ -92,11 +92,10 @@ def link(repo: Repo, commit_hash: CommitHash, files: Iterable[FileEntry]) -> Non
         with contextlib.suppress(OSError):
             if is_link(path) and str(path.readlink()) == target:
                 continue
-        fs.make_folder(path.parent)
-        fs.make_link(path, target)
+        fs.make_link(repo.root, path, target)
         folders.add(path.parent)
     for folder in folders:
-        fs.fsync_folder(folder)
+        fs.fsync_folder(repo.root, folder)
 
 
 def copy_extras(source: Repo, target: Repo, commit_hash: CommitHash) -> None:
@@ -105,11 +104,11 @@ def copy_extras(source: Repo, target: Repo, commit_hash: CommitHash) -> None:
     with contextlib.suppress(OSError, BadInput):  # huggingface_hub gives it to its owner alone, and does without it
         text = read_small_text(tree, LIST_BYTES)
         if not is_there(target.tree(commit_hash)):
-            fs.write_text(target.tree(commit_hash), text)
+            fs.write_text(target.root, target.tree(commit_hash), text)
     for path in scan.walk_files(source.no_exist(commit_hash)):
         absent = target.no_exist(commit_hash) / path.relative_to(source.no_exist(commit_hash))
         if not is_there(absent):
-            fs.write_text(absent, "")
+            fs.write_text(target.root, absent, "")
 
 
 def set_refs(repo: Repo, refs: Mapping[RefName, CommitHash], *, overwrite: bool) -> None:
@@ -117,14 +116,14 @@ def set_refs(repo: Repo, refs: Mapping[RefName, CommitHash], *, overwrite: bool)
     there = scan.refs(repo)
     for revision, commit_hash in refs.items():
         if there.get(revision) != commit_hash and (overwrite or revision not in there):
-            fs.write_text(repo.ref(revision), commit_hash)
+            fs.write_text(repo.root, repo.ref(revision), commit_hash)
 
 
 def tag_cache(base: Base) -> None:
     """Write the CACHEDIR.TAG by which backup programs skip the folder, as huggingface_hub does."""
     tag = base.hub / "CACHEDIR.TAG"
     if not is_there(tag):
-        fs.write_text(tag, CACHEDIR_TAG)
+        fs.write_text(base.path, tag, CACHEDIR_TAG)
 
 
 def _is_same(path: Path | None, other: Path) -> bool:

@@ -123,7 +123,7 @@ class _Looking:
             elif parsed is not None and _unreadable(entry):
                 self._thing("unreadable", entry.path, "It may not be read by this user.")
             elif parsed is not None and parsed[0] == "model":
-                self._model(cache_dir, kind, parsed[1], Repo(Path(entry.path)), unknown)
+                self._model(cache_dir, kind, parsed[1], Repo(Path(entry.path), cache_dir.path), unknown)
             elif parsed is not None:
                 self._thing(parsed[0], entry.path)
 

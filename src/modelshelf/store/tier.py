@@ -74,7 +74,7 @@ def start_afresh(base: Base) -> str:
     """
     tier_id = uuid.uuid4().hex
     try:
-        fs.create_text(base.marker, json.dumps({"format": 1, "id": tier_id}))
+        fs.create_text(base.path, base.marker, json.dumps({"format": 1, "id": tier_id}))
     except FileExistsError:
         return read_id(base) or give_new_id(base)
     except (ShelfError, OSError) as err:
@@ -107,7 +107,7 @@ def _unwritable(base: Base, why: str) -> BadInput:
 def give_new_id(base: Base) -> str:
     """Write a base's marker anew: it is a copy of another base, or its marker cannot be read; returns the id."""
     tier_id = uuid.uuid4().hex
-    fs.write_text(base.marker, json.dumps({"format": 1, "id": tier_id}))
+    fs.write_text(base.path, base.marker, json.dumps({"format": 1, "id": tier_id}))
     return tier_id
 
 

@@ -48,7 +48,9 @@ def write(repo: Repo, commit_hash: CommitHash, files: Iterable[FileEntry]) -> No
     that Xet has for it: huggingface_hub fetches such a file by plain HTTP.
     """
     listing = {file.path: _info(file) for file in sorted(files, key=lambda file: file.path)}
-    fs.write_text(repo.tree(commit_hash), json.dumps({"format_version": _FORMAT, "files": listing}, indent=1))
+    fs.write_text(
+        repo.root, repo.tree(commit_hash), json.dumps({"format_version": _FORMAT, "files": listing}, indent=1)
+    )
 
 
 def _info(file: FileEntry) -> dict[str, object]:

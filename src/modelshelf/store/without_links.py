@@ -34,5 +34,5 @@ def settle(base: Base, repo: Repo, commit_hash: CommitHash, files: Iterable[File
             for file in group:
                 path = repo.snapshot(commit_hash) / file.path
                 if is_real_file(path):
-                    fs.set_aside(path, base.quarantine)
+                    fs.set_aside(base.path, path, base.quarantine)
             damage.place(base, repo, held[digest], group, commit_hash, progress)

@@ -1,0 +1,202 @@
+"""The way to a name below a root: folder by folder, each held open, no link followed.
+
+`fs` changes a name relative to the folder that was opened here, so the check is the change: a folder that somebody
+swaps for a link meanwhile is refused, or isn't the one that is changed. The root itself may be reached through links.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelshelf.domain.sharing import mode_in
+from modelshelf.errors import Denied
+from modelshelf.store.os_errors import translate_errors
+
+_ROOT = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_FOLDER = _ROOT | os.O_NOFOLLOW
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A name in a folder that is held open."""
+
+    folder: int
+    """The folder's descriptor."""
+    path: Path
+    """What people call it."""
+
+    @property
+    def name(self) -> str:
+        """The name in the folder."""
+        return self.path.name
+
+    @property
+    def held(self) -> Path:
+        """A path through the open folder, for what takes no descriptor."""
+        return Path(f"/proc/self/fd/{self.folder}/{self.name}")
+
+    def beside(self, name: str) -> Place:
+        """Return another name in the same folder."""
+        return Place(self.folder, self.path.with_name(name))
+
+    def status(self) -> os.stat_result:
+        """Return what lies there, a link itself."""
+        return os.stat(self.name, dir_fd=self.folder, follow_symlinks=False)
+
+    def is_there(self) -> bool:
+        """Return whether something lies there, a link itself."""
+        with contextlib.suppress(FileNotFoundError):
+            self.status()
+            return True
+        return False
+
+    def open(self, flags: int, mode: int = 0o644) -> int:
+        """Open the file; returns a descriptor, which the caller closes.
+
+        Raises:
+            Denied: It is a link.
+        """
+        try:
+            return os.open(self.name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode, dir_fd=self.folder)
+        except OSError:
+            self.check_no_link()
+            raise
+
+    def check_no_link(self) -> None:
+        """Do nothing where no link lies there.
+
+        Raises:
+            Denied: One does.
+        """
+        with contextlib.suppress(OSError):
+            target = os.readlink(self.name, dir_fd=self.folder)
+            raise Denied(
+                f"{self.path} is a link to {target}: nothing is changed through a link.",
+                hint=f"Put what it leads to in its place, or remove the link: rm {self.path}",
+                path=str(self.path),
+            )
+
+    def chmod(self, mode: int) -> None:
+        """Set the mode; of a link it has none."""
+        with self._pinned() as (proc, _):
+            proc.chmod(mode)
+
+    def take(self, model: os.stat_result) -> None:
+        """Take mode and times of another file."""
+        with self._pinned() as (proc, _):
+            proc.chmod(stat.S_IMODE(model.st_mode))
+            os.utime(proc, ns=(model.st_atime_ns, model.st_mtime_ns))
+
+    def share(self) -> None:
+        """Give the file or folder its folder's group permissions, whatever the umask.
+
+        What root writes belongs to whom the folder belongs: the user outside of a container can read and delete it. A
+        file that has another name, or an owner who isn't the folder's or this user, is left as it is.
+        """
+        with contextlib.suppress(OSError), self._pinned() as (proc, found):
+            folder = os.fstat(self.folder)
+            if not stat.S_ISDIR(found.st_mode) and found.st_nlink > 1:
+                return
+            if found.st_uid not in (os.geteuid(), folder.st_uid):
+                return
+            if found.st_uid == 0 and folder.st_uid != 0:
+                os.chown(proc, folder.st_uid, folder.st_gid)
+            mode = mode_in(found.st_mode, folder.st_mode)
+            if not stat.S_ISLNK(found.st_mode) and mode != stat.S_IMODE(found.st_mode):
+                proc.chmod(mode)
+
+    @contextlib.contextmanager
+    def _pinned(self) -> Iterator[tuple[Path, os.stat_result]]:
+        """Yield a path to what lies there at this moment, a link itself, and its status."""
+        fd = os.open(self.name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.folder)
+        try:
+            yield Path(f"/proc/self/fd/{fd}"), os.fstat(fd)
+        finally:
+            os.close(fd)
+
+    def sync_folder(self) -> None:
+        """Make the names in the folder durable, where the file system can."""
+        sync_folder(self.folder)
+
+
+@contextlib.contextmanager
+def place(root: Path, path: Path, *, make: bool = False) -> Iterator[Place]:
+    """Open the folder of a name.
+
+    Args:
+        root: The folder below which alone something may be changed.
+        path: The name.
+        make: Create folders that are missing.
+
+    Raises:
+        Denied: A folder on the way is a link, or the name isn't below the root.
+        FileNotFoundError: A folder is missing.
+    """
+    with translate_errors(path), opened(root, path.parent, make=make) as folder:
+        yield Place(folder, path)
+
+
+@contextlib.contextmanager
+def opened(root: Path, path: Path, *, make: bool = False) -> Iterator[int]:
+    """Open a folder: the root or one below it; yields a descriptor that only names it. Raises as `place` does."""
+    inner = path.parts[len(root.parts) :]
+    if ".." in inner or path.parts[: len(root.parts)] != root.parts:
+        raise Denied(f"{path} isn't below {root}: it isn't changed.", path=str(path))
+    folder, here = _open_root(root, make=make), root
+    try:
+        for name in inner:
+            here = here / name
+            next_folder = _enter(Place(folder, here), make=make)
+            os.close(folder)
+            folder = next_folder
+        yield folder
+    finally:
+        os.close(folder)
+
+
+def _open_root(root: Path, *, make: bool) -> int:
+    try:
+        return os.open(root, _ROOT)
+    except FileNotFoundError:
+        if not make:
+            raise
+    root.parent.mkdir(parents=True, exist_ok=True)
+    above = os.open(root.parent, _ROOT)
+    try:
+        return _enter(Place(above, root), make=True)
+    finally:
+        os.close(above)
+
+
+def _enter(at: Place, *, make: bool) -> int:
+    """Open one folder; of those that are missing, what this very call creates is shared as its folder says."""
+    try:
+        return os.open(at.name, _FOLDER, dir_fd=at.folder)
+    except FileNotFoundError:
+        if not make:
+            raise
+    except OSError:
+        at.check_no_link()
+        raise
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(at.name, dir_fd=at.folder)
+        at.share()
+    return _enter(at, make=False)
+
+
+def sync_folder(folder: int) -> None:
+    """Make the names in an open folder durable, where the file system can: some shares and FUSE file systems refuse."""
+    fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        os.fsync(fd)
+    except OSError as err:
+        if err.errno not in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+    finally:
+        os.close(fd)
