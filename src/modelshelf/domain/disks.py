@@ -12,7 +12,7 @@ from modelshelf.units import format_size
 NETWORK = frozenset(
     "9p afs ceph cifs fuse.glusterfs fuse.rclone fuse.sshfs lustre nfs nfs4 smb3 smbfs virtiofs".split()
 )
-"""File systems whose locks hang or hold nothing on some machines, and on which SQLite's WAL must not live."""
+"""File systems whose locks hang or hold nothing on some machines, and on which SQLite must not live."""
 CONTAINER = frozenset({"overlay", "aufs", "fuse.fuse-overlayfs"})
 """What a container's own layer lies on, which vanishes with the container."""
 FAT = frozenset({"vfat", "msdos", "umsdos", "fuse.fusefat"})

@@ -14,7 +14,7 @@ SEGMENT_BYTES = 8 * 2**20
 RUN_SEGMENTS = 8
 """One request asks for at most this many segments, so that streams share the end of a file."""
 BESIDE_BYTES = 640 * 2**10
-"""Folders, refs and parts' maps of one model, and the log that the registry keeps (see `registry.engine`)."""
+"""Folders, refs and parts' maps of one model, and what the registry keeps in reserve (see `registry.sqlite_file`)."""
 
 
 @dataclass(frozen=True, slots=True)

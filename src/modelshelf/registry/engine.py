@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,11 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from modelshelf.errors import OutOfSpace, Unavailable
+from modelshelf.errors import Unavailable
+from modelshelf.registry import faults, sqlite_file
 from modelshelf.registry.fast_read import SCHEMA
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
-_LOG_PAGES = 128
-"""SQLite's log is written back at 512 KiB, for it counts to the limit of the tier; see `domain.plans.BESIDE_BYTES`."""
 
 
 class db_now(FunctionElement[float]):  # noqa: N801 - it reads as the SQL function it is
@@ -43,42 +43,29 @@ def make_engine(url: str) -> sa.Engine:
         parsed = parsed.set(drivername="postgresql+psycopg")
     if parsed.get_backend_name() != "sqlite":
         return sa.create_engine(parsed, pool_pre_ping=True)
-    engine = sa.create_engine(parsed, connect_args={"timeout": 30})
-    sa.event.listen(engine, "connect", _set_up_sqlite)
+    path = Path(parsed.database or "")
+    engine = sa.create_engine(parsed, creator=lambda: sqlite_file.connect(path))
     sa.event.listen(engine, "begin", _begin_sqlite)
-    sa.event.listen(engine, "handle_error", _translate_sqlite)
+    sa.event.listen(engine, "handle_error", lambda context: _translate_sqlite(context, path))
     return engine
-
-
-def _set_up_sqlite(connection: Any, record: object) -> None:
-    connection.isolation_level = None  # transactions are begun by `_begin_sqlite`, not by the driver
-    small_log = f"wal_autocheckpoint={_LOG_PAGES}"
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000", small_log):
-        connection.execute(f"PRAGMA {pragma}")
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _translate_sqlite(context: sa.ExceptionContext) -> None:
+def _translate_sqlite(context: sa.ExceptionContext, path: Path) -> None:
     """Raise what a person can act on: the disk of the registry is full, or another process holds on to it."""
-    name = getattr(context.original_exception, "sqlite_errorname", "")
-    if name == "SQLITE_FULL":
-        raise OutOfSpace(
-            "The disk of the registry is full: nothing more can be noted there.",
-            hint="Free some space on it, then run the same command again: what arrived is kept.",
-        ) from context.original_exception
-    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-        raise Unavailable(
-            "The registry cannot be opened: its file is damaged, or no SQLite database.",
-            hint="Check DATABASE_URL; shelf doctor says how to set it aside and have it built anew from the disks.",
-            damaged=True,
-        ) from context.original_exception
-    if name.startswith("SQLITE_BUSY"):
-        raise Unavailable(
-            "The registry is busy: another process has held its lock for half a minute.", hint="Try again."
-        ) from context.original_exception
+    if isinstance(context.original_exception, sqlite3.Error):
+        known = faults.of_sqlite(context.original_exception, path)
+        if known is not None:
+            raise known from context.original_exception
+
+
+def keep_reserve(engine: sa.Engine) -> None:
+    """Let a registry in a file hold what a full disk will not give; see `sqlite_file.keep_reserve`."""
+    if engine.dialect.name == "sqlite":
+        sqlite_file.keep_reserve(Path(engine.url.database or ""))
 
 
 def migrate(engine: sa.Engine) -> None:

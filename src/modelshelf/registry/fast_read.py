@@ -6,17 +6,18 @@ and over `queries.Registry`.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 from modelshelf.domain.models import FileEntry, ModelRow, file_entry
 from modelshelf.domain.names import CommitHash, ModelName, RefName, RepoId
 from modelshelf.domain.outside import list_of, parse_json, text_of
-from modelshelf.errors import BadInput
+from modelshelf.errors import BadInput, ShelfError
+from modelshelf.registry.sqlite_file import connect, translated
 
 _log = logging.getLogger(__name__)
 _MOST_CHARS = 2**20
@@ -114,7 +115,7 @@ class SqliteReader:
             with self._connect() as connection:
                 row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
                 return bool(row == (SCHEMA,))
-        except sqlite3.Error:
+        except ShelfError:
             return False
 
     def models(self) -> list[ModelRow]:
@@ -145,11 +146,8 @@ class SqliteReader:
         with self._connect() as connection:
             return {(tier_id, digest): stamp for tier_id, digest, stamp in connection.execute("SELECT * FROM damage")}
 
-    @contextmanager
+    @contextlib.contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
-        connection = sqlite3.connect(self._path, timeout=30)
-        try:
+        with translated(self._path), contextlib.closing(connect(self._path)) as connection:
             connection.execute("PRAGMA query_only = 1")
             yield connection
-        finally:
-            connection.close()

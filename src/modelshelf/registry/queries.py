@@ -6,6 +6,7 @@ IMMEDIATE, so that two writers queue instead of failing half-way.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 
@@ -14,10 +15,10 @@ from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from modelshelf.domain.jobs import DONE, QUEUED, RUNNING, UNFINISHED, WAITING, Job
 from modelshelf.domain.models import FileEntry, ModelRow, Registration, select_files, total_size
-from modelshelf.errors import Conflict, NotFound, Unavailable
+from modelshelf.errors import Conflict, NotFound, OutOfSpace, ShelfError, Unavailable
 from modelshelf.registry import fast_read
 from modelshelf.registry.checks import Checks
-from modelshelf.registry.engine import db_now, make_engine, migrate
+from modelshelf.registry.engine import db_now, keep_reserve, make_engine, migrate
 from modelshelf.registry.leases import Leases
 from modelshelf.registry.placements import Placements
 from modelshelf.registry.reservations import Reservations
@@ -51,9 +52,10 @@ class Registry:
                 f"The registry cannot be opened: {err.orig}.",
                 hint="Check DATABASE_URL, and that the primary base can be written.",
             ) from err
-        except Unavailable:
+        except ShelfError:
             self.close()
             raise
+        keep_reserve(self._engine)
 
     def close(self) -> None:
         """Give back the connections."""
@@ -194,11 +196,15 @@ class Registry:
             if name is not None and retire is not None:
                 added = sa.insert(jobs).values(**new_job("retire", name, retire)).returning(*_JOB_COLUMNS)
                 job = Job(*connection.execute(added).one())
-            used = sa.exists().where(
-                (models.c.hf_path == files.c.hf_path) & (models.c.commit_hash == files.c.commit_hash)
-            )
-            connection.execute(sa.delete(files).where(~used))
+        with contextlib.suppress(OutOfSpace):  # a long manifest may be more than a full disk has room for: the next one
+            self._drop_manifests()
         return job
+
+    def _drop_manifests(self) -> None:
+        """Delete the manifests that no model has."""
+        used = sa.exists().where((models.c.hf_path == files.c.hf_path) & (models.c.commit_hash == files.c.commit_hash))
+        with self._engine.begin() as connection:
+            connection.execute(sa.delete(files).where(~used))
 
     def add_use(self, model_id: int, kind: str, duration_s: float) -> None:
         """Note that a model was loaded."""
@@ -305,6 +311,7 @@ class Registry:
         if state == DONE:
             values |= {"phase": "", "done_bytes": jobs.c.total_bytes}
         self.update_job(job_id, values)
+        keep_reserve(self._engine)
 
     def postpone_job(self, job_id: int, wait_s: float, detail: str) -> None:
         """Let a job wait for what it lacks."""

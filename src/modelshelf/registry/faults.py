@@ -1,0 +1,97 @@
+"""What the errors of the databases mean for a person."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import sqlite3
+from pathlib import Path
+
+from modelshelf.errors import Denied, OutOfSpace, ShelfError, Unavailable
+
+REBUILD = "shelf doctor says how to set it aside and have it built anew from the disks."
+_LAST_BYTES = 64 * 2**10
+"""A disk with less than this is full: the log of a transaction no longer fits."""
+
+
+def of_sqlite(err: sqlite3.Error, path: Path) -> ShelfError | None:
+    """Return what an error of SQLite at `path` means for a person; None where that is a fault of ours.
+
+    Args:
+        err: The error.
+        path: The registry's file.
+    """
+    name = getattr(err, "sqlite_errorname", "")
+    if name == "SQLITE_FULL" or (name.startswith(("SQLITE_CANTOPEN", "SQLITE_IOERR")) and _is_full(path)):
+        return OutOfSpace(
+            f"The disk of the registry is full: nothing more can be noted in {path}.",
+            hint="Free some space on it, then run the same command again: what arrived is kept.",
+            path=str(path),
+        )
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")) or str(err).startswith(("no such table", "no such column")):
+        return Unavailable(
+            f"The registry cannot be opened: {path} is damaged, or isn't a registry ({err}).",
+            hint=f"Check DATABASE_URL; {REBUILD}",
+            damaged=True,
+        )
+    if name.startswith("SQLITE_READONLY") or name == "SQLITE_PERM":
+        return _denied(path)
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return Unavailable(
+            "The registry is busy: another process has held its lock for half a minute.", hint="Try again."
+        )
+    if name.startswith(("SQLITE_CANTOPEN", "SQLITE_IOERR")):
+        return _denied(path) if _is_closed(path) else _unreadable(path, err)
+    return None
+
+
+def of_server(reason: str) -> Unavailable:
+    """Return what it means that the registry's server does not answer, or cut the connection."""
+    return Unavailable(
+        f"The registry's server cannot be reached: {reason}.",
+        hint="Start it, or check DATABASE_URL; then run the same command again.",
+    )
+
+
+def _denied(path: Path) -> Denied:
+    owner, read_only = "", False
+    with contextlib.suppress(OSError):
+        read_only = bool(os.statvfs(path.parent).f_flag & os.ST_RDONLY)
+        owner = _name(path.stat().st_uid)
+    if read_only:
+        hint = "Mount it writable; as it is, its models can be listed, loaded and run."
+        return Denied(f"The registry cannot be changed: {path} lies on a read-only disk.", hint=hint, path=str(path))
+    return Denied(
+        f"The registry cannot be changed by {_name(os.geteuid())}: {path} belongs to {owner or 'another user'}.",
+        hint="Run this as that user, or share the base through a group: docs/guides/team.md",
+        path=str(path),
+        owner=owner,
+    )
+
+
+def _unreadable(path: Path, err: sqlite3.Error) -> Unavailable:
+    return Unavailable(
+        f"The registry cannot be opened: {path}: {err}.",
+        hint=f"Check DATABASE_URL and the disk; {REBUILD}",
+        path=str(path),
+    )
+
+
+def _is_full(path: Path) -> bool:
+    with contextlib.suppress(OSError):
+        disk = os.statvfs(path.parent)
+        return disk.f_bavail * disk.f_frsize < _LAST_BYTES or (disk.f_files > 0 and disk.f_favail == 0)
+    return False
+
+
+def _is_closed(path: Path) -> bool:
+    """Return whether this user may not read or write the file, or not write where SQLite needs a second one."""
+    wanted = ((path, os.R_OK | os.W_OK), (path.parent, os.W_OK | os.X_OK))
+    return any(os.path.lexists(place) and not os.access(place, mode) for place, mode in wanted)
+
+
+def _name(uid: int) -> str:
+    with contextlib.suppress(KeyError):
+        return pwd.getpwuid(uid).pw_name
+    return f"user {uid}"

@@ -1,0 +1,111 @@
+"""Opening the registry's SQLite file, also on a disk that is full or read-only.
+
+SQLite's log of the running transaction is kept beside the file, with its blocks (`journal_mode=PERSIST`), and the file
+keeps free pages of its own: a change takes neither a byte nor a name from the disk, and whoever fills the disk
+meanwhile cannot take them. Reading needs no second file at all.
+
+Source: https://www.sqlite.org/pragma.html#pragma_journal_mode; decision 14.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from modelshelf.errors import ShelfError
+from modelshelf.registry.faults import of_sqlite
+
+RESERVE_BYTES = 512 * 2**10
+"""What a registry keeps for a full disk, twice: pages in its file, and the log of one transaction."""
+_LOW = 2
+"""The reserve is filled up again when less than this part of it, one half, is left."""
+_BUSY_S = 30
+_PRAGMAS = ("journal_mode=PERSIST", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY")
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Return a connection whose transactions are begun by hand, and that waits for others up to 30 s.
+
+    Where the disk is read-only and a killed process left a transaction half written, what is returned reads a copy in
+    memory's place, from before that transaction.
+
+    Raises:
+        OutOfSpace, Denied, Unavailable: It cannot be opened; see `faults.of_sqlite`.
+    """
+    with translated(path):
+        try:
+            return _open(path)
+        except sqlite3.OperationalError as err:
+            if not err.sqlite_errorname.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")) or not os.access(
+                path, os.R_OK
+            ):
+                raise
+            return _open_copy(path)
+
+
+def _open(path: Path, how: str = "") -> sqlite3.Connection:
+    address = f"{path.absolute().as_uri()}{how}"
+    connection = sqlite3.connect(address, _BUSY_S, isolation_level=None, check_same_thread=False, uri=True)
+    try:
+        for pragma in _PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}")
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def _open_copy(path: Path) -> sqlite3.Connection:
+    """Open a copy of a registry with its log, of which SQLite rolls back what was half written; it has no name."""
+    with tempfile.TemporaryDirectory(prefix="modelshelf-") as folder:
+        copy = Path(folder) / path.name
+        for suffix in ("", "-journal", "-wal"):
+            with contextlib.suppress(FileNotFoundError, PermissionError):
+                shutil.copyfile(f"{path}{suffix}", f"{copy}{suffix}")
+        with contextlib.closing(_open(copy)) as connection:
+            connection.execute("PRAGMA journal_mode=DELETE")
+        return _open(copy, "?mode=ro")
+
+
+@contextlib.contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn errors of SQLite into errors of the house.
+
+    Raises:
+        ShelfError: See `faults.of_sqlite`.
+    """
+    try:
+        yield
+    except sqlite3.Error as err:
+        known = of_sqlite(err, path)
+        if known is None:
+            raise
+        raise known from err
+
+
+def keep_reserve(path: Path) -> None:
+    """Fill up what a registry keeps for a full disk; nothing where it has enough, or the disk has no more.
+
+    **Crash:** a table named `reserve` at worst, which the next one takes away.
+    """
+    with contextlib.suppress(ShelfError, OSError), contextlib.closing(connect(path)) as connection:
+        log = Path(f"{path}-journal")
+        log_bytes = log.stat().st_size if log.exists() else 0
+        page = connection.execute("PRAGMA page_size").fetchone()[0]
+        free_bytes = connection.execute("PRAGMA freelist_count").fetchone()[0] * page
+        if min(free_bytes, log_bytes) * _LOW >= RESERVE_BYTES:
+            return
+        with translated(path):
+            for statement in (
+                "DROP TABLE IF EXISTS reserve",
+                f"CREATE TABLE reserve AS SELECT randomblob({RESERVE_BYTES}) AS filler",
+                f"UPDATE reserve SET filler = randomblob({RESERVE_BYTES})",  # brings as much into the log
+                "DROP TABLE IF EXISTS reserve",
+            ):
+                connection.execute(statement)
