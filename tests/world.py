@@ -213,6 +213,7 @@ class Home:
             "SECONDARY_CACHE_PATH": str(self.secondary),
             "HF_ENDPOINT": self.endpoint,
             "HF_HUB_DISABLE_UPDATE_CHECK": "1",
+            "SHELF_CUSTOM_ROOTS": str(self.root),
             "SHELF_REQUIRE_MOUNT": "0",
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",

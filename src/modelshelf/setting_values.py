@@ -117,6 +117,15 @@ def database_url(value: Value) -> str:
     return value.text
 
 
+def folders(value: Value) -> tuple[str, ...]:
+    """Return folders as absolute paths, of a list with colons."""
+    found = tuple(os.path.normpath(item) for item in map(str.strip, value.text.split(":")) if item)
+    for folder in found:
+        if not folder.startswith("/") or "$" in folder:
+            raise ValueError(f"{folder!r} is not an absolute path; use a list such as /srv/models:/data")
+    return found
+
+
 def path_map(value: Value) -> dict[str, str]:
     """Return bases as others call them to bases as this process does."""
     mapping: dict[str, str] = {}

@@ -58,6 +58,8 @@ class Settings:
     """SHELF_PORT."""
     api_key: str | None = field(repr=False)
     """SHELF_API_KEY."""
+    custom_roots: tuple[str, ...] | None
+    """SHELF_CUSTOM_ROOTS: below which folders a request may name a path; None: where drives are mounted."""
     log_as_json: bool
     """SHELF_LOG: `text` or `json`."""
     download_limit_bytes_per_s: int | None
@@ -127,8 +129,8 @@ def _load(env_file: Path | None, environ: Mapping[str, str] | None) -> tuple[Set
 _NAMES = frozenset(
     "PRIMARY_CACHE_PATH PRIMARY_CACHE_LIMIT_GB SECONDARY_CACHE_PATH SECONDARY_CACHE_LIMIT_GB"
     " CACHE_WARNING_THRESHOLD CACHE_PATH_MAP DATABASE_URL HF_TOKEN HF_ENDPOINT HF_HOME SHELF_HOST SHELF_PORT"
-    " SHELF_API_KEY SHELF_LOG SHELF_DOWNLOAD_LIMIT SHELF_REQUIRE_MOUNT ON_FULL ON_SECONDARY_FULL PROMOTE"
-    " HF_HUB_DISABLE_SYMLINKS".split()
+    " SHELF_API_KEY SHELF_CUSTOM_ROOTS SHELF_LOG SHELF_DOWNLOAD_LIMIT SHELF_REQUIRE_MOUNT ON_FULL ON_SECONDARY_FULL"
+    " PROMOTE HF_HUB_DISABLE_SYMLINKS".split()
 )
 
 
@@ -306,6 +308,7 @@ def _build(
         host=read("SHELF_HOST", lambda value: value.text, "127.0.0.1"),
         port=read("SHELF_PORT", setting_values.port, 8000),
         api_key=read("SHELF_API_KEY", lambda value: value.text, None),
+        custom_roots=read("SHELF_CUSTOM_ROOTS", setting_values.folders, None),
         log_as_json=read("SHELF_LOG", setting_values.one_of("text", "json"), "text") == "json",
         download_limit_bytes_per_s=read("SHELF_DOWNLOAD_LIMIT", setting_values.rate, None),
         config_home=settings_file.config_home(environ),

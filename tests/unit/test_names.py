@@ -194,6 +194,8 @@ def test_a_system_folder_is_no_base(path: str) -> None:
         ("C:\\x", "not absolute"),
         ("/mnt/a/../b", "climbs"),
         ("/mnt/a\0b", "not a path"),
+        ("/mnt/" + "a" * 256, "too long"),
+        ("/mnt" + "/a" * 1030, "too long"),
     ],
 )
 def test_what_is_no_whole_path_is_no_base(path: str, why: str) -> None:

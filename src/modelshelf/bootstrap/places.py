@@ -45,6 +45,7 @@ class ServerSettings:
     host: str
     port: int
     api_key: str | None = field(repr=False)
+    custom_roots: tuple[str, ...] | None
     log_as_json: bool
     secrets: tuple[str, ...] = field(repr=False)
     """What no log may hold."""
@@ -58,7 +59,9 @@ def server_settings() -> ServerSettings:
     """
     settings = load_settings()
     secrets = tuple(secret for secret in (settings.hf_token, settings.api_key) if secret)
-    return ServerSettings(settings.host, settings.port, settings.api_key, settings.log_as_json, secrets)
+    return ServerSettings(
+        settings.host, settings.port, settings.api_key, settings.custom_roots, settings.log_as_json, secrets
+    )
 
 
 def run_environment(library: Library, model: Model) -> dict[str, str]:

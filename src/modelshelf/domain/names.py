@@ -190,6 +190,8 @@ def _check_base(path: str) -> str:
     pure = PurePosixPath(re.sub("^/+", "/", path))
     if not pure.is_absolute():
         raise BadInput(f"The base {path!r} is not absolute.", hint="Write the whole path.", cache_path=path)
+    if len(path.encode()) > _MAX_PATH_BYTES or any(len(part.encode()) > _MAX_NAME_BYTES for part in pure.parts):
+        raise BadInput(f"The base {path!r:.200} is too long.", hint="Use shorter names.", cache_path=path[:200])
     if ".." in pure.parts:
         raise BadInput(f"The base {path!r} climbs with '..'.", hint="Write the whole path.", cache_path=path)
     inside = [i for i, part in enumerate(pure.parts) if re.match(r"(models|datasets|spaces|kernels)--", part)]

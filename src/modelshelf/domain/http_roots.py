@@ -1,0 +1,67 @@
+"""Which paths a request may name: a key over HTTP is not a login, and the server may write wherever its user may."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from modelshelf.errors import BadInput, Denied
+
+DRIVES = ("/mnt", "/media", "/run/media", "/Volumes")
+"""Where systems mount people's drives."""
+_SYSTEM_TREES = tuple(
+    "/bin /boot /dev /etc /lib /lib32 /lib64 /libx32 /proc /run /sbin /sys /usr /var".split()  # FHS 3.0
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A folder."""
+
+    path: str
+    """As it is named."""
+    real: str
+    """Where that leads once every link is followed."""
+
+
+def check_http_path(place: Place, known: Iterable[str], roots: Iterable[Place]) -> None:
+    """Do nothing when a request may name a folder.
+
+    Args:
+        place: The folder.
+        known: Folders that people named on this machine; each is allowed as such.
+        roots: Folders below which others are allowed.
+
+    Raises:
+        BadInput: It is not a whole path.
+        Denied: It lies elsewhere, in a folder of the system, in a hidden one, or a link leads there.
+
+    >>> roots = [Place("/mnt", "/mnt")]
+    >>> check_http_path(Place("/mnt/usb/models", "/mnt/usb/models"), [], roots)
+    >>> check_http_path(Place("/mnt/usb/models", "/home/me/.ssh"), [], roots)
+    Traceback (most recent call last):
+    modelshelf.errors.Denied: A request may not name the folder /mnt/usb/models.
+    """
+    pure = PurePosixPath(place.path)
+    if not pure.is_absolute() or ".." in pure.parts:
+        raise BadInput(f"{place.path!r:.200} is not a whole path.", hint="Begin with a slash, without '..'.")
+    if str(pure) in known or any(_is_allowed(place, root) for root in roots):
+        return
+    raise Denied(
+        f"A request may not name the folder {place.path}.",
+        hint=f"Use the shelf command on that machine, or set SHELF_CUSTOM_ROOTS={pure.parent} for its server.",
+        path=place.path,
+    )
+
+
+def _is_allowed(place: Place, root: Place) -> bool:
+    return _is_open(place.path, root.path) and _is_open(place.real, root.real)
+
+
+def _is_open(path: str, root: str) -> bool:
+    """Return whether a path lies below a root, in no hidden folder, and in no system folder that the root is not in."""
+    pure, top = PurePosixPath(path), PurePosixPath(root)
+    if top not in pure.parents or any(part.startswith(".") for part in pure.relative_to(top).parts):
+        return False
+    return not any(pure.is_relative_to(tree) and not top.is_relative_to(tree) for tree in _SYSTEM_TREES)
