@@ -232,7 +232,7 @@ def test_a_key_that_is_set_is_asked_for(home: Home, host: str) -> None:
         }
         log = server.log.read_text()
 
-    assert asked == {"without": 403, "wrong": 403, "right": 200, "health": 200, "docs": 403}
+    assert asked == {"without": 401, "wrong": 401, "right": 200, "health": 200, "docs": 401}
     assert KEY not in log
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from anyio import to_thread
 from fastapi import FastAPI
@@ -11,6 +11,9 @@ from fastapi import FastAPI
 from modelshelf import __version__
 from modelshelf.bootstrap.first_aid import open_doctor
 from modelshelf.server import errors
+from modelshelf.server.bodies import BoundedBodies
+from modelshelf.server.doors import PathDoor
+from modelshelf.server.openapi import EVERYWHERE, Api, problems
 from modelshelf.server.routes import cache, check, doctor, events, hf, keep, models
 from modelshelf.server.security import Gate
 from modelshelf.services.events import Watcher
@@ -18,17 +21,43 @@ from modelshelf.services.hub_face import HubFace
 from modelshelf.services.shelf import Shelf
 
 
-def create_app(shelf: Shelf, *, host: str, api_key: str | None, watcher: Watcher | None = None) -> FastAPI:
+def create_app(
+    shelf: Shelf,
+    *,
+    host: str,
+    api_key: str | None,
+    custom_roots: Sequence[str] | None = None,
+    watcher: Watcher | None = None,
+) -> FastAPI:
     """Return the application; while it runs, the library's jobs are carried out.
 
     Args:
         shelf: The library.
         host: The address that the server listens on.
         api_key: The key to ask for; None: none.
+        custom_roots: Below which folders a request may name a path; None: where drives are mounted.
         watcher: Who tells of changes, for a caller who has to close it before the server ends.
     """
     watcher = watcher or Watcher(shelf)
+    app = Api(
+        title="modelshelf", version=__version__, lifespan=_lifespan(shelf, watcher), responses=problems(*EVERYWHERE)
+    )
+    app.add_middleware(BoundedBodies)
+    app.add_middleware(Gate, host=host, api_key=api_key)
+    errors.install(app)
+    door = PathDoor(shelf, custom_roots)
+    app.include_router(models.create_router(shelf, door))
+    app.include_router(cache.create_router(shelf))
+    app.include_router(check.create_router(shelf))
+    app.include_router(keep.create_router(shelf, door))
+    app.include_router(events.create_router(watcher))
+    app.include_router(doctor.create_router(open_doctor))
+    app.include_router(hf.create_router(HubFace(shelf.tier_service.online_bases, shelf.library.why_away)))
+    _add_health(app, shelf)
+    return app
 
+
+def _lifespan(shelf: Shelf, watcher: Watcher) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         worker = shelf.worker()
@@ -38,17 +67,10 @@ def create_app(shelf: Shelf, *, host: str, api_key: str | None, watcher: Watcher
         await to_thread.run_sync(watcher.stop)
         await to_thread.run_sync(worker.stop)
 
-    app = FastAPI(title="modelshelf", version=__version__, lifespan=lifespan)
-    app.add_middleware(Gate, host=host, api_key=api_key)
-    errors.install(app)
-    app.include_router(models.create_router(shelf))
-    app.include_router(cache.create_router(shelf))
-    app.include_router(check.create_router(shelf))
-    app.include_router(keep.create_router(shelf))
-    app.include_router(events.create_router(watcher))
-    app.include_router(doctor.create_router(open_doctor))
-    app.include_router(hf.create_router(HubFace(shelf.tier_service.online_bases, shelf.library.why_away)))
+    return lifespan
 
+
+def _add_health(app: FastAPI, shelf: Shelf) -> None:
     @app.get("/healthz", tags=["health"])
     async def healthz() -> dict[str, str]:
         """Say that the process runs."""
@@ -59,5 +81,3 @@ def create_app(shelf: Shelf, *, host: str, api_key: str | None, watcher: Watcher
         """Say that the registry answers."""
         shelf.registry.reservations.all()
         return {"status": "ok"}
-
-    return app

@@ -1,36 +1,94 @@
-"""Errors at the edge of HTTP: `application/problem+json` (RFC 9457), in one place."""
+"""Errors at the edge of HTTP: `application/problem+json` (RFC 9457) for every status, in one place."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 
-from modelshelf.errors import ShelfError, Unavailable
+from modelshelf.errors import Denied, ShelfError, Unavailable
+from modelshelf.server.answers import Json
+
+_MOST_FAULTS = 20
 
 
-class ProblemResponse(JSONResponse):
+class Unauthorized(Denied):
+    """The key of the server is missing or wrong."""
+
+    title = "Unauthorized"
+    status = 401
+
+
+class ProblemResponse(Json):
     """A problem document."""
 
     media_type = "application/problem+json"
 
 
 def problem(err: ShelfError) -> ProblemResponse:
-    """Return the answer that says what is wrong and what to do."""
-    headers = {}
+    """Return the answer that says what is wrong and what to do; clients of the Hub read it in a header."""
+    headers = {"X-Error-Message": header_line(err.detail)}
+    if isinstance(err, Unauthorized):
+        headers["WWW-Authenticate"] = 'Bearer realm="modelshelf"'
     if isinstance(err, Unavailable) and err.retry_after_s is not None:
         headers["Retry-After"] = str(max(1, round(err.retry_after_s)))
     return ProblemResponse(err.to_dict(), status_code=err.status, headers=headers)
 
 
+def plain_problem(
+    status: int, detail: str, headers: Mapping[str, str] | None = None, **fields: object
+) -> ProblemResponse:
+    """Return the answer for what is wrong with a request as such.
+
+    Args:
+        status: Its HTTP status, whose phrase is the title.
+        detail: What is wrong, in one sentence.
+        headers: Further headers.
+        fields: Further members.
+    """
+    usual = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+    return ProblemResponse({**usual, **fields}, status_code=status, headers=headers)
+
+
+def header_line(text: str) -> str:
+    """Return a text as the value of a header, which is one line of ASCII."""
+    return "".join(char if " " <= char <= "~" else "?" for char in text)[:400]
+
+
 def install(app: FastAPI) -> None:
-    """Let the app answer every error of the house as a problem document."""
+    """Let the app answer every error as a problem document."""
+    answers: dict[type[Exception], Callable[[Any], ProblemResponse]] = {
+        ShelfError: problem,
+        RequestValidationError: lambda err: _malformed(err.errors()),
+        HTTPException: lambda err: plain_problem(err.status_code, _sentence(err), err.headers),
+        Exception: _break,
+    }
+    for kind, answer in answers.items():
+        app.add_exception_handler(kind, _handler(answer))
 
-    async def answer(request: Request, err: Exception) -> ProblemResponse:
-        assert isinstance(err, ShelfError)
-        return problem(err)
 
-    async def answer_break(request: Request, err: Exception) -> ProblemResponse:
-        return problem(ShelfError(f"The server broke on this request: {type(err).__name__}.", hint="See its log."))
+def _handler(answer: Callable[[Any], ProblemResponse]) -> Callable[[Request, Exception], Any]:
+    async def handle(request: Request, err: Exception) -> ProblemResponse:
+        return answer(err)
 
-    app.add_exception_handler(ShelfError, answer)
-    app.add_exception_handler(Exception, answer_break)
+    return handle
+
+
+def _malformed(faults: Sequence[Mapping[str, Any]]) -> ProblemResponse:
+    """Return the answer to what does not have the form; what was sent is not repeated, for it may be a secret."""
+    named = [{"at": ".".join(map(str, fault["loc"])), "what": fault["msg"]} for fault in faults[:_MOST_FAULTS]]
+    detail = f"{named[0]['at']}: {named[0]['what']}." if named else "The request is malformed."
+    return plain_problem(422, detail, errors=named)
+
+
+def _sentence(err: HTTPException) -> str:
+    known = {404: "There is no such page.", 405: "This page does not know that method."}
+    return known.get(err.status_code, str(err.detail).rstrip(".") + ".")
+
+
+def _break(err: Exception) -> ProblemResponse:
+    return plain_problem(500, f"The server broke on this request: {type(err).__name__}.", hint="See its log.")

@@ -121,7 +121,6 @@ def file_headers(file: FoundFile, revision: str) -> dict[str, str]:
         "Content-Type": "application/octet-stream",
         "Content-Disposition": f"inline; filename*=UTF-8''{quote(name, safe='')}; filename=\"{plain}\";",
         "Last-Modified": formatdate(file.modified_at, usegmt=True),
-        "X-Content-Type-Options": "nosniff",
         "Cache-Control": "public, max-age=31536000, immutable" if COMMIT_HASH.fullmatch(revision) else "no-cache",
     }
     if file.is_lfs:

@@ -14,6 +14,9 @@ _USUAL = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime", "tas
 """What every record has; whatever else one has is its own (`extra=`). uvicorn adds its line in colours."""
 _SECRET = re.compile(r"\bhf_[A-Za-z0-9]{16,}|(?<=Bearer )[^\s\"',]+|(?<=://)[^/@\s\"]*:[^/@\s\"]+(?=@)")
 _QUIET = ("alembic", "httpx2", "urllib3")
+_FLOODED = ("asyncio", "uvicorn.error")
+"""What a client can make say the same again and again."""
+_ONCE_IN_S = 60.0
 
 
 class LogFormatter(logging.Formatter):
@@ -53,6 +56,30 @@ class LogFormatter(logging.Formatter):
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
+class FloodFilter(logging.Filter):
+    """Lets the same message through once a minute, with the number of those that were left out since."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._left_out: dict[tuple[object, ...], int] = {}
+        self._last: dict[tuple[object, ...], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a record is written."""
+        trace = record.exc_info[2] if record.exc_info else None
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        where = (trace.tb_frame.f_code.co_filename, trace.tb_lineno) if trace else ()
+        key = (record.name, str(record.msg).partition("\n")[0], *where)
+        if record.created - self._last.get(key, float("-inf")) < _ONCE_IN_S:
+            self._left_out[key] = self._left_out.get(key, 0) + 1
+            return False
+        self._last[key] = record.created
+        if left_out := self._left_out.pop(key, 0):
+            record.left_out = left_out
+        return True
+
+
 def start_logging(*, as_json: bool, secrets: Sequence[str] = ()) -> None:
     """Write what this process logs from now on to stderr, from INFO on.
 
@@ -64,5 +91,7 @@ def start_logging(*, as_json: bool, secrets: Sequence[str] = ()) -> None:
     handler.setFormatter(LogFormatter(as_json=as_json, secrets=secrets))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.captureWarnings(True)
+    for flooded in _FLOODED:
+        logging.getLogger(flooded).addFilter(FloodFilter())
     for noisy in _QUIET:
         logging.getLogger(noisy).setLevel(logging.WARNING)

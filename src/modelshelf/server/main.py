@@ -7,6 +7,7 @@ from collections.abc import Callable
 from modelshelf.bootstrap.library import open_shelf
 from modelshelf.bootstrap.places import server_settings
 from modelshelf.server.app import create_app
+from modelshelf.server.connections import raise_descriptors
 from modelshelf.server.log import start_logging
 from modelshelf.server.run import serve as run
 from modelshelf.server.security import check_listening
@@ -29,8 +30,11 @@ def serve(*, host: str | None, port: int | None, announce: Callable[[str], None]
     start_logging(as_json=settings.log_as_json, secrets=settings.secrets)
     host, port = host or settings.host, settings.port if port is None else port
     check_listening(host, settings.api_key)
+    raise_descriptors()
     with open_shelf() as shelf:
         watcher = Watcher(shelf)
-        app = create_app(shelf, host=host, api_key=settings.api_key, watcher=watcher)
+        app = create_app(
+            shelf, host=host, api_key=settings.api_key, custom_roots=settings.custom_roots, watcher=watcher
+        )
         announce_ = None if settings.log_as_json else announce
         run(app, host=host, port=port, announce=announce_, on_stop=watcher.close)

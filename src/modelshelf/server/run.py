@@ -5,25 +5,33 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import os
 import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
 from uvicorn.config import LOGGING_CONFIG
 
 from modelshelf.errors import BadInput, Conflict, Denied, ShelfError
-from modelshelf.server.sendfile import ZeroCopyProtocol
+from modelshelf.server.connections import GuardedProtocol, Limits, State
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 _LOG = logging.getLogger(__name__)
 _BACKLOG = 2048
-_STOP_WITHIN_S = 5
+"""How many connections may wait to be accepted."""
+_AT_ONCE = 32
+"""How many are accepted before one of them is looked at."""
+_HEADERS = (("X-Content-Type-Options", "nosniff"), ("Cross-Origin-Resource-Policy", "same-origin"))
+"""With every answer: no page of another site shows or runs what it holds."""
+_ANSWERS_END_WITHIN_S = 3
+_STOP_WITHIN_S = 4.5
+"""After a signal; what hangs on then is left: the next process takes up its jobs, as after a power cut."""
 
 
 def serve(
@@ -60,17 +68,43 @@ def serve(
 
 
 class _Server(uvicorn.Server):
-    """A server that says when it was asked to end, while its answers still go on."""
+    """A server within limits, that says when it was asked to end while its answers still go on."""
 
-    def __init__(self, config: uvicorn.Config, on_stop: Callable[[], None] | None) -> None:
+    def __init__(self, config: uvicorn.Config, limits: Limits, on_stop: Callable[[], None] | None) -> None:
         super().__init__(config)
+        self.server_state = State(limits)
         self._on_stop = on_stop
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept; asyncio would accept as many at once as may wait, and run out of descriptors."""
+        await super().startup(sockets)
+        for listener in sockets or ():
+            listener.listen(_BACKLOG)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look after the connections now and then; called ten times a second."""
+        if counter % 5 == 0:
+            cast("State", self.server_state).sweep()
+        return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Handle a signal."""
+        _end_in_time()
         if self._on_stop is not None:
             self._on_stop()
         super().handle_exit(sig, frame)
+
+
+def _end_in_time() -> None:
+    """End this process soon, also when a thread of it hangs for ever: a disk that does not answer is no reason to."""
+
+    def end() -> None:
+        _LOG.warning("stopped_hard", extra={"detail": "Something did not end in time; its job is taken up again."})
+        os._exit(0)
+
+    timer = threading.Timer(_STOP_WITHIN_S, end)
+    timer.daemon = True
+    timer.start()
 
 
 def create_server(
@@ -78,6 +112,7 @@ def create_server(
     *,
     log_level: str = "info",
     log_config: dict[str, Any] | None = LOGGING_CONFIG,
+    limits: Limits | None = None,
     on_stop: Callable[[], None] | None = None,
 ) -> uvicorn.Server:
     """Return the server that `serve` runs, for who brings their own socket and thread.
@@ -86,20 +121,23 @@ def create_server(
         app: The application.
         log_level: uvicorn's level.
         log_config: uvicorn's own log; None: what it says goes where everything else goes.
+        limits: What the server bears; by default what this process's descriptors allow.
         on_stop: Called by the signal handler.
     """
     config = uvicorn.Config(
         app,
-        http=ZeroCopyProtocol,
+        http=GuardedProtocol,
         loop="asyncio",  # uvloop has no sendfile
         ws="none",
         access_log=False,
         server_header=False,
         log_config=log_config,
         log_level=log_level,
-        timeout_graceful_shutdown=_STOP_WITHIN_S,
+        headers=list(_HEADERS),
+        backlog=_AT_ONCE,
+        timeout_graceful_shutdown=_ANSWERS_END_WITHIN_S,
     )
-    return _Server(config, on_stop)
+    return _Server(config, limits or Limits.of_this_process(), on_stop)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -144,6 +182,7 @@ def _signals_end(server: uvicorn.Server) -> Iterator[None]:
     """
 
     def end(number: int, frame: object) -> None:
+        _end_in_time()
         server.should_exit = True
 
     if threading.current_thread() is not threading.main_thread():

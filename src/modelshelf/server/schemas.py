@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from modelshelf.domain.names import ModelName, RefName, RepoId
+
+Name = Annotated[str, AfterValidator(ModelName)]
+Location = Literal["primary", "secondary", "custom"]
+Text = Annotated[str, Field(max_length=1000)]
+FolderPath = Annotated[str, Field(max_length=4096)]
+Pattern = Annotated[str, Field(max_length=256)]
+"""Comparing a pattern of brackets costs more than the square of its length."""
+_MOST_PATTERNS = 256
+_MOST_BYTES_PER_S = 10**12
+_MOST_AGE_S = 10**10
+
+
+def _repo_or_none(text: str) -> str:
+    return RepoId(text) if text else ""
 
 
 class NewModel(BaseModel):
@@ -31,12 +47,12 @@ class NewModel(BaseModel):
         },
     )
 
-    model_name: str
-    hf_path: str
-    cache_location: Literal["primary", "secondary", "custom"] = "primary"
-    cache_path: str | None = None
-    revision: str = "main"
-    allow_patterns: list[str] = []
+    model_name: Name
+    hf_path: Annotated[str, AfterValidator(RepoId)]
+    cache_location: Location = "primary"
+    cache_path: FolderPath | None = None
+    revision: Annotated[str, AfterValidator(RefName)] = "main"
+    allow_patterns: list[Pattern] = Field(default=[], max_length=_MOST_PATTERNS)
     pinned: bool = False
     download: bool = True
 
@@ -46,11 +62,11 @@ class Change(BaseModel):
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
-    model_name: str | None = None
+    model_name: Name | None = None
     pinned: bool | None = None
-    pin_reason: str = ""
-    cache_location: Literal["primary", "secondary", "custom"] | None = None
-    cache_path: str | None = None
+    pin_reason: Text = ""
+    cache_location: Location | None = None
+    cache_path: FolderPath | None = None
     keep_source: bool = False
 
 
@@ -76,12 +92,12 @@ class Adopt(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    path: str = "~/.cache/huggingface"
+    path: FolderPath | None = Field(default=None, description="Default: ~/.cache/huggingface of the server.")
     wish: Literal["leave", "move", "link"]
-    to: str = "primary"
+    to: FolderPath = "primary"
     merge: bool = False
     copies: bool = Field(default=False, alias="copy")
-    repo: str = ""
+    repo: Annotated[str, AfterValidator(_repo_or_none)] = ""
     dry_run: bool = False
 
 
@@ -206,7 +222,7 @@ class Collect(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     dry_run: bool = False
-    tier: str | None = None
+    tier: FolderPath | None = None
     quarantine: bool = False
 
 
@@ -216,7 +232,7 @@ class Deduplicate(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     dry_run: bool = False
-    tier: str | None = None
+    tier: FolderPath | None = None
 
 
 class ItemOut(BaseModel):
@@ -255,8 +271,8 @@ class NewVerification(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    max_age_s: float | None = Field(default=None, ge=0)
-    rate_bytes_per_s: int | None = Field(default=None, gt=0)
+    max_age_s: float | None = Field(default=None, ge=0, le=_MOST_AGE_S)
+    rate_bytes_per_s: int | None = Field(default=None, gt=0, le=_MOST_BYTES_PER_S)
     repair: bool = False
 
 
@@ -290,3 +306,43 @@ class DoctorOut(BaseModel):
     warnings: int
     fixed: list[str]
     findings: list[DiagnosisOut]
+
+
+class UpdatePlanOut(BaseModel):
+    """What an update would do."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    model_name: str
+    hf_path: str
+    revision: str
+    old_commit: str | None
+    new_commit: str
+    is_current: bool
+    size_bytes: int
+    fetch_bytes: int
+    shared_bytes: int
+    keep_old: bool
+
+
+class ReconcilePlanOut(BaseModel):
+    """What reconciling would do."""
+
+    steps: list[dict[str, object]]
+    skipped: list[dict[str, object]]
+    untouched: list[dict[str, object]]
+    unregistered: list[dict[str, object]]
+
+
+class AdoptPlanOut(BaseModel):
+    """What adopting would do."""
+
+    path: str
+    wish: str
+    cache_location: str
+    cache_path: str
+    need_bytes: int
+    backup: str
+    models: list[dict[str, object]]
+    others: list[dict[str, object]]
+    notes: list[str]

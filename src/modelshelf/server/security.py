@@ -1,40 +1,51 @@
 """Who may ask: a key on every address but loopback, and no web page of another site in the name of a person.
 
 A page in a browser can send requests to loopback, and can make its own name resolve to it (DNS rebinding). So on
-loopback the Host must be loopback, and an Origin, where there is one, must be the Host itself.
+loopback the Host must be loopback, an Origin, where there is one, must be the Host itself, and a browser that says that
+a page of another site asks (Sec-Fetch-Site) is believed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-from urllib.parse import urlsplit
+import re
+import secrets
+import string
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from modelshelf.errors import BadInput, Denied
-from modelshelf.server.errors import problem
+from modelshelf.errors import BadInput, Denied, ShelfError
+from modelshelf.server.errors import Unauthorized, problem
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _OPEN_PATHS = frozenset({"/healthz", "/readyz"})
+_OWN_SITE = frozenset({"same-origin", "none"})
+_HOST = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(?::[0-9]{1,5})?")
+_KEY_LETTERS = string.ascii_letters + string.digits
 
 
 def check_listening(host: str, api_key: str | None) -> None:
     """Refuse to listen to other machines without a key.
 
     Raises:
-        BadInput: The address is not loopback and there is no key.
+        BadInput: The address is not loopback and there is no key; the hint has a new one.
     """
     if host not in _LOOPBACK and not api_key:
         raise BadInput(
             f"Listening on {host} would let every machine that reaches it use this library.",
-            hint="Set SHELF_API_KEY, or leave SHELF_HOST at 127.0.0.1.",
+            hint=f"Set SHELF_API_KEY={new_key()}, for example, or leave SHELF_HOST at 127.0.0.1.",
         )
 
 
+def new_key() -> str:
+    """Return a key that nobody guesses, in the form of the Hub's tokens: some clients refuse to send any other."""
+    return "hf_" + "".join(secrets.choice(_KEY_LETTERS) for _ in range(34))
+
+
 class Gate:
-    """ASGI middleware that lets a request through or answers 403.
+    """ASGI middleware that lets a request through or answers 400, 401 or 403 before anything of it is read.
 
     Args:
         app: What is behind it.
@@ -45,37 +56,76 @@ class Gate:
     def __init__(self, app: ASGIApp, *, host: str, api_key: str | None) -> None:
         self._app = app
         self._on_loopback = host in _LOOPBACK
-        self._key_digest = _digest(api_key) if api_key else None
+        self._key_digest = _digest(api_key.encode()) if api_key else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        why_not = self._why_not(str(scope["path"]), Headers(scope=scope))
-        if why_not is None:
-            await self._app(scope, receive, send)
+        try:
+            self._check(str(scope["path"]), Headers(scope=scope))
+        except ShelfError as err:
+            await problem(err)(scope, receive, send)
         else:
-            await problem(why_not)(scope, receive, send)
+            await self._app(scope, receive, send)
 
-    def _why_not(self, path: str, headers: Headers) -> Denied | None:
-        host, origin = headers.get("host", ""), headers.get("origin")
-        if self._on_loopback and _name(host) not in _LOOPBACK:
-            return Denied(f"This server listens on loopback and was asked as {host!r}.", hint="Use 127.0.0.1.")
-        if origin is not None and urlsplit(origin).netloc != host:
-            return Denied(f"A page of {origin} may not use this library.")
-        if self._key_digest is None or path in _OPEN_PATHS:
-            return None
-        given = headers.get("authorization", "").removeprefix("Bearer ")
-        if hmac.compare_digest(_digest(given), self._key_digest):
-            return None
-        return Denied("The API key is missing or wrong.", hint="Send Authorization: Bearer KEY (HF_TOKEN for /hf).")
+    def _check(self, path: str, headers: Headers) -> None:
+        """Do nothing when a request may pass.
+
+        Raises:
+            BadInput: It does not say, or says twice, which host it is for.
+            Denied: A page of another site asks.
+            Unauthorized: The key is missing or wrong.
+        """
+        host = _host_of(headers)
+        if self._on_loopback and host.name not in _LOOPBACK:
+            raise Denied(f"This server listens on loopback and was asked as {host.text!r}.", hint="Use 127.0.0.1.")
+        _check_site(path, headers, host.text)
+        if self._key_digest is not None and path not in _OPEN_PATHS:
+            self._check_key(headers, self._key_digest)
+
+    def _check_key(self, headers: Headers, key_digest: bytes) -> None:
+        hint = "Send Authorization: Bearer KEY (HF_TOKEN for /hf)."
+        given = [value for name, value in headers.raw if name == b"authorization"]
+        if not given:
+            raise Unauthorized("The API key is missing.", hint=hint)
+        scheme, _, key = given[0].partition(b" ")
+        right = hmac.compare_digest(_digest(key.strip()), key_digest)
+        if not right or len(given) > 1 or scheme.lower() != b"bearer":
+            # huggingface_hub takes 401 for a missing repository, but for this very sentence.
+            raise Unauthorized("Invalid credentials in Authorization header", hint=hint)
 
 
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode()).digest()
+class _Host:
+    """A Host header and the name in it."""
+
+    def __init__(self, text: str, name: str) -> None:
+        self.text = text
+        self.name = name
 
 
-def _name(host: str) -> str:
-    """Return the name of a Host header without its port."""
-    return urlsplit(f"//{host}").hostname or ""
+def _host_of(headers: Headers) -> _Host:
+    hosts = headers.getlist("host")
+    match = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
+    if match is None:
+        raise BadInput("The request must name one host, as HOST or HOST:PORT.", hint="Send one Host header.")
+    return _Host(hosts[0], (match["v6"] or match["name"]).lower())
+
+
+def _check_site(path: str, headers: Headers, host: str) -> None:
+    """Do nothing unless a page of another site asks; that the process lives is no secret.
+
+    Raises:
+        Denied: It does.
+    """
+    for origin in headers.getlist("origin"):
+        if origin.lower() not in (f"http://{host.lower()}", f"https://{host.lower()}"):
+            raise Denied(f"A page of {origin!r:.200} may not use this library.")
+    sites = {site.strip().lower() for value in headers.getlist("sec-fetch-site") for site in value.split(",")}
+    if path not in _OPEN_PATHS and not sites <= _OWN_SITE:
+        raise Denied("A page of another site may not use this library.", hint="Open the address itself.")
+
+
+def _digest(key: bytes) -> bytes:
+    return hashlib.sha256(key).digest()

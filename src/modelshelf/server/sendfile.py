@@ -40,11 +40,13 @@ _CHUNK_BYTES = 1 << 20
 class ZeroCopyProtocol(HttpToolsProtocol):
     """uvicorn's HTTP/1.1 with zero-copy send, and with an end to answers that outlive the server's grace."""
 
+    _sender: _FileSender | None = None
+
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         # The one place through which every request passes, pipelined ones included, with its cycle in hand. The cycle
         # cannot be subclassed instead: uvicorn names its class in the middle of `on_headers_complete`.
         if cycle.scope["scheme"] == "http":  # TLS must see the bytes
-            app = _with_zero_copy(app, cycle, self.loop)
+            app = self._with_zero_copy(app, cycle)
         super()._start_asgi_task(cycle, app)
 
     def shutdown(self) -> None:
@@ -53,25 +55,30 @@ class ZeroCopyProtocol(HttpToolsProtocol):
         if not self.transport.is_closing():
             self.loop.call_later(GRACE_S, self._cut)
 
+    @property
+    def is_sending_file(self) -> bool:
+        """Whether the kernel is at a file of an answer."""
+        return self._sender is not None and self._sender.is_busy
+
+    def _with_zero_copy(self, app: ASGI3Application, cycle: RequestResponseCycle) -> ASGI3Application:
+        """Return the application with a `send` that knows the extension."""
+
+        async def wrapped(scope: UvicornScope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+            self._sender = sender = _FileSender(cycle, self.loop, receive, send)
+            extensions = cast("dict[str, Any]", scope).setdefault("extensions", {})
+            extensions[ZERO_COPY] = {}
+            await app(scope, cast("ASGIReceiveCallable", sender.receive), cast("ASGISendCallable", sender.send))
+
+        return cast("ASGI3Application", wrapped)
+
     def _cut(self) -> None:
+        if not self.is_sending_file:
+            self.transport.abort()
+            return
         # Not transport.abort(): during a sendfile that closes the socket under the selector, and the call never
         # returns. A socket that is shut down makes sendfile, write and read fail the way a client that left does.
         with contextlib.suppress(OSError):
             self.transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
-
-
-def _with_zero_copy(
-    app: ASGI3Application, cycle: RequestResponseCycle, loop: asyncio.AbstractEventLoop
-) -> ASGI3Application:
-    """Return the application with a `send` that knows the extension."""
-
-    async def wrapped(scope: UvicornScope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        sender = _FileSender(cycle, loop, receive, send)
-        extensions = cast("dict[str, Any]", scope).setdefault("extensions", {})
-        extensions[ZERO_COPY] = {}
-        await app(scope, cast("ASGIReceiveCallable", sender.receive), cast("ASGISendCallable", sender.send))
-
-    return cast("ASGI3Application", wrapped)
 
 
 class _FileSender:
@@ -90,6 +97,11 @@ class _FileSender:
         self._send = send
         self._idle = asyncio.Event()
         self._idle.set()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a part of a file is on its way."""
+        return not self._idle.is_set()
 
     async def receive(self) -> Any:
         # uvicorn's receive() may switch reading on again. During a sendfile asyncio must not read: an end of file

@@ -109,6 +109,11 @@ class Watcher:
         """Whether nothing more will be told."""
         return self._stop.is_set()
 
+    @property
+    def listeners(self) -> int:
+        """How many listen."""
+        return len(self._listeners)
+
     def start(self) -> None:
         """Begin to look; whatever changes after this returned is told."""
         self._look(at_tiers=False)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from fastapi import APIRouter
 
+from modelshelf.server.answers import Json
 from modelshelf.server.schemas import DoctorOut
 from modelshelf.services.doctor import Doctor
 from modelshelf.services.views import doctor_view
@@ -17,9 +17,9 @@ def create_router(open_doctor: Callable[[], Doctor]) -> APIRouter:
     router = APIRouter(prefix="/api", tags=["health"])
 
     @router.get("/doctor", response_model=DoctorOut)
-    def doctor() -> dict[str, Any]:
+    def doctor() -> Json:
         """Look over bases, registry, variables, tools, hub and engines; nothing is changed."""
         with open_doctor() as found:
-            return doctor_view(found.examine())
+            return Json(doctor_view(found.examine()))
 
     return router

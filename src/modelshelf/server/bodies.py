@@ -1,0 +1,77 @@
+"""Bodies of requests are read whole, and bounded, before anything is done with them."""
+
+from __future__ import annotations
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from modelshelf.server.errors import plain_problem
+
+_MOST_BYTES = 1 << 20
+_MOST_HUB_BYTES = 4 << 20
+"""Clients of the Hub ask for many paths at once."""
+
+
+class BoundedBodies:
+    """ASGI middleware that hands a request on when its body is here, or answers 413.
+
+    A client that leaves in the middle gets no answer, and leaves no trace.
+
+    Args:
+        app: What is behind it.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
+            await self._app(scope, receive, send)
+            return
+        most_bytes = _MOST_HUB_BYTES if str(scope["path"]).startswith("/hf/") else _MOST_BYTES
+        try:
+            body = await _read(Headers(scope=scope).get("content-length", ""), receive, most_bytes)
+        except _TooLong:
+            await plain_problem(413, f"A body has at most {most_bytes} bytes here.")(scope, receive, send)
+            return
+        if body is not None:
+            await self._app(scope, _replay(body, receive), send)
+
+
+class _TooLong(Exception):
+    """The body has more bytes than it may have."""
+
+
+async def _read(length: str, receive: Receive, most_bytes: int) -> bytes | None:
+    """Return the body; None when the client left before its end.
+
+    Raises:
+        _TooLong: It is longer than it may be, or says so.
+    """
+    if length.isdecimal() and int(length[:20]) > most_bytes:
+        raise _TooLong
+    body, more = bytearray(), True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > most_bytes:
+            raise _TooLong
+    return bytes(body)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Return a `receive` that gives the body, and then what the server has to tell."""
+    given = False
+
+    async def again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again

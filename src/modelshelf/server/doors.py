@@ -1,0 +1,64 @@
+"""The door for every path that a request can carry."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from modelshelf.domain.http_roots import DRIVES, Place, check_http_path
+from modelshelf.errors import BadInput
+from modelshelf.services.adopt import ELSEWHERE
+from modelshelf.services.shelf import Shelf
+
+
+class PathDoor:
+    """Lets paths pass that a request may name.
+
+    Args:
+        shelf: The library, whose bases are known.
+        roots: Folders below which others are allowed; None: where drives are mounted.
+    """
+
+    def __init__(self, shelf: Shelf, roots: Sequence[str] | None) -> None:
+        self._tiers = shelf.tier_service
+        self._roots = DRIVES if roots is None else roots
+
+    def check_base(self, cache_location: str, cache_path: str | None) -> None:
+        """Do nothing when a model may be put there.
+
+        Raises:
+            BadInput: There is no such tier, or the path is no base.
+            Denied: A request may not name this path.
+        """
+        tier = self._tiers.tiers.resolve(cache_location, cache_path)
+        self._check(tier.base, self._bases())
+
+    def check_target(self, to: str) -> None:
+        """Do nothing when models may be adopted to a tier, or to the base of this path.
+
+        Raises:
+            BadInput, Denied: See `check_base`.
+        """
+        if to in ("primary", "secondary"):
+            return
+        if not to.startswith("/"):
+            raise BadInput(f"{to!r:.200} is no tier.", hint="Use primary, secondary, or the whole path of a base.")
+        self.check_base("custom", to)
+
+    def check_source(self, path: str) -> None:
+        """Do nothing when what other programs left in a folder may be adopted.
+
+        Raises:
+            BadInput: It is not a whole path.
+            Denied: A request may not name it.
+        """
+        usual = [str(Path(place).expanduser()) for place in ELSEWHERE]
+        self._check(path, [*self._bases(), *usual])
+
+    def _bases(self) -> list[str]:
+        return [tier.base for tier in self._tiers.all()]
+
+    def _check(self, path: str, known: Sequence[str]) -> None:
+        roots = [Place(root, os.path.realpath(root)) for root in self._roots]
+        check_http_path(Place(path, os.path.realpath(path) if "\0" not in path else ""), known, roots)
