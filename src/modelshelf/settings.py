@@ -25,6 +25,7 @@ from modelshelf.errors import BadInput
 from modelshelf.setting_values import HUB_ENDPOINT, Value
 from modelshelf.store import settings_file
 from modelshelf.store.mounts import mount_at
+from modelshelf.store.probe import is_file
 from modelshelf.store.settings_file import home, usual_base
 
 T = TypeVar("T")
@@ -213,7 +214,7 @@ def tool_variables(environ: Mapping[str, str] | None = None) -> dict[str, str]:
 def _env_file(env_file: Path | None, environ: Mapping[str, str], here: Path) -> Path | None:
     if env_file is None:
         return settings_file.find(here, environ)
-    if not env_file.is_file():
+    if not is_file(env_file):
         raise BadInput(f"There is no file {env_file}.", hint="cp .env.example .env")
     return env_file.absolute()
 

@@ -24,6 +24,7 @@ from modelshelf.store import registry_file
 from modelshelf.store import tier as store_tier
 from modelshelf.store.known import KnownBases
 from modelshelf.store.layout import Base, user_unit_file
+from modelshelf.store.probe import is_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,7 +86,7 @@ def _open_if_there(
         reason = store_tier.why_offline(base, known)
         if reason:
             raise Unavailable(f"It could not be opened: {reason}", hint="sudo mount -a")
-        if store_tier.read_id(base) is None or (path is not None and not path.exists()):
+        if store_tier.read_id(base) is None or (path is not None and not is_file(path)):
             return None, None
         return open_shelf(settings=settings), None
     except (ShelfError, SQLAlchemyError, OSError, ImportError) as err:

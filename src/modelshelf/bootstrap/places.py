@@ -16,6 +16,7 @@ from modelshelf.store import tier as store_tier
 from modelshelf.store.known import KnownBases, KnownLibraries
 from modelshelf.store.layout import Base
 from modelshelf.store.mounts import check_outlives
+from modelshelf.store.probe import is_file
 
 if TYPE_CHECKING:
     from modelshelf.domain.models import Model
@@ -92,7 +93,7 @@ def _is_new(settings: Settings, known: KnownBases) -> bool:
     """
     _, path = registry_place(settings)
     primary = Base(Path(settings.tiers.primary.base))
-    if path is None or path.exists() or str(primary.path) in known.load() or store_tier.read_id(primary) is not None:
+    if path is None or is_file(path) or str(primary.path) in known.load() or store_tier.read_id(primary) is not None:
         return False
     registry_file.check_place(path, settings.state_home)
     return True

@@ -18,6 +18,8 @@ REPO_TYPES = ("model", "dataset", "space", "kernel")
 COMMIT_HASH = re.compile(r"[0-9a-f]{40}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
+_TIER_ID = re.compile(r"[0-9a-f]{32}")
+
 _MAX_NAME_BYTES = 255
 """Longest name of a file on any Linux file system."""
 _MAX_PATH_BYTES = 2048
@@ -135,6 +137,21 @@ class RefName(str):
         if not isinstance(text, str) or not _REVISION.fullmatch(text) or not _stays_inside(text):
             hint = "A revision is a branch, a tag, refs/pr/1 or a commit hash."
             raise BadInput(f"{text!r:.200} is not a revision.", hint=hint, revision=_shown(text))
+        return super().__new__(cls, text)
+
+
+class TierId(str):
+    """The id of a tier: 32 hex, made when a base is marked.
+
+    Raises:
+        BadInput: The text isn't one.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, text: object) -> Self:
+        if not isinstance(text, str) or not _TIER_ID.fullmatch(text):
+            raise BadInput(f"{text!r:.80} isn't the id of a tier.", tier_id=_shown(text))
         return super().__new__(cls, text)
 
 

@@ -99,3 +99,25 @@ def size_of(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < SIZE_END:
         raise BadInput(f"{value!r:.80} isn't a size.")
     return value
+
+
+def int_of(value: object) -> int:
+    """Return a whole number that 64 bits hold, with a sign or without.
+
+    Raises:
+        BadInput: It isn't one.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or not -SIZE_END <= value < 2 * SIZE_END:
+        raise BadInput(f"{value!r:.80} isn't a number of 64 bits.")
+    return value
+
+
+def sequence_of(value: object, count: int) -> list[object]:
+    """Return a JSON list of so many elements.
+
+    Raises:
+        BadInput: It isn't one.
+    """
+    if not isinstance(value, list) or len(value) != count:
+        raise BadInput(f"{value!r:.80} isn't a list of {count}.")
+    return value

@@ -96,7 +96,7 @@ def keep_reserve(path: Path) -> None:
     """
     with contextlib.suppress(ShelfError, OSError), contextlib.closing(connect(path)) as connection:
         log = Path(f"{path}-journal")
-        log_bytes = log.stat().st_size if log.exists() else 0
+        log_bytes = log.stat().st_size if os.access(log, os.F_OK) else 0
         page = connection.execute("PRAGMA page_size").fetchone()[0]
         free_bytes = connection.execute("PRAGMA freelist_count").fetchone()[0] * page
         if min(free_bytes, log_bytes) * _LOW >= RESERVE_BYTES:

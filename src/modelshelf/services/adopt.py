@@ -33,6 +33,7 @@ from modelshelf.services.relink import Linker
 from modelshelf.services.tiers import TierService
 from modelshelf.store import cards, in_use, scan, strays
 from modelshelf.store.layout import Base
+from modelshelf.store.probe import is_folder, is_link, is_there
 
 _log = logging.getLogger(__name__)
 ADOPT = "adopt"
@@ -123,16 +124,16 @@ class Adopter:
         path = folder_of(wanted.path)
         if wanted.repo_id:
             RepoId(wanted.repo_id)
-        if not path.is_dir():
+        if not is_folder(path):
             others = " or ".join(f"shelf adopt {other}" for other in self._elsewhere(path)) or "shelf adopt PATH"
             raise NotFound(f"There is no folder {path}.", hint=others, path=str(path))
-        if path.is_symlink():
+        if is_link(path):
             if wanted.wish is Wish.LINK and not self.linker.is_linked(path):
                 hint = f"Adopt that: shelf adopt {path.resolve()} --link"
                 raise BadInput(f"{path} is a link to {path.readlink()} already.", hint=hint, path=str(path))
             path = path.resolve()
         found = strays.find(path, wanted.repo_id)
-        if not (found.models or found.things or Base(path).marker.exists()):
+        if not (found.models or found.things or is_there(Base(path).marker)):
             hint = "Give a base (the folder above hub), a cache_dir, or the folder of LM Studio or Ollama."
             raise NotFound(f"Nothing lies in {path} that could be adopted.", hint=hint, path=str(path))
         return path, found
@@ -300,7 +301,7 @@ class Adopter:
     def _source(self, path: Path, *, is_foreign: bool) -> Tier:
         """Return the tier that a folder is, or will be."""
         for tier in self.tiers.all():
-            if Path(tier.base).is_dir() and Path(tier.base).samefile(path):
+            if scan.is_same(Path(tier.base), path):
                 return tier
         return Tier(CUSTOM, BasePath(str(path)), None) if is_foreign else self.tiers.tiers.resolve(CUSTOM, str(path))
 
@@ -312,7 +313,7 @@ class Adopter:
         """Return the other places where programs keep models by default and something lies."""
         tiers = {Path(tier.base).resolve() for tier in self.tiers.all()}
         places = [(place, Path(place).expanduser()) for place in ELSEWHERE]
-        known = [(text, place) for text, place in places if place.is_dir() and not place.is_symlink()]
+        known = [(text, place) for text, place in places if is_folder(place) and not is_link(place)]
         return [text for text, place in known if place.resolve() not in tiers | {path.resolve()} and _has_models(place)]
 
     def unlink(self, text: str) -> Path:
@@ -353,7 +354,7 @@ def folder_of(text: str) -> Path:
     path = Path(os.path.normpath(Path(text).expanduser()))
     if not path.is_absolute():
         raise BadInput(f"{text} is not an absolute path.", hint="Write the whole path.", path=text)
-    if path.name == "hub" and (path.parent / "hub").is_dir():
+    if path.name == "hub" and is_folder(path.parent / "hub"):
         raise BadInput(
             f"A path is always the base, the folder above 'hub': {path} is not.",
             hint=f"Use {path.parent}",

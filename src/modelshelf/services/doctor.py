@@ -34,7 +34,7 @@ from modelshelf.store.layout import Base
 from modelshelf.store.locks import bounded
 from modelshelf.store.look import Wanted
 from modelshelf.store.mounts import mount_at, mount_of
-from modelshelf.store.probe import is_folder
+from modelshelf.store.probe import is_file, is_folder
 
 if TYPE_CHECKING:
     from modelshelf.domain.models import Model
@@ -149,7 +149,7 @@ class Doctor:
 
     def _online(self) -> list[Base]:
         bases = (Base(Path(tier.base)) for tier in self._all_tiers() if not self._why_offline(tier))
-        return [base for base in bases if base.path.is_dir() and checkup.closed_folder(base) is None]
+        return [base for base in bases if is_folder(base.path) and checkup.closed_folder(base) is None]
 
     def _why_offline(self, tier: Tier) -> str:
         if tier.base in self.hung:
@@ -167,7 +167,7 @@ class Doctor:
         base = Base(Path(tier.base))
         if tier.base in self.hung:
             return BaseFacts(tier, mount_at(base.path), exists=True, offline=self.hung[tier.base], hangs=True)
-        exists, offline, mount = base.path.is_dir(), self._why_offline(tier), mount_of(base.path)
+        exists, offline, mount = is_folder(base.path), self._why_offline(tier), mount_of(base.path)
         closed = checkup.closed_folder(base)
         if closed is not None:
             return BaseFacts(tier, mount, exists, offline, closed=str(closed), mend=ownership.fix(base))
@@ -325,7 +325,7 @@ def registry_facts(url: str, path: Path | None, error: Exception | None) -> Regi
     shown = re.sub(r"//[^@/]*@", "//…@", url)
     if error is None:
         mount = mount_of(path.parent) if path is not None else None
-        return RegistryFacts(shown, str(path or ""), mount, exists=path is None or path.exists())
+        return RegistryFacts(shown, str(path or ""), mount, exists=path is None or is_file(path))
     mount = mount_at(path.parent) if path is not None else None  # by its name: it may hang
     facts = RegistryFacts(shown, str(path or ""), mount, exists=True)
     if isinstance(error, ShelfError):

@@ -276,7 +276,7 @@ class Intake:
                 with contextlib.suppress(BadInput):  # a tier that this process does not have
                     tier = self._tier(row.cache_location, row.cache_path)
                     folder = Base(Path(tier.base)).repo(row.hf_path).snapshot(row.commit_hash)
-                    if all(_is_same_file(folder / path, Path(source)) for path, source in found.sources):
+                    if all(scan.is_same(folder / path, Path(source)) for path, source in found.sources):
                         return replace(found, commit_hash=row.commit_hash)
         return found
 
@@ -326,13 +326,6 @@ def made_up_commit(repo_id: str, files: Iterable[FileEntry]) -> CommitHash:
 
 def _has_size(path: Path, size_bytes: int) -> bool:
     return is_file(path) and path.stat().st_size == size_bytes
-
-
-def _is_same_file(path: Path, other: Path) -> bool:
-    try:
-        return path.samefile(other)
-    except OSError:
-        return False
 
 
 def _card(adoption: Adoption) -> Card:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelshelf.domain.environment import ENGINE_PACKAGES
 from modelshelf.errors import BadInput, Unavailable
+from modelshelf.store.probe import is_file
 
 if TYPE_CHECKING:
     from modelshelf.services.lease import Leaser
@@ -91,7 +92,7 @@ def _gguf(path: Path) -> dict[str, str]:
     Raises:
         BadInput: Several of them, or nothing that can be loaded.
     """
-    if (path / "config.json").exists():
+    if is_file(path / "config.json"):
         return {}
     found = sorted(file.relative_to(path).as_posix() for file in path.rglob("*.gguf"))
     if len(found) == 1:

@@ -37,6 +37,7 @@ from modelshelf.store import tier as store_tier
 from modelshelf.store.incoming import file_agrees
 from modelshelf.store.layout import Base, Repo
 from modelshelf.store.os_errors import open_to_read
+from modelshelf.store.probe import is_folder
 from modelshelf.store.tier import is_writable
 
 _log = logging.getLogger(__name__)
@@ -230,7 +231,7 @@ class Mover:
 
     def _method(self, route: _Route) -> str:
         """Return how the bytes will get there; in a folder that isn't a tier yet nothing is tried."""
-        if route.target.own.exists():
+        if is_folder(route.target.own):
             return sharing.probe_share(route.target.path, route.source.marker, route.target.own)
         return "link" if store_tier.device(route.source) == store_tier.device(route.target) else "copy"
 

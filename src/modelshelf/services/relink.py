@@ -6,6 +6,7 @@ after the first nothing has changed; after the second the next run finds the rec
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from pathlib import Path
 
 from modelshelf.domain.adopt import AdoptPlan, Leftover, Order, Wish
 from modelshelf.domain.found import Found, FoundThing
-from modelshelf.domain.names import parse_repo_folder
+from modelshelf.domain.names import BasePath, parse_repo_folder
+from modelshelf.domain.outside import object_of
 from modelshelf.domain.ports import Clock
 from modelshelf.domain.tiers import CUSTOM
 from modelshelf.errors import BadInput, Conflict, Denied, NotFound
@@ -21,8 +23,10 @@ from modelshelf.services.intake import Intake
 from modelshelf.services.jobs import Running
 from modelshelf.services.tiers import TierService
 from modelshelf.store import carry, fs, locks, scan, strays
-from modelshelf.store.layout import Base, CacheDir, before_name
+from modelshelf.store.layout import Base, CacheDir, before_name, is_before_name
 from modelshelf.store.mounts import mount_of
+from modelshelf.store.probe import is_folder, is_link, is_there
+from modelshelf.store.small_files import read_small_json, read_small_text
 from modelshelf.units import rfc3339
 
 
@@ -62,7 +66,7 @@ class Linker:
     def backup_path(self, path: Path) -> Path:
         """Return a free name for what is left of the old base."""
         day, number = rfc3339(self.clock.now())[:10].replace("-", ""), 1
-        while os.path.lexists(before_name(path, day, number)):
+        while is_there(before_name(path, day, number)):
             number += 1
         return before_name(path, day, number)
 
@@ -133,21 +137,21 @@ class Linker:
     def is_halfway(self, path: Path) -> bool:
         """Return whether a killed run has renamed a base, and not yet made the link."""
         found = self._record(path)
-        return found is not None and not os.path.lexists(path) and found[1].is_dir()
+        return found is not None and not is_there(path) and is_folder(found[1])
 
     def is_linked(self, path: Path) -> bool:
         """Return whether a path is a link that adopt made."""
         found = self._record(path)
-        return found is not None and path.is_symlink() and path.resolve() == found[0].path.resolve()
+        return found is not None and is_link(path) and path.resolve() == found[0].path.resolve()
 
     def finish(self, path: Path) -> Path:
         """Make the link that a killed run did not make, where it is not there; returns the backup."""
         found = self._record(path)
         assert found is not None
-        return found[1] if path.is_symlink() else self._switch(path, found[1], found[0])
+        return found[1] if is_link(path) else self._switch(path, found[1], found[0])
 
     def _switch(self, path: Path, backup: Path, target: Base) -> Path:
-        if not os.path.lexists(backup):
+        if not is_there(backup):
             fs.rename_folder(path.parent, path, backup)
         fs.make_link(path.parent, path, str(target.path))
         fs.fsync_folder(path.parent, path.parent)
@@ -163,7 +167,7 @@ class Linker:
             Conflict: Something else has that name by now, or the backup is gone.
         """
         target, backup = self.undoable(path)
-        if path.is_symlink():
+        if is_link(path):
             fs.remove_file(path.parent, path)
         fs.rename_folder(path.parent, backup, path)
         links = {old: kept for old, kept in _read(target).items() if old != str(path)}
@@ -174,18 +178,18 @@ class Linker:
         """Return where a link leads, and the backup that would get its name back; raises as `unlink` does."""
         found = self._record(path)
         if found is None:
-            hint = "shelf adopt --link makes one." if path.is_dir() and not path.is_symlink() else ""
+            hint = "shelf adopt --link makes one." if is_folder(path) and not is_link(path) else ""
             raise NotFound(f"{path} is no link that adopt made.", hint=hint, path=str(path))
         backup = found[1]
-        if not backup.is_dir():
+        if not is_folder(backup):
             raise Conflict(f"The backup {backup} is not there; the link stays.", hint=f"rm {path}", path=str(path))
-        if os.path.lexists(path) and not path.is_symlink():
+        if is_there(path) and not is_link(path):
             raise Conflict(f"{path} is no link any more; nothing was changed.", path=str(path))
         return found
 
     def _record(self, path: Path) -> tuple[Base, Path] | None:
         """Return the base that a path was made a link to, and its backup."""
-        bases = [Base(path.resolve())] if path.is_symlink() else []
+        bases = [Base(path.resolve())] if is_link(path) else []
         bases += [Base(Path(tier.base)) for tier in self.tiers.all()]
         bases += [Base(Path(known)) for known in self.tiers.known.load()]
         for base in bases:
@@ -197,19 +201,32 @@ class Linker:
 
 def _copy_token(source: Path, target: Path) -> list[str]:
     """Copy a token, for its owner alone: a second name of the file would follow a login at either place."""
-    if target.exists():
-        return [] if target.read_bytes() == source.read_bytes() else [f"{target} is there already; {source} stays."]
-    try:
-        text = source.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
+    if is_there(target):
+        return [] if _text(target) == _text(source) else [f"{target} is there already; {source} stays."]
+    text = _text(source)
+    if text is None:
         return [f"{source} cannot be read as a token: it stays."]
     fs.write_text(target.parent, target, text, mode=0o600)
     return []
 
 
-def _read(base: Base) -> dict[str, str]:
+def _text(path: Path) -> str | None:
     try:
-        value = json.loads(base.links.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_small_text(path)
+    except (OSError, BadInput):
+        return None
+
+
+def _read(base: Base) -> dict[str, str]:
+    """Return old base to backup; an entry that `make` did not write, by its names, is left out."""
+    try:
+        said = object_of(read_small_json(base.links))
+    except (OSError, BadInput):
         return {}
-    return {str(old): str(backup) for old, backup in value.items()} if isinstance(value, dict) else {}
+    found: dict[str, str] = {}
+    for old, backup in said.items():
+        with contextlib.suppress(BadInput):
+            path, kept = Path(BasePath(old)), Path(BasePath(backup))
+            if is_before_name(path, kept):
+                found[str(path)] = str(kept)
+    return found

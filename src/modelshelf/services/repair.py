@@ -32,6 +32,7 @@ from modelshelf.services.pull import missing_bytes
 from modelshelf.services.tiers import TierService
 from modelshelf.store import copy, damage, fs, locks, look, scan, snapshot, trees
 from modelshelf.store.layout import Base, Repo
+from modelshelf.store.probe import is_folder, is_link, is_there
 
 _log = logging.getLogger(__name__)
 _LOCK_WAIT_S = 3600.0
@@ -199,7 +200,7 @@ class Repairer:
         with locks.wait_lock(
             case.base.path, case.base.hub_lock(case.row.hf_path, need.digest), self.clock, _LOCK_WAIT_S
         ):
-            if blob.is_symlink() and case.source(need.digest) is None:
+            if is_link(blob) and case.source(need.digest) is None:
                 fs.remove_file(case.base.path, blob)
 
     def _copied(self, case: _Case, need: BlobNeed, running: Running, hold: Hold) -> bool:
@@ -240,7 +241,7 @@ class Repairer:
             if row.commit_hash is not None and self.library.base_of(row) == str(base.path):
                 snapshot_folder = base.repo(row.hf_path).snapshot(row.commit_hash)
                 same = [file.path for file in self.library.files(row) if file.digest == digest]
-                yield from (path for name in same if not (path := snapshot_folder / name).is_symlink())
+                yield from (path for name in same if not is_link(path := snapshot_folder / name))
 
     def _fetch(self, case: _Case, plan: PullPlan, running: Running, hold: Hold) -> None:
         Fetcher(
@@ -276,7 +277,7 @@ class Repairer:
         else:
             snapshot.link(repo, case.commit_hash, mendable)
         kinds = {finding.kind for finding in case.findings}
-        if Kind.DANGLING_REF in kinds and repo.snapshot(case.commit_hash).is_dir():
+        if Kind.DANGLING_REF in kinds and is_folder(repo.snapshot(case.commit_hash)):
             snapshot.set_refs(repo, {row.revision: case.commit_hash}, overwrite=True)
         self._renew_tree(case, set_aside=bool(kinds & {Kind.UNREADABLE_TREE, Kind.BROKEN_TREE}))
         if row.complete and not scan.missing_files(repo, case.commit_hash, case.files):
@@ -290,9 +291,9 @@ class Repairer:
 
     def _renew_tree(self, case: _Case, *, set_aside: bool) -> None:
         tree, manifest = case.repo.tree(case.commit_hash), self.registry.files(case.row.hf_path, case.commit_hash)
-        if not manifest or (tree.exists() and not set_aside):
+        if not manifest or (is_there(tree) and not set_aside):
             return
-        if tree.exists():
+        if is_there(tree):
             fs.set_aside(case.base.path, tree, case.base.quarantine)
         trees.write(case.repo, case.commit_hash, manifest)
 
@@ -341,7 +342,7 @@ def _judged(case: _Case, finding: Finding, trouble: str) -> Finding:
 def _is_mended(case: _Case, finding: Finding) -> bool:
     if finding.kind is Kind.DANGLING_REF:
         found = scan.refs(case.repo).get(case.row.revision)
-        return found == case.commit_hash and case.repo.snapshot(case.commit_hash).is_dir()
+        return found == case.commit_hash and is_folder(case.repo.snapshot(case.commit_hash))
     if finding.kind in (Kind.UNREADABLE_TREE, Kind.BROKEN_TREE):
         return bool(trees.read(case.repo, case.commit_hash))
     same = [file for file in case.files if file.digest == finding.digest]

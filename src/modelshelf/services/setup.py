@@ -12,6 +12,7 @@ from modelshelf.errors import BadInput, Conflict
 from modelshelf.store import disks, fs
 from modelshelf.store.layout import Base
 from modelshelf.store.mounts import mount_of
+from modelshelf.store.probe import is_there
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class FirstSetup:
         Raises:
             Conflict: There is one already.
         """
-        if self.env_file.exists() and not force:
+        if is_there(self.env_file) and not force:
             raise Conflict(
                 f"There is {self.env_file} already.",
                 hint="Edit it, or take --force, which keeps it beside the new one.",
@@ -80,7 +81,7 @@ class FirstSetup:
             Conflict: There is a file already, and `force` is not given.
         """
         self.check_free(force=force)
-        if self.env_file.exists():
+        if is_there(self.env_file):
             backup = fs.back_up(self.env_file.parent, self.env_file)
             fs.write_text(self.env_file.parent, self.env_file, text, 0o600)
             return Written(self.env_file, backup)

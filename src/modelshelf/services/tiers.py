@@ -17,6 +17,7 @@ from modelshelf.store import capabilities, cards, meter, mounts, ownership, scan
 from modelshelf.store import tier as store_tier
 from modelshelf.store.known import KnownBases
 from modelshelf.store.layout import Base
+from modelshelf.store.probe import is_there
 
 NOTHING = Usage(0, 0, dict.fromkeys(BREAKDOWN, 0))
 
@@ -51,7 +52,7 @@ class TierService:
             BadInput: It cannot be written, or vanishes with the container and SHELF_REQUIRE_MOUNT is set.
         """
         base = Base(self.path(tier))
-        if tier.location == CUSTOM and not base.marker.exists():
+        if tier.location == CUSTOM and not is_there(base.marker):
             mounts.check_outlives([tier.base], require=self.require_mount)
         tier_id = store_tier.open_tier(base, self.known, self.registry.tier_ids().get(tier.base))
         self.registry.remember_tier(tier_id, tier.location, tier.base)
@@ -79,7 +80,7 @@ class TierService:
         Raises as `open_to_write` does, and changes nothing.
         """
         base = Base(self.path(tier))
-        if base.marker.exists() or self.why_offline(tier):
+        if is_there(base.marker) or self.why_offline(tier):
             return self.open_to_write(tier)
         if tier.location == CUSTOM:
             mounts.check_outlives([tier.base], require=self.require_mount or False)  # the warning comes with the use
@@ -111,7 +112,7 @@ class TierService:
             OutOfSpace: A file is larger than any can be there; says what would hold it.
         """
         base = Base(self.path(tier))
-        is_marked = base.marker.exists()
+        is_marked = is_there(base.marker)
         can = capabilities.of(base) if is_marked else capabilities.of_folder(store_tier.nearest_folder(base))
         check_names((file.path for file in files), tier, can)
         check_names((revision,), tier, can, "Name a commit hash, or use a tier on a Linux file system.")

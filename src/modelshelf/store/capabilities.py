@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from modelshelf.domain.disks import Capabilities, Mount
-from modelshelf.errors import Denied, ShelfError
+from modelshelf.domain.outside import flag_of, object_of
+from modelshelf.errors import BadInput, Denied, ShelfError
 from modelshelf.store import fs, locks, sharing
 from modelshelf.store.layout import Base
 from modelshelf.store.mounts import mount_of
+from modelshelf.store.probe import is_there
+from modelshelf.store.small_files import read_small_json
 
 _FORMAT = 1
 _TRIED = ("symlinks", "hardlinks", "reflinks", "case_sensitive", "any_names", "locks")
@@ -32,7 +35,7 @@ def of(base: Base) -> Capabilities:
     kept = _read(base, mount)
     if all(name in kept for name in _TRIED):
         return _with(kept, mount)
-    if not base.marker.exists():  # nothing is written on what may be an empty mount point
+    if not is_there(base.marker):  # nothing is written on what may be an empty mount point
         return _with(kept, mount)
     try:
         found = _try(base.path, base.own) | kept
@@ -67,11 +70,11 @@ def _with(tried: dict[str, bool], mount: Mount) -> Capabilities:
 def _read(base: Base, mount: Mount) -> dict[str, bool]:
     """Return what was tried before; nothing where it cannot be read, or was found out on another file system."""
     try:
-        kept = json.loads(base.capabilities.read_text(encoding="utf-8"))
+        kept = object_of(read_small_json(base.capabilities), "format")
         if kept["format"] != _FORMAT or kept.get("file_system", mount.kind) != mount.kind:
             return {}
-        return {name: bool(kept[name]) for name in _TRIED if name in kept}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {name: flag_of(kept[name]) for name in _TRIED if name in kept}
+    except (OSError, BadInput):
         return {}
 
 
@@ -80,7 +83,7 @@ def _try(root: Path, folder: Path) -> dict[str, bool]:
     probe = folder / f".probe.{os.urandom(4).hex()}{fs.TEMPORARY}"
     try:
         fs.write_text(root, probe, "")
-        case_sensitive = not probe.with_name(probe.name.upper()).exists()
+        case_sensitive = not is_there(probe.with_name(probe.name.upper()))
         locks_hold = locks.bounded(lambda: _excludes(probe), probe)
     finally:
         fs.remove_file(root, probe)

@@ -14,11 +14,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelshelf.domain.names import COMMIT_HASH, Digest
+from modelshelf.domain.names import CommitHash, Digest
 from modelshelf.domain.ports import Progress
-from modelshelf.errors import Corrupt
+from modelshelf.errors import BadInput, Corrupt
 from modelshelf.store import copy, fs, in_use, scan, shared_blobs, sharing
 from modelshelf.store.layout import Base
+from modelshelf.store.os_errors import open_to_read
+from modelshelf.store.probe import is_file, is_folder, is_link, is_real_file, is_real_folder, is_there
+from modelshelf.store.small_files import read_small_text
 
 _READ_BYTES = 2**20
 
@@ -68,7 +71,7 @@ def plan(source: Path, target: Path, root: Path) -> Carrying:
     pieces: list[Piece] = []
     left: list[str] = []
     real_root = root.resolve()
-    for path in [source] if source.is_file() and not source.is_symlink() else scan.walk_files(source):
+    for path in [source] if is_real_file(source) else scan.walk_files(source):
         goal = target / path.relative_to(source) if path != source else target
         try:
             found = _piece(path, goal, source, real_root)
@@ -86,7 +89,7 @@ def _piece(path: Path, goal: Path, source: Path, root: Path) -> Piece | str:
     if _is_ref(path, source) and _dangles(path, source):
         return f"{path} leads to no snapshot."
     real = path.resolve(strict=True)
-    if path.is_symlink():
+    if is_link(path):
         if root not in real.parents:
             return f"{path} is a link out of the cache to {real}: not followed."
         if source.resolve() in real.parents or _stays_inside(path, source):
@@ -113,23 +116,21 @@ def _stays_inside(path: Path, source: Path) -> bool:
 
 
 def _is_ref(path: Path, source: Path) -> bool:
-    return source / "refs" in path.parents and (source / "snapshots").is_dir()
+    return source / "refs" in path.parents and is_folder(source / "snapshots")
 
 
 def _dangles(ref: Path, source: Path) -> bool:
     """Return whether a repository's ref leads to no snapshot."""
-    with contextlib.suppress(OSError, UnicodeDecodeError):
-        said = ref.read_text(encoding="ascii").strip()
-        return not (COMMIT_HASH.fullmatch(said) and (source / "snapshots" / said).is_dir())
+    with contextlib.suppress(OSError, BadInput):
+        return not is_folder(source / "snapshots" / CommitHash(read_small_text(ref).strip()))
     return True
 
 
 def _known(piece: Piece) -> Piece | str:
     """Look at what is at the target already; returns why the piece stays where that differs."""
-    if not os.path.lexists(piece.target):
+    if not is_there(piece.target):
         return piece
-    is_link = piece.target.is_symlink()
-    if piece.link and is_link:
+    if piece.link and is_link(piece.target):
         same = str(piece.target.readlink()) == piece.link
     elif piece.link:
         same = _same_bytes(piece.path.resolve(), piece.target)
@@ -141,14 +142,14 @@ def _known(piece: Piece) -> Piece | str:
 
 
 def _same_bytes(one: Path, other: Path) -> bool:
-    if not other.is_file() or one.stat().st_size != other.stat().st_size:
+    if not is_file(other) or one.stat().st_size != other.stat().st_size:
         return False
-    return one.samefile(other) or _sha256(one) == _sha256(other)
+    return scan.is_same(one, other) or _sha256(one) == _sha256(other)
 
 
 def _sha256(path: Path) -> Digest:
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_to_read(path) as file:
         while block := file.read(_READ_BYTES):
             digest.update(block)
     return Digest(digest.hexdigest())
@@ -182,7 +183,7 @@ def bring(
         if piece.link:
             fs.make_link(base.path, piece.target, piece.link)
         elif _is_ref(piece.path, carrying.source):  # programs write refs in place: a second name would follow
-            fs.write_text(base.path, piece.target, piece.real.read_text(encoding="ascii"))
+            fs.write_text(base.path, piece.target, read_small_text(piece.real))
         elif not _bring_bytes(piece, base, progress, on_written, copies=copies):
             left.append(f"{piece.path} lies on another file system.")
     for folder in {piece.target.parent for piece in carrying.pieces if piece.link}:
@@ -226,9 +227,9 @@ def drop(carrying: Carrying, cache_dir: Base | None = None) -> fs.Freed:
     freed = fs.Freed()
     payloads = {piece.real for piece in carrying.pieces if piece.real != piece.path}
     for piece in sorted(carrying.pieces, key=lambda piece: (piece.path.parent.name != "refs", not piece.link)):
-        if not os.path.lexists(piece.target) or (not piece.link and piece.target.stat().st_size != piece.size_bytes):
+        if not is_there(piece.target) or (not piece.link and piece.target.stat().st_size != piece.size_bytes):
             raise Corrupt(f"{piece.target} is not there; {piece.path} stays.")
-        if not (os.path.lexists(piece.path) and _is_target(piece)):
+        if not (is_there(piece.path) and _is_target(piece)):
             freed += fs.remove_file(carrying.root, piece.path)
     if cache_dir is not None:
         for payload in sorted(payloads):
@@ -244,7 +245,7 @@ def _is_target(piece: Piece) -> bool:
 def remove_empty_folders(root: Path, folder: Path) -> fs.Freed:
     """Delete the folders below a folder, and itself, that hold nothing."""
     freed = fs.Freed()
-    if folder.is_symlink() or not folder.is_dir():
+    if not is_real_folder(folder):
         return freed
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         children: Sequence[Path] = [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]

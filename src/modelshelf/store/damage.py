@@ -12,6 +12,7 @@ from modelshelf.errors import Conflict, Denied, Unavailable
 from modelshelf.store import copy, fs, scan, shared_blobs, sharing, snapshot
 from modelshelf.store.incoming import file_agrees
 from modelshelf.store.layout import Base, Repo
+from modelshelf.store.probe import is_link
 
 
 def is_damaged(path: Path, digest: Digest) -> bool:
@@ -46,7 +47,7 @@ def set_aside(base: Base, path: Path, digest: Digest) -> Path | None:
             return fs.set_aside(base.path, payload, base.quarantine) if is_damaged(payload, digest) else None
     if not is_damaged(path, digest):
         return None
-    if path.is_symlink():
+    if is_link(path):
         fs.remove_file(base.path, path)
         return None
     return fs.set_aside(base.path, path, base.quarantine)
@@ -60,7 +61,7 @@ def source_of(
     root = base.hub.resolve()
     same = [file for file in files if file.digest == digest]
     places = [repo.snapshot(commit_hash) / file.path for file in same]
-    for path in (repo.blob(digest), *(place for place in places if not place.is_symlink())):
+    for path in (repo.blob(digest), *(place for place in places if not is_link(place))):
         real = snapshot.real_file(path, root)
         if real is not None and same and real.stat().st_size == same[0].size_bytes:
             return real
@@ -73,7 +74,7 @@ def is_right(base: Base, repo: Repo, commit_hash: CommitHash, file: FileEntry) -
     real = snapshot.real_file(path, base.hub.resolve())
     if real is None or real.stat().st_size != file.size_bytes:
         return False
-    return not path.is_symlink() or scan.blob_of(repo, path) == file.digest
+    return not is_link(path) or scan.blob_of(repo, path) == file.digest
 
 
 def place(

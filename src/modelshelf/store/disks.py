@@ -12,6 +12,7 @@ from modelshelf.errors import ShelfError
 from modelshelf.store import fs, meter
 from modelshelf.store.layout import Base
 from modelshelf.store.mounts import mount_of, mounts
+from modelshelf.store.probe import is_folder, is_there
 
 _REAL = frozenset(
     "ext2 ext3 ext4 xfs btrfs zfs f2fs jfs bcachefs ntfs ntfs3 fuseblk exfat vfat hfsplus drvfs nfs nfs4 cifs smb3"
@@ -56,10 +57,10 @@ def _disk(mount: Mount, home: Mount, usual: Path, table: str | None) -> Disk | N
         return None
     base = usual if mount == home else point / FOLDER
     try:
-        if mount_of(point, table) != mount or not point.is_dir() or not is_writable(base):
+        if mount_of(point, table) != mount or not is_folder(point) or not is_writable(base):
             return None
         space = os.statvfs(point)
-        held = meter.measure(Base(base)).apparent_bytes if base.is_dir() else 0
+        held = meter.measure(Base(base)).apparent_bytes if is_folder(base) else 0
     except (OSError, ShelfError):
         return None
     return Disk(
@@ -81,7 +82,7 @@ def _is_for_others(point: Path) -> bool:
 
 def nearest(path: Path) -> Path:
     """Return a path, or the deepest one above it that exists."""
-    while not path.exists() and path != path.parent:
+    while not is_there(path) and path != path.parent:
         path = path.parent
     return path
 
@@ -89,7 +90,7 @@ def nearest(path: Path) -> Path:
 def is_writable(base: Path) -> bool:
     """Return whether this process may write in a base, or make it."""
     found = nearest(base)
-    return found.is_dir() and os.access(found, os.W_OK | os.X_OK)
+    return is_folder(found) and os.access(found, os.W_OK | os.X_OK)
 
 
 def measure(base: Path, size_bytes: int = PROBE_BYTES) -> Speed | None:

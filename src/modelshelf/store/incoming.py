@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -20,13 +21,15 @@ from xxhash import xxh3_64
 
 from modelshelf.domain.names import Digest
 from modelshelf.domain.plans import segment_count, segment_range
-from modelshelf.errors import Corrupt, ShelfError
+from modelshelf.errors import BadInput, Corrupt, ShelfError
 from modelshelf.store import fs
 from modelshelf.store.layout import Base
 from modelshelf.store.os_errors import open_to_read
+from modelshelf.store.small_files import LIST_BYTES, read_small_text
 
 PIECE_BYTES = 2**20
 """Bytes are read, written and hashed in pieces of this size, which fit into the cache of a core."""
+_MAP_LINE = re.compile(r"([0-9]{1,12}) ([0-9a-f]{16})")
 _FLUSH_SEGMENTS = 16
 """What so many segments wrote is brought to the disk meanwhile, so that little is left for the end."""
 
@@ -186,12 +189,12 @@ class IncomingBlob:
 
     def _claims(self) -> dict[int, str]:
         claims: dict[int, str] = {}
-        with contextlib.suppress(FileNotFoundError):
-            for line in self._map.read_text(encoding="ascii", errors="replace").splitlines():
-                fields = line.split(" ")
-                if len(fields) == 2 and fields[0].isdigit():
-                    claims[int(fields[0])] = fields[1]
-        return {i: checksum for i, checksum in claims.items() if i < segment_count(self.size_bytes)}
+        count = segment_count(self.size_bytes)
+        with contextlib.suppress(OSError, BadInput):
+            for line in read_small_text(self._map, LIST_BYTES).splitlines():
+                if (fields := _MAP_LINE.fullmatch(line)) and int(fields[1]) < count:
+                    claims[int(fields[1])] = fields[2]
+        return claims
 
     def hash_ahead(self, go_on: Callable[[], bool] = lambda: True) -> None:
         """Hash what continues the hashed prefix, unless another thread is at it; `publish` then has less to do.

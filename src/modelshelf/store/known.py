@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelshelf.errors import ShelfError
+from modelshelf.domain.names import BasePath
+from modelshelf.domain.outside import object_of, text_of
+from modelshelf.errors import BadInput, ShelfError
 from modelshelf.store import fs
 from modelshelf.store.layout import Base, known_bases_file, known_libraries_file
+from modelshelf.store.small_files import read_small_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +54,16 @@ class KnownLibraries:
 
 
 def _load(path: Path) -> dict[str, str]:
+    """Return what a memory holds; an entry that can be no base is left out."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        said = object_of(read_small_json(path))
+    except (OSError, BadInput):
         return {}
-    return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
+    found: dict[str, str] = {}
+    for base, value in said.items():
+        with contextlib.suppress(BadInput):
+            found[BasePath(base)] = text_of(value)
+    return found
 
 
 def _note(path: Path, key: str, value: str | None) -> None:

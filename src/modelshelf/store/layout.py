@@ -36,6 +36,7 @@ PosixPath('/mnt/fast/hub/models--gpt2/refs/refs/pr/1')
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -232,6 +233,16 @@ class CacheDir(Base):
 def before_name(path: Path, day: str, number: int = 1) -> Path:
     """Where a base lies that a link took the place of: `.before-modelshelf-20261123` behind its name."""
     return path.with_name(f"{path.name}.before-modelshelf-{day}" + (f"-{number}" if number > 1 else ""))
+
+
+def is_before_name(path: Path, backup: Path) -> bool:
+    """Return whether `before_name` makes this backup of a base.
+
+    >>> is_before_name(Path("/a/b"), before_name(Path("/a/b"), "20261123", 2)), is_before_name(Path("/a/b"), Path("/c"))
+    (True, False)
+    """
+    name = re.fullmatch(r"(.+)\.before-modelshelf-\d{8}(-\d+)?", backup.name)
+    return name is not None and backup.parent == path.parent and name[1] == path.name
 
 
 def known_bases_file(state_home: Path) -> Path:

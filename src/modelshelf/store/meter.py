@@ -22,11 +22,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modelshelf.domain.names import is_digest, parse_repo_folder
+from modelshelf.domain.names import FilePath, is_digest, looks_like_repo
+from modelshelf.domain.outside import int_of, list_of, object_of, sequence_of, size_of
 from modelshelf.domain.tiers import BREAKDOWN, Usage
-from modelshelf.errors import ShelfError
+from modelshelf.errors import BadInput, ShelfError
 from modelshelf.store import fs
 from modelshelf.store.layout import Base
+from modelshelf.store.probe import is_there
+from modelshelf.store.small_files import LIST_BYTES, read_small_json
 
 PARTIAL_SUFFIXES = (".incomplete", ".downloadInProgress", ".aim-tmp", fs.TEMPORARY, ".tmp")
 _FORMAT = 2
@@ -131,7 +134,7 @@ def _measure_hub(base: Base, hub: str, kept: dict[str, Subtotal], fresh: dict[st
     _add_folder(rest, hub, "other")
     for entry in _entries(hub):
         is_folder = entry.is_dir(follow_symlinks=False)
-        if is_folder and parse_repo_folder(entry.name):
+        if is_folder and looks_like_repo(entry.name):
             old = kept.get(entry.name)
             subtotal = old if old is not None and _unchanged(hub, old) else _measure_repo(entry.path)
             if subtotal is old or subtotal.settled(before_ns):
@@ -233,19 +236,36 @@ def _unchanged(hub: str, kept: Subtotal) -> bool:
 
 def _load(base: Base) -> dict[str, Subtotal]:
     try:
-        stored = json.loads(base.meter.read_text(encoding="utf-8"))
+        stored = object_of(read_small_json(base.meter, LIST_BYTES), "format", "repos")
         if stored["format"] != _FORMAT:
             return {}
-        return {
-            name: Subtotal(apparent, allocated, 0, [tuple(item) for item in linked], folders)
-            for name, (apparent, allocated, linked, folders) in stored["repos"].items()
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {name: _parse(name, kept) for name, kept in object_of(stored["repos"]).items()}
+    except (OSError, BadInput):
         return {}
 
 
+def _parse(name: str, kept: object) -> Subtotal:
+    """Return what was kept of one repository's folder.
+
+    Raises:
+        BadInput: It isn't what `_save` writes.
+    """
+    apparent, allocated, linked, folders = sequence_of(kept, 4)
+    subtotal = Subtotal(allocated_bytes=size_of(allocated), linked=list(list_of(linked, _linked)))
+    subtotal.apparent = {kind: size_of(count) for kind, count in object_of(apparent).items() if kind in BREAKDOWN}
+    subtotal.folders = {FilePath(folder): size_of(mtime) for folder, mtime in object_of(folders, name).items()}
+    return subtotal
+
+
+def _linked(item: object) -> tuple[int, int, int, int, int, str]:
+    device, inode, links, apparent, allocated, kind = sequence_of(item, 6)
+    if kind not in BREAKDOWN:
+        raise BadInput(f"{kind!r:.80} isn't a kind of bytes.")
+    return int_of(device), int_of(inode), size_of(links), size_of(apparent), size_of(allocated), str(kind)
+
+
 def _save(base: Base, fresh: dict[str, Subtotal]) -> None:
-    if not base.marker.exists():
+    if not is_there(base.marker):
         return
     repos = {name: (s.apparent, s.allocated_bytes, s.linked, s.folders) for name, s in fresh.items()}
     try:

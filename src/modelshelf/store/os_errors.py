@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
 
-from modelshelf.errors import Denied, OutOfSpace, ShelfError, Unavailable
+from modelshelf.errors import Corrupt, Denied, OutOfSpace, ShelfError, Unavailable
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
@@ -48,14 +49,15 @@ def as_shelf_error(err: OSError, path: Path) -> ShelfError | OSError:
 
 
 def open_to_read(path: Path) -> FileIO:
-    """Open a file of bytes, unbuffered.
+    """Open a file of bytes, unbuffered; a fifo in its place holds nobody up.
 
     Raises:
         Unavailable: It vanished.
         Denied: It cannot be read.
+        Corrupt: It isn't a regular file.
     """
     try:
-        return path.open("rb", buffering=0)
+        file = FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "r")
     except FileNotFoundError as err:
         raise Unavailable(
             f"{path} vanished while it was wanted.", hint="Another program deletes in this folder; try again."
@@ -66,3 +68,7 @@ def open_to_read(path: Path) -> FileIO:
             hint=f"Check who owns it: ls -l {path}",
             path=str(path),
         ) from err
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise Corrupt(f"{path} isn't a regular file.", hint="Look at it, and take it away.", path=str(path))
+    return file

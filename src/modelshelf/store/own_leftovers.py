@@ -14,6 +14,7 @@ from modelshelf.domain.gc import RESUME_S, GcItem, Needs, digest_of, is_probe, i
 from modelshelf.store import cards
 from modelshelf.store.layout import Base
 from modelshelf.store.leftovers import Look, freed_by
+from modelshelf.store.probe import is_link, is_there
 
 Listed = Mapping[Path, os.stat_result]
 
@@ -42,7 +43,7 @@ def _is_gone(base: Base, card: Card) -> bool:
     paths = [repo.snapshot(card.commit_hash) / file.path for file in card.files]
     for file in card.files:
         paths += [repo.blob(file.digest), base.part(file.digest)]
-    return not any(os.path.lexists(path) for path in paths)
+    return not any(is_there(path) for path in paths)
 
 
 def with_cards(base: Base, needs: Needs, going: Set[str]) -> Needs:
@@ -119,7 +120,7 @@ def _locks(look: Look, going: Set[str]) -> Iterator[GcItem]:
             yield GcItem("lock", str(path), freed_by(found), "its blob is not arriving")
     for path, found in _list(look.base.locks).items():
         is_lock = path.suffix == ".lock" and path.name not in used
-        if is_lock and look.is_old(found) and not os.path.lexists(look.base.hub / path.stem):
+        if is_lock and look.is_old(found) and not is_there(look.base.hub / path.stem):
             yield GcItem("lock", str(path), freed_by(found), "its repository is not here")
 
 
@@ -141,7 +142,7 @@ def _size(path: Path, found: os.stat_result) -> int:
 def _list(folder: Path, *, folders: bool = False) -> dict[Path, os.stat_result]:
     """Return what lies in one of our folders, by name; nothing where it is a link or cannot be read."""
     listed: dict[Path, os.stat_result] = {}
-    if folder.is_symlink() or folder.parent.is_symlink():
+    if is_link(folder) or is_link(folder.parent):
         return listed
     try:
         with os.scandir(folder) as entries:

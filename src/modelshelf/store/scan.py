@@ -23,6 +23,7 @@ from modelshelf.domain.names import (
 from modelshelf.errors import BadInput
 from modelshelf.store import fs
 from modelshelf.store.layout import Base, Repo
+from modelshelf.store.probe import is_folder
 from modelshelf.store.small_files import read_small_text
 
 _PART = re.compile(r"(.+?)\.(?:[0-9a-f]{8}\.)?(?:incomplete|downloadInProgress)")
@@ -186,7 +187,7 @@ def may_read(path: Path) -> bool:
     """Return whether this user may read a file, or list and enter a folder; False where it cannot be looked at."""
     effective = os.access in os.supports_effective_ids
     try:
-        mode = os.R_OK | (os.X_OK if path.is_dir() else 0)
+        mode = os.R_OK | (os.X_OK if is_folder(path) else 0)
     except OSError:
         return False
     return os.access(path, mode, effective_ids=effective)

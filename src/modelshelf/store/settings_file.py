@@ -10,6 +10,7 @@ from pathlib import Path
 from modelshelf.domain.environment import usual_hub
 from modelshelf.errors import BadInput
 from modelshelf.store.known import KnownLibraries
+from modelshelf.store.probe import is_file
 
 NAMES_A_LIBRARY = frozenset({"PRIMARY_CACHE_PATH", "DATABASE_URL"})
 """The settings that say which library is meant."""
@@ -68,7 +69,7 @@ def _remembered(environ: Mapping[str, str]) -> Path | None:
 def _is_there(path: Path) -> bool:
     """Return whether a file is there; what lies in a folder that this user may not enter is not."""
     try:
-        return path.is_file()
+        return is_file(path)
     except OSError:
         return False
 

@@ -7,17 +7,17 @@ readable one is never deleted.
 
 from __future__ import annotations
 
-import os
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 from modelshelf.store.fs import Freed
 from modelshelf.store.layout import Base
+from modelshelf.store.probe import is_link, is_there
 
 
 def payload_of(base: Base, blob: Path) -> Path | None:
     """Return the payload in the shared store that a blob links to; None where it holds its own bytes."""
-    if not blob.is_symlink():
+    if not is_link(blob):
         return None
     from huggingface_hub.utils import _shared_blobs
 
@@ -49,7 +49,7 @@ def why_unknown(base: Base) -> str:
     from huggingface_hub.utils import _shared_blobs
 
     folder = _shared_blobs.shared_blobs_dir(base.hub)
-    if not os.path.lexists(folder) or _shared_blobs.is_shared_blobs_dir(folder):
+    if not is_there(folder) or _shared_blobs.is_shared_blobs_dir(folder):
         return ""
     return f"{folder} is a shared blob store of a layout that huggingface_hub here does not know; it is left alone."
 

@@ -7,17 +7,21 @@ import os
 import uuid
 from pathlib import Path
 
+from modelshelf.domain.names import TierId
+from modelshelf.domain.outside import object_of
 from modelshelf.errors import BadInput, ShelfError, Unavailable
 from modelshelf.store import fs
 from modelshelf.store.known import KnownBases
 from modelshelf.store.layout import Base
+from modelshelf.store.probe import is_file, is_folder
+from modelshelf.store.small_files import read_small_json
 
 
-def read_id(base: Base) -> str | None:
-    """Return the id of the tier that is mounted at a base; None without a marker."""
+def read_id(base: Base) -> TierId | None:
+    """Return the id of the tier that is mounted at a base; None without a marker, or one that says no id."""
     try:
-        return str(json.loads(base.marker.read_text(encoding="utf-8"))["id"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return TierId(object_of(read_small_json(base.marker), "id")["id"])
+    except (OSError, BadInput):
         return None
 
 
@@ -39,7 +43,7 @@ def why_offline(base: Base, known_id: str | None) -> str:
     return ""
 
 
-def open_tier(base: Base, known: KnownBases, registered_id: str | None) -> str:
+def open_tier(base: Base, known: KnownBases, registered_id: str | None) -> TierId:
     """Return the id of the tier at a base; on first use the base is created and marked.
 
     Args:
@@ -66,13 +70,13 @@ def open_tier(base: Base, known: KnownBases, registered_id: str | None) -> str:
     return tier_id
 
 
-def start_afresh(base: Base) -> str:
+def start_afresh(base: Base) -> TierId:
     """Mark a base as a tier with a new id; returns the id, which may be that of a process that was faster.
 
     Raises:
         BadInput: The base cannot be created or written.
     """
-    tier_id = uuid.uuid4().hex
+    tier_id = TierId(uuid.uuid4().hex)
     try:
         fs.create_text(base.path, base.marker, json.dumps({"format": 1, "id": tier_id}))
     except FileExistsError:
@@ -90,7 +94,7 @@ def check_creatable(base: Base) -> None:
         BadInput: It could not.
     """
     nearest = nearest_folder(base)
-    if not nearest.is_dir():
+    if not is_folder(nearest):
         raise _unwritable(base, f"{nearest} is no folder")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise _unwritable(base, f"{nearest} cannot be written")
@@ -104,9 +108,9 @@ def _unwritable(base: Base, why: str) -> BadInput:
     )
 
 
-def give_new_id(base: Base) -> str:
+def give_new_id(base: Base) -> TierId:
     """Write a base's marker anew: it is a copy of another base, or its marker cannot be read; returns the id."""
-    tier_id = uuid.uuid4().hex
+    tier_id = TierId(uuid.uuid4().hex)
     fs.write_text(base.path, base.marker, json.dumps({"format": 1, "id": tier_id}))
     return tier_id
 
@@ -125,7 +129,7 @@ def is_writable(base: Base) -> bool:
 
 def nearest_folder(base: Base) -> Path:
     """Return a base, or what it would be made in: the nearest path above it that exists."""
-    return next(path for path in (base.path, *base.path.parents) if path.exists())
+    return next(path for path in (base.path, *base.path.parents) if is_folder(path) or is_file(path))
 
 
 def device(base: Base) -> str:
