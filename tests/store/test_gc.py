@@ -596,12 +596,99 @@ def test_the_quarantine_is_measured_and_kept(drawn: Drawn) -> None:
     assert not read.exists()
 
 
+# --- links that were lost ---
+
+
+def links_of(drawn: Drawn) -> list[Path]:
+    """Return the links of all snapshots, by path."""
+    return sorted(path for path in drawn.base.hub.rglob("*") if path.is_symlink() and "snapshots" in path.parts)
+
+
+def lose_list(drawn: Drawn, letter: str = "a") -> None:
+    """Delete the list of a commit's files."""
+    drawn.base.repo(REPO).tree(commit(letter)).unlink()
+
+
+def test_blobs_that_a_list_names_are_no_garbage(drawn: Drawn) -> None:
+    """Without any link only what no list names goes, and what stays is said with the way to link it anew."""
+    kept = {file.digest for letter in "ab" for file in drawn.of(REPO, letter)}
+    links_of(drawn)[0].unlink()
+
+    found = plan(drawn.base)
+    execute(drawn.base, found)
+
+    assert sorted(kinds(found)) == ["blob", "partial", "partial"]
+    assert {path.name for path in drawn.base.repo(REPO).blobs.iterdir()} == kept
+    assert [note.partition(" ")[0] for note in found.notes] == ["1"]
+    assert f"shelf adopt {drawn.base.path}" in found.notes[0]
+
+
+def test_a_repository_that_lost_every_link_keeps_everything_but_dead_downloads(drawn: Drawn) -> None:
+    """Where no link leads to any blob nothing says that a blob is garbage, with lists or without."""
+    for link in links_of(drawn):
+        link.unlink()
+    lose_list(drawn, "a")
+    lose_list(drawn, "b")
+
+    done = collect(drawn.base)
+
+    assert sorted(item.kind for item in done.removed) == ["partial", "partial"]
+    assert len(list(drawn.base.repo(REPO).blobs.iterdir())) == 4
+
+
+@pytest.mark.parametrize("how", ["text", "xsym", "moved"])
+def test_what_the_text_of_a_link_names_stays(drawn: Drawn, how: str) -> None:
+    """A link that became a text file, or leads to where the cache was once, names its blob still."""
+    link = links_of(drawn)[0]
+    text, digest = str(link.readlink()), link.readlink().name
+    link.unlink()
+    lose_list(drawn)
+    lose_list(drawn, "b")
+    if how == "moved":
+        link.symlink_to(f"/gone/hub/models--org--name/blobs/{digest}")
+    else:
+        xsym = f"XSym\n{len(text):04}\n{'0' * 32}\n{text}\n"
+        link.write_text(text if how == "text" else f"{xsym:<1067}")
+
+    done = collect(drawn.base)
+
+    assert len([item for item in done.removed if item.kind == "blob"]) == 1
+    assert drawn.base.repo(REPO).blob(digest).exists()
+
+
+def test_an_index_that_names_a_missing_file_keeps_every_blob(drawn: Drawn) -> None:
+    """One of the blobs without a link may be the shard that the index names."""
+    snapshot = drawn.base.repo(REPO).snapshot(commit("a"))
+    index = {"weight_map": {"x": "model-1-of-2.safetensors", "y": "model-2-of-2.safetensors"}}
+    put(snapshot / "model.safetensors.index.json", json.dumps(index).encode())
+    put(snapshot / "model-1-of-2.safetensors", b"x")
+
+    assert "blob" not in kinds(plan(drawn.base))
+
+
+def test_a_list_that_cannot_be_read_keeps_every_blob(drawn: Drawn) -> None:
+    """What cannot be seen is not taken for absent."""
+    put(drawn.base.repo(REPO).tree(commit("b")), b"{")
+
+    assert "blob" not in kinds(plan(drawn.base))
+
+
+def test_each_entry_says_why_and_how_old_it_is(drawn: Drawn) -> None:
+    """A person who looks before deleting sees the reason and the age of everything that would go."""
+    items = plan(drawn.base).items
+
+    assert all(item.why for item in items)
+    assert all(LATER_S - 60 < item.age_s < LATER_S + 600 for item in items)
+
+
 # --- the shared store ---
 
 SHARED = """
     model org/one
       commit a main
         model.safetensors 3000 shared
+      commit c
+        config.json 20
     model org/two
       commit b main
         model.safetensors 4000 shared
@@ -617,8 +704,10 @@ def payload(drawn: Drawn, repo_id: str, letter: str) -> Path:
 
 
 def unlink_snapshot(drawn: Drawn, repo_id: str, letter: str) -> None:
-    """Take away the link that keeps a model's blob."""
-    (drawn.base.repo(repo_id).snapshot(commit(letter)) / "model.safetensors").unlink()
+    """Take away the link that keeps a model's blob, and the list that names it."""
+    repo = drawn.base.repo(repo_id)
+    (repo.snapshot(commit(letter)) / "model.safetensors").unlink()
+    repo.tree(commit(letter)).unlink()
 
 
 def test_shared_payloads_go_with_their_last_link(tmp_path: Path) -> None:
@@ -700,6 +789,8 @@ def test_what_may_not_be_deleted_is_said(drawn: Drawn) -> None:
     for path in (*drawn.base.path.parents, drawn.base.path, *drawn.base.path.rglob("*")):
         if path.owner() == "root" and len(path.parts) > 2 and path.is_dir():
             path.chmod(0o755 if path in (blobs, drawn.base.repo(REPO).path) else path.stat().st_mode | 0o077)
+    for path in drawn.base.repo(REPO).trees.iterdir():
+        path.chmod(0o644)
     (drawn.base.hub / ".locks").mkdir(mode=0o777)
     (drawn.base.hub / ".locks").chmod(0o777)
     dead = put(drawn.base.own / ".x.0a1b2c3d.shelf-tmp", b"x")

@@ -204,6 +204,7 @@ def test_housekeeping_beside_stray_repositories_is_not_mentioned(tmp_path: Path)
 def test_a_link_that_leads_nowhere_or_out_is_the_trouble(tmp_path: Path) -> None:
     """A model of whose files one is gone, or lies where somebody planted a link to, is not taken."""
     config = lay_out(tmp_path / "old", WHOLE).base.repo("org/name").snapshot("a" * 40) / "config.json"
+    config.resolve().unlink()
     config.unlink()
     config.symlink_to("gone")
     assert trouble(strays.find(tmp_path / "old")) == "config.json leads nowhere."

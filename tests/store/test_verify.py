@@ -207,13 +207,13 @@ def test_a_missing_payload_is_a_dangling_link(tmp_path: Path) -> None:
 
 
 def test_a_missing_link_is_a_missing_file(tmp_path: Path) -> None:
-    """The blob is there, the snapshot's name for it is not: registered models miss it, nobody else can."""
+    """The blob is there, the snapshot's name for it is not: a model misses it, and of nobody's a link was lost."""
     drawn = lay_out(tmp_path, DRAWING)
     (drawn.base.repo(REPO).snapshot(commit("a")) / "config.json").unlink()
 
     assert found_in(drawn, wanted(drawn)) == [("missing_file", "config.json")]
     assert found_in(drawn, wanted(drawn, complete=False)) == []
-    assert found_in(drawn) == []
+    assert found_in(drawn) == [("lost_links", commit("a"))]
 
 
 def test_a_repository_that_is_gone_misses_every_file(tmp_path: Path) -> None:

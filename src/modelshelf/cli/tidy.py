@@ -11,7 +11,7 @@ import typer
 from modelshelf.cli import output
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson
-from modelshelf.units import format_size
+from modelshelf.units import format_duration, format_size
 
 if TYPE_CHECKING:
     from modelshelf.domain.jobs import Job
@@ -71,9 +71,12 @@ def _show(tiers: Sequence[Mapping[str, Any]], verb: str, total: str, *, as_json:
         return
     for tier in tiers:
         output.answer(f"{tier['cache_location']}  {tier['cache_path']}")
-        rows = [[item["kind"], format_size(item["size_bytes"]), item["path"]] for item in tier["items"]]
+        rows = [
+            [i["kind"], format_size(i["size_bytes"]), format_duration(i["age_s"]), i["path"], i["why"]]
+            for i in tier["items"]
+        ]
         if rows:
-            output.table(["KIND", "SIZE", "PATH"], rows, frozenset({1}))
+            output.table(["KIND", "SIZE", "AGE", "PATH", "WHY"], rows, frozenset({1, 2}))
         output.answer(f"{verb} {format_size(tier[total])}{_counted(tier['items'])}.")
         if tier.get("shared_bytes"):
             output.answer(f"{format_size(tier['shared_bytes'])} are on the disk once now, and counted by du for each.")

@@ -173,14 +173,16 @@ class _Deciding:
 
     def _place(self, name: str, model: FoundModel, why: str, *, registered: bool = False) -> Adoption:
         order = self._order
+        anew = f" {len(model.lost)} of its files lost their links, and get new ones." if model.lost else ""
         if order.is_home:
             if registered:
-                return Adoption(name, Act.NONE, model, why)
+                return Adoption(name, Act.REGISTER if model.lost else Act.NONE, model, why + anew)
             where = "It is linked into hub/ and registered there." if model.kind is Kind.STRAY else ""
             if order.wish is not Wish.LEAVE and model.kind is Kind.STRAY:
                 where = "It moves into hub/ and is registered there."
-            return Adoption(name, Act.REGISTER, model, where or f"Registered where it lies, as {order.location}.")
-        return Adoption(name, Act.MOVE, model, f"It moves to {order.target_location} ({order.target}).")
+            where = where or f"Registered where it lies, as {order.location}."
+            return Adoption(name, Act.REGISTER, model, where + anew)
+        return Adoption(name, Act.MOVE, model, f"It moves to {order.target_location} ({order.target}).{anew}")
 
     def _decide_twin(self, model: FoundModel, name: str) -> Adoption:
         """Decide about a stray whose commit lies in hub/ as well."""

@@ -25,6 +25,9 @@ class Kind(enum.StrEnum):
     UNREADABLE_FILE = "unreadable_file"
     UNREADABLE_FOLDER = "unreadable_folder"
     INCOMPLETE = "incomplete"
+    TEXT_LINK = "text_link"
+    LOST_LINKS = "lost_links"
+    NO_MODEL = "no_model"
 
 
 DAMAGE = frozenset({Kind.WRONG_SIZE, Kind.WRONG_BYTES, Kind.READ_ERROR})
@@ -48,6 +51,9 @@ _SENTENCES = {
     Kind.UNREADABLE_FILE: "This user may not read it.",
     Kind.UNREADABLE_FOLDER: "This user may not look into it.",
     Kind.INCOMPLETE: "It was never downloaded to its end.",
+    Kind.TEXT_LINK: "It was a link once, and is a text file that names {fact}.",
+    Kind.LOST_LINKS: "{fact} lost their links; their blobs are here.",
+    Kind.NO_MODEL: "It {fact}.",
 }
 
 
@@ -87,16 +93,19 @@ class Finding:
         """The command that mends it; empty when nothing is left to do."""
         if self.repaired:
             return ""
+        if self.kind is Kind.NO_MODEL:
+            return f"hf download {self.repo_id} --force-download"
         if self.kind in FORBIDDEN:
             mode = "a+rx" if self.kind is Kind.UNREADABLE_FOLDER else "a+r"
             return f"sudo chmod {mode} {shlex.quote(self.path)}"
-        if self.kind is Kind.INCOMPLETE:
-            return f"shelf pull {self.model_name}"
-        if self.model_name:
-            return f"shelf verify {self.model_name} --repair"
-        return self._hint_for_nobody()
+        if not self.model_name:
+            return self._hint_for_nobody()
+        name = self.model_name
+        return f"shelf pull {name}" if self.kind is Kind.INCOMPLETE else f"shelf verify {name} --repair"
 
     def _hint_for_nobody(self) -> str:
+        if self.kind in (Kind.LOST_LINKS, Kind.TEXT_LINK):
+            return f"shelf adopt {shlex.quote(self.base)}"
         if self.kind in DAMAGE and not self.quarantined:
             return "shelf verify --all --repair"
         if self.kind in _ONLY_A_NAME or not self.repo_id:

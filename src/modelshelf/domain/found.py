@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import enum
-import fnmatch
 import re
-from collections.abc import Iterable, Sequence, Set
-from dataclasses import dataclass
-from pathlib import PurePosixPath
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 
+from modelshelf.domain.file_kinds import is_weights, missing_component, missing_shard
 from modelshelf.domain.models import FileEntry, total_size
 from modelshelf.domain.names import CommitHash, Digest, FilePath, RepoId
 
-_WEIGHTS = ".safetensors .bin .gguf .ggml .pt .pth .ckpt .onnx .h5 .msgpack .tflite .nemo .npz .keras .mlmodel".split()
-_SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})(\.[A-Za-z0-9.]+)")
 _TOKENIZERS = (
     "tokenizer.json",
     "tokenizer.model",
@@ -77,6 +74,8 @@ class FoundModel:
     """Of a foreign model: each file's path in the snapshot, and where it lies."""
     note: str = ""
     """What a person should know about it."""
+    lost: tuple[FileEntry, ...] = ()
+    """Of its files, those whose links were lost and whose blobs are there: they are linked anew first."""
 
     @property
     def repo(self) -> RepoId:
@@ -138,18 +137,19 @@ def escape(path: str) -> str:
     return re.sub(r"([*?[])", r"[\1]", path)
 
 
-def is_weights(path: str) -> bool:
-    """Return whether a file holds weights, by its name.
+@dataclass(frozen=True, slots=True)
+class Says:
+    """What a snapshot's own files say about what belongs to it."""
 
-    >>> is_weights("model.safetensors"), is_weights("training_args.bin"), is_weights("config.json")
-    (True, False, False)
-    """
-    pure = PurePosixPath(path)
-    is_other = any(fnmatch.fnmatch(pure.name, other) for other in ("training_args.*", "optimizer.*", "scheduler.*"))
-    return pure.suffix in _WEIGHTS and not is_other
+    indexes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Each index of shards, by path, and the files it names, relative to its folder."""
+    components: Sequence[str] = ()
+    """The folders that a pipeline's `model_index.json` names."""
 
 
-def why_partial(files: Iterable[FoundFile], listed: Sequence[FileEntry], arriving: Iterable[str] = ()) -> str:
+def why_partial(
+    files: Iterable[FoundFile], listed: Sequence[FileEntry], arriving: Iterable[str] = (), says: Says | None = None
+) -> str:
     """Return why the files that are there are no model, in a sentence; empty when they are one.
 
     A snapshot is often a part of its commit by intent: a program took one format of three, a person one GGUF of ten.
@@ -158,30 +158,22 @@ def why_partial(files: Iterable[FoundFile], listed: Sequence[FileEntry], arrivin
         files: The files that are there.
         listed: All files of the commit; none where that is not known.
         arriving: Digests of which a part of a download lies there.
+        says: What the files themselves name.
     """
+    files, says = list(files), says or Says()
     there = {file.path for file in files}
     if listed and all(file.path in there for file in listed):
         return ""
     if not any(is_weights(path) for path in there):
         return "It has no weights."
-    begun = set(arriving)
+    begun = set(arriving) - {file.digest for file in files}
     for file in listed:
         if file.path not in there and file.digest in begun:
             return f"The download of {file.path} was interrupted."
-    missing = _missing_shard(there) or _missing_setting(there, {file.path for file in listed})
-    return f"{missing} is not there." if missing else ""
-
-
-def _missing_shard(there: Set[str]) -> str:
-    for path in sorted(there):
-        match = _SHARD.fullmatch(path)
-        if match is not None:
-            stem, _, count, suffix = match.groups()
-            for index in range(1, int(count) + 1):
-                shard = f"{stem}-{index:05}-of-{count}{suffix}"
-                if shard not in there:
-                    return shard
-    return ""
+    if begun and not listed:
+        return "A download into it was interrupted, and no list says of which file: whether it is whole isn't known."
+    missing = missing_shard(there, says.indexes) or _missing_setting(there, {file.path for file in listed})
+    return f"{missing} is not there." if missing else missing_component(there, says.components)
 
 
 def _missing_setting(there: Set[str], listed: Set[str]) -> str:

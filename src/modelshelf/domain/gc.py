@@ -114,6 +114,8 @@ class GcItem:
     """What this frees; 0 where other links keep the bytes."""
     why: str
     """Why it is garbage, in a few words."""
+    age_s: float = 0.0
+    """How long ago it was written, renamed or linked, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,7 +151,9 @@ def total_size(files: Iterable[FileEntry]) -> int:
 _ACTIVE = {"queued": State.DOWNLOADING, "running": State.DOWNLOADING, "waiting": State.REGISTERED}
 
 
-def state_of(row: ModelRow, offline: str, *, missing_files: int, files: int, damaged: str = "") -> tuple[State, str]:
+def state_of(
+    row: ModelRow, offline: str, *, missing_files: int, files: int, damaged: str = "", linkable: int = 0
+) -> tuple[State, str]:
     """Return a model's state and why.
 
     A model that is being moved is whole all the time and can be loaded.
@@ -162,6 +164,7 @@ def state_of(row: ModelRow, offline: str, *, missing_files: int, files: int, dam
         missing_files: How many of its files are not on the disk with their size.
         files: How many files it has.
         damaged: One of its files whose bytes were found not to be what its name says; empty without one.
+        linkable: How many of those that are not there lost just their links: their blobs are here.
     """
     if offline:
         return State.OFFLINE, offline
@@ -172,6 +175,9 @@ def state_of(row: ModelRow, offline: str, *, missing_files: int, files: int, dam
         return _ACTIVE[row.job_state], row.job_detail
     if row.job_state == "failed" and row.job_kind == "pull" and not row.complete:
         return State.FAILED, row.job_detail
+    if linkable:
+        what = f"{linkable} of {files} files lost their links"
+        return State.PARTIAL, f"{what}; shelf verify {row.model_name} --repair links them anew, offline."
     return _state_of_leftovers(row, missing_files, files)
 
 

@@ -242,6 +242,7 @@ class ItemOut(BaseModel):
     path: str
     size_bytes: int
     why: str
+    age_s: float
 
 
 class GcPlanOut(BaseModel):

@@ -149,6 +149,8 @@ class Intake:
         """Register models where they lie, once every byte was read; returns their names, and what was left and why."""
         base = Base(Path(order.base))
         tier_id = self.tiers.open(self._tier(order.location, order.base))
+        for adoption in adoptions:
+            self._link_anew(base, adoption.found)
         adoptions = [replace(a, found=self._with_digests(base, a.found, running)) for a in adoptions]
         damaged = self._verify(base, tier_id, [a.found for a in adoptions], running)
         names, left = [], []
@@ -161,6 +163,15 @@ class Intake:
             else:
                 left.append(f"{found.repo_id}: {wrong or 'it changed meanwhile: run it again.'}")
         return names, left
+
+    def _link_anew(self, base: Base, found: FoundModel) -> None:
+        """Give the files of a snapshot that lost their links new ones; every byte is read afterwards, as of any other.
+
+        **Crash:** some links are there and some are not; the next run makes the rest.
+        """
+        if found.lost:
+            with locks.wait_lock(base.path, base.repo_lock(found.repo), self.clock):
+                self._lay_out_files(base, found, found.lost)
 
     def _with_digests(self, base: Base, found: FoundModel, running: Running) -> FoundModel:
         """Return a model whose files all have a digest; what no list names is read for it."""
@@ -309,13 +320,18 @@ class Intake:
     def _lay_out(self, base: Base, found: FoundModel) -> None:
         repo, commit_hash, files = base.repo(found.repo), found.commit, found.entries
         snapshot.tag_cache(base)
-        if self.tiers.links(base):
-            snapshot.link(repo, commit_hash, files)
-        else:
-            without_links.settle(base, repo, commit_hash, files, Counter())
+        self._lay_out_files(base, found, files)
         if found.kind is not Kind.LOCAL_DIR and not is_there(repo.tree(commit_hash)):
             trees.write(repo, commit_hash, files)
         snapshot.set_refs(repo, {_revision(found): commit_hash}, overwrite=False)
+
+    def _lay_out_files(self, base: Base, found: FoundModel, files: Sequence[FileEntry]) -> None:
+        """Let files of a snapshot lead to their blobs, or hold their bytes where there are no symbolic links."""
+        repo = base.repo(found.repo)
+        if self.tiers.links(base):
+            snapshot.link(repo, found.commit, files)
+        else:
+            without_links.settle(base, repo, found.commit, files, Counter())
 
 
 def made_up_commit(repo_id: str, files: Iterable[FileEntry]) -> CommitHash:

@@ -192,9 +192,9 @@ class _Look:
         if row.commit_hash is None or offline:
             path = str(repo.snapshot(row.commit_hash)) if row.commit_hash else None
             return Model(row, base_path, path, *state_of(row, offline, missing_files=0, files=0))
-        missing, files = self._count(repo, row, row.commit_hash)
+        missing, files, linkable = self._count(repo, row, row.commit_hash)
         damaged = "" if missing else self._damaged(self.bases[base_path], row, row.commit_hash)
-        state, detail = state_of(row, "", missing_files=missing, files=files, damaged=damaged)
+        state, detail = state_of(row, "", missing_files=missing, files=files, damaged=damaged, linkable=linkable)
         if state is State.READY and not self._is_writable(base_path):
             detail = f"{base_path} is read-only: it can be loaded, not changed."
         return Model(row, base_path, str(repo.snapshot(row.commit_hash)), state, detail)
@@ -214,15 +214,18 @@ class _Look:
             self.writable[base_path] = store_tier.is_writable(self.bases[base_path])
         return self.writable[base_path]
 
-    def _count(self, repo: Repo, row: ModelRow, commit_hash: CommitHash) -> tuple[int, int]:
-        """Return how many files are missing, and of how many.
+    def _count(self, repo: Repo, row: ModelRow, commit_hash: CommitHash) -> tuple[int, int, int]:
+        """Return how many files are missing, of how many, and how many of them lack just a link to their blob.
 
         While the folders are as they were when all files were seen, none is.
         """
         if row.complete and row.signature and scan.signature(repo, commit_hash) == row.signature:
-            return 0, 1
+            return 0, 1, 0
         files = selected_files(self.reader, row)
-        return len(scan.missing_files(repo, commit_hash, files)), len(files)
+        missing = scan.missing_files(repo, commit_hash, files)
+        blobs = scan.blob_sizes(repo) if missing and row.complete else {}
+        linkable = sum(blobs.get(file.digest) == file.size_bytes for file in missing)
+        return len(missing), len(files), linkable
 
     def _damaged(self, base: Base, row: ModelRow, commit_hash: CommitHash) -> str:
         """Return a file that was found damaged and was not written since; empty without one."""

@@ -37,6 +37,8 @@ from modelshelf.store.probe import is_folder, is_link, is_there
 _log = logging.getLogger(__name__)
 _LOCK_WAIT_S = 3600.0
 """Another process that fetches or copies the same blob is waited for; it leaves it verified."""
+_NOT_MENDED = frozenset({Kind.UNREADABLE_FILE, Kind.UNREADABLE_FOLDER, Kind.INCOMPLETE, Kind.LOST_LINKS, Kind.NO_MODEL})
+"""What another command mends, or a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,7 +334,7 @@ class _Done:
 
 def _judged(case: _Case, finding: Finding, trouble: str) -> Finding:
     """Return a finding with what became of it."""
-    if finding.trouble or finding.kind in (Kind.UNREADABLE_FILE, Kind.UNREADABLE_FOLDER, Kind.INCOMPLETE):
+    if finding.trouble or finding.kind in _NOT_MENDED:
         return finding
     if _is_mended(case, finding):
         return replace(finding, repaired=True)

@@ -255,7 +255,13 @@ def gc_plan_view(tier: Tier, plan: GcPlan) -> dict[str, Any]:
 def dedupe_plan_view(tier: Tier, plan: DedupePlan) -> dict[str, Any]:
     """Return which blobs of one tier would share their bytes."""
     items = [
-        {"kind": plan.method, "path": path, "size_bytes": group.size_bytes, "why": f"identical to {group.keep}"}
+        {
+            "kind": plan.method,
+            "path": path,
+            "size_bytes": group.size_bytes,
+            "why": f"identical to {group.keep}",
+            "age_s": 0.0,
+        }
         for group in plan.groups
         for path in group.others
     ]
@@ -285,7 +291,16 @@ def tidied_view(done: Tidied) -> dict[str, Any]:
 
 
 def _item_views(items: Iterable[GcItem]) -> list[dict[str, Any]]:
-    return [{"kind": item.kind, "path": item.path, "size_bytes": item.size_bytes, "why": item.why} for item in items]
+    return [
+        {
+            "kind": item.kind,
+            "path": item.path,
+            "size_bytes": item.size_bytes,
+            "why": item.why,
+            "age_s": round(item.age_s, 1),
+        }
+        for item in items
+    ]
 
 
 def trial_view(trial: Trial) -> dict[str, Any]:

@@ -71,11 +71,18 @@ def plan_gc(
     return GcPlan(
         base=str(base.path),
         min_age_s=min_age_s,
-        items=tuple(items + (aside if quarantine else [])),
+        items=tuple(_with_age(look, item) for item in items + (aside if quarantine else [])),
         notes=tuple(note for found in in_repos for note in found.notes) + ((store,) if store else ()),
         quarantine_bytes=0 if quarantine else sum(item.size_bytes for item in aside),
         recent_bytes=sum(found.recent_bytes for found in in_repos),
     )
+
+
+def _with_age(look: Look, item: GcItem) -> GcItem:
+    try:
+        return replace(item, age_s=look.age_s(Path(item.path).lstat()))
+    except OSError:  # it went meanwhile
+        return item
 
 
 def execute(

@@ -8,14 +8,15 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelshelf.domain.gc import GcItem, Needs, is_probe, is_temporary
 from modelshelf.domain.names import COMMIT_HASH, Digest, RepoId, is_digest
-from modelshelf.store import scan, shared_blobs
+from modelshelf.store import lost_links, scan, shared_blobs
 from modelshelf.store.layout import Base, Repo
+from modelshelf.units import format_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,10 @@ def in_repo(look: Look, walked: Walked) -> Found:
     """Return what is garbage in a repository."""
     found = _partials(look, walked)
     loose = _unlinked(look, walked)
-    wanted = _wanted(look, walked)
+    lost = _lost(look, walked, loose)
+    wanted = _wanted(look, walked) | lost.keys()
+    if lost:
+        found.notes.append(_why_lost(look, walked, lost))
     young = [status for path, status in loose if path.rpartition("/")[2] not in wanted and not look.is_dead(status)]
     found.recent_bytes += sum(map(freed_by, young))
     found.in_flight |= any(not look.is_old(status) for _, status in loose)
@@ -146,8 +150,8 @@ def in_repo(look: Look, walked: Walked) -> Found:
     if walked.faults or found.in_flight or ours in look.needs.busy:
         return found
     if not look.others_pull:
-        found.items += _orphans(look, walked, loose)
-    if ours not in look.needs.digests and _is_quiet(look, walked):
+        found.items += _orphans(look, walked, [(p, s) for p, s in loose if p.rpartition("/")[2] not in wanted])
+    if ours not in look.needs.digests and not lost and _is_quiet(look, walked):
         found.items += _empty_commits(walked, {item.path for item in found.items})
         found.items += _empty_folders(walked, {item.path for item in found.items})
     return found
@@ -180,16 +184,29 @@ def _unlinked(look: Look, walked: Walked) -> list[tuple[str, os.stat_result]]:
     return loose
 
 
+def _lost(look: Look, walked: Walked, loose: Sequence[tuple[str, os.stat_result]]) -> dict[str, int]:
+    """Return the blobs that may have lost just their links and that no registered model needs, with their sizes."""
+    wanted = _wanted(look, walked)
+    sizes = {path.rpartition("/")[2]: found.st_size for path, found in loose}
+    lost = lost_links.among(walked.repo, sizes.keys() - wanted, walked.links, os.path.realpath(walked.repo.blobs))
+    return {digest: sizes[digest] for digest in lost}
+
+
+def _why_lost(look: Look, walked: Walked, lost: Mapping[str, int]) -> str:
+    """Return what is said of blobs that may have lost just their links, in a sentence."""
+    what = f"{len(lost)} blob{'s' * (len(lost) > 1)} of {walked.repo_id} ({format_size(sum(lost.values()))})"
+    return f"{what} may have lost just their links, and stay: shelf adopt {look.base.path} links anew what it can."
+
+
 def _orphans(look: Look, walked: Walked, loose: Sequence[tuple[str, os.stat_result]]) -> Iterator[GcItem]:
-    """Yield the blobs without a link that no registered model needs either.
+    """Yield the blobs without a link that nobody wants, which is what the caller hands in.
 
     **Concurrency:** huggingface_hub holds a blob's lock from its download to its link. llama.cpp takes none, and links
     all parts of a model when the last one is there: until then its repository has a temporary file, or a blob that
     came a moment ago, and is left alone. Our own pulls are in the registry.
     """
-    wanted = _wanted(look, walked)
     for path, found in loose:
-        if path.rpartition("/")[2] in wanted or not look.is_dead(found):
+        if not look.is_dead(found):
             continue
         if stat.S_ISLNK(found.st_mode) and not (look.store_is_known and _is_dead_behind(look, path)):
             continue

@@ -16,7 +16,7 @@ from modelshelf.domain.findings import Finding, Kind
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import COMMIT_HASH, CommitHash, Digest, RefName, RepoId, is_digest, parse_repo_folder
 from modelshelf.errors import BadInput
-from modelshelf.store import scan, trees
+from modelshelf.store import judge, lost_links, scan, trees
 from modelshelf.store.layout import Base, Repo
 from modelshelf.store.probe import is_link
 from modelshelf.store.small_files import LIST_BYTES, read_small_json
@@ -81,7 +81,8 @@ def look_at_hub(base: Base) -> list[Finding]:
 
 def has_real_files(repo: Repo, commit_hash: CommitHash) -> bool:
     """Return whether a snapshot holds bytes itself, as where there are no symbolic links."""
-    return any(not is_link(path) for path in scan.walk_files(repo.snapshot(commit_hash)))
+    files = scan.walk_files(repo.snapshot(commit_hash))
+    return any(not is_link(path) and not judge.link_text(path) for path in files)
 
 
 @dataclass(slots=True)
@@ -133,6 +134,8 @@ class _Look:
             self._look_at_snapshot(commit_hash)
         for model in self.wanted:
             self._look_for_missing(model)
+        if self.whole:
+            self._look_for_lost_links()
         self._look_at_blobs()
 
     def _commits(self) -> list[CommitHash]:
@@ -206,8 +209,14 @@ class _Look:
             if not (self.whole or model_name):
                 continue
             file = files.get(name)
+            text = judge.link_text(path)
             if _is_link(path):
                 self._look_at_link(path, commit_hash, model_name, file)
+            elif text:
+                digest = file.digest if file else text
+                self._add(Kind.TEXT_LINK, path, model_name, commit_hash=commit_hash, digest=digest, fact=text)
+            elif file is None and (why := judge.why_not(path, name)):
+                self._add(Kind.NO_MODEL, path, "", commit_hash=commit_hash, fact=why)
             elif file is not None:
                 self._aim(path, path, file.digest, model_name, commit_hash)
 
@@ -230,6 +239,17 @@ class _Look:
             if self.owners[model.commit_hash, file.path] == model.model_name and _is_missing(path):
                 commit_hash = model.commit_hash
                 self._add(Kind.MISSING_FILE, path, model.model_name, commit_hash=commit_hash, digest=file.digest)
+
+    def _look_for_lost_links(self) -> None:
+        """Name the commits of nobody of which links are missing; those of a model are its missing files."""
+        ours = {model.commit_hash for model in self.wanted}
+        found = lost_links.find(self.repo)
+        if not found and not self.wanted and scan.blob_sizes(self.repo) and not scan.linked_digests(self.repo):
+            self._add(Kind.LOST_LINKS, self.repo.path, "", fact="All of its files")
+        for lost in found:
+            if lost.commit_hash not in ours:
+                path, fact = self.repo.snapshot(lost.commit_hash), f"{len(lost.files)} of its files"
+                self._add(Kind.LOST_LINKS, path, "", fact=fact)
 
     def _look_at_blobs(self) -> None:
         for path in self._walk(self.repo.blobs, ""):

@@ -14,11 +14,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modelshelf.domain.found import Found, FoundFile, FoundModel, FoundThing, Kind, why_partial
+from modelshelf.domain.found import Found, FoundFile, FoundModel, FoundThing, Kind
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import COMMIT_HASH, CommitHash, FilePath, RepoId, looks_like_repo, parse_repo_folder
 from modelshelf.errors import BadInput
-from modelshelf.store import foreign, scan, shared_blobs, trees
+from modelshelf.store import foreign, judge, lost_links, scan, shared_blobs, trees
 from modelshelf.store.layout import Base, CacheDir, Repo
 from modelshelf.store.probe import is_file, is_link, is_real_folder, is_there
 
@@ -140,17 +140,27 @@ class _Looking:
         where = {commit_hash: revision for revision, commit_hash in sorted(scan.refs(repo).items(), reverse=True)}
         where |= {commit_hash: revision for revision, commit_hash in scan.refs(repo).items() if revision == "main"}
         fault = _fault(repo) or (unknown if _uses_store(repo) else "")
-        commits = [CommitHash(e.name) for e in _entries(repo.snapshots) if COMMIT_HASH.fullmatch(e.name)]
+        lost = {} if fault else {found.commit_hash: found.files for found in lost_links.find(repo)}
+        commits = {CommitHash(e.name) for e in _entries(repo.snapshots) if COMMIT_HASH.fullmatch(e.name)} | lost.keys()
         for commit_hash in sorted(commits):
-            seen = _Snapshot(cache_dir, repo, commit_hash)
+            seen = _Snapshot(cache_dir, repo, commit_hash, {file.path: file for file in lost.get(commit_hash, ())})
             trouble = fault or seen.trouble()
+            trouble = trouble or ("" if seen.files else _why_no_files(repo, repo_id))
             listed, files = trees.read(repo, commit_hash), tuple(seen.files)
-            trouble = trouble or why_partial(files, listed, scan.arriving(repo))
-            revision = where.get(commit_hash) or ""
-            place = str(cache_dir.hub)
-            self.models.append(FoundModel(kind, place, repo_id, commit_hash, files, listed, revision, trouble))
+            found = FoundModel(
+                kind=kind,
+                place=str(cache_dir.hub),
+                repo_id=repo_id,
+                commit_hash=commit_hash,
+                files=files,
+                listed=listed,
+                revision=where.get(commit_hash) or "",
+                trouble=trouble or judge.why_not_whole(repo.snapshot(commit_hash), files, listed, scan.arriving(repo)),
+                lost=lost.get(commit_hash, ()),
+            )
+            self.models.append(found)
         if not commits:
-            why = fault or "It has no snapshot."
+            why = fault or _why_no_files(repo, repo_id) or "It has no snapshot."
             self._thing("link" if fault else "partial", str(repo.path), why)
 
     def _link(self, entry: os.DirEntry[str]) -> None:
@@ -170,6 +180,8 @@ class _Snapshot:
     cache_dir: Base
     repo: Repo
     commit_hash: CommitHash
+    lost: Mapping[str, FileEntry]
+    """By path, the files whose blobs are here and whose links were lost."""
     files: list[FoundFile] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
@@ -180,8 +192,12 @@ class _Snapshot:
         folder = self.repo.snapshot(self.commit_hash)
         if is_link(folder):
             return f"{folder} is a link to {folder.readlink()}: not followed."
-        for path in self._walk(folder):
-            self._file(path, path.relative_to(folder).as_posix(), root, listed)
+        for path in self._walk(folder) if os.path.lexists(folder) else ():
+            name = path.relative_to(folder).as_posix()
+            if name not in self.lost:
+                self._file(path, name, root, listed)
+        found = [FoundFile(file.path, file.size_bytes, file.digest) for file in self.lost.values()]
+        self.files = sorted([*self.files, *found], key=lambda file: file.path)
         return self.faults[0] if self.faults else ""
 
     def _file(self, path: Path, name: str, root: Path, listed: Mapping[FilePath, FileEntry]) -> None:
@@ -196,6 +212,8 @@ class _Snapshot:
         else:
             fault = _why_not_taken(path, real, found, root, name)
             digest = scan.blob_of(self.repo, path) if is_link(path) else None
+            if judge.link_text(path):
+                fault = fault or f"{name} is a link that became a text file, and its blob isn't here."
             if is_link(path) and digest is None:
                 fault = fault or f"{name} leads to no blob."
             elif digest is None and inside in listed and listed[inside].size_bytes == found.st_size:
@@ -237,6 +255,18 @@ def _fault(repo: Repo) -> str:
         if is_there(folder) and not scan.may_read(folder):
             return f"{folder} may not be read by this user."
     return ""
+
+
+def _why_no_files(repo: Repo, repo_id: str) -> str:
+    """Return why a snapshot has no files though blobs are there, in a sentence; empty when no blob is there."""
+    count = len(scan.blob_sizes(repo))
+    if not count:
+        return ""
+    blobs = f"{count} blob{'s' * (count > 1)}"
+    return (
+        f"The links to its {blobs} were lost, and no list says which file each one is: the hub does, and nothing that "
+        f"is here is fetched again (shelf add NAME {repo_id})."
+    )
 
 
 def _uses_store(repo: Repo) -> bool:

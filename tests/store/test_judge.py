@@ -1,0 +1,72 @@
+"""The one judge of files and snapshots, on a real disk."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from modelshelf.domain.found import FoundFile, Says
+from modelshelf.domain.names import Digest, FilePath
+from modelshelf.store import judge
+from tests.builders import put
+
+DIGEST = "ab" * 32
+
+
+def test_the_first_bytes_of_a_plain_file_alone_are_read(tmp_path: Path) -> None:
+    """A pipe would hold the reader up; a link, a folder and what is gone have no first bytes."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(put(tmp_path / "file", b"GGUF" * 2000))
+
+    assert judge.head(tmp_path / "file") == b"GGUF" * 275
+    assert [judge.head(tmp_path / name) for name in ("pipe", "link", "gone", ".")] == [b""] * 4
+
+
+def test_a_text_file_that_was_a_link_is_known(tmp_path: Path) -> None:
+    """A real link, a long file and what is gone are none."""
+    text = f"../../blobs/{DIGEST}".encode()
+    (tmp_path / "link").symlink_to(text.decode())
+
+    assert judge.link_text(put(tmp_path / "text", text)) == DIGEST
+    assert judge.link_text(put(tmp_path / "long", text + b" " * 4000)) is None
+    assert [judge.link_text(tmp_path / name) for name in ("link", "gone")] == [None, None]
+
+
+def test_what_a_name_promises_is_looked_at(tmp_path: Path) -> None:
+    """What is not there is nobody's fault here."""
+    assert judge.why_not(put(tmp_path / "a.gguf", b"GGUF"), "a.gguf") == ""
+    assert "GGUF" in judge.why_not(put(tmp_path / "b.gguf", b"<x>"), "b.gguf")
+    assert judge.why_not(tmp_path / "gone", "gone.gguf") == ""
+
+
+def test_a_snapshot_says_what_belongs_to_it(tmp_path: Path) -> None:
+    """Indexes name their files, a pipeline its folders; what is neither JSON nor an object says nothing."""
+    put(tmp_path / "unet" / "m.index.json", json.dumps({"weight_map": {"x": "2", "y": "1", "z": 3}}).encode())
+    put(tmp_path / "odd.index.json", b'{"weight_map": 7}')
+    put(tmp_path / "broken.index.json", b"{")
+    put(tmp_path / "list.index.json", b"[]")
+    pipeline = {"_class_name": "X", "unet": ["diffusers", "U"], "safety": [None, None], "n": [1]}
+    put(tmp_path / "model_index.json", json.dumps(pipeline).encode())
+    names = ["unet/m.index.json", "odd.index.json", "broken.index.json", "list.index.json", "gone.index.json"]
+
+    assert judge.says(tmp_path, [*names, "model_index.json", "x.bin"]) == Says(
+        {"unet/m.index.json": ["1", "2"]}, ["unet"]
+    )
+
+
+def test_only_files_that_nobody_vouches_for_are_looked_into(tmp_path: Path) -> None:
+    """A digest of the Hub is left to verify; without one the first bytes decide."""
+    put(tmp_path / "m.gguf", b"page")
+    vouched, unknown = FoundFile(FilePath("m.gguf"), 4, Digest(DIGEST)), FoundFile(FilePath("m.gguf"), 4, None)
+
+    assert judge.why_not_whole(tmp_path, [vouched], ()) == ""
+    assert judge.why_not_whole(tmp_path, [unknown], ()) == ("m.gguf isn't a GGUF file: it doesn't begin with GGUF.")
+
+
+def test_a_download_that_nobody_finished_leaves_it_unknown(tmp_path: Path) -> None:
+    """Where no list says which file a part belongs to, nobody knows whether the model is whole."""
+    whole = [FoundFile(FilePath("m.gguf"), 4, Digest(DIGEST))]
+
+    assert "isn't known" in judge.why_not_whole(tmp_path, whole, (), ["cd" * 32])
+    assert judge.why_not_whole(tmp_path, whole, (), [DIGEST]) == ""

@@ -1,0 +1,105 @@
+"""Snapshots that lost their links: what can be linked anew, and what is never replaced."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from modelshelf.store import lost_links
+from modelshelf.store.layout import Repo
+from tests.builders import commit, lay_out, put
+
+DRAWING = """
+    model org/name
+      commit a main
+        config.json 200
+        model.safetensors 3000
+      commit b
+        config.json 200
+        other.json 70
+"""
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Repo:
+    """A repository of two commits that share a file."""
+    return lay_out(tmp_path, DRAWING).base.repo("org/name")
+
+
+def links_of(repo: Repo) -> list[Path]:
+    """Return the links of all snapshots."""
+    return sorted(path for path in repo.snapshots.rglob("*") if path.is_symlink())
+
+
+def lost(repo: Repo) -> dict[str, list[str]]:
+    """Return the files that can be linked anew, by commit."""
+    return {found.commit_hash[0]: [file.path for file in found.files] for found in lost_links.find(repo)}
+
+
+def test_a_whole_repository_has_lost_nothing(repo: Repo) -> None:
+    """Where every link leads to its blob there is nothing to do."""
+    assert lost(repo) == {}
+
+
+def test_the_list_says_which_file_a_blob_was(repo: Repo) -> None:
+    """Without any link each commit gets its files back by its own list, also without its folder."""
+    for link in links_of(repo):
+        link.unlink()
+    repo.snapshot(commit("b")).rmdir()
+
+    assert lost(repo) == {"a": ["config.json", "model.safetensors"], "b": ["config.json", "other.json"]}
+
+
+def test_a_part_by_intent_stays_a_part(repo: Repo) -> None:
+    """A file of a list that was never linked, and whose blob another commit has, is not linked."""
+    (repo.snapshot(commit("b")) / "config.json").unlink()
+
+    assert lost(repo) == {}
+
+
+@pytest.mark.parametrize("how", ["text", "absolute"])
+def test_without_a_list_the_text_of_a_link_says_it(repo: Repo, how: str) -> None:
+    """A text file that was a link, and a link to where the cache was once, name their blob."""
+    link = repo.snapshot(commit("a")) / "model.safetensors"
+    target = link.readlink()
+    link.unlink()
+    repo.tree(commit("a")).unlink()
+    if how == "text":
+        link.write_text(str(target))
+    else:
+        link.symlink_to(f"/gone/models--org--name/blobs/{target.name}")
+
+    assert lost(repo) == {"a": ["model.safetensors"]}
+
+
+def test_a_text_whose_blob_is_gone_cannot_be_linked(repo: Repo) -> None:
+    """Nothing is offered where the bytes are not here."""
+    link = repo.snapshot(commit("a")) / "model.safetensors"
+    blob = link.resolve()
+    link.unlink()
+    link.write_text(f"../../blobs/{blob.name}")
+    blob.unlink()
+
+    assert lost(repo) == {}
+
+
+def test_a_file_with_content_of_its_own_is_never_replaced(repo: Repo) -> None:
+    """What a person or a program wrote in a link's place stays."""
+    link = repo.snapshot(commit("a")) / "model.safetensors"
+    link.unlink()
+    put(link, b"mine")
+
+    assert lost(repo) == {}
+
+
+def test_a_repository_without_blobs_has_nothing_to_link(tmp_path: Path) -> None:
+    """Where there are no symbolic links the bytes lie in the snapshot."""
+    drawn = lay_out(tmp_path, "model org/name\n commit a main\n config.json 20 real")
+
+    assert lost(drawn.base.repo("org/name")) == {}
+
+
+def test_a_link_that_goes_while_it_is_looked_at(repo: Repo) -> None:
+    """Another process may finish its work at any instant."""
+    assert lost_links._target(repo.path / "gone") is None
