@@ -16,7 +16,15 @@ from tests.fakes.hub import FakeHub
 from tests.world import Home, Result, Server
 
 _OURS = ("HF_", "HUGGING", "SHELF_", "PRIMARY_CACHE_", "SECONDARY_CACHE_", "CACHE_", "DATABASE_URL")
-_KNOBS = ("SHELF_CONTAINERS", "SHELF_CRASHES", "SHELF_ENGINE", "SHELF_FILESYSTEMS", "SHELF_SECONDS", "SHELF_WHEELS")
+_KNOBS = (
+    "SHELF_CONTAINERS",
+    "SHELF_CRASHES",
+    "SHELF_ENGINE",
+    "SHELF_FILESYSTEMS",
+    "SHELF_HOSTILE",
+    "SHELF_SECONDS",
+    "SHELF_WHEELS",
+)
 """What the tests themselves are told."""
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
+from urllib.parse import urlsplit
 
 from modelshelf.domain.names import BasePath
+from modelshelf.domain.network import Proxy
 from modelshelf.domain.promotion import PromoteMode
 from modelshelf.units import GB, parse_size
 
@@ -101,10 +103,22 @@ def rate(value: Value) -> int:
 
 
 def url(value: Value) -> str:
-    """Return the address of a hub, without a slash at its end."""
-    if not re.match(r"https?://[^/\s]+", value.text):
+    """Return the address of a hub, without a slash at its end; one that holds a password is refused unseen."""
+    try:
+        parts = urlsplit(value.text)
+        has_host = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        has_host = False
+    if "@" in value.text:
+        raise ValueError("holds a user or a password; leave them out, and set HF_TOKEN for a hub that wants a token")
+    if not has_host or not re.fullmatch(r"https?://[^\s?#\\]+", value.text):
         raise ValueError(f"{value.text!r} is not an http address such as {HUB_ENDPOINT}")
     return value.text.rstrip("/")
+
+
+def proxy(value: Value) -> Proxy:
+    """Return a proxy; what isn't one is not repeated, for it may hold a password."""
+    return Proxy.parse(value.text)
 
 
 def database_url(value: Value) -> str:

@@ -17,8 +17,9 @@ from typing import TypeVar
 from dotenv.parser import parse_stream
 
 from modelshelf import setting_values
-from modelshelf.domain.environment import SECRETS, VARIABLES, usual_hub
+from modelshelf.domain.environment import SECRETS, VARIABLES, is_offline, usual_hub
 from modelshelf.domain.names import BasePath
+from modelshelf.domain.network import PROXIED, Network
 from modelshelf.domain.promotion import PromoteMode
 from modelshelf.domain.tiers import PRIMARY, SECONDARY, Tier, Tiers
 from modelshelf.errors import BadInput
@@ -53,6 +54,8 @@ class Settings:
     """HF_TOKEN; None: what `hf auth login` stored."""
     hf_endpoint: str
     """HF_ENDPOINT."""
+    network: Network
+    """HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY (or in lower case), REQUESTS_CA_BUNDLE and its like."""
     host: str
     """SHELF_HOST."""
     port: int
@@ -123,7 +126,8 @@ def _load(env_file: Path | None, environ: Mapping[str, str] | None) -> tuple[Set
     values = _read_env_file(path, problems) if path else {}
     values |= {name: Value(text.strip(), "environment", here) for name, text in environ.items() if text.strip()}
     _check_spelling(values, problems)
-    values = {name: _expand(value, values, environ) for name, value in values.items() if name in _NAMES}
+    network = {name: value for name, value in values.items() if name.upper() in _NETWORK}  # a password may hold a $
+    values = {name: _expand(value, values, environ) for name, value in values.items() if name in _NAMES} | network
     return _build(values, environ, path, problems), problems
 
 
@@ -133,6 +137,9 @@ _NAMES = frozenset(
     " SHELF_API_KEY SHELF_CUSTOM_ROOTS SHELF_LOG SHELF_DOWNLOAD_LIMIT SHELF_REQUIRE_MOUNT ON_FULL ON_SECONDARY_FULL"
     " PROMOTE HF_HUB_DISABLE_SYMLINKS".split()
 )
+_CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
+_NETWORK = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", *_CERTIFICATES})
+"""Of every program; the first four in lower case too."""
 
 
 def _check_spelling(values: Mapping[str, Value], problems: _Problems) -> None:
@@ -306,6 +313,7 @@ def _build(
         database_url=read("DATABASE_URL", setting_values.database_url, ""),
         hf_token=read("HF_TOKEN", lambda value: value.text, None),
         hf_endpoint=read("HF_ENDPOINT", setting_values.url, HUB_ENDPOINT),
+        network=_network(read, environ),
         host=read("SHELF_HOST", lambda value: value.text, "127.0.0.1"),
         port=read("SHELF_PORT", setting_values.port, 8000),
         api_key=read("SHELF_API_KEY", lambda value: value.text, None),
@@ -323,6 +331,22 @@ def _build(
 def _named_by(values: Mapping[str, Value]) -> str:
     origins = {values[name].origin for name in settings_file.NAMES_A_LIBRARY if name in values}
     return "environment" if "environment" in origins else "file" if origins else ""
+
+
+def _network(read: _Reading, environ: Mapping[str, str]) -> Network:
+    def name(upper: str) -> str:
+        """Return the spelling that is set: in the environment first, in lower case first."""
+        found = [name for name in (upper.lower(), upper) if name in read.values]
+        return min(found, key=lambda name: read.values[name].origin != "environment", default=upper)
+
+    proxies = {scheme: read(name(f"{scheme.upper()}_PROXY"), setting_values.proxy, None) for scheme in PROXIED}
+    bundles = (read(name, lambda value: str(value.folder / value.text), None) for name in _CERTIFICATES)
+    return Network(
+        proxies={scheme: proxy for scheme, proxy in proxies.items() if proxy is not None},
+        no_proxy=read(name("NO_PROXY"), lambda value: value.text, ""),
+        ca_bundle=next(filter(None, bundles), None),
+        offline_by=is_offline(environ),
+    )
 
 
 def _check_apart(primary: Tier, secondary: Tier | None, values: Mapping[str, Value], problems: _Problems) -> None:

@@ -13,6 +13,7 @@ offers Xet. What a gated repository says about itself is open, as on the real hu
 from __future__ import annotations
 
 import argparse
+import ssl
 import sys
 import threading
 from collections.abc import Iterable, Mapping
@@ -36,8 +37,12 @@ class FakeHub:
     **Concurrency:** every method may be called while requests are answered.
     """
 
-    def __init__(self, port: int = 0) -> None:
-        """Make a hub that holds nothing and does not listen yet; port 0 takes a free one."""
+    def __init__(self, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
+        """Make a hub that holds nothing and does not listen yet; port 0 takes a free one.
+
+        With `tls` it speaks https, its CDN too; its files are in memory then.
+        """
+        self._tls = tls
         self._state = HubState()
         self._servers: list[HubServer] = []
         self._ports = [port, 0]
@@ -59,7 +64,7 @@ class FakeHub:
             return
         self._state.meter.set_stopped(False)
         for port in self._ports:
-            self._servers.append(HubServer(port, self._state))
+            self._servers.append(HubServer(port, self._state, self._tls))
         self._ports = [server.server_address[1] for server in self._servers]
         self._state.cdn_url = self._servers[1].url
 
@@ -72,7 +77,7 @@ class FakeHub:
     @property
     def url(self) -> str:
         """The endpoint, such as http://127.0.0.1:40123; it stays the same over `stop` and `start`."""
-        return f"http://127.0.0.1:{self._ports[0]}"
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self._ports[0]}"
 
     @property
     def cdn_url(self) -> str:
@@ -143,6 +148,18 @@ class FakeHub:
         branch = full_ref(name, "heads")
         ref = branch if branch in repo.refs else full_ref(name, "tags")
         repo.refs[ref] = repo.commits[commit].commit_hash
+
+    def forget(self, repo_id: str, commit: str) -> None:
+        """Let a commit be gone, as after a squash; no ref may lead to it.
+
+        Raises:
+            KeyError: no such repository or commit.
+        """
+        del self._state.repos[repo_id].commits[commit]
+
+    def hide_commits(self) -> None:
+        """Leave out X-Repo-Commit from now on, as some mirrors do."""
+        self._state.hides_commits = True
 
     def rename(self, old_id: str, new_id: str) -> None:
         """Move a repository; what asks for the old id is answered 307 to the new one."""

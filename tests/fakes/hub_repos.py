@@ -214,6 +214,8 @@ class HubState:
     """The one bearer token that opens gated and private repositories."""
     page_size: int | None = None
     """Entries of one page of a tree; None for all on one page."""
+    hides_commits: bool = False
+    """Whether answers lack X-Repo-Commit."""
     requests: list[Request] = field(default_factory=list)
     """Every request so far, in the order of arrival."""
     repos: dict[str, Repo] = field(default_factory=dict)
@@ -225,12 +227,12 @@ class HubState:
     """Origin of the CDN: the same files by digest, at another port."""
 
     def repo(self, repo_id: str, authorized: bool) -> Repo:
-        """Return a repository that the caller may know of.
+        """Return a repository that the caller may know of, whatever the case of its letters.
 
         Raises:
             RefusedError: there is none, or it is private.
         """
-        repo = self.repos.get(repo_id)
+        repo = next((repo for known, repo in list(self.repos.items()) if known.lower() == repo_id.lower()), None)
         if repo is None:
             raise RefusedError(404, "Repository not found", "RepoNotFound")
         if repo.private and not authorized:

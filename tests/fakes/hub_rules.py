@@ -61,6 +61,8 @@ class Faults:
     """More headers for that answer, such as Retry-After."""
     error_code: str | None = None
     """X-Error-Code of that answer."""
+    body: bytes | None = None
+    """Answer this, whatever it is, with `status` (200 without one) and `headers`, instead of the real answer."""
     cut_after: int | None = None
     """Close the connection after this many body bytes of the answer, whatever Content-Length promised."""
     corrupt_at: int | None = None
@@ -112,6 +114,7 @@ class Rule:
         return any(
             (
                 faults.status is not None,
+                faults.body is not None,
                 faults.delay_s > 0,
                 faults.no_ranges and is_file,
                 faults.redirect_to is not None and resolves,

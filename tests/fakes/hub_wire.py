@@ -12,6 +12,7 @@ import json
 import os
 import re
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import Mapping
@@ -48,9 +49,10 @@ class HubServer(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 128
 
-    def __init__(self, port: int, state: HubState) -> None:
-        """Listen at once on 127.0.0.1, on a free port when `port` is 0."""
+    def __init__(self, port: int, state: HubState, tls: ssl.SSLContext | None = None) -> None:
+        """Listen at once on 127.0.0.1, on a free port when `port` is 0; over TLS with a context for it."""
         super().__init__(("127.0.0.1", port), HubHandler)
+        self.tls = tls
         self.state = state
         self.stopping = threading.Event()
         self._open: set[socket.socket] = set()
@@ -61,11 +63,13 @@ class HubServer(ThreadingHTTPServer):
     @property
     def url(self) -> str:
         """The origin, such as http://127.0.0.1:40123."""
-        return f"http://127.0.0.1:{self.server_address[1]}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.server_address[1]}"
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """Accept a connection and remember it."""
         connection, address = super().get_request()
+        if self.tls is not None:
+            connection = self.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
         with self._closed_one:
             self._open.add(connection)
         return connection, address
@@ -79,7 +83,7 @@ class HubServer(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing about a client that went away."""
-        if not isinstance(sys.exception(), ConnectionError):
+        if not isinstance(sys.exception(), ConnectionError | ssl.SSLError):
             super().handle_error(request, client_address)
 
     def stop(self) -> None:
@@ -122,6 +126,9 @@ class HubHandler(BaseHTTPRequestHandler):
         if self.faults.delay_s and self.server.stopping.wait(self.faults.delay_s):
             raise ConnectionAbortedError("the hub was stopped")
         try:
+            if self.faults.body is not None:
+                self._send(self.faults.status or 200, self.faults.headers, self.faults.body)
+                return
             if self.faults.status is not None:
                 code, more = self.faults.error_code, self.faults.headers
                 raise RefusedError(self.faults.status, "failed on demand", code, more)
@@ -278,7 +285,8 @@ class HubHandler(BaseHTTPRequestHandler):
     def _send_head(self, status: int, headers: Mapping[str, str]) -> None:
         self.send_response(status)
         for name, value in headers.items():
-            self.send_header(name, value)
+            if name != "X-Repo-Commit" or not self.server.state.hides_commits:
+                self.send_header(name, value)
         self.end_headers()
 
     def _send_body(self, source: BinaryIO, span: range, counted: bool) -> None:

@@ -83,12 +83,12 @@ def test_every_kind_of_revision_is_pinned_to_its_commit(
 
 
 def test_a_renamed_repository_is_found_under_its_old_id(hub: FakeHub, shelf: Shelf, commit: str) -> None:
-    """The hub's redirect to the new id is followed for what it tells and for its files."""
+    """The hub's redirect to the new id is followed for what it tells and for its files; the new id is registered."""
     hub.rename(REPO, "new/home")
 
     model = shelf.register("m", REPO)
 
-    assert (model.state, model.row.commit_hash) == ("ready", commit)
+    assert (model.state, model.row.commit_hash, model.row.hf_path) == ("ready", commit, "new/home")
     assert tree(Path(model.path or "")) == FILES
 
 

@@ -56,7 +56,7 @@ def open_doctor(environ: Mapping[str, str] | None = None) -> Doctor:
     known = KnownBases(settings.state_home)
     hung = hung_bases({tier.base for tier in settings.tiers.configured()} | known.load().keys())
     shelf, error = _open_if_there(settings, path, hung)
-    hub = HubClient(settings.hf_endpoint, settings.hf_token, f"modelshelf/{__version__}", STREAMS)
+    hub = HubClient(settings.hf_endpoint, settings.hf_token, f"modelshelf/{__version__}", STREAMS, settings.network)
     return Doctor(
         tiers=settings.tiers,
         known=known,

@@ -177,7 +177,7 @@ def _make_parts(settings: Settings, clock: Clock, late: _Late) -> _Parts:
     tiers.open(settings.tiers.primary)
     remember_library(settings)
     admission = Admission(registry, tiers, owner, clock)
-    hub = HubClient(settings.hf_endpoint, settings.hf_token, f"modelshelf/{__version__}", STREAMS)
+    hub = HubClient(settings.hf_endpoint, settings.hf_token, f"modelshelf/{__version__}", STREAMS, settings.network)
     library = Library(registry, settings.tiers, known)
     retirer, marks = Retirer(registry, library, clock), Watermarks()
     policy = FullPolicy(settings.on_full == "demote", settings.on_secondary_full == "remove-unpinned", marks)

@@ -50,6 +50,15 @@ def file_entry(row: object) -> FileEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class Resolved:
+    """What a hub makes of a repository's id and a revision."""
+
+    repo_id: RepoId
+    """As the hub spells it, which is the repository's identity."""
+    commit_hash: CommitHash
+
+
+@dataclass(frozen=True, slots=True)
 class Registration:
     """What a person asks for when registering a model."""
 

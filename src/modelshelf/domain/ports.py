@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Protocol
 
-from modelshelf.domain.models import FileEntry, ModelRow
+from modelshelf.domain.models import FileEntry, ModelRow, Resolved
 from modelshelf.domain.names import CommitHash, FilePath, RefName, RepoId
 
 
@@ -58,8 +56,8 @@ class Hub(Protocol):
 
     endpoint: str
 
-    def resolve(self, repo_id: RepoId, revision: RefName | CommitHash) -> CommitHash:
-        """Return the commit hash that `revision` means.
+    def resolve(self, repo_id: RepoId, revision: RefName | CommitHash) -> Resolved:
+        """Return the repository as the hub spells it, and the commit that `revision` means.
 
         Raises:
             NotFound: No such repository or revision.
@@ -74,9 +72,6 @@ class Hub(Protocol):
         self, repo_id: RepoId, commit_hash: CommitHash, path: FilePath, start: int, stop: int
     ) -> AbstractContextManager[ByteStream]:
         """Ask for the half-open byte range of one file."""
-
-    def lay_out(self, repo_id: RepoId, commit_hash: CommitHash, hub_dir: Path, allow_patterns: Sequence[str]) -> Path:
-        """Let huggingface_hub link the snapshot of blobs that are already there; return its folder."""
 
 
 class Reader(Protocol):

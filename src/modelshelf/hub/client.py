@@ -1,23 +1,33 @@
-"""A Hugging Face hub through its own client: what a revision means, what a commit holds, and the layout of a cache."""
+"""A Hugging Face hub: what a revision means, what a commit holds, and the bytes of its files."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+from urllib.parse import quote
 
-from modelshelf.domain.models import FileEntry
-from modelshelf.domain.names import COMMIT_HASH, CommitHash, Digest, FilePath
+from modelshelf.domain.models import FileEntry, Resolved
+from modelshelf.domain.names import CommitHash, FilePath, RefName, RepoId
+from modelshelf.domain.network import Network
 from modelshelf.domain.ports import ByteStream
-from modelshelf.errors import Denied, Unavailable
-from modelshelf.hub.errors import translated, unreachable
+from modelshelf.errors import BadInput, Denied, NotFound, ShelfError, Unavailable
 
 if TYPE_CHECKING:
-    from huggingface_hub import HfApi, HfFileMetadata
-    from huggingface_hub.hf_api import RepoFile
+    from urllib3 import BaseHTTPResponse
 
+    from modelshelf.hub.answers import ListedFile, RepoInfo, Tree
+    from modelshelf.hub.http import Http
     from modelshelf.hub.ranges import RangeClient
+    from modelshelf.hub.transport import Patience
+
+_MAX_ENTRIES = 1_000_000
+_MAX_PAGES = 10_000
+_MAX_TREE_BYTES = 2**29
+_MAX_HIDDEN_SIZES = 1_000
+"""How many sizes that a tree leaves out are asked for, one by one."""
+_MAX_REFS_NAMED = 8
 
 
 class HubClient:
@@ -28,14 +38,26 @@ class HubClient:
         token: A token; None: what `hf auth login` stored, if anything.
         user_agent: Who asks.
         connections: How many requests run side by side.
+        network: Proxies and certificates; None: neither.
+        patience: How long to wait for an answer; None: the usual.
     """
 
-    def __init__(self, endpoint: str, token: str | None, user_agent: str, connections: int) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        token: str | None,
+        user_agent: str,
+        connections: int,
+        network: Network | None = None,
+        patience: Patience | None = None,
+    ) -> None:
         self.endpoint = endpoint
         self._given_token = token
         self._user_agent = user_agent
         self._connections = connections
-        self._ranges: RangeClient | None = None
+        self._network = network or Network()
+        self._patience = patience
+        self._made: tuple[Http, RangeClient] | None = None
 
     def greet(self, timeout_s: float) -> bool | None:
         """Ask who the token belongs to; returns whether the hub takes it, None without one or where it does not say.
@@ -43,139 +65,225 @@ class HubClient:
         Raises:
             Unavailable: The hub cannot be reached, or fails.
         """
-        from huggingface_hub import get_session
-        from huggingface_hub.utils._headers import build_hf_headers
+        from modelshelf.hub.errors import unreachable
 
-        headers = build_hf_headers(token=self._token(), user_agent=self._user_agent)
-        with self._translated("", ""):
-            answer = get_session().get(f"{self.endpoint}/api/whoami-v2", headers=headers, timeout=timeout_s)
-        if answer.status_code >= 500:
-            raise unreachable(self.endpoint, f"it answers {answer.status_code}")
-        if not self._token() or answer.status_code not in (200, 401):
+        _, answer = self._http.ask("GET", f"{self.endpoint}/api/whoami-v2", tries=1, timeout_s=timeout_s)
+        answer.close()
+        if answer.status >= 500:
+            raise unreachable(self.endpoint, f"it answers {answer.status}")
+        if not self._token() or answer.status not in (200, 401):
             return None
-        return bool(answer.status_code == 200)
+        return answer.status == 200
 
-    def resolve(self, repo_id: str, revision: str) -> CommitHash:
-        """Return the commit hash that `revision` means.
+    def resolve(self, repo_id: RepoId, revision: RefName | CommitHash) -> Resolved:
+        """Return the repository as the hub spells it, and the commit that `revision` means.
 
         Raises:
-            NotFound: No such repository or revision.
+            NotFound: No such repository or revision; the hint names those that there are.
             Denied: It is gated or private.
+            Corrupt: The hub answers with something else than the protocol says, or with another repository.
             Unavailable: The hub cannot be reached.
         """
-        with self._translated(repo_id, revision):
-            info = self._api().model_info(repo_id, revision=revision)
-        if info.sha is None or not COMMIT_HASH.fullmatch(info.sha):
-            raise Unavailable(f"The hub names no commit for {revision} of {repo_id}.", endpoint=self.endpoint)
-        if info.gated and info.siblings:  # what it says about itself is open to all, its files are not
-            self._metadata(repo_id, info.sha, info.siblings[0].rfilename)
-        return CommitHash(info.sha)
+        from modelshelf.hub import answers
 
-    def list_files(self, repo_id: str, commit_hash: str) -> list[FileEntry]:
+        what = f"repository {repo_id}"
+        url = self._api(repo_id, f"/revision/{quote(revision, safe='')}")
+        try:
+            landed, response = self._asked(url, repo_id, revision, what)
+        except (NotFound, Denied) as err:
+            raise self._explained(err, url, repo_id) from err
+        answer = self._http.json(response)
+        with self._sense():
+            info = answers.repo_info(answer)
+        renamed = landed != url and landed.startswith(self._api(info.repo_id, "/"))
+        if info.repo_id.lower() != repo_id.lower() and not renamed:
+            raise self._nonsense(f"it was asked for {repo_id} and speaks of {info.repo_id}.")
+        if info.gated and info.first_path is not None:  # what it says about itself is open to all, its files are not
+            self._size(info, info.first_path)
+        return Resolved(info.repo_id, info.commit_hash)
+
+    def list_files(self, repo_id: RepoId, commit_hash: CommitHash) -> list[FileEntry]:
         """Return all files of a commit, by path.
 
         Raises:
-            BadInput: A path that would leave the snapshot.
-            Unavailable: The hub cannot be reached, or does not tell a size.
+            Corrupt: The hub lists what can't be the files of a commit.
+            NotFound: It doesn't have the commit, or no longer.
+            Unavailable: It cannot be reached, does not tell a size, or lists without end.
         """
-        from huggingface_hub.hf_api import RepoFile
+        from modelshelf.hub import answers, errors
 
-        with self._translated(repo_id, commit_hash):
-            tree = list(self._api().list_repo_tree(repo_id, recursive=True, revision=commit_hash))
-        entries = [self._entry(repo_id, commit_hash, file) for file in tree if isinstance(file, RepoFile)]
-        return sorted(entries, key=lambda entry: entry.path)
+        tree = answers.Tree()
+        url: str | None = self._api(repo_id, f"/tree/{commit_hash}?recursive=true")
+        pages: set[str] = set()
+        left_bytes = _MAX_TREE_BYTES
+        while url is not None:
+            if url in pages:
+                raise self._nonsense("the pages of its list lead in a circle.")
+            if len(pages) >= _MAX_PAGES:
+                raise errors.too_much(self.endpoint, f"{_MAX_PAGES} pages of files")
+            pages.add(url)
+            landed, response = self._asked(url, repo_id, commit_hash, f"commit {commit_hash} of {repo_id}")
+            left_bytes = self._read_page(response, tree, left_bytes)
+            link = answers.next_page(response.headers.get("Link"))
+            url = None if link is None else self._http.follow(landed, link)
+        with self._sense():
+            tree.check()
+        return [self._entry(repo_id, commit_hash, tree.files[path]) for path in self._with_sizes(tree)]
 
     def open_range(
-        self, repo_id: str, commit_hash: str, path: str, start: int, stop: int
+        self, repo_id: RepoId, commit_hash: CommitHash, path: FilePath, start: int, stop: int
     ) -> AbstractContextManager[ByteStream]:
         """Ask for the half-open byte range of one file; see `ranges.RangeClient.open`."""
-        if self._ranges is None:
-            from modelshelf.hub.ranges import RangeClient
+        return self._ready()[1].open(repo_id, commit_hash, path, start, stop)
 
-            self._ranges = RangeClient(
-                self.endpoint, str(self._token() or "") or None, self._user_agent, self._connections
-            )
-        return self._ranges.open(repo_id, commit_hash, path, start, stop)
+    def _read_page(self, response: BaseHTTPResponse, tree: Tree, left_bytes: int) -> int:
+        """Take one page of a tree; returns how many bytes the pages after it may have."""
+        from modelshelf.hub import answers, errors
 
-    def lay_out(self, repo_id: str, commit_hash: str, hub_dir: Path, allow_patterns: Sequence[str]) -> Path:
-        """Let huggingface_hub link the snapshot of blobs that are already there; returns its folder.
+        def counted() -> Iterator[bytes]:
+            nonlocal left_bytes
+            for piece in self._http.pieces(response):
+                left_bytes -= len(piece)
+                if left_bytes < 0:
+                    raise errors.too_much(self.endpoint, f"{_MAX_TREE_BYTES} bytes")
+                yield piece
 
-        It writes the tree list, the links and CACHEDIR.TAG, and would download what is missing. By commit hash it
-        writes no ref.
+        with self._sense():
+            for entry in answers.elements(counted()):
+                tree.add(entry)
+                if tree.entries > _MAX_ENTRIES:
+                    raise errors.too_much(self.endpoint, f"{_MAX_ENTRIES:,} files")
+        return left_bytes
 
-        Raises:
-            Unavailable: The hub cannot be reached.
-        """
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.utils.tqdm import tqdm
+    def _with_sizes(self, tree: Tree) -> list[str]:
+        """Return the paths of a tree, sorted, whose sizes are told or few enough to ask for."""
+        hidden = sum(file.size_bytes is None for file in tree.files.values())
+        if hidden > _MAX_HIDDEN_SIZES:
+            raise Unavailable(f"The hub {self.endpoint} does not tell the sizes of {hidden} files.")
+        return sorted(tree.files)
 
-        class Silent(tqdm):
-            monitor_interval = 0  # else a thread per call that never ends
-
-            def __init__(self, *args: Any, **kwargs: Any) -> None:
-                super().__init__(*args, **(kwargs | {"disable": True}))  # type: ignore[no-untyped-call]
-
-        with self._translated(repo_id, commit_hash):
-            folder = snapshot_download(
-                repo_id,
-                revision=commit_hash,
-                cache_dir=hub_dir,
-                allow_patterns=list(allow_patterns) or None,
-                endpoint=self.endpoint,
-                token=self._token(),
-                max_workers=self._connections,
-                tqdm_class=Silent,
-                user_agent=self._user_agent,
-            )
-        return Path(str(folder))
-
-    def _entry(self, repo_id: str, commit_hash: str, file: RepoFile) -> FileEntry:
-        size_bytes = file.lfs.size if file.lfs is not None else file.size
+    def _entry(self, repo_id: RepoId, commit_hash: CommitHash, file: ListedFile) -> FileEntry:
+        size_bytes = file.size_bytes
         if size_bytes is None:
-            size_bytes = self._size(repo_id, commit_hash, file.path)
-        digest = file.lfs.sha256 if file.lfs is not None else file.blob_id
-        return FileEntry(FilePath(file.path), int(size_bytes), Digest(digest))
-
-    def _size(self, repo_id: str, commit_hash: str, path: str) -> int:
-        """Ask for the size of one file that the tree does not tell."""
-        size_bytes = self._metadata(repo_id, commit_hash, path).size
+            size_bytes = self._size(Resolved(repo_id, commit_hash), file.path)
         if size_bytes is None:
             raise Unavailable(
-                f"The hub does not tell the size of {path} in {repo_id}; a limit cannot be held without it.",
+                f"The hub does not tell the size of {file.path} in {repo_id}; a limit cannot be held without it.",
                 hint="Leave the file out with --include.",
                 endpoint=self.endpoint,
-                path=path,
+                path=file.path,
             )
-        return size_bytes
+        return FileEntry(file.path, size_bytes, file.digest)
 
-    def _metadata(self, repo_id: str, commit_hash: str, path: str) -> HfFileMetadata:
-        """Ask for what the hub says about one file before it sends it."""
-        from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    def _size(self, repo: Resolved | RepoInfo, path: str) -> int | None:
+        """Return what the hub says about the size of a file before it sends it; None when it doesn't.
 
-        url = hf_hub_url(repo_id, path, revision=commit_hash, endpoint=self.endpoint)
-        with self._translated(repo_id, commit_hash):
-            return get_hf_file_metadata(url, token=self._token(), endpoint=self.endpoint)
+        Raises:
+            Denied: The repository is gated.
+        """
+        from modelshelf.hub import answers
 
-    def _api(self) -> HfApi:
-        from huggingface_hub import HfApi
+        url = f"{self.endpoint}/{repo.repo_id}/resolve/{repo.commit_hash}/{quote(path)}"
+        for _, response in self._http.hops("HEAD", url, {}):
+            self._check(response, repo.repo_id, repo.commit_hash, f"file {path} in {repo.repo_id}")
+            linked = answers.header_size(response.headers.get("X-Linked-Size"))
+            if linked is not None or response.status == 200:
+                response.close()
+                return linked if linked is not None else answers.header_size(response.headers.get("Content-Length"))
+        return None
 
-        return HfApi(endpoint=self.endpoint, token=self._token(), user_agent=self._user_agent)
+    def _asked(self, url: str, repo_id: str, revision: str, what: str) -> tuple[str, BaseHTTPResponse]:
+        """Return the good answer to a question about a repository, unread, and the address that gave it."""
+        landed, response = self._http.ask("GET", url)
+        self._check(response, repo_id, revision, what)
+        if response.status != 200:
+            response.close()
+            raise self._nonsense(f"status {response.status}.")
+        return landed, response
 
-    def _token(self) -> str | bool:
-        """Return the token, or False, which keeps huggingface_hub from looking for one itself.
+    def _check(self, response: BaseHTTPResponse, repo_id: str, revision: str, what: str) -> None:
+        from modelshelf.hub import errors
+
+        if response.status < 400:
+            return
+        response.close()
+        raise errors.by_status(
+            response.status,
+            response.headers,
+            repo_id=repo_id,
+            revision=revision,
+            what=what,
+            endpoint=self.endpoint,
+            token=self._http.has_token,
+        )
+
+    def _explained(self, err: ShelfError, url: str, repo_id: str) -> ShelfError:
+        """Return what is missing with what there is: other revisions, or a hub below another path."""
+        from modelshelf.hub import answers, errors
+
+        with contextlib.suppress(ShelfError, ValueError):
+            if "revision" in err.fields:
+                _, response = self._http.ask("GET", self._api(repo_id, "/refs"), tries=1)
+                names = list(answers.refs(self._http.json(response))) if response.status == 200 else []
+                more = " …" if len(names) > _MAX_REFS_NAMED else ""
+                hint = f"It has {', '.join(names[:_MAX_REFS_NAMED])}{more}" if names else err.hint
+                return NotFound(err.detail, hint=hint, **err.fields)
+            below = url.replace(self.endpoint, f"{self.endpoint}/hf", 1)
+            _, response = self._http.ask("GET", below, tries=1)
+            response.close()
+            is_problem = "problem+json" in response.headers.get("Content-Type", "")  # of a server that wants its key
+            if response.status == 200 or is_problem or "X-Error-Code" in response.headers:
+                return errors.without_hf(self.endpoint)
+        return err
+
+    @contextlib.contextmanager
+    def _sense(self) -> Iterator[None]:
+        """Say of an answer that can't be parsed that it is nonsense."""
+        try:
+            yield
+        except ValueError as err:
+            raise self._nonsense(f"{err}") from err
+        except BadInput as err:
+            raise self._nonsense(err.detail) from err
+
+    def _nonsense(self, why: str) -> ShelfError:
+        from modelshelf.hub import errors
+
+        return errors.nonsense(self.endpoint, why)
+
+    def _api(self, repo_id: str, rest: str) -> str:
+        return f"{self.endpoint}/api/models/{repo_id}{rest}"
+
+    @property
+    def _http(self) -> Http:
+        return self._ready()[0]
+
+    def _ready(self) -> tuple[Http, RangeClient]:
+        """Return what asks, made when it is first needed: importing urllib3 takes time that `shelf ls` hasn't."""
+        if self._made is None:
+            from modelshelf.hub.http import Http
+            from modelshelf.hub.ranges import RangeClient
+            from modelshelf.hub.transport import Patience, Transport
+
+            transport = Transport(self._network, self._user_agent, self._connections, self._patience or Patience())
+            http = Http(self.endpoint, self._token, transport)
+            self._made = http, RangeClient(http)
+        return self._made
+
+    def _token(self) -> str | None:
+        """Return the token.
 
         Raises:
             Denied: One is stored that this user may not read.
         """
+        if self._given_token:
+            return self._given_token
         from huggingface_hub import get_token
 
         try:
-            return self._given_token or get_token() or False
+            return get_token()
         except OSError as err:
             raise Denied(
                 f"The token in {err.filename} cannot be read ({err.strerror}).",
                 hint=f"Give it back to yourself, or set HF_TOKEN: sudo chown $(id -u) {err.filename}",
             ) from err
-
-    def _translated(self, repo_id: str, revision: str) -> AbstractContextManager[None]:
-        return translated(self.endpoint, repo_id, revision, token=bool(self._token()))

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from collections.abc import Mapping
 
-from modelshelf.errors import Denied, NotFound, ShelfError, Unavailable
+from modelshelf.domain.network import Proxy, origin
+from modelshelf.errors import Corrupt, Denied, NotFound, ShelfError, Unavailable
+from modelshelf.units import format_size
 
 _RETRYABLE = frozenset({408, 425, 429})
+_LONGEST_WAIT_S = 3600
+
+
+def shown_origin(url: str) -> tuple[str, str]:
+    """Return scheme and host of an address, with its port where that isn't the usual one; no path, no secret."""
+    scheme, host, port = origin(url)
+    usual = origin(f"{scheme}://x")[2]
+    return scheme, host if port in (None, usual) else f"{host}:{port}"
 
 
 def not_found(repo_id: str, what: str, *, token: bool) -> NotFound:
@@ -19,6 +28,16 @@ def not_found(repo_id: str, what: str, *, token: bool) -> NotFound:
     if not token:
         hint += " If it is private, set HF_TOKEN or run hf auth login."
     return NotFound(f"The hub has no {what}.", hint=hint, hf_path=repo_id)
+
+
+def no_revision(repo_id: str, revision: str) -> NotFound:
+    """Return the error for a branch, tag or commit that a repository doesn't have, or no longer has."""
+    return NotFound(
+        f"The hub has no revision {revision} of {repo_id}.",
+        hint="Check its name on the Hub.",
+        hf_path=repo_id,
+        revision=revision,
+    )
 
 
 def gated(repo_id: str, endpoint: str) -> Denied:
@@ -40,58 +59,97 @@ def unreachable(endpoint: str, why: str, retry_after_s: float | None = None) -> 
     )
 
 
+def too_slow(least_bytes_per_s: int) -> Unavailable:
+    """Return the error for an answer that trickles."""
+    return Unavailable(f"The hub sends less than {format_size(least_bytes_per_s)} a second.", hint="Try again later.")
+
+
+def too_much(endpoint: str, what: str) -> Unavailable:
+    """Return the error for an answer that is larger than any honest one."""
+    return Unavailable(
+        f"The hub {endpoint} answers with more than {what}.",
+        hint="Check HF_ENDPOINT; take fewer files from another hub.",
+        endpoint=endpoint,
+    )
+
+
+def nonsense(endpoint: str, why: str) -> Corrupt:
+    """Return the error for an answer that isn't what the protocol of the Hub says."""
+    return Corrupt(
+        f"The hub at {endpoint} answered nonsense: {why}",
+        hint="Nothing was downloaded. Check HF_ENDPOINT.",
+        endpoint=endpoint,
+    )
+
+
+def without_hf(endpoint: str) -> NotFound:
+    """Return the error for an endpoint that is a server of ours, asked at the wrong path."""
+    return NotFound(
+        f"{endpoint} is a modelshelf server, whose hub is at {endpoint}/hf.",
+        hint=f"Add /hf: HF_ENDPOINT={endpoint}/hf",
+        endpoint=endpoint,
+    )
+
+
+def not_trusted(host: str, why: str) -> Unavailable:
+    """Return the error for a host whose certificate isn't trusted."""
+    return Unavailable(
+        f"The certificate of {host} isn't trusted: {why.strip('()')[:200]}",
+        hint="For a certificate authority of your own: REQUESTS_CA_BUNDLE=/path/to/ca.pem",
+    )
+
+
+def proxy_wants_password(proxy: Proxy) -> Denied:
+    """Return the error for a proxy that answers 407."""
+    what = "a user and a password" if proxy.user is None else "another user or password"
+    return Denied(
+        f"The proxy {proxy.address} wants {what} (407).",
+        hint="Put them into the address: HTTPS_PROXY=http://USER:PASSWORD@host:port (HTTP_PROXY and ALL_PROXY too).",
+        proxy=proxy.address,
+    )
+
+
+def proxy_away(proxy: Proxy, why: str) -> Unavailable:
+    """Return the error for a proxy that can't be reached, or that doesn't reach the hub."""
+    return Unavailable(
+        f"The proxy {proxy.address} doesn't lead to the hub: {why.rpartition(': ')[2][:200]}",
+        hint="Check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY.",
+        proxy=proxy.address,
+    )
+
+
 def by_status(
-    status: int, headers: dict[str, str], *, repo_id: str, path: str, endpoint: str, token: bool
+    status: int, headers: Mapping[str, str], *, repo_id: str, revision: str, what: str, endpoint: str, token: bool
 ) -> ShelfError:
-    """Return what a failed answer to a download means.
+    """Return what a failed answer means.
 
     Args:
-        status: The HTTP status, 400 or above.
-        headers: The answer's headers, names in lower case.
+        status: The HTTP status, 300 or above.
+        headers: The answer's headers; their names in any case.
         repo_id: The repository asked for.
-        path: The file asked for.
+        revision: Its revision.
+        what: What was asked for, such as `file config.json in org/name`.
         endpoint: The hub.
-        token: Whether a token was sent.
+        token: Whether there is a token.
     """
+    code = headers.get("X-Error-Code")
     if status >= 500 or status in _RETRYABLE:
-        return unreachable(endpoint, f"it answers {status}", retry_after(headers.get("retry-after")))
-    if headers.get("x-error-code") == "GatedRepo":
+        return unreachable(endpoint, f"it answers {status}", retry_after(headers.get("Retry-After")))
+    if code == "GatedRepo":
         return gated(repo_id, endpoint)
+    if code == "RevisionNotFound":
+        return no_revision(repo_id, revision)
     if status in (401, 404):
-        return not_found(repo_id, f"file {path} in {repo_id}", token=token)
+        return not_found(repo_id, what, token=token)
     if status == 403:
         return Denied(
-            f"The hub refuses {path} of {repo_id}.",
-            hint="Check the rights of your token (HF_TOKEN).",
-            hf_path=repo_id,
+            f"The hub refuses the {what}.", hint="Check the rights of your token (HF_TOKEN).", hf_path=repo_id
         )
-    return unreachable(endpoint, f"it answers {status} for {path} of {repo_id}")
+    return unreachable(endpoint, f"it answers {status} for the {what}")
 
 
 def retry_after(value: str | None) -> float | None:
     """Return the seconds of a Retry-After header; None for a date or nonsense, which backoff serves as well."""
-    return float(value) if value is not None and value.strip().isdigit() else None
-
-
-@contextlib.contextmanager
-def translated(endpoint: str, repo_id: str, revision: str, *, token: bool) -> Iterator[None]:
-    """Turn huggingface_hub's errors into ours."""
-    import httpx2
-    from huggingface_hub import errors as hf
-
-    try:
-        yield
-    except hf.GatedRepoError as err:
-        raise gated(repo_id, endpoint) from err
-    except hf.RepositoryNotFoundError as err:
-        raise not_found(repo_id, f"repository {repo_id}", token=token) from err
-    except hf.RevisionNotFoundError as err:
-        raise not_found(repo_id, f"revision {revision} of {repo_id}", token=token) from err
-    except hf.OfflineModeIsEnabled as err:
-        raise Unavailable("HF_HUB_OFFLINE is set.", hint="Unset it to reach the hub.", endpoint=endpoint) from err
-    except hf.HfHubHTTPError as err:
-        headers = {name.lower(): value for name, value in err.response.headers.items()}
-        status = err.response.status_code
-        raise by_status(status, headers, repo_id=repo_id, path=revision, endpoint=endpoint, token=token) from err
-    except (httpx2.HTTPError, hf.LocalEntryNotFoundError, hf.FileMetadataError, ConnectionError) as err:
-        raise unreachable(endpoint, str(err).partition("\n")[0] or type(err).__name__) from err
+    text = (value or "").strip()
+    is_number = text.isascii() and text.isdigit() and len(text) < 10
+    return min(float(text), _LONGEST_WAIT_S) if is_number else None

@@ -1,23 +1,18 @@
-"""Byte ranges of a hub's files over HTTP, with the redirects, proxies and certificates that urllib3 knows.
-
-Measured against huggingface_hub's own client: its 10 MiB chunks through httpx2 reach a third of what `readinto` into
-one reused buffer does (bench/pull.py).
-"""
+"""Byte ranges of a hub's files, read into buffers of the caller."""
 
 from __future__ import annotations
 
 import contextlib
 import http.client
 import threading
-import urllib.request
 from collections.abc import Iterator
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote
 
 import urllib3
 
 from modelshelf.hub import errors
+from modelshelf.hub.http import Http, give_back
 
-_TIMEOUT = urllib3.Timeout(connect=10, read=60)
 _STALE = frozenset({401, 403, 404, 410})
 """What a signed address that has expired answers."""
 
@@ -61,14 +56,11 @@ class Stream:
 class RangeClient:
     """Asks one hub for ranges of files.
 
-    **Concurrency:** one instance serves all threads; connections are kept and reused.
+    **Concurrency:** one instance serves all threads.
     """
 
-    def __init__(self, endpoint: str, token: str | None, user_agent: str, connections: int) -> None:
-        self._endpoint = endpoint
-        self._token = token
-        self._headers = {"User-Agent": user_agent, "Accept-Encoding": "identity"}
-        self._pool = _pool_for(endpoint, connections)
+    def __init__(self, http: Http) -> None:
+        self._http = http
         self._mutex = threading.Lock()
         self._locations: dict[tuple[str, str, str], str] = {}
 
@@ -85,66 +77,34 @@ class RangeClient:
             Unavailable: It cannot be reached, or fails.
         """
         key = (repo_id, commit_hash, path)
-        origin = f"{self._endpoint}/{repo_id}/resolve/{quote(commit_hash, safe='')}/{quote(path)}"
+        origin = f"{self._http.endpoint}/{repo_id}/resolve/{commit_hash}/{quote(path)}"
         with self._mutex:
             location = self._locations.get(key, origin)
-        response = self._get(location, start, stop)
-        if response.status in _STALE and _landed(location, response) != origin:
-            response.release_conn()
-            response = self._get(origin, start, stop)
+        landed, response = self._get(location, start, stop)
+        if response.status in _STALE and landed != origin:
+            give_back(response)
+            landed, response = self._get(origin, start, stop)
         try:
-            if response.status >= 400:
-                headers = {name.lower(): value for name, value in response.headers.items()}
+            if response.status not in (200, 206):
                 raise errors.by_status(
                     response.status,
-                    headers,
+                    response.headers,
                     repo_id=repo_id,
-                    path=path,
-                    endpoint=self._endpoint,
-                    token=self._token is not None,
+                    revision=commit_hash,
+                    what=f"file {path} in {repo_id}",
+                    endpoint=self._http.endpoint,
+                    token=self._http.has_token,
                 )
             with self._mutex:
-                self._locations[key] = _landed(location, response)
+                self._locations[key] = landed
             ranged = response.status == 206
-            yield Stream(response, self._endpoint, start if ranged else 0, ranged=ranged)
+            yield Stream(response, self._http.endpoint, start if ranged else 0, ranged=ranged)
         finally:
-            _give_back(response)
+            give_back(response)
 
-    def _get(self, url: str, start: int, stop: int) -> urllib3.BaseHTTPResponse:
-        headers = self._headers | {"Range": f"bytes={start}-{stop - 1}"}
-        if self._token and urlsplit(url).netloc == urlsplit(self._endpoint).netloc:
-            headers["Authorization"] = f"Bearer {self._token}"
-        retries = urllib3.Retry(total=None, connect=0, read=0, status=0, other=0, redirect=5)
-        try:
-            return self._pool.request(
-                "GET", url, headers=headers, preload_content=False, redirect=True, retries=retries, timeout=_TIMEOUT
-            )
-        except urllib3.exceptions.HTTPError as err:
-            raise errors.unreachable(self._endpoint, f"{type(err).__name__}") from err
-
-
-def _pool_for(endpoint: str, connections: int) -> urllib3.PoolManager:
-    """Return a pool, through the proxy that the environment names for this hub."""
-    parts = urlsplit(endpoint)
-    proxy = urllib.request.getproxies().get(parts.scheme)
-    if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):
-        return urllib3.ProxyManager(proxy, maxsize=connections)
-    return urllib3.PoolManager(maxsize=connections)
-
-
-def _landed(url: str, response: urllib3.BaseHTTPResponse) -> str:
-    """Return the address that answered a request for `url`, after every redirect of it."""
-    for step in response.retries.history if response.retries else ():
-        url = urljoin(url, step.redirect_location or "")
-    return url
-
-
-def _give_back(response: urllib3.BaseHTTPResponse) -> None:
-    """Keep a connection whose answer was read to its end; close one that has more to say."""
-    if response.closed:
-        response.release_conn()
-    else:
-        response.close()
+    def _get(self, url: str, start: int, stop: int) -> tuple[str, urllib3.BaseHTTPResponse]:
+        *_, (landed, response) = self._http.hops("GET", url, {"Range": f"bytes={start}-{stop - 1}"})
+        return landed, response
 
 
 def _source(response: urllib3.BaseHTTPResponse) -> urllib3.BaseHTTPResponse | http.client.HTTPResponse:

@@ -118,8 +118,8 @@ class Registry:
         row = self.model(wanted.model_name)
         if row is None:
             return
-        ours = (row.hf_path, row.cache_location, row.allow_patterns)
-        if ours != (wanted.hf_path, wanted.cache_location, wanted.allow_patterns) or row.revision != wanted.revision:
+        ours = (row.hf_path.lower(), row.revision, row.cache_location, row.allow_patterns)  # the Hub spells an id
+        if ours != (wanted.hf_path.lower(), wanted.revision, wanted.cache_location, wanted.allow_patterns):
             raise Conflict(
                 f"The name {row.model_name} is taken by {row.hf_path} ({row.revision}) on {row.cache_location}.",
                 hint=f"Choose another name, or remove that model: shelf rm {row.model_name}",
@@ -128,7 +128,10 @@ class Registry:
             )
 
     def set_manifest(self, row: ModelRow, commit_hash: str, manifest: Sequence[FileEntry]) -> None:
-        """Pin a model to a commit and keep the commit's files; the model is not complete then."""
+        """Pin a model to a commit, and to its repository as `row` spells it, and keep the commit's files.
+
+        The model is not complete then.
+        """
         size_bytes = total_size(select_files(manifest, row.allow_patterns))
         entries = [
             {
@@ -146,6 +149,7 @@ class Registry:
             if entries:
                 connection.execute(sa.insert(files), entries)
             change = {"commit_hash": commit_hash, "size_bytes": size_bytes, "complete": False, "signature": ""}
+            change |= {"hf_path": row.hf_path}
             connection.execute(sa.update(models).where(models.c.id == row.id).values(**change))
 
     def set_complete(self, model_id: int, signature: str) -> None:

@@ -27,9 +27,10 @@ from modelshelf.services.progress import Counter
 from modelshelf.services.reconcile import Reconciler
 from modelshelf.services.retire import Retirer
 from modelshelf.services.tiers import TierService
-from modelshelf.store import carry, copy, locks, scan, sharing, snapshot, strays, trees, verify, without_links
+from modelshelf.store import carry, copy, locks, scan, sharing, snapshot, strays, trees, verify
 from modelshelf.store import tier as store_tier
 from modelshelf.store.incoming import file_agrees
+from modelshelf.store.lay_out import lay_out
 from modelshelf.store.layout import Base, CacheDir
 from modelshelf.store.os_errors import open_to_read
 from modelshelf.store.probe import is_file, is_folder, is_there
@@ -171,7 +172,9 @@ class Intake:
         """
         if found.lost:
             with locks.wait_lock(base.path, base.repo_lock(found.repo), self.clock):
-                self._lay_out_files(base, found, found.lost)
+                lay_out(
+                    base, base.repo(found.repo), found.commit, found.lost, Counter(), symlinks=self.tiers.links(base)
+                )
 
     def _with_digests(self, base: Base, found: FoundModel, running: Running) -> FoundModel:
         """Return a model whose files all have a digest; what no list names is read for it."""
@@ -319,19 +322,10 @@ class Intake:
 
     def _lay_out(self, base: Base, found: FoundModel) -> None:
         repo, commit_hash, files = base.repo(found.repo), found.commit, found.entries
-        snapshot.tag_cache(base)
-        self._lay_out_files(base, found, files)
+        lay_out(base, repo, commit_hash, files, Counter(), symlinks=self.tiers.links(base))
         if found.kind is not Kind.LOCAL_DIR and not is_there(repo.tree(commit_hash)):
             trees.write(repo, commit_hash, files)
         snapshot.set_refs(repo, {_revision(found): commit_hash}, overwrite=False)
-
-    def _lay_out_files(self, base: Base, found: FoundModel, files: Sequence[FileEntry]) -> None:
-        """Let files of a snapshot lead to their blobs, or hold their bytes where there are no symbolic links."""
-        repo = base.repo(found.repo)
-        if self.tiers.links(base):
-            snapshot.link(repo, found.commit, files)
-        else:
-            without_links.settle(base, repo, found.commit, files, Counter())
 
 
 def made_up_commit(repo_id: str, files: Iterable[FileEntry]) -> CommitHash:

@@ -32,9 +32,10 @@ from modelshelf.services.pull import card_of, missing_bytes, refresh_card
 from modelshelf.services.retire import retire_params
 from modelshelf.services.room import MAKES_ROOM, RoomMaker
 from modelshelf.services.tiers import TierService
-from modelshelf.store import cards, copy, damage, locks, removal, scan, sharing, snapshot, without_links
+from modelshelf.store import cards, copy, damage, locks, removal, scan, sharing, snapshot
 from modelshelf.store import tier as store_tier
 from modelshelf.store.incoming import file_agrees
+from modelshelf.store.lay_out import lay_out
 from modelshelf.store.layout import Base, Repo
 from modelshelf.store.os_errors import open_to_read
 from modelshelf.store.probe import is_folder
@@ -322,11 +323,7 @@ class Mover:
     def _arrive(self, route: _Route, plan: MovePlan, job_id: int) -> None:
         """Lay the snapshot out on the target, and let the model resolve to it."""
         row = route.row
-        snapshot.tag_cache(route.target)
-        if route.links:
-            snapshot.link(route.to_repo, plan.commit_hash, plan.files)
-        else:
-            without_links.settle(route.target, route.to_repo, plan.commit_hash, plan.files, Counter())
+        lay_out(route.target, route.to_repo, plan.commit_hash, plan.files, Counter(), symlinks=route.links)
         snapshot.copy_extras(route.from_repo, route.to_repo, plan.commit_hash)
         missing = scan.missing_files(route.to_repo, plan.commit_hash, plan.files)
         if missing:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -21,9 +22,10 @@ from modelshelf.services.jobs import Running
 from modelshelf.services.progress import Counter
 from modelshelf.services.room import RoomMaker
 from modelshelf.services.tiers import TierService
-from modelshelf.store import cards, fs, locks, ownership, scan, snapshot, without_links
+from modelshelf.store import cards, fs, locks, ownership, scan, snapshot
 from modelshelf.store.cards import Card
 from modelshelf.store.incoming import file_agrees, written_bytes
+from modelshelf.store.lay_out import lay_out, list_commit
 from modelshelf.store.layout import Base
 from modelshelf.store.tier import is_writable
 
@@ -75,15 +77,16 @@ class Puller:
         """
         self._open(row)
         progress.phase("resolving")
-        commit_hash, files = self.manifest(row)
-        base = self.bring(row, commit_hash, files, progress, on_hold)
+        with _naming_what_is_gone(row):
+            row, commit_hash, manifest = self._manifest(row)
+            base = self.bring(row, commit_hash, select(manifest, row.allow_patterns), progress, on_hold)
         progress.phase("linking")
         with locks.wait_lock(base.path, base.repo_lock(row.hf_path), self.clock):
-            self.lay_out(base, row, commit_hash, files)
+            self.lay_out(base, row, commit_hash, manifest)
             now = self.registry.model(row.model_name)
             if now is None or (now.id, now.commit_hash) != (row.id, commit_hash):
                 raise NotFound(f"{row.model_name} was removed or updated while it was being pulled.")
-            cards.write(base, card_of(row, commit_hash, self.registry.files(row.hf_path, commit_hash)))
+            cards.write(base, card_of(row, commit_hash, manifest))
             self.registry.set_complete(row.id, scan.signature(base.repo(row.hf_path), commit_hash))
 
     def bring(
@@ -137,8 +140,8 @@ class Puller:
         ownership.check_changeable(Base(self.tiers.path(tier)), row.hf_path)
         return tier, tier_id
 
-    def manifest(self, row: ModelRow) -> tuple[CommitHash, list[FileEntry]]:
-        """Return a model's commit and selected files, asking the hub the first time and pinning the answer.
+    def _manifest(self, row: ModelRow) -> tuple[ModelRow, CommitHash, list[FileEntry]]:
+        """Return a model, its commit and all files of that, asking the hub the first time and pinning the answer.
 
         Raises:
             BadInput: Its patterns match no file.
@@ -148,11 +151,13 @@ class Puller:
         commit_hash = row.commit_hash
         files = self.registry.files(row.hf_path, commit_hash) if commit_hash else []
         if commit_hash is None or not files:
-            commit_hash = commit_hash or self.hub.resolve(row.hf_path, row.revision)
+            if commit_hash is None:
+                resolved = self.hub.resolve(row.hf_path, row.revision)
+                row, commit_hash = replace(row, hf_path=resolved.repo_id), resolved.commit_hash
             files = self.hub.list_files(row.hf_path, commit_hash)
             select(files, row.allow_patterns)
             self.registry.set_manifest(row, commit_hash, files)
-        return commit_hash, select(files, row.allow_patterns)
+        return row, commit_hash, files
 
     def _fetcher(self, base: Base, plan: PullPlan, progress: Progress, hold: Hold) -> Fetcher:
         return Fetcher(
@@ -197,19 +202,24 @@ class Puller:
         target = fs.set_aside(base.path, path, base.quarantine)
         _log.warning("blob_quarantined", extra={"digest": digest, "wrong": what, "path": str(target)})
 
-    def lay_out(self, base: Base, row: ModelRow, commit_hash: CommitHash, files: Sequence[FileEntry]) -> None:
-        """Lay out the snapshot of blobs that are there, and let the model's revision name it.
+    def lay_out(self, base: Base, row: ModelRow, commit_hash: CommitHash, manifest: Sequence[FileEntry]) -> None:
+        """Lay out the snapshot of blobs that are there, and let the model's revision name it; the hub isn't asked.
 
-        The caller holds the repository's lock, and lets the row follow: bytes first, links, ref, row last.
+        The caller holds the repository's lock, and lets the row follow: bytes first, list, links, ref, row last.
+
+        Args:
+            base: The model's base.
+            row: The model.
+            commit_hash: The commit.
+            manifest: All files of the commit.
 
         Raises:
-            Unavailable: Files vanished meanwhile, or the hub cannot be reached.
+            Unavailable: Files vanished meanwhile.
         """
-        repo = base.repo(row.hf_path)
+        repo, files = base.repo(row.hf_path), select_files(manifest, row.allow_patterns)
         self._check_all_there(row, self.plan(base, row.hf_path, commit_hash, files).fetch)
-        if not self.tiers.links(base):
-            without_links.settle(base, repo, commit_hash, files, Counter())
-        self.hub.lay_out(row.hf_path, commit_hash, base.hub, row.allow_patterns)
+        list_commit(repo, commit_hash, manifest)
+        lay_out(base, repo, commit_hash, files, Counter(), symlinks=self.tiers.links(base))
         self._check_all_there(row, scan.missing_files(repo, commit_hash, files))
         ownership.share_repo(base, row.hf_path)
         if not COMMIT_HASH.fullmatch(row.revision) and scan.refs(repo).get(row.revision) != commit_hash:
@@ -221,6 +231,24 @@ class Puller:
                 f"{len(missing)} files of {row.model_name} vanished while it was laid out, {missing[0].path} first.",
                 hint="Another program deletes in this folder; the pull is tried again.",
             )
+
+
+@contextlib.contextmanager
+def _naming_what_is_gone(row: ModelRow) -> Iterator[None]:
+    """Say of a commit that the hub no longer has which revision it was, and what takes its place."""
+    try:
+        yield
+    except NotFound as err:
+        if row.commit_hash is None or err.fields.get("revision") != row.commit_hash:
+            raise
+        is_pinned = COMMIT_HASH.fullmatch(row.revision)
+        other = f"shelf add NAME {row.hf_path}" if is_pinned else f"shelf update {row.model_name}"
+        raise NotFound(
+            f"The hub no longer has commit {row.commit_hash} of {row.hf_path}, to which {row.model_name} is pinned"
+            f"{'' if is_pinned else f' (revision {row.revision})'}.",
+            hint=f"Take a newer one: {other}",
+            **err.fields,
+        ) from err
 
 
 def card_of(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelshelf.domain.eviction import EvictionPlan
@@ -20,7 +20,7 @@ from modelshelf.registry.queries import Registry
 from modelshelf.services.pull import missing_bytes, select, unfetched_bytes
 from modelshelf.services.room import RoomMaker
 from modelshelf.services.tiers import TierService
-from modelshelf.store import ownership, snapshot
+from modelshelf.store import ownership, scan, snapshot
 from modelshelf.store.layout import Base
 
 _log = logging.getLogger(__name__)
@@ -32,6 +32,7 @@ class AddPlan:
     """What registering a model and pulling it will do."""
 
     wanted: Registration
+    """With the repository as the hub spells it."""
     tier: Tier
     commit_hash: CommitHash | None
     """None while the hub is out of reach."""
@@ -69,14 +70,16 @@ class Registrar:
         tier = self.tiers.tiers.resolve(wanted.cache_location, wanted.cache_path)
         self.registry.check_name(wanted)
         self._check_base(wanted, tier)
+        base = Base(self.tiers.path(tier))
         try:
-            commit_hash, manifest = self._pinned(wanted) or self._from_hub(wanted)
+            repo_id, commit_hash, manifest = self._pinned(wanted) or self._from_hub(wanted)
         except Unavailable as err:
             _log.warning("hub_unreachable", extra={"detail": err.detail})
             self.tiers.check_writable(tier)
+            wanted = replace(wanted, hf_path=self._known_spelling(base, wanted.hf_path))
             return AddPlan(wanted, tier, None, (), 0, 0, None)
+        wanted = replace(wanted, hf_path=repo_id)
         selected = select(manifest, wanted.allow_patterns)
-        base = Base(self.tiers.path(tier))
         ownership.check_changeable(base, wanted.hf_path)
         pull = self._plan_pull(base, wanted.hf_path, commit_hash, selected)
         tier_id = self.tiers.check_writable(tier)
@@ -93,6 +96,7 @@ class Registrar:
         registration a second time changes nothing. Raises as `plan` does.
         """
         plan = self.plan(wanted)
+        wanted = plan.wanted
         self.tiers.open_to_write(plan.tier)
         there = self.registry.model(wanted.model_name)
         row = there or self.registry.add_model(wanted, self.tiers.tiers.stored_path(plan.tier.base))
@@ -101,17 +105,23 @@ class Registrar:
         _log.info("registered", extra={"model_name": row.model_name, "size_bytes": plan.size_bytes})
         return plan
 
-    def _pinned(self, wanted: Registration) -> tuple[CommitHash, list[FileEntry]] | None:
-        """Return the commit and the files that a model of this name is pinned to, wherever its revision is now."""
+    def _pinned(self, wanted: Registration) -> tuple[RepoId, CommitHash, list[FileEntry]] | None:
+        """Return the repository, commit and files that a model of this name is pinned to, if one is there."""
         there = self.registry.model(wanted.model_name)
         if there is None or there.commit_hash is None:
             return None
         manifest = self.registry.files(there.hf_path, there.commit_hash)
-        return (there.commit_hash, manifest) if manifest else None
+        return (there.hf_path, there.commit_hash, manifest) if manifest else None
 
-    def _from_hub(self, wanted: Registration) -> tuple[CommitHash, list[FileEntry]]:
-        commit_hash = self.hub.resolve(wanted.hf_path, wanted.revision)
-        return commit_hash, self.hub.list_files(wanted.hf_path, commit_hash)
+    def _from_hub(self, wanted: Registration) -> tuple[RepoId, CommitHash, list[FileEntry]]:
+        found = self.hub.resolve(wanted.hf_path, wanted.revision)
+        return found.repo_id, found.commit_hash, self.hub.list_files(found.repo_id, found.commit_hash)
+
+    def _known_spelling(self, base: Base, hf_path: RepoId) -> RepoId:
+        """Return a repository's id as it is spelled here already; upper and lower case don't tell two apart."""
+        registered = [row.hf_path for row in self.registry.models()]
+        cached = [repo_id for kind, repo_id, _ in scan.repos(base) if kind == "model"]
+        return next((known for known in (*registered, *cached) if known.lower() == hf_path.lower()), hf_path)
 
     def _check_base(self, wanted: Registration, tier: Tier) -> None:
         """Refuse the name of a model that lies in another custom base."""

@@ -230,7 +230,9 @@ class RoomMaker:
         row = self.library.row(candidate.model_name)
         assert row.commit_hash is not None
         try:
-            return replace(candidate, on_hub=self.hub.resolve(row.hf_path, row.commit_hash) == row.commit_hash)
+            return replace(
+                candidate, on_hub=self.hub.resolve(row.hf_path, row.commit_hash).commit_hash == row.commit_hash
+            )
         except ShelfError:
             return candidate
 

@@ -61,7 +61,7 @@ class Updater:
         old = tuple(self.library.files(row))
         if COMMIT_HASH.fullmatch(row.revision):
             return UpdatePlan(row.model_name, row.hf_path, row.revision, row.commit_hash, row.commit_hash, old, old)
-        new_commit = self.hub.resolve(row.hf_path, row.revision)
+        new_commit = self.hub.resolve(row.hf_path, row.revision).commit_hash
         if new_commit == row.commit_hash:
             return UpdatePlan(row.model_name, row.hf_path, row.revision, row.commit_hash, new_commit, old, old)
         files = select(self.hub.list_files(row.hf_path, new_commit), row.allow_patterns)
@@ -109,7 +109,7 @@ class Updater:
         base = self.puller.bring(row, commit_hash, files, progress, running.holds.append)
         progress.phase("linking")
         with locks.wait_lock(base.path, base.repo_lock(row.hf_path), self.clock):
-            self.puller.lay_out(base, row, commit_hash, files)
+            self.puller.lay_out(base, row, commit_hash, manifest)
             self._switch(base, row, commit_hash, manifest, keep_old=bool(params["keep_old"]))
         self._write_card(row, commit_hash)
 

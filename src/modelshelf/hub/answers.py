@@ -1,0 +1,175 @@
+"""What a hub says, turned into types. Whatever isn't what it should be raises ValueError, or BadInput of a type.
+
+**Source:** the routes and fields are those that huggingface_hub 2.4 reads in `hf_api.py`.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+from modelshelf.domain.names import CommitHash, Digest, FilePath, RefName, RepoId
+from modelshelf.domain.outside import list_of, object_of, size_of
+from modelshelf.errors import BadInput
+
+_MAX_ENTRY = 2**16
+"""Longest entry of a list, in characters; honest ones have some hundreds."""
+_AFTER = {"[": "{]", ",": "{", "]": ""}
+"""What may follow what in a list of objects."""
+_BLANK = re.compile(r"[ \t\r\n]*")
+_NEXT = re.compile(r"""<([^<>]*)>\s*;[^,<>]*\brel="?next"?""")
+
+
+@dataclass(frozen=True, slots=True)
+class RepoInfo:
+    """What a hub says about a repository at a revision."""
+
+    repo_id: RepoId
+    """As the hub spells it."""
+    commit_hash: CommitHash
+    gated: bool
+    first_path: FilePath | None
+    """One of its files; None where it names none."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedFile:
+    """One file of a tree."""
+
+    path: FilePath
+    digest: Digest
+    size_bytes: int | None
+    """None where the hub doesn't tell."""
+
+
+def repo_info(answer: object) -> RepoInfo:
+    """Return what `/api/models/{id}` says."""
+    said = object_of(answer)
+    siblings = list_of(said.get("siblings") or [], object_of)
+    first = siblings[0].get("rfilename") if siblings else None
+    gated = said.get("gated") not in (None, False)
+    path = None if first is None else FilePath(first)
+    return RepoInfo(RepoId(said.get("id")), CommitHash(said.get("sha")), gated, path)
+
+
+def refs(answer: object) -> Iterator[RefName]:
+    """Yield the branches and tags that `/api/models/{id}/refs` says; a name of no use is left out."""
+    said = object_of(answer)
+    for kind in ("branches", "tags"):
+        for ref in list_of(said.get(kind) or [], object_of):
+            try:
+                yield RefName(ref.get("name"))
+            except BadInput:
+                continue
+
+
+class Tree:
+    """The files of a commit, entry by entry."""
+
+    def __init__(self) -> None:
+        self.entries = 0
+        """How many came, folders among them."""
+        self.files: dict[str, ListedFile] = {}
+        self._folders: set[str] = set()
+
+    def add(self, entry: object) -> None:
+        """Take one entry of `/api/models/{id}/tree/{revision}`; what is neither file nor folder is left out."""
+        said = object_of(entry)
+        self.entries += 1
+        if said.get("type") == "directory":
+            self._folders.add(FilePath(said.get("path")))
+        elif said.get("type") == "file":
+            file = _listed_file(said)
+            if file.path in self.files:
+                raise ValueError(f"it lists {file.path!r:.200} twice.")
+            self.files[file.path] = file
+
+    def check(self) -> None:
+        """Do nothing when these files can be in one folder together.
+
+        Raises:
+            ValueError: One of them is a folder as well.
+        """
+        names = sorted(f"{path}/" for path in self.files.keys() | self._folders)  # what is below a name follows it
+        below = {name[:-1] for name, following in pairwise(names) if following.startswith(name)} | self._folders
+        if both := self.files.keys() & below:
+            raise ValueError(f"{min(both)!r:.200} is both a file and a folder.")
+
+
+def _listed_file(said: dict[str, object]) -> ListedFile:
+    lfs = said.get("lfs")
+    if lfs is None:
+        return ListedFile(FilePath(said.get("path")), Digest(said.get("oid")), _size(said.get("size")))
+    lfs = object_of(lfs)
+    digest = Digest(lfs.get("oid") if lfs.get("sha256") is None else lfs.get("sha256"))
+    return ListedFile(FilePath(said.get("path")), digest, _size(lfs.get("size")))
+
+
+def header_size(text: str | None) -> int | None:
+    """Return the bytes of a header such as Content-Length; None for none, or for one that isn't a size."""
+    is_number = text is not None and text.isascii() and text.isdigit() and len(text) < 19
+    return int(text or "") if is_number else None
+
+
+def _size(value: object) -> int | None:
+    return None if value is None else size_of(value)
+
+
+def next_page(link: str | None) -> str | None:
+    """Return where the header `Link` says that a list goes on."""
+    found = _NEXT.search(link or "")
+    return found[1] if found else None
+
+
+def elements(pieces: Iterable[bytes]) -> Iterator[object]:
+    """Yield the objects of a JSON array as its text arrives; no more of it is held than one object.
+
+    Raises:
+        ValueError: It isn't an array of objects.
+    """
+    decoder, to_text = json.JSONDecoder(parse_constant=_refuse), codecs.getincrementaldecoder("utf-8")()
+    text, expected = "", "["
+    for piece in pieces:
+        text += to_text.decode(piece)
+        at = 0
+        while (at := _skip(text, at)) < len(text):
+            if text[at] not in expected:
+                raise ValueError("it isn't a list of objects.")
+            if text[at] != "{":
+                expected = _AFTER[text[at]]
+                at += 1
+                continue
+            found = _object_at(decoder, text, at)
+            if found is None:
+                break
+            value, at = found
+            expected = ",]"
+            yield value
+        text = text[at:]
+    if expected:
+        raise ValueError("its list ends early.")
+
+
+def _object_at(decoder: json.JSONDecoder, text: str, at: int) -> tuple[object, int] | None:
+    """Return an object and where it ends; None when the rest of it has yet to come."""
+    try:
+        return decoder.raw_decode(text, at)
+    except RecursionError:
+        raise ValueError("it is nested too deeply.") from None
+    except ValueError:
+        if len(text) - at > _MAX_ENTRY:
+            raise ValueError("an entry isn't JSON.") from None
+        return None
+
+
+def _skip(text: str, at: int) -> int:
+    blank = _BLANK.match(text, at)
+    return blank.end() if blank else at
+
+
+def _refuse(constant: str) -> object:
+    raise ValueError(f"{constant} is not a number.")

@@ -1,0 +1,256 @@
+"""One request, one answer: through the proxy that the environment names, with its certificates, and never too slowly.
+
+Measured against huggingface_hub's own client: its 10 MiB chunks through httpx2 reach a third of what `readinto` into
+one reused buffer does (bench/pull.py). So bytes and metadata both go through urllib3.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import io
+import socket
+import ssl
+import stat
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import urllib3
+
+from modelshelf.domain.network import SOCKS, Network, Proxy
+from modelshelf.errors import BadInput, ShelfError, Unavailable
+from modelshelf.hub import errors
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+_MAX_HEAD_BYTES = 2**20
+"""Longest head of an answer, the interim ones before it included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long another host is waited for."""
+
+    connect_s: float = 10
+    silence_s: float = 60
+    """Longest wait for the next byte."""
+    window_s: float = 60
+    """Over so many seconds of waiting, at least the next figure's rate has to come."""
+    least_bytes_per_s: int = 100
+
+
+class Transport:
+    """Makes single requests; redirects are for the caller to judge.
+
+    Args:
+        network: Proxies and certificates.
+        user_agent: Who asks.
+        connections: How many requests run side by side.
+        patience: How long to wait.
+
+    **Concurrency:** one instance serves all threads; connections are kept and reused.
+    """
+
+    def __init__(self, network: Network, user_agent: str, connections: int, patience: Patience) -> None:
+        self._network = network
+        self._headers = {"User-Agent": user_agent, "Accept-Encoding": "identity"}
+        self._connections = connections
+        self._patience = patience
+        self._pools: dict[tuple[Proxy | None, bool], urllib3.PoolManager] = {}
+        self._mutex = threading.Lock()
+
+    def request(
+        self, method: str, url: str, headers: Mapping[str, str], *, tries: int = 1, timeout_s: float | None = None
+    ) -> urllib3.BaseHTTPResponse:
+        """Make one request and return the open answer, whatever its status, unread.
+
+        Args:
+            method: GET or HEAD.
+            url: The address.
+            headers: Beside the usual ones.
+            tries: How often it is made while the connection breaks before an answer.
+            timeout_s: Instead of the usual patience, for an answer that isn't worth more.
+
+        Raises:
+            BadInput: A proxy or certificate of the environment can't be used.
+            Denied: The proxy wants a password.
+            Unavailable: The host can't be reached, or answers too slowly; or the environment forbids to ask.
+        """
+        if self._network.offline_by:
+            raise Unavailable(f"{self._network.offline_by} is set.", hint="Unset it to reach the hub.")
+        proxy = self._network.proxy_for(url)
+        patience = self._patience
+        timeout = urllib3.Timeout(connect=timeout_s or patience.connect_s, read=timeout_s or patience.silence_s)
+        retries = urllib3.Retry(total=None, connect=0, read=tries - 1, redirect=0, status=0, other=0)
+        try:
+            response = self._pool(proxy, is_secure=url.startswith("https:")).request(
+                method,
+                url,
+                headers={**self._headers, **headers},
+                preload_content=False,
+                redirect=False,
+                retries=retries,
+                timeout=timeout,
+            )
+        except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError) as err:
+            raise _meaning(err, url, proxy) from err
+        if response.status == 407 and proxy is not None:
+            response.close()
+            raise errors.proxy_wants_password(proxy)
+        return response
+
+    def _pool(self, proxy: Proxy | None, *, is_secure: bool) -> urllib3.PoolManager:
+        with self._mutex:
+            key = proxy, is_secure
+            if key not in self._pools:
+                self._pools[key] = self._make_pool(proxy, is_secure=is_secure)
+            return self._pools[key]
+
+    def _make_pool(self, proxy: Proxy | None, *, is_secure: bool) -> urllib3.PoolManager:
+        scheme = proxy.address.partition(":")[0] if proxy else ""
+        context = _context(self._network.ca_bundle) if is_secure or scheme == "https" else None
+        pool: urllib3.PoolManager
+        if proxy is None:
+            pool = urllib3.PoolManager(maxsize=self._connections, ssl_context=context)
+        elif scheme in SOCKS:
+            pool = _socks(proxy, self._connections, context)
+        else:
+            pool = urllib3.ProxyManager(
+                proxy.address,
+                proxy_headers=_authorization(proxy),
+                proxy_ssl_context=context,
+                maxsize=self._connections,
+                ssl_context=context,
+            )
+        _keep_pace(pool, self._patience)
+        return pool
+
+
+def _authorization(proxy: Proxy) -> dict[str, str]:
+    if proxy.user is None:
+        return {}
+    secret = base64.b64encode(f"{proxy.user}:{proxy.password}".encode()).decode()
+    return {"Proxy-Authorization": f"Basic {secret}"}
+
+
+def _socks(proxy: Proxy, connections: int, context: ssl.SSLContext | None) -> urllib3.PoolManager:
+    try:
+        from urllib3.contrib.socks import SOCKSProxyManager
+    except ImportError as err:
+        raise BadInput(
+            f"{proxy.address} is a socks proxy, which needs one more package.", hint="pip install pysocks"
+        ) from err
+    return SOCKSProxyManager(
+        proxy.address, username=proxy.user, password=proxy.password, maxsize=connections, ssl_context=context
+    )
+
+
+def _context(ca_bundle: str | None) -> ssl.SSLContext:
+    try:
+        if ca_bundle is None:
+            return ssl.create_default_context()
+        is_folder = stat.S_ISDIR(Path(ca_bundle).stat().st_mode)
+        return ssl.create_default_context(
+            cafile=None if is_folder else ca_bundle, capath=ca_bundle if is_folder else None
+        )
+    except OSError as err:  # an SSLError is one
+        raise BadInput(
+            f"The certificates in {ca_bundle} can't be read ({err.strerror or err}).",
+            hint="Check REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, SSL_CERT_FILE and SSL_CERT_DIR.",
+        ) from err
+
+
+def _meaning(err: Exception, url: str, proxy: Proxy | None) -> ShelfError:
+    """Return what a request that brought no answer failed of."""
+    reason: BaseException = err
+    while isinstance(reason, urllib3.exceptions.MaxRetryError) and reason.reason is not None:
+        reason = reason.reason
+    host = "://".join(errors.shown_origin(url))
+    if isinstance(reason, urllib3.exceptions.ProxyError) and proxy is not None:
+        text = f"{reason.original_error}"
+        if " 407" in text:
+            return errors.proxy_wants_password(proxy)
+        return errors.proxy_away(proxy, text)
+    if isinstance(reason, urllib3.exceptions.SSLError | ssl.SSLError):
+        return errors.not_trusted(host, f"{reason}")
+    if isinstance(reason, urllib3.exceptions.NameResolutionError):
+        return errors.unreachable(host, "its name isn't known")
+    if isinstance(reason, urllib3.exceptions.NewConnectionError):
+        return errors.unreachable(host, f"{reason}".rpartition(": ")[2])
+    return errors.unreachable(host, type(reason).__name__)
+
+
+def _keep_pace(pool: urllib3.PoolManager, patience: Patience) -> None:
+    """Let every answer of a pool be read with this patience, its head and that of a proxy included."""
+    classes: dict[str, Any] = {}
+    for scheme, pool_class in cast("dict[str, Any]", pool.pool_classes_by_scheme).items():
+        paced = {"response_class": partial(_PacedResponse, patience)}
+        connection_class = type("PacedConnection", (pool_class.ConnectionCls,), paced)
+        classes[scheme] = type("PacedPool", (pool_class,), {"ConnectionCls": connection_class})
+    pool.pool_classes_by_scheme = classes
+
+
+class _PacedResponse(http.client.HTTPResponse):
+    """An answer that ends when it comes too slowly, or with a head that doesn't end."""
+
+    def __init__(self, patience: Patience, sock: socket.socket, debuglevel: int = 0, method: str | None = None) -> None:
+        super().__init__(sock, debuglevel, method)
+        self._paced = _PacedReader(self.fp.detach(), patience)
+        self.fp = io.BufferedReader(self._paced, 2**16)
+
+    def begin(self) -> None:
+        """Read the head."""
+        self._paced.left_bytes = _MAX_HEAD_BYTES
+        super().begin()
+        self._paced.left_bytes = None
+
+
+class _PacedReader(io.RawIOBase):
+    """Reads a socket; waits at the reader's side, as for a rate limit, don't count."""
+
+    def __init__(self, source: io.RawIOBase, patience: Patience) -> None:
+        self.left_bytes: int | None = None
+        """How much may still come; None: anything."""
+        self._source = source
+        self._patience = patience
+        self._waited_s = 0.0
+        self._came_bytes = 0
+
+    def readable(self) -> bool:
+        """Say that it can be read."""
+        return True
+
+    def fileno(self) -> int:
+        """Return the socket's descriptor."""
+        return self._source.fileno()
+
+    def close(self) -> None:
+        """Close the source too."""
+        self._source.close()
+        super().close()
+
+    def readinto(self, buffer: Buffer, /) -> int | None:
+        """Read what is there.
+
+        Raises:
+            Unavailable: Too little came for too long, or a head is too long.
+        """
+        started_s = time.monotonic()
+        count = cast("int | None", self._source.readinto(buffer))
+        self._waited_s += time.monotonic() - started_s
+        self._came_bytes += count or 0
+        if self.left_bytes is not None:
+            self.left_bytes -= count or 0
+            if self.left_bytes < 0:
+                raise Unavailable("The head of the hub's answer doesn't end.")
+        if self._waited_s >= self._patience.window_s:
+            if self._came_bytes < self._waited_s * self._patience.least_bytes_per_s:
+                raise errors.too_slow(self._patience.least_bytes_per_s)
+            self._waited_s, self._came_bytes = 0.0, 0
+        return count

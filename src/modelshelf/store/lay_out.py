@@ -1,0 +1,32 @@
+"""Laying out a snapshot of bytes that are there, as huggingface_hub would; nobody is asked for anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from modelshelf.domain.models import FileEntry
+from modelshelf.domain.names import CommitHash
+from modelshelf.domain.ports import Progress
+from modelshelf.store import snapshot, trees, without_links
+from modelshelf.store.layout import Base, Repo
+
+
+def lay_out(
+    base: Base, repo: Repo, commit_hash: CommitHash, files: Iterable[FileEntry], progress: Progress, *, symlinks: bool
+) -> None:
+    """Let a snapshot have these files, whose bytes are in the repository; the caller holds its lock.
+
+    **Crash:** some of them are there; the next call makes the rest.
+    """
+    snapshot.tag_cache(base)
+    if symlinks:
+        snapshot.link(repo, commit_hash, files)
+    else:
+        without_links.settle(base, repo, commit_hash, files, progress)
+
+
+def list_commit(repo: Repo, commit_hash: CommitHash, manifest: Iterable[FileEntry]) -> None:
+    """Let the list of a commit's files say what this one says; a right one stays, for it may know more of each file."""
+    entries = sorted(manifest, key=lambda file: file.path)
+    if list(trees.read(repo, commit_hash)) != entries:
+        trees.write(repo, commit_hash, entries)
