@@ -13,6 +13,7 @@ import typer
 from modelshelf import __version__
 from modelshelf.cli import adopt, change, check, doctor, keep, look, output, place, service, setup, tidy, use
 from modelshelf.cli.light import LightCommand, LightGroup
+from modelshelf.cli.visible import visible
 
 
 def _print_version(wanted: bool) -> None:
@@ -55,7 +56,8 @@ class _LogFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line of a record."""
-        return f"note: {record.getMessage()}" if record.name == "modelshelf.notes" else super().format(record)
+        is_note = record.name == "modelshelf.notes"
+        return visible(f"note: {record.getMessage()}" if is_note else super().format(record), lines=True)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from modelshelf.cli.visible import visible
 from modelshelf.domain.models import FileEntry, Model, State
 from modelshelf.domain.tiers import TierStatus
 from modelshelf.errors import BadInput
@@ -34,18 +35,23 @@ _BREAKDOWN_NAMES = {
 
 
 def answer(text: str) -> None:
-    """Print the answer of a command."""
-    print(text)
+    """Print the answer of a command: for a program as it is, for a terminal as it may be shown."""
+    print(visible(text, lines=True) if sys.stdout.isatty() else text)
 
 
 def note(text: str) -> None:
     """Print something beside the answer."""
-    print(text, file=sys.stderr)
+    print(visible(text, lines=True), file=sys.stderr)
 
 
 def as_json(value: Any) -> None:
     """Print a value for programs."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    print(visible(json.dumps(value, indent=2, ensure_ascii=False), lines=True))
+
+
+def _say(text: str = "") -> None:
+    """Print one line of an answer for people."""
+    print(visible(text))
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset()) -> None:
@@ -56,12 +62,13 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset
         rows: Their cells.
         right: The columns that are flush right.
     """
-    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
-    for row in (header, *rows):
+    shown = [[visible(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(len(row[i]) for row in shown) for i in range(len(header))]
+    for row in shown:
         cells = [
             cell.rjust(w) if i in right else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
         ]
-        print("  ".join(cells).rstrip())
+        _say("  ".join(cells).rstrip())
 
 
 def models(found: Sequence[Model], now_s: float) -> None:
@@ -117,9 +124,9 @@ def model(found: Model, files: Sequence[FileEntry], now_s: float) -> None:
         ("used", f"{row.uses}×, {_last_use(found, now_s)}" if row.uses else "never"),
     ]
     for name, value in facts:
-        print(f"{name + ':':<8} {value}")
+        _say(f"{name + ':':<8} {value}")
     if files:
-        print()
+        _say()
         rows = [[file.path, format_size(file.size_bytes), file.digest] for file in files]
         table(["FILE", "SIZE", "DIGEST"], rows, frozenset({1}))
 
@@ -128,15 +135,15 @@ def tiers(found: Sequence[TierStatus]) -> None:
     """Print each tier's bar and what it holds."""
     for i, status in enumerate(found):
         if i:
-            print()
+            _say()
         _tier_status(status)
 
 
 def _tier_status(status: TierStatus) -> None:
     tier = status.tier
-    print(f"{tier.location}  {tier.base}")
+    _say(f"{tier.location}  {tier.base}")
     if not status.online:
-        print(f"  offline: {status.detail}")
+        _say(f"  offline: {status.detail}")
         return
     held = status.usage.apparent_bytes + status.reserved_bytes
     if tier.limit_bytes is None:
@@ -144,20 +151,20 @@ def _tier_status(status: TierStatus) -> None:
     else:
         whole, of = tier.limit_bytes, f"{format_size(held)} of {format_size(tier.limit_bytes)}"
     mark = "  !" if status.warning else ""
-    print(f"  {_bar(held, whole)} {held / whole if whole else 0:4.0%}  {of}{mark}")
+    _say(f"  {_bar(held, whole)} {held / whole if whole else 0:4.0%}  {of}{mark}")
     if status.detail:
-        print(f"  {status.detail}")
+        _say(f"  {status.detail}")
     if not status.writable:
-        print("  read-only: its models can be loaded, nothing is written there")
+        _say("  read-only: its models can be loaded, nothing is written there")
     for weakness in status.capabilities.weaknesses if status.capabilities else ():
-        print(f"  {weakness}")
-    print(f"  {'on disk':<18}{format_size(status.usage.allocated_bytes):>10}")
-    print(f"  {'free on its disk':<18}{format_size(status.free_bytes):>10}")
+        _say(f"  {weakness}")
+    _say(f"  {'on disk':<18}{format_size(status.usage.allocated_bytes):>10}")
+    _say(f"  {'free on its disk':<18}{format_size(status.free_bytes):>10}")
     if status.reserved_bytes:
-        print(f"  {'reserved':<18}{format_size(status.reserved_bytes):>10}")
+        _say(f"  {'reserved':<18}{format_size(status.reserved_bytes):>10}")
     for kind, size_bytes in status.usage.breakdown.items():
         if size_bytes:
-            print(f"  {_BREAKDOWN_NAMES[kind]:<18}{format_size(size_bytes):>10}")
+            _say(f"  {_BREAKDOWN_NAMES[kind]:<18}{format_size(size_bytes):>10}")
 
 
 def _bar(held_bytes: int, whole_bytes: int) -> str:
@@ -185,28 +192,28 @@ def jobs(found: Sequence[Job]) -> None:
 
 def add_plan(plan: dict[str, Any]) -> None:
     """Print what registering a model and pulling it will do."""
-    print(
+    _say(
         f"{plan['model_name']}: {plan['hf_path']} ({plan['commit_hash'] or 'hub out of reach'}) → {plan['cache_path']}"
     )
     if plan["commit_hash"] is None:
-        print("  registers it; its download waits for the hub, which knows its size")
+        _say("  registers it; its download waits for the hub, which knows its size")
     else:
-        print(f"  fetches {format_size(plan['fetch_bytes'])} of {format_size(plan['size_bytes'])}")
+        _say(f"  fetches {format_size(plan['fetch_bytes'])} of {format_size(plan['size_bytes'])}")
     _leaving(plan)
 
 
 def _leaving(plan: dict[str, Any]) -> None:
     for victim in plan["makes_room"]:
-        print(f"  makes room: {victim['model_name']} ({format_size(victim['free_bytes'])}) leaves")
+        _say(f"  makes room: {victim['model_name']} ({format_size(victim['free_bytes'])}) leaves")
 
 
 def move_plan(plan: dict[str, Any]) -> None:
     """Print what a move will do."""
     how = {"copy": "copies", "link": "links", "reflink": "reflinks"}[plan["method"]]
-    print(f"{plan['model_name']}: {plan['from_path']} → {plan['cache_path']}")
-    print(f"  {how} {format_size(plan['transfer_bytes'])} of {format_size(plan['size_bytes'])}")
+    _say(f"{plan['model_name']}: {plan['from_path']} → {plan['cache_path']}")
+    _say(f"  {how} {format_size(plan['transfer_bytes'])} of {format_size(plan['size_bytes'])}")
     _leaving(plan)
-    print("  keeps the old copy" if plan["keep_source"] else "  then deletes the old copy, when nobody uses it")
+    _say("  keeps the old copy" if plan["keep_source"] else "  then deletes the old copy, when nobody uses it")
 
 
 def leases(held: Sequence[Lease]) -> None:
@@ -223,9 +230,9 @@ def findings(view: dict[str, Any]) -> None:
         note(f"{base} is not there; nothing is known about what lies on it.")
     found = view["findings"]
     if not found:
-        print(f"{checked}{skipped}. Nothing is wrong.")
+        _say(f"{checked}{skipped}. Nothing is wrong.")
         return
-    print(f"{checked}{skipped}. {len(found)} found, {view['wrong']} still wrong.")
+    _say(f"{checked}{skipped}. {len(found)} found, {view['wrong']} still wrong.")
     rows = [[f["kind"], _outcome(f), f["model_name"] or f["repo_id"], f["file"], f["detail"], f["path"]] for f in found]
     table(["FOUND", "NOW", "MODEL", "FILE", "DETAIL", "WHERE"], rows)
     for hint in dict.fromkeys(f["hint"] for f in found if f["hint"]):
@@ -261,7 +268,7 @@ def job_progress(what: str) -> Iterator[Callable[[Job], None]]:
 
 def trial(model_name: str, view: dict[str, Any]) -> None:
     """Print what loading a model and asking it took."""
-    print(f"{model_name}: {view['answer']}")
+    _say(f"{model_name}: {view['answer']}")
     note(
         f"loaded in {format_duration(view['load_s'])}, answered in {format_duration(view['answer_s'])},"
         f" {format_size(view['memory_bytes'])} of memory"
@@ -271,7 +278,7 @@ def trial(model_name: str, view: dict[str, Any]) -> None:
 def exports(variables: dict[str, str | None]) -> None:
     """Print shell lines that set and unset variables."""
     for name, value in variables.items():
-        print(f"unset {name}" if value is None else f"export {name}={shlex.quote(value)}")
+        answer(f"unset {name}" if value is None else f"export {name}={shlex.quote(value)}")
 
 
 def update_plan(view: dict[str, Any], *, dry_run: bool) -> None:
@@ -316,30 +323,6 @@ def reconciled(view: dict[str, Any], *, dry_run: bool) -> None:
         note(f"not registered: {where} ({format_size(found['size_bytes'])}){same}")
 
 
-def unit_plan(view: dict[str, Any], *, dry_run: bool) -> None:
-    """Print the unit before it is written, and what will be run."""
-    if view["text"]:
-        answer(f"# {view['path']}\n{view['text'].rstrip()}")
-    else:
-        answer(f"{view['path']} {'would be' if dry_run else 'is'} removed.")
-    sys.stdout.flush()  # said before it is done, into a pipe too
-    if view["left_out"]:
-        names = ", ".join(view["left_out"])
-        note(f"Not in the unit, which holds no secrets: {names}. Write what the server needs into its .env.")
-    if dry_run:
-        for step in view["commands"]:
-            note(f"would run: {' '.join(step['command'])}")
-
-
-def unit_done(view: dict[str, Any]) -> None:
-    """Print what was run, and what a person has to run."""
-    for step in view["commands"]:
-        words = " ".join(step["command"])
-        note(f"ran: {words}" if step["ran"] else f"run it yourself, for no systemd of yours answers here: {words}")
-    if view["text"]:
-        note("Its log: journalctl --user -u modelshelf. To keep it when you log out: loginctl enable-linger")
-
-
 def ask(question: str, proposed: str, parse: Callable[[str], T]) -> T:
     """Ask a person until the answer can be meant; an empty one is the proposal.
 
@@ -347,7 +330,7 @@ def ask(question: str, proposed: str, parse: Callable[[str], T]) -> T:
         BadInput: The input ended.
     """
     while True:
-        print(f"{question} [{proposed}]: ", end="", file=sys.stderr, flush=True)
+        print(visible(f"{question} [{proposed}]: "), end="", file=sys.stderr, flush=True)
         line = sys.stdin.readline()
         if not line:
             raise BadInput("The input ended before all was asked.", hint="shelf init --yes asks nothing.")
@@ -388,12 +371,12 @@ def set_up(view: dict[str, Any]) -> None:
 def doctor(view: dict[str, Any]) -> None:
     """Print what the doctor found, the worst first, each with the command that mends it."""
     for done in view["fixed"]:
-        print(f"fixed    {done}")
+        _say(f"fixed    {done}")
     for found in view["findings"]:
         size = f" [{format_size(found['size_bytes'])}]" if found["size_bytes"] else ""
-        print(f"{found['severity']:<8} {found['detail']}{size if found['severity'] != 'ok' else ''}")
+        _say(f"{found['severity']:<8} {found['detail']}{size if found['severity'] != 'ok' else ''}")
         if found["command"]:
-            print(f"{'':<8}   → {found['command']}")
+            _say(f"{'':<8}   → {found['command']}")
     fixable = sum(found["fixable"] for found in view["findings"])
     counts = ", ".join(f"{view[what]} {what if view[what] != 1 else what[:-1]}" for what in ("errors", "warnings"))
     note(f"{counts}; shelf doctor --fix mends {fixable}." if fixable else f"{counts}.")

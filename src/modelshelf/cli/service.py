@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -24,10 +25,36 @@ def install_service(
         service = unit_service()
         plan = service.plan_uninstall() if uninstall else service.plan_install()
         if not as_json:
-            output.unit_plan(unit_view(plan), dry_run=dry_run)
+            _show_plan(unit_view(plan), dry_run=dry_run)
         ran = [] if dry_run else service.execute(plan)
         view: dict[str, Any] = unit_view(plan, ran)
         if as_json:
             output.as_json(view)
         elif not dry_run:
-            output.unit_done(view)
+            _show_done(view)
+
+
+def _show_plan(view: dict[str, Any], *, dry_run: bool) -> None:
+    """Print the unit before it is written, and what will be run."""
+    if view["text"]:
+        output.answer(f"# {view['path']}\n{view['text'].rstrip()}")
+    else:
+        output.answer(f"{view['path']} {'would be' if dry_run else 'is'} removed.")
+    sys.stdout.flush()  # said before it is done, into a pipe too
+    if view["left_out"]:
+        names = ", ".join(view["left_out"])
+        output.note(f"Not in the unit, which holds no secrets: {names}. Write what the server needs into its .env.")
+    if dry_run:
+        for step in view["commands"]:
+            output.note(f"would run: {' '.join(step['command'])}")
+
+
+def _show_done(view: dict[str, Any]) -> None:
+    """Print what was run, and what a person has to run."""
+    for step in view["commands"]:
+        words = " ".join(step["command"])
+        output.note(
+            f"ran: {words}" if step["ran"] else f"run it yourself, for no systemd of yours answers here: {words}"
+        )
+    if view["text"]:
+        output.note("Its log: journalctl --user -u modelshelf. To keep it when you log out: loginctl enable-linger")

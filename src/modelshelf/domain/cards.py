@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from modelshelf.domain.models import FileEntry, select_files
 from modelshelf.domain.names import BasePath, CommitHash, ModelName, RefName, RepoId
+from modelshelf.domain.patterns import FilePattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +17,7 @@ class Card:
     hf_path: RepoId
     revision: RefName
     commit_hash: CommitHash
-    allow_patterns: tuple[str, ...]
+    allow_patterns: tuple[FilePattern, ...]
     pinned: bool
     pin_reason: str
     files: tuple[FileEntry, ...]

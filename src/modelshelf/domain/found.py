@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import enum
-import re
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from modelshelf.domain.file_kinds import is_weights, missing_component, missing_shard
 from modelshelf.domain.models import FileEntry, total_size
 from modelshelf.domain.names import CommitHash, Digest, FilePath, RepoId
+from modelshelf.domain.patterns import FilePattern, escape, patterns_of
 
 _TOKENIZERS = (
     "tokenizer.json",
@@ -103,9 +103,9 @@ class FoundModel:
         return bool(self.listed) and {f.path for f in self.listed} <= {f.path for f in self.files}
 
     @property
-    def patterns(self) -> tuple[str, ...]:
+    def patterns(self) -> tuple[FilePattern, ...]:
         """The files that the model has, where those are not known to be all of its commit's."""
-        return () if self.is_whole or self.kind.is_foreign else tuple(escape(file.path) for file in self.files)
+        return () if self.is_whole or self.kind.is_foreign else patterns_of(escape(file.path) for file in self.files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,15 +126,6 @@ class Found:
     path: str
     models: tuple[FoundModel, ...] = ()
     things: tuple[FoundThing, ...] = ()
-
-
-def escape(path: str) -> str:
-    """Return the shell pattern that matches one path and no other.
-
-    >>> escape("a[1].bin"), fnmatch.fnmatch("a[1].bin", escape("a[1].bin"))
-    ('a[[]1].bin', True)
-    """
-    return re.sub(r"([*?[])", r"[\1]", path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import enum
-import fnmatch
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from modelshelf.domain.names import CommitHash, Digest, FilePath, ModelName, RefName, RepoId
 from modelshelf.domain.outside import size_of
+from modelshelf.domain.patterns import FilePattern, Selection
 from modelshelf.errors import BadInput
 
 
@@ -69,7 +69,7 @@ class Registration:
     cache_path: str | None = None
     """The base of a custom location; None for the others."""
     revision: RefName = RefName("main")  # noqa: RUF009 - a str that cannot change
-    allow_patterns: tuple[str, ...] = ()
+    allow_patterns: tuple[FilePattern, ...] = ()
     """Shell patterns of the files wanted; empty means all."""
     pinned: bool = False
 
@@ -87,7 +87,7 @@ class ModelRow:
     cache_location: str
     cache_path: str
     """The base as it was called where the model was registered."""
-    allow_patterns: tuple[str, ...]
+    allow_patterns: tuple[FilePattern, ...]
     pinned: bool
     pin_reason: str
     complete: bool
@@ -135,16 +135,12 @@ class Model:
 def select_files(files: Iterable[FileEntry], allow_patterns: Sequence[str]) -> list[FileEntry]:
     """Return the files that one of the patterns matches; all of them without a pattern.
 
-    Source: huggingface_hub `filter_repo_objects` (fnmatch; a pattern that ends in `/` means the folder).
-
     >>> files = [FileEntry(FilePath(path), 1, Digest("0" * 40)) for path in ("a.gguf", "b/c.txt")]
     >>> [file.path for file in select_files(files, ["b/"])]
     ['b/c.txt']
     """
-    patterns = [pattern + "*" if pattern.endswith("/") else pattern for pattern in allow_patterns]
-    if not patterns:
-        return list(files)
-    return [file for file in files if any(fnmatch.fnmatch(file.path, pattern) for pattern in patterns)]
+    wanted = Selection(allow_patterns)
+    return [file for file in files if file.path in wanted]
 
 
 def blob_sizes(files: Iterable[FileEntry]) -> dict[Digest, int]:

@@ -16,11 +16,12 @@ from pathlib import Path
 from modelshelf.domain.models import FileEntry, ModelRow, file_entry
 from modelshelf.domain.names import CommitHash, ModelName, RefName, RepoId
 from modelshelf.domain.outside import list_of, parse_json, text_of
+from modelshelf.domain.patterns import FilePattern, patterns_of
 from modelshelf.errors import BadInput, ShelfError
 from modelshelf.registry.sqlite_file import connect, translated
 
 _log = logging.getLogger(__name__)
-_MOST_CHARS = 2**20
+_MOST_CHARS = 2**28
 """What a column of JSON has at most."""
 
 SCHEMA = "0001"
@@ -52,7 +53,7 @@ def model_row(values: Sequence[object]) -> ModelRow:
     columns = list(values)
     columns[1:4] = ModelName(columns[1]), RepoId(columns[2]), RefName(columns[3])
     columns[4] = None if columns[4] is None else CommitHash(columns[4])
-    columns[7] = list_of(parse_json(text_of(columns[7], _MOST_CHARS)), text_of)
+    columns[7] = patterns_of(list_of(parse_json(text_of(columns[7], _MOST_CHARS)), FilePattern))
     columns[8], columns[10] = bool(columns[8]), bool(columns[10])
     return ModelRow(*columns)  # type: ignore[arg-type]
 

@@ -12,6 +12,7 @@ from modelshelf.domain.eviction import EvictionPlan
 from modelshelf.domain.jobs import Job
 from modelshelf.domain.models import FileEntry, ModelRow, Registration
 from modelshelf.domain.names import CommitHash, ModelName, RefName, RepoId
+from modelshelf.domain.patterns import patterns_of
 from modelshelf.domain.plans import PullPlan, plan_pull
 from modelshelf.domain.ports import Hub
 from modelshelf.domain.tiers import Tier
@@ -167,7 +168,8 @@ def registration(
     Raises:
         BadInput: `to` is neither a tier nor a path.
     """
-    return Registration(ModelName(model_name), RepoId(hf_path), *destination(to), RefName(revision), allow_patterns)
+    patterns = patterns_of(allow_patterns)
+    return Registration(ModelName(model_name), RepoId(hf_path), *destination(to), RefName(revision), patterns)
 
 
 def destination(to: str) -> tuple[str, str | None]:

@@ -13,6 +13,7 @@ from modelshelf.domain.findings import VerifyReport
 from modelshelf.domain.jobs import UNFINISHED, Job
 from modelshelf.domain.models import Model, Registration, State
 from modelshelf.domain.names import ModelName, RefName, RepoId
+from modelshelf.domain.patterns import patterns_of
 from modelshelf.domain.tiers import TierStatus
 from modelshelf.errors import BadInput, Cancelled, Conflict, ShelfError
 from modelshelf.registry.queries import Registry
@@ -93,7 +94,7 @@ class Shelf:
             BadInput, Conflict, NotFound, Denied, OutOfSpace: Refused; nothing was changed.
             Unavailable: The model is registered and its download waits: the hub or the tier is away.
         """
-        patterns = tuple(allow_patterns)
+        patterns = patterns_of(allow_patterns)
         wanted = Registration(
             ModelName(model_name), RepoId(hf_path), cache_location, cache_path, RefName(revision), patterns, pinned
         )

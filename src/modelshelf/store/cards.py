@@ -14,6 +14,7 @@ from modelshelf.domain.cards import Card
 from modelshelf.domain.models import file_entry
 from modelshelf.domain.names import BasePath, CommitHash, ModelName, RefName, RepoId
 from modelshelf.domain.outside import flag_of, list_of, object_of, text_of
+from modelshelf.domain.patterns import FilePattern, patterns_of
 from modelshelf.errors import BadInput
 from modelshelf.store import fs
 from modelshelf.store.layout import Base
@@ -85,7 +86,7 @@ def _parse(value: object) -> Card:
         hf_path=RepoId(said["hf_path"]),
         revision=RefName(said["revision"]),
         commit_hash=CommitHash(said["commit_hash"]),
-        allow_patterns=list_of(said["allow_patterns"], text_of),
+        allow_patterns=patterns_of(list_of(said["allow_patterns"], FilePattern)),
         pinned=flag_of(said["pinned"]),
         pin_reason=text_of(said["pin_reason"]),
         files=list_of(said["files"], file_entry),

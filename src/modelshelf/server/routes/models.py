@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from modelshelf.domain.models import Registration
 from modelshelf.domain.names import ModelName, RefName, RepoId
+from modelshelf.domain.patterns import patterns_of
 from modelshelf.server.answers import Json, accepted
 from modelshelf.server.doors import PathDoor
 from modelshelf.server.openapi import CHANGING, LOOKING, problems
@@ -92,6 +93,6 @@ def _registration(new: NewModel) -> Registration:
         cache_location=new.cache_location,
         cache_path=new.cache_path,
         revision=RefName(new.revision),
-        allow_patterns=tuple(new.allow_patterns),
+        allow_patterns=patterns_of(new.allow_patterns),
         pinned=new.pinned,
     )

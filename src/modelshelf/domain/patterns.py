@@ -1,0 +1,95 @@
+"""Which files of a repository are wanted: shell patterns as huggingface_hub takes them, within bounds.
+
+Reading a pattern costs the square of its length where its brackets never close, and comparing it more.
+
+Source: huggingface_hub `filter_repo_objects` (fnmatch; a pattern that ends in `/` means the folder).
+
+>>> wanted = Selection(patterns_of(["*.gguf", escape("a[1].bin"), "deep/"]))
+>>> [path for path in ("x.gguf", "a[1].bin", "a1.bin", "deep/er/w") if path in wanted]
+['x.gguf', 'a[1].bin', 'deep/er/w']
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import re
+from collections.abc import Iterable
+from typing import Self
+
+from modelshelf.domain.names import FilePath
+from modelshelf.errors import BadInput
+
+MOST_CHARS = 256
+"""Longest pattern that is more than the name of one file."""
+MOST_PATTERNS = 256
+"""Most patterns of that kind. Names of single files, of which adopt writes one for each, are looked up."""
+_MOST_NAMES = 1_000_000
+
+_NAME = re.compile(r"(?:[^*?\[]|\[[*?\[]\])+(?<!/)")
+"""What matches one path and no other; see `escape`."""
+
+
+class FilePattern(str):
+    """A shell pattern of files.
+
+    Raises:
+        BadInput: The text isn't one, or is too long.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, text: object) -> Self:
+        is_pattern = isinstance(text, str) and 0 < len(text) <= MOST_CHARS and text.isprintable()
+        if not is_pattern and (not isinstance(text, str) or _name_in(text) is None):
+            hint = f"A pattern such as *.gguf has at most {MOST_CHARS} characters."
+            raise BadInput(f"{text!r:.80} isn't a pattern of files.", hint=hint, pattern=f"{text!r:.80}")
+        return super().__new__(cls, text)
+
+    @property
+    def name(self) -> FilePath | None:
+        """The one path that it matches; None where it may match several."""
+        return _name_in(self)
+
+
+def patterns_of(texts: Iterable[object]) -> tuple[FilePattern, ...]:
+    """Return patterns.
+
+    Raises:
+        BadInput: One of them isn't one, or there are too many.
+    """
+    found = tuple(map(FilePattern, texts))
+    count = sum(pattern.name is None for pattern in found)
+    if count > MOST_PATTERNS or len(found) > _MOST_NAMES:
+        raise BadInput(f"{count} patterns are too many: {MOST_PATTERNS} at most.", allow_patterns=len(found))
+    return found
+
+
+class Selection:
+    """The paths that one of the patterns matches; all of them without a pattern."""
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        wanted = [p if isinstance(p, FilePattern) else FilePattern(p) for p in patterns]
+        self._is_all = not wanted
+        self._names = {pattern.name for pattern in wanted}
+        shells = (pattern + "*" if pattern.endswith("/") else pattern for pattern in wanted if pattern.name is None)
+        self._shells = [re.compile(fnmatch.translate(shell)) for shell in shells]
+
+    def __contains__(self, path: str) -> bool:
+        """Return whether a path is wanted."""
+        return self._is_all or path in self._names or any(shell.match(path) for shell in self._shells)
+
+
+def escape(path: str) -> str:
+    """Return the pattern that matches one path and no other.
+
+    >>> escape("a[1].bin")
+    'a[[]1].bin'
+    """
+    return re.sub(r"([*?[])", r"[\1]", path)
+
+
+def _name_in(pattern: str) -> FilePath | None:
+    with contextlib.suppress(BadInput):
+        return FilePath(re.sub(r"\[([*?[])\]", r"\1", pattern)) if _NAME.fullmatch(pattern) else None
+    return None

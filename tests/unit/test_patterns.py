@@ -1,0 +1,59 @@
+"""Which files patterns choose, and which patterns are refused."""
+
+from __future__ import annotations
+
+import fnmatch
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelshelf.domain.patterns import MOST_CHARS, MOST_PATTERNS, FilePattern, Selection, escape, patterns_of
+from modelshelf.errors import BadInput
+
+PATHS = st.text("ab*?[]!-./", min_size=1, max_size=12).filter(
+    lambda text: all(part not in ("", ".", "..") for part in text.split("/"))
+)
+
+
+@given(st.text("ab*?[]!-./", min_size=1, max_size=12), PATHS)
+def test_a_pattern_chooses_what_huggingface_hub_chooses(pattern: str, path: str) -> None:
+    """A pattern that is taken matches as fnmatch does, with `/` at its end for the folder."""
+    assert (path in Selection([pattern])) == fnmatch.fnmatch(path, f"{pattern}*" if pattern.endswith("/") else pattern)
+
+
+@given(PATHS, PATHS)
+def test_an_escaped_path_chooses_itself_alone(path: str, other: str) -> None:
+    """Whatever signs a name has, its pattern is a name and matches no other path."""
+    pattern = FilePattern(escape(path))
+
+    assert pattern.name == path
+    assert path in Selection([pattern])
+    assert (other in Selection([pattern])) == (other == path)
+
+
+@pytest.mark.parametrize("text", ["", 7, None, "*" * (MOST_CHARS + 1), "[" * 100_000, "*\0", "*\x1b[31m", "\ud800*"])
+def test_what_is_no_pattern_is_refused(text: object) -> None:
+    """Too long, not printable, no text, or the name of no file: bad input."""
+    with pytest.raises(BadInput):
+        FilePattern(text)
+
+
+def test_too_many_patterns_are_refused_and_names_are_not() -> None:
+    """There is a bound on shell patterns; adopt writes the name of each file that is there."""
+    patterns_of(f"file-{number}" for number in range(MOST_PATTERNS * 10))
+
+    with pytest.raises(BadInput, match="too many"):
+        patterns_of(f"*{number}" for number in range(MOST_PATTERNS + 1))
+
+
+@pytest.mark.parametrize("pattern", ["[" * MOST_CHARS, "*a" * (MOST_CHARS // 2), "[!" * (MOST_CHARS // 2)])
+def test_the_slowest_patterns_are_fast_enough(pattern: str) -> None:
+    """As many of the slowest patterns as are allowed are compared with a thousand names within seconds."""
+    started = time.thread_time()
+    wanted = Selection([f"{pattern[:-4]}{number:04}" for number in range(MOST_PATTERNS)])
+    chosen = [number for number in range(1000) if f"model-{number:05}-of-01000.safetensors" in wanted]
+
+    assert chosen == []
+    assert time.thread_time() - started < 10
