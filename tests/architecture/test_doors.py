@@ -26,7 +26,6 @@ OWN_FILES = {
     "store/mounts.py": "the same",
     "services/owner.py": "the same",
     "store/sharing.py": "a file that was looked at, to be cloned",
-    "services/hub_face.py": "a file that was looked at, to be hashed",
 }
 
 

@@ -25,6 +25,7 @@ _MOST_CONNECTIONS = 1000
 _OTHER_FILES = 64
 """Descriptors for the registry, the disks and the jobs."""
 _MOST_DESCRIPTORS = 65536
+_AT_ONCE = struct.pack("ii", 1, 0)
 _TCP_INFO_BYTES, _TCP_BYTES_ACKED_AT = 192, 120
 """Source: linux/tcp.h, `struct tcp_info`, `tcpi_bytes_acked`."""
 
@@ -157,6 +158,8 @@ class GuardedProtocol(ZeroCopyProtocol):
         """
         limits = self._state.limits
         if self._is_stalled(now, limits):
+            # What the kernel still holds for this client goes too; else it would wait on for a window to open.
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
             self._cut()
         elif self._body_since is not None and now - self._body_since > limits.body_s:
             self._refuse(408, "The body of the request did not come in time.")

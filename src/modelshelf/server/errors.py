@@ -34,9 +34,14 @@ def problem(err: ShelfError) -> ProblemResponse:
     headers = {"X-Error-Message": header_line(err.detail)}
     if isinstance(err, Unauthorized):
         headers["WWW-Authenticate"] = 'Bearer realm="modelshelf"'
-    if isinstance(err, Unavailable) and err.retry_after_s is not None:
-        headers["Retry-After"] = str(max(1, round(err.retry_after_s)))
-    return ProblemResponse(err.to_dict(), status_code=err.status, headers=headers)
+    return ProblemResponse(err.to_dict(), status_code=err.status, headers=headers | retry_after(err))
+
+
+def retry_after(err: ShelfError) -> dict[str, str]:
+    """Return the header that says when to ask again, where that is known."""
+    if not isinstance(err, Unavailable) or err.retry_after_s is None:
+        return {}
+    return {"Retry-After": str(max(1, round(err.retry_after_s)))}
 
 
 def plain_problem(

@@ -10,10 +10,8 @@ registry.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +19,10 @@ from pathlib import Path
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import FilePath, is_digest
 from modelshelf.errors import BadInput, Conflict, NotFound
+from modelshelf.services.file_digests import FileDigests
 from modelshelf.services.hub_repos import HubRepos, Place, Resolved
 from modelshelf.store import scan
 from modelshelf.store.layout import Base
-
-_LFS_FROM_BYTES = 10 * 10**6
-_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +70,7 @@ class HubFace:
         self, bases: Callable[[], Sequence[Base]], why_away: Callable[[str], str] = lambda repo_id: ""
     ) -> None:
         self._repos = HubRepos(bases, why_away)
-        self._digests = _Digests()
+        self._digests = FileDigests()
 
     def resolve(self, repo_id: str, revision: str = "main") -> Resolved:
         """Return the commit of a revision and the tiers that have its snapshot.
@@ -182,8 +178,10 @@ class HubFace:
             if not is_digest(digest):
                 # No link into `blobs`: a file system without symlinks, where the snapshot holds the bytes themselves.
                 listed = place.listed.get(path)
-                digest = listed.digest if listed else self._digests.of(real, found)
+                digest = listed.digest if listed else self._digests.of(real, found) or ""
         except OSError:
+            return None
+        if not digest:
             return None
         return FoundFile(path, Path(real), found.st_size, digest, place.commit_hash, found.st_mtime)
 
@@ -198,29 +196,3 @@ def _lists(resolved: Resolved) -> dict[str, FileEntry]:
 
 def _listed(file: FileEntry, commit_hash: str) -> FoundFile:
     return FoundFile(file.path, None, file.size_bytes, file.digest, commit_hash)
-
-
-class _Digests:
-    """Digests that no name tells, computed once for a path, size and mtime."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[str, int, int], str] = {}
-        self._computing = threading.Lock()
-
-    def of(self, path: str, found: os.stat_result) -> str:
-        key = (path, found.st_size, found.st_mtime_ns)
-        if known := self._known.get(key):
-            return known
-        with self._computing:  # one at a time: two requests for a file would read it twice
-            if key not in self._known:
-                self._known[key] = _digest(path, found.st_size)
-        return self._known[key]
-
-
-def _digest(path: str, size_bytes: int) -> str:
-    """Return what the Hub would call a file: it takes nothing above 10 MB outside of LFS."""
-    hasher = hashlib.sha256() if size_bytes > _LFS_FROM_BYTES else hashlib.sha1(b"blob %d\0" % size_bytes)
-    with Path(path).open("rb", buffering=0) as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            hasher.update(chunk)
-    return hasher.hexdigest()

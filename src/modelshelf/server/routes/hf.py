@@ -20,6 +20,7 @@ from modelshelf.domain import lfs
 from modelshelf.domain.outside import parse_json
 from modelshelf.errors import BadInput, Conflict, NotFound, Unavailable
 from modelshelf.server import hub_bodies
+from modelshelf.server.errors import header_line, retry_after
 from modelshelf.server.hub_paths import HubPath, has_etag, parse_path, parse_range
 from modelshelf.server.sendfile import FileSlice
 from modelshelf.services.hub_face import Contents, FoundFile, HubFace
@@ -92,7 +93,7 @@ class _Answers:
         except (Conflict, Unavailable) as err:
             # A file that is listed and not here is 409: huggingface_hub asks six times where it is told 503, and takes
             # 404 for "there is none".
-            return _error(err.status, f"{err.detail} {err.hint}".rstrip())
+            return _error(err.status, f"{err.detail} {err.hint}".rstrip(), retry_after(err))
         except OSError as err:
             # Never 404: clients remember that a file does not exist.
             return _error(503, f"The disk cannot be read: {os.strerror(err.errno or 0)}.")
@@ -279,6 +280,4 @@ def _not_found(err: NotFound) -> Response:
 
 
 def _error(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
-    # A header is one line of ASCII, whatever was asked for.
-    line = "".join(char if " " <= char <= "~" else "?" for char in message)[:400]
-    return JSONResponse({"error": message}, status, headers={**(headers or {}), "X-Error-Message": line})
+    return JSONResponse({"error": message}, status, {**(headers or {}), "X-Error-Message": header_line(message)})
