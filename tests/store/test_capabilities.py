@@ -75,12 +75,14 @@ def test_a_base_that_cannot_be_written_is_taken_for_a_usual_one(tmp_path: Path) 
             sharing.probe_links(ours.path, ours.own)
 
 
-def test_a_folder_is_tried_and_left_as_it_was(tmp_path: Path) -> None:
-    """What a base that is still to be made there could do is known before it is made."""
+def test_in_a_folder_that_is_not_ours_nothing_is_tried(tmp_path: Path) -> None:
+    """A plan for a base that is still to be made there goes by the kind of its file system."""
     with small_disk(tmp_path / "disk", 2**20) as disk:
+        before = disk.stat().st_mtime_ns
+
         assert not capabilities.of_folder(disk).reflinks
         assert capabilities.of_folder(disk).case_sensitive
-        assert list(disk.iterdir()) == []
+        assert (list(disk.iterdir()), disk.stat().st_mtime_ns) == ([], before)
 
 
 def test_a_disk_without_names_left_is_full(tmp_path: Path) -> None:

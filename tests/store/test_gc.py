@@ -849,3 +849,18 @@ def test_a_probe_for_links_that_was_killed_goes(drawn: Drawn, place: str) -> Non
 
     assert not probe.exists()
     assert (other / "thesis.txt").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("where", ["", "modelshelf"], ids=["the base", "its own folder"])
+def test_what_a_killed_command_tried_there_goes(drawn: Drawn, where: str) -> None:
+    """Probes are cleared away wherever earlier versions or this one made them; another program's file stays."""
+    folder = drawn.base.path / where
+    tried = [".probe.0a1b2c3d.shelf-tmp", ".probe.0a1b2c3d.shelf-tmp.", ".probe:x..probe.0a1b2c3d.shelf-tmp"]
+    for name in (*tried, "notes.0a1b2c3d.shelf-tmp", ".probe.mine"):
+        put(folder / name, b"")
+    (folder / ".probe.1a1b2c3d.shelf-tmp").symlink_to(tried[0])
+
+    collect(drawn.base)
+
+    left = {path.name for path in folder.iterdir() if "probe" in path.name or "notes" in path.name}
+    assert left == {"notes.0a1b2c3d.shelf-tmp", ".probe.mine"}

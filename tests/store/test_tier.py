@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf.errors import BadInput, Unavailable
+from modelshelf.errors import BadInput, Denied, Unavailable
 from modelshelf.store import tier
 from modelshelf.store.known import KnownBases
 from modelshelf.store.layout import Base, known_bases_file
@@ -207,3 +207,39 @@ def test_a_base_that_was_used_is_offline_though_nobody_remembers_its_id(base: Ba
     assert "is it mounted?" in tier.why_offline(base, "")
     tier.start_afresh(base)
     assert tier.why_offline(base, "") == ""
+
+
+@pytest.mark.parametrize("which", ["hub", "modelshelf", "hub/.locks", "modelshelf/incoming", "modelshelf/registry.db"])
+def test_a_base_whose_own_folder_is_a_link_is_not_opened(base: Base, known: KnownBases, which: str) -> None:
+    """The first look names the link and the way out, makes nothing behind it, and calls the tier offline."""
+    elsewhere = base.path.with_name("elsewhere")
+    elsewhere.mkdir(parents=True)
+    link = base.path / which
+    link.parent.mkdir(parents=True)
+    link.symlink_to(elsewhere)
+
+    for look in (lambda: tier.open_tier(base, known, None), lambda: tier.check_creatable(base)):
+        with pytest.raises(Denied, match="is a link to") as caught:
+            look()
+        assert str(elsewhere) in caught.value.hint
+
+    assert str(link) in tier.why_offline(base, None)
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_what_a_killed_process_tried_does_not_close_a_base(base: Base, known: KnownBases) -> None:
+    """A link that only was to show whether links work is no link on the way."""
+    tier_id = tier.open_tier(base, known, None)
+    (base.own / ".probe.0a1b2c3d.shelf-tmp").symlink_to("nowhere")
+
+    assert tier.open_tier(base, known, None) == tier_id
+
+
+def test_a_base_on_two_file_systems_is_not_opened(base: Base, known: KnownBases) -> None:
+    """What arrives beside `modelshelf` couldn't be given its name in `hub`; free space is that of `hub`."""
+    tier.open_tier(base, known, None)
+    with small_disk(base.hub, 2**20):
+        with pytest.raises(Denied, match="different file systems"):
+            tier.open_tier(base, known, None)
+        assert tier.free_bytes(base) <= 2**20
+        assert tier.device(base) != str(base.path.stat().st_dev)

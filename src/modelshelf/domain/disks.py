@@ -18,6 +18,8 @@ CONTAINER = frozenset({"overlay", "aufs", "fuse.fuse-overlayfs"})
 FAT = frozenset({"vfat", "msdos", "umsdos", "fuse.fusefat"})
 """File systems whose directory entries hold a file's size in 32 bits."""
 FAT_FILE_BYTES = 2**32 - 1
+PLAIN = FAT | {"exfat", "fuse.exfat"}
+"""File systems without links of any kind, which take `a` and `A` for one name and refuse a colon."""
 
 
 @dataclass(frozen=True, slots=True)

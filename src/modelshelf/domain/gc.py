@@ -26,7 +26,7 @@ _TEMPORARY = {
     "refs": re.compile(rf".+\.{_HEX8}\.tmp|{_OURS}"),
     "trees": re.compile(rf"tmp[a-z0-9_]{{8}}\.tmp|{_OURS}"),
 }
-_ELSEWHERE = re.compile(_OURS)
+_ELSEWHERE = re.compile(rf"{_OURS}\.?")  # what is tried on a file system may end in a dot
 _PROBE = re.compile("tmp[a-z0-9_]{8}")
 _PROBE_FILES = ("dummy_file_src", "dummy_file_dst")
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from modelshelf.domain.disks import Capabilities, Mount
+from modelshelf.domain.disks import PLAIN, Capabilities, Mount
 from modelshelf.domain.outside import flag_of, object_of
 from modelshelf.errors import BadInput, Denied, ShelfError
 from modelshelf.store import fs, locks, sharing
@@ -46,15 +46,13 @@ def of(base: Base) -> Capabilities:
 
 
 def of_folder(path: Path) -> Capabilities:
-    """Return what the file system of a folder can, in which a base is to be made; what is tried leaves nothing there.
+    """Return what the file system of a folder can, in which a base is to be made, as far as its kind tells.
 
-    A folder that cannot be written is taken for one on a usual disk.
+    Nothing is tried there: the folder isn't ours, and a plan writes nothing.
     """
     mount = mount_of(path)
-    try:
-        return _with(_try(path, path), mount)
-    except (ShelfError, OSError):
-        return _with({}, mount)
+    lacks = ("symlinks", "hardlinks", "case_sensitive", "any_names") if mount.kind in PLAIN else ()
+    return _with(dict.fromkeys(lacks, False), mount)
 
 
 def _with(tried: dict[str, bool], mount: Mount) -> Capabilities:

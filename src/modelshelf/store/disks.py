@@ -98,7 +98,7 @@ def measure(base: Path, size_bytes: int = PROBE_BYTES) -> Speed | None:
 
     None where it cannot be said: the disk is nearly full, or refuses.
     """
-    folder = nearest(base)
+    folder = nearest(Base(base).own)
     block = memoryview(os.urandom(_BLOCK_BYTES))  # what a file system can compress would measure the processor
     try:
         space = os.statvfs(folder)

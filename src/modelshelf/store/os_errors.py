@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
 
-from modelshelf.errors import Corrupt, Denied, OutOfSpace, ShelfError, Unavailable
+from modelshelf.errors import Conflict, Corrupt, Denied, OutOfSpace, ShelfError, Unavailable
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
@@ -43,6 +43,12 @@ def as_shelf_error(err: OSError, path: Path) -> ShelfError | OSError:
         return Denied(
             f"{where} cannot be written ({os.strerror(err.errno or 0)}).",
             hint=f"Check who owns it: ls -ld {path.parent}",
+            path=str(where),
+        )
+    if err.errno == errno.EXDEV:
+        return Conflict(
+            f"{where} lies on another file system than the rest of its base.",
+            hint="Mount the base as a whole: its hub and its modelshelf must lie on one file system.",
             path=str(where),
         )
     return err

@@ -72,10 +72,12 @@ def in_own(look: Look) -> Iterator[GcItem]:
     yield from _probes(look)
     parts = list(_parts(look))
     yield from parts
+    listed = {p: s for p, s in _list(look.base.path, is_root=True).items() if p.name.startswith(".probe")}
     for folder in (look.base.own, look.base.incoming, look.base.cards, look.base.locks):
-        for path, found in _list(folder).items():
-            if is_temporary("", path.name) and look.is_dead(found):
-                yield GcItem("partial", str(path), freed_by(found), "a write that was never finished")
+        listed |= _list(folder)
+    for path, found in listed.items():
+        if is_temporary("", path.name) and look.is_dead(found):
+            yield GcItem("partial", str(path), freed_by(found), "a write that was never finished")
     yield from _locks(look, {item.path for item in parts})
 
 
@@ -139,10 +141,13 @@ def _size(path: Path, found: os.stat_result) -> int:
     return sum(_size(child, status) for child, status in _list(path, folders=True).items()) + found.st_size
 
 
-def _list(folder: Path, *, folders: bool = False) -> dict[Path, os.stat_result]:
-    """Return what lies in one of our folders, by name; nothing where it is a link or cannot be read."""
+def _list(folder: Path, *, folders: bool = False, is_root: bool = False) -> dict[Path, os.stat_result]:
+    """Return what lies in one of our folders, by name; nothing where it is a link or cannot be read.
+
+    The root of a base may be reached through links.
+    """
     listed: dict[Path, os.stat_result] = {}
-    if is_link(folder) or is_link(folder.parent):
+    if not is_root and (is_link(folder) or is_link(folder.parent)):
         return listed
     try:
         with os.scandir(folder) as entries:

@@ -7,13 +7,14 @@ import os
 import uuid
 from pathlib import Path
 
+from modelshelf.domain.gc import is_temporary
 from modelshelf.domain.names import TierId
 from modelshelf.domain.outside import object_of
-from modelshelf.errors import BadInput, ShelfError, Unavailable
+from modelshelf.errors import BadInput, Denied, ShelfError, Unavailable
 from modelshelf.store import fs
 from modelshelf.store.known import KnownBases
 from modelshelf.store.layout import Base
-from modelshelf.store.probe import is_file, is_folder
+from modelshelf.store.probe import is_file, is_folder, is_link, is_there
 from modelshelf.store.small_files import read_small_json
 
 
@@ -33,6 +34,10 @@ def why_offline(base: Base, known_id: str | None) -> str:
         known_id: The id it had when it was last seen; None for a base that was never used, empty for one that was, with
             an id that nobody remembers.
     """
+    try:
+        check_folders(base)
+    except Denied as err:
+        return err.detail
     found = read_id(base)
     if found is None:
         if known_id is None:
@@ -54,7 +59,9 @@ def open_tier(base: Base, known: KnownBases, registered_id: str | None) -> TierI
     Raises:
         Unavailable: The base was used before and its marker is not there now; nothing was written.
         BadInput: The base cannot be created or written.
+        Denied: Its bytes would go elsewhere; see `check_folders`.
     """
+    check_folders(base)
     known_id = registered_id or known.load().get(str(base.path))
     reason = why_offline(base, known_id)
     if reason:
@@ -68,6 +75,37 @@ def open_tier(base: Base, known: KnownBases, registered_id: str | None) -> TierI
         tier_id = start_afresh(base)
     known.remember(base, tier_id)
     return tier_id
+
+
+def check_folders(base: Base) -> None:
+    """Do nothing when what is written in a base stays there, on one file system.
+
+    Raises:
+        Denied: `hub`, `modelshelf` or something in the latter is a link, or one of the two lies on another file system.
+    """
+    for path in (base.hub, base.own, base.hub / ".locks", *_entries(base.own)):
+        if is_link(path):
+            target = path.readlink()
+            raise Denied(
+                f"{path} is a link to {target}: modelshelf writes nothing through it.",
+                hint=f"Name the base that {target} belongs to, or bring it here: rm {path} && mv {target} {path}",
+                path=str(path),
+            )
+    if is_there(base.hub) and is_there(base.own) and base.hub.stat().st_dev != base.own.stat().st_dev:
+        raise Denied(
+            f"{base.hub} and {base.own} lie on different file systems.",
+            hint=f"Mount {base.path} as a whole, or name a base that lies on one disk.",
+            path=str(base.hub),
+        )
+
+
+def _entries(folder: Path) -> list[Path]:
+    """Return what lies in a folder by name, without what a killed process tried there."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(Path(entry.path) for entry in entries if not is_temporary("", entry.name))
+    except OSError:
+        return []
 
 
 def start_afresh(base: Base) -> TierId:
@@ -93,6 +131,7 @@ def check_creatable(base: Base) -> None:
     Raises:
         BadInput: It could not.
     """
+    check_folders(base)
     nearest = nearest_folder(base)
     if not is_folder(nearest):
         raise _unwritable(base, f"{nearest} is no folder")
@@ -132,15 +171,20 @@ def nearest_folder(base: Base) -> Path:
     return next(path for path in (base.path, *base.path.parents) if is_folder(path) or is_file(path))
 
 
+def _holder(base: Base) -> Path:
+    """Return the folder on whose file system a base's bytes lie."""
+    return base.hub if is_there(base.hub) else nearest_folder(base)
+
+
 def device(base: Base) -> str:
     """Return what tells the file system of a base from others, as a text.
 
     The device of the nearest folder that exists.
     """
-    return str(nearest_folder(base).stat().st_dev)
+    return str(_holder(base).stat().st_dev)
 
 
 def free_bytes(base: Base) -> int:
     """Return what the file system of a base has for an ordinary user, in bytes."""
-    found = os.statvfs(nearest_folder(base))
+    found = os.statvfs(_holder(base))
     return found.f_bavail * found.f_frsize
