@@ -1,6 +1,11 @@
 """`python main.py` starts the server; `shelf serve` is the same."""
 
-from modelshelf.cli.main import main
+import sys
+
+try:
+    from modelshelf.cli.main import main
+except ModuleNotFoundError as err:
+    sys.exit(f"error: {sys.executable} has no module {err.name}.\nhint: make test, then: .venv/bin/python main.py")
 
 if __name__ == "__main__":
     main(["serve"])

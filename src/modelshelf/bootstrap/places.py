@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelshelf.errors import Conflict, ShelfError
+from modelshelf.errors import BadInput, Conflict, ShelfError
 from modelshelf.services.library import Library, environment
 from modelshelf.settings import Settings, child_environment, load_settings
-from modelshelf.store import fs, registry_file
+from modelshelf.store import fs, probe, registry_file
 from modelshelf.store import tier as store_tier
 from modelshelf.store.known import KnownBases, KnownLibraries
 from modelshelf.store.layout import Base
@@ -126,7 +126,15 @@ def remember_library(settings: Settings) -> None:
 
 
 def check_mounts(settings: Settings) -> None:
-    """Look at the bases of the settings; see `store.mounts.check_outlives`."""
+    """Look at the bases of the settings; see `store.mounts.check_outlives`.
+
+    Raises:
+        BadInput: One of them is a file.
+    """
+    for tier in settings.tiers.configured():
+        if probe.is_file(Path(tier.base)):
+            name = f"{tier.location.upper()}_CACHE_PATH"
+            raise BadInput(f"The {tier.location} base {tier.base} is a file.", hint=f"Set {name} to a folder.")
     check_outlives([tier.base for tier in settings.tiers.configured()], require=settings.require_mount)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from modelshelf.cli import output
 from modelshelf.errors import Cancelled, ShelfError
+from modelshelf.store.os_errors import of_os_error
 
 INTERRUPTED = 130
 
@@ -27,18 +29,27 @@ def report(err: ShelfError, *, as_json: bool) -> int:
 
 @contextmanager
 def at_the_edge(*, as_json: bool) -> Iterator[None]:
-    """Turn the errors of the house into exit codes; Ctrl-C ends quietly."""
+    """Turn the errors of the house, of the disk and of the output into exit codes; Ctrl-C ends quietly."""
     try:
         yield
-        sys.stdout.flush()  # a reader that left shows here, where it can be told from a fault
+        sys.stdout.flush()  # a reader that left, or a full disk, shows here, where it can be told from a fault
     except ShelfError as err:
         raise SystemExit(report(err, as_json=as_json)) from err
     except (Cancelled, KeyboardInterrupt) as err:
+        signal.signal(signal.SIGINT, lambda number, frame: os._exit(INTERRUPTED))  # a second Ctrl-C waits for nothing
         output.note(
             "Stopped here. What arrived is kept: the same command goes on from there, or a running server does."
         )
         raise SystemExit(INTERRUPTED) from err
     except BrokenPipeError as err:
-        # The interpreter flushes once more when it ends: into nothing, or it complains and ends with 120.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave_stdout()
         raise SystemExit(1) from err
+    except OSError as err:
+        if err.filename is None:
+            _leave_stdout()
+        raise SystemExit(report(of_os_error(err), as_json=as_json)) from err
+
+
+def _leave_stdout() -> None:
+    """Let the interpreter flush into nothing when it ends, or it complains and ends with 120."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

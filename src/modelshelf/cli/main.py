@@ -5,13 +5,17 @@ from __future__ import annotations
 import atexit
 import gc
 import logging
+import os
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from modelshelf import __version__
 from modelshelf.cli import adopt, change, check, doctor, keep, look, output, place, service, setup, tidy, use
+from modelshelf.cli.errors import INTERRUPTED
 from modelshelf.cli.light import LightCommand, LightGroup
 from modelshelf.cli.visible import visible
 
@@ -70,5 +74,11 @@ def main(arguments: list[str] | None = None) -> None:
     logs.setFormatter(_LogFormatter("%(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.ERROR, handlers=[logs])
     logging.getLogger("modelshelf.notes").setLevel(logging.INFO)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller: what is said goes nowhere
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - until the process ends
     atexit.register(gc.freeze)  # else the interpreter ends by searching every imported module for cycles: 0.1 s
-    make_app()(arguments)
+    try:
+        make_app()(arguments)
+    except KeyboardInterrupt:  # before or after a command: there is nothing to tell
+        os._exit(INTERRUPTED)

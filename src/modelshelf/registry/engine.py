@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -15,6 +19,8 @@ from modelshelf.errors import Unavailable
 from modelshelf.registry import faults, sqlite_file
 from modelshelf.registry.fast_read import SCHEMA
 
+_RESTART_S, _POLL_S = 20.0, 0.25
+"""A server that was there and is restarted is waited for this long, and asked this often."""
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -42,12 +48,39 @@ def make_engine(url: str) -> sa.Engine:
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
     if parsed.get_backend_name() != "sqlite":
-        return sa.create_engine(parsed, pool_pre_ping=True)
+        return _make_server_engine(parsed)
     path = Path(parsed.database or "")
     engine = sa.create_engine(parsed, creator=lambda: sqlite_file.connect(path))
     sa.event.listen(engine, "begin", _begin_sqlite)
     sa.event.listen(engine, "handle_error", lambda context: _translate_sqlite(context, path))
     return engine
+
+
+def _make_server_engine(url: sa.URL) -> sa.Engine:
+    """Return an engine that looks at a connection before it uses it, and waits for a server that is restarted."""
+    engine = sa.create_engine(url, pool_pre_ping=True)
+    was_there = threading.Event()
+
+    def connect(dialect: sa.Dialect, record: object, arguments: Any, options: Any) -> Any:
+        for _ in range(round(_RESTART_S / _POLL_S) if was_there.is_set() else 0):
+            with contextlib.suppress(dialect.loaded_dbapi.OperationalError):
+                return dialect.connect(*arguments, **options)
+            time.sleep(_POLL_S)
+        connection = dialect.connect(*arguments, **options)
+        was_there.set()
+        return connection
+
+    sa.event.listen(engine, "do_connect", connect)
+    sa.event.listen(engine, "handle_error", _translate_server)
+    return engine
+
+
+def _translate_server(context: sa.ExceptionContext) -> None:
+    """Raise what a person can act on: the server is away, or cut the connection."""
+    lost = isinstance(context.sqlalchemy_exception, OperationalError) or context.is_disconnect
+    if lost and not context.is_pre_ping:
+        reason = str(context.original_exception).strip().splitlines()[0]
+        raise faults.of_server(reason) from context.original_exception
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:

@@ -51,6 +51,7 @@ def of_server(reason: str) -> Unavailable:
     return Unavailable(
         f"The registry's server cannot be reached: {reason}.",
         hint="Start it, or check DATABASE_URL; then run the same command again.",
+        registry_away=True,
     )
 
 

@@ -15,12 +15,14 @@ class Leases:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
 
-    def take(self, model_id: int, base: str, *, kind: str, holder: str, owner: str, ttl_s: float) -> int:
-        """Hold a placement; returns the lease's id."""
-        values = {"model_id": model_id, "cache_path": base, "kind": kind, "holder": holder, "owner": owner}
+    def take(self, model_id: int, base: str, *, kind: str, holder: str, owner: str, ttl_s: float) -> int | None:
+        """Hold a placement; returns the lease's id, None where the model was removed meanwhile."""
+        texts = {"cache_path": base, "kind": kind, "holder": holder, "owner": owner}
+        values = [models.c.id, *map(sa.literal, texts.values()), db_now() + ttl_s]
+        there = sa.select(*values).where(models.c.id == model_id)
         with self._engine.begin() as connection:
-            statement = sa.insert(leases).values(**values, expires_at=db_now() + ttl_s).returning(leases.c.id)
-            return int(connection.execute(statement).scalar_one())
+            columns = ["model_id", *texts, "expires_at"]
+            return connection.execute(sa.insert(leases).from_select(columns, there).returning(leases.c.id)).scalar()
 
     def renew(self, lease_id: int, ttl_s: float) -> None:
         """Hold it for so much longer, from now."""

@@ -25,6 +25,10 @@ from modelshelf.registry.reservations import Reservations
 from modelshelf.registry.rows import LEASE_S, new_job
 from modelshelf.registry.tables import files, jobs, leases, models, reservations, tiers, uses
 
+_REMEMBER_TIER = """
+INSERT INTO tiers (id, cache_location, cache_path, admissions) VALUES (:id, :location, :base, 0)
+ON CONFLICT (id) DO UPDATE SET cache_location = excluded.cache_location, cache_path = excluded.cache_path
+"""
 _JOB_COLUMNS = [column for column in jobs.c if column.name in Job.__slots__]
 
 
@@ -211,10 +215,11 @@ class Registry:
             connection.execute(sa.delete(files).where(~used))
 
     def add_use(self, model_id: int, kind: str, duration_s: float) -> None:
-        """Note that a model was loaded."""
+        """Note that a model was loaded; nothing where it was removed meanwhile."""
         with self._engine.begin() as connection:
-            values = {"model_id": model_id, "kind": kind, "at": db_now(), "duration_s": duration_s}
-            connection.execute(sa.insert(uses).values(**values))
+            values = [models.c.id, sa.literal(kind), db_now(), sa.literal(duration_s)]
+            there = sa.select(*values).where(models.c.id == model_id)
+            connection.execute(sa.insert(uses).from_select(["model_id", "kind", "at", "duration_s"], there))
 
     def uses_at(self, model_id: int) -> list[float]:
         """Return when a model was used, seconds since 1970."""
@@ -238,14 +243,16 @@ class Registry:
 
         What another tier had there before is forgotten, its reservations too.
         """
-        where = {"cache_location": cache_location, "cache_path": base}
+        known = sa.select(tiers.c.id, tiers.c.cache_location).where(tiers.c.cache_path == base)
+        with self._engine.connect() as connection:
+            if connection.execute(known).all() == [(tier_id, cache_location)]:
+                return  # nothing to write, on a disk where nothing can be written perhaps
         with self._engine.begin() as connection:
             gone = sa.select(tiers.c.id).where(tiers.c.cache_path == base, tiers.c.id != tier_id)
             connection.execute(sa.delete(reservations).where(reservations.c.tier_id.in_(gone)))
             connection.execute(sa.delete(tiers).where(tiers.c.cache_path == base, tiers.c.id != tier_id))
-            found = connection.execute(sa.update(tiers).where(tiers.c.id == tier_id).values(**where))
-            if not found.rowcount:
-                connection.execute(sa.insert(tiers).values(id=tier_id, admissions=0, **where))
+            values = {"id": tier_id, "location": cache_location, "base": base}
+            connection.execute(sa.text(_REMEMBER_TIER), values)
 
     # --- jobs ---
 

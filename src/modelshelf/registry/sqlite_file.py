@@ -41,11 +41,11 @@ def connect(path: Path) -> sqlite3.Connection:
         try:
             return _open(path)
         except sqlite3.OperationalError as err:
-            if not err.sqlite_errorname.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")) or not os.access(
-                path, os.R_OK
-            ):
-                raise
-            return _open_copy(path)
+            stopped = err.sqlite_errorname.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN"))
+            with contextlib.suppress(OSError):
+                if stopped:
+                    return _open_copy(path)
+            raise
 
 
 def _open(path: Path, how: str = "") -> sqlite3.Connection:

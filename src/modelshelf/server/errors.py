@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 
 from modelshelf.errors import Denied, ShelfError, Unavailable
 from modelshelf.server.answers import Json
+from modelshelf.store.os_errors import of_os_error
 
 _MOST_FAULTS = 20
 
@@ -70,6 +71,7 @@ def install(app: FastAPI) -> None:
         ShelfError: problem,
         RequestValidationError: lambda err: _malformed(err.errors()),
         HTTPException: lambda err: plain_problem(err.status_code, _sentence(err), err.headers),
+        OSError: lambda err: problem(of_os_error(err)),
         Exception: _break,
     }
     for kind, answer in answers.items():

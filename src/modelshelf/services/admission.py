@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from modelshelf.domain.jobs import Reservation
 from modelshelf.domain.ports import Clock
 from modelshelf.domain.tiers import Room, Tier, check_fits, outstanding, with_holders
-from modelshelf.errors import OutOfSpace, ShelfError, Unavailable
+from modelshelf.errors import Denied, OutOfSpace, ShelfError, Unavailable
 from modelshelf.registry.queries import Registry
 from modelshelf.services.owner import is_alive
 from modelshelf.services.tiers import TierService
@@ -75,7 +75,8 @@ class Admission:
         held |= {job.owner for job in self._registry.jobs(unfinished=True) if job.owner}
         for owner in held:
             if is_alive(owner) is False:
-                self._registry.give_up_owner(owner)
+                with contextlib.suppress(Denied):  # of a registry that is only read nobody waits for what they hold
+                    self._registry.give_up_owner(owner)
 
     @contextlib.contextmanager
     def reserve(self, tier: Tier, tier_id: str, need: Callable[[], int], *, takes_disk: bool = True) -> Iterator[Hold]:

@@ -18,6 +18,8 @@ from modelshelf.services.progress import Counter
 
 _log = logging.getLogger(__name__)
 TICK_S = 0.5
+_AWAY_S = 30.0
+"""So long a job goes on whose registry does not answer: half of what it leaves to others to take the job over."""
 
 
 class Running:
@@ -95,14 +97,18 @@ class Jobs:
             ticker.join()
 
     def _tick_until(self, running: Running, over: threading.Event) -> None:
-        last_at, last_bytes, rate = self.clock.now(), 0, 0.0
+        told_at = last_at = self.clock.now()
+        last_bytes, rate = 0, 0.0
         while not over.wait(TICK_S):
             reading, now = running.progress.read(), self.clock.now()
             rate = 0.7 * rate + 0.3 * max(0, reading.done_bytes - last_bytes) / max(0.001, now - last_at)
             last_at, last_bytes = now, reading.done_bytes
             try:
                 self._tick(running, int(rate))
+                told_at = now
             except ShelfError as err:
+                if err.fields.get("registry_away") and now - told_at < _AWAY_S:
+                    continue
                 _log.warning("job_lost", extra={"job_id": running.job.id, "detail": err.detail})
                 running.progress.stop()
 

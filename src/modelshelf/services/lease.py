@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,11 +12,12 @@ from dataclasses import dataclass
 from modelshelf.domain.leases import Lease
 from modelshelf.domain.models import Model
 from modelshelf.domain.tiers import Tiers
-from modelshelf.errors import NotFound
+from modelshelf.errors import Denied, NotFound, OutOfSpace, Unavailable
 from modelshelf.registry.queries import Registry
 from modelshelf.services.library import Library
 from modelshelf.services.owner import is_alive
 
+_log = logging.getLogger(__name__)
 TTL_S = 60.0
 """A holder that is gone without a word, on another machine or in another container, is forgotten after this."""
 
@@ -42,7 +44,7 @@ class Leaser:
         Raises:
             NotFound, Conflict, Unavailable: It cannot be loaded; see `Library.ready`.
         """
-        model, lease_id = self._take(model_name, kind, holder)
+        model, lease_id = self._take_if_possible(model_name, kind, holder)
         started_s = time.monotonic()
         over = threading.Event()
         renewer = threading.Thread(target=self._renew_until, args=(lease_id, over), name="lease", daemon=True)
@@ -50,11 +52,14 @@ class Leaser:
         try:
             self.on_use(model)
             yield model
-            self.registry.add_use(model.row.id, kind, time.monotonic() - started_s)
+            with _going_without("use_not_noted"):
+                self.registry.add_use(model.row.id, kind, time.monotonic() - started_s)
         finally:
             over.set()
             renewer.join()
-            self.registry.leases.release(lease_id)
+            if lease_id is not None:
+                with _going_without("lease_left_to_expire"):
+                    self.registry.leases.release(lease_id)
 
     def hold(self, model_name: str, ttl_s: float, holder: str) -> Lease:
         """Hold a model for a time, whoever lives; returns the lease."""
@@ -85,13 +90,35 @@ class Leaser:
             lease_id = self.registry.leases.take(
                 model.row.id, model.base, kind=kind, holder=holder, owner=owner, ttl_s=ttl_s
             )
+            if lease_id is None:
+                continue  # it was removed since: the next look says so
             if self.library.base_of(self.library.row(model_name)) == model.base:
                 return model, lease_id
             self.registry.leases.release(lease_id)
 
-    def _renew_until(self, lease_id: int, over: threading.Event) -> None:
-        while not over.wait(TTL_S / 4):
-            self.registry.leases.renew(lease_id, TTL_S)
+    def _take_if_possible(self, model_name: str, kind: str, holder: str) -> tuple[Model, int | None]:
+        """Lease a placement; a registry that cannot be written does not keep its models from being used."""
+        with _going_without("no_lease"):
+            return self._take(model_name, kind, holder)
+        return self.library.ready(model_name), None
+
+    def _renew_until(self, lease_id: int | None, over: threading.Event) -> None:
+        while lease_id is not None and not over.wait(TTL_S / 4):
+            with _going_without("lease_not_renewed"):
+                self.registry.leases.renew(lease_id, TTL_S)
+
+
+@contextlib.contextmanager
+def _going_without(event: str) -> Iterator[None]:
+    """Log what cannot be noted on a full or read-only disk, in another's registry, or while its server is away."""
+    try:
+        yield
+    except (Denied, OutOfSpace) as err:
+        _log.warning(event, extra={"detail": err.detail})
+    except Unavailable as err:
+        if not err.fields.get("registry_away"):
+            raise
+        _log.warning(event, extra={"detail": err.detail})
 
 
 def holding(registry: Registry, tiers: Tiers, base: str) -> list[Lease]:

@@ -14,7 +14,7 @@ from modelshelf.domain.names import COMMIT_HASH, BasePath, CommitHash, Digest, R
 from modelshelf.domain.plans import BlobNeed, PullPlan, beside_bytes, plan_pull
 from modelshelf.domain.ports import Clock, Hub, Progress
 from modelshelf.domain.tiers import Tier
-from modelshelf.errors import BadInput, NotFound, Unavailable
+from modelshelf.errors import BadInput, Denied, NotFound, OutOfSpace, Unavailable
 from modelshelf.registry.queries import Registry
 from modelshelf.services.admission import Hold
 from modelshelf.services.fetch import Fetcher
@@ -272,7 +272,10 @@ def refresh_card(registry: Registry, model: Model) -> None:
     """Write the card of a model that is whole, as the registry has it now; one that cannot be written is left."""
     row, base = model.row, Base(Path(model.base))
     if row.complete and row.commit_hash is not None and model.state is not State.OFFLINE and is_writable(base):
-        cards.write(base, card_of(row, row.commit_hash, registry.files(row.hf_path, row.commit_hash)))
+        try:
+            cards.write(base, card_of(row, row.commit_hash, registry.files(row.hf_path, row.commit_hash)))
+        except (Denied, OutOfSpace) as err:  # the registry has it: reconcile writes the card when there is room
+            _log.warning("card_left", extra={"model": row.model_name, "detail": err.detail})
 
 
 def select(files: list[FileEntry], allow_patterns: tuple[str, ...]) -> list[FileEntry]:

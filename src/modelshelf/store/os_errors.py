@@ -34,10 +34,14 @@ def as_shelf_error(err: OSError, path: Path) -> ShelfError | OSError:
         err.filename = str(path)  # the call said it relative to a folder that it holds open
     where = err.filename
     if err.errno in FULL:
+        entries = err.errno == errno.ENOSPC and has_no_entries(path)
+        what = "has no entries (inodes) left" if entries else "is full"
         return OutOfSpace(
-            f"The disk is full: {where} could not be written ({os.strerror(err.errno or 0)}).",
-            hint="Free some space on it, then run the same command again: what arrived is kept.",
+            f"The disk {what}: {where} could not be written ({os.strerror(err.errno or 0)}).",
+            hint=f"Free {'files' if entries else 'some space'} on it: shelf rm NAME --files, or shelf gc. "
+            "Then run the same command again: what arrived is kept.",
             path=str(where),
+            **({"free_entries": 0} if entries else {}),
         )
     if err.errno in _REFUSED:
         return Denied(
@@ -52,6 +56,25 @@ def as_shelf_error(err: OSError, path: Path) -> ShelfError | OSError:
             path=str(where),
         )
     return err
+
+
+def of_os_error(err: OSError) -> ShelfError:
+    """Return what an OSError that nobody expected means for a person; one without a file comes from the output."""
+    what = err.filename or "The output"
+    if err.errno in FULL:
+        return OutOfSpace(f"{what} could not be written: {err.strerror}.", hint="Free some space on its disk.")
+    if err.errno in _REFUSED:
+        return Denied(f"{what}: {err.strerror}.", hint="Look who owns it, and the folders above: namei -l PATH")
+    return Unavailable(f"{what}: {err.strerror or err}.", hint="Look after its disk (shelf doctor), then try again.")
+
+
+def has_no_entries(path: Path) -> bool:
+    """Return whether the file system of a path can make no more files, however many bytes it has."""
+    for folder in path.parents:
+        with contextlib.suppress(OSError):
+            found = os.statvfs(folder)
+            return found.f_files > 0 and found.f_favail == 0
+    return False
 
 
 def open_to_read(path: Path) -> FileIO:

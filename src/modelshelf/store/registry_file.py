@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from modelshelf.domain.disks import registry_refusal
-from modelshelf.store import fs
+from modelshelf.errors import Unavailable
+from modelshelf.store import fs, probe
 from modelshelf.store.layout import Base, known_bases_file
 from modelshelf.store.mounts import mount_of
 
@@ -21,10 +22,22 @@ def check_place(path: Path | None, state_home: Path) -> None:
 
     Raises:
         BadInput: It lies on a share; says where it may lie instead.
+        Unavailable: Something else than a file has its name.
     """
-    refused = None if path is None else registry_refusal(path, mount_of(path.parent), state_home)
+    if path is None:
+        return
+    refused = registry_refusal(path, mount_of(path.parent), state_home)
     if refused is not None:
         raise refused
+    if probe.is_there(path) and not probe.is_file(path):
+        what = "is a link that leads nowhere" if probe.is_link(path) else "isn't a file"
+        raise Unavailable(
+            f"The registry cannot be opened: {path} {what}.",
+            hint="Put back what belongs there, or check DATABASE_URL; "
+            "shelf doctor says how to set it aside and have it built anew from the disks.",
+            damaged=True,
+            path=str(path),
+        )
 
 
 def make_room_for(path: Path | None, state_home: Path) -> None:

@@ -1,0 +1,153 @@
+"""What the command line does when its output, its registry or its base is not what it takes it for."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.hub import FakeHub
+from tests.world import ROOT, Home, random_bytes, wait_until
+
+REPO = "org/name"
+FILES = {"config.json": b"{}", "model.safetensors": random_bytes(300_000)}
+
+
+@pytest.fixture
+def library(hub: FakeHub, home: Home) -> Home:
+    """A library of one model, `m`."""
+    hub.add_repo(REPO, FILES)
+    home.run("add", "m", REPO).checked()
+    return home
+
+
+@pytest.mark.parametrize("words", [["ls"], ["tiers"], ["show", "m", "--json"], ["doctor"]], ids=lambda words: words[0])
+def test_an_output_that_is_full_is_one_plain_line(library: Home, words: list[str]) -> None:
+    """The command ends with the exit code of a full disk, and shows no traceback."""
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "modelshelf", *words]
+        done = subprocess.run(
+            command,
+            cwd=library.work,
+            env=library.environ(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+
+    assert done.returncode == 8
+    assert "The output could not be written: No space left on device." in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr
+
+
+@pytest.mark.parametrize("words", ["ls", "tiers"])
+def test_an_output_that_is_closed_is_nobodys_fault(library: Home, words: str) -> None:
+    """Who closes stdout hears nothing, and the command ends well."""
+    shell = f"exec {sys.executable} -m modelshelf {words} >&-"
+
+    done = library.start_program("sh", "-c", shell).finish()
+
+    assert (done.code, done.err) == (0, "")
+
+
+def test_a_second_interrupt_ends_at_once(hub: FakeHub, home: Home) -> None:
+    """Two presses of Ctrl-C show no traceback, whatever the first one is at."""
+    hub.add_repo(REPO, {"model.safetensors": random_bytes(3_000_000)})
+    home.run("add", "m", REPO, "--no-download").checked()
+    hub.pause(after_bytes=1_000_000)
+    child = home.start("pull", "m")
+    hub.wait_for_bytes(1_000_000)
+
+    child.process.send_signal(signal.SIGINT)
+    for _ in range(20):
+        if child.process.poll() is None:
+            child.process.send_signal(signal.SIGINT)
+    hub.resume()
+
+    ended = child.finish()
+    assert ended.code == 130
+    assert "Traceback" not in ended.err
+
+
+def test_main_py_outside_of_the_environment_says_how_to_start_it(tmp_path: Path) -> None:
+    """A Python without the package is named, with the command that works."""
+    python = Path(sysconfig.get_config_var("BINDIR")) / "python3"
+
+    done = subprocess.run(
+        [python, "-S", ROOT / "main.py"], env={"PATH": os.defpath}, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 1
+    assert "has no module" in done.stderr
+    assert ".venv/bin/python main.py" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("words", [["ls"], ["tiers"], ["add", "m", REPO], ["gc"]], ids=lambda words: words[0])
+@pytest.mark.parametrize("tier", ["primary", "secondary"])
+def test_a_base_that_is_a_file_is_bad_input(home: Home, tier: str, words: list[str]) -> None:
+    """Every verb names the file and the setting."""
+    getattr(home, tier).write_text("a file")
+
+    refused = home.run(*words)
+
+    assert refused.code == 2
+    assert f"{getattr(home, tier)} is a file" in refused.err
+    assert f"{tier.upper()}_CACHE_PATH" in refused.err
+
+
+def test_a_model_removed_while_a_program_runs_lets_the_program_end(library: Home) -> None:
+    """`shelf run` ends with the program's exit code, and says nothing of its own."""
+    child = library.start("run", "m", "--", "sh", "-c", "touch started; while [ ! -e go ]; do sleep 0.05; done; exit 5")
+    wait_until((library.work / "started").exists, "the program")
+
+    library.run("rm", "m").checked()
+    (library.work / "go").touch()
+
+    ended = child.finish()
+    assert (ended.code, ended.err) == (5, "")
+
+
+SPOIL = {
+    "a text": lambda path: path.write_text("no database " * 1000),
+    "a folder": lambda path: (path.unlink(), path.mkdir()),
+    "a dangling link": lambda path: (path.unlink(), path.symlink_to("nowhere.db")),
+    "a fifo": lambda path: (path.unlink(), os.mkfifo(path)),
+    "a bad page": lambda path: path.write_bytes(path.read_bytes()[:4096] + b"\xff" * 400_000),
+}
+
+
+@pytest.mark.parametrize("how", SPOIL)
+@pytest.mark.parametrize("words", [["ls"], ["path", "m"], ["gc"], ["run", "m", "--", "true"]], ids=lambda w: w[0])
+def test_what_is_not_a_registry_is_named(library: Home, how: str, words: list[str]) -> None:
+    """Every verb says what lies there and that the doctor knows the cure; nothing is made in its place."""
+    path = library.primary / "modelshelf" / "registry.db"
+    SPOIL[how](path)
+
+    refused = library.run(*words)
+
+    assert refused.code == 7
+    assert str(path) in refused.err
+    assert "shelf doctor" in refused.err
+    assert "Traceback" not in refused.err
+    assert not (path.parent / "nowhere.db").exists()
+
+
+@pytest.mark.parametrize("how", SPOIL)
+def test_the_cure_of_the_doctor_brings_the_models_back(library: Home, how: str) -> None:
+    """The command that the doctor names sets the file aside, and the library is as it was."""
+    SPOIL[how](library.primary / "modelshelf" / "registry.db")
+
+    said = library.run("doctor", "--json").json
+    cure = next(found["command"] for found in said["findings"] if "damaged/" in found["command"])
+    done = library.start_program("sh", "-c", cure).finish()
+
+    assert done.code == 0, done.err
+    assert [model["model_name"] for model in library.run("ls", "--json").json] == ["m"]
