@@ -57,3 +57,28 @@ def test_a_list_that_cannot_be_trusted_is_none(tmp_path: Path, listing: object) 
         put(repo.tree(commit("a")), (listing if isinstance(listing, str) else json.dumps(listing)).encode())
 
     assert trees.read(repo, commit("a")) == ()
+
+
+@pytest.mark.parametrize(
+    ("there", "here", "then"),
+    [
+        pytest.param(FILES, (), FILES, id="only-there"),
+        pytest.param((), FILES, FILES, id="only-here"),
+        pytest.param(FILES, FILES[:1], FILES, id="short-here"),
+        pytest.param(FILES[:1], FILES, FILES, id="short-there"),
+        pytest.param(FILES[:1], FILES[1:], FILES, id="both-short"),
+        pytest.param((), (), (), id="neither"),
+    ],
+)
+def test_two_lists_of_one_commit_make_the_longer_one(
+    tmp_path: Path, there: tuple[FileEntry, ...], here: tuple[FileEntry, ...], then: tuple[FileEntry, ...]
+) -> None:
+    """After a list was brought to another tier nothing that either named is missing there."""
+    source, target = Base(tmp_path / "a").repo("org/name"), Base(tmp_path / "b").repo("org/name")
+    for repo, files in ((source, there), (target, here)):
+        if files:
+            trees.write(repo, commit("a"), files)
+
+    trees.bring(source, target, commit("a"))
+
+    assert trees.read(target, commit("a")) == then

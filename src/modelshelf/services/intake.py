@@ -323,8 +323,10 @@ class Intake:
     def _lay_out(self, base: Base, found: FoundModel) -> None:
         repo, commit_hash, files = base.repo(found.repo), found.commit, found.entries
         lay_out(base, repo, commit_hash, files, Counter(), symlinks=self.tiers.links(base))
-        if found.kind is not Kind.LOCAL_DIR and not is_there(repo.tree(commit_hash)):
-            trees.write(repo, commit_hash, files)
+        # Files without a list may be a part of a commit of the Hub's; they are all of one that was made up for them.
+        listed = files if found.kind in (Kind.LM_STUDIO, Kind.OLLAMA) else found.listed
+        if listed and not is_there(repo.tree(commit_hash)):
+            trees.write(repo, commit_hash, listed)
         snapshot.set_refs(repo, {_revision(found): commit_hash}, overwrite=False)
 
 

@@ -14,11 +14,9 @@ from pathlib import Path
 
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import CommitHash, Digest, RefName
-from modelshelf.errors import BadInput
-from modelshelf.store import fs, scan
+from modelshelf.store import fs, scan, trees
 from modelshelf.store.layout import Base, Repo
 from modelshelf.store.probe import is_link, is_there
-from modelshelf.store.small_files import LIST_BYTES, read_small_text
 
 CACHEDIR_TAG = (
     "Signature: 8a477f597d28d172789f06886806bc55\n"
@@ -100,11 +98,7 @@ def link(repo: Repo, commit_hash: CommitHash, files: Iterable[FileEntry]) -> Non
 
 def copy_extras(source: Repo, target: Repo, commit_hash: CommitHash) -> None:
     """Bring what describes a snapshot along: its tree list, readable for others, and what is known not to exist."""
-    tree = source.tree(commit_hash)
-    with contextlib.suppress(OSError, BadInput):  # huggingface_hub gives it to its owner alone, and does without it
-        text = read_small_text(tree, LIST_BYTES)
-        if not is_there(target.tree(commit_hash)):
-            fs.write_text(target.root, target.tree(commit_hash), text)
+    trees.bring(source, target, commit_hash)
     for path in scan.walk_files(source.no_exist(commit_hash)):
         absent = target.no_exist(commit_hash) / path.relative_to(source.no_exist(commit_hash))
         if not is_there(absent):

@@ -5,6 +5,7 @@ Source: huggingface_hub 2.4 `_tree_cache.py`: `trees/<commit>.json`, format 1, m
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Mapping
 
@@ -15,7 +16,7 @@ from modelshelf.domain.outside import object_of, size_of
 from modelshelf.errors import BadInput
 from modelshelf.store import fs
 from modelshelf.store.layout import Repo
-from modelshelf.store.small_files import LIST_BYTES, read_small_json
+from modelshelf.store.small_files import LIST_BYTES, read_small_json, read_small_text
 
 _FORMAT = 1
 
@@ -51,6 +52,21 @@ def write(repo: Repo, commit_hash: CommitHash, files: Iterable[FileEntry]) -> No
     fs.write_text(
         repo.root, repo.tree(commit_hash), json.dumps({"format_version": _FORMAT, "files": listing}, indent=1)
     )
+
+
+def bring(source: Repo, target: Repo, commit_hash: CommitHash) -> None:
+    """Let the target's list of a commit name what the source's names, readable for others.
+
+    A commit never changes, so its lists differ only where one is short: some hubs list what they have.
+    """
+    here, there = read(target, commit_hash), read(source, commit_hash)
+    if set(there) <= set(here):
+        return
+    if set(here) <= set(there):
+        with contextlib.suppress(OSError, BadInput):  # as it is: it may know what Xet calls the files
+            fs.write_text(target.root, target.tree(commit_hash), read_small_text(source.tree(commit_hash), LIST_BYTES))
+        return
+    write(target, commit_hash, {file.path: file for file in (*there, *here)}.values())
 
 
 def _info(file: FileEntry) -> dict[str, object]:
