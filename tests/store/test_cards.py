@@ -9,7 +9,8 @@ import pytest
 
 from modelshelf.domain.cards import Card
 from modelshelf.domain.models import FileEntry
-from modelshelf.store import cards
+from modelshelf.domain.names import ModelName
+from modelshelf.store import cards, scan
 from modelshelf.store.layout import Base
 from tests.builders import commit, put
 
@@ -72,3 +73,20 @@ def test_a_card_knows_the_models_own_files(base: Base) -> None:
     assert CARD.selected == [FILES[0]]
     assert CARD.is_of(dataclasses.replace(CARD, model_name="other", pinned=False))
     assert not CARD.is_of(dataclasses.replace(CARD, allow_patterns=()))
+
+
+def test_a_card_holds_its_snapshot_by_a_ref(base: Base) -> None:
+    """The ref comes when the snapshot is there, follows the model's commit, and goes with the card."""
+    repo = base.repo(CARD.hf_path)
+    arrived = dataclasses.replace(CARD, arriving_from=None)
+    cards.write(base, arrived)
+    assert scan.refs(repo) == {}
+
+    repo.snapshot(commit("a")).mkdir(parents=True)
+    cards.write(base, CARD)
+    assert scan.refs(repo) == {}
+    cards.write(base, arrived)
+    assert scan.refs(repo) == {"refs/shelf/qwen": commit("a")}
+
+    cards.remove(base, ModelName("qwen"))
+    assert not repo.refs.joinpath("refs").exists()

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from modelshelf.domain.names import Digest
 from modelshelf.errors import Denied, Unavailable
+from modelshelf.store.layout import Base
 from modelshelf.store.locks import bounded, remove_unused, try_lock, wait_lock
 from tests.builders import put
 from tests.fakes.clock import FakeClock
@@ -242,3 +244,16 @@ def test_a_lock_on_a_share_may_be_held_by_another_machine(tmp_path: Path) -> Non
         pass
 
     assert "another machine" in caught.value.hint
+
+
+def test_the_lock_beside_a_part_goes_when_it_is_let_go(tmp_path: Path) -> None:
+    """A base with a thousand models has no thousand empty files; who holds the lock keeps it."""
+    base = Base(tmp_path)
+    path = base.part_lock(Digest("d" * 64))
+
+    with try_lock(base.path, path) as free:
+        with try_lock(base.path, path) as second:
+            assert (free, second) == (True, False)
+        assert path.exists()
+
+    assert not path.exists()

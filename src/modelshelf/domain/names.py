@@ -155,6 +155,23 @@ class TierId(str):
         return super().__new__(cls, text)
 
 
+_OWN_REFS = "refs/shelf/"
+
+
+def own_ref(model_name: ModelName) -> RefName:
+    """Return the ref by which a registered model holds its snapshot: `hf cache prune` deletes what no ref leads to.
+
+    >>> own_ref(ModelName("gemma:4b"))
+    'refs/shelf/gemma@4b'
+    """
+    return RefName(_OWN_REFS + model_name.replace(":", "@"))  # no model's name has an @, no revision a colon
+
+
+def is_own_ref(revision: str) -> bool:
+    """Return whether a ref is one of ours: it says nothing about the Hub's repository."""
+    return revision.startswith(_OWN_REFS)
+
+
 class FilePath(str):
     """The path of a file inside a repository; it stays inside its snapshot and its names fit a file system.
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelshelf.domain.models import FileEntry
-from modelshelf.domain.names import COMMIT_HASH, CommitHash, RefName, RepoId, parse_repo_folder
+from modelshelf.domain.names import COMMIT_HASH, CommitHash, RefName, RepoId, is_own_ref, parse_repo_folder
 from modelshelf.errors import BadInput, NotFound, ShelfError, Unavailable
 from modelshelf.store import scan, trees
 from modelshelf.store.layout import Base, Repo
@@ -94,7 +94,7 @@ class HubRepos:
         found: dict[str, str] = {}
         for repo in repos:
             for revision, commit_hash in scan.refs(repo).items():
-                if commit_hash in here:
+                if commit_hash in here and not is_own_ref(revision):
                     found.setdefault(revision, commit_hash)
         return found
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from modelshelf.domain.eviction import EvictionPlan
 from modelshelf.domain.jobs import Job
 from modelshelf.domain.models import FileEntry, Model, ModelRow, State
-from modelshelf.domain.names import COMMIT_HASH, BasePath, CommitHash, Digest
+from modelshelf.domain.names import COMMIT_HASH, BasePath, CommitHash, Digest, is_own_ref
 from modelshelf.domain.plans import BlobNeed, MovePlan, PullPlan, plan_pull
 from modelshelf.domain.ports import Clock, Progress
 from modelshelf.domain.tiers import Tier, for_a_move
@@ -328,7 +328,11 @@ class Mover:
         missing = scan.missing_files(route.to_repo, plan.commit_hash, plan.files)
         if missing:
             raise Unavailable(f"{missing[0].path} of {row.model_name} vanished from the target; tried again.")
-        refs = {ref: commit for ref, commit in scan.refs(route.from_repo).items() if commit == plan.commit_hash}
+        refs = {
+            ref: commit
+            for ref, commit in scan.refs(route.from_repo).items()
+            if commit == plan.commit_hash and not is_own_ref(ref)
+        }
         snapshot.set_refs(route.to_repo, refs, overwrite=False)
         if not COMMIT_HASH.fullmatch(row.revision):
             snapshot.set_refs(route.to_repo, {row.revision: plan.commit_hash}, overwrite=True)

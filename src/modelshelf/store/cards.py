@@ -12,12 +12,13 @@ from pathlib import Path
 
 from modelshelf.domain.cards import Card
 from modelshelf.domain.models import file_entry
-from modelshelf.domain.names import BasePath, CommitHash, ModelName, RefName, RepoId
+from modelshelf.domain.names import BasePath, CommitHash, ModelName, RefName, RepoId, own_ref
 from modelshelf.domain.outside import flag_of, list_of, object_of, text_of
 from modelshelf.domain.patterns import FilePattern, patterns_of
 from modelshelf.errors import BadInput
-from modelshelf.store import fs
+from modelshelf.store import fs, snapshot
 from modelshelf.store.layout import Base
+from modelshelf.store.probe import is_folder
 from modelshelf.store.small_files import LIST_BYTES, read_small_json, read_small_text
 
 __all__ = ["Card", "read_all", "remove", "strange", "write"]
@@ -29,7 +30,8 @@ _KEYS = (
 
 
 def write(base: Base, card: Card) -> None:
-    """Write a model's card durably, all or nothing."""
+    """Write a model's card durably, all or nothing; its snapshot, where that is here, is held by a ref of ours."""
+    _hold(base, card)
     path = base.card(card.model_name)
     value = {
         "format": 1,
@@ -51,8 +53,20 @@ def write(base: Base, card: Card) -> None:
 
 
 def remove(base: Base, model_name: ModelName) -> fs.Freed:
-    """Delete a model's card."""
+    """Delete a model's card, and the ref that held its snapshot."""
+    card = _read(base.card(model_name))
+    if card is not None:
+        ref = base.repo(card.hf_path).ref(own_ref(model_name))
+        fs.remove_file(base.path, ref)
+        for folder in (ref.parent, ref.parent.parent):
+            fs.remove_empty_folder(base.path, folder)
     return fs.remove_file(base.path, base.card(model_name))
+
+
+def _hold(base: Base, card: Card) -> None:
+    repo = base.repo(card.hf_path)
+    if card.arriving_from is None and is_folder(repo.snapshot(card.commit_hash)):
+        snapshot.set_refs(repo, {own_ref(card.model_name): card.commit_hash}, overwrite=True)
 
 
 def read_all(base: Base) -> list[Card]:

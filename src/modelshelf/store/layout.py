@@ -230,6 +230,15 @@ class CacheDir(Base):
         return Repo(self.path / repo_folder_name(repo_id, repo_type), self.path)
 
 
+def is_part_lock(path: Path) -> bool:
+    """Return whether a lock is that of whoever fetches a blob, which nobody wants once it is let go.
+
+    >>> is_part_lock(Base(Path("/mnt/fast")).part_lock(Digest("ab" * 20)))
+    True
+    """
+    return path.parent.name == "incoming"
+
+
 def before_name(path: Path, day: str, number: int = 1) -> Path:
     """Where a base lies that a link took the place of: `.before-modelshelf-20261123` behind its name."""
     return path.with_name(f"{path.name}.before-modelshelf-{day}" + (f"-{number}" if number > 1 else ""))

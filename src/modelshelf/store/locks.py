@@ -18,6 +18,7 @@ from modelshelf.domain.ports import Clock
 from modelshelf.errors import ShelfError, Unavailable
 from modelshelf.store import fs
 from modelshelf.store.folders import place
+from modelshelf.store.layout import is_part_lock
 from modelshelf.store.mounts import share_of
 
 _POLL_S = 0.1
@@ -80,12 +81,14 @@ def try_lock(root: Path, *paths: Path, hang_s: float = HANG_S) -> Iterator[bool]
         Unavailable: It did not.
 
     **Concurrency:** between processes and between threads (each call opens its own descriptor). The lock dies with
-    its process. The files stay, as huggingface_hub's own do: see `remove_unused`.
+    its process. The files stay, as huggingface_hub's own do, but those beside a part: see `remove_unused`.
     """
     with contextlib.ExitStack() as stack:
         try:
             for path in paths:
                 lock = bounded(partial(_take, root, path), path, contextlib.ExitStack.close, hang_s)
+                if is_part_lock(path):  # one for each blob ever fetched would stay
+                    stack.callback(remove_unused, root, path)
                 stack.push(lock)
         except Timeout:
             stack.close()

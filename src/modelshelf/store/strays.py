@@ -16,7 +16,15 @@ from pathlib import Path
 
 from modelshelf.domain.found import Found, FoundFile, FoundModel, FoundThing, Kind
 from modelshelf.domain.models import FileEntry
-from modelshelf.domain.names import COMMIT_HASH, CommitHash, FilePath, RepoId, looks_like_repo, parse_repo_folder
+from modelshelf.domain.names import (
+    COMMIT_HASH,
+    CommitHash,
+    FilePath,
+    RepoId,
+    is_own_ref,
+    looks_like_repo,
+    parse_repo_folder,
+)
 from modelshelf.errors import BadInput
 from modelshelf.store import foreign, judge, lost_links, scan, shared_blobs, trees
 from modelshelf.store.layout import Base, CacheDir, Repo
@@ -137,8 +145,9 @@ class _Looking:
             self._thing("other", entry.path, _STRANGE if looks_like_repo(entry.name) else "")
 
     def _model(self, cache_dir: Base, kind: Kind, repo_id: RepoId, repo: Repo, unknown: str) -> None:
-        where = {commit_hash: revision for revision, commit_hash in sorted(scan.refs(repo).items(), reverse=True)}
-        where |= {commit_hash: revision for revision, commit_hash in scan.refs(repo).items() if revision == "main"}
+        refs = {name: commit_hash for name, commit_hash in scan.refs(repo).items() if not is_own_ref(name)}
+        where = {commit_hash: name for name, commit_hash in sorted(refs.items(), reverse=True)}
+        where |= {commit_hash: name for name, commit_hash in refs.items() if name == "main"}
         fault = _fault(repo) or (unknown if _uses_store(repo) else "")
         lost = {} if fault else {found.commit_hash: found.files for found in lost_links.find(repo)}
         commits = {CommitHash(e.name) for e in _entries(repo.snapshots) if COMMIT_HASH.fullmatch(e.name)} | lost.keys()
