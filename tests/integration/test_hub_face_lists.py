@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from modelshelf.store import trees
 from modelshelf.store.layout import Base
 from tests.integration.hub_face_tree import Client, Face, add_commit, digest_of, running
+from tests.world import Home
 
 COMMIT = "a" * 40
 QUANTS = {f"gg-{quant}.gguf": b"GGUF" + quant.encode() for quant in ("Q4_K_M", "Q8_0", "F16")}
@@ -137,3 +139,27 @@ def test_llama_cpp_sees_what_is_here(tmp_path: Path) -> None:
     assert b"Q4_K_M" in body
     assert b"Q8_0" not in body
     assert b"xetHash" not in body
+
+
+def test_from_shelf_to_shelf_no_short_list_is_registered(tmp_path: Path, home: Home) -> None:
+    """A library whose hub is another's face registers a commit only where all of its files are known."""
+    add_part(tmp_path / "unknown", Q4, listed=False)
+    add_part(tmp_path / "known", Q4, listed=True)
+    with running(tmp_path / "unknown") as face:
+        refused = home.run("add", "gg", "org/gg", HF_ENDPOINT=face.url)
+    with running(tmp_path / "known") as face:
+        added = home.run("add", "part", "org/gg", "--include", "*Q4*", HF_ENDPOINT=face.url)
+
+    assert (refused.code, "does not know whether" in refused.err) == (5, True), refused.err
+    assert added.code == 0, added.err
+    assert {file.path for file in trees.read(Base(home.primary).repo("org/gg"), COMMIT)} == set(FILES)
+
+
+def test_a_list_of_the_files_that_were_adopted_is_not_written(tmp_path: Path, home: Home) -> None:
+    """A pull of a model that was adopted without a list leaves the repository without one."""
+    add_part(home.primary, Q4, "config.json", listed=False)
+    assert home.run("adopt", str(home.primary), "--leave").code == 0
+    name = home.run("ls", "--json").out
+
+    assert home.run("pull", json.loads(name)[0]["model_name"]).code == 0
+    assert trees.read(Base(home.primary).repo("org/gg"), COMMIT) == ()

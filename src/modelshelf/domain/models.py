@@ -143,6 +143,18 @@ def select_files(files: Iterable[FileEntry], allow_patterns: Sequence[str]) -> l
     return [file for file in files if file.path in wanted]
 
 
+def may_be_short(manifest: Sequence[FileEntry], allow_patterns: Sequence[str]) -> bool:
+    """Return whether a manifest may name a part of its commit alone: then it must not be written as the commit's list.
+
+    Where adopt found no list, the manifest is the files that were there, and so are the patterns.
+
+    >>> one = FileEntry(FilePath("a"), 1, Digest("0" * 40))
+    >>> may_be_short([one], ["a"]), may_be_short([one], ())
+    (True, False)
+    """
+    return not manifest or (bool(allow_patterns) and len(select_files(manifest, allow_patterns)) == len(manifest))
+
+
 def blob_sizes(files: Iterable[FileEntry]) -> dict[Digest, int]:
     """Return each digest once, with its size in bytes."""
     return {file.digest: file.size_bytes for file in files}

@@ -74,6 +74,8 @@ class Tree:
         self.entries = 0
         """How many came, folders among them."""
         self.files: dict[str, ListedFile] = {}
+        self.may_be_short = False
+        """Whether the hub says that it may not know all files; see `server.hub_bodies`."""
         self._folders: set[str] = set()
 
     def add(self, entry: object) -> None:
@@ -87,6 +89,7 @@ class Tree:
             if file.path in self.files:
                 raise ValueError(f"it lists {file.path!r:.200} twice.")
             self.files[file.path] = file
+            self.may_be_short |= said.get("xetHash") == ""
 
     def check(self) -> None:
         """Do nothing when these files can be in one folder together.

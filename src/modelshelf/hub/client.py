@@ -12,7 +12,7 @@ from modelshelf.domain.models import FileEntry, Resolved
 from modelshelf.domain.names import CommitHash, FilePath, RefName, RepoId
 from modelshelf.domain.network import Network
 from modelshelf.domain.ports import ByteStream
-from modelshelf.errors import BadInput, Denied, NotFound, ShelfError, Unavailable
+from modelshelf.errors import BadInput, Conflict, Denied, NotFound, ShelfError, Unavailable
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
@@ -106,7 +106,8 @@ class HubClient:
         """Return all files of a commit, by path.
 
         Raises:
-            Corrupt: The hub lists what can't be the files of a commit.
+            Conflict: The hub does not know whether these are all.
+            Corrupt: It lists what can't be the files of a commit.
             NotFound: It doesn't have the commit, or no longer.
             Unavailable: It cannot be reached, does not tell a size, or lists without end.
         """
@@ -128,6 +129,11 @@ class HubClient:
             url = None if link is None else self._http.follow(landed, link)
         with self._sense():
             tree.check()
+        if tree.may_be_short:  # a manifest is kept for ever, and what it does not name is never fetched
+            raise Conflict(
+                f"{self.endpoint} has {repo_id}, and does not know whether that is all of commit {commit_hash}.",
+                hint=f"Set HF_ENDPOINT to the hub that it came from, or: hf download {repo_id} and shelf adopt.",
+            )
         return [self._entry(repo_id, commit_hash, tree.files[path]) for path in self._with_sizes(tree)]
 
     def open_range(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from modelshelf.domain.models import FileEntry, Model, ModelRow, State, select_files
+from modelshelf.domain.models import FileEntry, Model, ModelRow, State, may_be_short, select_files
 from modelshelf.domain.names import COMMIT_HASH, BasePath, CommitHash, Digest, RepoId
 from modelshelf.domain.plans import BlobNeed, PullPlan, beside_bytes, plan_pull
 from modelshelf.domain.ports import Clock, Hub, Progress
@@ -218,7 +218,8 @@ class Puller:
         """
         repo, files = base.repo(row.hf_path), select_files(manifest, row.allow_patterns)
         self._check_all_there(row, self.plan(base, row.hf_path, commit_hash, files).fetch)
-        list_commit(repo, commit_hash, manifest)
+        if not may_be_short(manifest, row.allow_patterns):
+            list_commit(repo, commit_hash, manifest)
         lay_out(base, repo, commit_hash, files, Counter(), symlinks=self.tiers.links(base))
         self._check_all_there(row, scan.missing_files(repo, commit_hash, files))
         ownership.share_repo(base, row.hf_path)

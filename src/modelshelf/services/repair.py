@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from modelshelf.domain.findings import DAMAGE, Finding, Kind
-from modelshelf.domain.models import FileEntry, ModelRow
+from modelshelf.domain.models import FileEntry, ModelRow, may_be_short
 from modelshelf.domain.names import CommitHash, Digest, RepoId, parse_repo_folder
 from modelshelf.domain.plans import BlobNeed, PullPlan
 from modelshelf.domain.ports import Clock, Hub, Progress
@@ -293,7 +293,7 @@ class Repairer:
 
     def _renew_tree(self, case: _Case, *, set_aside: bool) -> None:
         tree, manifest = case.repo.tree(case.commit_hash), self.registry.files(case.row.hf_path, case.commit_hash)
-        if not manifest or (is_there(tree) and not set_aside):
+        if may_be_short(manifest, case.row.allow_patterns) or (is_there(tree) and not set_aside):
             return
         if is_there(tree):
             fs.set_aside(case.base.path, tree, case.base.quarantine)

@@ -26,7 +26,8 @@ def lay_out(
 
 
 def list_commit(repo: Repo, commit_hash: CommitHash, manifest: Iterable[FileEntry]) -> None:
-    """Let the list of a commit's files say what this one says; a right one stays, for it may know more of each file."""
-    entries = sorted(manifest, key=lambda file: file.path)
-    if list(trees.read(repo, commit_hash)) != entries:
-        trees.write(repo, commit_hash, entries)
+    """Let the list of a commit's files name these; one that does stays, for it may know more of each file."""
+    there = {file.path: file for file in trees.read(repo, commit_hash)}
+    named = there | {file.path: file for file in manifest}
+    if named != there:
+        trees.write(repo, commit_hash, named.values())
