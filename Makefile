@@ -49,6 +49,10 @@ test-crash: .venv/test.stamp ## Kill every operation at every step and at 300 ra
 test-filesystems: .venv/test.stamp ## Move models between loop-mounted ext4, xfs, btrfs and tmpfs (as root)
 	SHELF_FILESYSTEMS=1 $(BIN)/pytest --timeout=300 tests/filesystems
 
+.PHONY: test-fuzz
+test-fuzz: .venv/test.stamp ## Send 500 requests of every kind to every route of the API (half an hour)
+	SHELF_FUZZ=500 $(BIN)/pytest --timeout=7200 tests/hostile/test_api_fuzz.py
+
 .PHONY: test-containers
 test-containers: .venv/test.stamp ## Let host and real containers use one library (as root, with podman or docker)
 	SHELF_CONTAINERS=1 $(BIN)/pytest --timeout=600 tests/containers

@@ -1,0 +1,74 @@
+"""The API against its own description: whatever is sent, each answer is of a status and a shape that it names."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis.checks import not_a_server_error
+from schemathesis.generation import GenerationMode
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from tests.fakes.hub import FakeHub
+from tests.world import Home, Server
+
+LONG = int(os.environ.get("SHELF_FUZZ", "0"))
+EXAMPLES = LONG or 8
+"""Requests for each operation; the short form sends the same ones each time."""
+MEANT = (503, 507)
+"""Statuses from 500 on that say something true of the library; every other one is a fault of the server."""
+CHECKS = [
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server in a home of its own, with a model of the hub; nothing that is sent may break it."""
+    with FakeHub() as hub:
+        hub.add_repo("org/name", {"config.json": b"{}", "model.safetensors": b"weights"})
+        home = Home(tmp_path_factory.mktemp("fuzz") / "user", hub.url)
+        with home.serve() as started:
+            started.ask("POST", "/api/models", {"model_name": "m", "hf_path": "org/name"})
+            started.wait_for_state("m", "ready")
+            yield started
+            assert started.process.poll() is None
+            assert "Traceback" not in started.log.read_text()
+
+
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=lambda mode: mode.value)
+def test_every_answer_is_described(server: Server, mode: GenerationMode) -> None:
+    """No request makes the server break, or answer with a status, a type or a body that its description lacks."""
+    described = schemathesis.openapi.from_url(f"{server.url}/openapi.json")
+    operations = [found.ok() for found in described.exclude(path="/api/events").get_all_operations()]
+
+    for operation in operations:
+
+        @settings(
+            max_examples=EXAMPLES,
+            deadline=None,
+            database=None,
+            derandomize=not LONG,
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(case=operation.as_strategy(generation_mode=mode))
+        def ask(case: schemathesis.Case) -> None:
+            answer = case.call(timeout=30)
+            checks = CHECKS if answer.status_code in MEANT else [not_a_server_error, *CHECKS]
+            case.validate_response(answer, checks=checks)
+
+        with contextlib.suppress(Unsatisfiable):  # nothing can be wrong with a request that has no parts
+            ask()
