@@ -178,6 +178,15 @@ def test_a_method_that_is_not_known_is_a_problem_document(server: Serving, metho
     assert reply.status == (400 if method == "CONNECT" else 405)
 
 
+def test_a_page_says_which_methods_it_has(server: Serving) -> None:
+    """What is not allowed is answered with every method that is, whichever route has it."""
+    allowed = {
+        path: server.ask("PUT", path).headers["allow"] for path in ("/api/models", "/api/models/m", "/api/jobs/1")
+    }
+
+    assert allowed == {"/api/models": "GET, POST", "/api/models/m": "GET, PATCH, DELETE", "/api/jobs/1": "GET"}
+
+
 @pytest.mark.parametrize(
     "request_",
     [
@@ -206,6 +215,13 @@ def test_what_is_no_http_is_refused(server: Serving, request_: bytes) -> None:
     assert reply is not None
     assert (reply.status, reply.headers["content-type"]) == (400, "application/problem+json")
     assert reply.headers["x-content-type-options"] == "nosniff"
+
+
+def test_an_upgrade_that_nobody_offers_is_left_out(server: Serving) -> None:
+    """A request that would rather speak another protocol is answered in this one."""
+    reply = server.ask("GET", "/healthz", headers=["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c"])
+
+    assert reply.status == 200
 
 
 def test_a_client_that_leaves_leaves_no_trace(server: Serving) -> None:

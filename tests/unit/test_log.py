@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from modelshelf.server.log import LogFormatter
+from modelshelf.server.log import FloodFilter, LogFormatter
 
 KEY = 'a "quoted" key'
 
@@ -72,3 +72,33 @@ def test_no_line_holds_a_secret(as_json: bool, text: str, secret: str, where: st
     assert "***" in written
     assert "hf_path" in line("hf_path", as_json=as_json)
     assert not as_json or json.loads(written)
+
+
+def written(flood: FloodFilter, message: str, at_s: float, exc_info: object = None) -> int | None:
+    """Return how many of a message were left out before this one; None when it is left out itself."""
+    record = logging.makeLogRecord({"msg": message, "created": at_s, "exc_info": exc_info})
+    return getattr(record, "left_out", 0) if flood.filter(record) else None
+
+
+def test_what_repeats_is_written_once_a_minute() -> None:
+    """The same message comes through once a minute and says how often it was left out; another one is not held."""
+    flood = FloodFilter()
+
+    assert [written(flood, "same", at_s) for at_s in (0, 1, 59.9)] == [0, None, None]
+    assert written(flood, "other", 1) == 0
+    assert [written(flood, "same", at_s) for at_s in (61, 62, 122)] == [2, None, 1]
+
+
+def test_breaks_in_two_places_are_not_one() -> None:
+    """Two failures with the same message are both written where they happened in different lines."""
+    flood, seen = FloodFilter(), []
+    try:
+        int("x")
+    except ValueError:
+        seen += [written(flood, "broke", 0, sys.exc_info()), written(flood, "broke", 0, sys.exc_info())]
+    try:
+        int("y")
+    except ValueError:
+        seen.append(written(flood, "broke", 0, sys.exc_info()))
+
+    assert seen == [0, None, 0]

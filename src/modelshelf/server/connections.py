@@ -150,6 +150,9 @@ class GuardedProtocol(ZeroCopyProtocol):
         """Refuse what is no HTTP."""
         self._refuse(400, msg)
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing: a request that would rather speak another protocol is answered in this one."""
+
     def end_if_overdue(self, now: float) -> None:
         """End the connection when its client takes longer than the limits allow.
 

@@ -9,12 +9,14 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from modelshelf.errors import Denied, ShelfError, Unavailable
 from modelshelf.server.answers import Json
 from modelshelf.store.os_errors import of_os_error
 
 _MOST_FAULTS = 20
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
 class Unauthorized(Denied):
@@ -67,20 +69,20 @@ def header_line(text: str) -> str:
 
 def install(app: FastAPI) -> None:
     """Let the app answer every error as a problem document."""
-    answers: dict[type[Exception], Callable[[Any], ProblemResponse]] = {
-        ShelfError: problem,
-        RequestValidationError: lambda err: _malformed(err.errors()),
-        HTTPException: lambda err: plain_problem(err.status_code, _sentence(err), err.headers),
-        OSError: lambda err: problem(of_os_error(err)),
-        Exception: _break,
+    answers: dict[type[Exception], Callable[[Request, Any], ProblemResponse]] = {
+        ShelfError: lambda request, err: problem(err),
+        RequestValidationError: lambda request, err: _malformed(err.errors()),
+        HTTPException: _refused,
+        OSError: lambda request, err: problem(of_os_error(err)),
+        Exception: lambda request, err: _broken(err),
     }
     for kind, answer in answers.items():
         app.add_exception_handler(kind, _handler(answer))
 
 
-def _handler(answer: Callable[[Any], ProblemResponse]) -> Callable[[Request, Exception], Any]:
+def _handler(answer: Callable[[Request, Any], ProblemResponse]) -> Callable[[Request, Exception], Any]:
     async def handle(request: Request, err: Exception) -> ProblemResponse:
-        return answer(err)
+        return answer(request, err)
 
     return handle
 
@@ -92,10 +94,20 @@ def _malformed(faults: Sequence[Mapping[str, Any]]) -> ProblemResponse:
     return plain_problem(422, detail, errors=named)
 
 
-def _sentence(err: HTTPException) -> str:
-    known = {404: "There is no such page.", 405: "This page does not know that method."}
-    return known.get(err.status_code, str(err.detail).rstrip(".") + ".")
+def _refused(request: Request, err: HTTPException) -> ProblemResponse:
+    """Return the answer to what the framework refuses."""
+    if err.status_code == HTTPStatus.NOT_FOUND:
+        return plain_problem(404, "There is no such page.")
+    if err.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        known = [method for method in _METHODS if _is_known(request, method)]
+        return plain_problem(405, f"This page knows {', '.join(known)} alone.", {"Allow": ", ".join(known)})
+    return plain_problem(err.status_code, str(err.detail).rstrip(".") + ".", err.headers)
 
 
-def _break(err: Exception) -> ProblemResponse:
+def _is_known(request: Request, method: str) -> bool:
+    scope = {**request.scope, "method": method}
+    return any(route.matches(scope)[0] is Match.FULL for route in request.app.router.routes)
+
+
+def _broken(err: Exception) -> ProblemResponse:
     return plain_problem(500, f"The server broke on this request: {type(err).__name__}.", hint="See its log.")
