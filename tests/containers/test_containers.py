@@ -249,7 +249,7 @@ def test_compose_up_and_the_host_are_one_library(
     assert [(m["model_name"], m["size_bytes"], m["state"]) for m in first] == [("a", size(A), "ready")]
     assert last == ["b"]
     assert [m["model_name"] for m in json.loads(inside)] == ["b"]
-    assert denied == 403
+    assert denied == 401
     assert seen(host) == [("b", size(B), "ready", "secondary")]
     check_shared(home)
 

@@ -136,11 +136,15 @@ def settings_text(setup: Setup) -> str:
 
     >>> print(settings_text(Setup(Wish("/fast/my models", 100))))
     # Written by shelf init. .env.example documents every setting.
+    # For other machines: SHELF_HOST=0.0.0.0 and SHELF_API_KEY=hf_ with 34 letters or digits after it.
     PRIMARY_CACHE_PATH='/fast/my models'
     PRIMARY_CACHE_LIMIT_GB=100
     <BLANKLINE>
     """
-    lines = ["# Written by shelf init. .env.example documents every setting."]
+    lines = [
+        "# Written by shelf init. .env.example documents every setting.",
+        "# For other machines: SHELF_HOST=0.0.0.0 and SHELF_API_KEY=hf_ with 34 letters or digits after it.",
+    ]
     for name, wish in (("PRIMARY", setup.primary), ("SECONDARY", setup.secondary)):
         if wish is not None:
             lines.append(f"{name}_CACHE_PATH={_quoted(wish.base)}")
