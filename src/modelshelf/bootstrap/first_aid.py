@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from modelshelf.bootstrap.in_force import registry_in_force
 from modelshelf.bootstrap.library import STREAMS, open_shelf
-from modelshelf.bootstrap.places import database_url, registry_place
+from modelshelf.bootstrap.places import database_url
 from modelshelf.domain.names import BasePath
 from modelshelf.domain.tiers import CUSTOM
 from modelshelf.errors import BadInput, ShelfError, Unavailable
@@ -52,7 +53,7 @@ def open_doctor(environ: Mapping[str, str] | None = None) -> Doctor:
     from modelshelf.services.doctor import Doctor, hung_bases, registry_facts
 
     settings, problems = load_what_is_right(environ)
-    url, path = registry_place(settings)
+    url, path = registry_file.place(settings.database_url, settings.tiers.primary.base)
     known = KnownBases(settings.state_home)
     hung = hung_bases({tier.base for tier in settings.tiers.configured()} | known.load().keys())
     shelf, error = _open_if_there(settings, path, hung)
@@ -82,6 +83,7 @@ def _open_if_there(
     try:
         if hung:
             raise Unavailable(f"It was not asked: {' '.join(hung.values())}", hint="Look after the share first.")
+        _, path = registry_in_force(settings)
         registry_file.check_place(path, settings.state_home)
         reason = store_tier.why_offline(base, known)
         if reason:

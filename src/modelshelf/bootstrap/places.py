@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from modelshelf.bootstrap.in_force import NOTES, registry_in_force
 from modelshelf.errors import BadInput, Conflict, ShelfError
 from modelshelf.services.library import Library, environment
 from modelshelf.settings import Settings, child_environment, load_settings
@@ -21,9 +21,6 @@ from modelshelf.store.probe import is_file
 if TYPE_CHECKING:
     from modelshelf.domain.models import Model
     from modelshelf.domain.ports import Reader
-
-NOTES = logging.getLogger("modelshelf.notes")
-"""What a person should know besides the answer; the command prints it on stderr."""
 
 
 def open_library(env_file: Path | None = None) -> Library:
@@ -73,9 +70,10 @@ def run_environment(library: Library, model: Model) -> dict[str, str]:
 def _reader(settings: Settings, known: KnownBases) -> Reader:
     from modelshelf.registry.fast_read import EmptyReader, SqliteReader
 
-    if _is_new(settings, known):
+    place = registry_in_force(settings)
+    if _is_new(settings, known, place[1]):
         return EmptyReader()
-    url = database_url(settings)
+    url = _prepared(settings, *place)
     if url.startswith("sqlite:///"):
         reader = SqliteReader(Path(url.removeprefix("sqlite:///")))
         if reader.usable():
@@ -85,13 +83,12 @@ def _reader(settings: Settings, known: KnownBases) -> Reader:
     return Registry(url)
 
 
-def _is_new(settings: Settings, known: KnownBases) -> bool:
+def _is_new(settings: Settings, known: KnownBases, path: Path | None) -> bool:
     """Return whether there is no library yet: looking at it makes none.
 
     Raises:
-        Unavailable: The registry would lie where it cannot be.
+        BadInput: The registry would lie where it cannot be.
     """
-    _, path = registry_place(settings)
     primary = Base(Path(settings.tiers.primary.base))
     if path is None or is_file(path) or str(primary.path) in known.load() or store_tier.read_id(primary) is not None:
         return False
@@ -144,9 +141,12 @@ def database_url(settings: Settings) -> str:
     A primary that was used before and is not mounted takes the registry with it: refused here, before an empty one
     is made in its place. So is a SQLite file on a share.
     """
-    url, path = registry_place(settings)
+    return _prepared(settings, *registry_in_force(settings))
+
+
+def _prepared(settings: Settings, url: str, path: Path | None) -> str:
     registry_file.check_place(path, settings.state_home)
-    if _is_new(settings, KnownBases(settings.state_home)):
+    if _is_new(settings, KnownBases(settings.state_home), path):
         _check_meant(settings)
     if not settings.database_url:
         store_tier.open_tier(Base(Path(settings.tiers.primary.base)), KnownBases(settings.state_home), None)
@@ -155,8 +155,3 @@ def database_url(settings: Settings) -> str:
         with contextlib.suppress(ShelfError):  # of a base that cannot be written the registry is read
             fs.touch(path.parent, path)  # SQLite gives its own files the owner and the mode of this one
     return url
-
-
-def registry_place(settings: Settings) -> tuple[str, Path | None]:
-    """Return the address of the registry, and its file where it is one; nothing is asked or made."""
-    return registry_file.place(settings.database_url, settings.tiers.primary.base)

@@ -78,6 +78,25 @@ def manifest(rows: Iterable[Sequence[object]]) -> list[FileEntry]:
         return []
 
 
+def library_id(path: Path) -> str:
+    """Return the id of the registry in a SQLite file; empty where there is none."""
+    return _ask(path, "SELECT id FROM library")
+
+
+def role_of(path: Path, tier_id: str) -> str:
+    """Return what tier a base is to the registry in a SQLite file, by the base's id; empty where it does not know."""
+    return _ask(path, "SELECT cache_location FROM tiers WHERE id = ?", tier_id)
+
+
+def _ask(path: Path, statement: str, *values: str) -> str:
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            row = connection.execute(statement, values).fetchone()
+    except sqlite3.Error:
+        return ""
+    return str(row[0]) if row else ""
+
+
 class EmptyReader:
     """The registry before the first model."""
 

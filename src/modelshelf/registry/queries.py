@@ -7,6 +7,7 @@ IMMEDIATE, so that two writers queue instead of failing half-way.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 from collections.abc import Mapping, Sequence
 
@@ -43,6 +44,7 @@ class Registry:
     """
 
     def __init__(self, url: str) -> None:
+        self.url = url
         self._engine = make_engine(url)
         self.leases = Leases(self._engine)
         self.checks = Checks(self._engine)
@@ -60,6 +62,11 @@ class Registry:
             self.close()
             raise
         keep_reserve(self._engine)
+
+    @functools.cached_property
+    def id(self) -> str:
+        """The id of this registry, which the markers of its bases name."""
+        return str(self._read("SELECT id FROM library")[0][0])
 
     def close(self) -> None:
         """Give back the connections."""

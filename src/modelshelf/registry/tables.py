@@ -27,6 +27,9 @@ metadata = MetaData(
     }
 )
 
+library = Table("library", metadata, Column("id", Text, primary_key=True))
+"""One row: the id of this registry, by which the markers of bases name it."""
+
 models = Table(
     "models",
     metadata,

@@ -20,7 +20,7 @@ from modelshelf.services.jobs import Running
 from modelshelf.services.library import Library
 from modelshelf.services.tiers import TierService
 from modelshelf.services.views import tidied_view
-from modelshelf.store import gc
+from modelshelf.store import gc, governor
 from modelshelf.store import tier as store_tier
 from modelshelf.store.layout import Base
 
@@ -134,7 +134,8 @@ def chosen(tiers: TierService, which: str | None) -> list[Tier]:
 
     Raises:
         BadInput: There is no such tier.
-        Unavailable: The named one is offline.
+        Conflict: The named one belongs to another library.
+        Unavailable: It is offline.
     """
     found = tiers.all()
     if which is None:
@@ -143,6 +144,7 @@ def chosen(tiers: TierService, which: str | None) -> list[Tier]:
     if not named:
         names = ", ".join(tier.base if tier.location == "custom" else tier.location for tier in found)
         raise BadInput(f"{which!r} is no tier.", hint=f"Use one of {names}.", tier=which)
+    governor.check_ours(Base(Path(named[0].base)), tiers.registry.id, tiers.registry.url)
     offline = _offline(tiers, named[0])
     if offline:
         raise Unavailable(offline, hint="Mount it.", cache_path=named[0].base)

@@ -17,7 +17,7 @@ from modelshelf.registry.queries import Registry
 from modelshelf.services.pull import card_of
 from modelshelf.services.retire import retiring
 from modelshelf.services.tiers import TierService
-from modelshelf.store import cards, scan, trees
+from modelshelf.store import cards, governor, scan, trees
 from modelshelf.store import tier as store_tier
 from modelshelf.store.layout import Base
 from modelshelf.store.probe import is_folder
@@ -104,6 +104,7 @@ class _Look:
         base = Base(Path(path))
         tier_id = store_tier.read_id(base) or ""
         offline = store_tier.why_offline(base, self._known.get(path))
+        offline = offline or governor.why_not_ours(base, self._registry.id, self._registry.url)
         if not offline and not tier_id:
             offline = f"{path} has no marker: it was never used, or is not mounted."
         return _Place(base, location, tier_id or self._known.get(path, ""), offline, store_tier.is_writable(base))

@@ -16,7 +16,7 @@ from modelshelf.errors import Conflict, Denied, Unavailable
 from modelshelf.registry.queries import Registry
 from modelshelf.services.library import Library
 from modelshelf.services.retire import Retirer, retire_params
-from modelshelf.store import removal
+from modelshelf.store import governor, removal
 from modelshelf.store import tier as store_tier
 from modelshelf.store.fs import Freed
 from modelshelf.store.layout import Base
@@ -107,6 +107,7 @@ class Remover:
     def _plan(self, model: Model) -> RemovalPlan:
         if model.state is State.OFFLINE:
             raise Unavailable(model.detail, hint="Mount its drive, or leave the files where they are.")
+        governor.check_ours(Base(Path(model.base)), self.registry.id, self.registry.url)
         if not store_tier.is_writable(Base(Path(model.base))):
             hint = "Mount it writable, or leave the files where they are."
             raise Denied(f"{model.base} is read-only here.", hint=hint, cache_path=model.base)

@@ -19,7 +19,7 @@ from modelshelf.registry.queries import Registry
 from modelshelf.services.jobs import Running
 from modelshelf.services.lease import holding
 from modelshelf.services.library import Library
-from modelshelf.store import cards, in_use, locks, ownership, removal, scan
+from modelshelf.store import cards, governor, in_use, locks, ownership, removal, scan
 from modelshelf.store import tier as store_tier
 from modelshelf.store.fs import Freed
 from modelshelf.store.layout import Base
@@ -123,6 +123,7 @@ class Retirer:
         """
         known_id = self.library.known.load().get(str(base.path)) or self.registry.tier_ids().get(str(base.path))
         reason = store_tier.why_offline(base, known_id or "")
+        reason = reason or governor.why_not_ours(base, self.registry.id, self.registry.url)
         if not reason and not store_tier.is_writable(base):
             reason = f"{base.path} is read-only here."
         if not reason and (why := ownership.why_not_changeable(base, base.repo(repo_id))):

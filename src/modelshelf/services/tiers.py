@@ -13,7 +13,7 @@ from modelshelf.domain.storable import check_names, check_sizes
 from modelshelf.domain.tiers import BREAKDOWN, CUSTOM, Room, Tier, Tiers, TierStatus, Usage
 from modelshelf.errors import BadInput, Denied
 from modelshelf.registry.queries import Registry
-from modelshelf.store import capabilities, cards, meter, mounts, ownership, scan, snapshot
+from modelshelf.store import capabilities, cards, governor, meter, mounts, ownership, scan, snapshot
 from modelshelf.store import tier as store_tier
 from modelshelf.store.known import KnownBases
 from modelshelf.store.layout import Base
@@ -45,16 +45,18 @@ class TierService:
         return self.tiers.configured()
 
     def open(self, tier: Tier) -> str:
-        """Return a tier's id; on first use its base is created and marked.
+        """Return a tier's id; on first use its base is created and marked, and named ours.
 
         Raises:
             Unavailable: The base was used before and is not mounted now.
+            Conflict: It belongs to another library.
             BadInput: It cannot be written, or vanishes with the container and SHELF_REQUIRE_MOUNT is set.
         """
         base = Base(self.path(tier))
         if tier.location == CUSTOM and not is_there(base.marker):
             mounts.check_outlives([tier.base], require=self.require_mount)
         tier_id = store_tier.open_tier(base, self.known, self.registry.tier_ids().get(tier.base))
+        governor.claim(base, self.registry.id, self.registry.url)
         self.registry.remember_tier(tier_id, tier.location, tier.base)
         return tier_id
 
@@ -142,8 +144,9 @@ class TierService:
 
     def why_offline(self, tier: Tier) -> str:
         """Return why a tier cannot be used, in a sentence; empty when it can."""
-        known_id = self.registry.tier_ids().get(tier.base) or self.known.load().get(tier.base)
-        return store_tier.why_offline(Base(self.path(tier)), known_id)
+        base, known_id = Base(self.path(tier)), self.registry.tier_ids().get(tier.base)
+        reason = store_tier.why_offline(base, known_id or self.known.load().get(tier.base))
+        return reason or governor.why_not_ours(base, self.registry.id, self.registry.url)
 
     def status(self, tier: Tier, *, rescan: bool = False) -> TierStatus:
         """Return what a tier holds now, measured.

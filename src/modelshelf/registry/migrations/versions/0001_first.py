@@ -1,5 +1,7 @@
 """The first schema."""
 
+import uuid
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -30,6 +32,11 @@ def upgrade() -> None:
     sa.Column('digest', sa.Text(), nullable=False),
     sa.PrimaryKeyConstraint('hf_path', 'commit_hash', 'path', name=op.f('pk_files'))
     )
+    library = op.create_table('library',
+    sa.Column('id', sa.Text(), nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_library'))
+    )
+    op.bulk_insert(library, [{'id': uuid.uuid4().hex}])
     op.create_table('models',
     sa.Column('id', sa.Integer(), nullable=False),
     sa.Column('model_name', sa.Text(), nullable=False),
@@ -126,6 +133,7 @@ def downgrade() -> None:
     op.drop_table('jobs')
     op.drop_table('tiers')
     op.drop_table('models')
+    op.drop_table('library')
     op.drop_table('files')
     op.drop_table('damage')
     op.drop_table('checks')

@@ -1,0 +1,91 @@
+"""Which registry is in force: that of the settings, or the one that the primary base has already."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from modelshelf.domain.tiers import PRIMARY
+from modelshelf.errors import Unavailable
+from modelshelf.registry.fast_read import library_id, role_of
+from modelshelf.settings import Settings
+from modelshelf.store import governor, registry_file
+from modelshelf.store import tier as store_tier
+from modelshelf.store.governor import Governor
+from modelshelf.store.known import KnownLibraries
+from modelshelf.store.layout import Base
+
+NOTES = logging.getLogger("modelshelf.notes")
+"""What a person should know besides the answer; the command prints it on stderr."""
+
+
+def registry_in_force(settings: Settings) -> tuple[str, Path | None]:
+    """Return the address of the registry in force, and its file where it is one; nothing is made.
+
+    Where the settings say another one than the marker of the primary base, the marker's is used. A server that a marker
+    names is never asked: whoever writes a marker would choose whom this process connects to.
+
+    Raises:
+        Unavailable: The primary base has a registry that cannot be used from here.
+    """
+    url, path = registry_file.place(settings.database_url, settings.tiers.primary.base)
+    base = Base(Path(settings.tiers.primary.base))
+    named = governor.read(base)
+    if named is None or named.is_at(base, url) or _id_at(url, path) == named.id:
+        return url, path
+    theirs = named.file(base)
+    if theirs is not None and library_id(theirs) == named.id:
+        _check_role(settings, base, theirs)
+        NOTES.info("%s is kept by the registry %s, which is used; the settings name another.", base.path, theirs)
+        return f"sqlite:///{theirs}", theirs
+    raise _out_of_reach(base, named)
+
+
+def _id_at(url: str, path: Path | None) -> str:
+    """Return the id of the registry that the settings name; empty where there is none yet."""
+    if path is not None:
+        return library_id(path)
+    from modelshelf.registry.queries import Registry
+
+    registry = Registry(url)
+    try:
+        return registry.id
+    finally:
+        registry.close()
+
+
+def _check_role(settings: Settings, base: Base, theirs: Path) -> None:
+    """Do nothing where the other library has this base as its primary too; its rows would mean other bases here.
+
+    Raises:
+        Unavailable: It has another one.
+    """
+    role = role_of(theirs, store_tier.read_id(base) or "")
+    if role == PRIMARY:
+        return
+    raise Unavailable(
+        f"{base.path}, the primary base here, is the {role or 'former'} tier of another library, whose registry is"
+        f" {theirs}.",
+        hint=_settings_of(settings, theirs),
+        cache_path=str(base.path),
+        registry=str(theirs),
+    )
+
+
+def _settings_of(settings: Settings, theirs: Path) -> str:
+    """Return how to use the library of a registry, for a hint."""
+    for primary, env_file in KnownLibraries(settings.state_home).load().items():
+        if theirs == Base(Path(primary)).registry:
+            return f"cd {Path(env_file).parent}" if env_file else f"export PRIMARY_CACHE_PATH={primary}"
+    return "Use the settings of that library; or set PRIMARY_CACHE_PATH to a base of its own."
+
+
+def _out_of_reach(base: Base, named: Governor) -> Unavailable:
+    where = named.file(base) or named.place
+    mend = f"Mount the disk of {where}" if named.file(base) else f"Set DATABASE_URL={where} (and the password)"
+    return Unavailable(
+        f"The models in {base.path} are kept by the registry {where}, which can't be used from here.",
+        hint=f"{mend}. If it is lost for good: shelf forget {base.path}, then shelf reconcile",
+        cache_path=str(base.path),
+        registry=str(where),
+    )

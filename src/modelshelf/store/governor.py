@@ -1,0 +1,138 @@
+"""The registry that governs a base: the base's marker names it, so that no second one takes the base for its own."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from modelshelf.errors import BadInput, Conflict, ShelfError
+from modelshelf.store import fs
+from modelshelf.store.layout import Base
+from modelshelf.store.small_files import read_small_json
+
+
+@dataclass(frozen=True, slots=True)
+class Governor:
+    """A registry, as a marker names it."""
+
+    id: str
+    """The registry's own id."""
+    place: str
+    """Where it is: a path of SQLite, relative to the base where it lies in it; else a URL without password."""
+
+    def file(self, base: Base) -> Path | None:
+        """Return its SQLite file as this process would find it; None for a server."""
+        return None if "://" in self.place else base.path / self.place
+
+    def is_at(self, base: Base, url: str) -> bool:
+        """Return whether a URL means the same place."""
+        path = self.file(base)
+        if path is None or not url.startswith(_SQLITE):
+            return self.place == without_password(url)
+        return path.resolve() == Path(url.removeprefix(_SQLITE)).resolve()
+
+
+_SQLITE = "sqlite:///"
+
+
+def read(base: Base) -> Governor | None:
+    """Return the registry that the marker of a base names; None where it names none, or nothing that can be one."""
+    named = _read_marker(base).get("registry")
+    if not isinstance(named, dict):
+        return None
+    registry_id, place = named.get("id"), named.get("place")
+    if not (isinstance(registry_id, str) and isinstance(place, str) and registry_id and place):
+        return None
+    return Governor(registry_id, place)
+
+
+def why_not_ours(base: Base, registry_id: str, url: str) -> str:
+    """Return why a registry may not change a base, in a sentence; empty where it may.
+
+    One that is another at the very place that the marker names took the place of a lost one.
+
+    Args:
+        base: The base.
+        registry_id: The registry's id.
+        url: Where it is.
+    """
+    named = read(base)
+    if named is None or named.id == registry_id or named.is_at(base, url):
+        return ""
+    return f"{base.path} belongs to another library, whose registry is {named.file(base) or named.place}."
+
+
+def check_ours(base: Base, registry_id: str, url: str) -> None:
+    """Do nothing where a registry may change a base; see `why_not_ours`.
+
+    Raises:
+        Conflict: It may not: the base belongs to another library.
+    """
+    reason = why_not_ours(base, registry_id, url)
+    if reason:
+        hint = f"Use the settings of that library; or let it give the base away: shelf forget {base.path}"
+        raise Conflict(reason, hint=hint, cache_path=str(base.path))
+
+
+def claim(base: Base, registry_id: str, url: str) -> None:
+    """Let the marker of a base name a registry; a base that cannot be written keeps what it says.
+
+    Raises:
+        Conflict: The base belongs to another library.
+    """
+    check_ours(base, registry_id, url)
+    named, ours = read(base), Governor(registry_id, _place(base, url))
+    if named is not None and named.id == registry_id and not _has_moved(base, named):
+        return
+    try:
+        fs.write_text(base.path, base.marker, json.dumps(_read_marker(base) | {"registry": asdict(ours)}))
+    except (ShelfError, OSError):
+        return
+    check_ours(base, registry_id, url)  # of two that were at it at once, the later one has it
+
+
+def release(base: Base, registry_id: str) -> None:
+    """Let the marker of a base name no registry any more, where it names this one.
+
+    Raises:
+        Denied, OSError: The marker cannot be written.
+    """
+    named = read(base)
+    if named is not None and named.id == registry_id:
+        marker = _read_marker(base)
+        fs.write_text(base.path, base.marker, json.dumps({name: marker[name] for name in marker if name != "registry"}))
+
+
+def without_password(url: str) -> str:
+    """Return a URL as it may be shown and kept.
+
+    >>> without_password("postgresql+psycopg://me:secret@db/shelf")
+    'postgresql://me@db/shelf'
+    """
+    parts = urlsplit(url)
+    user, at, host = parts.netloc.rpartition("@")
+    query = "&".join(item for item in parts.query.split("&") if not item.startswith("password="))
+    return urlunsplit((parts.scheme.partition("+")[0], user.partition(":")[0] + at + host, parts.path, query, ""))
+
+
+def _place(base: Base, url: str) -> str:
+    if not url.startswith(_SQLITE):
+        return without_password(url)
+    path = Path(url.removeprefix(_SQLITE)).absolute()
+    return str(path.relative_to(base.path)) if path.is_relative_to(base.path) else str(path)
+
+
+def _has_moved(base: Base, named: Governor) -> bool:
+    """Return whether a registry left the base it lay in; of one elsewhere other processes may see what we do not."""
+    path = named.file(base)
+    return path is not None and not Path(named.place).is_absolute() and not path.exists()
+
+
+def _read_marker(base: Base) -> dict[str, object]:
+    try:
+        found = read_small_json(base.marker)
+    except (OSError, BadInput):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,130 @@
+"""The registry that governs a base: the marker names it, and no other one takes the base for its own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from modelshelf.errors import Conflict
+from modelshelf.store import governor, tier
+from modelshelf.store.governor import Governor
+from modelshelf.store.layout import Base
+from tests.builders import put
+
+SERVER = "postgresql+psycopg://me:secret@db/shelf?host=/run/db&password=secret"
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Base:
+    """A base with a marker that names no registry yet."""
+    made = Base(tmp_path / "base")
+    tier.start_afresh(made)
+    return made
+
+
+def url_in(base: Base) -> str:
+    """Return the address of a registry that lies in a base, where one is now."""
+    put(base.registry, b"")
+    return f"sqlite:///{base.registry}"
+
+
+def test_a_base_belongs_to_the_first_registry(base: Base) -> None:
+    """A second one is refused, and the marker stays as it is."""
+    tier_id, url = tier.read_id(base), url_in(base)
+    governor.claim(base, "one", url)
+    marker = base.marker.read_bytes()
+
+    with pytest.raises(Conflict) as caught:
+        governor.claim(base, "two", f"sqlite:///{base.path}.db")
+    assert str(base.registry) in caught.value.detail
+    assert (base.marker.read_bytes(), tier.read_id(base)) == (marker, tier_id)
+    assert governor.read(base) == Governor("one", "modelshelf/registry.db")
+    assert governor.why_not_ours(base, "one", f"sqlite:///{base.path}.db") == ""
+
+
+def test_a_registry_in_the_place_of_a_lost_one_takes_its_bases(base: Base) -> None:
+    """It was deleted and made anew: the base is named after the one that is there."""
+    url = url_in(base)
+    governor.claim(base, "one", url)
+
+    governor.claim(base, "two", url)
+
+    assert governor.read(base) == Governor("two", "modelshelf/registry.db")
+
+
+def test_a_registry_that_left_its_base_is_named_where_it_is(base: Base, tmp_path: Path) -> None:
+    """Another process would not find it at the old place."""
+    governor.claim(base, "one", url_in(base))
+    base.registry.rename(tmp_path / "registry.db")
+
+    governor.claim(base, "one", f"sqlite:///{tmp_path}/registry.db")
+
+    assert governor.read(base) == Governor("one", str(tmp_path / "registry.db"))
+
+
+def test_a_registry_that_others_call_otherwise_is_not_named_again(base: Base, tmp_path: Path) -> None:
+    """A container has it at another path; its id is the same, and the host's path stays."""
+    governor.claim(base, "one", f"sqlite:///{tmp_path}/of-the-host.db")
+    marker = base.marker.stat()
+
+    governor.claim(base, "one", f"sqlite:///{tmp_path}/of-the-container.db")
+
+    assert base.marker.stat() == marker
+
+
+def test_a_server_is_named_without_its_password(base: Base) -> None:
+    """Whoever reads the marker learns where it is, and nothing more."""
+    governor.claim(base, "one", SERVER)
+
+    named = governor.read(base)
+    assert named == Governor("one", "postgresql://me@db/shelf?host=/run/db")
+    assert named.is_at(base, SERVER)
+    assert named.file(base) is None
+    assert not named.is_at(base, "sqlite:////x.db")
+    assert not Governor("one", "x.db").is_at(base, SERVER)
+
+
+def test_a_base_that_was_given_away_belongs_to_nobody(base: Base) -> None:
+    """Only the registry that has it gives it away; the tier keeps its id."""
+    tier_id, url = tier.read_id(base), url_in(base)
+    governor.claim(base, "one", url)
+
+    governor.release(base, "two")
+    assert governor.read(base) == Governor("one", "modelshelf/registry.db")
+    governor.release(base, "one")
+
+    assert governor.read(base) is None
+    assert tier.read_id(base) == tier_id
+
+
+@pytest.mark.parametrize(
+    "named",
+    ["x", None, {}, {"id": "a"}, {"id": "a", "place": 1}, {"id": 1, "place": "a"}, {"id": "", "place": "a"}],
+    ids=str,
+)
+def test_a_name_that_can_be_none_counts_for_nothing(base: Base, named: object) -> None:
+    """A marker may come with a drive that anybody wrote."""
+    put(base.marker, json.dumps({"id": "t", "registry": named}).encode())
+
+    assert governor.read(base) is None
+
+
+@pytest.mark.parametrize("marker", [b"[]", b"{"], ids=["a list", "cut off"])
+def test_a_marker_that_means_nothing_names_nobody(base: Base, marker: bytes) -> None:
+    """It is no reason to stop."""
+    put(base.marker, marker)
+
+    assert governor.read(base) is None
+
+
+def test_a_base_that_cannot_be_written_keeps_what_it_says(base: Base) -> None:
+    """Its models are read as they are."""
+    base.marker.unlink()
+    base.own.rename(base.path / "away")
+    put(base.own, b"in the way")
+
+    governor.claim(base, "one", f"sqlite:///{base.path}.db")
+
+    assert base.own.read_bytes() == b"in the way"
