@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.hub import FakeHub
-from tests.world import Home, Result, random_bytes, tree
+from tests.world import Home, Result, random_bytes, tree, wait_until
 
 FILES = {"config.json": b"{}", "model.safetensors": random_bytes(200_000)}
 
@@ -95,3 +95,156 @@ def test_a_second_library_that_somebody_named_is_told(person: Person, project: P
     assert "note: A new library begins" in added.err
     assert str(person.root / "fast") in added.err
     assert person.run(other, "add", "n", "org/model").checked().err == ""
+
+
+def other_registry(person: Person) -> dict[str, str]:
+    """Return the setting of a registry that is not the library's."""
+    return {"DATABASE_URL": f"sqlite:///{person.root}/other.db"}
+
+
+def third(person: Person) -> dict[str, str]:
+    """Return the settings of another library that has the first one's primary as its secondary."""
+    return {"PRIMARY_CACHE_PATH": str(person.root / "third"), "SECONDARY_CACHE_PATH": str(person.root / "fast")}
+
+
+def test_a_process_with_another_registry_uses_the_one_that_the_base_has(person: Person, project: Path) -> None:
+    """It says so, sees pins and leases, and makes no second registry."""
+    listed = person.run(project, "ls", "--json", **other_registry(person)).checked()
+
+    assert [model["model_name"] for model in listed.json] == ["m"]
+    assert listed.err.count("fast/modelshelf/registry.db, which is used") == 1
+    assert person.run(project, "rm", "m", "--files", **other_registry(person)).code == 5
+    assert not (person.root / "other.db").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("add", "n", "org/model", "--to", "secondary"),
+        ("gc", "--tier", "secondary"),
+        ("dedupe", "--tier", "secondary"),
+        ("adopt", "{root}/found", "--move", "--to", "secondary"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_base_of_another_library_is_not_changed(person: Person, project: Path, words: tuple[str, ...]) -> None:
+    """Each command is refused, and names the registry in force."""
+    person.folder("found/hub/models--org--model/snapshots")
+    before = tree(person.root / "fast")
+
+    refused = person.run(person.root, *(word.format(root=person.root) for word in words), "--json", **third(person))
+
+    assert refused.code == 5, refused
+    assert "fast/modelshelf/registry.db" in refused.err
+    assert {name: text for name, text in tree(person.root / "fast").items() if "registry.db" not in name} == {
+        name: text for name, text in before.items() if "registry.db" not in name
+    }
+
+
+def test_reconcile_makes_no_second_row_for_a_model_of_another_library(person: Person, project: Path) -> None:
+    """The cards on a base that another registry governs are that registry's."""
+    said = person.run(
+        person.root, "reconcile", "--base", str(person.root / "fast"), "--json", **third(person)
+    ).checked()
+
+    assert said.json["steps"] == []
+    assert person.run(person.root, "ls", "--json", **third(person)).checked().json == []
+
+
+def test_the_secondary_of_a_library_is_no_primary_of_another(person: Person, project: Path) -> None:
+    """What its rows call primary is another base: the command is refused, and says where the settings are."""
+    person.run(project, "add", "n", "org/model", "--to", "secondary").checked()
+
+    refused = person.run(person.root, "ls", PRIMARY_CACHE_PATH=str(person.root / "slow"))
+
+    assert refused.code == 7
+    assert f"cd {project}" in refused.err
+
+
+def test_a_registry_that_is_lost_for_good_is_replaced_once_its_base_is_forgotten(person: Person, project: Path) -> None:
+    """Until then nothing is made in its place; what it knew comes back from the cards."""
+    person.run(project, "forget", "../fast", "--models").checked()
+    person.run(project, "reconcile", **other_registry(person)).checked()
+    (person.root / "other.db").unlink()
+    (person.root / "fast/modelshelf/registry.db").unlink()
+
+    refused = person.run(project, "add", "n", "org/model")
+    assert refused.code == 7
+    assert "shelf forget" in refused.err
+    assert not (person.root / "fast/modelshelf/registry.db").exists()
+    person.run(project, "forget", "../fast").checked()
+    person.run(project, "reconcile").checked()
+    assert person.run(project, "ls", "--json").checked().json[0]["state"] == "ready"
+
+
+def test_forgetting_a_base_leaves_every_file(person: Person, project: Path) -> None:
+    """Its models have to be named by --models; then another library may take it."""
+    hub = tree(person.root / "fast/hub")
+    refused = person.run(project, "forget", "../fast", "--json")
+    assert (refused.code, refused.problem["models"]) == (5, ["m"])
+    before = tree(person.root)
+    planned = person.run(project, "forget", "../fast", "--models", "--dry-run", "--json").checked().json
+    assert (planned["models"], planned["gives_away"]) == (["m"], True)
+    assert {n: t for n, t in tree(person.root).items() if ".db" not in n} == {
+        n: t for n, t in before.items() if ".db" not in n
+    }
+
+    assert person.run(project, "forget", "../fast", "--models", "--json").checked().json == planned
+
+    assert tree(person.root / "fast/hub") == hub
+    person.run(person.root, "add", "n", "org/model", "--to", "secondary", **third(person)).checked()
+    assert person.run(project, "forget", "../nowhere").code == 2
+
+
+def test_a_link_in_the_place_of_a_base_has_a_way_out(person: Person, project: Path) -> None:
+    """Another tier lies there now: that is said, and after shelf forget it is used."""
+    other = person.folder("other", "PRIMARY_CACHE_PATH=~/big\n")
+    person.run(other, "add", "n", "org/model").checked()
+    (person.root / "fast").rename(person.root / "fast.old")
+    (person.root / "fast").symlink_to(person.root / "big")
+
+    refused = person.run(project, "add", "x", "org/model")
+    assert refused.code == 7
+    assert "holds another tier" in refused.err
+    assert f"shelf forget {person.root}/fast" in refused.err
+    person.run(project, "forget", "../fast").checked()
+    assert [m["model_name"] for m in person.run(project, "ls", "--json").checked().json] == ["n"]
+
+
+def test_status_says_what_is_in_force(person: Person, project: Path) -> None:
+    """The settings file, the registry, whose each base is, the leases; over HTTP the same."""
+    said = person.run(person.folder("proj/src"), "status", "--json").checked().json
+
+    assert said["settings"] == {"file": str(project / ".env"), "library_named_by": "file"}
+    assert said["registry"]["url"] == f"sqlite:///{person.root}/fast/modelshelf/registry.db"
+    assert [(base["cache_location"], base["ours"]) for base in said["bases"]] == [
+        ("primary", True),
+        ("secondary", False),
+    ]
+    assert said["bases"][0]["library"]["id"] == said["registry"]["id"]
+    assert [lease["model_name"] for lease in said["leases"]] == ["m"]
+    assert (said["servers"], said["versions"]["schema"]) == ([], "0001")
+    lines = person.run(project, "doctor").checked().out.splitlines()
+    assert lines[:2] == [f"settings {project / '.env'}", f"registry {said['registry']['url']}"]
+
+
+def test_status_of_nothing_makes_nothing(person: Person) -> None:
+    """Before the first model there is no registry, and asking makes none."""
+    before = tree(person.root)
+
+    said = person.run(person.root, "status", "--json").checked().json
+
+    assert (said["registry"]["exists"], said["settings"]["library_named_by"]) == (False, "")
+    assert tree(person.root) == before
+    assert "not made yet" in person.run(person.root, "status").checked().out
+
+
+def test_status_says_that_a_server_runs(home: Home) -> None:
+    """Any process of the library learns of it, with its address, until it ends."""
+    with home.serve() as server:
+        said = wait_until(lambda: server.get("/api/status")["servers"], "the server's word")
+        assert [one["url"] for one in said] == [server.url]
+        assert home.run("status", "--json").checked().json["servers"] == said
+        assert f"server    {server.url}" in home.run("status").checked().out
+        server.end()
+    assert home.run("status", "--json").checked().json["servers"] == []

@@ -23,7 +23,8 @@ from modelshelf.settings import (
 )
 from modelshelf.store import registry_file
 from modelshelf.store import tier as store_tier
-from modelshelf.store.known import KnownBases
+from modelshelf.store.governor import without_password
+from modelshelf.store.known import KnownBases, KnownLibraries
 from modelshelf.store.layout import Base, user_unit_file
 from modelshelf.store.probe import is_file
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from modelshelf.services.doctor import Doctor
+    from modelshelf.services.forget import Forgetter
     from modelshelf.services.setup import FirstSetup
     from modelshelf.services.shelf import Shelf
     from modelshelf.services.unit import UnitService
@@ -68,6 +70,10 @@ def open_doctor(environ: Mapping[str, str] | None = None) -> Doctor:
         has_token=settings.hf_token is not None,
         greet=lambda: hub.greet(GREET_S),
         shelf=shelf,
+        where={
+            "settings": str(settings.env_file or "no file; the environment and the defaults"),
+            "registry": without_password(shelf.registry.url if shelf is not None else url),
+        },
         hung=hung,
     )
 
@@ -124,6 +130,20 @@ def unit_service() -> UnitService:
     return UnitService(path, folder, command, plain, secrets)
 
 
+def open_forgetter() -> Forgetter:
+    """Return who lets bases go, also where the registry is out of reach; nothing is made.
+
+    Raises:
+        BadInput: The settings are wrong.
+    """
+    from modelshelf.bootstrap.status import open_registry
+    from modelshelf.services.forget import Forgetter
+
+    settings = load_settings()
+    libraries = KnownLibraries(settings.state_home)
+    return Forgetter(settings.tiers, KnownBases(settings.state_home), libraries, open_registry(settings)[0])
+
+
 def start_afresh(path: str) -> None:
     """Take a known base that lost its marker as a new, empty tier.
 
@@ -141,7 +161,11 @@ def start_afresh(path: str) -> None:
         raise BadInput(f"{base_path} is no base of a tier.", hint="shelf tiers lists them.", cache_path=base_path)
     base = Base(Path(base_path))
     if store_tier.read_id(base) is not None:
-        raise BadInput(f"{base_path} has its marker: there is nothing to start afresh.", cache_path=base_path)
+        raise BadInput(
+            f"{base_path} has its marker: there is nothing to start afresh.",
+            hint=f"To take another tier in its place: shelf forget {base_path}",
+            cache_path=base_path,
+        )
     tier_id = store_tier.start_afresh(base)
     known.remember(base, tier_id)
     registry = Registry(database_url(settings))

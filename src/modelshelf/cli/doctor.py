@@ -22,10 +22,11 @@ def doctor(
 
     with at_the_edge(as_json=as_json):
         with open_doctor() as found:
-            view = doctor_view(found.fix() if fix else found.examine())
+            view = doctor_view(found.fix() if fix else found.examine(), found.where)
         if as_json:
             output.as_json(view)
         else:
+            output.answer(f"settings {view['settings']}\nregistry {view['registry']}")
             if fix and not view["fixed"]:
                 output.note("Nothing here is for --fix to mend.")
             output.doctor(view)

@@ -14,7 +14,22 @@ from typing import Annotated
 import typer
 
 from modelshelf import __version__
-from modelshelf.cli import adopt, change, check, doctor, keep, look, output, place, service, setup, tidy, use
+from modelshelf.cli import (
+    adopt,
+    change,
+    check,
+    doctor,
+    forget,
+    keep,
+    look,
+    output,
+    place,
+    service,
+    setup,
+    status,
+    tidy,
+    use,
+)
 from modelshelf.cli.errors import INTERRUPTED
 from modelshelf.cli.light import LightCommand, LightGroup
 from modelshelf.cli.visible import visible
@@ -44,7 +59,7 @@ def make_app() -> typer.Typer:
     commands += [keep.update, keep.reconcile]
     commands += [adopt.adopt]
     commands += [tidy.gc, tidy.dedupe]
-    commands += [doctor.doctor]
+    commands += [status.status, doctor.doctor, forget.forget]
     commands += [check.verify, look.jobs, look.cancel, use.serve]
     for command in commands:
         app.command(cls=LightCommand)(command)

@@ -71,3 +71,12 @@ class Reservation:
     owner: str
     expired: bool
     """Whether nobody renewed it in time, by the database's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server that runs."""
+
+    owner: str
+    url: str
+    started_at: float

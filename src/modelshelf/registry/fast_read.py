@@ -89,8 +89,11 @@ def role_of(path: Path, tier_id: str) -> str:
 
 
 def _ask(path: Path, statement: str, *values: str) -> str:
+    if not os.access(path, os.R_OK):
+        return ""
     try:
-        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        with contextlib.closing(connect(path)) as connection:
+            connection.execute("PRAGMA query_only = 1")
             row = connection.execute(statement, values).fetchone()
     except sqlite3.Error:
         return ""

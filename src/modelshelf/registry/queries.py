@@ -24,7 +24,8 @@ from modelshelf.registry.leases import Leases
 from modelshelf.registry.placements import Placements
 from modelshelf.registry.reservations import Reservations
 from modelshelf.registry.rows import LEASE_S, new_job
-from modelshelf.registry.tables import files, jobs, leases, models, reservations, tiers, uses
+from modelshelf.registry.servers import Servers
+from modelshelf.registry.tables import checks, damage, files, jobs, leases, models, reservations, tiers, uses
 
 _REMEMBER_TIER = """
 INSERT INTO tiers (id, cache_location, cache_path, admissions) VALUES (:id, :location, :base, 0)
@@ -50,6 +51,7 @@ class Registry:
         self.checks = Checks(self._engine)
         self.placements = Placements(self._engine)
         self.reservations = Reservations(self._engine)
+        self.servers = Servers(self._engine)
         try:
             migrate(self._engine)
         except DatabaseError as err:
@@ -260,6 +262,15 @@ class Registry:
             connection.execute(sa.delete(tiers).where(tiers.c.cache_path == base, tiers.c.id != tier_id))
             values = {"id": tier_id, "location": cache_location, "base": base}
             connection.execute(sa.text(_REMEMBER_TIER), values)
+
+    def forget_tier(self, base: str) -> None:
+        """Forget a base, with what was promised and found on it."""
+        with self._engine.begin() as connection:
+            gone = sa.select(tiers.c.id).where(tiers.c.cache_path == base)
+            connection.execute(sa.delete(reservations).where(reservations.c.tier_id.in_(gone)))
+            for table in (checks, damage):
+                connection.execute(sa.delete(table).where(table.c.tier_id.in_(gone)))
+            connection.execute(sa.delete(tiers).where(tiers.c.cache_path == base))
 
     # --- jobs ---
 

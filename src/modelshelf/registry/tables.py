@@ -155,3 +155,13 @@ damage = Table(
     Column("stamp", Text, nullable=False),
 )
 """Blobs whose bytes were found not to be what their names say, while they have that size and mtime."""
+
+servers = Table(
+    "servers",
+    metadata,
+    Column("owner", Text, primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("heartbeat_at", Double, nullable=False),
+)
+"""A server that runs, as long as it says so."""

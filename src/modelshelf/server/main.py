@@ -12,6 +12,7 @@ from modelshelf.server.log import start_logging
 from modelshelf.server.run import serve as run
 from modelshelf.server.security import check_listening
 from modelshelf.services.events import Watcher
+from modelshelf.services.presence import Presence
 
 
 def serve(*, host: str | None, port: int | None, announce: Callable[[str], None]) -> None:
@@ -36,5 +37,14 @@ def serve(*, host: str | None, port: int | None, announce: Callable[[str], None]
         app = create_app(
             shelf, host=host, api_key=settings.api_key, custom_roots=settings.custom_roots, watcher=watcher
         )
-        announce_ = None if settings.log_as_json else announce
-        run(app, host=host, port=port, announce=announce_, on_stop=watcher.close)
+        presence = Presence(shelf.registry, shelf.job_service.owner)
+
+        def tell(url: str) -> None:
+            presence.start(url)
+            if not settings.log_as_json:
+                announce(url)
+
+        try:
+            run(app, host=host, port=port, announce=tell, on_stop=watcher.close)
+        finally:
+            presence.stop()

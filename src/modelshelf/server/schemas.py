@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -303,6 +303,8 @@ class DiagnosisOut(BaseModel):
 class DoctorOut(BaseModel):
     """What the doctor found, the worst first."""
 
+    settings: str
+    registry: str
     errors: int
     warnings: int
     fixed: list[str]
@@ -347,3 +349,18 @@ class AdoptPlanOut(BaseModel):
     models: list[dict[str, object]]
     others: list[dict[str, object]]
     notes: list[str]
+
+
+class StatusOut(BaseModel):
+    """What is in force."""
+
+    settings: dict[str, Any]
+    registry: dict[str, Any]
+    bases: list[dict[str, Any]]
+    other_libraries: list[dict[str, Any]]
+    hugging_face_tools: dict[str, Any]
+    servers: list[dict[str, Any]]
+    leases: list[dict[str, Any]]
+    jobs: list[JobOut]
+    owners: list[dict[str, Any]]
+    versions: dict[str, str]

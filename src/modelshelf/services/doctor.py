@@ -68,6 +68,8 @@ class Doctor:
     """Asks the hub; see `HubClient.greet`."""
     shelf: Shelf | None
     """The library, where it can be opened without making anything."""
+    where: Mapping[str, str]
+    """The settings file and the registry in force, in words."""
     hung: Mapping[str, str]
     """The bases that do not answer, and what is said of each; they are not touched."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,8 @@ _ITEMS_SHOWN = 1000
 """A job keeps its result in one row."""
 
 
-def _time(epoch_s: float | None) -> str | None:
+def time_view(epoch_s: float | None) -> str | None:
+    """Return a time; None for one that is not."""
     return None if epoch_s is None else rfc3339(epoch_s)
 
 
@@ -54,8 +55,8 @@ def model_view(model: Model, files: Sequence[FileEntry] | None = None) -> dict[s
         "allow_patterns": list(row.allow_patterns),
         "pinned": row.pinned,
         "pin_reason": row.pin_reason,
-        "created_at": _time(row.created_at),
-        "last_used_at": _time(row.last_used_at),
+        "created_at": time_view(row.created_at),
+        "last_used_at": time_view(row.last_used_at),
         "uses": row.uses,
         "job_id": row.job_id,
     }
@@ -104,9 +105,9 @@ def job_view(job: Job) -> dict[str, Any]:
         "error": json.loads(job.error) if job.error else None,
         "result": json.loads(job.result) if job.result else None,
         "attempts": job.attempts,
-        "due_at": _time(job.due_at) if job.state == "waiting" else None,
-        "created_at": _time(job.created_at),
-        "finished_at": _time(job.finished_at),
+        "due_at": time_view(job.due_at) if job.state == "waiting" else None,
+        "created_at": time_view(job.created_at),
+        "finished_at": time_view(job.finished_at),
     }
 
 
@@ -193,7 +194,7 @@ def lease_view(lease: Lease) -> dict[str, Any]:
         "cache_path": lease.cache_path,
         "kind": lease.kind,
         "holder": lease.holder,
-        "expires_at": _time(lease.expires_at),
+        "expires_at": time_view(lease.expires_at),
     }
 
 
@@ -345,9 +346,10 @@ def setup_view(
     }
 
 
-def doctor_view(report: Report) -> dict[str, Any]:
-    """Return what the doctor found and did."""
+def doctor_view(report: Report, where: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the doctor found and did, and where."""
     return {
+        **where,
         "errors": report.errors,
         "warnings": report.count(Severity.WARNING),
         "fixed": list(report.fixed),

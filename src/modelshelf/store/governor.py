@@ -10,6 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 from modelshelf.errors import BadInput, Conflict, ShelfError
 from modelshelf.store import fs
 from modelshelf.store.layout import Base
+from modelshelf.store.probe import is_there
 from modelshelf.store.small_files import read_small_json
 
 
@@ -110,7 +111,11 @@ def without_password(url: str) -> str:
 
     >>> without_password("postgresql+psycopg://me:secret@db/shelf")
     'postgresql://me@db/shelf'
+    >>> without_password("sqlite:////base/registry.db")
+    'sqlite:////base/registry.db'
     """
+    if url.startswith(_SQLITE):
+        return url
     parts = urlsplit(url)
     user, at, host = parts.netloc.rpartition("@")
     query = "&".join(item for item in parts.query.split("&") if not item.startswith("password="))
@@ -127,7 +132,7 @@ def _place(base: Base, url: str) -> str:
 def _has_moved(base: Base, named: Governor) -> bool:
     """Return whether a registry left the base it lay in; of one elsewhere other processes may see what we do not."""
     path = named.file(base)
-    return path is not None and not Path(named.place).is_absolute() and not path.exists()
+    return path is not None and not Path(named.place).is_absolute() and not is_there(path)
 
 
 def _read_marker(base: Base) -> dict[str, object]:

@@ -65,11 +65,10 @@ def open_tier(base: Base, known: KnownBases, registered_id: str | None) -> TierI
     known_id = registered_id or known.load().get(str(base.path))
     reason = why_offline(base, known_id)
     if reason:
-        raise Unavailable(
-            reason,
-            hint=f"Mount it. If you emptied it on purpose: shelf tiers --start-afresh {base.path}",
-            cache_path=str(base.path),
-        )
+        hint = f"Mount it. If you emptied it on purpose: shelf tiers --start-afresh {base.path}"
+        if read_id(base) is not None:
+            hint = f"Mount the right one. To go on with what is there now: shelf forget {base.path}"
+        raise Unavailable(reason, hint=hint, cache_path=str(base.path))
     tier_id = read_id(base)
     if tier_id is None:
         tier_id = start_afresh(base)

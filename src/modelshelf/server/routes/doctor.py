@@ -20,6 +20,6 @@ def create_router(open_doctor: Callable[[], Doctor]) -> APIRouter:
     def doctor() -> Json:
         """Look over bases, registry, variables, tools, hub and engines; nothing is changed."""
         with open_doctor() as found:
-            return Json(doctor_view(found.examine()))
+            return Json(doctor_view(found.examine(), found.where))
 
     return router

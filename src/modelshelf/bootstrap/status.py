@@ -1,0 +1,60 @@
+"""Composing what says which settings, which registry and which servers are in force, whatever is broken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from modelshelf.bootstrap.in_force import registry_in_force
+from modelshelf.errors import ShelfError
+from modelshelf.settings import Settings, load_what_is_right, tool_variables
+from modelshelf.store import registry_file
+from modelshelf.store.governor import without_password
+from modelshelf.store.known import KnownBases, KnownLibraries
+from modelshelf.store.probe import is_there
+
+if TYPE_CHECKING:
+    from modelshelf.registry.queries import Registry
+    from modelshelf.services.status import Status
+
+
+def open_status(environ: Mapping[str, str] | None = None) -> Status:
+    """Return who says what is in force here; nothing is made.
+
+    Args:
+        environ: The environment; by default this process's.
+    """
+    from modelshelf import __version__
+    from modelshelf.services.status import Status
+
+    settings, problems = load_what_is_right(environ)
+    wrong = "; ".join(f"{problem['origin']}: {problem['name']}: {problem['detail']}" for problem in problems)
+    registry, url, trouble = open_registry(settings)
+    return Status(
+        env_file=settings.env_file,
+        named_by=settings.named_by,
+        tiers=settings.tiers,
+        known=KnownBases(settings.state_home),
+        libraries=KnownLibraries(settings.state_home),
+        environ=tool_variables(environ),
+        url=without_password(url),
+        trouble=". ".join(filter(None, (wrong, trouble))),
+        registry=registry,
+        version=__version__,
+    )
+
+
+def open_registry(settings: Settings) -> tuple[Registry | None, str, str]:
+    """Return the registry, its address, and why it cannot be used; neither where there is none yet."""
+    from modelshelf.registry.queries import Registry
+
+    url, _ = registry_file.place(settings.database_url, settings.tiers.primary.base)
+    try:
+        url, path = registry_in_force(settings)
+        if path is not None and not is_there(path):
+            return None, url, ""
+        return Registry(url), url, ""
+    except (ShelfError, SQLAlchemyError, OSError) as err:
+        return None, url, err.detail if isinstance(err, ShelfError) else str(err)

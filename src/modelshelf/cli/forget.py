@@ -1,0 +1,37 @@
+"""Letting a base go."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from modelshelf.cli import output
+from modelshelf.cli.errors import at_the_edge
+from modelshelf.cli.options import AsJson
+from modelshelf.units import format_size
+
+
+def forget(
+    base: Annotated[str, typer.Argument(metavar="BASE", help="The base, as shelf status lists it.")],
+    models: Annotated[
+        bool, typer.Option("--models", help="Forget its registered models too; their files stay.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Let a base go: its settings and its bytes stay, and another library may take it."""
+    from modelshelf.bootstrap.first_aid import open_forgetter
+    from modelshelf.services.forget import base_at
+
+    with at_the_edge(as_json=as_json), open_forgetter() as forgetter:
+        wanted = base_at(base)
+        plan = forgetter.plan(wanted, models=models) if dry_run else forgetter.forget(wanted, models=models)
+        if as_json:
+            output.as_json(plan.view())
+            return
+        what = "Would forget" if dry_run else "Forgot"
+        names = f" and its models {', '.join(plan.models)}" if plan.models else ""
+        output.answer(f"{what} {plan.cache_path}{names}; every file stays where it is.")
+        if plan.models:
+            output.note(f"{format_size(plan.stays_bytes)} stay there; shelf reconcile --base registers them again.")

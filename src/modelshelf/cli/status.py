@@ -1,0 +1,53 @@
+"""Saying what is in force."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modelshelf.cli import output
+from modelshelf.cli.errors import at_the_edge
+from modelshelf.cli.options import AsJson
+from modelshelf.units import format_size
+
+
+def status(as_json: AsJson = False) -> None:
+    """Say which settings, registry and library are in force, whether a server runs, and who holds what."""
+    from modelshelf.bootstrap.status import open_status
+
+    with at_the_edge(as_json=as_json):
+        with open_status() as found:
+            view = found.view()
+        if as_json:
+            output.as_json(view)
+        else:
+            _show(view)
+
+
+def _show(view: dict[str, Any]) -> None:
+    file, registry, versions = view["settings"]["file"], view["registry"], view["versions"]
+    output.answer(f"settings  {file or 'no file; the environment and the defaults'}")
+    known = f"id {registry['id'][:12]}" if registry["exists"] else "not made yet"
+    output.answer(f"registry  {registry['url']} ({known})")
+    if registry["detail"]:
+        output.note(f"note: {registry['detail']}")
+    for base in view["bases"]:
+        library = "this library's" if base["ours"] else "no library's yet"
+        output.answer(f"{base['cache_location']:<9} {base['cache_path']}: {base['detail'] or library}")
+    for other in view["other_libraries"]:
+        output.answer(f"other     {other['cache_path']} ({other['settings'] or 'no settings file'})")
+    tools = view["hugging_face_tools"]
+    where = "the primary tier" if tools["is_primary"] else f"{tools['hub']} ({tools['why']}), not the primary tier"
+    output.answer(f"tools     download to {where}")
+    for server in view["servers"]:
+        output.answer(f"server    {server['url']}, since {server['started_at']}")
+    if not view["servers"]:
+        output.answer("server    none runs")
+    for lease in view["leases"]:
+        output.answer(f"lease     {lease['model_name']}, held by {lease['holder']} until {lease['expires_at']}")
+    for job in view["jobs"]:
+        what = f"{job['kind']} {job['model_name']}".rstrip()
+        output.answer(f"job       {job['id']} {what}: {job['state']} {job['detail']}".rstrip())
+    for owner in view["owners"]:
+        lives = {True: "runs", False: "is gone", None: "runs elsewhere"}[owner["alive"]]
+        output.answer(f"owner     {owner['owner']} {lives}, {format_size(owner['reserved_bytes'])} reserved")
+    output.answer("versions  " + ", ".join(f"{name} {version}" for name, version in versions.items()))
