@@ -94,3 +94,14 @@ def rfc3339(epoch_s: float) -> str:
     '1970-01-01T00:00:00.000Z'
     """
     return datetime.fromtimestamp(epoch_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def limit_gb(size_bytes: int) -> str:
+    """Return a size as the settings take a limit, in GB: whole ones, or two digits of a part; never 0.
+
+    >>> [limit_gb(size) for size in (1_800 * GB, 10 * GB, 57_600_000, 1)]
+    ['1800', '10', '0.058', '0.000000001']
+    """
+    if size_bytes >= 10 * GB:
+        return str(size_bytes // GB)
+    return f"{float(f'{max(size_bytes, 1) / GB:.2g}'):.9f}".rstrip("0").rstrip(".")

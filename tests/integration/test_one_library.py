@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from modelshelf.errors import BadInput
 from tests.fakes.hub import FakeHub
 from tests.world import Home, Result, random_bytes, tree, wait_until
 
@@ -248,3 +249,33 @@ def test_status_says_that_a_server_runs(home: Home) -> None:
         assert f"server    {server.url}" in home.run("status").checked().out
         server.end()
     assert home.run("status", "--json").checked().json["servers"] == []
+
+
+@pytest.mark.parametrize("location", ["primary", "secondary"])
+def test_a_path_that_is_not_the_tiers_is_refused(home: Home, hub: FakeHub, location: str) -> None:
+    """Nothing is registered or moved, over HTTP and from Python; the tier's own base may be named."""
+    hub.add_repo("org/model", FILES)
+    where = {"cache_location": location, "cache_path": str(home.custom)}
+    body = {"model_name": "m", "hf_path": "org/model", "download": False}
+    with home.serve() as server:
+        assert server.ask("POST", "/api/models", body | where).status == 400
+        assert server.get("/api/models") == []
+        own = where | {"cache_path": str(home.primary if location == "primary" else home.secondary)}
+        assert server.ask("POST", "/api/models", body | own).status == 201
+        assert server.ask("PATCH", "/api/models/m", where).status == 400
+    with home.open() as shelf:
+        with pytest.raises(BadInput):
+            shelf.register("n", "org/model", location, str(home.custom))
+        assert [row.model_name for row in shelf.registry.models()] == ["m"]
+
+
+def test_the_doctor_names_no_tool_that_is_not_here(person: Person) -> None:
+    """A folder that nothing made is not a place where a program looks."""
+    nowhere = person.folder("empty-path")
+
+    said = person.run(person.root, "doctor", PATH=str(nowhere)).out
+
+    assert "Ollama" not in said
+    assert "LM Studio" not in said
+    person.folder(".ollama/models")
+    assert "Ollama" in person.run(person.root, "doctor", PATH=str(nowhere)).out

@@ -69,6 +69,7 @@ def test_a_good_base_is_one_line() -> None:
         ({"mount": LAYER}, "error", "vanish with the container", "docker run -v"),
         ({"usage_bytes": 120 * GB}, "warning", "20.0 GB more than its limit", "shelf gc"),
         ({"disk_bytes": 50 * GB}, "warning", "more than the disk has", "SECONDARY_CACHE_LIMIT_GB=45"),
+        ({"disk_bytes": 64_000_000}, "warning", "more than the disk has", "SECONDARY_CACHE_LIMIT_GB=0.058"),
         ({"free_bytes": 20 * GB}, "info", "the disk only 20.0 GB", ""),
         ({"free_bytes": 1000}, "warning", "almost full", "shelf gc"),
         (

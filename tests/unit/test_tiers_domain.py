@@ -173,6 +173,18 @@ def test_a_location_that_means_no_tier_is_refused(location: str, path: str | Non
     assert caught.value.hint.startswith(hint)
 
 
+@pytest.mark.parametrize(("location", "base"), [(PRIMARY, "/mnt/fast"), (SECONDARY, "/mnt/slow")])
+def test_who_asks_for_a_tier_may_name_its_base_and_no_other(location: str, base: str) -> None:
+    """A path that would be ignored is refused; of a stored row it is what another process calls the base."""
+    tiers = Tiers(FAST, SLOW)
+
+    assert tiers.chosen(location, None) == tiers.chosen(location, f"{base}/") == tiers.resolve(location, "/elsewhere")
+    with pytest.raises(BadInput) as caught:
+        tiers.chosen(location, "/elsewhere")
+    assert "custom" in caught.value.hint
+    assert tiers.chosen(CUSTOM, "/elsewhere").base == "/elsewhere"
+
+
 def test_the_secondary_base_is_no_custom_one_either() -> None:
     """One folder is one tier."""
     with pytest.raises(BadInput, match="is the secondary base"):

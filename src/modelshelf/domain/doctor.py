@@ -13,7 +13,7 @@ from modelshelf.domain.environment import ENGINE_PACKAGES, Place
 from modelshelf.domain.findings import Finding, Kind
 from modelshelf.domain.sharing import Foreign
 from modelshelf.domain.tiers import PRIMARY, Tier
-from modelshelf.units import GB, format_size
+from modelshelf.units import GB, format_size, limit_gb
 
 LOW_BYTES = GB
 """A disk with less than this left stops most work."""
@@ -126,7 +126,7 @@ def _room(base: BaseFacts, named: str) -> Iterator[Diagnosis]:
         detail = (
             f"{named}: its limit of {format_size(limit)} is more than the disk has, {format_size(base.disk_bytes)}."
         )
-        yield Diagnosis(_WARNING, "base", detail, f"{variable}={base.disk_bytes * 9 // 10 // GB}", path)
+        yield Diagnosis(_WARNING, "base", detail, f"{variable}={limit_gb(base.disk_bytes * 9 // 10)}", path)
     elif limit is not None and limit - base.usage_bytes > base.free_bytes:
         detail = (
             f"{named}: its limit leaves {format_size(limit - base.usage_bytes)}, the disk only"

@@ -210,6 +210,22 @@ class Tiers:
             )
         return self._custom(BasePath(_moved(cache_path, self.custom_map)))
 
+    def chosen(self, cache_location: str, cache_path: str | None) -> Tier:
+        """Return the tier that somebody asks for, who may name the base of primary and secondary too, and no other.
+
+        Raises:
+            BadInput: There is no such tier, the path is no base, or it is another base than the tier has.
+        """
+        tier = self.resolve(cache_location, cache_path)
+        if cache_location != CUSTOM and cache_path and BasePath(cache_path) != tier.base:
+            raise BadInput(
+                f"cache_location {cache_location} is {tier.base}; the cache_path {cache_path} is another base.",
+                hint=f"Leave cache_path out; or use cache_location custom for {cache_path}.",
+                cache_location=cache_location,
+                cache_path=cache_path,
+            )
+        return tier
+
     def stored_path(self, base: str) -> str:
         """Return how the registry spells a base: a custom one as others call it, so that every process resolves it.
 

@@ -31,7 +31,7 @@ class PathDoor:
             BadInput: There is no such tier, or the path is no base.
             Denied: A request may not name this path.
         """
-        tier = self._tiers.tiers.resolve(cache_location, cache_path)
+        tier = self._tiers.tiers.chosen(cache_location, cache_path)
         self._check(tier.base, self._bases())
 
     def check_target(self, to: str) -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import logging
 import os
 import re
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,6 +25,7 @@ from modelshelf.domain.tiers import CUSTOM, Tier, Tiers
 from modelshelf.errors import ShelfError
 from modelshelf.services.progress import Counter
 from modelshelf.services.retire import retiring
+from modelshelf.services.tools import engines, installed
 from modelshelf.store import capabilities, checkup, gc, look, meter, ownership, scan, snapshot
 from modelshelf.store import tier as store_tier
 from modelshelf.store.known import KnownBases
@@ -45,8 +44,6 @@ _TIDY = frozenset({"lock", "folder"})
 """What of gc's plan is mended without asking: nothing of it holds a byte of a model."""
 HANG_S = 5.0
 """So long a share may take to answer."""
-_PROGRAMS = ("llama-server", "ollama", "vllm", "lms")
-_MODULES = ("xllamacpp", "transformers", "vllm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,7 +292,7 @@ class Doctor:
         ours = {f"{tier.base}/hub" for tier in tiers}
         found = [
             (place, 0 if place.path in ours or not Path(place.path).is_absolute() else _bytes_at(Path(place.path)))
-            for place in places(self.environ)
+            for place in installed(places(self.environ))
         ]
         yield from doctor.of_tools(found, tiers)
 
@@ -343,19 +340,6 @@ def _rebuild(path: Path) -> str:
 
     folder = shlex.quote(str(path.parent))
     return f"cd {folder} && mkdir damaged && mv {path.name}* damaged/ && shelf reconcile"
-
-
-def engines() -> dict[str, str]:
-    """Return the engines that this process can start, name to where it found them; none is imported."""
-    found = {name: place for name in _PROGRAMS if (place := shutil.which(name))}
-    for name in _MODULES:
-        try:
-            spec = importlib.util.find_spec(name)
-        except (ImportError, ValueError):
-            spec = None
-        if spec is not None and name not in found:
-            found[name] = "Python"
-    return found
 
 
 def hung_bases(paths: Iterable[str]) -> dict[str, str]:

@@ -68,6 +68,8 @@ class Forgetter:
     def plan(self, base: Base, *, models: bool) -> ForgetPlan:
         """Return what forgetting a base would do; nothing is changed.
 
+        Where another tier lies at that path than before, only the one before is forgotten: models stay registered.
+
         Args:
             base: The base.
             models: Whether its models are forgotten too.
@@ -78,13 +80,13 @@ class Forgetter:
         """
         path, named = str(base.path), governor.read(base)
         ids = self._ids()
-        rows = self._rows(path)
+        is_same_tier = store_tier.read_id(base) in (None, ids.get(path)) or path not in ids
+        rows = self._rows(path) if is_same_tier else []
         if path not in ids and path not in self.libraries.load() and not rows and named is None:
             raise BadInput(f"{path} isn't a known base.", hint="shelf status lists them.", cache_path=path)
         if self.registry is not None:
             governor.check_ours(base, self.registry.id, self.registry.url)
         self._check_free(path, rows, models=models)
-        is_same_tier = ids.get(path) in (None, store_tier.read_id(base))
         names = tuple(row.model_name for row in rows)
         return ForgetPlan(path, names, sum(row.size_bytes for row in rows), named is not None and is_same_tier)
 
@@ -96,7 +98,8 @@ class Forgetter:
         plan = self.plan(base, models=models)
         if self.registry is not None:
             for row in self._rows(plan.cache_path):
-                self.registry.delete_model(row.id)
+                if row.model_name in plan.models:
+                    self.registry.delete_model(row.id)
             self.registry.forget_tier(plan.cache_path)
         self.known.forget(base)
         self.libraries.forget(base)

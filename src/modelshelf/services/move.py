@@ -100,7 +100,7 @@ class Mover:
             NotFound, Conflict, Unavailable: There is no such model, it is not whole, or a tier is offline.
             Denied: The target cannot be written.
         """
-        tier = self.tiers.tiers.resolve(to, cache_path)
+        tier = self.tiers.tiers.chosen(to, cache_path)
         stored = self.tiers.tiers.stored_path(tier.base)
         params = {"cache_location": tier.location, "cache_path": stored, "keep_source": keep_source}
         params |= {MAKES_ROOM: True} if makes_room else {}
@@ -125,7 +125,7 @@ class Mover:
 
     def plan(self, model_name: str, to: str, cache_path: str | None, *, keep_source: bool) -> MovePlan:
         """Return what moving a model would do; raises as `enqueue` does, and as `RoomMaker.check` where it is full."""
-        route = self._route(self.library.model(model_name), self.tiers.tiers.resolve(to, cache_path))
+        route = self._route(self.library.model(model_name), self.tiers.tiers.chosen(to, cache_path))
         plan = self._plan(route, keep_source=keep_source)
         need, takes_disk, row = self._need(route, plan), plan.method == "copy", route.row
         try:

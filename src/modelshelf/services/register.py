@@ -68,7 +68,7 @@ class Registrar:
             OutOfSpace: It does not fit on its tier.
             Unavailable: The tier is offline.
         """
-        tier = self.tiers.tiers.resolve(wanted.cache_location, wanted.cache_path)
+        tier = self.tiers.tiers.chosen(wanted.cache_location, wanted.cache_path)
         self.registry.check_name(wanted)
         self._check_base(wanted, tier)
         base = Base(self.tiers.path(tier))
