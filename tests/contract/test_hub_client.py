@@ -273,7 +273,7 @@ NONSENSE: dict[str, object] = {
     "a file below a file": [FILE, FILE | {"path": "a.txt/b"}],
     "a file where a folder is": [FILE | {"path": "a.txt/b"}, FILE],
     "a folder where a file is": [FILE, {"type": "directory", "path": "a.txt"}],
-    "a folder that climbs": [{"type": "directory", "path": ".."}],
+    "a folder that climbs": [FILE, {"type": "directory", "path": ".."}],
     "a size below 0": [FILE | {"size": -1}],
     "half a byte": [FILE | {"size": 0.5}],
     "a size of text": [FILE | {"size": "1"}],
@@ -330,6 +330,15 @@ def test_what_a_hub_need_not_say_may_be_missing(hub: FakeHub) -> None:
 
     assert client(hub.url).list_files(REPO, COMMIT) == [FileEntry("a.txt", 1, "a" * 40)]
     assert client(hub.url).resolve(REPO, "main").repo_id == "Org/Name"
+
+
+@pytest.mark.parametrize("tree", [[], [{"type": "directory", "path": "d"}]], ids=["nothing", "a folder alone"])
+def test_a_commit_without_files_is_no_model(hub: FakeHub, tree: list[object]) -> None:
+    """Where there is nothing to download the error says so, before a ref could lead to nothing."""
+    hub.fail("*/tree/*", body=json.dumps(tree).encode())
+
+    with pytest.raises(NotFound, match="org/name holds no files"):
+        client(hub.url).list_files(REPO, COMMIT)
 
 
 def test_a_wrong_revision_names_those_that_there_are(hub: FakeHub) -> None:

@@ -108,7 +108,7 @@ class HubClient:
         Raises:
             Conflict: The hub does not know whether these are all.
             Corrupt: It lists what can't be the files of a commit.
-            NotFound: It doesn't have the commit, or no longer.
+            NotFound: It doesn't have the commit, or no longer; or the commit holds no files.
             Unavailable: It cannot be reached, does not tell a size, or lists without end.
         """
         from modelshelf.hub import answers, errors
@@ -127,6 +127,8 @@ class HubClient:
             left_bytes = self._read_page(response, tree, left_bytes)
             link = answers.next_page(response.headers.get("Link"))
             url = None if link is None else self._http.follow(landed, link)
+        if not tree.files:
+            raise NotFound(f"{repo_id} holds no files at commit {commit_hash}.", hf_path=repo_id)
         with self._sense():
             tree.check()
         if tree.may_be_short:  # a manifest is kept for ever, and what it does not name is never fetched
