@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 
@@ -36,6 +37,13 @@ class Diagnosis:
     """The bytes that it is about."""
     fix: str = ""
     """What `shelf doctor --fix` calls its own way to mend it; empty for what it leaves to a person."""
+
+
+def of_strange(paths: Sequence[str]) -> Iterator[Diagnosis]:
+    """Yield what lies in a base under our names and cannot be understood."""
+    for path in paths:
+        detail = f"{path} cannot be understood: it is left out, and stays."
+        yield Diagnosis(Severity.WARNING, "files", detail, f"ls -ld {shlex.quote(path)}", path)
 
 
 @dataclass(frozen=True, slots=True)

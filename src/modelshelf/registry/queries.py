@@ -16,7 +16,7 @@ from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from modelshelf.domain.jobs import DONE, QUEUED, RUNNING, UNFINISHED, WAITING, Job
 from modelshelf.domain.models import FileEntry, ModelRow, Registration, select_files, total_size
-from modelshelf.errors import Conflict, NotFound, OutOfSpace, ShelfError, Unavailable
+from modelshelf.errors import BadInput, Conflict, NotFound, OutOfSpace, ShelfError, Unavailable
 from modelshelf.registry import fast_read
 from modelshelf.registry.checks import Checks
 from modelshelf.registry.engine import db_now, keep_reserve, make_engine, migrate
@@ -84,6 +84,16 @@ class Registry:
         """Return one model."""
         rows = self._read(f"{fast_read.MODEL_ROWS} WHERE m.model_name = :name", name=model_name)
         return next(iter(fast_read.model_rows(rows)), None)
+
+    def strange_models(self) -> list[str]:
+        """Return, in words, the rows of models that hold what no model can have: all other methods leave them out."""
+        found = []
+        for row in self._read(f"{fast_read.MODEL_ROWS} ORDER BY m.id"):
+            try:
+                fast_read.model_row(row)
+            except BadInput as err:
+                found.append(f"model {row[0]} cannot be understood: {err.detail}")
+        return found
 
     def files(self, repo_id: str, commit_hash: str) -> list[FileEntry]:
         """Return the manifest of a commit, by path."""

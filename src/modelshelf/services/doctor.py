@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelshelf.domain import doctor
-from modelshelf.domain.diagnosis import Diagnosis, Report, Severity, ordered
+from modelshelf.domain.diagnosis import Diagnosis, Report, Severity, of_strange, ordered
 from modelshelf.domain.doctor import BaseFacts, Copies, HubFacts, RegistryFacts, Sized, TokenFacts
 from modelshelf.domain.environment import conflicts, hf_home, is_offline, places, token_path
 from modelshelf.domain.findings import Finding, Kind
@@ -26,7 +26,7 @@ from modelshelf.errors import ShelfError
 from modelshelf.services.progress import Counter
 from modelshelf.services.retire import retiring
 from modelshelf.services.tools import engines, installed
-from modelshelf.store import capabilities, checkup, gc, look, meter, ownership, scan, snapshot
+from modelshelf.store import capabilities, checkup, gc, look, meter, ownership, scan, snapshot, strange
 from modelshelf.store import tier as store_tier
 from modelshelf.store.known import KnownBases
 from modelshelf.store.layout import Base
@@ -161,6 +161,8 @@ class Doctor:
     def _bases(self) -> Iterator[Diagnosis]:
         for tier in self._all_tiers():
             yield from _safely("base", lambda tier=tier: doctor.of_base(self._base(tier)))  # type: ignore[misc]
+        for base in self._online():
+            yield from _safely("files", lambda base=base: of_strange([*map(str, strange.find(base))]))  # type: ignore[misc]
 
     def _base(self, tier: Tier) -> BaseFacts:
         base = Base(Path(tier.base))
@@ -222,6 +224,8 @@ class Doctor:
         facts = self.registry
         if self.shelf is not None:
             facts = self._ask_registry(self.shelf)
+            for row in self.shelf.registry.strange_models():
+                yield Diagnosis(Severity.WARNING, "registry", f"The registry's {row} It is left out.", path=facts.path)
         yield from doctor.of_registry(facts)
 
     def _ask_registry(self, shelf: Shelf) -> RegistryFacts:
