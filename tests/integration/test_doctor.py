@@ -168,7 +168,7 @@ def test_a_damaged_registry_is_built_anew_by_the_command(home: Home, model: Path
 
     found = ask(home, code=7)
 
-    damaged = about(found, "its file is damaged")
+    damaged = about(found, "is damaged, or isn't a registry")
     shell(home, damaged["command"])
     assert home.run("path", "m").checked().out.strip() == str(model)
     assert (registry.parent / "damaged/registry.db").exists()

@@ -243,3 +243,9 @@ def test_a_base_on_two_file_systems_is_not_opened(base: Base, known: KnownBases)
             tier.open_tier(base, known, None)
         assert tier.free_bytes(base) <= 2**20
         assert tier.device(base) != str(base.path.stat().st_dev)
+
+
+def test_the_entries_that_a_disk_has_left_are_counted_where_it_counts_them(tmp_path: Path) -> None:
+    """A disk of few names says how many; a base that is still to be made is asked by what it would lie in."""
+    with small_disk(tmp_path / "few", 2**20, "nr_inodes=50") as disk:
+        assert tier.free_entries(Base(disk / "base")) in range(30, 50)

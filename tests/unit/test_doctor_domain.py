@@ -72,6 +72,7 @@ def test_a_good_base_is_one_line() -> None:
         ({"disk_bytes": 64_000_000}, "warning", "more than the disk has", "SECONDARY_CACHE_LIMIT_GB=0.058"),
         ({"free_bytes": 20 * GB}, "info", "the disk only 20.0 GB", ""),
         ({"free_bytes": 1000}, "warning", "almost full", "shelf gc"),
+        ({"free_entries": 12}, "warning", "only 12 files more", "shelf gc"),
         (
             {"strays": (Sized("/mnt/z/models--a", 5),)},
             "warning",

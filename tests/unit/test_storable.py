@@ -9,7 +9,8 @@ import pytest
 
 from modelshelf.domain.disks import FAT_FILE_BYTES, Capabilities, Mount, registry_refusal
 from modelshelf.domain.models import FileEntry
-from modelshelf.domain.storable import check_names, check_sizes
+from modelshelf.domain.names import Digest, FilePath
+from modelshelf.domain.storable import BESIDE_ENTRIES, check_entries, check_names, check_sizes, entries_of
 from modelshelf.domain.tiers import Tier
 from modelshelf.errors import BadInput, OutOfSpace
 
@@ -98,3 +99,17 @@ def test_a_registry_on_a_disk_of_this_machine_is_not_refused(kind: str) -> None:
     mount = Mount("/mnt/z", kind, "/dev/sda1", read_only=False)
 
     assert registry_refusal(PurePosixPath("/mnt/z/registry.db"), mount, PurePosixPath("/s")) is None
+
+
+def test_more_entries_than_a_disk_has_left_are_refused_with_both_numbers() -> None:
+    """A link for each file, a blob and two locks for each content; a disk that counts none holds all."""
+    files = [FileEntry(FilePath("a/b.bin"), 1, Digest("d" * 64)), FileEntry(FilePath("c.bin"), 1, Digest("d" * 64))]
+    need = entries_of(files, [])
+
+    assert need == BESIDE_ENTRIES + 2 + 1 + 3
+    assert entries_of(files, ["d" * 64]) == 0
+    check_entries(need, TIER, need)
+    check_entries(need, TIER, None)
+    with pytest.raises(OutOfSpace, match=r"entries \(inodes\), secondary has 29 left") as refused:
+        check_entries(need, TIER, need - 1)
+    assert (refused.value.fields["needed_entries"], refused.value.fields["free_entries"]) == (need, need - 1)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from modelshelf.cli.visible import visible
 from modelshelf.domain.models import FileEntry, Model, State
-from modelshelf.domain.tiers import TierStatus
+from modelshelf.domain.tiers import SCARCE_ENTRIES, TierStatus
 from modelshelf.errors import BadInput
 from modelshelf.units import format_age, format_duration, format_size, rfc3339
 
@@ -160,6 +160,8 @@ def _tier_status(status: TierStatus) -> None:
         _say(f"  {weakness}")
     _say(f"  {'on disk':<18}{format_size(status.usage.allocated_bytes):>10}")
     _say(f"  {'free on its disk':<18}{format_size(status.free_bytes):>10}")
+    if status.free_entries is not None and status.free_entries < SCARCE_ENTRIES:
+        _say(f"  {'entries left':<18}{status.free_entries:>10}  (inodes: a file, a folder or a link takes one)")
     if status.reserved_bytes:
         _say(f"  {'reserved':<18}{format_size(status.reserved_bytes):>10}")
     for kind, size_bytes in status.usage.breakdown.items():

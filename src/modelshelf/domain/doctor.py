@@ -12,7 +12,7 @@ from modelshelf.domain.disks import Capabilities, Mount
 from modelshelf.domain.environment import ENGINE_PACKAGES, Place
 from modelshelf.domain.findings import Finding, Kind
 from modelshelf.domain.sharing import Foreign
-from modelshelf.domain.tiers import PRIMARY, Tier
+from modelshelf.domain.tiers import PRIMARY, SCARCE_ENTRIES, Tier
 from modelshelf.units import GB, format_size, limit_gb
 
 LOW_BYTES = GB
@@ -48,6 +48,7 @@ class BaseFacts:
     writable: bool = True
     capabilities: Capabilities | None = None
     free_bytes: int = 0
+    free_entries: int | None = None
     disk_bytes: int = 0
     usage_bytes: int = 0
     strays: tuple[Sized, ...] = ()
@@ -123,18 +124,18 @@ def _room(base: BaseFacts, named: str) -> Iterator[Diagnosis]:
         detail = f"{named} holds {format_size(over)} more than its limit of {format_size(limit)}."
         yield Diagnosis(_WARNING, "base", detail, "shelf gc --dry-run", path, over)
     if limit is not None and limit > base.disk_bytes > 0:
-        detail = (
-            f"{named}: its limit of {format_size(limit)} is more than the disk has, {format_size(base.disk_bytes)}."
-        )
+        has = format_size(base.disk_bytes)
+        detail = f"{named}: its limit of {format_size(limit)} is more than the disk has, {has}."
         yield Diagnosis(_WARNING, "base", detail, f"{variable}={limit_gb(base.disk_bytes * 9 // 10)}", path)
     elif limit is not None and limit - base.usage_bytes > base.free_bytes:
-        detail = (
-            f"{named}: its limit leaves {format_size(limit - base.usage_bytes)}, the disk only"
-            f" {format_size(base.free_bytes)}."
-        )
+        left, has = format_size(limit - base.usage_bytes), format_size(base.free_bytes)
+        detail = f"{named}: its limit leaves {left}, the disk only {has}."
         yield Diagnosis(_INFO, "base", detail, path=path)
     if base.free_bytes < LOW_BYTES:
         detail = f"{named}: its disk is almost full, {format_size(base.free_bytes)} are left."
+        yield Diagnosis(_WARNING, "base", detail, "shelf gc", path)
+    if base.free_entries is not None and base.free_entries < SCARCE_ENTRIES:
+        detail = f"{named}: its disk can have only {base.free_entries} files more (inodes), whatever bytes are free."
         yield Diagnosis(_WARNING, "base", detail, "shelf gc", path)
 
 

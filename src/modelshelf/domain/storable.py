@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import PurePosixPath
 
 from modelshelf.domain.disks import Capabilities
 from modelshelf.domain.models import FileEntry
@@ -86,3 +87,46 @@ def check_sizes(
 def fits(file: FileEntry, can: Capabilities) -> bool:
     """Return whether a file system can have a file of this size."""
     return can.max_file_bytes is None or file.size_bytes <= can.max_file_bytes
+
+
+BESIDE_ENTRIES = 24
+"""Folders of a repository, refs, lists, cards, and the temporary files of a download."""
+
+
+def entries_of(files: Iterable[FileEntry], present: Collection[str]) -> int:
+    """Return how many entries (inodes) a snapshot takes on a disk, at most; none where all blobs are there.
+
+    A file takes a link, and a content that is missing its blob and two locks.
+
+    Args:
+        files: The files wanted.
+        present: The blobs that are there.
+
+    """
+    wanted = list(files)
+    missing = {file.digest for file in wanted} - set(present)
+    folders = {str(folder) for file in wanted for folder in PurePosixPath(file.path).parents if str(folder) != "."}
+    return BESIDE_ENTRIES + len(wanted) + len(folders) + 3 * len(missing) if missing else 0
+
+
+def check_entries(need_entries: int, tier: Tier, free_entries: int | None) -> None:
+    """Do nothing when a disk can have so many files more.
+
+    Args:
+        need_entries: What an operation makes.
+        tier: Where.
+        free_entries: What the disk has left; None where it counts none.
+
+    Raises:
+        OutOfSpace: It cannot; says what is needed and what is there.
+    """
+    if free_entries is None or need_entries <= free_entries:
+        return
+    raise OutOfSpace(
+        f"Need {need_entries} entries (inodes), {tier.location} has {free_entries} left on its disk.",
+        hint="Delete small files on it: shelf gc, shelf rm NAME --files, or what else lies there.",
+        cache_location=tier.location,
+        cache_path=tier.base,
+        needed_entries=need_entries,
+        free_entries=free_entries,
+    )

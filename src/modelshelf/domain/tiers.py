@@ -42,6 +42,10 @@ class Usage:
 BREAKDOWN = ("models", "shared", "partial", "orphans", "xet", "transformers", "other")
 
 
+SCARCE_ENTRIES = 10_000
+"""A disk that can have fewer files more than this is shown as short of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class TierStatus:
     """A tier as it is now."""
@@ -61,6 +65,8 @@ class TierStatus:
     """Whether this process may write there; models on a tier that is read-only can be loaded."""
     capabilities: Capabilities | None = None
     """What its file system can; None while it is offline."""
+    free_entries: int | None = None
+    """How many files more (inodes) its disk can have; None where it counts none."""
 
 
 @dataclass(frozen=True, slots=True)

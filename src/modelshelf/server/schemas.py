@@ -181,6 +181,7 @@ class TierOut(BaseModel):
     allocated_bytes: int
     reserved_bytes: int
     free_bytes: int
+    free_entries: int | None
     warning: bool
     writable: bool
     breakdown: dict[str, int]

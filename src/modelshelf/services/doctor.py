@@ -183,6 +183,7 @@ class Doctor:
             writable=store_tier.is_writable(base) and not mount.read_only,
             capabilities=capabilities.of(base),
             free_bytes=store_tier.free_bytes(base),
+            free_entries=store_tier.free_entries(base),
             disk_bytes=checkup.disk_bytes(base),
             usage_bytes=meter.measure(base).apparent_bytes,
             strays=tuple(stray for path, stray in strays.items() if path not in unfinished),

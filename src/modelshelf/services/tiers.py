@@ -9,7 +9,8 @@ from pathlib import Path
 
 from modelshelf.domain.jobs import Reservation
 from modelshelf.domain.models import FileEntry
-from modelshelf.domain.storable import check_names, check_sizes
+from modelshelf.domain.names import RepoId
+from modelshelf.domain.storable import check_entries, check_names, check_sizes, entries_of
 from modelshelf.domain.tiers import BREAKDOWN, CUSTOM, Room, Tier, Tiers, TierStatus, Usage
 from modelshelf.errors import BadInput, Denied
 from modelshelf.registry.queries import Registry
@@ -111,7 +112,7 @@ class TierService:
 
         Raises:
             BadInput: The file system cannot have such a name, or takes it for another one that is there.
-            OutOfSpace: A file is larger than any can be there; says what would hold it.
+            OutOfSpace: A file is larger than any can be there, or there are more of them than the disk has entries for.
         """
         base = Base(self.path(tier))
         is_marked = is_there(base.marker)
@@ -124,6 +125,8 @@ class TierService:
         if not (can.case_sensitive and can.any_names):
             names = [card.model_name for card in cards.read_all(base)]
             check_names([*names, model_name], tier, can, "Choose another name for the model.")
+        present = scan.blob_sizes(base.repo(RepoId(hf_path))) if files else {}
+        check_entries(entries_of(files, present), tier, store_tier.free_entries(base))
         if can.max_file_bytes is not None:
             others = [other for other in self.configured() if other.base != tier.base and not self.why_offline(other)]
             check_sizes(files, tier, can, {other.location: capabilities.of(Base(self.path(other))) for other in others})
@@ -171,6 +174,7 @@ class TierService:
             usage=usage,
             reserved_bytes=reserved,
             free_bytes=store_tier.free_bytes(base),
+            free_entries=store_tier.free_entries(base),
             warning=warning,
             writable=store_tier.is_writable(base),
             capabilities=capabilities.of(base),

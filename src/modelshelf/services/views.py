@@ -77,6 +77,7 @@ def tier_view(status: TierStatus) -> dict[str, Any]:
         "allocated_bytes": status.usage.allocated_bytes,
         "reserved_bytes": status.reserved_bytes,
         "free_bytes": status.free_bytes,
+        "free_entries": status.free_entries,
         "warning": status.warning,
         "writable": status.writable,
         "breakdown": dict(status.usage.breakdown),

@@ -187,3 +187,9 @@ def free_bytes(base: Base) -> int:
     """Return what the file system of a base has for an ordinary user, in bytes."""
     found = os.statvfs(_holder(base))
     return found.f_bavail * found.f_frsize
+
+
+def free_entries(base: Base) -> int | None:
+    """Return how many files more the file system of a base can have for an ordinary user; None where it counts none."""
+    found = os.statvfs(nearest_folder(base))
+    return found.f_favail if found.f_files else None
