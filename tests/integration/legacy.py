@@ -105,14 +105,14 @@ def stray(base: Path, drawing: str, below: str = ".") -> None:
 
 def lm_studio(folder: Path) -> bytes:
     """Write a folder of LM Studio; returns the bytes of its model."""
-    data = random_bytes(200_000, 7)
+    data = b"GGUF" + random_bytes(199_996, 7)
     put(folder / "TheOrg" / "Tiny-GGUF" / "tiny-q4.gguf", data)
     return data
 
 
 def ollama(folder: Path) -> bytes:
     """Write what Ollama keeps of one model; returns the bytes of its weights."""
-    data, template = random_bytes(200_000, 8), b"{{ .Prompt }}"
+    data, template = b"GGUF" + random_bytes(199_996, 8), b"{{ .Prompt }}"
     layers: list[dict[str, Any]] = []
     for kind, layer in (("model", data), ("template", template)):
         digest = hashlib.sha256(layer).hexdigest()

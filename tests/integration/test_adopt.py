@@ -644,7 +644,7 @@ def test_a_damaged_blob_of_ollama_is_refused(home: Home, old: Path) -> None:
     folder = home.root / "home" / ".ollama" / "models"
     legacy.ollama(folder)
     blob = max((folder / "blobs").iterdir(), key=lambda path: path.stat().st_size)
-    blob.write_bytes(bytes(200_000))
+    blob.write_bytes(b"GGUF" + bytes(199_996))
 
     said = adopt(home, folder, "--move")
 

@@ -277,19 +277,43 @@ def test_lm_studio_is_found_from_the_folder_above(tmp_path: Path) -> None:
 
 
 def test_ollama_without_its_blob_is_in_trouble(tmp_path: Path) -> None:
-    """A manifest whose blob is gone is named; one that cannot be read, or names no weights, is passed over."""
+    """A manifest whose blob is gone is named, as one without weights is; one that cannot be read is passed over."""
     legacy.ollama(tmp_path)
     folder = tmp_path / "manifests" / "registry.ollama.ai" / "library" / "other"
     put(folder / "broken", b"{")
     put(folder / "list", b"[]")
-    put(folder / "bare", json.dumps({"layers": [{"mediaType": "x", "digest": "y"}]}).encode())
+    put(folder / "odd", json.dumps({"layers": 7}).encode())
     put(tmp_path / "manifests" / "shallow", b"{}")
-    assert (only(tmp_path).called, only(tmp_path).trouble) == ("llama3:8b", "")
+    found = {model.called: model.trouble for model in foreign.find(tmp_path) or ()}
+    assert found == {"llama3:8b": "", "other:odd": "It has no weights."}
+    (folder / "odd").unlink()
 
     for blob in (tmp_path / "blobs").iterdir():
         blob.unlink()
 
-    assert "is not there" in only(tmp_path).trouble
+    assert "isn't there" in only(tmp_path).trouble
+
+
+@pytest.mark.parametrize(
+    ("layer", "why"),
+    [
+        ({"digest": "md5:1", "size": 4}, "The manifest names no blob for m-x.gguf."),
+        ({"digest": f"sha256:{'a' * 64}", "size": 5}, "has 4 bytes instead of 5"),
+        ({"digest": f"sha256:{'b' * 64}", "size": 4}, "doesn't begin with GGUF"),
+        ({"digest": f"sha256:{'c' * 64}", "size": 4}, "is a link"),
+        ({"digest": f"sha256:{'d' * 64}", "size": 4}, "is no file"),
+    ],
+)
+def test_a_layer_of_ollama_that_cannot_be_taken_is_named(tmp_path: Path, layer: dict[str, object], why: str) -> None:
+    """Its blob has another size or other bytes than its manifest says, or is no plain file."""
+    put(tmp_path / "blobs" / f"sha256-{'a' * 64}", b"GGUF")
+    put(tmp_path / "blobs" / f"sha256-{'b' * 64}", b"page")
+    (tmp_path / "blobs" / f"sha256-{'c' * 64}").symlink_to("x")
+    (tmp_path / "blobs" / f"sha256-{'d' * 64}").mkdir()
+    manifest = {"layers": [{"mediaType": "application/vnd.ollama.image.model"} | layer]}
+    put(tmp_path / "manifests/host/library/m/x", json.dumps(manifest).encode())
+
+    assert why in only(tmp_path).trouble
 
 
 def test_the_newest_tag_of_ollama_has_the_plain_name(tmp_path: Path) -> None:

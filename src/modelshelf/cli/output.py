@@ -287,7 +287,8 @@ def update_plan(view: dict[str, Any], *, dry_run: bool) -> None:
     """Print what an update does, or that there is nothing newer."""
     name, new = view["model_name"], str(view["new_commit"])[:12]
     if view["is_current"]:
-        note(f"{name} is at the newest commit of {view['revision']}: {new}")
+        newest = f" is at the newest commit of {view['revision']}: {new}"
+        note(name + (f": {view['note']}" if view["note"] else newest))
         return
     would = "would take" if dry_run else "takes"
     note(

@@ -44,6 +44,8 @@ class Registered:
     base: str
     complete: bool
     busy: bool = False
+    paths: frozenset[str] = frozenset()
+    """Its files; none where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +196,10 @@ class _Deciding:
 
     def _decide_copy(self, model: FoundModel, row: Registered) -> Adoption:
         order, name = self._order, row.model_name
+        more = {file.path for file in model.files} - row.paths
+        if row.paths and more:
+            why = f"{name} in {row.base} is a part of it: {min(more)} is only here. shelf rm {name} lets this one in."
+            return Adoption(name, Act.STAY, model, why, name)
         is_there = row.base == order.target and order.wish is not Wish.LEAVE
         if is_there or order.merge:
             why = f"{name} has the same files in {row.base}; this copy goes once those are verified."

@@ -105,7 +105,7 @@ class FoundModel:
     @property
     def patterns(self) -> tuple[FilePattern, ...]:
         """The files that the model has, where those are not known to be all of its commit's."""
-        return () if self.is_whole or self.kind.is_foreign else patterns_of(escape(file.path) for file in self.files)
+        return () if self.is_whole else patterns_of(escape(file.path) for file in self.files)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import enum
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from modelshelf.domain.made_up import is_made_up
 from modelshelf.domain.names import CommitHash, Digest, FilePath, ModelName, RefName, RepoId
 from modelshelf.domain.outside import size_of
 from modelshelf.domain.patterns import FilePattern, Selection
@@ -210,6 +211,9 @@ def _state_of_whole(row: ModelRow, damaged: str) -> tuple[State, str]:
 def _state_of_leftovers(row: ModelRow, missing_files: int, files: int) -> tuple[State, str]:
     """Return the state of a model that is not whole and that nothing works on."""
     fetch = f"shelf pull {row.model_name} fetches"
+    if is_made_up(row.commit_hash):
+        what = f"{missing_files} of its {files} files are not there, and no hub has them"
+        return State.MISSING if missing_files == files else State.PARTIAL, f"{what}: adopt the folder they came from."
     was_whole = row.complete or bool(row.signature)
     if was_whole and missing_files == files:
         return State.MISSING, f"None of its {files} files is on the disk; {fetch} them."

@@ -124,6 +124,10 @@ def with_number(name: ModelName, number: int) -> ModelName:
     return ModelName(name[: _MAX_NAME_CHARS - len(behind)] + behind)
 
 
+CLUTTER = re.compile(r"\.DS_Store|Thumbs\.db|desktop\.ini|\._.*", re.IGNORECASE)
+"""Files that file managers leave in any folder: no ref, and no part of a model that lists no such file."""
+
+
 class RefName(str):
     """A revision as a user, the Hub or a file below `refs` names it: a branch, a tag, `refs/pr/1` or a commit hash.
 

@@ -175,6 +175,8 @@ class UpdatePlan:
     """Blobs that are not on its tier, largest first."""
     keep_old: bool = False
     """Whether the old snapshot stays."""
+    note: str = ""
+    """Why nothing newer is looked for, in a sentence."""
 
     @property
     def is_current(self) -> bool:

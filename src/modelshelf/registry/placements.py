@@ -180,6 +180,9 @@ def _is_idle(row: ModelRow) -> sa.ColumnElement[bool]:
 
 def _keep_files(connection: sa.Connection, repo_id: str, commit_hash: str, manifest: Sequence[FileEntry]) -> None:
     same = (files.c.hf_path == repo_id) & (files.c.commit_hash == commit_hash)
+    known = set(connection.execute(sa.select(files.c.path).where(same)).scalars())
+    if known > {file.path for file in manifest}:
+        return  # what was found on a disk may be a part of what is known of the commit
     connection.execute(sa.delete(files).where(same))
     if manifest:
         commit = {"hf_path": repo_id, "commit_hash": commit_hash}

@@ -327,6 +327,7 @@ class UpdatePlanOut(BaseModel):
     fetch_bytes: int
     shared_bytes: int
     keep_old: bool
+    note: str
 
 
 class ReconcilePlanOut(BaseModel):

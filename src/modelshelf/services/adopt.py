@@ -20,7 +20,7 @@ from modelshelf.domain.found import Found
 from modelshelf.domain.jobs import QUEUED, UNFINISHED, Job
 from modelshelf.domain.names import BasePath, RepoId
 from modelshelf.domain.tiers import CUSTOM, Tier
-from modelshelf.errors import BadInput, Cancelled, NotFound, ShelfError, Unavailable
+from modelshelf.errors import BadInput, Cancelled, Denied, NotFound, ShelfError, Unavailable
 from modelshelf.registry.queries import Registry
 from modelshelf.services import gc
 from modelshelf.services.adopt_view import adopted_view
@@ -33,7 +33,7 @@ from modelshelf.services.relink import Linker
 from modelshelf.services.tiers import TierService
 from modelshelf.store import cards, in_use, scan, strays
 from modelshelf.store.layout import Base
-from modelshelf.store.probe import is_folder, is_link, is_there
+from modelshelf.store.probe import is_closed, is_folder, is_link, is_there
 
 _log = logging.getLogger(__name__)
 ADOPT = "adopt"
@@ -125,6 +125,7 @@ class Adopter:
         if wanted.repo_id:
             RepoId(wanted.repo_id)
         if not is_folder(path):
+            _check_open(path, Found(str(path)))
             others = " or ".join(f"shelf adopt {other}" for other in self._elsewhere(path)) or "shelf adopt PATH"
             raise NotFound(f"There is no folder {path}.", hint=others, path=str(path))
         if is_link(path):
@@ -133,6 +134,7 @@ class Adopter:
                 raise BadInput(f"{path} is a link to {path.readlink()} already.", hint=hint, path=str(path))
             path = path.resolve()
         found = strays.find(path, wanted.repo_id)
+        _check_open(path, found)
         if not (found.models or found.things or is_there(Base(path).marker)):
             hint = "Give a base (the folder above hub), a cache_dir, or the folder of LM Studio or Ollama."
             raise NotFound(f"Nothing lies in {path} that could be adopted.", hint=hint, path=str(path))
@@ -277,6 +279,7 @@ class Adopter:
                 self.library.base_of(row),
                 row.complete,
                 row.job_state in UNFINISHED and not (row.job_kind == MOVE and row.job_state == QUEUED),
+                frozenset(file.path for file in self.library.files(row)),
             )
             for row in self.registry.models()
         ]
@@ -339,6 +342,35 @@ def wish_of(word: str) -> Wish:
 
 def _has_models(path: Path) -> bool:
     return bool(strays.find(path).models)
+
+
+def _check_open(path: Path, found: Found) -> None:
+    """Do nothing where what lies in a folder was seen.
+
+    Raises:
+        BadInput: Its hub is a link, which no cache's own files lie behind.
+        Denied: It, or a folder in which models would lie, may not be looked into.
+    """
+    hub = Base(path).hub
+    if is_link(hub):
+        target = hub.resolve()
+        raise BadInput(
+            f"{hub} is a link to {target}: a base and its hub have to be on one disk.",
+            hint=f"Adopt what it leads to: shelf adopt {target}",
+            path=str(path),
+        )
+    below = [path / inner for inner in ("", "hub", "models", "manifests", "blobs", "models/manifests", "models/blobs")]
+    closed = next((folder for folder in below if is_closed(folder) or _is_shut(folder)), None)
+    if closed is not None and not found.models:
+        raise Denied(
+            f"{closed} may not be looked into by this user: whether models lie there isn't known.",
+            hint="Run it as the user whom it belongs to.",
+            path=str(path),
+        )
+
+
+def _is_shut(folder: Path) -> bool:
+    return is_folder(folder) and not scan.may_read(folder)
 
 
 def _retires(job: Job, base: str) -> bool:

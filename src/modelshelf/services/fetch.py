@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from modelshelf.domain.jobs import backoff_s
+from modelshelf.domain.made_up import check_real
 from modelshelf.domain.plans import SEGMENT_BYTES, BlobNeed, PullPlan, plan_runs, segment_count, segment_range
 from modelshelf.domain.ports import ByteStream, Clock, Hub, Progress
 from modelshelf.errors import Cancelled, Corrupt, Unavailable
@@ -82,11 +83,13 @@ class Fetcher:
         """Fetch everything.
 
         Raises:
+            NotFound: The commit was made up when it was adopted: no hub is asked.
             Cancelled: The work was stopped.
             Corrupt: A blob arrived twice with other bytes than its digest says.
             OutOfSpace: The disk is full.
             Unavailable: The hub went away.
         """
+        check_real(self.plan.repo_id, self.plan.commit_hash)
         self._waiting.extend(self.plan.fetch)
         count = max(1, min(self.streams, sum(max(1, segment_count(need.size_bytes)) for need in self.plan.fetch)))
         threads = [threading.Thread(target=self._work, name=f"fetch-{i}", daemon=True) for i in range(count)]

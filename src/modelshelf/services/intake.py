@@ -14,8 +14,9 @@ from pathlib import Path
 from modelshelf.domain.adopt import Act, Adoption, AdoptPlan, Order, Wish
 from modelshelf.domain.cards import Card
 from modelshelf.domain.found import FoundModel, Kind
+from modelshelf.domain.made_up import make_up
 from modelshelf.domain.models import FileEntry
-from modelshelf.domain.names import CommitHash, Digest, ModelName, RefName, RepoId
+from modelshelf.domain.names import Digest, ModelName, RefName, RepoId
 from modelshelf.domain.ports import Clock
 from modelshelf.domain.reconcile import Action, Step
 from modelshelf.domain.tiers import CUSTOM, Tier
@@ -265,10 +266,8 @@ class Intake:
             sources = dict(found.sources)
             method = sharing.probe_share(base.path, Path(next(iter(sources.values()))), base.own)
             if method == "copy" and not copies:
-                raise Conflict(
-                    f"{found.place} lies on another file system than {order.target}: it could only be copied.",
-                    hint="--copy copies it.",
-                )
+                why = sharing.why_not_linked(base.path, Path(next(iter(sources.values()))), base.own)
+                raise Conflict(f"{found.place} can only be copied to {order.target}: {why}", hint="--copy copies it.")
             for file in found.entries:
                 source = Path(sources[file.path])
                 with locks.wait_lock(base.path, base.part_lock(file.digest), self.clock, check=running.progress.check):
@@ -310,7 +309,7 @@ class Intake:
                 raise Corrupt(f"{source} does not have the bytes that its program says.", path=str(source))
             files.append(file)
         found = replace(found, files=tuple(files))
-        return replace(found, commit_hash=found.commit_hash or made_up_commit(found.repo_id, found.entries))
+        return replace(found, commit_hash=found.commit_hash or make_up(found.repo_id, found.entries))
 
     def _bring_file(
         self, base: Base, repo_id: RepoId, file: FileEntry, source: Path, running: Running, hold: Hold
@@ -328,12 +327,6 @@ class Intake:
         if listed and not is_there(repo.tree(commit_hash)):
             trees.write(repo, commit_hash, listed)
         snapshot.set_refs(repo, {_revision(found): commit_hash}, overwrite=False)
-
-
-def made_up_commit(repo_id: str, files: Iterable[FileEntry]) -> CommitHash:
-    """Return 40 hex that stand for a commit where none is known: the same for the same files."""
-    text = "\n".join([repo_id, *sorted(f"{file.path} {file.digest}" for file in files)])
-    return CommitHash(hashlib.sha1(text.encode()).hexdigest())
 
 
 def _has_size(path: Path, size_bytes: int) -> bool:
@@ -355,7 +348,12 @@ def _card(adoption: Adoption) -> Card:
 
 
 def _revision(found: FoundModel) -> RefName:
-    """Return the ref that leads to a snapshot; its commit where none does, or one that cannot be meant."""
+    """Return the ref that leads to a snapshot; its commit where none does, or one that cannot be meant.
+
+    What Ollama has is of no hub, so that its model follows no revision of one.
+    """
+    if found.kind is Kind.OLLAMA:
+        return RefName(found.commit_hash)
     with contextlib.suppress(BadInput):
         return RefName(found.revision or found.commit_hash)
     return RefName(found.commit_hash)

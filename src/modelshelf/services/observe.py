@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from modelshelf.domain.cards import Card
-from modelshelf.domain.models import FileEntry, ModelRow, select_files, total_size
+from modelshelf.domain.models import FileEntry, ModelRow, select_files
 from modelshelf.domain.names import CommitHash, RefName, RepoId
 from modelshelf.domain.observed import BaseSeen, CardSeen, Found, RowSeen, Seen
 from modelshelf.domain.tiers import CUSTOM
@@ -17,7 +16,7 @@ from modelshelf.registry.queries import Registry
 from modelshelf.services.pull import card_of
 from modelshelf.services.retire import retiring
 from modelshelf.services.tiers import TierService
-from modelshelf.store import cards, governor, scan, trees
+from modelshelf.store import cards, governor, scan, strays, trees
 from modelshelf.store import tier as store_tier
 from modelshelf.store.layout import Base
 from modelshelf.store.probe import is_folder
@@ -171,12 +170,7 @@ def _holds(place: _Place, card: Card) -> bool:
 
 
 def _whole_snapshots(base: Base) -> Iterator[Found]:
-    for repo_type, repo_id, repo in scan.repos(base):
-        if repo_type == "model":
-            commits: list[CommitHash] = []
-            with contextlib.suppress(PermissionError):  # another user's, which shelf doctor tells
-                commits = scan.snapshots(repo)
-            for commit_hash in commits:
-                files = trees.read(repo, commit_hash)
-                if files and not scan.missing_files(repo, commit_hash, files):
-                    yield Found(str(base.path), repo_id, commit_hash, total_size(files))
+    """Yield what adopt would take of a base: the one judge of what is a model decides."""
+    for found in strays.models_of(base):
+        if not found.trouble:
+            yield Found(str(base.path), found.repo, found.commit, found.size_bytes)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from modelshelf.domain.made_up import check_real
 from modelshelf.domain.models import FileEntry, Model, ModelRow, State, may_be_short, select_files
 from modelshelf.domain.names import COMMIT_HASH, BasePath, CommitHash, Digest, RepoId
 from modelshelf.domain.plans import BlobNeed, PullPlan, beside_bytes, plan_pull
@@ -154,6 +155,7 @@ class Puller:
             if commit_hash is None:
                 resolved = self.hub.resolve(row.hf_path, row.revision)
                 row, commit_hash = replace(row, hf_path=resolved.repo_id), resolved.commit_hash
+            check_real(row.hf_path, commit_hash)
             files = self.hub.list_files(row.hf_path, commit_hash)
             select(files, row.allow_patterns)
             self.registry.set_manifest(row, commit_hash, files)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelshelf.domain.jobs import Job
+from modelshelf.domain.made_up import is_made_up
 from modelshelf.domain.models import FileEntry, ModelRow, State, select_files, total_size
 from modelshelf.domain.names import COMMIT_HASH, CommitHash
 from modelshelf.domain.plans import UpdatePlan
@@ -27,6 +28,7 @@ from modelshelf.store import cards, locks, scan
 from modelshelf.store.layout import Base
 
 UPDATE = "update"
+_OF_NO_HUB = "It came from another program's folder, and no hub is known to have it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +61,15 @@ class Updater:
         tier = self.tiers.tiers.resolve(row.cache_location, row.cache_path)
         self.tiers.open_to_write(tier)
         old = tuple(self.library.files(row))
+        same = UpdatePlan(row.model_name, row.hf_path, row.revision, row.commit_hash, row.commit_hash, old, old)
         if COMMIT_HASH.fullmatch(row.revision):
-            return UpdatePlan(row.model_name, row.hf_path, row.revision, row.commit_hash, row.commit_hash, old, old)
-        new_commit = self.hub.resolve(row.hf_path, row.revision).commit_hash
+            return replace(same, note=_OF_NO_HUB) if is_made_up(row.commit_hash) else same
+        try:
+            new_commit = self.hub.resolve(row.hf_path, row.revision).commit_hash
+        except NotFound:
+            if is_made_up(row.commit_hash):
+                return replace(same, note=_OF_NO_HUB)
+            raise
         if new_commit == row.commit_hash:
             return UpdatePlan(row.model_name, row.hf_path, row.revision, row.commit_hash, new_commit, old, old)
         files = select(self.hub.list_files(row.hf_path, new_commit), row.allow_patterns)

@@ -161,6 +161,7 @@ def update_view(plan: UpdatePlan) -> dict[str, Any]:
         "fetch_bytes": plan.fetch_bytes,
         "shared_bytes": plan.shared_bytes,
         "keep_old": plan.keep_old,
+        "note": plan.note,
     }
 
 

@@ -1,30 +1,24 @@
-"""Models of other programs: LM Studio's folders, Ollama's blobs, downloads into a `local_dir`. Never changed.
+"""Models of other programs: LM Studio's folders, downloads into a `local_dir`; for Ollama's see `ollama.py`.
 
-Sources: huggingface_hub 2.4 `_local_folder.py` (three lines: commit, etag, time); LM Studio keeps
-`models/ORG/NAME/*.gguf`; Ollama `manifests/HOST/ORG/NAME/TAG` (JSON, one layer of type
-`application/vnd.ollama.image.model`) and `blobs/sha256-<64 hex>`.
+Nothing of them is ever changed. Sources: huggingface_hub 2.4 `_local_folder.py` (three lines: commit, etag, time; a
+download that goes on is `<hash>.<etag>.incomplete`); LM Studio keeps `models/ORG/NAME/*.gguf`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-from modelshelf.domain.found import FoundFile, FoundModel, Kind, why_partial
+from modelshelf.domain.found import FoundFile, FoundModel, Kind
 from modelshelf.domain.names import CommitHash, Digest, FilePath, RepoId
-from modelshelf.domain.outside import object_of
 from modelshelf.errors import BadInput
-from modelshelf.store import scan
-from modelshelf.store.probe import is_folder, is_link, is_real_file
-from modelshelf.store.small_files import read_small_json, read_small_text
+from modelshelf.store import judge, ollama, scan
+from modelshelf.store.probe import is_folder, is_real_file
+from modelshelf.store.small_files import read_small_text
 
-_LAYERS = {"application/vnd.ollama.image.model": "", "application/vnd.ollama.image.projector": "mmproj-"}
-_NO_COMMIT = "Its commit is not known: one is made up from its files."
 _SLACK_S = 1.0
 """huggingface_hub writes a file's metadata so soon after the file; what is younger was changed since."""
 
@@ -37,7 +31,7 @@ def find(path: Path, repo_id: str = "") -> list[FoundModel] | None:
         repo_id: The repository of a `local_dir`.
     """
     if is_folder(path / "manifests") and is_folder(path / "blobs"):
-        return list(_ollama(path))
+        return list(ollama.find(path))
     if is_local_dir(path):
         return [_local_dir(path, repo_id)]
     found = [*_lm_studio(path), *(_local_dir(folder, "") for folder in _folders(path) if is_local_dir(folder))]
@@ -62,7 +56,8 @@ def _local_dir(path: Path, repo_id: str) -> FoundModel:
     commits: dict[CommitHash, int] = {}
     changed = ""
     metadata = path / ".cache" / "huggingface" / "download"
-    for note in scan.walk_files(metadata):
+    notes = list(scan.walk_files(metadata))
+    for note in notes:
         if note.suffix != ".metadata":
             continue
         name = note.relative_to(metadata).with_suffix("").as_posix()
@@ -84,7 +79,9 @@ def _local_dir(path: Path, repo_id: str) -> FoundModel:
         commit_hash=max(commits, key=lambda commit: commits[commit]) if commits else "",
         files=tuple(files),
         revision="main",
-        trouble=_local_trouble(path, repo_id, commits) or changed or why_partial(files, ()),
+        trouble=_local_trouble(path, repo_id, commits)
+        or changed
+        or judge.why_not_whole(path, files, (), {etag for note in notes if (etag := _arriving(note.name))}),
         called="" if repo_id else path.name,
         sources=tuple(sources),
     )
@@ -105,6 +102,16 @@ def _read_metadata(path: Path) -> tuple[CommitHash, Digest, float] | None:
     return None
 
 
+def _arriving(name: str) -> str:
+    """Return the digest of which a part has this name; empty when it is none.
+
+    >>> _arriving("h4sh=.0123.incomplete"), _arriving("a.metadata")
+    ('0123', '')
+    """
+    parts = name.split(".")
+    return parts[-2] if len(parts) > 2 and parts[-1] == "incomplete" else ""
+
+
 def _fits(name: str) -> bool:
     """Return whether a file can be called so in a repository."""
     try:
@@ -123,54 +130,18 @@ def _lm_studio(path: Path) -> Iterator[FoundModel]:
                 if found:
                     files = tuple(FoundFile(FilePath(file.name), file.stat().st_size, None) for file in found)
                     sources = tuple((file.name, str(file)) for file in found)
-                    trouble = why_partial(files, ())
+                    trouble = judge.why_not_whole(folder, files, ())
                     yield FoundModel(
-                        Kind.LM_STUDIO, str(folder), repo_id, "", files, (), "main", trouble, "", sources, _NO_COMMIT
+                        kind=Kind.LM_STUDIO,
+                        place=str(folder),
+                        repo_id=repo_id,
+                        commit_hash="",
+                        files=files,
+                        revision="main",
+                        trouble=trouble,
+                        sources=sources,
+                        note=ollama.NO_COMMIT,
                     )
-
-
-def _ollama(path: Path) -> Iterator[FoundModel]:
-    for manifest in scan.walk_files(path / "manifests"):
-        parts = manifest.relative_to(path / "manifests").parts
-        value = _read_json(manifest)
-        if len(parts) != 4 or value is None or is_link(manifest):
-            continue
-        _, organisation, name, tag = parts
-        files, sources, trouble = _layers(path, name, tag, value)
-        if files:
-            repo_id = f"{organisation}/{name}"
-            with contextlib.suppress(BadInput):
-                RepoId(repo_id)
-                called = name if tag == "latest" else f"{name}:{tag}"
-                note = f"{_NO_COMMIT} Ollama's template and parameters are not part of it."
-                yield FoundModel(Kind.OLLAMA, str(path), repo_id, "", files, (), tag, trouble, called, sources, note)
-
-
-def _layers(
-    path: Path, name: str, tag: str, manifest: dict[str, Any]
-) -> tuple[tuple[FoundFile, ...], tuple[tuple[str, str], ...], str]:
-    files: list[FoundFile] = []
-    sources: list[tuple[str, str]] = []
-    trouble = ""
-    for layer in manifest.get("layers", ()):
-        prefix = _LAYERS.get(str(layer.get("mediaType")))
-        match = re.fullmatch(r"sha256[:-]([0-9a-f]{64})", str(layer.get("digest")))
-        if prefix is None or match is None:
-            continue
-        blob = path / "blobs" / f"sha256-{match[1]}"
-        file_name = FilePath(f"{prefix}{name}-{tag}.gguf")
-        size_bytes = int(layer.get("size", 0))
-        if not _is_plain(blob) or blob.stat().st_size != size_bytes:
-            trouble = trouble or f"Its blob {blob.name} is not there, or not whole."
-        files.append(FoundFile(file_name, size_bytes, Digest(match[1])))
-        sources.append((file_name, str(blob)))
-    return tuple(files), tuple(sources), trouble
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
-    with contextlib.suppress(OSError, BadInput):
-        return object_of(read_small_json(path))
-    return None
 
 
 def _folders(path: Path) -> list[Path]:

@@ -19,6 +19,7 @@ from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import Digest
 from modelshelf.domain.outside import object_of
 from modelshelf.errors import BadInput
+from modelshelf.store import scan
 from modelshelf.store.small_files import LIST_BYTES, read_small_json
 
 _PIPELINE = "model_index.json"
@@ -51,6 +52,22 @@ def why_not(path: Path, name: str) -> str:
     except OSError:
         return ""
     return file_kinds.why_not(name, found.st_size, head(path))
+
+
+def why_unread(path: Path) -> str:
+    """Return why a plain file can't be read, as what follows its name in a sentence; empty when it can.
+
+    "May not be read" is another thing than "isn't there".
+    """
+    try:
+        found = path.lstat()
+    except PermissionError:
+        return "may not be looked at by this user"
+    except OSError:
+        return "isn't there"
+    if not stat.S_ISREG(found.st_mode):
+        return "is a link" if stat.S_ISLNK(found.st_mode) else "is no file"
+    return "" if scan.may_read(path) else f"may not be read by this user (it belongs to uid {found.st_uid})"
 
 
 def says(folder: Path, names: Iterable[str]) -> Says:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import (
+    CLUTTER,
     COMMIT_HASH,
     CommitHash,
     Digest,
@@ -147,7 +148,7 @@ def ref_texts(repo: Repo) -> dict[RefName, str]:
     found: dict[RefName, str] = {}
     for path in walk_files(repo.refs):
         with contextlib.suppress(BadInput):
-            if not path.name.endswith(fs.TEMPORARY):
+            if not (path.name.endswith(fs.TEMPORARY) or CLUTTER.fullmatch(path.name)):
                 found[RefName(path.relative_to(repo.refs).as_posix())] = _ref_text(path)
     return found
 

@@ -13,6 +13,14 @@ from modelshelf.store.folders import Place, place
 from modelshelf.store.os_errors import FULL, as_shelf_error
 
 _FICLONE = 0x40049409
+_WHY_NOT = {
+    errno.EXDEV: "it lies on another file system.",
+    errno.EPERM: "the kernel lets only its owner link it (fs.protected_hardlinks), or the file system has no links.",
+    errno.EACCES: "this user may not look at it.",
+    errno.ENOENT: "it isn't there.",
+    errno.EMLINK: "it has as many names as the file system allows.",
+}
+"""Linux `link(2)`: why a hard link is refused."""
 
 
 def probe_share(root: Path, source: Path, folder: Path) -> str:
@@ -21,6 +29,17 @@ def probe_share(root: Path, source: Path, folder: Path) -> str:
         how = _link_or_clone(source, probe) or "copy"
         fs.remove(probe)
     return how
+
+
+def why_not_linked(root: Path, source: Path, folder: Path) -> str:
+    """Return why a file cannot have a second name in a folder, in a sentence; the kernel's reasons told apart."""
+    with fs.replacing(root, folder / ".probe", make=True) as probe:
+        try:
+            fs.link(source, probe)
+        except OSError as err:
+            return _WHY_NOT.get(err.errno or 0, f"{err.strerror}.")
+        fs.remove(probe)
+    return "it works now."
 
 
 def probe_links(root: Path, folder: Path) -> tuple[bool, bool, bool]:

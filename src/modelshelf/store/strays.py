@@ -17,6 +17,7 @@ from pathlib import Path
 from modelshelf.domain.found import Found, FoundFile, FoundModel, FoundThing, Kind
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import (
+    CLUTTER,
     COMMIT_HASH,
     CommitHash,
     FilePath,
@@ -62,6 +63,15 @@ def find(path: Path, repo_id: str = "") -> Found:
     looking = _Looking(path)
     looking.run()
     return Found(str(path), tuple(looking.models), tuple(sorted(looking.things, key=lambda thing: thing.path)))
+
+
+def models_of(base: Base) -> list[FoundModel]:
+    """Return the models that lie in a base's hub folder, those that cannot be taken among them."""
+    looking, unknown = _Looking(base.path), shared_blobs.why_unknown(base)
+    for repo_type, repo_id, repo in scan.repos(base):
+        if repo_type == "model":
+            looking.model(base, Kind.CACHE, repo_id, repo, unknown)
+    return looking.models
 
 
 def is_base(path: Path) -> bool:
@@ -131,7 +141,7 @@ class _Looking:
             elif parsed is not None and _unreadable(entry):
                 self._thing("unreadable", entry.path, "It may not be read by this user.")
             elif parsed is not None and parsed[0] == "model":
-                self._model(cache_dir, kind, parsed[1], Repo(Path(entry.path), cache_dir.path), unknown)
+                self.model(cache_dir, kind, parsed[1], Repo(Path(entry.path), cache_dir.path), unknown)
             elif parsed is not None:
                 self._thing(parsed[0], entry.path)
 
@@ -144,7 +154,8 @@ class _Looking:
         elif entry.name not in _HOUSEKEEPING and entry.name != "hub":
             self._thing("other", entry.path, _STRANGE if looks_like_repo(entry.name) else "")
 
-    def _model(self, cache_dir: Base, kind: Kind, repo_id: RepoId, repo: Repo, unknown: str) -> None:
+    def model(self, cache_dir: Base, kind: Kind, repo_id: RepoId, repo: Repo, unknown: str) -> None:
+        """Look at the snapshots of one repository."""
         refs = {name: commit_hash for name, commit_hash in scan.refs(repo).items() if not is_own_ref(name)}
         where = {commit_hash: name for name, commit_hash in sorted(refs.items(), reverse=True)}
         where |= {commit_hash: name for name, commit_hash in refs.items() if name == "main"}
@@ -203,7 +214,8 @@ class _Snapshot:
             return f"{folder} is a link to {folder.readlink()}: not followed."
         for path in self._walk(folder) if os.path.lexists(folder) else ():
             name = path.relative_to(folder).as_posix()
-            if name not in self.lost:
+            is_clutter = CLUTTER.fullmatch(path.name) and name not in listed and not is_link(path)
+            if name not in self.lost and not is_clutter:
                 self._file(path, name, root, listed)
         found = [FoundFile(file.path, file.size_bytes, file.digest) for file in self.lost.values()]
         self.files = sorted([*self.files, *found], key=lambda file: file.path)

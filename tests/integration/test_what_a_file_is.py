@@ -1,0 +1,329 @@
+"""A file is believed by what it is: parts, pointers, pages, layers, and copies that may not be whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelshelf.domain.made_up import is_made_up
+from modelshelf.errors import Denied
+from modelshelf.services.adopt import AdoptRequest, Wish
+from modelshelf.services.shelf import Shelf
+from modelshelf.store.layout import Base
+from tests.builders import commit, lay_out, put
+from tests.fakes.hub import FakeHub
+from tests.integration import legacy
+from tests.store.users import acting_as
+from tests.world import Home, random_bytes
+
+REPO = "org/deep"
+GGUF = b"GGUF" + random_bytes(5000, 1)
+
+
+def stays(home: Home, folder: Path, *words: str) -> dict[str, str]:
+    """Return why each model stays that adopt does not take, by repository or name."""
+    done = home.run("adopt", str(folder), *(words or ("--leave",)), "--json").checked().json
+    assert done["registered"] == done["moved"] == []
+    return {model["hf_path"] or model["model_name"]: model["detail"] for model in done["models"]}
+
+
+# --- parts ---
+
+
+@pytest.mark.parametrize("listed", [True, False], ids=["with a list", "without"])
+@pytest.mark.parametrize("indexed", [True, False], ids=["index", "no index"])
+@pytest.mark.parametrize(
+    "shards", [[f"model-{i:05}-of-000003.safetensors" for i in (1, 2, 3)], [f"model-{i}-of-3.bin" for i in (1, 2, 3)]]
+)
+def test_a_shard_alone_is_no_model(hub: FakeHub, home: Home, shards: list[str], indexed: bool, listed: bool) -> None:
+    """However the parts are spelt, the index or else their numbers say that two of three are missing."""
+    files = {"config.json": b"{}", **{name: random_bytes(900, i) for i, name in enumerate(shards)}}
+    if indexed:
+        index = {"weight_map": {str(i): name for i, name in enumerate(shards)}}
+        files["model.safetensors.index.json"] = json.dumps(index).encode()
+    hub.add_repo(REPO, files)
+    old = home.root / "old"
+    wanted = [name for name in files if name not in shards[1:]]
+    home.hf(old, "download", REPO, *wanted).checked()
+    if not listed:
+        shutil.rmtree(Base(old).repo(REPO).trees, ignore_errors=True)
+
+    assert stays(home, old) == {REPO: f"{shards[1]} is not there."}
+
+
+def test_an_interrupted_local_dir_is_no_model(hub: FakeHub, home: Home) -> None:
+    """A part that no file came of says that it is not whole."""
+    hub.add_repo(
+        "org/diff", {"model_index.json": b"{}", "vae/m.safetensors": b"v" * 900, "unet/m.safetensors": b"u" * 9}
+    )
+    folder = home.root / "ld"
+    home.hf(
+        home.root / "x", "download", "org/diff", "model_index.json", "vae/m.safetensors", "--local-dir", str(folder)
+    )
+    put(folder / ".cache/huggingface/download/unet" / f"abc=.{'d' * 64}.incomplete", b"half")
+
+    assert "interrupted" in stays(home, folder, "--move", "--repo", "org/diff")["org/diff"]
+
+
+def test_a_pipeline_without_the_weights_of_a_part_is_no_model(home: Home) -> None:
+    """model_index.json names its folders, and one with a config.json has weights."""
+    old = home.root / "old"
+    base = lay_out(old, "model org/diff\n commit a main\n vae/m.bin 90\n unet/config.json 20").base
+    index = json.dumps({"_class_name": "P", "unet": ["diffusers", "U"], "vae": ["diffusers", "V"]}).encode()
+    put(base.repo("org/diff").snapshot(commit("a")) / "model_index.json", index)
+    base.repo("org/diff").tree(commit("a")).unlink()
+
+    assert stays(home, old) == {"org/diff": "unet/ has no weights."}
+
+
+def test_an_old_cache_with_a_dead_part_is_not_known_to_be_whole(home: Home) -> None:
+    """Without a list nobody knows which file the part belongs to."""
+    old = home.root / "old"
+    base = lay_out(old, "model org/old\n commit a main\n config.json 20\n model.bin 900\n partial 70").base
+    base.repo("org/old").tree(commit("a")).unlink()
+
+    assert "whether it is whole isn't known" in stays(home, old)["org/old"]
+
+
+def test_a_fuller_copy_is_not_merged_into_a_part(hub: FakeHub, home: Home) -> None:
+    """What has more files than the registered model stays as it is, and only one thing is said of it."""
+    hub.add_repo("org/many", {"a.bin": b"a" * 900, "b.bin": b"b" * 900})
+    old = home.root / "old"
+    home.hf(old, "download", "org/many", "a.bin").checked()
+    home.run("adopt", str(old), "--move").checked()
+    other = home.root / "other"
+    home.hf(other, "download", "org/many").checked()
+
+    assert "is a part of it: b.bin is only here" in stays(home, other, "--move")["org/many"]
+    assert (next(Base(other).repo("org/many").snapshots.iterdir()) / "b.bin").read_bytes() == b"b" * 900
+
+
+def test_the_files_of_an_old_cache_are_not_taken_for_the_whole_commit(hub: FakeHub, home: Home) -> None:
+    """Another model of the same commit asks the hub for the list, and gets what it lacks."""
+    hub.add_repo("org/many", {"a.bin": b"a" * 900, "b.bin": b"b" * 900})
+    home.hf(home.primary, "download", "org/many", "a.bin").checked()
+    shutil.rmtree(Base(home.primary).repo("org/many").trees, ignore_errors=True)
+    home.run("adopt", str(home.primary), "--leave").checked()
+
+    home.run("add", "all", "org/many").checked()
+
+    assert (Path(home.run("path", "all").checked().out.strip()) / "b.bin").read_bytes() == b"b" * 900
+
+
+# --- what is no model ---
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "is a Git LFS pointer"),
+        (b"", "is empty"),
+        (b"<!DOCTYPE html><html>sign in</html>", "is a web page"),
+        (b"not it", "isn't a GGUF file"),
+    ],
+    ids=["pointer", "empty", "page", "other"],
+)
+def test_a_file_that_is_no_model_stays(home: Home, data: bytes, why: str) -> None:
+    """Of LM Studio's folder and of a snapshot alike; adopt says why, and verify names it."""
+    folder = home.root / "studio"
+    put(folder / "Org" / "Name" / "m.gguf", data)
+    assert why in stays(home, folder, "--move")["Org/Name"]
+
+    home.run("tiers").checked()
+    put(Base(home.primary).repo("org/x").snapshot(commit("a")) / "m.gguf", data)
+    assert why in stays(home, home.primary)["org/x"]
+    said = home.run("verify", "--all", "--json")
+    assert said.code == 6
+    assert [(f["kind"], why in f["detail"]) for f in said.json["result"]["findings"]] == [("no_model", True)]
+
+
+# --- other programs ---
+
+
+def ollama(folder: Path, *layers: tuple[str, bytes]) -> None:
+    """Write what Ollama keeps of a model with these layers."""
+    listed: list[dict[str, Any]] = []
+    for kind, data in layers:
+        digest = hashlib.sha256(data).hexdigest()
+        put(folder / "blobs" / f"sha256-{digest}", data)
+        media = f"application/vnd.ollama.image.{kind}"
+        listed.append({"mediaType": media, "digest": f"sha256:{digest}", "size": len(data)})
+    put(folder / "manifests/registry.ollama.ai/library/llama/8b", json.dumps({"layers": listed}).encode())
+
+
+def test_an_unknown_layer_makes_a_model_stay(home: Home) -> None:
+    """What a layer does that nobody here knows might be half of the model."""
+    folder = home.root / "models"
+    ollama(folder, ("model", GGUF), ("tensor", b"t"))
+
+    assert stays(home, folder, "--move") == {
+        "library/llama": "It has layers of a kind that is not known here (tensor)."
+    }
+
+
+def test_a_split_gguf_of_ollama_is_one_model(home: Home) -> None:
+    """Two layers of weights become two parts with the names that llama.cpp looks for."""
+    folder = home.root / "models"
+    ollama(folder, ("model", GGUF), ("model", GGUF + b"2"), ("template", b"x"))
+
+    home.run("adopt", str(folder), "--move").checked()
+
+    path = Path(home.run("path", "llama:8b").checked().out.strip())
+    assert sorted(p.name for p in path.iterdir()) == [
+        "llama-8b-00001-of-00002.gguf",
+        "llama-8b-00002-of-00002.gguf",
+    ]
+
+
+def test_an_adapter_of_ollama_comes_along_and_is_named(home: Home) -> None:
+    """The base alone would be another model."""
+    folder = home.root / "models"
+    ollama(folder, ("model", GGUF), ("adapter", GGUF + b"a"))
+
+    shown = home.run("adopt", str(folder), "--json").checked().json["move"]["models"][0]
+    assert "adapter-llama-8b.gguf" in shown["note"]
+    home.run("adopt", str(folder), "--move").checked()
+    assert (Path(home.run("path", "llama:8b").checked().out.strip()) / "adapter-llama-8b.gguf").exists()
+
+
+def test_what_adopt_made_up_is_never_asked_of_the_hub(hub: FakeHub, home: Home) -> None:
+    """update passes a model of Ollama by; pull and verify --repair say where its files came from."""
+    folder = home.root / "models"
+    ollama(folder, ("model", GGUF))
+    home.run("adopt", str(folder), "--move").checked()
+    model = home.run("show", "llama:8b", "--json").checked().json
+    assert is_made_up(model["commit_hash"])
+    before = len(hub.requests)
+
+    said = home.run("update", "--all").checked()
+    assert "no hub is known to have it" in said.err
+    blob = next(Base(home.primary).repo("library/llama").blobs.iterdir())
+    blob.unlink()
+    assert "adopt the folder they came from" in home.run("show", "llama:8b", "--json").json["detail"]
+    assert home.run("pull", "llama:8b").code == 4
+    assert home.run("verify", "llama:8b", "--repair").code == 6
+    assert len(hub.requests) == before
+
+
+def test_update_of_an_adopted_gguf_takes_its_file_alone(hub: FakeHub, home: Home) -> None:
+    """One quant of LM Studio's folder becomes the hub's commit of that quant, and no byte of the others comes."""
+    folder = home.root / "studio"
+    legacy.lm_studio(folder)
+    data = (folder / "TheOrg/Tiny-GGUF/tiny-q4.gguf").read_bytes()
+    files = {"tiny-q4.gguf": data, "tiny-q8.gguf": b"GGUF" * 900, "tiny-f16.gguf": b"GGUF" * 2000}
+    commit_hash = hub.add_repo("TheOrg/Tiny-GGUF", files)
+    home.run("adopt", str(folder), "--move").checked()
+
+    home.run("update", "--all").checked()
+
+    model = home.run("show", "tiny-gguf", "--json").checked().json
+    assert (model["commit_hash"], model["state"]) == (commit_hash, "ready")
+    assert [path.name for path in Path(model["path"]).iterdir()] == ["tiny-q4.gguf"]
+
+
+def test_a_folder_that_no_hub_knows_does_not_fail_an_update_of_all(hub: FakeHub, home: Home) -> None:
+    """A person's own folder in LM Studio is of no hub."""
+    folder = home.root / "studio"
+    legacy.lm_studio(folder)
+    home.run("adopt", str(folder), "--move").checked()
+
+    assert "no hub is known to have it" in home.run("update", "--all").checked().err
+
+
+# --- who may look ---
+
+
+@pytest.mark.parametrize(
+    ("closed", "word"),
+    [
+        ("blobs/*", "may not be read by this user"),
+        ("blobs", "may not be looked at by this user"),
+        ("manifests", "may not be looked into"),
+        (".", "may not be looked into"),
+    ],
+)
+def test_what_may_not_be_read_is_not_said_to_be_gone(shelf: Shelf, closed: str, word: str) -> None:
+    """Ollama's folder of its own user: closed is another thing than missing, and than another file system."""
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o755)
+        folder = Path(place) / "models"
+        ollama(folder, ("model", GGUF))
+        for path in (folder / "blobs").iterdir() if closed == "blobs/*" else [folder / closed]:
+            path.chmod(0o700 if path.is_dir() else 0o600)
+        with acting_as():
+            try:
+                _, found = shelf.adopter.look(AdoptRequest(str(folder), Wish.MOVE))
+                said = found.models[0].trouble
+            except Denied as err:
+                said = err.detail
+
+    assert word in said
+
+
+def test_a_hub_that_is_a_link_is_named(home: Home) -> None:
+    """Adopt says where it leads and what to do, not that there are no models."""
+    old = home.root / "old"
+    lay_out(home.root / "disk", "model org/x\n commit a main\n config.json 20\n m.bin 900")
+    old.mkdir()
+    (old / "hub").symlink_to(home.root / "disk" / "hub")
+
+    said = home.run("adopt", str(old))
+
+    assert said.code == 2
+    assert f"shelf adopt {home.root / 'disk' / 'hub'}" in said.err
+
+
+# --- one judge ---
+
+
+def test_reconcile_and_adopt_agree_on_what_is_a_model(hub: FakeHub, home: Home) -> None:
+    """With a list of files and without, whole and in part: what adopt would take reconcile names, and nothing else."""
+    hub.add_repo("org/many", {"a.bin": b"a" * 900, "b.bin": b"b" * 900})
+    home.hf(home.primary, "download", "org/many", "a.bin").checked()
+    with home.open() as shelf:
+        shelf.tier_service.open_to_write(shelf.tier_service.configured()[0])
+    lay_out(
+        home.primary,
+        """
+        model org/whole
+          commit a main
+            config.json 20
+            m.bin 900
+        model org/old
+          commit b main
+            config.json 20
+            m.bin 800
+        model org/half
+          commit c main
+            m-1-of-2.bin 70
+        """,
+    )
+    Base(home.primary).repo("org/old").tree(commit("b")).unlink()
+    Base(home.primary).repo("org/half").tree(commit("c")).unlink()
+
+    named = home.run("reconcile", "--dry-run", "--json").checked().json["unregistered"]
+    plan = home.run("adopt", str(home.primary), "--leave", "--dry-run", "--json").checked().json["models"]
+
+    assert sorted(found["hf_path"] for found in named) == ["org/many", "org/old", "org/whole"]
+    assert sorted(m["hf_path"] for m in plan if m["action"] == "register") == ["org/many", "org/old", "org/whole"]
+
+
+@pytest.mark.parametrize("name", [".DS_Store", "Thumbs.db", "desktop.ini", "._main"])
+def test_what_file_managers_leave_is_no_ref_and_no_file(home: Home, name: str) -> None:
+    """verify and adopt pass it by, as hf does."""
+    drawn = lay_out(home.primary, "model org/x\n commit a main\n config.json 20\n m.bin 900")
+    repo = drawn.base.repo("org/x")
+    put(repo.refs / name, b"\0\1binary")
+    put(repo.snapshot(commit("a")) / name, b"\0\1binary")
+
+    done = home.run("adopt", str(home.primary), "--leave", "--json").checked().json
+
+    assert done["registered"] == ["x"]
+    assert done["models"][0]["files"] == 2
+    home.run("verify", "--all").checked()
