@@ -23,7 +23,7 @@ from modelshelf.services.jobs import Running
 from modelshelf.services.progress import Counter
 from modelshelf.services.room import RoomMaker
 from modelshelf.services.tiers import TierService
-from modelshelf.store import cards, fs, locks, ownership, scan, snapshot
+from modelshelf.store import cards, fs, locks, ownership, removal, scan, snapshot
 from modelshelf.store.cards import Card
 from modelshelf.store.incoming import file_agrees, written_bytes
 from modelshelf.store.lay_out import lay_out, list_commit
@@ -111,6 +111,7 @@ class Puller:
         self.tiers.check_storable(tier, row.hf_path, files, row.model_name, row.revision)
         base = Base(self.tiers.path(tier))
         repo = base.repo(row.hf_path)
+        removal.check_no_links(repo, commit_hash)
         plan = self.plan(base, row.hf_path, commit_hash, files)
         self._set_aside_damage(base, tier_id, plan, progress)
         plan = self.plan(base, row.hf_path, commit_hash, files)
@@ -219,6 +220,7 @@ class Puller:
             Unavailable: Files vanished meanwhile.
         """
         repo, files = base.repo(row.hf_path), select_files(manifest, row.allow_patterns)
+        removal.check_no_links(repo, commit_hash)
         self._check_all_there(row, self.plan(base, row.hf_path, commit_hash, files).fetch)
         if not may_be_short(manifest, row.allow_patterns):
             list_commit(repo, commit_hash, manifest)

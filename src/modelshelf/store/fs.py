@@ -18,6 +18,7 @@ from pathlib import Path
 
 from modelshelf.store.folders import Place, opened, place, sync_folder
 from modelshelf.store.os_errors import FULL, as_shelf_error, translate_errors
+from modelshelf.store.probe import is_real_folder
 
 TEMPORARY = ".shelf-tmp"
 """Suffix of our temporary files; garbage wherever it is found without its writer."""
@@ -308,7 +309,7 @@ def remove_empty_folder(root: Path, path: Path) -> Freed:
 
 def remove_tree(root: Path, path: Path) -> Freed:
     """Delete a folder and all below it without following a link; a link is deleted itself."""
-    if path.is_symlink() or not path.is_dir():
+    if not is_real_folder(path):
         return remove_file(root, path)
     freed = Freed()
     with translate_errors(path), os.scandir(path) as entries:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from modelshelf.store.folders import place
 from modelshelf.store.fs import Freed
 from modelshelf.store.layout import Base
 from modelshelf.store.probe import is_link, is_there
@@ -37,8 +38,9 @@ def sweep(base: Base, payload: Path) -> Freed:
     from huggingface_hub.utils import _shared_blobs
 
     try:
-        allocated_bytes = payload.lstat().st_blocks * 512
-    except OSError:
+        with place(base.path, payload) as at:  # huggingface_hub goes by the path: a link on the way is refused before
+            allocated_bytes = at.status().st_blocks * 512
+    except FileNotFoundError:
         return Freed()
     freed_bytes = _shared_blobs.sweep_shared_blob(payload, cache_dir=base.hub)
     return Freed(freed_bytes, allocated_bytes) if freed_bytes else Freed()
