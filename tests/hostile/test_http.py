@@ -296,3 +296,17 @@ def test_a_path_of_a_request_lies_below_the_roots(home: Home, path: str) -> None
     assert {reply.status for reply in replies} <= {400, 403}
     assert "SHELF_CUSTOM_ROOTS" in str([reply.json for reply in replies]) or ".." in path or path.startswith("/proc")
     assert not (home.root / "home" / "models").exists()
+
+
+def test_what_the_settings_map_is_open(home: Home, hub: FakeHub) -> None:
+    """A base that `CACHE_PATH_MAP` names is one that a person named, as are those below it."""
+    hub.add_repo("org/name", {"config.json": b"{}"})
+    ours = home.root / "ours"
+    with home.open(CACHE_PATH_MAP=f"/mnt/theirs={ours}") as shelf, serving(shelf) as server:
+        paths = {name: f"/mnt/theirs{rest}" for name, rest in (("a", ""), ("b", "/below"), ("c", "/.hidden"))}
+        replies = {
+            name: server.ask("POST", "/api/models", body(model_name=name, cache_location="custom", cache_path=path))
+            for name, path in paths.items()
+        }
+
+    assert {name: reply.status for name, reply in replies.items()} == {"a": 201, "b": 201, "c": 403}

@@ -16,7 +16,7 @@ class PathDoor:
     """Lets paths pass that a request may name.
 
     Args:
-        shelf: The library, whose bases are known.
+        shelf: The library, whose bases are known, and those of CACHE_PATH_MAP.
         roots: Folders below which others are allowed; None: where drives are mounted.
     """
 
@@ -57,8 +57,11 @@ class PathDoor:
         self._check(path, [*self._bases(), *usual])
 
     def _bases(self) -> list[str]:
-        return [tier.base for tier in self._tiers.all()]
+        return [*(tier.base for tier in self._tiers.all()), *self._mapped()]
+
+    def _mapped(self) -> list[str]:
+        return list(self._tiers.tiers.custom_map.values())
 
     def _check(self, path: str, known: Sequence[str]) -> None:
-        roots = [Place(root, os.path.realpath(root)) for root in self._roots]
+        roots = [Place(root, os.path.realpath(root)) for root in [*self._roots, *self._mapped()]]
         check_http_path(Place(path, os.path.realpath(path) if "\0" not in path else ""), known, roots)
