@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
@@ -63,8 +64,8 @@ def _described(status: int) -> dict[str, Any]:
 
 
 def _plain(status: int) -> dict[str, object]:
-    titles = {413: "Content Too Large", 422: "Unprocessable Content", 500: "Internal Server Error"}
-    return {"type": "about:blank", "title": titles[status], "status": status, "detail": _OTHERS[status]}
+    phrase = HTTPStatus(status).phrase
+    return {"type": "about:blank", "title": phrase, "status": status, "detail": _OTHERS[status]}
 
 
 class Api(FastAPI):
