@@ -61,6 +61,7 @@ def open_shelf(env_file: Path | None = None, *, settings: Settings | None = None
     from modelshelf.services.gc import Collector
     from modelshelf.services.jobs import Jobs
     from modelshelf.services.load import Loader
+    from modelshelf.services.reach import Reach
     from modelshelf.services.reconcile import Reconciler
     from modelshelf.services.register import Registrar
     from modelshelf.services.remove import Remover
@@ -88,7 +89,7 @@ def open_shelf(env_file: Path | None = None, *, settings: Settings | None = None
         loader=Loader(parts.leaser),
         collector=Collector(registry, library, parts.tiers, parts.clock),
         deduper=Deduper(registry, parts.tiers),
-        job_service=Jobs(registry, parts.owner, handlers, parts.clock),
+        job_service=Jobs(registry, parts.owner, handlers, parts.clock, Reach(registry, parts.tiers).why_not),
         clock=parts.clock,
     )
     handlers |= _handlers_of(late.shelf, parts)

@@ -97,7 +97,7 @@ def jobs(as_json: AsJson = False) -> None:
     from modelshelf.services.views import job_view
 
     with at_the_edge(as_json=as_json), open_shelf() as shelf:
-        found = shelf.registry.jobs()
+        found = shelf.job_service.all()
         if as_json:
             output.as_json([job_view(job) for job in found])
         else:

@@ -313,22 +313,33 @@ class Registry:
             statement = sa.insert(jobs).values(**new_job(kind, model_name, params)).returning(*_JOB_COLUMNS)
             return Job(*connection.execute(statement).one())
 
+    def due(self) -> list[Job]:
+        """Return the jobs that wait for somebody to take them now, the oldest first."""
+        with self._engine.connect() as connection:
+            query = sa.select(*_JOB_COLUMNS).where(_due()).order_by(jobs.c.id)
+            return [Job(*row) for row in connection.execute(query)]
+
     def claim(self, owner: str, job_id: int | None = None) -> Job | None:
         """Take the oldest job that is due, or the one asked for; None when there is none to take.
 
         **Concurrency:** the condition stands in the update itself, so that of two claimants one gets the job.
         """
-        lost = (jobs.c.state == RUNNING) & (jobs.c.heartbeat_at < db_now() - LEASE_S)
-        due = (jobs.c.state == QUEUED) | ((jobs.c.state == WAITING) & (jobs.c.due_at <= db_now())) | lost
+        due = _due()
         if job_id is None:
             wanted = jobs.c.id == sa.select(sa.func.min(jobs.c.id)).where(due).scalar_subquery()
         else:
             wanted, due = jobs.c.id == job_id, due | (jobs.c.state == WAITING)
         change = {"state": RUNNING, "owner": owner, "heartbeat_at": db_now(), "attempts": jobs.c.attempts + 1}
         with self._engine.begin() as connection:
-            statement = sa.update(jobs).where(wanted, due).values(**change).returning(*_JOB_COLUMNS)
+            statement = sa.update(jobs).where(wanted, due).values(**change, detail="").returning(*_JOB_COLUMNS)
             found = connection.execute(statement).first()
         return Job(*found) if found else None
+
+    def note_wait(self, job: Job, detail: str) -> None:
+        """Say what a job waits for, as long as nobody is at it."""
+        with self._engine.begin() as connection:
+            same = (jobs.c.id == job.id) & jobs.c.state.in_((QUEUED, WAITING))
+            connection.execute(sa.update(jobs).where(same).values(detail=detail))
 
     def give_up_owner(self, owner: str) -> None:
         """Put the running jobs of an owner that died back into the queue, and drop its reservations."""
@@ -379,3 +390,9 @@ class Registry:
     def _read(self, statement: str, **parameters: object) -> list[tuple[object, ...]]:
         with self._engine.connect() as connection:
             return [tuple(row) for row in connection.execute(sa.text(statement), parameters)]
+
+
+def _due() -> sa.ColumnElement[bool]:
+    """Return the condition that a job can be taken: it waits no longer, or its owner gave no word for too long."""
+    lost = (jobs.c.state == RUNNING) & (jobs.c.heartbeat_at < db_now() - LEASE_S)
+    return (jobs.c.state == QUEUED) | ((jobs.c.state == WAITING) & (jobs.c.due_at <= db_now())) | lost

@@ -7,9 +7,9 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from modelshelf.domain.jobs import CANCELLED, DONE, FAILED, QUEUED, Job, backoff_s
+from modelshelf.domain.jobs import CANCELLED, DONE, FAILED, QUEUED, RUNNING, Job, backoff_s
 from modelshelf.domain.ports import Clock
 from modelshelf.errors import Cancelled, ShelfError, Unavailable
 from modelshelf.registry.queries import Registry
@@ -43,6 +43,43 @@ class Jobs:
     owner: str
     handlers: Mapping[str, Handler]
     clock: Clock
+    why_not: Callable[[Job], str] = lambda job: ""
+    """Says why this process cannot carry out a job, of whose bases it may have none; see `Reach`."""
+
+    def claim(self, job: Job) -> Job | None:
+        """Take a job for this process; None where another one is at it, it has ended, or it is not for this one."""
+        return None if self.why_not(job) else self.registry.claim(self.owner, job.id)
+
+    def claim_next(self) -> Job | None:
+        """Take the oldest job that is due and for this process; the others wait, and say for what."""
+        for job in self.registry.due():
+            reason = self.why_not(job)
+            if not reason:
+                if (mine := self.registry.claim(self.owner, job.id)) is not None:
+                    return mine
+            elif job.detail != reason:
+                self.registry.note_wait(job, reason)
+        return None
+
+    def check_reach(self, job: Job) -> None:
+        """Do nothing where this process can carry out a job, or another one is at it; else the job waits.
+
+        Raises:
+            Unavailable: It works on a base that is not here.
+        """
+        reason = "" if job.state == RUNNING or job.finished_at is not None else self.why_not(job)
+        if reason:
+            self.registry.postpone_job(job.id, backoff_s(job.attempts), reason)
+            raise Unavailable(reason, hint="It waits for a process that has that base.", job_id=job.id)
+
+    def all(self) -> list[Job]:
+        """Return all jobs, newest first; of one that nobody is at, the detail says what it waits for."""
+        return [self._with_wait(job) for job in self.registry.jobs()]
+
+    def _with_wait(self, job: Job) -> Job:
+        if job.state != QUEUED or job.detail:
+            return job
+        return replace(job, detail=self.why_not(job) or "Waits for a running server, or for the same command again.")
 
     def run(self, running: Running) -> None:
         """Carry out a job that this process has claimed.
@@ -193,7 +230,7 @@ class Worker:
         """Return a job that is due now and ours; none, too, while the registry cannot be asked."""
         try:
             self._recover()
-            return self._jobs.registry.claim(self._jobs.owner)
+            return self._jobs.claim_next()
         except Exception:  # noqa: BLE001 - a worker that ended here would leave every later job undone
             _log.exception("registry_unreachable")
             return None

@@ -252,7 +252,8 @@ class Shelf:
         self.run_due("retire")  # what one who was killed left comes first
         while True:
             self.admission.drop_the_dead()
-            mine = self.registry.claim(self.job_service.owner, job.id)
+            self.job_service.check_reach(self.registry.job(job.id))
+            mine = self.job_service.claim(job)
             if mine is not None:
                 self.job_service.run(Running(mine, on_tick))
                 return self.registry.job(job.id)
@@ -265,7 +266,7 @@ class Shelf:
 
     def start_behind(self, job: Job) -> None:
         """Carry out a job in a thread of its own; when the library is closed, it goes back into the queue."""
-        mine = self.registry.claim(self.job_service.owner, job.id)
+        mine = self.job_service.claim(job)
         if mine is not None:
             self.behind.start(self.job_service, Running(mine))
 
@@ -276,7 +277,7 @@ class Shelf:
             ShelfError: What it failed with, or waits for; another process may be at it.
             Cancelled: The outer one was stopped; both are back in the queue.
         """
-        mine = self.registry.claim(self.job_service.owner, job.id)
+        mine = self.job_service.claim(job)
         if mine is None:
             raise Conflict(f"Another process carries out job {job.id}.", hint="Wait for it.", job_id=job.id)
         inner = Running(mine)
@@ -288,7 +289,7 @@ class Shelf:
         self.admission.drop_the_dead()
         for job in self.registry.jobs(unfinished=True):
             if job.kind == kind:
-                mine = self.registry.claim(self.job_service.owner, job.id)
+                mine = self.job_service.claim(job)
                 if mine is not None:
                     with contextlib.suppress(ShelfError):
                         self.job_service.run(Running(mine))

@@ -60,7 +60,7 @@ def _add_jobs(router: APIRouter, shelf: Shelf) -> None:
     @router.get("/jobs", response_model=list[JobOut])
     def jobs() -> Json:
         """List long work, newest first."""
-        return Json([job_view(job) for job in shelf.registry.jobs()])
+        return Json([job_view(job) for job in shelf.job_service.all()])
 
     @router.get("/jobs/{job_id}", response_model=JobOut, responses=problems(*LOOKING))
     def job(job_id: JobId) -> Json:
