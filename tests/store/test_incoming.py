@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from xxhash import xxh3_64_hexdigest
 
+from modelshelf.domain.names import Digest
 from modelshelf.domain.plans import SEGMENT_BYTES, segment_count, segment_range
 from modelshelf.errors import Corrupt
 from modelshelf.store import fs
@@ -223,3 +224,14 @@ def test_what_is_much_is_brought_to_the_disk_meanwhile(base: Base, monkeypatch: 
         incoming.publish(target(base))
         incoming.flush_ahead()
         assert len(flushed) == 1
+
+
+@pytest.mark.timeout(30)
+def test_a_map_that_is_none_claims_nothing(tmp_path: Path) -> None:
+    """A fifo in place of the map of a part holds nobody up: the blob arrives from its beginning."""
+    base, digest = Base(tmp_path), Digest("0" * 64)
+    base.incoming.mkdir(parents=True)
+    os.mkfifo(base.part_map(digest))
+
+    with IncomingBlob(base, digest, 10) as blob:
+        assert blob.missing() == [0]

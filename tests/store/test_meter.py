@@ -338,3 +338,25 @@ def test_a_path_that_is_too_long_for_the_system_stops_nothing(tmp_path: Path, mo
 
     repo = base.repo("a/b")
     assert usage.apparent_bytes == sum(p.lstat().st_size for p in (base.path, base.hub, repo.path, repo.blobs))
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        [{"models": -(10**18)}, 0, [], {"models--org--name": 0}],
+        [{"models": 1.5}, 0, [], {"models--org--name": 0}],
+        [{}, 0, [], {}],
+        [{}, 0, [], {"models--org--name": 0, "../../..": 0}],
+        [{}, 0, [[1, 2, 3, 4, 5, "bytes"]], {"models--org--name": 0}],
+        [{}, 0, [[1, 2, 3, 4, 5]], {"models--org--name": 0}],
+        [{}, "0", [], {"models--org--name": 0}],
+        [{}, 0],
+        "models",
+    ],
+)
+def test_a_memory_that_lies_in_its_shape_is_not_believed(tmp_path: Path, lie: object) -> None:
+    """Negative sizes, no folders, folders elsewhere: the base is walked, and du agrees."""
+    base = lay_out(tmp_path, DRAWING).base
+    put(base.meter, json.dumps({"format": 2, "repos": {"models--org--name": lie}}).encode())
+
+    assert meter.measure(base).allocated_bytes == du(tmp_path)[1]

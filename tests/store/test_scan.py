@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -245,3 +246,39 @@ def test_what_a_user_may_read_is_known(open_path: Path) -> None:
 
     assert found == [True, True, False, False, False]
     assert all(map(scan.may_read, paths))
+
+
+def test_a_ref_that_says_nothing_is_told_from_one_that_is_none(tmp_path: Path) -> None:
+    """A link, a fifo and foreign bytes have no text; a name that no revision has is left out."""
+    repo = lay_out(
+        tmp_path,
+        """
+        model org/name
+          commit a main
+    """,
+    ).base.repo("org/name")
+    put(repo.refs / "torn", b"\xff")
+    put(repo.refs / ".DS_Store", b"x")
+    os.mkfifo(repo.refs / "fifo")
+    (repo.refs / "link").symlink_to("main")
+
+    assert scan.refs(repo) == {"main": commit("a")}
+    assert scan.ref_texts(repo) == {"main": commit("a"), "torn": "", "fifo": "", "link": ""}
+
+
+def test_a_folder_that_no_repository_can_be_called_is_strange(tmp_path: Path) -> None:
+    """It is no repository, and no file or link of such a name is one either."""
+    base = lay_out(
+        tmp_path,
+        """
+        model org/name
+          commit a main
+    """,
+    ).base
+    (base.hub / "models--org--a--b").mkdir()
+    put(base.hub / "models--a file", b"")
+    (base.hub / "datasets--a link").symlink_to("models--org--name")
+
+    assert [repo.path.name for repo in scan.strange_repos(base)] == ["models--org--a--b"]
+    assert [repo_id for _, repo_id, _ in scan.repos(base)] == ["org/name"]
+    assert scan.strange_repos(Base(tmp_path / "nothing")) == []

@@ -10,7 +10,17 @@ from huggingface_hub.utils import filter_repo_objects
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelshelf.domain.models import FileEntry, ModelRow, State, blob_sizes, select_files, state_of, total_size
+from modelshelf.domain.models import (
+    FileEntry,
+    ModelRow,
+    State,
+    blob_sizes,
+    file_entry,
+    select_files,
+    state_of,
+    total_size,
+)
+from modelshelf.errors import BadInput
 
 PULL = {"job_kind": "pull"}
 MOVE = {"job_kind": "move", "complete": True}
@@ -121,3 +131,10 @@ def test_a_whole_model_with_a_damaged_file_says_which(values: dict[str, Any], mi
 def test_a_model_without_a_commit_is_registered() -> None:
     """Where nothing is known of its files, none of them is missing."""
     assert state_of(row(), "", missing_files=0, files=0)[0] is State.REGISTERED
+
+
+@pytest.mark.parametrize("row", [None, [], ["a", 1], ["a", -1, "0" * 40], ["a", "1", "0" * 40], ["../a", 1, "0" * 40]])
+def test_what_is_no_file_of_a_list_is_refused(row: object) -> None:
+    """Path, size and digest, each of which can be one; anything else is bad input."""
+    with pytest.raises(BadInput):
+        file_entry(row)

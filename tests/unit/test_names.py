@@ -256,3 +256,11 @@ def test_what_is_no_digest_is_refused(text: str) -> None:
     """A digest has 64 or 40 hex digits, and so never names another file."""
     with pytest.raises(BadInput, match="not a digest"):
         names.Digest(text)
+
+
+@pytest.mark.parametrize("text", ["", "0" * 31, "0" * 33, "A" * 32, "../" + "0" * 29, "0" * 32 + "\n", None, 7])
+def test_what_is_no_id_of_a_tier_is_refused(text: object) -> None:
+    """32 hex digits and nothing else."""
+    assert names.TierId("0" * 32) == "0" * 32
+    with pytest.raises(BadInput):
+        names.TierId(text)

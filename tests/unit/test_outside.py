@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelshelf.domain.outside import flag_of, list_of, object_of, parse_json, size_of, text_of
+from modelshelf.domain.outside import flag_of, int_of, list_of, object_of, parse_json, sequence_of, size_of, text_of
 from modelshelf.errors import BadInput
 
 VALUES = st.recursive(
@@ -45,6 +45,12 @@ def test_what_is_no_json_is_refused(text: str) -> None:
         (size_of, True),
         (size_of, 1.0),
         (size_of, "1"),
+        (int_of, 2**64),
+        (int_of, -(2**63) - 1),
+        (int_of, False),
+        (int_of, "1"),
+        (lambda value: sequence_of(value, 2), [1]),
+        (lambda value: sequence_of(value, 2), "ab"),
     ],
 )
 def test_another_shape_is_refused(parse: Callable[[object], object], value: object) -> None:
@@ -56,7 +62,9 @@ def test_another_shape_is_refused(parse: Callable[[object], object], value: obje
 @given(VALUES)
 def test_any_value_is_taken_as_it_is_or_refused(value: object) -> None:
     """A parser returns the very value, or refuses it."""
-    for parse in (object_of, text_of, flag_of, size_of, lambda found: list(list_of(found, lambda one: one))):
+    every: list[Callable[[object], object]] = [object_of, text_of, flag_of, size_of, int_of]
+    every += [lambda found: list(list_of(found, lambda one: one)), lambda found: sequence_of(found, 2)]
+    for parse in every:
         try:
             assert parse(value) == value
         except BadInput:

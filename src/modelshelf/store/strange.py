@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from modelshelf.domain.outside import object_of
@@ -21,7 +22,8 @@ def find(base: Base) -> list[Path]:
     found = [path for path in (base.capabilities, base.meter, base.links) if not _is_object(path)]
     if store_tier.read_id(base) is None:
         found.append(base.marker)
-    found += cards.strange(base)
+    with contextlib.suppress(OSError):  # a folder that may not be entered
+        found += cards.strange(base)
     found += [repo.path for repo in scan.strange_repos(base)]
     return sorted(path for path in found if is_there(path) and not is_closed(path))
 

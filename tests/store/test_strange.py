@@ -1,0 +1,41 @@
+"""What lies in a base under our names and says nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from modelshelf.store import strange
+from modelshelf.store import tier as store_tier
+from modelshelf.store.layout import Base
+from tests.builders import put
+from tests.store.users import acting_as
+
+
+def test_an_empty_base_has_nothing_strange(tmp_path: Path) -> None:
+    """What is not there is not strange."""
+    assert strange.find(Base(tmp_path)) == []
+
+
+def test_every_file_that_says_nothing_is_named(tmp_path: Path) -> None:
+    """A marker, a memory, a card and a folder that no repository can be called, by path."""
+    base = Base(tmp_path)
+    for path in (base.marker, base.meter, base.links, base.cards / "m.json"):
+        put(path, b"[]")
+    (base.hub / "models--a--b--c").mkdir(parents=True)
+
+    found = strange.find(base)
+
+    assert found == sorted([base.hub / "models--a--b--c", base.links, base.marker, base.meter, base.cards / "m.json"])
+
+
+def test_what_may_not_be_read_is_another_finding(tmp_path: Path) -> None:
+    """A file of another user is not called strange."""
+    base = Base(tmp_path)
+    tmp_path.chmod(0o755)
+    store_tier.start_afresh(base)
+    put(base.meter, b"{}").chmod(0o600)
+
+    with acting_as():
+        found = strange.find(base)
+
+    assert found == []
