@@ -76,6 +76,10 @@ test-pythons: ## Run the fast tests under each of Python 3.11, 3.12 and 3.13 tha
 	    "$$env"/bin/pytest $(PYTEST_FLAGS) $(FAST); \
 	done
 
+.PHONY: test-clients
+test-clients: .venv/test.stamp ## Let twelve real clients use the hub face and the tiers (installs them in build/clients)
+	SHELF_CLIENTS=1 $(BIN)/pytest --timeout=600 tests/clients
+
 .PHONY: lint
 lint: .venv/test.stamp ## Run the checks: style, format, types, layers, spelling
 	$(BIN)/ruff check

@@ -17,6 +17,7 @@ from tests.world import Home, Result, Server
 
 _OURS = ("HF_", "HUGGING", "SHELF_", "PRIMARY_CACHE_", "SECONDARY_CACHE_", "CACHE_", "DATABASE_URL")
 _KNOBS = (
+    "SHELF_CLIENTS",
     "SHELF_CONTAINERS",
     "SHELF_CRASHES",
     "SHELF_ENGINE",

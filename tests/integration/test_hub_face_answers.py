@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.hub_face_tree import Client, Face, add_commit, digest_of, running
+from tests.world import Server
 
 COMMIT = "a" * 40
 WEIGHTS = b"GGUF" + b"w" * 1000
@@ -94,6 +95,21 @@ def test_the_list_of_models_comes_in_pages(face: Face) -> None:
     assert names == [["gpt2", "org/Tiny", "other/tiny-two"]]
     _, headers, _ = face.ask("GET", "api/models?limit=1")
     assert headers["link"].endswith('/hf/api/models?limit=1&cursor=1>; rel="next"')
+
+
+def test_a_revision_that_is_not_here_names_those_that_are(face: Face) -> None:
+    """Our own refs are none of them."""
+    body = face.ask("GET", "api/models/org/gg/revision/v9")[2]
+
+    assert json.loads(body)["error"] == "No tier has the revision 'v9' of org/gg. There is main."
+
+
+def test_a_client_that_forgot_the_prefix_is_told(server: Server) -> None:
+    """HF_ENDPOINT without /hf meets another API, whose answer names the right address."""
+    answer = server.ask("GET", "/api/models/org/name/revision/main")
+
+    assert answer.status == 404
+    assert "/hf" in answer.headers["x-error-message"]
 
 
 @pytest.mark.parametrize("spelling", ["ORG/GG", "Org/gg", "org/GG"])

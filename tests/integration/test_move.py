@@ -93,7 +93,7 @@ def test_every_tool_finds_it_where_it_went(hub: FakeHub, home: Home, shelf: Shel
 
     assert (model.base, model.state, tree(Path(model.path or ""))) == (str(target), "ready", FILES)
     listed = home.hf(target, "cache", "ls", "--json", HF_HUB_OFFLINE="1").checked()
-    assert [(found["id"], found["refs"]) for found in listed.json] == [(f"model/{REPO}", ["main"])]
+    assert [(found["id"], found["refs"]) for found in listed.json] == [(f"model/{REPO}", ["main", "refs/shelf/m"])]
     home.hf(target, "cache", "verify", REPO, "--fail-on-missing-files", "--fail-on-extra-files").checked()
     check_loads(home, target)
     assert files_of(source) == []
@@ -271,7 +271,7 @@ def test_revisions_at_the_target_are_united(hub: FakeHub, home: Home, shelf: She
 
     shelf.move("m", "secondary")
 
-    assert scan.refs(repo(home.secondary)) == {"main": moved, "refs/pr/7": there}
+    assert scan.refs(repo(home.secondary)) == {"main": moved, "refs/pr/7": there, "refs/shelf/m": moved}
     check_loads(home, home.secondary, files=second)
     check_loads(home, home.secondary, "refs/pr/7", files=first)
     check_at_rest(home, shelf)

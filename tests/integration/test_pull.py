@@ -40,7 +40,7 @@ def test_every_tool_finds_what_was_pulled(hub: FakeHub, home: Home, shelf: Shelf
     assert (model.state, model.row.commit_hash) == ("ready", commit)
     assert tree(Path(model.path or "")) == FILES
     listed = home.hf(home.primary, "cache", "ls", "--json", HF_HUB_OFFLINE="1").checked()
-    assert [(repo["id"], repo["refs"]) for repo in listed.json] == [(f"model/{REPO}", ["main"])]
+    assert [(repo["id"], repo["refs"]) for repo in listed.json] == [(f"model/{REPO}", ["main", "refs/shelf/m"])]
     home.hf(home.primary, "cache", "verify", REPO, "--fail-on-missing-files", "--fail-on-extra-files").checked()
     assert load_offline(home, home.primary, REPO) == Path(model.path or "")
     assert violations(shelf) == []

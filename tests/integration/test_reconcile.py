@@ -206,7 +206,7 @@ def test_a_dangling_ref_is_set_back(home: Home, whole: str) -> None:
 
     assert steps(reconcile(home)) == [("ref_set", "m")]
     listed = home.hf(home.primary, "cache", "ls", "--json", HF_HUB_OFFLINE="1").checked()
-    assert [repo["refs"] for repo in listed.json] == [["main"]]
+    assert [repo["refs"] for repo in listed.json] == [["main", "refs/shelf/m"]]
 
 
 def test_what_somebody_downloaded_whole_keeps_its_ref(hub: FakeHub, home: Home, whole: str) -> None:

@@ -97,7 +97,8 @@ def _malformed(faults: Sequence[Mapping[str, Any]]) -> ProblemResponse:
 def _refused(request: Request, err: HTTPException) -> ProblemResponse:
     """Return the answer to what the framework refuses."""
     if err.status_code == HTTPStatus.NOT_FOUND:
-        return plain_problem(404, "There is no such page.")
+        detail = "There is no such page. This is a modelshelf: the Hub's protocol is below /hf, in HF_ENDPOINT too."
+        return plain_problem(404, detail, {"X-Error-Message": detail})
     if err.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         known = [method for method in _METHODS if _is_known(request, method)]
         return plain_problem(405, f"This page knows {', '.join(known)} alone.", {"Allow": ", ".join(known)})

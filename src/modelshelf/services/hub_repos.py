@@ -19,6 +19,8 @@ from modelshelf.store.probe import is_file, is_folder
 from modelshelf.store.small_files import read_small_text
 
 _DEFAULT_REVISION = "main"
+_NAMED = 8
+"""So many revisions are named to somebody who asked for another."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,10 @@ class HubRepos:
                         newest, spelled = max(newest, found.st_mtime), spelled or stored
             if places:
                 return Resolved(spelled, commit_hash, tuple(places), newest)
+        known = [name for name in self.refs(repo_id) if not COMMIT_HASH.fullmatch(name)]
+        there = f" There is {', '.join(sorted(known)[:_NAMED])}." if known else ""
         missing = NotFound(
-            f"No tier has the revision {revision!r} of {repo_id}.",
+            f"No tier has the revision {revision!r} of {repo_id}.{there}",
             hint="Pull it first: shelf pull.",
             error_code="RevisionNotFound",
             hf_path=repo_id,
