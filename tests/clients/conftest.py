@@ -99,14 +99,18 @@ class Client:
             "PATH": os.environ["PATH"],
             "HOME": str(self.root),
             "HF_HOME": str(self.cache),
-            "HF_ENDPOINT": url,
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "HF_HUB_DISABLE_UPDATE_CHECK": "1",
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         }
         program = self.environment.program(command[0])
         return subprocess.run(
-            [program, *command[1:]], env=usual | more, cwd=self.root, text=True, capture_output=True, timeout=300
+            [program, *command[1:]],
+            env=usual | ({"HF_ENDPOINT": url} if url else {}) | more,
+            cwd=self.root,
+            text=True,
+            capture_output=True,
+            timeout=300,
         )
 
     def python(self, code: str, url: str = "", **more: str) -> subprocess.CompletedProcess[str]:
