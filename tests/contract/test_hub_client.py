@@ -332,6 +332,23 @@ def test_what_a_hub_need_not_say_may_be_missing(hub: FakeHub) -> None:
     assert client(hub.url).resolve(REPO, "main").repo_id == "Org/Name"
 
 
+def test_a_mistyped_repository_is_asked_for_once(hub: FakeHub) -> None:
+    """What a hub doesn't have is not searched for below other paths of it."""
+    with pytest.raises(NotFound, match="no repository org/name"):
+        client(hub.url).resolve(REPO, "main")
+
+    assert len(hub.requests) == 1
+
+
+def test_a_problem_document_alone_makes_no_shelf(hub: FakeHub) -> None:
+    """A server that refuses with a problem document and is no hub below /hf either is not called one of ours."""
+    hub.fail("*/revision/*", status=404, headers={"Content-Type": "application/problem+json"}, body=b"{}")
+    hub.fail("/hf/*", status=404, body=b"no")
+
+    with pytest.raises(NotFound, match="no repository org/name"):
+        client(hub.url).resolve(REPO, "main")
+
+
 @pytest.mark.parametrize("tree", [[], [{"type": "directory", "path": "d"}]], ids=["nothing", "a folder alone"])
 def test_a_commit_without_files_is_no_model(hub: FakeHub, tree: list[object]) -> None:
     """Where there is nothing to download the error says so, before a ref could lead to nothing."""

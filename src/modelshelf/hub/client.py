@@ -90,8 +90,10 @@ class HubClient:
         url = self._api(repo_id, f"/revision/{quote(revision, safe='')}")
         try:
             landed, response = self._asked(url, repo_id, revision, what)
-        except (NotFound, Denied) as err:
-            raise self._explained(err, url, repo_id) from err
+        except NotFound as err:
+            if "revision" in err.fields:
+                raise self._with_revisions(err, repo_id) from err
+            raise
         answer = self._http.json(response)
         with self._sense():
             info = answers.repo_info(answer)
@@ -215,6 +217,8 @@ class HubClient:
         if response.status < 400:
             return
         response.close()
+        if _is_problem(response) and "X-Error-Code" not in response.headers and self._is_a_shelf():
+            raise errors.without_hf(self.endpoint)
         raise errors.by_status(
             response.status,
             response.headers,
@@ -225,23 +229,25 @@ class HubClient:
             token=self._http.has_token,
         )
 
-    def _explained(self, err: ShelfError, url: str, repo_id: str) -> ShelfError:
-        """Return what is missing with what there is: other revisions, or a hub below another path."""
-        from modelshelf.hub import answers, errors
-
-        with contextlib.suppress(ShelfError, ValueError):
-            if "revision" in err.fields:
-                _, response = self._http.ask("GET", self._api(repo_id, "/refs"), tries=1)
-                names = list(answers.refs(self._http.json(response))) if response.status == 200 else []
-                more = " …" if len(names) > _MAX_REFS_NAMED else ""
-                hint = f"It has {', '.join(names[:_MAX_REFS_NAMED])}{more}" if names else err.hint
-                return NotFound(err.detail, hint=hint, **err.fields)
-            below = url.replace(self.endpoint, f"{self.endpoint}/hf", 1)
-            _, response = self._http.ask("GET", below, tries=1)
+    def _is_a_shelf(self) -> bool:
+        """Return whether a server that knows no route of a hub speaks as one below `/hf`."""
+        with contextlib.suppress(ShelfError):
+            _, response = self._http.ask("GET", f"{self.endpoint}/hf/api/whoami-v2", tries=1)
             response.close()
-            is_problem = "problem+json" in response.headers.get("Content-Type", "")  # of a server that wants its key
-            if response.status == 200 or is_problem or "X-Error-Code" in response.headers:
-                return errors.without_hf(self.endpoint)
+            return response.status == 200 or "X-Error-Message" in response.headers or _is_problem(response)
+        return False
+
+    def _with_revisions(self, err: NotFound, repo_id: str) -> NotFound:
+        """Return what says that a revision is missing, with those that there are."""
+        from modelshelf.hub import answers
+
+        with contextlib.suppress(ShelfError):
+            _, response = self._http.ask("GET", self._api(repo_id, "/refs"), tries=1)
+            names = list(answers.refs(self._http.json(response))) if response.status == 200 else []
+            if names:
+                more = " …" if len(names) > _MAX_REFS_NAMED else ""
+                hint = f"It has {', '.join(names[:_MAX_REFS_NAMED])}{more}"
+                return NotFound(err.detail, hint=hint, **err.fields)
         return err
 
     @contextlib.contextmanager
@@ -295,3 +301,8 @@ class HubClient:
                 f"The token in {err.filename} cannot be read ({err.strerror}).",
                 hint=f"Give it back to yourself, or set HF_TOKEN: sudo chown $(id -u) {err.filename}",
             ) from err
+
+
+def _is_problem(response: BaseHTTPResponse) -> bool:
+    """Return whether an answer is a problem document, which no hub but ours writes."""
+    return response.headers.get("Content-Type", "").startswith("application/problem+json")
