@@ -7,6 +7,7 @@ its birth, 0 when it was done before. A fork costs a tenth of what starting Pyth
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import logging
@@ -52,12 +53,46 @@ def arm(at: int) -> None:
     sqlalchemy.event.listen(sqlalchemy.Engine, "commit", die)
 
 
+GROWING = ("open", "link", "symlink", "mkdir", "pwrite", "write", "ftruncate")
+"""The calls of `os` that take a byte or a name from a disk."""
+
+
+def fill(at: int) -> None:
+    """Let the disks of this process be full from its k-th growing change on."""
+    count = itertools.count(1)
+
+    def failing(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*args: Any, **options: Any) -> Any:
+            if (name != "open" or _creates(*args, **options)) and next(count) >= at:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), args[0] if name in ("open", "mkdir") else None)
+            return call(*args, **options)
+
+        return wrapped
+
+    for name in GROWING:
+        setattr(os, name, failing(name, getattr(os, name)))
+
+
+def _creates(path: Any, flags: int = 0, *_: object, dir_fd: int | None = None, **__: object) -> bool:
+    if not flags & os.O_CREAT:
+        return False
+    try:
+        os.stat(path, dir_fd=dir_fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return True
+    return False
+
+
 def work(shelf: Shelf, name: str, *words: str) -> None:
     """Do one thing with a library."""
     if name == "move":
         shelf.move(*words)
     elif name == "pull":
         shelf.pull(*words)
+    elif name == "rm":
+        shelf.remove(words[0], delete_files=True)
+    elif name == "gc":
+        shelf.finish(shelf.collector.enqueue())
     elif name == "use":
         with shelf.leaser.using(words[0], "load", "a test"):
             pass
@@ -73,7 +108,7 @@ def run(order: dict[str, Any]) -> int:
     if order["work"][0] == "shelf":
         return command(order)
     with open_shelf(settings=load_settings(environ=order["environ"])) as shelf:
-        arm(order["at"])
+        (fill if order.get("full") else arm)(order["at"])
         try:
             work(shelf, *order["work"])
         except ShelfError as err:

@@ -69,9 +69,12 @@ class Mortal:
     home: Home
     process: subprocess.Popen[str]
 
-    def do(self, at: int, *work: str, after_s: float | None = None) -> int:
-        """Do one thing in a process that dies at its k-th change (0: at none) or instant; returns how it ended."""
-        order = {"environ": self.home.environ(), "work": work, "at": at, "after_s": after_s}
+    def do(self, at: int, *work: str, after_s: float | None = None, full: bool = False) -> int:
+        """Do one thing in a process that dies at its k-th change (0: at none) or instant; returns how it ended.
+
+        With `full` it does not die: its disks are full from its k-th change on.
+        """
+        order = {"environ": self.home.environ(), "work": work, "at": at, "after_s": after_s, "full": full}
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps(order) + "\n")

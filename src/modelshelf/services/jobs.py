@@ -15,6 +15,7 @@ from modelshelf.errors import Cancelled, ShelfError, Unavailable
 from modelshelf.registry.queries import Registry
 from modelshelf.services.admission import Hold
 from modelshelf.services.progress import Counter
+from modelshelf.store.os_errors import of_os_error
 
 _log = logging.getLogger(__name__)
 TICK_S = 0.5
@@ -101,6 +102,11 @@ class Jobs:
         except ShelfError as err:
             self._fail(job, err.detail, err.to_dict())
             raise
+        except OSError as err:  # of a disk, behind a library that does not know our errors
+            known = of_os_error(err)
+            _log.warning("job_stopped_by_the_disk", extra={"job_id": job.id}, exc_info=err)
+            self._fail(job, known.detail, known.to_dict())
+            raise known from err
         except Exception as err:
             _log.exception("job_broke", extra={"job_id": job.id})
             self._fail(job, f"{type(err).__name__}: {err}", {"type": "urn:modelshelf:error:internal", "status": 500})

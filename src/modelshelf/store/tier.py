@@ -10,7 +10,7 @@ from pathlib import Path
 from modelshelf.domain.gc import is_temporary
 from modelshelf.domain.names import TierId
 from modelshelf.domain.outside import object_of
-from modelshelf.errors import BadInput, Denied, ShelfError, Unavailable
+from modelshelf.errors import BadInput, Denied, OutOfSpace, ShelfError, Unavailable
 from modelshelf.store import fs
 from modelshelf.store.known import KnownBases
 from modelshelf.store.layout import Base
@@ -118,6 +118,8 @@ def start_afresh(base: Base) -> TierId:
         fs.create_text(base.path, base.marker, json.dumps({"format": 1, "id": tier_id}))
     except FileExistsError:
         return read_id(base) or give_new_id(base)
+    except OutOfSpace:
+        raise
     except (ShelfError, OSError) as err:
         why = (err.strerror if isinstance(err, OSError) else None) or f"{err}".rstrip(".")
         raise _unwritable(base, why) from err
