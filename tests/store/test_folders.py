@@ -14,7 +14,7 @@ import pytest
 
 from modelshelf.errors import Conflict, Denied
 from modelshelf.store import fs, sharing
-from modelshelf.store.folders import opened, place
+from modelshelf.store.folders import opened, place, sync_folder
 from modelshelf.store.locks import remove_unused, try_lock
 from modelshelf.store.os_errors import as_shelf_error
 from tests.builders import put
@@ -290,3 +290,11 @@ def test_descriptors_are_closed(root: Path) -> None:
             MUTATORS[name](root, root / "a/../x")
 
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_names_that_cannot_be_made_durable_are_an_error(root: Path) -> None:
+    """Only a file system that knows no such thing is let off."""
+    with opened(root, root) as folder:
+        sync_folder(folder)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        sync_folder(folder)

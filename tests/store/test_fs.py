@@ -16,6 +16,7 @@ from modelshelf.store.os_errors import as_shelf_error, translate_errors
 from tests.builders import put
 from tests.store.fuse import fuse_disk
 from tests.store.mounts import small_disk
+from tests.store.users import acting_as
 
 
 def names_in(folder: Path) -> list[str]:
@@ -373,3 +374,15 @@ def test_without_hard_links_what_a_file_held_is_copied(tmp_path: Path) -> None:
         path.write_bytes(b"two")
 
         assert (kept.read_bytes(), kept.stat().st_mtime) == (b"one", 10**9)
+
+
+def test_another_users_file_is_backed_up_as_a_copy(open_path: Path) -> None:
+    """The system refuses a hard link to it; its mode and time come along."""
+    path = put(open_path / "folder" / "x.service", b"one")
+    os.utime(path, (10**9, 10**9))
+    path.parent.chmod(0o777)
+
+    with acting_as():
+        kept = fs.back_up(path.parent, path)
+
+    assert (kept.read_bytes(), kept.stat().st_mtime, kept.stat().st_mode & 0o777) == (b"one", 10**9, 0o644)

@@ -192,11 +192,12 @@ def _enter(at: Place, *, make: bool) -> int:
 
 def sync_folder(folder: int) -> None:
     """Make the names in an open folder durable, where the file system can: some shares and FUSE file systems refuse."""
-    fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
     try:
-        os.fsync(fd)
+        fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
     except OSError as err:
         if err.errno not in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):
             raise
-    finally:
-        os.close(fd)
