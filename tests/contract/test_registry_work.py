@@ -245,3 +245,12 @@ def test_a_job_that_nobody_knows_is_not_found(registry: Registry) -> None:
     with pytest.raises(NotFound, match="There is no job 7") as caught:
         registry.job(7)
     assert caught.value.fields == {"job_id": 7}
+
+
+@pytest.mark.parametrize("params", ["", "[]", "[" * 100_000, "NaN", '{"a": 1, "a": 2}'])
+def test_a_job_that_cannot_be_understood_stops_no_listing(registry: Registry, row: ModelRow, params: str) -> None:
+    """It is left out; the others are there."""
+    broken, good = registry.add_job("move", "m", {}), registry.add_job("move", "m", {"a": 1})
+    registry.update_job(broken.id, {"params": params})
+
+    assert [job.id for job in registry.jobs()] == [good.id]

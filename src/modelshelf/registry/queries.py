@@ -23,7 +23,7 @@ from modelshelf.registry.engine import db_now, keep_reserve, make_engine, migrat
 from modelshelf.registry.leases import Leases
 from modelshelf.registry.placements import Placements
 from modelshelf.registry.reservations import Reservations
-from modelshelf.registry.rows import LEASE_S, new_job
+from modelshelf.registry.rows import LEASE_S, has_params, new_job
 from modelshelf.registry.servers import Servers
 from modelshelf.registry.tables import checks, damage, files, jobs, leases, models, reservations, tiers, uses
 
@@ -368,12 +368,12 @@ class Registry:
         self.update_job(job_id, {"state": WAITING, "due_at": db_now() + wait_s, "detail": detail, "owner": ""})
 
     def jobs(self, *, unfinished: bool = False) -> list[Job]:
-        """Return all jobs, newest first."""
+        """Return all jobs, newest first; one whose parameters can't be understood is left out and logged."""
         query = sa.select(*_JOB_COLUMNS).order_by(jobs.c.id.desc())
         if unfinished:
             query = query.where(jobs.c.state.in_(UNFINISHED))
         with self._engine.connect() as connection:
-            return [Job(*row) for row in connection.execute(query)]
+            return [job for row in connection.execute(query) if has_params(job := Job(*row))]
 
     def job(self, job_id: int) -> Job:
         """Return one job.

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 
-from modelshelf.domain.jobs import QUEUED
+from modelshelf.domain.jobs import QUEUED, Job
+from modelshelf.domain.outside import object_of, parse_json
+from modelshelf.errors import BadInput
 from modelshelf.registry.engine import db_now
 
+_log = logging.getLogger(__name__)
 LEASE_S = 60.0
 """How long a reservation or a running job lives without its owner's word."""
 
@@ -26,3 +30,13 @@ def new_job(kind: str, model_name: str, params: Mapping[str, object] | None) -> 
         "detail": "", "error": "", "result": "", "attempts": 0,
         "due_at": 0.0, "heartbeat_at": db_now(), "created_at": db_now(),
     }  # fmt: skip
+
+
+def has_params(job: Job) -> bool:
+    """Return whether the parameters of a job can be understood; where not, that is logged."""
+    try:
+        object_of(parse_json(job.params))
+    except BadInput as err:
+        _log.warning("job_left_out", extra={"id": job.id, "detail": err.detail})
+        return False
+    return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -13,8 +13,10 @@ from modelshelf.domain.findings import Finding, VerifyReport
 from modelshelf.domain.gc import DedupePlan, GcItem, GcPlan, Tidied
 from modelshelf.domain.jobs import Job
 from modelshelf.domain.models import FileEntry, Model
+from modelshelf.domain.outside import parse_json
 from modelshelf.domain.reconcile import ReconcilePlan, Step
 from modelshelf.domain.tiers import Tier, TierStatus
+from modelshelf.errors import BadInput
 from modelshelf.units import rfc3339
 
 if TYPE_CHECKING:
@@ -90,6 +92,13 @@ def capabilities_view(can: Capabilities | None) -> dict[str, Any] | None:
     return None if can is None else {**asdict(can), "weaknesses": list(can.weaknesses)}
 
 
+def _json(text: str) -> object:
+    """Return what a column of JSON says; None where it says nothing, or can't be understood."""
+    with contextlib.suppress(BadInput):
+        return parse_json(text) if text else None
+    return None
+
+
 def job_view(job: Job) -> dict[str, Any]:
     """Return a job."""
     return {
@@ -103,8 +112,8 @@ def job_view(job: Job) -> dict[str, Any]:
         "rate_bytes_per_s": job.rate_bytes_per_s,
         "eta_s": job.eta_s,
         "detail": job.detail,
-        "error": json.loads(job.error) if job.error else None,
-        "result": json.loads(job.result) if job.result else None,
+        "error": _json(job.error),
+        "result": _json(job.result),
         "attempts": job.attempts,
         "due_at": time_view(job.due_at) if job.state == "waiting" else None,
         "created_at": time_view(job.created_at),
