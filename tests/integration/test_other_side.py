@@ -173,7 +173,7 @@ def test_what_root_left_is_found_with_the_command_that_repairs_it(home: Home) ->
 
     assert refused.code == 3
     assert refused.problem["hint"] == hint.out.strip()
-    assert f"chown -R {USER}:{USER} {home.primary}" in hint.out
+    assert f"-exec chown -h {USER}:{USER} {{}} +" in hint.out
     assert still == [("a", size(A), "ready", "primary")]
     host.run("rm", "a", "--files").checked()
     check_shared(home)

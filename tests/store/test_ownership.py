@@ -99,6 +99,26 @@ def test_what_root_left_is_counted_and_the_command_repairs_it(base: Base, base_m
     assert ((repo / "trees").stat().st_uid == USER) is not is_shared(base_mode)
 
 
+def test_a_file_with_other_names_is_never_taken_from_another_program(base: Base, tmp_path: Path) -> None:
+    """Alone it leads to adopt; beside others the command passes it by."""
+    give(base.path, USER, GROUP)
+    theirs = tmp_path / "sha256-x"
+    theirs.write_text("x")
+    theirs.chmod(0o600)
+    shared = base.repo("org/a").blob("d" * 40)
+    shared.hardlink_to(theirs)
+
+    alone = ownership.foreign(base)
+    assert alone is not None
+    assert (alone.fix, alone.examples, alone.owners) == ("shelf adopt FOLDER --move --copy", (str(shared),), ((0, 0),))
+
+    give(base.repo("org/a").trees, 0, 0)
+    found = ownership.foreign(base)
+    assert found is not None
+    subprocess.run(found.fix.replace("sudo ", ""), shell=True, check=True)
+    assert (theirs.stat().st_uid, mode(theirs)) == (0, "0o600")
+
+
 def test_without_root_the_command_begins_with_sudo(base: Base) -> None:
     """A base of root, as a Docker daemon makes it for a folder that was not there, is given to the user who asks."""
     give(base.path, 0, 0)
@@ -107,7 +127,8 @@ def test_without_root_the_command_begins_with_sudo(base: Base) -> None:
         found = ownership.foreign(base)
 
     assert found is not None
-    assert f"sudo chown -R {USER}:{USER} " in found.fix
+    assert f"-exec chown -h {USER}:{USER} {{}} +" in found.fix
+    assert found.fix.startswith("sudo find")
 
 
 def test_the_base_of_another_user_is_not_taken_from_them(base: Base) -> None:

@@ -20,6 +20,10 @@ from modelshelf.store import fs
 from modelshelf.store.layout import Base, Repo
 
 _EXAMPLES = 3
+_ALONE = r"\( -type d -o -type f -links 1 \)"
+"""What a fix may change, for `find`: a file with other names may be another program's, which would lose it."""
+_ADOPT_AGAIN = "shelf adopt FOLDER --move --copy"
+"""What helps where all of them are another program's files as well: FOLDER is that program's."""
 _SECRETS = frozenset({"token", "stored_tokens"})
 """Of huggingface_hub, in the base itself; they are for their owner alone."""
 
@@ -31,17 +35,27 @@ def foreign(base: Base) -> Foreign | None:
     Links have no mode and go with their folder. huggingface_hub's token is left alone.
     """
     owners: Counter[tuple[int, int]] = Counter()
+    others: Counter[tuple[int, int]] = Counter()
     examples: list[str] = []
+    linked: list[str] = []
     size_bytes = 0
     try:
         root = base.path.stat()
     except OSError:
         return None
     for path, found in _walk(base.path):
-        if not _is_usable(base, path, found, root):
+        if _is_usable(base, path, found, root):
+            continue
+        if stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
+            others[found.st_uid, found.st_gid] += 1
+            linked = [*linked, str(path)][:_EXAMPLES]
+        else:
             owners[found.st_uid, found.st_gid] += 1
             examples = [*examples, str(path)][:_EXAMPLES]
             size_bytes += 0 if stat.S_ISDIR(found.st_mode) else found.st_size
+    if others and not owners:
+        whose = tuple(owner for owner, _ in others.most_common())
+        return Foreign(str(base.path), others.total(), 0, whose, tuple(linked), _ADOPT_AGAIN)
     if not owners and _may_write(base.path):
         return None
     most_first = tuple(owner for owner, _ in owners.most_common())
@@ -59,10 +73,11 @@ def fix(base: Base) -> str:
         if sudo and root.st_uid not in (0, os.geteuid()):
             return f"The base is of user {root.st_uid}: ask them to share it with a group, see docs/guides/team.md."
         uid, gid = (root.st_uid, root.st_gid) if not sudo or root.st_uid else (os.geteuid(), os.getegid())
-        return f"{sudo}chown -R {uid}:{gid} {path} && {sudo}chmod -R u+rX {path}"
+        return f"{sudo}find {path} {_ALONE} -exec chown -h {uid}:{gid} {{}} + -exec chmod u+rX {{}} +"
     join = f'{sudo}usermod -aG "$(getent group {root.st_gid} | cut -d: -f1)" "$(id -un)" && '
     return (
-        f"{'' if _may_write(base.path) else join}{sudo}chgrp -R {root.st_gid} {path} && {sudo}chmod -R g+rX {path}"
+        f"{'' if _may_write(base.path) else join}"
+        f"{sudo}find {path} {_ALONE} -exec chgrp -h {root.st_gid} {{}} + -exec chmod g+rX {{}} +"
         f" && {sudo}find {path} -type d -exec chmod g+ws {{}} +"
         f" && {sudo}chmod -R g+rw {shlex.quote(str(base.own))}"
     )
