@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelshelf.bootstrap.places import check_mounts, database_url, remember_library
+from modelshelf.bootstrap.places import check_mounts, database_url, remember_library, url_to_look
 from modelshelf.domain.tiers import SECONDARY
 from modelshelf.services.library import Library
 from modelshelf.settings import Settings, load_settings
@@ -45,13 +45,20 @@ class SystemClock:
         time.sleep(duration_s)
 
 
-def open_shelf(env_file: Path | None = None, *, settings: Settings | None = None, clock: Clock | None = None) -> Shelf:
+def open_shelf(
+    env_file: Path | None = None,
+    *,
+    settings: Settings | None = None,
+    clock: Clock | None = None,
+    look: bool = False,
+) -> Shelf:
     """Return the whole library.
 
     Args:
         env_file: The settings file; see `load_settings`.
         settings: Settings that were read already.
         clock: Time; by default the machine's.
+        look: Make nothing: no base, no registry, for a plan that is shown and not carried out.
 
     Raises:
         BadInput: The settings are wrong.
@@ -69,7 +76,7 @@ def open_shelf(env_file: Path | None = None, *, settings: Settings | None = None
     from modelshelf.services.update import Updater
 
     late = _Late()
-    parts = _make_parts(settings or load_settings(env_file), clock or SystemClock(), late)
+    parts = _make_parts(settings or load_settings(env_file), clock or SystemClock(), late, look=look)
     registry, library = parts.registry, parts.library
     reconciler = Reconciler(registry, library, parts.tiers, parts.clock)
     handlers: dict[str, Handler] = {}
@@ -148,7 +155,7 @@ class _Parts:
     leaser: Leaser
 
 
-def _make_parts(settings: Settings, clock: Clock, late: _Late) -> _Parts:
+def _make_parts(settings: Settings, clock: Clock, late: _Late, *, look: bool) -> _Parts:
     from modelshelf import __version__
     from modelshelf.domain.eviction import Watermarks
     from modelshelf.hub.client import HubClient
@@ -165,7 +172,7 @@ def _make_parts(settings: Settings, clock: Clock, late: _Late) -> _Parts:
     from modelshelf.services.tiers import TierService
 
     check_mounts(settings)
-    registry, owner = Registry(database_url(settings)), this_process()
+    registry, owner = Registry(url_to_look(settings) if look else database_url(settings)), this_process()
     known = KnownBases(settings.state_home)
     tiers = TierService(
         registry,
@@ -175,8 +182,8 @@ def _make_parts(settings: Settings, clock: Clock, late: _Late) -> _Parts:
         use_symlinks=settings.use_symlinks,
         require_mount=settings.require_mount,
     )
-    tiers.open(settings.tiers.primary)
-    remember_library(settings)
+    if not look:
+        _begin(tiers, settings)
     admission = Admission(registry, tiers, owner, clock)
     hub = HubClient(settings.hf_endpoint, settings.hf_token, f"modelshelf/{__version__}", STREAMS, settings.network)
     library = Library(registry, settings.tiers, known)
@@ -189,6 +196,11 @@ def _make_parts(settings: Settings, clock: Clock, late: _Late) -> _Parts:
     promoter = Promoter(registry, room, mover, clock, settings.promote, marks, late.start_behind)
     leaser = Leaser(registry, library, owner, promoter.on_use)
     return _Parts(clock, owner, registry, tiers, library, hub, room, retirer, puller, mover, leaser)
+
+
+def _begin(tiers: TierService, settings: Settings) -> None:
+    tiers.open(settings.tiers.primary)
+    remember_library(settings)
 
 
 def _make_verifier(parts: _Parts) -> Verifier:

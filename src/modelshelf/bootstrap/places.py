@@ -144,6 +144,13 @@ def database_url(settings: Settings) -> str:
     return _prepared(settings, *registry_in_force(settings))
 
 
+def url_to_look(settings: Settings) -> str:
+    """Return where the registry is for who only looks; of a library that is not begun yet, one that ends with us."""
+    place = registry_in_force(settings)
+    is_new = _is_new(settings, KnownBases(settings.state_home), place[1])
+    return "sqlite://" if is_new else _prepared(settings, *place)
+
+
 def _prepared(settings: Settings, url: str, path: Path | None) -> str:
     registry_file.check_place(path, settings.state_home)
     if _is_new(settings, KnownBases(settings.state_home), path):

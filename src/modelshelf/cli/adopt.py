@@ -45,7 +45,7 @@ def adopt(
     from modelshelf.services.adopt import DEFAULT_PATH, AdoptRequest, wish_of
     from modelshelf.services.adopt_view import adopt_view
 
-    with at_the_edge(as_json=as_json), open_shelf() as shelf:
+    with at_the_edge(as_json=as_json), open_shelf(look=dry_run) as shelf:
         wishes = [w for w, on in (("leave", leave), ("move", move), ("link", link), ("unlink", unlink)) if on]
         if len(wishes) > 1:
             raise BadInput(f"--{wishes[0]} and --{wishes[1]} cannot both be meant.", hint="Choose one.")

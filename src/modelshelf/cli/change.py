@@ -37,7 +37,7 @@ def add(
 
     with at_the_edge(as_json=as_json):
         wanted = registration(name, hf_path, to, revision=revision, allow_patterns=tuple(include or ()))
-        with open_shelf() as shelf:
+        with open_shelf(look=dry_run) as shelf:
             if dry_run:
                 _print_plan(shelf.registrar.plan(wanted), as_json=as_json)
                 return
@@ -89,7 +89,7 @@ def rm(
     from modelshelf.bootstrap.library import open_shelf
     from modelshelf.services.views import removed_view
 
-    with at_the_edge(as_json=as_json), open_shelf() as shelf:
+    with at_the_edge(as_json=as_json), open_shelf(look=dry_run) as shelf:
         if dry_run:
             plan = shelf.remover.plan(name, delete_files=files)
             if as_json:

@@ -30,7 +30,7 @@ def update(
     from modelshelf.errors import BadInput, ShelfError
     from modelshelf.services.views import update_view
 
-    with at_the_edge(as_json=as_json), open_shelf() as shelf:
+    with at_the_edge(as_json=as_json), open_shelf(look=dry_run) as shelf:
         if bool(names) == every:
             raise BadInput("Which models?", hint="shelf update NAME … or shelf update --all")
         views: list[dict[str, Any]] = []
@@ -76,7 +76,7 @@ def reconcile(
     from modelshelf.bootstrap.library import open_shelf
     from modelshelf.services.views import reconcile_view
 
-    with at_the_edge(as_json=as_json), open_shelf() as shelf:
+    with at_the_edge(as_json=as_json), open_shelf(look=dry_run) as shelf:
         if dry_run:
             view = reconcile_view(shelf.reconciler.plan(base or ()))
         else:

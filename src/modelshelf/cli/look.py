@@ -83,7 +83,7 @@ def tiers(
     with at_the_edge(as_json=as_json):
         if start_afresh is not None:
             start(start_afresh)
-        with open_shelf() as shelf:
+        with open_shelf(look=True) as shelf:
             found = shelf.tiers(rescan=rescan)
         if as_json:
             output.as_json([tier_view(status) for status in found])
@@ -96,7 +96,7 @@ def jobs(as_json: AsJson = False) -> None:
     from modelshelf.bootstrap.library import open_shelf
     from modelshelf.services.views import job_view
 
-    with at_the_edge(as_json=as_json), open_shelf() as shelf:
+    with at_the_edge(as_json=as_json), open_shelf(look=True) as shelf:
         found = shelf.job_service.all()
         if as_json:
             output.as_json([job_view(job) for job in found])

@@ -25,7 +25,7 @@ def move(
     from modelshelf.services.register import destination
     from modelshelf.services.views import model_view, move_view
 
-    with at_the_edge(as_json=as_json), open_shelf() as shelf:
+    with at_the_edge(as_json=as_json), open_shelf(look=dry_run) as shelf:
         location, path = destination(to)
         if dry_run:
             plan = move_view(shelf.mover.plan(name, location, path, keep_source=keep_source))

@@ -49,10 +49,20 @@ def make_engine(url: str) -> sa.Engine:
         parsed = parsed.set(drivername="postgresql+psycopg")
     if parsed.get_backend_name() != "sqlite":
         return _make_server_engine(parsed)
-    path = Path(parsed.database or "")
+    if parsed.database is None:
+        return _make_memory_engine(parsed)
+    path = Path(parsed.database)
     engine = sa.create_engine(parsed, creator=lambda: sqlite_file.connect(path))
     sa.event.listen(engine, "begin", _begin_sqlite)
     sa.event.listen(engine, "handle_error", lambda context: _translate_sqlite(context, path))
+    return engine
+
+
+def _make_memory_engine(url: sa.URL) -> sa.Engine:
+    """Return an engine of a registry that ends with the process: what looks at a library that is not begun yet."""
+    how = {"check_same_thread": False, "isolation_level": None}
+    engine = sa.create_engine(url, poolclass=sa.StaticPool, connect_args=how)
+    sa.event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
@@ -97,8 +107,8 @@ def _translate_sqlite(context: sa.ExceptionContext, path: Path) -> None:
 
 def keep_reserve(engine: sa.Engine) -> None:
     """Let a registry in a file hold what a full disk will not give; see `sqlite_file.keep_reserve`."""
-    if engine.dialect.name == "sqlite":
-        sqlite_file.keep_reserve(Path(engine.url.database or ""))
+    if engine.dialect.name == "sqlite" and engine.url.database:
+        sqlite_file.keep_reserve(Path(engine.url.database))
 
 
 def migrate(engine: sa.Engine) -> None:

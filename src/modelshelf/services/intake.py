@@ -78,13 +78,12 @@ class Intake:
         """
         if order.wish is Wish.LEAVE:
             return
-        with self._room(order, need_bytes):
-            return
+        tier, takes_disk = self._tier(order.target_location, order.target), self._takes_disk(order)
+        self.admission.check(tier, self.tiers.check_writable(tier), need_bytes, takes_disk=takes_disk)
 
     @contextlib.contextmanager
     def _room(self, order: Order, need_bytes: int) -> Iterator[Hold]:
-        tier = self._tier(order.target_location, order.target)
-        takes_disk = store_tier.device(Base(Path(order.base))) != store_tier.device(Base(Path(order.target)))
+        tier, takes_disk = self._tier(order.target_location, order.target), self._takes_disk(order)
         tier_id = self.tiers.open_to_write(tier)
         with self.admission.reserve(tier, tier_id, lambda: need_bytes, takes_disk=takes_disk) as hold:
             yield hold
@@ -95,6 +94,10 @@ class Intake:
         with self._room(order, need_bytes) as hold:
             running.holds.append(hold)
             yield hold
+
+    def _takes_disk(self, order: Order) -> bool:
+        """Return whether what is brought comes from another file system."""
+        return store_tier.device(Base(Path(order.base))) != store_tier.device(Base(Path(order.target)))
 
     def _tier(self, location: str, base: str) -> Tier:
         return self.tiers.tiers.resolve(location, base if location == CUSTOM else None)

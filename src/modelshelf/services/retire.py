@@ -14,7 +14,7 @@ from modelshelf.domain.names import BasePath, CommitHash, RepoId
 from modelshelf.domain.outside import list_of, object_of, parse_json, text_of
 from modelshelf.domain.ports import Clock
 from modelshelf.domain.tiers import CUSTOM, Tiers
-from modelshelf.errors import BadInput, Unavailable
+from modelshelf.errors import BadInput, ShelfError, Unavailable
 from modelshelf.registry.queries import Registry
 from modelshelf.services.jobs import Running
 from modelshelf.services.lease import holding
@@ -114,6 +114,24 @@ class Retirer:
             keep = self.library.needed_paths(base, repo_id, commit_hash, but=but)
             others = self.library.needed_digests(base, repo_id, commit_hash)
             return removal.execute(base, removal.plan_removal(base, repo_id, commit_hash, files, keep, others))
+
+    def waiting_bytes(self, base: Base) -> int:
+        """Return by how much the usage of a base falls when the old copies go that wait there and nobody uses."""
+        waiting = 0
+        for job in self.registry.jobs(unfinished=True):
+            if job.kind == RETIRE:
+                with contextlib.suppress(ShelfError):  # what cannot be deleted frees nothing
+                    waiting += self._leaving_bytes(base, OldCopy.parse(job))
+        return waiting
+
+    def _leaving_bytes(self, base: Base, old: OldCopy) -> int:
+        is_here = _base_here(self.library.tiers, old) == base
+        if not is_here or old.commit_hash is None or self.users(base, old.hf_path, old.commit_hash, old.files):
+            return 0
+        keep = self.library.needed_paths(base, old.hf_path, old.commit_hash)
+        others = self.library.needed_digests(base, old.hf_path, old.commit_hash)
+        plan = removal.plan_removal(base, old.hf_path, old.commit_hash, old.files, keep, others)
+        return removal.leaving_bytes(base, plan)
 
     def _check_there(self, base: Base, repo_id: RepoId) -> None:
         """Do nothing when the tier that the old copy lies on can be written: this one, not another drive in its place.

@@ -105,7 +105,7 @@ class RoomMaker:
     ) -> EvictionPlan | None:
         """Return what would have to leave for `need_bytes` to fit; None when they fit as it is.
 
-        Old copies that waited to be deleted go already.
+        What old copies that wait to be deleted will free counts as free; nothing is changed.
 
         Args:
             tier: Where.
@@ -119,12 +119,17 @@ class RoomMaker:
         """
         try:
             self.admission.check(tier, tier_id, need_bytes, takes_disk=takes_disk)
-        except OutOfSpace:
-            self.tidy()
-            plan = self.plan(tier, need_bytes, model_id=model_id)
-            if plan is None:
-                raise
-            return plan if plan.victims else None
+            return None
+        except OutOfSpace as err:
+            waiting_bytes = self.retirer.waiting_bytes(Base(Path(tier.base)))
+            plan = (
+                self.plan(tier, need_bytes - waiting_bytes, model_id=model_id) if need_bytes > waiting_bytes else None
+            )
+            if plan is not None:
+                return plan if plan.victims else None
+            if not waiting_bytes:
+                raise with_holders(err, need_bytes, self.admission.elsewhere(tier)) from err
+        self.admission.check(tier, tier_id, need_bytes - waiting_bytes, takes_disk=takes_disk)
         return None
 
     def plan(self, tier: Tier, need_bytes: int, *, model_id: int) -> EvictionPlan | None:

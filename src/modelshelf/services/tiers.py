@@ -69,12 +69,7 @@ class TierService:
             Denied: It is read-only here; nothing was written.
         """
         tier_id = self.open(tier)
-        base = Base(self.path(tier))
-        if not store_tier.is_writable(base):
-            hint = "Mount it writable; its models can be loaded as it is."
-            if not mounts.mount_of(base.path).read_only:
-                hint = ownership.fix(base)
-            raise Denied(f"{tier.base} is read-only here.", hint=hint, cache_path=tier.base)
+        self._check_not_read_only(Base(self.path(tier)))
         return tier_id
 
     def check_writable(self, tier: Tier) -> str:
@@ -83,12 +78,25 @@ class TierService:
         Raises as `open_to_write` does, and changes nothing.
         """
         base = Base(self.path(tier))
-        if is_there(base.marker) or self.why_offline(tier):
-            return self.open_to_write(tier)
+        store_tier.check_online(base, self._known_id(tier))
+        governor.check_ours(base, self.registry.id, self.registry.url)
+        if is_there(base.marker):
+            self._check_not_read_only(base)
+            return store_tier.read_id(base) or ""
         if tier.location == CUSTOM:
             mounts.check_outlives([tier.base], require=self.require_mount or False)  # the warning comes with the use
         store_tier.check_creatable(base)
         return ""
+
+    def _check_not_read_only(self, base: Base) -> None:
+        if not store_tier.is_writable(base):
+            hint = "Mount it writable; its models can be loaded as it is."
+            if not mounts.mount_of(base.path).read_only:
+                hint = ownership.fix(base)
+            raise Denied(f"{base.path} is read-only here.", hint=hint, cache_path=str(base.path))
+
+    def _known_id(self, tier: Tier) -> str | None:
+        return self.registry.tier_ids().get(tier.base) or self.known.load().get(tier.base)
 
     def links(self, base: Base) -> bool:
         """Return whether snapshots of a base link to their blobs, rather than holding the bytes themselves."""
@@ -99,7 +107,14 @@ class TierService:
         return 0 if self.links(base) else snapshot.second_bytes(files)
 
     def check_storable(
-        self, tier: Tier, hf_path: str, files: Sequence[FileEntry], model_name: str, revision: str = "main"
+        self,
+        tier: Tier,
+        hf_path: str,
+        files: Sequence[FileEntry],
+        model_name: str,
+        revision: str = "main",
+        *,
+        may_try: bool = True,
     ) -> None:
         """Do nothing when a tier's file system can hold a model, whatever room it has; to be asked before a byte is.
 
@@ -109,6 +124,7 @@ class TierService:
             files: The files wanted.
             model_name: Our name of it, which its card has too.
             revision: What a ref is named after.
+            may_try: Whether something may be written where the base is to be made, to learn what is possible there.
 
         Raises:
             BadInput: The file system cannot have such a name, or takes it for another one that is there.
@@ -116,7 +132,8 @@ class TierService:
         """
         base = Base(self.path(tier))
         is_marked = is_there(base.marker)
-        can = capabilities.of(base) if is_marked else capabilities.of_folder(store_tier.nearest_folder(base))
+        tries = may_try and not is_marked
+        can = capabilities.of_folder(store_tier.nearest_folder(base)) if tries else capabilities.of(base)
         check_names((file.path for file in files), tier, can)
         check_names((revision,), tier, can, "Name a commit hash, or use a tier on a Linux file system.")
         if not can.case_sensitive:
@@ -147,8 +164,8 @@ class TierService:
 
     def why_offline(self, tier: Tier) -> str:
         """Return why a tier cannot be used, in a sentence; empty when it can."""
-        base, known_id = Base(self.path(tier)), self.registry.tier_ids().get(tier.base)
-        reason = store_tier.why_offline(base, known_id or self.known.load().get(tier.base))
+        base = Base(self.path(tier))
+        reason = store_tier.why_offline(base, self._known_id(tier))
         return reason or governor.why_not_ours(base, self.registry.id, self.registry.url)
 
     def status(self, tier: Tier, *, rescan: bool = False) -> TierStatus:

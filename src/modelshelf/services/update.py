@@ -59,7 +59,7 @@ class Updater:
         if row.commit_hash is None:
             raise Conflict(f"{model_name} was never downloaded.", hint=f"shelf pull {model_name}")
         tier = self.tiers.tiers.resolve(row.cache_location, row.cache_path)
-        self.tiers.open_to_write(tier)
+        self.tiers.check_writable(tier)
         old = tuple(self.library.files(row))
         same = UpdatePlan(row.model_name, row.hf_path, row.revision, row.commit_hash, row.commit_hash, old, old)
         if COMMIT_HASH.fullmatch(row.revision):

@@ -62,13 +62,7 @@ def open_tier(base: Base, known: KnownBases, registered_id: str | None) -> TierI
         Denied: Its bytes would go elsewhere; see `check_folders`.
     """
     check_folders(base)
-    known_id = registered_id or known.load().get(str(base.path))
-    reason = why_offline(base, known_id)
-    if reason:
-        hint = f"Mount it. If you emptied it on purpose: shelf tiers --start-afresh {base.path}"
-        if read_id(base) is not None:
-            hint = f"Mount the right one. To go on with what is there now: shelf forget {base.path}"
-        raise Unavailable(reason, hint=hint, cache_path=str(base.path))
+    check_online(base, registered_id or known.load().get(str(base.path)))
     tier_id = read_id(base)
     if tier_id is None:
         tier_id = start_afresh(base)
@@ -105,6 +99,20 @@ def _entries(folder: Path) -> list[Path]:
             return sorted(Path(entry.path) for entry in entries if not is_temporary("", entry.name))
     except OSError:
         return []
+
+
+def check_online(base: Base, known_id: str | None) -> None:
+    """Do nothing when a base can be used; see `why_offline`.
+
+    Raises:
+        Unavailable: It was used before, and its marker is not there now.
+    """
+    reason = why_offline(base, known_id)
+    if reason:
+        hint = f"Mount it. If you emptied it on purpose: shelf tiers --start-afresh {base.path}"
+        if read_id(base) is not None:
+            hint = f"Mount the right one. To go on with what is there now: shelf forget {base.path}"
+        raise Unavailable(reason, hint=hint, cache_path=str(base.path))
 
 
 def start_afresh(base: Base) -> TierId:
