@@ -331,7 +331,7 @@ class Registry:
             wanted, due = jobs.c.id == job_id, due | (jobs.c.state == WAITING)
         change = {"state": RUNNING, "owner": owner, "heartbeat_at": db_now(), "attempts": jobs.c.attempts + 1}
         with self._engine.begin() as connection:
-            statement = sa.update(jobs).where(wanted, due).values(**change, detail="").returning(*_JOB_COLUMNS)
+            statement = sa.update(jobs).where(wanted, due).values(**change).returning(*_JOB_COLUMNS)
             found = connection.execute(statement).first()
         return Job(*found) if found else None
 
