@@ -7,7 +7,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from modelshelf.errors import Denied
+from modelshelf.errors import Conflict, Denied
 from modelshelf.store import fs
 from modelshelf.store.folders import Place, place
 from modelshelf.store.os_errors import FULL, as_shelf_error
@@ -124,7 +124,7 @@ def merge_by_link(root: Path, source: Path, target: Path) -> fs.Freed | None:
                 return None
             fs.link(keep, temporary)
             temporary.chmod(mode)
-    except (Denied, OSError):
+    except (Conflict, Denied, OSError):  # another mount, or a link on the way
         return None
     return fs.Freed() if other.st_nlink > 1 else fs.Freed(other.st_size, other.st_blocks * 512)
 
