@@ -64,6 +64,7 @@ def open_shelf(
         BadInput: The settings are wrong.
         Unavailable: The primary base is not mounted, or the registry cannot be opened.
     """
+    from modelshelf.services.adapters import Adapters
     from modelshelf.services.dedupe import Deduper
     from modelshelf.services.gc import Collector
     from modelshelf.services.jobs import Jobs
@@ -78,6 +79,7 @@ def open_shelf(
     late = _Late()
     parts = _make_parts(settings or load_settings(env_file), clock or SystemClock(), late, look=look)
     registry, library = parts.registry, parts.library
+    adapters = Adapters(library)
     reconciler = Reconciler(registry, library, parts.tiers, parts.clock)
     handlers: dict[str, Handler] = {}
     late.shelf = Shelf(
@@ -86,14 +88,14 @@ def open_shelf(
         tier_service=parts.tiers,
         admission=parts.room.admission,
         registrar=Registrar(registry, parts.tiers, parts.room, parts.hub),
-        remover=Remover(registry, library, parts.retirer),
+        remover=Remover(registry, library, parts.retirer, adapters),
         mover=parts.mover,
         verifier=_make_verifier(parts),
         updater=Updater(registry, library, parts.tiers, parts.hub, parts.puller, parts.clock),
         reconciler=reconciler,
         adopter=_make_adopter(parts, reconciler, late),
         leaser=parts.leaser,
-        loader=Loader(parts.leaser),
+        loader=Loader(parts.leaser, adapters),
         collector=Collector(registry, library, parts.tiers, parts.clock),
         deduper=Deduper(registry, parts.tiers),
         job_service=Jobs(registry, parts.owner, handlers, parts.clock, Reach(registry, parts.tiers).why_not),

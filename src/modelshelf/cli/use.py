@@ -7,14 +7,20 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from modelshelf.cli import output
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson, Name
+
+if TYPE_CHECKING:
+    from modelshelf.domain.models import Model
+    from modelshelf.services.shelf import Shelf
 
 QUESTION = "What is 2+2?"
 _QUIET = {"TQDM_DISABLE": "1", "TRANSFORMERS_VERBOSITY": "error"}
@@ -32,8 +38,9 @@ def load(
     from modelshelf.errors import Unavailable
 
     with at_the_edge(as_json=as_json), open_shelf() as shelf:
-        with shelf.leaser.using(name, "load", f"shelf load (pid {os.getpid()})") as model:
+        with shelf.loader.using(name, f"shelf load (pid {os.getpid()})") as (model, base):
             command = [sys.executable, "-m", "modelshelf", "try-out", str(model.path), prompt]
+            command += [str(base.path)] if base is not None else []
             done = subprocess.run(
                 command,
                 env=run_environment(shelf.library, model) | _QUIET,
@@ -50,7 +57,7 @@ def load(
             output.trial(name, view)
 
 
-def try_out(path: str, prompt: str) -> None:
+def try_out(path: str, prompt: str, base: Annotated[str | None, typer.Argument()] = None) -> None:
     """Load the model of a snapshot folder and print what that took; `shelf load` runs this in a child process."""
     from pathlib import Path
 
@@ -58,7 +65,7 @@ def try_out(path: str, prompt: str) -> None:
     from modelshelf.services.views import trial_view
 
     with at_the_edge(as_json=False):
-        output.as_json(trial_view(attempt(Path(path), prompt)))
+        output.as_json(trial_view(attempt(Path(path), prompt, Path(base) if base else None)))
 
 
 def run(context: typer.Context, name: Name) -> None:
@@ -70,10 +77,35 @@ def run(context: typer.Context, name: Name) -> None:
     with at_the_edge(as_json=False), open_shelf() as shelf:
         if not context.args:
             raise BadInput("There is no command.", hint=f"shelf run {name} -- python script.py {{path}}")
-        with shelf.leaser.using(name, "run", f"{context.args[0]} (shelf run, pid {os.getpid()})") as model:
+        holder = f"{context.args[0]} (shelf run, pid {os.getpid()})"
+        with shelf.leaser.using(name, "run", holder) as model, _with_base(shelf, model, holder):
             command = [argument.replace("{path}", str(model.path)) for argument in context.args]
             code = _run(command, run_environment(shelf.library, model))
     raise SystemExit(code)
+
+
+@contextmanager
+def _with_base(shelf: Shelf, model: Model, holder: str) -> Iterator[None]:
+    """Hold the base model of an adapter, and say what the program can't find by itself."""
+    from modelshelf.errors import ShelfError
+
+    try:
+        base = shelf.loader.adapters.base_of(model)
+    except ShelfError as err:
+        output.note(" ".join(filter(None, (err.detail, err.hint))))
+        base = None
+    if base is None:
+        yield
+        return
+    name = base.row.model_name
+    with shelf.leaser.using(name, "run", holder) as base:
+        if base.base != model.base:
+            here = model.base if model.row.cache_location == "custom" else model.row.cache_location
+            output.note(
+                f"The base model {name} ({base.row.hf_path}) isn't below HF_HOME={model.base}. Give the program its"
+                f" folder {base.path}, or bring it there: shelf move {name} {here}"
+            )
+        yield
 
 
 def _run(command: list[str], environment: dict[str, str]) -> int:

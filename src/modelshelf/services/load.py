@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import os
 import resource
 import shlex
@@ -16,6 +18,10 @@ from modelshelf.errors import BadInput, Unavailable
 from modelshelf.store.probe import is_file
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from modelshelf.domain.models import Model
+    from modelshelf.services.adapters import Adapters
     from modelshelf.services.lease import Leaser
 
 
@@ -37,6 +43,7 @@ class Loader:
     """Loads models through transformers."""
 
     leaser: Leaser
+    adapters: Adapters
 
     def load(self, model_name: str, **options: Any) -> tuple[Any, Any]:
         """Return a model and its tokenizer, from the pinned snapshot, without the network.
@@ -48,22 +55,37 @@ class Loader:
             options: Handed to `AutoModelForCausalLM.from_pretrained` (dtype, device_map, …).
 
         Raises:
-            NotFound, Conflict: There is no such model, or it is not whole.
+            NotFound, Conflict: There is no such model, or it is not whole; or the base model of an adapter.
             BadInput: Its files are nothing that transformers loads.
             Unavailable: transformers is not installed, or its tier is offline.
         """
-        with self.leaser.using(model_name, "load", f"a load in pid {os.getpid()}") as model:
+        with self.using(model_name, f"a load in pid {os.getpid()}") as (model, base):
             assert model.path is not None
-            return _from_pretrained(Path(model.path), options)
+            return _from_pretrained(Path(model.path), options, _path_of(base))
+
+    @contextlib.contextmanager
+    def using(self, model_name: str, holder: str) -> Iterator[tuple[Model, Model | None]]:
+        """Hold a model that is to be loaded and, of an adapter, its base model; raises as `load` does."""
+        with contextlib.ExitStack() as held:
+            model = held.enter_context(self.leaser.using(model_name, "load", holder))
+            base = self.adapters.base_of(model)
+            if base is not None:
+                base = held.enter_context(self.leaser.using(base.row.model_name, "load", holder))
+            yield model, base
 
 
-def try_out(path: Path, prompt: str) -> Trial:
+def try_out(path: Path, prompt: str, base: Path | None = None) -> Trial:
     """Load the model of a snapshot folder, ask it one question, and return what that took.
 
     The process that calls this has the right environment already; it opens no library.
+
+    Args:
+        path: The snapshot.
+        prompt: The question.
+        base: The snapshot of an adapter's base model; None for a model that is no adapter.
     """
     started_s = time.monotonic()
-    model, tokenizer = _from_pretrained(path, {})
+    model, tokenizer = _from_pretrained(path, {}, base)
     loaded_s = time.monotonic()
     answer = _answer(model, tokenizer, prompt)
     answered_s = time.monotonic()
@@ -71,12 +93,18 @@ def try_out(path: Path, prompt: str) -> Trial:
     return Trial(loaded_s - started_s, answered_s - loaded_s, peak_bytes, prompt, answer)
 
 
-def _from_pretrained(path: Path, options: dict[str, Any]) -> tuple[Any, Any]:
+def _path_of(model: Model | None) -> Path | None:
+    return None if model is None or model.path is None else Path(model.path)
+
+
+def _from_pretrained(path: Path, options: dict[str, Any], base: Path | None = None) -> tuple[Any, Any]:
     try:
         from transformers import AutoModelForCausalLM, AutoTokenizer
     except ImportError as err:
         hint = f"{shlex.quote(sys.executable)} -m pip install {ENGINE_PACKAGES}"
         raise Unavailable("transformers is not installed.", hint=hint) from err
+    if base is not None:
+        return _adapted(path, base, options)
     source: dict[str, Any] = {"local_files_only": True, **_gguf(path)}
     tokenizer = AutoTokenizer.from_pretrained(path, **source)
     if "gguf_file" in source:
@@ -84,6 +112,20 @@ def _from_pretrained(path: Path, options: dict[str, Any]) -> tuple[Any, Any]:
 
         options = {"quantization_config": GgufConfig(dequantize=True), "dtype": "bfloat16", **options}
     return AutoModelForCausalLM.from_pretrained(path, **source, **options), tokenizer
+
+
+def _adapted(path: Path, base: Path, options: dict[str, Any]) -> tuple[Any, Any]:
+    """Return a base model with an adapter in it, and the adapter's tokenizer where it brings one."""
+    from transformers import AutoTokenizer
+
+    if importlib.util.find_spec("peft") is None:
+        hint = f"{shlex.quote(sys.executable)} -m pip install peft"
+        raise Unavailable("peft is not installed, and transformers needs it for adapters.", hint=hint)
+    model, tokenizer = _from_pretrained(base, options)
+    model.load_adapter(str(path), local_files_only=True)
+    if is_file(path / "tokenizer_config.json"):
+        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+    return model, tokenizer
 
 
 def _gguf(path: Path) -> dict[str, str]:

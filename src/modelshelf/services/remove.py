@@ -14,6 +14,7 @@ from modelshelf.domain.models import Model, ModelRow, State
 from modelshelf.domain.plans import RemovalPlan
 from modelshelf.errors import Conflict, Denied, Unavailable
 from modelshelf.registry.queries import Registry
+from modelshelf.services.adapters import Adapters
 from modelshelf.services.library import Library
 from modelshelf.services.retire import Retirer, retire_params
 from modelshelf.store import governor, removal
@@ -39,6 +40,7 @@ class Remover:
     registry: Registry
     library: Library
     retirer: Retirer
+    adapters: Adapters
 
     def plan(self, model_name: str, *, delete_files: bool) -> RemovalPlan:
         """Return what removing a model would delete: nothing without `delete_files`.
@@ -57,7 +59,8 @@ class Remover:
 
         Raises:
             NotFound: There is no such model.
-            Conflict: A job works on it; or its files are to go and it is pinned, leased or open somewhere.
+            Conflict: A job works on it; or its files are to go and it is pinned, leased or open somewhere, or is the
+                base model of registered adapters.
             Unavailable: Its files are to go and their tier is offline; nothing was changed.
             Denied: Its files are to go and their tier is read-only; nothing was changed.
         """
@@ -85,6 +88,13 @@ class Remover:
         if row.pinned:
             raise Conflict(
                 f"{row.model_name} is pinned.", hint=f"shelf unpin {row.model_name}", model_name=row.model_name
+            )
+        if needing := self.adapters.needing(row):
+            raise Conflict(
+                f"{row.model_name} is the base model of {', '.join(needing)}.",
+                hint=f"Remove them first (shelf rm {needing[0]}), or leave the files: shelf rm without --files.",
+                model_name=row.model_name,
+                needed_by=needing,
             )
         if row.commit_hash is None:
             return

@@ -112,7 +112,7 @@ def _is_component(value: object) -> bool:
 
 
 def _read_object(path: Path) -> dict[str, object]:
-    with contextlib.suppress(OSError, BadInput):
+    with contextlib.suppress(OSError, RuntimeError, BadInput):  # a loop of links is a RuntimeError until Python 3.13
         return object_of(read_small_json(path.resolve(strict=True), LIST_BYTES))
     return {}
 

@@ -130,5 +130,5 @@ def real_file(path: Path, root: Path) -> Path | None:
         real = path.resolve(strict=True)
         inside = root in real.parents
         return real if inside and stat.S_ISREG(real.stat().st_mode) else None
-    except OSError:
+    except (OSError, RuntimeError):  # a loop of links is a RuntimeError until Python 3.13
         return None
