@@ -119,6 +119,22 @@ def test_a_file_with_other_names_is_never_taken_from_another_program(base: Base,
     assert (theirs.stat().st_uid, mode(theirs)) == (0, "0o600")
 
 
+def test_what_lies_in_quarantine_keeps_its_rights_where_it_has_other_names(base: Base, tmp_path: Path) -> None:
+    """The command for a group's base opens our own files and passes by the damaged file of another program."""
+    give(base.path, 0, GROUP)
+    base.path.chmod(0o2775)
+    theirs = tmp_path / "sha256-x"
+    theirs.write_text("x")
+    theirs.chmod(0o600)
+    base.quarantine.mkdir()
+    (base.quarantine / "d").hardlink_to(theirs)
+    base.registry.chmod(0o600)
+
+    subprocess.run(ownership.fix(base), shell=True, check=True)
+
+    assert (mode(theirs), mode(base.registry)) == ("0o600", "0o660")
+
+
 def test_without_root_the_command_begins_with_sudo(base: Base) -> None:
     """A base of root, as a Docker daemon makes it for a folder that was not there, is given to the user who asks."""
     give(base.path, 0, 0)

@@ -370,6 +370,24 @@ def test_what_another_user_may_not_read_is_told_with_its_fix(open_path: Path) ->
     ]
 
 
+def test_the_rights_of_another_programs_file_are_left_alone(open_path: Path) -> None:
+    """A file with other names leads to adopt, and one of another user to that user: no command opens either."""
+    drawn = lay_out(open_path, DRAWING)
+    repo = drawn.base.repo(REPO)
+    repo.tree(commit("a")).chmod(0o644)
+    linked, theirs = (repo.blob(drawn.digest(REPO, "a", name)) for name in ("config.json", "model.safetensors"))
+    for path in (linked, theirs):
+        path.chmod(0o400)
+    (open_path / "sha256-x").hardlink_to(linked)
+    if os.geteuid() == 0:
+        os.chown(theirs, 4711, 4711)
+
+    hints = {name: hint for kind, name, hint in seen_by_another(drawn) if kind == "unreadable_file"}
+
+    assert hints[linked.name] == "shelf adopt FOLDER --move --copy"
+    assert hints[theirs.name].startswith("Run the same as that user")
+
+
 @pytest.mark.parametrize("inner", ["", "models--org--name", "models--org--name/blobs", "models--org--name/snapshots"])
 def test_a_folder_that_another_user_may_not_enter_is_told(open_path: Path, inner: str) -> None:
     """Nothing below it is said to be missing."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from modelshelf.domain.findings import Finding, Kind, VerifyReport
+from modelshelf.domain.findings import OTHER_NAMES, Finding, Kind, VerifyReport
 
+MADE_UP = "0" * 12 + "a" * 28
 PATH = "/b/hub/models--org--name/blobs/" + "a" * 64
 
 
@@ -43,13 +44,33 @@ def test_every_kind_has_a_sentence_and_a_command(kind: Kind) -> None:
         (finding(Kind.LINK_LEAVES_BASE, "/b/hub/models--org--name"), "rm /b/hub/models--org--name"),
         (finding(Kind.UNREADABLE_TREE, "/b/a b.json", model_name="m"), "sudo chmod a+r '/b/a b.json'"),
         (finding(Kind.UNREADABLE_FOLDER, "/b/hub"), "sudo chmod a+rx /b/hub"),
+        (finding(Kind.UNREADABLE_FILE, "/b/x", model_name="m"), "sudo chmod a+r /b/x"),
+        (finding(Kind.UNREADABLE_FILE, fact=OTHER_NAMES, model_name="m"), "shelf adopt FOLDER --move --copy"),
         (finding(Kind.INCOMPLETE, model_name="m"), "shelf pull m"),
+        (finding(Kind.WRONG_BYTES, model_name="m", commit_hash=MADE_UP), "shelf verify m --repair"),
         (finding(Kind.WRONG_BYTES, model_name="m", repaired=True), ""),
     ],
 )
 def test_the_hint_is_the_command_that_mends_it(found: Finding, hint: str) -> None:
     """It can be copied into a shell as it stands."""
     assert found.hint == hint
+
+
+def test_nobody_is_told_to_change_the_rights_of_another_users_file() -> None:
+    """Whoever owns it decides who reads it."""
+    theirs = finding(Kind.UNREADABLE_FILE, fact=": it belongs to user 998")
+
+    assert theirs.detail == "This user may not read it: it belongs to user 998."
+    assert theirs.hint == "Run the same as that user, or ask them to let you read it."
+
+
+def test_a_commit_that_no_hub_has_is_not_repaired_twice() -> None:
+    """After a failed repair the way out is the folder that it came from, or to let it go."""
+    found = finding(Kind.WRONG_BYTES, model_name="m", commit_hash=MADE_UP, trouble="No hub has it.")
+
+    assert "shelf adopt FOLDER --move" in found.hint
+    assert "shelf rm m" in found.hint
+    assert "--repair" not in found.hint
 
 
 def test_the_detail_says_why_a_repair_failed() -> None:

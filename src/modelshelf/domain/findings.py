@@ -6,6 +6,7 @@ import enum
 import shlex
 from dataclasses import dataclass
 
+from modelshelf.domain.made_up import is_made_up
 from modelshelf.domain.names import parse_repo_folder
 
 
@@ -36,6 +37,8 @@ FORBIDDEN = frozenset({Kind.UNREADABLE_TREE, Kind.UNREADABLE_FILE, Kind.UNREADAB
 """What this user may not read: mended by whoever may."""
 _ONLY_A_NAME = frozenset({Kind.LINK_LEAVES_BASE, Kind.DANGLING_REF})
 """Names without bytes behind them; whoever downloads writes a ref anew, and a ref need not be the hub's."""
+OTHER_NAMES = ": it has other names, and another program may need it as it is"
+"""What an unreadable file has to be left for."""
 
 _SENTENCES = {
     Kind.MISSING_FILE: "It is not there.",
@@ -48,7 +51,7 @@ _SENTENCES = {
     Kind.DANGLING_REF: "It points to {fact}, which has no snapshot.",
     Kind.UNREADABLE_TREE: "This user may not read it, so that an incomplete snapshot passes for a whole one.",
     Kind.BROKEN_TREE: "It is not a list of files.",
-    Kind.UNREADABLE_FILE: "This user may not read it.",
+    Kind.UNREADABLE_FILE: "This user may not read it{fact}.",
     Kind.UNREADABLE_FOLDER: "This user may not look into it.",
     Kind.INCOMPLETE: "It was never downloaded to its end.",
     Kind.TEXT_LINK: "It was a link once, and is a text file that names {fact}.",
@@ -96,12 +99,23 @@ class Finding:
         if self.kind is Kind.NO_MODEL:
             return f"hf download {self.repo_id} --force-download"
         if self.kind in FORBIDDEN:
-            mode = "a+rx" if self.kind is Kind.UNREADABLE_FOLDER else "a+r"
-            return f"sudo chmod {mode} {shlex.quote(self.path)}"
+            return self._hint_to_read()
         if not self.model_name:
             return self._hint_for_nobody()
         name = self.model_name
+        if self.trouble and is_made_up(self.commit_hash):
+            return (
+                f"Adopt the folder again that it came from (shelf adopt FOLDER --move), or let it go: shelf rm {name}"
+            )
         return f"shelf pull {name}" if self.kind is Kind.INCOMPLETE else f"shelf verify {name} --repair"
+
+    def _hint_to_read(self) -> str:
+        if self.fact == OTHER_NAMES:
+            return "shelf adopt FOLDER --move --copy"
+        if self.fact:
+            return "Run the same as that user, or ask them to let you read it."
+        mode = "a+rx" if self.kind is Kind.UNREADABLE_FOLDER else "a+r"
+        return f"sudo chmod {mode} {shlex.quote(self.path)}"
 
     def _hint_for_nobody(self) -> str:
         if self.kind in (Kind.LOST_LINKS, Kind.TEXT_LINK):

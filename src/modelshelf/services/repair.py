@@ -338,7 +338,7 @@ def _judged(case: _Case, finding: Finding, trouble: str) -> Finding:
         return finding
     if _is_mended(case, finding):
         return replace(finding, repaired=True)
-    return replace(finding, trouble=trouble)
+    return replace(finding, trouble=trouble, commit_hash=case.commit_hash if trouble else finding.commit_hash)
 
 
 def _is_mended(case: _Case, finding: Finding) -> bool:

@@ -79,7 +79,7 @@ def fix(base: Base) -> str:
         f"{'' if _may_write(base.path) else join}"
         f"{sudo}find {path} {_ALONE} -exec chgrp -h {root.st_gid} {{}} + -exec chmod g+rX {{}} +"
         f" && {sudo}find {path} -type d -exec chmod g+ws {{}} +"
-        f" && {sudo}chmod -R g+rw {shlex.quote(str(base.own))}"
+        f" && {sudo}find {shlex.quote(str(base.own))} {_ALONE} -exec chmod g+rw {{}} +"
     )
 
 

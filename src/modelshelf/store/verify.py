@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelshelf.domain.findings import Finding, Kind
+from modelshelf.domain.findings import OTHER_NAMES, Finding, Kind
 from modelshelf.domain.names import Digest, RepoId
 from modelshelf.domain.ports import Progress
 from modelshelf.store import scan
@@ -207,8 +207,19 @@ def _unopened(target: Target, err: OSError) -> Finding:
     if err.errno in _GONE:
         return target.finding(Kind.MISSING_FILE)
     if err.errno in _REFUSED:
-        return target.finding(Kind.UNREADABLE_FILE)
+        return target.finding(Kind.UNREADABLE_FILE, _why_left(target))
     return target.finding(Kind.READ_ERROR, os.strerror(err.errno or 0))
+
+
+def _why_left(target: Target) -> str:
+    """Return why nobody but its owner should let this user read a file; empty where it is the base's own."""
+    try:
+        found, base = target.real.stat(), Path(target.base).stat()
+    except OSError:  # it lies in a closed folder
+        return ""
+    if found.st_nlink > 1:
+        return OTHER_NAMES
+    return "" if found.st_uid in (0, os.geteuid(), base.st_uid) else f": it belongs to user {found.st_uid}"
 
 
 def _read_ahead(fd: int) -> None:
