@@ -327,3 +327,19 @@ def test_what_file_managers_leave_is_no_ref_and_no_file(home: Home, name: str) -
     assert done["registered"] == ["x"]
     assert done["models"][0]["files"] == 2
     home.run("verify", "--all").checked()
+
+
+@pytest.mark.parametrize("listed", [True, False], ids=["with a list", "without"])
+def test_a_copy_without_a_list_says_that_there_may_be_more(hub: FakeHub, home: Home, listed: bool) -> None:
+    """It can be loaded, and whether it is the whole commit is not claimed."""
+    hub.add_repo(REPO, {"config.json": b"{}", "model.safetensors": random_bytes(900, 1)})
+    old = home.root / "old"
+    home.hf(old, "download", REPO).checked()
+    if not listed:
+        shutil.rmtree(Base(old).repo(REPO).trees, ignore_errors=True)
+    home.run("adopt", str(old), "--leave").checked()
+
+    (model,) = home.run("ls", "--json").checked().json
+
+    said = "" if listed else "No list of its commit is here: the repository may have more files."
+    assert (model["state"], model["detail"]) == ("ready", said)

@@ -8,7 +8,15 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from modelshelf.domain.jobs import RUNNING, WAITING
-from modelshelf.domain.models import FileEntry, Model, ModelRow, State, select_files, state_of
+from modelshelf.domain.models import (
+    FileEntry,
+    Model,
+    ModelRow,
+    State,
+    may_be_short,
+    select_files,
+    state_of,
+)
 from modelshelf.domain.names import CommitHash, RepoId
 from modelshelf.domain.ports import Reader
 from modelshelf.domain.tiers import Tiers
@@ -195,8 +203,8 @@ class _Look:
         missing, files, linkable = self._count(repo, row, row.commit_hash)
         damaged = "" if missing else self._damaged(self.bases[base_path], row, row.commit_hash)
         state, detail = state_of(row, "", missing_files=missing, files=files, damaged=damaged, linkable=linkable)
-        if state is State.READY and not self._is_writable(base_path):
-            detail = f"{base_path} is read-only: it can be loaded, not changed."
+        if state is State.READY:
+            detail = self._beside_ready(row, base_path)
         return Model(row, base_path, str(repo.snapshot(row.commit_hash)), state, detail)
 
     def _why_offline(self, base_path: str, *, known: bool) -> str:
@@ -208,6 +216,23 @@ class _Look:
                 if other_id == known_id and store_tier.read_id(Base(Path(other))) == known_id:
                     return f"{reason} Its drive is at {other} now: shelf reconcile lets its models follow."
         return reason
+
+    def _beside_ready(self, row: ModelRow, base_path: str) -> str:
+        """Return what is to be known of a model that can be loaded, in a sentence or two."""
+        known = []
+        if not self._is_writable(base_path):
+            known.append(f"{base_path} is read-only: it can be loaded, not changed.")
+        if self._is_unlisted(row):
+            known.append("No list of its commit is here: the repository may have more files.")
+        return " ".join(known)
+
+    def _is_unlisted(self, row: ModelRow) -> bool:
+        """Return whether the files of a model are those that adopt found, and nobody knows whether there are more."""
+        if row.commit_hash is None or not all(pattern.name for pattern in row.allow_patterns):
+            return False
+        return bool(row.allow_patterns) and may_be_short(
+            self.reader.files(row.hf_path, row.commit_hash), row.allow_patterns
+        )
 
     def _is_writable(self, base_path: str) -> bool:
         if base_path not in self.writable:
