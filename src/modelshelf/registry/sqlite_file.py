@@ -20,8 +20,11 @@ from pathlib import Path
 from modelshelf.errors import ShelfError
 from modelshelf.registry.faults import of_sqlite
 
-RESERVE_BYTES = 512 * 2**10
-"""What a registry keeps for a full disk, twice: pages in its file, and the log of one transaction."""
+RESERVE_BYTES = 256 * 2**10
+"""What a registry keeps for a full disk, twice: pages in its file, and the log of one transaction.
+
+To forget a model of 300 files takes 112 KiB of log; half of the reserve may be used up when the disk runs full.
+"""
 _LOW = 2
 """The reserve is filled up again when less than this part of it, one half, is left."""
 _BUSY_S = 30
