@@ -17,7 +17,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.hub import FakeHub
 from tests.invariants import violations
 from tests.store.fuse import share
-from tests.world import Home, random_bytes, tree, wait_until
+from tests.world import ROOT, Home, random_bytes, tree, wait_until
 
 REPO = "org/name"
 FILES = {"config.json": b"{}", "deep/er/w.bin": random_bytes(40_000), "model.safetensors": random_bytes(300_000)}
@@ -163,6 +163,31 @@ def test_a_lock_on_a_share_that_hangs_is_not_waited_for_for_ever(tmp_path: Path)
         assert str(lock) in refused.value.detail
         assert f"fuse.sshfs ({tmp_path}/behind at {mounted.path}) hangs" in refused.value.detail
         wait_until(lambda: is_free(lock), "the lock that came too late to be given back")
+
+
+WITHOUT_FLOCK = """
+import sys
+from modelshelf.cli.main import main
+from tests.no_flock import take_flock_away
+take_flock_away()
+main(sys.argv[1:])
+"""
+
+
+def test_a_library_works_where_no_lock_can_be_had(hub: FakeHub, home: Home) -> None:
+    """A model comes, moves and goes where each lock is answered with ENOLCK, and `tiers` says what is lacking."""
+    hub.add_repo(REPO, FILES)
+    home.extra["PYTHONPATH"] = os.pathsep.join([home.environ()["PYTHONPATH"], str(ROOT)])
+
+    for words in ("add m org/name", "verify m", "move m secondary", "gc"):
+        home.python(WITHOUT_FLOCK, *words.split()).checked()
+    [files] = home.python(WITHOUT_FLOCK, "ls", "--json").checked().json
+    tiers = home.python(WITHOUT_FLOCK, "tiers").checked()
+    home.python(WITHOUT_FLOCK, "rm", "m", "--files").checked()
+
+    assert (files["state"], files["cache_location"]) == ("ready", "secondary")
+    assert "locks hold nothing" in tiers.out
+    assert files_of(home.secondary) == []
 
 
 def test_a_lock_on_a_share_excludes_others(tmp_path: Path) -> None:

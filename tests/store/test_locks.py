@@ -19,6 +19,7 @@ from modelshelf.store.layout import Base
 from modelshelf.store.locks import bounded, remove_unused, try_lock, wait_lock
 from tests.builders import put
 from tests.fakes.clock import FakeClock
+from tests.no_flock import take_flock_away
 from tests.store.fuse import share
 from tests.store.mounts import small_disk
 from tests.world import wait_until
@@ -69,6 +70,24 @@ def test_another_thread_does_not_get_it(tmp_path: Path) -> None:
         thread.join()
 
     assert seen == [False]
+
+
+def test_threads_exclude_each_other_where_the_file_system_has_no_locks(tmp_path: Path) -> None:
+    """What the kernel does not give is held within this process, and given back."""
+    path, seen = tmp_path / "x.lock", []
+
+    def work() -> None:
+        take_flock_away()
+        with try_lock(tmp_path, path) as free:
+            seen.extend([free, is_free(path)])
+        seen.append(is_free(path))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+
+    assert seen == [True, False, True]
+    assert is_free(path)
 
 
 def test_of_several_locks_none_is_held_where_one_is_taken(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import threading
@@ -27,6 +28,10 @@ HANG_S = 30.0
 _SHARE_WAIT_S = 300.0
 """So long at most a lock on a share is waited for: its holder may be a machine that is gone."""
 _END_IT = "Wait for it, or end it."
+_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP)
+"""What a file system answers that has no locks to give."""
+_held_here: dict[Path, object] = {}
+"""What threads of this process hold on such file systems, each with its holder."""
 T = TypeVar("T")
 
 
@@ -81,7 +86,9 @@ def try_lock(root: Path, *paths: Path, hang_s: float = HANG_S) -> Iterator[bool]
         Unavailable: It did not.
 
     **Concurrency:** between processes and between threads (each call opens its own descriptor). The lock dies with
-    its process. The files stay, as huggingface_hub's own do, but those beside a part: see `remove_unused`.
+    its process. The files stay, as huggingface_hub's own do, but those beside a part: see `remove_unused`. Where the
+    file system has no locks to give, the threads of this process alone exclude each other; the capabilities of the
+    base say so, and with them `shelf tiers` and `shelf doctor`.
     """
     with contextlib.ExitStack() as stack:
         try:
@@ -103,9 +110,22 @@ def _take(root: Path, path: Path) -> contextlib.ExitStack:
         at = stack.enter_context(place(root, path, make=True))
         lock = FileLock(at.held, timeout=0, thread_local=False, mode=0o666)
         at.check_no_link()
-        lock.acquire()
-        stack.callback(lock.release)
+        try:
+            lock.acquire()
+        except OSError as err:
+            if err.errno not in _NO_LOCKS:
+                raise
+            _hold_here(stack, path)
+        else:
+            stack.callback(lock.release)
         return stack.pop_all()
+
+
+def _hold_here(stack: contextlib.ExitStack, path: Path) -> None:
+    """Take a lock from the other threads of this process."""
+    if _held_here.setdefault(path, stack) is not stack:
+        raise Timeout(str(path))
+    stack.callback(_held_here.pop, path)
 
 
 @contextlib.contextmanager
