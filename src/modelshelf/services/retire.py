@@ -100,7 +100,7 @@ class Retirer:
         """
         self._check_there(base, repo_id)
         with locks.wait_lock(base.path, base.repo_lock(repo_id), self.clock):
-            self._remove_stale_cards(base, repo_id)
+            freed = self._remove_stale_cards(base, repo_id)
             if not files or commit_hash is None:
                 return Freed()
             users = self.users(base, repo_id, commit_hash, files)
@@ -113,7 +113,8 @@ class Retirer:
                 )
             keep = self.library.needed_paths(base, repo_id, commit_hash, but=but)
             others = self.library.needed_digests(base, repo_id, commit_hash)
-            return removal.execute(base, removal.plan_removal(base, repo_id, commit_hash, files, keep, others))
+            plan = removal.plan_removal(base, repo_id, commit_hash, files, keep, others)
+            return freed + removal.execute(base, plan)
 
     def waiting_bytes(self, base: Base) -> int:
         """Return by how much the usage of a base falls when the old copies go that wait there and nobody uses."""
@@ -149,13 +150,15 @@ class Retirer:
         if reason:
             raise Unavailable(reason, retry_after_s=60, cache_path=str(base.path))
 
-    def _remove_stale_cards(self, base: Base, repo_id: RepoId) -> None:
+    def _remove_stale_cards(self, base: Base, repo_id: RepoId) -> Freed:
         """Delete the cards of models of this repository that resolve elsewhere by now, or are gone."""
+        freed = Freed()
         rows = {row.model_name: row for row in self.registry.models()}
         for card in cards.read_all(base):
             row = rows.get(card.model_name)
             if card.hf_path == repo_id and (row is None or self.library.base_of(row) != str(base.path)):
-                cards.remove(base, card.model_name)
+                freed += cards.remove(base, card.model_name)
+        return freed
 
     def users(self, base: Base, repo_id: RepoId, commit_hash: CommitHash, files: Sequence[FileEntry]) -> list[str]:
         """Return who holds a lease on a placement or has one of its files open, in words."""

@@ -53,14 +53,15 @@ def write(base: Base, card: Card) -> None:
 
 
 def remove(base: Base, model_name: ModelName) -> fs.Freed:
-    """Delete a model's card, and the ref that held its snapshot."""
+    """Delete a model's card, and the ref that held its snapshot; returns what that freed."""
     card = _read(base.card(model_name))
+    freed = fs.remove_file(base.path, base.card(model_name))
     if card is not None:
         ref = base.repo(card.hf_path).ref(own_ref(model_name))
-        fs.remove_file(base.path, ref)
+        freed += fs.remove_file(base.path, ref)
         for folder in (ref.parent, ref.parent.parent):
-            fs.remove_empty_folder(base.path, folder)
-    return fs.remove_file(base.path, base.card(model_name))
+            freed += fs.remove_empty_folder(base.path, folder)
+    return freed
 
 
 def _hold(base: Base, card: Card) -> None:
