@@ -201,7 +201,7 @@ def test_the_same_again_is_the_same(hub: FakeHub, home: Home, shelf: Shelf, comm
 @pytest.mark.parametrize("away", [False, True], ids=["main moved", "the hub is away"])
 def test_the_same_again_does_not_ask_what_it_knows(hub: FakeHub, home: Home, commit: str, away: bool) -> None:
     """A model that is there is registered again at its own commit: no room for a newer one and no hub are needed."""
-    limits = {"PRIMARY_CACHE_LIMIT_GB": "0.002", "ON_FULL": "refuse"}
+    limits = {"PRIMARY_CACHE_LIMIT_GB": "0.003", "ON_FULL": "refuse"}
     with home.open(**limits) as shelf:
         first = shelf.register("m", REPO)
         hub.add_repo(REPO, {"model.safetensors": random_bytes(5_000_000)})

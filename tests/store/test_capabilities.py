@@ -70,7 +70,6 @@ def test_a_base_that_cannot_be_written_is_taken_for_a_usual_one(tmp_path: Path) 
 
         assert capabilities.of(ours).symlinks
         assert not ours.capabilities.exists()
-        assert capabilities.of_folder(disk).symlinks
         with pytest.raises(OutOfSpace):
             sharing.probe_links(ours.path, ours.own)
 
@@ -80,8 +79,8 @@ def test_in_a_folder_that_is_not_ours_nothing_is_tried(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", 2**20) as disk:
         before = disk.stat().st_mtime_ns
 
-        assert not capabilities.of_folder(disk).reflinks
-        assert capabilities.of_folder(disk).case_sensitive
+        assert not capabilities.of(Base(disk / "new")).reflinks
+        assert capabilities.of(Base(disk / "new")).case_sensitive
         assert (list(disk.iterdir()), disk.stat().st_mtime_ns) == ([], before)
 
 

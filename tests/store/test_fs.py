@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from modelshelf.store.fs import Freed
 from modelshelf.store.os_errors import as_shelf_error, translate_errors
 from tests.builders import put
 from tests.store.fuse import fuse_disk
+from tests.store.loops import loop_disk
 from tests.store.mounts import small_disk
 from tests.store.users import acting_as
 
@@ -280,11 +282,22 @@ def test_bytes_are_shared_within_a_disk(tmp_path: Path) -> None:
     source = put(tmp_path / "a" / "x", b"bytes")
     target = put(tmp_path / "b" / "x", b"old")
 
+    assert sharing.likely_share(tmp_path / "a", tmp_path) == "link"
     assert sharing.probe_share(tmp_path, source, tmp_path / "c") == sharing.share(tmp_path, source, target) == "link"
 
     assert target.samefile(source)
     assert names_in(tmp_path / "b") == ["x"]
     assert names_in(tmp_path / "c") == []
+
+
+def test_subvolumes_share_extents(tmp_path: Path) -> None:
+    """Each has a device number of its own, and refuses hard links from another."""
+    with loop_disk(tmp_path, "btrfs") as disk:
+        for name in ("one", "two"):
+            subprocess.run(["btrfs", "subvolume", "create", str(disk / name)], check=True, capture_output=True)
+        source, folder = put(disk / "one" / "x", b"bytes"), disk / "two"
+
+        assert sharing.likely_share(disk / "one", folder) == sharing.probe_share(folder, source, folder) == "reflink"
 
 
 def test_between_disks_bytes_have_to_be_copied(tmp_path: Path) -> None:
@@ -293,7 +306,7 @@ def test_between_disks_bytes_have_to_be_copied(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", 2**20) as disk:
         target = put(disk / "x", b"old")
 
-        assert sharing.probe_share(tmp_path, source, disk) == "copy"
+        assert sharing.likely_share(tmp_path, disk) == sharing.probe_share(tmp_path, source, disk) == "copy"
         assert sharing.share(tmp_path, source, target) == ""
 
         assert target.read_bytes() == b"old"

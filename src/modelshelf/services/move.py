@@ -125,7 +125,7 @@ class Mover:
 
     def plan(self, model_name: str, to: str, cache_path: str | None, *, keep_source: bool) -> MovePlan:
         """Return what moving a model would do; raises as `enqueue` does, and as `RoomMaker.check` where it is full."""
-        route = self._route(self.library.model(model_name), self.tiers.tiers.chosen(to, cache_path), may_try=False)
+        route = self._route(self.library.model(model_name), self.tiers.tiers.chosen(to, cache_path))
         plan = self._plan(route, keep_source=keep_source)
         need, takes_disk, row = self._need(route, plan), plan.method == "copy", route.row
         try:
@@ -191,7 +191,7 @@ class Mover:
         base = Base(Path(self.library.model(model_name).base))
         return "" if is_writable(base) else f"{base.path} is read-only: the copy there stays as it is."
 
-    def _route(self, model: Model, tier: Tier, *, may_try: bool = True) -> _Route:
+    def _route(self, model: Model, tier: Tier) -> _Route:
         row = model.row
         if model.base == tier.base:
             raise BadInput(f"{row.model_name} lies on {tier.location} already.", model_name=row.model_name)
@@ -207,9 +207,7 @@ class Mover:
             raise Conflict(f"{row.model_name} is damaged: {model.detail}", model_name=row.model_name)
         source, target = Base(Path(model.base)), Base(Path(tier.base))
         tier_id = self.tiers.check_writable(tier)
-        self.tiers.check_storable(
-            tier, row.hf_path, self.library.files(row), row.model_name, row.revision, may_try=may_try
-        )
+        self.tiers.check_storable(tier, row.hf_path, self.library.files(row), row.model_name, row.revision)
         for base in (source, target):
             removal.check_no_links(base.repo(row.hf_path), row.commit_hash)
         return _Route(row, source, target, tier, tier_id, self.tiers.links(target))
@@ -236,7 +234,7 @@ class Mover:
         """Return how the bytes will get there; in a folder that isn't a tier yet nothing is tried."""
         if is_folder(route.target.own):
             return sharing.probe_share(route.target.path, route.source.marker, route.target.own)
-        return "link" if store_tier.device(route.source) == store_tier.device(route.target) else "copy"
+        return sharing.likely_share(route.source.path, store_tier.nearest_folder(route.target))
 
     def _need(self, route: _Route, plan: MovePlan) -> Callable[[], int]:
         """Return what says how many bytes the target lacks now."""

@@ -56,7 +56,7 @@ class Registrar:
     room: RoomMaker
     hub: Hub
 
-    def plan(self, wanted: Registration, *, may_try: bool = False) -> AddPlan:
+    def plan(self, wanted: Registration) -> AddPlan:
         """Return what registering a model would do, after checking all that can be checked; nothing is changed.
 
         With the hub out of reach the plan knows no commit.
@@ -85,7 +85,7 @@ class Registrar:
         pull = self._plan_pull(base, wanted.hf_path, commit_hash, selected)
         tier_id = self.tiers.check_writable(tier)
         need_bytes = missing_bytes(base, pull, self.tiers.second_bytes(base, selected))
-        self.tiers.check_storable(tier, wanted.hf_path, selected, wanted.model_name, wanted.revision, may_try=may_try)
+        self.tiers.check_storable(tier, wanted.hf_path, selected, wanted.model_name, wanted.revision)
         makes_room = self.room.check(tier, tier_id, need_bytes)
         fetch_bytes = unfetched_bytes(base, pull)
         return AddPlan(wanted, tier, commit_hash, tuple(manifest), pull.total_bytes, fetch_bytes, makes_room)
@@ -96,9 +96,12 @@ class Registrar:
         With the hub out of reach the model is added all the same; its pull finds the commit later. The same
         registration a second time changes nothing. Raises as `plan` does.
         """
-        plan = self.plan(wanted, may_try=True)
+        plan = self.plan(wanted)
         wanted = plan.wanted
         self.tiers.open_to_write(plan.tier)
+        files = select(list(plan.manifest), wanted.allow_patterns) if plan.manifest else []
+        # Of a tier that is new with that, it is known only now what its file system can.
+        self.tiers.check_storable(plan.tier, wanted.hf_path, files, wanted.model_name, wanted.revision)
         there = self.registry.model(wanted.model_name)
         row = there or self.registry.add_model(wanted, self.tiers.tiers.stored_path(plan.tier.base))
         if plan.commit_hash is not None and row.commit_hash is None:

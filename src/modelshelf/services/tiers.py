@@ -113,8 +113,6 @@ class TierService:
         files: Sequence[FileEntry],
         model_name: str,
         revision: str = "main",
-        *,
-        may_try: bool = True,
     ) -> None:
         """Do nothing when a tier's file system can hold a model, whatever room it has; to be asked before a byte is.
 
@@ -124,16 +122,13 @@ class TierService:
             files: The files wanted.
             model_name: Our name of it, which its card has too.
             revision: What a ref is named after.
-            may_try: Whether something may be written where the base is to be made, to learn what is possible there.
 
         Raises:
             BadInput: The file system cannot have such a name, or takes it for another one that is there.
             OutOfSpace: A file is larger than any can be there, or there are more of them than the disk has entries for.
         """
         base = Base(self.path(tier))
-        is_marked = is_there(base.marker)
-        tries = may_try and not is_marked
-        can = capabilities.of_folder(store_tier.nearest_folder(base)) if tries else capabilities.of(base)
+        can = capabilities.of(base)
         check_names((file.path for file in files), tier, can)
         check_names((revision,), tier, can, "Name a commit hash, or use a tier on a Linux file system.")
         if not can.case_sensitive:

@@ -28,31 +28,27 @@ _USUAL = Capabilities(symlinks=True, hardlinks=True, reflinks=False)
 def of(base: Base) -> Capabilities:
     """Return what the file system of a base can.
 
-    A base that has no marker yet or cannot be written is taken for a usual disk: what lies there is read as it is.
+    Of a base that has no marker yet or cannot be written the kind of its file system tells, and nothing is tried.
     What an earlier version did not try is tried now; what it found is believed, unless the file system is another.
     """
     mount = mount_of(base.path)
     kept = _read(base, mount)
     if all(name in kept for name in _TRIED):
         return _with(kept, mount)
-    if not is_there(base.marker):  # nothing is written on what may be an empty mount point
-        return _with(kept, mount)
+    if not is_there(base.marker):  # an empty mount point, or a folder that isn't ours: a plan writes nothing
+        return _with(_told(mount) | kept, mount)
     try:
         found = _try(base.path, base.own) | kept
         fs.write_text(base.path, base.capabilities, json.dumps({"format": _FORMAT, "file_system": mount.kind, **found}))
     except (ShelfError, OSError):
-        return _with(kept, mount)
+        return _with(_told(mount) | kept, mount)
     return _with(found, mount)
 
 
-def of_folder(path: Path) -> Capabilities:
-    """Return what the file system of a folder can, in which a base is to be made, as far as its kind tells.
-
-    Nothing is tried there: the folder isn't ours, and a plan writes nothing.
-    """
-    mount = mount_of(path)
+def _told(mount: Mount) -> dict[str, bool]:
+    """Return what the kind of a file system tells; nothing for a usual one."""
     lacks = ("symlinks", "hardlinks", "case_sensitive", "any_names") if mount.kind in PLAIN else ()
-    return _with(dict.fromkeys(lacks, False), mount)
+    return dict.fromkeys(lacks, False)
 
 
 def _with(tried: dict[str, bool], mount: Mount) -> Capabilities:
