@@ -127,3 +127,8 @@ def test_a_disk_that_may_not_be_looked_at_is_no_disk(open_path: Path) -> None:
         found = disks.list_disks(open_path / "home", "\n".join(lines))
 
     assert [disk.point for disk in found] == [str(usable)]
+
+
+def test_a_file_system_that_does_not_answer_has_no_room(tmp_path: Path) -> None:
+    """A server that is gone is no error of the whole list."""
+    assert disks._space(tmp_path / "gone") is None

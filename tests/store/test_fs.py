@@ -399,3 +399,14 @@ def test_another_users_file_is_backed_up_as_a_copy(open_path: Path) -> None:
         kept = fs.back_up(path.parent, path)
 
     assert (kept.read_bytes(), kept.stat().st_mtime, kept.stat().st_mode & 0o777) == (b"one", 10**9, 0o644)
+
+
+@pytest.mark.parametrize(
+    ("source", "why"), [("gone", "it isn't there."), ("file", "it works now."), (".", "the kernel lets only its owner")]
+)
+def test_why_a_file_cannot_have_a_second_name_is_said(tmp_path: Path, source: str, why: str) -> None:
+    """The kernel's reasons are told apart, and nothing is left behind."""
+    (tmp_path / "file").touch()
+
+    assert sharing.why_not_linked(tmp_path, tmp_path / source, tmp_path).startswith(why)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from modelshelf.domain.cards import Card
-from modelshelf.domain.gc import MIN_AGE_S, RESUME_S, GcPlan, Needs
+from modelshelf.domain.gc import MIN_AGE_S, RESUME_S, GcItem, GcPlan, Needs
 from modelshelf.services.progress import Counter
 from modelshelf.store import cards, gc, leftovers, meter, shared_blobs
 from modelshelf.store.fs import Freed
@@ -27,6 +27,7 @@ from tests.invariants import base_violations, du
 from tests.world import tree
 
 REPO = "org/name"
+DRAWN_WITH_ORPHAN = "model org/name\n commit a main\n model.safetensors 3000\n orphan 500"
 LATER_S = MIN_AGE_S + 60
 """So long after the test wrote its files gc looks at them."""
 
@@ -863,3 +864,20 @@ def test_what_a_killed_command_tried_there_goes(drawn: Drawn, where: str) -> Non
 
     left = {path.name for path in folder.iterdir() if "probe" in path.name or "notes" in path.name}
     assert left == {"notes.0a1b2c3d.shelf-tmp", ".probe.mine"}
+
+
+def test_an_age_of_what_went_meanwhile_is_not_told(tmp_path: Path) -> None:
+    """Another program may delete it between the look and the plan."""
+    look = Look(Base(tmp_path), Needs(), time.time(), 0, frozenset(), store_is_known=True)
+    gone = GcItem("blob", str(tmp_path / "gone"), 5, "why")
+
+    assert gc._with_age(look, gone) is gone
+
+
+def test_an_old_orphan_that_a_program_has_open_stays(tmp_path: Path) -> None:
+    """Its bytes are not counted as freed, and it goes when the program has ended."""
+    drawn = lay_out(tmp_path, DRAWN_WITH_ORPHAN)
+    (orphan,) = names(plan(drawn.base), "blob")
+
+    with held_open(tmp_path / orphan, "rb"):
+        assert names(plan(drawn.base), "blob") == []

@@ -10,6 +10,7 @@ from modelshelf.domain.found import FoundFile, Says
 from modelshelf.domain.names import Digest, FilePath
 from modelshelf.store import judge
 from tests.builders import put
+from tests.store.users import acting_as
 
 DIGEST = "ab" * 32
 
@@ -70,3 +71,27 @@ def test_a_download_that_nobody_finished_leaves_it_unknown(tmp_path: Path) -> No
 
     assert "isn't known" in judge.why_not_whole(tmp_path, whole, (), ["cd" * 32])
     assert judge.why_not_whole(tmp_path, whole, (), [DIGEST]) == ""
+
+
+def test_a_file_that_cannot_be_read_says_why(open_path: Path) -> None:
+    """What may not be looked at is told from what isn't there, and from what may be seen and not read."""
+    closed, secret = put(open_path / "closed" / "x", b"x"), put(open_path / "secret", b"x")
+    closed.parent.chmod(0o700)
+    secret.chmod(0o600)
+
+    with acting_as():
+        found = [judge.why_unread(path) for path in (closed, secret, open_path / "gone", open_path)]
+
+    assert found == [
+        "may not be looked at by this user",
+        "may not be read by this user (it belongs to uid 0)",
+        "isn't there",
+        "is no file",
+    ]
+
+
+def test_an_index_that_is_a_loop_of_links_says_nothing(tmp_path: Path) -> None:
+    """It leads nowhere, and stops nobody."""
+    (tmp_path / "m.index.json").symlink_to("m.index.json")
+
+    assert judge.says(tmp_path, ["m.index.json"]) == Says({}, ())

@@ -118,3 +118,8 @@ def test_a_backup_has_the_day_in_its_name() -> None:
 def test_a_unit_of_the_user_lies_where_systemd_looks() -> None:
     """Source: `systemd.unit(5)`, Unit File Load Path of a user's manager."""
     assert user_unit_file(Path("/home/me/.config"), "x.service") == Path("/home/me/.config/systemd/user/x.service")
+
+
+def test_what_is_no_repository_has_one_lock() -> None:
+    """Beside the locks of the repositories, and with no repository's name."""
+    assert BASE.things_lock == Path("/mnt/fast/modelshelf/locks/things.lock")

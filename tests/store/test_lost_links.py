@@ -9,6 +9,7 @@ import pytest
 from modelshelf.store import lost_links
 from modelshelf.store.layout import Repo
 from tests.builders import commit, lay_out, put
+from tests.store.users import acting_as
 
 DRAWING = """
     model org/name
@@ -103,3 +104,25 @@ def test_a_repository_without_blobs_has_nothing_to_link(tmp_path: Path) -> None:
 def test_a_link_that_goes_while_it_is_looked_at(repo: Repo) -> None:
     """Another process may finish its work at any instant."""
     assert lost_links._target(repo.path / "gone") is None
+
+
+def test_a_file_in_place_of_a_folder_is_not_replaced(tmp_path: Path) -> None:
+    """What lies where a folder of the commit belongs is somebody's, and its file stays lost."""
+    repo = lay_out(tmp_path, "model org/name\n commit a\n deep/x.json 50\n y.json 60").base.repo("org/name")
+    folder = repo.snapshot(commit("a"))
+    (folder / "deep/x.json").unlink()
+    (folder / "deep").rmdir()
+    (folder / "y.json").unlink()
+    put(folder / "deep", b"mine")
+
+    assert lost(repo) == {"a": ["y.json"]}
+
+
+def test_where_snapshots_may_not_be_listed_nothing_is_garbage(open_path: Path) -> None:
+    """Nobody can say which blobs they need."""
+    repo = lay_out(open_path, DRAWING).base.repo("org/name")
+    blobs = str(repo.blobs)
+    repo.snapshots.chmod(0o700)
+
+    with acting_as():
+        assert lost_links.among(repo, {"d" * 40}, {f"{blobs}/{'e' * 40}"}, blobs) == {"d" * 40}

@@ -285,6 +285,7 @@ def test_the_holes_of_a_part_are_told(drawn: Drawn) -> None:
         '{"format": 1, "repos": {}}',
         '{"format": 2, "repos": []}',
         '{"format": 2, "repos": {"x": 1}}',
+        '{"format": 2, "repos": {"x": [{}, 0, [[1, 2, 3, 4, 5, "gold"]], {}]}}',
     ],
 )
 def test_what_was_kept_and_cannot_be_understood_is_measured_anew(drawn: Drawn, stored: str) -> None:

@@ -13,6 +13,7 @@ from modelshelf.store.known import KnownLibraries
 from modelshelf.store.layout import Base, known_libraries_file
 from tests.builders import put
 from tests.store.mounts import small_disk
+from tests.store.users import acting_as
 
 OURS = b"PRIMARY_CACHE_PATH=/x\n"
 
@@ -149,3 +150,12 @@ def test_a_working_directory_that_was_deleted_is_told(home: Path, monkeypatch: p
     with pytest.raises(BadInput):
         settings_file.working_directory()
     assert settings_file.find(home / "proj/src", environ(home)) is None
+
+
+def test_a_file_of_settings_that_may_not_be_read_is_in_force(open_path: Path) -> None:
+    """Passing it by would begin another library; reading it says what is wrong."""
+    secret = put(open_path / "proj/.env", OURS)
+    secret.chmod(0o600)
+
+    with acting_as():
+        assert settings_file.find(secret.parent, {"HOME": str(open_path)}) == secret

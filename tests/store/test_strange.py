@@ -39,3 +39,24 @@ def test_what_may_not_be_read_is_another_finding(tmp_path: Path) -> None:
         found = strange.find(base)
 
     assert found == []
+
+
+def test_what_may_not_be_entered_ends_nothing(open_path: Path) -> None:
+    """A base whose own folder is another user's has nothing that can be called strange."""
+    base = Base(open_path)
+    store_tier.start_afresh(base)
+    put(base.cards / "m.json", b"[]")
+    base.own.chmod(0o700)
+
+    with acting_as():
+        assert strange.find(base) == []
+
+
+def test_a_base_whose_files_all_say_something_has_nothing_strange(tmp_path: Path) -> None:
+    """Marker and memory as we write them."""
+    base = Base(tmp_path)
+    store_tier.start_afresh(base)
+    for path in (base.meter, base.links, base.capabilities):
+        put(path, b"{}")
+
+    assert strange.find(base) == []

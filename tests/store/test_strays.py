@@ -11,7 +11,7 @@ import pytest
 from modelshelf.domain.found import Found, FoundModel, Kind
 from modelshelf.store import foreign, strays
 from modelshelf.store.layout import Base
-from tests.builders import lay_out, put
+from tests.builders import commit, lay_out, put
 from tests.integration import legacy
 from tests.store.users import acting_as
 
@@ -387,3 +387,74 @@ def test_a_local_dir_below_is_named_with_what_adopts_it(tmp_path: Path, in_base:
 def test_a_folder_of_another_program_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
     """Neither is it an error."""
     assert foreign.find(tmp_path / "gone") is None
+
+
+def ollama_model(folder: Path, *layers: tuple[str, bytes]) -> FoundModel:
+    """Return what is found of one manifest of Ollama with these kinds of layers and their blobs."""
+    said = []
+    for i, (kind, data) in enumerate(layers):
+        digest = f"{i:064}"
+        put(folder / "blobs" / f"sha256-{digest}", data)
+        said.append(
+            {"mediaType": f"application/vnd.ollama.image.{kind}", "digest": f"sha256:{digest}", "size": len(data)}
+        )
+    put(folder / "manifests/host/library/m/x", json.dumps({"layers": said}).encode())
+    return only(folder)
+
+
+def test_the_adapter_of_a_model_of_ollama_is_named(tmp_path: Path) -> None:
+    """It comes along as a file, and the note says what to do with it."""
+    model = ollama_model(tmp_path, ("model", b"GGUF"), ("adapter", b"GGUF"))
+
+    assert (model.trouble, len(model.files)) == ("", 2)
+    assert "llama.cpp: --lora" in model.note
+
+
+def test_a_layer_of_a_kind_that_nobody_knows_makes_the_model_stay(tmp_path: Path) -> None:
+    """Without it the model may be another one."""
+    assert "(tensor)" in ollama_model(tmp_path, ("model", b"GGUF"), ("tensor", b"x")).trouble
+
+
+def test_a_note_of_a_file_that_nothing_can_be_called_is_left_out(tmp_path: Path) -> None:
+    """Another system's path is no name here; the rest of the folder is taken."""
+    commit_hash = "c" * 40
+    metadata(tmp_path, "config.json", commit_hash, "d" * 40)
+    metadata(tmp_path, "a\\b.json", commit_hash, "e" * 40)
+
+    (model,) = foreign.find(tmp_path, "org/name") or ()
+
+    assert [file.path for file in model.files] == ["config.json"]
+
+
+def test_the_models_of_a_base_are_found_without_what_lies_beside(tmp_path: Path) -> None:
+    """Data sets and strays are left out."""
+    lay_out(tmp_path, WHOLE + "\n dataset org/data\n commit b main\n rows.txt 10")
+
+    assert [model.repo_id for model in strays.models_of(Base(tmp_path))] == ["org/name"]
+
+
+def test_a_link_that_became_text_is_linked_anew_or_trouble(tmp_path: Path) -> None:
+    """With its blob it is a file that lost its link; without, it can't be taken."""
+    drawn = lay_out(tmp_path, WHOLE)
+    repo = drawn.base.repo("org/name")
+    link = repo.snapshot(commit("a")) / "config.json"
+    text = str(link.readlink())
+    link.unlink()
+    put(link, text.encode())
+
+    (model,) = strays.find(tmp_path).models
+    repo.blob(drawn.digest("org/name", "a", "config.json")).unlink()
+
+    assert (model.trouble, [file.path for file in model.lost], model.is_whole) == ("", ["config.json"], True)
+    assert trouble(strays.find(tmp_path)) == "config.json is a link that became a text file, and its blob isn't here."
+
+
+@pytest.mark.parametrize(("blobs", "said"), [(1, "its 1 blob were"), (2, "its 2 blobs were")])
+def test_blobs_that_nothing_names_are_left_to_the_hub(tmp_path: Path, blobs: int, said: str) -> None:
+    """Without links and lists nobody here knows which file each one is."""
+    lay_out(tmp_path, "model org/name\n" + "".join(f" orphan {500 + i}\n" for i in range(blobs)))
+
+    (thing,) = strays.find(tmp_path).things
+
+    assert said in thing.why
+    assert "shelf add NAME org/name" in thing.why

@@ -669,3 +669,24 @@ def test_bytes_that_cannot_be_shared_are_copied_into_a_snapshot(tmp_path: Path) 
         damage.place(drawn.base, repo, source, [file], commit("a"), Counter())
 
         assert path.read_bytes() == source.read_bytes()
+
+
+def test_links_that_became_text_and_files_that_are_none_are_told(tmp_path: Path) -> None:
+    """Each is named with what it is; the digest is the list's where one knows the file."""
+    drawn = lay_out(tmp_path, DRAWING)
+    repo = drawn.base.repo(REPO)
+    folder = repo.snapshot(commit("a"))
+    for name in ("config.json", "model.safetensors"):
+        link = folder / name
+        text = str(link.readlink()).encode()
+        link.unlink()
+        put(link, text)
+    put(folder / "extra.gguf", b"<html>")
+    put(folder / "notes.txt", b"mine")
+
+    found = {Path(f.path).name: (f.kind.value, f.digest) for f in seen(drawn, wanted(drawn)).findings}
+
+    assert found["config.json"] == ("text_link", drawn.digest(REPO, "a", "config.json"))
+    assert found["model.safetensors"] == ("text_link", drawn.digest(REPO, "a", "model.safetensors"))
+    assert found["extra.gguf"][0] == "no_model"
+    assert "notes.txt" not in found

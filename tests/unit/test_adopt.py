@@ -9,6 +9,7 @@ import pytest
 from modelshelf.domain.adopt import Act, AdoptPlan, Order, Registered, Wish, plan_adopt, with_need
 from modelshelf.domain.found import Found, FoundModel, FoundThing, Kind, is_weights, why_partial
 from modelshelf.domain.models import FileEntry
+from modelshelf.errors import BadInput
 
 OLD, FAST, SLOW = "/old", "/fast", "/slow"
 C1, C2 = "1" * 40, "2" * 40
@@ -261,3 +262,25 @@ def test_a_plan_counts_by_what_happens_and_carries_what_was_measured() -> None:
     assert [adoption.found.repo_id for adoption in measured.of(Act.STAY)] == ["Org/Other"]
     assert [adoption.found.repo_id for adoption in measured.of(Act.MOVE, Act.STAY)] == ["Org/Name", "Org/Other"]
     assert measured == replace(decided, need_bytes=920, backup="/old.before", notes=("A note.",))
+
+
+def test_a_copy_with_more_files_than_the_model_stays() -> None:
+    """The model is a part of it: merging would delete what is only here."""
+    part = replace(row(base=FAST), paths=frozenset({"config.json"}))
+
+    decided = plan(replace(MOVE, merge=True), found(), rows=(part,))
+
+    assert told(decided) == [("mine", "stay")]
+    assert (
+        decided.models[0].why
+        == "mine in /fast is a part of it: model.safetensors is only here. shelf rm mine lets this one in."
+    )
+
+
+def test_what_was_found_has_a_repository_and_a_commit_or_says_that_it_has_none() -> None:
+    """A name of another program is none of the Hub."""
+    model = found()
+
+    assert (model.repo, model.commit) == ("Org/Name", C1)
+    with pytest.raises(BadInput):
+        _ = found("a/b/c").repo

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from modelshelf.domain import doctor
-from modelshelf.domain.diagnosis import Diagnosis, Report, Severity, ordered
+from modelshelf.domain.diagnosis import Diagnosis, Report, Severity, of_strange, ordered
 from modelshelf.domain.disks import Capabilities, Mount
 from modelshelf.domain.doctor import BaseFacts, Copies, HubFacts, RegistryFacts, Sized, TokenFacts
 from modelshelf.domain.environment import ENGINE_PACKAGES, Place
@@ -247,3 +247,11 @@ def test_a_report_counts_and_orders() -> None:
 
     assert "".join(one.detail for one in report.found) == "aebcd"
     assert (report.errors, report.count(Severity.WARNING)) == (2, 1)
+
+
+def test_what_cannot_be_understood_is_named_and_stays() -> None:
+    """The command shows it; nothing is advised that would delete it."""
+    (told,) = of_strange(["/b/a b.json"])
+
+    assert (told.severity, told.command) == (Severity.WARNING, "ls -ld '/b/a b.json'")
+    assert "left out, and stays" in told.detail

@@ -138,3 +138,24 @@ def test_what_is_no_file_of_a_list_is_refused(row: object) -> None:
     """Path, size and digest, each of which can be one; anything else is bad input."""
     with pytest.raises(BadInput):
         file_entry(row)
+
+
+@pytest.mark.parametrize(("missing", "state"), [(3, State.MISSING), (1, State.PARTIAL)])
+def test_the_files_of_a_made_up_commit_are_fetched_from_no_hub(missing: int, state: State) -> None:
+    """The way back is the folder that they came from."""
+    values = {"complete": True, "commit_hash": "0" * 12 + "a" * 28}
+
+    found, why = state_of(row(**values), "", missing_files=missing, files=3)
+
+    assert (found, why) == (
+        state,
+        f"{missing} of its 3 files are not there, and no hub has them: adopt the folder they came from.",
+    )
+
+
+def test_a_model_that_lost_just_its_links_says_so() -> None:
+    """Nothing needs to be fetched, and the command asks no hub."""
+    found, why = state_of(row(complete=True), "", missing_files=3, files=3, linkable=2)
+
+    assert found is State.PARTIAL
+    assert why == "2 of 3 files lost their links; shelf verify qwen --repair links them anew, offline."

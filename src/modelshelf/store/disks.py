@@ -56,13 +56,11 @@ def _disk(mount: Mount, home: Mount, usual: Path, table: str | None) -> Disk | N
     if mount.kind not in _REAL or mount.read_only or _is_for_others(point):
         return None
     base = usual if mount == home else point / FOLDER
-    try:
-        if mount_of(point, table) != mount or not is_folder(point) or not is_writable(base):
-            return None
-        space = os.statvfs(point)
-        held = meter.measure(Base(base)).apparent_bytes if is_folder(base) else 0
-    except (OSError, ShelfError):
+    is_usable = mount_of(point, table) == mount and is_folder(point) and is_writable(base)
+    space = _space(point) if is_usable else None
+    if space is None:
         return None
+    held = meter.measure(Base(base)).apparent_bytes if is_folder(base) else 0
     return Disk(
         point=mount.point,
         kind=mount.kind,
@@ -85,6 +83,14 @@ def nearest(path: Path) -> Path:
     while not is_there(path) and path != path.parent:
         path = path.parent
     return path
+
+
+def _space(point: Path) -> os.statvfs_result | None:
+    """Return how much room a file system has; None where its server is gone, which a folder in memory doesn't show."""
+    try:
+        return os.statvfs(point)
+    except OSError:
+        return None
 
 
 def is_writable(base: Path) -> bool:

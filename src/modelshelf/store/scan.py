@@ -187,10 +187,7 @@ def is_same(path: Path, other: Path) -> bool:
 def may_read(path: Path) -> bool:
     """Return whether this user may read a file, or list and enter a folder; False where it cannot be looked at."""
     effective = os.access in os.supports_effective_ids
-    try:
-        mode = os.R_OK | (os.X_OK if is_folder(path) else 0)
-    except OSError:
-        return False
+    mode = os.R_OK | (os.X_OK if is_folder(path) else 0)
     return os.access(path, mode, effective_ids=effective)
 
 

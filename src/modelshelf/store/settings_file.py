@@ -29,7 +29,7 @@ def find(here: Path, environ: Mapping[str, str]) -> Path | None:
         environ: The environment.
     """
     ours = of_user(environ)
-    found = _upwards(here, environ) or (ours if _is_there(ours) else None)
+    found = _upwards(here, environ) or (ours if is_file(ours) else None)
     if found is None and not any(environ.get(name, "").strip() for name in NAMES_A_LIBRARY):
         return _remembered(environ)
     return found
@@ -45,7 +45,7 @@ def _upwards(here: Path, environ: Mapping[str, str]) -> Path | None:
         path = folder / ".env"
         if _device(folder) != _device(here):
             return None
-        if _is_there(path) and _is_ours(path) and (folder == here or path.stat().st_uid in (os.geteuid(), 0)):
+        if is_file(path) and _is_ours(path) and (folder == here or path.stat().st_uid in (os.geteuid(), 0)):
             return path
         if str(folder) == top:
             return None
@@ -62,16 +62,8 @@ def _device(folder: Path) -> int | None:
 
 def _remembered(environ: Mapping[str, str]) -> Path | None:
     known = {Path(text) for text in KnownLibraries(state_home(environ)).load().values() if text}
-    there = [path for path in known if _is_there(path)]
+    there = [path for path in known if is_file(path)]
     return there[0] if len(there) == 1 else None
-
-
-def _is_there(path: Path) -> bool:
-    """Return whether a file is there; what lies in a folder that this user may not enter is not."""
-    try:
-        return is_file(path)
-    except OSError:
-        return False
 
 
 def _is_ours(path: Path) -> bool:

@@ -1,0 +1,34 @@
+"""The user's memory of bases and libraries."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from modelshelf.store.known import KnownBases, KnownLibraries
+from modelshelf.store.layout import Base
+
+BASE = Base(Path("/mnt/fast"))
+
+
+def test_a_base_is_known_until_it_is_forgotten(tmp_path: Path) -> None:
+    """Another one stays known."""
+    known = KnownBases(tmp_path)
+    known.remember(BASE, "id")
+    known.remember(Base(Path("/mnt/slow")), "other")
+
+    known.forget(BASE)
+
+    assert known.load() == {"/mnt/slow": "other"}
+
+
+def test_a_library_is_known_with_its_settings_until_it_is_forgotten(tmp_path: Path) -> None:
+    """One of the environment has no file."""
+    known = KnownLibraries(tmp_path)
+    known.remember(BASE, Path("/home/me/.env"))
+    known.remember(Base(Path("/mnt/slow")), None)
+    both = known.load()
+
+    known.forget(BASE)
+
+    assert both == {"/mnt/fast": "/home/me/.env", "/mnt/slow": ""}
+    assert known.load() == {"/mnt/slow": ""}
