@@ -122,7 +122,7 @@ def _adapted(path: Path, base: Path, options: dict[str, Any]) -> tuple[Any, Any]
         hint = f"{shlex.quote(sys.executable)} -m pip install peft"
         raise Unavailable("peft is not installed, and transformers needs it for adapters.", hint=hint)
     model, tokenizer = _from_pretrained(base, options)
-    model.load_adapter(str(path), local_files_only=True)
+    model.load_adapter(str(path), adapter_kwargs={"local_files_only": True})
     if is_file(path / "tokenizer_config.json"):
         tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
     return model, tokenizer
