@@ -458,3 +458,12 @@ def test_blobs_that_nothing_names_are_left_to_the_hub(tmp_path: Path, blobs: int
 
     assert said in thing.why
     assert "shelf add NAME org/name" in thing.why
+
+
+def test_a_repository_without_anything_has_no_snapshot(tmp_path: Path) -> None:
+    """Nothing is lost where nothing is."""
+    (Base(tmp_path).repo("org/name").blobs).mkdir(parents=True)
+
+    (thing,) = strays.find(tmp_path).things
+
+    assert (thing.kind, thing.why) == ("partial", "It has no snapshot.")

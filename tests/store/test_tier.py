@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf.errors import BadInput, Denied, Unavailable
+from modelshelf.errors import BadInput, Denied, OutOfSpace, Unavailable
 from modelshelf.store import tier
 from modelshelf.store.known import KnownBases
 from modelshelf.store.layout import Base, known_bases_file
@@ -249,3 +250,12 @@ def test_the_entries_that_a_disk_has_left_are_counted_where_it_counts_them(tmp_p
     """A disk of few names says how many; a base that is still to be made is asked by what it would lie in."""
     with small_disk(tmp_path / "few", 2**20, "nr_inodes=50") as disk:
         assert tier.free_entries(Base(disk / "base")) in range(30, 50)
+
+
+def test_a_full_disk_is_not_called_unwritable(tmp_path: Path) -> None:
+    """It is said to be full, for then freeing space helps and another owner doesn't."""
+    with small_disk(tmp_path / "full", 2**16) as disk:
+        with contextlib.suppress(OSError):
+            (disk / "filler").write_bytes(b"x" * 2**17)
+        with pytest.raises(OutOfSpace):
+            tier.start_afresh(Base(disk))
