@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from modelshelf.bootstrap.library import SystemClock
 from modelshelf.errors import Conflict, Corrupt, OutOfSpace
+from modelshelf.services.jobs import Running
 from modelshelf.services.shelf import Shelf
 from modelshelf.store.layout import Base
 from tests.disks import FarHome, far_home, files_of
@@ -49,6 +52,21 @@ def full(hub: FakeHub, shelf: Shelf) -> Shelf:
     for name in ("a", "b", "c"):
         use(shelf, name)
     return shelf
+
+
+class Clock(SystemClock):
+    """Real time; at the first wait something happens instead."""
+
+    def __init__(self, hook: Callable[[], None]) -> None:
+        self._hook: Callable[[], None] | None = hook
+
+    def sleep(self, duration_s: float) -> None:
+        """Let it happen, or wait."""
+        hook, self._hook = self._hook, None
+        if hook is None:
+            super().sleep(duration_s)
+        else:
+            hook()
 
 
 def use(shelf: Shelf, *names: str) -> None:
@@ -170,6 +188,22 @@ def test_a_patch_answers_who_leaves_for_a_move(home: Home, full: Shelf) -> None:
     assert (answer.status, answer.json["kind"]) == (202, "move")
     assert [victim["model_name"] for victim in answer.json["makes_room"]] == ["b"]
     assert places(full, home) == {"a": "primary", "b": "secondary", "c": "primary", "d": "primary"}
+
+
+def test_what_another_is_deleting_is_waited_for(home: Home, full: Shelf) -> None:
+    """A pull that needs the room of an old copy waits for whoever is deleting that, and makes no other model leave."""
+    moving = full.job_service.claim(full.mover.enqueue("a", "secondary", None, keep_source=False))
+    assert moving is not None
+    full.job_service.run(Running(moving))
+    (retiring,) = full.registry.jobs(unfinished=True)
+    deleting = full.job_service.claim(retiring)
+    assert deleting is not None
+
+    with home.open(clock=Clock(partial(full.job_service.run, Running(deleting)))) as other:
+        other.pull("d")
+
+    assert places(full, home) == {"a": "secondary", "b": "primary", "c": "primary", "d": "primary"}
+    check_limit(full)
 
 
 def test_a_move_that_cannot_be_is_refused_before_it_is_made(home: Home, full: Shelf) -> None:

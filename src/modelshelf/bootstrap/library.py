@@ -225,11 +225,11 @@ class _Late:
         """Move a model to the secondary, to make room."""
         shelf = self.shelf
         shelf.finish(shelf.mover.enqueue(model_name, SECONDARY, None, keep_source=False, makes_room=True))
-        shelf.run_due("retire")
+        shelf.settle("retire")
 
     def tidy(self) -> None:
-        """Delete the old copies of models that left."""
-        self.shelf.run_due("retire")
+        """Delete the old copies of models that left; what another thread or process is deleting is waited for."""
+        self.shelf.settle("retire")
 
     def run_inside(self, job: Job, outer: Running) -> None:
         """Carry out a job as a part of another one, whose progress it shows and with which it stops."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelshelf.domain.findings import VerifyReport
-from modelshelf.domain.jobs import UNFINISHED, Job
+from modelshelf.domain.jobs import RUNNING, UNFINISHED, Job
 from modelshelf.domain.models import Model, Registration, State
 from modelshelf.domain.names import ModelName, RefName, RepoId
 from modelshelf.domain.patterns import patterns_of
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from modelshelf.services.gc import Collector
     from modelshelf.services.lease import Leaser
     from modelshelf.services.load import Loader
+
+_LOOK_AGAIN_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -293,6 +295,13 @@ class Shelf:
                 if mine is not None:
                     with contextlib.suppress(ShelfError):
                         self.job_service.run(Running(mine))
+
+    def settle(self, kind: str) -> None:
+        """Carry out the jobs of one kind that are due; returns when nobody else is at one either."""
+        self.run_due(kind)
+        while any((job.kind, job.state) == (kind, RUNNING) for job in self.registry.jobs(unfinished=True)):
+            self.clock.sleep(_LOOK_AGAIN_S)
+            self.run_due(kind)
 
     def load(self, model_name: str, **options: Any) -> tuple[Any, Any]:
         """Return model and tokenizer through transformers; see `Loader.load`."""
