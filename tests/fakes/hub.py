@@ -196,7 +196,7 @@ class FakeHub:
         """Let the bodies go on."""
         self._state.meter.resume()
 
-    def wait_for_bytes(self, total_bytes: int, timeout_s: float = 10) -> None:
+    def wait_for_bytes(self, total_bytes: int, timeout_s: float = 60) -> None:
         """Block until `bytes_sent` is at least `total_bytes`.
 
         Raises:

@@ -221,7 +221,7 @@ def test_a_renamed_repository_is_followed_by_the_hubs_redirect(hub: FakeHub, she
 def test_a_new_commit_that_does_not_fit_changes_nothing(hub: FakeHub, home: Home) -> None:
     """Old and new have to fit side by side; where they do not, the old one stays and the limit holds."""
     old = hub.add_repo(REPO, OLD)
-    with home.open(PRIMARY_CACHE_LIMIT_GB="0.0045", ON_FULL="refuse") as shelf:
+    with home.open(PRIMARY_CACHE_LIMIT_GB="0.0055", ON_FULL="refuse") as shelf:
         shelf.register("m", REPO)
         hub.add_repo(REPO, NEW)
 
