@@ -53,15 +53,17 @@ def write(base: Base, card: Card) -> None:
 
 
 def remove(base: Base, model_name: ModelName) -> fs.Freed:
-    """Delete a model's card, and the ref that held its snapshot; returns what that freed."""
-    card = _read(base.card(model_name))
-    freed = fs.remove_file(base.path, base.card(model_name))
+    """Delete a model's card, and the ref that held its snapshot; returns what that freed.
+
+    **Crash:** the card names the ref, so it goes last.
+    """
+    freed, card = fs.Freed(), _read(base.card(model_name))
     if card is not None:
         ref = base.repo(card.hf_path).ref(own_ref(model_name))
         freed += fs.remove_file(base.path, ref)
         for folder in (ref.parent, ref.parent.parent):
             freed += fs.remove_empty_folder(base.path, folder)
-    return freed
+    return freed + fs.remove_file(base.path, base.card(model_name))
 
 
 def _hold(base: Base, card: Card) -> None:
