@@ -307,6 +307,20 @@ def test_rm_keeps_the_files_unless_told(home: Home, cli: Cli, added: Path) -> No
     assert not (home.primary / "hub/models--org--name").exists()
 
 
+def test_rm_says_why_bytes_stay(home: Home, cli: Cli, added: Path) -> None:
+    """Another model has the same files; or a file has another name on the disk."""
+    cli("add", "twin", REPO).checked()
+
+    shared = cli("rm", "m", "--files").checked()
+    weights = next(path for path in added.iterdir() if path.name == "model.safetensors").resolve()
+    (home.root / "kept").hardlink_to(weights)
+    linked = cli("rm", "twin", "--files").checked()
+
+    assert shared.err == "Files that twin has too stay.\n"
+    assert "other names on the disk (hard links)" in linked.err
+    assert (home.root / "kept").read_bytes() == FILES["model.safetensors"]
+
+
 def test_jobs_lists_and_cancel_ends(hub: FakeHub, home: Home, cli: Cli, commit: str) -> None:
     """A job that waits for the hub is listed with its reason, and can be ended."""
     hub.fail("*/resolve/*", status=429, headers={"Retry-After": "0"})

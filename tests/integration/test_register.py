@@ -102,6 +102,18 @@ def test_download_false_registers_only(hub: FakeHub, home: Home, shelf: Shelf, c
     assert not (home.primary / "hub/models--org--name").exists()
 
 
+def test_download_false_takes_what_is_here_already(hub: FakeHub, home: Home, shelf: Shelf, commit: str) -> None:
+    """Beside a whole copy of the repository the model is ready at once, and no byte is fetched."""
+    shelf.register("first", REPO)
+    before = hub.bytes_sent
+
+    ready = [shelf.register("second", REPO, download=False).state, home.run("add", "third", REPO, "--no-download")]
+
+    assert ready[0] == "ready"
+    assert ready[1].checked().out.startswith("third: ready, ")
+    assert hub.bytes_sent == before
+
+
 REFUSED: dict[str, tuple[dict[str, object], type[ShelfError]]] = {
     "no id": ({"hf_path": "not an id"}, BadInput),
     "an address": ({"hf_path": "https://huggingface.co/org/name"}, BadInput),

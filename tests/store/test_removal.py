@@ -74,6 +74,19 @@ def test_the_only_model_of_a_repository_leaves_nothing_of_it(tmp_path: Path) -> 
     assert 3020 <= freed.apparent_bytes <= there
 
 
+def test_a_file_with_another_name_on_the_disk_is_known(tmp_path: Path) -> None:
+    """Its bytes stay when it goes; what is gone already has none."""
+    drawn = lay(tmp_path, ONE)
+    found = plan(drawn)
+    assert not removal.has_other_names(found)
+
+    weights = max((Path(blob) for blob in found.blobs), key=lambda path: path.stat().st_size)
+    (tmp_path / "elsewhere").hardlink_to(weights)
+    assert removal.has_other_names(found)
+    weights.unlink()
+    assert not removal.has_other_names(found)
+
+
 def test_what_a_killed_write_left_goes_with_its_repository(tmp_path: Path) -> None:
     """It would keep the folder for ever where no gc comes, as in an old cache that was adopted."""
     drawn = lay(tmp_path, ONE)

@@ -43,7 +43,7 @@ def add(
                 return
             plan = shelf.registrar.register(wanted)
             tell_who_leaves(plan.makes_room, to)
-            if download:
+            if download or plan.is_here:
                 with _told_as_registered(name):
                     _pull(shelf, name)
             _print_model(shelf, name, as_json=as_json)
@@ -107,6 +107,8 @@ def rm(
             output.as_json(removed_view(removed))
         elif files:
             output.answer(f"Removed {name}: freed {format_size(removed.freed.allocated_bytes)}.")
+            if removed.kept:
+                output.note(removed.kept)
         else:
             output.answer(f"Forgot {name}; its files stay where they are.")
 

@@ -287,6 +287,7 @@ class RemovedOut(BaseModel):
     removed_files: list[str]
     freed_bytes: int
     freed_allocated_bytes: int
+    kept: str
 
 
 class DiagnosisOut(BaseModel):

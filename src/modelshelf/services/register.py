@@ -46,6 +46,11 @@ class AddPlan:
     makes_room: EvictionPlan | None
     """What leaves the tier for it; None when it fits as it is."""
 
+    @property
+    def is_here(self) -> bool:
+        """Whether every byte is on the tier already: a pull asks the hub for none."""
+        return self.commit_hash is not None and self.size_bytes > 0 and self.fetch_bytes == 0
+
 
 @dataclass(frozen=True, slots=True)
 class Registrar:

@@ -31,6 +31,8 @@ class Removed:
     plan: RemovalPlan
     freed: Freed
     """Measured file by file."""
+    kept: str
+    """Why some of its bytes stay on the disk, in a sentence; empty where all went."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +54,8 @@ class Remover:
         model = self.library.model(model_name)
         return self._plan(model) if delete_files else _nothing(model.row)
 
-    def remove(self, model_name: str, *, delete_files: bool) -> tuple[RemovalPlan, Job | None]:
-        """Forget a model; returns what is to go, and the job that deletes it: its card and, with `delete_files`, bytes.
+    def remove(self, model_name: str, *, delete_files: bool) -> tuple[RemovalPlan, str, Job | None]:
+        """Forget a model; returns what is to go, why some of it stays, and the job that deletes card and bytes.
 
         **Crash:** the job is there from the instant at which the row is gone. There is none where there is no card.
 
@@ -72,7 +74,25 @@ class Remover:
         base, row = Base(Path(model.base)), model.row
         files = self.library.files(row) if delete_files else ()
         retire = retire_params(self.library.tiers, base, row.hf_path, row.commit_hash, files)
-        return plan, self.registry.delete_model(row.id, retire if row.commit_hash is not None else None)
+        kept = self._why_kept(model, plan) if delete_files else ""
+        return plan, kept, self.registry.delete_model(row.id, retire if row.commit_hash is not None else None)
+
+    def _why_kept(self, model: Model, plan: RemovalPlan) -> str:
+        """Return why bytes of a model stay when its files go, in a sentence; empty where none does."""
+        row, files = model.row, self.library.files(model.row)
+        mine = {file.digest for file in files}
+        sharing = [
+            other.model_name
+            for other in self.registry.models()
+            if other.id != row.id
+            and (other.hf_path, self.library.base_of(other)) == (row.hf_path, model.base)
+            and mine & {file.digest for file in self.library.files(other)}
+        ]
+        if sharing:
+            return f"Files that {', '.join(sharing)} has too stay."
+        if removal.has_other_names(plan):
+            return "Some of its files have other names on the disk (hard links): their bytes go when those do."
+        return ""
 
     def _check_idle(self, row: ModelRow) -> None:
         if row.job_state == RUNNING:

@@ -90,7 +90,7 @@ class Shelf:
             revision: A branch, a tag or a commit hash.
             allow_patterns: Shell patterns of the files wanted; all without one.
             pinned: Never evict it.
-            download: False leaves the download for later.
+            download: False leaves the download for later; what is on the tier already is taken at once.
 
         Raises:
             BadInput, Conflict, NotFound, Denied, OutOfSpace: Refused; nothing was changed.
@@ -100,8 +100,8 @@ class Shelf:
         wanted = Registration(
             ModelName(model_name), RepoId(hf_path), cache_location, cache_path, RefName(revision), patterns, pinned
         )
-        self.registrar.register(wanted)
-        if download:
+        plan = self.registrar.register(wanted)
+        if download or plan.is_here:
             self.pull(model_name)
         return self.library.model(model_name)
 
@@ -357,12 +357,12 @@ class Shelf:
             Unavailable: It is forgotten, and somebody opened its files in that instant: they go when that ends.
         """
         self.run_due("retire")
-        plan, job = self.remover.remove(model_name, delete_files=delete_files)
+        plan, kept, job = self.remover.remove(model_name, delete_files=delete_files)
         freed = Freed()
         if job is not None and delete_files:
             freed = read_freed(self.finish(job))
         self.run_due("retire")  # the card alone; where its drive is away, once that is back
-        return Removed(model_name, plan, freed)
+        return Removed(model_name, plan, freed, kept)
 
     def worker(self) -> Worker:
         """Return threads that carry out jobs, for a server."""

@@ -248,6 +248,7 @@ def removed_view(removed: Removed) -> dict[str, Any]:
         "removed_files": [*removed.plan.links, *removed.plan.blobs],
         "freed_bytes": removed.freed.apparent_bytes,
         "freed_allocated_bytes": removed.freed.allocated_bytes,
+        "kept": removed.kept,
     }
 
 

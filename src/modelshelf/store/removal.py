@@ -180,6 +180,12 @@ def leaving_bytes(base: Base, plan: RemovalPlan) -> int:
     return plan.free_bytes + sum(sizes[0] for file, sizes in going.items() if inside[file] <= len(sizes))
 
 
+def has_other_names(plan: RemovalPlan) -> bool:
+    """Return whether a file that goes has another name on the disk, so that its bytes stay."""
+    paths = [path for path in map(Path, (*plan.links, *plan.blobs)) if not is_link(path)]
+    return any(path.lstat().st_nlink > 1 for path in paths if is_there(path))
+
+
 def _identities(base: Base) -> Iterator[tuple[int, int]]:
     for path in scan.walk_files(base.hub):
         with contextlib.suppress(OSError):

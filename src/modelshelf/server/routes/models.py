@@ -51,10 +51,10 @@ def _add_changing(router: APIRouter, shelf: Shelf, door: PathDoor) -> None:
 
     @router.post("", status_code=201, response_model=NewModelOut, responses=changing)
     def register(new: NewModel) -> Json:
-        """Register a model; its download starts at once unless `download` is false."""
+        """Register a model; its download starts at once unless `download` is false; what is here is taken at once."""
         door.check_base(new.cache_location, new.cache_path)
         plan = shelf.registrar.register(_registration(new))
-        if new.download:
+        if new.download or plan.is_here:
             shelf.registrar.enqueue_pull(new.model_name)
         return Json(model_view(shelf.model(new.model_name)) | {"makes_room": eviction_view(plan.makes_room)}, 201)
 
