@@ -378,8 +378,14 @@ def test_what_was_downloaded_by_its_hash_survives(hub: FakeHub, home: Home, shel
     assert tree(load_offline(home, home.primary, REPO, commit_hash)) == FILES
 
 
-def test_a_model_that_was_removed_leaves_its_part_to_gc(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """Nothing of a pull that was given up stays once its model is gone; the job of gc forgets the checks as well."""
+@pytest.mark.parametrize("delete_files", [True, False], ids=["with files", "without"])
+def test_a_model_that_was_removed_leaves_its_parts_to_gc(
+    hub: FakeHub, home: Home, shelf: Shelf, delete_files: bool
+) -> None:
+    """gc deletes the parts of a pull whose model was removed; blobs that arrived whole go with `--files` alone.
+
+    Without links and a list they can't be told from a copy that lost its links: gc leaves them and says where they are.
+    """
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO, download=False)
     hub.pause(after_bytes=12 * MIB)
@@ -390,22 +396,31 @@ def test_a_model_that_was_removed_leaves_its_part_to_gc(hub: FakeHub, home: Home
     shelf.admission.drop_the_dead()
     for job in shelf.registry.jobs(unfinished=True):
         shelf.job_service.cancel(job.id)
-    shelf.remove("m")
+    base = Base(home.primary)
+    blobs = base.repo(REPO).blobs
+    put(blobs / digest_of("config.json", FILES["config.json"]), FILES["config.json"])
+    arrived = sorted(blobs.iterdir())
+    shelf.remove("m", delete_files=delete_files)
 
     with later(home) as opened:
-        opened.finish(opened.collector.enqueue())
+        job = opened.finish(opened.collector.enqueue("primary"))
 
-    base = Base(home.primary)
+    notes = json.loads(job.result)["tiers"][0]["notes"]
     assert list(base.incoming.iterdir()) == []
-    assert not base.repo(REPO).path.exists()
+    if delete_files:
+        assert not base.repo(REPO).path.exists()
+        assert notes == []
+    else:
+        assert sorted(blobs.iterdir()) == arrived
+        assert len(notes) == 1
+        assert f"delete by hand what stays in {blobs}" in notes[0]
     assert violations(shelf) == []
 
 
 def test_what_is_too_young_to_go_is_told(home: Home, shelf: Shelf) -> None:
     """`shelf gc` names the bytes that it leaves for now: `shelf tiers` shows them, and nothing else says why."""
     shelf.tiers()
-    repo = Base(home.primary).repo("org/loose")
-    put(repo.blob("a" * 64), b"x" * 5000)
+    repo = lay_out(home.primary, "model org/loose\n commit a main\n config.json 20\n orphan 5000").base.repo("org/loose")
     put(repo.blobs / f"{'b' * 64}.0a1b2c3d.incomplete", b"x" * 3000)
 
     planned = home.run("gc", "--dry-run", "--json").checked().json["tiers"][0]

@@ -195,7 +195,10 @@ def _lost(look: Look, walked: Walked, loose: Sequence[tuple[str, os.stat_result]
 def _why_lost(look: Look, walked: Walked, lost: Mapping[str, int]) -> str:
     """Return what is said of blobs that may have lost just their links, in a sentence."""
     what = f"{len(lost)} blob{'s' * (len(lost) > 1)} of {walked.repo_id} ({format_size(sum(lost.values()))})"
-    return f"{what} may have lost just their links, and stay: shelf adopt {look.base.path} links anew what it can."
+    return (
+        f"{what} may have lost just their links, and stay: shelf adopt {look.base.path} links anew what it can. "
+        f"If nobody needs the rest, delete by hand what stays in {walked.repo.blobs}."
+    )
 
 
 def _orphans(look: Look, walked: Walked, loose: Sequence[tuple[str, os.stat_result]]) -> Iterator[GcItem]:
