@@ -420,7 +420,8 @@ def test_a_model_that_was_removed_leaves_its_parts_to_gc(
 def test_what_is_too_young_to_go_is_told(home: Home, shelf: Shelf) -> None:
     """`shelf gc` names the bytes that it leaves for now: `shelf tiers` shows them, and nothing else says why."""
     shelf.tiers()
-    repo = lay_out(home.primary, "model org/loose\n commit a main\n config.json 20\n orphan 5000").base.repo("org/loose")
+    drawn = lay_out(home.primary, f"model {REPO}\n commit a main\n config.json 20\n orphan 5000")
+    repo = drawn.base.repo(REPO)
     put(repo.blobs / f"{'b' * 64}.0a1b2c3d.incomplete", b"x" * 3000)
 
     planned = home.run("gc", "--dry-run", "--json").checked().json["tiers"][0]

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from modelshelf.errors import Unavailable
 from modelshelf.services.views import job_view, model_view, tier_view
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ _log = logging.getLogger(__name__)
 LOOK_S = 0.5
 TIERS_EVERY = 4
 """Measuring the tiers costs more than reading rows."""
+MOST_LISTENERS = 100
+"""Each one wakes its server up twice a second."""
 View = dict[str, Any]
 
 
@@ -109,11 +112,6 @@ class Watcher:
         """Whether nothing more will be told."""
         return self._stop.is_set()
 
-    @property
-    def listeners(self) -> int:
-        """How many listen."""
-        return len(self._listeners)
-
     def start(self) -> None:
         """Begin to look; whatever changes after this returned is told."""
         self._look(at_tiers=False)
@@ -130,8 +128,14 @@ class Watcher:
 
     @contextmanager
     def telling(self, listener: Listener) -> Iterator[None]:
-        """Call a listener with every change, in the watcher's thread, as long as the context lasts."""
+        """Call a listener with every change, in the watcher's thread, as long as the context lasts.
+
+        Raises:
+            Unavailable: As many listen already as may.
+        """
         with self._mutex:
+            if len(self._listeners) >= MOST_LISTENERS:
+                raise Unavailable(f"{MOST_LISTENERS} clients listen already.", retry_after_s=10)
             self._listeners.add(listener)
         try:
             yield
