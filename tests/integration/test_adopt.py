@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from modelshelf.domain.names import ModelName, is_own_ref, own_ref
 from modelshelf.errors import BadInput
 from modelshelf.services.shelf import Shelf
 from modelshelf.store import scan
@@ -77,6 +78,11 @@ def everything(folder: Path) -> dict[str, tuple[int, int, str]]:
     return found
 
 
+def without_own_refs(repos: list[Any]) -> list[Any]:
+    """Return what `listed` returns, without the refs that hold registered snapshots."""
+    return [repo | {"refs": [ref for ref in repo["refs"] if not is_own_ref(ref)]} for repo in repos]
+
+
 def models_du(home: Home) -> int:
     """Return the bytes on the disk of everything in a home but the registry, which keeps a reserve."""
     return du(home.root)[1] - sum(path.stat().st_blocks * 512 for path in home.primary.glob("modelshelf/registry.db*"))
@@ -111,29 +117,30 @@ def test_the_default_is_the_cache_of_hugging_face(home: Home, old: Path) -> None
 
 
 @pytest.mark.parametrize("age", AGES)
-def test_a_cache_of_any_age_is_left_and_used_where_it_lies(home: Home, old: Path, age: str) -> None:
-    """Its model is registered, loads, and stays as it was for Hugging Face; no byte is added or asked from the hub."""
+def test_a_cache_of_any_age_is_left_and_used_where_it_lies(hub: FakeHub, home: Home, old: Path, age: str) -> None:
+    """Its model is registered and loads, nothing is downloaded; all it gains is the ref that keeps it from a prune."""
     AGES[age](home, old)
-    before, repos, size = everything(old), listed(home, old), du(old)
+    before, repos = everything(old), listed(home, old)
+    hub.requests.clear()
 
     said = adopt(home, old, "--leave")
 
     assert said["registered"] == [NAME]
+    assert not [request for request in hub.requests if "/resolve/" in request.path]
     model = home.run("show", NAME, "--json").checked().json
     assert (model["state"], model["cache_location"], model["cache_path"]) == ("ready", "custom", str(old))
     assert tree(Path(home.run("path", NAME).checked().out.strip())) == FILES
-    assert (everything(old), listed(home, old)) == (before, repos)
-    assert du(old)[0] - size[0] == du(old / "modelshelf")[0] + folder_growth(old, size)
+    after, held = everything(old), Base(old).repo(REPO).ref(own_ref(ModelName(NAME)))
+    assert held.read_text() == model["commit_hash"]
+    assert after.pop(held.relative_to(old).as_posix())
+    assert after == before
+    assert without_own_refs(listed(home, old)) == repos
+    assert du(old / "modelshelf")[1] < 300_000
     verify(home, old)
     assert tree(load_offline(home, old, REPO)) == FILES
     with home.open() as shelf:
         if age != "absolute links":
             assert violations(shelf, at_rest=False) == []
-
-
-def folder_growth(old: Path, before: tuple[int, int]) -> int:
-    """Return by how much folders that were there grew: not at all on most file systems."""
-    return max(0, du(old)[0] - before[0] - du(old / "modelshelf")[0])
 
 
 @pytest.mark.parametrize("age", AGES)
@@ -376,7 +383,7 @@ def test_strays_are_left_with_a_second_name(home: Home, old: Path, below: str) -
     here = home.python(LOAD_FROM_CACHE_DIR, "org/stray", str(old / below), HF_HUB_OFFLINE="1").checked()
     assert len(tree(Path(here.out.strip()))) == 2
     assert du(old)[0] - before - du(old / "modelshelf")[0] < 80_000
-    assert "--merge" in detail_of(adopt(home, old, "--leave"), "org/stray") + "--merge"
+    assert detail_of(adopt(home, old, "--leave"), "org/stray") == "It is registered as stray."
 
 
 def test_data_sets_move_whole(home: Home, old: Path) -> None:
