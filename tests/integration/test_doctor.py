@@ -175,6 +175,21 @@ def test_a_damaged_registry_is_built_anew_by_the_command(home: Home, model: Path
     ask(home)
 
 
+def test_a_deleted_registry_is_built_anew_by_the_command(home: Home, model: Path) -> None:
+    """The cards beside the models know what it knew; asking alone makes none, and the command says what came back."""
+    registry = home.primary / "modelshelf/registry.db"
+    for path in registry.parent.glob("registry.db*"):
+        path.unlink()
+
+    gone = about(ask(home, code=7), "is gone; what it knew")
+
+    assert not registry.exists()
+    assert (gone["severity"], gone["command"]) == ("error", "shelf doctor --fix")
+    fixed = home.run("doctor", "--fix").checked()
+    assert "m: registered again, from its card in" in fixed.out + fixed.err
+    assert [(row["model_name"], row["state"]) for row in home.run("ls", "--json").json] == [("m", "ready")]
+
+
 def test_a_registry_that_cannot_be_reached_is_an_error(home: Home, model: Path) -> None:
     """PostgreSQL that is down or whose driver is missing: told without the password."""
     said = home.run("doctor", "--json", DATABASE_URL="postgresql://me:geheim@127.0.0.1:9/shelf")

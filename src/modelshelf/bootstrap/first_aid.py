@@ -41,13 +41,14 @@ GREET_S = 5.0
 """So long the doctor waits for the hub."""
 
 
-def open_doctor(environ: Mapping[str, str] | None = None) -> Doctor:
+def open_doctor(environ: Mapping[str, str] | None = None, *, mend: bool = False) -> Doctor:
     """Return who says why something does not work; what cannot be opened is among what it says.
 
     Nothing is made: a library that was never used is not begun by asking about it.
 
     Args:
         environ: The environment; by default this process's.
+        mend: Make the registry anew where it is gone from a primary base that was used.
     """
     from modelshelf import __version__
     from modelshelf.domain.doctor import HubFacts
@@ -58,7 +59,7 @@ def open_doctor(environ: Mapping[str, str] | None = None) -> Doctor:
     url, path = registry_file.place(settings.database_url, settings.tiers.primary.base)
     known = KnownBases(settings.state_home)
     hung = hung_bases({tier.base for tier in settings.tiers.configured()} | known.load().keys())
-    shelf, error = _open_if_there(settings, path, hung)
+    shelf, error = _open_if_there(settings, path, hung, mend=mend)
     hub = HubClient(settings.hf_endpoint, settings.hf_token, f"modelshelf/{__version__}", STREAMS, settings.network)
     return Doctor(
         tiers=settings.tiers,
@@ -79,7 +80,7 @@ def open_doctor(environ: Mapping[str, str] | None = None) -> Doctor:
 
 
 def _open_if_there(
-    settings: Settings, path: Path | None, hung: Mapping[str, str]
+    settings: Settings, path: Path | None, hung: Mapping[str, str], *, mend: bool
 ) -> tuple[Shelf | None, Exception | None]:
     """Return the library, or why it cannot be opened; neither where there is none yet."""
     from sqlalchemy.exc import SQLAlchemyError
@@ -94,7 +95,7 @@ def _open_if_there(
         reason = store_tier.why_offline(base, known)
         if reason:
             raise Unavailable(f"It could not be opened: {reason}", hint="sudo mount -a")
-        if store_tier.read_id(base) is None or (path is not None and not is_file(path)):
+        if store_tier.read_id(base) is None or (path is not None and not mend and not is_file(path)):
             return None, None
         return open_shelf(settings=settings), None
     except (ShelfError, SQLAlchemyError, OSError, ImportError) as err:

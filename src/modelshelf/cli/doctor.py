@@ -21,7 +21,7 @@ def doctor(
     from modelshelf.services.views import doctor_view
 
     with at_the_edge(as_json=as_json):
-        with open_doctor() as found:
+        with open_doctor(mend=fix) as found:
             view = doctor_view(found.fix() if fix else found.examine(), found.where)
         if as_json:
             output.as_json(view)

@@ -26,7 +26,7 @@ from modelshelf.errors import ShelfError
 from modelshelf.services.progress import Counter
 from modelshelf.services.retire import retiring
 from modelshelf.services.tools import engines, installed
-from modelshelf.store import capabilities, checkup, gc, look, meter, ownership, scan, snapshot, strange
+from modelshelf.store import capabilities, cards, checkup, gc, look, meter, ownership, scan, snapshot, strange
 from modelshelf.store import tier as store_tier
 from modelshelf.store.known import KnownBases
 from modelshelf.store.layout import Base
@@ -100,7 +100,8 @@ class Doctor:
         """Mend what is safe to mend, and return what was found then, with what was done."""
         parts: list[Callable[[], Iterable[str]]] = [self._open_trees]
         if self.shelf is not None:
-            parts += [partial(self._put_refs_back, self.shelf), partial(self._tidy, self.shelf)]
+            mends = (self._bring_back, self._put_refs_back, self._tidy)
+            parts += [partial(mend, self.shelf) for mend in mends]
         fixed: list[str] = []
         failed: list[Diagnosis] = []
         for part in parts:
@@ -114,6 +115,12 @@ class Doctor:
     def _open_trees(self) -> Iterator[str]:
         for base in self._online():
             yield from (f"{path}: others can read it now." for path in checkup.open_trees(base))
+
+    def _bring_back(self, shelf: Shelf) -> Iterator[str]:
+        """Fill a registry that knows nothing from the cards."""
+        if not shelf.registry.models():
+            for step in shelf.reconciler.reconcile(only={Action.ADD}).done:
+                yield f"{step.model_name}: registered again, from its card in {step.base}."
 
     def _put_refs_back(self, shelf: Shelf) -> Iterator[str]:
         for step in shelf.reconciler.reconcile(only={Action.SET_REF}).done:
@@ -227,7 +234,14 @@ class Doctor:
             facts = self._ask_registry(self.shelf)
             for row in self.shelf.registry.strange_models():
                 yield Diagnosis(Severity.WARNING, "registry", f"The registry's {row} It is left out.", path=facts.path)
-        yield from doctor.of_registry(facts)
+        lost = (
+            [] if facts.exists or facts.trouble else [card for base in self._online() for card in cards.read_all(base)]
+        )
+        if lost:
+            detail = f"The registry {facts.path} is gone; what it knew stands in {len(lost)} cards beside the models."
+            yield Diagnosis(Severity.ERROR, "registry", detail, "shelf doctor --fix", facts.path, fix="registry")
+        else:
+            yield from doctor.of_registry(facts)
 
     def _ask_registry(self, shelf: Shelf) -> RegistryFacts:
         steps = shelf.reconciler.plan().steps
