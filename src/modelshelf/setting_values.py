@@ -125,7 +125,7 @@ def database_url(value: Value) -> str:
     """Return the address of the registry."""
     if not value.text.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
         raise ValueError(
-            f"{value.text.partition(':')[0]!r} is no database we know; use sqlite:////path/to/registry.db or"
+            f"{value.text.partition(':')[0]!r} isn't a database we know; use sqlite:////path/to/registry.db or"
             " postgresql://user@host/name"
         )
     return value.text
@@ -146,6 +146,6 @@ def path_map(value: Value) -> dict[str, str]:
     for item in filter(None, (item.strip() for item in value.text.split(","))):
         theirs, separator, ours = item.partition("=")
         if not separator:
-            raise ValueError(f"{item!r} is no pair such as /mnt/usb-drive/models=/models/usb")
+            raise ValueError(f"{item!r} isn't a pair such as /mnt/usb-drive/models=/models/usb")
         mapping[BasePath(theirs.strip())] = BasePath(ours.strip())
     return mapping

@@ -191,7 +191,7 @@ def test_a_file_is_no_base(home: Home, cli: Cli, commit: str) -> None:
 
     assert (refused.code, refused.out) == (2, "")
     assert refused.err.startswith(
-        f"error: The base {home.custom} cannot be written: {home.custom} is no folder.\nhint: "
+        f"error: The base {home.custom} cannot be written: {home.custom} isn't a folder.\nhint: "
     )
     assert (home.custom.read_text(), cli("ls", "--json").checked().json) == ("mine", [])
 

@@ -179,7 +179,7 @@ def test_a_base_that_cannot_be_made_is_refused_by_a_dry_run(home: Home, shelf: S
     said = home.run("add", "m", REPO, "--to", f"{home.root}/file/base", "--dry-run")
 
     assert said.code == 2
-    assert "is no folder" in said.err
+    assert "isn't a folder" in said.err
 
 
 def test_a_base_that_ends_in_hub_is_refused_with_a_suggestion(home: Home, shelf: Shelf, commit: str) -> None:

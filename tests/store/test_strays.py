@@ -99,7 +99,7 @@ def test_a_file_that_is_no_file_is_named(tmp_path: Path) -> None:
     config = repo.snapshot("a" * 40) / "config.json"
     config.unlink()
     os.mkfifo(config)
-    assert "config.json is no file" in trouble(strays.find(tmp_path))
+    assert "config.json isn't a file" in trouble(strays.find(tmp_path))
 
     config.unlink()
     config.symlink_to(os.path.relpath(put(repo.blobs / "odd", b"x"), config.parent))
@@ -301,7 +301,7 @@ def test_ollama_without_its_blob_is_in_trouble(tmp_path: Path) -> None:
         ({"digest": f"sha256:{'a' * 64}", "size": 5}, "has 4 bytes instead of 5"),
         ({"digest": f"sha256:{'b' * 64}", "size": 4}, "doesn't begin with GGUF"),
         ({"digest": f"sha256:{'c' * 64}", "size": 4}, "is a link"),
-        ({"digest": f"sha256:{'d' * 64}", "size": 4}, "is no file"),
+        ({"digest": f"sha256:{'d' * 64}", "size": 4}, "isn't a file"),
     ],
 )
 def test_a_layer_of_ollama_that_cannot_be_taken_is_named(tmp_path: Path, layer: dict[str, object], why: str) -> None:

@@ -155,7 +155,7 @@ def test_a_base_inside_a_file_is_refused(tmp_path: Path, known: KnownBases) -> N
 def test_whether_a_base_could_be_made_is_told_without_making_it(tmp_path: Path) -> None:
     """A file above it, or a disk that takes no writes, is said as it would be when it is made."""
     tier.check_creatable(Base(tmp_path / "new/base"))
-    with pytest.raises(BadInput, match=r"new cannot be written: \S*/file is no folder"):
+    with pytest.raises(BadInput, match=r"new cannot be written: \S*/file isn't a folder"):
         tier.check_creatable(Base(put(tmp_path / "file", b"") / "new"))
     with small_disk(tmp_path / "ro", 2**16, "ro") as disk, pytest.raises(BadInput, match=r"/ro cannot be written"):
         tier.check_creatable(Base(disk / "base"))

@@ -159,7 +159,7 @@ def start_afresh(path: str) -> None:
     locations = {tier.base: tier.location for tier in settings.tiers.configured()}
     is_known = base_path in locations or base_path in known.load()
     if not is_known and base_path not in _registered_bases(settings):
-        raise BadInput(f"{base_path} is no base of a tier.", hint="shelf tiers lists them.", cache_path=base_path)
+        raise BadInput(f"{base_path} isn't the base of a tier.", hint="shelf tiers lists them.", cache_path=base_path)
     base = Base(Path(base_path))
     if store_tier.read_id(base) is not None:
         raise BadInput(

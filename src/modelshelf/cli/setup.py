@@ -82,7 +82,7 @@ def _check_flags(primary: str | None, *, asks: bool, yes: bool) -> None:
 
     if not asks and not yes and primary is None:
         raise BadInput(
-            "There is nobody to ask: the input is no terminal.",
+            "There is nobody to ask: the input isn't a terminal.",
             hint=f"shelf init --yes takes what it proposes; or say it: shelf init {FLAGS}",
         )
 

@@ -293,7 +293,7 @@ def of_tools(places: Sequence[tuple[Place, int]], tiers: Sequence[Tier]) -> Iter
         if tier is not None:
             severity, detail = _OK, f"{names}: the {tier.location} tier, {path} ({place.why})."
         elif place.stock:
-            severity, detail = _INFO, f"{names}: {path} ({place.why}), which is no tier."
+            severity, detail = _INFO, f"{names}: {path} ({place.why}), which isn't a tier."
         else:
             severity, detail = _OK, f"{names}: {path} ({place.why}), files of its own kind."
         yield Diagnosis(severity, "tool", detail, path=path, size_bytes=size_bytes)

@@ -127,7 +127,7 @@ def parse_limit(text: str) -> float | None:
     except ValueError:
         limit_gb = -1
     if not 0 < limit_gb < float("inf"):
-        raise BadInput(f"{text!r} is no number of GB above 0.", hint="Such as 100 or 0.5; none for no limit.")
+        raise BadInput(f"{text!r} isn't a number of GB above 0.", hint="Such as 100 or 0.5; none for no limit.")
     return limit_gb
 
 

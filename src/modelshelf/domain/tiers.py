@@ -205,7 +205,7 @@ class Tiers:
             return self.secondary
         if cache_location != CUSTOM:
             raise BadInput(
-                f"{cache_location!r} is no tier.",
+                f"{cache_location!r} isn't a tier.",
                 hint="Use primary, secondary or custom.",
                 cache_location=cache_location,
             )

@@ -43,7 +43,7 @@ class PathDoor:
         if to in ("primary", "secondary"):
             return
         if not to.startswith("/"):
-            raise BadInput(f"{to!r:.200} is no tier.", hint="Use primary, secondary, or the whole path of a base.")
+            raise BadInput(f"{to!r:.200} isn't a tier.", hint="Use primary, secondary, or the whole path of a base.")
         self.check_base("custom", to)
 
     def check_source(self, path: str) -> None:

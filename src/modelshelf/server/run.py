@@ -149,7 +149,7 @@ def listen(host: str, port: int) -> socket.socket:
         BadInput: There is no such address here.
     """
     if not 0 <= port <= 0xFFFF:  # getaddrinfo would take it modulo 65536
-        raise BadInput(f"{port} is no port.", hint="Choose one between 1 and 65535.", host=host, port=port)
+        raise BadInput(f"{port} isn't a port.", hint="Choose one between 1 and 65535.", host=host, port=port)
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, address = found[0][0], found[0][4]
@@ -171,7 +171,7 @@ def _why_not(err: OSError, host: str, port: int) -> ShelfError:
         return Conflict(f"The port {port} of {host} is taken.", hint=hint, **fields)
     if err.errno == errno.EACCES:
         return Denied(f"The port {port} is not for ordinary users.", hint="Choose one above 1023.", **fields)
-    return BadInput(f"{host}:{port} is no address to listen on here: {err}.", hint="See SHELF_HOST.", **fields)
+    return BadInput(f"{host}:{port} isn't an address to listen on here: {err}.", hint="See SHELF_HOST.", **fields)
 
 
 @contextlib.contextmanager

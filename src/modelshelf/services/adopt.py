@@ -337,7 +337,7 @@ def wish_of(word: str) -> Wish:
     try:
         return Wish(word)
     except ValueError:
-        raise BadInput(f"{word!r} is no way to adopt.", hint="Use leave, move or link.", wish=word) from None
+        raise BadInput(f"{word!r} isn't a way to adopt.", hint="Use leave, move or link.", wish=word) from None
 
 
 def _has_models(path: Path) -> bool:

@@ -143,7 +143,7 @@ def chosen(tiers: TierService, which: str | None) -> list[Tier]:
     named = [tier for tier in found if which in (tier.location, tier.base) and (which != "custom")]
     if not named:
         names = ", ".join(tier.base if tier.location == "custom" else tier.location for tier in found)
-        raise BadInput(f"{which!r} is no tier.", hint=f"Use one of {names}.", tier=which)
+        raise BadInput(f"{which!r} isn't a tier.", hint=f"Use one of {names}.", tier=which)
     governor.check_ours(Base(Path(named[0].base)), tiers.registry.id, tiers.registry.url)
     offline = _offline(tiers, named[0])
     if offline:

@@ -189,5 +189,7 @@ def destination(to: str) -> tuple[str, str | None]:
     if to in ("primary", "secondary"):
         return to, None
     if "/" not in to:
-        raise BadInput(f"{to!r} is no tier.", hint="Use primary, secondary, or the path of a base.", cache_location=to)
+        raise BadInput(
+            f"{to!r} isn't a tier.", hint="Use primary, secondary, or the path of a base.", cache_location=to
+        )
     return "custom", os.path.abspath(Path(to).expanduser())  # noqa: PTH100 - `..` goes, and a link in it stays

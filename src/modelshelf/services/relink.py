@@ -179,12 +179,12 @@ class Linker:
         found = self._record(path)
         if found is None:
             hint = "shelf adopt --link makes one." if is_folder(path) and not is_link(path) else ""
-            raise NotFound(f"{path} is no link that adopt made.", hint=hint, path=str(path))
+            raise NotFound(f"{path} isn't a link that adopt made.", hint=hint, path=str(path))
         backup = found[1]
         if not is_folder(backup):
             raise Conflict(f"The backup {backup} is not there; the link stays.", hint=f"rm {path}", path=str(path))
         if is_there(path) and not is_link(path):
-            raise Conflict(f"{path} is no link any more; nothing was changed.", path=str(path))
+            raise Conflict(f"{path} isn't a link any more; nothing was changed.", path=str(path))
         return found
 
     def _record(self, path: Path) -> tuple[Base, Path] | None:

@@ -102,7 +102,7 @@ def _piece(path: Path, goal: Path, source: Path, root: Path) -> Piece | str:
 
 def _why_not(path: Path, real: Path) -> str:
     if not stat.S_ISREG(real.stat().st_mode):
-        return f"{path} is no file."
+        return f"{path} isn't a file."
     if not scan.may_read(real):
         return f"{path} may not be read by this user."
     if path.suffix == ".incomplete" and in_use.users_of([real]):

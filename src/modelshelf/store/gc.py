@@ -86,7 +86,7 @@ def _with_age(look: Look, item: GcItem) -> GcItem:
 
 
 def execute(
-    base: Base, plan: GcPlan, needs: Callable[[str | None], Needs], clock: Clock, progress: Progress
+    base: Base, plan: GcPlan, needs: Callable[[RepoId | None], Needs], clock: Clock, progress: Progress
 ) -> Collected:
     """Delete what a plan names and a second look finds again; returns what that freed, measured.
 
@@ -127,7 +127,7 @@ class _Work:
 
     base: Base
     plan: GcPlan
-    needs: Callable[[str | None], Needs]
+    needs: Callable[[RepoId | None], Needs]
     clock: Clock
     progress: Progress
     done: Collected = field(default_factory=Collected)

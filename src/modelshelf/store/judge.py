@@ -66,7 +66,7 @@ def why_unread(path: Path) -> str:
     except OSError:
         return "isn't there"
     if not stat.S_ISREG(found.st_mode):
-        return "is a link" if stat.S_ISLNK(found.st_mode) else "is no file"
+        return "is a link" if stat.S_ISLNK(found.st_mode) else "isn't a file"
     return "" if scan.may_read(path) else f"may not be read by this user (it belongs to uid {found.st_uid})"
 
 

@@ -262,7 +262,7 @@ def _why_not_taken(path: Path, real: Path, found: os.stat_result, root: Path, na
     if root not in real.parents:
         return f"{name} is a link out of the cache to {real}: not followed."
     if not stat.S_ISREG(found.st_mode):
-        return f"{name} is no file."
+        return f"{name} isn't a file."
     if not scan.may_read(real):
         return f"{name} may not be read by this user (it belongs to uid {found.st_uid})."
     return ""

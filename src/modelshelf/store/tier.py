@@ -143,7 +143,7 @@ def check_creatable(base: Base) -> None:
     check_folders(base)
     nearest = nearest_folder(base)
     if not is_folder(nearest):
-        raise _unwritable(base, f"{nearest} is no folder")
+        raise _unwritable(base, f"{nearest} isn't a folder")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise _unwritable(base, f"{nearest} cannot be written")
 
