@@ -99,6 +99,21 @@ def test_what_a_killed_write_left_goes_with_its_repository(tmp_path: Path) -> No
     assert not repo.path.exists()
 
 
+@pytest.mark.parametrize("killed_after", ["refs", "links", "blobs"])
+def test_the_folders_of_a_killed_removal_go_with_the_next(tmp_path: Path, killed_after: str) -> None:
+    """What it deleted until then had folders, which are empty now and named by nothing else."""
+    drawn = lay(tmp_path, ONE)
+    repo, found = drawn.base.repo("org/name"), plan(drawn)
+    order = [("refs", found.refs), ("links", found.links), ("blobs", found.blobs)]
+    gone = order[: [kind for kind, _ in order].index(killed_after) + 1]
+    for path in (path for _, paths in gone for path in paths):
+        Path(path).unlink()
+
+    remove(drawn)
+
+    assert not repo.path.exists()
+
+
 def test_the_plan_says_what_will_be_done(tmp_path: Path) -> None:
     """Each list has its kind, and the bytes are those of the blobs; nothing is changed by planning."""
     drawn = lay(tmp_path, ONE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
@@ -204,12 +205,11 @@ def _free_bytes(base: Base, path: Path) -> int:
 def _folders(repo: Repo, commit_hash: CommitHash, links: Iterable[Path]) -> list[Path]:
     """Return the folders that may be empty afterwards, deepest first.
 
-    Those of links that are gone are among them: a removal that was killed after them left its folders.
+    Those of links and refs that are gone are among them: a removal that was killed after them left its folders.
     """
     snapshot = repo.snapshot(commit_hash)
     inner = {folder for link in links for folder in link.parents if snapshot in folder.parents}
-    ref_folders = {path.parent for path in scan.walk_files(repo.refs)} - {repo.refs}
-    ref_folders |= {folder for path in ref_folders for folder in path.parents if repo.refs in folder.parents}
+    ref_folders = {Path(folder) for folder, _, _ in os.walk(repo.refs)} - {repo.refs}
     deepest_first = sorted(inner | ref_folders, key=lambda folder: -len(folder.parts))
     above = [snapshot, repo.snapshots, repo.blobs, repo.refs, repo.trees, repo.absences, repo.path]
     return [*deepest_first, *above]
