@@ -90,8 +90,8 @@ class Place:
     def take(self, model: os.stat_result) -> None:
         """Take mode and times of another file."""
         with self._pinned() as (proc, _):
-            proc.chmod(stat.S_IMODE(model.st_mode))
             os.utime(proc, ns=(model.st_atime_ns, model.st_mtime_ns))
+            proc.chmod(stat.S_IMODE(model.st_mode))  # what has no modes refuses
 
     def share(self) -> None:
         """Give the file or folder its folder's group permissions, whatever the umask.
