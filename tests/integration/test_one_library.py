@@ -198,7 +198,7 @@ def test_forgetting_a_base_leaves_every_file(person: Person, project: Path) -> N
 
 
 def test_a_link_in_the_place_of_a_base_has_a_way_out(person: Person, project: Path) -> None:
-    """Another tier lies there now: that is said, and after shelf forget it is used."""
+    """Another tier lies there now: the doctor says so as well, and after shelf forget it is used and named once."""
     other = person.folder("other", "PRIMARY_CACHE_PATH=~/big\n")
     person.run(other, "add", "n", "org/model").checked()
     (person.root / "fast").rename(person.root / "fast.old")
@@ -207,9 +207,22 @@ def test_a_link_in_the_place_of_a_base_has_a_way_out(person: Person, project: Pa
     refused = person.run(project, "add", "x", "org/model")
     assert refused.code == 7
     assert "holds another tier" in refused.err
-    assert f"shelf forget {person.root}/fast" in refused.err
+    way_out = f"shelf forget {person.root}/fast"
+    assert way_out in refused.err
+    found = [f for f in person.run(project, "doctor", "--json").json["findings"] if f["severity"] == "error"]
+    assert [(f["topic"], way_out in f["command"]) for f in found] == [("base", True), ("registry", True)]
+    assert f"which leads to {person.root}/big" in found[0]["detail"]
     person.run(project, "forget", "../fast").checked()
     assert [m["model_name"] for m in person.run(project, "ls", "--json").checked().json] == ["n"]
+    assert f"{person.root}/big" not in person.run(project, "doctor").checked().out
+
+
+def test_the_doctor_leaves_a_base_to_its_library(person: Person, project: Path) -> None:
+    """Another library with the same model calls it no copy, and has no command for it."""
+    other = person.folder("other", "PRIMARY_CACHE_PATH=~/big\n")
+    person.run(other, "add", "n", "org/model").checked()
+
+    assert f"{person.root}/fast" not in person.run(other, "doctor", "--fix").checked().out
 
 
 def test_status_says_what_is_in_force(person: Person, project: Path) -> None:

@@ -54,7 +54,7 @@ def test_a_good_base_is_one_line() -> None:
 @pytest.mark.parametrize(
     ("change", "severity", "words", "command"),
     [
-        ({"offline": "its marker is not there"}, "error", "marker is not there", "mount"),
+        ({"offline": "its marker is not there", "mend": "Mount it."}, "error", "marker is not there", "Mount it."),
         ({"offline": "x", "hangs": True}, "error", "x", "sudo umount --lazy /mnt/z && sudo mount /mnt/z"),
         ({"closed": "/mnt/z/hub"}, "error", "may not look into /mnt/z/hub", "sudo chown"),
         ({"exists": False}, "info", "does not exist yet", ""),

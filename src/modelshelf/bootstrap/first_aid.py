@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,11 +29,13 @@ from modelshelf.store import tier as store_tier
 from modelshelf.store.governor import without_password
 from modelshelf.store.known import KnownBases, KnownLibraries
 from modelshelf.store.layout import Base, user_unit_file
+from modelshelf.store.mounts import mount_at, mount_of
 from modelshelf.store.probe import is_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from modelshelf.domain.doctor import RegistryFacts
     from modelshelf.services.doctor import Doctor
     from modelshelf.services.forget import Forgetter
     from modelshelf.services.setup import FirstSetup
@@ -53,7 +58,7 @@ def open_doctor(environ: Mapping[str, str] | None = None, *, mend: bool = False)
     from modelshelf import __version__
     from modelshelf.domain.doctor import HubFacts
     from modelshelf.hub.client import HubClient
-    from modelshelf.services.doctor import Doctor, hung_bases, registry_facts
+    from modelshelf.services.doctor import Doctor, hung_bases
 
     settings, problems = load_what_is_right(environ)
     url, path = registry_file.place(settings.database_url, settings.tiers.primary.base)
@@ -66,7 +71,7 @@ def open_doctor(environ: Mapping[str, str] | None = None, *, mend: bool = False)
         known=known,
         environ=tool_variables(environ),
         problems=problems,
-        registry=registry_facts(url, path, error),
+        registry=_registry_facts(url, path, error),
         hub=HubFacts(settings.hf_endpoint, is_mirror=settings.hf_endpoint != HUB_ENDPOINT),
         has_token=settings.hf_token is not None,
         greet=lambda: hub.greet(GREET_S),
@@ -92,14 +97,48 @@ def _open_if_there(
             raise Unavailable(f"It was not asked: {' '.join(hung.values())}", hint="Look after the share first.")
         _, path = registry_in_force(settings)
         registry_file.check_place(path, settings.state_home)
-        reason = store_tier.why_offline(base, known)
-        if reason:
-            raise Unavailable(f"It could not be opened: {reason}", hint="sudo mount -a")
+        _check_online(base, known)
         if store_tier.read_id(base) is None or (path is not None and not mend and not is_file(path)):
             return None, None
         return open_shelf(settings=settings), None
     except (ShelfError, SQLAlchemyError, OSError, ImportError) as err:
         return None, err
+
+
+def _check_online(base: Base, known_id: str | None) -> None:
+    try:
+        store_tier.check_online(base, known_id)
+    except ShelfError as err:
+        raise Unavailable(f"It could not be opened: {err.detail}", hint=err.hint) from err
+
+
+def _registry_facts(url: str, path: Path | None, error: Exception | None) -> RegistryFacts:
+    """Return what is known of a registry from outside.
+
+    Args:
+        url: Its address, which may hold a password.
+        path: Its file; None for a server.
+        error: Why it could not be opened; None where it could, or nobody tried.
+    """
+    from modelshelf.domain.doctor import RegistryFacts
+
+    shown = re.sub(r"//[^@/]*@", "//…@", url)
+    if error is None:
+        mount = mount_of(path.parent) if path is not None else None
+        return RegistryFacts(shown, str(path or ""), mount, exists=path is None or is_file(path))
+    mount = mount_at(path.parent) if path is not None else None  # by its name: it may hang
+    facts = RegistryFacts(shown, str(path or ""), mount, exists=True)
+    if isinstance(error, ShelfError):
+        damaged = bool(error.fields.get("damaged")) and path is not None
+        command = _rebuild(path) if damaged and path is not None else error.hint
+        return replace(facts, trouble=error.detail, hint=command)
+    return replace(facts, trouble=f"{shown} cannot be opened: {error}.", hint="")
+
+
+def _rebuild(path: Path) -> str:
+    """Return the command that sets a damaged registry aside, log and all, and has it built anew from the cards."""
+    folder = shlex.quote(str(path.parent))
+    return f"cd {folder} && mkdir damaged && mv {path.name}* damaged/ && shelf reconcile"
 
 
 def first_setup(*, here: bool) -> FirstSetup:

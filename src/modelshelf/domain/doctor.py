@@ -60,7 +60,7 @@ class BaseFacts:
     foreign: Foreign | None = None
     """What its owner, or in a base of a group the group, cannot use in full."""
     mend: str = ""
-    """What lets this user use all of it; see `store.ownership.fix`."""
+    """What lets this user use all of it, or use it at all."""
     closed_trees: tuple[str, ...] = ()
     """Lists of files that others may not read, and that are ours to open."""
     faults: tuple[Finding, ...] = ()
@@ -77,7 +77,7 @@ def of_base(base: BaseFacts) -> Iterator[Diagnosis]:
         return
     if base.offline:
         point = shlex.quote(base.mount.point)
-        command = f"sudo umount --lazy {point} && sudo mount {point}" if base.hangs else "sudo mount -a"
+        command = f"sudo umount --lazy {point} && sudo mount {point}" if base.hangs else base.mend
         yield Diagnosis(_ERROR, "base", f"{named}: {base.offline}", command, path)
         return
     yield from _place(base, named)

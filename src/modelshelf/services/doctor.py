@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,14 +25,14 @@ from modelshelf.errors import ShelfError
 from modelshelf.services.progress import Counter
 from modelshelf.services.retire import retiring
 from modelshelf.services.tools import engines, installed
-from modelshelf.store import capabilities, cards, checkup, gc, look, meter, ownership, scan, snapshot, strange
+from modelshelf.store import capabilities, cards, checkup, gc, governor, look, meter, ownership, scan, snapshot, strange
 from modelshelf.store import tier as store_tier
 from modelshelf.store.known import KnownBases
 from modelshelf.store.layout import Base
 from modelshelf.store.locks import bounded
 from modelshelf.store.look import Wanted
 from modelshelf.store.mounts import mount_at, mount_of
-from modelshelf.store.probe import is_file, is_folder
+from modelshelf.store.probe import is_folder
 
 if TYPE_CHECKING:
     from modelshelf.domain.models import Model
@@ -139,31 +138,42 @@ class Doctor:
     # --- bases ---
 
     def _all_tiers(self) -> list[Tier]:
-        """Return the tiers of the settings, those of models, and every base that was ever used."""
+        """Return the tiers of the settings, those of models, and every base that was ever used.
+
+        A base of another library is left to it, and one that is known by two paths is named once.
+        """
         found: dict[str, Tier] = {tier.base: tier for tier in self.tiers.configured()}
         if self.shelf is not None:
             found |= {tier.base: tier for tier in self.shelf.tier_service.all() if tier.base not in found}
-        for base in sorted(self.known.load()):
-            if (
-                base not in found
-                and base not in self.hung
-                and is_folder(Path(base))
-                and store_tier.read_id(Base(Path(base)))
-            ):
-                found[base] = Tier(CUSTOM, BasePath(base), None)
+        for path in sorted(self.known.load().keys() - found.keys() - self.hung.keys()):
+            base = Base(Path(path))
+            is_new = not any(scan.is_same(base.path, Path(other)) for other in found if other not in self.hung)
+            is_anothers = governor.why_not_ours(base, *self._registry_in_force())
+            if is_new and not is_anothers and is_folder(base.path) and store_tier.read_id(base):
+                found[path] = Tier(CUSTOM, BasePath(path), None)
         return list(found.values())
 
     def _online(self) -> list[Base]:
-        bases = (Base(Path(tier.base)) for tier in self._all_tiers() if not self._why_offline(tier))
+        bases = (Base(Path(tier.base)) for tier in self._all_tiers() if not self._why_offline(tier)[0])
         return [base for base in bases if is_folder(base.path) and checkup.closed_folder(base) is None]
 
-    def _why_offline(self, tier: Tier) -> str:
+    def _why_offline(self, tier: Tier) -> tuple[str, str]:
+        """Return why a base cannot be used, and what to do; two empty texts when it can."""
         if tier.base in self.hung:
-            return self.hung[tier.base]
-        known_id = self.known.load().get(tier.base)
+            return self.hung[tier.base], ""
+        base, known_id = Base(Path(tier.base)), self.known.load().get(tier.base)
         if self.shelf is not None:
             known_id = self.shelf.registry.tier_ids().get(tier.base) or known_id
-        return store_tier.why_offline(Base(Path(tier.base)), known_id)
+        try:
+            store_tier.check_online(base, known_id)
+            governor.check_ours(base, *self._registry_in_force())
+        except ShelfError as err:
+            return err.detail, err.hint
+        return "", ""
+
+    def _registry_in_force(self) -> tuple[str, str]:
+        """Return its id and address; no id where it is not open."""
+        return (self.shelf.registry.id, self.shelf.registry.url) if self.shelf else ("", self.where["registry"])
 
     def _bases(self) -> Iterator[Diagnosis]:
         for tier in self._all_tiers():
@@ -175,12 +185,14 @@ class Doctor:
         base = Base(Path(tier.base))
         if tier.base in self.hung:
             return BaseFacts(tier, mount_at(base.path), exists=True, offline=self.hung[tier.base], hangs=True)
-        exists, offline, mount = is_folder(base.path), self._why_offline(tier), mount_of(base.path)
+        exists, (offline, way_out), mount = is_folder(base.path), self._why_offline(tier), mount_of(base.path)
         closed = checkup.closed_folder(base)
         if closed is not None:
             return BaseFacts(tier, mount, exists, offline, closed=str(closed), mend=ownership.fix(base))
+        if offline:
+            return BaseFacts(tier, mount, exists, offline, mend=way_out)
         facts = BaseFacts(tier, mount, exists, offline, marked=store_tier.read_id(base) is not None)
-        if offline or not exists:
+        if not exists:
             return facts
         caches = (base.xet, base.old_transformers)
         strays = {path: Sized(str(path), checkup.tree_bytes(path)) for path in checkup.strays(base)}
@@ -330,35 +342,6 @@ class Doctor:
             except ShelfError as err:
                 facts = replace(facts, trouble=err.detail)
         yield from doctor.of_hub(facts)
-
-
-def registry_facts(url: str, path: Path | None, error: Exception | None) -> RegistryFacts:
-    """Return what is known of a registry from outside.
-
-    Args:
-        url: Its address, which may hold a password.
-        path: Its file; None for a server.
-        error: Why it could not be opened; None where it could, or nobody tried.
-    """
-    shown = re.sub(r"//[^@/]*@", "//…@", url)
-    if error is None:
-        mount = mount_of(path.parent) if path is not None else None
-        return RegistryFacts(shown, str(path or ""), mount, exists=path is None or is_file(path))
-    mount = mount_at(path.parent) if path is not None else None  # by its name: it may hang
-    facts = RegistryFacts(shown, str(path or ""), mount, exists=True)
-    if isinstance(error, ShelfError):
-        damaged = bool(error.fields.get("damaged")) and path is not None
-        command = _rebuild(path) if damaged and path is not None else error.hint
-        return replace(facts, trouble=error.detail, hint=command)
-    return replace(facts, trouble=f"{shown} cannot be opened: {error}.", hint="")
-
-
-def _rebuild(path: Path) -> str:
-    """Return the command that sets a damaged registry aside, log and all, and has it built anew from the cards."""
-    import shlex
-
-    folder = shlex.quote(str(path.parent))
-    return f"cd {folder} && mkdir damaged && mv {path.name}* damaged/ && shelf reconcile"
 
 
 def hung_bases(paths: Iterable[str]) -> dict[str, str]:

@@ -35,16 +35,9 @@ def why_offline(base: Base, known_id: str | None) -> str:
             an id that nobody remembers.
     """
     try:
-        check_folders(base)
-    except Denied as err:
+        check_online(base, known_id)
+    except ShelfError as err:
         return err.detail
-    found = read_id(base)
-    if found is None:
-        if known_id is None:
-            return ""
-        return f"{base.path} is known but its marker {base.marker.relative_to(base.path)} is not there: is it mounted?"
-    if known_id and found != known_id:
-        return f"{base.path} holds another tier than before: is the right drive mounted there?"
     return ""
 
 
@@ -61,7 +54,6 @@ def open_tier(base: Base, known: KnownBases, registered_id: str | None) -> TierI
         BadInput: The base cannot be created or written.
         Denied: Its bytes would go elsewhere; see `check_folders`.
     """
-    check_folders(base)
     check_online(base, registered_id or known.load().get(str(base.path)))
     tier_id = read_id(base)
     if tier_id is None:
@@ -102,17 +94,34 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def check_online(base: Base, known_id: str | None) -> None:
-    """Do nothing when a base can be used; see `why_offline`.
+    """Do nothing when a base can be used.
+
+    Args:
+        base: The base.
+        known_id: As `why_offline` takes it.
 
     Raises:
-        Unavailable: It was used before, and its marker is not there now.
+        Denied: Its bytes would go elsewhere; see `check_folders`.
+        Unavailable: It was used before, and its marker is not there now, or names another tier.
     """
-    reason = why_offline(base, known_id)
-    if reason:
-        hint = f"Mount it. If you emptied it on purpose: shelf tiers --start-afresh {base.path}"
-        if read_id(base) is not None:
-            hint = f"Mount the right one. To go on with what is there now: shelf forget {base.path}"
-        raise Unavailable(reason, hint=hint, cache_path=str(base.path))
+    check_folders(base)
+    if known_id is None:
+        return
+    found = read_id(base)
+    leads = f", which leads to {real}," if (real := os.path.realpath(base.path)) != str(base.path) else ""
+    if found is None:
+        raise Unavailable(
+            f"{base.path}{leads} is known but its marker {base.marker.relative_to(base.path)} is not there: is it"
+            " mounted?",
+            hint=f"Mount it. If you emptied it on purpose: shelf tiers --start-afresh {base.path}",
+            cache_path=str(base.path),
+        )
+    if known_id not in ("", found):
+        raise Unavailable(
+            f"{base.path}{leads} holds another tier than before: is the right drive mounted there?",
+            hint=f"Mount the right one. To go on with what is there now: shelf forget {base.path}",
+            cache_path=str(base.path),
+        )
 
 
 def start_afresh(base: Base) -> TierId:
