@@ -140,6 +140,16 @@ def test_what_wins_over_the_file_is_said(home: Home, env_file: Path) -> None:
     assert "environment" in done.err
 
 
+def test_a_tool_that_downloads_to_another_disk_is_named(fresh: Home) -> None:
+    """A person learns of HF_HUB_CACHE before the file is written, with the command; on the same disk it is no news."""
+    there, here = "/dev/shm/models", str(fresh.root / "models")
+    said = fresh.run("init", *flags(fresh), "--dry-run", HF_HUB_CACHE=there).checked().err
+    assert f"download to {there} (HF_HUB_CACHE), on another disk" in said
+    assert f"unset HF_HUB_CACHE; export HF_HOME={fresh.primary}" in said
+
+    assert "another disk" not in fresh.run("init", *flags(fresh), "--dry-run", HF_HUB_CACHE=here).checked().err
+
+
 def test_what_other_programs_downloaded_is_offered(fresh: Home) -> None:
     """Models in the usual cache are counted, and the command that adopts them is said."""
     for name in ("models--org--a", "models--gpt2", "datasets--org--d", ".locks"):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from modelshelf.bootstrap.in_force import registry_in_force
 from modelshelf.bootstrap.library import STREAMS, open_shelf
 from modelshelf.bootstrap.places import database_url
+from modelshelf.domain.environment import hub_cache
 from modelshelf.domain.names import BasePath
 from modelshelf.domain.tiers import CUSTOM
 from modelshelf.errors import BadInput, ShelfError, Unavailable
@@ -150,7 +151,8 @@ def first_setup(*, here: bool) -> FirstSetup:
     from modelshelf.services.setup import FirstSetup
 
     found = places()
-    return FirstSetup(found.here if here else found.ours, found.usual, check_settings, tuple(found.exported))
+    env_file, tools_hub = found.here if here else found.ours, hub_cache(tool_variables())
+    return FirstSetup(env_file, found.usual, check_settings, tuple(found.exported), tools_hub)
 
 
 def unit_service() -> UnitService:

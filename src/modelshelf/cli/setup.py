@@ -53,7 +53,7 @@ def init(
         wanted = _Questions(setup, disks, asks=asks, proposes=yes or asks).tiers(*given)
         text = setup.plan(wanted)
         if not as_json:
-            output.answer(f"\n# {setup.env_file}\n{text.rstrip()}")
+            _show_plan(setup, wanted, text)
         may = not dry_run and (not asks or output.ask("Write it?", "yes", _yes))
         written = setup.write(text, force=force) if may else None
         view = setup_view(setup, disks, wanted, text, written)
@@ -63,6 +63,12 @@ def init(
             output.set_up(view)
             if asks and written and view["usual_models"]:
                 _offer_to_adopt(view["usual_path"])
+
+
+def _show_plan(setup: FirstSetup, wanted: Setup, text: str) -> None:
+    output.answer(f"\n# {setup.env_file}\n{text.rstrip()}")
+    if elsewhere := setup.tools_elsewhere(wanted):
+        output.note(elsewhere)
 
 
 def _offer_to_adopt(path: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,6 +36,8 @@ class FirstSetup:
     """Raises BadInput when a text is no good as the settings file of that path."""
     exported: Sequence[str]
     """The names of settings in the environment, which win over what is written."""
+    tools_hub: tuple[str, str]
+    """The folder that Hugging Face programs download to, and the variable that says so."""
 
     def check_free(self, *, force: bool) -> None:
         """Do nothing when the settings file may be written.
@@ -73,6 +76,17 @@ class FirstSetup:
         for wish in filter(None, (setup.primary, setup.secondary)):
             _check_writable(wish)
         return text
+
+    def tools_elsewhere(self, setup: Setup) -> str:
+        """Return what to say where Hugging Face programs download to another disk than the primary's; empty else."""
+        (hub, why), base = self.tools_hub, setup.primary.base
+        if not hub.startswith("/") or mount_of(Path(hub)).point == mount_of(Path(base)).point:
+            return ""
+        unset = f"unset {why}; " if why.endswith("HUB_CACHE") else ""
+        return (
+            f"Hugging Face programs download to {hub} ({why}), on another disk than the primary base. To have them use"
+            f" it: {unset}export HF_HOME={shlex.quote(base)}"
+        )
 
     def write(self, text: str, *, force: bool) -> Written:
         """Write the settings, for their owner alone, for a token may join them.

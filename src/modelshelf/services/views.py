@@ -355,6 +355,7 @@ def setup_view(
         "environment_wins": [name for name in first.exported if f"{name}=" in text],
         "usual_path": str(first.usual),
         "usual_models": first.found_models(),
+        "tools_elsewhere": first.tools_elsewhere(setup),
     }
 
 
