@@ -81,6 +81,7 @@ def shell(home: Home, command: str, **more: str) -> None:
 
 def test_a_healthy_library_has_no_errors(home: Home, model: Path) -> None:
     """Exit code 0; each base, the registry, tools, hub and engines have their line; nothing is changed."""
+    (home.root / "home/.ollama/models").mkdir(parents=True)
     before = (tree(home.primary / "hub"), tree(home.root / "home"))
 
     found = ask(home)
