@@ -1,7 +1,7 @@
 """A hub that lies in every field of every answer, and what that does to the disk around a library: nothing.
 
-`python -m tests.hostile.lying_hub COUNT` tries so many lies in a mount namespace of its own, where all but one tmpfs
-is read-only; it is started by test_lying_hub.py.
+`unshare --mount python -m tests.hostile.lying_hub COUNT FOLDER` tries so many lies, where all but a tmpfs on FOLDER is
+read-only; test_lying_hub.py starts it so.
 """
 
 from __future__ import annotations
@@ -186,8 +186,10 @@ def lie_and_look(hub: FakeHub, world: Path, said: dict[str, bytes], head: dict[s
 
 
 def main() -> None:
-    """Shut everything but one tmpfs, and try COUNT lies."""
+    """Shut everything but one tmpfs, and try COUNT lies; refuses to shut the disks of whoever started it."""
     count, world = int(sys.argv[1]), Path(sys.argv[2])
+    if Path("/proc/self/ns/mnt").readlink() == Path(f"/proc/{os.getppid()}/ns/mnt").readlink():
+        sys.exit("Start it with: unshare --mount")
     for words in (f"-t tmpfs -o size=256m tmpfs {world}", "-o remount,bind,ro /"):
         subprocess.run(["mount", *words.split()], check=True)
     canary = world / "canary"
