@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from modelshelf.domain.names import ModelName, own_ref
 from modelshelf.errors import NotFound
 from modelshelf.services.shelf import Shelf
 from tests.fakes.hub import FakeHub
@@ -43,14 +44,15 @@ def layout(base: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("patterns", [(), ("*.json", "deep/")], ids=["all", "some"])
 def test_a_pull_lays_out_what_hf_lays_out(hub: FakeHub, home: Home, shelf: Shelf, patterns: tuple[str, ...]) -> None:
-    """Names, link targets, refs, the list of the commit and CACHEDIR.TAG are those of `hf download`."""
-    hub.add_repo(REPO, FILES)
+    """Names, link targets, refs, the commit's list and CACHEDIR.TAG are those of `hf download`; one ref is ours."""
+    commit = hub.add_repo(REPO, FILES)
     wanted = [word for pattern in patterns for word in ("--include", pattern + "*" * pattern.endswith("/"))]
     home.hf(home.custom, "download", REPO, *wanted, HF_HUB_DISABLE_SHARED_BLOBS="1").checked()
 
     shelf.register("m", REPO, allow_patterns=patterns)
 
-    assert layout(home.primary) == layout(home.custom)
+    ours = {f"hub/models--org--name/refs/{own_ref(ModelName('m'))}": commit}
+    assert layout(home.primary) == layout(home.custom) | ours
     assert violations(shelf) == []
 
 
