@@ -83,6 +83,7 @@ def test_the_plan_says_what_an_update_costs_and_changes_nothing(
             "fetch_bytes": NEW_BYTES,
             "shared_bytes": MIB,
             "keep_old": False,
+            "note": "",
         }
     ]
     assert (hub.bytes_sent, home.run("show", "m", "--json").checked().json["commit_hash"]) == (before, old)
