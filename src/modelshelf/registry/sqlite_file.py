@@ -68,7 +68,8 @@ def _open_copy(path: Path) -> sqlite3.Connection:
     """Open a copy of a registry with its log, of which SQLite rolls back what was half written; it has no name."""
     with tempfile.TemporaryDirectory(prefix="modelshelf-") as folder:
         copy = Path(folder) / path.name
-        for suffix in ("", "-journal", "-wal"):
+        shutil.copyfile(path, copy)
+        for suffix in ("-journal", "-wal"):
             with contextlib.suppress(FileNotFoundError, PermissionError):
                 shutil.copyfile(f"{path}{suffix}", f"{copy}{suffix}")
         with contextlib.closing(_open(copy)) as connection:
