@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -185,7 +186,7 @@ def test_another_drive_in_its_place_is_not_written_to(library: Home) -> None:
         [waiting] = [job for job in shelf.registry.jobs(unfinished=True) if job.kind == "retire"]
     other = library.root / "other"
     shutil.copytree(library.custom, other, symlinks=True)
-    Base(other).marker.write_text('{"format": 1, "id": "another"}')
+    Base(other).marker.write_text(json.dumps({"format": 1, "id": "f" * 32}))
     library.custom.rename(library.root / "drive")
     other.rename(library.custom)
     before = tree(library.custom)
