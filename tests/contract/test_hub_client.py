@@ -174,7 +174,7 @@ def test_redirects_end(ask: Callable[[HubClient], Any]) -> None:
     turn = itertools.count()
 
     def talk(path: str) -> Iterable[bytes]:
-        yield b"HTTP/1.1 302 Found\r\nLocation: /%d\r\nContent-Length: 0\r\n\r\n" % next(turn)
+        yield b"HTTP/1.1 302 Found\r\nLocation: /%d\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" % next(turn)
 
     with talking(talk) as endpoint, pytest.raises(Unavailable, match="without end"):
         ask(client(endpoint))

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -95,11 +96,13 @@ def test_a_healthy_library_has_no_errors(home: Home, model: Path) -> None:
 
 
 def test_people_read_it_on_one_page(home: Home, model: Path) -> None:
-    """A line each with its command below; the sum beside it."""
+    """The settings and the registry in force, then a line each with its command below; the sum beside it."""
     said = home.run("doctor")
 
+    settings, registry, *findings = said.out.splitlines()
     assert said.code == 0
-    assert all(line[:8].strip() in ("warning", "info", "ok", "") for line in said.out.splitlines())
+    assert (settings.partition(" ")[0], registry.partition(" ")[0]) == ("settings", "registry")
+    assert all(line[:8].strip() in ("warning", "info", "ok", "") for line in findings)
     assert len(said.out.splitlines()) < 40
     assert said.err.startswith("0 errors, ")
 
@@ -231,13 +234,14 @@ def test_a_share_that_hangs_is_told_and_not_waited_for(home: Home, model: Path, 
 
 def test_strays_are_named_with_their_bytes(home: Home, model: Path) -> None:
     """What `cache_dir=BASE` and HF_HOME=BASE/hub leave behind."""
-    put(home.primary / f"models--org--stray/snapshots/{'a' * 40}/model.safetensors", b"12345")
-    put(home.primary / f"hub/hub/models--org--nested/snapshots/{'b' * 40}/model.safetensors", b"123")
+    weights = struct.pack("<Q", 2) + b"{}"
+    put(home.primary / f"models--org--stray/snapshots/{'a' * 40}/model.safetensors", weights)
+    put(home.primary / f"hub/hub/models--org--nested/snapshots/{'b' * 40}/model.safetensors", weights)
     put(home.primary / "models--org--begun/blobs/x.incomplete", b"12")
 
     whole, begun = about(ask(home), "2 folders in"), about(ask(home), "1 unfinished download in")
 
-    assert (whole["severity"], whole["size_bytes"]) == ("warning", 8)
+    assert (whole["severity"], whole["size_bytes"]) == ("warning", 20)
     assert whole["command"] == f"shelf adopt {home.primary} --move"
     for finding in (whole, begun):
         shell(home, finding["command"])
@@ -303,7 +307,13 @@ def test_stale_locks_and_empty_folders_go_and_nothing_else(home: Home, aged: Doc
     stale = put(base.repo_lock("org/gone"), b"")
     empty = base.repo("org/empty").snapshots / OTHER
     empty.mkdir(parents=True)
-    orphan = put(base.repo("org/orphan").blob(Blob.of(b"orphan", lfs=True).digest), b"orphan")
+    linked, loose = Blob.of(b"linked", lfs=True), Blob.of(b"orphan", lfs=True)
+    repo = base.repo("org/orphan")
+    put(repo.blob(linked.digest), b"linked")
+    (repo.snapshots / OTHER).mkdir(parents=True)
+    (repo.snapshots / OTHER / "a.bin").symlink_to(f"../../blobs/{linked.digest}")
+    put(repo.ref("main"), OTHER.encode())
+    orphan = put(repo.blob(loose.digest), b"orphan")
 
     report = aged.fix()
 

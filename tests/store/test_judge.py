@@ -86,7 +86,7 @@ def test_a_file_that_cannot_be_read_says_why(open_path: Path) -> None:
         "may not be looked at by this user",
         "may not be read by this user (it belongs to uid 0)",
         "isn't there",
-        "is no file",
+        "isn't a file",
     ]
 
 

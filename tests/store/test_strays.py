@@ -229,6 +229,19 @@ def test_files_without_links_have_the_digests_of_their_list(tmp_path: Path) -> N
     assert strays.find(tmp_path).models[0].files[0].digest is None
 
 
+def test_a_repository_that_may_not_be_entered_ends_no_look(open_path: Path) -> None:
+    """It is passed over, and the repository beside it is found."""
+    base = lay_out(open_path, WHOLE).base
+    put(base.repo("org/closed").blobs / "x", b"1")
+    base.repo("org/closed").path.chmod(0o700)
+    base.repo("org/name").tree("a" * 40).chmod(0o644)
+
+    with acting_as():
+        found = strays.models_of(base)
+
+    assert [model.repo_id for model in found] == ["org/name"]
+
+
 def test_a_blob_that_may_not_be_read_is_the_trouble(open_path: Path) -> None:
     """The sentence says whose it is."""
     drawn = lay_out(open_path, WHOLE)

@@ -270,6 +270,8 @@ def _why_not_taken(path: Path, real: Path, found: os.stat_result, root: Path, na
 
 def _fault(repo: Repo) -> str:
     """Return why nothing of a repository is touched, in a sentence; empty when it may be."""
+    if is_there(repo.path) and not scan.may_read(repo.path):
+        return f"{repo.path} may not be read by this user."
     for folder in (repo.blobs, repo.snapshots, repo.refs, repo.trees, repo.absences):
         if is_link(folder):
             return f"{folder} is a link to {folder.readlink()}: not followed."
