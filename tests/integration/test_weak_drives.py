@@ -84,14 +84,18 @@ def test_a_model_name_that_is_no_file_name_is_refused(hub: FakeHub, home: Home, 
 
 
 def test_a_repository_that_differs_by_case_only_is_refused(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """Both would lie in one folder."""
+    """Both would lie in one folder; one hub takes the two spellings for one repository, and two hubs may not."""
     hub.add_repo(REPO, FILES)
-    hub.add_repo("Org/Name", FILES)
     weaken(home.secondary, case_sensitive=False)
     shelf.register("m", REPO, "secondary")
 
-    with pytest.raises(BadInput, match="org/name and Org/Name are one"):
-        shelf.register("n", "Org/Name", "secondary")
+    with FakeHub() as other:
+        other.add_repo("Org/Name", FILES)
+        with (
+            home.open(HF_ENDPOINT=other.url) as elsewhere,
+            pytest.raises(BadInput, match="org/name and Org/Name are one"),
+        ):
+            elsewhere.register("n", "Org/Name", "secondary")
 
 
 def test_a_model_that_the_secondary_cannot_hold_does_not_leave_for_another(
