@@ -10,6 +10,7 @@ They are laid out as any Hugging Face tool would have left them in a cache::
     BASE/hub/models--HuggingFaceTB--SmolLM2-135M-Instruct/
       blobs/<digest>             sha256 of a large file, git blob sha1 of a small one
       snapshots/<commit>/<path>  relative symlink to the blob
+      trees/<commit>.json        the list of all files of the commit
       refs/main                  the commit, 40 hex
 
 Usage: ``python demo/build_models.py BASE``. A second run finds both repositories and builds nothing.
@@ -155,6 +156,7 @@ def ensure_repository(hub: Path, repo_id: str, write_files: Callable[[Path], Non
         write_files(files)
         commit = lay_out(files, staging)
         publish(staging, repository, commit)
+    write_list(repository, commit, staging)
     write_ref(repository, commit, staging)
     snapshot = repository / "snapshots" / commit
     sizes_bytes = [path.stat().st_size for path in snapshot.rglob("*") if path.is_file()]
@@ -295,6 +297,36 @@ def publish(staging: Path, repository: Path, commit: str) -> None:
     tag = repository.parent / "CACHEDIR.TAG"
     if not tag.exists():
         tag.write_text(CACHEDIR_TAG, encoding="utf-8")
+
+
+def write_list(repository: Path, commit: str, staging: Path) -> None:
+    """Write the list of the commit's files unless it is there.
+
+    Without it whoever serves this cache can't say that these are all of them.
+
+    Source: huggingface_hub 2.4 `_tree_cache.py`, format 1.
+    """
+    listing = repository / "trees" / f"{commit}.json"
+    if listing.exists():
+        return
+    snapshot = repository / "snapshots" / commit
+    links = sorted(path for path in snapshot.rglob("*") if path.is_symlink())
+    files = {link.relative_to(snapshot).as_posix(): listed(link) for link in links}
+    listing.parent.mkdir(exist_ok=True)
+    staging.mkdir(exist_ok=True)
+    fresh = staging / listing.name
+    fresh.write_text(json.dumps({"format_version": 1, "files": files}, indent=1), encoding="utf-8")
+    fresh.replace(listing)
+
+
+def listed(link: Path) -> dict[str, object]:
+    """Return what a list says of one file; the git name of a file in LFS is that of its pointer."""
+    digest, size_bytes = link.readlink().name, link.stat().st_size
+    if len(digest) == 40:
+        return {"size": size_bytes, "blob_id": digest}
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{digest}\nsize {size_bytes}\n".encode()
+    git_name = hashlib.sha1(b"blob %d\0" % len(pointer) + pointer, usedforsecurity=False).hexdigest()
+    return {"size": size_bytes, "blob_id": git_name, "lfs_sha256": digest, "lfs_size": size_bytes}
 
 
 def write_ref(repository: Path, commit: str, staging: Path) -> None:

@@ -93,6 +93,7 @@ def write_env(folder: Path, hub_port: int, port: int) -> None:
         "SECONDARY_CACHE_LIMIT_GB=2",
         f"HF_ENDPOINT=http://127.0.0.1:{hub_port}/hf",
         f"SHELF_PORT={port}",
+        f"SHELF_CUSTOM_ROOTS={folder}",
     ]
     (folder / ".env").write_text("\n".join(lines) + "\n")
     step(f"The settings: {folder / '.env'}")
@@ -116,8 +117,10 @@ def server(environment: dict[str, str], folder: Path) -> Iterator[None]:
             raise SystemExit("The server did not start:\n" + "".join(said))
         log = (folder / "server.log").open("w")
         with log, subprocess.Popen(["cat"], stdin=process.stderr, stdout=log):
-            yield
-            process.terminate()
+            try:
+                yield
+            finally:
+                process.terminate()  # cat ends with it
     finally:
         process.terminate()
         process.wait()
