@@ -13,8 +13,8 @@ from tests.fakes.hub import FakeHub
 from tests.world import Home, random_bytes
 
 FILES = {"config.json": b"{}", "model.safetensors": random_bytes(100_000)}
-KEPT = {"registry.db", "registry.db-journal"}
-"""The registry's file, whose rows are compared instead."""
+KEPT = {"registry.db", "registry.db-journal", "meter.json"}
+"""The registry's file, whose rows are compared instead, and what the last walk measured, which any look may renew."""
 
 WORDS = {
     "add": ("add", "n", "org/model", "--dry-run"),
