@@ -258,6 +258,15 @@ def test_a_hard_link_made_from_another_repository_counts_no_byte_twice(drawn: Dr
     assert du(drawn.base.path) == measured(drawn.base.path)
 
 
+def test_a_hard_link_counts_once_from_memory_too(drawn: Drawn) -> None:
+    """What is kept of a repository says which of its files have other names."""
+    blob = drawn.base.repo("gpt2").blob(drawn.digest("gpt2", "b", "w.bin"))
+    (drawn.base.repo("org/name").blobs / blob.name).hardlink_to(blob)
+    age(drawn.base.path)
+
+    assert measured_twice(drawn.base) == meter.measure(drawn.base, rescan=True)
+
+
 def test_a_folder_among_the_blobs_is_counted(drawn: Drawn) -> None:
     """No tool makes one, but its bytes are on the disk."""
     put(drawn.base.repo("gpt2").blobs / "odd" / "file", b"x" * 5000)
