@@ -16,7 +16,7 @@ import pytest
 
 from modelshelf.domain.models import FileEntry, Registration
 from modelshelf.errors import Denied, OutOfSpace, Unavailable
-from modelshelf.registry.fast_read import SqliteReader
+from modelshelf.registry.fast_read import SqliteReader, library_id, role_of
 from modelshelf.registry.queries import Registry
 from tests.store.mounts import small_disk
 from tests.store.users import acting_as
@@ -200,3 +200,15 @@ def test_a_damaged_registry_is_named_as_one(path: Path, how: str) -> None:
     for refused in (first, second):
         assert refused.value.fields["damaged"]
         assert "shelf doctor" in refused.value.hint
+
+
+def test_a_database_of_another_program_is_asked_and_left_as_it_is(tmp_path: Path) -> None:
+    """A marker may name any file: whether it is a registry is found out without a change to it."""
+    path = tmp_path / "history.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("CREATE TABLE visits (url)")
+    before = path.read_bytes()
+
+    assert (library_id(path), role_of(path, "a" * 32)) == ("", "")
+    assert path.read_bytes() == before

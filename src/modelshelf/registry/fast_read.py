@@ -92,8 +92,7 @@ def _ask(path: Path, statement: str, *values: str) -> str:
     if not os.access(path, os.R_OK):
         return ""
     try:
-        with contextlib.closing(connect(path)) as connection:
-            connection.execute("PRAGMA query_only = 1")
+        with contextlib.closing(connect(path, is_ours=False)) as connection:
             row = connection.execute(statement, values).fetchone()
     except sqlite3.Error:
         return ""

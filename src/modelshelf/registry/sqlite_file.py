@@ -29,10 +29,14 @@ _LOW = 2
 """The reserve is filled up again when less than this part of it, one half, is left."""
 _BUSY_S = 30
 _PRAGMAS = ("journal_mode=PERSIST", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY")
+_ASKING = ("query_only=ON",)
+"""For a file that may be another program's: nothing about it is changed."""
 
 
-def connect(path: Path) -> sqlite3.Connection:
+def connect(path: Path, *, is_ours: bool = True) -> sqlite3.Connection:
     """Return a connection whose transactions are begun by hand, and that waits for others up to 30 s.
+
+    A file that is not known to be a registry of ours is asked only.
 
     Where the disk is read-only and a killed process left a transaction half written, what is returned reads a copy in
     memory's place, from before that transaction.
@@ -42,7 +46,7 @@ def connect(path: Path) -> sqlite3.Connection:
     """
     with translated(path):
         try:
-            return _open(path)
+            return _open(path, pragmas=_PRAGMAS if is_ours else _ASKING)
         except sqlite3.OperationalError as err:
             stopped = err.sqlite_errorname.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN"))
             with contextlib.suppress(OSError):
@@ -51,11 +55,11 @@ def connect(path: Path) -> sqlite3.Connection:
             raise
 
 
-def _open(path: Path, how: str = "") -> sqlite3.Connection:
+def _open(path: Path, how: str = "", pragmas: tuple[str, ...] = _PRAGMAS) -> sqlite3.Connection:
     address = f"{path.absolute().as_uri()}{how}"
     connection = sqlite3.connect(address, _BUSY_S, isolation_level=None, check_same_thread=False, uri=True)
     try:
-        for pragma in _PRAGMAS:
+        for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}")
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.Error:
