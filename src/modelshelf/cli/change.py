@@ -99,10 +99,10 @@ def rm(
                 output.answer(path)
             output.note(f"Would free {format_size(plan.free_bytes)}.")
             return
-        needing = shelf.remover.adapters.needing(shelf.library.row(name))
         removed = shelf.remove(name, delete_files=files)
-        if needing:
-            output.note(f"{', '.join(needing)} can't be loaded without {removed.plan.repo_id}, the base model.")
+        if removed.needed_by:
+            adapters = ", ".join(removed.needed_by)
+            output.note(f"{adapters} can't be loaded without {removed.plan.repo_id}, the base model.")
         if as_json:
             output.as_json(removed_view(removed))
         elif files:

@@ -288,6 +288,7 @@ class RemovedOut(BaseModel):
     freed_bytes: int
     freed_allocated_bytes: int
     kept: str
+    needed_by: list[str]
 
 
 class DiagnosisOut(BaseModel):

@@ -33,6 +33,8 @@ class Removed:
     """Measured file by file."""
     kept: str
     """Why some of its bytes stay on the disk, in a sentence; empty where all went."""
+    needed_by: list[str]
+    """Registered adapters that can't be loaded without it, by name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -357,12 +357,13 @@ class Shelf:
             Unavailable: It is forgotten, and somebody opened its files in that instant: they go when that ends.
         """
         self.run_due("retire")
+        needed_by = self.remover.adapters.needing(self.library.row(model_name))
         plan, kept, job = self.remover.remove(model_name, delete_files=delete_files)
         freed = Freed()
         if job is not None and delete_files:
             freed = read_freed(self.finish(job))
         self.run_due("retire")  # the card alone; where its drive is away, once that is back
-        return Removed(model_name, plan, freed, kept)
+        return Removed(model_name, plan, freed, kept, needed_by)
 
     def worker(self) -> Worker:
         """Return threads that carry out jobs, for a server."""

@@ -249,6 +249,7 @@ def removed_view(removed: Removed) -> dict[str, Any]:
         "freed_bytes": removed.freed.apparent_bytes,
         "freed_allocated_bytes": removed.freed.allocated_bytes,
         "kept": removed.kept,
+        "needed_by": removed.needed_by,
     }
 
 
