@@ -109,9 +109,9 @@ def serve_face(base: Path) -> None:
     """Serve a base and print the URL."""
     from fastapi import FastAPI
 
-    from modelshelf.server.routes.hf import create_router
-    from modelshelf.server.run import serve
-    from modelshelf.services.hub_face import HubFace
+    from modelshelf.server.hub.routes import create_router
+    from modelshelf.server.uvicorn_server import serve
+    from modelshelf.services.mirror.lookup import HubFace
     from modelshelf.store.layout import Base
 
     app = FastAPI()

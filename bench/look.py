@@ -40,11 +40,11 @@ def main() -> None:
 
 def build(folder: Path, repos: int, files: int) -> dict[str, str]:
     """Lay out a base and register all of it; returns the variables by which both programs find it."""
-    from modelshelf.bootstrap.library import open_shelf
+    from modelshelf.bootstrap.shelf import open_shelf
     from modelshelf.domain.models import FileEntry, Registration
     from modelshelf.settings import load_settings
-    from modelshelf.store import scan
     from modelshelf.store.layout import Base
+    from modelshelf.store.repos import scan
 
     base = folder / "base"
     settings = {"HOME": str(folder), "XDG_STATE_HOME": str(folder / "state"), "PRIMARY_CACHE_PATH": str(base)}

@@ -23,11 +23,11 @@ from pathlib import Path
 
 import _measure
 from _measure import Command
-from modelshelf.bootstrap.library import open_shelf
+from modelshelf.bootstrap.shelf import open_shelf
 from modelshelf.domain.models import FileEntry, Registration
 from modelshelf.settings import load_settings
-from modelshelf.store import scan
 from modelshelf.store.layout import Base
+from modelshelf.store.repos import scan
 
 REPO, COMMIT, NAME = "org/model", "c" * 40, "m"
 

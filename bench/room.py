@@ -47,11 +47,11 @@ def main() -> None:
 
 def fill(folder: Path, models: int) -> dict[str, str]:
     """Lay out a full base and register all of it; returns the variables by which both programs find it."""
-    from modelshelf.bootstrap.library import open_shelf
+    from modelshelf.bootstrap.shelf import open_shelf
     from modelshelf.domain.models import FileEntry, Registration
     from modelshelf.settings import load_settings
-    from modelshelf.store import scan
     from modelshelf.store.layout import Base
+    from modelshelf.store.repos import scan
 
     base, dice = Base(folder / "base"), random.Random(1)
     settings = {

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf.services.jobs import Running
-from modelshelf.services.progress import Counter
+from modelshelf.services.jobs.progress import Counter
+from modelshelf.services.jobs.runner import Running
 from modelshelf.services.shelf import Shelf
-from modelshelf.store import scan
 from modelshelf.store.layout import Base
+from modelshelf.store.repos import scan
 from tests.world import Home
 
 MEMORY = Path("/dev/shm")

@@ -16,9 +16,10 @@ from pathlib import Path
 from modelshelf.domain.models import select_files
 from modelshelf.domain.names import is_digest
 from modelshelf.services.shelf import Shelf
-from modelshelf.store import meter, scan
-from modelshelf.store.incoming import file_agrees
+from modelshelf.store.blobs.partial import file_agrees
 from modelshelf.store.layout import Base, Repo
+from modelshelf.store.repos import scan
+from modelshelf.store.tiers import meter
 
 _LOOKS = 5
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from modelshelf.server.app import create_app
 from modelshelf.server.connections import Limits
-from modelshelf.server.run import create_server, listen
-from modelshelf.services.events import Watcher
+from modelshelf.server.uvicorn_server import create_server, listen
+from modelshelf.services.events.watch import Watcher
 from modelshelf.services.shelf import Shelf
 
 LOGGERS = ("uvicorn.error", "modelshelf", "asyncio")

@@ -18,7 +18,7 @@ from typing import Any
 import httpx2
 
 import modelshelf
-from modelshelf.bootstrap.library import open_shelf
+from modelshelf.bootstrap.shelf import open_shelf
 from modelshelf.domain.ports import Clock
 from modelshelf.services.shelf import Shelf
 from modelshelf.settings import Settings, load_settings

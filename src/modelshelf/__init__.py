@@ -29,7 +29,7 @@ def open(env_file: Path | None = None) -> Shelf:
         BadInput: The settings are wrong; every problem is named at once.
         Unavailable: A known base is not mounted, or the registry cannot be opened.
     """
-    from modelshelf.bootstrap.library import open_shelf
+    from modelshelf.bootstrap.shelf import open_shelf
 
     return open_shelf(env_file)
 

@@ -17,11 +17,11 @@ from typing import TypeVar
 from dotenv.parser import parse_stream
 
 from modelshelf import setting_values
-from modelshelf.domain.environment import SECRETS, VARIABLES, is_offline, usual_hub
 from modelshelf.domain.names import BasePath
 from modelshelf.domain.network import PROXIED, Network
 from modelshelf.domain.promotion import PromoteMode
 from modelshelf.domain.tiers import PRIMARY, SECONDARY, Tier, Tiers
+from modelshelf.domain.tool_environment import SECRETS, VARIABLES, is_offline, usual_hub
 from modelshelf.errors import BadInput
 from modelshelf.setting_values import HUB_ENDPOINT, Value
 from modelshelf.store import settings_file

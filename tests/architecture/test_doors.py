@@ -21,11 +21,11 @@ HELPERS = {"store/probe.py", "store/small_files.py", "store/os_errors.py", "stor
 OWN_FILES = {
     "settings.py": "the .env that this user wrote, which may be a link",
     "store/settings_file.py": "the same",
-    "services/unit.py": "the systemd unit of this user",
-    "store/in_use.py": "what the kernel says in /proc",
+    "services/setup/systemd.py": "the systemd unit of this user",
+    "store/gc/open_files.py": "what the kernel says in /proc",
     "store/mounts.py": "the same",
-    "services/owner.py": "the same",
-    "store/sharing.py": "a file that was looked at, to be cloned",
+    "services/jobs/process.py": "the same",
+    "store/blobs/link_or_clone.py": "a file that was looked at, to be cloned",
 }
 
 

@@ -11,8 +11,8 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
-from modelshelf.registry.engine import make_engine
-from modelshelf.registry.queries import Registry
+from modelshelf.registry.database import make_engine
+from modelshelf.registry.registry import Registry
 
 
 @pytest.fixture(scope="session")

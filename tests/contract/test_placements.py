@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from modelshelf.domain.cards import Card
 from modelshelf.domain.models import FileEntry, ModelRow, Registration
-from modelshelf.registry.queries import Registry
+from modelshelf.domain.sidecars import Card
+from modelshelf.registry.registry import Registry
 
 REPO = "org/name"
 OLD, NEW = "1" * 40, "2" * 40

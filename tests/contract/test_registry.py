@@ -12,7 +12,7 @@ from modelshelf.domain.models import FileEntry, ModelRow, Registration
 from modelshelf.domain.ports import Reader
 from modelshelf.errors import Conflict
 from modelshelf.registry.fast_read import SqliteReader
-from modelshelf.registry.queries import Registry
+from modelshelf.registry.registry import Registry
 
 COMMIT = "c" * 40
 QWEN = Registration("qwen", "Qwen/Qwen2.5-3B", "primary", allow_patterns=("*.json", "w.bin"), pinned=True)

@@ -17,7 +17,7 @@ import pytest
 from modelshelf.domain.models import FileEntry, Registration
 from modelshelf.errors import Denied, OutOfSpace, Unavailable
 from modelshelf.registry.fast_read import SqliteReader, library_id, role_of
-from modelshelf.registry.queries import Registry
+from modelshelf.registry.registry import Registry
 from tests.store.mounts import small_disk
 from tests.store.users import acting_as
 

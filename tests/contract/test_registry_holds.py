@@ -6,7 +6,7 @@ import pytest
 
 from modelshelf.domain.models import ModelRow, Registration
 from modelshelf.domain.names import Digest
-from modelshelf.registry.queries import Registry
+from modelshelf.registry.registry import Registry
 
 A, B, C = (Digest(letter * 64) for letter in "abc")
 

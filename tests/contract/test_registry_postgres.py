@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from modelshelf.domain.models import Registration
 from modelshelf.errors import Unavailable
-from modelshelf.registry.queries import Registry
+from modelshelf.registry.registry import Registry
 
 CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname IS NOT NULL"
 

@@ -18,10 +18,10 @@ from modelshelf.domain.models import Registration
 from modelshelf.errors import Unavailable
 from modelshelf.registry import fast_read, migrations
 from modelshelf.registry.fast_read import SqliteReader
-from modelshelf.registry.queries import Registry
+from modelshelf.registry.registry import Registry
 from modelshelf.registry.tables import metadata
 
-OPEN = "import sys; from modelshelf.registry.queries import Registry; Registry(sys.argv[1]).close()"
+OPEN = "import sys; from modelshelf.registry.registry import Registry; Registry(sys.argv[1]).close()"
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from modelshelf.domain.jobs import CANCELLED, DONE, FAILED, QUEUED, RUNNING, WAI
 from modelshelf.domain.models import ModelRow, Registration
 from modelshelf.errors import NotFound, OutOfSpace
 from modelshelf.registry import tables
-from modelshelf.registry.queries import Registry
+from modelshelf.registry.registry import Registry
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from typing import Any
 
 import sqlalchemy
 
-from modelshelf.bootstrap.library import open_shelf
+from modelshelf.bootstrap.shelf import open_shelf
 from modelshelf.cli import main as cli
 from modelshelf.errors import ShelfError
 from modelshelf.services.shelf import Shelf
@@ -131,8 +131,8 @@ def command(order: dict[str, Any]) -> int:
 
 def main() -> None:
     """Carry out orders until the input ends."""
-    import modelshelf.registry.queries
-    import modelshelf.store.shared_blobs  # noqa: F401 - imported once, for all forks
+    import modelshelf.registry.registry
+    import modelshelf.store.blobs.shared_store  # noqa: F401 - imported once, for all forks
 
     logging.disable()
     for line in sys.stdin:

@@ -15,8 +15,8 @@ from random import Random
 import pytest
 
 from modelshelf.services.shelf import Shelf
-from modelshelf.store import scan
 from modelshelf.store.layout import Base, CacheDir
+from modelshelf.store.repos import scan
 from tests.builders import lay_out, put
 from tests.crash.dying import DIED, Mortal
 from tests.crash.test_move_crash import CRASHES, STRIDE, home, steps

@@ -18,8 +18,8 @@ from random import Random
 import pytest
 
 from modelshelf.domain.plans import SEGMENT_BYTES
-from modelshelf.store import scan
 from modelshelf.store.layout import Base
+from modelshelf.store.repos import scan
 from tests.builders import AGED_S, digest_of, put
 from tests.crash.dying import DIED, Mortal
 from tests.disks import escaping_links, files_of

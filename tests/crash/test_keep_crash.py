@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf.store import cards, scan
 from modelshelf.store.layout import Base
+from modelshelf.store.repos import scan
+from modelshelf.store.tiers import sidecars
 from tests.crash.dying import die_at
 from tests.fakes.hub import FakeHub
 from tests.invariants import violations
@@ -50,7 +51,7 @@ def test_an_update_dies_at_any_step(hub: FakeHub, home: Home) -> None:
             shelf.update("m")
             assert tree(shelf.path("m")) == files_of(version), f"step {step}"
             assert scan.snapshots(base.repo(REPO)) == [new], f"step {step}"
-            assert [card.commit_hash for card in cards.read_all(base)] == [new], f"step {step}"
+            assert [card.commit_hash for card in sidecars.read_all(base)] == [new], f"step {step}"
             assert [job.kind for job in shelf.registry.jobs(unfinished=True)] == [], f"step {step}"
             assert list(base.incoming.glob("*.part")) == [], f"step {step}"
             assert violations(shelf) == [], f"step {step}"
@@ -75,11 +76,11 @@ def ruins(hub: FakeHub, home: Home) -> Path:
         shelf.register("twice", "org/third", "secondary")
         shelf.set_pin("m", pinned=True, reason="mine")
     fast, slow = Base(home.primary), Base(home.secondary)
-    card = next(card for card in cards.read_all(fast) if card.model_name == "m")
+    card = next(card for card in sidecars.read_all(fast) if card.model_name == "m")
     shutil.copytree(fast.repo(REPO).path, slow.repo(REPO).path, symlinks=True)
-    cards.write(slow, replace(card, arriving_from=str(home.primary)))
+    sidecars.write(slow, replace(card, arriving_from=str(home.primary)))
     shutil.move(fast.repo("org/other").path, slow.repo("org/other").path)
-    cards.write(fast, replace(card, model_name="twice", pinned=False))
+    sidecars.write(fast, replace(card, model_name="twice", pinned=False))
     slow.repo("org/third").ref("main").write_text("d" * 40)
     for path in fast.own.glob("registry.db*"):
         path.unlink()

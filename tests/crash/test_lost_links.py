@@ -9,8 +9,9 @@ from random import Random
 import pytest
 
 from modelshelf.domain.gc import MIN_AGE_S, Needs
-from modelshelf.services.progress import Counter
-from modelshelf.store import gc, lost_links, snapshot
+from modelshelf.services.jobs.progress import Counter
+from modelshelf.store.gc import collect
+from modelshelf.store.repos import lost_links, snapshot
 from tests.builders import commit, lay_out
 from tests.world import tree
 
@@ -57,8 +58,8 @@ def test_links_lost_at_random_lose_no_blob(tmp_path: Path, seed: int) -> None:
         if random.random() < 0.3:
             link.write_text(text)
 
-    plan = gc.plan_gc(base, Needs(), Later().now())
-    gc.execute(base, plan, lambda repo_id: Needs(), Later(), Counter())
+    plan = collect.plan_gc(base, Needs(), Later().now())
+    collect.execute(base, plan, lambda repo_id: Needs(), Later(), Counter())
 
     assert {item.kind for item in plan.items} <= {"partial", "folder"}
     for repo_id in ("org/one", "org/two"):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf.bootstrap.library import STREAMS
+from modelshelf.bootstrap.shelf import STREAMS
 from modelshelf.domain.plans import SEGMENT_BYTES
 from modelshelf.services.shelf import Shelf
 from tests.fakes.hub import FakeHub

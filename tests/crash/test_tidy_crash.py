@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from modelshelf.domain.gc import MIN_AGE_S, Needs
-from modelshelf.services.progress import Counter
-from modelshelf.store import dedupe, gc, scan
+from modelshelf.services.jobs.progress import Counter
+from modelshelf.store.gc import collect, dedupe
 from modelshelf.store.layout import Base
+from modelshelf.store.repos import scan
 from tests.builders import commit, lay_out, put
 from tests.invariants import base_violations, usage_violations
 from tests.store.loops import loop_disk
@@ -42,7 +43,7 @@ def watch(event, arguments):
 GC = """
 import pathlib, time
 from modelshelf.domain.gc import Needs
-from modelshelf.services.progress import Counter
+from modelshelf.services.jobs.progress import Counter
 from modelshelf.store import gc
 from modelshelf.store.layout import Base
 from tests.store.test_gc import Later
@@ -54,7 +55,7 @@ gc.execute(base, plan, lambda repo_id: Needs(), Later(), Counter())
 """
 DEDUPE = """
 import pathlib
-from modelshelf.services.progress import Counter
+from modelshelf.services.jobs.progress import Counter
 from modelshelf.store import dedupe
 from modelshelf.store.layout import Base
 
@@ -159,8 +160,10 @@ def test_a_killed_gc_leaves_nothing_dangling(tmp_path: Path) -> None:
         assert base_violations(base) == []
         assert usage_violations(base) == []
         assert snapshots(base) == expected
-        gc.execute(base, plan(base, quarantine=True), lambda repo_id: Needs(), Later(), Counter())
-        gc.execute(base, plan(base, ahead_s=2 * MIN_AGE_S), lambda repo_id: Needs(), Later(2 * MIN_AGE_S), Counter())
+        collect.execute(base, plan(base, quarantine=True), lambda repo_id: Needs(), Later(), Counter())
+        collect.execute(
+            base, plan(base, ahead_s=2 * MIN_AGE_S), lambda repo_id: Needs(), Later(2 * MIN_AGE_S), Counter()
+        )
         assert snapshots(base) == expected
         assert names(base) == left
 
@@ -187,7 +190,7 @@ def test_a_killed_dedupe_leaves_every_blob_whole(disk: Path) -> None:
         assert die_at(step, DEDUPE, base)
         assert base_violations(base) == []
         assert snapshots(base) == before
-        gc.execute(base, plan(base), lambda repo_id: Needs(), Later(), Counter())
+        collect.execute(base, plan(base), lambda repo_id: Needs(), Later(), Counter())
         assert list(base.path.rglob("*.shelf-tmp")) == []
         dedupe.execute(base, dedupe.plan_dedupe(base), {}, Counter())
         assert dedupe.plan_dedupe(base).groups == ()

@@ -12,15 +12,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modelshelf.bootstrap.first_aid import open_doctor
-from modelshelf.domain.cards import Card
+from modelshelf.bootstrap.doctor_and_setup import open_doctor
 from modelshelf.domain.gc import GcPlan
 from modelshelf.domain.names import FilePath, ModelName, RefName, RepoId
+from modelshelf.domain.sidecars import Card
 from modelshelf.errors import ShelfError
 from modelshelf.services.shelf import Shelf
-from modelshelf.store import capabilities, cards, gc, meter, strange
-from modelshelf.store import tier as store_tier
+from modelshelf.store.gc import collect
 from modelshelf.store.layout import Base, Repo
+from modelshelf.store.tiers import capabilities, meter, sidecars, strange
+from modelshelf.store.tiers import marker as store_tier
 from tests.builders import AGED_S, age, commit, lay_out
 from tests.world import Home
 
@@ -68,7 +69,7 @@ class Drive:
         drawn = lay_out(self.home.custom, DRAWING)
         store_tier.start_afresh(self.base)
         card = Card(NAME, REPO, RefName("main"), COMMIT, (), False, "", tuple(drawn.of(REPO, "a")))
-        cards.write(self.base, card)
+        sidecars.write(self.base, card)
         capabilities.of(self.base)
         age(self.base.path)
         meter.measure(self.base)
@@ -160,7 +161,7 @@ def examine(drive: Drive) -> list[str]:
 
 def _gc(drive: Drive, shelf: Shelf) -> GcPlan:
     needs = shelf.collector.needs(drive.base, None)
-    return gc.plan_gc(drive.base, needs, AGED_S + 10.0**8, 0.0)
+    return collect.plan_gc(drive.base, needs, AGED_S + 10.0**8, 0.0)
 
 
 def within(seconds: float, work: Callable[[], None]) -> None:

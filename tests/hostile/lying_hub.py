@@ -18,7 +18,7 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from modelshelf.bootstrap.library import SystemClock
+from modelshelf.bootstrap.shelf import SystemClock
 from modelshelf.errors import ShelfError
 from tests.builders import lay_out
 from tests.fakes.hub import FakeHub

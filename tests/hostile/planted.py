@@ -19,10 +19,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from modelshelf.bootstrap.library import open_shelf
+from modelshelf.bootstrap.shelf import open_shelf
 from modelshelf.domain.gc import MIN_AGE_S
 from modelshelf.errors import ShelfError
-from modelshelf.services.hub_face import HubFace
+from modelshelf.services.mirror.lookup import HubFace
 from modelshelf.services.shelf import Shelf
 from modelshelf.settings import load_settings
 from modelshelf.store.layout import Base

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from modelshelf.store import strange
+from modelshelf.store.tiers import strange
 from tests.fakes.hub import FakeHub
 from tests.hostile.drive import (
     NAME,

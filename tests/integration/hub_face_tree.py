@@ -20,9 +20,9 @@ from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 
-from modelshelf.server.routes.hf import create_router
-from modelshelf.server.run import create_server, listen, url_of
-from modelshelf.services.hub_face import HubFace
+from modelshelf.server.hub.routes import create_router
+from modelshelf.server.uvicorn_server import create_server, listen, url_of
+from modelshelf.services.mirror.lookup import HubFace
 from modelshelf.store.layout import Base
 
 LFS_SUFFIXES = (".safetensors", ".gguf", ".bin")

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from modelshelf.store import scan
 from modelshelf.store.layout import Base
+from modelshelf.store.repos import scan
 from tests.builders import content, lay_out, put
 from tests.world import Home, random_bytes
 

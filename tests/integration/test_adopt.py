@@ -14,8 +14,8 @@ import pytest
 from modelshelf.domain.names import ModelName, is_own_ref, own_ref
 from modelshelf.errors import BadInput
 from modelshelf.services.shelf import Shelf
-from modelshelf.store import scan
 from modelshelf.store.layout import Base
+from modelshelf.store.repos import scan
 from tests.builders import lay_out, put
 from tests.disks import escaping_links, far_home, files_of
 from tests.fakes.hub import FakeHub

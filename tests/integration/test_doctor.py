@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from modelshelf.bootstrap.first_aid import open_doctor
-from modelshelf.bootstrap.library import SystemClock
-from modelshelf.services.doctor import Doctor
+from modelshelf.bootstrap.doctor_and_setup import open_doctor
+from modelshelf.bootstrap.shelf import SystemClock
+from modelshelf.services.doctor.doctor import Doctor
 from modelshelf.services.shelf import Shelf
 from modelshelf.store.layout import Base
 from tests.builders import put

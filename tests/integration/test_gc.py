@@ -16,8 +16,8 @@ import pytest
 
 from modelshelf.domain.gc import MIN_AGE_S
 from modelshelf.errors import BadInput, Unavailable
-from modelshelf.services.gc import Collector
-from modelshelf.services.jobs import Running
+from modelshelf.services.jobs.runner import Running
+from modelshelf.services.maintenance.gc import Collector
 from modelshelf.services.shelf import Shelf
 from modelshelf.store.layout import Base
 from tests.builders import commit, content, digest_of, lay_out, put

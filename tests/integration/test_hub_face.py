@@ -27,10 +27,10 @@ from fastapi.testclient import TestClient
 from uvicorn.protocols.http import httptools_impl
 
 from modelshelf.errors import BadInput, Conflict, NotFound
-from modelshelf.server.routes.hf import create_router
-from modelshelf.server.run import create_server, listen, url_of
-from modelshelf.server.sendfile import WINDOW_BYTES, ZERO_COPY, ZeroCopyProtocol
-from modelshelf.services.hub_face import FoundFile, HubFace
+from modelshelf.server.hub.routes import create_router
+from modelshelf.server.hub.sendfile import WINDOW_BYTES, ZERO_COPY, ZeroCopyProtocol
+from modelshelf.server.uvicorn_server import create_server, listen, url_of
+from modelshelf.services.mirror.lookup import FoundFile, HubFace
 from modelshelf.store.layout import Base
 from tests.integration.hub_face_tree import (
     Client,
@@ -615,9 +615,9 @@ def test_a_server_without_zero_copy_streams(base: Path, protocol: Any) -> None:
 SERVER = """if True:
     import sys, pathlib
     from fastapi import FastAPI
-    from modelshelf.server.routes.hf import create_router
-    from modelshelf.server.run import serve
-    from modelshelf.services.hub_face import FoundFile, HubFace
+    from modelshelf.server.hub.routes import create_router
+    from modelshelf.server.uvicorn_server import serve
+    from modelshelf.services.mirror.lookup import FoundFile, HubFace
     from modelshelf.store.layout import Base
     app = FastAPI()
     app.include_router(create_router(HubFace(lambda: [Base(pathlib.Path(sys.argv[1]))])))

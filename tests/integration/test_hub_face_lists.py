@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf.store import trees
 from modelshelf.store.layout import Base
+from modelshelf.store.repos import trees
 from tests.integration.hub_face_tree import Client, Face, add_commit, digest_of, running
 from tests.world import Home
 

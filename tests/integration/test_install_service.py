@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf.domain.unit import MARK, unit_text
+from modelshelf.domain.systemd_unit import MARK, unit_text
 from tests.fakes.hub import FakeHub
 from tests.world import Home, Server, free_port
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf.bootstrap.library import SystemClock
+from modelshelf.bootstrap.shelf import SystemClock
 from modelshelf.errors import Conflict, Corrupt, OutOfSpace
-from modelshelf.services.jobs import Running
+from modelshelf.services.jobs.runner import Running
 from modelshelf.services.shelf import Shelf
 from modelshelf.store.layout import Base
 from tests.disks import FarHome, far_home, files_of

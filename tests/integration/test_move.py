@@ -10,8 +10,8 @@ import pytest
 from modelshelf.domain.plans import SEGMENT_BYTES, beside_bytes
 from modelshelf.errors import BadInput, Conflict, Corrupt, NotFound, OutOfSpace
 from modelshelf.services.shelf import Shelf
-from modelshelf.store import scan
 from modelshelf.store.layout import Base, Repo
+from modelshelf.store.repos import scan
 from tests.disks import escaping_links, far_home, files_of, identity
 from tests.fakes.hub import FakeHub
 from tests.fakes.hub_repos import Blob

@@ -14,7 +14,8 @@ from huggingface_hub.utils._shared_blobs import publish_blob_to_shared_store
 from modelshelf.domain.plans import SEGMENT_BYTES, beside_bytes
 from modelshelf.errors import Cancelled, Conflict
 from modelshelf.services.shelf import Shelf
-from modelshelf.store import locks, shared_blobs
+from modelshelf.store import locks
+from modelshelf.store.blobs import shared_store
 from modelshelf.store.layout import Base, Repo
 from tests.disks import FarHome, Hooked, escaping_links, far_home, files_of, move_with
 from tests.fakes.hub import FakeHub
@@ -226,7 +227,7 @@ def test_bytes_in_the_shared_store_arrive_as_a_file(hub: FakeHub, home: Home, sh
     arrived = repo(home.secondary).blob(DIGEST)
     assert (arrived.is_symlink(), arrived.read_bytes()) == (False, WEIGHTS)
     assert tree(load_offline(home, home.primary, "org/twin")) == {"model.safetensors": WEIGHTS}
-    assert shared_blobs.is_last_link(Base(home.primary), payload, repo(home.primary, "org/twin").blob(DIGEST))
+    assert shared_store.is_last_link(Base(home.primary), payload, repo(home.primary, "org/twin").blob(DIGEST))
     assert [escaping_links(base) for base in (home.primary, home.secondary)] == [[], []]
     shelf.register("twin", "org/twin")
     shelf.move("twin", "secondary")

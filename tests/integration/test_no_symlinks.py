@@ -14,8 +14,8 @@ import pytest
 from modelshelf.domain.plans import SEGMENT_BYTES, beside_bytes
 from modelshelf.errors import OutOfSpace
 from modelshelf.services.shelf import Shelf
-from modelshelf.store import capabilities, tier
 from modelshelf.store.layout import Base, Repo
+from modelshelf.store.tiers import capabilities, marker
 from tests.disks import FarHome, files_of
 from tests.fakes.hub import FakeHub
 from tests.fakes.hub_repos import Blob
@@ -70,7 +70,7 @@ def home(request: pytest.FixtureRequest, tmp_path: Path, hub: FakeHub) -> Iterat
             yield FarHome(tmp_path / "user", hub.url, far=disk)
         return
     home = Home(tmp_path / "user", hub.url)
-    tier.start_afresh(Base(home.secondary))
+    marker.start_afresh(Base(home.secondary))
     Base(home.secondary).capabilities.write_text(
         '{"format": 1, "symlinks": false, "hardlinks": true, "reflinks": false}'
     )

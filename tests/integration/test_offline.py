@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from modelshelf.errors import Denied, OutOfSpace, Unavailable
-from modelshelf.store import cards
 from modelshelf.store.layout import Base
+from modelshelf.store.tiers import sidecars
 from tests.fakes.hub import FakeHub
 from tests.invariants import violations
 from tests.world import Home, random_bytes, tree, wait_until
@@ -165,12 +165,12 @@ def test_a_model_forgotten_while_its_drive_was_away_stays_forgotten(library: Hom
     """Its card goes when the drive is back; until then reconcile does not take it for a model that was lost."""
     with unmounted(library.custom):
         library.run("rm", "usb").checked()
-    assert [card.model_name for card in cards.read_all(Base(library.custom))] == ["usb"]
+    assert [card.model_name for card in sidecars.read_all(Base(library.custom))] == ["usb"]
 
     library.run("reconcile").checked()
 
     assert states(library) == {"near": "ready", "far": "ready"}
-    assert cards.read_all(Base(library.custom)) == []
+    assert sidecars.read_all(Base(library.custom)) == []
     with library.open() as shelf:
         for job in shelf.registry.jobs(unfinished=True):
             shelf.registry.update_job(job.id, {"due_at": 0})
@@ -343,7 +343,7 @@ def test_moving_off_a_read_only_base_copies_and_says_that_the_source_stays(libra
             assert tree(shelf.path("usb")) == FILES
     assert tree(library.custom) == before
     library.run("reconcile").checked()
-    assert cards.read_all(Base(library.custom)) == []
+    assert sidecars.read_all(Base(library.custom)) == []
 
 
 def test_forgetting_a_model_on_a_read_only_base_leaves_its_files(library: Home) -> None:
@@ -359,5 +359,5 @@ def test_forgetting_a_model_on_a_read_only_base_leaves_its_files(library: Home) 
         assert "read-only here" in waiting.detail
         shelf.registry.update_job(waiting.id, {"due_at": 0})
     with library.serve():
-        wait_until(lambda: not cards.read_all(Base(library.custom)), "the card to go")
+        wait_until(lambda: not sidecars.read_all(Base(library.custom)), "the card to go")
     assert tree(Base(library.custom).repo(FAR).snapshots) != {}

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf.services.owner import is_alive, this_process
+from modelshelf.services.jobs.process import is_alive, this_process
 from tests.world import Home
 
-NAME = "from modelshelf.services.owner import *; print(this_process(), flush=True); import sys; sys.stdin.read()"
+NAME = "from modelshelf.services.jobs.process import *; print(this_process(), flush=True); import sys; sys.stdin.read()"
 
 
 @pytest.fixture

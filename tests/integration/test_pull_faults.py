@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf.bootstrap.library import SystemClock
+from modelshelf.bootstrap.shelf import SystemClock
 from modelshelf.domain.plans import SEGMENT_BYTES
 from modelshelf.errors import Denied, NotFound, ShelfError, Unavailable
 from modelshelf.services.shelf import Shelf

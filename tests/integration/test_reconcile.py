@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from modelshelf.services.shelf import Shelf
-from modelshelf.store import cards, scan
 from modelshelf.store.layout import Base
+from modelshelf.store.repos import scan
+from modelshelf.store.tiers import sidecars
 from tests.builders import lay_out
 from tests.fakes.hub import FakeHub
 from tests.invariants import violations
@@ -233,14 +234,14 @@ def test_a_model_without_card_gets_one_with_its_files_from_the_tree_list(home: H
 
         with shelf.registry._engine.begin() as connection:
             connection.execute(sa.text("DELETE FROM files"))
-    cards.remove(base, "m")
+    sidecars.remove(base, "m")
 
     assert steps(reconcile(home)) == [("placed", "m"), ("card_written", "m")]
 
     with home.open() as shelf:
         assert shelf.registry.files(REPO, whole) == files
         assert violations(shelf) == []
-    [card] = cards.read_all(base)
+    [card] = sidecars.read_all(base)
     assert list(card.files) == files
 
 
@@ -248,13 +249,13 @@ def test_a_model_without_card_gets_one_with_its_files_from_the_tree_list(home: H
 def test_a_move_that_died_with_the_registry_ends_or_never_was(hub: FakeHub, home: Home, whole: str, died: str) -> None:
     """The card on the target says where the copy came from; a whole copy is enough to end there, a part is not."""
     base, target = Base(home.primary), Base(home.secondary)
-    [card] = cards.read_all(base)
+    [card] = sidecars.read_all(base)
     with home.open() as shelf:
         shelf.tier_service.open(shelf.tier_service.configured()[1])
     shutil.copytree(base.repo(REPO).path, target.repo(REPO).path, symlinks=True)
     from dataclasses import replace
 
-    cards.write(target, replace(card, arriving_from=str(home.primary)))
+    sidecars.write(target, replace(card, arriving_from=str(home.primary)))
     if died == "half-way":
         next(target.repo(REPO).blobs.iterdir()).unlink()
     lose_registry(home)
@@ -268,7 +269,7 @@ def test_a_move_that_died_with_the_registry_ends_or_never_was(hub: FakeHub, home
     assert tree(base.repo(REPO).snapshot(whole)) == FILES
     if died == "after-the-copy":
         assert [(f["cache_path"], f["copy_of"]) for f in said["unregistered"]] == [(str(home.primary), "m")]
-    assert [len(cards.read_all(b)) for b in (base, target)] == ([0, 1] if died == "after-the-copy" else [1, 0])
+    assert [len(sidecars.read_all(b)) for b in (base, target)] == ([0, 1] if died == "after-the-copy" else [1, 0])
 
 
 def test_unregistered_repositories_are_listed_and_left(home: Home, whole: str) -> None:

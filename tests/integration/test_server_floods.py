@@ -17,7 +17,7 @@ import pytest
 from uvicorn.protocols.http import httptools_impl
 
 from modelshelf.server.connections import GuardedProtocol, Limits
-from modelshelf.server.sendfile import ZeroCopyProtocol
+from modelshelf.server.hub.sendfile import ZeroCopyProtocol
 from modelshelf.services.shelf import Shelf
 from tests.fakes.hub import FakeHub
 from tests.integration.hub_face_tree import add_commit, add_sparse
@@ -246,7 +246,7 @@ def test_a_signal_ends_it_whatever_hangs(hub: FakeHub, home: Home, number: signa
 HANGS = """if True:
     import os, sys, threading
     import uvicorn
-    from modelshelf.server.run import serve
+    from modelshelf.server.uvicorn_server import serve
     pipe = sys.argv[1]
 
     async def app(scope, receive, send):

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from modelshelf.services.shelf import Shelf
-from modelshelf.store import scan
 from modelshelf.store.layout import Base
+from modelshelf.store.repos import scan
 from tests.fakes.hub import FakeHub
 from tests.integration.hub_face_tree import Client
 from tests.invariants import violations

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from modelshelf.services.shelf import Shelf
-from modelshelf.store import scan
 from modelshelf.store.layout import Base
+from modelshelf.store.repos import scan
 from tests.disks import FarHome, escaping_links, far_home
 from tests.fakes.hub import FakeHub
 from tests.invariants import violations
@@ -31,7 +31,7 @@ COMMON = random_bytes(200_000, seed=1)
 ACTOR = """
 import json, os, random, sys, time
 from pathlib import Path
-from modelshelf.bootstrap.library import open_shelf
+from modelshelf.bootstrap.shelf import open_shelf
 from modelshelf.errors import Cancelled, ShelfError
 
 seed, seconds, *names = sys.argv[1:]

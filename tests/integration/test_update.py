@@ -8,8 +8,9 @@ import pytest
 
 from modelshelf.errors import BadInput, Conflict, Denied, NotFound, OutOfSpace, Unavailable
 from modelshelf.services.shelf import Shelf
-from modelshelf.store import cards, scan
 from modelshelf.store.layout import Base
+from modelshelf.store.repos import scan
+from modelshelf.store.tiers import sidecars
 from tests.fakes.hub import FakeHub
 from tests.invariants import violations
 from tests.world import MIB, Home, Server, load_offline, random_bytes, tree, wait_until
@@ -55,7 +56,7 @@ def test_an_update_brings_the_new_commit_and_lets_the_old_one_go(
     home.hf(home.primary, "cache", "verify", REPO, "--fail-on-missing-files", "--fail-on-extra-files").checked()
     assert scan.snapshots(base.repo(REPO)) == [new]
     assert {path.stat().st_size for path in base.repo(REPO).blobs.iterdir()} == {len(data) for data in NEW.values()}
-    assert [(card.model_name, card.commit_hash) for card in cards.read_all(base)] == [("m", new)]
+    assert [(card.model_name, card.commit_hash) for card in sidecars.read_all(base)] == [("m", new)]
     assert model.row.size_bytes == sum(map(len, NEW.values()))
     assert shelf.registry.files(REPO, old) == []
     assert shelf.registry.reservations.all() == []

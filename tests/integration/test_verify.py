@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from modelshelf.domain.findings import Kind
+from modelshelf.domain.verify_report import Kind
 from modelshelf.errors import NotFound, Unavailable
+from modelshelf.services.maintenance.verify import VERIFY, read_report
 from modelshelf.services.shelf import Shelf
-from modelshelf.services.verify import VERIFY, read_report
 from modelshelf.store.layout import Base
 from tests.builders import digest_of
 from tests.fakes.hub import FakeHub

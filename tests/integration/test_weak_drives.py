@@ -10,8 +10,9 @@ import pytest
 
 from modelshelf.errors import BadInput, OutOfSpace, Unavailable
 from modelshelf.services.shelf import Shelf
-from modelshelf.store import locks, tier
+from modelshelf.store import locks
 from modelshelf.store.layout import Base
+from modelshelf.store.tiers import marker
 from tests.disks import files_of
 from tests.fakes.clock import FakeClock
 from tests.fakes.hub import FakeHub
@@ -25,7 +26,7 @@ FILES = {"config.json": b"{}", "deep/er/w.bin": random_bytes(40_000), "model.saf
 
 def weaken(base: Path, **facts: bool) -> None:
     """Let a base say of its file system what was once found out."""
-    tier.start_afresh(Base(base))
+    marker.start_afresh(Base(base))
     said = {"symlinks": True, "hardlinks": True, "reflinks": False, **facts}
     words = ", ".join(f'"{name}": {str(value).lower()}' for name, value in said.items())
     Base(base).capabilities.write_text(f'{{"format": 1, {words}}}')

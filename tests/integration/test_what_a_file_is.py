@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from modelshelf.domain.made_up import is_made_up
+from modelshelf.domain.adopt import AdoptRequest
+from modelshelf.domain.made_up_commits import is_made_up
 from modelshelf.errors import Denied
-from modelshelf.services.adopt import AdoptRequest, Wish
+from modelshelf.services.adopt.adopt import Wish
 from modelshelf.services.shelf import Shelf
 from modelshelf.store.layout import Base
 from tests.builders import commit, lay_out, put

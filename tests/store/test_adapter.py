@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from modelshelf.errors import BadInput
-from modelshelf.store import adapter
 from modelshelf.store.layout import Base
+from modelshelf.store.repos import adapter
 from tests.builders import commit, put
 from tests.store.users import acting_as
 

@@ -10,8 +10,9 @@ import pytest
 
 from modelshelf.domain.disks import FAT_FILE_BYTES
 from modelshelf.errors import OutOfSpace
-from modelshelf.store import capabilities, sharing, tier
+from modelshelf.store.blobs import link_or_clone
 from modelshelf.store.layout import Base
+from modelshelf.store.tiers import capabilities, marker
 from tests.builders import put
 from tests.store.fuse import fuse_disk, share
 from tests.store.loops import loop_disk
@@ -27,7 +28,7 @@ def fill(path: Path) -> None:
 
 def base(path: Path) -> Base:
     """Return a base with its marker."""
-    tier.start_afresh(Base(path))
+    marker.start_afresh(Base(path))
     return Base(path)
 
 
@@ -71,7 +72,7 @@ def test_a_base_that_cannot_be_written_is_taken_for_a_usual_one(tmp_path: Path) 
         assert capabilities.of(ours).symlinks
         assert not ours.capabilities.exists()
         with pytest.raises(OutOfSpace):
-            sharing.probe_links(ours.path, ours.own)
+            link_or_clone.probe_links(ours.path, ours.own)
 
 
 def test_in_a_folder_that_is_not_ours_nothing_is_tried(tmp_path: Path) -> None:
@@ -90,7 +91,7 @@ def test_a_disk_without_names_left_is_full(tmp_path: Path) -> None:
         ours = base(disk)
 
         with pytest.raises(OutOfSpace):
-            sharing.probe_links(ours.path, ours.own)
+            link_or_clone.probe_links(ours.path, ours.own)
         assert capabilities.of(ours).symlinks
 
 
@@ -100,7 +101,7 @@ def test_what_may_not_be_read_is_not_shared(tmp_path: Path) -> None:
     if not unreadable.exists():
         pytest.skip("there is no file that root may not read")
 
-    assert sharing.share(tmp_path, unreadable, tmp_path / "target") == ""
+    assert link_or_clone.share(tmp_path, unreadable, tmp_path / "target") == ""
 
 
 def test_a_disk_with_reflinks_is_known(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from modelshelf.errors import Corrupt
-from modelshelf.services.progress import Counter
-from modelshelf.store import carry
+from modelshelf.services.jobs.progress import Counter
+from modelshelf.store.adopt import merge_folder
 from modelshelf.store.layout import Base, CacheDir
 from tests.builders import lay_out, put
 from tests.disks import MEMORY, identity
@@ -41,10 +41,10 @@ def goal(base: Base, source: Path) -> Path:
     return base.hub / source.name
 
 
-def bring(source: Path, base: Base) -> carry.Carrying:
+def bring(source: Path, base: Base) -> merge_folder.Carrying:
     """Plan and bring."""
-    carrying = carry.plan(source, goal(base, source), source.parent)
-    assert carry.bring(carrying, base, Counter(), lambda count: None) == []
+    carrying = merge_folder.plan(source, goal(base, source), source.parent)
+    assert merge_folder.bring(carrying, base, Counter(), lambda count: None) == []
     return carrying
 
 
@@ -57,7 +57,7 @@ def test_a_repository_is_brought_with_its_shared_payloads_as_files(source: Path,
 
     assert (tree(goal(base, source)), tree(source)) == (before, before)
     assert not [p for p in goal(base, source).rglob("blobs/*") if p.is_symlink()]
-    freed = carry.drop(carrying, old)
+    freed = merge_folder.drop(carrying, old)
     assert (source.exists(), tree(goal(base, source)), freed.apparent_bytes > 0) == (False, before, True)
     assert not list(old.hub.glob("blobs/??/*[0-9a-f]"))
 
@@ -80,7 +80,7 @@ def test_what_is_there_already_is_merged(source: Path, base: Base) -> None:
     (target / "blobs" / digest).unlink()
     put(target / "blobs" / digest, data)
 
-    carrying = carry.plan(source, target, source.parent)
+    carrying = merge_folder.plan(source, target, source.parent)
 
     assert (carrying.need_bytes, all(piece.is_there for piece in carrying.pieces)) == (0, True)
 
@@ -96,7 +96,7 @@ def test_what_differs_stays(source: Path, base: Base) -> None:
     put(target / "trees" / f"{'c' * 40}.json", b"{}")
 
     carrying = bring(source, base)
-    carry.drop(carrying)
+    merge_folder.drop(carrying)
 
     assert len([text for text in carrying.left if "differs" in text]) == 3
     assert ((source / "refs" / "main").exists(), link.is_symlink()) == (True, True)
@@ -111,7 +111,7 @@ def test_a_link_that_leads_out_stays(source: Path, base: Base, where: str) -> No
     planted.symlink_to(secret)
 
     carrying = bring(source, base)
-    carry.drop(carrying)
+    merge_folder.drop(carrying)
 
     assert (planted.is_symlink(), secret.read_bytes()) == (True, b"secret")
     assert any("planted" in text for text in carrying.left)
@@ -138,8 +138,10 @@ def test_what_leads_nowhere_or_is_no_file_stays(source: Path, base: Base) -> Non
 def test_a_download_in_flight_stays(source: Path, base: Base) -> None:
     """A temporary file that a process has open is left to it; one that nobody has comes along."""
     with put(source / "blobs" / "ab.0a1b2c3d.incomplete", b"x").open("rb"):
-        assert any("being written" in text for text in carry.plan(source, goal(base, source), source.parent).left)
-    assert carry.plan(source, goal(base, source), source.parent).left == ()
+        assert any(
+            "being written" in text for text in merge_folder.plan(source, goal(base, source), source.parent).left
+        )
+    assert merge_folder.plan(source, goal(base, source), source.parent).left == ()
 
 
 def test_what_a_program_uses_is_not_dropped(source: Path, base: Base) -> None:
@@ -147,17 +149,17 @@ def test_what_a_program_uses_is_not_dropped(source: Path, base: Base) -> None:
     carrying = bring(source, base)
 
     with next(path for path in source.rglob("blobs/*") if not path.is_symlink()).open("rb"):
-        assert f"pid {os.getpid()}" in carry.why_kept(carrying)
-    assert carry.why_kept(carrying) == ""
+        assert f"pid {os.getpid()}" in merge_folder.why_kept(carrying)
+    assert merge_folder.why_kept(carrying) == ""
 
 
 def test_one_file_is_carried_alone(tmp_path: Path, base: Base) -> None:
     """What is no folder goes as it is."""
     file = put(tmp_path / "old" / "note", b"x")
 
-    carrying = carry.plan(file, base.path / "note", tmp_path / "old")
-    carry.bring(carrying, base, Counter(), lambda count: None)
-    carry.drop(carrying)
+    carrying = merge_folder.plan(file, base.path / "note", tmp_path / "old")
+    merge_folder.bring(carrying, base, Counter(), lambda count: None)
+    merge_folder.drop(carrying)
 
     assert (file.exists(), (base.path / "note").read_bytes()) == (False, b"x")
 
@@ -170,7 +172,7 @@ def test_nothing_is_dropped_whose_target_went(source: Path, base: Base) -> None:
         path.unlink()
 
     with pytest.raises(Corrupt):
-        carry.drop(carrying)
+        merge_folder.drop(carrying)
 
     assert {name for name in before if name.startswith("blobs")} <= set(tree(source))
 
@@ -184,13 +186,15 @@ def test_another_file_system_gets_copies(source: Path, tmp_path: Path) -> None:
         pytest.skip(f"{MEMORY} is no file system of its own here")
     far = Base(Path(tempfile.mkdtemp(prefix="modelshelf-", dir=MEMORY)))
     try:
-        carrying = carry.plan(source, goal(far, source), source.parent)
-        assert not carry.can_share(carrying, far)
-        left = carry.bring(carrying, far, Counter(), lambda count: None, copies=False)
+        carrying = merge_folder.plan(source, goal(far, source), source.parent)
+        assert not merge_folder.can_share(carrying, far)
+        left = merge_folder.bring(carrying, far, Counter(), lambda count: None, copies=False)
         assert any("another file system" in text for text in left)
 
         before = tree(source)
-        carry.bring(carry.plan(source, goal(far, source), source.parent), far, Counter(), lambda count: None)
+        merge_folder.bring(
+            merge_folder.plan(source, goal(far, source), source.parent), far, Counter(), lambda count: None
+        )
 
         assert tree(goal(far, source)) == before
         assert (goal(far, source) / "trees" / f"{'c' * 40}.json").stat().st_mode & 0o777 == 0o600
@@ -202,7 +206,7 @@ def test_a_folder_that_is_all_there_needs_no_probe(source: Path, base: Base) -> 
     """Where nothing is missing it does not matter how bytes would get there."""
     bring(source, base)
 
-    assert carry.can_share(carry.plan(source, goal(base, source), source.parent), base)
+    assert merge_folder.can_share(merge_folder.plan(source, goal(base, source), source.parent), base)
 
 
 def test_what_may_not_be_read_stays(open_path: Path) -> None:
@@ -212,7 +216,7 @@ def test_what_may_not_be_read_stays(open_path: Path) -> None:
         path.chmod(0o600)
 
     with acting_as():
-        carrying = carry.plan(source, open_path / "new", source.parent)
+        carrying = merge_folder.plan(source, open_path / "new", source.parent)
 
     assert [text.partition("/trees/")[2] for text in carrying.left] == [
         f"{'c' * 40}.json may not be read by this user."
@@ -227,7 +231,7 @@ def test_a_file_in_place_of_a_link_counts_by_its_bytes(source: Path, base: Base)
     put(same, links[0].read_bytes())
     put(other, b"other")
 
-    carrying = carry.plan(source, goal(base, source), source.parent)
+    carrying = merge_folder.plan(source, goal(base, source), source.parent)
 
     assert [piece.path for piece in carrying.pieces if piece.is_there] == [links[0]]
     assert [text.partition(" ")[0] for text in carrying.left] == [str(links[1])]
@@ -238,7 +242,7 @@ def test_a_folder_that_is_its_own_target_loses_nothing(source: Path, tmp_path: P
     (tmp_path / "link").symlink_to(source.parent)
     before = tree(source)
 
-    carrying = carry.plan(source, tmp_path / "link" / source.name, source.parent)
-    carry.drop(carrying)
+    carrying = merge_folder.plan(source, tmp_path / "link" / source.name, source.parent)
+    merge_folder.drop(carrying)
 
     assert (carrying.need_bytes, tree(source)) == (0, before)

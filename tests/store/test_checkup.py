@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from modelshelf.errors import BadInput
-from modelshelf.store import checkup, registry_file
 from modelshelf.store.layout import Base
+from modelshelf.store.tiers import checkup, registry_file
 from tests.builders import put
 from tests.store.fuse import share
 

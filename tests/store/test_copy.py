@@ -13,7 +13,7 @@ import pytest
 
 from modelshelf.domain.plans import SEGMENT_BYTES
 from modelshelf.errors import Cancelled, Corrupt, Denied
-from modelshelf.store.copy import copy_blob
+from modelshelf.store.blobs.copy import copy_blob
 from modelshelf.store.layout import Base
 from tests.builders import digest_of, put
 from tests.world import random_bytes, wait_until

@@ -15,12 +15,16 @@ import pytest
 
 from modelshelf.domain.gc import DedupePlan
 from modelshelf.domain.models import FileEntry
+from modelshelf.domain.outcomes import Freed
 from modelshelf.errors import OutOfSpace
-from modelshelf.services.progress import Counter
-from modelshelf.store import dedupe, extents, fs, meter, removal, scan, sharing
-from modelshelf.store.dedupe import Deduped
+from modelshelf.services.jobs.progress import Counter
+from modelshelf.store.blobs import extents, link_or_clone
+from modelshelf.store.gc import dedupe
+from modelshelf.store.gc.dedupe import Deduped
 from modelshelf.store.layout import Base
 from modelshelf.store.locks import try_lock
+from modelshelf.store.repos import delete, scan
+from modelshelf.store.tiers import meter
 from tests.builders import Drawn, commit, content, digest_of, lay_out, put
 from tests.invariants import base_violations, du
 from tests.store.loops import loop_disk
@@ -113,7 +117,7 @@ def test_identical_blobs_share_extents(xfs: Base) -> None:
 
     assert plan.method == "reflink"
     assert done.merged == [(str(one), "reflink")] or done.merged == [(str(two), "reflink")]
-    assert (done.shared_bytes, done.freed) == (8 * MIB, fs.Freed())
+    assert (done.shared_bytes, done.freed) == (8 * MIB, Freed())
     assert not one.samefile(two)
     assert extents.same(one, two)
     wait_until(lambda: used - used_bytes(xfs) > 7 * MIB, "xfs to free the extents, which it does behind")
@@ -206,8 +210,8 @@ def test_removing_one_of_the_two_leaves_the_other(base: Base) -> None:
     run(base)
     usage = meter.measure(base, rescan=True)
     files = [FileEntry("x.bin", SIZE_BYTES, one.name)]
-    plan = removal.plan_removal(base, "org/one", commit("a"), files, ())
-    freed = removal.execute(base, plan)
+    plan = delete.plan_removal(base, "org/one", commit("a"), files, ())
+    freed = delete.execute(base, plan)
 
     assert usage.breakdown["models"] < 2 * SIZE_BYTES
     assert not one.exists()
@@ -368,7 +372,7 @@ def test_a_file_that_would_change_its_owner_is_left(xfs: Base) -> None:
         path.chmod(path.stat().st_mode | 0o011)
 
     with acting_as(USER):
-        assert not sharing.merge_by_reflink(mine.parent.parent, mine, theirs)
+        assert not link_or_clone.merge_by_reflink(mine.parent.parent, mine, theirs)
 
     assert sorted(path.name for path in folder.iterdir()) == ["mine", "theirs"]
     assert (theirs.stat().st_uid, extents.same(mine, theirs)) == (0, False)
@@ -382,7 +386,7 @@ def test_a_clone_that_the_system_refuses_for_its_size_is_out_of_space(xfs: Base)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
     try:
         with pytest.raises(OutOfSpace):
-            sharing.merge_by_reflink(one.parent.parent, one, two)
+            link_or_clone.merge_by_reflink(one.parent.parent, one, two)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
@@ -459,11 +463,11 @@ def test_fragments_are_compared_to_the_last(xfs: Base) -> None:
             file.seek(4096)
             file.write(b"y" * 4096)
             os.fsync(file.fileno())
-    sharing.share(one.parent.parent, one, two)
+    link_or_clone.share(one.parent.parent, one, two)
     two.unlink()
     two.write_bytes(b"")
 
-    assert sharing.merge_by_reflink(one.parent.parent, one, two)
+    assert link_or_clone.merge_by_reflink(one.parent.parent, one, two)
     assert extents.same(one, two)
     assert not extents.same(one, three)
     with two.open("r+b") as file:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf.store import disks
+from modelshelf.store.tiers import disks
 from tests.builders import put
 from tests.store.users import acting_as
 from tests.world import MIB

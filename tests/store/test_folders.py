@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from modelshelf.errors import Conflict, Denied
-from modelshelf.store import fs, sharing
+from modelshelf.store import fs
+from modelshelf.store.blobs import link_or_clone
 from modelshelf.store.folders import opened, place, sync_folder
 from modelshelf.store.locks import remove_unused, try_lock
 from modelshelf.store.os_errors import as_shelf_error
@@ -57,12 +58,12 @@ MUTATORS: dict[str, Callable[[Path, Path], object]] = {
     "remove_empty_folder": lambda root, path: fs.remove_empty_folder(root, path.with_name("empty")),
     "remove_tree": fs.remove_tree,
     "remove_tree of a folder": lambda root, path: fs.remove_tree(root, path.parent),
-    "share": lambda root, path: sharing.share(root, root / "other", path),
-    "merge_by_link": lambda root, path: sharing.merge_by_link(root, root / "other", path),
-    "merge_by_link of": lambda root, path: sharing.merge_by_link(root, path, root / "other"),
-    "merge_by_reflink": lambda root, path: sharing.merge_by_reflink(root, root / "other", path),
-    "probe_share": lambda root, path: sharing.probe_share(root, root / "other", path.parent),
-    "probe_links": lambda root, path: sharing.probe_links(root, path.parent),
+    "share": lambda root, path: link_or_clone.share(root, root / "other", path),
+    "merge_by_link": lambda root, path: link_or_clone.merge_by_link(root, root / "other", path),
+    "merge_by_link of": lambda root, path: link_or_clone.merge_by_link(root, path, root / "other"),
+    "merge_by_reflink": lambda root, path: link_or_clone.merge_by_reflink(root, root / "other", path),
+    "probe_share": lambda root, path: link_or_clone.probe_share(root, root / "other", path.parent),
+    "probe_links": lambda root, path: link_or_clone.probe_links(root, path.parent),
     "try_lock": _take_lock,
     "remove_unused": remove_unused,
 }

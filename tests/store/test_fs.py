@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from modelshelf.domain.outcomes import Freed
 from modelshelf.errors import Denied, OutOfSpace
-from modelshelf.store import fs, sharing
-from modelshelf.store.fs import Freed
+from modelshelf.store import fs
+from modelshelf.store.blobs import link_or_clone
 from modelshelf.store.os_errors import as_shelf_error, translate_errors
 from tests.builders import put
 from tests.store.fuse import fuse_disk
@@ -282,8 +283,12 @@ def test_bytes_are_shared_within_a_disk(tmp_path: Path) -> None:
     source = put(tmp_path / "a" / "x", b"bytes")
     target = put(tmp_path / "b" / "x", b"old")
 
-    assert sharing.likely_share(tmp_path / "a", tmp_path) == "link"
-    assert sharing.probe_share(tmp_path, source, tmp_path / "c") == sharing.share(tmp_path, source, target) == "link"
+    assert link_or_clone.likely_share(tmp_path / "a", tmp_path) == "link"
+    assert (
+        link_or_clone.probe_share(tmp_path, source, tmp_path / "c")
+        == link_or_clone.share(tmp_path, source, target)
+        == "link"
+    )
 
     assert target.samefile(source)
     assert names_in(tmp_path / "b") == ["x"]
@@ -297,7 +302,11 @@ def test_subvolumes_share_extents(tmp_path: Path) -> None:
             subprocess.run(["btrfs", "subvolume", "create", str(disk / name)], check=True, capture_output=True)
         source, folder = put(disk / "one" / "x", b"bytes"), disk / "two"
 
-        assert sharing.likely_share(disk / "one", folder) == sharing.probe_share(folder, source, folder) == "reflink"
+        assert (
+            link_or_clone.likely_share(disk / "one", folder)
+            == link_or_clone.probe_share(folder, source, folder)
+            == "reflink"
+        )
 
 
 def test_between_disks_bytes_have_to_be_copied(tmp_path: Path) -> None:
@@ -306,8 +315,8 @@ def test_between_disks_bytes_have_to_be_copied(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", 2**20) as disk:
         target = put(disk / "x", b"old")
 
-        assert sharing.likely_share(tmp_path, disk) == sharing.probe_share(tmp_path, source, disk) == "copy"
-        assert sharing.share(tmp_path, source, target) == ""
+        assert link_or_clone.likely_share(tmp_path, disk) == link_or_clone.probe_share(tmp_path, source, disk) == "copy"
+        assert link_or_clone.share(tmp_path, source, target) == ""
 
         assert target.read_bytes() == b"old"
         assert names_in(disk) == ["x"]
@@ -320,7 +329,7 @@ def test_sharing_on_a_full_disk_is_out_of_space(tmp_path: Path) -> None:
         while (full := _fill(disk)) is None:
             pass
         with pytest.raises(OutOfSpace):
-            sharing.share(tmp_path, source, disk / "b")
+            link_or_clone.share(tmp_path, source, disk / "b")
         assert full.errno == errno.ENOSPC
 
 
@@ -408,5 +417,5 @@ def test_why_a_file_cannot_have_a_second_name_is_said(tmp_path: Path, source: st
     """The kernel's reasons are told apart, and nothing is left behind."""
     (tmp_path / "file").touch()
 
-    assert sharing.why_not_linked(tmp_path, tmp_path / source, tmp_path).startswith(why)
+    assert link_or_clone.why_not_linked(tmp_path, tmp_path / source, tmp_path).startswith(why)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

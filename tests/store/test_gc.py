@@ -13,15 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf.domain.cards import Card
 from modelshelf.domain.gc import MIN_AGE_S, RESUME_S, GcItem, GcPlan, Needs
-from modelshelf.services.progress import Counter
-from modelshelf.store import cards, gc, leftovers, meter, shared_blobs
-from modelshelf.store.fs import Freed
-from modelshelf.store.gc import Collected
+from modelshelf.domain.outcomes import Freed
+from modelshelf.domain.sidecars import Card
+from modelshelf.services.jobs.progress import Counter
+from modelshelf.store.blobs import shared_store
+from modelshelf.store.gc import collect, repo_garbage
+from modelshelf.store.gc.collect import Collected
+from modelshelf.store.gc.repo_garbage import Look
 from modelshelf.store.layout import Base
-from modelshelf.store.leftovers import Look
 from modelshelf.store.locks import try_lock
+from modelshelf.store.tiers import meter, sidecars
 from tests.builders import Drawn, commit, content, digest_of, lay_out, put
 from tests.invariants import base_violations, du
 from tests.world import tree
@@ -48,7 +50,7 @@ class Later:
 
 def plan(base: Base, needs: Needs | None = None, ahead_s: float = LATER_S, *, quarantine: bool = False) -> GcPlan:
     """Return the plan of a gc that comes so much later."""
-    return gc.plan_gc(base, needs or Needs(), time.time() + ahead_s, quarantine=quarantine)
+    return collect.plan_gc(base, needs or Needs(), time.time() + ahead_s, quarantine=quarantine)
 
 
 def kinds(plan: GcPlan) -> list[str]:
@@ -63,10 +65,10 @@ def names(plan: GcPlan, kind: str) -> list[str]:
 
 def execute(base: Base, plan: GcPlan, needs: Needs | None = None, ahead_s: float = LATER_S) -> Collected:
     """Carry a plan out, that much later."""
-    return gc.execute(base, plan, lambda repo_id: needs or Needs(), Later(ahead_s), Counter())
+    return collect.execute(base, plan, lambda repo_id: needs or Needs(), Later(ahead_s), Counter())
 
 
-def collect(base: Base, needs: Needs | None = None, ahead_s: float = LATER_S) -> Collected:
+def run_gc(base: Base, needs: Needs | None = None, ahead_s: float = LATER_S) -> Collected:
     """Plan and carry out."""
     return execute(base, plan(base, needs, ahead_s), needs, ahead_s)
 
@@ -141,14 +143,14 @@ def test_what_subfolders_link_to_is_no_orphan(drawn: Drawn) -> None:
     """A link three folders deep keeps its blob, as one at the top does."""
     digest = drawn.digest(REPO, "a", "deep/er/model.safetensors")
 
-    collect(drawn.base)
+    run_gc(drawn.base)
 
     assert drawn.base.repo(REPO).blob(digest).exists()
 
 
 def test_a_snapshot_without_a_ref_is_no_orphan(drawn: Drawn) -> None:
     """What was downloaded by its commit hash stays, unlike with `hf cache prune`."""
-    collect(drawn.base)
+    run_gc(drawn.base)
 
     assert (drawn.base.repo(REPO).snapshot(commit("b")) / "config.json").read_bytes()
 
@@ -159,7 +161,7 @@ def test_young_things_are_in_flight(drawn: Drawn) -> None:
         os.utime(path, (0, 0))
 
     assert plan(drawn.base, ahead_s=MIN_AGE_S - 60).items == ()
-    assert collect(drawn.base, ahead_s=MIN_AGE_S - 60) == Collected()
+    assert run_gc(drawn.base, ahead_s=MIN_AGE_S - 60) == Collected()
 
 
 def test_a_stalled_download_keeps_its_file(drawn: Drawn) -> None:
@@ -221,7 +223,7 @@ def test_a_card_keeps_what_it_names(drawn: Drawn) -> None:
     write_card(drawn.base, "m", digest_of("x.bin", data), len(data))
 
     assert "blob" not in kinds(plan(drawn.base))
-    collect(drawn.base)
+    run_gc(drawn.base)
     assert drawn.base.repo(REPO).blob(digest_of("x.bin", data)).exists()
 
 
@@ -230,7 +232,7 @@ def write_card(base: Base, name: str, digest: str, size_bytes: int, arriving_fro
     from modelshelf.domain.models import FileEntry
 
     file = FileEntry("x.bin", size_bytes, digest)
-    cards.write(base, Card(name, REPO, "main", commit("f"), (), False, "", (file,), arriving_from))
+    sidecars.write(base, Card(name, REPO, "main", commit("f"), (), False, "", (file,), arriving_from))
     return base.card(name)
 
 
@@ -239,7 +241,7 @@ def test_the_card_of_a_model_that_is_gone_goes(drawn: Drawn) -> None:
     card = write_card(drawn.base, "gone", "e" * 64, 10)
 
     assert names(plan(drawn.base), "card") == ["modelshelf/models/gone.json"]
-    collect(drawn.base)
+    run_gc(drawn.base)
     assert not card.exists()
 
 
@@ -293,7 +295,7 @@ def test_planted_links_are_not_followed(drawn: Drawn, tmp_path: Path, which: str
     folder.symlink_to(outside)
     before = tree(outside)
 
-    done = collect(drawn.base)
+    done = run_gc(drawn.base)
 
     assert [item.kind for item in done.removed if item.kind != "partial"] == []
     assert tree(outside) == before
@@ -307,7 +309,7 @@ def test_a_planted_blob_loses_its_link_alone(drawn: Drawn, tmp_path: Path) -> No
     put(tmp_path / "dir" / "x", b"x")
     drawn.base.repo(REPO).blob("c" * 64).symlink_to(tmp_path / "dir")
 
-    collect(drawn.base)
+    run_gc(drawn.base)
 
     assert victim.read_bytes() == b"precious"
     assert (tmp_path / "dir" / "x").exists()
@@ -338,7 +340,7 @@ def test_links_from_another_repository_keep_a_blob(drawn: Drawn) -> None:
     link.symlink_to(orphan)
 
     assert "blob" not in kinds(plan(drawn.base))
-    collect(drawn.base)
+    run_gc(drawn.base)
     assert link.read_bytes()
 
 
@@ -360,7 +362,7 @@ def test_other_repositories_are_tidied_alike(tmp_path: Path, kind: str) -> None:
     drawn = lay_out(tmp_path, drawing)
     needs = Needs(digests={"org/data": set()}, busy={"org/data"})
 
-    done = collect(drawn.base, needs)
+    done = run_gc(drawn.base, needs)
 
     assert sorted(item.kind for item in done.removed) == ["blob", "partial"]
     assert (drawn.base.repo("org/data", kind).snapshot(commit("c")) / "rows.txt").read_bytes()
@@ -370,7 +372,7 @@ def test_the_remains_of_a_download_that_brought_nothing_go(tmp_path: Path) -> No
     """Its temporary file, its ref, its listing, its empty folders: the repository is gone, and the others are not."""
     drawn = lay_out(tmp_path, f"model {REPO}\n commit a main\n model dead/one\n commit b main refs/pr/1\n partial 70")
 
-    done = collect(drawn.base)
+    done = run_gc(drawn.base)
 
     assert not drawn.base.repo("dead/one").path.exists()
     assert sorted({item.kind for item in done.removed}) == ["folder", "listing", "partial", "ref"]
@@ -413,7 +415,7 @@ def test_empty_folders_of_a_live_repository_go_and_its_own_stay(tmp_path: Path) 
     (repo.refs / "refs" / "pr").mkdir(parents=True)
     repo.no_exist("x").parent.mkdir()
 
-    done = collect(drawn.base)
+    done = run_gc(drawn.base)
 
     assert [Path(item.path).name for item in done.removed] == ["pr", "refs", "deep", commit("b")]
     assert sorted(path.name for path in repo.path.iterdir()) == [".no_exist", "blobs", "refs", "snapshots", "trees"]
@@ -425,7 +427,7 @@ def test_a_file_of_a_snapshot_is_no_temporary_one(tmp_path: Path) -> None:
     ours = drawn.base.repo(REPO).snapshot(commit("a")) / ".config.json.0a1b2c3d.shelf-tmp"
     ours.symlink_to("nowhere")
 
-    done = collect(drawn.base)
+    done = run_gc(drawn.base)
 
     assert [item.path for item in done.removed] == [str(ours)]
 
@@ -471,7 +473,7 @@ def test_a_part_that_no_model_waits_for_goes_with_its_map(drawn: Drawn) -> None:
     path = part(drawn.base, "d")
 
     assert plan(drawn.base, ahead_s=0).items == ()
-    done = collect(drawn.base)
+    done = run_gc(drawn.base)
 
     assert not path.exists()
     assert not drawn.base.part_map("d" * 64).exists()
@@ -502,7 +504,7 @@ def test_parts_that_will_be_taken_up_stay(drawn: Drawn, needs: Needs, age_s: flo
     part(drawn.base, "d")
 
     assert ("part" in kinds(plan(drawn.base, needs, age_s))) is goes
-    collect(drawn.base, needs, age_s)
+    run_gc(drawn.base, needs, age_s)
     assert drawn.base.part("d" * 64).exists() is not goes
 
 
@@ -560,7 +562,7 @@ def test_the_hubs_locks_are_never_removed(drawn: Drawn) -> None:
     with try_lock(drawn.base.path, drawn.base.hub_lock(REPO, "d" * 64)):
         pass
 
-    collect(drawn.base, ahead_s=RESUME_S * 9)
+    run_gc(drawn.base, ahead_s=RESUME_S * 9)
 
     assert drawn.base.hub_lock(REPO, "d" * 64).exists()
 
@@ -572,7 +574,7 @@ def test_our_temporary_files_go(drawn: Drawn) -> None:
         for folder in (drawn.base.own, drawn.base.cards, drawn.base.incoming)
     ]
 
-    collect(drawn.base)
+    run_gc(drawn.base)
 
     assert not any(path.exists() for path in paths)
     assert drawn.base.marker.exists()
@@ -585,7 +587,7 @@ def test_the_quarantine_is_measured_and_kept(drawn: Drawn) -> None:
 
     assert plan(drawn.base).quarantine_bytes == 540 + read.parent.stat().st_size
     assert "quarantine" not in kinds(plan(drawn.base))
-    collect(drawn.base)
+    run_gc(drawn.base)
     assert kept.exists()
 
     found = plan(drawn.base, quarantine=True)
@@ -630,7 +632,7 @@ def test_a_repository_that_lost_every_link_keeps_everything_but_dead_downloads(d
     lose_list(drawn, "a")
     lose_list(drawn, "b")
 
-    done = collect(drawn.base)
+    done = run_gc(drawn.base)
 
     assert sorted(item.kind for item in done.removed) == ["partial", "partial"]
     assert len(list(drawn.base.repo(REPO).blobs.iterdir())) == 4
@@ -650,7 +652,7 @@ def test_what_the_text_of_a_link_names_stays(drawn: Drawn, how: str) -> None:
         xsym = f"XSym\n{len(text):04}\n{'0' * 32}\n{text}\n"
         link.write_text(text if how == "text" else f"{xsym:<1067}")
 
-    done = collect(drawn.base)
+    done = run_gc(drawn.base)
 
     assert len([item for item in done.removed if item.kind == "blob"]) == 1
     assert drawn.base.repo(REPO).blob(digest).exists()
@@ -698,7 +700,7 @@ SHARED = """
 def payload(drawn: Drawn, repo_id: str, letter: str) -> Path:
     """Return where a model's bytes lie."""
     blob = drawn.base.repo(repo_id).blob(drawn.digest(repo_id, letter, "model.safetensors"))
-    found = shared_blobs.payload_of(drawn.base, blob)
+    found = shared_store.payload_of(drawn.base, blob)
     assert found is not None
     return found
 
@@ -736,7 +738,7 @@ def test_a_payload_that_nothing_links_to_goes(tmp_path: Path) -> None:
     with held_open(going, "rb"):
         assert "shared" not in kinds(plan(drawn.base))
     assert names(plan(drawn.base), "shared") == [str(going.relative_to(drawn.base.path))]
-    collect(drawn.base)
+    run_gc(drawn.base)
     assert not going.exists()
 
 
@@ -817,11 +819,11 @@ def test_what_goes_while_it_is_looked_at_is_no_garbage(tmp_path: Path) -> None:
     """A repository that was removed since it was listed, a link since it was seen."""
     base = Base(tmp_path)
     look = Look(base, Needs(), time.time() + LATER_S, MIN_AGE_S, frozenset(), store_is_known=True)
-    gone = leftovers.walk("model", REPO, base.repo(REPO))
+    gone = repo_garbage.walk("model", REPO, base.repo(REPO))
 
     assert (gone.entries, gone.links) == ((), set())
-    assert leftovers.in_repo(look, gone) == leftovers.Found()
-    assert leftovers.target(str(tmp_path / "gone"), {}) == ""
+    assert repo_garbage.in_repo(look, gone) == repo_garbage.Found()
+    assert repo_garbage.target(str(tmp_path / "gone"), {}) == ""
     drawn = lay_out(tmp_path, f"{SHARED}\n orphan 500")
     link = drawn.base.repo("org/two").blob("d" * 64)
     link.symlink_to(f"../../blobs/dd/{'d' * 64}")
@@ -845,7 +847,7 @@ def test_a_probe_for_links_that_was_killed_goes(drawn: Drawn, place: str) -> Non
     put(other / "thesis.txt", b"mine")
     assert plan(drawn.base, ahead_s=0).items == ()
 
-    collect(drawn.base)
+    run_gc(drawn.base)
 
     assert not probe.exists()
     assert (other / "thesis.txt").read_bytes() == b"mine"
@@ -860,7 +862,7 @@ def test_what_a_killed_command_tried_there_goes(drawn: Drawn, where: str) -> Non
         put(folder / name, b"")
     (folder / ".probe.1a1b2c3d.shelf-tmp").symlink_to(tried[0])
 
-    collect(drawn.base)
+    run_gc(drawn.base)
 
     left = {path.name for path in folder.iterdir() if "probe" in path.name or "notes" in path.name}
     assert left == {"notes.0a1b2c3d.shelf-tmp", ".probe.mine"}
@@ -871,7 +873,7 @@ def test_an_age_of_what_went_meanwhile_is_not_told(tmp_path: Path) -> None:
     look = Look(Base(tmp_path), Needs(), time.time(), 0, frozenset(), store_is_known=True)
     gone = GcItem("blob", str(tmp_path / "gone"), 5, "why")
 
-    assert gc._with_age(look, gone) is gone
+    assert collect._with_age(look, gone) is gone
 
 
 def test_an_old_orphan_that_a_program_has_open_stays(tmp_path: Path) -> None:

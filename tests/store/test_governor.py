@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from modelshelf.errors import Conflict
-from modelshelf.store import governor, tier
-from modelshelf.store.governor import Governor
 from modelshelf.store.layout import Base
+from modelshelf.store.tiers import governor, marker
+from modelshelf.store.tiers.governor import Governor
 from tests.builders import put
 
 SERVER = "postgresql+psycopg://me:secret@db/shelf?host=/run/db&password=secret"
@@ -20,7 +20,7 @@ SERVER = "postgresql+psycopg://me:secret@db/shelf?host=/run/db&password=secret"
 def base(tmp_path: Path) -> Base:
     """A base with a marker that names no registry yet."""
     made = Base(tmp_path / "base")
-    tier.start_afresh(made)
+    marker.start_afresh(made)
     return made
 
 
@@ -32,14 +32,14 @@ def url_in(base: Base) -> str:
 
 def test_a_base_belongs_to_the_first_registry(base: Base) -> None:
     """A second one is refused, and the marker stays as it is."""
-    tier_id, url = tier.read_id(base), url_in(base)
+    tier_id, url = marker.read_id(base), url_in(base)
     governor.claim(base, "one", url)
-    marker = base.marker.read_bytes()
+    before = base.marker.read_bytes()
 
     with pytest.raises(Conflict) as caught:
         governor.claim(base, "two", f"sqlite:///{base.path}.db")
     assert str(base.registry) in caught.value.detail
-    assert (base.marker.read_bytes(), tier.read_id(base)) == (marker, tier_id)
+    assert (base.marker.read_bytes(), marker.read_id(base)) == (before, tier_id)
     assert governor.read(base) == Governor("one", "modelshelf/registry.db")
     assert governor.why_not_ours(base, "one", f"sqlite:///{base.path}.db") == ""
 
@@ -67,11 +67,11 @@ def test_a_registry_that_left_its_base_is_named_where_it_is(base: Base, tmp_path
 def test_a_registry_that_others_call_otherwise_is_not_named_again(base: Base, tmp_path: Path) -> None:
     """A container has it at another path; its id is the same, and the host's path stays."""
     governor.claim(base, "one", f"sqlite:///{tmp_path}/of-the-host.db")
-    marker = base.marker.stat()
+    before = base.marker.stat()
 
     governor.claim(base, "one", f"sqlite:///{tmp_path}/of-the-container.db")
 
-    assert base.marker.stat() == marker
+    assert base.marker.stat() == before
 
 
 def test_a_server_is_named_without_its_password(base: Base) -> None:
@@ -88,7 +88,7 @@ def test_a_server_is_named_without_its_password(base: Base) -> None:
 
 def test_a_base_that_was_given_away_belongs_to_nobody(base: Base) -> None:
     """Only the registry that has it gives it away; the tier keeps its id."""
-    tier_id, url = tier.read_id(base), url_in(base)
+    tier_id, url = marker.read_id(base), url_in(base)
     governor.claim(base, "one", url)
 
     governor.release(base, "two")
@@ -96,7 +96,7 @@ def test_a_base_that_was_given_away_belongs_to_nobody(base: Base) -> None:
     governor.release(base, "one")
 
     assert governor.read(base) is None
-    assert tier.read_id(base) == tier_id
+    assert marker.read_id(base) == tier_id
 
 
 @pytest.mark.parametrize(
@@ -111,10 +111,10 @@ def test_a_name_that_can_be_none_counts_for_nothing(base: Base, named: object) -
     assert governor.read(base) is None
 
 
-@pytest.mark.parametrize("marker", [b"[]", b"{"], ids=["a list", "cut off"])
-def test_a_marker_that_means_nothing_names_nobody(base: Base, marker: bytes) -> None:
+@pytest.mark.parametrize("content", [b"[]", b"{"], ids=["a list", "cut off"])
+def test_a_marker_that_means_nothing_names_nobody(base: Base, content: bytes) -> None:
     """It is no reason to stop."""
-    put(base.marker, marker)
+    put(base.marker, content)
 
     assert governor.read(base) is None
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf.store import in_use
+from modelshelf.store.gc import open_files
 from tests.builders import put
 
 HOLD = "import sys; file = open(sys.argv[1], sys.argv[2]); print(flush=True); sys.stdin.read()"
@@ -36,10 +36,10 @@ def test_a_process_that_has_a_file_open_is_named(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(blob)
     with holder(tmp_path / "link") as process:
         command = Path(f"/proc/{process.pid}/comm").read_text().strip()
-        assert in_use.users_of([tmp_path / "gone", blob]) == [f"{command} (pid {process.pid})"]
+        assert open_files.users_of([tmp_path / "gone", blob]) == [f"{command} (pid {process.pid})"]
         process.kill()
 
-    assert in_use.users_of([blob]) == []
+    assert open_files.users_of([blob]) == []
 
 
 def test_a_mapped_file_is_in_use(tmp_path: Path) -> None:
@@ -48,19 +48,19 @@ def test_a_mapped_file_is_in_use(tmp_path: Path) -> None:
     with blob.open("rb") as file:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
-    assert [user.rpartition(" ")[2] for user in in_use.users_of([blob])] == [f"{os.getpid()})"]
+    assert [user.rpartition(" ")[2] for user in open_files.users_of([blob])] == [f"{os.getpid()})"]
     mapped.close()
-    assert in_use.users_of([blob]) == []
+    assert open_files.users_of([blob]) == []
 
 
 def test_a_process_that_ended_meanwhile_has_no_name() -> None:
     """What was found of it a moment ago still counts."""
-    assert in_use._command("0") == "a process"
+    assert open_files._command("0") == "a process"
 
 
 def test_nothing_is_asked_about_files_that_are_gone(tmp_path: Path) -> None:
     """Nobody uses what is not there."""
-    assert in_use.users_of([tmp_path / "gone"]) == []
+    assert open_files.users_of([tmp_path / "gone"]) == []
 
 
 @pytest.mark.parametrize(("mode", "is_written"), [("rb", False), ("r+b", True), ("ab", True)])
@@ -68,9 +68,9 @@ def test_readers_are_told_from_writers(tmp_path: Path, mode: str, is_written: bo
     """A blob that is read may be shared, and one that is written may not."""
     blob = put(tmp_path / "blob", b"x")
     with blob.open(mode):
-        assert identity(blob) in in_use.opened()
-        assert (identity(blob) in in_use.written()) == is_written
-    assert identity(blob) not in in_use.opened()
+        assert identity(blob) in open_files.opened()
+        assert (identity(blob) in open_files.written()) == is_written
+    assert identity(blob) not in open_files.opened()
 
 
 def test_a_file_that_is_mapped_for_writing_is_written(tmp_path: Path) -> None:
@@ -79,5 +79,5 @@ def test_a_file_that_is_mapped_for_writing_is_written(tmp_path: Path) -> None:
     with blob.open("r+b") as file:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_WRITE)
 
-    assert identity(blob) in in_use.written()
+    assert identity(blob) in open_files.written()
     mapped.close()

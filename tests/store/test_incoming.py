@@ -14,7 +14,7 @@ from modelshelf.domain.names import Digest
 from modelshelf.domain.plans import SEGMENT_BYTES, segment_count, segment_range
 from modelshelf.errors import Corrupt
 from modelshelf.store import fs
-from modelshelf.store.incoming import IncomingBlob, file_agrees, written_bytes
+from modelshelf.store.blobs.partial import IncomingBlob, file_agrees, written_bytes
 from modelshelf.store.layout import Base
 from tests.builders import digest_of, put
 from tests.world import random_bytes

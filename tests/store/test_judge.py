@@ -6,9 +6,9 @@ import json
 import os
 from pathlib import Path
 
-from modelshelf.domain.found import FoundFile, Says
+from modelshelf.domain.adopt_inventory import FoundFile, Says
 from modelshelf.domain.names import Digest, FilePath
-from modelshelf.store import judge
+from modelshelf.store.repos import judge
 from tests.builders import put
 from tests.store.users import acting_as
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from modelshelf.store.known import KnownBases, KnownLibraries
+from modelshelf.store.known_bases import KnownBases, KnownLibraries
 from modelshelf.store.layout import Base
 
 BASE = Base(Path("/mnt/fast"))

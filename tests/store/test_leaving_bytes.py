@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from modelshelf.store import removal
 from modelshelf.store.layout import Base
+from modelshelf.store.repos import delete
 from tests.builders import Drawn, commit, lay_out, put
 
 DRAWING = """
@@ -20,8 +20,8 @@ DRAWING = """
 def leaving_bytes(drawn: Drawn, *keep_digests: str) -> tuple[int, int]:
     """Return what leaves the base, and what that frees on the disk."""
     where = (drawn.base, "org/name", commit("a"))
-    plan = removal.plan_removal(*where, drawn.of("org/name", "a"), (), keep_digests)
-    return removal.leaving_bytes(drawn.base, plan), plan.free_bytes
+    plan = delete.plan_removal(*where, drawn.of("org/name", "a"), (), keep_digests)
+    return delete.leaving_bytes(drawn.base, plan), plan.free_bytes
 
 
 def test_what_has_one_name_leaves_and_is_freed(tmp_path: Path) -> None:

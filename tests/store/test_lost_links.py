@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf.store import lost_links
 from modelshelf.store.layout import Repo
+from modelshelf.store.repos import lost_links
 from tests.builders import commit, lay_out, put
 from tests.store.users import acting_as
 

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelshelf.domain.tiers import BREAKDOWN, Usage
-from modelshelf.store import fs, meter, tier
+from modelshelf.store import fs
 from modelshelf.store.layout import Base
+from modelshelf.store.tiers import marker, meter
 from tests.builders import AGED_S, Drawn, age, commit, lay_out, put
 from tests.invariants import du
 
@@ -103,7 +104,7 @@ def sizes(*paths: Path) -> int:
 def drawn(tmp_path: Path) -> Drawn:
     """A marked base with some of everything, in which nothing changed for long."""
     drawn = lay_out(tmp_path / "base", DRAWING)
-    tier.start_afresh(drawn.base)
+    marker.start_afresh(drawn.base)
     age(drawn.base.path)
     return drawn
 
@@ -126,7 +127,7 @@ def test_du_agrees_after_changes_too(
 ) -> None:
     """What was kept from the last time never hides a change, wherever that happened."""
     base = tmp_path_factory.mktemp("base")
-    tier.start_afresh(Base(base))
+    marker.start_afresh(Base(base))
     for changes in steps:
         for what in changes:
             change(base, *what)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf.domain.sharing import is_shared
+from modelshelf.domain.permissions import is_shared
 from modelshelf.errors import Denied
 from modelshelf.store import fs, ownership
 from modelshelf.store.layout import Base

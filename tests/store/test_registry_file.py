@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from modelshelf.errors import Unavailable
-from modelshelf.store import registry_file
 from modelshelf.store.layout import known_bases_file
+from modelshelf.store.tiers import registry_file
 
 
 def test_a_registry_may_be_there_or_not_yet(tmp_path: Path) -> None:

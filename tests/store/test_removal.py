@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from modelshelf.domain.models import FileEntry
+from modelshelf.domain.outcomes import Freed
 from modelshelf.domain.plans import SEGMENT_BYTES, RemovalPlan
 from modelshelf.errors import Conflict
-from modelshelf.store import fs, removal, scan
-from modelshelf.store.incoming import IncomingBlob
+from modelshelf.store import fs
+from modelshelf.store.blobs.partial import IncomingBlob
 from modelshelf.store.locks import try_lock
+from modelshelf.store.repos import delete, scan
 from tests.builders import Drawn, commit, lay_out, put
 from tests.invariants import base_violations
 from tests.world import tree
@@ -44,13 +46,13 @@ def lay(folder: Path, drawing: str) -> Drawn:
 def plan(drawn: Drawn, *paths: str, letter: str = "a", keep: tuple[str, ...] = ()) -> RemovalPlan:
     """Return the plan to remove a model of some files of a commit; by default of all."""
     files = [file for file in drawn.of("org/name", letter) if not paths or file.path in paths]
-    return removal.plan_removal(drawn.base, "org/name", commit(letter), files, keep)
+    return delete.plan_removal(drawn.base, "org/name", commit(letter), files, keep)
 
 
-def remove(drawn: Drawn, *paths: str, letter: str = "a", keep: tuple[str, ...] = ()) -> fs.Freed:
+def remove(drawn: Drawn, *paths: str, letter: str = "a", keep: tuple[str, ...] = ()) -> Freed:
     """Remove it, and check that nothing is left that points to nothing."""
     found = plan(drawn, *paths, letter=letter, keep=keep)
-    freed = removal.execute(drawn.base, found)
+    freed = delete.execute(drawn.base, found)
     assert base_violations(drawn.base) == []
     assert found.free_bytes <= freed.apparent_bytes
     return freed
@@ -78,13 +80,13 @@ def test_a_file_with_another_name_on_the_disk_is_known(tmp_path: Path) -> None:
     """Its bytes stay when it goes; what is gone already has none."""
     drawn = lay(tmp_path, ONE)
     found = plan(drawn)
-    assert not removal.has_other_names(found)
+    assert not delete.has_other_names(found)
 
     weights = max((Path(blob) for blob in found.blobs), key=lambda path: path.stat().st_size)
     (tmp_path / "elsewhere").hardlink_to(weights)
-    assert removal.has_other_names(found)
+    assert delete.has_other_names(found)
     weights.unlink()
-    assert not removal.has_other_names(found)
+    assert not delete.has_other_names(found)
 
 
 def test_what_a_killed_write_left_goes_with_its_repository(tmp_path: Path) -> None:
@@ -155,7 +157,7 @@ def test_an_absolute_link_of_another_snapshot_counts_however_the_base_is_called(
     link.unlink()
     link.symlink_to(tmp_path / "alias" / blob.relative_to(drawn.base.path))
 
-    removal.execute(drawn.base, plan(drawn))
+    delete.execute(drawn.base, plan(drawn))
 
     assert "other-name.bin" in names(drawn, "b")
 
@@ -212,7 +214,7 @@ def test_a_removal_that_dies_leaves_no_link_that_leads_nowhere(tmp_path: Path) -
     put(blob / "in-the-way", b"")
 
     with pytest.raises(IsADirectoryError):
-        removal.execute(drawn.base, found)
+        delete.execute(drawn.base, found)
 
     fs.remove_tree(blob.parent, blob)
     assert base_violations(drawn.base) == []
@@ -230,7 +232,7 @@ def test_a_blob_that_is_linked_again_meanwhile_stays(tmp_path: Path) -> None:
     link.parent.mkdir()
     link.symlink_to(f"../../blobs/{digest}")
 
-    removal.execute(drawn.base, found)
+    delete.execute(drawn.base, found)
 
     assert list(scan.blob_sizes(repo)) == [digest]
 
@@ -321,9 +323,9 @@ def test_a_planted_link_is_removed_and_not_what_it_points_to(tmp_path: Path) -> 
     put(tmp_path / "outside" / "ref", commit("a").encode())
     repo.ref("planted").symlink_to(tmp_path / "outside" / "ref")
 
-    removal.execute(drawn.base, plan(drawn, "config.json", "deep/er/w.bin"))
+    delete.execute(drawn.base, plan(drawn, "config.json", "deep/er/w.bin"))
     (repo.snapshot(commit("a")) / "evil").unlink()
-    removal.execute(drawn.base, plan(drawn))
+    delete.execute(drawn.base, plan(drawn))
 
     assert tree(outside.parent) == {"w.bin": b"precious", "ref": commit("a").encode()}
     assert [path.name for path in repo.path.rglob("*") if not path.is_dir()] == ["planted"]
@@ -378,7 +380,7 @@ def test_a_part_that_is_being_fetched_stays(tmp_path: Path) -> None:
     file = part_of(drawn)
 
     with try_lock(drawn.base.path, drawn.base.part_lock(file.digest)):
-        removal.execute(drawn.base, plan(drawn))
+        delete.execute(drawn.base, plan(drawn))
 
     assert drawn.base.part(file.digest).exists()
 
@@ -387,7 +389,7 @@ def test_a_model_that_never_arrived_is_removed(tmp_path: Path) -> None:
     """Its refs are all there is; folders that become empty go, others stay."""
     drawn = lay(tmp_path, "model org/name\nref main a\nref deep/er/x a\nref deep/y b")
 
-    removal.execute(drawn.base, removal.plan_removal(drawn.base, "org/name", commit("a"), [FileEntry("x", 1, "d")], ()))
+    delete.execute(drawn.base, delete.plan_removal(drawn.base, "org/name", commit("a"), [FileEntry("x", 1, "d")], ()))
 
     repo = drawn.base.repo("org/name")
     assert scan.refs(repo) == {"deep/y": commit("b")}

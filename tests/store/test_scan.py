@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from modelshelf.domain.models import FileEntry
-from modelshelf.store import fs, scan
+from modelshelf.store import fs
 from modelshelf.store.layout import Base
+from modelshelf.store.repos import scan
 from tests.builders import Drawn, age, commit, lay_out, put
 from tests.store.users import acting_as
 

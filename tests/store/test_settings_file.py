@@ -9,7 +9,7 @@ import pytest
 
 from modelshelf.errors import BadInput
 from modelshelf.store import settings_file
-from modelshelf.store.known import KnownLibraries
+from modelshelf.store.known_bases import KnownLibraries
 from modelshelf.store.layout import Base, known_libraries_file
 from tests.builders import put
 from tests.store.mounts import small_disk

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf.store import shared_blobs
-from modelshelf.store.fs import Freed
+from modelshelf.domain.outcomes import Freed
+from modelshelf.store.blobs import shared_store
 from tests.builders import Drawn, lay_out
 
 DRAWING = """
@@ -35,7 +35,7 @@ def blobs(drawn: Drawn) -> tuple[Path, Path]:
 
 def payload(drawn: Drawn) -> Path:
     """Return the one payload."""
-    found = shared_blobs.payload_of(drawn.base, blobs(drawn)[0])
+    found = shared_store.payload_of(drawn.base, blobs(drawn)[0])
     assert found is not None
     return found
 
@@ -44,7 +44,7 @@ def test_a_link_into_the_store_leads_to_its_payload(drawn: Drawn) -> None:
     """Both blobs lead to the same bytes below `hub/blobs`."""
     one, two = blobs(drawn)
 
-    assert payload(drawn) == shared_blobs.payload_of(drawn.base, two)
+    assert payload(drawn) == shared_store.payload_of(drawn.base, two)
     assert payload(drawn).stat().st_size == one.stat().st_size == 3000
     assert drawn.base.hub / "blobs" in payload(drawn).parents
 
@@ -55,9 +55,9 @@ def test_a_blob_with_its_own_bytes_has_no_payload(drawn: Drawn) -> None:
     stray = repo.blob("e" * 64)
     stray.symlink_to("/etc/hostname")
 
-    assert shared_blobs.payload_of(drawn.base, repo.blob(drawn.digest("org/one", "a", "plain.bin"))) is None
-    assert shared_blobs.payload_of(drawn.base, repo.blob("f" * 64)) is None
-    assert shared_blobs.payload_of(drawn.base, stray) is None
+    assert shared_store.payload_of(drawn.base, repo.blob(drawn.digest("org/one", "a", "plain.bin"))) is None
+    assert shared_store.payload_of(drawn.base, repo.blob("f" * 64)) is None
+    assert shared_store.payload_of(drawn.base, stray) is None
 
 
 def test_only_the_last_link_frees_the_payload(drawn: Drawn) -> None:
@@ -65,9 +65,9 @@ def test_only_the_last_link_frees_the_payload(drawn: Drawn) -> None:
     one, two = blobs(drawn)
     shared = payload(drawn)
 
-    assert not shared_blobs.is_last_link(drawn.base, shared, one)
+    assert not shared_store.is_last_link(drawn.base, shared, one)
     two.unlink()
-    assert shared_blobs.is_last_link(drawn.base, shared, one)
+    assert shared_store.is_last_link(drawn.base, shared, one)
 
 
 def test_a_payload_that_is_linked_is_not_swept(drawn: Drawn) -> None:
@@ -76,7 +76,7 @@ def test_a_payload_that_is_linked_is_not_swept(drawn: Drawn) -> None:
     shared = payload(drawn)
     one.unlink()
 
-    assert shared_blobs.sweep(drawn.base, shared) == Freed()
+    assert shared_store.sweep(drawn.base, shared) == Freed()
     assert two.stat().st_size == 3000
 
 
@@ -87,9 +87,9 @@ def test_a_payload_that_nothing_links_to_is_swept(drawn: Drawn) -> None:
     for blob in blobs(drawn):
         blob.unlink()
 
-    assert shared_blobs.sweep(drawn.base, shared) == expected
+    assert shared_store.sweep(drawn.base, shared) == expected
     assert not shared.exists()
-    assert shared_blobs.sweep(drawn.base, shared) == Freed()
+    assert shared_store.sweep(drawn.base, shared) == Freed()
 
 
 @pytest.mark.parametrize("broken", ["no manifest", "unknown version"])
@@ -103,5 +103,5 @@ def test_a_store_that_is_not_understood_is_left_alone(drawn: Drawn, broken: str)
     else:
         (drawn.base.hub / "blobs" / ".huggingface-shared-blobs").write_text("2\n")
 
-    assert shared_blobs.sweep(drawn.base, shared) == Freed()
+    assert shared_store.sweep(drawn.base, shared) == Freed()
     assert shared.stat().st_size == 3000

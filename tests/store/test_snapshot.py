@@ -9,8 +9,9 @@ import pytest
 from huggingface_hub import try_to_load_from_cache
 
 from modelshelf.domain.models import FileEntry
-from modelshelf.store import fs, scan, snapshot
+from modelshelf.store import fs
 from modelshelf.store.layout import Base
+from modelshelf.store.repos import scan, snapshot
 from tests.builders import Drawn, commit, lay_out, put
 
 DRAWING = """

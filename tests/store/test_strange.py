@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from modelshelf.store import strange
-from modelshelf.store import tier as store_tier
 from modelshelf.store.layout import Base
+from modelshelf.store.tiers import marker as store_tier
+from modelshelf.store.tiers import strange
 from tests.builders import put
 from tests.store.users import acting_as
 

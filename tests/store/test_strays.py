@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf.domain.found import Found, FoundModel, Kind
-from modelshelf.store import foreign, strays
+from modelshelf.domain.adopt_inventory import Found, FoundModel, Kind
+from modelshelf.store.adopt import inventory, other_tools
 from modelshelf.store.layout import Base
 from tests.builders import commit, lay_out, put
 from tests.integration import legacy
@@ -38,7 +38,7 @@ def test_a_whole_snapshot_is_found_with_its_ref(tmp_path: Path) -> None:
     """Of several refs that lead to it `main` is the one that it follows."""
     lay_out(tmp_path, WHOLE)
 
-    (model,) = strays.find(tmp_path).models
+    (model,) = inventory.find(tmp_path).models
 
     assert (model.kind, model.repo_id, model.revision, model.trouble) == (Kind.CACHE, "org/name", "main", "")
     assert (model.is_whole, model.size_bytes) == (True, 320)
@@ -62,7 +62,7 @@ def test_everything_else_is_named(tmp_path: Path) -> None:
     (tmp_path / "hub" / "models--org--away").symlink_to(tmp_path)
     (tmp_path / "there").symlink_to("/")
 
-    found = kinds(strays.find(tmp_path))
+    found = kinds(inventory.find(tmp_path))
 
     assert {kind for name, kind in found.items() if len(name) > 64} == {"dead"}
     rest = {name: kind for name, kind in found.items() if len(name) < 64}
@@ -77,7 +77,7 @@ def test_a_repository_with_a_linked_folder_is_not_touched(tmp_path: Path, folder
     (repo.path / folder).rename(tmp_path / "elsewhere")
     (repo.path / folder).symlink_to(tmp_path / "elsewhere")
 
-    found = strays.find(tmp_path / "old")
+    found = inventory.find(tmp_path / "old")
 
     said = [model.trouble for model in found.models] + [thing.why for thing in found.things]
     assert len(said) == 1
@@ -90,7 +90,7 @@ def test_a_linked_snapshot_is_not_followed(tmp_path: Path) -> None:
     snapshot.rename(tmp_path / "elsewhere")
     snapshot.symlink_to(tmp_path / "elsewhere")
 
-    assert "is a link to" in trouble(strays.find(tmp_path / "old"))
+    assert "is a link to" in trouble(inventory.find(tmp_path / "old"))
 
 
 def test_a_file_that_is_no_file_is_named(tmp_path: Path) -> None:
@@ -99,15 +99,15 @@ def test_a_file_that_is_no_file_is_named(tmp_path: Path) -> None:
     config = repo.snapshot("a" * 40) / "config.json"
     config.unlink()
     os.mkfifo(config)
-    assert "config.json isn't a file" in trouble(strays.find(tmp_path))
+    assert "config.json isn't a file" in trouble(inventory.find(tmp_path))
 
     config.unlink()
     config.symlink_to(os.path.relpath(put(repo.blobs / "odd", b"x"), config.parent))
-    assert "config.json leads to no blob" in trouble(strays.find(tmp_path))
+    assert "config.json leads to no blob" in trouble(inventory.find(tmp_path))
 
     config.unlink()
     put(repo.snapshot("a" * 40) / "a\\b", b"x")
-    assert "is not a file path" in trouble(strays.find(tmp_path))
+    assert "is not a file path" in trouble(inventory.find(tmp_path))
 
 
 def test_a_name_that_is_no_repository_is_named(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_name_that_is_no_repository_is_named(tmp_path: Path) -> None:
     repo = lay_out(tmp_path, WHOLE).base.repo("org/name").path
     repo.rename(repo.with_name("models--org--na me"))
 
-    found = strays.find(tmp_path)
+    found = inventory.find(tmp_path)
 
     assert [(thing.kind, thing.why) for thing in found.things] == [("other", "No repository can be called so.")]
     assert found.models == ()
@@ -130,13 +130,13 @@ def test_what_may_not_be_read_is_named(open_path: Path) -> None:
     for folder in (repo.blobs, deep / "sub"):
         folder.chmod(0o700)
     with acting_as():
-        first = strays.find(open_path)
+        first = inventory.find(open_path)
     repo.path.chmod(0o700)
     with acting_as():
-        second = kinds(strays.find(open_path))
+        second = kinds(inventory.find(open_path))
     base.hub.chmod(0o700)
     with acting_as():
-        third = kinds(strays.find(open_path))
+        third = kinds(inventory.find(open_path))
 
     assert len([model for model in first.models if "read" in model.trouble]) == 2
     assert (second, third) == ({"models--org--name": "unreadable"}, {"hub": "unreadable"})
@@ -145,11 +145,11 @@ def test_what_may_not_be_read_is_named(open_path: Path) -> None:
 def test_a_folder_that_is_no_cache_is_not_walked(tmp_path: Path) -> None:
     """Where there is neither hub/ nor a repository nor an old flat cache, nothing is said to be there."""
     put(tmp_path / "letter.txt", b"x")
-    assert strays.find(tmp_path).things == ()
+    assert inventory.find(tmp_path).things == ()
 
     legacy.flat(tmp_path / "transformers")
 
-    assert kinds(strays.find(tmp_path)) == {"letter.txt": "other", "transformers": "dead"}
+    assert kinds(inventory.find(tmp_path)) == {"letter.txt": "other", "transformers": "dead"}
 
 
 def test_sizes_follow_no_link_and_count_bytes_once(tmp_path: Path) -> None:
@@ -159,22 +159,22 @@ def test_sizes_follow_no_link_and_count_bytes_once(tmp_path: Path) -> None:
     put(tmp_path / "big", bytes(9000))
     (tmp_path / "a" / "z").symlink_to("../big")
 
-    assert (strays.size_of(tmp_path / "a"), strays.size_of(file)) == (506, 500)
-    assert strays.size_of(tmp_path / "a" / "z") == 6
+    assert (inventory.size_of(tmp_path / "a"), inventory.size_of(file)) == (506, 500)
+    assert inventory.size_of(tmp_path / "a" / "z") == 6
 
 
 def test_the_strays_of_a_base_are_told(tmp_path: Path) -> None:
     """`BASE/models--*` and `BASE/hub/hub/models--*`; a linked hub/hub is none."""
     base = lay_out(tmp_path / "old", WHOLE).base
-    assert (strays.stray_dirs(base), strays.is_base(base.path), strays.is_base(tmp_path)) == ([], True, False)
+    assert (inventory.stray_dirs(base), inventory.is_base(base.path), inventory.is_base(tmp_path)) == ([], True, False)
 
     legacy.stray(base.path, WHOLE)
     legacy.stray(base.path, WHOLE, "hub/hub")
 
-    assert [cache.path for cache in strays.stray_dirs(base)] == [base.path, base.hub / "hub"]
+    assert [cache.path for cache in inventory.stray_dirs(base)] == [base.path, base.hub / "hub"]
     (base.hub / "hub").rename(tmp_path / "elsewhere")
     (base.hub / "hub").symlink_to(tmp_path / "elsewhere")
-    assert [cache.path for cache in strays.stray_dirs(base)] == [base.path]
+    assert [cache.path for cache in inventory.stray_dirs(base)] == [base.path]
 
 
 def test_a_repository_that_is_no_model_is_named_by_its_type(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_a_repository_that_is_no_model_is_named_by_its_type(tmp_path: Path) -> N
             rows.txt 10
     """)  # fmt: skip
 
-    found = strays.find(tmp_path)
+    found = inventory.find(tmp_path)
 
     assert [(Path(thing.path).name, thing.kind) for thing in found.things] == [("datasets--org--rows", "dataset")]
     assert found.things[0].size_bytes > 10
@@ -198,7 +198,7 @@ def test_housekeeping_beside_stray_repositories_is_not_mentioned(tmp_path: Path)
     put(tmp_path / ".locks" / "x.lock", b"")
     put(tmp_path / "letter.txt", b"x")
 
-    assert kinds(strays.find(tmp_path)) == {"letter.txt": "other"}
+    assert kinds(inventory.find(tmp_path)) == {"letter.txt": "other"}
 
 
 def test_a_link_that_leads_nowhere_or_out_is_the_trouble(tmp_path: Path) -> None:
@@ -207,17 +207,17 @@ def test_a_link_that_leads_nowhere_or_out_is_the_trouble(tmp_path: Path) -> None
     config.resolve().unlink()
     config.unlink()
     config.symlink_to("gone")
-    assert trouble(strays.find(tmp_path / "old")) == "config.json leads nowhere."
+    assert trouble(inventory.find(tmp_path / "old")) == "config.json leads nowhere."
 
     config.unlink()
     config.symlink_to(put(tmp_path / "secret", b"secret"))
-    assert "is a link out of the cache" in trouble(strays.find(tmp_path / "old"))
+    assert "is a link out of the cache" in trouble(inventory.find(tmp_path / "old"))
 
 
 def test_files_without_links_have_the_digests_of_their_list(tmp_path: Path) -> None:
     """Where there are no symbolic links a file is known by the list of its commit, as long as its size agrees."""
     lay_out(tmp_path, WHOLE.replace("300", "300 real").replace("json 20", "json 20 real"))
-    (listed,) = strays.find(tmp_path).models
+    (listed,) = inventory.find(tmp_path).models
     assert [(file.path, bool(file.digest)) for file in listed.files] == [
         ("config.json", True),
         ("model.safetensors", True),
@@ -226,7 +226,7 @@ def test_files_without_links_have_the_digests_of_their_list(tmp_path: Path) -> N
     with (tmp_path / "hub/models--org--name/snapshots" / ("a" * 40) / "config.json").open("ab") as file:
         file.write(b"x")
 
-    assert strays.find(tmp_path).models[0].files[0].digest is None
+    assert inventory.find(tmp_path).models[0].files[0].digest is None
 
 
 def test_a_repository_that_may_not_be_entered_ends_no_look(open_path: Path) -> None:
@@ -237,7 +237,7 @@ def test_a_repository_that_may_not_be_entered_ends_no_look(open_path: Path) -> N
     base.repo("org/name").tree("a" * 40).chmod(0o644)
 
     with acting_as():
-        found = strays.models_of(base)
+        found = inventory.models_of(base)
 
     assert [model.repo_id for model in found] == ["org/name"]
 
@@ -249,7 +249,7 @@ def test_a_blob_that_may_not_be_read_is_the_trouble(open_path: Path) -> None:
     drawn.base.repo("org/name").blob(drawn.digest("org/name", "a", "model.safetensors")).chmod(0o600)
 
     with acting_as():
-        found = strays.find(open_path)
+        found = inventory.find(open_path)
 
     assert trouble(found) == "model.safetensors may not be read by this user (it belongs to uid 0)."
 
@@ -259,7 +259,7 @@ def test_a_blob_that_may_not_be_read_is_the_trouble(open_path: Path) -> None:
 
 def only(path: Path, repo_id: str = "") -> FoundModel:
     """Return the only model of another program."""
-    found = foreign.find(path, repo_id)
+    found = other_tools.find(path, repo_id)
     assert found is not None
     (model,) = found
     return model
@@ -269,7 +269,7 @@ def test_a_folder_of_nobody_is_none(tmp_path: Path) -> None:
     """An empty folder, or one whose GGUFs lie flat, is no other program's."""
     put(tmp_path / "a.gguf", b"x")
 
-    assert foreign.find(tmp_path) is None
+    assert other_tools.find(tmp_path) is None
 
 
 def test_lm_studio_is_found_from_the_folder_above(tmp_path: Path) -> None:
@@ -297,7 +297,7 @@ def test_ollama_without_its_blob_is_in_trouble(tmp_path: Path) -> None:
     put(folder / "list", b"[]")
     put(folder / "odd", json.dumps({"layers": 7}).encode())
     put(tmp_path / "manifests" / "shallow", b"{}")
-    found = {model.called: model.trouble for model in foreign.find(tmp_path) or ()}
+    found = {model.called: model.trouble for model in other_tools.find(tmp_path) or ()}
     assert found == {"llama3:8b": "", "other:odd": "It has no weights."}
     (folder / "odd").unlink()
 
@@ -370,7 +370,7 @@ def test_a_base_is_never_taken_for_another_programs(tmp_path: Path) -> None:
     lay_out(tmp_path, WHOLE)
     metadata(tmp_path, "x.safetensors", "c" * 40, "e" * 64)
 
-    assert [model.kind for model in strays.find(tmp_path).models] == [Kind.CACHE]
+    assert [model.kind for model in inventory.find(tmp_path).models] == [Kind.CACHE]
     assert Base(tmp_path).hub.is_dir()
 
 
@@ -391,7 +391,7 @@ def test_a_local_dir_below_is_named_with_what_adopts_it(tmp_path: Path, in_base:
     if in_base:
         lay_out(tmp_path, WHOLE)
 
-    found = strays.find(tmp_path)
+    found = inventory.find(tmp_path)
     told = [thing.why for thing in found.things] if in_base else [model.trouble for model in found.models]
 
     assert [why.partition(": ")[2] for why in told] == [f"shelf adopt {tmp_path}/project --move --repo ORG/NAME."]
@@ -399,7 +399,7 @@ def test_a_local_dir_below_is_named_with_what_adopts_it(tmp_path: Path, in_base:
 
 def test_a_folder_of_another_program_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
     """Neither is it an error."""
-    assert foreign.find(tmp_path / "gone") is None
+    assert other_tools.find(tmp_path / "gone") is None
 
 
 def ollama_model(folder: Path, *layers: tuple[str, bytes]) -> FoundModel:
@@ -434,7 +434,7 @@ def test_a_note_of_a_file_that_nothing_can_be_called_is_left_out(tmp_path: Path)
     metadata(tmp_path, "config.json", commit_hash, "d" * 40)
     metadata(tmp_path, "a\\b.json", commit_hash, "e" * 40)
 
-    (model,) = foreign.find(tmp_path, "org/name") or ()
+    (model,) = other_tools.find(tmp_path, "org/name") or ()
 
     assert [file.path for file in model.files] == ["config.json"]
 
@@ -443,7 +443,7 @@ def test_the_models_of_a_base_are_found_without_what_lies_beside(tmp_path: Path)
     """Data sets and strays are left out."""
     lay_out(tmp_path, WHOLE + "\n dataset org/data\n commit b main\n rows.txt 10")
 
-    assert [model.repo_id for model in strays.models_of(Base(tmp_path))] == ["org/name"]
+    assert [model.repo_id for model in inventory.models_of(Base(tmp_path))] == ["org/name"]
 
 
 def test_a_link_that_became_text_is_linked_anew_or_trouble(tmp_path: Path) -> None:
@@ -455,11 +455,13 @@ def test_a_link_that_became_text_is_linked_anew_or_trouble(tmp_path: Path) -> No
     link.unlink()
     put(link, text.encode())
 
-    (model,) = strays.find(tmp_path).models
+    (model,) = inventory.find(tmp_path).models
     repo.blob(drawn.digest("org/name", "a", "config.json")).unlink()
 
     assert (model.trouble, [file.path for file in model.lost], model.is_whole) == ("", ["config.json"], True)
-    assert trouble(strays.find(tmp_path)) == "config.json is a link that became a text file, and its blob isn't here."
+    assert (
+        trouble(inventory.find(tmp_path)) == "config.json is a link that became a text file, and its blob isn't here."
+    )
 
 
 @pytest.mark.parametrize(("blobs", "said"), [(1, "its 1 blob were"), (2, "its 2 blobs were")])
@@ -467,7 +469,7 @@ def test_blobs_that_nothing_names_are_left_to_the_hub(tmp_path: Path, blobs: int
     """Without links and lists nobody here knows which file each one is."""
     lay_out(tmp_path, "model org/name\n" + "".join(f" orphan {500 + i}\n" for i in range(blobs)))
 
-    (thing,) = strays.find(tmp_path).things
+    (thing,) = inventory.find(tmp_path).things
 
     assert said in thing.why
     assert "shelf add NAME org/name" in thing.why
@@ -477,6 +479,6 @@ def test_a_repository_without_anything_has_no_snapshot(tmp_path: Path) -> None:
     """Nothing is lost where nothing is."""
     (Base(tmp_path).repo("org/name").blobs).mkdir(parents=True)
 
-    (thing,) = strays.find(tmp_path).things
+    (thing,) = inventory.find(tmp_path).things
 
     assert (thing.kind, thing.why) == ("partial", "It has no snapshot.")

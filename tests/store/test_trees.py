@@ -9,8 +9,8 @@ import pytest
 from huggingface_hub._tree_cache import read_tree_cache
 
 from modelshelf.domain.models import FileEntry
-from modelshelf.store import trees
 from modelshelf.store.layout import Base
+from modelshelf.store.repos import trees
 from tests.builders import commit, lay_out, put
 
 FILES = (FileEntry("config.json", 20, "b" * 40), FileEntry("w.bin", 7, "a" * 64))

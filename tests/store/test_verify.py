@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf.domain.findings import Finding, Kind
+from modelshelf.domain.verify_report import Finding, Kind
 from modelshelf.errors import Cancelled, Conflict
-from modelshelf.services.progress import Counter
-from modelshelf.store import damage, look, scan, shared_blobs, trees
-from modelshelf.store.look import Sight, Wanted
-from modelshelf.store.verify import READ_BYTES, Target, all_cores, verify_blobs
+from modelshelf.services.jobs.progress import Counter
+from modelshelf.store.blobs import shared_store
+from modelshelf.store.repos import inspect, quarantine, scan, trees
+from modelshelf.store.repos.inspect import Sight, Wanted
+from modelshelf.store.repos.verify import READ_BYTES, Target, all_cores, verify_blobs
 from tests.builders import Drawn, commit, content, digest_of, lay_out, put
 from tests.store.mounts import small_disk
 from tests.world import wait_until
@@ -59,7 +60,7 @@ def wanted(drawn: Drawn, model_name: str = "m", letter: str = "a", *, complete: 
 
 def seen(drawn: Drawn, *models: Wanted, whole: bool = True) -> Sight:
     """Look at the drawn repository."""
-    return look.look(drawn.base, REPO, drawn.base.repo(REPO), models, whole=whole)
+    return inspect.look(drawn.base, REPO, drawn.base.repo(REPO), models, whole=whole)
 
 
 def kinds(findings: Sequence[Finding]) -> list[tuple[str, str]]:
@@ -142,7 +143,7 @@ def test_a_payload_is_read_once_for_all_who_link_to_it(tmp_path: Path) -> None:
     other.symlink_to(os.path.relpath(blob.resolve(), other.parent))
     targets = [
         *seen(drawn).targets,
-        *look.look(drawn.base, "org/other", drawn.base.repo("org/other"), [], whole=True).targets,
+        *inspect.look(drawn.base, "org/other", drawn.base.repo("org/other"), [], whole=True).targets,
     ]
 
     assert reader.verify(targets) == []
@@ -248,7 +249,7 @@ def test_a_link_out_of_the_base_is_not_followed(tmp_path: Path, where: str) -> N
     path.symlink_to(outside)
 
     assert [kind for kind, _ in found_in(drawn, wanted(drawn))] == ["link_leaves_base"]
-    source = damage.source_of(drawn.base, repo, commit("a"), drawn.of(REPO, "a"), drawn.of(REPO, "a")[0].digest)
+    source = quarantine.source_of(drawn.base, repo, commit("a"), drawn.of(REPO, "a"), drawn.of(REPO, "a")[0].digest)
     assert (source is None) == (where == "blob")
 
 
@@ -262,7 +263,7 @@ def test_a_repository_that_is_a_link_to_another_disk_is_found(tmp_path: Path) ->
     )
     drawn.base.repo("org/circle").path.symlink_to("models--org--circle")
 
-    assert kinds(look.look_at_hub(drawn.base)) == [
+    assert kinds(inspect.look_at_hub(drawn.base)) == [
         ("link_leaves_base", "models--org--circle"),
         ("link_leaves_base", "models--org--name"),
     ]
@@ -270,7 +271,7 @@ def test_a_repository_that_is_a_link_to_another_disk_is_found(tmp_path: Path) ->
 
 def test_a_base_without_a_hub_has_nothing_wrong(tmp_path: Path) -> None:
     """Nothing was ever downloaded there."""
-    assert look.look_at_hub(lay_out(tmp_path, "file token 3").base) == []
+    assert inspect.look_at_hub(lay_out(tmp_path, "file token 3").base) == []
 
 
 def test_a_blob_that_links_to_itself_leads_nowhere(tmp_path: Path) -> None:
@@ -348,7 +349,7 @@ def seen_by_another(drawn: Drawn) -> list[list[str]]:
     found_in(drawn, wanted(drawn))  # imports what that user may not read
     os.seteuid(65534)
     try:
-        findings = look.look_at_hub(drawn.base)
+        findings = inspect.look_at_hub(drawn.base)
         if not findings:
             sight = seen(drawn, wanted(drawn))
             findings = [*sight.findings, *Reader().verify(sight.targets)]
@@ -424,7 +425,7 @@ def test_an_unreadable_file_is_not_called_damaged(open_path: Path) -> None:
     path.chmod(0o600)
     os.seteuid(65534)
     try:
-        assert not damage.is_damaged(path, "d" * 64)
+        assert not quarantine.is_damaged(path, "d" * 64)
     finally:
         os.seteuid(0)
 
@@ -441,7 +442,7 @@ def test_a_disk_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         (Kind.READ_ERROR, "It cannot be read from the disk: Input/output error.")
     ]
     assert len(reader.good) == 3
-    assert damage.is_damaged(unreadable, "d" * 64)
+    assert quarantine.is_damaged(unreadable, "d" * 64)
 
 
 def test_a_name_that_the_system_refuses_is_told(tmp_path: Path) -> None:
@@ -543,12 +544,12 @@ def test_a_damaged_payload_is_set_aside_itself(tmp_path: Path) -> None:
     """Left in the store, the next download of the same content would link to it."""
     drawn = lay_out(tmp_path, DRAWING.replace("model.safetensors 3000", "model.safetensors 3000 shared"))
     blob = drawn.base.repo(REPO).blob(drawn.digest(REPO, "a", "model.safetensors"))
-    payload = shared_blobs.payload_of(drawn.base, blob)
+    payload = shared_store.payload_of(drawn.base, blob)
     assert payload is not None
-    assert damage.set_aside(drawn.base, blob, blob.name) is None  # it is good
+    assert quarantine.set_aside(drawn.base, blob, blob.name) is None  # it is good
     overwrite(payload, b"x" * 3000)
 
-    target = damage.set_aside(drawn.base, blob, blob.name)
+    target = quarantine.set_aside(drawn.base, blob, blob.name)
 
     assert target is not None
     assert target.parent == drawn.base.quarantine
@@ -564,7 +565,7 @@ def test_a_store_of_a_layout_that_is_not_known_is_left_alone(tmp_path: Path) -> 
     put(drawn.base.hub / "blobs" / ".huggingface-shared-blobs", b"2\n")
 
     with pytest.raises(Conflict, match="layout"):
-        damage.set_aside(drawn.base, blob, blob.name)
+        quarantine.set_aside(drawn.base, blob, blob.name)
     assert blob.read_bytes() == b"x" * 3000
 
 
@@ -577,7 +578,7 @@ def test_damage_behind_a_link_into_another_repository_is_that_ones(tmp_path: Pat
     blob.unlink()
     blob.symlink_to(os.path.relpath(theirs, blob.parent))
 
-    assert damage.set_aside(drawn.base, blob, blob.name) is None
+    assert quarantine.set_aside(drawn.base, blob, blob.name) is None
     assert (blob.is_symlink(), theirs.exists()) == (False, True)
 
 
@@ -586,9 +587,9 @@ def test_what_is_good_or_gone_or_forbidden_is_not_set_aside(tmp_path: Path) -> N
     drawn = lay_out(tmp_path, DRAWING)
     blob = drawn.base.repo(REPO).blob(drawn.digest(REPO, "a", "config.json"))
 
-    assert damage.set_aside(drawn.base, blob, blob.name) is None
+    assert quarantine.set_aside(drawn.base, blob, blob.name) is None
     blob.unlink()
-    assert damage.set_aside(drawn.base, blob, blob.name) is None
+    assert quarantine.set_aside(drawn.base, blob, blob.name) is None
     assert not drawn.base.quarantine.exists()
 
 
@@ -598,7 +599,7 @@ def test_a_damaged_blob_is_set_aside_under_its_name(tmp_path: Path) -> None:
     blob = drawn.base.repo(REPO).blob(drawn.digest(REPO, "a", "config.json"))
     overwrite(blob, b"bad")
 
-    target = damage.set_aside(drawn.base, blob, blob.name)
+    target = quarantine.set_aside(drawn.base, blob, blob.name)
 
     assert target is not None
     assert target.name.startswith(blob.name)
@@ -610,7 +611,7 @@ def test_a_source_is_the_blob_or_a_real_file_of_the_right_size(tmp_path: Path) -
     drawn = lay_out(tmp_path, "model org/name\n commit a\n x.bin 60 real\n y.bin 60 as=org/name/x.bin real")
     repo, files = drawn.base.repo(REPO), drawn.of(REPO, "a")
     first, second = (repo.snapshot(commit("a")) / file.path for file in files)
-    find = lambda: damage.source_of(drawn.base, repo, commit("a"), files, files[0].digest)  # noqa: E731 - four times
+    find = lambda: quarantine.source_of(drawn.base, repo, commit("a"), files, files[0].digest)  # noqa: E731 - four times
 
     assert find() == first
     first.write_bytes(b"short")
@@ -627,13 +628,13 @@ def test_a_file_that_leads_to_other_bytes_is_not_right(tmp_path: Path) -> None:
     drawn = lay_out(tmp_path, "model org/name\n commit a\n x.bin 60\n y.bin 60")
     repo, (file, other) = drawn.base.repo(REPO), drawn.of(REPO, "a")
     path = repo.snapshot(commit("a")) / file.path
-    assert damage.is_right(drawn.base, repo, commit("a"), file)
+    assert quarantine.is_right(drawn.base, repo, commit("a"), file)
 
     path.unlink()
     path.symlink_to(os.path.relpath(repo.blob(other.digest), path.parent))
-    assert not damage.is_right(drawn.base, repo, commit("a"), file)
+    assert not quarantine.is_right(drawn.base, repo, commit("a"), file)
     path.unlink()
-    assert not damage.is_right(drawn.base, repo, commit("a"), file)
+    assert not quarantine.is_right(drawn.base, repo, commit("a"), file)
 
 
 @pytest.mark.parametrize("needed", [False, True], ids=["spare blob", "linked blob"])
@@ -648,13 +649,13 @@ def test_bytes_are_put_into_a_snapshot_without_links(tmp_path: Path, needed: boo
     if needed:
         (repo.snapshot(commit("a")) / "x.bin").symlink_to(os.path.relpath(blob, repo.snapshot(commit("a"))))
 
-    damage.place(drawn.base, repo, blob, files, commit("b"), Counter())
+    quarantine.place(drawn.base, repo, blob, files, commit("b"), Counter())
 
     assert [(repo.snapshot(commit("b")) / f.path).read_bytes() for f in files] == [data, data]
     assert blob.exists() == needed
-    assert all(damage.is_right(drawn.base, repo, commit("b"), file) for file in files)
-    assert look.has_real_files(repo, commit("b"))
-    assert not look.has_real_files(repo, commit("a"))
+    assert all(quarantine.is_right(drawn.base, repo, commit("b"), file) for file in files)
+    assert inspect.has_real_files(repo, commit("b"))
+    assert not inspect.has_real_files(repo, commit("a"))
 
 
 def test_bytes_that_cannot_be_shared_are_copied_into_a_snapshot(tmp_path: Path) -> None:
@@ -666,7 +667,7 @@ def test_bytes_that_cannot_be_shared_are_copied_into_a_snapshot(tmp_path: Path) 
         source = put(disk / "x", path.read_bytes())
         path.unlink()
 
-        damage.place(drawn.base, repo, source, [file], commit("a"), Counter())
+        quarantine.place(drawn.base, repo, source, [file], commit("a"), Counter())
 
         assert path.read_bytes() == source.read_bytes()
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from modelshelf.domain.models import FileEntry
-from modelshelf.services.progress import Counter
-from modelshelf.store import snapshot, without_links
+from modelshelf.services.jobs.progress import Counter
 from modelshelf.store.layout import Base, Repo
+from modelshelf.store.repos import snapshot, without_links
 from tests.builders import commit, digest_of, put
 from tests.world import tree
 

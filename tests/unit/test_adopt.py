@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from modelshelf.domain.adopt import Act, AdoptPlan, Order, Registered, Wish, plan_adopt, with_need
-from modelshelf.domain.found import Found, FoundModel, FoundThing, Kind, is_weights, why_partial
+from modelshelf.domain.adopt_inventory import Found, FoundModel, FoundThing, Kind, is_weights, why_partial
 from modelshelf.domain.models import FileEntry
 from modelshelf.errors import BadInput
 

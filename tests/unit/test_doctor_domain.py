@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from modelshelf.domain import doctor
-from modelshelf.domain.diagnosis import Diagnosis, Report, Severity, of_strange, ordered
 from modelshelf.domain.disks import Capabilities, Mount
 from modelshelf.domain.doctor import BaseFacts, Copies, HubFacts, RegistryFacts, Sized, TokenFacts
-from modelshelf.domain.environment import ENGINE_PACKAGES, Place
-from modelshelf.domain.findings import Finding, Kind
-from modelshelf.domain.sharing import Foreign
+from modelshelf.domain.doctor_report import Diagnosis, Report, Severity, of_strange, ordered
+from modelshelf.domain.permissions import Foreign
 from modelshelf.domain.tiers import Tier
+from modelshelf.domain.tool_environment import ENGINE_PACKAGES, Place
+from modelshelf.domain.verify_report import Finding, Kind
 from modelshelf.units import GB
 
 PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from modelshelf.errors import Unavailable
-from modelshelf.services.file_digests import FileDigests
+from modelshelf.services.mirror.file_digests import FileDigests
 
 GB = 10**9
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from modelshelf.domain.findings import OTHER_NAMES, Finding, Kind, VerifyReport
+from modelshelf.domain.verify_report import OTHER_NAMES, Finding, Kind, VerifyReport
 
 MADE_UP = "0" * 12 + "a" * 28
 PATH = "/b/hub/models--org--name/blobs/" + "a" * 64

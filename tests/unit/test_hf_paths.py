@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from modelshelf.server.hub_paths import HubPath, parse_path, parse_range
+from modelshelf.server.hub.paths import HubPath, parse_path, parse_range
 
 
 @pytest.mark.parametrize(

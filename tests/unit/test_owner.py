@@ -8,10 +8,10 @@ import sys
 
 import pytest
 
-from modelshelf.services.owner import is_alive, this_process
+from modelshelf.services.jobs.process import is_alive, this_process
 
-NAME = "from modelshelf.services.owner import this_process; print(this_process(), flush=True); input()"
-ASK = "import sys; from modelshelf.services.owner import is_alive; print(is_alive(sys.argv[1]))"
+NAME = "from modelshelf.services.jobs.process import this_process; print(this_process(), flush=True); input()"
+ASK = "import sys; from modelshelf.services.jobs.process import is_alive; print(is_alive(sys.argv[1]))"
 
 
 def start() -> tuple[subprocess.Popen[str], str]:
@@ -73,7 +73,7 @@ def test_a_container_says_nothing_about_who_is_outside(own_proc: list[str]) -> N
 
 def test_a_container_with_the_proc_of_outside_does_not_take_itself_for_dead() -> None:
     """Where `/proc` numbers processes otherwise, nobody is judged."""
-    code = "from modelshelf.services.owner import is_alive, this_process; print(is_alive(this_process()))"
+    code = "from modelshelf.services.jobs.process import is_alive, this_process; print(is_alive(this_process()))"
 
     assert namespaces(sys.executable, "-c", code) == "None"
 
@@ -81,7 +81,7 @@ def test_a_container_with_the_proc_of_outside_does_not_take_itself_for_dead() ->
 def test_a_hidden_process_of_another_user_is_not_taken_for_dead() -> None:
     """With `hidepid` a user does not see the processes of others; what they hold is theirs until its time is over."""
     code = (
-        "import os, subprocess, sys, modelshelf.services.owner as o\n"
+        "import os, subprocess, sys, modelshelf.services.jobs.process as o\n"
         "child = subprocess.Popen(['sleep', '60'])\n"
         "name = o.this_process().rsplit(':', 2)[0] + f':{child.pid}:' + o._start_time(child.pid)\n"
         "seen = o.is_alive(name)\n"

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from modelshelf.domain.cards import Card
 from modelshelf.domain.models import FileEntry, ModelRow
-from modelshelf.domain.observed import BaseSeen, CardSeen, Found, RowSeen, Seen
 from modelshelf.domain.reconcile import Action, ReconcilePlan, plan_reconcile
+from modelshelf.domain.reconcile_input import BaseSeen, CardSeen, Found, RowSeen, Seen
+from modelshelf.domain.sidecars import Card
 
 REPO = "org/name"
 C1, C2 = "1" * 40, "2" * 40

@@ -8,9 +8,9 @@ from pathlib import PurePosixPath
 import pytest
 
 from modelshelf.domain.disks import FAT_FILE_BYTES, Capabilities, Mount, registry_refusal
+from modelshelf.domain.file_system_limits import BESIDE_ENTRIES, check_entries, check_names, check_sizes, entries_of
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import Digest, FilePath
-from modelshelf.domain.storable import BESIDE_ENTRIES, check_entries, check_names, check_sizes, entries_of
 from modelshelf.domain.tiers import Tier
 from modelshelf.errors import BadInput, OutOfSpace
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from modelshelf.services.throttle import Throttle
+from modelshelf.services.lifecycle.rate_limit import Throttle
 from tests.fakes.clock import FakeClock
 
 

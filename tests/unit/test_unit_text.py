@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from modelshelf.domain.unit import MARK, plan_install, plan_uninstall, unit_text, without_secrets
+from modelshelf.domain.systemd_unit import MARK, plan_install, plan_uninstall, unit_text, without_secrets
 
 PATH = "/home/me/.config/systemd/user/modelshelf.service"
 

@@ -9,11 +9,11 @@ from modelshelf.domain.tiers import PRIMARY
 from modelshelf.errors import Unavailable
 from modelshelf.registry.fast_read import library_id, role_of
 from modelshelf.settings import Settings
-from modelshelf.store import governor, registry_file
-from modelshelf.store import tier as store_tier
-from modelshelf.store.governor import Governor
-from modelshelf.store.known import KnownLibraries
+from modelshelf.store.known_bases import KnownLibraries
 from modelshelf.store.layout import Base
+from modelshelf.store.tiers import governor, registry_file
+from modelshelf.store.tiers import marker as store_tier
+from modelshelf.store.tiers.governor import Governor
 
 NOTES = logging.getLogger("modelshelf.notes")
 """What a person should know besides the answer; the command prints it on stderr."""
@@ -45,7 +45,7 @@ def _id_at(url: str, path: Path | None) -> str:
     """Return the id of the registry that the settings name; empty where there is none yet."""
     if path is not None:
         return library_id(path)
-    from modelshelf.registry.queries import Registry
+    from modelshelf.registry.registry import Registry
 
     registry = Registry(url)
     try:

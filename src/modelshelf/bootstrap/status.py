@@ -10,14 +10,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from modelshelf.bootstrap.in_force import registry_in_force
 from modelshelf.errors import ShelfError
 from modelshelf.settings import Settings, load_what_is_right, tool_variables
-from modelshelf.store import registry_file
-from modelshelf.store.governor import without_password
-from modelshelf.store.known import KnownBases, KnownLibraries
+from modelshelf.store.known_bases import KnownBases, KnownLibraries
 from modelshelf.store.probe import is_there
+from modelshelf.store.tiers import registry_file
+from modelshelf.store.tiers.governor import without_password
 
 if TYPE_CHECKING:
-    from modelshelf.registry.queries import Registry
-    from modelshelf.services.status import Status
+    from modelshelf.registry.registry import Registry
+    from modelshelf.services.setup.status import Status
 
 
 def open_status(environ: Mapping[str, str] | None = None) -> Status:
@@ -27,7 +27,7 @@ def open_status(environ: Mapping[str, str] | None = None) -> Status:
         environ: The environment; by default this process's.
     """
     from modelshelf import __version__
-    from modelshelf.services.status import Status
+    from modelshelf.services.setup.status import Status
 
     settings, problems = load_what_is_right(environ)
     wrong = "; ".join(f"{problem['origin']}: {problem['name']}: {problem['detail']}" for problem in problems)
@@ -48,7 +48,7 @@ def open_status(environ: Mapping[str, str] | None = None) -> Status:
 
 def open_registry(settings: Settings) -> tuple[Registry | None, str, str]:
     """Return the registry, its address, and why it cannot be used; neither where there is none yet."""
-    from modelshelf.registry.queries import Registry
+    from modelshelf.registry.registry import Registry
 
     url, _ = registry_file.place(settings.database_url, settings.tiers.primary.base)
     try:

@@ -16,7 +16,7 @@ from modelshelf.cli.options import AsJson
 from modelshelf.units import format_size
 
 if TYPE_CHECKING:
-    from modelshelf.services.adopt import AdoptRequest
+    from modelshelf.domain.adopt import AdoptRequest
     from modelshelf.services.shelf import Shelf
 
 _KINDS = {"stray": "outside hub/", "local_dir": "local_dir", "lm_studio": "LM Studio", "ollama": "Ollama"}
@@ -40,10 +40,11 @@ def adopt(
     as_json: AsJson = False,
 ) -> None:
     """Take in what other tools downloaded; without --leave, --move or --link show what is there."""
-    from modelshelf.bootstrap.library import open_shelf
+    from modelshelf.bootstrap.shelf import open_shelf
+    from modelshelf.domain.adopt import AdoptRequest, wish_of
     from modelshelf.errors import BadInput
-    from modelshelf.services.adopt import DEFAULT_PATH, AdoptRequest, wish_of
-    from modelshelf.services.adopt_view import adopt_view
+    from modelshelf.schemas.adopt import adopt_view
+    from modelshelf.services.adopt.adopt import DEFAULT_PATH
 
     with at_the_edge(as_json=as_json), open_shelf(look=dry_run) as shelf:
         wishes = [w for w, on in (("leave", leave), ("move", move), ("link", link), ("unlink", unlink)) if on]
@@ -88,7 +89,7 @@ def carry_out(shelf: Shelf, wanted: AdoptRequest, *, as_json: bool) -> None:
 def _show(shelf: Shelf, wanted: AdoptRequest, *, as_json: bool) -> None:
     """Show what is there and what each wish would do with it."""
     from modelshelf.errors import ShelfError
-    from modelshelf.services.adopt_view import adopt_view
+    from modelshelf.schemas.adopt import adopt_view
 
     views: dict[str, dict[str, Any]] = {}
     for wish in ("leave", "move", "link"):

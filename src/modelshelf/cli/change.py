@@ -15,7 +15,7 @@ from modelshelf.units import format_size
 
 if TYPE_CHECKING:
     from modelshelf.domain.eviction import EvictionPlan
-    from modelshelf.services.register import AddPlan
+    from modelshelf.domain.plans import AddPlan
     from modelshelf.services.shelf import Shelf
 
 
@@ -32,8 +32,8 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Register a model and download it."""
-    from modelshelf.bootstrap.library import open_shelf
-    from modelshelf.services.register import registration
+    from modelshelf.bootstrap.shelf import open_shelf
+    from modelshelf.services.lifecycle.register import registration
 
     with at_the_edge(as_json=as_json):
         wanted = registration(name, hf_path, to, revision=revision, allow_patterns=tuple(include or ()))
@@ -69,7 +69,7 @@ def _told_as_registered(name: str) -> Iterator[None]:
 
 def pull(name: Name, as_json: AsJson = False) -> None:
     """Download what is missing of a registered model."""
-    from modelshelf.bootstrap.library import open_shelf
+    from modelshelf.bootstrap.shelf import open_shelf
 
     with at_the_edge(as_json=as_json), open_shelf() as shelf:
         shelf.library.row(name)
@@ -86,8 +86,8 @@ def rm(
     as_json: AsJson = False,
 ) -> None:
     """Forget a model; its files stay unless --files is given."""
-    from modelshelf.bootstrap.library import open_shelf
-    from modelshelf.services.views import removed_view
+    from modelshelf.bootstrap.shelf import open_shelf
+    from modelshelf.schemas.views import removed_view
 
     with at_the_edge(as_json=as_json), open_shelf(look=dry_run) as shelf:
         if dry_run:
@@ -114,7 +114,7 @@ def rm(
 
 
 def _print_plan(plan: AddPlan, *, as_json: bool) -> None:
-    from modelshelf.services.views import add_view
+    from modelshelf.schemas.views import add_view
 
     view = add_view(plan)
     if as_json:
@@ -129,7 +129,7 @@ def _pull(shelf: Shelf, name: str) -> None:
 
 
 def _print_model(shelf: Shelf, name: str, *, as_json: bool) -> None:
-    from modelshelf.services.views import model_view
+    from modelshelf.schemas.views import model_view
 
     model = shelf.model(name)
     if as_json:

@@ -27,8 +27,8 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Read every byte and compare it with its name, offline; exit code 6 when anything is wrong."""
-    from modelshelf.bootstrap.library import open_shelf
-    from modelshelf.services.views import job_view
+    from modelshelf.bootstrap.shelf import open_shelf
+    from modelshelf.schemas.views import job_view
 
     with at_the_edge(as_json=as_json):
         if bool(names) == everything:

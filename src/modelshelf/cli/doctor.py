@@ -17,8 +17,8 @@ def doctor(
     as_json: AsJson = False,
 ) -> None:
     """Say why it does not work: disks, registry, variables, tools, hub; exit code 7 when there are errors."""
-    from modelshelf.bootstrap.first_aid import open_doctor
-    from modelshelf.services.views import doctor_view
+    from modelshelf.bootstrap.doctor_and_setup import open_doctor
+    from modelshelf.schemas.views import doctor_view
 
     with at_the_edge(as_json=as_json):
         with open_doctor(mend=fix) as found:

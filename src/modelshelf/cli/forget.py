@@ -21,8 +21,8 @@ def forget(
     as_json: AsJson = False,
 ) -> None:
     """Let a base go: its settings and its bytes stay, and another library may take it."""
-    from modelshelf.bootstrap.first_aid import open_forgetter
-    from modelshelf.services.forget import base_at
+    from modelshelf.bootstrap.doctor_and_setup import open_forgetter
+    from modelshelf.services.space.forget_base import base_at
 
     with at_the_edge(as_json=as_json), open_forgetter() as forgetter:
         wanted = base_at(base)

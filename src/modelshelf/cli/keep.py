@@ -26,9 +26,9 @@ def update(
     as_json: AsJson = False,
 ) -> None:
     """Take a newer commit of the revision that a model follows; the old one serves until the new one is whole."""
-    from modelshelf.bootstrap.library import open_shelf
+    from modelshelf.bootstrap.shelf import open_shelf
     from modelshelf.errors import BadInput, ShelfError
-    from modelshelf.services.views import update_view
+    from modelshelf.schemas.views import update_view
 
     with at_the_edge(as_json=as_json), open_shelf(look=dry_run) as shelf:
         if bool(names) == every:
@@ -73,8 +73,8 @@ def reconcile(
     as_json: AsJson = False,
 ) -> None:
     """Bring the registry and the disks together, and report what was done; no model's files are deleted."""
-    from modelshelf.bootstrap.library import open_shelf
-    from modelshelf.services.views import reconcile_view
+    from modelshelf.bootstrap.shelf import open_shelf
+    from modelshelf.schemas.views import reconcile_view
 
     with at_the_edge(as_json=as_json), open_shelf(look=dry_run) as shelf:
         if dry_run:

@@ -14,12 +14,12 @@ from modelshelf.cli.options import AsJson, Name
 
 def ls(as_json: AsJson = False) -> None:
     """List the models."""
-    from modelshelf.bootstrap.places import open_library
+    from modelshelf.bootstrap.read_only import open_library
 
     with at_the_edge(as_json=as_json):
         found = open_library().models()
         if as_json:
-            from modelshelf.services.views import model_view
+            from modelshelf.schemas.views import model_view
 
             output.as_json([model_view(model) for model in found])
         else:
@@ -28,8 +28,8 @@ def ls(as_json: AsJson = False) -> None:
 
 def show(name: Name, as_json: AsJson = False) -> None:
     """Show one model: files, digests, commit, folder."""
-    from modelshelf.bootstrap.places import open_library
-    from modelshelf.services.views import model_view
+    from modelshelf.bootstrap.read_only import open_library
+    from modelshelf.schemas.views import model_view
 
     with at_the_edge(as_json=as_json):
         library = open_library()
@@ -43,7 +43,7 @@ def show(name: Name, as_json: AsJson = False) -> None:
 
 def path(name: Name, as_json: AsJson = False) -> None:
     """Print the folder of a model's snapshot."""
-    from modelshelf.bootstrap.places import open_library
+    from modelshelf.bootstrap.read_only import open_library
 
     with at_the_edge(as_json=as_json):
         folder = str(open_library().path(name))
@@ -55,8 +55,8 @@ def path(name: Name, as_json: AsJson = False) -> None:
 
 def env(name: Name, as_json: AsJson = False) -> None:
     """Print shell lines that make any Hugging Face program find a model: eval "$(shelf env NAME)"."""
-    from modelshelf.bootstrap.places import open_library
-    from modelshelf.services.library import environment
+    from modelshelf.bootstrap.read_only import open_library
+    from modelshelf.services.catalog.models import environment
 
     with at_the_edge(as_json=as_json):
         library = open_library()
@@ -76,9 +76,9 @@ def tiers(
     ] = None,
 ) -> None:
     """Show each tier: its limit, what it holds, and the free space of its disk."""
-    from modelshelf.bootstrap.first_aid import start_afresh as start
-    from modelshelf.bootstrap.library import open_shelf
-    from modelshelf.services.views import tier_view
+    from modelshelf.bootstrap.doctor_and_setup import start_afresh as start
+    from modelshelf.bootstrap.shelf import open_shelf
+    from modelshelf.schemas.views import tier_view
 
     with at_the_edge(as_json=as_json):
         if start_afresh is not None:
@@ -93,8 +93,8 @@ def tiers(
 
 def jobs(as_json: AsJson = False) -> None:
     """List long work, newest first: queued, running, waiting, done, failed, cancelled."""
-    from modelshelf.bootstrap.library import open_shelf
-    from modelshelf.services.views import job_view
+    from modelshelf.bootstrap.shelf import open_shelf
+    from modelshelf.schemas.views import job_view
 
     with at_the_edge(as_json=as_json), open_shelf(look=True) as shelf:
         found = shelf.job_service.all()
@@ -106,8 +106,8 @@ def jobs(as_json: AsJson = False) -> None:
 
 def cancel(job_id: Annotated[int, typer.Argument(metavar="JOB")], as_json: AsJson = False) -> None:
     """End a job; what arrived stays for the next try."""
-    from modelshelf.bootstrap.library import open_shelf
-    from modelshelf.services.views import job_view
+    from modelshelf.bootstrap.shelf import open_shelf
+    from modelshelf.schemas.views import job_view
 
     with at_the_edge(as_json=as_json), open_shelf() as shelf:
         job = shelf.job_service.cancel(job_id)

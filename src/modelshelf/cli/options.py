@@ -9,7 +9,7 @@ import typer
 
 def complete_model_name(incomplete: str) -> list[str]:
     """Return the registered names that begin so; none when the library cannot be opened."""
-    from modelshelf.bootstrap.places import open_library
+    from modelshelf.bootstrap.read_only import open_library
     from modelshelf.errors import ShelfError
 
     try:

@@ -21,9 +21,9 @@ def move(
     as_json: AsJson = False,
 ) -> None:
     """Move a model to another tier; it can be loaded all the time."""
-    from modelshelf.bootstrap.library import open_shelf
-    from modelshelf.services.register import destination
-    from modelshelf.services.views import model_view, move_view
+    from modelshelf.bootstrap.shelf import open_shelf
+    from modelshelf.schemas.views import model_view, move_view
+    from modelshelf.services.lifecycle.register import destination
 
     with at_the_edge(as_json=as_json), open_shelf(look=dry_run) as shelf:
         location, path = destination(to)
@@ -66,8 +66,8 @@ def unpin(name: Name, as_json: AsJson = False) -> None:
 
 
 def _set_pin(name: str, *, pinned: bool, reason: str, as_json: bool) -> None:
-    from modelshelf.bootstrap.library import open_shelf
-    from modelshelf.services.views import model_view
+    from modelshelf.bootstrap.shelf import open_shelf
+    from modelshelf.schemas.views import model_view
 
     with at_the_edge(as_json=as_json), open_shelf() as shelf:
         model = shelf.set_pin(name, pinned=pinned, reason=reason)
@@ -79,8 +79,8 @@ def _set_pin(name: str, *, pinned: bool, reason: str, as_json: bool) -> None:
 
 def rename(name: Name, new_name: Annotated[str, typer.Argument(metavar="NEW_NAME")], as_json: AsJson = False) -> None:
     """Give a model another name; nothing on the disk moves."""
-    from modelshelf.bootstrap.library import open_shelf
-    from modelshelf.services.views import model_view
+    from modelshelf.bootstrap.shelf import open_shelf
+    from modelshelf.schemas.views import model_view
 
     with at_the_edge(as_json=as_json), open_shelf() as shelf:
         model = shelf.rename(name, new_name)
@@ -99,8 +99,8 @@ def lease(
     as_json: AsJson = False,
 ) -> None:
     """Hold a model for a time, so that nothing of it is deleted under a program; without a name list the leases."""
-    from modelshelf.bootstrap.library import open_shelf
-    from modelshelf.services.views import lease_view
+    from modelshelf.bootstrap.shelf import open_shelf
+    from modelshelf.schemas.views import lease_view
 
     with at_the_edge(as_json=as_json), open_shelf() as shelf:
         if release is not None:

@@ -18,8 +18,8 @@ def install_service(
     as_json: AsJson = False,
 ) -> None:
     """Leave the server running: a systemd unit of yours, started now and whenever you log in."""
-    from modelshelf.bootstrap.first_aid import unit_service
-    from modelshelf.services.views import unit_view
+    from modelshelf.bootstrap.doctor_and_setup import unit_service
+    from modelshelf.schemas.views import unit_view
 
     with at_the_edge(as_json=as_json):
         service = unit_service()

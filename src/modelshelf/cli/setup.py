@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from modelshelf.domain.setup import Disk, Setup, Wish
-    from modelshelf.services.setup import FirstSetup
+    from modelshelf.services.setup.init import FirstSetup
 
 T = TypeVar("T")
 Flag = Annotated[str | None, typer.Option(metavar="GB", help="Its limit in GB; none for no limit.")]
@@ -37,8 +37,8 @@ def init(
     as_json: AsJson = False,
 ) -> None:
     """Set the library up: look at the disks, ask five questions, write .env."""
-    from modelshelf.bootstrap.first_aid import first_setup
-    from modelshelf.services.views import setup_view
+    from modelshelf.bootstrap.doctor_and_setup import first_setup
+    from modelshelf.schemas.views import setup_view
 
     with at_the_edge(as_json=as_json):
         given = (primary, primary_limit_gb, secondary, secondary_limit_gb)
@@ -56,7 +56,7 @@ def init(
             _show_plan(setup, wanted, text)
         may = not dry_run and (not asks or output.ask("Write it?", "yes", _yes))
         written = setup.write(text, force=force) if may else None
-        view = setup_view(setup, disks, wanted, text, written)
+        view = setup_view(setup.surroundings(wanted), disks, wanted, text, written)
         if as_json:
             output.as_json(view)
         else:
@@ -73,9 +73,9 @@ def _show_plan(setup: FirstSetup, wanted: Setup, text: str) -> None:
 
 def _offer_to_adopt(path: str) -> None:
     """Let a person have in the library what another program downloaded; it stays where it is."""
-    from modelshelf.bootstrap.library import open_shelf
+    from modelshelf.bootstrap.shelf import open_shelf
     from modelshelf.cli.adopt import carry_out
-    from modelshelf.services.adopt import AdoptRequest, wish_of
+    from modelshelf.domain.adopt import AdoptRequest, wish_of
 
     if output.ask("Take them in now, left where they are?", "yes", _yes):
         with open_shelf() as shelf:

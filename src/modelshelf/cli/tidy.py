@@ -32,8 +32,8 @@ def gc(
     as_json: AsJson = False,
 ) -> None:
     """Delete what nothing references: orphan blobs, dead downloads, stale locks, empty folders."""
-    from modelshelf.bootstrap.library import open_shelf
-    from modelshelf.services.views import gc_plan_view
+    from modelshelf.bootstrap.shelf import open_shelf
+    from modelshelf.schemas.views import gc_plan_view
 
     with at_the_edge(as_json=as_json), open_shelf(look=dry_run) as shelf:
         if dry_run:
@@ -46,8 +46,8 @@ def gc(
 
 def dedupe(dry_run: DryRun = False, tier: TierOption = None, as_json: AsJson = False) -> None:
     """Let identical blobs of a tier share their bytes: by reflink, else by hard link."""
-    from modelshelf.bootstrap.library import open_shelf
-    from modelshelf.services.views import dedupe_plan_view
+    from modelshelf.bootstrap.shelf import open_shelf
+    from modelshelf.schemas.views import dedupe_plan_view
 
     with at_the_edge(as_json=as_json), open_shelf(look=dry_run) as shelf:
         if dry_run:
@@ -59,7 +59,7 @@ def dedupe(dry_run: DryRun = False, tier: TierOption = None, as_json: AsJson = F
 
 
 def _finish(shelf: Shelf, job: Job, what: str) -> list[dict[str, Any]]:
-    from modelshelf.services.gc import tiers_of
+    from modelshelf.services.maintenance.gc import tiers_of
 
     with output.job_progress(what) as show:
         return list(tiers_of(shelf.finish(job, show)))

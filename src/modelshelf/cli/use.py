@@ -33,8 +33,8 @@ def load(
     as_json: AsJson = False,
 ) -> None:
     """Load a model in a process of its own, offline, ask it something, and print seconds and memory."""
-    from modelshelf.bootstrap.library import open_shelf
-    from modelshelf.bootstrap.places import run_environment
+    from modelshelf.bootstrap.read_only import run_environment
+    from modelshelf.bootstrap.shelf import open_shelf
     from modelshelf.errors import Unavailable
 
     with at_the_edge(as_json=as_json), open_shelf() as shelf:
@@ -61,8 +61,8 @@ def try_out(path: str, prompt: str, base: Annotated[str | None, typer.Argument()
     """Load the model of a snapshot folder and print what that took; `shelf load` runs this in a child process."""
     from pathlib import Path
 
-    from modelshelf.services.load import try_out as attempt
-    from modelshelf.services.views import trial_view
+    from modelshelf.schemas.views import trial_view
+    from modelshelf.services.serving.load import try_out as attempt
 
     with at_the_edge(as_json=False):
         output.as_json(trial_view(attempt(Path(path), prompt, Path(base) if base else None)))
@@ -70,8 +70,8 @@ def try_out(path: str, prompt: str, base: Annotated[str | None, typer.Argument()
 
 def run(context: typer.Context, name: Name) -> None:
     """Run a program that finds the model: shelf run NAME -- CMD …, where {path} is the snapshot's folder."""
-    from modelshelf.bootstrap.library import open_shelf
-    from modelshelf.bootstrap.places import run_environment
+    from modelshelf.bootstrap.read_only import run_environment
+    from modelshelf.bootstrap.shelf import open_shelf
     from modelshelf.errors import BadInput
 
     with at_the_edge(as_json=False), open_shelf() as shelf:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
-from modelshelf.domain.found import Found, FoundModel, FoundThing, Kind
+from modelshelf.domain.adopt_inventory import Found, FoundModel, FoundThing, Kind
+from modelshelf.errors import BadInput
 
 
 class Wish(enum.StrEnum):
@@ -283,3 +284,52 @@ def _decide_thing(thing: FoundThing, order: Order) -> Leftover:
 def with_need(plan: AdoptPlan, need_bytes: int, backup: str, notes: Iterable[str]) -> AdoptPlan:
     """Return a plan with what was measured for it."""
     return replace(plan, need_bytes=need_bytes, backup=backup, notes=tuple(notes))
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptRequest:
+    """What a person asks for."""
+
+    path: str
+    wish: Wish
+    to: str = "primary"
+    merge: bool = False
+    """Whether second copies of registered models go."""
+    copy: bool = False
+    """Whether what belongs to another program may be copied where it cannot be linked."""
+    repo_id: str = ""
+    """The repository of a `local_dir`."""
+
+    def with_wish(self, wish: str) -> AdoptRequest:
+        """Return the same request with another wish."""
+        return replace(self, wish=Wish(wish))
+
+    @staticmethod
+    def of(params: Mapping[str, object]) -> AdoptRequest:
+        """Return the request that a job was made of."""
+        known = {name: params[name] for name in ("path", "to", "merge", "copy", "repo_id")}
+        return AdoptRequest(wish=Wish(str(params["wish"])), **known)  # type: ignore[arg-type]
+
+
+@dataclass(slots=True)
+class Done:
+    """What was done so far."""
+
+    registered: list[str] = field(default_factory=list)
+    moved: list[str] = field(default_factory=list)
+    merged: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    """What was not done and why, in sentences."""
+    notes: list[str] = field(default_factory=list)
+
+
+def wish_of(word: str) -> Wish:
+    """Return the wish that a word means.
+
+    Raises:
+        BadInput: It means none.
+    """
+    try:
+        return Wish(word)
+    except ValueError:
+        raise BadInput(f"{word!r} isn't a way to adopt.", hint="Use leave, move or link.", wish=word) from None

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from modelshelf.domain.diagnosis import Diagnosis, Severity
 from modelshelf.domain.disks import Capabilities, Mount
-from modelshelf.domain.environment import ENGINE_PACKAGES, Place
-from modelshelf.domain.findings import Finding, Kind
-from modelshelf.domain.sharing import Foreign
+from modelshelf.domain.doctor_report import Diagnosis, Severity
+from modelshelf.domain.permissions import Foreign
 from modelshelf.domain.tiers import PRIMARY, SCARCE_ENTRIES, Tier
+from modelshelf.domain.tool_environment import ENGINE_PACKAGES, Place
+from modelshelf.domain.verify_report import Finding, Kind
 from modelshelf.units import GB, format_size, limit_gb
 
 LOW_BYTES = GB

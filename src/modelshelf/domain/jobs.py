@@ -66,7 +66,7 @@ class Reservation:
     id: int
     tier_id: str
     device: str
-    """The file system, as `store.tier.device` names it."""
+    """The file system, as `store.tiers.marker.device` names it."""
     remaining_bytes: int
     owner: str
     expired: bool

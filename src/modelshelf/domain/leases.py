@@ -19,7 +19,7 @@ class Lease:
     holder: str
     """Who holds it, for people: a command and its pid."""
     owner: str
-    """The process, as `services.owner` names it; empty for a lease that a person took."""
+    """The process, as `services.jobs.process` names it; empty for a lease that a person took."""
     expires_at: float
     """Seconds since 1970, by the database's clock."""
     expired: bool

@@ -6,7 +6,7 @@ import enum
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from modelshelf.domain.made_up import is_made_up
+from modelshelf.domain.made_up_commits import is_made_up
 from modelshelf.domain.names import CommitHash, Digest, FilePath, ModelName, RefName, RepoId
 from modelshelf.domain.outside import size_of
 from modelshelf.domain.patterns import FilePattern, Selection
@@ -94,7 +94,7 @@ class ModelRow:
     complete: bool
     """Whether every file was verified and laid out; what the disk says now may differ."""
     signature: str
-    """The mtimes of the snapshot and blob folders when `complete` was last set; see `store.scan.signature`.
+    """The mtimes of the snapshot and blob folders when `complete` was last set; see `store.repos.scan.signature`.
 
     It stays when files are found to be gone, and is empty for a model that is not meant to be there yet.
     """
@@ -116,7 +116,7 @@ class ModelRow:
     job_done_bytes: int
     job_total_bytes: int
     job_owner: str
-    """The process that works on it, as `services.owner` names it; empty while none does."""
+    """The process that works on it, as `services.jobs.process` names it; empty while none does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from modelshelf.domain.eviction import EvictionPlan
-from modelshelf.domain.models import FileEntry, blob_sizes, total_size
+from modelshelf.domain.models import FileEntry, Registration, blob_sizes, total_size
 from modelshelf.domain.names import BasePath, CommitHash, Digest, FilePath, ModelName, RefName, RepoId
+from modelshelf.domain.tiers import Tier
 
 SEGMENT_BYTES = 8 * 2**20
 """A download is kept in segments of this size; what a killed stream had of its segment is lost."""
@@ -221,3 +222,27 @@ class RemovalPlan:
     """Payloads of the shared store whose link is among `blobs`: swept by the store's own rules."""
     free_bytes: int = 0
     """What this will free."""
+
+
+@dataclass(frozen=True, slots=True)
+class AddPlan:
+    """What registering a model and pulling it will do."""
+
+    wanted: Registration
+    """With the repository as the hub spells it."""
+    tier: Tier
+    commit_hash: CommitHash | None
+    """None while the hub is out of reach."""
+    manifest: tuple[FileEntry, ...]
+    """All files of the commit."""
+    size_bytes: int
+    """Sum over the files selected."""
+    fetch_bytes: int
+    """What is to be fetched: what earlier tries left is not."""
+    makes_room: EvictionPlan | None
+    """What leaves the tier for it; None when it fits as it is."""
+
+    @property
+    def is_here(self) -> bool:
+        """Whether every byte is on the tier already: a pull asks the hub for none."""
+        return self.commit_hash is not None and self.size_bytes > 0 and self.fetch_bytes == 0

@@ -90,4 +90,4 @@ class Reader(Protocol):
         """Return the bases that were used, path to tier id."""
 
     def damage(self) -> dict[tuple[str, str], str]:
-        """Return the stamps of damaged blobs by tier id and digest; see `registry.checks`."""
+        """Return the stamps of damaged blobs by tier id and digest; see `registry.verified_blobs`."""

@@ -11,10 +11,10 @@ import enum
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from modelshelf.domain.cards import Card
 from modelshelf.domain.models import ModelRow
 from modelshelf.domain.names import COMMIT_HASH, ModelName, RefName, RepoId, with_number
-from modelshelf.domain.observed import CardSeen, Found, RowSeen, Seen
+from modelshelf.domain.reconcile_input import CardSeen, Found, RowSeen, Seen
+from modelshelf.domain.sidecars import Card
 
 
 class Action(enum.StrEnum):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from modelshelf.errors import BadInput
 from modelshelf.units import GB
@@ -14,6 +15,22 @@ _OF_SIZE, _OF_FREE = 0.8, 0.9
 _WORTH_GB = 5
 """A disk with less room than that is no place for models, while there is another one."""
 FLAGS = "--primary PATH --primary-limit-gb N --secondary PATH --secondary-limit-gb N"
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a setup finds on the machine."""
+
+    env_file: Path
+    """The settings file that it writes."""
+    exported: tuple[str, ...]
+    """The names of settings in the environment, which win over what is written."""
+    usual: Path
+    """The base that Hugging Face programs use by default."""
+    usual_models: int
+    """How many repositories of models other programs left there."""
+    tools_elsewhere: str
+    """What to say where Hugging Face programs download to another disk than the primary's; empty else."""
 
 
 @dataclass(frozen=True, slots=True)

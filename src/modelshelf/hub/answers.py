@@ -75,7 +75,7 @@ class Tree:
         """How many came, folders among them."""
         self.files: dict[str, ListedFile] = {}
         self.may_be_short = False
-        """Whether the hub says that it may not know all files; see `server.hub_bodies`."""
+        """Whether the hub says that it may not know all files; see `server.hub.bodies`."""
         self._folders: set[str] = set()
 
     def add(self, entry: object) -> None:

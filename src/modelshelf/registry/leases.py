@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from modelshelf.domain.leases import Lease
-from modelshelf.registry.engine import db_now
+from modelshelf.registry.database import db_now
 from modelshelf.registry.tables import leases, models
 
 

@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from modelshelf.domain.cards import Card
 from modelshelf.domain.jobs import DONE, UNFINISHED
 from modelshelf.domain.models import FileEntry, ModelRow, total_size
+from modelshelf.domain.sidecars import Card
 from modelshelf.errors import NotFound
-from modelshelf.registry.engine import db_now
+from modelshelf.registry.database import db_now
 from modelshelf.registry.rows import new_job
 from modelshelf.registry.tables import files, jobs, models
 
@@ -46,7 +46,7 @@ class Placements:
             model_id: The model.
             cache_location: The tier.
             base: Its base.
-            signature: What `store.scan.signature` says there.
+            signature: What `store.repos.scan.signature` says there.
             retire: What the job needs that deletes the old copy; None: it stays.
             job_id: The move.
             commit_hash: The commit that lies there; None: whatever the model is at.
@@ -143,7 +143,7 @@ class Placements:
             commit_hash: The commit.
             manifest: All of its files.
             size_bytes: Sum over those selected.
-            signature: What `store.scan.signature` says.
+            signature: What `store.repos.scan.signature` says.
             retire: What the job needs that deletes the old snapshot; None: it stays.
 
         Returns:

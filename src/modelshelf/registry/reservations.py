@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import sqlalchemy as sa
 
 from modelshelf.domain.jobs import Reservation
-from modelshelf.registry.engine import db_now
+from modelshelf.registry.database import db_now
 from modelshelf.registry.rows import LEASE_S
 from modelshelf.registry.tables import reservations, tiers
 

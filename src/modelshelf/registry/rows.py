@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from modelshelf.domain.jobs import QUEUED, Job
 from modelshelf.domain.outside import object_of, parse_json
 from modelshelf.errors import BadInput
-from modelshelf.registry.engine import db_now
+from modelshelf.registry.database import db_now
 
 _log = logging.getLogger(__name__)
 LEASE_S = 60.0

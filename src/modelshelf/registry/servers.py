@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from modelshelf.domain.jobs import Server
-from modelshelf.registry.engine import db_now
+from modelshelf.registry.database import db_now
 from modelshelf.registry.rows import LEASE_S
 from modelshelf.registry.tables import servers
 

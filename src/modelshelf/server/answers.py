@@ -9,7 +9,7 @@ from typing import Any
 from fastapi.responses import JSONResponse
 
 from modelshelf.domain.jobs import Job
-from modelshelf.services.views import job_view
+from modelshelf.schemas.views import job_view
 
 
 class Json(JSONResponse):

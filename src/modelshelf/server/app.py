@@ -9,16 +9,17 @@ from anyio import to_thread
 from fastapi import FastAPI
 
 from modelshelf import __version__
-from modelshelf.bootstrap.first_aid import open_doctor
+from modelshelf.bootstrap.doctor_and_setup import open_doctor
 from modelshelf.bootstrap.status import open_status
 from modelshelf.server import errors
+from modelshelf.server.api import cache, check, doctor, events, keep, models, status
 from modelshelf.server.bodies import BoundedBodies
 from modelshelf.server.doors import PathDoor
+from modelshelf.server.hub import routes
 from modelshelf.server.openapi import EVERYWHERE, Api, problems
-from modelshelf.server.routes import cache, check, doctor, events, hf, keep, models, status
 from modelshelf.server.security import Gate
-from modelshelf.services.events import Watcher
-from modelshelf.services.hub_face import HubFace
+from modelshelf.services.events.watch import Watcher
+from modelshelf.services.mirror.lookup import HubFace
 from modelshelf.services.shelf import Shelf
 
 
@@ -54,7 +55,7 @@ def create_app(
     app.include_router(events.create_router(watcher))
     app.include_router(doctor.create_router(open_doctor))
     app.include_router(status.create_router(open_status))
-    app.include_router(hf.create_router(HubFace(shelf.tier_service.online_bases, shelf.library.why_away)))
+    app.include_router(routes.create_router(HubFace(shelf.tier_service.online_bases, shelf.library.why_away)))
     _add_health(app, shelf)
     return app
 

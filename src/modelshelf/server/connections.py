@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from uvicorn.server import ServerState
 
-from modelshelf.server.sendfile import ZeroCopyProtocol
+from modelshelf.server.hub.sendfile import ZeroCopyProtocol
 
 if TYPE_CHECKING:
     import asyncio

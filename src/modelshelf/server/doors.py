@@ -8,7 +8,7 @@ from pathlib import Path
 
 from modelshelf.domain.http_roots import DRIVES, Place, check_http_path
 from modelshelf.errors import BadInput
-from modelshelf.services.adopt import ELSEWHERE
+from modelshelf.services.adopt.adopt import ELSEWHERE
 from modelshelf.services.shelf import Shelf
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from modelshelf.bootstrap.library import open_shelf
-from modelshelf.bootstrap.places import server_settings
+from modelshelf.bootstrap.read_only import server_settings
+from modelshelf.bootstrap.shelf import open_shelf
 from modelshelf.server.app import create_app
 from modelshelf.server.connections import raise_descriptors
 from modelshelf.server.log import start_logging
-from modelshelf.server.run import serve as run
 from modelshelf.server.security import check_listening
-from modelshelf.services.events import Watcher
-from modelshelf.services.presence import Presence
+from modelshelf.server.uvicorn_server import serve as run
+from modelshelf.services.events.watch import Watcher
+from modelshelf.services.jobs.presence import Presence
 
 
 def serve(*, host: str | None, port: int | None, announce: Callable[[str], None]) -> None:

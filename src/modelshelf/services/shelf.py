@@ -9,38 +9,39 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelshelf.domain.findings import VerifyReport
+from modelshelf.domain.adopt import AdoptRequest, wish_of
 from modelshelf.domain.jobs import RUNNING, UNFINISHED, Job
 from modelshelf.domain.models import Model, Registration, State
 from modelshelf.domain.names import ModelName, RefName, RepoId
+from modelshelf.domain.outcomes import Freed, Removed
 from modelshelf.domain.patterns import patterns_of
 from modelshelf.domain.tiers import TierStatus
+from modelshelf.domain.verify_report import VerifyReport
 from modelshelf.errors import BadInput, Cancelled, Conflict, ShelfError
-from modelshelf.registry.queries import Registry
-from modelshelf.services.admission import Admission
-from modelshelf.services.adopt import Adopter, AdoptRequest, wish_of
-from modelshelf.services.adopt_view import adopt_view
-from modelshelf.services.jobs import Behind, Jobs, Running, Worker
-from modelshelf.services.library import Library
-from modelshelf.services.move import Mover
-from modelshelf.services.pull import refresh_card
-from modelshelf.services.reconcile import Reconciled, Reconciler
-from modelshelf.services.register import Registrar
-from modelshelf.services.remove import Removed, Remover
-from modelshelf.services.retire import read_freed
-from modelshelf.services.tiers import TierService
-from modelshelf.services.update import Updater
-from modelshelf.services.verify import Verifier, read_report
-from modelshelf.store import cards
-from modelshelf.store.fs import Freed
+from modelshelf.registry.registry import Registry
+from modelshelf.schemas.adopt import adopt_view
+from modelshelf.services.adopt.adopt import Adopter
+from modelshelf.services.catalog.models import Library
+from modelshelf.services.jobs.runner import Behind, Jobs, Running, Worker
+from modelshelf.services.lifecycle.move import Mover
+from modelshelf.services.lifecycle.pull import refresh_card
+from modelshelf.services.lifecycle.register import Registrar
+from modelshelf.services.lifecycle.remove import Remover
+from modelshelf.services.lifecycle.update import Updater
+from modelshelf.services.maintenance.reconcile import Reconciled, Reconciler
+from modelshelf.services.maintenance.verify import Verifier, read_report
+from modelshelf.services.space.delete_old_copy import read_freed
+from modelshelf.services.space.reservations import Admission
+from modelshelf.services.space.tiers import TierService
 from modelshelf.store.layout import Base
+from modelshelf.store.tiers import sidecars
 
 if TYPE_CHECKING:
     from modelshelf.domain.ports import Clock
-    from modelshelf.services.dedupe import Deduper
-    from modelshelf.services.gc import Collector
-    from modelshelf.services.lease import Leaser
-    from modelshelf.services.load import Loader
+    from modelshelf.services.catalog.leases import Leaser
+    from modelshelf.services.maintenance.dedupe import Deduper
+    from modelshelf.services.maintenance.gc import Collector
+    from modelshelf.services.serving.load import Loader
 
 _LOOK_AGAIN_S = 0.1
 
@@ -343,7 +344,7 @@ class Shelf:
         renamed = self.library.model(new_name)
         refresh_card(self.registry, renamed)
         if model.state is not State.OFFLINE:
-            cards.remove(Base(Path(model.base)), model.row.model_name)
+            sidecars.remove(Base(Path(model.base)), model.row.model_name)
         return renamed
 
     def tiers(self, *, rescan: bool = False) -> list[TierStatus]:

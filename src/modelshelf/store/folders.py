@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelshelf.domain.sharing import mode_in
+from modelshelf.domain.permissions import mode_in
 from modelshelf.errors import Denied
 from modelshelf.store.os_errors import translate_errors
 

@@ -13,9 +13,9 @@ import itertools
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from modelshelf.domain.outcomes import Freed
 from modelshelf.store.folders import Place, opened, place, sync_folder
 from modelshelf.store.os_errors import FULL, as_shelf_error, translate_errors
 from modelshelf.store.probe import is_real_folder
@@ -262,18 +262,6 @@ def set_aside(root: Path, path: Path, folder: Path) -> Path:
         _replace(old, new)
         new.sync_folder()
     return target
-
-
-@dataclass(frozen=True, slots=True)
-class Freed:
-    """What a deletion gave back, measured by lstat just before it."""
-
-    apparent_bytes: int = 0
-    allocated_bytes: int = 0
-
-    def __add__(self, other: Freed) -> Freed:
-        """Return the sum."""
-        return Freed(self.apparent_bytes + other.apparent_bytes, self.allocated_bytes + other.allocated_bytes)
 
 
 def remove(at: Place) -> None:

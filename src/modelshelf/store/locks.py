@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from filelock import FileLock, Timeout
 
+from modelshelf.domain.outcomes import Freed
 from modelshelf.domain.ports import Clock
 from modelshelf.errors import ShelfError, Unavailable
 from modelshelf.store import fs
@@ -165,7 +166,7 @@ def wait_lock(
         waited_s += _POLL_S
 
 
-def remove_unused(root: Path, path: Path) -> fs.Freed:
+def remove_unused(root: Path, path: Path) -> Freed:
     """Delete one of our own lock files, unless somebody holds it; returns what that freed.
 
     **Concurrency:** removing a lock that another process is about to take would give two owners, so it is removed by
@@ -177,13 +178,13 @@ def remove_unused(root: Path, path: Path) -> fs.Freed:
         with place(root, path) as at:
             fd = at.open(os.O_RDWR)
     except (ShelfError, OSError):
-        return fs.Freed()
+        return Freed()
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         held, named = os.fstat(fd), path.lstat()
         is_ours = (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino)
-        return fs.remove_file(root, path) if is_ours else fs.Freed()
+        return fs.remove_file(root, path) if is_ours else Freed()
     except OSError:
-        return fs.Freed()
+        return Freed()
     finally:
         os.close(fd)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from modelshelf.domain.names import RepoId
-from modelshelf.domain.sharing import Foreign, is_shared
+from modelshelf.domain.permissions import Foreign, is_shared
 from modelshelf.errors import Denied
 from modelshelf.store import fs
 from modelshelf.store.layout import Base, Repo

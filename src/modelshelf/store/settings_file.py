@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from modelshelf.domain.environment import usual_hub
+from modelshelf.domain.tool_environment import usual_hub
 from modelshelf.errors import BadInput
-from modelshelf.store.known import KnownLibraries
+from modelshelf.store.known_bases import KnownLibraries
 from modelshelf.store.probe import is_file
 
 NAMES_A_LIBRARY = frozenset({"PRIMARY_CACHE_PATH", "DATABASE_URL"})

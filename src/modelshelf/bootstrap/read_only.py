@@ -1,0 +1,165 @@
+"""Where the registry is, and composing what looks without importing anything slow."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelshelf.bootstrap.in_force import NOTES, registry_in_force
+from modelshelf.errors import BadInput, Conflict, ShelfError
+from modelshelf.services.catalog.models import Library, environment
+from modelshelf.settings import Settings, child_environment, load_settings
+from modelshelf.store import fs, probe
+from modelshelf.store.known_bases import KnownBases, KnownLibraries
+from modelshelf.store.layout import Base
+from modelshelf.store.mounts import check_outlives
+from modelshelf.store.probe import is_file
+from modelshelf.store.tiers import marker as store_tier
+from modelshelf.store.tiers import registry_file
+
+if TYPE_CHECKING:
+    from modelshelf.domain.models import Model
+    from modelshelf.domain.ports import Reader
+
+
+def open_library(env_file: Path | None = None) -> Library:
+    """Return the library for looking only, without anything that is slow to import where that is possible.
+
+    Raises:
+        BadInput: The settings are wrong.
+        Unavailable: The primary base is not mounted, or the registry cannot be opened.
+    """
+    settings = load_settings(env_file)
+    check_mounts(settings)
+    known = KnownBases(settings.state_home)
+    return Library(_reader(settings, known), settings.tiers, known)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """What a server needs beside the library."""
+
+    host: str
+    port: int
+    api_key: str | None = field(repr=False)
+    custom_roots: tuple[str, ...] | None
+    log_as_json: bool
+    secrets: tuple[str, ...] = field(repr=False)
+    """What no log may hold."""
+
+
+def server_settings() -> ServerSettings:
+    """Return where to listen.
+
+    Raises:
+        BadInput: The settings are wrong.
+    """
+    settings = load_settings()
+    secrets = tuple(secret for secret in (settings.hf_token, settings.api_key) if secret)
+    return ServerSettings(
+        settings.host, settings.port, settings.api_key, settings.custom_roots, settings.log_as_json, secrets
+    )
+
+
+def run_environment(library: Library, model: Model) -> dict[str, str]:
+    """Return the whole environment of a program that is to find `model`."""
+    return child_environment(environment(model, library.tiers))
+
+
+def _reader(settings: Settings, known: KnownBases) -> Reader:
+    from modelshelf.registry.fast_read import EmptyReader, SqliteReader
+
+    place = registry_in_force(settings)
+    if _is_new(settings, known, place[1]):
+        return EmptyReader()
+    url = _prepared(settings, *place)
+    if url.startswith("sqlite:///"):
+        reader = SqliteReader(Path(url.removeprefix("sqlite:///")))
+        if reader.usable():
+            return reader
+    from modelshelf.registry.registry import Registry
+
+    return Registry(url)
+
+
+def _is_new(settings: Settings, known: KnownBases, path: Path | None) -> bool:
+    """Return whether there is no library yet: looking at it makes none.
+
+    Raises:
+        BadInput: The registry would lie where it cannot be.
+    """
+    primary = Base(Path(settings.tiers.primary.base))
+    if path is None or is_file(path) or str(primary.path) in known.load() or store_tier.read_id(primary) is not None:
+        return False
+    registry_file.check_place(path, settings.state_home)
+    return True
+
+
+def _check_meant(settings: Settings) -> None:
+    """Let nobody begin a second library without knowing it.
+
+    Raises:
+        Conflict: This user has one already, and no setting names the one that is about to begin.
+    """
+    libraries, primary = KnownLibraries(settings.state_home).load(), settings.tiers.primary.base
+    others = [f"{base} ({env_file})" if env_file else base for base, env_file in libraries.items() if base != primary]
+    if not others:
+        return
+    if settings.named_by:
+        NOTES.info("A new library begins in %s; you also have %s.", primary, " and ".join(others))
+        return
+    raise Conflict(
+        f"No setting names a library here, and you have {' and '.join(others)} already.",
+        hint=f"cd to the folder of its settings. For a second library set PRIMARY_CACHE_PATH={primary}",
+        libraries=libraries,
+    )
+
+
+def remember_library(settings: Settings) -> None:
+    """Note the library in force for commands where no settings are."""
+    env_file = None if settings.named_by == "environment" else settings.env_file
+    KnownLibraries(settings.state_home).remember(Base(Path(settings.tiers.primary.base)), env_file)
+
+
+def check_mounts(settings: Settings) -> None:
+    """Look at the bases of the settings; see `store.mounts.check_outlives`.
+
+    Raises:
+        BadInput: One of them is a file.
+    """
+    for tier in settings.tiers.configured():
+        if probe.is_file(Path(tier.base)):
+            name = f"{tier.location.upper()}_CACHE_PATH"
+            raise BadInput(f"The {tier.location} base {tier.base} is a file.", hint=f"Set {name} to a folder.")
+    check_outlives([tier.base for tier in settings.tiers.configured()], require=settings.require_mount)
+
+
+def database_url(settings: Settings) -> str:
+    """Return where the registry is; by default in the primary base, which is opened for it.
+
+    A primary that was used before and is not mounted takes the registry with it: refused here, before an empty one
+    is made in its place. So is a SQLite file on a share.
+    """
+    return _prepared(settings, *registry_in_force(settings))
+
+
+def url_to_look(settings: Settings) -> str:
+    """Return where the registry is for who only looks; of a library that is not begun yet, one that ends with us."""
+    place = registry_in_force(settings)
+    is_new = _is_new(settings, KnownBases(settings.state_home), place[1])
+    return "sqlite://" if is_new else _prepared(settings, *place)
+
+
+def _prepared(settings: Settings, url: str, path: Path | None) -> str:
+    registry_file.check_place(path, settings.state_home)
+    if _is_new(settings, KnownBases(settings.state_home), path):
+        _check_meant(settings)
+    if not settings.database_url:
+        store_tier.open_tier(Base(Path(settings.tiers.primary.base)), KnownBases(settings.state_home), None)
+    registry_file.make_room_for(path, settings.state_home)
+    if path is not None and not settings.database_url:
+        with contextlib.suppress(ShelfError):  # of a base that cannot be written the registry is read
+            fs.touch(path.parent, path)  # SQLite gives its own files the owner and the mode of this one
+    return url

@@ -1,0 +1,64 @@
+"""Outcomes: what an operation did, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelshelf.domain.plans import RemovalPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Freed:
+    """What a deletion gave back, measured by lstat just before it."""
+
+    apparent_bytes: int = 0
+    allocated_bytes: int = 0
+
+    def __add__(self, other: Freed) -> Freed:
+        """Return the sum."""
+        return Freed(self.apparent_bytes + other.apparent_bytes, self.allocated_bytes + other.allocated_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What a removal did."""
+
+    model_name: str
+    plan: RemovalPlan
+    freed: Freed
+    """Measured file by file."""
+    kept: str
+    """Why some of its bytes stay on the disk, in a sentence; empty where all went."""
+    needed_by: list[str]
+    """Registered adapters that can't be loaded without it, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What loading a model and asking it one question took."""
+
+    load_s: float
+    """Seconds from the start of the import of transformers to a model that can answer."""
+    answer_s: float
+    memory_bytes: int
+    """The peak resident size of the process."""
+    prompt: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The settings file that was written."""
+
+    path: Path
+    backup: Path | None
+    """Where what it held before is kept; None where there was none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A command of a plan, and whether it was run."""
+
+    command: tuple[str, ...]
+    ran: bool

@@ -1,0 +1,181 @@
+"""What the variables of other tools mean: where each of them looks for models, and which of them fight each other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from modelshelf.domain.doctor_report import Diagnosis, Severity
+
+SECRETS = frozenset({"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"})
+"""Only whether they are set is told."""
+VARIABLES = (
+    "HOME XDG_CACHE_HOME HF_HOME HF_HUB_CACHE HUGGINGFACE_HUB_CACHE TRANSFORMERS_CACHE HF_HUB_OFFLINE"
+    " TRANSFORMERS_OFFLINE HF_XET_CACHE HF_TOKEN HUGGING_FACE_HUB_TOKEN HF_TOKEN_PATH HF_ENDPOINT LLAMA_CACHE"
+    " OLLAMA_MODELS HF_HUB_DISABLE_SYMLINKS"
+).split()
+ENGINE_PACKAGES = "torch transformers accelerate gguf"
+"""What loads models here, named one by one: the project came from a clone and is on no index."""
+_FOLDERS = ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_XET_CACHE", "LLAMA_CACHE", "OLLAMA_MODELS")
+_TRUE = frozenset({"1", "ON", "YES", "TRUE"})
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a tool looks for models."""
+
+    tool: str
+    path: str
+    """Relative where the tool takes it from the folder it is started in."""
+    why: str
+    """The variable that says so, or `its default`."""
+    stock: bool = True
+    """Whether it reads the layout of Hugging Face; others keep files of their own."""
+
+
+def hub_cache(environ: Mapping[str, str]) -> tuple[str, str]:
+    """Return the cache_dir of every Hugging Face tool, and which variable says so.
+
+    Source: huggingface_hub `constants.py`; transformers 5 takes it from there.
+
+    >>> hub_cache({"HOME": "/home/me", "HF_HOME": "~/hf"})
+    ('/home/me/hf/hub', 'HF_HOME')
+    >>> hub_cache({"HOME": "/home/me", "HF_HOME": "/hf", "HF_HUB_CACHE": "/data/hub"})
+    ('/data/hub', 'HF_HUB_CACHE')
+    >>> hub_cache({"HOME": "/home/me"})
+    ('/home/me/.cache/huggingface/hub', 'its default')
+    """
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        if name in environ:
+            return _expand(environ[name], environ), name
+    home, why = hf_home(environ)
+    return _join(home, "hub"), why
+
+
+def usual_hub(environ: Mapping[str, str]) -> str:
+    """Return the hub of Hugging Face tools where it can be a tier's: it is named, and its name is `hub`; empty else.
+
+    >>> usual_hub({"HOME": "/home/me", "HF_HUB_CACHE": "/data/hf/hub/"})
+    '/data/hf/hub'
+    >>> usual_hub({"HOME": "/home/me", "HF_HUB_CACHE": "/data/models"})
+    ''
+    >>> usual_hub({"HOME": "/home/me", "XDG_CACHE_HOME": "/data/cache"})
+    '/data/cache/huggingface/hub'
+    """
+    named = {name: text for name, text in environ.items() if text.strip()}
+    cache, why = hub_cache({name: text for name, text in named.items() if name != "HF_HOME"})
+    is_base = PurePosixPath(cache).name == "hub" and cache.startswith("/") and why != "its default"
+    return str(PurePosixPath(cache)) if is_base else ""
+
+
+def hf_home(environ: Mapping[str, str]) -> tuple[str, str]:
+    """Return what Hugging Face tools take for HF_HOME, and which variable says so."""
+    if "HF_HOME" in environ:
+        return _expand(environ["HF_HOME"], environ), "HF_HOME"
+    if "XDG_CACHE_HOME" in environ:
+        return _join(environ["XDG_CACHE_HOME"], "huggingface"), "XDG_CACHE_HOME"
+    return _join(environ.get("HOME", "~"), ".cache/huggingface"), "its default"
+
+
+def token_path(environ: Mapping[str, str]) -> str:
+    """Return the file that `hf auth login` writes the token to."""
+    return _expand(environ.get("HF_TOKEN_PATH") or _join(hf_home(environ)[0], "token"), environ)
+
+
+def is_offline(environ: Mapping[str, str]) -> str:
+    """Return the variable that keeps Hugging Face tools from asking the hub; empty when none does."""
+    text = environ.get("HF_HUB_OFFLINE") or environ.get("TRANSFORMERS_OFFLINE") or ""
+    if text.upper() not in _TRUE:
+        return ""
+    return "HF_HUB_OFFLINE" if environ.get("HF_HUB_OFFLINE") else "TRANSFORMERS_OFFLINE"
+
+
+def places(environ: Mapping[str, str]) -> list[Place]:
+    """Return where each tool of this machine will look, started with these variables.
+
+    Source: llama.cpp `common/hf-cache.cpp` (LLAMA_CACHE, then as the hub's tools); Ollama `envconfig`; LM Studio's
+    default folder.
+    """
+    cache, why = hub_cache(environ)
+    llama = (_expand(environ["LLAMA_CACHE"], environ), "LLAMA_CACHE") if environ.get("LLAMA_CACHE") else (cache, why)
+    home = environ.get("HOME", "~")
+    ollama = environ.get("OLLAMA_MODELS")
+    return [
+        Place("hf", cache, why),
+        Place("transformers", cache, why),
+        Place("vLLM", cache, why),
+        Place("llama.cpp", *llama),
+        Place("Ollama", ollama or _join(home, ".ollama/models"), "OLLAMA_MODELS" if ollama else "its default", False),
+        Place("LM Studio", _join(home, ".lmstudio/models"), "its default", stock=False),
+    ]
+
+
+def conflicts(environ: Mapping[str, str], primary_base: str) -> Iterator[Diagnosis]:
+    """Yield what is wrong with the variables of a process, given the primary base that they should lead to."""
+    for name in _FOLDERS:
+        if name in environ:
+            yield from _folder(name, environ[name], environ)
+    yield from _elsewhere(environ, primary_base)
+    if offline := is_offline(environ):
+        detail = f"{offline} is set: no Hugging Face tool asks the hub, and nothing can be downloaded."
+        yield _warn(detail, f"unset {offline}")
+    if "TRANSFORMERS_CACHE" in environ:
+        detail = "TRANSFORMERS_CACHE is set: transformers before 5 looks there, and nothing of today does."
+        yield _warn(detail, "unset TRANSFORMERS_CACHE")
+
+
+def _folder(name: str, text: str, environ: Mapping[str, str]) -> Iterator[Diagnosis]:
+    if not text.strip():
+        detail = f"{name} is set and empty: that is the folder each program is started in, not the default."
+        if name in ("LLAMA_CACHE", "OLLAMA_MODELS"):
+            return
+        yield Diagnosis(Severity.ERROR, "environment", detail, f"unset {name}")
+        return
+    if name == "HF_XET_CACHE" and text.startswith("~"):
+        detail = f"HF_XET_CACHE={text}: hf_xet does not expand ~, and makes a folder of that name where it is started."
+        path = f'"$HOME{text[1:]}"' if text[1:2] in ("", "/") else "/the/whole/path"
+        yield Diagnosis(Severity.ERROR, "environment", detail, f"export HF_XET_CACHE={path}")
+        return
+    path = _expand(text, environ)
+    if not path.startswith("/"):
+        detail = f"{name}={text} is relative: each program looks below the folder it is started in."
+        yield _warn(detail, f"export {name}=/the/whole/path")
+    elif name == "HF_HOME" and PurePosixPath(path).name == "hub":
+        parent = PurePosixPath(path).parent
+        detail = f"HF_HOME={text} ends in hub: tools look in {path}/hub. It names the folder above."
+        yield Diagnosis(Severity.ERROR, "environment", detail, f"export HF_HOME={parent}")
+
+
+def _elsewhere(environ: Mapping[str, str], primary_base: str) -> Iterator[Diagnosis]:
+    cache, why = hub_cache(environ)
+    home, home_why = hf_home(environ)
+    if why in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        if home_why == "HF_HOME" and environ["HF_HOME"].strip() and not _is_same(cache, _join(home, "hub")):
+            detail = f"{why}={environ[why]} beats HF_HOME={environ['HF_HOME']}: models go to the former, tokens stay."
+            yield _warn(detail, f"unset {why}")
+        if why == "HUGGINGFACE_HUB_CACHE":
+            detail = "HUGGINGFACE_HUB_CACHE is an old name: other tools, such as llama.cpp, do not know it."
+            yield _warn(detail, f"unset {why}; export HF_HUB_CACHE={cache}")
+    if cache.startswith("/") and not _is_same(cache, _join(primary_base, "hub")):
+        detail = f"Hugging Face tools download to {cache} ({why}), not to the primary base {primary_base}."
+        yield Diagnosis(Severity.INFO, "environment", detail, f"export HF_HOME={primary_base}", path=cache)
+
+
+def _warn(detail: str, command: str) -> Diagnosis:
+    return Diagnosis(Severity.WARNING, "environment", detail, command)
+
+
+def _is_same(path: str, other: str) -> bool:
+    return PurePosixPath(path) == PurePosixPath(other)
+
+
+def _join(folder: str, name: str) -> str:
+    return f"{folder.rstrip('/')}/{name}" if folder else name
+
+
+def _expand(text: str, environ: Mapping[str, str]) -> str:
+    """Replace `~` and the variables that are known, as the tools do."""
+    text = re.sub(r"\$(?:\{(\w+)\}|(\w+))", lambda found: environ.get(found[1] or found[2], found[0]), text)
+    return environ.get("HOME", "~") + text[1:] if text == "~" or text.startswith("~/") else text

@@ -1,0 +1,149 @@
+"""What a look at the disks found wrong: one value each, reported as what it is."""
+
+from __future__ import annotations
+
+import enum
+import shlex
+from dataclasses import dataclass
+
+from modelshelf.domain.made_up_commits import is_made_up
+from modelshelf.domain.names import parse_repo_folder
+
+
+class Kind(enum.StrEnum):
+    """What can be wrong."""
+
+    MISSING_FILE = "missing_file"
+    WRONG_SIZE = "wrong_size"
+    WRONG_BYTES = "wrong_bytes"
+    READ_ERROR = "read_error"
+    WRONG_LINK = "wrong_link"
+    DANGLING_LINK = "dangling_link"
+    LINK_LEAVES_BASE = "link_leaves_base"
+    DANGLING_REF = "dangling_ref"
+    UNREADABLE_TREE = "unreadable_tree"
+    BROKEN_TREE = "broken_tree"
+    UNREADABLE_FILE = "unreadable_file"
+    UNREADABLE_FOLDER = "unreadable_folder"
+    INCOMPLETE = "incomplete"
+    TEXT_LINK = "text_link"
+    LOST_LINKS = "lost_links"
+    NO_MODEL = "no_model"
+
+
+DAMAGE = frozenset({Kind.WRONG_SIZE, Kind.WRONG_BYTES, Kind.READ_ERROR})
+"""Bytes that are there and are not what their name says: set aside before anything else is done."""
+FORBIDDEN = frozenset({Kind.UNREADABLE_TREE, Kind.UNREADABLE_FILE, Kind.UNREADABLE_FOLDER})
+"""What this user may not read: mended by whoever may."""
+_ONLY_A_NAME = frozenset({Kind.LINK_LEAVES_BASE, Kind.DANGLING_REF})
+"""Names without bytes behind them; whoever downloads writes a ref anew, and a ref need not be the hub's."""
+OTHER_NAMES = ": it has other names, and another program may need it as it is"
+"""What an unreadable file has to be left for."""
+
+_SENTENCES = {
+    Kind.MISSING_FILE: "It is not there.",
+    Kind.WRONG_SIZE: "It has {fact}.",
+    Kind.WRONG_BYTES: "Its bytes are not what its name says.",
+    Kind.READ_ERROR: "It cannot be read from the disk: {fact}.",
+    Kind.WRONG_LINK: "It links to {fact}, which is another file's content.",
+    Kind.DANGLING_LINK: "It links to {fact}, where nothing is.",
+    Kind.LINK_LEAVES_BASE: "It leads out of its base, to {fact}.",
+    Kind.DANGLING_REF: "It points to {fact}, which has no snapshot.",
+    Kind.UNREADABLE_TREE: "This user may not read it, so that an incomplete snapshot passes for a whole one.",
+    Kind.BROKEN_TREE: "It is not a list of files.",
+    Kind.UNREADABLE_FILE: "This user may not read it{fact}.",
+    Kind.UNREADABLE_FOLDER: "This user may not look into it.",
+    Kind.INCOMPLETE: "It was never downloaded to its end.",
+    Kind.TEXT_LINK: "It was a link once, and is a text file that names {fact}.",
+    Kind.LOST_LINKS: "{fact} lost their links; their blobs are here.",
+    Kind.NO_MODEL: "It {fact}.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong, and what became of it."""
+
+    kind: Kind
+    base: str
+    path: str
+    """The file, link, ref or folder that it is about."""
+    repo_id: str = ""
+    file: str = ""
+    """A file of the repository that has this content; empty where none is known."""
+    model_name: str = ""
+    """The registered model that needs it; empty where nobody does."""
+    digest: str = ""
+    """What its bytes should be; empty where that is not the question."""
+    commit_hash: str = ""
+    """The commit whose snapshot it belongs to; empty for what belongs to no single one."""
+    fact: str = ""
+    """What was found instead."""
+    repaired: bool = False
+    quarantined: str = ""
+    """Where the damaged bytes lie now; empty while they lie where they were."""
+    trouble: str = ""
+    """Why it could not be repaired, in a sentence."""
+
+    @property
+    def detail(self) -> str:
+        """What is wrong, in a sentence or two."""
+        sentence = _SENTENCES[self.kind].format(fact=self.fact)
+        return f"{sentence} {self.trouble}".rstrip()
+
+    @property
+    def hint(self) -> str:
+        """The command that mends it; empty when nothing is left to do."""
+        if self.repaired:
+            return ""
+        if self.kind is Kind.NO_MODEL:
+            return f"hf download {self.repo_id} --force-download"
+        if self.kind in FORBIDDEN:
+            return self._hint_to_read()
+        if not self.model_name:
+            return self._hint_for_nobody()
+        name = self.model_name
+        if self.trouble and is_made_up(self.commit_hash):
+            return (
+                f"Adopt the folder again that it came from (shelf adopt FOLDER --move), or let it go: shelf rm {name}"
+            )
+        return f"shelf pull {name}" if self.kind is Kind.INCOMPLETE else f"shelf verify {name} --repair"
+
+    def _hint_to_read(self) -> str:
+        if self.fact == OTHER_NAMES:
+            return "shelf adopt FOLDER --move --copy"
+        if self.fact:
+            return "Run the same as that user, or ask them to let you read it."
+        mode = "a+rx" if self.kind is Kind.UNREADABLE_FOLDER else "a+r"
+        return f"sudo chmod {mode} {shlex.quote(self.path)}"
+
+    def _hint_for_nobody(self) -> str:
+        if self.kind in (Kind.LOST_LINKS, Kind.TEXT_LINK):
+            return f"shelf adopt {shlex.quote(self.base)}"
+        if self.kind in DAMAGE and not self.quarantined:
+            return "shelf verify --all --repair"
+        if self.kind in _ONLY_A_NAME or not self.repo_id:
+            return f"rm {shlex.quote(self.path)}"
+        revision = self.commit_hash
+        folder = next(parsed for part in self.path.split("/") if (parsed := parse_repo_folder(part)))
+        kind = f" --repo-type {folder[0]}" if folder[0] != "model" else ""
+        return f"hf download {self.repo_id}{kind}" + (f" --revision {shlex.quote(revision)}" if revision else "")
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What a verification read and found."""
+
+    checked_blobs: int
+    checked_bytes: int
+    skipped_blobs: int
+    """Verified not longer ago than was asked, or by an earlier run of the same job."""
+    skipped_bytes: int
+    offline: tuple[str, ...]
+    """The bases that are not there; nothing is known about what lies on them."""
+    findings: tuple[Finding, ...]
+
+    @property
+    def wrong(self) -> list[Finding]:
+        """What is still wrong."""
+        return [finding for finding in self.findings if not finding.repaired]

@@ -1,0 +1,1 @@
+"""How the library looks as JSON: one shape each, for `--json` and for HTTP."""

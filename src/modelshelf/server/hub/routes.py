@@ -1,0 +1,283 @@
+"""`/hf`: the Hub's protocol, so that HF_ENDPOINT=http://host:8000/hf serves what lies on the tiers.
+
+Ids and revisions come percent-quoted and Starlette decodes before it routes, so one route takes all, and
+`hub_paths.parse_path` reads the raw path. What the answers hold: `hub_bodies`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs, quote, urlencode
+
+from fastapi import APIRouter
+from fastapi.concurrency import run_in_threadpool
+from fastapi.requests import Request
+from fastapi.responses import JSONResponse, Response
+
+from modelshelf.domain import lfs
+from modelshelf.domain.outside import parse_json
+from modelshelf.errors import BadInput, Conflict, NotFound, Unavailable
+from modelshelf.server.errors import header_line, retry_after
+from modelshelf.server.hub import bodies
+from modelshelf.server.hub.paths import HubPath, has_etag, parse_path, parse_range
+from modelshelf.server.hub.sendfile import FileSlice
+from modelshelf.services.mirror.lookup import Contents, FoundFile, HubFace
+from modelshelf.services.mirror.repositories import Resolved
+
+PREFIX = "/hf"
+_BODY_LIMIT_BYTES = 4 << 20
+_PLAIN_HTTP_LIMIT_BYTES = 50 * 10**9
+_PAGE = 1000
+"""Most models on one page of a list, as on the Hub."""
+
+
+def create_router(face: HubFace) -> APIRouter:
+    """Return the routes of the hub face, below `/hf`.
+
+    **Concurrency:** look-ups run in threads, for a disk may sleep; the bytes go out from the event loop. What wraps
+    these routes must be plain ASGI: Starlette's BaseHTTPMiddleware and GZipMiddleware drop zero-copy messages.
+    """
+    router = APIRouter(prefix=PREFIX)
+    answers = _Answers(face)
+
+    def read(request: Request) -> Response:
+        return answers.answer(request)
+
+    async def ask(request: Request) -> Response:
+        body = b""
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > _BODY_LIMIT_BYTES:
+                return _error(413, "The body is too large.")
+        return await run_in_threadpool(answers.answer, request, body)
+
+    router.add_api_route("/{rest:path}", read, methods=["GET", "HEAD"], include_in_schema=False, response_model=None)
+    router.add_api_route("/{rest:path}", ask, methods=["POST"], include_in_schema=False, response_model=None)
+    return router
+
+
+class _Answers:
+    """One method for each kind of question."""
+
+    def __init__(self, face: HubFace) -> None:
+        self._face = face
+        self._kinds: dict[tuple[str, str], Callable[[HubPath, Request, bytes], Response]] = {
+            ("GET", "whoami"): self._whoami,
+            ("GET", "models"): self._models,
+            ("GET", "info"): self._info,
+            ("GET", "auth-check"): self._auth_check,
+            ("GET", "refs"): self._refs,
+            ("GET", "commits"): self._commits,
+            ("GET", "tree"): self._tree,
+            ("GET", "resolve"): self._resolve,
+            ("GET", "raw"): self._raw,
+            ("GET", "manifest"): self._manifest,
+            ("POST", "paths-info"): self._paths_info,
+        }
+
+    def answer(self, request: Request, body: bytes = b"") -> Response:
+        asked = parse_path(_raw_rest(request))
+        if asked is not None and asked.kind == "other-type":
+            missing = f"There are no {asked.path} here: this server has models only."
+            return _error(404, missing, {"X-Error-Code": "RepoNotFound"})
+        method = "GET" if request.method == "HEAD" else request.method
+        kind = self._kinds.get((method, asked.kind)) if asked else None
+        if asked is None or kind is None:
+            return _error(404, "The Hub has no such route.")
+        try:
+            return kind(asked, request, body)
+        except NotFound as err:
+            return _not_found(err)
+        except (Conflict, Unavailable) as err:
+            # A file that is listed and not here is 409: huggingface_hub asks six times where it is told 503, and takes
+            # 404 for "there is none".
+            return _error(err.status, f"{err.detail} {err.hint}".rstrip(), retry_after(err))
+        except OSError as err:
+            # Never 404: clients remember that a file does not exist.
+            return _error(503, f"The disk cannot be read: {os.strerror(err.errno or 0)}.")
+
+    def _whoami(self, asked: HubPath, request: Request, body: bytes) -> Response:
+        """Name who brings a token, which the gate has let in: doctor and `hf auth whoami` ask whether it is taken."""
+        if "authorization" not in request.headers:
+            return _error(401, "There are no users here.")
+        return JSONResponse(bodies.whoami())
+
+    def _models(self, asked: HubPath, request: Request, body: bytes) -> Response:
+        """List what is here, a page at a time, as `HfApi.list_models` and the JS client's `listModels` ask for it."""
+        query = request.query_params
+        wanted, author = query.get("search", "").lower(), query.get("author", "").lower()
+        ids = [repo_id for repo_id in self._face.repo_ids() if wanted in repo_id.lower()]
+        ids = [repo_id for repo_id in ids if author in ("", repo_id.lower().partition("/")[0])]
+        first, count = _number(query.get("cursor"), 0), min(_number(query.get("limit"), _PAGE), _PAGE)
+        is_full = _flag(request, "full") or "siblings" in query.getlist("expand") + query.getlist("expand[]")
+        page = [self._card(repo_id, is_full=is_full) for repo_id in ids[first : first + count]]
+        headers = {}
+        if count and first + count < len(ids):
+            rest = [(name, value) for name, value in query.multi_items() if name != "cursor"]
+            url = f"{request.url.replace(query='')}?{urlencode([*rest, ('cursor', first + count)])}"
+            headers["Link"] = f'<{url}>; rel="next"'
+        return JSONResponse(page, headers=headers)
+
+    def _card(self, repo_id: str, *, is_full: bool) -> dict[str, Any]:
+        try:
+            found = self._face.resolve(repo_id)
+        except (NotFound, Unavailable):
+            return bodies.card(repo_id, None)
+        if is_full:
+            return bodies.info(found, self._face.contents(found), with_blobs=False)
+        return bodies.card(repo_id, found)
+
+    def _info(self, asked: HubPath, request: Request, body: bytes) -> Response:
+        found, contents = self._contents(asked, request)
+        return JSONResponse(bodies.info(found, contents, with_blobs=_flag(request, "blobs")))
+
+    def _auth_check(self, asked: HubPath, request: Request, body: bytes) -> Response:
+        """Say that whoever passed the gate may read a repository that is here."""
+        self._face.refs(asked.repo_id)
+        return JSONResponse({})
+
+    def _refs(self, asked: HubPath, request: Request, body: bytes) -> Response:
+        return JSONResponse(bodies.refs(self._face.refs(asked.repo_id)))
+
+    def _commits(self, asked: HubPath, request: Request, body: bytes) -> Response:
+        found = self._face.resolve(asked.repo_id, asked.revision)
+        return JSONResponse(bodies.commits(found), headers={"X-Total-Count": "1"})
+
+    def _tree(self, asked: HubPath, request: Request, body: bytes) -> Response:
+        found, contents = self._contents(asked, request)
+        entries = bodies.tree(found, contents, expand=_flag(request, "expand"))
+        prefix = f"{asked.path}/" if asked.path else ""
+        below = [entry for path, entry in entries.items() if path.startswith(prefix)]
+        if not below:
+            raise NotFound(f"There is no folder {asked.path!r}.", error_code="EntryNotFound")
+        if not _flag(request, "recursive"):
+            below = [entry for entry in below if "/" not in entry["path"].removeprefix(prefix)]
+        return JSONResponse(below, headers={"X-Repo-Commit": found.commit_hash})
+
+    def _paths_info(self, asked: HubPath, request: Request, body: bytes) -> Response:
+        try:
+            paths, expand = _asked_paths(request, body)
+        except (BadInput, ValueError, KeyError, TypeError):
+            return _error(400, "The body must name paths.")
+        found = self._face.resolve(asked.repo_id, asked.revision)
+        # The JS client takes a xetHash for the name of a blob; nobody keeps this answer as a list.
+        contents = Contents(self._face.contents(found).files, whole=True)
+        entries = bodies.tree(found, contents, expand=expand)
+        answer = [entries[path] for path in paths if path in entries]
+        return JSONResponse(answer, headers={"X-Repo-Commit": found.commit_hash})
+
+    def _contents(self, asked: HubPath, request: Request) -> tuple[Resolved, Contents]:
+        """Return the files of a commit: all of them, for llama.cpp those that are here.
+
+        It chooses among what it sees by itself, keeps no list, and can do nothing with a file that is elsewhere.
+        """
+        found = self._face.resolve(asked.repo_id, asked.revision)
+        if _is_llama_cpp(request):
+            return found, Contents(self._face.files_here(found), whole=True)
+        return found, self._face.contents(found)
+
+    def _manifest(self, asked: HubPath, request: Request, body: bytes) -> Response:
+        found = self._face.resolve(asked.repo_id)
+        files = self._face.files_here(found)
+        file = bodies.choose_gguf(files, asked.path)
+        if file is None:
+            raise NotFound(f"No GGUF of {found.repo_id} here is {asked.path!r}.", error_code="EntryNotFound")
+        return JSONResponse(bodies.manifest(found, file, bodies.choose_projector(files)))
+
+    def _raw(self, asked: HubPath, request: Request, body: bytes) -> Response:
+        """Answer with what git holds: of a file in LFS the pointer, which is known without its bytes."""
+        found = self._face.entry(asked.repo_id, asked.revision, asked.path)
+        if not found.is_lfs:
+            return self._resolve(asked, request, body)
+        text = lfs.pointer(found.etag, found.size_bytes)
+        headers = {"X-Repo-Commit": found.commit_hash, "ETag": f'"{lfs.git_digest(text)}"'}
+        return Response(text, headers={**headers, "Content-Type": "text/plain; charset=utf-8"})
+
+    def _resolve(self, asked: HubPath, request: Request, body: bytes) -> Response:
+        found = self._face.file(asked.repo_id, asked.revision, asked.path)
+        assert found.disk_path is not None
+        headers = bodies.file_headers(found, asked.revision)
+        if has_etag(request.headers.get("if-none-match"), headers["ETag"]):
+            return Response(status_code=304, headers=headers)
+        if request.method == "HEAD":
+            return _head(found, headers, request)
+        span = None
+        if request.headers.get("if-range") in (None, headers["ETag"]):
+            span = parse_range(request.headers.get("range"), found.size_bytes)
+        if span is not None and not span:
+            headers["Content-Range"] = f"bytes */{found.size_bytes}"
+            return Response(status_code=416, headers=headers)
+        if span is not None:
+            headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{found.size_bytes}"
+        status, span = (200, range(found.size_bytes)) if span is None else (206, span)
+        file = open(found.disk_path, "rb", buffering=0, opener=_no_follow)  # noqa: SIM115 - see the opener
+        return FileSlice(file, span.start, len(span), status_code=status, headers=headers)
+
+
+def _no_follow(path: str, flags: int) -> int:
+    """Open without following a link: the look-up has followed every one, and one that appeared since is an attack."""
+    return os.open(path, flags | os.O_NOFOLLOW)
+
+
+def _head(found: FoundFile, headers: dict[str, str], request: Request) -> Response:
+    """Return the headers of the whole file.
+
+    huggingface_hub refuses files of more than 50 GB by plain HTTP when it knows their size from HEAD; it takes it from
+    GET just as well. So it alone, and for those alone, is not told.
+    """
+    response = Response(headers={**headers, "Content-Length": str(found.size_bytes)})
+    if found.size_bytes > _PLAIN_HTTP_LIMIT_BYTES and "hf_hub/" in request.headers.get("user-agent", ""):
+        del response.headers["Content-Length"]
+        del response.headers["X-Linked-Size"]
+    return response
+
+
+def _asked_paths(request: Request, body: bytes) -> tuple[list[str], bool]:
+    """Return what a question about paths names, a form or JSON, and whether it wants the last commits.
+
+    Raises:
+        BadInput, ValueError, KeyError, TypeError: It names none.
+    """
+    text = body.decode()
+    if request.headers.get("content-type", "").startswith("application/json"):
+        asked = parse_json(text)
+        if not isinstance(asked, dict):
+            raise TypeError
+        paths, expand = asked["paths"], asked.get("expand") is True
+    else:
+        form = parse_qs(text)
+        paths, expand = form.get("paths", []), form.get("expand", [""])[0].lower() in ("1", "true")
+    named = [paths] if isinstance(paths, str) else paths
+    return list(dict.fromkeys(str(path).rstrip("/") for path in named)), expand
+
+
+def _is_llama_cpp(request: Request) -> bool:
+    return request.headers.get("user-agent", "").startswith("llama-cpp")
+
+
+def _number(text: str | None, default: int) -> int:
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 10 else default
+
+
+def _raw_rest(request: Request) -> str:
+    """Return the path below the prefix as it came, still quoted."""
+    raw: bytes | None = request.scope.get("raw_path")
+    text = raw.decode("latin-1") if raw else quote(request.scope["path"])
+    return text.removeprefix(quote(request.scope.get("root_path", ""))).removeprefix(f"{PREFIX}/")
+
+
+def _flag(request: Request, name: str) -> bool:
+    return request.query_params.get(name, "").lower() in ("1", "true")
+
+
+def _not_found(err: NotFound) -> Response:
+    headers = {"X-Error-Code": str(err.fields["error_code"])} if "error_code" in err.fields else {}
+    if "commit_hash" in err.fields:
+        headers["X-Repo-Commit"] = str(err.fields["commit_hash"])
+    return _error(404, err.detail, headers)
+
+
+def _error(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
+    return JSONResponse({"error": message}, status, {**(headers or {}), "X-Error-Message": header_line(message)})

@@ -1,0 +1,1 @@
+"""Models that other tools downloaded come into the library."""

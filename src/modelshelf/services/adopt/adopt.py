@@ -1,0 +1,360 @@
+"""Adopting what other tools downloaded: look, decide, register where it lies, and move with the machinery of `move`.
+
+A cache that is to move is first registered where it lies, so that every model can be loaded all the time; then each one
+moves as any other does. **Crash:** every step finds what the one before it left; the same order again finishes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from modelshelf.domain.adopt import (
+    Act,
+    Adoption,
+    AdoptPlan,
+    AdoptRequest,
+    Done,
+    Order,
+    Registered,
+    Wish,
+    plan_adopt,
+    with_need,
+)
+from modelshelf.domain.adopt_inventory import Found
+from modelshelf.domain.jobs import QUEUED, UNFINISHED, Job
+from modelshelf.domain.names import BasePath, RepoId
+from modelshelf.domain.tiers import CUSTOM, Tier
+from modelshelf.errors import BadInput, Cancelled, Denied, NotFound, ShelfError, Unavailable
+from modelshelf.registry.registry import Registry
+from modelshelf.schemas.adopt import adopted_view
+from modelshelf.services.adopt.import_models import Intake
+from modelshelf.services.adopt.link_old_path import Linker
+from modelshelf.services.catalog.models import Library
+from modelshelf.services.jobs.runner import Running
+from modelshelf.services.lifecycle.move import MOVE, Mover
+from modelshelf.services.lifecycle.register import destination
+from modelshelf.services.maintenance import gc
+from modelshelf.services.space.tiers import TierService
+from modelshelf.store.adopt import inventory
+from modelshelf.store.gc import open_files
+from modelshelf.store.layout import Base
+from modelshelf.store.probe import is_closed, is_folder, is_link, is_there
+from modelshelf.store.repos import scan
+from modelshelf.store.tiers import sidecars
+
+_log = logging.getLogger(__name__)
+ADOPT = "adopt"
+DEFAULT_PATH = "~/.cache/huggingface"
+ELSEWHERE = ("~/.cache/huggingface", "~/.lmstudio/models", "~/.cache/lm-studio/models", "~/.ollama/models")
+"""Where programs keep models by default."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adopter:
+    """Adopts what other tools downloaded."""
+
+    registry: Registry
+    library: Library
+    tiers: TierService
+    intake: Intake
+    linker: Linker
+    mover: Mover
+    run_inside: Callable[[Job, Running], None]
+    """Carries out a job as a part of another one."""
+    tidy: Callable[[], None]
+    """Deletes the old copies of models that moved."""
+
+    def plan(self, wanted: AdoptRequest) -> AdoptPlan:
+        """Return what adopting does, after checking all that can be checked; nothing of what was found is changed.
+
+        Raises:
+            BadInput: The path cannot be meant, or not with this wish.
+            NotFound: There is no such folder, or nothing in it.
+            OutOfSpace: It does not fit on the tier.
+            Conflict, Denied, Unavailable: A tier is offline or read-only, or the old place cannot become a link.
+        """
+        path, found = self.look(wanted)
+        order = self._order(wanted, path, found)
+        plan = self._decide(found, order)
+        notes = [f"Also there: {other} (shelf adopt {other})" for other in self._elsewhere(path)]
+        backup = ""
+        if order.wish is Wish.LINK:
+            self.linker.check(order, found)
+            backup = str(self.linker.backup_path(Path(order.base)))
+        need_bytes = self.intake.need_bytes(plan)
+        self.intake.check_fits(order, need_bytes)
+        return with_need(plan, need_bytes, backup, notes)
+
+    def look(self, wanted: AdoptRequest) -> tuple[Path, Found]:
+        """Return the folder that is meant and everything in it.
+
+        Raises:
+            BadInput, NotFound: See `plan`.
+        """
+        path = folder_of(wanted.path)
+        if wanted.repo_id:
+            RepoId(wanted.repo_id)
+        if not is_folder(path):
+            _check_open(path, Found(str(path)))
+            others = " or ".join(f"shelf adopt {other}" for other in self._elsewhere(path)) or "shelf adopt PATH"
+            raise NotFound(f"There is no folder {path}.", hint=others, path=str(path))
+        if is_link(path):
+            if wanted.wish is Wish.LINK and not self.linker.is_linked(path):
+                hint = f"Adopt that: shelf adopt {path.resolve()} --link"
+                raise BadInput(f"{path} is a link to {path.readlink()} already.", hint=hint, path=str(path))
+            path = path.resolve()
+        found = inventory.find(path, wanted.repo_id)
+        _check_open(path, found)
+        if not (found.models or found.things or is_there(Base(path).marker)):
+            hint = "Give a base (the folder above hub), a cache_dir, or the folder of LM Studio or Ollama."
+            raise NotFound(f"Nothing lies in {path} that could be adopted.", hint=hint, path=str(path))
+        return path, found
+
+    def enqueue(self, wanted: AdoptRequest) -> Job:
+        """Return the job that does this, after checking that it can be done; one that a killed process left as it is.
+
+        Raises:
+            BadInput, NotFound, OutOfSpace, Conflict, Denied, Unavailable: See `plan`.
+        """
+        path = folder_of(wanted.path)
+        if not self._is_linked(wanted, path):
+            self.plan(wanted)
+        return gc.enqueue(self.registry, ADOPT, asdict(wanted) | {"path": str(path)})
+
+    def run(self, running: Running) -> None:
+        """Carry out an adopt job; what it did becomes its result."""
+        wanted, done = AdoptRequest.of(json.loads(running.job.params)), Done()
+        path = folder_of(wanted.path)
+        if self._is_linked(wanted, path):
+            kept = self.linker.finish(path)
+            self._tell(running, {"path": str(path), "wish": "link", "backup": str(kept)})
+            return
+        running.progress.phase("looking")
+        path, found = self.look(wanted)
+        order = self._order(wanted, path, found)
+        self._finish_moves(order, running)
+        self.tidy()
+        found = inventory.find(path, wanted.repo_id)
+        if found.models and all(model.kind.is_foreign for model in found.models):
+            plan = self._decide(found, order)
+            for adoption in plan.of(Act.BRING):
+                self._attempt(done, adoption, partial(self._bring, adoption, order, wanted, running, done))
+        else:
+            plan = self._adopt_base(order, path, found, running, done)
+        backup = ""
+        if order.wish is Wish.LINK:
+            backup = str(self.linker.make(order))
+        left = plan if backup else self._decide(inventory.find(path, wanted.repo_id), order)
+        self._tell(running, adopted_view(plan, done, left) | {"backup": backup})
+
+    def _is_linked(self, wanted: AdoptRequest, path: Path) -> bool:
+        """Return whether all that is left to do of a link is the link itself, or nothing."""
+        return wanted.wish is Wish.LINK and (self.linker.is_halfway(path) or self.linker.is_linked(path))
+
+    def _tell(self, running: Running, result: Mapping[str, object]) -> None:
+        self.registry.update_job(running.job.id, {"result": json.dumps(result)})
+
+    def _adopt_base(self, order: Order, path: Path, found: Found, running: Running, done: Done) -> AdoptPlan:
+        """Register what lies in a base, then move it."""
+        self.tiers.open_to_write(self.tier(order.location, order.base))
+        if order.wish is not Wish.LEAVE:
+            self.intake.drop_brought(order)
+            found = inventory.find(path)
+        plan = self._decide(found, order)
+        first = with_need(plan, self.intake.need_bytes(plan), "", ())
+        if any(model.kind.value == "stray" for model in found.models):
+            done.left += self.intake.bring_strays(plan, running)
+            plan = self._decide(inventory.find(path), order)
+        registering = plan.of(Act.REGISTER) + [a for a in plan.of(Act.MOVE) if not self._is_here(a, order)]
+        names, troubles = self.intake.register(order, registering, running)
+        done.registered += names
+        done.left += troubles
+        for adoption in plan.of(Act.MERGE):
+            self._attempt(done, adoption, partial(self._merge, adoption, order, running, done))
+        for adoption in plan.of(Act.MOVE):
+            if self._is_here(adoption, order):
+                self._attempt(done, adoption, partial(self._move, adoption.model_name, order, running, done))
+        self.tidy()
+        if order.wish is not Wish.LEAVE:
+            done.left += self.linker.carry(plan, running)
+        if order.wish is Wish.LINK:
+            self._check_left(order, done)
+        return first
+
+    def _attempt(self, done: Done, adoption: Adoption, work: Callable[[], None]) -> None:
+        """Do something with one model; one that cannot be done leaves the others to be done."""
+        try:
+            work()
+        except (Unavailable, Cancelled):
+            raise
+        except ShelfError as err:
+            _log.warning("not_adopted", extra={"model": adoption.model_name, "detail": err.detail})
+            done.left.append(f"{adoption.found.repo_id}: {err.detail}")
+
+    def _move(self, model_name: str, order: Order, running: Running, done: Done) -> None:
+        base = order.target if order.target_location == CUSTOM else None
+        self.run_inside(self.mover.enqueue(model_name, order.target_location, base, keep_source=False), running)
+        done.moved.append(model_name)
+
+    def _finish_moves(self, order: Order, running: Running) -> None:
+        """Carry out the moves to the same base that a killed process left."""
+        for job in reversed(self.registry.jobs(unfinished=True)):
+            is_left = job.kind == MOVE and job.state == QUEUED and self.registry.model(job.model_name) is not None
+            if is_left and json.loads(job.params)["cache_path"] == order.target:
+                with contextlib.suppress(ShelfError):
+                    self.run_inside(job, running)
+
+    def _merge(self, adoption: Adoption, order: Order, running: Running, done: Done) -> None:
+        try:
+            done.left += self.intake.merge(adoption, order, running)
+        except Unavailable as err:  # somebody uses the copy: nothing waits for that
+            done.left.append(f"{adoption.found.repo_id}: {err.detail}")
+        else:
+            done.merged.append(adoption.copy_of)
+
+    def _bring(self, adoption: Adoption, order: Order, wanted: AdoptRequest, running: Running, done: Done) -> None:
+        how = self.intake.bring_foreign(adoption, order, running, copies=wanted.copy)
+        if how:
+            done.registered.append(adoption.model_name)
+        done.notes.append(f"{adoption.model_name}: {how}" if how else f"{adoption.found.repo_id} was there already.")
+
+    def _check_left(self, order: Order, done: Done) -> None:
+        """Do nothing when no registered model is left in the old base.
+
+        Raises:
+            Unavailable: One is in use, or could not be moved; the old place cannot become a link yet.
+        """
+        rows = [row.model_name for row in self.registry.models() if self.library.base_of(row) == order.base]
+        waits = [job.detail for job in self.registry.jobs(unfinished=True) if _retires(job, order.base)]
+        users = open_files.users_of(scan.walk_files(Path(order.base)))
+        waits += [f"It is used by {', '.join(users)}."] if users else []
+        if rows or waits:
+            why = "; ".join([*waits, *done.left]) or f"{', '.join(rows)} did not move."
+            raise Unavailable(
+                f"{order.base} cannot become a link yet: {why}",
+                hint=f"Run it again later: shelf adopt {order.base} --link",
+                path=order.base,
+            )
+
+    def _is_here(self, adoption: Adoption, order: Order) -> bool:
+        row = self.registry.model(adoption.model_name) if adoption.model_name else None
+        return row is not None and row.complete and self.library.base_of(row) == order.base
+
+    def _decide(self, found: Found, order: Order) -> AdoptPlan:
+        rows = [
+            Registered(
+                row.model_name,
+                row.hf_path,
+                row.commit_hash,
+                self.library.base_of(row),
+                row.complete,
+                row.job_state in UNFINISHED and not (row.job_kind == MOVE and row.job_state == QUEUED),
+                frozenset(file.path for file in self.library.files(row)),
+            )
+            for row in self.registry.models()
+        ]
+        names = [card.model_name for tier in self.tiers.all() for card in sidecars.read_all(Base(Path(tier.base)))]
+        models = tuple(self.intake.recognise(m) if m.kind.is_foreign else m for m in found.models)
+        return plan_adopt(replace(found, models=models), order, rows, names)
+
+    def _order(self, wanted: AdoptRequest, path: Path, found: Found) -> Order:
+        source = self._source(path, is_foreign=any(model.kind.is_foreign for model in found.models))
+        target = source
+        if wanted.wish is not Wish.LEAVE:
+            target = self.tiers.tiers.resolve(*destination(wanted.to))
+        one, other = Path(source.base).resolve(), Path(target.base).resolve()
+        if one != other and (one in other.parents or other in one.parents):
+            raise BadInput(
+                f"{source.base} and {target.base} lie in each other: bytes would count twice.",
+                hint="Use a folder beside it: --to PATH",
+                cache_path=target.base,
+            )
+        return Order(wanted.wish, source.base, source.location, target.base, target.location, wanted.merge)
+
+    def _source(self, path: Path, *, is_foreign: bool) -> Tier:
+        """Return the tier that a folder is, or will be."""
+        for tier in self.tiers.all():
+            if scan.is_same(Path(tier.base), path):
+                return tier
+        return Tier(CUSTOM, BasePath(str(path)), None) if is_foreign else self.tiers.tiers.resolve(CUSTOM, str(path))
+
+    def tier(self, location: str, base: str) -> Tier:
+        """Return a tier by its location and base."""
+        return self.tiers.tiers.resolve(location, base if location == CUSTOM else None)
+
+    def _elsewhere(self, path: Path) -> list[str]:
+        """Return the other places where programs keep models by default and something lies."""
+        tiers = {Path(tier.base).resolve() for tier in self.tiers.all()}
+        places = [(place, Path(place).expanduser()) for place in ELSEWHERE]
+        known = [(text, place) for text, place in places if is_folder(place) and not is_link(place)]
+        return [text for text, place in known if place.resolve() not in tiers | {path.resolve()} and _has_models(place)]
+
+    def unlink(self, text: str) -> Path:
+        """Undo a link; see `Linker.unlink`."""
+        return self.linker.unlink(folder_of(text))
+
+    def plan_unlink(self, text: str) -> Path:
+        """Return the backup that would get its name back if a link were undone; raises as `unlink` does."""
+        return self.linker.undoable(folder_of(text))[1]
+
+
+def _has_models(path: Path) -> bool:
+    return bool(inventory.find(path).models)
+
+
+def _check_open(path: Path, found: Found) -> None:
+    """Do nothing where what lies in a folder was seen.
+
+    Raises:
+        BadInput: Its hub is a link, which no cache's own files lie behind.
+        Denied: It, or a folder in which models would lie, may not be looked into.
+    """
+    hub = Base(path).hub
+    if is_link(hub):
+        target = hub.resolve()
+        raise BadInput(
+            f"{hub} is a link to {target}: a base and its hub have to be on one disk.",
+            hint=f"Adopt what it leads to: shelf adopt {target}",
+            path=str(path),
+        )
+    below = [path / inner for inner in ("", "hub", "models", "manifests", "blobs", "models/manifests", "models/blobs")]
+    closed = next((folder for folder in below if is_closed(folder) or _is_shut(folder)), None)
+    if closed is not None and not found.models:
+        raise Denied(
+            f"{closed} may not be looked into by this user: whether models lie there isn't known.",
+            hint="Run it as the user whom it belongs to.",
+            path=str(path),
+        )
+
+
+def _is_shut(folder: Path) -> bool:
+    return is_folder(folder) and not scan.may_read(folder)
+
+
+def _retires(job: Job, base: str) -> bool:
+    return job.kind == "retire" and json.loads(job.params)["cache_path"] == base
+
+
+def folder_of(text: str) -> Path:
+    """Return the folder that a person means, absolute, its own link not followed.
+
+    Raises:
+        BadInput: It is a relative path, or one that no tier can have.
+    """
+    path = Path(os.path.normpath(Path(text).expanduser()))
+    if not path.is_absolute():
+        raise BadInput(f"{text} is not an absolute path.", hint="Write the whole path.", path=text)
+    if path.name == "hub" and is_folder(path.parent / "hub"):
+        raise BadInput(
+            f"A path is always the base, the folder above 'hub': {path} is not.",
+            hint=f"Use {path.parent}",
+            path=str(path),
+        )
+    return path

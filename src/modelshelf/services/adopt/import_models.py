@@ -1,0 +1,376 @@
+"""Taking models in: strays go into `hub`, every byte is read, rows are written by reconcile's steps.
+
+Second copies become one; files of other programs are linked or copied.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from modelshelf.domain.adopt import Act, Adoption, AdoptPlan, Order, Wish
+from modelshelf.domain.adopt_inventory import FoundModel, Kind
+from modelshelf.domain.made_up_commits import make_up
+from modelshelf.domain.models import FileEntry
+from modelshelf.domain.names import Digest, ModelName, RefName, RepoId
+from modelshelf.domain.ports import Clock
+from modelshelf.domain.reconcile import Action, Step
+from modelshelf.domain.sidecars import Card
+from modelshelf.domain.tiers import CUSTOM, Tier
+from modelshelf.errors import BadInput, Conflict, Corrupt
+from modelshelf.registry.registry import Registry
+from modelshelf.services.jobs.progress import Counter
+from modelshelf.services.jobs.runner import Running
+from modelshelf.services.maintenance.reconcile import Reconciler
+from modelshelf.services.space.delete_old_copy import Retirer
+from modelshelf.services.space.reservations import Admission, Hold
+from modelshelf.services.space.tiers import TierService
+from modelshelf.store import locks
+from modelshelf.store.adopt import inventory, merge_folder
+from modelshelf.store.blobs import copy, link_or_clone
+from modelshelf.store.blobs.partial import file_agrees
+from modelshelf.store.layout import Base, CacheDir
+from modelshelf.store.os_errors import open_to_read
+from modelshelf.store.probe import is_file, is_folder, is_there
+from modelshelf.store.repos import scan, snapshot, trees, verify
+from modelshelf.store.repos.lay_out import lay_out
+from modelshelf.store.tiers import marker as store_tier
+
+_READ_BYTES = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """Takes models in."""
+
+    registry: Registry
+    tiers: TierService
+    admission: Admission
+    reconciler: Reconciler
+    retirer: Retirer
+    clock: Clock
+
+    # --- room ---
+
+    def need_bytes(self, plan: AdoptPlan) -> int:
+        """Return what the target lacks of everything that goes there."""
+        if plan.order.is_home:  # what comes into hub/ from beside it is there already
+            return 0
+        target = Base(Path(plan.order.target))
+        need: dict[tuple[str, str], int] = {}
+        for adoption in plan.of(Act.MOVE, Act.BRING):
+            found = adoption.found
+            for file in found.files:
+                blob = target.repo(found.repo).blob(file.digest) if file.digest else None
+                if blob is None or not _has_size(blob, file.size_bytes):
+                    need[found.repo_id, file.digest or file.path] = file.size_bytes
+        along = sum(other.thing.size_bytes for other in plan.others if other.act in ("move", "copy"))
+        if plan.order.wish is Wish.LINK:  # what is no model moves as it lies
+            along += sum(adoption.found.size_bytes for adoption in plan.of(Act.STAY))
+        return sum(need.values()) + along
+
+    def check_fits(self, order: Order, need_bytes: int) -> None:
+        """Do nothing when so many bytes fit on the target.
+
+        Raises:
+            OutOfSpace: They do not.
+            Denied, Unavailable: It cannot be written, or is offline.
+        """
+        if order.wish is Wish.LEAVE:
+            return
+        tier, takes_disk = self._tier(order.target_location, order.target), self._takes_disk(order)
+        self.admission.check(tier, self.tiers.check_writable(tier), need_bytes, takes_disk=takes_disk)
+
+    @contextlib.contextmanager
+    def _room(self, order: Order, need_bytes: int) -> Iterator[Hold]:
+        tier, takes_disk = self._tier(order.target_location, order.target), self._takes_disk(order)
+        tier_id = self.tiers.open_to_write(tier)
+        with self.admission.reserve(tier, tier_id, lambda: need_bytes, takes_disk=takes_disk) as hold:
+            yield hold
+
+    @contextlib.contextmanager
+    def room(self, order: Order, need_bytes: int, running: Running) -> Iterator[Hold]:
+        """Hold room on the target while something is brought there; raises as `check_fits` does."""
+        with self._room(order, need_bytes) as hold:
+            running.holds.append(hold)
+            yield hold
+
+    def _takes_disk(self, order: Order) -> bool:
+        """Return whether what is brought comes from another file system."""
+        return store_tier.device(Base(Path(order.base))) != store_tier.device(Base(Path(order.target)))
+
+    def _tier(self, location: str, base: str) -> Tier:
+        return self.tiers.tiers.resolve(location, base if location == CUSTOM else None)
+
+    # --- strays ---
+
+    def bring_strays(self, plan: AdoptPlan, running: Running) -> list[str]:
+        """Bring the repositories that lie outside of hub/ into it; returns what was left, in sentences.
+
+        Where they are to be left, they get a second name there and keep the first.
+        """
+        base, left = Base(Path(plan.order.base)), []
+        keeps = plan.order.wish is Wish.LEAVE
+        done: set[Path] = set()
+        for adoption in plan.models:
+            found, cache_dir = adoption.found, CacheDir(Path(adoption.found.place))
+            source = cache_dir.repo(found.repo).path
+            goes = adoption.act in (Act.REGISTER, Act.MOVE, Act.MERGE)
+            if found.kind is not Kind.STRAY or source in done or not goes:
+                continue
+            done.add(source)
+            with locks.wait_lock(base.path, base.repo_lock(found.repo), self.clock):
+                carrying = merge_folder.plan(source, base.repo(found.repo).path, cache_dir.hub)
+                if keeps and not merge_folder.can_share(carrying, base):
+                    left.append(f"{source} cannot be linked into hub/: --move brings it there.")
+                    continue
+                left += carrying.left
+                merge_folder.bring(carrying, base, running.progress, lambda count: None)
+                if keeps and adoption.act is not Act.MERGE:
+                    continue
+                kept = merge_folder.why_kept(carrying)
+                if kept:
+                    left.append(kept)
+                else:
+                    merge_folder.drop(carrying, cache_dir)
+        return left
+
+    def drop_brought(self, order: Order) -> None:
+        """Delete the strays of which everything is in hub/ already: what a run left that died while deleting them."""
+        base = Base(Path(order.base))
+        for cache_dir in inventory.stray_dirs(base):
+            for repo_type, repo_id, repo in scan.repos(cache_dir):
+                target = base.repo(repo_id, repo_type).path
+                if repo_type == "model" and is_folder(target):
+                    with locks.wait_lock(base.path, base.repo_lock(repo_id), self.clock):
+                        carrying = merge_folder.plan(repo.path, target, cache_dir.hub)
+                        is_there = all(piece.is_there for piece in carrying.pieces)
+                        if is_there and not carrying.left and not merge_folder.why_kept(carrying):
+                            merge_folder.drop(carrying, cache_dir)
+
+    # --- registering ---
+
+    def register(self, order: Order, adoptions: Sequence[Adoption], running: Running) -> tuple[list[str], list[str]]:
+        """Register models where they lie, once every byte was read; returns their names, and what was left and why."""
+        base = Base(Path(order.base))
+        tier_id = self.tiers.open(self._tier(order.location, order.base))
+        for adoption in adoptions:
+            self._link_anew(base, adoption.found)
+        adoptions = [replace(a, found=self._with_digests(base, a.found, running)) for a in adoptions]
+        damaged = self._verify(base, tier_id, [a.found for a in adoptions], running)
+        names, left = [], []
+        running.progress.phase("registering")
+        for adoption in adoptions:
+            found = adoption.found
+            wrong = damaged.get((found.repo_id, found.commit_hash))
+            if wrong is None and self._add(order, adoption):
+                names.append(adoption.model_name)
+            else:
+                left.append(f"{found.repo_id}: {wrong or 'it changed meanwhile: run it again.'}")
+        return names, left
+
+    def _link_anew(self, base: Base, found: FoundModel) -> None:
+        """Give the files of a snapshot that lost their links new ones; every byte is read afterwards, as of any other.
+
+        **Crash:** some links are there and some are not; the next run makes the rest.
+        """
+        if found.lost:
+            with locks.wait_lock(base.path, base.repo_lock(found.repo), self.clock):
+                lay_out(
+                    base, base.repo(found.repo), found.commit, found.lost, Counter(), symlinks=self.tiers.links(base)
+                )
+
+    def _with_digests(self, base: Base, found: FoundModel, running: Running) -> FoundModel:
+        """Return a model whose files all have a digest; what no list names is read for it."""
+        folder = base.repo(found.repo).snapshot(found.commit)
+        files = [f if f.digest else replace(f, digest=_sha256(folder / f.path, running)) for f in found.files]
+        return replace(found, files=tuple(files))
+
+    def _verify(
+        self, base: Base, tier_id: str, models: Iterable[FoundModel], running: Running
+    ) -> dict[tuple[str, str], str]:
+        """Read what was not verified before; returns by repository and commit what is damaged, in a sentence."""
+        known = self.registry.checks.of_tier(tier_id)
+        targets = []
+        for found in models:
+            folder = base.repo(found.repo).snapshot(found.commit)
+            for file in found.entries:
+                path = folder / file.path
+                if known.get(file.digest) != scan.stamp(path):
+                    where = (file.size_bytes, file.path, "", found.commit_hash)
+                    target = verify.Target(str(base.path), found.repo, path, path.resolve(), file.digest, *where)
+                    targets.append(target)
+        findings = verify.verify_blobs(
+            targets,
+            workers=verify.all_cores(),
+            throttle=lambda count: None,
+            progress=running.progress,
+            on_checked=lambda good, stamp: self.registry.checks.add(tier_id, {good[0].digest: stamp}),
+        )
+        return {(f.repo_id, f.commit_hash): f"{f.file} is damaged ({f.kind.value}): it stays." for f in findings}
+
+    def _add(self, order: Order, adoption: Adoption) -> bool:
+        """Write the row, then the card, by the steps of reconcile; returns whether all still held."""
+        card = _card(adoption)
+        row = self.registry.model(adoption.model_name)
+        if row is not None and (row.hf_path, row.commit_hash) != (card.hf_path, card.commit_hash):
+            return False  # the name was taken meanwhile
+        action = Action.ADD if row is None else Action.PLACE
+        step = Step(action, order.base, adoption.model_name, "", order.location, card, row, complete=True)
+        if not self.reconciler.carry_out(step):
+            return False
+        return self.reconciler.carry_out(replace(step, action=Action.WRITE_CARD, row=None))
+
+    # --- second copies ---
+
+    def merge(self, adoption: Adoption, order: Order, running: Running) -> list[str]:
+        """Delete a second copy, of which every byte that goes is verified in the first; returns what was left.
+
+        Raises:
+            Conflict: The registered copy is gone, or is another by now.
+            Unavailable: Somebody uses the copy.
+        """
+        found, row = adoption.found, self.registry.model(adoption.copy_of)
+        if row is None or row.commit_hash != found.commit_hash or not row.complete:
+            raise Conflict(f"{adoption.copy_of} is not what it was: run it again.")
+        tier = self._tier(row.cache_location, row.cache_path)
+        if Path(tier.base).resolve() == Path(order.base).resolve():
+            return []  # a stray, which became one with it when it was brought into hub/
+        base, tier_id = Base(Path(tier.base)), self.tiers.open(tier)
+        held = snapshot.locate(base, base.repo(row.hf_path), row.commit_hash, found.entries)
+        there = replace(found, files=tuple(file for file in found.files if file.digest in held))
+        damaged = self._verify(base, tier_id, [there], running)
+        if damaged:
+            raise Corrupt(
+                f"{adoption.copy_of} in {tier.base} is damaged: {next(iter(damaged.values()))}",
+                hint=f"shelf verify {adoption.copy_of} --repair",
+            )
+        self.retirer.retire(Base(Path(order.base)), found.repo, found.commit, there.entries)
+        alone = [file.path for file in found.files if file.digest not in held]
+        return [f"{found.repo_id}: {path} is not part of {adoption.copy_of}: it stays." for path in alone]
+
+    # --- other programs ---
+
+    def bring_foreign(self, adoption: Adoption, order: Order, running: Running, *, copies: bool) -> str:
+        """Bring a model of another program into the target and register it; returns how, empty where it was there.
+
+        Its own files stay as they are. **Crash:** blobs that arrived are found by the next run.
+
+        Raises:
+            Conflict: It can neither be linked nor may it be copied.
+            Corrupt: A file is not what its program says.
+            OutOfSpace: It does not fit.
+        """
+        found = self._read_foreign(adoption.found, running)
+        if any(self._has(row.hf_path, row.commit_hash, found) for row in self.registry.models() if row.complete):
+            return ""
+        base = Base(Path(order.target))
+        with self.room(order, found.size_bytes, running) as hold:
+            sources = dict(found.sources)
+            method = link_or_clone.probe_share(base.path, Path(next(iter(sources.values()))), base.own)
+            if method == "copy" and not copies:
+                why = link_or_clone.why_not_linked(base.path, Path(next(iter(sources.values()))), base.own)
+                raise Conflict(f"{found.place} can only be copied to {order.target}: {why}", hint="--copy copies it.")
+            for file in found.entries:
+                source = Path(sources[file.path])
+                with locks.wait_lock(base.path, base.part_lock(file.digest), self.clock, check=running.progress.check):
+                    self._bring_file(base, found.repo, file, source, running, hold)
+            with locks.wait_lock(base.path, base.repo_lock(found.repo), self.clock):
+                self._lay_out(base, found)
+            adoption = replace(adoption, found=found)
+            away = replace(order, base=order.target, location=order.target_location)
+            if not self._add(away, adoption):
+                raise Conflict(f"The name {adoption.model_name} was taken meanwhile: run it again.")
+        return {"link": "linked", "reflink": "reflinked"}.get(method, "copied")
+
+    def recognise(self, found: FoundModel) -> FoundModel:
+        """Return a foreign model with the commit that was made up for it, where its files were linked into a tier."""
+        if found.commit_hash:
+            return found
+        for row in self.registry.models():
+            if row.hf_path == found.repo_id and row.commit_hash and row.complete:
+                with contextlib.suppress(BadInput):  # a tier that this process does not have
+                    tier = self._tier(row.cache_location, row.cache_path)
+                    folder = Base(Path(tier.base)).repo(row.hf_path).snapshot(row.commit_hash)
+                    if all(scan.is_same(folder / path, Path(source)) for path, source in found.sources):
+                        return replace(found, commit_hash=row.commit_hash)
+        return found
+
+    def _has(self, repo_id: str, commit_hash: str | None, found: FoundModel) -> bool:
+        return (repo_id, commit_hash) == (found.repo_id, found.commit_hash)
+
+    def _read_foreign(self, found: FoundModel, running: Running) -> FoundModel:
+        """Return a foreign model with every digest and a commit."""
+        sources = dict(found.sources)
+        running.progress.phase("reading", found.size_bytes)
+        files = []
+        for file in found.files:
+            source = Path(sources[file.path])
+            if not file.digest:
+                file = replace(file, digest=_sha256(source, running))  # noqa: PLW2901
+            elif not file_agrees(source, file.digest):
+                raise Corrupt(f"{source} does not have the bytes that its program says.", path=str(source))
+            files.append(file)
+        found = replace(found, files=tuple(files))
+        digests = {file.path: file.digest for file in found.entries}
+        return replace(found, commit_hash=found.commit_hash or make_up(found.repo_id, digests))
+
+    def _bring_file(
+        self, base: Base, repo_id: RepoId, file: FileEntry, source: Path, running: Running, hold: Hold
+    ) -> None:
+        blob = base.repo(repo_id).blob(file.digest)
+        if not _has_size(blob, file.size_bytes) and not link_or_clone.share(base.path, source, blob):
+            copy.copy_blob(source, base, file.digest, file.size_bytes, blob, running.progress, lambda count: None)
+        hold.wrote(file.size_bytes)
+
+    def _lay_out(self, base: Base, found: FoundModel) -> None:
+        repo, commit_hash, files = base.repo(found.repo), found.commit, found.entries
+        lay_out(base, repo, commit_hash, files, Counter(), symlinks=self.tiers.links(base))
+        # Files without a list may be a part of a commit of the Hub's; they are all of one that was made up for them.
+        listed = files if found.kind in (Kind.LM_STUDIO, Kind.OLLAMA) else found.listed
+        if listed and not is_there(repo.tree(commit_hash)):
+            trees.write(repo, commit_hash, listed)
+        snapshot.set_refs(repo, {_revision(found): commit_hash}, overwrite=False)
+
+
+def _has_size(path: Path, size_bytes: int) -> bool:
+    return is_file(path) and path.stat().st_size == size_bytes
+
+
+def _card(adoption: Adoption) -> Card:
+    found = adoption.found
+    return Card(
+        model_name=ModelName(adoption.model_name),
+        hf_path=found.repo,
+        revision=_revision(found),
+        commit_hash=found.commit,
+        allow_patterns=found.patterns,
+        pinned=False,
+        pin_reason="",
+        files=found.listed or found.entries,
+    )
+
+
+def _revision(found: FoundModel) -> RefName:
+    """Return the ref that leads to a snapshot; its commit where none does, or one that cannot be meant.
+
+    What Ollama has is of no hub, so that its model follows no revision of one.
+    """
+    if found.kind is Kind.OLLAMA:
+        return RefName(found.commit_hash)
+    with contextlib.suppress(BadInput):
+        return RefName(found.revision or found.commit_hash)
+    return RefName(found.commit_hash)
+
+
+def _sha256(path: Path, running: Running) -> Digest:
+    digest = hashlib.sha256()
+    with open_to_read(path) as file:
+        while block := file.read(_READ_BYTES):
+            running.progress.check()
+            running.progress.advance(len(block))
+            digest.update(block)
+    return Digest(digest.hexdigest())

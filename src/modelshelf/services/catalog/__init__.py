@@ -1,0 +1,1 @@
+"""Which models there are, where, and who holds them."""

@@ -1,0 +1,64 @@
+"""Adapters and the base models that they need, each of which may lie on another tier."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelshelf.domain.models import Model, ModelRow, State
+from modelshelf.domain.names import RepoId
+from modelshelf.errors import BadInput, NotFound
+from modelshelf.services.catalog.models import Library
+from modelshelf.store.layout import Base
+from modelshelf.store.repos import adapter
+
+
+@dataclass(frozen=True, slots=True)
+class Adapters:
+    """Finds the base models of adapters, and the adapters of a base model."""
+
+    library: Library
+
+    def base_of(self, model: Model) -> Model | None:
+        """Return the registered base model of an adapter, on whichever tier; None for a model that is no adapter.
+
+        Raises:
+            BadInput: The adapter doesn't name its base model.
+            NotFound: Its base model isn't registered.
+            Unavailable, Conflict: It can't be loaded; see `Library.ready`.
+        """
+        assert model.path is not None
+        repo_id = adapter.base_repo(Base(Path(model.base)), Path(model.path))
+        if repo_id is None:
+            return None
+        found = [self.library.model(row.model_name) for row in self._of(repo_id)]
+        if not found:
+            raise NotFound(
+                f"{model.row.model_name} is an adapter of {repo_id}, which isn't registered.",
+                hint=f"shelf add NAME {repo_id}",
+                model_name=model.row.model_name,
+                hf_path=repo_id,
+            )
+        whole = (base for base in found if base.state in (State.READY, State.MOVING))
+        return next(whole, None) or self.library.ready(found[0].row.model_name)
+
+    def needing(self, row: ModelRow) -> list[str]:
+        """Return the registered adapters that would lose their base model with this model, by name."""
+        if len(list(self._of(row.hf_path))) > 1:
+            return []
+        return [other.model_name for other in self.library.reader.models() if self._needs(other, row.hf_path)]
+
+    def _of(self, repo_id: RepoId) -> Iterator[ModelRow]:
+        """Yield the models of a repository; adapters spell it as they like."""
+        return (row for row in self.library.reader.models() if row.hf_path.lower() == repo_id.lower())
+
+    def _needs(self, row: ModelRow, repo_id: RepoId) -> bool:
+        if row.commit_hash is None:
+            return False
+        base = Base(Path(self.library.base_of(row)))
+        try:
+            needed = adapter.base_repo(base, base.repo(row.hf_path).snapshot(row.commit_hash))
+        except (BadInput, OSError):
+            return False
+        return needed is not None and needed.lower() == repo_id.lower()

@@ -1,0 +1,285 @@
+"""Looking: which models there are, where they lie and whether they are whole. Nothing is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from pathlib import Path
+
+from modelshelf.domain.jobs import RUNNING, WAITING
+from modelshelf.domain.models import (
+    FileEntry,
+    Model,
+    ModelRow,
+    State,
+    may_be_short,
+    select_files,
+    state_of,
+)
+from modelshelf.domain.names import CommitHash, RepoId
+from modelshelf.domain.ports import Reader
+from modelshelf.domain.tiers import Tiers
+from modelshelf.errors import BadInput, Conflict, NotFound, Unavailable
+from modelshelf.store.known_bases import KnownBases
+from modelshelf.store.layout import Base, Repo
+from modelshelf.store.repos import scan
+from modelshelf.store.tiers import marker as store_tier
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """The registered models as they are now."""
+
+    reader: Reader
+    tiers: Tiers
+    known: KnownBases
+
+    def models(self) -> list[Model]:
+        """Return all models, by name."""
+        look = _Look(self.reader, self.tiers, self.known.load() | self.reader.tier_ids())
+        return [look.at(row) for row in self.reader.models()]
+
+    def model(self, model_name: str) -> Model:
+        """Return one model.
+
+        Raises:
+            NotFound: There is none of this name.
+        """
+        look = _Look(self.reader, self.tiers, self.known.load() | self.reader.tier_ids())
+        return look.at(self.row(model_name))
+
+    def row(self, model_name: str) -> ModelRow:
+        """Return one model as the registry has it.
+
+        Raises:
+            NotFound: There is none of this name.
+        """
+        row = self.reader.model(model_name)
+        if row is None:
+            names: list[str] = [other.model_name for other in self.reader.models()]
+            close = [name for name in names if model_name.lower() in name.lower()]
+            close = close or get_close_matches(model_name, names)
+            hint = f"Did you mean {' or '.join(close[:3])}?" if close else "shelf ls lists them."
+            raise NotFound(f"There is no model {model_name}.", hint=hint, model_name=model_name)
+        return row
+
+    def files(self, row: ModelRow) -> list[FileEntry]:
+        """Return a model's selected files; none until its commit is known."""
+        return selected_files(self.reader, row)
+
+    def missing(self, model: Model) -> list[FileEntry]:
+        """Return the files of a model that are not on the disk with their size."""
+        if model.row.commit_hash is None:
+            return []
+        repo = Base(Path(model.base)).repo(model.row.hf_path)
+        return scan.missing_files(repo, model.row.commit_hash, self.files(model.row))
+
+    def base_of(self, row: ModelRow) -> str:
+        """Return the base that a model resolves to in this process; its stored one where it resolves to none."""
+        try:
+            return self.tiers.resolve(row.cache_location, row.cache_path).base
+        except BadInput:
+            return row.cache_path
+
+    def why_away(self, repo_id: str) -> str:
+        """Return why copies of a repository cannot be read now; empty when none is known to be away."""
+        look = _Look(self.reader, self.tiers, self.known.load() | self.reader.tier_ids())
+        found = (look.at(row) for row in self.reader.models() if row.hf_path == repo_id and row.complete)
+        return next((model.detail for model in found if model.state is State.OFFLINE), "")
+
+    def needed_paths(self, base: Base, repo_id: RepoId, commit_hash: CommitHash, *, but: int | None = None) -> set[str]:
+        """Return the files of a commit that registered models need in a base.
+
+        Args:
+            base: The base.
+            repo_id: The repository.
+            commit_hash: The commit.
+            but: The id of a model that does not count.
+        """
+        needed: set[str] = set()
+        for row in self.reader.models():
+            is_same = (row.hf_path, row.commit_hash) == (repo_id, commit_hash) and row.id != but
+            if is_same and self.base_of(row) == str(base.path):
+                needed |= {file.path for file in self.files(row)}
+        return needed
+
+    def needed_digests(
+        self, base: Base, repo_id: RepoId, commit_hash: CommitHash, rows: Sequence[ModelRow] | None = None
+    ) -> set[str]:
+        """Return the blobs that registered models of other commits of a repository need in a base, there or not.
+
+        Args:
+            base: The base.
+            repo_id: The repository.
+            commit_hash: The commit that does not count.
+            rows: The models of the repository, where they were read already.
+        """
+        needed: set[str] = set()
+        for row in self.reader.models() if rows is None else rows:
+            if row.hf_path == repo_id and row.commit_hash != commit_hash and self.base_of(row) == str(base.path):
+                needed |= {file.digest for file in self.files(row)}
+        return needed
+
+    def ready(self, model_name: str) -> Model:
+        """Return a model that can be loaded.
+
+        Raises:
+            NotFound: There is none of this name.
+            Unavailable: Its tier is offline.
+            Conflict: It is not whole; says why and what to do.
+        """
+        model = self.model(model_name)
+        while model.state not in (State.READY, State.MOVING) and self._is_elsewhere(model):
+            model = self.model(model_name)  # it moved, or took another commit, while it was looked at
+        if model.state in (State.READY, State.MOVING):
+            return model
+        detail = f"{model_name} is {model.state}: {model.detail}"
+        if model.state is State.OFFLINE:
+            raise Unavailable(detail, hint="Mount its drive.", model_name=model_name, state=model.state.value)
+        hint = "" if "shelf " in model.detail else f"shelf pull {model_name}"
+        raise Conflict(detail, hint=hint, model_name=model_name, state=model.state.value)
+
+    def _is_elsewhere(self, model: Model) -> bool:
+        row = self.row(model.row.model_name)
+        return self.base_of(row) != model.base or row.commit_hash != model.row.commit_hash
+
+    def path(self, model_name: str) -> Path:
+        """Return the snapshot folder of a model that can be loaded; raises as `ready` does."""
+        path = self.ready(model_name).path
+        assert path is not None
+        return Path(path)
+
+
+def _without_the_dead(row: ModelRow) -> ModelRow:
+    """Return a model whose job waits to be taken up, where the process that carried it out is gone."""
+    if row.job_state != RUNNING:
+        return row
+    from modelshelf.services.jobs.process import is_alive
+
+    if is_alive(row.job_owner) is not False:
+        return row
+    detail = "The process that worked on it died; the same command, or a server, goes on where it stopped."
+    return replace(row, job_state=WAITING, job_detail=detail)
+
+
+def selected_files(reader: Reader, row: ModelRow) -> list[FileEntry]:
+    """Return a model's selected files; none until its commit is known."""
+    if row.commit_hash is None:
+        return []
+    return select_files(reader.files(row.hf_path, row.commit_hash), row.allow_patterns)
+
+
+@dataclass(slots=True)
+class _Look:
+    """One look at the disks, which asks each base once whether it is there."""
+
+    reader: Reader
+    tiers: Tiers
+    known_ids: Mapping[str, str]
+    bases: dict[str, Base] = field(default_factory=dict)
+    offline: dict[tuple[str, bool], str] = field(default_factory=dict)
+    """Why a base cannot be read, by its path and whether it must have been used."""
+    writable: dict[str, bool] = field(default_factory=dict)
+    damage: dict[tuple[str, str], str] | None = None
+    """What `Reader.damage` says, once it was asked."""
+
+    def at(self, row: ModelRow) -> Model:
+        """Return a model as it is now."""
+        row = _without_the_dead(row)
+        try:
+            base_path = self.tiers.resolve(row.cache_location, row.cache_path).base
+        except BadInput as err:
+            return Model(row, row.cache_path, None, State.OFFLINE, err.detail)
+        if base_path not in self.bases:
+            self.bases[base_path] = Base(Path(base_path))
+        if (base_path, row.complete) not in self.offline:
+            self.offline[base_path, row.complete] = self._why_offline(base_path, known=row.complete)
+        offline = self.offline[base_path, row.complete]
+        repo = self.bases[base_path].repo(row.hf_path)
+        if row.commit_hash is None or offline:
+            path = str(repo.snapshot(row.commit_hash)) if row.commit_hash else None
+            return Model(row, base_path, path, *state_of(row, offline, missing_files=0, files=0))
+        missing, files, linkable = self._count(repo, row, row.commit_hash)
+        damaged = "" if missing else self._damaged(self.bases[base_path], row, row.commit_hash)
+        state, detail = state_of(row, "", missing_files=missing, files=files, damaged=damaged, linkable=linkable)
+        if state is State.READY:
+            detail = self._beside_ready(row, base_path)
+        return Model(row, base_path, str(repo.snapshot(row.commit_hash)), state, detail)
+
+    def _why_offline(self, base_path: str, *, known: bool) -> str:
+        """Return why a base cannot be read; a base that held a whole model was used, whoever remembers it."""
+        known_id = self.known_ids.get(base_path, "" if known else None)
+        reason = store_tier.why_offline(self.bases[base_path], known_id)
+        if reason and known_id:
+            for other, other_id in self.known_ids.items():
+                if other_id == known_id and store_tier.read_id(Base(Path(other))) == known_id:
+                    return f"{reason} Its drive is at {other} now: shelf reconcile lets its models follow."
+        return reason
+
+    def _beside_ready(self, row: ModelRow, base_path: str) -> str:
+        """Return what is to be known of a model that can be loaded, in a sentence or two."""
+        known = []
+        if not self._is_writable(base_path):
+            known.append(f"{base_path} is read-only: it can be loaded, not changed.")
+        if self._is_unlisted(row):
+            known.append("No list of its commit is here: the repository may have more files.")
+        return " ".join(known)
+
+    def _is_unlisted(self, row: ModelRow) -> bool:
+        """Return whether the files of a model are those that adopt found, and nobody knows whether there are more."""
+        if row.commit_hash is None or not all(pattern.name for pattern in row.allow_patterns):
+            return False
+        return bool(row.allow_patterns) and may_be_short(
+            self.reader.files(row.hf_path, row.commit_hash), row.allow_patterns
+        )
+
+    def _is_writable(self, base_path: str) -> bool:
+        if base_path not in self.writable:
+            self.writable[base_path] = store_tier.is_writable(self.bases[base_path])
+        return self.writable[base_path]
+
+    def _count(self, repo: Repo, row: ModelRow, commit_hash: CommitHash) -> tuple[int, int, int]:
+        """Return how many files are missing, of how many, and how many of them lack just a link to their blob.
+
+        While the folders are as they were when all files were seen, none is.
+        """
+        if row.complete and row.signature and scan.signature(repo, commit_hash) == row.signature:
+            return 0, 1, 0
+        files = selected_files(self.reader, row)
+        missing = scan.missing_files(repo, commit_hash, files)
+        blobs = scan.blob_sizes(repo) if missing and row.complete else {}
+        linkable = sum(blobs.get(file.digest) == file.size_bytes for file in missing)
+        return len(missing), len(files), linkable
+
+    def _damaged(self, base: Base, row: ModelRow, commit_hash: CommitHash) -> str:
+        """Return a file that was found damaged and was not written since; empty without one."""
+        if self.damage is None:
+            self.damage = self.reader.damage()
+        if not self.damage:
+            return ""
+        tier_id, folder = store_tier.read_id(base) or "", base.repo(row.hf_path).snapshot(commit_hash)
+        stamps = ((f.path, self.damage.get((tier_id, f.digest))) for f in selected_files(self.reader, row))
+        return next((path for path, stamp in stamps if stamp and stamp == scan.stamp(folder / path)), "")
+
+
+def environment(model: Model, tiers: Tiers) -> dict[str, str | None]:
+    """Return the variables that make any Hugging Face program find a model, offline; None: unset it.
+
+    The older names are unset, for a global HF_HUB_CACHE would win over HF_HOME. The primary base is named, for by
+    default it is HF_HOME, which is another one for the program.
+
+    Source: huggingface_hub `constants.py`; transformers 5 reads the same.
+    """
+    base = Base(Path(model.base))
+    return {
+        "HF_HOME": model.base,
+        "HF_HUB_CACHE": str(base.hub),
+        "HUGGINGFACE_HUB_CACHE": None,
+        "TRANSFORMERS_CACHE": None,
+        "HF_HUB_OFFLINE": "1",
+        "PRIMARY_CACHE_PATH": tiers.primary.base,
+        "SHELF_MODEL_NAME": model.row.model_name,
+        "SHELF_MODEL_PATH": model.path,
+        "SHELF_MODEL_REPO": model.row.hf_path,
+    }

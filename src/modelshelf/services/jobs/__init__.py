@@ -1,0 +1,1 @@
+"""Long work as jobs: who runs them, how far they are."""

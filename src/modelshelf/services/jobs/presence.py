@@ -1,0 +1,39 @@
+"""A server says in the registry that it runs, and where, for as long as it does."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from dataclasses import dataclass, field
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from modelshelf.errors import ShelfError
+from modelshelf.registry.registry import Registry
+
+_BEAT_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """The word of one server."""
+
+    registry: Registry
+    owner: str
+    _over: threading.Event = field(default_factory=threading.Event)
+
+    def start(self, url: str) -> None:
+        """Say from now on that a server runs at a URL; a registry that cannot be written is asked again later."""
+        threading.Thread(target=self._beat, args=(url,), name="presence", daemon=True).start()
+
+    def stop(self) -> None:
+        """Say that it ends."""
+        self._over.set()
+        with contextlib.suppress(ShelfError, SQLAlchemyError):
+            self.registry.servers.leave(self.owner)
+
+    def _beat(self, url: str) -> None:
+        while not self._over.is_set():
+            with contextlib.suppress(ShelfError, SQLAlchemyError):
+                self.registry.servers.beat(self.owner, url)
+            self._over.wait(_BEAT_S)

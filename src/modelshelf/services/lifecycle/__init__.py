@@ -1,0 +1,1 @@
+"""A model's life: registered, pulled, moved, promoted, updated, removed."""

@@ -1,0 +1,324 @@
+"""Fetching blobs over several streams at once, within a file and across files.
+
+A blob begins with one request, whose answer tells whether the hub honours ranges; its other runs of segments follow
+on all streams. A blob that another process is fetching is left until that process is done, then found on the disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from modelshelf.domain.jobs import backoff_s
+from modelshelf.domain.made_up_commits import check_real
+from modelshelf.domain.plans import SEGMENT_BYTES, BlobNeed, PullPlan, plan_runs, segment_count, segment_range
+from modelshelf.domain.ports import ByteStream, Clock, Hub, Progress
+from modelshelf.errors import Cancelled, Corrupt, Unavailable
+from modelshelf.store.blobs.partial import PIECE_BYTES, IncomingBlob
+from modelshelf.store.layout import Base
+from modelshelf.store.locks import try_lock
+
+_log = logging.getLogger(__name__)
+
+MAX_ATTEMPTS = 6
+"""So many failures in a row, without a byte between them, end a pull; the job waits and comes back."""
+_POLL_S = 0.2
+
+
+@dataclass(slots=True, eq=False)
+class _Download:
+    """One blob on its way, with the locks that it holds."""
+
+    need: BlobNeed
+    incoming: IncomingBlob
+    held: contextlib.ExitStack
+
+
+@dataclass(slots=True)
+class _Task:
+    """Some neighbouring segments of a blob to ask for, by one stream."""
+
+    download: _Download
+    start: int
+    stop: int
+    first: bool = False
+    """Whether it has yet to learn about ranges; until then no other stream works on this blob."""
+
+
+@dataclass(slots=True, eq=False)
+class Fetcher:
+    """Fetches the blobs of one plan.
+
+    **Concurrency:** `streams` threads share the queue below; everything in it is touched under `_changed`.
+    **Crash:** what arrived is in `incoming/`, and the next fetch goes on from there.
+    """
+
+    hub: Hub
+    base: Base
+    plan: PullPlan
+    progress: Progress
+    clock: Clock
+    streams: int
+    throttle: Callable[[int], None]
+    """Told of every chunk of bytes read; returns when the rate limit allows the next one."""
+    on_written: Callable[[int], None]
+    """Told how many bytes of the reservation are on the disk now."""
+    _waiting: deque[BlobNeed] = field(default_factory=deque)
+    _tasks: deque[_Task] = field(default_factory=deque)
+    _open: set[_Download] = field(default_factory=set)
+    _opening: int = 0
+    _failed_digests: set[str] = field(default_factory=set)
+    _streams: set[ByteStream] = field(default_factory=set)
+    _working: set[threading.Thread] = field(default_factory=set)
+    _asking: set[threading.Thread] = field(default_factory=set)
+    """Threads that wait for the head of an answer, which nothing can cut short; they hold no file."""
+    _error: BaseException | None = None
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def run(self) -> None:
+        """Fetch everything.
+
+        Raises:
+            NotFound: The commit was made up when it was adopted: no hub is asked.
+            Cancelled: The work was stopped.
+            Corrupt: A blob arrived twice with other bytes than its digest says.
+            OutOfSpace: The disk is full.
+            Unavailable: The hub went away.
+        """
+        check_real(self.plan.repo_id, self.plan.commit_hash)
+        self._waiting.extend(self.plan.fetch)
+        count = max(1, min(self.streams, sum(max(1, segment_count(need.size_bytes)) for need in self.plan.fetch)))
+        threads = [threading.Thread(target=self._work, name=f"fetch-{i}", daemon=True) for i in range(count)]
+        self._working.update(threads)
+        for thread in threads:
+            thread.start()
+        self._wait_for_all()
+        for download in list(self._open):
+            self._close(download)
+        if self._error is not None:
+            raise self._error
+
+    def _wait_for_all(self) -> None:
+        """Wait until all is done; at a failure, or when the work is to stop, end what the streams wait for.
+
+        A thread that waits for a hub that does not answer is left behind: it finds `_error` set and touches nothing.
+        """
+        try:
+            while self._wait_while(lambda: self._error is None and bool(self._working)):
+                self.progress.check()
+        except (Cancelled, KeyboardInterrupt) as err:
+            self._fail(err)
+        while self._wait_while(lambda: bool(self._working - self._asking)):
+            with self._changed:
+                for stream in self._streams:
+                    stream.abort()
+
+    def _wait_while(self, condition: Callable[[], bool]) -> bool:
+        """Return whether a condition holds, after a moment in which it may end."""
+        with self._changed:
+            return not self._changed.wait_for(lambda: not condition(), _POLL_S)
+
+    def _fail(self, err: BaseException) -> None:
+        with self._changed:
+            self._error = self._error or err
+            self._changed.notify_all()
+
+    def _work(self) -> None:
+        buffer = memoryview(bytearray(PIECE_BYTES))
+        try:
+            while task := self._next_task():
+                self._carry_out(task, buffer)
+        except BaseException as err:  # noqa: BLE001 - it is raised again where the threads are waited for
+            self._fail(err)
+        finally:
+            with self._changed:
+                self._working.discard(threading.current_thread())
+                self._changed.notify_all()
+
+    def _next_task(self) -> _Task | None:
+        """Return what to do next, waiting for it; None when all is done or lost."""
+        while True:
+            self.progress.check()
+            with self._changed:
+                if self._error is not None or not (self._tasks or self._waiting or self._open or self._opening):
+                    return None
+                if self._tasks:
+                    return self._tasks.popleft()
+                need = self._waiting.popleft() if self._waiting else None
+                if need is None:
+                    self._changed.wait(_POLL_S)
+                    continue
+                self._opening += 1
+            try:
+                task = self._open_blob(need)
+            finally:
+                with self._changed:
+                    self._opening -= 1
+                    self._changed.notify_all()
+            if task is not None:
+                return task
+
+    def _open_blob(self, need: BlobNeed) -> _Task | None:
+        """Take a blob's locks and return its first task; None when it is there, or when another process is at it."""
+        held = contextlib.ExitStack()
+        locks = (self.base.part_lock(need.digest), self.base.hub_lock(self.plan.repo_id, need.digest))
+        if not held.enter_context(try_lock(self.base.path, *locks)):
+            held.close()
+            with self._changed:
+                self._waiting.append(need)
+                self._changed.wait(_POLL_S)
+            return None
+        with contextlib.ExitStack() as undo:
+            undo.push(held)
+            if self._is_there(need):
+                self.progress.advance(need.size_bytes)
+                self.on_written(need.size_bytes)
+                return None
+            incoming = held.enter_context(IncomingBlob(self.base, need.digest, need.size_bytes))
+            undo.pop_all()
+        download = _Download(need, incoming, held)
+        with self._changed:
+            self._open.add(download)
+        self.progress.advance(incoming.arrived_bytes())
+        missing = incoming.missing()
+        if not missing:
+            self._finish(download)
+            return None
+        return _Task(download, *plan_runs(missing, self.streams)[0], first=True)
+
+    def _is_there(self, need: BlobNeed) -> bool:
+        """Return whether another process published the blob since the plan was made."""
+        try:
+            return self.base.repo(self.plan.repo_id).blob(need.digest).stat().st_size == need.size_bytes
+        except OSError:
+            return False
+
+    def _carry_out(self, task: _Task, buffer: memoryview) -> None:
+        """Ask for a task's segments until they are all there."""
+        failures, before = 0, -1
+        while wanted := self._still_missing(task):
+            arrived = task.download.incoming.arrived_bytes()
+            failures = failures + 1 if arrived == before else 1
+            before = arrived
+            try:
+                self._ask(task, wanted, buffer)
+            except Unavailable as err:
+                if failures >= MAX_ATTEMPTS:
+                    raise
+                _log.info("stream_retry", extra={"digest": task.download.need.digest, "detail": err.detail})
+                self._pause(backoff_s(failures, err.retry_after_s) / 4)
+
+    def _still_missing(self, task: _Task) -> list[int]:
+        if self._error is not None:
+            return []
+        return [i for i in task.download.incoming.missing() if task.start <= i < task.stop]
+
+    def _ask(self, task: _Task, wanted: Sequence[int], buffer: memoryview) -> None:
+        """Make one request and keep what it brings.
+
+        What the answer's head tells about ranges is settled before its body can break.
+        """
+        need = task.download.need
+        start, _ = segment_range(wanted[0], need.size_bytes)
+        _, stop = segment_range(wanted[-1], need.size_bytes)
+        with self._stream(need, start, stop) as stream:
+            last = wanted[-1] + 1
+            if task.first and stream.ranged:
+                self._spread(task)
+            elif task.first:
+                last = segment_count(need.size_bytes)
+                task.start, task.stop = 0, last
+            task.first = False
+            for index in range(stream.start // SEGMENT_BYTES, last):
+                self._take_segment(task, index, stream, buffer)
+
+    @contextlib.contextmanager
+    def _stream(self, need: BlobNeed, start: int, stop: int) -> Iterator[ByteStream]:
+        me = threading.current_thread()
+        with self._changed:
+            self._asking.add(me)
+        try:
+            with self.hub.open_range(self.plan.repo_id, self.plan.commit_hash, need.path, start, stop) as stream:
+                with self._changed:
+                    self._asking.discard(me)
+                    if self._error is not None:
+                        raise Cancelled
+                    self._streams.add(stream)
+                try:
+                    yield stream
+                finally:
+                    with self._changed:
+                        self._streams.discard(stream)
+        finally:
+            with self._changed:
+                self._asking.discard(me)
+                self._changed.notify_all()
+
+    def _spread(self, task: _Task) -> None:
+        """Let the other streams have the rest of a blob."""
+        missing = [i for i in task.download.incoming.missing() if not task.start <= i < task.stop]
+        with self._changed:
+            self._tasks.extend(_Task(task.download, *run) for run in plan_runs(missing, self.streams))
+            self._changed.notify_all()
+
+    def _take_segment(self, task: _Task, index: int, stream: ByteStream, buffer: memoryview) -> None:
+        """Read a segment and keep it where it is missing and this task's: each segment has one writer."""
+        download, size_bytes = task.download, task.download.need.size_bytes
+        start, stop = segment_range(index, size_bytes)
+        pieces = self._pieces(download.need, stop - start, stream, buffer)
+        if not task.start <= index < task.stop or download.incoming.has(index):
+            for _ in pieces:
+                pass
+            return
+        is_last = download.incoming.write(index, pieces)
+        download.incoming.flush_ahead()
+        download.incoming.hash_ahead()
+        self.progress.advance(stop - start)
+        self.on_written(stop - start)
+        if is_last:
+            self._finish(download)
+
+    def _pieces(self, need: BlobNeed, count: int, stream: ByteStream, buffer: memoryview) -> Iterator[memoryview]:
+        """Read `count` bytes of an answer, piece by piece, into one buffer."""
+        while count:
+            self.progress.check()
+            piece = buffer[: min(count, buffer.nbytes)]
+            got = stream.read_into(piece)
+            self.throttle(got)
+            if got < piece.nbytes:
+                raise Unavailable(f"The hub's answer for {need.path} ended early.", endpoint=self.hub.endpoint)
+            yield piece
+            count -= got
+
+    def _finish(self, download: _Download) -> None:
+        """Publish a blob that is whole; one with the wrong digest is fetched once more from its beginning."""
+        need = download.need
+        try:
+            download.incoming.publish(self.base.repo(self.plan.repo_id).blob(need.digest))
+        except Corrupt:
+            if need.digest in self._failed_digests:
+                raise
+            _log.warning("digest_mismatch", extra={"digest": need.digest, "path": need.path})
+            self._failed_digests.add(need.digest)
+            self.progress.advance(-need.size_bytes)
+            self.on_written(-need.size_bytes)
+            with self._changed:
+                self._waiting.append(need)
+        finally:
+            self._close(download)
+
+    def _close(self, download: _Download) -> None:
+        with self._changed:
+            self._open.discard(download)
+            self._changed.notify_all()
+        download.held.close()
+
+    def _pause(self, duration_s: float) -> None:
+        while duration_s > 0 and self._error is None:
+            self.progress.check()
+            self.clock.sleep(min(duration_s, 0.5))
+            duration_s -= 0.5

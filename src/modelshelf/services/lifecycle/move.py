@@ -1,0 +1,351 @@
+"""Moving a model to another tier: the copy first, whole and verified, then the row, then the source.
+
+At every instant a complete copy exists that the registry resolves to. Until the switch that is the source, of which
+nothing is touched; after it, the target. A killed move is simply run again: blobs that arrived are found, a blob in
+the middle goes on at its next segment, and a switched model only has its source left to delete.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from modelshelf.domain.eviction import EvictionPlan
+from modelshelf.domain.jobs import Job
+from modelshelf.domain.models import FileEntry, Model, ModelRow, State
+from modelshelf.domain.names import COMMIT_HASH, BasePath, CommitHash, Digest, is_own_ref
+from modelshelf.domain.plans import BlobNeed, MovePlan, PullPlan, plan_pull
+from modelshelf.domain.ports import Clock, Progress
+from modelshelf.domain.tiers import Tier, for_a_move
+from modelshelf.errors import BadInput, Conflict, Corrupt, Denied, NotFound, OutOfSpace, ShelfError, Unavailable
+from modelshelf.registry.registry import Registry
+from modelshelf.services.catalog.models import Library
+from modelshelf.services.jobs.progress import Counter
+from modelshelf.services.jobs.runner import Running
+from modelshelf.services.lifecycle.pull import card_of, missing_bytes, refresh_card
+from modelshelf.services.space.delete_old_copy import retire_params
+from modelshelf.services.space.make_room import MAKES_ROOM, RoomMaker
+from modelshelf.services.space.reservations import Hold
+from modelshelf.services.space.tiers import TierService
+from modelshelf.store import locks
+from modelshelf.store.blobs import copy, link_or_clone
+from modelshelf.store.blobs.partial import file_agrees
+from modelshelf.store.layout import Base, Repo
+from modelshelf.store.os_errors import open_to_read
+from modelshelf.store.probe import is_folder
+from modelshelf.store.repos import delete, quarantine, scan, snapshot
+from modelshelf.store.repos.lay_out import lay_out
+from modelshelf.store.tiers import marker as store_tier
+from modelshelf.store.tiers import sidecars
+from modelshelf.store.tiers.marker import is_writable
+
+_log = logging.getLogger(__name__)
+MOVE = "move"
+_LOCK_WAIT_S = 3600.0
+"""Another process that fetches or copies the same blob is waited for; it leaves it verified."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """Where a move goes."""
+
+    row: ModelRow
+    source: Base
+    target: Base
+    tier: Tier
+    tier_id: str
+    links: bool
+    """Whether snapshots of the target link to their blobs."""
+
+    @property
+    def from_repo(self) -> Repo:
+        """The repository's folder on the source."""
+        return self.source.repo(self.row.hf_path)
+
+    @property
+    def to_repo(self) -> Repo:
+        """The repository's folder on the target."""
+        return self.target.repo(self.row.hf_path)
+
+    def held(self, commit_hash: CommitHash, files: Sequence[FileEntry]) -> dict[Digest, Path]:
+        """Return what the target has of the model, digest to file."""
+        return snapshot.held(self.target, self.to_repo, commit_hash, files, symlinks=self.links)
+
+    def wanted(self, commit_hash: CommitHash, files: Sequence[FileEntry]) -> PullPlan:
+        """Return what the target lacks, by names and sizes."""
+        return plan_pull(self.row.hf_path, commit_hash, files, snapshot.sizes(self.held(commit_hash, files)))
+
+
+@dataclass(frozen=True, slots=True)
+class Mover:
+    """Moves models between tiers."""
+
+    registry: Registry
+    library: Library
+    tiers: TierService
+    room: RoomMaker
+    clock: Clock
+
+    def enqueue(
+        self, model_name: str, to: str, cache_path: str | None, *, keep_source: bool, makes_room: bool = False
+    ) -> Job:
+        """Return the job that moves a model, after checking that it can be; one that a killed process left as it is.
+
+        With `makes_room` it is one that `RoomMaker` asks for, and goes on with if it was killed.
+
+        Raises:
+            BadInput: There is no such tier, or it lies there already.
+            NotFound, Conflict, Unavailable: There is no such model, it is not whole, or a tier is offline.
+            Denied: The target cannot be written.
+        """
+        tier = self.tiers.tiers.chosen(to, cache_path)
+        stored = self.tiers.tiers.stored_path(tier.base)
+        params = {"cache_location": tier.location, "cache_path": stored, "keep_source": keep_source}
+        params |= {MAKES_ROOM: True} if makes_room else {}
+        model = self.library.model(model_name)
+        left = [job for job in self.registry.jobs(unfinished=True) if (job.kind, job.model_id) == (MOVE, model.row.id)]
+        if left and self._means_the_same(left[0], tier, keep_source=keep_source):
+            return left[0]
+        job = self.registry.enqueue(MOVE, self._route(model, tier).row, params)
+        if not self._means_the_same(job, tier, keep_source=keep_source):
+            raise Conflict(
+                f"{model_name} is being moved elsewhere by job {job.id}.", hint=f"shelf cancel {job.id}", job_id=job.id
+            )
+        return job
+
+    def _means_the_same(self, job: Job, tier: Tier, *, keep_source: bool) -> bool:
+        """Return whether a job moves to that tier, whatever the process that made it calls its base."""
+        params = json.loads(job.params)
+        with contextlib.suppress(BadInput):
+            to = self.tiers.tiers.resolve(params["cache_location"], params["cache_path"])
+            return (to.base, params["keep_source"]) == (tier.base, keep_source)
+        return False
+
+    def plan(self, model_name: str, to: str, cache_path: str | None, *, keep_source: bool) -> MovePlan:
+        """Return what moving a model would do; raises as `enqueue` does, and as `RoomMaker.check` where it is full."""
+        route = self._route(self.library.model(model_name), self.tiers.tiers.chosen(to, cache_path))
+        plan = self._plan(route, keep_source=keep_source)
+        need, takes_disk, row = self._need(route, plan), plan.method == "copy", route.row
+        try:
+            room = self.room.check(route.tier, route.tier_id, need(), model_id=row.id, takes_disk=takes_disk)
+        except OutOfSpace as err:
+            raise for_a_move(err, row.model_name, row.cache_location) from err
+        return replace(plan, makes_room=room)
+
+    def who_leaves(self, model_name: str, to: str, cache_path: str | None) -> EvictionPlan | None:
+        """Return what a move would make leave its target; None for nothing, and where the move itself says why not."""
+        with contextlib.suppress(ShelfError):
+            return self.plan(model_name, to, cache_path, keep_source=False).makes_room
+        return None
+
+    def run(self, running: Running) -> None:
+        """Carry out a move job."""
+        params = json.loads(running.job.params)
+        tier = self.tiers.tiers.resolve(params["cache_location"], params["cache_path"])
+        model = self.library.model(running.job.model_name)
+        if model.base == tier.base:  # an earlier run switched it, and left its source to a job of its own
+            refresh_card(self.registry, model)
+            return
+        self.tiers.open_to_write(tier)
+        route = self._route(model, tier)
+        try:
+            self._move(route, running, keep_source=bool(params["keep_source"]))
+        except OutOfSpace as err:
+            raise for_a_move(err, model.row.model_name, model.row.cache_location) from err
+
+    def _move(self, route: _Route, running: Running, *, keep_source: bool) -> None:
+        """Move a model.
+
+        **Crash:** see the module.
+
+        Raises:
+            OutOfSpace: The target has no room; nothing was copied.
+            Corrupt: A blob of the source is damaged; the source stays as it is.
+            Cancelled: It was stopped; what arrived stays for the next run.
+        """
+        progress = running.progress
+        progress.phase("checking")
+        self._set_aside_damage(route, progress)
+        plan = self._plan(route, keep_source=keep_source)
+        sources = self._sources(route, plan)
+        manifest = self.registry.files(plan.repo_id, plan.commit_hash)
+        arriving = card_of(route.row, plan.commit_hash, manifest, arriving_from=plan.source)
+        need, takes_disk = self._need(route, plan), plan.method == "copy"
+        with self.room.reserve(route.tier, route.tier_id, need, model_id=route.row.id, takes_disk=takes_disk) as hold:
+            running.holds.append(hold)
+            sidecars.write(route.target, arriving)
+            progress.phase("moving", plan.total_bytes)
+            progress.advance(plan.total_bytes - plan.transfer_bytes)
+            self._transfer(route, plan, sources, progress, hold)
+            with locks.wait_lock(route.target.path, route.target.repo_lock(plan.repo_id), self.clock):
+                self._arrive(route, plan, running.job.id)
+        with contextlib.suppress(OutOfSpace, Denied, NotFound):  # a pin that was set meanwhile: reconcile finds it
+            refresh_card(self.registry, self.library.model(plan.model_name))
+        if is_writable(route.source):
+            sidecars.remove(route.source, route.row.model_name)
+
+    def why_kept(self, model_name: str) -> str:
+        """Return why a move would leave the old copy where it is, in a sentence; empty when it would not."""
+        base = Base(Path(self.library.model(model_name).base))
+        return "" if is_writable(base) else f"{base.path} is read-only: the copy there stays as it is."
+
+    def _route(self, model: Model, tier: Tier) -> _Route:
+        row = model.row
+        if model.base == tier.base:
+            raise BadInput(f"{row.model_name} lies on {tier.location} already.", model_name=row.model_name)
+        if model.state is State.OFFLINE:
+            raise Unavailable(model.detail, hint="Mount its drive.")
+        if row.commit_hash is None or self.library.missing(model):
+            raise Conflict(
+                f"{row.model_name} is not whole: {model.detail or 'files are missing'}",
+                hint=f"shelf pull {row.model_name}",
+                model_name=row.model_name,
+            )
+        if model.state is State.DAMAGED:
+            raise Conflict(f"{row.model_name} is damaged: {model.detail}", model_name=row.model_name)
+        source, target = Base(Path(model.base)), Base(Path(tier.base))
+        tier_id = self.tiers.check_writable(tier)
+        self.tiers.check_storable(tier, row.hf_path, self.library.files(row), row.model_name, row.revision)
+        for base in (source, target):
+            delete.check_no_links(base.repo(row.hf_path), row.commit_hash)
+        return _Route(row, source, target, tier, tier_id, self.tiers.links(target))
+
+    def _plan(self, route: _Route, *, keep_source: bool) -> MovePlan:
+        assert route.row.commit_hash is not None
+        files = self.library.files(route.row)
+        wanted = route.wanted(route.row.commit_hash, files)
+        return MovePlan(
+            model_name=route.row.model_name,
+            repo_id=route.row.hf_path,
+            commit_hash=route.row.commit_hash,
+            source=BasePath(str(route.source.path)),
+            target=BasePath(str(route.target.path)),
+            target_location=route.tier.location,
+            files=tuple(files),
+            transfer=wanted.fetch,
+            method=self._method(route),
+            keep_source=keep_source or not is_writable(route.source),
+            note=self.why_kept(route.row.model_name),
+        )
+
+    def _method(self, route: _Route) -> str:
+        """Return how the bytes will get there; in a folder that isn't a tier yet nothing is tried."""
+        if is_folder(route.target.own):
+            return link_or_clone.probe_share(route.target.path, route.source.marker, route.target.own)
+        return link_or_clone.likely_share(route.source.path, store_tier.nearest_folder(route.target))
+
+    def _need(self, route: _Route, plan: MovePlan) -> Callable[[], int]:
+        """Return what says how many bytes the target lacks now."""
+        pull_plan = PullPlan(plan.repo_id, plan.commit_hash, plan.files, plan.transfer, ())
+        return partial(missing_bytes, route.target, pull_plan, self.tiers.second_bytes(route.target, plan.files))
+
+    def _set_aside_damage(self, route: _Route, progress: Progress) -> None:
+        """Make sure that what the target has already is what its name says, for the source will be deleted."""
+        assert route.row.commit_hash is not None
+        files = self.library.files(route.row)
+        sources = snapshot.locate(route.source, route.from_repo, route.row.commit_hash, files)
+        checked = self.registry.checks.of_tier(route.tier_id)
+        for digest, path in route.held(route.row.commit_hash, files).items():
+            progress.check()
+            is_known = checked.get(digest) == scan.stamp(path)
+            if not is_known and (digest not in sources or not scan.is_same(path, sources[digest])):
+                self._keep_if_good(route, digest, path)
+
+    def _keep_if_good(self, route: _Route, digest: Digest, path: Path) -> bool:
+        """Return whether a file of the target has the bytes that its digest promises; if not it is set aside."""
+        stamp = scan.stamp(path)
+        if file_agrees(path, digest):
+            self.registry.checks.add(route.tier_id, {digest: stamp})
+            return True
+        _log.warning("blob_quarantined", extra={"digest": digest, "path": str(path)})
+        quarantine.set_aside(route.target, path, digest)
+        return False
+
+    def _sources(self, route: _Route, plan: MovePlan) -> dict[Digest, Path]:
+        """Return the files to bring over, by digest; each can be read.
+
+        Raises:
+            Corrupt: One is not there any more.
+            Denied: One belongs to another user; nothing was copied.
+        """
+        sources = snapshot.locate(route.source, route.from_repo, plan.commit_hash, plan.files)
+        lost = [need for need in plan.transfer if need.digest not in sources]
+        if lost:
+            raise Corrupt(
+                f"{lost[0].path} of {plan.model_name} is not on the source any more.",
+                hint=f"shelf verify {plan.model_name} --repair",
+            )
+        for need in plan.transfer:
+            open_to_read(sources[need.digest]).close()
+        return sources
+
+    def _transfer(
+        self, route: _Route, plan: MovePlan, sources: Mapping[Digest, Path], progress: Progress, hold: Hold
+    ) -> None:
+        for need in plan.transfer:
+            progress.check()
+            with (
+                locks.wait_lock(
+                    route.target.path, route.target.part_lock(need.digest), self.clock, _LOCK_WAIT_S, progress.check
+                ),
+                locks.wait_lock(
+                    route.target.path,
+                    route.target.hub_lock(plan.repo_id, need.digest),
+                    self.clock,
+                    _LOCK_WAIT_S,
+                    progress.check,
+                ),
+            ):
+                self._bring(route, need, sources[need.digest], plan.method, progress, hold)
+
+    def _bring(self, route: _Route, need: BlobNeed, source: Path, method: str, progress: Progress, hold: Hold) -> None:
+        """Bring one blob to the target, whose locks are held."""
+        path = route.to_repo.blob(need.digest)
+        assert route.row.commit_hash is not None
+        arrived = route.held(route.row.commit_hash, [FileEntry(need.path, need.size_bytes, need.digest)])
+        there = need.digest in arrived and self._keep_if_good(route, need.digest, arrived[need.digest])
+        if there or (method != "copy" and link_or_clone.share(route.target.path, source, path)):
+            progress.advance(need.size_bytes)
+            hold.wrote(need.size_bytes)
+            return
+        try:
+            copy.copy_blob(source, route.target, need.digest, need.size_bytes, path, progress, hold.wrote)
+        except Corrupt as err:
+            raise Corrupt(
+                f"{need.path} of {route.row.model_name} is damaged: {source} does not have the bytes of its name.",
+                hint=f"shelf verify {route.row.model_name} --repair",
+                **err.fields,
+            ) from err
+        self.registry.checks.add(route.tier_id, {need.digest: scan.stamp(path)})
+
+    def _arrive(self, route: _Route, plan: MovePlan, job_id: int) -> None:
+        """Lay the snapshot out on the target, and let the model resolve to it."""
+        row = route.row
+        lay_out(route.target, route.to_repo, plan.commit_hash, plan.files, Counter(), symlinks=route.links)
+        snapshot.copy_extras(route.from_repo, route.to_repo, plan.commit_hash)
+        missing = scan.missing_files(route.to_repo, plan.commit_hash, plan.files)
+        if missing:
+            raise Unavailable(f"{missing[0].path} of {row.model_name} vanished from the target; tried again.")
+        refs = {
+            ref: commit
+            for ref, commit in scan.refs(route.from_repo).items()
+            if commit == plan.commit_hash and not is_own_ref(ref)
+        }
+        snapshot.set_refs(route.to_repo, refs, overwrite=False)
+        if not COMMIT_HASH.fullmatch(row.revision):
+            snapshot.set_refs(route.to_repo, {row.revision: plan.commit_hash}, overwrite=True)
+        retire = retire_params(self.tiers.tiers, route.source, plan.repo_id, plan.commit_hash, plan.files)
+        now = self.registry.model(row.model_name) or row
+        manifest = self.registry.files(plan.repo_id, plan.commit_hash)
+        sidecars.write(route.target, card_of(now, plan.commit_hash, manifest))  # the last write: the row follows it
+        signature = scan.signature(route.to_repo, plan.commit_hash)
+        location, base = route.tier.location, self.tiers.tiers.stored_path(route.tier.base)
+        then = None if plan.keep_source else retire
+        self.registry.placements.switch(
+            row.id, location, base, signature, then, job_id=job_id, commit_hash=plan.commit_hash
+        )

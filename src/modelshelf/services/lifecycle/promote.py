@@ -1,0 +1,66 @@
+"""Promotion: a model that is used from the slow tier moves to the fast one behind the use, where that pays."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from modelshelf.domain.eviction import Watermarks
+from modelshelf.domain.jobs import Job
+from modelshelf.domain.models import Model
+from modelshelf.domain.ports import Clock
+from modelshelf.domain.promotion import PromoteMode, PromotionDecision, should_promote
+from modelshelf.domain.tiers import PRIMARY, SECONDARY
+from modelshelf.errors import ShelfError
+from modelshelf.registry.registry import Registry
+from modelshelf.services.lifecycle.move import Mover
+from modelshelf.services.space.make_room import RoomMaker
+from modelshelf.store.layout import Base
+from modelshelf.store.tiers import marker as store_tier
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Promoter:
+    """Decides about promotions and starts them."""
+
+    registry: Registry
+    room: RoomMaker
+    mover: Mover
+    clock: Clock
+    mode: PromoteMode
+    marks: Watermarks
+    start: Callable[[Job], None]
+    """Carries a job out behind whatever goes on."""
+
+    def on_use(self, model: Model) -> None:
+        """Start the promotion of a model that is about to be used, where it pays; never in the way of the use."""
+        if model.row.cache_location != SECONDARY or self.mode == "never":
+            return
+        try:
+            decision = self.decide(model)
+            _log.info("promotion", extra={"model": model.row.model_name, "why": decision.why})
+            if decision.promote:
+                self.start(self.mover.enqueue(model.row.model_name, PRIMARY, None, keep_source=False))
+        except ShelfError as err:
+            _log.warning("no_promotion", extra={"model": model.row.model_name, "detail": err.detail})
+
+    def decide(self, model: Model) -> PromotionDecision:
+        """Return whether a model of the secondary moves to the primary if it is used now, and why."""
+        tiers = self.room.tiers
+        primary, secondary = tiers.tiers.primary, tiers.tiers.secondary
+        assert secondary is not None
+        same_disk = store_tier.device(Base(tiers.path(primary))) == store_tier.device(Base(tiers.path(secondary)))
+        return should_promote(
+            self.mode,
+            self.registry.uses_at(model.row.id),
+            self.clock.now(),
+            model.row.size_bytes,
+            self.room.admission.room(primary),
+            self.room.candidates(primary) if self.room.policy.demote else (),
+            self.marks,
+            protect={model.row.id},
+            same_disk=same_disk,
+        )

@@ -1,0 +1,318 @@
+"""Pulling a model: resolve, plan, reserve, fetch, lay out, and only then say that it is there."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from modelshelf.domain.made_up_commits import check_real
+from modelshelf.domain.models import FileEntry, Model, ModelRow, State, may_be_short, select_files
+from modelshelf.domain.names import COMMIT_HASH, BasePath, CommitHash, Digest, RepoId
+from modelshelf.domain.plans import BlobNeed, PullPlan, beside_bytes, plan_pull
+from modelshelf.domain.ports import Clock, Hub, Progress
+from modelshelf.domain.tiers import Tier
+from modelshelf.errors import BadInput, Denied, NotFound, OutOfSpace, Unavailable
+from modelshelf.registry.registry import Registry
+from modelshelf.services.jobs.progress import Counter
+from modelshelf.services.jobs.runner import Running
+from modelshelf.services.lifecycle.download import Fetcher
+from modelshelf.services.space.make_room import RoomMaker
+from modelshelf.services.space.reservations import Hold
+from modelshelf.services.space.tiers import TierService
+from modelshelf.store import fs, locks, ownership
+from modelshelf.store.blobs.partial import file_agrees, written_bytes
+from modelshelf.store.layout import Base
+from modelshelf.store.repos import delete, scan, snapshot
+from modelshelf.store.repos.lay_out import lay_out, list_commit
+from modelshelf.store.tiers import sidecars
+from modelshelf.store.tiers.marker import is_writable
+from modelshelf.store.tiers.sidecars import Card
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Puller:
+    """Pulls registered models.
+
+    **Crash:** every step finds what the one before it left: parts, blobs, links. Nothing is said to be there before
+    all of it is.
+    """
+
+    registry: Registry
+    tiers: TierService
+    room: RoomMaker
+    hub: Hub
+    clock: Clock
+    throttle: Callable[[int], None]
+    streams: int
+
+    def run(self, running: Running) -> None:
+        """Carry out a pull job; see `pull`.
+
+        Raises:
+            NotFound: Its model was removed.
+        """
+        row = self.registry.model(running.job.model_name)
+        if row is None or row.id != running.job.model_id:
+            raise NotFound(f"{running.job.model_name} was removed.", model_name=running.job.model_name)
+        self.pull(row, running.progress, running.holds.append)
+
+    def pull(self, row: ModelRow, progress: Progress, on_hold: Callable[[Hold], None]) -> None:
+        """Bring a model's files to its tier.
+
+        Args:
+            row: The model.
+            progress: Who wants to know.
+            on_hold: Given the reservation, for whoever keeps it alive.
+
+        Raises:
+            BadInput: Its patterns match no file.
+            NotFound: The hub does not have it.
+            OutOfSpace: It does not fit; nothing was fetched.
+            Unavailable: The hub or the tier is away.
+            Denied: The tier cannot be written.
+            Corrupt: Bytes with the wrong digest arrived twice.
+        """
+        self._open(row)
+        progress.phase("resolving")
+        with _naming_what_is_gone(row):
+            row, commit_hash, manifest = self._manifest(row)
+            base = self.bring(row, commit_hash, select(manifest, row.allow_patterns), progress, on_hold)
+        progress.phase("linking")
+        with locks.wait_lock(base.path, base.repo_lock(row.hf_path), self.clock):
+            self.lay_out(base, row, commit_hash, manifest)
+            now = self.registry.model(row.model_name)
+            if now is None or (now.id, now.commit_hash) != (row.id, commit_hash):
+                raise NotFound(f"{row.model_name} was removed or updated while it was being pulled.")
+            sidecars.write(base, card_of(row, commit_hash, manifest))
+            self.registry.set_complete(row.id, scan.signature(base.repo(row.hf_path), commit_hash))
+
+    def bring(
+        self,
+        row: ModelRow,
+        commit_hash: CommitHash,
+        files: Sequence[FileEntry],
+        progress: Progress,
+        on_hold: Callable[[Hold], None],
+    ) -> Base:
+        """Bring the blobs of a commit to a model's tier, verified; returns its base. See `pull` for what it raises.
+
+        Args:
+            row: The model.
+            commit_hash: The commit.
+            files: The files wanted.
+            progress: Who wants to know.
+            on_hold: Given the reservation.
+        """
+        tier, tier_id = self._open(row)
+        self.tiers.check_storable(tier, row.hf_path, files, row.model_name, row.revision)
+        base = Base(self.tiers.path(tier))
+        repo = base.repo(row.hf_path)
+        delete.check_no_links(repo, commit_hash)
+        plan = self.plan(base, row.hf_path, commit_hash, files)
+        self._set_aside_damage(base, tier_id, plan, progress)
+        plan = self.plan(base, row.hf_path, commit_hash, files)
+        if plan.fetch:
+            need = partial(missing_bytes, base, plan, self.tiers.second_bytes(base, files))
+            with self.room.reserve(tier, tier_id, need, model_id=row.id) as hold:
+                on_hold(hold)
+                progress.phase("downloading", plan.total_bytes)
+                progress.advance(plan.total_bytes - plan.fetch_bytes)
+                self._fetcher(base, plan, progress, hold).run()
+        stamps = {need.digest: scan.stamp(repo.blob(need.digest)) for need in plan.fetch}
+        self.registry.checks.add(tier_id, stamps)
+        return base
+
+    def plan(self, base: Base, repo_id: RepoId, commit_hash: CommitHash, files: Sequence[FileEntry]) -> PullPlan:
+        """Return what has to be fetched for the files of a commit; what lies there by name and size is not."""
+        there = self._held(base, repo_id, commit_hash, files)
+        return plan_pull(repo_id, commit_hash, files, snapshot.sizes(there))
+
+    def _held(
+        self, base: Base, repo_id: RepoId, commit_hash: CommitHash, files: Sequence[FileEntry]
+    ) -> dict[Digest, Path]:
+        return snapshot.held(base, base.repo(repo_id), commit_hash, files, symlinks=self.tiers.links(base))
+
+    def _open(self, row: ModelRow) -> tuple[Tier, str]:
+        tier = self.tiers.tiers.resolve(row.cache_location, row.cache_path)
+        tier_id = self.tiers.open_to_write(tier)
+        ownership.check_changeable(Base(self.tiers.path(tier)), row.hf_path)
+        return tier, tier_id
+
+    def _manifest(self, row: ModelRow) -> tuple[ModelRow, CommitHash, list[FileEntry]]:
+        """Return a model, its commit and all files of that, asking the hub the first time and pinning the answer.
+
+        Raises:
+            BadInput: Its patterns match no file.
+            NotFound: The hub does not have it.
+            Unavailable: The hub cannot be reached.
+        """
+        commit_hash = row.commit_hash
+        files = self.registry.files(row.hf_path, commit_hash) if commit_hash else []
+        if commit_hash is None or not files:
+            if commit_hash is None:
+                resolved = self.hub.resolve(row.hf_path, row.revision)
+                row, commit_hash = replace(row, hf_path=resolved.repo_id), resolved.commit_hash
+            check_real(row.hf_path, commit_hash)
+            files = self.hub.list_files(row.hf_path, commit_hash)
+            select(files, row.allow_patterns)
+            self.registry.set_manifest(row, commit_hash, files)
+        return row, commit_hash, files
+
+    def _fetcher(self, base: Base, plan: PullPlan, progress: Progress, hold: Hold) -> Fetcher:
+        return Fetcher(
+            hub=self.hub,
+            base=base,
+            plan=plan,
+            progress=progress,
+            clock=self.clock,
+            streams=self.streams,
+            throttle=self.throttle,
+            on_written=hold.wrote,
+        )
+
+    def _set_aside_damage(self, base: Base, tier_id: str, plan: PullPlan, progress: Progress) -> None:
+        """Quarantine blobs that other tools left with the wrong size or content; Hugging Face checks neither.
+
+        A blob that was verified here before, and was not written since, is not read again.
+        """
+        held = self._held(base, plan.repo_id, plan.commit_hash, plan.files)
+        for need in plan.suspect:
+            self._quarantine(base, held[need.digest], need.digest, "size")
+        fetch = {need.digest for need in plan.fetch}
+        checked = self.registry.checks.of_tier(tier_id)
+        foreign = {
+            file.digest: file.size_bytes
+            for file in plan.files
+            if file.digest not in fetch and checked.get(file.digest) != scan.stamp(held[file.digest])
+        }
+        progress.phase("verifying", sum(foreign.values()))
+        good: dict[Digest, str] = {}
+        for digest, size_bytes in foreign.items():
+            progress.check()
+            stamp = scan.stamp(held[digest])
+            if file_agrees(held[digest], digest):
+                good[digest] = stamp
+            else:
+                self._quarantine(base, held[digest], digest, "content")
+            progress.advance(size_bytes)
+        self.registry.checks.add(tier_id, good)
+
+    def _quarantine(self, base: Base, path: Path, digest: Digest, what: str) -> None:
+        target = fs.set_aside(base.path, path, base.quarantine)
+        _log.warning("blob_quarantined", extra={"digest": digest, "wrong": what, "path": str(target)})
+
+    def lay_out(self, base: Base, row: ModelRow, commit_hash: CommitHash, manifest: Sequence[FileEntry]) -> None:
+        """Lay out the snapshot of blobs that are there, and let the model's revision name it; the hub isn't asked.
+
+        The caller holds the repository's lock, and lets the row follow: bytes first, list, links, ref, row last.
+
+        Args:
+            base: The model's base.
+            row: The model.
+            commit_hash: The commit.
+            manifest: All files of the commit.
+
+        Raises:
+            Unavailable: Files vanished meanwhile.
+        """
+        repo, files = base.repo(row.hf_path), select_files(manifest, row.allow_patterns)
+        delete.check_no_links(repo, commit_hash)
+        self._check_all_there(row, self.plan(base, row.hf_path, commit_hash, files).fetch)
+        if not may_be_short(manifest, row.allow_patterns):
+            list_commit(repo, commit_hash, manifest)
+        lay_out(base, repo, commit_hash, files, Counter(), symlinks=self.tiers.links(base))
+        self._check_all_there(row, scan.missing_files(repo, commit_hash, files))
+        ownership.share_repo(base, row.hf_path)
+        if not COMMIT_HASH.fullmatch(row.revision) and scan.refs(repo).get(row.revision) != commit_hash:
+            fs.write_text(base.path, repo.ref(row.revision), commit_hash)
+
+    def _check_all_there(self, row: ModelRow, missing: Sequence[BlobNeed | FileEntry]) -> None:
+        if missing:
+            raise Unavailable(
+                f"{len(missing)} files of {row.model_name} vanished while it was laid out, {missing[0].path} first.",
+                hint="Another program deletes in this folder; the pull is tried again.",
+            )
+
+
+@contextlib.contextmanager
+def _naming_what_is_gone(row: ModelRow) -> Iterator[None]:
+    """Say of a commit that the hub no longer has which revision it was, and what takes its place."""
+    try:
+        yield
+    except NotFound as err:
+        if row.commit_hash is None or err.fields.get("revision") != row.commit_hash:
+            raise
+        is_pinned = COMMIT_HASH.fullmatch(row.revision)
+        other = f"shelf add NAME {row.hf_path}" if is_pinned else f"shelf update {row.model_name}"
+        raise NotFound(
+            f"The hub no longer has commit {row.commit_hash} of {row.hf_path}, to which {row.model_name} is pinned"
+            f"{'' if is_pinned else f' (revision {row.revision})'}.",
+            hint=f"Take a newer one: {other}",
+            **err.fields,
+        ) from err
+
+
+def card_of(
+    row: ModelRow, commit_hash: CommitHash, manifest: Sequence[FileEntry], arriving_from: BasePath | None = None
+) -> Card:
+    """Return the card of a model that lies, or will lie, on a tier."""
+    return Card(
+        model_name=row.model_name,
+        hf_path=row.hf_path,
+        revision=row.revision,
+        commit_hash=commit_hash,
+        allow_patterns=row.allow_patterns,
+        pinned=row.pinned,
+        pin_reason=row.pin_reason,
+        files=tuple(manifest),
+        arriving_from=arriving_from,
+    )
+
+
+def refresh_card(registry: Registry, model: Model) -> None:
+    """Write the card of a model that is whole, as the registry has it now; one that cannot be written is left."""
+    row, base = model.row, Base(Path(model.base))
+    if row.complete and row.commit_hash is not None and model.state is not State.OFFLINE and is_writable(base):
+        try:
+            sidecars.write(base, card_of(row, row.commit_hash, registry.files(row.hf_path, row.commit_hash)))
+        except (Denied, OutOfSpace) as err:  # the registry has it: reconcile writes the card when there is room
+            _log.warning("card_left", extra={"model": row.model_name, "detail": err.detail})
+
+
+def select(files: list[FileEntry], allow_patterns: tuple[str, ...]) -> list[FileEntry]:
+    """Return the files that the patterns match.
+
+    Raises:
+        BadInput: None does.
+    """
+    selected = select_files(files, allow_patterns)
+    if files and not selected:
+        names = ", ".join(file.path for file in files[:8])
+        raise BadInput(
+            f"No file matches {', '.join(allow_patterns)}.",
+            hint=f"The repository has {names}{' …' if len(files) > 8 else ''}",
+            allow_patterns=list(allow_patterns),
+        )
+    return selected
+
+
+def missing_bytes(base: Base, plan: PullPlan, more_bytes: int = 0) -> int:
+    """Return what a pull still has to write, at most: its blobs less what earlier tries left, and what lies beside.
+
+    Args:
+        base: The base.
+        plan: What is to be fetched.
+        more_bytes: What a snapshot without links takes twice; see `store.repos.snapshot.second_bytes`.
+    """
+    return more_bytes + beside_bytes(plan.files) + unfetched_bytes(base, plan) if plan.fetch else 0
+
+
+def unfetched_bytes(base: Base, plan: PullPlan) -> int:
+    """Return what a pull still has to fetch: its blobs less what earlier tries left."""
+    return sum(need.size_bytes - min(need.size_bytes, written_bytes(base.part(need.digest))) for need in plan.fetch)

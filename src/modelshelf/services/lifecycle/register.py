@@ -1,0 +1,171 @@
+"""Registering: check everything that can be checked before anything is changed, then write the row."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from modelshelf.domain.jobs import Job
+from modelshelf.domain.models import FileEntry, ModelRow, Registration
+from modelshelf.domain.names import CommitHash, ModelName, RefName, RepoId
+from modelshelf.domain.patterns import patterns_of
+from modelshelf.domain.plans import AddPlan, PullPlan, plan_pull
+from modelshelf.domain.ports import Hub
+from modelshelf.domain.tiers import Tier
+from modelshelf.errors import BadInput, Conflict, NotFound, Unavailable
+from modelshelf.registry.registry import Registry
+from modelshelf.services.lifecycle.pull import missing_bytes, select, unfetched_bytes
+from modelshelf.services.space.make_room import RoomMaker
+from modelshelf.services.space.tiers import TierService
+from modelshelf.store import ownership
+from modelshelf.store.layout import Base
+from modelshelf.store.repos import scan, snapshot
+
+_log = logging.getLogger(__name__)
+PULL = "pull"
+
+
+@dataclass(frozen=True, slots=True)
+class Registrar:
+    """Adds models to the library."""
+
+    registry: Registry
+    tiers: TierService
+    room: RoomMaker
+    hub: Hub
+
+    def plan(self, wanted: Registration) -> AddPlan:
+        """Return what registering a model would do, after checking all that can be checked; nothing is changed.
+
+        With the hub out of reach the plan knows no commit.
+
+        Raises:
+            BadInput: A name, a path or a pattern cannot be meant.
+            Conflict: The name is taken; or room could be made, but for what is pinned or in use.
+            NotFound, Denied: The hub does not have the repository, or not for this token.
+            OutOfSpace: It does not fit on its tier.
+            Unavailable: The tier is offline.
+        """
+        tier = self.tiers.tiers.chosen(wanted.cache_location, wanted.cache_path)
+        self.registry.check_name(wanted)
+        self._check_base(wanted, tier)
+        base = Base(self.tiers.path(tier))
+        try:
+            repo_id, commit_hash, manifest = self._pinned(wanted) or self._from_hub(wanted)
+        except Unavailable as err:
+            _log.warning("hub_unreachable", extra={"detail": err.detail})
+            self.tiers.check_writable(tier)
+            wanted = replace(wanted, hf_path=self._known_spelling(base, wanted.hf_path))
+            return AddPlan(wanted, tier, None, (), 0, 0, None)
+        wanted = replace(wanted, hf_path=repo_id)
+        selected = select(manifest, wanted.allow_patterns)
+        ownership.check_changeable(base, wanted.hf_path)
+        pull = self._plan_pull(base, wanted.hf_path, commit_hash, selected)
+        tier_id = self.tiers.check_writable(tier)
+        need_bytes = missing_bytes(base, pull, self.tiers.second_bytes(base, selected))
+        self.tiers.check_storable(tier, wanted.hf_path, selected, wanted.model_name, wanted.revision)
+        makes_room = self.room.check(tier, tier_id, need_bytes)
+        fetch_bytes = unfetched_bytes(base, pull)
+        return AddPlan(wanted, tier, commit_hash, tuple(manifest), pull.total_bytes, fetch_bytes, makes_room)
+
+    def register(self, wanted: Registration) -> AddPlan:
+        """Add a model, pinned to the commit that its revision means now; returns what its pull will do.
+
+        With the hub out of reach the model is added all the same; its pull finds the commit later. The same
+        registration a second time changes nothing. Raises as `plan` does.
+        """
+        plan = self.plan(wanted)
+        wanted = plan.wanted
+        self.tiers.open_to_write(plan.tier)
+        files = select(list(plan.manifest), wanted.allow_patterns) if plan.manifest else []
+        # Of a tier that is new with that, it is known only now what its file system can.
+        self.tiers.check_storable(plan.tier, wanted.hf_path, files, wanted.model_name, wanted.revision)
+        there = self.registry.model(wanted.model_name)
+        row = there or self.registry.add_model(wanted, self.tiers.tiers.stored_path(plan.tier.base))
+        if plan.commit_hash is not None and row.commit_hash is None:
+            self.registry.set_manifest(row, plan.commit_hash, plan.manifest)
+        _log.info("registered", extra={"model_name": row.model_name, "size_bytes": plan.size_bytes})
+        return plan
+
+    def _pinned(self, wanted: Registration) -> tuple[RepoId, CommitHash, list[FileEntry]] | None:
+        """Return the repository, commit and files that a model of this name is pinned to, if one is there."""
+        there = self.registry.model(wanted.model_name)
+        if there is None or there.commit_hash is None:
+            return None
+        manifest = self.registry.files(there.hf_path, there.commit_hash)
+        return (there.hf_path, there.commit_hash, manifest) if manifest else None
+
+    def _from_hub(self, wanted: Registration) -> tuple[RepoId, CommitHash, list[FileEntry]]:
+        found = self.hub.resolve(wanted.hf_path, wanted.revision)
+        return found.repo_id, found.commit_hash, self.hub.list_files(found.repo_id, found.commit_hash)
+
+    def _known_spelling(self, base: Base, hf_path: RepoId) -> RepoId:
+        """Return a repository's id as it is spelled here already; upper and lower case don't tell two apart."""
+        registered = [row.hf_path for row in self.registry.models()]
+        cached = [repo_id for kind, repo_id, _ in scan.repos(base) if kind == "model"]
+        return next((known for known in (*registered, *cached) if known.lower() == hf_path.lower()), hf_path)
+
+    def _check_base(self, wanted: Registration, tier: Tier) -> None:
+        """Refuse the name of a model that lies in another custom base."""
+        there = self.registry.model(wanted.model_name)
+        if there is not None and self.tiers.tiers.resolve(there.cache_location, there.cache_path).base != tier.base:
+            raise Conflict(
+                f"The name {there.model_name} is taken by {there.hf_path} in {there.cache_path}.",
+                hint=f"Choose another name, or move that model: shelf move {there.model_name} {tier.base}",
+                model_name=there.model_name,
+                hf_path=there.hf_path,
+            )
+
+    def _plan_pull(self, base: Base, repo_id: RepoId, commit_hash: CommitHash, files: Sequence[FileEntry]) -> PullPlan:
+        repo, symlinks = base.repo(repo_id), self.tiers.links(base)
+        held = snapshot.held(base, repo, commit_hash, files, symlinks=symlinks)
+        return plan_pull(repo_id, commit_hash, files, snapshot.sizes(held))
+
+    def enqueue_pull(self, model_name: str) -> Job:
+        """Return the job that pulls a model, a new one where none is at it.
+
+        Raises:
+            NotFound: There is no such model.
+        """
+        return self.registry.enqueue(PULL, self._again(model_name))
+
+    def _again(self, model_name: str) -> ModelRow:
+        row = self.registry.model(model_name)
+        if row is None:
+            raise NotFound(f"There is no model {model_name}.", hint="shelf ls lists them.", model_name=model_name)
+        return row
+
+
+def registration(
+    model_name: str,
+    hf_path: str,
+    to: str = "primary",
+    *,
+    revision: str = "main",
+    allow_patterns: tuple[str, ...] = (),
+) -> Registration:
+    """Return what `shelf add NAME HF_PATH --to primary|secondary|PATH` asks for.
+
+    Raises:
+        BadInput: `to` is neither a tier nor a path.
+    """
+    patterns = patterns_of(allow_patterns)
+    return Registration(ModelName(model_name), RepoId(hf_path), *destination(to), RefName(revision), patterns)
+
+
+def destination(to: str) -> tuple[str, str | None]:
+    """Return cache_location and cache_path of `primary`, `secondary`, or the path of a base, from where one stands.
+
+    Raises:
+        BadInput: It is neither a tier nor a path.
+    """
+    if to in ("primary", "secondary"):
+        return to, None
+    if "/" not in to:
+        raise BadInput(
+            f"{to!r} isn't a tier.", hint="Use primary, secondary, or the path of a base.", cache_location=to
+        )
+    return "custom", os.path.abspath(Path(to).expanduser())  # noqa: PTH100 - `..` goes, and a link in it stays

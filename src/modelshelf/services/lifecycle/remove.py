@@ -1,0 +1,142 @@
+"""Removing a model: the row first, the bytes last, and only bytes that nothing else needs.
+
+What deletes card and bytes is a job that is born as the row dies, in one transaction: whoever is killed on the way,
+the next command or a server goes on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelshelf.domain.jobs import RUNNING, Job
+from modelshelf.domain.models import Model, ModelRow, State
+from modelshelf.domain.plans import RemovalPlan
+from modelshelf.errors import Conflict, Denied, Unavailable
+from modelshelf.registry.registry import Registry
+from modelshelf.services.catalog.adapters import Adapters
+from modelshelf.services.catalog.models import Library
+from modelshelf.services.space.delete_old_copy import Retirer, retire_params
+from modelshelf.store.layout import Base
+from modelshelf.store.repos import delete
+from modelshelf.store.tiers import governor
+from modelshelf.store.tiers import marker as store_tier
+
+
+@dataclass(frozen=True, slots=True)
+class Remover:
+    """Removes models from the library."""
+
+    registry: Registry
+    library: Library
+    retirer: Retirer
+    adapters: Adapters
+
+    def plan(self, model_name: str, *, delete_files: bool) -> RemovalPlan:
+        """Return what removing a model would delete: nothing without `delete_files`.
+
+        Raises:
+            NotFound: There is no such model.
+            Unavailable: Its tier is offline.
+        """
+        model = self.library.model(model_name)
+        return self._plan(model) if delete_files else _nothing(model.row)
+
+    def remove(self, model_name: str, *, delete_files: bool) -> tuple[RemovalPlan, str, Job | None]:
+        """Forget a model; returns what is to go, why some of it stays, and the job that deletes card and bytes.
+
+        **Crash:** the job is there from the instant at which the row is gone. There is none where there is no card.
+
+        Raises:
+            NotFound: There is no such model.
+            Conflict: A job works on it; or its files are to go and it is pinned, leased or open somewhere, or is the
+                base model of registered adapters.
+            Unavailable: Its files are to go and their tier is offline; nothing was changed.
+            Denied: Its files are to go and their tier is read-only; nothing was changed.
+        """
+        model = self.library.model(model_name)
+        self._check_idle(model.row)
+        plan = self._plan(model) if delete_files else _nothing(model.row)
+        if delete_files:
+            self._check_free(model)
+        base, row = Base(Path(model.base)), model.row
+        files = self.library.files(row) if delete_files else ()
+        retire = retire_params(self.library.tiers, base, row.hf_path, row.commit_hash, files)
+        kept = self._why_kept(model, plan) if delete_files else ""
+        return plan, kept, self.registry.delete_model(row.id, retire if row.commit_hash is not None else None)
+
+    def _why_kept(self, model: Model, plan: RemovalPlan) -> str:
+        """Return why bytes of a model stay when its files go, in a sentence; empty where none does."""
+        row, files = model.row, self.library.files(model.row)
+        mine = {file.digest for file in files}
+        sharing = [
+            other.model_name
+            for other in self.registry.models()
+            if other.id != row.id
+            and (other.hf_path, self.library.base_of(other)) == (row.hf_path, model.base)
+            and mine & {file.digest for file in self.library.files(other)}
+        ]
+        if sharing:
+            return f"Files that {', '.join(sharing)} has too stay."
+        if delete.has_other_names(plan):
+            return "Some of its files have other names on the disk (hard links): their bytes go when those do."
+        return ""
+
+    def _check_idle(self, row: ModelRow) -> None:
+        if row.job_state == RUNNING:
+            raise Conflict(
+                f"{row.model_name} is being worked on by job {row.job_id}.",
+                hint=f"Wait for it, or end it: shelf cancel {row.job_id}",
+                model_name=row.model_name,
+                job_id=row.job_id,
+            )
+
+    def _check_free(self, model: Model) -> None:
+        row = model.row
+        if row.pinned:
+            raise Conflict(
+                f"{row.model_name} is pinned.", hint=f"shelf unpin {row.model_name}", model_name=row.model_name
+            )
+        if needing := self.adapters.needing(row):
+            raise Conflict(
+                f"{row.model_name} is the base model of {', '.join(needing)}.",
+                hint=f"Remove them first (shelf rm {needing[0]}), or leave the files: shelf rm without --files.",
+                model_name=row.model_name,
+                needed_by=needing,
+            )
+        if row.commit_hash is None:
+            return
+        base = Base(Path(model.base))
+        users = self.retirer.users(base, row.hf_path, row.commit_hash, self.library.files(row))
+        if users:
+            raise Conflict(
+                f"{row.model_name} is used by {', '.join(users)}.",
+                hint=f"{self._how_to_end(row)}, or leave the files: shelf rm without --files.",
+                model_name=row.model_name,
+                used_by=users,
+            )
+
+    def _how_to_end(self, row: ModelRow) -> str:
+        """Return how those who use a model are made to let go, for a hint."""
+        by_hand = [lease for lease in self.registry.leases.all() if (lease.model_id, lease.owner) == (row.id, "")]
+        ways = [f"shelf lease --release {lease.id}" for lease in by_hand if not lease.expired]
+        return "End them first" + (f" ({'; '.join(ways)})" if ways else "")
+
+    def _plan(self, model: Model) -> RemovalPlan:
+        if model.state is State.OFFLINE:
+            raise Unavailable(model.detail, hint="Mount its drive, or leave the files where they are.")
+        governor.check_ours(Base(Path(model.base)), self.registry.id, self.registry.url)
+        if not store_tier.is_writable(Base(Path(model.base))):
+            hint = "Mount it writable, or leave the files where they are."
+            raise Denied(f"{model.base} is read-only here.", hint=hint, cache_path=model.base)
+        if model.row.commit_hash is None:
+            return _nothing(model.row)
+        base, row = Base(Path(model.base)), model.row
+        assert row.commit_hash is not None
+        keep = self.library.needed_paths(base, row.hf_path, row.commit_hash, but=row.id)
+        others = self.library.needed_digests(base, row.hf_path, row.commit_hash)
+        return delete.plan_removal(base, row.hf_path, row.commit_hash, self.library.files(row), keep, others)
+
+
+def _nothing(row: ModelRow) -> RemovalPlan:
+    return RemovalPlan(row.hf_path, (), (), (), (), (), ())

@@ -1,0 +1,142 @@
+"""Updating: a newer commit of the revision that a model follows; the old snapshot serves until the new one is whole.
+
+**Crash:** before the switch the model is at its old commit, and the next run finds the blobs that arrived; the switch
+and the job that deletes the old snapshot are one transaction; after it the model is at the new one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from modelshelf.domain.jobs import Job
+from modelshelf.domain.made_up_commits import is_made_up
+from modelshelf.domain.models import FileEntry, ModelRow, State, select_files, total_size
+from modelshelf.domain.names import COMMIT_HASH, CommitHash
+from modelshelf.domain.plans import UpdatePlan
+from modelshelf.domain.ports import Clock, Hub
+from modelshelf.errors import Conflict, NotFound, Unavailable
+from modelshelf.registry.registry import Registry
+from modelshelf.services.catalog.models import Library
+from modelshelf.services.jobs.runner import Running
+from modelshelf.services.lifecycle.pull import Puller, card_of, select
+from modelshelf.services.space.delete_old_copy import retire_params
+from modelshelf.services.space.tiers import TierService
+from modelshelf.store import locks
+from modelshelf.store.layout import Base
+from modelshelf.store.repos import scan
+from modelshelf.store.tiers import sidecars
+
+UPDATE = "update"
+_OF_NO_HUB = "It came from another program's folder, and no hub is known to have it."
+
+
+@dataclass(frozen=True, slots=True)
+class Updater:
+    """Updates models."""
+
+    registry: Registry
+    library: Library
+    tiers: TierService
+    hub: Hub
+    puller: Puller
+    clock: Clock
+
+    def plan(self, model_name: str, *, keep_old: bool) -> UpdatePlan:
+        """Return what an update would do now; the hub is asked, nothing is changed.
+
+        Raises:
+            NotFound: There is no such model, or the hub does not have its repository or revision any more.
+            Denied: The repository is gated by now; or the tier cannot be written.
+            Conflict: The model has no commit yet.
+            BadInput: Its patterns match no file of the new commit.
+            Unavailable: The hub cannot be reached, or the tier is offline.
+        """
+        model = self.library.model(model_name)
+        row = model.row
+        if model.state is State.OFFLINE:
+            raise Unavailable(model.detail, hint="Mount its drive.", model_name=model_name)
+        if row.commit_hash is None:
+            raise Conflict(f"{model_name} was never downloaded.", hint=f"shelf pull {model_name}")
+        tier = self.tiers.tiers.resolve(row.cache_location, row.cache_path)
+        self.tiers.check_writable(tier)
+        old = tuple(self.library.files(row))
+        same = UpdatePlan(row.model_name, row.hf_path, row.revision, row.commit_hash, row.commit_hash, old, old)
+        if COMMIT_HASH.fullmatch(row.revision):
+            return replace(same, note=_OF_NO_HUB) if is_made_up(row.commit_hash) else same
+        try:
+            new_commit = self.hub.resolve(row.hf_path, row.revision).commit_hash
+        except NotFound:
+            if is_made_up(row.commit_hash):
+                return replace(same, note=_OF_NO_HUB)
+            raise
+        if new_commit == row.commit_hash:
+            return UpdatePlan(row.model_name, row.hf_path, row.revision, row.commit_hash, new_commit, old, old)
+        files = select(self.hub.list_files(row.hf_path, new_commit), row.allow_patterns)
+        fetch = self.puller.plan(Base(self.tiers.path(tier)), row.hf_path, new_commit, files).fetch
+        names = (row.model_name, row.hf_path, row.revision, row.commit_hash, new_commit)
+        return UpdatePlan(*names, old, tuple(files), fetch, keep_old)
+
+    def enqueue(self, plan: UpdatePlan) -> Job:
+        """Return the job that carries out a plan.
+
+        Raises:
+            NotFound: The model was removed meanwhile.
+            Conflict: Another update of it is under way that does something else.
+        """
+        row = self.library.row(plan.model_name)
+        params = {"commit_hash": plan.new_commit, "keep_old": plan.keep_old}
+        job = self.registry.enqueue(UPDATE, row, params)
+        if json.loads(job.params) != params:
+            raise Conflict(
+                f"Job {job.id} updates {row.model_name} to another commit.",
+                hint=f"shelf cancel {job.id}",
+                job_id=job.id,
+            )
+        return job
+
+    def run(self, running: Running) -> None:
+        """Carry out an update job.
+
+        Raises:
+            NotFound: Its model was removed, or the hub has lost the commit.
+            Unavailable: The hub or the tier is away, or the model moved meanwhile; the job waits.
+            OutOfSpace, Denied, Corrupt, BadInput: See `Puller.pull`; the model stays at its old commit.
+        """
+        params, progress = json.loads(running.job.params), running.progress
+        row = self.registry.model(running.job.model_name)
+        if row is None or row.id != running.job.model_id:
+            raise NotFound(f"{running.job.model_name} was removed.", model_name=running.job.model_name)
+        commit_hash = CommitHash(params["commit_hash"])
+        if row.commit_hash == commit_hash:  # an earlier run switched it
+            self._write_card(row, commit_hash)
+            return
+        progress.phase("resolving")
+        manifest = self.hub.list_files(row.hf_path, commit_hash)
+        files = select(manifest, row.allow_patterns)
+        base = self.puller.bring(row, commit_hash, files, progress, running.holds.append)
+        progress.phase("linking")
+        with locks.wait_lock(base.path, base.repo_lock(row.hf_path), self.clock):
+            self.puller.lay_out(base, row, commit_hash, manifest)
+            self._switch(base, row, commit_hash, manifest, keep_old=bool(params["keep_old"]))
+        self._write_card(row, commit_hash)
+
+    def _switch(
+        self, base: Base, row: ModelRow, commit_hash: CommitHash, manifest: Sequence[FileEntry], *, keep_old: bool
+    ) -> None:
+        files = select_files(manifest, row.allow_patterns)
+        retire = retire_params(self.tiers.tiers, base, row.hf_path, row.commit_hash, self.library.files(row))
+        signature = scan.signature(base.repo(row.hf_path), commit_hash)
+        old = None if keep_old or row.commit_hash is None else retire
+        taken = self.registry.placements.take_commit(row, commit_hash, manifest, total_size(files), signature, old)
+        if not taken:
+            raise Unavailable(f"{row.model_name} was moved or changed while it was updated; tried again.")
+
+    def _write_card(self, row: ModelRow, commit_hash: CommitHash) -> None:
+        """Let the card follow the row; one that a crash left behind is found by reconcile."""
+        model = self.library.model(row.model_name)
+        manifest = self.registry.files(row.hf_path, commit_hash)
+        if model.row.commit_hash == commit_hash and model.state is not State.OFFLINE:
+            sidecars.write(Base(Path(model.base)), card_of(model.row, commit_hash, manifest))

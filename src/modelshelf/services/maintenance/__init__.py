@@ -1,0 +1,1 @@
+"""Upkeep: verify, repair, gc, dedupe, reconcile and the doctor."""

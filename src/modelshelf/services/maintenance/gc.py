@@ -1,0 +1,211 @@
+"""Collecting garbage on every tier that is there: what nothing references goes, what somebody is at stays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from modelshelf.domain.gc import MIN_AGE_S, GcItem, GcPlan, Needs, Tidied
+from modelshelf.domain.jobs import Job
+from modelshelf.domain.models import ModelRow
+from modelshelf.domain.names import Digest, RepoId, is_digest
+from modelshelf.domain.ports import Clock
+from modelshelf.domain.tiers import Tier
+from modelshelf.errors import BadInput, ShelfError, Unavailable
+from modelshelf.registry.registry import Registry
+from modelshelf.schemas.views import tidied_view
+from modelshelf.services.catalog.models import Library
+from modelshelf.services.jobs.runner import Running
+from modelshelf.services.space.tiers import TierService
+from modelshelf.store.gc import collect
+from modelshelf.store.layout import Base
+from modelshelf.store.tiers import governor
+from modelshelf.store.tiers import marker as store_tier
+
+GC = "gc"
+DEDUPE = "dedupe"
+
+
+@dataclass(frozen=True, slots=True)
+class Collector:
+    """Removes what nothing references."""
+
+    registry: Registry
+    library: Library
+    tiers: TierService
+    clock: Clock
+    min_age_s: float = MIN_AGE_S
+    """What was touched within this time is in flight."""
+
+    def enqueue(self, tier: str | None = None, *, quarantine: bool = False) -> Job:
+        """Return the job that collects garbage.
+
+        Args:
+            tier: `primary`, `secondary` or a base; None: every tier that is there.
+            quarantine: Whether what lies in quarantine goes too.
+
+        Raises:
+            BadInput: There is no such tier.
+            Unavailable: It is offline.
+        """
+        chosen(self.tiers, tier)
+        return enqueue(self.registry, GC, {"tier": tier, "quarantine": quarantine})
+
+    def plan(self, tier: str | None = None, *, quarantine: bool = False) -> list[tuple[Tier, GcPlan]]:
+        """Return what would be deleted on each tier; raises as `enqueue` does."""
+        now_s = self.clock.now()
+        return [
+            (found, collect.plan_gc(base, self.needs(base, None), now_s, self.min_age_s, quarantine=quarantine))
+            for found in chosen(self.tiers, tier)
+            for base in [Base(Path(found.base))]
+        ] + [(found, GcPlan(found.base, self.min_age_s, (), (why,))) for found, why in away(self.tiers, tier)]
+
+    def run(self, running: Running) -> None:
+        """Carry out a gc job.
+
+        **Crash:** a second run finds what is left; what the first one had finished stays in the job's result.
+        """
+        params = json.loads(running.job.params)
+        run_on_each(
+            self.registry,
+            self.tiers,
+            running,
+            lambda tier: self._collect(tier, running, quarantine=bool(params["quarantine"])),
+        )
+
+    def _collect(self, tier: Tier, running: Running, *, quarantine: bool) -> Tidied:
+        tier_id = self.tiers.open_to_write(tier)
+        base = Base(Path(tier.base))
+        needs = partial(self.needs, base)
+        running.progress.phase("looking")
+        plan = collect.plan_gc(base, needs(None), self.clock.now(), self.min_age_s, quarantine=quarantine)
+        done = collect.execute(base, plan, needs, self.clock, running.progress)
+        blobs = {Path(item.path).name for item in done.removed if item.kind == "blob"}
+        self.registry.checks.forget(tier_id, filter(is_digest, blobs))
+        aside, went = _quarantined(plan.items), _quarantined(done.removed)
+        return Tidied(
+            location=tier.location,
+            base=tier.base,
+            items=tuple(done.removed),
+            freed_bytes=done.freed.apparent_bytes,
+            freed_allocated_bytes=done.freed.allocated_bytes,
+            quarantine_bytes=plan.quarantine_bytes + aside - went,
+            recent_bytes=plan.recent_bytes,
+            notes=(*plan.notes, *done.left),
+        )
+
+    def needs(self, base: Base, repo_id: RepoId | None) -> Needs:
+        """Return what the registry needs in a base now.
+
+        Args:
+            base: The base.
+            repo_id: The repository that is asked about; None for all.
+        """
+        jobs = [job for job in self.registry.jobs(unfinished=True) if job.kind not in (GC, DEDUPE)]
+        working = {job.model_id for job in jobs}
+        rows = [row for row in self.registry.models() if repo_id in (None, row.hf_path)]
+        here = [row for row in rows if row.id in working or self.library.base_of(row) == str(base.path)]
+        digests: dict[RepoId, set[Digest]] = {}
+        for row in here:
+            digests.setdefault(row.hf_path, set()).update(self._digests([row]))
+        names = {row.model_name for row in here}
+        return Needs(
+            digests=digests,
+            busy={row.hf_path for row in here if row.id in working or row.commit_hash is None},
+            active=self._digests(row for row in here if row.id in working),
+            resumable=self._digests(row for row in here if not row.complete),
+            working=bool(jobs),
+            models=names,
+            elsewhere={row.model_name for row in rows} - names,
+        )
+
+    def _digests(self, rows: Iterable[ModelRow]) -> set[Digest]:
+        return {file.digest for row in rows for file in self.library.files(row)}
+
+
+def chosen(tiers: TierService, which: str | None) -> list[Tier]:
+    """Return the tiers that were asked for: the named one, or all that are there.
+
+    Args:
+        tiers: The tiers of this process.
+        which: `primary`, `secondary` or a base; None for all.
+
+    Raises:
+        BadInput: There is no such tier.
+        Conflict: The named one belongs to another library.
+        Unavailable: It is offline.
+    """
+    found = tiers.all()
+    if which is None:
+        return [tier for tier in found if not _offline(tiers, tier)]
+    named = [tier for tier in found if which in (tier.location, tier.base) and (which != "custom")]
+    if not named:
+        names = ", ".join(tier.base if tier.location == "custom" else tier.location for tier in found)
+        raise BadInput(f"{which!r} isn't a tier.", hint=f"Use one of {names}.", tier=which)
+    governor.check_ours(Base(Path(named[0].base)), tiers.registry.id, tiers.registry.url)
+    offline = _offline(tiers, named[0])
+    if offline:
+        raise Unavailable(offline, hint="Mount it.", cache_path=named[0].base)
+    return named
+
+
+def away(tiers: TierService, which: str | None) -> list[tuple[Tier, str]]:
+    """Return the tiers that would be among all of them, but cannot be reached now, and why; none where one is named."""
+    found = [] if which is not None else [tier for tier in tiers.all() if _was_used(tiers, tier)]
+    return [(tier, why) for tier in found if (why := tiers.why_offline(tier))]
+
+
+def _was_used(tiers: TierService, tier: Tier) -> bool:
+    known = tier.base in tiers.registry.tier_ids() or tier.base in tiers.known.load()
+    return known or store_tier.read_id(Base(Path(tier.base))) is not None
+
+
+def _offline(tiers: TierService, tier: Tier) -> str:
+    """Return why nothing can be done on a tier, in a sentence; empty when it is there."""
+    return tiers.why_offline(tier) if _was_used(tiers, tier) else f"{tier.base} was never used."
+
+
+def enqueue(registry: Registry, kind: str, params: Mapping[str, object]) -> Job:
+    """Return a job that works on tiers; one that was asked for in the same words and never ended is taken up again."""
+    for job in registry.jobs(unfinished=True):
+        if job.kind == kind and json.loads(job.params) == params:
+            return job
+    return registry.add_job(kind, "", params)
+
+
+def run_on_each(registry: Registry, tiers: TierService, running: Running, work: Callable[[Tier], Tidied]) -> None:
+    """Do something on each tier that a job is about, keeping in its row what came out of it.
+
+    A tier that is read-only or away does not stand in the way of the others.
+    """
+    params = json.loads(running.job.params)
+
+    def keep(outcome: Tidied) -> None:
+        done.append(tidied_view(outcome))
+        registry.update_job(running.job.id, {"result": json.dumps({"tiers": done})})
+
+    done: list[dict[str, object]] = json.loads(running.job.result)["tiers"] if running.job.result else []
+    for tier in chosen(tiers, params["tier"]):
+        try:
+            outcome = work(tier)
+        except ShelfError as err:
+            if params["tier"] is not None:
+                raise
+            outcome = Tidied(tier.location, tier.base, notes=(err.detail,))
+        keep(outcome)
+    for tier, why in away(tiers, params["tier"]):
+        keep(Tidied(tier.location, tier.base, notes=(why,)))
+
+
+def _quarantined(items: Sequence[GcItem]) -> int:
+    """Return the bytes of what lies, or lay, in quarantine."""
+    return sum(item.size_bytes for item in items if item.kind == "quarantine")
+
+
+def tiers_of(job: Job) -> Sequence[dict[str, object]]:
+    """Return what a finished job did, tier by tier."""
+    found: Sequence[dict[str, object]] = json.loads(job.result)["tiers"] if job.result else []
+    return found

@@ -1,0 +1,157 @@
+"""Bringing registry and disks together: what was decided from one look is carried out step by step, each checked again.
+
+**Crash:** the row comes before the card that goes with it, and cards go last; the next run finds what is left.
+**Concurrency:** a step holds only while the model is as it was seen, without a job; files are looked at again under
+the repository's lock, which whoever deletes there holds as well. What has changed meanwhile is left to the next run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from modelshelf.domain.jobs import Job
+from modelshelf.domain.names import RepoId
+from modelshelf.domain.ports import Clock
+from modelshelf.domain.reconcile import Action, ReconcilePlan, Step, plan_reconcile
+from modelshelf.domain.sidecars import Card
+from modelshelf.registry.registry import Registry
+from modelshelf.schemas.views import reconcile_view
+from modelshelf.services.catalog.models import Library
+from modelshelf.services.jobs.runner import Running
+from modelshelf.services.maintenance.reconcile_scan import observe
+from modelshelf.services.space.tiers import TierService
+from modelshelf.store import locks
+from modelshelf.store.layout import Base
+from modelshelf.store.repos import scan, snapshot
+from modelshelf.store.tiers import marker as store_tier
+from modelshelf.store.tiers import sidecars
+
+_log = logging.getLogger(__name__)
+RECONCILE = "reconcile"
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """What reconciling did."""
+
+    plan: ReconcilePlan
+    skipped: tuple[Step, ...] = ()
+    """Steps that did not hold any more when their turn came."""
+
+    @property
+    def done(self) -> tuple[Step, ...]:
+        """The steps that were carried out."""
+        return tuple(step for step in self.plan.steps if step not in self.skipped)
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciler:
+    """Brings registry and disks together."""
+
+    registry: Registry
+    library: Library
+    tiers: TierService
+    clock: Clock
+
+    def plan(self, more: Sequence[str] = ()) -> ReconcilePlan:
+        """Return what reconciling would do; nothing is changed.
+
+        Args:
+            more: Further bases to look at, beside those that are known.
+
+        Raises:
+            BadInput: One of them is no base.
+        """
+        return plan_reconcile(observe(self.registry, self.tiers, more))
+
+    def reconcile(self, more: Sequence[str] = (), only: Collection[Action] = tuple(Action)) -> Reconciled:
+        """Bring registry and disks together; returns what was done. Raises as `plan` does.
+
+        Args:
+            more: Further bases to look at, beside those that are known.
+            only: The kinds of steps to carry out.
+        """
+        seen = observe(self.registry, self.tiers, more)
+        known = self.registry.tier_ids()
+        for base in seen.bases:
+            if not base.offline and known.get(base.path) != base.tier_id:
+                self.registry.remember_tier(base.tier_id, base.location, base.path)
+        plan = plan_reconcile(seen)
+        plan = replace(plan, steps=tuple(step for step in plan.steps if step.action in only))
+        skipped = tuple(step for step in plan.steps if not self.carry_out(step))
+        for step in skipped:
+            _log.warning("not_reconciled", extra={"model": step.model_name, "why": step.why})
+        return Reconciled(plan, skipped)
+
+    def enqueue(self) -> Job:
+        """Return a job that does this."""
+        return self.registry.add_job(RECONCILE, "", {})
+
+    def run(self, running: Running) -> None:
+        """Carry out a reconcile job; what it did becomes its result."""
+        running.progress.phase("reconciling")
+        done = self.reconcile()
+        self.registry.update_job(running.job.id, {"result": json.dumps(reconcile_view(done.plan, done.skipped))})
+
+    def carry_out(self, step: Step) -> bool:
+        """Do one step; returns whether it still held."""
+        base = Base(Path(step.base))
+        if step.action is Action.RETAG:
+            tier_id = store_tier.give_new_id(base)
+            self.tiers.known.remember(base, tier_id)
+            self.registry.remember_tier(tier_id, step.location, step.base)
+            return True
+        if step.action is Action.LOSE:
+            assert step.row is not None
+            return self.registry.placements.lose(step.row)
+        assert step.card is not None
+        with self._locked(base, step.card.hf_path):
+            if step.action in (Action.ADD, Action.PLACE):
+                return self._set_row(base, step, step.card)
+            if step.action is Action.SET_REF:
+                return self._set_ref(base, step.card)
+            return self._set_card(base, step.card, gone=step.action is Action.DROP_CARD)
+
+    def _set_row(self, base: Base, step: Step, card: Card) -> bool:
+        repo = base.repo(card.hf_path)
+        if step.complete and scan.missing_files(repo, card.commit_hash, card.selected):
+            return False
+        signature = scan.signature(repo, card.commit_hash) if step.complete else ""
+        placements, facts = self.registry.placements, {"complete": step.complete, "signature": signature}
+        stored = self.tiers.tiers.stored_path(step.base)
+        if step.row is None:
+            return placements.add(card, step.location, stored, **facts)  # type: ignore[arg-type]
+        return placements.place(step.row, card, step.location, stored, **facts)  # type: ignore[arg-type]
+
+    def _set_card(self, base: Base, card: Card, *, gone: bool) -> bool:
+        row = self.registry.model(card.model_name)
+        is_same = row is not None and row.hf_path == card.hf_path
+        is_here = row is not None and is_same and scan.is_same(Path(self.library.base_of(row)), base.path)
+        if is_here == gone:
+            return False
+        if gone:
+            sidecars.remove(base, card.model_name)
+        else:
+            sidecars.write(base, card)
+        return True
+
+    def _set_ref(self, base: Base, card: Card) -> bool:
+        repo = base.repo(card.hf_path)
+        if scan.missing_files(repo, card.commit_hash, card.selected):
+            return False
+        snapshot.set_refs(repo, {card.revision: card.commit_hash}, overwrite=True)
+        return True
+
+    @contextlib.contextmanager
+    def _locked(self, base: Base, repo_id: RepoId) -> Iterator[None]:
+        """Hold a repository's lock; nobody deletes in a base that cannot be written."""
+        if not store_tier.is_writable(base):
+            yield
+            return
+        with locks.wait_lock(base.path, base.repo_lock(repo_id), self.clock):
+            yield

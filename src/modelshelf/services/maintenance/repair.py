@@ -1,0 +1,362 @@
+"""Repairing what a verification found: damage is set aside, never deleted; good bytes come from another tier, else
+from the hub, and are verified before they get their name; then links, refs and lists of files are made right.
+
+A shared store's damaged payload is set aside itself, under huggingface_hub's lock of it: left in the store it would be
+linked to by the next download of the same content. The repository gets a blob of its own in place of its link; nothing
+is put back into the store, for a payload's name is a hash that only Xet can check.
+
+What nobody registered is set aside and no more: nobody said which commit of it is wanted.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from modelshelf.domain.models import FileEntry, ModelRow, may_be_short
+from modelshelf.domain.names import CommitHash, Digest, RepoId, parse_repo_folder
+from modelshelf.domain.plans import BlobNeed, PullPlan
+from modelshelf.domain.ports import Clock, Hub, Progress
+from modelshelf.domain.tiers import Tier
+from modelshelf.domain.verify_report import DAMAGE, Finding, Kind
+from modelshelf.errors import Conflict, Corrupt, OutOfSpace, ShelfError
+from modelshelf.registry.registry import Registry
+from modelshelf.services.catalog.models import Library
+from modelshelf.services.jobs.runner import Running
+from modelshelf.services.lifecycle.download import Fetcher
+from modelshelf.services.lifecycle.pull import missing_bytes
+from modelshelf.services.space.reservations import Admission, Hold
+from modelshelf.services.space.tiers import TierService
+from modelshelf.store import fs, locks
+from modelshelf.store.blobs import copy
+from modelshelf.store.layout import Base, Repo
+from modelshelf.store.probe import is_folder, is_link, is_there
+from modelshelf.store.repos import inspect, quarantine, scan, snapshot, trees
+
+_log = logging.getLogger(__name__)
+_LOCK_WAIT_S = 3600.0
+"""Another process that fetches or copies the same blob is waited for; it leaves it verified."""
+_NOT_MENDED = frozenset({Kind.UNREADABLE_FILE, Kind.UNREADABLE_FOLDER, Kind.INCOMPLETE, Kind.LOST_LINKS, Kind.NO_MODEL})
+"""What another command mends, or a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """A registered model that something is wrong with."""
+
+    row: ModelRow
+    commit_hash: CommitHash
+    tier: Tier
+    tier_id: str
+    base: Base
+    files: tuple[FileEntry, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def repo(self) -> Repo:
+        """The repository's folder."""
+        return self.base.repo(self.row.hf_path)
+
+    @property
+    def digests(self) -> set[str]:
+        """What the findings are about."""
+        return {finding.digest for finding in self.findings if finding.digest}
+
+    @property
+    def affected(self) -> list[FileEntry]:
+        """The model's files with one of these contents."""
+        return [file for file in self.files if file.digest in self.digests]
+
+    def needs(self) -> list[BlobNeed]:
+        """Return the contents that the findings are about, largest first."""
+        needs = {file.digest: BlobNeed(file.digest, file.size_bytes, file.path) for file in self.affected}
+        return sorted(needs.values(), key=lambda need: (-need.size_bytes, need.digest))
+
+    def source(self, digest: Digest) -> Path | None:
+        """Return the file of the repository that holds a digest's bytes, by name and size alone."""
+        return quarantine.source_of(self.base, self.repo, self.commit_hash, self.files, digest)
+
+
+@dataclass(frozen=True, slots=True)
+class Repairer:
+    """Repairs registered models, and sets aside what else is damaged."""
+
+    registry: Registry
+    library: Library
+    tiers: TierService
+    admission: Admission
+    hub: Hub
+    clock: Clock
+    throttle: Callable[[int], None]
+    streams: int
+
+    def repair(
+        self, findings: Sequence[Finding], running: Running, on_change: Callable[[Sequence[Finding]], None]
+    ) -> None:
+        """Repair what can be repaired, model after model; what cannot says why.
+
+        Args:
+            findings: What is wrong.
+            running: The job that this is part of.
+            on_change: Given all findings as they are then, whenever some of them have changed.
+
+        Raises:
+            Cancelled: The work was stopped.
+
+        **Crash:** what was set aside is missing then, and what arrived in part goes on there, in the next run.
+        """
+        state = list(findings)
+        groups: dict[tuple[str, str, str], list[int]] = {}
+        for i, finding in enumerate(state):
+            groups.setdefault((finding.base, finding.repo_id, finding.model_name), []).append(i)
+        for indexes in groups.values():
+            running.progress.check()
+            for i, finding in zip(indexes, self._mend([state[i] for i in indexes], running), strict=True):
+                state[i] = finding
+            on_change(state)
+
+    def _mend(self, findings: Sequence[Finding], running: Running) -> list[Finding]:
+        """Return findings of one model, or of what nobody registered, after what could be done about them."""
+        findings = [self._set_aside(finding) if finding.kind in DAMAGE else finding for finding in findings]
+        case = self._case(findings)
+        if case is None:
+            return findings
+        trouble = ""
+        try:
+            self.tiers.open_to_write(case.tier)
+            self._bring(case, running)
+        except (ShelfError, OSError) as err:
+            trouble = _reason(err)
+        try:
+            with locks.wait_lock(case.base.path, case.base.repo_lock(case.row.hf_path), self.clock):
+                self._lay_out(case, running.progress)
+        except (ShelfError, OSError) as err:
+            trouble = trouble or _reason(err)
+        return [_judged(case, finding, trouble) for finding in findings]
+
+    def _case(self, findings: Sequence[Finding]) -> _Case | None:
+        """Return the model that findings are about, where it still lies there."""
+        first = findings[0]
+        row = self.registry.model(first.model_name) if first.model_name else None
+        if row is None or row.commit_hash is None or self.library.base_of(row) != first.base:
+            return None
+        tier = self.tiers.tiers.resolve(row.cache_location, row.cache_path)
+        return _Case(
+            row=row,
+            commit_hash=row.commit_hash,
+            tier=tier,
+            tier_id=self.tiers.open(tier),
+            base=Base(Path(tier.base)),
+            files=tuple(self.library.files(row)),
+            findings=tuple(findings),
+        )
+
+    def _set_aside(self, finding: Finding) -> Finding:
+        """Move damaged bytes into quarantine, after reading them once more under their locks."""
+        base, path = Base(Path(finding.base)), Path(finding.path)
+        try:
+            parsed = parse_repo_folder(path.relative_to(base.hub).parts[0])
+            repo_type, repo_id = parsed or ("model", RepoId(finding.repo_id))
+            digest = Digest(finding.digest)
+            with (
+                locks.wait_lock(base.path, base.part_lock(digest), self.clock, _LOCK_WAIT_S),
+                locks.wait_lock(base.path, base.hub_lock(repo_id, digest, repo_type), self.clock, _LOCK_WAIT_S),
+            ):
+                target = quarantine.set_aside(base, path, digest)
+        except (ShelfError, OSError) as err:
+            return replace(finding, trouble=_reason(err))
+        if target is None:
+            return finding
+        _log.warning("blob_quarantined", extra={"digest": finding.digest, "path": str(target)})
+        return replace(finding, quarantined=str(target))
+
+    def _bring(self, case: _Case, running: Running) -> None:
+        """Bring the bytes that a model lacks.
+
+        Raises:
+            OutOfSpace: They do not fit.
+            Unavailable, NotFound, Denied, Corrupt: No other tier has them, nor the hub.
+        """
+        needs = [need for need in case.needs() if case.source(need.digest) is None]
+        if not needs:
+            return
+        plan = PullPlan(case.row.hf_path, case.commit_hash, case.files, tuple(needs), ())
+        more_bytes = snapshot.second_bytes(case.affected) if self._holds_real_files(case) else 0
+        size = partial(missing_bytes, case.base, plan, more_bytes)
+        with self.admission.reserve(case.tier, case.tier_id, size) as hold:
+            running.holds.append(hold)
+            running.progress.phase("repairing", plan.fetch_bytes)
+            for need in needs:
+                running.progress.check()
+                self._clear(case, need)
+            rest = tuple(need for need in needs if not self._copied(case, need, running, hold))
+            if rest:
+                self._fetch(case, replace(plan, fetch=rest), running, hold)
+        stamps = {need.digest: scan.stamp(case.repo.blob(need.digest)) for need in needs}
+        self.registry.checks.add(case.tier_id, stamps)
+
+    def _clear(self, case: _Case, need: BlobNeed) -> None:
+        """Take a link away that has the blob's name and leads nowhere, or out of the base."""
+        blob = case.repo.blob(need.digest)
+        with locks.wait_lock(
+            case.base.path, case.base.hub_lock(case.row.hf_path, need.digest), self.clock, _LOCK_WAIT_S
+        ):
+            if is_link(blob) and case.source(need.digest) is None:
+                fs.remove_file(case.base.path, blob)
+
+    def _copied(self, case: _Case, need: BlobNeed, running: Running, hold: Hold) -> bool:
+        """Return whether a blob could be copied from where this machine has it; it was verified on the way."""
+        blob = case.repo.blob(need.digest)
+        for source in self._holders(need):
+            done = _Done(running.progress, hold)
+            try:
+                with (
+                    locks.wait_lock(case.base.path, case.base.part_lock(need.digest), self.clock, _LOCK_WAIT_S),
+                    locks.wait_lock(
+                        case.base.path, case.base.hub_lock(case.row.hf_path, need.digest), self.clock, _LOCK_WAIT_S
+                    ),
+                ):
+                    copy.copy_blob(source, case.base, need.digest, need.size_bytes, blob, done, done.wrote)
+                return True
+            except (Corrupt, OSError) as err:
+                _log.warning("copy_not_good", extra={"source": str(source), "detail": _reason(err)})
+                done.take_back()
+        return False
+
+    def _holders(self, need: BlobNeed) -> Iterator[Path]:
+        """Yield the files with a digest's name and size, on every tier that is there, whatever the repository."""
+        seen: set[Path] = set()
+        for base in self.tiers.online_bases():
+            root = base.hub.resolve()
+            for path in self._names(base, need.digest):
+                real = snapshot.real_file(path, root)
+                if real is not None and real not in seen and real.stat().st_size == need.size_bytes:
+                    seen.add(real)
+                    yield real
+
+    def _names(self, base: Base, digest: Digest) -> Iterator[Path]:
+        """Yield what a digest's bytes may be called in a base: blobs, and files of registered models' snapshots."""
+        for _, _, repo in scan.repos(base):
+            yield repo.blob(digest)
+        for row in self.registry.models():
+            if row.commit_hash is not None and self.library.base_of(row) == str(base.path):
+                snapshot_folder = base.repo(row.hf_path).snapshot(row.commit_hash)
+                same = [file.path for file in self.library.files(row) if file.digest == digest]
+                yield from (path for name in same if not is_link(path := snapshot_folder / name))
+
+    def _fetch(self, case: _Case, plan: PullPlan, running: Running, hold: Hold) -> None:
+        Fetcher(
+            hub=self.hub,
+            base=case.base,
+            plan=plan,
+            progress=running.progress,
+            clock=self.clock,
+            streams=self.streams,
+            throttle=self.throttle,
+            on_written=hold.wrote,
+        ).run()
+        for need in plan.fetch:  # another program may have brought it, unverified
+            if quarantine.is_damaged(case.repo.blob(need.digest), need.digest):
+                raise Corrupt(f"{need.path} arrived damaged.", digest=need.digest)
+
+    def _lay_out(self, case: _Case, progress: Progress) -> None:
+        """Make links, refs and the list of files right, and note that the model is whole, where it is.
+
+        The caller holds the repository's lock.
+        """
+        repo, row = case.repo, case.row
+        if self._case(case.findings) is None:
+            raise Conflict(f"{row.model_name} was moved or removed meanwhile.", model_name=row.model_name)
+        wrong = [file for file in case.affected if not quarantine.is_right(case.base, repo, case.commit_hash, file)]
+        mendable = [file for file in wrong if case.source(file.digest) is not None]
+        if self._holds_real_files(case):
+            for digest in sorted({file.digest for file in mendable}):
+                same = [file for file in mendable if file.digest == digest]
+                source = case.source(digest)
+                assert source is not None
+                quarantine.place(case.base, repo, source, same, case.commit_hash, progress)
+        else:
+            snapshot.link(repo, case.commit_hash, mendable)
+        kinds = {finding.kind for finding in case.findings}
+        if Kind.DANGLING_REF in kinds and is_folder(repo.snapshot(case.commit_hash)):
+            snapshot.set_refs(repo, {row.revision: case.commit_hash}, overwrite=True)
+        self._renew_tree(case, set_aside=bool(kinds & {Kind.UNREADABLE_TREE, Kind.BROKEN_TREE}))
+        if row.complete and not scan.missing_files(repo, case.commit_hash, case.files):
+            self.registry.set_signature(row.id, scan.signature(repo, case.commit_hash))
+
+    def _holds_real_files(self, case: _Case) -> bool:
+        """Return whether the bytes belong into the snapshot itself: there are no links, or it is laid out so."""
+        folder = case.repo.snapshot(case.commit_hash)
+        held = any(finding.quarantined and folder in Path(finding.path).parents for finding in case.findings)
+        return held or not self.tiers.links(case.base) or inspect.has_real_files(case.repo, case.commit_hash)
+
+    def _renew_tree(self, case: _Case, *, set_aside: bool) -> None:
+        tree, manifest = case.repo.tree(case.commit_hash), self.registry.files(case.row.hf_path, case.commit_hash)
+        if may_be_short(manifest, case.row.allow_patterns) or (is_there(tree) and not set_aside):
+            return
+        if is_there(tree):
+            fs.set_aside(case.base.path, tree, case.base.quarantine)
+        trees.write(case.repo, case.commit_hash, manifest)
+
+
+class _Done:
+    """Progress that can be taken back, for bytes that turned out to be bad."""
+
+    def __init__(self, progress: Progress, hold: Hold) -> None:
+        self._progress = progress
+        self._hold = hold
+        self._advanced = self._written = 0
+
+    def phase(self, name: str, total_bytes: int = 0) -> None:
+        """Begin a phase."""
+        self._progress.phase(name, total_bytes)
+
+    def advance(self, done_bytes: int) -> None:
+        """Count bytes."""
+        self._advanced += done_bytes
+        self._progress.advance(done_bytes)
+
+    def check(self) -> None:
+        """Raise Cancelled when the work is to stop."""
+        self._progress.check()
+
+    def wrote(self, count_bytes: int) -> None:
+        """Count bytes of the reservation."""
+        self._written += count_bytes
+        self._hold.wrote(count_bytes)
+
+    def take_back(self) -> None:
+        """Count nothing of it."""
+        self._progress.advance(-self._advanced)
+        self._hold.wrote(-self._written)
+
+
+def _judged(case: _Case, finding: Finding, trouble: str) -> Finding:
+    """Return a finding with what became of it."""
+    if finding.trouble or finding.kind in _NOT_MENDED:
+        return finding
+    if _is_mended(case, finding):
+        return replace(finding, repaired=True)
+    return replace(finding, trouble=trouble, commit_hash=case.commit_hash if trouble else finding.commit_hash)
+
+
+def _is_mended(case: _Case, finding: Finding) -> bool:
+    if finding.kind is Kind.DANGLING_REF:
+        found = scan.refs(case.repo).get(case.row.revision)
+        return found == case.commit_hash and is_folder(case.repo.snapshot(case.commit_hash))
+    if finding.kind in (Kind.UNREADABLE_TREE, Kind.BROKEN_TREE):
+        return bool(trees.read(case.repo, case.commit_hash))
+    same = [file for file in case.files if file.digest == finding.digest]
+    return bool(same) and all(quarantine.is_right(case.base, case.repo, case.commit_hash, file) for file in same)
+
+
+def _reason(err: ShelfError | OSError) -> str:
+    """Return why something could not be done, in a sentence."""
+    if isinstance(err, OutOfSpace):
+        return f"{err.detail} What was set aside counts too; shelf gc --quarantine deletes it."
+    return (
+        err.detail if isinstance(err, ShelfError) else f"{err.strerror or err}: {err.filename or ''}".rstrip(": ") + "."
+    )

@@ -1,0 +1,238 @@
+"""Verifying: every byte of every blob against its name, and every name against what it leads to. Offline.
+
+A verification is a job. What was found good is noted as it goes, so that a killed one goes on where it was; what was
+found wrong is the job's result, which any process can read.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from modelshelf.domain.jobs import Job
+from modelshelf.domain.models import ModelRow, State
+from modelshelf.domain.names import Digest
+from modelshelf.domain.ports import Clock
+from modelshelf.domain.verify_report import DAMAGE, Finding, Kind, VerifyReport
+from modelshelf.errors import Unavailable
+from modelshelf.registry.registry import Registry
+from modelshelf.schemas.views import report_view
+from modelshelf.services.catalog.models import Library
+from modelshelf.services.jobs.runner import Running
+from modelshelf.services.lifecycle.rate_limit import Throttle
+from modelshelf.services.maintenance.repair import Repairer
+from modelshelf.services.maintenance.verify_targets import Survey, Surveyor
+from modelshelf.store.repos import scan, verify
+from modelshelf.store.repos.verify import Target
+
+VERIFY = "verify"
+_LOST = frozenset({Kind.MISSING_FILE, Kind.DANGLING_LINK})
+_NOTE_AFTER_S = 1.0
+_NOTE_AFTER_BYTES = 2**28
+
+
+@dataclass(frozen=True, slots=True)
+class Verifier:
+    """Verifies models, or everything on every tier that is there."""
+
+    registry: Registry
+    library: Library
+    surveyor: Surveyor
+    repairer: Repairer
+    clock: Clock
+
+    def enqueue(
+        self,
+        model_names: Sequence[str] = (),
+        *,
+        max_age_s: float | None = None,
+        rate_bytes_per_s: int | None = None,
+        repair: bool = False,
+    ) -> Job:
+        """Return the job that verifies; one that was asked for in the same words and never ended is taken up again.
+
+        Args:
+            model_names: The models; everything without one, registered or not.
+            max_age_s: Leave out blobs that were verified not longer ago, and not written since.
+            rate_bytes_per_s: How much is read in a second; None: as fast as it goes.
+            repair: Whether damage is set aside, and good bytes are brought.
+
+        Raises:
+            NotFound: There is no such model.
+            Unavailable: Its tier is offline.
+
+        **Concurrency:** two that ask at the same instant may get a job each, which costs a second reading.
+        """
+        for model in map(self.library.model, model_names):
+            if model.state is State.OFFLINE:
+                raise Unavailable(model.detail, hint="Mount its drive.", model_name=model.row.model_name)
+        names = sorted(set(model_names))
+        params: dict[str, object] = {
+            "model_names": names,
+            "max_age_s": max_age_s,
+            "rate_bytes_per_s": rate_bytes_per_s,
+            "repair": repair,
+        }
+        for job in self.registry.jobs(unfinished=True):
+            if job.kind == VERIFY and json.loads(job.params) == params:
+                return job
+        return self.registry.add_job(VERIFY, ", ".join(names), params)
+
+    def run(self, running: Running) -> None:
+        """Carry out a verification.
+
+        **Crash:** the next run of the same job leaves out what was found good since the job was made, and keeps what
+        was repaired.
+
+        Raises:
+            NotFound: A named model was removed.
+            Unavailable: Its tier is offline.
+        """
+        job, params = running.job, json.loads(running.job.params)
+        running.progress.phase("looking")
+        survey = self.surveyor.survey(params["model_names"])
+        skipped, todo = self._split(survey, job.created_at - (params["max_age_s"] or 0.0))
+        notes = _Notes(self.registry, self.clock, survey.tier_ids)
+        try:
+            bad = verify.verify_blobs(
+                todo,
+                workers=verify.all_cores(),
+                throttle=Throttle(params["rate_bytes_per_s"], self.clock),
+                progress=running.progress,
+                on_checked=notes.add,
+            )
+        finally:
+            notes.write()
+        notes.add_damage([*survey.findings, *bad])
+        empty = VerifyReport(
+            checked_blobs=len(todo),
+            checked_bytes=running.progress.read().done_bytes,
+            skipped_blobs=len(skipped),
+            skipped_bytes=sum(_size(scan.stamp(target.real)) for target in skipped),
+            offline=tuple(survey.offline),
+            findings=(),
+        )
+        result = _Result(self.registry, job, empty)
+        found = self._confirmed([*survey.findings, *bad])
+        for row in self.registry.models():
+            if any(finding.model_name == row.model_name and finding.kind in _LOST for finding in found):
+                self.registry.set_signature(row.id, "")  # whoever lists it looks at every file again
+        result.keep(found)
+        if params["repair"]:
+            self.repairer.repair(found, running, result.keep)
+
+    def _split(self, survey: Survey, since: float) -> tuple[list[Target], list[Target]]:
+        """Return what was verified since then and not written after that, and the rest."""
+        checked = {base: self.registry.checks.of_tier(tier_id, since) for base, tier_id in survey.tier_ids.items()}
+        skipped: list[Target] = []
+        todo: list[Target] = []
+        for target in survey.targets:
+            known = checked[target.base].get(target.digest)
+            (skipped if known and known == scan.stamp(target.real) else todo).append(target)
+        return skipped, todo
+
+    def _confirmed(self, findings: Iterable[Finding]) -> list[Finding]:
+        """Leave out what is about models that were moved, updated or removed meanwhile, and files that went."""
+        rows: dict[str, ModelRow] = {row.model_name: row for row in self.registry.models()}
+        return [finding for finding in findings if self._stands(finding, rows.get(finding.model_name))]
+
+    def _stands(self, finding: Finding, row: ModelRow | None) -> bool:
+        if row is None:
+            return not finding.model_name and finding.kind is not Kind.MISSING_FILE
+        same_commit = finding.commit_hash in ("", row.commit_hash)
+        return same_commit and self.library.base_of(row) == finding.base
+
+
+class _Notes:
+    """What was found good, written into the registry every now and then.
+
+    **Concurrency:** called by every thread that reads.
+    """
+
+    def __init__(self, registry: Registry, clock: Clock, tier_ids: Mapping[str, str]) -> None:
+        self._registry = registry
+        self._clock = clock
+        self._tier_ids = tier_ids
+        self._mutex = threading.Lock()
+        self._stamps: dict[str, dict[Digest, str]] = {}
+        self._bytes = 0
+        self._written_at = clock.now()
+
+    def add(self, targets: Sequence[Target], stamp: str) -> None:
+        """Note names of good bytes."""
+        with self._mutex:
+            for target in targets:
+                self._stamps.setdefault(self._tier_ids[target.base], {})[target.digest] = stamp
+            self._bytes += _size(stamp)
+            due = self._bytes >= _NOTE_AFTER_BYTES or self._clock.now() - self._written_at >= _NOTE_AFTER_S
+        if due:
+            self.write()
+
+    def write(self) -> None:
+        """Write down what is not written yet."""
+        with self._mutex:
+            stamps, self._stamps, self._bytes, self._written_at = self._stamps, {}, 0, self._clock.now()
+        for tier_id, good in stamps.items():
+            self._registry.checks.add(tier_id, good)
+
+    def add_damage(self, findings: Iterable[Finding]) -> None:
+        """Write down what was found good once, perhaps, and is not any more."""
+        bad: dict[str, dict[Digest, str]] = {}
+        for finding in findings:
+            if finding.digest and finding.kind in DAMAGE | {Kind.MISSING_FILE}:
+                stamps = bad.setdefault(self._tier_ids[finding.base], {})
+                stamps[Digest(finding.digest)] = scan.stamp(Path(finding.path))
+        for tier_id, stamps in bad.items():
+            self._registry.checks.add_damage(tier_id, stamps)
+
+
+class _Result:
+    """What a job found, kept in its row as it goes.
+
+    What an earlier run of the job set aside or repaired is not to be seen on the disk any more, and is carried over.
+    """
+
+    def __init__(self, registry: Registry, job: Job, empty: VerifyReport) -> None:
+        self._registry = registry
+        self._job_id = job.id
+        self._empty = empty
+        earlier = read_report(job.result).findings if job.result else ()
+        self._earlier = [finding for finding in earlier if _is_over(finding)]
+
+    def keep(self, findings: Iterable[Finding]) -> None:
+        """Write down what is known by now."""
+        now = list(findings)
+        paths = {finding.path for finding in now}
+        carried = [finding for finding in self._earlier if finding.path not in paths]
+        report = replace(self._empty, findings=(*carried, *now))
+        values = {"result": json.dumps(report_view(report)), "total_bytes": report.checked_bytes}
+        self._registry.update_job(self._job_id, values)
+
+
+def read_report(result: str) -> VerifyReport:
+    """Return the report that a job keeps as its result."""
+    value = json.loads(result)
+    names = Finding.__slots__
+    findings = [
+        Finding(**{name: found[name] for name in names} | {"kind": Kind(found["kind"])}) for found in value["findings"]
+    ]
+    return VerifyReport(
+        checked_blobs=value["checked_blobs"],
+        checked_bytes=value["checked_bytes"],
+        skipped_blobs=value["skipped_blobs"],
+        skipped_bytes=value["skipped_bytes"],
+        offline=tuple(value["offline"]),
+        findings=tuple(findings),
+    )
+
+
+def _is_over(finding: Finding) -> bool:
+    """Return whether nothing more can be done about a finding, and a second look would not see it."""
+    return finding.repaired or bool(finding.quarantined and not finding.model_name)
+
+
+def _size(stamp: str) -> int:
+    return int(stamp.partition(":")[0] or 0)

@@ -1,0 +1,198 @@
+"""The Hub's questions, answered from the bytes of every tier: read-only, offline, without the registry.
+
+A stock cache says everything that the protocol needs: ETag = the blob's name, size = stat, commit = the snapshot's
+folder, revision = a file in `refs`. A commit that lies on several tiers is answered with the union of its files and of
+its lists; where two tiers disagree about a ref, the first one that has the snapshot wins.
+
+Nothing outside of a tier's `hub` folder is served, whatever a link says: beside it lie the user's token and our
+registry.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelshelf.domain.models import FileEntry
+from modelshelf.domain.names import FilePath, is_digest
+from modelshelf.errors import BadInput, Conflict, NotFound
+from modelshelf.services.mirror.file_digests import FileDigests
+from modelshelf.services.mirror.repositories import HubRepos, Place, Resolved
+from modelshelf.store.layout import Base
+from modelshelf.store.repos import scan
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """One file of a commit."""
+
+    path: str
+    """Its path in the repository."""
+    disk_path: Path | None
+    """Where its bytes lie; no part of it is a link. None: the commit has it, and no tier does."""
+    size_bytes: int
+    etag: str
+    """Its digest: 64 hex of sha256 (LFS) or 40 hex of the git blob's sha1."""
+    commit_hash: str
+    modified_at: float = 0.0
+    """When its bytes were written, in seconds since 1970; 0 for a file that is not here."""
+
+    @property
+    def is_lfs(self) -> bool:
+        """Whether the Hub keeps this file in LFS."""
+        return len(self.etag) == 64
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """The files of a commit."""
+
+    files: list[FoundFile]
+    """By path, those that are not here among them."""
+    whole: bool
+    """Whether a list of the commit is known. Clients keep such a list for ever, so one that may be short says so."""
+
+
+class HubFace:
+    """Look-ups over the bases as they are at the moment of the question.
+
+    **Concurrency:** safe from any thread; only the memory of computed digests and of spellings is shared.
+
+    Args:
+        bases: Gives the bases to serve, fastest first.
+        why_away: Says why copies of a repository cannot be read now (a drive that is not mounted); empty when none is.
+    """
+
+    def __init__(
+        self, bases: Callable[[], Sequence[Base]], why_away: Callable[[str], str] = lambda repo_id: ""
+    ) -> None:
+        self._repos = HubRepos(bases, why_away)
+        self._digests = FileDigests()
+
+    def resolve(self, repo_id: str, revision: str = "main") -> Resolved:
+        """Return the commit of a revision and the tiers that have its snapshot.
+
+        Raises:
+            NotFound: RepoNotFound, or RevisionNotFound when no tier has a snapshot of it.
+            Unavailable: A tier that may have it is offline.
+        """
+        return self._repos.resolve(repo_id, revision)
+
+    def refs(self, repo_id: str) -> dict[str, str]:
+        """Return each revision that can be served, with its commit.
+
+        Raises:
+            NotFound: RepoNotFound.
+        """
+        return self._repos.refs(repo_id)
+
+    def repo_ids(self) -> list[str]:
+        """Return the ids of the repositories that have a snapshot, by name."""
+        return self._repos.ids()
+
+    def contents(self, resolved: Resolved) -> Contents:
+        """Return the files of a commit, those among them that only its lists name.
+
+        A commit never changes, so what any tier's list names is in it. A snapshot that holds more than all lists name
+        shows that they are short.
+        """
+        found = {path: _listed(file, resolved.commit_hash) for path, file in _lists(resolved).items()}
+        is_listed = bool(found)
+        more = dict(self._here(resolved, set(found)))
+        files = found | more
+        return Contents([files[path] for path in sorted(files)], whole=is_listed and not more)
+
+    def files_here(self, resolved: Resolved) -> list[FoundFile]:
+        """Return the files of a commit that can be read now, by path; a partial snapshot has fewer than the commit."""
+        return sorted((file for _, file in self._here(resolved, set())), key=lambda file: file.path)
+
+    def _here(self, resolved: Resolved, known: set[str]) -> Iterator[tuple[str, FoundFile]]:
+        """Yield the files that the snapshots hold, but those known already."""
+        seen = set(known)
+        for place in resolved.places:
+            for path, link in place.files():
+                if path not in seen and (file := self._find(place, path, link)):
+                    seen.add(path)
+                    yield path, file
+
+    def entry(self, repo_id: str, revision: str, path: str) -> FoundFile:
+        """Return one file of a commit, here or not.
+
+        Raises:
+            NotFound: RepoNotFound, RevisionNotFound or EntryNotFound. The last carries `commit_hash` only when the
+                commit surely has no such file: clients remember that for good, also for the real Hub, so a file that
+                merely is not on our disks must not be denied that way.
+            Unavailable: A tier that may have it is offline.
+        """
+        resolved = self.resolve(repo_id, revision)
+        fields = {"error_code": "EntryNotFound", "hf_path": repo_id, "path": path}
+        try:
+            FilePath(path)
+        except BadInput as err:
+            raise NotFound(err.detail, **fields) from err
+        for place in resolved.places:
+            link = place.repo.snapshot(place.commit_hash) / path
+            if file := self._find(place, path, link):
+                return file
+        listed = _lists(resolved)
+        if path in listed:
+            return _listed(listed[path], resolved.commit_hash)
+        detail = f"{path!r} is not in {resolved.repo_id} at {resolved.commit_hash}."
+        if self._surely_lacks(resolved, listed, path):
+            raise NotFound(detail, **fields, commit_hash=resolved.commit_hash)
+        raise self._repos.or_away(NotFound(detail, **fields), resolved.repo_id)
+
+    def file(self, repo_id: str, revision: str, path: str) -> FoundFile:
+        """Return one file that can be read.
+
+        Raises:
+            NotFound: See `entry`.
+            Conflict: The commit has it, and no tier does.
+            Unavailable: A tier that may have it is offline.
+        """
+        found = self.entry(repo_id, revision, path)
+        if found.disk_path is None:
+            hint = f"Add it there: shelf add NAME {repo_id} --include '{path}'"
+            raise self._repos.or_away(Conflict(f"{path} of {repo_id} is not on this server.", hint=hint), repo_id)
+        return found
+
+    def _surely_lacks(self, resolved: Resolved, listed: Mapping[str, FileEntry], path: str) -> bool:
+        """Return whether the commit has no such file, rather than these tiers."""
+        if listed:
+            return next(self._here(resolved, set(listed)), None) is None
+        return any(place.is_recorded_absent(path) for place in resolved.places)
+
+    def _find(self, place: Place, path: str, link: Path) -> FoundFile | None:
+        """Return the file that a snapshot's path leads to; None when it leads nowhere or out of the tier."""
+        real = os.path.realpath(link)
+        if not real.startswith(place.root + os.sep):
+            return None
+        try:
+            found = os.stat(real, follow_symlinks=False)  # noqa: PTH116 - a Path per file costs three times the call
+            if not stat.S_ISREG(found.st_mode):
+                return None
+            digest = scan.blob_of(place.repo, link) or ""
+            if not is_digest(digest):
+                # No link into `blobs`: a file system without symlinks, where the snapshot holds the bytes themselves.
+                listed = place.listed.get(path)
+                digest = listed.digest if listed else self._digests.of(real, found) or ""
+        except OSError:
+            return None
+        if not digest:
+            return None
+        return FoundFile(path, Path(real), found.st_size, digest, place.commit_hash, found.st_mtime)
+
+
+def _lists(resolved: Resolved) -> dict[str, FileEntry]:
+    """Return what the lists of all tiers name together, by path."""
+    found: dict[str, FileEntry] = {}
+    for place in resolved.places:
+        found = place.listed | found
+    return found
+
+
+def _listed(file: FileEntry, commit_hash: str) -> FoundFile:
+    return FoundFile(file.path, None, file.size_bytes, file.digest, commit_hash)

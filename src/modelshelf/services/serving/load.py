@@ -1,0 +1,153 @@
+"""Loading a model from the snapshot that it is pinned to, offline, and trying it out."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import resource
+import shlex
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modelshelf.domain.outcomes import Trial
+from modelshelf.domain.tool_environment import ENGINE_PACKAGES
+from modelshelf.errors import BadInput, Unavailable
+from modelshelf.store.probe import is_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from modelshelf.domain.models import Model
+    from modelshelf.services.catalog.adapters import Adapters
+    from modelshelf.services.catalog.leases import Leaser
+
+
+@dataclass(frozen=True, slots=True)
+class Loader:
+    """Loads models through transformers."""
+
+    leaser: Leaser
+    adapters: Adapters
+
+    def load(self, model_name: str, **options: Any) -> tuple[Any, Any]:
+        """Return a model and its tokenizer, from the pinned snapshot, without the network.
+
+        While it loads it is leased; afterwards its open and mapped files keep it from being deleted.
+
+        Args:
+            model_name: The model.
+            options: Handed to `AutoModelForCausalLM.from_pretrained` (dtype, device_map, …).
+
+        Raises:
+            NotFound, Conflict: There is no such model, or it is not whole; or the base model of an adapter.
+            BadInput: Its files are nothing that transformers loads.
+            Unavailable: transformers is not installed, or its tier is offline.
+        """
+        with self.using(model_name, f"a load in pid {os.getpid()}") as (model, base):
+            assert model.path is not None
+            return _from_pretrained(Path(model.path), options, _path_of(base))
+
+    @contextlib.contextmanager
+    def using(self, model_name: str, holder: str) -> Iterator[tuple[Model, Model | None]]:
+        """Hold a model that is to be loaded and, of an adapter, its base model; raises as `load` does."""
+        with contextlib.ExitStack() as held:
+            model = held.enter_context(self.leaser.using(model_name, "load", holder))
+            base = self.adapters.base_of(model)
+            if base is not None:
+                base = held.enter_context(self.leaser.using(base.row.model_name, "load", holder))
+            yield model, base
+
+
+def try_out(path: Path, prompt: str, base: Path | None = None) -> Trial:
+    """Load the model of a snapshot folder, ask it one question, and return what that took.
+
+    The process that calls this has the right environment already; it opens no library.
+
+    Args:
+        path: The snapshot.
+        prompt: The question.
+        base: The snapshot of an adapter's base model; None for a model that is no adapter.
+    """
+    started_s = time.monotonic()
+    model, tokenizer = _from_pretrained(path, {}, base)
+    loaded_s = time.monotonic()
+    answer = _answer(model, tokenizer, prompt)
+    answered_s = time.monotonic()
+    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return Trial(loaded_s - started_s, answered_s - loaded_s, peak_bytes, prompt, answer)
+
+
+def _path_of(model: Model | None) -> Path | None:
+    return None if model is None or model.path is None else Path(model.path)
+
+
+def _from_pretrained(path: Path, options: dict[str, Any], base: Path | None = None) -> tuple[Any, Any]:
+    try:
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+    except ImportError as err:
+        hint = f"{shlex.quote(sys.executable)} -m pip install {ENGINE_PACKAGES}"
+        raise Unavailable("transformers is not installed.", hint=hint) from err
+    if base is not None:
+        return _adapted(path, base, options)
+    source: dict[str, Any] = {"local_files_only": True, **_gguf(path)}
+    tokenizer = AutoTokenizer.from_pretrained(path, **source)
+    if "gguf_file" in source:
+        from transformers import GgufConfig
+
+        options = {"quantization_config": GgufConfig(dequantize=True), "dtype": "bfloat16", **options}
+    return AutoModelForCausalLM.from_pretrained(path, **source, **options), tokenizer
+
+
+def _adapted(path: Path, base: Path, options: dict[str, Any]) -> tuple[Any, Any]:
+    """Return a base model with an adapter in it, and the adapter's tokenizer where it brings one."""
+    from transformers import AutoTokenizer
+
+    if importlib.util.find_spec("peft") is None:
+        hint = f"{shlex.quote(sys.executable)} -m pip install peft"
+        raise Unavailable("peft is not installed, and transformers needs it for adapters.", hint=hint)
+    model, tokenizer = _from_pretrained(base, options)
+    model.load_adapter(str(path), adapter_kwargs={"local_files_only": True})
+    if is_file(path / "tokenizer_config.json"):
+        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+    return model, tokenizer
+
+
+def _gguf(path: Path) -> dict[str, str]:
+    """Return the option that makes transformers read a GGUF, where the snapshot has nothing else.
+
+    Raises:
+        BadInput: Several of them, or nothing that can be loaded.
+    """
+    if is_file(path / "config.json"):
+        return {}
+    found = sorted(file.relative_to(path).as_posix() for file in path.rglob("*.gguf"))
+    if len(found) == 1:
+        return {"gguf_file": found[0]}
+    if found:
+        raise BadInput(
+            f"There are {len(found)} GGUF files: {', '.join(found[:4])}.",
+            hint="Register one of them: shelf add NAME REPO --include FILE",
+        )
+    raise BadInput(f"{path} has neither config.json nor a GGUF file.", hint="Use shelf path and a program of its kind.")
+
+
+def _answer(model: Any, tokenizer: Any, prompt: str) -> str:
+    import torch
+
+    if tokenizer.chat_template:
+        inputs = tokenizer.apply_chat_template(
+            [{"role": "user", "content": prompt}],
+            add_generation_prompt=True,
+            return_tensors="pt",
+            return_dict=True,
+        )
+    else:
+        inputs = tokenizer(prompt, return_tensors="pt")
+    inputs = inputs.to(model.device)
+    with torch.inference_mode():
+        output = model.generate(**inputs, max_new_tokens=40, do_sample=False)
+    return str(tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)).strip()

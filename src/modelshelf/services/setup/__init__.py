@@ -1,0 +1,1 @@
+"""A library is set up, and says what is in force."""

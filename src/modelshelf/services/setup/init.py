@@ -1,0 +1,122 @@
+"""Setting the library up: the disks, what to propose on them, and the `.env` that is written once."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from modelshelf.domain.names import parse_repo_folder
+from modelshelf.domain.outcomes import Written
+from modelshelf.domain.setup import FLAGS, Disk, Setup, Surroundings, Wish, limit_on, settings_text
+from modelshelf.errors import BadInput, Conflict
+from modelshelf.store import fs
+from modelshelf.store.layout import Base
+from modelshelf.store.mounts import mount_of
+from modelshelf.store.probe import is_there
+from modelshelf.store.tiers import disks
+
+
+@dataclass(frozen=True, slots=True)
+class FirstSetup:
+    """Writes the settings of a library that has none yet."""
+
+    env_file: Path
+    usual: Path
+    """The base that Hugging Face programs use by default."""
+    check: Callable[[Path, str], None]
+    """Raises BadInput when a text is no good as the settings file of that path."""
+    exported: Sequence[str]
+    """The names of settings in the environment, which win over what is written."""
+    tools_hub: tuple[str, str]
+    """The folder that Hugging Face programs download to, and the variable that says so."""
+
+    def check_free(self, *, force: bool) -> None:
+        """Do nothing when the settings file may be written.
+
+        Raises:
+            Conflict: There is one already.
+        """
+        if is_there(self.env_file) and not force:
+            raise Conflict(
+                f"There is {self.env_file} already.",
+                hint="Edit it, or take --force, which keeps it beside the new one.",
+                path=str(self.env_file),
+            )
+
+    def disks(self, *, measured: bool) -> list[Disk]:
+        """Return the disks that this user may write to.
+
+        Args:
+            measured: Write, sync and read 64 MB on each to learn its speed; nothing of it is left behind.
+        """
+        found = disks.list_disks(self.usual)
+        return [replace(disk, speed=disks.measure(Path(disk.base))) for disk in found] if measured else found
+
+    def limit_for(self, found: Sequence[Disk], base: str) -> int | None:
+        """Return the limit to propose for a base; None on a disk that is not known."""
+        return limit_on(found, mount_of(Path(base)).point)
+
+    def plan(self, setup: Setup) -> str:
+        """Return the text of the settings, checked in all ways that a start would.
+
+        Raises:
+            BadInput: A base or a limit is none, the tiers lie in each other, or a base cannot be written.
+        """
+        text = settings_text(setup)
+        self.check(self.env_file, text)
+        for wish in filter(None, (setup.primary, setup.secondary)):
+            _check_writable(wish)
+        return text
+
+    def surroundings(self, setup: Setup) -> Surroundings:
+        """Return what is found on the machine around a setup."""
+        exported, elsewhere = tuple(self.exported), self.tools_elsewhere(setup)
+        return Surroundings(self.env_file, exported, self.usual, self._found_models(), elsewhere)
+
+    def tools_elsewhere(self, setup: Setup) -> str:
+        """Return what to say where Hugging Face programs download to another disk than the primary's; empty else."""
+        (hub, why), base = self.tools_hub, setup.primary.base
+        if not hub.startswith("/") or mount_of(Path(hub)).point == mount_of(Path(base)).point:
+            return ""
+        unset = f"unset {why}; " if why.endswith("HUB_CACHE") else ""
+        return (
+            f"Hugging Face programs download to {hub} ({why}), on another disk than the primary base. To have them use"
+            f" it: {unset}export HF_HOME={shlex.quote(base)}"
+        )
+
+    def write(self, text: str, *, force: bool) -> Written:
+        """Write the settings, for their owner alone, for a token may join them.
+
+        Raises:
+            Conflict: There is a file already, and `force` is not given.
+        """
+        self.check_free(force=force)
+        if is_there(self.env_file):
+            backup = fs.back_up(self.env_file.parent, self.env_file)
+            fs.write_text(self.env_file.parent, self.env_file, text, 0o600)
+            return Written(self.env_file, backup)
+        try:
+            fs.create_text(self.env_file.parent, self.env_file, text, 0o600)
+        except FileExistsError:
+            self.check_free(force=False)  # somebody was faster
+        return Written(self.env_file, None)
+
+    def _found_models(self) -> int:
+        """Return how many repositories of models other programs left in the usual base."""
+        try:
+            names = [path.name for path in Base(self.usual).hub.iterdir()]
+        except OSError:
+            return 0
+        return sum((parse_repo_folder(name) or ("",))[0] == "model" for name in names)
+
+
+def _check_writable(wish: Wish) -> None:
+    base = Path(wish.base)
+    if not disks.is_writable(base):
+        raise BadInput(
+            f"{base} cannot be written: look at {disks.nearest(base)}.",
+            hint=f"Name folders of yours: shelf init {FLAGS}",
+            cache_path=wish.base,
+        )

@@ -1,0 +1,213 @@
+"""Deleting what a moved, updated or removed model left behind, once nobody uses it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from modelshelf.domain.jobs import Job
+from modelshelf.domain.models import FileEntry, file_entry
+from modelshelf.domain.names import BasePath, CommitHash, RepoId
+from modelshelf.domain.outcomes import Freed
+from modelshelf.domain.outside import list_of, object_of, parse_json, text_of
+from modelshelf.domain.ports import Clock
+from modelshelf.domain.tiers import CUSTOM, Tiers
+from modelshelf.errors import BadInput, ShelfError, Unavailable
+from modelshelf.registry.registry import Registry
+from modelshelf.services.catalog.leases import holding
+from modelshelf.services.catalog.models import Library
+from modelshelf.services.jobs.runner import Running
+from modelshelf.store import locks, ownership
+from modelshelf.store.gc import open_files
+from modelshelf.store.layout import Base
+from modelshelf.store.repos import delete, scan
+from modelshelf.store.tiers import governor, sidecars
+from modelshelf.store.tiers import marker as store_tier
+
+RETIRE = "retire"
+_LOOK_AGAIN_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class OldCopy:
+    """What a retire job deletes."""
+
+    cache_path: BasePath
+    tier_id: str
+    """Empty where it is not known."""
+    hf_path: RepoId
+    commit_hash: CommitHash | None
+    files: tuple[FileEntry, ...]
+
+    @staticmethod
+    def parse(job: Job) -> OldCopy:
+        """Return what a job's row says.
+
+        Raises:
+            BadInput: It isn't what `retire_params` writes.
+        """
+        said = object_of(parse_json(job.params), "cache_path", "tier_id", "hf_path", "commit_hash", "files")
+        return OldCopy(
+            cache_path=BasePath(said["cache_path"]),
+            tier_id=text_of(said["tier_id"]),
+            hf_path=RepoId(said["hf_path"]),
+            commit_hash=None if said["commit_hash"] is None else CommitHash(said["commit_hash"]),
+            files=list_of(said["files"], file_entry),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Retirer:
+    """Deletes old copies. Copying is always allowed; deleting waits for leases and open files."""
+
+    registry: Registry
+    library: Library
+    clock: Clock
+
+    def run(self, running: Running) -> None:
+        """Carry out a retire job; its result tells what that freed.
+
+        Raises:
+            Unavailable: Somebody uses the files, or their drive is away; the job waits.
+        """
+        old = OldCopy.parse(running.job)
+        base = _base_here(self.library.tiers, old)
+        if base is None:
+            raise Unavailable(store_tier.why_offline(Base(Path(old.cache_path)), old.tier_id), retry_after_s=60)
+        freed = self.retire(base, old.hf_path, old.commit_hash, old.files)
+        self.registry.update_job(running.job.id, {"result": json.dumps(asdict(freed))})
+
+    def retire(
+        self,
+        base: Base,
+        repo_id: RepoId,
+        commit_hash: CommitHash | None,
+        files: Sequence[FileEntry],
+        *,
+        but: int | None = None,
+    ) -> Freed:
+        """Delete files of one commit in one base that no registered model there needs; returns what that freed.
+
+        Args:
+            base: The base.
+            repo_id: The repository.
+            commit_hash: The commit; None where no file goes.
+            files: What goes.
+            but: The id of a model whose need does not count.
+
+        Raises:
+            Unavailable: Somebody uses them, or their drive is away; none of them was deleted.
+        """
+        self._check_there(base, repo_id)
+        with locks.wait_lock(base.path, base.repo_lock(repo_id), self.clock):
+            freed = self._remove_stale_cards(base, repo_id)
+            if not files or commit_hash is None:
+                return Freed()
+            users = self.users(base, repo_id, commit_hash, files)
+            if users:
+                raise Unavailable(
+                    f"The old copy in {base.path} is used by {', '.join(users)}.",
+                    hint="It is deleted when they end.",
+                    retry_after_s=_LOOK_AGAIN_S,
+                    used_by=users,
+                )
+            keep = self.library.needed_paths(base, repo_id, commit_hash, but=but)
+            others = self.library.needed_digests(base, repo_id, commit_hash)
+            plan = delete.plan_removal(base, repo_id, commit_hash, files, keep, others)
+            return freed + delete.execute(base, plan)
+
+    def waiting_bytes(self, base: Base) -> int:
+        """Return by how much the usage of a base falls when the old copies go that wait there and nobody uses."""
+        waiting = 0
+        for job in self.registry.jobs(unfinished=True):
+            if job.kind == RETIRE:
+                with contextlib.suppress(ShelfError):  # what cannot be deleted frees nothing
+                    waiting += self._leaving_bytes(base, OldCopy.parse(job))
+        return waiting
+
+    def _leaving_bytes(self, base: Base, old: OldCopy) -> int:
+        is_here = _base_here(self.library.tiers, old) == base
+        if not is_here or old.commit_hash is None or self.users(base, old.hf_path, old.commit_hash, old.files):
+            return 0
+        keep = self.library.needed_paths(base, old.hf_path, old.commit_hash)
+        others = self.library.needed_digests(base, old.hf_path, old.commit_hash)
+        plan = delete.plan_removal(base, old.hf_path, old.commit_hash, old.files, keep, others)
+        return delete.leaving_bytes(base, plan)
+
+    def _check_there(self, base: Base, repo_id: RepoId) -> None:
+        """Do nothing when the tier that the old copy lies on can be written: this one, not another drive in its place.
+
+        Raises:
+            Unavailable: It cannot; the job waits.
+        """
+        known_id = self.library.known.load().get(str(base.path)) or self.registry.tier_ids().get(str(base.path))
+        reason = store_tier.why_offline(base, known_id or "")
+        reason = reason or governor.why_not_ours(base, self.registry.id, self.registry.url)
+        if not reason and not store_tier.is_writable(base):
+            reason = f"{base.path} is read-only here."
+        if not reason and (why := ownership.why_not_changeable(base, base.repo(repo_id))):
+            reason = f"{why} Repair it: {ownership.fix(base)}"
+        if reason:
+            raise Unavailable(reason, retry_after_s=60, cache_path=str(base.path))
+
+    def _remove_stale_cards(self, base: Base, repo_id: RepoId) -> Freed:
+        """Delete the cards of models of this repository that resolve elsewhere by now, or are gone."""
+        freed = Freed()
+        rows = {row.model_name: row for row in self.registry.models()}
+        for card in sidecars.read_all(base):
+            row = rows.get(card.model_name)
+            if card.hf_path == repo_id and (row is None or self.library.base_of(row) != str(base.path)):
+                freed += sidecars.remove(base, card.model_name)
+        return freed
+
+    def users(self, base: Base, repo_id: RepoId, commit_hash: CommitHash, files: Sequence[FileEntry]) -> list[str]:
+        """Return who holds a lease on a placement or has one of its files open, in words."""
+        held = holding(self.registry, self.library.tiers, str(base.path))
+        leased = [lease.holder for lease in held if self._is_of(lease.model_id, repo_id)]
+        return sorted({*leased, *open_files.users_of(scan.file_paths(base.repo(repo_id), commit_hash, files))})
+
+    def _is_of(self, model_id: int, repo_id: RepoId) -> bool:
+        return any(row.id == model_id and row.hf_path == repo_id for row in self.registry.models())
+
+
+def read_freed(job: Job) -> Freed:
+    """Return what a retire job freed."""
+    return Freed(**json.loads(job.result or "{}"))
+
+
+def retire_params(
+    tiers: Tiers, base: Base, repo_id: RepoId, commit_hash: CommitHash | None, files: Iterable[FileEntry]
+) -> dict[str, object]:
+    """Return what a retire job needs, whichever process carries it out: another may call the base otherwise."""
+    return {
+        "cache_path": tiers.stored_path(str(base.path)),
+        "tier_id": store_tier.read_id(base) or "",
+        "hf_path": repo_id,
+        "commit_hash": commit_hash,
+        "files": [[file.path, file.size_bytes, file.digest] for file in files],
+    }
+
+
+def retiring(registry: Registry, tiers: Tiers) -> Iterator[tuple[str, str]]:
+    """Yield base and model name of each old copy that waits to be deleted."""
+    for job in registry.jobs(unfinished=True):
+        if job.kind == RETIRE:
+            with contextlib.suppress(BadInput):  # whoever carries it out says what is wrong with it
+                old = OldCopy.parse(job)
+                base = _base_here(tiers, old)
+                yield str(base.path) if base else old.cache_path, job.model_name
+
+
+def _base_here(tiers: Tiers, old: OldCopy) -> Base | None:
+    """Return what this process calls the base of an old copy, by the id of its tier; None where that is not here."""
+    path, tier_id = old.cache_path, old.tier_id
+    if not tier_id:
+        return Base(Path(path))
+    paths: list[str] = [path, *(tier.base for tier in tiers.configured())]
+    with contextlib.suppress(BadInput):
+        paths.append(tiers.resolve(CUSTOM, path).base)
+    found = (Base(Path(path)) for path in paths)
+    return next((base for base in found if store_tier.read_id(base) == tier_id), None)

@@ -1,0 +1,290 @@
+"""Making room: what does not fit on the primary pushes the least recently used models to the secondary."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from modelshelf.domain.eviction import Candidate, EvictionPlan, Watermarks, plan_deletion, plan_eviction
+from modelshelf.domain.jobs import QUEUED, UNFINISHED
+from modelshelf.domain.models import ModelRow, State
+from modelshelf.domain.ports import Clock, Hub
+from modelshelf.domain.tiers import PRIMARY, SECONDARY, Room, Tier, with_holders
+from modelshelf.errors import BadInput, Corrupt, NotFound, OutOfSpace, ShelfError
+from modelshelf.registry.registry import Registry
+from modelshelf.services.catalog.leases import holding
+from modelshelf.services.catalog.models import Library
+from modelshelf.services.space.delete_old_copy import Retirer
+from modelshelf.services.space.reservations import Admission, Hold
+from modelshelf.services.space.tiers import TierService
+from modelshelf.store.gc import open_files
+from modelshelf.store.layout import Base
+from modelshelf.store.repos import delete, scan
+from modelshelf.store.tiers import marker as store_tier
+
+_log = logging.getLogger(__name__)
+MAKES_ROOM = "makes_room"
+"""What the parameters of a move hold that was asked for here."""
+_ROUNDS = 3
+"""Another process may take the room that was made; it is made again so often."""
+
+
+@dataclass(frozen=True, slots=True)
+class FullPolicy:
+    """What is done when a tier is full."""
+
+    demote: bool
+    """ON_FULL=demote: models leave a full primary for the secondary."""
+    remove_unpinned: bool
+    """ON_SECONDARY_FULL=remove-unpinned: files leave a full secondary when the hub still has them."""
+    marks: Watermarks
+
+
+@dataclass(frozen=True, slots=True)
+class RoomMaker:
+    """Reserves space, and makes room where there is none."""
+
+    registry: Registry
+    tiers: TierService
+    admission: Admission
+    library: Library
+    retirer: Retirer
+    hub: Hub
+    clock: Clock
+    policy: FullPolicy
+    demote: Callable[[str], None]
+    """Moves a model to the secondary, whole, and returns when its old copy is gone or waits for its users."""
+    tidy: Callable[[], None]
+    """Deletes the old copies of models that left, where a killed process or a user kept them and does no more."""
+
+    @contextlib.contextmanager
+    def reserve(
+        self, tier: Tier, tier_id: str, need: Callable[[], int], *, model_id: int, takes_disk: bool = True
+    ) -> Iterator[Hold]:
+        """Hold room on a tier, after making it where that is needed and allowed.
+
+        Args:
+            tier: Where.
+            tier_id: Its id.
+            need: Says how many bytes are missing on the disk now.
+            model_id: The model that they are for, which is never a victim.
+            takes_disk: Whether they take space of the file system.
+
+        Raises:
+            OutOfSpace: They do not fit, and no room can be made; nothing was moved.
+            Conflict: They would fit, but for what is pinned or in use; names it.
+        """
+        self._go_on(tier)
+        with contextlib.ExitStack() as held:
+            for left in reversed(range(_ROUNDS)):
+                try:
+                    hold = held.enter_context(self.admission.reserve(tier, tier_id, need, takes_disk=takes_disk))
+                    break
+                except OutOfSpace:
+                    self.tidy()
+                    plan = self.plan(tier, need(), model_id=model_id) if left else None
+                    if plan is None:
+                        raise
+                    self._carry_out(tier, plan)  # without victims it fits by now
+            yield hold
+
+    def _go_on(self, tier: Tier) -> None:
+        """Let those leave who were on their way when their process was killed, needed or not: half of them is there."""
+        if tier.location != PRIMARY or not self.policy.demote:
+            return
+        for job in self.registry.jobs(unfinished=True):
+            if job.state == QUEUED and MAKES_ROOM in json.loads(job.params):
+                with contextlib.suppress(ShelfError):
+                    self.demote(job.model_name)
+
+    def check(
+        self, tier: Tier, tier_id: str, need_bytes: int, *, model_id: int = 0, takes_disk: bool = True
+    ) -> EvictionPlan | None:
+        """Return what would have to leave for `need_bytes` to fit; None when they fit as it is.
+
+        What old copies that wait to be deleted will free counts as free; nothing is changed.
+
+        Args:
+            tier: Where.
+            tier_id: Its id.
+            need_bytes: How many bytes are missing on the disk.
+            model_id: The model that they are for, which is never a victim; 0 for one that is not registered yet.
+            takes_disk: Whether they take space of the file system.
+
+        Raises:
+            OutOfSpace, Conflict: They do not fit, and no room can be made.
+        """
+        try:
+            self.admission.check(tier, tier_id, need_bytes, takes_disk=takes_disk)
+            return None
+        except OutOfSpace as err:
+            waiting_bytes = self.retirer.waiting_bytes(Base(Path(tier.base)))
+            plan = (
+                self.plan(tier, need_bytes - waiting_bytes, model_id=model_id) if need_bytes > waiting_bytes else None
+            )
+            if plan is not None:
+                return plan if plan.victims else None
+            if not waiting_bytes:
+                raise with_holders(err, need_bytes, self.admission.elsewhere(tier)) from err
+        self.admission.check(tier, tier_id, need_bytes - waiting_bytes, takes_disk=takes_disk)
+        return None
+
+    def plan(self, tier: Tier, need_bytes: int, *, model_id: int) -> EvictionPlan | None:
+        """Return what would leave a tier so that `need_bytes` fit; None where nothing may be made to leave.
+
+        Raises:
+            OutOfSpace: Even that would not do.
+            Conflict: It would, but for what is pinned or in use.
+        """
+        try:
+            return self._plan(tier, self.admission.room(tier), need_bytes, model_id)
+        except OutOfSpace as err:
+            raise with_holders(err, need_bytes, self.admission.elsewhere(tier)) from err
+
+    def _plan(self, tier: Tier, room: Room, need_bytes: int, model_id: int) -> EvictionPlan | None:
+        if tier.location == PRIMARY and self.policy.demote and self._takes_more(self.tiers.tiers.secondary):
+            assert self.tiers.tiers.secondary is not None
+            same_disk = self._device(tier) == self._device(self.tiers.tiers.secondary)
+            return self._plan_demotion(tier, room, need_bytes, model_id, same_disk=same_disk)
+        if tier.location == SECONDARY and self.policy.remove_unpinned:
+            candidates = [self._with_hub(c) for c in self.candidates(tier)]
+            marks, now_s = self.policy.marks.at_once(), self.clock.now()
+            return plan_deletion(need_bytes, room, candidates, marks, now_s, protect={model_id})
+        return None
+
+    def _takes_more(self, tier: Tier | None) -> bool:
+        """Return whether models can be moved to a tier at all: it is there, and not read-only."""
+        return tier is not None and not self.tiers.why_offline(tier) and store_tier.is_writable(Base(Path(tier.base)))
+
+    def candidates(self, tier: Tier) -> list[Candidate]:
+        """Return the placements on a tier; models that share a snapshot are one, held if either is."""
+        groups: dict[tuple[str, str], list[ModelRow]] = {}
+        of_repo: dict[str, list[ModelRow]] = {}
+        for row in self.registry.models():
+            of_repo.setdefault(row.hf_path, []).append(row)
+            if row.complete and row.commit_hash and self.library.base_of(row) == tier.base:
+                groups.setdefault((row.hf_path, row.commit_hash), []).append(row)
+        leased = {lease.model_id for lease in holding(self.registry, self.library.tiers, tier.base)}
+        return [self._candidate(tier, rows, of_repo[rows[0].hf_path], leased) for rows in groups.values()]
+
+    def _candidate(
+        self, tier: Tier, rows: Sequence[ModelRow], of_repo: Sequence[ModelRow], leased: set[int]
+    ) -> Candidate:
+        first = rows[0]
+        assert first.commit_hash is not None
+        base = Base(Path(tier.base))
+        files = {file.path: file for row in rows for file in self.library.files(row)}
+        free_bytes = 0
+        with contextlib.suppress(ShelfError):  # what cannot be removed frees nothing
+            others = self.library.needed_digests(base, first.hf_path, first.commit_hash, of_repo)
+            where = (base, first.hf_path, first.commit_hash)
+            free_bytes = delete.leaving_bytes(base, delete.plan_removal(*where, files.values(), (), others))
+        return Candidate(
+            model_name=first.model_name,
+            model_id=first.id,
+            free_bytes=free_bytes,
+            last_used_at=max(row.last_used_at or row.arrived_at for row in rows),
+            arrived_at=max(row.arrived_at for row in rows),
+            pinned=any(row.pinned for row in rows),
+            leased=any(row.id in leased for row in rows),
+            busy=any(_is_busy(row) for row in rows),
+        )
+
+    def _plan_demotion(
+        self, tier: Tier, room: Room, need_bytes: int, model_id: int, *, same_disk: bool
+    ) -> EvictionPlan:
+        """Plan until no victim has an open file, and the secondary's file system can hold all of them."""
+        candidates, opened = self.candidates(tier), open_files.opened()
+        marks, now_s = self.policy.marks.at_once(), self.clock.now()
+        while True:
+            plan = plan_eviction(need_bytes, room, candidates, marks, now_s, protect={model_id}, same_disk=same_disk)
+            used = {victim.model_id for victim in plan.victims if self._is_open(tier, victim, opened)}
+            unfit = {victim.model_id for victim in plan.victims if not self._can_leave(victim)}
+            if not used and not unfit:
+                return plan
+            candidates = [
+                replace(c, leased=c.leased or c.model_id in used) for c in candidates if c.model_id not in unfit
+            ]
+
+    def _can_leave(self, victim: Candidate) -> bool:
+        """Return whether a victim is not damaged, and the secondary's file system can hold it at all."""
+        assert self.tiers.tiers.secondary is not None
+        model = self.library.model(victim.model_name)
+        if model.state is State.DAMAGED:
+            return False
+        row = model.row
+        try:
+            self.tiers.check_storable(
+                self.tiers.tiers.secondary, row.hf_path, self.library.files(row), row.model_name, row.revision
+            )
+        except (BadInput, OutOfSpace):
+            return False
+        return True
+
+    def _is_open(self, tier: Tier, victim: Candidate, opened: set[tuple[int, int]]) -> bool:
+        row = self.library.row(victim.model_name)
+        assert row.commit_hash is not None
+        paths = scan.file_paths(Base(Path(tier.base)).repo(row.hf_path), row.commit_hash, self.library.files(row))
+        return not opened.isdisjoint(open_files.identities(paths))
+
+    def _with_hub(self, candidate: Candidate) -> Candidate:
+        """Ask the hub whether it still has a candidate's commit."""
+        row = self.library.row(candidate.model_name)
+        assert row.commit_hash is not None
+        try:
+            return replace(
+                candidate, on_hub=self.hub.resolve(row.hf_path, row.commit_hash).commit_hash == row.commit_hash
+            )
+        except ShelfError:
+            return candidate
+
+    def _carry_out(self, tier: Tier, plan: EvictionPlan) -> None:
+        for victim in plan.victims:
+            names = [victim.model_name, *self._twins(tier, victim)]
+            _log.info("making_room", extra={"tier": tier.location, "models": names, "free_bytes": victim.free_bytes})
+            for name in names:
+                if tier.location == PRIMARY:
+                    self._demote(name)
+                else:
+                    self._remove(tier, name)
+
+    def _demote(self, model_name: str) -> None:
+        try:
+            self.demote(model_name)
+        except Corrupt as err:
+            raise Corrupt(
+                f"No room could be made: {model_name}, which was to leave, is damaged. {err.detail}",
+                hint=f"shelf verify {model_name} --repair",
+                **(err.fields | {"model_name": model_name}),
+            ) from err
+
+    def _twins(self, tier: Tier, victim: Candidate) -> list[str]:
+        """Return the other models that share a victim's snapshot."""
+        row = self.library.row(victim.model_name)
+        same = [
+            other.model_name
+            for other in self.registry.models()
+            if (other.hf_path, other.commit_hash) == (row.hf_path, row.commit_hash)
+            and self.library.base_of(other) == tier.base
+        ]
+        return [name for name in same if name != victim.model_name]
+
+    def _remove(self, tier: Tier, model_name: str) -> None:
+        """Delete the files of a model that the hub still has; the model stays registered and can be pulled again."""
+        row = self.registry.model(model_name)
+        if row is None or row.commit_hash is None:
+            raise NotFound(f"{model_name} was removed.")
+        self.registry.set_incomplete(row.id)
+        self.retirer.retire(Base(Path(tier.base)), row.hf_path, row.commit_hash, self.library.files(row), but=row.id)
+
+    def _device(self, tier: Tier) -> str:
+        return store_tier.device(Base(Path(tier.base)))
+
+
+def _is_busy(row: ModelRow) -> bool:
+    """Return whether a job works on a model; a move that its process left, by dying, is gone on with instead."""
+    return row.job_state in UNFINISHED and not (row.job_kind == "move" and row.job_state == QUEUED)

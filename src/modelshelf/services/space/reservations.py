@@ -1,0 +1,220 @@
+"""Room on a tier, promised before a byte is written."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from modelshelf.domain.jobs import Reservation
+from modelshelf.domain.ports import Clock
+from modelshelf.domain.tiers import Room, Tier, check_fits, outstanding, with_holders
+from modelshelf.errors import Denied, OutOfSpace, ShelfError, Unavailable
+from modelshelf.registry.registry import Registry
+from modelshelf.services.jobs.process import is_alive
+from modelshelf.services.space.tiers import TierService
+from modelshelf.store.layout import Base
+from modelshelf.store.tiers import marker as store_tier
+from modelshelf.store.tiers import meter
+
+_PLENTY = 2**62
+_LOOKS = 3
+"""While others write, a measurement errs on the safe side; a refusal is measured again this often."""
+_LOOK_AGAIN_S = 0.6
+"""By then every writer has told once more what it wrote; see `jobs.TICK_S`."""
+
+
+@dataclass(slots=True)
+class Hold:
+    """A reservation in hand."""
+
+    registry: Registry
+    id: int
+    remaining_bytes: int
+    released: bool = False
+    _mutex: threading.Lock = field(default_factory=threading.Lock)
+
+    def wrote(self, count_bytes: int) -> None:
+        """Count bytes that are on the disk now and need no promise any more."""
+        with self._mutex:
+            self.remaining_bytes -= count_bytes
+
+    def renew(self) -> None:
+        """Tell the registry what remains, and that the owner lives.
+
+        Raises:
+            Unavailable: The reservation ran out while this process slept, and may be another's now.
+        """
+        with self._mutex:
+            if self.released:
+                return
+            there = self.registry.reservations.shrink(self.id, self.remaining_bytes)
+        if not there:
+            raise Unavailable("The reservation of space ran out while the work stood still.", retry_after_s=0)
+
+    def release(self) -> None:
+        """Give it back."""
+        with self._mutex:
+            self.released = True
+            self.registry.reservations.release(self.id)
+
+
+class Admission:
+    """Decides what fits, over every process that shares the registry."""
+
+    def __init__(self, registry: Registry, tiers: TierService, owner: str, clock: Clock) -> None:
+        self._registry = registry
+        self._tiers = tiers
+        self._owner = owner
+        self._clock = clock
+
+    def drop_the_dead(self) -> None:
+        """Free what processes that died had reserved, and put their jobs back into the queue."""
+        held = {reservation.owner for reservation in self._registry.reservations.all()}
+        held |= {job.owner for job in self._registry.jobs(unfinished=True) if job.owner}
+        for owner in held:
+            if is_alive(owner) is False:
+                with contextlib.suppress(Denied):  # of a registry that is only read nobody waits for what they hold
+                    self._registry.give_up_owner(owner)
+
+    @contextlib.contextmanager
+    def reserve(self, tier: Tier, tier_id: str, need: Callable[[], int], *, takes_disk: bool = True) -> Iterator[Hold]:
+        """Hold room on a tier for as long as the context lasts.
+
+        Args:
+            tier: Where.
+            tier_id: Its id.
+            need: Says how many bytes are missing on the disk now.
+            takes_disk: Whether they take space of the file system; what is linked there does not.
+
+        Raises:
+            OutOfSpace: They do not fit; nothing was reserved.
+        """
+
+        def commit(decision: _Decision) -> int | None:
+            return self._registry.reservations.add(
+                tier_id, decision.device, self._owner, decision.decide, decision.seen
+            )
+
+        decision, reservation_id = self._admit(tier, tier_id, need, commit, takes_disk=takes_disk)
+        hold = Hold(self._registry, reservation_id, decision.need_bytes)
+        try:
+            yield hold
+        finally:
+            hold.release()
+
+    def check(self, tier: Tier, tier_id: str, need_bytes: int, *, takes_disk: bool = True) -> None:
+        """Do nothing when so many bytes would fit on a tier now; reserves nothing, and writes nothing.
+
+        Args:
+            tier: Where.
+            tier_id: Its id; empty when its base is still to be made.
+            need_bytes: How many bytes.
+            takes_disk: Whether they would take space of the file system.
+
+        Raises:
+            OutOfSpace: They do not fit.
+        """
+
+        def commit(decision: _Decision) -> int:
+            return decision.decide(self._registry.reservations.all())
+
+        self._admit(tier, tier_id, lambda: need_bytes, commit, takes_disk=takes_disk)
+
+    def _admit(
+        self,
+        tier: Tier,
+        tier_id: str,
+        need: Callable[[], int],
+        commit: Callable[[_Decision], int | None],
+        *,
+        takes_disk: bool,
+    ) -> tuple[_Decision, int]:
+        looks = 0
+        while True:  # whoever has to measure again has seen another one admitted, so that somebody always gets on
+            self.drop_the_dead()
+            decision = self._measure(tier, tier_id, need, takes_disk=takes_disk)
+            try:
+                result = commit(decision)
+            except OutOfSpace as err:
+                looks += 1
+                if looks < _LOOKS and decision.before:
+                    self._clock.sleep(_LOOK_AGAIN_S)
+                    continue
+                raise with_holders(err, decision.need_bytes, self.elsewhere(tier)) from err
+            if result is not None:
+                return decision, result
+
+    def _measure(self, tier: Tier, tier_id: str, need: Callable[[], int], *, takes_disk: bool) -> _Decision:
+        base = Base(self._tiers.path(tier))
+        seen = self._registry.reservations.admissions()  # before the disk: see `Reservations.add`, `outstanding`
+        before = self._registry.reservations.all()
+        usage = meter.measure(base)
+        return _Decision(
+            tier=tier,
+            tier_id=tier_id,
+            device=store_tier.device(base),
+            seen=seen,
+            before=before,
+            usage_bytes=usage.apparent_bytes - usage.hole_bytes,
+            free_bytes=store_tier.free_bytes(base) if takes_disk else _PLENTY,
+            need_bytes=need(),
+        )
+
+    def room(self, tier: Tier) -> Room:
+        """Return the numbers of a tier as they are now; advice, not a promise."""
+        self.drop_the_dead()
+        decision = self._measure(tier, self._tiers.check_writable(tier), lambda: 0, takes_disk=True)
+        return decision.room(self._registry.reservations.all())
+
+    def elsewhere(self, tier: Tier) -> list[tuple[str, int]]:
+        """Return the other tiers of the settings with their headroom."""
+        found = []
+        for other in self._tiers.configured():
+            if other.base != tier.base:
+                with contextlib.suppress(ShelfError):
+                    found.append((other.location, self._tiers.headroom_bytes(other)))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Decision:
+    """What was measured for one admission."""
+
+    tier: Tier
+    tier_id: str
+    device: str
+    seen: Mapping[str, int]
+    before: Sequence[Reservation]
+    usage_bytes: int
+    free_bytes: int
+    need_bytes: int
+
+    def decide(self, now: Sequence[Reservation]) -> int:
+        """Return the bytes to reserve, given the reservations at the moment of decision.
+
+        Raises:
+            OutOfSpace: They do not fit.
+        """
+        check_fits(self.need_bytes, self.tier, self.room(now))
+        return self.need_bytes
+
+    def room(self, now: Sequence[Reservation]) -> Room:
+        """Return the numbers of the tier, given the reservations at the moment of decision."""
+        before = self.before
+        return Room(
+            limit_bytes=self.tier.limit_bytes,
+            usage_bytes=self.usage_bytes,
+            reserved_bytes=outstanding(_of_tier(before, self.tier_id), _of_tier(now, self.tier_id)),
+            free_bytes=self.free_bytes,
+            reserved_on_disk_bytes=outstanding(_of_device(before, self.device), _of_device(now, self.device)),
+        )
+
+
+def _of_tier(reservations: Sequence[Reservation], tier_id: str) -> dict[int, int]:
+    return {r.id: r.remaining_bytes for r in reservations if r.tier_id == tier_id and not r.expired}
+
+
+def _of_device(reservations: Sequence[Reservation], device: str) -> dict[int, int]:
+    return {r.id: r.remaining_bytes for r in reservations if r.device == device and not r.expired}

@@ -1,0 +1,212 @@
+"""The tiers of this process: opening them, and what they hold now."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelshelf.domain.file_system_limits import check_entries, check_names, check_sizes, entries_of
+from modelshelf.domain.jobs import Reservation
+from modelshelf.domain.models import FileEntry
+from modelshelf.domain.names import RepoId
+from modelshelf.domain.tiers import BREAKDOWN, CUSTOM, Room, Tier, Tiers, TierStatus, Usage
+from modelshelf.errors import BadInput, Denied
+from modelshelf.registry.registry import Registry
+from modelshelf.store import mounts, ownership
+from modelshelf.store.known_bases import KnownBases
+from modelshelf.store.layout import Base
+from modelshelf.store.probe import is_there
+from modelshelf.store.repos import scan, snapshot
+from modelshelf.store.tiers import capabilities, governor, meter, sidecars
+from modelshelf.store.tiers import marker as store_tier
+
+NOTHING = Usage(0, 0, dict.fromkeys(BREAKDOWN, 0))
+
+
+@dataclass(frozen=True, slots=True)
+class TierService:
+    """The tiers of this process."""
+
+    registry: Registry
+    tiers: Tiers
+    known: KnownBases
+    warning_threshold: float
+    """The share of a limit from which on a tier is marked."""
+    use_symlinks: bool = True
+    """Whether snapshots may link to their blobs, where the file system can."""
+    require_mount: bool | None = False
+    """What to say of a custom base on a container's own layer; see `mounts.check_outlives`."""
+
+    def path(self, tier: Tier) -> Path:
+        """Return a tier's base."""
+        return Path(tier.base)
+
+    def configured(self) -> list[Tier]:
+        """Return the tiers of the settings, fastest first."""
+        return self.tiers.configured()
+
+    def open(self, tier: Tier) -> str:
+        """Return a tier's id; on first use its base is created and marked, and named ours.
+
+        Raises:
+            Unavailable: The base was used before and is not mounted now.
+            Conflict: It belongs to another library.
+            BadInput: It cannot be written, or vanishes with the container and SHELF_REQUIRE_MOUNT is set.
+        """
+        base = Base(self.path(tier))
+        if tier.location == CUSTOM and not is_there(base.marker):
+            mounts.check_outlives([tier.base], require=self.require_mount)
+        tier_id = store_tier.open_tier(base, self.known, self.registry.tier_ids().get(tier.base))
+        governor.claim(base, self.registry.id, self.registry.url)
+        self.registry.remember_tier(tier_id, tier.location, tier.base)
+        return tier_id
+
+    def open_to_write(self, tier: Tier) -> str:
+        """Return a tier's id, of a tier that is about to be written.
+
+        Raises:
+            Unavailable: The base was used before and is not mounted now.
+            Denied: It is read-only here; nothing was written.
+        """
+        tier_id = self.open(tier)
+        self._check_not_read_only(Base(self.path(tier)))
+        return tier_id
+
+    def check_writable(self, tier: Tier) -> str:
+        """Return the id of a tier that is to be written later; empty for a base that is still to be marked then.
+
+        Raises as `open_to_write` does, and changes nothing.
+        """
+        base = Base(self.path(tier))
+        store_tier.check_online(base, self._known_id(tier))
+        governor.check_ours(base, self.registry.id, self.registry.url)
+        if is_there(base.marker):
+            self._check_not_read_only(base)
+            return store_tier.read_id(base) or ""
+        if tier.location == CUSTOM:
+            mounts.check_outlives([tier.base], require=self.require_mount or False)  # the warning comes with the use
+        store_tier.check_creatable(base)
+        return ""
+
+    def _check_not_read_only(self, base: Base) -> None:
+        if not store_tier.is_writable(base):
+            hint = "Mount it writable; its models can be loaded as it is."
+            if not mounts.mount_of(base.path).read_only:
+                hint = ownership.fix(base)
+            raise Denied(f"{base.path} is read-only here.", hint=hint, cache_path=str(base.path))
+
+    def _known_id(self, tier: Tier) -> str | None:
+        return self.registry.tier_ids().get(tier.base) or self.known.load().get(tier.base)
+
+    def links(self, base: Base) -> bool:
+        """Return whether snapshots of a base link to their blobs, rather than holding the bytes themselves."""
+        return self.use_symlinks and capabilities.of(base).symlinks
+
+    def second_bytes(self, base: Base, files: Sequence[FileEntry]) -> int:
+        """Return what a snapshot takes on a base beyond its distinct contents: more than nothing without links."""
+        return 0 if self.links(base) else snapshot.second_bytes(files)
+
+    def check_storable(
+        self,
+        tier: Tier,
+        hf_path: str,
+        files: Sequence[FileEntry],
+        model_name: str,
+        revision: str = "main",
+    ) -> None:
+        """Do nothing when a tier's file system can hold a model, whatever room it has; to be asked before a byte is.
+
+        Args:
+            tier: A tier that can be written.
+            hf_path: The repository.
+            files: The files wanted.
+            model_name: Our name of it, which its card has too.
+            revision: What a ref is named after.
+
+        Raises:
+            BadInput: The file system cannot have such a name, or takes it for another one that is there.
+            OutOfSpace: A file is larger than any can be there, or there are more of them than the disk has entries for.
+        """
+        base = Base(self.path(tier))
+        can = capabilities.of(base)
+        check_names((file.path for file in files), tier, can)
+        check_names((revision,), tier, can, "Name a commit hash, or use a tier on a Linux file system.")
+        if not can.case_sensitive:
+            repos = [repo_id for kind, repo_id, _ in scan.repos(base) if kind == "model"]
+            check_names([*repos, hf_path], tier, can, "Use a tier on a Linux file system.")
+        if not (can.case_sensitive and can.any_names):
+            names = [card.model_name for card in sidecars.read_all(base)]
+            check_names([*names, model_name], tier, can, "Choose another name for the model.")
+        present = scan.blob_sizes(base.repo(RepoId(hf_path))) if files else {}
+        check_entries(entries_of(files, present), tier, store_tier.free_entries(base))
+        if can.max_file_bytes is not None:
+            others = [other for other in self.configured() if other.base != tier.base and not self.why_offline(other)]
+            check_sizes(files, tier, can, {other.location: capabilities.of(Base(self.path(other))) for other in others})
+
+    def online_bases(self) -> list[Base]:
+        """Return the bases that can be read now, fastest first."""
+        return [Base(self.path(tier)) for tier in self.all() if not self.why_offline(tier)]
+
+    def all(self) -> list[Tier]:
+        """Return the configured tiers and every custom one that a model lies on."""
+        found = {tier.base: tier for tier in self.configured()}
+        for row in self.registry.models():
+            if row.cache_location == "custom":
+                with contextlib.suppress(BadInput):  # the settings call that base a tier of their own now
+                    tier = self.tiers.resolve(row.cache_location, row.cache_path)
+                    found.setdefault(tier.base, tier)
+        return list(found.values())
+
+    def why_offline(self, tier: Tier) -> str:
+        """Return why a tier cannot be used, in a sentence; empty when it can."""
+        base = Base(self.path(tier))
+        reason = store_tier.why_offline(base, self._known_id(tier))
+        return reason or governor.why_not_ours(base, self.registry.id, self.registry.url)
+
+    def status(self, tier: Tier, *, rescan: bool = False) -> TierStatus:
+        """Return what a tier holds now, measured.
+
+        Args:
+            tier: Which.
+            rescan: Walk all of it, whatever was kept from the last time.
+        """
+        base = Base(self.path(tier))
+        offline = self.why_offline(tier)
+        if offline:
+            return TierStatus(tier, online=False, detail=offline, usage=NOTHING, reserved_bytes=0, free_bytes=0)
+        usage = meter.measure(base, rescan=rescan)
+        tier_id = store_tier.read_id(base)
+        reserved = sum(r.remaining_bytes for r in self._live() if r.tier_id == tier_id)
+        held = usage.apparent_bytes + reserved
+        warning = tier.limit_bytes is not None and held >= self.warning_threshold * tier.limit_bytes
+        return TierStatus(
+            tier,
+            online=True,
+            detail=self._warn(tier, held) if warning else "",
+            usage=usage,
+            reserved_bytes=reserved,
+            free_bytes=store_tier.free_bytes(base),
+            free_entries=store_tier.free_entries(base),
+            warning=warning,
+            writable=store_tier.is_writable(base),
+            capabilities=capabilities.of(base),
+        )
+
+    def headroom_bytes(self, tier: Tier) -> int:
+        """Return how much can still be promised on a tier; advice, not a promise."""
+        status = self.status(tier)
+        if not status.online or not status.writable:
+            return 0
+        device = store_tier.device(Base(self.path(tier)))
+        on_disk = sum(r.remaining_bytes for r in self._live() if r.device == device)
+        usage_bytes = status.usage.apparent_bytes
+        return Room(tier.limit_bytes, usage_bytes, status.reserved_bytes, status.free_bytes, on_disk).headroom_bytes
+
+    def _warn(self, tier: Tier, held_bytes: int) -> str:
+        assert tier.limit_bytes is not None
+        return f"{held_bytes / tier.limit_bytes:.0%} of its limit is taken."
+
+    def _live(self) -> Sequence[Reservation]:
+        return [reservation for reservation in self.registry.reservations.all() if not reservation.expired]

@@ -1,0 +1,1 @@
+"""Models where other tools left them."""

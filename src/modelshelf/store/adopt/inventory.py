@@ -1,0 +1,311 @@
+"""What lies below a path that is to be adopted, by names and sizes: nothing is read, nothing is changed.
+
+No link is followed out of the folder that it lies in: whoever may write into a cache could plant one. A link that
+leaves is named and left alone; so is what may not be read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from modelshelf.domain.adopt_inventory import Found, FoundFile, FoundModel, FoundThing, Kind
+from modelshelf.domain.models import FileEntry
+from modelshelf.domain.names import (
+    CLUTTER,
+    COMMIT_HASH,
+    CommitHash,
+    FilePath,
+    RepoId,
+    is_own_ref,
+    looks_like_repo,
+    parse_repo_folder,
+)
+from modelshelf.errors import BadInput
+from modelshelf.store.adopt import other_tools
+from modelshelf.store.blobs import shared_store
+from modelshelf.store.layout import Base, CacheDir, Repo
+from modelshelf.store.probe import is_file, is_link, is_real_folder, is_there
+from modelshelf.store.repos import judge, lost_links, scan, trees
+
+_FLAT = re.compile(r"[0-9a-f]{64}(\.[0-9a-f]{64})?(\.h5)?(\.json|\.lock)?")
+"""A file of the flat cache of huggingface_hub before 0.8 and of transformers before 4.22: hash of url and etag."""
+_HOUSEKEEPING = frozenset(
+    ".locks CACHEDIR.TAG version.txt version_diffusers_cache.txt blobs .huggingface-shared-blobs".split()
+)
+_STAMP = re.compile(r"\.check_for_\w*update_done")
+"""An empty file of the command `hf`: when it last looked for a newer one."""
+_STRANGE = "No repository can be called so."
+_TOP = {
+    "token": "token",
+    "stored_tokens": "token",
+    "xet": "xet",
+    "modules": "modules",
+    "assets": "assets",
+    "datasets": "datasets",
+    "accelerate": "accelerate",
+    "transformers": "dead",
+}
+
+
+def find(path: Path, repo_id: str = "") -> Found:
+    """Return everything that lies below a path: a base, a cache_dir, or the folder of another program.
+
+    Args:
+        path: The folder.
+        repo_id: The repository of a `local_dir`, whose metadata does not name it.
+    """
+    if not is_base(path):
+        return Found(str(path), tuple(other_tools.find(path, repo_id) or ()))
+    looking = _Looking(path)
+    looking.run()
+    return Found(str(path), tuple(looking.models), tuple(sorted(looking.things, key=lambda thing: thing.path)))
+
+
+def models_of(base: Base) -> list[FoundModel]:
+    """Return the models that lie in a base's hub folder, those that cannot be taken among them."""
+    looking, unknown = _Looking(base.path), shared_store.why_unknown(base)
+    for repo_type, repo_id, repo in scan.repos(base):
+        if repo_type == "model":
+            looking.model(base, Kind.CACHE, repo_id, repo, unknown)
+    return looking.models
+
+
+def is_base(path: Path) -> bool:
+    """Return whether a folder looks like a base or a cache_dir."""
+    names = {entry.name for entry in _entries(path)} | {entry.name for entry in _entries(path / "transformers")}
+    return "hub" in names or any(looks_like_repo(name) or _FLAT.fullmatch(name) for name in names)
+
+
+def stray_dirs(base: Base) -> list[CacheDir]:
+    """Return the folders of a base in which repositories lie that belong into `hub`: itself, and `hub/hub`."""
+    nested = [e for e in _entries(base.hub) if e.name == "hub" and e.is_dir(follow_symlinks=False)]
+    found = [base.path, *(Path(entry.path) for entry in nested)]
+    return [CacheDir(path) for path in found if any(looks_like_repo(entry.name) for entry in _entries(path))]
+
+
+def size_of(path: Path) -> int:
+    """Return the bytes of everything below a path, each inode once; no link is followed."""
+    seen: dict[tuple[int, int], int] = {}
+    found = scan.walk_files(path) if is_real_folder(path) else [path]
+    for file in found:
+        with contextlib.suppress(OSError):
+            stated = file.lstat()
+            seen[stated.st_dev, stated.st_ino] = stated.st_size
+    return sum(seen.values())
+
+
+@dataclass(slots=True)
+class _Looking:
+    """One look below a base."""
+
+    path: Path
+    models: list[FoundModel] = field(default_factory=list)
+    things: list[FoundThing] = field(default_factory=list)
+
+    def run(self) -> None:
+        """Look at everything."""
+        base = Base(self.path)
+        strays = {cache.path for cache in stray_dirs(base)}
+        for entry in _entries(self.path):
+            self._top(entry, has_strays=self.path in strays)
+        for cache_dir, kind in [(base, Kind.CACHE), *((cache, Kind.STRAY) for cache in stray_dirs(base))]:
+            self._cache_dir(cache_dir, kind)
+
+    def _top(self, entry: os.DirEntry[str], *, has_strays: bool) -> None:
+        if entry.name == "modelshelf" or looks_like_repo(entry.name) or _STAMP.fullmatch(entry.name):
+            return
+        if entry.is_symlink():
+            self._link(entry)
+        elif entry.name == "hub":
+            if _unreadable(entry):
+                self._thing("unreadable", entry.path, "It may not be read by this user.")
+        elif not (has_strays and entry.name in _HOUSEKEEPING):
+            is_store = is_file(Path(entry.path) / ".huggingface-shared-blobs")
+            kind = "dead" if _FLAT.fullmatch(entry.name) else _TOP.get(entry.name, "store" if is_store else "other")
+            is_download = kind == "other" and other_tools.is_local_dir(Path(entry.path))
+            self._thing(kind, entry.path, other_tools.how_to_adopt(Path(entry.path)) if is_download else "")
+
+    def _cache_dir(self, cache_dir: Base, kind: Kind) -> None:
+        is_hub = kind is Kind.CACHE or cache_dir.path != self.path
+        unknown = shared_store.why_unknown(cache_dir)
+        for entry in _entries(cache_dir.hub):
+            parsed = parse_repo_folder(entry.name)
+            if parsed is None and (is_hub or looks_like_repo(entry.name)):
+                self._other(entry)
+            elif parsed is not None and entry.is_symlink():
+                self._link(entry)
+            elif parsed is not None and _unreadable(entry):
+                self._thing("unreadable", entry.path, "It may not be read by this user.")
+            elif parsed is not None and parsed[0] == "model":
+                self.model(cache_dir, kind, parsed[1], Repo(Path(entry.path), cache_dir.path), unknown)
+            elif parsed is not None:
+                self._thing(parsed[0], entry.path)
+
+    def _other(self, entry: os.DirEntry[str]) -> None:
+        """Name what lies in hub/ and is no repository."""
+        if entry.is_symlink():
+            self._link(entry)
+        elif _FLAT.fullmatch(entry.name):
+            self._thing("dead", entry.path)
+        elif entry.name not in _HOUSEKEEPING and entry.name != "hub":
+            self._thing("other", entry.path, _STRANGE if looks_like_repo(entry.name) else "")
+
+    def model(self, cache_dir: Base, kind: Kind, repo_id: RepoId, repo: Repo, unknown: str) -> None:
+        """Look at the snapshots of one repository."""
+        refs = {name: commit_hash for name, commit_hash in scan.refs(repo).items() if not is_own_ref(name)}
+        where = {commit_hash: name for name, commit_hash in sorted(refs.items(), reverse=True)}
+        where |= {commit_hash: name for name, commit_hash in refs.items() if name == "main"}
+        fault = _fault(repo) or (unknown if _uses_store(repo) else "")
+        lost = {} if fault else {found.commit_hash: found.files for found in lost_links.find(repo)}
+        commits = {CommitHash(e.name) for e in _entries(repo.snapshots) if COMMIT_HASH.fullmatch(e.name)} | lost.keys()
+        for commit_hash in sorted(commits):
+            seen = _Snapshot(cache_dir, repo, commit_hash, {file.path: file for file in lost.get(commit_hash, ())})
+            trouble = fault or seen.trouble()
+            trouble = trouble or ("" if seen.files else _why_no_files(repo, repo_id))
+            listed, files = trees.read(repo, commit_hash), tuple(seen.files)
+            found = FoundModel(
+                kind=kind,
+                place=str(cache_dir.hub),
+                repo_id=repo_id,
+                commit_hash=commit_hash,
+                files=files,
+                listed=listed,
+                revision=where.get(commit_hash) or "",
+                trouble=trouble or judge.why_not_whole(repo.snapshot(commit_hash), files, listed, scan.arriving(repo)),
+                lost=lost.get(commit_hash, ()),
+            )
+            self.models.append(found)
+        if not commits:
+            why = fault or _why_no_files(repo, repo_id) or "It has no snapshot."
+            self._thing("link" if fault else "partial", str(repo.path), why)
+
+    def _link(self, entry: os.DirEntry[str]) -> None:
+        target = "somewhere"
+        with contextlib.suppress(OSError):
+            target = str(Path(entry.path).readlink())
+        self._thing("link", entry.path, f"It is a link to {target}: not followed.")
+
+    def _thing(self, kind: str, path: str, why: str = "") -> None:
+        self.things.append(FoundThing(kind, path, size_of(Path(path)), why))
+
+
+@dataclass(slots=True)
+class _Snapshot:
+    """The files of one snapshot, and what is wrong with them."""
+
+    cache_dir: Base
+    repo: Repo
+    commit_hash: CommitHash
+    lost: Mapping[str, FileEntry]
+    """By path, the files whose blobs are here and whose links were lost."""
+    files: list[FoundFile] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+    def trouble(self) -> str:
+        """Look at every file; returns the first thing that is wrong, in a sentence."""
+        root = self.cache_dir.hub.resolve()
+        listed = {file.path: file for file in trees.read(self.repo, self.commit_hash)}
+        folder = self.repo.snapshot(self.commit_hash)
+        if is_link(folder):
+            return f"{folder} is a link to {folder.readlink()}: not followed."
+        for path in self._walk(folder) if os.path.lexists(folder) else ():
+            name = path.relative_to(folder).as_posix()
+            is_clutter = CLUTTER.fullmatch(path.name) and name not in listed and not is_link(path)
+            if name not in self.lost and not is_clutter:
+                self._file(path, name, root, listed)
+        found = [FoundFile(file.path, file.size_bytes, file.digest) for file in self.lost.values()]
+        self.files = sorted([*self.files, *found], key=lambda file: file.path)
+        return self.faults[0] if self.faults else ""
+
+    def _file(self, path: Path, name: str, root: Path, listed: Mapping[FilePath, FileEntry]) -> None:
+        try:
+            inside = FilePath(name)
+            real = path.resolve(strict=True)
+            found = real.stat()
+        except (OSError, RuntimeError):
+            fault = f"{name} leads nowhere."
+        except BadInput as err:
+            fault = err.detail
+        else:
+            fault = _why_not_taken(path, real, found, root, name)
+            digest = scan.blob_of(self.repo, path) if is_link(path) else None
+            if judge.link_text(path):
+                fault = fault or f"{name} is a link that became a text file, and its blob isn't here."
+            if is_link(path) and digest is None:
+                fault = fault or f"{name} leads to no blob."
+            elif digest is None and inside in listed and listed[inside].size_bytes == found.st_size:
+                digest = listed[inside].digest
+            self.files.append(FoundFile(inside, found.st_size, digest))
+        if fault:
+            self.faults.append(fault)
+
+    def _walk(self, folder: Path) -> Iterator[Path]:
+        """Yield the files below a folder; one that may not be read is a fault."""
+        try:
+            with os.scandir(folder) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+        except OSError as err:
+            self.faults.append(f"{folder} cannot be read ({err.strerror}).")
+            return
+        for entry in found:
+            if entry.is_dir(follow_symlinks=False):
+                yield from self._walk(Path(entry.path))
+            else:
+                yield Path(entry.path)
+
+
+def _why_not_taken(path: Path, real: Path, found: os.stat_result, root: Path, name: str) -> str:
+    if root not in real.parents:
+        return f"{name} is a link out of the cache to {real}: not followed."
+    if not stat.S_ISREG(found.st_mode):
+        return f"{name} isn't a file."
+    if not scan.may_read(real):
+        return f"{name} may not be read by this user (it belongs to uid {found.st_uid})."
+    return ""
+
+
+def _fault(repo: Repo) -> str:
+    """Return why nothing of a repository is touched, in a sentence; empty when it may be."""
+    if is_there(repo.path) and not scan.may_read(repo.path):
+        return f"{repo.path} may not be read by this user."
+    for folder in (repo.blobs, repo.snapshots, repo.refs, repo.trees, repo.absences):
+        if is_link(folder):
+            return f"{folder} is a link to {folder.readlink()}: not followed."
+        if is_there(folder) and not scan.may_read(folder):
+            return f"{folder} may not be read by this user."
+    return ""
+
+
+def _why_no_files(repo: Repo, repo_id: str) -> str:
+    """Return why a snapshot has no files though blobs are there, in a sentence; empty when no blob is there."""
+    count = len(scan.blob_sizes(repo))
+    if not count:
+        return ""
+    blobs = f"{count} blob{'s' * (count > 1)}"
+    return (
+        f"The links to its {blobs} were lost, and no list says which file each one is: the hub does, and nothing that "
+        f"is here is fetched again (shelf add NAME {repo_id})."
+    )
+
+
+def _uses_store(repo: Repo) -> bool:
+    return any(entry.is_symlink() for entry in _entries(repo.blobs))
+
+
+def _unreadable(entry: os.DirEntry[str]) -> bool:
+    return entry.is_dir(follow_symlinks=False) and not scan.may_read(Path(entry.path))
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """Return what lies in a folder, by name; nothing where it cannot be read or is a link."""
+    with contextlib.suppress(OSError):
+        if not is_link(folder):
+            with os.scandir(folder) as entries:
+                return sorted(entries, key=lambda entry: entry.name)
+    return []

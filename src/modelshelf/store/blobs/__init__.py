@@ -1,0 +1,1 @@
+"""The bytes of files: partial, copied, linked, shared, set aside."""

@@ -1,0 +1,144 @@
+"""Copying a blob between disks: in segments, hashed on the way, taken up again where a killed copy stopped."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from modelshelf.domain.names import Digest
+from modelshelf.domain.plans import segment_range
+from modelshelf.domain.ports import Progress
+from modelshelf.errors import Corrupt
+from modelshelf.store.blobs.partial import PIECE_BYTES, IncomingBlob
+from modelshelf.store.layout import Base
+from modelshelf.store.os_errors import open_to_read
+
+
+def copy_blob(
+    source: Path,
+    base: Base,
+    digest: Digest,
+    size_bytes: int,
+    target: Path,
+    progress: Progress,
+    on_written: Callable[[int], None],
+) -> None:
+    """Copy a blob into another base and publish it there; the caller holds its lock.
+
+    Args:
+        source: The regular file with its bytes.
+        base: The base that it goes to.
+        digest: Its name, and what its bytes must have.
+        size_bytes: Its size.
+        target: Where it is published.
+        progress: Who wants to know.
+        on_written: Told how many bytes were written now; not of those that an earlier try left.
+
+    Raises:
+        Corrupt: The source's bytes are not what its name says; nothing was published.
+        Denied: The source cannot be read.
+        Unavailable: It vanished.
+        OutOfSpace: The target is full; what arrived stays for the next try.
+        Cancelled: The work was stopped; likewise.
+    """
+    with IncomingBlob(base, digest, size_bytes) as incoming:
+        progress.advance(incoming.arrived_bytes())
+        _Copy(source, incoming, progress, on_written).run()
+        incoming.publish(target, like=source)
+
+
+class _Copy:
+    """The three threads of one copy: one writes, one hashes and one brings to the disk. The first error ends all.
+
+    A second writer would only wait for the first: a file system lets one at a time into a file. What was copied leaves
+    the page cache at once: memory holds the new copy instead of both, and deleting the source takes a third
+    less.
+    """
+
+    def __init__(
+        self, source: Path, incoming: IncomingBlob, progress: Progress, on_written: Callable[[int], None]
+    ) -> None:
+        self._source = source
+        self._incoming = incoming
+        self._progress = progress
+        self._on_written = on_written
+        self._error: BaseException | None = None
+        self._working = 0
+        self._written_segments = 0
+        self._all_written = False
+        self._changed = threading.Condition()
+
+    def run(self) -> None:
+        """Copy what is missing."""
+        self._working = 3
+        for step in (lambda: self._incoming.hash_ahead(self._goes_on), self._incoming.flush_ahead):
+            threading.Thread(target=self._guard, args=(partial(self._follow, step),), daemon=True).start()
+        self._guard(self._write)
+        self._wait_for_all()
+        if self._error is not None:
+            raise self._error
+
+    def _wait_for_all(self) -> None:
+        """Wait until all have ended, Ctrl-C or not: one that went on would read a file that is closed by then.
+
+        A `Thread.join` that Ctrl-C cuts short takes the thread for ended ever after (CPython 3.11), so they are
+        counted.
+        """
+        while self._working:
+            try:
+                with self._changed:
+                    self._changed.wait_for(lambda: not self._working)
+            except KeyboardInterrupt as err:
+                self._error = self._error or err
+
+    def _guard(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException as err:  # noqa: BLE001 - it is raised again where the threads are waited for
+            self._error = self._error or err
+        finally:
+            with self._changed:
+                self._working -= 1
+                self._all_written = True
+                self._changed.notify_all()
+
+    def _write(self) -> None:
+        buffer = memoryview(bytearray(PIECE_BYTES))
+        with open_to_read(self._source) as file:
+            for index in self._incoming.missing():
+                if not self._goes_on():
+                    return
+                start, stop = segment_range(index, self._incoming.size_bytes)
+                self._incoming.write(index, self._pieces(file.fileno(), start, stop, buffer))
+                os.posix_fadvise(file.fileno(), start, stop - start, os.POSIX_FADV_DONTNEED)
+                self._progress.advance(stop - start)
+                self._on_written(stop - start)
+                with self._changed:
+                    self._written_segments += 1
+                    self._changed.notify_all()
+
+    def _follow(self, step: Callable[[], None]) -> None:
+        """Take a step whenever a segment was written, and a last one when all were."""
+        seen, is_over = 0, False
+        while not is_over and self._error is None:
+            with self._changed:
+                while self._written_segments == seen and not self._all_written:
+                    self._changed.wait()
+                seen, is_over = self._written_segments, self._all_written
+            step()
+
+    def _goes_on(self) -> bool:
+        """Return whether the others work without an error; raises Cancelled when the work is to stop."""
+        self._progress.check()
+        return self._error is None
+
+    def _pieces(self, fd: int, start: int, stop: int, buffer: memoryview) -> Iterator[memoryview]:
+        while start < stop:
+            count = os.preadv(fd, [buffer[: stop - start]], start)
+            if not count:
+                raise Corrupt(f"{self._source} is shorter than it was.", digest=self._incoming.digest)
+            yield buffer[:count]
+            start += count

@@ -1,0 +1,1 @@
+"""What nothing needs, and how it goes."""

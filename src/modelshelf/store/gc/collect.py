@@ -1,0 +1,269 @@
+"""Removing garbage: look, say what would go, and delete what a second look finds again.
+
+Never a file in flight. A name goes only when all of this holds at the moment it is deleted: nothing touched it within
+the minimum age (by mtime and ctime, which a rename sets), no process has it open, its blob's lock is ours, no link of
+any snapshot leads to it, and no registered model, card or job needs it. The plan is a proposal; the second look is made
+under the locks, for each repository just before its names are deleted.
+
+**Crash:** cards go before blobs, refs before what they name, links before payloads, folders last; what a killed run
+leaves is found by the next one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Set
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from pathlib import Path
+
+from modelshelf.domain.gc import MIN_AGE_S, GcItem, GcPlan, Needs, digest_of
+from modelshelf.domain.names import RepoId
+from modelshelf.domain.outcomes import Freed
+from modelshelf.domain.ports import Clock, Progress
+from modelshelf.errors import ShelfError
+from modelshelf.store import fs
+from modelshelf.store.blobs import shared_store
+from modelshelf.store.gc import open_files, own_garbage, repo_garbage
+from modelshelf.store.gc.repo_garbage import Found, Look, Walked
+from modelshelf.store.layout import Base, Repo
+from modelshelf.store.locks import remove_unused, try_lock
+from modelshelf.store.probe import is_link, is_there
+from modelshelf.store.repos import scan
+
+_LOCKS_AT_ONCE = 200
+"""Each lock is an open file, and a process has about 1,000."""
+_OF_REPO = ("partial", "ref", "listing", "blob", "folder")
+
+
+@dataclass(slots=True)
+class Collected:
+    """What an execution did."""
+
+    removed: list[GcItem] = field(default_factory=list)
+    freed: Freed = field(default_factory=Freed)
+    """Measured name by name."""
+    left: list[str] = field(default_factory=list)
+    """What could not be deleted, in sentences. What a second look did not find again is not among it."""
+
+
+def plan_gc(
+    base: Base, needs: Needs, now_s: float, min_age_s: float = MIN_AGE_S, *, quarantine: bool = False
+) -> GcPlan:
+    """Return what is garbage in a base.
+
+    Args:
+        base: The base.
+        needs: What the registry says about it.
+        now_s: The time, in seconds since 1970.
+        min_age_s: What was touched within this time is in flight.
+        quarantine: Include what lies in quarantine; otherwise it is only measured.
+    """
+    why_not = _why_not(base)
+    if why_not:
+        return GcPlan(str(base.path), min_age_s, (), (why_not,))
+    look, cards = _look(base, needs, now_s, min_age_s)
+    walked = [repo_garbage.walk(*found) for found in scan.repos(base)]
+    look = replace(look, links=repo_garbage.links_of_strange(base).union(*(repo.links for repo in walked)))
+    in_repos = [repo_garbage.in_repo(look, repo) for repo in walked]
+    items = [*cards, *(item for found in in_repos for item in found.items)]
+    blobs = {Path(item.path) for item in items if item.kind == "blob"}
+    items += repo_garbage.in_store(look, {path for path in blobs if is_link(path)})
+    items += own_garbage.in_own(look)
+    aside = own_garbage.quarantined(look)
+    store = shared_store.why_unknown(base)
+    return GcPlan(
+        base=str(base.path),
+        min_age_s=min_age_s,
+        items=tuple(_with_age(look, item) for item in items + (aside if quarantine else [])),
+        notes=tuple(note for found in in_repos for note in found.notes) + ((store,) if store else ()),
+        quarantine_bytes=0 if quarantine else sum(item.size_bytes for item in aside),
+        recent_bytes=sum(found.recent_bytes for found in in_repos),
+    )
+
+
+def _with_age(look: Look, item: GcItem) -> GcItem:
+    try:
+        return replace(item, age_s=look.age_s(Path(item.path).lstat()))
+    except OSError:  # it went meanwhile
+        return item
+
+
+def execute(
+    base: Base, plan: GcPlan, needs: Callable[[RepoId | None], Needs], clock: Clock, progress: Progress
+) -> Collected:
+    """Delete what a plan names and a second look finds again; returns what that freed, measured.
+
+    Args:
+        base: The base of the plan.
+        plan: What to delete.
+        needs: Says what the registry needs now: of one repository, or of all of them.
+        clock: The time, for ages.
+        progress: Who wants to know.
+
+    Raises:
+        Cancelled: The work was stopped; what is left is found by the next run.
+    """
+    progress.phase("collecting", plan.free_bytes)
+    work = _Work(base, plan, needs, clock, progress)
+    if not _why_not(base):
+        work.run()
+    return work.done
+
+
+def _why_not(base: Base) -> str:
+    folder = next((folder for folder in (base.hub, base.own) if is_link(folder)), None)
+    return f"{folder} is a link: nothing is deleted through it." if folder else ""
+
+
+def _look(base: Base, needs: Needs, now_s: float, min_age_s: float) -> tuple[Look, list[GcItem]]:
+    """Return what is known of a base, without the links of its repositories, and the cards that go."""
+    known = not shared_store.why_unknown(base)
+    look = Look(base, needs, now_s, min_age_s, open_files.opened(), known)
+    cards = own_garbage.stale_cards(look)
+    needs = own_garbage.with_cards(base, needs, {item.path for item in cards})
+    return replace(look, needs=needs, others_pull=own_garbage.others_pull(look)), cards
+
+
+@dataclass(slots=True)
+class _Work:
+    """One execution of a plan."""
+
+    base: Base
+    plan: GcPlan
+    needs: Callable[[RepoId | None], Needs]
+    clock: Clock
+    progress: Progress
+    done: Collected = field(default_factory=Collected)
+    links: Set[str] = frozenset()
+    """Where the links of all snapshots led at the start."""
+    cards: Needs = field(default_factory=Needs)
+    """What the cards that stay need."""
+    others_pull: bool = False
+
+    def run(self) -> None:
+        """Delete in the order that leaves no dangling reference."""
+        look, cards = self._look(None)
+        self.others_pull = look.others_pull
+        self._delete_all(self._again("card", cards))
+        self.cards = own_garbage.with_cards(self.base, Needs(), frozenset())
+        repos = {found[2].path: found for found in scan.repos(self.base)}
+        links = (repo_garbage.walk(*found).links for found in repos.values())
+        self.links = repo_garbage.links_of_strange(self.base).union(*links)
+        for path, items in groupby(self._of_repos(repos.keys()), key=lambda pair: pair[0]):
+            self._repo(*repos[path], [item for _, item in items])
+        self._store()
+        self._own()
+        if any(item.kind == "quarantine" for item in self.plan.items):
+            look, _ = self._look(None)
+            self._delete_all(self._again("quarantine", own_garbage.quarantined(look)))
+
+    def _look(self, repo_id: RepoId | None) -> tuple[Look, list[GcItem]]:
+        return _look(self.base, self.needs(repo_id), self.clock.now(), self.plan.min_age_s)
+
+    def _again(self, kind: str, found: Iterable[GcItem]) -> list[GcItem]:
+        """Return what the plan names and was found again, in the plan's order."""
+        paths = {item.path for item in found if item.kind == kind}
+        return [item for item in self.plan.items if item.kind == kind and item.path in paths]
+
+    def _of_repos(self, folders: Set[Path]) -> Iterator[tuple[Path, GcItem]]:
+        for item in self.plan.items:
+            if item.kind in _OF_REPO:
+                path = Path(item.path)
+                folder = next((folder for folder in (path, *path.parents) if folder in folders), None)
+                if folder is not None:
+                    yield folder, item
+
+    def _repo(self, repo_type: str, repo_id: RepoId, repo: Repo, items: list[GcItem]) -> None:
+        """Delete what is garbage in one repository.
+
+        **Concurrency:** huggingface_hub holds a blob's lock while it downloads and links it. With that lock in hand,
+        what is not linked at the second look cannot be before it is gone; a blob whose lock is taken is left.
+        """
+        empty = {i.path for i in self._look_into(repo_type, repo_id, repo).items if i.kind == "folder"}
+        files = [item for item in items if item.kind != "folder"]
+        for start in range(0, len(files), _LOCKS_AT_ONCE):
+            batch = files[start : start + _LOCKS_AT_ONCE]
+            with contextlib.ExitStack() as held:
+                free = [item for item in batch if held.enter_context(self._lock(repo_type, repo_id, item))]
+                found = {(i.kind, i.path) for i in self._look_into(repo_type, repo_id, repo).items}
+                self._delete_all(item for item in free if (item.kind, item.path) in found)
+        if empty and not self._look_into(repo_type, repo_id, repo).in_flight:
+            self._delete_all(item for item in items if item.kind == "folder" and item.path in empty)
+
+    def _look_into(self, repo_type: str, repo_id: RepoId, repo: Repo) -> Found:
+        walked: Walked = repo_garbage.walk(repo_type, repo_id, repo)
+        needs = self.needs(repo_id)
+        wanted = {repo_id: {*needs.digests.get(repo_id, ()), *self.cards.digests.get(repo_id, ())}}
+        registered = repo_id in needs.digests or repo_id in self.cards.digests
+        look = Look(
+            base=self.base,
+            needs=replace(needs, digests=wanted if registered else {}),
+            now_s=self.clock.now(),
+            min_age_s=self.plan.min_age_s,
+            opened=open_files.opened(),
+            store_is_known=not shared_store.why_unknown(self.base),
+            links=self.links | walked.links,
+            others_pull=self.others_pull,
+        )
+        return repo_garbage.in_repo(look, walked)
+
+    def _lock(self, repo_type: str, repo_id: RepoId, item: GcItem) -> contextlib.AbstractContextManager[bool]:
+        digest = digest_of(Path(item.path).name)
+        if item.kind not in ("blob", "partial") or digest is None:
+            return contextlib.nullcontext(enter_result=True)
+        return try_lock(self.base.path, self.base.hub_lock(repo_id, digest, repo_type))
+
+    def _store(self) -> None:
+        """Sweep the payloads that nothing links to, by huggingface_hub's own rules and under its locks."""
+        wanted = [item for item in self.plan.items if item.kind == "shared"]
+        if wanted:
+            look, _ = self._look(None)
+            self._delete_all(self._again("shared", repo_garbage.in_store(look, set())))
+
+    def _own(self) -> None:
+        """Delete parts, each under the lock of whoever fetches its blob, then temporary files and locks."""
+        parts = [item for item in self.plan.items if item.kind == "part"]
+        for start in range(0, len(parts), _LOCKS_AT_ONCE):
+            batch = parts[start : start + _LOCKS_AT_ONCE]
+            digests = {digest for item in batch if (digest := digest_of(Path(item.path).name))}
+            with contextlib.ExitStack() as held:
+                free = {d for d in digests if held.enter_context(try_lock(self.base.path, self.base.part_lock(d)))}
+                look, _ = self._look(None)
+                again = self._again("part", own_garbage.in_own(look))
+                self._delete_all(item for item in again if item in batch and digest_of(Path(item.path).name) in free)
+            for digest in sorted(free):
+                if not is_there(self.base.part(digest)):
+                    self.done.freed += remove_unused(self.base.path, self.base.part_lock(digest))
+        look, _ = self._look(None)
+        found = list(own_garbage.in_own(look))
+        for kind in ("partial", "folder", "lock"):
+            self._delete_all(self._again(kind, found))
+
+    def _delete_all(self, items: Iterable[GcItem]) -> None:
+        for item in items:
+            self.progress.check()
+            try:
+                freed = self._delete(item)
+            except ShelfError as err:
+                self.done.left.append(err.detail)
+                continue
+            self.progress.advance(item.size_bytes)
+            if freed is not None:
+                self.done.removed.append(item)
+                self.done.freed += freed
+
+    def _delete(self, item: GcItem) -> Freed | None:
+        """Delete one name; returns what that freed, None where it is still there."""
+        path = Path(item.path)
+        if item.kind == "folder":
+            freed = fs.remove_empty_folder(self.base.path, path)
+        elif item.kind == "lock":
+            freed = remove_unused(self.base.path, path)
+        elif item.kind == "shared":
+            freed = shared_store.sweep(self.base, path)
+        elif item.kind == "quarantine":
+            freed = fs.remove_tree(self.base.path, path)
+        else:
+            freed = fs.remove_file(self.base.path, path)
+        return None if is_there(path) else freed

@@ -1,0 +1,238 @@
+"""Letting identical blobs of one base share their bytes: by reflink, else by hard link, never by a look alone.
+
+Two blobs are merged when their names are the same full digest and the bytes of both were found to be what it says.
+Where one is damaged both stay as they are: that is for `verify`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from modelshelf.domain.gc import DedupePlan, Group
+from modelshelf.domain.names import Digest, is_digest, parse_repo_folder
+from modelshelf.domain.outcomes import Freed
+from modelshelf.domain.ports import Progress
+from modelshelf.errors import Denied
+from modelshelf.store.blobs import extents, link_or_clone
+from modelshelf.store.blobs.partial import RunningDigest
+from modelshelf.store.gc import open_files
+from modelshelf.store.layout import Base
+from modelshelf.store.locks import try_lock
+from modelshelf.store.probe import is_link
+from modelshelf.store.repos import scan
+
+_READ_BYTES = 2**20
+_LOCKS_AT_ONCE = 200
+"""Each lock is an open file, and a process has about 1,000."""
+
+Seal = tuple[int, int, int, int, int]
+"""What tells that a file was not touched: device, inode, size, mtime and ctime."""
+
+
+@dataclass(slots=True)
+class Deduped:
+    """What an execution did."""
+
+    merged: list[tuple[str, str]] = field(default_factory=list)
+    """Each blob that shares its bytes now, and how: `reflink` or `link`."""
+    freed: Freed = field(default_factory=Freed)
+    """What hard links gave back, measured."""
+    shared_bytes: int = 0
+    """What reflinks share, in apparent bytes; `du` counts them twice all the same."""
+    verified: dict[Digest, str] = field(default_factory=dict)
+    """Digest to the stamp of the blob that the others share; see `store.repos.scan.stamp`."""
+    left: list[str] = field(default_factory=list)
+    """What was left as it is and why, in sentences."""
+
+
+def plan_dedupe(base: Base) -> DedupePlan:
+    """Return which blobs of a base could share their bytes, by name and size alone; nothing is read.
+
+    Blobs that are links into the shared store share theirs already.
+    """
+    found: dict[tuple[Digest, int, int], list[tuple[str, os.stat_result]]] = {}
+    if not is_link(base.hub):
+        for _, _, repo in scan.repos(base):
+            if os.access(repo.blobs, os.F_OK) and not is_link(repo.blobs):
+                for path, status in _blobs(repo.blobs):
+                    key = (Digest(path.rpartition("/")[2]), status.st_size, status.st_dev)
+                    found.setdefault(key, []).append((path, status))
+    several = {key: blobs for key, blobs in found.items() if len({status.st_ino for _, status in blobs}) > 1}
+    method = _method(base) if several else ""
+    groups = [_group(digest, size_bytes, blobs, method) for (digest, size_bytes, _), blobs in sorted(several.items())]
+    return DedupePlan(str(base.path), method, tuple(group for group in groups if group.others and method))
+
+
+def _method(base: Base) -> str:
+    _, hard_links, reflinks = link_or_clone.probe_links(base.path, base.own)
+    return "reflink" if reflinks else "link" if hard_links else ""
+
+
+def _blobs(folder: Path) -> list[tuple[str, os.stat_result]]:
+    """Return the blobs of a folder that hold bytes of their own."""
+    blobs = []
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if is_digest(entry.name):
+                found = entry.stat(follow_symlinks=False)
+                if stat.S_ISREG(found.st_mode) and found.st_size:
+                    blobs.append((entry.path, found))
+    return blobs
+
+
+def _group(digest: Digest, size_bytes: int, blobs: Sequence[tuple[str, os.stat_result]], method: str) -> Group:
+    """Return a group whose bytes stay where most names lead to them already, so that least is replaced."""
+    names = Counter(found.st_ino for _, found in blobs)
+    keep, kept = min(blobs, key=lambda blob: (-names[blob[1].st_ino], blob[1].st_mtime_ns, blob[0]))
+    others = [path for path, found in sorted(blobs) if found.st_ino != kept.st_ino]
+    if method == "reflink":
+        others = [path for path in others if not extents.same(Path(keep), Path(path))]
+    return Group(digest, size_bytes, keep, tuple(others))
+
+
+def execute(base: Base, plan: DedupePlan, checked: Mapping[Digest, str], progress: Progress) -> Deduped:
+    """Merge the blobs of a plan, after reading those that were never verified; returns what that did.
+
+    Args:
+        base: The base of the plan.
+        plan: What to merge.
+        checked: Digest to stamp of what was verified in this base; see `registry.verified_blobs`.
+        progress: Who wants to know.
+
+    Raises:
+        Cancelled: The work was stopped; what is merged stays merged.
+        OutOfSpace: The disk is so full that not even a name could be made.
+
+    **Crash:** each blob is the old file or the new one, whose bytes are the same.
+    """
+    work = _Work(base, plan, checked, progress)
+    progress.phase("deduplicating", plan.read_bytes)
+    for group in plan.groups:
+        work.group(group)
+    return work.done
+
+
+@dataclass(slots=True)
+class _Work:
+    """One execution of a plan."""
+
+    base: Base
+    plan: DedupePlan
+    checked: Mapping[Digest, str]
+    progress: Progress
+    done: Deduped = field(default_factory=Deduped)
+
+    def group(self, group: Group) -> None:
+        """Merge the blobs of one digest.
+
+        **Concurrency:** the bytes are read before the locks are taken, for that can take long; what was touched since
+        is left. huggingface_hub replaces blobs under their locks; who writes in place has the file open.
+        """
+        stamps = Counter(scan.stamp(Path(path)) for path in {group.keep, *group.others})
+        seals = {path: self._verify(group, path, stamps) for path in (group.keep, *group.others)}
+        source = seals[group.keep]
+        if source is None:
+            return
+        others = [path for path in group.others if seals[path] is not None]
+        for start in range(0, len(others), _LOCKS_AT_ONCE):
+            with contextlib.ExitStack() as held:
+                if not held.enter_context(self._lock(group.keep)):
+                    self.done.left.append(f"{group.keep} is being written.")
+                    return
+                batch = [path for path in others[start : start + _LOCKS_AT_ONCE] if self._take(held, path)]
+                written = open_files.written()
+                for path in batch:
+                    source = self._merge(group, path, (source, seals[path]), written)
+
+    def _take(self, held: contextlib.ExitStack, path: str) -> bool:
+        free = held.enter_context(self._lock(path))
+        if not free:
+            self.done.left.append(f"{path} is being written.")
+        return free
+
+    def _lock(self, path: str) -> contextlib.AbstractContextManager[bool]:
+        blob = Path(path)
+        parsed = parse_repo_folder(blob.parent.parent.name)
+        assert parsed is not None, path
+        repo_type, repo_id = parsed
+        return try_lock(self.base.path, self.base.hub_lock(repo_id, Digest(blob.name), repo_type))
+
+    def _verify(self, group: Group, path: str, stamps: Mapping[str, int]) -> Seal | None:
+        """Return the seal of a blob whose bytes are what its name says; None where they are not, or unreadable.
+
+        A stamp that two of them have (as copies with their times kept do) says nothing of either.
+        """
+        stamp = scan.stamp(Path(path))
+        if stamp and self.checked.get(group.digest) == stamp and stamps[stamp] == 1:
+            self.progress.advance(group.size_bytes)
+            return _seal(path)
+        try:
+            before = _seal(path)
+            agrees = self._agrees(path, group.digest)
+        except OSError as err:
+            self.done.left.append(f"{path} cannot be read ({err.strerror}).")
+            return None
+        if not agrees:
+            self.done.left.append(f"{path} is damaged: shelf verify --all")
+            return None
+        return before
+
+    def _agrees(self, path: str, digest: Digest) -> bool:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        with os.fdopen(fd, "rb", buffering=0) as file:
+            running = RunningDigest(digest, os.fstat(fd).st_size)
+            view = memoryview(bytearray(_READ_BYTES))
+            while count := file.readinto(view):
+                running.update(view[:count])
+                self.progress.advance(count)
+                self.progress.check()
+        return running.agrees()
+
+    def _merge(
+        self, group: Group, path: str, seals: tuple[Seal | None, Seal | None], written: set[tuple[int, int]]
+    ) -> Seal | None:
+        """Merge one blob with the one that stays, both locked; returns the latter's seal."""
+        self.progress.check()
+        if (_seal(group.keep), _seal(path)) != seals or {seal[:2] for seal in seals if seal} & written:
+            self.done.left.append(f"{path} is being written.")
+            return seals[0]
+        if is_link(Path(path).parent) or is_link(Path(group.keep).parent):
+            self.done.left.append(f"{path} lies behind a link by now.")
+            return seals[0]
+        source, target = Path(group.keep), Path(path)
+        try:
+            how = self._share(source, target, group.size_bytes)
+        except Denied as err:
+            self.done.left.append(err.detail)
+            return _seal(group.keep)
+        if how:
+            self.done.merged.append((path, how))
+            self.done.verified[group.digest] = scan.stamp(source)
+        else:
+            self.done.left.append(f"{path} cannot share its bytes here.")
+        return _seal(group.keep)
+
+    def _share(self, source: Path, target: Path, size_bytes: int) -> str:
+        if self.plan.method == "reflink" and link_or_clone.merge_by_reflink(self.base.path, source, target):
+            self.done.shared_bytes += size_bytes
+            return "reflink"
+        freed = link_or_clone.merge_by_link(self.base.path, source, target)
+        if freed is None:
+            return ""
+        self.done.freed += freed
+        return "link"
+
+
+def _seal(path: str) -> Seal | None:
+    """Return what tells that a file was not touched; None when it is gone."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

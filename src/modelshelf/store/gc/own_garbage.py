@@ -1,0 +1,162 @@
+"""Finding garbage that is of no repository: parts, cards, locks and temporary files. Nothing is changed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import replace
+from pathlib import Path
+
+from modelshelf.domain.gc import RESUME_S, GcItem, Needs, digest_of, is_probe, is_temporary, keeps_part
+from modelshelf.domain.sidecars import Card
+from modelshelf.store.gc.repo_garbage import Look, freed_by
+from modelshelf.store.layout import Base
+from modelshelf.store.probe import is_link, is_there
+from modelshelf.store.tiers import sidecars
+
+Listed = Mapping[Path, os.stat_result]
+
+
+def stale_cards(look: Look) -> list[GcItem]:
+    """Return the cards of models that are not here.
+
+    One that no row has may be all that is left of a lost registry: it stays while any file of its model is here.
+    """
+    listed = _list(look.base.cards)
+    items = []
+    for card in sidecars.read_all(look.base):
+        path = look.base.card(card.model_name)
+        if card.model_name in look.needs.models or path not in listed or not look.is_dead(listed[path]):
+            continue
+        if card.model_name in look.needs.elsewhere:
+            items.append(GcItem("card", str(path), freed_by(listed[path]), "its model lies in another base"))
+        elif _is_gone(look.base, card) or (card.arriving_from and look.age_s(listed[path]) >= RESUME_S):
+            items.append(GcItem("card", str(path), freed_by(listed[path]), "its model is gone"))
+    return items
+
+
+def _is_gone(base: Base, card: Card) -> bool:
+    """Return whether no file of a card's model is here, nor a part of one."""
+    repo = base.repo(card.hf_path)
+    paths = [repo.snapshot(card.commit_hash) / file.path for file in card.files]
+    for file in card.files:
+        paths += [repo.blob(file.digest), base.part(file.digest)]
+    return not any(is_there(path) for path in paths)
+
+
+def with_cards(base: Base, needs: Needs, going: Set[str]) -> Needs:
+    """Return the needs together with those of the cards that stay: another registry may know their models."""
+    digests = {repo_id: set(wanted) for repo_id, wanted in needs.digests.items()}
+    for card in sidecars.read_all(base):
+        if str(base.card(card.model_name)) not in going:
+            digests.setdefault(card.hf_path, set()).update(file.digest for file in card.selected)
+    return replace(needs, digests=digests)
+
+
+def others_pull(look: Look) -> bool:
+    """Return whether blobs arrive that no model of this registry waits for, as where another one uses the base too.
+
+    A pull links its blobs when the last one is there, hours after the first; its registry protects them, if we see it.
+    """
+    ours = look.needs.active | look.needs.resumable
+    return any(
+        path.suffix == ".part" and not look.is_dead(found) and digest_of(path.name) not in ours
+        for path, found in _list(look.base.incoming).items()
+    )
+
+
+def in_own(look: Look) -> Iterator[GcItem]:
+    """Yield dead parts, temporary files and locks of our own, and the dead probes of huggingface_hub."""
+    yield from _probes(look)
+    parts = list(_parts(look))
+    yield from parts
+    listed = {p: s for p, s in _list(look.base.path, is_root=True).items() if p.name.startswith(".probe")}
+    for folder in (look.base.own, look.base.incoming, look.base.cards, look.base.locks):
+        listed |= _list(folder)
+    for path, found in listed.items():
+        if is_temporary("", path.name) and look.is_dead(found):
+            yield GcItem("partial", str(path), freed_by(found), "a write that was never finished")
+    yield from _locks(look, {item.path for item in parts})
+
+
+def _probes(look: Look) -> Iterator[GcItem]:
+    """Yield the folders beside the repositories in which a link was tried and nobody cleared away."""
+    for folder, status in _list(look.base.hub, folders=True).items():
+        if not (is_probe(folder.name) and stat.S_ISDIR(status.st_mode) and look.is_old(status)):
+            continue
+        inside = _list(folder, folders=True)
+        if all(is_temporary(folder.name, path.name) and look.is_dead(found) for path, found in inside.items()):
+            for path, found in inside.items():
+                yield GcItem("partial", str(path), freed_by(found), "nobody goes on with it")
+            yield GcItem("folder", str(folder), status.st_size, "it is empty")
+
+
+def _parts(look: Look) -> Iterator[GcItem]:
+    """Yield the parts that no pull will take up, and maps without one."""
+    listed = _list(look.base.incoming)
+    for path, found in listed.items():
+        digest = digest_of(path.name)
+        if digest is None:
+            continue
+        part = listed.get(look.base.part(digest), found)
+        is_part = path in (look.base.part(digest), look.base.part_map(digest))
+        age_s = min(look.age_s(part), look.age_s(found))
+        is_closed = (part.st_dev, part.st_ino) not in look.opened
+        if is_part and is_closed and not keeps_part(look.needs, digest, age_s, look.min_age_s):
+            yield GcItem("part", str(path), freed_by(found), "no model waits for it")
+
+
+def _locks(look: Look, going: Set[str]) -> Iterator[GcItem]:
+    """Yield the lock files of blobs that are not arriving, and of repositories that are not here."""
+    incoming = _list(look.base.incoming)
+    used = {look.base.repo_lock(repo_id).name for repo_id in look.needs.digests.keys() | look.needs.busy}
+    for path, found in incoming.items():
+        digest = digest_of(path.name)
+        if digest is None:
+            continue
+        part = look.base.part(digest)
+        is_idle = part not in incoming or str(part) in going
+        if path == look.base.part_lock(digest) and is_idle and look.is_old(found):
+            yield GcItem("lock", str(path), freed_by(found), "its blob is not arriving")
+    for path, found in _list(look.base.locks).items():
+        is_lock = path.suffix == ".lock" and path.name not in used
+        if is_lock and look.is_old(found) and not is_there(look.base.hub / path.stem):
+            yield GcItem("lock", str(path), freed_by(found), "its repository is not here")
+
+
+def quarantined(look: Look) -> list[GcItem]:
+    """Return what lies in quarantine and nobody has open."""
+    items = []
+    for path, found in _list(look.base.quarantine, folders=True).items():
+        if (found.st_dev, found.st_ino) not in look.opened:
+            items.append(GcItem("quarantine", str(path), _size(path, found), "its bytes were not what its name says"))
+    return items
+
+
+def _size(path: Path, found: os.stat_result) -> int:
+    if not stat.S_ISDIR(found.st_mode):
+        return freed_by(found)
+    return sum(_size(child, status) for child, status in _list(path, folders=True).items()) + found.st_size
+
+
+def _list(folder: Path, *, folders: bool = False, is_root: bool = False) -> dict[Path, os.stat_result]:
+    """Return what lies in one of our folders, by name; nothing where it is a link or cannot be read.
+
+    The root of a base may be reached through links.
+    """
+    listed: dict[Path, os.stat_result] = {}
+    if not is_root and (is_link(folder) or is_link(folder.parent)):
+        return listed
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+    except OSError:
+        return listed
+    for entry in found:
+        with contextlib.suppress(FileNotFoundError):
+            status = entry.stat(follow_symlinks=False)
+            if folders or not stat.S_ISDIR(status.st_mode):
+                listed[Path(entry.path)] = status
+    return listed

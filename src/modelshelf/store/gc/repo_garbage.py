@@ -1,0 +1,315 @@
+"""Finding garbage: what nothing links to, what nobody writes any more, what holds nothing. Nothing is changed here.
+
+What cannot be seen is never taken for absent: where a folder may not be read or is a link, the blobs stay.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from modelshelf.domain.gc import GcItem, Needs, is_probe, is_temporary
+from modelshelf.domain.names import COMMIT_HASH, Digest, RepoId, is_digest
+from modelshelf.store.blobs import shared_store
+from modelshelf.store.layout import Base, Repo
+from modelshelf.store.repos import lost_links, scan
+from modelshelf.units import format_size
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was known of a base when it was looked at."""
+
+    base: Base
+    needs: Needs
+    now_s: float
+    min_age_s: float
+    opened: Set[tuple[int, int]]
+    """Device and inode of what processes have open."""
+    store_is_known: bool
+    """Whether the shared store, where there is one, has a layout that huggingface_hub knows."""
+    links: Set[str] = frozenset()
+    """Where the links of all snapshots of the base lead."""
+    others_pull: bool = False
+    """Whether blobs arrive here that this registry knows nothing of; those that are whole are not linked yet."""
+
+    def age_s(self, found: os.stat_result) -> float:
+        """Return how long ago something was written, renamed or linked; a rename keeps the mtime alone."""
+        return self.now_s - max(found.st_mtime, found.st_ctime)
+
+    def is_old(self, found: os.stat_result) -> bool:
+        """Return whether nobody touched it for long."""
+        return self.age_s(found) >= self.min_age_s
+
+    def is_dead(self, found: os.stat_result) -> bool:
+        """Return whether nobody touched it for long, nor has it open."""
+        return self.is_old(found) and (found.st_dev, found.st_ino) not in self.opened
+
+
+@dataclass(frozen=True, slots=True)
+class Walked:
+    """A repository's folder as it was walked once."""
+
+    repo_type: str
+    repo_id: RepoId | None
+    """None where its folder has a name that cannot be understood."""
+    repo: Repo
+    entries: tuple[tuple[str, os.stat_result], ...]
+    """Everything below it, a folder after what is in it."""
+    links: Set[str]
+    """Where its snapshots' links lead."""
+    faults: tuple[str, ...]
+    """Why not everything could be seen; then nothing is said to be unneeded."""
+
+
+@dataclass(slots=True)
+class Found:
+    """What was found in a repository."""
+
+    items: list[GcItem] = field(default_factory=list)
+    in_flight: bool = False
+    """Whether somebody downloads into it."""
+    recent_bytes: int = 0
+    """What may be garbage, and was touched too lately, or is open, to tell."""
+    notes: list[str] = field(default_factory=list)
+
+
+def walk(repo_type: str, repo_id: RepoId | None, repo: Repo) -> Walked:
+    """Look at every name in a repository's folder once; no link is followed."""
+    faults: list[str] = []
+    inner = (repo.blobs, repo.snapshots, repo.refs, repo.trees, repo.absences)
+    faults += [f"{folder} is a link: nothing is deleted through it." for folder in inner if os.path.islink(folder)]  # noqa: PTH114 - False where it may not be asked
+    entries = tuple(_walk(str(repo.path), faults))
+    links: set[str] = set()
+    known: dict[str, str] = {}
+    below = f"{repo.snapshots}/"
+    blobs = os.path.realpath(repo.blobs)
+    for path, found in entries:
+        if stat.S_ISLNK(found.st_mode) and path.startswith(below):
+            leads_to = target(path, known)
+            if leads_to.rpartition("/")[0] != blobs and os.path.isdir(leads_to):  # noqa: PTH112 - strings all the way, as in the walk
+                faults.append(f"{path} is a link to a folder: what it needs cannot be told.")
+            links.add(leads_to)
+    return Walked(repo_type, repo_id, repo, entries, links, tuple(faults))
+
+
+def links_of_strange(base: Base) -> frozenset[str]:
+    """Return where the links of repositories lead whose names cannot be understood: what they need stays."""
+    return frozenset[str]().union(*(walk("", None, repo).links for repo in scan.strange_repos(base)))
+
+
+def _walk(folder: str, faults: list[str]) -> Iterator[tuple[str, os.stat_result]]:
+    try:
+        with os.scandir(folder) as entries:
+            listed = sorted(entries, key=lambda entry: entry.name)
+    except FileNotFoundError:
+        return
+    except OSError as err:
+        faults.append(f"{folder} cannot be read ({err.strerror}): what it needs cannot be told.")
+        return
+    for entry in listed:
+        with contextlib.suppress(FileNotFoundError):
+            found = entry.stat(follow_symlinks=False)
+            if stat.S_ISDIR(found.st_mode):
+                yield from _walk(entry.path, faults)
+            yield entry.path, found
+
+
+def target(link: str, known: dict[str, str]) -> str:
+    """Return where a link leads, its folder by its real path: an absolute link may call the base otherwise."""
+    try:
+        text = os.readlink(link)  # noqa: PTH115 - a Path for each of 40,000 links doubles the walk
+    except OSError:
+        return ""
+    folder, _, name = os.path.normpath(f"{link.rpartition('/')[0]}/{text}" if text[:1] != "/" else text).rpartition("/")
+    return f"{real_folder(folder, known)}/{name}"
+
+
+def real_folder(folder: str, known: dict[str, str]) -> str:
+    """Return the real path of a folder, asking once."""
+    if folder not in known:
+        known[folder] = os.path.realpath(folder)
+    return known[folder]
+
+
+def in_repo(look: Look, walked: Walked) -> Found:
+    """Return what is garbage in a repository."""
+    found = _partials(look, walked)
+    loose = _unlinked(look, walked)
+    lost = _lost(look, walked, loose)
+    wanted = _wanted(look, walked) | lost.keys()
+    if lost:
+        found.notes.append(_why_lost(look, walked, lost))
+    young = [status for path, status in loose if path.rpartition("/")[2] not in wanted and not look.is_dead(status)]
+    found.recent_bytes += sum(map(freed_by, young))
+    found.in_flight |= any(not look.is_old(status) for _, status in loose)
+    ours = walked.repo_id if walked.repo_type == "model" else None
+    if walked.faults or found.in_flight or ours in look.needs.busy:
+        return found
+    if not look.others_pull:
+        found.items += _orphans(look, walked, [(p, s) for p, s in loose if p.rpartition("/")[2] not in wanted])
+    if ours not in look.needs.digests and not lost and _is_quiet(look, walked):
+        found.items += _empty_commits(walked, {item.path for item in found.items})
+        found.items += _empty_folders(walked, {item.path for item in found.items})
+    return found
+
+
+def _partials(look: Look, walked: Walked) -> Found:
+    """Return the temporary files of known programs that nobody goes on with, and whether one is written."""
+    found = Found(notes=list(walked.faults))
+    for path, status in walked.entries:
+        if stat.S_ISDIR(status.st_mode) or not is_temporary(_area(walked, path), path.rpartition("/")[2]):
+            continue
+        if look.is_dead(status):
+            found.items.append(GcItem("partial", path, freed_by(status), "nobody goes on with it"))
+        else:
+            found.in_flight = True
+            found.recent_bytes += freed_by(status)
+    return found
+
+
+def _unlinked(look: Look, walked: Walked) -> list[tuple[str, os.stat_result]]:
+    """Return the blobs that no snapshot's link leads to."""
+    blobs = walked.repo.blobs
+    folder = os.path.realpath(blobs)
+    loose = []
+    for path, found in walked.entries:
+        parent, _, name = path.rpartition("/")
+        is_blob = parent == str(blobs) and is_digest(name) and not stat.S_ISDIR(found.st_mode)
+        if is_blob and f"{folder}/{name}" not in look.links:
+            loose.append((path, found))
+    return loose
+
+
+def _lost(look: Look, walked: Walked, loose: Sequence[tuple[str, os.stat_result]]) -> dict[str, int]:
+    """Return the blobs that may have lost just their links and that no registered model needs, with their sizes."""
+    wanted = _wanted(look, walked)
+    sizes = {path.rpartition("/")[2]: found.st_size for path, found in loose}
+    lost = lost_links.among(walked.repo, sizes.keys() - wanted, walked.links, os.path.realpath(walked.repo.blobs))
+    return {digest: sizes[digest] for digest in lost}
+
+
+def _why_lost(look: Look, walked: Walked, lost: Mapping[str, int]) -> str:
+    """Return what is said of blobs that may have lost just their links, in a sentence."""
+    what = f"{len(lost)} blob{'s' * (len(lost) > 1)} of {walked.repo_id} ({format_size(sum(lost.values()))})"
+    return (
+        f"{what} may have lost just their links, and stay: shelf adopt {look.base.path} links anew what it can. "
+        f"If nobody needs the rest, delete by hand what stays in {walked.repo.blobs}."
+    )
+
+
+def _orphans(look: Look, walked: Walked, loose: Sequence[tuple[str, os.stat_result]]) -> Iterator[GcItem]:
+    """Yield the blobs without a link that nobody wants, which is what the caller hands in.
+
+    **Concurrency:** huggingface_hub holds a blob's lock from its download to its link. llama.cpp takes none, and links
+    all parts of a model when the last one is there: until then its repository has a temporary file, or a blob that
+    came a moment ago, and is left alone. Our own pulls are in the registry.
+    """
+    for path, found in loose:
+        if not look.is_dead(found):
+            continue
+        if stat.S_ISLNK(found.st_mode) and not (look.store_is_known and _is_dead_behind(look, path)):
+            continue
+        yield GcItem("blob", path, freed_by(found), "no snapshot links to it")
+
+
+def _wanted(look: Look, walked: Walked) -> Set[Digest]:
+    """Return the digests that registered models need of a repository."""
+    if walked.repo_type != "model" or walked.repo_id is None:
+        return frozenset()
+    return look.needs.digests.get(walked.repo_id, frozenset())
+
+
+def _is_dead_behind(look: Look, link: str) -> bool:
+    try:
+        found = Path(link).stat()
+    except OSError:
+        return True
+    return (found.st_dev, found.st_ino) not in look.opened
+
+
+def _is_quiet(look: Look, walked: Walked) -> bool:
+    """Return whether nothing in a repository was touched for long.
+
+    A download makes its folders and its ref first, and would fail if they went before its first file is there.
+    """
+    try:
+        own = walked.repo.path.lstat()
+    except OSError:
+        return False
+    return all(look.is_old(found) for found in (own, *(found for _, found in walked.entries)))
+
+
+def _empty_commits(walked: Walked, going: Set[str]) -> Iterator[GcItem]:
+    """Yield the refs and listings of commits of which nothing is there, nor is known to be absent."""
+    files = [path for path, found in walked.entries if not stat.S_ISDIR(found.st_mode) and path not in going]
+    held = {_parts(walked, path)[1] for path in files if _area(walked, path) in ("snapshots", ".no_exist")}
+    for revision, commit_hash in scan.refs(walked.repo).items():
+        path = str(walked.repo.ref(revision))
+        if commit_hash not in held and COMMIT_HASH.fullmatch(commit_hash) and path not in going:
+            yield GcItem("ref", path, len(commit_hash), "it names a commit of which no file is here")
+    for path, found in walked.entries:
+        name, dot, suffix = Path(path).name.partition(".")
+        is_listing = _area(walked, path) == "trees" and dot + suffix == ".json" and COMMIT_HASH.fullmatch(name)
+        if is_listing and name not in held:
+            yield GcItem("listing", path, freed_by(found), "it lists a commit of which no file is here")
+
+
+def _empty_folders(walked: Walked, going: Set[str]) -> Iterator[GcItem]:
+    """Yield the folders that hold nothing then, deepest first; those of the layout only with the whole repository."""
+    held: set[str] = set()
+    root = str(walked.repo.path)
+    for path, found in walked.entries:
+        is_folder = stat.S_ISDIR(found.st_mode)
+        if path in held or not (is_folder or path in going):
+            held.add(path.rpartition("/")[0])
+    for path, found in walked.entries:
+        parts = _parts(walked, path)
+        is_inner = len(parts) > 1 or is_probe(parts[0])
+        if stat.S_ISDIR(found.st_mode) and path not in held and (is_inner or root not in held):
+            yield GcItem("folder", path, found.st_size, "it is empty")
+    if root not in held:
+        yield GcItem("folder", root, walked.repo.path.lstat().st_size, "it is empty")
+
+
+def freed_by(found: os.stat_result) -> int:
+    """Return how many bytes deleting a name frees: of a file with holes those that are written, of a link its own."""
+    if found.st_nlink > 1:
+        return 0
+    return min(found.st_size, found.st_blocks * 512) if stat.S_ISREG(found.st_mode) else found.st_size
+
+
+def _area(walked: Walked, path: str) -> str:
+    parts = _parts(walked, path)
+    return parts[0] if len(parts) > 1 else ""
+
+
+def _parts(walked: Walked, path: str) -> list[str]:
+    return path[len(str(walked.repo.path)) + 1 :].split("/")
+
+
+def in_store(look: Look, going: Set[Path]) -> list[GcItem]:
+    """Return the payloads of the shared store that nothing links to, or only what goes.
+
+    Args:
+        look: What is known.
+        going: Links that go, by path.
+    """
+    if not look.store_is_known:
+        return []
+    payloads = shared_store.unreferenced(look.base)
+    for link in going:
+        payload = shared_store.payload_of(look.base, link)
+        if payload is not None and shared_store.freed_without(look.base, payload, set(going)):
+            payloads[payload] = payload.lstat().st_size
+    found = []
+    for payload in sorted(payloads):
+        with contextlib.suppress(OSError):
+            status = payload.lstat()
+            if (status.st_dev, status.st_ino) not in look.opened:
+                found.append(GcItem("shared", str(payload), freed_by(status), "no repository links to it"))
+    return found

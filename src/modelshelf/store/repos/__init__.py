@@ -1,0 +1,1 @@
+"""Repositories as huggingface_hub lays them out: read, laid out, verified, deleted."""

@@ -1,0 +1,341 @@
+"""Looking at one repository's names: what leads nowhere, what leads out, what is missing, what may not be read.
+
+No byte of a blob is read here; what is to be read is returned. Nothing is changed and nothing stops at a fault.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from modelshelf.domain.models import FileEntry
+from modelshelf.domain.names import COMMIT_HASH, CommitHash, Digest, RefName, RepoId, is_digest, parse_repo_folder
+from modelshelf.domain.verify_report import Finding, Kind
+from modelshelf.errors import BadInput
+from modelshelf.store.layout import Base, Repo
+from modelshelf.store.probe import is_link
+from modelshelf.store.repos import judge, lost_links, scan, trees
+from modelshelf.store.repos.verify import Target
+from modelshelf.store.small_files import LIST_BYTES, read_small_json
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A registered model of the repository, and what it needs here."""
+
+    model_name: str
+    revision: RefName
+    commit_hash: CommitHash
+    files: tuple[FileEntry, ...]
+    complete: bool
+    """Whether it was whole once; what is missing of it is damage then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What was seen of a repository."""
+
+    findings: tuple[Finding, ...]
+    targets: tuple[Target, ...]
+    """What is to be read, by path."""
+
+
+def look(base: Base, repo_id: RepoId, repo: Repo, wanted: Sequence[Wanted], *, whole: bool) -> Sight:
+    """Return what the names of a repository say.
+
+    Args:
+        base: Its base.
+        repo_id: Its id, for the findings.
+        repo: Its folder.
+        wanted: The registered models of it that lie here.
+        whole: Look at everything in it; otherwise at what `wanted` needs, and at its refs.
+    """
+    seen = _Look(base, repo_id, repo, wanted, whole)
+    seen.run()
+    return Sight(tuple(seen.findings), tuple(seen.targets[path] for path in sorted(seen.targets)))
+
+
+def look_at_hub(base: Base) -> list[Finding]:
+    """Return what is wrong with the folders of repositories themselves: one that may not be read, or is a link.
+
+    A repository that is a link to another disk looks whole and loses its weights with the next download into it.
+    """
+    found: list[Finding] = []
+    try:
+        with os.scandir(base.hub) as entries:
+            for entry in entries:
+                parsed = parse_repo_folder(entry.name)
+                if parsed and entry.is_symlink() and base.hub.resolve() not in _end_of(Path(entry.path)).parents:
+                    fact = str(Path(entry.path).readlink())
+                    found.append(Finding(Kind.LINK_LEAVES_BASE, str(base.path), entry.path, parsed[1], fact=fact))
+    except FileNotFoundError:
+        return []
+    except PermissionError:
+        return [Finding(Kind.UNREADABLE_FOLDER, str(base.path), str(base.hub))]
+    return sorted(found, key=lambda finding: finding.path)
+
+
+def has_real_files(repo: Repo, commit_hash: CommitHash) -> bool:
+    """Return whether a snapshot holds bytes itself, as where there are no symbolic links."""
+    files = scan.walk_files(repo.snapshot(commit_hash))
+    return any(not is_link(path) and not judge.link_text(path) for path in files)
+
+
+@dataclass(slots=True)
+class _Look:
+    """One look at one repository."""
+
+    base: Base
+    repo_id: RepoId
+    repo: Repo
+    wanted: Sequence[Wanted]
+    whole: bool
+    findings: list[Finding] = field(default_factory=list)
+    targets: dict[str, Target] = field(default_factory=dict)
+    root: Path = field(default_factory=Path)
+    """The real path of the hub folder; what lies outside of it is not read."""
+    names: dict[str, str] = field(default_factory=dict)
+    """Digest to the model that needs it."""
+    sizes: dict[str, int] = field(default_factory=dict)
+    """Digest to the size in bytes that a list of files gives."""
+    lists: dict[str, dict[str, FileEntry]] = field(default_factory=dict)
+    """Commit to its files by path: the registry's, else those of its tree."""
+    files: dict[str, str] = field(default_factory=dict)
+    """Digest to a file that has it."""
+    owners: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Commit and path to the model that needs the file."""
+    covered: set[str] = field(default_factory=set)
+    """Digests whose blob was found to lead nowhere through a snapshot's link."""
+
+    def run(self) -> None:
+        """Look at everything in scope."""
+        self.root = self.base.hub.resolve()
+        if not _is_missing(self.repo.path) and not _may_enter(self.repo.path):
+            model_name = self.wanted[0].model_name if self.wanted else ""
+            self._add(Kind.UNREADABLE_FOLDER, self.repo.path, model_name)
+            return
+        self._read_refs()
+        for model in self.wanted:
+            self.lists.setdefault(model.commit_hash, {}).update({file.path: file for file in model.files})
+            for file in model.files:
+                self.names.setdefault(file.digest, model.model_name)
+                self.owners.setdefault((model.commit_hash, file.path), model.model_name)
+        commits = self._commits()
+        for commit_hash in commits:
+            self._read_tree(commit_hash)
+        for files in self.lists.values():
+            self.sizes.update({file.digest: file.size_bytes for file in files.values()})
+            self.files |= {file.digest: file.path for file in reversed(files.values())} | self.files
+        for commit_hash in commits:
+            self._look_at_snapshot(commit_hash)
+        for model in self.wanted:
+            self._look_for_missing(model)
+        if self.whole:
+            self._look_for_lost_links()
+        self._look_at_blobs()
+
+    def _commits(self) -> list[CommitHash]:
+        if not self.whole:
+            return sorted({model.commit_hash for model in self.wanted})
+        try:
+            return scan.snapshots(self.repo)
+        except PermissionError:
+            self._add(Kind.UNREADABLE_FOLDER, self.repo.snapshots, "")
+            return []
+
+    def _add(
+        self, kind: Kind, path: Path, model_name: str, *, commit_hash: str = "", digest: str = "", fact: str = ""
+    ) -> None:
+        self.findings.append(
+            Finding(
+                kind=kind,
+                base=str(self.base.path),
+                path=str(path),
+                repo_id=self.repo_id,
+                file=self._file_at(path, commit_hash) or self.files.get(digest, ""),
+                model_name=model_name,
+                digest=digest,
+                commit_hash=commit_hash,
+                fact=fact,
+            )
+        )
+
+    def _file_at(self, path: Path, commit_hash: str) -> str:
+        folder = self.repo.snapshots / commit_hash
+        return path.relative_to(folder).as_posix() if commit_hash and folder in path.parents else ""
+
+    def _model_of(self, commit_hash: str) -> str:
+        return next((model.model_name for model in self.wanted if model.commit_hash == commit_hash), "")
+
+    def _read_refs(self) -> None:
+        followed = {model.revision: model for model in self.wanted}
+        arriving = scan.arriving(self.repo)
+        for revision, text in scan.ref_texts(self.repo).items():
+            commit = CommitHash(text) if COMMIT_HASH.fullmatch(text) else None
+            if commit is not None and not _is_missing(self.repo.snapshot(commit)):
+                continue
+            model = followed.get(revision)
+            if arriving and model is None:
+                continue  # a download writes the ref first
+            model_name, ours = (model.model_name, model.commit_hash) if model else ("", "")
+            fact = commit or f"{text[:40]!r}"
+            self._add(Kind.DANGLING_REF, self.repo.ref(revision), model_name, commit_hash=ours, fact=fact)
+
+    def _read_tree(self, commit_hash: CommitHash) -> None:
+        path, kind = self.repo.tree(commit_hash), None
+        files: tuple[FileEntry, ...] = ()
+        try:
+            files = trees.parse(read_small_json(path, LIST_BYTES))
+        except FileNotFoundError:
+            return
+        except PermissionError:
+            kind = Kind.UNREADABLE_TREE
+        except (OSError, BadInput):
+            kind = Kind.BROKEN_TREE
+        if kind is not None:
+            self._add(kind, path, self._model_of(commit_hash), commit_hash=commit_hash)
+        listed: dict[str, FileEntry] = {file.path: file for file in files}
+        self.lists[commit_hash] = listed | self.lists.get(commit_hash, {})
+
+    def _look_at_snapshot(self, commit_hash: CommitHash) -> None:
+        folder, files = self.repo.snapshot(commit_hash), self.lists.get(commit_hash, {})
+        for path in self._walk(folder, commit_hash):
+            name = path.relative_to(folder).as_posix()
+            model_name = self.owners.get((commit_hash, name), "")
+            if not (self.whole or model_name):
+                continue
+            file = files.get(name)
+            text = judge.link_text(path)
+            if _is_link(path):
+                self._look_at_link(path, commit_hash, model_name, file)
+            elif text:
+                digest = file.digest if file else text
+                self._add(Kind.TEXT_LINK, path, model_name, commit_hash=commit_hash, digest=digest, fact=text)
+            elif file is None and (why := judge.why_not(path, name)):
+                self._add(Kind.NO_MODEL, path, "", commit_hash=commit_hash, fact=why)
+            elif file is not None:
+                self._aim(path, path, file.digest, model_name, commit_hash)
+
+    def _look_at_link(self, path: Path, commit_hash: CommitHash, model_name: str, file: FileEntry | None) -> None:
+        digest = scan.blob_of(self.repo, path) or ""
+        wanted = file.digest if file and model_name else digest
+        kind, _ = self._follow(path)
+        if kind is not None:
+            self.covered.add(digest)
+        elif digest != wanted:
+            kind = Kind.WRONG_LINK
+        if kind is not None:
+            self._add(kind, path, model_name, commit_hash=commit_hash, digest=wanted, fact=_text_of(path))
+
+    def _look_for_missing(self, model: Wanted) -> None:
+        if not model.complete:
+            return
+        for file in model.files:
+            path = self.repo.snapshot(model.commit_hash) / file.path
+            if self.owners[model.commit_hash, file.path] == model.model_name and _is_missing(path):
+                commit_hash = model.commit_hash
+                self._add(Kind.MISSING_FILE, path, model.model_name, commit_hash=commit_hash, digest=file.digest)
+
+    def _look_for_lost_links(self) -> None:
+        """Name the commits of nobody of which links are missing; those of a model are its missing files."""
+        ours = {model.commit_hash for model in self.wanted}
+        found = lost_links.find(self.repo)
+        if not found and not self.wanted and scan.blob_sizes(self.repo) and not scan.linked_digests(self.repo):
+            self._add(Kind.LOST_LINKS, self.repo.path, "", fact="All of its files")
+        for lost in found:
+            if lost.commit_hash not in ours:
+                path, fact = self.repo.snapshot(lost.commit_hash), f"{len(lost.files)} of its files"
+                self._add(Kind.LOST_LINKS, path, "", fact=fact)
+
+    def _look_at_blobs(self) -> None:
+        for path in self._walk(self.repo.blobs, ""):
+            if not is_digest(path.name) or not (self.whole or path.name in self.names):
+                continue
+            digest = Digest(path.name)
+            kind, real = self._follow(path)
+            if real is not None:
+                self._aim(path, real, digest, self.names.get(digest, ""), "")
+            elif kind is not None and digest not in self.covered:
+                self._add(kind, path, self.names.get(digest, ""), digest=digest, fact=_text_of(path))
+
+    def _aim(self, path: Path, real: Path, digest: Digest, model_name: str, commit_hash: str) -> None:
+        self.targets[str(path)] = Target(
+            base=str(self.base.path),
+            repo_id=self.repo_id,
+            path=path,
+            real=real,
+            digest=digest,
+            size_bytes=self.sizes.get(digest),
+            file=self._file_at(path, commit_hash) or self.files.get(digest, ""),
+            model_name=model_name,
+            commit_hash=commit_hash,
+        )
+
+    def _follow(self, path: Path) -> tuple[Kind | None, Path | None]:
+        """Return where a name leads: what is wrong with it, or the regular file inside the hub folder."""
+        try:
+            real = path.resolve(strict=True)
+            is_file = stat.S_ISREG(real.stat().st_mode)
+        except PermissionError:
+            return Kind.UNREADABLE_FILE, None
+        except (OSError, RuntimeError):  # a loop of links is a RuntimeError until Python 3.13
+            return Kind.DANGLING_LINK, None
+        if self.root not in real.parents:
+            return Kind.LINK_LEAVES_BASE, None
+        return (None, real) if is_file else (Kind.DANGLING_LINK, None)
+
+    def _walk(self, folder: Path, commit_hash: str) -> Iterator[Path]:
+        """Yield every file and link below a folder; a folder that may not be read is a finding."""
+        try:
+            with os.scandir(folder) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+        except PermissionError:
+            self._add(Kind.UNREADABLE_FOLDER, folder, self._model_of(commit_hash), commit_hash=commit_hash)
+            return
+        except OSError:
+            return
+        for entry in found:
+            if entry.is_dir(follow_symlinks=False):
+                yield from self._walk(Path(entry.path), commit_hash)
+            else:
+                yield Path(entry.path)
+
+
+def _may_enter(folder: Path) -> bool:
+    effective = os.access in os.supports_effective_ids
+    return os.access(folder, os.R_OK | os.X_OK, effective_ids=effective)
+
+
+def _is_missing(path: Path) -> bool:
+    """Return whether nothing has this name; False where a folder above it may not be read, which is found anyhow."""
+    try:
+        path.lstat()
+    except OSError as err:
+        return err.errno in (errno.ENOENT, errno.ENOTDIR)
+    return False
+
+
+def _is_link(path: Path) -> bool:
+    try:
+        return stat.S_ISLNK(path.lstat().st_mode)
+    except OSError:
+        return False
+
+
+def _text_of(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except OSError:
+        return "nothing that can be followed"
+
+
+def _end_of(link: Path) -> Path:
+    """Return where a link leads; the file system's root for one that leads in a circle."""
+    try:
+        return link.resolve()
+    except RuntimeError:  # an OSError from Python 3.13 on
+        return Path("/")

@@ -1,0 +1,135 @@
+"""One snapshot on one disk: where its bytes are, and laying it out without huggingface_hub.
+
+Where a file system has no symbolic links the bytes lie in the snapshot itself and `blobs/` stays empty; so does
+huggingface_hub. Every link written here is relative and stays inside its base.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from modelshelf.domain.models import FileEntry
+from modelshelf.domain.names import CommitHash, Digest, RefName
+from modelshelf.store import fs
+from modelshelf.store.layout import Base, Repo
+from modelshelf.store.probe import is_link, is_there
+from modelshelf.store.repos import scan, trees
+
+CACHEDIR_TAG = (
+    "Signature: 8a477f597d28d172789f06886806bc55\n"
+    "# This file is a cache directory tag created by huggingface_hub.\n"
+    "# For information about cache directory tags, see:\n"
+    "#	https://bford.info/cachedir/\n"
+)
+
+
+def locate(base: Base, repo: Repo, commit_hash: CommitHash, files: Iterable[FileEntry]) -> dict[Digest, Path]:
+    """Return the regular file that holds each digest's bytes, by name and size alone.
+
+    The snapshot's own path comes first, then the blob; a link into the shared store is followed, one that leaves the
+    base is not. What is missing or has another size is left out.
+    """
+    found: dict[Digest, Path] = {}
+    root = base.hub.resolve()
+    for file in files:
+        if file.digest in found:
+            continue
+        for path in (repo.snapshot(commit_hash) / file.path, repo.blob(file.digest)):
+            real = real_file(path, root)
+            if real is not None and real.stat().st_size == file.size_bytes:
+                found[file.digest] = real
+                break
+    return found
+
+
+def held(
+    base: Base, repo: Repo, commit_hash: CommitHash, files: Iterable[FileEntry], *, symlinks: bool
+) -> dict[Digest, Path]:
+    """Return the file that holds each digest's bytes where this base wants them, whatever its size.
+
+    That is the blob; without symbolic links also a file of the snapshot that has the right size. A blob that is a
+    link out of the base holds nothing: what it leads to may go at any time.
+    """
+    files = list(files)
+    root = base.hub.resolve()
+    blobs = {file.digest: repo.blob(file.digest) for file in files}
+    found = {digest: blob for digest, blob in blobs.items() if real_file(blob, root) is not None}
+    if symlinks:
+        return found
+    located = locate(base, repo, commit_hash, files)
+    return found | {digest: path for digest, path in located.items() if not _is_same(found.get(digest), path)}
+
+
+def sizes(paths: Mapping[Digest, Path]) -> dict[Digest, int]:
+    """Return the sizes in bytes of files by digest; one that vanished is left out."""
+    found: dict[Digest, int] = {}
+    for digest, path in paths.items():
+        with contextlib.suppress(OSError):
+            found[digest] = path.stat().st_size
+    return found
+
+
+def second_bytes(files: Iterable[FileEntry]) -> int:
+    """Return what a snapshot without links takes beyond its distinct contents."""
+    paths = list(files)
+    return sum(file.size_bytes for file in paths) - sum({file.digest: file.size_bytes for file in paths}.values())
+
+
+def link(repo: Repo, commit_hash: CommitHash, files: Iterable[FileEntry]) -> None:
+    """Link every file of a snapshot to its blob, durably; a link that is right already stays.
+
+    **Crash:** some links are there and some are not; the next call makes the rest.
+    """
+    folders: set[Path] = set()
+    for file in files:
+        path = repo.snapshot(commit_hash) / file.path
+        target = os.path.relpath(repo.blob(file.digest), start=path.parent)
+        with contextlib.suppress(OSError):
+            if is_link(path) and str(path.readlink()) == target:
+                continue
+        fs.make_link(repo.root, path, target)
+        folders.add(path.parent)
+    for folder in folders:
+        fs.fsync_folder(repo.root, folder)
+
+
+def copy_extras(source: Repo, target: Repo, commit_hash: CommitHash) -> None:
+    """Bring what describes a snapshot along: its tree list, readable for others, and what is known not to exist."""
+    trees.bring(source, target, commit_hash)
+    for path in scan.walk_files(source.no_exist(commit_hash)):
+        absent = target.no_exist(commit_hash) / path.relative_to(source.no_exist(commit_hash))
+        if not is_there(absent):
+            fs.write_text(target.root, absent, "")
+
+
+def set_refs(repo: Repo, refs: Mapping[RefName, CommitHash], *, overwrite: bool) -> None:
+    """Write refs, revision to commit; those that say so already stay, others only with `overwrite`."""
+    there = scan.refs(repo)
+    for revision, commit_hash in refs.items():
+        if there.get(revision) != commit_hash and (overwrite or revision not in there):
+            fs.write_text(repo.root, repo.ref(revision), commit_hash)
+
+
+def tag_cache(base: Base) -> None:
+    """Write the CACHEDIR.TAG by which backup programs skip the folder, as huggingface_hub does."""
+    tag = base.hub / "CACHEDIR.TAG"
+    if not is_there(tag):
+        fs.write_text(base.path, tag, CACHEDIR_TAG)
+
+
+def _is_same(path: Path | None, other: Path) -> bool:
+    return path is not None and path.resolve() == other
+
+
+def real_file(path: Path, root: Path) -> Path | None:
+    """Return the regular file that a name leads to, where that is below `root` (a real path); None otherwise."""
+    try:
+        real = path.resolve(strict=True)
+        inside = root in real.parents
+        return real if inside and stat.S_ISREG(real.stat().st_mode) else None
+    except (OSError, RuntimeError):  # a loop of links is a RuntimeError until Python 3.13
+        return None

@@ -1,0 +1,1 @@
+"""A base as a whole: its marker, its file system, what it holds."""

@@ -1,0 +1,115 @@
+"""What the file system of a base can: tried once and kept beside the tier's marker, together with the mount table."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from modelshelf.domain.disks import PLAIN, Capabilities, Mount
+from modelshelf.domain.outside import flag_of, object_of
+from modelshelf.errors import BadInput, Denied, ShelfError
+from modelshelf.store import fs, locks
+from modelshelf.store.blobs import link_or_clone
+from modelshelf.store.layout import Base
+from modelshelf.store.mounts import mount_of
+from modelshelf.store.probe import is_there
+from modelshelf.store.small_files import read_small_json
+
+_FORMAT = 1
+_TRIED = ("symlinks", "hardlinks", "reflinks", "case_sensitive", "any_names", "locks")
+"""What is tried; the rest is told by the mount table, every time."""
+_USUAL = Capabilities(symlinks=True, hardlinks=True, reflinks=False)
+
+
+def of(base: Base) -> Capabilities:
+    """Return what the file system of a base can.
+
+    Of a base that has no marker yet or cannot be written the kind of its file system tells, and nothing is tried.
+    What an earlier version did not try is tried now; what it found is believed, unless the file system is another.
+    """
+    mount = mount_of(base.path)
+    kept = _read(base, mount)
+    if all(name in kept for name in _TRIED):
+        return _with(kept, mount)
+    if not is_there(base.marker):  # an empty mount point, or a folder that isn't ours: a plan writes nothing
+        return _with(_told(mount) | kept, mount)
+    try:
+        found = _try(base.path, base.own) | kept
+        fs.write_text(base.path, base.capabilities, json.dumps({"format": _FORMAT, "file_system": mount.kind, **found}))
+    except (ShelfError, OSError):
+        return _with(_told(mount) | kept, mount)
+    return _with(found, mount)
+
+
+def _told(mount: Mount) -> dict[str, bool]:
+    """Return what the kind of a file system tells; nothing for a usual one."""
+    lacks = ("symlinks", "hardlinks", "case_sensitive", "any_names") if mount.kind in PLAIN else ()
+    return dict.fromkeys(lacks, False)
+
+
+def _with(tried: dict[str, bool], mount: Mount) -> Capabilities:
+    facts: dict[str, Any] = {
+        "network": mount.is_network,
+        "max_file_bytes": mount.max_file_bytes,
+        "file_system": mount.kind,
+        **tried,
+    }
+    return replace(_USUAL, **facts)
+
+
+def _read(base: Base, mount: Mount) -> dict[str, bool]:
+    """Return what was tried before; nothing where it cannot be read, or was found out on another file system."""
+    try:
+        kept = object_of(read_small_json(base.capabilities), "format")
+        if kept["format"] != _FORMAT or kept.get("file_system", mount.kind) != mount.kind:
+            return {}
+        return {name: flag_of(kept[name]) for name in _TRIED if name in kept}
+    except (OSError, BadInput):
+        return {}
+
+
+def _try(root: Path, folder: Path) -> dict[str, bool]:
+    symlinks, hardlinks, reflinks = link_or_clone.probe_links(root, folder)
+    probe = folder / f".probe.{os.urandom(4).hex()}{fs.TEMPORARY}"
+    try:
+        fs.write_text(root, probe, "")
+        case_sensitive = not is_there(probe.with_name(probe.name.upper()))
+        locks_hold = locks.bounded(lambda: _excludes(probe), probe)
+    finally:
+        fs.remove_file(root, probe)
+    any_names = all(_keeps_name(root, folder / name) for name in (f".probe:x.{probe.name}", f"{probe.name}."))
+    tried = (symlinks, hardlinks, reflinks, case_sensitive, any_names, locks_hold)
+    return dict(zip(_TRIED, tried, strict=True))
+
+
+def _keeps_name(root: Path, path: Path) -> bool:
+    """Return whether a file can have this name and no other."""
+    try:
+        fs.write_text(root, path, "")
+        return path.name in os.listdir(path.parent)  # noqa: PTH208 - the names as the file system gives them
+    except (Denied, OSError):  # a full disk is no answer, and passes
+        return False
+    finally:
+        fs.remove_file(root, path)
+
+
+def _excludes(path: Path) -> bool:
+    """Return whether a lock that one descriptor holds is refused to another."""
+    descriptors = [os.open(path, os.O_RDWR | os.O_CLOEXEC) for _ in range(2)]
+    try:
+        return [_locks(fd) for fd in descriptors] == [True, False]
+    finally:
+        for fd in descriptors:
+            os.close(fd)
+
+
+def _locks(fd: int) -> bool:
+    with contextlib.suppress(OSError):
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False

@@ -1,0 +1,92 @@
+"""Looking a base over by names, owners and sizes, for the doctor. Nothing is read, nothing is changed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from pathlib import Path
+
+from modelshelf.domain.names import parse_repo_folder
+from modelshelf.store import fs
+from modelshelf.store.layout import Base, Repo
+from modelshelf.store.repos import scan
+
+
+def tree_bytes(folder: Path) -> int:
+    """Return the apparent bytes of the files below a folder, each name counted; 0 where it is not there."""
+    total = 0
+    for path in scan.walk_files(folder):
+        with contextlib.suppress(OSError):
+            total += path.lstat().st_size
+    return total
+
+
+def strays(base: Base) -> list[Path]:
+    """Return the folders of repositories that lie beside `hub`, and those in a `hub` in `hub`, by name.
+
+    `cache_dir=BASE` makes the former, HF_HOME=BASE/hub the latter.
+    """
+    found = []
+    for folder in (base.path, base.nested_hub):
+        with contextlib.suppress(OSError), os.scandir(folder) as entries:
+            found += sorted(e.path for e in entries if parse_repo_folder(e.name) and e.is_dir(follow_symlinks=False))
+    return [Path(path) for path in found]
+
+
+def is_unfinished(stray: Path) -> bool:
+    """Return whether a folder of a model has no snapshot, so that nothing can be made of it but what began it."""
+    parsed = parse_repo_folder(stray.name)
+    if parsed is None or parsed[0] != "model":
+        return False
+    try:
+        return not scan.snapshots(Repo(stray, stray.parent))
+    except OSError:
+        return False
+
+
+def closed_trees(base: Base) -> list[Path]:
+    """Return the lists of files that others may not read though they may read the folder, and that are ours to open.
+
+    huggingface_hub makes them for their owner alone.
+    """
+    found = []
+    for _, _, repo in scan.repos(base):
+        for path in scan.walk_files(repo.trees):
+            with contextlib.suppress(OSError):
+                status, folder = path.lstat(), path.parent.stat()
+                wanted = folder.st_mode & 0o044
+                is_list = path.suffix == ".json" and stat.S_ISREG(status.st_mode)
+                if is_list and status.st_uid == os.geteuid() and status.st_mode & wanted != wanted:
+                    found.append(path)
+    return found
+
+
+def closed_folder(base: Base) -> Path | None:
+    """Return the first folder of a base that is there and that this process may not look into; None without one."""
+    folders = (folder for folder in (base.path, base.own, base.hub) if os.access(folder, os.F_OK))
+    return next((folder for folder in folders if not os.access(folder, os.R_OK | os.X_OK)), None)
+
+
+def open_trees(base: Base) -> list[Path]:
+    """Let others read the lists of files that `closed_trees` finds; returns those that can be read now."""
+    closed = closed_trees(base)
+    for path in closed:
+        fs.share_as_folder(base.path, path)
+    left = set(closed_trees(base))
+    return [path for path in closed if path not in left]
+
+
+def mode_of(path: Path) -> int | None:
+    """Return the permission bits of a file; None without one."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return stat.S_IMODE(status.st_mode) if stat.S_ISREG(status.st_mode) else None
+
+
+def disk_bytes(base: Base) -> int:
+    """Return how large the file system of a base is."""
+    found = os.statvfs(base.path)
+    return found.f_blocks * found.f_frsize

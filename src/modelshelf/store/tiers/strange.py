@@ -1,0 +1,39 @@
+"""What lies in a base under our names and cannot be understood: left out everywhere, and named by the doctor."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+from modelshelf.domain.outside import object_of
+from modelshelf.errors import BadInput
+from modelshelf.store.layout import Base
+from modelshelf.store.probe import is_closed, is_there
+from modelshelf.store.repos import scan
+from modelshelf.store.small_files import LIST_BYTES, read_small_json
+from modelshelf.store.tiers import marker as store_tier
+from modelshelf.store.tiers import sidecars
+
+
+def find(base: Base) -> list[Path]:
+    """Return the files of ours that say nothing, and the folders that no repository can be called, by path.
+
+    What this user may not read is not among them: that is another finding.
+    """
+    found = [path for path in (base.capabilities, base.meter, base.links) if not _is_object(path)]
+    if store_tier.read_id(base) is None:
+        found.append(base.marker)
+    with contextlib.suppress(OSError):  # a folder that may not be entered
+        found += sidecars.strange(base)
+    found += [repo.path for repo in scan.strange_repos(base)]
+    return sorted(path for path in found if is_there(path) and not is_closed(path))
+
+
+def _is_object(path: Path) -> bool:
+    try:
+        object_of(read_small_json(path, LIST_BYTES))
+    except PermissionError:
+        return True
+    except (OSError, BadInput):
+        return False
+    return True
