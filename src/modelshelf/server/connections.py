@@ -83,7 +83,7 @@ class State(ServerState):
 class GuardedProtocol(ZeroCopyProtocol):
     """One connection within the limits of its server.
 
-    **Source:** what this relies on in uvicorn is written down as a test in `tests/integration/test_server_floods.py`.
+    **Source:** what this relies on in uvicorn is a test in `tests/integration/server/test_server_floods.py`.
     """
 
     _head_since: float | None = None

@@ -4,7 +4,7 @@ The kernel moves a file's pages to the socket; no byte passes through Python. uv
 protocol classes and implements none, so `ZeroCopyProtocol` adds it around uvicorn's own request cycle.
 
 **Source:** https://asgi.readthedocs.io/en/latest/extensions.html#zero-copy-send. What this relies on in uvicorn
-0.54 is written down as tests in `tests/integration/test_hub_face.py`: a uvicorn that changes it fails there.
+0.54 is written down as tests in `tests/integration/mirror/test_hub_face.py`: a uvicorn that changes it fails there.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import pytest
 
 from modelshelf.store.layout import Base
 from modelshelf.store.repos import trees
-from tests.integration.hub_face_tree import Client, Face, add_commit, digest_of, running
+from tests.integration.mirror.hub_face_tree import Client, Face, add_commit, digest_of, running
 from tests.world import Home
 
 COMMIT = "a" * 40

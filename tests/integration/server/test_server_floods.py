@@ -20,7 +20,7 @@ from modelshelf.server.connections import GuardedProtocol, Limits
 from modelshelf.server.hub.sendfile import ZeroCopyProtocol
 from modelshelf.services.shelf import Shelf
 from tests.fakes.hub import FakeHub
-from tests.integration.hub_face_tree import add_commit, add_sparse
+from tests.integration.mirror.hub_face_tree import add_commit, add_sparse
 from tests.serving import Serving, parse, read_all, serving
 from tests.world import MIB, ROOT, Home, Server, free_port, random_bytes, wait_until
 

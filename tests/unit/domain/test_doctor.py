@@ -18,7 +18,7 @@ from modelshelf.domain.tool_environment import ENGINE_PACKAGES, Place
 from modelshelf.domain.verify_report import Finding, Kind
 from modelshelf.units import GB
 
-PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
+PYPROJECT = Path(__file__).parents[3] / "pyproject.toml"
 DISK = Mount("/mnt/z", "ext4", "/dev/sda1", read_only=False)
 LAYER = Mount("/", "overlay", "overlay", read_only=False, boundary=False)
 TIER = Tier("secondary", "/mnt/z/my models", 100 * GB)

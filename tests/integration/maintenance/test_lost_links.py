@@ -11,7 +11,7 @@ import pytest
 from modelshelf.services.shelf import Shelf
 from modelshelf.store.layout import Base
 from tests.builders import Drawn, commit, lay_out
-from tests.integration.test_gc import Later
+from tests.integration.maintenance.test_gc import Later
 from tests.invariants import violations
 from tests.world import Home, load_offline, tree
 

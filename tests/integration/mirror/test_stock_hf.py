@@ -10,7 +10,7 @@ from modelshelf.services.shelf import Shelf
 from modelshelf.store.layout import Base
 from modelshelf.store.repos import scan
 from tests.fakes.hub import FakeHub
-from tests.integration.hub_face_tree import Client
+from tests.integration.mirror.hub_face_tree import Client
 from tests.invariants import violations
 from tests.world import Home, tree
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.hub_face_tree import Client, Face, add_commit, digest_of, running
+from tests.integration.mirror.hub_face_tree import Client, Face, add_commit, digest_of, running
 from tests.world import Server
 
 COMMIT = "a" * 40

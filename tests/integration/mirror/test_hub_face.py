@@ -32,7 +32,7 @@ from modelshelf.server.hub.sendfile import WINDOW_BYTES, ZERO_COPY, ZeroCopyProt
 from modelshelf.server.uvicorn_server import create_server, listen, url_of
 from modelshelf.services.mirror.lookup import FoundFile, HubFace
 from modelshelf.store.layout import Base
-from tests.integration.hub_face_tree import (
+from tests.integration.mirror.hub_face_tree import (
     Client,
     Face,
     add_commit,

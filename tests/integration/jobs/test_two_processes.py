@@ -1,6 +1,6 @@
 """Processes that move, pull, remove and load the same models against each other: nothing is lost, no limit passed.
 
-`SHELF_SECONDS=60 pytest tests/integration/test_two_processes.py` goes on for a minute; five seconds without.
+`SHELF_SECONDS=60 pytest tests/integration/jobs/test_two_processes.py` goes on for a minute; five seconds without.
 """
 
 from __future__ import annotations
