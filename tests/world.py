@@ -265,12 +265,12 @@ class Home:
         return self.children[-1]
 
     @contextlib.contextmanager
-    def serve(self, **more: str) -> Iterator[Server]:
-        """Run `python main.py`; killed at the end unless it ended before."""
+    def serve(self, *wrapper: str, **more: str) -> Iterator[Server]:
+        """Run `python main.py`, behind the words of a wrapper such as `nice`; kill it at the end if it still runs."""
         log = self.root / f"server-{time.monotonic_ns()}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, str(ROOT / "main.py")],
+                [*wrapper, sys.executable, str(ROOT / "main.py")],
                 cwd=self.work,
                 env=self.environ(**({"SHELF_PORT": str(free_port())} | more)),
                 stdin=subprocess.DEVNULL,

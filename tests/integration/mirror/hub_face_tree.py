@@ -24,6 +24,7 @@ from modelshelf.server.hub.routes import create_router
 from modelshelf.server.uvicorn_server import create_server, listen, url_of
 from modelshelf.services.mirror.lookup import HubFace
 from modelshelf.store.layout import Base
+from tests.serving import Said
 
 LFS_SUFFIXES = (".safetensors", ".gguf", ".bin")
 
@@ -119,18 +120,6 @@ class Recorder:
             self.done.put(answer)
 
 
-class Errors(logging.Handler):
-    """Keeps what the server complains about."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep one line."""
-        self.lines.append(self.format(record))
-
-
 @dataclass
 class Face:
     """A running hub face."""
@@ -192,7 +181,7 @@ def running(*bases: Path, **config: Any) -> Iterator[Face]:
     server = create_server(recorder, log_level="warning")
     for name, value in config.items():
         setattr(server.config, name, value)
-    complaints = Errors()
+    complaints = Said()
     loggers = [logging.getLogger("uvicorn.error"), logging.getLogger("modelshelf"), logging.getLogger("asyncio")]
     for logger in loggers:
         logger.addHandler(complaints)

@@ -22,7 +22,7 @@ from modelshelf.services.shelf import Shelf
 from tests.fakes.hub import FakeHub
 from tests.integration.mirror.hub_face_tree import add_commit, add_sparse
 from tests.serving import Serving, parse, read_all, serving
-from tests.world import MIB, ROOT, Home, Server, free_port, random_bytes, wait_until
+from tests.world import MIB, Home, random_bytes, wait_until
 
 COMMIT = "a" * 40
 SOON = Limits(connections=20, head_s=1.0, head_bytes=8 << 10, body_s=1.0, stall_s=1.0)
@@ -43,30 +43,12 @@ def begin(server: Serving, request: str) -> socket.socket:
     return connection
 
 
-@contextlib.contextmanager
-def few_descriptors(home: Home, count: int) -> Iterator[Server]:
-    """Run the real server with so many descriptors and no more."""
-    log = home.root / "few.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            ["sh", "-c", f'ulimit -Sn 64; ulimit -Hn {count}; exec "$@"', "sh", sys.executable, str(ROOT / "main.py")],
-            cwd=home.work,
-            env=home.environ(SHELF_PORT=str(free_port())),
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    server = Server(process, log)
-    try:
-        server.wait_for_announcement()
-        yield server
-    finally:
-        process.kill()
-        process.wait()
+FEW_DESCRIPTORS = ("sh", "-c", 'ulimit -Sn 64; ulimit -Hn 256; exec "$@"', "sh")
 
 
 def test_idle_connections_do_not_take_the_server_down(home: Home) -> None:
     """With 256 descriptors and 400 idle connections it answers at once, and its log stays short."""
-    with few_descriptors(home, 256) as server, contextlib.ExitStack() as held:
+    with home.serve(*FEW_DESCRIPTORS) as server, contextlib.ExitStack() as held:
         port = int(server.url.rpartition(":")[2])
         for _ in range(400):
             held.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
