@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, cast
 
 from anyio import to_thread
 from fastapi import FastAPI
@@ -58,6 +59,19 @@ def create_app(
     app.include_router(routes.create_router(HubFace(shelf.tier_service.online_bases, shelf.library.why_away)))
     _add_health(app, shelf)
     return app
+
+
+def describe() -> dict[str, Any]:
+    """Return the OpenAPI document of the whole API, without a library: what `/openapi.json` of a server answers."""
+    return create_app(cast("Shelf", _NoLibrary()), host="127.0.0.1", api_key=None).openapi()
+
+
+class _NoLibrary:
+    """Stands where routes expect a library; to be described, they ask it nothing."""
+
+    def __getattr__(self, name: str) -> _NoLibrary:
+        """Return whatever part is asked for."""
+        return self
 
 
 def _lifespan(shelf: Shelf, watcher: Watcher) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
