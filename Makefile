@@ -94,6 +94,21 @@ format: .venv/test.stamp ## Format the code and repair what ruff can
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
+.PHONY: reference
+reference: build/docs/stamp ## Write docs/reference/ anew from the program
+	build/docs/bin/python docs/generate.py
+
+.PHONY: docs
+docs: reference ## Build the site of the documents in build/site, and check every link
+	NO_MKDOCS_2_WARNING=1 build/docs/bin/mkdocs build
+
+build/docs/stamp: pyproject.toml requirements/build.txt requirements/docs.txt
+	$(PYTHON) -m venv --clear build/docs
+	build/docs/bin/pip --disable-pip-version-check --no-input install --quiet $(LOCKED) \
+	    -r requirements/build.txt -r requirements/docs.txt
+	build/docs/bin/pip --disable-pip-version-check --no-input install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
 .PHONY: bench
 bench: ## List the measurements and how to run each
 	@for file in bench/[a-z]*.py; do \
@@ -144,5 +159,6 @@ lock: ## Write requirements/*.txt anew from pyproject.toml (maintainers)
 	$(COMPILE) pyproject.toml --extra transformers $(WITHOUT_TORCH) $(AGREEING) --output-file requirements/transformers.txt
 	$(COMPILE) pyproject.toml $(AGREEING) --output-file requirements/core.txt
 	$(COMPILE) --group build $(AGREEING) --output-file requirements/build.txt
+	$(COMPILE) pyproject.toml --group docs $(AGREEING) --output-file requirements/docs.txt
 	$(COMPILE) --group demo --no-deps --output-file requirements/demo.txt
 	rm -rf build/lock
