@@ -92,7 +92,7 @@ class Hooked(Counter):
         """Begin a phase."""
         super().phase(name, total_bytes)
         if name == "moving" and self.running is not None:
-            self.promised_bytes = self.running.holds[-1].remaining_bytes
+            self.promised_bytes = self.running.reservations[-1].remaining_bytes
         self._run("phase")
 
     def advance(self, done_bytes: int) -> None:

@@ -76,7 +76,7 @@ def test_a_newer_commit_and_the_end_of_the_old_one_are_one_change(registry: Regi
     assert (now.commit_hash, now.size_bytes, now.signature, now.complete) == (NEW, 7, "5:6", True)
     assert (registry.files(REPO, OLD), registry.files(REPO, NEW)) == ([], list(FILES))
     [job] = registry.jobs(unfinished=True)
-    assert (job.kind, job.model_id, json.loads(job.params)) == ("retire", None, {"commit_hash": OLD})
+    assert (job.kind, job.model_id, json.loads(job.params)) == ("delete_old_copy", None, {"commit_hash": OLD})
     assert not registry.placements.take_commit(row, NEW, FILES, 7, "5:6", {})
     assert len(registry.jobs()) == 1
 
@@ -119,4 +119,4 @@ def test_a_model_that_is_forgotten_can_leave_a_job_behind(registry: Registry, ro
     registry.delete_model(row.id, {"cache_path": "/usb"})
 
     [job] = registry.jobs()
-    assert (job.kind, job.model_name, job.model_id) == ("retire", "m", None)
+    assert (job.kind, job.model_name, job.model_id) == ("delete_old_copy", "m", None)

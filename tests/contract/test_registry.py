@@ -245,7 +245,7 @@ def test_a_base_that_was_started_afresh_has_one_id(registry: Registry) -> None:
 
 
 def test_a_switched_model_resolves_to_its_new_tier(registry: Registry) -> None:
-    """The move is done exactly when the switch is, and the job that retires the old copy is there then."""
+    """The move is done exactly when the switch is, and the job that deletes the old copy is there then."""
     row = add(registry)
     moves = []
     for location, base, old in (("custom", "/mnt/usb", None), ("secondary", "/mnt/slow", {"base": "/mnt/usb"})):
@@ -256,5 +256,7 @@ def test_a_switched_model_resolves_to_its_new_tier(registry: Registry) -> None:
     [found] = registry.models()
     assert (found.cache_location, found.cache_path, found.signature) == ("secondary", "/mnt/slow", "3:4")
     assert found.complete
-    assert [(job.id, job.kind, job.model_id) for job in registry.jobs(unfinished=True)] == [(job_id, "retire", None)]
+    assert [(job.id, job.kind, job.model_id) for job in registry.jobs(unfinished=True)] == [
+        (job_id, "delete_old_copy", None)
+    ]
     assert [registry.job(move).state for move in moves] == ["done", "done"]

@@ -89,9 +89,9 @@ def test_a_registry_works_on_without_a_byte_or_a_name(disk: Path, path: Path, ta
         job = registry.enqueue("move", row)
         registry.finish_job(job.id, "done")
         assert len(SqliteReader(path).files("org/name", "c" * 40)) == len(MANIFEST)
-        retire = registry.delete_model(row.id, {"files": [[f.path, f.size_bytes, f.digest] for f in MANIFEST]})
+        old_copy = registry.delete_model(row.id, {"files": [[f.path, f.size_bytes, f.digest] for f in MANIFEST]})
 
-    assert retire is not None
+    assert old_copy is not None
     assert SqliteReader(path).models() == []
     assert SqliteReader(path).files("org/name", "c" * 40) == []
 

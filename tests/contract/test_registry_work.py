@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from modelshelf.domain.jobs import CANCELLED, DONE, FAILED, QUEUED, RUNNING, WAITING, Reservation
+from modelshelf.domain.jobs import CANCELLED, DONE, FAILED, QUEUED, RUNNING, WAITING, ReservedRow
 from modelshelf.domain.models import ModelRow, Registration
 from modelshelf.errors import NotFound, OutOfSpace
 from modelshelf.registry import tables
@@ -45,12 +45,12 @@ def test_a_reservation_is_seen_by_all(registry: Registry, tier: str) -> None:
     """With its tier, its disk, its owner and what is still to be written."""
     reservation_id = registry.reservations.add(tier, "disk-1", "me", lambda _: 5 * 10**12)
 
-    assert registry.reservations.all() == [Reservation(reservation_id, tier, "disk-1", 5 * 10**12, "me", expired=False)]
+    assert registry.reservations.all() == [ReservedRow(reservation_id, tier, "disk-1", 5 * 10**12, "me", expired=False)]
 
 
 def test_the_decision_sees_what_is_promised(registry: Registry, tier: str) -> None:
     """It gets every reservation of the moment in which it decides."""
-    seen: list[Sequence[Reservation]] = []
+    seen: list[Sequence[ReservedRow]] = []
     for size_bytes in (5, 7):
         registry.reservations.add(tier, "d", "me", lambda now, size=size_bytes: seen.append(list(now)) or size)
 
@@ -60,7 +60,7 @@ def test_the_decision_sees_what_is_promised(registry: Registry, tier: str) -> No
 def test_a_refused_reservation_changes_nothing(registry: Registry, tier: str, database: sa.Engine) -> None:
     """The error passes through, and the transaction is undone."""
 
-    def refuse(now: Sequence[Reservation]) -> int:
+    def refuse(now: Sequence[ReservedRow]) -> int:
         raise OutOfSpace("No.")
 
     with pytest.raises(OutOfSpace):
@@ -75,7 +75,7 @@ def test_a_refused_reservation_changes_nothing(registry: Registry, tier: str, da
 def test_no_sum_of_reservations_passes_the_limit(registry: Registry, tier: str) -> None:
     """However many decide at once, each decides alone."""
 
-    def within_30(now: Sequence[Reservation]) -> int:
+    def within_30(now: Sequence[ReservedRow]) -> int:
         if sum(reservation.remaining_bytes for reservation in now) + 10 > 30:
             raise OutOfSpace("Full.")
         return 10

@@ -98,7 +98,7 @@ def work(shelf: Shelf, name: str, *words: str) -> None:
             pass
         for _, thread in shelf.behind._going:
             thread.join()
-        shelf.run_due("retire")
+        shelf.run_due("delete_old_copy")
     else:
         getattr(shelf, name)(*words)
 

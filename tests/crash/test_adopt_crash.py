@@ -83,7 +83,7 @@ def check(home: Home, shelf: Shelf, old: Path, whole: dict[tuple[str, str, str],
 
 
 def check_done(
-    home: Home, shelf: Shelf, old: Path, wish: str, whole: dict[tuple[str, str, str], dict[str, bytes]]
+    home: Home, shelf: Shelf, old: Path, mode: str, whole: dict[tuple[str, str, str], dict[str, bytes]]
 ) -> None:
     """Check that all of it is on the tier, and nothing of it anywhere else."""
     check(home, shelf, old, whole)
@@ -91,13 +91,13 @@ def check_done(
     assert {(model.base, str(model.state)) for model in shelf.models()} == {(str(home.primary), "ready")}
     left = [path for place in places(old, home) if not place.is_symlink() for path in place.rglob("*--*")]
     assert [path for path in left if home.primary not in path.parents and ".lock" not in str(path)] == []
-    assert old.is_symlink() == (wish == "link")
+    assert old.is_symlink() == (mode == "link")
     assert escaping_links(home.primary) == []
     assert shelf.registry.reservations.all() == []
     assert violations(shelf) == []
 
 
-def start_afresh(home: Home, shelf: Shelf, old: Path) -> None:
+def begin_again(home: Home, shelf: Shelf, old: Path) -> None:
     """Forget everything that was adopted."""
     for model in shelf.models():
         shelf.remove(model.row.model_name)
@@ -111,23 +111,23 @@ def start_afresh(home: Home, shelf: Shelf, old: Path) -> None:
         (home.primary / name).unlink(missing_ok=True)
 
 
-@pytest.mark.parametrize("wish", ["move", "link"])
-def test_an_adoption_survives_a_kill_at_every_step(home: Home, shelf: Shelf, mortal: Mortal, wish: str) -> None:
+@pytest.mark.parametrize("mode", ["move", "link"])
+def test_an_adoption_survives_a_kill_at_every_step(home: Home, shelf: Shelf, mortal: Mortal, mode: str) -> None:
     """Whatever was done until then, nothing is lost; the same order again brings everything."""
     for at in steps():
         old = home.root / f"cache-{at}" / "old"
         whole = draw(old)
 
-        code = mortal.do(at, "adopt", str(old), wish)
+        code = mortal.do(at, "adopt", str(old), mode)
 
         check(home, shelf, old, whole)
         if code == DIED:
-            shelf.adopt(str(old), wish)
+            shelf.adopt(str(old), mode)
         assert {job.state for job in shelf.registry.jobs()} == {"done"}
-        check_done(home, shelf, old, wish, whole)
+        check_done(home, shelf, old, mode, whole)
         if code != DIED:
             break
-        start_afresh(home, shelf, old)
+        begin_again(home, shelf, old)
 
     assert (code, at > STRIDE) == (0, True)
 

@@ -46,7 +46,7 @@ def test_a_move_on_a_disk_that_fills_at_any_step(hub: FakeHub, home: Home, shelf
         assert tree(shelf.path("m")) == FILES
         if shelf.model("m").base == str(home.primary):
             shelf.move("m", "secondary")
-        shelf.run_due("retire")
+        shelf.run_due("delete_old_copy")
         assert (tree(shelf.path("m")), files_of(home.primary)) == (FILES, [])
         assert violations(shelf) == []
         shelf.move("m", "primary")

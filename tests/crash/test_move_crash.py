@@ -108,7 +108,7 @@ def test_a_pull_that_makes_room_survives_a_kill_at_every_step(
         if code == DIED:
             with home.open() as limited:
                 limited.pull("other")
-                limited.run_due("retire")
+                limited.run_due("delete_old_copy")
         check_survived(home, shelf, "m", "other")
         assert shelf.model("m").base == str(home.secondary)
         if code != DIED:
@@ -131,7 +131,7 @@ def test_a_promotion_survives_a_kill_at_every_step(hub: FakeHub, home: Home, she
         code = mortal.do(at, "use", "m")
         check_survived(home, shelf, "m")
         if code == DIED:
-            shelf.admission.drop_the_dead()
+            shelf.admission.recover_dead_owners()
             assert mortal.do(0, "use", "m") == 0
         assert (shelf.model("m").state, shelf.model("m").base) == ("ready", str(home.primary))
         assert files_of(home.secondary) == []

@@ -116,7 +116,7 @@ def test_a_move_survives_a_power_cut(disk: Disk, home: Home, seed: int) -> None:
         assert violations(shelf) == []
         if shelf.model("m").base == str(home.primary):
             shelf.move("m", "secondary")
-        shelf.run_due("retire")
+        shelf.run_due("delete_old_copy")
         assert tree(shelf.path("m")) == FILES
         assert violations(shelf) == []
 

@@ -170,7 +170,7 @@ class Library(RuleBasedStateMachine):
         """Wait for what goes on behind a use, and let old copies go."""
         for _, thread in self.shelf.behind._going:
             thread.join()
-        self.shelf.run_due("retire")
+        self.shelf.run_due("delete_old_copy")
 
     def _try(self, do: object) -> None:
         """Do something that may be refused, but must not break."""

@@ -121,14 +121,14 @@ def test_a_model_moves_between_the_disks_while_it_is_used(model_home: Home) -> N
     assert not list(model_home.secondary.glob("hub/models--*"))
 
 
-@pytest.mark.parametrize("wish", ["leave", "link"])
-def test_a_cache_that_was_there_before_answers_where_it_was_promised(model_home: Home, wish: str) -> None:
+@pytest.mark.parametrize("mode", ["leave", "link"])
+def test_a_cache_that_was_there_before_answers_where_it_was_promised(model_home: Home, mode: str) -> None:
     """What `hf download` left in `~/.cache/huggingface`, adopted, answers us, and under its id from both places."""
     old = model_home.root / "home/.cache/huggingface"
     run(model_home, str(HF), "download", DENSE, HF_HOME=str(old))
-    promised = [old] if wish == "leave" else [old, model_home.primary]
+    promised = [old] if mode == "leave" else [old, model_home.primary]
 
-    model_home.run("adopt", f"--{wish}").checked()
+    model_home.run("adopt", f"--{mode}").checked()
 
     assert "4" in load(model_home, "smollm2-135m-instruct")
     for base in promised:

@@ -60,7 +60,7 @@ def test_a_disk_that_is_just_too_small(hub: FakeHub, home: FarHome, shelf: Shelf
         check_on_the_primary(home, shelf)
         resize(home, 2 * TOTAL)
         shelf.move("m", "secondary")
-    shelf.run_due("retire")
+    shelf.run_due("delete_old_copy")
 
     assert (shelf.model("m").base, tree(shelf.path("m"))) == (str(home.secondary), FILES)
     assert files_of(home.primary) == []
@@ -79,7 +79,7 @@ def test_a_disk_without_names_left(hub: FakeHub, home: FarHome, shelf: Shelf, in
         check_on_the_primary(home, shelf)
         resize(home, 2 * TOTAL)
         shelf.move("m", "secondary")
-    shelf.run_due("retire")
+    shelf.run_due("delete_old_copy")
 
     assert (shelf.model("m").base, tree(shelf.path("m"))) == (str(home.secondary), FILES)
     assert files_of(home.primary) == []

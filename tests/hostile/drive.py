@@ -67,7 +67,7 @@ class Drive:
         for name in (".bashrc", "deep/models--org--drive", "deep/key"):
             (self.outside / name).write_bytes(name.encode())
         drawn = lay_out(self.home.custom, DRAWING)
-        store_tier.start_afresh(self.base)
+        store_tier.reset_marker(self.base)
         card = Card(NAME, REPO, RefName("main"), COMMIT, (), False, "", tuple(drawn.of(REPO, "a")))
         sidecars.write(self.base, card)
         capabilities.of(self.base)

@@ -289,8 +289,8 @@ def test_a_path_of_a_request_lies_below_the_roots(home: Home, path: str) -> None
         replies = [
             server.ask("POST", "/api/models", posted),
             server.ask("PATCH", "/api/models/m", json.dumps({"cache_location": "custom", "cache_path": path}).encode()),
-            server.ask("POST", "/api/cache/adopt", json.dumps({"wish": "leave", "path": path}).encode()),
-            server.ask("POST", "/api/cache/adopt", json.dumps({"wish": "move", "to": path}).encode()),
+            server.ask("POST", "/api/cache/adopt", json.dumps({"mode": "leave", "path": path}).encode()),
+            server.ask("POST", "/api/cache/adopt", json.dumps({"mode": "move", "to": path}).encode()),
         ]
 
     assert {reply.status for reply in replies} <= {400, 403}

@@ -186,7 +186,7 @@ def open_forgetter() -> Forgetter:
     return Forgetter(settings.tiers, KnownBases(settings.state_home), libraries, open_registry(settings)[0])
 
 
-def start_afresh(path: str) -> None:
+def reset_marker(path: str) -> None:
     """Take a known base that lost its marker as a new, empty tier.
 
     Raises:
@@ -204,11 +204,11 @@ def start_afresh(path: str) -> None:
     base = Base(Path(base_path))
     if store_tier.read_id(base) is not None:
         raise BadInput(
-            f"{base_path} has its marker: there is nothing to start afresh.",
+            f"{base_path} has its marker: nothing to reset.",
             hint=f"To take another tier in its place: shelf forget {base_path}",
             cache_path=base_path,
         )
-    tier_id = store_tier.start_afresh(base)
+    tier_id = store_tier.reset_marker(base)
     known.remember(base, tier_id)
     registry = Registry(database_url(settings))
     registry.remember_tier(tier_id, locations.get(base_path, CUSTOM), base_path)

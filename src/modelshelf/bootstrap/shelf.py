@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from modelshelf.services.maintenance.reconcile import Reconciler
     from modelshelf.services.maintenance.verify import Verifier
     from modelshelf.services.shelf import Shelf
-    from modelshelf.services.space.delete_old_copy import Retirer
+    from modelshelf.services.space.delete_old_copy import OldCopyDeleter
     from modelshelf.services.space.make_room import RoomMaker
     from modelshelf.services.space.tiers import TierService
 
@@ -50,7 +50,7 @@ def open_shelf(
     *,
     settings: Settings | None = None,
     clock: Clock | None = None,
-    look: bool = False,
+    read_only: bool = False,
 ) -> Shelf:
     """Return the whole library.
 
@@ -58,7 +58,7 @@ def open_shelf(
         env_file: The settings file; see `load_settings`.
         settings: Settings that were read already.
         clock: Time; by default the machine's.
-        look: Make nothing: no base, no registry, for a plan that is shown and not carried out.
+        read_only: Make nothing: no base, no registry, for a plan that is shown and not carried out.
 
     Raises:
         BadInput: The settings are wrong.
@@ -77,7 +77,7 @@ def open_shelf(
     from modelshelf.services.shelf import Shelf
 
     late = _Late()
-    parts = _make_parts(settings or load_settings(env_file), clock or SystemClock(), late, look=look)
+    parts = _make_parts(settings or load_settings(env_file), clock or SystemClock(), late, read_only=read_only)
     registry, library = parts.registry, parts.library
     adapters = Adapters(library)
     reconciler = Reconciler(registry, library, parts.tiers, parts.clock)
@@ -88,7 +88,7 @@ def open_shelf(
         tier_service=parts.tiers,
         admission=parts.room.admission,
         registrar=Registrar(registry, parts.tiers, parts.room, parts.hub),
-        remover=Remover(registry, library, parts.retirer, adapters),
+        remover=Remover(registry, library, parts.old_copies, adapters),
         mover=parts.mover,
         verifier=_make_verifier(parts),
         updater=Updater(registry, library, parts.tiers, parts.hub, parts.puller, parts.clock),
@@ -107,13 +107,13 @@ def open_shelf(
 
 def _make_adopter(parts: _Parts, reconciler: Reconciler, late: _Late) -> Adopter:
     from modelshelf.services.adopt.adopt import Adopter
-    from modelshelf.services.adopt.import_models import Intake
+    from modelshelf.services.adopt.import_models import ModelImporter
     from modelshelf.services.adopt.link_old_path import Linker
 
     registry, tiers, clock = parts.registry, parts.tiers, parts.clock
-    intake = Intake(registry, tiers, parts.room.admission, reconciler, parts.retirer, clock)
-    linker = Linker(tiers, intake, clock)
-    return Adopter(registry, parts.library, tiers, intake, linker, parts.mover, late.run_inside, late.tidy)
+    importer = ModelImporter(registry, tiers, parts.room.admission, reconciler, parts.old_copies, clock)
+    linker = Linker(tiers, importer, clock)
+    return Adopter(registry, parts.library, tiers, importer, linker, parts.mover, late.run_inside, late.tidy)
 
 
 def _handlers_of(shelf: Shelf, parts: _Parts) -> dict[str, Handler]:
@@ -125,13 +125,13 @@ def _handlers_of(shelf: Shelf, parts: _Parts) -> dict[str, Handler]:
     from modelshelf.services.maintenance.gc import DEDUPE, GC
     from modelshelf.services.maintenance.reconcile import RECONCILE
     from modelshelf.services.maintenance.verify import VERIFY
-    from modelshelf.services.space.delete_old_copy import RETIRE
+    from modelshelf.services.space.delete_old_copy import DELETE_OLD_COPY
 
     return {
         ADOPT: shelf.adopter.run,
         PULL: parts.puller.run,
         MOVE: parts.mover.run,
-        RETIRE: parts.retirer.run,
+        DELETE_OLD_COPY: parts.old_copies.run,
         UPDATE: shelf.updater.run,
         RECONCILE: shelf.reconciler.run,
         GC: shelf.collector.run,
@@ -151,13 +151,13 @@ class _Parts:
     library: Library
     hub: Hub
     room: RoomMaker
-    retirer: Retirer
+    old_copies: OldCopyDeleter
     puller: Puller
     mover: Mover
     leaser: Leaser
 
 
-def _make_parts(settings: Settings, clock: Clock, late: _Late, *, look: bool) -> _Parts:
+def _make_parts(settings: Settings, clock: Clock, late: _Late, *, read_only: bool) -> _Parts:
     from modelshelf import __version__
     from modelshelf.domain.eviction import Watermarks
     from modelshelf.hub.client import HubClient
@@ -168,13 +168,13 @@ def _make_parts(settings: Settings, clock: Clock, late: _Late, *, look: bool) ->
     from modelshelf.services.lifecycle.promote import Promoter
     from modelshelf.services.lifecycle.pull import Puller
     from modelshelf.services.lifecycle.rate_limit import Throttle
-    from modelshelf.services.space.delete_old_copy import Retirer
+    from modelshelf.services.space.delete_old_copy import OldCopyDeleter
     from modelshelf.services.space.make_room import FullPolicy, RoomMaker
     from modelshelf.services.space.reservations import Admission
     from modelshelf.services.space.tiers import TierService
 
     check_mounts(settings)
-    registry, owner = Registry(url_to_look(settings) if look else database_url(settings)), this_process()
+    registry, owner = Registry(url_to_look(settings) if read_only else database_url(settings)), this_process()
     known = KnownBases(settings.state_home)
     tiers = TierService(
         registry,
@@ -184,20 +184,20 @@ def _make_parts(settings: Settings, clock: Clock, late: _Late, *, look: bool) ->
         use_symlinks=settings.use_symlinks,
         require_mount=settings.require_mount,
     )
-    if not look:
+    if not read_only:
         _begin(tiers, settings)
     admission = Admission(registry, tiers, owner, clock)
     hub = HubClient(settings.hf_endpoint, settings.hf_token, f"modelshelf/{__version__}", STREAMS, settings.network)
     library = Library(registry, settings.tiers, known)
-    retirer, marks = Retirer(registry, library, clock), Watermarks()
+    old_copies, marks = OldCopyDeleter(registry, library, clock), Watermarks()
     policy = FullPolicy(settings.on_full == "demote", settings.on_secondary_full == "remove-unpinned", marks)
-    room = RoomMaker(registry, tiers, admission, library, retirer, hub, clock, policy, late.demote, late.tidy)
+    room = RoomMaker(registry, tiers, admission, library, old_copies, hub, clock, policy, late.demote, late.tidy)
     throttle = Throttle(settings.download_limit_bytes_per_s, clock)
     puller = Puller(registry, tiers, room, hub, clock, throttle, STREAMS)
     mover = Mover(registry, library, tiers, room, clock)
-    promoter = Promoter(registry, room, mover, clock, settings.promote, marks, late.start_behind)
+    promoter = Promoter(registry, room, mover, clock, settings.promote, marks, late.start_in_background)
     leaser = Leaser(registry, library, owner, promoter.on_use)
-    return _Parts(clock, owner, registry, tiers, library, hub, room, retirer, puller, mover, leaser)
+    return _Parts(clock, owner, registry, tiers, library, hub, room, old_copies, puller, mover, leaser)
 
 
 def _begin(tiers: TierService, settings: Settings) -> None:
@@ -225,16 +225,16 @@ class _Late:
         """Move a model to the secondary, to make room."""
         shelf = self.shelf
         shelf.finish(shelf.mover.enqueue(model_name, SECONDARY, None, keep_source=False, makes_room=True))
-        shelf.settle("retire")
+        shelf.settle("delete_old_copy")
 
     def tidy(self) -> None:
         """Delete the old copies of models that left; what another thread or process is deleting is waited for."""
-        self.shelf.settle("retire")
+        self.shelf.settle("delete_old_copy")
 
     def run_inside(self, job: Job, outer: Running) -> None:
         """Carry out a job as a part of another one, whose progress it shows and with which it stops."""
         self.shelf.run_inside(job, outer)
 
-    def start_behind(self, job: Job) -> None:
+    def start_in_background(self, job: Job) -> None:
         """Carry out a job behind whatever goes on."""
-        self.shelf.start_behind(job)
+        self.shelf.start_in_background(job)

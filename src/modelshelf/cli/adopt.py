@@ -41,22 +41,22 @@ def adopt(
 ) -> None:
     """Take in what other tools downloaded; without --leave, --move or --link show what is there."""
     from modelshelf.bootstrap.shelf import open_shelf
-    from modelshelf.domain.adopt import AdoptRequest, wish_of
+    from modelshelf.domain.adopt import AdoptRequest, adopt_mode_of
     from modelshelf.errors import BadInput
     from modelshelf.schemas.adopt import adopt_view
     from modelshelf.services.adopt.adopt import DEFAULT_PATH
 
-    with at_the_edge(as_json=as_json), open_shelf(look=dry_run) as shelf:
-        wishes = [w for w, on in (("leave", leave), ("move", move), ("link", link), ("unlink", unlink)) if on]
-        if len(wishes) > 1:
-            raise BadInput(f"--{wishes[0]} and --{wishes[1]} cannot both be meant.", hint="Choose one.")
+    with at_the_edge(as_json=as_json), open_shelf(read_only=dry_run) as shelf:
+        modes = [w for w, on in (("leave", leave), ("move", move), ("link", link), ("unlink", unlink)) if on]
+        if len(modes) > 1:
+            raise BadInput(f"--{modes[0]} and --{modes[1]} cannot both be meant.", hint="Choose one.")
         folder = DEFAULT_PATH if path is None else os.path.abspath(Path(path).expanduser())  # noqa: PTH100
         if unlink:
             _unlink(shelf, folder, dry_run=dry_run, as_json=as_json)
             return
-        wish = wish_of(wishes[0] if wishes else "leave")
-        wanted = AdoptRequest(folder, wish, to, merge, copies, repo)
-        if not wishes:
+        mode = adopt_mode_of(modes[0] if modes else "leave")
+        wanted = AdoptRequest(folder, mode, to, merge, copies, repo)
+        if not modes:
             _show(shelf, wanted, as_json=as_json)
         elif dry_run:
             view = adopt_view(shelf.adopter.plan(wanted))
@@ -79,7 +79,7 @@ def carry_out(shelf: Shelf, wanted: AdoptRequest, *, as_json: bool) -> None:
     """Adopt, and print what was done."""
     with output.job_progress("adopt") as show:
         options = {"merge": wanted.merge, "copy": wanted.copy}
-        done = shelf.adopt(wanted.path, wanted.wish, wanted.to, **options, repo_id=wanted.repo_id, on_tick=show)
+        done = shelf.adopt(wanted.path, wanted.mode, wanted.to, **options, repo_id=wanted.repo_id, on_tick=show)
     if as_json:
         output.as_json(done)
     else:
@@ -87,25 +87,25 @@ def carry_out(shelf: Shelf, wanted: AdoptRequest, *, as_json: bool) -> None:
 
 
 def _show(shelf: Shelf, wanted: AdoptRequest, *, as_json: bool) -> None:
-    """Show what is there and what each wish would do with it."""
+    """Show what is there and what each mode would do with it."""
     from modelshelf.errors import ShelfError
     from modelshelf.schemas.adopt import adopt_view
 
     views: dict[str, dict[str, Any]] = {}
-    for wish in ("leave", "move", "link"):
+    for mode in ("leave", "move", "link"):
         try:
-            views[wish] = adopt_view(shelf.adopter.plan(wanted.with_wish(wish)))
+            views[mode] = adopt_view(shelf.adopter.plan(wanted.with_mode(mode)))
         except ShelfError as err:
-            if wish == "leave":
+            if mode == "leave":
                 raise
-            views[wish] = {"error": err.to_dict()}
+            views[mode] = {"error": err.to_dict()}
     if as_json:
         output.as_json(views)
         return
     _print_things(views["leave"], views["move"].get("models", views["leave"]["models"]))
-    for wish, view in views.items():
+    for mode, view in views.items():
         output.answer("")
-        output.answer(f"shelf adopt {views['leave']['path']} --{wish}")
+        output.answer(f"shelf adopt {views['leave']['path']} --{mode}")
         output.answer(f"  {_in_short(view)}")
 
 

@@ -37,19 +37,19 @@ def add(
 
     with at_the_edge(as_json=as_json):
         wanted = registration(name, hf_path, to, revision=revision, allow_patterns=tuple(include or ()))
-        with open_shelf(look=dry_run) as shelf:
+        with open_shelf(read_only=dry_run) as shelf:
             if dry_run:
                 _print_plan(shelf.registrar.plan(wanted), as_json=as_json)
                 return
             plan = shelf.registrar.register(wanted)
-            tell_who_leaves(plan.makes_room, to)
+            print_evictions(plan.makes_room, to)
             if download or plan.is_here:
                 with _told_as_registered(name):
                     _pull(shelf, name)
             _print_model(shelf, name, as_json=as_json)
 
 
-def tell_who_leaves(makes_room: EvictionPlan | None, to: str) -> None:
+def print_evictions(makes_room: EvictionPlan | None, to: str) -> None:
     """Name the models that are about to be pushed out of a tier."""
     for victim in makes_room.victims if makes_room else ():
         output.note(f"Making room: {victim.model_name} ({format_size(victim.free_bytes)}) leaves {to}.")
@@ -89,7 +89,7 @@ def rm(
     from modelshelf.bootstrap.shelf import open_shelf
     from modelshelf.schemas.views import removed_view
 
-    with at_the_edge(as_json=as_json), open_shelf(look=dry_run) as shelf:
+    with at_the_edge(as_json=as_json), open_shelf(read_only=dry_run) as shelf:
         if dry_run:
             plan = shelf.remover.plan(name, delete_files=files)
             if as_json:

@@ -30,7 +30,7 @@ def update(
     from modelshelf.errors import BadInput, ShelfError
     from modelshelf.schemas.views import update_view
 
-    with at_the_edge(as_json=as_json), open_shelf(look=dry_run) as shelf:
+    with at_the_edge(as_json=as_json), open_shelf(read_only=dry_run) as shelf:
         if bool(names) == every:
             raise BadInput("Which models?", hint="shelf update NAME … or shelf update --all")
         views: list[dict[str, Any]] = []
@@ -61,7 +61,7 @@ def _carry_out(shelf: Shelf, name: str, *, keep_old: bool, quiet: bool) -> None:
     if not quiet:
         output.answer(f"{name}: {model.state.value} at {(model.row.commit_hash or '')[:12]} in {model.path}")
         for job in shelf.registry.jobs(unfinished=True):
-            if job.kind == "retire" and job.model_name == name:
+            if job.kind == "delete_old_copy" and job.model_name == name:
                 output.note(f"{job.detail} It goes when that ends.")
 
 
@@ -76,7 +76,7 @@ def reconcile(
     from modelshelf.bootstrap.shelf import open_shelf
     from modelshelf.schemas.views import reconcile_view
 
-    with at_the_edge(as_json=as_json), open_shelf(look=dry_run) as shelf:
+    with at_the_edge(as_json=as_json), open_shelf(read_only=dry_run) as shelf:
         if dry_run:
             view = reconcile_view(shelf.reconciler.plan(base or ()))
         else:

@@ -70,20 +70,20 @@ def env(name: Name, as_json: AsJson = False) -> None:
 def tiers(
     as_json: AsJson = False,
     rescan: Annotated[bool, typer.Option("--rescan", help="Walk everything again.")] = False,
-    start_afresh: Annotated[
+    reset_marker: Annotated[
         str | None,
         typer.Option(metavar="BASE", help="Take a known base that lost its marker as a new, empty tier."),
     ] = None,
 ) -> None:
     """Show each tier: its limit, what it holds, and the free space of its disk."""
-    from modelshelf.bootstrap.doctor_and_setup import start_afresh as start
+    from modelshelf.bootstrap.doctor_and_setup import reset_marker as start
     from modelshelf.bootstrap.shelf import open_shelf
     from modelshelf.schemas.views import tier_view
 
     with at_the_edge(as_json=as_json):
-        if start_afresh is not None:
-            start(start_afresh)
-        with open_shelf(look=True) as shelf:
+        if reset_marker is not None:
+            start(reset_marker)
+        with open_shelf(read_only=True) as shelf:
             found = shelf.tiers(rescan=rescan)
         if as_json:
             output.as_json([tier_view(status) for status in found])
@@ -96,7 +96,7 @@ def jobs(as_json: AsJson = False) -> None:
     from modelshelf.bootstrap.shelf import open_shelf
     from modelshelf.schemas.views import job_view
 
-    with at_the_edge(as_json=as_json), open_shelf(look=True) as shelf:
+    with at_the_edge(as_json=as_json), open_shelf(read_only=True) as shelf:
         found = shelf.job_service.all()
         if as_json:
             output.as_json([job_view(job) for job in found])

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from modelshelf.cli import output
-from modelshelf.cli.change import tell_who_leaves
+from modelshelf.cli.change import print_evictions
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson, Name
 from modelshelf.units import format_size, parse_duration
@@ -25,7 +25,7 @@ def move(
     from modelshelf.schemas.views import model_view, move_view
     from modelshelf.services.lifecycle.register import destination
 
-    with at_the_edge(as_json=as_json), open_shelf(look=dry_run) as shelf:
+    with at_the_edge(as_json=as_json), open_shelf(read_only=dry_run) as shelf:
         location, path = destination(to)
         if dry_run:
             plan = move_view(shelf.mover.plan(name, location, path, keep_source=keep_source))
@@ -35,20 +35,21 @@ def move(
                 output.move_plan(plan)
             return
         kept = shelf.mover.why_kept(name)
-        tell_who_leaves(shelf.mover.who_leaves(name, location, path), location)
+        print_evictions(shelf.mover.who_leaves(name, location, path), location)
         with output.job_progress(name) as show:
             model = shelf.move(name, location, path, keep_source=keep_source, on_tick=show)
-        retired = next((job for job in shelf.registry.jobs() if (job.kind, job.model_name) == ("retire", name)), None)
+        about = ("delete_old_copy", name)
+        deletion = next((job for job in shelf.registry.jobs() if (job.kind, job.model_name) == about), None)
         if as_json:
             output.as_json(model_view(model))
             return
         output.answer(f"{name}: {model.state.value}, {format_size(model.row.size_bytes)} in {model.path}")
         if kept:
             output.note(kept)
-        if retired is not None and retired.state == "failed":
-            output.note(f"The old copy stays: {retired.detail}")
-        elif retired is not None and retired.state != "done":
-            output.note(f"{retired.detail} It goes when that ends.")
+        if deletion is not None and deletion.state == "failed":
+            output.note(f"The old copy stays: {deletion.detail}")
+        elif deletion is not None and deletion.state != "done":
+            output.note(f"{deletion.detail} It goes when that ends.")
 
 
 def pin(

@@ -15,7 +15,7 @@ from modelshelf.cli.options import AsJson
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from modelshelf.domain.setup import Disk, Setup, Wish
+    from modelshelf.domain.setup import Disk, Setup, TierChoice
     from modelshelf.services.setup.init import FirstSetup
 
 T = TypeVar("T")
@@ -75,11 +75,11 @@ def _offer_to_adopt(path: str) -> None:
     """Let a person have in the library what another program downloaded; it stays where it is."""
     from modelshelf.bootstrap.shelf import open_shelf
     from modelshelf.cli.adopt import carry_out
-    from modelshelf.domain.adopt import AdoptRequest, wish_of
+    from modelshelf.domain.adopt import AdoptRequest, adopt_mode_of
 
     if output.ask("Take them in now, left where they are?", "yes", _yes):
         with open_shelf() as shelf:
-            carry_out(shelf, AdoptRequest(path, wish_of("leave")), as_json=False)
+            carry_out(shelf, AdoptRequest(path, adopt_mode_of("leave")), as_json=False)
 
 
 def _check_flags(primary: str | None, *, asks: bool, yes: bool) -> None:
@@ -115,16 +115,18 @@ class _Questions:
         assert fast is not None
         if second == fast:
             second = "none"
-        chosen = self._wish("primary", fast, primary_gb)
+        chosen = self._choice("primary", fast, primary_gb)
         large = self._base("The base on the large disk (none: there is none)", secondary, second, optional=True)
-        return Setup(chosen, self._wish("secondary", large, secondary_gb) if large else None)
+        return Setup(chosen, self._choice("secondary", large, secondary_gb) if large else None)
 
-    def _wish(self, tier: str, base: str, given: str | None) -> Wish:
-        from modelshelf.domain.setup import Wish, parse_limit
+    def _choice(self, tier: str, base: str, given: str | None) -> TierChoice:
+        from modelshelf.domain.setup import TierChoice, parse_limit
 
         proposed = self._setup.limit_for(self._disks, base)
         question = f"The limit of the {tier} in GB (none: only the disk limits it)"
-        return Wish(base, self._answer(question, given, "none" if proposed is None else str(proposed), parse_limit))
+        return TierChoice(
+            base, self._answer(question, given, "none" if proposed is None else str(proposed), parse_limit)
+        )
 
     def _base(self, question: str, given: str | None, proposed: str, *, optional: bool = False) -> str | None:
         def parse(text: str) -> str | None:

@@ -35,7 +35,7 @@ def gc(
     from modelshelf.bootstrap.shelf import open_shelf
     from modelshelf.schemas.views import gc_plan_view
 
-    with at_the_edge(as_json=as_json), open_shelf(look=dry_run) as shelf:
+    with at_the_edge(as_json=as_json), open_shelf(read_only=dry_run) as shelf:
         if dry_run:
             view = [gc_plan_view(found, plan) for found, plan in shelf.collector.plan(tier, quarantine=quarantine)]
             _show(view, "Would free", "free_bytes", as_json=as_json)
@@ -49,7 +49,7 @@ def dedupe(dry_run: DryRun = False, tier: TierOption = None, as_json: AsJson = F
     from modelshelf.bootstrap.shelf import open_shelf
     from modelshelf.schemas.views import dedupe_plan_view
 
-    with at_the_edge(as_json=as_json), open_shelf(look=dry_run) as shelf:
+    with at_the_edge(as_json=as_json), open_shelf(read_only=dry_run) as shelf:
         if dry_run:
             view = [dedupe_plan_view(found, plan) for found, plan in shelf.deduper.plan(tier)]
             _show(view, "Would share", "share_bytes", as_json=as_json)

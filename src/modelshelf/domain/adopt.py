@@ -16,7 +16,7 @@ from modelshelf.domain.adopt_inventory import Found, FoundModel, FoundThing, Kin
 from modelshelf.errors import BadInput
 
 
-class Wish(enum.StrEnum):
+class AdoptMode(enum.StrEnum):
     """What a person wants done with what was found."""
 
     LEAVE = "leave"
@@ -53,7 +53,7 @@ class Registered:
 class Order:
     """What a person asked for, with the bases that it means here."""
 
-    wish: Wish
+    mode: AdoptMode
     base: str
     """The base that is adopted."""
     location: str
@@ -67,7 +67,7 @@ class Order:
     @property
     def is_home(self) -> bool:
         """Whether models are to stay in the base that they lie in."""
-        return self.wish is Wish.LEAVE or self.base == self.target
+        return self.mode is AdoptMode.LEAVE or self.base == self.target
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +181,7 @@ class _Deciding:
             if registered:
                 return Adoption(name, Act.REGISTER if model.lost else Act.NONE, model, why + anew)
             where = "It is linked into hub/ and registered there." if model.kind is Kind.STRAY else ""
-            if order.wish is not Wish.LEAVE and model.kind is Kind.STRAY:
+            if order.mode is not AdoptMode.LEAVE and model.kind is Kind.STRAY:
                 where = "It moves into hub/ and is registered there."
             where = where or f"Registered where it lies, as {order.location}."
             return Adoption(name, Act.REGISTER, model, where + anew)
@@ -189,7 +189,7 @@ class _Deciding:
 
     def _decide_twin(self, model: FoundModel, name: str) -> Adoption:
         """Decide about a stray whose commit lies in hub/ as well."""
-        if self._order.wish is not Wish.LEAVE or self._order.merge:
+        if self._order.mode is not AdoptMode.LEAVE or self._order.merge:
             return Adoption(name, Act.MERGE, model, "It becomes one with the copy in hub/.", name)
         return Adoption(
             name, Act.STAY, model, f"It lies in hub/ as well, as {name}; --merge takes this one away.", name
@@ -201,7 +201,7 @@ class _Deciding:
         if row.paths and more:
             why = f"{name} in {row.base} is a part of it: {min(more)} is only here. shelf rm {name} lets this one in."
             return Adoption(name, Act.STAY, model, why, name)
-        is_there = row.base == order.target and order.wish is not Wish.LEAVE
+        is_there = row.base == order.target and order.mode is not AdoptMode.LEAVE
         if is_there or order.merge:
             why = f"{name} has the same files in {row.base}; this copy goes once those are verified."
             return Adoption(name, Act.MERGE, model, why, name)
@@ -213,7 +213,7 @@ class _Deciding:
         if there is not None:
             why = f"It is registered as {there.model_name}."
             return Adoption(there.model_name, Act.NONE, model, why, there.model_name)
-        if self._order.wish is Wish.LEAVE:
+        if self._order.mode is AdoptMode.LEAVE:
             why = "It is no Hugging Face cache: --move links it into a tier, and leaves it where it is."
             return Adoption("", Act.STAY, model, why)
         target = f"{self._order.target_location} ({self._order.target})"
@@ -267,16 +267,16 @@ _WHY_STAYS = {
 
 def _decide_thing(thing: FoundThing, order: Order) -> Leftover:
     is_stray = str(PurePosixPath(thing.path).parent) != f"{order.base}/hub"
-    if thing.kind in _CARRIED and is_stray and order.is_home and order.wish is not Wish.LEAVE:
+    if thing.kind in _CARRIED and is_stray and order.is_home and order.mode is not AdoptMode.LEAVE:
         return Leftover(thing, "move", "It moves into hub/.")
     if thing.kind in ("link", "unreadable") or order.is_home:
         kept = "" if thing.kind == "token" else _WHY_STAYS.get(thing.kind, "")
         return Leftover(thing, "stay", thing.why or kept or "It stays where it is.")
     if thing.kind in _CARRIED:
         return Leftover(thing, "move", "It moves as it lies.")
-    if order.wish is Wish.LINK and thing.kind == "token":
+    if order.mode is AdoptMode.LINK and thing.kind == "token":
         return Leftover(thing, "copy", "It is copied to the new base, so that you stay logged in.")
-    if order.wish is Wish.LINK and thing.kind in _ALONG:
+    if order.mode is AdoptMode.LINK and thing.kind in _ALONG:
         return Leftover(thing, "move", "It moves along, so that the old path still leads to it.")
     return Leftover(thing, "stay", thing.why or _WHY_STAYS.get(thing.kind, "It is not understood."))
 
@@ -291,7 +291,7 @@ class AdoptRequest:
     """What a person asks for."""
 
     path: str
-    wish: Wish
+    mode: AdoptMode
     to: str = "primary"
     merge: bool = False
     """Whether second copies of registered models go."""
@@ -300,15 +300,15 @@ class AdoptRequest:
     repo_id: str = ""
     """The repository of a `local_dir`."""
 
-    def with_wish(self, wish: str) -> AdoptRequest:
-        """Return the same request with another wish."""
-        return replace(self, wish=Wish(wish))
+    def with_mode(self, mode: str) -> AdoptRequest:
+        """Return the same request with another mode."""
+        return replace(self, mode=AdoptMode(mode))
 
     @staticmethod
     def of(params: Mapping[str, object]) -> AdoptRequest:
         """Return the request that a job was made of."""
         known = {name: params[name] for name in ("path", "to", "merge", "copy", "repo_id")}
-        return AdoptRequest(wish=Wish(str(params["wish"])), **known)  # type: ignore[arg-type]
+        return AdoptRequest(mode=AdoptMode(str(params["mode"])), **known)  # type: ignore[arg-type]
 
 
 @dataclass(slots=True)
@@ -323,13 +323,13 @@ class Done:
     notes: list[str] = field(default_factory=list)
 
 
-def wish_of(word: str) -> Wish:
-    """Return the wish that a word means.
+def adopt_mode_of(word: str) -> AdoptMode:
+    """Return the mode that a word means.
 
     Raises:
         BadInput: It means none.
     """
     try:
-        return Wish(word)
+        return AdoptMode(word)
     except ValueError:
-        raise BadInput(f"{word!r} isn't a way to adopt.", hint="Use leave, move or link.", wish=word) from None
+        raise BadInput(f"{word!r} isn't a way to adopt.", hint="Use leave, move or link.", mode=word) from None

@@ -60,7 +60,7 @@ def backoff_s(attempts: int, retry_after_s: float | None = None) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Reservation:
+class ReservedRow:
     """Bytes promised to work that has not written them yet."""
 
     id: int

@@ -247,9 +247,9 @@ class _Deciding:
         """Decide about the cards of one name that no row is behind."""
         self._settled |= {(card.base, card.card.model_name) for card in cards}
         for card in cards:
-            if (card.base, card.card.model_name) in self._seen.retiring:
+            if (card.base, card.card.model_name) in self._seen.leaving:
                 self._drop(card, "Its model was removed or moved.")
-        left = [card for card in cards if (card.base, card.card.model_name) not in self._seen.retiring]
+        left = [card for card in cards if (card.base, card.card.model_name) not in self._seen.leaving]
         left.sort(key=lambda card: (not card.whole, card.card.arriving_from is None))
         for repo_id in dict.fromkeys(card.card.hf_path for card in left):
             self._decide_lost([card for card in left if card.card.hf_path == repo_id])

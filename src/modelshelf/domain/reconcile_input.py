@@ -82,7 +82,7 @@ class Seen:
     bases: tuple[BaseSeen, ...]
     """Fastest first."""
     rows: tuple[RowSeen, ...]
-    retiring: frozenset[tuple[str, str]] = frozenset()
+    leaving: frozenset[tuple[str, str]] = frozenset()
     """Base and model name of old copies that wait to be deleted."""
     snapshots: tuple[Found, ...] = ()
     """Every snapshot that is whole by its list of files."""

@@ -78,7 +78,7 @@ class Disk:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class TierChoice:
     """One tier as it shall be."""
 
     base: str
@@ -90,8 +90,8 @@ class Wish:
 class Setup:
     """The tiers as they shall be."""
 
-    primary: Wish
-    secondary: Wish | None = None
+    primary: TierChoice
+    secondary: TierChoice | None = None
 
 
 def propose(disks: Sequence[Disk]) -> Setup:
@@ -110,7 +110,7 @@ def propose(disks: Sequence[Disk]) -> Setup:
     first = _fast(near)
     others = [disk for disk in lasting if disk is not first and not disk.vanishes]
     second = max(others, key=lambda disk: (disk.limit_gb, disk.base), default=None)
-    return Setup(_wish(first), _wish(second) if second else None)
+    return Setup(_choice(first), _choice(second) if second else None)
 
 
 def _fast(disks: Sequence[Disk]) -> Disk:
@@ -122,8 +122,8 @@ def _fast(disks: Sequence[Disk]) -> Disk:
     return min(fast, key=lambda disk: (disk.size_bytes, disk.base))
 
 
-def _wish(disk: Disk) -> Wish:
-    return Wish(disk.base, disk.limit_gb)
+def _choice(disk: Disk) -> TierChoice:
+    return TierChoice(disk.base, disk.limit_gb)
 
 
 def limit_on(disks: Sequence[Disk], point: str) -> int | None:
@@ -151,7 +151,7 @@ def parse_limit(text: str) -> float | None:
 def settings_text(setup: Setup) -> str:
     """Return the `.env` that says so.
 
-    >>> print(settings_text(Setup(Wish("/fast/my models", 100))))
+    >>> print(settings_text(Setup(TierChoice("/fast/my models", 100))))
     # Written by shelf init. .env.example documents every setting.
     # For other machines: SHELF_HOST=0.0.0.0 and SHELF_API_KEY=hf_ with 34 letters or digits after it.
     PRIMARY_CACHE_PATH='/fast/my models'
@@ -162,10 +162,10 @@ def settings_text(setup: Setup) -> str:
         "# Written by shelf init. .env.example documents every setting.",
         "# For other machines: SHELF_HOST=0.0.0.0 and SHELF_API_KEY=hf_ with 34 letters or digits after it.",
     ]
-    for name, wish in (("PRIMARY", setup.primary), ("SECONDARY", setup.secondary)):
-        if wish is not None:
-            lines.append(f"{name}_CACHE_PATH={_quoted(wish.base)}")
-            lines += [f"{name}_CACHE_LIMIT_GB={wish.limit_gb:.15g}"] if wish.limit_gb is not None else []
+    for name, choice in (("PRIMARY", setup.primary), ("SECONDARY", setup.secondary)):
+        if choice is not None:
+            lines.append(f"{name}_CACHE_PATH={_quoted(choice.base)}")
+            lines += [f"{name}_CACHE_LIMIT_GB={choice.limit_gb:.15g}"] if choice.limit_gb is not None else []
     return "\n".join(lines) + "\n"
 
 

@@ -33,7 +33,7 @@ class Placements:
         cache_location: str,
         base: str,
         signature: str,
-        retire: Mapping[str, object] | None,
+        old_copy: Mapping[str, object] | None,
         *,
         job_id: int,
         commit_hash: str | None = None,
@@ -47,7 +47,7 @@ class Placements:
             cache_location: The tier.
             base: Its base.
             signature: What `store.repos.scan.signature` says there.
-            retire: What the job needs that deletes the old copy; None: it stays.
+            old_copy: What the job needs that deletes the old copy; None: it stays.
             job_id: The move.
             commit_hash: The commit that lies there; None: whatever the model is at.
 
@@ -67,9 +67,9 @@ class Placements:
                 raise NotFound("The model was removed or updated while it was being moved.")
             over = {"state": DONE, "finished_at": db_now(), "phase": "", "done_bytes": jobs.c.total_bytes}
             connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(**over))
-            if retire is None:
+            if old_copy is None:
                 return None
-            job = sa.insert(jobs).values(**new_job("retire", name, retire)).returning(jobs.c.id)
+            job = sa.insert(jobs).values(**new_job("delete_old_copy", name, old_copy)).returning(jobs.c.id)
             return int(connection.execute(job).scalar_one())
 
     def add(self, card: Card, cache_location: str, base: str, *, complete: bool, signature: str) -> bool:
@@ -134,7 +134,7 @@ class Placements:
         manifest: Sequence[FileEntry],
         size_bytes: int,
         signature: str,
-        retire: Mapping[str, object] | None,
+        old_copy: Mapping[str, object] | None,
     ) -> bool:
         """Let a model resolve to another commit, of which every file is verified and laid out in the same base.
 
@@ -144,7 +144,7 @@ class Placements:
             manifest: All of its files.
             size_bytes: Sum over those selected.
             signature: What `store.repos.scan.signature` says.
-            retire: What the job needs that deletes the old snapshot; None: it stays.
+            old_copy: What the job needs that deletes the old snapshot; None: it stays.
 
         Returns:
             Whether it was still as `row` says. The job is there exactly when it was.
@@ -156,8 +156,8 @@ class Placements:
                 return False
             _keep_files(connection, row.hf_path, commit_hash, manifest)
             _forget_unused_files(connection)
-            if retire is not None:
-                connection.execute(sa.insert(jobs).values(**new_job("retire", row.model_name, retire)))
+            if old_copy is not None:
+                connection.execute(sa.insert(jobs).values(**new_job("delete_old_copy", row.model_name, old_copy)))
         return True
 
 

@@ -206,12 +206,12 @@ class Registry:
         with self._engine.begin() as connection:
             connection.execute(sa.update(models).where(models.c.id == model_id).values(**values))
 
-    def delete_model(self, model_id: int, retire: Mapping[str, object] | None = None) -> Job | None:
+    def delete_model(self, model_id: int, old_copy: Mapping[str, object] | None = None) -> Job | None:
         """Forget a model with its jobs and uses; a manifest that no other model has goes too.
 
         Args:
             model_id: The model.
-            retire: What the job needs that tidies up after it; None: there is none.
+            old_copy: What the job needs that tidies up after it; None: there is none.
 
         Returns:
             That job; None, too, where the model was gone already.
@@ -220,8 +220,8 @@ class Registry:
         with self._engine.begin() as connection:
             gone = sa.delete(models).where(models.c.id == model_id).returning(models.c.model_name)
             name = connection.execute(gone).scalar()
-            if name is not None and retire is not None:
-                added = sa.insert(jobs).values(**new_job("retire", name, retire)).returning(*_JOB_COLUMNS)
+            if name is not None and old_copy is not None:
+                added = sa.insert(jobs).values(**new_job("delete_old_copy", name, old_copy)).returning(*_JOB_COLUMNS)
                 job = Job(*connection.execute(added).one())
         with contextlib.suppress(OutOfSpace):  # a long manifest may be more than a full disk has room for: the next one
             self._drop_manifests()

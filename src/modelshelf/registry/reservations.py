@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import sqlalchemy as sa
 
-from modelshelf.domain.jobs import Reservation
+from modelshelf.domain.jobs import ReservedRow
 from modelshelf.registry.database import db_now
 from modelshelf.registry.rows import LEASE_S
 from modelshelf.registry.tables import reservations, tiers
@@ -18,7 +18,7 @@ class Reservations:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
 
-    def all(self) -> list[Reservation]:
+    def all(self) -> list[ReservedRow]:
         """Return all reservations, expired ones among them."""
         with self._engine.connect() as connection:
             return _reservations(connection)
@@ -33,7 +33,7 @@ class Reservations:
         tier_id: str,
         device: str,
         owner: str,
-        decide: Callable[[Sequence[Reservation]], int],
+        decide: Callable[[Sequence[ReservedRow]], int],
         seen: Mapping[str, int] | None = None,
     ) -> int | None:
         """Reserve what `decide` says; returns the reservation's id.
@@ -79,7 +79,7 @@ class Reservations:
             connection.execute(sa.delete(reservations).where(reservations.c.id == reservation_id))
 
 
-def _reservations(connection: sa.Connection) -> list[Reservation]:
+def _reservations(connection: sa.Connection) -> list[ReservedRow]:
     columns = [reservations.c[name] for name in ("id", "tier_id", "device", "remaining_bytes", "owner")]
     expired = (reservations.c.expires_at < db_now()).label("expired")
-    return [Reservation(*row[:5], bool(row[5])) for row in connection.execute(sa.select(*columns, expired))]
+    return [ReservedRow(*row[:5], bool(row[5])) for row in connection.execute(sa.select(*columns, expired))]

@@ -15,7 +15,7 @@ def adopt_view(plan: AdoptPlan) -> dict[str, Any]:
     order = plan.order
     return {
         "path": order.base,
-        "wish": order.wish.value,
+        "mode": order.mode.value,
         "cache_location": order.target_location,
         "cache_path": order.target,
         "need_bytes": plan.need_bytes,

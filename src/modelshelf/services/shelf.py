@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelshelf.domain.adopt import AdoptRequest, wish_of
+from modelshelf.domain.adopt import AdoptRequest, adopt_mode_of
 from modelshelf.domain.jobs import RUNNING, UNFINISHED, Job
 from modelshelf.domain.models import Model, Registration, State
 from modelshelf.domain.names import ModelName, RefName, RepoId
@@ -22,7 +22,7 @@ from modelshelf.registry.registry import Registry
 from modelshelf.schemas.adopt import adopt_view
 from modelshelf.services.adopt.adopt import Adopter
 from modelshelf.services.catalog.models import Library
-from modelshelf.services.jobs.runner import Behind, Jobs, Running, Worker
+from modelshelf.services.jobs.runner import BackgroundJobs, Jobs, Running, Worker
 from modelshelf.services.lifecycle.move import Mover
 from modelshelf.services.lifecycle.pull import refresh_card
 from modelshelf.services.lifecycle.register import Registrar
@@ -67,7 +67,7 @@ class Shelf:
     deduper: Deduper
     job_service: Jobs
     clock: Clock
-    behind: Behind = field(default_factory=Behind)
+    behind: BackgroundJobs = field(default_factory=BackgroundJobs)
 
     def register(
         self,
@@ -146,10 +146,10 @@ class Shelf:
         try:
             job = self.mover.enqueue(model_name, cache_location, cache_path, keep_source=keep_source)
         except BadInput:
-            self.run_due("retire")  # it lies there already, and what a killed process left goes now
+            self.run_due("delete_old_copy")  # it lies there already, and what a killed process left goes now
             raise
         self.finish(job, on_tick)
-        self.run_due("retire")
+        self.run_due("delete_old_copy")
         return self.library.model(model_name)
 
     def update(self, model_name: str, *, keep_old: bool = False, on_tick: Callable[[Job], None] | None = None) -> Model:
@@ -166,25 +166,25 @@ class Shelf:
             NotFound, Denied, Conflict, BadInput, Unavailable: See `Updater.plan`; nothing was changed.
             OutOfSpace, Corrupt: The new commit does not fit, or arrived damaged; the model stays as it was.
         """
-        self.admission.drop_the_dead()
+        self.admission.recover_dead_owners()
         for job in self.registry.jobs(unfinished=True):  # what a killed update left comes first
             if (job.kind, job.model_name) == ("update", model_name):
                 self.finish(job, on_tick)
         plan = self.updater.plan(model_name, keep_old=keep_old)
         if not plan.is_current:
             self.finish(self.updater.enqueue(plan), on_tick)
-        self.run_due("retire")
+        self.run_due("delete_old_copy")
         return self.library.model(model_name)
 
     def reconcile(self, more: Sequence[str] = ()) -> Reconciled:
         """Bring registry and disks together; see `Reconciler.reconcile`."""
-        self.admission.drop_the_dead()
+        self.admission.recover_dead_owners()
         return self.reconciler.reconcile(more)
 
     def adopt(
         self,
         path: str,
-        wish: str,
+        mode: str,
         to: str = "primary",
         *,
         merge: bool = False,
@@ -197,7 +197,7 @@ class Shelf:
 
         Args:
             path: The folder, such as `~/.cache/huggingface`.
-            wish: `leave` it, `move` it, or move it and `link` the old path to the new base.
+            mode: `leave` it, `move` it, or move it and `link` the old path to the new base.
             to: Where models go: `primary`, `secondary`, or the path of a base.
             merge: Delete second copies of registered models, once the first was verified.
             copy: Copy what belongs to another program and cannot be linked.
@@ -209,8 +209,8 @@ class Shelf:
             BadInput, NotFound, Conflict, Denied, OutOfSpace: Refused; nothing was changed.
             Unavailable: A tier is away, or a model is in use; the same call later finishes.
         """
-        self.admission.drop_the_dead()
-        wanted = AdoptRequest(path, wish_of(wish), to, merge, copy, repo_id)
+        self.admission.recover_dead_owners()
+        wanted = AdoptRequest(path, adopt_mode_of(mode), to, merge, copy, repo_id)
         if dry_run:
             return adopt_view(self.adopter.plan(wanted))
         found: dict[str, Any] = json.loads(self.finish(self.adopter.enqueue(wanted), on_tick).result)
@@ -252,9 +252,9 @@ class Shelf:
             ShelfError: What it failed with, or waits for.
             Cancelled: Somebody ended it.
         """
-        self.run_due("retire")  # what one who was killed left comes first
+        self.run_due("delete_old_copy")  # what one who was killed left comes first
         while True:
-            self.admission.drop_the_dead()
+            self.admission.recover_dead_owners()
             self.job_service.check_reach(self.registry.job(job.id))
             mine = self.job_service.claim(job)
             if mine is not None:
@@ -267,7 +267,7 @@ class Shelf:
                 on_tick(job)
             self.clock.sleep(0.5)
 
-    def start_behind(self, job: Job) -> None:
+    def start_in_background(self, job: Job) -> None:
         """Carry out a job in a thread of its own; when the library is closed, it goes back into the queue."""
         mine = self.job_service.claim(job)
         if mine is not None:
@@ -289,7 +289,7 @@ class Shelf:
 
     def run_due(self, kind: str) -> None:
         """Carry out the jobs of one kind that are due; what they wait for is left to the next time."""
-        self.admission.drop_the_dead()
+        self.admission.recover_dead_owners()
         for job in self.registry.jobs(unfinished=True):
             if job.kind == kind:
                 mine = self.job_service.claim(job)
@@ -357,18 +357,18 @@ class Shelf:
         Raises:
             Unavailable: It is forgotten, and somebody opened its files in that instant: they go when that ends.
         """
-        self.run_due("retire")
+        self.run_due("delete_old_copy")
         needed_by = self.remover.adapters.needing(self.library.row(model_name))
         plan, kept, job = self.remover.remove(model_name, delete_files=delete_files)
         freed = Freed()
         if job is not None and delete_files:
             freed = read_freed(self.finish(job))
-        self.run_due("retire")  # the card alone; where its drive is away, once that is back
+        self.run_due("delete_old_copy")  # the card alone; where its drive is away, once that is back
         return Removed(model_name, plan, freed, kept, needed_by)
 
     def worker(self) -> Worker:
         """Return threads that carry out jobs, for a server."""
-        return Worker(self.job_service, self.admission.drop_the_dead)
+        return Worker(self.job_service, self.admission.recover_dead_owners)
 
     def close(self) -> None:
         """Stop what goes on behind, and give back what is open."""

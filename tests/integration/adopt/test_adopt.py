@@ -42,15 +42,15 @@ def old(hub: FakeHub, home: Home) -> Path:
 
 def adopt(home: Home, old: Path, *words: str, **more: str) -> Any:
     """Do what `shelf adopt OLD … --json` does, in this process, and return what it would say."""
-    wish, options, given = "leave", dict[str, Any](), iter(words)
+    mode, options, given = "leave", dict[str, Any](), iter(words)
     for word in given:
         option = word.removeprefix("--").replace("-", "_")
         if option in ("leave", "move", "link"):
-            wish = option
+            mode = option
         else:
             options["repo_id" if option == "repo" else option] = next(given) if option in ("to", "repo") else True
     with home.open(**more) as shelf:
-        return shelf.adopt(str(old), wish, **options)
+        return shelf.adopt(str(old), mode, **options)
 
 
 def listed(home: Home, base: Path) -> list[Any]:
@@ -94,7 +94,7 @@ def detail_of(said: Any, repo_id: str) -> str:
 
 
 def test_showing_changes_nothing(home: Home, old: Path) -> None:
-    """Without a wish the command says what is there and what each wish would do, and writes nothing there."""
+    """Without a mode the command says what is there and what each mode would do, and writes nothing there."""
     legacy.with_2x(home, old)
     before = everything(old)
 
@@ -103,8 +103,8 @@ def test_showing_changes_nothing(home: Home, old: Path) -> None:
 
     assert (everything(old), (old / "modelshelf").exists()) == (before, False)
     assert NAME in shown
-    assert all(f"--{wish}" in shown for wish in ("leave", "move", "link"))
-    actions = {wish: [model["action"] for model in view["models"]] for wish, view in views.items()}
+    assert all(f"--{mode}" in shown for mode in ("leave", "move", "link"))
+    actions = {mode: [model["action"] for model in view["models"]] for mode, view in views.items()}
     assert actions == {"leave": ["register"], "move": ["move"], "link": ["move"]}
     assert home.run("ls", "--json").json == []
 
@@ -471,8 +471,8 @@ def commit_of(old: Path) -> str:
 
 
 @pytest.mark.parametrize("plant", [plant_file, plant_blob, plant_blobs_folder, plant_repo, plant_loop])
-@pytest.mark.parametrize("wish", ["--leave", "--move", "--link"])
-def test_a_planted_link_is_never_followed(home: Home, old: Path, plant: Any, wish: str) -> None:
+@pytest.mark.parametrize("mode", ["--leave", "--move", "--link"])
+def test_a_planted_link_is_never_followed(home: Home, old: Path, plant: Any, mode: str) -> None:
     """T47: what a link out of the cache leads to is neither registered, moved nor deleted; the link is named."""
     legacy.with_2x(home, old)
     outside = home.root / "outside"
@@ -482,7 +482,7 @@ def test_a_planted_link_is_never_followed(home: Home, old: Path, plant: Any, wis
     (old / "other").symlink_to(outside)
     before = everything(outside)
 
-    said = adopt(home, old, wish)
+    said = adopt(home, old, mode)
 
     assert everything(outside) == before
     assert (said["registered"], said["moved"]) == ([], [])
@@ -492,14 +492,14 @@ def test_a_planted_link_is_never_followed(home: Home, old: Path, plant: Any, wis
     assert b"secret" not in {p.read_bytes() for p in home.primary.rglob("*") if p.is_file()}
 
 
-@pytest.mark.parametrize("wish", ["--leave", "--move"])
-def test_a_store_of_an_unknown_version_is_left_alone(home: Home, old: Path, wish: str) -> None:
+@pytest.mark.parametrize("mode", ["--leave", "--move"])
+def test_a_store_of_an_unknown_version_is_left_alone(home: Home, old: Path, mode: str) -> None:
     """T17: a shared store whose marker this huggingface_hub does not know is not guessed at."""
     legacy.with_shared_store(home, old)
     (old / "hub" / "blobs" / ".huggingface-shared-blobs").write_text("9\n")
     before = everything(old)
 
-    said = adopt(home, old, wish)
+    said = adopt(home, old, mode)
 
     assert said["registered"] == []
     assert "does not know" in detail_of(said, REPO)
@@ -524,8 +524,8 @@ main(["adopt", sys.argv[2], sys.argv[4], "--json"])
 """
 
 
-@pytest.mark.parametrize("wish", ["--leave", "--move"])
-def test_a_file_of_another_user_is_named(hub: FakeHub, wish: str) -> None:
+@pytest.mark.parametrize("mode", ["--leave", "--move"])
+def test_a_file_of_another_user_is_named(hub: FakeHub, mode: str) -> None:
     """T6: a model of which one file may not be read stays whole where it is; the others are adopted."""
     if os.geteuid() != 0:
         pytest.skip("giving files to another user needs root")
@@ -539,7 +539,7 @@ def test_a_file_of_another_user_is_named(hub: FakeHub, wish: str) -> None:
         lay_out(first, "model org/first\n commit a main\n  model.safetensors 10")
         hidden = next(path for path in Base(old).repo(REPO).blobs.iterdir() if path.stat().st_size == 300_000)
 
-        said = home.python(UNREADABLE, *map(str, (home.root, old, hidden, wish, first))).checked().json
+        said = home.python(UNREADABLE, *map(str, (home.root, old, hidden, mode, first))).checked().json
 
         assert said["registered"] == ["mine"]
         assert "may not be read" in detail_of(said, REPO)
@@ -602,13 +602,13 @@ def test_a_model_that_waits_for_its_download_gets_these_files(home: Home, old: P
 # --- the limit ---
 
 
-@pytest.mark.parametrize("wish", ["--move", "--link"])
-def test_what_does_not_fit_is_refused_before_anything_changed(home: Home, old: Path, wish: str) -> None:
+@pytest.mark.parametrize("mode", ["--move", "--link"])
+def test_what_does_not_fit_is_refused_before_anything_changed(home: Home, old: Path, mode: str) -> None:
     """The error says what is needed and what is there; the old cache has no byte more or less."""
     legacy.with_2x(home, old)
     before = everything(old)
 
-    said = home.run("adopt", str(old), wish, "--json", PRIMARY_CACHE_LIMIT_GB="0.0003")
+    said = home.run("adopt", str(old), mode, "--json", PRIMARY_CACHE_LIMIT_GB="0.0003")
 
     assert (said.code, said.problem["needed_bytes"] >= 370_000) == (8, True)
     assert (everything(old), (old / "modelshelf").exists()) == (before, False)
@@ -776,7 +776,7 @@ def refused(result: Result) -> tuple[int, str]:
     return result.code, result.problem["detail"]
 
 
-def test_two_wishes_are_refused(home: Home, old: Path) -> None:
+def test_two_modes_are_refused(home: Home, old: Path) -> None:
     """Only one thing can be done with a cache."""
     assert refused(home.run("adopt", str(old), "--leave", "--move", "--json"))[0] == 2
 
@@ -913,22 +913,22 @@ def test_it_is_asked_for_over_http(home: Home, old: Path) -> None:
     """A dry run answers with the plan, an order with a job whose result is what was done."""
     legacy.with_2x(home, old)
     with home.serve() as server:
-        wish = {"path": str(old), "wish": "move"}
-        plan = server.ask("POST", "/api/cache/adopt", wish | {"dry_run": True})
+        wanted = {"path": str(old), "mode": "move"}
+        plan = server.ask("POST", "/api/cache/adopt", wanted | {"dry_run": True})
         assert (plan.status, plan.json["models"][0]["model_name"]) == (200, NAME)
 
-        job = server.ask("POST", "/api/cache/adopt", wish)
+        job = server.ask("POST", "/api/cache/adopt", wanted)
 
         assert (job.status, job.headers["location"]) == (202, f"/api/jobs/{job.json['id']}")
         where = job.headers["location"]
         state = wait_until(lambda: (found := server.get(where))["finished_at"] and found, "the job to end")
         assert (state["state"], state["result"]["moved"]) == ("done", [NAME])
-        assert server.ask("POST", "/api/cache/adopt", {"path": "x", "wish": "move"}).status == 400
-        assert server.ask("POST", "/api/cache/adopt", {"wish": "eat"}).status == 422
+        assert server.ask("POST", "/api/cache/adopt", {"path": "x", "mode": "move"}).status == 400
+        assert server.ask("POST", "/api/cache/adopt", {"mode": "eat"}).status == 422
 
 
 def test_it_is_asked_for_in_python(shelf: Shelf, home: Home, old: Path) -> None:
-    """`Shelf.adopt` returns what would be done, or what was; a wish that is none is refused."""
+    """`Shelf.adopt` returns what would be done, or what was; an unknown mode is refused."""
     legacy.with_2x(home, old)
 
     would = shelf.adopt(str(old), "leave", dry_run=True)

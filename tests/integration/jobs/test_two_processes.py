@@ -160,10 +160,10 @@ def test_two_processes_against_each_other(hub: FakeHub, home: FarHome, shelf: Sh
 
 def finish(shelf: Shelf) -> None:
     """Carry out what the processes left in the queue."""
-    shelf.admission.drop_the_dead()
+    shelf.admission.recover_dead_owners()
     for job in shelf.registry.jobs(unfinished=True):
-        if job.kind != "retire":
+        if job.kind != "delete_old_copy":
             with contextlib.suppress(Exception):
                 shelf.finish(job)
-    shelf.run_due("retire")
+    shelf.run_due("delete_old_copy")
     assert shelf.registry.jobs(unfinished=True) == []

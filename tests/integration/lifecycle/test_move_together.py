@@ -55,12 +55,12 @@ def repo(base: Path, repo_id: str = REPO) -> Repo:
 
 def waiting(shelf: Shelf) -> list[str]:
     """Return what the old copies that are still there wait for."""
-    return [job.detail for job in shelf.registry.jobs(unfinished=True) if job.kind == "retire"]
+    return [job.detail for job in shelf.registry.jobs(unfinished=True) if job.kind == "delete_old_copy"]
 
 
 def is_gone(shelf: Shelf, base: Path) -> bool:
     """Try to delete what waits; return whether nothing of any model is left in a base."""
-    shelf.run_due("retire")
+    shelf.run_due("delete_old_copy")
     return files_of(base) == []
 
 
@@ -161,7 +161,7 @@ def test_moving_back_before_the_old_copy_went_keeps_it(home: Home, shelf: Shelf)
     shelf.move("m", "primary")
     shelf.leaser.release(lease.id)
 
-    shelf.run_due("retire")
+    shelf.run_due("delete_old_copy")
     assert (waiting(shelf), tree(shelf.path("m"))) == ([], FILES)
     assert files_of(home.secondary) == []
     assert violations(shelf) == []
@@ -173,7 +173,7 @@ def test_a_new_commit_that_arrives_in_the_source_meanwhile_is_kept(hub: FakeHub,
     new = hub.add_repo(REPO, NEW)
 
     move_with(shelf, Hooked(lambda: _download(home)), "m", "secondary")
-    shelf.run_due("retire")
+    shelf.run_due("delete_old_copy")
 
     assert waiting(shelf) == []
     assert tree(load_offline(home, home.primary, REPO, new)) == NEW
@@ -195,7 +195,7 @@ def test_a_file_that_arrives_in_the_moving_snapshot_is_kept(hub: FakeHub, home: 
         home.hf(home.primary, "download", "org/pair", "b.gguf").checked()
 
     move_with(shelf, Hooked(download), "a", "secondary")
-    shelf.run_due("retire")
+    shelf.run_due("delete_old_copy")
 
     snapshot = repo(home.primary, "org/pair").snapshot(shelf.path("a").name)
     assert tree(snapshot) == {"b.gguf": b"b" * 1000}
@@ -206,7 +206,7 @@ def test_a_file_that_arrives_in_the_moving_snapshot_is_kept(hub: FakeHub, home: 
 def test_what_hf_brings_to_the_target_meanwhile_is_taken(hub: FakeHub, home: Home, shelf: Shelf) -> None:
     """`hf download` of the same commit into the target, while the first blob is copied, and both end well."""
     move_with(shelf, Hooked(lambda: home.hf(home.secondary, "download", REPO).checked(), at="phase"), "m", "secondary")
-    shelf.run_due("retire")
+    shelf.run_due("delete_old_copy")
 
     assert (tree(shelf.path("m")), files_of(home.primary)) == (FILES, [])
     assert [path.name for path in Base(home.secondary).incoming.iterdir() if path.suffix != ".lock"] == []
@@ -257,7 +257,7 @@ def test_what_ctrl_c_left_is_not_copied_again(home: Home, shelf: Shelf) -> None:
     assert shelf.registry.reservations.all() == []
     again, beside = Hooked(lambda: None), beside_bytes(shelf.library.files(shelf.library.row("m")))
     move_with(shelf, again, "m", "secondary")
-    shelf.run_due("retire")
+    shelf.run_due("delete_old_copy")
     assert again.promised_bytes == TOTAL - len(WEIGHTS) + beside
     assert (tree(shelf.path("m")), files_of(home.primary)) == (FILES, [])
     assert violations(shelf) == []

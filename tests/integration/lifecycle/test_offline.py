@@ -174,7 +174,7 @@ def test_a_model_forgotten_while_its_drive_was_away_stays_forgotten(library: Hom
     with library.open() as shelf:
         for job in shelf.registry.jobs(unfinished=True):
             shelf.registry.update_job(job.id, {"due_at": 0})
-        shelf.run_due("retire")
+        shelf.run_due("delete_old_copy")
         assert shelf.registry.jobs(unfinished=True) == []
     assert tree(Base(library.custom).repo(FAR).snapshots) != {}
 
@@ -183,7 +183,7 @@ def test_another_drive_in_its_place_is_not_written_to(library: Home) -> None:
     """A base that holds another tier than before is refused, and nothing there is deleted for the one that was."""
     with library.open() as shelf, (shelf.path("usb") / "config.json").open("rb"):
         shelf.move("usb", "primary")
-        [waiting] = [job for job in shelf.registry.jobs(unfinished=True) if job.kind == "retire"]
+        [waiting] = [job for job in shelf.registry.jobs(unfinished=True) if job.kind == "delete_old_copy"]
     other = library.root / "other"
     shutil.copytree(library.custom, other, symlinks=True)
     Base(other).marker.write_text(json.dumps({"format": 1, "id": "f" * 32}))
@@ -193,7 +193,7 @@ def test_another_drive_in_its_place_is_not_written_to(library: Home) -> None:
 
     with library.open() as shelf:
         shelf.registry.update_job(waiting.id, {"due_at": 0})
-        shelf.run_due("retire")
+        shelf.run_due("delete_old_copy")
         assert "another tier" in shelf.registry.job(waiting.id).detail
         with pytest.raises(Unavailable, match="another tier"):
             shelf.move("near", "custom", str(library.custom))
@@ -202,12 +202,12 @@ def test_another_drive_in_its_place_is_not_written_to(library: Home) -> None:
 
 
 def test_an_emptied_drive_can_start_afresh(library: Home) -> None:
-    """After `--start-afresh` it is a tier again; its models are missing, and can be pulled or removed."""
+    """After `--reset-marker` it is a tier again; its models are missing, and can be pulled or removed."""
     shutil.rmtree(library.secondary)
     library.secondary.mkdir()
     assert states(library)["far"] == "offline"
 
-    library.run("tiers", "--start-afresh", str(library.secondary)).checked()
+    library.run("tiers", "--reset-marker", str(library.secondary)).checked()
 
     assert states(library)["far"] == "missing"
     library.run("pull", "far").checked()
@@ -221,7 +221,7 @@ def test_a_marker_that_cannot_be_read_is_replaced_when_asked(library: Home) -> N
     Base(library.secondary).marker.write_bytes(bytes(40))
     assert states(library)["far"] == "offline"
 
-    library.run("tiers", "--start-afresh", str(library.secondary)).checked()
+    library.run("tiers", "--reset-marker", str(library.secondary)).checked()
 
     assert states(library) == READY
 
@@ -232,7 +232,7 @@ def test_an_emptied_primary_starts_afresh_and_learns_of_the_rest(library: Home) 
     library.primary.mkdir()
     assert library.run("ls").code == 7
 
-    library.run("tiers", "--start-afresh", str(library.primary)).checked()
+    library.run("tiers", "--reset-marker", str(library.primary)).checked()
     library.run("reconcile").checked()
 
     assert states(library) == {"far": "ready", "usb": "ready"}
@@ -240,8 +240,8 @@ def test_an_emptied_primary_starts_afresh_and_learns_of_the_rest(library: Home) 
 
 def test_no_base_that_is_there_can_start_afresh(library: Home) -> None:
     """A marker that is there, and a folder that is no tier, are bad input."""
-    assert library.run("tiers", "--start-afresh", str(library.secondary)).code == 2
-    assert library.run("tiers", "--start-afresh", str(library.root / "nothing")).code == 2
+    assert library.run("tiers", "--reset-marker", str(library.secondary)).code == 2
+    assert library.run("tiers", "--reset-marker", str(library.root / "nothing")).code == 2
 
 
 def test_a_full_primary_does_not_demote_to_a_drive_that_is_away(hub: FakeHub, library: Home) -> None:
@@ -355,7 +355,7 @@ def test_forgetting_a_model_on_a_read_only_base_leaves_its_files(library: Home) 
         library.run("reconcile").checked()
         assert "usb" not in states(library)
     with library.open() as shelf:
-        [waiting] = [job for job in shelf.registry.jobs(unfinished=True) if job.kind == "retire"]
+        [waiting] = [job for job in shelf.registry.jobs(unfinished=True) if job.kind == "delete_old_copy"]
         assert "read-only here" in waiting.detail
         shelf.registry.update_job(waiting.id, {"due_at": 0})
     with library.serve():

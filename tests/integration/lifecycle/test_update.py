@@ -136,13 +136,13 @@ def test_an_open_file_of_the_old_snapshot_delays_its_end(shelf: Shelf, home: Hom
     with (shelf.path("m") / "gone.txt").open("rb") as file:
         model = shelf.update("m")
         assert model.row.commit_hash == new
-        [job] = [job for job in shelf.registry.jobs(unfinished=True) if job.kind == "retire"]
+        [job] = [job for job in shelf.registry.jobs(unfinished=True) if job.kind == "delete_old_copy"]
         assert "pid" in job.detail
         assert file.read() == OLD["gone.txt"]
     assert scan.snapshots(Base(home.primary).repo(REPO)) == sorted([old, new])
 
     shelf.registry.update_job(job.id, {"due_at": 0})
-    shelf.run_due("retire")
+    shelf.run_due("delete_old_copy")
 
     assert scan.snapshots(Base(home.primary).repo(REPO)) == [new]
 

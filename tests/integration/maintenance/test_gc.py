@@ -393,7 +393,7 @@ def test_a_model_that_was_removed_leaves_its_parts_to_gc(
     hub.wait_for_bytes(12 * MIB)
     child.kill()
     hub.resume()
-    shelf.admission.drop_the_dead()
+    shelf.admission.recover_dead_owners()
     for job in shelf.registry.jobs(unfinished=True):
         shelf.job_service.cancel(job.id)
     base = Base(home.primary)

@@ -215,8 +215,8 @@ def test_five_questions_are_asked(fresh: Home, env_file: Path) -> None:
     assert (tiers.secondary.limit_bytes or 0) > 0
 
 
-@pytest.mark.parametrize("wish", ["yes", "no"])
-def test_the_models_that_are_there_are_taken_in_on_request(fresh: Home, env_file: Path, wish: str) -> None:
+@pytest.mark.parametrize("choice", ["yes", "no"])
+def test_the_models_that_are_there_are_taken_in_on_request(fresh: Home, env_file: Path, choice: str) -> None:
     """A person who says yes has them in the library, where they lie; the files stay as they are."""
     usual = fresh.root / "home/.cache/huggingface"
     lay_out(usual, """
@@ -227,10 +227,10 @@ def test_the_models_that_are_there_are_taken_in_on_request(fresh: Home, env_file
     """)  # fmt: skip
     before = tree(usual)
 
-    answer(fresh, str(fresh.primary), "", "none", "yes", wish).checked()
+    answer(fresh, str(fresh.primary), "", "none", "yes", choice).checked()
 
     names = [model["model_name"] for model in fresh.run("ls", "--json").checked().json]
-    assert names == (["name"] if wish == "yes" else [])
+    assert names == (["name"] if choice == "yes" else [])
     assert before.items() <= tree(usual).items()
 
 

@@ -195,8 +195,8 @@ def test_what_another_is_deleting_is_waited_for(home: Home, full: Shelf) -> None
     moving = full.job_service.claim(full.mover.enqueue("a", "secondary", None, keep_source=False))
     assert moving is not None
     full.job_service.run(Running(moving))
-    (retiring,) = full.registry.jobs(unfinished=True)
-    deleting = full.job_service.claim(retiring)
+    (leaving,) = full.registry.jobs(unfinished=True)
+    deleting = full.job_service.claim(leaving)
     assert deleting is not None
 
     with home.open(clock=Clock(partial(full.job_service.run, Running(deleting)))) as other:
@@ -415,7 +415,7 @@ def test_promotion(home: Home, full: Shelf, mode: str, uses: int, goes: bool) ->
         for _ in range(uses):
             use(shelf, "d")
         wait_until(lambda: not [job for job in shelf.registry.jobs(unfinished=True) if job.kind == "move"], "the move")
-        shelf.run_due("retire")
+        shelf.run_due("delete_old_copy")
 
     assert places(full, home)["d"] == ("primary" if goes else "secondary")
     assert any("org--d" in path for path in files_of(home.secondary)) is not goes
@@ -453,9 +453,9 @@ def test_the_use_does_not_wait_for_the_promotion(home: Home, full: Shelf) -> Non
         with shelf.leaser.using("a", "load", "a test") as model:
             assert model.base == str(home.secondary)
             wait_until(lambda: shelf.model("a").base == str(home.primary), "the promotion")
-            shelf.run_due("retire")
+            shelf.run_due("delete_old_copy")
             assert tree(Path(model.path or "")) == files("a")
-        shelf.run_due("retire")
+        shelf.run_due("delete_old_copy")
 
     assert files_of(home.secondary) == []
     assert places(full, home)["a"] == "primary"

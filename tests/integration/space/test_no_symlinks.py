@@ -70,7 +70,7 @@ def home(request: pytest.FixtureRequest, tmp_path: Path, hub: FakeHub) -> Iterat
             yield FarHome(tmp_path / "user", hub.url, far=disk)
         return
     home = Home(tmp_path / "user", hub.url)
-    marker.start_afresh(Base(home.secondary))
+    marker.reset_marker(Base(home.secondary))
     Base(home.secondary).capabilities.write_text(
         '{"format": 1, "symlinks": false, "hardlinks": true, "reflinks": false}'
     )

@@ -26,7 +26,7 @@ FILES = {"config.json": b"{}", "deep/er/w.bin": random_bytes(40_000), "model.saf
 
 def weaken(base: Path, **facts: bool) -> None:
     """Let a base say of its file system what was once found out."""
-    marker.start_afresh(Base(base))
+    marker.reset_marker(Base(base))
     said = {"symlinks": True, "hardlinks": True, "reflinks": False, **facts}
     words = ", ".join(f'"{name}": {str(value).lower()}' for name, value in said.items())
     Base(base).capabilities.write_text(f'{{"format": 1, {words}}}')

@@ -28,7 +28,7 @@ def fill(path: Path) -> None:
 
 def base(path: Path) -> Base:
     """Return a base with its marker."""
-    marker.start_afresh(Base(path))
+    marker.reset_marker(Base(path))
     return Base(path)
 
 

@@ -20,7 +20,7 @@ SERVER = "postgresql+psycopg://me:secret@db/shelf?host=/run/db&password=secret"
 def base(tmp_path: Path) -> Base:
     """A base with a marker that names no registry yet."""
     made = Base(tmp_path / "base")
-    marker.start_afresh(made)
+    marker.reset_marker(made)
     return made
 
 

@@ -75,7 +75,7 @@ def test_an_unmounted_base_is_offline_and_nothing_is_written(base: Base, known: 
         marker.open_tier(base, known, tier_id if memory == "registry" else None)
 
     assert list(base.path.iterdir()) == []
-    assert caught.value.hint.endswith(f"--start-afresh {base.path}")
+    assert caught.value.hint.endswith(f"--reset-marker {base.path}")
     assert marker.why_offline(base, tier_id) == caught.value.detail
 
 
@@ -83,7 +83,7 @@ def test_another_drive_in_its_place_is_offline(base: Base, known: KnownBases) ->
     """What is registered on one drive is not looked for on another."""
     tier_id = marker.open_tier(base, known, None)
     unmount(base)
-    marker.start_afresh(base)
+    marker.reset_marker(base)
 
     with pytest.raises(Unavailable, match="another tier than before"):
         marker.open_tier(base, known, tier_id)
@@ -92,7 +92,7 @@ def test_another_drive_in_its_place_is_offline(base: Base, known: KnownBases) ->
 def test_a_base_that_nobody_knows_is_not_offline(base: Base) -> None:
     """Neither a fresh one, nor one that another machine marked."""
     assert marker.why_offline(base, None) == ""
-    tier_id = marker.start_afresh(base)
+    tier_id = marker.reset_marker(base)
     assert marker.why_offline(base, None) == ""
     assert marker.why_offline(base, tier_id) == ""
 
@@ -185,7 +185,7 @@ def test_a_base_is_writable_until_one_of_its_folders_is_not(tmp_path: Path) -> N
         base = Base(disk)
         assert marker.is_writable(Base(disk / "new"))
         assert marker.is_writable(base)
-        marker.start_afresh(base)
+        marker.reset_marker(base)
         base.hub.mkdir()
         assert marker.is_writable(base)
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
@@ -196,17 +196,17 @@ def test_a_marker_that_cannot_be_read_is_written_anew(base: Base) -> None:
     """Starting afresh over zeros gives the base an id that is there afterwards; one that is good stays."""
     put(base.marker, bytes(40))
 
-    tier_id = marker.start_afresh(base)
+    tier_id = marker.reset_marker(base)
 
     assert marker.read_id(base) == tier_id
-    assert marker.start_afresh(base) == tier_id
+    assert marker.reset_marker(base) == tier_id
     assert marker.give_new_id(base) != tier_id
 
 
 def test_a_base_that_was_used_is_offline_though_nobody_remembers_its_id(base: Base) -> None:
     """A whole model is registered there, and that is memory enough; any marker is the right one then."""
     assert "is it mounted?" in marker.why_offline(base, "")
-    marker.start_afresh(base)
+    marker.reset_marker(base)
     assert marker.why_offline(base, "") == ""
 
 
@@ -258,4 +258,4 @@ def test_a_full_disk_is_not_called_unwritable(tmp_path: Path) -> None:
         with contextlib.suppress(OSError):
             (disk / "filler").write_bytes(b"x" * 2**17)
         with pytest.raises(OutOfSpace):
-            marker.start_afresh(Base(disk))
+            marker.reset_marker(Base(disk))

@@ -104,7 +104,7 @@ def sizes(*paths: Path) -> int:
 def drawn(tmp_path: Path) -> Drawn:
     """A marked base with some of everything, in which nothing changed for long."""
     drawn = lay_out(tmp_path / "base", DRAWING)
-    marker.start_afresh(drawn.base)
+    marker.reset_marker(drawn.base)
     age(drawn.base.path)
     return drawn
 
@@ -127,7 +127,7 @@ def test_du_agrees_after_changes_too(
 ) -> None:
     """What was kept from the last time never hides a change, wherever that happened."""
     base = tmp_path_factory.mktemp("base")
-    marker.start_afresh(Base(base))
+    marker.reset_marker(Base(base))
     for changes in steps:
         for what in changes:
             change(base, *what)

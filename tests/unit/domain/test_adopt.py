@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from modelshelf.domain.adopt import Act, AdoptPlan, Order, Registered, Wish, plan_adopt, with_need
+from modelshelf.domain.adopt import Act, AdoptMode, AdoptPlan, Order, Registered, plan_adopt, with_need
 from modelshelf.domain.adopt_inventory import Found, FoundModel, FoundThing, Kind, is_weights, why_partial
 from modelshelf.domain.models import FileEntry
 from modelshelf.errors import BadInput
@@ -15,9 +15,9 @@ OLD, FAST, SLOW = "/old", "/fast", "/slow"
 C1, C2 = "1" * 40, "2" * 40
 WEIGHTS = FileEntry("model.safetensors", 900, "a" * 64)
 CONFIG = FileEntry("config.json", 20, "b" * 40)
-LEAVE = Order(Wish.LEAVE, OLD, "custom", OLD, "custom")
-MOVE = Order(Wish.MOVE, OLD, "custom", FAST, "primary")
-LINK = replace(MOVE, wish=Wish.LINK)
+LEAVE = Order(AdoptMode.LEAVE, OLD, "custom", OLD, "custom")
+MOVE = Order(AdoptMode.MOVE, OLD, "custom", FAST, "primary")
+LINK = replace(MOVE, mode=AdoptMode.LINK)
 
 
 def found(repo_id: str = "Org/Name", commit: str = C1, kind: Kind = Kind.CACHE, **more: object) -> FoundModel:

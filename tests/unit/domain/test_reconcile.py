@@ -294,7 +294,7 @@ def test_a_model_that_a_job_works_on_is_left() -> None:
 
 def test_a_removed_model_whose_drive_was_away_is_not_added_again() -> None:
     """The job that deletes its card is still waiting; the card goes now."""
-    seen = Seen((base_of(USB, CardSeen(USB, card_of(), (USB,))),), (), retiring=frozenset({(USB, "m")}))
+    seen = Seen((base_of(USB, CardSeen(USB, card_of(), (USB,))),), (), leaving=frozenset({(USB, "m")}))
 
     assert said(plan_reconcile(seen)) == [("card_removed", "m", USB)]
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelshelf.domain.setup import Disk, Setup, Speed, Wish, limit_on, parse_limit, propose, settings_text
+from modelshelf.domain.setup import Disk, Setup, Speed, TierChoice, limit_on, parse_limit, propose, settings_text
 from modelshelf.errors import BadInput
 from modelshelf.settings import check_settings, load_settings
 from modelshelf.units import GB
@@ -105,7 +105,7 @@ NAMES = st.text(
 def test_what_is_written_is_read_back(name: str, limit_gb: float | None) -> None:
     """Whatever a folder is called, the settings mean that folder and that limit."""
     base = f"/disk/x{name}y"
-    text = settings_text(Setup(Wish(base, limit_gb), Wish("/other", 7)))
+    text = settings_text(Setup(TierChoice(base, limit_gb), TierChoice("/other", 7)))
 
     check_settings(Path("/nowhere/.env"), text)
     assert "\n" not in base

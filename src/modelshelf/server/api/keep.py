@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from modelshelf.domain.adopt import AdoptRequest, Wish
+from modelshelf.domain.adopt import AdoptMode, AdoptRequest
 from modelshelf.schemas.adopt import adopt_view
 from modelshelf.schemas.views import reconcile_view, update_view
 from modelshelf.server.answers import Json, accepted
@@ -73,7 +73,7 @@ def _add_adopting(router: APIRouter, shelf: Shelf, door: PathDoor) -> None:
         path = str(folder_of(DEFAULT_PATH)) if wanted.path is None else wanted.path
         door.check_source(path)
         door.check_target(wanted.to)
-        request = AdoptRequest(path, Wish(wanted.wish), wanted.to, wanted.merge, wanted.copies, wanted.repo)
+        request = AdoptRequest(path, AdoptMode(wanted.mode), wanted.to, wanted.merge, wanted.copies, wanted.repo)
         return (
             Json(adopt_view(shelf.adopter.plan(request)))
             if wanted.dry_run

@@ -93,7 +93,7 @@ class Adopt(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     path: FolderPath | None = Field(default=None, description="Default: ~/.cache/huggingface of the server.")
-    wish: Literal["leave", "move", "link"]
+    mode: Literal["leave", "move", "link"]
     to: FolderPath = "primary"
     merge: bool = False
     copies: bool = Field(default=False, alias="copy")
@@ -345,7 +345,7 @@ class AdoptPlanOut(BaseModel):
     """What adopting would do."""
 
     path: str
-    wish: str
+    mode: str
     cache_location: str
     cache_path: str
     need_bytes: int

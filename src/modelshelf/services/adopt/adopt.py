@@ -18,12 +18,12 @@ from pathlib import Path
 from modelshelf.domain.adopt import (
     Act,
     Adoption,
+    AdoptMode,
     AdoptPlan,
     AdoptRequest,
     Done,
     Order,
     Registered,
-    Wish,
     plan_adopt,
     with_need,
 )
@@ -34,7 +34,7 @@ from modelshelf.domain.tiers import CUSTOM, Tier
 from modelshelf.errors import BadInput, Cancelled, Denied, NotFound, ShelfError, Unavailable
 from modelshelf.registry.registry import Registry
 from modelshelf.schemas.adopt import adopted_view
-from modelshelf.services.adopt.import_models import Intake
+from modelshelf.services.adopt.import_models import ModelImporter
 from modelshelf.services.adopt.link_old_path import Linker
 from modelshelf.services.catalog.models import Library
 from modelshelf.services.jobs.runner import Running
@@ -63,7 +63,7 @@ class Adopter:
     registry: Registry
     library: Library
     tiers: TierService
-    intake: Intake
+    importer: ModelImporter
     linker: Linker
     mover: Mover
     run_inside: Callable[[Job, Running], None]
@@ -75,7 +75,7 @@ class Adopter:
         """Return what adopting does, after checking all that can be checked; nothing of what was found is changed.
 
         Raises:
-            BadInput: The path cannot be meant, or not with this wish.
+            BadInput: The path cannot be meant, or not with this mode.
             NotFound: There is no such folder, or nothing in it.
             OutOfSpace: It does not fit on the tier.
             Conflict, Denied, Unavailable: A tier is offline or read-only, or the old place cannot become a link.
@@ -85,11 +85,11 @@ class Adopter:
         plan = self._decide(found, order)
         notes = [f"Also there: {other} (shelf adopt {other})" for other in self._elsewhere(path)]
         backup = ""
-        if order.wish is Wish.LINK:
+        if order.mode is AdoptMode.LINK:
             self.linker.check(order, found)
             backup = str(self.linker.backup_path(Path(order.base)))
-        need_bytes = self.intake.need_bytes(plan)
-        self.intake.check_fits(order, need_bytes)
+        need_bytes = self.importer.need_bytes(plan)
+        self.importer.check_fits(order, need_bytes)
         return with_need(plan, need_bytes, backup, notes)
 
     def look(self, wanted: AdoptRequest) -> tuple[Path, Found]:
@@ -106,7 +106,7 @@ class Adopter:
             others = " or ".join(f"shelf adopt {other}" for other in self._elsewhere(path)) or "shelf adopt PATH"
             raise NotFound(f"There is no folder {path}.", hint=others, path=str(path))
         if is_link(path):
-            if wanted.wish is Wish.LINK and not self.linker.is_linked(path):
+            if wanted.mode is AdoptMode.LINK and not self.linker.is_linked(path):
                 hint = f"Adopt that: shelf adopt {path.resolve()} --link"
                 raise BadInput(f"{path} is a link to {path.readlink()} already.", hint=hint, path=str(path))
             path = path.resolve()
@@ -134,7 +134,7 @@ class Adopter:
         path = folder_of(wanted.path)
         if self._is_linked(wanted, path):
             kept = self.linker.finish(path)
-            self._tell(running, {"path": str(path), "wish": "link", "backup": str(kept)})
+            self._tell(running, {"path": str(path), "mode": "link", "backup": str(kept)})
             return
         running.progress.phase("looking")
         path, found = self.look(wanted)
@@ -149,14 +149,14 @@ class Adopter:
         else:
             plan = self._adopt_base(order, path, found, running, done)
         backup = ""
-        if order.wish is Wish.LINK:
+        if order.mode is AdoptMode.LINK:
             backup = str(self.linker.make(order))
         left = plan if backup else self._decide(inventory.find(path, wanted.repo_id), order)
         self._tell(running, adopted_view(plan, done, left) | {"backup": backup})
 
     def _is_linked(self, wanted: AdoptRequest, path: Path) -> bool:
         """Return whether all that is left to do of a link is the link itself, or nothing."""
-        return wanted.wish is Wish.LINK and (self.linker.is_halfway(path) or self.linker.is_linked(path))
+        return wanted.mode is AdoptMode.LINK and (self.linker.is_halfway(path) or self.linker.is_linked(path))
 
     def _tell(self, running: Running, result: Mapping[str, object]) -> None:
         self.registry.update_job(running.job.id, {"result": json.dumps(result)})
@@ -164,16 +164,16 @@ class Adopter:
     def _adopt_base(self, order: Order, path: Path, found: Found, running: Running, done: Done) -> AdoptPlan:
         """Register what lies in a base, then move it."""
         self.tiers.open_to_write(self.tier(order.location, order.base))
-        if order.wish is not Wish.LEAVE:
-            self.intake.drop_brought(order)
+        if order.mode is not AdoptMode.LEAVE:
+            self.importer.drop_brought(order)
             found = inventory.find(path)
         plan = self._decide(found, order)
-        first = with_need(plan, self.intake.need_bytes(plan), "", ())
+        first = with_need(plan, self.importer.need_bytes(plan), "", ())
         if any(model.kind.value == "stray" for model in found.models):
-            done.left += self.intake.bring_strays(plan, running)
+            done.left += self.importer.bring_strays(plan, running)
             plan = self._decide(inventory.find(path), order)
         registering = plan.of(Act.REGISTER) + [a for a in plan.of(Act.MOVE) if not self._is_here(a, order)]
-        names, troubles = self.intake.register(order, registering, running)
+        names, troubles = self.importer.register(order, registering, running)
         done.registered += names
         done.left += troubles
         for adoption in plan.of(Act.MERGE):
@@ -182,9 +182,9 @@ class Adopter:
             if self._is_here(adoption, order):
                 self._attempt(done, adoption, partial(self._move, adoption.model_name, order, running, done))
         self.tidy()
-        if order.wish is not Wish.LEAVE:
+        if order.mode is not AdoptMode.LEAVE:
             done.left += self.linker.carry(plan, running)
-        if order.wish is Wish.LINK:
+        if order.mode is AdoptMode.LINK:
             self._check_left(order, done)
         return first
 
@@ -213,14 +213,14 @@ class Adopter:
 
     def _merge(self, adoption: Adoption, order: Order, running: Running, done: Done) -> None:
         try:
-            done.left += self.intake.merge(adoption, order, running)
+            done.left += self.importer.merge(adoption, order, running)
         except Unavailable as err:  # somebody uses the copy: nothing waits for that
             done.left.append(f"{adoption.found.repo_id}: {err.detail}")
         else:
             done.merged.append(adoption.copy_of)
 
     def _bring(self, adoption: Adoption, order: Order, wanted: AdoptRequest, running: Running, done: Done) -> None:
-        how = self.intake.bring_foreign(adoption, order, running, copies=wanted.copy)
+        how = self.importer.bring_foreign(adoption, order, running, copies=wanted.copy)
         if how:
             done.registered.append(adoption.model_name)
         done.notes.append(f"{adoption.model_name}: {how}" if how else f"{adoption.found.repo_id} was there already.")
@@ -261,13 +261,13 @@ class Adopter:
             for row in self.registry.models()
         ]
         names = [card.model_name for tier in self.tiers.all() for card in sidecars.read_all(Base(Path(tier.base)))]
-        models = tuple(self.intake.recognise(m) if m.kind.is_foreign else m for m in found.models)
+        models = tuple(self.importer.recognise(m) if m.kind.is_foreign else m for m in found.models)
         return plan_adopt(replace(found, models=models), order, rows, names)
 
     def _order(self, wanted: AdoptRequest, path: Path, found: Found) -> Order:
         source = self._source(path, is_foreign=any(model.kind.is_foreign for model in found.models))
         target = source
-        if wanted.wish is not Wish.LEAVE:
+        if wanted.mode is not AdoptMode.LEAVE:
             target = self.tiers.tiers.resolve(*destination(wanted.to))
         one, other = Path(source.base).resolve(), Path(target.base).resolve()
         if one != other and (one in other.parents or other in one.parents):
@@ -276,7 +276,7 @@ class Adopter:
                 hint="Use a folder beside it: --to PATH",
                 cache_path=target.base,
             )
-        return Order(wanted.wish, source.base, source.location, target.base, target.location, wanted.merge)
+        return Order(wanted.mode, source.base, source.location, target.base, target.location, wanted.merge)
 
     def _source(self, path: Path, *, is_foreign: bool) -> Tier:
         """Return the tier that a folder is, or will be."""
@@ -339,7 +339,7 @@ def _is_shut(folder: Path) -> bool:
 
 
 def _retires(job: Job, base: str) -> bool:
-    return job.kind == "retire" and json.loads(job.params)["cache_path"] == base
+    return job.kind == "delete_old_copy" and json.loads(job.params)["cache_path"] == base
 
 
 def folder_of(text: str) -> Path:

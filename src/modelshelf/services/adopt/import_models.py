@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from modelshelf.domain.adopt import Act, Adoption, AdoptPlan, Order, Wish
+from modelshelf.domain.adopt import Act, Adoption, AdoptMode, AdoptPlan, Order
 from modelshelf.domain.adopt_inventory import FoundModel, Kind
 from modelshelf.domain.made_up_commits import make_up
 from modelshelf.domain.models import FileEntry
@@ -25,8 +25,8 @@ from modelshelf.registry.registry import Registry
 from modelshelf.services.jobs.progress import Counter
 from modelshelf.services.jobs.runner import Running
 from modelshelf.services.maintenance.reconcile import Reconciler
-from modelshelf.services.space.delete_old_copy import Retirer
-from modelshelf.services.space.reservations import Admission, Hold
+from modelshelf.services.space.delete_old_copy import OldCopyDeleter
+from modelshelf.services.space.reservations import Admission, Reservation
 from modelshelf.services.space.tiers import TierService
 from modelshelf.store import locks
 from modelshelf.store.adopt import inventory, merge_folder
@@ -43,14 +43,14 @@ _READ_BYTES = 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Intake:
+class ModelImporter:
     """Takes models in."""
 
     registry: Registry
     tiers: TierService
     admission: Admission
     reconciler: Reconciler
-    retirer: Retirer
+    old_copies: OldCopyDeleter
     clock: Clock
 
     # --- room ---
@@ -68,7 +68,7 @@ class Intake:
                 if blob is None or not _has_size(blob, file.size_bytes):
                     need[found.repo_id, file.digest or file.path] = file.size_bytes
         along = sum(other.thing.size_bytes for other in plan.others if other.act in ("move", "copy"))
-        if plan.order.wish is Wish.LINK:  # what is no model moves as it lies
+        if plan.order.mode is AdoptMode.LINK:  # what is no model moves as it lies
             along += sum(adoption.found.size_bytes for adoption in plan.of(Act.STAY))
         return sum(need.values()) + along
 
@@ -79,24 +79,24 @@ class Intake:
             OutOfSpace: They do not.
             Denied, Unavailable: It cannot be written, or is offline.
         """
-        if order.wish is Wish.LEAVE:
+        if order.mode is AdoptMode.LEAVE:
             return
         tier, takes_disk = self._tier(order.target_location, order.target), self._takes_disk(order)
         self.admission.check(tier, self.tiers.check_writable(tier), need_bytes, takes_disk=takes_disk)
 
     @contextlib.contextmanager
-    def _room(self, order: Order, need_bytes: int) -> Iterator[Hold]:
+    def _room(self, order: Order, need_bytes: int) -> Iterator[Reservation]:
         tier, takes_disk = self._tier(order.target_location, order.target), self._takes_disk(order)
         tier_id = self.tiers.open_to_write(tier)
-        with self.admission.reserve(tier, tier_id, lambda: need_bytes, takes_disk=takes_disk) as hold:
-            yield hold
+        with self.admission.reserve(tier, tier_id, lambda: need_bytes, takes_disk=takes_disk) as reservation:
+            yield reservation
 
     @contextlib.contextmanager
-    def room(self, order: Order, need_bytes: int, running: Running) -> Iterator[Hold]:
+    def room(self, order: Order, need_bytes: int, running: Running) -> Iterator[Reservation]:
         """Hold room on the target while something is brought there; raises as `check_fits` does."""
-        with self._room(order, need_bytes) as hold:
-            running.holds.append(hold)
-            yield hold
+        with self._room(order, need_bytes) as reservation:
+            running.reservations.append(reservation)
+            yield reservation
 
     def _takes_disk(self, order: Order) -> bool:
         """Return whether what is brought comes from another file system."""
@@ -113,7 +113,7 @@ class Intake:
         Where they are to be left, they get a second name there and keep the first.
         """
         base, left = Base(Path(plan.order.base)), []
-        keeps = plan.order.wish is Wish.LEAVE
+        keeps = plan.order.mode is AdoptMode.LEAVE
         done: set[Path] = set()
         for adoption in plan.models:
             found, cache_dir = adoption.found, CacheDir(Path(adoption.found.place))
@@ -248,7 +248,7 @@ class Intake:
                 f"{adoption.copy_of} in {tier.base} is damaged: {next(iter(damaged.values()))}",
                 hint=f"shelf verify {adoption.copy_of} --repair",
             )
-        self.retirer.retire(Base(Path(order.base)), found.repo, found.commit, there.entries)
+        self.old_copies.delete(Base(Path(order.base)), found.repo, found.commit, there.entries)
         alone = [file.path for file in found.files if file.digest not in held]
         return [f"{found.repo_id}: {path} is not part of {adoption.copy_of}: it stays." for path in alone]
 
@@ -268,7 +268,7 @@ class Intake:
         if any(self._has(row.hf_path, row.commit_hash, found) for row in self.registry.models() if row.complete):
             return ""
         base = Base(Path(order.target))
-        with self.room(order, found.size_bytes, running) as hold:
+        with self.room(order, found.size_bytes, running) as reservation:
             sources = dict(found.sources)
             method = link_or_clone.probe_share(base.path, Path(next(iter(sources.values()))), base.own)
             if method == "copy" and not copies:
@@ -277,7 +277,7 @@ class Intake:
             for file in found.entries:
                 source = Path(sources[file.path])
                 with locks.wait_lock(base.path, base.part_lock(file.digest), self.clock, check=running.progress.check):
-                    self._bring_file(base, found.repo, file, source, running, hold)
+                    self._bring_file(base, found.repo, file, source, running, reservation)
             with locks.wait_lock(base.path, base.repo_lock(found.repo), self.clock):
                 self._lay_out(base, found)
             adoption = replace(adoption, found=found)
@@ -319,12 +319,12 @@ class Intake:
         return replace(found, commit_hash=found.commit_hash or make_up(found.repo_id, digests))
 
     def _bring_file(
-        self, base: Base, repo_id: RepoId, file: FileEntry, source: Path, running: Running, hold: Hold
+        self, base: Base, repo_id: RepoId, file: FileEntry, source: Path, running: Running, reservation: Reservation
     ) -> None:
         blob = base.repo(repo_id).blob(file.digest)
         if not _has_size(blob, file.size_bytes) and not link_or_clone.share(base.path, source, blob):
             copy.copy_blob(source, base, file.digest, file.size_bytes, blob, running.progress, lambda count: None)
-        hold.wrote(file.size_bytes)
+        reservation.wrote(file.size_bytes)
 
     def _lay_out(self, base: Base, found: FoundModel) -> None:
         repo, commit_hash, files = base.repo(found.repo), found.commit, found.entries

@@ -12,14 +12,14 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelshelf.domain.adopt import AdoptPlan, Leftover, Order, Wish
+from modelshelf.domain.adopt import AdoptMode, AdoptPlan, Leftover, Order
 from modelshelf.domain.adopt_inventory import Found, FoundThing
 from modelshelf.domain.names import BasePath, parse_repo_folder
 from modelshelf.domain.outside import object_of
 from modelshelf.domain.ports import Clock
 from modelshelf.domain.tiers import CUSTOM
 from modelshelf.errors import BadInput, Conflict, Denied, NotFound
-from modelshelf.services.adopt.import_models import Intake
+from modelshelf.services.adopt.import_models import ModelImporter
 from modelshelf.services.jobs.runner import Running
 from modelshelf.services.space.tiers import TierService
 from modelshelf.store import fs, locks
@@ -37,7 +37,7 @@ class Linker:
     """Lets the old path of a base lead to the new one."""
 
     tiers: TierService
-    intake: Intake
+    importer: ModelImporter
     clock: Clock
 
     def check(self, order: Order, found: Found) -> None:
@@ -78,7 +78,7 @@ class Linker:
         """Bring everything but the models to the target; returns what was left and why, in sentences."""
         order, left = plan.order, list[str]()
         things = [other for other in plan.others if other.act in ("move", "copy")]
-        if order.wish is Wish.LINK:
+        if order.mode is AdoptMode.LINK:
             things += self._rests(order)
         if not things:
             return left
@@ -105,10 +105,10 @@ class Linker:
         parsed = parse_repo_folder(source.name)
         lock = target.repo_lock(parsed[1]) if parsed else target.things_lock
         with (
-            self.intake.room(order, 0 if order.is_home else carrying.need_bytes, running) as hold,
+            self.importer.room(order, 0 if order.is_home else carrying.need_bytes, running) as reservation,
             locks.wait_lock(target.path, lock, self.clock, check=running.progress.check),
         ):
-            merge_folder.bring(carrying, target, running.progress, hold.wrote)
+            merge_folder.bring(carrying, target, running.progress, reservation.wrote)
         kept = merge_folder.why_kept(carrying)
         if kept:
             return [*carrying.left, kept]

@@ -88,18 +88,20 @@ class Library:
         found = (look.at(row) for row in self.reader.models() if row.hf_path == repo_id and row.complete)
         return next((model.detail for model in found if model.state is State.OFFLINE), "")
 
-    def needed_paths(self, base: Base, repo_id: RepoId, commit_hash: CommitHash, *, but: int | None = None) -> set[str]:
+    def needed_paths(
+        self, base: Base, repo_id: RepoId, commit_hash: CommitHash, *, exclude_model_id: int | None = None
+    ) -> set[str]:
         """Return the files of a commit that registered models need in a base.
 
         Args:
             base: The base.
             repo_id: The repository.
             commit_hash: The commit.
-            but: The id of a model that does not count.
+            exclude_model_id: The id of a model that does not count.
         """
         needed: set[str] = set()
         for row in self.reader.models():
-            is_same = (row.hf_path, row.commit_hash) == (repo_id, commit_hash) and row.id != but
+            is_same = (row.hf_path, row.commit_hash) == (repo_id, commit_hash) and row.id != exclude_model_id
             if is_same and self.base_of(row) == str(base.path):
                 needed |= {file.path for file in self.files(row)}
         return needed

@@ -24,7 +24,7 @@ from modelshelf.domain.verify_report import Finding, Kind
 from modelshelf.errors import ShelfError
 from modelshelf.services.jobs.progress import Counter
 from modelshelf.services.setup.tools import engines, installed
-from modelshelf.services.space.delete_old_copy import retiring
+from modelshelf.services.space.delete_old_copy import leaving
 from modelshelf.store import ownership
 from modelshelf.store.gc import collect
 from modelshelf.store.known_bases import KnownBases
@@ -303,7 +303,7 @@ class Doctor:
         if self.shelf is None:
             return set()
         repos: dict[str, str] = {model.row.model_name: model.row.hf_path for model in self._models()}
-        waiting = retiring(self.shelf.registry, self.shelf.tier_service.tiers)
+        waiting = leaving(self.shelf.registry, self.shelf.tier_service.tiers)
         return {(base, repos.get(model_name, "")) for base, model_name in waiting}
 
     def _digests(self, base: Base) -> dict[tuple[RepoId, Digest], int]:

@@ -23,7 +23,7 @@ _AWAY_S = 30.0
 """So long a job goes on whose registry does not answer: half of what it leaves to others to take the job over."""
 
 
-class Hold(Protocol):
+class Reservation(Protocol):
     """A reservation in hand, which expires unless it is renewed."""
 
     def renew(self) -> None:
@@ -37,7 +37,7 @@ class Running:
         self.job = job
         self.progress = Counter()
         self.on_tick = on_tick
-        self.holds: list[Hold] = []
+        self.reservations: list[Reservation] = []
 
 
 Handler = Callable[[Running], None]
@@ -175,13 +175,13 @@ class Jobs:
             running.progress.stop()
             return
         self.registry.update_job(job.id, values)
-        for hold in running.holds:
-            hold.renew()
+        for reservation in running.reservations:
+            reservation.renew()
         if running.on_tick is not None:
             running.on_tick(self.registry.job(job.id))
 
 
-class Behind:
+class BackgroundJobs:
     """Jobs that go on behind a use of the library; they end with the process, and are taken up by the next one."""
 
     def __init__(self) -> None:

@@ -28,9 +28,9 @@ from modelshelf.services.catalog.models import Library
 from modelshelf.services.jobs.progress import Counter
 from modelshelf.services.jobs.runner import Running
 from modelshelf.services.lifecycle.pull import card_of, missing_bytes, refresh_card
-from modelshelf.services.space.delete_old_copy import retire_params
+from modelshelf.services.space.delete_old_copy import old_copy_params
 from modelshelf.services.space.make_room import MAKES_ROOM, RoomMaker
-from modelshelf.services.space.reservations import Hold
+from modelshelf.services.space.reservations import Reservation
 from modelshelf.services.space.tiers import TierService
 from modelshelf.store import locks
 from modelshelf.store.blobs import copy, link_or_clone
@@ -176,12 +176,14 @@ class Mover:
         manifest = self.registry.files(plan.repo_id, plan.commit_hash)
         arriving = card_of(route.row, plan.commit_hash, manifest, arriving_from=plan.source)
         need, takes_disk = self._need(route, plan), plan.method == "copy"
-        with self.room.reserve(route.tier, route.tier_id, need, model_id=route.row.id, takes_disk=takes_disk) as hold:
-            running.holds.append(hold)
+        with self.room.reserve(
+            route.tier, route.tier_id, need, model_id=route.row.id, takes_disk=takes_disk
+        ) as reservation:
+            running.reservations.append(reservation)
             sidecars.write(route.target, arriving)
             progress.phase("moving", plan.total_bytes)
             progress.advance(plan.total_bytes - plan.transfer_bytes)
-            self._transfer(route, plan, sources, progress, hold)
+            self._transfer(route, plan, sources, progress, reservation)
             with locks.wait_lock(route.target.path, route.target.repo_lock(plan.repo_id), self.clock):
                 self._arrive(route, plan, running.job.id)
         with contextlib.suppress(OutOfSpace, Denied, NotFound):  # a pin that was set meanwhile: reconcile finds it
@@ -285,7 +287,12 @@ class Mover:
         return sources
 
     def _transfer(
-        self, route: _Route, plan: MovePlan, sources: Mapping[Digest, Path], progress: Progress, hold: Hold
+        self,
+        route: _Route,
+        plan: MovePlan,
+        sources: Mapping[Digest, Path],
+        progress: Progress,
+        reservation: Reservation,
     ) -> None:
         for need in plan.transfer:
             progress.check()
@@ -301,9 +308,11 @@ class Mover:
                     progress.check,
                 ),
             ):
-                self._bring(route, need, sources[need.digest], plan.method, progress, hold)
+                self._bring(route, need, sources[need.digest], plan.method, progress, reservation)
 
-    def _bring(self, route: _Route, need: BlobNeed, source: Path, method: str, progress: Progress, hold: Hold) -> None:
+    def _bring(
+        self, route: _Route, need: BlobNeed, source: Path, method: str, progress: Progress, reservation: Reservation
+    ) -> None:
         """Bring one blob to the target, whose locks are held."""
         path = route.to_repo.blob(need.digest)
         assert route.row.commit_hash is not None
@@ -311,10 +320,10 @@ class Mover:
         there = need.digest in arrived and self._keep_if_good(route, need.digest, arrived[need.digest])
         if there or (method != "copy" and link_or_clone.share(route.target.path, source, path)):
             progress.advance(need.size_bytes)
-            hold.wrote(need.size_bytes)
+            reservation.wrote(need.size_bytes)
             return
         try:
-            copy.copy_blob(source, route.target, need.digest, need.size_bytes, path, progress, hold.wrote)
+            copy.copy_blob(source, route.target, need.digest, need.size_bytes, path, progress, reservation.wrote)
         except Corrupt as err:
             raise Corrupt(
                 f"{need.path} of {route.row.model_name} is damaged: {source} does not have the bytes of its name.",
@@ -339,13 +348,13 @@ class Mover:
         snapshot.set_refs(route.to_repo, refs, overwrite=False)
         if not COMMIT_HASH.fullmatch(row.revision):
             snapshot.set_refs(route.to_repo, {row.revision: plan.commit_hash}, overwrite=True)
-        retire = retire_params(self.tiers.tiers, route.source, plan.repo_id, plan.commit_hash, plan.files)
+        old_copy = old_copy_params(self.tiers.tiers, route.source, plan.repo_id, plan.commit_hash, plan.files)
         now = self.registry.model(row.model_name) or row
         manifest = self.registry.files(plan.repo_id, plan.commit_hash)
         sidecars.write(route.target, card_of(now, plan.commit_hash, manifest))  # the last write: the row follows it
         signature = scan.signature(route.to_repo, plan.commit_hash)
         location, base = route.tier.location, self.tiers.tiers.stored_path(route.tier.base)
-        then = None if plan.keep_source else retire
+        then = None if plan.keep_source else old_copy
         self.registry.placements.switch(
             row.id, location, base, signature, then, job_id=job_id, commit_hash=plan.commit_hash
         )

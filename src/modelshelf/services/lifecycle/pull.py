@@ -21,7 +21,7 @@ from modelshelf.services.jobs.progress import Counter
 from modelshelf.services.jobs.runner import Running
 from modelshelf.services.lifecycle.download import Fetcher
 from modelshelf.services.space.make_room import RoomMaker
-from modelshelf.services.space.reservations import Hold
+from modelshelf.services.space.reservations import Reservation
 from modelshelf.services.space.tiers import TierService
 from modelshelf.store import fs, locks, ownership
 from modelshelf.store.blobs.partial import file_agrees, written_bytes
@@ -60,15 +60,15 @@ class Puller:
         row = self.registry.model(running.job.model_name)
         if row is None or row.id != running.job.model_id:
             raise NotFound(f"{running.job.model_name} was removed.", model_name=running.job.model_name)
-        self.pull(row, running.progress, running.holds.append)
+        self.pull(row, running.progress, running.reservations.append)
 
-    def pull(self, row: ModelRow, progress: Progress, on_hold: Callable[[Hold], None]) -> None:
+    def pull(self, row: ModelRow, progress: Progress, on_reserved: Callable[[Reservation], None]) -> None:
         """Bring a model's files to its tier.
 
         Args:
             row: The model.
             progress: Who wants to know.
-            on_hold: Given the reservation, for whoever keeps it alive.
+            on_reserved: Given the reservation, for whoever keeps it alive.
 
         Raises:
             BadInput: Its patterns match no file.
@@ -82,7 +82,7 @@ class Puller:
         progress.phase("resolving")
         with _naming_what_is_gone(row):
             row, commit_hash, manifest = self._manifest(row)
-            base = self.bring(row, commit_hash, select(manifest, row.allow_patterns), progress, on_hold)
+            base = self.bring(row, commit_hash, select(manifest, row.allow_patterns), progress, on_reserved)
         progress.phase("linking")
         with locks.wait_lock(base.path, base.repo_lock(row.hf_path), self.clock):
             self.lay_out(base, row, commit_hash, manifest)
@@ -98,7 +98,7 @@ class Puller:
         commit_hash: CommitHash,
         files: Sequence[FileEntry],
         progress: Progress,
-        on_hold: Callable[[Hold], None],
+        on_reserved: Callable[[Reservation], None],
     ) -> Base:
         """Bring the blobs of a commit to a model's tier, verified; returns its base. See `pull` for what it raises.
 
@@ -107,7 +107,7 @@ class Puller:
             commit_hash: The commit.
             files: The files wanted.
             progress: Who wants to know.
-            on_hold: Given the reservation.
+            on_reserved: Given the reservation.
         """
         tier, tier_id = self._open(row)
         self.tiers.check_storable(tier, row.hf_path, files, row.model_name, row.revision)
@@ -119,11 +119,11 @@ class Puller:
         plan = self.plan(base, row.hf_path, commit_hash, files)
         if plan.fetch:
             need = partial(missing_bytes, base, plan, self.tiers.second_bytes(base, files))
-            with self.room.reserve(tier, tier_id, need, model_id=row.id) as hold:
-                on_hold(hold)
+            with self.room.reserve(tier, tier_id, need, model_id=row.id) as reservation:
+                on_reserved(reservation)
                 progress.phase("downloading", plan.total_bytes)
                 progress.advance(plan.total_bytes - plan.fetch_bytes)
-                self._fetcher(base, plan, progress, hold).run()
+                self._fetcher(base, plan, progress, reservation).run()
         stamps = {need.digest: scan.stamp(repo.blob(need.digest)) for need in plan.fetch}
         self.registry.checks.add(tier_id, stamps)
         return base
@@ -164,7 +164,7 @@ class Puller:
             self.registry.set_manifest(row, commit_hash, files)
         return row, commit_hash, files
 
-    def _fetcher(self, base: Base, plan: PullPlan, progress: Progress, hold: Hold) -> Fetcher:
+    def _fetcher(self, base: Base, plan: PullPlan, progress: Progress, reservation: Reservation) -> Fetcher:
         return Fetcher(
             hub=self.hub,
             base=base,
@@ -173,7 +173,7 @@ class Puller:
             clock=self.clock,
             streams=self.streams,
             throttle=self.throttle,
-            on_written=hold.wrote,
+            on_written=reservation.wrote,
         )
 
     def _set_aside_damage(self, base: Base, tier_id: str, plan: PullPlan, progress: Progress) -> None:

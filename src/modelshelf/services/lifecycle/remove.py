@@ -16,7 +16,7 @@ from modelshelf.errors import Conflict, Denied, Unavailable
 from modelshelf.registry.registry import Registry
 from modelshelf.services.catalog.adapters import Adapters
 from modelshelf.services.catalog.models import Library
-from modelshelf.services.space.delete_old_copy import Retirer, retire_params
+from modelshelf.services.space.delete_old_copy import OldCopyDeleter, old_copy_params
 from modelshelf.store.layout import Base
 from modelshelf.store.repos import delete
 from modelshelf.store.tiers import governor
@@ -29,7 +29,7 @@ class Remover:
 
     registry: Registry
     library: Library
-    retirer: Retirer
+    old_copies: OldCopyDeleter
     adapters: Adapters
 
     def plan(self, model_name: str, *, delete_files: bool) -> RemovalPlan:
@@ -61,9 +61,9 @@ class Remover:
             self._check_free(model)
         base, row = Base(Path(model.base)), model.row
         files = self.library.files(row) if delete_files else ()
-        retire = retire_params(self.library.tiers, base, row.hf_path, row.commit_hash, files)
+        old_copy = old_copy_params(self.library.tiers, base, row.hf_path, row.commit_hash, files)
         kept = self._why_kept(model, plan) if delete_files else ""
-        return plan, kept, self.registry.delete_model(row.id, retire if row.commit_hash is not None else None)
+        return plan, kept, self.registry.delete_model(row.id, old_copy if row.commit_hash is not None else None)
 
     def _why_kept(self, model: Model, plan: RemovalPlan) -> str:
         """Return why bytes of a model stay when its files go, in a sentence; empty where none does."""
@@ -107,7 +107,7 @@ class Remover:
         if row.commit_hash is None:
             return
         base = Base(Path(model.base))
-        users = self.retirer.users(base, row.hf_path, row.commit_hash, self.library.files(row))
+        users = self.old_copies.users(base, row.hf_path, row.commit_hash, self.library.files(row))
         if users:
             raise Conflict(
                 f"{row.model_name} is used by {', '.join(users)}.",
@@ -133,7 +133,7 @@ class Remover:
             return _nothing(model.row)
         base, row = Base(Path(model.base)), model.row
         assert row.commit_hash is not None
-        keep = self.library.needed_paths(base, row.hf_path, row.commit_hash, but=row.id)
+        keep = self.library.needed_paths(base, row.hf_path, row.commit_hash, exclude_model_id=row.id)
         others = self.library.needed_digests(base, row.hf_path, row.commit_hash)
         return delete.plan_removal(base, row.hf_path, row.commit_hash, self.library.files(row), keep, others)
 

@@ -22,7 +22,7 @@ from modelshelf.registry.registry import Registry
 from modelshelf.services.catalog.models import Library
 from modelshelf.services.jobs.runner import Running
 from modelshelf.services.lifecycle.pull import Puller, card_of, select
-from modelshelf.services.space.delete_old_copy import retire_params
+from modelshelf.services.space.delete_old_copy import old_copy_params
 from modelshelf.services.space.tiers import TierService
 from modelshelf.store import locks
 from modelshelf.store.layout import Base
@@ -116,7 +116,7 @@ class Updater:
         progress.phase("resolving")
         manifest = self.hub.list_files(row.hf_path, commit_hash)
         files = select(manifest, row.allow_patterns)
-        base = self.puller.bring(row, commit_hash, files, progress, running.holds.append)
+        base = self.puller.bring(row, commit_hash, files, progress, running.reservations.append)
         progress.phase("linking")
         with locks.wait_lock(base.path, base.repo_lock(row.hf_path), self.clock):
             self.puller.lay_out(base, row, commit_hash, manifest)
@@ -127,9 +127,9 @@ class Updater:
         self, base: Base, row: ModelRow, commit_hash: CommitHash, manifest: Sequence[FileEntry], *, keep_old: bool
     ) -> None:
         files = select_files(manifest, row.allow_patterns)
-        retire = retire_params(self.tiers.tiers, base, row.hf_path, row.commit_hash, self.library.files(row))
+        old_copy = old_copy_params(self.tiers.tiers, base, row.hf_path, row.commit_hash, self.library.files(row))
         signature = scan.signature(base.repo(row.hf_path), commit_hash)
-        old = None if keep_old or row.commit_hash is None else retire
+        old = None if keep_old or row.commit_hash is None else old_copy
         taken = self.registry.placements.take_commit(row, commit_hash, manifest, total_size(files), signature, old)
         if not taken:
             raise Unavailable(f"{row.model_name} was moved or changed while it was updated; tried again.")

@@ -14,7 +14,7 @@ from modelshelf.domain.tiers import CUSTOM
 from modelshelf.errors import BadInput
 from modelshelf.registry.registry import Registry
 from modelshelf.services.lifecycle.pull import card_of
-from modelshelf.services.space.delete_old_copy import retiring
+from modelshelf.services.space.delete_old_copy import leaving
 from modelshelf.services.space.tiers import TierService
 from modelshelf.store.adopt import inventory
 from modelshelf.store.layout import Base
@@ -97,7 +97,7 @@ class _Look:
         return Seen(
             bases=tuple(self._base(place) for place in self._places.values()),
             rows=tuple(self._row(row) for row in self._rows),
-            retiring=frozenset(retiring(self._registry, self._tiers.tiers)),
+            leaving=frozenset(leaving(self._registry, self._tiers.tiers)),
             snapshots=tuple(found for place in online for found in _whole_snapshots(place.base)),
         )
 

@@ -28,7 +28,7 @@ from modelshelf.services.catalog.models import Library
 from modelshelf.services.jobs.runner import Running
 from modelshelf.services.lifecycle.download import Fetcher
 from modelshelf.services.lifecycle.pull import missing_bytes
-from modelshelf.services.space.reservations import Admission, Hold
+from modelshelf.services.space.reservations import Admission, Reservation
 from modelshelf.services.space.tiers import TierService
 from modelshelf.store import fs, locks
 from modelshelf.store.blobs import copy
@@ -186,15 +186,15 @@ class Repairer:
         plan = PullPlan(case.row.hf_path, case.commit_hash, case.files, tuple(needs), ())
         more_bytes = snapshot.second_bytes(case.affected) if self._holds_real_files(case) else 0
         size = partial(missing_bytes, case.base, plan, more_bytes)
-        with self.admission.reserve(case.tier, case.tier_id, size) as hold:
-            running.holds.append(hold)
+        with self.admission.reserve(case.tier, case.tier_id, size) as reservation:
+            running.reservations.append(reservation)
             running.progress.phase("repairing", plan.fetch_bytes)
             for need in needs:
                 running.progress.check()
                 self._clear(case, need)
-            rest = tuple(need for need in needs if not self._copied(case, need, running, hold))
+            rest = tuple(need for need in needs if not self._copied(case, need, running, reservation))
             if rest:
-                self._fetch(case, replace(plan, fetch=rest), running, hold)
+                self._fetch(case, replace(plan, fetch=rest), running, reservation)
         stamps = {need.digest: scan.stamp(case.repo.blob(need.digest)) for need in needs}
         self.registry.checks.add(case.tier_id, stamps)
 
@@ -207,11 +207,11 @@ class Repairer:
             if is_link(blob) and case.source(need.digest) is None:
                 fs.remove_file(case.base.path, blob)
 
-    def _copied(self, case: _Case, need: BlobNeed, running: Running, hold: Hold) -> bool:
+    def _copied(self, case: _Case, need: BlobNeed, running: Running, reservation: Reservation) -> bool:
         """Return whether a blob could be copied from where this machine has it; it was verified on the way."""
         blob = case.repo.blob(need.digest)
         for source in self._holders(need):
-            done = _Done(running.progress, hold)
+            done = _Done(running.progress, reservation)
             try:
                 with (
                     locks.wait_lock(case.base.path, case.base.part_lock(need.digest), self.clock, _LOCK_WAIT_S),
@@ -247,7 +247,7 @@ class Repairer:
                 same = [file.path for file in self.library.files(row) if file.digest == digest]
                 yield from (path for name in same if not is_link(path := snapshot_folder / name))
 
-    def _fetch(self, case: _Case, plan: PullPlan, running: Running, hold: Hold) -> None:
+    def _fetch(self, case: _Case, plan: PullPlan, running: Running, reservation: Reservation) -> None:
         Fetcher(
             hub=self.hub,
             base=case.base,
@@ -256,7 +256,7 @@ class Repairer:
             clock=self.clock,
             streams=self.streams,
             throttle=self.throttle,
-            on_written=hold.wrote,
+            on_written=reservation.wrote,
         ).run()
         for need in plan.fetch:  # another program may have brought it, unverified
             if quarantine.is_damaged(case.repo.blob(need.digest), need.digest):
@@ -305,9 +305,9 @@ class Repairer:
 class _Done:
     """Progress that can be taken back, for bytes that turned out to be bad."""
 
-    def __init__(self, progress: Progress, hold: Hold) -> None:
+    def __init__(self, progress: Progress, reservation: Reservation) -> None:
         self._progress = progress
-        self._hold = hold
+        self._reservation = reservation
         self._advanced = self._written = 0
 
     def phase(self, name: str, total_bytes: int = 0) -> None:
@@ -326,12 +326,12 @@ class _Done:
     def wrote(self, count_bytes: int) -> None:
         """Count bytes of the reservation."""
         self._written += count_bytes
-        self._hold.wrote(count_bytes)
+        self._reservation.wrote(count_bytes)
 
     def take_back(self) -> None:
         """Count nothing of it."""
         self._progress.advance(-self._advanced)
-        self._hold.wrote(-self._written)
+        self._reservation.wrote(-self._written)
 
 
 def _judged(case: _Case, finding: Finding, trouble: str) -> Finding:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from modelshelf.domain.names import parse_repo_folder
 from modelshelf.domain.outcomes import Written
-from modelshelf.domain.setup import FLAGS, Disk, Setup, Surroundings, Wish, limit_on, settings_text
+from modelshelf.domain.setup import FLAGS, Disk, Setup, Surroundings, TierChoice, limit_on, settings_text
 from modelshelf.errors import BadInput, Conflict
 from modelshelf.store import fs
 from modelshelf.store.layout import Base
@@ -66,8 +66,8 @@ class FirstSetup:
         """
         text = settings_text(setup)
         self.check(self.env_file, text)
-        for wish in filter(None, (setup.primary, setup.secondary)):
-            _check_writable(wish)
+        for choice in filter(None, (setup.primary, setup.secondary)):
+            _check_writable(choice)
         return text
 
     def surroundings(self, setup: Setup) -> Surroundings:
@@ -112,11 +112,11 @@ class FirstSetup:
         return sum((parse_repo_folder(name) or ("",))[0] == "model" for name in names)
 
 
-def _check_writable(wish: Wish) -> None:
-    base = Path(wish.base)
+def _check_writable(choice: TierChoice) -> None:
+    base = Path(choice.base)
     if not disks.is_writable(base):
         raise BadInput(
             f"{base} cannot be written: look at {disks.nearest(base)}.",
             hint=f"Name folders of yours: shelf init {FLAGS}",
-            cache_path=wish.base,
+            cache_path=choice.base,
         )

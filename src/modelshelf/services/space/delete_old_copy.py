@@ -27,13 +27,13 @@ from modelshelf.store.repos import delete, scan
 from modelshelf.store.tiers import governor, sidecars
 from modelshelf.store.tiers import marker as store_tier
 
-RETIRE = "retire"
+DELETE_OLD_COPY = "delete_old_copy"
 _LOOK_AGAIN_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class OldCopy:
-    """What a retire job deletes."""
+    """An old copy of a model, as the job that deletes it knows it."""
 
     cache_path: BasePath
     tier_id: str
@@ -47,7 +47,7 @@ class OldCopy:
         """Return what a job's row says.
 
         Raises:
-            BadInput: It isn't what `retire_params` writes.
+            BadInput: It isn't what `old_copy_params` writes.
         """
         said = object_of(parse_json(job.params), "cache_path", "tier_id", "hf_path", "commit_hash", "files")
         return OldCopy(
@@ -60,7 +60,7 @@ class OldCopy:
 
 
 @dataclass(frozen=True, slots=True)
-class Retirer:
+class OldCopyDeleter:
     """Deletes old copies. Copying is always allowed; deleting waits for leases and open files."""
 
     registry: Registry
@@ -68,7 +68,7 @@ class Retirer:
     clock: Clock
 
     def run(self, running: Running) -> None:
-        """Carry out a retire job; its result tells what that freed.
+        """Carry out a job that deletes an old copy; its result tells what that freed.
 
         Raises:
             Unavailable: Somebody uses the files, or their drive is away; the job waits.
@@ -77,17 +77,17 @@ class Retirer:
         base = _base_here(self.library.tiers, old)
         if base is None:
             raise Unavailable(store_tier.why_offline(Base(Path(old.cache_path)), old.tier_id), retry_after_s=60)
-        freed = self.retire(base, old.hf_path, old.commit_hash, old.files)
+        freed = self.delete(base, old.hf_path, old.commit_hash, old.files)
         self.registry.update_job(running.job.id, {"result": json.dumps(asdict(freed))})
 
-    def retire(
+    def delete(
         self,
         base: Base,
         repo_id: RepoId,
         commit_hash: CommitHash | None,
         files: Sequence[FileEntry],
         *,
-        but: int | None = None,
+        exclude_model_id: int | None = None,
     ) -> Freed:
         """Delete files of one commit in one base that no registered model there needs; returns what that freed.
 
@@ -96,7 +96,7 @@ class Retirer:
             repo_id: The repository.
             commit_hash: The commit; None where no file goes.
             files: What goes.
-            but: The id of a model whose need does not count.
+            exclude_model_id: The id of a model whose need does not count.
 
         Raises:
             Unavailable: Somebody uses them, or their drive is away; none of them was deleted.
@@ -114,7 +114,7 @@ class Retirer:
                     retry_after_s=_LOOK_AGAIN_S,
                     used_by=users,
                 )
-            keep = self.library.needed_paths(base, repo_id, commit_hash, but=but)
+            keep = self.library.needed_paths(base, repo_id, commit_hash, exclude_model_id=exclude_model_id)
             others = self.library.needed_digests(base, repo_id, commit_hash)
             plan = delete.plan_removal(base, repo_id, commit_hash, files, keep, others)
             return freed + delete.execute(base, plan)
@@ -123,7 +123,7 @@ class Retirer:
         """Return by how much the usage of a base falls when the old copies go that wait there and nobody uses."""
         waiting = 0
         for job in self.registry.jobs(unfinished=True):
-            if job.kind == RETIRE:
+            if job.kind == DELETE_OLD_COPY:
                 with contextlib.suppress(ShelfError):  # what cannot be deleted frees nothing
                     waiting += self._leaving_bytes(base, OldCopy.parse(job))
         return waiting
@@ -174,14 +174,14 @@ class Retirer:
 
 
 def read_freed(job: Job) -> Freed:
-    """Return what a retire job freed."""
+    """Return what a job that deletes an old copy freed."""
     return Freed(**json.loads(job.result or "{}"))
 
 
-def retire_params(
+def old_copy_params(
     tiers: Tiers, base: Base, repo_id: RepoId, commit_hash: CommitHash | None, files: Iterable[FileEntry]
 ) -> dict[str, object]:
-    """Return what a retire job needs, whichever process carries it out: another may call the base otherwise."""
+    """Return what the job needs that deletes an old copy; another process may call the base otherwise."""
     return {
         "cache_path": tiers.stored_path(str(base.path)),
         "tier_id": store_tier.read_id(base) or "",
@@ -191,10 +191,10 @@ def retire_params(
     }
 
 
-def retiring(registry: Registry, tiers: Tiers) -> Iterator[tuple[str, str]]:
+def leaving(registry: Registry, tiers: Tiers) -> Iterator[tuple[str, str]]:
     """Yield base and model name of each old copy that waits to be deleted."""
     for job in registry.jobs(unfinished=True):
-        if job.kind == RETIRE:
+        if job.kind == DELETE_OLD_COPY:
             with contextlib.suppress(BadInput):  # whoever carries it out says what is wrong with it
                 old = OldCopy.parse(job)
                 base = _base_here(tiers, old)

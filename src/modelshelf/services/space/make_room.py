@@ -18,8 +18,8 @@ from modelshelf.errors import BadInput, Corrupt, NotFound, OutOfSpace, ShelfErro
 from modelshelf.registry.registry import Registry
 from modelshelf.services.catalog.leases import holding
 from modelshelf.services.catalog.models import Library
-from modelshelf.services.space.delete_old_copy import Retirer
-from modelshelf.services.space.reservations import Admission, Hold
+from modelshelf.services.space.delete_old_copy import OldCopyDeleter
+from modelshelf.services.space.reservations import Admission, Reservation
 from modelshelf.services.space.tiers import TierService
 from modelshelf.store.gc import open_files
 from modelshelf.store.layout import Base
@@ -52,7 +52,7 @@ class RoomMaker:
     tiers: TierService
     admission: Admission
     library: Library
-    retirer: Retirer
+    old_copies: OldCopyDeleter
     hub: Hub
     clock: Clock
     policy: FullPolicy
@@ -64,7 +64,7 @@ class RoomMaker:
     @contextlib.contextmanager
     def reserve(
         self, tier: Tier, tier_id: str, need: Callable[[], int], *, model_id: int, takes_disk: bool = True
-    ) -> Iterator[Hold]:
+    ) -> Iterator[Reservation]:
         """Hold room on a tier, after making it where that is needed and allowed.
 
         Args:
@@ -82,7 +82,7 @@ class RoomMaker:
         with contextlib.ExitStack() as held:
             for left in reversed(range(_ROUNDS)):
                 try:
-                    hold = held.enter_context(self.admission.reserve(tier, tier_id, need, takes_disk=takes_disk))
+                    reservation = held.enter_context(self.admission.reserve(tier, tier_id, need, takes_disk=takes_disk))
                     break
                 except OutOfSpace:
                     self.tidy()
@@ -90,7 +90,7 @@ class RoomMaker:
                     if plan is None:
                         raise
                     self._carry_out(tier, plan)  # without victims it fits by now
-            yield hold
+            yield reservation
 
     def _go_on(self, tier: Tier) -> None:
         """Let those leave who were on their way when their process was killed, needed or not: half of them is there."""
@@ -122,7 +122,7 @@ class RoomMaker:
             self.admission.check(tier, tier_id, need_bytes, takes_disk=takes_disk)
             return None
         except OutOfSpace as err:
-            waiting_bytes = self.retirer.waiting_bytes(Base(Path(tier.base)))
+            waiting_bytes = self.old_copies.waiting_bytes(Base(Path(tier.base)))
             plan = (
                 self.plan(tier, need_bytes - waiting_bytes, model_id=model_id) if need_bytes > waiting_bytes else None
             )
@@ -279,7 +279,9 @@ class RoomMaker:
         if row is None or row.commit_hash is None:
             raise NotFound(f"{model_name} was removed.")
         self.registry.set_incomplete(row.id)
-        self.retirer.retire(Base(Path(tier.base)), row.hf_path, row.commit_hash, self.library.files(row), but=row.id)
+        self.old_copies.delete(
+            Base(Path(tier.base)), row.hf_path, row.commit_hash, self.library.files(row), exclude_model_id=row.id
+        )
 
     def _device(self, tier: Tier) -> str:
         return store_tier.device(Base(Path(tier.base)))

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from modelshelf.domain.jobs import Reservation
+from modelshelf.domain.jobs import ReservedRow
 from modelshelf.domain.ports import Clock
 from modelshelf.domain.tiers import Room, Tier, check_fits, outstanding, with_holders
 from modelshelf.errors import Denied, OutOfSpace, ShelfError, Unavailable
@@ -26,7 +26,7 @@ _LOOK_AGAIN_S = 0.6
 
 
 @dataclass(slots=True)
-class Hold:
+class Reservation:
     """A reservation in hand."""
 
     registry: Registry
@@ -69,7 +69,7 @@ class Admission:
         self._owner = owner
         self._clock = clock
 
-    def drop_the_dead(self) -> None:
+    def recover_dead_owners(self) -> None:
         """Free what processes that died had reserved, and put their jobs back into the queue."""
         held = {reservation.owner for reservation in self._registry.reservations.all()}
         held |= {job.owner for job in self._registry.jobs(unfinished=True) if job.owner}
@@ -79,7 +79,9 @@ class Admission:
                     self._registry.give_up_owner(owner)
 
     @contextlib.contextmanager
-    def reserve(self, tier: Tier, tier_id: str, need: Callable[[], int], *, takes_disk: bool = True) -> Iterator[Hold]:
+    def reserve(
+        self, tier: Tier, tier_id: str, need: Callable[[], int], *, takes_disk: bool = True
+    ) -> Iterator[Reservation]:
         """Hold room on a tier for as long as the context lasts.
 
         Args:
@@ -98,11 +100,11 @@ class Admission:
             )
 
         decision, reservation_id = self._admit(tier, tier_id, need, commit, takes_disk=takes_disk)
-        hold = Hold(self._registry, reservation_id, decision.need_bytes)
+        reservation = Reservation(self._registry, reservation_id, decision.need_bytes)
         try:
-            yield hold
+            yield reservation
         finally:
-            hold.release()
+            reservation.release()
 
     def check(self, tier: Tier, tier_id: str, need_bytes: int, *, takes_disk: bool = True) -> None:
         """Do nothing when so many bytes would fit on a tier now; reserves nothing, and writes nothing.
@@ -133,7 +135,7 @@ class Admission:
     ) -> tuple[_Decision, int]:
         looks = 0
         while True:  # whoever has to measure again has seen another one admitted, so that somebody always gets on
-            self.drop_the_dead()
+            self.recover_dead_owners()
             decision = self._measure(tier, tier_id, need, takes_disk=takes_disk)
             try:
                 result = commit(decision)
@@ -164,7 +166,7 @@ class Admission:
 
     def room(self, tier: Tier) -> Room:
         """Return the numbers of a tier as they are now; advice, not a promise."""
-        self.drop_the_dead()
+        self.recover_dead_owners()
         decision = self._measure(tier, self._tiers.check_writable(tier), lambda: 0, takes_disk=True)
         return decision.room(self._registry.reservations.all())
 
@@ -186,12 +188,12 @@ class _Decision:
     tier_id: str
     device: str
     seen: Mapping[str, int]
-    before: Sequence[Reservation]
+    before: Sequence[ReservedRow]
     usage_bytes: int
     free_bytes: int
     need_bytes: int
 
-    def decide(self, now: Sequence[Reservation]) -> int:
+    def decide(self, now: Sequence[ReservedRow]) -> int:
         """Return the bytes to reserve, given the reservations at the moment of decision.
 
         Raises:
@@ -200,7 +202,7 @@ class _Decision:
         check_fits(self.need_bytes, self.tier, self.room(now))
         return self.need_bytes
 
-    def room(self, now: Sequence[Reservation]) -> Room:
+    def room(self, now: Sequence[ReservedRow]) -> Room:
         """Return the numbers of the tier, given the reservations at the moment of decision."""
         before = self.before
         return Room(
@@ -212,9 +214,9 @@ class _Decision:
         )
 
 
-def _of_tier(reservations: Sequence[Reservation], tier_id: str) -> dict[int, int]:
+def _of_tier(reservations: Sequence[ReservedRow], tier_id: str) -> dict[int, int]:
     return {r.id: r.remaining_bytes for r in reservations if r.tier_id == tier_id and not r.expired}
 
 
-def _of_device(reservations: Sequence[Reservation], device: str) -> dict[int, int]:
+def _of_device(reservations: Sequence[ReservedRow], device: str) -> dict[int, int]:
     return {r.id: r.remaining_bytes for r in reservations if r.device == device and not r.expired}

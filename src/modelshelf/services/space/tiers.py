@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelshelf.domain.file_system_limits import check_entries, check_names, check_sizes, entries_of
-from modelshelf.domain.jobs import Reservation
+from modelshelf.domain.jobs import ReservedRow
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import RepoId
 from modelshelf.domain.tiers import BREAKDOWN, CUSTOM, Room, Tier, Tiers, TierStatus, Usage
@@ -208,5 +208,5 @@ class TierService:
         assert tier.limit_bytes is not None
         return f"{held_bytes / tier.limit_bytes:.0%} of its limit is taken."
 
-    def _live(self) -> Sequence[Reservation]:
+    def _live(self) -> Sequence[ReservedRow]:
         return [reservation for reservation in self.registry.reservations.all() if not reservation.expired]

@@ -57,7 +57,7 @@ def open_tier(base: Base, known: KnownBases, registered_id: str | None) -> TierI
     check_online(base, registered_id or known.load().get(str(base.path)))
     tier_id = read_id(base)
     if tier_id is None:
-        tier_id = start_afresh(base)
+        tier_id = reset_marker(base)
     known.remember(base, tier_id)
     return tier_id
 
@@ -113,7 +113,7 @@ def check_online(base: Base, known_id: str | None) -> None:
         raise Unavailable(
             f"{base.path}{leads} is known but its marker {base.marker.relative_to(base.path)} is not there: is it"
             " mounted?",
-            hint=f"Mount it. If you emptied it on purpose: shelf tiers --start-afresh {base.path}",
+            hint=f"Mount it. If you emptied it on purpose: shelf tiers --reset-marker {base.path}",
             cache_path=str(base.path),
         )
     if known_id not in ("", found):
@@ -124,7 +124,7 @@ def check_online(base: Base, known_id: str | None) -> None:
         )
 
 
-def start_afresh(base: Base) -> TierId:
+def reset_marker(base: Base) -> TierId:
     """Mark a base as a tier with a new id; returns the id, which may be that of a process that was faster.
 
     Raises:
