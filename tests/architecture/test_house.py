@@ -8,14 +8,20 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from modelshelf.cli.main import make_app
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "modelshelf"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 MIGRATIONS = PACKAGE / "registry" / "migrations" / "versions"
 THE_PRINTER = PACKAGE / "cli" / "output.py"
+
+OPPOSITES = {"unpin": "pin", "cancel": "jobs", "try-out": "load"}
+"""What shares a file: a command and its opposite, or the child process of a command."""
 
 MAX_MODULE_LINES = 400
 MAX_BODY_LINES = 40
@@ -52,6 +58,14 @@ def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 def is_print(node: ast.AST) -> bool:
     """Return whether `node` calls the built-in `print`."""
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+
+
+def commands() -> Iterator[Any]:
+    """Yield the commands of `shelf`, the hidden one too."""
+    for command in make_app().registered_commands:
+        assert command.callback is not None
+        command.name = command.name or command.callback.__name__.replace("_", "-")
+        yield command
 
 
 def git(*arguments: str) -> bytes:
@@ -108,6 +122,15 @@ def test_one_module_prints() -> None:
     ]
 
     assert printing == []
+
+
+def test_a_command_lives_in_the_file_of_its_name() -> None:
+    """`shelf install-service` is in cli/install_service.py, and a command is with its opposite at most."""
+    homes = {str(command.name): command.callback.__module__ for command in commands()}
+    wanted = {name: f"modelshelf.cli.{OPPOSITES.get(name, name).replace('-', '_')}" for name in homes}
+
+    assert len(homes) > 20
+    assert homes == wanted
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:

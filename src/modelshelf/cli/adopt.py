@@ -1,4 +1,4 @@
-"""Adopting: what other tools downloaded comes into the library."""
+"""shelf adopt."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import typer
 
 from modelshelf.cli import output
 from modelshelf.cli.errors import at_the_edge
-from modelshelf.cli.keep import DryRun
-from modelshelf.cli.options import AsJson
+from modelshelf.cli.options import AsJson, DryRun
 from modelshelf.units import format_size
 
 if TYPE_CHECKING:

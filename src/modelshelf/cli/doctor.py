@@ -1,8 +1,8 @@
-"""Asking the doctor."""
+"""shelf doctor."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -10,6 +10,7 @@ from modelshelf.cli import output
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson
 from modelshelf.errors import Unavailable
+from modelshelf.units import format_size
 
 
 def doctor(
@@ -29,6 +30,20 @@ def doctor(
             output.answer(f"settings {view['settings']}\nregistry {view['registry']}")
             if fix and not view["fixed"]:
                 output.note("Nothing here is for --fix to mend.")
-            output.doctor(view)
+            _show(view)
         if view["errors"]:
             raise SystemExit(Unavailable.exit_code)
+
+
+def _show(view: dict[str, Any]) -> None:
+    """Print what the doctor found, the worst first, each with the command that mends it."""
+    for done in view["fixed"]:
+        output.line(f"fixed    {done}")
+    for found in view["findings"]:
+        size = f" [{format_size(found['size_bytes'])}]" if found["size_bytes"] else ""
+        output.line(f"{found['severity']:<8} {found['detail']}{size if found['severity'] != 'ok' else ''}")
+        if found["command"]:
+            output.line(f"{'':<8}   → {found['command']}")
+    fixable = sum(found["fixable"] for found in view["findings"])
+    counts = ", ".join(f"{view[what]} {what if view[what] != 1 else what[:-1]}" for what in ("errors", "warnings"))
+    output.note(f"{counts}; shelf doctor --fix mends {fixable}." if fixable else f"{counts}.")

@@ -1,4 +1,4 @@
-"""Letting a base go."""
+"""shelf forget."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typer
 
 from modelshelf.cli import output
 from modelshelf.cli.errors import at_the_edge
-from modelshelf.cli.options import AsJson
+from modelshelf.cli.options import AsJson, DryRun
 from modelshelf.units import format_size
 
 
@@ -17,7 +17,7 @@ def forget(
     models: Annotated[
         bool, typer.Option("--models", help="Forget its registered models too; their files stay.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Let a base go: its settings and its bytes stay, and another library may take it."""

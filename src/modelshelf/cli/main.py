@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import atexit
-import gc
 import logging
 import os
 import sys
 from collections.abc import Callable
+from gc import freeze
 from pathlib import Path
 from typing import Annotated
 
@@ -15,20 +15,34 @@ import typer
 
 from modelshelf import __version__
 from modelshelf.cli import (
+    add,
     adopt,
-    change,
-    check,
+    dedupe,
     doctor,
+    env,
     forget,
-    keep,
-    look,
+    gc,
+    init,
+    install_service,
+    jobs,
+    lease,
+    load,
+    ls,
+    move,
     output,
-    place,
-    service,
-    setup,
+    path,
+    pin,
+    pull,
+    reconcile,
+    rename,
+    rm,
+    run,
+    serve,
+    show,
     status,
-    tidy,
-    use,
+    tiers,
+    update,
+    verify,
 )
 from modelshelf.cli.errors import INTERRUPTED
 from modelshelf.cli.light import LightCommand, LightGroup
@@ -49,24 +63,49 @@ def _root(
     """One library of Hugging Face models across the disks of this machine."""
 
 
+_GROUPS: dict[str, list[Callable[..., None]]] = {
+    "Models": [
+        add.add,
+        pull.pull,
+        ls.ls,
+        show.show,
+        path.path,
+        env.env,
+        run.run,
+        load.load,
+        update.update,
+        pin.pin,
+        pin.unpin,
+        rename.rename,
+        lease.lease,
+        rm.rm,
+    ],
+    "Disks": [init.init, tiers.tiers, move.move, adopt.adopt, forget.forget],
+    "Upkeep": [
+        status.status,
+        doctor.doctor,
+        verify.verify,
+        gc.gc,
+        dedupe.dedupe,
+        reconcile.reconcile,
+        jobs.jobs,
+        jobs.cancel,
+    ],
+    "Server": [serve.serve, install_service.install_service],
+}
+"""The commands as `shelf --help` lists them."""
+_CONTEXTS = {run.run: {"allow_extra_args": True, "ignore_unknown_options": True}}
+"""What follows `shelf run NAME --` belongs to the program that it runs."""
+
+
 def make_app() -> typer.Typer:
     """Return the command with its sub-commands."""
     app = typer.Typer(cls=LightGroup, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.callback()(_root)
-    commands: list[Callable[..., None]] = [change.add, change.pull, look.ls, look.show, look.tiers, look.path, look.env]
-    commands.insert(0, setup.init)
-    commands += [use.load, place.move, place.pin, place.unpin, place.rename, place.lease, change.rm]
-    commands += [keep.update, keep.reconcile]
-    commands += [adopt.adopt]
-    commands += [tidy.gc, tidy.dedupe]
-    commands += [status.status, doctor.doctor, forget.forget]
-    commands += [check.verify, look.jobs, look.cancel, use.serve]
-    for command in commands:
-        app.command(cls=LightCommand)(command)
-    app.command("install-service", cls=LightCommand)(service.install_service)
-    passes_on = {"allow_extra_args": True, "ignore_unknown_options": True}
-    app.command(cls=LightCommand, context_settings=passes_on)(use.run)
-    app.command("try-out", cls=LightCommand, hidden=True)(use.try_out)
+    for group, commands in _GROUPS.items():
+        for command in commands:
+            app.command(cls=LightCommand, rich_help_panel=group, context_settings=_CONTEXTS.get(command))(command)
+    app.command(cls=LightCommand, hidden=True)(load.try_out)
     return app
 
 
@@ -92,7 +131,7 @@ def main(arguments: list[str] | None = None) -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by the caller: what is said goes nowhere
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - until the process ends
-    atexit.register(gc.freeze)  # else the interpreter ends by searching every imported module for cycles: 0.1 s
+    atexit.register(freeze)  # else the interpreter ends by searching every imported module for cycles: 0.1 s
     try:
         make_app()(arguments)
     except KeyboardInterrupt:  # before or after a command: there is nothing to tell

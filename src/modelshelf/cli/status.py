@@ -1,4 +1,4 @@
-"""Saying what is in force."""
+"""shelf status."""
 
 from __future__ import annotations
 

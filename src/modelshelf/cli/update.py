@@ -1,4 +1,4 @@
-"""Keeping: update, reconcile."""
+"""shelf update."""
 
 from __future__ import annotations
 
@@ -8,18 +8,15 @@ import typer
 
 from modelshelf.cli import output
 from modelshelf.cli.errors import at_the_edge, report
-from modelshelf.cli.options import AsJson, complete_model_name
+from modelshelf.cli.options import AsJson, DryRun, Names
+from modelshelf.units import format_size
 
 if TYPE_CHECKING:
     from modelshelf.services.shelf import Shelf
 
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done.")]
-
 
 def update(
-    names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="The models.", autocompletion=complete_model_name)
-    ] = None,
+    names: Names = None,
     every: Annotated[bool, typer.Option("--all", help="Every model.")] = False,
     dry_run: DryRun = False,
     keep_old: Annotated[bool, typer.Option("--keep-old", help="Leave the old snapshot where it is.")] = False,
@@ -40,7 +37,7 @@ def update(
                 plan = shelf.updater.plan(name, keep_old=keep_old)
                 views.append(update_view(plan))
                 if not as_json:
-                    output.update_plan(views[-1], dry_run=dry_run)
+                    _show_plan(views[-1], dry_run=dry_run)
                 if not dry_run:
                     _carry_out(shelf, name, keep_old=keep_old, quiet=as_json or plan.is_current)
             except ShelfError as err:
@@ -65,24 +62,16 @@ def _carry_out(shelf: Shelf, name: str, *, keep_old: bool, quiet: bool) -> None:
                 output.note(f"{job.detail} It goes when that ends.")
 
 
-def reconcile(
-    base: Annotated[
-        list[str] | None, typer.Option("--base", metavar="PATH", help="Look at this base too; can be repeated.")
-    ] = None,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-) -> None:
-    """Bring the registry and the disks together, and report what was done; no model's files are deleted."""
-    from modelshelf.bootstrap.shelf import open_shelf
-    from modelshelf.schemas.views import reconcile_view
-
-    with at_the_edge(as_json=as_json), open_shelf(read_only=dry_run) as shelf:
-        if dry_run:
-            view = reconcile_view(shelf.reconciler.plan(base or ()))
-        else:
-            done = shelf.reconcile(base or ())
-            view = reconcile_view(done.plan, done.skipped)
-        if as_json:
-            output.as_json(view)
-        else:
-            output.reconciled(view, dry_run=dry_run)
+def _show_plan(view: dict[str, Any], *, dry_run: bool) -> None:
+    """Print what an update does, or that there is nothing newer."""
+    name, new = view["model_name"], str(view["new_commit"])[:12]
+    if view["is_current"]:
+        newest = f" is at the newest commit of {view['revision']}: {new}"
+        output.note(name + (f": {view['note']}" if view["note"] else newest))
+        return
+    would = "would take" if dry_run else "takes"
+    output.note(
+        f"{name} {would} {view['revision']} from {str(view['old_commit'])[:12]} to {new}:"
+        f" {format_size(view['fetch_bytes'])} to fetch of {format_size(view['size_bytes'])},"
+        f" {format_size(view['shared_bytes'])} shared with the old one"
+    )

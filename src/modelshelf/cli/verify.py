@@ -1,23 +1,20 @@
-"""Checking: verify."""
+"""shelf verify."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from modelshelf.cli import output
 from modelshelf.cli.errors import at_the_edge
-from modelshelf.cli.options import AsJson, complete_model_name
+from modelshelf.cli.options import AsJson, Names
 from modelshelf.errors import BadInput, Corrupt
-from modelshelf.units import parse_duration, parse_size
+from modelshelf.units import format_size, parse_duration, parse_size
 
 
 def verify(
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[NAME]...", help="The models.", autocompletion=complete_model_name),
-    ] = None,
+    names: Names = None,
     everything: Annotated[bool, typer.Option("--all", help="Everything on every tier, registered or not.")] = False,
     max_age: Annotated[
         str | None, typer.Option(metavar="30d", help="Leave out what was verified not longer ago.")
@@ -43,7 +40,7 @@ def verify(
         if as_json:
             output.as_json(view)
         else:
-            output.findings(view["result"])
+            _show(view["result"])
         if view["result"]["wrong"]:
             raise SystemExit(Corrupt.exit_code)
 
@@ -62,3 +59,26 @@ def _limits(max_age: str | None, rate: str | None) -> tuple[float | None, int | 
     if rate_bytes_per_s == 0:
         raise BadInput("A rate of nothing never ends.", hint="Leave --rate away, or give more.")
     return max_age_s, rate_bytes_per_s
+
+
+def _show(view: dict[str, Any]) -> None:
+    """Print what a verification found, and what to do about it."""
+    checked = f"Read {view['checked_blobs']} blobs, {format_size(view['checked_bytes'])}"
+    skipped = f"; {view['skipped_blobs']} were verified before" if view["skipped_blobs"] else ""
+    for base in view["offline"]:
+        output.note(f"{base} is not there; nothing is known about what lies on it.")
+    found = view["findings"]
+    if not found:
+        output.line(f"{checked}{skipped}. Nothing is wrong.")
+        return
+    output.line(f"{checked}{skipped}. {len(found)} found, {view['wrong']} still wrong.")
+    rows = [[f["kind"], _outcome(f), f["model_name"] or f["repo_id"], f["file"], f["detail"], f["path"]] for f in found]
+    output.table(["FOUND", "NOW", "MODEL", "FILE", "DETAIL", "WHERE"], rows)
+    for hint in dict.fromkeys(f["hint"] for f in found if f["hint"]):
+        output.note(f"hint: {hint}")
+
+
+def _outcome(found: dict[str, Any]) -> str:
+    if found["repaired"]:
+        return "repaired"
+    return "set aside" if found["quarantined"] else "wrong"

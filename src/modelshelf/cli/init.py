@@ -1,19 +1,21 @@
-"""Setting up: init."""
+"""shelf init."""
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from modelshelf.cli import output
 from modelshelf.cli.errors import at_the_edge
-from modelshelf.cli.options import AsJson
+from modelshelf.cli.options import AsJson, DryRun
+from modelshelf.units import format_size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from modelshelf.domain.setup import Disk, Setup, TierChoice
     from modelshelf.services.setup.init import FirstSetup
@@ -33,7 +35,7 @@ def init(
     here: Annotated[bool, typer.Option("--here", help="Write ./.env, for this folder alone.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there; it is kept.")] = False,
     no_speed: Annotated[bool, typer.Option("--no-speed", help="Do not measure the disks.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be written.")] = False,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Set the library up: look at the disks, ask five questions, write .env."""
@@ -49,18 +51,18 @@ def init(
             setup.check_free(force=force)
         disks = setup.disks(measured=not no_speed)
         if not as_json:
-            output.disks(disks)
+            _show_disks(disks)
         wanted = _Questions(setup, disks, asks=asks, proposes=yes or asks).tiers(*given)
         text = setup.plan(wanted)
         if not as_json:
             _show_plan(setup, wanted, text)
-        may = not dry_run and (not asks or output.ask("Write it?", "yes", _yes))
+        may = not dry_run and (not asks or _ask("Write it?", "yes", _yes))
         written = setup.write(text, force=force) if may else None
         view = setup_view(setup.surroundings(wanted), disks, wanted, text, written)
         if as_json:
             output.as_json(view)
         else:
-            output.set_up(view)
+            _show_written(view)
             if asks and written and view["usual_models"]:
                 _offer_to_adopt(view["usual_path"])
 
@@ -77,7 +79,7 @@ def _offer_to_adopt(path: str) -> None:
     from modelshelf.cli.adopt import carry_out
     from modelshelf.domain.adopt import AdoptRequest, adopt_mode_of
 
-    if output.ask("Take them in now, left where they are?", "yes", _yes):
+    if _ask("Take them in now, left where they are?", "yes", _yes):
         with open_shelf() as shelf:
             carry_out(shelf, AdoptRequest(path, adopt_mode_of("leave")), as_json=False)
 
@@ -140,7 +142,7 @@ class _Questions:
 
     def _answer(self, question: str, given: str | None, proposed: str, parse: Callable[[str], T]) -> T:
         if given is None and self._asks:
-            return output.ask(question, proposed, parse)
+            return _ask(question, proposed, parse)
         return parse(proposed if given is None else given)
 
 
@@ -151,3 +153,52 @@ def _yes(text: str) -> bool:
     if word not in ("y", "yes", "n", "no"):
         raise BadInput(f"{text!r} is neither yes nor no.")
     return word.startswith("y")
+
+
+def _ask(question: str, proposed: str, parse: Callable[[str], T]) -> T:
+    """Ask a person until the answer can be meant; an empty one is the proposal.
+
+    Raises:
+        BadInput: The input ended.
+    """
+    from modelshelf.errors import BadInput
+
+    while True:
+        output.note(f"{question} [{proposed}]: ", end="")
+        line = sys.stdin.readline()
+        if not line:
+            raise BadInput("The input ended before all was asked.", hint="shelf init --yes asks nothing.")
+        try:
+            return parse(line.strip() or proposed)
+        except BadInput as err:
+            output.note(" ".join(filter(None, (err.detail, err.hint))))
+
+
+def _show_disks(found: Sequence[Disk]) -> None:
+    """Print the disks that may hold models."""
+    rows = []
+    for disk in found:
+        speed = disk.speed
+        rates = [f"{format_size(n)}/s" for n in (speed.write_bytes_per_s, speed.read_bytes_per_s)] if speed else []
+        marks = [word for word, holds in (("network", disk.is_network), ("vanishes", disk.vanishes)) if holds]
+        sizes = [format_size(disk.size_bytes), format_size(disk.free_bytes)]
+        rows.append([disk.point, disk.kind, *sizes, *(rates or ["?", "?"]), ", ".join(marks)])
+    output.table(["DISK", "KIND", "SIZE", "FREE", "WRITES", "READS", ""], rows, frozenset({2, 3, 4, 5}))
+
+
+def _show_written(view: dict[str, Any]) -> None:
+    """Print what was written, and what comes next."""
+    if not view["written"]:
+        output.note("Nothing was written.")
+        return
+    output.note(f"Written: {view['path']}" + (f"; what it held is in {view['backup']}" if view["backup"] else ""))
+    if view["environment_wins"]:
+        output.note(
+            f"These are set in the environment, which wins over the file: {', '.join(view['environment_wins'])}"
+        )
+    if view["usual_models"]:
+        path = shlex.quote(view["usual_path"])
+        count = view["usual_models"]
+        lie = "1 model lies" if count == 1 else f"{count} models lie"
+        output.note(f"{lie} in {path}. To have them in the library: shelf adopt {path} --leave (or --move, or --link)")
+    output.note("Next: shelf tiers, then shelf add NAME ORG/MODEL")

@@ -1,71 +1,24 @@
-"""Using: load, run, serve."""
+"""shelf run."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from modelshelf.cli import output
 from modelshelf.cli.errors import at_the_edge
-from modelshelf.cli.options import AsJson, Name
+from modelshelf.cli.options import Name
 
 if TYPE_CHECKING:
     from modelshelf.domain.models import Model
     from modelshelf.services.shelf import Shelf
-
-QUESTION = "What is 2+2?"
-_QUIET = {"TQDM_DISABLE": "1", "TRANSFORMERS_VERBOSITY": "error"}
-"""A load of a second needs no bars."""
-
-
-def load(
-    name: Name,
-    prompt: Annotated[str, typer.Option(help="What to ask it.")] = QUESTION,
-    as_json: AsJson = False,
-) -> None:
-    """Load a model in a process of its own, offline, ask it something, and print seconds and memory."""
-    from modelshelf.bootstrap.read_only import run_environment
-    from modelshelf.bootstrap.shelf import open_shelf
-    from modelshelf.errors import Unavailable
-
-    with at_the_edge(as_json=as_json), open_shelf() as shelf:
-        with shelf.loader.using(name, f"shelf load (pid {os.getpid()})") as (model, base):
-            command = [sys.executable, "-m", "modelshelf", "try-out", str(model.path), prompt]
-            command += [str(base.path)] if base is not None else []
-            done = subprocess.run(
-                command,
-                env=run_environment(shelf.library, model) | _QUIET,
-                stdout=subprocess.PIPE,
-                text=True,
-                check=False,
-            )
-            if done.returncode:
-                raise Unavailable(f"{name} could not be loaded; its process ended with {done.returncode}, see above.")
-        view = {"model_name": name, **json.loads(done.stdout)}
-        if as_json:
-            output.as_json(view)
-        else:
-            output.trial(name, view)
-
-
-def try_out(path: str, prompt: str, base: Annotated[str | None, typer.Argument()] = None) -> None:
-    """Load the model of a snapshot folder and print what that took; `shelf load` runs this in a child process."""
-    from pathlib import Path
-
-    from modelshelf.schemas.views import trial_view
-    from modelshelf.services.serving.load import try_out as attempt
-
-    with at_the_edge(as_json=False):
-        output.as_json(trial_view(attempt(Path(path), prompt, Path(base) if base else None)))
 
 
 def run(context: typer.Context, name: Name) -> None:
@@ -134,14 +87,3 @@ def _run(command: list[str], environment: dict[str, str]) -> int:
         child.send_signal(missed)
     code = child.wait()
     return code if code >= 0 else 128 - code
-
-
-def serve(
-    host: Annotated[str | None, typer.Option(help="The address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(help="The port to listen on.")] = None,
-) -> None:
-    """Serve the library over HTTP: the API, and /hf for Hugging Face clients."""
-    from modelshelf.server.main import serve as start
-
-    with at_the_edge(as_json=False):
-        start(host=host, port=port, announce=lambda url: output.note(f"Listening on {url} (API at {url}/docs)"))

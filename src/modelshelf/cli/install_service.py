@@ -1,4 +1,4 @@
-"""Leaving it running: install-service."""
+"""shelf install-service."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import typer
 
 from modelshelf.cli import output
 from modelshelf.cli.errors import at_the_edge
-from modelshelf.cli.options import AsJson
+from modelshelf.cli.options import AsJson, DryRun
 
 
 def install_service(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done.")] = False,
+    dry_run: DryRun = False,
     uninstall: Annotated[bool, typer.Option("--uninstall", help="Stop the server and remove the unit.")] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -1,0 +1,82 @@
+"""shelf add."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from modelshelf.cli import output, render
+from modelshelf.cli.errors import at_the_edge
+from modelshelf.cli.options import AsJson, DryRun
+from modelshelf.cli.pull import pull_missing
+from modelshelf.units import format_size
+
+if TYPE_CHECKING:
+    from modelshelf.domain.plans import AddPlan
+
+
+def add(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Your name for the model.")],
+    hf_path: Annotated[str, typer.Argument(metavar="HF_PATH", help="The repository, ORG/NAME.")],
+    to: Annotated[str, typer.Option(metavar="primary|secondary|PATH", help="Where it goes.")] = "primary",
+    revision: Annotated[str, typer.Option(help="A branch, a tag or a commit hash.")] = "main",
+    include: Annotated[
+        list[str] | None, typer.Option(metavar="PATTERN", help="Only files that match; can be repeated.")
+    ] = None,
+    download: Annotated[bool, typer.Option("--download/--no-download", help="Fetch its files now.")] = True,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Register a model and download it."""
+    from modelshelf.bootstrap.shelf import open_shelf
+    from modelshelf.services.lifecycle.register import registration
+
+    with at_the_edge(as_json=as_json):
+        wanted = registration(name, hf_path, to, revision=revision, allow_patterns=tuple(include or ()))
+        with open_shelf(read_only=dry_run) as shelf:
+            if dry_run:
+                _print_plan(shelf.registrar.plan(wanted), as_json=as_json)
+                return
+            plan = shelf.registrar.register(wanted)
+            render.print_evictions(plan.makes_room, to)
+            if download or plan.is_here:
+                with _told_as_registered(name):
+                    pull_missing(shelf, name)
+            render.print_model(shelf, name, as_json=as_json)
+
+
+@contextmanager
+def _told_as_registered(name: str) -> Iterator[None]:
+    """Say that a model is registered though its download has to wait."""
+    from modelshelf.errors import Unavailable
+
+    try:
+        yield
+    except Unavailable:
+        output.note(f"{name} is registered; its download waits, for a running server or: shelf pull {name}")
+        raise
+
+
+def _print_plan(plan: AddPlan, *, as_json: bool) -> None:
+    from modelshelf.schemas.views import add_view
+
+    view = add_view(plan)
+    if as_json:
+        output.as_json(view)
+    else:
+        _show_plan(view)
+
+
+def _show_plan(plan: dict[str, Any]) -> None:
+    """Print what registering a model and pulling it will do."""
+    output.line(
+        f"{plan['model_name']}: {plan['hf_path']} ({plan['commit_hash'] or 'hub out of reach'}) → {plan['cache_path']}"
+    )
+    if plan["commit_hash"] is None:
+        output.line("  registers it; its download waits for the hub, which knows its size")
+    else:
+        output.line(f"  fetches {format_size(plan['fetch_bytes'])} of {format_size(plan['size_bytes'])}")
+    render.print_victims(plan)

@@ -1,0 +1,21 @@
+"""shelf dedupe."""
+
+from __future__ import annotations
+
+from modelshelf.cli import render
+from modelshelf.cli.errors import at_the_edge
+from modelshelf.cli.options import AsJson, DryRun, TierOption
+
+
+def dedupe(dry_run: DryRun = False, tier: TierOption = None, as_json: AsJson = False) -> None:
+    """Let identical blobs of a tier share their bytes: by reflink, else by hard link."""
+    from modelshelf.bootstrap.shelf import open_shelf
+    from modelshelf.schemas.views import dedupe_plan_view
+
+    with at_the_edge(as_json=as_json), open_shelf(read_only=dry_run) as shelf:
+        if dry_run:
+            view = [dedupe_plan_view(found, plan) for found, plan in shelf.deduper.plan(tier)]
+            render.print_tier_items(view, "Would share", "share_bytes", as_json=as_json)
+            return
+        job = render.finish_per_tier(shelf, shelf.deduper.enqueue(tier), "dedupe")
+        render.print_tier_items(job, "Freed", "freed_bytes", as_json=as_json)

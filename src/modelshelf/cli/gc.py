@@ -1,0 +1,32 @@
+"""shelf gc."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from modelshelf.cli import render
+from modelshelf.cli.errors import at_the_edge
+from modelshelf.cli.options import AsJson, DryRun, TierOption
+
+
+def gc(
+    dry_run: DryRun = False,
+    tier: TierOption = None,
+    quarantine: Annotated[
+        bool, typer.Option("--quarantine", help="Delete what lies in quarantine as well; it is kept otherwise.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete what nothing references: orphan blobs, dead downloads, stale locks, empty folders."""
+    from modelshelf.bootstrap.shelf import open_shelf
+    from modelshelf.schemas.views import gc_plan_view
+
+    with at_the_edge(as_json=as_json), open_shelf(read_only=dry_run) as shelf:
+        if dry_run:
+            view = [gc_plan_view(found, plan) for found, plan in shelf.collector.plan(tier, quarantine=quarantine)]
+            render.print_tier_items(view, "Would free", "free_bytes", as_json=as_json)
+            return
+        job = render.finish_per_tier(shelf, shelf.collector.enqueue(tier, quarantine=quarantine), "gc")
+        render.print_tier_items(job, "Freed", "freed_bytes", as_json=as_json)

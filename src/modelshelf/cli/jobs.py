@@ -1,0 +1,58 @@
+"""shelf jobs and shelf cancel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from modelshelf.cli import output
+from modelshelf.cli.errors import at_the_edge
+from modelshelf.cli.options import AsJson
+from modelshelf.units import format_size
+
+if TYPE_CHECKING:
+    from modelshelf.domain.jobs import Job
+
+
+def jobs(as_json: AsJson = False) -> None:
+    """List long work, newest first: queued, running, waiting, done, failed, cancelled."""
+    from modelshelf.bootstrap.shelf import open_shelf
+    from modelshelf.schemas.views import job_view
+
+    with at_the_edge(as_json=as_json), open_shelf(read_only=True) as shelf:
+        found = shelf.job_service.all()
+        if as_json:
+            output.as_json([job_view(job) for job in found])
+        else:
+            _show(found)
+
+
+def _show(found: Sequence[Job]) -> None:
+    """Print jobs, newest first."""
+    rows = [
+        [
+            str(job.id),
+            job.kind,
+            job.model_name,
+            job.state,
+            f"{format_size(job.done_bytes)} of {format_size(job.total_bytes)}" if job.total_bytes else "",
+            job.detail,
+        ]
+        for job in found
+    ]
+    output.table(["JOB", "KIND", "MODEL", "STATE", "DONE", "DETAIL"], rows)
+
+
+def cancel(job_id: Annotated[int, typer.Argument(metavar="JOB")], as_json: AsJson = False) -> None:
+    """End a job; what arrived stays for the next try."""
+    from modelshelf.bootstrap.shelf import open_shelf
+    from modelshelf.schemas.views import job_view
+
+    with at_the_edge(as_json=as_json), open_shelf() as shelf:
+        job = shelf.job_service.cancel(job_id)
+        if as_json:
+            output.as_json(job_view(job))
+        else:
+            output.answer(f"Job {job.id} is {job.state}.")

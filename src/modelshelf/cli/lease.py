@@ -1,0 +1,46 @@
+"""shelf lease."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from modelshelf.cli import output
+from modelshelf.cli.errors import at_the_edge
+from modelshelf.cli.options import AsJson
+from modelshelf.units import parse_duration, rfc3339
+
+if TYPE_CHECKING:
+    from modelshelf.domain.leases import Lease
+
+
+def lease(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="The model to hold; none: list leases.")] = None,
+    ttl: Annotated[
+        float, typer.Option(parser=parse_duration, metavar="DURATION", help="For how long, such as 90s, 30m, 2h.")
+    ] = "1h",  # type: ignore[assignment]  # typer parses the default as well
+    release: Annotated[int | None, typer.Option(metavar="LEASE", help="Give a lease back.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Hold a model for a time, so that nothing of it is deleted under a program; without a name list the leases."""
+    from modelshelf.bootstrap.shelf import open_shelf
+    from modelshelf.schemas.views import lease_view
+
+    with at_the_edge(as_json=as_json), open_shelf() as shelf:
+        if release is not None:
+            shelf.leaser.release(release)
+            output.as_json({"released": release}) if as_json else output.note(f"Lease {release} is given back.")
+            return
+        held = shelf.leaser.live() if name is None else [shelf.leaser.hold(name, ttl, "a person (shelf lease)")]
+        if as_json:
+            output.as_json([lease_view(lease) for lease in held])
+        else:
+            _show(held)
+
+
+def _show(held: Sequence[Lease]) -> None:
+    """Print leases."""
+    rows = [[str(lease.id), lease.model_name, lease.kind, lease.holder, rfc3339(lease.expires_at)] for lease in held]
+    output.table(["LEASE", "MODEL", "KIND", "HOLDER", "UNTIL"], rows)

@@ -1,0 +1,70 @@
+"""shelf load, and the child process that does it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from modelshelf.cli import output
+from modelshelf.cli.errors import at_the_edge
+from modelshelf.cli.options import AsJson, Name
+from modelshelf.units import format_duration, format_size
+
+QUESTION = "What is 2+2?"
+_QUIET = {"TQDM_DISABLE": "1", "TRANSFORMERS_VERBOSITY": "error"}
+"""A load of a second needs no bars."""
+
+
+def load(
+    name: Name,
+    prompt: Annotated[str, typer.Option(help="What to ask it.")] = QUESTION,
+    as_json: AsJson = False,
+) -> None:
+    """Load a model in a process of its own, offline, ask it something, and print seconds and memory."""
+    from modelshelf.bootstrap.read_only import run_environment
+    from modelshelf.bootstrap.shelf import open_shelf
+    from modelshelf.errors import Unavailable
+
+    with at_the_edge(as_json=as_json), open_shelf() as shelf:
+        with shelf.loader.using(name, f"shelf load (pid {os.getpid()})") as (model, base):
+            command = [sys.executable, "-m", "modelshelf", "try-out", str(model.path), prompt]
+            command += [str(base.path)] if base is not None else []
+            done = subprocess.run(
+                command,
+                env=run_environment(shelf.library, model) | _QUIET,
+                stdout=subprocess.PIPE,
+                text=True,
+                check=False,
+            )
+            if done.returncode:
+                raise Unavailable(f"{name} could not be loaded; its process ended with {done.returncode}, see above.")
+        view = {"model_name": name, **json.loads(done.stdout)}
+        if as_json:
+            output.as_json(view)
+        else:
+            _show(name, view)
+
+
+def try_out(path: str, prompt: str, base: Annotated[str | None, typer.Argument()] = None) -> None:
+    """Load the model of a snapshot folder and print what that took; `shelf load` runs this in a child process."""
+    from pathlib import Path
+
+    from modelshelf.schemas.views import trial_view
+    from modelshelf.services.serving.load import try_out as attempt
+
+    with at_the_edge(as_json=False):
+        output.as_json(trial_view(attempt(Path(path), prompt, Path(base) if base else None)))
+
+
+def _show(model_name: str, view: dict[str, Any]) -> None:
+    """Print what loading a model and asking it took."""
+    output.line(f"{model_name}: {view['answer']}")
+    output.note(
+        f"loaded in {format_duration(view['load_s'])}, answered in {format_duration(view['answer_s'])},"
+        f" {format_size(view['memory_bytes'])} of memory"
+    )

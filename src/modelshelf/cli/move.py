@@ -1,0 +1,60 @@
+"""shelf move."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from modelshelf.cli import output, render
+from modelshelf.cli.errors import at_the_edge
+from modelshelf.cli.options import AsJson, DryRun, Name
+from modelshelf.units import format_size
+
+
+def move(
+    name: Name,
+    to: Annotated[str, typer.Argument(metavar="primary|secondary|PATH", help="Where it goes.")],
+    dry_run: DryRun = False,
+    keep_source: Annotated[bool, typer.Option("--keep-source", help="Leave the old copy where it is.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Move a model to another tier; it can be loaded all the time."""
+    from modelshelf.bootstrap.shelf import open_shelf
+    from modelshelf.schemas.views import model_view, move_view
+    from modelshelf.services.lifecycle.register import destination
+
+    with at_the_edge(as_json=as_json), open_shelf(read_only=dry_run) as shelf:
+        location, path = destination(to)
+        if dry_run:
+            plan = move_view(shelf.mover.plan(name, location, path, keep_source=keep_source))
+            if as_json:
+                output.as_json(plan)
+            else:
+                _show_plan(plan)
+            return
+        kept = shelf.mover.why_kept(name)
+        render.print_evictions(shelf.mover.who_leaves(name, location, path), location)
+        with output.job_progress(name) as show:
+            model = shelf.move(name, location, path, keep_source=keep_source, on_tick=show)
+        about = ("delete_old_copy", name)
+        deletion = next((job for job in shelf.registry.jobs() if (job.kind, job.model_name) == about), None)
+        if as_json:
+            output.as_json(model_view(model))
+            return
+        output.answer(f"{name}: {model.state.value}, {format_size(model.row.size_bytes)} in {model.path}")
+        if kept:
+            output.note(kept)
+        if deletion is not None and deletion.state == "failed":
+            output.note(f"The old copy stays: {deletion.detail}")
+        elif deletion is not None and deletion.state != "done":
+            output.note(f"{deletion.detail} It goes when that ends.")
+
+
+def _show_plan(plan: dict[str, Any]) -> None:
+    """Print what a move will do."""
+    how = {"copy": "copies", "link": "links", "reflink": "reflinks"}[plan["method"]]
+    output.line(f"{plan['model_name']}: {plan['from_path']} → {plan['cache_path']}")
+    output.line(f"  {how} {format_size(plan['transfer_bytes'])} of {format_size(plan['size_bytes'])}")
+    render.print_victims(plan)
+    output.line("  keeps the old copy" if plan["keep_source"] else "  then deletes the old copy, when nobody uses it")

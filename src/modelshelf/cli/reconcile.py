@@ -1,0 +1,62 @@
+"""shelf reconcile."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from modelshelf.cli import output
+from modelshelf.cli.errors import at_the_edge
+from modelshelf.cli.options import AsJson, DryRun
+from modelshelf.units import format_size
+
+_ACTIONS = {
+    "new_id": "new id",
+    "added": "model added",
+    "placed": "model placed",
+    "incomplete": "not whole",
+    "card_written": "card written",
+    "card_removed": "card removed",
+    "ref_set": "ref set back",
+}
+
+
+def reconcile(
+    base: Annotated[
+        list[str] | None, typer.Option("--base", metavar="PATH", help="Look at this base too; can be repeated.")
+    ] = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring the registry and the disks together, and report what was done; no model's files are deleted."""
+    from modelshelf.bootstrap.shelf import open_shelf
+    from modelshelf.schemas.views import reconcile_view
+
+    with at_the_edge(as_json=as_json), open_shelf(read_only=dry_run) as shelf:
+        if dry_run:
+            view = reconcile_view(shelf.reconciler.plan(base or ()))
+        else:
+            done = shelf.reconcile(base or ())
+            view = reconcile_view(done.plan, done.skipped)
+        if as_json:
+            output.as_json(view)
+        else:
+            _show(view, dry_run=dry_run)
+
+
+def _show(view: dict[str, Any], *, dry_run: bool) -> None:
+    """Print what reconciling did or would do."""
+    steps = [[_ACTIONS[s["action"]], s["model_name"], s["cache_path"], s["detail"]] for s in view["steps"]]
+    if steps:
+        output.table(["WOULD BE" if dry_run else "DONE", "MODEL", "BASE", "WHY"], steps)
+    else:
+        output.answer("Registry and disks agree: nothing to do.")
+    for left in view["skipped"]:
+        output.note(f"changed meanwhile, run it again: {left['model_name']} in {left['cache_path']}")
+    for left in view["untouched"]:
+        output.note(f"left as it is: {left['model_name']}: {left['detail']}")
+    for found in view["unregistered"]:
+        same = f", a second copy of {found['copy_of']}" if found["copy_of"] else ""
+        where = f"{found['hf_path']} at {found['commit_hash'][:12]} in {found['cache_path']}"
+        output.note(f"not registered: {where} ({format_size(found['size_bytes'])}){same}")

@@ -1,0 +1,94 @@
+"""How things look that several commands show."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from modelshelf.cli import output
+from modelshelf.units import format_age, format_duration, format_size
+
+if TYPE_CHECKING:
+    from modelshelf.domain.eviction import EvictionPlan
+    from modelshelf.domain.jobs import Job
+    from modelshelf.domain.models import Model
+    from modelshelf.services.shelf import Shelf
+
+
+def now_s() -> float:
+    """Return the time by the wall clock."""
+    return time.time()  # noqa: TID251 - a person reads "2 h ago" by the wall clock
+
+
+def print_evictions(makes_room: EvictionPlan | None, to: str) -> None:
+    """Name the models that are about to be pushed out of a tier."""
+    for victim in makes_room.victims if makes_room else ():
+        output.note(f"Making room: {victim.model_name} ({format_size(victim.free_bytes)}) leaves {to}.")
+
+
+def print_victims(plan: Mapping[str, Any]) -> None:
+    """Print which models a plan pushes out of a tier."""
+    for victim in plan["makes_room"]:
+        output.line(f"  makes room: {victim['model_name']} ({format_size(victim['free_bytes'])}) leaves")
+
+
+def print_model(shelf: Shelf, name: str, *, as_json: bool) -> None:
+    """Print what a model is now."""
+    from modelshelf.schemas.views import model_view
+
+    model = shelf.model(name)
+    if as_json:
+        output.as_json(model_view(model))
+    else:
+        output.answer(f"{name}: {model.state.value}, {format_size(model.row.size_bytes)} in {model.path or model.base}")
+
+
+def tier_of(model: Model) -> str:
+    """Return what the model's tier is called."""
+    return model.base if model.row.cache_location == "custom" else model.row.cache_location
+
+
+def last_use(model: Model, now_s: float) -> str:
+    """Return when the model was used last."""
+    return "never" if model.row.last_used_at is None else format_age(model.row.last_used_at, now_s)
+
+
+def finish_per_tier(shelf: Shelf, job: Job, what: str) -> list[dict[str, Any]]:
+    """Run a job to its end; returns its result for each tier."""
+    from modelshelf.services.maintenance.gc import tiers_of
+
+    with output.job_progress(what) as show:
+        return list(tiers_of(shelf.finish(job, show)))
+
+
+def print_tier_items(tiers: Sequence[Mapping[str, Any]], verb: str, total: str, *, as_json: bool) -> None:
+    """Print what was or would be deleted or shared on each tier."""
+    if as_json:
+        output.as_json({"tiers": list(tiers), total: sum(tier[total] for tier in tiers)})
+        return
+    for tier in tiers:
+        output.answer(f"{tier['cache_location']}  {tier['cache_path']}")
+        rows = [
+            [i["kind"], format_size(i["size_bytes"]), format_duration(i["age_s"]), i["path"], i["why"]]
+            for i in tier["items"]
+        ]
+        if rows:
+            output.table(["KIND", "SIZE", "AGE", "PATH", "WHY"], rows, frozenset({1, 2}))
+        output.answer(f"{verb} {format_size(tier[total])}{_counted(tier['items'])}.")
+        if tier.get("shared_bytes"):
+            output.answer(f"{format_size(tier['shared_bytes'])} are on the disk once now, and counted by du for each.")
+        if tier.get("quarantine_bytes"):
+            output.note(f"{format_size(tier['quarantine_bytes'])} lie in quarantine: shelf gc --quarantine")
+        if tier.get("recent_bytes"):
+            size = format_size(tier["recent_bytes"])
+            output.note(f"{size} more may be garbage: touched within the hour, or open in a program, and left alone.")
+        for note in tier["notes"]:
+            output.note(note)
+
+
+def _counted(items: Iterable[Mapping[str, Any]]) -> str:
+    """Return how many of which kind, in brackets; empty without any."""
+    counts = Counter(item["kind"] for item in items)
+    return f" ({', '.join(f'{count} {kind}' for kind, count in sorted(counts.items()))})" if counts else ""

@@ -1,0 +1,95 @@
+"""shelf tiers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from modelshelf.cli import output
+from modelshelf.cli.errors import at_the_edge
+from modelshelf.cli.options import AsJson
+from modelshelf.domain.tiers import SCARCE_ENTRIES, TierStatus
+from modelshelf.units import format_size
+
+_BAR_CELLS = 30
+_BREAKDOWN_NAMES = {
+    "models": "models",
+    "shared": "shared blobs",
+    "partial": "partial downloads",
+    "orphans": "orphans",
+    "xet": "xet cache",
+    "transformers": "old transformers/",
+    "other": "other",
+}
+
+
+def tiers(
+    as_json: AsJson = False,
+    rescan: Annotated[bool, typer.Option("--rescan", help="Walk everything again.")] = False,
+    reset_marker: Annotated[
+        str | None,
+        typer.Option(metavar="BASE", help="Take a known base that lost its marker as a new, empty tier."),
+    ] = None,
+) -> None:
+    """Show each tier: its limit, what it holds, and the free space of its disk."""
+    from modelshelf.bootstrap.doctor_and_setup import reset_marker as start
+    from modelshelf.bootstrap.shelf import open_shelf
+    from modelshelf.schemas.views import tier_view
+
+    with at_the_edge(as_json=as_json):
+        if reset_marker is not None:
+            start(reset_marker)
+        with open_shelf(read_only=True) as shelf:
+            found = shelf.tiers(rescan=rescan)
+        if as_json:
+            output.as_json([tier_view(status) for status in found])
+        else:
+            _show(found)
+
+
+def _show(found: Sequence[TierStatus]) -> None:
+    """Print each tier's bar and what it holds."""
+    for i, status in enumerate(found):
+        if i:
+            output.line("")
+        _show_tier(status)
+
+
+def _show_tier(status: TierStatus) -> None:
+    tier = status.tier
+    output.line(f"{tier.location}  {tier.base}")
+    if not status.online:
+        output.line(f"  offline: {status.detail}")
+        return
+    held = status.usage.apparent_bytes + status.reserved_bytes
+    if tier.limit_bytes is None:
+        whole, of = held + status.free_bytes, f"{format_size(held)}, no limit"
+    else:
+        whole, of = tier.limit_bytes, f"{format_size(held)} of {format_size(tier.limit_bytes)}"
+    mark = "  !" if status.warning else ""
+    output.line(f"  {_bar(held, whole)} {held / whole if whole else 0:4.0%}  {of}{mark}")
+    if status.detail:
+        output.line(f"  {status.detail}")
+    if not status.writable:
+        output.line("  read-only: its models can be loaded, nothing is written there")
+    for weakness in status.capabilities.weaknesses if status.capabilities else ():
+        output.line(f"  {weakness}")
+    output.line(f"  {'on disk':<18}{format_size(status.usage.allocated_bytes):>10}")
+    output.line(f"  {'free on its disk':<18}{format_size(status.free_bytes):>10}")
+    if status.free_entries is not None and status.free_entries < SCARCE_ENTRIES:
+        output.line(f"  {'entries left':<18}{status.free_entries:>10}  (inodes: a file, a folder or a link takes one)")
+    if status.reserved_bytes:
+        output.line(f"  {'reserved':<18}{format_size(status.reserved_bytes):>10}")
+    for kind, size_bytes in status.usage.breakdown.items():
+        if size_bytes:
+            output.line(f"  {_BREAKDOWN_NAMES[kind]:<18}{format_size(size_bytes):>10}")
+
+
+def _bar(held_bytes: int, whole_bytes: int) -> str:
+    share = min(1.0, held_bytes / whole_bytes) if whole_bytes else 0.0
+    full = round(share * _BAR_CELLS)
+    filled, empty = ("█", "░") if (sys.stdout.encoding or "").lower().startswith("utf") else ("#", ".")
+    return filled * full + empty * (_BAR_CELLS - full)
