@@ -1,4 +1,4 @@
-"""Write docs/reference/ from the program: commands, settings, Python, errors. `--check` names pages that differ.
+"""Write docs/reference/ from the program: commands, HTTP, settings, Python, errors. `--check` names pages that differ.
 
 It needs nothing but what the program and its tests need. Each page is Markdown that reads well unrendered.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import json
 import re
 import sys
 import textwrap
@@ -100,6 +101,88 @@ def _spelled(argument: Any) -> str:
 
 def _first(text: str | None) -> str:
     return inspect.cleandoc(text or "").partition("\n\n")[0].replace("\n", " ")
+
+
+# --- HTTP ---
+
+
+def http() -> str:
+    """Return the page of the HTTP API, from its OpenAPI description."""
+    from modelshelf.server.app import describe
+
+    api = describe()
+    routes = [
+        (f"{method.upper()} {path}", route)
+        for path, methods in api["paths"].items()
+        for method, route in methods.items()
+    ]
+    contents = [f"- [{name}](#{_anchor(name)}): {_about(route)}" for name, route in routes]
+    objects = sorted(api["components"]["schemas"].items())
+    return _page(
+        "HTTP API",
+        "A running server shows the same at `/docs`, and at `/openapi.json` for programs. [HTTP](../http.md) has\n"
+        "examples, [the hub face](../hub-face.md) the routes below `/hf`. A refusal is a problem document\n"
+        "([errors](errors.md)).",
+        "\n".join(contents),
+        *(_route(name, route) for name, route in routes),
+        "## Objects",
+        *(_object(name, schema) for name, schema in objects),
+    )
+
+
+def _anchor(heading: str) -> str:
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def _about(route: dict[str, Any]) -> str:
+    return " ".join(inspect.cleandoc(route.get("description") or route.get("summary", "")).split())
+
+
+def _route(name: str, route: dict[str, Any]) -> str:
+    parts = [f"## {name}", _about(route)]
+    bullets = [
+        f"- `{one['name']}` ({one['in']}, {_type(one['schema'])}): {one.get('description', '')}".rstrip(": ")
+        for one in route.get("parameters", [])
+    ]
+    if body := _json_of(route.get("requestBody", {})):
+        bullets.append(f"- the body{'' if route['requestBody'].get('required') else ' (optional)'}: {_type(body)}")
+    for status, answer in sorted(route["responses"].items()):
+        if int(status) < 400:
+            bullets.append(f"- {status}: {_type(_json_of(answer)) if _json_of(answer) else answer['description']}")
+    bullets.append(f"- refused: {', '.join(status for status in sorted(route['responses']) if status >= '4')}")
+    return "\n\n".join([*parts, "\n".join(bullets)])
+
+
+def _json_of(described: dict[str, Any]) -> dict[str, Any]:
+    shape: dict[str, Any] = described.get("content", {}).get("application/json", {}).get("schema", {})
+    return shape
+
+
+def _object(name: str, schema: dict[str, Any]) -> str:
+    needed = set(schema.get("required", []))
+    members = []
+    for member, shape in schema.get("properties", {}).items():
+        default = (
+            ""
+            if member in needed or shape.get("default") in (None, "")
+            else f", default {json.dumps(shape['default'])}"
+        )
+        members.append(f"- `{member}` ({_type(shape)}{default}): {shape.get('description', '')}".rstrip(": "))
+    about = " ".join(inspect.cleandoc(schema.get("description", "")).split())
+    return "\n\n".join(part for part in (f"### {name}", about, "\n".join(members)) if part)
+
+
+def _type(schema: dict[str, Any]) -> str:
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return f"[*{name}*](#{_anchor(name)})"
+    if "anyOf" in schema:
+        return " or ".join(_type(one) for one in schema["anyOf"])
+    if "enum" in schema or "const" in schema:
+        return " or ".join(f"`{value}`" for value in schema.get("enum", [schema.get("const")]))
+    if schema.get("type") == "array":
+        return f"list of {_type(schema.get('items', {}))}"
+    return str(schema.get("type", "any JSON"))
 
 
 # --- Settings ---
@@ -241,6 +324,7 @@ def errors() -> str:
 
 PAGES: dict[str, Callable[[], str]] = {
     "commands.md": commands,
+    "http.md": http,
     "settings.md": settings,
     "python.md": python,
     "errors.md": errors,
