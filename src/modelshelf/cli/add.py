@@ -19,18 +19,21 @@ if TYPE_CHECKING:
 
 
 def add(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Your name for the model.")],
-    hf_path: Annotated[str, typer.Argument(metavar="HF_PATH", help="The repository, ORG/NAME.")],
-    to: Annotated[str, typer.Option(metavar="primary|secondary|PATH", help="Where it goes.")] = "primary",
-    revision: Annotated[str, typer.Option(help="A branch, a tag or a commit hash.")] = "main",
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name of your choice.")],
+    hf_path: Annotated[str, typer.Argument(metavar="HF_PATH", help="The repository on the hub: ORG/NAME.")],
+    to: Annotated[str, typer.Option(metavar="primary|secondary|PATH", help="The tier.")] = "primary",
+    revision: Annotated[str, typer.Option(metavar="REVISION", help="A branch, a tag or a commit hash.")] = "main",
     include: Annotated[
-        list[str] | None, typer.Option(metavar="PATTERN", help="Only files that match; can be repeated.")
+        list[str] | None, typer.Option(metavar="PATTERN", help="Take only files that match; repeat for more.")
     ] = None,
-    download: Annotated[bool, typer.Option("--download/--no-download", help="Fetch its files now.")] = True,
+    download: Annotated[bool, typer.Option("--download/--no-download", help="Download the files now.")] = True,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Register a model and download it."""
+    """Register a model and download it.
+
+    Example: shelf add qwen Qwen/Qwen3-0.6B --to secondary
+    """
     from modelshelf.bootstrap.shelf import open_shelf
     from modelshelf.services.lifecycle.register import registration
 

@@ -23,22 +23,27 @@ _KINDS = {"stray": "outside hub/", "local_dir": "local_dir", "lm_studio": "LM St
 
 def adopt(
     path: Annotated[
-        str | None, typer.Argument(metavar="PATH", help="The folder; by default ~/.cache/huggingface.")
+        str | None, typer.Argument(metavar="PATH", help="The folder. Default: ~/.cache/huggingface")
     ] = None,
-    leave: Annotated[bool, typer.Option("--leave", help="Register every model where it lies.")] = False,
-    move: Annotated[bool, typer.Option("--move", help="Move every model into a tier.")] = False,
-    link: Annotated[bool, typer.Option("--link", help="Move, and let the old path lead to the new base.")] = False,
-    unlink: Annotated[bool, typer.Option("--unlink", help="Take that link away again.")] = False,
-    to: Annotated[str, typer.Option(metavar="primary|secondary|PATH", help="Where models go.")] = "primary",
-    merge: Annotated[bool, typer.Option("--merge", help="Make second copies of a model one.")] = False,
-    copies: Annotated[
-        bool, typer.Option("--copy", help="Copy what is another program's and cannot be linked.")
+    leave: Annotated[bool, typer.Option("--leave", help="Register the models where they are.")] = False,
+    move: Annotated[bool, typer.Option("--move", help="Move the models into a tier.")] = False,
+    link: Annotated[
+        bool, typer.Option("--link", help="Move, and replace the old folder by a link to the tier.")
     ] = False,
-    repo: Annotated[str, typer.Option(metavar="ORG/NAME", help="The repository of a local_dir.")] = "",
+    unlink: Annotated[bool, typer.Option("--unlink", help="Undo --link.")] = False,
+    to: Annotated[str, typer.Option(metavar="primary|secondary|PATH", help="The tier.")] = "primary",
+    merge: Annotated[bool, typer.Option("--merge", help="Merge duplicate copies of a model.")] = False,
+    copies: Annotated[bool, typer.Option("--copy", help="Copy files of other programs that can't be linked.")] = False,
+    repo: Annotated[str, typer.Option(metavar="ORG/NAME", help="The repository of a local_dir download.")] = "",
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take in what other tools downloaded; without --leave, --move or --link show what is there."""
+    """Take in models that other tools downloaded.
+
+    Without --leave, --move or --link the command only shows what each of them would do.
+
+    Example: shelf adopt ~/.cache/huggingface --leave
+    """
     from modelshelf.bootstrap.shelf import open_shelf
     from modelshelf.domain.adopt import AdoptRequest, adopt_mode_of
     from modelshelf.errors import BadInput

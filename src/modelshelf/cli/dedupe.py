@@ -8,7 +8,10 @@ from modelshelf.cli.options import AsJson, DryRun, TierOption
 
 
 def dedupe(dry_run: DryRun = False, tier: TierOption = None, as_json: AsJson = False) -> None:
-    """Let identical blobs of a tier share their bytes: by reflink, else by hard link."""
+    """Store identical blobs of a tier once.
+
+    Uses reflinks where the file system has them, hard links elsewhere.
+    """
     from modelshelf.bootstrap.shelf import open_shelf
     from modelshelf.schemas.views import dedupe_plan_view
 

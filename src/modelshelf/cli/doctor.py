@@ -14,10 +14,13 @@ from modelshelf.units import format_size
 
 
 def doctor(
-    fix: Annotated[bool, typer.Option("--fix", help="Mend what is safe to mend, and say what.")] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="Fix what is safe to fix.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say why it does not work: disks, registry, variables, tools, hub; exit code 7 when there are errors."""
+    """Find problems with disks, settings, tools and the hub.
+
+    Exit code 7 when there are errors.
+    """
     from modelshelf.bootstrap.doctor_and_setup import open_doctor
     from modelshelf.schemas.views import doctor_view
 

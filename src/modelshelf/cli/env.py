@@ -10,7 +10,10 @@ from modelshelf.cli.options import AsJson, Name
 
 
 def env(name: Name, as_json: AsJson = False) -> None:
-    """Print shell lines that make any Hugging Face program find a model: eval "$(shelf env NAME)"."""
+    """Print shell variables for other Hugging Face programs.
+
+    Example: eval "$(shelf env NAME)"
+    """
     from modelshelf.bootstrap.read_only import open_library
     from modelshelf.services.catalog.models import environment
 

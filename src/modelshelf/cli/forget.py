@@ -14,13 +14,14 @@ from modelshelf.units import format_size
 
 def forget(
     base: Annotated[str, typer.Argument(metavar="BASE", help="The base, as shelf status lists it.")],
-    models: Annotated[
-        bool, typer.Option("--models", help="Forget its registered models too; their files stay.")
-    ] = False,
+    models: Annotated[bool, typer.Option("--models", help="Forget its models too; their files stay.")] = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Let a base go: its settings and its bytes stay, and another library may take it."""
+    """Release a base, so that another library can take it.
+
+    Settings and files stay as they are.
+    """
     from modelshelf.bootstrap.doctor_and_setup import open_forgetter
     from modelshelf.services.space.forget_base import base_at
 

@@ -14,12 +14,13 @@ from modelshelf.cli.options import AsJson, DryRun, TierOption
 def gc(
     dry_run: DryRun = False,
     tier: TierOption = None,
-    quarantine: Annotated[
-        bool, typer.Option("--quarantine", help="Delete what lies in quarantine as well; it is kept otherwise.")
-    ] = False,
+    quarantine: Annotated[bool, typer.Option("--quarantine", help="Delete quarantined files too.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete what nothing references: orphan blobs, dead downloads, stale locks, empty folders."""
+    """Delete leftovers that nothing references.
+
+    These are orphan blobs, abandoned downloads, stale locks and empty folders.
+    """
     from modelshelf.bootstrap.shelf import open_shelf
     from modelshelf.schemas.views import gc_plan_view
 

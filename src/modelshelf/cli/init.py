@@ -21,24 +21,27 @@ if TYPE_CHECKING:
     from modelshelf.services.setup.init import FirstSetup
 
 T = TypeVar("T")
-Flag = Annotated[str | None, typer.Option(metavar="GB", help="Its limit in GB; none for no limit.")]
+Flag = Annotated[str | None, typer.Option(metavar="GB", help="Its limit in GB, or none.")]
 
 
 def init(
-    primary: Annotated[str | None, typer.Option(metavar="PATH", help="The base on the fast disk.")] = None,
+    primary: Annotated[str | None, typer.Option(metavar="PATH", help="The folder on the fast disk.")] = None,
     primary_limit_gb: Flag = None,
     secondary: Annotated[
-        str | None, typer.Option(metavar="PATH", help="The base on the large disk; none for no secondary.")
+        str | None, typer.Option(metavar="PATH", help="The folder on the large disk, or none.")
     ] = None,
     secondary_limit_gb: Flag = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: take what is proposed.")] = False,
-    here: Annotated[bool, typer.Option("--here", help="Write ./.env, for this folder alone.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there; it is kept.")] = False,
-    no_speed: Annotated[bool, typer.Option("--no-speed", help="Do not measure the disks.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: accept every proposal.")] = False,
+    here: Annotated[bool, typer.Option("--here", help="Write ./.env, for this folder only.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file; keep a backup.")] = False,
+    no_speed: Annotated[bool, typer.Option("--no-speed", help="Skip measuring the disks.")] = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Set the library up: look at the disks, ask five questions, write .env."""
+    """Set up the library: choose the disks, write .env.
+
+    Example without questions: shelf init --yes
+    """
     from modelshelf.bootstrap.doctor_and_setup import first_setup
     from modelshelf.schemas.views import setup_view
 

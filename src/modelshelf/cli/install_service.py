@@ -14,10 +14,13 @@ from modelshelf.cli.options import AsJson, DryRun
 
 def install_service(
     dry_run: DryRun = False,
-    uninstall: Annotated[bool, typer.Option("--uninstall", help="Stop the server and remove the unit.")] = False,
+    uninstall: Annotated[bool, typer.Option("--uninstall", help="Stop the server and remove the service.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Leave the server running: a systemd unit of yours, started now and whenever you log in."""
+    """Run the server as a systemd service of your user.
+
+    systemd starts the service now, and again whenever you log in.
+    """
     from modelshelf.bootstrap.doctor_and_setup import unit_service
     from modelshelf.schemas.views import unit_view
 

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 def jobs(as_json: AsJson = False) -> None:
-    """List long work, newest first: queued, running, waiting, done, failed, cancelled."""
+    """List the jobs, newest first.
+
+    A job is queued, running, waiting, done, failed or cancelled.
+    """
     from modelshelf.bootstrap.shelf import open_shelf
     from modelshelf.schemas.views import job_view
 
@@ -45,8 +48,11 @@ def _show(found: Sequence[Job]) -> None:
     output.table(["JOB", "KIND", "MODEL", "STATE", "DONE", "DETAIL"], rows)
 
 
-def cancel(job_id: Annotated[int, typer.Argument(metavar="JOB")], as_json: AsJson = False) -> None:
-    """End a job; what arrived stays for the next try."""
+def cancel(
+    job_id: Annotated[int, typer.Argument(metavar="JOB", help="The job's number, as shelf jobs lists it.")],
+    as_json: AsJson = False,
+) -> None:
+    """Cancel a job; what arrived stays for the next try."""
     from modelshelf.bootstrap.shelf import open_shelf
     from modelshelf.schemas.views import job_view
 

@@ -17,14 +17,19 @@ if TYPE_CHECKING:
 
 
 def lease(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="The model to hold; none: list leases.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="The model; without it, list the leases.")] = None,
     ttl: Annotated[
-        float, typer.Option(parser=parse_duration, metavar="DURATION", help="For how long, such as 90s, 30m, 2h.")
+        float, typer.Option(parser=parse_duration, metavar="DURATION", help="How long: 90s, 30m, 2h.")
     ] = "1h",  # type: ignore[assignment]  # typer parses the default as well
-    release: Annotated[int | None, typer.Option(metavar="LEASE", help="Give a lease back.")] = None,
+    release: Annotated[int | None, typer.Option(metavar="LEASE", help="End this lease.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Hold a model for a time, so that nothing of it is deleted under a program; without a name list the leases."""
+    """Hold a model for a time, or list the leases.
+
+    Until the lease ends, nobody deletes or evicts the model's files. Without NAME the command lists the leases.
+
+    Example: shelf lease qwen --ttl 2h
+    """
     from modelshelf.bootstrap.shelf import open_shelf
     from modelshelf.schemas.views import lease_view
 

@@ -38,7 +38,16 @@ class LightCommand(TyperCommand):
 
 
 class LightGroup(TyperGroup):
-    """A command of commands."""
+    """A command of commands, listed in groups."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the list of commands, a section for each group."""
+        shown: list[Any] = [command for command in self.commands.values() if not command.hidden]
+        width = max(len(command.name) for command in shown)
+        for group in dict.fromkeys(command.rich_help_panel for command in shown):
+            rows = [(c.name.ljust(width), c.get_short_help_str(80)) for c in shown if c.rich_help_panel == group]
+            with formatter.section(group):
+                formatter.write_dl(rows)
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return its parameters."""

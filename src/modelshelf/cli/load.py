@@ -22,10 +22,13 @@ _QUIET = {"TQDM_DISABLE": "1", "TRANSFORMERS_VERBOSITY": "error"}
 
 def load(
     name: Name,
-    prompt: Annotated[str, typer.Option(help="What to ask it.")] = QUESTION,
+    prompt: Annotated[str, typer.Option(metavar="TEXT", help="The question.")] = QUESTION,
     as_json: AsJson = False,
 ) -> None:
-    """Load a model in a process of its own, offline, ask it something, and print seconds and memory."""
+    """Load a model and ask it one question, as a test.
+
+    A separate process loads the model, offline. The command prints the answer, the seconds and the memory that it took.
+    """
     from modelshelf.bootstrap.read_only import run_environment
     from modelshelf.bootstrap.shelf import open_shelf
     from modelshelf.errors import Unavailable

@@ -14,12 +14,17 @@ from modelshelf.units import format_size
 
 def move(
     name: Name,
-    to: Annotated[str, typer.Argument(metavar="primary|secondary|PATH", help="Where it goes.")],
+    to: Annotated[str, typer.Argument(metavar="primary|secondary|PATH", help="The new tier.")],
     dry_run: DryRun = False,
-    keep_source: Annotated[bool, typer.Option("--keep-source", help="Leave the old copy where it is.")] = False,
+    keep_source: Annotated[bool, typer.Option("--keep-source", help="Keep the old copy.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Move a model to another tier; it can be loaded all the time."""
+    """Move a model to another tier.
+
+    The model can be loaded all the time.
+
+    Example: shelf move qwen secondary
+    """
     from modelshelf.bootstrap.shelf import open_shelf
     from modelshelf.schemas.views import model_view, move_view
     from modelshelf.services.lifecycle.register import destination

@@ -20,10 +20,10 @@ def complete_model_name(incomplete: str) -> list[str]:
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The model's name.", autocompletion=complete_model_name)]
 Names = Annotated[
-    list[str] | None, typer.Argument(metavar="[NAME]...", help="The models.", autocompletion=complete_model_name)
+    list[str] | None, typer.Argument(metavar="NAME", help="The models.", autocompletion=complete_model_name)
 ]
 TierOption = Annotated[
-    str | None, typer.Option("--tier", metavar="primary|secondary|PATH", help="Only this tier; by default all.")
+    str | None, typer.Option("--tier", metavar="primary|secondary|PATH", help="Only this tier. Default: all")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and change nothing.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would happen; change nothing.")]

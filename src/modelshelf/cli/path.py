@@ -8,7 +8,10 @@ from modelshelf.cli.options import AsJson, Name
 
 
 def path(name: Name, as_json: AsJson = False) -> None:
-    """Print the folder of a model's snapshot."""
+    """Print the path of a model's snapshot folder.
+
+    Example: llama-server -m "$(shelf path NAME)/model.gguf"
+    """
     from modelshelf.bootstrap.read_only import open_library
 
     with at_the_edge(as_json=as_json):

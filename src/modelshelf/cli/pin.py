@@ -13,15 +13,15 @@ from modelshelf.cli.options import AsJson, Name
 
 def pin(
     name: Name,
-    reason: Annotated[str, typer.Option(help="Why, for whoever asks.")] = "",
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; shelf show prints it.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Never evict a model to make room."""
+    """Keep a model on its tier: never evict it."""
     _set_pin(name, pinned=True, reason=reason, as_json=as_json)
 
 
 def unpin(name: Name, as_json: AsJson = False) -> None:
-    """Let a model be evicted again."""
+    """Allow a model to be evicted again."""
     _set_pin(name, pinned=False, reason="", as_json=as_json)
 
 

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 def pull(name: Name, as_json: AsJson = False) -> None:
-    """Download what is missing of a registered model."""
+    """Download the missing files of a model.
+
+    A stopped download goes on where it was.
+    """
     from modelshelf.bootstrap.shelf import open_shelf
 
     with at_the_edge(as_json=as_json), open_shelf() as shelf:

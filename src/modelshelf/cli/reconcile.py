@@ -24,12 +24,15 @@ _ACTIONS = {
 
 def reconcile(
     base: Annotated[
-        list[str] | None, typer.Option("--base", metavar="PATH", help="Look at this base too; can be repeated.")
+        list[str] | None, typer.Option("--base", metavar="PATH", help="Include this base; repeat for more.")
     ] = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Bring the registry and the disks together, and report what was done; no model's files are deleted."""
+    """Bring the registry and the disks together.
+
+    The command finds models again that the registry lost, and reports what it changed. It deletes no model's files.
+    """
     from modelshelf.bootstrap.shelf import open_shelf
     from modelshelf.schemas.views import reconcile_view
 

@@ -11,8 +11,12 @@ from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson, Name
 
 
-def rename(name: Name, new_name: Annotated[str, typer.Argument(metavar="NEW_NAME")], as_json: AsJson = False) -> None:
-    """Give a model another name; nothing on the disk moves."""
+def rename(
+    name: Name,
+    new_name: Annotated[str, typer.Argument(metavar="NEW_NAME", help="The new name.")],
+    as_json: AsJson = False,
+) -> None:
+    """Give a model another name; its files stay in place."""
     from modelshelf.bootstrap.shelf import open_shelf
     from modelshelf.schemas.views import model_view
 

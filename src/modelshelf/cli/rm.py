@@ -15,12 +15,12 @@ from modelshelf.units import format_size
 def rm(
     name: Name,
     files: Annotated[
-        bool, typer.Option("--files", help="Delete its files too, where nothing else needs them.")
+        bool, typer.Option("--files", help="Delete the files too, unless another model needs them.")
     ] = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Forget a model; its files stay unless --files is given."""
+    """Remove a model; its files stay unless --files is given."""
     from modelshelf.bootstrap.shelf import open_shelf
     from modelshelf.schemas.views import removed_view
 

@@ -22,7 +22,13 @@ if TYPE_CHECKING:
 
 
 def run(context: typer.Context, name: Name) -> None:
-    """Run a program that finds the model: shelf run NAME -- CMD …, where {path} is the snapshot's folder."""
+    """Run a program that uses a model, offline.
+
+    The program finds the model through HF_HOME, and nobody deletes or evicts the model while the program runs. In its
+    arguments {path} stands for the snapshot's folder.
+
+    Example: shelf run qwen -- python chat.py {path}
+    """
     from modelshelf.bootstrap.read_only import run_environment
     from modelshelf.bootstrap.shelf import open_shelf
     from modelshelf.errors import BadInput

@@ -11,10 +11,13 @@ from modelshelf.cli.errors import at_the_edge
 
 
 def serve(
-    host: Annotated[str | None, typer.Option(help="The address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(help="The port to listen on.")] = None,
+    host: Annotated[str | None, typer.Option(metavar="ADDRESS", help="The address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(metavar="PORT", help="The port to listen on.")] = None,
 ) -> None:
-    """Serve the library over HTTP: the API, and /hf for Hugging Face clients."""
+    """Serve the library over HTTP.
+
+    The API is below /api, and Hugging Face clients use /hf as their endpoint.
+    """
     from modelshelf.server.main import serve as start
 
     with at_the_edge(as_json=False):

@@ -12,7 +12,7 @@ from modelshelf.units import format_size
 
 
 def show(name: Name, as_json: AsJson = False) -> None:
-    """Show one model: files, digests, commit, folder."""
+    """Show one model: commit, folder, files, digests."""
     from modelshelf.bootstrap.read_only import open_library
     from modelshelf.schemas.views import model_view
 

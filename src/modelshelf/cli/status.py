@@ -11,7 +11,7 @@ from modelshelf.units import format_size
 
 
 def status(as_json: AsJson = False) -> None:
-    """Say which settings, registry and library are in force, whether a server runs, and who holds what."""
+    """Show settings, registry, servers, leases and jobs."""
     from modelshelf.bootstrap.status import open_status
 
     with at_the_edge(as_json=as_json):

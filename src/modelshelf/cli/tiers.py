@@ -28,13 +28,13 @@ _BREAKDOWN_NAMES = {
 
 def tiers(
     as_json: AsJson = False,
-    rescan: Annotated[bool, typer.Option("--rescan", help="Walk everything again.")] = False,
+    rescan: Annotated[bool, typer.Option("--rescan", help="Measure everything again.")] = False,
     reset_marker: Annotated[
         str | None,
-        typer.Option(metavar="BASE", help="Take a known base that lost its marker as a new, empty tier."),
+        typer.Option(metavar="BASE", help="Make a base that lost its marker a new, empty tier."),
     ] = None,
 ) -> None:
-    """Show each tier: its limit, what it holds, and the free space of its disk."""
+    """Show each tier: its limit, usage and free space."""
     from modelshelf.bootstrap.doctor_and_setup import reset_marker as start
     from modelshelf.bootstrap.shelf import open_shelf
     from modelshelf.schemas.views import tier_view

@@ -17,12 +17,17 @@ if TYPE_CHECKING:
 
 def update(
     names: Names = None,
-    every: Annotated[bool, typer.Option("--all", help="Every model.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Update every model.")] = False,
     dry_run: DryRun = False,
-    keep_old: Annotated[bool, typer.Option("--keep-old", help="Leave the old snapshot where it is.")] = False,
+    keep_old: Annotated[bool, typer.Option("--keep-old", help="Keep the old snapshot.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take a newer commit of the revision that a model follows; the old one serves until the new one is whole."""
+    """Update models to the newest commit of their revision.
+
+    The old commit can be used until the new one is complete.
+
+    Example: shelf update --all --dry-run
+    """
     from modelshelf.bootstrap.shelf import open_shelf
     from modelshelf.errors import BadInput, ShelfError
     from modelshelf.schemas.views import update_view

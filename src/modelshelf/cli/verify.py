@@ -17,13 +17,20 @@ def verify(
     names: Names = None,
     everything: Annotated[bool, typer.Option("--all", help="Everything on every tier, registered or not.")] = False,
     max_age: Annotated[
-        str | None, typer.Option(metavar="30d", help="Leave out what was verified not longer ago.")
+        str | None, typer.Option(metavar="DURATION", help="Skip what was verified this recently: 12h, 30d.")
     ] = None,
-    repair: Annotated[bool, typer.Option("--repair", help="Set damage aside and bring good bytes.")] = False,
-    rate: Annotated[str | None, typer.Option(metavar="100MB", help="Read no more than this in a second.")] = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Move damaged files to quarantine and download them again.")
+    ] = False,
+    rate: Annotated[str | None, typer.Option(metavar="SIZE", help="Read at most this much per second: 100MB.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read every byte and compare it with its name, offline; exit code 6 when anything is wrong."""
+    """Read every byte and compare it with its digest.
+
+    Works offline. Exit code 6 when anything is wrong.
+
+    Example: shelf verify --all --max-age 30d
+    """
     from modelshelf.bootstrap.shelf import open_shelf
     from modelshelf.schemas.views import job_view
 
