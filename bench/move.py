@@ -142,7 +142,7 @@ def within(environment: dict[str, str], home: Path, rounds: int) -> None:
     timings = _measure.run_in_turn(commands, rounds)
     _measure.table(["within a file system", "median s", "least", "most", "CPU s"], _measure.seconds(timings))
     with open_shelf(settings=load_settings(environ=environment)) as opened:
-        spent = next(job for job in opened.registry.jobs() if job.kind == "move")
+        spent = opened.registry.jobs(kind="move")[0]
         assert spent.finished_at is not None
         print(
             f"the last move itself took {(spent.finished_at - spent.created_at) * 1000:.0f} ms; the rest is the process"

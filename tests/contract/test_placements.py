@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from modelshelf.domain.jobs import UNFINISHED
 from modelshelf.domain.models import FileEntry, ModelRow, Registration
 from modelshelf.domain.sidecars import Card
 from modelshelf.registry.registry import Registry
@@ -75,7 +76,7 @@ def test_a_newer_commit_and_the_end_of_the_old_one_are_one_change(registry: Regi
     assert taken
     assert (now.commit_hash, now.size_bytes, now.signature, now.complete) == (NEW, 7, "5:6", True)
     assert (registry.files(REPO, OLD), registry.files(REPO, NEW)) == ([], list(FILES))
-    [job] = registry.jobs(unfinished=True)
+    [job] = registry.jobs(state=UNFINISHED)
     assert (job.kind, job.model_id, json.loads(job.params)) == ("delete_old_copy", None, {"commit_hash": OLD})
     assert not registry.placements.take_commit(row, NEW, FILES, 7, "5:6", {})
     assert len(registry.jobs()) == 1

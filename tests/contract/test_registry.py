@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from modelshelf.domain.jobs import UNFINISHED
 from modelshelf.domain.models import FileEntry, ModelRow, Registration
 from modelshelf.domain.ports import Reader
 from modelshelf.errors import Conflict
@@ -256,7 +257,7 @@ def test_a_switched_model_resolves_to_its_new_tier(registry: Registry) -> None:
     [found] = registry.models()
     assert (found.cache_location, found.cache_path, found.signature) == ("secondary", "/mnt/slow", "3:4")
     assert found.complete
-    assert [(job.id, job.kind, job.model_id) for job in registry.jobs(unfinished=True)] == [
+    assert [(job.id, job.kind, job.model_id) for job in registry.jobs(state=UNFINISHED)] == [
         (job_id, "delete_old_copy", None)
     ]
     assert [registry.job(move).state for move in moves] == ["done", "done"]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from modelshelf.domain.jobs import CANCELLED, DONE, FAILED, QUEUED, RUNNING, WAITING, ReservedRow
+from modelshelf.domain.jobs import CANCELLED, DONE, FAILED, QUEUED, RUNNING, UNFINISHED, WAITING, Cause, ReservedRow
 from modelshelf.domain.models import ModelRow, Registration
 from modelshelf.errors import NotFound, OutOfSpace
 from modelshelf.registry import tables
@@ -233,7 +233,7 @@ def test_jobs_are_listed_newest_first(registry: Registry, row: ModelRow) -> None
     registry.postpone_job(ids[2], 600, "")
 
     assert [job.id for job in registry.jobs()] == ids[::-1]
-    assert [(job.id, job.state) for job in registry.jobs(unfinished=True)] == [
+    assert [(job.id, job.state) for job in registry.jobs(state=UNFINISHED)] == [
         (ids[3], QUEUED),
         (ids[2], WAITING),
         (ids[0], QUEUED),
@@ -254,3 +254,48 @@ def test_a_job_that_cannot_be_understood_stops_no_listing(registry: Registry, ro
     registry.update_job(broken.id, {"params": params})
 
     assert [job.id for job in registry.jobs()] == [good.id]
+
+
+def test_jobs_are_asked_for_by_kind_model_and_state(registry: Registry, row: ModelRow) -> None:
+    """Each question narrows the answer, and the newest comes first."""
+    pull, move = registry.enqueue("pull", row), registry.enqueue("move", row)
+    gc, older = registry.add_job("gc", "", {}), registry.add_job("gc", "", {})
+    registry.finish_job(gc.id, DONE)
+
+    def ids(**asked: Any) -> list[int]:
+        return [job.id for job in registry.jobs(**asked)]
+
+    assert ids() == [older.id, gc.id, move.id, pull.id]
+    assert ids(kind="gc") == [older.id, gc.id]
+    assert ids(kind="gc", state=UNFINISHED) == [older.id]
+    assert ids(model_id=row.id) == [move.id, pull.id]
+    assert ids(model_id=row.id, kind="pull") == [pull.id]
+    assert ids(state=(DONE,)) == [gc.id]
+    assert ids(model_id=row.id, state=(DONE,)) == []
+
+
+def test_a_job_names_what_caused_it(registry: Registry, row: ModelRow) -> None:
+    """It keeps the reason when that job is gone with its model; a job that a person asked for has none."""
+    other = registry.add_model(Registration("other", "org/other", "primary"), "/mnt/fast")
+    pull = registry.enqueue("pull", row)
+    move = registry.enqueue("move", other, {}, Cause("Makes room.", pull.id))
+    assert (pull.parent_id, pull.reason) == (None, "")
+    assert (move.parent_id, move.reason) == (pull.id, "Makes room.")
+
+    registry.delete_model(row.id)
+
+    assert (registry.job(move.id).parent_id, registry.job(move.id).reason) == (None, "Makes room.")
+
+
+def test_an_eviction_is_noted_with_the_change(registry: Registry, row: ModelRow) -> None:
+    """The model is no longer complete, and a job that is over says why; nobody can take it."""
+    registry.set_complete(row.id, "signature")
+
+    registry.evict(row, Cause("Makes room."))
+
+    found = registry.model(row.model_name)
+    [job] = registry.jobs(model_id=row.id)
+    assert found is not None
+    assert not found.complete
+    assert (job.kind, job.state, job.reason) == ("evict", DONE, "Makes room.")
+    assert registry.claim("me") is None

@@ -17,6 +17,7 @@ from random import Random
 
 import pytest
 
+from modelshelf.domain.jobs import UNFINISHED
 from modelshelf.domain.plans import SEGMENT_BYTES
 from modelshelf.store.layout import Base
 from modelshelf.store.repos import scan
@@ -168,7 +169,7 @@ class World:
     def nothing_is_under_way(self) -> bool:
         """Return whether no job waits and no room is reserved."""
         with self.home.open() as shelf:
-            return shelf.registry.jobs(unfinished=True) == [] and shelf.registry.reservations.all() == []
+            return shelf.registry.jobs(state=UNFINISHED) == [] and shelf.registry.reservations.all() == []
 
     def _folders(self) -> Iterator[Path]:
         yield from (folder for folder in (self.home.primary, self.home.secondary, self._apart) if folder.exists())

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from modelshelf.domain.jobs import UNFINISHED
 from modelshelf.store.layout import Base
 from modelshelf.store.repos import scan
 from modelshelf.store.tiers import sidecars
@@ -52,7 +53,7 @@ def test_an_update_dies_at_any_step(hub: FakeHub, home: Home) -> None:
             assert tree(shelf.path("m")) == files_of(version), f"step {step}"
             assert scan.snapshots(base.repo(REPO)) == [new], f"step {step}"
             assert [card.commit_hash for card in sidecars.read_all(base)] == [new], f"step {step}"
-            assert [job.kind for job in shelf.registry.jobs(unfinished=True)] == [], f"step {step}"
+            assert [job.kind for job in shelf.registry.jobs(state=UNFINISHED)] == [], f"step {step}"
             assert list(base.incoming.glob("*.part")) == [], f"step {step}"
             assert violations(shelf) == [], f"step {step}"
             assert shelf.reconciler.plan().steps == (), f"step {step}"

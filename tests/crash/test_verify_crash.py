@@ -15,6 +15,7 @@ from random import Random
 
 import pytest
 
+from modelshelf.domain.jobs import UNFINISHED
 from modelshelf.store.fs import TEMPORARY
 from modelshelf.store.layout import Base
 from tests.builders import digest_of
@@ -80,7 +81,7 @@ class World:
             assert violations(shelf) == []
             assert shelf.model("m").state == "ready"
             assert shelf.registry.reservations.all() == []
-            assert shelf.registry.jobs(unfinished=True) == []
+            assert shelf.registry.jobs(state=UNFINISHED) == []
         assert list(Base(self.home.primary).incoming.glob("*.part")) == []
 
 

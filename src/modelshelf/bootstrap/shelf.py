@@ -14,7 +14,7 @@ from modelshelf.settings import Settings, load_settings
 from modelshelf.store.known_bases import KnownBases
 
 if TYPE_CHECKING:
-    from modelshelf.domain.jobs import Job
+    from modelshelf.domain.jobs import Cause, Job
     from modelshelf.domain.ports import Clock, Hub
     from modelshelf.registry.registry import Registry
     from modelshelf.services.adopt.adopt import Adopter
@@ -221,10 +221,11 @@ class _Late:
 
     shelf: Shelf
 
-    def demote(self, model_name: str) -> None:
+    def demote(self, model_name: str, cause: Cause) -> None:
         """Move a model to the secondary, to make room."""
         shelf = self.shelf
-        shelf.finish(shelf.mover.enqueue(model_name, SECONDARY, None, keep_source=False, makes_room=True))
+        job = shelf.mover.enqueue(model_name, SECONDARY, None, keep_source=False, makes_room=True, cause=cause)
+        shelf.finish(job)
         shelf.settle("delete_old_copy")
 
     def tidy(self) -> None:

@@ -42,8 +42,8 @@ def move(
         render.print_evictions(shelf.mover.who_leaves(name, location, path), location)
         with output.job_progress(name) as show:
             model = shelf.move(name, location, path, keep_source=keep_source, on_tick=show)
-        about = ("delete_old_copy", name)
-        deletion = next((job for job in shelf.registry.jobs() if (job.kind, job.model_name) == about), None)
+        deletions = shelf.registry.jobs(kind="delete_old_copy")
+        deletion = next((job for job in deletions if job.model_name == name), None)
         if as_json:
             output.as_json(model_view(model))
             return

@@ -9,6 +9,7 @@ import typer
 from modelshelf.cli import output
 from modelshelf.cli.errors import at_the_edge, report
 from modelshelf.cli.options import AsJson, DryRun, Names
+from modelshelf.domain.jobs import UNFINISHED
 from modelshelf.units import format_size
 
 if TYPE_CHECKING:
@@ -62,8 +63,8 @@ def _carry_out(shelf: Shelf, name: str, *, keep_old: bool, quiet: bool) -> None:
         model = shelf.update(name, keep_old=keep_old, on_tick=show)
     if not quiet:
         output.answer(f"{name}: {model.state.value} at {(model.row.commit_hash or '')[:12]} in {model.path}")
-        for job in shelf.registry.jobs(unfinished=True):
-            if job.kind == "delete_old_copy" and job.model_name == name:
+        for job in shelf.registry.jobs(kind="delete_old_copy", state=UNFINISHED):
+            if job.model_name == name:
                 output.note(f"{job.detail} It goes when that ends.")
 
 

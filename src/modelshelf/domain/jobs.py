@@ -39,6 +39,10 @@ class Job:
     heartbeat_at: float
     created_at: float
     finished_at: float | None
+    parent_id: int | None
+    """The job that caused it; None where a person did, or that job is gone with its model."""
+    reason: str
+    """Why another job, or a policy, caused it, in a sentence; empty where a person asked for it."""
 
     @property
     def eta_s(self) -> float | None:
@@ -57,6 +61,17 @@ def backoff_s(attempts: int, retry_after_s: float | None = None) -> float:
     if retry_after_s is not None:
         return max(0.0, min(float(retry_after_s), BACKOFF_LONGEST_S))
     return float(min(BACKOFF_FIRST_S * 2 ** max(0, min(attempts, 30) - 1), BACKOFF_LONGEST_S))
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why there is a job that no person asked for."""
+
+    reason: str = ""
+    parent_id: int | None = None
+
+
+A_PERSON = Cause()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from modelshelf.domain.jobs import DONE, UNFINISHED
+from modelshelf.domain.jobs import DONE, UNFINISHED, Cause
 from modelshelf.domain.models import FileEntry, ModelRow, total_size
 from modelshelf.domain.sidecars import Card
 from modelshelf.errors import NotFound
@@ -69,7 +69,8 @@ class Placements:
             connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(**over))
             if old_copy is None:
                 return None
-            job = sa.insert(jobs).values(**new_job("delete_old_copy", name, old_copy)).returning(jobs.c.id)
+            cause = Cause("Deletes what the move left behind.", job_id)
+            job = sa.insert(jobs).values(**new_job("delete_old_copy", name, old_copy, cause)).returning(jobs.c.id)
             return int(connection.execute(job).scalar_one())
 
     def add(self, card: Card, cache_location: str, base: str, *, complete: bool, signature: str) -> bool:

@@ -14,27 +14,28 @@ from collections.abc import Mapping, Sequence
 import sqlalchemy as sa
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
-from modelshelf.domain.jobs import DONE, QUEUED, RUNNING, UNFINISHED, WAITING, Job
+from modelshelf.domain.jobs import DONE, Cause, Job
 from modelshelf.domain.models import FileEntry, ModelRow, Registration, select_files, total_size
-from modelshelf.errors import BadInput, Conflict, NotFound, OutOfSpace, ShelfError, Unavailable
+from modelshelf.errors import BadInput, Conflict, OutOfSpace, ShelfError, Unavailable
 from modelshelf.registry import fast_read
 from modelshelf.registry.database import db_now, keep_reserve, make_engine, migrate
+from modelshelf.registry.jobs import JobTable
 from modelshelf.registry.leases import Leases
 from modelshelf.registry.placements import Placements
 from modelshelf.registry.reservations import Reservations
-from modelshelf.registry.rows import LEASE_S, has_params, new_job
+from modelshelf.registry.rows import JOB_COLUMNS, new_job
 from modelshelf.registry.servers import Servers
-from modelshelf.registry.tables import checks, damage, files, jobs, leases, models, reservations, tiers, uses
+from modelshelf.registry.tables import checks, damage, files, jobs, models, reservations, tiers
+from modelshelf.registry.uses import UseTable
 from modelshelf.registry.verified_blobs import Checks
 
 _REMEMBER_TIER = """
 INSERT INTO tiers (id, cache_location, cache_path, admissions) VALUES (:id, :location, :base, 0)
 ON CONFLICT (id) DO UPDATE SET cache_location = excluded.cache_location, cache_path = excluded.cache_path
 """
-_JOB_COLUMNS = [column for column in jobs.c if column.name in Job.__slots__]
 
 
-class Registry:
+class Registry(JobTable, UseTable):
     """Models, manifests, tiers and jobs in one database.
 
     Args:
@@ -187,6 +188,15 @@ class Registry:
         """Say that files of a model are gone, or about to go."""
         self._change_model(model_id, complete=False, signature="")
 
+    def evict(self, row: ModelRow, cause: Cause) -> None:
+        """Say that the files of a model are about to go, to make room; a job that is over notes why."""
+        values = new_job("evict", row.model_name, None, cause)
+        values |= {"model_id": row.id, "state": DONE, "finished_at": db_now()}
+        with self._engine.begin() as connection:
+            change = sa.update(models).where(models.c.id == row.id).values(complete=False, signature="")
+            if connection.execute(change).rowcount:
+                connection.execute(sa.insert(jobs).values(**values))
+
     def set_pin(self, model_id: int, *, pinned: bool, reason: str) -> None:
         """Note a person's wish that a model is never evicted, or that it may be."""
         self._change_model(model_id, pinned=pinned, pin_reason=reason)
@@ -221,7 +231,7 @@ class Registry:
             gone = sa.delete(models).where(models.c.id == model_id).returning(models.c.model_name)
             name = connection.execute(gone).scalar()
             if name is not None and old_copy is not None:
-                added = sa.insert(jobs).values(**new_job("delete_old_copy", name, old_copy)).returning(*_JOB_COLUMNS)
+                added = sa.insert(jobs).values(**new_job("delete_old_copy", name, old_copy)).returning(*JOB_COLUMNS)
                 job = Job(*connection.execute(added).one())
         with contextlib.suppress(OutOfSpace):  # a long manifest may be more than a full disk has room for: the next one
             self._drop_manifests()
@@ -232,19 +242,6 @@ class Registry:
         used = sa.exists().where((models.c.hf_path == files.c.hf_path) & (models.c.commit_hash == files.c.commit_hash))
         with self._engine.begin() as connection:
             connection.execute(sa.delete(files).where(~used))
-
-    def add_use(self, model_id: int, kind: str, duration_s: float) -> None:
-        """Note that a model was loaded; nothing where it was removed meanwhile."""
-        with self._engine.begin() as connection:
-            values = [models.c.id, sa.literal(kind), db_now(), sa.literal(duration_s)]
-            there = sa.select(*values).where(models.c.id == model_id)
-            connection.execute(sa.insert(uses).from_select(["model_id", "kind", "at", "duration_s"], there))
-
-    def uses_at(self, model_id: int) -> list[float]:
-        """Return when a model was used, seconds since 1970."""
-        query = sa.select(uses.c.at).where(uses.c.model_id == model_id).order_by(uses.c.at)
-        with self._engine.connect() as connection:
-            return [float(at) for at in connection.scalars(query)]
 
     # --- tiers ---
 
@@ -282,117 +279,6 @@ class Registry:
                 connection.execute(sa.delete(table).where(table.c.tier_id.in_(gone)))
             connection.execute(sa.delete(tiers).where(tiers.c.cache_path == base))
 
-    # --- jobs ---
-
-    def enqueue(self, kind: str, row: ModelRow, params: Mapping[str, object] | None = None) -> Job:
-        """Return the unfinished job of this kind on a model, or a new one for whoever claims it.
-
-        Args:
-            kind: What is to be done.
-            row: To which model.
-            params: What the kind needs; JSON values.
-        """
-        with self._engine.begin() as connection:
-            connection.execute(sa.update(models).where(models.c.id == row.id).values(pinned=models.c.pinned))
-            same = (jobs.c.model_id == row.id) & (jobs.c.kind == kind) & jobs.c.state.in_(UNFINISHED)
-            found = connection.execute(sa.select(*_JOB_COLUMNS).where(same)).first()
-            if found is None:
-                values = new_job(kind, row.model_name, params) | {"model_id": row.id, "total_bytes": row.size_bytes}
-                found = connection.execute(sa.insert(jobs).values(**values).returning(*_JOB_COLUMNS)).one()
-        return Job(*found)
-
-    def add_job(self, kind: str, model_name: str, params: Mapping[str, object]) -> Job:
-        """Add a job that outlives the model it is about.
-
-        Args:
-            kind: What is to be done.
-            model_name: What it is about, for people.
-            params: What the kind needs; JSON values.
-        """
-        with self._engine.begin() as connection:
-            statement = sa.insert(jobs).values(**new_job(kind, model_name, params)).returning(*_JOB_COLUMNS)
-            return Job(*connection.execute(statement).one())
-
-    def due(self) -> list[Job]:
-        """Return the jobs that wait for somebody to take them now, the oldest first."""
-        with self._engine.connect() as connection:
-            query = sa.select(*_JOB_COLUMNS).where(_due()).order_by(jobs.c.id)
-            return [Job(*row) for row in connection.execute(query)]
-
-    def claim(self, owner: str, job_id: int | None = None) -> Job | None:
-        """Take the oldest job that is due, or the one asked for; None when there is none to take.
-
-        **Concurrency:** the condition stands in the update itself, so that of two claimants one gets the job.
-        """
-        due = _due()
-        if job_id is None:
-            wanted = jobs.c.id == sa.select(sa.func.min(jobs.c.id)).where(due).scalar_subquery()
-        else:
-            wanted, due = jobs.c.id == job_id, due | (jobs.c.state == WAITING)
-        change = {"state": RUNNING, "owner": owner, "heartbeat_at": db_now(), "attempts": jobs.c.attempts + 1}
-        with self._engine.begin() as connection:
-            statement = sa.update(jobs).where(wanted, due).values(**change).returning(*_JOB_COLUMNS)
-            found = connection.execute(statement).first()
-        return Job(*found) if found else None
-
-    def note_wait(self, job: Job, detail: str) -> None:
-        """Say what a job waits for, as long as nobody is at it."""
-        with self._engine.begin() as connection:
-            same = (jobs.c.id == job.id) & jobs.c.state.in_((QUEUED, WAITING))
-            connection.execute(sa.update(jobs).where(same).values(detail=detail))
-
-    def give_up_owner(self, owner: str) -> None:
-        """Put the running jobs of an owner that died back into the queue, and drop its reservations."""
-        with self._engine.begin() as connection:
-            connection.execute(sa.delete(reservations).where(reservations.c.owner == owner))
-            mine = (jobs.c.owner == owner) & (jobs.c.state == RUNNING)
-            connection.execute(sa.update(jobs).where(mine).values(state=QUEUED, owner=""))
-            connection.execute(sa.delete(leases).where(leases.c.owner == owner))
-
-    def update_job(self, job_id: int, values: Mapping[str, object]) -> None:
-        """Change columns of a job and note that its owner lives."""
-        with self._engine.begin() as connection:
-            statement = sa.update(jobs).where(jobs.c.id == job_id).values(**values, heartbeat_at=db_now())
-            connection.execute(statement)
-
-    def finish_job(self, job_id: int, state: str, *, detail: str = "", error: str = "") -> None:
-        """End a job, well or not."""
-        values = {"state": state, "detail": detail, "error": error, "owner": "", "finished_at": db_now()}
-        if state == DONE:
-            values |= {"phase": "", "done_bytes": jobs.c.total_bytes}
-        self.update_job(job_id, values)
-        keep_reserve(self._engine)
-
-    def postpone_job(self, job_id: int, wait_s: float, detail: str) -> None:
-        """Let a job wait for what it lacks."""
-        self.update_job(job_id, {"state": WAITING, "due_at": db_now() + wait_s, "detail": detail, "owner": ""})
-
-    def jobs(self, *, unfinished: bool = False) -> list[Job]:
-        """Return all jobs, newest first; one whose parameters can't be understood is left out and logged."""
-        query = sa.select(*_JOB_COLUMNS).order_by(jobs.c.id.desc())
-        if unfinished:
-            query = query.where(jobs.c.state.in_(UNFINISHED))
-        with self._engine.connect() as connection:
-            return [job for row in connection.execute(query) if has_params(job := Job(*row))]
-
-    def job(self, job_id: int) -> Job:
-        """Return one job.
-
-        Raises:
-            NotFound: There is none.
-        """
-        with self._engine.connect() as connection:
-            row = connection.execute(sa.select(*_JOB_COLUMNS).where(jobs.c.id == job_id)).first()
-        if row is None:
-            raise NotFound(f"There is no job {job_id}.", hint="shelf jobs lists them.", job_id=job_id)
-        return Job(*row)
-
     def _read(self, statement: str, **parameters: object) -> list[tuple[object, ...]]:
         with self._engine.connect() as connection:
             return [tuple(row) for row in connection.execute(sa.text(statement), parameters)]
-
-
-def _due() -> sa.ColumnElement[bool]:
-    """Return the condition that a job can be taken: it waits no longer, or its owner gave no word for too long."""
-    lost = (jobs.c.state == RUNNING) & (jobs.c.heartbeat_at < db_now() - LEASE_S)
-    return (jobs.c.state == QUEUED) | ((jobs.c.state == WAITING) & (jobs.c.due_at <= db_now())) | lost

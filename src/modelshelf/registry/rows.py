@@ -6,29 +6,36 @@ import json
 import logging
 from collections.abc import Mapping
 
-from modelshelf.domain.jobs import QUEUED, Job
+from modelshelf.domain.jobs import A_PERSON, QUEUED, Cause, Job
 from modelshelf.domain.outside import object_of, parse_json
 from modelshelf.errors import BadInput
 from modelshelf.registry.database import db_now
+from modelshelf.registry.tables import jobs
 
 _log = logging.getLogger(__name__)
 LEASE_S = 60.0
 """How long a reservation or a running job lives without its owner's word."""
+JOB_COLUMNS = [column for column in jobs.c if column.name in Job.__slots__]
+"""What a `Job` is made of, in its order."""
 
 
-def new_job(kind: str, model_name: str, params: Mapping[str, object] | None) -> dict[str, object]:
+def new_job(
+    kind: str, model_name: str, params: Mapping[str, object] | None, cause: Cause = A_PERSON
+) -> dict[str, object]:
     """Return the columns of a new job.
 
     Args:
         kind: What is to be done.
         model_name: What it is about, for people.
         params: What the kind needs; JSON values.
+        cause: Why there is one.
     """
     return {
         "kind": kind, "model_id": None, "model_name": model_name, "params": json.dumps(dict(params or {})),
         "state": QUEUED, "owner": "", "phase": "", "done_bytes": 0, "total_bytes": 0, "rate_bytes_per_s": 0,
         "detail": "", "error": "", "result": "", "attempts": 0,
         "due_at": 0.0, "heartbeat_at": db_now(), "created_at": db_now(),
+        "parent_id": cause.parent_id, "reason": cause.reason,
     }  # fmt: skip
 
 

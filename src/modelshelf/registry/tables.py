@@ -106,10 +106,14 @@ jobs = Table(
     Column("heartbeat_at", Double, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("finished_at", Double),
+    Column("parent_id", Integer, ForeignKey("jobs.id", ondelete="SET NULL")),
+    Column("reason", Text, nullable=False),
     Index("ix_jobs_model_id", "model_id"),
+    Index("ix_jobs_parent_id", "parent_id"),
+    Index("ix_jobs_state", "state"),
 )
 """Long work that every process can see. `params` is a JSON object; `error` a problem document and `result` what it
-found, both JSON or empty."""
+found, both JSON or empty. `parent_id` is the job that caused it, `reason` why."""
 
 uses = Table(
     "uses",

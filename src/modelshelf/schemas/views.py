@@ -110,6 +110,8 @@ def job_view(job: Job) -> dict[str, Any]:
         "detail": job.detail,
         "error": _json(job.error),
         "result": _json(job.result),
+        "parent_id": job.parent_id,
+        "reason": job.reason,
         "attempts": job.attempts,
         "due_at": time_view(job.due_at) if job.state == "waiting" else None,
         "created_at": time_view(job.created_at),

@@ -167,8 +167,8 @@ class Shelf:
             OutOfSpace, Corrupt: The new commit does not fit, or arrived damaged; the model stays as it was.
         """
         self.admission.recover_dead_owners()
-        for job in self.registry.jobs(unfinished=True):  # what a killed update left comes first
-            if (job.kind, job.model_name) == ("update", model_name):
+        for job in self.registry.jobs(kind="update", state=UNFINISHED):  # what a killed update left comes first
+            if job.model_name == model_name:
                 self.finish(job, on_tick)
         plan = self.updater.plan(model_name, keep_old=keep_old)
         if not plan.is_current:
@@ -290,17 +290,16 @@ class Shelf:
     def run_due(self, kind: str) -> None:
         """Carry out the jobs of one kind that are due; what they wait for is left to the next time."""
         self.admission.recover_dead_owners()
-        for job in self.registry.jobs(unfinished=True):
-            if job.kind == kind:
-                mine = self.job_service.claim(job)
-                if mine is not None:
-                    with contextlib.suppress(ShelfError):
-                        self.job_service.run(Running(mine))
+        for job in self.registry.jobs(kind=kind, state=UNFINISHED):
+            mine = self.job_service.claim(job)
+            if mine is not None:
+                with contextlib.suppress(ShelfError):
+                    self.job_service.run(Running(mine))
 
     def settle(self, kind: str) -> None:
         """Carry out the jobs of one kind that are due; returns when nobody else is at one either."""
         self.run_due(kind)
-        while any((job.kind, job.state) == (kind, RUNNING) for job in self.registry.jobs(unfinished=True)):
+        while self.registry.jobs(kind=kind, state=(RUNNING,)):
             self.clock.sleep(_LOOK_AGAIN_S)
             self.run_due(kind)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from modelshelf.domain.jobs import UNFINISHED
 from modelshelf.services.shelf import Shelf
 from modelshelf.store.layout import Base
 from modelshelf.store.repos import scan
@@ -161,9 +162,9 @@ def test_two_processes_against_each_other(hub: FakeHub, home: FarHome, shelf: Sh
 def finish(shelf: Shelf) -> None:
     """Carry out what the processes left in the queue."""
     shelf.admission.recover_dead_owners()
-    for job in shelf.registry.jobs(unfinished=True):
+    for job in shelf.registry.jobs(state=UNFINISHED):
         if job.kind != "delete_old_copy":
             with contextlib.suppress(Exception):
                 shelf.finish(job)
     shelf.run_due("delete_old_copy")
-    assert shelf.registry.jobs(unfinished=True) == []
+    assert shelf.registry.jobs(state=UNFINISHED) == []

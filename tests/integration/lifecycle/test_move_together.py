@@ -11,6 +11,7 @@ import psutil
 import pytest
 from huggingface_hub.utils._shared_blobs import publish_blob_to_shared_store
 
+from modelshelf.domain.jobs import UNFINISHED
 from modelshelf.domain.plans import SEGMENT_BYTES, beside_bytes
 from modelshelf.errors import Cancelled, Conflict
 from modelshelf.services.shelf import Shelf
@@ -55,7 +56,7 @@ def repo(base: Path, repo_id: str = REPO) -> Repo:
 
 def waiting(shelf: Shelf) -> list[str]:
     """Return what the old copies that are still there wait for."""
-    return [job.detail for job in shelf.registry.jobs(unfinished=True) if job.kind == "delete_old_copy"]
+    return [job.detail for job in shelf.registry.jobs(state=UNFINISHED) if job.kind == "delete_old_copy"]
 
 
 def is_gone(shelf: Shelf, base: Path) -> bool:

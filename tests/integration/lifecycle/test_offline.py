@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from modelshelf.domain.jobs import UNFINISHED
 from modelshelf.errors import Denied, OutOfSpace, Unavailable
 from modelshelf.store.layout import Base
 from modelshelf.store.tiers import sidecars
@@ -172,10 +173,10 @@ def test_a_model_forgotten_while_its_drive_was_away_stays_forgotten(library: Hom
     assert states(library) == {"near": "ready", "far": "ready"}
     assert sidecars.read_all(Base(library.custom)) == []
     with library.open() as shelf:
-        for job in shelf.registry.jobs(unfinished=True):
+        for job in shelf.registry.jobs(state=UNFINISHED):
             shelf.registry.update_job(job.id, {"due_at": 0})
         shelf.run_due("delete_old_copy")
-        assert shelf.registry.jobs(unfinished=True) == []
+        assert shelf.registry.jobs(state=UNFINISHED) == []
     assert tree(Base(library.custom).repo(FAR).snapshots) != {}
 
 
@@ -183,7 +184,7 @@ def test_another_drive_in_its_place_is_not_written_to(library: Home) -> None:
     """A base that holds another tier than before is refused, and nothing there is deleted for the one that was."""
     with library.open() as shelf, (shelf.path("usb") / "config.json").open("rb"):
         shelf.move("usb", "primary")
-        [waiting] = [job for job in shelf.registry.jobs(unfinished=True) if job.kind == "delete_old_copy"]
+        [waiting] = [job for job in shelf.registry.jobs(state=UNFINISHED) if job.kind == "delete_old_copy"]
     other = library.root / "other"
     shutil.copytree(library.custom, other, symlinks=True)
     Base(other).marker.write_text(json.dumps({"format": 1, "id": "f" * 32}))
@@ -339,7 +340,7 @@ def test_moving_off_a_read_only_base_copies_and_says_that_the_source_stays(libra
         assert "read-only" in done.err
         assert library.run("show", "usb", "--json").json["cache_location"] == "primary"
         with library.open() as shelf:
-            assert shelf.registry.jobs(unfinished=True) == []
+            assert shelf.registry.jobs(state=UNFINISHED) == []
             assert tree(shelf.path("usb")) == FILES
     assert tree(library.custom) == before
     library.run("reconcile").checked()
@@ -355,7 +356,7 @@ def test_forgetting_a_model_on_a_read_only_base_leaves_its_files(library: Home) 
         library.run("reconcile").checked()
         assert "usb" not in states(library)
     with library.open() as shelf:
-        [waiting] = [job for job in shelf.registry.jobs(unfinished=True) if job.kind == "delete_old_copy"]
+        [waiting] = [job for job in shelf.registry.jobs(state=UNFINISHED) if job.kind == "delete_old_copy"]
         assert "read-only here" in waiting.detail
         shelf.registry.update_job(waiting.id, {"due_at": 0})
     with library.serve():

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from modelshelf.domain.jobs import UNFINISHED
 from modelshelf.errors import BadInput, Conflict, Denied, NotFound, OutOfSpace, Unavailable
 from modelshelf.services.shelf import Shelf
 from modelshelf.store.layout import Base
@@ -136,7 +137,7 @@ def test_an_open_file_of_the_old_snapshot_delays_its_end(shelf: Shelf, home: Hom
     with (shelf.path("m") / "gone.txt").open("rb") as file:
         model = shelf.update("m")
         assert model.row.commit_hash == new
-        [job] = [job for job in shelf.registry.jobs(unfinished=True) if job.kind == "delete_old_copy"]
+        [job] = [job for job in shelf.registry.jobs(state=UNFINISHED) if job.kind == "delete_old_copy"]
         assert "pid" in job.detail
         assert file.read() == OLD["gone.txt"]
     assert scan.snapshots(Base(home.primary).repo(REPO)) == sorted([old, new])

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from modelshelf.domain.gc import MIN_AGE_S
+from modelshelf.domain.jobs import UNFINISHED
 from modelshelf.errors import BadInput, Unavailable
 from modelshelf.services.jobs.runner import Running
 from modelshelf.services.maintenance.gc import Collector
@@ -394,7 +395,7 @@ def test_a_model_that_was_removed_leaves_its_parts_to_gc(
     child.kill()
     hub.resume()
     shelf.admission.recover_dead_owners()
-    for job in shelf.registry.jobs(unfinished=True):
+    for job in shelf.registry.jobs(state=UNFINISHED):
         shelf.job_service.cancel(job.id)
     base = Base(home.primary)
     blobs = base.repo(REPO).blobs

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from modelshelf.domain.jobs import UNFINISHED
 from modelshelf.domain.verify_report import Kind
 from modelshelf.errors import NotFound, Unavailable
 from modelshelf.services.maintenance.verify import VERIFY, read_report
@@ -482,7 +483,7 @@ def test_a_killed_verification_goes_on_where_it_was(home: Home, hub: FakeHub) ->
     child = home.start("verify", "m", "--rate", "2MB", "--json")
     with home.open() as shelf:
         (tier_id,) = [i for path, i in shelf.registry.tier_ids().items() if path == str(home.primary)]
-        running = wait_until(lambda: shelf.registry.jobs(unfinished=True), "the job to be there")
+        running = wait_until(lambda: shelf.registry.jobs(state=UNFINISHED), "the job to be there")
         since = running[0].created_at
         wait_until(lambda: len(shelf.registry.checks.of_tier(tier_id, since)) >= 3, "three blobs to be noted")
     child.kill()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from modelshelf.bootstrap.shelf import SystemClock
+from modelshelf.domain.jobs import UNFINISHED
 from modelshelf.errors import Conflict, Corrupt, OutOfSpace
 from modelshelf.services.jobs.runner import Running
 from modelshelf.services.shelf import Shelf
@@ -195,7 +196,7 @@ def test_what_another_is_deleting_is_waited_for(home: Home, full: Shelf) -> None
     moving = full.job_service.claim(full.mover.enqueue("a", "secondary", None, keep_source=False))
     assert moving is not None
     full.job_service.run(Running(moving))
-    (leaving,) = full.registry.jobs(unfinished=True)
+    (leaving,) = full.registry.jobs(state=UNFINISHED)
     deleting = full.job_service.claim(leaving)
     assert deleting is not None
 
@@ -414,7 +415,7 @@ def test_promotion(home: Home, full: Shelf, mode: str, uses: int, goes: bool) ->
     with home.open(PROMOTE=mode) as shelf:
         for _ in range(uses):
             use(shelf, "d")
-        wait_until(lambda: not [job for job in shelf.registry.jobs(unfinished=True) if job.kind == "move"], "the move")
+        wait_until(lambda: not [job for job in shelf.registry.jobs(state=UNFINISHED) if job.kind == "move"], "the move")
         shelf.run_due("delete_old_copy")
 
     assert places(full, home)["d"] == ("primary" if goes else "secondary")
@@ -432,7 +433,7 @@ def test_a_promotion_pushes_out_nothing_hotter(home: Home, full: Shelf) -> None:
         use(shelf, "a")
 
     assert places(full, home) == {"a": "secondary", "b": "primary", "c": "primary", "d": "primary"}
-    assert full.registry.jobs(unfinished=True) == []
+    assert full.registry.jobs(state=UNFINISHED) == []
 
 
 def test_a_promotion_does_not_push_out_what_just_came(home: Home, full: Shelf) -> None:

@@ -205,6 +205,8 @@ class JobOut(BaseModel):
     detail: str
     error: dict[str, object] | None
     result: dict[str, object] | None
+    parent_id: int | None
+    reason: str
     attempts: int
     due_at: str | None
     created_at: str

@@ -28,7 +28,7 @@ from modelshelf.domain.adopt import (
     with_need,
 )
 from modelshelf.domain.adopt_inventory import Found
-from modelshelf.domain.jobs import QUEUED, UNFINISHED, Job
+from modelshelf.domain.jobs import QUEUED, UNFINISHED, Cause, Job
 from modelshelf.domain.names import BasePath, RepoId
 from modelshelf.domain.tiers import CUSTOM, Tier
 from modelshelf.errors import BadInput, Cancelled, Denied, NotFound, ShelfError, Unavailable
@@ -200,13 +200,15 @@ class Adopter:
 
     def _move(self, model_name: str, order: Order, running: Running, done: Done) -> None:
         base = order.target if order.target_location == CUSTOM else None
-        self.run_inside(self.mover.enqueue(model_name, order.target_location, base, keep_source=False), running)
+        cause = Cause("Adopted into this library.", running.job.id)
+        move = self.mover.enqueue(model_name, order.target_location, base, keep_source=False, cause=cause)
+        self.run_inside(move, running)
         done.moved.append(model_name)
 
     def _finish_moves(self, order: Order, running: Running) -> None:
         """Carry out the moves to the same base that a killed process left."""
-        for job in reversed(self.registry.jobs(unfinished=True)):
-            is_left = job.kind == MOVE and job.state == QUEUED and self.registry.model(job.model_name) is not None
+        for job in reversed(self.registry.jobs(kind=MOVE, state=(QUEUED,))):
+            is_left = self.registry.model(job.model_name) is not None
             if is_left and json.loads(job.params)["cache_path"] == order.target:
                 with contextlib.suppress(ShelfError):
                     self.run_inside(job, running)
@@ -232,7 +234,8 @@ class Adopter:
             Unavailable: One is in use, or could not be moved; the old place cannot become a link yet.
         """
         rows = [row.model_name for row in self.registry.models() if self.library.base_of(row) == order.base]
-        waits = [job.detail for job in self.registry.jobs(unfinished=True) if _retires(job, order.base)]
+        deletions = self.registry.jobs(kind="delete_old_copy", state=UNFINISHED)
+        waits = [job.detail for job in deletions if _is_in(job, order.base)]
         users = open_files.users_of(scan.walk_files(Path(order.base)))
         waits += [f"It is used by {', '.join(users)}."] if users else []
         if rows or waits:
@@ -338,8 +341,8 @@ def _is_shut(folder: Path) -> bool:
     return is_folder(folder) and not scan.may_read(folder)
 
 
-def _retires(job: Job, base: str) -> bool:
-    return job.kind == "delete_old_copy" and json.loads(job.params)["cache_path"] == base
+def _is_in(job: Job, base: str) -> bool:
+    return bool(json.loads(job.params)["cache_path"] == base)
 
 
 def folder_of(text: str) -> Path:

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from modelshelf.domain.eviction import EvictionPlan
-from modelshelf.domain.jobs import Job
+from modelshelf.domain.jobs import A_PERSON, UNFINISHED, Cause, Job
 from modelshelf.domain.models import FileEntry, Model, ModelRow, State
 from modelshelf.domain.names import COMMIT_HASH, BasePath, CommitHash, Digest, is_own_ref
 from modelshelf.domain.plans import BlobNeed, MovePlan, PullPlan, plan_pull
@@ -92,11 +92,19 @@ class Mover:
     clock: Clock
 
     def enqueue(
-        self, model_name: str, to: str, cache_path: str | None, *, keep_source: bool, makes_room: bool = False
+        self,
+        model_name: str,
+        to: str,
+        cache_path: str | None,
+        *,
+        keep_source: bool,
+        makes_room: bool = False,
+        cause: Cause = A_PERSON,
     ) -> Job:
         """Return the job that moves a model, after checking that it can be; one that a killed process left as it is.
 
-        With `makes_room` it is one that `RoomMaker` asks for, and goes on with if it was killed.
+        With `makes_room` it is one that `RoomMaker` asks for, and goes on with if it was killed. `cause` says why it
+        is asked for.
 
         Raises:
             BadInput: There is no such tier, or it lies there already.
@@ -108,10 +116,10 @@ class Mover:
         params = {"cache_location": tier.location, "cache_path": stored, "keep_source": keep_source}
         params |= {MAKES_ROOM: True} if makes_room else {}
         model = self.library.model(model_name)
-        left = [job for job in self.registry.jobs(unfinished=True) if (job.kind, job.model_id) == (MOVE, model.row.id)]
+        left = self.registry.jobs(kind=MOVE, model_id=model.row.id, state=UNFINISHED)
         if left and self._means_the_same(left[0], tier, keep_source=keep_source):
             return left[0]
-        job = self.registry.enqueue(MOVE, self._route(model, tier).row, params)
+        job = self.registry.enqueue(MOVE, self._route(model, tier).row, params, cause)
         if not self._means_the_same(job, tier, keep_source=keep_source):
             raise Conflict(
                 f"{model_name} is being moved elsewhere by job {job.id}.", hint=f"shelf cancel {job.id}", job_id=job.id

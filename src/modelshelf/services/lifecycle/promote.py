@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from modelshelf.domain.eviction import Watermarks
-from modelshelf.domain.jobs import Job
+from modelshelf.domain.jobs import Cause, Job
 from modelshelf.domain.models import Model
 from modelshelf.domain.ports import Clock
 from modelshelf.domain.promotion import PromoteMode, PromotionDecision, should_promote
@@ -43,7 +43,8 @@ class Promoter:
             decision = self.decide(model)
             _log.info("promotion", extra={"model": model.row.model_name, "why": decision.why})
             if decision.promote:
-                self.start(self.mover.enqueue(model.row.model_name, PRIMARY, None, keep_source=False))
+                cause = Cause(f"Promoted: {decision.why}")
+                self.start(self.mover.enqueue(model.row.model_name, PRIMARY, None, keep_source=False, cause=cause))
         except ShelfError as err:
             _log.warning("no_promotion", extra={"model": model.row.model_name, "detail": err.detail})
 

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from modelshelf.domain.gc import MIN_AGE_S, GcItem, GcPlan, Needs, Tidied
-from modelshelf.domain.jobs import Job
+from modelshelf.domain.jobs import UNFINISHED, Job
 from modelshelf.domain.models import ModelRow
 from modelshelf.domain.names import Digest, RepoId, is_digest
 from modelshelf.domain.ports import Clock
@@ -104,7 +104,7 @@ class Collector:
             base: The base.
             repo_id: The repository that is asked about; None for all.
         """
-        jobs = [job for job in self.registry.jobs(unfinished=True) if job.kind not in (GC, DEDUPE)]
+        jobs = [job for job in self.registry.jobs(state=UNFINISHED) if job.kind not in (GC, DEDUPE)]
         working = {job.model_id for job in jobs}
         rows = [row for row in self.registry.models() if repo_id in (None, row.hf_path)]
         here = [row for row in rows if row.id in working or self.library.base_of(row) == str(base.path)]
@@ -170,8 +170,8 @@ def _offline(tiers: TierService, tier: Tier) -> str:
 
 def enqueue(registry: Registry, kind: str, params: Mapping[str, object]) -> Job:
     """Return a job that works on tiers; one that was asked for in the same words and never ended is taken up again."""
-    for job in registry.jobs(unfinished=True):
-        if job.kind == kind and json.loads(job.params) == params:
+    for job in registry.jobs(kind=kind, state=UNFINISHED):
+        if json.loads(job.params) == params:
             return job
     return registry.add_job(kind, "", params)
 

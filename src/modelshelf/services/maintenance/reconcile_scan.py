@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from modelshelf.domain.jobs import UNFINISHED
 from modelshelf.domain.models import FileEntry, ModelRow, select_files
 from modelshelf.domain.names import CommitHash, RefName, RepoId
 from modelshelf.domain.reconcile_input import BaseSeen, CardSeen, Found, RowSeen, Seen
@@ -64,7 +65,7 @@ class _Look:
         """A path that leads to the same folder as one before it, and that one."""
         self._rows = registry.models()
         self._cards: dict[str, list[Card]] = {}
-        self._jobs = {job.model_id: job.id for job in registry.jobs(unfinished=True)}
+        self._jobs = {job.model_id: job.id for job in registry.jobs(state=UNFINISHED)}
 
     def find_bases(self, more: Iterable[str]) -> None:
         """Look at every base that is known from anywhere: settings, rows, memory, and where moves came from."""

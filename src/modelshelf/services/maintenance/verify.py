@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from modelshelf.domain.jobs import Job
+from modelshelf.domain.jobs import UNFINISHED, Job
 from modelshelf.domain.models import ModelRow, State
 from modelshelf.domain.names import Digest
 from modelshelf.domain.ports import Clock
@@ -76,8 +76,8 @@ class Verifier:
             "rate_bytes_per_s": rate_bytes_per_s,
             "repair": repair,
         }
-        for job in self.registry.jobs(unfinished=True):
-            if job.kind == VERIFY and json.loads(job.params) == params:
+        for job in self.registry.jobs(kind=VERIFY, state=UNFINISHED):
+            if json.loads(job.params) == params:
                 return job
         return self.registry.add_job(VERIFY, ", ".join(names), params)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modelshelf.domain.jobs import RUNNING
+from modelshelf.domain.jobs import RUNNING, UNFINISHED
 from modelshelf.domain.tiers import CUSTOM, Tier, Tiers
 from modelshelf.domain.tool_environment import hub_cache
 from modelshelf.registry.fast_read import SCHEMA
@@ -70,7 +70,7 @@ class Status:
             "hugging_face_tools": {"hub": hub, "why": why, "is_primary": hub == f"{primary}/hub"},
             "servers": self._servers(),
             "leases": [lease_view(lease) for lease in registry.leases.all() if not lease.expired] if registry else [],
-            "jobs": [job_view(job) for job in registry.jobs(unfinished=True)] if registry else [],
+            "jobs": [job_view(job) for job in registry.jobs(state=UNFINISHED)] if registry else [],
             "owners": self._owners(),
             "versions": {
                 "modelshelf": self.version,
@@ -116,7 +116,7 @@ class Status:
         held: dict[str, int] = {}
         for reservation in self.registry.reservations.all():
             held[reservation.owner] = held.get(reservation.owner, 0) + reservation.remaining_bytes
-        jobs = [job for job in self.registry.jobs(unfinished=True) if job.state == RUNNING]
+        jobs = self.registry.jobs(state=(RUNNING,))
         owners = sorted({*held, *(job.owner for job in jobs)})
         return [
             {

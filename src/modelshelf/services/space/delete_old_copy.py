@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from modelshelf.domain.jobs import Job
+from modelshelf.domain.jobs import UNFINISHED, Job
 from modelshelf.domain.models import FileEntry, file_entry
 from modelshelf.domain.names import BasePath, CommitHash, RepoId
 from modelshelf.domain.outcomes import Freed
@@ -122,10 +122,9 @@ class OldCopyDeleter:
     def waiting_bytes(self, base: Base) -> int:
         """Return by how much the usage of a base falls when the old copies go that wait there and nobody uses."""
         waiting = 0
-        for job in self.registry.jobs(unfinished=True):
-            if job.kind == DELETE_OLD_COPY:
-                with contextlib.suppress(ShelfError):  # what cannot be deleted frees nothing
-                    waiting += self._leaving_bytes(base, OldCopy.parse(job))
+        for job in self.registry.jobs(kind=DELETE_OLD_COPY, state=UNFINISHED):
+            with contextlib.suppress(ShelfError):  # what cannot be deleted frees nothing
+                waiting += self._leaving_bytes(base, OldCopy.parse(job))
         return waiting
 
     def _leaving_bytes(self, base: Base, old: OldCopy) -> int:
@@ -193,12 +192,11 @@ def old_copy_params(
 
 def leaving(registry: Registry, tiers: Tiers) -> Iterator[tuple[str, str]]:
     """Yield base and model name of each old copy that waits to be deleted."""
-    for job in registry.jobs(unfinished=True):
-        if job.kind == DELETE_OLD_COPY:
-            with contextlib.suppress(BadInput):  # whoever carries it out says what is wrong with it
-                old = OldCopy.parse(job)
-                base = _base_here(tiers, old)
-                yield str(base.path) if base else old.cache_path, job.model_name
+    for job in registry.jobs(kind=DELETE_OLD_COPY, state=UNFINISHED):
+        with contextlib.suppress(BadInput):  # whoever carries it out says what is wrong with it
+            old = OldCopy.parse(job)
+            base = _base_here(tiers, old)
+            yield str(base.path) if base else old.cache_path, job.model_name
 
 
 def _base_here(tiers: Tiers, old: OldCopy) -> Base | None:

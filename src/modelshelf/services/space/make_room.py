@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelshelf.domain.eviction import Candidate, EvictionPlan, Watermarks, plan_deletion, plan_eviction
-from modelshelf.domain.jobs import QUEUED, UNFINISHED
+from modelshelf.domain.jobs import QUEUED, RUNNING, UNFINISHED, Cause
 from modelshelf.domain.models import ModelRow, State
 from modelshelf.domain.ports import Clock, Hub
 from modelshelf.domain.tiers import PRIMARY, SECONDARY, Room, Tier, with_holders
@@ -56,7 +56,7 @@ class RoomMaker:
     hub: Hub
     clock: Clock
     policy: FullPolicy
-    demote: Callable[[str], None]
+    demote: Callable[[str, Cause], None]
     """Moves a model to the secondary, whole, and returns when its old copy is gone or waits for its users."""
     tidy: Callable[[], None]
     """Deletes the old copies of models that left, where a killed process or a user kept them and does no more."""
@@ -89,17 +89,17 @@ class RoomMaker:
                     plan = self.plan(tier, need(), model_id=model_id) if left else None
                     if plan is None:
                         raise
-                    self._carry_out(tier, plan)  # without victims it fits by now
+                    self._carry_out(tier, plan, self._cause(model_id))  # without victims it fits by now
             yield reservation
 
     def _go_on(self, tier: Tier) -> None:
         """Let those leave who were on their way when their process was killed, needed or not: half of them is there."""
         if tier.location != PRIMARY or not self.policy.demote:
             return
-        for job in self.registry.jobs(unfinished=True):
-            if job.state == QUEUED and MAKES_ROOM in json.loads(job.params):
+        for job in self.registry.jobs(state=(QUEUED,)):
+            if MAKES_ROOM in json.loads(job.params):
                 with contextlib.suppress(ShelfError):
-                    self.demote(job.model_name)
+                    self.demote(job.model_name, Cause(job.reason, job.parent_id))
 
     def check(
         self, tier: Tier, tier_id: str, need_bytes: int, *, model_id: int = 0, takes_disk: bool = True
@@ -242,19 +242,26 @@ class RoomMaker:
         except ShelfError:
             return candidate
 
-    def _carry_out(self, tier: Tier, plan: EvictionPlan) -> None:
+    def _cause(self, model_id: int) -> Cause:
+        """Return why models leave: the job that brings a model here."""
+        running = self.registry.jobs(model_id=model_id, state=(RUNNING,))
+        if not running:
+            return Cause("Makes room.")
+        return Cause(f"Makes room for the {running[0].kind} of {running[0].model_name}.", running[0].id)
+
+    def _carry_out(self, tier: Tier, plan: EvictionPlan, cause: Cause) -> None:
         for victim in plan.victims:
             names = [victim.model_name, *self._twins(tier, victim)]
             _log.info("making_room", extra={"tier": tier.location, "models": names, "free_bytes": victim.free_bytes})
             for name in names:
                 if tier.location == PRIMARY:
-                    self._demote(name)
+                    self._demote(name, cause)
                 else:
-                    self._remove(tier, name)
+                    self._remove(tier, name, cause)
 
-    def _demote(self, model_name: str) -> None:
+    def _demote(self, model_name: str, cause: Cause) -> None:
         try:
-            self.demote(model_name)
+            self.demote(model_name, cause)
         except Corrupt as err:
             raise Corrupt(
                 f"No room could be made: {model_name}, which was to leave, is damaged. {err.detail}",
@@ -273,12 +280,12 @@ class RoomMaker:
         ]
         return [name for name in same if name != victim.model_name]
 
-    def _remove(self, tier: Tier, model_name: str) -> None:
+    def _remove(self, tier: Tier, model_name: str, cause: Cause) -> None:
         """Delete the files of a model that the hub still has; the model stays registered and can be pulled again."""
         row = self.registry.model(model_name)
         if row is None or row.commit_hash is None:
             raise NotFound(f"{model_name} was removed.")
-        self.registry.set_incomplete(row.id)
+        self.registry.evict(row, cause)
         self.old_copies.delete(
             Base(Path(tier.base)), row.hf_path, row.commit_hash, self.library.files(row), exclude_model_id=row.id
         )

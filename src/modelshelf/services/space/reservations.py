@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from modelshelf.domain.jobs import ReservedRow
+from modelshelf.domain.jobs import UNFINISHED, ReservedRow
 from modelshelf.domain.ports import Clock
 from modelshelf.domain.tiers import Room, Tier, check_fits, outstanding, with_holders
 from modelshelf.errors import Denied, OutOfSpace, ShelfError, Unavailable
@@ -72,7 +72,7 @@ class Admission:
     def recover_dead_owners(self) -> None:
         """Free what processes that died had reserved, and put their jobs back into the queue."""
         held = {reservation.owner for reservation in self._registry.reservations.all()}
-        held |= {job.owner for job in self._registry.jobs(unfinished=True) if job.owner}
+        held |= {job.owner for job in self._registry.jobs(state=UNFINISHED) if job.owner}
         for owner in held:
             if is_alive(owner) is False:
                 with contextlib.suppress(Denied):  # of a registry that is only read nobody waits for what they hold

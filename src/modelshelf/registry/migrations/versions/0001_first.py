@@ -83,10 +83,15 @@ def upgrade() -> None:
     sa.Column('heartbeat_at', sa.Double(), nullable=False),
     sa.Column('created_at', sa.Double(), nullable=False),
     sa.Column('finished_at', sa.Double(), nullable=True),
+    sa.Column('parent_id', sa.Integer(), nullable=True),
+    sa.Column('reason', sa.Text(), nullable=False),
     sa.ForeignKeyConstraint(['model_id'], ['models.id'], name=op.f('fk_jobs_model_id'), ondelete='CASCADE'),
+    sa.ForeignKeyConstraint(['parent_id'], ['jobs.id'], name=op.f('fk_jobs_parent_id'), ondelete='SET NULL'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_jobs'))
     )
     op.create_index('ix_jobs_model_id', 'jobs', ['model_id'], unique=False)
+    op.create_index('ix_jobs_parent_id', 'jobs', ['parent_id'], unique=False)
+    op.create_index('ix_jobs_state', 'jobs', ['state'], unique=False)
     op.create_table('leases',
     sa.Column('id', sa.Integer(), nullable=False),
     sa.Column('model_id', sa.Integer(), nullable=False),
@@ -137,6 +142,8 @@ def downgrade() -> None:
     op.drop_table('reservations')
     op.drop_index('ix_leases_model_id', table_name='leases')
     op.drop_table('leases')
+    op.drop_index('ix_jobs_state', table_name='jobs')
+    op.drop_index('ix_jobs_parent_id', table_name='jobs')
     op.drop_index('ix_jobs_model_id', table_name='jobs')
     op.drop_table('jobs')
     op.drop_table('tiers')

@@ -1,0 +1,145 @@
+"""The jobs: adding one, taking one, saying how far it is, and finding those that are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import sqlalchemy as sa
+
+from modelshelf.domain.jobs import A_PERSON, DONE, QUEUED, RUNNING, UNFINISHED, WAITING, Cause, Job
+from modelshelf.domain.models import ModelRow
+from modelshelf.errors import NotFound
+from modelshelf.registry.database import db_now, keep_reserve
+from modelshelf.registry.rows import JOB_COLUMNS, LEASE_S, has_params, new_job
+from modelshelf.registry.tables import jobs, leases, models, reservations
+
+
+class JobTable:
+    """The part of the registry that keeps jobs."""
+
+    _engine: sa.Engine
+
+    def enqueue(
+        self, kind: str, row: ModelRow, params: Mapping[str, object] | None = None, cause: Cause = A_PERSON
+    ) -> Job:
+        """Return the unfinished job of this kind on a model, or a new one for whoever claims it.
+
+        Args:
+            kind: What is to be done.
+            row: To which model.
+            params: What the kind needs; JSON values.
+            cause: Why there is to be a new one.
+        """
+        with self._engine.begin() as connection:
+            connection.execute(sa.update(models).where(models.c.id == row.id).values(pinned=models.c.pinned))
+            same = (jobs.c.model_id == row.id) & (jobs.c.kind == kind) & jobs.c.state.in_(UNFINISHED)
+            found = connection.execute(sa.select(*JOB_COLUMNS).where(same)).first()
+            if found is None:
+                values = new_job(kind, row.model_name, params, cause)
+                values |= {"model_id": row.id, "total_bytes": row.size_bytes}
+                found = connection.execute(sa.insert(jobs).values(**values).returning(*JOB_COLUMNS)).one()
+        return Job(*found)
+
+    def add_job(self, kind: str, model_name: str, params: Mapping[str, object]) -> Job:
+        """Add a job that outlives the model it is about.
+
+        Args:
+            kind: What is to be done.
+            model_name: What it is about, for people.
+            params: What the kind needs; JSON values.
+        """
+        with self._engine.begin() as connection:
+            statement = sa.insert(jobs).values(**new_job(kind, model_name, params)).returning(*JOB_COLUMNS)
+            return Job(*connection.execute(statement).one())
+
+    def due(self) -> list[Job]:
+        """Return the jobs that wait for somebody to take them now, the oldest first."""
+        with self._engine.connect() as connection:
+            query = sa.select(*JOB_COLUMNS).where(_due()).order_by(jobs.c.id)
+            return [Job(*row) for row in connection.execute(query)]
+
+    def claim(self, owner: str, job_id: int | None = None) -> Job | None:
+        """Take the oldest job that is due, or the one asked for; None when there is none to take.
+
+        **Concurrency:** the condition stands in the update itself, so that of two claimants one gets the job.
+        """
+        due = _due()
+        if job_id is None:
+            wanted = jobs.c.id == sa.select(sa.func.min(jobs.c.id)).where(due).scalar_subquery()
+        else:
+            wanted, due = jobs.c.id == job_id, due | (jobs.c.state == WAITING)
+        change = {"state": RUNNING, "owner": owner, "heartbeat_at": db_now(), "attempts": jobs.c.attempts + 1}
+        with self._engine.begin() as connection:
+            statement = sa.update(jobs).where(wanted, due).values(**change).returning(*JOB_COLUMNS)
+            found = connection.execute(statement).first()
+        return Job(*found) if found else None
+
+    def note_wait(self, job: Job, detail: str) -> None:
+        """Say what a job waits for, as long as nobody is at it."""
+        with self._engine.begin() as connection:
+            same = (jobs.c.id == job.id) & jobs.c.state.in_((QUEUED, WAITING))
+            connection.execute(sa.update(jobs).where(same).values(detail=detail))
+
+    def give_up_owner(self, owner: str) -> None:
+        """Put the running jobs of an owner that died back into the queue, and drop its reservations."""
+        with self._engine.begin() as connection:
+            connection.execute(sa.delete(reservations).where(reservations.c.owner == owner))
+            mine = (jobs.c.owner == owner) & (jobs.c.state == RUNNING)
+            connection.execute(sa.update(jobs).where(mine).values(state=QUEUED, owner=""))
+            connection.execute(sa.delete(leases).where(leases.c.owner == owner))
+
+    def update_job(self, job_id: int, values: Mapping[str, object]) -> None:
+        """Change columns of a job and note that its owner lives."""
+        with self._engine.begin() as connection:
+            statement = sa.update(jobs).where(jobs.c.id == job_id).values(**values, heartbeat_at=db_now())
+            connection.execute(statement)
+
+    def finish_job(self, job_id: int, state: str, *, detail: str = "", error: str = "") -> None:
+        """End a job, well or not."""
+        values = {"state": state, "detail": detail, "error": error, "owner": "", "finished_at": db_now()}
+        if state == DONE:
+            values |= {"phase": "", "done_bytes": jobs.c.total_bytes}
+        self.update_job(job_id, values)
+        keep_reserve(self._engine)
+
+    def postpone_job(self, job_id: int, wait_s: float, detail: str) -> None:
+        """Let a job wait for what it lacks."""
+        self.update_job(job_id, {"state": WAITING, "due_at": db_now() + wait_s, "detail": detail, "owner": ""})
+
+    def jobs(
+        self, *, kind: str | None = None, model_id: int | None = None, state: Collection[str] | None = None
+    ) -> list[Job]:
+        """Return jobs, newest first; one whose parameters can't be understood is left out and logged.
+
+        Args:
+            kind: Of this kind alone.
+            model_id: On this model alone.
+            state: In one of these states alone, such as `UNFINISHED`.
+        """
+        query = sa.select(*JOB_COLUMNS).order_by(jobs.c.id.desc())
+        if kind is not None:
+            query = query.where(jobs.c.kind == kind)
+        if model_id is not None:
+            query = query.where(jobs.c.model_id == model_id)
+        if state is not None:
+            query = query.where(jobs.c.state.in_(state))
+        with self._engine.connect() as connection:
+            return [job for row in connection.execute(query) if has_params(job := Job(*row))]
+
+    def job(self, job_id: int) -> Job:
+        """Return one job.
+
+        Raises:
+            NotFound: There is none.
+        """
+        with self._engine.connect() as connection:
+            row = connection.execute(sa.select(*JOB_COLUMNS).where(jobs.c.id == job_id)).first()
+        if row is None:
+            raise NotFound(f"There is no job {job_id}.", hint="shelf jobs lists them.", job_id=job_id)
+        return Job(*row)
+
+
+def _due() -> sa.ColumnElement[bool]:
+    """Return the condition that a job can be taken: it waits no longer, or its owner gave no word for too long."""
+    lost = (jobs.c.state == RUNNING) & (jobs.c.heartbeat_at < db_now() - LEASE_S)
+    return (jobs.c.state == QUEUED) | ((jobs.c.state == WAITING) & (jobs.c.due_at <= db_now())) | lost
