@@ -96,6 +96,20 @@ def test_a_registry_works_on_without_a_byte_or_a_name(disk: Path, path: Path, ta
     assert SqliteReader(path).files("org/name", "c" * 40) == []
 
 
+def test_any_number_of_changes_is_noted_on_a_full_disk(disk: Path, path: Path) -> None:
+    """The table of changes stays within the reserve, and leaves enough of it to forget a model."""
+    take_bytes(disk)
+    with contextlib.closing(Registry(f"sqlite:///{path}")) as registry:
+        row = registry.models()[0]
+        registry.rename(row.id, "m" * 96)
+        for number in range(1500):
+            registry.set_pin(row.id, pinned=True, reason=str(number))
+        old_copy = {"files": [[f.path, f.size_bytes, f.digest] for f in MANIFEST]}
+
+        assert registry.delete_model(row.id, old_copy) is not None
+        assert registry.files("org/name", "c" * 40) == []
+
+
 def test_a_registry_whose_reserve_is_used_up_says_that_the_disk_is_full(disk: Path, path: Path) -> None:
     """It loses nothing, is read as before, and with room again it goes on."""
     take_bytes(disk)

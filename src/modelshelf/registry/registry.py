@@ -18,6 +18,7 @@ from modelshelf.domain.jobs import DONE, Cause, Job
 from modelshelf.domain.models import FileEntry, ModelRow, Registration, select_files, total_size
 from modelshelf.errors import BadInput, Conflict, OutOfSpace, ShelfError, Unavailable
 from modelshelf.registry import fast_read
+from modelshelf.registry.changes import Changes
 from modelshelf.registry.database import db_now, keep_reserve, make_engine, migrate
 from modelshelf.registry.jobs import JobTable
 from modelshelf.registry.leases import Leases
@@ -49,6 +50,7 @@ class Registry(JobTable, UseTable):
         self.url = url
         self._engine = make_engine(url)
         self.leases = Leases(self._engine)
+        self.changes = Changes(self._engine)
         self.checks = Checks(self._engine)
         self.placements = Placements(self._engine)
         self.reservations = Reservations(self._engine)

@@ -160,6 +160,21 @@ damage = Table(
 )
 """Blobs whose bytes were found not to be what their names say, while they have that size and mtime."""
 
+changes = Table(
+    "changes",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("at", Double, nullable=False),
+)
+"""The last changes, oldest first: a `model` or a `tier` by its name or base, a `job` or a `lease` by its id.
+
+Triggers write it, in the transaction of each change, and delete what is older than the last 1,000. How far a job is
+changes twice a second and is not noted. The ids begin with the second of the first one, so that those of a registry
+that was built anew are others.
+"""
+
 servers = Table(
     "servers",
     metadata,
