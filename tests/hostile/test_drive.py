@@ -192,7 +192,7 @@ def test_the_doctor_names_what_it_cannot_understand(drive: Drive) -> None:
     found = examine(drive)
 
     for path in (drive.files()["card"], drive.base.links, drive.base.hub / "models--org--a--b"):
-        assert f"{path} cannot be understood: it is left out, and stays." in found
+        assert f"{path} cannot be understood: shelf ignores it and leaves it there." in found
 
 
 def changed(draw: st.DrawFn, value: Any) -> Any:

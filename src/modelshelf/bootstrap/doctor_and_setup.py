@@ -78,7 +78,7 @@ def open_doctor(environ: Mapping[str, str] | None = None, *, mend: bool = False)
         greet=lambda: hub.greet(GREET_S),
         shelf=shelf,
         where={
-            "settings": str(settings.env_file or "no file; the environment and the defaults"),
+            "settings": str(settings.env_file or "no file, only the environment and the defaults"),
             "registry": without_password(shelf.registry.url if shelf is not None else url),
         },
         hung=hung,
@@ -95,7 +95,7 @@ def _open_if_there(
     known = KnownBases(settings.state_home).load().get(str(base.path))
     try:
         if hung:
-            raise Unavailable(f"It was not asked: {' '.join(hung.values())}", hint="Look after the share first.")
+            raise Unavailable(f"It wasn't opened: {' '.join(hung.values())}", hint="Repair the network mount first.")
         _, path = registry_in_force(settings)
         registry_file.check_place(path, settings.state_home)
         _check_online(base, known)
@@ -205,7 +205,7 @@ def reset_marker(path: str) -> None:
     if store_tier.read_id(base) is not None:
         raise BadInput(
             f"{base_path} has its marker: nothing to reset.",
-            hint=f"To take another tier in its place: shelf forget {base_path}",
+            hint=f"To use another tier in its place: shelf forget {base_path}",
             cache_path=base_path,
         )
     tier_id = store_tier.reset_marker(base)

@@ -77,7 +77,7 @@ def _settings_of(settings: Settings, theirs: Path) -> str:
     for primary, env_file in KnownLibraries(settings.state_home).load().items():
         if theirs == Base(Path(primary)).registry:
             return f"cd {Path(env_file).parent}" if env_file else f"export PRIMARY_CACHE_PATH={primary}"
-    return "Use the settings of that library; or set PRIMARY_CACHE_PATH to a base of its own."
+    return "Use the settings of that library, or set PRIMARY_CACHE_PATH to another base."
 
 
 def _out_of_reach(base: Base, named: Governor) -> Unavailable:

@@ -108,10 +108,10 @@ def _check_meant(settings: Settings) -> None:
     if not others:
         return
     if settings.named_by:
-        NOTES.info("A new library begins in %s; you also have %s.", primary, " and ".join(others))
+        NOTES.info("A new library starts in %s; you also have %s.", primary, " and ".join(others))
         return
     raise Conflict(
-        f"No setting names a library here, and you have {' and '.join(others)} already.",
+        f"No setting names a library here, but you already have {' and '.join(others)}.",
         hint=f"cd to the folder of its settings. For a second library set PRIMARY_CACHE_PATH={primary}",
         libraries=libraries,
     )

@@ -59,7 +59,9 @@ def _told_as_registered(name: str) -> Iterator[None]:
     try:
         yield
     except Unavailable:
-        output.note(f"{name} is registered; its download waits, for a running server or: shelf pull {name}")
+        output.note(
+            f"Registered {name}. A running server downloads it when the hub is reachable; or run: shelf pull {name}"
+        )
         raise
 
 
@@ -76,10 +78,10 @@ def _print_plan(plan: AddPlan, *, as_json: bool) -> None:
 def _show_plan(plan: dict[str, Any]) -> None:
     """Print what registering a model and pulling it will do."""
     output.line(
-        f"{plan['model_name']}: {plan['hf_path']} ({plan['commit_hash'] or 'hub out of reach'}) → {plan['cache_path']}"
+        f"{plan['model_name']}: {plan['hf_path']} ({plan['commit_hash'] or 'hub not reachable'}) → {plan['cache_path']}"
     )
     if plan["commit_hash"] is None:
-        output.line("  registers it; its download waits for the hub, which knows its size")
+        output.line("  registers it; its size is known once the hub is reachable")
     else:
-        output.line(f"  fetches {format_size(plan['fetch_bytes'])} of {format_size(plan['size_bytes'])}")
-    render.print_victims(plan)
+        output.line(f"  downloads {format_size(plan['fetch_bytes'])} of {format_size(plan['size_bytes'])}")
+    render.print_planned_evictions(plan)

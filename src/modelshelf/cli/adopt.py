@@ -53,7 +53,7 @@ def adopt(
     with at_the_edge(as_json=as_json), open_shelf(read_only=dry_run) as shelf:
         modes = [w for w, on in (("leave", leave), ("move", move), ("link", link), ("unlink", unlink)) if on]
         if len(modes) > 1:
-            raise BadInput(f"--{modes[0]} and --{modes[1]} cannot both be meant.", hint="Choose one.")
+            raise BadInput(f"--{modes[0]} and --{modes[1]} exclude each other.", hint="Choose one.")
         folder = DEFAULT_PATH if path is None else os.path.abspath(Path(path).expanduser())  # noqa: PTH100
         if unlink:
             _unlink(shelf, folder, dry_run=dry_run, as_json=as_json)
@@ -72,11 +72,11 @@ def adopt(
 def _unlink(shelf: Shelf, folder: str, *, dry_run: bool, as_json: bool) -> None:
     if dry_run:
         backup = str(shelf.adopter.plan_unlink(folder))
-        text = f"{folder} would be a folder of its own again, with what lies in {backup}."
+        text = f"{folder} would be a folder again, with the contents of {backup}."
         output.as_json({"path": folder, "backup": backup}) if as_json else output.answer(text)
         return
     back = str(shelf.adopter.unlink(folder))
-    output.as_json({"path": back}) if as_json else output.answer(f"{back} is a folder of its own again.")
+    output.as_json({"path": back}) if as_json else output.answer(f"{back} is a folder again.")
 
 
 def carry_out(shelf: Shelf, wanted: AdoptRequest, *, as_json: bool) -> None:
@@ -144,7 +144,7 @@ def _print_things(view: Mapping[str, Any], named: Sequence[Mapping[str, Any]]) -
         for model in named
     ]
     if rows:
-        output.table(["NAME", "REPO", "COMMIT", "SIZE", "LIES IN"], rows, frozenset({3}))
+        output.table(["NAME", "REPO", "COMMIT", "SIZE", "FOUND IN"], rows, frozenset({3}))
     for other in view["others"]:
         output.answer(f"{other['kind']}: {other['path']} ({format_size(other['size_bytes'])})")
     for model in view["models"]:
@@ -165,7 +165,7 @@ def _print_plan(view: Mapping[str, Any]) -> None:
         size = format_size(other["size_bytes"])
         output.answer(f"{other['action']}: {other['kind']} {other['path']} ({size}): {other['detail']}")
     if view["need_bytes"]:
-        output.answer(f"{format_size(view['need_bytes'])} more would lie in {view['cache_path']}.")
+        output.answer(f"Would add {format_size(view['need_bytes'])} to {view['cache_path']}.")
     if view["backup"]:
         output.answer(
             f"The old folder would become {view['backup']}, and {view['path']} a link to {view['cache_path']}."
@@ -184,7 +184,7 @@ def _print_done(done: Mapping[str, Any]) -> None:
             where = (done["backup"] or done["path"]) + other["path"].removeprefix(done["path"])
             output.note(f"{other['kind']}: {where} ({format_size(other['size_bytes'])}): {other['detail']}")
     if done["backup"]:
-        output.answer(f"{done['path']} is a link now; what was left of the old folder lies in {done['backup']}.")
+        output.answer(f"{done['path']} is a link now; the rest of the old folder is in {done['backup']}.")
         output.note(f"Undo the link: shelf adopt --unlink {done['path']}")
     for note in done.get("notes", ()):
         output.note(note)
@@ -197,7 +197,7 @@ def _print_model(model: Mapping[str, Any], done: Mapping[str, Any]) -> None:
     elif name in done["registered"]:
         output.answer(f"{name}: registered ({format_size(model['size_bytes'])})")
     elif model["action"] == "merge":
-        output.answer(f"{name}: one copy now; that in {model['from_path']} is gone")
+        output.answer(f"{name}: merged; deleted the copy in {model['from_path']}")
     elif model["action"] == "none":
         output.answer(f"{name}: {model['detail']}")
     elif model["action"] == "stay":

@@ -32,7 +32,7 @@ def doctor(
         else:
             output.answer(f"settings {view['settings']}\nregistry {view['registry']}")
             if fix and not view["fixed"]:
-                output.note("Nothing here is for --fix to mend.")
+                output.note("Nothing to fix automatically.")
             _show(view)
         if view["errors"]:
             raise SystemExit(Unavailable.exit_code)
@@ -49,4 +49,4 @@ def _show(view: dict[str, Any]) -> None:
             output.line(f"{'':<8}   → {found['command']}")
     fixable = sum(found["fixable"] for found in view["findings"])
     counts = ", ".join(f"{view[what]} {what if view[what] != 1 else what[:-1]}" for what in ("errors", "warnings"))
-    output.note(f"{counts}; shelf doctor --fix mends {fixable}." if fixable else f"{counts}.")
+    output.note(f"{counts}; shelf doctor --fix fixes {fixable}." if fixable else f"{counts}.")

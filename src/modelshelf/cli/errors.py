@@ -38,7 +38,7 @@ def at_the_edge(*, as_json: bool) -> Iterator[None]:
     except (Cancelled, KeyboardInterrupt) as err:
         signal.signal(signal.SIGINT, lambda number, frame: os._exit(INTERRUPTED))  # a second Ctrl-C waits for nothing
         output.note(
-            "Stopped here. What arrived is kept: the same command goes on from there, or a running server does."
+            "Stopped. What arrived is kept: run the same command again to go on, or leave it to a running server."
         )
         raise SystemExit(INTERRUPTED) from err
     except BrokenPipeError as err:

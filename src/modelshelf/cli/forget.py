@@ -35,4 +35,7 @@ def forget(
         names = f" and its models {', '.join(plan.models)}" if plan.models else ""
         output.answer(f"{what} {plan.cache_path}{names}; every file stays where it is.")
         if plan.models:
-            output.note(f"{format_size(plan.stays_bytes)} stay there; shelf reconcile --base registers them again.")
+            output.note(
+                f"{format_size(plan.stays_bytes)} stay there. To register them again:"
+                f" shelf reconcile --base {plan.cache_path}"
+            )

@@ -82,7 +82,7 @@ def _offer_to_adopt(path: str) -> None:
     from modelshelf.cli.adopt import carry_out
     from modelshelf.domain.adopt import AdoptRequest, adopt_mode_of
 
-    if _ask("Take them in now, left where they are?", "yes", _yes):
+    if _ask("Add them to the library now, where they are?", "yes", _yes):
         with open_shelf() as shelf:
             carry_out(shelf, AdoptRequest(path, adopt_mode_of("leave")), as_json=False)
 
@@ -93,8 +93,8 @@ def _check_flags(primary: str | None, *, asks: bool, yes: bool) -> None:
 
     if not asks and not yes and primary is None:
         raise BadInput(
-            "There is nobody to ask: the input isn't a terminal.",
-            hint=f"shelf init --yes takes what it proposes; or say it: shelf init {FLAGS}",
+            "shelf init can't ask questions: the input isn't a terminal.",
+            hint=f"To accept every proposal: shelf init --yes. To choose: shelf init {FLAGS}",
         )
 
 
@@ -116,19 +116,19 @@ class _Questions:
         proposed = propose(self._disks) if primary is None or (self._proposes and self._disks) else None
         first = proposed.primary.base if proposed else ""
         second = proposed.secondary.base if proposed and proposed.secondary and self._proposes else "none"
-        fast = self._base("The base on the fast disk", primary, first)
+        fast = self._base("The folder on the fast disk", primary, first)
         assert fast is not None
         if second == fast:
             second = "none"
         chosen = self._choice("primary", fast, primary_gb)
-        large = self._base("The base on the large disk (none: there is none)", secondary, second, optional=True)
+        large = self._base("The folder on the large disk (none: no secondary)", secondary, second, optional=True)
         return Setup(chosen, self._choice("secondary", large, secondary_gb) if large else None)
 
     def _choice(self, tier: str, base: str, given: str | None) -> TierChoice:
         from modelshelf.domain.setup import TierChoice, parse_limit
 
         proposed = self._setup.limit_for(self._disks, base)
-        question = f"The limit of the {tier} in GB (none: only the disk limits it)"
+        question = f"The limit of the {tier} in GB (none: no limit)"
         return TierChoice(
             base, self._answer(question, given, "none" if proposed is None else str(proposed), parse_limit)
         )
@@ -154,7 +154,7 @@ def _yes(text: str) -> bool:
 
     word = text.strip().lower()
     if word not in ("y", "yes", "n", "no"):
-        raise BadInput(f"{text!r} is neither yes nor no.")
+        raise BadInput(f"Answer yes or no, not {text!r}.")
     return word.startswith("y")
 
 
@@ -170,7 +170,7 @@ def _ask(question: str, proposed: str, parse: Callable[[str], T]) -> T:
         output.note(f"{question} [{proposed}]: ", end="")
         line = sys.stdin.readline()
         if not line:
-            raise BadInput("The input ended before all was asked.", hint="shelf init --yes asks nothing.")
+            raise BadInput("The input ended before all questions were answered.", hint="shelf init --yes asks nothing.")
         try:
             return parse(line.strip() or proposed)
         except BadInput as err:
@@ -194,14 +194,14 @@ def _show_written(view: dict[str, Any]) -> None:
     if not view["written"]:
         output.note("Nothing was written.")
         return
-    output.note(f"Written: {view['path']}" + (f"; what it held is in {view['backup']}" if view["backup"] else ""))
+    output.note(f"Wrote {view['path']}" + (f"; the old file is {view['backup']}" if view["backup"] else ""))
     if view["environment_wins"]:
-        output.note(
-            f"These are set in the environment, which wins over the file: {', '.join(view['environment_wins'])}"
-        )
+        output.note(f"The environment sets these too, and overrides the file: {', '.join(view['environment_wins'])}")
     if view["usual_models"]:
         path = shlex.quote(view["usual_path"])
         count = view["usual_models"]
-        lie = "1 model lies" if count == 1 else f"{count} models lie"
-        output.note(f"{lie} in {path}. To have them in the library: shelf adopt {path} --leave (or --move, or --link)")
+        models = "1 model is" if count == 1 else f"{count} models are"
+        output.note(
+            f"{models} in {path}. To add them to the library: shelf adopt {path} --leave (or --move, or --link)"
+        )
     output.note("Next: shelf tiers, then shelf add NAME ORG/MODEL")

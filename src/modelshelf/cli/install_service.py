@@ -42,11 +42,13 @@ def _show_plan(view: dict[str, Any], *, dry_run: bool) -> None:
     if view["text"]:
         output.answer(f"# {view['path']}\n{view['text'].rstrip()}")
     else:
-        output.answer(f"{view['path']} {'would be' if dry_run else 'is'} removed.")
+        output.answer(f"{'Would remove' if dry_run else 'Removing'} {view['path']}.")
     sys.stdout.flush()  # said before it is done, into a pipe too
     if view["left_out"]:
         names = ", ".join(view["left_out"])
-        output.note(f"Not in the unit, which holds no secrets: {names}. Write what the server needs into its .env.")
+        output.note(
+            f"The unit holds no secrets, so these aren't in it: {names}. Put what the server needs into its .env."
+        )
     if dry_run:
         for step in view["commands"]:
             output.note(f"would run: {' '.join(step['command'])}")
@@ -56,8 +58,8 @@ def _show_done(view: dict[str, Any]) -> None:
     """Print what was run, and what a person has to run."""
     for step in view["commands"]:
         words = " ".join(step["command"])
-        output.note(
-            f"ran: {words}" if step["ran"] else f"run it yourself, for no systemd of yours answers here: {words}"
-        )
+        output.note(f"ran: {words}" if step["ran"] else f"systemd --user isn't reachable; run this yourself: {words}")
     if view["text"]:
-        output.note("Its log: journalctl --user -u modelshelf. To keep it when you log out: loginctl enable-linger")
+        output.note(
+            "Log: journalctl --user -u modelshelf. To keep the server running after you log out: loginctl enable-linger"
+        )

@@ -36,7 +36,7 @@ def lease(
     with at_the_edge(as_json=as_json), open_shelf() as shelf:
         if release is not None:
             shelf.leaser.release(release)
-            output.as_json({"released": release}) if as_json else output.note(f"Lease {release} is given back.")
+            output.as_json({"released": release}) if as_json else output.note(f"Ended lease {release}.")
             return
         held = shelf.leaser.live() if name is None else [shelf.leaser.hold(name, ttl, "a person (shelf lease)")]
         if as_json:

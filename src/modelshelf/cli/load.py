@@ -45,7 +45,7 @@ def load(
                 check=False,
             )
             if done.returncode:
-                raise Unavailable(f"{name} could not be loaded; its process ended with {done.returncode}, see above.")
+                raise Unavailable(f"{name} could not be loaded: its process exited with {done.returncode}, see above.")
         view = {"model_name": name, **json.loads(done.stdout)}
         if as_json:
             output.as_json(view)

@@ -28,7 +28,7 @@ def ls(as_json: AsJson = False) -> None:
 def _show(found: Sequence[Model], now_s: float) -> None:
     """Print the library."""
     if not found:
-        output.note("No models yet: shelf add NAME ORG/MODEL. If there were some: shelf reconcile")
+        output.note("No models yet. To add one: shelf add NAME ORG/MODEL. To find lost ones: shelf reconcile")
         return
     rows = [
         [

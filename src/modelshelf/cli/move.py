@@ -53,7 +53,7 @@ def move(
         if deletion is not None and deletion.state == "failed":
             output.note(f"The old copy stays: {deletion.detail}")
         elif deletion is not None and deletion.state != "done":
-            output.note(f"{deletion.detail} It goes when that ends.")
+            output.note(f"{deletion.detail} It is deleted when they end.")
 
 
 def _show_plan(plan: dict[str, Any]) -> None:
@@ -61,5 +61,5 @@ def _show_plan(plan: dict[str, Any]) -> None:
     how = {"copy": "copies", "link": "links", "reflink": "reflinks"}[plan["method"]]
     output.line(f"{plan['model_name']}: {plan['from_path']} → {plan['cache_path']}")
     output.line(f"  {how} {format_size(plan['transfer_bytes'])} of {format_size(plan['size_bytes'])}")
-    render.print_victims(plan)
-    output.line("  keeps the old copy" if plan["keep_source"] else "  then deletes the old copy, when nobody uses it")
+    render.print_planned_evictions(plan)
+    output.line("  keeps the old copy" if plan["keep_source"] else "  then deletes the old copy, once nobody uses it")

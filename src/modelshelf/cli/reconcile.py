@@ -15,10 +15,10 @@ _ACTIONS = {
     "new_id": "new id",
     "added": "model added",
     "placed": "model placed",
-    "incomplete": "not whole",
+    "incomplete": "incomplete",
     "card_written": "card written",
     "card_removed": "card removed",
-    "ref_set": "ref set back",
+    "ref_set": "ref restored",
 }
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from modelshelf.cli import output
+from modelshelf.domain.tiers import PRIMARY
 from modelshelf.units import format_age, format_duration, format_size
 
 if TYPE_CHECKING:
@@ -17,21 +18,27 @@ if TYPE_CHECKING:
     from modelshelf.services.shelf import Shelf
 
 
+_ON_HUB = "; the hub still has it"
+
+
 def now_s() -> float:
     """Return the time by the wall clock."""
     return time.time()  # noqa: TID251 - a person reads "2 h ago" by the wall clock
 
 
-def print_evictions(makes_room: EvictionPlan | None, to: str) -> None:
-    """Name the models that are about to be pushed out of a tier."""
+def print_evictions(makes_room: EvictionPlan | None, tier: str) -> None:
+    """Name the models that a tier is about to evict."""
     for victim in makes_room.victims if makes_room else ():
-        output.note(f"Making room: {victim.model_name} ({format_size(victim.free_bytes)}) leaves {to}.")
+        what = f"{victim.model_name} ({format_size(victim.free_bytes)})"
+        output.note(f"Evicting {what} to secondary." if tier == PRIMARY else f"Deleting {what} from {tier}{_ON_HUB}.")
 
 
-def print_victims(plan: Mapping[str, Any]) -> None:
-    """Print which models a plan pushes out of a tier."""
+def print_planned_evictions(plan: Mapping[str, Any]) -> None:
+    """Print which models a tier will evict."""
+    tier = plan["cache_location"]
     for victim in plan["makes_room"]:
-        output.line(f"  makes room: {victim['model_name']} ({format_size(victim['free_bytes'])}) leaves")
+        what = f"{victim['model_name']} ({format_size(victim['free_bytes'])})"
+        output.line(f"  evicts {what} to secondary" if tier == PRIMARY else f"  deletes {what} from {tier}{_ON_HUB}")
 
 
 def print_model(shelf: Shelf, name: str, *, as_json: bool) -> None:
@@ -78,12 +85,14 @@ def print_tier_items(tiers: Sequence[Mapping[str, Any]], verb: str, total: str, 
             output.table(["KIND", "SIZE", "AGE", "PATH", "WHY"], rows, frozenset({1, 2}))
         output.answer(f"{verb} {format_size(tier[total])}{_counted(tier['items'])}.")
         if tier.get("shared_bytes"):
-            output.answer(f"{format_size(tier['shared_bytes'])} are on the disk once now, and counted by du for each.")
+            output.answer(f"{format_size(tier['shared_bytes'])} are stored once now; du still counts every copy.")
         if tier.get("quarantine_bytes"):
-            output.note(f"{format_size(tier['quarantine_bytes'])} lie in quarantine: shelf gc --quarantine")
+            output.note(f"{format_size(tier['quarantine_bytes'])} in quarantine. To delete them: shelf gc --quarantine")
         if tier.get("recent_bytes"):
             size = format_size(tier["recent_bytes"])
-            output.note(f"{size} more may be garbage: touched within the hour, or open in a program, and left alone.")
+            output.note(
+                f"{size} more may be garbage, but changed within the last hour or are open in a program: left alone."
+            )
         for note in tier["notes"]:
             output.note(note)
 

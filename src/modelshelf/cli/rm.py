@@ -45,4 +45,4 @@ def rm(
             if removed.kept:
                 output.note(removed.kept)
         else:
-            output.answer(f"Forgot {name}; its files stay where they are.")
+            output.answer(f"Removed {name} from the library; its files stay where they are.")

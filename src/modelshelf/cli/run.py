@@ -35,7 +35,7 @@ def run(context: typer.Context, name: Name) -> None:
 
     with at_the_edge(as_json=False), open_shelf() as shelf:
         if not context.args:
-            raise BadInput("There is no command.", hint=f"shelf run {name} -- python script.py {{path}}")
+            raise BadInput("The command is missing.", hint=f"shelf run {name} -- python script.py {{path}}")
         holder = f"{context.args[0]} (shelf run, pid {os.getpid()})"
         with shelf.leaser.using(name, "run", holder) as model, _with_base(shelf, model, holder):
             command = [argument.replace("{path}", str(model.path)) for argument in context.args]

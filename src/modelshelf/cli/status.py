@@ -25,13 +25,13 @@ def status(as_json: AsJson = False) -> None:
 
 def _show(view: dict[str, Any]) -> None:
     file, registry, versions = view["settings"]["file"], view["registry"], view["versions"]
-    output.answer(f"settings  {file or 'no file; the environment and the defaults'}")
-    known = f"id {registry['id'][:12]}" if registry["exists"] else "not made yet"
+    output.answer(f"settings  {file or 'no file, only the environment and the defaults'}")
+    known = f"id {registry['id'][:12]}" if registry["exists"] else "not created yet"
     output.answer(f"registry  {registry['url']} ({known})")
     if registry["detail"]:
         output.note(f"note: {registry['detail']}")
     for base in view["bases"]:
-        library = "this library's" if base["ours"] else "no library's yet"
+        library = "in this library" if base["ours"] else "in no library yet"
         output.answer(f"{base['cache_location']:<9} {base['cache_path']}: {base['detail'] or library}")
     for other in view["other_libraries"]:
         output.answer(f"other     {other['cache_path']} ({other['settings'] or 'no settings file'})")
@@ -41,7 +41,7 @@ def _show(view: dict[str, Any]) -> None:
     for server in view["servers"]:
         output.answer(f"server    {server['url']}, since {server['started_at']}")
     if not view["servers"]:
-        output.answer("server    none runs")
+        output.answer("server    not running")
     for lease in view["leases"]:
         output.answer(f"lease     {lease['model_name']}, held by {lease['holder']} until {lease['expires_at']}")
     for job in view["jobs"]:

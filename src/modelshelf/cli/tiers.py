@@ -74,13 +74,13 @@ def _show_tier(status: TierStatus) -> None:
     if status.detail:
         output.line(f"  {status.detail}")
     if not status.writable:
-        output.line("  read-only: its models can be loaded, nothing is written there")
+        output.line("  read-only: models can be loaded, but nothing can be written")
     for weakness in status.capabilities.weaknesses if status.capabilities else ():
         output.line(f"  {weakness}")
     output.line(f"  {'on disk':<18}{format_size(status.usage.allocated_bytes):>10}")
     output.line(f"  {'free on its disk':<18}{format_size(status.free_bytes):>10}")
     if status.free_entries is not None and status.free_entries < SCARCE_ENTRIES:
-        output.line(f"  {'entries left':<18}{status.free_entries:>10}  (inodes: a file, a folder or a link takes one)")
+        output.line(f"  {'entries left':<18}{status.free_entries:>10}  (inodes: each file, folder or link takes one)")
     if status.reserved_bytes:
         output.line(f"  {'reserved':<18}{format_size(status.reserved_bytes):>10}")
     for kind, size_bytes in status.usage.breakdown.items():

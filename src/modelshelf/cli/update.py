@@ -35,7 +35,7 @@ def update(
 
     with at_the_edge(as_json=as_json), open_shelf(read_only=dry_run) as shelf:
         if bool(names) == every:
-            raise BadInput("Which models?", hint="shelf update NAME … or shelf update --all")
+            raise BadInput("Name the models, or give --all.", hint="shelf ls lists them.")
         views: list[dict[str, Any]] = []
         code = 0
         for name in names or [row.model_name for row in shelf.registry.models()]:
@@ -65,7 +65,7 @@ def _carry_out(shelf: Shelf, name: str, *, keep_old: bool, quiet: bool) -> None:
         output.answer(f"{name}: {model.state.value} at {(model.row.commit_hash or '')[:12]} in {model.path}")
         for job in shelf.registry.jobs(kind="delete_old_copy", state=UNFINISHED):
             if job.model_name == name:
-                output.note(f"{job.detail} It goes when that ends.")
+                output.note(f"{job.detail} It is deleted when they end.")
 
 
 def _show_plan(view: dict[str, Any], *, dry_run: bool) -> None:
@@ -75,9 +75,9 @@ def _show_plan(view: dict[str, Any], *, dry_run: bool) -> None:
         newest = f" is at the newest commit of {view['revision']}: {new}"
         output.note(name + (f": {view['note']}" if view["note"] else newest))
         return
-    would = "would take" if dry_run else "takes"
+    verb = "would update" if dry_run else "updates"
     output.note(
-        f"{name} {would} {view['revision']} from {str(view['old_commit'])[:12]} to {new}:"
-        f" {format_size(view['fetch_bytes'])} to fetch of {format_size(view['size_bytes'])},"
-        f" {format_size(view['shared_bytes'])} shared with the old one"
+        f"{name} {verb} {view['revision']} from {str(view['old_commit'])[:12]} to {new}:"
+        f" downloads {format_size(view['fetch_bytes'])} of {format_size(view['size_bytes'])},"
+        f" shares {format_size(view['shared_bytes'])} with the old commit"
     )

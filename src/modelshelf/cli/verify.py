@@ -64,23 +64,23 @@ def _limits(max_age: str | None, rate: str | None) -> tuple[float | None, int | 
     except ValueError as err:
         raise BadInput(f"{err}.") from err
     if rate_bytes_per_s == 0:
-        raise BadInput("A rate of nothing never ends.", hint="Leave --rate away, or give more.")
+        raise BadInput("With --rate 0 a verification never ends.", hint="Leave --rate out, or give more.")
     return max_age_s, rate_bytes_per_s
 
 
 def _show(view: dict[str, Any]) -> None:
     """Print what a verification found, and what to do about it."""
     checked = f"Read {view['checked_blobs']} blobs, {format_size(view['checked_bytes'])}"
-    skipped = f"; {view['skipped_blobs']} were verified before" if view["skipped_blobs"] else ""
+    skipped = f"; skipped {view['skipped_blobs']} verified recently" if view["skipped_blobs"] else ""
     for base in view["offline"]:
-        output.note(f"{base} is not there; nothing is known about what lies on it.")
+        output.note(f"{base} isn't mounted: its files were not verified.")
     found = view["findings"]
     if not found:
-        output.line(f"{checked}{skipped}. Nothing is wrong.")
+        output.line(f"{checked}{skipped}. Everything is intact.")
         return
-    output.line(f"{checked}{skipped}. {len(found)} found, {view['wrong']} still wrong.")
+    output.line(f"{checked}{skipped}. Found {len(found)} problems, {view['wrong']} not repaired.")
     rows = [[f["kind"], _outcome(f), f["model_name"] or f["repo_id"], f["file"], f["detail"], f["path"]] for f in found]
-    output.table(["FOUND", "NOW", "MODEL", "FILE", "DETAIL", "WHERE"], rows)
+    output.table(["PROBLEM", "NOW", "MODEL", "FILE", "DETAIL", "WHERE"], rows)
     for hint in dict.fromkeys(f["hint"] for f in found if f["hint"]):
         output.note(f"hint: {hint}")
 
@@ -88,4 +88,4 @@ def _show(view: dict[str, Any]) -> None:
 def _outcome(found: dict[str, Any]) -> str:
     if found["repaired"]:
         return "repaired"
-    return "set aside" if found["quarantined"] else "wrong"
+    return "quarantined" if found["quarantined"] else "not repaired"

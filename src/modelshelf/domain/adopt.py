@@ -151,7 +151,7 @@ class _Deciding:
         same = [r for r in self._rows if (r.repo_id, r.commit_hash) == (model.repo_id, model.commit_hash)]
         busy = next((row for row in same if row.busy), None)
         if busy is not None:
-            return Adoption(busy.model_name, Act.STAY, model, f"A job works on {busy.model_name}.")
+            return Adoption(busy.model_name, Act.STAY, model, f"A job is working on {busy.model_name}.")
         if model.kind.is_foreign:
             return self._decide_foreign(model, same)
         self._first.setdefault(model.repo_id, model.commit_hash)
@@ -176,34 +176,32 @@ class _Deciding:
 
     def _place(self, name: str, model: FoundModel, why: str, *, registered: bool = False) -> Adoption:
         order = self._order
-        anew = f" {len(model.lost)} of its files lost their links, and get new ones." if model.lost else ""
+        anew = f" {len(model.lost)} of its files lost their links and get new ones." if model.lost else ""
         if order.is_home:
             if registered:
                 return Adoption(name, Act.REGISTER if model.lost else Act.NONE, model, why + anew)
             where = "It is linked into hub/ and registered there." if model.kind is Kind.STRAY else ""
             if order.mode is not AdoptMode.LEAVE and model.kind is Kind.STRAY:
                 where = "It moves into hub/ and is registered there."
-            where = where or f"Registered where it lies, as {order.location}."
+            where = where or f"Registered in place, as {order.location}."
             return Adoption(name, Act.REGISTER, model, where + anew)
         return Adoption(name, Act.MOVE, model, f"It moves to {order.target_location} ({order.target}).{anew}")
 
     def _decide_twin(self, model: FoundModel, name: str) -> Adoption:
         """Decide about a stray whose commit lies in hub/ as well."""
         if self._order.mode is not AdoptMode.LEAVE or self._order.merge:
-            return Adoption(name, Act.MERGE, model, "It becomes one with the copy in hub/.", name)
-        return Adoption(
-            name, Act.STAY, model, f"It lies in hub/ as well, as {name}; --merge takes this one away.", name
-        )
+            return Adoption(name, Act.MERGE, model, "It is merged with the copy in hub/.", name)
+        return Adoption(name, Act.STAY, model, f"It is also in hub/, as {name}; --merge deletes this copy.", name)
 
     def _decide_copy(self, model: FoundModel, row: Registered) -> Adoption:
         order, name = self._order, row.model_name
         more = {file.path for file in model.files} - row.paths
         if row.paths and more:
-            why = f"{name} in {row.base} is a part of it: {min(more)} is only here. shelf rm {name} lets this one in."
+            why = f"{name} in {row.base} is a part of it: {min(more)} is only here. To adopt this one: shelf rm {name}"
             return Adoption(name, Act.STAY, model, why, name)
         is_there = row.base == order.target and order.mode is not AdoptMode.LEAVE
         if is_there or order.merge:
-            why = f"{name} has the same files in {row.base}; this copy goes once those are verified."
+            why = f"{name} has the same files in {row.base}; this copy is deleted once those are verified."
             return Adoption(name, Act.MERGE, model, why, name)
         why = f"It is a second copy of {name} in {row.base}; --merge removes it."
         return Adoption(name, Act.STAY, model, why, name)
@@ -214,10 +212,10 @@ class _Deciding:
             why = f"It is registered as {there.model_name}."
             return Adoption(there.model_name, Act.NONE, model, why, there.model_name)
         if self._order.mode is AdoptMode.LEAVE:
-            why = "It is no Hugging Face cache: --move links it into a tier, and leaves it where it is."
+            why = "It isn't a Hugging Face cache: --move links it into a tier and leaves it where it is."
             return Adoption("", Act.STAY, model, why)
         target = f"{self._order.target_location} ({self._order.target})"
-        why = f"It is linked into {target}, or copied with --copy; its own place stays as it is."
+        why = f"It is linked into {target}, or copied with --copy; the original stays as it is."
         return Adoption(self._name(model), Act.BRING, model, why)
 
     def _name(self, model: FoundModel) -> str:
@@ -254,14 +252,14 @@ _CARRIED = ("dataset", "space", "kernel")
 _ALONG = ("modules", "assets", "datasets", "accelerate", "partial")
 """What the old path must still lead to when it is a link."""
 _WHY_STAYS = {
-    "modules": "Code of models, which programs fetch again; --link moves it along.",
-    "assets": "Small files of programs; --link moves them along.",
-    "datasets": "Data sets as programs prepared them; --link moves them along.",
-    "accelerate": "Settings of accelerate; --link moves them along.",
-    "store": "The shared store of a cache_dir; nothing is left in it that a model needs.",
-    "token": "The token stays here: programs whose HF_HOME is the new base are logged out until hf auth login.",
-    "dead": "Nothing of today reads it: it is dead weight, and can be deleted.",
-    "xet": "It is a cache of downloads, which nothing needs.",
+    "modules": "Code of models, which programs download again; --link moves it too.",
+    "assets": "Small files of programs; --link moves them too.",
+    "datasets": "Prepared data sets; --link moves them too.",
+    "accelerate": "Settings of accelerate; --link moves them too.",
+    "store": "The shared blob store of a cache_dir; no model needs what is left in it.",
+    "token": "The token stays here: programs whose HF_HOME is the new base need hf auth login.",
+    "dead": "No current program reads it; you can delete it.",
+    "xet": "A cache of downloads that nothing needs.",
 }
 
 
@@ -273,12 +271,12 @@ def _decide_thing(thing: FoundThing, order: Order) -> Leftover:
         kept = "" if thing.kind == "token" else _WHY_STAYS.get(thing.kind, "")
         return Leftover(thing, "stay", thing.why or kept or "It stays where it is.")
     if thing.kind in _CARRIED:
-        return Leftover(thing, "move", "It moves as it lies.")
+        return Leftover(thing, "move", "It moves unchanged.")
     if order.mode is AdoptMode.LINK and thing.kind == "token":
-        return Leftover(thing, "copy", "It is copied to the new base, so that you stay logged in.")
+        return Leftover(thing, "copy", "It is copied to the new base, so you stay logged in.")
     if order.mode is AdoptMode.LINK and thing.kind in _ALONG:
-        return Leftover(thing, "move", "It moves along, so that the old path still leads to it.")
-    return Leftover(thing, "stay", thing.why or _WHY_STAYS.get(thing.kind, "It is not understood."))
+        return Leftover(thing, "move", "It moves too, so the old path still leads to it.")
+    return Leftover(thing, "stay", thing.why or _WHY_STAYS.get(thing.kind, "Its content is unknown."))
 
 
 def with_need(plan: AdoptPlan, need_bytes: int, backup: str, notes: Iterable[str]) -> AdoptPlan:

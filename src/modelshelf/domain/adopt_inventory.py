@@ -162,7 +162,7 @@ def why_partial(
         if file.path not in there and file.digest in begun:
             return f"The download of {file.path} was interrupted."
     if begun and not listed:
-        return "A download into it was interrupted, and no list says of which file: whether it is whole isn't known."
+        return "A download into it was interrupted, and no list says which file: it may be incomplete."
     missing = missing_shard(there, says.indexes) or _missing_setting(there, {file.path for file in listed})
     return f"{missing} is not there." if missing else missing_component(there, says.components)
 

@@ -90,19 +90,19 @@ class Capabilities:
 
     def _weaknesses(self) -> Iterator[str]:
         if not self.symlinks:
-            yield "no symbolic links: a snapshot holds its files itself, and another revision is stored whole"
+            yield "no symbolic links: snapshots hold the files themselves, so each revision is stored in full"
         if not self.hardlinks and not self.reflinks:
             yield "no hard links, no reflinks: identical files cannot share their bytes (shelf dedupe)"
         if not self.case_sensitive:
-            yield "upper and lower case are one: a model whose names differ by case only is refused"
+            yield "case-insensitive: a model with file names that differ only in case is refused"
         if not self.any_names:
             yield 'names with : * ? " < > | or a dot at their end cannot be written: a model that has them is refused'
         if self.max_file_bytes is not None:
-            yield f"a file has at most {format_size(self.max_file_bytes)}: a model with a larger one is refused"
+            yield f"files of at most {format_size(self.max_file_bytes)}: a model with a larger one is refused"
         if self.network:
-            yield f"over a network or like one ({self.file_system}): no SQLite there, and locks are not to be trusted"
+            yield f"network mount ({self.file_system}): SQLite and locks aren't reliable there"
         if not self.locks:
-            yield "locks hold nothing: let one program at a time write there"
+            yield "locks don't work: let only one program at a time write there"
 
 
 def registry_refusal(path: PurePath, mount: Mount, state_home: PurePath) -> BadInput | None:
@@ -117,7 +117,7 @@ def registry_refusal(path: PurePath, mount: Mount, state_home: PurePath) -> BadI
         return None
     way_out = f"sqlite:///{state_home / 'modelshelf' / 'registry.db'}"
     return BadInput(
-        f"The registry cannot lie at {path}: that is {mount.named}, where SQLite's locks do not hold.",
+        f"The registry cannot be at {path}: that is {mount.named}, where SQLite's locks don't work.",
         hint=f"Set DATABASE_URL={way_out} in .env, or give a postgresql:// address.",
         path=str(path),
         file_system=mount.kind,

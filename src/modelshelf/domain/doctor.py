@@ -72,7 +72,7 @@ def of_base(base: BaseFacts) -> Iterator[Diagnosis]:
     path = base.tier.base
     named = f"{base.tier.location} {path}"
     if base.closed:
-        detail = f"{named}: this user may not look into {base.closed}."
+        detail = f"{named}: this user can't read {base.closed}."
         yield Diagnosis(_ERROR, "base", detail, base.mend, base.closed)
         return
     if base.offline:
@@ -82,13 +82,13 @@ def of_base(base: BaseFacts) -> Iterator[Diagnosis]:
         return
     yield from _place(base, named)
     if not base.exists:
-        yield Diagnosis(_INFO, "base", f"{named} does not exist yet: its first model makes it.", path=path)
+        yield Diagnosis(_INFO, "base", f"{named} doesn't exist yet: the first model creates it.", path=path)
         return
     if not base.marked:
-        detail = f"{named} has no marker: it was never used by shelf. Is it the folder you mean, and mounted?"
+        detail = f"{named} has no marker: shelf never used it. Is it the right folder, and mounted?"
         yield Diagnosis(_INFO, "base", detail, path=path)
     if not base.writable:
-        detail = f"{named} is read-only here: its models can be loaded, nothing is written there."
+        detail = f"{named} is read-only: its models can be loaded, but nothing can be written."
         yield Diagnosis(_WARNING, "base", detail, _writable_command(base), path)
     yield from _room(base, named)
     yield from _contents(base)
@@ -108,7 +108,7 @@ def _writable_command(base: BaseFacts) -> str:
 def _place(base: BaseFacts, named: str) -> Iterator[Diagnosis]:
     path = base.tier.base
     if base.mount.is_container_layer:
-        detail = f"{named} lies in the container's own layer: its models vanish with the container."
+        detail = f"{named} is in the container's own layer: its models are lost with the container."
         command = f"docker run -v /a/folder/of/the/host:{shlex.quote(path)} …"
         yield Diagnosis(_ERROR, "base", detail, command, path)
     weaknesses = base.capabilities.weaknesses if base.capabilities else ()
@@ -125,17 +125,17 @@ def _room(base: BaseFacts, named: str) -> Iterator[Diagnosis]:
         yield Diagnosis(_WARNING, "base", detail, "shelf gc --dry-run", path, over)
     if limit is not None and limit > base.disk_bytes > 0:
         has = format_size(base.disk_bytes)
-        detail = f"{named}: its limit of {format_size(limit)} is more than the disk has, {has}."
+        detail = f"{named}: its limit of {format_size(limit)} is more than its disk holds, {has}."
         yield Diagnosis(_WARNING, "base", detail, f"{variable}={limit_gb(base.disk_bytes * 9 // 10)}", path)
     elif limit is not None and limit - base.usage_bytes > base.free_bytes:
         left, has = format_size(limit - base.usage_bytes), format_size(base.free_bytes)
-        detail = f"{named}: its limit leaves {left}, the disk only {has}."
+        detail = f"{named}: its limit leaves room for {left}, but its disk has only {has}."
         yield Diagnosis(_INFO, "base", detail, path=path)
     if base.free_bytes < LOW_BYTES:
-        detail = f"{named}: its disk is almost full, {format_size(base.free_bytes)} are left."
+        detail = f"{named}: its disk is almost full: {format_size(base.free_bytes)} left."
         yield Diagnosis(_WARNING, "base", detail, "shelf gc", path)
     if base.free_entries is not None and base.free_entries < SCARCE_ENTRIES:
-        detail = f"{named}: its disk can have only {base.free_entries} files more (inodes), whatever bytes are free."
+        detail = f"{named}: its disk has room for only {base.free_entries} more files (inodes)."
         yield Diagnosis(_WARNING, "base", detail, "shelf gc", path)
 
 
@@ -144,13 +144,13 @@ def _contents(base: BaseFacts) -> Iterator[Diagnosis]:
     if base.strays:
         size_bytes = sum(stray.size_bytes for stray in base.strays)
         first = base.strays[0].path
-        detail = f"{_count(base.strays, 'folder')} in {path} where no tool looks, {first} first."
+        detail = f"{_count(base.strays, 'model folder')} in {path} outside hub/, where no tool looks (first: {first})."
         yield Diagnosis(_WARNING, "layout", detail, f"shelf adopt {quoted} --move", first, size_bytes)
     if base.unfinished:
         first, size_bytes = base.unfinished[0].path, sum(stray.size_bytes for stray in base.unfinished)
         detail = (
-            f"{_count(base.unfinished, 'unfinished download')} in {path} where no tool looks, {first} first: finish it"
-            " with what began it, or delete it."
+            f"{_count(base.unfinished, 'unfinished download')} in {path} outside hub/, where no tool looks (first:"
+            f" {first}). Delete what no program will finish."
         )
         command = f"rm -r {shlex.join(stray.path for stray in base.unfinished)}"
         yield Diagnosis(_INFO, "layout", detail, command, first, size_bytes)
@@ -158,20 +158,20 @@ def _contents(base: BaseFacts) -> Iterator[Diagnosis]:
         uids = sorted({uid for uid, _ in base.foreign.owners})
         users = ", ".join(f"user {uid}{' (root)' if uid == 0 else ''}" for uid in uids)
         detail = (
-            f"{_many(base.foreign.files, 'file')} in {path} that others of it cannot use, of {users},"
-            f" {base.foreign.examples[0]} first."
+            f"{_many(base.foreign.files, 'file')} of {users} in {path} can't be used by its other users"
+            f" (first: {base.foreign.examples[0]})."
         )
         yield Diagnosis(_WARNING, "files", detail, base.foreign.fix, base.foreign.examples[0], base.foreign.size_bytes)
     if base.closed_trees:
         detail = (
-            f"{_count(base.closed_trees, 'list')} of files in {path} can be read by their owner alone: another user"
-            " takes an incomplete snapshot for a whole one."
+            f"Only the owner can read {_count(base.closed_trees, 'file list')} in {path}: to other users an incomplete"
+            " snapshot looks complete."
         )
         command = f"chmod a+r {shlex.quote(base.closed_trees[0])}" if len(base.closed_trees) == 1 else _FIX
         yield Diagnosis(_WARNING, "files", detail, command, base.closed_trees[0], fix=FIX_TREES)
     for spare in base.spare:
         if spare.size_bytes:
-            detail = f"{spare.path} can go: it is a cache that nothing needs."
+            detail = f"{spare.path} can be deleted: it is a cache that nothing needs."
             yield Diagnosis(_INFO, "files", detail, f"rm -r {shlex.quote(spare.path)}", spare.path, spare.size_bytes)
     yield from _faults(base.faults)
 
@@ -185,7 +185,7 @@ def _faults(faults: Sequence[Finding]) -> Iterator[Diagnosis]:
     for _, same in groupby(sorted(faults, key=key), key):
         group = list(same)
         first = group[0]
-        more = f" So it is with {len(group) - 1} more of {first.repo_id}." if len(group) > 1 else ""
+        more = f" {_many(len(group) - 1, 'more file')} of {first.repo_id} with this problem." if group[1:] else ""
         severity = _ERROR if first.model_name or first.kind in _WORST else _WARNING
         needed = f" {first.model_name} needs it." if first.model_name else ""
         detail = f"{first.path}: {first.detail}{needed}{more}"
@@ -214,7 +214,7 @@ def of_copies(found: Sequence[Copies]) -> Iterator[Diagnosis]:
         else:
             cache = shlex.quote(f"{copies.other}/hub")
             command = f"hf cache rm model/{copies.repo_id} --cache-dir {cache}"
-        detail = f"{_many(copies.blobs, 'blob')} of {copies.repo_id} lie in {copies.base} and in {copies.other}."
+        detail = f"{_many(copies.blobs, 'blob')} of {copies.repo_id} are both in {copies.base} and in {copies.other}."
         yield Diagnosis(_INFO, "copies", detail, command, copies.other, copies.size_bytes)
 
 
@@ -251,15 +251,15 @@ def of_registry(registry: RegistryFacts) -> Iterator[Diagnosis]:
     if registry.trouble:
         yield Diagnosis(_ERROR, "registry", registry.trouble, registry.hint, registry.path)
     if registry.mount is not None and registry.mount.is_container_layer:
-        detail = f"The registry {place} lies in the container's own layer: it vanishes with the container."
+        detail = f"The registry {place} is in the container's own layer: it is lost with the container."
         yield Diagnosis(_ERROR, "registry", detail, path=registry.path)
     if registry.trouble:
         return
     if not registry.exists:
-        yield Diagnosis(_INFO, "registry", f"There is no registry at {place} yet: the first shelf add makes it.")
+        yield Diagnosis(_INFO, "registry", f"There is no registry at {place} yet: the first shelf add creates it.")
         return
     if registry.models is not None:
-        yield Diagnosis(_OK, "registry", f"{place} knows {_many(registry.models, 'model')}.", path=registry.path)
+        yield Diagnosis(_OK, "registry", f"{place} lists {_many(registry.models, 'model')}.", path=registry.path)
     yield from _of_its_models(registry)
 
 
@@ -267,7 +267,7 @@ def _of_its_models(registry: RegistryFacts) -> Iterator[Diagnosis]:
     for model_name, why in registry.drifted:
         yield Diagnosis(_WARNING, "files", f"{model_name}: {why}", _FIX, fix=FIX_REFS)
     if registry.damaged:
-        detail = f"{', '.join(registry.damaged)}: a verification found bytes that are not what their names say."
+        detail = f"{', '.join(registry.damaged)}: shelf verify found damaged files."
         command = f"shelf verify {' '.join(registry.damaged)} --repair"
         yield Diagnosis(_ERROR, "files", detail, command)
     if registry.unsettled:
@@ -320,20 +320,18 @@ def of_token(token: TokenFacts) -> Iterator[Diagnosis]:
         detail = f"The token in {token.path} can be read by {who} (mode {token.mode:04o})."
         yield Diagnosis(_WARNING, "token", detail, f"chmod 600 {shlex.quote(token.path)}", token.path)
     if not token.readable:
-        detail = (
-            f"The token in {token.path} cannot be read by this user: nothing can be downloaded with it, or without."
-        )
+        detail = f"The token in {token.path} cannot be read by this user: every download fails."
         yield Diagnosis(_ERROR, "token", detail, f"sudo chown $(id -u) {shlex.quote(token.path)}", token.path)
     for path in token.shared:
         yield Diagnosis(
             _INFO, "token", f"{path} holds a token: a container that mounts this base can read it.", path=path
         )
     if token.given:
-        yield Diagnosis(_OK, "token", "HF_TOKEN holds a token; it beats one that hf auth login stored.")
+        yield Diagnosis(_OK, "token", "HF_TOKEN holds a token and overrides one that hf auth login stored.")
     elif token.mode is not None:
         yield Diagnosis(_OK, "token", f"A token is stored in {token.path}.", path=token.path)
     else:
-        detail = "There is no token: gated and private repositories cannot be had."
+        detail = "No token: gated and private repositories can't be downloaded."
         yield Diagnosis(_INFO, "token", detail, "hf auth login", token.path)
 
 
@@ -354,14 +352,14 @@ def of_hub(hub: HubFacts) -> Iterator[Diagnosis]:
     """Yield whether the hub can be reached."""
     mirror = ", a mirror (HF_ENDPOINT)" if hub.is_mirror else ""
     if hub.offline_by:
-        yield Diagnosis(_INFO, "hub", f"{hub.endpoint}{mirror} was not asked: {hub.offline_by} is set.")
+        yield Diagnosis(_INFO, "hub", f"{hub.endpoint}{mirror} wasn't contacted: {hub.offline_by} is set.")
     elif hub.trouble:
         command = f"curl -I {shlex.quote(hub.endpoint)}"
-        yield Diagnosis(_WARNING, "hub", f"{hub.trouble.rstrip('.')}. What is downloaded works on.", command)
+        yield Diagnosis(_WARNING, "hub", f"{hub.trouble.rstrip('.')}. Downloaded models keep working.", command)
     else:
         yield Diagnosis(_OK, "hub", f"{hub.endpoint}{mirror} answers.")
         if hub.refused:
-            yield Diagnosis(_WARNING, "token", f"{hub.endpoint} does not take the token.", "hf auth login")
+            yield Diagnosis(_WARNING, "token", f"{hub.endpoint} rejects the token.", "hf auth login")
 
 
 def of_settings(problems: Sequence[Mapping[str, str]], primary: Tier) -> Iterator[Diagnosis]:
@@ -376,7 +374,7 @@ def of_settings(problems: Sequence[Mapping[str, str]], primary: Tier) -> Iterato
         yield Diagnosis(_ERROR, "settings", detail, command, "" if origin == "environment" else file or origin)
     if any(problem["name"] in ("PRIMARY_CACHE_PATH", "HF_HOME") for problem in problems):
         assert primary.location == PRIMARY
-        detail = f"The rest of this report takes {primary.base} for the primary base."
+        detail = f"The rest of this report assumes the primary base {primary.base}."
         yield Diagnosis(_INFO, "settings", detail, path=primary.base)
 
 
@@ -386,7 +384,7 @@ def of_engines(engines: Mapping[str, str], python: str) -> Iterator[Diagnosis]:
         listed = ", ".join(f"{name} ({place})" for name, place in engines.items())
         yield Diagnosis(_OK, "engine", f"Engines: {listed}.")
     else:
-        detail = "No engine is here: models can be stored, not run."
+        detail = "No engine is installed: models can be stored, but not run."
         yield Diagnosis(_INFO, "engine", detail, f"{shlex.quote(python)} -m pip install {ENGINE_PACKAGES}")
 
 

@@ -42,7 +42,7 @@ class Diagnosis:
 def of_strange(paths: Sequence[str]) -> Iterator[Diagnosis]:
     """Yield what lies in a base under our names and cannot be understood."""
     for path in paths:
-        detail = f"{path} cannot be understood: it is left out, and stays."
+        detail = f"{path} cannot be understood: shelf ignores it and leaves it there."
         yield Diagnosis(Severity.WARNING, "files", detail, f"ls -ld {shlex.quote(path)}", path)
 
 

@@ -94,7 +94,7 @@ class Watermarks:
         """
         if not 0 < self.low <= self.high <= 1 or self.min_stay_s < 0:
             raise BadInput(
-                f"Watermarks of {self.low} and {self.high} with a minimum stay of {self.min_stay_s} s make no sense.",
+                f"Watermarks of {self.low} and {self.high} with a minimum stay of {self.min_stay_s} s are invalid.",
                 hint="Use 0 < low <= high <= 1 and a stay of 0 or more.",
             )
 
@@ -144,7 +144,7 @@ def plan_eviction(
     if same_disk and need_bytes > free_bytes:
         raise _out_of_space(
             f"Need {format_size(need_bytes)}, the disk of {location} has {format_size(max(0, free_bytes))} free, "
-            "and the tier to move models to lies on the same disk: nothing was moved.",
+            "and the tier to evict to is on the same disk: nothing was moved.",
             _FREE_DISK,
             _Ask(need_bytes, room, location),
         )
@@ -293,11 +293,13 @@ def _refusal(ask: _Ask, movable_bytes: int, blocked: _Reasoned, marks: Watermark
     held = [(c, why) for c, why in blocked if ONLY_COPY not in why]
     held_bytes = sum(c.free_bytes for c, _ in held)
     if missing_bytes > held_bytes:
-        most = f"all that may leave would free {format_size(movable_bytes)}, what has to stay {format_size(held_bytes)}"
+        most = (
+            f"evicting what may go frees {format_size(movable_bytes)}, what has to stay holds {format_size(held_bytes)}"
+        )
         hint = "Raise the limit, or remove a model: shelf ls shows their sizes."
         return OutOfSpace(f"{need}; {most}.", hint=_FREE_DISK if ask.by_disk() else hint, **fields)
     names = listed([f"{c.model_name} ({format_size(c.free_bytes)}, {_in_words(why, marks)})" for c, why in held])
-    detail = f"{need}; what would make room has to stay: {names}."
+    detail = f"{need}; these would make room but have to stay: {names}."
     return Conflict(detail, hint=_remedy(missing_bytes, held), **fields)
 
 
@@ -313,7 +315,7 @@ def listed(names: Sequence[str]) -> str:
 
 def _in_words(reasons: Iterable[str], marks: Watermarks) -> str:
     """Return reasons for a person."""
-    words = {BUSY: "a job works on it", YOUNG: f"here for less than {format_duration(marks.min_stay_s)}"}
+    words = {BUSY: "a job is working on it", YOUNG: f"arrived less than {format_duration(marks.min_stay_s)} ago"}
     return " and ".join(words.get(reason, reason) for reason in reasons)
 
 
@@ -322,7 +324,7 @@ def _remedy(missing_bytes: int, held: _Reasoned) -> str:
     pinned = [c for c, why in held if why == (PINNED,)]
     if missing_bytes <= sum(c.free_bytes for c in pinned):
         return " and ".join(f"shelf unpin {c.model_name}" for c in _choose(missing_bytes, pinned)) + " would make room."
-    return "Try again when they are no longer in use and have stayed their time, or move or remove one of them."
+    return "Try again when they aren't in use and have been here long enough, or move or remove one of them."
 
 
 def _fields(ask: _Ask) -> dict[str, object]:

@@ -40,7 +40,7 @@ def check_names(names: Iterable[str], tier: Tier, can: Capabilities, hint: str =
         other = seen.setdefault(name.casefold(), name)
         if not can.case_sensitive and other != name:
             raise BadInput(
-                f"{other} and {name} are one file in {tier.base}: its file system takes upper and lower case for one.",
+                f"{other} and {name} would be one file in {tier.base}: its file system ignores case.",
                 hint=hint,
                 path=name,
                 cache_path=tier.base,
@@ -70,7 +70,7 @@ def check_sizes(
         return
     assert can.max_file_bytes is not None
     holders = [location for location, other in elsewhere.items() if fits(largest, other)]
-    hint = f"{' or '.join(holders)} would hold it: --to {holders[0]}" if holders else "Use a disk with ext4 or exFAT."
+    hint = f"{' or '.join(holders)} has room: --to {holders[0]}" if holders else "Use a disk with ext4 or exFAT."
     raise OutOfSpace(
         f"{largest.path} has {format_size(largest.size_bytes)}; a file on {tier.location} ({can.file_system}) has at"
         f" most {format_size(can.max_file_bytes)}.",
@@ -124,7 +124,7 @@ def check_entries(need_entries: int, tier: Tier, free_entries: int | None) -> No
         return
     raise OutOfSpace(
         f"Need {need_entries} entries (inodes), {tier.location} has {free_entries} left on its disk.",
-        hint="Delete small files on it: shelf gc, shelf rm NAME --files, or what else lies there.",
+        hint="Delete small files on it: shelf gc, shelf rm NAME --files, or other files.",
         cache_location=tier.location,
         cache_path=tier.base,
         needed_entries=need_entries,

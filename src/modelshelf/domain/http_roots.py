@@ -45,7 +45,7 @@ def check_http_path(place: Place, known: Iterable[str], roots: Iterable[Place]) 
     """
     pure = PurePosixPath(place.path)
     if not pure.is_absolute() or ".." in pure.parts:
-        raise BadInput(f"{place.path!r:.200} is not a whole path.", hint="Begin with a slash, without '..'.")
+        raise BadInput(f"{place.path!r:.200} isn't an absolute path.", hint="Start with a slash and leave out '..'.")
     if str(pure) in known or any(_is_allowed(place, root) for root in roots):
         return
     raise Denied(

@@ -195,7 +195,7 @@ def state_of(
         return State.FAILED, row.job_detail
     if linkable:
         what = f"{linkable} of {files} files lost their links"
-        return State.PARTIAL, f"{what}; shelf verify {row.model_name} --repair links them anew, offline."
+        return State.PARTIAL, f"{what}; shelf verify {row.model_name} --repair restores them, offline."
     return _state_of_leftovers(row, missing_files, files)
 
 
@@ -204,21 +204,21 @@ def _state_of_whole(row: ModelRow, damaged: str) -> tuple[State, str]:
     if row.job_state in _ACTIVE and row.job_kind == "move":
         return State.MOVING, row.job_detail
     if damaged:
-        return State.DAMAGED, f"{damaged} has other bytes than it should: shelf verify {row.model_name} --repair"
+        return State.DAMAGED, f"{damaged} is damaged: shelf verify {row.model_name} --repair"
     return State.READY, ""
 
 
 def _state_of_leftovers(row: ModelRow, missing_files: int, files: int) -> tuple[State, str]:
     """Return the state of a model that is not whole and that nothing works on."""
-    fetch = f"shelf pull {row.model_name} fetches"
+    pull = f"shelf pull {row.model_name} downloads"
     if is_made_up(row.commit_hash):
-        what = f"{missing_files} of its {files} files are not there, and no hub has them"
+        what = f"{missing_files} of its {files} files are missing, and no hub has them"
         return State.MISSING if missing_files == files else State.PARTIAL, f"{what}: adopt the folder they came from."
     was_whole = row.complete or bool(row.signature)
     if was_whole and missing_files == files:
-        return State.MISSING, f"None of its {files} files is on the disk; {fetch} them."
+        return State.MISSING, f"None of its {files} files is on the disk; {pull} them."
     if files and not missing_files:
-        return State.PARTIAL, f"Its files are there and were not verified; shelf pull {row.model_name} does that."
+        return State.PARTIAL, f"Its files are there but not verified; shelf pull {row.model_name} verifies them."
     if was_whole or (files and missing_files < files):
-        return State.PARTIAL, f"{missing_files} of {files} files are not there; {fetch} them."
-    return State.REGISTERED, f"Not downloaded yet; {fetch} it."
+        return State.PARTIAL, f"{missing_files} of {files} files are missing; {pull} them."
+    return State.REGISTERED, f"Not downloaded yet; {pull} it."

@@ -87,7 +87,7 @@ class RepoId(str):
         if not isinstance(text, str) or not _is_repo_id(text):
             hint = "A repository id looks like Qwen/Qwen2.5-3B-Instruct."
             if match := re.fullmatch(r"https?://[^/]+/([^/]+/[^/?#]+)(?:[/?#].*)?", f"{text}"):
-                hint = f"Leave the address away: {match[1]}"
+                hint = f"Leave out the address: {match[1]}"
             raise BadInput(f"{text!r:.200} is not a repository id.", hint=hint, hf_path=_shown(text))
         return super().__new__(cls, text)
 
@@ -231,7 +231,7 @@ def _check_base(path: str) -> str:
     if len(path.encode()) > _MAX_PATH_BYTES or any(len(part.encode()) > _MAX_NAME_BYTES for part in pure.parts):
         raise BadInput(f"The base {path!r:.200} is too long.", hint="Use shorter names.", cache_path=path[:200])
     if ".." in pure.parts:
-        raise BadInput(f"The base {path!r} climbs with '..'.", hint="Write the whole path.", cache_path=path)
+        raise BadInput(f"The base {path!r} contains '..'.", hint="Write the whole path.", cache_path=path)
     inside = [i for i, part in enumerate(pure.parts) if re.match(r"(models|datasets|spaces|kernels)--", part)]
     if inside or pure.name == "hub":
         base = PurePosixPath(*pure.parts[: inside[0]]) if inside else pure
@@ -240,7 +240,7 @@ def _check_base(path: str) -> str:
         if str(base) in _SYSTEM_FOLDERS:
             base /= "llm-models-cache"
         raise BadInput(
-            f"A path is always the base, the folder above 'hub': {path} is not.",
+            f"{path} is in a hub folder; a base is the folder above 'hub'.",
             hint=f"Use {base}",
             cache_path=path,
             suggestion=str(base),

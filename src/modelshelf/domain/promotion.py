@@ -91,7 +91,7 @@ def should_promote(
         return _goes(size_bytes, plan(c for c in candidates if c.last_used_at < previous_s))
     except (Conflict, OutOfSpace):
         hotter = [c.model_name for c in most.victims if c.last_used_at >= previous_s]
-        return _stays(f"It would push out what was used more recently: {listed(hotter)}.")
+        return _stays(f"It would evict models that were used more recently: {listed(hotter)}.")
 
 
 def _stays(why: str) -> PromotionDecision:
@@ -102,5 +102,5 @@ def _goes(size_bytes: int, eviction: EvictionPlan) -> PromotionDecision:
     why = "It fits."
     if eviction.victims:
         names = listed([c.model_name for c in eviction.victims])
-        why = f"It fits when {format_size(eviction.free_bytes)} leave that were used less recently: {names}."
+        why = f"It fits if {format_size(eviction.free_bytes)} are evicted that were used less recently: {names}."
     return PromotionDecision(True, why, size_bytes + eviction.free_bytes, eviction)

@@ -113,7 +113,7 @@ class _Deciding:
         for base in self._online.values():
             first = seen.setdefault(base.tier_id, base.path)
             if first != base.path and base.writable:
-                why = f"It is a copy of {first}, id and all."
+                why = f"It is a copy of {first} and has the same id."
                 self._steps.append(Step(Action.RETAG, base.path, "", why, base.location))
 
     def _now_at(self, base: str) -> str:
@@ -128,7 +128,7 @@ class _Deciding:
     def _decide_row(self, seen: RowSeen) -> None:
         row = seen.row
         if seen.job_id is not None:
-            self._leave(seen, f"Job {seen.job_id} works on it.")
+            self._leave(seen, f"Job {seen.job_id} is working on it.")
             return
         there = self._resolves_to(seen)
         if not there:
@@ -191,7 +191,7 @@ class _Deciding:
             step = Step(Action.PLACE, target, row.model_name, why, location, wanted, row, complete)
             self._steps.append(step)
         elif row.complete and not complete:
-            why = f"{seen.missing_files} of {len(wanted.selected)} files are not there: shelf pull {row.model_name}"
+            why = f"{seen.missing_files} of {len(wanted.selected)} files are missing: shelf pull {row.model_name}"
             self._steps.append(Step(Action.LOSE, target, row.model_name, why, location, row=row))
 
     def _why_place(self, seen: RowSeen, wanted: Card, target: str, *, complete: bool) -> str:
@@ -201,7 +201,7 @@ class _Deciding:
             gone = self._now_at(seen.base) == target
             return f"Its drive is mounted at {target} now." if gone else f"Its files are in {target} now."
         if row.commit_hash != wanted.commit_hash:
-            return f"The disk has commit {wanted.commit_hash[:12]} of it, whole."
+            return f"The disk has all files of commit {wanted.commit_hash[:12]}."
         if complete and not row.complete:
             return "All of its files are there again."
         return "" if seen.listed else "The registry had lost the list of its files."
@@ -220,7 +220,7 @@ class _Deciding:
             if card.card.hf_path == placed.card.hf_path:
                 self._settled.add((card.base, model_name))
                 if card.base != placed.base:
-                    self._drop(card, f"{model_name} lies in {placed.base}.")
+                    self._drop(card, f"{model_name} is in {placed.base}.")
 
     def _claim_renamed(self) -> None:
         """Find the cards that a rename left under the earlier name: of a model that was here and has none.
@@ -264,18 +264,20 @@ class _Deciding:
             return
         placed = self._add(best, base)
         if base != best.base or best.card != placed.card:
-            self._write(placed, "It says where the model is now.")
+            self._write(placed, "The model is in another place now.")
         name = placed.card.model_name
         for other in cards:
             if other.base != base or other.card.model_name != name:
-                self._drop(other, f"{name} lies in {base}.")
+                self._drop(other, f"{name} is in {base}.")
 
     def _why_not_arrived(self, source: str | None) -> str:
         """Return why the rest of a model cannot come from where it was; empty where it can, or all of it was here."""
         if source is None or source in self._online:
             return ""
         gone = self._bases.get(source)
-        return gone.offline if gone is not None else f"It was on its way from {source}, which is not known here."
+        return (
+            gone.offline if gone is not None else f"It was being moved from {source}, which this library doesn't know."
+        )
 
     def _add(self, seen: CardSeen, base: str) -> _Placed:
         """Register the model of a card; returns where it is."""
@@ -330,7 +332,7 @@ class _Deciding:
                 continue
             done.add(where)
             if self._bases[placed.base].writable and not self._is_good_ref(where):
-                why = f"{card.revision} of {card.hf_path} led to nothing whole."
+                why = f"{card.revision} of {card.hf_path} led to no complete snapshot."
                 self._steps.append(Step(Action.SET_REF, placed.base, card.model_name, why, card=card))
 
     def _is_good_ref(self, where: tuple[str, RepoId, RefName]) -> bool:

@@ -103,7 +103,7 @@ def propose(disks: Sequence[Disk]) -> Setup:
         BadInput: There is no disk.
     """
     if not disks:
-        raise BadInput("There is no disk here that you may write to.", hint=f"Name the folders: shelf init {FLAGS}")
+        raise BadInput("You can't write to any disk here.", hint=f"Name the folders: shelf init {FLAGS}")
     worth = [disk for disk in disks if disk.limit_gb >= _WORTH_GB] or list(disks)
     lasting = [disk for disk in worth if not disk.vanishes] or worth
     near = [disk for disk in lasting if not disk.is_network] or lasting

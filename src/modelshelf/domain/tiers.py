@@ -151,7 +151,7 @@ def with_holders(err: OutOfSpace, need_bytes: int, elsewhere: Sequence[tuple[str
     holders = [name for name, headroom_bytes in elsewhere if headroom_bytes >= need_bytes]
     if not holders:
         return err
-    hint = f"{' or '.join(holders)} would hold it: --to {holders[0]}"
+    hint = f"{' or '.join(holders)} has room: --to {holders[0]}"
     return OutOfSpace(err.detail, hint=hint, **(err.fields | {"would_hold": holders}))
 
 
@@ -167,7 +167,7 @@ def for_a_move(err: OutOfSpace, model_name: str, source: str) -> OutOfSpace:
     if not isinstance(named, list) or source not in named:
         return err
     holders = [name for name in named if name != source]
-    hint = f"{' or '.join(holders)} would hold it." if holders else f"{model_name} stays where it is, on {source}."
+    hint = f"{' or '.join(holders)} has room." if holders else f"{model_name} stays where it is, on {source}."
     return OutOfSpace(err.detail, hint=hint, **(err.fields | {"would_hold": holders}))
 
 
@@ -253,7 +253,8 @@ class Tiers:
                 )
             if base.startswith(f"{tier.base}/") or tier.base.startswith(f"{base}/"):
                 raise BadInput(
-                    f"{base} and the {tier.location} base {tier.base} lie in each other: bytes would count twice.",
+                    f"{base} and the {tier.location} base {tier.base} overlap (one contains the other):"
+                    " files would be counted twice.",
                     hint="Use a folder beside it.",
                     cache_path=base,
                 )

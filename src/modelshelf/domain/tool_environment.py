@@ -119,28 +119,30 @@ def conflicts(environ: Mapping[str, str], primary_base: str) -> Iterator[Diagnos
             yield from _folder(name, environ[name], environ)
     yield from _elsewhere(environ, primary_base)
     if offline := is_offline(environ):
-        detail = f"{offline} is set: no Hugging Face tool asks the hub, and nothing can be downloaded."
+        detail = f"{offline} is set: Hugging Face tools don't contact the hub, so nothing can be downloaded."
         yield _warn(detail, f"unset {offline}")
     if "TRANSFORMERS_CACHE" in environ:
-        detail = "TRANSFORMERS_CACHE is set: transformers before 5 looks there, and nothing of today does."
+        detail = "TRANSFORMERS_CACHE is set: only transformers before version 5 looks there."
         yield _warn(detail, "unset TRANSFORMERS_CACHE")
 
 
 def _folder(name: str, text: str, environ: Mapping[str, str]) -> Iterator[Diagnosis]:
     if not text.strip():
-        detail = f"{name} is set and empty: that is the folder each program is started in, not the default."
+        detail = f"{name} is set but empty: programs use the current folder, not the default."
         if name in ("LLAMA_CACHE", "OLLAMA_MODELS"):
             return
         yield Diagnosis(Severity.ERROR, "environment", detail, f"unset {name}")
         return
     if name == "HF_XET_CACHE" and text.startswith("~"):
-        detail = f"HF_XET_CACHE={text}: hf_xet does not expand ~, and makes a folder of that name where it is started."
+        detail = (
+            f"HF_XET_CACHE={text}: hf_xet doesn't expand ~ and creates a folder of that name in the current folder."
+        )
         path = f'"$HOME{text[1:]}"' if text[1:2] in ("", "/") else "/the/whole/path"
         yield Diagnosis(Severity.ERROR, "environment", detail, f"export HF_XET_CACHE={path}")
         return
     path = _expand(text, environ)
     if not path.startswith("/"):
-        detail = f"{name}={text} is relative: each program looks below the folder it is started in."
+        detail = f"{name}={text} is relative: each program looks below its current folder."
         yield _warn(detail, f"export {name}=/the/whole/path")
     elif name == "HF_HOME" and PurePosixPath(path).name == "hub":
         parent = PurePosixPath(path).parent
@@ -156,7 +158,7 @@ def _elsewhere(environ: Mapping[str, str], primary_base: str) -> Iterator[Diagno
             detail = f"{why}={environ[why]} beats HF_HOME={environ['HF_HOME']}: models go to the former, tokens stay."
             yield _warn(detail, f"unset {why}")
         if why == "HUGGINGFACE_HUB_CACHE":
-            detail = "HUGGINGFACE_HUB_CACHE is an old name: other tools, such as llama.cpp, do not know it."
+            detail = "HUGGINGFACE_HUB_CACHE is an old name that other tools, such as llama.cpp, don't know."
             yield _warn(detail, f"unset {why}; export HF_HUB_CACHE={cache}")
     if cache.startswith("/") and not _is_same(cache, _join(primary_base, "hub")):
         detail = f"Hugging Face tools download to {cache} ({why}), not to the primary base {primary_base}."

@@ -41,20 +41,20 @@ OTHER_NAMES = ": it has other names, and another program may need it as it is"
 """What an unreadable file has to be left for."""
 
 _SENTENCES = {
-    Kind.MISSING_FILE: "It is not there.",
+    Kind.MISSING_FILE: "It is missing.",
     Kind.WRONG_SIZE: "It has {fact}.",
-    Kind.WRONG_BYTES: "Its bytes are not what its name says.",
+    Kind.WRONG_BYTES: "Its bytes don't match its digest.",
     Kind.READ_ERROR: "It cannot be read from the disk: {fact}.",
-    Kind.WRONG_LINK: "It links to {fact}, which is another file's content.",
-    Kind.DANGLING_LINK: "It links to {fact}, where nothing is.",
+    Kind.WRONG_LINK: "It links to {fact}, which has another file's content.",
+    Kind.DANGLING_LINK: "It links to {fact}, which doesn't exist.",
     Kind.LINK_LEAVES_BASE: "It leads out of its base, to {fact}.",
     Kind.DANGLING_REF: "It points to {fact}, which has no snapshot.",
-    Kind.UNREADABLE_TREE: "This user may not read it, so that an incomplete snapshot passes for a whole one.",
-    Kind.BROKEN_TREE: "It is not a list of files.",
-    Kind.UNREADABLE_FILE: "This user may not read it{fact}.",
-    Kind.UNREADABLE_FOLDER: "This user may not look into it.",
-    Kind.INCOMPLETE: "It was never downloaded to its end.",
-    Kind.TEXT_LINK: "It was a link once, and is a text file that names {fact}.",
+    Kind.UNREADABLE_TREE: "This user can't read it, so an incomplete snapshot looks complete.",
+    Kind.BROKEN_TREE: "It isn't a list of files.",
+    Kind.UNREADABLE_FILE: "This user can't read it{fact}.",
+    Kind.UNREADABLE_FOLDER: "This user can't read this folder.",
+    Kind.INCOMPLETE: "Its download never finished.",
+    Kind.TEXT_LINK: "It was a link and became a text file that names {fact}.",
     Kind.LOST_LINKS: "{fact} lost their links; their blobs are here.",
     Kind.NO_MODEL: "It {fact}.",
 }
@@ -104,16 +104,14 @@ class Finding:
             return self._hint_for_nobody()
         name = self.model_name
         if self.trouble and is_made_up(self.commit_hash):
-            return (
-                f"Adopt the folder again that it came from (shelf adopt FOLDER --move), or let it go: shelf rm {name}"
-            )
+            return f"Adopt its source folder again (shelf adopt FOLDER --move), or remove it: shelf rm {name}"
         return f"shelf pull {name}" if self.kind is Kind.INCOMPLETE else f"shelf verify {name} --repair"
 
     def _hint_to_read(self) -> str:
         if self.fact == OTHER_NAMES:
             return "shelf adopt FOLDER --move --copy"
         if self.fact:
-            return "Run the same as that user, or ask them to let you read it."
+            return "Run the command as that user, or ask them to let you read it."
         mode = "a+rx" if self.kind is Kind.UNREADABLE_FOLDER else "a+r"
         return f"sudo chmod {mode} {shlex.quote(self.path)}"
 

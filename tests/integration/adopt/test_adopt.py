@@ -424,7 +424,7 @@ def test_dead_weight_and_the_rest_are_named_with_their_size(home: Home, old: Pat
     assert stayed["dead"] > 1000
     assert {kind: size for kind, size in stayed.items() if kind != "dead"} == {"token": 30, "xet": 1000, "other": 7}
     assert all((old / name).exists() for name in ("token", "xet/chunks/x", "notes.txt", "transformers"))
-    assert any("logged out" in other["detail"] for other in said["stayed"])
+    assert any("need hf auth login" in other["detail"] for other in said["stayed"])
 
 
 # --- what must not be followed or guessed ---
@@ -783,7 +783,7 @@ def test_two_modes_are_refused(home: Home, old: Path) -> None:
 
 @pytest.mark.parametrize(
     ("path", "code", "word"),
-    [("nowhere", 4, "no folder"), ("empty", 4, "Nothing lies"), ("cache/hub", 2, "always the base")],
+    [("nowhere", 4, "no folder"), ("empty", 4, "Nothing lies"), ("cache/hub", 2, "a base is the folder above")],
 )
 def test_a_path_that_cannot_be_meant_is_refused(home: Home, old: Path, path: str, code: int, word: str) -> None:
     """A folder that is not there, holds nothing, or ends in hub gets a sentence."""

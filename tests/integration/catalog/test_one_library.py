@@ -93,7 +93,7 @@ def test_a_second_library_that_somebody_named_is_told(person: Person, project: P
     other = person.folder("other", "PRIMARY_CACHE_PATH=~/usb\n")
 
     added = person.run(other, "add", "n", "org/model").checked()
-    assert "note: A new library begins" in added.err
+    assert "note: A new library starts" in added.err
     assert str(person.root / "fast") in added.err
     assert person.run(other, "add", "n", "org/model").checked().err == ""
 
@@ -250,7 +250,7 @@ def test_status_of_nothing_makes_nothing(person: Person) -> None:
 
     assert (said["registry"]["exists"], said["settings"]["library_named_by"]) == (False, "")
     assert tree(person.root) == before
-    assert "not made yet" in person.run(person.root, "status").checked().out
+    assert "not created yet" in person.run(person.root, "status").checked().out
 
 
 def test_status_says_that_a_server_runs(home: Home) -> None:

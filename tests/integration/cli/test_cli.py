@@ -170,7 +170,7 @@ def test_a_plan_says_what_would_be_fetched(hub: FakeHub, cli: Cli, commit: str) 
 
     assert "  fetches 300.0 kB of 300.0 kB\n" in known.out
     assert "fetches" not in unknown.out
-    assert "waits for the hub" in unknown.out
+    assert "once the hub is reachable" in unknown.out
 
 
 def test_a_typing_error_is_answered_with_the_name(cli: Cli, added: Path) -> None:
@@ -322,7 +322,7 @@ def test_rm_says_why_bytes_stay(home: Home, cli: Cli, added: Path) -> None:
 
 
 def test_jobs_lists_and_cancel_ends(hub: FakeHub, home: Home, cli: Cli, commit: str) -> None:
-    """A job that waits for the hub is listed with its reason, and can be ended."""
+    """A job that once the hub is reachable is listed with its reason, and can be ended."""
     hub.fail("*/resolve/*", status=429, headers={"Retry-After": "0"})
     assert cli("add", "m", REPO).code == 7
 

@@ -219,7 +219,7 @@ def test_ctrl_c_leaves_the_job_in_the_queue(hub: FakeHub, home: Home, shelf: She
     ended = child.finish(timeout_s=20)
 
     assert (ended.code, ended.out) == (130, "")
-    assert "same command goes on from there" in ended.err
+    assert "run the same command again" in ended.err
     assert [job.state for job in shelf.registry.jobs()] == ["queued"]
     assert shelf.registry.reservations.all() == []
     assert violations(shelf) == []

@@ -84,7 +84,7 @@ def test_a_registered_model_is_linked_anew_offline(home: Home, drawn: Drawn, how
 
     model = home.run("show", "name", "--json").checked().json
     assert model["state"] == "partial"
-    assert "shelf verify name --repair links them anew" in model["detail"]
+    assert "shelf verify name --repair restores them" in model["detail"]
     home.run("verify", "name", "--repair", HF_ENDPOINT=NOWHERE).checked()
 
     assert home.run("show", "name", "--json").checked().json["state"] == "ready"

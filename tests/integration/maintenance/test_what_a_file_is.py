@@ -89,7 +89,7 @@ def test_an_old_cache_with_a_dead_part_is_not_known_to_be_whole(home: Home) -> N
     base = lay_out(old, "model org/old\n commit a main\n config.json 20\n model.bin 900\n partial 70").base
     base.repo("org/old").tree(commit("a")).unlink()
 
-    assert "whether it is whole isn't known" in stays(home, old)["org/old"]
+    assert "it may be incomplete" in stays(home, old)["org/old"]
 
 
 def test_a_fuller_copy_is_not_merged_into_a_part(hub: FakeHub, home: Home) -> None:

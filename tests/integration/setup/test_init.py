@@ -158,7 +158,7 @@ def test_what_other_programs_downloaded_is_offered(fresh: Home) -> None:
     done = fresh.run("init", *flags(fresh)).checked()
 
     usual = fresh.root / "home/.cache/huggingface"
-    assert f"2 models lie in {usual}" in done.err
+    assert f"2 models are in {usual}" in done.err
     assert f"shelf adopt {usual} --leave" in done.err
 
 
@@ -166,7 +166,7 @@ def test_one_model_is_counted_as_one(fresh: Home) -> None:
     """The sentence is right for one as well."""
     (fresh.root / "home/.cache/huggingface/hub/models--gpt2").mkdir(parents=True)
 
-    assert "1 model lies in " in fresh.run("init", *flags(fresh)).checked().err
+    assert "1 model is in " in fresh.run("init", *flags(fresh)).checked().err
 
 
 def test_a_dry_run_writes_nothing(fresh: Home, env_file: Path) -> None:

@@ -144,7 +144,7 @@ def test_without_systemd_the_commands_are_said(home: Home, unit: Path, tmp_path:
     done = home.run("install-service", **extra).checked()
 
     assert unit.read_text().startswith(MARK)
-    assert done.err.count("run it yourself") == 2
+    assert done.err.count("run this yourself") == 2
     assert "systemctl --user enable --now modelshelf.service" in done.err
 
 

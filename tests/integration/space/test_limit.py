@@ -96,7 +96,7 @@ def test_a_refusal_reads_well(hub: FakeHub, home: Home) -> None:
     assert (refused.code, refused.out) == (OutOfSpace.exit_code, "")
     assert "error: Need 62.7 MB, primary has" in refused.err
     assert "of 62.0 MB" in refused.err
-    assert "hint: secondary would hold it: --to secondary" in refused.err
+    assert "hint: secondary has room: --to secondary" in refused.err
 
 
 def test_what_was_refused_goes_where_it_fits(hub: FakeHub, home: Home, shelf: Shelf) -> None:

@@ -116,7 +116,7 @@ def test_the_plan_is_shown_first(hub: FakeHub, home: Home, full: Shelf) -> None:
 
     assert [victim["model_name"] for victim in plan["makes_room"]] == ["a"]
     assert SIZE <= plan["makes_room"][0]["free_bytes"] <= SIZE + 10_000
-    assert "a (6.3 MB) leaves primary" in added.err
+    assert "Evicting a (6.3 MB) to secondary" in added.err
     assert places(full, home) == {"a": "secondary", "b": "primary", "c": "primary", "e": "primary"}
     check_limit(full)
 
@@ -171,8 +171,8 @@ def test_the_room_for_a_move_is_shown_first(home: Home, full: Shelf) -> None:
     moved = home.run("move", "a", "primary").checked()
 
     assert [victim["model_name"] for victim in plan["makes_room"]] == ["b"]
-    assert ("makes room: b (6.3 MB) leaves" in shown, untouched) == (True, before)
-    assert "b (6.3 MB) leaves primary" in moved.err
+    assert ("evicts b (6.3 MB) to secondary" in shown, untouched) == (True, before)
+    assert "Evicting b (6.3 MB) to secondary" in moved.err
     assert places(full, home) == {"a": "primary", "b": "secondary", "c": "primary", "d": "primary"}
     check_limit(full)
 

@@ -386,7 +386,7 @@ def test_the_rights_of_another_programs_file_are_left_alone(open_path: Path) -> 
     hints = {name: hint for kind, name, hint in seen_by_another(drawn) if kind == "unreadable_file"}
 
     assert hints[linked.name] == "shelf adopt FOLDER --move --copy"
-    assert hints[theirs.name].startswith("Run the same as that user")
+    assert hints[theirs.name].startswith("Run the command as that user")
 
 
 @pytest.mark.parametrize("inner", ["", "models--org--name", "models--org--name/blobs", "models--org--name/snapshots"])

@@ -273,7 +273,7 @@ def test_a_copy_with_more_files_than_the_model_stays() -> None:
     assert told(decided) == [("mine", "stay")]
     assert (
         decided.models[0].why
-        == "mine in /fast is a part of it: model.safetensors is only here. shelf rm mine lets this one in."
+        == "mine in /fast is a part of it: model.safetensors is only here. To adopt this one: shelf rm mine"
     )
 
 

@@ -56,8 +56,8 @@ def test_a_good_base_is_one_line() -> None:
     [
         ({"offline": "its marker is not there", "mend": "Mount it."}, "error", "marker is not there", "Mount it."),
         ({"offline": "x", "hangs": True}, "error", "x", "sudo umount --lazy /mnt/z && sudo mount /mnt/z"),
-        ({"closed": "/mnt/z/hub"}, "error", "may not look into /mnt/z/hub", "sudo chown"),
-        ({"exists": False}, "info", "does not exist yet", ""),
+        ({"closed": "/mnt/z/hub"}, "error", "can't read /mnt/z/hub", "sudo chown"),
+        ({"exists": False}, "info", "doesn't exist yet", ""),
         ({"marked": False}, "info", "no marker", ""),
         ({"writable": False}, "warning", "read-only", "sudo chown"),
         (
@@ -66,17 +66,17 @@ def test_a_good_base_is_one_line() -> None:
             "read-only",
             "sudo mount -o remount,rw /mnt/z",
         ),
-        ({"mount": LAYER}, "error", "vanish with the container", "docker run -v"),
+        ({"mount": LAYER}, "error", "lost with the container", "docker run -v"),
         ({"usage_bytes": 120 * GB}, "warning", "20.0 GB more than its limit", "shelf gc"),
-        ({"disk_bytes": 50 * GB}, "warning", "more than the disk has", "SECONDARY_CACHE_LIMIT_GB=45"),
-        ({"disk_bytes": 64_000_000}, "warning", "more than the disk has", "SECONDARY_CACHE_LIMIT_GB=0.058"),
-        ({"free_bytes": 20 * GB}, "info", "the disk only 20.0 GB", ""),
+        ({"disk_bytes": 50 * GB}, "warning", "more than its disk holds", "SECONDARY_CACHE_LIMIT_GB=45"),
+        ({"disk_bytes": 64_000_000}, "warning", "more than its disk holds", "SECONDARY_CACHE_LIMIT_GB=0.058"),
+        ({"free_bytes": 20 * GB}, "info", "its disk has only 20.0 GB", ""),
         ({"free_bytes": 1000}, "warning", "almost full", "shelf gc"),
-        ({"free_entries": 12}, "warning", "only 12 files more", "shelf gc"),
+        ({"free_entries": 12}, "warning", "only 12 more files", "shelf gc"),
         (
             {"strays": (Sized("/mnt/z/models--a", 5),)},
             "warning",
-            "1 folder in",
+            "1 model folder in",
             "shelf adopt '/mnt/z/my models' --move",
         ),
         (
@@ -88,17 +88,17 @@ def test_a_good_base_is_one_line() -> None:
         (
             {"foreign": Foreign("/mnt/z", 3, 9, ((0, 0),), ("/mnt/z/x",), "sudo chown -R x")},
             "warning",
-            "3 files in /mnt/z/my models that others of it cannot use, of user 0 (root), /mnt/z/x first",
+            "3 files of user 0 (root) in /mnt/z/my models can't be used by its other users (first: /mnt/z/x)",
             "sudo chown -R x",
         ),
-        ({"closed_trees": ("/t.json",)}, "warning", "1 list of files", "chmod a+r /t.json"),
-        ({"closed_trees": ("/t.json", "/u.json")}, "warning", "2 lists of files", "shelf doctor --fix"),
-        ({"spare": (Sized("/mnt/z/xet", 7), Sized("/no", 0))}, "info", "/mnt/z/xet can go", "rm -r /mnt/z/xet"),
+        ({"closed_trees": ("/t.json",)}, "warning", "1 file list", "chmod a+r /t.json"),
+        ({"closed_trees": ("/t.json", "/u.json")}, "warning", "2 file lists", "shelf doctor --fix"),
+        ({"spare": (Sized("/mnt/z/xet", 7), Sized("/no", 0))}, "info", "/mnt/z/xet can be deleted", "rm -r /mnt/z/xet"),
         ({"capabilities": Capabilities(False, True, True)}, "info", "no symbolic links", ""),
         (
             {"faults": (Finding(Kind.DANGLING_LINK, "/b", "/b/models--o--n/snapshots/c/f", "o/n", fact="x"),) * 3},
             "warning",
-            "where nothing is. So it is with 2 more of o/n",
+            "which doesn't exist. 2 more files of o/n with this problem",
             "hf download o/n",
         ),
         (
@@ -122,14 +122,14 @@ def test_each_fault_of_a_base_has_its_line(change: dict[str, object], severity: 
 @pytest.mark.parametrize(
     ("facts", "severity", "words"),
     [
-        (HERE, "ok", "knows 3 models"),
+        (HERE, "ok", "lists 3 models"),
         (replace(HERE, models=None), "", ""),
         (replace(HERE, exists=False), "info", "no registry at /r.db yet"),
         (replace(HERE, trouble="It is damaged.", hint="mv"), "error", "It is damaged."),
-        (replace(HERE, mount=LAYER), "error", "vanishes with the container"),
+        (replace(HERE, mount=LAYER), "error", "lost with the container"),
         (replace(HERE, drifted=(("m", "main names another commit"),)), "warning", "m: main names another commit"),
         (replace(HERE, unsettled=1), "warning", "disagree in 1 place."),
-        (replace(HERE, damaged=("a", "b")), "error", "a, b: a verification found bytes"),
+        (replace(HERE, damaged=("a", "b")), "error", "a, b: shelf verify found damaged files"),
         (replace(HERE, locks_and_folders=2), "info", "2 stale locks and empty folders."),
         (replace(HERE, leftovers={"blob": 5, "part": 0}), "info", "leftovers: blob."),
     ],
@@ -165,8 +165,8 @@ def test_a_token_is_told_by_place_and_mode(facts: TokenFacts, severities: list[s
     [
         (HubFacts("http://h", is_mirror=False), ["ok"], "http://h answers"),
         (HubFacts("http://h", is_mirror=True), ["ok"], "a mirror"),
-        (HubFacts("http://h", is_mirror=False, offline_by="HF_HUB_OFFLINE"), ["info"], "was not asked"),
-        (HubFacts("http://h", is_mirror=False, trouble="It is away."), ["warning"], "It is away. What is downloaded"),
+        (HubFacts("http://h", is_mirror=False, offline_by="HF_HUB_OFFLINE"), ["info"], "wasn't contacted"),
+        (HubFacts("http://h", is_mirror=False, trouble="It is away."), ["warning"], "It is away. Downloaded models"),
         (HubFacts("http://h", is_mirror=False, refused=True), ["ok", "warning"], "answers"),
     ],
 )
@@ -224,7 +224,7 @@ def test_a_wrong_primary_says_what_stands_for_it() -> None:
 
     found = list(doctor.of_settings([problem], Tier("primary", "/p", None)))
 
-    assert "takes /p for the primary base" in only(found, Severity.INFO).detail
+    assert "assumes the primary base /p" in only(found, Severity.INFO).detail
 
 
 def test_engines_are_listed_or_missed() -> None:
@@ -254,4 +254,4 @@ def test_what_cannot_be_understood_is_named_and_stays() -> None:
     (told,) = of_strange(["/b/a b.json"])
 
     assert (told.severity, told.command) == (Severity.WARNING, "ls -ld '/b/a b.json'")
-    assert "left out, and stays" in told.detail
+    assert "ignores it and leaves it there" in told.detail

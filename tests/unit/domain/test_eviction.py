@@ -168,8 +168,8 @@ def test_a_protected_model_is_never_chosen_and_not_named() -> None:
     [
         ({"pinned": True}, ["pinned"], "pinned"),
         ({"leased": True}, ["in use"], "in use"),
-        ({"busy": True}, ["busy"], "a job works on it"),
-        ({"arrived_at": NOW_S - 60}, ["young"], "here for less than 24 h 0 min"),
+        ({"busy": True}, ["busy"], "a job is working on it"),
+        ({"arrived_at": NOW_S - 60}, ["young"], "arrived less than 24 h 0 min ago"),
         ({"pinned": True, "leased": True}, ["pinned", "in use"], "pinned and in use"),
     ],
     ids=["pinned", "leased", "busy", "young", "two reasons"],
@@ -181,7 +181,7 @@ def test_what_must_stay_is_named_with_its_reason(facts: dict[str, object], why: 
     assert isinstance(err, Conflict)
     assert err.fields["blocked"] == [{"model_name": "a", "why": why, "free_bytes": 30 * GB}]
     assert err.detail == (
-        f"Need 20.0 GB, primary has 10.0 GB of 100.0 GB; what would make room has to stay: a (30.0 GB, {words})."
+        f"Need 20.0 GB, primary has 10.0 GB of 100.0 GB; these would make room but have to stay: a (30.0 GB, {words})."
     )
 
 
@@ -206,7 +206,7 @@ def test_the_hint_says_to_wait_where_unpinning_is_not_enough() -> None:
     """A pin on a model that is in use as well is not what stands in the way."""
     err = refusal(20 * GB, room(90), [model("a", 30, pinned=True, leased=True)], Watermarks(), NOW_S)
 
-    assert err.hint.startswith("Try again when they are no longer in use")
+    assert err.hint.startswith("Try again when they aren't in use")
 
 
 def test_a_long_list_is_cut_in_the_sentence_and_whole_in_the_fields() -> None:
@@ -241,7 +241,7 @@ def test_out_of_space_where_even_everything_would_not_help() -> None:
     assert isinstance(err, OutOfSpace)
     assert err.detail == (
         "Need 50.0 GB, primary has 10.0 GB of 100.0 GB;"
-        " all that may leave would free 10.0 GB, what has to stay 20.0 GB."
+        " evicting what may go frees 10.0 GB, what has to stay holds 20.0 GB."
     )
     assert err.fields["movable_bytes"] == 10 * GB
 
@@ -312,7 +312,7 @@ def test_an_arrival_in_the_future_keeps_nothing() -> None:
 @pytest.mark.parametrize(("high", "low", "stay_s"), [(0.8, 0.9, 0), (1.1, 0.9, 0), (0.9, 0, 0), (0.9, 0.8, -1)])
 def test_marks_that_make_no_sense_are_refused(high: float, low: float, stay_s: float) -> None:
     """Marks out of order or range, or a negative stay, are bad input."""
-    with pytest.raises(BadInput, match="make no sense"):
+    with pytest.raises(BadInput, match="are invalid"):
         Watermarks(high, low, stay_s)
 
 
@@ -348,7 +348,7 @@ def test_deletion_keeps_pins_and_the_protected() -> None:
     """The rules of demoting hold for deleting too."""
     pinned, own = model("pinned", 40, pinned=True), model("own", 40)
 
-    with pytest.raises(Conflict, match=r"has to stay: pinned \(40\.0 GB, pinned\)"):
+    with pytest.raises(Conflict, match=r"have to stay: pinned \(40\.0 GB, pinned\)"):
         plan_deletion(20 * GB, room(90), [pinned, own], Watermarks(), NOW_S, protect=[own.model_id])
 
 

@@ -30,7 +30,7 @@ def test_a_reserved_name_is_refused_where_it_is_reserved(name: str) -> None:
 @pytest.mark.parametrize("names", [("README.md", "readme.md"), ("a/X.bin", "a/x.bin"), ("A/x", "a/x")])
 def test_names_that_differ_by_case_only_are_refused_where_they_are_one(names: tuple[str, str]) -> None:
     """The second would overwrite the first there."""
-    with pytest.raises(BadInput, match="upper and lower case for one"):
+    with pytest.raises(BadInput, match="its file system ignores case"):
         check_names(names, TIER, FAT)
     check_names(names, TIER, USUAL)
 
@@ -69,8 +69,8 @@ def test_with_nothing_else_the_hint_names_a_kind_of_disk() -> None:
         (replace(USUAL, symlinks=False), ("symbolic",)),
         (replace(USUAL, hardlinks=False), ()),
         (replace(USUAL, hardlinks=False, reflinks=False), ("dedupe",)),
-        (replace(USUAL, network=True, file_system="cifs", locks=False), ("cifs", "locks hold nothing")),
-        (FAT, ("lower case", "cannot be written", "4.3 GB")),
+        (replace(USUAL, network=True, file_system="cifs", locks=False), ("cifs", "locks don't work")),
+        (FAT, ("case-insensitive", "cannot be written", "4.3 GB")),
     ],
 )
 def test_each_weakness_is_one_plain_line(can: Capabilities, words: tuple[str, ...]) -> None:

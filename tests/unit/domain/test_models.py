@@ -65,10 +65,16 @@ def test_a_digest_of_two_paths_counts_once() -> None:
         ({"complete": True}, "", 0, State.READY, ""),
         ({"complete": True, "job_state": "done"}, "", 0, State.READY, ""),
         ({"complete": True, "job_state": "failed", "job_detail": "x"}, "", 0, State.READY, ""),
-        ({"complete": True}, "", 3, State.MISSING, "None of its 3 files is on the disk; shelf pull qwen fetches them."),
-        ({"complete": True}, "", 1, State.PARTIAL, "1 of 3 files are not there; shelf pull qwen fetches them."),
-        ({}, "", 1, State.PARTIAL, "1 of 3 files are not there; shelf pull qwen fetches them."),
-        ({}, "", 3, State.REGISTERED, "Not downloaded yet; shelf pull qwen fetches it."),
+        (
+            {"complete": True},
+            "",
+            3,
+            State.MISSING,
+            "None of its 3 files is on the disk; shelf pull qwen downloads them.",
+        ),
+        ({"complete": True}, "", 1, State.PARTIAL, "1 of 3 files are missing; shelf pull qwen downloads them."),
+        ({}, "", 1, State.PARTIAL, "1 of 3 files are missing; shelf pull qwen downloads them."),
+        ({}, "", 3, State.REGISTERED, "Not downloaded yet; shelf pull qwen downloads it."),
         (PULL | {"job_state": "queued"}, "", 3, State.DOWNLOADING, ""),
         (PULL | {"job_state": "running"}, "", 3, State.DOWNLOADING, ""),
         (PULL | {"job_state": "running"}, "", 1, State.DOWNLOADING, ""),
@@ -83,7 +89,7 @@ def test_a_digest_of_two_paths_counts_once() -> None:
         (MOVE | {"job_state": "running", "job_detail": "To usb."}, "", 0, State.MOVING, "To usb."),
         (MOVE | {"job_state": "waiting"}, "", 0, State.MOVING, ""),
         (MOVE | {"job_state": "done"}, "", 0, State.READY, ""),
-        (MOVE | {"job_state": "running"}, "", 1, State.PARTIAL, "1 of 3 files are not there;"),
+        (MOVE | {"job_state": "running"}, "", 1, State.PARTIAL, "1 of 3 files are missing;"),
         (PULL | {"job_state": "failed", "job_detail": "No such file."}, "", 3, State.FAILED, "No such file."),
         (
             {"job_kind": "verify", "job_state": "failed", "job_detail": "x"},
@@ -94,9 +100,9 @@ def test_a_digest_of_two_paths_counts_once() -> None:
         ),
         ({"job_kind": "update", "job_state": "running", "complete": True}, "", 1, State.DOWNLOADING, ""),
         ({"signature": "1:2"}, "", 3, State.MISSING, "None of its 3 files is on the disk;"),
-        ({}, "", 0, State.PARTIAL, "Its files are there and were not verified; shelf pull qwen does that."),
-        ({"signature": "1:2"}, "", 1, State.PARTIAL, "1 of 3 files are not there; shelf pull qwen fetches them."),
-        ({"complete": True, "job_state": "failed"}, "", 1, State.PARTIAL, "1 of 3 files are not there;"),
+        ({}, "", 0, State.PARTIAL, "Its files are there but not verified; shelf pull qwen verifies them."),
+        ({"signature": "1:2"}, "", 1, State.PARTIAL, "1 of 3 files are missing; shelf pull qwen downloads them."),
+        ({"complete": True, "job_state": "failed"}, "", 1, State.PARTIAL, "1 of 3 files are missing;"),
         ({"complete": True}, "not mounted", 0, State.OFFLINE, "not mounted"),
         (PULL | {"job_state": "running"}, "not mounted", 3, State.OFFLINE, "not mounted"),
     ],
@@ -125,7 +131,7 @@ def test_a_whole_model_with_a_damaged_file_says_which(values: dict[str, Any], mi
     found, why = state_of(row(**values), "", missing_files=missing, files=3, damaged="a.bin")
 
     assert found is state
-    assert (why == "a.bin has other bytes than it should: shelf verify qwen --repair") == (state is State.DAMAGED)
+    assert (why == "a.bin is damaged: shelf verify qwen --repair") == (state is State.DAMAGED)
 
 
 def test_a_model_without_a_commit_is_registered() -> None:
@@ -149,7 +155,7 @@ def test_the_files_of_a_made_up_commit_are_fetched_from_no_hub(missing: int, sta
 
     assert (found, why) == (
         state,
-        f"{missing} of its 3 files are not there, and no hub has them: adopt the folder they came from.",
+        f"{missing} of its 3 files are missing, and no hub has them: adopt the folder they came from.",
     )
 
 
@@ -158,4 +164,4 @@ def test_a_model_that_lost_just_its_links_says_so() -> None:
     found, why = state_of(row(complete=True), "", missing_files=3, files=3, linkable=2)
 
     assert found is State.PARTIAL
-    assert why == "2 of 3 files lost their links; shelf verify qwen --repair links them anew, offline."
+    assert why == "2 of 3 files lost their links; shelf verify qwen --repair restores them, offline."

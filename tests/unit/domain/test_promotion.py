@@ -74,7 +74,7 @@ def test_auto_pushes_out_what_is_colder() -> None:
     decision = decide("auto", [5], model("a", 40, 6), model("b", 50, 1))
 
     assert decision.promote
-    assert decision.why == "It fits when 40.0 GB leave that were used less recently: a."
+    assert decision.why == "It fits if 40.0 GB are evicted that were used less recently: a."
     assert decision.cost_bytes == 70 * GB
     assert decision.eviction is not None
     assert [victim.model_name for victim in decision.eviction.victims] == ["a"]
@@ -85,14 +85,14 @@ def test_auto_spares_what_is_as_hot(used_hours_ago: float) -> None:
     """A model used since this one's previous use stays, and the decision names it."""
     decision = decide("auto", [5], model("a", 90, used_hours_ago))
 
-    assert decision == PromotionDecision(False, "It would push out what was used more recently: a.", 0, None)
+    assert decision == PromotionDecision(False, "It would evict models that were used more recently: a.", 0, None)
 
 
 def test_auto_names_the_hotter_ones_alone() -> None:
     """Of the models that would have to leave, those that are colder are not the reason."""
     decision = decide("auto", [5], model("a", 10, 6), model("b", 30, 1), model("c", 50, 9, pinned=True))
 
-    assert decision.why == "It would push out what was used more recently: b."
+    assert decision.why == "It would evict models that were used more recently: b."
 
 
 def test_auto_stops_at_the_limit_where_the_low_watermark_would_cost_a_hotter_model() -> None:
@@ -119,7 +119,7 @@ def test_always_counts_previous_uses_for_nothing() -> None:
 @pytest.mark.parametrize("mode", ["auto", "always"])
 @pytest.mark.parametrize(
     ("facts", "words"),
-    [({"pinned": True}, "pinned"), ({"leased": True}, "in use"), ({"busy": True}, "a job works on it")],
+    [({"pinned": True}, "pinned"), ({"leased": True}, "in use"), ({"busy": True}, "a job is working on it")],
     ids=["pinned", "leased", "busy"],
 )
 def test_nothing_that_must_stay_makes_way(mode: PromoteMode, facts: dict[str, object], words: str) -> None:
@@ -134,7 +134,7 @@ def test_what_arrived_within_the_minimum_stay_does_not_make_way() -> None:
     """A model that was promoted an hour ago is not pushed out again, even when it is colder."""
     young = Candidate("a", 1, 90 * GB, last_used_at=0.0, arrived_at=NOW_S - HOUR_S)
 
-    assert "a (90.0 GB, here for less than 24 h 0 min)" in decide("auto", [5], young).why
+    assert "a (90.0 GB, arrived less than 24 h 0 min ago)" in decide("auto", [5], young).why
 
 
 @pytest.mark.parametrize("mode", ["auto", "always"])

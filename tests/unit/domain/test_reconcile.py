@@ -67,7 +67,7 @@ def test_a_model_whose_files_are_gone_is_not_complete_any_more() -> None:
     plan = plan_reconcile(seen)
 
     assert said(plan) == [("incomplete", "m", FAST)]
-    assert plan.steps[0].why == "2 of 2 files are not there: shelf pull m"
+    assert plan.steps[0].why == "2 of 2 files are missing: shelf pull m"
 
 
 def test_files_that_are_back_make_it_complete_again() -> None:
@@ -289,7 +289,7 @@ def test_a_model_that_a_job_works_on_is_left() -> None:
     bases = (base_of(FAST), base_of(SLOW, CardSeen(SLOW, card_of(arriving_from=FAST), ())))
     plan = plan_reconcile(Seen(bases, (seen_row(row_of(), job_id=7),)))
 
-    assert (plan.steps, plan.untouched[0].why) == ((), "Job 7 works on it.")
+    assert (plan.steps, plan.untouched[0].why) == ((), "Job 7 is working on it.")
 
 
 def test_a_removed_model_whose_drive_was_away_is_not_added_again() -> None:

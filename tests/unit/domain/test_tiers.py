@@ -96,14 +96,14 @@ def test_an_error_names_the_tiers_that_would_hold_it() -> None:
     found = with_holders(err, 5, [("secondary", 5), ("usb", 4), ("nas", 90)])
 
     assert found.fields == {"needed_bytes": 5, "would_hold": ["secondary", "nas"]}
-    assert (found.detail, found.hint) == ("Too big.", "secondary or nas would hold it: --to secondary")
+    assert (found.detail, found.hint) == ("Too big.", "secondary or nas has room: --to secondary")
 
 
 @pytest.mark.parametrize(
     ("holders", "hint", "left"),
     [
         (["secondary"], "m stays where it is, on secondary.", []),
-        (["secondary", "nas"], "nas would hold it.", ["nas"]),
+        (["secondary", "nas"], "nas has room.", ["nas"]),
         (["nas"], "Use it.", ["nas"]),
     ],
 )
@@ -195,7 +195,7 @@ def test_the_secondary_base_is_no_custom_one_either() -> None:
 def test_a_base_inside_of_another_is_refused(path: str) -> None:
     """Bytes would count for both; a neighbour whose name only begins alike is none."""
     tiers = Tiers(FAST, Tier(SECONDARY, "/mnt/disk/slow", None))
-    with pytest.raises(BadInput, match="lie in each other"):
+    with pytest.raises(BadInput, match="overlap"):
         tiers.resolve(CUSTOM, path)
     assert tiers.resolve(CUSTOM, "/mnt/fast2").base == "/mnt/fast2"
 

@@ -60,8 +60,8 @@ def test_nobody_is_told_to_change_the_rights_of_another_users_file() -> None:
     """Whoever owns it decides who reads it."""
     theirs = finding(Kind.UNREADABLE_FILE, fact=": it belongs to user 998")
 
-    assert theirs.detail == "This user may not read it: it belongs to user 998."
-    assert theirs.hint == "Run the same as that user, or ask them to let you read it."
+    assert theirs.detail == "This user can't read it: it belongs to user 998."
+    assert theirs.hint == "Run the command as that user, or ask them to let you read it."
 
 
 def test_a_commit_that_no_hub_has_is_not_repaired_twice() -> None:

@@ -356,7 +356,7 @@ def folder_of(text: str) -> Path:
         raise BadInput(f"{text} is not an absolute path.", hint="Write the whole path.", path=text)
     if path.name == "hub" and is_folder(path.parent / "hub"):
         raise BadInput(
-            f"A path is always the base, the folder above 'hub': {path} is not.",
+            f"{path} is in a hub folder; a base is the folder above 'hub'.",
             hint=f"Use {path.parent}",
             path=str(path),
         )

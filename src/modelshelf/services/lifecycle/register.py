@@ -40,7 +40,7 @@ class Registrar:
     def plan(self, wanted: Registration) -> AddPlan:
         """Return what registering a model would do, after checking all that can be checked; nothing is changed.
 
-        With the hub out of reach the plan knows no commit.
+        With the hub not reachable the plan knows no commit.
 
         Raises:
             BadInput: A name, a path or a pattern cannot be meant.
@@ -74,7 +74,7 @@ class Registrar:
     def register(self, wanted: Registration) -> AddPlan:
         """Add a model, pinned to the commit that its revision means now; returns what its pull will do.
 
-        With the hub out of reach the model is added all the same; its pull finds the commit later. The same
+        With the hub not reachable the model is added all the same; its pull finds the commit later. The same
         registration a second time changes nothing. Raises as `plan` does.
         """
         plan = self.plan(wanted)
