@@ -73,9 +73,17 @@ def commands() -> str:
     context = group.context_class(group, info_name="shelf")
     known = [group.get_command(context, name) for name in group.list_commands(context)]
     shown = [command for command in known if not command.hidden]
-    contents = "\n".join(f"- [shelf {one.name}](#shelf-{one.name}): {_first(one.help)}" for one in shown)
+    groups = dict.fromkeys(str(command.rich_help_panel) for command in shown)
+    contents = [
+        "\n".join((f"{group}:", "", *(_entry(one) for one in shown if str(one.rich_help_panel) == group)))
+        for group in groups
+    ]
     intro = "`shelf COMMAND --help` says the same. [Errors](errors.md) lists the exit codes."
-    return _page("Commands", intro, contents, *(_command(command, context) for command in shown))
+    return _page("Commands", intro, *contents, *(_command(command, context) for command in shown))
+
+
+def _entry(command: Any) -> str:
+    return f"- [shelf {command.name}](#shelf-{command.name}): {_first(command.help)}"
 
 
 def _command(command: Any, parent: Any) -> str:
