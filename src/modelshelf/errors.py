@@ -1,15 +1,15 @@
 """The error tree: types with fields; sentences are made at the edges.
 
     ShelfError
-    ├── BadInput       400  exit 2   what was asked cannot be meant
-    ├── Denied         403  exit 3   the hub or the operating system says no
+    ├── BadInput       400  exit 2   invalid input; nothing was changed
+    ├── Denied         403  exit 3   the hub or the operating system refuses
     ├── NotFound       404  exit 4   no such model, repository, revision or file
-    ├── Conflict       409  exit 5   true in itself, but not now: name taken, leased, a job is running
-    ├── Corrupt        500  exit 6   bytes are not what their name says
-    ├── Unavailable    503  exit 7   the hub, a tier or an engine cannot be reached: try again
-    └── OutOfSpace     507  exit 8   it does not fit; says what is needed, what is there, what would hold it
+    ├── Conflict       409  exit 5   valid, but not now: the name is taken, a lease or a job is in the way
+    ├── Corrupt        500  exit 6   bytes don't match their digest
+    ├── Unavailable    503  exit 7   the hub, a tier or an engine isn't reachable: try again
+    └── OutOfSpace     507  exit 8   it doesn't fit; says what is needed, what is free, which tier has room
 
-`Cancelled` is no failure: a person or a shutdown stopped the work, which can be taken up again.
+`Cancelled` isn't a failure: a person or a shutdown stopped the work, and it can be resumed.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class ShelfError(Exception):
 
 
 class BadInput(ShelfError):
-    """What was asked cannot be meant; nothing was changed."""
+    """Invalid input; nothing was changed."""
 
     title = "Bad input"
     status = 400
@@ -84,7 +84,7 @@ class NotFound(ShelfError):
 
 
 class Conflict(ShelfError):
-    """The request is well-formed, but something that exists stands against it."""
+    """The request is valid, but something that exists is in the way."""
 
     title = "Conflict"
     status = 409
@@ -92,7 +92,7 @@ class Conflict(ShelfError):
 
 
 class Corrupt(ShelfError):
-    """Bytes are not what their digest says."""
+    """Bytes don't match their digest."""
 
     title = "Corrupt"
     status = 500
@@ -100,7 +100,7 @@ class Corrupt(ShelfError):
 
 
 class Unavailable(ShelfError):
-    """The hub, a tier or an engine cannot be reached now.
+    """The hub, a tier or an engine isn't reachable now.
 
     Args:
         detail: What is wrong, in one sentence.
@@ -119,7 +119,7 @@ class Unavailable(ShelfError):
 
 
 class OutOfSpace(ShelfError):
-    """The bytes do not fit within the tier's limit or on its disk."""
+    """The bytes don't fit within the tier's limit or on its disk."""
 
     title = "Out of space"
     status = 507
@@ -127,4 +127,4 @@ class OutOfSpace(ShelfError):
 
 
 class Cancelled(Exception):
-    """The work was stopped on request; what arrived stays and is taken up by the next run."""
+    """The work was stopped on request; what arrived stays, and the next run goes on from there."""

@@ -57,7 +57,7 @@ def share(value: Value) -> float:
     except ValueError:
         share = -1
     if not 0 < share <= 1:
-        raise ValueError(f"{value.text!r} is not a share above 0 and at most 1, such as 0.9")
+        raise ValueError(f"{value.text!r} is not a fraction above 0 and at most 1, such as 0.9")
     return share
 
 
@@ -66,7 +66,7 @@ def one_of(*words: str) -> Callable[[Value], str]:
 
     def parse(value: Value) -> str:
         if value.text not in words:
-            raise ValueError(f"{value.text!r} is none of {', '.join(words)}")
+            raise ValueError(f"{value.text!r} isn't one of {', '.join(words)}")
         return value.text
 
     return parse
@@ -77,7 +77,7 @@ def promote(value: Value) -> PromoteMode:
     for mode in get_args(PromoteMode):
         if value.text == mode:
             return mode  # type: ignore[no-any-return]  # one of the three words
-    raise ValueError(f"{value.text!r} is none of {', '.join(get_args(PromoteMode))}")
+    raise ValueError(f"{value.text!r} isn't one of {', '.join(get_args(PromoteMode))}")
 
 
 def yes_or_no(value: Value) -> bool:

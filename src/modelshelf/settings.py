@@ -145,18 +145,18 @@ _NETWORK = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", *_CE
 def _check_spelling(values: Mapping[str, Value], problems: _Problems) -> None:
     """A limit whose name is mistyped would limit nothing, and nobody would know.
 
-    In a file of ours a name that is nearly one of ours alone is a slip as well; an environment is everybody's.
+    In our own .env a near-miss is a typo too. In the environment it may belong to another program.
     """
     for name, value in values.items():
         if value.origin != "environment" and (meant := _nearly(name)):
-            problems.add(name, value.origin, f"is no setting; is {meant} meant?")
+            problems.add(name, value.origin, f"unknown setting; did you mean {meant}?")
         elif (ours := re.match("(PRIMARY|SECONDARY)_CACHE_", name)) and name not in _NAMES:
             meant = " and ".join(sorted(known for known in _NAMES if known.startswith(ours[0])))
-            problems.add(name, value.origin, f"is no setting; there are {meant}")
+            problems.add(name, value.origin, f"unknown setting; there are {meant}")
 
 
 def _nearly(name: str) -> str:
-    """Return the setting of ours that a name is a slip of; empty for a setting, and for names of other programs."""
+    """Return the setting that a name is a typo of; empty for a setting, and for names of other programs."""
     if name in _NAMES:
         return ""
     from difflib import get_close_matches  # noqa: PLC0415 - 3 ms that only an unknown name costs
@@ -246,7 +246,7 @@ def _parse_env_text(text: str, path: Path, problems: _Problems) -> dict[str, Val
         origin = f"{path}:{binding.original.line + _blank_lines(binding.original.string)}"
         if binding.error:
             name = re.match(r"(?:export\s+)?[^=\s]*", binding.original.string.strip())
-            problems.add(name[0] if name else "", origin, "is no NAME=value")  # the value may be a secret
+            problems.add(name[0] if name else "", origin, "isn't a line NAME=value")  # the value may be a secret
         elif binding.key and binding.value and binding.value.strip():
             values[binding.key] = Value(binding.value.strip(), origin, path.parent)
     return values
@@ -356,7 +356,7 @@ def _check_apart(primary: Tier, secondary: Tier | None, values: Mapping[str, Val
     first, second = _real(primary.base), _real(secondary.base)
     if first == second or first in second.parents or second in first.parents:
         origin = values["SECONDARY_CACHE_PATH"].origin
-        detail = f"{secondary.base} and the primary base {primary.base} are the same folder or one holds the other"
+        detail = f"{secondary.base} and the primary base {primary.base} overlap (one contains the other)"
         problems.add("SECONDARY_CACHE_PATH", origin, detail)
 
 

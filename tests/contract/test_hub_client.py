@@ -289,7 +289,7 @@ def test_a_list_that_cannot_be_is_refused(hub: FakeHub, answer: object) -> None:
     text = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
     hub.fail("*/tree/*", body=text)
 
-    with pytest.raises(Corrupt, match="answered nonsense"):
+    with pytest.raises(Corrupt, match="gave an invalid answer"):
         client(hub.url).list_files(REPO, COMMIT)
 
 
@@ -313,7 +313,7 @@ def test_a_repository_that_cannot_be_is_refused(hub: FakeHub, answer: object) ->
     """Whatever doesn't say which commit of the repository asked for is meant is an error that says so."""
     hub.fail("*/revision/*", body=json.dumps(answer).encode())
 
-    with pytest.raises(Corrupt, match="answered nonsense"):
+    with pytest.raises(Corrupt, match="gave an invalid answer"):
         client(hub.url).resolve(REPO, "main")
 
 

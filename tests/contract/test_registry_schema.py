@@ -95,7 +95,7 @@ def test_a_server_that_is_away_is_unavailable(tmp_path: Path) -> None:
     """Whether it is down or never was."""
     pytest.importorskip("psycopg", reason="PostgreSQL needs psycopg")
 
-    with pytest.raises(Unavailable, match="The registry's server cannot be reached"):
+    with pytest.raises(Unavailable, match="The database server of the registry isn't reachable"):
         Registry(f"postgresql://nobody@/shelf?host={tmp_path}")
 
 

@@ -155,7 +155,7 @@ def examine(drive: Drive) -> list[str]:
     """Return what the doctor says; it never ends in a traceback, nor finds one."""
     with open_doctor(drive.home.environ()) as doctor:
         found = [diagnosis.detail for diagnosis in doctor.examine().found]
-    assert [detail for detail in found if "could not be looked at" in detail and "hub" not in detail] == []
+    assert [detail for detail in found if "could not be examined" in detail and "hub" not in detail] == []
     return found
 
 

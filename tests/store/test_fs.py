@@ -411,7 +411,8 @@ def test_another_users_file_is_backed_up_as_a_copy(open_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "why"), [("gone", "it isn't there."), ("file", "it works now."), (".", "the kernel lets only its owner")]
+    ("source", "why"),
+    [("gone", "it doesn't exist."), ("file", "it works now."), (".", "the kernel lets only its owner")],
 )
 def test_why_a_file_cannot_have_a_second_name_is_said(tmp_path: Path, source: str, why: str) -> None:
     """The kernel's reasons are told apart, and nothing is left behind."""

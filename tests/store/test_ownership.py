@@ -155,7 +155,7 @@ def test_the_base_of_another_user_is_not_taken_from_them(base: Base) -> None:
         found = ownership.foreign(base)
 
     assert found is not None
-    assert found.fix.startswith(f"The base is of user {USER}: ask")
+    assert found.fix.startswith(f"The base belongs to user {USER}: ask")
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_what_may_not_be_changed_is_known_before(base: Base) -> None:
         with pytest.raises(Denied) as caught:
             ownership.check_changeable(base, "org/a")
 
-    assert "is of user 0, group 0" in why
+    assert "belongs to user 0, group 0" in why
     assert (caught.value.detail, caught.value.hint) == (why, fix)
     assert ownership.why_not_changeable(base, base.repo("org/a")) == ""
     ownership.check_changeable(base, "org/a")

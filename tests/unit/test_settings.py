@@ -123,7 +123,7 @@ def test_an_empty_variable_is_not_set(env: EnvFile, text: str) -> None:
 @pytest.mark.parametrize("name", ["PRIMARY_CACHE_LIMIT", "SECONDARY_CACHE_PTAH"])
 def test_a_mistyped_limit_is_not_passed_over(env: EnvFile, name: str) -> None:
     """Else the tier would have no limit and nobody would know; names of other programs are not ours to judge."""
-    assert [(found, detail[:14]) for found, _, detail in env.problems(f"{name}=1")] == [(name, "is no setting;")]
+    assert [(found, detail[:16]) for found, _, detail in env.problems(f"{name}=1")] == [(name, "unknown setting;")]
     with pytest.raises(BadInput, match=r"PRIMARY_CACHE_LIMIT_GB|SECONDARY_CACHE_PATH"):
         env.load("", **{name: "1"})
     assert env.load("MY_CACHE_LIMIT=1").tiers.primary.limit_bytes is None
@@ -136,7 +136,7 @@ def test_a_mistyped_limit_is_not_passed_over(env: EnvFile, name: str) -> None:
 def test_a_slip_in_our_file_is_told(env: EnvFile, name: str, meant: str) -> None:
     """In the file alone: an environment has the names of many programs, and so has a file's rest."""
     found = env.problems(f"{name}=1\nSHELF_UID=1\nSHELF_PUBLISH=1\nDATABASE_URI=x\nHF_TOKENS=y")
-    assert [(where, detail) for where, _, detail in found] == [(name, f"is no setting; is {meant} meant?")]
+    assert [(where, detail) for where, _, detail in found] == [(name, f"unknown setting; did you mean {meant}?")]
     env.load("", **{name: "1"})
 
 
@@ -242,11 +242,11 @@ def test_a_base_that_ends_in_hub_is_refused_with_the_path_to_use(env: EnvFile) -
         ("PRIMARY_CACHE_LIMIT_GB=inf", "not above 0"),
         ("PRIMARY_CACHE_LIMIT_GB=1e-12", "not above 0"),
         ("PRIMARY_CACHE_LIMIT_GB=100GB", "not a number of GB"),
-        ("CACHE_WARNING_THRESHOLD=0", "not a share"),
-        ("CACHE_WARNING_THRESHOLD=high", "not a share"),
-        ("CACHE_WARNING_THRESHOLD=nan", "not a share"),
-        ("ON_FULL=explode", "is none of demote, refuse"),
-        ("PROMOTE=sometimes", "is none of never, auto, always"),
+        ("CACHE_WARNING_THRESHOLD=0", "not a fraction"),
+        ("CACHE_WARNING_THRESHOLD=high", "not a fraction"),
+        ("CACHE_WARNING_THRESHOLD=nan", "not a fraction"),
+        ("ON_FULL=explode", "isn't one of demote, refuse"),
+        ("PROMOTE=sometimes", "isn't one of never, auto, always"),
         ("SHELF_PORT=http", "not a port"),
         ("SHELF_PORT=65536", "not a port"),
         ("SHELF_DOWNLOAD_LIMIT=fast", "is not a size"),
@@ -279,7 +279,7 @@ def test_two_tiers_in_one_folder_are_refused(env: EnvFile, primary: str, seconda
     [(name, origin, detail)] = env.problems(f"PRIMARY_CACHE_PATH={primary}\nSECONDARY_CACHE_PATH={secondary}")
 
     assert (name, origin) == ("SECONDARY_CACHE_PATH", f"{env.path}:2")
-    assert "the same folder or one holds the other" in detail
+    assert "overlap" in detail
 
 
 def test_two_names_of_one_folder_are_refused(env: EnvFile) -> None:

@@ -99,7 +99,7 @@ class HubClient:
             info = answers.repo_info(answer)
         renamed = landed != url and landed.startswith(self._api(info.repo_id, "/"))
         if info.repo_id.lower() != repo_id.lower() and not renamed:
-            raise self._nonsense(f"it was asked for {repo_id} and speaks of {info.repo_id}.")
+            raise self._nonsense(f"it was asked for {repo_id} but answered about {info.repo_id}.")
         if info.gated and info.first_path is not None:  # what it says about itself is open to all, its files are not
             self._size(info, info.first_path)
         return Resolved(info.repo_id, info.commit_hash)
@@ -121,7 +121,7 @@ class HubClient:
         left_bytes = _MAX_TREE_BYTES
         while url is not None:
             if url in pages:
-                raise self._nonsense("the pages of its list lead in a circle.")
+                raise self._nonsense("the pages of its list link in a circle.")
             if len(pages) >= _MAX_PAGES:
                 raise errors.too_much(self.endpoint, f"{_MAX_PAGES} pages of files")
             pages.add(url)
@@ -135,7 +135,7 @@ class HubClient:
             tree.check()
         if tree.may_be_short:  # a manifest is kept for ever, and what it does not name is never fetched
             raise Conflict(
-                f"{self.endpoint} has {repo_id}, and does not know whether that is all of commit {commit_hash}.",
+                f"{self.endpoint} has {repo_id}, but doesn't know whether that is all of commit {commit_hash}.",
                 hint=f"Set HF_ENDPOINT to the hub that it came from, or: hf download {repo_id} and shelf adopt.",
             )
         return [self._entry(repo_id, commit_hash, tree.files[path]) for path in self._with_sizes(tree)]
@@ -169,7 +169,7 @@ class HubClient:
         """Return the paths of a tree, sorted, whose sizes are told or few enough to ask for."""
         hidden = sum(file.size_bytes is None for file in tree.files.values())
         if hidden > _MAX_HIDDEN_SIZES:
-            raise Unavailable(f"The hub {self.endpoint} does not tell the sizes of {hidden} files.")
+            raise Unavailable(f"The hub {self.endpoint} doesn't say the size of {hidden} files.")
         return sorted(tree.files)
 
     def _entry(self, repo_id: RepoId, commit_hash: CommitHash, file: ListedFile) -> FileEntry:
@@ -178,7 +178,7 @@ class HubClient:
             size_bytes = self._size(Resolved(repo_id, commit_hash), file.path)
         if size_bytes is None:
             raise Unavailable(
-                f"The hub does not tell the size of {file.path} in {repo_id}; a limit cannot be held without it.",
+                f"The hub doesn't say the size of {file.path} in {repo_id}, and a limit can't be kept without it.",
                 hint="Leave the file out with --include.",
                 endpoint=self.endpoint,
                 path=file.path,
@@ -299,7 +299,7 @@ class HubClient:
         except OSError as err:
             raise Denied(
                 f"The token in {err.filename} cannot be read ({err.strerror}).",
-                hint=f"Give it back to yourself, or set HF_TOKEN: sudo chown $(id -u) {err.filename}",
+                hint=f"Take ownership of it, or set HF_TOKEN: sudo chown $(id -u) {err.filename}",
             ) from err
 
 

@@ -52,7 +52,7 @@ def gated(repo_id: str, endpoint: str) -> Denied:
 def unreachable(endpoint: str, why: str, retry_after_s: float | None = None) -> Unavailable:
     """Return the error for a hub that cannot be reached or fails."""
     return Unavailable(
-        f"The hub {endpoint} cannot be reached: {why}",
+        f"The hub {endpoint} isn't reachable: {why}",
         hint="Check the network and HF_ENDPOINT.",
         retry_after_s=retry_after_s,
         endpoint=endpoint,
@@ -76,7 +76,7 @@ def too_much(endpoint: str, what: str) -> Unavailable:
 def nonsense(endpoint: str, why: str) -> Corrupt:
     """Return the error for an answer that isn't what the protocol of the Hub says."""
     return Corrupt(
-        f"The hub at {endpoint} answered nonsense: {why}",
+        f"The hub at {endpoint} gave an invalid answer: {why}",
         hint="Nothing was downloaded. Check HF_ENDPOINT.",
         endpoint=endpoint,
     )
@@ -103,7 +103,7 @@ def proxy_wants_password(proxy: Proxy) -> Denied:
     """Return the error for a proxy that answers 407."""
     what = "a user and a password" if proxy.user is None else "another user or password"
     return Denied(
-        f"The proxy {proxy.address} wants {what} (407).",
+        f"The proxy {proxy.address} asks for {what} (407).",
         hint="Put them into the address: HTTPS_PROXY=http://USER:PASSWORD@host:port (HTTP_PROXY and ALL_PROXY too).",
         proxy=proxy.address,
     )

@@ -80,7 +80,7 @@ class Http:
                 return
             _skip_body(response)
             url = self.follow(url, location)
-        raise errors.unreachable(self.endpoint, "it sends from one address to the next without end")
+        raise errors.unreachable(self.endpoint, "it redirects without end")
 
     def follow(self, url: str, location: str) -> str:
         """Return the address that an answer of `url` sends to.
@@ -96,10 +96,10 @@ class Http:
         except ValueError:
             is_good = False
         if not is_good:
-            raise errors.unreachable(self.endpoint, "it sends to something that isn't an address")
+            raise errors.unreachable(self.endpoint, "it redirects to something that isn't an address")
         if parts.scheme == "http" and url.startswith("https:"):
             host = errors.shown_origin(target)[1]
-            raise errors.unreachable(self.endpoint, f"it sends from https to http, which isn't safe (to {host})")
+            raise errors.unreachable(self.endpoint, f"it redirects from https to http, which isn't safe (to {host})")
         return target
 
     def json(self, response: urllib3.BaseHTTPResponse) -> object:

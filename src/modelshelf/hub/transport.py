@@ -144,7 +144,7 @@ def _socks(proxy: Proxy, connections: int, context: ssl.SSLContext | None) -> ur
         from urllib3.contrib.socks import SOCKSProxyManager
     except ImportError as err:
         raise BadInput(
-            f"{proxy.address} is a socks proxy, which needs one more package.", hint="pip install pysocks"
+            f"{proxy.address} is a SOCKS proxy, which needs another package.", hint="pip install pysocks"
         ) from err
     return SOCKSProxyManager(
         proxy.address, username=proxy.user, password=proxy.password, maxsize=connections, ssl_context=context

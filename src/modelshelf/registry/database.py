@@ -142,8 +142,8 @@ def _upgrade(connection: sa.Connection, current: str | None) -> None:
     assert scripts.get_current_head() == SCHEMA, "fast_read.SCHEMA is to name the newest migration"
     if current is not None and current not in {script.revision for script in scripts.walk_revisions()}:
         raise Unavailable(
-            f"The registry has schema {current}, which this version does not know.",
-            hint="Another program with a newer modelshelf uses it: update this one.",
+            f"The registry has schema {current}, which this version doesn't know.",
+            hint="A newer modelshelf uses it: update this one.",
         )
     config.attributes["connection"] = connection
     command.upgrade(config, "head")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from modelshelf.errors import Denied, OutOfSpace, ShelfError, Unavailable
 
-REBUILD = "shelf doctor says how to set it aside and have it built anew from the disks."
+REBUILD = "shelf doctor says how to set it aside and rebuild it from the disks."
 _LAST_BYTES = 64 * 2**10
 """A disk with less than this is full: the log of a transaction no longer fits."""
 
@@ -25,7 +25,7 @@ def of_sqlite(err: sqlite3.Error, path: Path) -> ShelfError | None:
     name = getattr(err, "sqlite_errorname", "")
     if name == "SQLITE_FULL" or (name.startswith(("SQLITE_CANTOPEN", "SQLITE_IOERR")) and _is_full(path)):
         return OutOfSpace(
-            f"The disk of the registry is full: nothing more can be noted in {path}.",
+            f"The disk of the registry is full: nothing more can be written to {path}.",
             hint="Free some space on it, then run the same command again: what arrived is kept.",
             path=str(path),
         )
@@ -49,7 +49,7 @@ def of_sqlite(err: sqlite3.Error, path: Path) -> ShelfError | None:
 def of_server(reason: str) -> Unavailable:
     """Return what it means that the registry's server does not answer, or cut the connection."""
     return Unavailable(
-        f"The registry's server cannot be reached: {reason}.",
+        f"The database server of the registry isn't reachable: {reason}.",
         hint="Start it, or check DATABASE_URL; then run the same command again.",
         registry_away=True,
     )
@@ -61,10 +61,10 @@ def _denied(path: Path) -> Denied:
         read_only = bool(os.statvfs(path.parent).f_flag & os.ST_RDONLY)
         owner = _name(path.stat().st_uid)
     if read_only:
-        hint = "Mount it writable; as it is, its models can be listed, loaded and run."
-        return Denied(f"The registry cannot be changed: {path} lies on a read-only disk.", hint=hint, path=str(path))
+        hint = "Mount it writable. Until then its models can be listed, loaded and run."
+        return Denied(f"The registry cannot be changed: {path} is on a read-only disk.", hint=hint, path=str(path))
     return Denied(
-        f"The registry cannot be changed by {_name(os.geteuid())}: {path} belongs to {owner or 'another user'}.",
+        f"{_name(os.geteuid())} can't change the registry: {path} belongs to {owner or 'another user'}.",
         hint="Run this as that user, or share the base through a group: docs/guides/team.md",
         path=str(path),
         owner=owner,

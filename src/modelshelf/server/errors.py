@@ -97,11 +97,13 @@ def _malformed(faults: Sequence[Mapping[str, Any]]) -> ProblemResponse:
 def _refused(request: Request, err: HTTPException) -> ProblemResponse:
     """Return the answer to what the framework refuses."""
     if err.status_code == HTTPStatus.NOT_FOUND:
-        detail = "There is no such page. This is a modelshelf: the Hub's protocol is below /hf, in HF_ENDPOINT too."
+        detail = (
+            "There is no such page. This is a modelshelf server: the Hub's protocol is below /hf, also in HF_ENDPOINT."
+        )
         return plain_problem(404, detail, {"X-Error-Message": detail})
     if err.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         known = [method for method in _METHODS if _is_known(request, method)]
-        return plain_problem(405, f"This page knows {', '.join(known)} alone.", {"Allow": ", ".join(known)})
+        return plain_problem(405, f"This page accepts only {', '.join(known)}.", {"Allow": ", ".join(known)})
     return plain_problem(err.status_code, str(err.detail).rstrip(".") + ".", err.headers)
 
 
@@ -111,4 +113,4 @@ def _is_known(request: Request, method: str) -> bool:
 
 
 def _broken(err: Exception) -> ProblemResponse:
-    return plain_problem(500, f"The server broke on this request: {type(err).__name__}.", hint="See its log.")
+    return plain_problem(500, f"The server failed on this request: {type(err).__name__}.", hint="See its log.")

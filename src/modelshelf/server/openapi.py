@@ -30,13 +30,13 @@ _EXAMPLES: dict[int, ShelfError] = {
     403: Denied("A request may not name the folder /etc/x.", hint="Set SHELF_CUSTOM_ROOTS.", path="/etc/x"),
     404: NotFound("There is no model nope.", hint="shelf ls lists them.", model_name="nope"),
     409: Conflict("tiny is pinned.", hint="Unpin it first.", model_name="tiny"),
-    503: Unavailable("The hub cannot be reached.", hint="Downloaded models keep working."),
-    507: OutOfSpace("Need 140.2 GB, primary has 31.0 GB of 100.0 GB.", hint="secondary would hold it: --to secondary"),
+    503: Unavailable("The hub isn't reachable.", hint="Downloaded models keep working."),
+    507: OutOfSpace("Need 140.2 GB, primary has 31.0 GB of 100.0 GB.", hint="secondary has room: --to secondary"),
 }
 _OTHERS = {
     413: "A body has at most 1048576 bytes here.",
     422: "body.model_name: Field required.",
-    500: "The server broke on this request: ValueError.",
+    500: "The server failed on this request: ValueError.",
 }
 _HEADERS = {
     401: {"WWW-Authenticate": {"schema": {"type": "string"}, "description": "Bearer"}},

@@ -80,7 +80,9 @@ class Gate:
         """
         host = _host_of(headers)
         if self._on_loopback and host.name not in _LOOPBACK:
-            raise Denied(f"This server listens on loopback and was asked as {host.text!r}.", hint="Use 127.0.0.1.")
+            raise Denied(
+                f"This server answers only to loopback names, and {host.text!r} isn't one.", hint="Use 127.0.0.1."
+            )
         _check_site(path, headers, host.text)
         if self._key_digest is not None and path not in _OPEN_PATHS:
             self._check_key(headers, self._key_digest)

@@ -99,7 +99,7 @@ def _end_in_time() -> None:
     """End this process soon, also when a thread of it hangs for ever: a disk that does not answer is no reason to."""
 
     def end() -> None:
-        _LOG.warning("stopped_hard", extra={"detail": "Something did not end in time; its job is taken up again."})
+        _LOG.warning("stopped_hard", extra={"detail": "A thread did not end in time; the next server resumes its job."})
         os._exit(0)
 
     timer = threading.Timer(_STOP_WITHIN_S, end)
@@ -170,7 +170,7 @@ def _why_not(err: OSError, host: str, port: int) -> ShelfError:
         hint = "Stop what runs there (is it another shelf?), or choose another SHELF_PORT."
         return Conflict(f"The port {port} of {host} is taken.", hint=hint, **fields)
     if err.errno == errno.EACCES:
-        return Denied(f"The port {port} is not for ordinary users.", hint="Choose one above 1023.", **fields)
+        return Denied(f"Ordinary users can't listen on port {port}.", hint="Choose one above 1023.", **fields)
     return BadInput(f"{host}:{port} isn't an address to listen on here: {err}.", hint="See SHELF_HOST.", **fields)
 
 

@@ -282,7 +282,7 @@ class Shelf:
         """
         mine = self.job_service.claim(job)
         if mine is None:
-            raise Conflict(f"Another process carries out job {job.id}.", hint="Wait for it.", job_id=job.id)
+            raise Conflict(f"Another process runs job {job.id}.", hint="Wait for it.", job_id=job.id)
         inner = Running(mine)
         inner.progress = outer.progress
         self.job_service.run(inner)
@@ -335,7 +335,9 @@ class Shelf:
         new_name = ModelName(new_name)
         model = self.library.model(model_name)
         if model.row.job_state in UNFINISHED:
-            raise Conflict(f"Job {model.row.job_id} works on {model_name}.", hint=f"shelf cancel {model.row.job_id}")
+            raise Conflict(
+                f"Job {model.row.job_id} is working on {model_name}.", hint=f"shelf cancel {model.row.job_id}"
+            )
         if model.state is not State.OFFLINE:
             tier = self.tier_service.tiers.resolve(model.row.cache_location, model.row.cache_path)
             self.tier_service.check_storable(tier, model.row.hf_path, (), new_name)

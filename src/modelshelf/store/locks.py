@@ -69,7 +69,7 @@ def bounded(
     outcome.add_done_callback(lambda late: undo(late.result()) if late.exception() is None else None)
     raise Unavailable(
         f"{path} has not answered for {hang_s:g} s: {share.named} hangs.",
-        hint="Look after the share or the drive, then try again.",
+        hint="Repair the network mount or the drive, then try again.",
         path=str(path),
     )
 
@@ -158,7 +158,7 @@ def wait_lock(
             where = f" on {share.named}" if share is not None else ""
             raise Unavailable(
                 f"Another program has held {path}{where} for {timeout_s:.0f} s.",
-                hint="Wait for it, or end it; on a share it may run on another machine." if where else _END_IT,
+                hint="Wait for it, or end it; on a network mount it may run on another machine." if where else _END_IT,
                 path=str(path),
             )
         check()

@@ -58,7 +58,7 @@ def check_outlives(bases: Sequence[str], *, require: bool | None, table: str | N
     lost = [base for base in bases if mount_of(Path(base), table).is_container_layer] if require is not False else []
     if not lost:
         return
-    detail = f"{' and '.join(lost)}: on the container's own layer, so that every model vanishes with the container."
+    detail = f"{' and '.join(lost)}: on the container's own layer: every model is lost with the container."
     hint = f"Mount a folder of the host there: -v /path/on/the/host:{lost[0]}"
     if require:
         raise BadInput(detail, hint=hint, cache_path=lost[0])

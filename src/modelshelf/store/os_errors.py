@@ -35,7 +35,7 @@ def as_shelf_error(err: OSError, path: Path) -> ShelfError | OSError:
     where = err.filename
     if err.errno in FULL:
         entries = err.errno == errno.ENOSPC and has_no_entries(path)
-        what = "has no entries (inodes) left" if entries else "is full"
+        what = "has no inodes left" if entries else "is full"
         return OutOfSpace(
             f"The disk {what}: {where} could not be written ({os.strerror(err.errno or 0)}).",
             hint=f"Free {'files' if entries else 'some space'} on it: shelf rm NAME --files, or shelf gc. "
@@ -51,8 +51,8 @@ def as_shelf_error(err: OSError, path: Path) -> ShelfError | OSError:
         )
     if err.errno == errno.EXDEV:
         return Conflict(
-            f"{where} lies on another file system than the rest of its base.",
-            hint="Mount the base as a whole: its hub and its modelshelf must lie on one file system.",
+            f"{where} is on another file system than the rest of its base.",
+            hint="Mount the base as a whole: its hub and its modelshelf must be on one file system.",
             path=str(where),
         )
     return err
@@ -64,8 +64,8 @@ def of_os_error(err: OSError) -> ShelfError:
     if err.errno in FULL:
         return OutOfSpace(f"{what} could not be written: {err.strerror}.", hint="Free some space on its disk.")
     if err.errno in _REFUSED:
-        return Denied(f"{what}: {err.strerror}.", hint="Look who owns it, and the folders above: namei -l PATH")
-    return Unavailable(f"{what}: {err.strerror or err}.", hint="Look after its disk (shelf doctor), then try again.")
+        return Denied(f"{what}: {err.strerror}.", hint="Check who owns it and the folders above: namei -l PATH")
+    return Unavailable(f"{what}: {err.strerror or err}.", hint="Check its disk (shelf doctor), then try again.")
 
 
 def has_no_entries(path: Path) -> bool:
@@ -89,7 +89,7 @@ def open_to_read(path: Path) -> FileIO:
         file = FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "r")
     except FileNotFoundError as err:
         raise Unavailable(
-            f"{path} vanished while it was wanted.", hint="Another program deletes in this folder; try again."
+            f"{path} vanished while it was needed.", hint="Another program deletes files in this folder; try again."
         ) from err
     except PermissionError as err:
         raise Denied(
@@ -99,5 +99,5 @@ def open_to_read(path: Path) -> FileIO:
         ) from err
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
-        raise Corrupt(f"{path} isn't a regular file.", hint="Look at it, and take it away.", path=str(path))
+        raise Corrupt(f"{path} isn't a regular file.", hint="Check what it is, and move it away.", path=str(path))
     return file

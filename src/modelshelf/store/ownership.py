@@ -71,7 +71,9 @@ def fix(base: Base) -> str:
     sudo = "" if os.geteuid() == 0 else "sudo "
     if not is_shared(root.st_mode):
         if sudo and root.st_uid not in (0, os.geteuid()):
-            return f"The base is of user {root.st_uid}: ask them to share it with a group, see docs/guides/team.md."
+            return (
+                f"The base belongs to user {root.st_uid}: ask them to share it with a group, see docs/guides/team.md."
+            )
         uid, gid = (root.st_uid, root.st_gid) if not sudo or root.st_uid else (os.geteuid(), os.getegid())
         return f"{sudo}find {path} {_ALONE} -exec chown -h {uid}:{gid} {{}} + -exec chmod u+rX {{}} +"
     join = f'{sudo}usermod -aG "$(getent group {root.st_gid} | cut -d: -f1)" "$(id -un)" && '
@@ -91,7 +93,7 @@ def why_not_changeable(base: Base, repo: Repo) -> str:
     for folder in (repo.path, repo.blobs, repo.snapshots, *_folders(repo.snapshots), repo.refs, repo.trees):
         if os.access(folder, os.F_OK) and not _may_write(folder):
             owner = folder.stat()
-            return f"{folder} is of user {owner.st_uid}, group {owner.st_gid}, and cannot be changed by others."
+            return f"{folder} belongs to user {owner.st_uid}, group {owner.st_gid}, and others can't change it."
     return ""
 
 

@@ -660,7 +660,7 @@ def test_a_damaged_blob_of_ollama_is_refused(home: Home, old: Path) -> None:
 
     said = adopt(home, folder, "--move")
 
-    assert (said["registered"], "does not have the bytes" in said["left"][0]) == ([], True)
+    assert (said["registered"], "doesn't match the digest" in said["left"][0]) == ([], True)
 
 
 def test_a_local_dir_needs_its_repository_named(home: Home, old: Path) -> None:
@@ -783,7 +783,7 @@ def test_two_modes_are_refused(home: Home, old: Path) -> None:
 
 @pytest.mark.parametrize(
     ("path", "code", "word"),
-    [("nowhere", 4, "no folder"), ("empty", 4, "Nothing lies"), ("cache/hub", 2, "a base is the folder above")],
+    [("nowhere", 4, "no folder"), ("empty", 4, "can be adopted"), ("cache/hub", 2, "a base is the folder above")],
 )
 def test_a_path_that_cannot_be_meant_is_refused(home: Home, old: Path, path: str, code: int, word: str) -> None:
     """A folder that is not there, holds nothing, or ends in hub gets a sentence."""

@@ -182,8 +182,8 @@ def test_what_root_left_is_found_with_the_command_that_repairs_it(home: Home) ->
 @pytest.mark.parametrize(
     ("mounted", "settings", "code", "said"),
     [
-        (False, {"SHELF_REQUIRE_MOUNT": ""}, 0, "every model vanishes with the container"),
-        (False, {"SHELF_REQUIRE_MOUNT": "1"}, 2, "every model vanishes with the container"),
+        (False, {"SHELF_REQUIRE_MOUNT": ""}, 0, "every model is lost with the container"),
+        (False, {"SHELF_REQUIRE_MOUNT": "1"}, 2, "every model is lost with the container"),
         (False, {"SHELF_REQUIRE_MOUNT": "0"}, 0, ""),
         (True, {"SHELF_REQUIRE_MOUNT": "1"}, 0, ""),
     ],

@@ -137,7 +137,7 @@ def test_a_wrong_env_is_told_and_the_rest_as_well(home: Home, model: Path) -> No
 
     assert about(found, "'sometimes' is none of")["command"] == f"${{EDITOR:-vi}} +1 {home.env_file}"
     assert about(found, "SHELF_PORT in")["severity"] == "error"
-    assert about(found, "is no NAME=value")["path"] == str(home.env_file)
+    assert about(found, "isn't a line NAME=value")["path"] == str(home.env_file)
     assert about(found, "knows 1 model.")["severity"] == "ok"
 
 
@@ -185,7 +185,7 @@ def test_a_deleted_registry_is_built_anew_by_the_command(home: Home, model: Path
     for path in registry.parent.glob("registry.db*"):
         path.unlink()
 
-    gone = about(ask(home, code=7), "is gone; what it knew")
+    gone = about(ask(home, code=7), "is gone; the sidecars of")
 
     assert not registry.exists()
     assert (gone["severity"], gone["command"]) == ("error", "shelf doctor --fix")
@@ -481,7 +481,7 @@ def test_a_part_that_breaks_leaves_the_others(home: Home, model: Path) -> None:
         report = replace(doctor, greet=break_down).examine()
 
     assert [found.detail for found in report.found if found.severity == "error"] == [
-        "This could not be looked at. RuntimeError: nobody thought of this"
+        "This could not be examined. RuntimeError: nobody thought of this"
     ]
     assert any("knows 1 model" in found.detail for found in report.found)
 

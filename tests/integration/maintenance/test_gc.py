@@ -414,7 +414,7 @@ def test_a_model_that_was_removed_leaves_its_parts_to_gc(
     else:
         assert sorted(blobs.iterdir()) == arrived
         assert len(notes) == 1
-        assert f"delete by hand what stays in {blobs}" in notes[0]
+        assert f"delete it by hand: {blobs}" in notes[0]
     assert violations(shelf) == []
 
 

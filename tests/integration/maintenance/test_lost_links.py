@@ -66,7 +66,7 @@ def test_adopt_links_anew(home: Home, drawn: Drawn, how: str, listed: bool) -> N
 
         if how == "gone" and not listed:
             assert done["registered"] == []
-            assert "no list says which file each one is" in done["models"][0]["detail"]
+            assert "no list here says which file each one is" in done["models"][0]["detail"]
             assert collect(shelf) == []
             return
         assert done["registered"] == ["name"]

@@ -163,9 +163,7 @@ def test_an_unknown_layer_makes_a_model_stay(home: Home) -> None:
     folder = home.root / "models"
     ollama(folder, ("model", GGUF), ("tensor", b"t"))
 
-    assert stays(home, folder, "--move") == {
-        "library/llama": "It has layers of a kind that is not known here (tensor)."
-    }
+    assert stays(home, folder, "--move") == {"library/llama": "It has layers of an unknown kind (tensor)."}
 
 
 def test_a_split_gguf_of_ollama_is_one_model(home: Home) -> None:
@@ -243,10 +241,10 @@ def test_a_folder_that_no_hub_knows_does_not_fail_an_update_of_all(hub: FakeHub,
 @pytest.mark.parametrize(
     ("closed", "word"),
     [
-        ("blobs/*", "may not be read by this user"),
-        ("blobs", "may not be looked at by this user"),
-        ("manifests", "may not be looked into"),
-        (".", "may not be looked into"),
+        ("blobs/*", "This user can't read"),
+        ("blobs", "can't be examined by this user"),
+        ("manifests", "This user can't read"),
+        (".", "This user can't read"),
     ],
 )
 def test_what_may_not_be_read_is_not_said_to_be_gone(shelf: Shelf, closed: str, word: str) -> None:
@@ -342,5 +340,5 @@ def test_a_copy_without_a_list_says_that_there_may_be_more(hub: FakeHub, home: H
 
     (model,) = home.run("ls", "--json").checked().json
 
-    said = "" if listed else "No list of its commit is here: the repository may have more files."
+    said = "" if listed else "The list of its commit isn't here: the repository may have more files."
     assert (model["state"], model["detail"]) == ("ready", said)

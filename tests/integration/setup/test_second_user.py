@@ -74,7 +74,7 @@ def test_what_may_be_read_and_not_deleted_stays_behind(home: Home, shelf: Shelf,
     moved = move_as_nobody(home, config.parent)
 
     assert moved.code == 0, moved.err
-    assert f"{config.parent} is of user 0" in moved.err
+    assert f"{config.parent} belongs to user 0" in moved.err
     assert "-exec chown -h" in moved.err
     assert (shelf.model("m").base, tree(shelf.path("m"))) == (str(home.secondary), FILES)
     assert config.exists()

@@ -373,7 +373,7 @@ def test_a_victim_that_is_damaged_is_not_deleted(home: Home, full: Shelf) -> Non
     refused = home.run("pull", "d", "--json")
 
     assert refused.code == Corrupt.exit_code
-    assert refused.problem["detail"].startswith("No room could be made: a, which was to leave, is damaged.")
+    assert refused.problem["detail"].startswith("No room could be made: a, which was to be evicted, is damaged.")
     assert refused.problem["hint"] == "shelf verify a --repair"
     assert places_of(full, "a", "b", "c") == [str(home.primary)] * 3
     assert blob.read_bytes() == random_bytes(SIZE, seed=77)

@@ -117,7 +117,7 @@ def test_a_name_that_is_no_repository_is_named(tmp_path: Path) -> None:
 
     found = inventory.find(tmp_path)
 
-    assert [(thing.kind, thing.why) for thing in found.things] == [("other", "No repository can be called so.")]
+    assert [(thing.kind, thing.why) for thing in found.things] == [("other", "This isn't a valid repository name.")]
     assert found.models == ()
 
 
@@ -207,7 +207,7 @@ def test_a_link_that_leads_nowhere_or_out_is_the_trouble(tmp_path: Path) -> None
     config.resolve().unlink()
     config.unlink()
     config.symlink_to("gone")
-    assert trouble(inventory.find(tmp_path / "old")) == "config.json leads nowhere."
+    assert trouble(inventory.find(tmp_path / "old")) == "config.json is a broken link."
 
     config.unlink()
     config.symlink_to(put(tmp_path / "secret", b"secret"))
@@ -251,7 +251,7 @@ def test_a_blob_that_may_not_be_read_is_the_trouble(open_path: Path) -> None:
     with acting_as():
         found = inventory.find(open_path)
 
-    assert trouble(found) == "model.safetensors may not be read by this user (it belongs to uid 0)."
+    assert trouble(found) == "This user can't read model.safetensors (it belongs to uid 0)."
 
 
 # --- other programs ---

@@ -279,7 +279,7 @@ def test_a_folder_that_cannot_be_read_keeps_every_blob(drawn: Drawn) -> None:
         os.seteuid(0)
 
     assert "blob" not in kinds(found)
-    assert f"{folder} cannot be read (Permission denied): what it needs cannot be told." in found.notes
+    assert f"{folder} cannot be read (Permission denied): shelf can't tell what it needs." in found.notes
 
 
 @pytest.mark.parametrize("which", ["blobs", "snapshots", "a folder of snapshots"])
@@ -765,7 +765,7 @@ def test_a_store_of_an_unknown_layout_is_left_alone(tmp_path: Path, marker: str 
     found = plan(drawn.base)
     execute(drawn.base, found)
 
-    assert any("does not know" in note for note in found.notes)
+    assert any("doesn't know" in note for note in found.notes)
     assert "shared" not in kinds(found)
     assert [item.size_bytes for item in found.items if item.kind == "blob"] == [500]
     assert going.exists()

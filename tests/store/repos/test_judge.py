@@ -69,7 +69,7 @@ def test_a_download_that_nobody_finished_leaves_it_unknown(tmp_path: Path) -> No
     """Where no list says which file a part belongs to, nobody knows whether the model is whole."""
     whole = [FoundFile(FilePath("m.gguf"), 4, Digest(DIGEST))]
 
-    assert "isn't known" in judge.why_not_whole(tmp_path, whole, (), ["cd" * 32])
+    assert "may be incomplete" in judge.why_not_whole(tmp_path, whole, (), ["cd" * 32])
     assert judge.why_not_whole(tmp_path, whole, (), [DIGEST]) == ""
 
 
@@ -83,7 +83,7 @@ def test_a_file_that_cannot_be_read_says_why(open_path: Path) -> None:
         found = [judge.why_unread(path) for path in (closed, secret, open_path / "gone", open_path)]
 
     assert found == [
-        "may not be looked at by this user",
+        "can't be examined by this user",
         "may not be read by this user (it belongs to uid 0)",
         "isn't there",
         "isn't a file",

@@ -101,7 +101,7 @@ class _Answers:
     def _whoami(self, asked: HubPath, request: Request, body: bytes) -> Response:
         """Name who brings a token, which the gate has let in: doctor and `hf auth whoami` ask whether it is taken."""
         if "authorization" not in request.headers:
-            return _error(401, "There are no users here.")
+            return _error(401, "This server has no users.")
         return JSONResponse(bodies.whoami())
 
     def _models(self, asked: HubPath, request: Request, body: bytes) -> Response:

@@ -114,7 +114,7 @@ class Adopter:
         _check_open(path, found)
         if not (found.models or found.things or is_there(Base(path).marker)):
             hint = "Give a base (the folder above hub), a cache_dir, or the folder of LM Studio or Ollama."
-            raise NotFound(f"Nothing lies in {path} that could be adopted.", hint=hint, path=str(path))
+            raise NotFound(f"Nothing in {path} can be adopted.", hint=hint, path=str(path))
         return path, found
 
     def enqueue(self, wanted: AdoptRequest) -> Job:
@@ -275,7 +275,7 @@ class Adopter:
         one, other = Path(source.base).resolve(), Path(target.base).resolve()
         if one != other and (one in other.parents or other in one.parents):
             raise BadInput(
-                f"{source.base} and {target.base} lie in each other: bytes would count twice.",
+                f"{source.base} and {target.base} overlap (one contains the other): files would be counted twice.",
                 hint="Use a folder beside it: --to PATH",
                 cache_path=target.base,
             )
@@ -331,8 +331,8 @@ def _check_open(path: Path, found: Found) -> None:
     closed = next((folder for folder in below if is_closed(folder) or _is_shut(folder)), None)
     if closed is not None and not found.models:
         raise Denied(
-            f"{closed} may not be looked into by this user: whether models lie there isn't known.",
-            hint="Run it as the user whom it belongs to.",
+            f"This user can't read {closed}, which may hold models.",
+            hint="Run this as its owner.",
             path=str(path),
         )
 

@@ -169,7 +169,7 @@ class ModelImporter:
             if wrong is None and self._add(order, adoption):
                 names.append(adoption.model_name)
             else:
-                left.append(f"{found.repo_id}: {wrong or 'it changed meanwhile: run it again.'}")
+                left.append(f"{found.repo_id}: {wrong or 'it changed meanwhile: run the command again.'}")
         return names, left
 
     def _link_anew(self, base: Base, found: FoundModel) -> None:
@@ -235,7 +235,7 @@ class ModelImporter:
         """
         found, row = adoption.found, self.registry.model(adoption.copy_of)
         if row is None or row.commit_hash != found.commit_hash or not row.complete:
-            raise Conflict(f"{adoption.copy_of} is not what it was: run it again.")
+            raise Conflict(f"{adoption.copy_of} changed meanwhile: run the command again.")
         tier = self._tier(row.cache_location, row.cache_path)
         if Path(tier.base).resolve() == Path(order.base).resolve():
             return []  # a stray, which became one with it when it was brought into hub/
@@ -283,7 +283,7 @@ class ModelImporter:
             adoption = replace(adoption, found=found)
             away = replace(order, base=order.target, location=order.target_location)
             if not self._add(away, adoption):
-                raise Conflict(f"The name {adoption.model_name} was taken meanwhile: run it again.")
+                raise Conflict(f"The name {adoption.model_name} was taken meanwhile: run the command again.")
         return {"link": "linked", "reflink": "reflinked"}.get(method, "copied")
 
     def recognise(self, found: FoundModel) -> FoundModel:
@@ -312,7 +312,7 @@ class ModelImporter:
             if not file.digest:
                 file = replace(file, digest=_sha256(source, running))  # noqa: PLW2901
             elif not file_agrees(source, file.digest):
-                raise Corrupt(f"{source} does not have the bytes that its program says.", path=str(source))
+                raise Corrupt(f"{source} doesn't match the digest that its program recorded.", path=str(source))
             files.append(file)
         found = replace(found, files=tuple(files))
         digests = {file.path: file.digest for file in found.entries}

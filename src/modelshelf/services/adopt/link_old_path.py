@@ -53,7 +53,7 @@ class Linker:
                 f"{path} belongs to another program: it cannot become a link.", hint="Use --move.", path=str(path)
             )
         if order.base == order.target:
-            raise BadInput(f"{path} is where the models are to go.", hint="Use --leave or --move.", path=str(path))
+            raise BadInput(f"The models are to go to {path} itself.", hint="Use --leave or --move.", path=str(path))
         if order.location != CUSTOM:
             raise BadInput(
                 f"{path} is the {order.location} base: it cannot become a link.",

@@ -161,7 +161,7 @@ def _without_the_dead(row: ModelRow) -> ModelRow:
 
     if is_alive(row.job_owner) is not False:
         return row
-    detail = "The process that worked on it died; the same command, or a server, goes on where it stopped."
+    detail = "The process that worked on it died. Run the same command again, or start a server: it goes on from there."
     return replace(row, job_state=WAITING, job_detail=detail)
 
 
@@ -216,7 +216,7 @@ class _Look:
         if reason and known_id:
             for other, other_id in self.known_ids.items():
                 if other_id == known_id and store_tier.read_id(Base(Path(other))) == known_id:
-                    return f"{reason} Its drive is at {other} now: shelf reconcile lets its models follow."
+                    return f"{reason} Its drive is at {other} now: shelf reconcile updates where its models are."
         return reason
 
     def _beside_ready(self, row: ModelRow, base_path: str) -> str:
@@ -225,7 +225,7 @@ class _Look:
         if not self._is_writable(base_path):
             known.append(f"{base_path} is read-only: it can be loaded, not changed.")
         if self._is_unlisted(row):
-            known.append("No list of its commit is here: the repository may have more files.")
+            known.append("The list of its commit isn't here: the repository may have more files.")
         return " ".join(known)
 
     def _is_unlisted(self, row: ModelRow) -> bool:

@@ -110,7 +110,7 @@ class Doctor:
             try:
                 fixed.extend(part())
             except Exception as err:  # noqa: BLE001 - what cannot be mended does not stand in the way of the rest
-                failed.append(_broken("files", "Not everything could be mended.", err))
+                failed.append(_broken("files", "Not everything could be fixed.", err))
         report = self.examine()
         return Report(ordered([*failed, *report.found]), tuple(fixed))
 
@@ -255,7 +255,7 @@ class Doctor:
             else [card for base in self._online() for card in sidecars.read_all(base)]
         )
         if lost:
-            detail = f"The registry {facts.path} is gone; what it knew stands in {len(lost)} cards beside the models."
+            detail = f"The registry {facts.path} is gone; the sidecars of {len(lost)} models hold what it knew."
             yield Diagnosis(Severity.ERROR, "registry", detail, "shelf doctor --fix", facts.path, fix="registry")
         else:
             yield from doctor.of_registry(facts)
@@ -375,7 +375,7 @@ def _safely(topic: str, part: Callable[[], Iterator[Diagnosis]]) -> list[Diagnos
         for diagnosis in part():
             found.append(diagnosis)  # noqa: PERF402 - what came before a fault is kept
     except Exception as err:  # noqa: BLE001 - the doctor is asked when things are broken, in ways nobody thought of
-        found.append(_broken(topic, "This could not be looked at.", err))
+        found.append(_broken(topic, "This could not be examined.", err))
     return found
 
 

@@ -78,7 +78,7 @@ class Jobs:
         reason = "" if job.state == RUNNING or job.finished_at is not None else self.why_not(job)
         if reason:
             self.registry.postpone_job(job.id, backoff_s(job.attempts), reason)
-            raise Unavailable(reason, hint="It waits for a process that has that base.", job_id=job.id)
+            raise Unavailable(reason, hint="It waits for a process that has that base among its tiers.", job_id=job.id)
 
     def all(self) -> list[Job]:
         """Return all jobs, newest first; of one that nobody is at, the detail says what it waits for."""

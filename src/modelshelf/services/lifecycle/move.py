@@ -207,12 +207,12 @@ class Mover:
     def _route(self, model: Model, tier: Tier) -> _Route:
         row = model.row
         if model.base == tier.base:
-            raise BadInput(f"{row.model_name} lies on {tier.location} already.", model_name=row.model_name)
+            raise BadInput(f"{row.model_name} is on {tier.location} already.", model_name=row.model_name)
         if model.state is State.OFFLINE:
             raise Unavailable(model.detail, hint="Mount its drive.")
         if row.commit_hash is None or self.library.missing(model):
             raise Conflict(
-                f"{row.model_name} is not whole: {model.detail or 'files are missing'}",
+                f"{row.model_name} is incomplete: {model.detail or 'files are missing'}",
                 hint=f"shelf pull {row.model_name}",
                 model_name=row.model_name,
             )
@@ -287,7 +287,7 @@ class Mover:
         lost = [need for need in plan.transfer if need.digest not in sources]
         if lost:
             raise Corrupt(
-                f"{lost[0].path} of {plan.model_name} is not on the source any more.",
+                f"{lost[0].path} of {plan.model_name} is missing on the source now.",
                 hint=f"shelf verify {plan.model_name} --repair",
             )
         for need in plan.transfer:
@@ -334,7 +334,7 @@ class Mover:
             copy.copy_blob(source, route.target, need.digest, need.size_bytes, path, progress, reservation.wrote)
         except Corrupt as err:
             raise Corrupt(
-                f"{need.path} of {route.row.model_name} is damaged: {source} does not have the bytes of its name.",
+                f"{need.path} of {route.row.model_name} is damaged: {source} doesn't match its digest.",
                 hint=f"shelf verify {route.row.model_name} --repair",
                 **err.fields,
             ) from err

@@ -235,8 +235,9 @@ class Puller:
     def _check_all_there(self, row: ModelRow, missing: Sequence[BlobNeed | FileEntry]) -> None:
         if missing:
             raise Unavailable(
-                f"{len(missing)} files of {row.model_name} vanished while it was laid out, {missing[0].path} first.",
-                hint="Another program deletes in this folder; the pull is tried again.",
+                f"{len(missing)} files of {row.model_name} vanished while its snapshot was made"
+                f" (first: {missing[0].path}).",
+                hint="Another program deletes files in this folder; the pull runs again.",
             )
 
 

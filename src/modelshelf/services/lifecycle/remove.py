@@ -77,15 +77,15 @@ class Remover:
             and mine & {file.digest for file in self.library.files(other)}
         ]
         if sharing:
-            return f"Files that {', '.join(sharing)} has too stay."
+            return f"Files that {', '.join(sharing)} also uses stay."
         if delete.has_other_names(plan):
-            return "Some of its files have other names on the disk (hard links): their bytes go when those do."
+            return "Some of its files have other hard links: their bytes are freed when those are deleted."
         return ""
 
     def _check_idle(self, row: ModelRow) -> None:
         if row.job_state == RUNNING:
             raise Conflict(
-                f"{row.model_name} is being worked on by job {row.job_id}.",
+                f"Job {row.job_id} is working on {row.model_name}.",
                 hint=f"Wait for it, or end it: shelf cancel {row.job_id}",
                 model_name=row.model_name,
                 job_id=row.job_id,

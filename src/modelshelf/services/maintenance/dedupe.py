@@ -15,7 +15,7 @@ from modelshelf.services.space.tiers import TierService
 from modelshelf.store.gc import dedupe
 from modelshelf.store.layout import Base
 
-_WHY = {"reflink": "has its extents in common with an identical blob", "link": "is one file with an identical blob"}
+_WHY = {"reflink": "shares its extents with an identical blob", "link": "is a hard link of an identical blob"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -356,7 +356,7 @@ def _is_mended(case: _Case, finding: Finding) -> bool:
 def _reason(err: ShelfError | OSError) -> str:
     """Return why something could not be done, in a sentence."""
     if isinstance(err, OutOfSpace):
-        return f"{err.detail} What was set aside counts too; shelf gc --quarantine deletes it."
+        return f"{err.detail} Quarantined files count too; to delete them: shelf gc --quarantine"
     return (
         err.detail if isinstance(err, ShelfError) else f"{err.strerror or err}: {err.filename or ''}".rstrip(": ") + "."
     )

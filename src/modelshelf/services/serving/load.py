@@ -132,7 +132,10 @@ def _gguf(path: Path) -> dict[str, str]:
             f"There are {len(found)} GGUF files: {', '.join(found[:4])}.",
             hint="Register one of them: shelf add NAME REPO --include FILE",
         )
-    raise BadInput(f"{path} has neither config.json nor a GGUF file.", hint="Use shelf path and a program of its kind.")
+    raise BadInput(
+        f"{path} has neither config.json nor a GGUF file.",
+        hint="Run it with a program that knows it; shelf path prints its folder.",
+    )
 
 
 def _answer(model: Any, tokenizer: Any, prompt: str) -> str:

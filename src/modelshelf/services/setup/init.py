@@ -40,8 +40,8 @@ class FirstSetup:
         """
         if is_there(self.env_file) and not force:
             raise Conflict(
-                f"There is {self.env_file} already.",
-                hint="Edit it, or take --force, which keeps it beside the new one.",
+                f"{self.env_file} exists already.",
+                hint="Edit it, or give --force, which keeps the old file beside the new one.",
                 path=str(self.env_file),
             )
 

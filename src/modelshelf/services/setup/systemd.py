@@ -76,7 +76,7 @@ class UnitService:
         except FileNotFoundError:
             return None
         if not text.startswith(MARK):
-            hint = "Move it away if it is to be replaced."
+            hint = "To replace it, move it away first."
             raise Conflict(f"{self.path} was not written by shelf install-service.", hint=hint, path=str(self.path))
         return text
 
@@ -93,7 +93,7 @@ def _run_all(commands: Sequence[tuple[str, ...]], answers: bool) -> list[Ran]:
         done = _run(command)
         if done.returncode:
             raise Unavailable(
-                f"{' '.join(command)} ended with {done.returncode}: {done.stderr.strip() or 'it says nothing'}",
+                f"{' '.join(command)} ended with {done.returncode}: {done.stderr.strip() or 'no message'}",
                 hint="systemctl --user status modelshelf and journalctl --user -u modelshelf tell more.",
                 command=list(command),
             )

@@ -125,7 +125,7 @@ class Forgetter:
         busy = [row for row in rows if row.job_state == RUNNING]
         if busy:
             raise Conflict(
-                f"Job {busy[0].job_id} works on {busy[0].model_name} in {path}.",
+                f"Job {busy[0].job_id} is working on {busy[0].model_name} in {path}.",
                 hint=f"Wait for it, or end it: shelf cancel {busy[0].job_id}",
                 cache_path=path,
             )

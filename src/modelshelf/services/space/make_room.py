@@ -264,7 +264,7 @@ class RoomMaker:
             self.demote(model_name, cause)
         except Corrupt as err:
             raise Corrupt(
-                f"No room could be made: {model_name}, which was to leave, is damaged. {err.detail}",
+                f"No room could be made: {model_name}, which was to be evicted, is damaged. {err.detail}",
                 hint=f"shelf verify {model_name} --repair",
                 **(err.fields | {"model_name": model_name}),
             ) from err

@@ -92,7 +92,7 @@ class TierService:
 
     def _check_not_read_only(self, base: Base) -> None:
         if not store_tier.is_writable(base):
-            hint = "Mount it writable; its models can be loaded as it is."
+            hint = "Mount it writable. Until then its models can be loaded."
             if not mounts.mount_of(base.path).read_only:
                 hint = ownership.fix(base)
             raise Denied(f"{base.path} is read-only here.", hint=hint, cache_path=str(base.path))
@@ -206,7 +206,7 @@ class TierService:
 
     def _warn(self, tier: Tier, held_bytes: int) -> str:
         assert tier.limit_bytes is not None
-        return f"{held_bytes / tier.limit_bytes:.0%} of its limit is taken."
+        return f"{held_bytes / tier.limit_bytes:.0%} of its limit is used."
 
     def _live(self) -> Sequence[ReservedRow]:
         return [reservation for reservation in self.registry.reservations.all() if not reservation.expired]

@@ -40,7 +40,7 @@ _HOUSEKEEPING = frozenset(
 )
 _STAMP = re.compile(r"\.check_for_\w*update_done")
 """An empty file of the command `hf`: when it last looked for a newer one."""
-_STRANGE = "No repository can be called so."
+_STRANGE = "This isn't a valid repository name."
 _TOP = {
     "token": "token",
     "stored_tokens": "token",
@@ -124,7 +124,7 @@ class _Looking:
             self._link(entry)
         elif entry.name == "hub":
             if _unreadable(entry):
-                self._thing("unreadable", entry.path, "It may not be read by this user.")
+                self._thing("unreadable", entry.path, "This user can't read it.")
         elif not (has_strays and entry.name in _HOUSEKEEPING):
             is_store = is_file(Path(entry.path) / ".huggingface-shared-blobs")
             kind = "dead" if _FLAT.fullmatch(entry.name) else _TOP.get(entry.name, "store" if is_store else "other")
@@ -141,7 +141,7 @@ class _Looking:
             elif parsed is not None and entry.is_symlink():
                 self._link(entry)
             elif parsed is not None and _unreadable(entry):
-                self._thing("unreadable", entry.path, "It may not be read by this user.")
+                self._thing("unreadable", entry.path, "This user can't read it.")
             elif parsed is not None and parsed[0] == "model":
                 self.model(cache_dir, kind, parsed[1], Repo(Path(entry.path), cache_dir.path), unknown)
             elif parsed is not None:
@@ -229,7 +229,7 @@ class _Snapshot:
             real = path.resolve(strict=True)
             found = real.stat()
         except (OSError, RuntimeError):
-            fault = f"{name} leads nowhere."
+            fault = f"{name} is a broken link."
         except BadInput as err:
             fault = err.detail
         else:
@@ -266,19 +266,19 @@ def _why_not_taken(path: Path, real: Path, found: os.stat_result, root: Path, na
     if not stat.S_ISREG(found.st_mode):
         return f"{name} isn't a file."
     if not scan.may_read(real):
-        return f"{name} may not be read by this user (it belongs to uid {found.st_uid})."
+        return f"This user can't read {name} (it belongs to uid {found.st_uid})."
     return ""
 
 
 def _fault(repo: Repo) -> str:
     """Return why nothing of a repository is touched, in a sentence; empty when it may be."""
     if is_there(repo.path) and not scan.may_read(repo.path):
-        return f"{repo.path} may not be read by this user."
+        return f"This user can't read {repo.path}."
     for folder in (repo.blobs, repo.snapshots, repo.refs, repo.trees, repo.absences):
         if is_link(folder):
             return f"{folder} is a link to {folder.readlink()}: not followed."
         if is_there(folder) and not scan.may_read(folder):
-            return f"{folder} may not be read by this user."
+            return f"This user can't read {folder}."
     return ""
 
 
@@ -289,8 +289,8 @@ def _why_no_files(repo: Repo, repo_id: str) -> str:
         return ""
     blobs = f"{count} blob{'s' * (count > 1)}"
     return (
-        f"The links to its {blobs} were lost, and no list says which file each one is: the hub does, and nothing that "
-        f"is here is fetched again (shelf add NAME {repo_id})."
+        f"The links to its {blobs} were lost, and no list here says which file each one is. The hub knows, and nothing "
+        f"that is here is downloaded again: shelf add NAME {repo_id}"
     )
 
 

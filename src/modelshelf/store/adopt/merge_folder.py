@@ -80,7 +80,7 @@ def plan(source: Path, target: Path, root: Path) -> Carrying:
         try:
             found = _piece(path, goal, source, real_root)
         except (OSError, RuntimeError) as err:
-            found = f"{path} leads nowhere, or cannot be read ({type(err).__name__})."
+            found = f"{path} is a broken link, or cannot be read ({type(err).__name__})."
         if isinstance(found, Piece):
             pieces.append(found)
         else:
@@ -108,7 +108,7 @@ def _why_not(path: Path, real: Path) -> str:
     if not stat.S_ISREG(real.stat().st_mode):
         return f"{path} isn't a file."
     if not scan.may_read(real):
-        return f"{path} may not be read by this user."
+        return f"This user can't read {path}."
     if path.suffix == ".incomplete" and open_files.users_of([real]):
         return f"{path} is being written."
     return ""
@@ -189,7 +189,7 @@ def bring(
         elif _is_ref(piece.path, carrying.source):  # programs write refs in place: a second name would follow
             fs.write_text(base.path, piece.target, read_small_text(piece.real))
         elif not _bring_bytes(piece, base, progress, on_written, copies=copies):
-            left.append(f"{piece.path} lies on another file system.")
+            left.append(f"{piece.path} is on another file system.")
     for folder in {piece.target.parent for piece in carrying.pieces if piece.link}:
         fs.fsync_folder(base.path, folder)
     return left
@@ -232,7 +232,7 @@ def drop(carrying: Carrying, cache_dir: Base | None = None) -> Freed:
     payloads = {piece.real for piece in carrying.pieces if piece.real != piece.path}
     for piece in sorted(carrying.pieces, key=lambda piece: (piece.path.parent.name != "refs", not piece.link)):
         if not is_there(piece.target) or (not piece.link and piece.target.stat().st_size != piece.size_bytes):
-            raise Corrupt(f"{piece.target} is not there; {piece.path} stays.")
+            raise Corrupt(f"{piece.target} is missing; {piece.path} stays.")
         if not (is_there(piece.path) and _is_target(piece)):
             freed += fs.remove_file(carrying.root, piece.path)
     if cache_dir is not None:

@@ -21,7 +21,7 @@ from modelshelf.store.probe import is_link
 from modelshelf.store.repos import judge, scan
 from modelshelf.store.small_files import read_small_json
 
-NO_COMMIT = "Its commit is not known: one is made up from its files."
+NO_COMMIT = "Its commit isn't known; shelf makes one up from its files."
 _TYPE = "application/vnd.ollama.image."
 _WEIGHTS = {"model": "", "projector": "mmproj-", "adapter": "adapter-"}
 """The layers that hold weights, and what their files are called by."""
@@ -76,7 +76,7 @@ def _read(blobs: Path, stem: str, manifest: Mapping[str, object]) -> _Layers:
     counts, seen = Counter(kinds), Counter[str]()
     unknown = sorted(set(kinds) - _WEIGHTS.keys() - _SAYINGS)
     if unknown:
-        found.trouble = f"It has layers of a kind that is not known here ({', '.join(unknown)[:80]})."
+        found.trouble = f"It has layers of an unknown kind ({', '.join(unknown)[:80]})."
     elif not counts["model"]:
         found.trouble = "It has no weights."
     for kind, layer in zip(kinds, layers, strict=True):

@@ -48,7 +48,7 @@ def is_local_dir(path: Path) -> bool:
 
 def how_to_adopt(path: Path) -> str:
     """Return what makes a model of a `local_dir`, in a sentence."""
-    return f"Its repository is not written down: shelf adopt {shlex.quote(str(path))} --move --repo ORG/NAME."
+    return f"Its repository isn't recorded: shelf adopt {shlex.quote(str(path))} --move --repo ORG/NAME."
 
 
 def _local_dir(path: Path, repo_id: str) -> FoundModel:

@@ -16,10 +16,10 @@ from modelshelf.store.os_errors import FULL, as_shelf_error
 
 _FICLONE = 0x40049409
 _WHY_NOT = {
-    errno.EXDEV: "it lies on another file system.",
+    errno.EXDEV: "it is on another file system.",
     errno.EPERM: "the kernel lets only its owner link it (fs.protected_hardlinks), or the file system has no links.",
-    errno.EACCES: "this user may not look at it.",
-    errno.ENOENT: "it isn't there.",
+    errno.EACCES: "this user can't read it.",
+    errno.ENOENT: "it doesn't exist.",
     errno.EMLINK: "it has as many names as the file system allows.",
 }
 """Linux `link(2)`: why a hard link is refused."""

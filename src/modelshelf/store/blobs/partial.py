@@ -164,8 +164,8 @@ class IncomingBlob:
             if not self._running.agrees():
                 self._discard()
                 raise Corrupt(
-                    f"The bytes that arrived for {target.name} have another digest.",
-                    hint="They were thrown away; try again, or ask whoever serves this hub.",
+                    f"The bytes that arrived for {target.name} don't match its digest.",
+                    hint="They were discarded; try again, or ask whoever runs this hub.",
                     digest=self.digest,
                 )
         os.ftruncate(self._fd, self.size_bytes)

@@ -53,7 +53,7 @@ def why_unknown(base: Base) -> str:
     folder = _shared_blobs.shared_blobs_dir(base.hub)
     if not is_there(folder) or _shared_blobs.is_shared_blobs_dir(folder):
         return ""
-    return f"{folder} is a shared blob store of a layout that huggingface_hub here does not know; it is left alone."
+    return f"{folder} is a shared blob store with a layout that huggingface_hub here doesn't know; it is left alone."
 
 
 def unreferenced(base: Base) -> dict[Path, int]:

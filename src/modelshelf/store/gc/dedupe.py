@@ -203,7 +203,7 @@ class _Work:
             self.done.left.append(f"{path} is being written.")
             return seals[0]
         if is_link(Path(path).parent) or is_link(Path(group.keep).parent):
-            self.done.left.append(f"{path} lies behind a link by now.")
+            self.done.left.append(f"{path} is behind a link now.")
             return seals[0]
         source, target = Path(group.keep), Path(path)
         try:

@@ -31,7 +31,7 @@ def stale_cards(look: Look) -> list[GcItem]:
         if card.model_name in look.needs.models or path not in listed or not look.is_dead(listed[path]):
             continue
         if card.model_name in look.needs.elsewhere:
-            items.append(GcItem("card", str(path), freed_by(listed[path]), "its model lies in another base"))
+            items.append(GcItem("card", str(path), freed_by(listed[path]), "its model is in another base"))
         elif _is_gone(look.base, card) or (card.arriving_from and look.age_s(listed[path]) >= RESUME_S):
             items.append(GcItem("card", str(path), freed_by(listed[path]), "its model is gone"))
     return items
@@ -89,7 +89,7 @@ def _probes(look: Look) -> Iterator[GcItem]:
         inside = _list(folder, folders=True)
         if all(is_temporary(folder.name, path.name) and look.is_dead(found) for path, found in inside.items()):
             for path, found in inside.items():
-                yield GcItem("partial", str(path), freed_by(found), "nobody goes on with it")
+                yield GcItem("partial", str(path), freed_by(found), "no process continues it")
             yield GcItem("folder", str(folder), status.st_size, "it is empty")
 
 
@@ -131,7 +131,7 @@ def quarantined(look: Look) -> list[GcItem]:
     items = []
     for path, found in _list(look.base.quarantine, folders=True).items():
         if (found.st_dev, found.st_ino) not in look.opened:
-            items.append(GcItem("quarantine", str(path), _size(path, found), "its bytes were not what its name says"))
+            items.append(GcItem("quarantine", str(path), _size(path, found), "its bytes didn't match its digest"))
     return items
 
 

@@ -92,7 +92,7 @@ def walk(repo_type: str, repo_id: RepoId | None, repo: Repo) -> Walked:
         if stat.S_ISLNK(found.st_mode) and path.startswith(below):
             leads_to = target(path, known)
             if leads_to.rpartition("/")[0] != blobs and os.path.isdir(leads_to):  # noqa: PTH112 - strings all the way, as in the walk
-                faults.append(f"{path} is a link to a folder: what it needs cannot be told.")
+                faults.append(f"{path} is a link to a folder: shelf can't tell what it needs.")
             links.add(leads_to)
     return Walked(repo_type, repo_id, repo, entries, links, tuple(faults))
 
@@ -109,7 +109,7 @@ def _walk(folder: str, faults: list[str]) -> Iterator[tuple[str, os.stat_result]
     except FileNotFoundError:
         return
     except OSError as err:
-        faults.append(f"{folder} cannot be read ({err.strerror}): what it needs cannot be told.")
+        faults.append(f"{folder} cannot be read ({err.strerror}): shelf can't tell what it needs.")
         return
     for entry in listed:
         with contextlib.suppress(FileNotFoundError):
@@ -165,7 +165,7 @@ def _partials(look: Look, walked: Walked) -> Found:
         if stat.S_ISDIR(status.st_mode) or not is_temporary(_area(walked, path), path.rpartition("/")[2]):
             continue
         if look.is_dead(status):
-            found.items.append(GcItem("partial", path, freed_by(status), "nobody goes on with it"))
+            found.items.append(GcItem("partial", path, freed_by(status), "no process continues it"))
         else:
             found.in_flight = True
             found.recent_bytes += freed_by(status)
@@ -197,8 +197,8 @@ def _why_lost(look: Look, walked: Walked, lost: Mapping[str, int]) -> str:
     """Return what is said of blobs that may have lost just their links, in a sentence."""
     what = f"{len(lost)} blob{'s' * (len(lost) > 1)} of {walked.repo_id} ({format_size(sum(lost.values()))})"
     return (
-        f"{what} may have lost just their links, and stay: shelf adopt {look.base.path} links anew what it can. "
-        f"If nobody needs the rest, delete by hand what stays in {walked.repo.blobs}."
+        f"{what} may only have lost their links, so they stay. shelf adopt {look.base.path} restores what it can. "
+        f"If nobody needs the rest, delete it by hand: {walked.repo.blobs}"
     )
 
 
@@ -251,12 +251,12 @@ def _empty_commits(walked: Walked, going: Set[str]) -> Iterator[GcItem]:
     for revision, commit_hash in scan.refs(walked.repo).items():
         path = str(walked.repo.ref(revision))
         if commit_hash not in held and COMMIT_HASH.fullmatch(commit_hash) and path not in going:
-            yield GcItem("ref", path, len(commit_hash), "it names a commit of which no file is here")
+            yield GcItem("ref", path, len(commit_hash), "it names a commit that has no files here")
     for path, found in walked.entries:
         name, dot, suffix = Path(path).name.partition(".")
         is_listing = _area(walked, path) == "trees" and dot + suffix == ".json" and COMMIT_HASH.fullmatch(name)
         if is_listing and name not in held:
-            yield GcItem("listing", path, freed_by(found), "it lists a commit of which no file is here")
+            yield GcItem("listing", path, freed_by(found), "it lists a commit that has no files here")
 
 
 def _empty_folders(walked: Walked, going: Set[str]) -> Iterator[GcItem]:

@@ -62,7 +62,7 @@ def why_unread(path: Path) -> str:
     try:
         found = path.lstat()
     except PermissionError:
-        return "may not be looked at by this user"
+        return "can't be examined by this user"
     except OSError:
         return "isn't there"
     if not stat.S_ISREG(found.st_mode):

@@ -73,7 +73,7 @@ def check_ours(base: Base, registry_id: str, url: str) -> None:
     """
     reason = why_not_ours(base, registry_id, url)
     if reason:
-        hint = f"Use the settings of that library; or let it give the base away: shelf forget {base.path}"
+        hint = f"Use the settings of that library, or let it release the base: shelf forget {base.path}"
         raise Conflict(reason, hint=hint, cache_path=str(base.path))
 
 

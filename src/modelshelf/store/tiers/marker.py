@@ -78,8 +78,8 @@ def check_folders(base: Base) -> None:
             )
     if is_there(base.hub) and is_there(base.own) and base.hub.stat().st_dev != base.own.stat().st_dev:
         raise Denied(
-            f"{base.hub} and {base.own} lie on different file systems.",
-            hint=f"Mount {base.path} as a whole, or name a base that lies on one disk.",
+            f"{base.hub} and {base.own} are on different file systems.",
+            hint=f"Mount {base.path} as a whole, or choose a base that is on one disk.",
             path=str(base.hub),
         )
 
@@ -111,7 +111,7 @@ def check_online(base: Base, known_id: str | None) -> None:
     leads = f", which leads to {real}," if (real := os.path.realpath(base.path)) != str(base.path) else ""
     if found is None:
         raise Unavailable(
-            f"{base.path}{leads} is known but its marker {base.marker.relative_to(base.path)} is not there: is it"
+            f"{base.path}{leads} is known but its marker {base.marker.relative_to(base.path)} is missing: is it"
             " mounted?",
             hint=f"Mount it. If you emptied it on purpose: shelf tiers --reset-marker {base.path}",
             cache_path=str(base.path),
@@ -160,7 +160,7 @@ def check_creatable(base: Base) -> None:
 def _unwritable(base: Base, why: str) -> BadInput:
     return BadInput(
         f"The base {base.path} cannot be written: {why}.",
-        hint="Name a folder of yours, or create this one and give it to yourself.",
+        hint="Choose a folder of yours, or create this one and make it yours.",
         cache_path=str(base.path),
     )
 

@@ -34,7 +34,7 @@ def check_place(path: Path | None, state_home: Path) -> None:
         raise Unavailable(
             f"The registry cannot be opened: {path} {what}.",
             hint="Put back what belongs there, or check DATABASE_URL; "
-            "shelf doctor says how to set it aside and have it built anew from the disks.",
+            "shelf doctor says how to set it aside and rebuild it from the disks.",
             damaged=True,
             path=str(path),
         )
