@@ -124,7 +124,7 @@ def http() -> str:
         for path, methods in api["paths"].items()
         for method, route in methods.items()
     ]
-    contents = [f"- [{name}](#{_anchor(name)}): {_about(route)}" for name, route in routes]
+    contents = [f"- [{name}](#{_anchor(name)}): {route['summary']}" for name, route in routes]
     objects = sorted(api["components"]["schemas"].items())
     return _page(
         "HTTP API",
@@ -142,12 +142,12 @@ def _anchor(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
-def _about(route: dict[str, Any]) -> str:
-    return " ".join(inspect.cleandoc(route.get("description") or route.get("summary", "")).split())
+def _about(described: dict[str, Any]) -> str:
+    return " ".join(inspect.cleandoc(described.get("description", "")).split())
 
 
 def _route(name: str, route: dict[str, Any]) -> str:
-    parts = [f"## {name}", _about(route)]
+    parts = [f"## {name}", f"{route['summary']}. {_about(route)}".rstrip()]
     bullets = [
         f"- `{one['name']}` ({one['in']}, {_type(one['schema'])}): {one.get('description', '')}".rstrip(": ")
         for one in route.get("parameters", [])
@@ -156,7 +156,8 @@ def _route(name: str, route: dict[str, Any]) -> str:
         bullets.append(f"- the body{'' if route['requestBody'].get('required') else ' (optional)'}: {_type(body)}")
     for status, answer in sorted(route["responses"].items()):
         if int(status) < 400:
-            bullets.append(f"- {status}: {_type(_json_of(answer)) if _json_of(answer) else answer['description']}")
+            shape = f"{_type(_json_of(answer))}. " if _json_of(answer) else ""
+            bullets.append(f"- {status}: {shape}{answer['description']}")
     bullets.append(f"- refused: {', '.join(status for status in sorted(route['responses']) if status >= '4')}")
     return "\n\n".join([*parts, "\n".join(bullets)])
 
@@ -176,8 +177,8 @@ def _object(name: str, schema: dict[str, Any]) -> str:
             else f", default {json.dumps(shape['default'])}"
         )
         members.append(f"- `{member}` ({_type(shape)}{default}): {shape.get('description', '')}".rstrip(": "))
-    about = " ".join(inspect.cleandoc(schema.get("description", "")).split())
-    return "\n\n".join(part for part in (f"### {name}", about, "\n".join(members)) if part)
+    values = f"One of {', '.join(f'`{value}`' for value in schema['enum'])}." if "enum" in schema else ""
+    return "\n\n".join(part for part in (f"### {name}", _about(schema), values, "\n".join(members)) if part)
 
 
 def _type(schema: dict[str, Any]) -> str:

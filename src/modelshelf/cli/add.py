@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -66,9 +67,9 @@ def _told_as_registered(name: str) -> Iterator[None]:
 
 
 def _print_plan(plan: AddPlan, *, as_json: bool) -> None:
-    from modelshelf.schemas.views import add_view
+    from modelshelf.schemas.plans import AddPlanJson
 
-    view = add_view(plan)
+    view = asdict(AddPlanJson.of(plan))
     if as_json:
         output.as_json(view)
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -47,7 +48,7 @@ def adopt(
     from modelshelf.bootstrap.shelf import open_shelf
     from modelshelf.domain.adopt import AdoptRequest, adopt_mode_of
     from modelshelf.errors import BadInput
-    from modelshelf.schemas.adopt import adopt_view
+    from modelshelf.schemas.adopt import AdoptPlanJson
     from modelshelf.services.adopt.adopt import DEFAULT_PATH
 
     with at_the_edge(as_json=as_json), open_shelf(read_only=dry_run) as shelf:
@@ -63,7 +64,7 @@ def adopt(
         if not modes:
             _show(shelf, wanted, as_json=as_json)
         elif dry_run:
-            view = adopt_view(shelf.adopter.plan(wanted))
+            view = asdict(AdoptPlanJson.of(shelf.adopter.plan(wanted)))
             output.as_json(view) if as_json else _print_plan(view)
         else:
             carry_out(shelf, wanted, as_json=as_json)
@@ -93,12 +94,12 @@ def carry_out(shelf: Shelf, wanted: AdoptRequest, *, as_json: bool) -> None:
 def _show(shelf: Shelf, wanted: AdoptRequest, *, as_json: bool) -> None:
     """Show what is there and what each mode would do with it."""
     from modelshelf.errors import ShelfError
-    from modelshelf.schemas.adopt import adopt_view
+    from modelshelf.schemas.adopt import AdoptPlanJson
 
     views: dict[str, dict[str, Any]] = {}
     for mode in ("leave", "move", "link"):
         try:
-            views[mode] = adopt_view(shelf.adopter.plan(wanted.with_mode(mode)))
+            views[mode] = asdict(AdoptPlanJson.of(shelf.adopter.plan(wanted.with_mode(mode))))
         except ShelfError as err:
             if mode == "leave":
                 raise

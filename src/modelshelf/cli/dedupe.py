@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from modelshelf.cli import render
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson, DryRun, TierOption
@@ -13,11 +15,11 @@ def dedupe(dry_run: DryRun = False, tier: TierOption = None, as_json: AsJson = F
     Uses reflinks where the file system has them, hard links elsewhere.
     """
     from modelshelf.bootstrap.shelf import open_shelf
-    from modelshelf.schemas.views import dedupe_plan_view
+    from modelshelf.schemas.garbage import DedupePlanJson
 
     with at_the_edge(as_json=as_json), open_shelf(read_only=dry_run) as shelf:
         if dry_run:
-            view = [dedupe_plan_view(found, plan) for found, plan in shelf.deduper.plan(tier)]
+            view = [asdict(DedupePlanJson.of(*plan)) for plan in shelf.deduper.plan(tier)]
             render.print_tier_items(view, "Would share", "share_bytes", as_json=as_json)
             return
         job = render.finish_per_tier(shelf, shelf.deduper.enqueue(tier), "dedupe")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -22,11 +23,11 @@ def doctor(
     Exit code 7 when there are errors.
     """
     from modelshelf.bootstrap.doctor_and_setup import open_doctor
-    from modelshelf.schemas.views import doctor_view
+    from modelshelf.schemas.reports import DoctorReportJson
 
     with at_the_edge(as_json=as_json):
         with open_doctor(mend=fix) as found:
-            view = doctor_view(found.fix() if fix else found.examine(), found.where)
+            view = asdict(DoctorReportJson.of(found.fix() if fix else found.examine(), found.where))
         if as_json:
             output.as_json(view)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -29,7 +30,7 @@ def forget(
         wanted = base_at(base)
         plan = forgetter.plan(wanted, models=models) if dry_run else forgetter.forget(wanted, models=models)
         if as_json:
-            output.as_json(plan.view())
+            output.as_json(asdict(plan))
             return
         what = "Would forget" if dry_run else "Forgot"
         names = f" and its models {', '.join(plan.models)}" if plan.models else ""

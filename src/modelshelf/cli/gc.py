@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -22,11 +23,11 @@ def gc(
     These are orphan blobs, abandoned downloads, stale locks and empty folders.
     """
     from modelshelf.bootstrap.shelf import open_shelf
-    from modelshelf.schemas.views import gc_plan_view
+    from modelshelf.schemas.garbage import GcPlanJson
 
     with at_the_edge(as_json=as_json), open_shelf(read_only=dry_run) as shelf:
         if dry_run:
-            view = [gc_plan_view(found, plan) for found, plan in shelf.collector.plan(tier, quarantine=quarantine)]
+            view = [asdict(GcPlanJson.of(*plan)) for plan in shelf.collector.plan(tier, quarantine=quarantine)]
             render.print_tier_items(view, "Would free", "free_bytes", as_json=as_json)
             return
         job = render.finish_per_tier(shelf, shelf.collector.enqueue(tier, quarantine=quarantine), "gc")

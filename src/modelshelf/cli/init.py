@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -43,7 +44,7 @@ def init(
     Example without questions: shelf init --yes
     """
     from modelshelf.bootstrap.doctor_and_setup import first_setup
-    from modelshelf.schemas.views import setup_view
+    from modelshelf.schemas.setup import SetupJson
 
     with at_the_edge(as_json=as_json):
         given = (primary, primary_limit_gb, secondary, secondary_limit_gb)
@@ -61,7 +62,7 @@ def init(
             _show_plan(setup, wanted, text)
         may = not dry_run and (not asks or _ask("Write it?", "yes", _yes))
         written = setup.write(text, force=force) if may else None
-        view = setup_view(setup.surroundings(wanted), disks, wanted, text, written)
+        view = asdict(SetupJson.of(setup.surroundings(wanted), disks, wanted, text, written))
         if as_json:
             output.as_json(view)
         else:

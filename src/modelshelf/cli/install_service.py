@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -22,15 +23,15 @@ def install_service(
     systemd starts the service now, and again whenever you log in.
     """
     from modelshelf.bootstrap.doctor_and_setup import unit_service
-    from modelshelf.schemas.views import unit_view
+    from modelshelf.schemas.setup import UnitJson
 
     with at_the_edge(as_json=as_json):
         service = unit_service()
         plan = service.plan_uninstall() if uninstall else service.plan_install()
         if not as_json:
-            _show_plan(unit_view(plan), dry_run=dry_run)
+            _show_plan(asdict(UnitJson.of(plan)), dry_run=dry_run)
         ran = [] if dry_run else service.execute(plan)
-        view: dict[str, Any] = unit_view(plan, ran)
+        view: dict[str, Any] = asdict(UnitJson.of(plan, ran))
         if as_json:
             output.as_json(view)
         elif not dry_run:

@@ -22,12 +22,12 @@ def jobs(as_json: AsJson = False) -> None:
     A job is queued, running, waiting, done, failed or cancelled.
     """
     from modelshelf.bootstrap.shelf import open_shelf
-    from modelshelf.schemas.views import job_view
+    from modelshelf.schemas.jobs import JobJson
 
     with at_the_edge(as_json=as_json), open_shelf(read_only=True) as shelf:
         found = shelf.job_service.all()
         if as_json:
-            output.as_json([job_view(job) for job in found])
+            output.as_json([JobJson.of(job) for job in found])
         else:
             _show(found)
 
@@ -54,11 +54,11 @@ def cancel(
 ) -> None:
     """Cancel a job; what arrived stays for the next try."""
     from modelshelf.bootstrap.shelf import open_shelf
-    from modelshelf.schemas.views import job_view
+    from modelshelf.schemas.jobs import JobJson
 
     with at_the_edge(as_json=as_json), open_shelf() as shelf:
         job = shelf.job_service.cancel(job_id)
         if as_json:
-            output.as_json(job_view(job))
+            output.as_json(JobJson.of(job))
         else:
             output.answer(f"Job {job.id} is {job.state}.")

@@ -31,7 +31,7 @@ def lease(
     Example: shelf lease qwen --ttl 2h
     """
     from modelshelf.bootstrap.shelf import open_shelf
-    from modelshelf.schemas.views import lease_view
+    from modelshelf.schemas.leases import LeaseJson
 
     with at_the_edge(as_json=as_json), open_shelf() as shelf:
         if release is not None:
@@ -40,7 +40,7 @@ def lease(
             return
         held = shelf.leaser.live() if name is None else [shelf.leaser.hold(name, ttl, "a person (shelf lease)")]
         if as_json:
-            output.as_json([lease_view(lease) for lease in held])
+            output.as_json([LeaseJson.of(lease) for lease in held])
         else:
             _show(held)
 

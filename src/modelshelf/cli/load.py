@@ -57,11 +57,11 @@ def try_out(path: str, prompt: str, base: Annotated[str | None, typer.Argument()
     """Load the model of a snapshot folder and print what that took; `shelf load` runs this in a child process."""
     from pathlib import Path
 
-    from modelshelf.schemas.views import trial_view
+    from modelshelf.schemas.trial import TrialJson
     from modelshelf.services.serving.load import try_out as attempt
 
     with at_the_edge(as_json=False):
-        output.as_json(trial_view(attempt(Path(path), prompt, Path(base) if base else None)))
+        output.as_json(TrialJson.of(attempt(Path(path), prompt, Path(base) if base else None)))
 
 
 def _show(model_name: str, view: dict[str, Any]) -> None:

@@ -18,9 +18,9 @@ def ls(as_json: AsJson = False) -> None:
     with at_the_edge(as_json=as_json):
         found = open_library().models()
         if as_json:
-            from modelshelf.schemas.views import model_view
+            from modelshelf.schemas.models import ModelJson
 
-            output.as_json([model_view(model) for model in found])
+            output.as_json([ModelJson.of(model) for model in found])
         else:
             _show(found, render.now_s())
 

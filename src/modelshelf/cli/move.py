@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -26,13 +27,14 @@ def move(
     Example: shelf move qwen secondary
     """
     from modelshelf.bootstrap.shelf import open_shelf
-    from modelshelf.schemas.views import model_view, move_view
+    from modelshelf.schemas.models import ModelJson
+    from modelshelf.schemas.plans import MovePlanJson
     from modelshelf.services.lifecycle.register import destination
 
     with at_the_edge(as_json=as_json), open_shelf(read_only=dry_run) as shelf:
         location, path = destination(to)
         if dry_run:
-            plan = move_view(shelf.mover.plan(name, location, path, keep_source=keep_source))
+            plan = asdict(MovePlanJson.of(shelf.mover.plan(name, location, path, keep_source=keep_source)))
             if as_json:
                 output.as_json(plan)
             else:
@@ -45,7 +47,7 @@ def move(
         deletions = shelf.registry.jobs(kind="delete_old_copy")
         deletion = next((job for job in deletions if job.model_name == name), None)
         if as_json:
-            output.as_json(model_view(model))
+            output.as_json(ModelJson.of(model))
             return
         output.answer(f"{name}: {model.state.value}, {format_size(model.row.size_bytes)} in {model.path}")
         if kept:

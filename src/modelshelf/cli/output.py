@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from modelshelf.cli.visible import visible
+from modelshelf.schemas.json_object import to_json
 from modelshelf.units import format_size
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def note(text: str, end: str = "\n") -> None:
 
 def as_json(value: Any) -> None:
     """Print a value for programs."""
-    print(visible(json.dumps(value, indent=2, ensure_ascii=False), lines=True))
+    print(visible(to_json(value, indent=2, ensure_ascii=False), lines=True))
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset()) -> None:

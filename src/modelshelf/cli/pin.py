@@ -27,11 +27,11 @@ def unpin(name: Name, as_json: AsJson = False) -> None:
 
 def _set_pin(name: str, *, pinned: bool, reason: str, as_json: bool) -> None:
     from modelshelf.bootstrap.shelf import open_shelf
-    from modelshelf.schemas.views import model_view
+    from modelshelf.schemas.models import ModelJson
 
     with at_the_edge(as_json=as_json), open_shelf() as shelf:
         model = shelf.set_pin(name, pinned=pinned, reason=reason)
         if as_json:
-            output.as_json(model_view(model))
+            output.as_json(ModelJson.of(model))
         else:
             output.answer(f"{name} is {'pinned' if pinned else 'not pinned'}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -34,14 +35,14 @@ def reconcile(
     The command finds models again that the registry lost, and reports what it changed. It deletes no model's files.
     """
     from modelshelf.bootstrap.shelf import open_shelf
-    from modelshelf.schemas.views import reconcile_view
+    from modelshelf.schemas.reconcile import ReconciledJson
 
     with at_the_edge(as_json=as_json), open_shelf(read_only=dry_run) as shelf:
         if dry_run:
-            view = reconcile_view(shelf.reconciler.plan(base or ()))
+            view = asdict(ReconciledJson.of(shelf.reconciler.plan(base or ())))
         else:
             done = shelf.reconcile(base or ())
-            view = reconcile_view(done.plan, done.skipped)
+            view = asdict(ReconciledJson.of(done.plan, done.skipped))
         if as_json:
             output.as_json(view)
         else:

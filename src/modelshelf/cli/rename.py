@@ -18,11 +18,11 @@ def rename(
 ) -> None:
     """Give a model another name; its files stay in place."""
     from modelshelf.bootstrap.shelf import open_shelf
-    from modelshelf.schemas.views import model_view
+    from modelshelf.schemas.models import ModelJson
 
     with at_the_edge(as_json=as_json), open_shelf() as shelf:
         model = shelf.rename(name, new_name)
         if as_json:
-            output.as_json(model_view(model))
+            output.as_json(ModelJson.of(model))
         else:
             output.answer(f"{name} is {new_name} now.")

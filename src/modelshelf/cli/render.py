@@ -43,11 +43,11 @@ def print_planned_evictions(plan: Mapping[str, Any]) -> None:
 
 def print_model(shelf: Shelf, name: str, *, as_json: bool) -> None:
     """Print what a model is now."""
-    from modelshelf.schemas.views import model_view
+    from modelshelf.schemas.models import ModelJson
 
     model = shelf.model(name)
     if as_json:
-        output.as_json(model_view(model))
+        output.as_json(ModelJson.of(model))
     else:
         output.answer(f"{name}: {model.state.value}, {format_size(model.row.size_bytes)} in {model.path or model.base}")
 

@@ -22,13 +22,13 @@ def rm(
 ) -> None:
     """Remove a model; its files stay unless --files is given."""
     from modelshelf.bootstrap.shelf import open_shelf
-    from modelshelf.schemas.views import removed_view
+    from modelshelf.schemas.plans import RemovalPlanJson, RemovedJson
 
     with at_the_edge(as_json=as_json), open_shelf(read_only=dry_run) as shelf:
         if dry_run:
             plan = shelf.remover.plan(name, delete_files=files)
             if as_json:
-                output.as_json({"removed_files": [*plan.links, *plan.blobs], "free_bytes": plan.free_bytes})
+                output.as_json(RemovalPlanJson.of(plan))
                 return
             for path in (*plan.links, *plan.blobs):
                 output.answer(path)
@@ -39,7 +39,7 @@ def rm(
             adapters = ", ".join(removed.needed_by)
             output.note(f"{adapters} can't be loaded without {removed.plan.repo_id}, the base model.")
         if as_json:
-            output.as_json(removed_view(removed))
+            output.as_json(RemovedJson.of(removed))
         elif files:
             output.answer(f"Removed {name}: freed {format_size(removed.freed.allocated_bytes)}.")
             if removed.kept:

@@ -14,14 +14,14 @@ from modelshelf.units import format_size
 def show(name: Name, as_json: AsJson = False) -> None:
     """Show one model: commit, folder, files, digests."""
     from modelshelf.bootstrap.read_only import open_library
-    from modelshelf.schemas.views import model_view
+    from modelshelf.schemas.models import ModelWithFilesJson
 
     with at_the_edge(as_json=as_json):
         library = open_library()
         found = library.model(name)
         files = library.files(found.row)
         if as_json:
-            output.as_json(model_view(found, files))
+            output.as_json(ModelWithFilesJson.with_files(found, files))
         else:
             _show(found, files, render.now_s())
 

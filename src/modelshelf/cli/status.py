@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from modelshelf.cli import output
@@ -16,7 +17,7 @@ def status(as_json: AsJson = False) -> None:
 
     with at_the_edge(as_json=as_json):
         with open_status() as found:
-            view = found.view()
+            view = asdict(found.read())
         if as_json:
             output.as_json(view)
         else:

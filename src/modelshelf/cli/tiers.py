@@ -37,7 +37,7 @@ def tiers(
     """Show each tier: its limit, usage and free space."""
     from modelshelf.bootstrap.doctor_and_setup import reset_marker as start
     from modelshelf.bootstrap.shelf import open_shelf
-    from modelshelf.schemas.views import tier_view
+    from modelshelf.schemas.tiers import TierJson
 
     with at_the_edge(as_json=as_json):
         if reset_marker is not None:
@@ -45,7 +45,7 @@ def tiers(
         with open_shelf(read_only=True) as shelf:
             found = shelf.tiers(rescan=rescan)
         if as_json:
-            output.as_json([tier_view(status) for status in found])
+            output.as_json([TierJson.of(status) for status in found])
         else:
             _show(found)
 

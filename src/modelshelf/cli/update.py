@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -31,7 +32,7 @@ def update(
     """
     from modelshelf.bootstrap.shelf import open_shelf
     from modelshelf.errors import BadInput, ShelfError
-    from modelshelf.schemas.views import update_view
+    from modelshelf.schemas.plans import UpdatePlanJson
 
     with at_the_edge(as_json=as_json), open_shelf(read_only=dry_run) as shelf:
         if bool(names) == every:
@@ -41,7 +42,7 @@ def update(
         for name in names or [row.model_name for row in shelf.registry.models()]:
             try:
                 plan = shelf.updater.plan(name, keep_old=keep_old)
-                views.append(update_view(plan))
+                views.append(asdict(UpdatePlanJson.of(plan)))
                 if not as_json:
                     _show_plan(views[-1], dry_run=dry_run)
                 if not dry_run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -32,7 +33,7 @@ def verify(
     Example: shelf verify --all --max-age 30d
     """
     from modelshelf.bootstrap.shelf import open_shelf
-    from modelshelf.schemas.views import job_view
+    from modelshelf.schemas.jobs import JobJson
 
     with at_the_edge(as_json=as_json):
         if bool(names) == everything:
@@ -43,7 +44,7 @@ def verify(
                 names or (), max_age_s=max_age_s, rate_bytes_per_s=rate_bytes_per_s, repair=repair
             )
             with output.job_progress(job.model_name or "everything") as show:
-                view = job_view(shelf.finish(job, show))
+                view = asdict(JobJson.of(shelf.finish(job, show)))
         if as_json:
             output.as_json(view)
         else:

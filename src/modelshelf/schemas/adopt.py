@@ -1,72 +1,159 @@
-"""How adopting looks as JSON: one shape for `--json`, for HTTP and for a job's result."""
+"""What adopting will do or did, as JSON."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
-from modelshelf.domain.adopt import Adoption, AdoptPlan, Leftover
+from modelshelf.domain.adopt import Act, AdoptMode
+from modelshelf.domain.adopt_inventory import Kind
+from modelshelf.schemas.json_object import JsonObject
 
 if TYPE_CHECKING:
-    from modelshelf.domain.adopt import Done
+    from modelshelf.domain.adopt import Adoption, AdoptPlan, Done, Leftover
 
 
-def adopt_view(plan: AdoptPlan) -> dict[str, Any]:
-    """Return what adopting will do."""
-    order = plan.order
-    return {
-        "path": order.base,
-        "mode": order.mode.value,
-        "cache_location": order.target_location,
-        "cache_path": order.target,
-        "need_bytes": plan.need_bytes,
-        "backup": plan.backup,
-        "models": [_model_view(adoption) for adoption in plan.models],
-        "others": [_other_view(other) for other in plan.others],
-        "notes": list(plan.notes),
-    }
+@dataclass(frozen=True)
+class AdoptedModelJson(JsonObject):
+    """A model that was found, and what happens with it."""
+
+    model_name: str
+    """Its name in the registry; empty where it gets none."""
+    hf_path: str
+    """Its repository; empty where none is known."""
+    commit_hash: str
+    """Its commit; made up from its files where none is known."""
+    revision: str
+    """The branch or tag that leads to it; empty without one."""
+    kind: Kind
+    """Who left it there."""
+    from_path: str
+    """The folder that it lies in."""
+    files: int
+    """How many files of it are there."""
+    size_bytes: int
+    """Their size."""
+    action: Act
+    """What happens with it."""
+    detail: str
+    """Why, in a sentence."""
+    copy_of: str | None
+    """The registered model that has the same files elsewhere; null without one."""
+    note: str
+    """What a person should know about it."""
+
+    @classmethod
+    def of(cls, adoption: Adoption) -> AdoptedModelJson:
+        """Return what happens with a model."""
+        found = adoption.found
+        return cls.like(
+            found,
+            model_name=adoption.model_name,
+            hf_path=found.repo_id,
+            from_path=found.place,
+            files=len(found.files),
+            action=adoption.act,
+            detail=adoption.why,
+            copy_of=adoption.copy_of or None,
+        )
 
 
-def adopted_view(plan: AdoptPlan, done: Done, after: AdoptPlan) -> dict[str, Any]:
-    """Return what adopting did.
+@dataclass(frozen=True)
+class LeftoverJson(JsonObject):
+    """Anything else that was found, and what happens with it."""
 
-    Args:
-        plan: What it was to do.
-        done: What it did.
-        after: What would be left to do now: what stayed and why.
-    """
-    return adopt_view(plan) | {
-        "registered": done.registered,
-        "moved": done.moved,
-        "merged": done.merged,
-        "left": done.left,
-        "stayed": [_other_view(other) for other in after.others],
-        "notes": done.notes,
-    }
+    kind: str
+    """What it is, such as `dataset`, `xet` or `other`."""
+    path: str
+    """Where it lies."""
+    size_bytes: int
+    """Its size."""
+    action: str
+    """`move`, `copy` or `stay`."""
+    detail: str
+    """Why, in a sentence."""
 
-
-def _model_view(adoption: Adoption) -> dict[str, Any]:
-    found = adoption.found
-    return {
-        "model_name": adoption.model_name,
-        "hf_path": found.repo_id,
-        "commit_hash": found.commit_hash,
-        "revision": found.revision,
-        "kind": found.kind.value,
-        "from_path": found.place,
-        "files": len(found.files),
-        "size_bytes": found.size_bytes,
-        "action": adoption.act.value,
-        "detail": adoption.why,
-        "copy_of": adoption.copy_of or None,
-        "note": found.note,
-    }
+    @classmethod
+    def of(cls, other: Leftover) -> LeftoverJson:
+        """Return what happens with it."""
+        return cls.like(other.thing, action=other.act, detail=other.why)
 
 
-def _other_view(other: Leftover) -> dict[str, Any]:
-    return {
-        "kind": other.thing.kind,
-        "path": other.thing.path,
-        "size_bytes": other.thing.size_bytes,
-        "action": other.act,
-        "detail": other.why,
-    }
+@dataclass(frozen=True)
+class AdoptPlanJson(JsonObject):
+    """What adopting will do."""
+
+    path: str
+    """The base that is adopted."""
+    mode: AdoptMode
+    """What happens with it: its models are registered where they lie, moved, or moved and a link left behind."""
+    cache_location: str
+    """The tier that models go to."""
+    cache_path: str
+    """The base of that tier."""
+    need_bytes: int
+    """How much that tier lacks of it."""
+    backup: str
+    """Where the old base lies once a link took its place; empty unless one does."""
+    models: Sequence[AdoptedModelJson]
+    """Every model that was found."""
+    others: Sequence[LeftoverJson]
+    """Everything else that was found."""
+    notes: Sequence[str]
+    """What a person should know, in sentences."""
+
+    @classmethod
+    def of(cls, plan: AdoptPlan, **more: object) -> Self:
+        """Return a plan.
+
+        Args:
+            plan: It.
+            more: What a subclass has beyond that, or has otherwise.
+        """
+        facts = {
+            "path": plan.order.base,
+            "mode": plan.order.mode,
+            "cache_location": plan.order.target_location,
+            "cache_path": plan.order.target,
+            "models": [AdoptedModelJson.of(adoption) for adoption in plan.models],
+            "others": [LeftoverJson.of(other) for other in plan.others],
+        }
+        return cls.like(plan, **facts | more)
+
+
+@dataclass(frozen=True)
+class AdoptedJson(AdoptPlanJson):
+    """What adopting did."""
+
+    registered: Sequence[str]
+    """The models that were registered where they lie."""
+    moved: Sequence[str]
+    """The models that were moved or linked into the tier."""
+    merged: Sequence[str]
+    """The models of which there is one copy now."""
+    left: Sequence[str]
+    """What wasn't done and why, in sentences."""
+    stayed: Sequence[LeftoverJson]
+    """What lies in the old base still."""
+
+    @classmethod
+    def done(cls, plan: AdoptPlan, done: Done, after: AdoptPlan, backup: str) -> AdoptedJson:
+        """Return what adopting did.
+
+        Args:
+            plan: What it was to do.
+            done: What it did.
+            after: What would be left to do now: what stayed and why.
+            backup: Where the old base lies; empty unless a link took its place.
+        """
+        return cls.of(
+            plan,
+            backup=backup,
+            notes=done.notes,
+            registered=done.registered,
+            moved=done.moved,
+            merged=done.merged,
+            left=done.left,
+            stayed=[LeftoverJson.of(other) for other in after.others],
+        )

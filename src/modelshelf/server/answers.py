@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from typing import Any
 
 from fastapi.responses import JSONResponse
 
-from modelshelf.domain.jobs import Job
-from modelshelf.schemas.views import job_view
+from modelshelf.schemas.jobs import JobJson
+from modelshelf.schemas.json_object import to_json
 
 
 class Json(JSONResponse):
@@ -17,15 +15,9 @@ class Json(JSONResponse):
 
     def render(self, content: Any) -> bytes:
         """Return the body."""
-        text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        return text.encode(errors="replace")
+        return to_json(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(errors="replace")
 
 
-def accepted(job: Job, more: Mapping[str, object] | None = None) -> Json:
-    """Return the answer to who asked for long work: 202 with the job, and where it is told how far that is.
-
-    Args:
-        job: The job.
-        more: Further members.
-    """
-    return Json({**job_view(job), **(more or {})}, 202, {"Location": f"/api/jobs/{job.id}"})
+def accepted(job: JobJson) -> Json:
+    """Return the answer to a request for long work: 202 with the job, and the URL that tells how far it is."""
+    return Json(job, 202, {"Location": f"/api/jobs/{job.id}"})

@@ -12,12 +12,14 @@ from fastapi import FastAPI
 from modelshelf import __version__
 from modelshelf.bootstrap.doctor_and_setup import open_doctor
 from modelshelf.bootstrap.status import open_status
+from modelshelf.schemas.status import HealthJson, ReadyJson
 from modelshelf.server import errors
-from modelshelf.server.api import cache, check, doctor, events, keep, models, status
+from modelshelf.server.answers import Json
+from modelshelf.server.api import cache, doctor, events, jobs, models, status
 from modelshelf.server.bodies import BoundedBodies
 from modelshelf.server.doors import PathDoor
 from modelshelf.server.hub import routes
-from modelshelf.server.openapi import EVERYWHERE, Api, problems
+from modelshelf.server.openapi import EVERYWHERE, TAGS, Api, answers, problems
 from modelshelf.server.security import Gate
 from modelshelf.services.events.watch import Watcher
 from modelshelf.services.mirror.lookup import HubFace
@@ -43,16 +45,19 @@ def create_app(
     """
     watcher = watcher or Watcher(shelf)
     app = Api(
-        title="modelshelf", version=__version__, lifespan=_lifespan(shelf, watcher), responses=problems(*EVERYWHERE)
+        title="modelshelf",
+        version=__version__,
+        openapi_tags=TAGS,
+        lifespan=_lifespan(shelf, watcher),
+        responses=problems(*EVERYWHERE),
     )
     app.add_middleware(BoundedBodies)
     app.add_middleware(Gate, host=host, api_key=api_key)
     errors.install(app)
     door = PathDoor(shelf, custom_roots)
     app.include_router(models.create_router(shelf, door))
-    app.include_router(cache.create_router(shelf))
-    app.include_router(check.create_router(shelf))
-    app.include_router(keep.create_router(shelf, door))
+    app.include_router(cache.create_router(shelf, door))
+    app.include_router(jobs.create_router(shelf))
     app.include_router(events.create_router(watcher))
     app.include_router(doctor.create_router(open_doctor))
     app.include_router(status.create_router(open_status))
@@ -88,13 +93,13 @@ def _lifespan(shelf: Shelf, watcher: Watcher) -> Callable[[FastAPI], AbstractAsy
 
 
 def _add_health(app: FastAPI, shelf: Shelf) -> None:
-    @app.get("/healthz", tags=["health"])
-    async def healthz() -> dict[str, str]:
+    @app.get("/healthz", tags=["health"], responses=answers(HealthJson, "It runs."))
+    async def healthz() -> Json:
         """Say that the process runs."""
-        return {"status": "ok", "version": __version__}
+        return Json(HealthJson("ok", __version__))
 
-    @app.get("/readyz", tags=["health"])
-    def readyz() -> dict[str, str]:
+    @app.get("/readyz", tags=["health"], responses=answers(ReadyJson, "It answers."))
+    def readyz() -> Json:
         """Say that the registry answers."""
         shelf.registry.reservations.all()
-        return {"status": "ok"}
+        return Json(ReadyJson("ok"))

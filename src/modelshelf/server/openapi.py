@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Iterator
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Union, get_args
 
 from fastapi import FastAPI
+from pydantic import TypeAdapter
 
 from modelshelf.errors import BadInput, Conflict, Denied, NotFound, OutOfSpace, ShelfError, Unavailable
+from modelshelf.schemas.jobs import JobJson
+from modelshelf.schemas.json_object import JsonObject
 from modelshelf.server.errors import Unauthorized
 
 Responses = dict[int | str, dict[str, Any]]
+_COMPONENTS = "#/components/schemas/"
 _PROBLEM = {
     "title": "Problem",
     "description": "What is wrong and what to do about it (RFC 9457). An error may have further members of its own.",
@@ -18,8 +25,8 @@ _PROBLEM = {
     "required": ["type", "title", "status", "detail"],
     "properties": {
         "type": {"type": "string", "description": "urn:modelshelf:error:… or about:blank"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
+        "title": {"type": "string", "description": "What kind of error it is, in a word or two."},
+        "status": {"type": "integer", "description": "The HTTP status."},
         "detail": {"type": "string", "description": "What is wrong, in one sentence."},
         "hint": {"type": "string", "description": "What to do about it."},
     },
@@ -45,6 +52,13 @@ _HEADERS = {
 EVERYWHERE = (400, 401, 403, 500, 503)
 LOOKING = (404, 422)
 CHANGING = (404, 409, 413, 422, 507)
+TAGS = [
+    {"name": "models", "description": "The models of the library."},
+    {"name": "cache", "description": "The tiers, and the work on all that they hold."},
+    {"name": "jobs", "description": "Long work, whoever asked for it."},
+    {"name": "events", "description": "What changes, as it happens."},
+    {"name": "health", "description": "Whether all is well, and why not."},
+]
 
 
 def problems(*statuses: int) -> Responses:
@@ -54,6 +68,31 @@ def problems(*statuses: int) -> Responses:
         statuses: Their HTTP statuses.
     """
     return {status: _described(status) for status in statuses}
+
+
+def answers(model: Any, description: str, status: int = 200) -> Responses:
+    """Return the description of an answer for FastAPI's `responses`; `response_model` would slow every start down.
+
+    Args:
+        model: The JSON object that it is, or a `list` of such objects.
+        description: What it is, in a sentence.
+        status: Its HTTP status.
+    """
+    items = get_args(model)
+    schema = {"type": "array", "items": _ref(*items)} if items else _ref(model)
+    return {status: {"description": description, "content": {"application/json": {"schema": schema}}}}
+
+
+def planned(model: Any) -> Responses:
+    """Return the description of the answer to a dry run; see `answers`."""
+    return answers(model, "With `dry_run`: what would be done. Nothing was changed.")
+
+
+def _ref(model: type[JsonObject]) -> dict[str, str]:
+    return {"$ref": f"{_COMPONENTS}{model.__name__}"}
+
+
+ACCEPTED = answers(JobJson, "The job, which goes on after the answer. `Location` is its address.", 202)
 
 
 def _described(status: int) -> dict[str, Any]:
@@ -73,9 +112,41 @@ class Api(FastAPI):
 
     def openapi(self) -> dict[str, Any]:
         """Return the description."""
+        if self.openapi_schema is not None:
+            return self.openapi_schema
         described = super().openapi()
         components = described.setdefault("components", {})
-        components.setdefault("schemas", {})["Problem"] = _PROBLEM
+        components["schemas"] |= _objects_in(described) | {"Problem": _PROBLEM}
         components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer", "description": "SHELF_API_KEY"}}
         described["security"] = [{}, {"key": []}]
+        for operation in _operations(described):
+            summary, _, more = operation.pop("description").partition("\n\n")
+            operation["summary"] = summary.removesuffix(".")
+            if more:
+                operation["description"] = more
         return described
+
+
+def _objects_in(described: dict[str, Any]) -> dict[str, Any]:
+    """Return the schemas of the JSON objects that a description refers to, and of what is in them."""
+    names = set(re.findall(f'"{_COMPONENTS}(\\w+)"', json.dumps(described)))
+    used = [child for child in _subclasses(JsonObject) if child.__name__ in names]
+    any_of_them: Any = Union[tuple(used)]  # noqa: UP007 - as many as there are
+    found = TypeAdapter(any_of_them).json_schema(mode="serialization", ref_template=_COMPONENTS + "{model}")
+    schemas: dict[str, Any] = found["$defs"]
+    for child in _subclasses(JsonObject):  # pydantic leaves out what describes a field where the field is inherited
+        for parent in child.__bases__:
+            if {child.__name__, parent.__name__} <= schemas.keys():
+                schemas[child.__name__]["properties"] |= schemas[parent.__name__]["properties"]
+    return schemas
+
+
+def _subclasses(parent: type[JsonObject]) -> Iterator[type[JsonObject]]:
+    for child in parent.__subclasses__():
+        yield child
+        yield from _subclasses(child)
+
+
+def _operations(described: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for path in described["paths"].values():
+        yield from path.values()

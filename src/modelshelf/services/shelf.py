@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from modelshelf.domain.tiers import TierStatus
 from modelshelf.domain.verify_report import VerifyReport
 from modelshelf.errors import BadInput, Cancelled, Conflict, ShelfError
 from modelshelf.registry.registry import Registry
-from modelshelf.schemas.adopt import adopt_view
+from modelshelf.schemas.adopt import AdoptPlanJson
 from modelshelf.services.adopt.adopt import Adopter
 from modelshelf.services.catalog.models import Library
 from modelshelf.services.jobs.runner import BackgroundJobs, Jobs, Running, Worker
@@ -212,7 +212,7 @@ class Shelf:
         self.admission.recover_dead_owners()
         wanted = AdoptRequest(path, adopt_mode_of(mode), to, merge, copy, repo_id)
         if dry_run:
-            return adopt_view(self.adopter.plan(wanted))
+            return asdict(AdoptPlanJson.of(self.adopter.plan(wanted)))
         found: dict[str, Any] = json.loads(self.finish(self.adopter.enqueue(wanted), on_tick).result)
         return found
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from modelshelf.server.app import describe
 from tests.world import Server
 
@@ -9,3 +11,39 @@ from tests.world import Server
 def test_the_description_needs_no_library(server: Server) -> None:
     """The description that is made without a library is the one that a running server answers."""
     assert describe() == server.get("/openapi.json")
+
+
+def test_every_answer_and_every_field_is_described() -> None:
+    """Each route says in a line what it does and which JSON object it answers, and each field of it what it is."""
+    api = describe()
+    missing = [
+        f"{name} {status}"
+        for name, route in routes(api)
+        for status, answer in route["responses"].items()
+        if status < "3" and "text/event-stream" not in answer["content"] and not schema_of(answer)
+    ]
+    missing += [name for name, route in routes(api) if not route.get("summary") or len(route["summary"]) > 100]
+    missing += [
+        f"{name} {one['name']}"
+        for name, route in routes(api)
+        for one in route.get("parameters", [])
+        if not one.get("description")
+    ]
+    missing += [
+        f"{name} {field}"
+        for name, schema in api["components"]["schemas"].items()
+        for field, described in schema.get("properties", {}).items()
+        if not described.get("description")
+    ]
+
+    assert missing == []
+
+
+def routes(api: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Return each route of a description by its name."""
+    return [(f"{verb} {path}", route) for path, verbs in api["paths"].items() for verb, route in verbs.items()]
+
+
+def schema_of(answer: dict[str, Any]) -> Any:
+    """Return what an answer holds; nothing where that isn't said."""
+    return answer["content"]["application/json"]["schema"]

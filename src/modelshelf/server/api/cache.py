@@ -1,73 +1,102 @@
-"""`/api/cache` and `/api/jobs`: what the tiers hold, and the long work on them."""
+"""`/api/cache`: the tiers, and the work on all that they hold."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Path
+from fastapi import APIRouter, Body, Query
 
-from modelshelf.schemas.views import dedupe_plan_view, gc_plan_view, job_view, tier_view
+from modelshelf.domain.adopt import AdoptMode, AdoptRequest
+from modelshelf.schemas.adopt import AdoptPlanJson
+from modelshelf.schemas.garbage import DedupePlanJson, GcPlanJson
+from modelshelf.schemas.jobs import JobJson
+from modelshelf.schemas.reconcile import ReconciledJson
+from modelshelf.schemas.tiers import TierJson
 from modelshelf.server.answers import Json, accepted
-from modelshelf.server.api.requests import Collect, DedupePlanOut, Deduplicate, GcPlanOut, JobOut, TierOut
-from modelshelf.server.openapi import CHANGING, LOOKING, problems
+from modelshelf.server.api.requests import Adopt, Collect, Deduplicate, NewVerification, Reconcile
+from modelshelf.server.doors import PathDoor
+from modelshelf.server.openapi import ACCEPTED, CHANGING, LOOKING, answers, planned, problems
+from modelshelf.services.adopt.adopt import DEFAULT_PATH, folder_of
 from modelshelf.services.shelf import Shelf
 
 MayCollect = Annotated[Collect, Body(default_factory=Collect)]
-JobId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 MayDeduplicate = Annotated[Deduplicate, Body(default_factory=Deduplicate)]
+MayReconcile = Annotated[Reconcile, Body(default_factory=Reconcile)]
+MayVerify = Annotated[NewVerification, Body(default_factory=NewVerification)]
+Rescan = Annotated[bool, Query(description="Whether every file is measured again.")]
 
 
-def create_router(shelf: Shelf) -> APIRouter:
+def create_router(shelf: Shelf, door: PathDoor) -> APIRouter:
     """Return the routes over one library."""
-    router = APIRouter(prefix="/api", tags=["cache"])
-    _add_tiers(router, shelf)
-    _add_jobs(router, shelf)
+    router = APIRouter(prefix="/api/cache", tags=["cache"])
+    _add_looking(router, shelf)
+    _add_tidying(router, shelf)
+    _add_checking(router, shelf)
+    _add_adopting(router, shelf, door)
     return router
 
 
-def _add_tiers(router: APIRouter, shelf: Shelf) -> None:
-    changing = problems(*CHANGING)
-
-    @router.get("/cache", response_model=list[TierOut], responses=problems(*LOOKING))
-    def tiers(rescan: bool = False) -> Json:
+def _add_looking(router: APIRouter, shelf: Shelf) -> None:
+    @router.get("", responses=answers(list[TierJson], "The tiers, fastest first.") | problems(*LOOKING))
+    def tiers(rescan: Rescan = False) -> Json:
         """Show each tier: its limit, what it holds, and the free space of its disk."""
-        return Json([tier_view(status) for status in shelf.tiers(rescan=rescan)])
+        return Json([TierJson.of(status) for status in shelf.tiers(rescan=rescan)])
 
-    @router.post(
-        "/cache/gc", status_code=202, response_model=JobOut, responses={200: {"model": list[GcPlanOut]}, **changing}
-    )
+
+def _add_tidying(router: APIRouter, shelf: Shelf) -> None:
+    @router.post("/gc", status_code=202, responses=ACCEPTED | planned(list[GcPlanJson]) | problems(*CHANGING))
     def gc(wanted: MayCollect) -> Json:
-        """Delete what nothing references; with `dry_run` show it."""
+        """Delete what nothing references.
+
+        With `dry_run` show what would go.
+        """
         if wanted.dry_run:
             plans = shelf.collector.plan(wanted.tier, quarantine=wanted.quarantine)
-            return Json([gc_plan_view(*plan) for plan in plans])
-        return accepted(shelf.collector.enqueue(wanted.tier, quarantine=wanted.quarantine))
+            return Json([GcPlanJson.of(*plan) for plan in plans])
+        return accepted(JobJson.of(shelf.collector.enqueue(wanted.tier, quarantine=wanted.quarantine)))
 
-    @router.post(
-        "/cache/dedupe",
-        status_code=202,
-        response_model=JobOut,
-        responses={200: {"model": list[DedupePlanOut]}, **changing},
-    )
+    @router.post("/dedupe", status_code=202, responses=ACCEPTED | planned(list[DedupePlanJson]) | problems(*CHANGING))
     def dedupe(wanted: MayDeduplicate) -> Json:
-        """Let identical blobs of a tier share their bytes; with `dry_run` show which."""
+        """Let identical blobs of a tier share their bytes.
+
+        With `dry_run` show which would.
+        """
         if wanted.dry_run:
-            return Json([dedupe_plan_view(*plan) for plan in shelf.deduper.plan(wanted.tier)])
-        return accepted(shelf.deduper.enqueue(wanted.tier))
+            return Json([DedupePlanJson.of(*plan) for plan in shelf.deduper.plan(wanted.tier)])
+        return accepted(JobJson.of(shelf.deduper.enqueue(wanted.tier)))
 
 
-def _add_jobs(router: APIRouter, shelf: Shelf) -> None:
-    @router.get("/jobs", response_model=list[JobOut])
-    def jobs() -> Json:
-        """List long work, newest first."""
-        return Json([job_view(job) for job in shelf.job_service.all()])
+def _add_checking(router: APIRouter, shelf: Shelf) -> None:
+    @router.post("/verify", status_code=202, responses=ACCEPTED | problems(*CHANGING))
+    def verify(wanted: MayVerify) -> Json:
+        """Read every byte on every tier, and compare it with its name.
 
-    @router.get("/jobs/{job_id}", response_model=JobOut, responses=problems(*LOOKING))
-    def job(job_id: JobId) -> Json:
-        """Show one job."""
-        return Json(job_view(shelf.registry.job(job_id)))
+        What is wrong is the job's result.
+        """
+        return accepted(JobJson.of(shelf.verifier.enqueue([], **wanted.model_dump())))
 
-    @router.post("/jobs/{job_id}/cancel", response_model=JobOut, responses=problems(*CHANGING))
-    def cancel(job_id: JobId) -> Json:
-        """End a job; what arrived stays for the next try."""
-        return Json(job_view(shelf.job_service.cancel(job_id)))
+    @router.post("/reconcile", status_code=202, responses=ACCEPTED | planned(ReconciledJson) | problems(*CHANGING))
+    def reconcile(wanted: MayReconcile) -> Json:
+        """Bring the registry and the disks together.
+
+        No file of a model is deleted. With `dry_run` show what would change.
+        """
+        if wanted.dry_run:
+            return Json(ReconciledJson.of(shelf.reconciler.plan()))
+        return accepted(JobJson.of(shelf.reconciler.enqueue()))
+
+
+def _add_adopting(router: APIRouter, shelf: Shelf, door: PathDoor) -> None:
+    @router.post("/adopt", status_code=202, responses=ACCEPTED | planned(AdoptPlanJson) | problems(*CHANGING))
+    def adopt(wanted: Adopt) -> Json:
+        """Take in what other tools downloaded.
+
+        With `dry_run` show what would happen with each model.
+        """
+        path = str(folder_of(DEFAULT_PATH)) if wanted.path is None else wanted.path
+        door.check_source(path)
+        door.check_target(wanted.to)
+        request = AdoptRequest(path, AdoptMode(wanted.mode), wanted.to, wanted.merge, wanted.copies, wanted.repo)
+        if wanted.dry_run:
+            return Json(AdoptPlanJson.of(shelf.adopter.plan(request)))
+        return accepted(JobJson.of(shelf.adopter.enqueue(request)))

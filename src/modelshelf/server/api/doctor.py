@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from fastapi import APIRouter
 
-from modelshelf.schemas.views import doctor_view
+from modelshelf.schemas.reports import DoctorReportJson
 from modelshelf.server.answers import Json
-from modelshelf.server.api.requests import DoctorOut
+from modelshelf.server.openapi import answers
 from modelshelf.services.doctor.doctor import Doctor
 
 
@@ -16,10 +16,13 @@ def create_router(open_doctor: Callable[[], Doctor]) -> APIRouter:
     """Return the route over a doctor that is asked anew each time: settings may have changed."""
     router = APIRouter(prefix="/api", tags=["health"])
 
-    @router.get("/doctor", response_model=DoctorOut)
+    @router.get("/doctor", responses=answers(DoctorReportJson, "What was looked at."))
     def doctor() -> Json:
-        """Look over bases, registry, variables, tools, hub and engines; nothing is changed."""
+        """Say why something does not work, the worst first.
+
+        Bases, registry, variables, tools, hub and engines are looked at; nothing is changed.
+        """
         with open_doctor() as found:
-            return Json(doctor_view(found.examine(), found.where))
+            return Json(DoctorReportJson.of(found.examine(), found.where))
 
     return router

@@ -1,89 +1,73 @@
-"""`/api/models`: register, look, change, pull, remove."""
+"""`/api/models`: register, look, change, pull, update, verify, remove."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Query
 
 from modelshelf.domain.models import Registration
 from modelshelf.domain.names import ModelName, RefName, RepoId
 from modelshelf.domain.patterns import patterns_of
-from modelshelf.schemas.views import eviction_view, model_view, removed_view
+from modelshelf.schemas.jobs import JobJson, MoveJobJson
+from modelshelf.schemas.models import EvictedJson, ModelJson, ModelWithFilesJson, NewModelJson
+from modelshelf.schemas.plans import RemovedJson, UpdatePlanJson
 from modelshelf.server.answers import Json, accepted
-from modelshelf.server.api.requests import (
-    Change,
-    JobOut,
-    ModelOut,
-    ModelWithFiles,
-    MoveJobOut,
-    Name,
-    NewModel,
-    NewModelOut,
-    RemovedOut,
-)
+from modelshelf.server.api.requests import Change, ModelInPath, NewModel, NewVerification, Update
 from modelshelf.server.doors import PathDoor
-from modelshelf.server.openapi import CHANGING, LOOKING, problems
+from modelshelf.server.openapi import ACCEPTED, CHANGING, LOOKING, answers, planned, problems
 from modelshelf.services.shelf import Shelf
+
+MayUpdate = Annotated[Update, Body(default_factory=Update)]
+MayVerify = Annotated[NewVerification, Body(default_factory=NewVerification)]
+DeleteFiles = Annotated[bool, Query(description="Whether files that nothing else needs are deleted.")]
 
 
 def create_router(shelf: Shelf, door: PathDoor) -> APIRouter:
     """Return the routes over one library."""
     router = APIRouter(prefix="/api/models", tags=["models"])
-    _add_reading(router, shelf)
+    _add_looking(router, shelf)
+    _add_registering(router, shelf, door)
     _add_changing(router, shelf, door)
+    _add_long_work(router, shelf)
     return router
 
 
-def _add_reading(router: APIRouter, shelf: Shelf) -> None:
-    @router.get("", response_model=list[ModelOut])
+def _add_looking(router: APIRouter, shelf: Shelf) -> None:
+    @router.get("", responses=answers(list[ModelJson], "The models."))
     def list_models() -> Json:
         """List the models."""
-        return Json([model_view(model) for model in shelf.models()])
+        return Json([ModelJson.of(model) for model in shelf.models()])
 
-    @router.get("/{model_name}", response_model=ModelWithFiles, responses=problems(*LOOKING))
-    def show(model_name: Name) -> Json:
-        """Show one model with its files."""
+    @router.get("/{model_name}", responses=answers(ModelWithFilesJson, "The model.") | problems(*LOOKING))
+    def show(model_name: ModelInPath) -> Json:
+        """Show a model with its files."""
         model = shelf.model(model_name)
-        return Json(model_view(model, shelf.library.files(model.row)))
+        return Json(ModelWithFilesJson.with_files(model, shelf.library.files(model.row)))
 
 
-def _add_changing(router: APIRouter, shelf: Shelf, door: PathDoor) -> None:
-    changing = problems(*CHANGING)
-
-    @router.post("", status_code=201, response_model=NewModelOut, responses=changing)
+def _add_registering(router: APIRouter, shelf: Shelf, door: PathDoor) -> None:
+    @router.post("", status_code=201, responses=answers(NewModelJson, "The model.", 201) | problems(*CHANGING))
     def register(new: NewModel) -> Json:
-        """Register a model; its download starts at once unless `download` is false; what is here is taken at once."""
+        """Register a model.
+
+        Its download starts at once unless `download` is false. Files that are on the tier already are taken as they
+        are.
+        """
         door.check_base(new.cache_location, new.cache_path)
         plan = shelf.registrar.register(_registration(new))
         if new.download or plan.is_here:
             shelf.registrar.enqueue_pull(new.model_name)
-        return Json(model_view(shelf.model(new.model_name)) | {"makes_room": eviction_view(plan.makes_room)}, 201)
+        makes_room = EvictedJson.each(plan.makes_room)
+        return Json(NewModelJson.of(shelf.model(new.model_name), makes_room=makes_room), 201)
 
-    @router.patch("/{model_name}", response_model=ModelOut, responses={202: {"model": MoveJobOut}, **changing})
-    def change(model_name: Name, wanted: Change) -> Json:
-        """Rename, pin or unpin a model; with `cache_location` move it, which answers 202 with the job."""
-        if wanted.cache_location is not None:
-            door.check_base(wanted.cache_location, wanted.cache_path)
-        if wanted.model_name is not None:
-            shelf.rename(model_name, wanted.model_name)
-            model_name = wanted.model_name
-        if wanted.pinned is not None:
-            shelf.set_pin(model_name, pinned=wanted.pinned, reason=wanted.pin_reason)
-        if wanted.cache_location is None:
-            return Json(model_view(shelf.model(model_name)))
-        to, path = wanted.cache_location, wanted.cache_path
-        leaving = eviction_view(shelf.mover.who_leaves(model_name, to, path))
-        job = shelf.mover.enqueue(model_name, to, path, keep_source=wanted.keep_source)
-        return accepted(job, {"makes_room": leaving})
+    @router.delete("/{model_name}", responses=answers(RemovedJson, "What was removed.") | problems(*CHANGING))
+    def remove(model_name: ModelInPath, delete_files: DeleteFiles = False) -> Json:
+        """Forget a model.
 
-    @router.delete("/{model_name}", response_model=RemovedOut, responses=changing)
-    def remove(model_name: Name, delete_files: bool = False) -> Json:
-        """Forget a model, and with `delete_files` free what nothing else needs."""
-        return Json(removed_view(shelf.remove(model_name, delete_files=delete_files)))
-
-    @router.post("/{model_name}/pull", status_code=202, response_model=JobOut, responses=changing)
-    def pull(model_name: Name) -> Json:
-        """Download what is missing of a model."""
-        return accepted(shelf.registrar.enqueue_pull(model_name))
+        With `delete_files` free what nothing else needs.
+        """
+        return Json(RemovedJson.of(shelf.remove(model_name, delete_files=delete_files)))
 
 
 def _registration(new: NewModel) -> Registration:
@@ -96,3 +80,53 @@ def _registration(new: NewModel) -> Registration:
         allow_patterns=patterns_of(new.allow_patterns),
         pinned=new.pinned,
     )
+
+
+def _add_changing(router: APIRouter, shelf: Shelf, door: PathDoor) -> None:
+    changed = answers(ModelJson, "The model.") | answers(MoveJobJson, "The job of the move.", 202)
+
+    @router.patch("/{model_name}", responses=changed | problems(*CHANGING))
+    def change(model_name: ModelInPath, wanted: Change) -> Json:
+        """Rename, pin, unpin or move a model.
+
+        Only a move, which `cache_location` asks for, answers 202 with its job.
+        """
+        if wanted.cache_location is not None:
+            door.check_base(wanted.cache_location, wanted.cache_path)
+        if wanted.model_name is not None:
+            shelf.rename(model_name, wanted.model_name)
+            model_name = wanted.model_name
+        if wanted.pinned is not None:
+            shelf.set_pin(model_name, pinned=wanted.pinned, reason=wanted.pin_reason)
+        if wanted.cache_location is None:
+            return Json(ModelJson.of(shelf.model(model_name)))
+        to, path = wanted.cache_location, wanted.cache_path
+        leaving = EvictedJson.each(shelf.mover.who_leaves(model_name, to, path))
+        job = shelf.mover.enqueue(model_name, to, path, keep_source=wanted.keep_source)
+        return accepted(MoveJobJson.of(job, makes_room=leaving))
+
+
+def _add_long_work(router: APIRouter, shelf: Shelf) -> None:
+    @router.post("/{model_name}/pull", status_code=202, responses=ACCEPTED | problems(*CHANGING))
+    def pull(model_name: ModelInPath) -> Json:
+        """Download what is missing of a model."""
+        return accepted(JobJson.of(shelf.registrar.enqueue_pull(model_name)))
+
+    @router.post(
+        "/{model_name}/update", status_code=202, responses=ACCEPTED | planned(UpdatePlanJson) | problems(*CHANGING)
+    )
+    def update(model_name: ModelInPath, wanted: MayUpdate) -> Json:
+        """Take a newer commit of the revision that a model follows.
+
+        The old one serves until the new one is whole. With `dry_run` show what would be downloaded.
+        """
+        plan = shelf.updater.plan(model_name, keep_old=wanted.keep_old)
+        return Json(UpdatePlanJson.of(plan)) if wanted.dry_run else accepted(JobJson.of(shelf.updater.enqueue(plan)))
+
+    @router.post("/{model_name}/verify", status_code=202, responses=ACCEPTED | problems(*CHANGING))
+    def verify(model_name: ModelInPath, wanted: MayVerify) -> Json:
+        """Read every byte of a model, and compare it with its name.
+
+        What is wrong is the job's result.
+        """
+        return accepted(JobJson.of(shelf.verifier.enqueue([model_name], **wanted.model_dump())))

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 from fastapi import APIRouter
 
+from modelshelf.schemas.status import StatusJson
 from modelshelf.server.answers import Json
-from modelshelf.server.api.requests import StatusOut
+from modelshelf.server.openapi import answers
 from modelshelf.services.setup.status import Status
 
 
@@ -15,10 +16,13 @@ def create_router(open_status: Callable[[], Status]) -> APIRouter:
     """Return the route over a status that is asked anew each time: settings may have changed."""
     router = APIRouter(prefix="/api", tags=["health"])
 
-    @router.get("/status", response_model=StatusOut)
+    @router.get("/status", responses=answers(StatusJson, "What is in force."))
     def status() -> Json:
-        """Say which settings, registry and library are in force, which servers run, and who holds what."""
+        """Say what is in force.
+
+        That is which settings, registry and libraries, which servers run, and who holds what.
+        """
         with open_status() as found:
-            return Json(found.view())
+            return Json(found.read())
 
     return router

@@ -10,7 +10,7 @@ import contextlib
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -33,7 +33,8 @@ from modelshelf.domain.names import BasePath, RepoId
 from modelshelf.domain.tiers import CUSTOM, Tier
 from modelshelf.errors import BadInput, Cancelled, Denied, NotFound, ShelfError, Unavailable
 from modelshelf.registry.registry import Registry
-from modelshelf.schemas.adopt import adopted_view
+from modelshelf.schemas.adopt import AdoptedJson
+from modelshelf.schemas.json_object import to_json
 from modelshelf.services.adopt.import_models import ModelImporter
 from modelshelf.services.adopt.link_old_path import Linker
 from modelshelf.services.catalog.models import Library
@@ -134,7 +135,9 @@ class Adopter:
         path = folder_of(wanted.path)
         if self._is_linked(wanted, path):
             kept = self.linker.finish(path)
-            self._tell(running, {"path": str(path), "mode": "link", "backup": str(kept)})
+            target = self.tiers.tiers.resolve(*destination(wanted.to))
+            nothing = AdoptPlan(Order(wanted.mode, str(path), CUSTOM, target.base, target.location), (), ())
+            self._tell(running, AdoptedJson.done(nothing, done, nothing, str(kept)))
             return
         running.progress.phase("looking")
         path, found = self.look(wanted)
@@ -152,14 +155,14 @@ class Adopter:
         if order.mode is AdoptMode.LINK:
             backup = str(self.linker.make(order))
         left = plan if backup else self._decide(inventory.find(path, wanted.repo_id), order)
-        self._tell(running, adopted_view(plan, done, left) | {"backup": backup})
+        self._tell(running, AdoptedJson.done(plan, done, left, backup))
 
     def _is_linked(self, wanted: AdoptRequest, path: Path) -> bool:
         """Return whether all that is left to do of a link is the link itself, or nothing."""
         return wanted.mode is AdoptMode.LINK and (self.linker.is_halfway(path) or self.linker.is_linked(path))
 
-    def _tell(self, running: Running, result: Mapping[str, object]) -> None:
-        self.registry.update_job(running.job.id, {"result": json.dumps(result)})
+    def _tell(self, running: Running, result: AdoptedJson) -> None:
+        self.registry.update_job(running.job.id, {"result": to_json(result)})
 
     def _adopt_base(self, order: Order, path: Path, found: Found, running: Running, done: Done) -> AdoptPlan:
         """Register what lies in a base, then move it."""

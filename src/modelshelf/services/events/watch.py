@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from modelshelf.errors import Unavailable
-from modelshelf.schemas.views import job_view, model_view, tier_view
+from modelshelf.schemas.jobs import JobJson
+from modelshelf.schemas.models import ModelJson
+from modelshelf.schemas.tiers import TierJson
 
 if TYPE_CHECKING:
     from modelshelf.domain.tiers import TierStatus
@@ -55,8 +57,8 @@ class Watch:
 
     def look(self) -> list[Event]:
         """Return what changed of jobs and models since the last look; nothing at the first one."""
-        jobs = {str(job.id): job_view(job) for job in reversed(self._shelf.registry.jobs())}
-        models: dict[str, View] = {model.row.model_name: model_view(model) for model in self._shelf.models()}
+        jobs = {str(job.id): vars(JobJson.of(job)) for job in reversed(self._shelf.registry.jobs())}
+        models: dict[str, View] = {model.row.model_name: vars(ModelJson.of(model)) for model in self._shelf.models()}
         found = [Event("job", view) for view in _changed(self._jobs, jobs)]
         found += [Event("model", view) for view in _changed(self._models, models)]
         gone = (self._models or {}).keys() - models.keys()
@@ -74,7 +76,7 @@ class Watch:
             if before != now and (before is not None or status.warning):
                 _tell(status)
             if before not in (None, now):
-                found.append(Event("tier", tier_view(status)))
+                found.append(Event("tier", vars(TierJson.of(status))))
         return found
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from modelshelf.domain.gc import MIN_AGE_S, GcItem, GcPlan, Needs, Tidied
 from modelshelf.domain.jobs import UNFINISHED, Job
@@ -16,7 +17,8 @@ from modelshelf.domain.ports import Clock
 from modelshelf.domain.tiers import Tier
 from modelshelf.errors import BadInput, ShelfError, Unavailable
 from modelshelf.registry.registry import Registry
-from modelshelf.schemas.views import tidied_view
+from modelshelf.schemas.garbage import TidiedJson, TidyReportJson
+from modelshelf.schemas.json_object import to_json
 from modelshelf.services.catalog.models import Library
 from modelshelf.services.jobs.runner import Running
 from modelshelf.services.space.tiers import TierService
@@ -184,10 +186,10 @@ def run_on_each(registry: Registry, tiers: TierService, running: Running, work: 
     params = json.loads(running.job.params)
 
     def keep(outcome: Tidied) -> None:
-        done.append(tidied_view(outcome))
-        registry.update_job(running.job.id, {"result": json.dumps({"tiers": done})})
+        done.append(TidiedJson.of(outcome))
+        registry.update_job(running.job.id, {"result": to_json(TidyReportJson(done))})
 
-    done: list[dict[str, object]] = json.loads(running.job.result)["tiers"] if running.job.result else []
+    done: list[Any] = json.loads(running.job.result)["tiers"] if running.job.result else []
     for tier in chosen(tiers, params["tier"]):
         try:
             outcome = work(tier)

@@ -8,7 +8,6 @@ the repository's lock, which whoever deletes there holds as well. What has chang
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +19,8 @@ from modelshelf.domain.ports import Clock
 from modelshelf.domain.reconcile import Action, ReconcilePlan, Step, plan_reconcile
 from modelshelf.domain.sidecars import Card
 from modelshelf.registry.registry import Registry
-from modelshelf.schemas.views import reconcile_view
+from modelshelf.schemas.json_object import to_json
+from modelshelf.schemas.reconcile import ReconciledJson
 from modelshelf.services.catalog.models import Library
 from modelshelf.services.jobs.runner import Running
 from modelshelf.services.maintenance.reconcile_scan import observe
@@ -96,7 +96,7 @@ class Reconciler:
         """Carry out a reconcile job; what it did becomes its result."""
         running.progress.phase("reconciling")
         done = self.reconcile()
-        self.registry.update_job(running.job.id, {"result": json.dumps(reconcile_view(done.plan, done.skipped))})
+        self.registry.update_job(running.job.id, {"result": to_json(ReconciledJson.of(done.plan, done.skipped))})
 
     def carry_out(self, step: Step) -> bool:
         """Do one step; returns whether it still held."""

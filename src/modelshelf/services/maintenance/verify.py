@@ -19,7 +19,8 @@ from modelshelf.domain.ports import Clock
 from modelshelf.domain.verify_report import DAMAGE, Finding, Kind, VerifyReport
 from modelshelf.errors import Unavailable
 from modelshelf.registry.registry import Registry
-from modelshelf.schemas.views import report_view
+from modelshelf.schemas.json_object import to_json
+from modelshelf.schemas.reports import VerifyReportJson
 from modelshelf.services.catalog.models import Library
 from modelshelf.services.jobs.runner import Running
 from modelshelf.services.lifecycle.rate_limit import Throttle
@@ -208,7 +209,7 @@ class _Result:
         paths = {finding.path for finding in now}
         carried = [finding for finding in self._earlier if finding.path not in paths]
         report = replace(self._empty, findings=(*carried, *now))
-        values = {"result": json.dumps(report_view(report)), "total_bytes": report.checked_bytes}
+        values = {"result": to_json(VerifyReportJson.of(report)), "total_bytes": report.checked_bytes}
         self._registry.update_job(self._job_id, values)
 
 

@@ -7,19 +7,31 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from modelshelf.domain.jobs import RUNNING, UNFINISHED
 from modelshelf.domain.tiers import CUSTOM, Tier, Tiers
 from modelshelf.domain.tool_environment import hub_cache
 from modelshelf.registry.fast_read import SCHEMA
 from modelshelf.registry.registry import Registry
-from modelshelf.schemas.views import job_view, lease_view, time_view
+from modelshelf.schemas.jobs import JobJson
+from modelshelf.schemas.leases import LeaseJson
+from modelshelf.schemas.status import (
+    BaseJson,
+    BaseLibraryJson,
+    OtherLibraryJson,
+    OwnerJson,
+    RegistryJson,
+    ServerJson,
+    SettingsJson,
+    StatusJson,
+    ToolsJson,
+)
 from modelshelf.services.jobs.process import is_alive
 from modelshelf.store.known_bases import KnownBases, KnownLibraries
 from modelshelf.store.layout import Base
 from modelshelf.store.tiers import governor
 from modelshelf.store.tiers import marker as store_tier
+from modelshelf.units import rfc3339
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,65 +63,60 @@ class Status:
         if self.registry is not None:
             self.registry.close()
 
-    def view(self) -> dict[str, Any]:
-        """Return all of it, for `--json` and for HTTP; nothing is changed."""
-        hub, why = hub_cache(self.environ)
+    def read(self) -> StatusJson:
+        """Return all of it; nothing is changed."""
         registry = self.registry
         primary = self.tiers.primary.base
         others = {base: env_file for base, env_file in self.libraries.load().items() if base != primary}
-        return {
-            "settings": {"file": str(self.env_file) if self.env_file else None, "library_named_by": self.named_by},
-            "registry": {
-                "id": registry.id if registry is not None else None,
-                "url": self.url,
-                "exists": registry is not None,
-                "detail": self.trouble,
-            },
-            "bases": [self._base(tier) for tier in self._tiers()],
-            "other_libraries": [{"cache_path": base, "settings": file or None} for base, file in others.items()],
-            "hugging_face_tools": {"hub": hub, "why": why, "is_primary": hub == f"{primary}/hub"},
-            "servers": self._servers(),
-            "leases": [lease_view(lease) for lease in registry.leases.all() if not lease.expired] if registry else [],
-            "jobs": [job_view(job) for job in registry.jobs(state=UNFINISHED)] if registry else [],
-            "owners": self._owners(),
-            "versions": {
+        hub, why = hub_cache(self.environ)
+        return StatusJson(
+            settings=SettingsJson(str(self.env_file) if self.env_file else None, self.named_by),
+            registry=RegistryJson(registry.id if registry else None, self.url, registry is not None, self.trouble),
+            bases=[self._base(tier) for tier in self._tiers()],
+            other_libraries=[OtherLibraryJson(base, file or None) for base, file in others.items()],
+            hugging_face_tools=ToolsJson(hub, why, hub == f"{primary}/hub"),
+            servers=self._servers(),
+            leases=[LeaseJson.of(lease) for lease in registry.leases.all() if not lease.expired] if registry else [],
+            jobs=[JobJson.of(job) for job in registry.jobs(state=UNFINISHED)] if registry else [],
+            owners=self._owners(),
+            versions={
                 "modelshelf": self.version,
                 "huggingface_hub": importlib.metadata.version("huggingface_hub"),
                 "python": platform.python_version(),
                 "schema": SCHEMA,
             },
-        }
+        )
 
     def _tiers(self) -> list[Tier]:
         found = {tier.base: tier for tier in self.tiers.configured()}
         known = sorted({*self.known.load(), *(self.registry.tier_ids() if self.registry else ())})
         return [*found.values(), *(Tier(CUSTOM, base, None) for base in known if base not in found)]
 
-    def _base(self, tier: Tier) -> dict[str, Any]:
+    def _base(self, tier: Tier) -> BaseJson:
         base, registry = Base(Path(tier.base)), self.registry
         ids = self.known.load() | (registry.tier_ids() if registry is not None else {})
         named = governor.read(base)
         offline = store_tier.why_offline(base, ids.get(tier.base))
         elsewhere = governor.why_not_ours(base, registry.id if registry is not None else "", self.url)
-        return {
-            "cache_location": tier.location,
-            "cache_path": tier.base,
-            "tier_id": store_tier.read_id(base),
-            "online": not offline,
-            "detail": offline or elsewhere,
-            "library": {"id": named.id, "place": str(named.file(base) or named.place)} if named else None,
-            "ours": named is not None and not elsewhere,
-        }
+        return BaseJson(
+            cache_location=tier.location,
+            cache_path=tier.base,
+            tier_id=store_tier.read_id(base),
+            online=not offline,
+            detail=offline or elsewhere,
+            library=BaseLibraryJson(named.id, str(named.file(base) or named.place)) if named else None,
+            ours=named is not None and not elsewhere,
+        )
 
-    def _servers(self) -> list[dict[str, Any]]:
+    def _servers(self) -> list[ServerJson]:
         found = self.registry.servers.all() if self.registry is not None else []
         return [
-            {"url": server.url, "owner": server.owner, "started_at": time_view(server.started_at)}
+            ServerJson(server.url, server.owner, rfc3339(server.started_at))
             for server in found
             if is_alive(server.owner) is not False
         ]
 
-    def _owners(self) -> list[dict[str, Any]]:
+    def _owners(self) -> list[OwnerJson]:
         """Return the processes that carry out jobs or hold reservations; null where that can't be told from here."""
         if self.registry is None:
             return []
@@ -119,11 +126,6 @@ class Status:
         jobs = self.registry.jobs(state=(RUNNING,))
         owners = sorted({*held, *(job.owner for job in jobs)})
         return [
-            {
-                "owner": owner,
-                "alive": is_alive(owner),
-                "jobs": [job.id for job in jobs if job.owner == owner],
-                "reserved_bytes": held.get(owner, 0),
-            }
+            OwnerJson(owner, is_alive(owner), [job.id for job in jobs if job.owner == owner], held.get(owner, 0))
             for owner in owners
         ]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from modelshelf.domain.jobs import RUNNING
 from modelshelf.domain.models import ModelRow
@@ -40,10 +39,6 @@ class ForgetPlan:
     """What their files hold, which stay where they are."""
     gives_away: bool
     """Whether the marker names no registry then, so that another library may take the base."""
-
-    def view(self) -> dict[str, Any]:
-        """Return it as JSON values."""
-        return asdict(self) | {"models": list(self.models)}
 
 
 @dataclass(frozen=True, slots=True)

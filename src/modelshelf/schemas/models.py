@@ -1,0 +1,123 @@
+"""Models as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from modelshelf.domain.models import State
+from modelshelf.schemas.json_object import JsonObject, time_or_none
+from modelshelf.units import rfc3339
+
+if TYPE_CHECKING:
+    from modelshelf.domain.eviction import EvictionPlan
+    from modelshelf.domain.models import FileEntry, Model
+
+
+@dataclass(frozen=True)
+class ModelJson(JsonObject):
+    """A model as it is now."""
+
+    model_name: str
+    """Your name for it."""
+    hf_path: str
+    """Its repository, `org/name`."""
+    revision: str
+    """The branch, tag or commit that it follows."""
+    commit_hash: str | None
+    """The commit that it is at; null until the hub was reached for the first time."""
+    cache_location: str
+    """Its tier: `primary`, `secondary` or `custom`."""
+    cache_path: str
+    """The base of its tier."""
+    path: str | None
+    """The folder of its snapshot, where it lies or will lie; null until the commit is known."""
+    state: State
+    """What the disk and the registry say of it; only a model that is `ready` or `moving` can be loaded."""
+    detail: str
+    """Why, in a sentence; empty when there is nothing to say."""
+    size_bytes: int
+    """The size of its files; 0 until the commit is known."""
+    allow_patterns: Sequence[str]
+    """Shell patterns of the files wanted; empty for all."""
+    pinned: bool
+    """Whether it is never evicted."""
+    pin_reason: str
+    """Why, as whoever pinned it said."""
+    created_at: str
+    """When it was registered."""
+    last_used_at: str | None
+    """When it was last loaded; null for never."""
+    uses: int
+    """How often it was loaded."""
+    job_id: int | None
+    """Its newest job; null without one."""
+
+    @classmethod
+    def of(cls, model: Model, **more: object) -> Self:
+        """Return a model.
+
+        Args:
+            model: It.
+            more: What a subclass has beyond that.
+        """
+        row = model.row
+        return cls.like(
+            row,
+            cache_path=model.base,
+            path=model.path,
+            state=model.state,
+            detail=model.detail,
+            created_at=rfc3339(row.created_at),
+            last_used_at=time_or_none(row.last_used_at),
+            **more,
+        )
+
+
+@dataclass(frozen=True)
+class FileJson(JsonObject):
+    """A file of a model."""
+
+    path: str
+    """Its path in the repository."""
+    size_bytes: int
+    """Its size."""
+    digest: str
+    """The name of its blob: 64 hex of sha256, or 40 hex of git's sha1 for a small file."""
+
+
+@dataclass(frozen=True)
+class ModelWithFilesJson(ModelJson):
+    """A model with its files."""
+
+    files: Sequence[FileJson]
+    """Its files, in the order of their paths."""
+
+    @classmethod
+    def with_files(cls, model: Model, files: Sequence[FileEntry]) -> Self:
+        """Return a model with its files."""
+        return cls.of(model, files=[FileJson.like(file) for file in files])
+
+
+@dataclass(frozen=True)
+class EvictedJson(JsonObject):
+    """A model that leaves a tier to make room."""
+
+    model_name: str
+    """Its name."""
+    free_bytes: int
+    """What its tier has more of when it's gone."""
+
+    @classmethod
+    def each(cls, plan: EvictionPlan | None) -> list[EvictedJson]:
+        """Return the models that leave, coldest first; none where all fits as it is."""
+        return [cls.like(victim) for victim in (plan.victims if plan is not None else ())]
+
+
+@dataclass(frozen=True)
+class NewModelJson(ModelJson):
+    """A model that was just registered, and what leaves its tier for it."""
+
+    makes_room: Sequence[EvictedJson]
+    """The models that leave its tier for it, coldest first."""

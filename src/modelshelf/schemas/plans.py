@@ -1,0 +1,162 @@
+"""What adding, moving, updating and removing will do or did, as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from modelshelf.schemas.json_object import JsonObject
+from modelshelf.schemas.models import EvictedJson
+
+if TYPE_CHECKING:
+    from modelshelf.domain.outcomes import Removed
+    from modelshelf.domain.plans import AddPlan, MovePlan, RemovalPlan, UpdatePlan
+
+
+@dataclass(frozen=True)
+class AddPlanJson(JsonObject):
+    """What registering a model and pulling it will do."""
+
+    model_name: str
+    """Your name for it."""
+    hf_path: str
+    """Its repository, as the hub spells it."""
+    commit_hash: str | None
+    """The commit; null while the hub is out of reach."""
+    cache_location: str
+    """The tier that it goes to."""
+    cache_path: str
+    """The base of that tier."""
+    size_bytes: int
+    """The size of its files."""
+    fetch_bytes: int
+    """How much of them is downloaded: what earlier tries left isn't."""
+    makes_room: Sequence[EvictedJson]
+    """The models that leave the tier for it, coldest first."""
+
+    @classmethod
+    def of(cls, plan: AddPlan) -> AddPlanJson:
+        """Return a plan."""
+        return cls.like(
+            plan,
+            model_name=plan.wanted.model_name,
+            hf_path=plan.wanted.hf_path,
+            cache_location=plan.tier.location,
+            cache_path=plan.tier.base,
+            makes_room=EvictedJson.each(plan.makes_room),
+        )
+
+
+@dataclass(frozen=True)
+class MovePlanJson(JsonObject):
+    """What a move will do."""
+
+    model_name: str
+    """The model."""
+    from_path: str
+    """The base that it comes from."""
+    cache_location: str
+    """The tier that it goes to."""
+    cache_path: str
+    """The base of that tier."""
+    method: str
+    """How bytes get there: `link`, `reflink` or `copy`."""
+    size_bytes: int
+    """The size of its files."""
+    transfer_bytes: int
+    """How much of them the target lacks."""
+    keep_source: bool
+    """Whether the old copy stays."""
+    note: str
+    """Why it does, where nobody asked for it; in a sentence."""
+    makes_room: Sequence[EvictedJson]
+    """The models that leave the target for it, coldest first."""
+
+    @classmethod
+    def of(cls, plan: MovePlan) -> MovePlanJson:
+        """Return a plan."""
+        return cls.like(
+            plan,
+            from_path=plan.source,
+            cache_location=plan.target_location,
+            cache_path=plan.target,
+            size_bytes=plan.total_bytes,
+            makes_room=EvictedJson.each(plan.makes_room),
+        )
+
+
+@dataclass(frozen=True)
+class UpdatePlanJson(JsonObject):
+    """What an update will do."""
+
+    model_name: str
+    """The model."""
+    hf_path: str
+    """Its repository."""
+    revision: str
+    """The branch, tag or commit that it follows."""
+    old_commit: str | None
+    """The commit that it is at."""
+    new_commit: str
+    """The newest commit of the revision."""
+    is_current: bool
+    """Whether the two are the same: there is nothing to do."""
+    size_bytes: int
+    """The size of its files at the new commit."""
+    fetch_bytes: int
+    """How much of them is downloaded."""
+    shared_bytes: int
+    """How much of them both commits have."""
+    keep_old: bool
+    """Whether the old snapshot stays."""
+    note: str
+    """Why nothing newer is looked for, in a sentence; empty where it is."""
+
+    @classmethod
+    def of(cls, plan: UpdatePlan) -> UpdatePlanJson:
+        """Return a plan."""
+        return cls.like(plan, hf_path=plan.repo_id, size_bytes=plan.total_bytes)
+
+
+@dataclass(frozen=True)
+class RemovalPlanJson(JsonObject):
+    """What removing a model will delete."""
+
+    removed_files: Sequence[str]
+    """The files, whole paths."""
+    free_bytes: int
+    """What that frees."""
+
+    @classmethod
+    def of(cls, plan: RemovalPlan) -> RemovalPlanJson:
+        """Return a plan."""
+        return cls.like(plan, removed_files=[*plan.links, *plan.blobs])
+
+
+@dataclass(frozen=True)
+class RemovedJson(JsonObject):
+    """What a removal did, measured."""
+
+    model_name: str
+    """The model that is registered no more."""
+    removed_files: Sequence[str]
+    """The files that were deleted, whole paths."""
+    freed_bytes: int
+    """The sum of their sizes."""
+    freed_allocated_bytes: int
+    """What the disk has free more."""
+    kept: str
+    """Why some of its bytes stay on the disk, in a sentence; empty where all went."""
+    needed_by: Sequence[str]
+    """Registered adapters that can't be loaded without it."""
+
+    @classmethod
+    def of(cls, removed: Removed) -> RemovedJson:
+        """Return what a removal did."""
+        return cls.like(
+            removed,
+            removed_files=[*removed.plan.links, *removed.plan.blobs],
+            freed_bytes=removed.freed.apparent_bytes,
+            freed_allocated_bytes=removed.freed.allocated_bytes,
+        )

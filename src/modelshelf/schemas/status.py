@@ -1,0 +1,156 @@
+"""What is in force, as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from modelshelf.schemas.jobs import JobJson
+from modelshelf.schemas.json_object import JsonObject
+from modelshelf.schemas.leases import LeaseJson
+
+
+@dataclass(frozen=True)
+class SettingsJson(JsonObject):
+    """The settings in force."""
+
+    file: str | None
+    """The settings file; null without one."""
+    library_named_by: str
+    """What names the library, where no setting does; empty else."""
+
+
+@dataclass(frozen=True)
+class RegistryJson(JsonObject):
+    """The registry in force."""
+
+    id: str | None
+    """Its id, which each of its bases names; null while it can't be read."""
+    url: str
+    """Where it is; without a password."""
+    exists: bool
+    """Whether it is there and can be read."""
+    detail: str
+    """Why it can't be used; empty where it can, or there is none yet."""
+
+
+@dataclass(frozen=True)
+class BaseLibraryJson(JsonObject):
+    """The library that a base belongs to."""
+
+    id: str
+    """The id of its registry."""
+    place: str
+    """Where that registry is."""
+
+
+@dataclass(frozen=True)
+class BaseJson(JsonObject):
+    """A base that is known here."""
+
+    cache_location: str
+    """Its tier: `primary`, `secondary` or `custom`."""
+    cache_path: str
+    """Its path."""
+    tier_id: str | None
+    """The id in its marker; null without one."""
+    online: bool
+    """Whether it is there."""
+    detail: str
+    """Why it is offline, or not ours; empty else."""
+    library: BaseLibraryJson | None
+    """The library that it belongs to; null while it belongs to none."""
+    ours: bool
+    """Whether that is this one."""
+
+
+@dataclass(frozen=True)
+class OtherLibraryJson(JsonObject):
+    """Another library of this user on this machine."""
+
+    cache_path: str
+    """Its primary base."""
+    settings: str | None
+    """Its settings file; null without one."""
+
+
+@dataclass(frozen=True)
+class ToolsJson(JsonObject):
+    """The folder that Hugging Face programs download to."""
+
+    hub: str
+    """The folder of their repositories."""
+    why: str
+    """The variable that says so, or that none does."""
+    is_primary: bool
+    """Whether that is the primary tier's."""
+
+
+@dataclass(frozen=True)
+class ServerJson(JsonObject):
+    """A server that runs."""
+
+    url: str
+    """Its address."""
+    owner: str
+    """Its process."""
+    started_at: str
+    """When it was started."""
+
+
+@dataclass(frozen=True)
+class OwnerJson(JsonObject):
+    """A process that carries out jobs or holds reservations."""
+
+    owner: str
+    """The process."""
+    alive: bool | None
+    """Whether it runs; null where that can't be told from here."""
+    jobs: Sequence[int]
+    """The jobs that it carries out."""
+    reserved_bytes: int
+    """What is promised to it."""
+
+
+@dataclass(frozen=True)
+class StatusJson(JsonObject):
+    """What is in force: settings, registry, bases, servers, and who holds what."""
+
+    settings: SettingsJson
+    """Which settings are in force."""
+    registry: RegistryJson
+    """Which registry is in force."""
+    bases: Sequence[BaseJson]
+    """The bases that are known here."""
+    other_libraries: Sequence[OtherLibraryJson]
+    """Other libraries of this user on this machine."""
+    hugging_face_tools: ToolsJson
+    """Where Hugging Face programs download to."""
+    servers: Sequence[ServerJson]
+    """The servers that run."""
+    leases: Sequence[LeaseJson]
+    """Who holds which model."""
+    jobs: Sequence[JobJson]
+    """The jobs that haven't ended."""
+    owners: Sequence[OwnerJson]
+    """The processes that carry out jobs or hold reservations."""
+    versions: Mapping[str, str]
+    """Versions of this program, huggingface_hub, Python and the registry's schema."""
+
+
+@dataclass(frozen=True)
+class HealthJson(JsonObject):
+    """That the process runs."""
+
+    status: str
+    """`ok`."""
+    version: str
+    """The version of this program."""
+
+
+@dataclass(frozen=True)
+class ReadyJson(JsonObject):
+    """That the registry answers."""
+
+    status: str
+    """`ok`."""

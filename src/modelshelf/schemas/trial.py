@@ -1,0 +1,32 @@
+"""What trying a model out took, as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from modelshelf.schemas.json_object import JsonObject
+
+if TYPE_CHECKING:
+    from modelshelf.domain.outcomes import Trial
+
+
+@dataclass(frozen=True)
+class TrialJson(JsonObject):
+    """What loading a model and asking it one question took."""
+
+    load_s: float
+    """Seconds until it could answer."""
+    answer_s: float
+    """Seconds until it had answered."""
+    memory_bytes: int
+    """The most memory that the process had."""
+    prompt: str
+    """What it was asked."""
+    answer: str
+    """What it said."""
+
+    @classmethod
+    def of(cls, trial: Trial) -> TrialJson:
+        """Return a trial."""
+        return cls.like(trial, load_s=round(trial.load_s, 3), answer_s=round(trial.answer_s, 3))

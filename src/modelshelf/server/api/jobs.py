@@ -1,0 +1,39 @@
+"""`/api/jobs`: long work, whoever asked for it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+
+from modelshelf.schemas.jobs import JobJson
+from modelshelf.server.answers import Json
+from modelshelf.server.openapi import CHANGING, LOOKING, answers, problems
+from modelshelf.services.shelf import Shelf
+
+JobId = Annotated[int, Path(ge=1, le=2**63 - 1, description="The job's number.")]
+
+
+def create_router(shelf: Shelf) -> APIRouter:
+    """Return the routes over one library."""
+    router = APIRouter(prefix="/api/jobs", tags=["jobs"])
+
+    @router.get("", responses=answers(list[JobJson], "The jobs."))
+    def jobs() -> Json:
+        """List the jobs of all processes, newest first."""
+        return Json([JobJson.of(job) for job in shelf.job_service.all()])
+
+    @router.get("/{job_id}", responses=answers(JobJson, "The job.") | problems(*LOOKING))
+    def job(job_id: JobId) -> Json:
+        """Show a job."""
+        return Json(JobJson.of(shelf.registry.job(job_id)))
+
+    @router.post("/{job_id}/cancel", responses=answers(JobJson, "The job as it is now.") | problems(*CHANGING))
+    def cancel(job_id: JobId) -> Json:
+        """Cancel a job.
+
+        What it downloaded or copied is kept for the next try.
+        """
+        return Json(JobJson.of(shelf.job_service.cancel(job_id)))
+
+    return router
