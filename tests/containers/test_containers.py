@@ -162,9 +162,9 @@ def test_a_container_without_a_mount_says_that_models_would_vanish(engine: Engin
     refused = engine.run("run", "--rm", "--env", "SHELF_REQUIRE_MOUNT=1", engine.image, "shelf", "ls")
 
     assert warned.returncode == 0
-    assert "vanishes with the container" in warned.stderr
+    assert "is lost with the container" in warned.stderr
     assert refused.returncode == 2
-    assert "vanishes with the container" in refused.stderr
+    assert "is lost with the container" in refused.stderr
 
 
 def test_the_image_is_no_root_and_says_how_it_is(engine: Engine) -> None:

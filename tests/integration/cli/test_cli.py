@@ -168,7 +168,7 @@ def test_a_plan_says_what_would_be_fetched(hub: FakeHub, cli: Cli, commit: str) 
     hub.stop()
     unknown = cli("add", "m", REPO, "--dry-run").checked()
 
-    assert "  fetches 300.0 kB of 300.0 kB\n" in known.out
+    assert "  downloads 300.0 kB of 300.0 kB\n" in known.out
     assert "fetches" not in unknown.out
     assert "once the hub is reachable" in unknown.out
 
@@ -294,7 +294,7 @@ def test_rm_keeps_the_files_unless_told(home: Home, cli: Cli, added: Path) -> No
     planned = cli("rm", "m", "--files", "--dry-run", "--json").checked().json
     assert tree(added) == FILES
     assert (cli("rm", "m").checked().out, cli("ls", "--json").json) == (
-        "Forgot m; its files stay where they are.\n",
+        "Removed m from the library; its files stay where they are.\n",
         [],
     )
     assert tree(added) == FILES

@@ -89,7 +89,7 @@ def test_a_healthy_library_has_no_errors(home: Home, model: Path) -> None:
 
     assert {"error"}.isdisjoint(finding["severity"] for finding in found)
     assert about(found, f"primary {home.primary}: ")["severity"] == "ok"
-    assert about(found, "registry.db knows 1 model.")["severity"] == "ok"
+    assert about(found, "registry.db lists 1 model.")["severity"] == "ok"
     assert about(found, f"{home.endpoint}, a mirror (HF_ENDPOINT) answers.")["severity"] == "ok"
     assert about(found, "Ollama: ")["path"] == str(home.root / "home/.ollama/models")
     assert (tree(home.primary / "hub"), tree(home.root / "home")) == before
@@ -135,10 +135,10 @@ def test_a_wrong_env_is_told_and_the_rest_as_well(home: Home, model: Path) -> No
 
     found = ask(home, code=7)
 
-    assert about(found, "'sometimes' is none of")["command"] == f"${{EDITOR:-vi}} +1 {home.env_file}"
+    assert about(found, "'sometimes' isn't one of")["command"] == f"${{EDITOR:-vi}} +1 {home.env_file}"
     assert about(found, "SHELF_PORT in")["severity"] == "error"
     assert about(found, "isn't a line NAME=value")["path"] == str(home.env_file)
-    assert about(found, "knows 1 model.")["severity"] == "ok"
+    assert about(found, "lists 1 model.")["severity"] == "ok"
 
 
 def test_an_unmounted_primary_is_an_error_and_is_not_written(home: Home, model: Path) -> None:
@@ -239,7 +239,7 @@ def test_strays_are_named_with_their_bytes(home: Home, model: Path) -> None:
     put(home.primary / f"hub/hub/models--org--nested/snapshots/{'b' * 40}/model.safetensors", weights)
     put(home.primary / "models--org--begun/blobs/x.incomplete", b"12")
 
-    whole, begun = about(ask(home), "2 folders in"), about(ask(home), "1 unfinished download in")
+    whole, begun = about(ask(home), "2 model folders in"), about(ask(home), "1 unfinished download in")
 
     assert (whole["severity"], whole["size_bytes"]) == ("warning", 20)
     assert whole["command"] == f"shelf adopt {home.primary} --move"
@@ -389,7 +389,7 @@ def test_a_second_copy_is_told_and_goes_by_the_command(home: Home, hub: FakeHub,
     home.run("tiers").checked()
     home.hf(home.secondary, "download", REPO).checked()
 
-    found = about(ask(home), f"blobs of {REPO} lie in {home.primary} and in {home.secondary}")
+    found = about(ask(home), f"blobs of {REPO} are both in {home.primary} and in {home.secondary}")
 
     assert found["size_bytes"] == sum(map(len, FILES.values()))
     shell(home, f"{found['command']} --yes")
@@ -439,7 +439,7 @@ def test_a_hub_that_is_away_is_no_error(home: Home, hub: FakeHub, model: Path) -
     hub.fail("*", status=503)
     assert about(ask(home), "it answers 503")["severity"] == "warning"
     hub.stop()
-    assert about(ask(home), "cannot be reached")["severity"] == "warning"
+    assert about(ask(home), "isn't reachable")["severity"] == "warning"
 
 
 def test_variables_that_fight_are_told(home: Home, model: Path) -> None:
@@ -483,7 +483,7 @@ def test_a_part_that_breaks_leaves_the_others(home: Home, model: Path) -> None:
     assert [found.detail for found in report.found if found.severity == "error"] == [
         "This could not be examined. RuntimeError: nobody thought of this"
     ]
-    assert any("knows 1 model" in found.detail for found in report.found)
+    assert any("lists 1 model" in found.detail for found in report.found)
 
 
 def test_a_base_that_is_a_file_is_no_traceback(home: Home) -> None:

@@ -128,7 +128,7 @@ def test_verify_and_doctor_name_what_lost_its_links(home: Home, drawn: Drawn) ->
     assert "3 of its files lost their links" in home.run("doctor").out
     drawn.base.repo(REPO).tree(commit("a")).unlink()
     assert "All of its files lost their links" in home.run("doctor").out
-    assert "3 blobs of org/name (303.2 kB) may have lost just their links" in home.run("gc", "--dry-run").err
+    assert "3 blobs of org/name (303.2 kB) may only have lost their links" in home.run("gc", "--dry-run").err
 
 
 def test_a_dry_run_of_gc_says_why_and_how_old(home: Home) -> None:

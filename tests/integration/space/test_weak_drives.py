@@ -94,7 +94,7 @@ def test_a_repository_that_differs_by_case_only_is_refused(hub: FakeHub, home: H
         other.add_repo("Org/Name", FILES)
         with (
             home.open(HF_ENDPOINT=other.url) as elsewhere,
-            pytest.raises(BadInput, match="org/name and Org/Name are one"),
+            pytest.raises(BadInput, match="org/name and Org/Name would be one"),
         ):
             elsewhere.register("n", "Org/Name", "secondary")
 
@@ -148,7 +148,7 @@ def test_tiers_says_what_a_drive_cannot(home: Home, shelf: Shelf) -> None:
     said = home.run("tiers").checked().out
     first, second = home.run("tiers", "--json").checked().json
 
-    for words in ("no symbolic links", "no hard links", "ignores case", "cannot be written", "hold nothing"):
+    for words in ("no symbolic links", "no hard links", "case-insensitive", "cannot be written", "locks don't work"):
         assert said.count(words) == 1
     assert (first["capabilities"]["symlinks"], second["capabilities"]["symlinks"]) == (True, False)
     assert len(second["capabilities"]["weaknesses"]) == 5

@@ -111,7 +111,7 @@ def check_online(base: Base, known_id: str | None) -> None:
     leads = f", which leads to {real}," if (real := os.path.realpath(base.path)) != str(base.path) else ""
     if found is None:
         raise Unavailable(
-            f"{base.path}{leads} is known but its marker {base.marker.relative_to(base.path)} is missing: is it"
+            f"{base.path}{leads} is known, but its marker {base.marker.relative_to(base.path)} is missing: is it"
             " mounted?",
             hint=f"Mount it. If you emptied it on purpose: shelf tiers --reset-marker {base.path}",
             cache_path=str(base.path),
