@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
-from modelshelf.domain.adopt_inventory import Found, FoundModel, FoundThing, Kind
+from modelshelf.domain.adopt_inventory import Found, FoundModel, FoundThing, Origin
 from modelshelf.errors import BadInput
 
 
@@ -128,7 +128,7 @@ def plan_adopt(found: Found, order: Order, rows: Sequence[Registered], names: It
 
 def _rank(model: FoundModel) -> tuple[bool, bool, str, bool, str]:
     """Let what lies where it belongs come before strays, and a commit that a ref leads to before older ones."""
-    return (model.kind is not Kind.CACHE, model.kind.is_foreign, model.repo_id, not model.revision, model.commit_hash)
+    return (model.kind is not Origin.CACHE, model.kind.is_foreign, model.repo_id, not model.revision, model.commit_hash)
 
 
 class _Deciding:
@@ -161,7 +161,7 @@ class _Deciding:
     def _decide_cached(self, model: FoundModel, same: Sequence[Registered]) -> Adoption:
         whole = [row for row in same if row.complete]
         here = next((row for row in whole if row.base == self._order.base), None)
-        if here is not None and model.kind is Kind.CACHE:
+        if here is not None and model.kind is Origin.CACHE:
             self._seen[model.repo_id, model.commit_hash] = here.model_name
             return self._place(here.model_name, model, f"It is registered as {here.model_name}.", registered=True)
         if here is not None:
@@ -180,8 +180,8 @@ class _Deciding:
         if order.is_home:
             if registered:
                 return Adoption(name, Act.REGISTER if model.lost else Act.NONE, model, why + anew)
-            where = "It is linked into hub/ and registered there." if model.kind is Kind.STRAY else ""
-            if order.mode is not AdoptMode.LEAVE and model.kind is Kind.STRAY:
+            where = "It is linked into hub/ and registered there." if model.kind is Origin.STRAY else ""
+            if order.mode is not AdoptMode.LEAVE and model.kind is Origin.STRAY:
                 where = "It moves into hub/ and is registered there."
             where = where or f"Registered in place, as {order.location}."
             return Adoption(name, Act.REGISTER, model, where + anew)

@@ -23,7 +23,7 @@ _SETS = ("config.json", "tokenizer_config.json", "model_index.json")
 """Small files without which a snapshot that should have them cannot be loaded."""
 
 
-class Kind(enum.StrEnum):
+class Origin(enum.StrEnum):
     """What laid a model out."""
 
     CACHE = "cache"
@@ -35,7 +35,7 @@ class Kind(enum.StrEnum):
     @property
     def is_foreign(self) -> bool:
         """Whether it belongs to another program, and is only ever linked or copied from."""
-        return self in (Kind.LOCAL_DIR, Kind.LM_STUDIO, Kind.OLLAMA)
+        return self in (Origin.LOCAL_DIR, Origin.LM_STUDIO, Origin.OLLAMA)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class FoundFile:
 class FoundModel:
     """A snapshot, or the files of another program, as they lie."""
 
-    kind: Kind
+    kind: Origin
     place: str
     """The folder that holds its repository's folder (a cache_dir); for a foreign one the folder of its files."""
     repo_id: str

@@ -12,7 +12,7 @@ from modelshelf.domain.doctor_report import Diagnosis, Severity
 from modelshelf.domain.permissions import Foreign
 from modelshelf.domain.tiers import PRIMARY, SCARCE_ENTRIES, Tier
 from modelshelf.domain.tool_environment import ENGINE_PACKAGES, Place
-from modelshelf.domain.verify_report import Finding, Kind
+from modelshelf.domain.verify_report import Fault, Finding
 from modelshelf.units import GB, format_size, limit_gb
 
 LOW_BYTES = GB
@@ -20,7 +20,7 @@ LOW_BYTES = GB
 _FIX = "shelf doctor --fix"
 FIX_TREES, FIX_REFS, FIX_LEFTOVERS = "trees", "refs", "leftovers"
 _ERROR, _WARNING, _INFO, _OK = Severity
-_WORST = frozenset({Kind.MISSING_FILE, Kind.WRONG_SIZE, Kind.WRONG_BYTES, Kind.READ_ERROR})
+_WORST = frozenset({Fault.MISSING_FILE, Fault.WRONG_SIZE, Fault.WRONG_BYTES, Fault.READ_ERROR})
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from modelshelf.domain.made_up_commits import is_made_up
 from modelshelf.domain.names import parse_repo_folder
 
 
-class Kind(enum.StrEnum):
+class Fault(enum.StrEnum):
     """What can be wrong."""
 
     MISSING_FILE = "missing_file"
@@ -31,32 +31,32 @@ class Kind(enum.StrEnum):
     NO_MODEL = "no_model"
 
 
-DAMAGE = frozenset({Kind.WRONG_SIZE, Kind.WRONG_BYTES, Kind.READ_ERROR})
+DAMAGE = frozenset({Fault.WRONG_SIZE, Fault.WRONG_BYTES, Fault.READ_ERROR})
 """Bytes that are there and are not what their name says: set aside before anything else is done."""
-FORBIDDEN = frozenset({Kind.UNREADABLE_TREE, Kind.UNREADABLE_FILE, Kind.UNREADABLE_FOLDER})
+FORBIDDEN = frozenset({Fault.UNREADABLE_TREE, Fault.UNREADABLE_FILE, Fault.UNREADABLE_FOLDER})
 """What this user may not read: mended by whoever may."""
-_ONLY_A_NAME = frozenset({Kind.LINK_LEAVES_BASE, Kind.DANGLING_REF})
+_ONLY_A_NAME = frozenset({Fault.LINK_LEAVES_BASE, Fault.DANGLING_REF})
 """Names without bytes behind them; whoever downloads writes a ref anew, and a ref need not be the hub's."""
 OTHER_NAMES = ": it has other names, and another program may need it as it is"
 """What an unreadable file has to be left for."""
 
 _SENTENCES = {
-    Kind.MISSING_FILE: "It is missing.",
-    Kind.WRONG_SIZE: "It has {fact}.",
-    Kind.WRONG_BYTES: "Its bytes don't match its digest.",
-    Kind.READ_ERROR: "It cannot be read from the disk: {fact}.",
-    Kind.WRONG_LINK: "It links to {fact}, which has another file's content.",
-    Kind.DANGLING_LINK: "It links to {fact}, which doesn't exist.",
-    Kind.LINK_LEAVES_BASE: "It leads out of its base, to {fact}.",
-    Kind.DANGLING_REF: "It points to {fact}, which has no snapshot.",
-    Kind.UNREADABLE_TREE: "This user can't read it, so an incomplete snapshot looks complete.",
-    Kind.BROKEN_TREE: "It isn't a list of files.",
-    Kind.UNREADABLE_FILE: "This user can't read it{fact}.",
-    Kind.UNREADABLE_FOLDER: "This user can't read this folder.",
-    Kind.INCOMPLETE: "Its download never finished.",
-    Kind.TEXT_LINK: "It was a link and became a text file that names {fact}.",
-    Kind.LOST_LINKS: "{fact} lost their links; their blobs are here.",
-    Kind.NO_MODEL: "It {fact}.",
+    Fault.MISSING_FILE: "It is missing.",
+    Fault.WRONG_SIZE: "It has {fact}.",
+    Fault.WRONG_BYTES: "Its bytes don't match its digest.",
+    Fault.READ_ERROR: "It cannot be read from the disk: {fact}.",
+    Fault.WRONG_LINK: "It links to {fact}, which has another file's content.",
+    Fault.DANGLING_LINK: "It links to {fact}, which doesn't exist.",
+    Fault.LINK_LEAVES_BASE: "It leads out of its base, to {fact}.",
+    Fault.DANGLING_REF: "It points to {fact}, which has no snapshot.",
+    Fault.UNREADABLE_TREE: "This user can't read it, so an incomplete snapshot looks complete.",
+    Fault.BROKEN_TREE: "It isn't a list of files.",
+    Fault.UNREADABLE_FILE: "This user can't read it{fact}.",
+    Fault.UNREADABLE_FOLDER: "This user can't read this folder.",
+    Fault.INCOMPLETE: "Its download never finished.",
+    Fault.TEXT_LINK: "It was a link and became a text file that names {fact}.",
+    Fault.LOST_LINKS: "{fact} lost their links; their blobs are here.",
+    Fault.NO_MODEL: "It {fact}.",
 }
 
 
@@ -64,7 +64,7 @@ _SENTENCES = {
 class Finding:
     """One thing that is wrong, and what became of it."""
 
-    kind: Kind
+    kind: Fault
     base: str
     path: str
     """The file, link, ref or folder that it is about."""
@@ -96,7 +96,7 @@ class Finding:
         """The command that mends it; empty when nothing is left to do."""
         if self.repaired:
             return ""
-        if self.kind is Kind.NO_MODEL:
+        if self.kind is Fault.NO_MODEL:
             return f"hf download {self.repo_id} --force-download"
         if self.kind in FORBIDDEN:
             return self._hint_to_read()
@@ -105,18 +105,18 @@ class Finding:
         name = self.model_name
         if self.trouble and is_made_up(self.commit_hash):
             return f"Adopt its source folder again (shelf adopt FOLDER --move), or remove it: shelf rm {name}"
-        return f"shelf pull {name}" if self.kind is Kind.INCOMPLETE else f"shelf verify {name} --repair"
+        return f"shelf pull {name}" if self.kind is Fault.INCOMPLETE else f"shelf verify {name} --repair"
 
     def _hint_to_read(self) -> str:
         if self.fact == OTHER_NAMES:
             return "shelf adopt FOLDER --move --copy"
         if self.fact:
             return "Run the command as that user, or ask them to let you read it."
-        mode = "a+rx" if self.kind is Kind.UNREADABLE_FOLDER else "a+r"
+        mode = "a+rx" if self.kind is Fault.UNREADABLE_FOLDER else "a+r"
         return f"sudo chmod {mode} {shlex.quote(self.path)}"
 
     def _hint_for_nobody(self) -> str:
-        if self.kind in (Kind.LOST_LINKS, Kind.TEXT_LINK):
+        if self.kind in (Fault.LOST_LINKS, Fault.TEXT_LINK):
             return f"shelf adopt {shlex.quote(self.base)}"
         if self.kind in DAMAGE and not self.quarantined:
             return "shelf verify --all --repair"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from modelshelf.domain.adopt import Act, AdoptMode
-from modelshelf.domain.adopt_inventory import Kind
+from modelshelf.domain.adopt_inventory import Origin
 from modelshelf.schemas.json_object import JsonObject
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class AdoptedModelJson(JsonObject):
     """Its commit; made up from its files where none is known."""
     revision: str
     """The branch or tag that leads to it; empty without one."""
-    kind: Kind
+    kind: Origin
     """Who left it there."""
     from_path: str
     """The folder that it lies in."""

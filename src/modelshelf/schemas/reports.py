@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from modelshelf.domain.doctor_report import Severity
-from modelshelf.domain.verify_report import Kind
+from modelshelf.domain.verify_report import Fault
 from modelshelf.schemas.json_object import JsonObject
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class FindingJson(JsonObject):
     """One thing that a verification found, and what became of it."""
 
-    kind: Kind
+    kind: Fault
     """What is wrong."""
     base: str
     """The base that it lies in."""

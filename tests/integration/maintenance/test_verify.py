@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from modelshelf.domain.jobs import UNFINISHED
-from modelshelf.domain.verify_report import Kind
+from modelshelf.domain.verify_report import Fault
 from modelshelf.errors import NotFound, Unavailable
 from modelshelf.services.maintenance.verify import VERIFY, read_report
 from modelshelf.services.shelf import Shelf
@@ -512,7 +512,7 @@ def test_the_library_of_python_gives_the_findings(home: Home, shelf: Shelf, comm
 
     report = shelf.verify()
 
-    assert [(f.kind, f.model_name, f.file) for f in report.wrong] == [(Kind.DANGLING_LINK, "m", "config.json")]
+    assert [(f.kind, f.model_name, f.file) for f in report.wrong] == [(Fault.DANGLING_LINK, "m", "config.json")]
     job = shelf.registry.jobs()[0]
     assert (job.kind, job.state, read_report(job.result)) == (VERIFY, "done", report)
     assert shelf.verify(["m"], repair=True).wrong == []

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf.domain.adopt_inventory import Found, FoundModel, Kind
+from modelshelf.domain.adopt_inventory import Found, FoundModel, Origin
 from modelshelf.store.adopt import inventory, other_tools
 from modelshelf.store.layout import Base
 from tests.builders import commit, lay_out, put
@@ -40,7 +40,7 @@ def test_a_whole_snapshot_is_found_with_its_ref(tmp_path: Path) -> None:
 
     (model,) = inventory.find(tmp_path).models
 
-    assert (model.kind, model.repo_id, model.revision, model.trouble) == (Kind.CACHE, "org/name", "main", "")
+    assert (model.kind, model.repo_id, model.revision, model.trouble) == (Origin.CACHE, "org/name", "main", "")
     assert (model.is_whole, model.size_bytes) == (True, 320)
 
 
@@ -283,7 +283,7 @@ def test_lm_studio_is_found_from_the_folder_above(tmp_path: Path) -> None:
     model = only(tmp_path)
 
     assert (model.kind, model.repo_id, [file.path for file in model.files]) == (
-        Kind.LM_STUDIO,
+        Origin.LM_STUDIO,
         "TheOrg/Tiny-GGUF",
         ["tiny-q4.gguf"],
     )
@@ -370,7 +370,7 @@ def test_a_base_is_never_taken_for_another_programs(tmp_path: Path) -> None:
     lay_out(tmp_path, WHOLE)
     metadata(tmp_path, "x.safetensors", "c" * 40, "e" * 64)
 
-    assert [model.kind for model in inventory.find(tmp_path).models] == [Kind.CACHE]
+    assert [model.kind for model in inventory.find(tmp_path).models] == [Origin.CACHE]
     assert Base(tmp_path).hub.is_dir()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf.domain.verify_report import Finding, Kind
+from modelshelf.domain.verify_report import Fault, Finding
 from modelshelf.errors import Cancelled, Conflict
 from modelshelf.services.jobs.progress import Counter
 from modelshelf.store.blobs import shared_store
@@ -150,8 +150,8 @@ def test_a_payload_is_read_once_for_all_who_link_to_it(tmp_path: Path) -> None:
     assert sum(reader.read) == 7020
     overwrite(blob, b"x" * 3000)
     assert {(f.kind, f.repo_id) for f in Reader().verify(targets)} == {
-        (Kind.WRONG_BYTES, REPO),
-        (Kind.WRONG_BYTES, "org/other"),
+        (Fault.WRONG_BYTES, REPO),
+        (Fault.WRONG_BYTES, "org/other"),
     }
 
 
@@ -439,7 +439,7 @@ def test_a_disk_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     found = reader.verify([target, *seen(drawn).targets])
 
     assert [(f.kind, f.detail) for f in found] == [
-        (Kind.READ_ERROR, "It cannot be read from the disk: Input/output error.")
+        (Fault.READ_ERROR, "It cannot be read from the disk: Input/output error.")
     ]
     assert len(reader.good) == 3
     assert quarantine.is_damaged(unreadable, "d" * 64)
@@ -451,7 +451,7 @@ def test_a_name_that_the_system_refuses_is_told(tmp_path: Path) -> None:
 
     (found,) = Reader().verify([Target(str(tmp_path), REPO, path, path, "d" * 64)])
 
-    assert (found.kind, found.fact) == (Kind.READ_ERROR, "File name too long")
+    assert (found.kind, found.fact) == (Fault.READ_ERROR, "File name too long")
 
 
 def test_a_stop_in_one_thread_ends_the_others(tmp_path: Path) -> None:

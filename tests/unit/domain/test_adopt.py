@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from modelshelf.domain.adopt import Act, AdoptMode, AdoptPlan, Order, Registered, plan_adopt, with_need
-from modelshelf.domain.adopt_inventory import Found, FoundModel, FoundThing, Kind, is_weights, why_partial
+from modelshelf.domain.adopt_inventory import Found, FoundModel, FoundThing, Origin, is_weights, why_partial
 from modelshelf.domain.models import FileEntry
 from modelshelf.errors import BadInput
 
@@ -20,7 +20,7 @@ MOVE = Order(AdoptMode.MOVE, OLD, "custom", FAST, "primary")
 LINK = replace(MOVE, mode=AdoptMode.LINK)
 
 
-def found(repo_id: str = "Org/Name", commit: str = C1, kind: Kind = Kind.CACHE, **more: object) -> FoundModel:
+def found(repo_id: str = "Org/Name", commit: str = C1, kind: Origin = Origin.CACHE, **more: object) -> FoundModel:
     """Return a whole snapshot."""
     files = (WEIGHTS, CONFIG)
     model = FoundModel(kind, f"{OLD}/hub", repo_id, commit, files, files, "main")
@@ -139,10 +139,10 @@ def test_the_copy_on_the_target_comes_before_others() -> None:
 )
 def test_a_stray_beside_its_twin(order: Order, acts: list[str]) -> None:
     """Of a commit in hub/ and outside of it one is the model, and the other becomes one with it when it may."""
-    decided = plan(order, found(kind=Kind.STRAY), found())
+    decided = plan(order, found(kind=Origin.STRAY), found())
 
     assert [adoption.act.value for adoption in decided.models] == acts
-    assert plan(order, found(kind=Kind.STRAY), rows=(row(),)).models[0].act.value == acts[1]
+    assert plan(order, found(kind=Origin.STRAY), rows=(row(),)).models[0].act.value == acts[1]
 
 
 @pytest.mark.parametrize(
@@ -155,13 +155,13 @@ def test_a_stray_beside_its_twin(order: Order, acts: list[str]) -> None:
 )
 def test_a_stray_alone(order: Order, act: str, word: str) -> None:
     """It comes into hub/, and the reason says how."""
-    decided = plan(order, found(kind=Kind.STRAY))
+    decided = plan(order, found(kind=Origin.STRAY))
 
     assert (told(decided), word in decided.models[0].why) == ([("name", act)], True)
 
 
-@pytest.mark.parametrize("kind", [Kind.LM_STUDIO, Kind.OLLAMA, Kind.LOCAL_DIR])
-def test_what_is_another_programs_is_brought_or_stays(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [Origin.LM_STUDIO, Origin.OLLAMA, Origin.LOCAL_DIR])
+def test_what_is_another_programs_is_brought_or_stays(kind: Origin) -> None:
     """It is never left as a tier, for it is none; and once registered nothing happens with it."""
     model = found(kind=kind, called="llama3:8b")
 

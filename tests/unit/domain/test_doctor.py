@@ -15,7 +15,7 @@ from modelshelf.domain.doctor_report import Diagnosis, Report, Severity, of_stra
 from modelshelf.domain.permissions import Foreign
 from modelshelf.domain.tiers import Tier
 from modelshelf.domain.tool_environment import ENGINE_PACKAGES, Place
-from modelshelf.domain.verify_report import Finding, Kind
+from modelshelf.domain.verify_report import Fault, Finding
 from modelshelf.units import GB
 
 PYPROJECT = Path(__file__).parents[3] / "pyproject.toml"
@@ -96,13 +96,13 @@ def test_a_good_base_is_one_line() -> None:
         ({"spare": (Sized("/mnt/z/xet", 7), Sized("/no", 0))}, "info", "/mnt/z/xet can be deleted", "rm -r /mnt/z/xet"),
         ({"capabilities": Capabilities(False, True, True)}, "info", "no symbolic links", ""),
         (
-            {"faults": (Finding(Kind.DANGLING_LINK, "/b", "/b/models--o--n/snapshots/c/f", "o/n", fact="x"),) * 3},
+            {"faults": (Finding(Fault.DANGLING_LINK, "/b", "/b/models--o--n/snapshots/c/f", "o/n", fact="x"),) * 3},
             "warning",
             "which doesn't exist. 2 more files of o/n with this problem",
             "hf download o/n",
         ),
         (
-            {"faults": (Finding(Kind.MISSING_FILE, "/b", "/b/f", "o/n", model_name="m"),)},
+            {"faults": (Finding(Fault.MISSING_FILE, "/b", "/b/f", "o/n", model_name="m"),)},
             "error",
             "m needs it",
             "shelf verify m --repair",

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from modelshelf.domain.verify_report import OTHER_NAMES, Finding, Kind, VerifyReport
+from modelshelf.domain.verify_report import OTHER_NAMES, Fault, Finding, VerifyReport
 
 MADE_UP = "0" * 12 + "a" * 28
 PATH = "/b/hub/models--org--name/blobs/" + "a" * 64
 
 
-def finding(kind: Kind, path: str = PATH, **values: object) -> Finding:
+def finding(kind: Fault, path: str = PATH, **values: object) -> Finding:
     """Return a finding of the repository org/name."""
     return Finding(kind, "/b", path, repo_id="org/name", **values)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("kind", list(Kind))
-def test_every_kind_has_a_sentence_and_a_command(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", list(Fault))
+def test_every_kind_has_a_sentence_and_a_command(kind: Fault) -> None:
     """Whatever is found, a person is told what it is and what to do, registered or not."""
     ours, nobodys = finding(kind, model_name="m"), finding(kind)
 
@@ -29,26 +29,26 @@ def test_every_kind_has_a_sentence_and_a_command(kind: Kind) -> None:
 @pytest.mark.parametrize(
     ("found", "hint"),
     [
-        (finding(Kind.WRONG_BYTES, model_name="m"), "shelf verify m --repair"),
-        (finding(Kind.WRONG_BYTES), "shelf verify --all --repair"),
-        (finding(Kind.WRONG_BYTES, quarantined="/q"), "hf download org/name"),
-        (finding(Kind.DANGLING_LINK, commit_hash="c" * 40), f"hf download org/name --revision {'c' * 40}"),
+        (finding(Fault.WRONG_BYTES, model_name="m"), "shelf verify m --repair"),
+        (finding(Fault.WRONG_BYTES), "shelf verify --all --repair"),
+        (finding(Fault.WRONG_BYTES, quarantined="/q"), "hf download org/name"),
+        (finding(Fault.DANGLING_LINK, commit_hash="c" * 40), f"hf download org/name --revision {'c' * 40}"),
         (
-            finding(Kind.DANGLING_REF, "/b/hub/datasets--org--name/refs/refs/pr/1"),
+            finding(Fault.DANGLING_REF, "/b/hub/datasets--org--name/refs/refs/pr/1"),
             "rm /b/hub/datasets--org--name/refs/refs/pr/1",
         ),
         (
-            finding(Kind.DANGLING_LINK, "/b/hub/datasets--org--name/snapshots/c/a", commit_hash="c" * 40),
+            finding(Fault.DANGLING_LINK, "/b/hub/datasets--org--name/snapshots/c/a", commit_hash="c" * 40),
             f"hf download org/name --repo-type dataset --revision {'c' * 40}",
         ),
-        (finding(Kind.LINK_LEAVES_BASE, "/b/hub/models--org--name"), "rm /b/hub/models--org--name"),
-        (finding(Kind.UNREADABLE_TREE, "/b/a b.json", model_name="m"), "sudo chmod a+r '/b/a b.json'"),
-        (finding(Kind.UNREADABLE_FOLDER, "/b/hub"), "sudo chmod a+rx /b/hub"),
-        (finding(Kind.UNREADABLE_FILE, "/b/x", model_name="m"), "sudo chmod a+r /b/x"),
-        (finding(Kind.UNREADABLE_FILE, fact=OTHER_NAMES, model_name="m"), "shelf adopt FOLDER --move --copy"),
-        (finding(Kind.INCOMPLETE, model_name="m"), "shelf pull m"),
-        (finding(Kind.WRONG_BYTES, model_name="m", commit_hash=MADE_UP), "shelf verify m --repair"),
-        (finding(Kind.WRONG_BYTES, model_name="m", repaired=True), ""),
+        (finding(Fault.LINK_LEAVES_BASE, "/b/hub/models--org--name"), "rm /b/hub/models--org--name"),
+        (finding(Fault.UNREADABLE_TREE, "/b/a b.json", model_name="m"), "sudo chmod a+r '/b/a b.json'"),
+        (finding(Fault.UNREADABLE_FOLDER, "/b/hub"), "sudo chmod a+rx /b/hub"),
+        (finding(Fault.UNREADABLE_FILE, "/b/x", model_name="m"), "sudo chmod a+r /b/x"),
+        (finding(Fault.UNREADABLE_FILE, fact=OTHER_NAMES, model_name="m"), "shelf adopt FOLDER --move --copy"),
+        (finding(Fault.INCOMPLETE, model_name="m"), "shelf pull m"),
+        (finding(Fault.WRONG_BYTES, model_name="m", commit_hash=MADE_UP), "shelf verify m --repair"),
+        (finding(Fault.WRONG_BYTES, model_name="m", repaired=True), ""),
     ],
 )
 def test_the_hint_is_the_command_that_mends_it(found: Finding, hint: str) -> None:
@@ -58,7 +58,7 @@ def test_the_hint_is_the_command_that_mends_it(found: Finding, hint: str) -> Non
 
 def test_nobody_is_told_to_change_the_rights_of_another_users_file() -> None:
     """Whoever owns it decides who reads it."""
-    theirs = finding(Kind.UNREADABLE_FILE, fact=": it belongs to user 998")
+    theirs = finding(Fault.UNREADABLE_FILE, fact=": it belongs to user 998")
 
     assert theirs.detail == "This user can't read it: it belongs to user 998."
     assert theirs.hint == "Run the command as that user, or ask them to let you read it."
@@ -66,7 +66,7 @@ def test_nobody_is_told_to_change_the_rights_of_another_users_file() -> None:
 
 def test_a_commit_that_no_hub_has_is_not_repaired_twice() -> None:
     """After a failed repair the way out is the folder that it came from, or to let it go."""
-    found = finding(Kind.WRONG_BYTES, model_name="m", commit_hash=MADE_UP, trouble="No hub has it.")
+    found = finding(Fault.WRONG_BYTES, model_name="m", commit_hash=MADE_UP, trouble="No hub has it.")
 
     assert "shelf adopt FOLDER --move" in found.hint
     assert "shelf rm m" in found.hint
@@ -75,13 +75,13 @@ def test_a_commit_that_no_hub_has_is_not_repaired_twice() -> None:
 
 def test_the_detail_says_why_a_repair_failed() -> None:
     """What was found comes first, then what stood in the way."""
-    found = finding(Kind.WRONG_SIZE, fact="3 bytes instead of 5", trouble="The hub is away.")
+    found = finding(Fault.WRONG_SIZE, fact="3 bytes instead of 5", trouble="The hub is away.")
 
     assert found.detail == "It has 3 bytes instead of 5. The hub is away."
 
 
 def test_what_was_repaired_is_not_wrong_any_more() -> None:
     """The report keeps it, and does not count it."""
-    mended, open_one = finding(Kind.WRONG_BYTES, repaired=True), finding(Kind.MISSING_FILE, model_name="m")
+    mended, open_one = finding(Fault.WRONG_BYTES, repaired=True), finding(Fault.MISSING_FILE, model_name="m")
 
     assert VerifyReport(2, 10, 0, 0, (), (mended, open_one)).wrong == [open_one]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelshelf.domain.adopt import Act, Adoption, AdoptMode, AdoptPlan, Order
-from modelshelf.domain.adopt_inventory import FoundModel, Kind
+from modelshelf.domain.adopt_inventory import FoundModel, Origin
 from modelshelf.domain.made_up_commits import make_up
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import Digest, ModelName, RefName, RepoId
@@ -119,7 +119,7 @@ class ModelImporter:
             found, cache_dir = adoption.found, CacheDir(Path(adoption.found.place))
             source = cache_dir.repo(found.repo).path
             goes = adoption.act in (Act.REGISTER, Act.MOVE, Act.MERGE)
-            if found.kind is not Kind.STRAY or source in done or not goes:
+            if found.kind is not Origin.STRAY or source in done or not goes:
                 continue
             done.add(source)
             with locks.wait_lock(base.path, base.repo_lock(found.repo), self.clock):
@@ -330,7 +330,7 @@ class ModelImporter:
         repo, commit_hash, files = base.repo(found.repo), found.commit, found.entries
         lay_out(base, repo, commit_hash, files, Counter(), symlinks=self.tiers.links(base))
         # Files without a list may be a part of a commit of the Hub's; they are all of one that was made up for them.
-        listed = files if found.kind in (Kind.LM_STUDIO, Kind.OLLAMA) else found.listed
+        listed = files if found.kind in (Origin.LM_STUDIO, Origin.OLLAMA) else found.listed
         if listed and not is_there(repo.tree(commit_hash)):
             trees.write(repo, commit_hash, listed)
         snapshot.set_refs(repo, {_revision(found): commit_hash}, overwrite=False)
@@ -359,7 +359,7 @@ def _revision(found: FoundModel) -> RefName:
 
     What Ollama has is of no hub, so that its model follows no revision of one.
     """
-    if found.kind is Kind.OLLAMA:
+    if found.kind is Origin.OLLAMA:
         return RefName(found.commit_hash)
     with contextlib.suppress(BadInput):
         return RefName(found.revision or found.commit_hash)

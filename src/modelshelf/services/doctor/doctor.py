@@ -20,7 +20,7 @@ from modelshelf.domain.names import BasePath, Digest, RepoId
 from modelshelf.domain.reconcile import Action
 from modelshelf.domain.tiers import CUSTOM, Tier, Tiers
 from modelshelf.domain.tool_environment import conflicts, hf_home, is_offline, places, token_path
-from modelshelf.domain.verify_report import Finding, Kind
+from modelshelf.domain.verify_report import Fault, Finding
 from modelshelf.errors import ShelfError
 from modelshelf.services.jobs.progress import Counter
 from modelshelf.services.setup.tools import engines, installed
@@ -227,7 +227,7 @@ class Doctor:
             ours = [model for model in models if kind == "model" and model.row.hf_path == repo_id]
             found += inspect.look(base, repo_id, repo, self._wanted(ours), whole=True).findings
         return [
-            fault for fault in found if fault.kind is not Kind.DANGLING_REF or not fault.model_name
+            fault for fault in found if fault.kind is not Fault.DANGLING_REF or not fault.model_name
         ]  # see of_registry
 
     def _models(self) -> list[Model]:

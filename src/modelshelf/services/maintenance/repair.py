@@ -21,7 +21,7 @@ from modelshelf.domain.names import CommitHash, Digest, RepoId, parse_repo_folde
 from modelshelf.domain.plans import BlobNeed, PullPlan
 from modelshelf.domain.ports import Clock, Hub, Progress
 from modelshelf.domain.tiers import Tier
-from modelshelf.domain.verify_report import DAMAGE, Finding, Kind
+from modelshelf.domain.verify_report import DAMAGE, Fault, Finding
 from modelshelf.errors import Conflict, Corrupt, OutOfSpace, ShelfError
 from modelshelf.registry.registry import Registry
 from modelshelf.services.catalog.models import Library
@@ -39,7 +39,9 @@ from modelshelf.store.repos import inspect, quarantine, scan, snapshot, trees
 _log = logging.getLogger(__name__)
 _LOCK_WAIT_S = 3600.0
 """Another process that fetches or copies the same blob is waited for; it leaves it verified."""
-_NOT_MENDED = frozenset({Kind.UNREADABLE_FILE, Kind.UNREADABLE_FOLDER, Kind.INCOMPLETE, Kind.LOST_LINKS, Kind.NO_MODEL})
+_NOT_MENDED = frozenset(
+    {Fault.UNREADABLE_FILE, Fault.UNREADABLE_FOLDER, Fault.INCOMPLETE, Fault.LOST_LINKS, Fault.NO_MODEL}
+)
 """What another command mends, or a person."""
 
 
@@ -281,9 +283,9 @@ class Repairer:
         else:
             snapshot.link(repo, case.commit_hash, mendable)
         kinds = {finding.kind for finding in case.findings}
-        if Kind.DANGLING_REF in kinds and is_folder(repo.snapshot(case.commit_hash)):
+        if Fault.DANGLING_REF in kinds and is_folder(repo.snapshot(case.commit_hash)):
             snapshot.set_refs(repo, {row.revision: case.commit_hash}, overwrite=True)
-        self._renew_tree(case, set_aside=bool(kinds & {Kind.UNREADABLE_TREE, Kind.BROKEN_TREE}))
+        self._renew_tree(case, set_aside=bool(kinds & {Fault.UNREADABLE_TREE, Fault.BROKEN_TREE}))
         if row.complete and not scan.missing_files(repo, case.commit_hash, case.files):
             self.registry.set_signature(row.id, scan.signature(repo, case.commit_hash))
 
@@ -344,10 +346,10 @@ def _judged(case: _Case, finding: Finding, trouble: str) -> Finding:
 
 
 def _is_mended(case: _Case, finding: Finding) -> bool:
-    if finding.kind is Kind.DANGLING_REF:
+    if finding.kind is Fault.DANGLING_REF:
         found = scan.refs(case.repo).get(case.row.revision)
         return found == case.commit_hash and is_folder(case.repo.snapshot(case.commit_hash))
-    if finding.kind in (Kind.UNREADABLE_TREE, Kind.BROKEN_TREE):
+    if finding.kind in (Fault.UNREADABLE_TREE, Fault.BROKEN_TREE):
         return bool(trees.read(case.repo, case.commit_hash))
     same = [file for file in case.files if file.digest == finding.digest]
     return bool(same) and all(quarantine.is_right(case.base, case.repo, case.commit_hash, file) for file in same)

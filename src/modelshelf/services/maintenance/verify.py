@@ -16,7 +16,7 @@ from modelshelf.domain.jobs import UNFINISHED, Job
 from modelshelf.domain.models import ModelRow, State
 from modelshelf.domain.names import Digest
 from modelshelf.domain.ports import Clock
-from modelshelf.domain.verify_report import DAMAGE, Finding, Kind, VerifyReport
+from modelshelf.domain.verify_report import DAMAGE, Fault, Finding, VerifyReport
 from modelshelf.errors import Unavailable
 from modelshelf.registry.registry import Registry
 from modelshelf.schemas.json_object import to_json
@@ -30,7 +30,7 @@ from modelshelf.store.repos import scan, verify
 from modelshelf.store.repos.verify import Target
 
 VERIFY = "verify"
-_LOST = frozenset({Kind.MISSING_FILE, Kind.DANGLING_LINK})
+_LOST = frozenset({Fault.MISSING_FILE, Fault.DANGLING_LINK})
 _NOTE_AFTER_S = 1.0
 _NOTE_AFTER_BYTES = 2**28
 
@@ -142,7 +142,7 @@ class Verifier:
 
     def _stands(self, finding: Finding, row: ModelRow | None) -> bool:
         if row is None:
-            return not finding.model_name and finding.kind is not Kind.MISSING_FILE
+            return not finding.model_name and finding.kind is not Fault.MISSING_FILE
         same_commit = finding.commit_hash in ("", row.commit_hash)
         return same_commit and self.library.base_of(row) == finding.base
 
@@ -183,7 +183,7 @@ class _Notes:
         """Write down what was found good once, perhaps, and is not any more."""
         bad: dict[str, dict[Digest, str]] = {}
         for finding in findings:
-            if finding.digest and finding.kind in DAMAGE | {Kind.MISSING_FILE}:
+            if finding.digest and finding.kind in DAMAGE | {Fault.MISSING_FILE}:
                 stamps = bad.setdefault(self._tier_ids[finding.base], {})
                 stamps[Digest(finding.digest)] = scan.stamp(Path(finding.path))
         for tier_id, stamps in bad.items():
@@ -218,7 +218,7 @@ def read_report(result: str) -> VerifyReport:
     value = json.loads(result)
     names = Finding.__slots__
     findings = [
-        Finding(**{name: found[name] for name in names} | {"kind": Kind(found["kind"])}) for found in value["findings"]
+        Finding(**{name: found[name] for name in names} | {"kind": Fault(found["kind"])}) for found in value["findings"]
     ]
     return VerifyReport(
         checked_blobs=value["checked_blobs"],

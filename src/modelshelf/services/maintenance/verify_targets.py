@@ -9,7 +9,7 @@ from pathlib import Path
 from modelshelf.domain.models import Model, State
 from modelshelf.domain.names import RepoId
 from modelshelf.domain.tiers import Tier
-from modelshelf.domain.verify_report import Finding, Kind
+from modelshelf.domain.verify_report import Fault, Finding
 from modelshelf.errors import ShelfError, Unavailable
 from modelshelf.services.catalog.models import Library
 from modelshelf.services.space.tiers import TierService
@@ -103,4 +103,4 @@ def _unfinished(model: Model) -> list[Finding]:
     if row.complete:
         return []
     path = model.path or model.base
-    return [Finding(Kind.INCOMPLETE, model.base, path, repo_id=row.hf_path, model_name=row.model_name)]
+    return [Finding(Fault.INCOMPLETE, model.base, path, repo_id=row.hf_path, model_name=row.model_name)]

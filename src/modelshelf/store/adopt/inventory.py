@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modelshelf.domain.adopt_inventory import Found, FoundFile, FoundModel, FoundThing, Kind
+from modelshelf.domain.adopt_inventory import Found, FoundFile, FoundModel, FoundThing, Origin
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import (
     CLUTTER,
@@ -72,7 +72,7 @@ def models_of(base: Base) -> list[FoundModel]:
     looking, unknown = _Looking(base.path), shared_store.why_unknown(base)
     for repo_type, repo_id, repo in scan.repos(base):
         if repo_type == "model":
-            looking.model(base, Kind.CACHE, repo_id, repo, unknown)
+            looking.model(base, Origin.CACHE, repo_id, repo, unknown)
     return looking.models
 
 
@@ -114,7 +114,7 @@ class _Looking:
         strays = {cache.path for cache in stray_dirs(base)}
         for entry in _entries(self.path):
             self._top(entry, has_strays=self.path in strays)
-        for cache_dir, kind in [(base, Kind.CACHE), *((cache, Kind.STRAY) for cache in stray_dirs(base))]:
+        for cache_dir, kind in [(base, Origin.CACHE), *((cache, Origin.STRAY) for cache in stray_dirs(base))]:
             self._cache_dir(cache_dir, kind)
 
     def _top(self, entry: os.DirEntry[str], *, has_strays: bool) -> None:
@@ -131,8 +131,8 @@ class _Looking:
             is_download = kind == "other" and other_tools.is_local_dir(Path(entry.path))
             self._thing(kind, entry.path, other_tools.how_to_adopt(Path(entry.path)) if is_download else "")
 
-    def _cache_dir(self, cache_dir: Base, kind: Kind) -> None:
-        is_hub = kind is Kind.CACHE or cache_dir.path != self.path
+    def _cache_dir(self, cache_dir: Base, kind: Origin) -> None:
+        is_hub = kind is Origin.CACHE or cache_dir.path != self.path
         unknown = shared_store.why_unknown(cache_dir)
         for entry in _entries(cache_dir.hub):
             parsed = parse_repo_folder(entry.name)
@@ -156,7 +156,7 @@ class _Looking:
         elif entry.name not in _HOUSEKEEPING and entry.name != "hub":
             self._thing("other", entry.path, _STRANGE if looks_like_repo(entry.name) else "")
 
-    def model(self, cache_dir: Base, kind: Kind, repo_id: RepoId, repo: Repo, unknown: str) -> None:
+    def model(self, cache_dir: Base, kind: Origin, repo_id: RepoId, repo: Repo, unknown: str) -> None:
         """Look at the snapshots of one repository."""
         refs = {name: commit_hash for name, commit_hash in scan.refs(repo).items() if not is_own_ref(name)}
         where = {commit_hash: name for name, commit_hash in sorted(refs.items(), reverse=True)}

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modelshelf.domain.adopt_inventory import FoundFile, FoundModel, Kind
+from modelshelf.domain.adopt_inventory import FoundFile, FoundModel, Origin
 from modelshelf.domain.names import Digest, FilePath, RepoId
 from modelshelf.domain.outside import object_of, size_of
 from modelshelf.errors import BadInput
@@ -50,7 +50,7 @@ def find(path: Path) -> Iterator[FoundModel]:
         with contextlib.suppress(BadInput):
             layers = _read(path / "blobs", f"{name}-{tag}", value)
             yield FoundModel(
-                kind=Kind.OLLAMA,
+                kind=Origin.OLLAMA,
                 place=str(path),
                 repo_id=RepoId(f"{organisation}/{name}"),
                 commit_hash="",

@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from modelshelf.domain.adopt_inventory import FoundFile, FoundModel, Kind
+from modelshelf.domain.adopt_inventory import FoundFile, FoundModel, Origin
 from modelshelf.domain.names import CommitHash, Digest, FilePath, RepoId
 from modelshelf.errors import BadInput
 from modelshelf.store.adopt import ollama
@@ -74,7 +74,7 @@ def _local_dir(path: Path, repo_id: str) -> FoundModel:
         files.append(FoundFile(FilePath(name), found.st_size, digest))
         sources.append((name, str(file)))
     return FoundModel(
-        kind=Kind.LOCAL_DIR,
+        kind=Origin.LOCAL_DIR,
         place=str(path),
         repo_id=repo_id,
         commit_hash=max(commits, key=lambda commit: commits[commit]) if commits else "",
@@ -133,7 +133,7 @@ def _lm_studio(path: Path) -> Iterator[FoundModel]:
                     sources = tuple((file.name, str(file)) for file in found)
                     trouble = judge.why_not_whole(folder, files, ())
                     yield FoundModel(
-                        kind=Kind.LM_STUDIO,
+                        kind=Origin.LM_STUDIO,
                         place=str(folder),
                         repo_id=repo_id,
                         commit_hash="",

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import COMMIT_HASH, CommitHash, Digest, RefName, RepoId, is_digest, parse_repo_folder
-from modelshelf.domain.verify_report import Finding, Kind
+from modelshelf.domain.verify_report import Fault, Finding
 from modelshelf.errors import BadInput
 from modelshelf.store.layout import Base, Repo
 from modelshelf.store.probe import is_link
@@ -71,11 +71,11 @@ def look_at_hub(base: Base) -> list[Finding]:
                 parsed = parse_repo_folder(entry.name)
                 if parsed and entry.is_symlink() and base.hub.resolve() not in _end_of(Path(entry.path)).parents:
                     fact = str(Path(entry.path).readlink())
-                    found.append(Finding(Kind.LINK_LEAVES_BASE, str(base.path), entry.path, parsed[1], fact=fact))
+                    found.append(Finding(Fault.LINK_LEAVES_BASE, str(base.path), entry.path, parsed[1], fact=fact))
     except FileNotFoundError:
         return []
     except PermissionError:
-        return [Finding(Kind.UNREADABLE_FOLDER, str(base.path), str(base.hub))]
+        return [Finding(Fault.UNREADABLE_FOLDER, str(base.path), str(base.hub))]
     return sorted(found, key=lambda finding: finding.path)
 
 
@@ -116,7 +116,7 @@ class _Look:
         self.root = self.base.hub.resolve()
         if not _is_missing(self.repo.path) and not _may_enter(self.repo.path):
             model_name = self.wanted[0].model_name if self.wanted else ""
-            self._add(Kind.UNREADABLE_FOLDER, self.repo.path, model_name)
+            self._add(Fault.UNREADABLE_FOLDER, self.repo.path, model_name)
             return
         self._read_refs()
         for model in self.wanted:
@@ -144,11 +144,11 @@ class _Look:
         try:
             return scan.snapshots(self.repo)
         except PermissionError:
-            self._add(Kind.UNREADABLE_FOLDER, self.repo.snapshots, "")
+            self._add(Fault.UNREADABLE_FOLDER, self.repo.snapshots, "")
             return []
 
     def _add(
-        self, kind: Kind, path: Path, model_name: str, *, commit_hash: str = "", digest: str = "", fact: str = ""
+        self, kind: Fault, path: Path, model_name: str, *, commit_hash: str = "", digest: str = "", fact: str = ""
     ) -> None:
         self.findings.append(
             Finding(
@@ -183,7 +183,7 @@ class _Look:
                 continue  # a download writes the ref first
             model_name, ours = (model.model_name, model.commit_hash) if model else ("", "")
             fact = commit or f"{text[:40]!r}"
-            self._add(Kind.DANGLING_REF, self.repo.ref(revision), model_name, commit_hash=ours, fact=fact)
+            self._add(Fault.DANGLING_REF, self.repo.ref(revision), model_name, commit_hash=ours, fact=fact)
 
     def _read_tree(self, commit_hash: CommitHash) -> None:
         path, kind = self.repo.tree(commit_hash), None
@@ -193,9 +193,9 @@ class _Look:
         except FileNotFoundError:
             return
         except PermissionError:
-            kind = Kind.UNREADABLE_TREE
+            kind = Fault.UNREADABLE_TREE
         except (OSError, BadInput):
-            kind = Kind.BROKEN_TREE
+            kind = Fault.BROKEN_TREE
         if kind is not None:
             self._add(kind, path, self._model_of(commit_hash), commit_hash=commit_hash)
         listed: dict[str, FileEntry] = {file.path: file for file in files}
@@ -214,9 +214,9 @@ class _Look:
                 self._look_at_link(path, commit_hash, model_name, file)
             elif text:
                 digest = file.digest if file else text
-                self._add(Kind.TEXT_LINK, path, model_name, commit_hash=commit_hash, digest=digest, fact=text)
+                self._add(Fault.TEXT_LINK, path, model_name, commit_hash=commit_hash, digest=digest, fact=text)
             elif file is None and (why := judge.why_not(path, name)):
-                self._add(Kind.NO_MODEL, path, "", commit_hash=commit_hash, fact=why)
+                self._add(Fault.NO_MODEL, path, "", commit_hash=commit_hash, fact=why)
             elif file is not None:
                 self._aim(path, path, file.digest, model_name, commit_hash)
 
@@ -227,7 +227,7 @@ class _Look:
         if kind is not None:
             self.covered.add(digest)
         elif digest != wanted:
-            kind = Kind.WRONG_LINK
+            kind = Fault.WRONG_LINK
         if kind is not None:
             self._add(kind, path, model_name, commit_hash=commit_hash, digest=wanted, fact=_text_of(path))
 
@@ -238,18 +238,18 @@ class _Look:
             path = self.repo.snapshot(model.commit_hash) / file.path
             if self.owners[model.commit_hash, file.path] == model.model_name and _is_missing(path):
                 commit_hash = model.commit_hash
-                self._add(Kind.MISSING_FILE, path, model.model_name, commit_hash=commit_hash, digest=file.digest)
+                self._add(Fault.MISSING_FILE, path, model.model_name, commit_hash=commit_hash, digest=file.digest)
 
     def _look_for_lost_links(self) -> None:
         """Name the commits of nobody of which links are missing; those of a model are its missing files."""
         ours = {model.commit_hash for model in self.wanted}
         found = lost_links.find(self.repo)
         if not found and not self.wanted and scan.blob_sizes(self.repo) and not scan.linked_digests(self.repo):
-            self._add(Kind.LOST_LINKS, self.repo.path, "", fact="All of its files")
+            self._add(Fault.LOST_LINKS, self.repo.path, "", fact="All of its files")
         for lost in found:
             if lost.commit_hash not in ours:
                 path, fact = self.repo.snapshot(lost.commit_hash), f"{len(lost.files)} of its files"
-                self._add(Kind.LOST_LINKS, path, "", fact=fact)
+                self._add(Fault.LOST_LINKS, path, "", fact=fact)
 
     def _look_at_blobs(self) -> None:
         for path in self._walk(self.repo.blobs, ""):
@@ -275,18 +275,18 @@ class _Look:
             commit_hash=commit_hash,
         )
 
-    def _follow(self, path: Path) -> tuple[Kind | None, Path | None]:
+    def _follow(self, path: Path) -> tuple[Fault | None, Path | None]:
         """Return where a name leads: what is wrong with it, or the regular file inside the hub folder."""
         try:
             real = path.resolve(strict=True)
             is_file = stat.S_ISREG(real.stat().st_mode)
         except PermissionError:
-            return Kind.UNREADABLE_FILE, None
+            return Fault.UNREADABLE_FILE, None
         except (OSError, RuntimeError):  # a loop of links is a RuntimeError until Python 3.13
-            return Kind.DANGLING_LINK, None
+            return Fault.DANGLING_LINK, None
         if self.root not in real.parents:
-            return Kind.LINK_LEAVES_BASE, None
-        return (None, real) if is_file else (Kind.DANGLING_LINK, None)
+            return Fault.LINK_LEAVES_BASE, None
+        return (None, real) if is_file else (Fault.DANGLING_LINK, None)
 
     def _walk(self, folder: Path, commit_hash: str) -> Iterator[Path]:
         """Yield every file and link below a folder; a folder that may not be read is a finding."""
@@ -294,7 +294,7 @@ class _Look:
             with os.scandir(folder) as entries:
                 found = sorted(entries, key=lambda entry: entry.name)
         except PermissionError:
-            self._add(Kind.UNREADABLE_FOLDER, folder, self._model_of(commit_hash), commit_hash=commit_hash)
+            self._add(Fault.UNREADABLE_FOLDER, folder, self._model_of(commit_hash), commit_hash=commit_hash)
             return
         except OSError:
             return

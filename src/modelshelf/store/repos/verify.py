@@ -16,7 +16,7 @@ from pathlib import Path
 
 from modelshelf.domain.names import Digest, RepoId
 from modelshelf.domain.ports import Progress
-from modelshelf.domain.verify_report import OTHER_NAMES, Finding, Kind
+from modelshelf.domain.verify_report import OTHER_NAMES, Fault, Finding
 from modelshelf.store.blobs.partial import RunningDigest
 from modelshelf.store.repos import scan
 
@@ -45,7 +45,7 @@ class Target:
     model_name: str = ""
     commit_hash: str = ""
 
-    def finding(self, kind: Kind, fact: str = "") -> Finding:
+    def finding(self, kind: Fault, fact: str = "") -> Finding:
         """Return what is wrong with it."""
         return Finding(
             kind=kind,
@@ -185,7 +185,7 @@ class _Reading:
         with os.fdopen(fd, "rb", buffering=0) as file:
             before = os.fstat(fd)
             if target.size_bytes is not None and before.st_size != target.size_bytes:
-                return target.finding(Kind.WRONG_SIZE, f"{before.st_size} bytes instead of {target.size_bytes}"), 0
+                return target.finding(Fault.WRONG_SIZE, f"{before.st_size} bytes instead of {target.size_bytes}"), 0
             _read_ahead(fd)
             running, read = RunningDigest(target.digest, before.st_size), 0
             try:
@@ -196,19 +196,19 @@ class _Reading:
                     self._progress.check()
                     self._throttle(got)
             except OSError as err:
-                return target.finding(Kind.READ_ERROR, os.strerror(err.errno or 0)), read
+                return target.finding(Fault.READ_ERROR, os.strerror(err.errno or 0)), read
             stamp = scan.stamp_of(before)
             if scan.stamp_of(os.fstat(fd)) != stamp:
                 return None, read
-            return (stamp if running.agrees() else target.finding(Kind.WRONG_BYTES)), read
+            return (stamp if running.agrees() else target.finding(Fault.WRONG_BYTES)), read
 
 
 def _unopened(target: Target, err: OSError) -> Finding:
     if err.errno in _GONE:
-        return target.finding(Kind.MISSING_FILE)
+        return target.finding(Fault.MISSING_FILE)
     if err.errno in _REFUSED:
-        return target.finding(Kind.UNREADABLE_FILE, _why_left(target))
-    return target.finding(Kind.READ_ERROR, os.strerror(err.errno or 0))
+        return target.finding(Fault.UNREADABLE_FILE, _why_left(target))
+    return target.finding(Fault.READ_ERROR, os.strerror(err.errno or 0))
 
 
 def _why_left(target: Target) -> str:
