@@ -43,7 +43,7 @@ def create_app(
         custom_roots: Below which folders a request may name a path; None: where drives are mounted.
         watcher: Who tells of changes, for a caller who has to close it before the server ends.
     """
-    watcher = watcher or Watcher(shelf)
+    watcher = watcher or Watcher(shelf.registry, shelf.library, shelf.tier_service)
     app = Api(
         title="modelshelf",
         version=__version__,

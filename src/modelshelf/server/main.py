@@ -33,7 +33,7 @@ def serve(*, host: str | None, port: int | None, announce: Callable[[str], None]
     check_listening(host, settings.api_key)
     raise_descriptors()
     with open_shelf() as shelf:
-        watcher = Watcher(shelf)
+        watcher = Watcher(shelf.registry, shelf.library, shelf.tier_service)
         app = create_app(
             shelf, host=host, api_key=settings.api_key, custom_roots=settings.custom_roots, watcher=watcher
         )

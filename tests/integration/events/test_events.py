@@ -24,6 +24,7 @@ class Told:
 
     def __init__(self) -> None:
         self.events: list[tuple[str, dict[str, Any]]] = []
+        self.last_id = ""
         self.listening = threading.Event()
         self.over = threading.Event()
 
@@ -38,6 +39,8 @@ class Told:
             field, _, value = line.partition(":")
             if field == "event":
                 name = value.strip()
+            elif field == "id":
+                self.last_id = value.strip()
             elif field == "data":
                 self.events.append((name, json.loads(value)))
             elif line == ": listening":
@@ -46,12 +49,13 @@ class Told:
 
 
 @contextmanager
-def listening(server: Server) -> Iterator[Told]:
-    """Listen to a server as long as the context lasts."""
+def listening(server: Server, last_id: str | None = None) -> Iterator[Told]:
+    """Listen to a server as long as the context lasts, or go on after the last event of another time."""
     told = Told()
+    headers = {} if last_id is None else {"Last-Event-ID": last_id}
 
     def listen() -> None:
-        with client.stream("GET", f"{server.url}/api/events") as answer:
+        with client.stream("GET", f"{server.url}/api/events", headers=headers) as answer:
             assert answer.headers["content-type"].startswith("text/event-stream")
             told.read(answer.iter_lines())
 
@@ -138,3 +142,53 @@ def test_a_listener_does_not_hold_the_end_up(server: Server) -> None:
     assert code == 0
     assert "Cancel" not in log
     assert "Traceback" not in log
+
+
+def test_a_listener_goes_on_where_it_was_cut_off(home: Home, commit: str) -> None:
+    """What changed while neither it nor a server was there is told by the next server, once, as it is now."""
+    with home.serve() as server, listening(server) as first:
+        home.run("add", "m", REPO).checked()
+        home.run("add", "gone", REPO).checked()
+        wait_until(lambda: "ready" in [m["state"] for m in first.of("model") if m["model_name"] == "gone"], "the model")
+        wait_until(lambda: first.of("job")[-1]["state"] == "done", "the end of its job")
+    home.run("rename", "m", "n").checked()
+    home.run("pin", "n").checked()
+    home.run("rm", "gone").checked()
+
+    with home.serve() as server, listening(server, first.last_id) as second:
+        wait_until(lambda: "gone" in [model["model_name"] for model in second.of("model")], "what was missed")
+        home.run("unpin", "n").checked()
+        wait_until(lambda: not second.of("model")[-1].get("pinned", True), "what comes later")
+
+    assert [(model["model_name"], model["state"]) for model in second.of("model")] == [
+        ("m", "removed"),
+        ("n", "ready"),
+        ("gone", "removed"),
+        ("n", "ready"),
+    ]
+    assert second.of("resync") == []
+
+
+@pytest.mark.parametrize("last_id", ["1", "99999999999999", "what", "9" * 40])
+def test_a_listener_whose_last_event_is_not_known_is_told_to_read_anew(
+    commit: str, server: Server, last_id: str
+) -> None:
+    """It is too old, of another registry, or none; later changes are told as ever."""
+    with listening(server, last_id) as told:
+        wait_until(lambda: told.events, "the first event")
+        server.ask("POST", "/api/models", {"model_name": "m", "hf_path": REPO, "download": False})
+        wait_until(lambda: told.of("model"), "a later change")
+
+    assert told.events[0] == ("resync", {})
+    assert int(told.last_id) > 1
+
+
+def test_what_a_program_holds_is_told(home: Home, commit: str, server: Server) -> None:
+    """A lease comes and goes, and the model was used once more."""
+    home.run("add", "m", REPO).checked()
+    with listening(server) as told:
+        home.run("run", "m", "--", "true").checked()
+        wait_until(lambda: "removed" in [lease.get("state") for lease in told.of("lease")], "the end of the lease")
+        wait_until(lambda: told.of("model") and told.of("model")[-1]["uses"] == 1, "the use")
+
+    assert {lease["id"] for lease in told.of("lease")} == {told.of("lease")[0]["id"]}

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterable, AsyncIterator
+from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from anyio import to_thread
+from fastapi import APIRouter, Depends, Header
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from modelshelf.services.events.watch import Event, Watcher
@@ -14,6 +16,7 @@ from modelshelf.services.events.watch import Event, Watcher
 _STOP_WITHIN_S = 0.5
 _MOST_WAITING = 1000
 """A client that has so many events to read yet does not read: it is cut off, and may begin anew."""
+_MOST_DIGITS = 18
 
 
 class _Inbox:
@@ -23,6 +26,8 @@ class _Inbox:
         self._loop = asyncio.get_running_loop()
         self.events = asyncio.Queue[Event](_MOST_WAITING)
         self.overflowed = False
+        self.position = 0
+        """The newest change before what comes in here."""
 
     def tell(self, event: Event) -> None:
         """Take an event in, from any thread."""
@@ -43,16 +48,33 @@ def create_router(watcher: Watcher) -> APIRouter:
     async def listen() -> AsyncIterator[_Inbox]:
         """Take a listener's place before the answer begins, while 503 can still be said."""
         inbox = _Inbox()
-        with watcher.telling(inbox.tell):
+        with watcher.telling(inbox.tell) as inbox.position:
             yield inbox
 
     @router.get("/events", response_class=EventSourceResponse)
-    async def events(inbox: _Inbox = Depends(listen)) -> AsyncIterable[ServerSentEvent]:  # noqa: B008 - FastAPI's way to hand something in
-        """Tell every change from now on: `job`, `model` and `tier`, each with the thing as it is then."""
-        yield ServerSentEvent(comment="listening")
+    async def events(
+        inbox: _Inbox = Depends(listen),  # noqa: B008 - FastAPI's way to hand something in
+        last_event_id: Annotated[str | None, Header()] = None,
+    ) -> AsyncIterable[ServerSentEvent]:
+        """Tell every change from now on, or after `Last-Event-ID`: `job`, `model`, `lease` and `tier`, as each is then.
+
+        `resync` says that changes since that id are not known any more: read anew what there is.
+        """
+        yield ServerSentEvent(comment="listening", id=str(inbox.position) if last_event_id is None else None)
+        if last_event_id is not None:
+            for event in await to_thread.run_sync(watcher.missed, _parse_id(last_event_id), inbox.position):
+                yield _as_sent(event)
         while not (watcher.stopping or inbox.overflowed):
             with contextlib.suppress(TimeoutError):
-                event = await asyncio.wait_for(inbox.events.get(), _STOP_WITHIN_S)
-                yield ServerSentEvent(event=event.kind, data=event.data)
+                yield _as_sent(await asyncio.wait_for(inbox.events.get(), _STOP_WITHIN_S))
 
     return router
+
+
+def _parse_id(text: str) -> int:
+    """Return the id of a change; of what can be none, one that never was."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS else 0
+
+
+def _as_sent(event: Event) -> ServerSentEvent:
+    return ServerSentEvent(event=event.kind, data=event.data, id=None if event.id is None else str(event.id))

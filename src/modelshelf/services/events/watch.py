@@ -1,30 +1,37 @@
-"""What changes in the library, for whoever listens: jobs, models, and tiers that cross their warning threshold.
+"""What changes in the library, for whoever listens: models, jobs, leases, and tiers.
 
-The registry tells no process of a change of another one, so one thread of the server looks, for all who listen.
+The registry calls no process. One thread of the server reads the table of changes twice a second, for all who listen,
+and looks at nothing else while nothing changes.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from functools import partial
+from typing import Any, Literal
 
-from modelshelf.errors import Unavailable
+from modelshelf.domain.changes import Change, newest_of_each
+from modelshelf.domain.jobs import RUNNING
+from modelshelf.domain.tiers import TierStatus
+from modelshelf.errors import NotFound, Unavailable
+from modelshelf.registry.registry import Registry
 from modelshelf.schemas.jobs import JobJson
+from modelshelf.schemas.leases import LeaseJson
 from modelshelf.schemas.models import ModelJson
 from modelshelf.schemas.tiers import TierJson
-
-if TYPE_CHECKING:
-    from modelshelf.domain.tiers import TierStatus
-    from modelshelf.services.shelf import Shelf
+from modelshelf.services.catalog.models import Library
+from modelshelf.services.space.tiers import TierService
 
 _log = logging.getLogger(__name__)
 LOOK_S = 0.5
 TIERS_EVERY = 4
-"""Measuring the tiers costs more than reading rows."""
+"""A tier that goes away is noticed within so many looks, two seconds."""
+MEASURE_EVERY = 600
+"""What other programs bring to a tier is noticed within so many looks, five minutes."""
 MOST_LISTENERS = 100
 """Each one wakes its server up twice a second."""
 View = dict[str, Any]
@@ -34,54 +41,118 @@ View = dict[str, Any]
 class Event:
     """One change."""
 
-    kind: Literal["job", "model", "tier"]
+    kind: Literal["job", "model", "tier", "lease", "resync"]
+    """`resync`: changes are missing, and what there is has to be read anew."""
     data: View
-    """The thing as it is now, as the API shows it; a model that was removed is its name with the state `removed`."""
+    """The thing as it is now, as the API shows it; of one that is gone, its name or id with the state `removed`."""
+    id: int | None = None
+    """The change in the registry; None for what is not noted there: how far a job is, and how full a tier."""
 
 
 Listener = Callable[[Event], None]
 
 
 class Watch:
-    """Compares what is with what was.
+    """Reads the table of changes.
 
     Args:
-        shelf: The library.
+        registry: The registry.
+        library: The models as they are.
+        tiers: The tiers as they are.
     """
 
-    def __init__(self, shelf: Shelf) -> None:
-        self._shelf = shelf
-        self._jobs: dict[str, View] | None = None
-        self._models: dict[str, View] | None = None
-        self._tiers: dict[str, tuple[bool, bool]] = {}
+    def __init__(self, registry: Registry, library: Library, tiers: TierService) -> None:
+        self._registry = registry
+        self._library = library
+        self._tiers = tiers
+        self.position: int | None = None
+        """The newest change that was looked at."""
+        self._running: dict[int, View] = {}
+        """The jobs that run, as they were told: how far they are is not in the table of changes."""
+        self._stale = True
+        """Whether something changed since the tiers were measured."""
+        self._states: dict[str, tuple[bool, bool]] = {}
+        """Of each tier, by its base: whether it passed its threshold, and whether it is online."""
 
     def look(self) -> list[Event]:
-        """Return what changed of jobs and models since the last look; nothing at the first one."""
-        jobs = {str(job.id): vars(JobJson.of(job)) for job in reversed(self._shelf.registry.jobs())}
-        models: dict[str, View] = {model.row.model_name: vars(ModelJson.of(model)) for model in self._shelf.models()}
-        found = [Event("job", view) for view in _changed(self._jobs, jobs)]
-        found += [Event("model", view) for view in _changed(self._models, models)]
-        gone = (self._models or {}).keys() - models.keys()
-        found += [Event("model", {"model_name": name, "state": "removed"}) for name in sorted(gone)]
-        self._jobs, self._models = jobs, models
-        return found
+        """Return what changed since the last look; nothing at the first one."""
+        if self.position is None:
+            self.position = self._registry.changes.newest()
+            self._look_at_running()
+            return []
+        changes = self._registry.changes.after(self.position)
+        if changes is None:
+            position = self._registry.changes.newest()
+            events = [Event("resync", {}, position)]
+        else:
+            position = changes[-1].id if changes else self.position
+            events = self._events(changes)
+        if self._running or events:
+            self._stale = True
+            told = {event.data["id"] for event in events if event.kind == "job"}
+            events += [Event("job", view) for view in self._look_at_running() if view["id"] not in told]
+        self.position = position
+        return events
 
-    def look_at_tiers(self) -> list[Event]:
-        """Return the tiers that crossed their warning threshold, or went away or came back; each is logged too."""
-        found = []
-        for status in self._shelf.tiers():
-            base, now = status.tier.base, (status.warning, status.online)
-            before = self._tiers.get(base)
-            self._tiers[base] = now
-            if before != now and (before is not None or status.warning):
+    def since(self, change_id: int, position: int) -> list[Event] | None:
+        """Return what changed after one change and up to another; None where that is not known any more."""
+        changes = self._registry.changes.after(change_id)
+        return None if changes is None else self._events([change for change in changes if change.id <= position])
+
+    def look_at_tiers(self, *, measure: bool) -> list[Event]:
+        """Return the tiers that crossed their warning threshold, or went away or came back; each is logged too.
+
+        Args:
+            measure: Measure what they hold even where the registry says of nothing that it changed.
+        """
+        tiers = self._tiers.all()
+        online = {tier.base: not self._tiers.why_offline(tier) for tier in tiers}
+        if not (measure or self._stale or online != {base: there for base, (_, there) in self._states.items()}):
+            return []
+        found, before = [], self._states
+        statuses = [self._tiers.status(tier) for tier in tiers]
+        self._stale = False
+        self._states = {status.tier.base: (status.warning, status.online) for status in statuses}
+        for status in statuses:
+            was, now = before.get(status.tier.base), (status.warning, status.online)
+            if was != now and (was is not None or status.warning):
                 _tell(status)
-            if before not in (None, now):
+            if was not in (None, now):
                 found.append(Event("tier", vars(TierJson.of(status))))
         return found
 
+    def _look_at_running(self) -> list[View]:
+        """Return the running jobs that went on since the last look."""
+        before = self._running
+        self._running = {job.id: vars(JobJson.of(job)) for job in self._registry.jobs(state=(RUNNING,))}
+        return [view for job_id, view in self._running.items() if before.get(job_id) != view]
 
-def _changed(before: Mapping[str, View] | None, now: Mapping[str, View]) -> list[View]:
-    return [] if before is None else [view for key, view in now.items() if before.get(key) != view]
+    def _events(self, changes: Sequence[Change]) -> list[Event]:
+        views = {"model": self._model, "job": self._job, "lease": self._lease, "tier": self._tier}
+        newest = [change for change in newest_of_each(changes) if change.kind in views]
+        return [Event(change.kind, views[change.kind](change.key), change.id) for change in newest]  # type: ignore[arg-type]
+
+    def _model(self, model_name: str) -> View:
+        if self._registry.model(model_name) is not None:
+            try:
+                return vars(ModelJson.of(self._library.model(model_name)))
+            except NotFound:  # it went in this instant
+                pass
+        return {"model_name": model_name, "state": "removed"}
+
+    def _job(self, job_id: str) -> View:
+        try:
+            return vars(JobJson.of(self._registry.job(int(job_id))))
+        except NotFound:
+            return {"id": int(job_id), "state": "removed"}
+
+    def _lease(self, lease_id: str) -> View:
+        held = (lease for lease in self._registry.leases.all() if lease.id == int(lease_id))
+        return next((vars(LeaseJson.of(lease)) for lease in held), {"id": int(lease_id), "state": "removed"})
+
+    def _tier(self, base: str) -> View:
+        found = (self._tiers.status(tier) for tier in self._tiers.all() if tier.base == base)
+        return next((vars(TierJson.of(status)) for status in found), {"cache_path": base, "state": "removed"})
 
 
 def _tell(status: TierStatus) -> None:
@@ -98,11 +169,15 @@ class Watcher:
     """A thread that looks, and tells those who listen.
 
     Args:
-        shelf: The library.
+        registry: The registry.
+        library: The models as they are.
+        tiers: The tiers as they are.
     """
 
-    def __init__(self, shelf: Shelf) -> None:
-        self._watch = Watch(shelf)
+    def __init__(self, registry: Registry, library: Library, tiers: TierService) -> None:
+        self._watch = Watch(registry, library, tiers)
+        self._position = 0
+        """The newest change that those who listen were told of."""
         self._listeners: set[Listener] = set()
         self._blind = False
         self._mutex = threading.Lock()
@@ -116,7 +191,7 @@ class Watcher:
 
     def start(self) -> None:
         """Begin to look; whatever changes after this returned is told."""
-        self._look(at_tiers=False)
+        self._look(tiers=False, measure=False)
         self._thread.start()
 
     def close(self) -> None:
@@ -129,8 +204,8 @@ class Watcher:
         self._thread.join()
 
     @contextmanager
-    def telling(self, listener: Listener) -> Iterator[None]:
-        """Call a listener with every change, in the watcher's thread, as long as the context lasts.
+    def telling(self, listener: Listener) -> Iterator[int]:
+        """Call a listener with every change after the one returned, in the watcher's thread, within the context.
 
         Raises:
             Unavailable: As many listen already as may.
@@ -139,30 +214,46 @@ class Watcher:
             if len(self._listeners) >= MOST_LISTENERS:
                 raise Unavailable(f"{MOST_LISTENERS} clients listen already.", retry_after_s=10)
             self._listeners.add(listener)
+            position = self._position
         try:
-            yield
+            yield position
         finally:
             with self._mutex:
                 self._listeners.discard(listener)
 
+    def missed(self, change_id: int, position: int) -> list[Event]:
+        """Return what a listener missed that was told of a change, and is told of all after `position`.
+
+        Where that is not known any more, it is one event, `resync`.
+        """
+        found = self._watch.since(change_id, position)
+        return [Event("resync", {}, position)] if found is None else found
+
     def _run(self) -> None:
         turn = 0
         while not self._stop.is_set():
-            self._look(at_tiers=turn % TIERS_EVERY == 0)
+            self._look(tiers=turn % TIERS_EVERY == 0, measure=turn % MEASURE_EVERY == 0)
             turn += 1
             self._stop.wait(LOOK_S)
 
-    def _look(self, *, at_tiers: bool) -> None:
+    def _look(self, *, tiers: bool, measure: bool) -> None:
+        events = self._try(self._watch.look)
+        events += self._try(partial(self._watch.look_at_tiers, measure=measure)) if tiers else []
+        with self._mutex:
+            listeners = list(self._listeners)
+            self._position = self._watch.position or 0
+        for event in events:
+            for listener in listeners:
+                listener(event)
+
+    def _try(self, look: Callable[[], list[Event]]) -> list[Event]:
+        """Return what a look found; nothing where it failed, and the next one finds it."""
         try:
-            events = self._watch.look() + (self._watch.look_at_tiers() if at_tiers else [])
+            found = look()
         except Exception as err:  # noqa: BLE001 - a watcher that ended here would tell nothing of what comes later
             if not self._blind:
                 _log.warning("cannot_look", extra={"detail": f"{type(err).__name__}: {err}"})
             self._blind = True
-            return
+            return []
         self._blind = False
-        with self._mutex:
-            listeners = list(self._listeners)
-        for event in events:
-            for listener in listeners:
-                listener(event)
+        return found
