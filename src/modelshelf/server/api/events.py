@@ -11,6 +11,7 @@ from anyio import to_thread
 from fastapi import APIRouter, Depends, Header
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
+from modelshelf.server.openapi import problems
 from modelshelf.services.events.watch import Event, Watcher
 
 _STOP_WITHIN_S = 0.5
@@ -51,14 +52,14 @@ def create_router(watcher: Watcher) -> APIRouter:
         with watcher.telling(inbox.tell) as inbox.position:
             yield inbox
 
-    @router.get("/events", response_class=EventSourceResponse)
+    @router.get("/events", response_class=EventSourceResponse, responses=problems(422))
     async def events(
         inbox: _Inbox = Depends(listen),  # noqa: B008 - FastAPI's way to hand something in
-        last_event_id: Annotated[str | None, Header()] = None,
+        last_event_id: Annotated[str | None, Header(description="The id of the last event that was received.")] = None,
     ) -> AsyncIterable[ServerSentEvent]:
-        """Tell every change from now on, or after `Last-Event-ID`: `job`, `model`, `lease` and `tier`, as each is then.
+        """Send every change of a job, a model, a lease or a tier, from now on or after another event.
 
-        `resync` says that changes since that id are not known any more: read anew what there is.
+        `resync` says that the changes since that event are not known any more: read anew what there is.
         """
         yield ServerSentEvent(comment="listening", id=str(inbox.position) if last_event_id is None else None)
         if last_event_id is not None:
