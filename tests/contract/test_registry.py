@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from modelshelf.domain.jobs import UNFINISHED
+from modelshelf.domain.jobs import UNFINISHED, Cause
 from modelshelf.domain.models import FileEntry, ModelRow, Registration
 from modelshelf.domain.ports import Reader
 from modelshelf.errors import Conflict
@@ -261,3 +261,26 @@ def test_a_switched_model_resolves_to_its_new_tier(registry: Registry) -> None:
         (job_id, "delete_old_copy", None)
     ]
     assert [registry.job(move).state for move in moves] == ["done", "done"]
+
+
+def test_the_last_moves_of_a_model_are_read_with_their_causes(library: tuple[Registry, Reader]) -> None:
+    """Newest first, those that are over alone; an eviction that deleted the files has no tier."""
+    registry, reader = library
+    row, other = add(registry), add(registry, "other")
+    pull = registry.enqueue("pull", other)
+    move = registry.enqueue("move", row, {"cache_location": "secondary"}, Cause("Makes room.", pull.id))
+    assert reader.moves(row.id) == []
+    registry.finish_job(move.id, "done")
+    registry.evict(row, Cause("Makes room."))
+    registry.enqueue("move", row, {"cache_location": "primary"})
+    registry.finish_job(registry.enqueue("move", other, {}).id, "done")
+
+    found = reader.moves(row.id)
+
+    assert [(moved.cache_location, str(moved.cause)) for moved in found] == [
+        ("", "Makes room."),
+        ("secondary", f"Makes room (job {pull.id})."),
+    ]
+    assert found[1].job_id == move.id
+    assert found[0].at >= found[1].at > 1_700_000_000
+    assert reader.moves(other.id) == []

@@ -10,6 +10,7 @@ import typer
 from modelshelf.cli import output
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson
+from modelshelf.domain.jobs import Cause
 from modelshelf.units import format_size
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def _show(found: Sequence[Job]) -> None:
             job.model_name,
             job.state,
             f"{format_size(job.done_bytes)} of {format_size(job.total_bytes)}" if job.total_bytes else "",
-            job.detail,
+            " ".join(filter(None, (str(Cause(job.reason, job.parent_id)), job.detail))),
         ]
         for job in found
     ]

@@ -70,8 +70,28 @@ class Cause:
     reason: str = ""
     parent_id: int | None = None
 
+    def __str__(self) -> str:
+        """Return it for people; empty where a person asked.
+
+        >>> str(Cause("Makes room for the pull of big.", 7)), str(Cause("Makes room.")), str(A_PERSON)
+        ('Makes room for the pull of big (job 7).', 'Makes room.', '')
+        """
+        return self.reason if self.parent_id is None else f"{self.reason.removesuffix('.')} (job {self.parent_id})."
+
 
 A_PERSON = Cause()
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A move of a model that is over, or the deletion of its files to make room."""
+
+    job_id: int
+    at: float
+    """When it ended, in seconds since 1970."""
+    cache_location: str
+    """The tier that it went to; empty where its files were deleted."""
+    cause: Cause
 
 
 @dataclass(frozen=True, slots=True)

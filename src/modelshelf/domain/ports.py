@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from modelshelf.domain.jobs import Moved
 from modelshelf.domain.models import FileEntry, ModelRow, Resolved
 from modelshelf.domain.names import CommitHash, FilePath, RefName, RepoId
 
@@ -85,6 +86,9 @@ class Reader(Protocol):
 
     def files(self, repo_id: str, commit_hash: str) -> list[FileEntry]:
         """Return the manifest of a commit: all files, selected or not, by path."""
+
+    def moves(self, model_id: int) -> list[Moved]:
+        """Return the last moves of a model that are over, newest first."""
 
     def tier_ids(self) -> dict[str, str]:
         """Return the bases that were used, path to tier id."""

@@ -13,9 +13,10 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from modelshelf.domain.jobs import Cause, Moved
 from modelshelf.domain.models import FileEntry, ModelRow, file_entry
 from modelshelf.domain.names import CommitHash, ModelName, RefName, RepoId
-from modelshelf.domain.outside import list_of, parse_json, text_of
+from modelshelf.domain.outside import list_of, object_of, parse_json, text_of
 from modelshelf.domain.patterns import FilePattern, patterns_of
 from modelshelf.errors import BadInput, ShelfError
 from modelshelf.registry.sqlite_file import connect, translated
@@ -42,6 +43,11 @@ LEFT JOIN jobs j ON j.id = (SELECT max(x.id) FROM jobs x WHERE x.model_id = m.id
 """The one statement behind every listing, on both databases."""
 
 FILES = "SELECT path, size_bytes, digest FROM files WHERE hf_path = :hf_path AND commit_hash = :commit ORDER BY path"
+
+MOVES = """
+SELECT id, finished_at, kind, params, reason, parent_id FROM jobs
+WHERE model_id = :model_id AND kind IN ('move', 'evict') AND state = 'done' ORDER BY id DESC LIMIT 5
+"""
 
 
 def model_row(values: Sequence[object]) -> ModelRow:
@@ -99,6 +105,23 @@ def _ask(path: Path, statement: str, *values: str) -> str:
     return str(row[0]) if row else ""
 
 
+def moves(rows: Iterable[Sequence[object]]) -> list[Moved]:
+    """Return the moves of rows; one whose parameters can't be understood is left out and logged."""
+    found = []
+    for job_id, at, kind, params, reason, parent_id in rows:
+        try:
+            to = (
+                text_of(object_of(parse_json(text_of(params, _MOST_CHARS)), "cache_location")["cache_location"])
+                if kind == "move"
+                else ""
+            )
+        except BadInput as err:
+            _log.warning("job_left_out", extra={"id": job_id, "detail": err.detail})
+            continue
+        found.append(Moved(job_id, at, to, Cause(reason, parent_id)))  # type: ignore[arg-type]
+    return found
+
+
 class EmptyReader:
     """The registry before the first model."""
 
@@ -111,6 +134,10 @@ class EmptyReader:
         return None
 
     def files(self, repo_id: str, commit_hash: str) -> list[FileEntry]:
+        """Return none."""
+        return []
+
+    def moves(self, model_id: int) -> list[Moved]:
         """Return none."""
         return []
 
@@ -157,6 +184,11 @@ class SqliteReader:
         with self._connect() as connection:
             rows = connection.execute(FILES, {"hf_path": repo_id, "commit": commit_hash})
             return manifest(rows)
+
+    def moves(self, model_id: int) -> list[Moved]:
+        """Return the last moves of a model that are over, newest first."""
+        with self._connect() as connection:
+            return moves(connection.execute(MOVES, {"model_id": model_id}))
 
     def tier_ids(self) -> dict[str, str]:
         """Return the bases that were used, path to tier id."""

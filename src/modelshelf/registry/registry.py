@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import sqlalchemy as sa
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
-from modelshelf.domain.jobs import DONE, Cause, Job
+from modelshelf.domain.jobs import DONE, Cause, Job, Moved
 from modelshelf.domain.models import FileEntry, ModelRow, Registration, select_files, total_size
 from modelshelf.errors import BadInput, Conflict, OutOfSpace, ShelfError, Unavailable
 from modelshelf.registry import fast_read
@@ -244,6 +244,10 @@ class Registry(JobTable, UseTable):
         used = sa.exists().where((models.c.hf_path == files.c.hf_path) & (models.c.commit_hash == files.c.commit_hash))
         with self._engine.begin() as connection:
             connection.execute(sa.delete(files).where(~used))
+
+    def moves(self, model_id: int) -> list[Moved]:
+        """Return the last moves of a model that are over, newest first."""
+        return fast_read.moves(self._read(fast_read.MOVES, model_id=model_id))
 
     # --- tiers ---
 

@@ -12,6 +12,7 @@ from modelshelf.units import rfc3339
 
 if TYPE_CHECKING:
     from modelshelf.domain.eviction import EvictionPlan
+    from modelshelf.domain.jobs import Moved
     from modelshelf.domain.models import FileEntry, Model
 
 
@@ -88,16 +89,40 @@ class FileJson(JsonObject):
 
 
 @dataclass(frozen=True)
+class MovedJson(JsonObject):
+    """A move of a model that is over, or the deletion of its files to make room."""
+
+    job_id: int
+    """The job that did it."""
+    at: str
+    """When it ended."""
+    cache_location: str | None
+    """The tier that the model went to; null where its files were deleted."""
+    reason: str
+    """Why, in a sentence; empty where a person asked for it."""
+    parent_id: int | None
+    """The job that caused it; null where none did, or it is gone with its model."""
+
+    @classmethod
+    def of(cls, moved: Moved) -> MovedJson:
+        """Return a move."""
+        cause, to = moved.cause, moved.cache_location or None
+        return cls.like(moved, at=rfc3339(moved.at), cache_location=to, reason=cause.reason, parent_id=cause.parent_id)
+
+
+@dataclass(frozen=True)
 class ModelWithFilesJson(ModelJson):
-    """A model with its files."""
+    """A model with its files and its last moves."""
 
     files: Sequence[FileJson]
     """Its files, in the order of their paths."""
+    moves: Sequence[MovedJson]
+    """Its last moves and evictions, newest first."""
 
     @classmethod
-    def with_files(cls, model: Model, files: Sequence[FileEntry]) -> Self:
-        """Return a model with its files."""
-        return cls.of(model, files=[FileJson.like(file) for file in files])
+    def with_files(cls, model: Model, files: Sequence[FileEntry], moves: Sequence[Moved]) -> Self:
+        """Return a model with its files and its last moves."""
+        return cls.of(model, files=[FileJson.like(file) for file in files], moves=[*map(MovedJson.of, moves)])
 
 
 @dataclass(frozen=True)

@@ -107,6 +107,28 @@ def test_a_pull_pushes_out_what_was_used_least_recently(home: Home, full: Shelf)
     check_limit(full)
 
 
+def test_an_eviction_names_the_pull_that_caused_it(home: Home, full: Shelf) -> None:
+    """`shelf jobs` and `shelf show` say when and why a model left, over HTTP and as JSON too."""
+    pull = full.pull("d")
+    full.close()
+
+    shown = home.run("show", "a").checked().out
+    listed = home.run("jobs").checked().out
+    view = home.run("show", "a", "--json").checked().json
+    with home.serve() as server:
+        over_http = server.get("/api/models/a")
+        jobs = {job["id"]: job for job in server.get("/api/jobs")}
+
+    why = f"Makes room for the pull of d (job {pull.id})."
+    assert f"just now to secondary. {why}" in shown
+    assert why in listed
+    [moved] = view["moves"]
+    assert (moved["cache_location"], moved["parent_id"]) == ("secondary", pull.id)
+    assert moved["reason"] == "Makes room for the pull of d."
+    assert over_http["moves"] == view["moves"]
+    assert jobs[moved["job_id"]]["parent_id"] == pull.id
+
+
 def test_the_plan_is_shown_first(hub: FakeHub, home: Home, full: Shelf) -> None:
     """`shelf add --dry-run` names who would leave and with how many bytes; the real one does just that and says so."""
     hub.add_repo("org/e", files("e"))
@@ -316,6 +338,8 @@ def test_a_secondary_deletes_only_what_the_hub_has(hub: FakeHub, home: Home, ful
 
     assert places(full, home) == {"a": "secondary", "c": "secondary"}
     assert full.model("b").state == "registered"
+    deleted = full.library.moves(full.library.row("b"))[0]
+    assert (deleted.cache_location, deleted.cause.reason) == ("", "Makes room for the move of c.")
     hub.heal()
     with home.open() as limited:
         limited.pull("b")

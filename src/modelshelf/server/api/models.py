@@ -41,9 +41,11 @@ def _add_looking(router: APIRouter, shelf: Shelf) -> None:
 
     @router.get("/{model_name}", responses=answers(ModelWithFilesJson, "The model.") | problems(*LOOKING))
     def show(model_name: ModelInPath) -> Json:
-        """Show a model with its files."""
+        """Show a model with its files and its last moves."""
         model = shelf.model(model_name)
-        return Json(ModelWithFilesJson.with_files(model, shelf.library.files(model.row)))
+        return Json(
+            ModelWithFilesJson.with_files(model, shelf.library.files(model.row), shelf.library.moves(model.row))
+        )
 
 
 def _add_registering(router: APIRouter, shelf: Shelf, door: PathDoor) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 
-from modelshelf.domain.jobs import RUNNING, WAITING
+from modelshelf.domain.jobs import RUNNING, WAITING, Moved
 from modelshelf.domain.models import (
     FileEntry,
     Model,
@@ -67,6 +67,10 @@ class Library:
     def files(self, row: ModelRow) -> list[FileEntry]:
         """Return a model's selected files; none until its commit is known."""
         return selected_files(self.reader, row)
+
+    def moves(self, row: ModelRow) -> list[Moved]:
+        """Return the last moves of a model, newest first, with what caused them."""
+        return self.reader.moves(row.id)
 
     def missing(self, model: Model) -> list[FileEntry]:
         """Return the files of a model that are not on the disk with their size."""
