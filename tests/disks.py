@@ -55,8 +55,8 @@ def far_home(root: Path, endpoint: str) -> Iterator[FarHome]:
 def files_of(base: Path) -> list[str]:
     """Return what lies in a base beside what every tier has, by path."""
     found = [path.relative_to(base).as_posix() for path in scan.walk_files(base)]
-    cards = [path.relative_to(base).as_posix() for path in scan.walk_files(Base(base).cards)]
-    found = [path for path in found if not path.startswith(_STAYS) or path in cards or _is_leftover(path)]
+    sidecars = [path.relative_to(base).as_posix() for path in scan.walk_files(Base(base).sidecars)]
+    found = [path for path in found if not path.startswith(_STAYS) or path in sidecars or _is_leftover(path)]
     return [path for path in found if not (path.startswith("hub/blobs/") and path.endswith(".lock"))]
 
 

@@ -282,7 +282,7 @@ def upstream(tmp_path: Path) -> Iterator[str]:
 
 def _address() -> str:
     """Return an address of this machine that a container can reach."""
-    found = [a.address for cards in psutil.net_if_addrs().values() for a in cards if a.family == socket.AF_INET]
+    found = [a.address for sidecars in psutil.net_if_addrs().values() for a in sidecars if a.family == socket.AF_INET]
     found = [address for address in found if not address.startswith("127.")]
     if not found:
         pytest.skip("this machine has no address but loopback")

@@ -9,13 +9,13 @@ import pytest
 
 from modelshelf.domain.jobs import UNFINISHED
 from modelshelf.domain.models import FileEntry, ModelRow, Registration
-from modelshelf.domain.sidecars import Card
+from modelshelf.domain.sidecars import Sidecar
 from modelshelf.registry.registry import Registry
 
 REPO = "org/name"
 OLD, NEW = "1" * 40, "2" * 40
 FILES = (FileEntry("a.bin", 7, "a" * 64), FileEntry("b.txt", 3, "b" * 40))
-CARD = Card("m", REPO, "main", NEW, ("*.bin",), True, "mine", FILES)
+SIDECAR = Sidecar("m", REPO, "main", NEW, ("*.bin",), True, "mine", FILES)
 
 
 @pytest.fixture
@@ -33,21 +33,21 @@ def _now(registry: Registry) -> ModelRow:
     return found
 
 
-def test_a_model_is_added_as_its_card_says(registry: Registry) -> None:
+def test_a_model_is_added_as_its_sidecar_says(registry: Registry) -> None:
     """Name, pin, patterns, commit, files and size; a second time the name is taken."""
-    assert registry.placements.add(CARD, "secondary", "/slow", complete=True, signature="3:4")
+    assert registry.placements.add(SIDECAR, "secondary", "/slow", complete=True, signature="3:4")
     row = _now(registry)
 
     assert (row.commit_hash, row.pinned, row.pin_reason, row.allow_patterns) == (NEW, True, "mine", ("*.bin",))
     assert (row.cache_location, row.cache_path, row.complete, row.signature) == ("secondary", "/slow", True, "3:4")
     assert (row.size_bytes, registry.files(REPO, NEW)) == (7, list(FILES))
-    assert not registry.placements.add(CARD, "primary", "/fast", complete=True, signature="")
+    assert not registry.placements.add(SIDECAR, "primary", "/fast", complete=True, signature="")
     assert _now(registry) == row
 
 
 def test_a_model_is_placed_elsewhere_at_another_commit(registry: Registry, row: ModelRow) -> None:
     """The list of files that nothing needs any more goes."""
-    assert registry.placements.place(row, CARD, "secondary", "/slow", complete=True, signature="3:4")
+    assert registry.placements.place(row, SIDECAR, "secondary", "/slow", complete=True, signature="3:4")
 
     now = _now(registry)
     assert (now.id, now.commit_hash, now.cache_path, now.signature) == (row.id, NEW, "/slow", "3:4")
@@ -56,7 +56,7 @@ def test_a_model_is_placed_elsewhere_at_another_commit(registry: Registry, row: 
 
 def test_a_model_that_is_placed_incomplete_keeps_its_signature(registry: Registry, row: ModelRow) -> None:
     """It tells a model that lost files from one that never was there."""
-    assert registry.placements.place(row, CARD, "custom", "/usb", complete=False, signature="")
+    assert registry.placements.place(row, SIDECAR, "custom", "/usb", complete=False, signature="")
 
     assert (_now(registry).complete, _now(registry).signature) == (False, "1:2")
 
@@ -108,7 +108,7 @@ def test_what_changed_since_is_left_alone(registry: Registry, row: ModelRow, cha
         registry.enqueue("pull", row)
     before = registry.models()
 
-    assert not registry.placements.place(row, CARD, "custom", "/usb", complete=True, signature="")
+    assert not registry.placements.place(row, SIDECAR, "custom", "/usb", complete=True, signature="")
     assert not registry.placements.lose(row)
 
     assert registry.models() == before

@@ -52,7 +52,7 @@ def test_an_update_dies_at_any_step(hub: FakeHub, home: Home) -> None:
             shelf.update("m")
             assert tree(shelf.path("m")) == files_of(version), f"step {step}"
             assert scan.snapshots(base.repo(REPO)) == [new], f"step {step}"
-            assert [card.commit_hash for card in sidecars.read_all(base)] == [new], f"step {step}"
+            assert [sidecar.commit_hash for sidecar in sidecars.read_all(base)] == [new], f"step {step}"
             assert [job.kind for job in shelf.registry.jobs(state=UNFINISHED)] == [], f"step {step}"
             assert list(base.incoming.glob("*.part")) == [], f"step {step}"
             assert violations(shelf) == [], f"step {step}"
@@ -77,11 +77,11 @@ def ruins(hub: FakeHub, home: Home) -> Path:
         shelf.register("twice", "org/third", "secondary")
         shelf.set_pin("m", pinned=True, reason="mine")
     fast, slow = Base(home.primary), Base(home.secondary)
-    card = next(card for card in sidecars.read_all(fast) if card.model_name == "m")
+    sidecar = next(sidecar for sidecar in sidecars.read_all(fast) if sidecar.model_name == "m")
     shutil.copytree(fast.repo(REPO).path, slow.repo(REPO).path, symlinks=True)
-    sidecars.write(slow, replace(card, arriving_from=str(home.primary)))
+    sidecars.write(slow, replace(sidecar, arriving_from=str(home.primary)))
     shutil.move(fast.repo("org/other").path, slow.repo("org/other").path)
-    sidecars.write(fast, replace(card, model_name="twice", pinned=False))
+    sidecars.write(fast, replace(sidecar, model_name="twice", pinned=False))
     slow.repo("org/third").ref("main").write_text("d" * 40)
     for path in fast.own.glob("registry.db*"):
         path.unlink()

@@ -49,7 +49,7 @@ def check_on_the_primary(home: FarHome, shelf: Shelf) -> None:
 
 @pytest.mark.parametrize("pages", range(-2, 16), ids=lambda n: f"{n} pages more")
 def test_a_disk_that_is_just_too_small(hub: FakeHub, home: FarHome, shelf: Shelf, pages: int) -> None:
-    """Others take the room that was promised. Whatever does not fit, a blob, a link, a card: the model stays."""
+    """Others take the room that was promised. Whatever does not fit, a blob, a link, a sidecar: the model stays."""
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO)
     smaller = Hooked(lambda: resize(home, (TOTAL // PAGE + 3 + pages) * PAGE), at="phase")

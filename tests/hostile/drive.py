@@ -15,7 +15,7 @@ from pathlib import Path
 from modelshelf.bootstrap.doctor_and_setup import open_doctor
 from modelshelf.domain.gc import GcPlan
 from modelshelf.domain.names import FilePath, ModelName, RefName, RepoId
-from modelshelf.domain.sidecars import Card
+from modelshelf.domain.sidecars import Sidecar
 from modelshelf.errors import ShelfError
 from modelshelf.services.shelf import Shelf
 from modelshelf.store.gc import collect
@@ -68,8 +68,8 @@ class Drive:
             (self.outside / name).write_bytes(name.encode())
         drawn = lay_out(self.home.custom, DRAWING)
         store_tier.reset_marker(self.base)
-        card = Card(NAME, REPO, RefName("main"), COMMIT, (), False, "", tuple(drawn.of(REPO, "a")))
-        sidecars.write(self.base, card)
+        sidecar = Sidecar(NAME, REPO, RefName("main"), COMMIT, (), False, "", tuple(drawn.of(REPO, "a")))
+        sidecars.write(self.base, sidecar)
         capabilities.of(self.base)
         age(self.base.path)
         meter.measure(self.base)
@@ -98,7 +98,7 @@ class Drive:
         """Return the small files of the drive, by what they are."""
         part = next(self.base.incoming.glob("*.part"), self.base.incoming / "x.part")
         return {
-            "card": self.base.card(NAME),
+            "sidecar": self.base.sidecar(NAME),
             "marker": self.base.marker,
             "capabilities": self.base.capabilities,
             "meter": self.base.meter,
@@ -197,10 +197,10 @@ def replaced(path: Path, make: Callable[[Path], None]) -> None:
     make(path)
 
 
-def said_in(card: Path, **changes: object) -> None:
-    """Change what a card says."""
-    value = json.loads(card.read_text(encoding="utf-8")) | changes
-    card.write_text(json.dumps(value), encoding="utf-8")
+def said_in(sidecar: Path, **changes: object) -> None:
+    """Change what a sidecar says."""
+    value = json.loads(sidecar.read_text(encoding="utf-8")) | changes
+    sidecar.write_text(json.dumps(value), encoding="utf-8")
 
 
 def examples(short: int) -> int:

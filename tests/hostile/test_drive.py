@@ -30,7 +30,7 @@ from tests.hostile.drive import (
 )
 from tests.world import Home
 
-FILES = ("card", "marker", "capabilities", "meter", "links", "tree", "ref", "map", "absence")
+FILES = ("sidecar", "marker", "capabilities", "meter", "links", "tree", "ref", "map", "absence")
 DEEP = "[" * 200_000
 PATHS = ("/etc/passwd", "../../../outside/.bashrc", "..", "", ".", "a\0b", "\ud800", "x" * 5000, "a//b", "\x1b[31m")
 NASTY = st.one_of(
@@ -156,17 +156,17 @@ BLOB = "0" * 64
         pytest.param({"pin_reason": "\ud800"}, id="half a character"),
     ],
 )
-def test_a_card_that_lies_writes_and_deletes_nothing(drive: Drive, changes: dict[str, object]) -> None:
-    """What a card says becomes no path: it is left out and named, and what follows works without it."""
-    card = drive.files()["card"]
-    said_in(card, **json.loads(json.dumps(changes).replace("{outside}", str(drive.outside))))
+def test_a_sidecar_that_lies_writes_and_deletes_nothing(drive: Drive, changes: dict[str, object]) -> None:
+    """What a sidecar says becomes no path: it is left out and named, and what follows works without it."""
+    sidecar = drive.files()["sidecar"]
+    said_in(sidecar, **json.loads(json.dumps(changes).replace("{outside}", str(drive.outside))))
 
     with drive.open() as shelf:
         look(drive, shelf)
         assert [model.row.model_name for model in shelf.models()] == []
         change(shelf)
 
-    assert strange.find(drive.base) == [card]
+    assert strange.find(drive.base) == [sidecar]
 
 
 @pytest.mark.parametrize("text", [DEEP, '{"a":' * 200_000, "NaN", '{"id": "x", "id": "y"}', "", "\x00", "{}", "[]"])
@@ -182,16 +182,16 @@ def test_json_that_is_none_in_all_places_is_left_out(drive: Drive, text: str) ->
 
 
 def test_the_doctor_names_what_it_cannot_understand(drive: Drive) -> None:
-    """A card, a list of links and a folder that no repository can be called are named by their paths."""
+    """A sidecar, a list of links and a folder that no repository can be called are named by their paths."""
     with drive.open() as shelf:
         look(drive, shelf)
-        said_in(drive.files()["card"], revision="/etc/passwd")
+        said_in(drive.files()["sidecar"], revision="/etc/passwd")
         drive.base.links.write_text(DEEP)
         (drive.base.hub / "models--org--a--b" / "blobs").mkdir(parents=True)
 
     found = examine(drive)
 
-    for path in (drive.files()["card"], drive.base.links, drive.base.hub / "models--org--a--b"):
+    for path in (drive.files()["sidecar"], drive.base.links, drive.base.hub / "models--org--a--b"):
         assert f"{path} cannot be understood: shelf ignores it and leaves it there." in found
 
 
@@ -208,7 +208,7 @@ def changed(draw: st.DrawFn, value: Any) -> Any:
     return draw(NASTY)
 
 
-@pytest.mark.parametrize("what", ["card", "marker", "capabilities", "meter", "links", "tree"])
+@pytest.mark.parametrize("what", ["sidecar", "marker", "capabilities", "meter", "links", "tree"])
 @given(data=st.data())
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=examples(3))
 def test_any_shape_of_a_file_is_taken_or_left_out(drive: Drive, what: str, data: st.DataObject) -> None:

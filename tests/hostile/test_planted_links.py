@@ -16,7 +16,7 @@ from tests.world import ROOT, Home, random_bytes
 
 FILES = {"config.json": b"{}", "model.safetensors": random_bytes(3000), "sub/tokenizer.json": random_bytes(900)}
 OWN = ("hub", "modelshelf", "hub/.locks", "modelshelf/incoming", "modelshelf/locks", "modelshelf/quarantine")
-CARDS = ("modelshelf/models", "modelshelf/models/m.json", "modelshelf/tier.json", "modelshelf/meter.json")
+SIDECARS = ("modelshelf/models", "modelshelf/models/m.json", "modelshelf/tier.json", "modelshelf/meter.json")
 FOLDER = "hub/models--org--name"
 SHORT = ("modelshelf/locks", FOLDER)
 """What `make test` tries; with SHELF_HOSTILE it is every place."""
@@ -31,7 +31,7 @@ def places(commit: str, digest: str) -> list[str]:
         return list(SHORT)
     folders = ["", "/blobs", "/snapshots", f"/snapshots/{commit}", f"/snapshots/{commit}/sub", "/refs", "/trees"]
     files = [f"/blobs/{digest}", f"/snapshots/{commit}/config.json", "/refs/main", f"/trees/{commit}.json"]
-    return [*OWN, *CARDS, *(FOLDER + name for name in folders + files)]
+    return [*OWN, *SIDECARS, *(FOLDER + name for name in folders + files)]
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["before the model", "after it"])

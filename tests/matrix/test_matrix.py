@@ -149,7 +149,7 @@ SITUATIONS: dict[str, Callable[[Where], contextlib.AbstractContextManager[Where]
     "fifo as marker": lambda where: fifo(where, "modelshelf/tier.json"),
     "fifo as ref": lambda where: fifo(where, "hub/models--org--a/refs/main"),
     "fifo as list": lambda where: fifo(where, "hub/models--org--a/trees/*.json"),
-    "fifo as card": lambda where: fifo(where, "modelshelf/models/a.json"),
+    "fifo as sidecar": lambda where: fifo(where, "modelshelf/models/a.json"),
 }
 
 

@@ -177,7 +177,7 @@ def test_the_base_decides_who_may_use_what_is_written(
     base.path.chmod(base_mode)
     before = os.umask(umask)
     try:
-        fs.write_text(base.path, base.card("m"), "{}")
+        fs.write_text(base.path, base.sidecar("m"), "{}")
         os.close(fs.open_part(base.path, base.part("d")))
         fs.append_line(base.path, base.part_map("d"), "x")
         fs.touch(base.path, base.registry)
@@ -185,18 +185,18 @@ def test_the_base_decides_who_may_use_what_is_written(
     finally:
         os.umask(before)
 
-    assert {mode(path) for path in (base.own, base.cards, base.incoming)} == {folder}
-    assert {mode(path) for path in (base.card("m"), base.part("d"), base.part_map("d"), base.registry)} == {file}
+    assert {mode(path) for path in (base.own, base.sidecars, base.incoming)} == {folder}
+    assert {mode(path) for path in (base.sidecar("m"), base.part("d"), base.part_map("d"), base.registry)} == {file}
 
 
 def test_what_root_writes_belongs_to_whom_the_folder_belongs(base: Base) -> None:
     """Root in a container leaves nothing behind that the user outside cannot delete; links go with their folder."""
     give(base.path, USER, GROUP)
 
-    fs.write_text(base.path, base.card("m"), "{}")
+    fs.write_text(base.path, base.sidecar("m"), "{}")
     fs.make_link(base.path, base.repo("org/a").snapshot("c" * 40) / "g", f"../../blobs/{'b' * 40}")
 
-    written = (base.cards, base.card("m"), base.repo("org/a").snapshot("c" * 40) / "g")
+    written = (base.sidecars, base.sidecar("m"), base.repo("org/a").snapshot("c" * 40) / "g")
     assert {(path.lstat().st_uid, path.lstat().st_gid) for path in written} == {(USER, GROUP)}
 
 

@@ -137,7 +137,7 @@ def _registry_facts(url: str, path: Path | None, error: Exception | None) -> Reg
 
 
 def _rebuild(path: Path) -> str:
-    """Return the command that sets a damaged registry aside, log and all, and has it built anew from the cards."""
+    """Return the command that sets a damaged registry aside, log and all, and has it built anew from the sidecars."""
     folder = shlex.quote(str(path.parent))
     return f"cd {folder} && mkdir damaged && mv {path.name}* damaged/ && shelf reconcile"
 

@@ -17,8 +17,8 @@ _ACTIONS = {
     "added": "model added",
     "placed": "model placed",
     "incomplete": "incomplete",
-    "card_written": "card written",
-    "card_removed": "card removed",
+    "sidecar_written": "sidecar written",
+    "sidecar_removed": "sidecar removed",
     "ref_set": "ref restored",
 }
 

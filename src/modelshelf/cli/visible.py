@@ -1,4 +1,4 @@
-"""What a terminal may be shown of a text: names of files, reasons and cards are written by others.
+"""What a terminal may be shown of a text: names of files, reasons and sidecars are written by others.
 
 An escape sequence moves the cursor, sets the window's title or hides a line; a bidi control lets a name read backwards.
 

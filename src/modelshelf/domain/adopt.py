@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
-from modelshelf.domain.adopt_inventory import Found, FoundModel, FoundThing, Origin
+from modelshelf.domain.adopt_inventory import FoundModel, FoundThing, Inventory, Origin
 from modelshelf.errors import BadInput
 
 
@@ -111,7 +111,7 @@ class AdoptPlan:
         return [adoption for adoption in self.models if adoption.act in acts]
 
 
-def plan_adopt(found: Found, order: Order, rows: Sequence[Registered], names: Iterable[str] = ()) -> AdoptPlan:
+def plan_adopt(found: Inventory, order: Order, rows: Sequence[Registered], names: Iterable[str] = ()) -> AdoptPlan:
     """Return what adopting what was found does.
 
     Args:

@@ -120,7 +120,7 @@ class FoundThing:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Inventory:
     """Everything that lies below a path."""
 
     path: str

@@ -11,7 +11,7 @@ from modelshelf.domain.disks import Capabilities, Mount
 from modelshelf.domain.doctor_report import Diagnosis, Severity
 from modelshelf.domain.permissions import Foreign
 from modelshelf.domain.tiers import PRIMARY, SCARCE_ENTRIES, Tier
-from modelshelf.domain.tool_environment import ENGINE_PACKAGES, Place
+from modelshelf.domain.tool_environment import ENGINE_PACKAGES, ToolFolder
 from modelshelf.domain.verify_report import Fault, Finding
 from modelshelf.units import GB, format_size, limit_gb
 
@@ -282,7 +282,7 @@ def _of_its_models(registry: RegistryFacts) -> Iterator[Diagnosis]:
         yield Diagnosis(_INFO, "files", f"Nothing needs these leftovers: {kinds}.", "shelf gc", size_bytes=size_bytes)
 
 
-def of_tools(places: Sequence[tuple[Place, int]], tiers: Sequence[Tier]) -> Iterator[Diagnosis]:
+def of_tools(places: Sequence[tuple[ToolFolder, int]], tiers: Sequence[Tier]) -> Iterator[Diagnosis]:
     """Yield where each tool looks, with the bytes that lie there; several tools in one place are one line."""
     hubs = {f"{tier.base}/hub": tier for tier in tiers}
     for path, group in groupby(places, key=lambda item: item[0].path):

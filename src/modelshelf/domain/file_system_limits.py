@@ -90,7 +90,7 @@ def fits(file: FileEntry, can: Capabilities) -> bool:
 
 
 BESIDE_ENTRIES = 24
-"""Folders of a repository, refs, lists, cards, and the temporary files of a download."""
+"""Folders of a repository, refs, lists, sidecars, and the temporary files of a download."""
 
 
 def entries_of(files: Iterable[FileEntry], present: Collection[str]) -> int:

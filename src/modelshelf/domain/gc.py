@@ -16,7 +16,7 @@ seconds); one that stalls for longer keeps its file open, which is looked at as 
 see: another host on a network share, a container of another user, and a clock that is a little off.
 """
 RESUME_S = 7 * 86400.0
-"""So long the parts of a registered, unfinished model are kept for the next pull, and so is a card that no row has."""
+"""How long parts of an unfinished model are kept for its next pull, and a sidecar that has no row."""
 
 _HEX8 = "[0-9a-f]{8}"
 _UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -86,9 +86,9 @@ class Needs:
     working: bool = False
     """Whether any job is unfinished, whose parts may have other digests than those known."""
     models: Set[str] = frozenset()
-    """Models whose card belongs here, or may: those that lie here, and those with an unfinished job."""
+    """Models whose sidecar belongs here, or may: those that lie here, and those with an unfinished job."""
     elsewhere: Set[str] = frozenset()
-    """Models that lie in another base, without a job: a card of theirs here is a leftover."""
+    """Models that lie in another base, without a job: a sidecar of theirs here is a leftover."""
 
 
 def keeps_part(needs: Needs, digest: Digest, age_s: float, min_age_s: float) -> bool:
@@ -108,7 +108,7 @@ class GcItem:
     """One file, link or folder that goes."""
 
     kind: str
-    """`partial`, `part`, `blob`, `shared`, `card`, `ref`, `listing`, `lock`, `folder` or `quarantine`."""
+    """`partial`, `part`, `blob`, `shared`, `sidecar`, `ref`, `listing`, `lock`, `folder` or `quarantine`."""
     path: str
     size_bytes: int
     """What this frees; 0 where other links keep the bytes."""

@@ -16,7 +16,7 @@ _SYSTEM_TREES = tuple(
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class NamedFolder:
     """A folder."""
 
     path: str
@@ -25,7 +25,7 @@ class Place:
     """Where that leads once every link is followed."""
 
 
-def check_http_path(place: Place, known: Iterable[str], roots: Iterable[Place]) -> None:
+def check_http_path(place: NamedFolder, known: Iterable[str], roots: Iterable[NamedFolder]) -> None:
     """Do nothing when a request may name a folder.
 
     Args:
@@ -37,9 +37,9 @@ def check_http_path(place: Place, known: Iterable[str], roots: Iterable[Place]) 
         BadInput: It is not a whole path.
         Denied: It lies elsewhere, in a folder of the system, in a hidden one, or a link leads there.
 
-    >>> roots = [Place("/mnt", "/mnt")]
-    >>> check_http_path(Place("/mnt/usb/models", "/mnt/usb/models"), [], roots)
-    >>> check_http_path(Place("/mnt/usb/models", "/home/me/.ssh"), [], roots)
+    >>> roots = [NamedFolder("/mnt", "/mnt")]
+    >>> check_http_path(NamedFolder("/mnt/usb/models", "/mnt/usb/models"), [], roots)
+    >>> check_http_path(NamedFolder("/mnt/usb/models", "/home/me/.ssh"), [], roots)
     Traceback (most recent call last):
     modelshelf.errors.Denied: A request may not name the folder /mnt/usb/models.
     """
@@ -55,7 +55,7 @@ def check_http_path(place: Place, known: Iterable[str], roots: Iterable[Place]) 
     )
 
 
-def _is_allowed(place: Place, root: Place) -> bool:
+def _is_allowed(place: NamedFolder, root: NamedFolder) -> bool:
     return _is_open(place.path, root.path) and _is_open(place.real, root.real)
 
 

@@ -39,7 +39,7 @@ class FileEntry:
 
 
 def file_entry(row: object) -> FileEntry:
-    """Return the file that a list of path, size and digest stands for, as cards, jobs and the registry keep it.
+    """Return the file that a list of path, size and digest stands for, as sidecars, jobs and the registry keep it.
 
     Raises:
         BadInput: It isn't one.

@@ -77,8 +77,8 @@ def plan_pull(
 def beside_bytes(files: Iterable[FileEntry]) -> int:
     """Return what a snapshot takes beside the bytes of its files, at most: links, lists, folders and the registry.
 
-    Measured: a link takes the length of its target, a file's line in `trees/`, in the model's card and in the registry
-    together less than 1 kB and six times its path.
+    Measured: a link takes the length of its target. A file's lines in `trees/`, in the model's sidecar and in the
+    registry take together less than 1 kB and six times its path.
     """
     return BESIDE_BYTES + sum(1024 + 6 * len(file.path) for file in files)
 

@@ -1,8 +1,8 @@
 """Reconcile: what the registry says and what lies on the disks, brought together in both directions. Pure.
 
 What was observed goes in, a plan comes out. A disk is believed about bytes, the registry about wishes (names, pins,
-revisions), and a card where there is no registry. Nothing that lies on a disk is deleted but cards that are not true
-any more; a base that is offline is not believed about anything, and not changed.
+revisions), and a sidecar where there is no registry. Nothing on a disk is deleted but outdated sidecars; a base that is
+offline is not believed about anything, and not changed.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 
 from modelshelf.domain.models import ModelRow
 from modelshelf.domain.names import COMMIT_HASH, ModelName, RefName, RepoId, with_number
-from modelshelf.domain.reconcile_input import CardSeen, Found, RowSeen, Seen
-from modelshelf.domain.sidecars import Card
+from modelshelf.domain.reconcile_input import RowSeen, Seen, SidecarSeen, Unregistered
+from modelshelf.domain.sidecars import Sidecar
 
 
 class Action(enum.StrEnum):
@@ -24,8 +24,8 @@ class Action(enum.StrEnum):
     ADD = "added"
     PLACE = "placed"
     LOSE = "incomplete"
-    WRITE_CARD = "card_written"
-    DROP_CARD = "card_removed"
+    WRITE_SIDECAR = "sidecar_written"
+    DROP_SIDECAR = "sidecar_removed"
     SET_REF = "ref_set"
 
 
@@ -39,7 +39,7 @@ class Step:
     why: str
     """In a sentence."""
     location: str = ""
-    card: Card | None = None
+    sidecar: Sidecar | None = None
     """What the model has from now on (commit, files, wishes)."""
     row: ModelRow | None = None
     """The model as it was when this was decided."""
@@ -62,7 +62,7 @@ class ReconcilePlan:
     steps: tuple[Step, ...]
     untouched: tuple[Untouched, ...]
     """Models on tiers that are offline, and models that a job works on."""
-    unregistered: tuple[Found, ...]
+    unregistered: tuple[Unregistered, ...]
     """Whole snapshots that no model resolves to; they are only named."""
 
 
@@ -75,7 +75,7 @@ def plan_reconcile(seen: Seen) -> ReconcilePlan:
 class _Placed:
     """A model as it will be."""
 
-    card: Card
+    sidecar: Sidecar
     base: str
     complete: bool
     arrived_at: float
@@ -92,16 +92,16 @@ class _Deciding:
         self._untouched: list[Untouched] = []
         self._placed: dict[str, _Placed] = {}
         self._settled: set[tuple[str, str]] = set()
-        """Base and name of the cards that are dealt with."""
-        self._names = {row.row.model_name for row in seen.rows} | {card.card.model_name for card in self._cards()}
+        """Base and name of the sidecars that are dealt with."""
+        self._names = {row.row.model_name for row in seen.rows} | {one.sidecar.model_name for one in self._sidecars()}
 
     def plan(self) -> ReconcilePlan:
         self._retag()
         for row in self._seen.rows:
             self._decide_row(row)
         self._claim_renamed()
-        for name in sorted({card.card.model_name for card in self._loose()}):
-            self._decide_cards([card for card in self._loose() if card.card.model_name == name])
+        for name in sorted({one.sidecar.model_name for one in self._loose()}):
+            self._decide_sidecars([one for one in self._loose() if one.sidecar.model_name == name])
         self._set_refs()
         return ReconcilePlan(tuple(self._steps), tuple(self._untouched), tuple(self._unregistered()))
 
@@ -139,19 +139,19 @@ class _Deciding:
         if wanted is None:
             self._settle_own(row.model_name, row.hf_path)
             return
-        whole = target in (seen.whole_on if wanted is seen.card else self._whole_on(row.model_name, wanted))
+        whole = target in (seen.whole_on if wanted is seen.sidecar else self._whole_on(row.model_name, wanted))
         complete = whole and (row.complete or self._vouched(wanted, target) or target != there)
         self._change_row(seen, wanted, target, complete=complete)
         self._placed[row.model_name] = _Placed(wanted, target, complete, row.arrived_at)
-        self._decide_own_cards(row.model_name)
+        self._decide_own_sidecars(row.model_name)
 
     def _leave(self, seen: RowSeen, why: str) -> None:
         self._untouched.append(Untouched(seen.row.model_name, why))
         self._settle_own(seen.row.model_name, seen.row.hf_path)
 
     def _settle_own(self, model_name: str, repo_id: str) -> None:
-        """Leave all cards of a model as they are."""
-        self._settled |= {(c.base, model_name) for c in self._cards(model_name) if c.card.hf_path == repo_id}
+        """Leave all sidecars of a model as they are."""
+        self._settled |= {(c.base, model_name) for c in self._sidecars(model_name) if c.sidecar.hf_path == repo_id}
 
     def _resolves_to(self, seen: RowSeen) -> str:
         """Return the online base where a model belongs; empty when it has none now."""
@@ -162,29 +162,29 @@ class _Deciding:
         is_named_now = seen.row.cache_location == "custom" and seen.row.cache_path in self._online
         return seen.row.cache_path if is_named_now else ""  # a custom base that the settings call a tier now
 
-    def _wanted(self, seen: RowSeen, there: str) -> tuple[Card | None, str]:
-        """Return what a model should be from now on, and where: its own commit, or what a card of it has whole."""
+    def _wanted(self, seen: RowSeen, there: str) -> tuple[Sidecar | None, str]:
+        """Return what a model should be from now on, and where: its own commit, or what a sidecar of it has whole."""
         row = seen.row
         if there in seen.whole_on:
-            return seen.card, there
-        was_whole = row.complete or bool(row.signature) or self._card(there, row.model_name, row.hf_path) is not None
+            return seen.sidecar, there
+        was_whole = row.complete or bool(row.signature) or self._sidecar(there, row.model_name, row.hf_path) is not None
         if was_whole and seen.whole_on:
-            return seen.card, seen.whole_on[0]
-        for card in self._cards(row.model_name):
-            is_same = (card.card.hf_path, card.card.allow_patterns) == (row.hf_path, row.allow_patterns)
-            if is_same and card.whole and card.card.commit_hash != row.commit_hash:
-                return _wishes(card.card, row), card.base
-        return seen.card, there
+            return seen.sidecar, seen.whole_on[0]
+        for one in self._sidecars(row.model_name):
+            is_same = (one.sidecar.hf_path, one.sidecar.allow_patterns) == (row.hf_path, row.allow_patterns)
+            if is_same and one.whole and one.sidecar.commit_hash != row.commit_hash:
+                return _wishes(one.sidecar, row), one.base
+        return seen.sidecar, there
 
-    def _vouched(self, card: Card, base: str) -> bool:
-        """Return whether a card in a base says that these very files were verified there."""
-        found = self._card(base, card.model_name, card.hf_path)
-        return found is not None and found.card.is_of(card)
+    def _vouched(self, sidecar: Sidecar, base: str) -> bool:
+        """Return whether a sidecar in a base says that these very files were verified there."""
+        found = self._sidecar(base, sidecar.model_name, sidecar.hf_path)
+        return found is not None and found.sidecar.is_of(sidecar)
 
-    def _whole_on(self, model_name: str, card: Card) -> tuple[str, ...]:
-        return tuple(c.base for c in self._cards(model_name) if c.whole and c.card.is_of(card))
+    def _whole_on(self, model_name: str, sidecar: Sidecar) -> tuple[str, ...]:
+        return tuple(c.base for c in self._sidecars(model_name) if c.whole and c.sidecar.is_of(sidecar))
 
-    def _change_row(self, seen: RowSeen, wanted: Card, target: str, *, complete: bool) -> None:
+    def _change_row(self, seen: RowSeen, wanted: Sidecar, target: str, *, complete: bool) -> None:
         row, location = seen.row, self._bases[target].location
         why = self._why_place(seen, wanted, target, complete=complete)
         if why:
@@ -194,7 +194,7 @@ class _Deciding:
             why = f"{seen.missing_files} of {len(wanted.selected)} files are missing: shelf pull {row.model_name}"
             self._steps.append(Step(Action.LOSE, target, row.model_name, why, location, row=row))
 
-    def _why_place(self, seen: RowSeen, wanted: Card, target: str, *, complete: bool) -> str:
+    def _why_place(self, seen: RowSeen, wanted: Sidecar, target: str, *, complete: bool) -> str:
         """Return why a model has to be placed anew; empty when it is where and what the registry says."""
         row = seen.row
         if seen.base != target:
@@ -206,24 +206,24 @@ class _Deciding:
             return "All of its files are there again."
         return "" if seen.listed else "The registry had lost the list of its files."
 
-    # --- cards ---
+    # --- sidecars ---
 
-    def _decide_own_cards(self, model_name: str) -> None:
-        """Let the cards of a registered model say what the registry says."""
+    def _decide_own_sidecars(self, model_name: str) -> None:
+        """Let the sidecars of a registered model say what the registry says."""
         placed = self._placed[model_name]
-        own = self._card(placed.base, model_name, placed.card.hf_path)
+        own = self._sidecar(placed.base, model_name, placed.sidecar.hf_path)
         if own is None and placed.complete:
-            self._write(placed, "It had no card.")
-        if own is not None and own.card != placed.card:
-            self._write(placed, "Its card was out of date.")
-        for card in self._cards(model_name):
-            if card.card.hf_path == placed.card.hf_path:
-                self._settled.add((card.base, model_name))
-                if card.base != placed.base:
-                    self._drop(card, f"{model_name} is in {placed.base}.")
+            self._write(placed, "It had no sidecar.")
+        if own is not None and own.sidecar != placed.sidecar:
+            self._write(placed, "Its sidecar was out of date.")
+        for one in self._sidecars(model_name):
+            if one.sidecar.hf_path == placed.sidecar.hf_path:
+                self._settled.add((one.base, model_name))
+                if one.base != placed.base:
+                    self._drop(one, f"{model_name} is in {placed.base}.")
 
     def _claim_renamed(self) -> None:
-        """Find the cards that a rename left under the earlier name: of a model that was here and has none.
+        """Find the sidecars that a rename left under the earlier name: of a model that was here and has none.
 
         A model that got a number because its name was taken, in a run that died, may have both.
         """
@@ -231,10 +231,10 @@ class _Deciding:
         for loose in self._loose():
             for name in sorted(stayed):
                 placed = self._placed[name]
-                lacks_card = self._card(placed.base, name, placed.card.hf_path) is None
-                is_its = lacks_card or name.rpartition("-")[0] == loose.card.model_name
-                if placed.base == loose.base and placed.card.is_of(loose.card) and is_its:
-                    self._settled.add((loose.base, loose.card.model_name))
+                lacks_sidecar = self._sidecar(placed.base, name, placed.sidecar.hf_path) is None
+                is_its = lacks_sidecar or name.rpartition("-")[0] == loose.sidecar.model_name
+                if placed.base == loose.base and placed.sidecar.is_of(loose.sidecar) and is_its:
+                    self._settled.add((loose.base, loose.sidecar.model_name))
                     stayed.discard(name)
                     self._drop(loose, f"It is called {name} now.")
                     break
@@ -243,31 +243,31 @@ class _Deciding:
         placed = self._placed.get(model_name)
         return None if placed is None else placed.base
 
-    def _decide_cards(self, cards: Sequence[CardSeen]) -> None:
-        """Decide about the cards of one name that no row is behind."""
-        self._settled |= {(card.base, card.card.model_name) for card in cards}
-        for card in cards:
-            if (card.base, card.card.model_name) in self._seen.leaving:
-                self._drop(card, "Its model was removed or moved.")
-        left = [card for card in cards if (card.base, card.card.model_name) not in self._seen.leaving]
-        left.sort(key=lambda card: (not card.whole, card.card.arriving_from is None))
-        for repo_id in dict.fromkeys(card.card.hf_path for card in left):
-            self._decide_lost([card for card in left if card.card.hf_path == repo_id])
+    def _decide_sidecars(self, sidecars: Sequence[SidecarSeen]) -> None:
+        """Decide about the sidecars of one name that no row is behind."""
+        self._settled |= {(one.base, one.sidecar.model_name) for one in sidecars}
+        for one in sidecars:
+            if (one.base, one.sidecar.model_name) in self._seen.leaving:
+                self._drop(one, "Its model was removed or moved.")
+        left = [one for one in sidecars if (one.base, one.sidecar.model_name) not in self._seen.leaving]
+        left.sort(key=lambda one: (not one.whole, one.sidecar.arriving_from is None))
+        for repo_id in dict.fromkeys(one.sidecar.hf_path for one in left):
+            self._decide_lost([one for one in left if one.sidecar.hf_path == repo_id])
 
-    def _decide_lost(self, cards: Sequence[CardSeen]) -> None:
-        """Register again the model that these cards of one name and repository are about; the best one comes first."""
-        plain = [card for card in cards if card.whole or card.card.arriving_from is None]
-        best = (plain or cards)[0]
+    def _decide_lost(self, sidecars: Sequence[SidecarSeen]) -> None:
+        """Register again the model of these sidecars, all of one name and repository; the best one comes first."""
+        plain = [one for one in sidecars if one.whole or one.sidecar.arriving_from is None]
+        best = (plain or sidecars)[0]
         base = best.base if best.whole else next(iter(best.whole_on), best.base)
-        if not best.whole and base == best.base and (why := self._why_not_arrived(best.card.arriving_from)):
-            self._untouched.append(Untouched(best.card.model_name, why))
+        if not best.whole and base == best.base and (why := self._why_not_arrived(best.sidecar.arriving_from)):
+            self._untouched.append(Untouched(best.sidecar.model_name, why))
             return
         placed = self._add(best, base)
-        if base != best.base or best.card != placed.card:
+        if base != best.base or best.sidecar != placed.sidecar:
             self._write(placed, "The model is in another place now.")
-        name = placed.card.model_name
-        for other in cards:
-            if other.base != base or other.card.model_name != name:
+        name = placed.sidecar.model_name
+        for other in sidecars:
+            if other.base != base or other.sidecar.model_name != name:
                 self._drop(other, f"{name} is in {base}.")
 
     def _why_not_arrived(self, source: str | None) -> str:
@@ -279,17 +279,17 @@ class _Deciding:
             gone.offline if gone is not None else f"It was being moved from {source}, which this library doesn't know."
         )
 
-    def _add(self, seen: CardSeen, base: str) -> _Placed:
-        """Register the model of a card; returns where it is."""
-        name = seen.card.model_name
+    def _add(self, seen: SidecarSeen, base: str) -> _Placed:
+        """Register the model of a sidecar; returns where it is."""
+        name = seen.sidecar.model_name
         is_taken = name in self._placed or any(row.row.model_name == name for row in self._seen.rows)
-        card = replace(seen.card, model_name=self._free_name(name) if is_taken else name, arriving_from=None)
+        sidecar = replace(seen.sidecar, model_name=self._free_name(name) if is_taken else name, arriving_from=None)
         complete = base in seen.whole_on
-        why = "A card was there and no model." + (f" {name} is another repository." if is_taken else "")
+        why = "A sidecar was there and no model." + (f" {name} is another repository." if is_taken else "")
         location = self._bases[base].location
-        self._steps.append(Step(Action.ADD, base, card.model_name, why, location, card, None, complete))
-        self._placed[card.model_name] = _Placed(card, base, complete, 0.0)
-        return self._placed[card.model_name]
+        self._steps.append(Step(Action.ADD, base, sidecar.model_name, why, location, sidecar, None, complete))
+        self._placed[sidecar.model_name] = _Placed(sidecar, base, complete, 0.0)
+        return self._placed[sidecar.model_name]
 
     def _free_name(self, name: ModelName) -> ModelName:
         number = 2
@@ -298,26 +298,26 @@ class _Deciding:
         self._names.add(free)
         return free
 
-    def _cards(self, model_name: str | None = None) -> Iterator[CardSeen]:
+    def _sidecars(self, model_name: str | None = None) -> Iterator[SidecarSeen]:
         for base in self._seen.bases:
             if not base.offline:
-                yield from (card for card in base.cards if model_name in (None, card.card.model_name))
+                yield from (one for one in base.sidecars if model_name in (None, one.sidecar.model_name))
 
-    def _loose(self) -> list[CardSeen]:
-        return [card for card in self._cards() if (card.base, card.card.model_name) not in self._settled]
+    def _loose(self) -> list[SidecarSeen]:
+        return [one for one in self._sidecars() if (one.base, one.sidecar.model_name) not in self._settled]
 
-    def _card(self, base: str, model_name: str, repo_id: str) -> CardSeen | None:
-        found = (card for card in self._cards(model_name) if card.base == base and card.card.hf_path == repo_id)
+    def _sidecar(self, base: str, model_name: str, repo_id: str) -> SidecarSeen | None:
+        found = (one for one in self._sidecars(model_name) if one.base == base and one.sidecar.hf_path == repo_id)
         return next(found, None)
 
     def _write(self, placed: _Placed, why: str) -> None:
         if self._bases[placed.base].writable:
-            step = Step(Action.WRITE_CARD, placed.base, placed.card.model_name, why, card=placed.card)
+            step = Step(Action.WRITE_SIDECAR, placed.base, placed.sidecar.model_name, why, sidecar=placed.sidecar)
             self._steps.append(step)
 
-    def _drop(self, seen: CardSeen, why: str) -> None:
+    def _drop(self, seen: SidecarSeen, why: str) -> None:
         if self._bases[seen.base].writable:
-            self._steps.append(Step(Action.DROP_CARD, seen.base, seen.card.model_name, why, card=seen.card))
+            self._steps.append(Step(Action.DROP_SIDECAR, seen.base, seen.sidecar.model_name, why, sidecar=seen.sidecar))
 
     # --- refs and leftovers ---
 
@@ -326,38 +326,38 @@ class _Deciding:
         newest_first = sorted(self._placed.values(), key=lambda placed: -placed.arrived_at)
         done: set[tuple[str, RepoId, RefName]] = set()
         for placed in newest_first:
-            card = placed.card
-            where = (placed.base, card.hf_path, card.revision)
-            if where in done or not placed.complete or COMMIT_HASH.fullmatch(card.revision):
+            sidecar = placed.sidecar
+            where = (placed.base, sidecar.hf_path, sidecar.revision)
+            if where in done or not placed.complete or COMMIT_HASH.fullmatch(sidecar.revision):
                 continue
             done.add(where)
             if self._bases[placed.base].writable and not self._is_good_ref(where):
-                why = f"{card.revision} of {card.hf_path} led to no complete snapshot."
-                self._steps.append(Step(Action.SET_REF, placed.base, card.model_name, why, card=card))
+                why = f"{sidecar.revision} of {sidecar.hf_path} led to no complete snapshot."
+                self._steps.append(Step(Action.SET_REF, placed.base, sidecar.model_name, why, sidecar=sidecar))
 
     def _is_good_ref(self, where: tuple[str, RepoId, RefName]) -> bool:
         base, repo_id, revision = where
         now = self._bases[base].refs.get(repo_id, {}).get(revision)
         whole = {f.commit_hash for f in self._seen.snapshots if (f.base, f.repo_id) == (base, repo_id)}
         for placed in self._placed.values():
-            if placed.complete and (placed.base, placed.card.hf_path) == (base, repo_id):
-                whole.add(placed.card.commit_hash)
+            if placed.complete and (placed.base, placed.sidecar.hf_path) == (base, repo_id):
+                whole.add(placed.sidecar.commit_hash)
         return now in whole
 
-    def _unregistered(self) -> Iterable[Found]:
+    def _unregistered(self) -> Iterable[Unregistered]:
         """Yield the whole snapshots that no model resolves to, now or when the drives are back."""
-        mine = {(p.base, p.card.hf_path, p.card.commit_hash) for p in self._placed.values()}
+        mine = {(p.base, p.sidecar.hf_path, p.sidecar.commit_hash) for p in self._placed.values()}
         mine |= {
             (row.base, row.row.hf_path, row.row.commit_hash)
             for row in self._seen.rows
             if row.job_id and row.row.commit_hash
         }
-        copies = {(p.card.hf_path, p.card.commit_hash): name for name, p in self._placed.items()}
+        copies = {(p.sidecar.hf_path, p.sidecar.commit_hash): name for name, p in self._placed.items()}
         for found in self._seen.snapshots:
             if (found.base, found.repo_id, found.commit_hash) not in mine:
                 yield replace(found, copy_of=copies.get((found.repo_id, found.commit_hash), ""))
 
 
-def _wishes(card: Card, row: ModelRow) -> Card:
-    """Return a card with what the registry says a person wants."""
-    return replace(card, revision=row.revision, pinned=row.pinned, pin_reason=row.pin_reason, arriving_from=None)
+def _wishes(sidecar: Sidecar, row: ModelRow) -> Sidecar:
+    """Return a sidecar with what the registry says a person wants."""
+    return replace(sidecar, revision=row.revision, pinned=row.pinned, pin_reason=row.pin_reason, arriving_from=None)

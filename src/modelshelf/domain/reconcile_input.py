@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 
 from modelshelf.domain.models import ModelRow
 from modelshelf.domain.names import CommitHash, RefName, RepoId
-from modelshelf.domain.sidecars import Card
+from modelshelf.domain.sidecars import Sidecar
 
 
 @dataclass(frozen=True, slots=True)
-class CardSeen:
-    """A card that lies in a base."""
+class SidecarSeen:
+    """A sidecar that lies in a base."""
 
     base: str
-    card: Card
+    sidecar: Sidecar
     whole_on: tuple[str, ...]
     """The bases that hold all of its files with their sizes; its own first, the others only when that one does not."""
 
@@ -37,9 +37,9 @@ class BaseSeen:
     offline: str
     """Why it cannot be read; empty when it can."""
     writable: bool
-    cards: tuple[CardSeen, ...] = ()
+    sidecars: tuple[SidecarSeen, ...] = ()
     refs: Mapping[RepoId, Mapping[RefName, CommitHash]] = field(default_factory=dict)
-    """Repository id to its refs, revision to commit; of the repositories that models or cards are about."""
+    """Repository id to its refs, revision to commit; of the repositories that models or sidecars are about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,8 @@ class RowSeen:
     """The base that it resolves to; empty when it resolves to none in this process."""
     why: str
     """Why it resolves to none."""
-    card: Card | None
-    """What its card should say; None while its commit or its files are not known."""
+    sidecar: Sidecar | None
+    """What its sidecar should say; None while its commit or its files are not known."""
     listed: bool
     """Whether the registry itself has the files of its commit."""
     whole_on: tuple[str, ...]
@@ -64,7 +64,7 @@ class RowSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Unregistered:
     """A whole snapshot that no model resolves to."""
 
     base: str
@@ -84,5 +84,5 @@ class Seen:
     rows: tuple[RowSeen, ...]
     leaving: frozenset[tuple[str, str]] = frozenset()
     """Base and model name of old copies that wait to be deleted."""
-    snapshots: tuple[Found, ...] = ()
+    snapshots: tuple[Unregistered, ...] = ()
     """Every snapshot that is whole by its list of files."""

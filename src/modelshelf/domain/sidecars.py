@@ -10,7 +10,7 @@ from modelshelf.domain.patterns import FilePattern
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
+class Sidecar:
     """What a person said about a model, and the files it has."""
 
     model_name: ModelName
@@ -30,7 +30,7 @@ class Card:
         """The model's own files."""
         return select_files(self.files, self.allow_patterns)
 
-    def is_of(self, other: Card) -> bool:
+    def is_of(self, other: Sidecar) -> bool:
         """Return whether both are about the same files of the same commit, whatever they are called."""
         return (self.hf_path, self.commit_hash, self.allow_patterns) == (
             other.hf_path,

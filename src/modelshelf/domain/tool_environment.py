@@ -23,7 +23,7 @@ _TRUE = frozenset({"1", "ON", "YES", "TRUE"})
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ToolFolder:
     """Where a tool looks for models."""
 
     tool: str
@@ -92,7 +92,7 @@ def is_offline(environ: Mapping[str, str]) -> str:
     return "HF_HUB_OFFLINE" if environ.get("HF_HUB_OFFLINE") else "TRANSFORMERS_OFFLINE"
 
 
-def places(environ: Mapping[str, str]) -> list[Place]:
+def places(environ: Mapping[str, str]) -> list[ToolFolder]:
     """Return where each tool of this machine will look, started with these variables.
 
     Source: llama.cpp `common/hf-cache.cpp` (LLAMA_CACHE, then as the hub's tools); Ollama `envconfig`; LM Studio's
@@ -103,12 +103,14 @@ def places(environ: Mapping[str, str]) -> list[Place]:
     home = environ.get("HOME", "~")
     ollama = environ.get("OLLAMA_MODELS")
     return [
-        Place("hf", cache, why),
-        Place("transformers", cache, why),
-        Place("vLLM", cache, why),
-        Place("llama.cpp", *llama),
-        Place("Ollama", ollama or _join(home, ".ollama/models"), "OLLAMA_MODELS" if ollama else "its default", False),
-        Place("LM Studio", _join(home, ".lmstudio/models"), "its default", stock=False),
+        ToolFolder("hf", cache, why),
+        ToolFolder("transformers", cache, why),
+        ToolFolder("vLLM", cache, why),
+        ToolFolder("llama.cpp", *llama),
+        ToolFolder(
+            "Ollama", ollama or _join(home, ".ollama/models"), "OLLAMA_MODELS" if ollama else "its default", False
+        ),
+        ToolFolder("LM Studio", _join(home, ".lmstudio/models"), "its default", stock=False),
     ]
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from modelshelf.domain.jobs import DONE, UNFINISHED, Cause
 from modelshelf.domain.models import FileEntry, ModelRow, total_size
-from modelshelf.domain.sidecars import Card
+from modelshelf.domain.sidecars import Sidecar
 from modelshelf.errors import NotFound
 from modelshelf.registry.database import db_now
 from modelshelf.registry.rows import new_job
@@ -73,17 +73,17 @@ class Placements:
             job = sa.insert(jobs).values(**new_job("delete_old_copy", name, old_copy, cause)).returning(jobs.c.id)
             return int(connection.execute(job).scalar_one())
 
-    def add(self, card: Card, cache_location: str, base: str, *, complete: bool, signature: str) -> bool:
-        """Register a model again as its card says; returns whether the name was free."""
+    def add(self, sidecar: Sidecar, cache_location: str, base: str, *, complete: bool, signature: str) -> bool:
+        """Register a model again as its sidecar says; returns whether the name was free."""
         values = {
-            "model_name": card.model_name,
-            "hf_path": card.hf_path,
-            "revision": card.revision,
-            "commit_hash": card.commit_hash,
-            "allow_patterns": json.dumps(list(card.allow_patterns)),
-            "pinned": card.pinned,
-            "pin_reason": card.pin_reason,
-            "size_bytes": total_size(card.selected),
+            "model_name": sidecar.model_name,
+            "hf_path": sidecar.hf_path,
+            "revision": sidecar.revision,
+            "commit_hash": sidecar.commit_hash,
+            "allow_patterns": json.dumps(list(sidecar.allow_patterns)),
+            "pinned": sidecar.pinned,
+            "pin_reason": sidecar.pin_reason,
+            "size_bytes": total_size(sidecar.selected),
             "cache_location": cache_location,
             "cache_path": base,
             "complete": complete,
@@ -93,20 +93,20 @@ class Placements:
             with self._engine.begin() as connection:
                 times = {"created_at": db_now(), "arrived_at": db_now()}
                 connection.execute(sa.insert(models).values(**values, **times))
-                _keep_files(connection, card.hf_path, card.commit_hash, card.files)
+                _keep_files(connection, sidecar.hf_path, sidecar.commit_hash, sidecar.files)
         except IntegrityError:
             return False
         return True
 
     def place(
-        self, row: ModelRow, card: Card, cache_location: str, base: str, *, complete: bool, signature: str
+        self, row: ModelRow, sidecar: Sidecar, cache_location: str, base: str, *, complete: bool, signature: str
     ) -> bool:
         """Let a model resolve to a base and a commit; returns whether it was still as `row` says, without a job."""
         values = {
             "cache_location": cache_location,
             "cache_path": base,
-            "commit_hash": card.commit_hash,
-            "size_bytes": total_size(card.selected),
+            "commit_hash": sidecar.commit_hash,
+            "size_bytes": total_size(sidecar.selected),
             "complete": complete,
         }
         if complete:
@@ -115,7 +115,7 @@ class Placements:
             change = sa.update(models).where(_is_still(row), _is_idle(row)).values(**values, arrived_at=db_now())
             if not connection.execute(change).rowcount:
                 return False
-            _keep_files(connection, card.hf_path, card.commit_hash, card.files)
+            _keep_files(connection, sidecar.hf_path, sidecar.commit_hash, sidecar.files)
             _forget_unused_files(connection)
         return True
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from modelshelf.domain.http_roots import DRIVES, Place, check_http_path
+from modelshelf.domain.http_roots import DRIVES, NamedFolder, check_http_path
 from modelshelf.errors import BadInput
 from modelshelf.services.adopt.adopt import ELSEWHERE
 from modelshelf.services.shelf import Shelf
@@ -63,5 +63,5 @@ class PathDoor:
         return list(self._tiers.tiers.custom_map.values())
 
     def _check(self, path: str, known: Sequence[str]) -> None:
-        roots = [Place(root, os.path.realpath(root)) for root in [*self._roots, *self._mapped()]]
-        check_http_path(Place(path, os.path.realpath(path) if "\0" not in path else ""), known, roots)
+        roots = [NamedFolder(root, os.path.realpath(root)) for root in [*self._roots, *self._mapped()]]
+        check_http_path(NamedFolder(path, os.path.realpath(path) if "\0" not in path else ""), known, roots)

@@ -24,7 +24,7 @@ from modelshelf.services.adopt.adopt import Adopter
 from modelshelf.services.catalog.models import Library
 from modelshelf.services.jobs.runner import BackgroundJobs, Jobs, Running, Worker
 from modelshelf.services.lifecycle.move import Mover
-from modelshelf.services.lifecycle.pull import refresh_card
+from modelshelf.services.lifecycle.pull import refresh_sidecar
 from modelshelf.services.lifecycle.register import Registrar
 from modelshelf.services.lifecycle.remove import Remover
 from modelshelf.services.lifecycle.update import Updater
@@ -323,7 +323,7 @@ class Shelf:
         """Note the wish that a model is never evicted, or that it may be; returns it."""
         self.registry.set_pin(self.library.row(model_name).id, pinned=pinned, reason=reason)
         model = self.library.model(model_name)
-        refresh_card(self.registry, model)
+        refresh_sidecar(self.registry, model)
         return model
 
     def rename(self, model_name: str, new_name: str) -> Model:
@@ -343,7 +343,7 @@ class Shelf:
             self.tier_service.check_storable(tier, model.row.hf_path, (), new_name)
         self.registry.rename(model.row.id, new_name)
         renamed = self.library.model(new_name)
-        refresh_card(self.registry, renamed)
+        refresh_sidecar(self.registry, renamed)
         if model.state is not State.OFFLINE:
             sidecars.remove(Base(Path(model.base)), model.row.model_name)
         return renamed
@@ -364,7 +364,7 @@ class Shelf:
         freed = Freed()
         if job is not None and delete_files:
             freed = read_freed(self.finish(job))
-        self.run_due("delete_old_copy")  # the card alone; where its drive is away, once that is back
+        self.run_due("delete_old_copy")  # the sidecar alone; where its drive is away, once that is back
         return Removed(model_name, plan, freed, kept, needed_by)
 
     def worker(self) -> Worker:

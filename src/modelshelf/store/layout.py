@@ -21,7 +21,7 @@
         incoming/<digest>.map                 which of its segments are there
         incoming/<digest>.lock                who is fetching it
         links.json                            old bases that are links to this one, and their backups
-        models/<name>.json                    a card for each model here: its name and files, for a lost registry
+        models/<name>.json                    a sidecar for each model here: its name and files, for a lost registry
         locks/<repository>.lock               who lays out or deletes in a repository's folder
         quarantine/                           damaged blobs; only `shelf gc --quarantine` deletes them
 
@@ -168,13 +168,13 @@ class Base:
         return Repo(self.path.joinpath("hub", repo_folder_name(repo_id, repo_type)), self.path)
 
     @property
-    def cards(self) -> Path:
-        """The folder of the models' cards."""
+    def sidecars(self) -> Path:
+        """The folder of the models' sidecars."""
         return self.own / "models"
 
-    def card(self, model_name: ModelName) -> Path:
+    def sidecar(self, model_name: ModelName) -> Path:
         """What is known of a model, beside its bytes."""
-        return self.cards / f"{model_name}.json"
+        return self.sidecars / f"{model_name}.json"
 
     @property
     def links(self) -> Path:

@@ -1,4 +1,4 @@
-"""The one reader of small files that somebody else may have written: refs, lists, cards, markers, pointers.
+"""The one reader of small files that somebody else may have written: refs, lists, sidecars, markers, pointers.
 
 A drive can hold anything under these names. A fifo, a socket or a device would hold a plain `open` up for ever, a
 sparse file of a terabyte would fill the memory, and a link may lead out of the base: none of them is read.
@@ -16,7 +16,7 @@ from modelshelf.errors import BadInput
 SMALL_BYTES = 2**20
 """What a marker, a ref or a journal has at most."""
 LIST_BYTES = 256 * 2**20
-"""What a list of files, a card or the meter's memory has at most: some million files."""
+"""What a list of files, a sidecar or the meter's memory has at most: some million files."""
 
 
 def read_small_text(path: Path, most_bytes: int = SMALL_BYTES) -> str:

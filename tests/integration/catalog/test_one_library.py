@@ -143,7 +143,7 @@ def test_a_base_of_another_library_is_not_changed(person: Person, project: Path,
 
 
 def test_reconcile_makes_no_second_row_for_a_model_of_another_library(person: Person, project: Path) -> None:
-    """The cards on a base that another registry governs are that registry's."""
+    """The sidecars on a base that another registry governs are that registry's."""
     said = person.run(
         person.root, "reconcile", "--base", str(person.root / "fast"), "--json", **third(person)
     ).checked()
@@ -163,7 +163,7 @@ def test_the_secondary_of_a_library_is_no_primary_of_another(person: Person, pro
 
 
 def test_a_registry_that_is_lost_for_good_is_replaced_once_its_base_is_forgotten(person: Person, project: Path) -> None:
-    """Until then nothing is made in its place; what it knew comes back from the cards."""
+    """Until then nothing is made in its place; what it knew comes back from the sidecars."""
     person.run(project, "forget", "../fast", "--models").checked()
     person.run(project, "reconcile", **other_registry(person)).checked()
     (person.root / "other.db").unlink()

@@ -62,7 +62,7 @@ class Library:
         lay_out(self.home.primary, JUNK)
         for path in (self.home.primary / "hub").rglob("*"):
             os.utime(path, (AGED_S, AGED_S), follow_symlinks=False)
-        (Base(self.home.primary).cards / "m.json").unlink(missing_ok=True)
+        (Base(self.home.primary).sidecars / "m.json").unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="module")

@@ -166,7 +166,7 @@ def test_a_lost_marker_is_not_put_back(home: Home, model: Path) -> None:
 
 
 def test_a_damaged_registry_is_built_anew_by_the_command(home: Home, model: Path) -> None:
-    """Set aside with its log, read again from the cards; nothing is fetched."""
+    """Set aside with its log, read again from the sidecars; nothing is fetched."""
     registry = Base(home.primary).registry
     registry.write_bytes(b"no database" * 1000)
 
@@ -180,7 +180,7 @@ def test_a_damaged_registry_is_built_anew_by_the_command(home: Home, model: Path
 
 
 def test_a_deleted_registry_is_built_anew_by_the_command(home: Home, model: Path) -> None:
-    """The cards beside the models know what it knew; asking alone makes none, and the command says what came back."""
+    """The sidecars hold what it knew; asking alone makes no registry, and the command says what came back."""
     registry = home.primary / "modelshelf/registry.db"
     for path in registry.parent.glob("registry.db*"):
         path.unlink()
@@ -190,7 +190,7 @@ def test_a_deleted_registry_is_built_anew_by_the_command(home: Home, model: Path
     assert not registry.exists()
     assert (gone["severity"], gone["command"]) == ("error", "shelf doctor --fix")
     fixed = home.run("doctor", "--fix").checked()
-    assert "m: registered again, from its card in" in fixed.out + fixed.err
+    assert "m: registered again, from its sidecar in" in fixed.out + fixed.err
     assert [(row["model_name"], row["state"]) for row in home.run("ls", "--json").json] == [("m", "ready")]
 
 

@@ -163,10 +163,10 @@ def test_a_pull_that_waits_for_a_drive_goes_on_when_it_is_back(hub: FakeHub, lib
 
 
 def test_a_model_forgotten_while_its_drive_was_away_stays_forgotten(library: Home) -> None:
-    """Its card goes when the drive is back; until then reconcile does not take it for a model that was lost."""
+    """Its sidecar goes when the drive is back; until then reconcile does not take it for a model that was lost."""
     with unmounted(library.custom):
         library.run("rm", "usb").checked()
-    assert [card.model_name for card in sidecars.read_all(Base(library.custom))] == ["usb"]
+    assert [sidecar.model_name for sidecar in sidecars.read_all(Base(library.custom))] == ["usb"]
 
     library.run("reconcile").checked()
 
@@ -348,7 +348,7 @@ def test_moving_off_a_read_only_base_copies_and_says_that_the_source_stays(libra
 
 
 def test_forgetting_a_model_on_a_read_only_base_leaves_its_files(library: Home) -> None:
-    """The row goes at once, the card when the base can be written again; a pin is noted without the card."""
+    """The row goes at once, the sidecar when the base can be written again; a pin is noted without the sidecar."""
     with read_only(library.custom):
         library.run("pin", "usb").checked()
         library.run("rm", "usb").checked()
@@ -360,5 +360,5 @@ def test_forgetting_a_model_on_a_read_only_base_leaves_its_files(library: Home) 
         assert "read-only here" in waiting.detail
         shelf.registry.update_job(waiting.id, {"due_at": 0})
     with library.serve():
-        wait_until(lambda: not sidecars.read_all(Base(library.custom)), "the card to go")
+        wait_until(lambda: not sidecars.read_all(Base(library.custom)), "the sidecar to go")
     assert tree(Base(library.custom).repo(FAR).snapshots) != {}

@@ -44,7 +44,7 @@ def behind(hub: FakeHub, shelf: Shelf) -> tuple[str, str]:
 def test_an_update_brings_the_new_commit_and_lets_the_old_one_go(
     hub: FakeHub, home: Home, shelf: Shelf, behind: tuple[str, str]
 ) -> None:
-    """Row, card, ref, `hf` and du agree on the new commit, what both share was not fetched, and nothing old is left."""
+    """Row, sidecar, ref, `hf` and du agree on the new commit; common files were not fetched, nothing old is left."""
     old, new = behind
     before = hub.bytes_sent
 
@@ -57,7 +57,7 @@ def test_an_update_brings_the_new_commit_and_lets_the_old_one_go(
     home.hf(home.primary, "cache", "verify", REPO, "--fail-on-missing-files", "--fail-on-extra-files").checked()
     assert scan.snapshots(base.repo(REPO)) == [new]
     assert {path.stat().st_size for path in base.repo(REPO).blobs.iterdir()} == {len(data) for data in NEW.values()}
-    assert [(card.model_name, card.commit_hash) for card in sidecars.read_all(base)] == [("m", new)]
+    assert [(sidecar.model_name, sidecar.commit_hash) for sidecar in sidecars.read_all(base)] == [("m", new)]
     assert model.row.size_bytes == sum(map(len, NEW.values()))
     assert shelf.registry.files(REPO, old) == []
     assert shelf.registry.reservations.all() == []

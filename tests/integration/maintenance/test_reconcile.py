@@ -97,7 +97,7 @@ def test_a_repository_moved_by_hand_is_followed(hub: FakeHub, home: Home, whole:
     target.parent.mkdir(parents=True)
     shutil.move(Base(home.primary).repo(REPO).path, target)
 
-    assert steps(reconcile(home)) == [("placed", "m"), ("card_written", "m"), ("card_removed", "m")]
+    assert steps(reconcile(home)) == [("placed", "m"), ("sidecar_written", "m"), ("sidecar_removed", "m")]
 
     with home.open() as shelf:
         model = shelf.model("m")
@@ -156,7 +156,7 @@ def test_a_base_from_another_machine_brings_its_models(hub: FakeHub, home: Home,
 
     said = reconcile(home, "--base", str(home.custom))
 
-    assert steps(said) == [("added", "m-2"), ("card_written", "m-2"), ("card_removed", "m")]
+    assert steps(said) == [("added", "m-2"), ("sidecar_written", "m-2"), ("sidecar_removed", "m")]
     with home.open() as shelf:
         assert tree(shelf.path("m")) == FILES
         assert tree(shelf.path("m-2")) == OTHER
@@ -164,12 +164,12 @@ def test_a_base_from_another_machine_brings_its_models(hub: FakeHub, home: Home,
 
 
 def test_the_copy_of_a_base_on_the_same_machine_becomes_a_tier_of_its_own(home: Home, whole: str) -> None:
-    """The copy gets an id of its own, its cards go, and its bytes are named as a second copy of the model."""
+    """The copy gets an id of its own, its sidecars go, and its bytes are named as a second copy of the model."""
     shutil.copytree(home.primary, home.custom, symlinks=True)
 
     said = reconcile(home, "--base", str(home.custom))
 
-    assert steps(said) == [("new_id", ""), ("card_removed", "m")]
+    assert steps(said) == [("new_id", ""), ("sidecar_removed", "m")]
     copies = [(found["cache_path"], found["copy_of"]) for found in said["unregistered"]]
     assert copies == [(str(home.custom), "m")]
     ids = {json.loads(Base(base).marker.read_text())["id"] for base in (home.primary, home.custom)}
@@ -225,8 +225,8 @@ def test_what_somebody_downloaded_whole_keeps_its_ref(hub: FakeHub, home: Home, 
     assert [(found["commit_hash"], found["copy_of"]) for found in said["unregistered"]] == [(newer, None)]
 
 
-def test_a_model_without_card_gets_one_with_its_files_from_the_tree_list(home: Home, whole: str) -> None:
-    """Registry and card without the list of files: huggingface_hub's own list has it."""
+def test_a_model_without_sidecar_gets_one_with_its_files_from_the_tree_list(home: Home, whole: str) -> None:
+    """Registry and sidecar without the list of files: huggingface_hub's own list has it."""
     base = Base(home.primary)
     with home.open() as shelf:
         files = shelf.registry.files(REPO, whole)
@@ -236,26 +236,26 @@ def test_a_model_without_card_gets_one_with_its_files_from_the_tree_list(home: H
             connection.execute(sa.text("DELETE FROM files"))
     sidecars.remove(base, "m")
 
-    assert steps(reconcile(home)) == [("placed", "m"), ("card_written", "m")]
+    assert steps(reconcile(home)) == [("placed", "m"), ("sidecar_written", "m")]
 
     with home.open() as shelf:
         assert shelf.registry.files(REPO, whole) == files
         assert violations(shelf) == []
-    [card] = sidecars.read_all(base)
-    assert list(card.files) == files
+    [sidecar] = sidecars.read_all(base)
+    assert list(sidecar.files) == files
 
 
 @pytest.mark.parametrize("died", ["after-the-copy", "half-way"])
 def test_a_move_that_died_with_the_registry_ends_or_never_was(hub: FakeHub, home: Home, whole: str, died: str) -> None:
-    """The card on the target says where the copy came from; a whole copy is enough to end there, a part is not."""
+    """The sidecar on the target says where the copy came from; a whole copy is enough to end there, a part is not."""
     base, target = Base(home.primary), Base(home.secondary)
-    [card] = sidecars.read_all(base)
+    [sidecar] = sidecars.read_all(base)
     with home.open() as shelf:
         shelf.tier_service.open(shelf.tier_service.configured()[1])
     shutil.copytree(base.repo(REPO).path, target.repo(REPO).path, symlinks=True)
     from dataclasses import replace
 
-    sidecars.write(target, replace(card, arriving_from=str(home.primary)))
+    sidecars.write(target, replace(sidecar, arriving_from=str(home.primary)))
     if died == "half-way":
         next(target.repo(REPO).blobs.iterdir()).unlink()
     lose_registry(home)

@@ -30,7 +30,7 @@ from modelshelf.errors import BadInput, Conflict, NotFound
 from modelshelf.server.hub.routes import create_router
 from modelshelf.server.hub.sendfile import WINDOW_BYTES, ZERO_COPY, ZeroCopyProtocol
 from modelshelf.server.uvicorn_server import create_server, listen, url_of
-from modelshelf.services.mirror.lookup import FoundFile, HubFace
+from modelshelf.services.mirror.lookup import HubFace, ServedFile
 from modelshelf.store.layout import Base
 from tests.integration.mirror.hub_face_tree import (
     Client,
@@ -522,7 +522,7 @@ def test_the_shared_store_and_a_linked_hub_are_part_of_the_tier(tmp_path: Path) 
 class Moving(HubFace):
     """A face whose files are gone between the look-up and the open."""
 
-    def file(self, repo_id: str, revision: str, path: str) -> FoundFile:
+    def file(self, repo_id: str, revision: str, path: str) -> ServedFile:
         """Find it where it was."""
         return replace(super().file(repo_id, revision, path), disk_path=Path("/nonexistent"))
 
@@ -617,7 +617,7 @@ SERVER = """if True:
     from fastapi import FastAPI
     from modelshelf.server.hub.routes import create_router
     from modelshelf.server.uvicorn_server import serve
-    from modelshelf.services.mirror.lookup import FoundFile, HubFace
+    from modelshelf.services.mirror.lookup import ServedFile, HubFace
     from modelshelf.store.layout import Base
     app = FastAPI()
     app.include_router(create_router(HubFace(lambda: [Base(pathlib.Path(sys.argv[1]))])))

@@ -220,7 +220,7 @@ def test_removing_a_model_makes_room(hub: FakeHub, home: Home, shelf: Shelf) -> 
     shelf.register("first", "org/first")
     with pytest.raises(OutOfSpace):
         shelf.register("second", "org/second")
-    places = (home.primary / "hub", Base(home.primary).cards)
+    places = (home.primary / "hub", Base(home.primary).sidecars)
     before = [du(place) for place in places]
 
     freed = shelf.remove("first", delete_files=True).freed

@@ -70,7 +70,7 @@ def test_names_that_a_tier_cannot_have_are_refused_before_a_byte_moves(
 
 
 def test_a_model_name_that_is_no_file_name_is_refused(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """Its card would be a file of that name: refused on add, on rename, and by case where case is one."""
+    """Its sidecar would be a file of that name: refused on add, on rename, and by case where case is one."""
     hub.add_repo(REPO, FILES)
     weaken(home.secondary, any_names=False, case_sensitive=False)
     shelf.register("m", REPO, "secondary")

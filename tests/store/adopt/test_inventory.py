@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf.domain.adopt_inventory import Found, FoundModel, Origin
+from modelshelf.domain.adopt_inventory import FoundModel, Inventory, Origin
 from modelshelf.store.adopt import inventory, other_tools
 from modelshelf.store.layout import Base
 from tests.builders import commit, lay_out, put
@@ -23,13 +23,13 @@ WHOLE = """
 """
 
 
-def trouble(found: Found) -> str:
+def trouble(found: Inventory) -> str:
     """Return what is wrong with the only model."""
     (model,) = found.models
     return model.trouble
 
 
-def kinds(found: Found) -> dict[str, str]:
+def kinds(found: Inventory) -> dict[str, str]:
     """Return the kind of everything that is no model, by name."""
     return {Path(thing.path).name: thing.kind for thing in found.things}
 

@@ -15,12 +15,12 @@ import pytest
 
 from modelshelf.domain.gc import MIN_AGE_S, RESUME_S, GcItem, GcPlan, Needs
 from modelshelf.domain.outcomes import Freed
-from modelshelf.domain.sidecars import Card
+from modelshelf.domain.sidecars import Sidecar
 from modelshelf.services.jobs.progress import Counter
 from modelshelf.store.blobs import shared_store
 from modelshelf.store.gc import collect, repo_garbage
 from modelshelf.store.gc.collect import Collected
-from modelshelf.store.gc.repo_garbage import Look
+from modelshelf.store.gc.repo_garbage import BaseState
 from modelshelf.store.layout import Base
 from modelshelf.store.locks import try_lock
 from modelshelf.store.tiers import meter, sidecars
@@ -217,50 +217,50 @@ def test_nothing_is_an_orphan_where_a_job_works(drawn: Drawn) -> None:
     assert sorted(kinds(plan(drawn.base, Needs(busy={REPO})))) == ["partial", "partial"]
 
 
-def test_a_card_keeps_what_it_names(drawn: Drawn) -> None:
-    """Where the registry is lost, or another one knows the model, its card protects the blobs that arrived."""
+def test_a_sidecar_keeps_what_it_names(drawn: Drawn) -> None:
+    """Where the registry is lost, or another one knows the model, its sidecar protects the blobs that arrived."""
     data = content("orphan", 5000)
-    write_card(drawn.base, "m", digest_of("x.bin", data), len(data))
+    write_sidecar(drawn.base, "m", digest_of("x.bin", data), len(data))
 
     assert "blob" not in kinds(plan(drawn.base))
     run_gc(drawn.base)
     assert drawn.base.repo(REPO).blob(digest_of("x.bin", data)).exists()
 
 
-def write_card(base: Base, name: str, digest: str, size_bytes: int, arriving_from: str | None = None) -> Path:
-    """Write a card of a model with one file."""
+def write_sidecar(base: Base, name: str, digest: str, size_bytes: int, arriving_from: str | None = None) -> Path:
+    """Write a sidecar of a model with one file."""
     from modelshelf.domain.models import FileEntry
 
     file = FileEntry("x.bin", size_bytes, digest)
-    sidecars.write(base, Card(name, REPO, "main", commit("f"), (), False, "", (file,), arriving_from))
-    return base.card(name)
+    sidecars.write(base, Sidecar(name, REPO, "main", commit("f"), (), False, "", (file,), arriving_from))
+    return base.sidecar(name)
 
 
-def test_the_card_of_a_model_that_is_gone_goes(drawn: Drawn) -> None:
-    """Without a row, and without a file of it on the disk, a card tells of nothing."""
-    card = write_card(drawn.base, "gone", "e" * 64, 10)
+def test_the_sidecar_of_a_model_that_is_gone_goes(drawn: Drawn) -> None:
+    """Without a row, and without a file of it on the disk, a sidecar tells of nothing."""
+    sidecar = write_sidecar(drawn.base, "gone", "e" * 64, 10)
 
-    assert names(plan(drawn.base), "card") == ["modelshelf/models/gone.json"]
+    assert names(plan(drawn.base), "sidecar") == ["modelshelf/models/gone.json"]
     run_gc(drawn.base)
-    assert not card.exists()
+    assert not sidecar.exists()
 
 
-def test_the_card_of_a_model_that_lies_elsewhere_goes(drawn: Drawn) -> None:
+def test_the_sidecar_of_a_model_that_lies_elsewhere_goes(drawn: Drawn) -> None:
     """A move whose last step was lost leaves one; the registry knows where the model is."""
     data = content("orphan", 5000)
-    write_card(drawn.base, "moved", digest_of("x.bin", data), len(data))
+    write_sidecar(drawn.base, "moved", digest_of("x.bin", data), len(data))
 
-    assert "card" in kinds(plan(drawn.base, Needs(elsewhere={"moved"})))
-    assert "card" not in kinds(plan(drawn.base, Needs(models={"moved"})))
+    assert "sidecar" in kinds(plan(drawn.base, Needs(elsewhere={"moved"})))
+    assert "sidecar" not in kinds(plan(drawn.base, Needs(models={"moved"})))
 
 
 def test_the_journal_of_a_move_that_nobody_knows_goes_after_a_week(drawn: Drawn) -> None:
     """Its registry may only be away for now."""
     data = content("orphan", 5000)
-    write_card(drawn.base, "m", digest_of("x.bin", data), len(data), arriving_from="/elsewhere")
+    write_sidecar(drawn.base, "m", digest_of("x.bin", data), len(data), arriving_from="/elsewhere")
 
-    assert "card" not in kinds(plan(drawn.base))
-    assert {"card", "blob"} <= set(kinds(plan(drawn.base, ahead_s=RESUME_S + 60)))
+    assert "sidecar" not in kinds(plan(drawn.base))
+    assert {"sidecar", "blob"} <= set(kinds(plan(drawn.base, ahead_s=RESUME_S + 60)))
 
 
 def test_a_folder_that_cannot_be_read_keeps_every_blob(drawn: Drawn) -> None:
@@ -571,7 +571,7 @@ def test_our_temporary_files_go(drawn: Drawn) -> None:
     """Beside every file that we write a crash may leave one."""
     paths = [
         put(folder / ".x.json.0a1b2c3d.shelf-tmp", b"x")
-        for folder in (drawn.base.own, drawn.base.cards, drawn.base.incoming)
+        for folder in (drawn.base.own, drawn.base.sidecars, drawn.base.incoming)
     ]
 
     run_gc(drawn.base)
@@ -818,11 +818,11 @@ def test_an_empty_base_has_no_garbage(tmp_path: Path) -> None:
 def test_what_goes_while_it_is_looked_at_is_no_garbage(tmp_path: Path) -> None:
     """A repository that was removed since it was listed, a link since it was seen."""
     base = Base(tmp_path)
-    look = Look(base, Needs(), time.time() + LATER_S, MIN_AGE_S, frozenset(), store_is_known=True)
+    look = BaseState(base, Needs(), time.time() + LATER_S, MIN_AGE_S, frozenset(), store_is_known=True)
     gone = repo_garbage.walk("model", REPO, base.repo(REPO))
 
     assert (gone.entries, gone.links) == ((), set())
-    assert repo_garbage.in_repo(look, gone) == repo_garbage.Found()
+    assert repo_garbage.in_repo(look, gone) == repo_garbage.RepoGarbage()
     assert repo_garbage.target(str(tmp_path / "gone"), {}) == ""
     drawn = lay_out(tmp_path, f"{SHARED}\n orphan 500")
     link = drawn.base.repo("org/two").blob("d" * 64)
@@ -830,12 +830,12 @@ def test_what_goes_while_it_is_looked_at_is_no_garbage(tmp_path: Path) -> None:
     assert f"hub/models--org--two/blobs/{'d' * 64}" in names(plan(base), "blob")
 
 
-def test_a_card_that_is_not_one_stays(drawn: Drawn) -> None:
+def test_a_sidecar_that_is_not_one_stays(drawn: Drawn) -> None:
     """What cannot be understood is not said to be garbage."""
-    put(drawn.base.card("odd"), b"{")
-    put(drawn.base.card("sly"), json.dumps({"model_name": "../../x"}).encode())
+    put(drawn.base.sidecar("odd"), b"{")
+    put(drawn.base.sidecar("sly"), json.dumps({"model_name": "../../x"}).encode())
 
-    assert names(plan(drawn.base), "card") == []
+    assert names(plan(drawn.base), "sidecar") == []
 
 
 @pytest.mark.parametrize("place", ["hub", "hub/models--org--name"])
@@ -870,7 +870,7 @@ def test_what_a_killed_command_tried_there_goes(drawn: Drawn, where: str) -> Non
 
 def test_an_age_of_what_went_meanwhile_is_not_told(tmp_path: Path) -> None:
     """Another program may delete it between the look and the plan."""
-    look = Look(Base(tmp_path), Needs(), time.time(), 0, frozenset(), store_is_known=True)
+    look = BaseState(Base(tmp_path), Needs(), time.time(), 0, frozenset(), store_is_known=True)
     gone = GcItem("blob", str(tmp_path / "gone"), 5, "why")
 
     assert collect._with_age(look, gone) is gone

@@ -17,15 +17,17 @@ def test_an_empty_base_has_nothing_strange(tmp_path: Path) -> None:
 
 
 def test_every_file_that_says_nothing_is_named(tmp_path: Path) -> None:
-    """A marker, a memory, a card and a folder that no repository can be called, by path."""
+    """A marker, a memory, a sidecar and a folder that no repository can be called, by path."""
     base = Base(tmp_path)
-    for path in (base.marker, base.meter, base.links, base.cards / "m.json"):
+    for path in (base.marker, base.meter, base.links, base.sidecars / "m.json"):
         put(path, b"[]")
     (base.hub / "models--a--b--c").mkdir(parents=True)
 
     found = strange.find(base)
 
-    assert found == sorted([base.hub / "models--a--b--c", base.links, base.marker, base.meter, base.cards / "m.json"])
+    assert found == sorted(
+        [base.hub / "models--a--b--c", base.links, base.marker, base.meter, base.sidecars / "m.json"]
+    )
 
 
 def test_what_may_not_be_read_is_another_finding(tmp_path: Path) -> None:
@@ -45,7 +47,7 @@ def test_what_may_not_be_entered_ends_nothing(open_path: Path) -> None:
     """A base whose own folder is another user's has nothing that can be called strange."""
     base = Base(open_path)
     store_tier.reset_marker(base)
-    put(base.cards / "m.json", b"[]")
+    put(base.sidecars / "m.json", b"[]")
     base.own.chmod(0o700)
 
     with acting_as():

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from modelshelf.domain.adopt import Act, AdoptMode, AdoptPlan, Order, Registered, plan_adopt, with_need
-from modelshelf.domain.adopt_inventory import Found, FoundModel, FoundThing, Origin, is_weights, why_partial
+from modelshelf.domain.adopt_inventory import FoundModel, FoundThing, Inventory, Origin, is_weights, why_partial
 from modelshelf.domain.models import FileEntry
 from modelshelf.errors import BadInput
 
@@ -36,7 +36,7 @@ def plan(
     order: Order, *models: FoundModel, rows: tuple[Registered, ...] = (), names: tuple[str, ...] = ()
 ) -> AdoptPlan:
     """Decide."""
-    return plan_adopt(Found(OLD, models), order, rows, names)
+    return plan_adopt(Inventory(OLD, models), order, rows, names)
 
 
 def told(decided: AdoptPlan) -> list[tuple[str, str]]:
@@ -67,7 +67,7 @@ def test_what_is_in_trouble_stays_whatever_is_wished() -> None:
     ],
 )
 def test_a_taken_name_gets_the_organisation_then_a_number(taken: tuple[str, ...], name: str) -> None:
-    """Names of other models and of cards are never given twice."""
+    """Names of other models and of sidecars are never given twice."""
     assert told(plan(LEAVE, found(), names=taken)) == [(name, "register")]
 
 
@@ -185,7 +185,7 @@ def test_everything_else_is_named_with_what_happens(order: Order, going: dict[st
     """A data set moves as it lies; what the old path must lead to moves with a link; the rest stays."""
     things = tuple(FoundThing(kind, f"{OLD}/{kind}", 1) for kind in THINGS)
 
-    decided = plan_adopt(Found(OLD, (), things), order, ())
+    decided = plan_adopt(Inventory(OLD, (), things), order, ())
 
     assert {other.thing.kind: other.act for other in decided.others} == dict.fromkeys(THINGS, "stay") | going
     assert all(other.why for other in decided.others)
@@ -198,7 +198,7 @@ def test_a_stray_data_set_of_the_target_moves_into_its_hub() -> None:
         FoundThing("dataset", f"{FAST}/hub/datasets--a--b", 1),
     )
 
-    decided = plan_adopt(Found(FAST, (), things), replace(MOVE, base=FAST), ())
+    decided = plan_adopt(Inventory(FAST, (), things), replace(MOVE, base=FAST), ())
 
     assert [other.act for other in decided.others] == ["move", "stay"]
 

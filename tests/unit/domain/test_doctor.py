@@ -14,7 +14,7 @@ from modelshelf.domain.doctor import BaseFacts, Copies, HubFacts, RegistryFacts,
 from modelshelf.domain.doctor_report import Diagnosis, Report, Severity, of_strange, ordered
 from modelshelf.domain.permissions import Foreign
 from modelshelf.domain.tiers import Tier
-from modelshelf.domain.tool_environment import ENGINE_PACKAGES, Place
+from modelshelf.domain.tool_environment import ENGINE_PACKAGES, ToolFolder
 from modelshelf.domain.verify_report import Fault, Finding
 from modelshelf.units import GB
 
@@ -181,10 +181,10 @@ def test_the_hub_is_told_as_it_answers(facts: HubFacts, severities: list[str], w
 def test_tools_that_look_in_one_place_are_one_line() -> None:
     """A tier is well, a place that is none is worth knowing, other layouts are their own."""
     places = [
-        (Place("hf", f"{TIER.base}/hub", "HF_HOME"), 0),
-        (Place("vLLM", f"{TIER.base}/hub", "HF_HOME"), 0),
-        (Place("llama.cpp", "/elsewhere", "LLAMA_CACHE"), 5),
-        (Place("Ollama", "/o", "its default", stock=False), 7),
+        (ToolFolder("hf", f"{TIER.base}/hub", "HF_HOME"), 0),
+        (ToolFolder("vLLM", f"{TIER.base}/hub", "HF_HOME"), 0),
+        (ToolFolder("llama.cpp", "/elsewhere", "LLAMA_CACHE"), 5),
+        (ToolFolder("Ollama", "/o", "its default", stock=False), 7),
     ]
 
     found = list(doctor.of_tools(places, [TIER]))

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from modelshelf.domain.http_roots import DRIVES, Place, check_http_path
+from modelshelf.domain.http_roots import DRIVES, NamedFolder, check_http_path
 from modelshelf.errors import BadInput, Denied
 
-ROOTS = [Place(drive, drive) for drive in DRIVES]
+ROOTS = [NamedFolder(drive, drive) for drive in DRIVES]
 
 
-def check(path: str, real: str | None = None, roots: list[Place] = ROOTS) -> None:
+def check(path: str, real: str | None = None, roots: list[NamedFolder] = ROOTS) -> None:
     """Check a path that a request named."""
-    check_http_path(Place(path, real or path), ["/home/me/.cache/huggingface"], roots)
+    check_http_path(NamedFolder(path, real or path), ["/home/me/.cache/huggingface"], roots)
 
 
 @pytest.mark.parametrize(
@@ -51,14 +51,14 @@ def test_a_link_that_leads_out_is_closed(real: str) -> None:
 
 def test_a_root_may_be_a_link_itself() -> None:
     """Below a root that a person named, what the root leads to is open."""
-    check("/models/a", "/home/me/big/a", [Place("/models", "/home/me/big")])
+    check("/models/a", "/home/me/big/a", [NamedFolder("/models", "/home/me/big")])
 
 
 @pytest.mark.parametrize(("root", "is_open"), [("/", False), ("/var", True), ("/var/lib/models", True)])
 def test_a_folder_of_the_system_is_open_only_where_it_is_named(root: str, is_open: bool) -> None:
     """A root above the system's folders does not open them; one in them opens itself."""
     if is_open:
-        check("/var/lib/models/a", roots=[Place(root, root)])
+        check("/var/lib/models/a", roots=[NamedFolder(root, root)])
     else:
         with pytest.raises(Denied):
-            check("/var/lib/models/a", roots=[Place(root, root)])
+            check("/var/lib/models/a", roots=[NamedFolder(root, root)])

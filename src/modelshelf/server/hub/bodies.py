@@ -14,8 +14,8 @@ from urllib.parse import quote
 
 from modelshelf.domain import lfs
 from modelshelf.domain.names import COMMIT_HASH
-from modelshelf.services.mirror.lookup import Contents, FoundFile
-from modelshelf.services.mirror.repositories import Resolved
+from modelshelf.services.mirror.lookup import Contents, ServedFile
+from modelshelf.services.mirror.repositories import ResolvedRevision
 
 _UNKNOWN_OID = "0" * 40
 
@@ -27,7 +27,7 @@ def whoami() -> dict[str, Any]:
     return {**user, "email": None, "orgs": [], "auth": {"type": "access_token", "accessToken": token}}
 
 
-def info(found: Resolved, contents: Contents, *, with_blobs: bool) -> dict[str, Any]:
+def info(found: ResolvedRevision, contents: Contents, *, with_blobs: bool) -> dict[str, Any]:
     """Return what the Hub tells about a repository."""
     siblings: list[dict[str, Any]] = [{"rfilename": file.path} for file in contents.files]
     if with_blobs:
@@ -37,10 +37,10 @@ def info(found: Resolved, contents: Contents, *, with_blobs: bool) -> dict[str, 
             if pointed := entry.get("lfs"):
                 sibling["lfs"] = {**pointed, "sha256": pointed["oid"]}
     used_bytes = sum({file.etag: file.size_bytes for file in contents.files}.values())
-    return {**card(found.repo_id, found), "siblings": siblings, "usedStorage": used_bytes}
+    return {**sidecar(found.repo_id, found), "siblings": siblings, "usedStorage": used_bytes}
 
 
-def card(repo_id: str, found: Resolved | None) -> dict[str, Any]:
+def sidecar(repo_id: str, found: ResolvedRevision | None) -> dict[str, Any]:
     """Return what a list of models tells about one; None for one whose default revision is not here."""
     when = _moment(found.modified_at if found else 0.0)
     return {
@@ -72,12 +72,12 @@ def refs(found: dict[str, str]) -> dict[str, list[dict[str, str]]]:
     return answer
 
 
-def commits(found: Resolved) -> list[dict[str, Any]]:
+def commits(found: ResolvedRevision) -> list[dict[str, Any]]:
     """Return the history, of which a cache knows the last commit alone."""
     return [{**_last_commit(found), "message": "", "authors": []}]
 
 
-def tree(found: Resolved, contents: Contents, *, expand: bool) -> dict[str, dict[str, Any]]:
+def tree(found: ResolvedRevision, contents: Contents, *, expand: bool) -> dict[str, dict[str, Any]]:
     """Return the files and the folders above them, by path.
 
     Args:
@@ -96,7 +96,7 @@ def tree(found: Resolved, contents: Contents, *, expand: bool) -> dict[str, dict
     return dict(sorted(entries.items()))
 
 
-def manifest(found: Resolved, file: FoundFile, projector: FoundFile | None) -> dict[str, Any]:
+def manifest(found: ResolvedRevision, file: ServedFile, projector: ServedFile | None) -> dict[str, Any]:
     """Return which files a tag means, as llama.cpp and node-llama-cpp ask for it.
 
     Source: llama.cpp `common/hf-cache.cpp` and `common/arg.cpp` before b7500 (`ggufFile`, `mmprojFile`).
@@ -110,7 +110,7 @@ def manifest(found: Resolved, file: FoundFile, projector: FoundFile | None) -> d
     return answer | {"metadata": {"sha": found.commit_hash}}
 
 
-def file_headers(file: FoundFile, revision: str) -> dict[str, str]:
+def file_headers(file: ServedFile, revision: str) -> dict[str, str]:
     """Return the headers of a file, of HEAD and GET alike."""
     name = file.path.rpartition("/")[2]
     plain = "".join(char if " " <= char <= "~" and char not in '"\\' else "_" for char in name)
@@ -128,7 +128,7 @@ def file_headers(file: FoundFile, revision: str) -> dict[str, str]:
     return headers
 
 
-def choose_gguf(files: Sequence[FoundFile], tag: str) -> FoundFile | None:
+def choose_gguf(files: Sequence[ServedFile], tag: str) -> ServedFile | None:
     """Return the GGUF that a tag means: the quantisation, or the file's name; `latest` is the one that llama.cpp takes.
 
     Args:
@@ -141,12 +141,12 @@ def choose_gguf(files: Sequence[FoundFile], tag: str) -> FoundFile | None:
     return next((file for word in wanted for file in first if word in file.path.lower()), None)
 
 
-def choose_projector(files: Sequence[FoundFile]) -> FoundFile | None:
+def choose_projector(files: Sequence[ServedFile]) -> ServedFile | None:
     """Return what a vision model needs beside its GGUF, if it is here."""
     return next((file for file in files if file.path.lower().endswith(".gguf") and _is_projector(file)), None)
 
 
-def _is_projector(file: FoundFile) -> bool:
+def _is_projector(file: ServedFile) -> bool:
     return "mmproj" in file.path.lower()
 
 
@@ -155,7 +155,7 @@ def _folders(path: str) -> Iterable[str]:
     return ("/".join(parts[:depth]) for depth in range(1, len(parts)))
 
 
-def _file_entry(file: FoundFile) -> dict[str, Any]:
+def _file_entry(file: ServedFile) -> dict[str, Any]:
     entry: dict[str, Any] = {"type": "file", "oid": file.etag, "size": file.size_bytes, "path": file.path}
     if file.is_lfs:
         pointer = lfs.pointer(file.etag, file.size_bytes)
@@ -164,7 +164,7 @@ def _file_entry(file: FoundFile) -> dict[str, Any]:
     return entry
 
 
-def _last_commit(found: Resolved) -> dict[str, str]:
+def _last_commit(found: ResolvedRevision) -> dict[str, str]:
     return {"id": found.commit_hash, "title": "", "date": _moment(found.modified_at)}
 
 

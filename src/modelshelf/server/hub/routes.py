@@ -23,8 +23,8 @@ from modelshelf.server.errors import header_line, retry_after
 from modelshelf.server.hub import bodies
 from modelshelf.server.hub.paths import HubPath, has_etag, parse_path, parse_range
 from modelshelf.server.hub.sendfile import FileSlice
-from modelshelf.services.mirror.lookup import Contents, FoundFile, HubFace
-from modelshelf.services.mirror.repositories import Resolved
+from modelshelf.services.mirror.lookup import Contents, HubFace, ServedFile
+from modelshelf.services.mirror.repositories import ResolvedRevision
 
 PREFIX = "/hf"
 _BODY_LIMIT_BYTES = 4 << 20
@@ -112,7 +112,7 @@ class _Answers:
         ids = [repo_id for repo_id in ids if author in ("", repo_id.lower().partition("/")[0])]
         first, count = _number(query.get("cursor"), 0), min(_number(query.get("limit"), _PAGE), _PAGE)
         is_full = _flag(request, "full") or "siblings" in query.getlist("expand") + query.getlist("expand[]")
-        page = [self._card(repo_id, is_full=is_full) for repo_id in ids[first : first + count]]
+        page = [self._sidecar(repo_id, is_full=is_full) for repo_id in ids[first : first + count]]
         headers = {}
         if count and first + count < len(ids):
             rest = [(name, value) for name, value in query.multi_items() if name != "cursor"]
@@ -120,14 +120,14 @@ class _Answers:
             headers["Link"] = f'<{url}>; rel="next"'
         return JSONResponse(page, headers=headers)
 
-    def _card(self, repo_id: str, *, is_full: bool) -> dict[str, Any]:
+    def _sidecar(self, repo_id: str, *, is_full: bool) -> dict[str, Any]:
         try:
             found = self._face.resolve(repo_id)
         except (NotFound, Unavailable):
-            return bodies.card(repo_id, None)
+            return bodies.sidecar(repo_id, None)
         if is_full:
             return bodies.info(found, self._face.contents(found), with_blobs=False)
-        return bodies.card(repo_id, found)
+        return bodies.sidecar(repo_id, found)
 
     def _info(self, asked: HubPath, request: Request, body: bytes) -> Response:
         found, contents = self._contents(asked, request)
@@ -168,7 +168,7 @@ class _Answers:
         answer = [entries[path] for path in paths if path in entries]
         return JSONResponse(answer, headers={"X-Repo-Commit": found.commit_hash})
 
-    def _contents(self, asked: HubPath, request: Request) -> tuple[Resolved, Contents]:
+    def _contents(self, asked: HubPath, request: Request) -> tuple[ResolvedRevision, Contents]:
         """Return the files of a commit: all of them, for llama.cpp those that are here.
 
         It chooses among what it sees by itself, keeps no list, and can do nothing with a file that is elsewhere.
@@ -221,7 +221,7 @@ def _no_follow(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW)
 
 
-def _head(found: FoundFile, headers: dict[str, str], request: Request) -> Response:
+def _head(found: ServedFile, headers: dict[str, str], request: Request) -> Response:
     """Return the headers of the whole file.
 
     huggingface_hub refuses files of more than 50 GB by plain HTTP when it knows their size from HEAD; it takes it from

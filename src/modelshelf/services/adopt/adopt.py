@@ -27,7 +27,7 @@ from modelshelf.domain.adopt import (
     plan_adopt,
     with_need,
 )
-from modelshelf.domain.adopt_inventory import Found
+from modelshelf.domain.adopt_inventory import Inventory
 from modelshelf.domain.jobs import QUEUED, UNFINISHED, Cause, Job
 from modelshelf.domain.names import BasePath, RepoId
 from modelshelf.domain.tiers import CUSTOM, Tier
@@ -93,7 +93,7 @@ class Adopter:
         self.importer.check_fits(order, need_bytes)
         return with_need(plan, need_bytes, backup, notes)
 
-    def look(self, wanted: AdoptRequest) -> tuple[Path, Found]:
+    def look(self, wanted: AdoptRequest) -> tuple[Path, Inventory]:
         """Return the folder that is meant and everything in it.
 
         Raises:
@@ -103,7 +103,7 @@ class Adopter:
         if wanted.repo_id:
             RepoId(wanted.repo_id)
         if not is_folder(path):
-            _check_open(path, Found(str(path)))
+            _check_open(path, Inventory(str(path)))
             others = " or ".join(f"shelf adopt {other}" for other in self._elsewhere(path)) or "shelf adopt PATH"
             raise NotFound(f"There is no folder {path}.", hint=others, path=str(path))
         if is_link(path):
@@ -164,7 +164,7 @@ class Adopter:
     def _tell(self, running: Running, result: AdoptedJson) -> None:
         self.registry.update_job(running.job.id, {"result": to_json(result)})
 
-    def _adopt_base(self, order: Order, path: Path, found: Found, running: Running, done: Done) -> AdoptPlan:
+    def _adopt_base(self, order: Order, path: Path, found: Inventory, running: Running, done: Done) -> AdoptPlan:
         """Register what lies in a base, then move it."""
         self.tiers.open_to_write(self.tier(order.location, order.base))
         if order.mode is not AdoptMode.LEAVE:
@@ -253,7 +253,7 @@ class Adopter:
         row = self.registry.model(adoption.model_name) if adoption.model_name else None
         return row is not None and row.complete and self.library.base_of(row) == order.base
 
-    def _decide(self, found: Found, order: Order) -> AdoptPlan:
+    def _decide(self, found: Inventory, order: Order) -> AdoptPlan:
         rows = [
             Registered(
                 row.model_name,
@@ -266,11 +266,13 @@ class Adopter:
             )
             for row in self.registry.models()
         ]
-        names = [card.model_name for tier in self.tiers.all() for card in sidecars.read_all(Base(Path(tier.base)))]
+        names = [
+            sidecar.model_name for tier in self.tiers.all() for sidecar in sidecars.read_all(Base(Path(tier.base)))
+        ]
         models = tuple(self.importer.recognise(m) if m.kind.is_foreign else m for m in found.models)
         return plan_adopt(replace(found, models=models), order, rows, names)
 
-    def _order(self, wanted: AdoptRequest, path: Path, found: Found) -> Order:
+    def _order(self, wanted: AdoptRequest, path: Path, found: Inventory) -> Order:
         source = self._source(path, is_foreign=any(model.kind.is_foreign for model in found.models))
         target = source
         if wanted.mode is not AdoptMode.LEAVE:
@@ -315,7 +317,7 @@ def _has_models(path: Path) -> bool:
     return bool(inventory.find(path).models)
 
 
-def _check_open(path: Path, found: Found) -> None:
+def _check_open(path: Path, found: Inventory) -> None:
     """Do nothing where what lies in a folder was seen.
 
     Raises:

@@ -18,7 +18,7 @@ from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import Digest, ModelName, RefName, RepoId
 from modelshelf.domain.ports import Clock
 from modelshelf.domain.reconcile import Action, Step
-from modelshelf.domain.sidecars import Card
+from modelshelf.domain.sidecars import Sidecar
 from modelshelf.domain.tiers import CUSTOM, Tier
 from modelshelf.errors import BadInput, Conflict, Corrupt
 from modelshelf.registry.registry import Registry
@@ -213,16 +213,16 @@ class ModelImporter:
         return {(f.repo_id, f.commit_hash): f"{f.file} is damaged ({f.kind.value}): it stays." for f in findings}
 
     def _add(self, order: Order, adoption: Adoption) -> bool:
-        """Write the row, then the card, by the steps of reconcile; returns whether all still held."""
-        card = _card(adoption)
+        """Write the row, then the sidecar, by the steps of reconcile; returns whether all still held."""
+        sidecar = _sidecar(adoption)
         row = self.registry.model(adoption.model_name)
-        if row is not None and (row.hf_path, row.commit_hash) != (card.hf_path, card.commit_hash):
+        if row is not None and (row.hf_path, row.commit_hash) != (sidecar.hf_path, sidecar.commit_hash):
             return False  # the name was taken meanwhile
         action = Action.ADD if row is None else Action.PLACE
-        step = Step(action, order.base, adoption.model_name, "", order.location, card, row, complete=True)
+        step = Step(action, order.base, adoption.model_name, "", order.location, sidecar, row, complete=True)
         if not self.reconciler.carry_out(step):
             return False
-        return self.reconciler.carry_out(replace(step, action=Action.WRITE_CARD, row=None))
+        return self.reconciler.carry_out(replace(step, action=Action.WRITE_SIDECAR, row=None))
 
     # --- second copies ---
 
@@ -340,9 +340,9 @@ def _has_size(path: Path, size_bytes: int) -> bool:
     return is_file(path) and path.stat().st_size == size_bytes
 
 
-def _card(adoption: Adoption) -> Card:
+def _sidecar(adoption: Adoption) -> Sidecar:
     found = adoption.found
-    return Card(
+    return Sidecar(
         model_name=ModelName(adoption.model_name),
         hf_path=found.repo,
         revision=_revision(found),

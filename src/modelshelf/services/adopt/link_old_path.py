@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelshelf.domain.adopt import AdoptMode, AdoptPlan, Leftover, Order
-from modelshelf.domain.adopt_inventory import Found, FoundThing
+from modelshelf.domain.adopt_inventory import FoundThing, Inventory
 from modelshelf.domain.names import BasePath, parse_repo_folder
 from modelshelf.domain.outside import object_of
 from modelshelf.domain.ports import Clock
@@ -40,7 +40,7 @@ class Linker:
     importer: ModelImporter
     clock: Clock
 
-    def check(self, order: Order, found: Found) -> None:
+    def check(self, order: Order, found: Inventory) -> None:
         """Do nothing when the old base can become a link.
 
         Raises:

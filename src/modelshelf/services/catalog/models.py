@@ -37,7 +37,7 @@ class Library:
 
     def models(self) -> list[Model]:
         """Return all models, by name."""
-        look = _Look(self.reader, self.tiers, self.known.load() | self.reader.tier_ids())
+        look = _StateReader(self.reader, self.tiers, self.known.load() | self.reader.tier_ids())
         return [look.at(row) for row in self.reader.models()]
 
     def model(self, model_name: str) -> Model:
@@ -46,7 +46,7 @@ class Library:
         Raises:
             NotFound: There is none of this name.
         """
-        look = _Look(self.reader, self.tiers, self.known.load() | self.reader.tier_ids())
+        look = _StateReader(self.reader, self.tiers, self.known.load() | self.reader.tier_ids())
         return look.at(self.row(model_name))
 
     def row(self, model_name: str) -> ModelRow:
@@ -88,7 +88,7 @@ class Library:
 
     def why_away(self, repo_id: str) -> str:
         """Return why copies of a repository cannot be read now; empty when none is known to be away."""
-        look = _Look(self.reader, self.tiers, self.known.load() | self.reader.tier_ids())
+        look = _StateReader(self.reader, self.tiers, self.known.load() | self.reader.tier_ids())
         found = (look.at(row) for row in self.reader.models() if row.hf_path == repo_id and row.complete)
         return next((model.detail for model in found if model.state is State.OFFLINE), "")
 
@@ -177,7 +177,7 @@ def selected_files(reader: Reader, row: ModelRow) -> list[FileEntry]:
 
 
 @dataclass(slots=True)
-class _Look:
+class _StateReader:
     """One look at the disks, which asks each base once whether it is there."""
 
     reader: Reader

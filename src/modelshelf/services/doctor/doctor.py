@@ -119,10 +119,10 @@ class Doctor:
             yield from (f"{path}: others can read it now." for path in checkup.open_trees(base))
 
     def _bring_back(self, shelf: Shelf) -> Iterator[str]:
-        """Fill a registry that knows nothing from the cards."""
+        """Fill a registry that knows nothing from the sidecars."""
         if not shelf.registry.models():
             for step in shelf.reconciler.reconcile(only={Action.ADD}).done:
-                yield f"{step.model_name}: registered again, from its card in {step.base}."
+                yield f"{step.model_name}: registered again, from its sidecar in {step.base}."
 
     def _put_refs_back(self, shelf: Shelf) -> Iterator[str]:
         for step in shelf.reconciler.reconcile(only={Action.SET_REF}).done:
@@ -252,7 +252,7 @@ class Doctor:
         lost = (
             []
             if facts.exists or facts.trouble
-            else [card for base in self._online() for card in sidecars.read_all(base)]
+            else [sidecar for base in self._online() for sidecar in sidecars.read_all(base)]
         )
         if lost:
             detail = f"The registry {facts.path} is gone; the sidecars of {len(lost)} models hold what it knew."

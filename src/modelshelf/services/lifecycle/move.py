@@ -27,7 +27,7 @@ from modelshelf.registry.registry import Registry
 from modelshelf.services.catalog.models import Library
 from modelshelf.services.jobs.progress import Counter
 from modelshelf.services.jobs.runner import Running
-from modelshelf.services.lifecycle.pull import card_of, missing_bytes, refresh_card
+from modelshelf.services.lifecycle.pull import missing_bytes, refresh_sidecar, sidecar_of
 from modelshelf.services.space.delete_old_copy import old_copy_params
 from modelshelf.services.space.make_room import MAKES_ROOM, RoomMaker
 from modelshelf.services.space.reservations import Reservation
@@ -157,7 +157,7 @@ class Mover:
         tier = self.tiers.tiers.resolve(params["cache_location"], params["cache_path"])
         model = self.library.model(running.job.model_name)
         if model.base == tier.base:  # an earlier run switched it, and left its source to a job of its own
-            refresh_card(self.registry, model)
+            refresh_sidecar(self.registry, model)
             return
         self.tiers.open_to_write(tier)
         route = self._route(model, tier)
@@ -182,7 +182,7 @@ class Mover:
         plan = self._plan(route, keep_source=keep_source)
         sources = self._sources(route, plan)
         manifest = self.registry.files(plan.repo_id, plan.commit_hash)
-        arriving = card_of(route.row, plan.commit_hash, manifest, arriving_from=plan.source)
+        arriving = sidecar_of(route.row, plan.commit_hash, manifest, arriving_from=plan.source)
         need, takes_disk = self._need(route, plan), plan.method == "copy"
         with self.room.reserve(
             route.tier, route.tier_id, need, model_id=route.row.id, takes_disk=takes_disk
@@ -195,7 +195,7 @@ class Mover:
             with locks.wait_lock(route.target.path, route.target.repo_lock(plan.repo_id), self.clock):
                 self._arrive(route, plan, running.job.id)
         with contextlib.suppress(OutOfSpace, Denied, NotFound):  # a pin that was set meanwhile: reconcile finds it
-            refresh_card(self.registry, self.library.model(plan.model_name))
+            refresh_sidecar(self.registry, self.library.model(plan.model_name))
         if is_writable(route.source):
             sidecars.remove(route.source, route.row.model_name)
 
@@ -359,7 +359,7 @@ class Mover:
         old_copy = old_copy_params(self.tiers.tiers, route.source, plan.repo_id, plan.commit_hash, plan.files)
         now = self.registry.model(row.model_name) or row
         manifest = self.registry.files(plan.repo_id, plan.commit_hash)
-        sidecars.write(route.target, card_of(now, plan.commit_hash, manifest))  # the last write: the row follows it
+        sidecars.write(route.target, sidecar_of(now, plan.commit_hash, manifest))  # the last write: the row follows it
         signature = scan.signature(route.to_repo, plan.commit_hash)
         location, base = route.tier.location, self.tiers.tiers.stored_path(route.tier.base)
         then = None if plan.keep_source else old_copy

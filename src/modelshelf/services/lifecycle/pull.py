@@ -30,7 +30,7 @@ from modelshelf.store.repos import delete, scan, snapshot
 from modelshelf.store.repos.lay_out import lay_out, list_commit
 from modelshelf.store.tiers import sidecars
 from modelshelf.store.tiers.marker import is_writable
-from modelshelf.store.tiers.sidecars import Card
+from modelshelf.store.tiers.sidecars import Sidecar
 
 _log = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ class Puller:
             now = self.registry.model(row.model_name)
             if now is None or (now.id, now.commit_hash) != (row.id, commit_hash):
                 raise NotFound(f"{row.model_name} was removed or updated while it was being pulled.")
-            sidecars.write(base, card_of(row, commit_hash, manifest))
+            sidecars.write(base, sidecar_of(row, commit_hash, manifest))
             self.registry.set_complete(row.id, scan.signature(base.repo(row.hf_path), commit_hash))
 
     def bring(
@@ -259,11 +259,11 @@ def _naming_what_is_gone(row: ModelRow) -> Iterator[None]:
         ) from err
 
 
-def card_of(
+def sidecar_of(
     row: ModelRow, commit_hash: CommitHash, manifest: Sequence[FileEntry], arriving_from: BasePath | None = None
-) -> Card:
-    """Return the card of a model that lies, or will lie, on a tier."""
-    return Card(
+) -> Sidecar:
+    """Return the sidecar of a model that lies, or will lie, on a tier."""
+    return Sidecar(
         model_name=row.model_name,
         hf_path=row.hf_path,
         revision=row.revision,
@@ -276,14 +276,14 @@ def card_of(
     )
 
 
-def refresh_card(registry: Registry, model: Model) -> None:
-    """Write the card of a model that is whole, as the registry has it now; one that cannot be written is left."""
+def refresh_sidecar(registry: Registry, model: Model) -> None:
+    """Write the sidecar of a model that is whole, as the registry has it now; one that cannot be written is left."""
     row, base = model.row, Base(Path(model.base))
     if row.complete and row.commit_hash is not None and model.state is not State.OFFLINE and is_writable(base):
         try:
-            sidecars.write(base, card_of(row, row.commit_hash, registry.files(row.hf_path, row.commit_hash)))
-        except (Denied, OutOfSpace) as err:  # the registry has it: reconcile writes the card when there is room
-            _log.warning("card_left", extra={"model": row.model_name, "detail": err.detail})
+            sidecars.write(base, sidecar_of(row, row.commit_hash, registry.files(row.hf_path, row.commit_hash)))
+        except (Denied, OutOfSpace) as err:  # the registry has it: reconcile writes the sidecar when there is room
+            _log.warning("sidecar_left", extra={"model": row.model_name, "detail": err.detail})
 
 
 def select(files: list[FileEntry], allow_patterns: tuple[str, ...]) -> list[FileEntry]:

@@ -1,6 +1,6 @@
 """Removing a model: the row first, the bytes last, and only bytes that nothing else needs.
 
-What deletes card and bytes is a job that is born as the row dies, in one transaction: whoever is killed on the way,
+What deletes sidecar and bytes is a job that is born as the row dies, in one transaction: whoever is killed on the way,
 the next command or a server goes on.
 """
 
@@ -43,9 +43,9 @@ class Remover:
         return self._plan(model) if delete_files else _nothing(model.row)
 
     def remove(self, model_name: str, *, delete_files: bool) -> tuple[RemovalPlan, str, Job | None]:
-        """Forget a model; returns what is to go, why some of it stays, and the job that deletes card and bytes.
+        """Forget a model; returns what is to go, why some of it stays, and the job that deletes sidecar and bytes.
 
-        **Crash:** the job is there from the instant at which the row is gone. There is none where there is no card.
+        **Crash:** the job is there from the instant at which the row is gone. There is none where there is no sidecar.
 
         Raises:
             NotFound: There is no such model.

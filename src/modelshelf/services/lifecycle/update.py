@@ -21,7 +21,7 @@ from modelshelf.errors import Conflict, NotFound, Unavailable
 from modelshelf.registry.registry import Registry
 from modelshelf.services.catalog.models import Library
 from modelshelf.services.jobs.runner import Running
-from modelshelf.services.lifecycle.pull import Puller, card_of, select
+from modelshelf.services.lifecycle.pull import Puller, select, sidecar_of
 from modelshelf.services.space.delete_old_copy import old_copy_params
 from modelshelf.services.space.tiers import TierService
 from modelshelf.store import locks
@@ -111,7 +111,7 @@ class Updater:
             raise NotFound(f"{running.job.model_name} was removed.", model_name=running.job.model_name)
         commit_hash = CommitHash(params["commit_hash"])
         if row.commit_hash == commit_hash:  # an earlier run switched it
-            self._write_card(row, commit_hash)
+            self._write_sidecar(row, commit_hash)
             return
         progress.phase("resolving")
         manifest = self.hub.list_files(row.hf_path, commit_hash)
@@ -121,7 +121,7 @@ class Updater:
         with locks.wait_lock(base.path, base.repo_lock(row.hf_path), self.clock):
             self.puller.lay_out(base, row, commit_hash, manifest)
             self._switch(base, row, commit_hash, manifest, keep_old=bool(params["keep_old"]))
-        self._write_card(row, commit_hash)
+        self._write_sidecar(row, commit_hash)
 
     def _switch(
         self, base: Base, row: ModelRow, commit_hash: CommitHash, manifest: Sequence[FileEntry], *, keep_old: bool
@@ -134,9 +134,9 @@ class Updater:
         if not taken:
             raise Unavailable(f"{row.model_name} was moved or changed while it was updated; tried again.")
 
-    def _write_card(self, row: ModelRow, commit_hash: CommitHash) -> None:
-        """Let the card follow the row; one that a crash left behind is found by reconcile."""
+    def _write_sidecar(self, row: ModelRow, commit_hash: CommitHash) -> None:
+        """Let the sidecar follow the row; one that a crash left behind is found by reconcile."""
         model = self.library.model(row.model_name)
         manifest = self.registry.files(row.hf_path, commit_hash)
         if model.row.commit_hash == commit_hash and model.state is not State.OFFLINE:
-            sidecars.write(Base(Path(model.base)), card_of(model.row, commit_hash, manifest))
+            sidecars.write(Base(Path(model.base)), sidecar_of(model.row, commit_hash, manifest))

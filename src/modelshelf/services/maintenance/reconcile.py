@@ -1,6 +1,6 @@
 """Bringing registry and disks together: what was decided from one look is carried out step by step, each checked again.
 
-**Crash:** the row comes before the card that goes with it, and cards go last; the next run finds what is left.
+**Crash:** the row comes before the sidecar that goes with it, and sidecars go last; the next run finds what is left.
 **Concurrency:** a step holds only while the model is as it was seen, without a job; files are looked at again under
 the repository's lock, which whoever deletes there holds as well. What has changed meanwhile is left to the next run.
 """
@@ -17,7 +17,7 @@ from modelshelf.domain.jobs import Job
 from modelshelf.domain.names import RepoId
 from modelshelf.domain.ports import Clock
 from modelshelf.domain.reconcile import Action, ReconcilePlan, Step, plan_reconcile
-from modelshelf.domain.sidecars import Card
+from modelshelf.domain.sidecars import Sidecar
 from modelshelf.registry.registry import Registry
 from modelshelf.schemas.json_object import to_json
 from modelshelf.schemas.reconcile import ReconciledJson
@@ -109,42 +109,42 @@ class Reconciler:
         if step.action is Action.LOSE:
             assert step.row is not None
             return self.registry.placements.lose(step.row)
-        assert step.card is not None
-        with self._locked(base, step.card.hf_path):
+        assert step.sidecar is not None
+        with self._locked(base, step.sidecar.hf_path):
             if step.action in (Action.ADD, Action.PLACE):
-                return self._set_row(base, step, step.card)
+                return self._set_row(base, step, step.sidecar)
             if step.action is Action.SET_REF:
-                return self._set_ref(base, step.card)
-            return self._set_card(base, step.card, gone=step.action is Action.DROP_CARD)
+                return self._set_ref(base, step.sidecar)
+            return self._set_sidecar(base, step.sidecar, gone=step.action is Action.DROP_SIDECAR)
 
-    def _set_row(self, base: Base, step: Step, card: Card) -> bool:
-        repo = base.repo(card.hf_path)
-        if step.complete and scan.missing_files(repo, card.commit_hash, card.selected):
+    def _set_row(self, base: Base, step: Step, sidecar: Sidecar) -> bool:
+        repo = base.repo(sidecar.hf_path)
+        if step.complete and scan.missing_files(repo, sidecar.commit_hash, sidecar.selected):
             return False
-        signature = scan.signature(repo, card.commit_hash) if step.complete else ""
+        signature = scan.signature(repo, sidecar.commit_hash) if step.complete else ""
         placements, facts = self.registry.placements, {"complete": step.complete, "signature": signature}
         stored = self.tiers.tiers.stored_path(step.base)
         if step.row is None:
-            return placements.add(card, step.location, stored, **facts)  # type: ignore[arg-type]
-        return placements.place(step.row, card, step.location, stored, **facts)  # type: ignore[arg-type]
+            return placements.add(sidecar, step.location, stored, **facts)  # type: ignore[arg-type]
+        return placements.place(step.row, sidecar, step.location, stored, **facts)  # type: ignore[arg-type]
 
-    def _set_card(self, base: Base, card: Card, *, gone: bool) -> bool:
-        row = self.registry.model(card.model_name)
-        is_same = row is not None and row.hf_path == card.hf_path
+    def _set_sidecar(self, base: Base, sidecar: Sidecar, *, gone: bool) -> bool:
+        row = self.registry.model(sidecar.model_name)
+        is_same = row is not None and row.hf_path == sidecar.hf_path
         is_here = row is not None and is_same and scan.is_same(Path(self.library.base_of(row)), base.path)
         if is_here == gone:
             return False
         if gone:
-            sidecars.remove(base, card.model_name)
+            sidecars.remove(base, sidecar.model_name)
         else:
-            sidecars.write(base, card)
+            sidecars.write(base, sidecar)
         return True
 
-    def _set_ref(self, base: Base, card: Card) -> bool:
-        repo = base.repo(card.hf_path)
-        if scan.missing_files(repo, card.commit_hash, card.selected):
+    def _set_ref(self, base: Base, sidecar: Sidecar) -> bool:
+        repo = base.repo(sidecar.hf_path)
+        if scan.missing_files(repo, sidecar.commit_hash, sidecar.selected):
             return False
-        snapshot.set_refs(repo, {card.revision: card.commit_hash}, overwrite=True)
+        snapshot.set_refs(repo, {sidecar.revision: sidecar.commit_hash}, overwrite=True)
         return True
 
     @contextlib.contextmanager

@@ -9,12 +9,12 @@ from pathlib import Path
 from modelshelf.domain.jobs import UNFINISHED
 from modelshelf.domain.models import FileEntry, ModelRow, select_files
 from modelshelf.domain.names import CommitHash, RefName, RepoId
-from modelshelf.domain.reconcile_input import BaseSeen, CardSeen, Found, RowSeen, Seen
-from modelshelf.domain.sidecars import Card
+from modelshelf.domain.reconcile_input import BaseSeen, RowSeen, Seen, SidecarSeen, Unregistered
+from modelshelf.domain.sidecars import Sidecar
 from modelshelf.domain.tiers import CUSTOM
 from modelshelf.errors import BadInput
 from modelshelf.registry.registry import Registry
-from modelshelf.services.lifecycle.pull import card_of
+from modelshelf.services.lifecycle.pull import sidecar_of
 from modelshelf.services.space.delete_old_copy import leaving
 from modelshelf.services.space.tiers import TierService
 from modelshelf.store.adopt import inventory
@@ -36,14 +36,14 @@ def observe(registry: Registry, tiers: TierService, more: Sequence[str] = ()) ->
     Raises:
         BadInput: One of `more` is no base.
     """
-    look = _Look(registry, tiers)
+    look = _Scan(registry, tiers)
     configured = {tier.base for tier in tiers.configured()}
     look.find_bases([path if path in configured else tiers.tiers.resolve(CUSTOM, path).base for path in more])
     return look.seen()
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _ScannedBase:
     """A base with what is fixed about it."""
 
     base: Base
@@ -53,18 +53,18 @@ class _Place:
     writable: bool
 
 
-class _Look:
+class _Scan:
     """One look."""
 
     def __init__(self, registry: Registry, tiers: TierService) -> None:
         self._registry = registry
         self._tiers = tiers
         self._known = tiers.known.load() | registry.tier_ids()
-        self._places: dict[str, _Place] = {}
+        self._places: dict[str, _ScannedBase] = {}
         self._alias: dict[str, str] = {}
         """A path that leads to the same folder as one before it, and that one."""
         self._rows = registry.models()
-        self._cards: dict[str, list[Card]] = {}
+        self._sidecars: dict[str, list[Sidecar]] = {}
         self._jobs = {job.model_id: job.id for job in registry.jobs(state=UNFINISHED)}
 
     def find_bases(self, more: Iterable[str]) -> None:
@@ -82,8 +82,8 @@ class _Look:
                 self._alias[path] = same
                 continue
             self._places[path] = place
-            self._cards[path] = [] if place.offline else sidecars.read_all(place.base)
-            todo += [card.arriving_from for card in self._cards[path] if card.arriving_from]
+            self._sidecars[path] = [] if place.offline else sidecars.read_all(place.base)
+            todo += [sidecar.arriving_from for sidecar in self._sidecars[path] if sidecar.arriving_from]
 
     def _custom_base(self, path: str) -> str:
         """Return the custom base that a path means in this process; empty when it can be none."""
@@ -102,16 +102,16 @@ class _Look:
             snapshots=tuple(found for place in online for found in _whole_snapshots(place.base)),
         )
 
-    def _place(self, path: str, location: str) -> _Place:
+    def _place(self, path: str, location: str) -> _ScannedBase:
         base = Base(Path(path))
         tier_id = store_tier.read_id(base) or ""
         offline = store_tier.why_offline(base, self._known.get(path))
         offline = offline or governor.why_not_ours(base, self._registry.id, self._registry.url)
         if not offline and not tier_id:
             offline = f"{path} has no marker: it was never used, or is not mounted."
-        return _Place(base, location, tier_id or self._known.get(path, ""), offline, store_tier.is_writable(base))
+        return _ScannedBase(base, location, tier_id or self._known.get(path, ""), offline, store_tier.is_writable(base))
 
-    def _same_folder(self, place: _Place) -> str | None:
+    def _same_folder(self, place: _ScannedBase) -> str | None:
         """Return the base seen before that is this very folder under another path (a link, a bind mount)."""
         if place.offline:
             return None
@@ -120,26 +120,26 @@ class _Look:
                 return path
         return None
 
-    def _base(self, place: _Place) -> BaseSeen:
+    def _base(self, place: _ScannedBase) -> BaseSeen:
         path = str(place.base.path)
-        about = {row.hf_path for row in self._rows} | {c.hf_path for found in self._cards.values() for c in found}
+        about = {row.hf_path for row in self._rows} | {c.hf_path for found in self._sidecars.values() for c in found}
         refs: dict[RepoId, Mapping[RefName, CommitHash]] = {}
         if not place.offline:
             refs = {repo_id: scan.refs(place.base.repo(repo_id)) for repo_id in sorted(about)}
-        found = tuple(CardSeen(path, card, self._whole_on(card, path)) for card in self._cards[path])
+        found = tuple(SidecarSeen(path, sidecar, self._whole_on(sidecar, path)) for sidecar in self._sidecars[path])
         return BaseSeen(path, place.location, place.tier_id, place.offline, place.writable, found, refs)
 
     def _row(self, row: ModelRow) -> RowSeen:
         base, why = self._resolve(row)
         listed = tuple(self._registry.files(row.hf_path, row.commit_hash)) if row.commit_hash else ()
         manifest = listed or self._manifest(row, base)
-        card = card_of(row, row.commit_hash, manifest) if row.commit_hash and manifest else None
+        sidecar = sidecar_of(row, row.commit_hash, manifest) if row.commit_hash and manifest else None
         missing = 0
-        if card is not None and base in self._places:
+        if sidecar is not None and base in self._places:
             repo = self._places[base].base.repo(row.hf_path)
-            missing = len(scan.missing_files(repo, card.commit_hash, card.selected))
-        whole_on = self._whole_on(card, base) if card is not None else ()
-        return RowSeen(row, base, why, card, bool(listed), whole_on, missing, self._jobs.get(row.id))
+            missing = len(scan.missing_files(repo, sidecar.commit_hash, sidecar.selected))
+        whole_on = self._whole_on(sidecar, base) if sidecar is not None else ()
+        return RowSeen(row, base, why, sidecar, bool(listed), whole_on, missing, self._jobs.get(row.id))
 
     def _resolve(self, row: ModelRow) -> tuple[str, str]:
         try:
@@ -149,31 +149,31 @@ class _Look:
         return self._alias.get(path, path), ""
 
     def _manifest(self, row: ModelRow, base: str) -> tuple[FileEntry, ...]:
-        """Return the files of a model that the registry does not know, from a card or a tree list; never guessed."""
-        for found in self._cards.values():
-            for card in found:
-                if (card.hf_path, card.commit_hash) == (row.hf_path, row.commit_hash) and card.files:
-                    return card.files
+        """Return the files of a model that the registry does not know, from a sidecar or a tree list; never guessed."""
+        for found in self._sidecars.values():
+            for sidecar in found:
+                if (sidecar.hf_path, sidecar.commit_hash) == (row.hf_path, row.commit_hash) and sidecar.files:
+                    return sidecar.files
         place = self._places.get(base)
         return trees.read(place.base.repo(row.hf_path), row.commit_hash) if place and row.commit_hash else ()
 
-    def _whole_on(self, card: Card, own: str) -> tuple[str, ...]:
-        """Return the online bases that hold all of a card's files; only the own one where that does."""
-        if own in self._places and _holds(self._places[own], card):
+    def _whole_on(self, sidecar: Sidecar, own: str) -> tuple[str, ...]:
+        """Return the online bases that hold all of a sidecar's files; only the own one where that does."""
+        if own in self._places and _holds(self._places[own], sidecar):
             return (own,)
-        return tuple(path for path, place in self._places.items() if path != own and _holds(place, card))
+        return tuple(path for path, place in self._places.items() if path != own and _holds(place, sidecar))
 
 
-def _holds(place: _Place, card: Card) -> bool:
-    selected = select_files(card.files, card.allow_patterns)
+def _holds(place: _ScannedBase, sidecar: Sidecar) -> bool:
+    selected = select_files(sidecar.files, sidecar.allow_patterns)
     if place.offline or not selected:
         return False
-    repo = place.base.repo(card.hf_path)
-    return is_folder(repo.snapshot(card.commit_hash)) and not scan.missing_files(repo, card.commit_hash, selected)
+    repo = place.base.repo(sidecar.hf_path)
+    return is_folder(repo.snapshot(sidecar.commit_hash)) and not scan.missing_files(repo, sidecar.commit_hash, selected)
 
 
-def _whole_snapshots(base: Base) -> Iterator[Found]:
+def _whole_snapshots(base: Base) -> Iterator[Unregistered]:
     """Yield what adopt would take of a base: the one judge of what is a model decides."""
     for found in inventory.models_of(base):
         if not found.trouble:
-            yield Found(str(base.path), found.repo, found.commit, found.size_bytes)
+            yield Unregistered(str(base.path), found.repo, found.commit, found.size_bytes)

@@ -20,13 +20,13 @@ from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import FilePath, is_digest
 from modelshelf.errors import BadInput, Conflict, NotFound
 from modelshelf.services.mirror.file_digests import FileDigests
-from modelshelf.services.mirror.repositories import HubRepos, Place, Resolved
+from modelshelf.services.mirror.repositories import HubRepos, PlacedSnapshot, ResolvedRevision
 from modelshelf.store.layout import Base
 from modelshelf.store.repos import scan
 
 
 @dataclass(frozen=True, slots=True)
-class FoundFile:
+class ServedFile:
     """One file of a commit."""
 
     path: str
@@ -50,7 +50,7 @@ class FoundFile:
 class Contents:
     """The files of a commit."""
 
-    files: list[FoundFile]
+    files: list[ServedFile]
     """By path, those that are not here among them."""
     whole: bool
     """Whether a list of the commit is known. Clients keep such a list for ever, so one that may be short says so."""
@@ -72,7 +72,7 @@ class HubFace:
         self._repos = HubRepos(bases, why_away)
         self._digests = FileDigests()
 
-    def resolve(self, repo_id: str, revision: str = "main") -> Resolved:
+    def resolve(self, repo_id: str, revision: str = "main") -> ResolvedRevision:
         """Return the commit of a revision and the tiers that have its snapshot.
 
         Raises:
@@ -93,7 +93,7 @@ class HubFace:
         """Return the ids of the repositories that have a snapshot, by name."""
         return self._repos.ids()
 
-    def contents(self, resolved: Resolved) -> Contents:
+    def contents(self, resolved: ResolvedRevision) -> Contents:
         """Return the files of a commit, those among them that only its lists name.
 
         A commit never changes, so what any tier's list names is in it. A snapshot that holds more than all lists name
@@ -105,11 +105,11 @@ class HubFace:
         files = found | more
         return Contents([files[path] for path in sorted(files)], whole=is_listed and not more)
 
-    def files_here(self, resolved: Resolved) -> list[FoundFile]:
+    def files_here(self, resolved: ResolvedRevision) -> list[ServedFile]:
         """Return the files of a commit that can be read now, by path; a partial snapshot has fewer than the commit."""
         return sorted((file for _, file in self._here(resolved, set())), key=lambda file: file.path)
 
-    def _here(self, resolved: Resolved, known: set[str]) -> Iterator[tuple[str, FoundFile]]:
+    def _here(self, resolved: ResolvedRevision, known: set[str]) -> Iterator[tuple[str, ServedFile]]:
         """Yield the files that the snapshots hold, but those known already."""
         seen = set(known)
         for place in resolved.places:
@@ -118,7 +118,7 @@ class HubFace:
                     seen.add(path)
                     yield path, file
 
-    def entry(self, repo_id: str, revision: str, path: str) -> FoundFile:
+    def entry(self, repo_id: str, revision: str, path: str) -> ServedFile:
         """Return one file of a commit, here or not.
 
         Raises:
@@ -145,7 +145,7 @@ class HubFace:
             raise NotFound(detail, **fields, commit_hash=resolved.commit_hash)
         raise self._repos.or_away(NotFound(detail, **fields), resolved.repo_id)
 
-    def file(self, repo_id: str, revision: str, path: str) -> FoundFile:
+    def file(self, repo_id: str, revision: str, path: str) -> ServedFile:
         """Return one file that can be read.
 
         Raises:
@@ -159,13 +159,13 @@ class HubFace:
             raise self._repos.or_away(Conflict(f"{path} of {repo_id} is not on this server.", hint=hint), repo_id)
         return found
 
-    def _surely_lacks(self, resolved: Resolved, listed: Mapping[str, FileEntry], path: str) -> bool:
+    def _surely_lacks(self, resolved: ResolvedRevision, listed: Mapping[str, FileEntry], path: str) -> bool:
         """Return whether the commit has no such file, rather than these tiers."""
         if listed:
             return next(self._here(resolved, set(listed)), None) is None
         return any(place.is_recorded_absent(path) for place in resolved.places)
 
-    def _find(self, place: Place, path: str, link: Path) -> FoundFile | None:
+    def _find(self, place: PlacedSnapshot, path: str, link: Path) -> ServedFile | None:
         """Return the file that a snapshot's path leads to; None when it leads nowhere or out of the tier."""
         real = os.path.realpath(link)
         if not real.startswith(place.root + os.sep):
@@ -183,10 +183,10 @@ class HubFace:
             return None
         if not digest:
             return None
-        return FoundFile(path, Path(real), found.st_size, digest, place.commit_hash, found.st_mtime)
+        return ServedFile(path, Path(real), found.st_size, digest, place.commit_hash, found.st_mtime)
 
 
-def _lists(resolved: Resolved) -> dict[str, FileEntry]:
+def _lists(resolved: ResolvedRevision) -> dict[str, FileEntry]:
     """Return what the lists of all tiers name together, by path."""
     found: dict[str, FileEntry] = {}
     for place in resolved.places:
@@ -194,5 +194,5 @@ def _lists(resolved: Resolved) -> dict[str, FileEntry]:
     return found
 
 
-def _listed(file: FileEntry, commit_hash: str) -> FoundFile:
-    return FoundFile(file.path, None, file.size_bytes, file.digest, commit_hash)
+def _listed(file: FileEntry, commit_hash: str) -> ServedFile:
+    return ServedFile(file.path, None, file.size_bytes, file.digest, commit_hash)

@@ -24,7 +24,7 @@ _NAMED = 8
 
 
 @dataclass(frozen=True)
-class Place:
+class PlacedSnapshot:
     """The snapshot of a commit on one tier."""
 
     repo: Repo
@@ -47,13 +47,13 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Resolved:
+class ResolvedRevision:
     """What a revision means, and where it lies."""
 
     repo_id: str
     """As the tier spells it."""
     commit_hash: CommitHash
-    places: tuple[Place, ...]
+    places: tuple[PlacedSnapshot, ...]
     """The tiers that have the snapshot, in the order of the bases; never empty."""
     modified_at: float
     """When the newest of the snapshot folders changed, in seconds since 1970."""
@@ -67,7 +67,7 @@ class HubRepos:
         self._why_away = why_away
         self._spellings = _Spellings()
 
-    def resolve(self, repo_id: str, revision: str) -> Resolved:
+    def resolve(self, repo_id: str, revision: str) -> ResolvedRevision:
         """Return the commit of a revision and the tiers that have its snapshot; see `HubFace.resolve`."""
         repos = self._repos(repo_id)
         for commit_hash in _commits([repo for _, _, repo in repos], revision):
@@ -76,10 +76,10 @@ class HubRepos:
                 with contextlib.suppress(OSError):
                     found = repo.snapshot(commit_hash).stat()
                     if stat.S_ISDIR(found.st_mode):
-                        places.append(Place(repo, os.path.realpath(base.hub), commit_hash))
+                        places.append(PlacedSnapshot(repo, os.path.realpath(base.hub), commit_hash))
                         newest, spelled = max(newest, found.st_mtime), spelled or stored
             if places:
-                return Resolved(spelled, commit_hash, tuple(places), newest)
+                return ResolvedRevision(spelled, commit_hash, tuple(places), newest)
         known = [name for name in self.refs(repo_id) if not COMMIT_HASH.fullmatch(name)]
         there = f" There is {', '.join(sorted(known)[:_NAMED])}." if known else ""
         missing = NotFound(

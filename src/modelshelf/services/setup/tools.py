@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from modelshelf.domain.tool_environment import Place
+from modelshelf.domain.tool_environment import ToolFolder
 from modelshelf.store.probe import is_there
 
 _PROGRAMS = ("llama-server", "ollama", "vllm", "lms")
@@ -29,11 +29,11 @@ def engines() -> dict[str, str]:
     return found
 
 
-def installed(places: Sequence[Place]) -> list[Place]:
+def installed(places: Sequence[ToolFolder]) -> list[ToolFolder]:
     """Return the places of tools that are here: their program is, or the folder of their own kind."""
     there = engines()
 
-    def is_here(place: Place) -> bool:
+    def is_here(place: ToolFolder) -> bool:
         engine = _ENGINES_OF.get(place.tool)
         return engine is None or engine in there or (not place.stock and is_there(Path(place.path)))
 

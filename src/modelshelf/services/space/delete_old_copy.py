@@ -103,7 +103,7 @@ class OldCopyDeleter:
         """
         self._check_there(base, repo_id)
         with locks.wait_lock(base.path, base.repo_lock(repo_id), self.clock):
-            freed = self._remove_stale_cards(base, repo_id)
+            freed = self._remove_stale_sidecars(base, repo_id)
             if not files or commit_hash is None:
                 return Freed()
             users = self.users(base, repo_id, commit_hash, files)
@@ -152,14 +152,14 @@ class OldCopyDeleter:
         if reason:
             raise Unavailable(reason, retry_after_s=60, cache_path=str(base.path))
 
-    def _remove_stale_cards(self, base: Base, repo_id: RepoId) -> Freed:
-        """Delete the cards of models of this repository that resolve elsewhere by now, or are gone."""
+    def _remove_stale_sidecars(self, base: Base, repo_id: RepoId) -> Freed:
+        """Delete the sidecars of models of this repository that resolve elsewhere by now, or are gone."""
         freed = Freed()
         rows = {row.model_name: row for row in self.registry.models()}
-        for card in sidecars.read_all(base):
-            row = rows.get(card.model_name)
-            if card.hf_path == repo_id and (row is None or self.library.base_of(row) != str(base.path)):
-                freed += sidecars.remove(base, card.model_name)
+        for sidecar in sidecars.read_all(base):
+            row = rows.get(sidecar.model_name)
+            if sidecar.hf_path == repo_id and (row is None or self.library.base_of(row) != str(base.path)):
+                freed += sidecars.remove(base, sidecar.model_name)
         return freed
 
     def users(self, base: Base, repo_id: RepoId, commit_hash: CommitHash, files: Sequence[FileEntry]) -> list[str]:

@@ -122,7 +122,7 @@ class TierService:
             tier: A tier that can be written.
             hf_path: The repository.
             files: The files wanted.
-            model_name: Our name of it, which its card has too.
+            model_name: Our name of it, which its sidecar has too.
             revision: What a ref is named after.
 
         Raises:
@@ -137,7 +137,7 @@ class TierService:
             repos = [repo_id for kind, repo_id, _ in scan.repos(base) if kind == "model"]
             check_names([*repos, hf_path], tier, can, "Use a tier on a Linux file system.")
         if not (can.case_sensitive and can.any_names):
-            names = [card.model_name for card in sidecars.read_all(base)]
+            names = [sidecar.model_name for sidecar in sidecars.read_all(base)]
             check_names([*names, model_name], tier, can, "Choose another name for the model.")
         present = scan.blob_sizes(base.repo(RepoId(hf_path))) if files else {}
         check_entries(entries_of(files, present), tier, store_tier.free_entries(base))

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modelshelf.domain.adopt_inventory import Found, FoundFile, FoundModel, FoundThing, Origin
+from modelshelf.domain.adopt_inventory import FoundFile, FoundModel, FoundThing, Inventory, Origin
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import (
     CLUTTER,
@@ -53,7 +53,7 @@ _TOP = {
 }
 
 
-def find(path: Path, repo_id: str = "") -> Found:
+def find(path: Path, repo_id: str = "") -> Inventory:
     """Return everything that lies below a path: a base, a cache_dir, or the folder of another program.
 
     Args:
@@ -61,10 +61,10 @@ def find(path: Path, repo_id: str = "") -> Found:
         repo_id: The repository of a `local_dir`, whose metadata does not name it.
     """
     if not is_base(path):
-        return Found(str(path), tuple(other_tools.find(path, repo_id) or ()))
+        return Inventory(str(path), tuple(other_tools.find(path, repo_id) or ()))
     looking = _Looking(path)
     looking.run()
-    return Found(str(path), tuple(looking.models), tuple(sorted(looking.things, key=lambda thing: thing.path)))
+    return Inventory(str(path), tuple(looking.models), tuple(sorted(looking.things, key=lambda thing: thing.path)))
 
 
 def models_of(base: Base) -> list[FoundModel]:

@@ -2,10 +2,10 @@
 
 Never a file in flight. A name goes only when all of this holds at the moment it is deleted: nothing touched it within
 the minimum age (by mtime and ctime, which a rename sets), no process has it open, its blob's lock is ours, no link of
-any snapshot leads to it, and no registered model, card or job needs it. The plan is a proposal; the second look is made
-under the locks, for each repository just before its names are deleted.
+any snapshot leads to it, and no registered model, sidecar or job needs it. The plan is a proposal; the second look is
+made under the locks, for each repository just before its names are deleted.
 
-**Crash:** cards go before blobs, refs before what they name, links before payloads, folders last; what a killed run
+**Crash:** sidecars go before blobs, refs before what they name, links before payloads, folders last; what a killed run
 leaves is found by the next one.
 """
 
@@ -25,7 +25,7 @@ from modelshelf.errors import ShelfError
 from modelshelf.store import fs
 from modelshelf.store.blobs import shared_store
 from modelshelf.store.gc import open_files, own_garbage, repo_garbage
-from modelshelf.store.gc.repo_garbage import Found, Look, Walked
+from modelshelf.store.gc.repo_garbage import BaseState, RepoGarbage, Walked
 from modelshelf.store.layout import Base, Repo
 from modelshelf.store.locks import remove_unused, try_lock
 from modelshelf.store.probe import is_link, is_there
@@ -62,11 +62,11 @@ def plan_gc(
     why_not = _why_not(base)
     if why_not:
         return GcPlan(str(base.path), min_age_s, (), (why_not,))
-    look, cards = _look(base, needs, now_s, min_age_s)
+    look, sidecars = _look(base, needs, now_s, min_age_s)
     walked = [repo_garbage.walk(*found) for found in scan.repos(base)]
     look = replace(look, links=repo_garbage.links_of_strange(base).union(*(repo.links for repo in walked)))
     in_repos = [repo_garbage.in_repo(look, repo) for repo in walked]
-    items = [*cards, *(item for found in in_repos for item in found.items)]
+    items = [*sidecars, *(item for found in in_repos for item in found.items)]
     blobs = {Path(item.path) for item in items if item.kind == "blob"}
     items += repo_garbage.in_store(look, {path for path in blobs if is_link(path)})
     items += own_garbage.in_own(look)
@@ -82,7 +82,7 @@ def plan_gc(
     )
 
 
-def _with_age(look: Look, item: GcItem) -> GcItem:
+def _with_age(look: BaseState, item: GcItem) -> GcItem:
     try:
         return replace(item, age_s=look.age_s(Path(item.path).lstat()))
     except OSError:  # it went meanwhile
@@ -116,13 +116,13 @@ def _why_not(base: Base) -> str:
     return f"{folder} is a link: nothing is deleted through it." if folder else ""
 
 
-def _look(base: Base, needs: Needs, now_s: float, min_age_s: float) -> tuple[Look, list[GcItem]]:
-    """Return what is known of a base, without the links of its repositories, and the cards that go."""
+def _look(base: Base, needs: Needs, now_s: float, min_age_s: float) -> tuple[BaseState, list[GcItem]]:
+    """Return what is known of a base, without the links of its repositories, and the sidecars that go."""
     known = not shared_store.why_unknown(base)
-    look = Look(base, needs, now_s, min_age_s, open_files.opened(), known)
-    cards = own_garbage.stale_cards(look)
-    needs = own_garbage.with_cards(base, needs, {item.path for item in cards})
-    return replace(look, needs=needs, others_pull=own_garbage.others_pull(look)), cards
+    look = BaseState(base, needs, now_s, min_age_s, open_files.opened(), known)
+    sidecars = own_garbage.stale_sidecars(look)
+    needs = own_garbage.with_sidecars(base, needs, {item.path for item in sidecars})
+    return replace(look, needs=needs, others_pull=own_garbage.others_pull(look)), sidecars
 
 
 @dataclass(slots=True)
@@ -137,16 +137,16 @@ class _Work:
     done: Collected = field(default_factory=Collected)
     links: Set[str] = frozenset()
     """Where the links of all snapshots led at the start."""
-    cards: Needs = field(default_factory=Needs)
-    """What the cards that stay need."""
+    sidecars: Needs = field(default_factory=Needs)
+    """What the sidecars that stay need."""
     others_pull: bool = False
 
     def run(self) -> None:
         """Delete in the order that leaves no dangling reference."""
-        look, cards = self._look(None)
+        look, sidecars = self._look(None)
         self.others_pull = look.others_pull
-        self._delete_all(self._again("card", cards))
-        self.cards = own_garbage.with_cards(self.base, Needs(), frozenset())
+        self._delete_all(self._again("sidecar", sidecars))
+        self.sidecars = own_garbage.with_sidecars(self.base, Needs(), frozenset())
         repos = {found[2].path: found for found in scan.repos(self.base)}
         links = (repo_garbage.walk(*found).links for found in repos.values())
         self.links = repo_garbage.links_of_strange(self.base).union(*links)
@@ -158,7 +158,7 @@ class _Work:
             look, _ = self._look(None)
             self._delete_all(self._again("quarantine", own_garbage.quarantined(look)))
 
-    def _look(self, repo_id: RepoId | None) -> tuple[Look, list[GcItem]]:
+    def _look(self, repo_id: RepoId | None) -> tuple[BaseState, list[GcItem]]:
         return _look(self.base, self.needs(repo_id), self.clock.now(), self.plan.min_age_s)
 
     def _again(self, kind: str, found: Iterable[GcItem]) -> list[GcItem]:
@@ -191,12 +191,12 @@ class _Work:
         if empty and not self._look_into(repo_type, repo_id, repo).in_flight:
             self._delete_all(item for item in items if item.kind == "folder" and item.path in empty)
 
-    def _look_into(self, repo_type: str, repo_id: RepoId, repo: Repo) -> Found:
+    def _look_into(self, repo_type: str, repo_id: RepoId, repo: Repo) -> RepoGarbage:
         walked: Walked = repo_garbage.walk(repo_type, repo_id, repo)
         needs = self.needs(repo_id)
-        wanted = {repo_id: {*needs.digests.get(repo_id, ()), *self.cards.digests.get(repo_id, ())}}
-        registered = repo_id in needs.digests or repo_id in self.cards.digests
-        look = Look(
+        wanted = {repo_id: {*needs.digests.get(repo_id, ()), *self.sidecars.digests.get(repo_id, ())}}
+        registered = repo_id in needs.digests or repo_id in self.sidecars.digests
+        look = BaseState(
             base=self.base,
             needs=replace(needs, digests=wanted if registered else {}),
             now_s=self.clock.now(),

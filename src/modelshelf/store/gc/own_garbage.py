@@ -1,4 +1,4 @@
-"""Finding garbage that is of no repository: parts, cards, locks and temporary files. Nothing is changed."""
+"""Finding garbage that is of no repository: parts, sidecars, locks and temporary files. Nothing is changed."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from modelshelf.domain.gc import RESUME_S, GcItem, Needs, digest_of, is_probe, is_temporary, keeps_part
-from modelshelf.domain.sidecars import Card
-from modelshelf.store.gc.repo_garbage import Look, freed_by
+from modelshelf.domain.sidecars import Sidecar
+from modelshelf.store.gc.repo_garbage import BaseState, freed_by
 from modelshelf.store.layout import Base
 from modelshelf.store.probe import is_link, is_there
 from modelshelf.store.tiers import sidecars
@@ -19,43 +19,43 @@ from modelshelf.store.tiers import sidecars
 Listed = Mapping[Path, os.stat_result]
 
 
-def stale_cards(look: Look) -> list[GcItem]:
-    """Return the cards of models that are not here.
+def stale_sidecars(look: BaseState) -> list[GcItem]:
+    """Return the sidecars of models that are not here.
 
     One that no row has may be all that is left of a lost registry: it stays while any file of its model is here.
     """
-    listed = _list(look.base.cards)
+    listed = _list(look.base.sidecars)
     items = []
-    for card in sidecars.read_all(look.base):
-        path = look.base.card(card.model_name)
-        if card.model_name in look.needs.models or path not in listed or not look.is_dead(listed[path]):
+    for sidecar in sidecars.read_all(look.base):
+        path = look.base.sidecar(sidecar.model_name)
+        if sidecar.model_name in look.needs.models or path not in listed or not look.is_dead(listed[path]):
             continue
-        if card.model_name in look.needs.elsewhere:
-            items.append(GcItem("card", str(path), freed_by(listed[path]), "its model is in another base"))
-        elif _is_gone(look.base, card) or (card.arriving_from and look.age_s(listed[path]) >= RESUME_S):
-            items.append(GcItem("card", str(path), freed_by(listed[path]), "its model is gone"))
+        if sidecar.model_name in look.needs.elsewhere:
+            items.append(GcItem("sidecar", str(path), freed_by(listed[path]), "its model is in another base"))
+        elif _is_gone(look.base, sidecar) or (sidecar.arriving_from and look.age_s(listed[path]) >= RESUME_S):
+            items.append(GcItem("sidecar", str(path), freed_by(listed[path]), "its model is gone"))
     return items
 
 
-def _is_gone(base: Base, card: Card) -> bool:
-    """Return whether no file of a card's model is here, nor a part of one."""
-    repo = base.repo(card.hf_path)
-    paths = [repo.snapshot(card.commit_hash) / file.path for file in card.files]
-    for file in card.files:
+def _is_gone(base: Base, sidecar: Sidecar) -> bool:
+    """Return whether no file of a sidecar's model is here, nor a part of one."""
+    repo = base.repo(sidecar.hf_path)
+    paths = [repo.snapshot(sidecar.commit_hash) / file.path for file in sidecar.files]
+    for file in sidecar.files:
         paths += [repo.blob(file.digest), base.part(file.digest)]
     return not any(is_there(path) for path in paths)
 
 
-def with_cards(base: Base, needs: Needs, going: Set[str]) -> Needs:
-    """Return the needs together with those of the cards that stay: another registry may know their models."""
+def with_sidecars(base: Base, needs: Needs, going: Set[str]) -> Needs:
+    """Return the needs together with those of the sidecars that stay: another registry may know their models."""
     digests = {repo_id: set(wanted) for repo_id, wanted in needs.digests.items()}
-    for card in sidecars.read_all(base):
-        if str(base.card(card.model_name)) not in going:
-            digests.setdefault(card.hf_path, set()).update(file.digest for file in card.selected)
+    for sidecar in sidecars.read_all(base):
+        if str(base.sidecar(sidecar.model_name)) not in going:
+            digests.setdefault(sidecar.hf_path, set()).update(file.digest for file in sidecar.selected)
     return replace(needs, digests=digests)
 
 
-def others_pull(look: Look) -> bool:
+def others_pull(look: BaseState) -> bool:
     """Return whether blobs arrive that no model of this registry waits for, as where another one uses the base too.
 
     A pull links its blobs when the last one is there, hours after the first; its registry protects them, if we see it.
@@ -67,13 +67,13 @@ def others_pull(look: Look) -> bool:
     )
 
 
-def in_own(look: Look) -> Iterator[GcItem]:
+def in_own(look: BaseState) -> Iterator[GcItem]:
     """Yield dead parts, temporary files and locks of our own, and the dead probes of huggingface_hub."""
     yield from _probes(look)
     parts = list(_parts(look))
     yield from parts
     listed = {p: s for p, s in _list(look.base.path, is_root=True).items() if p.name.startswith(".probe")}
-    for folder in (look.base.own, look.base.incoming, look.base.cards, look.base.locks):
+    for folder in (look.base.own, look.base.incoming, look.base.sidecars, look.base.locks):
         listed |= _list(folder)
     for path, found in listed.items():
         if is_temporary("", path.name) and look.is_dead(found):
@@ -81,7 +81,7 @@ def in_own(look: Look) -> Iterator[GcItem]:
     yield from _locks(look, {item.path for item in parts})
 
 
-def _probes(look: Look) -> Iterator[GcItem]:
+def _probes(look: BaseState) -> Iterator[GcItem]:
     """Yield the folders beside the repositories in which a link was tried and nobody cleared away."""
     for folder, status in _list(look.base.hub, folders=True).items():
         if not (is_probe(folder.name) and stat.S_ISDIR(status.st_mode) and look.is_old(status)):
@@ -93,7 +93,7 @@ def _probes(look: Look) -> Iterator[GcItem]:
             yield GcItem("folder", str(folder), status.st_size, "it is empty")
 
 
-def _parts(look: Look) -> Iterator[GcItem]:
+def _parts(look: BaseState) -> Iterator[GcItem]:
     """Yield the parts that no pull will take up, and maps without one."""
     listed = _list(look.base.incoming)
     for path, found in listed.items():
@@ -108,7 +108,7 @@ def _parts(look: Look) -> Iterator[GcItem]:
             yield GcItem("part", str(path), freed_by(found), "no model waits for it")
 
 
-def _locks(look: Look, going: Set[str]) -> Iterator[GcItem]:
+def _locks(look: BaseState, going: Set[str]) -> Iterator[GcItem]:
     """Yield the lock files of blobs that are not arriving, and of repositories that are not here."""
     incoming = _list(look.base.incoming)
     used = {look.base.repo_lock(repo_id).name for repo_id in look.needs.digests.keys() | look.needs.busy}
@@ -126,7 +126,7 @@ def _locks(look: Look, going: Set[str]) -> Iterator[GcItem]:
             yield GcItem("lock", str(path), freed_by(found), "its repository is not here")
 
 
-def quarantined(look: Look) -> list[GcItem]:
+def quarantined(look: BaseState) -> list[GcItem]:
     """Return what lies in quarantine and nobody has open."""
     items = []
     for path, found in _list(look.base.quarantine, folders=True).items():

@@ -21,7 +21,7 @@ from modelshelf.units import format_size
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class BaseState:
     """What was known of a base when it was looked at."""
 
     base: Base
@@ -67,7 +67,7 @@ class Walked:
 
 
 @dataclass(slots=True)
-class Found:
+class RepoGarbage:
     """What was found in a repository."""
 
     items: list[GcItem] = field(default_factory=list)
@@ -79,7 +79,7 @@ class Found:
 
 
 def walk(repo_type: str, repo_id: RepoId | None, repo: Repo) -> Walked:
-    """Look at every name in a repository's folder once; no link is followed."""
+    """BaseState at every name in a repository's folder once; no link is followed."""
     faults: list[str] = []
     inner = (repo.blobs, repo.snapshots, repo.refs, repo.trees, repo.absences)
     faults += [f"{folder} is a link: nothing is deleted through it." for folder in inner if os.path.islink(folder)]  # noqa: PTH114 - False where it may not be asked
@@ -136,7 +136,7 @@ def real_folder(folder: str, known: dict[str, str]) -> str:
     return known[folder]
 
 
-def in_repo(look: Look, walked: Walked) -> Found:
+def in_repo(look: BaseState, walked: Walked) -> RepoGarbage:
     """Return what is garbage in a repository."""
     found = _partials(look, walked)
     loose = _unlinked(look, walked)
@@ -158,9 +158,9 @@ def in_repo(look: Look, walked: Walked) -> Found:
     return found
 
 
-def _partials(look: Look, walked: Walked) -> Found:
+def _partials(look: BaseState, walked: Walked) -> RepoGarbage:
     """Return the temporary files of known programs that nobody goes on with, and whether one is written."""
-    found = Found(notes=list(walked.faults))
+    found = RepoGarbage(notes=list(walked.faults))
     for path, status in walked.entries:
         if stat.S_ISDIR(status.st_mode) or not is_temporary(_area(walked, path), path.rpartition("/")[2]):
             continue
@@ -172,7 +172,7 @@ def _partials(look: Look, walked: Walked) -> Found:
     return found
 
 
-def _unlinked(look: Look, walked: Walked) -> list[tuple[str, os.stat_result]]:
+def _unlinked(look: BaseState, walked: Walked) -> list[tuple[str, os.stat_result]]:
     """Return the blobs that no snapshot's link leads to."""
     blobs = walked.repo.blobs
     folder = os.path.realpath(blobs)
@@ -185,7 +185,7 @@ def _unlinked(look: Look, walked: Walked) -> list[tuple[str, os.stat_result]]:
     return loose
 
 
-def _lost(look: Look, walked: Walked, loose: Sequence[tuple[str, os.stat_result]]) -> dict[str, int]:
+def _lost(look: BaseState, walked: Walked, loose: Sequence[tuple[str, os.stat_result]]) -> dict[str, int]:
     """Return the blobs that may have lost just their links and that no registered model needs, with their sizes."""
     wanted = _wanted(look, walked)
     sizes = {path.rpartition("/")[2]: found.st_size for path, found in loose}
@@ -193,7 +193,7 @@ def _lost(look: Look, walked: Walked, loose: Sequence[tuple[str, os.stat_result]
     return {digest: sizes[digest] for digest in lost}
 
 
-def _why_lost(look: Look, walked: Walked, lost: Mapping[str, int]) -> str:
+def _why_lost(look: BaseState, walked: Walked, lost: Mapping[str, int]) -> str:
     """Return what is said of blobs that may have lost just their links, in a sentence."""
     what = f"{len(lost)} blob{'s' * (len(lost) > 1)} of {walked.repo_id} ({format_size(sum(lost.values()))})"
     return (
@@ -202,7 +202,7 @@ def _why_lost(look: Look, walked: Walked, lost: Mapping[str, int]) -> str:
     )
 
 
-def _orphans(look: Look, walked: Walked, loose: Sequence[tuple[str, os.stat_result]]) -> Iterator[GcItem]:
+def _orphans(look: BaseState, walked: Walked, loose: Sequence[tuple[str, os.stat_result]]) -> Iterator[GcItem]:
     """Yield the blobs without a link that nobody wants, which is what the caller hands in.
 
     **Concurrency:** huggingface_hub holds a blob's lock from its download to its link. llama.cpp takes none, and links
@@ -217,14 +217,14 @@ def _orphans(look: Look, walked: Walked, loose: Sequence[tuple[str, os.stat_resu
         yield GcItem("blob", path, freed_by(found), "no snapshot links to it")
 
 
-def _wanted(look: Look, walked: Walked) -> Set[Digest]:
+def _wanted(look: BaseState, walked: Walked) -> Set[Digest]:
     """Return the digests that registered models need of a repository."""
     if walked.repo_type != "model" or walked.repo_id is None:
         return frozenset()
     return look.needs.digests.get(walked.repo_id, frozenset())
 
 
-def _is_dead_behind(look: Look, link: str) -> bool:
+def _is_dead_behind(look: BaseState, link: str) -> bool:
     try:
         found = Path(link).stat()
     except OSError:
@@ -232,7 +232,7 @@ def _is_dead_behind(look: Look, link: str) -> bool:
     return (found.st_dev, found.st_ino) not in look.opened
 
 
-def _is_quiet(look: Look, walked: Walked) -> bool:
+def _is_quiet(look: BaseState, walked: Walked) -> bool:
     """Return whether nothing in a repository was touched for long.
 
     A download makes its folders and its ref first, and would fail if they went before its first file is there.
@@ -292,7 +292,7 @@ def _parts(walked: Walked, path: str) -> list[str]:
     return path[len(str(walked.repo.path)) + 1 :].split("/")
 
 
-def in_store(look: Look, going: Set[Path]) -> list[GcItem]:
+def in_store(look: BaseState, going: Set[Path]) -> list[GcItem]:
     """Return the payloads of the shared store that nothing links to, or only what goes.
 
     Args:

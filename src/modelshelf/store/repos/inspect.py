@@ -54,7 +54,7 @@ def look(base: Base, repo_id: RepoId, repo: Repo, wanted: Sequence[Wanted], *, w
         wanted: The registered models of it that lie here.
         whole: Look at everything in it; otherwise at what `wanted` needs, and at its refs.
     """
-    seen = _Look(base, repo_id, repo, wanted, whole)
+    seen = _RepoInspection(base, repo_id, repo, wanted, whole)
     seen.run()
     return Sight(tuple(seen.findings), tuple(seen.targets[path] for path in sorted(seen.targets)))
 
@@ -86,7 +86,7 @@ def has_real_files(repo: Repo, commit_hash: CommitHash) -> bool:
 
 
 @dataclass(slots=True)
-class _Look:
+class _RepoInspection:
     """One look at one repository."""
 
     base: Base

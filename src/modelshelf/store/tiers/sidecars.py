@@ -1,7 +1,7 @@
-"""A card for each model beside its bytes, so that a lost registry can be rebuilt from the disks alone.
+"""A sidecar for each model beside its bytes, so that a lost registry can be rebuilt from the disks alone.
 
-A card with `arriving_from` is the journal of a move: it is on the target's disk before the first blob is, and says
-where the whole copy still lies. Cards are read by recovery and by nobody else.
+A sidecar with `arriving_from` is the journal of a move: it is on the target's disk before the first blob is, and says
+where the whole copy still lies. Sidecars are read by recovery and by nobody else.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from modelshelf.domain.names import BasePath, CommitHash, ModelName, RefName, Re
 from modelshelf.domain.outcomes import Freed
 from modelshelf.domain.outside import flag_of, list_of, object_of, text_of
 from modelshelf.domain.patterns import FilePattern, patterns_of
-from modelshelf.domain.sidecars import Card
+from modelshelf.domain.sidecars import Sidecar
 from modelshelf.errors import BadInput
 from modelshelf.store import fs
 from modelshelf.store.layout import Base
@@ -23,7 +23,7 @@ from modelshelf.store.probe import is_folder
 from modelshelf.store.repos import snapshot
 from modelshelf.store.small_files import LIST_BYTES, read_small_json, read_small_text
 
-__all__ = ["Card", "read_all", "remove", "strange", "write"]
+__all__ = ["Sidecar", "read_all", "remove", "strange", "write"]
 
 _KEYS = (
     *("model_name", "hf_path", "revision", "commit_hash", "allow_patterns"),
@@ -31,21 +31,21 @@ _KEYS = (
 )
 
 
-def write(base: Base, card: Card) -> None:
-    """Write a model's card durably, all or nothing; its snapshot, where that is here, is held by a ref of ours."""
-    _hold(base, card)
-    path = base.card(card.model_name)
+def write(base: Base, sidecar: Sidecar) -> None:
+    """Write a model's sidecar durably, all or nothing; its snapshot, where that is here, is held by a ref of ours."""
+    _hold(base, sidecar)
+    path = base.sidecar(sidecar.model_name)
     value = {
         "format": 1,
-        "model_name": card.model_name,
-        "hf_path": card.hf_path,
-        "revision": card.revision,
-        "commit_hash": card.commit_hash,
-        "allow_patterns": list(card.allow_patterns),
-        "pinned": card.pinned,
-        "pin_reason": card.pin_reason,
-        "arriving_from": card.arriving_from,
-        "files": [[file.path, file.size_bytes, file.digest] for file in card.files],
+        "model_name": sidecar.model_name,
+        "hf_path": sidecar.hf_path,
+        "revision": sidecar.revision,
+        "commit_hash": sidecar.commit_hash,
+        "allow_patterns": list(sidecar.allow_patterns),
+        "pinned": sidecar.pinned,
+        "pin_reason": sidecar.pin_reason,
+        "arriving_from": sidecar.arriving_from,
+        "files": [[file.path, file.size_bytes, file.digest] for file in sidecar.files],
     }
     text = json.dumps(value, indent=1)
     with contextlib.suppress(OSError, BadInput):  # there is none yet, or something else
@@ -55,52 +55,52 @@ def write(base: Base, card: Card) -> None:
 
 
 def remove(base: Base, model_name: ModelName) -> Freed:
-    """Delete a model's card, and the ref that held its snapshot; returns what that freed.
+    """Delete a model's sidecar, and the ref that held its snapshot; returns what that freed.
 
-    **Crash:** the card names the ref, so it goes last.
+    **Crash:** the sidecar names the ref, so it goes last.
     """
-    freed, card = Freed(), _read(base.card(model_name))
-    if card is not None:
-        ref = base.repo(card.hf_path).ref(own_ref(model_name))
+    freed, sidecar = Freed(), _read(base.sidecar(model_name))
+    if sidecar is not None:
+        ref = base.repo(sidecar.hf_path).ref(own_ref(model_name))
         freed += fs.remove_file(base.path, ref)
         for folder in (ref.parent, ref.parent.parent):
             freed += fs.remove_empty_folder(base.path, folder)
-    return freed + fs.remove_file(base.path, base.card(model_name))
+    return freed + fs.remove_file(base.path, base.sidecar(model_name))
 
 
-def _hold(base: Base, card: Card) -> None:
-    repo = base.repo(card.hf_path)
-    if card.arriving_from is None and is_folder(repo.snapshot(card.commit_hash)):
-        snapshot.set_refs(repo, {own_ref(card.model_name): card.commit_hash}, overwrite=True)
+def _hold(base: Base, sidecar: Sidecar) -> None:
+    repo = base.repo(sidecar.hf_path)
+    if sidecar.arriving_from is None and is_folder(repo.snapshot(sidecar.commit_hash)):
+        snapshot.set_refs(repo, {own_ref(sidecar.model_name): sidecar.commit_hash}, overwrite=True)
 
 
-def read_all(base: Base) -> list[Card]:
-    """Return the cards of a base, by name; one that cannot be understood is left out, see `strange`."""
-    return [card for card in _look(base).values() if card is not None]
+def read_all(base: Base) -> list[Sidecar]:
+    """Return the sidecars of a base, by name; one that cannot be understood is left out, see `strange`."""
+    return [sidecar for sidecar in _look(base).values() if sidecar is not None]
 
 
 def strange(base: Base) -> list[Path]:
-    """Return the files among the cards of a base that cannot be understood, by name."""
-    return [path for path, card in _look(base).items() if card is None]
+    """Return the files among the sidecars of a base that cannot be understood, by name."""
+    return [path for path, sidecar in _look(base).items() if sidecar is None]
 
 
-def _look(base: Base) -> dict[Path, Card | None]:
-    return {path: _read(path) for path in sorted(base.cards.glob("*.json"))}
+def _look(base: Base) -> dict[Path, Sidecar | None]:
+    return {path: _read(path) for path in sorted(base.sidecars.glob("*.json"))}
 
 
-def _read(path: Path) -> Card | None:
-    """Return a card that is called as its model is; anything else is another's, or meant to harm."""
+def _read(path: Path) -> Sidecar | None:
+    """Return a sidecar that is called as its model is; anything else is another's, or meant to harm."""
     try:
-        card = _parse(read_small_json(path, LIST_BYTES))
+        sidecar = _parse(read_small_json(path, LIST_BYTES))
     except (OSError, BadInput):
         return None
-    return card if path.stem == card.model_name else None
+    return sidecar if path.stem == sidecar.model_name else None
 
 
-def _parse(value: object) -> Card:
+def _parse(value: object) -> Sidecar:
     said = object_of(value, *_KEYS)
     came_from = said["arriving_from"]
-    return Card(
+    return Sidecar(
         model_name=ModelName(said["model_name"]),
         hf_path=RepoId(said["hf_path"]),
         revision=RefName(said["revision"]),
