@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 
-from modelshelf.domain.adopt import AdoptRequest
+from modelshelf.domain.adopt import AdoptMode, AdoptRequest
 from modelshelf.domain.made_up_commits import is_made_up
 from modelshelf.errors import Denied
-from modelshelf.services.adopt.adopt import Wish
 from modelshelf.services.shelf import Shelf
 from modelshelf.store.layout import Base
 from tests.builders import commit, lay_out, put
@@ -257,7 +256,7 @@ def test_what_may_not_be_read_is_not_said_to_be_gone(shelf: Shelf, closed: str, 
             path.chmod(0o700 if path.is_dir() else 0o600)
         with acting_as():
             try:
-                _, found = shelf.adopter.look(AdoptRequest(str(folder), Wish.MOVE))
+                _, found = shelf.adopter.look(AdoptRequest(str(folder), AdoptMode.MOVE))
                 said = found.models[0].trouble
             except Denied as err:
                 said = err.detail
