@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +16,7 @@ from modelshelf.units import format_size
 
 if TYPE_CHECKING:
     from modelshelf.domain.plans import AddPlan
+    from modelshelf.schemas.plans import AddPlanJson
 
 
 def add(
@@ -69,20 +69,18 @@ def _told_as_registered(name: str) -> Iterator[None]:
 def _print_plan(plan: AddPlan, *, as_json: bool) -> None:
     from modelshelf.schemas.plans import AddPlanJson
 
-    view = asdict(AddPlanJson.of(plan))
+    shown = AddPlanJson.of(plan)
     if as_json:
-        output.as_json(view)
+        output.as_json(shown)
     else:
-        _show_plan(view)
+        _show_plan(shown)
 
 
-def _show_plan(plan: dict[str, Any]) -> None:
+def _show_plan(plan: AddPlanJson) -> None:
     """Print what registering a model and pulling it will do."""
-    output.line(
-        f"{plan['model_name']}: {plan['hf_path']} ({plan['commit_hash'] or 'hub not reachable'}) → {plan['cache_path']}"
-    )
-    if plan["commit_hash"] is None:
+    output.line(f"{plan.model_name}: {plan.hf_path} ({plan.commit_hash or 'hub not reachable'}) → {plan.cache_path}")
+    if plan.commit_hash is None:
         output.line("  registers it; its size is known once the hub is reachable")
     else:
-        output.line(f"  downloads {format_size(plan['fetch_bytes'])} of {format_size(plan['size_bytes'])}")
+        output.line(f"  downloads {format_size(plan.fetch_bytes)} of {format_size(plan.size_bytes)}")
     render.print_planned_evictions(plan)

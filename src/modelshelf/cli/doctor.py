@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +11,9 @@ from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson
 from modelshelf.errors import Unavailable
 from modelshelf.units import format_size
+
+if TYPE_CHECKING:
+    from modelshelf.schemas.reports import DoctorReportJson
 
 
 def doctor(
@@ -27,27 +29,28 @@ def doctor(
 
     with at_the_edge(as_json=as_json):
         with open_doctor(mend=fix) as found:
-            view = asdict(DoctorReportJson.of(found.fix() if fix else found.examine(), found.where))
+            report = DoctorReportJson.of(found.fix() if fix else found.examine(), found.where)
         if as_json:
-            output.as_json(view)
+            output.as_json(report)
         else:
-            output.answer(f"settings {view['settings']}\nregistry {view['registry']}")
-            if fix and not view["fixed"]:
+            output.answer(f"settings {report.settings}\nregistry {report.registry}")
+            if fix and not report.fixed:
                 output.note("Nothing to fix automatically.")
-            _show(view)
-        if view["errors"]:
+            _show(report)
+        if report.errors:
             raise SystemExit(Unavailable.exit_code)
 
 
-def _show(view: dict[str, Any]) -> None:
+def _show(report: DoctorReportJson) -> None:
     """Print what the doctor found, the worst first, each with the command that mends it."""
-    for done in view["fixed"]:
+    for done in report.fixed:
         output.line(f"fixed    {done}")
-    for found in view["findings"]:
-        size = f" [{format_size(found['size_bytes'])}]" if found["size_bytes"] else ""
-        output.line(f"{found['severity']:<8} {found['detail']}{size if found['severity'] != 'ok' else ''}")
-        if found["command"]:
-            output.line(f"{'':<8}   → {found['command']}")
-    fixable = sum(found["fixable"] for found in view["findings"])
-    counts = ", ".join(f"{view[what]} {what if view[what] != 1 else what[:-1]}" for what in ("errors", "warnings"))
+    for found in report.findings:
+        size = f" [{format_size(found.size_bytes)}]" if found.size_bytes else ""
+        output.line(f"{found.severity:<8} {found.detail}{size if found.severity != 'ok' else ''}")
+        if found.command:
+            output.line(f"{'':<8}   → {found.command}")
+    fixable = sum(found.fixable for found in report.findings)
+    numbers = ((report.errors, "error"), (report.warnings, "warning"))
+    counts = ", ".join(f"{number} {what}{'s' if number != 1 else ''}" for number, what in numbers)
     output.note(f"{counts}; shelf doctor --fix fixes {fixable}." if fixable else f"{counts}.")

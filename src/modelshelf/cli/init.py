@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import shlex
 import sys
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from modelshelf.domain.setup import Disk, Setup, TierChoice
+    from modelshelf.schemas.setup import SetupJson
     from modelshelf.services.setup.init import FirstSetup
 
 T = TypeVar("T")
@@ -62,13 +62,13 @@ def init(
             _show_plan(setup, wanted, text)
         may = not dry_run and (not asks or _ask("Write it?", "yes", _yes))
         written = setup.write(text, force=force) if may else None
-        view = asdict(SetupJson.of(setup.surroundings(wanted), disks, wanted, text, written))
+        outcome = SetupJson.of(setup.surroundings(wanted), disks, wanted, text, written)
         if as_json:
-            output.as_json(view)
+            output.as_json(outcome)
         else:
-            _show_written(view)
-            if asks and written and view["usual_models"]:
-                _offer_to_adopt(view["usual_path"])
+            _show_written(outcome)
+            if asks and written and outcome.usual_models:
+                _offer_to_adopt(outcome.usual_path)
 
 
 def _show_plan(setup: FirstSetup, wanted: Setup, text: str) -> None:
@@ -190,17 +190,17 @@ def _show_disks(found: Sequence[Disk]) -> None:
     output.table(["DISK", "KIND", "SIZE", "FREE", "WRITES", "READS", ""], rows, frozenset({2, 3, 4, 5}))
 
 
-def _show_written(view: dict[str, Any]) -> None:
+def _show_written(outcome: SetupJson) -> None:
     """Print what was written, and what comes next."""
-    if not view["written"]:
+    if not outcome.written:
         output.note("Nothing was written.")
         return
-    output.note(f"Wrote {view['path']}" + (f"; the old file is {view['backup']}" if view["backup"] else ""))
-    if view["environment_wins"]:
-        output.note(f"The environment sets these too, and overrides the file: {', '.join(view['environment_wins'])}")
-    if view["usual_models"]:
-        path = shlex.quote(view["usual_path"])
-        count = view["usual_models"]
+    output.note(f"Wrote {outcome.path}" + (f"; the old file is {outcome.backup}" if outcome.backup else ""))
+    if outcome.environment_wins:
+        output.note(f"The environment sets these too, and overrides the file: {', '.join(outcome.environment_wins)}")
+    if outcome.usual_models:
+        path = shlex.quote(outcome.usual_path)
+        count = outcome.usual_models
         models = "1 model is" if count == 1 else f"{count} models are"
         output.note(
             f"{models} in {path}. To add them to the library: shelf adopt {path} --leave (or --move, or --link)"

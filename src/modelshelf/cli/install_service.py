@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from modelshelf.cli import output
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson, DryRun
+
+if TYPE_CHECKING:
+    from modelshelf.schemas.setup import UnitJson
 
 
 def install_service(
@@ -29,38 +31,38 @@ def install_service(
         service = unit_service()
         plan = service.plan_uninstall() if uninstall else service.plan_install()
         if not as_json:
-            _show_plan(asdict(UnitJson.of(plan)), dry_run=dry_run)
+            _show_plan(UnitJson.of(plan), dry_run=dry_run)
         ran = [] if dry_run else service.execute(plan)
-        view: dict[str, Any] = asdict(UnitJson.of(plan, ran))
+        unit = UnitJson.of(plan, ran)
         if as_json:
-            output.as_json(view)
+            output.as_json(unit)
         elif not dry_run:
-            _show_done(view)
+            _show_done(unit)
 
 
-def _show_plan(view: dict[str, Any], *, dry_run: bool) -> None:
+def _show_plan(unit: UnitJson, *, dry_run: bool) -> None:
     """Print the unit before it is written, and what will be run."""
-    if view["text"]:
-        output.answer(f"# {view['path']}\n{view['text'].rstrip()}")
+    if unit.text:
+        output.answer(f"# {unit.path}\n{unit.text.rstrip()}")
     else:
-        output.answer(f"{'Would remove' if dry_run else 'Removing'} {view['path']}.")
+        output.answer(f"{'Would remove' if dry_run else 'Removing'} {unit.path}.")
     sys.stdout.flush()  # said before it is done, into a pipe too
-    if view["left_out"]:
-        names = ", ".join(view["left_out"])
+    if unit.left_out:
+        names = ", ".join(unit.left_out)
         output.note(
             f"The unit holds no secrets, so these aren't in it: {names}. Put what the server needs into its .env."
         )
     if dry_run:
-        for step in view["commands"]:
-            output.note(f"would run: {' '.join(step['command'])}")
+        for step in unit.commands:
+            output.note(f"would run: {' '.join(step.command)}")
 
 
-def _show_done(view: dict[str, Any]) -> None:
+def _show_done(unit: UnitJson) -> None:
     """Print what was run, and what a person has to run."""
-    for step in view["commands"]:
-        words = " ".join(step["command"])
-        output.note(f"ran: {words}" if step["ran"] else f"systemd --user isn't reachable; run this yourself: {words}")
-    if view["text"]:
+    for step in unit.commands:
+        words = " ".join(step.command)
+        output.note(f"ran: {words}" if step.ran else f"systemd --user isn't reachable; run this yourself: {words}")
+    if unit.text:
         output.note(
             "Log: journalctl --user -u modelshelf. To keep the server running after you log out: loginctl enable-linger"
         )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +10,9 @@ from modelshelf.cli import output, render
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson, DryRun, Name
 from modelshelf.units import format_size
+
+if TYPE_CHECKING:
+    from modelshelf.schemas.plans import MovePlanJson
 
 
 def move(
@@ -34,7 +36,7 @@ def move(
     with at_the_edge(as_json=as_json), open_shelf(read_only=dry_run) as shelf:
         location, path = destination(to)
         if dry_run:
-            plan = asdict(MovePlanJson.of(shelf.mover.plan(name, location, path, keep_source=keep_source)))
+            plan = MovePlanJson.of(shelf.mover.plan(name, location, path, keep_source=keep_source))
             if as_json:
                 output.as_json(plan)
             else:
@@ -58,10 +60,10 @@ def move(
             output.note(f"{deletion.detail} It is deleted when they end.")
 
 
-def _show_plan(plan: dict[str, Any]) -> None:
+def _show_plan(plan: MovePlanJson) -> None:
     """Print what a move will do."""
-    how = {"copy": "copies", "link": "links", "reflink": "reflinks"}[plan["method"]]
-    output.line(f"{plan['model_name']}: {plan['from_path']} → {plan['cache_path']}")
-    output.line(f"  {how} {format_size(plan['transfer_bytes'])} of {format_size(plan['size_bytes'])}")
+    how = {"copy": "copies", "link": "links", "reflink": "reflinks"}[plan.method]
+    output.line(f"{plan.model_name}: {plan.from_path} → {plan.cache_path}")
+    output.line(f"  {how} {format_size(plan.transfer_bytes)} of {format_size(plan.size_bytes)}")
     render.print_planned_evictions(plan)
-    output.line("  keeps the old copy" if plan["keep_source"] else "  then deletes the old copy, once nobody uses it")
+    output.line("  keeps the old copy" if plan.keep_source else "  then deletes the old copy, once nobody uses it")

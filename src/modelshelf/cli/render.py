@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from modelshelf.domain.eviction import EvictionPlan
     from modelshelf.domain.jobs import Job
     from modelshelf.domain.models import Model
+    from modelshelf.schemas.plans import AddPlanJson, MovePlanJson
     from modelshelf.services.shelf import Shelf
 
 
@@ -33,11 +34,11 @@ def print_evictions(makes_room: EvictionPlan | None, tier: str) -> None:
         output.note(f"Evicting {what} to secondary." if tier == PRIMARY else f"Deleting {what} from {tier}{_ON_HUB}.")
 
 
-def print_planned_evictions(plan: Mapping[str, Any]) -> None:
+def print_planned_evictions(plan: AddPlanJson | MovePlanJson) -> None:
     """Print which models a tier will evict."""
-    tier = plan["cache_location"]
-    for victim in plan["makes_room"]:
-        what = f"{victim['model_name']} ({format_size(victim['free_bytes'])})"
+    tier = plan.cache_location
+    for victim in plan.makes_room:
+        what = f"{victim.model_name} ({format_size(victim.free_bytes)})"
         output.line(f"  evicts {what} to secondary" if tier == PRIMARY else f"  deletes {what} from {tier}{_ON_HUB}")
 
 

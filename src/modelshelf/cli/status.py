@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING
 
 from modelshelf.cli import output
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson
 from modelshelf.units import format_size
+
+if TYPE_CHECKING:
+    from modelshelf.schemas.status import StatusJson
 
 
 def status(as_json: AsJson = False) -> None:
@@ -17,38 +19,38 @@ def status(as_json: AsJson = False) -> None:
 
     with at_the_edge(as_json=as_json):
         with open_status() as found:
-            view = asdict(found.read())
+            now = found.read()
         if as_json:
-            output.as_json(view)
+            output.as_json(now)
         else:
-            _show(view)
+            _show(now)
 
 
-def _show(view: dict[str, Any]) -> None:
-    file, registry, versions = view["settings"]["file"], view["registry"], view["versions"]
+def _show(now: StatusJson) -> None:
+    file, registry, versions = now.settings.file, now.registry, now.versions
     output.answer(f"settings  {file or 'no file, only the environment and the defaults'}")
-    known = f"id {registry['id'][:12]}" if registry["exists"] else "not created yet"
-    output.answer(f"registry  {registry['url']} ({known})")
-    if registry["detail"]:
-        output.note(f"note: {registry['detail']}")
-    for base in view["bases"]:
-        library = "in this library" if base["ours"] else "in no library yet"
-        output.answer(f"{base['cache_location']:<9} {base['cache_path']}: {base['detail'] or library}")
-    for other in view["other_libraries"]:
-        output.answer(f"other     {other['cache_path']} ({other['settings'] or 'no settings file'})")
-    tools = view["hugging_face_tools"]
-    where = "the primary tier" if tools["is_primary"] else f"{tools['hub']} ({tools['why']}), not the primary tier"
+    known = f"id {registry.id[:12]}" if registry.id else "not created yet"
+    output.answer(f"registry  {registry.url} ({known})")
+    if registry.detail:
+        output.note(f"note: {registry.detail}")
+    for base in now.bases:
+        library = "in this library" if base.ours else "in no library yet"
+        output.answer(f"{base.cache_location:<9} {base.cache_path}: {base.detail or library}")
+    for other in now.other_libraries:
+        output.answer(f"other     {other.cache_path} ({other.settings or 'no settings file'})")
+    tools = now.hugging_face_tools
+    where = "the primary tier" if tools.is_primary else f"{tools.hub} ({tools.why}), not the primary tier"
     output.answer(f"tools     download to {where}")
-    for server in view["servers"]:
-        output.answer(f"server    {server['url']}, since {server['started_at']}")
-    if not view["servers"]:
+    for server in now.servers:
+        output.answer(f"server    {server.url}, since {server.started_at}")
+    if not now.servers:
         output.answer("server    not running")
-    for lease in view["leases"]:
-        output.answer(f"lease     {lease['model_name']}, held by {lease['holder']} until {lease['expires_at']}")
-    for job in view["jobs"]:
-        what = f"{job['kind']} {job['model_name']}".rstrip()
-        output.answer(f"job       {job['id']} {what}: {job['state']} {job['detail']}".rstrip())
-    for owner in view["owners"]:
-        lives = {True: "runs", False: "is gone", None: "runs elsewhere"}[owner["alive"]]
-        output.answer(f"owner     {owner['owner']} {lives}, {format_size(owner['reserved_bytes'])} reserved")
+    for lease in now.leases:
+        output.answer(f"lease     {lease.model_name}, held by {lease.holder} until {lease.expires_at}")
+    for job in now.jobs:
+        what = f"{job.kind} {job.model_name}".rstrip()
+        output.answer(f"job       {job.id} {what}: {job.state} {job.detail}".rstrip())
+    for owner in now.owners:
+        lives = {True: "runs", False: "is gone", None: "runs elsewhere"}[owner.alive]
+        output.answer(f"owner     {owner.owner} {lives}, {format_size(owner.reserved_bytes)} reserved")
     output.answer("versions  " + ", ".join(f"{name} {version}" for name, version in versions.items()))

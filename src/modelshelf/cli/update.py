@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +13,7 @@ from modelshelf.domain.jobs import UNFINISHED
 from modelshelf.units import format_size
 
 if TYPE_CHECKING:
+    from modelshelf.schemas.plans import UpdatePlanJson
     from modelshelf.services.shelf import Shelf
 
 
@@ -37,24 +37,24 @@ def update(
     with at_the_edge(as_json=as_json), open_shelf(read_only=dry_run) as shelf:
         if bool(names) == every:
             raise BadInput("Name the models, or give --all.", hint="shelf ls lists them.")
-        views: list[dict[str, Any]] = []
+        shown: list[object] = []
         code = 0
         for name in names or [row.model_name for row in shelf.registry.models()]:
             try:
                 plan = shelf.updater.plan(name, keep_old=keep_old)
-                views.append(asdict(UpdatePlanJson.of(plan)))
+                shown.append(UpdatePlanJson.of(plan))
                 if not as_json:
-                    _show_plan(views[-1], dry_run=dry_run)
+                    _show_plan(UpdatePlanJson.of(plan), dry_run=dry_run)
                 if not dry_run:
                     _carry_out(shelf, name, keep_old=keep_old, quiet=as_json or plan.is_current)
             except ShelfError as err:
                 if names and len(names) == 1:
                     raise
-                views.append({"model_name": name, "error": err.to_dict()})
+                shown.append({"model_name": name, "error": err.to_dict()})
                 output.note(f"{name}:") if not as_json else None
                 code = report(err, as_json=False) if not as_json else err.exit_code
         if as_json:
-            output.as_json(views)
+            output.as_json(shown)
     if code:
         raise SystemExit(code)
 
@@ -69,16 +69,16 @@ def _carry_out(shelf: Shelf, name: str, *, keep_old: bool, quiet: bool) -> None:
                 output.note(f"{job.detail} It is deleted when they end.")
 
 
-def _show_plan(view: dict[str, Any], *, dry_run: bool) -> None:
+def _show_plan(plan: UpdatePlanJson, *, dry_run: bool) -> None:
     """Print what an update does, or that there is nothing newer."""
-    name, new = view["model_name"], str(view["new_commit"])[:12]
-    if view["is_current"]:
-        newest = f" is at the newest commit of {view['revision']}: {new}"
-        output.note(name + (f": {view['note']}" if view["note"] else newest))
+    name, new = plan.model_name, str(plan.new_commit)[:12]
+    if plan.is_current:
+        newest = f" is at the newest commit of {plan.revision}: {new}"
+        output.note(name + (f": {plan.note}" if plan.note else newest))
         return
     verb = "would update" if dry_run else "updates"
     output.note(
-        f"{name} {verb} {view['revision']} from {str(view['old_commit'])[:12]} to {new}:"
-        f" downloads {format_size(view['fetch_bytes'])} of {format_size(view['size_bytes'])},"
-        f" shares {format_size(view['shared_bytes'])} with the old commit"
+        f"{name} {verb} {plan.revision} from {str(plan.old_commit)[:12]} to {new}:"
+        f" downloads {format_size(plan.fetch_bytes)} of {format_size(plan.size_bytes)},"
+        f" shares {format_size(plan.shared_bytes)} with the old commit"
     )
