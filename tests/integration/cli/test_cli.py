@@ -152,13 +152,13 @@ def test_an_error_has_its_exit_code(
 
 
 def test_a_hub_that_is_away_is_exit_code_7(hub: FakeHub, cli: Cli, commit: str) -> None:
-    """The model is registered, the error says that the hub cannot be reached, and a later pull completes it."""
+    """The model is registered, the error says that the hub isn't reachable, and a later pull completes it."""
     hub.stop()
     away = cli("add", "m", REPO)
     hub.start()
 
     assert (away.code, away.out) == (7, "")
-    assert "cannot be reached" in away.err
+    assert "isn't reachable" in away.err
     assert cli("pull", "m").checked().out.startswith("m: ready")
 
 
