@@ -54,7 +54,6 @@ def usage_violations(base: Base) -> list[str]:
     Others may write meanwhile (SQLite checkpoints when it is closed): a look counts when `du` says the same before
     and after it.
     """
-    meter.measure(base)  # what it keeps for the next time is on the disk now
     for _ in range(_LOOKS):
         before = du(base.path)
         usage = meter.measure(base)

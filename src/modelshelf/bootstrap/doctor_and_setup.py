@@ -101,7 +101,7 @@ def _open_if_there(
         _check_online(base, known)
         if store_tier.read_id(base) is None or (path is not None and not mend and not is_file(path)):
             return None, None
-        return open_shelf(settings=settings), None
+        return open_shelf(settings=settings, read_only=not mend), None
     except (ShelfError, SQLAlchemyError, OSError, ImportError) as err:
         return None, err
 

@@ -47,7 +47,7 @@ def _id_at(url: str, path: Path | None) -> str:
         return library_id(path)
     from modelshelf.registry.registry import Registry
 
-    registry = Registry(url)
+    registry = Registry(url, read_only=True)
     try:
         return registry.id
     finally:

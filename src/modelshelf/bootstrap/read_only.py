@@ -33,8 +33,7 @@ def open_library(env_file: Path | None = None) -> Library:
     """
     settings = load_settings(env_file)
     check_mounts(settings)
-    known = KnownBases(settings.state_home)
-    return Library(_reader(settings, known), settings.tiers, known)
+    return Library(_reader(settings), settings.tiers, KnownBases(settings.state_home))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,33 +67,26 @@ def run_environment(library: Library, model: Model) -> dict[str, str]:
     return child_environment(environment(model, library.tiers))
 
 
-def _reader(settings: Settings, known: KnownBases) -> Reader:
+def _reader(settings: Settings) -> Reader:
     from modelshelf.registry.fast_read import EmptyReader, SqliteReader
 
-    place = registry_in_force(settings)
-    if _is_new(settings, known, place[1]):
+    url, path = _checked(settings)
+    if path is not None and not is_file(path):
         return EmptyReader()
-    url = _prepared(settings, *place)
-    if url.startswith("sqlite:///"):
-        reader = SqliteReader(Path(url.removeprefix("sqlite:///")))
+    if path is not None:
+        reader = SqliteReader(path)
         if reader.usable():
             return reader
     from modelshelf.registry.registry import Registry
 
-    return Registry(url)
+    return Registry(url, read_only=True)
 
 
 def _is_new(settings: Settings, known: KnownBases, path: Path | None) -> bool:
-    """Return whether there is no library yet: looking at it makes none.
-
-    Raises:
-        BadInput: The registry would lie where it cannot be.
-    """
+    """Return whether there is no library yet."""
     primary = Base(Path(settings.tiers.primary.base))
-    if path is None or is_file(path) or str(primary.path) in known.load() or store_tier.read_id(primary) is not None:
-        return False
-    registry_file.check_place(path, settings.state_home)
-    return True
+    was_used = str(primary.path) in known.load() or store_tier.read_id(primary) is not None
+    return path is not None and not is_file(path) and not was_used
 
 
 def _check_meant(settings: Settings) -> None:
@@ -136,24 +128,27 @@ def check_mounts(settings: Settings) -> None:
     check_outlives([tier.base for tier in settings.tiers.configured()], require=settings.require_mount)
 
 
-def database_url(settings: Settings) -> str:
-    """Return where the registry is; by default in the primary base, which is opened for it.
+def url_to_look(settings: Settings) -> str:
+    """Return where the registry is, or will be; nothing is made.
 
     A primary that was used before and is not mounted takes the registry with it: refused here, before an empty one
     is made in its place. So is a SQLite file on a share.
     """
-    return _prepared(settings, *registry_in_force(settings))
+    return _checked(settings)[0]
 
 
-def url_to_look(settings: Settings) -> str:
-    """Return where the registry is for who only looks; of a library that is not begun yet, one that ends with us."""
-    place = registry_in_force(settings)
-    is_new = _is_new(settings, KnownBases(settings.state_home), place[1])
-    return "sqlite://" if is_new else _prepared(settings, *place)
-
-
-def _prepared(settings: Settings, url: str, path: Path | None) -> str:
+def _checked(settings: Settings) -> tuple[str, Path | None]:
+    url, path = registry_in_force(settings)
     registry_file.check_place(path, settings.state_home)
+    if not settings.database_url:
+        base = Base(Path(settings.tiers.primary.base))
+        store_tier.check_online(base, KnownBases(settings.state_home).load().get(str(base.path)))
+    return url, path
+
+
+def database_url(settings: Settings) -> str:
+    """Return where the registry is; by default in the primary base, which is opened for it. See `url_to_look`."""
+    url, path = _checked(settings)
     if _is_new(settings, KnownBases(settings.state_home), path):
         _check_meant(settings)
     if not settings.database_url:

@@ -174,7 +174,8 @@ def _make_parts(settings: Settings, clock: Clock, late: _Late, *, read_only: boo
     from modelshelf.services.space.tiers import TierService
 
     check_mounts(settings)
-    registry, owner = Registry(url_to_look(settings) if read_only else database_url(settings)), this_process()
+    registry = Registry(url_to_look(settings) if read_only else database_url(settings), read_only=read_only)
+    owner = this_process()
     known = KnownBases(settings.state_home)
     tiers = TierService(
         registry,

@@ -55,6 +55,6 @@ def open_registry(settings: Settings) -> tuple[Registry | None, str, str]:
         url, path = registry_in_force(settings)
         if path is not None and not is_there(path):
             return None, url, ""
-        return Registry(url), url, ""
+        return Registry(url, read_only=True), url, ""
     except (ShelfError, SQLAlchemyError, OSError) as err:
         return None, url, err.detail if isinstance(err, ShelfError) else str(err)

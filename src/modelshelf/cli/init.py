@@ -53,7 +53,7 @@ def init(
         setup = first_setup(here=here)
         if not dry_run:
             setup.check_free(force=force)
-        disks = setup.disks(measured=not no_speed)
+        disks = setup.disks(measured=not (no_speed or dry_run))
         if not as_json:
             _show_disks(disks)
         wanted = _Questions(setup, disks, asks=asks, proposes=yes or asks).tiers(*given)

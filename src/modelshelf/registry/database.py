@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import threading
 import time
@@ -56,6 +57,12 @@ def make_engine(url: str) -> sa.Engine:
     sa.event.listen(engine, "begin", _begin_sqlite)
     sa.event.listen(engine, "handle_error", lambda context: _translate_sqlite(context, path))
     return engine
+
+
+def is_missing(url: str) -> bool:
+    """Return whether a URL names a file that isn't there."""
+    parsed = sa.make_url(url)
+    return bool(parsed.get_backend_name() == "sqlite" and parsed.database and not os.access(parsed.database, os.F_OK))
 
 
 def _make_memory_engine(url: sa.URL) -> sa.Engine:

@@ -19,7 +19,7 @@ from modelshelf.domain.models import FileEntry, ModelRow, Registration, select_f
 from modelshelf.errors import BadInput, Conflict, OutOfSpace, ShelfError, Unavailable
 from modelshelf.registry import fast_read
 from modelshelf.registry.changes import Changes
-from modelshelf.registry.database import db_now, keep_reserve, make_engine, migrate
+from modelshelf.registry.database import db_now, is_missing, keep_reserve, make_engine, migrate
 from modelshelf.registry.jobs import JobTable
 from modelshelf.registry.leases import Leases
 from modelshelf.registry.placements import Placements
@@ -41,14 +41,16 @@ class Registry(JobTable, UseTable):
 
     Args:
         url: `sqlite:///…` or `postgresql://…`.
+        read_only: Make nothing, for who only looks: an empty registry that ends with this process stands in for a file
+            that isn't there, and the reserve for a full disk isn't filled up.
 
     Raises:
         Unavailable: The database cannot be reached.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, read_only: bool = False) -> None:
         self.url = url
-        self._engine = make_engine(url)
+        self._engine = make_engine("sqlite://" if read_only and is_missing(url) else url)
         self.leases = Leases(self._engine)
         self.changes = Changes(self._engine)
         self.checks = Checks(self._engine)
@@ -66,7 +68,8 @@ class Registry(JobTable, UseTable):
         except ShelfError:
             self.close()
             raise
-        keep_reserve(self._engine)
+        if not read_only:
+            keep_reserve(self._engine)
 
     @functools.cached_property
     def id(self) -> str:

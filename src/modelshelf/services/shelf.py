@@ -209,10 +209,10 @@ class Shelf:
             BadInput, NotFound, Conflict, Denied, OutOfSpace: Refused; nothing was changed.
             Unavailable: A tier is away, or a model is in use; the same call later finishes.
         """
-        self.admission.recover_dead_owners()
         wanted = AdoptRequest(path, adopt_mode_of(mode), to, merge, copy, repo_id)
         if dry_run:
             return asdict(AdoptPlanJson.of(self.adopter.plan(wanted)))
+        self.admission.recover_dead_owners()
         found: dict[str, Any] = json.loads(self.finish(self.adopter.enqueue(wanted), on_tick).result)
         return found
 

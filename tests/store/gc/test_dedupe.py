@@ -24,7 +24,7 @@ from modelshelf.store.gc.dedupe import Deduped
 from modelshelf.store.layout import Base
 from modelshelf.store.locks import try_lock
 from modelshelf.store.repos import delete, scan
-from modelshelf.store.tiers import meter
+from modelshelf.store.tiers import capabilities, marker, meter
 from tests.builders import Drawn, commit, content, digest_of, lay_out, put
 from tests.invariants import base_violations, du
 from tests.store.loops import loop_disk
@@ -45,24 +45,31 @@ def blob(base: Base, repo_id: str, data: bytes, kind: str = "model") -> Path:
     return path
 
 
+def probed(path: Path) -> Base:
+    """Return an empty tier, of whose file system is known what it can."""
+    marker.reset_marker(Base(path))
+    capabilities.probe(Base(path))
+    return Base(path)
+
+
 @pytest.fixture
 def base(tmp_path: Path) -> Base:
     """An empty base on the file system of the tests."""
-    return Base(tmp_path / "base")
+    return probed(tmp_path / "base")
 
 
 @pytest.fixture
 def xfs(tmp_path: Path) -> Iterator[Base]:
     """An empty base on a file system that shares extents."""
     with loop_disk(tmp_path, "xfs") as mounted:
-        yield Base(mounted / "base")
+        yield probed(mounted / "base")
 
 
 @pytest.fixture
 def ext4(tmp_path: Path) -> Iterator[Base]:
     """An empty base on a file system that has hard links alone."""
     with loop_disk(tmp_path, "ext4") as mounted:
-        yield Base(mounted / "base")
+        yield probed(mounted / "base")
 
 
 def twins(base: Base, size_bytes: int = SIZE_BYTES) -> tuple[Path, Path]:
@@ -86,7 +93,6 @@ def used_bytes(base: Base) -> int:
 def test_identical_blobs_become_hard_links(ext4: Base) -> None:
     """Without reflinks two repositories share one file: what that freed is what `du` and the disk say."""
     one, two = twins(ext4)
-    ext4.own.mkdir()
     before, used = du(ext4.path), used_bytes(ext4)
 
     plan = dedupe.plan_dedupe(ext4)

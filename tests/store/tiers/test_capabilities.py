@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf.domain.disks import FAT_FILE_BYTES
+from modelshelf.domain.disks import FAT_FILE_BYTES, Capabilities
 from modelshelf.errors import OutOfSpace
 from modelshelf.store.blobs import link_or_clone
 from modelshelf.store.layout import Base
@@ -32,17 +32,23 @@ def base(path: Path) -> Base:
     return Base(path)
 
 
+def probed(ours: Base) -> Capabilities:
+    """Return what the file system of a base can, after trying it."""
+    capabilities.probe(ours)
+    return capabilities.of(ours)
+
+
 def test_an_ordinary_disk_is_tried_once(tmp_path: Path) -> None:
     """The answer lies beside the marker, and nothing else is left; the next look believes it."""
     ours = base(tmp_path)
 
-    found = capabilities.of(ours)
+    found = probed(ours)
     ours.capabilities.write_text(ours.capabilities.read_text().replace("true", "false"))
 
     assert (found.symlinks, found.hardlinks, found.case_sensitive, found.any_names, found.locks) == (True,) * 5
     assert (found.max_file_bytes, found.network) == (None, False)
     assert sorted(path.name for path in ours.own.iterdir()) == ["capabilities.json", "tier.json"]
-    again = capabilities.of(ours)
+    again = probed(ours)
     tried = (again.symlinks, again.hardlinks, again.reflinks, again.case_sensitive, again.any_names, again.locks)
     assert not any(tried)
 
@@ -53,7 +59,7 @@ def test_an_answer_that_cannot_be_read_is_asked_again(tmp_path: Path, kept: str)
     ours = base(tmp_path)
     put(ours.capabilities, kept.encode())
 
-    assert capabilities.of(ours).symlinks
+    assert probed(ours).symlinks
     assert json.loads(ours.capabilities.read_text())["format"] == 1
 
 
@@ -69,7 +75,7 @@ def test_a_base_that_cannot_be_written_is_taken_for_a_usual_one(tmp_path: Path) 
         ours = base(disk)
         fill(disk / "filler")
 
-        assert capabilities.of(ours).symlinks
+        assert probed(ours).symlinks
         assert not ours.capabilities.exists()
         with pytest.raises(OutOfSpace):
             link_or_clone.probe_links(ours.path, ours.own)
@@ -92,7 +98,7 @@ def test_a_disk_without_names_left_is_full(tmp_path: Path) -> None:
 
         with pytest.raises(OutOfSpace):
             link_or_clone.probe_links(ours.path, ours.own)
-        assert capabilities.of(ours).symlinks
+        assert probed(ours).symlinks
 
 
 def test_what_may_not_be_read_is_not_shared(tmp_path: Path) -> None:
@@ -107,7 +113,7 @@ def test_what_may_not_be_read_is_not_shared(tmp_path: Path) -> None:
 def test_a_disk_with_reflinks_is_known(tmp_path: Path) -> None:
     """xfs and btrfs share extents."""
     with loop_disk(tmp_path, "xfs") as disk:
-        found = capabilities.of(base(disk))
+        found = probed(base(disk))
         assert (found.symlinks, found.hardlinks, found.reflinks, found.file_system) == (True, True, True, "xfs")
 
 
@@ -116,7 +122,7 @@ def test_what_was_found_out_elsewhere_is_asked_again(tmp_path: Path) -> None:
     ours = base(tmp_path)
     put(ours.capabilities, b'{"format": 1, "file_system": "exfat", "symlinks": false, "hardlinks": false}')
 
-    assert capabilities.of(ours).symlinks
+    assert probed(ours).symlinks
 
 
 def test_what_an_earlier_version_tried_is_believed(tmp_path: Path) -> None:
@@ -124,7 +130,7 @@ def test_what_an_earlier_version_tried_is_believed(tmp_path: Path) -> None:
     ours = base(tmp_path)
     put(ours.capabilities, b'{"format": 1, "symlinks": false, "hardlinks": true, "reflinks": false}')
 
-    found = capabilities.of(ours)
+    found = probed(ours)
 
     assert (found.symlinks, found.case_sensitive, found.locks) == (False, True, True)
     assert json.loads(ours.capabilities.read_text())["locks"] is True
@@ -133,7 +139,7 @@ def test_what_an_earlier_version_tried_is_believed(tmp_path: Path) -> None:
 def test_fat_has_small_files_and_no_links(tmp_path: Path) -> None:
     """A real FAT32: no links of any kind, one case, no colon, files below 4 GiB."""
     with fuse_disk(tmp_path, "FAT32") as disk:
-        found = capabilities.of(base(disk))
+        found = probed(base(disk))
 
         assert (found.symlinks, found.hardlinks, found.case_sensitive, found.any_names) == (False,) * 4
         assert (found.max_file_bytes, found.file_system) == (FAT_FILE_BYTES, "fuse.fusefat")
@@ -144,7 +150,7 @@ def test_fat_has_small_files_and_no_links(tmp_path: Path) -> None:
 def test_exfat_has_large_files_and_no_links(tmp_path: Path) -> None:
     """A real exFAT: no links of any kind, one case, and no limit for a file that a model could reach."""
     with fuse_disk(tmp_path, "exFAT") as disk:
-        found = capabilities.of(base(disk))
+        found = probed(base(disk))
 
         assert (found.symlinks, found.hardlinks, found.case_sensitive, found.any_names) == (False,) * 4
         assert found.max_file_bytes is None
@@ -153,7 +159,7 @@ def test_exfat_has_large_files_and_no_links(tmp_path: Path) -> None:
 def test_ntfs_under_linux_has_links(tmp_path: Path) -> None:
     """A real NTFS through ntfs-3g: symbolic links, hard links and any name."""
     with fuse_disk(tmp_path, "NTFS") as disk:
-        found = capabilities.of(base(disk))
+        found = probed(base(disk))
 
         assert (found.symlinks, found.hardlinks, found.case_sensitive, found.any_names) == (True,) * 4
 
@@ -161,7 +167,7 @@ def test_ntfs_under_linux_has_links(tmp_path: Path) -> None:
 def test_a_share_is_known_by_its_mount(tmp_path: Path) -> None:
     """What the mount table calls sshfs is a network file system, whatever it can do."""
     with share(tmp_path) as mounted:
-        found = capabilities.of(base(mounted.path / "base"))
+        found = probed(base(mounted.path / "base"))
 
         assert (found.network, found.symlinks, found.file_system) == (True, True, "fuse.sshfs")
         assert any("network" in weakness for weakness in found.weaknesses)

@@ -89,7 +89,7 @@ def measured(base: Path, *, rescan: bool = False) -> tuple[int, int]:
 
     Ask `du` first: measuring writes down what it found.
     """
-    usage = meter.measure(Base(base), rescan=rescan)
+    usage = meter.measure(Base(base), rescan=rescan, keep=True)
     assert sum(usage.breakdown.values()) == usage.apparent_bytes
     assert usage.breakdown.keys() == set(BREAKDOWN)
     return usage.apparent_bytes, usage.allocated_bytes
@@ -202,7 +202,7 @@ def test_an_unchanged_repository_is_not_walked_again(drawn: Drawn) -> None:
 
 def measured_twice(base: Base) -> Usage:
     """Measure, and measure again with what was kept; returns the second."""
-    meter.measure(base)
+    meter.measure(base, keep=True)
     return meter.measure(base)
 
 
@@ -305,11 +305,19 @@ def test_what_was_kept_and_cannot_be_understood_is_measured_anew(drawn: Drawn, s
     assert du(drawn.base.path) == measured(drawn.base.path)
 
 
+def test_asking_keeps_nothing(drawn: Drawn) -> None:
+    """Whoever only asks leaves what was kept as it is."""
+    meter.measure(drawn.base)
+    meter.measure(drawn.base, rescan=True)
+
+    assert not drawn.base.meter.exists()
+
+
 def test_without_a_marker_nothing_is_kept(drawn: Drawn) -> None:
     """Measuring never writes into a base that is not a tier, which may be an empty mount point."""
     drawn.base.marker.unlink()
 
-    meter.measure(drawn.base)
+    meter.measure(drawn.base, keep=True)
 
     assert not drawn.base.meter.exists()
 
@@ -323,7 +331,7 @@ def test_what_cannot_be_kept_is_measured_all_the_same(drawn: Drawn) -> None:
 
 def test_only_repositories_that_do_not_grow_are_kept(drawn: Drawn) -> None:
     """What is kept names the folders that were walked, and how old they were."""
-    meter.measure(drawn.base)
+    meter.measure(drawn.base, keep=True)
 
     kept = json.loads(drawn.base.meter.read_text())["repos"]
 

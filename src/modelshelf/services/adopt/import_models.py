@@ -73,7 +73,7 @@ class ModelImporter:
         return sum(need.values()) + along
 
     def check_fits(self, order: Order, need_bytes: int) -> None:
-        """Do nothing when so many bytes fit on the target.
+        """Do nothing when so many bytes fit on the target, once the old copies that wait there are deleted.
 
         Raises:
             OutOfSpace: They do not.
@@ -82,7 +82,9 @@ class ModelImporter:
         if order.mode is AdoptMode.LEAVE:
             return
         tier, takes_disk = self._tier(order.target_location, order.target), self._takes_disk(order)
-        self.admission.check(tier, self.tiers.check_writable(tier), need_bytes, takes_disk=takes_disk)
+        tier_id = self.tiers.check_writable(tier)
+        need_bytes = max(0, need_bytes - self.old_copies.waiting_bytes(Base(Path(tier.base))))
+        self.admission.check(tier, tier_id, need_bytes, takes_disk=takes_disk)
 
     @contextlib.contextmanager
     def _room(self, order: Order, need_bytes: int) -> Iterator[Reservation]:

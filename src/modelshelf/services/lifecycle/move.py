@@ -37,11 +37,10 @@ from modelshelf.store.blobs import copy, link_or_clone
 from modelshelf.store.blobs.partial import file_agrees
 from modelshelf.store.layout import Base, Repo
 from modelshelf.store.os_errors import open_to_read
-from modelshelf.store.probe import is_folder
 from modelshelf.store.repos import delete, quarantine, scan, snapshot
 from modelshelf.store.repos.lay_out import lay_out
+from modelshelf.store.tiers import capabilities, sidecars
 from modelshelf.store.tiers import marker as store_tier
-from modelshelf.store.tiers import sidecars
 from modelshelf.store.tiers.marker import is_writable
 
 _log = logging.getLogger(__name__)
@@ -137,7 +136,7 @@ class Mover:
     def plan(self, model_name: str, to: str, cache_path: str | None, *, keep_source: bool) -> MovePlan:
         """Return what moving a model would do; raises as `enqueue` does, and as `RoomMaker.check` where it is full."""
         route = self._route(self.library.model(model_name), self.tiers.tiers.chosen(to, cache_path))
-        plan = self._plan(route, keep_source=keep_source)
+        plan = self._plan(route, self._likely_method(route), keep_source=keep_source)
         need, takes_disk, row = self._need(route, plan), plan.method == "copy", route.row
         try:
             room = self.room.check(route.tier, route.tier_id, need(), model_id=row.id, takes_disk=takes_disk)
@@ -179,7 +178,7 @@ class Mover:
         progress = running.progress
         progress.phase("checking")
         self._set_aside_damage(route, progress)
-        plan = self._plan(route, keep_source=keep_source)
+        plan = self._plan(route, self._method(route), keep_source=keep_source)
         sources = self._sources(route, plan)
         manifest = self.registry.files(plan.repo_id, plan.commit_hash)
         arriving = sidecar_of(route.row, plan.commit_hash, manifest, arriving_from=plan.source)
@@ -225,7 +224,7 @@ class Mover:
             delete.check_no_links(base.repo(row.hf_path), row.commit_hash)
         return _Route(row, source, target, tier, tier_id, self.tiers.links(target))
 
-    def _plan(self, route: _Route, *, keep_source: bool) -> MovePlan:
+    def _plan(self, route: _Route, method: str, *, keep_source: bool) -> MovePlan:
         assert route.row.commit_hash is not None
         files = self.library.files(route.row)
         wanted = route.wanted(route.row.commit_hash, files)
@@ -238,16 +237,19 @@ class Mover:
             target_location=route.tier.location,
             files=tuple(files),
             transfer=wanted.fetch,
-            method=self._method(route),
+            method=method,
             keep_source=keep_source or not is_writable(route.source),
             note=self.why_kept(route.row.model_name),
         )
 
     def _method(self, route: _Route) -> str:
-        """Return how the bytes will get there; in a folder that isn't a tier yet nothing is tried."""
-        if is_folder(route.target.own):
-            return link_or_clone.probe_share(route.target.path, route.source.marker, route.target.own)
-        return link_or_clone.likely_share(route.source.path, store_tier.nearest_folder(route.target))
+        """Return how the bytes get there: what works is tried."""
+        return link_or_clone.probe_share(route.target.path, route.source.marker, route.target.own)
+
+    def _likely_method(self, route: _Route) -> str:
+        """Return how the bytes will get there; nothing is tried."""
+        likely = link_or_clone.likely_share(route.source.path, store_tier.nearest_folder(route.target))
+        return likely if likely != "link" or capabilities.of(route.target).hardlinks else "copy"
 
     def _need(self, route: _Route, plan: MovePlan) -> Callable[[], int]:
         """Return what says how many bytes the target lacks now."""

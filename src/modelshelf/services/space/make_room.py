@@ -85,7 +85,10 @@ class RoomMaker:
                     reservation = held.enter_context(self.admission.reserve(tier, tier_id, need, takes_disk=takes_disk))
                     break
                 except OutOfSpace:
+                    waited = self.old_copies.waiting_bytes(Base(Path(tier.base)))
                     self.tidy()
+                    if left and waited:
+                        continue  # that may be enough
                     plan = self.plan(tier, need(), model_id=model_id) if left else None
                     if plan is None:
                         raise
@@ -121,17 +124,16 @@ class RoomMaker:
         try:
             self.admission.check(tier, tier_id, need_bytes, takes_disk=takes_disk)
             return None
-        except OutOfSpace as err:
+        except OutOfSpace:
             waiting_bytes = self.old_copies.waiting_bytes(Base(Path(tier.base)))
-            plan = (
-                self.plan(tier, need_bytes - waiting_bytes, model_id=model_id) if need_bytes > waiting_bytes else None
-            )
-            if plan is not None:
-                return plan if plan.victims else None
-            if not waiting_bytes:
-                raise with_holders(err, need_bytes, self.admission.elsewhere(tier)) from err
-        self.admission.check(tier, tier_id, need_bytes - waiting_bytes, takes_disk=takes_disk)
-        return None
+            if waiting_bytes:
+                with contextlib.suppress(OutOfSpace):
+                    self.admission.check(tier, tier_id, max(0, need_bytes - waiting_bytes), takes_disk=takes_disk)
+                    return None
+            plan = self.plan(tier, need_bytes - waiting_bytes, model_id=model_id)
+            if plan is None:
+                raise
+            return plan if plan.victims else None
 
     def plan(self, tier: Tier, need_bytes: int, *, model_id: int) -> EvictionPlan | None:
         """Return what would leave a tier so that `need_bytes` fit; None where nothing may be made to leave.

@@ -95,11 +95,12 @@ class Admission:
         """
 
         def commit(decision: _Decision) -> int | None:
+            self.recover_dead_owners()
             return self._registry.reservations.add(
                 tier_id, decision.device, self._owner, decision.decide, decision.seen
             )
 
-        decision, reservation_id = self._admit(tier, tier_id, need, commit, takes_disk=takes_disk)
+        decision, reservation_id = self._admit(tier, tier_id, need, commit, takes_disk=takes_disk, keep=True)
         reservation = Reservation(self._registry, reservation_id, decision.need_bytes)
         try:
             yield reservation
@@ -120,9 +121,9 @@ class Admission:
         """
 
         def commit(decision: _Decision) -> int:
-            return decision.decide(self._registry.reservations.all())
+            return decision.decide(self._held())
 
-        self._admit(tier, tier_id, lambda: need_bytes, commit, takes_disk=takes_disk)
+        self._admit(tier, tier_id, lambda: need_bytes, commit, takes_disk=takes_disk, keep=False)
 
     def _admit(
         self,
@@ -132,11 +133,11 @@ class Admission:
         commit: Callable[[_Decision], int | None],
         *,
         takes_disk: bool,
+        keep: bool,
     ) -> tuple[_Decision, int]:
         looks = 0
         while True:  # whoever has to measure again has seen another one admitted, so that somebody always gets on
-            self.recover_dead_owners()
-            decision = self._measure(tier, tier_id, need, takes_disk=takes_disk)
+            decision = self._measure(tier, tier_id, need, takes_disk=takes_disk, keep=keep)
             try:
                 result = commit(decision)
             except OutOfSpace as err:
@@ -148,11 +149,19 @@ class Admission:
             if result is not None:
                 return decision, result
 
-    def _measure(self, tier: Tier, tier_id: str, need: Callable[[], int], *, takes_disk: bool) -> _Decision:
+    def _held(self) -> list[ReservedRow]:
+        """Return the reservations of everybody who isn't known to be dead."""
+        held = self._registry.reservations.all()
+        dead = {owner for owner in {reservation.owner for reservation in held} if is_alive(owner) is False}
+        return [reservation for reservation in held if reservation.owner not in dead]
+
+    def _measure(
+        self, tier: Tier, tier_id: str, need: Callable[[], int], *, takes_disk: bool, keep: bool = False
+    ) -> _Decision:
         base = Base(self._tiers.path(tier))
         seen = self._registry.reservations.admissions()  # before the disk: see `Reservations.add`, `outstanding`
-        before = self._registry.reservations.all()
-        usage = meter.measure(base)
+        before = self._held()
+        usage = meter.measure(base, keep=keep)
         return _Decision(
             tier=tier,
             tier_id=tier_id,
@@ -166,9 +175,8 @@ class Admission:
 
     def room(self, tier: Tier) -> Room:
         """Return the numbers of a tier as they are now; advice, not a promise."""
-        self.recover_dead_owners()
         decision = self._measure(tier, self._tiers.check_writable(tier), lambda: 0, takes_disk=True)
-        return decision.room(self._registry.reservations.all())
+        return decision.room(self._held())
 
     def elsewhere(self, tier: Tier) -> list[tuple[str, int]]:
         """Return the other tiers of the settings with their headroom."""

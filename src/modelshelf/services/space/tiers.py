@@ -60,6 +60,7 @@ class TierService:
             mounts.check_outlives([tier.base], require=self.require_mount)
         tier_id = store_tier.open_tier(base, self.known, self.registry.tier_ids().get(tier.base))
         governor.claim(base, self.registry.id, self.registry.url)
+        capabilities.probe(base)
         self.registry.remember_tier(tier_id, tier.location, tier.base)
         return tier_id
 
@@ -170,13 +171,13 @@ class TierService:
 
         Args:
             tier: Which.
-            rescan: Walk all of it, whatever was kept from the last time.
+            rescan: Walk all of it, whatever was kept from the last time, and keep that; else nothing is changed.
         """
         base = Base(self.path(tier))
         offline = self.why_offline(tier)
         if offline:
             return TierStatus(tier, online=False, detail=offline, usage=NOTHING, reserved_bytes=0, free_bytes=0)
-        usage = meter.measure(base, rescan=rescan)
+        usage = meter.measure(base, rescan=rescan, keep=rescan)
         tier_id = store_tier.read_id(base)
         reserved = sum(r.remaining_bytes for r in self._live() if r.tier_id == tier_id)
         held = usage.apparent_bytes + reserved

@@ -26,6 +26,7 @@ from modelshelf.store.layout import Base
 from modelshelf.store.locks import try_lock
 from modelshelf.store.probe import is_link
 from modelshelf.store.repos import scan
+from modelshelf.store.tiers import capabilities
 
 _READ_BYTES = 2**20
 _LOCKS_AT_ONCE = 200
@@ -70,8 +71,8 @@ def plan_dedupe(base: Base) -> DedupePlan:
 
 
 def _method(base: Base) -> str:
-    _, hard_links, reflinks = link_or_clone.probe_links(base.path, base.own)
-    return "reflink" if reflinks else "link" if hard_links else ""
+    can = capabilities.of(base)
+    return "reflink" if can.reflinks else "link" if can.hardlinks else ""
 
 
 def _blobs(folder: Path) -> list[tuple[str, os.stat_result]]:

@@ -1,4 +1,4 @@
-"""What the file system of a base can: tried once and kept beside the tier's marker, together with the mount table."""
+"""What the file system of a base can: the mount table, and what was tried when the tier was opened."""
 
 from __future__ import annotations
 
@@ -27,39 +27,39 @@ _USUAL = Capabilities(symlinks=True, hardlinks=True, reflinks=False)
 
 
 def of(base: Base) -> Capabilities:
-    """Return what the file system of a base can.
+    """Return what the file system of a base can; nothing is tried.
 
-    Of a base that has no marker yet or cannot be written the kind of its file system tells, and nothing is tried.
-    What an earlier version did not try is tried now; what it found is believed, unless the file system is another.
+    What `probe` didn't find out, the kind of the file system tells.
+    """
+    mount = mount_of(base.path)
+    facts: dict[str, Any] = {
+        "network": mount.is_network,
+        "max_file_bytes": mount.max_file_bytes,
+        "file_system": mount.kind,
+        **_told(mount),
+        **_read(base, mount),
+    }
+    return replace(_USUAL, **facts)
+
+
+def probe(base: Base) -> None:
+    """Find out what the file system of a tier can, and keep it; nothing where that is known, or can't be written.
+
+    What an earlier version didn't try is tried now; what it found is believed, unless the file system is another.
     """
     mount = mount_of(base.path)
     kept = _read(base, mount)
-    if all(name in kept for name in _TRIED):
-        return _with(kept, mount)
-    if not is_there(base.marker):  # an empty mount point, or a folder that isn't ours: a plan writes nothing
-        return _with(_told(mount) | kept, mount)
-    try:
-        found = _try(base.path, base.own) | kept
-        fs.write_text(base.path, base.capabilities, json.dumps({"format": _FORMAT, "file_system": mount.kind, **found}))
-    except (ShelfError, OSError):
-        return _with(_told(mount) | kept, mount)
-    return _with(found, mount)
+    if not all(name in kept for name in _TRIED):
+        with contextlib.suppress(ShelfError, OSError):
+            found = _try(base.path, base.own) | kept
+            text = json.dumps({"format": _FORMAT, "file_system": mount.kind, **found})
+            fs.write_text(base.path, base.capabilities, text)
 
 
 def _told(mount: Mount) -> dict[str, bool]:
     """Return what the kind of a file system tells; nothing for a usual one."""
     lacks = ("symlinks", "hardlinks", "case_sensitive", "any_names") if mount.kind in PLAIN else ()
     return dict.fromkeys(lacks, False)
-
-
-def _with(tried: dict[str, bool], mount: Mount) -> Capabilities:
-    facts: dict[str, Any] = {
-        "network": mount.is_network,
-        "max_file_bytes": mount.max_file_bytes,
-        "file_system": mount.kind,
-        **tried,
-    }
-    return replace(_USUAL, **facts)
 
 
 def _read(base: Base, mount: Mount) -> dict[str, bool]:

@@ -72,19 +72,20 @@ class Subtotal:
         return not self.growing and bool(self.folders) and max(self.folders.values()) < before_ns
 
 
-def measure(base: Base, *, rescan: bool = False) -> Usage:
+def measure(base: Base, *, rescan: bool = False, keep: bool = False) -> Usage:
     """Return what lies under a base.
 
     Args:
         base: The base; one that does not exist holds nothing.
         rescan: Walk everything, whatever was kept from the last time.
+        keep: Keep what was measured for the next time: for whoever changes the base anyway. Asking writes nothing.
     """
     kept = {} if rescan else _load(base)
     fresh: dict[str, Subtotal] = {}
     parts = list(_measure_base(base, kept, fresh))
     if kept and _has_unseen_links(parts):
-        return measure(base, rescan=True)
-    if fresh.keys() != kept.keys() or any(fresh[name] is not kept[name] for name in fresh):
+        return measure(base, rescan=True, keep=keep)
+    if keep and (fresh.keys() != kept.keys() or any(fresh[name] is not kept[name] for name in fresh)):
         _save(base, fresh)
     return _sum(parts)
 
