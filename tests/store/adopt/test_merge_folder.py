@@ -44,7 +44,7 @@ def goal(base: Base, source: Path) -> Path:
 def bring(source: Path, base: Base) -> merge_folder.Carrying:
     """Plan and bring."""
     carrying = merge_folder.plan(source, goal(base, source), source.parent)
-    assert merge_folder.bring(carrying, base, Counter(), lambda count: None) == []
+    merge_folder.bring(carrying, base, Counter(), lambda count: None)
     return carrying
 
 
@@ -178,7 +178,7 @@ def test_nothing_is_dropped_whose_target_went(source: Path, base: Base) -> None:
 
 
 def test_another_file_system_gets_copies(source: Path, tmp_path: Path) -> None:
-    """Copied bytes are verified and keep their mode; where copies are not wanted what cannot be linked is left."""
+    """Copied bytes are verified and keep their mode."""
     import shutil
     import tempfile
 
@@ -188,13 +188,9 @@ def test_another_file_system_gets_copies(source: Path, tmp_path: Path) -> None:
     try:
         carrying = merge_folder.plan(source, goal(far, source), source.parent)
         assert not merge_folder.can_share(carrying, far)
-        left = merge_folder.bring(carrying, far, Counter(), lambda count: None, copies=False)
-        assert any("another file system" in text for text in left)
-
         before = tree(source)
-        merge_folder.bring(
-            merge_folder.plan(source, goal(far, source), source.parent), far, Counter(), lambda count: None
-        )
+
+        merge_folder.bring(carrying, far, Counter(), lambda count: None)
 
         assert tree(goal(far, source)) == before
         assert (goal(far, source) / "trees" / f"{'c' * 40}.json").stat().st_mode & 0o777 == 0o600

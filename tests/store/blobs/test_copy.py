@@ -13,9 +13,10 @@ import pytest
 
 from modelshelf.domain.plans import SEGMENT_BYTES
 from modelshelf.errors import Cancelled, Corrupt, Denied
-from modelshelf.store.blobs.copy import copy_blob
+from modelshelf.store.blobs.copy import bring, copy_blob
 from modelshelf.store.layout import Base
 from tests.builders import digest_of, put
+from tests.store.mounts import small_disk
 from tests.world import random_bytes, wait_until
 
 DATA = random_bytes(3 * SEGMENT_BYTES + 1000)
@@ -170,3 +171,19 @@ def test_a_copy_has_the_mode_and_times_of_its_source(tmp_path: Path) -> None:
     copy_blob(source, base, DIGEST, len(DATA), target, watch, watch.wrote)
 
     assert (target.stat().st_mode & 0o777, target.stat().st_mtime) == (0o444, 2)
+
+
+def test_a_blob_gets_a_second_name_where_it_can_and_a_copy_elsewhere(tmp_path: Path) -> None:
+    """Every byte is counted once either way; what is copied under a name of its own is read for it first."""
+    source, base, watch = put(tmp_path / "source", DATA), Base(tmp_path / "base"), Watch()
+
+    how = bring(source, base, DIGEST, len(DATA), base.repo("org/name").blob(DIGEST), watch, watch.wrote)
+
+    assert (how, watch.done_bytes, watch.written_bytes) == ("link", len(DATA), len(DATA))
+    with small_disk(tmp_path / "disk", 2 * len(DATA)) as disk:
+        far, watch = Base(disk / "base"), Watch()
+
+        how = bring(source, far, None, len(DATA), far.path / "file", watch, watch.wrote)
+
+        assert (how, watch.done_bytes, watch.written_bytes) == ("copy", len(DATA), len(DATA))
+        assert (far.path / "file").read_bytes() == DATA

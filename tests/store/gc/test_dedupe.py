@@ -369,7 +369,7 @@ def test_a_reflink_keeps_the_owner(xfs: Base) -> None:
 
 def test_a_file_that_would_change_its_owner_is_left(xfs: Base) -> None:
     """Only root can give a file away: another user's clone of it is taken back, and nothing is left beside it."""
-    folder = xfs.path
+    folder = xfs.path / "folder"
     folder.mkdir()
     mine, theirs = put(folder / "mine", bytes(SIZE_BYTES)), put(folder / "theirs", bytes(SIZE_BYTES))
     os.chown(mine, USER, USER)
@@ -378,7 +378,7 @@ def test_a_file_that_would_change_its_owner_is_left(xfs: Base) -> None:
         path.chmod(path.stat().st_mode | 0o011)
 
     with acting_as(USER):
-        assert not link_or_clone.merge_by_reflink(mine.parent.parent, mine, theirs)
+        assert not link_or_clone.merge_by_reflink(xfs.path, mine, theirs)
 
     assert sorted(path.name for path in folder.iterdir()) == ["mine", "theirs"]
     assert (theirs.stat().st_uid, extents.same(mine, theirs)) == (0, False)
@@ -386,7 +386,6 @@ def test_a_file_that_would_change_its_owner_is_left(xfs: Base) -> None:
 
 def test_a_clone_that_the_system_refuses_for_its_size_is_out_of_space(xfs: Base) -> None:
     """`ulimit -f` holds for shared extents too; the error says so, and both files are as they were."""
-    xfs.path.mkdir()
     one, two = (put(xfs.path / name, content("twin", SIZE_BYTES)) for name in ("one", "two"))
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
@@ -396,7 +395,7 @@ def test_a_clone_that_the_system_refuses_for_its_size_is_out_of_space(xfs: Base)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
-    assert sorted(path.name for path in xfs.path.iterdir()) == ["one", "two"]
+    assert sorted(path.name for path in xfs.path.iterdir()) == ["modelshelf", "one", "two"]
     assert not extents.same(one, two)
 
 
@@ -458,7 +457,6 @@ def test_empty_blobs_have_nothing_to_share(base: Base) -> None:
 
 def test_fragments_are_compared_to_the_last(xfs: Base) -> None:
     """A file of more extents than one answer of the system holds is known to share them, or not."""
-    xfs.path.mkdir()
     one, two, three = (xfs.path / name for name in ("one", "two", "three"))
     for path in (one, three):
         with path.open("wb") as file:
@@ -533,7 +531,6 @@ def test_a_folder_that_may_not_be_written_is_said(xfs: Base) -> None:
     if os.geteuid() != 0:
         pytest.skip("becoming another user needs root")
     one, two = twins(xfs)
-    xfs.own.mkdir(mode=0o777)
     xfs.own.chmod(0o777)
     (xfs.hub / ".locks").mkdir()
     (xfs.hub / ".locks").chmod(0o777)

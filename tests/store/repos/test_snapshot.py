@@ -9,9 +9,10 @@ import pytest
 from huggingface_hub import try_to_load_from_cache
 
 from modelshelf.domain.models import FileEntry
+from modelshelf.services.jobs.progress import Counter
 from modelshelf.store import fs
 from modelshelf.store.layout import Base
-from modelshelf.store.repos import scan, snapshot
+from modelshelf.store.repos import materialize, scan, snapshot
 from tests.builders import Drawn, commit, lay_out, put
 
 DRAWING = """
@@ -105,9 +106,9 @@ def test_what_we_link_huggingface_hub_loads(tmp_path: Path) -> None:
     place = repo.snapshot(commit("a")) / "config.json"
     put(place, b"something else")
 
-    snapshot.link(repo, commit("a"), files)
+    materialize.lay_out(base, repo, commit("a"), files, Counter(), symlinks=True)
     before = place.lstat().st_ino
-    snapshot.link(repo, commit("a"), files)
+    materialize.lay_out(base, repo, commit("a"), files, Counter(), symlinks=True)
     snapshot.set_refs(repo, {"main": commit("a")}, overwrite=False)
 
     assert place.lstat().st_ino == before

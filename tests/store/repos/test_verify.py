@@ -13,11 +13,10 @@ from modelshelf.domain.verify_report import Fault, Finding
 from modelshelf.errors import Cancelled, Conflict
 from modelshelf.services.jobs.progress import Counter
 from modelshelf.store.blobs import shared_store
-from modelshelf.store.repos import inspect, quarantine, scan, trees
+from modelshelf.store.repos import inspect, materialize, quarantine, scan, trees
 from modelshelf.store.repos.inspect import Sight, Wanted
 from modelshelf.store.repos.verify import READ_BYTES, Target, all_cores, verify_blobs
 from tests.builders import Drawn, commit, content, digest_of, lay_out, put
-from tests.store.mounts import small_disk
 from tests.world import wait_until
 
 REPO = "org/name"
@@ -249,7 +248,7 @@ def test_a_link_out_of_the_base_is_not_followed(tmp_path: Path, where: str) -> N
     path.symlink_to(outside)
 
     assert [kind for kind, _ in found_in(drawn, wanted(drawn))] == ["link_leaves_base"]
-    source = quarantine.source_of(drawn.base, repo, commit("a"), drawn.of(REPO, "a"), drawn.of(REPO, "a")[0].digest)
+    source = materialize.source_of(drawn.base, repo, commit("a"), drawn.of(REPO, "a"), drawn.of(REPO, "a")[0].digest)
     assert (source is None) == (where == "blob")
 
 
@@ -611,7 +610,7 @@ def test_a_source_is_the_blob_or_a_real_file_of_the_right_size(tmp_path: Path) -
     drawn = lay_out(tmp_path, "model org/name\n commit a\n x.bin 60 real\n y.bin 60 as=org/name/x.bin real")
     repo, files = drawn.base.repo(REPO), drawn.of(REPO, "a")
     first, second = (repo.snapshot(commit("a")) / file.path for file in files)
-    find = lambda: quarantine.source_of(drawn.base, repo, commit("a"), files, files[0].digest)  # noqa: E731 - four times
+    find = lambda: materialize.source_of(drawn.base, repo, commit("a"), files, files[0].digest)  # noqa: E731 - four times
 
     assert find() == first
     first.write_bytes(b"short")
@@ -628,13 +627,13 @@ def test_a_file_that_leads_to_other_bytes_is_not_right(tmp_path: Path) -> None:
     drawn = lay_out(tmp_path, "model org/name\n commit a\n x.bin 60\n y.bin 60")
     repo, (file, other) = drawn.base.repo(REPO), drawn.of(REPO, "a")
     path = repo.snapshot(commit("a")) / file.path
-    assert quarantine.is_right(drawn.base, repo, commit("a"), file)
+    assert materialize.is_right(drawn.base, repo, commit("a"), file)
 
     path.unlink()
     path.symlink_to(os.path.relpath(repo.blob(other.digest), path.parent))
-    assert not quarantine.is_right(drawn.base, repo, commit("a"), file)
+    assert not materialize.is_right(drawn.base, repo, commit("a"), file)
     path.unlink()
-    assert not quarantine.is_right(drawn.base, repo, commit("a"), file)
+    assert not materialize.is_right(drawn.base, repo, commit("a"), file)
 
 
 @pytest.mark.parametrize("needed", [False, True], ids=["spare blob", "linked blob"])
@@ -649,27 +648,13 @@ def test_bytes_are_put_into_a_snapshot_without_links(tmp_path: Path, needed: boo
     if needed:
         (repo.snapshot(commit("a")) / "x.bin").symlink_to(os.path.relpath(blob, repo.snapshot(commit("a"))))
 
-    quarantine.place(drawn.base, repo, blob, files, commit("b"), Counter())
+    materialize.lay_out(drawn.base, repo, commit("b"), files, Counter(), symlinks=False)
 
     assert [(repo.snapshot(commit("b")) / f.path).read_bytes() for f in files] == [data, data]
     assert blob.exists() == needed
-    assert all(quarantine.is_right(drawn.base, repo, commit("b"), file) for file in files)
+    assert all(materialize.is_right(drawn.base, repo, commit("b"), file) for file in files)
     assert inspect.has_real_files(repo, commit("b"))
     assert not inspect.has_real_files(repo, commit("a"))
-
-
-def test_bytes_that_cannot_be_shared_are_copied_into_a_snapshot(tmp_path: Path) -> None:
-    """Two file systems have no link in common; what arrives is verified on the way."""
-    drawn = lay_out(tmp_path / "base", "model org/name\n commit a\n x.bin 60 real")
-    repo, (file,) = drawn.base.repo(REPO), drawn.of(REPO, "a")
-    path = repo.snapshot(commit("a")) / "x.bin"
-    with small_disk(tmp_path / "disk", 2**20) as disk:
-        source = put(disk / "x", path.read_bytes())
-        path.unlink()
-
-        quarantine.place(drawn.base, repo, source, [file], commit("a"), Counter())
-
-        assert path.read_bytes() == source.read_bytes()
 
 
 def test_links_that_became_text_and_files_that_are_none_are_told(tmp_path: Path) -> None:

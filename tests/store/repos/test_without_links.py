@@ -9,7 +9,8 @@ import pytest
 from modelshelf.domain.models import FileEntry
 from modelshelf.services.jobs.progress import Counter
 from modelshelf.store.layout import Base, Repo
-from modelshelf.store.repos import snapshot, without_links
+from modelshelf.store.repos import snapshot
+from modelshelf.store.repos.materialize import lay_out
 from tests.builders import commit, digest_of, put
 from tests.world import tree
 
@@ -37,7 +38,7 @@ def repo(base: Base) -> Repo:
 
 def settle(base: Base) -> dict[str, bytes]:
     """Put what is there in place; returns what is a file of the snapshot then."""
-    without_links.settle(base, repo(base), commit("a"), FILES, Counter())
+    lay_out(base, repo(base), commit("a"), FILES, Counter(), symlinks=False)
     assert not [path for path in repo(base).snapshot(commit("a")).rglob("*") if path.is_symlink()]
     return tree(repo(base).snapshot(commit("a")))
 

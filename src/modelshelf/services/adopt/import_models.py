@@ -6,7 +6,6 @@ Second copies become one; files of other programs are linked or copied.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,15 +30,12 @@ from modelshelf.services.space.tiers import TierService
 from modelshelf.store import locks
 from modelshelf.store.adopt import inventory, merge_folder
 from modelshelf.store.blobs import copy, link_or_clone
-from modelshelf.store.blobs.partial import file_agrees
+from modelshelf.store.blobs.partial import digest_of, file_agrees
 from modelshelf.store.layout import Base, CacheDir
-from modelshelf.store.os_errors import open_to_read
 from modelshelf.store.probe import is_file, is_folder, is_there
 from modelshelf.store.repos import scan, snapshot, trees, verify
-from modelshelf.store.repos.lay_out import lay_out
+from modelshelf.store.repos.materialize import lay_out
 from modelshelf.store.tiers import marker as store_tier
-
-_READ_BYTES = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +184,7 @@ class ModelImporter:
     def _with_digests(self, base: Base, found: FoundModel, running: Running) -> FoundModel:
         """Return a model whose files all have a digest; what no list names is read for it."""
         folder = base.repo(found.repo).snapshot(found.commit)
-        files = [f if f.digest else replace(f, digest=_sha256(folder / f.path, running)) for f in found.files]
+        files = [f if f.digest else replace(f, digest=_digest_of(folder / f.path, running)) for f in found.files]
         return replace(found, files=tuple(files))
 
     def _verify(
@@ -276,6 +272,7 @@ class ModelImporter:
             if method == "copy" and not copies:
                 why = link_or_clone.why_not_linked(base.path, Path(next(iter(sources.values()))), base.own)
                 raise Conflict(f"{found.place} can only be copied to {order.target}: {why}", hint="--copy copies it.")
+            running.progress.phase("bringing", found.size_bytes)
             for file in found.entries:
                 source = Path(sources[file.path])
                 with locks.wait_lock(base.path, base.part_lock(file.digest), self.clock, check=running.progress.check):
@@ -312,7 +309,7 @@ class ModelImporter:
         for file in found.files:
             source = Path(sources[file.path])
             if not file.digest:
-                file = replace(file, digest=_sha256(source, running))  # noqa: PLW2901
+                file = replace(file, digest=_digest_of(source, running))  # noqa: PLW2901
             elif not file_agrees(source, file.digest):
                 raise Corrupt(f"{source} doesn't match the digest that its program recorded.", path=str(source))
             files.append(file)
@@ -324,9 +321,11 @@ class ModelImporter:
         self, base: Base, repo_id: RepoId, file: FileEntry, source: Path, running: Running, reservation: Reservation
     ) -> None:
         blob = base.repo(repo_id).blob(file.digest)
-        if not _has_size(blob, file.size_bytes) and not link_or_clone.share(base.path, source, blob):
-            copy.copy_blob(source, base, file.digest, file.size_bytes, blob, running.progress, lambda count: None)
-        reservation.wrote(file.size_bytes)
+        if _has_size(blob, file.size_bytes):
+            running.progress.advance(file.size_bytes)
+            reservation.wrote(file.size_bytes)
+        else:
+            copy.bring(source, base, file.digest, file.size_bytes, blob, running.progress, reservation.wrote)
 
     def _lay_out(self, base: Base, found: FoundModel) -> None:
         repo, commit_hash, files = base.repo(found.repo), found.commit, found.entries
@@ -368,11 +367,9 @@ def _revision(found: FoundModel) -> RefName:
     return RefName(found.commit_hash)
 
 
-def _sha256(path: Path, running: Running) -> Digest:
-    digest = hashlib.sha256()
-    with open_to_read(path) as file:
-        while block := file.read(_READ_BYTES):
-            running.progress.check()
-            running.progress.advance(len(block))
-            digest.update(block)
-    return Digest(digest.hexdigest())
+def _digest_of(path: Path, running: Running) -> Digest:
+    def on_read(count_bytes: int) -> None:
+        running.progress.check()
+        running.progress.advance(count_bytes)
+
+    return digest_of(path, on_read)

@@ -38,7 +38,7 @@ from modelshelf.store.blobs.partial import file_agrees
 from modelshelf.store.layout import Base, Repo
 from modelshelf.store.os_errors import open_to_read
 from modelshelf.store.repos import delete, quarantine, scan, snapshot
-from modelshelf.store.repos.lay_out import lay_out
+from modelshelf.store.repos.materialize import lay_out
 from modelshelf.store.tiers import capabilities, sidecars
 from modelshelf.store.tiers import marker as store_tier
 from modelshelf.store.tiers.marker import is_writable
@@ -318,29 +318,27 @@ class Mover:
                     progress.check,
                 ),
             ):
-                self._bring(route, need, sources[need.digest], plan.method, progress, reservation)
+                self._bring(route, need, sources[need.digest], progress, reservation)
 
-    def _bring(
-        self, route: _Route, need: BlobNeed, source: Path, method: str, progress: Progress, reservation: Reservation
-    ) -> None:
+    def _bring(self, route: _Route, need: BlobNeed, source: Path, progress: Progress, reservation: Reservation) -> None:
         """Bring one blob to the target, whose locks are held."""
         path = route.to_repo.blob(need.digest)
         assert route.row.commit_hash is not None
         arrived = route.held(route.row.commit_hash, [FileEntry(need.path, need.size_bytes, need.digest)])
-        there = need.digest in arrived and self._keep_if_good(route, need.digest, arrived[need.digest])
-        if there or (method != "copy" and link_or_clone.share(route.target.path, source, path)):
+        if need.digest in arrived and self._keep_if_good(route, need.digest, arrived[need.digest]):
             progress.advance(need.size_bytes)
             reservation.wrote(need.size_bytes)
             return
         try:
-            copy.copy_blob(source, route.target, need.digest, need.size_bytes, path, progress, reservation.wrote)
+            how = copy.bring(source, route.target, need.digest, need.size_bytes, path, progress, reservation.wrote)
         except Corrupt as err:
             raise Corrupt(
                 f"{need.path} of {route.row.model_name} is damaged: {source} doesn't match its digest.",
                 hint=f"shelf verify {route.row.model_name} --repair",
                 **err.fields,
             ) from err
-        self.registry.checks.add(route.tier_id, {need.digest: scan.stamp(path)})
+        if how == "copy":
+            self.registry.checks.add(route.tier_id, {need.digest: scan.stamp(path)})
 
     def _arrive(self, route: _Route, plan: MovePlan, job_id: int) -> None:
         """Lay the snapshot out on the target, and let the model resolve to it."""

@@ -27,7 +27,7 @@ from modelshelf.store import fs, locks, ownership
 from modelshelf.store.blobs.partial import file_agrees, written_bytes
 from modelshelf.store.layout import Base
 from modelshelf.store.repos import delete, scan, snapshot
-from modelshelf.store.repos.lay_out import lay_out, list_commit
+from modelshelf.store.repos.materialize import lay_out, list_commit
 from modelshelf.store.tiers import sidecars
 from modelshelf.store.tiers.marker import is_writable
 from modelshelf.store.tiers.sidecars import Sidecar

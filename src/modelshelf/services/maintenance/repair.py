@@ -34,7 +34,7 @@ from modelshelf.store import fs, locks
 from modelshelf.store.blobs import copy
 from modelshelf.store.layout import Base, Repo
 from modelshelf.store.probe import is_folder, is_link, is_there
-from modelshelf.store.repos import inspect, quarantine, scan, snapshot, trees
+from modelshelf.store.repos import inspect, materialize, quarantine, scan, snapshot, trees
 
 _log = logging.getLogger(__name__)
 _LOCK_WAIT_S = 3600.0
@@ -79,7 +79,7 @@ class _Case:
 
     def source(self, digest: Digest) -> Path | None:
         """Return the file of the repository that holds a digest's bytes, by name and size alone."""
-        return quarantine.source_of(self.base, self.repo, self.commit_hash, self.files, digest)
+        return materialize.source_of(self.base, self.repo, self.commit_hash, self.files, digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,16 +272,9 @@ class Repairer:
         repo, row = case.repo, case.row
         if self._case(case.findings) is None:
             raise Conflict(f"{row.model_name} was moved or removed meanwhile.", model_name=row.model_name)
-        wrong = [file for file in case.affected if not quarantine.is_right(case.base, repo, case.commit_hash, file)]
-        mendable = [file for file in wrong if case.source(file.digest) is not None]
-        if self._holds_real_files(case):
-            for digest in sorted({file.digest for file in mendable}):
-                same = [file for file in mendable if file.digest == digest]
-                source = case.source(digest)
-                assert source is not None
-                quarantine.place(case.base, repo, source, same, case.commit_hash, progress)
-        else:
-            snapshot.link(repo, case.commit_hash, mendable)
+        files = [file for file in case.affected if case.source(file.digest) is not None]
+        symlinks = not self._holds_real_files(case)
+        materialize.lay_out(case.base, repo, case.commit_hash, files, progress, symlinks=symlinks)
         kinds = {finding.kind for finding in case.findings}
         if Fault.DANGLING_REF in kinds and is_folder(repo.snapshot(case.commit_hash)):
             snapshot.set_refs(repo, {row.revision: case.commit_hash}, overwrite=True)
@@ -352,7 +345,7 @@ def _is_mended(case: _Case, finding: Finding) -> bool:
     if finding.kind in (Fault.UNREADABLE_TREE, Fault.BROKEN_TREE):
         return bool(trees.read(case.repo, case.commit_hash))
     same = [file for file in case.files if file.digest == finding.digest]
-    return bool(same) and all(quarantine.is_right(case.base, case.repo, case.commit_hash, file) for file in same)
+    return bool(same) and all(materialize.is_right(case.base, case.repo, case.commit_hash, file) for file in same)
 
 
 def _reason(err: ShelfError | OSError) -> str:

@@ -7,22 +7,21 @@ already and the same is left; what differs stays where it came from.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelshelf.domain.names import CommitHash, Digest
+from modelshelf.domain.names import CommitHash
 from modelshelf.domain.outcomes import Freed
 from modelshelf.domain.ports import Progress
 from modelshelf.errors import BadInput, Corrupt
 from modelshelf.store import fs
 from modelshelf.store.blobs import copy, link_or_clone, shared_store
+from modelshelf.store.blobs.partial import digest_of
 from modelshelf.store.gc import open_files
 from modelshelf.store.layout import Base
-from modelshelf.store.os_errors import open_to_read
 from modelshelf.store.probe import is_file, is_folder, is_link, is_real_file, is_real_folder, is_there
 from modelshelf.store.repos import scan
 from modelshelf.store.small_files import read_small_text
@@ -148,15 +147,7 @@ def _known(piece: Piece) -> Piece | str:
 def _same_bytes(one: Path, other: Path) -> bool:
     if not is_file(other) or one.stat().st_size != other.stat().st_size:
         return False
-    return scan.is_same(one, other) or _sha256(one) == _sha256(other)
-
-
-def _sha256(path: Path) -> Digest:
-    digest = hashlib.sha256()
-    with open_to_read(path) as file:
-        while block := file.read(_READ_BYTES):
-            digest.update(block)
-    return Digest(digest.hexdigest())
+    return scan.is_same(one, other) or digest_of(one) == digest_of(other)
 
 
 def can_share(carrying: Carrying, base: Base) -> bool:
@@ -165,10 +156,8 @@ def can_share(carrying: Carrying, base: Base) -> bool:
     return sample is None or link_or_clone.probe_share(base.path, sample, base.own) != "copy"
 
 
-def bring(
-    carrying: Carrying, base: Base, progress: Progress, on_written: Callable[[int], None], *, copies: bool = True
-) -> list[str]:
-    """Bring everything to its place in a base; returns what could not be brought, in sentences.
+def bring(carrying: Carrying, base: Base, progress: Progress, on_written: Callable[[int], None]) -> None:
+    """Bring everything to its place in a base.
 
     **Crash:** some of it is there; the next call brings the rest. Nothing of the source is touched.
 
@@ -177,9 +166,7 @@ def bring(
         base: The base that it goes to.
         progress: Who wants to know.
         on_written: Told how many bytes are there now.
-        copies: Whether what cannot be linked is copied.
     """
-    left: list[str] = []
     for piece in sorted(carrying.pieces, key=lambda piece: (_is_ref(piece.path, carrying.source), bool(piece.link))):
         progress.check()
         if piece.is_there:
@@ -188,26 +175,10 @@ def bring(
             fs.make_link(base.path, piece.target, piece.link)
         elif _is_ref(piece.path, carrying.source):  # programs write refs in place: a second name would follow
             fs.write_text(base.path, piece.target, read_small_text(piece.real))
-        elif not _bring_bytes(piece, base, progress, on_written, copies=copies):
-            left.append(f"{piece.path} is on another file system.")
+        elif copy.bring(piece.real, base, None, piece.size_bytes, piece.target, progress, on_written) == "copy":
+            fs.take_mode(base.path, piece.target, piece.real)
     for folder in {piece.target.parent for piece in carrying.pieces if piece.link}:
         fs.fsync_folder(base.path, folder)
-    return left
-
-
-def _bring_bytes(
-    piece: Piece, base: Base, progress: Progress, on_written: Callable[[int], None], *, copies: bool
-) -> bool:
-    if link_or_clone.share(base.path, piece.real, piece.target):
-        progress.advance(piece.size_bytes)
-    elif not copies:
-        return False
-    else:
-        digest = _sha256(piece.real)
-        copy.copy_blob(piece.real, base, digest, piece.size_bytes, piece.target, progress, lambda count: None)
-        fs.take_mode(base.path, piece.target, piece.real)
-    on_written(piece.size_bytes)
-    return True
 
 
 def why_kept(carrying: Carrying) -> str:

@@ -1,4 +1,7 @@
-"""Copying a blob between disks: in segments, hashed on the way, taken up again where a killed copy stopped."""
+"""Bringing a blob from another folder of this machine: a second name for its bytes, else a verified copy.
+
+A copy goes in segments, is hashed on the way, and is taken up again where a killed one stopped.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,49 @@ from modelshelf.domain.names import Digest
 from modelshelf.domain.plans import segment_range
 from modelshelf.domain.ports import Progress
 from modelshelf.errors import Corrupt
-from modelshelf.store.blobs.partial import PIECE_BYTES, IncomingBlob
+from modelshelf.store.blobs import link_or_clone
+from modelshelf.store.blobs.partial import PIECE_BYTES, IncomingBlob, digest_of
 from modelshelf.store.layout import Base
 from modelshelf.store.os_errors import open_to_read
+
+
+def nobody(count_bytes: int) -> None:
+    """Take note of nothing, where no reservation counts what is written."""
+
+
+def bring(
+    source: Path,
+    base: Base,
+    digest: Digest | None,
+    size_bytes: int,
+    target: Path,
+    progress: Progress,
+    on_written: Callable[[int], None] = nobody,
+) -> str:
+    """Let a base have a blob: by a second name, else by shared extents, else by a copy; the caller holds its lock.
+
+    Args:
+        source: The regular file with its bytes.
+        base: The base that it goes to.
+        digest: Its name, and what its bytes must have where they are copied; None where nobody knows.
+        size_bytes: Its size.
+        target: Where it is published.
+        progress: Who wants to know.
+        on_written: Told how many bytes are there now.
+
+    Returns:
+        How: `link`, `reflink`, or `copy`, which alone verified the bytes.
+
+    Raises:
+        Corrupt, Denied, Unavailable, OutOfSpace, Cancelled: See `copy_blob`.
+    """
+    how = link_or_clone.share(base.path, source, target)
+    if how:
+        progress.advance(size_bytes)
+        on_written(size_bytes)
+        return how
+    copy_blob(source, base, digest or digest_of(source), size_bytes, target, progress, on_written)
+    return "copy"
 
 
 def copy_blob(

@@ -68,6 +68,25 @@ def file_agrees(path: Path, digest: Digest) -> bool:
     return running.agrees()
 
 
+def digest_of(path: Path, on_read: Callable[[int], None] = lambda count: None) -> Digest:
+    """Return the sha256 of a file; reads all of it.
+
+    Args:
+        path: The file.
+        on_read: Told how many bytes were read now; may raise to stop.
+
+    Raises:
+        Unavailable, Denied: See `file_agrees`.
+    """
+    found = hashlib.sha256()
+    with open_to_read(path) as file:
+        view = memoryview(bytearray(PIECE_BYTES))
+        while count := file.readinto(view):
+            found.update(view[:count])
+            on_read(count)
+    return Digest(found.hexdigest())
+
+
 def written_bytes(part: Path) -> int:
     """Return how many bytes of a part are on the disk; its holes are still to be written. 0 when there is none."""
     try:

@@ -1,4 +1,4 @@
-"""One snapshot on one disk: where its bytes are, and laying it out without huggingface_hub.
+"""One snapshot on one disk: where its bytes are, and what describes it.
 
 Where a file system has no symbolic links the bytes lie in the snapshot itself and `blobs/` stays empty; so does
 huggingface_hub. Every link written here is relative and stays inside its base.
@@ -7,7 +7,6 @@ huggingface_hub. Every link written here is relative and stays inside its base.
 from __future__ import annotations
 
 import contextlib
-import os
 import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,7 +15,7 @@ from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import CommitHash, Digest, RefName
 from modelshelf.store import fs
 from modelshelf.store.layout import Base, Repo
-from modelshelf.store.probe import is_link, is_there
+from modelshelf.store.probe import is_there
 from modelshelf.store.repos import scan, trees
 
 CACHEDIR_TAG = (
@@ -77,24 +76,6 @@ def second_bytes(files: Iterable[FileEntry]) -> int:
     """Return what a snapshot without links takes beyond its distinct contents."""
     paths = list(files)
     return sum(file.size_bytes for file in paths) - sum({file.digest: file.size_bytes for file in paths}.values())
-
-
-def link(repo: Repo, commit_hash: CommitHash, files: Iterable[FileEntry]) -> None:
-    """Link every file of a snapshot to its blob, durably; a link that is right already stays.
-
-    **Crash:** some links are there and some are not; the next call makes the rest.
-    """
-    folders: set[Path] = set()
-    for file in files:
-        path = repo.snapshot(commit_hash) / file.path
-        target = os.path.relpath(repo.blob(file.digest), start=path.parent)
-        with contextlib.suppress(OSError):
-            if is_link(path) and str(path.readlink()) == target:
-                continue
-        fs.make_link(repo.root, path, target)
-        folders.add(path.parent)
-    for folder in folders:
-        fs.fsync_folder(repo.root, folder)
 
 
 def copy_extras(source: Repo, target: Repo, commit_hash: CommitHash) -> None:

@@ -12,7 +12,7 @@ from modelshelf.domain.names import FilePath, RepoId
 from modelshelf.services.jobs.progress import Counter
 from modelshelf.store.layout import Base, Repo
 from modelshelf.store.repos import trees
-from modelshelf.store.repos.lay_out import lay_out, list_commit
+from modelshelf.store.repos.materialize import lay_out, list_commit
 from tests.builders import commit, digest_of, put
 from tests.world import tree
 
