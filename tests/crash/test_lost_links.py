@@ -12,6 +12,7 @@ from modelshelf.domain.gc import MIN_AGE_S, Needs
 from modelshelf.services.jobs.progress import Counter
 from modelshelf.store.gc import collect
 from modelshelf.store.repos import lost_links, materialize
+from modelshelf.store.repos.names import RepoNames
 from tests.builders import commit, lay_out
 from tests.world import tree
 
@@ -69,5 +70,5 @@ def test_links_lost_at_random_lose_no_blob(tmp_path: Path, seed: int) -> None:
         for letter in [letter for r, letter in COMMITS if r == repo_id]:
             assert repo.tree(commit(letter)).exists()
             materialize.lay_out(drawn.base, repo, commit(letter), drawn.of(repo_id, letter), Counter(), symlinks=True)
-        assert lost_links.find(repo) == []
+        assert lost_links.find(RepoNames(repo)) == []
     assert {key: tree(folder) for key, folder in folders.items()} == before

@@ -324,6 +324,8 @@ class _Deciding:
     def _set_refs(self) -> None:
         """Set back the refs that lead away from what is registered to something that is not whole."""
         newest_first = sorted(self._placed.values(), key=lambda placed: -placed.arrived_at)
+        whole = {(found.base, found.repo_id, found.commit_hash) for found in self._seen.snapshots}
+        whole |= {(p.base, p.sidecar.hf_path, p.sidecar.commit_hash) for p in newest_first if p.complete}
         done: set[tuple[str, RepoId, RefName]] = set()
         for placed in newest_first:
             sidecar = placed.sidecar
@@ -331,18 +333,10 @@ class _Deciding:
             if where in done or not placed.complete or COMMIT_HASH.fullmatch(sidecar.revision):
                 continue
             done.add(where)
-            if self._bases[placed.base].writable and not self._is_good_ref(where):
+            now = self._bases[placed.base].refs.get(sidecar.hf_path, {}).get(sidecar.revision)
+            if self._bases[placed.base].writable and (placed.base, sidecar.hf_path, now) not in whole:
                 why = f"{sidecar.revision} of {sidecar.hf_path} led to no complete snapshot."
                 self._steps.append(Step(Action.SET_REF, placed.base, sidecar.model_name, why, sidecar=sidecar))
-
-    def _is_good_ref(self, where: tuple[str, RepoId, RefName]) -> bool:
-        base, repo_id, revision = where
-        now = self._bases[base].refs.get(repo_id, {}).get(revision)
-        whole = {f.commit_hash for f in self._seen.snapshots if (f.base, f.repo_id) == (base, repo_id)}
-        for placed in self._placed.values():
-            if placed.complete and (placed.base, placed.sidecar.hf_path) == (base, repo_id):
-                whole.add(placed.sidecar.commit_hash)
-        return now in whole
 
     def _unregistered(self) -> Iterable[Unregistered]:
         """Yield the whole snapshots that no model resolves to, now or when the drives are back."""

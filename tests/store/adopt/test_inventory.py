@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from modelshelf.domain.adopt_inventory import FoundModel, Inventory, Origin
+from modelshelf.domain.names import RepoId
 from modelshelf.store.adopt import inventory, other_tools
 from modelshelf.store.layout import Base
 from tests.builders import commit, lay_out, put
@@ -237,7 +238,7 @@ def test_a_repository_that_may_not_be_entered_ends_no_look(open_path: Path) -> N
     base.repo("org/name").tree("a" * 40).chmod(0o644)
 
     with acting_as():
-        found = inventory.models_of(base)
+        found = inventory.models_of(base, {})
 
     assert [model.repo_id for model in found] == ["org/name"]
 
@@ -443,7 +444,19 @@ def test_the_models_of_a_base_are_found_without_what_lies_beside(tmp_path: Path)
     """Data sets and strays are left out."""
     lay_out(tmp_path, WHOLE + "\n dataset org/data\n commit b main\n rows.txt 10")
 
-    assert [model.repo_id for model in inventory.models_of(Base(tmp_path))] == ["org/name"]
+    assert [model.repo_id for model in inventory.models_of(Base(tmp_path), {})] == ["org/name"]
+
+
+def test_a_repository_of_which_all_is_known_is_not_looked_at(tmp_path: Path) -> None:
+    """One that has another commit as well is, and so is one with a list of another commit."""
+    base = lay_out(tmp_path, "model org/one\n commit a\n x.json 20\nmodel org/two\n commit a\n x.json 20").base
+    known = {RepoId(f"org/{name}"): {commit("a")} for name in ("one", "two")}
+
+    assert inventory.models_of(base, known) == []
+
+    put(base.repo("org/one").snapshot(commit("b")) / "y.json", b"{}")
+    put(base.repo("org/two").tree(commit("b")), b"{}")
+    assert {model.repo_id for model in inventory.models_of(base, known)} == {"org/one", "org/two"}
 
 
 def test_a_link_that_became_text_is_linked_anew_or_trouble(tmp_path: Path) -> None:

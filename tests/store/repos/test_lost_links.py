@@ -8,6 +8,7 @@ import pytest
 
 from modelshelf.store.layout import Repo
 from modelshelf.store.repos import lost_links
+from modelshelf.store.repos.names import RepoNames
 from tests.builders import commit, lay_out, put
 from tests.store.users import acting_as
 
@@ -35,7 +36,7 @@ def links_of(repo: Repo) -> list[Path]:
 
 def lost(repo: Repo) -> dict[str, list[str]]:
     """Return the files that can be linked anew, by commit."""
-    return {found.commit_hash[0]: [file.path for file in found.files] for found in lost_links.find(repo)}
+    return {found.commit_hash[0]: [file.path for file in found.files] for found in lost_links.find(RepoNames(repo))}
 
 
 def test_a_whole_repository_has_lost_nothing(repo: Repo) -> None:
@@ -99,11 +100,6 @@ def test_a_repository_without_blobs_has_nothing_to_link(tmp_path: Path) -> None:
     drawn = lay_out(tmp_path, "model org/name\n commit a main\n config.json 20 real")
 
     assert lost(drawn.base.repo("org/name")) == {}
-
-
-def test_a_link_that_goes_while_it_is_looked_at(repo: Repo) -> None:
-    """Another process may finish its work at any instant."""
-    assert lost_links._target(repo.path / "gone") is None
 
 
 def test_a_file_in_place_of_a_folder_is_not_replaced(tmp_path: Path) -> None:

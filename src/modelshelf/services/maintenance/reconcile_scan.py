@@ -95,11 +95,12 @@ class _Scan:
     def seen(self) -> Seen:
         """Return everything."""
         online = [place for place in self._places.values() if not place.offline]
+        rows = tuple(self._row(row) for row in self._rows)
         return Seen(
             bases=tuple(self._base(place) for place in self._places.values()),
-            rows=tuple(self._row(row) for row in self._rows),
+            rows=rows,
             leaving=frozenset(leaving(self._registry, self._tiers.tiers)),
-            snapshots=tuple(found for place in online for found in _whole_snapshots(place.base)),
+            snapshots=tuple(found for place in online for found in _whole_snapshots(place.base, rows)),
         )
 
     def _place(self, path: str, location: str) -> _ScannedBase:
@@ -172,8 +173,17 @@ def _holds(place: _ScannedBase, sidecar: Sidecar) -> bool:
     return is_folder(repo.snapshot(sidecar.commit_hash)) and not scan.missing_files(repo, sidecar.commit_hash, selected)
 
 
-def _whole_snapshots(base: Base) -> Iterator[Unregistered]:
-    """Yield what adopt would take of a base: the one judge of what is a model decides."""
-    for found in inventory.models_of(base):
-        if not found.trouble:
-            yield Unregistered(str(base.path), found.repo, found.commit, found.size_bytes)
+def _whole_snapshots(base: Base, rows: Iterable[RowSeen]) -> Iterator[Unregistered]:
+    """Yield what adopt would take of a base: the registered models that are whole, and what the judge of models says.
+
+    A repository of which all is registered and whole is not walked again.
+    """
+    path, known = str(base.path), dict[RepoId, set[CommitHash]]()
+    for seen in rows:
+        row = seen.row
+        if seen.base == path and path in seen.whole_on and row.commit_hash is not None:
+            known.setdefault(row.hf_path, set()).add(row.commit_hash)
+            yield Unregistered(path, row.hf_path, row.commit_hash, row.size_bytes)
+    for found in inventory.models_of(base, known):
+        if not found.trouble and found.commit not in known.get(found.repo, ()):
+            yield Unregistered(path, found.repo, found.commit, found.size_bytes)

@@ -10,7 +10,7 @@ import contextlib
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,7 +31,8 @@ from modelshelf.store.adopt import other_tools
 from modelshelf.store.blobs import shared_store
 from modelshelf.store.layout import Base, CacheDir, Repo
 from modelshelf.store.probe import is_file, is_link, is_real_folder, is_there
-from modelshelf.store.repos import judge, lost_links, scan, trees
+from modelshelf.store.repos import judge, lost_links, scan
+from modelshelf.store.repos.names import RepoNames, SnapshotFile
 
 _FLAT = re.compile(r"[0-9a-f]{64}(\.[0-9a-f]{64})?(\.h5)?(\.json|\.lock)?")
 """A file of the flat cache of huggingface_hub before 0.8 and of transformers before 4.22: hash of url and etag."""
@@ -67,13 +68,24 @@ def find(path: Path, repo_id: str = "") -> Inventory:
     return Inventory(str(path), tuple(looking.models), tuple(sorted(looking.things, key=lambda thing: thing.path)))
 
 
-def models_of(base: Base) -> list[FoundModel]:
-    """Return the models that lie in a base's hub folder, those that cannot be taken among them."""
+def models_of(base: Base, known: Mapping[RepoId, Set[CommitHash]]) -> list[FoundModel]:
+    """Return the models that lie in a base's hub folder, those that cannot be taken among them.
+
+    Args:
+        base: The base.
+        known: By repository, the commits that are known to be whole; one that has no others is left out.
+    """
     looking, unknown = _Looking(base.path), shared_store.why_unknown(base)
     for repo_type, repo_id, repo in scan.repos(base):
-        if repo_type == "model":
+        if repo_type == "model" and not _is_known(RepoNames(repo), known.get(repo_id, frozenset())):
             looking.model(base, Origin.CACHE, repo_id, repo, unknown)
     return looking.models
+
+
+def _is_known(names: RepoNames, known: Set[CommitHash]) -> bool:
+    with contextlib.suppress(OSError):
+        return bool(known) and known >= {*names.commits, *names.listed_commits}
+    return False
 
 
 def is_base(path: Path) -> bool:
@@ -161,14 +173,15 @@ class _Looking:
         refs = {name: commit_hash for name, commit_hash in scan.refs(repo).items() if not is_own_ref(name)}
         where = {commit_hash: name for name, commit_hash in sorted(refs.items(), reverse=True)}
         where |= {commit_hash: name for name, commit_hash in refs.items() if name == "main"}
-        fault = _fault(repo) or (unknown if _uses_store(repo) else "")
-        lost = {} if fault else {found.commit_hash: found.files for found in lost_links.find(repo)}
+        fault, names = _fault(repo) or (unknown if _uses_store(repo) else ""), RepoNames(repo)
+        lost = {} if fault else {found.commit_hash: found.files for found in lost_links.find(names)}
         commits = {CommitHash(e.name) for e in _entries(repo.snapshots) if COMMIT_HASH.fullmatch(e.name)} | lost.keys()
         for commit_hash in sorted(commits):
-            seen = _Snapshot(cache_dir, repo, commit_hash, {file.path: file for file in lost.get(commit_hash, ())})
+            lost_here: dict[str, FileEntry] = {file.path: file for file in lost.get(commit_hash, ())}
+            seen = _SnapshotLook(cache_dir, names, commit_hash, lost_here)
             trouble = fault or seen.trouble()
             trouble = trouble or ("" if seen.files else _why_no_files(repo, repo_id))
-            listed, files = trees.read(repo, commit_hash), tuple(seen.files)
+            listed, files = names.listed(commit_hash), tuple(seen.files)
             found = FoundModel(
                 kind=kind,
                 place=str(cache_dir.hub),
@@ -196,11 +209,11 @@ class _Looking:
 
 
 @dataclass(slots=True)
-class _Snapshot:
+class _SnapshotLook:
     """The files of one snapshot, and what is wrong with them."""
 
     cache_dir: Base
-    repo: Repo
+    names: RepoNames
     commit_hash: CommitHash
     lost: Mapping[str, FileEntry]
     """By path, the files whose blobs are here and whose links were lost."""
@@ -210,20 +223,22 @@ class _Snapshot:
     def trouble(self) -> str:
         """Look at every file; returns the first thing that is wrong, in a sentence."""
         root = self.cache_dir.hub.resolve()
-        listed = {file.path: file for file in trees.read(self.repo, self.commit_hash)}
-        folder = self.repo.snapshot(self.commit_hash)
+        listed = {file.path: file for file in self.names.listed(self.commit_hash)}
+        folder = self.names.repo.snapshot(self.commit_hash)
         if is_link(folder):
             return f"{folder} is a link to {folder.readlink()}: not followed."
-        for path in self._walk(folder) if os.path.lexists(folder) else ():
-            name = path.relative_to(folder).as_posix()
-            is_clutter = CLUTTER.fullmatch(path.name) and name not in listed and not is_link(path)
-            if name not in self.lost and not is_clutter:
-                self._file(path, name, root, listed)
+        snapshot = self.names.snapshot(self.commit_hash)
+        self.faults += snapshot.faults
+        for file in snapshot.files:
+            is_clutter = CLUTTER.fullmatch(file.path.name) and file.name not in listed and file.link is None
+            if file.name not in self.lost and not is_clutter:
+                self._file(file, root, listed)
         found = [FoundFile(file.path, file.size_bytes, file.digest) for file in self.lost.values()]
         self.files = sorted([*self.files, *found], key=lambda file: file.path)
         return self.faults[0] if self.faults else ""
 
-    def _file(self, path: Path, name: str, root: Path, listed: Mapping[FilePath, FileEntry]) -> None:
+    def _file(self, file: SnapshotFile, root: Path, listed: Mapping[FilePath, FileEntry]) -> None:
+        path, name = file.path, file.name
         try:
             inside = FilePath(name)
             real = path.resolve(strict=True)
@@ -234,30 +249,16 @@ class _Snapshot:
             fault = err.detail
         else:
             fault = _why_not_taken(path, real, found, root, name)
-            digest = scan.blob_of(self.repo, path) if is_link(path) else None
-            if judge.link_text(path):
+            digest = file.digest
+            if file.link is None and judge.link_text(path):
                 fault = fault or f"{name} is a link that became a text file, and its blob isn't here."
-            if is_link(path) and digest is None:
+            if file.link is not None and digest is None:
                 fault = fault or f"{name} leads to no blob."
             elif digest is None and inside in listed and listed[inside].size_bytes == found.st_size:
                 digest = listed[inside].digest
             self.files.append(FoundFile(inside, found.st_size, digest))
         if fault:
             self.faults.append(fault)
-
-    def _walk(self, folder: Path) -> Iterator[Path]:
-        """Yield the files below a folder; one that may not be read is a fault."""
-        try:
-            with os.scandir(folder) as entries:
-                found = sorted(entries, key=lambda entry: entry.name)
-        except OSError as err:
-            self.faults.append(f"{folder} cannot be read ({err.strerror}).")
-            return
-        for entry in found:
-            if entry.is_dir(follow_symlinks=False):
-                yield from self._walk(Path(entry.path))
-            else:
-                yield Path(entry.path)
 
 
 def _why_not_taken(path: Path, real: Path, found: os.stat_result, root: Path, name: str) -> str:

@@ -19,6 +19,7 @@ from modelshelf.errors import BadInput
 from modelshelf.store.layout import Base, Repo
 from modelshelf.store.probe import is_link
 from modelshelf.store.repos import judge, lost_links, scan, trees
+from modelshelf.store.repos.names import RepoNames
 from modelshelf.store.repos.verify import Target
 from modelshelf.store.small_files import LIST_BYTES, read_small_json
 
@@ -243,7 +244,7 @@ class _RepoInspection:
     def _look_for_lost_links(self) -> None:
         """Name the commits of nobody of which links are missing; those of a model are its missing files."""
         ours = {model.commit_hash for model in self.wanted}
-        found = lost_links.find(self.repo)
+        found = lost_links.find(RepoNames(self.repo))
         if not found and not self.wanted and scan.blob_sizes(self.repo) and not scan.linked_digests(self.repo):
             self._add(Fault.LOST_LINKS, self.repo.path, "", fact="All of its files")
         for lost in found:

@@ -7,17 +7,17 @@ more, or by a text file that was a link. Nothing is changed here, and nothing bu
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
 
 from modelshelf.domain import file_kinds
 from modelshelf.domain.models import FileEntry
-from modelshelf.domain.names import COMMIT_HASH, CommitHash, Digest, FilePath
+from modelshelf.domain.names import CommitHash, Digest, FilePath
 from modelshelf.errors import BadInput
 from modelshelf.store.layout import Repo
-from modelshelf.store.probe import is_link
-from modelshelf.store.repos import judge, scan, trees
+from modelshelf.store.repos import judge, scan
+from modelshelf.store.repos.names import RepoNames, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +28,16 @@ class LostLinks:
     files: tuple[FileEntry, ...]
 
 
-def find(repo: Repo) -> list[LostLinks]:
+def find(names: RepoNames) -> list[LostLinks]:
     """Return what can be linked anew in a repository, by names and sizes alone; nothing where it may not be read."""
     found = []
     try:
-        blobs = scan.blob_sizes(repo)
-        loose = blobs.keys() - (scan.linked_digests(repo) if blobs else set())
-        commits = sorted({*scan.snapshots(repo), *_listed(repo)}) if blobs else []
+        loose = names.blobs.keys() - (names.linked if names.blobs else set())
+        commits = sorted({*names.commits, *names.listed_commits}) if names.blobs else []
     except PermissionError:
         return []
     for commit_hash in commits:
-        files = _of_commit(repo, commit_hash, blobs, loose)
+        files = _of_commit(names, commit_hash, loose)
         if files:
             found.append(LostLinks(commit_hash, tuple(files[name] for name in sorted(files))))
     return found
@@ -58,43 +57,34 @@ def among(repo: Repo, loose: Set[str], links: Set[str], blobs: str) -> Set[str]:
     """
     if not loose or not any(link.rpartition("/")[0] == blobs for link in links):
         return loose
-    named = {link.rpartition("/")[2] for link in links}
+    named, walk = {link.rpartition("/")[2] for link in links}, RepoNames(repo)
     try:
-        commits = scan.snapshots(repo)
+        commits = walk.commits
     except PermissionError:
         return loose
-    for commit_hash in _listed(repo):
-        listed = trees.read(repo, commit_hash)
+    for commit_hash in walk.listed_commits:
+        listed = walk.listed(commit_hash)
         if not listed:
             return loose
         named |= {file.digest for file in listed}
     for commit_hash in commits:
         names: set[str] = set()
-        for name, path in scan.snapshot_files(repo, commit_hash):
-            names.add(name)
-            named.add(judge.link_text(path) or "")
+        for file in walk.snapshot(commit_hash).files:
+            names.add(file.name)
+            named.add(judge.link_text(file.path) or "")
         if file_kinds.missing_shard(names, judge.says(repo.snapshot(commit_hash), names).indexes):
             return loose
     return loose & named
 
 
-def _listed(repo: Repo) -> list[CommitHash]:
-    """Return the commits of which a list of files is there, whether or not it can be read."""
-    names = [path.name.removesuffix(".json") for path in scan.walk_files(repo.trees) if path.suffix == ".json"]
-    return [CommitHash(name) for name in names if COMMIT_HASH.fullmatch(name)]
-
-
-def _of_commit(
-    repo: Repo, commit_hash: CommitHash, blobs: Mapping[Digest, int], loose: Set[Digest]
-) -> dict[FilePath, FileEntry]:
+def _of_commit(names: RepoNames, commit_hash: CommitHash, loose: Set[Digest]) -> dict[FilePath, FileEntry]:
     """Return the files of a commit that can be linked anew, by path.
 
     Where a link was lost whose blob nothing else leads to, all files of the list are taken whose blobs are here.
     """
-    found = {
-        path: FileEntry(path, blobs[digest], digest) for path, digest in _broken(repo, commit_hash) if digest in blobs
-    }
-    listed = trees.read(repo, commit_hash)
+    repo, blobs, listed = names.repo, names.blobs, names.listed(commit_hash)
+    broken = _broken(names.snapshot(commit_hash))
+    found = {path: FileEntry(path, blobs[digest], digest) for path, digest in broken if digest in blobs}
     if found or any(file.digest in loose for file in listed):
         missing = scan.missing_files(repo, commit_hash, listed)
         here = [file for file in missing if blobs.get(file.digest) == file.size_bytes]
@@ -102,20 +92,13 @@ def _of_commit(
     return found
 
 
-def _broken(repo: Repo, commit_hash: CommitHash) -> Iterator[tuple[FilePath, Digest]]:
+def _broken(snapshot: Snapshot) -> Iterator[tuple[FilePath, Digest]]:
     """Yield the files of a snapshot that are no link into `blobs` any more, and the digest that each one names."""
-    for name, path in scan.snapshot_files(repo, commit_hash):
-        digest = _target(path) if is_link(path) else judge.link_text(path)
-        if digest and not (is_link(path) and scan.blob_of(repo, path) == digest):
+    for file in snapshot.files:
+        digest = judge.link_text(file.path) if file.link is None else file_kinds.digest_in(file.link)
+        if digest and file.digest != digest:
             with contextlib.suppress(BadInput):
-                yield FilePath(name), digest
-
-
-def _target(link: Path) -> Digest | None:
-    try:
-        return file_kinds.digest_in(str(link.readlink()))
-    except OSError:
-        return None
+                yield FilePath(file.name), digest
 
 
 def _is_free(path: Path) -> bool:

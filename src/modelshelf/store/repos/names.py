@@ -1,0 +1,121 @@
+"""The names of one repository, walked once and shared by those who judge them; no byte of a blob is read."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from modelshelf.domain.models import FileEntry
+from modelshelf.domain.names import COMMIT_HASH, CommitHash, Digest, is_digest
+from modelshelf.store.layout import Repo
+from modelshelf.store.repos import scan, trees
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotFile:
+    """A file or a link of a snapshot."""
+
+    name: str
+    """Its path in the repository."""
+    path: Path
+    link: str | None
+    """The text of a link, empty where it cannot be read; None of anything else."""
+    digest: Digest | None
+    """The blob of this repository that a link leads to; None where it leads to none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a snapshot's folder holds."""
+
+    files: tuple[SnapshotFile, ...]
+    faults: tuple[str, ...]
+    """Which folders cannot be read, in sentences."""
+
+
+class RepoNames:
+    """The names of one repository; each part is read when somebody first asks for it.
+
+    Args:
+        repo: The repository's folder.
+    """
+
+    def __init__(self, repo: Repo) -> None:
+        self.repo = repo
+        self._snapshots: dict[CommitHash, Snapshot] = {}
+        self._lists: dict[CommitHash, tuple[FileEntry, ...]] = {}
+
+    @cached_property
+    def blobs(self) -> dict[Digest, int]:
+        """The blobs with their sizes; see `scan.blob_sizes`."""
+        return scan.blob_sizes(self.repo)
+
+    @cached_property
+    def commits(self) -> list[CommitHash]:
+        """The commits that have a snapshot folder."""
+        return scan.snapshots(self.repo)
+
+    @cached_property
+    def listed_commits(self) -> list[CommitHash]:
+        """The commits of which a list of files is there, whether or not it can be read."""
+        names = [path.name.removesuffix(".json") for path in scan.walk_files(self.repo.trees) if path.suffix == ".json"]
+        return [CommitHash(name) for name in names if COMMIT_HASH.fullmatch(name)]
+
+    @cached_property
+    def linked(self) -> set[Digest]:
+        """The blobs that any snapshot links to."""
+        return {file.digest for commit in self.commits for file in self.snapshot(commit).files if file.digest}
+
+    @cached_property
+    def _blob_folder(self) -> str:
+        return os.path.normpath(self.repo.blobs)
+
+    def listed(self, commit_hash: CommitHash) -> tuple[FileEntry, ...]:
+        """Return what a commit's list names; see `trees.read`."""
+        if commit_hash not in self._lists:
+            self._lists[commit_hash] = trees.read(self.repo, commit_hash)
+        return self._lists[commit_hash]
+
+    def snapshot(self, commit_hash: CommitHash) -> Snapshot:
+        """Return what a snapshot's folder holds, sub-folders included; no link is followed."""
+        if commit_hash not in self._snapshots:
+            files: list[SnapshotFile] = []
+            faults: list[str] = []
+            self._walk(str(self.repo.snapshot(commit_hash)), "", files, faults)
+            self._snapshots[commit_hash] = Snapshot(tuple(files), tuple(faults))
+        return self._snapshots[commit_hash]
+
+    def _walk(self, folder: str, prefix: str, files: list[SnapshotFile], faults: list[str]) -> None:
+        try:
+            with os.scandir(folder) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+        except FileNotFoundError:
+            return
+        except OSError as err:
+            faults.append(f"{folder} cannot be read ({err.strerror}).")
+            return
+        for entry in found:
+            name = f"{prefix}{entry.name}"
+            if entry.is_dir(follow_symlinks=False):
+                self._walk(entry.path, f"{name}/", files, faults)
+            else:
+                files.append(self._file(folder, name, entry))
+
+    def _file(self, folder: str, name: str, entry: os.DirEntry[str]) -> SnapshotFile:
+        if not entry.is_symlink():
+            return SnapshotFile(name, Path(entry.path), None, None)
+        text = ""
+        with contextlib.suppress(OSError):
+            text = os.readlink(entry.path)  # noqa: PTH115 - a Path for each link doubles the walk
+        return SnapshotFile(name, Path(entry.path), text, self._blob_behind(folder, text))
+
+    def _blob_behind(self, folder: str, text: str) -> Digest | None:
+        """Return the blob that a link in a folder leads to; as `scan.blob_of`, on strings."""
+        above, _, digest = os.path.normpath(os.path.join(folder, text)).rpartition("/")  # noqa: PTH118 - as above
+        if not text or not is_digest(digest):
+            return None
+        is_ours = above == self._blob_folder or scan.is_same(Path(above), self.repo.blobs)
+        return Digest(digest) if is_ours else None
