@@ -8,7 +8,7 @@ import itertools
 import json
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -382,3 +382,24 @@ def test_revisions_that_make_no_sense_are_not_named(hub: FakeHub, answer: bytes)
         client(hub.url).resolve(REPO, "v99")
 
     assert missing.value.hint == "Check its name on the Hub."
+
+
+@pytest.mark.parametrize(("closed", "works"), [(1, True), (2, False)], ids=["once", "twice"])
+def test_a_range_is_asked_for_once_more_where_the_connection_was_closed(closed: int, works: bool) -> None:
+    """A hub may close a kept connection at any time: that costs no try, as long as the next connection answers."""
+    asked: list[str] = []
+
+    def talk(path: str) -> Iterator[bytes]:
+        asked.append(path)
+        if len(asked) > closed:
+            yield b"HTTP/1.1 206 Partial Content\r\nContent-Length: 3\r\nContent-Range: bytes 0-2/3\r\n\r\nabc"
+
+    with talking(talk) as url, contextlib.ExitStack() as opened:
+        if works:
+            stream = opened.enter_context(client(url).open_range("org/name", "c" * 40, "a.txt", 0, 3))
+            view = memoryview(bytearray(3))
+            assert (stream.read_into(view), bytes(view)) == (3, b"abc")
+        else:
+            with pytest.raises(Unavailable):
+                opened.enter_context(client(url).open_range("org/name", "c" * 40, "a.txt", 0, 3))
+        assert len(asked) == 2

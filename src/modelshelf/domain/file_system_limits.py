@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 
+from modelshelf.domain.adopt_inventory import FoundFile
 from modelshelf.domain.disks import Capabilities
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.tiers import Tier
@@ -93,10 +94,10 @@ BESIDE_ENTRIES = 24
 """Folders of a repository, refs, lists, sidecars, and the temporary files of a download."""
 
 
-def entries_of(files: Iterable[FileEntry], present: Collection[str]) -> int:
+def entries_of(files: Iterable[FileEntry | FoundFile], present: Collection[str]) -> int:
     """Return how many entries (inodes) a snapshot takes on a disk, at most; none where all blobs are there.
 
-    A file takes a link, and a content that is missing its blob and two locks.
+    A file takes a link, and a content that is missing its blob and two locks. One without a digest counts as missing.
 
     Args:
         files: The files wanted.
@@ -104,7 +105,7 @@ def entries_of(files: Iterable[FileEntry], present: Collection[str]) -> int:
 
     """
     wanted = list(files)
-    missing = {file.digest for file in wanted} - set(present)
+    missing = {file.digest or file.path for file in wanted} - set(present)
     folders = {str(folder) for file in wanted for folder in PurePosixPath(file.path).parents if str(folder) != "."}
     return BESIDE_ENTRIES + len(wanted) + len(folders) + 3 * len(missing) if missing else 0
 

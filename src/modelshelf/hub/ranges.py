@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import urllib3
 
+from modelshelf.errors import Unavailable
 from modelshelf.hub import errors
 from modelshelf.hub.http import Http, give_back
 
@@ -103,8 +104,23 @@ class RangeClient:
             give_back(response)
 
     def _get(self, url: str, start: int, stop: int) -> tuple[str, urllib3.BaseHTTPResponse]:
-        *_, (landed, response) = self._http.hops("GET", url, {"Range": f"bytes={start}-{stop - 1}"})
-        return landed, response
+        """Return the answer and its address; a kept connection that the hub closed meanwhile is replaced once."""
+        wanted = {"Range": f"bytes={start}-{stop - 1}"}
+        try:
+            *_, last = self._http.hops("GET", url, wanted)
+        except Unavailable as err:
+            if not _was_closed(err.__cause__):
+                raise
+            *_, last = self._http.hops("GET", url, wanted)
+        return last
+
+
+def _was_closed(err: BaseException | None) -> bool:
+    """Return whether a request failed because its connection was closed before a byte of an answer came."""
+    reason = err.reason if isinstance(err, urllib3.exceptions.MaxRetryError) else err
+    return isinstance(reason, urllib3.exceptions.ProtocolError) and any(
+        isinstance(part, ConnectionResetError | BrokenPipeError) for part in reason.args
+    )
 
 
 def _source(response: urllib3.BaseHTTPResponse) -> urllib3.BaseHTTPResponse | http.client.HTTPResponse:

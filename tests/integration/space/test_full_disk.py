@@ -15,6 +15,7 @@ from modelshelf.errors import OutOfSpace
 from modelshelf.services.shelf import Shelf
 from tests.fakes.hub import FakeHub
 from tests.invariants import violations
+from tests.store import mounts
 from tests.world import MIB, Home, random_bytes, tree, wait_until
 
 REPO = "org/name"
@@ -155,3 +156,21 @@ def test_two_tiers_on_one_disk_share_its_space(hub: FakeHub, home: Home, shelf: 
     child.finish().checked()
     assert (shelf.model("a").state, shelf.model("b").state) == ("ready", "failed")
     assert violations(shelf) == []
+
+
+@pytest.mark.parametrize("mode", ["leave", "move"])
+def test_adopting_onto_a_disk_without_entries_left_is_refused(hub: FakeHub, home: Home, mode: str) -> None:
+    """A disk that can have too few files more is told with both numbers, before anything is changed."""
+    hub.add_repo(REPO, {f"{number}.json": b"{%d}" % number for number in range(40)})
+    home.hf(home.root / "found", "download", REPO).checked()
+    with mounts.small_disk(home.root / "disk", DISK_BYTES, "nr_inodes=155") as disk:
+        if mode == "leave":
+            subprocess.run(["cp", "-a", f"{home.root}/found/.", disk], check=True)
+        path = disk if mode == "leave" else home.root / "found"
+        before = tree(disk)
+
+        refused = home.run("adopt", str(path), f"--{mode}", "--to", str(disk), "--json")
+
+        assert refused.code == 8
+        assert refused.problem["needed_entries"] > refused.problem["free_entries"]
+        assert tree(disk) == before

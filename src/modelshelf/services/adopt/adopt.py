@@ -90,7 +90,7 @@ class Adopter:
             self.linker.check(order, found)
             backup = str(self.linker.backup_path(Path(order.base)))
         need_bytes = self.importer.need_bytes(plan)
-        self.importer.check_fits(order, need_bytes)
+        self.importer.check_fits(plan, need_bytes)
         return with_need(plan, need_bytes, backup, notes)
 
     def look(self, wanted: AdoptRequest) -> tuple[Path, Inventory]:

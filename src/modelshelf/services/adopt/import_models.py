@@ -12,6 +12,7 @@ from pathlib import Path
 
 from modelshelf.domain.adopt import Act, Adoption, AdoptMode, AdoptPlan, Order
 from modelshelf.domain.adopt_inventory import FoundModel, Origin
+from modelshelf.domain.file_system_limits import BESIDE_ENTRIES, check_entries, entries_of
 from modelshelf.domain.made_up_commits import make_up
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import Digest, ModelName, RefName, RepoId
@@ -68,13 +69,33 @@ class ModelImporter:
             along += sum(adoption.found.size_bytes for adoption in plan.of(Act.STAY))
         return sum(need.values()) + along
 
-    def check_fits(self, order: Order, need_bytes: int) -> None:
+    def need_entries(self, plan: AdoptPlan) -> int:
+        """Return how many entries (inodes) adopting makes on the disk of the target, at most."""
+        target, order = Base(Path(plan.order.target)), plan.order
+        here = plan.models if order.is_home else plan.of(Act.MERGE)
+        strays = sum(2 * len(adoption.found.files) for adoption in here if adoption.found.kind is Origin.STRAY)
+        moving = [] if order.is_home else plan.of(Act.MOVE, Act.BRING)
+        going = [Path(other.thing.path) for other in plan.others if other.act in ("move", "copy")]
+        return (
+            BESIDE_ENTRIES
+            + sum(1 + len(adoption.found.lost) for adoption in plan.of(Act.REGISTER, Act.MOVE))
+            + strays
+            + sum(entries_of(a.found.files, scan.blob_sizes(target.repo(a.found.repo))) for a in moving)
+            + (0 if order.is_home else sum(2 for path in going for _ in scan.walk_files(path)))
+        )
+
+    def check_fits(self, plan: AdoptPlan, need_bytes: int) -> None:
         """Do nothing when so many bytes fit on the target, once the old copies that wait there are deleted.
 
         Raises:
-            OutOfSpace: They do not.
+            OutOfSpace: They do not, or its disk has too few entries left.
             Denied, Unavailable: It cannot be written, or is offline.
         """
+        order = plan.order
+        if plan.of(Act.REGISTER, Act.MOVE, Act.BRING, Act.MERGE):
+            free_entries = store_tier.free_entries(Base(Path(order.target)))
+            target = self._tier(order.target_location, order.target)
+            check_entries(self.need_entries(plan), target, free_entries)
         if order.mode is AdoptMode.LEAVE:
             return
         tier, takes_disk = self._tier(order.target_location, order.target), self._takes_disk(order)
