@@ -51,4 +51,4 @@ def _state(model: Model) -> str:
         return f"queued{pin}"
     if model.state is State.DOWNLOADING and row.job_total_bytes:
         return f"downloading {row.job_done_bytes / row.job_total_bytes:.0%}{pin}"
-    return f"{model.state.value}{pin}"
+    return f"{model.state.value}{', may lack files' if model.is_unlisted else ''}{pin}"

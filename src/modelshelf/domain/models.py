@@ -131,6 +131,8 @@ class Model:
     state: State
     detail: str
     """Why, in a sentence; empty when there is nothing to say."""
+    is_unlisted: bool = False
+    """Whether it can be loaded and nobody knows if its repository has more files."""
 
 
 def select_files(files: Iterable[FileEntry], allow_patterns: Sequence[str]) -> list[FileEntry]:

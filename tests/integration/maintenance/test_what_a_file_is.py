@@ -341,3 +341,4 @@ def test_a_copy_without_a_list_says_that_there_may_be_more(hub: FakeHub, home: H
 
     said = "" if listed else "The list of its commit isn't here: the repository may have more files."
     assert (model["state"], model["detail"]) == ("ready", said)
+    assert ("ready, may lack files" in home.run("ls").checked().out) != listed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import itertools
 import os
 import signal
 import socket
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,7 @@ from modelshelf.services.shelf import Shelf
 from tests.fakes.hub import FakeHub
 from tests.integration.mirror.hub_face_tree import add_commit, add_sparse
 from tests.serving import Serving, parse, read_all, serving
+from tests.store.fuse import share
 from tests.world import MIB, Home, random_bytes, wait_until
 
 COMMIT = "a" * 40
@@ -292,3 +295,22 @@ def test_a_file_without_a_digest_holds_nobody(home: Home, shelf: Shelf) -> None:
     assert {(reply.status, int(reply.headers["retry-after"]) > 0) for reply in waits} == {(503, True)}
     assert (other.status, other.body) == (200, b"{}")
     assert huge.status == 404
+
+
+def test_a_disk_that_hangs_takes_a_few_threads_only(home: Home, tmp_path: Path) -> None:
+    """While the secondary's disk hangs, requests beyond a few are answered, and say which base does not answer."""
+    with share(tmp_path / "disk", "attr_timeout=0", "entry_timeout=0") as mounted:
+        home.extra["SECONDARY_CACHE_PATH"] = str(mounted.path / "base")
+        home.run("tiers").checked()
+        with home.open() as shelf:
+            shelf.tier_service.open(shelf.tier_service.configured()[1])
+        with home.serve() as server, ThreadPoolExecutor(60) as clients:
+            os.kill(mounted.pid, signal.SIGSTOP)
+            try:
+                asked = [clients.submit(server.ask, "GET", "/api/cache") for _ in range(60)]
+                answers = [done.result() for done in itertools.islice(as_completed(asked, timeout=25), 52)]
+            finally:
+                os.kill(mounted.pid, signal.SIGCONT)
+            assert {answer.status for answer in answers} == {200}
+            assert all("does not answer" in answer.json[1]["detail"] for answer in answers)
+            assert server.get("/api/cache")[1]["online"]

@@ -209,9 +209,10 @@ class _StateReader:
         missing, files, linkable = self._count(repo, row, row.commit_hash)
         damaged = "" if missing else self._damaged(self.bases[base_path], row, row.commit_hash)
         state, detail = state_of(row, "", missing_files=missing, files=files, damaged=damaged, linkable=linkable)
+        is_unlisted = state is State.READY and self._is_unlisted(row)
         if state is State.READY:
-            detail = self._beside_ready(row, base_path)
-        return Model(row, base_path, str(repo.snapshot(row.commit_hash)), state, detail)
+            detail = self._beside_ready(base_path, is_unlisted=is_unlisted)
+        return Model(row, base_path, str(repo.snapshot(row.commit_hash)), state, detail, is_unlisted)
 
     def _why_offline(self, base_path: str, *, known: bool) -> str:
         """Return why a base cannot be read; a base that held a whole model was used, whoever remembers it."""
@@ -223,12 +224,12 @@ class _StateReader:
                     return f"{reason} Its drive is at {other} now: shelf reconcile updates where its models are."
         return reason
 
-    def _beside_ready(self, row: ModelRow, base_path: str) -> str:
+    def _beside_ready(self, base_path: str, *, is_unlisted: bool) -> str:
         """Return what is to be known of a model that can be loaded, in a sentence or two."""
         known = []
         if not self._is_writable(base_path):
             known.append(f"{base_path} is read-only: it can be loaded, not changed.")
-        if self._is_unlisted(row):
+        if is_unlisted:
             known.append("The list of its commit isn't here: the repository may have more files.")
         return " ".join(known)
 

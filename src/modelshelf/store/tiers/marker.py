@@ -16,6 +16,7 @@ from modelshelf.store.known_bases import KnownBases
 from modelshelf.store.layout import Base
 from modelshelf.store.probe import is_file, is_folder, is_link, is_there
 from modelshelf.store.small_files import read_small_json
+from modelshelf.store.waiting import turnstile
 
 
 def read_id(base: Base) -> TierId | None:
@@ -102,12 +103,14 @@ def check_online(base: Base, known_id: str | None) -> None:
 
     Raises:
         Denied: Its bytes would go elsewhere; see `check_folders`.
-        Unavailable: It was used before, and its marker is not there now, or names another tier.
+        Unavailable: It was used before, and its marker is not there now, or names another tier; or too many threads
+            wait for its disk.
     """
-    check_folders(base)
+    with turnstile(base.path).inside():
+        check_folders(base)
+        found = read_id(base)
     if known_id is None:
         return
-    found = read_id(base)
     leads = f", which leads to {real}," if (real := os.path.realpath(base.path)) != str(base.path) else ""
     if found is None:
         raise Unavailable(
