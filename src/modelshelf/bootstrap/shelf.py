@@ -174,8 +174,8 @@ def _make_parts(settings: Settings, clock: Clock, late: _Late, *, read_only: boo
     from modelshelf.services.space.tiers import TierService
 
     check_mounts(settings)
-    registry = Registry(url_to_look(settings) if read_only else database_url(settings), read_only=read_only)
-    owner = this_process()
+    url, owner = url_to_look(settings) if read_only else database_url(settings), this_process()
+    registry = Registry(url, read_only=read_only)
     known = KnownBases(settings.state_home)
     tiers = TierService(
         registry,
@@ -185,8 +185,7 @@ def _make_parts(settings: Settings, clock: Clock, late: _Late, *, read_only: boo
         use_symlinks=settings.use_symlinks,
         require_mount=settings.require_mount,
     )
-    if not read_only:
-        _begin(tiers, settings)
+    _begin(tiers, settings, read_only=read_only)
     admission = Admission(registry, tiers, owner, clock)
     hub = HubClient(settings.hf_endpoint, settings.hf_token, f"modelshelf/{__version__}", STREAMS, settings.network)
     library = Library(registry, settings.tiers, known)
@@ -201,9 +200,10 @@ def _make_parts(settings: Settings, clock: Clock, late: _Late, *, read_only: boo
     return _Parts(clock, owner, registry, tiers, library, hub, room, old_copies, puller, mover, leaser)
 
 
-def _begin(tiers: TierService, settings: Settings) -> None:
-    tiers.open(settings.tiers.primary)
-    remember_library(settings)
+def _begin(tiers: TierService, settings: Settings, *, read_only: bool) -> None:
+    if not read_only:
+        tiers.open(settings.tiers.primary)
+        remember_library(settings)
 
 
 def _make_verifier(parts: _Parts) -> Verifier:

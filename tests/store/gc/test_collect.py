@@ -883,3 +883,21 @@ def test_an_old_orphan_that_a_program_has_open_stays(tmp_path: Path) -> None:
 
     with held_open(tmp_path / orphan, "rb"):
         assert names(plan(drawn.base), "blob") == []
+
+
+@pytest.mark.parametrize("named", ["nothing", "a ref", "an empty snapshot", "a list"])
+def test_blobs_of_a_first_download_that_was_given_up_go(tmp_path: Path, named: str) -> None:
+    """Where a repository holds blobs alone, nothing ever said what they are; a copy that lost its links keeps names."""
+    base = lay_out(tmp_path, f"model {REPO}\n orphan 100").base
+    repo = base.repo(REPO)
+    if named == "a ref":
+        put(repo.ref("main"), commit("a").encode())
+    elif named == "an empty snapshot":
+        repo.snapshot(commit("a")).mkdir(parents=True)
+    elif named == "a list":
+        put(repo.tree(commit("a")), b"{}")
+
+    found = plan(base)
+
+    assert ("blob" in {item.kind for item in found.items}) == (named == "nothing")
+    assert bool(found.notes) == (named != "nothing")

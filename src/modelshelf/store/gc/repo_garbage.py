@@ -19,6 +19,9 @@ from modelshelf.store.layout import Base, Repo
 from modelshelf.store.repos import lost_links, scan
 from modelshelf.units import format_size
 
+_NAMING = frozenset({"snapshots", "refs", "trees", ".no_exist"})
+"""What says, or said once, which files the blobs of a repository are."""
+
 
 @dataclass(frozen=True, slots=True)
 class BaseState:
@@ -187,6 +190,8 @@ def _unlinked(look: BaseState, walked: Walked) -> list[tuple[str, os.stat_result
 
 def _lost(look: BaseState, walked: Walked, loose: Sequence[tuple[str, os.stat_result]]) -> dict[str, int]:
     """Return the blobs that may have lost just their links and that no registered model needs, with their sizes."""
+    if not any(_area(walked, path) in _NAMING for path, _ in walked.entries):
+        return {}  # no copy of a whole repository lacks all of these: its first download was given up
     wanted = _wanted(look, walked)
     sizes = {path.rpartition("/")[2]: found.st_size for path, found in loose}
     lost = lost_links.among(walked.repo, sizes.keys() - wanted, walked.links, os.path.realpath(walked.repo.blobs))
