@@ -284,3 +284,16 @@ def test_the_last_moves_of_a_model_are_read_with_their_causes(library: tuple[Reg
     assert found[1].job_id == move.id
     assert found[0].at >= found[1].at > 1_700_000_000
     assert reader.moves(other.id) == []
+
+
+def test_models_are_asked_for_by_repository_location_and_id(library: tuple[Registry, Reader]) -> None:
+    """Each question narrows the answer."""
+    registry, reader = library
+    row = add(registry, "b")
+    add(registry, "a")
+    other = registry.add_model(Registration("other", "org/name", "custom", "/mnt/usb"), "/mnt/usb")
+
+    assert [found.model_name for found in reader.models(repo_id="Qwen/Qwen2.5-3B")] == ["a", "b"]
+    assert reader.models(cache_location="custom") == [other]
+    assert reader.models(model_id=row.id) == [row]
+    assert reader.models(model_id=row.id, repo_id="org/name") == []

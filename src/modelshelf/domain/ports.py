@@ -78,8 +78,10 @@ class Hub(Protocol):
 class Reader(Protocol):
     """The registry, read only: what `shelf ls`, `path` and `env` need and nothing that is slow to import."""
 
-    def models(self) -> list[ModelRow]:
-        """Return all models, by name."""
+    def models(
+        self, *, repo_id: str | None = None, cache_location: str | None = None, model_id: int | None = None
+    ) -> list[ModelRow]:
+        """Return models, by name: all, or those of a repository, of a location, or the one of an id."""
 
     def model(self, model_name: str) -> ModelRow | None:
         """Return one model."""

@@ -50,6 +50,17 @@ WHERE model_id = :model_id AND kind IN ('move', 'evict') AND state = 'done' ORDE
 """
 
 
+def models_query(**asked: str | int | None) -> tuple[str, dict[str, str | int]]:
+    """Return the statement, and its parameters, that lists models by name.
+
+    Args:
+        asked: What their columns have to be; None: anything.
+    """
+    conditions = {column: value for column, value in asked.items() if value is not None}
+    where = " AND ".join(f"m.{column} = :{column}" for column in conditions)
+    return f"{MODEL_ROWS} {'WHERE' if where else ''} {where} ORDER BY m.model_name", conditions
+
+
 def model_row(values: Sequence[object]) -> ModelRow:
     """Return a model from the columns of `MODEL_ROWS`, in their order.
 
@@ -125,7 +136,9 @@ def moves(rows: Iterable[Sequence[object]]) -> list[Moved]:
 class EmptyReader:
     """The registry before the first model."""
 
-    def models(self) -> list[ModelRow]:
+    def models(
+        self, *, repo_id: str | None = None, cache_location: str | None = None, model_id: int | None = None
+    ) -> list[ModelRow]:
         """Return none."""
         return []
 
@@ -167,10 +180,13 @@ class SqliteReader:
         except ShelfError:
             return False
 
-    def models(self) -> list[ModelRow]:
-        """Return all models, by name."""
+    def models(
+        self, *, repo_id: str | None = None, cache_location: str | None = None, model_id: int | None = None
+    ) -> list[ModelRow]:
+        """Return models, by name: all, or those of a repository, of a location, or the one of an id."""
+        statement, parameters = models_query(hf_path=repo_id, cache_location=cache_location, id=model_id)
         with self._connect() as connection:
-            return model_rows(connection.execute(f"{MODEL_ROWS} ORDER BY m.model_name"))
+            return model_rows(connection.execute(statement, parameters))
 
     def model(self, model_name: str) -> ModelRow | None:
         """Return one model."""

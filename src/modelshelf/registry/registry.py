@@ -82,9 +82,12 @@ class Registry(JobTable, UseTable):
 
     # --- models ---
 
-    def models(self) -> list[ModelRow]:
-        """Return all models, by name."""
-        return fast_read.model_rows(self._read(f"{fast_read.MODEL_ROWS} ORDER BY m.model_name"))
+    def models(
+        self, *, repo_id: str | None = None, cache_location: str | None = None, model_id: int | None = None
+    ) -> list[ModelRow]:
+        """Return models, by name: all, or those of a repository, of a location, or the one of an id."""
+        asked = fast_read.models_query(hf_path=repo_id, cache_location=cache_location, id=model_id)
+        return fast_read.model_rows(self._read(asked[0], **asked[1]))
 
     def model(self, model_name: str) -> ModelRow | None:
         """Return one model."""

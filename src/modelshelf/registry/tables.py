@@ -48,6 +48,8 @@ models = Table(
     Column("size_bytes", BigInteger, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("arrived_at", Double, nullable=False),
+    Index("ix_models_hf_path", "hf_path"),
+    Index("ix_models_cache_location", "cache_location"),
 )
 """A registered model. `allow_patterns` is a JSON list; `cache_path` is the base; `arrived_at` is when it came there."""
 

@@ -310,8 +310,8 @@ class ModelImporter:
         """Return a foreign model with the commit that was made up for it, where its files were linked into a tier."""
         if found.commit_hash:
             return found
-        for row in self.registry.models():
-            if row.hf_path == found.repo_id and row.commit_hash and row.complete:
+        for row in self.registry.models(repo_id=found.repo_id):
+            if row.commit_hash and row.complete:
                 with contextlib.suppress(BadInput):  # a tier that this process does not have
                     tier = self._tier(row.cache_location, row.cache_path)
                     folder = Base(Path(tier.base)).repo(row.hf_path).snapshot(row.commit_hash)

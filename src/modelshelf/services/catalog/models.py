@@ -89,7 +89,7 @@ class Library:
     def why_away(self, repo_id: str) -> str:
         """Return why copies of a repository cannot be read now; empty when none is known to be away."""
         look = _StateReader(self.reader, self.tiers, self.known.load() | self.reader.tier_ids())
-        found = (look.at(row) for row in self.reader.models() if row.hf_path == repo_id and row.complete)
+        found = (look.at(row) for row in self.reader.models(repo_id=repo_id) if row.complete)
         return next((model.detail for model in found if model.state is State.OFFLINE), "")
 
     def needed_paths(
@@ -104,8 +104,8 @@ class Library:
             exclude_model_id: The id of a model that does not count.
         """
         needed: set[str] = set()
-        for row in self.reader.models():
-            is_same = (row.hf_path, row.commit_hash) == (repo_id, commit_hash) and row.id != exclude_model_id
+        for row in self.reader.models(repo_id=repo_id):
+            is_same = row.commit_hash == commit_hash and row.id != exclude_model_id
             if is_same and self.base_of(row) == str(base.path):
                 needed |= {file.path for file in self.files(row)}
         return needed
@@ -122,8 +122,8 @@ class Library:
             rows: The models of the repository, where they were read already.
         """
         needed: set[str] = set()
-        for row in self.reader.models() if rows is None else rows:
-            if row.hf_path == repo_id and row.commit_hash != commit_hash and self.base_of(row) == str(base.path):
+        for row in self.reader.models(repo_id=repo_id) if rows is None else rows:
+            if row.commit_hash != commit_hash and self.base_of(row) == str(base.path):
                 needed |= {file.digest for file in self.files(row)}
         return needed
 

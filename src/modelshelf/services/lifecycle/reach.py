@@ -41,9 +41,8 @@ class Reach:
 
     def _tiers_of(self, job: Job, params: Mapping[str, str]) -> Iterator[Tier]:
         tiers = self.tiers.tiers
-        for row in self.registry.models() if job.model_id is not None else ():
-            if row.id == job.model_id:
-                yield tiers.resolve(row.cache_location, row.cache_path)
+        for row in self.registry.models(model_id=job.model_id) if job.model_id is not None else ():
+            yield tiers.resolve(row.cache_location, row.cache_path)
         if job.kind == MOVE and "cache_location" in params:
             yield tiers.resolve(params["cache_location"], params.get("cache_path"))
         for where in filter(None, (params.get("tier"), params.get("to"))):

@@ -71,9 +71,9 @@ class Remover:
         mine = {file.digest for file in files}
         sharing = [
             other.model_name
-            for other in self.registry.models()
+            for other in self.registry.models(repo_id=row.hf_path)
             if other.id != row.id
-            and (other.hf_path, self.library.base_of(other)) == (row.hf_path, model.base)
+            and self.library.base_of(other) == model.base
             and mine & {file.digest for file in self.library.files(other)}
         ]
         if sharing:

@@ -108,7 +108,7 @@ class Collector:
         """
         jobs = [job for job in self.registry.jobs(state=UNFINISHED) if job.kind not in (GC, DEDUPE)]
         working = {job.model_id for job in jobs}
-        rows = [row for row in self.registry.models() if repo_id in (None, row.hf_path)]
+        rows = self.registry.models(repo_id=repo_id)
         here = [row for row in rows if row.id in working or self.library.base_of(row) == str(base.path)]
         digests: dict[RepoId, set[Digest]] = {}
         for row in here:

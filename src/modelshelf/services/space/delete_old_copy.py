@@ -169,7 +169,7 @@ class OldCopyDeleter:
         return sorted({*leased, *open_files.users_of(scan.file_paths(base.repo(repo_id), commit_hash, files))})
 
     def _is_of(self, model_id: int, repo_id: RepoId) -> bool:
-        return any(row.id == model_id and row.hf_path == repo_id for row in self.registry.models())
+        return bool(self.registry.models(model_id=model_id, repo_id=repo_id))
 
 
 def read_freed(job: Job) -> Freed:

@@ -276,9 +276,8 @@ class RoomMaker:
         row = self.library.row(victim.model_name)
         same = [
             other.model_name
-            for other in self.registry.models()
-            if (other.hf_path, other.commit_hash) == (row.hf_path, row.commit_hash)
-            and self.library.base_of(other) == tier.base
+            for other in self.registry.models(repo_id=row.hf_path)
+            if other.commit_hash == row.commit_hash and self.library.base_of(other) == tier.base
         ]
         return [name for name in same if name != victim.model_name]
 

@@ -153,11 +153,10 @@ class TierService:
     def all(self) -> list[Tier]:
         """Return the configured tiers and every custom one that a model lies on."""
         found = {tier.base: tier for tier in self.configured()}
-        for row in self.registry.models():
-            if row.cache_location == "custom":
-                with contextlib.suppress(BadInput):  # the settings call that base a tier of their own now
-                    tier = self.tiers.resolve(row.cache_location, row.cache_path)
-                    found.setdefault(tier.base, tier)
+        for row in self.registry.models(cache_location=CUSTOM):
+            with contextlib.suppress(BadInput):  # the settings call that base a tier of their own now
+                tier = self.tiers.resolve(row.cache_location, row.cache_path)
+                found.setdefault(tier.base, tier)
         return list(found.values())
 
     def why_offline(self, tier: Tier) -> str:

@@ -134,6 +134,8 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_models')),
     sa.UniqueConstraint('model_name', name=op.f('uq_models_model_name'))
     )
+    op.create_index('ix_models_hf_path', 'models', ['hf_path'], unique=False)
+    op.create_index('ix_models_cache_location', 'models', ['cache_location'], unique=False)
     op.create_table('tiers',
     sa.Column('id', sa.Text(), nullable=False),
     sa.Column('cache_location', sa.Text(), nullable=False),
@@ -228,6 +230,8 @@ def downgrade() -> None:
     op.drop_index('ix_jobs_model_id', table_name='jobs')
     op.drop_table('jobs')
     op.drop_table('tiers')
+    op.drop_index('ix_models_cache_location', table_name='models')
+    op.drop_index('ix_models_hf_path', table_name='models')
     op.drop_table('models')
     op.drop_table('library')
     op.drop_table('files')
