@@ -55,7 +55,7 @@ def _text_of(path: Path) -> str:
 
 
 def _page(title: str, *parts: str) -> str:
-    return "\n\n".join((NOTE, f"# {title}", *parts)) + "\n"
+    return "\n\n".join((f"# {title}", NOTE, *parts)) + "\n"
 
 
 def _bullet(name: str, meaning: str) -> str:
