@@ -46,7 +46,7 @@ _NEEDED = sorted({Path(p).resolve() for p in (sys.prefix, sys.base_prefix, Path(
 
 
 def needs_namespaces() -> None:
-    """Skip a test where namespaces and mounts are not to be had."""
+    """Skip a test where namespaces and mounts aren't available."""
     if os.geteuid() != 0:
         pytest.skip("another user and a mount namespace need root")
     done = subprocess.run(["unshare", "--mount", "--pid", "--fork", "--mount-proc", "true"], capture_output=True)

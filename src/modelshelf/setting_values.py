@@ -50,15 +50,15 @@ def limit(value: Value) -> int | None:
     return round(limit_gb * GB)
 
 
-def share(value: Value) -> float:
-    """Return a share above 0 and at most 1."""
+def fraction(value: Value) -> float:
+    """Return a fraction above 0 and at most 1."""
     try:
-        share = float(value.text)
+        number = float(value.text)
     except ValueError:
-        share = -1
-    if not 0 < share <= 1:
+        number = -1
+    if not 0 < number <= 1:
         raise ValueError(f"{value.text!r} is not a fraction above 0 and at most 1, such as 0.9")
-    return share
+    return number
 
 
 def one_of(*words: str) -> Callable[[Value], str]:

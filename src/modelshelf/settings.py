@@ -39,7 +39,7 @@ class Settings:
     tiers: Tiers
     """PRIMARY_CACHE_PATH, PRIMARY_CACHE_LIMIT_GB, SECONDARY_CACHE_PATH, SECONDARY_CACHE_LIMIT_GB, CACHE_PATH_MAP."""
     warning_threshold: float
-    """CACHE_WARNING_THRESHOLD: the share of a limit from which on a tier is marked."""
+    """CACHE_WARNING_THRESHOLD: the fraction of a limit above which a tier is marked."""
     on_full: str
     """ON_FULL: `demote` or `refuse`."""
     on_secondary_full: str
@@ -203,7 +203,7 @@ def places(environ: Mapping[str, str] | None = None) -> Places:
 
 
 def check_settings(path: Path, text: str) -> None:
-    """Raise BadInput when a text is no good as the settings file at a path, whatever is in the environment."""
+    """Raise BadInput when a text isn't valid as the settings file at a path, whatever is in the environment."""
     problems = _Problems()
     values = _parse_env_text(text, path, problems)
     environ = {name: value for name, value in os.environ.items() if name not in _NAMES}
@@ -305,7 +305,7 @@ def _build(
     _check_apart(primary, secondary, values, problems)
     return Settings(
         tiers=Tiers(primary, secondary, read("CACHE_PATH_MAP", setting_values.path_map, {})),
-        warning_threshold=read("CACHE_WARNING_THRESHOLD", setting_values.share, 0.9),
+        warning_threshold=read("CACHE_WARNING_THRESHOLD", setting_values.fraction, 0.9),
         on_full=read("ON_FULL", setting_values.one_of("demote", "refuse"), "demote"),
         on_secondary_full=read("ON_SECONDARY_FULL", setting_values.one_of("refuse", "remove-unpinned"), "refuse"),
         use_symlinks=read("HF_HUB_DISABLE_SYMLINKS", lambda value: value.text.upper() not in setting_values.TRUE, True),
@@ -361,6 +361,6 @@ def _check_apart(primary: Tier, secondary: Tier | None, values: Mapping[str, Val
 
 
 def _real(base: str) -> Path:
-    """Return where a base leads; by its name alone on a share, which may hang when it is asked."""
+    """Return where a base leads; by its name alone on a network mount, which may hang when asked."""
     path = Path(base)
     return path if mount_at(path).may_hang else path.resolve()

@@ -21,7 +21,7 @@ def parse_size(text: str) -> int:
     (100000000000, 1610612736, 512)
 
     Raises:
-        ValueError: `text` is no size.
+        ValueError: `text` isn't a size.
     """
     match = _SIZE.fullmatch(text)
     if match is None or match[2].lower() not in _FACTORS:
@@ -51,7 +51,7 @@ def parse_duration(text: str) -> float:
     (90.0, 1800.0, 7200.0, 2592000.0)
 
     Raises:
-        ValueError: `text` is no duration.
+        ValueError: `text` isn't a duration.
     """
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([smhdw]?)", text.strip())
     if match is None:

@@ -318,7 +318,7 @@ def test_a_repository_that_cannot_be_is_refused(hub: FakeHub, answer: object) ->
 
 
 def test_what_a_hub_need_not_say_may_be_missing(hub: FakeHub) -> None:
-    """Unknown kinds of entries and fields, folders and missing lists are no reason to refuse."""
+    """Unknown kinds of entries and fields, folders and missing lists are accepted."""
     more = {"xetHash": "x", "lastCommit": None, "securityFileStatus": {"status": "safe"}}
     entries = [
         {"type": "commit", "path": "../submodule"},

@@ -163,7 +163,7 @@ def test_the_oldest_job_that_is_due_comes_first(registry: Registry, row: ModelRo
 
 
 def test_a_job_that_waits_can_be_taken_by_its_id(registry: Registry, row: ModelRow) -> None:
-    """Who asks for it does not wait; one that is running or done is not to be had."""
+    """Who asks for it does not wait; one that is running or done isn't given out."""
     job = registry.enqueue("pull", row)
     registry.postpone_job(job.id, 600, "")
 

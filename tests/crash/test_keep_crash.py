@@ -118,7 +118,7 @@ def outcome(home: Home) -> dict[str, tuple[object, ...]]:
 
 
 def test_a_reconcile_dies_at_any_step(home: Home, ruins: Path) -> None:
-    """Whatever a killed run left, the next one arrives at what a run that lived arrives at."""
+    """After a crash, rerunning ends in the same state as an uninterrupted run."""
     home.run("reconcile").checked()
     wanted = outcome(home)
     assert {name: facts[:2] for name, facts in wanted.items()} == {

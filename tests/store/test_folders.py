@@ -37,7 +37,7 @@ def _scratch(root: Path, path: Path) -> None:
 MUTATORS: dict[str, Callable[[Path, Path], object]] = {
     "make_folder": lambda root, path: fs.make_folder(root, path / "new"),
     "fsync_folder": lambda root, path: fs.fsync_folder(root, path.parent),
-    "share_as_folder": fs.share_as_folder,
+    "take_folder_permissions": fs.take_folder_permissions,
     "write_text": lambda root, path: fs.write_text(root, path, "new"),
     "write_text, no folder": lambda root, path: fs.write_text(root, path.parent / "new" / "x", "new"),
     "back_up": fs.back_up,
@@ -236,7 +236,7 @@ def test_a_file_with_another_name_keeps_its_mode(tmp_path: Path) -> None:
     path.chmod(0o600)
     (tmp_path / "theirs").hardlink_to(path)
 
-    fs.share_as_folder(tmp_path, path)
+    fs.take_folder_permissions(tmp_path, path)
 
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
@@ -249,7 +249,7 @@ def test_a_file_of_another_user_keeps_its_mode(tmp_path: Path) -> None:
     path.chmod(0o600)
     os.chown(path, NOT_MINE, NOT_MINE)
 
-    fs.share_as_folder(tmp_path, path)
+    fs.take_folder_permissions(tmp_path, path)
 
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 

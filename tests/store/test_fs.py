@@ -246,14 +246,14 @@ def test_whoever_may_enter_the_folder_may_read_the_file(
     path.chmod(mode)
     path.parent.chmod(folder_mode)
 
-    fs.share_as_folder(tmp_path, path)
+    fs.take_folder_permissions(tmp_path, path)
 
     assert stat.S_IMODE(path.stat().st_mode) == readable
 
 
 def test_making_a_file_readable_that_is_gone_is_no_error(tmp_path: Path) -> None:
     """Another program may have removed it meanwhile."""
-    fs.share_as_folder(tmp_path, tmp_path / "gone")
+    fs.take_folder_permissions(tmp_path, tmp_path / "gone")
 
     assert not (tmp_path / "gone").exists()
 

@@ -67,7 +67,7 @@ def test_the_token_is_nobodys_business(base: Base) -> None:
     base.path.chmod(0o2775)
     for path in base.path.rglob("*"):
         if path.name != "token":
-            fs.share_as_folder(base.path, path)
+            fs.take_folder_permissions(base.path, path)
 
     assert ownership.foreign(base) is None
     assert mode(base.path / "token") == "0o600"
@@ -80,7 +80,7 @@ def test_what_root_left_is_counted_and_the_command_repairs_it(base: Base, base_m
     base.path.chmod(base_mode)
     if is_shared(base_mode):
         for path in base.path.rglob("*"):
-            fs.share_as_folder(base.path, path)
+            fs.take_folder_permissions(base.path, path)
     repo = base.repo("org/a").path
     give(repo, 0, 0)
     for folder in (repo, repo / "blobs"):
@@ -208,7 +208,7 @@ def test_what_huggingface_hub_wrote_is_shared_with_its_locks(base: Base) -> None
     base.path.chmod(0o2775)
     base.repo("org/a").tree("c" * 40).chmod(0o600)
 
-    ownership.share_repo(base, "org/a")
+    ownership.give_repo_to_group(base, "org/a")
 
     assert mode(base.repo("org/a").tree("c" * 40)) == "0o664"
     assert (mode(lock.parent), mode(lock)) == ("0o2775", "0o664")

@@ -160,7 +160,7 @@ def _yes(text: str) -> bool:
 
 
 def _ask(question: str, proposed: str, parse: Callable[[str], T]) -> T:
-    """Ask a person until the answer can be meant; an empty one is the proposal.
+    """Ask a person until the answer is valid; an empty one accepts the proposal.
 
     Raises:
         BadInput: The input ended.

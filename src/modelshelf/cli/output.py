@@ -54,7 +54,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset
 
 @contextmanager
 def job_progress(what: str) -> Iterator[Callable[[Job], None]]:
-    """Show a job's progress on stderr: a bar for a person, nothing where stderr is no terminal."""
+    """Show a job's progress on stderr: a bar for a person, nothing where stderr isn't a terminal."""
     if not sys.stderr.isatty():
         yield lambda job: None
         return

@@ -141,7 +141,7 @@ class Says:
 def why_partial(
     files: Iterable[FoundFile], listed: Sequence[FileEntry], arriving: Iterable[str] = (), says: Says | None = None
 ) -> str:
-    """Return why the files that are there are no model, in a sentence; empty when they are one.
+    """Return why the files that are there aren't a model, in a sentence; empty when they are one.
 
     A snapshot is often a part of its commit by intent: a program took one format of three, a person one GGUF of ten.
 

@@ -31,7 +31,7 @@ class Mount:
     kind: str
     """Its type as the mount table spells it: `ext4`, `9p`, `fuseblk`; `drvfs` for a Windows drive under WSL."""
     source: str
-    """The device, share or drive."""
+    """The device, network address or drive."""
     read_only: bool
     boundary: bool = True
     """Whether it is mounted below the root: in a container, what lies on no such mount vanishes with the container."""

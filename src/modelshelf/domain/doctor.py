@@ -41,7 +41,7 @@ class BaseFacts:
     offline: str
     """Why it cannot be used, though it was used before; empty when it can."""
     hangs: bool = False
-    """Whether its share does not answer."""
+    """Whether its network mount doesn't answer."""
     closed: str = ""
     """A folder of it that this user may not look into; empty without one."""
     marked: bool = False

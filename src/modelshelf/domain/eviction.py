@@ -80,14 +80,14 @@ class Watermarks:
     """
 
     high: float = 1.0
-    """Room is made when usage would pass this share of the limit."""
+    """Room is made when usage would pass this fraction of the limit."""
     low: float = 0.85
-    """And then down to this share, what is about to be written included."""
+    """And then down to this fraction, what is about to be written included."""
     min_stay_s: float = 86400.0
     """How long a placement stays at least after it arrived, in seconds."""
 
     def __post_init__(self) -> None:
-        """Refuse marks that cannot be meant.
+        """Refuse invalid marks.
 
         Raises:
             BadInput: Not 0 < low <= high <= 1, or a negative stay.
@@ -101,7 +101,7 @@ class Watermarks:
     def at_once(self) -> Watermarks:
         """Return the marks for what a person asked for and waits for: no minimum stay.
 
-        Only promotions can go round in circles; a pull comes once, and a placement's age is no reason to refuse it.
+        Only promotions can go round in circles; a pull comes once, and a placement's age doesn't refuse it.
         """
         return replace(self, min_stay_s=0.0)
 
@@ -195,7 +195,7 @@ class _Ask:
     location: str
 
     def over_bytes(self, mark: float) -> int:
-        """Return by how much usage would pass this share of the limit; negative when it would not."""
+        """Return by how much usage would pass this fraction of the limit; negative when it would not."""
         if self.room.limit_bytes is None:
             return 0
         allowed = self.room.limit_bytes if mark == 1 else int(self.room.limit_bytes * mark)

@@ -13,7 +13,7 @@ MIN_AGE_S = 3600.0
 
 A live download writes at least every few minutes (huggingface_hub gives a silent hub up after five tries of ten
 seconds); one that stalls for longer keeps its file open, which is looked at as well. The hour is for whom we cannot
-see: another host on a network share, a container of another user, and a clock that is a little off.
+see: another host on a network mount, a container of another user, and a clock that is a little off.
 """
 RESUME_S = 7 * 86400.0
 """How long parts of an unfinished model are kept for its next pull, and a sidecar that has no row."""

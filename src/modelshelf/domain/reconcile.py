@@ -244,7 +244,7 @@ class _Deciding:
         return None if placed is None else placed.base
 
     def _decide_sidecars(self, sidecars: Sequence[SidecarSeen]) -> None:
-        """Decide about the sidecars of one name that no row is behind."""
+        """Decide about the sidecars of one name that have no row."""
         self._settled |= {(one.base, one.sidecar.model_name) for one in sidecars}
         for one in sidecars:
             if (one.base, one.sidecar.model_name) in self._seen.leaving:

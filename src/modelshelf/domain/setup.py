@@ -10,10 +10,10 @@ from modelshelf.errors import BadInput
 from modelshelf.units import GB
 
 _AS_FAST = 0.5
-"""A disk with this share of the best rate counts as as fast: two runs on one busy disk differ by that."""
+"""A disk with this fraction of the best rate counts as as fast: two runs on one busy disk differ by that."""
 _OF_SIZE, _OF_FREE = 0.8, 0.9
 _WORTH_GB = 5
-"""A disk with less room than that is no place for models, while there is another one."""
+"""A disk with less room than that isn't proposed, while there is another one."""
 FLAGS = "--primary PATH --primary-limit-gb N --secondary PATH --secondary-limit-gb N"
 
 
@@ -97,7 +97,7 @@ class Setup:
 def propose(disks: Sequence[Disk]) -> Setup:
     """Return which disks to use: the fast one first, the one with the most room second.
 
-    A share of the network and a container's own layer come last, whatever they measured.
+    A network mount and a container's own layer come last, whatever they measured.
 
     Raises:
         BadInput: There is no disk.
@@ -135,7 +135,7 @@ def parse_limit(text: str) -> float | None:
     """Return a limit in GB; None for `none`.
 
     Raises:
-        BadInput: It is no number above 0.
+        BadInput: It isn't a number above 0.
     """
     if text.strip().lower() in ("", "none"):
         return None

@@ -156,7 +156,7 @@ def with_holders(err: OutOfSpace, need_bytes: int, elsewhere: Sequence[tuple[str
 
 
 def for_a_move(err: OutOfSpace, model_name: str, source: str) -> OutOfSpace:
-    """Return the error of a move that did not fit: where the model lies already is no place to go.
+    """Return the error of a move that did not fit: the tier that it is on isn't named as a place to go.
 
     Args:
         err: What `with_holders` returned.

@@ -75,7 +75,7 @@ class JobTable:
         return Job(*found) if found else None
 
     def note_wait(self, job: Job, detail: str) -> None:
-        """Say what a job waits for, as long as nobody is at it."""
+        """Say what a job waits for, while no process runs it."""
         with self._engine.begin() as connection:
             same = (jobs.c.id == job.id) & jobs.c.state.in_((QUEUED, WAITING))
             connection.execute(sa.update(jobs).where(same).values(detail=detail))

@@ -147,7 +147,7 @@ class GuardedProtocol(ZeroCopyProtocol):
             self._wait()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP."""
+        """Refuse what isn't HTTP."""
         self._refuse(400, msg)
 
     def _unsupported_upgrade_warning(self) -> None:

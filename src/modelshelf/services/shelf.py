@@ -330,7 +330,7 @@ class Shelf:
         """Give a model another name; returns it.
 
         Raises:
-            BadInput, Conflict: The name cannot be meant or is taken, or a job works on the model.
+            BadInput, Conflict: The name is invalid or taken, or a job is working on the model.
         """
         new_name = ModelName(new_name)
         model = self.library.model(model_name)

@@ -93,8 +93,8 @@ class Place:
             os.utime(proc, ns=(model.st_atime_ns, model.st_mtime_ns))
             proc.chmod(stat.S_IMODE(model.st_mode))  # what has no modes refuses
 
-    def share(self) -> None:
-        """Give the file or folder its folder's group permissions, whatever the umask.
+    def take_folder_permissions(self) -> None:
+        """Give the file or folder its folder's group permissions, regardless of umask.
 
         What root writes belongs to whom the folder belongs: the user outside of a container can read and delete it. A
         file that has another name, or an owner who isn't the folder's or this user, is left as it is.
@@ -186,12 +186,12 @@ def _enter(at: Place, *, make: bool) -> int:
         raise
     with contextlib.suppress(FileExistsError):
         os.mkdir(at.name, dir_fd=at.folder)
-        at.share()
+        at.take_folder_permissions()
     return _enter(at, make=False)
 
 
 def sync_folder(folder: int) -> None:
-    """Make the names in an open folder durable, where the file system can: some shares and FUSE file systems refuse."""
+    """Make the names in an open folder durable, where the file system can: some network mounts refuse."""
     try:
         fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
         try:

@@ -36,15 +36,15 @@ def make_folder(root: Path, path: Path) -> None:
 
 
 def fsync_folder(root: Path, path: Path) -> None:
-    """Make names in a folder durable, where the file system can: some shares and FUSE file systems refuse."""
+    """Make names in a folder durable, where the file system can: some network mounts and FUSE file systems refuse."""
     with translate_errors(path), opened(root, path) as folder:
         sync_folder(folder)
 
 
-def share_as_folder(root: Path, path: Path) -> None:
-    """Give what lies there its folder's group permissions; see `Place.share`. Nothing when it is gone."""
+def take_folder_permissions(root: Path, path: Path) -> None:
+    """Give a file or folder the group permissions of its folder. Nothing when it is gone."""
     with contextlib.suppress(FileNotFoundError), place(root, path) as at:
-        at.share()
+        at.take_folder_permissions()
 
 
 def write_text(root: Path, path: Path, text: str, mode: int = 0o644) -> None:
@@ -115,7 +115,7 @@ def _write(at: Place, text: str, mode: int = 0o644) -> None:
         file.write(text)
         file.flush()
         if mode & 0o077:  # a secret stays its owner's
-            at.share()
+            at.take_folder_permissions()
         os.fsync(file.fileno())
 
 
@@ -136,7 +136,7 @@ def _open_or_create(at: Place, flags: int) -> int:
         return at.open(flags)
     except FileNotFoundError:
         fd = at.open(flags | os.O_CREAT)
-    at.share()
+    at.take_folder_permissions()
     return fd
 
 
@@ -192,7 +192,7 @@ def make_link(root: Path, path: Path, target: str) -> None:
     """Make a symbolic link in one step, in place of what is there; the caller makes the folder durable."""
     with contextlib.suppress(FileExistsError), place(root, path, make=True) as at:
         os.symlink(target, at.name, dir_fd=at.folder)
-        at.share()
+        at.take_folder_permissions()
         return
     with replacing(root, path, durable=False) as temporary:
         os.symlink(target, temporary.name, dir_fd=temporary.folder)

@@ -67,7 +67,7 @@ def _load(path: Path) -> dict[str, str]:
 
 
 def _note(path: Path, key: str, value: str | None) -> None:
-    """Write an entry, or drop it; a memory that cannot be written (a read-only home) is no reason to stop."""
+    """Write an entry, or drop it; a memory that cannot be written (a read-only home) doesn't stop the work."""
     known = _load(path)
     if known.get(key) == value:
         return

@@ -192,7 +192,7 @@ class Base:
 
     @property
     def things_lock(self) -> Path:
-        """The lock of whoever brings what is no repository."""
+        """The lock of whoever brings what isn't a repository."""
         return self.locks / "things.lock"
 
     def part(self, digest: Digest) -> Path:
@@ -218,7 +218,7 @@ class Base:
 
 @dataclass(frozen=True, slots=True)
 class CacheDir(Base):
-    """A cache_dir that is no base: repositories lie in it directly, as after `cache_dir=BASE`."""
+    """A cache_dir that isn't a base: repositories lie in it directly, as after `cache_dir=BASE`."""
 
     @property
     def hub(self) -> Path:

@@ -21,13 +21,13 @@ from modelshelf.errors import ShelfError, Unavailable
 from modelshelf.store import fs
 from modelshelf.store.folders import place
 from modelshelf.store.layout import is_part_lock
-from modelshelf.store.mounts import share_of
+from modelshelf.store.mounts import network_mount_of
 
 _POLL_S = 0.1
 HANG_S = 30.0
-"""A share that has not answered after so long is taken for dead."""
-_SHARE_WAIT_S = 300.0
-"""So long at most a lock on a share is waited for: its holder may be a machine that is gone."""
+"""How long a network mount may take to answer before it counts as dead, in seconds."""
+_NETWORK_WAIT_S = 300.0
+"""Longest wait for a lock on a network mount, in seconds: its holder may be a machine that is gone."""
 _END_IT = "Wait for it, or end it."
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP)
 """What a file system answers that has no locks to give."""
@@ -39,7 +39,7 @@ T = TypeVar("T")
 def bounded(
     call: Callable[[], T], path: Path, undo: Callable[[T], object] = lambda _: None, hang_s: float = HANG_S
 ) -> T:
-    """Return what a call answers that may hang in the kernel, where `path` lies on a share or a FUSE file system.
+    """Return what a call answers that may hang in the kernel, where `path` is on a network mount or a FUSE file system.
 
     Args:
         call: The call.
@@ -50,8 +50,8 @@ def bounded(
     Raises:
         Unavailable: It did not answer in time; names the path and its mount.
     """
-    share = share_of(path)
-    if share is None:
+    mount = network_mount_of(path)
+    if mount is None:
         return call()
     outcome: Future[T] = Future()
 
@@ -68,7 +68,7 @@ def bounded(
         return outcome.result()
     outcome.add_done_callback(lambda late: undo(late.result()) if late.exception() is None else None)
     raise Unavailable(
-        f"{path} has not answered for {hang_s:g} s: {share.named} hangs.",
+        f"{path} has not answered for {hang_s:g} s: {mount.named} hangs.",
         hint="Repair the network mount or the drive, then try again.",
         path=str(path),
     )
@@ -81,7 +81,7 @@ def try_lock(root: Path, *paths: Path, hang_s: float = HANG_S) -> Iterator[bool]
     Args:
         root: The base or folder that they lie in.
         paths: The locks.
-        hang_s: How long a share may take to answer.
+        hang_s: How long a network mount may take to answer.
 
     Raises:
         Unavailable: It did not.
@@ -139,23 +139,23 @@ def wait_lock(
         root: The base or folder that it lies in.
         path: The lock.
         clock: Time.
-        timeout_s: How long to wait; on a share five minutes at most.
+        timeout_s: How long to wait; on a network mount five minutes at most.
         check: Called while it is waited for; raises when that is to stop.
 
     Raises:
         Unavailable: It was not free in time.
     """
     waited_s = 0.0
-    share = share_of(path)
-    if share is not None and share.is_network:
-        timeout_s = min(timeout_s, _SHARE_WAIT_S)
+    mount = network_mount_of(path)
+    if mount is not None and mount.is_network:
+        timeout_s = min(timeout_s, _NETWORK_WAIT_S)
     while True:
         with try_lock(root, path) as free:
             if free:
                 yield
                 return
         if waited_s >= timeout_s:
-            where = f" on {share.named}" if share is not None else ""
+            where = f" on {mount.named}" if mount is not None else ""
             raise Unavailable(
                 f"Another program has held {path}{where} for {timeout_s:.0f} s.",
                 hint="Wait for it, or end it; on a network mount it may run on another machine." if where else _END_IT,

@@ -33,7 +33,7 @@ def read_table(path: Path = TABLE) -> str:
         return ""
 
 
-def share_of(path: Path) -> Mount | None:
+def network_mount_of(path: Path) -> Mount | None:
     """Return the mount of a path whose calls may hang in the kernel; None where it lies on a disk of this machine.
 
     Its name is asked first, for following links in it asks the disks.
@@ -68,7 +68,7 @@ def check_outlives(bases: Sequence[str], *, require: bool | None, table: str | N
 def mount_at(path: Path, table: str | None = None) -> Mount:
     """Return the mount that a path lies on by its name alone: no link is followed, and no disk is asked.
 
-    That answers while a share hangs. `path` is absolute; for `table` see `mount_of`.
+    That answers while a network mount hangs. `path` is absolute; for `table` see `mount_of`.
     """
     found = _UNKNOWN
     for mount in mounts(table):

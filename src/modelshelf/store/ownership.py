@@ -108,19 +108,19 @@ def check_changeable(base: Base, repo_id: RepoId) -> None:
         raise Denied(why, hint=fix(base), cache_path=str(base.path))
 
 
-def share_repo(base: Base, repo_id: RepoId) -> None:
-    """Let all who may use a base use what huggingface_hub wrote for one repository, whose files follow the umask.
+def give_repo_to_group(base: Base, repo_id: RepoId) -> None:
+    """Give what huggingface_hub wrote for a repository, by its umask, the group permissions of the base.
 
     Its list of a commit's files, of mode 0600, among them: without it another user gets a part of a snapshot and is
     told that it is whole.
     """
     repo, locks = base.repo(repo_id), base.hub_locks(repo_id)
     for path in (base.hub, *base.hub.glob("*"), locks.parent):
-        fs.share_as_folder(base.path, path)
+        fs.take_folder_permissions(base.path, path)
     for tree in (locks, repo.path):
-        fs.share_as_folder(base.path, tree)
+        fs.take_folder_permissions(base.path, tree)
         for path, _ in _walk(tree):
-            fs.share_as_folder(base.path, path)
+            fs.take_folder_permissions(base.path, path)
 
 
 def _folders(path: Path) -> Iterator[Path]:

@@ -681,7 +681,7 @@ def test_a_local_dir_needs_its_repository_named(home: Home, old: Path) -> None:
 
 
 def test_a_changed_file_of_a_local_dir_is_not_taken(home: Home, old: Path) -> None:
-    """A file that a person edited since is no file of its commit."""
+    """A file that a person edited since isn't a file of its commit."""
     folder = home.root / "work" / "mine"
     home.hf(old, "download", REPO, "--local-dir", str(folder)).checked()
     (folder / "config.json").write_bytes(b"{ }")

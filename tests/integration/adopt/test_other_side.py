@@ -143,7 +143,7 @@ def test_a_custom_base_has_two_paths(home: Home) -> None:
 
 
 def test_reconcile_on_either_side_finds_nothing_to_do(home: Home) -> None:
-    """A path of the other side is no reason to change anything."""
+    """A path of the other side changes nothing."""
     host, container = two_sides(home, USER, 0)
     host.run("add", "a", "org/a").checked()
     container.run("add", "b", "org/b", "--to", str(container.path(home.custom))).checked()

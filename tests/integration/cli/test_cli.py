@@ -335,7 +335,7 @@ def test_jobs_lists_and_cancel_ends(hub: FakeHub, home: Home, cli: Cli, commit: 
 
 
 def test_load_says_why_a_model_cannot_be_loaded(cli: Cli, added: Path) -> None:
-    """Files that are no model end `shelf load` with an error, not with a traceback of ours, and count as no use."""
+    """Files that aren't a model end `shelf load` with an error, not a traceback, and don't count as a use."""
     refused = cli("load", "m")
 
     assert (refused.code, refused.out) == (7, "")

@@ -240,7 +240,7 @@ def test_an_emptied_primary_starts_afresh_and_learns_of_the_rest(library: Home) 
 
 
 def test_no_base_that_is_there_can_start_afresh(library: Home) -> None:
-    """A marker that is there, and a folder that is no tier, are bad input."""
+    """A marker that is there, and a folder that isn't a tier, are invalid input."""
     assert library.run("tiers", "--reset-marker", str(library.secondary)).code == 2
     assert library.run("tiers", "--reset-marker", str(library.root / "nothing")).code == 2
 

@@ -233,7 +233,7 @@ def parts_of(base: Base) -> list[str]:
 
 
 def test_a_move_finishes_unharmed(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """Blobs that arrived on the target are no orphans before the model resolves to it."""
+    """Blobs that arrived on the target aren't orphans before the model resolves to it."""
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO)
     with Sweeping(shelf.collector) as sweeping:

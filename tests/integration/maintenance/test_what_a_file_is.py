@@ -116,7 +116,7 @@ def test_the_files_of_an_old_cache_are_not_taken_for_the_whole_commit(hub: FakeH
     assert (Path(home.run("path", "all").checked().out.strip()) / "b.bin").read_bytes() == b"b" * 900
 
 
-# --- what is no model ---
+# --- what isn't a model ---
 
 
 @pytest.mark.parametrize(

@@ -353,7 +353,7 @@ def test_a_slow_reader_holds_nobody_up(face: Face, base: Path) -> None:
     ],
 )
 def test_a_path_that_climbs_is_404_and_never_a_file(still: Face, path: str) -> None:
-    """Whatever the quoting, what is no file of the snapshot is not found."""
+    """Whatever the quoting, what isn't a file of the snapshot is not found."""
     received = exchange(still.address, raw_request(path, "Connection: close"))
 
     assert received.startswith(b"HTTP/1.1 404 ")

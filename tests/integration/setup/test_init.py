@@ -203,7 +203,7 @@ def answer(home: Home, *lines: str) -> Result:
 
 
 def test_five_questions_are_asked(fresh: Home, env_file: Path) -> None:
-    """An answer that cannot be meant is asked again; an empty one takes the proposal."""
+    """An invalid answer is asked again; an empty one accepts the proposal."""
     said = answer(fresh, "/etc", str(fresh.primary), "lots", "3.5", str(fresh.secondary), "", "").checked()
 
     assert said.err.count("]: ") == 7

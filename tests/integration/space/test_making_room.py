@@ -280,7 +280,7 @@ def test_giving_a_lease_back_answers_programs(home: Home, full: Shelf) -> None:
 
 
 def test_the_lease_of_a_dead_process_holds_nothing(home: Home, full: Shelf) -> None:
-    """A lease whose owner was killed is no reason to keep the coldest model."""
+    """A lease whose owner was killed doesn't keep the coldest model."""
     row = full.library.row("a")
     dead = full.job_service.owner.rpartition(":")[0] + ":0.00"
     full.registry.leases.take(row.id, str(home.primary), kind="run", holder="dead", owner=dead, ttl_s=600)

@@ -158,7 +158,7 @@ def test_a_file_of_another_size_is_set_aside(hub: FakeHub, home: Home, shelf: Sh
 
 
 def test_removing_there_leaves_nothing(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """Files that are no links go as well, another revision's stay."""
+    """Files that aren't links are deleted as well; another revision's stay."""
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO, "secondary")
     hub.add_repo(REPO, NEW)

@@ -95,7 +95,7 @@ def _decode(parts: Iterable[str]) -> str:
 def parse_range(header: str | None, size_bytes: int) -> range | None:
     """Return the bytes that a Range header asks for: empty when it asks past the end, None for the whole file.
 
-    Several ranges and what is no range of bytes are answered with the whole file, as RFC 9110 allows.
+    Several ranges and what isn't a range of bytes are answered with the whole file, as RFC 9110 allows.
 
     >>> parse_range("bytes=-3", 10), parse_range("bytes=10-", 10), parse_range("bytes=0-1,4-5", 10)
     (range(7, 10), range(0, 0), None)

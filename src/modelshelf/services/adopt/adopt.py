@@ -76,7 +76,7 @@ class Adopter:
         """Return what adopting does, after checking all that can be checked; nothing of what was found is changed.
 
         Raises:
-            BadInput: The path cannot be meant, or not with this mode.
+            BadInput: The path is invalid, or not allowed with this mode.
             NotFound: There is no such folder, or nothing in it.
             OutOfSpace: It does not fit on the tier.
             Conflict, Denied, Unavailable: A tier is offline or read-only, or the old place cannot become a link.

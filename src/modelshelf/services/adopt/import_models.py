@@ -65,7 +65,7 @@ class ModelImporter:
                 if blob is None or not _has_size(blob, file.size_bytes):
                     need[found.repo_id, file.digest or file.path] = file.size_bytes
         along = sum(other.thing.size_bytes for other in plan.others if other.act in ("move", "copy"))
-        if plan.order.mode is AdoptMode.LINK:  # what is no model moves as it lies
+        if plan.order.mode is AdoptMode.LINK:  # what isn't a model moves unchanged
             along += sum(adoption.found.size_bytes for adoption in plan.of(Act.STAY))
         return sum(need.values()) + along
 
@@ -377,7 +377,7 @@ def _sidecar(adoption: Adoption) -> Sidecar:
 
 
 def _revision(found: FoundModel) -> RefName:
-    """Return the ref that leads to a snapshot; its commit where none does, or one that cannot be meant.
+    """Return the ref that leads to a snapshot; its commit where none does, or an invalid one.
 
     What Ollama has is of no hub, so that its model follows no revision of one.
     """

@@ -21,7 +21,7 @@ class Adapters:
     library: Library
 
     def base_of(self, model: Model) -> Model | None:
-        """Return the registered base model of an adapter, on whichever tier; None for a model that is no adapter.
+        """Return the registered base model of an adapter, on whichever tier; None for a model that isn't an adapter.
 
         Raises:
             BadInput: The adapter doesn't name its base model.

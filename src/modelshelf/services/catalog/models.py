@@ -249,7 +249,7 @@ class _StateReader:
     def _count(self, repo: Repo, row: ModelRow, commit_hash: CommitHash) -> tuple[int, int, int]:
         """Return how many files are missing, of how many, and how many of them lack just a link to their blob.
 
-        While the folders are as they were when all files were seen, none is.
+        If the folders' mtimes match the saved signature, nothing is missing.
         """
         if row.complete and row.signature and scan.signature(repo, commit_hash) == row.signature:
             return 0, 1, 0

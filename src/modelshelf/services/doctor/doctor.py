@@ -45,7 +45,7 @@ _log = logging.getLogger(__name__)
 _TIDY = frozenset({"lock", "folder"})
 """What of gc's plan is mended without asking: nothing of it holds a byte of a model."""
 HANG_S = 5.0
-"""So long a share may take to answer."""
+"""How long a network mount may take to answer, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)

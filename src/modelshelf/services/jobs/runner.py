@@ -81,7 +81,7 @@ class Jobs:
             raise Unavailable(reason, hint="It waits for a process that has that base among its tiers.", job_id=job.id)
 
     def all(self) -> list[Job]:
-        """Return all jobs, newest first; of one that nobody is at, the detail says what it waits for."""
+        """Return all jobs, newest first; of one that no process runs, the detail says what it waits for."""
         return [self._with_wait(job) for job in self.registry.jobs()]
 
     def _with_wait(self, job: Job) -> Job:

@@ -228,7 +228,7 @@ class Puller:
             list_commit(repo, commit_hash, manifest)
         lay_out(base, repo, commit_hash, files, Counter(), symlinks=self.tiers.links(base))
         self._check_all_there(row, scan.missing_files(repo, commit_hash, files))
-        ownership.share_repo(base, row.hf_path)
+        ownership.give_repo_to_group(base, row.hf_path)
         if not COMMIT_HASH.fullmatch(row.revision) and scan.refs(repo).get(row.revision) != commit_hash:
             fs.write_text(base.path, repo.ref(row.revision), commit_hash)
 

@@ -43,7 +43,7 @@ class Registrar:
         With the hub not reachable the plan knows no commit.
 
         Raises:
-            BadInput: A name, a path or a pattern cannot be meant.
+            BadInput: A name, a path or a pattern is invalid.
             Conflict: The name is taken; or room could be made, but for what is pinned or in use.
             NotFound, Denied: The hub does not have the repository, or not for this token.
             OutOfSpace: It does not fit on its tier.

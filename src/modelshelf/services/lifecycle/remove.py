@@ -1,7 +1,7 @@
 """Removing a model: the row first, the bytes last, and only bytes that nothing else needs.
 
-What deletes sidecar and bytes is a job that is born as the row dies, in one transaction: whoever is killed on the way,
-the next command or a server goes on.
+Deleting the row and creating the cleanup job, which deletes sidecar and bytes, is one transaction, so after a crash any
+later command finishes it.
 """
 
 from __future__ import annotations

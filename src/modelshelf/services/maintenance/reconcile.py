@@ -65,7 +65,7 @@ class Reconciler:
             more: Further bases to look at, beside those that are known.
 
         Raises:
-            BadInput: One of them is no base.
+            BadInput: One of them isn't a base.
         """
         return plan_reconcile(observe(self.registry, self.tiers, more))
 

@@ -34,7 +34,7 @@ def observe(registry: Registry, tiers: TierService, more: Sequence[str] = ()) ->
         more: Further bases to look at.
 
     Raises:
-        BadInput: One of `more` is no base.
+        BadInput: One of `more` isn't a base.
     """
     look = _Scan(registry, tiers)
     configured = {tier.base for tier in tiers.configured()}

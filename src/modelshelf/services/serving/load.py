@@ -70,7 +70,7 @@ def try_out(path: Path, prompt: str, base: Path | None = None) -> Trial:
     Args:
         path: The snapshot.
         prompt: The question.
-        base: The snapshot of an adapter's base model; None for a model that is no adapter.
+        base: The snapshot of an adapter's base model; None for a model that isn't an adapter.
     """
     started_s = time.monotonic()
     model, tokenizer = _from_pretrained(path, {}, base)

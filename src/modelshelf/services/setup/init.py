@@ -26,7 +26,7 @@ class FirstSetup:
     usual: Path
     """The base that Hugging Face programs use by default."""
     check: Callable[[Path, str], None]
-    """Raises BadInput when a text is no good as the settings file of that path."""
+    """Raises BadInput when a text isn't valid as the settings file of that path."""
     exported: Sequence[str]
     """The names of settings in the environment, which win over what is written."""
     tools_hub: tuple[str, str]
@@ -62,7 +62,7 @@ class FirstSetup:
         """Return the text of the settings, checked in all ways that a start would.
 
         Raises:
-            BadInput: A base or a limit is none, the tiers lie in each other, or a base cannot be written.
+            BadInput: A base or a limit is invalid, the tiers overlap, or a base cannot be written.
         """
         text = settings_text(setup)
         self.check(self.env_file, text)

@@ -33,7 +33,7 @@ class TierService:
     tiers: Tiers
     known: KnownBases
     warning_threshold: float
-    """The share of a limit from which on a tier is marked."""
+    """The fraction of a limit above which a tier is marked."""
     use_symlinks: bool = True
     """Whether snapshots may link to their blobs, where the file system can."""
     require_mount: bool | None = False

@@ -160,7 +160,7 @@ class _Looking:
                 self._thing(parsed[0], entry.path)
 
     def _other(self, entry: os.DirEntry[str]) -> None:
-        """Name what lies in hub/ and is no repository."""
+        """Name what is in hub/ and isn't a repository."""
         if entry.is_symlink():
             self._link(entry)
         elif _FLAT.fullmatch(entry.name):

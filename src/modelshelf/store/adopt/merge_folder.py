@@ -1,4 +1,4 @@
-"""Bringing a folder into a base file by file, merging with what is there: for what is no registered model.
+"""Bringing a folder into a base file by file, merging with what is there: for what isn't a registered model.
 
 First everything is brought, bytes before the links that lead to them; only then the old names go. What is there
 already and the same is left; what differs stays where it came from.

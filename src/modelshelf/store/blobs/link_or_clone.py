@@ -1,4 +1,4 @@
-"""Bytes with two names: hard links and reflinks, tried in truth, for no number of a device tells what works."""
+"""Bytes with two names: hard links and reflinks. Support is probed; device numbers don't tell."""
 
 from __future__ import annotations
 
@@ -179,6 +179,6 @@ def _clone(source: Path | Place, target: Place) -> bool:
                 raise as_shelf_error(err, target.path) from err
             fs.remove(target)
             return False
-        target.share()
+        target.take_folder_permissions()
         os.fsync(file.fileno())
     return True

@@ -191,7 +191,7 @@ class IncomingBlob:
         if like is not None:
             with contextlib.suppress(ShelfError, OSError):
                 fs.take_mode(self._root, self._part, like)
-            fs.share_as_folder(self._root, self._part)
+            fs.take_folder_permissions(self._root, self._part)
         fs.publish(self._root, self._part, target)
         fs.remove_file(self._root, self._map)
 

@@ -178,7 +178,7 @@ class _Work:
         """Delete what is garbage in one repository.
 
         **Concurrency:** huggingface_hub holds a blob's lock while it downloads and links it. With that lock in hand,
-        what is not linked at the second look cannot be before it is gone; a blob whose lock is taken is left.
+        while we hold the lock, a blob found unlinked stays unlinked until deleted; a blob whose lock is taken is left.
         """
         empty = {i.path for i in self._look_into(repo_type, repo_id, repo).items if i.kind == "folder"}
         files = [item for item in items if item.kind != "folder"]

@@ -92,7 +92,7 @@ def says(folder: Path, names: Iterable[str]) -> Says:
 def why_not_whole(
     folder: Path, files: Iterable[FoundFile], listed: Sequence[FileEntry], arriving: Iterable[str] = ()
 ) -> str:
-    """Return why the files of a snapshot are no model, in a sentence; empty when they are one.
+    """Return why the files of a snapshot aren't a model, in a sentence; empty when they are one.
 
     Args:
         folder: The snapshot.

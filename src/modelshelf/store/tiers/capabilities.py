@@ -92,7 +92,7 @@ def _keeps_name(root: Path, path: Path) -> bool:
     try:
         fs.write_text(root, path, "")
         return path.name in os.listdir(path.parent)  # noqa: PTH208 - the names as the file system gives them
-    except (Denied, OSError):  # a full disk is no answer, and passes
+    except (Denied, OSError):  # a full disk says nothing, and passes
         return False
     finally:
         fs.remove_file(root, path)

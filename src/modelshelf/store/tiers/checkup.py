@@ -72,7 +72,7 @@ def open_trees(base: Base) -> list[Path]:
     """Let others read the lists of files that `closed_trees` finds; returns those that can be read now."""
     closed = closed_trees(base)
     for path in closed:
-        fs.share_as_folder(base.path, path)
+        fs.take_folder_permissions(base.path, path)
     left = set(closed_trees(base))
     return [path for path in closed if path not in left]
 

@@ -52,7 +52,7 @@ def _order(disk: Disk) -> tuple[bool, int]:
 
 
 def _disk(mount: Mount, home: Mount, usual: Path, table: str | None) -> Disk | None:
-    """Return what a mount offers; None when it is no place for models of this user."""
+    """Return what a mount offers; None when this user can't keep models there."""
     point = Path(mount.point)
     if mount.kind not in _REAL or mount.read_only or _is_for_others(point):
         return None

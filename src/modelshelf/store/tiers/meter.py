@@ -53,7 +53,7 @@ class Subtotal:
     """Whether something in it may grow without a name changing."""
 
     def add(self, found: os.stat_result, kind: str) -> None:
-        """Count one entry that is no folder."""
+        """Count one entry that isn't a folder."""
         if found.st_nlink > 1:
             where = (found.st_dev, found.st_ino, found.st_nlink)
             self.linked.append((*where, found.st_size, found.st_blocks * 512, kind))

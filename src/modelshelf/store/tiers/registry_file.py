@@ -21,7 +21,7 @@ def check_place(path: Path | None, state_home: Path) -> None:
     """Do nothing when a registry may lie at `path`; None is a server.
 
     Raises:
-        BadInput: It lies on a share; says where it may lie instead.
+        BadInput: It is on a network mount; says where it may lie instead.
         Unavailable: Something else than a file has its name.
     """
     if path is None:
