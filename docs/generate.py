@@ -229,27 +229,35 @@ def python() -> str:
     about, _, example = inspect.cleandoc(modelshelf.__doc__ or "").partition("\n\n")
     exported = [(name, getattr(modelshelf, name)) for name in modelshelf.__all__ if not name.startswith("__")]
     functions = [(name, value) for name, value in exported if inspect.isfunction(value)]
-    classes = [value for _, value in exported if inspect.isclass(value) and not issubclass(value, BaseException)]
-    raised = [value for _, value in exported if inspect.isclass(value) and issubclass(value, BaseException)]
+    classes = [(name, value) for name, value in exported if inspect.isclass(value) and not _is_error(value)]
+    raised = [value for _, value in exported if _is_error(value)]
     parts = [about, f"```python\n{example}\n```"]
     parts += [_function(f"modelshelf.{name}", value, "##") for name, value in functions]
-    parts += [part for kind in classes for part in _class(kind)]
+    parts += [part for name, kind in sorted(classes, key=_shelf_first) for part in _class(name, kind)]
     if raised:
         parts += ["## Errors", "\n".join(_bullet(kind.__name__, _first(kind.__doc__)) for kind in raised)]
     return _page("Python API", *parts)
 
 
-def _class(kind: type) -> Iterator[str]:
-    yield f"## {kind.__name__}\n\n{_doc(kind)}"
+def _is_error(value: object) -> bool:
+    return inspect.isclass(value) and issubclass(value, BaseException)
+
+
+def _shelf_first(exported: tuple[str, type]) -> tuple[bool, str]:
+    return exported[0] != "Shelf", exported[0]
+
+
+def _class(exported: str, kind: type) -> Iterator[str]:
+    yield f"## {exported}\n\n{_doc(kind)}"
     if fields := list(_fields(kind)):
         yield "\n".join(fields)
     for name, value in vars(kind).items():
         if name.startswith("_"):
             continue
         if isinstance(value, property):
-            yield f"### {kind.__name__}.{name}\n\n{_doc(value)}"
+            yield f"### {exported}.{name}\n\n{_doc(value)}"
         elif inspect.isfunction(value):
-            yield _function(f"{kind.__name__}.{name}", value, "###")
+            yield _function(f"{exported}.{name}", value, "###")
 
 
 def _fields(kind: type) -> Iterator[str]:
