@@ -46,6 +46,7 @@ _OTHERS = {
     500: "The server failed on this request: ValueError.",
 }
 _HEADERS = {
+    202: {"Location": {"schema": {"type": "string"}, "description": "Where the job is."}},
     401: {"WWW-Authenticate": {"schema": {"type": "string"}, "description": "Bearer"}},
     503: {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds, where they are known."}},
 }
@@ -80,7 +81,8 @@ def answers(model: Any, description: str, status: int = 200) -> Responses:
     """
     items = get_args(model)
     schema = {"type": "array", "items": _ref(*items)} if items else _ref(model)
-    return {status: {"description": description, "content": {"application/json": {"schema": schema}}}}
+    described = {"description": description, "content": {"application/json": {"schema": schema}}}
+    return {status: _with_headers(status, described)}
 
 
 def planned(model: Any) -> Responses:
@@ -92,19 +94,23 @@ def _ref(model: type[JsonObject]) -> dict[str, str]:
     return {"$ref": f"{_COMPONENTS}{model.__name__}"}
 
 
-ACCEPTED = answers(JobJson, "The job, which goes on after the answer. `Location` is its address.", 202)
-
-
 def _described(status: int) -> dict[str, Any]:
     example = _EXAMPLES[status].to_dict() if status in _EXAMPLES else _plain(status)
     content = {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example}
     described = {"description": str(example["title"]), "content": {"application/problem+json": content}}
+    return _with_headers(status, described)
+
+
+def _with_headers(status: int, described: dict[str, Any]) -> dict[str, Any]:
     return described | ({"headers": _HEADERS[status]} if status in _HEADERS else {})
 
 
 def _plain(status: int) -> dict[str, object]:
     phrase = HTTPStatus(status).phrase
     return {"type": "about:blank", "title": phrase, "status": status, "detail": _OTHERS[status]}
+
+
+ACCEPTED = answers(JobJson, "The job, which goes on after the answer.", 202)
 
 
 class Api(FastAPI):
