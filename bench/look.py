@@ -63,9 +63,9 @@ def build(folder: Path, repos: int, files: int) -> dict[str, str]:
                 (repo.snapshot(commit_hash) / file.path).symlink_to(f"../../blobs/{file.digest}")
                 manifest.append(file)
             repo.ref("main").write_text(commit_hash)
-            row = shelf.registry.add_model(Registration(f"model-{number:04}", repo_id, "primary"), str(base))
-            shelf.registry.set_manifest(row, commit_hash, manifest)
-            shelf.registry.set_complete(row.id, scan.signature(repo, commit_hash))
+            row = shelf.services.registry.add_model(Registration(f"model-{number:04}", repo_id, "primary"), str(base))
+            shelf.services.registry.set_manifest(row, commit_hash, manifest)
+            shelf.services.registry.set_complete(row.id, scan.signature(repo, commit_hash))
     return settings | {"HF_HOME": str(base)}
 
 

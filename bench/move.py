@@ -92,9 +92,9 @@ def lay_out(environment: dict[str, str], size_bytes: int) -> None:
     repo.snapshot(COMMIT).mkdir(parents=True)
     (repo.snapshot(COMMIT) / "model.bin").symlink_to(f"../../blobs/{digest.hexdigest()}")
     with open_shelf(settings=load_settings(environ=environment)) as shelf:
-        row = shelf.registry.add_model(Registration(NAME, REPO, "primary"), environment["PRIMARY_CACHE_PATH"])
-        shelf.registry.set_manifest(row, COMMIT, [FileEntry("model.bin", size_bytes, digest.hexdigest())])
-        shelf.registry.set_complete(row.id, scan.signature(repo, COMMIT))
+        row = shelf.services.registry.add_model(Registration(NAME, REPO, "primary"), environment["PRIMARY_CACHE_PATH"])
+        shelf.services.registry.set_manifest(row, COMMIT, [FileEntry("model.bin", size_bytes, digest.hexdigest())])
+        shelf.services.registry.set_complete(row.id, scan.signature(repo, COMMIT))
 
 
 def across(environment: dict[str, str], home: Path, target: Path, rounds: int) -> None:
@@ -142,7 +142,7 @@ def within(environment: dict[str, str], home: Path, rounds: int) -> None:
     timings = _measure.run_in_turn(commands, rounds)
     _measure.table(["within a file system", "median s", "least", "most", "CPU s"], _measure.seconds(timings))
     with open_shelf(settings=load_settings(environ=environment)) as opened:
-        spent = opened.registry.jobs(kind="move")[0]
+        spent = opened.services.registry.jobs(kind="move")[0]
         assert spent.finished_at is not None
         print(
             f"the last move itself took {(spent.finished_at - spent.created_at) * 1000:.0f} ms; the rest is the process"

@@ -71,11 +71,12 @@ def fill(folder: Path, models: int) -> dict[str, str]:
                 os.posix_fallocate(blob.fileno(), 0, MODEL_BYTES)
             (repo.snapshot(commit_hash) / file.path).symlink_to(f"../../blobs/{file.digest}")
             repo.ref("main").write_text(commit_hash)
-            row = shelf.registry.add_model(Registration(f"model-{number:04}", repo_id, "primary"), str(base.path))
-            shelf.registry.set_manifest(row, commit_hash, [file])
-            shelf.registry.set_complete(row.id, scan.signature(repo, commit_hash))
+            registry = shelf.services.registry
+            row = registry.add_model(Registration(f"model-{number:04}", repo_id, "primary"), str(base.path))
+            registry.set_manifest(row, commit_hash, [file])
+            registry.set_complete(row.id, scan.signature(repo, commit_hash))
         for number in dice.sample(range(models), models // 2):
-            with shelf.leaser.using(f"model-{number:04}", "load", "bench"):
+            with shelf.services.leaser.using(f"model-{number:04}", "load", "bench"):
                 pass
     return settings | {"HF_HOME": str(base.path)}
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from modelshelf.services.jobs.progress import Counter
-from modelshelf.services.jobs.runner import Running
+from modelshelf.services.jobs.running import Running
 from modelshelf.services.shelf import Shelf
 from modelshelf.store.layout import Base
 from modelshelf.store.repos import scan
@@ -109,13 +109,13 @@ class Hooked(Counter):
 
 def move_with(shelf: Shelf, progress: Hooked, model_name: str, to: str) -> None:
     """Move a model as a job of this process, watched by `progress`."""
-    job = shelf.mover.enqueue(model_name, to, None, keep_source=False)
-    claimed = shelf.registry.claim(shelf.job_service.owner, job.id)
+    job = shelf.services.mover.enqueue(model_name, to, None, keep_source=False)
+    claimed = shelf.services.registry.claim(shelf.services.runner.owner, job.id)
     assert claimed is not None
     running = Running(claimed)
     progress.running = running
     running.progress = progress
-    shelf.job_service.run(running)
+    shelf.services.runner.run(running)
 
 
 def is_root() -> bool:

@@ -32,7 +32,7 @@ def violations(shelf: Shelf, *, at_rest: bool = True) -> list[str]:
         at_rest: Whether nothing writes meanwhile, so that the meter can be compared with `du`.
     """
     found: list[str] = []
-    for tier in shelf.tier_service.all():
+    for tier in shelf.services.tiers.all():
         base = Base(Path(tier.base))
         if base.path.is_dir():
             found += base_violations(base)
@@ -119,11 +119,11 @@ def _blobs(repo: Repo) -> Iterator[str]:
 
 
 def _registry_violations(shelf: Shelf) -> Iterator[str]:
-    for row in shelf.registry.models():
+    for row in shelf.services.registry.models():
         if not row.complete or row.commit_hash is None:
             continue
-        repo = Base(Path(shelf.tier_service.tiers.resolve(row.cache_location, row.cache_path).base)).repo(row.hf_path)
-        files = select_files(shelf.registry.files(row.hf_path, row.commit_hash), row.allow_patterns)
+        repo = Base(Path(shelf.services.tiers.tiers.resolve(row.cache_location, row.cache_path).base)).repo(row.hf_path)
+        files = select_files(shelf.services.registry.files(row.hf_path, row.commit_hash), row.allow_patterns)
         if not files:
             yield f"{row.model_name} is complete without a file"
         for file in scan.missing_files(repo, row.commit_hash, files):

@@ -104,7 +104,7 @@ def serving(
     shelf: Shelf, *, limits: Limits | None = None, api_key: str | None = None, roots: Sequence[str] | None = None
 ) -> Iterator[Serving]:
     """Serve a library."""
-    watcher, said = Watcher(shelf.registry, shelf.library, shelf.tier_service), Said()
+    watcher, said = Watcher(shelf.services.registry, shelf.services.library, shelf.services.tiers), Said()
     app = create_app(shelf, host="127.0.0.1", api_key=api_key, custom_roots=roots, watcher=watcher)
     server = create_server(app, log_level="warning", limits=limits)
     for name in LOGGERS:

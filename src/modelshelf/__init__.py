@@ -9,17 +9,50 @@ model, tokenizer = shelf.load("qwen-3b")
 
 from __future__ import annotations
 
+import importlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from modelshelf.errors import (
+    BadInput,
+    Cancelled,
+    Conflict,
+    Corrupt,
+    Denied,
+    NotFound,
+    OutOfSpace,
+    ShelfError,
+    Unavailable,
+)
+
 if TYPE_CHECKING:
+    from modelshelf.domain.jobs import Job as Job
+    from modelshelf.domain.models import Model as Model
+    from modelshelf.domain.tiers import TierStatus as Tier
     from modelshelf.services.shelf import Shelf as Shelf
 
 __version__ = "0.1.0"
-__all__ = ["Shelf", "__version__", "open"]
+__all__ = [
+    "BadInput",
+    "Cancelled",
+    "Conflict",
+    "Corrupt",
+    "Denied",
+    "Job",
+    "Model",
+    "NotFound",
+    "OutOfSpace",
+    "Shelf",
+    "ShelfError",
+    "Tier",
+    "Unavailable",
+    "__version__",
+    "open",
+]
 
 
-def open(env_file: Path | None = None) -> Shelf:
+def open(env_file: str | os.PathLike[str] | None = None) -> Shelf:
     """Return the library that `.env` and the environment describe.
 
     Args:
@@ -31,12 +64,20 @@ def open(env_file: Path | None = None) -> Shelf:
     """
     from modelshelf.bootstrap.shelf import open_shelf
 
-    return open_shelf(env_file)
+    return open_shelf(None if env_file is None else Path(env_file))
+
+
+_LATER = {
+    "Job": ("domain.jobs", "Job"),
+    "Model": ("domain.models", "Model"),
+    "Shelf": ("services.shelf", "Shelf"),
+    "Tier": ("domain.tiers", "TierStatus"),
+}
+"""Imported when somebody asks for them: `import modelshelf` does nothing."""
 
 
 def __getattr__(name: str) -> object:
-    if name == "Shelf":
-        from modelshelf.services.shelf import Shelf
-
-        return Shelf
+    if name in _LATER:
+        module, kind = _LATER[name]
+        return getattr(importlib.import_module(f"modelshelf.{module}"), kind)
     raise AttributeError(f"module 'modelshelf' has no attribute {name!r}")

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import pytest
 
+from modelshelf.domain.job_params import OldCopy, params_of
 from modelshelf.domain.jobs import UNFINISHED
 from modelshelf.domain.models import FileEntry, ModelRow, Registration
+from modelshelf.domain.names import BasePath, CommitHash, RepoId
 from modelshelf.domain.sidecars import Sidecar
 from modelshelf.registry.registry import Registry
 
 REPO = "org/name"
 OLD, NEW = "1" * 40, "2" * 40
+OLD_COPY = OldCopy(BasePath("/usb"), "", RepoId(REPO), CommitHash(OLD), ())
 FILES = (FileEntry("a.bin", 7, "a" * 64), FileEntry("b.txt", 3, "b" * 40))
 SIDECAR = Sidecar("m", REPO, "main", NEW, ("*.bin",), True, "mine", FILES)
 
@@ -70,15 +72,15 @@ def test_a_model_that_lost_files_is_not_complete(registry: Registry, row: ModelR
 
 def test_a_newer_commit_and_the_end_of_the_old_one_are_one_change(registry: Registry, row: ModelRow) -> None:
     """The job that deletes the old snapshot is there exactly when the model is at the new one."""
-    taken = registry.placements.take_commit(row, NEW, FILES, 7, "5:6", {"commit_hash": OLD})
+    taken = registry.placements.take_commit(row, NEW, FILES, 7, "5:6", OLD_COPY)
 
     now = _now(registry)
     assert taken
     assert (now.commit_hash, now.size_bytes, now.signature, now.complete) == (NEW, 7, "5:6", True)
     assert (registry.files(REPO, OLD), registry.files(REPO, NEW)) == ([], list(FILES))
     [job] = registry.jobs(state=UNFINISHED)
-    assert (job.kind, job.model_id, json.loads(job.params)) == ("delete_old_copy", None, {"commit_hash": OLD})
-    assert not registry.placements.take_commit(row, NEW, FILES, 7, "5:6", {})
+    assert (job.kind, job.model_id, params_of(job, OldCopy)) == ("delete_old_copy", None, OLD_COPY)
+    assert not registry.placements.take_commit(row, NEW, FILES, 7, "5:6", OLD_COPY)
     assert len(registry.jobs()) == 1
 
 
@@ -116,8 +118,8 @@ def test_what_changed_since_is_left_alone(registry: Registry, row: ModelRow, cha
 
 def test_a_model_that_is_forgotten_can_leave_a_job_behind(registry: Registry, row: ModelRow) -> None:
     """For what can only be tidied when its drive is back."""
-    registry.delete_model(row.id, {"cache_path": "/usb"})
-    registry.delete_model(row.id, {"cache_path": "/usb"})
+    registry.delete_model(row.id, OLD_COPY)
+    registry.delete_model(row.id, OLD_COPY)
 
     [job] = registry.jobs()
     assert (job.kind, job.model_name, job.model_id) == ("delete_old_copy", "m", None)

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from modelshelf.domain.job_params import OldCopy
 from modelshelf.domain.jobs import UNFINISHED, Cause
 from modelshelf.domain.models import FileEntry, ModelRow, Registration
+from modelshelf.domain.names import BasePath, RepoId
 from modelshelf.domain.ports import Reader
 from modelshelf.errors import Conflict
 from modelshelf.registry.fast_read import SqliteReader
@@ -245,11 +247,14 @@ def test_a_base_that_was_started_afresh_has_one_id(registry: Registry) -> None:
     assert [reservation.tier_id for reservation in registry.reservations.all()] == ["other"]
 
 
+OLD_COPY = OldCopy(BasePath("/mnt/usb"), "", RepoId("org/name"), None, ())
+
+
 def test_a_switched_model_resolves_to_its_new_tier(registry: Registry) -> None:
     """The move is done exactly when the switch is, and the job that deletes the old copy is there then."""
     row = add(registry)
     moves = []
-    for location, base, old in (("custom", "/mnt/usb", None), ("secondary", "/mnt/slow", {"base": "/mnt/usb"})):
+    for location, base, old in (("custom", "/mnt/usb", None), ("secondary", "/mnt/slow", OLD_COPY)):
         moves.append(registry.enqueue("move", row, {}).id)
         job_id = registry.placements.switch(row.id, location, base, "3:4", old, job_id=moves[-1])
         assert (job_id is None) is (old is None)

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from modelshelf.domain.job_params import OldCopy
 from modelshelf.domain.models import FileEntry, Registration
+from modelshelf.domain.names import BasePath, RepoId
 from modelshelf.errors import Denied, OutOfSpace, Unavailable
 from modelshelf.registry.fast_read import SqliteReader, library_id, role_of
 from modelshelf.registry.registry import Registry
@@ -89,7 +91,7 @@ def test_a_registry_works_on_without_a_byte_or_a_name(disk: Path, path: Path, ta
         job = registry.enqueue("move", row)
         registry.finish_job(job.id, "done")
         assert len(SqliteReader(path).files("org/name", "c" * 40)) == len(MANIFEST)
-        old_copy = registry.delete_model(row.id, {"files": [[f.path, f.size_bytes, f.digest] for f in MANIFEST]})
+        old_copy = registry.delete_model(row.id, OldCopy(BasePath("/b"), "", RepoId("org/name"), None, tuple(MANIFEST)))
 
     assert old_copy is not None
     assert SqliteReader(path).models() == []

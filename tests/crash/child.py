@@ -24,6 +24,7 @@ import sqlalchemy
 
 from modelshelf.bootstrap.shelf import open_shelf
 from modelshelf.cli import main as cli
+from modelshelf.domain.jobs import JobKind
 from modelshelf.errors import ShelfError
 from modelshelf.services.shelf import Shelf
 from modelshelf.settings import load_settings
@@ -92,13 +93,12 @@ def work(shelf: Shelf, name: str, *words: str) -> None:
     elif name == "rm":
         shelf.remove(words[0], delete_files=True)
     elif name == "gc":
-        shelf.finish(shelf.collector.enqueue())
+        shelf.services.runner.finish(shelf.services.collector.enqueue())
     elif name == "use":
-        with shelf.leaser.using(words[0], "load", "a test"):
+        with shelf.services.leaser.using(words[0], "load", "a test"):
             pass
-        for _, thread in shelf.behind._going:
-            thread.join()
-        shelf.run_due("delete_old_copy")
+        shelf.services.runner.background.wait()
+        shelf.services.runner.run_due(JobKind.DELETE_OLD_COPY)
     else:
         getattr(shelf, name)(*words)
 

@@ -93,7 +93,7 @@ def check_done(
     assert [path for path in left if home.primary not in path.parents and ".lock" not in str(path)] == []
     assert old.is_symlink() == (mode == "link")
     assert escaping_links(home.primary) == []
-    assert shelf.registry.reservations.all() == []
+    assert shelf.services.registry.reservations.all() == []
     assert violations(shelf) == []
 
 
@@ -123,7 +123,7 @@ def test_an_adoption_survives_a_kill_at_every_step(home: Home, shelf: Shelf, mor
         check(home, shelf, old, whole)
         if code == DIED:
             shelf.adopt(str(old), mode)
-        assert {job.state for job in shelf.registry.jobs()} == {"done"}
+        assert {job.state for job in shelf.services.registry.jobs()} == {"done"}
         check_done(home, shelf, old, mode, whole)
         if code != DIED:
             break
@@ -138,7 +138,7 @@ def test_an_adoption_survives_a_kill_at_any_instant(home: Home, shelf: Shelf, se
     old = home.root / "cache" / "old"
     whole = draw(old)
     child = home.start("adopt", str(old), "--link")
-    wait_until(lambda: shelf.registry.jobs() or child.process.poll() is not None, "the adoption to begin")
+    wait_until(lambda: shelf.services.registry.jobs() or child.process.poll() is not None, "the adoption to begin")
     time.sleep(Random(seed).random() * 0.4)  # the instant is the case: nothing is waited for
     child.kill()
 

@@ -169,7 +169,10 @@ class World:
     def nothing_is_under_way(self) -> bool:
         """Return whether no job waits and no room is reserved."""
         with self.home.open() as shelf:
-            return shelf.registry.jobs(state=UNFINISHED) == [] and shelf.registry.reservations.all() == []
+            return (
+                shelf.services.registry.jobs(state=UNFINISHED) == []
+                and shelf.services.registry.reservations.all() == []
+            )
 
     def _folders(self) -> Iterator[Path]:
         yield from (folder for folder in (self.home.primary, self.home.secondary, self._apart) if folder.exists())

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from modelshelf.domain.jobs import JobKind
 from modelshelf.errors import OutOfSpace
 from modelshelf.services.shelf import Shelf
 from tests.crash.dying import Mortal
@@ -46,7 +47,7 @@ def test_a_move_on_a_disk_that_fills_at_any_step(hub: FakeHub, home: Home, shelf
         assert tree(shelf.path("m")) == FILES
         if shelf.model("m").base == str(home.primary):
             shelf.move("m", "secondary")
-        shelf.run_due("delete_old_copy")
+        shelf.services.runner.run_due(JobKind.DELETE_OLD_COPY)
         assert (tree(shelf.path("m")), files_of(home.primary)) == (FILES, [])
         assert violations(shelf) == []
         shelf.move("m", "primary")

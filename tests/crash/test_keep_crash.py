@@ -52,11 +52,11 @@ def test_an_update_dies_at_any_step(hub: FakeHub, home: Home) -> None:
             shelf.update("m")
             assert tree(shelf.path("m")) == files_of(version), f"step {step}"
             assert scan.snapshots(base.repo(REPO)) == [new], f"step {step}"
-            assert [sidecar.commit_hash for sidecar in sidecars.read_all(base)] == [new], f"step {step}"
-            assert [job.kind for job in shelf.registry.jobs(state=UNFINISHED)] == [], f"step {step}"
+            assert [card.commit_hash for card in sidecars.read_all(base)] == [new], f"step {step}"
+            assert [job.kind for job in shelf.services.registry.jobs(state=UNFINISHED)] == [], f"step {step}"
             assert list(base.incoming.glob("*.part")) == [], f"step {step}"
             assert violations(shelf) == [], f"step {step}"
-            assert shelf.reconciler.plan().steps == (), f"step {step}"
+            assert shelf.services.reconciler.plan().steps == (), f"step {step}"
         if done is not None:
             break
     assert step > 60
@@ -75,7 +75,7 @@ def ruins(hub: FakeHub, home: Home) -> Path:
         shelf.register("m", REPO)
         shelf.register("byhand", "org/other")
         shelf.register("twice", "org/third", "secondary")
-        shelf.set_pin("m", pinned=True, reason="mine")
+        shelf.pin("m", "mine")
     fast, slow = Base(home.primary), Base(home.secondary)
     sidecar = next(sidecar for sidecar in sidecars.read_all(fast) if sidecar.model_name == "m")
     shutil.copytree(fast.repo(REPO).path, slow.repo(REPO).path, symlinks=True)
@@ -102,7 +102,7 @@ def bring_back(home: Home, aside: Path) -> None:
 def outcome(home: Home) -> dict[str, tuple[object, ...]]:
     """Return what the library is, by name; nothing is left to do, and nothing is wrong."""
     with home.open() as shelf:
-        assert shelf.reconciler.plan().steps == ()
+        assert shelf.services.reconciler.plan().steps == ()
         assert violations(shelf) == []
         return {
             m.row.model_name: (

@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from modelshelf.domain.jobs import JobKind
 from modelshelf.domain.plans import SEGMENT_BYTES
 from modelshelf.errors import BadInput
+from modelshelf.services.jobs.recovery import recover_dead_owners
 from modelshelf.services.shelf import Shelf
 from modelshelf.store.layout import Base
 from tests.crash.dying import DIED, Mortal
@@ -81,14 +83,14 @@ def test_a_move_survives_a_kill_at_every_step(hub: FakeHub, home: Home, shelf: S
         assert arrived.items() <= blobs(home.secondary).items()
         assert (shelf.model("m").state, shelf.model("m").base) == ("ready", str(home.secondary))
         assert files_of(home.primary) == []
-        assert {job.state for job in shelf.registry.jobs()} == {"done"}
+        assert {job.state for job in shelf.services.registry.jobs()} == {"done"}
         check_survived(home, shelf, "m")
         if code != DIED:
             break
         shelf.move("m", "primary")
 
     assert (code, at > STRIDE) == (0, True)
-    assert shelf.registry.reservations.all() == []
+    assert shelf.services.registry.reservations.all() == []
 
 
 def test_a_pull_that_makes_room_survives_a_kill_at_every_step(
@@ -108,7 +110,7 @@ def test_a_pull_that_makes_room_survives_a_kill_at_every_step(
         if code == DIED:
             with home.open() as limited:
                 limited.pull("other")
-                limited.run_due("delete_old_copy")
+                limited.services.runner.run_due(JobKind.DELETE_OLD_COPY)
         check_survived(home, shelf, "m", "other")
         assert shelf.model("m").base == str(home.secondary)
         if code != DIED:
@@ -118,7 +120,7 @@ def test_a_pull_that_makes_room_survives_a_kill_at_every_step(
         shelf.register("other", OTHER, download=False)
 
     assert (code, at > STRIDE) == (0, True)
-    assert shelf.registry.reservations.all() == []
+    assert shelf.services.registry.reservations.all() == []
 
 
 def test_a_promotion_survives_a_kill_at_every_step(hub: FakeHub, home: Home, shelf: Shelf, mortal: Mortal) -> None:
@@ -131,7 +133,7 @@ def test_a_promotion_survives_a_kill_at_every_step(hub: FakeHub, home: Home, she
         code = mortal.do(at, "use", "m")
         check_survived(home, shelf, "m")
         if code == DIED:
-            shelf.admission.recover_dead_owners()
+            recover_dead_owners(shelf.services.registry)
             assert mortal.do(0, "use", "m") == 0
         assert (shelf.model("m").state, shelf.model("m").base) == ("ready", str(home.primary))
         assert files_of(home.secondary) == []

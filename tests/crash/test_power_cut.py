@@ -15,6 +15,7 @@ from random import Random
 
 import pytest
 
+from modelshelf.domain.jobs import JobKind
 from modelshelf.domain.plans import SEGMENT_BYTES
 from modelshelf.store.layout import Base
 from tests.fakes.hub import FakeHub
@@ -116,7 +117,7 @@ def test_a_move_survives_a_power_cut(disk: Disk, home: Home, seed: int) -> None:
         assert violations(shelf) == []
         if shelf.model("m").base == str(home.primary):
             shelf.move("m", "secondary")
-        shelf.run_due("delete_old_copy")
+        shelf.services.runner.run_due(JobKind.DELETE_OLD_COPY)
         assert tree(shelf.path("m")) == FILES
         assert violations(shelf) == []
 

@@ -118,10 +118,10 @@ def test_a_reservation_dies_with_its_process(hub: FakeHub, home: Home, shelf: Sh
 
     pull_and_kill(hub, home, MIB)
 
-    assert len(shelf.registry.reservations.all()) == 1
+    assert len(shelf.services.registry.reservations.all()) == 1
     shelf.pull("m")
-    assert shelf.registry.reservations.all() == []
-    assert [job.state for job in shelf.registry.jobs()] == ["done"]
+    assert shelf.services.registry.reservations.all() == []
+    assert [job.state for job in shelf.services.registry.jobs()] == ["done"]
 
 
 def test_a_crash_in_the_last_instants_is_one_pull_away_from_ready(hub: FakeHub, home: Home, shelf: Shelf) -> None:

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from modelshelf.domain.jobs import JobKind
 from modelshelf.errors import Conflict, OutOfSpace
 from modelshelf.services.shelf import Shelf
 from tests.disks import escaping_links
@@ -80,7 +81,7 @@ class Library(RuleBasedStateMachine):
 
     def has(self, name: str) -> bool:
         """Return whether a model is registered."""
-        return self.shelf.registry.model(name) is not None
+        return self.shelf.services.registry.model(name) is not None
 
     @rule(name=NAMES)
     def publish_second(self, name: str) -> None:
@@ -106,13 +107,13 @@ class Library(RuleBasedStateMachine):
     def pin(self, name: str, pinned: bool) -> None:
         """Pin or unpin."""
         if self.has(name):
-            self.shelf.set_pin(name, pinned=pinned)
+            self.shelf.pin(name) if pinned else self.shelf.unpin(name)
 
     @rule(name=NAMES)
     def load(self, name: str) -> None:
         """Use a model that can be loaded; it may be promoted behind that."""
         if self.has(name) and self.shelf.model(name).state in ("ready", "moving"):
-            with self.shelf.leaser.using(name, "load", "the machine") as model:
+            with self.shelf.services.leaser.using(name, "load", "the machine") as model:
                 assert model.row.commit_hash is not None
                 assert tree(Path(model.path or "")) == files(*self.commits[model.row.commit_hash])
             self._settle()
@@ -121,7 +122,7 @@ class Library(RuleBasedStateMachine):
     def move_while_used(self, name: str) -> None:
         """What is used can be moved, and read where it was until the use ends."""
         if self.has(name) and self.shelf.model(name).state == "ready":
-            with self.shelf.leaser.using(name, "load", "the machine") as model:
+            with self.shelf.services.leaser.using(name, "load", "the machine") as model:
                 self._try(lambda: self.shelf.move(name, self._other(name)))
                 assert model.row.commit_hash is not None
                 assert tree(Path(model.path or "")) == files(*self.commits[model.row.commit_hash])
@@ -168,9 +169,8 @@ class Library(RuleBasedStateMachine):
 
     def _settle(self) -> None:
         """Wait for what goes on behind a use, and let old copies go."""
-        for _, thread in self.shelf.behind._going:
-            thread.join()
-        self.shelf.run_due("delete_old_copy")
+        self.shelf.services.runner.background.wait()
+        self.shelf.services.runner.run_due(JobKind.DELETE_OLD_COPY)
 
     def _try(self, do: object) -> None:
         """Do something that may be refused, but must not break."""
@@ -185,7 +185,7 @@ class Library(RuleBasedStateMachine):
             assert escaping_links(base) == []
         usage = self.shelf.tiers()[0].usage.apparent_bytes
         assert usage <= LIMIT
-        assert self.shelf.registry.reservations.all() == []
+        assert self.shelf.services.registry.reservations.all() == []
 
     @invariant()
     def what_is_ready_loads(self) -> None:

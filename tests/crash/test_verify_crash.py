@@ -80,8 +80,8 @@ class World:
         with self.home.open() as shelf:
             assert violations(shelf) == []
             assert shelf.model("m").state == "ready"
-            assert shelf.registry.reservations.all() == []
-            assert shelf.registry.jobs(state=UNFINISHED) == []
+            assert shelf.services.registry.reservations.all() == []
+            assert shelf.services.registry.jobs(state=UNFINISHED) == []
         assert list(Base(self.home.primary).incoming.glob("*.part")) == []
 
 

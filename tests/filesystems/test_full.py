@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from modelshelf.domain.jobs import JobKind
 from modelshelf.domain.plans import SEGMENT_BYTES
 from modelshelf.errors import OutOfSpace
 from modelshelf.services.shelf import Shelf
@@ -43,7 +44,7 @@ def resize(home: FarHome, size_bytes: int, inodes: int = 100_000) -> None:
 def check_on_the_primary(home: FarHome, shelf: Shelf) -> None:
     """Check that the model lies where it lay, whole."""
     assert (shelf.model("m").base, tree(shelf.path("m"))) == (str(home.primary), FILES)
-    assert shelf.registry.reservations.all() == []
+    assert shelf.services.registry.reservations.all() == []
     assert violations(shelf) == []
 
 
@@ -60,7 +61,7 @@ def test_a_disk_that_is_just_too_small(hub: FakeHub, home: FarHome, shelf: Shelf
         check_on_the_primary(home, shelf)
         resize(home, 2 * TOTAL)
         shelf.move("m", "secondary")
-    shelf.run_due("delete_old_copy")
+    shelf.services.runner.run_due(JobKind.DELETE_OLD_COPY)
 
     assert (shelf.model("m").base, tree(shelf.path("m"))) == (str(home.secondary), FILES)
     assert files_of(home.primary) == []
@@ -79,7 +80,7 @@ def test_a_disk_without_names_left(hub: FakeHub, home: FarHome, shelf: Shelf, in
         check_on_the_primary(home, shelf)
         resize(home, 2 * TOTAL)
         shelf.move("m", "secondary")
-    shelf.run_due("delete_old_copy")
+    shelf.services.runner.run_due(JobKind.DELETE_OLD_COPY)
 
     assert (shelf.model("m").base, tree(shelf.path("m"))) == (str(home.secondary), FILES)
     assert files_of(home.primary) == []

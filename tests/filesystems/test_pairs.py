@@ -53,7 +53,7 @@ def test_there_and_back(hub: FakeHub, home: Home, shelf: Shelf, bases: dict[str,
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO, "custom", str(one))
 
-    plan = shelf.mover.plan("m", "custom", str(other), keep_source=False)
+    plan = shelf.services.mover.plan("m", "custom", str(other), keep_source=False)
     shelf.move("m", "custom", str(other))
 
     assert plan.method == SHARING.get(pair, "copy")

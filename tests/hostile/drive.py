@@ -132,9 +132,9 @@ def attempt(step: Callable[[], object]) -> str:
 def look(drive: Drive, shelf: Shelf) -> None:
     """Bring the drive in, and look at everything."""
     base = str(drive.base.path)
-    attempt(lambda: shelf.reconciler.plan([base]))
+    attempt(lambda: shelf.services.reconciler.plan([base]))
     attempt(lambda: shelf.reconcile([base]))
-    attempt(lambda: [shelf.library.files(model.row) for model in shelf.models()])
+    attempt(lambda: [shelf.services.library.files(model.row) for model in shelf.models()])
     attempt(lambda: shelf.tiers(rescan=False))
     attempt(lambda: strange.find(drive.base))
     attempt(lambda: _gc(drive, shelf))
@@ -160,7 +160,7 @@ def examine(drive: Drive) -> list[str]:
 
 
 def _gc(drive: Drive, shelf: Shelf) -> GcPlan:
-    needs = shelf.collector.needs(drive.base, None)
+    needs = shelf.services.collector.needs(drive.base, None)
     return collect.plan_gc(drive.base, needs, AGED_S + 10.0**8, 0.0)
 
 

@@ -179,7 +179,7 @@ def lie_and_look(hub: FakeHub, world: Path, said: dict[str, bytes], head: dict[s
             assert base_violations(drawn.base) == []
         except ShelfError:
             pass
-        if "m" in {row.model_name for row in shelf.registry.models()}:
+        if "m" in {row.model_name for row in shelf.services.registry.models()}:
             shelf.remove("m", delete_files=True)
     assert (state(world / "canary"), state(neighbour), home.root.stat().st_mode) == before
     assert sorted(path.name for path in world.iterdir()) == ["canary", "user"]

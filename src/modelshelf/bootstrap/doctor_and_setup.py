@@ -79,7 +79,7 @@ def open_doctor(environ: Mapping[str, str] | None = None, *, mend: bool = False)
         shelf=shelf,
         where={
             "settings": str(settings.env_file or "no file, only the environment and the defaults"),
-            "registry": without_password(shelf.registry.url if shelf is not None else url),
+            "registry": without_password(shelf.services.registry.url if shelf is not None else url),
         },
         hung=hung,
     )

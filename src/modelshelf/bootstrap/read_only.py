@@ -22,6 +22,7 @@ from modelshelf.store.tiers import registry_file
 if TYPE_CHECKING:
     from modelshelf.domain.models import Model
     from modelshelf.domain.ports import Reader
+    from modelshelf.domain.tiers import Tiers
 
 
 def open_library(env_file: Path | None = None) -> Library:
@@ -62,9 +63,9 @@ def server_settings() -> ServerSettings:
     )
 
 
-def run_environment(library: Library, model: Model) -> dict[str, str]:
+def run_environment(tiers: Tiers, model: Model) -> dict[str, str]:
     """Return the whole environment of a program that is to find `model`."""
-    return child_environment(environment(model, library.tiers))
+    return child_environment(environment(model, tiers))
 
 
 def _reader(settings: Settings) -> Reader:

@@ -42,9 +42,9 @@ def add(
         wanted = registration(name, hf_path, to, revision=revision, allow_patterns=tuple(include or ()))
         with open_shelf(read_only=dry_run) as shelf:
             if dry_run:
-                _print_plan(shelf.registrar.plan(wanted), as_json=as_json)
+                _print_plan(shelf.services.registrar.plan(wanted), as_json=as_json)
                 return
-            plan = shelf.registrar.register(wanted)
+            plan = shelf.services.registrar.register(wanted)
             render.print_evictions(plan.makes_room, to)
             if download or plan.is_here:
                 with _told_as_registered(name):

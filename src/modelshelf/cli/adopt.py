@@ -64,7 +64,7 @@ def adopt(
         if not modes:
             _show(shelf, wanted, as_json=as_json)
         elif dry_run:
-            view = asdict(AdoptPlanJson.of(shelf.adopter.plan(wanted)))
+            view = asdict(AdoptPlanJson.of(shelf.services.adopter.plan(wanted)))
             output.as_json(view) if as_json else _print_plan(view)
         else:
             carry_out(shelf, wanted, as_json=as_json)
@@ -72,11 +72,11 @@ def adopt(
 
 def _unlink(shelf: Shelf, folder: str, *, dry_run: bool, as_json: bool) -> None:
     if dry_run:
-        backup = str(shelf.adopter.plan_unlink(folder))
+        backup = str(shelf.services.adopter.plan_unlink(folder))
         text = f"{folder} would be a folder again, with the contents of {backup}."
         output.as_json({"path": folder, "backup": backup}) if as_json else output.answer(text)
         return
-    back = str(shelf.adopter.unlink(folder))
+    back = str(shelf.services.adopter.unlink(folder))
     output.as_json({"path": back}) if as_json else output.answer(f"{back} is a folder again.")
 
 
@@ -84,7 +84,7 @@ def carry_out(shelf: Shelf, wanted: AdoptRequest, *, as_json: bool) -> None:
     """Adopt, and print what was done."""
     with output.job_progress("adopt") as show:
         options = {"merge": wanted.merge, "copy": wanted.copy}
-        done = shelf.adopt(wanted.path, wanted.mode, wanted.to, **options, repo_id=wanted.repo_id, on_tick=show)
+        done = shelf.adopt(wanted.path, wanted.mode, wanted.to, **options, repo_id=wanted.repo_id, progress=show)
     if as_json:
         output.as_json(done)
     else:
@@ -99,7 +99,7 @@ def _show(shelf: Shelf, wanted: AdoptRequest, *, as_json: bool) -> None:
     views: dict[str, dict[str, Any]] = {}
     for mode in ("leave", "move", "link"):
         try:
-            views[mode] = asdict(AdoptPlanJson.of(shelf.adopter.plan(wanted.with_mode(mode))))
+            views[mode] = asdict(AdoptPlanJson.of(shelf.services.adopter.plan(wanted.with_mode(mode))))
         except ShelfError as err:
             if mode == "leave":
                 raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from modelshelf.cli import render
+from modelshelf.cli import output, render
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson, DryRun, TierOption
 
@@ -19,8 +19,9 @@ def dedupe(dry_run: DryRun = False, tier: TierOption = None, as_json: AsJson = F
 
     with at_the_edge(as_json=as_json), open_shelf(read_only=dry_run) as shelf:
         if dry_run:
-            view = [asdict(DedupePlanJson.of(*plan)) for plan in shelf.deduper.plan(tier)]
+            view = [asdict(DedupePlanJson.of(*plan)) for plan in shelf.services.deduper.plan(tier)]
             render.print_tier_items(view, "Would share", "share_bytes", as_json=as_json)
             return
-        job = render.finish_per_tier(shelf, shelf.deduper.enqueue(tier), "dedupe")
-        render.print_tier_items(job, "Freed", "freed_bytes", as_json=as_json)
+        with output.job_progress("dedupe") as show:
+            done = shelf.dedupe(tier, progress=show)
+        render.print_tier_items(done, "Freed", "freed_bytes", as_json=as_json)

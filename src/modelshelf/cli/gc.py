@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from modelshelf.cli import render
+from modelshelf.cli import output, render
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson, DryRun, TierOption
 
@@ -27,8 +27,10 @@ def gc(
 
     with at_the_edge(as_json=as_json), open_shelf(read_only=dry_run) as shelf:
         if dry_run:
-            view = [asdict(GcPlanJson.of(*plan)) for plan in shelf.collector.plan(tier, quarantine=quarantine)]
+            plans = shelf.services.collector.plan(tier, quarantine=quarantine)
+            view = [asdict(GcPlanJson.of(*plan)) for plan in plans]
             render.print_tier_items(view, "Would free", "free_bytes", as_json=as_json)
             return
-        job = render.finish_per_tier(shelf, shelf.collector.enqueue(tier, quarantine=quarantine), "gc")
-        render.print_tier_items(job, "Freed", "freed_bytes", as_json=as_json)
+        with output.job_progress("gc") as show:
+            done = shelf.gc(tier, quarantine=quarantine, progress=show)
+        render.print_tier_items(done, "Freed", "freed_bytes", as_json=as_json)

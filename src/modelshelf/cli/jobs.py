@@ -26,7 +26,7 @@ def jobs(as_json: AsJson = False) -> None:
     from modelshelf.schemas.jobs import JobJson
 
     with at_the_edge(as_json=as_json), open_shelf(read_only=True) as shelf:
-        found = shelf.job_service.all()
+        found = shelf.jobs()
         if as_json:
             output.as_json([JobJson.of(job) for job in found])
         else:
@@ -58,7 +58,7 @@ def cancel(
     from modelshelf.schemas.jobs import JobJson
 
     with at_the_edge(as_json=as_json), open_shelf() as shelf:
-        job = shelf.job_service.cancel(job_id)
+        job = shelf.cancel(job_id)
         if as_json:
             output.as_json(JobJson.of(job))
         else:

@@ -35,10 +35,14 @@ def lease(
 
     with at_the_edge(as_json=as_json), open_shelf() as shelf:
         if release is not None:
-            shelf.leaser.release(release)
+            shelf.services.leaser.release(release)
             output.as_json({"released": release}) if as_json else output.note(f"Ended lease {release}.")
             return
-        held = shelf.leaser.live() if name is None else [shelf.leaser.hold(name, ttl, "a person (shelf lease)")]
+        held = (
+            shelf.services.leaser.live()
+            if name is None
+            else [shelf.services.leaser.hold(name, ttl, "a person (shelf lease)")]
+        )
         if as_json:
             output.as_json([LeaseJson.of(lease) for lease in held])
         else:

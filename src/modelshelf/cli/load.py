@@ -34,12 +34,12 @@ def load(
     from modelshelf.errors import Unavailable
 
     with at_the_edge(as_json=as_json), open_shelf() as shelf:
-        with shelf.loader.using(name, f"shelf load (pid {os.getpid()})") as (model, base):
+        with shelf.services.loader.using(name, f"shelf load (pid {os.getpid()})") as (model, base):
             command = [sys.executable, "-m", "modelshelf", "try-out", str(model.path), prompt]
             command += [str(base.path)] if base is not None else []
             done = subprocess.run(
                 command,
-                env=run_environment(shelf.library, model) | _QUIET,
+                env=run_environment(shelf.services.tiers.tiers, model) | _QUIET,
                 stdout=subprocess.PIPE,
                 text=True,
                 check=False,

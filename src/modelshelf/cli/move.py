@@ -31,23 +31,22 @@ def move(
     from modelshelf.bootstrap.shelf import open_shelf
     from modelshelf.schemas.models import ModelJson
     from modelshelf.schemas.plans import MovePlanJson
-    from modelshelf.services.lifecycle.register import destination
+    from modelshelf.services.space.tiers import destination
 
     with at_the_edge(as_json=as_json), open_shelf(read_only=dry_run) as shelf:
         location, path = destination(to)
         if dry_run:
-            plan = MovePlanJson.of(shelf.mover.plan(name, location, path, keep_source=keep_source))
+            plan = MovePlanJson.of(shelf.services.mover.plan(name, location, path, keep_source=keep_source))
             if as_json:
                 output.as_json(plan)
             else:
                 _show_plan(plan)
             return
-        kept = shelf.mover.why_kept(name)
-        render.print_evictions(shelf.mover.who_leaves(name, location, path), location)
+        kept = shelf.services.mover.why_kept(name)
+        render.print_evictions(shelf.services.mover.who_leaves(name, location, path), location)
         with output.job_progress(name) as show:
-            model = shelf.move(name, location, path, keep_source=keep_source, on_tick=show)
-        deletions = shelf.registry.jobs(kind="delete_old_copy")
-        deletion = next((job for job in deletions if job.model_name == name), None)
+            model = shelf.move(name, location, path, keep_source=keep_source, progress=show)
+        deletion = next(iter(shelf.jobs(kind="delete_old_copy", model_name=name)), None)
         if as_json:
             output.as_json(ModelJson.of(model))
             return

@@ -20,7 +20,7 @@ def pull(name: Name, as_json: AsJson = False) -> None:
     from modelshelf.bootstrap.shelf import open_shelf
 
     with at_the_edge(as_json=as_json), open_shelf() as shelf:
-        shelf.library.row(name)
+        shelf.model(name)
         pull_missing(shelf, name)
         render.print_model(shelf, name, as_json=as_json)
 
@@ -28,4 +28,4 @@ def pull(name: Name, as_json: AsJson = False) -> None:
 def pull_missing(shelf: Shelf, name: str) -> None:
     """Pull a model, and show how far it is."""
     with output.job_progress(name) as show:
-        shelf.pull(name, show)
+        shelf.pull(name, progress=show)

@@ -39,10 +39,10 @@ def reconcile(
 
     with at_the_edge(as_json=as_json), open_shelf(read_only=dry_run) as shelf:
         if dry_run:
-            view = asdict(ReconciledJson.of(shelf.reconciler.plan(base or ())))
+            view = asdict(ReconciledJson.of(shelf.services.reconciler.plan(base or ())))
         else:
-            done = shelf.reconcile(base or ())
-            view = asdict(ReconciledJson.of(done.plan, done.skipped))
+            with output.job_progress("reconcile") as show:
+                view = shelf.reconcile(base or (), progress=show)
         if as_json:
             output.as_json(view)
         else:

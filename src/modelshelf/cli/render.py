@@ -13,7 +13,6 @@ from modelshelf.units import format_age, format_duration, format_size
 
 if TYPE_CHECKING:
     from modelshelf.domain.eviction import EvictionPlan
-    from modelshelf.domain.jobs import Job
     from modelshelf.domain.models import Model
     from modelshelf.schemas.plans import AddPlanJson, MovePlanJson
     from modelshelf.services.shelf import Shelf
@@ -61,14 +60,6 @@ def tier_of(model: Model) -> str:
 def last_use(model: Model, now_s: float) -> str:
     """Return when the model was used last."""
     return "never" if model.row.last_used_at is None else format_age(model.row.last_used_at, now_s)
-
-
-def finish_per_tier(shelf: Shelf, job: Job, what: str) -> list[dict[str, Any]]:
-    """Run a job to its end; returns its result for each tier."""
-    from modelshelf.services.maintenance.gc import tiers_of
-
-    with output.job_progress(what) as show:
-        return list(tiers_of(shelf.finish(job, show)))
 
 
 def print_tier_items(tiers: Sequence[Mapping[str, Any]], verb: str, total: str, *, as_json: bool) -> None:

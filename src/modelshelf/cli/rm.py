@@ -26,7 +26,7 @@ def rm(
 
     with at_the_edge(as_json=as_json), open_shelf(read_only=dry_run) as shelf:
         if dry_run:
-            plan = shelf.remover.plan(name, delete_files=files)
+            plan = shelf.services.remover.plan(name, delete_files=files)
             if as_json:
                 output.as_json(RemovalPlanJson.of(plan))
                 return

@@ -37,9 +37,9 @@ def run(context: typer.Context, name: Name) -> None:
         if not context.args:
             raise BadInput("The command is missing.", hint=f"shelf run {name} -- python script.py {{path}}")
         holder = f"{context.args[0]} (shelf run, pid {os.getpid()})"
-        with shelf.leaser.using(name, "run", holder) as model, _with_base(shelf, model, holder):
+        with shelf.services.leaser.using(name, "run", holder) as model, _with_base(shelf, model, holder):
             command = [argument.replace("{path}", str(model.path)) for argument in context.args]
-            code = _run(command, run_environment(shelf.library, model))
+            code = _run(command, run_environment(shelf.services.tiers.tiers, model))
     raise SystemExit(code)
 
 
@@ -49,7 +49,7 @@ def _with_base(shelf: Shelf, model: Model, holder: str) -> Iterator[None]:
     from modelshelf.errors import ShelfError
 
     try:
-        base = shelf.loader.adapters.base_of(model)
+        base = shelf.services.loader.adapters.base_of(model)
     except ShelfError as err:
         output.note(" ".join(filter(None, (err.detail, err.hint))))
         base = None
@@ -57,7 +57,7 @@ def _with_base(shelf: Shelf, model: Model, holder: str) -> Iterator[None]:
         yield
         return
     name = base.row.model_name
-    with shelf.leaser.using(name, "run", holder) as base:
+    with shelf.services.leaser.using(name, "run", holder) as base:
         if base.base != model.base:
             here = model.base if model.row.cache_location == "custom" else model.row.cache_location
             output.note(

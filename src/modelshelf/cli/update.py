@@ -9,7 +9,6 @@ import typer
 from modelshelf.cli import output
 from modelshelf.cli.errors import at_the_edge, report
 from modelshelf.cli.options import AsJson, DryRun, Names
-from modelshelf.domain.jobs import UNFINISHED
 from modelshelf.units import format_size
 
 if TYPE_CHECKING:
@@ -39,9 +38,9 @@ def update(
             raise BadInput("Name the models, or give --all.", hint="shelf ls lists them.")
         shown: list[object] = []
         code = 0
-        for name in names or [row.model_name for row in shelf.registry.models()]:
+        for name in names or [model.model_name for model in shelf.models()]:
             try:
-                plan = shelf.updater.plan(name, keep_old=keep_old)
+                plan = shelf.services.updater.plan(name, keep_old=keep_old)
                 shown.append(UpdatePlanJson.of(plan))
                 if not as_json:
                     _show_plan(UpdatePlanJson.of(plan), dry_run=dry_run)
@@ -61,12 +60,11 @@ def update(
 
 def _carry_out(shelf: Shelf, name: str, *, keep_old: bool, quiet: bool) -> None:
     with output.job_progress(name) as show:
-        model = shelf.update(name, keep_old=keep_old, on_tick=show)
+        model = shelf.update(name, keep_old=keep_old, progress=show)
     if not quiet:
         output.answer(f"{name}: {model.state.value} at {(model.row.commit_hash or '')[:12]} in {model.path}")
-        for job in shelf.registry.jobs(kind="delete_old_copy", state=UNFINISHED):
-            if job.model_name == name:
-                output.note(f"{job.detail} It is deleted when they end.")
+        for job in shelf.jobs(kind="delete_old_copy", model_name=name, unfinished=True):
+            output.note(f"{job.detail} It is deleted when they end.")
 
 
 def _show_plan(plan: UpdatePlanJson, *, dry_run: bool) -> None:

@@ -40,11 +40,11 @@ def verify(
             raise BadInput("Name the models, or give --all.", hint="shelf ls lists them.")
         max_age_s, rate_bytes_per_s = _limits(max_age, rate)
         with open_shelf() as shelf:
-            job = shelf.verifier.enqueue(
+            job = shelf.services.verifier.enqueue(
                 names or (), max_age_s=max_age_s, rate_bytes_per_s=rate_bytes_per_s, repair=repair
             )
             with output.job_progress(job.model_name or "everything") as show:
-                view = asdict(JobJson.of(shelf.finish(job, show)))
+                view = asdict(JobJson.of(shelf.services.runner.finish(job, show)))
         if as_json:
             output.as_json(view)
         else:

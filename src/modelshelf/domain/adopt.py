@@ -11,8 +11,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
+from typing import ClassVar, Self
 
 from modelshelf.domain.adopt_inventory import FoundModel, FoundThing, Inventory, Origin
+from modelshelf.domain.job_params import JobParams
+from modelshelf.domain.jobs import JobKind
+from modelshelf.domain.outside import flag_of, text_of
 from modelshelf.errors import BadInput
 
 
@@ -285,8 +289,10 @@ def with_need(plan: AdoptPlan, need_bytes: int, backup: str, notes: Iterable[str
 
 
 @dataclass(frozen=True, slots=True)
-class AdoptRequest:
+class AdoptRequest(JobParams):
     """What a person asks for."""
+
+    kind: ClassVar[JobKind] = JobKind.ADOPT
 
     path: str
     mode: AdoptMode
@@ -302,11 +308,17 @@ class AdoptRequest:
         """Return the same request with another mode."""
         return replace(self, mode=AdoptMode(mode))
 
-    @staticmethod
-    def of(params: Mapping[str, object]) -> AdoptRequest:
-        """Return the request that a job was made of."""
-        known = {name: params[name] for name in ("path", "to", "merge", "copy", "repo_id")}
-        return AdoptRequest(mode=AdoptMode(str(params["mode"])), **known)  # type: ignore[arg-type]
+    @classmethod
+    def parse(cls, said: Mapping[str, object]) -> Self:
+        """Return what JSON values say; see `JobParams.parse`."""
+        return cls(
+            path=text_of(said["path"]),
+            mode=adopt_mode_of(text_of(said["mode"])),
+            to=text_of(said["to"]),
+            merge=flag_of(said["merge"]),
+            copy=flag_of(said["copy"]),
+            repo_id=text_of(said["repo_id"]),
+        )
 
 
 @dataclass(slots=True)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
+
+from modelshelf.domain.outside import object_of, parse_json
 
 QUEUED, RUNNING, WAITING, DONE, FAILED, CANCELLED = "queued", "running", "waiting", "done", "failed", "cancelled"
 UNFINISHED = (QUEUED, RUNNING, WAITING)
@@ -11,16 +14,33 @@ BACKOFF_FIRST_S = 2.0
 BACKOFF_LONGEST_S = 300.0
 
 
+class JobKind(enum.StrEnum):
+    """What a job does; `domain.job_params` has what each kind needs."""
+
+    PULL = "pull"
+    MOVE = "move"
+    DELETE_OLD_COPY = "delete_old_copy"
+    UPDATE = "update"
+    VERIFY = "verify"
+    GC = "gc"
+    DEDUPE = "dedupe"
+    RECONCILE = "reconcile"
+    ADOPT = "adopt"
+    EVICT = "evict"
+    """Nobody carries it out: it notes that the files of a model went to make room."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """One long operation."""
 
     id: int
     kind: str
+    """A `JobKind`; another program's row may have a word that isn't one."""
     model_id: int | None
     model_name: str
     params: str
-    """What the kind needs, as a JSON object."""
+    """What the kind needs, as a JSON object; read by `domain.job_params.params_of`."""
     state: str
     """queued, running, waiting (until `due_at`), done, failed or cancelled."""
     phase: str
@@ -44,12 +64,26 @@ class Job:
     reason: str
     """Why another job, or a policy, caused it, in a sentence; empty where a person asked for it."""
 
+    def __repr__(self) -> str:
+        """Return number, kind, model and state in one line."""
+        what = f"{self.kind} {self.model_name}".rstrip()
+        return f"<Job {self.id}: {what}, {self.state}>"
+
     @property
     def eta_s(self) -> float | None:
         """Seconds until it is done at the present rate; None when that cannot be said."""
         if self.state != RUNNING or self.rate_bytes_per_s <= 0:
             return None
         return (self.total_bytes - self.done_bytes) / self.rate_bytes_per_s
+
+
+def result_of(job: Job) -> dict[str, object]:
+    """Return what a job found; empty where it has found nothing yet.
+
+    Raises:
+        BadInput: Its row means nothing.
+    """
+    return object_of(parse_json(job.result)) if job.result else {}
 
 
 def backoff_s(attempts: int, retry_after_s: float | None = None) -> float:

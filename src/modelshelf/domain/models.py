@@ -6,11 +6,13 @@ import enum
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from modelshelf.domain.jobs import JobKind
 from modelshelf.domain.made_up_commits import is_made_up
 from modelshelf.domain.names import CommitHash, Digest, FilePath, ModelName, RefName, RepoId
 from modelshelf.domain.outside import size_of
 from modelshelf.domain.patterns import FilePattern, Selection
 from modelshelf.errors import BadInput
+from modelshelf.units import format_size
 
 
 class State(enum.StrEnum):
@@ -134,6 +136,46 @@ class Model:
     is_unlisted: bool = False
     """Whether it can be loaded and nobody knows if its repository has more files."""
 
+    def __repr__(self) -> str:
+        """Return name, state, size and tier in one line."""
+        where = self.base if self.cache_location == "custom" else self.cache_location
+        return f"<Model {self.model_name}: {self.state.value}, {format_size(self.size_bytes)} on {where}>"
+
+    @property
+    def model_name(self) -> ModelName:
+        """Our name for it."""
+        return self.row.model_name
+
+    @property
+    def hf_path(self) -> RepoId:
+        """Its repository on the hub."""
+        return self.row.hf_path
+
+    @property
+    def revision(self) -> RefName:
+        """What it follows: a branch, a tag or a commit hash."""
+        return self.row.revision
+
+    @property
+    def commit_hash(self) -> CommitHash | None:
+        """The commit that it is at; None until the hub was reached for the first time."""
+        return self.row.commit_hash
+
+    @property
+    def cache_location(self) -> str:
+        """Its tier: `primary`, `secondary` or `custom`."""
+        return self.row.cache_location
+
+    @property
+    def size_bytes(self) -> int:
+        """What its files have, in bytes; a file that two paths share counts once."""
+        return self.row.size_bytes
+
+    @property
+    def pinned(self) -> bool:
+        """Whether it is never evicted."""
+        return self.row.pinned
+
 
 def select_files(files: Iterable[FileEntry], allow_patterns: Sequence[str]) -> list[FileEntry]:
     """Return the files that one of the patterns matches; all of them without a pattern.
@@ -191,9 +233,9 @@ def state_of(
     active = row.job_state in _ACTIVE
     if row.complete and not missing_files:
         return _state_of_whole(row, damaged)
-    if active and row.job_kind in ("pull", "update"):
+    if active and row.job_kind in (JobKind.PULL, JobKind.UPDATE):
         return _ACTIVE[row.job_state], row.job_detail
-    if row.job_state == "failed" and row.job_kind == "pull" and not row.complete:
+    if row.job_state == "failed" and row.job_kind == JobKind.PULL and not row.complete:
         return State.FAILED, row.job_detail
     if linkable:
         what = f"{linkable} of {files} files lost their links"
@@ -203,7 +245,7 @@ def state_of(
 
 def _state_of_whole(row: ModelRow, damaged: str) -> tuple[State, str]:
     """Return the state of a model whose files are all there."""
-    if row.job_state in _ACTIVE and row.job_kind == "move":
+    if row.job_state in _ACTIVE and row.job_kind == JobKind.MOVE:
         return State.MOVING, row.job_detail
     if damaged:
         return State.DAMAGED, f"{damaged} is damaged: shelf verify {row.model_name} --repair"

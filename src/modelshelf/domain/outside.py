@@ -112,6 +112,26 @@ def int_of(value: object) -> int:
     return value
 
 
+def number_of(value: object) -> float:
+    """Return a number, not negative.
+
+    Raises:
+        BadInput: It isn't one.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < SIZE_END:
+        raise BadInput(f"{value!r:.80} isn't a number from 0 on.")
+    return float(value)
+
+
+def maybe(value: object, parse: Callable[[object], _T]) -> _T | None:
+    """Return a value parsed, or None where it is null.
+
+    Raises:
+        BadInput: It is neither null nor what it should be.
+    """
+    return None if value is None else parse(value)
+
+
 def sequence_of(value: object, count: int) -> list[object]:
     """Return a JSON list of so many elements.
 

@@ -68,6 +68,32 @@ class TierStatus:
     free_entries: int | None = None
     """How many files more (inodes) its disk can have; None where it counts none."""
 
+    def __repr__(self) -> str:
+        """Return location, base, and how much of the limit is taken, in one line."""
+        limit = "" if self.limit_bytes is None else f" of {format_size(self.limit_bytes)}"
+        held = f"{format_size(self.usage_bytes)}{limit}" if self.online else "offline"
+        return f"<Tier {self.location} {self.base}: {held}>"
+
+    @property
+    def location(self) -> str:
+        """`primary`, `secondary` or `custom`."""
+        return self.tier.location
+
+    @property
+    def base(self) -> BasePath:
+        """The base in this process."""
+        return self.tier.base
+
+    @property
+    def limit_bytes(self) -> int | None:
+        """How many bytes may lie there; None: only the disk limits it."""
+        return self.tier.limit_bytes
+
+    @property
+    def usage_bytes(self) -> int:
+        """How many bytes lie there."""
+        return self.usage.apparent_bytes
+
 
 @dataclass(frozen=True, slots=True)
 class Room:

@@ -7,17 +7,18 @@ time ago never overwrites what another process did since.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
+from modelshelf.domain.job_params import OldCopy
 from modelshelf.domain.jobs import DONE, UNFINISHED, Cause
 from modelshelf.domain.models import FileEntry, ModelRow, total_size
 from modelshelf.domain.sidecars import Sidecar
 from modelshelf.errors import NotFound
 from modelshelf.registry.database import db_now
-from modelshelf.registry.rows import new_job
+from modelshelf.registry.rows import new_deletion
 from modelshelf.registry.tables import files, jobs, models
 
 
@@ -33,7 +34,7 @@ class Placements:
         cache_location: str,
         base: str,
         signature: str,
-        old_copy: Mapping[str, object] | None,
+        old_copy: OldCopy | None,
         *,
         job_id: int,
         commit_hash: str | None = None,
@@ -70,7 +71,7 @@ class Placements:
             if old_copy is None:
                 return None
             cause = Cause("Deletes what the move left behind.", job_id)
-            job = sa.insert(jobs).values(**new_job("delete_old_copy", name, old_copy, cause)).returning(jobs.c.id)
+            job = sa.insert(jobs).values(**new_deletion(name, old_copy, cause)).returning(jobs.c.id)
             return int(connection.execute(job).scalar_one())
 
     def add(self, sidecar: Sidecar, cache_location: str, base: str, *, complete: bool, signature: str) -> bool:
@@ -135,7 +136,7 @@ class Placements:
         manifest: Sequence[FileEntry],
         size_bytes: int,
         signature: str,
-        old_copy: Mapping[str, object] | None,
+        old_copy: OldCopy | None,
     ) -> bool:
         """Let a model resolve to another commit, of which every file is verified and laid out in the same base.
 
@@ -158,7 +159,7 @@ class Placements:
             _keep_files(connection, row.hf_path, commit_hash, manifest)
             _forget_unused_files(connection)
             if old_copy is not None:
-                connection.execute(sa.insert(jobs).values(**new_job("delete_old_copy", row.model_name, old_copy)))
+                connection.execute(sa.insert(jobs).values(**new_deletion(row.model_name, old_copy)))
         return True
 
 

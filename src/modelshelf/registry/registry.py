@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
-from modelshelf.domain.jobs import DONE, Cause, Job, Moved
+from modelshelf.domain.job_params import OldCopy
+from modelshelf.domain.jobs import DONE, Cause, Job, JobKind, Moved
 from modelshelf.domain.models import FileEntry, ModelRow, Registration, select_files, total_size
 from modelshelf.errors import BadInput, Conflict, OutOfSpace, ShelfError, Unavailable
 from modelshelf.registry import fast_read
@@ -24,7 +25,7 @@ from modelshelf.registry.jobs import JobTable
 from modelshelf.registry.leases import Leases
 from modelshelf.registry.placements import Placements
 from modelshelf.registry.reservations import Reservations
-from modelshelf.registry.rows import JOB_COLUMNS, new_job
+from modelshelf.registry.rows import JOB_COLUMNS, new_deletion, new_job
 from modelshelf.registry.servers import Servers
 from modelshelf.registry.tables import checks, damage, files, jobs, models, reservations, tiers
 from modelshelf.registry.uses import UseTable
@@ -198,7 +199,7 @@ class Registry(JobTable, UseTable):
 
     def evict(self, row: ModelRow, cause: Cause) -> None:
         """Say that the files of a model are about to go, to make room; a job that is over notes why."""
-        values = new_job("evict", row.model_name, None, cause)
+        values = new_job(JobKind.EVICT, row.model_name, None, cause)
         values |= {"model_id": row.id, "state": DONE, "finished_at": db_now()}
         with self._engine.begin() as connection:
             change = sa.update(models).where(models.c.id == row.id).values(complete=False, signature="")
@@ -224,7 +225,7 @@ class Registry(JobTable, UseTable):
         with self._engine.begin() as connection:
             connection.execute(sa.update(models).where(models.c.id == model_id).values(**values))
 
-    def delete_model(self, model_id: int, old_copy: Mapping[str, object] | None = None) -> Job | None:
+    def delete_model(self, model_id: int, old_copy: OldCopy | None = None) -> Job | None:
         """Forget a model with its jobs and uses; a manifest that no other model has goes too.
 
         Args:
@@ -239,7 +240,7 @@ class Registry(JobTable, UseTable):
             gone = sa.delete(models).where(models.c.id == model_id).returning(models.c.model_name)
             name = connection.execute(gone).scalar()
             if name is not None and old_copy is not None:
-                added = sa.insert(jobs).values(**new_job("delete_old_copy", name, old_copy)).returning(*JOB_COLUMNS)
+                added = sa.insert(jobs).values(**new_deletion(name, old_copy)).returning(*JOB_COLUMNS)
                 job = Job(*connection.execute(added).one())
         with contextlib.suppress(OutOfSpace):  # a long manifest may be more than a full disk has room for: the next one
             self._drop_manifests()

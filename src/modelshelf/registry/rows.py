@@ -6,7 +6,8 @@ import json
 import logging
 from collections.abc import Mapping
 
-from modelshelf.domain.jobs import A_PERSON, QUEUED, Cause, Job
+from modelshelf.domain.job_params import OldCopy
+from modelshelf.domain.jobs import A_PERSON, QUEUED, Cause, Job, JobKind
 from modelshelf.domain.outside import object_of, parse_json
 from modelshelf.errors import BadInput
 from modelshelf.registry.database import db_now
@@ -37,6 +38,11 @@ def new_job(
         "due_at": 0.0, "heartbeat_at": db_now(), "created_at": db_now(),
         "parent_id": cause.parent_id, "reason": cause.reason,
     }  # fmt: skip
+
+
+def new_deletion(model_name: str, old_copy: OldCopy, cause: Cause = A_PERSON) -> dict[str, object]:
+    """Return the columns of the job that deletes an old copy."""
+    return new_job(JobKind.DELETE_OLD_COPY, model_name, old_copy.to_json(), cause)
 
 
 def has_params(job: Job) -> bool:

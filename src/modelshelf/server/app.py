@@ -22,7 +22,7 @@ from modelshelf.server.hub import routes
 from modelshelf.server.openapi import EVERYWHERE, TAGS, Api, answers, problems
 from modelshelf.server.security import Gate
 from modelshelf.services.events.watch import Watcher
-from modelshelf.services.mirror.lookup import HubFace
+from modelshelf.services.jobs.worker import Worker
 from modelshelf.services.shelf import Shelf
 
 
@@ -43,7 +43,7 @@ def create_app(
         custom_roots: Below which folders a request may name a path; None: where drives are mounted.
         watcher: Who tells of changes, for a caller who has to close it before the server ends.
     """
-    watcher = watcher or Watcher(shelf.registry, shelf.library, shelf.tier_service)
+    watcher = watcher or shelf.services.watcher()
     app = Api(
         title="modelshelf",
         version=__version__,
@@ -61,7 +61,7 @@ def create_app(
     app.include_router(events.create_router(watcher))
     app.include_router(doctor.create_router(open_doctor))
     app.include_router(status.create_router(open_status))
-    app.include_router(routes.create_router(HubFace(shelf.tier_service.online_bases, shelf.library.why_away)))
+    app.include_router(routes.create_router(shelf.services.hub_face()))
     _add_health(app, shelf)
     return app
 
@@ -78,11 +78,15 @@ class _NoLibrary:
         """Return whatever part is asked for."""
         return self
 
+    def __call__(self) -> _NoLibrary:
+        """Return whatever part is made."""
+        return self
+
 
 def _lifespan(shelf: Shelf, watcher: Watcher) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        worker = shelf.worker()
+        worker = Worker(shelf.services.runner)
         worker.start()
         watcher.start()
         yield
@@ -101,5 +105,5 @@ def _add_health(app: FastAPI, shelf: Shelf) -> None:
     @app.get("/readyz", tags=["health"], responses=answers(ReadyJson, "It answers."))
     def readyz() -> Json:
         """Say that the registry answers."""
-        shelf.registry.reservations.all()
+        shelf.services.check()
         return Json(ReadyJson("ok"))

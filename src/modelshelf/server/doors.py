@@ -21,7 +21,7 @@ class PathDoor:
     """
 
     def __init__(self, shelf: Shelf, roots: Sequence[str] | None) -> None:
-        self._tiers = shelf.tier_service
+        self._tiers = shelf.services.tiers
         self._roots = DRIVES if roots is None else roots
 
     def check_base(self, cache_location: str, cache_path: str | None) -> None:

@@ -11,7 +11,6 @@ from modelshelf.server.connections import raise_descriptors
 from modelshelf.server.log import start_logging
 from modelshelf.server.security import check_listening
 from modelshelf.server.uvicorn_server import serve as run
-from modelshelf.services.events.watch import Watcher
 from modelshelf.services.jobs.presence import Presence
 
 
@@ -33,11 +32,11 @@ def serve(*, host: str | None, port: int | None, announce: Callable[[str], None]
     check_listening(host, settings.api_key)
     raise_descriptors()
     with open_shelf() as shelf:
-        watcher = Watcher(shelf.registry, shelf.library, shelf.tier_service)
+        watcher = shelf.services.watcher()
         app = create_app(
             shelf, host=host, api_key=settings.api_key, custom_roots=settings.custom_roots, watcher=watcher
         )
-        presence = Presence(shelf.registry, shelf.job_service.owner)
+        presence = Presence(shelf.services.runner)
 
         def tell(url: str) -> None:
             presence.start(url)

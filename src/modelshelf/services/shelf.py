@@ -2,84 +2,121 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
+import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 from modelshelf.domain.adopt import AdoptRequest, adopt_mode_of
-from modelshelf.domain.jobs import RUNNING, UNFINISHED, Job
-from modelshelf.domain.models import Model, Registration, State
+from modelshelf.domain.jobs import UNFINISHED, Job, JobKind, result_of
+from modelshelf.domain.models import FileEntry, Model, Registration
 from modelshelf.domain.names import ModelName, RefName, RepoId
-from modelshelf.domain.outcomes import Freed, Removed
+from modelshelf.domain.outcomes import Removed
 from modelshelf.domain.patterns import patterns_of
 from modelshelf.domain.tiers import TierStatus
 from modelshelf.domain.verify_report import VerifyReport
-from modelshelf.errors import BadInput, Cancelled, Conflict, ShelfError
-from modelshelf.registry.registry import Registry
+from modelshelf.errors import BadInput
 from modelshelf.schemas.adopt import AdoptPlanJson
-from modelshelf.services.adopt.adopt import Adopter
-from modelshelf.services.catalog.models import Library
-from modelshelf.services.jobs.runner import BackgroundJobs, Jobs, Running, Worker
-from modelshelf.services.lifecycle.move import Mover
-from modelshelf.services.lifecycle.pull import refresh_sidecar
-from modelshelf.services.lifecycle.register import Registrar
-from modelshelf.services.lifecycle.remove import Remover
-from modelshelf.services.lifecycle.update import Updater
-from modelshelf.services.maintenance.reconcile import Reconciled, Reconciler
-from modelshelf.services.maintenance.verify import Verifier, read_report
-from modelshelf.services.space.delete_old_copy import read_freed
-from modelshelf.services.space.reservations import Admission
-from modelshelf.services.space.tiers import TierService
-from modelshelf.store.layout import Base
-from modelshelf.store.tiers import sidecars
+from modelshelf.services.jobs.recovery import recover_dead_owners
+from modelshelf.services.lifecycle.pin import set_pin
+from modelshelf.services.lifecycle.rename import rename
+from modelshelf.services.maintenance.gc import tiers_of
+from modelshelf.services.maintenance.verify import read_report
+from modelshelf.services.services import Services
 
-if TYPE_CHECKING:
-    from modelshelf.domain.ports import Clock
-    from modelshelf.services.catalog.leases import Leaser
-    from modelshelf.services.maintenance.dedupe import Deduper
-    from modelshelf.services.maintenance.gc import Collector
-    from modelshelf.services.serving.load import Loader
-
-_LOOK_AGAIN_S = 0.1
+AnyPath = str | os.PathLike[str]
+ShowProgress = Callable[[Job], None]
+"""Called about twice a second with the job as it is."""
 
 
-@dataclass(frozen=True)
 class Shelf:
-    """One library of models."""
+    """One library of models.
 
-    registry: Registry
-    library: Library
-    tier_service: TierService
-    admission: Admission
-    registrar: Registrar
-    remover: Remover
-    mover: Mover
-    verifier: Verifier
-    updater: Updater
-    reconciler: Reconciler
-    adopter: Adopter
-    leaser: Leaser
-    loader: Loader
-    collector: Collector
-    deduper: Deduper
-    job_service: Jobs
-    clock: Clock
-    behind: BackgroundJobs = field(default_factory=BackgroundJobs)
+    Every verb that takes long takes `progress`, which is called about twice a second with the job as it is. Where a
+    path is meant, a str and a `Path` do. Use it in a `with`, or `close` it. `services` is what the verbs are made of,
+    for the command line and the server; it may change.
+    """
+
+    __slots__ = ("services",)
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+
+    def __dir__(self) -> list[str]:
+        """Return the verbs, `models`, `tiers` and `jobs`."""
+        return [name for name in dir(type(self)) if not name.startswith("_") and name not in type(self).__slots__]
+
+    def __repr__(self) -> str:
+        """Return where the tiers are."""
+        tiers = ", ".join(f"{tier.location} {tier.base}" for tier in self.services.tiers.configured())
+        return f"<Shelf: {tiers}>"
+
+    def models(self) -> list[Model]:
+        """Return all models as they are now, by name."""
+        return self.services.library.models()
+
+    def model(self, model_name: str) -> Model:
+        """Return one model as it is now.
+
+        Raises:
+            NotFound: There is no such model.
+        """
+        return self.services.library.model(model_name)
+
+    def files(self, model_name: str) -> list[FileEntry]:
+        """Return a model's selected files, there or not; none until its commit is known.
+
+        Raises:
+            NotFound: There is no such model.
+        """
+        return self.services.library.files(self.services.library.row(model_name))
+
+    def path(self, model_name: str) -> Path:
+        """Return the snapshot folder of a model.
+
+        Raises:
+            NotFound: There is no such model.
+            Conflict, Unavailable: It is not whole, or its tier is offline; says what to do.
+        """
+        return self.services.library.path(model_name)
+
+    def tiers(self, *, rescan: bool = False) -> list[TierStatus]:
+        """Return every tier with what it holds.
+
+        Args:
+            rescan: Walk all of it, whatever was kept from the last time.
+        """
+        tiers = self.services.tiers
+        return [tiers.status(tier, rescan=rescan) for tier in tiers.all()]
+
+    def jobs(self, *, kind: str | None = None, model_name: str | None = None, unfinished: bool = False) -> list[Job]:
+        """Return jobs, newest first; of one that no process runs, the detail says what it waits for.
+
+        Args:
+            kind: Of this kind alone, such as `pull`.
+            model_name: About this model alone.
+            unfinished: Those alone that are not over.
+        """
+        found = self.services.runner.all(kind, UNFINISHED if unfinished else None)
+        return [job for job in found if model_name in (None, job.model_name)]
+
+    def job(self, job_id: int) -> Job:
+        """Return one job, or raise NotFound."""
+        return self.services.registry.job(job_id)
 
     def register(
         self,
         model_name: str,
         hf_path: str,
         cache_location: str = "primary",
-        cache_path: str | None = None,
+        cache_path: AnyPath | None = None,
         *,
         revision: str = "main",
         allow_patterns: Sequence[str] = (),
         pinned: bool = False,
         download: bool = True,
+        progress: ShowProgress | None = None,
     ) -> Model:
         """Add a model and download it; returns it when that is done.
 
@@ -92,38 +129,43 @@ class Shelf:
             allow_patterns: Shell patterns of the files wanted; all without one.
             pinned: Never evict it.
             download: False leaves the download for later; what is on the tier already is taken at once.
+            progress: See `Shelf`.
 
         Raises:
             BadInput, Conflict, NotFound, Denied, OutOfSpace: Refused; nothing was changed.
             Unavailable: The model is registered and its download waits: the hub or the tier is away.
         """
-        patterns = patterns_of(allow_patterns)
-        wanted = Registration(
-            ModelName(model_name), RepoId(hf_path), cache_location, cache_path, RefName(revision), patterns, pinned
-        )
-        plan = self.registrar.register(wanted)
+        names = ModelName(model_name), RepoId(hf_path)
+        where = cache_location, _text(cache_path)
+        wanted = Registration(*names, *where, RefName(revision), patterns_of(allow_patterns), pinned)
+        plan = self.services.registrar.register(wanted)
         if download or plan.is_here:
-            self.pull(model_name)
-        return self.library.model(model_name)
+            self.pull(model_name, progress=progress)
+        return self.model(model_name)
 
-    def pull(self, model_name: str, on_tick: Callable[[Job], None] | None = None) -> Job:
-        """Download a registered model; returns the finished job. See `finish`.
+    def pull(self, model_name: str, *, progress: ShowProgress | None = None) -> Model:
+        """Download what is missing of a registered model; returns it as it is then.
+
+        Args:
+            model_name: The model.
+            progress: See `Shelf`.
 
         Raises:
             NotFound: There is no such model, or the hub does not have it.
             OutOfSpace: It does not fit.
             Unavailable: The hub or the tier is away; the job waits in the registry.
         """
-        return self.finish(self.registrar.enqueue_pull(model_name), on_tick)
+        self.services.runner.finish(self.services.registrar.enqueue_pull(model_name), progress)
+        return self.model(model_name)
 
     def move(
         self,
         model_name: str,
         cache_location: str,
-        cache_path: str | None = None,
+        cache_path: AnyPath | None = None,
         *,
         keep_source: bool = False,
-        on_tick: Callable[[Job], None] | None = None,
+        progress: ShowProgress | None = None,
     ) -> Model:
         """Move a model to another tier; returns it as it is then.
 
@@ -134,7 +176,7 @@ class Shelf:
             cache_location: `primary`, `secondary` or `custom`.
             cache_path: The base of a custom location.
             keep_source: Leave the old copy where it is.
-            on_tick: Called about twice a second with the job as it is.
+            progress: See `Shelf`.
 
         Raises:
             BadInput: There is no such tier, or it lies there already.
@@ -143,16 +185,17 @@ class Shelf:
             Corrupt: A blob is damaged.
             Unavailable: A tier is offline.
         """
+        mover, runner = self.services.mover, self.services.runner
         try:
-            job = self.mover.enqueue(model_name, cache_location, cache_path, keep_source=keep_source)
+            job = mover.enqueue(model_name, cache_location, _text(cache_path), keep_source=keep_source)
         except BadInput:
-            self.run_due("delete_old_copy")  # it lies there already, and what a killed process left goes now
+            runner.run_due(JobKind.DELETE_OLD_COPY)  # what a killed process left of an earlier move
             raise
-        self.finish(job, on_tick)
-        self.run_due("delete_old_copy")
-        return self.library.model(model_name)
+        runner.finish(job, progress)
+        runner.run_due(JobKind.DELETE_OLD_COPY)
+        return self.model(model_name)
 
-    def update(self, model_name: str, *, keep_old: bool = False, on_tick: Callable[[Job], None] | None = None) -> Model:
+    def update(self, model_name: str, *, keep_old: bool = False, progress: ShowProgress | None = None) -> Model:
         """Take a newer commit of the revision that a model follows; returns the model as it is then.
 
         It can be loaded all the time: the old snapshot serves until the new one is whole and verified.
@@ -160,38 +203,155 @@ class Shelf:
         Args:
             model_name: The model.
             keep_old: Leave the old snapshot where it is.
-            on_tick: Called about twice a second with the job as it is.
+            progress: See `Shelf`.
 
         Raises:
             NotFound, Denied, Conflict, BadInput, Unavailable: See `Updater.plan`; nothing was changed.
             OutOfSpace, Corrupt: The new commit does not fit, or arrived damaged; the model stays as it was.
         """
-        self.admission.recover_dead_owners()
-        for job in self.registry.jobs(kind="update", state=UNFINISHED):  # what a killed update left comes first
-            if job.model_name == model_name:
-                self.finish(job, on_tick)
-        plan = self.updater.plan(model_name, keep_old=keep_old)
+        updater, runner = self.services.updater, self.services.runner
+        recover_dead_owners(self.services.registry)
+        for job in self.jobs(kind=JobKind.UPDATE, model_name=model_name, unfinished=True):
+            runner.finish(job, progress)  # what a killed update left comes first
+        plan = updater.plan(model_name, keep_old=keep_old)
         if not plan.is_current:
-            self.finish(self.updater.enqueue(plan), on_tick)
-        self.run_due("delete_old_copy")
-        return self.library.model(model_name)
+            runner.finish(updater.enqueue(plan), progress)
+        runner.run_due(JobKind.DELETE_OLD_COPY)
+        return self.model(model_name)
 
-    def reconcile(self, more: Sequence[str] = ()) -> Reconciled:
-        """Bring registry and disks together; see `Reconciler.reconcile`."""
-        self.admission.recover_dead_owners()
-        return self.reconciler.reconcile(more)
+    def remove(self, model_name: str, *, delete_files: bool = False) -> Removed:
+        """Forget a model; returns what that freed.
+
+        Args:
+            model_name: The model.
+            delete_files: Delete its files too, where nothing else needs them.
+
+        Raises:
+            NotFound, Conflict, Denied: See `Remover.remove`; nothing was changed.
+            Unavailable: It is forgotten, and somebody opened its files in that instant: they go when that ends.
+        """
+        return self.services.remover.remove(model_name, delete_files=delete_files)
+
+    def rename(self, model_name: str, new_name: str) -> Model:
+        """Give a model another name; returns it.
+
+        Raises:
+            BadInput, Conflict: The name cannot be meant or is taken, or a job works on the model.
+        """
+        rename(self.services.registry, self.services.library, self.services.tiers, model_name, ModelName(new_name))
+        return self.model(new_name)
+
+    def pin(self, model_name: str, reason: str = "") -> Model:
+        """Never evict a model; returns it.
+
+        Raises:
+            NotFound: There is no such model.
+        """
+        return set_pin(self.services.registry, self.services.library, model_name, pinned=True, reason=reason)
+
+    def unpin(self, model_name: str) -> Model:
+        """Let a model be evicted again; returns it.
+
+        Raises:
+            NotFound: There is no such model.
+        """
+        return set_pin(self.services.registry, self.services.library, model_name, pinned=False, reason="")
+
+    def load(self, model_name: str, **options: Any) -> tuple[Any, Any]:
+        """Return a model and its tokenizer through transformers, offline, from where the files lie.
+
+        Args:
+            model_name: The model.
+            options: Handed to `AutoModelForCausalLM.from_pretrained` (dtype, device_map, …).
+
+        Raises:
+            NotFound, Conflict: There is no such model, or it is not whole.
+            BadInput: Its files are nothing that transformers loads.
+            Unavailable: transformers is not installed, or the model's tier is offline.
+        """
+        return self.services.loader.load(model_name, **options)
+
+    def verify(
+        self,
+        model_names: Sequence[str] = (),
+        *,
+        max_age_s: float | None = None,
+        rate_bytes_per_s: int | None = None,
+        repair: bool = False,
+        progress: ShowProgress | None = None,
+    ) -> VerifyReport:
+        """Read models, or everything on every tier, and return what is wrong with them.
+
+        Args:
+            model_names: The models; everything without one, registered or not.
+            max_age_s: Leave out blobs that were verified not longer ago, and not written since.
+            rate_bytes_per_s: How much is read in a second; None: as fast as it goes.
+            repair: Set damage aside, and bring good bytes from another tier, else from the hub.
+            progress: See `Shelf`.
+
+        Raises:
+            NotFound: There is no such model.
+            Unavailable: Its tier is offline.
+        """
+        job = self.services.verifier.enqueue(
+            model_names, max_age_s=max_age_s, rate_bytes_per_s=rate_bytes_per_s, repair=repair
+        )
+        return read_report(self.services.runner.finish(job, progress).result)
+
+    def gc(
+        self, tier: AnyPath | None = None, *, quarantine: bool = False, progress: ShowProgress | None = None
+    ) -> list[dict[str, Any]]:
+        """Delete what nothing references; returns what was deleted on each tier, as in JSON.
+
+        Args:
+            tier: `primary`, `secondary` or a base; None: every tier that is there.
+            quarantine: Delete what lies in quarantine too.
+            progress: See `Shelf`.
+
+        Raises:
+            BadInput: There is no such tier.
+            Unavailable: It is offline.
+        """
+        job = self.services.collector.enqueue(_text(tier), quarantine=quarantine)
+        return tiers_of(self.services.runner.finish(job, progress))
+
+    def dedupe(self, tier: AnyPath | None = None, *, progress: ShowProgress | None = None) -> list[dict[str, Any]]:
+        """Let identical blobs of a tier share their bytes; returns what was done on each tier, as in JSON.
+
+        Args:
+            tier: `primary`, `secondary` or a base; None: every tier that is there.
+            progress: See `Shelf`.
+
+        Raises:
+            BadInput: There is no such tier.
+            Unavailable: It is offline.
+        """
+        return tiers_of(self.services.runner.finish(self.services.deduper.enqueue(_text(tier)), progress))
+
+    def reconcile(self, bases: Sequence[AnyPath] = (), *, progress: ShowProgress | None = None) -> dict[str, Any]:
+        """Bring registry and disks together; returns what was done, as in JSON.
+
+        Args:
+            bases: Further bases to look at, beside those that are known.
+            progress: See `Shelf`.
+
+        Raises:
+            BadInput: One of them isn't a base.
+        """
+        job = self.services.reconciler.enqueue([os.fspath(base) for base in bases])
+        return result_of(self.services.runner.finish(job, progress))
 
     def adopt(
         self,
-        path: str,
+        path: AnyPath,
         mode: str,
-        to: str = "primary",
+        to: AnyPath = "primary",
         *,
         merge: bool = False,
         copy: bool = False,
         repo_id: str = "",
         dry_run: bool = False,
-        on_tick: Callable[[Job], None] | None = None,
+        progress: ShowProgress | None = None,
     ) -> dict[str, Any]:
         """Adopt what other tools downloaded; returns what was done, or with `dry_run` what would be.
 
@@ -203,180 +363,28 @@ class Shelf:
             copy: Copy what belongs to another program and cannot be linked.
             repo_id: The repository of a `local_dir`, whose notes do not name it.
             dry_run: Change nothing of what was found.
-            on_tick: Called about twice a second with the job as it is.
+            progress: See `Shelf`.
 
         Raises:
             BadInput, NotFound, Conflict, Denied, OutOfSpace: Refused; nothing was changed.
             Unavailable: A tier is away, or a model is in use; the same call later finishes.
         """
-        wanted = AdoptRequest(path, adopt_mode_of(mode), to, merge, copy, repo_id)
+        wanted = AdoptRequest(os.fspath(path), adopt_mode_of(mode), os.fspath(to), merge, copy, repo_id)
         if dry_run:
-            return asdict(AdoptPlanJson.of(self.adopter.plan(wanted)))
-        self.admission.recover_dead_owners()
-        found: dict[str, Any] = json.loads(self.finish(self.adopter.enqueue(wanted), on_tick).result)
-        return found
+            return asdict(AdoptPlanJson.of(self.services.adopter.plan(wanted)))
+        recover_dead_owners(self.services.registry)
+        return result_of(self.services.runner.finish(self.services.adopter.enqueue(wanted), progress))
 
-    def verify(
-        self,
-        model_names: Sequence[str] = (),
-        *,
-        max_age_s: float | None = None,
-        rate_bytes_per_s: int | None = None,
-        repair: bool = False,
-        on_tick: Callable[[Job], None] | None = None,
-    ) -> VerifyReport:
-        """Read models, or everything on every tier, and return what is wrong with them.
-
-        Args:
-            model_names: The models; everything without one, registered or not.
-            max_age_s: Leave out blobs that were verified not longer ago, and not written since.
-            rate_bytes_per_s: How much is read in a second; None: as fast as it goes.
-            repair: Set damage aside, and bring good bytes from another tier, else from the hub.
-            on_tick: Called about twice a second with the job as it is.
-
-        Raises:
-            NotFound: There is no such model.
-            Unavailable: Its tier is offline.
-        """
-        job = self.verifier.enqueue(model_names, max_age_s=max_age_s, rate_bytes_per_s=rate_bytes_per_s, repair=repair)
-        return read_report(self.finish(job, on_tick).result)
-
-    def finish(self, job: Job, on_tick: Callable[[Job], None] | None = None) -> Job:
-        """Carry out a job here, or wait for the process that is at it; returns it finished.
-
-        Args:
-            job: The job.
-            on_tick: Called about twice a second with the job as it is.
-
-        Raises:
-            ShelfError: What it failed with, or waits for.
-            Cancelled: Somebody ended it.
-        """
-        self.run_due("delete_old_copy")  # what one who was killed left comes first
-        while True:
-            self.admission.recover_dead_owners()
-            self.job_service.check_reach(self.registry.job(job.id))
-            mine = self.job_service.claim(job)
-            if mine is not None:
-                self.job_service.run(Running(mine, on_tick))
-                return self.registry.job(job.id)
-            job = self.registry.job(job.id)
-            if job.finished_at is not None:
-                return _outcome(job)
-            if on_tick is not None:
-                on_tick(job)
-            self.clock.sleep(0.5)
-
-    def start_in_background(self, job: Job) -> None:
-        """Carry out a job in a thread of its own; when the library is closed, it goes back into the queue."""
-        mine = self.job_service.claim(job)
-        if mine is not None:
-            self.behind.start(self.job_service, Running(mine))
-
-    def run_inside(self, job: Job, outer: Running) -> None:
-        """Carry out a job as a part of another one, whose progress it shows and with which it stops.
-
-        Raises:
-            ShelfError: What it failed with, or waits for; another process may be at it.
-            Cancelled: The outer one was stopped; both are back in the queue.
-        """
-        mine = self.job_service.claim(job)
-        if mine is None:
-            raise Conflict(f"Another process runs job {job.id}.", hint="Wait for it.", job_id=job.id)
-        inner = Running(mine)
-        inner.progress = outer.progress
-        self.job_service.run(inner)
-
-    def run_due(self, kind: str) -> None:
-        """Carry out the jobs of one kind that are due; what they wait for is left to the next time."""
-        self.admission.recover_dead_owners()
-        for job in self.registry.jobs(kind=kind, state=UNFINISHED):
-            mine = self.job_service.claim(job)
-            if mine is not None:
-                with contextlib.suppress(ShelfError):
-                    self.job_service.run(Running(mine))
-
-    def settle(self, kind: str) -> None:
-        """Carry out the jobs of one kind that are due; returns when nobody else is at one either."""
-        self.run_due(kind)
-        while self.registry.jobs(kind=kind, state=(RUNNING,)):
-            self.clock.sleep(_LOOK_AGAIN_S)
-            self.run_due(kind)
-
-    def load(self, model_name: str, **options: Any) -> tuple[Any, Any]:
-        """Return model and tokenizer through transformers; see `Loader.load`."""
-        return self.loader.load(model_name, **options)
-
-    def path(self, model_name: str) -> Path:
-        """Return the snapshot folder of a model; see `Library.path`."""
-        return self.library.path(model_name)
-
-    def models(self) -> list[Model]:
-        """Return all models as they are now, by name."""
-        return self.library.models()
-
-    def model(self, model_name: str) -> Model:
-        """Return one model as it is now."""
-        return self.library.model(model_name)
-
-    def set_pin(self, model_name: str, *, pinned: bool, reason: str = "") -> Model:
-        """Note the wish that a model is never evicted, or that it may be; returns it."""
-        self.registry.set_pin(self.library.row(model_name).id, pinned=pinned, reason=reason)
-        model = self.library.model(model_name)
-        refresh_sidecar(self.registry, model)
-        return model
-
-    def rename(self, model_name: str, new_name: str) -> Model:
-        """Give a model another name; returns it.
-
-        Raises:
-            BadInput, Conflict: The name is invalid or taken, or a job is working on the model.
-        """
-        new_name = ModelName(new_name)
-        model = self.library.model(model_name)
-        if model.row.job_state in UNFINISHED:
-            raise Conflict(
-                f"Job {model.row.job_id} is working on {model_name}.", hint=f"shelf cancel {model.row.job_id}"
-            )
-        if model.state is not State.OFFLINE:
-            tier = self.tier_service.tiers.resolve(model.row.cache_location, model.row.cache_path)
-            self.tier_service.check_storable(tier, model.row.hf_path, (), new_name)
-        self.registry.rename(model.row.id, new_name)
-        renamed = self.library.model(new_name)
-        refresh_sidecar(self.registry, renamed)
-        if model.state is not State.OFFLINE:
-            sidecars.remove(Base(Path(model.base)), model.row.model_name)
-        return renamed
-
-    def tiers(self, *, rescan: bool = False) -> list[TierStatus]:
-        """Return every tier with what it holds."""
-        return [self.tier_service.status(tier, rescan=rescan) for tier in self.tier_service.all()]
-
-    def remove(self, model_name: str, *, delete_files: bool = False) -> Removed:
-        """Forget a model; see `Remover.remove`.
-
-        Raises:
-            Unavailable: It is forgotten, and somebody opened its files in that instant: they go when that ends.
-        """
-        self.run_due("delete_old_copy")
-        needed_by = self.remover.adapters.needing(self.library.row(model_name))
-        plan, kept, job = self.remover.remove(model_name, delete_files=delete_files)
-        freed = Freed()
-        if job is not None and delete_files:
-            freed = read_freed(self.finish(job))
-        self.run_due("delete_old_copy")  # the sidecar alone; where its drive is away, once that is back
-        return Removed(model_name, plan, freed, kept, needed_by)
-
-    def worker(self) -> Worker:
-        """Return threads that carry out jobs, for a server."""
-        return Worker(self.job_service, self.admission.recover_dead_owners)
+    def cancel(self, job_id: int) -> Job:
+        """End a job, or raise NotFound; whoever runs it stops within a second. What arrived stays for the next try."""
+        return self.services.runner.cancel(job_id)
 
     def close(self) -> None:
-        """Stop what goes on behind, and give back what is open."""
-        self.behind.stop()
-        self.registry.close()
+        """Stop what goes on in the background, and give back what is open."""
+        self.services.runner.background.stop()
+        self.services.registry.close()
 
-    def __enter__(self) -> Shelf:
+    def __enter__(self) -> Self:
         """Return itself."""
         return self
 
@@ -385,10 +393,5 @@ class Shelf:
         self.close()
 
 
-def _outcome(job: Job) -> Job:
-    """Return a job that another process finished well; raise what it failed with."""
-    if job.state == "done":
-        return job
-    if job.state == "cancelled":
-        raise Cancelled
-    raise ShelfError.from_dict({"detail": job.detail} | json.loads(job.error or "{}"))
+def _text(path: AnyPath | None) -> str | None:
+    return None if path is None else os.fspath(path)

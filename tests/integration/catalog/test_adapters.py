@@ -16,8 +16,8 @@ CONFIG = json.dumps({"peft_type": "LORA", "base_model_name_or_path": "org/base"}
 SHOW = "import os, sys; print(os.environ['HF_HOME'], sys.argv[1])"
 USING = """
 import sys, modelshelf
-with modelshelf.open() as shelf, shelf.loader.using("lora", "a test") as (model, base):
-    print(base.path, sorted(lease.model_name for lease in shelf.leaser.live()))
+with modelshelf.open() as shelf, shelf.services.loader.using("lora", "a test") as (model, base):
+    print(base.path, sorted(lease.model_name for lease in shelf.services.leaser.live()))
 """
 
 

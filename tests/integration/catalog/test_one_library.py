@@ -279,7 +279,7 @@ def test_a_path_that_is_not_the_tiers_is_refused(home: Home, hub: FakeHub, locat
     with home.open() as shelf:
         with pytest.raises(BadInput):
             shelf.register("n", "org/model", location, str(home.custom))
-        assert [row.model_name for row in shelf.registry.models()] == ["m"]
+        assert [row.model_name for row in shelf.services.registry.models()] == ["m"]
 
 
 def test_the_doctor_names_no_tool_that_is_not_here(person: Person) -> None:

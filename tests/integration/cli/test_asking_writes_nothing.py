@@ -166,12 +166,12 @@ def crowded(hub: FakeHub, tmp_path_factory: pytest.TempPathFactory) -> Home:
             shelf.register(name, f"org/{name}")
         with (shelf.path("leaves") / "model.safetensors").open("rb"):
             shelf.move("leaves", "secondary")
-        primary, dead = shelf.tier_service.tiers.primary, this_process().rpartition(":")[0] + ":1"
+        primary, dead = shelf.services.tiers.tiers.primary, this_process().rpartition(":")[0] + ":1"
         half = Registration(ModelName("half"), RepoId("org/larger"), "primary", None, RefName("main"), (), False)
-        job = shelf.registry.enqueue("pull", shelf.registry.add_model(half, primary.base))
-        assert shelf.registry.claim(dead, job.id) is not None
-        tier_id, device = shelf.tier_service.open(primary), str(home.primary.stat().st_dev)
-        shelf.registry.reservations.add(tier_id, device, dead, lambda others: 9_000_000)
+        job = shelf.services.registry.enqueue("pull", shelf.services.registry.add_model(half, primary.base))
+        assert shelf.services.registry.claim(dead, job.id) is not None
+        tier_id, device = shelf.services.tiers.open(primary), str(home.primary.stat().st_dev)
+        shelf.services.registry.reservations.add(tier_id, device, dead, lambda others: 9_000_000)
     return home
 
 

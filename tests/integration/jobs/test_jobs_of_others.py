@@ -20,13 +20,13 @@ def waiting(request: pytest.FixtureRequest, home: Home, hub: FakeHub) -> int:
     hub.add_repo("org/model", FILES)
     with home.open() as shelf:
         shelf.register("m", "org/model", "primary" if request.param == "move" else "secondary", download=False)
-        shelf.tier_service.open(shelf.tier_service.configured()[1])
+        shelf.services.tiers.open(shelf.services.tiers.configured()[1])
         if request.param == "pull":
-            return shelf.registrar.enqueue_pull("m").id
+            return shelf.services.registrar.enqueue_pull("m").id
         if request.param == "gc":
-            return shelf.collector.enqueue("secondary").id
+            return shelf.services.collector.enqueue("secondary").id
         shelf.pull("m")
-        return shelf.mover.enqueue("m", "secondary", None, keep_source=False).id
+        return shelf.services.mover.enqueue("m", "secondary", None, keep_source=False).id
 
 
 def test_a_server_without_the_base_leaves_the_job_to_others(home: Home, waiting: int) -> None:

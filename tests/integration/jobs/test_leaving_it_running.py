@@ -42,7 +42,7 @@ def test_a_restart_fetches_no_segment_twice(hub: FakeHub, home: Home, shelf: She
         code = first.end(signal.SIGTERM)
         log = first.log.read_text()
     arrived = kept_segments(home)
-    job = shelf.registry.jobs()[0]
+    job = shelf.services.registry.jobs()[0]
     hub.stop()  # a held answer must not be counted as sent to a process that is no more
     hub.resume()
     hub.start()

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf.domain.jobs import UNFINISHED
+from modelshelf.domain.jobs import UNFINISHED, JobKind
+from modelshelf.services.jobs.recovery import recover_dead_owners
 from modelshelf.services.shelf import Shelf
 from modelshelf.store.layout import Base
 from modelshelf.store.repos import scan
@@ -39,7 +40,7 @@ seed, seconds, *names = sys.argv[1:]
 dice, done = random.Random(int(seed)), {}
 
 def read(name):
-    with shelf.leaser.using(name, "load", f"actor {seed}") as model:
+    with shelf.services.leaser.using(name, "load", f"actor {seed}") as model:
         for path in sorted(Path(model.path).rglob("*")):
             if path.is_file():
                 path.read_bytes()
@@ -104,16 +105,16 @@ def watched(shelf: Shelf, sizes: list[int], faults: list[str]) -> Iterator[None]
 
 def _broken(shelf: Shelf) -> Iterator[str]:
     """Yield what is not whole where the registry says that it is, before and after the look."""
-    for row in shelf.registry.models():
-        base = Base(Path(shelf.library.base_of(row)))
-        missing = scan.missing_files(base.repo(row.hf_path), row.commit_hash or "", shelf.library.files(row))
-        if missing and shelf.registry.model(row.model_name) == row:
+    for row in shelf.services.registry.models():
+        base = Base(Path(shelf.services.library.base_of(row)))
+        missing = scan.missing_files(base.repo(row.hf_path), row.commit_hash or "", shelf.services.library.files(row))
+        if missing and shelf.services.registry.model(row.model_name) == row:
             yield f"{row.model_name} is complete without {missing[0].path}"
 
 
 def _written_bytes(shelf: Shelf) -> int:
     """Return what lies on the primary; what goes and what comes during one look may both be in it, so look thrice."""
-    base = Path(shelf.tier_service.tiers.primary.base)
+    base = Path(shelf.services.tiers.tiers.primary.base)
     found = _look(base)
     for _ in range(2):
         if found > LIMIT:
@@ -155,16 +156,16 @@ def test_two_processes_against_each_other(hub: FakeHub, home: FarHome, shelf: Sh
     for name in NAMES:
         assert tree(shelf.path(name)) == files(name)
     assert [escaping_links(base) for base in (home.primary, home.secondary)] == [[], []]
-    assert shelf.registry.reservations.all() == []
+    assert shelf.services.registry.reservations.all() == []
     assert violations(shelf) == []
 
 
 def finish(shelf: Shelf) -> None:
     """Carry out what the processes left in the queue."""
-    shelf.admission.recover_dead_owners()
-    for job in shelf.registry.jobs(state=UNFINISHED):
+    recover_dead_owners(shelf.services.registry)
+    for job in shelf.services.registry.jobs(state=UNFINISHED):
         if job.kind != "delete_old_copy":
             with contextlib.suppress(Exception):
-                shelf.finish(job)
-    shelf.run_due("delete_old_copy")
-    assert shelf.registry.jobs(state=UNFINISHED) == []
+                shelf.services.runner.finish(job)
+    shelf.services.runner.run_due(JobKind.DELETE_OLD_COPY)
+    assert shelf.services.registry.jobs(state=UNFINISHED) == []

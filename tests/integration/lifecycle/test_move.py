@@ -147,7 +147,7 @@ def test_what_the_target_has_is_not_copied(hub: FakeHub, home: Home, shelf: Shel
     home.hf(home.secondary, "download", REPO, "model.safetensors").checked()
     before = identity(repo(home.secondary).blob(DIGEST))
 
-    plan = shelf.mover.plan("m", "secondary", None, keep_source=False)
+    plan = shelf.services.mover.plan("m", "secondary", None, keep_source=False)
     shelf.move("m", "secondary")
 
     assert plan.transfer_bytes == TOTAL - len(WEIGHTS)
@@ -250,7 +250,7 @@ def test_two_models_of_one_snapshot_go_one_after_the_other(hub: FakeHub, home: H
 
     shelf.move("a", "secondary")
     assert tree(shelf.path("b")) == FILES
-    plan = shelf.mover.plan("b", "secondary", None, keep_source=False)
+    plan = shelf.services.mover.plan("b", "secondary", None, keep_source=False)
     shelf.move("b", "secondary")
 
     assert (plan.transfer_bytes, files_of(home.primary)) == (0, [])
@@ -287,7 +287,7 @@ def test_the_source_can_be_kept(hub: FakeHub, home: Home, shelf: Shelf) -> None:
     assert shelf.model("m").base == str(home.secondary)
     check_loads(home, home.primary)
     check_loads(home, home.secondary)
-    assert shelf.mover.plan("m", "primary", None, keep_source=False).transfer_bytes == 0
+    assert shelf.services.mover.plan("m", "primary", None, keep_source=False).transfer_bytes == 0
     check_at_rest(home, shelf)
     shelf.move("m", "primary")
     assert files_of(home.secondary) == []
@@ -306,8 +306,8 @@ def test_ten_moves_leave_no_garbage(hub: FakeHub, home: Home, shelf: Shelf) -> N
         assert files_of(home.secondary) == []
 
     assert files_of(home.primary) == before
-    assert {job.state for job in shelf.registry.jobs()} == {"done"}
-    assert shelf.registry.reservations.all() == []
+    assert {job.state for job in shelf.services.registry.jobs()} == {"done"}
+    assert shelf.services.registry.reservations.all() == []
     check_loads(home, home.primary)
     check_at_rest(home, shelf)
 
@@ -330,7 +330,7 @@ def test_a_damaged_source_is_not_moved(hub: FakeHub, home: Home, shelf: Shelf) -
     assert not repo(home.secondary).blob(DIGEST).exists()
     assert not repo(home.secondary).snapshots.exists()
     assert not Base(home.secondary).part(DIGEST).exists()
-    assert shelf.registry.reservations.all() == []
+    assert shelf.services.registry.reservations.all() == []
 
 
 def test_a_target_without_room_gets_nothing(hub: FakeHub, home: Home, shelf: Shelf) -> None:
@@ -340,11 +340,11 @@ def test_a_target_without_room_gets_nothing(hub: FakeHub, home: Home, shelf: She
 
     refused = home.run("move", "m", "secondary", "--json", SECONDARY_CACHE_LIMIT_GB="0.005")
 
-    needed_bytes = TOTAL + beside_bytes(shelf.library.files(shelf.library.row("m")))
+    needed_bytes = TOTAL + beside_bytes(shelf.services.library.files(shelf.services.library.row("m")))
     assert (refused.code, refused.problem["needed_bytes"]) == (OutOfSpace.exit_code, needed_bytes)
     assert files_of(home.secondary) == []
     assert (shelf.model("m").state, shelf.model("m").base) == ("ready", str(home.primary))
-    assert shelf.registry.reservations.all() == []
+    assert shelf.services.registry.reservations.all() == []
 
 
 def test_a_move_that_cannot_be_meant_changes_nothing(hub: FakeHub, home: Home, shelf: Shelf) -> None:
@@ -359,4 +359,4 @@ def test_a_move_that_cannot_be_meant_changes_nothing(hub: FakeHub, home: Home, s
         shelf.move("nobody", "secondary")
     with pytest.raises(Conflict, match="not whole"):
         shelf.move("bare", "primary")
-    assert shelf.registry.jobs()[0].kind == "pull"
+    assert shelf.services.registry.jobs()[0].kind == "pull"

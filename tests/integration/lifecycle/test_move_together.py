@@ -11,7 +11,7 @@ import psutil
 import pytest
 from huggingface_hub.utils._shared_blobs import publish_blob_to_shared_store
 
-from modelshelf.domain.jobs import UNFINISHED
+from modelshelf.domain.jobs import UNFINISHED, JobKind
 from modelshelf.domain.plans import SEGMENT_BYTES, beside_bytes
 from modelshelf.errors import Cancelled, Conflict
 from modelshelf.services.shelf import Shelf
@@ -56,12 +56,12 @@ def repo(base: Path, repo_id: str = REPO) -> Repo:
 
 def waiting(shelf: Shelf) -> list[str]:
     """Return what the old copies that are still there wait for."""
-    return [job.detail for job in shelf.registry.jobs(state=UNFINISHED) if job.kind == "delete_old_copy"]
+    return [job.detail for job in shelf.services.registry.jobs(state=UNFINISHED) if job.kind == "delete_old_copy"]
 
 
 def is_gone(shelf: Shelf, base: Path) -> bool:
     """Try to delete what waits; return whether nothing of any model is left in a base."""
-    shelf.run_due("delete_old_copy")
+    shelf.services.runner.run_due(JobKind.DELETE_OLD_COPY)
     return files_of(base) == []
 
 
@@ -94,7 +94,7 @@ def test_a_lease_keeps_the_old_copy(hub: FakeHub, home: Home, shelf: Shelf) -> N
     hub.add_repo("org/other", {"config.json": b"[]"})
     shelf.register("other", "org/other")
     program = home.start("run", "m", "--", "sleep", "600")
-    wait_until(shelf.leaser.live, "the lease")
+    wait_until(shelf.services.leaser.live, "the lease")
 
     moved = home.run("move", "m", "secondary").checked()
 
@@ -113,7 +113,7 @@ def test_who_took_a_lease_is_told_how_to_give_it_back(home: Home, shelf: Shelf) 
 
     refused = home.run("rm", "m", "--files")
 
-    lease = shelf.leaser.live()[0]
+    lease = shelf.services.leaser.live()[0]
     assert refused.code == 5
     assert f"(shelf lease --release {lease.id})" in refused.err
     home.run("lease", "--release", str(lease.id)).checked()
@@ -124,7 +124,7 @@ def test_who_took_a_lease_is_told_how_to_give_it_back(home: Home, shelf: Shelf) 
 def test_a_lease_that_outlives_its_process_holds_nothing(home: Home, shelf: Shelf) -> None:
     """A killed `shelf run` leaves a lease that nobody has to wait for."""
     program = home.start("run", "m", "--", "sleep", "600")
-    wait_until(shelf.leaser.live, "the lease")
+    wait_until(shelf.services.leaser.live, "the lease")
     sleeper = wait_until(lambda: _child_of(program.process.pid), "the program")
     program.process.kill()
     program.process.wait()
@@ -142,27 +142,27 @@ def _child_of(pid: int) -> psutil.Process | None:
 
 def test_a_lease_by_hand_holds_until_it_is_given_back(home: Home, shelf: Shelf) -> None:
     """`shelf lease` holds whoever lives; the model is used from its new place meanwhile."""
-    lease = shelf.leaser.hold("m", 600, "a person")
+    lease = shelf.services.leaser.hold("m", 600, "a person")
 
     shelf.move("m", "secondary")
 
     assert "a person" in waiting(shelf)[0]
     assert not is_gone(shelf, home.primary)
-    shelf.leaser.release(lease.id)
+    shelf.services.leaser.release(lease.id)
     assert is_gone(shelf, home.primary)
     assert tree(shelf.path("m")) == FILES
 
 
 def test_moving_back_before_the_old_copy_went_keeps_it(home: Home, shelf: Shelf) -> None:
     """What waited to be deleted is the model again, and costs no byte; the deletion finds nothing to do."""
-    lease = shelf.leaser.hold("m", 600, "a person")
+    lease = shelf.services.leaser.hold("m", 600, "a person")
     shelf.move("m", "secondary")
-    assert shelf.mover.plan("m", "primary", None, keep_source=False).transfer_bytes == 0
+    assert shelf.services.mover.plan("m", "primary", None, keep_source=False).transfer_bytes == 0
 
     shelf.move("m", "primary")
-    shelf.leaser.release(lease.id)
+    shelf.services.leaser.release(lease.id)
 
-    shelf.run_due("delete_old_copy")
+    shelf.services.runner.run_due(JobKind.DELETE_OLD_COPY)
     assert (waiting(shelf), tree(shelf.path("m"))) == ([], FILES)
     assert files_of(home.secondary) == []
     assert violations(shelf) == []
@@ -174,7 +174,7 @@ def test_a_new_commit_that_arrives_in_the_source_meanwhile_is_kept(hub: FakeHub,
     new = hub.add_repo(REPO, NEW)
 
     move_with(shelf, Hooked(lambda: _download(home)), "m", "secondary")
-    shelf.run_due("delete_old_copy")
+    shelf.services.runner.run_due(JobKind.DELETE_OLD_COPY)
 
     assert waiting(shelf) == []
     assert tree(load_offline(home, home.primary, REPO, new)) == NEW
@@ -196,7 +196,7 @@ def test_a_file_that_arrives_in_the_moving_snapshot_is_kept(hub: FakeHub, home: 
         home.hf(home.primary, "download", "org/pair", "b.gguf").checked()
 
     move_with(shelf, Hooked(download), "a", "secondary")
-    shelf.run_due("delete_old_copy")
+    shelf.services.runner.run_due(JobKind.DELETE_OLD_COPY)
 
     snapshot = repo(home.primary, "org/pair").snapshot(shelf.path("a").name)
     assert tree(snapshot) == {"b.gguf": b"b" * 1000}
@@ -207,7 +207,7 @@ def test_a_file_that_arrives_in_the_moving_snapshot_is_kept(hub: FakeHub, home: 
 def test_what_hf_brings_to_the_target_meanwhile_is_taken(hub: FakeHub, home: Home, shelf: Shelf) -> None:
     """`hf download` of the same commit into the target, while the first blob is copied, and both end well."""
     move_with(shelf, Hooked(lambda: home.hf(home.secondary, "download", REPO).checked(), at="phase"), "m", "secondary")
-    shelf.run_due("delete_old_copy")
+    shelf.services.runner.run_due(JobKind.DELETE_OLD_COPY)
 
     assert (tree(shelf.path("m")), files_of(home.primary)) == (FILES, [])
     assert [path.name for path in Base(home.secondary).incoming.iterdir() if path.suffix != ".lock"] == []
@@ -254,11 +254,11 @@ def test_what_ctrl_c_left_is_not_copied_again(home: Home, shelf: Shelf) -> None:
         assert child.finish(timeout_s=20).code == 130
 
     assert (shelf.model("m").base, tree(shelf.path("m"))) == (str(home.primary), FILES)
-    assert {(job.kind, job.state) for job in shelf.registry.jobs()} == {("pull", "done"), ("move", "queued")}
-    assert shelf.registry.reservations.all() == []
-    again, beside = Hooked(lambda: None), beside_bytes(shelf.library.files(shelf.library.row("m")))
+    assert {(job.kind, job.state) for job in shelf.services.registry.jobs()} == {("pull", "done"), ("move", "queued")}
+    assert shelf.services.registry.reservations.all() == []
+    again, beside = Hooked(lambda: None), beside_bytes(shelf.services.library.files(shelf.services.library.row("m")))
     move_with(shelf, again, "m", "secondary")
-    shelf.run_due("delete_old_copy")
+    shelf.services.runner.run_due(JobKind.DELETE_OLD_COPY)
     assert again.promised_bytes == TOTAL - len(WEIGHTS) + beside
     assert (tree(shelf.path("m")), files_of(home.primary)) == (FILES, [])
     assert violations(shelf) == []
@@ -292,22 +292,23 @@ def test_a_move_is_cancelled_from_elsewhere(home: Home, shelf: Shelf) -> None:
     with locks.try_lock(Base(home.secondary).path, Base(home.secondary).part_lock(DIGEST)):
         child = home.start("move", "m", "secondary")
         wait_until(
-            lambda: shelf.model("m").state == "moving" and shelf.registry.reservations.all(), "the move to begin"
+            lambda: shelf.model("m").state == "moving" and shelf.services.registry.reservations.all(),
+            "the move to begin",
         )
-        shelf.job_service.cancel(shelf.model("m").row.job_id or 0)
+        shelf.services.runner.cancel(shelf.model("m").row.job_id or 0)
         assert child.finish(timeout_s=20).code == 130
 
     assert (shelf.model("m").state, shelf.model("m").base) == ("ready", str(home.primary))
-    assert shelf.registry.reservations.all() == []
+    assert shelf.services.registry.reservations.all() == []
 
 
 def test_a_second_move_elsewhere_is_refused(home: Home, shelf: Shelf) -> None:
     """While a move is under way the same one is the same job, and another one a conflict that names it."""
-    job = shelf.mover.enqueue("m", "secondary", None, keep_source=False)
+    job = shelf.services.mover.enqueue("m", "secondary", None, keep_source=False)
 
-    assert shelf.mover.enqueue("m", "secondary", None, keep_source=False).id == job.id
-    with pytest.raises(Conflict, match=f"job {job.id}"):
-        shelf.mover.enqueue("m", "custom", str(home.custom), keep_source=False)
+    assert shelf.services.mover.enqueue("m", "secondary", None, keep_source=False).id == job.id
+    with pytest.raises(Conflict, match=f"Job {job.id}"):
+        shelf.services.mover.enqueue("m", "custom", str(home.custom), keep_source=False)
 
 
 def test_a_model_that_moves_can_be_loaded(home: Home, shelf: Shelf) -> None:
@@ -338,10 +339,10 @@ def test_a_patch_moves_the_model(home: Home, shelf: Shelf) -> None:
 
 def test_a_server_deletes_what_waited(home: Home, shelf: Shelf) -> None:
     """An old copy that was in use goes by itself where a server runs."""
-    lease = shelf.leaser.hold("m", 600, "a person")
+    lease = shelf.services.leaser.hold("m", 600, "a person")
     shelf.move("m", "secondary")
     assert waiting(shelf)
-    shelf.leaser.release(lease.id)
+    shelf.services.leaser.release(lease.id)
 
     with home.serve():
         wait_until(lambda: files_of(home.primary) == [], "the old copy to go")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf.domain.jobs import UNFINISHED
+from modelshelf.domain.jobs import UNFINISHED, JobKind
 from modelshelf.errors import Denied, OutOfSpace, Unavailable
 from modelshelf.store.layout import Base
 from modelshelf.store.tiers import sidecars
@@ -173,10 +173,10 @@ def test_a_model_forgotten_while_its_drive_was_away_stays_forgotten(library: Hom
     assert states(library) == {"near": "ready", "far": "ready"}
     assert sidecars.read_all(Base(library.custom)) == []
     with library.open() as shelf:
-        for job in shelf.registry.jobs(state=UNFINISHED):
-            shelf.registry.update_job(job.id, {"due_at": 0})
-        shelf.run_due("delete_old_copy")
-        assert shelf.registry.jobs(state=UNFINISHED) == []
+        for job in shelf.services.registry.jobs(state=UNFINISHED):
+            shelf.services.registry.update_job(job.id, {"due_at": 0})
+        shelf.services.runner.run_due(JobKind.DELETE_OLD_COPY)
+        assert shelf.services.registry.jobs(state=UNFINISHED) == []
     assert tree(Base(library.custom).repo(FAR).snapshots) != {}
 
 
@@ -184,7 +184,7 @@ def test_another_drive_in_its_place_is_not_written_to(library: Home) -> None:
     """A base that holds another tier than before is refused, and nothing there is deleted for the one that was."""
     with library.open() as shelf, (shelf.path("usb") / "config.json").open("rb"):
         shelf.move("usb", "primary")
-        [waiting] = [job for job in shelf.registry.jobs(state=UNFINISHED) if job.kind == "delete_old_copy"]
+        [waiting] = [job for job in shelf.services.registry.jobs(state=UNFINISHED) if job.kind == "delete_old_copy"]
     other = library.root / "other"
     shutil.copytree(library.custom, other, symlinks=True)
     Base(other).marker.write_text(json.dumps({"format": 1, "id": "f" * 32}))
@@ -193,9 +193,9 @@ def test_another_drive_in_its_place_is_not_written_to(library: Home) -> None:
     before = tree(library.custom)
 
     with library.open() as shelf:
-        shelf.registry.update_job(waiting.id, {"due_at": 0})
-        shelf.run_due("delete_old_copy")
-        assert "another tier" in shelf.registry.job(waiting.id).detail
+        shelf.services.registry.update_job(waiting.id, {"due_at": 0})
+        shelf.services.runner.run_due(JobKind.DELETE_OLD_COPY)
+        assert "another tier" in shelf.services.registry.job(waiting.id).detail
         with pytest.raises(Unavailable, match="another tier"):
             shelf.move("near", "custom", str(library.custom))
 
@@ -281,7 +281,7 @@ def test_a_file_that_only_a_drive_that_is_away_may_have_is_not_denied(hub: FakeH
     with library.open() as shelf:
         shelf.remove("usb", delete_files=True)
         shelf.register("part", FAR, allow_patterns=["config.json"])
-    Base(library.primary).repo(FAR).tree(shelf.registry.model("part").commit_hash).unlink()  # type: ignore[union-attr]
+    Base(library.primary).repo(FAR).tree(shelf.services.registry.model("part").commit_hash).unlink()  # type: ignore[union-attr]
     with library.serve() as server, unmounted(library.secondary):
         assert server.ask("HEAD", f"/hf/{FAR}/resolve/main/config.json").status == 200
         assert server.ask("HEAD", f"/hf/{FAR}/resolve/main/a.safetensors").status == 503
@@ -340,7 +340,7 @@ def test_moving_off_a_read_only_base_copies_and_says_that_the_source_stays(libra
         assert "read-only" in done.err
         assert library.run("show", "usb", "--json").json["cache_location"] == "primary"
         with library.open() as shelf:
-            assert shelf.registry.jobs(state=UNFINISHED) == []
+            assert shelf.services.registry.jobs(state=UNFINISHED) == []
             assert tree(shelf.path("usb")) == FILES
     assert tree(library.custom) == before
     library.run("reconcile").checked()
@@ -356,9 +356,9 @@ def test_forgetting_a_model_on_a_read_only_base_leaves_its_files(library: Home) 
         library.run("reconcile").checked()
         assert "usb" not in states(library)
     with library.open() as shelf:
-        [waiting] = [job for job in shelf.registry.jobs(state=UNFINISHED) if job.kind == "delete_old_copy"]
+        [waiting] = [job for job in shelf.services.registry.jobs(state=UNFINISHED) if job.kind == "delete_old_copy"]
         assert "read-only here" in waiting.detail
-        shelf.registry.update_job(waiting.id, {"due_at": 0})
+        shelf.services.registry.update_job(waiting.id, {"due_at": 0})
     with library.serve():
         wait_until(lambda: not sidecars.read_all(Base(library.custom)), "the sidecar to go")
     assert tree(Base(library.custom).repo(FAR).snapshots) != {}

@@ -79,7 +79,7 @@ def test_the_last_step_asks_nobody(hub: FakeHub, shelf: Shelf) -> None:
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO, download=False)
 
-    shelf.updater.puller.pull(shelf.model("m").row, Stopper(hub), lambda reservation: None)
+    shelf.services.updater.puller.pull(shelf.model("m").row, Stopper(hub), lambda reservation: None)
 
     assert shelf.model("m").state == "ready"
     assert tree(shelf.path("m")) == FILES

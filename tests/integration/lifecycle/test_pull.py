@@ -8,6 +8,7 @@ import pytest
 
 from modelshelf.domain.plans import SEGMENT_BYTES
 from modelshelf.errors import Conflict, Corrupt, NotFound
+from modelshelf.services.jobs.worker import Worker
 from modelshelf.services.shelf import Shelf
 from tests.fakes.hub import FakeHub
 from tests.fakes.hub_repos import Blob
@@ -64,9 +65,9 @@ def test_a_pull_of_a_whole_model_fetches_nothing(hub: FakeHub, shelf: Shelf) -> 
     shelf.register("m", REPO)
     before = hub.bytes_sent
 
-    job = shelf.pull("m")
+    model = shelf.pull("m")
 
-    assert (job.state, hub.bytes_sent) == ("done", before)
+    assert (model.state, hub.bytes_sent) == ("ready", before)
 
 
 def test_a_registered_model_stays_at_its_commit(hub: FakeHub, home: Home, shelf: Shelf) -> None:
@@ -150,9 +151,9 @@ def test_a_big_file_comes_in_parallel_ranges(hub: FakeHub, shelf: Shelf) -> None
     big = random_bytes(6 * SEGMENT_BYTES + 1)
     hub.add_repo(REPO, {"big.gguf": big})
     hub.pause(after_bytes=0)
-    waiting = shelf.worker()
+    waiting = Worker(shelf.services.runner)
     shelf.register("m", REPO, download=False)
-    shelf.registrar.enqueue_pull("m")
+    shelf.services.registrar.enqueue_pull("m")
     waiting.start()
     try:
         hub.pause(after_bytes=SEGMENT_BYTES // 2)
@@ -225,7 +226,7 @@ def test_bytes_that_stay_wrong_are_never_published(hub: FakeHub, home: Home, she
     model = shelf.model("m")
     assert (model.state, len(asked_for(hub, "model.safetensors"))) == ("failed", 2)
     assert not (home.primary / "hub/models--org--name/blobs" / WEIGHTS_DIGEST).exists()
-    assert shelf.registry.reservations.all() == []
+    assert shelf.services.registry.reservations.all() == []
     assert violations(shelf) == []
 
 
@@ -251,4 +252,4 @@ def test_a_repository_that_is_gone_is_not_found(hub: FakeHub, shelf: Shelf) -> N
         shelf.pull("m")
 
     assert shelf.model("m").state == "failed"
-    assert shelf.registry.reservations.all() == []
+    assert shelf.services.registry.reservations.all() == []

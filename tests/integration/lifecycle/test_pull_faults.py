@@ -10,6 +10,7 @@ import pytest
 from modelshelf.bootstrap.shelf import SystemClock
 from modelshelf.domain.plans import SEGMENT_BYTES
 from modelshelf.errors import Denied, NotFound, ShelfError, Unavailable
+from modelshelf.services.jobs.worker import Worker
 from modelshelf.services.shelf import Shelf
 from tests.fakes.hub import FakeHub
 from tests.fakes.hub_repos import Blob
@@ -176,8 +177,8 @@ def test_a_hub_that_dies_leaves_a_job_that_waits(hub: FakeHub, home: Home, shelf
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO, download=False)
     hub.pause(after_bytes=cut_at)
-    worker = shelf.worker()
-    shelf.registrar.enqueue_pull("m")
+    worker = Worker(shelf.services.runner)
+    shelf.services.registrar.enqueue_pull("m")
     worker.start()
     hub.wait_for_bytes(cut_at)
 
@@ -186,7 +187,7 @@ def test_a_hub_that_dies_leaves_a_job_that_waits(hub: FakeHub, home: Home, shelf
     worker.stop()
 
     assert (model.state, "cannot be reached" in model.detail) == ("registered", True)
-    assert shelf.registry.reservations.all() == []
+    assert shelf.services.registry.reservations.all() == []
     assert violations(shelf) == []
     hub.start()
     hub.resume()
@@ -234,7 +235,7 @@ def test_a_fault_that_stays_ends_the_pull_with_its_reason(
 
     assert shelf.model("m").state == state
     assert shelf.model("m").detail
-    assert shelf.registry.reservations.all() == []
+    assert shelf.services.registry.reservations.all() == []
     assert violations(shelf) == []
 
 

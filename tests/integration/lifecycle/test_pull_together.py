@@ -41,12 +41,12 @@ class Waiter:
     def _pull(self) -> None:
         with self._home.open() as mine:
             try:
-                self.outcome = mine.pull("m", lambda job: self._waits.set()).state
+                self.outcome = mine.pull("m", progress=lambda job: self._waits.set()).state.value
             except (ShelfError, Cancelled) as err:
                 self.outcome = type(err)
 
     def finish(self) -> object:
-        """Return the state of the job when the wait was over, or the class of the error."""
+        """Return the state of the model when the wait was over, or the class of the error."""
         self._thread.join(DEADLINE_S)
         assert not self._thread.is_alive()
         return self.outcome
@@ -67,9 +67,9 @@ def test_who_comes_second_waits_and_shares(hub: FakeHub, home: Home, shelf: Shel
 
     hub.resume()
 
-    assert waiter.finish() == "done"
+    assert waiter.finish() == "ready"
     assert child.finish().checked().json["state"] == "ready"
-    assert (len(shelf.registry.jobs()), hub.bytes_sent) == (1, TOTAL)
+    assert (len(shelf.services.registry.jobs()), hub.bytes_sent) == (1, TOTAL)
     assert violations(shelf) == []
 
 
@@ -87,7 +87,7 @@ def test_two_models_of_one_repository_share_its_blobs(hub: FakeHub, home: Home, 
 
     assert [tree(shelf.path(name)) for name in ("m", "other")] == [FILES, FILES]
     assert hub.bytes_sent == TOTAL
-    assert shelf.registry.reservations.all() == []
+    assert shelf.services.registry.reservations.all() == []
     assert violations(shelf) == []
 
 
@@ -99,9 +99,9 @@ def test_when_the_process_that_fetches_dies_the_waiter_completes(hub: FakeHub, h
     child.kill()
     hub.resume()
 
-    assert waiter.finish() == "done"
-    assert (len(shelf.registry.jobs()), tree(shelf.path("m"))) == (1, FILES)
-    assert shelf.registry.reservations.all() == []
+    assert waiter.finish() == "ready"
+    assert (len(shelf.services.registry.jobs()), tree(shelf.path("m"))) == (1, FILES)
+    assert shelf.services.registry.reservations.all() == []
     assert violations(shelf) == []
 
 
@@ -118,7 +118,7 @@ def test_when_the_process_that_waits_dies_the_other_completes(hub: FakeHub, home
 
     assert tree(shelf.path("m")) == FILES
     shelf.pull("other")
-    assert (hub.bytes_sent, shelf.registry.reservations.all()) == (TOTAL, [])
+    assert (hub.bytes_sent, shelf.services.registry.reservations.all()) == (TOTAL, [])
     assert violations(shelf) == []
 
 
@@ -190,7 +190,7 @@ def test_many_threads_get_one_download(hub: FakeHub, home: Home, shelf: Shelf) -
         thread.join()
 
     assert failures == []
-    assert ({job.state for job in shelf.registry.jobs()}, hub.bytes_sent) == ({"done"}, TOTAL)
+    assert ({job.state for job in shelf.services.registry.jobs()}, hub.bytes_sent) == ({"done"}, TOTAL)
     assert violations(shelf) == []
 
 
@@ -199,12 +199,12 @@ def test_a_cancelled_pull_stops_and_keeps_what_arrived(hub: FakeHub, home: Home,
     child = paused_pull(hub, home, SEGMENT_BYTES + MIB)
     waiter = Waiter(home)
 
-    job = shelf.job_service.cancel(shelf.model("m").row.job_id or 0)
+    job = shelf.services.runner.cancel(shelf.model("m").row.job_id or 0)
     ended = child.finish(timeout_s=20)
 
     assert (ended.code, ended.out, job.state) == (130, "", "cancelled")
     assert waiter.finish() is Cancelled
-    assert shelf.registry.reservations.all() == []
+    assert shelf.services.registry.reservations.all() == []
     assert violations(shelf) == []
     hub.resume()
     shelf.pull("m")
@@ -220,8 +220,8 @@ def test_ctrl_c_leaves_the_job_in_the_queue(hub: FakeHub, home: Home, shelf: She
 
     assert (ended.code, ended.out) == (130, "")
     assert "run the same command again" in ended.err
-    assert [job.state for job in shelf.registry.jobs()] == ["queued"]
-    assert shelf.registry.reservations.all() == []
+    assert [job.state for job in shelf.services.registry.jobs()] == ["queued"]
+    assert shelf.services.registry.reservations.all() == []
     assert violations(shelf) == []
 
 

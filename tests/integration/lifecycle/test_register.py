@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from modelshelf.errors import BadInput, Conflict, Denied, NotFound, ShelfError, Unavailable
+from modelshelf.services.jobs.worker import Worker
 from modelshelf.services.shelf import Shelf
 from modelshelf.store.layout import Base
 from tests.fakes.hub import FakeHub
@@ -98,7 +99,7 @@ def test_download_false_registers_only(hub: FakeHub, home: Home, shelf: Shelf, c
 
     assert (model.state, model.row.commit_hash) == ("registered", commit)
     assert model.row.size_bytes == sum(map(len, FILES.values()))
-    assert (hub.bytes_sent, shelf.registry.jobs()) == (0, [])
+    assert (hub.bytes_sent, shelf.services.registry.jobs()) == (0, [])
     assert not (home.primary / "hub/models--org--name").exists()
 
 
@@ -147,7 +148,7 @@ def test_what_is_refused_leaves_nothing(hub: FakeHub, home: Home, shelf: Shelf, 
     with pytest.raises(kind):
         shelf.register(**({"model_name": "m", "hf_path": REPO} | change))  # type: ignore[arg-type]
 
-    assert (shelf.models(), shelf.registry.jobs(), shelf.registry.reservations.all()) == ([], [], [])
+    assert (shelf.models(), shelf.services.registry.jobs(), shelf.services.registry.reservations.all()) == ([], [], [])
     assert hub.bytes_sent == 0
     assert list(home.root.rglob("models--*")) == []
 
@@ -277,8 +278,8 @@ def test_a_worker_completes_what_waited_for_the_hub(hub: FakeHub, shelf: Shelf, 
     """Nobody has to ask again: the threads of a server take the job up when its time has come."""
     hub.stop()
     shelf.register("m", REPO, download=False)
-    shelf.registrar.enqueue_pull("m")
-    worker = shelf.worker()
+    shelf.services.registrar.enqueue_pull("m")
+    worker = Worker(shelf.services.runner)
     worker.start()
     wait_until(lambda: shelf.model("m").row.job_state == "waiting", "the job to wait")
 

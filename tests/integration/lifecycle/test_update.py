@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf.domain.jobs import UNFINISHED
+from modelshelf.domain.jobs import UNFINISHED, JobKind
 from modelshelf.errors import BadInput, Conflict, Denied, NotFound, OutOfSpace, Unavailable
 from modelshelf.services.shelf import Shelf
 from modelshelf.store.layout import Base
@@ -59,8 +59,8 @@ def test_an_update_brings_the_new_commit_and_lets_the_old_one_go(
     assert {path.stat().st_size for path in base.repo(REPO).blobs.iterdir()} == {len(data) for data in NEW.values()}
     assert [(sidecar.model_name, sidecar.commit_hash) for sidecar in sidecars.read_all(base)] == [("m", new)]
     assert model.row.size_bytes == sum(map(len, NEW.values()))
-    assert shelf.registry.files(REPO, old) == []
-    assert shelf.registry.reservations.all() == []
+    assert shelf.services.registry.files(REPO, old) == []
+    assert shelf.services.registry.reservations.all() == []
     assert violations(shelf) == []
 
 
@@ -137,13 +137,13 @@ def test_an_open_file_of_the_old_snapshot_delays_its_end(shelf: Shelf, home: Hom
     with (shelf.path("m") / "gone.txt").open("rb") as file:
         model = shelf.update("m")
         assert model.row.commit_hash == new
-        [job] = [job for job in shelf.registry.jobs(state=UNFINISHED) if job.kind == "delete_old_copy"]
+        [job] = [job for job in shelf.services.registry.jobs(state=UNFINISHED) if job.kind == "delete_old_copy"]
         assert "pid" in job.detail
         assert file.read() == OLD["gone.txt"]
     assert scan.snapshots(Base(home.primary).repo(REPO)) == sorted([old, new])
 
-    shelf.registry.update_job(job.id, {"due_at": 0})
-    shelf.run_due("delete_old_copy")
+    shelf.services.registry.update_job(job.id, {"due_at": 0})
+    shelf.services.runner.run_due(JobKind.DELETE_OLD_COPY)
 
     assert scan.snapshots(Base(home.primary).repo(REPO)) == [new]
 
@@ -152,11 +152,11 @@ def test_a_model_at_the_newest_commit_is_left_alone(hub: FakeHub, shelf: Shelf) 
     """With nothing newer there is no job and no byte."""
     commit = hub.add_repo(REPO, OLD)
     shelf.register("m", REPO)
-    jobs, before = len(shelf.registry.jobs()), hub.bytes_sent
+    jobs, before = len(shelf.services.registry.jobs()), hub.bytes_sent
 
     model = shelf.update("m")
 
-    assert (model.row.commit_hash, len(shelf.registry.jobs()), hub.bytes_sent) == (commit, jobs, before)
+    assert (model.row.commit_hash, len(shelf.services.registry.jobs()), hub.bytes_sent) == (commit, jobs, before)
 
 
 def test_a_model_pinned_to_a_commit_never_changes(hub: FakeHub, shelf: Shelf) -> None:
@@ -201,13 +201,13 @@ def test_a_hub_that_says_no_changes_nothing(
     """Whatever the hub says instead of a commit is told, and the model stays as it was, loadable."""
     hub.add_repo(REPO, OLD)
     shelf.register("m", REPO, allow_patterns=["*.safetensors", "config.json"])
-    row = shelf.registry.model("m")
+    row = shelf.services.registry.model("m")
     change(hub)  # type: ignore[operator]
 
     with pytest.raises(error):
         shelf.update("m")
 
-    assert shelf.registry.model("m") == row
+    assert shelf.services.registry.model("m") == row
     assert sorted(tree(shelf.path("m"))) == ["a.safetensors", "b.safetensors", "config.json"]
 
 

@@ -17,7 +17,8 @@ import pytest
 from modelshelf.domain.gc import MIN_AGE_S
 from modelshelf.domain.jobs import UNFINISHED
 from modelshelf.errors import BadInput, Unavailable
-from modelshelf.services.jobs.runner import Running
+from modelshelf.services.jobs.recovery import recover_dead_owners
+from modelshelf.services.jobs.running import Running
 from modelshelf.services.maintenance.gc import Collector
 from modelshelf.services.shelf import Shelf
 from modelshelf.store.layout import Base
@@ -106,7 +107,7 @@ def test_hf_download_finishes_unharmed(hub: FakeHub, home: Home, shelf: Shelf, g
     """`hf download` stalls for longer than the minimum age while gc runs in a loop, then completes; so by its hash."""
     commit_hash = hub.add_repo(REPO, FILES)
     hub.pause(after_bytes=12 * MIB)
-    with Sweeping(shelf.collector) as sweeping:
+    with Sweeping(shelf.services.collector) as sweeping:
         revision = ["--revision", commit_hash] if by == "commit" else []
         child = home.start_hf(home.primary, "download", REPO, *revision)
         wait_until(is_stalled(Base(home.primary).repo(REPO).blobs, "*.incomplete"), "the download to stall")
@@ -126,7 +127,7 @@ def test_a_slow_hf_download_finishes_unharmed(hub: FakeHub, home: Home, shelf: S
     files = {f"file-{i}.bin": random_bytes(300_000, seed=i) for i in range(12)}
     hub.add_repo(REPO, files)
     hub.fail("*", method="GET", rate_bytes_per_s=MIB)
-    with Sweeping(shelf.collector) as sweeping:
+    with Sweeping(shelf.services.collector) as sweeping:
         home.hf(home.primary, "download", REPO, "--max-workers", "2").checked()
         sweeping.wait_for_rounds(2)
 
@@ -164,7 +165,7 @@ def test_a_llama_cpp_download_finishes_unharmed(home: Home, shelf: Shelf, garbag
     digests = [digest_of("x.gguf", data) for data in parts]
     command = [sys.executable, "-c", LLAMA, str(repo.path), commit("a"), *digests]
     with (
-        Sweeping(shelf.collector) as sweeping,
+        Sweeping(shelf.services.collector) as sweeping,
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=home.environ()) as child,
     ):
         assert child.stdin is not None
@@ -191,7 +192,7 @@ def test_a_pull_of_ours_finishes_unharmed(hub: FakeHub, home: Home, shelf: Shelf
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO, download=False)
     hub.pause(after_bytes=12 * MIB)
-    with Sweeping(shelf.collector) as sweeping:
+    with Sweeping(shelf.services.collector) as sweeping:
         child = home.start("pull", "m")
         wait_until(is_stalled(Base(home.primary).incoming, "*.part"), "the pull to stall")
         sweeping.wait_for_rounds()
@@ -236,7 +237,7 @@ def test_a_move_finishes_unharmed(hub: FakeHub, home: Home, shelf: Shelf) -> Non
     """Blobs that arrived on the target aren't orphans before the model resolves to it."""
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO)
-    with Sweeping(shelf.collector) as sweeping:
+    with Sweeping(shelf.services.collector) as sweeping:
         for tier in ("secondary", "primary", "secondary"):
             shelf.move("m", tier)
         sweeping.wait_for_rounds(2)
@@ -258,7 +259,7 @@ def test_a_job_says_what_it_deleted(home: Home, shelf: Shelf) -> None:
     put(drawn.base.quarantine / "x.0a1b2c3d", b"x" * 40)
 
     with later(home) as opened:
-        job = opened.finish(opened.collector.enqueue("primary"))
+        job = opened.finish(opened.services.collector.enqueue("primary"))
 
     (tier,) = json.loads(job.result)["tiers"]
     assert (job.state, job.kind) == ("done", "gc")
@@ -277,13 +278,13 @@ def test_every_tier_that_is_there_is_tidied(hub: FakeHub, home: Home, shelf: She
     (home.secondary / "modelshelf" / "tier.json").rename(home.root / "kept.json")
 
     with later(home) as opened:
-        job = opened.finish(opened.collector.enqueue())
+        job = opened.finish(opened.services.collector.enqueue())
         with pytest.raises(Unavailable):
-            opened.collector.enqueue("secondary")
+            opened.services.collector.enqueue("secondary")
         with pytest.raises(BadInput):
-            opened.collector.plan("tertiary")
-        assert [tier.base for tier, _ in opened.collector.plan(str(home.custom))] == [str(home.custom)]
-        planned = [opened.collector.plan()[-1], opened.deduper.plan()[-1]]
+            opened.services.collector.plan("tertiary")
+        assert [tier.base for tier, _ in opened.services.collector.plan(str(home.custom))] == [str(home.custom)]
+        planned = [opened.services.collector.plan()[-1], opened.services.deduper.plan()[-1]]
 
     *tidied, away = json.loads(job.result)["tiers"]
     assert [tier["cache_path"] for tier in tidied] == [str(home.primary), str(home.custom)]
@@ -339,7 +340,7 @@ def test_dedupe_from_the_command_line(home: Home, shelf: Shelf) -> None:
     assert done["freed_bytes"] + done["shared_bytes"] == 200_000
     assert [item["kind"] for item in done["items"]] in (["link"], ["reflink"])
     assert home.run("dedupe").checked().out.splitlines()[-1] == "Freed 0 B."
-    assert shelf.registry.checks.of_tier(shelf.tier_service.open(shelf.tier_service.configured()[0]))
+    assert shelf.services.registry.checks.of_tier(shelf.services.tiers.open(shelf.services.tiers.configured()[0]))
     assert violations(shelf) == []
 
 
@@ -374,7 +375,7 @@ def test_what_was_downloaded_by_its_hash_survives(hub: FakeHub, home: Home, shel
     home.hf(home.primary, "download", REPO, "--revision", commit_hash).checked()
 
     with later(home) as opened:
-        opened.finish(opened.collector.enqueue())
+        opened.finish(opened.services.collector.enqueue())
 
     assert tree(load_offline(home, home.primary, REPO, commit_hash)) == FILES
 
@@ -394,9 +395,9 @@ def test_a_model_that_was_removed_leaves_its_parts_to_gc(
     hub.wait_for_bytes(12 * MIB)
     child.kill()
     hub.resume()
-    shelf.admission.recover_dead_owners()
-    for job in shelf.registry.jobs(state=UNFINISHED):
-        shelf.job_service.cancel(job.id)
+    recover_dead_owners(shelf.services.registry)
+    for job in shelf.services.registry.jobs(state=UNFINISHED):
+        shelf.services.runner.cancel(job.id)
     base = Base(home.primary)
     blobs = base.repo(REPO).blobs
     put(blobs / digest_of("config.json", FILES["config.json"]), FILES["config.json"])
@@ -404,7 +405,7 @@ def test_a_model_that_was_removed_leaves_its_parts_to_gc(
     shelf.remove("m", delete_files=delete_files)
 
     with later(home) as opened:
-        job = opened.finish(opened.collector.enqueue("primary"))
+        job = opened.finish(opened.services.collector.enqueue("primary"))
 
     notes = json.loads(job.result)["tiers"][0]["notes"]
     assert list(base.incoming.iterdir()) == []

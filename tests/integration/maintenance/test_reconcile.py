@@ -92,7 +92,7 @@ def test_one_file_removed_by_hand_leaves_a_partial_model(home: Home, whole: str)
 def test_a_repository_moved_by_hand_is_followed(hub: FakeHub, home: Home, whole: str) -> None:
     """The model resolves to the base that its folder was moved to, and every tool loads it there."""
     with home.open() as shelf:
-        shelf.tier_service.open(shelf.tier_service.configured()[1])
+        shelf.services.tiers.open(shelf.services.tiers.configured()[1])
     target = Base(home.secondary).repo(REPO).path
     target.parent.mkdir(parents=True)
     shutil.move(Base(home.primary).repo(REPO).path, target)
@@ -115,7 +115,7 @@ def test_a_lost_registry_is_rebuilt_from_every_base(hub: FakeHub, home: Home) ->
         shelf.register("a", REPO, allow_patterns=["b.bin"])
         shelf.register("b", "org/other", "secondary", revision=commit)
         shelf.register("c", REPO, "custom", str(home.custom))
-        shelf.set_pin("b", pinned=True, reason="mine")
+        shelf.pin("b", "mine")
     before = home.run("ls", "--json").json
     lose_registry(home)
     assert home.run("ls", "--json").checked().json == []
@@ -129,7 +129,7 @@ def test_a_lost_registry_is_rebuilt_from_every_base(hub: FakeHub, home: Home) ->
         {k: v for k, v in m.items() if k not in forgotten} for m in before
     ]
     with home.open() as shelf:
-        assert shelf.registry.model("b").pin_reason == "mine"  # type: ignore[union-attr]
+        assert shelf.services.registry.model("b").pin_reason == "mine"  # type: ignore[union-attr]
         assert violations(shelf) == []
         assert tree(shelf.path("c")) == FILES
 
@@ -229,17 +229,17 @@ def test_a_model_without_sidecar_gets_one_with_its_files_from_the_tree_list(home
     """Registry and sidecar without the list of files: huggingface_hub's own list has it."""
     base = Base(home.primary)
     with home.open() as shelf:
-        files = shelf.registry.files(REPO, whole)
+        files = shelf.services.registry.files(REPO, whole)
         import sqlalchemy as sa
 
-        with shelf.registry._engine.begin() as connection:
+        with shelf.services.registry._engine.begin() as connection:
             connection.execute(sa.text("DELETE FROM files"))
     sidecars.remove(base, "m")
 
     assert steps(reconcile(home)) == [("placed", "m"), ("sidecar_written", "m")]
 
     with home.open() as shelf:
-        assert shelf.registry.files(REPO, whole) == files
+        assert shelf.services.registry.files(REPO, whole) == files
         assert violations(shelf) == []
     [sidecar] = sidecars.read_all(base)
     assert list(sidecar.files) == files
@@ -251,7 +251,7 @@ def test_a_move_that_died_with_the_registry_ends_or_never_was(hub: FakeHub, home
     base, target = Base(home.primary), Base(home.secondary)
     [sidecar] = sidecars.read_all(base)
     with home.open() as shelf:
-        shelf.tier_service.open(shelf.tier_service.configured()[1])
+        shelf.services.tiers.open(shelf.services.tiers.configured()[1])
     shutil.copytree(base.repo(REPO).path, target.repo(REPO).path, symlinks=True)
     from dataclasses import replace
 
@@ -338,8 +338,8 @@ def test_http_reconciles_and_a_dry_run_shows_the_plan(home: Home, whole: str, se
 def test_what_changed_since_it_was_looked_at_is_not_overwritten(shelf: Shelf, home: Home, whole: str) -> None:
     """A step whose model was moved or removed meanwhile is skipped, and said so."""
     shutil.rmtree(Base(home.primary).repo(REPO).path)
-    plan = shelf.reconciler.plan()
-    shelf.registry.delete_model(shelf.registry.model("m").id)  # type: ignore[union-attr]
+    plan = shelf.services.reconciler.plan()
+    shelf.services.registry.delete_model(shelf.services.registry.model("m").id)  # type: ignore[union-attr]
 
-    assert [shelf.reconciler.carry_out(step) for step in plan.steps] == [False]
+    assert [shelf.services.reconciler.carry_out(step) for step in plan.steps] == [False]
     assert scan.repos(Base(home.primary)) == []

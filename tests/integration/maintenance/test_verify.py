@@ -14,7 +14,7 @@ import pytest
 from modelshelf.domain.jobs import UNFINISHED
 from modelshelf.domain.verify_report import Fault
 from modelshelf.errors import NotFound, Unavailable
-from modelshelf.services.maintenance.verify import VERIFY, read_report
+from modelshelf.services.maintenance.verify import read_report
 from modelshelf.services.shelf import Shelf
 from modelshelf.store.layout import Base
 from tests.builders import digest_of
@@ -482,13 +482,13 @@ def test_a_killed_verification_goes_on_where_it_was(home: Home, hub: FakeHub) ->
     home.run("add", "m", REPO).checked()
     child = home.start("verify", "m", "--rate", "2MB", "--json")
     with home.open() as shelf:
-        (tier_id,) = [i for path, i in shelf.registry.tier_ids().items() if path == str(home.primary)]
-        running = wait_until(lambda: shelf.registry.jobs(state=UNFINISHED), "the job to be there")
+        (tier_id,) = [i for path, i in shelf.services.registry.tier_ids().items() if path == str(home.primary)]
+        running = wait_until(lambda: shelf.services.registry.jobs(state=UNFINISHED), "the job to be there")
         since = running[0].created_at
-        wait_until(lambda: len(shelf.registry.checks.of_tier(tier_id, since)) >= 3, "three blobs to be noted")
+        wait_until(lambda: len(shelf.services.registry.checks.of_tier(tier_id, since)) >= 3, "three blobs to be noted")
     child.kill()
     with home.open() as shelf:
-        known = len(shelf.registry.checks.of_tier(tier_id, since))
+        known = len(shelf.services.registry.checks.of_tier(tier_id, since))
 
     found = home.run("verify", "m", "--rate", "2MB", "--json").checked().json
 
@@ -499,11 +499,11 @@ def test_a_killed_verification_goes_on_where_it_was(home: Home, hub: FakeHub) ->
 
 def test_a_rate_is_kept(home: Home, commit_hash: str, shelf: Shelf) -> None:
     """Three megabytes at two megabytes a second take more than one second."""
-    begun = shelf.clock.now()
+    begun = shelf.services.clock.now()
 
     assert shelf.verify(["m"], rate_bytes_per_s=2_000_000).wrong == []
 
-    assert shelf.clock.now() - begun >= 1.0
+    assert shelf.services.clock.now() - begun >= 1.0
 
 
 def test_the_library_of_python_gives_the_findings(home: Home, shelf: Shelf, commit_hash: str) -> None:
@@ -513,8 +513,8 @@ def test_the_library_of_python_gives_the_findings(home: Home, shelf: Shelf, comm
     report = shelf.verify()
 
     assert [(f.kind, f.model_name, f.file) for f in report.wrong] == [(Fault.DANGLING_LINK, "m", "config.json")]
-    job = shelf.registry.jobs()[0]
-    assert (job.kind, job.state, read_report(job.result)) == (VERIFY, "done", report)
+    job = shelf.services.registry.jobs()[0]
+    assert (job.kind, job.state, read_report(job.result)) == ("verify", "done", report)
     assert shelf.verify(["m"], repair=True).wrong == []
 
 
@@ -543,17 +543,17 @@ def test_a_model_that_is_moved_while_it_is_verified_is_not_called_missing(
     home: Home, hub: FakeHub, shelf: Shelf, commit_hash: str
 ) -> None:
     """Its bytes lie elsewhere by the time of the verdict, which is no fault."""
-    job = shelf.verifier.enqueue(["m"], rate_bytes_per_s=1_500_000)
+    job = shelf.services.verifier.enqueue(["m"], rate_bytes_per_s=1_500_000)
     moved: list[str] = []
 
     def move(_: object) -> None:
         if not moved:
             moved.append(home.run("move", "m", "secondary").checked().out)
 
-    shelf.finish(job, move)
+    shelf.services.runner.finish(job, move)
 
     assert moved
-    assert read_report(shelf.registry.job(job.id).result).wrong == []
+    assert read_report(shelf.services.registry.job(job.id).result).wrong == []
 
 
 def test_it_can_be_asked_for_over_http(home: Home, hub: FakeHub, commit_hash: str) -> None:

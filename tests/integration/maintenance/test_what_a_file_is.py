@@ -256,7 +256,7 @@ def test_what_may_not_be_read_is_not_said_to_be_gone(shelf: Shelf, closed: str, 
             path.chmod(0o700 if path.is_dir() else 0o600)
         with acting_as():
             try:
-                _, found = shelf.adopter.look(AdoptRequest(str(folder), AdoptMode.MOVE))
+                _, found = shelf.services.adopter.look(AdoptRequest(str(folder), AdoptMode.MOVE))
                 said = found.models[0].trouble
             except Denied as err:
                 said = err.detail
@@ -285,7 +285,7 @@ def test_reconcile_and_adopt_agree_on_what_is_a_model(hub: FakeHub, home: Home) 
     hub.add_repo("org/many", {"a.bin": b"a" * 900, "b.bin": b"b" * 900})
     home.hf(home.primary, "download", "org/many", "a.bin").checked()
     with home.open() as shelf:
-        shelf.tier_service.open_to_write(shelf.tier_service.configured()[0])
+        shelf.services.tiers.open_to_write(shelf.services.tiers.configured()[0])
     lay_out(
         home.primary,
         """

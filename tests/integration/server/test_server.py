@@ -264,7 +264,7 @@ def test_a_server_that_ends_leaves_its_download_to_the_next(
         hub.wait_for_bytes(12 * MIB)
         code = first.end(number)
         log = first.log.read_text()
-    jobs = {job.state for job in shelf.registry.jobs()}
+    jobs = {job.state for job in shelf.services.registry.jobs()}
     assert violations(shelf) == []
     hub.resume()
 
@@ -274,7 +274,7 @@ def test_a_server_that_ends_leaves_its_download_to_the_next(
     assert (code, jobs) == ((-9, {"running"}) if number == signal.SIGKILL else (0, {"queued"}))
     assert "Traceback" not in log
     assert tree(Path(model["path"])) == FILES
-    assert shelf.registry.reservations.all() == []
+    assert shelf.services.registry.reservations.all() == []
     assert violations(shelf) == []
 
 

@@ -225,7 +225,7 @@ def test_a_signal_ends_it_whatever_hangs(hub: FakeHub, home: Home, number: signa
     assert code == 0
     assert took_s < 5
     with home.open() as shelf:
-        assert [job.state for job in shelf.registry.jobs()] == ["queued"]
+        assert [job.state for job in shelf.services.registry.jobs()] == ["queued"]
 
 
 HANGS = """if True:
@@ -303,7 +303,7 @@ def test_a_disk_that_hangs_takes_a_few_threads_only(home: Home, tmp_path: Path) 
         home.extra["SECONDARY_CACHE_PATH"] = str(mounted.path / "base")
         home.run("tiers").checked()
         with home.open() as shelf:
-            shelf.tier_service.open(shelf.tier_service.configured()[1])
+            shelf.services.tiers.open(shelf.services.tiers.configured()[1])
         with home.serve() as server, ThreadPoolExecutor(60) as clients:
             os.kill(mounted.pid, signal.SIGSTOP)
             try:

@@ -85,7 +85,7 @@ def test_a_disk_that_somebody_else_fills_ends_the_pull_cleanly(
 
     assert (ended.code, ended.out) == (OutOfSpace.exit_code, "")
     assert "disk is full" in ended.problem["detail"]
-    assert (shelf.model("m").state, shelf.registry.reservations.all()) == ("failed", [])
+    assert (shelf.model("m").state, shelf.services.registry.reservations.all()) == ("failed", [])
     assert list(disk.glob("hub/models--*/snapshots/*")) == []
     assert violations(shelf) == []
     filler.unlink()
@@ -114,7 +114,7 @@ def test_a_full_disk_that_has_the_registry_on_it_ends_the_pull_cleanly(hub: Fake
         home.run("pull", "m").checked()
         with home.open() as shelf:
             assert tree(shelf.path("m")) == FILES
-            assert (shelf.registry.reservations.all(), violations(shelf)) == ([], [])
+            assert (shelf.services.registry.reservations.all(), violations(shelf)) == ([], [])
 
 
 def test_the_last_links_on_a_full_disk_leave_no_half_model(hub: FakeHub, home: Home, shelf: Shelf, disk: Path) -> None:
@@ -147,7 +147,7 @@ def test_two_tiers_on_one_disk_share_its_space(hub: FakeHub, home: Home, shelf: 
         shelf.register(name, f"org/{name}", "custom", str(disk / name), download=False)
     hub.pause()
     child = home.start("pull", "a")
-    wait_until(shelf.registry.reservations.all, "the reservation")
+    wait_until(shelf.services.registry.reservations.all, "the reservation")
 
     with pytest.raises(OutOfSpace):
         shelf.pull("b")

@@ -83,7 +83,7 @@ def test_what_does_not_fit_is_refused_before_the_first_byte(hub: FakeHub, home: 
     assert problem["headroom_bytes"] == LIMIT - problem["usage_bytes"] - problem["reserved_bytes"]
     assert (problem["cache_location"], problem["would_hold"]) == ("primary", ["secondary"])
     with home.open() as shelf:
-        assert (shelf.models(), shelf.registry.reservations.all()) == ([], [])
+        assert (shelf.models(), shelf.services.registry.reservations.all()) == ([], [])
     assert not (home.primary / "hub").exists()
 
 
@@ -132,7 +132,7 @@ def test_ten_processes_stay_below_the_limit_together(hub: FakeHub, home: Home, s
     assert sorted(result.code for result in ended) == [0] * 5 + [OutOfSpace.exit_code] * 5
     assert max(sizes) <= LIMIT
     assert len(sizes) > 20
-    assert shelf.registry.reservations.all() == []
+    assert shelf.services.registry.reservations.all() == []
     assert hub.bytes_sent == 5 * SIZE
     assert violations(shelf) == []
 
@@ -158,7 +158,7 @@ def test_ten_threads_stay_below_the_limit_together(hub: FakeHub, home: Home, she
 
     assert sorted(outcomes) == ["done"] * 5 + ["refused"] * 5
     assert max(sizes) <= LIMIT
-    assert shelf.registry.reservations.all() == []
+    assert shelf.services.registry.reservations.all() == []
     assert hub.bytes_sent == 5 * SIZE
     assert violations(shelf) == []
 
@@ -168,7 +168,7 @@ def start_holding(hub: FakeHub, home: Home, names: list[str]) -> list[Child]:
     hub.pause()
     children = [home.start("pull", name) for name in names]
     with home.open() as shelf:
-        wait_until(lambda: len(shelf.registry.reservations.all()) == len(names), "every reservation")
+        wait_until(lambda: len(shelf.services.registry.reservations.all()) == len(names), "every reservation")
     return children
 
 
@@ -198,7 +198,7 @@ def test_a_killed_process_gives_its_room_to_the_next(hub: FakeHub, home: Home, s
 
     assert [child.finish().code for child in children[1:]] == [0] * 4
     assert shelf.model(NAMES[5]).state == "ready"
-    assert shelf.registry.reservations.all() == []
+    assert shelf.services.registry.reservations.all() == []
     assert violations(shelf) == []
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from modelshelf.bootstrap.shelf import SystemClock
-from modelshelf.domain.jobs import UNFINISHED
+from modelshelf.domain.job_params import MoveParams
+from modelshelf.domain.jobs import UNFINISHED, JobKind
 from modelshelf.errors import Conflict, Corrupt, OutOfSpace
-from modelshelf.services.jobs.runner import Running
+from modelshelf.services.jobs.running import Running
 from modelshelf.services.shelf import Shelf
 from modelshelf.store.layout import Base
 from tests.disks import FarHome, far_home, files_of
@@ -73,7 +74,7 @@ class Clock(SystemClock):
 def use(shelf: Shelf, *names: str) -> None:
     """Use models, one after the other."""
     for name in names:
-        with shelf.leaser.using(name, "load", "a test"):
+        with shelf.services.leaser.using(name, "load", "a test"):
             pass
 
 
@@ -91,7 +92,7 @@ def check_limit(shelf: Shelf) -> None:
     """Check the invariants, and that the primary is within its limit."""
     assert violations(shelf) == []
     assert shelf.tiers()[0].usage.apparent_bytes <= LIMIT
-    assert shelf.registry.reservations.all() == []
+    assert shelf.services.registry.reservations.all() == []
 
 
 def test_a_pull_pushes_out_what_was_used_least_recently(home: Home, full: Shelf) -> None:
@@ -146,15 +147,16 @@ def test_the_plan_is_shown_first(hub: FakeHub, home: Home, full: Shelf) -> None:
 def test_who_was_on_the_way_out_goes_when_room_is_reserved_next(hub: FakeHub, home: Home, full: Shelf) -> None:
     """A demotion whose process was killed ends with the next pull, though that fits without it."""
     hub.add_repo("org/tiny", {"config.json": b"{}"})
-    job = full.mover.enqueue("a", "secondary", None, keep_source=False, makes_room=True)
-    theirs = full.mover.enqueue("b", "secondary", None, keep_source=False)
+    params = MoveParams("secondary", str(home.secondary), makes_room=True)
+    job = full.services.registry.enqueue("move", full.services.library.row("a"), params.to_json())
+    theirs = full.services.mover.enqueue("b", "secondary", None, keep_source=False)
 
     full.register("tiny", "org/tiny")
 
     bases = {model.row.model_name: model.base for model in full.models() if model.state in ("ready", "moving")}
     near = dict.fromkeys(("b", "c", "tiny"), str(home.primary))
     assert bases == near | {"a": str(home.secondary)}
-    assert [full.registry.job(n).state for n in (job.id, theirs.id)] == ["done", "queued"]
+    assert [full.services.registry.job(n).state for n in (job.id, theirs.id)] == ["done", "queued"]
 
 
 def test_a_damaged_model_is_no_victim(home: Home, full: Shelf) -> None:
@@ -215,14 +217,14 @@ def test_a_patch_answers_who_leaves_for_a_move(home: Home, full: Shelf) -> None:
 
 def test_what_another_is_deleting_is_waited_for(home: Home, full: Shelf) -> None:
     """A pull that needs the room of an old copy waits for whoever is deleting that, and makes no other model leave."""
-    moving = full.job_service.claim(full.mover.enqueue("a", "secondary", None, keep_source=False))
+    moving = full.services.runner.claim(full.services.mover.enqueue("a", "secondary", None, keep_source=False))
     assert moving is not None
-    full.job_service.run(Running(moving))
-    (leaving,) = full.registry.jobs(state=UNFINISHED)
-    deleting = full.job_service.claim(leaving)
+    full.services.runner.run(Running(moving))
+    (leaving,) = full.services.registry.jobs(state=UNFINISHED)
+    deleting = full.services.runner.claim(leaving)
     assert deleting is not None
 
-    with home.open(clock=Clock(partial(full.job_service.run, Running(deleting)))) as other:
+    with home.open(clock=Clock(partial(full.services.runner.run, Running(deleting)))) as other:
         other.pull("d")
 
     assert places(full, home) == {"a": "secondary", "b": "primary", "c": "primary", "d": "primary"}
@@ -234,7 +236,7 @@ def test_a_move_that_cannot_be_is_refused_before_it_is_made(home: Home, full: Sh
     full.move("a", "secondary")
     full.pull("d")
     for name in ("b", "c", "d"):
-        full.set_pin(name, pinned=True)
+        full.pin(name)
 
     pinned = home.run("move", "a", "primary", "--dry-run", "--json")
     strict = home.run("move", "a", "primary", "--dry-run", "--json", ON_FULL="refuse")
@@ -259,11 +261,11 @@ def test_what_is_held_is_no_victim(home: Home, full: Shelf, held: str) -> None:
     """A pinned model, a leased one, one with an open file, one that a job works on: the next colder one leaves."""
     with (full.path("a") / "model.safetensors").open("rb") if held == "open" else Path(os.devnull).open("rb"):
         if held == "pinned":
-            full.set_pin("a", pinned=True, reason="mine")
+            full.pin("a", "mine")
         elif held == "leased":
-            full.leaser.hold("a", 600, "a person")
+            full.services.leaser.hold("a", 600, "a person")
         elif held == "busy":
-            full.registry.enqueue("update", full.library.row("a"))
+            full.services.registry.enqueue("update", full.services.library.row("a"))
         full.pull("d")
 
     assert places(full, home) == {"a": "primary", "b": "secondary", "c": "primary", "d": "primary"}
@@ -272,18 +274,18 @@ def test_what_is_held_is_no_victim(home: Home, full: Shelf, held: str) -> None:
 
 def test_giving_a_lease_back_answers_programs(home: Home, full: Shelf) -> None:
     """`shelf lease --release --json` says in JSON which lease is gone."""
-    lease = full.leaser.hold("a", 600, "a person")
+    lease = full.services.leaser.hold("a", 600, "a person")
 
     answer = home.run("lease", "--release", str(lease.id), "--json").checked().json
 
-    assert (answer, full.leaser.live()) == ({"released": lease.id}, [])
+    assert (answer, full.services.leaser.live()) == ({"released": lease.id}, [])
 
 
 def test_the_lease_of_a_dead_process_holds_nothing(home: Home, full: Shelf) -> None:
     """A lease whose owner was killed doesn't keep the coldest model."""
-    row = full.library.row("a")
-    dead = full.job_service.owner.rpartition(":")[0] + ":0.00"
-    full.registry.leases.take(row.id, str(home.primary), kind="run", holder="dead", owner=dead, ttl_s=600)
+    row = full.services.library.row("a")
+    dead = full.services.runner.owner.rpartition(":")[0] + ":0.00"
+    full.services.registry.leases.take(row.id, str(home.primary), kind="run", holder="dead", owner=dead, ttl_s=600)
 
     full.pull("d")
 
@@ -293,7 +295,7 @@ def test_the_lease_of_a_dead_process_holds_nothing(home: Home, full: Shelf) -> N
 def test_everything_pinned_is_a_conflict(home: Home, full: Shelf) -> None:
     """The error names what is pinned and what to do; nothing was moved or fetched."""
     for name in ("a", "b", "c"):
-        full.set_pin(name, pinned=True)
+        full.pin(name)
 
     refused = home.run("pull", "d", "--json")
 
@@ -338,7 +340,7 @@ def test_a_secondary_deletes_only_what_the_hub_has(hub: FakeHub, home: Home, ful
 
     assert places(full, home) == {"a": "secondary", "c": "secondary"}
     assert full.model("b").state == "registered"
-    deleted = full.library.moves(full.library.row("b"))[0]
+    deleted = full.services.library.moves(full.services.library.row("b"))[0]
     assert (deleted.cache_location, deleted.cause.reason) == ("", "Makes room for the move of c.")
     hub.heal()
     with home.open() as limited:
@@ -375,7 +377,7 @@ def test_two_models_of_one_snapshot_leave_together(home: Home, full: Shelf) -> N
 def test_a_pin_on_one_of_two_names_holds_both(home: Home, full: Shelf) -> None:
     """The snapshot is pinned, whatever it is called."""
     full.register("a2", "org/a")
-    full.set_pin("a2", pinned=True)
+    full.pin("a2")
     use(full, "b", "c")
 
     full.pull("d")
@@ -401,14 +403,14 @@ def test_a_victim_that_is_damaged_is_not_deleted(home: Home, full: Shelf) -> Non
     assert refused.problem["hint"] == "shelf verify a --repair"
     assert places_of(full, "a", "b", "c") == [str(home.primary)] * 3
     assert blob.read_bytes() == random_bytes(SIZE, seed=77)
-    assert full.registry.reservations.all() == []
+    assert full.services.registry.reservations.all() == []
 
 
 def test_an_old_copy_that_waits_goes_before_a_victim_is_chosen(home: Home, full: Shelf) -> None:
     """What a model left behind, because somebody used it, is room that costs no move."""
-    lease = full.leaser.hold("c", 600, "a person")
+    lease = full.services.leaser.hold("c", 600, "a person")
     full.move("c", "secondary")
-    full.leaser.release(lease.id)
+    full.services.leaser.release(lease.id)
     assert Base(home.primary).repo("org/c").path.exists()
 
     full.pull("d")
@@ -439,8 +441,11 @@ def test_promotion(home: Home, full: Shelf, mode: str, uses: int, goes: bool) ->
     with home.open(PROMOTE=mode) as shelf:
         for _ in range(uses):
             use(shelf, "d")
-        wait_until(lambda: not [job for job in shelf.registry.jobs(state=UNFINISHED) if job.kind == "move"], "the move")
-        shelf.run_due("delete_old_copy")
+        wait_until(
+            lambda: not [job for job in shelf.services.registry.jobs(state=UNFINISHED) if job.kind == "move"],
+            "the move",
+        )
+        shelf.services.runner.run_due(JobKind.DELETE_OLD_COPY)
 
     assert places(full, home)["d"] == ("primary" if goes else "secondary")
     assert any("org--d" in path for path in files_of(home.secondary)) is not goes
@@ -457,7 +462,7 @@ def test_a_promotion_pushes_out_nothing_hotter(home: Home, full: Shelf) -> None:
         use(shelf, "a")
 
     assert places(full, home) == {"a": "secondary", "b": "primary", "c": "primary", "d": "primary"}
-    assert full.registry.jobs(state=UNFINISHED) == []
+    assert full.services.registry.jobs(state=UNFINISHED) == []
 
 
 def test_a_promotion_does_not_push_out_what_just_came(home: Home, full: Shelf) -> None:
@@ -475,12 +480,12 @@ def test_the_use_does_not_wait_for_the_promotion(home: Home, full: Shelf) -> Non
     """The model is loaded from where it lies; its old copy goes when that use has ended."""
     full.move("a", "secondary")
     with home.open(PROMOTE="always") as shelf:
-        with shelf.leaser.using("a", "load", "a test") as model:
+        with shelf.services.leaser.using("a", "load", "a test") as model:
             assert model.base == str(home.secondary)
             wait_until(lambda: shelf.model("a").base == str(home.primary), "the promotion")
-            shelf.run_due("delete_old_copy")
+            shelf.services.runner.run_due(JobKind.DELETE_OLD_COPY)
             assert tree(Path(model.path or "")) == files("a")
-        shelf.run_due("delete_old_copy")
+        shelf.services.runner.run_due(JobKind.DELETE_OLD_COPY)
 
     assert files_of(home.secondary) == []
     assert places(full, home)["a"] == "primary"
@@ -489,10 +494,10 @@ def test_the_use_does_not_wait_for_the_promotion(home: Home, full: Shelf) -> Non
 def test_a_promotion_that_was_cut_short_is_taken_up(home: Home, full: Shelf) -> None:
     """A process that ends puts its promotion back into the queue, and the next use goes on with it."""
     full.move("a", "secondary")
-    full.registry.enqueue(
+    full.services.registry.enqueue(
         "move",
-        full.library.row("a"),
-        {"cache_location": "primary", "cache_path": str(home.primary), "keep_source": False},
+        full.services.library.row("a"),
+        MoveParams("primary", str(home.primary)).to_json(),
     )
 
     with home.open(PROMOTE="always") as shelf:

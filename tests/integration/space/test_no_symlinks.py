@@ -133,7 +133,7 @@ def test_what_lies_there_is_not_copied_again(hub: FakeHub, home: Home, shelf: Sh
     hub.add_repo(REPO, FILES)
     shelf.register("there", REPO, "secondary")
     shelf.register("m", REPO)
-    assert shelf.mover.plan("m", "secondary", None, keep_source=False).transfer_bytes == 0
+    assert shelf.services.mover.plan("m", "secondary", None, keep_source=False).transfer_bytes == 0
     weights = shelf.path("there") / "model.safetensors"
     weights.write_bytes(WEIGHTS[::-1])
     os.utime(weights, (2_000_000_000, 2_000_000_000))  # this disk counts time in steps
@@ -180,7 +180,7 @@ def test_a_second_name_for_the_same_bytes_counts(hub: FakeHub, home: Home, shelf
     with home.open(SECONDARY_CACHE_LIMIT_GB="0.012") as limited, pytest.raises(OutOfSpace) as refused:
         limited.pull("twice")
 
-    beside = beside_bytes(shelf.library.files(shelf.library.row("twice")))
+    beside = beside_bytes(shelf.services.library.files(shelf.services.library.row("twice")))
     assert refused.value.fields["needed_bytes"] == 2 * len(WEIGHTS) + beside
     with home.open() as free:
         free.pull("twice")

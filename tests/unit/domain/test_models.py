@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from modelshelf.domain.models import (
     FileEntry,
+    Model,
     ModelRow,
     State,
     blob_sizes,
@@ -165,3 +166,16 @@ def test_a_model_that_lost_just_its_links_says_so() -> None:
 
     assert found is State.PARTIAL
     assert why == "2 of 3 files lost their links; shelf verify qwen --repair restores them, offline."
+
+
+def test_a_model_says_what_its_row_says() -> None:
+    """Name, repository, revision, commit, tier, size and pin; in one line with its state."""
+    known = {"hf_path": "org/name", "revision": "main", "commit_hash": "c" * 40, "pinned": True}
+    found = Model(row(size_bytes=5 * 10**9, cache_location="primary", **known), "/fast", None, State.READY, "")
+
+    assert (found.model_name, found.hf_path) == ("qwen", "org/name")
+    assert (found.revision, found.commit_hash) == ("main", "c" * 40)
+    assert (found.cache_location, found.size_bytes, found.pinned) == ("primary", 5 * 10**9, True)
+    assert repr(found) == "<Model qwen: ready, 5.0 GB on primary>"
+    away = dataclasses.replace(found, row=row(size_bytes=0, cache_location="custom"), base="/usb", state=State.OFFLINE)
+    assert repr(away) == "<Model qwen: offline, 0 B on /usb>"

@@ -8,7 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelshelf.domain.outside import flag_of, int_of, list_of, object_of, parse_json, sequence_of, size_of, text_of
+from modelshelf.domain.outside import (
+    flag_of,
+    int_of,
+    list_of,
+    maybe,
+    number_of,
+    object_of,
+    parse_json,
+    sequence_of,
+    size_of,
+    text_of,
+)
 from modelshelf.errors import BadInput
 
 VALUES = st.recursive(
@@ -49,6 +60,12 @@ def test_what_is_no_json_is_refused(text: str) -> None:
         (int_of, -(2**63) - 1),
         (int_of, False),
         (int_of, "1"),
+        (number_of, -0.5),
+        (number_of, True),
+        (number_of, "1"),
+        (number_of, float("nan")),
+        (number_of, float("inf")),
+        (lambda value: maybe(value, size_of), -1),
         (lambda value: sequence_of(value, 2), [1]),
         (lambda value: sequence_of(value, 2), "ab"),
     ],

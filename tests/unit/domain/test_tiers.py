@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +15,8 @@ from modelshelf.domain.tiers import (
     Room,
     Tier,
     Tiers,
+    TierStatus,
+    Usage,
     check_fits,
     for_a_move,
     outstanding,
@@ -206,3 +210,15 @@ def test_a_configured_base_is_stored_as_it_is() -> None:
 
     assert [tiers.stored_path(base) for base in (FAST.base, SLOW.base)] == [FAST.base, SLOW.base]
     assert tiers.stored_path("/mnt/usb") == "/elsewhere/usb"
+
+
+def test_a_tier_is_shown_in_one_line() -> None:
+    """It says where it is and how much of its limit is taken; one that is away says that."""
+    usage = Usage(25 * GB, 25 * GB, {})
+    fast = TierStatus(FAST, online=True, detail="", usage=usage, reserved_bytes=0, free_bytes=GB)
+    slow = TierStatus(SLOW, online=True, detail="", usage=usage, reserved_bytes=0, free_bytes=GB)
+
+    assert repr(fast) == "<Tier primary /mnt/fast: 25.0 GB of 100.0 GB>"
+    assert repr(slow) == "<Tier secondary /mnt/slow: 25.0 GB>"
+    assert repr(replace(slow, online=False)) == "<Tier secondary /mnt/slow: offline>"
+    assert (fast.location, fast.base, fast.limit_bytes, fast.usage_bytes) == ("primary", "/mnt/fast", 100 * GB, 25 * GB)

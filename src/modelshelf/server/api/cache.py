@@ -51,9 +51,9 @@ def _add_tidying(router: APIRouter, shelf: Shelf) -> None:
         With `dry_run` show what would go.
         """
         if wanted.dry_run:
-            plans = shelf.collector.plan(wanted.tier, quarantine=wanted.quarantine)
+            plans = shelf.services.collector.plan(wanted.tier, quarantine=wanted.quarantine)
             return Json([GcPlanJson.of(*plan) for plan in plans])
-        return accepted(JobJson.of(shelf.collector.enqueue(wanted.tier, quarantine=wanted.quarantine)))
+        return accepted(JobJson.of(shelf.services.collector.enqueue(wanted.tier, quarantine=wanted.quarantine)))
 
     @router.post("/dedupe", status_code=202, responses=ACCEPTED | planned(list[DedupePlanJson]) | problems(*CHANGING))
     def dedupe(wanted: MayDeduplicate) -> Json:
@@ -62,8 +62,8 @@ def _add_tidying(router: APIRouter, shelf: Shelf) -> None:
         With `dry_run` show which would.
         """
         if wanted.dry_run:
-            return Json([DedupePlanJson.of(*plan) for plan in shelf.deduper.plan(wanted.tier)])
-        return accepted(JobJson.of(shelf.deduper.enqueue(wanted.tier)))
+            return Json([DedupePlanJson.of(*plan) for plan in shelf.services.deduper.plan(wanted.tier)])
+        return accepted(JobJson.of(shelf.services.deduper.enqueue(wanted.tier)))
 
 
 def _add_checking(router: APIRouter, shelf: Shelf) -> None:
@@ -73,7 +73,7 @@ def _add_checking(router: APIRouter, shelf: Shelf) -> None:
 
         What is wrong is the job's result.
         """
-        return accepted(JobJson.of(shelf.verifier.enqueue([], **wanted.model_dump())))
+        return accepted(JobJson.of(shelf.services.verifier.enqueue([], **wanted.model_dump())))
 
     @router.post("/reconcile", status_code=202, responses=ACCEPTED | planned(ReconciledJson) | problems(*CHANGING))
     def reconcile(wanted: MayReconcile) -> Json:
@@ -82,8 +82,8 @@ def _add_checking(router: APIRouter, shelf: Shelf) -> None:
         No file of a model is deleted. With `dry_run` show what would change.
         """
         if wanted.dry_run:
-            return Json(ReconciledJson.of(shelf.reconciler.plan()))
-        return accepted(JobJson.of(shelf.reconciler.enqueue()))
+            return Json(ReconciledJson.of(shelf.services.reconciler.plan()))
+        return accepted(JobJson.of(shelf.services.reconciler.enqueue()))
 
 
 def _add_adopting(router: APIRouter, shelf: Shelf, door: PathDoor) -> None:
@@ -98,5 +98,5 @@ def _add_adopting(router: APIRouter, shelf: Shelf, door: PathDoor) -> None:
         door.check_target(wanted.to)
         request = AdoptRequest(path, AdoptMode(wanted.mode), wanted.to, wanted.merge, wanted.copies, wanted.repo)
         if wanted.dry_run:
-            return Json(AdoptPlanJson.of(shelf.adopter.plan(request)))
-        return accepted(JobJson.of(shelf.adopter.enqueue(request)))
+            return Json(AdoptPlanJson.of(shelf.services.adopter.plan(request)))
+        return accepted(JobJson.of(shelf.services.adopter.enqueue(request)))

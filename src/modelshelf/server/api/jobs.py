@@ -21,12 +21,12 @@ def create_router(shelf: Shelf) -> APIRouter:
     @router.get("", responses=answers(list[JobJson], "The jobs."))
     def jobs() -> Json:
         """List the jobs of all processes, newest first."""
-        return Json([JobJson.of(job) for job in shelf.job_service.all()])
+        return Json([JobJson.of(job) for job in shelf.jobs()])
 
     @router.get("/{job_id}", responses=answers(JobJson, "The job.") | problems(*LOOKING))
     def job(job_id: JobId) -> Json:
         """Show a job."""
-        return Json(JobJson.of(shelf.registry.job(job_id)))
+        return Json(JobJson.of(shelf.job(job_id)))
 
     @router.post("/{job_id}/cancel", responses=answers(JobJson, "The job as it is now.") | problems(*CHANGING))
     def cancel(job_id: JobId) -> Json:
@@ -34,6 +34,6 @@ def create_router(shelf: Shelf) -> APIRouter:
 
         What it downloaded or copied is kept for the next try.
         """
-        return Json(JobJson.of(shelf.job_service.cancel(job_id)))
+        return Json(JobJson.of(shelf.cancel(job_id)))
 
     return router

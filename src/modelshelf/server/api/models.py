@@ -43,9 +43,8 @@ def _add_looking(router: APIRouter, shelf: Shelf) -> None:
     def show(model_name: ModelInPath) -> Json:
         """Show a model with its files and its last moves."""
         model = shelf.model(model_name)
-        return Json(
-            ModelWithFilesJson.with_files(model, shelf.library.files(model.row), shelf.library.moves(model.row))
-        )
+        moves = shelf.services.library.moves(model.row)
+        return Json(ModelWithFilesJson.with_files(model, shelf.files(model_name), moves))
 
 
 def _add_registering(router: APIRouter, shelf: Shelf, door: PathDoor) -> None:
@@ -57,9 +56,9 @@ def _add_registering(router: APIRouter, shelf: Shelf, door: PathDoor) -> None:
         are.
         """
         door.check_base(new.cache_location, new.cache_path)
-        plan = shelf.registrar.register(_registration(new))
+        plan = shelf.services.registrar.register(_registration(new))
         if new.download or plan.is_here:
-            shelf.registrar.enqueue_pull(new.model_name)
+            shelf.services.registrar.enqueue_pull(new.model_name)
         makes_room = EvictedJson.each(plan.makes_room)
         return Json(NewModelJson.of(shelf.model(new.model_name), makes_room=makes_room), 201)
 
@@ -99,12 +98,12 @@ def _add_changing(router: APIRouter, shelf: Shelf, door: PathDoor) -> None:
             shelf.rename(model_name, wanted.model_name)
             model_name = wanted.model_name
         if wanted.pinned is not None:
-            shelf.set_pin(model_name, pinned=wanted.pinned, reason=wanted.pin_reason)
+            shelf.pin(model_name, wanted.pin_reason) if wanted.pinned else shelf.unpin(model_name)
         if wanted.cache_location is None:
             return Json(ModelJson.of(shelf.model(model_name)))
         to, path = wanted.cache_location, wanted.cache_path
-        leaving = EvictedJson.each(shelf.mover.who_leaves(model_name, to, path))
-        job = shelf.mover.enqueue(model_name, to, path, keep_source=wanted.keep_source)
+        leaving = EvictedJson.each(shelf.services.mover.who_leaves(model_name, to, path))
+        job = shelf.services.mover.enqueue(model_name, to, path, keep_source=wanted.keep_source)
         return accepted(MoveJobJson.of(job, makes_room=leaving))
 
 
@@ -112,7 +111,7 @@ def _add_long_work(router: APIRouter, shelf: Shelf) -> None:
     @router.post("/{model_name}/pull", status_code=202, responses=ACCEPTED | problems(*CHANGING))
     def pull(model_name: ModelInPath) -> Json:
         """Download what is missing of a model."""
-        return accepted(JobJson.of(shelf.registrar.enqueue_pull(model_name)))
+        return accepted(JobJson.of(shelf.services.registrar.enqueue_pull(model_name)))
 
     @router.post(
         "/{model_name}/update", status_code=202, responses=ACCEPTED | planned(UpdatePlanJson) | problems(*CHANGING)
@@ -122,8 +121,9 @@ def _add_long_work(router: APIRouter, shelf: Shelf) -> None:
 
         The old one serves until the new one is whole. With `dry_run` show what would be downloaded.
         """
-        plan = shelf.updater.plan(model_name, keep_old=wanted.keep_old)
-        return Json(UpdatePlanJson.of(plan)) if wanted.dry_run else accepted(JobJson.of(shelf.updater.enqueue(plan)))
+        updater = shelf.services.updater
+        plan = updater.plan(model_name, keep_old=wanted.keep_old)
+        return Json(UpdatePlanJson.of(plan)) if wanted.dry_run else accepted(JobJson.of(updater.enqueue(plan)))
 
     @router.post("/{model_name}/verify", status_code=202, responses=ACCEPTED | problems(*CHANGING))
     def verify(model_name: ModelInPath, wanted: MayVerify) -> Json:
@@ -131,4 +131,4 @@ def _add_long_work(router: APIRouter, shelf: Shelf) -> None:
 
         What is wrong is the job's result.
         """
-        return accepted(JobJson.of(shelf.verifier.enqueue([model_name], **wanted.model_dump())))
+        return accepted(JobJson.of(shelf.services.verifier.enqueue([model_name], **wanted.model_dump())))

@@ -7,11 +7,10 @@ moves as any other does. **Crash:** every step finds what the one before it left
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -28,7 +27,8 @@ from modelshelf.domain.adopt import (
     with_need,
 )
 from modelshelf.domain.adopt_inventory import Inventory
-from modelshelf.domain.jobs import QUEUED, UNFINISHED, Cause, Job
+from modelshelf.domain.job_params import MoveParams, OldCopy, params_of
+from modelshelf.domain.jobs import QUEUED, UNFINISHED, Cause, Job, JobKind
 from modelshelf.domain.names import BasePath, RepoId
 from modelshelf.domain.tiers import CUSTOM, Tier
 from modelshelf.errors import BadInput, Cancelled, Denied, NotFound, ShelfError, Unavailable
@@ -38,11 +38,10 @@ from modelshelf.schemas.json_object import to_json
 from modelshelf.services.adopt.import_models import ModelImporter
 from modelshelf.services.adopt.link_old_path import Linker
 from modelshelf.services.catalog.models import Library
-from modelshelf.services.jobs.runner import Running
-from modelshelf.services.lifecycle.move import MOVE, Mover
-from modelshelf.services.lifecycle.register import destination
-from modelshelf.services.maintenance import gc
-from modelshelf.services.space.tiers import TierService
+from modelshelf.services.jobs.runner import JobRunner
+from modelshelf.services.jobs.running import Running
+from modelshelf.services.lifecycle.move import Mover
+from modelshelf.services.space.tiers import TierService, destination
 from modelshelf.store.adopt import inventory
 from modelshelf.store.gc import open_files
 from modelshelf.store.layout import Base
@@ -51,7 +50,6 @@ from modelshelf.store.repos import scan
 from modelshelf.store.tiers import sidecars
 
 _log = logging.getLogger(__name__)
-ADOPT = "adopt"
 DEFAULT_PATH = "~/.cache/huggingface"
 ELSEWHERE = ("~/.cache/huggingface", "~/.lmstudio/models", "~/.cache/lm-studio/models", "~/.ollama/models")
 """Where programs keep models by default."""
@@ -67,10 +65,7 @@ class Adopter:
     importer: ModelImporter
     linker: Linker
     mover: Mover
-    run_inside: Callable[[Job, Running], None]
-    """Carries out a job as a part of another one."""
-    tidy: Callable[[], None]
-    """Deletes the old copies of models that moved."""
+    runner: JobRunner
 
     def plan(self, wanted: AdoptRequest) -> AdoptPlan:
         """Return what adopting does, after checking all that can be checked; nothing of what was found is changed.
@@ -127,11 +122,11 @@ class Adopter:
         path = folder_of(wanted.path)
         if not self._is_linked(wanted, path):
             self.plan(wanted)
-        return gc.enqueue(self.registry, ADOPT, asdict(wanted) | {"path": str(path)})
+        return self.runner.enqueue_once(replace(wanted, path=str(path)))
 
     def run(self, running: Running) -> None:
         """Carry out an adopt job; what it did becomes its result."""
-        wanted, done = AdoptRequest.of(json.loads(running.job.params)), Done()
+        wanted, done = params_of(running.job, AdoptRequest), Done()
         path = folder_of(wanted.path)
         if self._is_linked(wanted, path):
             kept = self.linker.finish(path)
@@ -143,7 +138,7 @@ class Adopter:
         path, found = self.look(wanted)
         order = self._order(wanted, path, found)
         self._finish_moves(order, running)
-        self.tidy()
+        self.runner.settle(JobKind.DELETE_OLD_COPY)
         found = inventory.find(path, wanted.repo_id)
         if found.models and all(model.kind.is_foreign for model in found.models):
             plan = self._decide(found, order)
@@ -184,7 +179,7 @@ class Adopter:
         for adoption in plan.of(Act.MOVE):
             if self._is_here(adoption, order):
                 self._attempt(done, adoption, partial(self._move, adoption.model_name, order, running, done))
-        self.tidy()
+        self.runner.settle(JobKind.DELETE_OLD_COPY)
         if order.mode is not AdoptMode.LEAVE:
             done.left += self.linker.carry(plan, running)
         if order.mode is AdoptMode.LINK:
@@ -205,16 +200,16 @@ class Adopter:
         base = order.target if order.target_location == CUSTOM else None
         cause = Cause("Adopted into this library.", running.job.id)
         move = self.mover.enqueue(model_name, order.target_location, base, keep_source=False, cause=cause)
-        self.run_inside(move, running)
+        self.runner.run_inside(move, running)
         done.moved.append(model_name)
 
     def _finish_moves(self, order: Order, running: Running) -> None:
         """Carry out the moves to the same base that a killed process left."""
-        for job in reversed(self.registry.jobs(kind=MOVE, state=(QUEUED,))):
-            is_left = self.registry.model(job.model_name) is not None
-            if is_left and json.loads(job.params)["cache_path"] == order.target:
-                with contextlib.suppress(ShelfError):
-                    self.run_inside(job, running)
+        for job in reversed(self.registry.jobs(kind=JobKind.MOVE, state=(QUEUED,))):
+            with contextlib.suppress(ShelfError):
+                is_left = self.registry.model(job.model_name) is not None
+                if is_left and params_of(job, MoveParams).cache_path == order.target:
+                    self.runner.run_inside(job, running)
 
     def _merge(self, adoption: Adoption, order: Order, running: Running, done: Done) -> None:
         try:
@@ -237,7 +232,7 @@ class Adopter:
             Unavailable: One is in use, or could not be moved; the old place cannot become a link yet.
         """
         rows = [row.model_name for row in self.registry.models() if self.library.base_of(row) == order.base]
-        deletions = self.registry.jobs(kind="delete_old_copy", state=UNFINISHED)
+        deletions = self.registry.jobs(kind=JobKind.DELETE_OLD_COPY, state=UNFINISHED)
         waits = [job.detail for job in deletions if _is_in(job, order.base)]
         users = open_files.users_of(scan.walk_files(Path(order.base)))
         waits += [f"It is used by {', '.join(users)}."] if users else []
@@ -261,7 +256,7 @@ class Adopter:
                 row.commit_hash,
                 self.library.base_of(row),
                 row.complete,
-                row.job_state in UNFINISHED and not (row.job_kind == MOVE and row.job_state == QUEUED),
+                row.job_state in UNFINISHED and not (row.job_kind == JobKind.MOVE and row.job_state == QUEUED),
                 frozenset(file.path for file in self.library.files(row)),
             )
             for row in self.registry.models()
@@ -347,7 +342,9 @@ def _is_shut(folder: Path) -> bool:
 
 
 def _is_in(job: Job, base: str) -> bool:
-    return bool(json.loads(job.params)["cache_path"] == base)
+    with contextlib.suppress(BadInput):
+        return params_of(job, OldCopy).cache_path == base
+    return False
 
 
 def folder_of(text: str) -> Path:

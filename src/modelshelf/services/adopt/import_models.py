@@ -23,7 +23,7 @@ from modelshelf.domain.tiers import CUSTOM, Tier
 from modelshelf.errors import BadInput, Conflict, Corrupt
 from modelshelf.registry.registry import Registry
 from modelshelf.services.jobs.progress import Counter
-from modelshelf.services.jobs.runner import Running
+from modelshelf.services.jobs.running import Running
 from modelshelf.services.maintenance.reconcile import Reconciler
 from modelshelf.services.space.delete_old_copy import OldCopyDeleter
 from modelshelf.services.space.reservations import Admission, Reservation

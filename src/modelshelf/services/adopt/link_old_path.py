@@ -20,7 +20,7 @@ from modelshelf.domain.ports import Clock
 from modelshelf.domain.tiers import CUSTOM
 from modelshelf.errors import BadInput, Conflict, Denied, NotFound
 from modelshelf.services.adopt.import_models import ModelImporter
-from modelshelf.services.jobs.runner import Running
+from modelshelf.services.jobs.running import Running
 from modelshelf.services.space.tiers import TierService
 from modelshelf.store import fs, locks
 from modelshelf.store.adopt import inventory, merge_folder

@@ -120,22 +120,24 @@ class Doctor:
 
     def _bring_back(self, shelf: Shelf) -> Iterator[str]:
         """Fill a registry that knows nothing from the sidecars."""
-        if not shelf.registry.models():
-            for step in shelf.reconciler.reconcile(only={Action.ADD}).done:
+        if not shelf.services.registry.models():
+            for step in shelf.services.reconciler.reconcile(only={Action.ADD}).done:
                 yield f"{step.model_name}: registered again, from its sidecar in {step.base}."
 
     def _put_refs_back(self, shelf: Shelf) -> Iterator[str]:
-        for step in shelf.reconciler.reconcile(only={Action.SET_REF}).done:
+        for step in shelf.services.reconciler.reconcile(only={Action.SET_REF}).done:
             yield f"{step.model_name}: its ref in {step.base} names its commit again."
 
     def _tidy(self, shelf: Shelf) -> Iterator[str]:
         """Delete stale locks and empty folders through gc, which looks again under the locks."""
-        for tier, plan in shelf.collector.plan():
+        for tier, plan in shelf.services.collector.plan():
             base = Base(Path(tier.base))
             if not store_tier.is_writable(base):
                 continue
             small = replace(plan, items=tuple(item for item in plan.items if item.kind in _TIDY))
-            done = collect.execute(base, small, partial(shelf.collector.needs, base), shelf.clock, Counter())
+            done = collect.execute(
+                base, small, partial(shelf.services.collector.needs, base), shelf.services.clock, Counter()
+            )
             yield from (f"{item.path}: deleted, {item.why}." for item in done.removed)
 
     # --- bases ---
@@ -147,7 +149,7 @@ class Doctor:
         """
         found: dict[str, Tier] = {tier.base: tier for tier in self.tiers.configured()}
         if self.shelf is not None:
-            found |= {tier.base: tier for tier in self.shelf.tier_service.all() if tier.base not in found}
+            found |= {tier.base: tier for tier in self.shelf.services.tiers.all() if tier.base not in found}
         for path in sorted(self.known.load().keys() - found.keys() - self.hung.keys()):
             base = Base(Path(path))
             is_new = not any(scan.is_same(base.path, Path(other)) for other in found if other not in self.hung)
@@ -166,7 +168,7 @@ class Doctor:
             return self.hung[tier.base], ""
         base, known_id = Base(Path(tier.base)), self.known.load().get(tier.base)
         if self.shelf is not None:
-            known_id = self.shelf.registry.tier_ids().get(tier.base) or known_id
+            known_id = self.shelf.services.registry.tier_ids().get(tier.base) or known_id
         try:
             store_tier.check_online(base, known_id)
             governor.check_ours(base, *self._registry_in_force())
@@ -176,7 +178,11 @@ class Doctor:
 
     def _registry_in_force(self) -> tuple[str, str]:
         """Return its id and address; no id where it is not open."""
-        return (self.shelf.registry.id, self.shelf.registry.url) if self.shelf else ("", self.where["registry"])
+        return (
+            (self.shelf.services.registry.id, self.shelf.services.registry.url)
+            if self.shelf
+            else ("", self.where["registry"])
+        )
 
     def _bases(self) -> Iterator[Diagnosis]:
         for tier in self._all_tiers():
@@ -236,7 +242,13 @@ class Doctor:
     def _wanted(self, models: Sequence[Model]) -> list[Wanted]:
         assert self.shelf is not None or not models
         return [
-            Wanted(row.model_name, row.revision, row.commit_hash, tuple(self.shelf.library.files(row)), row.complete)
+            Wanted(
+                row.model_name,
+                row.revision,
+                row.commit_hash,
+                tuple(self.shelf.services.library.files(row)),
+                row.complete,
+            )
             for row in (model.row for model in models)
             if self.shelf is not None and row.commit_hash is not None
         ]
@@ -247,7 +259,7 @@ class Doctor:
         facts = self.registry
         if self.shelf is not None:
             facts = self._ask_registry(self.shelf)
-            for row in self.shelf.registry.strange_models():
+            for row in self.shelf.services.registry.strange_models():
                 yield Diagnosis(Severity.WARNING, "registry", f"The registry's {row} It is left out.", path=facts.path)
         lost = (
             []
@@ -261,17 +273,17 @@ class Doctor:
             yield from doctor.of_registry(facts)
 
     def _ask_registry(self, shelf: Shelf) -> RegistryFacts:
-        steps = shelf.reconciler.plan().steps
+        steps = shelf.services.reconciler.plan().steps
         leftovers: dict[str, int] = {}
         small = 0
-        for _, plan in shelf.collector.plan():
+        for _, plan in shelf.services.collector.plan():
             for item in plan.items:
                 small += item.kind in _TIDY
                 if item.kind not in _TIDY:
                     leftovers[item.kind] = leftovers.get(item.kind, 0) + item.size_bytes
         return replace(
             self.registry,
-            models=len(shelf.registry.models()),
+            models=len(shelf.services.registry.models()),
             damaged=tuple(m.row.model_name for m in self._models() if m.state is State.DAMAGED),
             drifted=tuple((step.model_name, step.why) for step in steps if step.action is Action.SET_REF),
             unsettled=sum(step.action is not Action.SET_REF for step in steps),
@@ -303,7 +315,7 @@ class Doctor:
         if self.shelf is None:
             return set()
         repos: dict[str, str] = {model.row.model_name: model.row.hf_path for model in self._models()}
-        waiting = leaving(self.shelf.registry, self.shelf.tier_service.tiers)
+        waiting = leaving(self.shelf.services.registry, self.shelf.services.tiers.tiers)
         return {(base, repos.get(model_name, "")) for base, model_name in waiting}
 
     def _digests(self, base: Base) -> dict[tuple[RepoId, Digest], int]:
@@ -316,7 +328,7 @@ class Doctor:
         for model in self._models():
             row = model.row
             if self.shelf is not None and model.base == str(base.path) and row.commit_hash is not None:
-                files = self.shelf.library.files(row)
+                files = self.shelf.services.library.files(row)
                 there = snapshot.locate(base, base.repo(row.hf_path), row.commit_hash, files)
                 found |= {(row.hf_path, file.digest): file.size_bytes for file in files if file.digest in there}
         return found

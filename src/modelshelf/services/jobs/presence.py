@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from sqlalchemy.exc import SQLAlchemyError
 
 from modelshelf.errors import ShelfError
-from modelshelf.registry.registry import Registry
+from modelshelf.services.jobs.runner import JobRunner
 
 _BEAT_S = 20.0
 
@@ -18,8 +18,7 @@ _BEAT_S = 20.0
 class Presence:
     """The word of one server."""
 
-    registry: Registry
-    owner: str
+    runner: JobRunner
     _over: threading.Event = field(default_factory=threading.Event)
 
     def start(self, url: str) -> None:
@@ -30,10 +29,10 @@ class Presence:
         """Say that it ends."""
         self._over.set()
         with contextlib.suppress(ShelfError, SQLAlchemyError):
-            self.registry.servers.leave(self.owner)
+            self.runner.registry.servers.leave(self.runner.owner)
 
     def _beat(self, url: str) -> None:
         while not self._over.is_set():
             with contextlib.suppress(ShelfError, SQLAlchemyError):
-                self.registry.servers.beat(self.owner, url)
+                self.runner.registry.servers.beat(self.runner.owner, url)
             self._over.wait(_BEAT_S)

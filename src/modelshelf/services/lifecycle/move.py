@@ -8,7 +8,6 @@ the middle goes on at its next segment, and a switched model only has its source
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +15,8 @@ from functools import partial
 from pathlib import Path
 
 from modelshelf.domain.eviction import EvictionPlan
-from modelshelf.domain.jobs import A_PERSON, UNFINISHED, Cause, Job
+from modelshelf.domain.job_params import MoveParams, params_of
+from modelshelf.domain.jobs import A_PERSON, Cause, Job
 from modelshelf.domain.models import FileEntry, Model, ModelRow, State
 from modelshelf.domain.names import COMMIT_HASH, BasePath, CommitHash, Digest, is_own_ref
 from modelshelf.domain.plans import BlobNeed, MovePlan, PullPlan, plan_pull
@@ -26,10 +26,11 @@ from modelshelf.errors import BadInput, Conflict, Corrupt, Denied, NotFound, Out
 from modelshelf.registry.registry import Registry
 from modelshelf.services.catalog.models import Library
 from modelshelf.services.jobs.progress import Counter
-from modelshelf.services.jobs.runner import Running
+from modelshelf.services.jobs.running import Running
 from modelshelf.services.lifecycle.pull import missing_bytes, refresh_sidecar, sidecar_of
-from modelshelf.services.space.delete_old_copy import old_copy_params
-from modelshelf.services.space.make_room import MAKES_ROOM, RoomMaker
+from modelshelf.services.space.delete_old_copy import old_copy
+from modelshelf.services.space.enqueue_move import enqueue_move, left_move
+from modelshelf.services.space.make_room import RoomMaker
 from modelshelf.services.space.reservations import Reservation
 from modelshelf.services.space.tiers import TierService
 from modelshelf.store import locks
@@ -44,7 +45,6 @@ from modelshelf.store.tiers import marker as store_tier
 from modelshelf.store.tiers.marker import is_writable
 
 _log = logging.getLogger(__name__)
-MOVE = "move"
 _LOCK_WAIT_S = 3600.0
 """Another process that fetches or copies the same blob is waited for; it leaves it verified."""
 
@@ -91,19 +91,11 @@ class Mover:
     clock: Clock
 
     def enqueue(
-        self,
-        model_name: str,
-        to: str,
-        cache_path: str | None,
-        *,
-        keep_source: bool,
-        makes_room: bool = False,
-        cause: Cause = A_PERSON,
+        self, model_name: str, to: str, cache_path: str | None, *, keep_source: bool, cause: Cause = A_PERSON
     ) -> Job:
         """Return the job that moves a model, after checking that it can be; one that a killed process left as it is.
 
-        With `makes_room` it is one that `RoomMaker` asks for, and goes on with if it was killed. `cause` says why it
-        is asked for.
+        `cause` says why it is asked for.
 
         Raises:
             BadInput: There is no such tier, or it lies there already.
@@ -111,27 +103,12 @@ class Mover:
             Denied: The target cannot be written.
         """
         tier = self.tiers.tiers.chosen(to, cache_path)
-        stored = self.tiers.tiers.stored_path(tier.base)
-        params = {"cache_location": tier.location, "cache_path": stored, "keep_source": keep_source}
-        params |= {MAKES_ROOM: True} if makes_room else {}
         model = self.library.model(model_name)
-        left = self.registry.jobs(kind=MOVE, model_id=model.row.id, state=UNFINISHED)
-        if left and self._means_the_same(left[0], tier, keep_source=keep_source):
-            return left[0]
-        job = self.registry.enqueue(MOVE, self._route(model, tier).row, params, cause)
-        if not self._means_the_same(job, tier, keep_source=keep_source):
-            raise Conflict(
-                f"{model_name} is being moved elsewhere by job {job.id}.", hint=f"shelf cancel {job.id}", job_id=job.id
-            )
-        return job
-
-    def _means_the_same(self, job: Job, tier: Tier, *, keep_source: bool) -> bool:
-        """Return whether a job moves to that tier, whatever the process that made it calls its base."""
-        params = json.loads(job.params)
-        with contextlib.suppress(BadInput):
-            to = self.tiers.tiers.resolve(params["cache_location"], params["cache_path"])
-            return (to.base, params["keep_source"]) == (tier.base, keep_source)
-        return False
+        left = left_move(self.registry, self.tiers.tiers, model.row, tier, keep_source=keep_source)
+        if left is not None:
+            return left
+        row = self._route(model, tier).row
+        return enqueue_move(self.registry, self.tiers.tiers, row, tier, keep_source=keep_source, cause=cause)
 
     def plan(self, model_name: str, to: str, cache_path: str | None, *, keep_source: bool) -> MovePlan:
         """Return what moving a model would do; raises as `enqueue` does, and as `RoomMaker.check` where it is full."""
@@ -152,8 +129,8 @@ class Mover:
 
     def run(self, running: Running) -> None:
         """Carry out a move job."""
-        params = json.loads(running.job.params)
-        tier = self.tiers.tiers.resolve(params["cache_location"], params["cache_path"])
+        params = params_of(running.job, MoveParams)
+        tier = self.tiers.tiers.resolve(params.cache_location, params.cache_path)
         model = self.library.model(running.job.model_name)
         if model.base == tier.base:  # an earlier run switched it, and left its source to a job of its own
             refresh_sidecar(self.registry, model)
@@ -161,7 +138,7 @@ class Mover:
         self.tiers.open_to_write(tier)
         route = self._route(model, tier)
         try:
-            self._move(route, running, keep_source=bool(params["keep_source"]))
+            self._move(route, running, keep_source=params.keep_source)
         except OutOfSpace as err:
             raise for_a_move(err, model.row.model_name, model.row.cache_location) from err
 
@@ -356,13 +333,13 @@ class Mover:
         snapshot.set_refs(route.to_repo, refs, overwrite=False)
         if not COMMIT_HASH.fullmatch(row.revision):
             snapshot.set_refs(route.to_repo, {row.revision: plan.commit_hash}, overwrite=True)
-        old_copy = old_copy_params(self.tiers.tiers, route.source, plan.repo_id, plan.commit_hash, plan.files)
+        left = old_copy(self.tiers.tiers, route.source, plan.repo_id, plan.commit_hash, plan.files)
         now = self.registry.model(row.model_name) or row
         manifest = self.registry.files(plan.repo_id, plan.commit_hash)
         sidecars.write(route.target, sidecar_of(now, plan.commit_hash, manifest))  # the last write: the row follows it
         signature = scan.signature(route.to_repo, plan.commit_hash)
         location, base = route.tier.location, self.tiers.tiers.stored_path(route.tier.base)
-        then = None if plan.keep_source else old_copy
+        then = None if plan.keep_source else left
         self.registry.placements.switch(
             row.id, location, base, signature, then, job_id=job_id, commit_hash=plan.commit_hash
         )

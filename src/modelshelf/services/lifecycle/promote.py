@@ -1,19 +1,19 @@
-"""Promotion: a model that is used from the slow tier moves to the fast one behind the use, where that pays."""
+"""Promotion: a model that is used from the slow tier moves to the fast one in the background, where that pays."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from modelshelf.domain.eviction import Watermarks
-from modelshelf.domain.jobs import Cause, Job
+from modelshelf.domain.jobs import Cause
 from modelshelf.domain.models import Model
 from modelshelf.domain.ports import Clock
 from modelshelf.domain.promotion import PromoteMode, PromotionDecision, should_promote
 from modelshelf.domain.tiers import PRIMARY, SECONDARY
 from modelshelf.errors import ShelfError
 from modelshelf.registry.registry import Registry
+from modelshelf.services.jobs.runner import JobRunner
 from modelshelf.services.lifecycle.move import Mover
 from modelshelf.services.space.make_room import RoomMaker
 from modelshelf.store.layout import Base
@@ -32,8 +32,7 @@ class Promoter:
     clock: Clock
     mode: PromoteMode
     marks: Watermarks
-    start: Callable[[Job], None]
-    """Carries a job out behind whatever goes on."""
+    runner: JobRunner
 
     def on_use(self, model: Model) -> None:
         """Start the promotion of a model that is about to be used, where it pays; never in the way of the use."""
@@ -44,7 +43,8 @@ class Promoter:
             _log.info("promotion", extra={"model": model.row.model_name, "why": decision.why})
             if decision.promote:
                 cause = Cause(f"Promoted: {decision.why}")
-                self.start(self.mover.enqueue(model.row.model_name, PRIMARY, None, keep_source=False, cause=cause))
+                job = self.mover.enqueue(model.row.model_name, PRIMARY, None, keep_source=False, cause=cause)
+                self.runner.start_in_background(job)
         except ShelfError as err:
             _log.warning("no_promotion", extra={"model": model.row.model_name, "detail": err.detail})
 

@@ -18,7 +18,7 @@ from modelshelf.domain.tiers import Tier
 from modelshelf.errors import BadInput, Denied, NotFound, OutOfSpace, Unavailable
 from modelshelf.registry.registry import Registry
 from modelshelf.services.jobs.progress import Counter
-from modelshelf.services.jobs.runner import Running
+from modelshelf.services.jobs.running import Running
 from modelshelf.services.lifecycle.download import Fetcher
 from modelshelf.services.space.make_room import RoomMaker
 from modelshelf.services.space.reservations import Reservation

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from modelshelf.domain.jobs import Job
+from modelshelf.domain.jobs import Job, JobKind
 from modelshelf.domain.models import FileEntry, ModelRow, Registration
 from modelshelf.domain.names import CommitHash, ModelName, RefName, RepoId
 from modelshelf.domain.patterns import patterns_of
 from modelshelf.domain.plans import AddPlan, PullPlan, plan_pull
 from modelshelf.domain.ports import Hub
 from modelshelf.domain.tiers import Tier
-from modelshelf.errors import BadInput, Conflict, NotFound, Unavailable
+from modelshelf.errors import Conflict, NotFound, Unavailable
 from modelshelf.registry.registry import Registry
 from modelshelf.services.lifecycle.pull import missing_bytes, select, unfetched_bytes
 from modelshelf.services.space.make_room import RoomMaker
-from modelshelf.services.space.tiers import TierService
+from modelshelf.services.space.tiers import TierService, destination
 from modelshelf.store import ownership
 from modelshelf.store.layout import Base
 from modelshelf.store.repos import scan, snapshot
 
 _log = logging.getLogger(__name__)
-PULL = "pull"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +127,7 @@ class Registrar:
         Raises:
             NotFound: There is no such model.
         """
-        return self.registry.enqueue(PULL, self._again(model_name))
+        return self.registry.enqueue(JobKind.PULL, self._again(model_name))
 
     def _again(self, model_name: str) -> ModelRow:
         row = self.registry.model(model_name)
@@ -154,18 +151,3 @@ def registration(
     """
     patterns = patterns_of(allow_patterns)
     return Registration(ModelName(model_name), RepoId(hf_path), *destination(to), RefName(revision), patterns)
-
-
-def destination(to: str) -> tuple[str, str | None]:
-    """Return cache_location and cache_path of `primary`, `secondary`, or the path of a base, from where one stands.
-
-    Raises:
-        BadInput: It is neither a tier nor a path.
-    """
-    if to in ("primary", "secondary"):
-        return to, None
-    if "/" not in to:
-        raise BadInput(
-            f"{to!r} isn't a tier.", hint="Use primary, secondary, or the path of a base.", cache_location=to
-        )
-    return "custom", os.path.abspath(Path(to).expanduser())  # noqa: PTH100 - `..` goes, and a link in it stays

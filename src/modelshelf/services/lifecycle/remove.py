@@ -9,14 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelshelf.domain.jobs import RUNNING, Job
+from modelshelf.domain.jobs import RUNNING, Job, JobKind
 from modelshelf.domain.models import Model, ModelRow, State
+from modelshelf.domain.outcomes import Freed, Removed
 from modelshelf.domain.plans import RemovalPlan
 from modelshelf.errors import Conflict, Denied, Unavailable
 from modelshelf.registry.registry import Registry
 from modelshelf.services.catalog.adapters import Adapters
 from modelshelf.services.catalog.models import Library
-from modelshelf.services.space.delete_old_copy import OldCopyDeleter, old_copy_params
+from modelshelf.services.jobs.runner import JobRunner
+from modelshelf.services.space.delete_old_copy import OldCopyDeleter, old_copy, read_freed
 from modelshelf.store.layout import Base
 from modelshelf.store.repos import delete
 from modelshelf.store.tiers import governor
@@ -31,6 +33,7 @@ class Remover:
     library: Library
     old_copies: OldCopyDeleter
     adapters: Adapters
+    runner: JobRunner
 
     def plan(self, model_name: str, *, delete_files: bool) -> RemovalPlan:
         """Return what removing a model would delete: nothing without `delete_files`.
@@ -42,18 +45,29 @@ class Remover:
         model = self.library.model(model_name)
         return self._plan(model) if delete_files else _nothing(model.row)
 
-    def remove(self, model_name: str, *, delete_files: bool) -> tuple[RemovalPlan, str, Job | None]:
-        """Forget a model; returns what is to go, why some of it stays, and the job that deletes sidecar and bytes.
+    def remove(self, model_name: str, *, delete_files: bool) -> Removed:
+        """Forget a model, and delete its files where that is asked for; returns what that freed.
 
-        **Crash:** the job is there from the instant at which the row is gone. There is none where there is no sidecar.
+        **Crash:** the job that deletes is there from the instant at which the row is gone. There is none where there
+        is no sidecar.
 
         Raises:
             NotFound: There is no such model.
             Conflict: A job works on it; or its files are to go and it is pinned, leased or open somewhere, or is the
                 base model of registered adapters.
-            Unavailable: Its files are to go and their tier is offline; nothing was changed.
+            Unavailable: Its files are to go and their tier is offline; nothing was changed. Or it is forgotten, and
+                somebody opened its files in that instant: they go when that ends.
             Denied: Its files are to go and their tier is read-only; nothing was changed.
         """
+        self.runner.run_due(JobKind.DELETE_OLD_COPY)
+        needed_by = self.adapters.needing(self.library.row(model_name))
+        plan, kept, job = self._forget(model_name, delete_files=delete_files)
+        freed = read_freed(self.runner.finish(job)) if job is not None and delete_files else Freed()
+        self.runner.run_due(JobKind.DELETE_OLD_COPY)  # the sidecar alone; where its drive is away, later
+        return Removed(model_name, plan, freed, kept, needed_by)
+
+    def _forget(self, model_name: str, *, delete_files: bool) -> tuple[RemovalPlan, str, Job | None]:
+        """Take a model's row out; returns what is to go, why some of it stays, and the job that deletes it."""
         model = self.library.model(model_name)
         self._check_idle(model.row)
         plan = self._plan(model) if delete_files else _nothing(model.row)
@@ -61,9 +75,9 @@ class Remover:
             self._check_free(model)
         base, row = Base(Path(model.base)), model.row
         files = self.library.files(row) if delete_files else ()
-        old_copy = old_copy_params(self.library.tiers, base, row.hf_path, row.commit_hash, files)
+        left = old_copy(self.library.tiers, base, row.hf_path, row.commit_hash, files)
         kept = self._why_kept(model, plan) if delete_files else ""
-        return plan, kept, self.registry.delete_model(row.id, old_copy if row.commit_hash is not None else None)
+        return plan, kept, self.registry.delete_model(row.id, left if row.commit_hash is not None else None)
 
     def _why_kept(self, model: Model, plan: RemovalPlan) -> str:
         """Return why bytes of a model stay when its files go, in a sentence; empty where none does."""

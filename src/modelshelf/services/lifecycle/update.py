@@ -6,12 +6,12 @@ and the job that deletes the old snapshot are one transaction; after it the mode
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from modelshelf.domain.jobs import Job
+from modelshelf.domain.job_params import UpdateParams, params_of
+from modelshelf.domain.jobs import Job, JobKind
 from modelshelf.domain.made_up_commits import is_made_up
 from modelshelf.domain.models import FileEntry, ModelRow, State, select_files, total_size
 from modelshelf.domain.names import COMMIT_HASH, CommitHash
@@ -20,16 +20,15 @@ from modelshelf.domain.ports import Clock, Hub
 from modelshelf.errors import Conflict, NotFound, Unavailable
 from modelshelf.registry.registry import Registry
 from modelshelf.services.catalog.models import Library
-from modelshelf.services.jobs.runner import Running
+from modelshelf.services.jobs.running import Running
 from modelshelf.services.lifecycle.pull import Puller, select, sidecar_of
-from modelshelf.services.space.delete_old_copy import old_copy_params
+from modelshelf.services.space.delete_old_copy import old_copy
 from modelshelf.services.space.tiers import TierService
 from modelshelf.store import locks
 from modelshelf.store.layout import Base
 from modelshelf.store.repos import scan
 from modelshelf.store.tiers import sidecars
 
-UPDATE = "update"
 _OF_NO_HUB = "It came from another program's folder, and no hub is known to have it."
 
 
@@ -87,9 +86,9 @@ class Updater:
             Conflict: Another update of it is under way that does something else.
         """
         row = self.library.row(plan.model_name)
-        params = {"commit_hash": plan.new_commit, "keep_old": plan.keep_old}
-        job = self.registry.enqueue(UPDATE, row, params)
-        if json.loads(job.params) != params:
+        params = UpdateParams(plan.new_commit, plan.keep_old)
+        job = self.registry.enqueue(JobKind.UPDATE, row, params.to_json())
+        if params_of(job, UpdateParams) != params:
             raise Conflict(
                 f"Job {job.id} updates {row.model_name} to another commit.",
                 hint=f"shelf cancel {job.id}",
@@ -105,11 +104,11 @@ class Updater:
             Unavailable: The hub or the tier is away, or the model moved meanwhile; the job waits.
             OutOfSpace, Denied, Corrupt, BadInput: See `Puller.pull`; the model stays at its old commit.
         """
-        params, progress = json.loads(running.job.params), running.progress
+        params, progress = params_of(running.job, UpdateParams), running.progress
         row = self.registry.model(running.job.model_name)
         if row is None or row.id != running.job.model_id:
             raise NotFound(f"{running.job.model_name} was removed.", model_name=running.job.model_name)
-        commit_hash = CommitHash(params["commit_hash"])
+        commit_hash = params.commit_hash
         if row.commit_hash == commit_hash:  # an earlier run switched it
             self._write_sidecar(row, commit_hash)
             return
@@ -120,16 +119,16 @@ class Updater:
         progress.phase("linking")
         with locks.wait_lock(base.path, base.repo_lock(row.hf_path), self.clock):
             self.puller.lay_out(base, row, commit_hash, manifest)
-            self._switch(base, row, commit_hash, manifest, keep_old=bool(params["keep_old"]))
+            self._switch(base, row, commit_hash, manifest, keep_old=params.keep_old)
         self._write_sidecar(row, commit_hash)
 
     def _switch(
         self, base: Base, row: ModelRow, commit_hash: CommitHash, manifest: Sequence[FileEntry], *, keep_old: bool
     ) -> None:
         files = select_files(manifest, row.allow_patterns)
-        old_copy = old_copy_params(self.tiers.tiers, base, row.hf_path, row.commit_hash, self.library.files(row))
+        left = old_copy(self.tiers.tiers, base, row.hf_path, row.commit_hash, self.library.files(row))
         signature = scan.signature(base.repo(row.hf_path), commit_hash)
-        old = None if keep_old or row.commit_hash is None else old_copy
+        old = None if keep_old or row.commit_hash is None else left
         taken = self.registry.placements.take_commit(row, commit_hash, manifest, total_size(files), signature, old)
         if not taken:
             raise Unavailable(f"{row.model_name} was moved or changed while it was updated; tried again.")

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelshelf.domain.gc import DedupePlan, GcItem, Tidied
+from modelshelf.domain.job_params import DedupeParams, params_of
 from modelshelf.domain.jobs import Job
 from modelshelf.domain.tiers import Tier
 from modelshelf.registry.registry import Registry
-from modelshelf.services.jobs.runner import Running
-from modelshelf.services.maintenance.gc import DEDUPE, away, chosen, enqueue, run_on_each
+from modelshelf.services.jobs.runner import JobRunner
+from modelshelf.services.jobs.running import Running
+from modelshelf.services.maintenance.gc import away, chosen, run_on_each
 from modelshelf.services.space.tiers import TierService
 from modelshelf.store.gc import dedupe
 from modelshelf.store.layout import Base
@@ -24,6 +26,7 @@ class Deduper:
 
     registry: Registry
     tiers: TierService
+    runner: JobRunner
 
     def enqueue(self, tier: str | None = None) -> Job:
         """Return the job that merges identical blobs.
@@ -36,7 +39,7 @@ class Deduper:
             Unavailable: It is offline.
         """
         chosen(self.tiers, tier)
-        return enqueue(self.registry, DEDUPE, {"tier": tier})
+        return self.runner.enqueue_once(DedupeParams(tier))
 
     def plan(self, tier: str | None = None) -> list[tuple[Tier, DedupePlan]]:
         """Return which blobs would share their bytes on each tier; raises as `enqueue` does."""
@@ -48,7 +51,8 @@ class Deduper:
 
         **Crash:** a second run finds what is left.
         """
-        run_on_each(self.registry, self.tiers, running, lambda tier: self._dedupe(tier, running))
+        which = params_of(running.job, DedupeParams).tier
+        run_on_each(self.registry, self.tiers, running, which, lambda tier: self._dedupe(tier, running))
 
     def _dedupe(self, tier: Tier, running: Running) -> Tidied:
         tier_id = self.tiers.open_to_write(tier)

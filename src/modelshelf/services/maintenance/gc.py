@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from modelshelf.domain.gc import MIN_AGE_S, GcItem, GcPlan, Needs, Tidied
-from modelshelf.domain.jobs import UNFINISHED, Job
+from modelshelf.domain.job_params import GcParams, params_of
+from modelshelf.domain.jobs import UNFINISHED, Job, JobKind, result_of
 from modelshelf.domain.models import ModelRow
 from modelshelf.domain.names import Digest, RepoId, is_digest
+from modelshelf.domain.outside import list_of, object_of
 from modelshelf.domain.ports import Clock
 from modelshelf.domain.tiers import Tier
 from modelshelf.errors import BadInput, ShelfError, Unavailable
@@ -20,15 +21,15 @@ from modelshelf.registry.registry import Registry
 from modelshelf.schemas.garbage import TidiedJson, TidyReportJson
 from modelshelf.schemas.json_object import to_json
 from modelshelf.services.catalog.models import Library
-from modelshelf.services.jobs.runner import Running
+from modelshelf.services.jobs.runner import JobRunner
+from modelshelf.services.jobs.running import Running
 from modelshelf.services.space.tiers import TierService
 from modelshelf.store.gc import collect
 from modelshelf.store.layout import Base
 from modelshelf.store.tiers import governor
 from modelshelf.store.tiers import marker as store_tier
 
-GC = "gc"
-DEDUPE = "dedupe"
+_UPKEEP = (JobKind.GC, JobKind.DEDUPE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Collector:
     library: Library
     tiers: TierService
     clock: Clock
+    runner: JobRunner
     min_age_s: float = MIN_AGE_S
     """What was touched within this time is in flight."""
 
@@ -54,7 +56,7 @@ class Collector:
             Unavailable: It is offline.
         """
         chosen(self.tiers, tier)
-        return enqueue(self.registry, GC, {"tier": tier, "quarantine": quarantine})
+        return self.runner.enqueue_once(GcParams(tier, quarantine))
 
     def plan(self, tier: str | None = None, *, quarantine: bool = False) -> list[tuple[Tier, GcPlan]]:
         """Return what would be deleted on each tier; raises as `enqueue` does."""
@@ -70,12 +72,13 @@ class Collector:
 
         **Crash:** a second run finds what is left; what the first one had finished stays in the job's result.
         """
-        params = json.loads(running.job.params)
+        params = params_of(running.job, GcParams)
         run_on_each(
             self.registry,
             self.tiers,
             running,
-            lambda tier: self._collect(tier, running, quarantine=bool(params["quarantine"])),
+            params.tier,
+            lambda tier: self._collect(tier, running, quarantine=params.quarantine),
         )
 
     def _collect(self, tier: Tier, running: Running, *, quarantine: bool) -> Tidied:
@@ -106,7 +109,7 @@ class Collector:
             base: The base.
             repo_id: The repository that is asked about; None for all.
         """
-        jobs = [job for job in self.registry.jobs(state=UNFINISHED) if job.kind not in (GC, DEDUPE)]
+        jobs = [job for job in self.registry.jobs(state=UNFINISHED) if job.kind not in _UPKEEP]
         working = {job.model_id for job in jobs}
         rows = self.registry.models(repo_id=repo_id)
         here = [row for row in rows if row.id in working or self.library.base_of(row) == str(base.path)]
@@ -170,35 +173,28 @@ def _offline(tiers: TierService, tier: Tier) -> str:
     return tiers.why_offline(tier) if _was_used(tiers, tier) else f"{tier.base} was never used."
 
 
-def enqueue(registry: Registry, kind: str, params: Mapping[str, object]) -> Job:
-    """Return a job that works on tiers; one that was asked for in the same words and never ended is taken up again."""
-    for job in registry.jobs(kind=kind, state=UNFINISHED):
-        if json.loads(job.params) == params:
-            return job
-    return registry.add_job(kind, "", params)
-
-
-def run_on_each(registry: Registry, tiers: TierService, running: Running, work: Callable[[Tier], Tidied]) -> None:
+def run_on_each(
+    registry: Registry, tiers: TierService, running: Running, which: str | None, work: Callable[[Tier], Tidied]
+) -> None:
     """Do something on each tier that a job is about, keeping in its row what came out of it.
 
     A tier that is read-only or away does not stand in the way of the others.
     """
-    params = json.loads(running.job.params)
 
     def keep(outcome: Tidied) -> None:
         done.append(TidiedJson.of(outcome))
         registry.update_job(running.job.id, {"result": to_json(TidyReportJson(done))})
 
-    done: list[Any] = json.loads(running.job.result)["tiers"] if running.job.result else []
-    for tier in chosen(tiers, params["tier"]):
+    done: list[Any] = list(tiers_of(running.job))
+    for tier in chosen(tiers, which):
         try:
             outcome = work(tier)
         except ShelfError as err:
-            if params["tier"] is not None:
+            if which is not None:
                 raise
             outcome = Tidied(tier.location, tier.base, notes=(err.detail,))
         keep(outcome)
-    for tier, why in away(tiers, params["tier"]):
+    for tier, why in away(tiers, which):
         keep(Tidied(tier.location, tier.base, notes=(why,)))
 
 
@@ -207,7 +203,6 @@ def _quarantined(items: Sequence[GcItem]) -> int:
     return sum(item.size_bytes for item in items if item.kind == "quarantine")
 
 
-def tiers_of(job: Job) -> Sequence[dict[str, object]]:
-    """Return what a finished job did, tier by tier."""
-    found: Sequence[dict[str, object]] = json.loads(job.result)["tiers"] if job.result else []
-    return found
+def tiers_of(job: Job) -> list[dict[str, Any]]:
+    """Return what a job has done, tier by tier."""
+    return list(list_of(result_of(job).get("tiers", []), object_of))

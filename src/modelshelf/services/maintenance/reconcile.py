@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from modelshelf.domain.job_params import ReconcileParams, params_of
 from modelshelf.domain.jobs import Job
 from modelshelf.domain.names import RepoId
 from modelshelf.domain.ports import Clock
@@ -22,8 +23,9 @@ from modelshelf.registry.registry import Registry
 from modelshelf.schemas.json_object import to_json
 from modelshelf.schemas.reconcile import ReconciledJson
 from modelshelf.services.catalog.models import Library
-from modelshelf.services.jobs.runner import Running
-from modelshelf.services.maintenance.reconcile_scan import observe
+from modelshelf.services.jobs.runner import JobRunner
+from modelshelf.services.jobs.running import Running
+from modelshelf.services.maintenance.reconcile_scan import further_bases, observe
 from modelshelf.services.space.tiers import TierService
 from modelshelf.store import locks
 from modelshelf.store.layout import Base
@@ -32,7 +34,6 @@ from modelshelf.store.tiers import marker as store_tier
 from modelshelf.store.tiers import sidecars
 
 _log = logging.getLogger(__name__)
-RECONCILE = "reconcile"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class Reconciler:
     library: Library
     tiers: TierService
     clock: Clock
+    runner: JobRunner
 
     def plan(self, more: Sequence[str] = ()) -> ReconcilePlan:
         """Return what reconciling would do; nothing is changed.
@@ -88,14 +90,18 @@ class Reconciler:
             _log.warning("not_reconciled", extra={"model": step.model_name, "why": step.why})
         return Reconciled(plan, skipped)
 
-    def enqueue(self) -> Job:
-        """Return a job that does this."""
-        return self.registry.add_job(RECONCILE, "", {})
+    def enqueue(self, more: Sequence[str] = ()) -> Job:
+        """Return a job that does this, after checking that it can be done.
+
+        Raises:
+            BadInput: One of `more` is no base.
+        """
+        return self.runner.enqueue_once(ReconcileParams(further_bases(self.tiers, more)))
 
     def run(self, running: Running) -> None:
         """Carry out a reconcile job; what it did becomes its result."""
         running.progress.phase("reconciling")
-        done = self.reconcile()
+        done = self.reconcile(params_of(running.job, ReconcileParams).bases)
         self.registry.update_job(running.job.id, {"result": to_json(ReconciledJson.of(done.plan, done.skipped))})
 
     def carry_out(self, step: Step) -> bool:

@@ -37,9 +37,18 @@ def observe(registry: Registry, tiers: TierService, more: Sequence[str] = ()) ->
         BadInput: One of `more` isn't a base.
     """
     look = _Scan(registry, tiers)
-    configured = {tier.base for tier in tiers.configured()}
-    look.find_bases([path if path in configured else tiers.tiers.resolve(CUSTOM, path).base for path in more])
+    look.find_bases(further_bases(tiers, more))
     return look.seen()
+
+
+def further_bases(tiers: TierService, more: Sequence[str]) -> tuple[str, ...]:
+    """Return the bases that paths mean.
+
+    Raises:
+        BadInput: One of them is no base.
+    """
+    configured = {tier.base for tier in tiers.configured()}
+    return tuple(path if path in configured else tiers.tiers.resolve(CUSTOM, path).base for path in more)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from modelshelf.domain.verify_report import DAMAGE, Fault, Finding
 from modelshelf.errors import Conflict, Corrupt, OutOfSpace, ShelfError
 from modelshelf.registry.registry import Registry
 from modelshelf.services.catalog.models import Library
-from modelshelf.services.jobs.runner import Running
+from modelshelf.services.jobs.running import Running
 from modelshelf.services.lifecycle.download import Fetcher
 from modelshelf.services.lifecycle.pull import missing_bytes
 from modelshelf.services.space.reservations import Admission, Reservation

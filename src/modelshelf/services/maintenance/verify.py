@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from modelshelf.domain.jobs import UNFINISHED, Job
+from modelshelf.domain.job_params import VerifyParams, params_of
+from modelshelf.domain.jobs import Job
 from modelshelf.domain.models import ModelRow, State
 from modelshelf.domain.names import Digest
 from modelshelf.domain.ports import Clock
@@ -22,14 +23,14 @@ from modelshelf.registry.registry import Registry
 from modelshelf.schemas.json_object import to_json
 from modelshelf.schemas.reports import VerifyReportJson
 from modelshelf.services.catalog.models import Library
-from modelshelf.services.jobs.runner import Running
+from modelshelf.services.jobs.runner import JobRunner
+from modelshelf.services.jobs.running import Running
 from modelshelf.services.lifecycle.rate_limit import Throttle
 from modelshelf.services.maintenance.repair import Repairer
 from modelshelf.services.maintenance.verify_targets import Survey, Surveyor
 from modelshelf.store.repos import scan, verify
 from modelshelf.store.repos.verify import Target
 
-VERIFY = "verify"
 _LOST = frozenset({Fault.MISSING_FILE, Fault.DANGLING_LINK})
 _NOTE_AFTER_S = 1.0
 _NOTE_AFTER_BYTES = 2**28
@@ -44,6 +45,7 @@ class Verifier:
     surveyor: Surveyor
     repairer: Repairer
     clock: Clock
+    runner: JobRunner
 
     def enqueue(
         self,
@@ -64,23 +66,13 @@ class Verifier:
         Raises:
             NotFound: There is no such model.
             Unavailable: Its tier is offline.
-
-        **Concurrency:** two that ask at the same instant may get a job each, which costs a second reading.
         """
         for model in map(self.library.model, model_names):
             if model.state is State.OFFLINE:
                 raise Unavailable(model.detail, hint="Mount its drive.", model_name=model.row.model_name)
         names = sorted(set(model_names))
-        params: dict[str, object] = {
-            "model_names": names,
-            "max_age_s": max_age_s,
-            "rate_bytes_per_s": rate_bytes_per_s,
-            "repair": repair,
-        }
-        for job in self.registry.jobs(kind=VERIFY, state=UNFINISHED):
-            if json.loads(job.params) == params:
-                return job
-        return self.registry.add_job(VERIFY, ", ".join(names), params)
+        params = VerifyParams(tuple(names), max_age_s, rate_bytes_per_s, repair)
+        return self.runner.enqueue_once(params, ", ".join(names))
 
     def run(self, running: Running) -> None:
         """Carry out a verification.
@@ -92,16 +84,16 @@ class Verifier:
             NotFound: A named model was removed.
             Unavailable: Its tier is offline.
         """
-        job, params = running.job, json.loads(running.job.params)
+        job, params = running.job, params_of(running.job, VerifyParams)
         running.progress.phase("looking")
-        survey = self.surveyor.survey(params["model_names"])
-        skipped, todo = self._split(survey, job.created_at - (params["max_age_s"] or 0.0))
+        survey = self.surveyor.survey(params.model_names)
+        skipped, todo = self._split(survey, job.created_at - (params.max_age_s or 0.0))
         notes = _Notes(self.registry, self.clock, survey.tier_ids)
         try:
             bad = verify.verify_blobs(
                 todo,
                 workers=verify.all_cores(),
-                throttle=Throttle(params["rate_bytes_per_s"], self.clock),
+                throttle=Throttle(params.rate_bytes_per_s, self.clock),
                 progress=running.progress,
                 on_checked=notes.add,
             )
@@ -122,7 +114,7 @@ class Verifier:
             if any(finding.model_name == row.model_name and finding.kind in _LOST for finding in found):
                 self.registry.set_signature(row.id, "")  # whoever lists it looks at every file again
         result.keep(found)
-        if params["repair"]:
+        if params.repair:
             self.repairer.repair(found, running, result.keep)
 
     def _split(self, survey: Survey, since: float) -> tuple[list[Target], list[Target]]:

@@ -8,18 +8,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from modelshelf.domain.jobs import UNFINISHED, Job
-from modelshelf.domain.models import FileEntry, file_entry
+from modelshelf.domain.job_params import OldCopy, params_of
+from modelshelf.domain.jobs import UNFINISHED, Job, JobKind, result_of
+from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import BasePath, CommitHash, RepoId
 from modelshelf.domain.outcomes import Freed
-from modelshelf.domain.outside import list_of, object_of, parse_json, text_of
+from modelshelf.domain.outside import size_of
 from modelshelf.domain.ports import Clock
 from modelshelf.domain.tiers import CUSTOM, Tiers
 from modelshelf.errors import BadInput, ShelfError, Unavailable
 from modelshelf.registry.registry import Registry
 from modelshelf.services.catalog.leases import holding
 from modelshelf.services.catalog.models import Library
-from modelshelf.services.jobs.runner import Running
+from modelshelf.services.jobs.running import Running
 from modelshelf.store import locks, ownership
 from modelshelf.store.gc import open_files
 from modelshelf.store.layout import Base
@@ -27,36 +28,7 @@ from modelshelf.store.repos import delete, scan
 from modelshelf.store.tiers import governor, sidecars
 from modelshelf.store.tiers import marker as store_tier
 
-DELETE_OLD_COPY = "delete_old_copy"
 _LOOK_AGAIN_S = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class OldCopy:
-    """An old copy of a model, as the job that deletes it knows it."""
-
-    cache_path: BasePath
-    tier_id: str
-    """Empty where it is not known."""
-    hf_path: RepoId
-    commit_hash: CommitHash | None
-    files: tuple[FileEntry, ...]
-
-    @staticmethod
-    def parse(job: Job) -> OldCopy:
-        """Return what a job's row says.
-
-        Raises:
-            BadInput: It isn't what `old_copy_params` writes.
-        """
-        said = object_of(parse_json(job.params), "cache_path", "tier_id", "hf_path", "commit_hash", "files")
-        return OldCopy(
-            cache_path=BasePath(said["cache_path"]),
-            tier_id=text_of(said["tier_id"]),
-            hf_path=RepoId(said["hf_path"]),
-            commit_hash=None if said["commit_hash"] is None else CommitHash(said["commit_hash"]),
-            files=list_of(said["files"], file_entry),
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +45,7 @@ class OldCopyDeleter:
         Raises:
             Unavailable: Somebody uses the files, or their drive is away; the job waits.
         """
-        old = OldCopy.parse(running.job)
+        old = params_of(running.job, OldCopy)
         base = _base_here(self.library.tiers, old)
         if base is None:
             raise Unavailable(store_tier.why_offline(Base(Path(old.cache_path)), old.tier_id), retry_after_s=60)
@@ -122,9 +94,9 @@ class OldCopyDeleter:
     def waiting_bytes(self, base: Base) -> int:
         """Return by how much the usage of a base falls when the old copies go that wait there and nobody uses."""
         waiting = 0
-        for job in self.registry.jobs(kind=DELETE_OLD_COPY, state=UNFINISHED):
+        for job in self.registry.jobs(kind=JobKind.DELETE_OLD_COPY, state=UNFINISHED):
             with contextlib.suppress(ShelfError):  # what cannot be deleted frees nothing
-                waiting += self._leaving_bytes(base, OldCopy.parse(job))
+                waiting += self._leaving_bytes(base, params_of(job, OldCopy))
         return waiting
 
     def _leaving_bytes(self, base: Base, old: OldCopy) -> int:
@@ -174,27 +146,22 @@ class OldCopyDeleter:
 
 def read_freed(job: Job) -> Freed:
     """Return what a job that deletes an old copy freed."""
-    return Freed(**json.loads(job.result or "{}"))
+    return Freed(**{name: size_of(value) for name, value in result_of(job).items()})
 
 
-def old_copy_params(
+def old_copy(
     tiers: Tiers, base: Base, repo_id: RepoId, commit_hash: CommitHash | None, files: Iterable[FileEntry]
-) -> dict[str, object]:
+) -> OldCopy:
     """Return what the job needs that deletes an old copy; another process may call the base otherwise."""
-    return {
-        "cache_path": tiers.stored_path(str(base.path)),
-        "tier_id": store_tier.read_id(base) or "",
-        "hf_path": repo_id,
-        "commit_hash": commit_hash,
-        "files": [[file.path, file.size_bytes, file.digest] for file in files],
-    }
+    stored = BasePath(tiers.stored_path(str(base.path)))
+    return OldCopy(stored, store_tier.read_id(base) or "", repo_id, commit_hash, tuple(files))
 
 
 def leaving(registry: Registry, tiers: Tiers) -> Iterator[tuple[str, str]]:
     """Yield base and model name of each old copy that waits to be deleted."""
-    for job in registry.jobs(kind=DELETE_OLD_COPY, state=UNFINISHED):
+    for job in registry.jobs(kind=JobKind.DELETE_OLD_COPY, state=UNFINISHED):
         with contextlib.suppress(BadInput):  # whoever carries it out says what is wrong with it
-            old = OldCopy.parse(job)
+            old = params_of(job, OldCopy)
             base = _base_here(tiers, old)
             yield str(base.path) if base else old.cache_path, job.model_name
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelshelf.domain.eviction import Candidate, EvictionPlan, Watermarks, plan_deletion, plan_eviction
-from modelshelf.domain.jobs import QUEUED, RUNNING, UNFINISHED, Cause
+from modelshelf.domain.job_params import MoveParams, params_of
+from modelshelf.domain.jobs import QUEUED, RUNNING, UNFINISHED, Cause, Job, JobKind
 from modelshelf.domain.models import ModelRow, State
 from modelshelf.domain.ports import Clock, Hub
 from modelshelf.domain.tiers import PRIMARY, SECONDARY, Room, Tier, with_holders
@@ -18,7 +18,9 @@ from modelshelf.errors import BadInput, Corrupt, NotFound, OutOfSpace, ShelfErro
 from modelshelf.registry.registry import Registry
 from modelshelf.services.catalog.leases import holding
 from modelshelf.services.catalog.models import Library
+from modelshelf.services.jobs.runner import JobRunner
 from modelshelf.services.space.delete_old_copy import OldCopyDeleter
+from modelshelf.services.space.enqueue_move import enqueue_move
 from modelshelf.services.space.reservations import Admission, Reservation
 from modelshelf.services.space.tiers import TierService
 from modelshelf.store.gc import open_files
@@ -27,8 +29,6 @@ from modelshelf.store.repos import delete, scan
 from modelshelf.store.tiers import marker as store_tier
 
 _log = logging.getLogger(__name__)
-MAKES_ROOM = "makes_room"
-"""What the parameters of a move hold that was asked for here."""
 _ROUNDS = 3
 """Another process may take the room that was made; it is made again so often."""
 
@@ -56,10 +56,7 @@ class RoomMaker:
     hub: Hub
     clock: Clock
     policy: FullPolicy
-    demote: Callable[[str, Cause], None]
-    """Moves a model to the secondary, whole, and returns when its old copy is gone or waits for its users."""
-    tidy: Callable[[], None]
-    """Deletes the old copies of models that left, where a killed process or a user kept them and does no more."""
+    runner: JobRunner
 
     @contextlib.contextmanager
     def reserve(
@@ -86,7 +83,7 @@ class RoomMaker:
                     break
                 except OutOfSpace:
                     waited = self.old_copies.waiting_bytes(Base(Path(tier.base)))
-                    self.tidy()
+                    self.runner.settle(JobKind.DELETE_OLD_COPY)
                     if left and waited:
                         continue  # that may be enough
                     plan = self.plan(tier, need(), model_id=model_id) if left else None
@@ -99,10 +96,10 @@ class RoomMaker:
         """Let those leave who were on their way when their process was killed, needed or not: half of them is there."""
         if tier.location != PRIMARY or not self.policy.demote:
             return
-        for job in self.registry.jobs(state=(QUEUED,)):
-            if MAKES_ROOM in json.loads(job.params):
-                with contextlib.suppress(ShelfError):
-                    self.demote(job.model_name, Cause(job.reason, job.parent_id))
+        for job in self.registry.jobs(kind=JobKind.MOVE, state=(QUEUED,)):
+            with contextlib.suppress(ShelfError):
+                if params_of(job, MoveParams).makes_room:
+                    self._finish_demotion(job)
 
     def check(
         self, tier: Tier, tier_id: str, need_bytes: int, *, model_id: int = 0, takes_disk: bool = True
@@ -262,14 +259,25 @@ class RoomMaker:
                     self._remove(tier, name, cause)
 
     def _demote(self, model_name: str, cause: Cause) -> None:
+        """Move a model to the secondary, whole; returns when its old copy is gone or waits for its users."""
+        secondary = self.tiers.tiers.secondary
+        assert secondary is not None
+        row = self.library.row(model_name)
         try:
-            self.demote(model_name, cause)
+            job = enqueue_move(
+                self.registry, self.tiers.tiers, row, secondary, keep_source=False, makes_room=True, cause=cause
+            )
+            self._finish_demotion(job)
         except Corrupt as err:
             raise Corrupt(
                 f"No room could be made: {model_name}, which was to be evicted, is damaged. {err.detail}",
                 hint=f"shelf verify {model_name} --repair",
                 **(err.fields | {"model_name": model_name}),
             ) from err
+
+    def _finish_demotion(self, job: Job) -> None:
+        self.runner.finish(job)
+        self.runner.settle(JobKind.DELETE_OLD_COPY)
 
     def _twins(self, tier: Tier, victim: Candidate) -> list[str]:
         """Return the other models that share a victim's snapshot."""
@@ -297,4 +305,4 @@ class RoomMaker:
 
 def _is_busy(row: ModelRow) -> bool:
     """Return whether a job works on a model; a move that its process left, by dying, is gone on with instead."""
-    return row.job_state in UNFINISHED and not (row.job_kind == "move" and row.job_state == QUEUED)
+    return row.job_state in UNFINISHED and not (row.job_kind == JobKind.MOVE and row.job_state == QUEUED)

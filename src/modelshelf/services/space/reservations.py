@@ -7,12 +7,13 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from modelshelf.domain.jobs import UNFINISHED, ReservedRow
+from modelshelf.domain.jobs import ReservedRow
 from modelshelf.domain.ports import Clock
 from modelshelf.domain.tiers import Room, Tier, check_fits, outstanding, with_holders
-from modelshelf.errors import Denied, OutOfSpace, ShelfError, Unavailable
+from modelshelf.errors import OutOfSpace, ShelfError, Unavailable
 from modelshelf.registry.registry import Registry
 from modelshelf.services.jobs.process import is_alive
+from modelshelf.services.jobs.recovery import recover_dead_owners
 from modelshelf.services.space.tiers import TierService
 from modelshelf.store.layout import Base
 from modelshelf.store.tiers import marker as store_tier
@@ -22,7 +23,7 @@ _PLENTY = 2**62
 _LOOKS = 3
 """While others write, a measurement errs on the safe side; a refusal is measured again this often."""
 _LOOK_AGAIN_S = 0.6
-"""By then every writer has told once more what it wrote; see `jobs.TICK_S`."""
+"""By then every writer has told once more what it wrote; see `jobs.running.TICK_S`."""
 
 
 @dataclass(slots=True)
@@ -69,15 +70,6 @@ class Admission:
         self._owner = owner
         self._clock = clock
 
-    def recover_dead_owners(self) -> None:
-        """Free what processes that died had reserved, and put their jobs back into the queue."""
-        held = {reservation.owner for reservation in self._registry.reservations.all()}
-        held |= {job.owner for job in self._registry.jobs(state=UNFINISHED) if job.owner}
-        for owner in held:
-            if is_alive(owner) is False:
-                with contextlib.suppress(Denied):  # of a registry that is only read nobody waits for what they hold
-                    self._registry.give_up_owner(owner)
-
     @contextlib.contextmanager
     def reserve(
         self, tier: Tier, tier_id: str, need: Callable[[], int], *, takes_disk: bool = True
@@ -95,7 +87,7 @@ class Admission:
         """
 
         def commit(decision: _Decision) -> int | None:
-            self.recover_dead_owners()
+            recover_dead_owners(self._registry)
             return self._registry.reservations.add(
                 tier_id, decision.device, self._owner, decision.decide, decision.seen
             )

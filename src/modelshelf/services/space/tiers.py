@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -210,3 +211,18 @@ class TierService:
 
     def _live(self) -> Sequence[ReservedRow]:
         return [reservation for reservation in self.registry.reservations.all() if not reservation.expired]
+
+
+def destination(to: str) -> tuple[str, str | None]:
+    """Return cache_location and cache_path of `primary`, `secondary`, or the path of a base, from where one stands.
+
+    Raises:
+        BadInput: It is neither a tier nor a path.
+    """
+    if to in ("primary", "secondary"):
+        return to, None
+    if "/" not in to:
+        raise BadInput(
+            f"{to!r} isn't a tier.", hint="Use primary, secondary, or the path of a base.", cache_location=to
+        )
+    return "custom", os.path.abspath(Path(to).expanduser())  # noqa: PTH100 - `..` goes, and a link in it stays

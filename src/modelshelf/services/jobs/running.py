@@ -1,0 +1,96 @@
+"""A job that is being carried out here, and what the registry is told of it meanwhile."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from modelshelf.domain.jobs import Job
+from modelshelf.domain.ports import Clock
+from modelshelf.errors import Cancelled, ShelfError
+from modelshelf.registry.registry import Registry
+from modelshelf.services.jobs.progress import Counter
+
+_log = logging.getLogger(__name__)
+TICK_S = 0.5
+_AWAY_S = 30.0
+"""So long a job goes on whose registry does not answer: half of what it leaves to others to take the job over."""
+
+
+class Reservation(Protocol):
+    """A reservation in hand, which expires unless it is renewed."""
+
+    def renew(self) -> None:
+        """Tell the registry what remains, and that the owner lives."""
+
+
+class Running:
+    """A job being carried out here: its progress, the reservations it holds, and who else wants to know."""
+
+    def __init__(self, job: Job, on_tick: Callable[[Job], None] | None = None) -> None:
+        self.job = job
+        self.progress = Counter()
+        self.on_tick = on_tick
+        self.reservations: list[Reservation] = []
+
+
+@contextmanager
+def ticking(registry: Registry, clock: Clock, running: Running) -> Iterator[None]:
+    """Keep telling the registry how far a job is, and keep its reservations alive."""
+    over = threading.Event()
+    ticker = threading.Thread(target=_tick_until, args=(registry, clock, running, over), name="job-ticker", daemon=True)
+    ticker.start()
+    try:
+        yield
+    finally:
+        over.set()
+        ticker.join()
+
+
+def _tick_until(registry: Registry, clock: Clock, running: Running, over: threading.Event) -> None:
+    told_at = last_at = clock.now()
+    last_bytes, rate = 0, 0.0
+    while not over.wait(TICK_S):
+        reading, now = running.progress.read(), clock.now()
+        rate = 0.7 * rate + 0.3 * max(0, reading.done_bytes - last_bytes) / max(0.001, now - last_at)
+        last_at, last_bytes = now, reading.done_bytes
+        try:
+            _tick(registry, running, int(rate))
+            told_at = now
+        except ShelfError as err:
+            if err.fields.get("registry_away") and now - told_at < _AWAY_S:
+                continue
+            _log.warning("job_lost", extra={"job_id": running.job.id, "detail": err.detail})
+            running.progress.stop()
+
+
+def _tick(registry: Registry, running: Running, rate_bytes_per_s: int) -> None:
+    reading = running.progress.read()
+    values = {
+        "phase": reading.phase,
+        "done_bytes": reading.done_bytes,
+        "total_bytes": reading.total_bytes,
+        "rate_bytes_per_s": rate_bytes_per_s,
+    }
+    job = registry.job(running.job.id)
+    if job.owner != running.job.owner:
+        running.progress.stop()
+        return
+    registry.update_job(job.id, values)
+    for reservation in running.reservations:
+        reservation.renew()
+    if running.on_tick is not None:
+        running.on_tick(registry.job(job.id))
+
+
+def run_quietly(run: Callable[[Running], None], running: Running) -> None:
+    """Carry out a job whose failure is told by its row and by nothing else."""
+    try:
+        run(running)
+    except (ShelfError, Cancelled) as err:
+        _log.info("job_ended", extra={"job_id": running.job.id, "detail": str(err)})
+    except Exception:  # noqa: BLE001 - `JobRunner.run` has logged what broke; the worker goes on with the next one
+        _log.info("job_ended", extra={"job_id": running.job.id, "detail": "see job_broke"})

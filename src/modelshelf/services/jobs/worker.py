@@ -1,0 +1,69 @@
+"""Threads of a server that take jobs as they come due."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from modelshelf.domain.jobs import Job
+from modelshelf.services.jobs.runner import JobRunner
+from modelshelf.services.jobs.running import TICK_S, Running, run_quietly
+
+_log = logging.getLogger(__name__)
+
+
+class Worker:
+    """Threads that take jobs as they come due.
+
+    Args:
+        runner: What carries them out.
+        threads: How many jobs run side by side.
+    """
+
+    def __init__(self, runner: JobRunner, threads: int = 2) -> None:
+        self._runner = runner
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._loop, name=f"worker-{i}", daemon=True) for i in range(threads)]
+        self._mutex = threading.Lock()
+        self._running: set[Running] = set()
+
+    def start(self) -> None:
+        """Begin to take jobs."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Stop: what runs is put back into the queue where it stands; returns when that is done."""
+        self._stop.set()
+        with self._mutex:
+            for running in self._running:
+                running.progress.stop()
+        for thread in self._threads:
+            thread.join()
+
+    def _loop(self) -> None:
+        while not self._stop.is_set():
+            job = self._take()
+            if job is None:
+                self._stop.wait(TICK_S)
+                continue
+            self._carry_out(Running(job))
+
+    def _take(self) -> Job | None:
+        """Return a job that is due now and ours; none, too, while the registry cannot be asked."""
+        try:
+            return self._runner.claim_next()
+        except Exception:  # noqa: BLE001 - a worker that ended here would leave every later job undone
+            _log.exception("registry_unreachable")
+            return None
+
+    def _carry_out(self, running: Running) -> None:
+        with self._mutex:
+            self._running.add(running)
+            if self._stop.is_set():
+                running.progress.stop()
+        try:
+            run_quietly(self._runner.run, running)
+        finally:
+            with self._mutex:
+                self._running.discard(running)

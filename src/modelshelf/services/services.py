@@ -1,0 +1,65 @@
+"""The services of one library, by name: what `bootstrap.shelf` composes, and the faces show, plan and queue with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from modelshelf.services.events.watch import Watcher
+from modelshelf.services.mirror.lookup import HubFace
+
+if TYPE_CHECKING:
+    from modelshelf.domain.ports import Clock
+    from modelshelf.registry.registry import Registry
+    from modelshelf.services.adopt.adopt import Adopter
+    from modelshelf.services.catalog.leases import Leaser
+    from modelshelf.services.catalog.models import Library
+    from modelshelf.services.jobs.runner import JobRunner
+    from modelshelf.services.lifecycle.move import Mover
+    from modelshelf.services.lifecycle.register import Registrar
+    from modelshelf.services.lifecycle.remove import Remover
+    from modelshelf.services.lifecycle.update import Updater
+    from modelshelf.services.maintenance.dedupe import Deduper
+    from modelshelf.services.maintenance.gc import Collector
+    from modelshelf.services.maintenance.reconcile import Reconciler
+    from modelshelf.services.maintenance.verify import Verifier
+    from modelshelf.services.serving.load import Loader
+    from modelshelf.services.space.tiers import TierService
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the verbs are made of: plans and jobs for the command line and the server, which show and queue them."""
+
+    registry: Registry
+    library: Library
+    tiers: TierService
+    registrar: Registrar
+    remover: Remover
+    mover: Mover
+    verifier: Verifier
+    updater: Updater
+    reconciler: Reconciler
+    adopter: Adopter
+    leaser: Leaser
+    loader: Loader
+    collector: Collector
+    deduper: Deduper
+    runner: JobRunner
+    clock: Clock
+
+    def check(self) -> None:
+        """Do nothing where the registry answers.
+
+        Raises:
+            Unavailable: It doesn't.
+        """
+        self.registry.reservations.all()
+
+    def watcher(self) -> Watcher:
+        """Return what tells those who listen of changes; not started."""
+        return Watcher(self.registry, self.library, self.tiers)
+
+    def hub_face(self) -> HubFace:
+        """Return what looks things up for clients that speak the Hub's protocol."""
+        return HubFace(self.tiers.online_bases, self.library.why_away)

@@ -1,0 +1,61 @@
+"""Which jobs this process can carry out: a job belongs to those who have the bases that it works on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelshelf.domain.adopt import AdoptRequest
+from modelshelf.domain.job_params import DedupeParams, GcParams, JobParams, MoveParams, params_of
+from modelshelf.domain.jobs import Job
+from modelshelf.domain.tiers import Tier
+from modelshelf.errors import BadInput
+from modelshelf.registry.registry import Registry
+from modelshelf.services.space.tiers import TierService, destination
+from modelshelf.store.probe import is_there
+
+_NAME_A_BASE: dict[str, type[JobParams]] = {
+    params.kind: params for params in (MoveParams, GcParams, DedupeParams, AdoptRequest)
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Tells the jobs of this process from those of others."""
+
+    registry: Registry
+    tiers: TierService
+
+    def why_not(self, job: Job) -> str:
+        """Return why this process cannot carry out a job now, in a sentence; empty where it can.
+
+        A job whose parameters mean nothing is for whoever takes it: carrying it out says what is wrong with it.
+        """
+        try:
+            params = params_of(job, _NAME_A_BASE[job.kind]) if job.kind in _NAME_A_BASE else None
+        except BadInput:
+            return ""
+        try:
+            reasons = [self.tiers.why_offline(tier) for tier in self._tiers_of(job, params)]
+        except BadInput as err:
+            return err.detail
+        return next(filter(None, reasons), _why_no_folder(params))
+
+    def _tiers_of(self, job: Job, params: JobParams | None) -> Iterator[Tier]:
+        for row in self.registry.models(model_id=job.model_id) if job.model_id is not None else ():
+            yield self.tiers.tiers.resolve(row.cache_location, row.cache_path)
+        if isinstance(params, MoveParams):
+            yield self.tiers.tiers.resolve(params.cache_location, params.cache_path)
+        where = params.tier if isinstance(params, GcParams | DedupeParams) else None
+        where = params.to if isinstance(params, AdoptRequest) else where
+        if where:
+            own = [tier for tier in self.tiers.configured() if where in (tier.location, tier.base)]
+            yield from own or [self.tiers.tiers.resolve(*destination(where))]
+
+
+def _why_no_folder(params: JobParams | None) -> str:
+    """Return that the folder isn't here that is to be adopted; empty where it is."""
+    if isinstance(params, AdoptRequest) and not is_there(Path(params.path).parent):
+        return f"There is no folder {params.path} here."
+    return ""
