@@ -42,7 +42,7 @@ def doctor(
 
 
 def _show(report: DoctorReportJson) -> None:
-    """Print what the doctor found, the worst first, each with the command that mends it."""
+    """Print what the doctor found, the worst first, each with the command that fixes it."""
     for done in report.fixed:
         output.line(f"fixed    {done}")
     for found in report.findings:

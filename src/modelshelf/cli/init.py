@@ -100,7 +100,7 @@ def _check_flags(primary: str | None, *, asks: bool, yes: bool) -> None:
 
 
 class _Questions:
-    """Asks what no flag has said; where nobody is asked, the proposal is the answer."""
+    """Asks for what no flag gives; without a terminal the proposal is the answer."""
 
     def __init__(self, setup: FirstSetup, disks: list[Disk], *, asks: bool, proposes: bool) -> None:
         self._setup = setup

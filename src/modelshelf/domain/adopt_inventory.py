@@ -1,4 +1,4 @@
-"""What lies on a disk before it is adopted: models, whole or not, and everything else. Pure values."""
+"""What is on a disk before adopt runs: models, complete or not, and everything else. Pure values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what was seen of a library to what is to be said of it. Pure: facts in, diagnoses out."""
+"""Turns the facts about a library into diagnoses. Pure: facts in, diagnoses out."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class BaseFacts:
 
 
 def of_base(base: BaseFacts) -> Iterator[Diagnosis]:
-    """Yield what is to be said of one base."""
+    """Yield the diagnoses of one base."""
     path = base.tier.base
     named = f"{base.tier.location} {path}"
     if base.closed:
@@ -246,7 +246,7 @@ class RegistryFacts:
 
 
 def of_registry(registry: RegistryFacts) -> Iterator[Diagnosis]:
-    """Yield what is to be said of the registry and of what it knows."""
+    """Yield the diagnoses of the registry and its content."""
     place = registry.path or registry.url
     if registry.trouble:
         yield Diagnosis(_ERROR, "registry", registry.trouble, registry.hint, registry.path)
@@ -310,7 +310,7 @@ class TokenFacts:
     """The file's mode; None where there is none."""
     readable: bool = True
     shared: tuple[str, ...] = ()
-    """Token files that lie in bases: whoever mounts a base has them."""
+    """Token files in bases: a container that mounts a base can read them."""
 
 
 def of_token(token: TokenFacts) -> Iterator[Diagnosis]:
@@ -379,7 +379,7 @@ def of_settings(problems: Sequence[Mapping[str, str]], primary: Tier) -> Iterato
 
 
 def of_engines(engines: Mapping[str, str], python: str) -> Iterator[Diagnosis]:
-    """Yield which engines are there, name to place; a Python without any is told what to install."""
+    """Yield which engines are there, name to place; without any, what to install."""
     if engines:
         listed = ", ".join(f"{name} ({place})" for name, place in engines.items())
         yield Diagnosis(_OK, "engine", f"Engines: {listed}.")

@@ -1,4 +1,4 @@
-"""One answer to "why does it not work?": what is so, how bad that is, and the command that mends it."""
+"""One answer to "why does it not work?": what is wrong, how bad it is, and the command that fixes it."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class Diagnosis:
     detail: str
     """What is so, in a sentence."""
     command: str = ""
-    """The command that mends it; empty when nothing is to be mended, or only a person knows how."""
+    """The command that fixes it; empty when nothing is to be fixed, or only a person knows how."""
     path: str = ""
     """The file or folder that it is about; empty for what has none."""
     size_bytes: int = 0
     """The bytes that it is about."""
     fix: str = ""
-    """What `shelf doctor --fix` calls its own way to mend it; empty for what it leaves to a person."""
+    """The repair that `shelf doctor --fix` runs for it; empty for what it leaves to a person."""
 
 
 def of_strange(paths: Sequence[str]) -> Iterator[Diagnosis]:
@@ -52,7 +52,7 @@ class Report:
 
     found: tuple[Diagnosis, ...]
     fixed: tuple[str, ...] = ()
-    """What was mended, in sentences."""
+    """What was fixed, in sentences."""
 
     @property
     def errors(self) -> int:

@@ -16,7 +16,7 @@ from modelshelf.units import format_duration, format_size
 PINNED, IN_USE, BUSY, YOUNG, ONLY_COPY = "pinned", "in use", "busy", "young", "only-copy"
 _FREE_DISK = "Free some space on its disk."
 NAMED = 5
-"""So many models are named in a sentence; an error's fields name all."""
+"""How many models a sentence names; an error's fields name all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Candidate:
     model_id: int
     """Unique among the candidates of one tier."""
     free_bytes: int
-    """What taking it away frees on this tier: bytes that nobody else there needs."""
+    """What evicting it frees on this tier: bytes that no other model there needs."""
     last_used_at: float
     """Seconds since 1970, from the ledger of loads, never from atime; `arrived_at` for one that was never used."""
     arrived_at: float
@@ -49,16 +49,16 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class EvictionPlan:
-    """Which placements leave, and what that frees."""
+    """Which placements are evicted, and what that frees."""
 
     victims: tuple[Candidate, ...]
-    """In the order of leaving, coldest first; empty when what is needed fits as it is."""
+    """In the order of eviction, coldest first; empty when it fits without eviction."""
     free_bytes: int
     """What the victims free together: at least `target_bytes`."""
     need_bytes: int
     """What room was asked for."""
     target_bytes: int
-    """What has to be freed: down to the low watermark where that can be reached, else to the limit."""
+    """What has to be freed: down to the low watermark if possible, else to the limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +202,7 @@ class _Ask:
         return self.need_bytes + self.room.usage_bytes + self.room.reserved_bytes - allowed
 
     def over_disk_bytes(self) -> int:
-        """Return by how much the disk is short; negative when it is not."""
+        """Return how many bytes the disk lacks; negative when it has enough."""
         return self.need_bytes + self.room.reserved_on_disk_bytes - self.room.free_bytes
 
     def by_disk(self) -> bool:
@@ -247,7 +247,7 @@ def _targets(ask: _Ask, marks: Watermarks) -> list[int]:
 
 
 def _choose(target_bytes: int, free: Iterable[Candidate]) -> tuple[Candidate, ...]:
-    """Return the coldest candidates that free `target_bytes` together, none of which could stay."""
+    """Return the coldest candidates that free `target_bytes` together, without one that isn't needed for that."""
     victims: list[Candidate] = []
     surplus_bytes = -target_bytes
     for candidate in sorted(free, key=_coldness):
@@ -265,13 +265,13 @@ def _choose(target_bytes: int, free: Iterable[Candidate]) -> tuple[Candidate, ..
 
 
 def _coldness(candidate: Candidate) -> tuple[float, int, float, str, int]:
-    """Return what candidates are ordered by: who leaves first is smallest."""
+    """Return what candidates are ordered by: the first to be evicted is smallest."""
     load_s = candidate.load_s or 0.0
     return candidate.last_used_at, -candidate.free_bytes, load_s, candidate.model_name, candidate.model_id
 
 
 def _reasons(candidate: Candidate, marks: Watermarks, now_s: float) -> tuple[str, ...]:
-    """Return why a placement has to stay; nothing when it may leave.
+    """Return why a placement has to stay; nothing when it may be evicted.
 
     An arrival in the future means that the clock was set back. The minimum stay saves work and protects nothing,
     so it is then left out rather than kept up until the clock has caught up.
@@ -282,7 +282,7 @@ def _reasons(candidate: Candidate, marks: Watermarks, now_s: float) -> tuple[str
 
 
 def _refusal(ask: _Ask, movable_bytes: int, blocked: _Reasoned, marks: Watermarks) -> Conflict | OutOfSpace:
-    """Return the error that says why there is no plan, though everything that may leave would."""
+    """Return the error that says why there is no plan, even with every permitted eviction."""
     missing_bytes = _targets(ask, marks)[-1] - movable_bytes
     blocked = sorted(blocked, key=lambda pair: _coldness(pair[0]))
     fields = _fields(ask) | {
@@ -342,5 +342,5 @@ def _fields(ask: _Ask) -> dict[str, object]:
 
 
 def _out_of_space(detail: str, hint: str, ask: _Ask) -> OutOfSpace:
-    """Return the error for what no choice of victims can mend."""
+    """Return the error for a shortage that no eviction ends."""
     return OutOfSpace(detail, hint=hint, **_fields(ask), movable_bytes=0, blocked=[])

@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, whatever its name says. Pure; the disk's part is `store/repos/judge.py`.
+"""What a file is by its first bytes, regardless of its name. Pure; the disk's part is `store/repos/judge.py`.
 
 A name is easily kept while the content is lost: a link becomes a text file, a clone leaves pointers, a portal answers
 with a web page. Where a digest of the Hub vouches for a file none of this is asked.

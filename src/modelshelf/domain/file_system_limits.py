@@ -1,4 +1,4 @@
-"""Whether a file system can hold the files of a model at all, whatever room it has."""
+"""Whether a file system can hold the files of a model at all, regardless of free space."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def entries_of(files: Iterable[FileEntry | FoundFile], present: Collection[str])
 
 
 def check_entries(need_entries: int, tier: Tier, free_entries: int | None) -> None:
-    """Do nothing when a disk can have so many files more.
+    """Do nothing when a disk has enough inodes for these files.
 
     Args:
         need_entries: What an operation makes.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from modelshelf.domain.names import Digest, RepoId, is_digest
 
 MIN_AGE_S = 3600.0
-"""What was touched within this time is in flight, whoever writes it.
+"""What changed within this time counts as in flight, regardless of who writes it.
 
 A live download writes at least every few minutes (huggingface_hub gives a silent hub up after five tries of ten
 seconds); one that stalls for longer keeps its file open, which is looked at as well. The hour is for whom we cannot
@@ -80,7 +80,7 @@ class Needs:
     busy: Set[RepoId] = frozenset()
     """Repositories of which a model has an unfinished job, or a commit that is not known yet."""
     active: Set[Digest] = frozenset()
-    """Digests of models with an unfinished job: their parts are kept whatever their age."""
+    """Digests of models with an unfinished job: their parts are kept regardless of age."""
     resumable: Set[Digest] = frozenset()
     """Digests of models that are not complete."""
     working: bool = False
@@ -145,7 +145,7 @@ class Tidied:
     location: str
     base: str
     items: tuple[GcItem, ...] = ()
-    """What was deleted, or what shares its bytes now; of the latter `kind` says how."""
+    """What was deleted, or what shares its bytes now (`kind` says how)."""
     freed_bytes: int = 0
     """In apparent bytes."""
     freed_allocated_bytes: int = 0

@@ -34,7 +34,7 @@ def check_http_path(place: NamedFolder, known: Iterable[str], roots: Iterable[Na
         roots: Folders below which others are allowed.
 
     Raises:
-        BadInput: It is not a whole path.
+        BadInput: It isn't an absolute path.
         Denied: It lies elsewhere, in a folder of the system, in a hidden one, or a link leads there.
 
     >>> roots = [NamedFolder("/mnt", "/mnt")]

@@ -71,7 +71,7 @@ class Job:
 
     @property
     def eta_s(self) -> float | None:
-        """Seconds until it is done at the present rate; None when that cannot be said."""
+        """Seconds until it is done at the present rate; None when that isn't known."""
         if self.state != RUNNING or self.rate_bytes_per_s <= 0:
             return None
         return (self.total_bytes - self.done_bytes) / self.rate_bytes_per_s
@@ -87,7 +87,7 @@ def result_of(job: Job) -> dict[str, object]:
 
 
 def backoff_s(attempts: int, retry_after_s: float | None = None) -> float:
-    """Return how long to wait after so many failed attempts: doubling from 2 s to 5 min, or what the hub asked for.
+    """Return how long to wait after this many failed attempts: doubling from 2 s to 5 min, or what the hub asked for.
 
     >>> [backoff_s(n) for n in (1, 2, 3, 20)], backoff_s(1, 30)
     ([2.0, 4.0, 8.0, 300.0], 30.0)

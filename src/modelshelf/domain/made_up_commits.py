@@ -27,7 +27,7 @@ def make_up(repo_id: str, digests: Mapping[FilePath, Digest]) -> CommitHash:
 
 
 def is_made_up(commit_hash: str | None) -> bool:
-    """Return whether this stands for a commit that nobody knows.
+    """Return whether this stands for an unknown commit.
 
     >>> is_made_up("0" * 12 + "a" * 28), is_made_up("a" * 40), is_made_up(None)
     (True, False, False)

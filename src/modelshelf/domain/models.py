@@ -218,7 +218,7 @@ def state_of(
 ) -> tuple[State, str]:
     """Return a model's state and why.
 
-    A model that is being moved is whole all the time and can be loaded.
+    A model that is being moved stays complete and can be loaded.
 
     Args:
         row: The model.
@@ -244,7 +244,7 @@ def state_of(
 
 
 def _state_of_whole(row: ModelRow, damaged: str) -> tuple[State, str]:
-    """Return the state of a model whose files are all there."""
+    """Return the state of a complete model."""
     if row.job_state in _ACTIVE and row.job_kind == JobKind.MOVE:
         return State.MOVING, row.job_detail
     if damaged:
@@ -253,7 +253,7 @@ def _state_of_whole(row: ModelRow, damaged: str) -> tuple[State, str]:
 
 
 def _state_of_leftovers(row: ModelRow, missing_files: int, files: int) -> tuple[State, str]:
-    """Return the state of a model that is not whole and that nothing works on."""
+    """Return the state of an incomplete model that no job works on."""
     pull = f"shelf pull {row.model_name} downloads"
     if is_made_up(row.commit_hash):
         what = f"{missing_files} of its {files} files are missing, and no hub has them"

@@ -279,7 +279,7 @@ def parse_repo_folder(name: str) -> tuple[str, RepoId] | None:
 
 
 def looks_like_repo(name: str) -> bool:
-    """Return whether a folder is called as huggingface_hub calls those of repositories, whatever the id.
+    """Return whether a folder has a repository folder's name, as huggingface_hub gives them, for any id.
 
     >>> looks_like_repo("models--org--a--b"), looks_like_repo("models"), looks_like_repo("blobs")
     (True, False, False)

@@ -102,7 +102,7 @@ def size_of(value: object) -> int:
 
 
 def int_of(value: object) -> int:
-    """Return a whole number that 64 bits hold, with a sign or without.
+    """Return an integer of 64 bits, signed or unsigned.
 
     Raises:
         BadInput: It isn't one.
@@ -133,7 +133,7 @@ def maybe(value: object, parse: Callable[[object], _T]) -> _T | None:
 
 
 def sequence_of(value: object, count: int) -> list[object]:
-    """Return a JSON list of so many elements.
+    """Return a JSON list with this many elements.
 
     Raises:
         BadInput: It isn't one.

@@ -1,4 +1,4 @@
-"""Who else may use what is written in a folder: the folder says so, whatever the umask of who writes."""
+"""Who else may use what is written in a folder: the folder decides, regardless of the writer's umask."""
 
 from __future__ import annotations
 

@@ -143,7 +143,7 @@ class MovePlan:
     keep_source: bool
     """Whether the source keeps its copy."""
     note: str = ""
-    """Why it does, where nobody asked for it; in a sentence."""
+    """Why it does although no user asked for it, in a sentence."""
     makes_room: EvictionPlan | None = None
     """What leaves the target for it; None when it fits as it is."""
 

@@ -24,10 +24,10 @@ class Progress(Protocol):
     """Who wants to know how far long work is."""
 
     def phase(self, name: str, total_bytes: int = 0) -> None:
-        """A new phase begins, with so many bytes to handle; without any, the figures so far stay."""
+        """Begin a new phase with this many bytes to handle; without a number the figures so far stay."""
 
     def advance(self, done_bytes: int) -> None:
-        """So many more bytes are done."""
+        """Count this many more bytes as done."""
 
     def check(self) -> None:
         """Raise Cancelled when the work is to stop; otherwise return at once."""
@@ -39,7 +39,7 @@ class ByteStream(Protocol):
     start: int
     """The offset in the file of the first byte that will be read: 0 where ranges are not honoured."""
     ranged: bool
-    """Whether the range was honoured; if not, this is the whole file from its beginning."""
+    """Whether the range was honoured; if not, this is the entire file from its beginning."""
 
     def read_into(self, view: memoryview) -> int:
         """Fill `view` and return how many bytes were read: fewer than its length only where the answer ends.

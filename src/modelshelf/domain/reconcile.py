@@ -163,7 +163,7 @@ class _Deciding:
         return seen.row.cache_path if is_named_now else ""  # a custom base that the settings call a tier now
 
     def _wanted(self, seen: RowSeen, there: str) -> tuple[Sidecar | None, str]:
-        """Return what a model should be from now on, and where: its own commit, or what a sidecar of it has whole."""
+        """Return what a model should be, and where: at its own commit, or at a complete one that a sidecar names."""
         row = seen.row
         if there in seen.whole_on:
             return seen.sidecar, there
@@ -322,7 +322,7 @@ class _Deciding:
     # --- refs and leftovers ---
 
     def _set_refs(self) -> None:
-        """Set back the refs that lead away from what is registered to something that is not whole."""
+        """Restore the refs that lead away from the registered commit to an incomplete one."""
         newest_first = sorted(self._placed.values(), key=lambda placed: -placed.arrived_at)
         whole = {(found.base, found.repo_id, found.commit_hash) for found in self._seen.snapshots}
         whole |= {(p.base, p.sidecar.hf_path, p.sidecar.commit_hash) for p in newest_first if p.complete}
@@ -339,7 +339,7 @@ class _Deciding:
                 self._steps.append(Step(Action.SET_REF, placed.base, sidecar.model_name, why, sidecar=sidecar))
 
     def _unregistered(self) -> Iterable[Unregistered]:
-        """Yield the whole snapshots that no model resolves to, now or when the drives are back."""
+        """Yield the complete snapshots that no model resolves to, now or when the drives are back."""
         mine = {(p.base, p.sidecar.hf_path, p.sidecar.commit_hash) for p in self._placed.values()}
         mine |= {
             (row.base, row.row.hf_path, row.row.commit_hash)

@@ -65,7 +65,7 @@ class RowSeen:
 
 @dataclass(frozen=True, slots=True)
 class Unregistered:
-    """A whole snapshot that no model resolves to."""
+    """A complete snapshot that no model resolves to."""
 
     base: str
     repo_id: RepoId
@@ -85,4 +85,4 @@ class Seen:
     leaving: frozenset[tuple[str, str]] = frozenset()
     """Base and model name of old copies that wait to be deleted."""
     snapshots: tuple[Unregistered, ...] = ()
-    """Every snapshot that is whole by its list of files."""
+    """Every snapshot that is complete by its list of files."""

@@ -106,7 +106,7 @@ class Room:
     free_bytes: int
     """Free on the file system."""
     reserved_on_disk_bytes: int
-    """Promised to others on the same file system, whatever the tier."""
+    """Promised to others on the same file system, on any tier."""
 
     @property
     def headroom_bytes(self) -> int:

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from modelshelf.domain.doctor_report import Diagnosis, Severity
 
 SECRETS = frozenset({"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"})
-"""Only whether they are set is told."""
+"""Reports say only whether they are set."""
 VARIABLES = (
     "HOME XDG_CACHE_HOME HF_HOME HF_HUB_CACHE HUGGINGFACE_HUB_CACHE TRANSFORMERS_CACHE HF_HUB_OFFLINE"
     " TRANSFORMERS_OFFLINE HF_XET_CACHE HF_TOKEN HUGGING_FACE_HUB_TOKEN HF_TOKEN_PATH HF_ENDPOINT LLAMA_CACHE"
@@ -28,7 +28,7 @@ class ToolFolder:
 
     tool: str
     path: str
-    """Relative where the tool takes it from the folder it is started in."""
+    """Relative where the tool resolves it from its current folder."""
     why: str
     """The variable that says so, or `its default`."""
     stock: bool = True

@@ -34,9 +34,9 @@ class Fault(enum.StrEnum):
 DAMAGE = frozenset({Fault.WRONG_SIZE, Fault.WRONG_BYTES, Fault.READ_ERROR})
 """Bytes that are there and are not what their name says: set aside before anything else is done."""
 FORBIDDEN = frozenset({Fault.UNREADABLE_TREE, Fault.UNREADABLE_FILE, Fault.UNREADABLE_FOLDER})
-"""What this user may not read: mended by whoever may."""
+"""What this user can't read; somebody with access has to fix it."""
 _ONLY_A_NAME = frozenset({Fault.LINK_LEAVES_BASE, Fault.DANGLING_REF})
-"""Names without bytes behind them; whoever downloads writes a ref anew, and a ref need not be the hub's."""
+"""Names without bytes behind them; a download writes a ref again, and a ref need not be the hub's."""
 OTHER_NAMES = ": it has other names, and another program may need it as it is"
 """What an unreadable file has to be left for."""
 
@@ -72,7 +72,7 @@ class Finding:
     file: str = ""
     """A file of the repository that has this content; empty where none is known."""
     model_name: str = ""
-    """The registered model that needs it; empty where nobody does."""
+    """The registered model that needs it; empty where none does."""
     digest: str = ""
     """What its bytes should be; empty where that is not the question."""
     commit_hash: str = ""
@@ -93,7 +93,7 @@ class Finding:
 
     @property
     def hint(self) -> str:
-        """The command that mends it; empty when nothing is left to do."""
+        """The command that fixes it; empty when nothing is left to do."""
         if self.repaired:
             return ""
         if self.kind is Fault.NO_MODEL:

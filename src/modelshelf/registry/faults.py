@@ -16,7 +16,7 @@ _LAST_BYTES = 64 * 2**10
 
 
 def of_sqlite(err: sqlite3.Error, path: Path) -> ShelfError | None:
-    """Return what an error of SQLite at `path` means for a person; None where that is a fault of ours.
+    """Return what an error of SQLite at `path` means for a person; None where it is a bug in modelshelf.
 
     Args:
         err: The error.

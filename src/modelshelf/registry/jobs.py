@@ -22,7 +22,7 @@ class JobTable:
     def enqueue(
         self, kind: str, row: ModelRow, params: Mapping[str, object] | None = None, cause: Cause = A_PERSON
     ) -> Job:
-        """Return the unfinished job of this kind on a model, or a new one for whoever claims it.
+        """Return the unfinished job of this kind on a model, or a new one that any process may claim.
 
         Args:
             kind: What is to be done.

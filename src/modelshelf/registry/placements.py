@@ -41,7 +41,7 @@ class Placements:
     ) -> int | None:
         """Let a model resolve to another tier, on which every file of it is verified and laid out.
 
-        The move is done with that: whoever dies then leaves no job that would move the model once more.
+        This ends the move: a process that dies afterwards leaves no job that would move the model again.
 
         Args:
             model_id: The model.
@@ -56,7 +56,7 @@ class Placements:
             The id of that job, which is there exactly when the switch is.
 
         Raises:
-            NotFound: The model was removed, or is at another commit by now; nothing was changed.
+            NotFound: The model was removed, or has another commit now; nothing was changed.
         """
         where = {"cache_location": cache_location, "cache_path": base, "signature": signature, "complete": True}
         with self._engine.begin() as connection:

@@ -36,7 +36,7 @@ _ASKING = ("query_only=ON",)
 def connect(path: Path, *, is_ours: bool = True) -> sqlite3.Connection:
     """Return a connection whose transactions are begun by hand, and that waits for others up to 30 s.
 
-    A file that is not known to be a registry of ours is asked only.
+    A file that isn't known to be our registry is only read.
 
     Where the disk is read-only and a killed process left a transaction half written, what is returned reads a copy in
     memory's place, from before that transaction.

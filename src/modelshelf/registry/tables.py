@@ -84,7 +84,7 @@ reservations = Table(
     Column("owner", Text, nullable=False),
     Column("expires_at", Double, nullable=False),
 )
-"""Bytes promised to work that has not written them yet. One whose owner died or that expired is nobody's."""
+"""Bytes promised to work that has not written them yet. One that expired, or whose owner died, no longer counts."""
 
 jobs = Table(
     "jobs",

@@ -69,7 +69,7 @@ class MovePlanJson(JsonObject):
     keep_source: bool
     """Whether the old copy stays."""
     note: str
-    """Why it does, where nobody asked for it; in a sentence."""
+    """Why it does although no user asked for it, in a sentence."""
     makes_room: Sequence[EvictedJson]
     """The models that leave the target for it, coldest first."""
 

@@ -30,7 +30,7 @@ class FindingJson(JsonObject):
     file: str
     """A file of the repository that has this content; empty where none is known."""
     model_name: str
-    """The registered model that needs it; empty where nobody does."""
+    """The registered model that needs it; empty where none does."""
     digest: str
     """What its bytes should be; empty where that isn't the question."""
     commit_hash: str
@@ -46,7 +46,7 @@ class FindingJson(JsonObject):
     detail: str
     """What is wrong, in a sentence or two."""
     hint: str
-    """The command that mends it; empty when nothing is left to do."""
+    """The command that fixes it; empty when nothing is left to do."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class DoctorReportJson(JsonObject):
     warnings: int
     """How many are warnings."""
     fixed: Sequence[str]
-    """What was mended, in sentences."""
+    """What was fixed, in sentences."""
     findings: Sequence[DiagnosisJson]
     """What was looked at, the worst first."""
 

@@ -50,7 +50,7 @@ class PathDoor:
         """Do nothing when what other programs left in a folder may be adopted.
 
         Raises:
-            BadInput: It is not a whole path.
+            BadInput: It isn't an absolute path.
             Denied: A request may not name it.
         """
         usual = [str(Path(place).expanduser()) for place in ELSEWHERE]

@@ -473,7 +473,7 @@ def commit_of(old: Path) -> str:
 @pytest.mark.parametrize("plant", [plant_file, plant_blob, plant_blobs_folder, plant_repo, plant_loop])
 @pytest.mark.parametrize("mode", ["--leave", "--move", "--link"])
 def test_a_planted_link_is_never_followed(home: Home, old: Path, plant: Any, mode: str) -> None:
-    """T47: what a link out of the cache leads to is neither registered, moved nor deleted; the link is named."""
+    """What a link out of the cache leads to is neither registered, moved nor deleted; the link is named."""
     legacy.with_2x(home, old)
     outside = home.root / "outside"
     put(outside / "secret", b"secret")
@@ -526,7 +526,7 @@ main(["adopt", sys.argv[2], sys.argv[4], "--json"])
 
 @pytest.mark.parametrize("mode", ["--leave", "--move"])
 def test_a_file_of_another_user_is_named(hub: FakeHub, mode: str) -> None:
-    """T6: a model of which one file may not be read stays whole where it is; the others are adopted."""
+    """A model with one file that this user can't read stays complete where it is; the others are adopted."""
     if os.geteuid() != 0:
         pytest.skip("giving files to another user needs root")
     with tempfile.TemporaryDirectory(prefix="modelshelf-") as name:
@@ -542,7 +542,7 @@ def test_a_file_of_another_user_is_named(hub: FakeHub, mode: str) -> None:
         said = home.python(UNREADABLE, *map(str, (home.root, old, hidden, mode, first))).checked().json
 
         assert said["registered"] == ["mine"]
-        assert "may not be read" in detail_of(said, REPO)
+        assert "can't" in detail_of(said, REPO)
         assert hidden.stat().st_size == 300_000
 
 
@@ -758,7 +758,7 @@ def test_a_path_that_is_a_link_is_adopted_where_it_leads(home: Home, old: Path) 
 
 
 def test_a_ref_with_a_newline_is_mended_by_a_move(home: Home, old: Path) -> None:
-    """T9: a ref that another tool wrote with a newline leads to its snapshot on the tier."""
+    """A ref that another tool wrote with a newline leads to its snapshot on the tier."""
     legacy.with_2x(home, old)
     ref = Base(old).repo(REPO).ref("main")
     ref.write_text(ref.read_text() + "\n")

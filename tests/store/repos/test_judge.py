@@ -84,7 +84,7 @@ def test_a_file_that_cannot_be_read_says_why(open_path: Path) -> None:
 
     assert found == [
         "can't be examined by this user",
-        "may not be read by this user (it belongs to uid 0)",
+        "can't be read by this user (it belongs to uid 0)",
         "isn't there",
         "isn't a file",
     ]

@@ -1,4 +1,4 @@
-"""Making room: who leaves, who stays, and what is said when nobody can."""
+"""Making room: what is evicted, what stays, and the error when nothing can go."""
 
 from __future__ import annotations
 

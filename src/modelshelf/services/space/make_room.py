@@ -1,4 +1,4 @@
-"""Making room: what does not fit on the primary pushes the least recently used models to the secondary."""
+"""Making room: what doesn't fit on the primary evicts the least recently used models to the secondary."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class FullPolicy:
     """What is done when a tier is full."""
 
     demote: bool
-    """ON_FULL=demote: models leave a full primary for the secondary."""
+    """ON_FULL=demote: a full primary evicts models to the secondary."""
     remove_unpinned: bool
-    """ON_SECONDARY_FULL=remove-unpinned: files leave a full secondary when the hub still has them."""
+    """ON_SECONDARY_FULL=remove-unpinned: a full secondary deletes files that the hub still has."""
     marks: Watermarks
 
 

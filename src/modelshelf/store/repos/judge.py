@@ -67,7 +67,7 @@ def why_unread(path: Path) -> str:
         return "isn't there"
     if not stat.S_ISREG(found.st_mode):
         return "is a link" if stat.S_ISLNK(found.st_mode) else "isn't a file"
-    return "" if scan.may_read(path) else f"may not be read by this user (it belongs to uid {found.st_uid})"
+    return "" if scan.may_read(path) else f"can't be read by this user (it belongs to uid {found.st_uid})"
 
 
 def says(folder: Path, names: Iterable[str]) -> Says:
