@@ -196,7 +196,7 @@ class Shelf:
         return self.model(model_name)
 
     def update(self, model_name: str, *, keep_old: bool = False, progress: ShowProgress | None = None) -> Model:
-        """Take a newer commit of the revision that a model follows; returns the model as it is then.
+        """Update a model to the newest commit of its revision; returns the model as it is then.
 
         It can be loaded all the time: the old snapshot serves until the new one is whole and verified.
 

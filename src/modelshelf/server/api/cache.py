@@ -89,7 +89,7 @@ def _add_checking(router: APIRouter, shelf: Shelf) -> None:
 def _add_adopting(router: APIRouter, shelf: Shelf, door: PathDoor) -> None:
     @router.post("/adopt", status_code=202, responses=ACCEPTED | planned(AdoptPlanJson) | problems(*CHANGING))
     def adopt(wanted: Adopt) -> Json:
-        """Take in what other tools downloaded.
+        """Take in models that other tools downloaded.
 
         With `dry_run` show what would happen with each model.
         """

@@ -117,7 +117,7 @@ def _add_long_work(router: APIRouter, shelf: Shelf) -> None:
         "/{model_name}/update", status_code=202, responses=ACCEPTED | planned(UpdatePlanJson) | problems(*CHANGING)
     )
     def update(model_name: ModelInPath, wanted: MayUpdate) -> Json:
-        """Take a newer commit of the revision that a model follows.
+        """Update a model to the newest commit of its revision.
 
         The old one serves until the new one is whole. With `dry_run` show what would be downloaded.
         """
