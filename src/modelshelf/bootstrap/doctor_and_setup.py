@@ -36,7 +36,7 @@ from modelshelf.store.tiers.governor import without_password
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from modelshelf.domain.doctor import RegistryFacts
+    from modelshelf.domain.doctor_registry import RegistryFacts
     from modelshelf.services.doctor.doctor import Doctor
     from modelshelf.services.setup.init import FirstSetup
     from modelshelf.services.setup.systemd import UnitService
@@ -57,9 +57,10 @@ def open_doctor(environ: Mapping[str, str] | None = None, *, mend: bool = False)
         mend: Make the registry anew where it is gone from a primary base that was used.
     """
     from modelshelf import __version__
-    from modelshelf.domain.doctor import HubFacts
+    from modelshelf.domain.doctor_surroundings import HubFacts
     from modelshelf.hub.client import HubClient
-    from modelshelf.services.doctor.doctor import Doctor, hung_bases
+    from modelshelf.services.doctor.bases import Bases, hung_bases
+    from modelshelf.services.doctor.doctor import Doctor
 
     settings, problems = load_what_is_right(environ)
     url, path = registry_file.place(settings.database_url, settings.tiers.primary.base)
@@ -67,21 +68,19 @@ def open_doctor(environ: Mapping[str, str] | None = None, *, mend: bool = False)
     hung = hung_bases({tier.base for tier in settings.tiers.configured()} | known.load().keys())
     shelf, error = _open_if_there(settings, path, hung, mend=mend)
     hub = HubClient(settings.hf_endpoint, settings.hf_token, f"modelshelf/{__version__}", STREAMS, settings.network)
+    shown_url = without_password(shelf.services.registry.url if shelf is not None else url)
     return Doctor(
-        tiers=settings.tiers,
-        known=known,
+        bases=Bases(settings.tiers, known, hung, shelf, shown_url),
         environ=tool_variables(environ),
         problems=problems,
         registry=_registry_facts(url, path, error),
         hub=HubFacts(settings.hf_endpoint, is_mirror=settings.hf_endpoint != HUB_ENDPOINT),
         has_token=settings.hf_token is not None,
         greet=lambda: hub.greet(GREET_S),
-        shelf=shelf,
         where={
             "settings": str(settings.env_file or "no file, only the environment and the defaults"),
-            "registry": without_password(shelf.services.registry.url if shelf is not None else url),
+            "registry": shown_url,
         },
-        hung=hung,
     )
 
 
@@ -121,7 +120,7 @@ def _registry_facts(url: str, path: Path | None, error: Exception | None) -> Reg
         path: Its file; None for a server.
         error: Why it could not be opened; None where it could, or nobody tried.
     """
-    from modelshelf.domain.doctor import RegistryFacts
+    from modelshelf.domain.doctor_registry import RegistryFacts
 
     shown = re.sub(r"//[^@/]*@", "//…@", url)
     if error is None:

@@ -7,6 +7,8 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+DOCTOR_FIX = "shelf doctor --fix"
+
 
 class Severity(enum.StrEnum):
     """How bad something is, worst first."""
@@ -68,3 +70,12 @@ def ordered(found: Sequence[Diagnosis]) -> tuple[Diagnosis, ...]:
     """Return diagnoses, the worst first and otherwise as they came."""
     ranks = {severity: rank for rank, severity in enumerate(Severity)}
     return tuple(sorted(found, key=lambda diagnosis: ranks[diagnosis.severity]))
+
+
+def many(count: int, one: str, several: str = "") -> str:
+    """Return a count with its noun.
+
+    >>> many(1, "file"), many(2, "file"), many(0, "stale lock or folder", "stale locks and folders")
+    ('1 file', '2 files', '0 stale locks and folders')
+    """
+    return f"{count} {one if count == 1 else several or f'{one}s'}"

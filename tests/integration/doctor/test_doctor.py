@@ -52,7 +52,7 @@ def aged(home: Home, model: Path) -> Iterator[Doctor]:
             return super().now() + 86_400
 
     with home.open(clock=Tomorrow()) as shelf, open_doctor(home.environ()) as doctor:
-        yield replace(doctor, shelf=shelf)
+        yield replace(doctor, bases=replace(doctor.bases, shelf=shelf))
 
 
 def ask(home: Home, *words: str, code: int = 0, **more: str) -> list[Found]:

@@ -8,10 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf.domain import doctor
 from modelshelf.domain.disks import Capabilities, Mount
-from modelshelf.domain.doctor import BaseFacts, Copies, HubFacts, RegistryFacts, Sized, TokenFacts
+from modelshelf.domain.doctor_bases import BaseFacts, Sized, of_base
+from modelshelf.domain.doctor_registry import Copies, RegistryFacts, of_copies, of_registry
 from modelshelf.domain.doctor_report import Diagnosis, Report, Severity, of_strange, ordered
+from modelshelf.domain.doctor_surroundings import (
+    HubFacts,
+    TokenFacts,
+    of_engines,
+    of_hub,
+    of_settings,
+    of_token,
+    of_tools,
+)
 from modelshelf.domain.permissions import Foreign
 from modelshelf.domain.tiers import Tier
 from modelshelf.domain.tool_environment import ENGINE_PACKAGES, ToolFolder
@@ -45,7 +54,7 @@ def only(found: list[Diagnosis], severity: Severity) -> Diagnosis:
 
 def test_a_good_base_is_one_line() -> None:
     """With where it is mounted, what is free and what it holds."""
-    (one,) = doctor.of_base(GOOD)
+    (one,) = of_base(GOOD)
 
     assert (one.severity, one.size_bytes) == (Severity.OK, 10 * GB)
     assert all(word in one.detail for word in ("ext4 mounted at /mnt/z", "200.0 GB of 500.0 GB", "limit 100.0 GB"))
@@ -112,7 +121,7 @@ def test_a_good_base_is_one_line() -> None:
 )
 def test_each_fault_of_a_base_has_its_line(change: dict[str, object], severity: str, words: str, command: str) -> None:
     """Severity, sentence and the exact command."""
-    found = list(doctor.of_base(replace(GOOD, **change)))  # type: ignore[arg-type]
+    found = list(of_base(replace(GOOD, **change)))  # type: ignore[arg-type]
 
     one = next(diagnosis for diagnosis in found if words in diagnosis.detail)
     assert one.severity.value == severity
@@ -136,7 +145,7 @@ def test_each_fault_of_a_base_has_its_line(change: dict[str, object], severity: 
 )
 def test_the_registry_is_told_as_it_is(facts: RegistryFacts, severity: str, words: str) -> None:
     """Each state has its line."""
-    found = [(one.severity.value, words in one.detail) for one in doctor.of_registry(facts)]
+    found = [(one.severity.value, words in one.detail) for one in of_registry(facts)]
 
     assert ((severity, True) in found) if severity else (found == [])
 
@@ -154,7 +163,7 @@ def test_the_registry_is_told_as_it_is(facts: RegistryFacts, severity: str, word
 )
 def test_a_token_is_told_by_place_and_mode(facts: TokenFacts, severities: list[str]) -> None:
     """Who else can read it is a warning with its chmod."""
-    found = list(doctor.of_token(facts))
+    found = list(of_token(facts))
 
     assert [one.severity.value for one in found] == severities
     assert ("chmod 600 /t" in [one.command for one in found]) == (severities[0] == "warning")
@@ -172,7 +181,7 @@ def test_a_token_is_told_by_place_and_mode(facts: TokenFacts, severities: list[s
 )
 def test_the_hub_is_told_as_it_answers(facts: HubFacts, severities: list[str], words: str) -> None:
     """A hub that is away is no error: what is there works on."""
-    found = list(doctor.of_hub(facts))
+    found = list(of_hub(facts))
 
     assert [one.severity.value for one in found] == severities
     assert words in found[0].detail
@@ -187,7 +196,7 @@ def test_tools_that_look_in_one_place_are_one_line() -> None:
         (ToolFolder("Ollama", "/o", "its default", stock=False), 7),
     ]
 
-    found = list(doctor.of_tools(places, [TIER]))
+    found = list(of_tools(places, [TIER]))
 
     assert [(one.severity.value, one.size_bytes) for one in found] == [("ok", 0), ("info", 5), ("ok", 7)]
     assert found[0].detail.startswith("hf, vLLM: the secondary tier")
@@ -198,7 +207,7 @@ def test_tools_that_look_in_one_place_are_one_line() -> None:
 )
 def test_what_lies_twice_names_the_copy_that_can_go(model: str, command: str) -> None:
     """A registered one through shelf, others through hf."""
-    (one,) = doctor.of_copies([Copies("o/n", "/p", "/s t", 2, 9, model)])
+    (one,) = of_copies([Copies("o/n", "/p", "/s t", 2, 9, model)])
 
     assert (one.severity, one.size_bytes, one.command) == (Severity.INFO, 9, command)
 
@@ -213,7 +222,7 @@ def test_what_lies_twice_names_the_copy_that_can_go(model: str, command: str) ->
 )
 def test_a_wrong_setting_is_an_error_with_its_line(problem: dict[str, str], command: str) -> None:
     """The editor opens where it stands."""
-    (one,) = doctor.of_settings([problem], Tier("primary", "/p", None))
+    (one,) = of_settings([problem], Tier("primary", "/p", None))
 
     assert (one.severity, one.command) == (Severity.ERROR, command)
 
@@ -222,19 +231,19 @@ def test_a_wrong_primary_says_what_stands_for_it() -> None:
     """Else the rest of the report would puzzle."""
     problem = {"name": "PRIMARY_CACHE_PATH", "origin": "environment", "detail": "is relative"}
 
-    found = list(doctor.of_settings([problem], Tier("primary", "/p", None)))
+    found = list(of_settings([problem], Tier("primary", "/p", None)))
 
     assert "assumes the primary base /p" in only(found, Severity.INFO).detail
 
 
 def test_engines_are_listed_or_missed() -> None:
     """By name and place; a Python that has none is told packages, for the project is on no index."""
-    assert only(list(doctor.of_engines({"ollama": "/usr/bin/ollama"}, "python")), Severity.OK).detail == (
+    assert only(list(of_engines({"ollama": "/usr/bin/ollama"}, "python")), Severity.OK).detail == (
         "Engines: ollama (/usr/bin/ollama)."
     )
     extra = tomllib.loads(PYPROJECT.read_text())["project"]["optional-dependencies"]["transformers"]
     assert sorted(ENGINE_PACKAGES.split()) == sorted(text.partition(">")[0] for text in extra)
-    command = only(list(doctor.of_engines({}, "/my venv/bin/python")), Severity.INFO).command
+    command = only(list(of_engines({}, "/my venv/bin/python")), Severity.INFO).command
     assert command == "'/my venv/bin/python' -m pip install torch transformers accelerate gguf"
 
 

@@ -1,0 +1,160 @@
+"""What the doctor sees of the bases: which there are, which can be used, and what lies in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelshelf.domain.doctor_bases import BaseFacts, Sized
+from modelshelf.domain.names import BasePath
+from modelshelf.domain.tiers import CUSTOM, Tier, Tiers
+from modelshelf.domain.verify_report import Fault, Finding
+from modelshelf.errors import ShelfError
+from modelshelf.store import ownership
+from modelshelf.store.known_bases import KnownBases
+from modelshelf.store.layout import Base
+from modelshelf.store.locks import bounded
+from modelshelf.store.mounts import mount_at, mount_of
+from modelshelf.store.probe import is_folder
+from modelshelf.store.repos import inspect, scan
+from modelshelf.store.repos.inspect import Wanted
+from modelshelf.store.tiers import capabilities, checkup, governor, meter
+from modelshelf.store.tiers import marker as store_tier
+
+if TYPE_CHECKING:
+    from modelshelf.domain.models import Model
+    from modelshelf.services.shelf import Shelf
+
+HANG_S = 5.0
+"""How long a network mount may take to answer, in seconds."""
+
+
+def hung_bases(paths: Iterable[str]) -> dict[str, str]:
+    """Return the bases that do not answer, and what is to be said of each."""
+    hung = {}
+    for path in paths:
+        try:
+            bounded(Path(path).is_dir, Path(path), hang_s=HANG_S)
+        except ShelfError as err:
+            hung[path] = err.detail
+    return hung
+
+
+@dataclass(frozen=True, slots=True)
+class Bases:
+    """The bases of a library, whatever of it can be opened."""
+
+    tiers: Tiers
+    known: KnownBases
+    hung: Mapping[str, str]
+    """The bases that do not answer, and what is said of each; they are not touched."""
+    shelf: Shelf | None
+    """The library, where it can be opened."""
+    url: str
+    """Where the registry is."""
+
+    def all_tiers(self) -> list[Tier]:
+        """Return the tiers of the settings, those of models, and every base that was ever used.
+
+        A base of another library is left to it, and one that is known by two paths is named once.
+        """
+        found: dict[str, Tier] = {tier.base: tier for tier in self.tiers.configured()}
+        if self.shelf is not None:
+            found |= {tier.base: tier for tier in self.shelf.services.tiers.all() if tier.base not in found}
+        for path in sorted(self.known.load().keys() - found.keys() - self.hung.keys()):
+            base = Base(Path(path))
+            is_new = not any(scan.is_same(base.path, Path(other)) for other in found if other not in self.hung)
+            is_anothers = governor.why_not_ours(base, *self._in_force())
+            if is_new and not is_anothers and is_folder(base.path) and store_tier.read_id(base):
+                found[path] = Tier(CUSTOM, BasePath(path), None)
+        return list(found.values())
+
+    def online(self) -> list[Base]:
+        """Return the bases that can be used and looked into."""
+        bases = (Base(Path(tier.base)) for tier in self.all_tiers() if not self.why_offline(tier)[0])
+        return [base for base in bases if is_folder(base.path) and checkup.closed_folder(base) is None]
+
+    def why_offline(self, tier: Tier) -> tuple[str, str]:
+        """Return why a base cannot be used, and what to do; two empty texts when it can."""
+        if tier.base in self.hung:
+            return self.hung[tier.base], ""
+        base, known_id = Base(Path(tier.base)), self.known.load().get(tier.base)
+        if self.shelf is not None:
+            known_id = self.shelf.services.registry.tier_ids().get(tier.base) or known_id
+        try:
+            store_tier.check_online(base, known_id)
+            governor.check_ours(base, *self._in_force())
+        except ShelfError as err:
+            return err.detail, err.hint
+        return "", ""
+
+    def _in_force(self) -> tuple[str, str]:
+        """Return the id and the address of the registry in force; no id where it is not open."""
+        return (self.shelf.services.registry.id, self.shelf.services.registry.url) if self.shelf else ("", self.url)
+
+    def facts(self, tier: Tier) -> BaseFacts:
+        """Return what is seen of one base."""
+        base = Base(Path(tier.base))
+        if tier.base in self.hung:
+            return BaseFacts(tier, mount_at(base.path), exists=True, offline=self.hung[tier.base], hangs=True)
+        exists, (offline, way_out), mount = is_folder(base.path), self.why_offline(tier), mount_of(base.path)
+        closed = checkup.closed_folder(base)
+        if closed is not None:
+            return BaseFacts(tier, mount, exists, offline, closed=str(closed), mend=ownership.fix(base))
+        if offline:
+            return BaseFacts(tier, mount, exists, offline, mend=way_out)
+        facts = BaseFacts(tier, mount, exists, offline, marked=store_tier.read_id(base) is not None)
+        if not exists:
+            return facts
+        caches = (base.xet, base.old_transformers)
+        strays = {path: Sized(str(path), checkup.tree_bytes(path)) for path in checkup.strays(base)}
+        unfinished = tuple(path for path in strays if checkup.is_unfinished(path))
+        return replace(
+            facts,
+            writable=store_tier.is_writable(base) and not mount.read_only,
+            capabilities=capabilities.of(base),
+            free_bytes=store_tier.free_bytes(base),
+            free_entries=store_tier.free_entries(base),
+            disk_bytes=checkup.disk_bytes(base),
+            usage_bytes=meter.measure(base).apparent_bytes,
+            strays=tuple(stray for path, stray in strays.items() if path not in unfinished),
+            unfinished=tuple(strays[path] for path in unfinished),
+            spare=tuple(Sized(str(path), checkup.tree_bytes(path)) for path in caches),
+            foreign=ownership.foreign(base),
+            mend=ownership.fix(base),
+            closed_trees=tuple(map(str, checkup.closed_trees(base))),
+            faults=tuple(self._faults(base)),
+        )
+
+    def _faults(self, base: Base) -> list[Finding]:
+        """Return what is wrong with the names in a base; of bytes only the sizes are looked at."""
+        found = inspect.look_at_hub(base)
+        models = [model for model in self.models() if model.base == str(base.path)]
+        ids = {("model", model.row.hf_path): base.repo(model.row.hf_path) for model in models}
+        ids |= {(kind, repo_id): repo for kind, repo_id, repo in scan.repos(base)}
+        for (kind, repo_id), repo in sorted(ids.items(), key=lambda item: item[0]):
+            ours = [model for model in models if kind == "model" and model.row.hf_path == repo_id]
+            found += inspect.look(base, repo_id, repo, self._wanted(ours), whole=True).findings
+        return [
+            fault for fault in found if fault.kind is not Fault.DANGLING_REF or not fault.model_name
+        ]  # see of_registry
+
+    def models(self) -> list[Model]:
+        """Return the registered models as they are now; none where the library cannot be opened."""
+        return self.shelf.models() if self.shelf is not None else []
+
+    def _wanted(self, models: Sequence[Model]) -> list[Wanted]:
+        assert self.shelf is not None or not models
+        return [
+            Wanted(
+                row.model_name,
+                row.revision,
+                row.commit_hash,
+                tuple(self.shelf.services.library.files(row)),
+                row.complete,
+            )
+            for row in (model.row for model in models)
+            if self.shelf is not None and row.commit_hash is not None
+        ]

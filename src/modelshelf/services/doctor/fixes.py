@@ -1,0 +1,61 @@
+"""What `shelf doctor --fix` repairs without asking: nothing of it can lose a byte of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelshelf.domain.reconcile import Action
+from modelshelf.services.doctor.bases import Bases
+from modelshelf.services.jobs.progress import Counter
+from modelshelf.store.gc import collect
+from modelshelf.store.layout import Base
+from modelshelf.store.tiers import checkup
+from modelshelf.store.tiers import marker as store_tier
+
+if TYPE_CHECKING:
+    from modelshelf.services.shelf import Shelf
+
+TIDY = frozenset({"lock", "folder"})
+"""What of gc's plan is deleted without asking."""
+
+
+def of(bases: Bases) -> list[Callable[[], Iterable[str]]]:
+    """Return the repairs; each says what it did, in sentences."""
+    parts: list[Callable[[], Iterable[str]]] = [partial(_open_lists, bases)]
+    if bases.shelf is not None:
+        parts += [partial(repair, bases.shelf) for repair in (_bring_back, _put_refs_back, _tidy)]
+    return parts
+
+
+def _open_lists(bases: Bases) -> Iterator[str]:
+    for base in bases.online():
+        yield from (f"{path}: others can read it now." for path in checkup.open_trees(base))
+
+
+def _bring_back(shelf: Shelf) -> Iterator[str]:
+    """Fill a registry that knows nothing from the sidecars."""
+    if not shelf.services.registry.models():
+        for step in shelf.services.reconciler.reconcile(only={Action.ADD}).done:
+            yield f"{step.model_name}: registered again, from its sidecar in {step.base}."
+
+
+def _put_refs_back(shelf: Shelf) -> Iterator[str]:
+    for step in shelf.services.reconciler.reconcile(only={Action.SET_REF}).done:
+        yield f"{step.model_name}: its ref in {step.base} names its commit again."
+
+
+def _tidy(shelf: Shelf) -> Iterator[str]:
+    """Delete stale locks and empty folders through gc, which looks again under the locks."""
+    for tier, plan in shelf.services.collector.plan():
+        base = Base(Path(tier.base))
+        if not store_tier.is_writable(base):
+            continue
+        small = replace(plan, items=tuple(item for item in plan.items if item.kind in TIDY))
+        done = collect.execute(
+            base, small, partial(shelf.services.collector.needs, base), shelf.services.clock, Counter()
+        )
+        yield from (f"{item.path}: deleted, {item.why}." for item in done.removed)
