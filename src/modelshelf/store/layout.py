@@ -16,7 +16,7 @@
         tier.json                             the tier's id: a base without it is not mounted
         capabilities.json                     what its file system can, tried once
         registry.db                           the registry, in the primary base, unless DATABASE_URL says otherwise
-        meter.json                            what the last walk measured, by repository
+        meter.json                            what was last measured, by repository
         incoming/<digest>.part                bytes of a blob as they arrive
         incoming/<digest>.map                 which of its segments are there
         incoming/<digest>.lock                who is fetching it

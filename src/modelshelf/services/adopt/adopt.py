@@ -47,7 +47,7 @@ from modelshelf.store.gc import open_files
 from modelshelf.store.layout import Base
 from modelshelf.store.probe import is_closed, is_folder, is_link, is_there
 from modelshelf.store.repos import scan
-from modelshelf.store.tiers import sidecars
+from modelshelf.store.tiers import meter, sidecars
 
 _log = logging.getLogger(__name__)
 DEFAULT_PATH = "~/.cache/huggingface"
@@ -149,6 +149,7 @@ class Adopter:
         backup = ""
         if order.mode is AdoptMode.LINK:
             backup = str(self.linker.make(order))
+        meter.measure(Base(Path(order.target)), keep=True)
         left = plan if backup else self._decide(inventory.find(path, wanted.repo_id), order)
         self._tell(running, AdoptedJson.done(plan, done, left, backup))
 

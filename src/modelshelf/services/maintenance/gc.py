@@ -26,7 +26,7 @@ from modelshelf.services.jobs.running import Running
 from modelshelf.services.space.tiers import TierService
 from modelshelf.store.gc import collect
 from modelshelf.store.layout import Base
-from modelshelf.store.tiers import governor
+from modelshelf.store.tiers import governor, meter
 from modelshelf.store.tiers import marker as store_tier
 
 _UPKEEP = (JobKind.GC, JobKind.DEDUPE)
@@ -90,6 +90,7 @@ class Collector:
         done = collect.execute(base, plan, needs, self.clock, running.progress)
         blobs = {Path(item.path).name for item in done.removed if item.kind == "blob"}
         self.registry.checks.forget(tier_id, filter(is_digest, blobs))
+        meter.measure(base, keep=True)
         aside, went = _quarantined(plan.items), _quarantined(done.removed)
         return Tidied(
             location=tier.location,

@@ -31,7 +31,7 @@ from modelshelf.store import locks
 from modelshelf.store.layout import Base
 from modelshelf.store.repos import scan, snapshot
 from modelshelf.store.tiers import marker as store_tier
-from modelshelf.store.tiers import sidecars
+from modelshelf.store.tiers import meter, sidecars
 
 _log = logging.getLogger(__name__)
 
@@ -86,6 +86,9 @@ class Reconciler:
         plan = plan_reconcile(seen)
         plan = replace(plan, steps=tuple(step for step in plan.steps if step.action in only))
         skipped = tuple(step for step in plan.steps if not self.carry_out(step))
+        for base in seen.bases:
+            if not base.offline and base.writable:
+                meter.measure(Base(Path(base.path)), keep=True)
         for step in skipped:
             _log.warning("not_reconciled", extra={"model": step.model_name, "why": step.why})
         return Reconciled(plan, skipped)
