@@ -9,6 +9,7 @@ import typer
 from modelshelf.cli import output, render
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson, DryRun, Name
+from modelshelf.domain.jobs import JobKind
 from modelshelf.units import format_size
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def move(
         render.print_evictions(shelf.services.mover.who_leaves(name, location, path), location)
         with output.job_progress(name) as show:
             model = shelf.move(name, location, path, keep_source=keep_source, progress=show)
-        deletion = next(iter(shelf.jobs(kind="delete_old_copy", model_name=name)), None)
+        deletion = next(iter(shelf.jobs(kind=JobKind.DELETE_OLD_COPY, model_name=name)), None)
         if as_json:
             output.as_json(ModelJson.of(model))
             return

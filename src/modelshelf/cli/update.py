@@ -9,6 +9,7 @@ import typer
 from modelshelf.cli import output
 from modelshelf.cli.errors import at_the_edge, report
 from modelshelf.cli.options import AsJson, DryRun, Names
+from modelshelf.domain.jobs import JobKind
 from modelshelf.units import format_size
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def _carry_out(shelf: Shelf, name: str, *, keep_old: bool, quiet: bool) -> None:
         model = shelf.update(name, keep_old=keep_old, progress=show)
     if not quiet:
         output.answer(f"{name}: {model.state.value} at {(model.row.commit_hash or '')[:12]} in {model.path}")
-        for job in shelf.jobs(kind="delete_old_copy", model_name=name, unfinished=True):
+        for job in shelf.jobs(kind=JobKind.DELETE_OLD_COPY, model_name=name, unfinished=True):
             output.note(f"{job.detail} It is deleted when they end.")
 
 

@@ -9,6 +9,8 @@ from modelshelf.services.events.watch import Watcher
 from modelshelf.services.mirror.lookup import HubFace
 
 if TYPE_CHECKING:
+    from modelshelf.domain.jobs import Moved
+    from modelshelf.domain.models import Model
     from modelshelf.domain.ports import Clock
     from modelshelf.registry.registry import Registry
     from modelshelf.services.adopt.adopt import Adopter
@@ -55,6 +57,10 @@ class Services:
             Unavailable: It doesn't.
         """
         self.registry.reservations.all()
+
+    def moves(self, model: Model) -> list[Moved]:
+        """Return when and why a model was moved or evicted, as far as the registry remembers."""
+        return self.library.moves(model.row)
 
     def watcher(self) -> Watcher:
         """Return what tells those who listen of changes; not started."""

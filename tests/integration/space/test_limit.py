@@ -156,7 +156,7 @@ def test_ten_threads_stay_below_the_limit_together(hub: FakeHub, home: Home, she
         for thread in threads:
             thread.join()
 
-    assert sorted(outcomes) == ["done"] * 5 + ["refused"] * 5
+    assert sorted(outcomes) == ["ready"] * 5 + ["refused"] * 5
     assert max(sizes) <= LIMIT
     assert shelf.services.registry.reservations.all() == []
     assert hub.bytes_sent == 5 * SIZE

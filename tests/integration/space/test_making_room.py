@@ -110,7 +110,8 @@ def test_a_pull_pushes_out_what_was_used_least_recently(home: Home, full: Shelf)
 
 def test_an_eviction_names_the_pull_that_caused_it(home: Home, full: Shelf) -> None:
     """`shelf jobs` and `shelf show` say when and why a model left, over HTTP and as JSON too."""
-    pull = full.pull("d")
+    full.pull("d")
+    [pull] = full.jobs(kind="pull", model_name="d")
     full.close()
 
     shown = home.run("show", "a").checked().out

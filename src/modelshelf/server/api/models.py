@@ -43,7 +43,7 @@ def _add_looking(router: APIRouter, shelf: Shelf) -> None:
     def show(model_name: ModelInPath) -> Json:
         """Show a model with its files and its last moves."""
         model = shelf.model(model_name)
-        moves = shelf.services.library.moves(model.row)
+        moves = shelf.services.moves(model)
         return Json(ModelWithFilesJson.with_files(model, shelf.files(model_name), moves))
 
 

@@ -6,16 +6,17 @@ found wrong is the job's result, which any process can read.
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from modelshelf.domain.job_params import VerifyParams, params_of
 from modelshelf.domain.jobs import Job
 from modelshelf.domain.models import ModelRow, State
 from modelshelf.domain.names import Digest
+from modelshelf.domain.outside import parse_json
 from modelshelf.domain.ports import Clock
 from modelshelf.domain.verify_report import DAMAGE, Fault, Finding, VerifyReport
 from modelshelf.errors import Unavailable
@@ -206,8 +207,12 @@ class _Result:
 
 
 def read_report(result: str) -> VerifyReport:
-    """Return the report that a job keeps as its result."""
-    value = json.loads(result)
+    """Return the report that a job keeps as its result.
+
+    Raises:
+        BadInput: It isn't JSON.
+    """
+    value: Any = parse_json(result)
     names = Finding.__slots__
     findings = [
         Finding(**{name: found[name] for name in names} | {"kind": Fault(found["kind"])}) for found in value["findings"]
