@@ -15,6 +15,8 @@ _log = logging.getLogger(__name__)
 class Worker:
     """Threads that take jobs as they come due.
 
+    **Concurrency:** one thread looks for a job at a time; when it has one, the next thread looks.
+
     Args:
         runner: What carries them out.
         threads: How many jobs run side by side.
@@ -24,6 +26,7 @@ class Worker:
         self._runner = runner
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._loop, name=f"worker-{i}", daemon=True) for i in range(threads)]
+        self._turn = threading.Lock()
         self._mutex = threading.Lock()
         self._running: set[Running] = set()
 
@@ -42,12 +45,20 @@ class Worker:
             thread.join()
 
     def _loop(self) -> None:
-        while not self._stop.is_set():
-            job = self._take()
+        while True:
+            with self._turn:
+                job = self._wait_for_job()
             if job is None:
-                self._stop.wait(TICK_S)
-                continue
+                return
             self._carry_out(Running(job))
+
+    def _wait_for_job(self) -> Job | None:
+        """Return the next job; None when the worker stops."""
+        while not self._stop.is_set():
+            if (job := self._take()) is not None:
+                return job
+            self._stop.wait(TICK_S)
+        return None
 
     def _take(self) -> Job | None:
         """Return a job that is due now and ours; none, too, while the registry cannot be asked."""
