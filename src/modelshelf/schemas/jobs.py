@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, cast
 
+from modelshelf.domain.jobs import JobKind
 from modelshelf.domain.outside import parse_json
 from modelshelf.errors import BadInput
 from modelshelf.schemas.adopt import AdoptedJson
@@ -27,8 +28,8 @@ class JobJson(JsonObject):
 
     id: int
     """Its number; newer jobs have higher ones."""
-    kind: str
-    """What it does: `pull`, `move`, `retire`, `update`, `verify`, `reconcile`, `gc`, `dedupe` or `adopt`."""
+    kind: JobKind
+    """What it does."""
     model_name: str
     """The model that it works on; empty for work on a whole tier."""
     state: str
