@@ -502,7 +502,7 @@ def test_a_store_of_an_unknown_version_is_left_alone(home: Home, old: Path, mode
     said = adopt(home, old, mode)
 
     assert said["registered"] == []
-    assert "does not know" in detail_of(said, REPO)
+    assert "doesn't know" in detail_of(said, REPO)
     assert everything(old) == before
 
 

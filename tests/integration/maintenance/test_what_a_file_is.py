@@ -240,7 +240,7 @@ def test_a_folder_that_no_hub_knows_does_not_fail_an_update_of_all(hub: FakeHub,
 @pytest.mark.parametrize(
     ("closed", "word"),
     [
-        ("blobs/*", "This user can't read"),
+        ("blobs/*", "can't be read by this user"),
         ("blobs", "can't be examined by this user"),
         ("manifests", "This user can't read"),
         (".", "This user can't read"),
