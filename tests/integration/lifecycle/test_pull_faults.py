@@ -186,7 +186,7 @@ def test_a_hub_that_dies_leaves_a_job_that_waits(hub: FakeHub, home: Home, shelf
     model = wait_until(lambda: (m := shelf.model("m")).row.job_state == "waiting" and m, "the job to wait")
     worker.stop()
 
-    assert (model.state, "cannot be reached" in model.detail) == ("registered", True)
+    assert (model.state, "isn't reachable" in model.detail) == ("registered", True)
     assert shelf.services.registry.reservations.all() == []
     assert violations(shelf) == []
     hub.start()

@@ -264,7 +264,7 @@ def test_with_the_hub_away_a_model_is_registered_all_the_same(
             shelf.register("m", REPO)
         model = shelf.model("m")
         assert (model.state, model.row.commit_hash) == ("registered", None)
-        assert "cannot be reached" in model.detail
+        assert "isn't reachable" in model.detail
 
         hub.start()
         shelf.pull("m")

@@ -181,7 +181,7 @@ def test_a_hub_that_is_down_is_no_error_of_the_model(hub: FakeHub, commit: str, 
 
     assert (answer.status, answer.json["commit_hash"]) == (201, None)
     model = wait_until(lambda: (m := server.get("/api/models/m"))["state"] == "registered" and m, "the job to wait")
-    assert "cannot be reached" in model["detail"]
+    assert "isn't reachable" in model["detail"]
     hub.start()
     assert tree(Path(server.wait_for_state("m", "ready")["path"])) == FILES
 
