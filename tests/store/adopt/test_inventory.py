@@ -495,3 +495,15 @@ def test_a_repository_without_anything_has_no_snapshot(tmp_path: Path) -> None:
     (thing,) = inventory.find(tmp_path).things
 
     assert (thing.kind, thing.why) == ("partial", "It has no snapshot.")
+
+
+def test_a_repository_that_may_not_be_read_stops_nothing(open_path: Path) -> None:
+    """Whatever is known of it, the others are found."""
+    drawing = "model org/one\n commit a\n x.json 20\nmodel org/two\n commit a\n x.json 20"
+    base = lay_out(open_path, drawing).base
+    base.repo("org/one").snapshots.chmod(0o700)
+
+    with acting_as():
+        found = inventory.models_of(base, {RepoId("org/one"): {commit("a")}})
+
+    assert [model.repo_id for model in found] == ["org/two"]

@@ -83,6 +83,9 @@ def test_what_is_there_already_is_merged(source: Path, base: Base) -> None:
     carrying = merge_folder.plan(source, target, source.parent)
 
     assert (carrying.need_bytes, all(piece.is_there for piece in carrying.pieces)) == (0, True)
+    before = (target / "blobs" / digest).stat().st_ino
+    merge_folder.bring(carrying, base, Counter(), lambda count: None)
+    assert (target / "blobs" / digest).stat().st_ino == before
 
 
 def test_what_differs_stays(source: Path, base: Base) -> None:
