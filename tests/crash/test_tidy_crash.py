@@ -44,7 +44,7 @@ GC = """
 import pathlib, time
 from modelshelf.domain.gc import Needs
 from modelshelf.services.jobs.progress import Counter
-from modelshelf.store import gc
+from modelshelf.store.gc import collect as gc
 from modelshelf.store.layout import Base
 from tests.store.gc.test_collect import Later
 
