@@ -56,7 +56,7 @@ gc.execute(base, plan, lambda repo_id: Needs(), Later(), Counter())
 DEDUPE = """
 import pathlib
 from modelshelf.services.jobs.progress import Counter
-from modelshelf.store import dedupe
+from modelshelf.store.gc import dedupe
 from modelshelf.store.layout import Base
 
 base = Base(pathlib.Path(sys.argv[2]))
