@@ -305,7 +305,11 @@ class AdoptRequest(JobParams):
     """The repository of a `local_dir`."""
 
     def with_mode(self, mode: str) -> AdoptRequest:
-        """Return the same request with another mode."""
+        """Return the same request with another mode.
+
+        >>> AdoptRequest("/old", AdoptMode.LEAVE, "secondary").with_mode("move")
+        AdoptRequest(path='/old', mode=<AdoptMode.MOVE: 'move'>, to='secondary', merge=False, copy=False, repo_id='')
+        """
         return replace(self, mode=AdoptMode(mode))
 
     @classmethod

@@ -6,7 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from modelshelf.domain.adopt import Act, AdoptMode, AdoptPlan, Order, Registered, plan_adopt, with_need
+from modelshelf.domain.adopt import (
+    Act,
+    AdoptMode,
+    AdoptPlan,
+    Order,
+    Registered,
+    adopt_mode_of,
+    plan_adopt,
+    with_need,
+)
 from modelshelf.domain.adopt_inventory import FoundModel, FoundThing, Inventory, Origin, is_weights, why_partial
 from modelshelf.domain.models import FileEntry
 from modelshelf.errors import BadInput
@@ -284,3 +293,12 @@ def test_what_was_found_has_a_repository_and_a_commit_or_says_that_it_has_none()
     assert (model.repo, model.commit) == ("Org/Name", C1)
     with pytest.raises(BadInput):
         _ = found("a/b/c").repo
+
+
+def test_a_word_that_is_no_way_to_adopt_is_refused_with_those_that_are() -> None:
+    """The words of the command line and of a request become a mode in one place."""
+    assert [adopt_mode_of(word) for word in ("leave", "move", "link")] == list(AdoptMode)
+
+    with pytest.raises(BadInput, match="isn't a way to adopt") as caught:
+        adopt_mode_of("copy")
+    assert caught.value.hint == "Use leave, move or link."

@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelshelf.domain.models import FileEntry
+from modelshelf.domain.models import FileEntry, Registration
+from modelshelf.domain.names import BasePath, CommitHash, ModelName, RepoId
 from modelshelf.domain.plans import (
     RUN_SEGMENTS,
     SEGMENT_BYTES,
+    AddPlan,
     BlobNeed,
     MovePlan,
     UpdatePlan,
@@ -19,6 +21,7 @@ from modelshelf.domain.plans import (
     segment_count,
     segment_range,
 )
+from modelshelf.domain.tiers import Tier
 
 FILES = [
     FileEntry("config.json", 5, "c"),
@@ -133,3 +136,17 @@ def test_a_file_takes_room_beside_its_bytes_and_more_with_a_longer_path() -> Non
     assert beside_bytes([]) > 0
     assert beside_bytes([short]) - beside_bytes([]) > 1000
     assert beside_bytes([short, long]) - beside_bytes([short, short]) == 600
+
+
+@pytest.mark.parametrize(
+    ("commit_hash", "size_bytes", "fetch_bytes", "is_here"),
+    [("c" * 40, 7, 0, True), ("c" * 40, 7, 1, False), ("c" * 40, 0, 0, False), (None, 7, 0, False)],
+)
+def test_a_model_is_here_when_its_commit_is_known_and_none_of_its_bytes_is_to_be_fetched(
+    commit_hash: CommitHash | None, size_bytes: int, fetch_bytes: int, is_here: bool
+) -> None:
+    """A pull asks the hub for nothing then."""
+    wanted = Registration(ModelName("m"), RepoId("org/m"), "primary")
+    tier = Tier("primary", BasePath("/fast"), None)
+
+    assert AddPlan(wanted, tier, commit_hash, (), size_bytes, fetch_bytes, None).is_here is is_here
