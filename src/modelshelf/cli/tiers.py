@@ -64,7 +64,7 @@ def _show_tier(status: TierStatus) -> None:
     if not status.online:
         output.line(f"  offline: {status.detail}")
         return
-    held = status.usage.apparent_bytes + status.reserved_bytes
+    held = status.held_bytes
     if tier.limit_bytes is None:
         whole, of = held + status.free_bytes, f"{format_size(held)}, no limit"
     else:

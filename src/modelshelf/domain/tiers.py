@@ -38,6 +38,15 @@ class Usage:
     hole_bytes: int = 0
     """How many of them are holes in parts of downloads: promised by a reservation, not written yet."""
 
+    @property
+    def written_bytes(self) -> int:
+        """What is there without the holes, which a reservation counts.
+
+        >>> Usage(apparent_bytes=10, allocated_bytes=4, breakdown={"partial": 10}, hole_bytes=6).written_bytes
+        4
+        """
+        return self.apparent_bytes - self.hole_bytes
+
 
 BREAKDOWN = ("models", "shared", "partial", "orphans", "xet", "transformers", "other")
 
@@ -67,6 +76,11 @@ class TierStatus:
     """What its file system can; None while it is offline."""
     free_entries: int | None = None
     """How many files more (inodes) its disk can have; None where it counts none."""
+
+    @property
+    def held_bytes(self) -> int:
+        """What its limit has to hold: the bytes that are there and those that are promised, each counted once."""
+        return self.usage.written_bytes + self.reserved_bytes
 
     def __repr__(self) -> str:
         """Return location, base, and how much of the limit is taken, in one line."""

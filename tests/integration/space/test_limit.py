@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from modelshelf.domain.models import FileEntry
+from modelshelf.domain.names import Digest
 from modelshelf.domain.plans import beside_bytes
 from modelshelf.errors import OutOfSpace
 from modelshelf.services.shelf import Shelf
 from modelshelf.store.layout import Base
+from tests.builders import put
 from tests.fakes.hub import FakeHub
 from tests.invariants import du, violations
 from tests.world import MIB, Child, Home, random_bytes, tree, wait_until
@@ -242,6 +244,22 @@ def test_the_warning_comes_at_the_threshold(hub: FakeHub, home: Home, shelf: She
     assert [status.warning for status in shelf.tiers()] == [False, False]
     with home.open(CACHE_WARNING_THRESHOLD="0.4") as careful:
         assert [status.warning for status in careful.tiers()] == [True, False]
+
+
+def test_what_a_download_was_promised_counts_once(home: Home, shelf: Shelf) -> None:
+    """The part of a download has its whole size from the start; what is a hole in it is the reservation's to count."""
+    services, base = shelf.services, Base(home.primary)
+    tier, digest = services.tiers.all()[0], Digest("d" * 64)
+    held_bytes, headroom_bytes = services.tiers.status(tier).held_bytes, services.tiers.headroom_bytes(tier)
+
+    with services.registrar.room.admission.reserve(tier, services.tiers.check_writable(tier), lambda: LIMIT // 2):
+        put(base.part(digest), b"")
+        os.truncate(base.part(digest), LIMIT // 2)
+        status, left_bytes = services.tiers.status(tier, rescan=True), services.tiers.headroom_bytes(tier)
+
+    assert status.held_bytes - held_bytes == pytest.approx(LIMIT // 2, abs=100_000)
+    assert headroom_bytes - left_bytes == pytest.approx(LIMIT // 2, abs=100_000)
+    assert not status.warning
 
 
 def test_a_model_that_fits_to_the_byte_stays_below_the_limit(hub: FakeHub, home: Home, shelf: Shelf) -> None:

@@ -160,7 +160,7 @@ class Admission:
             device=store_tier.device(base),
             seen=seen,
             before=before,
-            usage_bytes=usage.apparent_bytes - usage.hole_bytes,
+            usage_bytes=usage.written_bytes,
             free_bytes=store_tier.free_bytes(base) if takes_disk else _PLENTY,
             need_bytes=need(),
         )

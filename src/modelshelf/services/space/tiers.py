@@ -180,7 +180,7 @@ class TierService:
         usage = meter.measure(base, rescan=rescan, keep=rescan)
         tier_id = store_tier.read_id(base)
         reserved = sum(r.remaining_bytes for r in self._live() if r.tier_id == tier_id)
-        held = usage.apparent_bytes + reserved
+        held = usage.written_bytes + reserved
         warning = tier.limit_bytes is not None and held >= self.warning_threshold * tier.limit_bytes
         return TierStatus(
             tier,
@@ -202,7 +202,7 @@ class TierService:
             return 0
         device = store_tier.device(Base(self.path(tier)))
         on_disk = sum(r.remaining_bytes for r in self._live() if r.device == device)
-        usage_bytes = status.usage.apparent_bytes
+        usage_bytes = status.usage.written_bytes
         return Room(tier.limit_bytes, usage_bytes, status.reserved_bytes, status.free_bytes, on_disk).headroom_bytes
 
     def _warn(self, tier: Tier, held_bytes: int) -> str:
