@@ -94,7 +94,8 @@ class _Problems:
             return
         lines = "".join(f"\n  {p['origin']}: {p['name']}: {p['detail']}" for p in self.found)
         count = f"{len(self.found)} settings are" if len(self.found) > 1 else "A setting is"
-        raise BadInput(f"{count} wrong:{lines}", hint=".env.example documents each.", problems=self.found)
+        hint = "Correct them; .env.example in the repository explains each setting."
+        raise BadInput(f"{count} wrong:{lines}", hint=hint, problems=self.found)
 
 
 def load_settings(env_file: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
@@ -222,7 +223,7 @@ def _env_file(env_file: Path | None, environ: Mapping[str, str], here: Path) -> 
     if env_file is None:
         return settings_file.find(here, environ)
     if not is_file(env_file):
-        raise BadInput(f"There is no file {env_file}.", hint="cp .env.example .env")
+        raise BadInput(f"There is no file {env_file}.", hint="shelf init writes one.")
     return env_file.absolute()
 
 

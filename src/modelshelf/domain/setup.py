@@ -152,14 +152,14 @@ def settings_text(setup: Setup) -> str:
     """Return the `.env` that says so.
 
     >>> print(settings_text(Setup(TierChoice("/fast/my models", 100))))
-    # Written by shelf init. .env.example documents every setting.
+    # Written by shelf init. Every setting: .env.example in the repository.
     # For other machines: SHELF_HOST=0.0.0.0 and SHELF_API_KEY=hf_ with 34 letters or digits after it.
     PRIMARY_CACHE_PATH='/fast/my models'
     PRIMARY_CACHE_LIMIT_GB=100
     <BLANKLINE>
     """
     lines = [
-        "# Written by shelf init. .env.example documents every setting.",
+        "# Written by shelf init. Every setting: .env.example in the repository.",
         "# For other machines: SHELF_HOST=0.0.0.0 and SHELF_API_KEY=hf_ with 34 letters or digits after it.",
     ]
     for name, choice in (("PRIMARY", setup.primary), ("SECONDARY", setup.secondary)):
