@@ -167,7 +167,7 @@ def test_ids_are_in_the_order_of_the_commits(new_postgres: Callable[[], str]) ->
     before = registry.changes.newest()
     with engine.connect() as slow:
         slow.execute(sa.update(models).where(models.c.id == first.id).values(pinned=True))
-        registry.pin(second.id, "")
+        registry.set_pin(second.id, pinned=True, reason="")
         told = registry.changes.after(before)
         assert told is not None
         slow.commit()

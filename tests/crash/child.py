@@ -24,6 +24,7 @@ import sqlalchemy
 
 from modelshelf.bootstrap.shelf import open_shelf
 from modelshelf.cli import main as cli
+from modelshelf.domain.job_params import GcParams
 from modelshelf.domain.jobs import JobKind
 from modelshelf.errors import ShelfError
 from modelshelf.services.shelf import Shelf
@@ -93,7 +94,7 @@ def work(shelf: Shelf, name: str, *words: str) -> None:
     elif name == "rm":
         shelf.remove(words[0], delete_files=True)
     elif name == "gc":
-        shelf.services.runner.finish(shelf.services.collector.enqueue())
+        shelf.services.runner.finish(shelf.services.collector.enqueue(GcParams()))
     elif name == "use":
         with shelf.services.leaser.using(words[0], "load", "a test"):
             pass

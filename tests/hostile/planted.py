@@ -52,13 +52,13 @@ def verbs(base: Path, other: Path) -> dict[str, Callable[[Shelf], object]]:
         "verify": lambda shelf: shelf.verify(repair=True),
         "face": lambda shelf: HubFace(lambda: [Base(base)]).file(REPO, "main", "config.json"),
         "update": lambda shelf: shelf.update("m"),
-        "gc": lambda shelf: shelf.services.runner.finish(shelf.services.collector.enqueue(quarantine=True)),
-        "dedupe": lambda shelf: shelf.services.runner.finish(shelf.services.deduper.enqueue()),
+        "gc": lambda shelf: shelf.gc(quarantine=True),
+        "dedupe": lambda shelf: shelf.dedupe(),
         "move": lambda shelf: shelf.move("m", "secondary"),
         "move back": lambda shelf: shelf.move("m", "primary"),
         "adopt away": lambda shelf: shelf.adopt(str(base), "move", str(other)),
         "remove": lambda shelf: shelf.remove("m", delete_files=True),
-        "gc again": lambda shelf: shelf.services.runner.finish(shelf.services.collector.enqueue(quarantine=True)),
+        "gc again": lambda shelf: shelf.gc(quarantine=True),
     }
 
 

@@ -23,11 +23,12 @@ def gc(
     These are orphan blobs, abandoned downloads, stale locks and empty folders.
     """
     from modelshelf.bootstrap.shelf import open_shelf
+    from modelshelf.domain.job_params import GcParams
     from modelshelf.schemas.garbage import GcPlanJson
 
     with at_the_edge(as_json=as_json), open_shelf(read_only=dry_run) as shelf:
         if dry_run:
-            plans = shelf.services.collector.plan(tier, quarantine=quarantine)
+            plans = shelf.services.collector.plan(GcParams(tier, quarantine))
             view = [asdict(GcPlanJson.of(*plan)) for plan in plans]
             render.print_tier_items(view, "Would free", "free_bytes", as_json=as_json)
             return

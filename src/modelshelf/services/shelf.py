@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from modelshelf.domain.adopt import AdoptRequest, adopt_mode_of
+from modelshelf.domain.job_params import DedupeParams, GcParams
 from modelshelf.domain.jobs import UNFINISHED, Job, JobKind, result_of
 from modelshelf.domain.models import FileEntry, Model, Registration
 from modelshelf.domain.names import ModelName, RefName, RepoId
@@ -312,7 +313,7 @@ class Shelf:
             BadInput: There is no such tier.
             Unavailable: It is offline.
         """
-        job = self.services.collector.enqueue(_text(tier), quarantine=quarantine)
+        job = self.services.collector.enqueue(GcParams(_text(tier), quarantine))
         return tiers_of(self.services.runner.finish(job, progress))
 
     def dedupe(self, tier: AnyPath | None = None, *, progress: ShowProgress | None = None) -> list[dict[str, Any]]:
@@ -326,7 +327,7 @@ class Shelf:
             BadInput: There is no such tier.
             Unavailable: It is offline.
         """
-        return tiers_of(self.services.runner.finish(self.services.deduper.enqueue(_text(tier)), progress))
+        return tiers_of(self.services.runner.finish(self.services.deduper.enqueue(DedupeParams(_text(tier))), progress))
 
     def reconcile(self, bases: Sequence[AnyPath] = (), *, progress: ShowProgress | None = None) -> dict[str, Any]:
         """Bring registry and disks together; returns what was done, as in JSON.

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from modelshelf.domain.job_params import GcParams
 from tests.fakes.hub import FakeHub
 from tests.world import Home, random_bytes, tree, wait_until
 
@@ -24,7 +25,7 @@ def waiting(request: pytest.FixtureRequest, home: Home, hub: FakeHub) -> int:
         if request.param == "pull":
             return shelf.services.registrar.enqueue_pull("m").id
         if request.param == "gc":
-            return shelf.services.collector.enqueue("secondary").id
+            return shelf.services.collector.enqueue(GcParams("secondary")).id
         shelf.pull("m")
         return shelf.services.mover.enqueue("m", "secondary", None, keep_source=False).id
 

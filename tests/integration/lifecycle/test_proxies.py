@@ -98,7 +98,7 @@ def test_a_proxy_that_wants_a_password_says_so(
         refused = home.run("add", "m", REPO, ALL_PROXY=f"http://{user}{proxy.address}")
 
     assert refused.code == 3
-    assert f"The proxy http://{proxy.address} wants" in refused.err
+    assert f"The proxy http://{proxy.address} asks for" in refused.err
     assert "HTTPS_PROXY=http://USER:PASSWORD@" in refused.err
     assert "wrong" not in refused.err
     assert "m" not in home.run("ls", "--json").checked().out.split('"')

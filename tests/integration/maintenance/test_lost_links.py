@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from modelshelf.domain.job_params import GcParams
 from modelshelf.services.shelf import Shelf
 from modelshelf.store.layout import Base
 from tests.builders import Drawn, commit, lay_out
@@ -47,7 +48,7 @@ def lose_links(drawn: Drawn, how: str) -> None:
 
 def collect(shelf: Shelf) -> list[str]:
     """Return the kinds of what gc would delete an hour later."""
-    plans = replace(shelf.services.collector, clock=Later()).plan()
+    plans = replace(shelf.services.collector, clock=Later()).plan(GcParams())
     return [item.kind for _, plan in plans for item in plan.items]
 
 
@@ -135,7 +136,8 @@ def test_a_dry_run_of_gc_says_why_and_how_old(home: Home) -> None:
     """Each entry has its reason and its age, for people and for programs."""
     lay_out(home.primary, "model dead/one\n commit b main\n partial 700")
     with home.open() as shelf:
-        [(_, plan)] = [pair for pair in replace(shelf.services.collector, clock=Later()).plan() if pair[1].items]
+        plans = replace(shelf.services.collector, clock=Later()).plan(GcParams())
+    [plan] = [plan for _, plan in plans if plan.items]
     assert all(item.why and item.age_s > 3600 for item in plan.items)
 
     shown = home.run("gc", "--dry-run", "--json").checked().json

@@ -536,7 +536,7 @@ def test_a_tier_that_is_away_is_said_to_be(home: Home, hub: FakeHub, shelf: Shel
         shelf.verify(["m"])
     report = shelf.verify()
     assert (report.offline, report.findings) == ((str(home.secondary),), ())
-    assert "is not there" in home.run("verify", "--all").checked().err
+    assert "isn't mounted" in home.run("verify", "--all").checked().err
 
 
 def test_a_model_that_is_moved_while_it_is_verified_is_not_called_missing(

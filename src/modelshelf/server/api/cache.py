@@ -51,9 +51,9 @@ def _add_tidying(router: APIRouter, shelf: Shelf) -> None:
         With `dry_run` show what would go.
         """
         if wanted.dry_run:
-            plans = shelf.services.collector.plan(wanted.tier, quarantine=wanted.quarantine)
+            plans = shelf.services.collector.plan(wanted.params())
             return Json([GcPlanJson.of(*plan) for plan in plans])
-        return accepted(JobJson.of(shelf.services.collector.enqueue(wanted.tier, quarantine=wanted.quarantine)))
+        return accepted(JobJson.of(shelf.services.collector.enqueue(wanted.params())))
 
     @router.post("/dedupe", status_code=202, responses=ACCEPTED | planned(list[DedupePlanJson]) | problems(*CHANGING))
     def dedupe(wanted: MayDeduplicate) -> Json:
@@ -62,8 +62,8 @@ def _add_tidying(router: APIRouter, shelf: Shelf) -> None:
         With `dry_run` show which would.
         """
         if wanted.dry_run:
-            return Json([DedupePlanJson.of(*plan) for plan in shelf.services.deduper.plan(wanted.tier)])
-        return accepted(JobJson.of(shelf.services.deduper.enqueue(wanted.tier)))
+            return Json([DedupePlanJson.of(*plan) for plan in shelf.services.deduper.plan(wanted.params())])
+        return accepted(JobJson.of(shelf.services.deduper.enqueue(wanted.params())))
 
 
 def _add_checking(router: APIRouter, shelf: Shelf) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from fastapi import Path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
+from modelshelf.domain.job_params import DedupeParams, GcParams
 from modelshelf.domain.names import ModelName, RefName, RepoId
 
 Name = Annotated[str, AfterValidator(ModelName)]
@@ -130,6 +131,10 @@ class Collect(_Body):
     quarantine: bool = False
     """Whether what lies in quarantine is deleted too."""
 
+    def params(self) -> GcParams:
+        """Return what the job is to do."""
+        return GcParams(**self.model_dump(exclude={"dry_run"}))
+
 
 class Deduplicate(_Body):
     """Which tier's identical blobs shall share their bytes."""
@@ -138,6 +143,10 @@ class Deduplicate(_Body):
     """Whether the answer only says what would be done."""
     tier: FolderPath | None = None
     """`primary`, `secondary` or a base; by default every tier that is there."""
+
+    def params(self) -> DedupeParams:
+        """Return what the job is to do."""
+        return DedupeParams(**self.model_dump(exclude={"dry_run"}))
 
 
 class NewVerification(_Body):

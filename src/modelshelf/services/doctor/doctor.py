@@ -24,6 +24,7 @@ from modelshelf.domain.doctor_surroundings import (
     of_token,
     of_tools,
 )
+from modelshelf.domain.job_params import GcParams
 from modelshelf.domain.models import State
 from modelshelf.domain.names import Digest, RepoId
 from modelshelf.domain.reconcile import Action
@@ -130,7 +131,7 @@ class Doctor:
         steps = shelf.services.reconciler.plan().steps
         leftovers: dict[str, int] = {}
         small = 0
-        for _, plan in shelf.services.collector.plan():
+        for _, plan in shelf.services.collector.plan(GcParams()):
             for item in plan.items:
                 small += item.kind in fixes.TIDY
                 if item.kind not in fixes.TIDY:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from modelshelf.domain.job_params import GcParams
 from modelshelf.domain.reconcile import Action
 from modelshelf.services.doctor.bases import Bases
 from modelshelf.services.jobs.progress import Counter
@@ -50,7 +51,7 @@ def _put_refs_back(shelf: Shelf) -> Iterator[str]:
 
 def _tidy(shelf: Shelf) -> Iterator[str]:
     """Delete stale locks and empty folders through gc, which looks again under the locks."""
-    for tier, plan in shelf.services.collector.plan():
+    for tier, plan in shelf.services.collector.plan(GcParams()):
         base = Base(Path(tier.base))
         if not store_tier.is_writable(base):
             continue

@@ -28,23 +28,20 @@ class Deduper:
     tiers: TierService
     runner: JobRunner
 
-    def enqueue(self, tier: str | None = None) -> Job:
+    def enqueue(self, params: DedupeParams) -> Job:
         """Return the job that merges identical blobs.
-
-        Args:
-            tier: `primary`, `secondary` or a base; None: every tier that is there.
 
         Raises:
             BadInput: There is no such tier.
             Unavailable: It is offline.
         """
-        chosen(self.tiers, tier)
-        return self.runner.enqueue_once(DedupeParams(tier))
+        chosen(self.tiers, params.tier)
+        return self.runner.enqueue_once(params)
 
-    def plan(self, tier: str | None = None) -> list[tuple[Tier, DedupePlan]]:
+    def plan(self, params: DedupeParams) -> list[tuple[Tier, DedupePlan]]:
         """Return which blobs would share their bytes on each tier; raises as `enqueue` does."""
-        there = [(found, dedupe.plan_dedupe(Base(Path(found.base)))) for found in chosen(self.tiers, tier)]
-        return there + [(found, DedupePlan(found.base, "", (), (why,))) for found, why in away(self.tiers, tier)]
+        there = [(found, dedupe.plan_dedupe(Base(Path(found.base)))) for found in chosen(self.tiers, params.tier)]
+        return there + [(found, DedupePlan(found.base, "", (), (why,))) for found, why in away(self.tiers, params.tier)]
 
     def run(self, running: Running) -> None:
         """Carry out a dedupe job.

@@ -44,28 +44,25 @@ class Collector:
     min_age_s: float = MIN_AGE_S
     """What was touched within this time is in flight."""
 
-    def enqueue(self, tier: str | None = None, *, quarantine: bool = False) -> Job:
+    def enqueue(self, params: GcParams) -> Job:
         """Return the job that collects garbage.
-
-        Args:
-            tier: `primary`, `secondary` or a base; None: every tier that is there.
-            quarantine: Whether what lies in quarantine goes too.
 
         Raises:
             BadInput: There is no such tier.
             Unavailable: It is offline.
         """
-        chosen(self.tiers, tier)
-        return self.runner.enqueue_once(GcParams(tier, quarantine))
+        chosen(self.tiers, params.tier)
+        return self.runner.enqueue_once(params)
 
-    def plan(self, tier: str | None = None, *, quarantine: bool = False) -> list[tuple[Tier, GcPlan]]:
+    def plan(self, params: GcParams) -> list[tuple[Tier, GcPlan]]:
         """Return what would be deleted on each tier; raises as `enqueue` does."""
+        return [(tier, self._plan(Base(Path(tier.base)), params)) for tier in chosen(self.tiers, params.tier)] + [
+            (found, GcPlan(found.base, self.min_age_s, (), (why,))) for found, why in away(self.tiers, params.tier)
+        ]
+
+    def _plan(self, base: Base, params: GcParams) -> GcPlan:
         now_s = self.clock.now()
-        return [
-            (found, collect.plan_gc(base, self.needs(base, None), now_s, self.min_age_s, quarantine=quarantine))
-            for found in chosen(self.tiers, tier)
-            for base in [Base(Path(found.base))]
-        ] + [(found, GcPlan(found.base, self.min_age_s, (), (why,))) for found, why in away(self.tiers, tier)]
+        return collect.plan_gc(base, self.needs(base, None), now_s, self.min_age_s, quarantine=params.quarantine)
 
     def run(self, running: Running) -> None:
         """Carry out a gc job.
@@ -73,20 +70,15 @@ class Collector:
         **Crash:** a second run finds what is left; what the first one had finished stays in the job's result.
         """
         params = params_of(running.job, GcParams)
-        run_on_each(
-            self.registry,
-            self.tiers,
-            running,
-            params.tier,
-            lambda tier: self._collect(tier, running, quarantine=params.quarantine),
-        )
+        collect_on = partial(self._collect, running=running, params=params)
+        run_on_each(self.registry, self.tiers, running, params.tier, collect_on)
 
-    def _collect(self, tier: Tier, running: Running, *, quarantine: bool) -> Tidied:
+    def _collect(self, tier: Tier, running: Running, params: GcParams) -> Tidied:
         tier_id = self.tiers.open_to_write(tier)
         base = Base(Path(tier.base))
         needs = partial(self.needs, base)
         running.progress.phase("looking")
-        plan = collect.plan_gc(base, needs(None), self.clock.now(), self.min_age_s, quarantine=quarantine)
+        plan = self._plan(base, params)
         done = collect.execute(base, plan, needs, self.clock, running.progress)
         blobs = {Path(item.path).name for item in done.removed if item.kind == "blob"}
         self.registry.checks.forget(tier_id, filter(is_digest, blobs))
