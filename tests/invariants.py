@@ -122,7 +122,9 @@ def _registry_violations(shelf: Shelf) -> Iterator[str]:
     for row in shelf.services.registry.models():
         if not row.complete or row.commit_hash is None:
             continue
-        repo = Base(Path(shelf.services.tiers.tiers.resolve(row.cache_location, row.cache_path).base)).repo(row.hf_path)
+        repo = Base(Path(shelf.services.tiers.settings.resolve(row.cache_location, row.cache_path).base)).repo(
+            row.hf_path
+        )
         files = select_files(shelf.services.registry.files(row.hf_path, row.commit_hash), row.allow_patterns)
         if not files:
             yield f"{row.model_name} is complete without a file"

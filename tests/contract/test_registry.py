@@ -230,7 +230,7 @@ def test_a_base_is_remembered_with_its_id(library: tuple[Registry, Reader]) -> N
 def test_damage_is_read_as_it_was_noted(library: tuple[Registry, Reader]) -> None:
     """The listing reads it without what is slow to import."""
     registry, reader = library
-    registry.checks.add_damage("id-1", {"d" * 64: "3:4"})
+    registry.verified.add_damage("id-1", {"d" * 64: "3:4"})
 
     assert reader.damage() == {("id-1", "d" * 64): "3:4"}
 

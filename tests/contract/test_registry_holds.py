@@ -57,35 +57,35 @@ def test_leases_go_with_their_owner_and_with_their_model(registry: Registry, row
 
 def test_a_verified_blob_is_remembered_with_its_stamp(registry: Registry) -> None:
     """For each tier apart; a later look replaces the earlier one, and nothing verified is nothing noted."""
-    registry.checks.add("t1", {A: "1:1", B: "2:2"})
-    registry.checks.add("t1", {A: "3:3"})
-    registry.checks.add("t2", {A: "4:4"})
-    registry.checks.add("t1", {})
+    registry.verified.add("t1", {A: "1:1", B: "2:2"})
+    registry.verified.add("t1", {A: "3:3"})
+    registry.verified.add("t2", {A: "4:4"})
+    registry.verified.add("t1", {})
 
-    assert registry.checks.of_tier("t1") == {A: "3:3", B: "2:2"}
-    assert registry.checks.of_tier("t2") == {A: "4:4"}
+    assert registry.verified.of_tier("t1") == {A: "3:3", B: "2:2"}
+    assert registry.verified.of_tier("t2") == {A: "4:4"}
 
 
 def test_a_check_can_be_forgotten(registry: Registry) -> None:
     """Of a blob that is gone; one that was never noted is no error."""
-    registry.checks.add("t1", {A: "1:1", B: "2:2"})
+    registry.verified.add("t1", {A: "1:1", B: "2:2"})
 
-    registry.checks.forget("t1", [B, C])
+    registry.verified.forget("t1", [B, C])
 
-    assert registry.checks.of_tier("t1") == {A: "1:1"}
+    assert registry.verified.of_tier("t1") == {A: "1:1"}
 
 
 def test_a_blob_is_good_or_damaged_never_both(registry: Registry) -> None:
     """What was found last stands; on another tier the same digest is another blob."""
-    registry.checks.add("t1", {A: "1:1", B: "2:2"})
-    registry.checks.add_damage("t1", {A: "1:1", C: "3:3"})
-    registry.checks.add_damage("t2", {B: "2:2"})
-    registry.checks.add_damage("t2", {})
-    registry.checks.add("t1", {C: "3:4"})
+    registry.verified.add("t1", {A: "1:1", B: "2:2"})
+    registry.verified.add_damage("t1", {A: "1:1", C: "3:3"})
+    registry.verified.add_damage("t2", {B: "2:2"})
+    registry.verified.add_damage("t2", {})
+    registry.verified.add("t1", {C: "3:4"})
 
-    assert registry.checks.of_tier("t1") == {B: "2:2", C: "3:4"}
+    assert registry.verified.of_tier("t1") == {B: "2:2", C: "3:4"}
     assert registry.damage() == {("t1", A): "1:1", ("t2", B): "2:2"}
 
-    registry.checks.forget("t1", [A])
+    registry.verified.forget("t1", [A])
 
     assert registry.damage() == {("t2", B): "2:2"}

@@ -20,8 +20,7 @@ from modelshelf.errors import ShelfError
 from modelshelf.services.shelf import Shelf
 from modelshelf.store.gc import collect
 from modelshelf.store.layout import Base, Repo
-from modelshelf.store.tiers import capabilities, meter, sidecars, strange
-from modelshelf.store.tiers import marker as store_tier
+from modelshelf.store.tiers import capabilities, marker, meter, sidecars, strange
 from tests.builders import AGED_S, age, commit, lay_out
 from tests.world import Home
 
@@ -67,7 +66,7 @@ class Drive:
         for name in (".bashrc", "deep/models--org--drive", "deep/key"):
             (self.outside / name).write_bytes(name.encode())
         drawn = lay_out(self.home.custom, DRAWING)
-        store_tier.reset_marker(self.base)
+        marker.reset_marker(self.base)
         sidecar = Sidecar(NAME, REPO, RefName("main"), COMMIT, (), False, "", tuple(drawn.of(REPO, "a")))
         sidecars.write(self.base, sidecar)
         capabilities.probe(self.base)

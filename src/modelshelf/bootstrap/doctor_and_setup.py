@@ -29,8 +29,7 @@ from modelshelf.store.known_bases import KnownBases, KnownLibraries
 from modelshelf.store.layout import Base, user_unit_file
 from modelshelf.store.mounts import mount_at, mount_of
 from modelshelf.store.probe import is_file
-from modelshelf.store.tiers import marker as store_tier
-from modelshelf.store.tiers import registry_file
+from modelshelf.store.tiers import marker, registry_file
 from modelshelf.store.tiers.governor import without_password
 
 if TYPE_CHECKING:
@@ -98,7 +97,7 @@ def _open_if_there(
         _, path = registry_in_force(settings)
         registry_file.check_place(path, settings.state_home)
         _check_online(base, known)
-        if store_tier.read_id(base) is None or (path is not None and not mend and not is_file(path)):
+        if marker.read_id(base) is None or (path is not None and not mend and not is_file(path)):
             return None, None
         return open_shelf(settings=settings, read_only=not mend), None
     except (ShelfError, SQLAlchemyError, OSError, ImportError) as err:
@@ -107,7 +106,7 @@ def _open_if_there(
 
 def _check_online(base: Base, known_id: str | None) -> None:
     try:
-        store_tier.check_online(base, known_id)
+        marker.check_online(base, known_id)
     except ShelfError as err:
         raise Unavailable(f"It could not be opened: {err.detail}", hint=err.hint) from err
 
@@ -201,13 +200,13 @@ def reset_marker(path: str) -> None:
     if not is_known and base_path not in _registered_bases(settings):
         raise BadInput(f"{base_path} isn't the base of a tier.", hint="shelf tiers lists them.", cache_path=base_path)
     base = Base(Path(base_path))
-    if store_tier.read_id(base) is not None:
+    if marker.read_id(base) is not None:
         raise BadInput(
             f"{base_path} has its marker: nothing to reset.",
             hint=f"To use another tier in its place: shelf forget {base_path}",
             cache_path=base_path,
         )
-    tier_id = store_tier.reset_marker(base)
+    tier_id = marker.reset_marker(base)
     known.remember(base, tier_id)
     registry = Registry(database_url(settings))
     registry.remember_tier(tier_id, locations.get(base_path, CUSTOM), base_path)

@@ -11,8 +11,7 @@ from modelshelf.registry.fast_read import library_id, role_of
 from modelshelf.settings import Settings
 from modelshelf.store.known_bases import KnownLibraries
 from modelshelf.store.layout import Base
-from modelshelf.store.tiers import governor, registry_file
-from modelshelf.store.tiers import marker as store_tier
+from modelshelf.store.tiers import governor, marker, registry_file
 from modelshelf.store.tiers.governor import Governor
 
 NOTES = logging.getLogger("modelshelf.notes")
@@ -60,7 +59,7 @@ def _check_role(settings: Settings, base: Base, theirs: Path) -> None:
     Raises:
         Unavailable: It has another one.
     """
-    role = role_of(theirs, store_tier.read_id(base) or "")
+    role = role_of(theirs, marker.read_id(base) or "")
     if role == PRIMARY:
         return
     raise Unavailable(

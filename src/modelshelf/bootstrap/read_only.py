@@ -16,8 +16,7 @@ from modelshelf.store.known_bases import KnownBases, KnownLibraries
 from modelshelf.store.layout import Base
 from modelshelf.store.mounts import check_outlives
 from modelshelf.store.probe import is_file
-from modelshelf.store.tiers import marker as store_tier
-from modelshelf.store.tiers import registry_file
+from modelshelf.store.tiers import marker, registry_file
 
 if TYPE_CHECKING:
     from modelshelf.domain.models import Model
@@ -86,7 +85,7 @@ def _reader(settings: Settings) -> Reader:
 def _is_new(settings: Settings, known: KnownBases, path: Path | None) -> bool:
     """Return whether there is no library yet."""
     primary = Base(Path(settings.tiers.primary.base))
-    was_used = str(primary.path) in known.load() or store_tier.read_id(primary) is not None
+    was_used = str(primary.path) in known.load() or marker.read_id(primary) is not None
     return path is not None and not is_file(path) and not was_used
 
 
@@ -143,7 +142,7 @@ def _checked(settings: Settings) -> tuple[str, Path | None]:
     registry_file.check_place(path, settings.state_home)
     if not settings.database_url:
         base = Base(Path(settings.tiers.primary.base))
-        store_tier.check_online(base, KnownBases(settings.state_home).load().get(str(base.path)))
+        marker.check_online(base, KnownBases(settings.state_home).load().get(str(base.path)))
     return url, path
 
 
@@ -153,7 +152,7 @@ def database_url(settings: Settings) -> str:
     if _is_new(settings, KnownBases(settings.state_home), path):
         _check_meant(settings)
     if not settings.database_url:
-        store_tier.open_tier(Base(Path(settings.tiers.primary.base)), KnownBases(settings.state_home), None)
+        marker.open_tier(Base(Path(settings.tiers.primary.base)), KnownBases(settings.state_home), None)
     registry_file.make_room_for(path, settings.state_home)
     if path is not None and not settings.database_url:
         with contextlib.suppress(ShelfError):  # of a base that cannot be written the registry is read

@@ -39,7 +39,7 @@ def load(
             command += [str(base.path)] if base is not None else []
             done = subprocess.run(
                 command,
-                env=run_environment(shelf.services.tiers.tiers, model) | _QUIET,
+                env=run_environment(shelf.services.tiers.settings, model) | _QUIET,
                 stdout=subprocess.PIPE,
                 text=True,
                 check=False,

@@ -39,7 +39,7 @@ def run(context: typer.Context, name: Name) -> None:
         holder = f"{context.args[0]} (shelf run, pid {os.getpid()})"
         with shelf.services.leaser.using(name, "run", holder) as model, _with_base(shelf, model, holder):
             command = [argument.replace("{path}", str(model.path)) for argument in context.args]
-            code = _run(command, run_environment(shelf.services.tiers.tiers, model))
+            code = _run(command, run_environment(shelf.services.tiers.settings, model))
     raise SystemExit(code)
 
 

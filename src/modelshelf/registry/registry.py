@@ -29,7 +29,7 @@ from modelshelf.registry.rows import JOB_COLUMNS, new_deletion, new_job
 from modelshelf.registry.servers import Servers
 from modelshelf.registry.tables import checks, damage, files, jobs, models, reservations, tiers
 from modelshelf.registry.uses import UseTable
-from modelshelf.registry.verified_blobs import Checks
+from modelshelf.registry.verified_blobs import VerifiedBlobs
 
 _REMEMBER_TIER = """
 INSERT INTO tiers (id, cache_location, cache_path, admissions) VALUES (:id, :location, :base, 0)
@@ -54,7 +54,7 @@ class Registry(JobTable, UseTable):
         self._engine = make_engine("sqlite://" if read_only and is_missing(url) else url)
         self.leases = Leases(self._engine)
         self.changes = Changes(self._engine)
-        self.checks = Checks(self._engine)
+        self.verified = VerifiedBlobs(self._engine)
         self.placements = Placements(self._engine)
         self.reservations = Reservations(self._engine)
         self.servers = Servers(self._engine)
@@ -265,7 +265,7 @@ class Registry(JobTable, UseTable):
 
     def damage(self) -> dict[tuple[str, str], str]:
         """Return the stamps of damaged blobs by tier id and digest."""
-        return self.checks.damage()
+        return self.verified.damage()
 
     def remember_tier(self, tier_id: str, cache_location: str, base: str) -> None:
         """Note a base that was used; a drive that is mounted elsewhere now keeps its id.

@@ -11,7 +11,7 @@ from modelshelf.registry.database import db_now
 from modelshelf.registry.tables import checks, damage
 
 
-class Checks:
+class VerifiedBlobs:
     """The verified blobs of each tier."""
 
     def __init__(self, engine: sa.Engine) -> None:

@@ -31,7 +31,7 @@ class PathDoor:
             BadInput: There is no such tier, or the path is no base.
             Denied: A request may not name this path.
         """
-        tier = self._tiers.tiers.chosen(cache_location, cache_path)
+        tier = self._tiers.settings.chosen(cache_location, cache_path)
         self._check(tier.base, self._bases())
 
     def check_target(self, to: str) -> None:
@@ -60,7 +60,7 @@ class PathDoor:
         return [*(tier.base for tier in self._tiers.all()), *self._mapped()]
 
     def _mapped(self) -> list[str]:
-        return list(self._tiers.tiers.custom_map.values())
+        return list(self._tiers.settings.custom_map.values())
 
     def _check(self, path: str, known: Sequence[str]) -> None:
         roots = [NamedFolder(root, os.path.realpath(root)) for root in [*self._roots, *self._mapped()]]

@@ -21,7 +21,7 @@ from modelshelf.errors import ShelfError, Unavailable
 from modelshelf.store import fs
 from modelshelf.store.folders import place
 from modelshelf.store.layout import is_part_lock
-from modelshelf.store.mounts import network_mount_of
+from modelshelf.store.mounts import mount_that_may_hang
 
 _POLL_S = 0.1
 HANG_S = 30.0
@@ -50,7 +50,7 @@ def bounded(
     Raises:
         Unavailable: It did not answer in time; names the path and its mount.
     """
-    mount = network_mount_of(path)
+    mount = mount_that_may_hang(path)
     if mount is None:
         return call()
     outcome: Future[T] = Future()
@@ -146,7 +146,7 @@ def wait_lock(
         Unavailable: It was not free in time.
     """
     waited_s = 0.0
-    mount = network_mount_of(path)
+    mount = mount_that_may_hang(path)
     if mount is not None and mount.is_network:
         timeout_s = min(timeout_s, _NETWORK_WAIT_S)
     while True:

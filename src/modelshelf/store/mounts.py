@@ -33,7 +33,7 @@ def read_table(path: Path = TABLE) -> str:
         return ""
 
 
-def network_mount_of(path: Path) -> Mount | None:
+def mount_that_may_hang(path: Path) -> Mount | None:
     """Return the mount of a path whose calls may hang in the kernel; None where it lies on a disk of this machine.
 
     Its name is asked first, for following links in it asks the disks.

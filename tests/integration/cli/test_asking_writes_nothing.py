@@ -166,7 +166,7 @@ def crowded(hub: FakeHub, tmp_path_factory: pytest.TempPathFactory) -> Home:
             shelf.register(name, f"org/{name}")
         with (shelf.path("leaves") / "model.safetensors").open("rb"):
             shelf.move("leaves", "secondary")
-        primary, dead = shelf.services.tiers.tiers.primary, this_process().rpartition(":")[0] + ":1"
+        primary, dead = shelf.services.tiers.settings.primary, this_process().rpartition(":")[0] + ":1"
         half = Registration(ModelName("half"), RepoId("org/larger"), "primary", None, RefName("main"), (), False)
         job = shelf.services.registry.enqueue("pull", shelf.services.registry.add_model(half, primary.base))
         assert shelf.services.registry.claim(dead, job.id) is not None

@@ -114,7 +114,7 @@ def _broken(shelf: Shelf) -> Iterator[str]:
 
 def _written_bytes(shelf: Shelf) -> int:
     """Return what lies on the primary; what goes and what comes during one look may both be in it, so look thrice."""
-    base = Path(shelf.services.tiers.tiers.primary.base)
+    base = Path(shelf.services.tiers.settings.primary.base)
     found = _look(base)
     for _ in range(2):
         if found > LIMIT:

@@ -343,7 +343,7 @@ def test_dedupe_from_the_command_line(home: Home, shelf: Shelf) -> None:
     assert done["freed_bytes"] + done["shared_bytes"] == 200_000
     assert [item["kind"] for item in done["items"]] in (["link"], ["reflink"])
     assert home.run("dedupe").checked().out.splitlines()[-1] == "Freed 0 B."
-    assert shelf.services.registry.checks.of_tier(shelf.services.tiers.open(shelf.services.tiers.configured()[0]))
+    assert shelf.services.registry.verified.of_tier(shelf.services.tiers.open(shelf.services.tiers.configured()[0]))
     assert violations(shelf) == []
 
 

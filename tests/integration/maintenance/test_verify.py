@@ -485,10 +485,11 @@ def test_a_killed_verification_goes_on_where_it_was(home: Home, hub: FakeHub) ->
         (tier_id,) = [i for path, i in shelf.services.registry.tier_ids().items() if path == str(home.primary)]
         running = wait_until(lambda: shelf.services.registry.jobs(state=UNFINISHED), "the job to be there")
         since = running[0].created_at
-        wait_until(lambda: len(shelf.services.registry.checks.of_tier(tier_id, since)) >= 3, "three blobs to be noted")
+        verified = shelf.services.registry.verified
+        wait_until(lambda: len(verified.of_tier(tier_id, since)) >= 3, "three blobs to be noted")
     child.kill()
     with home.open() as shelf:
-        known = len(shelf.services.registry.checks.of_tier(tier_id, since))
+        known = len(shelf.services.registry.verified.of_tier(tier_id, since))
 
     found = home.run("verify", "m", "--rate", "2MB", "--json").checked().json
 

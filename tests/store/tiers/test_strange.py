@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from modelshelf.store.layout import Base
-from modelshelf.store.tiers import marker as store_tier
-from modelshelf.store.tiers import strange
+from modelshelf.store.tiers import marker, strange
 from tests.builders import put
 from tests.store.users import acting_as
 
@@ -34,7 +33,7 @@ def test_what_may_not_be_read_is_another_finding(tmp_path: Path) -> None:
     """A file of another user is not called strange."""
     base = Base(tmp_path)
     tmp_path.chmod(0o755)
-    store_tier.reset_marker(base)
+    marker.reset_marker(base)
     put(base.meter, b"{}").chmod(0o600)
 
     with acting_as():
@@ -46,7 +45,7 @@ def test_what_may_not_be_read_is_another_finding(tmp_path: Path) -> None:
 def test_what_may_not_be_entered_ends_nothing(open_path: Path) -> None:
     """A base whose own folder is another user's has nothing that can be called strange."""
     base = Base(open_path)
-    store_tier.reset_marker(base)
+    marker.reset_marker(base)
     put(base.sidecars / "m.json", b"[]")
     base.own.chmod(0o700)
 
@@ -57,7 +56,7 @@ def test_what_may_not_be_entered_ends_nothing(open_path: Path) -> None:
 def test_a_base_whose_files_all_say_something_has_nothing_strange(tmp_path: Path) -> None:
     """Marker and memory as we write them."""
     base = Base(tmp_path)
-    store_tier.reset_marker(base)
+    marker.reset_marker(base)
     for path in (base.meter, base.links, base.capabilities):
         put(path, b"{}")
 

@@ -222,3 +222,12 @@ def test_a_tier_is_shown_in_one_line() -> None:
     assert repr(slow) == "<Tier secondary /mnt/slow: 25.0 GB>"
     assert repr(replace(slow, online=False)) == "<Tier secondary /mnt/slow: offline>"
     assert (fast.location, fast.base, fast.limit_bytes, fast.usage_bytes) == ("primary", "/mnt/fast", 100 * GB, 25 * GB)
+
+
+def test_a_tier_holds_what_is_written_and_what_is_promised() -> None:
+    """The hole in the part of a download is the reservation's, and counts once."""
+    usage = Usage(apparent_bytes=100, allocated_bytes=40, breakdown={"partial": 100}, hole_bytes=60)
+
+    status = TierStatus(FAST, online=True, detail="", usage=usage, reserved_bytes=60, free_bytes=0)
+
+    assert status.held_bytes == 100

@@ -130,7 +130,7 @@ class Adopter:
         path = folder_of(wanted.path)
         if self._is_linked(wanted, path):
             kept = self.linker.finish(path)
-            target = self.tiers.tiers.resolve(*destination(wanted.to))
+            target = self.tiers.settings.resolve(*destination(wanted.to))
             nothing = AdoptPlan(Order(wanted.mode, str(path), CUSTOM, target.base, target.location), (), ())
             self._tell(running, AdoptedJson.done(nothing, done, nothing, str(kept)))
             return
@@ -272,7 +272,7 @@ class Adopter:
         source = self._source(path, is_foreign=any(model.kind.is_foreign for model in found.models))
         target = source
         if wanted.mode is not AdoptMode.LEAVE:
-            target = self.tiers.tiers.resolve(*destination(wanted.to))
+            target = self.tiers.settings.resolve(*destination(wanted.to))
         one, other = Path(source.base).resolve(), Path(target.base).resolve()
         if one != other and (one in other.parents or other in one.parents):
             raise BadInput(
@@ -287,11 +287,11 @@ class Adopter:
         for tier in self.tiers.all():
             if scan.is_same(Path(tier.base), path):
                 return tier
-        return Tier(CUSTOM, BasePath(str(path)), None) if is_foreign else self.tiers.tiers.resolve(CUSTOM, str(path))
+        return Tier(CUSTOM, BasePath(str(path)), None) if is_foreign else self.tiers.settings.resolve(CUSTOM, str(path))
 
     def tier(self, location: str, base: str) -> Tier:
         """Return a tier by its location and base."""
-        return self.tiers.tiers.resolve(location, base if location == CUSTOM else None)
+        return self.tiers.settings.resolve(location, base if location == CUSTOM else None)
 
     def _elsewhere(self, path: Path) -> list[str]:
         """Return the other places where programs keep models by default and something lies."""

@@ -36,7 +36,7 @@ from modelshelf.store.layout import Base, CacheDir
 from modelshelf.store.probe import is_file, is_folder, is_there
 from modelshelf.store.repos import scan, snapshot, trees, verify
 from modelshelf.store.repos.materialize import lay_out
-from modelshelf.store.tiers import marker as store_tier
+from modelshelf.store.tiers import marker
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class ModelImporter:
         """
         order = plan.order
         if plan.of(Act.REGISTER, Act.MOVE, Act.BRING, Act.MERGE):
-            free_entries = store_tier.free_entries(Base(Path(order.target)))
+            free_entries = marker.free_entries(Base(Path(order.target)))
             target = self._tier(order.target_location, order.target)
             check_entries(self.need_entries(plan), target, free_entries)
         if order.mode is AdoptMode.LEAVE:
@@ -119,10 +119,10 @@ class ModelImporter:
 
     def _takes_disk(self, order: Order) -> bool:
         """Return whether what is brought comes from another file system."""
-        return store_tier.device(Base(Path(order.base))) != store_tier.device(Base(Path(order.target)))
+        return marker.device(Base(Path(order.base))) != marker.device(Base(Path(order.target)))
 
     def _tier(self, location: str, base: str) -> Tier:
-        return self.tiers.tiers.resolve(location, base if location == CUSTOM else None)
+        return self.tiers.settings.resolve(location, base if location == CUSTOM else None)
 
     # --- strays ---
 
@@ -212,7 +212,7 @@ class ModelImporter:
         self, base: Base, tier_id: str, models: Iterable[FoundModel], running: Running
     ) -> dict[tuple[str, str], str]:
         """Read what was not verified before; returns by repository and commit what is damaged, in a sentence."""
-        known = self.registry.checks.of_tier(tier_id)
+        known = self.registry.verified.of_tier(tier_id)
         targets = []
         for found in models:
             folder = base.repo(found.repo).snapshot(found.commit)
@@ -227,7 +227,7 @@ class ModelImporter:
             workers=verify.all_cores(),
             throttle=lambda count: None,
             progress=running.progress,
-            on_checked=lambda good, stamp: self.registry.checks.add(tier_id, {good[0].digest: stamp}),
+            on_checked=lambda good, stamp: self.registry.verified.add(tier_id, {good[0].digest: stamp}),
         )
         return {(f.repo_id, f.commit_hash): f"{f.file} is damaged ({f.kind.value}): it stays." for f in findings}
 

@@ -24,7 +24,7 @@ from modelshelf.errors import BadInput, Conflict, NotFound, Unavailable
 from modelshelf.store.known_bases import KnownBases
 from modelshelf.store.layout import Base, Repo
 from modelshelf.store.repos import scan
-from modelshelf.store.tiers import marker as store_tier
+from modelshelf.store.tiers import marker
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,10 +217,10 @@ class _StateReader:
     def _why_offline(self, base_path: str, *, known: bool) -> str:
         """Return why a base cannot be read; a base that held a whole model was used, whoever remembers it."""
         known_id = self.known_ids.get(base_path, "" if known else None)
-        reason = store_tier.why_offline(self.bases[base_path], known_id)
+        reason = marker.why_offline(self.bases[base_path], known_id)
         if reason and known_id:
             for other, other_id in self.known_ids.items():
-                if other_id == known_id and store_tier.read_id(Base(Path(other))) == known_id:
+                if other_id == known_id and marker.read_id(Base(Path(other))) == known_id:
                     return f"{reason} Its drive is at {other} now: shelf reconcile updates where its models are."
         return reason
 
@@ -243,7 +243,7 @@ class _StateReader:
 
     def _is_writable(self, base_path: str) -> bool:
         if base_path not in self.writable:
-            self.writable[base_path] = store_tier.is_writable(self.bases[base_path])
+            self.writable[base_path] = marker.is_writable(self.bases[base_path])
         return self.writable[base_path]
 
     def _count(self, repo: Repo, row: ModelRow, commit_hash: CommitHash) -> tuple[int, int, int]:
@@ -265,7 +265,7 @@ class _StateReader:
             self.damage = self.reader.damage()
         if not self.damage:
             return ""
-        tier_id, folder = store_tier.read_id(base) or "", base.repo(row.hf_path).snapshot(commit_hash)
+        tier_id, folder = marker.read_id(base) or "", base.repo(row.hf_path).snapshot(commit_hash)
         stamps = ((f.path, self.damage.get((tier_id, f.digest))) for f in selected_files(self.reader, row))
         return next((path for path, stamp in stamps if stamp and stamp == scan.stamp(folder / path)), "")
 

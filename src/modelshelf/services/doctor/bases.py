@@ -20,14 +20,13 @@ from modelshelf.store.mounts import mount_at, mount_of
 from modelshelf.store.probe import is_folder
 from modelshelf.store.repos import inspect, scan
 from modelshelf.store.repos.inspect import Wanted
-from modelshelf.store.tiers import capabilities, checkup, governor, meter
-from modelshelf.store.tiers import marker as store_tier
+from modelshelf.store.tiers import capabilities, checkup, governor, marker, meter
 
 if TYPE_CHECKING:
     from modelshelf.domain.models import Model
     from modelshelf.services.shelf import Shelf
 
-HANG_S = 5.0
+ANSWER_WITHIN_S = 5.0
 """How long a network mount may take to answer, in seconds."""
 
 
@@ -36,7 +35,7 @@ def hung_bases(paths: Iterable[str]) -> dict[str, str]:
     hung = {}
     for path in paths:
         try:
-            bounded(Path(path).is_dir, Path(path), hang_s=HANG_S)
+            bounded(Path(path).is_dir, Path(path), hang_s=ANSWER_WITHIN_S)
         except ShelfError as err:
             hung[path] = err.detail
     return hung
@@ -67,7 +66,7 @@ class Bases:
             base = Base(Path(path))
             is_new = not any(scan.is_same(base.path, Path(other)) for other in found if other not in self.hung)
             is_anothers = governor.why_not_ours(base, *self._in_force())
-            if is_new and not is_anothers and is_folder(base.path) and store_tier.read_id(base):
+            if is_new and not is_anothers and is_folder(base.path) and marker.read_id(base):
                 found[path] = Tier(CUSTOM, BasePath(path), None)
         return list(found.values())
 
@@ -84,7 +83,7 @@ class Bases:
         if self.shelf is not None:
             known_id = self.shelf.services.registry.tier_ids().get(tier.base) or known_id
         try:
-            store_tier.check_online(base, known_id)
+            marker.check_online(base, known_id)
             governor.check_ours(base, *self._in_force())
         except ShelfError as err:
             return err.detail, err.hint
@@ -105,7 +104,7 @@ class Bases:
             return BaseFacts(tier, mount, exists, offline, closed=str(closed), mend=ownership.fix(base))
         if offline:
             return BaseFacts(tier, mount, exists, offline, mend=way_out)
-        facts = BaseFacts(tier, mount, exists, offline, marked=store_tier.read_id(base) is not None)
+        facts = BaseFacts(tier, mount, exists, offline, marked=marker.read_id(base) is not None)
         if not exists:
             return facts
         caches = (base.xet, base.old_transformers)
@@ -113,10 +112,10 @@ class Bases:
         unfinished = tuple(path for path in strays if checkup.is_unfinished(path))
         return replace(
             facts,
-            writable=store_tier.is_writable(base) and not mount.read_only,
+            writable=marker.is_writable(base) and not mount.read_only,
             capabilities=capabilities.of(base),
-            free_bytes=store_tier.free_bytes(base),
-            free_entries=store_tier.free_entries(base),
+            free_bytes=marker.free_bytes(base),
+            free_entries=marker.free_entries(base),
             disk_bytes=checkup.disk_bytes(base),
             usage_bytes=meter.measure(base).apparent_bytes,
             strays=tuple(stray for path, stray in strays.items() if path not in unfinished),

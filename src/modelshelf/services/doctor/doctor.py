@@ -31,7 +31,7 @@ from modelshelf.domain.reconcile import Action
 from modelshelf.domain.tool_environment import conflicts, hf_home, is_offline, places, token_path
 from modelshelf.errors import ShelfError
 from modelshelf.services.doctor import fixes
-from modelshelf.services.doctor.bases import HANG_S, Bases
+from modelshelf.services.doctor.bases import ANSWER_WITHIN_S, Bases
 from modelshelf.services.setup.tools import engines, installed
 from modelshelf.services.space.delete_old_copy import leaving
 from modelshelf.store.layout import Base
@@ -170,7 +170,7 @@ class Doctor:
         if self.bases.shelf is None:
             return set()
         repos: dict[str, str] = {model.row.model_name: model.row.hf_path for model in self.bases.models()}
-        waiting = leaving(self.bases.shelf.services.registry, self.bases.shelf.services.tiers.tiers)
+        waiting = leaving(self.bases.shelf.services.registry, self.bases.shelf.services.tiers.settings)
         return {(base, repos.get(model_name, "")) for base, model_name in waiting}
 
     def _digests(self, base: Base) -> dict[tuple[RepoId, Digest], int]:
@@ -203,7 +203,7 @@ class Doctor:
         path = token_path(self.environ)
         bases = [base for base in self.bases.online() if str(base.path) != hf_home(self.environ)[0]]
         shared = [str(base.token) for base in bases if checkup.mode_of(base.token) is not None]
-        mode = bounded(partial(checkup.mode_of, Path(path)), Path(path), hang_s=HANG_S)
+        mode = bounded(partial(checkup.mode_of, Path(path)), Path(path), hang_s=ANSWER_WITHIN_S)
         return TokenFacts(self.has_token, path, mode, mode is None or os.access(path, os.R_OK), tuple(shared))
 
     def _hub(self) -> Iterator[Diagnosis]:
@@ -219,7 +219,7 @@ class Doctor:
 def _bytes_at(path: Path) -> int:
     """Return what lies below a folder of another tool; 0 where that hangs."""
     try:
-        return bounded(partial(checkup.tree_bytes, path), path, hang_s=HANG_S)
+        return bounded(partial(checkup.tree_bytes, path), path, hang_s=ANSWER_WITHIN_S)
     except ShelfError:
         return 0
 

@@ -14,8 +14,7 @@ from modelshelf.services.doctor.bases import Bases
 from modelshelf.services.jobs.progress import Counter
 from modelshelf.store.gc import collect
 from modelshelf.store.layout import Base
-from modelshelf.store.tiers import checkup
-from modelshelf.store.tiers import marker as store_tier
+from modelshelf.store.tiers import checkup, marker
 
 if TYPE_CHECKING:
     from modelshelf.services.shelf import Shelf
@@ -53,7 +52,7 @@ def _tidy(shelf: Shelf) -> Iterator[str]:
     """Delete stale locks and empty folders through gc, which looks again under the locks."""
     for tier, plan in shelf.services.collector.plan(GcParams()):
         base = Base(Path(tier.base))
-        if not store_tier.is_writable(base):
+        if not marker.is_writable(base):
             continue
         small = replace(plan, items=tuple(item for item in plan.items if item.kind in TIDY))
         done = collect.execute(

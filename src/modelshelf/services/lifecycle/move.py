@@ -40,8 +40,7 @@ from modelshelf.store.layout import Base, Repo
 from modelshelf.store.os_errors import open_to_read
 from modelshelf.store.repos import delete, quarantine, scan, snapshot
 from modelshelf.store.repos.materialize import lay_out
-from modelshelf.store.tiers import capabilities, sidecars
-from modelshelf.store.tiers import marker as store_tier
+from modelshelf.store.tiers import capabilities, marker, sidecars
 from modelshelf.store.tiers.marker import is_writable
 
 _log = logging.getLogger(__name__)
@@ -102,17 +101,17 @@ class Mover:
             NotFound, Conflict, Unavailable: There is no such model, it is not whole, or a tier is offline.
             Denied: The target cannot be written.
         """
-        tier = self.tiers.tiers.chosen(to, cache_path)
+        tier = self.tiers.settings.chosen(to, cache_path)
         model = self.library.model(model_name)
-        left = left_move(self.registry, self.tiers.tiers, model.row, tier, keep_source=keep_source)
+        left = left_move(self.registry, self.tiers.settings, model.row, tier, keep_source=keep_source)
         if left is not None:
             return left
         row = self._route(model, tier).row
-        return enqueue_move(self.registry, self.tiers.tiers, row, tier, keep_source=keep_source, cause=cause)
+        return enqueue_move(self.registry, self.tiers.settings, row, tier, keep_source=keep_source, cause=cause)
 
     def plan(self, model_name: str, to: str, cache_path: str | None, *, keep_source: bool) -> MovePlan:
         """Return what moving a model would do; raises as `enqueue` does, and as `RoomMaker.check` where it is full."""
-        route = self._route(self.library.model(model_name), self.tiers.tiers.chosen(to, cache_path))
+        route = self._route(self.library.model(model_name), self.tiers.settings.chosen(to, cache_path))
         plan = self._plan(route, self._likely_method(route), keep_source=keep_source)
         need, takes_disk, row = self._need(route, plan), plan.method == "copy", route.row
         try:
@@ -130,7 +129,7 @@ class Mover:
     def run(self, running: Running) -> None:
         """Carry out a move job."""
         params = params_of(running.job, MoveParams)
-        tier = self.tiers.tiers.resolve(params.cache_location, params.cache_path)
+        tier = self.tiers.settings.resolve(params.cache_location, params.cache_path)
         model = self.library.model(running.job.model_name)
         if model.base == tier.base:  # an earlier run switched it, and left its source to a job of its own
             refresh_sidecar(self.registry, model)
@@ -225,7 +224,7 @@ class Mover:
 
     def _likely_method(self, route: _Route) -> str:
         """Return how the bytes will get there; nothing is tried."""
-        likely = link_or_clone.likely_share(route.source.path, store_tier.nearest_folder(route.target))
+        likely = link_or_clone.likely_share(route.source.path, marker.nearest_folder(route.target))
         return likely if likely != "link" or capabilities.of(route.target).hardlinks else "copy"
 
     def _need(self, route: _Route, plan: MovePlan) -> Callable[[], int]:
@@ -238,7 +237,7 @@ class Mover:
         assert route.row.commit_hash is not None
         files = self.library.files(route.row)
         sources = snapshot.locate(route.source, route.from_repo, route.row.commit_hash, files)
-        checked = self.registry.checks.of_tier(route.tier_id)
+        checked = self.registry.verified.of_tier(route.tier_id)
         for digest, path in route.held(route.row.commit_hash, files).items():
             progress.check()
             is_known = checked.get(digest) == scan.stamp(path)
@@ -249,7 +248,7 @@ class Mover:
         """Return whether a file of the target has the bytes that its digest promises; if not it is set aside."""
         stamp = scan.stamp(path)
         if file_agrees(path, digest):
-            self.registry.checks.add(route.tier_id, {digest: stamp})
+            self.registry.verified.add(route.tier_id, {digest: stamp})
             return True
         _log.warning("blob_quarantined", extra={"digest": digest, "path": str(path)})
         quarantine.set_aside(route.target, path, digest)
@@ -315,7 +314,7 @@ class Mover:
                 **err.fields,
             ) from err
         if how == "copy":
-            self.registry.checks.add(route.tier_id, {need.digest: scan.stamp(path)})
+            self.registry.verified.add(route.tier_id, {need.digest: scan.stamp(path)})
 
     def _arrive(self, route: _Route, plan: MovePlan, job_id: int) -> None:
         """Lay the snapshot out on the target, and let the model resolve to it."""
@@ -333,12 +332,12 @@ class Mover:
         snapshot.set_refs(route.to_repo, refs, overwrite=False)
         if not COMMIT_HASH.fullmatch(row.revision):
             snapshot.set_refs(route.to_repo, {row.revision: plan.commit_hash}, overwrite=True)
-        left = old_copy(self.tiers.tiers, route.source, plan.repo_id, plan.commit_hash, plan.files)
+        left = old_copy(self.tiers.settings, route.source, plan.repo_id, plan.commit_hash, plan.files)
         now = self.registry.model(row.model_name) or row
         manifest = self.registry.files(plan.repo_id, plan.commit_hash)
         sidecars.write(route.target, sidecar_of(now, plan.commit_hash, manifest))  # the last write: the row follows it
         signature = scan.signature(route.to_repo, plan.commit_hash)
-        location, base = route.tier.location, self.tiers.tiers.stored_path(route.tier.base)
+        location, base = route.tier.location, self.tiers.settings.stored_path(route.tier.base)
         then = None if plan.keep_source else left
         self.registry.placements.switch(
             row.id, location, base, signature, then, job_id=job_id, commit_hash=plan.commit_hash

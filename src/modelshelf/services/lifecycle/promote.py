@@ -17,7 +17,7 @@ from modelshelf.services.jobs.runner import JobRunner
 from modelshelf.services.lifecycle.move import Mover
 from modelshelf.services.space.make_room import RoomMaker
 from modelshelf.store.layout import Base
-from modelshelf.store.tiers import marker as store_tier
+from modelshelf.store.tiers import marker
 
 _log = logging.getLogger(__name__)
 
@@ -51,9 +51,9 @@ class Promoter:
     def decide(self, model: Model) -> PromotionDecision:
         """Return whether a model of the secondary moves to the primary if it is used now, and why."""
         tiers = self.room.tiers
-        primary, secondary = tiers.tiers.primary, tiers.tiers.secondary
+        primary, secondary = tiers.settings.primary, tiers.settings.secondary
         assert secondary is not None
-        same_disk = store_tier.device(Base(tiers.path(primary))) == store_tier.device(Base(tiers.path(secondary)))
+        same_disk = marker.device(Base(tiers.path(primary))) == marker.device(Base(tiers.path(secondary)))
         return should_promote(
             self.mode,
             self.registry.uses_at(model.row.id),

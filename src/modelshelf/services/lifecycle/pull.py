@@ -125,7 +125,7 @@ class Puller:
                 progress.advance(plan.total_bytes - plan.fetch_bytes)
                 self._fetcher(base, plan, progress, reservation).run()
         stamps = {need.digest: scan.stamp(repo.blob(need.digest)) for need in plan.fetch}
-        self.registry.checks.add(tier_id, stamps)
+        self.registry.verified.add(tier_id, stamps)
         return base
 
     def plan(self, base: Base, repo_id: RepoId, commit_hash: CommitHash, files: Sequence[FileEntry]) -> PullPlan:
@@ -139,7 +139,7 @@ class Puller:
         return snapshot.held(base, base.repo(repo_id), commit_hash, files, symlinks=self.tiers.links(base))
 
     def _open(self, row: ModelRow) -> tuple[Tier, str]:
-        tier = self.tiers.tiers.resolve(row.cache_location, row.cache_path)
+        tier = self.tiers.settings.resolve(row.cache_location, row.cache_path)
         tier_id = self.tiers.open_to_write(tier)
         ownership.check_changeable(Base(self.tiers.path(tier)), row.hf_path)
         return tier, tier_id
@@ -185,7 +185,7 @@ class Puller:
         for need in plan.suspect:
             self._quarantine(base, held[need.digest], need.digest, "size")
         fetch = {need.digest for need in plan.fetch}
-        checked = self.registry.checks.of_tier(tier_id)
+        checked = self.registry.verified.of_tier(tier_id)
         foreign = {
             file.digest: file.size_bytes
             for file in plan.files
@@ -201,7 +201,7 @@ class Puller:
             else:
                 self._quarantine(base, held[digest], digest, "content")
             progress.advance(size_bytes)
-        self.registry.checks.add(tier_id, good)
+        self.registry.verified.add(tier_id, good)
 
     def _quarantine(self, base: Base, path: Path, digest: Digest, what: str) -> None:
         target = fs.set_aside(base.path, path, base.quarantine)

@@ -46,7 +46,7 @@ class Registrar:
             OutOfSpace: It does not fit on its tier.
             Unavailable: The tier is offline.
         """
-        tier = self.tiers.tiers.chosen(wanted.cache_location, wanted.cache_path)
+        tier = self.tiers.settings.chosen(wanted.cache_location, wanted.cache_path)
         self.registry.check_name(wanted)
         self._check_base(wanted, tier)
         base = Base(self.tiers.path(tier))
@@ -81,7 +81,7 @@ class Registrar:
         # Of a tier that is new with that, it is known only now what its file system can.
         self.tiers.check_storable(plan.tier, wanted.hf_path, files, wanted.model_name, wanted.revision)
         there = self.registry.model(wanted.model_name)
-        row = there or self.registry.add_model(wanted, self.tiers.tiers.stored_path(plan.tier.base))
+        row = there or self.registry.add_model(wanted, self.tiers.settings.stored_path(plan.tier.base))
         if plan.commit_hash is not None and row.commit_hash is None:
             self.registry.set_manifest(row, plan.commit_hash, plan.manifest)
         _log.info("registered", extra={"model_name": row.model_name, "size_bytes": plan.size_bytes})
@@ -108,7 +108,7 @@ class Registrar:
     def _check_base(self, wanted: Registration, tier: Tier) -> None:
         """Refuse the name of a model that lies in another custom base."""
         there = self.registry.model(wanted.model_name)
-        if there is not None and self.tiers.tiers.resolve(there.cache_location, there.cache_path).base != tier.base:
+        if there is not None and self.tiers.settings.resolve(there.cache_location, there.cache_path).base != tier.base:
             raise Conflict(
                 f"The name {there.model_name} is taken by {there.hf_path} in {there.cache_path}.",
                 hint=f"Choose another name, or move that model: shelf move {there.model_name} {tier.base}",

@@ -21,8 +21,7 @@ from modelshelf.services.jobs.runner import JobRunner
 from modelshelf.services.space.delete_old_copy import OldCopyDeleter, old_copy, read_freed
 from modelshelf.store.layout import Base
 from modelshelf.store.repos import delete
-from modelshelf.store.tiers import governor
-from modelshelf.store.tiers import marker as store_tier
+from modelshelf.store.tiers import governor, marker
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +139,7 @@ class Remover:
         if model.state is State.OFFLINE:
             raise Unavailable(model.detail, hint="Mount its drive, or leave the files where they are.")
         governor.check_ours(Base(Path(model.base)), self.registry.id, self.registry.url)
-        if not store_tier.is_writable(Base(Path(model.base))):
+        if not marker.is_writable(Base(Path(model.base))):
             hint = "Mount it writable, or leave the files where they are."
             raise Denied(f"{model.base} is read-only here.", hint=hint, cache_path=model.base)
         if model.row.commit_hash is None:

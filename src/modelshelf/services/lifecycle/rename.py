@@ -30,7 +30,7 @@ def rename(registry: Registry, library: Library, tiers: TierService, model_name:
     if model.row.job_state in UNFINISHED:
         raise Conflict(f"Job {model.row.job_id} is working on {model_name}.", hint=f"shelf cancel {model.row.job_id}")
     if model.state is not State.OFFLINE:
-        tier = tiers.tiers.resolve(model.row.cache_location, model.row.cache_path)
+        tier = tiers.settings.resolve(model.row.cache_location, model.row.cache_path)
         tiers.check_storable(tier, model.row.hf_path, (), new_name)
     registry.rename(model.row.id, new_name)
     refresh_sidecar(registry, library.model(new_name))

@@ -59,7 +59,7 @@ class Updater:
             raise Unavailable(model.detail, hint="Mount its drive.", model_name=model_name)
         if row.commit_hash is None:
             raise Conflict(f"{model_name} was never downloaded.", hint=f"shelf pull {model_name}")
-        tier = self.tiers.tiers.resolve(row.cache_location, row.cache_path)
+        tier = self.tiers.settings.resolve(row.cache_location, row.cache_path)
         self.tiers.check_writable(tier)
         old = tuple(self.library.files(row))
         same = UpdatePlan(row.model_name, row.hf_path, row.revision, row.commit_hash, row.commit_hash, old, old)
@@ -126,7 +126,7 @@ class Updater:
         self, base: Base, row: ModelRow, commit_hash: CommitHash, manifest: Sequence[FileEntry], *, keep_old: bool
     ) -> None:
         files = select_files(manifest, row.allow_patterns)
-        left = old_copy(self.tiers.tiers, base, row.hf_path, row.commit_hash, self.library.files(row))
+        left = old_copy(self.tiers.settings, base, row.hf_path, row.commit_hash, self.library.files(row))
         signature = scan.signature(base.repo(row.hf_path), commit_hash)
         old = None if keep_old or row.commit_hash is None else left
         taken = self.registry.placements.take_commit(row, commit_hash, manifest, total_size(files), signature, old)

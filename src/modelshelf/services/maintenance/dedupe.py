@@ -56,8 +56,8 @@ class Deduper:
         base = Base(Path(tier.base))
         running.progress.phase("looking")
         plan = dedupe.plan_dedupe(base)
-        done = dedupe.execute(base, plan, self.registry.checks.of_tier(tier_id), running.progress)
-        self.registry.checks.add(tier_id, done.verified)
+        done = dedupe.execute(base, plan, self.registry.verified.of_tier(tier_id), running.progress)
+        self.registry.verified.add(tier_id, done.verified)
         sizes = {path: group.size_bytes for group in plan.groups for path in group.others}
         return Tidied(
             location=tier.location,

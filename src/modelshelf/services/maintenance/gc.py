@@ -26,8 +26,7 @@ from modelshelf.services.jobs.running import Running
 from modelshelf.services.space.tiers import TierService
 from modelshelf.store.gc import collect
 from modelshelf.store.layout import Base
-from modelshelf.store.tiers import governor, meter
-from modelshelf.store.tiers import marker as store_tier
+from modelshelf.store.tiers import governor, marker, meter
 
 _UPKEEP = (JobKind.GC, JobKind.DEDUPE)
 
@@ -81,7 +80,7 @@ class Collector:
         plan = self._plan(base, params)
         done = collect.execute(base, plan, needs, self.clock, running.progress)
         blobs = {Path(item.path).name for item in done.removed if item.kind == "blob"}
-        self.registry.checks.forget(tier_id, filter(is_digest, blobs))
+        self.registry.verified.forget(tier_id, filter(is_digest, blobs))
         meter.measure(base, keep=True)
         aside, went = _quarantined(plan.items), _quarantined(done.removed)
         return Tidied(
@@ -158,7 +157,7 @@ def away(tiers: TierService, which: str | None) -> list[tuple[Tier, str]]:
 
 def _was_used(tiers: TierService, tier: Tier) -> bool:
     known = tier.base in tiers.registry.tier_ids() or tier.base in tiers.known.load()
-    return known or store_tier.read_id(Base(Path(tier.base))) is not None
+    return known or marker.read_id(Base(Path(tier.base))) is not None
 
 
 def _offline(tiers: TierService, tier: Tier) -> str:

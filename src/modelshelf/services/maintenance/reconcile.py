@@ -30,8 +30,7 @@ from modelshelf.services.space.tiers import TierService
 from modelshelf.store import locks
 from modelshelf.store.layout import Base
 from modelshelf.store.repos import scan, snapshot
-from modelshelf.store.tiers import marker as store_tier
-from modelshelf.store.tiers import meter, sidecars
+from modelshelf.store.tiers import marker, meter, sidecars
 
 _log = logging.getLogger(__name__)
 
@@ -111,7 +110,7 @@ class Reconciler:
         """Do one step; returns whether it still held."""
         base = Base(Path(step.base))
         if step.action is Action.RETAG:
-            tier_id = store_tier.give_new_id(base)
+            tier_id = marker.give_new_id(base)
             self.tiers.known.remember(base, tier_id)
             self.registry.remember_tier(tier_id, step.location, step.base)
             return True
@@ -132,7 +131,7 @@ class Reconciler:
             return False
         signature = scan.signature(repo, sidecar.commit_hash) if step.complete else ""
         placements, facts = self.registry.placements, {"complete": step.complete, "signature": signature}
-        stored = self.tiers.tiers.stored_path(step.base)
+        stored = self.tiers.settings.stored_path(step.base)
         if step.row is None:
             return placements.add(sidecar, step.location, stored, **facts)  # type: ignore[arg-type]
         return placements.place(step.row, sidecar, step.location, stored, **facts)  # type: ignore[arg-type]
@@ -159,7 +158,7 @@ class Reconciler:
     @contextlib.contextmanager
     def _locked(self, base: Base, repo_id: RepoId) -> Iterator[None]:
         """Hold a repository's lock; nobody deletes in a base that cannot be written."""
-        if not store_tier.is_writable(base):
+        if not marker.is_writable(base):
             yield
             return
         with locks.wait_lock(base.path, base.repo_lock(repo_id), self.clock):

@@ -21,8 +21,7 @@ from modelshelf.store.adopt import inventory
 from modelshelf.store.layout import Base
 from modelshelf.store.probe import is_folder
 from modelshelf.store.repos import scan, trees
-from modelshelf.store.tiers import governor, sidecars
-from modelshelf.store.tiers import marker as store_tier
+from modelshelf.store.tiers import governor, marker, sidecars
 
 
 def observe(registry: Registry, tiers: TierService, more: Sequence[str] = ()) -> Seen:
@@ -48,7 +47,7 @@ def further_bases(tiers: TierService, more: Sequence[str]) -> tuple[str, ...]:
         BadInput: One of them is no base.
     """
     configured = {tier.base for tier in tiers.configured()}
-    return tuple(path if path in configured else tiers.tiers.resolve(CUSTOM, path).base for path in more)
+    return tuple(path if path in configured else tiers.settings.resolve(CUSTOM, path).base for path in more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +96,7 @@ class _Scan:
     def _custom_base(self, path: str) -> str:
         """Return the custom base that a path means in this process; empty when it can be none."""
         try:
-            return self._tiers.tiers.resolve(CUSTOM, path).base
+            return self._tiers.settings.resolve(CUSTOM, path).base
         except BadInput:
             return ""
 
@@ -108,18 +107,18 @@ class _Scan:
         return Seen(
             bases=tuple(self._base(place) for place in self._places.values()),
             rows=rows,
-            leaving=frozenset(leaving(self._registry, self._tiers.tiers)),
+            leaving=frozenset(leaving(self._registry, self._tiers.settings)),
             snapshots=tuple(found for place in online for found in _whole_snapshots(place.base, rows)),
         )
 
     def _place(self, path: str, location: str) -> _ScannedBase:
         base = Base(Path(path))
-        tier_id = store_tier.read_id(base) or ""
-        offline = store_tier.why_offline(base, self._known.get(path))
+        tier_id = marker.read_id(base) or ""
+        offline = marker.why_offline(base, self._known.get(path))
         offline = offline or governor.why_not_ours(base, self._registry.id, self._registry.url)
         if not offline and not tier_id:
             offline = f"{path} has no marker: it was never used, or is not mounted."
-        return _ScannedBase(base, location, tier_id or self._known.get(path, ""), offline, store_tier.is_writable(base))
+        return _ScannedBase(base, location, tier_id or self._known.get(path, ""), offline, marker.is_writable(base))
 
     def _same_folder(self, place: _ScannedBase) -> str | None:
         """Return the base seen before that is this very folder under another path (a link, a bind mount)."""
@@ -153,7 +152,7 @@ class _Scan:
 
     def _resolve(self, row: ModelRow) -> tuple[str, str]:
         try:
-            path = self._tiers.tiers.resolve(row.cache_location, row.cache_path).base
+            path = self._tiers.settings.resolve(row.cache_location, row.cache_path).base
         except BadInput as err:
             return "", err.detail
         return self._alias.get(path, path), ""

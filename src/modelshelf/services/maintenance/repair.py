@@ -145,7 +145,7 @@ class Repairer:
         row = self.registry.model(first.model_name) if first.model_name else None
         if row is None or row.commit_hash is None or self.library.base_of(row) != first.base:
             return None
-        tier = self.tiers.tiers.resolve(row.cache_location, row.cache_path)
+        tier = self.tiers.settings.resolve(row.cache_location, row.cache_path)
         return _Case(
             row=row,
             commit_hash=row.commit_hash,
@@ -198,7 +198,7 @@ class Repairer:
             if rest:
                 self._fetch(case, replace(plan, fetch=rest), running, reservation)
         stamps = {need.digest: scan.stamp(case.repo.blob(need.digest)) for need in needs}
-        self.registry.checks.add(case.tier_id, stamps)
+        self.registry.verified.add(case.tier_id, stamps)
 
     def _clear(self, case: _Case, need: BlobNeed) -> None:
         """Take a link away that has the blob's name and leads nowhere, or out of the base."""

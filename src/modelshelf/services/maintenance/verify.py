@@ -120,7 +120,7 @@ class Verifier:
 
     def _split(self, survey: Survey, since: float) -> tuple[list[Target], list[Target]]:
         """Return what was verified since then and not written after that, and the rest."""
-        checked = {base: self.registry.checks.of_tier(tier_id, since) for base, tier_id in survey.tier_ids.items()}
+        checked = {base: self.registry.verified.of_tier(tier_id, since) for base, tier_id in survey.tier_ids.items()}
         skipped: list[Target] = []
         todo: list[Target] = []
         for target in survey.targets:
@@ -170,7 +170,7 @@ class _Notes:
         with self._mutex:
             stamps, self._stamps, self._bytes, self._written_at = self._stamps, {}, 0, self._clock.now()
         for tier_id, good in stamps.items():
-            self._registry.checks.add(tier_id, good)
+            self._registry.verified.add(tier_id, good)
 
     def add_damage(self, findings: Iterable[Finding]) -> None:
         """Write down what was found good once, perhaps, and is not any more."""
@@ -180,7 +180,7 @@ class _Notes:
                 stamps = bad.setdefault(self._tier_ids[finding.base], {})
                 stamps[Digest(finding.digest)] = scan.stamp(Path(finding.path))
         for tier_id, stamps in bad.items():
-            self._registry.checks.add_damage(tier_id, stamps)
+            self._registry.verified.add_damage(tier_id, stamps)
 
 
 class _Result:

@@ -29,8 +29,7 @@ from modelshelf.schemas.status import (
 from modelshelf.services.jobs.process import is_alive
 from modelshelf.store.known_bases import KnownBases, KnownLibraries
 from modelshelf.store.layout import Base
-from modelshelf.store.tiers import governor
-from modelshelf.store.tiers import marker as store_tier
+from modelshelf.store.tiers import governor, marker
 from modelshelf.units import rfc3339
 
 
@@ -96,12 +95,12 @@ class Status:
         base, registry = Base(Path(tier.base)), self.registry
         ids = self.known.load() | (registry.tier_ids() if registry is not None else {})
         named = governor.read(base)
-        offline = store_tier.why_offline(base, ids.get(tier.base))
+        offline = marker.why_offline(base, ids.get(tier.base))
         elsewhere = governor.why_not_ours(base, registry.id if registry is not None else "", self.url)
         return BaseJson(
             cache_location=tier.location,
             cache_path=tier.base,
-            tier_id=store_tier.read_id(base),
+            tier_id=marker.read_id(base),
             online=not offline,
             detail=offline or elsewhere,
             library=BaseLibraryJson(named.id, str(named.file(base) or named.place)) if named else None,

@@ -25,8 +25,7 @@ from modelshelf.store import locks, ownership
 from modelshelf.store.gc import open_files
 from modelshelf.store.layout import Base
 from modelshelf.store.repos import delete, scan
-from modelshelf.store.tiers import governor, sidecars
-from modelshelf.store.tiers import marker as store_tier
+from modelshelf.store.tiers import governor, marker, sidecars
 
 _LOOK_AGAIN_S = 5.0
 
@@ -48,7 +47,7 @@ class OldCopyDeleter:
         old = params_of(running.job, OldCopy)
         base = _base_here(self.library.tiers, old)
         if base is None:
-            raise Unavailable(store_tier.why_offline(Base(Path(old.cache_path)), old.tier_id), retry_after_s=60)
+            raise Unavailable(marker.why_offline(Base(Path(old.cache_path)), old.tier_id), retry_after_s=60)
         freed = self.delete(base, old.hf_path, old.commit_hash, old.files)
         self.registry.update_job(running.job.id, {"result": json.dumps(asdict(freed))})
 
@@ -115,9 +114,9 @@ class OldCopyDeleter:
             Unavailable: It cannot; the job waits.
         """
         known_id = self.library.known.load().get(str(base.path)) or self.registry.tier_ids().get(str(base.path))
-        reason = store_tier.why_offline(base, known_id or "")
+        reason = marker.why_offline(base, known_id or "")
         reason = reason or governor.why_not_ours(base, self.registry.id, self.registry.url)
-        if not reason and not store_tier.is_writable(base):
+        if not reason and not marker.is_writable(base):
             reason = f"{base.path} is read-only here."
         if not reason and (why := ownership.why_not_changeable(base, base.repo(repo_id))):
             reason = f"{why} Repair it: {ownership.fix(base)}"
@@ -154,7 +153,7 @@ def old_copy(
 ) -> OldCopy:
     """Return what the job needs that deletes an old copy; another process may call the base otherwise."""
     stored = BasePath(tiers.stored_path(str(base.path)))
-    return OldCopy(stored, store_tier.read_id(base) or "", repo_id, commit_hash, tuple(files))
+    return OldCopy(stored, marker.read_id(base) or "", repo_id, commit_hash, tuple(files))
 
 
 def leaving(registry: Registry, tiers: Tiers) -> Iterator[tuple[str, str]]:
@@ -175,4 +174,4 @@ def _base_here(tiers: Tiers, old: OldCopy) -> Base | None:
     with contextlib.suppress(BadInput):
         paths.append(tiers.resolve(CUSTOM, path).base)
     found = (Base(Path(path)) for path in paths)
-    return next((base for base in found if store_tier.read_id(base) == tier_id), None)
+    return next((base for base in found if marker.read_id(base) == tier_id), None)

@@ -15,8 +15,7 @@ from modelshelf.errors import BadInput, Conflict
 from modelshelf.registry.registry import Registry
 from modelshelf.store.known_bases import KnownBases, KnownLibraries
 from modelshelf.store.layout import Base
-from modelshelf.store.tiers import governor
-from modelshelf.store.tiers import marker as store_tier
+from modelshelf.store.tiers import governor, marker
 
 
 def base_at(text: str) -> Base:
@@ -75,7 +74,7 @@ class Forgetter:
         """
         path, named = str(base.path), governor.read(base)
         ids = self._ids()
-        is_same_tier = store_tier.read_id(base) in (None, ids.get(path)) or path not in ids
+        is_same_tier = marker.read_id(base) in (None, ids.get(path)) or path not in ids
         rows = self._rows(path) if is_same_tier else []
         if path not in ids and path not in self.libraries.load() and not rows and named is None:
             raise BadInput(f"{path} isn't a known base.", hint="shelf status lists them.", cache_path=path)

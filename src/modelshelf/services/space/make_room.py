@@ -26,7 +26,7 @@ from modelshelf.services.space.tiers import TierService
 from modelshelf.store.gc import open_files
 from modelshelf.store.layout import Base
 from modelshelf.store.repos import delete, scan
-from modelshelf.store.tiers import marker as store_tier
+from modelshelf.store.tiers import marker
 
 _log = logging.getLogger(__name__)
 _ROUNDS = 3
@@ -145,9 +145,9 @@ class RoomMaker:
             raise with_holders(err, need_bytes, self.admission.elsewhere(tier)) from err
 
     def _plan(self, tier: Tier, room: Room, need_bytes: int, model_id: int) -> EvictionPlan | None:
-        if tier.location == PRIMARY and self.policy.demote and self._takes_more(self.tiers.tiers.secondary):
-            assert self.tiers.tiers.secondary is not None
-            same_disk = self._device(tier) == self._device(self.tiers.tiers.secondary)
+        if tier.location == PRIMARY and self.policy.demote and self._takes_more(self.tiers.settings.secondary):
+            assert self.tiers.settings.secondary is not None
+            same_disk = self._device(tier) == self._device(self.tiers.settings.secondary)
             return self._plan_demotion(tier, room, need_bytes, model_id, same_disk=same_disk)
         if tier.location == SECONDARY and self.policy.remove_unpinned:
             candidates = [self._with_hub(c) for c in self.candidates(tier)]
@@ -157,7 +157,7 @@ class RoomMaker:
 
     def _takes_more(self, tier: Tier | None) -> bool:
         """Return whether models can be moved to a tier at all: it is there, and not read-only."""
-        return tier is not None and not self.tiers.why_offline(tier) and store_tier.is_writable(Base(Path(tier.base)))
+        return tier is not None and not self.tiers.why_offline(tier) and marker.is_writable(Base(Path(tier.base)))
 
     def candidates(self, tier: Tier) -> list[Candidate]:
         """Return the placements on a tier; models that share a snapshot are one, held if either is."""
@@ -211,14 +211,14 @@ class RoomMaker:
 
     def _can_leave(self, victim: Candidate) -> bool:
         """Return whether a victim is not damaged, and the secondary's file system can hold it at all."""
-        assert self.tiers.tiers.secondary is not None
+        assert self.tiers.settings.secondary is not None
         model = self.library.model(victim.model_name)
         if model.state is State.DAMAGED:
             return False
         row = model.row
         try:
             self.tiers.check_storable(
-                self.tiers.tiers.secondary, row.hf_path, self.library.files(row), row.model_name, row.revision
+                self.tiers.settings.secondary, row.hf_path, self.library.files(row), row.model_name, row.revision
             )
         except (BadInput, OutOfSpace):
             return False
@@ -256,16 +256,16 @@ class RoomMaker:
                 if tier.location == PRIMARY:
                     self._demote(name, cause)
                 else:
-                    self._remove(tier, name, cause)
+                    self._evict(tier, name, cause)
 
     def _demote(self, model_name: str, cause: Cause) -> None:
         """Move a model to the secondary, whole; returns when its old copy is gone or waits for its users."""
-        secondary = self.tiers.tiers.secondary
+        secondary = self.tiers.settings.secondary
         assert secondary is not None
         row = self.library.row(model_name)
         try:
             job = enqueue_move(
-                self.registry, self.tiers.tiers, row, secondary, keep_source=False, makes_room=True, cause=cause
+                self.registry, self.tiers.settings, row, secondary, keep_source=False, makes_room=True, cause=cause
             )
             self._finish_demotion(job)
         except Corrupt as err:
@@ -289,7 +289,7 @@ class RoomMaker:
         ]
         return [name for name in same if name != victim.model_name]
 
-    def _remove(self, tier: Tier, model_name: str, cause: Cause) -> None:
+    def _evict(self, tier: Tier, model_name: str, cause: Cause) -> None:
         """Delete the files of a model that the hub still has; the model stays registered and can be pulled again."""
         row = self.registry.model(model_name)
         if row is None or row.commit_hash is None:
@@ -300,7 +300,7 @@ class RoomMaker:
         )
 
     def _device(self, tier: Tier) -> str:
-        return store_tier.device(Base(Path(tier.base)))
+        return marker.device(Base(Path(tier.base)))
 
 
 def _is_busy(row: ModelRow) -> bool:

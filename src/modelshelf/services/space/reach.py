@@ -44,14 +44,14 @@ class Reach:
 
     def _tiers_of(self, job: Job, params: JobParams | None) -> Iterator[Tier]:
         for row in self.registry.models(model_id=job.model_id) if job.model_id is not None else ():
-            yield self.tiers.tiers.resolve(row.cache_location, row.cache_path)
+            yield self.tiers.settings.resolve(row.cache_location, row.cache_path)
         if isinstance(params, MoveParams):
-            yield self.tiers.tiers.resolve(params.cache_location, params.cache_path)
+            yield self.tiers.settings.resolve(params.cache_location, params.cache_path)
         where = params.tier if isinstance(params, GcParams | DedupeParams) else None
         where = params.to if isinstance(params, AdoptRequest) else where
         if where:
             own = [tier for tier in self.tiers.configured() if where in (tier.location, tier.base)]
-            yield from own or [self.tiers.tiers.resolve(*destination(where))]
+            yield from own or [self.tiers.settings.resolve(*destination(where))]
 
 
 def _why_no_folder(params: JobParams | None) -> str:

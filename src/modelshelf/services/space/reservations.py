@@ -16,8 +16,7 @@ from modelshelf.services.jobs.process import is_alive
 from modelshelf.services.jobs.recovery import recover_dead_owners
 from modelshelf.services.space.tiers import TierService
 from modelshelf.store.layout import Base
-from modelshelf.store.tiers import marker as store_tier
-from modelshelf.store.tiers import meter
+from modelshelf.store.tiers import marker, meter
 
 _PLENTY = 2**62
 _LOOKS = 3
@@ -157,11 +156,11 @@ class Admission:
         return _Decision(
             tier=tier,
             tier_id=tier_id,
-            device=store_tier.device(base),
+            device=marker.device(base),
             seen=seen,
             before=before,
             usage_bytes=usage.written_bytes,
-            free_bytes=store_tier.free_bytes(base) if takes_disk else _PLENTY,
+            free_bytes=marker.free_bytes(base) if takes_disk else _PLENTY,
             need_bytes=need(),
         )
 

@@ -20,8 +20,7 @@ from modelshelf.store.known_bases import KnownBases
 from modelshelf.store.layout import Base
 from modelshelf.store.probe import is_there
 from modelshelf.store.repos import scan, snapshot
-from modelshelf.store.tiers import capabilities, governor, meter, sidecars
-from modelshelf.store.tiers import marker as store_tier
+from modelshelf.store.tiers import capabilities, governor, marker, meter, sidecars
 
 NOTHING = Usage(0, 0, dict.fromkeys(BREAKDOWN, 0))
 
@@ -31,7 +30,8 @@ class TierService:
     """The tiers of this process."""
 
     registry: Registry
-    tiers: Tiers
+    settings: Tiers
+    """The tiers as the settings name them."""
     known: KnownBases
     warning_threshold: float
     """The fraction of a limit above which a tier is marked."""
@@ -46,7 +46,7 @@ class TierService:
 
     def configured(self) -> list[Tier]:
         """Return the tiers of the settings, fastest first."""
-        return self.tiers.configured()
+        return self.settings.configured()
 
     def open(self, tier: Tier) -> str:
         """Return a tier's id; on first use its base is created and marked, and named ours.
@@ -59,7 +59,7 @@ class TierService:
         base = Base(self.path(tier))
         if tier.location == CUSTOM and not is_there(base.marker):
             mounts.check_outlives([tier.base], require=self.require_mount)
-        tier_id = store_tier.open_tier(base, self.known, self.registry.tier_ids().get(tier.base))
+        tier_id = marker.open_tier(base, self.known, self.registry.tier_ids().get(tier.base))
         governor.claim(base, self.registry.id, self.registry.url)
         capabilities.probe(base)
         self.registry.remember_tier(tier_id, tier.location, tier.base)
@@ -82,18 +82,18 @@ class TierService:
         Raises as `open_to_write` does, and changes nothing.
         """
         base = Base(self.path(tier))
-        store_tier.check_online(base, self._known_id(tier))
+        marker.check_online(base, self._known_id(tier))
         governor.check_ours(base, self.registry.id, self.registry.url)
         if is_there(base.marker):
             self._check_not_read_only(base)
-            return store_tier.read_id(base) or ""
+            return marker.read_id(base) or ""
         if tier.location == CUSTOM:
             mounts.check_outlives([tier.base], require=self.require_mount or False)  # the warning comes with the use
-        store_tier.check_creatable(base)
+        marker.check_creatable(base)
         return ""
 
     def _check_not_read_only(self, base: Base) -> None:
-        if not store_tier.is_writable(base):
+        if not marker.is_writable(base):
             hint = "Mount it writable. Until then its models can be loaded."
             if not mounts.mount_of(base.path).read_only:
                 hint = ownership.fix(base)
@@ -142,7 +142,7 @@ class TierService:
             names = [sidecar.model_name for sidecar in sidecars.read_all(base)]
             check_names([*names, model_name], tier, can, "Choose another name for the model.")
         present = scan.blob_sizes(base.repo(RepoId(hf_path))) if files else {}
-        check_entries(entries_of(files, present), tier, store_tier.free_entries(base))
+        check_entries(entries_of(files, present), tier, marker.free_entries(base))
         if can.max_file_bytes is not None:
             others = [other for other in self.configured() if other.base != tier.base and not self.why_offline(other)]
             check_sizes(files, tier, can, {other.location: capabilities.of(Base(self.path(other))) for other in others})
@@ -156,14 +156,14 @@ class TierService:
         found = {tier.base: tier for tier in self.configured()}
         for row in self.registry.models(cache_location=CUSTOM):
             with contextlib.suppress(BadInput):  # the settings call that base a tier of their own now
-                tier = self.tiers.resolve(row.cache_location, row.cache_path)
+                tier = self.settings.resolve(row.cache_location, row.cache_path)
                 found.setdefault(tier.base, tier)
         return list(found.values())
 
     def why_offline(self, tier: Tier) -> str:
         """Return why a tier cannot be used, in a sentence; empty when it can."""
         base = Base(self.path(tier))
-        reason = store_tier.why_offline(base, self._known_id(tier))
+        reason = marker.why_offline(base, self._known_id(tier))
         return reason or governor.why_not_ours(base, self.registry.id, self.registry.url)
 
     def status(self, tier: Tier, *, rescan: bool = False) -> TierStatus:
@@ -178,7 +178,7 @@ class TierService:
         if offline:
             return TierStatus(tier, online=False, detail=offline, usage=NOTHING, reserved_bytes=0, free_bytes=0)
         usage = meter.measure(base, rescan=rescan, keep=rescan)
-        tier_id = store_tier.read_id(base)
+        tier_id = marker.read_id(base)
         reserved = sum(r.remaining_bytes for r in self._live() if r.tier_id == tier_id)
         held = usage.written_bytes + reserved
         warning = tier.limit_bytes is not None and held >= self.warning_threshold * tier.limit_bytes
@@ -188,10 +188,10 @@ class TierService:
             detail=self._warn(tier, held) if warning else "",
             usage=usage,
             reserved_bytes=reserved,
-            free_bytes=store_tier.free_bytes(base),
-            free_entries=store_tier.free_entries(base),
+            free_bytes=marker.free_bytes(base),
+            free_entries=marker.free_entries(base),
             warning=warning,
-            writable=store_tier.is_writable(base),
+            writable=marker.is_writable(base),
             capabilities=capabilities.of(base),
         )
 
@@ -200,7 +200,7 @@ class TierService:
         status = self.status(tier)
         if not status.online or not status.writable:
             return 0
-        device = store_tier.device(Base(self.path(tier)))
+        device = marker.device(Base(self.path(tier)))
         on_disk = sum(r.remaining_bytes for r in self._live() if r.device == device)
         usage_bytes = status.usage.written_bytes
         return Room(tier.limit_bytes, usage_bytes, status.reserved_bytes, status.free_bytes, on_disk).headroom_bytes

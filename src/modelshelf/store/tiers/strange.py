@@ -11,8 +11,7 @@ from modelshelf.store.layout import Base
 from modelshelf.store.probe import is_closed, is_there
 from modelshelf.store.repos import scan
 from modelshelf.store.small_files import LIST_BYTES, read_small_json
-from modelshelf.store.tiers import marker as store_tier
-from modelshelf.store.tiers import sidecars
+from modelshelf.store.tiers import marker, sidecars
 
 
 def find(base: Base) -> list[Path]:
@@ -21,7 +20,7 @@ def find(base: Base) -> list[Path]:
     What this user may not read is not among them: that is another finding.
     """
     found = [path for path in (base.capabilities, base.meter, base.links) if not _is_object(path)]
-    if store_tier.read_id(base) is None:
+    if marker.read_id(base) is None:
         found.append(base.marker)
     with contextlib.suppress(OSError):  # a folder that may not be entered
         found += sidecars.strange(base)
