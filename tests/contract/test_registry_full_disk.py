@@ -106,7 +106,7 @@ def test_any_number_of_changes_is_noted_on_a_full_disk(disk: Path, path: Path) -
         registry.rename(row.id, "m" * 96)
         for number in range(1500):
             registry.set_pin(row.id, pinned=True, reason=str(number))
-        old_copy = {"files": [[f.path, f.size_bytes, f.digest] for f in MANIFEST]}
+        old_copy = OldCopy(BasePath("/b"), "", RepoId("org/name"), None, tuple(MANIFEST))
 
         assert registry.delete_model(row.id, old_copy) is not None
         assert registry.files("org/name", "c" * 40) == []
