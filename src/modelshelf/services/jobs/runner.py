@@ -65,7 +65,11 @@ class JobRunner:
         return self.registry.add_job(params.kind, model_name, params.to_json())
 
     def claim(self, job: Job) -> Job | None:
-        """Take a job for this process; None where another one is at it, it has ended, or it is not for this one."""
+        """Take a job for this process; None where another one is at it, it has ended, or it is not for this one.
+
+        What processes that died hold goes back first: the job may be one of theirs.
+        """
+        recover_dead_owners(self.registry)
         return None if self.why_not(job) else self.registry.claim(self.owner, job.id)
 
     def claim_next(self) -> Job | None:
@@ -126,7 +130,6 @@ class JobRunner:
         """
         self.run_due(JobKind.DELETE_OLD_COPY)  # what a killed process left comes first
         while True:
-            recover_dead_owners(self.registry)
             self._check_reach(self.registry.job(job.id))
             mine = self.claim(job)
             if mine is not None:
@@ -161,7 +164,6 @@ class JobRunner:
 
     def run_due(self, kind: JobKind) -> None:
         """Carry out the jobs of one kind that are due; what they wait for is left to the next time."""
-        recover_dead_owners(self.registry)
         for job in self.registry.jobs(kind=kind, state=UNFINISHED):
             mine = self.claim(job)
             if mine is not None:
