@@ -6,6 +6,7 @@ See `tests.crash.child` for how it dies.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import shutil
 import time
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from modelshelf.store.layout import Base, CacheDir
 from modelshelf.store.repos import scan
 from tests.builders import lay_out, put
 from tests.crash.dying import DIED, Mortal
-from tests.crash.test_move_crash import CRASHES, STRIDE, home, steps
+from tests.crash.test_move_crash import CRASHES, home
 from tests.disks import escaping_links
 from tests.fakes.hub import FakeHub
 from tests.integration.legacy import stray
@@ -27,6 +28,8 @@ from tests.invariants import violations
 from tests.world import Home, tree, wait_until
 
 __all__ = ["home"]
+STRIDE = 1 if CRASHES >= 100 else 37
+"""An adoption takes hundreds of steps; `SHELF_CRASHES=300` takes every one."""
 MODELS = """
     model org/shared
       commit a main
@@ -114,7 +117,7 @@ def begin_again(home: Home, shelf: Shelf, old: Path) -> None:
 @pytest.mark.parametrize("mode", ["move", "link"])
 def test_an_adoption_survives_a_kill_at_every_step(home: Home, shelf: Shelf, mortal: Mortal, mode: str) -> None:
     """Whatever was done until then, nothing is lost; the same order again brings everything."""
-    for at in steps():
+    for at in itertools.count(1, STRIDE):
         old = home.root / f"cache-{at}" / "old"
         whole = draw(old)
 
