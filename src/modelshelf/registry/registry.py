@@ -193,10 +193,6 @@ class Registry(JobTable, UseTable):
         """Note how a model's folders look now that all of its files are there again."""
         self._change_model(model_id, signature=signature)
 
-    def set_incomplete(self, model_id: int) -> None:
-        """Say that files of a model are gone, or about to go."""
-        self._change_model(model_id, complete=False, signature="")
-
     def evict(self, row: ModelRow, cause: Cause) -> None:
         """Say that the files of a model are about to go, to make room; a job that is over notes why."""
         values = new_job(JobKind.EVICT, row.model_name, None, cause)

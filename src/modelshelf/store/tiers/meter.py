@@ -32,7 +32,7 @@ from modelshelf.store.probe import is_there
 from modelshelf.store.small_files import LIST_BYTES, read_small_json
 
 PARTIAL_SUFFIXES = (".incomplete", ".downloadInProgress", ".aim-tmp", fs.TEMPORARY, ".tmp")
-"""What programs call a file that they haven't finished: huggingface_hub, LM Studio, AIM, this one, and any other."""
+"""How the names of files end that a program hasn't finished: huggingface_hub's, other tools', and ours."""
 _FORMAT = 2
 _SETTLED_NS = 2 * 10**9
 
