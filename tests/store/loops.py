@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.world import wait_until
+
 MAKE = {
     "xfs": ["mkfs.xfs", "-q", "-m", "reflink=1"],
     "ext4": ["mkfs.ext4", "-q", "-F"],
@@ -23,7 +25,11 @@ SIZE_BYTES = 400 * 2**20
 
 @contextlib.contextmanager
 def loop_disk(folder: Path, kind: str) -> Iterator[Path]:
-    """Mount a new file system for as long as the context lasts; skip the test where that cannot be done."""
+    """Mount a new file system for as long as the context lasts; skip the test where that cannot be done.
+
+    The kernel lets go of a loop device some time after its file system was unmounted, so that a disk whose image lies
+    on this one keeps it busy for a moment.
+    """
     if os.geteuid() != 0:
         pytest.skip("mounting a loop device needs root")
     if shutil.which(MAKE[kind][0]) is None:
@@ -41,5 +47,5 @@ def loop_disk(folder: Path, kind: str) -> Iterator[Path]:
     try:
         yield mounted
     finally:
-        subprocess.run(["umount", str(mounted)], check=True)
+        wait_until(lambda: subprocess.run(["umount", str(mounted)]).returncode == 0, f"umount {mounted}")
         image.unlink()

@@ -74,7 +74,6 @@ class JobRunner:
 
     def claim_next(self) -> Job | None:
         """Take the oldest job that is due and for this process; the others wait, and say for what."""
-        recover_dead_owners(self.registry)
         for job in self.registry.due():
             reason = self.why_not(job)
             if not reason:

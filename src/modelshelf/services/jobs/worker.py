@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 
 from modelshelf.domain.jobs import Job
+from modelshelf.services.jobs.recovery import recover_dead_owners
 from modelshelf.services.jobs.runner import JobRunner
 from modelshelf.services.jobs.running import TICK_S, Running, run_quietly
 
 _log = logging.getLogger(__name__)
+_RECOVERY_S = 5.0
+"""How often an idle server looks for jobs that processes held which died."""
 
 
 class Worker:
@@ -27,6 +31,7 @@ class Worker:
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._loop, name=f"worker-{i}", daemon=True) for i in range(threads)]
         self._turn = threading.Lock()
+        self._recovery_due_at = 0.0
         self._mutex = threading.Lock()
         self._running: set[Running] = set()
 
@@ -63,6 +68,9 @@ class Worker:
     def _take(self) -> Job | None:
         """Return a job that is due now and ours; none, too, while the registry cannot be asked."""
         try:
+            if time.monotonic() >= self._recovery_due_at:
+                self._recovery_due_at = time.monotonic() + _RECOVERY_S
+                recover_dead_owners(self._runner.registry)
             return self._runner.claim_next()
         except Exception:  # noqa: BLE001 - a worker that ended here would leave every later job undone
             _log.exception("registry_unreachable")

@@ -274,10 +274,9 @@ class Fetcher:
             for _ in pieces:
                 pass
             return
-        is_last = download.incoming.write(index, pieces)
+        is_last = download.incoming.write(index, self._counted(pieces, stop - start))
         download.incoming.flush_ahead()
         download.incoming.hash_ahead()
-        self.progress.advance(stop - start)
         self.on_written(stop - start)
         if is_last:
             self._finish(download)
@@ -293,6 +292,18 @@ class Fetcher:
                 raise Unavailable(f"The hub's answer for {need.path} ended early.", endpoint=self.hub.endpoint)
             yield piece
             count -= got
+
+    def _counted(self, pieces: Iterator[memoryview], size_bytes: int) -> Iterator[memoryview]:
+        """Count the bytes of a segment as they arrive, and take them back when it does not arrive whole."""
+        arrived = 0
+        try:
+            for piece in pieces:
+                self.progress.advance(piece.nbytes)
+                arrived += piece.nbytes
+                yield piece
+        finally:
+            if arrived < size_bytes:
+                self.progress.advance(-arrived)
 
     def _finish(self, download: _Download) -> None:
         """Publish a blob that is whole; one with the wrong digest is fetched once more from its beginning."""
