@@ -33,7 +33,8 @@ def lease(
     from modelshelf.bootstrap.shelf import open_shelf
     from modelshelf.schemas.leases import LeaseJson
 
-    with at_the_edge(as_json=as_json), open_shelf() as shelf:
+    is_look = name is None and release is None
+    with at_the_edge(as_json=as_json), open_shelf(read_only=is_look) as shelf:
         if release is not None:
             shelf.services.leaser.release(release)
             output.as_json({"released": release}) if as_json else output.note(f"Ended lease {release}.")

@@ -1,4 +1,4 @@
-"""Typer without pydantic where a text is all that is asked for.
+"""Typer without pydantic where a text is all that is asked for, and with the words that people bring along.
 
 Typer converts every argument through pydantic, a text too and one that was not given. Importing pydantic takes as long
 as everything else that `shelf path` does. A Typer that works another way is left as it is.
@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
+
+from modelshelf.cli.errors import report
+from modelshelf.cli.habits import in_our_words, unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,18 @@ class LightCommand(TyperCommand):
 
 class LightGroup(TyperGroup):
     """A command of commands, listed in groups."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Return what is left of a command line once its own options were read."""
+        return super().parse_args(ctx, in_our_words(args))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Return the command that the first word names; for a word that names none, say what was meant and end."""
+        is_word = not args[0].startswith("-") and not ctx.resilient_parsing
+        if is_word and self.get_command(ctx, args[0]) is None:
+            listed = [name for name, command in self.commands.items() if not command.hidden]
+            raise SystemExit(report(unknown(args[0], listed), as_json="--json" in args))
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the list of commands, a section for each group."""

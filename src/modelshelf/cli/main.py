@@ -100,7 +100,13 @@ _CONTEXTS = {run.run: {"allow_extra_args": True, "ignore_unknown_options": True}
 
 def make_app() -> typer.Typer:
     """Return the command with its sub-commands."""
-    app = typer.Typer(cls=LightGroup, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+    app = typer.Typer(
+        cls=LightGroup,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["--help", "-h"]},
+    )
     app.callback()(_root)
     for group, commands in _GROUPS.items():
         for command in commands:

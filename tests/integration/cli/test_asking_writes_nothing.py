@@ -32,6 +32,7 @@ LOOKING = {
     "ls": ("ls",),
     "tiers": ("tiers",),
     "jobs": ("jobs",),
+    "lease": ("lease",),
     "status": ("status",),
     "doctor": ("doctor",),
     "add": ("add", "n", "org/model", "--dry-run"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from pathlib import Path
 
 from modelshelf.domain.jobs import RUNNING, WAITING, Moved
@@ -19,6 +18,7 @@ from modelshelf.domain.models import (
 )
 from modelshelf.domain.names import CommitHash, RepoId
 from modelshelf.domain.ports import Reader
+from modelshelf.domain.suggestions import names_meant
 from modelshelf.domain.tiers import Tiers
 from modelshelf.errors import BadInput, Conflict, NotFound, Unavailable
 from modelshelf.store.known_bases import KnownBases
@@ -57,10 +57,8 @@ class Library:
         """
         row = self.reader.model(model_name)
         if row is None:
-            names: list[str] = [other.model_name for other in self.reader.models()]
-            close = [name for name in names if model_name.lower() in name.lower()]
-            close = close or get_close_matches(model_name, names)
-            hint = f"Did you mean {' or '.join(close[:3])}?" if close else "shelf ls lists them."
+            meant = names_meant(model_name, {other.model_name: other.hf_path for other in self.reader.models()})
+            hint = f"Did you mean {' or '.join(meant)}?" if meant else "shelf ls lists them."
             raise NotFound(f"There is no model {model_name}.", hint=hint, model_name=model_name)
         return row
 

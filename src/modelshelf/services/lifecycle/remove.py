@@ -13,7 +13,7 @@ from modelshelf.domain.jobs import RUNNING, Job, JobKind
 from modelshelf.domain.models import Model, ModelRow, State
 from modelshelf.domain.outcomes import Freed, Removed
 from modelshelf.domain.plans import RemovalPlan
-from modelshelf.errors import Conflict, Denied, Unavailable
+from modelshelf.errors import Conflict, Denied, NotFound, Unavailable
 from modelshelf.registry.registry import Registry
 from modelshelf.services.catalog.adapters import Adapters
 from modelshelf.services.catalog.models import Library
@@ -41,7 +41,7 @@ class Remover:
             NotFound: There is no such model.
             Unavailable: Its tier is offline.
         """
-        model = self.library.model(model_name)
+        model = self._model(model_name)
         return self._plan(model) if delete_files else _nothing(model.row)
 
     def remove(self, model_name: str, *, delete_files: bool) -> Removed:
@@ -59,7 +59,7 @@ class Remover:
             Denied: Its files are to go and their tier is read-only; nothing was changed.
         """
         self.runner.run_due(JobKind.DELETE_OLD_COPY)
-        needed_by = self.adapters.needing(self.library.row(model_name))
+        needed_by = self.adapters.needing(self._model(model_name).row)
         plan, kept, job = self._forget(model_name, delete_files=delete_files)
         freed = read_freed(self.runner.finish(job)) if job is not None and delete_files else Freed()
         self.runner.run_due(JobKind.DELETE_OLD_COPY)  # the sidecar alone; where its drive is away, later
@@ -67,7 +67,7 @@ class Remover:
 
     def _forget(self, model_name: str, *, delete_files: bool) -> tuple[RemovalPlan, str, Job | None]:
         """Take a model's row out; returns what is to go, why some of it stays, and the job that deletes it."""
-        model = self.library.model(model_name)
+        model = self._model(model_name)
         self._check_idle(model.row)
         plan = self._plan(model) if delete_files else _nothing(model.row)
         if delete_files:
@@ -77,6 +77,13 @@ class Remover:
         left = old_copy(self.library.tiers, base, row.hf_path, row.commit_hash, files)
         kept = self._why_kept(model, plan) if delete_files else ""
         return plan, kept, self.registry.delete_model(row.id, left if row.commit_hash is not None else None)
+
+    def _model(self, model_name: str) -> Model:
+        """Return a model; raises NotFound, which suggests no other name: nothing is to go by a guess."""
+        try:
+            return self.library.model(model_name)
+        except NotFound as err:
+            raise NotFound(err.detail, hint="shelf ls lists them.", model_name=model_name) from None
 
     def _why_kept(self, model: Model, plan: RemovalPlan) -> str:
         """Return why bytes of a model stay when its files go, in a sentence; empty where none does."""

@@ -1,0 +1,120 @@
+"""What people type out of habit from hf, ollama and docker, and what it is called here.
+
+>>> in_our_words(["list", "--json"]), in_our_words(["help", "remove"]), in_our_words(["ls"])
+(['ls', '--json'], ['rm', '--help'], ['ls'])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+from modelshelf.errors import BadInput
+
+DELETING = frozenset({"rm", "gc", "clean", "forget"})
+"""Commands that nobody is led to by a guess."""
+
+ALIASES = {
+    "version": "--version",
+    "download": "add",
+    "list": "ls",
+    "images": "ls",
+    "info": "show",
+    "inspect": "show",
+    "remove": "rm",
+    "delete": "rm",
+    "rmi": "rm",
+    "mv": "move",
+    "df": "tiers",
+    "du": "tiers",
+    "ps": "lease",
+    "prune": "gc",
+    "import": "adopt",
+}
+"""Words of others to ours. They work and aren't listed."""
+
+_TOKEN = ("modelshelf keeps no token.", "Log in once for all programs: hf auth login. Or set HF_TOKEN in .env.")
+_SETTINGS = (
+    "Settings are lines of .env, or variables of the environment.",
+    "shelf init writes them; shelf doctor says which file is in force.",
+)
+_COPY = (
+    "A model lies on one tier, under one name.",
+    "Another name: shelf rename NAME NEW_NAME. A copy on another tier: shelf move NAME TIER --keep-source",
+)
+_UPLOAD = ("modelshelf uploads nothing.", "hf upload ORG/NAME FOLDER does.")
+_STOP = (
+    "modelshelf runs no models of its own.",
+    "shelf lease lists the programs that use one; shelf jobs lists the jobs, and shelf cancel JOB ends one.",
+)
+_INSTEAD = {
+    "login": _TOKEN,
+    "logout": _TOKEN,
+    "auth": _TOKEN,
+    "whoami": _TOKEN,
+    "logs": (
+        "Commands write no log.",
+        "What runs, waits or failed: shelf jobs. The log of the server: journalctl --user -u modelshelf",
+    ),
+    "config": _SETTINGS,
+    "settings": _SETTINGS,
+    "cp": _COPY,
+    "copy": _COPY,
+    "push": _UPLOAD,
+    "upload": _UPLOAD,
+    "stop": _STOP,
+    "kill": _STOP,
+    "cache": ("shelf has no command in front of the others.", "hf cache ls is shelf ls; shelf --help lists them all."),
+    "system": ("shelf has no command in front of the others.", "shelf tiers says what the disks hold."),
+}
+"""What has no command here: why, and what to type instead."""
+
+_MEANINGS = {
+    "add": "clone create fetch get install new register",
+    "adopt": "migrate take",
+    "cancel": "abort interrupt",
+    "doctor": "check diagnose fix health problems",
+    "init": "setup start",
+    "jobs": "downloads progress queue tasks top",
+    "lease": "hold leases users",
+    "ls": "all models",
+    "move": "demote migrate promote transfer",
+    "path": "dir folder locate where which",
+    "pin": "keep protect",
+    "pull": "continue resume retry",
+    "reconcile": "recover rescan restore scan sync",
+    "rename": "alias name",
+    "run": "exec use",
+    "serve": "api daemon server",
+    "show": "about describe details",
+    "tiers": "disk disks quota size space storage usage",
+    "update": "outdated refresh upgrade",
+    "verify": "checksum hash repair",
+}
+
+
+def in_our_words(words: Sequence[str]) -> list[str]:
+    """Return a command line with a word of others replaced by ours."""
+    if words[:1] == ["help"]:
+        return [*in_our_words(words[1:2]), "--help"]
+    return [ALIASES.get(words[0], words[0]), *words[1:]] if words else []
+
+
+def unknown(word: str, commands: Iterable[str]) -> BadInput:
+    """Return the error for a command that there isn't, with what to type instead.
+
+    Args:
+        word: What was typed.
+        commands: The names of the commands that are listed.
+    """
+    if word in _INSTEAD:
+        detail, hint = _INSTEAD[word]
+        return BadInput(detail, hint=hint, command=word)
+    meanings = {one: name for name, words in _MEANINGS.items() for one in words.split()}
+    known = {name: name for name in commands} | ALIASES | meanings
+    asked = word.lower()
+    meant = [known[one] for one in ([asked] if asked in known else get_close_matches(asked, known, cutoff=0.75))]
+    is_safe = meant and DELETING.isdisjoint(meant)
+    likely = " or ".join(dict.fromkeys(f"shelf {name}" for name in meant))
+    hint = f"Did you mean {likely}?" if is_safe else "shelf --help lists the commands."
+    return BadInput(f"There is no command {word}.", hint=hint, command=word)

@@ -1,0 +1,55 @@
+"""What a user of hf, ollama or docker types first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from modelshelf import __version__
+from tests.fakes.hub import FakeHub
+from tests.world import Home, Result
+
+Cli = Callable[..., Result]
+FILES = {"config.json": b"{}", "model.safetensors": b"weights"}
+
+
+@pytest.mark.parametrize("words", [("-h",), ("help",), ("--help",)], ids=" ".join)
+def test_help_is_found_under_each_of_its_names(cli: Cli, words: tuple[str, ...]) -> None:
+    """The list of commands, with exit code 0."""
+    said = cli(*words).checked()
+
+    assert said.out.startswith("Usage: ")
+    assert "Upkeep:" in said.out
+
+
+def test_an_alias_is_the_command(hub: FakeHub, home: Home, cli: Cli) -> None:
+    """`download`, `list`, `inspect`, `mv` and `remove` do what our own words do, and usage names ours."""
+    hub.add_repo("org/model", FILES)
+    cli("download", "m", "org/model").checked()
+
+    assert cli("list").checked().out == cli("ls").checked().out
+    assert cli("inspect", "m").checked().out == cli("show", "m").checked().out
+    assert cli("mv", "m", "secondary").checked().out.startswith("m: ready")
+    assert cli("inspect").err.startswith("Usage: python -m modelshelf show ")
+    assert cli("remove", "m", "--files").checked().out.startswith("Removed m: freed")
+    assert cli("version").checked().out == f"modelshelf {__version__}\n"
+
+
+def test_an_unknown_command_is_an_error_like_any_other(cli: Cli) -> None:
+    """A sentence, a hint and exit code 2; a problem document with --json."""
+    said, problem = cli("upgrade"), cli("login", "--json")
+
+    assert (said.code, said.out) == (2, "")
+    assert said.err == "error: There is no command upgrade.\nhint: Did you mean shelf update?\n"
+    assert (problem.code, problem.out, problem.problem["detail"]) == (2, "", "modelshelf keeps no token.")
+
+
+def test_a_name_is_suggested_unless_something_would_go(hub: FakeHub, cli: Cli) -> None:
+    """The repository and a name as Ollama writes it lead to the model; where models go, nothing is guessed."""
+    hub.add_repo("Qwen/Qwen2.5-3B-Instruct", FILES)
+    cli("add", "assistant", "Qwen/Qwen2.5-3B-Instruct").checked()
+
+    for asked in ("Qwen/Qwen2.5-3B-Instruct", "qwen2.5:3b", "asistant"):
+        assert cli("show", asked).err.endswith("hint: Did you mean assistant?\n"), asked
+        assert cli("rm", asked).err.endswith("hint: shelf ls lists them.\n"), asked

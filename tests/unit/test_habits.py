@@ -1,0 +1,65 @@
+"""What people type out of habit from other programs, and what `shelf` says to it."""
+
+from __future__ import annotations
+
+import pytest
+import typer.main
+
+from modelshelf.cli.habits import _MEANINGS, ALIASES, DELETING, in_our_words, unknown
+from modelshelf.cli.main import make_app
+
+COMMANDS = [
+    name for name, command in vars(typer.main.get_command(make_app()))["commands"].items() if not command.hidden
+]
+
+
+@pytest.mark.parametrize("word", ALIASES)
+def test_a_word_of_others_stands_for_a_command_that_there_is(word: str) -> None:
+    """An alias leads to a listed command, and takes no name that one has."""
+    (ours,) = in_our_words([word])
+
+    assert ours in [*COMMANDS, "--version"]
+    assert word not in COMMANDS
+
+
+def test_help_is_a_word_too() -> None:
+    """`shelf help` and `shelf help COMMAND` mean --help, for the words of others too."""
+    assert in_our_words(["help"]) == ["--help"]
+    assert in_our_words(["help", "list"]) == ["ls", "--help"]
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("upgrade", "Did you mean shelf update?"),
+        ("Where", "Did you mean shelf path?"),
+        ("space", "Did you mean shelf tiers?"),
+        ("instal", "Did you mean shelf add?"),
+        ("tirs", "Did you mean shelf tiers?"),
+        ("lists", "Did you mean shelf ls?"),
+        ("banana", "shelf --help lists the commands."),
+        ("remov", "shelf --help lists the commands."),
+        ("deletee", "shelf --help lists the commands."),
+        ("prunes", "shelf --help lists the commands."),
+        ("forgets", "shelf --help lists the commands."),
+    ],
+)
+def test_an_unknown_word_is_answered_by_what_it_means(word: str, said: str) -> None:
+    """A word that means a command leads to it, then one of nearly its letters; none leads to what deletes."""
+    err = unknown(word, COMMANDS)
+
+    assert (err.detail, err.hint) == (f"There is no command {word}.", said)
+
+
+@pytest.mark.parametrize("word", ["login", "logs", "config", "cp", "push", "stop", "cache"])
+def test_what_has_no_command_here_says_what_to_type_instead(word: str) -> None:
+    """A habit without a counterpart is answered by a reason and by words that can be typed."""
+    err = unknown(word, COMMANDS)
+
+    assert err.detail.endswith(".")
+    assert "shelf " in err.hint or "hf " in err.hint
+
+
+def test_every_meaning_is_of_a_command_that_there_is() -> None:
+    """No suggestion leads nowhere, and what deletes has no meaning to be found by."""
+    assert set(_MEANINGS) <= set(COMMANDS) - DELETING
