@@ -161,7 +161,7 @@ def _print_plan(view: Mapping[str, Any]) -> None:
         for m in view["models"]
     ]
     if rows:
-        output.table(["NAME", "REPO", "SIZE", "WOULD", "WHY"], rows, frozenset({2}))
+        output.table(["NAME", "REPO", "SIZE", "WOULD", "WHY"], rows, frozenset({2}), frozenset({4}))
     for other in view["others"]:
         size = format_size(other["size_bytes"])
         output.answer(f"{other['action']}: {other['kind']} {other['path']} ({size}): {other['detail']}")

@@ -15,6 +15,9 @@ from modelshelf.units import format_size
 if TYPE_CHECKING:
     from modelshelf.schemas.reports import DoctorReportJson
 
+_INDENT = 9
+_STYLES = {"error": "red", "warning": "yellow"}
+
 
 def doctor(
     fix: Annotated[bool, typer.Option("--fix", help="Fix what is safe to fix.")] = False,
@@ -33,7 +36,8 @@ def doctor(
         if as_json:
             output.as_json(report)
         else:
-            output.answer(f"settings {report.settings}\nregistry {report.registry}")
+            output.fact("settings", report.settings, _INDENT)
+            output.fact("registry", report.registry, _INDENT)
             if fix and not report.fixed:
                 output.note("Nothing to fix automatically.")
             _show(report)
@@ -44,12 +48,13 @@ def doctor(
 def _show(report: DoctorReportJson) -> None:
     """Print what the doctor found, the worst first, each with the command that fixes it."""
     for done in report.fixed:
-        output.line(f"fixed    {done}")
+        output.fact("fixed", done, _INDENT, "green")
     for found in report.findings:
         size = f" [{format_size(found.size_bytes)}]" if found.size_bytes else ""
-        output.line(f"{found.severity:<8} {found.detail}{size if found.severity != 'ok' else ''}")
+        size = size if found.severity != "ok" else ""
+        output.fact(found.severity, f"{found.detail}{size}", _INDENT, _STYLES.get(found.severity, ""))
         if found.command:
-            output.line(f"{'':<8}   → {found.command}")
+            output.line(f"{'':{_INDENT}}  → {found.command}")
     fixable = sum(found.fixable for found in report.findings)
     numbers = ((report.errors, "error"), (report.warnings, "warning"))
     counts = ", ".join(f"{number} {what}{'s' if number != 1 else ''}" for number, what in numbers)

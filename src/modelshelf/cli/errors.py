@@ -21,7 +21,7 @@ def report(err: ShelfError, *, as_json: bool) -> int:
     if as_json:
         output.note(json.dumps(err.to_dict(), indent=2, ensure_ascii=False))
     else:
-        output.note(f"error: {err.detail}")
+        output.note(f"error: {err.detail}", style="red")
         if err.hint:
             output.note(f"hint: {err.hint}")
     return err.exit_code

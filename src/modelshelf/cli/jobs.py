@@ -46,7 +46,9 @@ def _show(found: Sequence[Job]) -> None:
         ]
         for job in found
     ]
-    output.table(["JOB", "KIND", "MODEL", "STATE", "DONE", "DETAIL"], rows)
+    output.table(
+        ["JOB", "KIND", "MODEL", "STATE", "DONE", "DETAIL"], rows, frozenset({0}), frozenset({5}), frozenset({3, 4})
+    )
 
 
 def cancel(

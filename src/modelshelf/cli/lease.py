@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modelshelf.cli import output
+from modelshelf.cli import output, render
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson
-from modelshelf.units import parse_duration, rfc3339
+from modelshelf.units import format_duration, parse_duration
 
 if TYPE_CHECKING:
     from modelshelf.domain.leases import Lease
@@ -47,10 +47,13 @@ def lease(
         if as_json:
             output.as_json([LeaseJson.of(lease) for lease in held])
         else:
-            _show(held)
+            _show(held, render.now_s())
 
 
-def _show(held: Sequence[Lease]) -> None:
+def _show(held: Sequence[Lease], now_s: float) -> None:
     """Print leases."""
-    rows = [[str(lease.id), lease.model_name, lease.kind, lease.holder, rfc3339(lease.expires_at)] for lease in held]
-    output.table(["LEASE", "MODEL", "KIND", "HOLDER", "UNTIL"], rows)
+    rows = [
+        [str(lease.id), lease.model_name, lease.kind, lease.holder, format_duration(max(0.0, lease.expires_at - now_s))]
+        for lease in held
+    ]
+    output.table(["LEASE", "MODEL", "KIND", "HOLDER", "ENDS IN"], rows, frozenset({0, 4}))

@@ -6,7 +6,8 @@ as everything else that `shelf path` does. A Typer that works another way is lef
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,9 @@ from typer.core import TyperCommand, TyperGroup
 
 from modelshelf.cli.errors import report
 from modelshelf.cli.habits import in_our_words, unknown
+
+EVERYWHERE = ("no_color", "no_truncate", "quiet")
+"""The options of `shelf` that every command takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +40,10 @@ class LightCommand(TyperCommand):
     """A command."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """Return its parameters."""
-        return [_lighten(parameter) for parameter in super().get_params(ctx)]
+        """Return its parameters, and unlisted those of the group that every command takes."""
+        own = super().get_params(ctx)
+        taken = {word for parameter in own for word in parameter.opts}
+        return [_lighten(parameter) for parameter in (*own, *_of_every_command(ctx, taken))]
 
 
 class LightGroup(TyperGroup):
@@ -67,6 +73,22 @@ class LightGroup(TyperGroup):
     def get_params(self, ctx: Any) -> list[Any]:
         """Return its parameters."""
         return [_lighten(parameter) for parameter in super().get_params(ctx)]
+
+
+def _of_every_command(ctx: Any, taken: set[str]) -> Iterator[Any]:
+    """Yield the options of a command's group that its user may write behind the command as well.
+
+    Args:
+        ctx: The command's context; one that hands options on to another program gets none.
+        taken: What the command itself understands.
+    """
+    if ctx.parent is None or ctx.ignore_unknown_options:
+        return
+    for parameter in ctx.parent.command.params:
+        if parameter.name in EVERYWHERE and taken.isdisjoint(parameter.opts):
+            unlisted = copy(parameter)
+            unlisted.hidden, unlisted.expose_value = True, False
+            yield unlisted
 
 
 def _lighten(parameter: Any) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from modelshelf.cli import output, render
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson
+from modelshelf.cli.terminal import Styled
 from modelshelf.domain.models import Model, State
 from modelshelf.units import format_size
 
@@ -41,10 +42,26 @@ def _show(found: Sequence[Model], now_s: float) -> None:
         ]
         for model in found
     ]
-    output.table(["NAME", "REPO", "TIER", "SIZE", "STATE", "LAST USE"], rows, frozenset({3}))
+    output.table(["NAME", "REPO", "TIER", "SIZE", "STATE", "LAST USE"], rows, frozenset({3}), whole=frozenset({4, 5}))
 
 
-def _state(model: Model) -> str:
+_STYLES = {
+    State.DOWNLOADING: "cyan",
+    State.MOVING: "cyan",
+    State.PARTIAL: "yellow",
+    State.OFFLINE: "yellow",
+    State.MISSING: "red",
+    State.DAMAGED: "red",
+    State.FAILED: "red",
+}
+"""What differs from a model that is simply there."""
+
+
+def _state(model: Model) -> Styled:
+    return Styled(_state_text(model), _STYLES.get(model.state, ""))
+
+
+def _state_text(model: Model) -> str:
     row = model.row
     pin = " (pinned)" if row.pinned else ""
     if row.job_state == "queued" and model.state is State.DOWNLOADING:

@@ -46,6 +46,7 @@ from modelshelf.cli import (
 )
 from modelshelf.cli.errors import INTERRUPTED
 from modelshelf.cli.light import LightCommand, LightGroup
+from modelshelf.cli.options import NoColor, NoTruncate, Quiet
 from modelshelf.cli.visible import visible
 
 
@@ -59,6 +60,9 @@ def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
+    no_color: NoColor = False,
+    no_truncate: NoTruncate = False,
+    quiet: Quiet = False,
 ) -> None:
     """One library of Hugging Face models across the disks of this machine."""
 

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from modelshelf.cli import terminal
+
 
 def complete_model_name(incomplete: str) -> list[str]:
     """Return the registered names that begin so; none when the library cannot be opened."""
@@ -25,5 +27,18 @@ Names = Annotated[
 TierOption = Annotated[
     str | None, typer.Option("--tier", metavar="primary|secondary|PATH", help="Only this tier. Default: all")
 ]
+
+
+def _wish(parameter: typer.CallbackParam, value: bool) -> None:
+    """Note what an option of every command says."""
+    if value:
+        setattr(terminal.WISHES, str(parameter.name), True)
+
+
+NoColor = Annotated[
+    bool, typer.Option("--no-color", callback=_wish, help="Print no colours; NO_COLOR=1 says the same.")
+]
+NoTruncate = Annotated[bool, typer.Option("--no-truncate", callback=_wish, help="Shorten nothing to fit the terminal.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", callback=_wish, help="Show no progress.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would happen; change nothing.")]

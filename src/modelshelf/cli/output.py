@@ -7,12 +7,19 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from modelshelf.cli.fitting import cells, columns, fold, shorten
+from modelshelf.cli.terminal import Styled, glyph, paint, width
 from modelshelf.cli.visible import visible
 from modelshelf.schemas.json_object import to_json
 from modelshelf.units import format_size
 
 if TYPE_CHECKING:
     from modelshelf.domain.jobs import Job
+
+
+_GAP = "  "
+_NARROWEST = 20
+"""Cells of a sentence that goes on in the next line, however narrow the terminal is."""
 
 
 def answer(text: str) -> None:
@@ -25,9 +32,23 @@ def line(text: str) -> None:
     print(visible(text))
 
 
-def note(text: str, end: str = "\n") -> None:
+def fact(label: str, text: str, indent: int, style: str = "") -> None:
+    """Print what something is; on a terminal a sentence goes on below itself, and a long path loses its middle.
+
+    Args:
+        label: What it is of.
+        text: It, in one line.
+        indent: How many cells the label has.
+        style: That of the label.
+    """
+    most, shown = width(sys.stdout), visible(text)
+    folded = [shown] if most is None else fold(shown, max(most - indent, _NARROWEST), _ellipsis())
+    print(paint(visible(label).ljust(indent), style, sys.stdout) + f"\n{'':{indent}}".join(folded))
+
+
+def note(text: str, end: str = "\n", style: str = "") -> None:
     """Print something beside the answer."""
-    print(visible(text, lines=True), end=end, file=sys.stderr, flush=True)
+    print(paint(visible(text, lines=True), style, sys.stderr), end=end, file=sys.stderr, flush=True)
 
 
 def as_json(value: Any) -> None:
@@ -35,21 +56,42 @@ def as_json(value: Any) -> None:
     print(visible(to_json(value, indent=2, ensure_ascii=False), lines=True))
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset()) -> None:
-    """Print a table.
+def table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    right: frozenset[int] = frozenset(),
+    sentences: frozenset[int] = frozenset(),
+    whole: frozenset[int] = frozenset(),
+) -> None:
+    """Print a table that fits the terminal; in a pipe each row is one whole line.
 
     Args:
         header: The columns' names.
-        rows: Their cells.
-        right: The columns that are flush right.
+        rows: Their cells; see `terminal.Styled`.
+        right: The columns of numbers, flush right and never shortened.
+        sentences: The columns that stand below their row where it would be too long.
+        whole: Other columns that are never shortened.
     """
-    shown = [[visible(cell) for cell in row] for row in (header, *rows)]
-    widths = [max(len(row[i]) for row in shown) for i in range(len(header))]
-    for row in shown:
-        cells = [
-            cell.rjust(w) if i in right else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        ]
-        line("  ".join(cells).rstrip())
+    titles = [Styled(title, "dim") for title in header]
+    shown = [[visible(cell) for cell in row] for row in (titles, *rows)]
+    widths = columns(shown, right | whole, sentences, len(_GAP), width(sys.stdout))
+    for texts, row in zip(shown, (titles, *rows), strict=True):
+        beside = [_cell(texts[at], row[at], widths[at], is_right=at in right) for at in widths]
+        print(_GAP.join(beside).rstrip())
+        for at in sorted(sentences.difference(widths)):
+            if texts[at] and row is not titles:
+                fact("", texts[at], 2 * len(_GAP))
+
+
+def _cell(text: str, cell: str, most: int, *, is_right: bool) -> str:
+    """Return a cell of a table as wide as its column."""
+    short = shorten(text, most, _ellipsis())
+    painted, fill = paint(short, getattr(cell, "style", ""), sys.stdout), " " * (most - cells(short))
+    return fill + painted if is_right else painted + fill
+
+
+def _ellipsis() -> str:
+    return glyph("…", "~", sys.stdout)
 
 
 @contextmanager

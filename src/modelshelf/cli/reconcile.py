@@ -53,7 +53,7 @@ def _show(view: dict[str, Any], *, dry_run: bool) -> None:
     """Print what reconciling did or would do."""
     steps = [[_ACTIONS[s["action"]], s["model_name"], s["cache_path"], s["detail"]] for s in view["steps"]]
     if steps:
-        output.table(["WOULD BE" if dry_run else "DONE", "MODEL", "BASE", "WHY"], steps)
+        output.table(["WOULD BE" if dry_run else "DONE", "MODEL", "BASE", "WHY"], steps, sentences=frozenset({3}))
     else:
         output.answer("Registry and disks agree: nothing to do.")
     for left in view["skipped"]:

@@ -74,7 +74,7 @@ def print_tier_items(tiers: Sequence[Mapping[str, Any]], verb: str, total: str, 
             for i in tier["items"]
         ]
         if rows:
-            output.table(["KIND", "SIZE", "AGE", "PATH", "WHY"], rows, frozenset({1, 2}))
+            output.table(["KIND", "SIZE", "AGE", "PATH", "WHY"], rows, frozenset({1, 2}), frozenset({4}))
         output.answer(f"{verb} {format_size(tier[total])}{_counted(tier['items'])}.")
         if tier.get("shared_bytes"):
             output.answer(f"{format_size(tier['shared_bytes'])} are stored once now; du still counts every copy.")

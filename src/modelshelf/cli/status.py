@@ -28,29 +28,33 @@ def status(as_json: AsJson = False) -> None:
 
 def _show(now: StatusJson) -> None:
     file, registry, versions = now.settings.file, now.registry, now.versions
-    output.answer(f"settings  {file or 'no file, only the environment and the defaults'}")
+    _fact("settings", file or "no file, only the environment and the defaults")
     known = f"id {registry.id[:12]}" if registry.id else "not created yet"
-    output.answer(f"registry  {registry.url} ({known})")
+    _fact("registry", f"{registry.url} ({known})")
     if registry.detail:
         output.note(f"note: {registry.detail}")
     for base in now.bases:
         library = "in this library" if base.ours else "in no library yet"
-        output.answer(f"{base.cache_location:<9} {base.cache_path}: {base.detail or library}")
+        _fact(base.cache_location, f"{base.cache_path}: {base.detail or library}")
     for other in now.other_libraries:
-        output.answer(f"other     {other.cache_path} ({other.settings or 'no settings file'})")
+        _fact("other", f"{other.cache_path} ({other.settings or 'no settings file'})")
     tools = now.hugging_face_tools
     where = "the primary tier" if tools.is_primary else f"{tools.hub} ({tools.why}), not the primary tier"
-    output.answer(f"tools     download to {where}")
+    _fact("tools", f"download to {where}")
     for server in now.servers:
-        output.answer(f"server    {server.url}, since {server.started_at}")
+        _fact("server", f"{server.url}, since {server.started_at}")
     if not now.servers:
-        output.answer("server    not running")
+        _fact("server", "not running")
     for lease in now.leases:
-        output.answer(f"lease     {lease.model_name}, held by {lease.holder} until {lease.expires_at}")
+        _fact("lease", f"{lease.model_name}, held by {lease.holder} until {lease.expires_at}")
     for job in now.jobs:
         what = f"{job.kind} {job.model_name}".rstrip()
-        output.answer(f"job       {job.id} {what}: {job.state} {job.detail}".rstrip())
+        _fact("job", f"{job.id} {what}: {job.state} {job.detail}".rstrip())
     for owner in now.owners:
         lives = {True: "runs", False: "is gone", None: "runs elsewhere"}[owner.alive]
-        output.answer(f"owner     {owner.owner} {lives}, {format_size(owner.reserved_bytes)} reserved")
-    output.answer("versions  " + ", ".join(f"{name} {version}" for name, version in versions.items()))
+        _fact("owner", f"{owner.owner} {lives}, {format_size(owner.reserved_bytes)} reserved")
+    _fact("versions", ", ".join(f"{name} {version}" for name, version in versions.items()))
+
+
+def _fact(label: str, text: str) -> None:
+    output.fact(label, text, 10)

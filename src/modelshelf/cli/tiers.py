@@ -11,6 +11,7 @@ import typer
 from modelshelf.cli import output
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson
+from modelshelf.cli.terminal import glyph
 from modelshelf.domain.tiers import SCARCE_ENTRIES, TierStatus
 from modelshelf.units import format_size
 
@@ -60,9 +61,9 @@ def _show(found: Sequence[TierStatus]) -> None:
 
 def _show_tier(status: TierStatus) -> None:
     tier = status.tier
-    output.line(f"{tier.location}  {tier.base}")
+    output.fact(tier.location, tier.base, len(tier.location) + 2, "bold")
     if not status.online:
-        output.line(f"  offline: {status.detail}")
+        output.fact("  offline: ", status.detail, 11, "yellow")
         return
     held = status.held_bytes
     if tier.limit_bytes is None:
@@ -70,13 +71,14 @@ def _show_tier(status: TierStatus) -> None:
     else:
         whole, of = tier.limit_bytes, f"{format_size(held)} of {format_size(tier.limit_bytes)}"
     mark = "  !" if status.warning else ""
-    output.line(f"  {_bar(held, whole)} {held / whole if whole else 0:4.0%}  {of}{mark}")
+    style = "red" if whole and held > whole else "yellow" if status.warning else ""
+    output.fact(f"  {_bar(held, whole)} {held / whole if whole else 0:4.0%}  ", f"{of}{mark}", _BAR_CELLS + 9, style)
     if status.detail:
-        output.line(f"  {status.detail}")
+        output.fact("", status.detail, 2)
     if not status.writable:
-        output.line("  read-only: models can be loaded, but nothing can be written")
+        output.fact("", "read-only: models can be loaded, but nothing can be written", 2)
     for weakness in status.capabilities.weaknesses if status.capabilities else ():
-        output.line(f"  {weakness}")
+        output.fact("", weakness, 2)
     output.line(f"  {'on disk':<18}{format_size(status.usage.allocated_bytes):>10}")
     output.line(f"  {'free on its disk':<18}{format_size(status.free_bytes):>10}")
     if status.free_entries is not None and status.free_entries < SCARCE_ENTRIES:
@@ -91,5 +93,5 @@ def _show_tier(status: TierStatus) -> None:
 def _bar(held_bytes: int, whole_bytes: int) -> str:
     share = min(1.0, held_bytes / whole_bytes) if whole_bytes else 0.0
     full = round(share * _BAR_CELLS)
-    filled, empty = ("█", "░") if (sys.stdout.encoding or "").lower().startswith("utf") else ("#", ".")
+    filled, empty = glyph("█", "#", sys.stdout), glyph("░", ".", sys.stdout)
     return filled * full + empty * (_BAR_CELLS - full)

@@ -81,7 +81,7 @@ def _show(view: dict[str, Any]) -> None:
         return
     output.line(f"{checked}{skipped}. Found {len(found)} problems, {view['wrong']} not repaired.")
     rows = [[f["kind"], _outcome(f), f["model_name"] or f["repo_id"], f["file"], f["detail"], f["path"]] for f in found]
-    output.table(["PROBLEM", "NOW", "MODEL", "FILE", "DETAIL", "WHERE"], rows)
+    output.table(["PROBLEM", "NOW", "MODEL", "FILE", "DETAIL", "WHERE"], rows, sentences=frozenset({4, 5}))
     for hint in dict.fromkeys(f["hint"] for f in found if f["hint"]):
         output.note(f"hint: {hint}")
 

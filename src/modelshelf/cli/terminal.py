@@ -1,0 +1,70 @@
+"""What the terminal of this process can show, and what its user wants to see on it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from typing import TextIO
+
+_STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+
+
+@dataclass(slots=True)
+class Wishes:
+    """What the options say that every command takes."""
+
+    no_color: bool = False
+    no_truncate: bool = False
+    quiet: bool = False
+
+
+WISHES = Wishes()
+"""Those of this process."""
+
+
+class Styled(str):
+    """A text with a style, which a terminal shows; everywhere else it is the text."""
+
+    style: str
+
+    def __new__(cls, text: str, style: str) -> Styled:
+        """Return it.
+
+        Args:
+            text: The text.
+            style: A key of the styles; empty for none.
+        """
+        made = super().__new__(cls, text)
+        made.style = style
+        return made
+
+
+def is_drawable(stream: TextIO) -> bool:
+    """Return whether a line can be drawn anew on a stream."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def has_color(stream: TextIO) -> bool:
+    """Return whether a stream gets colours.
+
+    Source: https://no-color.org, "when present and not an empty string".
+    """
+    return is_drawable(stream) and not WISHES.no_color and not os.environ.get("NO_COLOR")
+
+
+def width(stream: TextIO) -> int | None:
+    """Return how many cells a line of a stream has; None where nothing is to be shortened."""
+    if WISHES.no_truncate or not stream.isatty():
+        return None
+    return shutil.get_terminal_size().columns
+
+
+def paint(text: str, style: str, stream: TextIO) -> str:
+    """Return a text in a style, where the stream gets colours."""
+    return f"\x1b[{_STYLES[style]}m{text}\x1b[0m" if style and has_color(stream) else text
+
+
+def glyph(drawn: str, plain: str, stream: TextIO) -> str:
+    """Return a sign that the stream's encoding has."""
+    return drawn if (stream.encoding or "").lower().startswith("utf") else plain

@@ -1,0 +1,115 @@
+"""What a person sees on a terminal, and what a program sees that is none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from modelshelf.cli.fitting import cells
+from modelshelf.domain.models import FileEntry, Registration
+from modelshelf.domain.names import CommitHash, Digest, FilePath, ModelName, RepoId
+from tests.fakes.hub import FakeHub
+from tests.terminal import STYLE, shelf_on_terminal
+from tests.world import Home
+
+LONG = ModelName(f"{'model-with-a-long-name-' * 5:.96}")
+LONG_REPO = RepoId(f"{'organisation/' + 'repository-with-a-long-name-' * 5:.96}".rstrip("-"))
+DETAIL = "The hub's answer for model-00001-of-00003.safetensors doesn't match its digest, and didn't the second time."
+LOOKING = ["ls", "tiers", "jobs", "doctor", "status", "lease"]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    """A library whose names are as long as names can be: a model that isn't downloaded, a lease, a failed job."""
+    with FakeHub() as hub:
+        home = Home(tmp_path_factory.mktemp("a-rather-long-name-of-a-folder") / "user", hub.url)
+        with home.open() as shelf:
+            registry = shelf.services.registry
+            for name, repo_id in ((ModelName("short"), RepoId("org/name")), (LONG, LONG_REPO)):
+                row = registry.add_model(Registration(name, repo_id, "primary"), str(home.primary))
+                file = FileEntry(FilePath("model-00001-of-00001.safetensors"), 123_456_789, Digest("ab" * 32))
+                registry.set_manifest(row, CommitHash("c" * 40), [file])
+            registry.set_complete(row.id - 1, "1")
+            shelf.pin(LONG)
+            job = registry.add_job("pull", LONG, {})
+            registry.finish_job(job.id, "failed", detail=DETAIL)
+        yield home
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+@pytest.mark.parametrize("words", LOOKING)
+def test_no_row_is_wider_than_the_terminal(home: Home, words: str, columns: int) -> None:
+    """Long names lose their middle and long sentences go on below; a command to copy stays in one piece."""
+    seen = shelf_on_terminal(home, *words.split(), columns=columns)
+
+    assert seen.code in (0, 7), seen.text
+    assert [line for line in seen.lines if cells(line) > columns and "→" not in line] == []
+
+
+def test_numbers_and_states_are_never_shortened(home: Home) -> None:
+    """Names give way to them."""
+    row = next(line for line in shelf_on_terminal(home, "ls").lines if "…" in line)
+
+    assert re.fullmatch(r"model-\S*…\S*  organ\S*…\S*  primary  123\.5 MB  registered \(pinned\)  never", row)
+
+
+def test_a_long_reason_stands_below_its_row(home: Home) -> None:
+    """All of it is on the screen."""
+    lines = shelf_on_terminal(home, "jobs").lines
+
+    assert lines[0].split() == ["JOB", "KIND", "MODEL", "STATE", "DONE"]
+    assert " ".join(line.strip() for line in lines[2:]) == DETAIL
+
+
+def test_nothing_is_shortened_when_that_is_asked_for(home: Home) -> None:
+    """Before the command or behind it."""
+    for words in (("--no-truncate", "ls"), ("ls", "--no-truncate")):
+        text = shelf_on_terminal(home, *words).text
+        assert LONG in text
+        assert LONG_REPO in text
+
+
+@pytest.mark.parametrize("words", LOOKING)
+def test_a_pipe_gets_whole_names_and_no_colours(home: Home, words: str) -> None:
+    """A program reads one line for each row."""
+    said = home.run(*words.split(), COLUMNS="80")
+
+    assert STYLE.search(said.out + said.err) is None
+    assert "…" not in said.out
+    if words in ("ls", "jobs"):
+        assert LONG in said.out
+    if words == "jobs":
+        assert DETAIL in said.out
+
+
+@pytest.mark.parametrize(
+    ("words", "variables"),
+    [(["ls"], {"NO_COLOR": "1"}), (["ls"], {"TERM": "dumb"}), (["ls", "--no-color"], {}), (["--no-color", "ls"], {})],
+    ids=["NO_COLOR", "dumb", "behind", "before"],
+)
+def test_colours_can_be_refused(home: Home, words: list[str], variables: dict[str, str]) -> None:
+    """A state that needs a look is coloured, unless the user or the terminal wants none."""
+    assert "\x1b[31mmissing\x1b[0m" in shelf_on_terminal(home, "ls").raw
+    assert STYLE.search(shelf_on_terminal(home, *words, **variables).raw) is None
+
+
+def test_an_error_is_red_and_its_hint_is_not(home: Home) -> None:
+    """The hint stands below."""
+    seen = shelf_on_terminal(home, "path", "absent")
+
+    error, hint = seen.raw.splitlines()
+    assert (seen.code, error, hint) == (
+        4,
+        "\x1b[31merror: There is no model absent.\x1b[0m",
+        "hint: shelf ls lists them.",
+    )
+
+
+def test_a_program_of_run_keeps_its_own_options(home: Home) -> None:
+    """What every command takes isn't taken from a program's arguments."""
+    refused = home.run("run", LONG, "echo", "--no-color", "-q")
+
+    assert "is registered" in refused.err
+    assert "No such option" not in refused.err
