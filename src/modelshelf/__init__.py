@@ -81,3 +81,8 @@ def __getattr__(name: str) -> object:
         module, kind = _LATER[name]
         return getattr(importlib.import_module(f"modelshelf.{module}"), kind)
     raise AttributeError(f"module 'modelshelf' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Return what is meant for others; completion shows these names alone."""
+    return sorted(__all__)

@@ -35,6 +35,7 @@ def test_what_is_offered_are_the_verbs_and_what_there_is(shelf: Shelf) -> None:
     assert set(dir(shelf)) == VERBS
     assert all(callable(getattr(shelf, name)) for name in dir(shelf))
     assert all(getattr(Shelf, name).__doc__ for name in VERBS)
+    assert set(dir(modelshelf)) == set(modelshelf.__all__)
 
 
 def test_the_errors_can_be_caught_by_their_names(shelf: Shelf) -> None:

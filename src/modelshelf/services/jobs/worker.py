@@ -7,6 +7,7 @@ import threading
 import time
 
 from modelshelf.domain.jobs import Job
+from modelshelf.errors import ShelfError
 from modelshelf.services.jobs.recovery import recover_dead_owners
 from modelshelf.services.jobs.runner import JobRunner
 from modelshelf.services.jobs.running import TICK_S, Running, run_quietly
@@ -32,6 +33,8 @@ class Worker:
         self._threads = [threading.Thread(target=self._loop, name=f"worker-{i}", daemon=True) for i in range(threads)]
         self._turn = threading.Lock()
         self._recovery_due_at = 0.0
+        self._blind = False
+        """Whether the registry could not be asked the last time, which is said once."""
         self._mutex = threading.Lock()
         self._running: set[Running] = set()
 
@@ -71,10 +74,15 @@ class Worker:
             if time.monotonic() >= self._recovery_due_at:
                 self._recovery_due_at = time.monotonic() + _RECOVERY_S
                 recover_dead_owners(self._runner.registry)
-            return self._runner.claim_next()
-        except Exception:  # noqa: BLE001 - a worker that ended here would leave every later job undone
-            _log.exception("registry_unreachable")
+            job = self._runner.claim_next()
+        except Exception as err:  # noqa: BLE001 - a worker that ended here would leave every later job undone
+            if not self._blind:
+                known = isinstance(err, ShelfError)
+                _log.warning("registry_unreachable", extra={"detail": str(err)}, exc_info=None if known else err)
+            self._blind = True
             return None
+        self._blind = False
+        return job
 
     def _carry_out(self, running: Running) -> None:
         with self._mutex:
