@@ -36,6 +36,15 @@ def open_library(env_file: Path | None = None) -> Library:
     return Library(_reader(settings), settings.tiers, KnownBases(settings.state_home))
 
 
+def hub_endpoint() -> str:
+    """Return the address of the hub.
+
+    Raises:
+        BadInput: The settings are wrong.
+    """
+    return load_settings().hf_endpoint
+
+
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
     """What a server needs beside the library."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
@@ -20,10 +21,18 @@ if TYPE_CHECKING:
 
 
 def add(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A name of your choice.")],
-    hf_path: Annotated[str, typer.Argument(metavar="HF_PATH", help="The repository on the hub: ORG/NAME.")],
+    context: typer.Context,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="A name of your choice. Default: the repository's.")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Argument(metavar="MODEL", help="ORG/MODEL, ORG/MODEL:Q4_K_M, or an address of the hub."),
+    ] = None,
     to: Annotated[str, typer.Option(metavar="primary|secondary|PATH", help="The tier.")] = "primary",
-    revision: Annotated[str, typer.Option(metavar="REVISION", help="A branch, a tag or a commit hash.")] = "main",
+    revision: Annotated[
+        str | None, typer.Option(metavar="REVISION", help="A branch, a tag or a commit hash. Default: main")
+    ] = None,
     include: Annotated[
         list[str] | None, typer.Option(metavar="PATTERN", help="Take only files that match; repeat for more.")
     ] = None,
@@ -35,21 +44,49 @@ def add(
 
     Example: shelf add qwen Qwen/Qwen3-0.6B --to secondary
     """
+    from modelshelf.bootstrap.read_only import hub_endpoint
     from modelshelf.bootstrap.shelf import open_shelf
+    from modelshelf.domain.references import parse_reference
     from modelshelf.services.lifecycle.register import registration
 
     with at_the_edge(as_json=as_json):
-        wanted = registration(name, hf_path, to, revision=revision, allow_patterns=tuple(include or ()))
+        chosen, text = _name_and_model([word for word in (name, model, *context.args) if word is not None])
+        reference = parse_reference(text, hub_endpoint())
+        wanted = registration(chosen, reference, to, revision=revision, allow_patterns=tuple(include or ()))
         with open_shelf(read_only=dry_run) as shelf:
+            if not chosen:
+                wanted = shelf.services.registrar.with_name(wanted, reference.quantisation)
             if dry_run:
                 _print_plan(shelf.services.registrar.plan(wanted), as_json=as_json)
                 return
             plan = shelf.services.registrar.register(wanted)
             render.print_evictions(plan.makes_room, to)
             if download or plan.is_here:
-                with _told_as_registered(name):
-                    pull_missing(shelf, name)
-            render.print_model(shelf, name, as_json=as_json)
+                with _told_as_registered(wanted.model_name):
+                    pull_missing(shelf, wanted.model_name)
+            render.print_model(shelf, wanted.model_name, as_json=as_json)
+
+
+def _name_and_model(words: list[str]) -> tuple[str, str]:
+    """Return the name, empty where none is given, and the text that names the model.
+
+    Raises:
+        BadInput: There are other words, such as the files that `hf download` takes.
+    """
+    from modelshelf.errors import BadInput
+
+    if not words:
+        raise BadInput("The model is missing.", hint="shelf add ORG/MODEL, or shelf add NAME ORG/MODEL")
+    if len(words) == 1:
+        return "", words[0]
+    if len(words) == 2 and "/" not in words[0]:
+        return words[0], words[1]
+    model, *others = words if "/" in words[0] else words[1:]
+    files = " ".join(f"--include {shlex.quote(other)}" for other in others)
+    raise BadInput(
+        "One model is taken, and before it a name.",
+        hint=f"To name it: shelf add NAME {model}. To take some of its files: shelf add {model} {files}",
+    )
 
 
 @contextmanager

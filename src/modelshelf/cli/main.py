@@ -98,8 +98,11 @@ _GROUPS: dict[str, list[Callable[..., None]]] = {
     "Server": [serve.serve, install_service.install_service],
 }
 """The commands as `shelf --help` lists them."""
-_CONTEXTS = {run.run: {"allow_extra_args": True, "ignore_unknown_options": True}}
-"""What follows `shelf run NAME --` belongs to the program that it runs."""
+_CONTEXTS = {
+    run.run: {"allow_extra_args": True, "ignore_unknown_options": True},
+    add.add: {"allow_extra_args": True},
+}
+"""What follows `shelf run NAME --` belongs to its program; `shelf add` says what to do with words too many."""
 
 
 def make_app() -> typer.Typer:

@@ -7,7 +7,6 @@ with it and why. What is not understood stays where it is and is named.
 from __future__ import annotations
 
 import enum
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
@@ -16,6 +15,7 @@ from typing import ClassVar, Self
 from modelshelf.domain.adopt_inventory import FoundModel, FoundThing, Inventory, Origin
 from modelshelf.domain.job_params import JobParams
 from modelshelf.domain.jobs import JobKind
+from modelshelf.domain.model_names import free_name
 from modelshelf.domain.outside import flag_of, text_of
 from modelshelf.errors import BadInput
 
@@ -223,33 +223,12 @@ class _Deciding:
         return Adoption(self._name(model), Act.BRING, model, why)
 
     def _name(self, model: FoundModel) -> str:
-        """Return a free name: the repository's, then with its organisation, then with a number.
-
-        A second commit of one repository has seven digits of its hash behind the name.
-        """
-        organisation, _, plain = model.repo_id.rpartition("/")
-        base = _clean(model.called or plain)
-        if not model.kind.is_foreign and self._first[model.repo_id] != model.commit_hash:
-            base = f"{base}-{model.commit_hash[:7]}"
-        long = _clean(f"{organisation}-{base}") if organisation else base
-        for name in (base, long):
-            if name not in self._taken:
-                self._taken.add(name)
-                return name
-        number = 2
-        while f"{long}-{number}" in self._taken:
-            number += 1
-        self._taken.add(f"{long}-{number}")
-        return f"{long}-{number}"
-
-
-def _clean(text: str) -> str:
-    """Return a text as it can name a model.
-
-    >>> _clean("Qwen2.5-3B-Instruct"), _clean("_x y")
-    ('qwen2.5-3b-instruct', 'x-y')
-    """
-    return re.sub(r"[^a-z0-9._:+-]", "-", text.lower()).strip("._:+-")[:110] or "model"
+        """Return a free name; a second commit of one repository has seven digits of its hash behind it."""
+        is_second = not model.kind.is_foreign and self._first[model.repo_id] != model.commit_hash
+        behind = model.commit_hash[:7] if is_second else ""
+        name = free_name(model.repo_id, self._taken, called=model.called, behind=behind)
+        self._taken.add(name)
+        return name
 
 
 _CARRIED = ("dataset", "space", "kernel")

@@ -14,6 +14,7 @@ from modelshelf.domain.models import FileEntry, Model, ModelRow, State, may_be_s
 from modelshelf.domain.names import COMMIT_HASH, BasePath, CommitHash, Digest, RepoId
 from modelshelf.domain.plans import BlobNeed, PullPlan, beside_bytes, plan_pull
 from modelshelf.domain.ports import Clock, Hub, Progress
+from modelshelf.domain.references import is_projector, quantisation_of
 from modelshelf.domain.tiers import Tier
 from modelshelf.errors import BadInput, Denied, NotFound, OutOfSpace, Unavailable
 from modelshelf.registry.registry import Registry
@@ -293,11 +294,14 @@ def select(files: list[FileEntry], allow_patterns: tuple[str, ...]) -> list[File
         BadInput: None does.
     """
     selected = select_files(files, allow_patterns)
-    if files and not selected:
-        names = ", ".join(file.path for file in files[:8])
+    quantisation = quantisation_of(allow_patterns)
+    if files and (not selected or (quantisation and all(is_projector(file.path) for file in selected))):
+        likely = [file for file in files if not quantisation or file.path.endswith(".gguf")]
+        names = ", ".join(file.path for file in likely[:8])
+        wanted = f"is a GGUF of {quantisation}" if quantisation else f"matches {', '.join(allow_patterns)}"
         raise BadInput(
-            f"No file matches {', '.join(allow_patterns)}.",
-            hint=f"The repository has {names}{' …' if len(files) > 8 else ''}",
+            f"No file {wanted}.",
+            hint=f"The repository has {names or 'no GGUF'}{' …' if len(likely) > 8 else ''}",
             allow_patterns=list(allow_patterns),
         )
     return selected

@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from modelshelf.domain.jobs import Job, JobKind
+from modelshelf.domain.model_names import free_name
 from modelshelf.domain.models import FileEntry, ModelRow, Registration
 from modelshelf.domain.names import CommitHash, ModelName, RefName, RepoId
 from modelshelf.domain.patterns import patterns_of
 from modelshelf.domain.plans import AddPlan, PullPlan, plan_pull
 from modelshelf.domain.ports import Hub
+from modelshelf.domain.references import Reference
 from modelshelf.domain.tiers import Tier
-from modelshelf.errors import Conflict, NotFound, Unavailable
+from modelshelf.errors import BadInput, Conflict, NotFound, Unavailable
 from modelshelf.registry.registry import Registry
 from modelshelf.services.lifecycle.pull import missing_bytes, select, unfetched_bytes
 from modelshelf.services.space.make_room import RoomMaker
@@ -87,6 +89,32 @@ class Registrar:
         _log.info("registered", extra={"model_name": row.model_name, "size_bytes": plan.size_bytes})
         return plan
 
+    def with_name(self, wanted: Registration, behind: str) -> Registration:
+        """Return a registration for which nobody chose a name with the one that adopt would give it.
+
+        Args:
+            wanted: The registration; its name doesn't count.
+            behind: What tells the model from others of its repository, such as a quantisation.
+
+        Raises:
+            Conflict: The same model is registered on another tier.
+        """
+        rows = self.registry.models()
+        same = next((row for row in rows if _asks_the_same(row, wanted)), None)
+        if same is None:
+            taken = {row.model_name for row in rows}
+            return replace(wanted, model_name=free_name(wanted.hf_path, taken, behind=behind))
+        tier = self.tiers.settings.chosen(wanted.cache_location, wanted.cache_path)
+        if self.tiers.settings.resolve(same.cache_location, same.cache_path).base != tier.base:
+            move = f"shelf move {same.model_name} {wanted.cache_path or wanted.cache_location}"
+            raise Conflict(
+                f"{same.hf_path} is registered as {same.model_name}, on {same.cache_location}.",
+                hint=f"{move}; to have it twice, give the copy a name: shelf add NAME ORG/MODEL",
+                model_name=same.model_name,
+                hf_path=same.hf_path,
+            )
+        return replace(wanted, model_name=same.model_name)
+
     def _pinned(self, wanted: Registration) -> tuple[RepoId, CommitHash, list[FileEntry]] | None:
         """Return the repository, commit and files that a model of this name is pinned to, if one is there."""
         there = self.registry.model(wanted.model_name)
@@ -136,18 +164,36 @@ class Registrar:
         return row
 
 
+def _asks_the_same(row: ModelRow, wanted: Registration) -> bool:
+    ours = (row.hf_path.lower(), row.revision, row.allow_patterns)  # the Hub spells an id
+    return ours == (wanted.hf_path.lower(), wanted.revision, wanted.allow_patterns)
+
+
 def registration(
-    model_name: str,
-    hf_path: str,
+    name: str,
+    reference: Reference,
     to: str = "primary",
     *,
-    revision: str = "main",
+    revision: str | None = None,
     allow_patterns: tuple[str, ...] = (),
 ) -> Registration:
-    """Return what `shelf add NAME HF_PATH --to primary|secondary|PATH` asks for.
+    """Return what `shelf add NAME REFERENCE --to primary|secondary|PATH` asks for.
+
+    Args:
+        name: Its name; empty where nobody chose one: see `Registrar.with_name`.
+        reference: The repository, with what else was said about it.
+        to: The tier.
+        revision: The revision; None: the reference's, or `main`.
+        allow_patterns: Files wanted beside those of the reference.
 
     Raises:
-        BadInput: `to` is neither a tier nor a path.
+        BadInput: `to` is neither a tier nor a path; or two revisions are named.
     """
-    patterns = patterns_of(allow_patterns)
-    return Registration(ModelName(model_name), RepoId(hf_path), *destination(to), RefName(revision), patterns)
+    if revision and reference.revision and revision != reference.revision:
+        raise BadInput(
+            f"The address names the revision {reference.revision}, and --revision {revision}.", hint="Give one of them."
+        )
+    patterns = patterns_of((*reference.patterns, *allow_patterns))
+    model_name = ModelName(name) if name else free_name(reference.repo_id, (), behind=reference.quantisation)
+    follows = RefName(revision or reference.revision or "main")
+    return Registration(model_name, reference.repo_id, *destination(to), follows, patterns)

@@ -1,0 +1,38 @@
+"""Names for models that nobody named.
+
+>>> free_name("Qwen/Qwen3-8B-GGUF", ()), free_name("Qwen/Qwen3-8B-GGUF", {"qwen3-8b-gguf"})
+('qwen3-8b-gguf', 'qwen-qwen3-8b-gguf')
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Container
+
+from modelshelf.domain.names import ModelName, with_number
+
+
+def free_name(repo_id: str, taken: Container[str], *, called: str = "", behind: str = "") -> ModelName:
+    """Return a free name: the repository's, then with its organisation, then with a number.
+
+    Args:
+        repo_id: The repository.
+        taken: The names that others have.
+        called: What another program calls the model, instead of the repository's name.
+        behind: What tells it from others of its repository: a commit, a quantisation.
+    """
+    organisation, _, plain = repo_id.rpartition("/")
+    base = "-".join(filter(None, (called or plain, behind)))
+    long = _clean(f"{organisation}-{base}")
+    numbered = (with_number(long, number) for number in itertools.count(2))
+    return next(name for name in itertools.chain((_clean(base), long), numbered) if name not in taken)
+
+
+def _clean(text: str) -> ModelName:
+    """Return a text as it can name a model.
+
+    >>> _clean("Qwen2.5-3B-Instruct"), _clean("_x y")
+    ('qwen2.5-3b-instruct', 'x-y')
+    """
+    return ModelName(re.sub(r"[^a-z0-9._:+-]", "-", text.lower()).strip("._:+-")[:110] or "model")

@@ -1,0 +1,157 @@
+"""What people write for a model of the hub: an id, an id with a quantisation, or an address that they pasted.
+
+>>> parse_reference("Qwen/Qwen3-8B").repo_id
+'Qwen/Qwen3-8B'
+>>> pasted = parse_reference("https://huggingface.co/org/model/blob/v1/sub/a.gguf?download=true")
+>>> pasted.repo_id, pasted.revision, pasted.patterns
+('org/model', 'v1', ('sub/a.gguf',))
+>>> parse_reference("hf.co/org/model-GGUF:Q4_K_M").quantisation
+'Q4_K_M'
+
+Source: huggingface_hub `hf_file_system.py`, `resolve_path` (hf://); https://huggingface.co/docs/hub/ollama (a tag).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from modelshelf.domain.names import FilePath, RefName, RepoId
+from modelshelf.domain.patterns import FilePattern, Selection, escape
+from modelshelf.errors import BadInput
+
+_FORMS = (
+    "Write ORG/MODEL, ORG/MODEL:Q4_K_M, hf.co/ORG/MODEL, hf://ORG/MODEL@REVISION/FILE,"
+    " or paste an address such as https://huggingface.co/ORG/MODEL/blob/main/FILE"
+)
+_OF_THE_HUB = r"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/"
+_OTHER_KINDS = {"datasets": "a data set", "spaces": "a Space", "kernels": "a kernel", "buckets": "a bucket"}
+_OF_FILES = ("blob", "resolve", "raw")
+_PAGES = (*_OF_FILES, "tree", "commit")
+_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}(?:[A-Za-z0-9._-]{0,160}\.gguf)?")
+_SHARD = re.compile(r"-\d+-of-(\d+)(?=\.[A-Za-z0-9]+$)")
+_PROJECTORS = FilePattern("*mmproj*.gguf")
+_BEHIND = "[-./]*gguf"
+"""What follows a quantisation in a file's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What a text names."""
+
+    repo_id: RepoId
+    revision: RefName | None = None
+    """What the text says; None where it says nothing."""
+    patterns: tuple[FilePattern, ...] = ()
+    """The files that it means; empty for all."""
+    quantisation: str = ""
+    """What it says behind the colon."""
+
+
+def parse_reference(text: str, endpoint: str = "") -> Reference:
+    """Return what a text names.
+
+    Args:
+        text: As somebody typed or pasted it.
+        endpoint: The address of the hub that is in use: its pages are understood as huggingface.co's are.
+
+    Raises:
+        BadInput: It names no model of the hub; the hint has the forms that do.
+    """
+    said = text.strip()
+    own = re.escape(endpoint.rstrip("/")) + "/" if endpoint else "(?!)"
+    page = re.match(rf"{_OF_THE_HUB}|{own}", said, re.IGNORECASE)
+    is_uri = said.startswith("hf://")
+    behind = said[page.end() :] if page else said.removeprefix("hf://")
+    if (page or is_uri) and (kind := _OTHER_KINDS.get(behind.split("/")[0])):
+        raise BadInput(f"{said:.200} is {kind}.", hint="modelshelf keeps models alone.", hf_path=said[:200])
+    try:
+        return _of_page(behind) if page else _of_uri(behind) if is_uri else _of_id(said)
+    except BadInput as err:
+        raise BadInput(err.detail, hint=_FORMS, hf_path=said[:200]) from None
+
+
+def _of_id(said: str) -> Reference:
+    repo_id, colon, tag = said.partition(":")
+    if colon and not ("/" in repo_id and _TAG.fullmatch(tag)):
+        raise BadInput(f"{said!r:.200} is not a repository of the hub.")
+    return Reference(RepoId(repo_id), None, patterns_of_quantisation(tag), tag) if tag else Reference(RepoId(repo_id))
+
+
+def _of_page(address: str) -> Reference:
+    """Return what an address means, without its host."""
+    parts = [unquote(part) for part in re.split("[?#]", address)[0].strip("/").split("/")]
+    depth = next((i for i in (2, 1) if parts[i : i + 1] and parts[i] in _PAGES), len(parts))
+    reference = _of_id("/".join(parts[:depth]))
+    if depth == len(parts):
+        return reference
+    page, (revision, path) = parts[depth], _revision_and_path(parts[depth + 1 :])
+    if page in _OF_FILES and not path:
+        raise BadInput(f"{address!r:.200} names no file.")
+    return Reference(reference.repo_id, revision, _patterns_at(path, is_folder=page == "tree"))
+
+
+def _of_uri(said: str) -> Reference:
+    """Return what stands behind `hf://`, as HfFileSystem reads it."""
+    repo_id, at, behind = said.partition("@")
+    if at:
+        revision, path = _revision_and_path([unquote(part) for part in behind.split("/")])
+        return Reference(RepoId(repo_id), revision, _patterns_at(path))
+    parts = said.split("/")
+    reference = _of_id("/".join(parts[:2]))
+    return Reference(reference.repo_id, None, reference.patterns or _patterns_at(parts[2:]), reference.quantisation)
+
+
+def _revision_and_path(parts: Sequence[str]) -> tuple[RefName, Sequence[str]]:
+    """Return the revision that stands first, of which `refs/pr/1` has three parts, and what follows it."""
+    count = 3 if parts[:1] == ["refs"] else 1
+    return RefName("/".join(parts[:count])), parts[count:]
+
+
+def _patterns_at(path: Sequence[str], *, is_folder: bool = False) -> tuple[FilePattern, ...]:
+    """Return the pattern of a file, which for a part of a split file means all its parts, or of a folder."""
+    inside = "/".join(path).rstrip("/")
+    if not inside:
+        return ()
+    name = escape(FilePath(inside))
+    return (FilePattern(f"{name}/" if is_folder or not path[-1] else _SHARD.sub(r"-*-of-\1", name)),)
+
+
+def patterns_of_quantisation(tag: str) -> tuple[FilePattern, ...]:
+    """Return the patterns of the files that a tag behind a repository means, in upper or lower case.
+
+    The tag is a quantisation, the name of a GGUF, or `latest`. What a vision model needs beside its GGUF is included.
+
+    >>> patterns_of_quantisation("Q8_0")
+    ('[qQ]8_0[-./]*gguf', '*[!a-zA-Z0-9][qQ]8_0[-./]*gguf', '*mmproj*.gguf')
+
+    Source: llama.cpp `common/download.cpp`, `find_best_model` and `find_best_mmproj`, for `-hf ORG/MODEL:TAG`; unlike
+    them, F16 doesn't mean BF16 too, and every projector is taken.
+    """
+    if tag.lower().endswith(".gguf"):
+        return (FilePattern(escape(tag)), _PROJECTORS)
+    wanted = "Q4_K_M" if tag.lower() == "latest" else tag
+    letters = "".join(f"[{c.lower()}{c.upper()}]" if c.isalpha() else c for c in wanted)
+    return (*(FilePattern(f"{before}{letters}{_BEHIND}") for before in ("", "*[!a-zA-Z0-9]")), _PROJECTORS)
+
+
+def quantisation_of(patterns: Sequence[str]) -> str:
+    """Return the quantisation that `patterns_of_quantisation` made patterns of, in capitals; empty for any others.
+
+    >>> quantisation_of(patterns_of_quantisation("q4_k_m")), quantisation_of(["*.gguf"])
+    ('Q4_K_M', '')
+    """
+    tag = re.sub(r"\[.([A-Z])\]", r"\1", patterns[0].removesuffix(_BEHIND)) if patterns else ""
+    is_one = _TAG.fullmatch(tag) and tuple(patterns[:3]) == patterns_of_quantisation(tag)
+    return tag if is_one else ""
+
+
+def is_projector(path: str) -> bool:
+    """Return whether a file is what a vision model needs beside its GGUF.
+
+    >>> is_projector("mmproj-F16.gguf"), is_projector("model-F16.gguf")
+    (True, False)
+    """
+    return path in Selection([_PROJECTORS])

@@ -1,0 +1,30 @@
+"""Names for models that nobody named."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelshelf.domain.model_names import free_name
+from modelshelf.domain.names import ModelName
+
+
+@given(st.text(max_size=200), st.text(max_size=200), st.integers(0, 12))
+def test_a_name_is_free_and_can_be_one(repo_id: str, called: str, tries: int) -> None:
+    """Whatever a repository or another program calls it, and however many have that name."""
+    taken: set[str] = set()
+    for _ in range(tries):
+        taken.add(free_name(repo_id, taken, called=called))
+
+    name = free_name(repo_id, taken, called=called)
+
+    assert name == ModelName(name)
+    assert (name in taken, len(taken)) == (False, tries)
+
+
+def test_what_tells_it_apart_stands_behind_it() -> None:
+    """A quantisation or a commit follows the name, in front of a number."""
+    taken = {"m-gguf-q8_0", "org-m-gguf-q8_0"}
+
+    assert free_name("org/M-GGUF", (), behind="Q8_0") == "m-gguf-q8_0"
+    assert free_name("org/M-GGUF", taken, behind="Q8_0") == "org-m-gguf-q8_0-2"
