@@ -44,6 +44,20 @@ def format_size(size_bytes: int) -> str:
     return f"{value:.1f} TB"
 
 
+def format_count(count: int) -> str:
+    """Return a large count as people write it: thousands, millions, billions, trillions.
+
+    >>> format_count(134_515_008), format_count(70_600_000_000), format_count(999)
+    ('134.5 M', '70.6 B', '999')
+    """
+    value = float(count)
+    for unit in ("", " k", " M", " B"):
+        if value < 999.95:
+            return f"{value:.1f}{unit}" if unit else f"{count}"
+        value /= 1000
+    return f"{value:.1f} T"
+
+
 def parse_duration(text: str) -> float:
     """Return the seconds that `text` means.
 

@@ -8,29 +8,51 @@ from modelshelf.cli import output, render
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson, Name
 from modelshelf.domain.jobs import Moved
+from modelshelf.domain.model_facts import ModelFacts, quantisations
 from modelshelf.domain.models import FileEntry, Model
-from modelshelf.units import format_age, format_size
+from modelshelf.units import format_age, format_count, format_size
+
+UNKNOWN = "unknown"
+_MOST_TAGS = 5
 
 
 def show(name: Name, as_json: AsJson = False) -> None:
-    """Show one model: commit, folder, files, digests."""
+    """Show what a model is, what runs it and where it lies."""
     from modelshelf.bootstrap.read_only import open_library
     from modelshelf.schemas.models import ModelWithFilesJson
+    from modelshelf.services.catalog.facts import facts_of
 
     with at_the_edge(as_json=as_json):
         library = open_library()
         found = library.model(name)
         files, moves = library.files(found.row), library.moves(found.row)
+        facts = facts_of(found, files)
         if as_json:
-            output.as_json(ModelWithFilesJson.with_files(found, files, moves))
+            output.as_json(ModelWithFilesJson.with_files(found, files, moves, facts))
         else:
-            _show(found, files, moves, render.now_s())
+            _show(found, files, moves, facts)
 
 
-def _show(found: Model, files: Sequence[FileEntry], moves: Sequence[Moved], now_s: float) -> None:
+def _show(found: Model, files: Sequence[FileEntry], moves: Sequence[Moved], facts: ModelFacts) -> None:
     """Print one model with its files and its last moves."""
+    now_s = render.now_s()
+    lines = [*_registered(found, now_s), *_what_it_is(facts, files)]
+    for moved in moves:
+        what = f"to {moved.cache_location}" if moved.cache_location else "its files were deleted"
+        lines.append(("moved", f"{format_age(moved.at, now_s)} {what}. {moved.cause}".rstrip()))
+    width = max(len(name) for name, _ in lines) + 2
+    for name, value in lines:
+        output.line(f"{name + ':':<{width}}{value}")
+    if files:
+        output.line("")
+        rows = [[file.path, format_size(file.size_bytes), file.digest] for file in files]
+        output.table(["FILE", "SIZE", "DIGEST"], rows, frozenset({1}))
+
+
+def _registered(found: Model, now_s: float) -> list[tuple[str, str]]:
+    """Return what the library says of a model."""
     row = found.row
-    facts = [
+    return [
         ("name", row.model_name),
         ("repo", f"{row.hf_path} ({row.revision})"),
         ("commit", row.commit_hash or "not known yet"),
@@ -42,12 +64,54 @@ def _show(found: Model, files: Sequence[FileEntry], moves: Sequence[Moved], now_
         ("pinned", (f"yes: {row.pin_reason}" if row.pin_reason else "yes") if row.pinned else "no"),
         ("used", f"{row.uses}×, {render.last_use(found, now_s)}" if row.uses else "never"),
     ]
-    for moved in moves:
-        what = f"to {moved.cache_location}" if moved.cache_location else "its files were deleted"
-        facts.append(("moved", f"{format_age(moved.at, now_s)} {what}. {moved.cause}".rstrip()))
-    for name, value in facts:
-        output.line(f"{name + ':':<8} {value}")
-    if files:
-        output.line("")
-        rows = [[file.path, format_size(file.size_bytes), file.digest] for file in files]
-        output.table(["FILE", "SIZE", "DIGEST"], rows, frozenset({1}))
+
+
+def _what_it_is(facts: ModelFacts, files: Sequence[FileEntry]) -> list[tuple[str, str]]:
+    """Return what its files say of a model."""
+    context = f"{facts.context_length} tokens" if facts.context_length else UNKNOWN
+    lines = [
+        ("architecture", facts.architecture or UNKNOWN),
+        ("parameters", _parameters(facts)),
+        ("context", context),
+        ("quantisation", _quantisation(facts, files)),
+        ("format", ", ".join(facts.formats) or UNKNOWN),
+        ("license", facts.license or UNKNOWN),
+        ("chat template", _chat_template(facts)),
+        ("runs with", ", ".join(facts.runs_with) or UNKNOWN),
+        ("memory", _memory(facts)),
+    ]
+    if facts.base_models:
+        lines.append(("made from", ", ".join(facts.base_models)))
+    if facts.tags:
+        lines.append(("tags", ", ".join(facts.tags[:_MOST_TAGS]) + (" …" if len(facts.tags) > _MOST_TAGS else "")))
+    return [*lines, *(("unread", why) for why in facts.unread)]
+
+
+def _parameters(facts: ModelFacts) -> str:
+    if facts.parameters is None:
+        return UNKNOWN
+    each = f", {facts.experts_per_token} for each token" if facts.experts_per_token else ""
+    return format_count(facts.parameters) + (f" ({facts.experts} experts{each})" if facts.experts else "")
+
+
+def _quantisation(facts: ModelFacts, files: Sequence[FileEntry]) -> str:
+    """Return the quantisation that the figures are about, and the others that are there."""
+    labels = [group.label for group in quantisations(files)]
+    others = [label for label in labels if label != facts.quantisation] if len(labels) > 1 else []
+    return (facts.quantisation or UNKNOWN) + (f" (there are {', '.join(others)} too)" if others else "")
+
+
+def _chat_template(facts: ModelFacts) -> str:
+    if facts.chat_template is None:
+        return UNKNOWN
+    return f"yes, in {facts.chat_template_file}" if facts.chat_template else "no"
+
+
+def _memory(facts: ModelFacts) -> str:
+    memory = facts.memory()
+    if memory is None:
+        return UNKNOWN
+    weights, cache = format_size(memory.weights_bytes), format_size(memory.kv_cache_bytes)
+    if not memory.kv_cache_bytes:
+        return f"{weights} for the weights; it keeps no cache"
+    return f"{format_size(memory.total_bytes)}: weights {weights}, KV cache {cache} for {memory.context} tokens"

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from modelshelf.domain.models import State
+from modelshelf.schemas.facts import FactsJson
 from modelshelf.schemas.json_object import JsonObject, time_or_none
 from modelshelf.units import rfc3339
 
 if TYPE_CHECKING:
     from modelshelf.domain.eviction import EvictionPlan
     from modelshelf.domain.jobs import Moved
+    from modelshelf.domain.model_facts import ModelFacts
     from modelshelf.domain.models import FileEntry, Model
 
 
@@ -112,17 +114,24 @@ class MovedJson(JsonObject):
 
 @dataclass(frozen=True)
 class ModelWithFilesJson(ModelJson):
-    """A model with its files and its last moves."""
+    """A model with its files, its last moves and what it is."""
 
     files: Sequence[FileJson]
     """Its files, in the order of their paths."""
     moves: Sequence[MovedJson]
     """Its last moves and evictions, newest first."""
+    facts: FactsJson
+    """What its files say that it is."""
 
     @classmethod
-    def with_files(cls, model: Model, files: Sequence[FileEntry], moves: Sequence[Moved]) -> Self:
-        """Return a model with its files and its last moves."""
-        return cls.of(model, files=[FileJson.like(file) for file in files], moves=[*map(MovedJson.of, moves)])
+    def with_files(cls, model: Model, files: Sequence[FileEntry], moves: Sequence[Moved], facts: ModelFacts) -> Self:
+        """Return a model with its files, its last moves and what it is."""
+        return cls.of(
+            model,
+            files=[FileJson.like(file) for file in files],
+            moves=[*map(MovedJson.of, moves)],
+            facts=FactsJson.of(facts),
+        )
 
 
 @dataclass(frozen=True)

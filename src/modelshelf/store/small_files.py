@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+from io import FileIO
 from pathlib import Path
 
 from modelshelf.domain.outside import parse_json
@@ -53,16 +54,25 @@ def read_small_bytes(path: Path, most_bytes: int = SMALL_BYTES) -> bytes:
         OSError: It is not there, is a link or a socket, or may not be read.
         BadInput: It is another thing than a file, or is longer than that.
     """
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY)
-    try:
-        found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode):
-            raise BadInput(f"{path} isn't a regular file.", path=str(path))
-        if found.st_size > most_bytes:
-            raise BadInput(f"{path} has {found.st_size} bytes; at most {most_bytes} are read.", path=str(path))
-        return _read_all(fd, most_bytes)
-    finally:
-        os.close(fd)
+    with open_regular(path) as file:
+        size_bytes = os.fstat(file.fileno()).st_size
+        if size_bytes > most_bytes:
+            raise BadInput(f"{path} has {size_bytes} bytes; at most {most_bytes} are read.", path=str(path))
+        return _read_all(file.fileno(), most_bytes)
+
+
+def open_regular(path: Path) -> FileIO:
+    """Open a regular file for reading, unbuffered, without being held up by what else has its name.
+
+    Raises:
+        OSError: It is not there, is a link or a socket, or may not be read.
+        BadInput: It is another thing than a file.
+    """
+    file = FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY))
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return file
+    file.close()
+    raise BadInput(f"{path} isn't a regular file.", path=str(path))
 
 
 def _read_all(fd: int, most_bytes: int) -> bytes:

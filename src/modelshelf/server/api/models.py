@@ -16,6 +16,7 @@ from modelshelf.server.answers import Json, accepted
 from modelshelf.server.api.requests import Change, ModelInPath, NewModel, NewVerification, Update
 from modelshelf.server.doors import PathDoor
 from modelshelf.server.openapi import ACCEPTED, CHANGING, LOOKING, answers, planned, problems
+from modelshelf.services.catalog.facts import facts_of
 from modelshelf.services.shelf import Shelf
 
 MayUpdate = Annotated[Update, Body(default_factory=Update)]
@@ -41,10 +42,10 @@ def _add_looking(router: APIRouter, shelf: Shelf) -> None:
 
     @router.get("/{model_name}", responses=answers(ModelWithFilesJson, "The model.") | problems(*LOOKING))
     def show(model_name: ModelInPath) -> Json:
-        """Show a model with its files and its last moves."""
-        model = shelf.model(model_name)
+        """Show a model with its files, its last moves and what its files say that it is."""
+        model, files = shelf.model(model_name), shelf.files(model_name)
         moves = shelf.services.moves(model)
-        return Json(ModelWithFilesJson.with_files(model, shelf.files(model_name), moves))
+        return Json(ModelWithFilesJson.with_files(model, files, moves, facts_of(model, files)))
 
 
 def _add_registering(router: APIRouter, shelf: Shelf, door: PathDoor) -> None:

@@ -1,0 +1,174 @@
+"""What a model is, by what its files say: judged from their parsed headers, never by loading it.
+
+What no file says is unknown: None, or empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from modelshelf.domain.gguf import GgufHeader
+from modelshelf.domain.model_card import ModelCard
+from modelshelf.domain.model_config import ModelConfig
+from modelshelf.domain.model_memory import KvShape, Memory, memory_for
+from modelshelf.domain.models import FileEntry
+from modelshelf.domain.safetensors import SafetensorsHeader, main_type, parameters
+from modelshelf.domain.weight_files import GGUF, SAFETENSORS, FileGroup, formats_of, groups_of, quantisation_in
+
+USUAL_CONTEXT = 8192
+"""Tokens for which memory is shown, unless the model takes fewer."""
+_RUN = {
+    GGUF: ("llama.cpp", "transformers"),
+    SAFETENSORS: ("transformers", "vLLM", "mlx"),
+    "PyTorch": ("transformers", "vLLM"),
+}
+"""What loads a format.
+
+Source: transformers `docs/source/en/gguf.md`; vLLM `docs/models/supported_models.md`; mlx-lm's `load`, which takes
+safetensors as they are.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was read of a model's files; None for what isn't there, or can't be read."""
+
+    files: Sequence[FileEntry]
+    """All files of the model, there or not."""
+    weights: FileGroup | None = None
+    """Those that a program loads."""
+    config: ModelConfig | None = None
+    ggufs: Sequence[GgufHeader] = ()
+    """The headers of its weights, where they are GGUF files and all of them were read."""
+    tensors: SafetensorsHeader | None = None
+    """The same for safetensors."""
+    adapter: Mapping[str, object] | None = None
+    """`adapter_config.json` of peft."""
+    pipeline: str | None = None
+    """The class that `model_index.json` of a pipeline names."""
+    card: ModelCard | None = None
+    chat_template: str | None = None
+    """The file that has one; empty where it is known that none has."""
+    unread: Sequence[str] = ()
+    """Why a file that is there could not be read, each in a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What a model is."""
+
+    architecture: str | None
+    """The class of transformers or diffusers, or the architecture of llama.cpp."""
+    parameters: int | None
+    experts: int | None
+    """Of a mixture of experts: how many each layer has."""
+    experts_per_token: int | None
+    context_length: int | None
+    """Tokens."""
+    quantisation: str | None
+    """How most of its weights are written."""
+    formats: Sequence[str]
+    license: str | None
+    base_models: Sequence[str]
+    tags: Sequence[str]
+    chat_template: bool | None
+    chat_template_file: str
+    """Empty without one."""
+    runs_with: Sequence[str]
+    """What loads its formats, of transformers, llama.cpp, vLLM, mlx and diffusers."""
+    weights_bytes: int | None
+    """What the files that a program loads have together."""
+    kv_shape: KvShape | None
+    unread: Sequence[str]
+
+    def memory(self, context: int | None = None) -> Memory | None:
+        """Return what the model takes in memory.
+
+        Args:
+            context: For so many tokens; None for the usual, or all that it takes.
+        """
+        context = context or min(USUAL_CONTEXT, self.context_length or USUAL_CONTEXT)
+        return memory_for(self.weights_bytes, self.kv_shape, context)
+
+
+def judge(found: Found) -> ModelFacts:
+    """Return what a model is."""
+    config, card = found.config or ModelConfig(), found.card or ModelCard()
+    header = found.ggufs[0] if found.ggufs else None
+    adapter_base = (found.adapter or {}).get("base_model_name_or_path")
+    base_models = (adapter_base,) if isinstance(adapter_base, str) and adapter_base else card.base_models
+    return ModelFacts(
+        architecture=_architecture(found, config, header),
+        parameters=_parameters(found, config),
+        experts=config.experts or (_of(header, "expert_count") or None),
+        experts_per_token=config.experts_per_token or (_of(header, "expert_used_count") or None),
+        context_length=config.context_length or _of(header, "context_length"),
+        quantisation=_quantisation(found, config, header),
+        formats=formats_of(found.files),
+        license=card.license or (header.text("general.license") if header else None),
+        base_models=base_models,
+        tags=card.tags,
+        chat_template=None if found.chat_template is None else bool(found.chat_template),
+        chat_template_file=found.chat_template or "",
+        runs_with=_runs_with(found, config),
+        weights_bytes=found.weights.size_bytes if found.weights else None,
+        kv_shape=config.kv_shape or (_kv_shape(header) if header else None),
+        unread=found.unread,
+    )
+
+
+def _architecture(found: Found, config: ModelConfig, header: GgufHeader | None) -> str | None:
+    if found.adapter is not None and config.architecture is None:
+        kind = found.adapter.get("peft_type")
+        return f"{kind[:40] if isinstance(kind, str) else 'peft'} adapter"
+    return found.pipeline or config.architecture or (header.text("general.architecture") if header else None)
+
+
+def _parameters(found: Found, config: ModelConfig) -> int | None:
+    if found.ggufs:
+        return sum(header.parameters for header in found.ggufs) or None
+    return parameters(found.tensors, config.bits) if found.tensors else None
+
+
+def _quantisation(found: Found, config: ModelConfig, header: GgufHeader | None) -> str | None:
+    said = header.quantisation if header else config.quantisation
+    if said is None and found.tensors is not None:
+        said = main_type(found.tensors)
+    return said or (quantisation_in(found.weights.files[0].path) if found.weights else None) or None
+
+
+def _runs_with(found: Found, config: ModelConfig) -> list[str]:
+    if found.pipeline:
+        return ["diffusers"]
+    if config.is_mlx:
+        return ["mlx"]
+    able = [name for kind in formats_of(found.files) for name in _RUN.get(kind, ())]
+    return list(dict.fromkeys(able))
+
+
+def _of(header: GgufHeader | None, key: str) -> int | None:
+    """Return a number that a GGUF file says under its architecture's name."""
+    return header.number(f"{header.text('general.architecture')}.{key}") if header else None
+
+
+def _kv_shape(header: GgufHeader) -> KvShape | None:
+    """Return how the cache of a GGUF model grows; at most so, where some layers look at a window alone.
+
+    Source: llama.cpp `src/llama-hparams.cpp`, and the keys of the GGUF specification.
+    """
+    arch = header.text("general.architecture")
+    if header.metadata.get(f"{arch}.attention.causal") is False:
+        return KvShape(0)
+    layers, heads, width = (_of(header, key) for key in ("block_count", "attention.head_count", "embedding_length"))
+    per_layer = header.numbers(f"{arch}.attention.head_count_kv")
+    same = _of(header, "attention.head_count_kv") or heads
+    kv_heads = sum(per_layer) if per_layer else (layers or 0) * (same or 0)
+    head_dim = width // heads if width and heads else None
+    key, value = (_of(header, f"attention.{part}_length") or head_dim for part in ("key", "value"))
+    return KvShape(kv_heads * (key + value)) if kv_heads and key and value else None
+
+
+def quantisations(files: Sequence[FileEntry]) -> list[FileGroup]:
+    """Return the GGUF models among the files, of which a person chooses one."""
+    return [group for group in groups_of(files) if group.format == GGUF]

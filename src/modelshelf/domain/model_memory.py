@@ -1,0 +1,58 @@
+"""How much memory a model takes while it answers: its weights, and its cache of keys and values for a context.
+
+For each token of the context every layer keeps a key and a value of `head_dim` elements for each of its key-value
+heads, in two bytes an element unless somebody asks for less. What an engine needs beside (activations, its own
+buffers; some hundred MB) isn't in these figures.
+
+Source: llama.cpp `src/llama-kv-cache.cpp` (`n_embd_k_gqa` and `n_embd_v_gqa` elements a token and layer, F16 by
+default); vLLM `FullAttentionSpec.page_size_bytes` in `vllm/v1/kv_cache_interface.py` (2 · kv heads · head size ·
+bytes of the type), which also keeps just a window's tokens in layers that look at no more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_ELEMENT_BYTES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class KvShape:
+    """How much a model's cache of keys and values grows."""
+
+    elements: int
+    """What each token of the context adds, over all layers that look at the whole of it."""
+    windowed_elements: int = 0
+    """What it adds in layers that look at a window alone."""
+    window: int = 0
+    """How many tokens that window has."""
+
+    def cache_bytes(self, context: int) -> int:
+        """Return the size of the cache, in bytes, for a context of so many tokens."""
+        return _ELEMENT_BYTES * (self.elements * context + self.windowed_elements * min(context, self.window))
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What a model takes in memory."""
+
+    context: int
+    """For so many tokens."""
+    weights_bytes: int
+    kv_cache_bytes: int
+
+    @property
+    def total_bytes(self) -> int:
+        """Both together."""
+        return self.weights_bytes + self.kv_cache_bytes
+
+
+def memory_for(weights_bytes: int | None, shape: KvShape | None, context: int) -> Memory | None:
+    """Return what a model takes for a context of so many tokens; None where its weights or its shape aren't known.
+
+    >>> memory_for(270_000_000, KvShape(2 * 30 * 3 * 64), 8192)
+    Memory(context=8192, weights_bytes=270000000, kv_cache_bytes=188743680)
+    """
+    if not weights_bytes or shape is None:
+        return None
+    return Memory(context, weights_bytes, shape.cache_bytes(context))

@@ -1,0 +1,149 @@
+"""The files of a repository in groups, each of which is one choice: a quantisation, or a format. By their names alone.
+
+>>> quantisation_in("SmolLM2-135M-Instruct-Q4_K_M.gguf"), quantisation_in("UD-IQ2_XXS/big-00001-of-00002.gguf")
+('Q4_K_M', 'IQ2_XXS')
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence, Set
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from modelshelf.domain.file_kinds import is_weights
+from modelshelf.domain.models import FileEntry, total_size
+from modelshelf.domain.patterns import Selection, escape
+
+GGUF, SAFETENSORS, MMPROJ, OTHERS = "GGUF", "safetensors", "mmproj", "other files"
+_FORMATS = {
+    ".gguf": GGUF,
+    ".safetensors": SAFETENSORS,
+    ".bin": "PyTorch",
+    ".pt": "PyTorch",
+    ".pth": "PyTorch",
+    ".ckpt": "PyTorch",
+    ".onnx": "ONNX",
+    ".onnx_data": "ONNX",
+    ".h5": "TensorFlow",
+    ".tflite": "TensorFlow Lite",
+    ".msgpack": "Flax",
+    ".mlmodel": "Core ML",
+    ".ggml": "GGML",
+    ".nemo": "NeMo",
+}
+_ORDER = {GGUF: 0, MMPROJ: 1, SAFETENSORS: 2, OTHERS: 4}
+_QUANTISATION = re.compile(
+    r"(?<![A-Za-z0-9])(?:I?Q\d(?:_[A-Z0-9]{1,3}){1,3}|TQ\d_\d|BF16|FP?16|FP?32|MXFP4|NVFP4)(?![A-Za-z0-9])",
+    re.IGNORECASE,
+)
+_SPLIT = re.compile(r"-\d{1,9}-of-\d{1,9}(?=\.gguf$)", re.IGNORECASE)
+"""Source: `LLM_SPLIT_PATH` of llama.cpp, `%s-%05d-of-%05d.gguf`."""
+_USUAL = re.compile(r"(?:adapter_)?model(?:-\d{1,9}-of-\d{1,9})?\.safetensors")
+"""What transformers and peft look for. Beside it lie variants (`model.fp16.safetensors`) and other layouts of the same
+weights (`consolidated.safetensors`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileGroup:
+    """Files that belong together."""
+
+    label: str
+    """What tells it apart: `Q4_K_M`, `safetensors`."""
+    format: str
+    files: tuple[FileEntry, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """What they have together."""
+        return total_size(self.files)
+
+
+def quantisation_in(path: str) -> str:
+    """Return the quantisation that a file's name tells, or else that of its folder; empty without one."""
+    pure = PurePosixPath(path)
+    for part in (pure.name, *reversed(pure.parts[:-1])):
+        if found := _QUANTISATION.findall(_SPLIT.sub("", part)):
+            return str(found[-1]).upper()
+    return ""
+
+
+def format_of(path: str) -> str:
+    """Return the format of a file of weights, by its name; empty for another file.
+
+    >>> format_of("model-00001-of-00002.safetensors"), format_of("config.json"), format_of("mmproj-F16.gguf")
+    ('safetensors', '', 'mmproj')
+    """
+    pure = PurePosixPath(path)
+    kind = _FORMATS.get(pure.suffix.lower(), "")
+    if kind == GGUF:
+        return MMPROJ if "mmproj" in pure.name.lower() else "" if "imatrix" in pure.name.lower() else GGUF
+    return kind if kind != "PyTorch" or is_weights(path) else ""
+
+
+def groups_of(files: Iterable[FileEntry]) -> list[FileGroup]:
+    """Return the files in groups: each GGUF model (its parts together) from the smallest on, then the other formats."""
+    found: dict[tuple[str, str], list[FileEntry]] = {}
+    for file in sorted(files, key=lambda file: file.path):
+        kind = format_of(file.path) or OTHERS
+        stem = _SPLIT.sub("", file.path) if kind in (GGUF, MMPROJ) else ""
+        found.setdefault((kind, stem), []).append(file)
+    told = {key: quantisation_in(key[1]) for key in found if key[0] == GGUF}
+    counts = Counter(told.values())
+    groups = []
+    for (kind, stem), members in found.items():
+        label = told.get((kind, stem), "")
+        name = PurePosixPath(stem).name or kind
+        groups.append(FileGroup(label if label and counts[label] == 1 else name, kind, tuple(members)))
+    return sorted(groups, key=lambda group: (_ORDER.get(group.format, 3), group.size_bytes, group.label))
+
+
+def formats_of(files: Iterable[FileEntry]) -> list[str]:
+    """Return the formats in which the weights are there."""
+    return list(dict.fromkeys(group.format for group in groups_of(files) if group.format not in (MMPROJ, OTHERS)))
+
+
+def include_pattern(group: FileGroup, files: Sequence[FileEntry]) -> str:
+    """Return the pattern that selects the files of a group, as `--include` takes it: the shortest that takes no others.
+
+    Args:
+        group: The group.
+        files: All files of the repository.
+    """
+    mine = {file.path for file in group.files}
+    names = [PurePosixPath(file.path).name for file in group.files]
+    spelled = re.search(re.escape(group.label), group.files[0].path, re.IGNORECASE)
+    for pattern in (f"*{spelled[0] if spelled else ''}*", f"*{_SPLIT.sub('', names[0]).rpartition('.')[0]}*"):
+        wanted = Selection([pattern])
+        if {file.path for file in files if file.path in wanted} == mine:
+            return pattern
+    return escape(group.files[0].path) if len(mine) == 1 else _SPLIT.sub("-*-of-*", escape(group.files[0].path))
+
+
+def largest_quantised(groups: Sequence[FileGroup]) -> FileGroup | None:
+    """Return the largest GGUF group, one of 16 or 32 bits only where there is no other; None without any.
+
+    Beyond 8 bits a weight the answers hardly differ, while the memory doubles.
+    """
+    ggufs = [group for group in groups if group.format == GGUF]
+    quantised = [group for group in ggufs if not quantisation_in(group.files[0].path).endswith(("16", "32"))]
+    return max(quantised or ggufs, key=lambda group: group.size_bytes, default=None)
+
+
+def main_weights(files: Sequence[FileEntry], parts: Set[str]) -> FileGroup | None:
+    """Return the weights that a program loads from a repository; None where it has none.
+
+    Args:
+        files: Its files.
+        parts: The files that its index names; none without an index.
+    """
+    groups = groups_of(files)
+    tensors = next((group for group in groups if group.format == SAFETENSORS), None)
+    if tensors is not None:
+        top = [file for file in tensors.files if "/" not in file.path]
+        usual = [file for file in top if _USUAL.fullmatch(file.path)]
+        named = [file for file in tensors.files if file.path in parts]
+        return FileGroup(SAFETENSORS, SAFETENSORS, tuple(named or usual or top or tensors.files))
+    others = (group for group in groups if group.format not in (MMPROJ, OTHERS))
+    return largest_quantised(groups) or next(others, None)

@@ -1,0 +1,115 @@
+"""What a registered model is, by its files: what `shelf show` says, and what an engine asks before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from modelshelf.domain.gguf import GgufHeader
+from modelshelf.domain.model_config import config_of
+from modelshelf.domain.model_facts import Found, ModelFacts, judge
+from modelshelf.domain.models import FileEntry, Model, State
+from modelshelf.domain.outside import text_of
+from modelshelf.domain.safetensors import merged
+from modelshelf.domain.weight_files import GGUF, SAFETENSORS, FileGroup, main_weights
+from modelshelf.errors import BadInput
+from modelshelf.store.headers import Headers
+from modelshelf.store.layout import Base
+
+_MOST_PARTS = 1000
+"""A model in more parts has no parameters that are known."""
+_INDEX = "model.safetensors.index.json"
+_TOKENIZER = "tokenizer_config.json"
+_TEMPLATES = ("chat_template.jinja", "chat_template.json")
+
+_T = TypeVar("_T")
+
+
+def facts_of(model: Model, files: Sequence[FileEntry]) -> ModelFacts:
+    """Return what a model is, by as many of its files as are there.
+
+    Args:
+        model: It.
+        files: Its files, there or not.
+    """
+    if model.path is None or model.state is State.OFFLINE:
+        return judge(Found(files, main_weights(files, frozenset())))
+    return judge(_Reader(Headers(Base(Path(model.base)), Path(model.path)), files).found())
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Reads the files of one model."""
+
+    headers: Headers
+    files: Sequence[FileEntry]
+    unread: list[str] = field(default_factory=list)
+
+    def found(self) -> Found:
+        """Return what they say."""
+        weights = main_weights(self.files, self._parts())
+        pipeline = self._read("model_index.json", self._class_name)
+        ggufs = self._each(weights, GGUF, self.headers.gguf)
+        tensors = [] if pipeline else self._each(weights, SAFETENSORS, self.headers.safetensors)
+        return Found(
+            files=self.files,
+            weights=weights,
+            config=self._read("config.json", lambda name: config_of(self.headers.json(name))),
+            ggufs=ggufs,
+            tensors=merged(tensors) if tensors else None,
+            adapter=self._read("adapter_config.json", self.headers.json),
+            pipeline=pipeline,
+            card=self._read("README.md", self.headers.card),
+            chat_template=self._chat_template(weights, ggufs),
+            unread=self.unread,
+        )
+
+    def _parts(self) -> frozenset[str]:
+        """Return the files that the index names."""
+        weight_map = (self._read(_INDEX, self.headers.json) or {}).get("weight_map")
+        parts = weight_map.values() if isinstance(weight_map, dict) else ()
+        return frozenset(part for part in parts if isinstance(part, str))
+
+    def _class_name(self, name: str) -> str:
+        return text_of(self.headers.json(name).get("_class_name"), 100)
+
+    def _each(self, weights: FileGroup | None, kind: str, read: Callable[[str], _T]) -> list[_T]:
+        """Return the headers of all files of the weights that have this format; none where one can't be read."""
+        if weights is None or weights.format != kind or len(weights.files) > _MOST_PARTS:
+            return []
+        found = []
+        for file in weights.files:
+            header = self._read(file.path, read)
+            if header is None:
+                return []
+            found.append(header)
+        return found
+
+    def _chat_template(self, weights: FileGroup | None, ggufs: Sequence[GgufHeader]) -> str | None:
+        """Return the file that has a chat template; empty where none has, None where that isn't known."""
+        there = {file.path for file in self.files}
+        named = next((name for name in _TEMPLATES if name in there), None)
+        if named is not None:
+            return named
+        if weights is not None and ggufs and ggufs[0].text("tokenizer.chat_template"):
+            return weights.files[0].path
+        said = self._read(_TOKENIZER, self.headers.json)
+        if said is not None:
+            return _TOKENIZER if said.get("chat_template") else ""
+        return None if _TOKENIZER in there or (weights and not ggufs and weights.format == GGUF) else ""
+
+    def _read(self, name: str, read: Callable[[str], _T]) -> _T | None:
+        """Return what a file of the model says; None where it isn't there or can't be read, which is noted."""
+        if not any(file.path == name for file in self.files):
+            return None
+        try:
+            return read(name)
+        except FileNotFoundError:
+            return None
+        except OSError as err:
+            self.unread.append(f"{name} can't be read: {err.strerror}.")
+        except BadInput as err:
+            self.unread.append(f"{name} can't be read: {err.detail}")
+        return None

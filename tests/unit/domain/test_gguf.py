@@ -1,0 +1,182 @@
+"""Reading GGUF headers, those of nobody's good will too."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import struct
+from collections.abc import Callable
+
+import pytest
+from demo.build_models import find_gguf
+from gguf.constants import GGMLQuantizationType, LlamaFileType
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelshelf.domain.gguf import FILE_TYPES, MOST_BYTES, TENSOR_TYPES, GgufHeader, read_header
+from modelshelf.errors import BadInput
+from tests.headers import gguf, gguf_text
+
+HEAD = b"GGUF" + struct.pack("<I", 3)
+
+
+def read(content: bytes) -> GgufHeader:
+    """Return the header of a file with this content."""
+    return read_header(io.BytesIO(content).read)
+
+
+class Endless:
+    """A file that goes on for ever, and counts what is read of it."""
+
+    def __init__(self, start: bytes, rest: bytes = b"\0") -> None:
+        self._start, self._rest, self.bytes = start, rest, 0
+
+    def read(self, count: int) -> bytes:
+        """Return the next bytes."""
+        out, self._start = self._start[:count], self._start[count:]
+        out += self._rest * ((count - len(out)) // len(self._rest))
+        self.bytes += len(out)
+        return out
+
+
+def test_a_real_file_says_what_it_is() -> None:
+    """The header of a published model is read as its makers wrote it."""
+    with find_gguf().open("rb") as file:
+        header = read_header(file.read)
+
+    assert (header.text("general.architecture"), header.quantisation) == ("llama", "Q4_1")
+    assert header.parameters == 134_515_008
+    assert (header.number("llama.block_count"), header.number("llama.attention.head_count_kv")) == (30, 3)
+    assert header.metadata["tokenizer.ggml.tokens"] is None
+
+
+def test_the_types_are_those_of_the_format() -> None:
+    """The names of the types are those that llama.cpp's own package gives their numbers."""
+    official = {kind.value: kind.name.removeprefix("MOSTLY_").removeprefix("ALL_") for kind in LlamaFileType}
+    tensors = {kind.value: kind.name for kind in GGMLQuantizationType}
+
+    assert {number: official[number].removesuffix("_MOE") for number in FILE_TYPES} == FILE_TYPES
+    assert {number: tensors[number] for number in TENSOR_TYPES} == TENSOR_TYPES
+
+
+def test_every_kind_of_value_is_read() -> None:
+    """Numbers, truths, texts and short lists are kept; lists of texts and long ones are skipped."""
+    many = list(range(5000))
+    said = {
+        "n": 7,
+        "f": 0.5,
+        "yes": True,
+        "t": "x" * 5000,
+        "list": [1, 2],
+        "texts": ["a", "bc"],
+        "many": many,
+        "last": 1,
+    }
+
+    header = read(gguf(said))
+
+    assert header.metadata == {
+        "n": 7, "f": 0.5, "yes": True, "t": "x" * 256, "list": (1, 2), "texts": None, "many": None, "last": 1,
+    }  # fmt: skip
+    assert (header.numbers("list"), header.numbers("n"), header.numbers("none")) == ((1, 2), (), ())
+    assert (header.number("yes"), header.number("t"), header.text("n")) == (None, None, None)
+
+
+def test_a_count_that_no_model_has_is_none() -> None:
+    """A number that can't be a count of layers or tokens isn't one."""
+    header = GgufHeader({"context": 2**40}, {})
+
+    assert header.number("context") is None
+
+
+@pytest.mark.parametrize(
+    ("metadata", "tensors", "quantisation"),
+    [
+        ({"general.file_type": 15}, {}, "Q4_K_M"),
+        ({"general.file_type": 9999}, {"a": ((10, 10), 12), "b": ((5,), 0)}, "Q4_K"),
+        ({}, {"a": ((10,), 77)}, None),
+        ({}, {}, None),
+    ],
+    ids=["the file says it", "by its tensors", "a type of tomorrow", "nothing"],
+)
+def test_the_quantisation(metadata: dict[str, object], tensors: dict[str, object], quantisation: str | None) -> None:
+    """A file is quantised as it says, or else as most of its weights are."""
+    assert read(gguf(metadata, tensors)).quantisation == quantisation  # type: ignore[arg-type]
+
+
+HOSTILE: dict[str, bytes] = {
+    "another format": b"PK\x03\x04" + b"\0" * 100,
+    "the first version": b"GGUF" + struct.pack("<IQQ", 1, 0, 0),
+    "a billion keys": HEAD + struct.pack("<QQ", 0, 10**9),
+    "a billion tensors": HEAD + struct.pack("<QQ", 10**9, 0),
+    "an endless name": HEAD + struct.pack("<QQ", 0, 1) + struct.pack("<Q", 2**60),
+    "an endless text": HEAD + struct.pack("<QQ", 0, 1) + gguf_text("k") + struct.pack("<IQ", 8, 2**63),
+    "a billion texts": HEAD + struct.pack("<QQ", 0, 1) + gguf_text("k") + struct.pack("<IIQ", 9, 8, 10**9),
+    "a billion numbers": HEAD + struct.pack("<QQ", 0, 1) + gguf_text("k") + struct.pack("<IIQ", 9, 4, 10**9),
+    "lists of lists": HEAD + struct.pack("<QQ", 0, 1) + gguf_text("k") + struct.pack("<IIQ", 9, 9, 1) * 50,
+    "an unknown type": HEAD + struct.pack("<QQ", 0, 1) + gguf_text("k") + struct.pack("<I", 99),
+    "many dimensions": HEAD + struct.pack("<QQ", 1, 0) + gguf_text("t") + struct.pack("<I", 2**31),
+    "more weights than there are": gguf({}, {"t": ((2**40, 2**40), 0)}),
+}
+
+
+@pytest.mark.parametrize("start", HOSTILE.values(), ids=HOSTILE.keys())
+@pytest.mark.parametrize("rest", [b"\0", b"\xff"], ids=["zeros", "ones"])
+def test_a_hostile_header_costs_no_more_than_its_bound(start: bytes, rest: bytes) -> None:
+    """A header that lies about counts and lengths is refused, and no more of its file is read than of an honest one."""
+    file = Endless(start, rest)
+
+    with pytest.raises(BadInput):
+        read_header(file.read)
+    assert file.bytes <= MOST_BYTES
+
+
+def test_many_short_lists_are_not_all_kept() -> None:
+    """Of lists of numbers so many are kept as all layers of a model need, and what follows is read."""
+    header = read(gguf({f"k{i}": [1] * 200 for i in range(200)} | {"last": 5}))
+
+    assert sum(len(value) for value in header.metadata.values() if isinstance(value, tuple)) <= 2**14
+    assert header.number("last") == 5
+
+
+GOOD = gguf({"general.architecture": "x", "n": 3, "list": [1, 2, 3], "texts": ["a", "b"]}, {"t": ((3, 4), 0)})
+
+
+@pytest.mark.parametrize("length", range(len(GOOD)))
+def test_a_header_that_ends_early_is_refused(length: int) -> None:
+    """A file that was cut off anywhere within its header is no GGUF file."""
+    with pytest.raises(BadInput):
+        read(GOOD[:length])
+
+
+def in_pieces(content: bytes, size: int) -> Callable[[int], bytes]:
+    """Return a `read` that gives at most so many bytes at once, as a network's file may."""
+    file = io.BytesIO(content)
+    return lambda count: file.read(min(count, size))
+
+
+@given(size=st.integers(1, 40))
+def test_short_reads_change_nothing(size: int) -> None:
+    """However few bytes come at once, the header is the same."""
+    assert read_header(in_pieces(GOOD, size)) == read(GOOD)
+
+
+@given(st.data())
+def test_any_change_of_a_header_is_read_or_refused(data: st.DataObject) -> None:
+    """Whatever bytes of a header are replaced, it is either read or refused with a sentence."""
+    content = bytearray(GOOD)
+    for _ in range(data.draw(st.integers(1, 8))):
+        content[data.draw(st.integers(4, len(content) - 1))] = data.draw(st.integers(0, 255))
+
+    try:
+        header = read(bytes(content))
+    except BadInput:
+        return
+    assert 0 <= header.parameters < 2**63
+
+
+@given(st.binary(max_size=400))
+def test_noise_is_read_or_refused(noise: bytes) -> None:
+    """Whatever follows the magic, nothing but BadInput is raised."""
+    with contextlib.suppress(BadInput):
+        assert read(HEAD + noise).parameters >= 0

@@ -1,0 +1,173 @@
+"""What a model is, judged from what its files say."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from typing import Any
+
+import pytest
+
+from modelshelf.domain.gguf import GgufHeader, read_header
+from modelshelf.domain.model_card import ModelCard
+from modelshelf.domain.model_config import config_of
+from modelshelf.domain.model_facts import Found, judge, quantisations
+from modelshelf.domain.model_memory import KvShape
+from modelshelf.domain.safetensors import SafetensorsHeader
+from modelshelf.domain.weight_files import main_weights
+from tests.headers import gguf
+from tests.unit.domain.test_weight_files import files_of
+
+LLAMA = {
+    "general.architecture": "llama",
+    "general.license": "apache-2.0",
+    "general.file_type": 15,
+    "llama.block_count": 30,
+    "llama.context_length": 4096,
+    "llama.embedding_length": 576,
+    "llama.attention.head_count": 9,
+    "llama.attention.head_count_kv": 3,
+}
+
+
+def header_of(**more: Any) -> GgufHeader:
+    """Return a header of LLAMA's, changed; a key that is None is left out."""
+    said = {**LLAMA, **{key.replace("__", "."): value for key, value in more.items()}}
+    return read_header(io.BytesIO(gguf({k: v for k, v in said.items() if v is not None}, {"t": ((100, 10), 12)})).read)
+
+
+def found_of(*paths: str, **more: Any) -> Found:
+    """Return what was found of a model of these files."""
+    files = files_of(*paths)
+    return Found(files, main_weights(files, frozenset()), **more)
+
+
+def test_a_gguf_file_says_it_all() -> None:
+    """The header of a GGUF file tells architecture, size, context, quantisation, license and memory."""
+    facts = judge(found_of("m-Q4_K_M.gguf", ggufs=[header_of(), header_of()], chat_template="m-Q4_K_M.gguf"))
+
+    assert (facts.architecture, facts.parameters, facts.context_length) == ("llama", 2000, 4096)
+    assert (facts.quantisation, facts.license, facts.formats) == ("Q4_K_M", "apache-2.0", ["GGUF"])
+    assert (facts.chat_template, facts.chat_template_file) == (True, "m-Q4_K_M.gguf")
+    assert facts.runs_with == ["llama.cpp", "transformers"]
+    assert (facts.experts, facts.experts_per_token) == (None, None)
+    memory = facts.memory()
+    assert memory is not None
+    assert (memory.context, memory.kv_cache_bytes) == (4096, 2 * 30 * 2 * 3 * 64 * 4096)
+    assert memory.total_bytes == 1 + memory.kv_cache_bytes
+
+
+@pytest.mark.parametrize(
+    ("more", "shape"),
+    [
+        ({"llama__attention__head_count_kv": [3, 0, 3]}, KvShape(6 * 128)),
+        ({"llama__attention__head_count_kv": None}, KvShape(30 * 9 * 128)),
+        ({"llama__attention__key_length": 128, "llama__attention__value_length": 96}, KvShape(30 * 3 * 224)),
+        ({"llama__attention__causal": False}, KvShape(0)),
+        ({"llama__attention__head_count": None}, None),
+        ({"llama__block_count": None}, None),
+        ({"llama__attention__head_count": None, "llama__attention__head_count_kv": None}, None),
+    ],
+    ids=["a list", "no groups", "lengths of their own", "an embedding model", "no heads", "no layers", "no attention"],
+)
+def test_the_cache_of_a_gguf_model(more: dict[str, Any], shape: KvShape | None) -> None:
+    """A GGUF file tells layers, key-value heads and their lengths, of all layers or of each; else it is unknown."""
+    assert judge(found_of("m.gguf", ggufs=[header_of(**more)])).kv_shape == shape
+
+
+def test_a_model_of_safetensors() -> None:
+    """config.json, the headers of the weights and the README tell what a model is."""
+    config = config_of(
+        {
+            "architectures": ["MixtralForCausalLM"],
+            "num_local_experts": 8,
+            "num_experts_per_tok": 2,
+            "max_position_embeddings": 32768,
+        }
+    )
+    card = ModelCard("apache-2.0", ("org/base",), ("moe",))
+    tensors = SafetensorsHeader({("BF16", "weight"): 1000})
+
+    facts = judge(found_of("model.safetensors", config=config, tensors=tensors, card=card, chat_template=""))
+
+    assert (facts.architecture, facts.parameters, facts.quantisation) == ("MixtralForCausalLM", 1000, "BF16")
+    assert (facts.experts, facts.experts_per_token, facts.license) == (8, 2, "apache-2.0")
+    assert (facts.base_models, facts.tags) == (("org/base",), ("moe",))
+    assert facts.runs_with == ["transformers", "vLLM", "mlx"]
+    assert (facts.chat_template, facts.chat_template_file, facts.memory()) == (False, "", None)
+
+
+@pytest.mark.parametrize(
+    ("adapter", "architecture", "base_models"),
+    [
+        ({"peft_type": "LORA", "base_model_name_or_path": "org/base"}, "LORA adapter", ("org/base",)),
+        ({"peft_type": 7, "base_model_name_or_path": None}, "peft adapter", ()),
+    ],
+    ids=["LoRA", "nonsense"],
+)
+def test_an_adapter(adapter: dict[str, Any], architecture: str, base_models: tuple[str, ...]) -> None:
+    """An adapter is one, and names the model that it changes."""
+    facts = judge(found_of("adapter_model.safetensors", adapter=adapter))
+
+    assert (facts.architecture, facts.base_models) == (architecture, base_models)
+
+
+def test_an_adapter_beside_a_whole_model_is_a_model() -> None:
+    """Where a config.json lies beside the adapter's, it says what the model is."""
+    facts = judge(found_of("model.safetensors", adapter={}, config=config_of({"architectures": ["XForCausalLM"]})))
+
+    assert facts.architecture == "XForCausalLM"
+
+
+@pytest.mark.parametrize(
+    ("found", "names"),
+    [
+        (found_of("unet/a.safetensors", pipeline="FluxPipeline"), ["diffusers"]),
+        (found_of("model.safetensors", config=config_of({"quantization": {"bits": 4}})), ["mlx"]),
+        (found_of("model.safetensors", "pytorch_model.bin"), ["transformers", "vLLM", "mlx"]),
+        (found_of("model.onnx"), []),
+    ],
+    ids=["a pipeline", "MLX", "two formats", "none of these"],
+)
+def test_what_loads_it(found: Found, names: list[str]) -> None:
+    """The formats that are there say which programs load a model."""
+    assert judge(found).runs_with == names
+
+
+def test_a_pipeline_is_named_by_its_class() -> None:
+    """A pipeline of diffusers has the architecture that it names, and no parameters that are known."""
+    facts = judge(found_of("unet/a.safetensors", pipeline="FluxPipeline"))
+
+    assert (facts.architecture, facts.parameters) == ("FluxPipeline", None)
+
+
+def test_without_a_file_the_names_tell_what_they_tell() -> None:
+    """Of a model whose files aren't there format and quantisation are known by their names; the rest isn't."""
+    facts = judge(found_of("m-Q8_0.gguf"))
+    unknown = {name for name in (f.name for f in dataclasses.fields(facts)) if getattr(facts, name) is None}
+
+    assert (facts.formats, facts.quantisation, facts.weights_bytes) == (["GGUF"], "Q8_0", 1)
+    assert unknown >= {"architecture", "parameters", "context_length", "license", "chat_template", "kv_shape"}
+    assert judge(found_of("m.gguf")).quantisation is None
+
+
+def test_a_model_of_no_files_is_unknown() -> None:
+    """Before its commit is known nothing is known of a model."""
+    facts = judge(Found([]))
+
+    assert (facts.formats, facts.quantisation, facts.weights_bytes, facts.memory(100)) == ([], None, None, None)
+
+
+def test_memory_is_for_the_context_that_is_asked_for() -> None:
+    """Who names a context gets the memory for it."""
+    memory = judge(found_of("m.gguf", ggufs=[header_of()])).memory(100)
+
+    assert memory is not None
+    assert (memory.context, memory.kv_cache_bytes) == (100, 2 * 30 * 2 * 3 * 64 * 100)
+
+
+def test_the_quantisations_of_a_model() -> None:
+    """Several GGUF files are as many choices; what else there is isn't one."""
+    files = files_of("m-Q4_0.gguf", "m-Q8_0.gguf", "mmproj-F16.gguf", "README.md")
+
+    assert [group.label for group in quantisations(files)] == ["Q4_0", "Q8_0"]

@@ -1,0 +1,153 @@
+"""Files in groups, by their names."""
+
+from __future__ import annotations
+
+import pytest
+
+from modelshelf.domain.models import FileEntry, select_files
+from modelshelf.domain.names import Digest, FilePath
+from modelshelf.domain.weight_files import (
+    format_of,
+    formats_of,
+    groups_of,
+    include_pattern,
+    largest_quantised,
+    main_weights,
+    quantisation_in,
+)
+
+
+def files_of(*paths: str) -> list[FileEntry]:
+    """Return files, each larger than the one before."""
+    return [FileEntry(FilePath(path), 1 + i, Digest(f"{i:040x}")) for i, path in enumerate(paths)]
+
+
+@pytest.mark.parametrize(
+    ("path", "quantisation"),
+    [
+        ("SmolLM2-135M-Instruct-Q4_K_M.gguf", "Q4_K_M"),
+        ("qwen2.5-0.5b-instruct-q4_k_m.gguf", "Q4_K_M"),
+        ("llama.Q8_0.gguf", "Q8_0"),
+        ("m-IQ2_XXS.gguf", "IQ2_XXS"),
+        ("m-Q4_0_4_4.gguf", "Q4_0_4_4"),
+        ("m-TQ1_0.gguf", "TQ1_0"),
+        ("m-BF16.gguf", "BF16"),
+        ("m-fp16.gguf", "FP16"),
+        ("gpt-oss-20b-mxfp4.gguf", "MXFP4"),
+        ("UD-Q4_K_XL/m-00001-of-00003.gguf", "Q4_K_XL"),
+        ("model.gguf", ""),
+        ("Q4-notes.gguf", ""),
+    ],
+)
+def test_a_name_tells_the_quantisation(path: str, quantisation: str) -> None:
+    """Files are called after their quantisation by several habits, and their folders too."""
+    assert quantisation_in(path) == quantisation
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("training_args.bin", ""),
+        ("pytorch_model.bin", "PyTorch"),
+        ("imatrix.gguf", ""),
+        ("mmproj-model-f16.gguf", "mmproj"),
+        ("onnx/model.onnx", "ONNX"),
+        ("README.md", ""),
+    ],
+)
+def test_a_name_tells_the_format(path: str, kind: str) -> None:
+    """A file's format is told by how its name ends; what holds no weights has none."""
+    assert format_of(path) == kind
+
+
+def test_a_repository_of_quantisations() -> None:
+    """Each quantisation is a group with all of its parts, from the smallest on; then what else there is."""
+    files = files_of(
+        "m-Q2_K.gguf", "m-Q8_0-00001-of-00002.gguf", "m-Q8_0-00002-of-00002.gguf", "mmproj-F16.gguf", "README.md",
+        "model.safetensors", "onnx/model.onnx",
+    )  # fmt: skip
+
+    groups = groups_of(files)
+
+    assert [(group.label, len(group.files), group.size_bytes) for group in groups] == [
+        ("Q2_K", 1, 1),
+        ("Q8_0", 2, 5),
+        ("mmproj-F16.gguf", 1, 4),
+        ("safetensors", 1, 6),
+        ("ONNX", 1, 7),
+        ("other files", 1, 5),
+    ]
+    assert formats_of(files) == ["GGUF", "safetensors", "ONNX"]
+
+
+def test_two_models_of_one_quantisation_are_told_apart_by_their_names() -> None:
+    """Where two files have one quantisation, or none, their names are their labels."""
+    assert [group.label for group in groups_of(files_of("a-Q4_0.gguf", "b-Q4_0.gguf", "c.gguf"))] == [
+        "a-Q4_0.gguf",
+        "b-Q4_0.gguf",
+        "c.gguf",
+    ]
+
+
+REPOS = {
+    "plain": files_of("m-Q4_K_M.gguf", "m-Q4_K_S.gguf", "README.md"),
+    "lower case": files_of("m-q4_k_m.gguf", "m-q4_k_s.gguf"),
+    "parts": files_of("m-Q4_K_M-00001-of-00002.gguf", "m-Q4_K_M-00002-of-00002.gguf", "m-Q8_0.gguf"),
+    "in folders": files_of("Q4_K_M/m-00001-of-00002.gguf", "Q4_K_M/m-00002-of-00002.gguf", "Q8_0/m.gguf"),
+    "one is in the other's name": files_of("m-F16.gguf", "m-BF16.gguf", "mmproj-F16.gguf"),
+    "no quantisation": files_of("a.gguf", "ab.gguf", "abc[1].gguf"),
+    "parts without one": files_of("a-00001-of-00002.gguf", "a-00002-of-00002.gguf", "xa-1-of-1.gguf"),
+}
+
+
+@pytest.mark.parametrize("files", REPOS.values(), ids=REPOS.keys())
+def test_the_pattern_of_a_group_takes_its_files_alone(files: list[FileEntry]) -> None:
+    """What `--include` is told for a group selects its files, and no other."""
+    for group in groups_of(files):
+        if group.format == "GGUF":
+            assert select_files(files, [include_pattern(group, files)]) == list(group.files), group
+
+
+def test_the_pattern_is_short_where_it_can_be() -> None:
+    """A quantisation that one model has is its own pattern, spelled as its file spells it."""
+    files = REPOS["lower case"]
+
+    assert include_pattern(groups_of(files)[0], files) == "*q4_k_m*"
+
+
+@pytest.mark.parametrize(
+    ("paths", "largest"),
+    [
+        (("m-Q4_K_M.gguf", "m-Q8_0.gguf", "m-F16.gguf"), "Q8_0"),
+        (("m-F16.gguf", "m-F32.gguf"), "F32"),
+        (("model.safetensors",), None),
+    ],
+    ids=["some quantised", "none quantised", "no GGUF"],
+)
+def test_the_largest_quantisation(paths: tuple[str, ...], largest: str | None) -> None:
+    """The largest quantised file counts; unquantised ones where there is no other."""
+    found = largest_quantised(groups_of(files_of(*paths)))
+
+    assert (found.label if found else None) == largest
+
+
+@pytest.mark.parametrize(
+    ("paths", "parts", "main"),
+    [
+        (("model.safetensors", "model.fp16.safetensors", "consolidated.safetensors"), (), ["model.safetensors"]),
+        (("a-1-of-2.safetensors", "a-2-of-2.safetensors", "b.safetensors"), ("a-1-of-2.safetensors",), None),
+        (("sub/model.safetensors", "ae.safetensors"), (), ["ae.safetensors"]),
+        (("unet/x.safetensors", "vae/y.safetensors"), (), ["unet/x.safetensors", "vae/y.safetensors"]),
+        (("m-Q8_0.gguf", "m-Q4_0.gguf"), (), ["m-Q4_0.gguf"]),
+        (("pytorch_model.bin", "config.json"), (), ["pytorch_model.bin"]),
+        (("config.json",), (), []),
+    ],
+    ids=["the usual name", "by the index", "at the top", "in folders", "GGUF", "PyTorch", "none"],
+)
+def test_the_weights_that_a_program_loads(
+    paths: tuple[str, ...], parts: tuple[str, ...], main: list[str] | None
+) -> None:
+    """An index names them, else their usual names do; variants and other layouts of the same weights don't count."""
+    found = main_weights(files_of(*paths), frozenset(parts))
+
+    assert [file.path for file in (found.files if found else ())] == (list(parts) if main is None else main)
