@@ -94,6 +94,14 @@ def port(value: Value) -> int:
     return int(value.text)
 
 
+def published_host(value: Value) -> str:
+    """Return the address of what Compose publishes a port on: `127.0.0.1:8000`, `[::1]:8000`; all with a port alone.
+
+    Source: the Compose specification, `ports`, short syntax `[HOST:]CONTAINER`.
+    """
+    return value.text.rpartition(":")[0].strip("[]") or "0.0.0.0"
+
+
 def rate(value: Value) -> int:
     """Return bytes a second."""
     rate_bytes_per_s = parse_size(re.sub(r"(/s|ps)$", "", value.text))

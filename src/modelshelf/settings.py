@@ -60,6 +60,8 @@ class Settings:
     """SHELF_HOST."""
     port: int
     """SHELF_PORT."""
+    published_on: str | None
+    """SHELF_PUBLISHED_ON: the host in it; None outside of a container that Compose started."""
     api_key: str | None = field(repr=False)
     """SHELF_API_KEY."""
     custom_roots: tuple[str, ...] | None
@@ -136,7 +138,7 @@ _NAMES = frozenset(
     "PRIMARY_CACHE_PATH PRIMARY_CACHE_LIMIT_GB SECONDARY_CACHE_PATH SECONDARY_CACHE_LIMIT_GB"
     " CACHE_WARNING_THRESHOLD CACHE_PATH_MAP DATABASE_URL HF_TOKEN HF_ENDPOINT HF_HOME SHELF_HOST SHELF_PORT"
     " SHELF_API_KEY SHELF_CUSTOM_ROOTS SHELF_LOG SHELF_DOWNLOAD_LIMIT SHELF_REQUIRE_MOUNT ON_FULL ON_SECONDARY_FULL"
-    " PROMOTE HF_HUB_DISABLE_SYMLINKS".split()
+    " PROMOTE HF_HUB_DISABLE_SYMLINKS SHELF_PUBLISHED_ON".split()
 )
 _CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _NETWORK = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", *_CERTIFICATES})
@@ -317,6 +319,7 @@ def _build(
         network=_network(read, environ),
         host=read("SHELF_HOST", lambda value: value.text, "127.0.0.1"),
         port=read("SHELF_PORT", setting_values.port, 8000),
+        published_on=read("SHELF_PUBLISHED_ON", setting_values.published_host, None),
         api_key=read("SHELF_API_KEY", lambda value: value.text, None),
         custom_roots=read("SHELF_CUSTOM_ROOTS", setting_values.folders, None),
         log_as_json=read("SHELF_LOG", setting_values.one_of("text", "json"), "text") == "json",

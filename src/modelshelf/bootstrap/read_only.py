@@ -51,6 +51,7 @@ class ServerSettings:
 
     host: str
     port: int
+    published_on: str | None
     api_key: str | None = field(repr=False)
     custom_roots: tuple[str, ...] | None
     log_as_json: bool
@@ -67,7 +68,13 @@ def server_settings() -> ServerSettings:
     settings = load_settings()
     secrets = tuple(secret for secret in (settings.hf_token, settings.api_key) if secret)
     return ServerSettings(
-        settings.host, settings.port, settings.api_key, settings.custom_roots, settings.log_as_json, secrets
+        settings.host,
+        settings.port,
+        settings.published_on,
+        settings.api_key,
+        settings.custom_roots,
+        settings.log_as_json,
+        secrets,
     )
 
 

@@ -11,6 +11,24 @@ from modelshelf.schemas.leases import LeaseJson
 
 
 @dataclass(frozen=True)
+class IndexJson(JsonObject):
+    """What a server is, and where things are on it."""
+
+    version: str
+    """The version that runs."""
+    name: str = "modelshelf"
+    """What it is."""
+    documentation: str = "/docs"
+    """The API as a page; `/openapi.json` describes it for programs."""
+    models: str = "/api/models"
+    """The models of the library."""
+    hub: str = "/hf"
+    """What HF_ENDPOINT is set to, for Hugging Face programs that fetch from here."""
+    health: str = "/healthz"
+    """Whether it runs."""
+
+
+@dataclass(frozen=True)
 class SettingsJson(JsonObject):
     """The settings in force."""
 

@@ -13,7 +13,7 @@ from modelshelf import __version__
 from modelshelf.bootstrap.doctor_and_setup import open_doctor
 from modelshelf.bootstrap.status import open_status
 from modelshelf.schemas.status import HealthJson, ReadyJson
-from modelshelf.server import errors
+from modelshelf.server import errors, pages
 from modelshelf.server.answers import Json
 from modelshelf.server.api import cache, doctor, events, jobs, models, status
 from modelshelf.server.bodies import BoundedBodies
@@ -38,7 +38,7 @@ def create_app(
 
     Args:
         shelf: The library.
-        host: The address that the server listens on.
+        host: The address that others reach the server on.
         api_key: The key to ask for; None: none.
         custom_roots: Below which folders a request may name a path; None: where drives are mounted.
         watcher: Who tells of changes, for a caller who has to close it before the server ends.
@@ -48,6 +48,8 @@ def create_app(
         title="modelshelf",
         version=__version__,
         openapi_tags=TAGS,
+        docs_url=None,
+        redoc_url=None,
         lifespan=_lifespan(shelf, watcher),
         responses=problems(*EVERYWHERE),
     )
@@ -63,6 +65,7 @@ def create_app(
     app.include_router(status.create_router(open_status))
     app.include_router(routes.create_router(shelf.services.hub_face()))
     _add_health(app, shelf)
+    pages.install(app)
     return app
 
 

@@ -9,7 +9,7 @@ from modelshelf.bootstrap.shelf import open_shelf
 from modelshelf.server.app import create_app
 from modelshelf.server.connections import raise_descriptors
 from modelshelf.server.log import start_logging
-from modelshelf.server.security import check_listening
+from modelshelf.server.security import check_listening, reached_on
 from modelshelf.server.uvicorn_server import serve as run
 from modelshelf.services.jobs.presence import Presence
 
@@ -29,12 +29,13 @@ def serve(*, host: str | None, port: int | None, announce: Callable[[str], None]
     settings = server_settings()
     start_logging(as_json=settings.log_as_json, secrets=settings.secrets)
     host, port = host or settings.host, settings.port if port is None else port
-    check_listening(host, settings.api_key)
+    reached = reached_on(host, settings.published_on, settings.api_key)
+    check_listening(reached, settings.api_key)
     raise_descriptors()
     with open_shelf() as shelf:
         watcher = shelf.services.watcher()
         app = create_app(
-            shelf, host=host, api_key=settings.api_key, custom_roots=settings.custom_roots, watcher=watcher
+            shelf, host=reached, api_key=settings.api_key, custom_roots=settings.custom_roots, watcher=watcher
         )
         presence = Presence(shelf.services.runner)
 

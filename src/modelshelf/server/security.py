@@ -21,9 +21,25 @@ from modelshelf.server.errors import Unauthorized, problem
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _OPEN_PATHS = frozenset({"/healthz", "/readyz"})
+_OPEN_PAGES = frozenset({"/", "/docs", "/openapi.json"})
+"""What needs no key, for a browser sends none with an address that is typed: they hold nothing of the library."""
 _OWN_SITE = frozenset({"same-origin", "none"})
 _HOST = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(?::[0-9]{1,5})?")
 _KEY_LETTERS = string.ascii_letters + string.digits
+
+
+def reached_on(host: str, published_on: str | None, api_key: str | None) -> str:
+    """Return the address that others reach a server on.
+
+    Without a key, that of a container whose port is published on loopback alone is loopback, whatever the server
+    listens on inside; with one, whoever has the key may ask by any name.
+
+    Args:
+        host: The address that it listens on.
+        published_on: The address that its container's port is published on; None: it is in none, or nobody said.
+        api_key: The key that it asks for.
+    """
+    return host if published_on is None or api_key else published_on
 
 
 def check_listening(host: str, api_key: str | None) -> None:
@@ -49,7 +65,7 @@ class Gate:
 
     Args:
         app: What is behind it.
-        host: The address that the server listens on.
+        host: The address that others reach the server on; see `reached_on`.
         api_key: The key that every request must bring as `Authorization: Bearer`; None: none is asked for.
     """
 
@@ -84,7 +100,8 @@ class Gate:
                 f"This server answers only to loopback names, and {host.text!r} isn't one.", hint="Use 127.0.0.1."
             )
         _check_site(path, headers, host.text)
-        if self._key_digest is not None and path not in _OPEN_PATHS:
+        needs_no_key = path in _OPEN_PATHS | _OPEN_PAGES or path.startswith("/static/")
+        if self._key_digest is not None and not needs_no_key:
             self._check_key(headers, self._key_digest)
 
     def _check_key(self, headers: Headers, key_digest: bytes) -> None:

@@ -219,6 +219,40 @@ def test_every_address_but_loopback_needs_a_key(home: Home) -> None:
     assert re.search(r"SHELF_API_KEY=hf_[A-Za-z0-9]{34},", refused.err)
 
 
+def test_a_container_that_is_published_on_loopback_needs_no_key(home: Home) -> None:
+    """It listens on all of its addresses, answers to loopback names alone, and says nothing about a key."""
+    with home.serve(SHELF_HOST="0.0.0.0", SHELF_PUBLISHED_ON="127.0.0.1:8000") as server:
+        server.url = server.url.replace("0.0.0.0", "127.0.0.1")
+        asked = {host: server.ask("GET", "/api/models", Host=host).status for host in ("localhost:8000", "shelf:8000")}
+
+    assert asked == {"localhost:8000": 200, "shelf:8000": 403}
+
+
+@pytest.mark.parametrize("published", ["0.0.0.0:8000", "8000"])
+def test_a_container_that_is_published_for_others_needs_a_key(home: Home, published: str) -> None:
+    """It refuses to start without one; with one it answers by any name."""
+    listening = {"SHELF_HOST": "0.0.0.0", "SHELF_PORT": str(free_port()), "SHELF_PUBLISHED_ON": published}
+    assert home.run("serve", **listening).code == 2
+
+    with home.serve(SHELF_HOST="0.0.0.0", SHELF_PUBLISHED_ON=published, SHELF_API_KEY=KEY) as server:
+        server.url = server.url.replace("0.0.0.0", "127.0.0.1")
+        assert server.ask("GET", "/api/models", Host="shelf:8000", Authorization=f"Bearer {KEY}").status == 200
+
+
+def test_the_address_alone_says_where_things_are(server: Server) -> None:
+    """`/` names the places for a program, and leads a browser to a page that loads nothing from elsewhere."""
+    index = server.get("/")
+    assert [server.ask("GET", index[name]).status for name in ("documentation", "models", "health")] == [200] * 3
+    to_browser = server.ask("GET", "/", Accept="text/html,*/*")
+    assert (to_browser.status, to_browser.headers["location"]) == (307, "/docs")
+
+    page = server.ask("GET", "/docs")
+    loaded = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert page.headers["content-security-policy"].startswith("default-src 'self';")
+    assert all(server.ask("GET", path).status == 200 for path in loaded if not path.startswith("data:"))
+    assert len(loaded) == 5
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
 def test_a_key_that_is_set_is_asked_for(home: Home, host: str) -> None:
     """With a key every request needs it, except those that tell that the server lives."""
@@ -233,7 +267,7 @@ def test_a_key_that_is_set_is_asked_for(home: Home, host: str) -> None:
         }
         log = server.log.read_text()
 
-    assert asked == {"without": 401, "wrong": 401, "right": 200, "health": 200, "docs": 401}
+    assert asked == {"without": 401, "wrong": 401, "right": 200, "health": 200, "docs": 200}
     assert KEY not in log
 
 
