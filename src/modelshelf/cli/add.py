@@ -36,6 +36,9 @@ def add(
     include: Annotated[
         list[str] | None, typer.Option(metavar="PATTERN", help="Take only files that match; repeat for more.")
     ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(metavar="PATTERN", help="Leave out files that match; repeat for more.")
+    ] = None,
     download: Annotated[bool, typer.Option("--download/--no-download", help="Download the files now.")] = True,
     dry_run: DryRun = False,
     as_json: AsJson = False,
@@ -46,13 +49,15 @@ def add(
     """
     from modelshelf.bootstrap.read_only import hub_endpoint
     from modelshelf.bootstrap.shelf import open_shelf
+    from modelshelf.domain.patterns import excluding
     from modelshelf.domain.references import parse_reference
     from modelshelf.services.lifecycle.register import registration
 
     with at_the_edge(as_json=as_json):
         chosen, text = _name_and_model([word for word in (name, model, *context.args) if word is not None])
         reference = parse_reference(text, hub_endpoint())
-        wanted = registration(chosen, reference, to, revision=revision, allow_patterns=tuple(include or ()))
+        patterns = (*(include or ()), *map(excluding, exclude or ()))
+        wanted = registration(chosen, reference, to, revision=revision, allow_patterns=patterns)
         with open_shelf(read_only=dry_run) as shelf:
             if not chosen:
                 wanted = shelf.services.registrar.with_name(wanted, reference.quantisation)

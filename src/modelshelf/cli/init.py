@@ -32,7 +32,7 @@ def init(
         str | None, typer.Option(metavar="PATH", help="The folder on the large disk, or none.")
     ] = None,
     secondary_limit_gb: Flag = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: accept every proposal.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: accept every proposal.")] = False,
     here: Annotated[bool, typer.Option("--here", help="Write ./.env, for this folder only.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file; keep a backup.")] = False,
     no_speed: Annotated[bool, typer.Option("--no-speed", help="Skip measuring the disks.")] = False,

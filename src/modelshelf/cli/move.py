@@ -2,62 +2,79 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modelshelf.cli import output, render
+from modelshelf.cli import output, render, several
 from modelshelf.cli.errors import at_the_edge
-from modelshelf.cli.options import AsJson, DryRun, Name
+from modelshelf.cli.options import AsJson, DryRun, SomeNames
 from modelshelf.domain.jobs import JobKind
 from modelshelf.units import format_size
 
 if TYPE_CHECKING:
+    from modelshelf.schemas.models import ModelJson
     from modelshelf.schemas.plans import MovePlanJson
+    from modelshelf.services.shelf import Shelf
 
 
 def move(
-    name: Name,
+    names: SomeNames,
     to: Annotated[str, typer.Argument(metavar="primary|secondary|PATH", help="The new tier.")],
     dry_run: DryRun = False,
     keep_source: Annotated[bool, typer.Option("--keep-source", help="Keep the old copy.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Move a model to another tier.
+    """Move models to another tier.
 
-    The model can be loaded all the time.
+    A model can be loaded all the time.
 
     Example: shelf move qwen secondary
     """
     from modelshelf.bootstrap.shelf import open_shelf
-    from modelshelf.schemas.models import ModelJson
+    from modelshelf.errors import BadInput
     from modelshelf.schemas.plans import MovePlanJson
     from modelshelf.services.space.tiers import destination
 
     with at_the_edge(as_json=as_json), open_shelf(read_only=dry_run) as shelf:
-        location, path = destination(to)
-        if dry_run:
-            plan = MovePlanJson.of(shelf.services.mover.plan(name, location, path, keep_source=keep_source))
-            if as_json:
-                output.as_json(plan)
-            else:
+        try:
+            location, path = destination(to)
+        except BadInput as err:
+            hint = f"{err.hint} To give a model another name: shelf rename NAME {to}"
+            raise BadInput(err.detail, hint=hint, **err.fields) from None
+        known, mover = several.known(shelf, names), shelf.services.mover
+        if dry_run or len(known) > 1:
+            plans = [MovePlanJson.of(mover.plan(name, location, path, keep_source=keep_source)) for name in known]
+        if not dry_run:
+            work = partial(_move, shelf, location=location, path=path, keep_source=keep_source, quiet=as_json)
+            several.end(*several.of_each(known, work, as_json=as_json), as_json=as_json)
+        elif as_json:
+            several.end(plans, 0, as_json=True)
+        else:
+            for plan in plans:
                 _show_plan(plan)
-            return
-        kept = shelf.services.mover.why_kept(name)
-        render.print_evictions(shelf.services.mover.who_leaves(name, location, path), location)
-        with output.job_progress(name) as show:
-            model = shelf.move(name, location, path, keep_source=keep_source, progress=show)
-        deletion = next(iter(shelf.jobs(kind=JobKind.DELETE_OLD_COPY, model_name=name)), None)
-        if as_json:
-            output.as_json(ModelJson.of(model))
-            return
-        output.answer(f"{name}: {model.state.value}, {format_size(model.row.size_bytes)} in {model.path}")
-        if kept:
-            output.note(kept)
-        if deletion is not None and deletion.state == "failed":
-            output.note(f"The old copy stays: {deletion.detail}")
-        elif deletion is not None and deletion.state != "done":
-            output.note(f"{deletion.detail} It is deleted when they end.")
+
+
+def _move(shelf: Shelf, name: str, *, location: str, path: str | None, keep_source: bool, quiet: bool) -> ModelJson:
+    """Move one model, and print what became of it and of its old copy."""
+    from modelshelf.schemas.models import ModelJson
+
+    kept = shelf.services.mover.why_kept(name)
+    render.print_evictions(shelf.services.mover.who_leaves(name, location, path), location)
+    with output.job_progress(name) as show:
+        model = shelf.move(name, location, path, keep_source=keep_source, progress=show)
+    deletion = next(iter(shelf.jobs(kind=JobKind.DELETE_OLD_COPY, model_name=name)), None)
+    if quiet:
+        return ModelJson.of(model)
+    output.answer(f"{name}: {model.state.value}, {format_size(model.row.size_bytes)} in {model.path}")
+    if kept:
+        output.note(kept)
+    if deletion is not None and deletion.state == "failed":
+        output.note(f"The old copy stays: {deletion.detail}")
+    elif deletion is not None and deletion.state != "done":
+        output.note(f"{deletion.detail} It is deleted when they end.")
+    return ModelJson.of(model)
 
 
 def _show_plan(plan: MovePlanJson) -> None:

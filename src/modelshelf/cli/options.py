@@ -24,6 +24,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="The model's name.", a
 Names = Annotated[
     list[str] | None, typer.Argument(metavar="NAME", help="The models.", autocompletion=complete_model_name)
 ]
+SomeNames = Annotated[list[str], typer.Argument(metavar="NAME", help="The models.", autocompletion=complete_model_name)]
 TierOption = Annotated[
     str | None, typer.Option("--tier", metavar="primary|secondary|PATH", help="Only this tier. Default: all")
 ]

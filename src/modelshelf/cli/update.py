@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modelshelf.cli import output
-from modelshelf.cli.errors import at_the_edge, report
+from modelshelf.cli import output, several
+from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson, DryRun, Names
 from modelshelf.domain.jobs import JobKind
 from modelshelf.units import format_size
@@ -31,30 +31,26 @@ def update(
     Example: shelf update --all --dry-run
     """
     from modelshelf.bootstrap.shelf import open_shelf
-    from modelshelf.errors import BadInput, ShelfError
+    from modelshelf.errors import BadInput
     from modelshelf.schemas.plans import UpdatePlanJson
 
     with at_the_edge(as_json=as_json), open_shelf(read_only=dry_run) as shelf:
         if bool(names) == every:
             raise BadInput("Name the models, or give --all.", hint="shelf ls lists them.")
-        shown: list[object] = []
-        code = 0
-        for name in names or [model.model_name for model in shelf.models()]:
-            try:
-                plan = shelf.services.updater.plan(name, keep_old=keep_old)
-                shown.append(UpdatePlanJson.of(plan))
-                if not as_json:
-                    _show_plan(UpdatePlanJson.of(plan), dry_run=dry_run)
-                if not dry_run:
-                    _carry_out(shelf, name, keep_old=keep_old, quiet=as_json or plan.is_current)
-            except ShelfError as err:
-                if names and len(names) == 1:
-                    raise
-                shown.append({"model_name": name, "error": err.to_dict()})
-                output.note(f"{name}:") if not as_json else None
-                code = report(err, as_json=False) if not as_json else err.exit_code
+
+        def update_one(name: str) -> UpdatePlanJson:
+            plan = shelf.services.updater.plan(name, keep_old=keep_old)
+            view = UpdatePlanJson.of(plan)
+            if not as_json:
+                _show_plan(view, dry_run=dry_run)
+            if not dry_run:
+                _carry_out(shelf, name, keep_old=keep_old, quiet=as_json or plan.is_current)
+            return view
+
+        known = several.known(shelf, names or [model.model_name for model in shelf.models()])
+        done, code = several.of_each(known, update_one, as_json=as_json)
         if as_json:
-            output.as_json(shown)
+            output.as_json(done)
     if code:
         raise SystemExit(code)
 

@@ -73,7 +73,7 @@ class Registration:
     """The base of a custom location; None for the others."""
     revision: RefName = RefName("main")  # noqa: RUF009 - a str that cannot change
     allow_patterns: tuple[FilePattern, ...] = ()
-    """Shell patterns of the files wanted; empty means all."""
+    """Shell patterns of the files wanted, and behind `!` of those that aren't; empty means all."""
     pinned: bool = False
 
 

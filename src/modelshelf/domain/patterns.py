@@ -2,6 +2,8 @@
 
 Reading a pattern costs the square of its length where its brackets never close, and comparing it more.
 
+A pattern that begins with `!` takes files out again, as huggingface_hub's `ignore_patterns` do.
+
 Source: huggingface_hub `filter_repo_objects` (fnmatch; a pattern that ends in `/` means the folder).
 
 >>> wanted = Selection(patterns_of(["*.gguf", escape("a[1].bin"), "deep/"]))
@@ -26,7 +28,9 @@ MOST_PATTERNS = 256
 """Most patterns of that kind. Names of single files, of which adopt writes one for each, are looked up."""
 _MOST_NAMES = 1_000_000
 
-_NAME = re.compile(r"(?:[^*?\[]|\[[*?\[]\])+(?<!/)")
+_EXCLUDES = "!"
+_NO_EXCLUSION = r"\!"
+_NAME = re.compile(r"(?!!)(?:[^*?\[]|\[[*?\[]\]|\[\\!\])+(?<!/)")
 """What matches one path and no other; see `escape`."""
 
 
@@ -40,7 +44,8 @@ class FilePattern(str):
     __slots__ = ()
 
     def __new__(cls, text: object) -> Self:
-        is_pattern = isinstance(text, str) and 0 < len(text) <= MOST_CHARS and text.isprintable()
+        said = text.strip(_EXCLUDES) if isinstance(text, str) else ""
+        is_pattern = isinstance(text, str) and bool(said) and len(text) <= MOST_CHARS and text.isprintable()
         if not is_pattern and (not isinstance(text, str) or _name_in(text) is None):
             hint = f"A pattern such as *.gguf has at most {MOST_CHARS} characters."
             raise BadInput(f"{text!r:.80} isn't a pattern of files.", hint=hint, pattern=f"{text!r:.80}")
@@ -66,30 +71,52 @@ def patterns_of(texts: Iterable[object]) -> tuple[FilePattern, ...]:
 
 
 class Selection:
-    """The paths that one of the patterns matches; all of them without a pattern."""
+    """The paths that one of the patterns matches, all of them without a pattern; but none that one takes out."""
 
     def __init__(self, patterns: Iterable[str]) -> None:
-        wanted = [p if isinstance(p, FilePattern) else FilePattern(p) for p in patterns]
+        given = [p if isinstance(p, FilePattern) else FilePattern(p) for p in patterns]
+        self._wanted = _Matcher(pattern for pattern in given if not pattern.startswith(_EXCLUDES))
+        out = [FilePattern(pattern.removeprefix(_EXCLUDES)) for pattern in given if pattern.startswith(_EXCLUDES)]
+        self._out = _Matcher(out) if out else None
+
+    def __contains__(self, path: str) -> bool:
+        """Return whether a path is wanted."""
+        return self._wanted.matches(path) and not (self._out and self._out.matches(path))
+
+
+class _Matcher:
+    """The paths that one of the patterns matches; all of them without a pattern."""
+
+    def __init__(self, patterns: Iterable[FilePattern]) -> None:
+        wanted = list(patterns)
         self._is_all = not wanted
         self._names = {pattern.name for pattern in wanted}
         shells = (pattern + "*" if pattern.endswith("/") else pattern for pattern in wanted if pattern.name is None)
         self._shells = [re.compile(fnmatch.translate(shell)) for shell in shells]
 
-    def __contains__(self, path: str) -> bool:
-        """Return whether a path is wanted."""
+    def matches(self, path: str) -> bool:
         return self._is_all or path in self._names or any(shell.match(path) for shell in self._shells)
+
+
+def excluding(pattern: str) -> str:
+    """Return the pattern that takes out what another one matches.
+
+    >>> "a.bin" in Selection([excluding("*.bin")]), "a.txt" in Selection([excluding("*.bin")])
+    (False, True)
+    """
+    return _EXCLUDES + pattern
 
 
 def escape(path: str) -> str:
     """Return the pattern that matches one path and no other.
 
-    >>> escape("a[1].bin")
-    'a[[]1].bin'
+    >>> escape("a[1].bin"), escape("!a")
+    ('a[[]1].bin', '[\\\\!]a')
     """
-    return re.sub(r"([*?[])", r"[\1]", path)
+    return re.sub(r"([*?[])|^(!)", lambda special: f"[{special[1] or _NO_EXCLUSION}]", path)  # no path has a backslash
 
 
 def _name_in(pattern: str) -> FilePath | None:
     with contextlib.suppress(BadInput):
-        return FilePath(re.sub(r"\[([*?[])\]", r"\1", pattern)) if _NAME.fullmatch(pattern) else None
+        return FilePath(re.sub(r"\[\\?([*?[!])\]", r"\1", pattern)) if _NAME.fullmatch(pattern) else None
     return None

@@ -127,7 +127,7 @@ class Shelf:
             cache_location: `primary`, `secondary` or `custom`.
             cache_path: The base of a custom location.
             revision: A branch, a tag or a commit hash.
-            allow_patterns: Shell patterns of the files wanted; all without one.
+            allow_patterns: Shell patterns of the files wanted; all without one. One behind `!` takes files out.
             pinned: Never evict it.
             download: False leaves the download for later; what is on the tier already is taken at once.
             progress: See `Shelf`.

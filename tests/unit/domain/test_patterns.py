@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelshelf.domain.patterns import MOST_CHARS, MOST_PATTERNS, FilePattern, Selection, escape, patterns_of
+from modelshelf.domain.patterns import MOST_CHARS, MOST_PATTERNS, FilePattern, Selection, escape, excluding, patterns_of
 from modelshelf.errors import BadInput
 
 PATHS = st.text("ab*?[]!-./", min_size=1, max_size=12).filter(
@@ -17,10 +17,24 @@ PATHS = st.text("ab*?[]!-./", min_size=1, max_size=12).filter(
 )
 
 
-@given(st.text("ab*?[]!-./", min_size=1, max_size=12), PATHS)
+@given(st.text("ab*?[]!-./", min_size=1, max_size=12).filter(lambda text: text[0] != "!"), PATHS)
 def test_a_pattern_chooses_what_huggingface_hub_chooses(pattern: str, path: str) -> None:
     """A pattern that is taken matches as fnmatch does, with `/` at its end for the folder."""
     assert (path in Selection([pattern])) == fnmatch.fnmatch(path, f"{pattern}*" if pattern.endswith("/") else pattern)
+
+
+@given(
+    st.text("ab*?[]!-./", min_size=1, max_size=12).filter(lambda text: bool(text.strip("!"))),
+    st.text("ab*?-./", min_size=1, max_size=12),
+    PATHS,
+)
+def test_a_pattern_behind_an_exclamation_mark_takes_out_what_it_matches(out: str, wanted: str, path: str) -> None:
+    """What is left is what the other patterns choose, and all the rest where there is no other."""
+    if not out.startswith("!"):
+        assert (path in Selection([excluding(out)])) != (path in Selection([out]))
+    assert (path in Selection([wanted, excluding(out)])) == (
+        path in Selection([wanted]) and path in Selection([excluding(out)])
+    )
 
 
 @given(PATHS, PATHS)
@@ -33,7 +47,9 @@ def test_an_escaped_path_chooses_itself_alone(path: str, other: str) -> None:
     assert (other in Selection([pattern])) == (other == path)
 
 
-@pytest.mark.parametrize("text", ["", 7, None, "*" * (MOST_CHARS + 1), "[" * 100_000, "*\0", "*\x1b[31m", "\ud800*"])
+@pytest.mark.parametrize(
+    "text", ["", "!!", 7, None, "*" * (MOST_CHARS + 1), "[" * 100_000, "*\0", "*\x1b[31m", "\ud800*"]
+)
 def test_what_is_no_pattern_is_refused(text: object) -> None:
     """Too long, not printable, no text, or the name of no file: bad input."""
     with pytest.raises(BadInput):

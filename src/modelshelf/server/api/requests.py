@@ -62,7 +62,7 @@ class NewModel(_Body):
     revision: Annotated[str, AfterValidator(RefName)] = "main"
     """The branch, tag or commit that it follows."""
     allow_patterns: list[Pattern] = Field(default=[], max_length=_MOST_PATTERNS)
-    """Shell patterns of the files wanted; none for all."""
+    """Shell patterns of the files wanted, none for all; one that begins with `!` takes files out."""
     pinned: bool = False
     """Whether it is never evicted."""
     download: bool = True

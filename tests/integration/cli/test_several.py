@@ -1,0 +1,81 @@
+"""Commands that take several names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.fakes.hub import FakeHub
+from tests.world import Home, Result, random_bytes
+
+Cli = Callable[..., Result]
+
+
+@pytest.fixture
+def two(hub: FakeHub, home: Home) -> None:
+    """Models a and b, of which the files aren't here yet."""
+    for seed, name in enumerate("ab"):
+        hub.add_repo(f"org/{name}", {"config.json": b"{}", "model.safetensors": random_bytes(10_000, seed)})
+        home.run("add", name, f"org/{name}", "--no-download").checked()
+
+
+@pytest.mark.usefixtures("two")
+def test_each_name_is_worked_on_once(home: Home, cli: Cli) -> None:
+    """A line or an object for each, in the order of the words; the object alone where there is one."""
+    assert [line.split(",")[0] for line in cli("pull", "b", "a", "b").checked().out.splitlines()] == [
+        "b: ready",
+        "a: ready",
+    ]
+    assert [model["pinned"] for model in cli("pin", "a", "b", "--json").checked().json] == [True, True]
+    assert cli("unpin", "a", "--json").checked().json["pinned"] is False
+    planned = cli("move", "a", "b", "secondary", "--dry-run").checked()
+    assert [line.split(":")[0] for line in planned.out.splitlines() if "→" in line] == ["a", "b"]
+    assert [m["state"] for m in cli("move", "a", "b", "secondary", "--json").checked().json] == ["ready", "ready"]
+    assert cli("verify", "a", "b").checked().out.startswith("Read ")
+    assert [plan["is_current"] for plan in cli("update", "a", "b", "--json").checked().json] == [True, True]
+    assert not (home.primary / "hub/models--org--a").exists()
+
+
+@pytest.mark.usefixtures("two")
+@pytest.mark.parametrize("verb", ["pull", "pin", "move", "update", "verify"])
+def test_a_name_that_is_none_stops_all_before_the_first(cli: Cli, verb: str) -> None:
+    """The others stay as they were."""
+    refused = cli(verb, "a", "c", *(["secondary"] if verb == "move" else []))
+
+    assert (refused.code, refused.out) == (4, "")
+    assert refused.err.startswith("error: There is no model c.")
+    (shown, _) = cli("ls", "--json").checked().json
+    assert (shown["state"], shown["pinned"], shown["cache_location"]) == ("registered", False, "primary")
+
+
+@pytest.mark.usefixtures("two")
+def test_one_that_fails_does_not_stop_the_others(hub: FakeHub, cli: Cli) -> None:
+    """The error stands below its name, and the exit code is its own."""
+    hub.fail("/org/a/resolve/*", status=403)
+
+    said = cli("pull", "a", "b")
+
+    assert (said.code, said.out.split(",")[0]) == (3, "b: ready")
+    assert said.err.startswith("a:\nerror: ")
+
+
+@pytest.mark.usefixtures("two")
+def test_a_word_that_is_no_tier_may_have_meant_a_name(cli: Cli) -> None:
+    """`mv a b` means a new name elsewhere: the hint has the command."""
+    refused = cli("mv", "a", "z")
+
+    assert (refused.code, refused.out) == (2, "")
+    assert "'z' isn't a tier." in refused.err
+    assert refused.err.endswith("To give a model another name: shelf rename NAME z\n")
+
+
+def test_files_are_left_out(hub: FakeHub, cli: Cli) -> None:
+    """--exclude takes files out of all, or of those that --include names."""
+    hub.add_repo("org/m", {"config.json": b"{}", "model.safetensors": b"s", "model.bin": b"b", "extra.bin": b"e"})
+    cli("add", "rest", "org/m", "--exclude", "*.bin").checked()
+    cli("add", "some", "org/m", "--include", "*.bin", "--exclude", "extra*").checked()
+
+    named = {n: [f["path"] for f in cli("show", n, "--json").json["files"]] for n in ("rest", "some")}
+
+    assert named == {"rest": ["config.json", "model.safetensors"], "some": ["model.bin"]}
