@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import pty
 import re
+import select
 import subprocess
+import sys
 import termios
+import time
 from dataclasses import dataclass
-from pathlib import Path
 
-from tests.world import DEADLINE_S, Home
+from tests.world import DEADLINE_S, Child, Home
 
+SHELF = (sys.executable, "-m", "modelshelf")
 STYLE = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -39,7 +42,7 @@ class Terminal:
     def __init__(self, home: Home, *command: str, columns: int = 80, **more: str) -> None:
         self.ours, theirs = pty.openpty()
         termios.tcsetwinsize(theirs, (24, columns))
-        self.process = subprocess.Popen(
+        self.process: subprocess.Popen[bytes] = subprocess.Popen(
             command,
             cwd=home.work,
             env=home.environ(**({"TERM": "xterm-256color"} | more)),
@@ -49,10 +52,14 @@ class Terminal:
             start_new_session=True,
         )
         os.close(theirs)
+        home.children.append(Child(self.process))  # type: ignore[arg-type]  # the home ends what a test left behind
         self.said = b""
 
     def read(self) -> bool:
         """Take what it wrote meanwhile, and wait for the first of it; returns whether it may write more."""
+        if not select.select([self.ours], [], [], DEADLINE_S)[0]:
+            self.process.kill()
+            raise TimeoutError(f"nothing in {DEADLINE_S} s after {self.said!r}")
         try:
             more = os.read(self.ours, 65536)
         except OSError:  # the other end is closed
@@ -66,8 +73,11 @@ class Terminal:
 
     def wait_for(self, text: str) -> None:
         """Read until it wrote this."""
+        deadline = time.monotonic() + DEADLINE_S
         while text.encode() not in self.said:
-            assert self.read(), self.said.decode()
+            if time.monotonic() > deadline or not self.read():
+                self.process.kill()
+                raise TimeoutError(f"no {text!r} in {self.said!r}")
 
     def finish(self) -> Screen:
         """Read to its end."""
@@ -79,5 +89,4 @@ class Terminal:
 
 def shelf_on_terminal(home: Home, *words: str, columns: int = 80, **more: str) -> Screen:
     """Run `shelf` on a terminal of its own, to its end."""
-    shelf = Path(os.sys.executable).parent / "shelf"  # type: ignore[attr-defined]
-    return Terminal(home, str(shelf), *words, columns=columns, **more).finish()
+    return Terminal(home, *SHELF, *words, columns=columns, **more).finish()

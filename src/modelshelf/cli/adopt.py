@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from modelshelf.cli import output
+from modelshelf.cli.bars import job_progress
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson, DryRun
 from modelshelf.units import format_size
@@ -82,7 +83,7 @@ def _unlink(shelf: Shelf, folder: str, *, dry_run: bool, as_json: bool) -> None:
 
 def carry_out(shelf: Shelf, wanted: AdoptRequest, *, as_json: bool) -> None:
     """Adopt, and print what was done."""
-    with output.job_progress("adopt") as show:
+    with job_progress("adopt") as show:
         options = {"merge": wanted.merge, "copy": wanted.copy}
         done = shelf.adopt(wanted.path, wanted.mode, wanted.to, **options, repo_id=wanted.repo_id, progress=show)
     if as_json:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from modelshelf.cli import output, render
+from modelshelf.cli import render
+from modelshelf.cli.bars import job_progress
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson, DryRun, TierOption
 
@@ -23,6 +24,6 @@ def dedupe(dry_run: DryRun = False, tier: TierOption = None, as_json: AsJson = F
             view = [asdict(DedupePlanJson.of(*plan)) for plan in shelf.services.deduper.plan(DedupeParams(tier))]
             render.print_tier_items(view, "Would share", "share_bytes", as_json=as_json)
             return
-        with output.job_progress("dedupe") as show:
+        with job_progress("dedupe") as show:
             done = shelf.dedupe(tier, progress=show)
         render.print_tier_items(done, "Freed", "freed_bytes", as_json=as_json)

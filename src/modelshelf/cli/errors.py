@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from modelshelf.cli import output
+from modelshelf.cli.terminal import WISHES
 from modelshelf.errors import Cancelled, ShelfError
 from modelshelf.store.os_errors import of_os_error
 
@@ -30,6 +31,7 @@ def report(err: ShelfError, *, as_json: bool) -> int:
 @contextmanager
 def at_the_edge(*, as_json: bool) -> Iterator[None]:
     """Turn the errors of the house, of the disk and of the output into exit codes; Ctrl-C ends quietly."""
+    WISHES.as_json = as_json
     try:
         yield
         sys.stdout.flush()  # a reader that left, or a full disk, shows here, where it can be told from a fault

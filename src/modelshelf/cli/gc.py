@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from modelshelf.cli import output, render
+from modelshelf.cli import render
+from modelshelf.cli.bars import job_progress
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson, DryRun, TierOption
 
@@ -32,6 +33,6 @@ def gc(
             view = [asdict(GcPlanJson.of(*plan)) for plan in plans]
             render.print_tier_items(view, "Would free", "free_bytes", as_json=as_json)
             return
-        with output.job_progress("gc") as show:
+        with job_progress("gc") as show:
             done = shelf.gc(tier, quarantine=quarantine, progress=show)
         render.print_tier_items(done, "Freed", "freed_bytes", as_json=as_json)

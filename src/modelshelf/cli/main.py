@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from gc import freeze
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
@@ -131,13 +131,22 @@ class _LogFormatter(logging.Formatter):
         return visible(f"note: {record.getMessage()}" if is_note else super().format(record), lines=True)
 
 
+class _LogHandler(logging.StreamHandler[TextIO]):
+    """Writes below what is drawn, not behind it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record."""
+        output.draw("")
+        super().emit(record)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line.
 
     Args:
         arguments: What to run; by default what the process was called with.
     """
-    logs = logging.StreamHandler()
+    logs = _LogHandler()
     logs.setFormatter(_LogFormatter("%(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.ERROR, handlers=[logs])
     logging.getLogger("modelshelf.notes").setLevel(logging.INFO)

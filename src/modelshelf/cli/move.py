@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from modelshelf.cli import output, render, several
+from modelshelf.cli.bars import job_progress
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson, DryRun, SomeNames
 from modelshelf.domain.jobs import JobKind
@@ -62,7 +63,7 @@ def _move(shelf: Shelf, name: str, *, location: str, path: str | None, keep_sour
 
     kept = shelf.services.mover.why_kept(name)
     render.print_evictions(shelf.services.mover.who_leaves(name, location, path), location)
-    with output.job_progress(name) as show:
+    with job_progress(name) as show:
         model = shelf.move(name, location, path, keep_source=keep_source, progress=show)
     deletion = next(iter(shelf.jobs(kind=JobKind.DELETE_OLD_COPY, model_name=name)), None)
     if quiet:

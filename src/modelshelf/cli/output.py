@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from modelshelf.cli.fitting import cells, columns, fold, shorten
 from modelshelf.cli.terminal import Styled, glyph, paint, width
 from modelshelf.cli.visible import visible
 from modelshelf.schemas.json_object import to_json
-from modelshelf.units import format_size
-
-if TYPE_CHECKING:
-    from modelshelf.domain.jobs import Job
-
 
 _GAP = "  "
 _NARROWEST = 20
@@ -48,7 +43,32 @@ def fact(label: str, text: str, indent: int, style: str = "") -> None:
 
 def note(text: str, end: str = "\n", style: str = "") -> None:
     """Print something beside the answer."""
-    print(paint(visible(text, lines=True), style, sys.stderr), end=end, file=sys.stderr, flush=True)
+    said = paint(visible(text, lines=True), style, sys.stderr)
+    print(_take_back() + said, end=end, file=sys.stderr, flush=True)
+
+
+def draw(text: str) -> None:
+    """Draw a line on the terminal behind stderr, which gives way to the next one and to a note."""
+    before = _take_back()
+    if before or text:
+        _LINE.text = text
+        print(before + visible(text), end="", file=sys.stderr, flush=True)
+
+
+@dataclass(slots=True)
+class _DrawnLine:
+    """What is drawn on stderr now."""
+
+    text: str = ""
+
+
+_LINE = _DrawnLine()
+
+
+def _take_back() -> str:
+    """Return what takes the drawn line away again."""
+    was, _LINE.text = _LINE.text, ""
+    return "\r\x1b[2K" if was else ""
 
 
 def as_json(value: Any) -> None:
@@ -92,24 +112,3 @@ def _cell(text: str, cell: str, most: int, *, is_right: bool) -> str:
 
 def _ellipsis() -> str:
     return glyph("…", "~", sys.stdout)
-
-
-@contextmanager
-def job_progress(what: str) -> Iterator[Callable[[Job], None]]:
-    """Show a job's progress on stderr: a bar for a person, nothing where stderr isn't a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda job: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = [TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TextColumn("{task.fields[rate]}")]
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(what, total=None, rate="")
-
-        def show(job: Job) -> None:
-            rate = f"{format_size(job.rate_bytes_per_s)}/s" if job.rate_bytes_per_s else ""
-            text = f"{what} {job.phase or job.state}"
-            progress.update(task, description=text, completed=job.done_bytes, total=job.total_bytes or None, rate=rate)
-
-        yield show

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from modelshelf.cli import output, render, several
+from modelshelf.cli import render, several
+from modelshelf.cli.bars import job_progress
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson, SomeNames
 
@@ -33,5 +34,5 @@ def pull(names: SomeNames, as_json: AsJson = False) -> None:
 
 def pull_missing(shelf: Shelf, name: str) -> None:
     """Pull a model, and show how far it is."""
-    with output.job_progress(name) as show:
+    with job_progress(name) as show:
         shelf.pull(name, progress=show)

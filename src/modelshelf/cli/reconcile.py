@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from modelshelf.cli import output
+from modelshelf.cli.bars import job_progress
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson, DryRun
 from modelshelf.units import format_size
@@ -41,7 +42,7 @@ def reconcile(
         if dry_run:
             view = asdict(ReconciledJson.of(shelf.services.reconciler.plan(base or ())))
         else:
-            with output.job_progress("reconcile") as show:
+            with job_progress("reconcile") as show:
                 view = shelf.reconcile(base or (), progress=show)
         if as_json:
             output.as_json(view)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 from dataclasses import dataclass
 from typing import TextIO
 
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+_USUAL = 80
 
 
 @dataclass(slots=True)
@@ -17,6 +17,7 @@ class Wishes:
     no_color: bool = False
     no_truncate: bool = False
     quiet: bool = False
+    as_json: bool = False
 
 
 WISHES = Wishes()
@@ -55,9 +56,16 @@ def has_color(stream: TextIO) -> bool:
 
 def width(stream: TextIO) -> int | None:
     """Return how many cells a line of a stream has; None where nothing is to be shortened."""
-    if WISHES.no_truncate or not stream.isatty():
-        return None
-    return shutil.get_terminal_size().columns
+    return None if WISHES.no_truncate or not stream.isatty() else columns(stream)
+
+
+def columns(stream: TextIO) -> int:
+    """Return how many cells a line of a terminal has."""
+    wanted = os.environ.get("COLUMNS", "")
+    try:
+        return int(wanted) if wanted.isdecimal() else os.get_terminal_size(stream.fileno()).columns or _USUAL
+    except OSError:
+        return _USUAL
 
 
 def paint(text: str, style: str, stream: TextIO) -> str:

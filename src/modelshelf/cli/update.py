@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from modelshelf.cli import output, several
+from modelshelf.cli.bars import job_progress
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson, DryRun, Names
 from modelshelf.domain.jobs import JobKind
@@ -56,7 +57,7 @@ def update(
 
 
 def _carry_out(shelf: Shelf, name: str, *, keep_old: bool, quiet: bool) -> None:
-    with output.job_progress(name) as show:
+    with job_progress(name) as show:
         model = shelf.update(name, keep_old=keep_old, progress=show)
     if not quiet:
         output.answer(f"{name}: {model.state.value} at {(model.row.commit_hash or '')[:12]} in {model.path}")

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from modelshelf.cli import output
+from modelshelf.cli.bars import job_progress
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson, Names
 from modelshelf.errors import BadInput, Corrupt
@@ -43,7 +44,7 @@ def verify(
             job = shelf.services.verifier.enqueue(
                 names or (), max_age_s=max_age_s, rate_bytes_per_s=rate_bytes_per_s, repair=repair
             )
-            with output.job_progress(job.model_name or "everything") as show:
+            with job_progress(job.model_name or "everything") as show:
                 view = asdict(JobJson.of(shelf.services.runner.finish(job, show)))
         if as_json:
             output.as_json(view)

@@ -1,0 +1,84 @@
+"""What is said of a job that runs."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from modelshelf.cli.bars import Lines, Steady, drawn, said
+from modelshelf.cli.fitting import cells
+from modelshelf.domain.jobs import Job
+
+JOB = Job(
+    id=1,
+    kind="pull",
+    model_id=1,
+    model_name="qwen",
+    params="{}",
+    state="running",
+    phase="downloading",
+    done_bytes=1_700_000_000,
+    total_bytes=3_400_000_000,
+    rate_bytes_per_s=12_300_000,
+    detail="",
+    error="",
+    result="",
+    attempts=0,
+    due_at=0,
+    owner="",
+    heartbeat_at=0,
+    created_at=0,
+    finished_at=None,
+    parent_id=None,
+    reason="",
+)
+STALLED = replace(JOB, rate_bytes_per_s=0, detail="No data for 40 s, reconnecting.")
+
+
+def test_a_job_is_one_line() -> None:
+    """Name, phase, bar, bytes of all, rate and the time that is left."""
+    assert re.fullmatch(
+        r"qwen downloading  (█+)(░+)  1\.7 GB of 3\.4 GB  12\.3 MB/s  ETA 2:18", drawn("qwen", JOB, 138.0, 80)
+    )
+    assert said("qwen", JOB, 138.0) == "qwen: downloading, 1.7 GB of 3.4 GB, 12.3 MB/s, ETA 2:18"
+    assert said("qwen", JOB, 7265.0).endswith("ETA 2:01:05")
+
+
+@pytest.mark.parametrize("job", [JOB, STALLED, replace(JOB, total_bytes=0), replace(JOB, state="waiting")])
+@pytest.mark.parametrize("columns", [20, 40, 80, 120])
+def test_a_drawn_line_fits(job: Job, columns: int) -> None:
+    """Whatever the name is, the terminal needn't wrap."""
+    for name in ("q", "x" * 96, "你好" * 40):
+        assert cells(drawn(name, job, 1e6, columns)) < columns
+
+
+def test_what_keeps_a_job_is_said_in_place_of_its_rate() -> None:
+    """A rate of nothing has no time that is left."""
+    assert said("qwen", STALLED, None) == "qwen: downloading, 1.7 GB of 3.4 GB, No data for 40 s, reconnecting."
+    assert said("qwen", replace(JOB, rate_bytes_per_s=0), None).endswith("0 B/s, ETA --")
+    assert said("", replace(JOB, state="waiting", detail="Waits."), None).endswith(
+        ": waiting, 1.7 GB of 3.4 GB, Waits."
+    )
+
+
+def test_a_new_phase_does_not_say_how_long_it_takes() -> None:
+    """The rate of a first second would say 104 hours."""
+    steady, slow = Steady(), replace(JOB, rate_bytes_per_s=3)
+
+    assert steady.eta_s(slow, 100.0) is None
+    assert steady.eta_s(JOB, 102.9) is None
+    assert steady.eta_s(JOB, 103.0) == pytest.approx(138.2, abs=0.1)
+    assert steady.eta_s(STALLED, 104.0) is None
+    assert steady.eta_s(slow, 105.0) is None
+    assert steady.eta_s(replace(JOB, phase="verifying"), 106.0) is None
+
+
+def test_without_a_terminal_there_is_a_line_every_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:
+    """A short job says nothing."""
+    lines = Lines("qwen", 0.0)
+    for half_second in range(50):
+        lines.say(JOB, half_second / 2)
+
+    assert capsys.readouterr().err.splitlines() == [said("qwen", JOB, JOB.eta_s)] * 2
