@@ -1,7 +1,7 @@
 """The registry read through the standard library's sqlite3: what `shelf ls`, `path` and `env` use.
 
 Importing SQLAlchemy takes longer than everything else these commands do. The same contract tests run over this reader
-and over `queries.Registry`.
+and over `registry.Registry`.
 """
 
 from __future__ import annotations

@@ -230,8 +230,8 @@ class Puller:
         lay_out(base, repo, commit_hash, files, Counter(), symlinks=self.tiers.links(base))
         self._check_all_there(row, scan.missing_files(repo, commit_hash, files))
         ownership.give_repo_to_group(base, row.hf_path)
-        if not COMMIT_HASH.fullmatch(row.revision) and scan.refs(repo).get(row.revision) != commit_hash:
-            fs.write_text(base.path, repo.ref(row.revision), commit_hash)
+        if not COMMIT_HASH.fullmatch(row.revision):
+            snapshot.set_refs(repo, {row.revision: commit_hash}, overwrite=True)
 
     def _check_all_there(self, row: ModelRow, missing: Sequence[BlobNeed | FileEntry]) -> None:
         if missing:
