@@ -184,6 +184,17 @@ def test_the_api_answers_what_the_client_parses(hub: FakeHub, client: Client) ->
     assert got == [[len(WEIGHTS), 4], ["config.json", "onnx"], wanted, "tester"]
 
 
+def test_a_search_is_what_the_client_parses(hub: FakeHub, client: Client) -> None:
+    """A search finds words of a name, most downloaded first, with what was asked for of each."""
+    for name in ("one-chat", "two-chat", "other"):
+        hub.add_repo(f"org/{name}", FILES)
+    hub.describe("org/two-chat", downloads=9, tags=["gguf"], safetensors={"total": 5, "parameters": {"BF16": 5}})
+    expand = "['downloads', 'tags', 'safetensors', 'lastModified']"
+    found = f"api.list_models(search='CHAT', sort='downloads', limit=5, expand={expand})"
+    got = client.call(f"[[m.id, m.downloads, m.tags, m.safetensors and m.safetensors.total] for m in {found}]")
+    assert got == [["org/two-chat", 9, ["gguf"], 5], ["org/one-chat", 0, [], None]]
+
+
 def test_a_missing_file_is_remembered_under_its_commit(hub: FakeHub, client: Client) -> None:
     """EntryNotFound carries the commit, so that the client can note what does not exist."""
     commit = hub.add_repo("org/name", FILES)

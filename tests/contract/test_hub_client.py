@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
+from modelshelf.domain.candidates import Candidate
 from modelshelf.domain.models import FileEntry
+from modelshelf.domain.names import RepoId
 from modelshelf.errors import Corrupt, NotFound, ShelfError, Unavailable
 from modelshelf.hub import http
 from modelshelf.hub.client import HubClient
@@ -43,6 +45,7 @@ def read(hub: HubClient) -> int:
 QUESTIONS: dict[str, Callable[[HubClient], Any]] = {
     "resolve": lambda hub: hub.resolve(REPO, "main"),
     "list": lambda hub: hub.list_files(REPO, COMMIT),
+    "search": lambda hub: hub.search("name", 20),
     "bytes": read,
 }
 asked = pytest.mark.parametrize("ask", QUESTIONS.values(), ids=QUESTIONS.keys())
@@ -330,6 +333,40 @@ def test_what_a_hub_need_not_say_may_be_missing(hub: FakeHub) -> None:
 
     assert client(hub.url).list_files(REPO, COMMIT) == [FileEntry("a.txt", 1, "a" * 40)]
     assert client(hub.url).resolve(REPO, "main").repo_id == "Org/Name"
+
+
+FOUND = {
+    "id": "Org/Name",
+    "downloads": 7,
+    "likes": 1,
+    "lastModified": "2026-01-02T03:04:05.000Z",
+    "tags": ["gguf", "en"],
+}
+
+
+def test_a_search_takes_what_the_hub_says(hub: FakeHub) -> None:
+    """Of what a search finds everything may be missing but the id; a name of no use is left out."""
+    entries = [FOUND | {"gguf": {"total": 9}, "usedStorage": 5, "gated": "auto"}, {"id": "../x"}, {"id": "org/b"}]
+    hub.fail("/api/models", body=json.dumps(entries).encode())
+
+    first, second = client(hub.url).search("name", 20)
+
+    assert first == Candidate(RepoId("Org/Name"), 7, 1, "2026-01-02T03:04:05.000Z", 9, 5, ("GGUF",), True)
+    assert second == Candidate(RepoId("org/b"), None, None, None, None, None, (), False)
+    assert len(client(hub.url).search("name", 1)) == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [{"id": "a/b"}, ["a"], [FOUND | {"downloads": -1}], [FOUND | {"tags": "gguf"}], [FOUND | {"gguf": 1}], b"<html>"],
+    ids=repr,
+)
+def test_a_search_that_cannot_be_is_refused(hub: FakeHub, answer: object) -> None:
+    """What isn't a list of repositories, or says of one what can't be, is an error that says so."""
+    hub.fail("/api/models", body=answer if isinstance(answer, bytes) else json.dumps(answer).encode())
+
+    with pytest.raises(Corrupt, match="gave an invalid answer"):
+        client(hub.url).search("name", 20)
 
 
 def test_a_mistyped_repository_is_asked_for_once(hub: FakeHub) -> None:

@@ -138,6 +138,14 @@ class FakeHub:
         repo.refs[full_ref(revision, "heads")] = commit.commit_hash
         return commit.commit_hash
 
+    def describe(self, repo_id: str, **said: Any) -> None:
+        """Let a search say more of a repository, by the names of the Hub's API.
+
+        Raises:
+            KeyError: no such repository.
+        """
+        self._state.repos[repo_id].said |= said
+
     def set_ref(self, repo_id: str, name: str, commit: str) -> None:
         """Point a name at a commit: a full ref such as `refs/pr/1`, or a bare name: that branch, else a tag.
 

@@ -145,6 +145,8 @@ class Repo:
     repo_id: str
     gated: bool = False
     private: bool = False
+    said: dict[str, Any] = field(default_factory=dict)
+    """What a search says of it beside what everybody has, such as its downloads."""
     commits: dict[str, Commit] = field(default_factory=dict)
     refs: dict[str, str] = field(default_factory=dict)
     """Full name (`refs/heads/main`, `refs/tags/v1`, `refs/pr/1`) to commit hash."""
@@ -187,6 +189,12 @@ class Repo:
             "likes": 0,
             "siblings": [_sibling(path, blob, with_blobs) for path, blob in commit.files.items()],
         }
+
+    def found(self, expand: Iterable[str]) -> dict[str, Any]:
+        """Return what a search says of it: its id, and what was asked for."""
+        usual = {"downloads": 0, "gated": "auto" if self.gated else False, "lastModified": _CREATED_AT, "likes": 0}
+        known = {**usual, "tags": [], **self.said}
+        return {"_id": "0", "id": self.repo_id, **{name: known[name] for name in expand if name in known}}
 
     def ref_lists(self) -> dict[str, list[dict[str, str]]]:
         """Return the answer of `/api/models/{id}/refs`."""

@@ -31,6 +31,7 @@ _ROUTES = tuple(
     (method, re.compile(pattern), action)
     for method, pattern, action in (
         ("GET", r"/api/whoami-v2", "whoami"),
+        ("GET", r"/api/models", "search"),
         ("GET", rf"/api/models/{_ID}/refs", "refs"),
         ("GET", rf"/api/models/{_ID}/tree/(?P<rest>.+)", "tree"),
         ("POST", rf"/api/models/{_ID}/paths-info/(?P<rest>.+)", "paths_info"),
@@ -167,6 +168,15 @@ class HubHandler(BaseHTTPRequestHandler):
         if not self._authorized():
             raise RefusedError(401, "Invalid credentials in Authorization header")
         self._send_json({"type": "user", "id": "1", "name": "tester", "fullname": "Tester", "orgs": []})
+
+    def _answer_search(self) -> None:
+        words = self.query.get("search", [""])[0].lower().split()
+        repos = [repo for repo in list(self.server.state.repos.values()) if self._authorized() or not repo.private]
+        found = [repo for repo in repos if all(word in repo.repo_id.lower() for word in words)]
+        if self.query.get("sort") == ["downloads"]:
+            found.sort(key=lambda repo: -repo.said.get("downloads", 0))
+        limit = int(self.query.get("limit", ["1000"])[0])
+        self._send_json([repo.found(self.query.get("expand", [])) for repo in found[:limit]])
 
     def _answer_refs(self, repo_id: str) -> None:
         self._send_json(self._repo(repo_id).ref_lists())

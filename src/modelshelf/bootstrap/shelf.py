@@ -86,6 +86,7 @@ def open_shelf(
 
 def _make_services(parts: _Parts) -> Services:
     from modelshelf.services.catalog.adapters import Adapters
+    from modelshelf.services.lifecycle.find import Finder
     from modelshelf.services.lifecycle.register import Registrar
     from modelshelf.services.lifecycle.remove import Remover
     from modelshelf.services.lifecycle.update import Updater
@@ -94,6 +95,7 @@ def _make_services(parts: _Parts) -> Services:
     from modelshelf.services.maintenance.reconcile import Reconciler
     from modelshelf.services.services import Services
     from modelshelf.services.serving.load import Loader
+    from modelshelf.services.space.fits import Fits
 
     registry, library, tiers, runner, clock = parts.registry, parts.library, parts.tiers, parts.runner, parts.clock
     adapters = Adapters(library)
@@ -102,6 +104,7 @@ def _make_services(parts: _Parts) -> Services:
         registry=registry,
         library=library,
         tiers=tiers,
+        finder=Finder(parts.hub, Fits(parts.room)),
         registrar=Registrar(registry, tiers, parts.room, parts.hub),
         remover=Remover(registry, library, parts.old_copies, adapters, runner),
         mover=parts.mover,
@@ -147,9 +150,8 @@ class _Parts:
 
 
 def _make_parts(settings: Settings, clock: Clock, *, read_only: bool) -> _Parts:
-    from modelshelf import __version__
+    from modelshelf.bootstrap.hub import make_hub
     from modelshelf.domain.eviction import Watermarks
-    from modelshelf.hub.client import HubClient
     from modelshelf.registry.registry import Registry
     from modelshelf.services.catalog.leases import Leaser
     from modelshelf.services.jobs.process import this_process
@@ -170,7 +172,7 @@ def _make_parts(settings: Settings, clock: Clock, *, read_only: bool) -> _Parts:
     tiers = _open_tiers(registry, known, settings, read_only=read_only)
     runner = JobRunner(registry, owner, clock, Reach(registry, tiers).why_not)
     admission = Admission(registry, tiers, owner, clock)
-    hub = HubClient(settings.hf_endpoint, settings.hf_token, f"modelshelf/{__version__}", STREAMS, settings.network)
+    hub = make_hub(settings, STREAMS)
     library = Library(registry, settings.tiers, known)
     old_copies, marks = OldCopyDeleter(registry, library, clock), Watermarks()
     policy = FullPolicy(settings.on_full == "demote", settings.on_secondary_full == "remove-unpinned", marks)

@@ -20,6 +20,7 @@ from modelshelf.cli import (
     dedupe,
     doctor,
     env,
+    files,
     forget,
     gc,
     init,
@@ -37,6 +38,7 @@ from modelshelf.cli import (
     rename,
     rm,
     run,
+    search,
     serve,
     show,
     status,
@@ -69,6 +71,8 @@ def _root(
 
 _GROUPS: dict[str, list[Callable[..., None]]] = {
     "Models": [
+        search.search,
+        files.files,
         add.add,
         pull.pull,
         ls.ls,

@@ -47,6 +47,11 @@ class Memory:
         return self.weights_bytes + self.kv_cache_bytes
 
 
+def rough_bytes(weights_bytes: int) -> int:
+    """Return what a model takes about, whose shape isn't known yet: its weights, and a fifth more for its cache."""
+    return weights_bytes * 6 // 5
+
+
 def memory_for(weights_bytes: int | None, shape: KvShape | None, context: int) -> Memory | None:
     """Return what a model takes for a context of so many tokens; None where its weights or its shape aren't known.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from modelshelf.domain.candidates import Candidate
 from modelshelf.domain.jobs import Moved
 from modelshelf.domain.models import FileEntry, ModelRow, Resolved
 from modelshelf.domain.names import CommitHash, FilePath, RefName, RepoId
@@ -64,6 +65,14 @@ class Hub(Protocol):
             NotFound: No such repository or revision.
             Denied: Gated or private.
             Unavailable: The hub cannot be reached.
+        """
+
+    def search(self, text: str, limit: int) -> list[Candidate]:
+        """Return at most so many repositories whose names have these words, those with the most downloads first.
+
+        Raises:
+            NotFound: The hub can't be searched.
+            Unavailable: It cannot be reached.
         """
 
     def list_files(self, repo_id: RepoId, commit_hash: CommitHash) -> list[FileEntry]:

@@ -121,13 +121,18 @@ def include_pattern(group: FileGroup, files: Sequence[FileEntry]) -> str:
     return escape(group.files[0].path) if len(mine) == 1 else _SPLIT.sub("-*-of-*", escape(group.files[0].path))
 
 
+def is_quantised(group: FileGroup) -> bool:
+    """Return whether a GGUF group has fewer bits a weight than 16, by its name."""
+    return not quantisation_in(group.files[0].path).endswith(("16", "32"))
+
+
 def largest_quantised(groups: Sequence[FileGroup]) -> FileGroup | None:
     """Return the largest GGUF group, one of 16 or 32 bits only where there is no other; None without any.
 
     Beyond 8 bits a weight the answers hardly differ, while the memory doubles.
     """
     ggufs = [group for group in groups if group.format == GGUF]
-    quantised = [group for group in ggufs if not quantisation_in(group.files[0].path).endswith(("16", "32"))]
+    quantised = [group for group in ggufs if is_quantised(group)]
     return max(quantised or ggufs, key=lambda group: group.size_bytes, default=None)
 
 

@@ -12,12 +12,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
+from modelshelf.domain.candidates import Candidate
 from modelshelf.domain.names import CommitHash, Digest, FilePath, RefName, RepoId
-from modelshelf.domain.outside import list_of, object_of, size_of
+from modelshelf.domain.outside import list_of, maybe, object_of, size_of, text_of
 from modelshelf.errors import BadInput
 
 _MAX_ENTRY = 2**16
 """Longest entry of a list, in characters; honest ones have some hundreds."""
+_FORMAT_TAGS = {"gguf": "GGUF", "safetensors": "safetensors", "mlx": "MLX", "onnx": "ONNX", "pytorch": "PyTorch"}
+"""The tags by which the Hub says what formats a repository has, and what the formats are called."""
 _AFTER = {"[": "{]", ",": "{", "]": ""}
 """What may follow what in a list of objects."""
 _BLANK = re.compile(r"[ \t\r\n]*")
@@ -65,6 +68,31 @@ def refs(answer: object) -> Iterator[RefName]:
                 yield RefName(ref.get("name"))
             except BadInput:
                 continue
+
+
+def candidates(answer: object) -> Iterator[Candidate]:
+    """Yield what `/api/models?search=` found; a repository whose id is of no use is left out.
+
+    Source: huggingface_hub `ModelInfo`; `gguf.total` and `safetensors.total` count weights.
+    """
+    for said in list_of(answer, object_of):
+        try:
+            repo_id = RepoId(said.get("id"))
+        except BadInput:
+            continue
+        tags = [tag for tag in list_of(said.get("tags") or [], text_of) if tag in _FORMAT_TAGS]
+        weights = (said.get(kind) for kind in ("safetensors", "gguf"))
+        counts = (object_of(one).get("total") for one in weights if one is not None)
+        yield Candidate(
+            repo_id,
+            downloads=_size(said.get("downloads")),
+            likes=_size(said.get("likes")),
+            updated_at=maybe(said.get("lastModified"), text_of),
+            parameters=_size(next(counts, None)),
+            size_bytes=_size(said.get("usedStorage")),
+            formats=tuple(_FORMAT_TAGS[tag] for tag in tags),
+            is_gated=said.get("gated") not in (None, False),
+        )
 
 
 class Tree:

@@ -6,8 +6,9 @@ import contextlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
+from modelshelf.domain.candidates import Candidate
 from modelshelf.domain.models import FileEntry, Resolved
 from modelshelf.domain.names import CommitHash, FilePath, RefName, RepoId
 from modelshelf.domain.network import Network
@@ -28,6 +29,8 @@ _MAX_TREE_BYTES = 2**29
 _MAX_HIDDEN_SIZES = 1_000
 """How many sizes that a tree leaves out are asked for, one by one."""
 _MAX_REFS_NAMED = 8
+_SHOWN = ("downloads", "gated", "gguf", "lastModified", "likes", "safetensors", "tags", "usedStorage")
+"""What a search asks the hub to say of each repository."""
 
 
 class HubClient:
@@ -103,6 +106,28 @@ class HubClient:
         if info.gated and info.first_path is not None:  # what it says about itself is open to all, its files are not
             self._size(info, info.first_path)
         return Resolved(info.repo_id, info.commit_hash)
+
+    def search(self, text: str, limit: int) -> list[Candidate]:
+        """Return at most so many repositories whose names have these words, those with the most downloads first.
+
+        Raises:
+            Corrupt: The hub answers with something else than the protocol says.
+            NotFound: It can't be searched.
+            Unavailable: It cannot be reached.
+
+        Source: huggingface_hub `HfApi.list_models`.
+        """
+        from modelshelf.hub import answers, errors
+
+        asked = [("search", text), ("limit", limit), ("sort", "downloads"), *(("expand", name) for name in _SHOWN)]
+        _, response = self._http.ask("GET", f"{self.endpoint}/api/models?{urlencode(asked)}")
+        if response.status in (404, 405):
+            response.close()
+            raise errors.no_search(self.endpoint)
+        self._check(response, "", "", "search")
+        answer = self._http.json(response)
+        with self._sense():
+            return list(answers.candidates(answer))[:limit]
 
     def list_files(self, repo_id: RepoId, commit_hash: CommitHash) -> list[FileEntry]:
         """Return all files of a commit, by path.

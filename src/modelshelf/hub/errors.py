@@ -91,6 +91,15 @@ def without_hf(endpoint: str) -> NotFound:
     )
 
 
+def no_search(endpoint: str) -> NotFound:
+    """Return the error for a hub that knows no search, such as another modelshelf."""
+    return NotFound(
+        f"The hub {endpoint} can't be searched.",
+        hint="If you know the repository: shelf files ORG/MODEL. To search the Hub: HF_ENDPOINT=https://huggingface.co",
+        endpoint=endpoint,
+    )
+
+
 def not_trusted(host: str, why: str) -> Unavailable:
     """Return the error for a host whose certificate isn't trusted."""
     return Unavailable(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from modelshelf.services.catalog.leases import Leaser
     from modelshelf.services.catalog.models import Library
     from modelshelf.services.jobs.runner import JobRunner
+    from modelshelf.services.lifecycle.find import Finder
     from modelshelf.services.lifecycle.move import Mover
     from modelshelf.services.lifecycle.register import Registrar
     from modelshelf.services.lifecycle.remove import Remover
@@ -36,6 +37,7 @@ class Services:
     registry: Registry
     library: Library
     tiers: TierService
+    finder: Finder
     registrar: Registrar
     remover: Remover
     mover: Mover

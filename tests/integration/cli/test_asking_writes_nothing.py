@@ -35,6 +35,8 @@ LOOKING = {
     "lease": ("lease",),
     "status": ("status",),
     "doctor": ("doctor",),
+    "search": ("search", "model"),
+    "files": ("files", "org/model"),
     "add": ("add", "n", "org/model", "--dry-run"),
     "add elsewhere": ("add", "n", "org/model", "--to", "{root}/new", "--dry-run"),
     "adopt --leave": ("adopt", "{root}/found", "--leave", "--dry-run"),

@@ -190,7 +190,7 @@ TWINS: dict[str, Callable[[Library], Pair]] = {
     ),
     "verify": verifying,
 }
-ALONE = {"env", "path", "load", "init", "forget", "install-service"}
+ALONE = {"env", "path", "load", "init", "files", "forget", "install-service", "search"}
 """Commands that HTTP has no answer to."""
 
 

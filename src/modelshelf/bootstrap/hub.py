@@ -1,0 +1,33 @@
+"""Composing the client of the hub, which needs no library."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from modelshelf.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from modelshelf.hub.client import HubClient
+
+
+def make_hub(settings: Settings, connections: int = 1) -> HubClient:
+    """Return the hub of the settings.
+
+    Args:
+        settings: The settings.
+        connections: How many requests run side by side.
+    """
+    from modelshelf import __version__
+    from modelshelf.hub.client import HubClient
+
+    agent = f"modelshelf/{__version__}"
+    return HubClient(settings.hf_endpoint, settings.hf_token, agent, connections, settings.network)
+
+
+def open_hub() -> HubClient:
+    """Return the hub, for a question that has nothing to do with a library.
+
+    Raises:
+        BadInput: The settings are wrong.
+    """
+    return make_hub(load_settings())

@@ -1,0 +1,71 @@
+"""shelf files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from modelshelf.cli import output
+from modelshelf.cli.errors import at_the_edge
+from modelshelf.cli.options import AsJson
+from modelshelf.domain.choices import recommended
+from modelshelf.units import format_size
+
+if TYPE_CHECKING:
+    from modelshelf.domain.choices import Choice, RepoFiles
+
+
+def files(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="ORG/MODEL, ORG/MODEL@REVISION or an address.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show what a repository of the hub has, and what of it fits.
+
+    Example: shelf files Qwen/Qwen3-8B-GGUF
+    """
+    from modelshelf.bootstrap.read_only import hub_endpoint
+    from modelshelf.bootstrap.shelf import open_shelf
+    from modelshelf.domain.names import RefName
+    from modelshelf.domain.references import parse_reference
+
+    with at_the_edge(as_json=as_json):
+        is_plain = "@" in model and "://" not in model
+        reference = parse_reference(f"hf://{model}" if is_plain else model, hub_endpoint())
+        with open_shelf(read_only=True) as shelf:
+            found = shelf.services.finder.files(reference.repo_id, reference.revision or RefName("main"))
+        if as_json:
+            from modelshelf.schemas.finding import RepoFilesJson
+
+            output.as_json(RepoFilesJson.of(found))
+        else:
+            _show(found)
+
+
+def _show(found: RepoFiles) -> None:
+    """Print the choices, and how to take one."""
+    output.table(["FILES", "SIZE", "MEMORY", "DISK"], rows_of(found.choices), frozenset({1}), whole=frozenset({2}))
+    if found.ggufs:
+        best, why = recommended(found.ggufs)
+        output.note(f"To take {best.group.label}, {why}: shelf add {best.reference}")
+    elif any(choice.reference for choice in found.choices):
+        output.note(f"To take it all: shelf add {found.reference}")
+
+
+def rows_of(choices: Sequence[Choice]) -> list[list[str]]:
+    """Return the cells of a table of choices: what they are, their size, and what they fit."""
+    return [
+        [
+            _label(choice),
+            format_size(choice.group.size_bytes),
+            "" if choice.fit is None else "fits" if choice.fit.memory else "too large",
+            "" if choice.fit is None else choice.fit.text,
+        ]
+        for choice in choices
+    ]
+
+
+def _label(choice: Choice) -> str:
+    count = len(choice.group.files)
+    return choice.group.label + (f" ({count} files)" if count > 1 else "")

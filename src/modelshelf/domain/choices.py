@@ -1,0 +1,134 @@
+"""What of a repository one can take, and what of it fits: a GGUF of several, or all weights of a format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from modelshelf.domain.models import FileEntry, select_files
+from modelshelf.domain.names import CommitHash, RefName, RepoId
+from modelshelf.domain.references import is_projector, patterns_of_quantisation
+from modelshelf.domain.tiers import PRIMARY, SECONDARY
+from modelshelf.domain.weight_files import GGUF, MMPROJ, OTHERS, FileGroup, groups_of, include_pattern, is_quantised
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Where something of a size goes, as things are now."""
+
+    memory: bool
+    """Whether the memory that is free now would hold it while it answers."""
+    cache_location: str | None
+    """`primary`, `secondary`, or None where neither has room for it."""
+    evicts: tuple[str, ...] = ()
+    """The models that would leave the primary for it."""
+
+    @property
+    def text(self) -> str:
+        """Where it goes, in a few words."""
+        if self.cache_location == PRIMARY:
+            return f"fits primary, evicts {', '.join(self.evicts)}" if self.evicts else "fits primary"
+        return "goes to secondary" if self.cache_location == SECONDARY else "fits nowhere"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Files that one takes together."""
+
+    group: FileGroup
+    fit: Fit | None
+    """None for files that are no weights."""
+    patterns: tuple[str, ...]
+    """What selects them, with what they need beside; empty for files that aren't taken alone."""
+    reference: str
+    """The words that stand for them behind `shelf add`; empty for files that aren't taken alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class RepoFiles:
+    """The files of a commit, in choices."""
+
+    repo_id: RepoId
+    revision: RefName
+    commit_hash: CommitHash
+    choices: Sequence[Choice]
+
+    @property
+    def reference(self) -> str:
+        """The words that stand for all of them behind `shelf add`."""
+        return self.repo_id + _follows(self.revision)
+
+    @property
+    def ggufs(self) -> list[Choice]:
+        """The GGUF models, from the smallest on."""
+        return [choice for choice in self.choices if choice.group.format == GGUF]
+
+
+def choices_of(repo_id: RepoId, revision: RefName, files: Sequence[FileEntry], fits: Mapping[int, Fit]) -> list[Choice]:
+    """Return the files of a commit in choices.
+
+    Args:
+        repo_id: The repository.
+        revision: What was asked for.
+        files: All files of the commit.
+        fits: Where each size of `weight_sizes` goes.
+    """
+    return [_choice(repo_id, revision, group, files, fits) for group in groups_of(files)]
+
+
+def weight_sizes(files: Sequence[FileEntry]) -> list[int]:
+    """Return the sizes, in bytes, of what can be taken of a repository, from the smallest on."""
+    return sorted({group.size_bytes for group in groups_of(files) if _is_taken(group)})
+
+
+def _is_taken(group: FileGroup) -> bool:
+    return group.format not in (MMPROJ, OTHERS)
+
+
+def _choice(
+    repo_id: RepoId, revision: RefName, group: FileGroup, files: Sequence[FileEntry], fits: Mapping[int, Fit]
+) -> Choice:
+    if not _is_taken(group):
+        return Choice(group, None, (), "")
+    fit, follows = fits[group.size_bytes], _follows(revision)
+    if group.format != GGUF:
+        return Choice(group, fit, (), f"{repo_id}{follows}")
+    if patterns := _patterns_of_label(group, files):
+        return Choice(group, fit, patterns, f"{repo_id}:{group.label}{follows}")
+    pattern = include_pattern(group, files)
+    return Choice(group, fit, (pattern,), f"{repo_id} --include '{pattern}'{follows}")
+
+
+def _follows(revision: RefName) -> str:
+    return "" if revision == "main" else f" --revision {revision}"
+
+
+def _patterns_of_label(group: FileGroup, files: Sequence[FileEntry]) -> tuple[str, ...]:
+    """Return what `ORG/MODEL:LABEL` takes, where that is the group and no other model."""
+    patterns = patterns_of_quantisation(group.label)
+    taken = [file for file in select_files(files, patterns) if not is_projector(file.path)]
+    return patterns if {file.path for file in taken} == {file.path for file in group.files} else ()
+
+
+def recommended(choices: Sequence[Choice]) -> tuple[Choice, str]:
+    """Return the GGUF model that most people want, and why: the best that fits memory and the primary.
+
+    Files of 16 or 32 bits a weight are left out where there are others: they answer hardly better than 8 bits, and
+    take twice the memory.
+
+    Args:
+        choices: Those with a fit; at least one.
+    """
+    known = [(choice, choice.fit) for choice in choices if choice.fit is not None]
+    pool = [pair for pair in known if is_quantised(pair[0].group)] or known
+    roomy = [choice for choice, fit in pool if fit.memory and fit.cache_location == PRIMARY and not fit.evicts]
+    if roomy:
+        return max(roomy, key=_size), "the largest up to 8 bits that fits memory and the primary"
+    held = [choice for choice, fit in pool if fit.memory and fit.cache_location is not None]
+    if held:
+        return max(held, key=_size), "the largest up to 8 bits that fits memory"
+    return min((choice for choice, _ in pool), key=_size), "the smallest: none fits the memory that is free"
+
+
+def _size(choice: Choice) -> int:
+    return choice.group.size_bytes

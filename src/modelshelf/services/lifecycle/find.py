@@ -1,0 +1,30 @@
+"""Finding a model at the hub, and what of it fits here, before anything is registered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modelshelf.domain.choices import RepoFiles, choices_of, weight_sizes
+from modelshelf.domain.names import RefName, RepoId
+from modelshelf.domain.ports import Hub
+from modelshelf.services.space.fits import Fits
+
+
+@dataclass(frozen=True, slots=True)
+class Finder:
+    """Asks the hub what there is."""
+
+    hub: Hub
+    fits: Fits
+
+    def files(self, repo_id: RepoId, revision: RefName) -> RepoFiles:
+        """Return the files of a repository in choices, with where each would go.
+
+        Raises:
+            NotFound, Denied: The hub does not have it, or not for this token.
+            Unavailable: The hub cannot be reached.
+        """
+        found = self.hub.resolve(repo_id, revision)
+        files = self.hub.list_files(found.repo_id, found.commit_hash)
+        choices = choices_of(found.repo_id, revision, files, self.fits.of(weight_sizes(files)))
+        return RepoFiles(found.repo_id, revision, found.commit_hash, choices)

@@ -1,0 +1,54 @@
+"""Where something of a size would go now: memory, primary, secondary. Advice; nothing is reserved or changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import psutil
+
+from modelshelf.domain.choices import Fit
+from modelshelf.domain.model_memory import rough_bytes
+from modelshelf.domain.tiers import PRIMARY, SECONDARY
+from modelshelf.errors import ShelfError
+from modelshelf.services.space.make_room import RoomMaker
+
+
+@dataclass(frozen=True, slots=True)
+class Fits:
+    """Says what fits."""
+
+    room: RoomMaker
+
+    def of(self, sizes: Iterable[int]) -> dict[int, Fit]:
+        """Return where weights of each of these sizes would go.
+
+        Args:
+            sizes: In bytes.
+        """
+        tiers = self.room.tiers
+        headroom = {tier.location: tiers.headroom_bytes(tier) for tier in tiers.configured()}
+        free_memory = psutil.virtual_memory().available
+        found, may_evict = {}, True
+        for size_bytes in sorted(sizes):
+            evicts = None
+            if may_evict and size_bytes > headroom[PRIMARY]:
+                evicts = self._evicted(size_bytes)
+                may_evict = evicts is not None
+            where = self._where(size_bytes, headroom, evicts)
+            found[size_bytes] = Fit(rough_bytes(size_bytes) <= free_memory, where, evicts or ())
+        return found
+
+    def _evicted(self, size_bytes: int) -> tuple[str, ...] | None:
+        """Return the models that would leave the primary for it; None where none may, or that wouldn't do."""
+        try:
+            plan = self.room.plan(self.room.tiers.settings.primary, size_bytes, model_id=0)
+        except ShelfError:
+            return None
+        return None if plan is None else tuple(victim.model_name for victim in plan.victims)
+
+    @staticmethod
+    def _where(size_bytes: int, headroom: dict[str, int], evicts: tuple[str, ...] | None) -> str | None:
+        if size_bytes <= headroom[PRIMARY] or evicts is not None:
+            return PRIMARY
+        return SECONDARY if size_bytes <= headroom.get(SECONDARY, 0) else None

@@ -1,0 +1,126 @@
+"""Finding a model at the hub: `shelf search` and `shelf files`."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.fakes.hub import FakeHub
+from tests.world import Home, random_bytes
+
+GGUFS = {
+    "m-Q4_K_M.gguf": random_bytes(4_000_000),
+    "m-Q8_0-00001-of-00002.gguf": random_bytes(5_000_000, seed=1),
+    "m-Q8_0-00002-of-00002.gguf": random_bytes(3_000_000, seed=2),
+    "m-F16.gguf": random_bytes(16_000_000, seed=3),
+    "mmproj-F16.gguf": random_bytes(1000, seed=4),
+    "README.md": b"hello",
+}
+
+
+@pytest.fixture(autouse=True)
+def models(hub: FakeHub) -> None:
+    """Let the hub have some models."""
+    for name in ("small-GGUF", "small", "other"):
+        hub.add_repo(f"org/{name}", GGUFS if name == "small-GGUF" else {"model.safetensors": b"x" * 10_000})
+    weights = {"total": 134_515_008}
+    hub.describe("org/small", downloads=5, likes=2, tags=["safetensors", "en"], safetensors=weights)
+    hub.describe("org/small-GGUF", downloads=7_000, tags=["gguf"], gguf=weights)
+    hub.add_repo("org/closed-small", {"a": b""}, gated=True)
+
+
+def test_a_search_lists_what_is_most_downloaded_first(home: Home) -> None:
+    """A search names repositories with their parameters, formats, downloads, likes and date, a whole line each."""
+    lines = home.run("search", "SMALL").checked().out.splitlines()
+
+    assert [line.split()[0] for line in lines] == ["REPO", "org/small-GGUF", "org/small", "org/closed-small"]
+    assert lines[1].endswith("134.5 M parameters, GGUF, 7.0 k downloads, 0 likes, 2026-01-02")
+    assert lines[3].endswith("0 downloads, 0 likes, 2026-01-02, gated")
+
+
+def test_a_search_of_several_words_is_limited(home: Home) -> None:
+    """All words are looked for, and no more is listed than was asked for; JSON says the same."""
+    found = home.run("search", "small", "gguf", "--json").checked().json
+
+    assert [(one["hf_path"], one["formats"], one["parameters"]) for one in found] == [
+        ("org/small-GGUF", ["GGUF"], 134_515_008)
+    ]
+    assert len(home.run("search", "small", "--limit", "2", "--json").checked().json) == 2
+
+
+def test_a_search_that_finds_nothing_says_so(home: Home) -> None:
+    """Where the hub has nothing of that name, that is said and no table is printed."""
+    done = home.run("search", "nothing").checked()
+
+    assert (done.out, done.err) == ("", "The hub has no model called nothing.\n")
+
+
+@pytest.mark.parametrize("words", [("search", "small"), ("files", "org/small")], ids=["search", "files"])
+def test_a_hub_that_is_away_is_a_clear_error(home: Home, hub: FakeHub, words: tuple[str, ...]) -> None:
+    """Without the hub both say that it isn't reachable, and what to check."""
+    hub.stop()
+
+    done = home.run(*words, "--json")
+
+    assert done.code == 7
+    assert "isn't reachable" in done.problem["detail"]
+    assert "HF_ENDPOINT" in done.problem["hint"]
+
+
+def test_a_hub_that_knows_no_search_is_a_clear_error(home: Home, hub: FakeHub) -> None:
+    """A hub without a search, such as another modelshelf, is told from one that found nothing."""
+    hub.fail("/api/models", status=404)
+
+    done = home.run("search", "small", "--json")
+
+    assert done.code == 4
+    assert "can't be searched" in done.problem["detail"]
+    assert "shelf files" in done.problem["hint"]
+
+
+def test_files_are_grouped_by_quantisation_with_what_fits(home: Home) -> None:
+    """Each quantisation is a row with its size, whether it fits memory, and where it goes; the best is proposed."""
+    home.extra |= {"PRIMARY_CACHE_LIMIT_GB": "0.007", "SECONDARY_CACHE_LIMIT_GB": "0.01"}
+
+    done = home.run("files", "org/small-GGUF").checked()
+
+    rows = [line.split("  ") for line in done.out.splitlines()]
+    assert [[cell.strip() for cell in row if cell] for row in rows] == [
+        ["FILES", "SIZE", "MEMORY", "DISK"],
+        ["Q4_K_M", "4.0 MB", "fits", "fits primary"],
+        ["Q8_0 (2 files)", "8.0 MB", "fits", "goes to secondary"],
+        ["F16", "16.0 MB", "fits", "fits nowhere"],
+        ["mmproj-F16.gguf", "1.0 kB"],
+        ["other files", "5 B"],
+    ]
+    assert "shelf add org/small-GGUF:Q4_K_M" in done.err
+    assert not home.primary.exists()
+
+
+def test_what_evicts_a_model_names_it(home: Home) -> None:
+    """A size for which the primary evicts models names them, and asking moves none."""
+    home.extra |= {"PRIMARY_CACHE_LIMIT_GB": "0.0095", "SECONDARY_CACHE_LIMIT_GB": "1"}
+    home.run("add", "q4", "org/small-GGUF:Q4_K_M").checked()
+
+    groups = home.run("files", "org/small-GGUF", "--json").checked().json["groups"]
+
+    assert [(group["label"], group["cache_location"], group["evicts"]) for group in groups[:3]] == [
+        ("Q4_K_M", "primary", []),
+        ("Q8_0", "primary", ["q4"]),
+        ("F16", "secondary", []),
+    ]
+    assert home.run("ls", "--json").json[0]["cache_location"] == "primary"
+
+
+@pytest.mark.parametrize("text", ["org/small@main", "hf.co/org/small", "{url}/org/small/tree/main"])
+def test_files_of_what_people_paste(home: Home, hub: FakeHub, text: str) -> None:
+    """A repository is named with its revision, or by an address; one format is taken whole."""
+    found = home.run("files", text.format(url=hub.url), "--json").checked().json
+
+    assert (found["hf_path"], found["revision"], found["groups"][0]["add"]) == ("org/small", "main", "org/small")
+    assert "shelf add org/small" in home.run("files", text.format(url=hub.url)).checked().err
+
+
+def test_a_repository_that_is_not_there_is_a_clear_error(home: Home) -> None:
+    """A repository, and a revision, that the hub doesn't have are named."""
+    assert home.run("files", "org/none", "--json").code == 4
+    assert "no revision v9" in home.run("files", "org/small@v9", "--json").problem["detail"]

@@ -1,0 +1,112 @@
+"""What of a repository one can take, and which of it is proposed."""
+
+from __future__ import annotations
+
+import pytest
+
+from modelshelf.domain.choices import Choice, Fit, RepoFiles, choices_of, recommended, weight_sizes
+from modelshelf.domain.models import FileEntry, select_files
+from modelshelf.domain.names import CommitHash, RefName, RepoId
+from modelshelf.domain.references import is_projector
+from tests.unit.domain.test_weight_files import files_of
+
+REPO, MAIN = RepoId("org/m-GGUF"), RefName("main")
+GOOD = Fit(memory=True, cache_location="primary")
+FILES = files_of("m-Q4_K_M.gguf", "m-Q8_0.gguf", "m-F16.gguf", "mmproj-F16.gguf", "README.md")
+
+
+def choices(files: list[FileEntry], *fits: Fit, revision: RefName = MAIN) -> list[Choice]:
+    """Return the choices of a repository, from the smallest on with these fits."""
+    sizes = weight_sizes(files)
+    return choices_of(REPO, revision, files, dict(zip(sizes, fits or [GOOD] * len(sizes), strict=True)))
+
+
+def test_each_model_is_taken_by_a_few_words() -> None:
+    """A quantisation is named behind the repository; what is no weights isn't taken alone."""
+    found = choices(FILES)
+
+    assert [choice.reference for choice in found] == [
+        "org/m-GGUF:Q4_K_M",
+        "org/m-GGUF:Q8_0",
+        "org/m-GGUF:F16",
+        "",
+        "",
+    ]
+    assert [choice.fit for choice in found][3:] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("files", "reference"),
+    [
+        (files_of("a-Q4_0.gguf", "b-Q4_0.gguf"), "org/m-GGUF:a-Q4_0.gguf"),
+        (files_of("x/m.gguf", "y/m.gguf"), "org/m-GGUF --include 'x/m.gguf'"),
+        (files_of("model.safetensors", "config.json"), "org/m-GGUF"),
+    ],
+    ids=["by its file", "by a pattern", "all of it"],
+)
+def test_what_no_quantisation_tells_apart_is_taken_by_its_name(files: list[FileEntry], reference: str) -> None:
+    """Where a quantisation doesn't tell files apart, their name does, or a pattern."""
+    assert choices(files)[0].reference == reference
+
+
+@pytest.mark.parametrize(
+    "files",
+    [FILES, files_of("a-Q4_0.gguf", "b-Q4_0.gguf"), files_of("x/m.gguf", "y/m.gguf", "z/n-Q2_K.gguf")],
+    ids=["quantisations", "one twice", "folders"],
+)
+def test_the_patterns_of_a_choice_take_its_files_alone(files: list[FileEntry]) -> None:
+    """What a choice selects are its files, and projectors."""
+    for choice in choices(files):
+        if choice.patterns:
+            taken = [file for file in select_files(files, choice.patterns) if not is_projector(file.path)]
+            assert taken == list(choice.group.files)
+
+
+def test_another_revision_is_named() -> None:
+    """Files of another revision than main are taken with its name."""
+    found = choices(FILES, revision=RefName("v1"))
+
+    assert found[0].reference == "org/m-GGUF:Q4_K_M --revision v1"
+    assert RepoFiles(REPO, RefName("v1"), CommitHash("c" * 40), found).reference == "org/m-GGUF --revision v1"
+
+
+BIG, FAR, NOWHERE = Fit(False, "primary"), Fit(True, "secondary"), Fit(False, None)
+
+
+@pytest.mark.parametrize(
+    ("fits", "label", "why"),
+    [
+        ((GOOD, GOOD, GOOD), "Q8_0", "the largest up to 8 bits that fits memory and the primary"),
+        ((GOOD, BIG, BIG), "Q4_K_M", "the largest up to 8 bits that fits memory and the primary"),
+        ((GOOD, FAR, NOWHERE), "Q4_K_M", "the largest up to 8 bits that fits memory and the primary"),
+        ((Fit(True, "primary", ("x",)), FAR, NOWHERE), "Q8_0", "the largest up to 8 bits that fits memory"),
+        ((BIG, BIG, NOWHERE), "Q4_K_M", "the smallest: none fits the memory that is free"),
+    ],
+    ids=["all fit", "one fits memory", "one fits the primary", "not the primary", "none"],
+)
+def test_the_best_that_fits_is_proposed(fits: tuple[Fit, ...], label: str, why: str) -> None:
+    """The largest of up to 8 bits a weight that fits memory and the primary is proposed, with the reason."""
+    found = RepoFiles(REPO, MAIN, CommitHash("c" * 40), choices(FILES, *fits))
+
+    best, said = recommended(found.ggufs)
+
+    assert (best.group.label, said) == (label, why)
+
+
+def test_unquantised_files_are_proposed_where_there_are_no_others() -> None:
+    """A repository of 16 bits alone has one to propose."""
+    assert recommended(choices(files_of("m-F16.gguf")))[0].group.label == "F16"
+
+
+@pytest.mark.parametrize(
+    ("fit", "text"),
+    [
+        (GOOD, "fits primary"),
+        (Fit(True, "primary", ("a", "b")), "fits primary, evicts a, b"),
+        (FAR, "goes to secondary"),
+        (NOWHERE, "fits nowhere"),
+    ],
+)
+def test_where_it_goes_in_words(fit: Fit, text: str) -> None:
+    """What goes where is said in a few words."""
+    assert fit.text == text
