@@ -10,6 +10,7 @@ import pytest
 
 from modelshelf.domain.job_params import OldCopy
 from modelshelf.domain.jobs import UNFINISHED, Cause
+from modelshelf.domain.listing import Listing, Order
 from modelshelf.domain.models import FileEntry, ModelRow, Registration
 from modelshelf.domain.names import BasePath, RepoId
 from modelshelf.domain.ports import Reader
@@ -302,3 +303,23 @@ def test_models_are_asked_for_by_repository_location_and_id(library: tuple[Regis
     assert reader.models(cache_location="custom") == [other]
     assert reader.models(model_id=row.id) == [row]
     assert reader.models(model_id=row.id, repo_id="org/name") == []
+
+
+def test_models_are_listed_as_a_person_wants_to_see_them(library: tuple[Registry, Reader]) -> None:
+    """In one of three orders; and those alone that have a text in their name or repository."""
+    registry, reader = library
+    for name, repo_id, size_bytes in (("b", "org/Small", 10), ("a", "org/small-too", 10), ("Big_1", "org/large", 30)):
+        row = registry.add_model(Registration(name, repo_id, "primary"), "/mnt/fast")
+        registry.set_manifest(row, COMMIT, [FileEntry("w.bin", size_bytes, "2" * 64)])
+    used = registry.model("b")
+    assert used is not None
+    registry.add_use(used.id, "run", 1.0)
+
+    def names(text: str = "", order: Order = Order.NAME) -> list[str]:
+        return [row.model_name for row in reader.listed(Listing(text, order))]
+
+    assert sorted(names()) == ["Big_1", "a", "b"]
+    assert names(order=Order.SIZE) == ["Big_1", "a", "b"]
+    assert names(order=Order.USED)[0] == "b"
+    assert names("SMALL") == ["a", "b"]
+    assert [names("big_"), names("b_g"), names("%"), names("large")] == [["Big_1"], [], [], ["Big_1"]]

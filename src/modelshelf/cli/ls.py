@@ -2,34 +2,81 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from modelshelf.cli import output, render
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson
 from modelshelf.cli.terminal import Styled
+from modelshelf.domain.listing import Listing, Order, UnregisteredRepo, order_of
 from modelshelf.domain.models import Model, State
+from modelshelf.domain.tiers import CUSTOM
 from modelshelf.units import format_size
 
+if TYPE_CHECKING:
+    from modelshelf.services.catalog.models import Library
 
-def ls(as_json: AsJson = False) -> None:
-    """List the models."""
+
+def ls(
+    everything: Annotated[bool, typer.Option("--all", help="List what lies on the tiers without a name too.")] = False,
+    text: Annotated[
+        str, typer.Option("--filter", metavar="TEXT", help="Only names and repositories that have this in them.")
+    ] = "",
+    sort: Annotated[
+        str, typer.Option(metavar="name|size|used", help="By name, the largest first, or the one used last first.")
+    ] = "name",
+    names: Annotated[bool, typer.Option("--quiet", "-q", help="Print the names alone.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the models.
+
+    Example: shelf ls --all --sort size
+    """
     from modelshelf.bootstrap.read_only import open_library
 
     with at_the_edge(as_json=as_json):
-        found = open_library().models()
+        listing, library = Listing(text, order_of(sort)), open_library()
+        found, strays = library.models(listing), _strays(library, listing) if everything else []
         if as_json:
-            from modelshelf.schemas.models import ModelJson
-
-            output.as_json([ModelJson.of(model) for model in found])
+            _print_json(found, strays, everything=everything)
+        elif names:
+            for name in (*(model.row.model_name for model in found), *(stray.hf_path for stray in strays)):
+                output.line(name)
         else:
-            _show(found, render.now_s())
+            _show(found, listing, render.now_s())
+            _show_strays(strays)
 
 
-def _show(found: Sequence[Model], now_s: float) -> None:
+def _strays(library: Library, listing: Listing) -> list[UnregisteredRepo]:
+    from modelshelf.services.catalog.unregistered import unregistered
+
+    strays = unregistered(library.models(), library.tiers, listing.text)
+    return sorted(strays, key=lambda stray: -stray.size_bytes) if listing.order is Order.SIZE else strays
+
+
+def _print_json(found: Sequence[Model], strays: Sequence[UnregisteredRepo], *, everything: bool) -> None:
+    from modelshelf.schemas.models import LibraryJson, ModelJson, UnregisteredRepoJson
+
+    models = [ModelJson.of(model) for model in found]
+    if not everything:
+        output.as_json(models)
+        return
+    sizes = (_size_bytes(found), sum(stray.size_bytes for stray in strays))
+    output.as_json(LibraryJson(models, sizes[0], [UnregisteredRepoJson.like(stray) for stray in strays], sizes[1]))
+
+
+def _show(found: Sequence[Model], listing: Listing, now_s: float) -> None:
     """Print the library."""
     if not found:
-        output.note("No models yet. To add one: shelf add NAME ORG/MODEL. To find lost ones: shelf reconcile")
+        output.note(
+            f"No model has {listing.text} in its name or repository."
+            if listing.text
+            else "No models yet. To add one: shelf add NAME ORG/MODEL. To find lost ones: shelf reconcile"
+        )
         return
     rows = [
         [
@@ -43,6 +90,32 @@ def _show(found: Sequence[Model], now_s: float) -> None:
         for model in found
     ]
     output.table(["NAME", "REPO", "TIER", "SIZE", "STATE", "LAST USE"], rows, frozenset({3}), whole=frozenset({4, 5}))
+    output.note(f"{len(found)} model{'s' if len(found) != 1 else ''}, {format_size(_size_bytes(found))}")
+
+
+def _show_strays(strays: Sequence[UnregisteredRepo]) -> None:
+    """Print what lies on the tiers without a name, and what takes it."""
+    if not strays:
+        return
+    output.line("")
+    rows = [
+        [
+            stray.hf_path,
+            stray.cache_path if stray.cache_location == CUSTOM else stray.cache_location,
+            format_size(stray.size_bytes),
+        ]
+        for stray in strays
+    ]
+    output.table(["NOT REGISTERED", "TIER", "SIZE"], rows, frozenset({2}))
+    count = f"{len(strays)} repositor{'ies have' if len(strays) != 1 else 'y has'} no name here"
+    output.note(f"{count}, {format_size(sum(stray.size_bytes for stray in strays))}. To register them:")
+    for base in dict.fromkeys(stray.cache_path for stray in strays):
+        output.note(f"  shelf adopt {shlex.quote(base)} --leave")
+    output.note("To delete one: shelf rm ORG/NAME --files")
+
+
+def _size_bytes(found: Sequence[Model]) -> int:
+    return sum(model.row.size_bytes for model in found)
 
 
 _STYLES = {

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from modelshelf.domain.candidates import Candidate
 from modelshelf.domain.jobs import Moved
+from modelshelf.domain.listing import Listing
 from modelshelf.domain.models import FileEntry, ModelRow, Resolved
 from modelshelf.domain.names import CommitHash, FilePath, RefName, RepoId
 
@@ -91,6 +92,9 @@ class Reader(Protocol):
         self, *, repo_id: str | None = None, cache_location: str | None = None, model_id: int | None = None
     ) -> list[ModelRow]:
         """Return models, by name: all, or those of a repository, of a location, or the one of an id."""
+
+    def listed(self, listing: Listing) -> list[ModelRow]:
+        """Return the models that a person wants to see, in that order."""
 
     def model(self, model_name: str) -> ModelRow | None:
         """Return one model."""

@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from modelshelf.domain.jobs import Cause, Moved
+from modelshelf.domain.listing import Listing, Order
 from modelshelf.domain.models import FileEntry, ModelRow, file_entry
 from modelshelf.domain.names import CommitHash, ModelName, RefName, RepoId
 from modelshelf.domain.outside import list_of, object_of, parse_json, text_of
@@ -59,6 +61,23 @@ def models_query(**asked: str | int | None) -> tuple[str, dict[str, str | int]]:
     conditions = {column: value for column, value in asked.items() if value is not None}
     where = " AND ".join(f"m.{column} = :{column}" for column in conditions)
     return f"{MODEL_ROWS} {'WHERE' if where else ''} {where} ORDER BY m.model_name", conditions
+
+
+_ORDERS = {
+    Order.NAME: "m.model_name",
+    Order.SIZE: "m.size_bytes DESC, m.model_name",
+    Order.USED: "last_used_at DESC NULLS LAST, m.model_name",
+}
+
+
+def listed_query(listing: Listing) -> tuple[str, dict[str, str]]:
+    """Return the statement, and its parameters, that lists what a person wants to see."""
+    parameters, where = {}, ""
+    if listing.text:
+        escaped = re.sub("([!%_])", r"!\1", listing.text.lower())
+        parameters = {"text": f"%{escaped}%"}
+        where = "WHERE lower(m.model_name) LIKE :text ESCAPE '!' OR lower(m.hf_path) LIKE :text ESCAPE '!'"
+    return f"{MODEL_ROWS} {where} ORDER BY {_ORDERS[listing.order]}", parameters
 
 
 def model_row(values: Sequence[object]) -> ModelRow:
@@ -142,6 +161,10 @@ class EmptyReader:
         """Return none."""
         return []
 
+    def listed(self, listing: Listing) -> list[ModelRow]:
+        """Return none."""
+        return []
+
     def model(self, model_name: str) -> ModelRow | None:
         """Return none."""
         return None
@@ -185,6 +208,12 @@ class SqliteReader:
     ) -> list[ModelRow]:
         """Return models, by name: all, or those of a repository, of a location, or the one of an id."""
         statement, parameters = models_query(hf_path=repo_id, cache_location=cache_location, id=model_id)
+        with self._connect() as connection:
+            return model_rows(connection.execute(statement, parameters))
+
+    def listed(self, listing: Listing) -> list[ModelRow]:
+        """Return the models that a person wants to see, in that order."""
+        statement, parameters = listed_query(listing)
         with self._connect() as connection:
             return model_rows(connection.execute(statement, parameters))
 

@@ -16,6 +16,7 @@ from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from modelshelf.domain.job_params import OldCopy
 from modelshelf.domain.jobs import DONE, Cause, Job, JobKind, Moved
+from modelshelf.domain.listing import Listing
 from modelshelf.domain.models import FileEntry, ModelRow, Registration, select_files, total_size
 from modelshelf.errors import BadInput, Conflict, OutOfSpace, ShelfError, Unavailable
 from modelshelf.registry import fast_read
@@ -89,6 +90,11 @@ class Registry(JobTable, UseTable):
         """Return models, by name: all, or those of a repository, of a location, or the one of an id."""
         asked = fast_read.models_query(hf_path=repo_id, cache_location=cache_location, id=model_id)
         return fast_read.model_rows(self._read(asked[0], **asked[1]))
+
+    def listed(self, listing: Listing) -> list[ModelRow]:
+        """Return the models that a person wants to see, in that order."""
+        statement, parameters = fast_read.listed_query(listing)
+        return fast_read.model_rows(self._read(statement, **parameters))
 
     def model(self, model_name: str) -> ModelRow | None:
         """Return one model."""

@@ -79,6 +79,34 @@ class ModelJson(JsonObject):
 
 
 @dataclass(frozen=True)
+class UnregisteredRepoJson(JsonObject):
+    """A repository on a tier that no model is registered for."""
+
+    hf_path: str
+    """Its id, `org/name`."""
+    cache_location: str
+    """Its tier: `primary`, `secondary` or `custom`."""
+    cache_path: str
+    """The base of its tier."""
+    size_bytes: int
+    """What lies in its folder."""
+
+
+@dataclass(frozen=True)
+class LibraryJson(JsonObject):
+    """The models, and what lies beside them without a name."""
+
+    models: Sequence[ModelJson]
+    """The registered models."""
+    size_bytes: int
+    """Their size together."""
+    unregistered: Sequence[UnregisteredRepoJson]
+    """The repositories that no model is registered for."""
+    unregistered_bytes: int
+    """Their size together."""
+
+
+@dataclass(frozen=True)
 class FileJson(JsonObject):
     """A file of a model."""
 

@@ -30,6 +30,7 @@ MODELS = {
 
 LOOKING = {
     "ls": ("ls",),
+    "ls --all": ("ls", "--all"),
     "tiers": ("tiers",),
     "jobs": ("jobs",),
     "lease": ("lease",),

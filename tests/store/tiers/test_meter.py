@@ -379,3 +379,11 @@ def test_a_memory_that_lies_in_its_shape_is_not_believed(tmp_path: Path, lie: ob
     put(base.meter, json.dumps({"format": 2, "repos": {"models--org--name": lie}}).encode())
 
     assert meter.measure(base).allocated_bytes == du(tmp_path)[1]
+
+
+def test_one_repository_is_measured_alone(tmp_path: Path) -> None:
+    """Its folder with all that is in it, as `du` counts it."""
+    base = lay_out(tmp_path / "base", DRAWING).base
+    repo = base.repo("org/name")
+
+    assert meter.measure_repo(repo).apparent_bytes == du(repo.path)[0]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from modelshelf.domain.jobs import RUNNING, WAITING, Moved
+from modelshelf.domain.listing import EVERYTHING, Listing
 from modelshelf.domain.models import (
     FileEntry,
     Model,
@@ -35,10 +36,10 @@ class Library:
     tiers: Tiers
     known: KnownBases
 
-    def models(self) -> list[Model]:
-        """Return all models, by name."""
+    def models(self, listing: Listing = EVERYTHING) -> list[Model]:
+        """Return models; by default all, by name."""
         look = _StateReader(self.reader, self.tiers, self.known.load() | self.reader.tier_ids())
-        return [look.at(row) for row in self.reader.models()]
+        return [look.at(row) for row in self.reader.listed(listing)]
 
     def model(self, model_name: str) -> Model:
         """Return one model.

@@ -27,7 +27,7 @@ from modelshelf.domain.outside import int_of, list_of, object_of, sequence_of, s
 from modelshelf.domain.tiers import BREAKDOWN, Usage
 from modelshelf.errors import BadInput, ShelfError
 from modelshelf.store import fs
-from modelshelf.store.layout import Base
+from modelshelf.store.layout import Base, Repo
 from modelshelf.store.probe import is_there
 from modelshelf.store.small_files import LIST_BYTES, read_small_json
 
@@ -89,6 +89,11 @@ def measure(base: Base, *, rescan: bool = False, keep: bool = False) -> Usage:
     if keep and (fresh.keys() != kept.keys() or any(fresh[name] is not kept[name] for name in fresh)):
         _save(base, fresh)
     return _sum(parts)
+
+
+def measure_repo(repo: Repo) -> Usage:
+    """Return what lies in the folder of one repository."""
+    return _sum([_measure_repo(str(repo.path))])
 
 
 def _has_unseen_links(parts: list[Subtotal]) -> bool:

@@ -1,0 +1,43 @@
+"""Repositories that lie on the tiers and that no model is registered for."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from modelshelf.domain.listing import UnregisteredRepo
+from modelshelf.domain.models import Model
+from modelshelf.domain.names import RepoId
+from modelshelf.domain.tiers import Tiers
+from modelshelf.store.layout import Base, Repo
+from modelshelf.store.repos import scan
+from modelshelf.store.tiers import marker, meter
+
+
+def unregistered(models: Iterable[Model], tiers: Tiers, text: str = "") -> list[UnregisteredRepo]:
+    """Return the repositories of models that have no name, by tier and id, with what their folders hold.
+
+    Args:
+        models: All that are registered.
+        tiers: The tiers of the settings; the bases of registered models are looked at beside them.
+        text: What the id has in it, in whatever case.
+    """
+    bases: dict[str, str] = {tier.base: tier.location for tier in tiers.configured()}
+    named = set()
+    for model in models:
+        bases.setdefault(model.base, model.row.cache_location)
+        named.add((model.base, model.row.hf_path.lower()))
+    return [
+        UnregisteredRepo(repo_id, location, base, meter.measure_repo(repo).apparent_bytes)
+        for base, location in bases.items()
+        for kind, repo_id, repo in _repos(Base(Path(base)))
+        if kind == "model" and (base, repo_id.lower()) not in named and text.lower() in repo_id.lower()
+    ]
+
+
+def _repos(base: Base) -> list[tuple[str, RepoId, Repo]]:
+    """Return the repositories of a base; none of one that can't be read now, of which `shelf tiers` says why."""
+    with contextlib.suppress(OSError):
+        return [] if marker.why_offline(base, None) else scan.repos(base)
+    return []

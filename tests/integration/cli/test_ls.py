@@ -1,0 +1,82 @@
+"""`shelf ls`: in which order, how many, and what lies on the tiers without a name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.fakes.hub import FakeHub
+from tests.world import Home, random_bytes
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    """Two models with names, one that lost its name, one that another program brought, and a dataset."""
+    with FakeHub() as hub:
+        sizes = {"small": 10_000, "large": 300_000, "forgotten": 200_000, "foreign": 100_000}
+        for name, size_bytes in sizes.items():
+            hub.add_repo(f"org/{name}", {"model.safetensors": random_bytes(size_bytes)})
+        home = Home(tmp_path_factory.mktemp("ls") / "user", hub.url)
+        with home.open() as shelf:
+            for name in ("small", "large", "forgotten"):
+                shelf.register(name, f"org/{name}", "secondary" if name == "large" else "primary")
+            shelf.remove("forgotten")
+        home.hf(home.primary, "download", "org/foreign").checked()
+        (home.primary / "hub/datasets--org--data/blobs").mkdir(parents=True)
+        yield home
+
+
+def names_of(home: Home, *words: str) -> list[str]:
+    """Return what `shelf ls -q` prints."""
+    return home.run("ls", "-q", *words).checked().out.splitlines()
+
+
+def test_a_total_stands_beside_the_table(library: Home) -> None:
+    """How many models there are, and how large they are together."""
+    listed = library.run("ls").checked()
+
+    assert [line.split()[0] for line in listed.out.splitlines()] == ["NAME", "large", "small"]
+    assert listed.err == "2 models, 310.0 kB\n"
+
+
+def test_names_come_alone_when_asked(library: Home) -> None:
+    """One a line, for a loop of a shell."""
+    assert names_of(library) == ["large", "small"]
+    assert names_of(library, "--sort", "size") == ["large", "small"]
+    assert names_of(library, "--filter", "ORG/SM") == ["small"]
+    assert names_of(library, "--all") == ["large", "small", "org/foreign", "org/forgotten"]
+
+
+def test_what_has_no_name_is_listed_with_what_takes_it(library: Home) -> None:
+    """It has a size, and the commands are there to be copied."""
+    listed = library.run("ls", "--all").checked()
+
+    assert [line.split()[:2] for line in listed.out.splitlines()[4:]] == [
+        ["NOT", "REGISTERED"],
+        ["org/foreign", "primary"],
+        ["org/forgotten", "primary"],
+    ]
+    assert f"  shelf adopt {library.primary} --leave\n" in listed.err
+    assert "shelf rm ORG/NAME --files" in listed.err
+    planned = library.run("adopt", str(library.primary), "--leave", "--dry-run", "--json").checked().json
+    assert {"org/foreign", "org/forgotten"} <= {model["hf_path"] for model in planned["models"]}
+
+
+def test_the_json_has_the_same(library: Home) -> None:
+    """The models as without `--all`, what has no name, and the sums."""
+    everything, models = library.run("ls", "--all", "--json").json, library.run("ls", "--json").json
+
+    assert (everything["models"], everything["size_bytes"]) == (models, 310_000)
+    assert [stray["hf_path"] for stray in everything["unregistered"]] == ["org/foreign", "org/forgotten"]
+    assert everything["unregistered_bytes"] == sum(stray["size_bytes"] for stray in everything["unregistered"])
+    assert library.run("ls", "--all", "--json", "--filter", "foreign").json["models"] == []
+
+
+def test_what_is_sorted_or_sought_in_vain_is_said(library: Home) -> None:
+    """A word that is no order is refused; a text that nothing has is no error."""
+    refused, none = library.run("ls", "--sort", "age"), library.run("ls", "--filter", "absent")
+
+    assert (refused.code, refused.out) == (2, "")
+    assert "Sort by name, size or used." in refused.err
+    assert (none.code, none.out, none.err) == (0, "", "No model has absent in its name or repository.\n")
