@@ -18,7 +18,6 @@ from random import Random
 import pytest
 
 from modelshelf.domain.jobs import UNFINISHED
-from modelshelf.domain.plans import SEGMENT_BYTES
 from modelshelf.store.layout import Base
 from modelshelf.store.repos import scan
 from tests.builders import AGED_S, digest_of, put
@@ -26,7 +25,7 @@ from tests.crash.dying import DIED, Mortal
 from tests.disks import escaping_links, files_of
 from tests.fakes.hub import FakeHub
 from tests.invariants import violations
-from tests.world import Home, random_bytes, tree
+from tests.world import MIB, Home, random_bytes, tree
 
 CRASHES = int(os.environ.get("SHELF_CRASHES", "6"))
 STRIDE = 1 if CRASHES >= 100 else 15
@@ -34,8 +33,8 @@ COMMON = random_bytes(300_000, seed=1)
 MODELS = {
     "m": {"config.json": b"{}", "deep/w.bin": random_bytes(5_000, seed=2), "model.safetensors": COMMON},
     "twin": {"config.json": b"[]", "model.safetensors": COMMON},
-    "low": {"config.json": b"{}", "model.safetensors": random_bytes(SEGMENT_BYTES + 5, seed=3)},
-    "absent": {"config.json": b"{}", "model.safetensors": random_bytes(SEGMENT_BYTES + 9, seed=4)},
+    "low": {"config.json": b"{}", "model.safetensors": random_bytes(8 * MIB + 5, seed=3)},
+    "absent": {"config.json": b"{}", "model.safetensors": random_bytes(8 * MIB + 9, seed=4)},
 }
 NEWER = MODELS["m"] | {"config.json": b'{"v": 2}', "more.bin": random_bytes(9_000, seed=5)}
 _LEFT_BY_THE_DEAD = (".shelf-tmp", ".part", ".map", ".tmp", "dummy_file_src", "dummy_file_dst")
@@ -75,7 +74,7 @@ def _limit(home: Home, hub: FakeHub) -> None:
     """Let the primary tier have room for what it holds, and not quite for what is to come."""
     with home.open() as shelf:
         used_bytes = shelf.tiers()[0].usage.apparent_bytes
-    home.extra["PRIMARY_CACHE_LIMIT_GB"] = str((used_bytes + SEGMENT_BYTES + 400_000) / 1e9)
+    home.extra["PRIMARY_CACHE_LIMIT_GB"] = str((used_bytes + 8 * MIB + 400_000) / 1e9)
 
 
 @dataclass(frozen=True)

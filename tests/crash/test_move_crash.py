@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from modelshelf.domain.jobs import JobKind
-from modelshelf.domain.plans import SEGMENT_BYTES
 from modelshelf.errors import BadInput
 from modelshelf.services.jobs.recovery import recover_dead_owners
 from modelshelf.services.shelf import Shelf
@@ -24,7 +23,7 @@ from tests.crash.dying import DIED, Mortal
 from tests.disks import escaping_links, far_home, files_of, identity
 from tests.fakes.hub import FakeHub
 from tests.invariants import violations
-from tests.world import Home, random_bytes, tree
+from tests.world import MIB, Home, random_bytes, tree
 
 CRASHES = int(os.environ.get("SHELF_CRASHES", "6"))
 STRIDE = 1 if CRASHES >= 100 else 17
@@ -32,9 +31,9 @@ REPO, OTHER = "org/name", "org/other"
 FILES = {
     "config.json": b"{}",
     "deep/w.bin": random_bytes(5_000, seed=2),
-    "model.safetensors": random_bytes(SEGMENT_BYTES + 5, seed=1),
+    "model.safetensors": random_bytes(8 * MIB + 5, seed=1),
 }
-OTHERS = {"model.safetensors": random_bytes(SEGMENT_BYTES, seed=9)}
+OTHERS = {"model.safetensors": random_bytes(8 * MIB, seed=9)}
 
 
 @pytest.fixture(params=["link", "copy"])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from modelshelf.bootstrap.shelf import STREAMS
-from modelshelf.domain.plans import SEGMENT_BYTES
+from modelshelf.domain.plans import CLAIM_BYTES, SEGMENT_BYTES
 from modelshelf.services.shelf import Shelf
 from tests.fakes.hub import FakeHub
 from tests.invariants import violations
@@ -28,7 +29,7 @@ SMALL = {
 
 @pytest.fixture(scope="module")
 def big_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A file of twenty segments, so that what a crash costs can be told from all of it."""
+    """A file of many segments, so that what a crash costs can be told from all of it."""
     path = tmp_path_factory.mktemp("big") / "model.safetensors"
     with path.open("wb") as file:
         for seed in range(BIG_BYTES // (16 * MIB)):
@@ -57,7 +58,7 @@ def kept_segments(home: Home) -> int:
     count = 0
     for part in (home.primary / "modelshelf/incoming").glob("*.map"):
         with contextlib.suppress(FileNotFoundError):
-            count += len(part.read_text().splitlines())
+            count += sum(claim != bytes(CLAIM_BYTES) for claim in re.findall(rb"(?s).{8}", part.read_bytes()))
     return count
 
 
@@ -116,7 +117,7 @@ def test_a_reservation_dies_with_its_process(hub: FakeHub, home: Home, shelf: Sh
     hub.add_repo(REPO, SMALL)
     shelf.register("m", REPO, download=False)
 
-    pull_and_kill(hub, home, MIB)
+    pull_and_kill(hub, home, MIB // 2)
 
     assert len(shelf.services.registry.reservations.all()) == 1
     shelf.pull("m")
@@ -150,7 +151,7 @@ def test_what_a_killed_pull_left_can_be_removed(hub: FakeHub, home: Home, shelf:
     """A job that nobody runs does not stand in the way of `shelf rm`."""
     hub.add_repo(REPO, SMALL)
     shelf.register("m", REPO, download=False)
-    pull_and_kill(hub, home, MIB)
+    pull_and_kill(hub, home, MIB // 2)
 
     shelf.remove("m", delete_files=True)
 
@@ -162,7 +163,7 @@ def test_a_killed_pull_is_not_called_downloading(hub: FakeHub, home: Home, shelf
     """A listing tells what is true: nothing downloads a model whose process died."""
     hub.add_repo(REPO, SMALL)
     shelf.register("m", REPO, download=False)
-    pull_and_kill(hub, home, MIB)
+    pull_and_kill(hub, home, MIB // 2)
 
     shown = home.run("show", "m", "--json").checked().json
 

@@ -9,20 +9,19 @@ from pathlib import Path
 import pytest
 
 from modelshelf.domain.jobs import JobKind
-from modelshelf.domain.plans import SEGMENT_BYTES
 from modelshelf.errors import OutOfSpace
 from modelshelf.services.shelf import Shelf
 from tests.disks import FarHome, Hooked, files_of, move_with
 from tests.fakes.hub import FakeHub
 from tests.invariants import violations
 from tests.store.mounts import small_disk
-from tests.world import random_bytes, tree
+from tests.world import MIB, random_bytes, tree
 
 REPO = "org/name"
 FILES = {
     "config.json": b"{}",
     "deep/er/w.bin": random_bytes(40_000),
-    "model.safetensors": random_bytes(SEGMENT_BYTES + 5),
+    "model.safetensors": random_bytes(8 * MIB + 5),
 }
 TOTAL = sum(map(len, FILES.values()))
 PAGE = 4096
@@ -93,7 +92,7 @@ def test_a_disk_that_others_fill_meanwhile(hub: FakeHub, home: FarHome, shelf: S
     shelf.register("m", REPO)
 
     with pytest.raises(OutOfSpace, match="disk is full"):
-        move_with(shelf, Hooked(lambda: resize(home, SEGMENT_BYTES + 7 * PAGE)), "m", "secondary")
+        move_with(shelf, Hooked(lambda: resize(home, 8 * MIB + 7 * PAGE)), "m", "secondary")
 
     check_on_the_primary(home, shelf)
     resize(home, 2 * TOTAL)

@@ -8,20 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf.domain.plans import SEGMENT_BYTES
 from modelshelf.services.shelf import Shelf
 from modelshelf.store.layout import Base
 from tests.disks import escaping_links, files_of
 from tests.fakes.hub import FakeHub
 from tests.filesystems.conftest import DISKS
 from tests.invariants import violations
-from tests.world import Home, load_offline, random_bytes, tree
+from tests.world import MIB, Home, load_offline, random_bytes, tree
 
 REPO = "org/name"
 FILES = {
     "config.json": b"{}",
     "deep/er/w.bin": random_bytes(40_000),
-    "model.safetensors": random_bytes(2 * SEGMENT_BYTES + 5),
+    "model.safetensors": random_bytes(16 * MIB + 5),
 }
 TOTAL = sum(map(len, FILES.values()))
 SHARING = {("ext4", "ext4 too"): "link", ("xfs", "xfs too"): "link", ("btrfs", "btrfs too"): "reflink"}

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from modelshelf.domain.disks import FAT_FILE_BYTES
-from modelshelf.domain.plans import SEGMENT_BYTES
 from modelshelf.errors import BadInput, OutOfSpace
 from modelshelf.services.shelf import Shelf
 from modelshelf.store.layout import Base
@@ -16,13 +15,13 @@ from tests.disks import FarHome, files_of
 from tests.fakes.hub import FakeHub
 from tests.invariants import du, violations
 from tests.store.fuse import fuse_disk, share
-from tests.world import random_bytes, tree
+from tests.world import MIB, random_bytes, tree
 
 REPO = "org/name"
 FILES = {
     "config.json": b"{}",
     "deep/er/w.bin": random_bytes(40_000),
-    "model.safetensors": random_bytes(SEGMENT_BYTES + 5),
+    "model.safetensors": random_bytes(8 * MIB + 5),
 }
 TOTAL = sum(map(len, FILES.values()))
 SLACK_BYTES = 600_000

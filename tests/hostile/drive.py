@@ -74,7 +74,7 @@ class Drive:
         meter.measure(self.base, keep=True)
         (self.base.links).write_text("{}")
         part = next(self.base.incoming.glob("*.part"))
-        part.with_suffix(".map").write_text("0 0123456789abcdef\n")
+        part.with_suffix(".map").write_bytes(b"01234567")
         self.template = self.home.root / "template"
         shutil.copytree(self.base.path, self.template, symlinks=True)
 

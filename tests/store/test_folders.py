@@ -45,7 +45,6 @@ MUTATORS: dict[str, Callable[[Path, Path], object]] = {
     "create_text": lambda root, path: fs.create_text(root, path.with_name("new"), "new"),
     "touch": lambda root, path: fs.touch(root, path.with_name("new")),
     "open_part": lambda root, path: os.close(fs.open_part(root, path)),
-    "append_line": lambda root, path: fs.append_line(root, path, "new"),
     "publish": lambda root, path: fs.publish(root, path, root / "new"),
     "publish to": lambda root, path: fs.publish(root, put(root / "part", b"new"), path),
     "make_link": lambda root, path: fs.make_link(root, path, "new"),

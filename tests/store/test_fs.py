@@ -130,14 +130,6 @@ def test_a_part_takes_bytes_at_any_offset(tmp_path: Path) -> None:
     assert part.read_bytes() == b"abcdef"
 
 
-def test_lines_are_appended(tmp_path: Path) -> None:
-    """The file is made, and each line stands for itself."""
-    fs.append_line(tmp_path, tmp_path / "x.map", "0 1")
-    fs.append_line(tmp_path, tmp_path / "x.map", "1 2")
-
-    assert (tmp_path / "x.map").read_text() == "0 1\n1 2\n"
-
-
 def test_publishing_gives_bytes_their_name(tmp_path: Path) -> None:
     """The part is gone, the blob is there, in place of what lay there before."""
     part = put(tmp_path / "in" / "x.part", b"new")

@@ -10,12 +10,16 @@ from modelshelf.domain.models import FileEntry, Registration, blob_sizes, total_
 from modelshelf.domain.names import BasePath, CommitHash, Digest, FilePath, ModelName, RefName, RepoId
 from modelshelf.domain.tiers import Tier
 
-SEGMENT_BYTES = 8 * 2**20
+SEGMENT_BYTES = 256 * 2**10
 """A download is kept in segments of this size; what a killed stream had of its segment is lost."""
-RUN_SEGMENTS = 8
-"""One request asks for at most this many segments, so that streams share the end of a file."""
+CLAIM_BYTES = 8
+"""What the map of a part has for each segment."""
+LEAST_RUN_SEGMENTS = 32
+"""One request asks for at least so many segments where they are missing, so that its round trip is worth it."""
+MOST_RUN_SEGMENTS = 256
+"""One request asks for at most so many segments, so that streams share the end of a file."""
 BESIDE_BYTES = 640 * 2**10
-"""Folders, refs and parts' maps of one model, and what the registry keeps in reserve (see `registry.sqlite_file`)."""
+"""Folders and refs of one model, and what the registry keeps in reserve (see `registry.sqlite_file`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +82,11 @@ def beside_bytes(files: Iterable[FileEntry]) -> int:
     """Return what a snapshot takes beside the bytes of its files, at most: links, lists, folders and the registry.
 
     Measured: a link takes the length of its target. A file's lines in `trees/`, in the model's sidecar and in the
-    registry take together less than 1 kB and six times its path.
+    registry take together less than 1 kB and six times its path. The map of its part comes beside.
     """
-    return BESIDE_BYTES + sum(1024 + 6 * len(file.path) for file in files)
+    return BESIDE_BYTES + sum(
+        1024 + 6 * len(file.path) + CLAIM_BYTES * segment_count(file.size_bytes) for file in files
+    )
 
 
 def segment_count(size_bytes: int) -> int:
@@ -91,15 +97,15 @@ def segment_count(size_bytes: int) -> int:
 def segment_range(index: int, size_bytes: int) -> tuple[int, int]:
     """Return the half-open byte range of a segment.
 
-    >>> segment_range(1, 9 * 2**20)
-    (8388608, 9437184)
+    >>> segment_range(1, 2**18 + 10)
+    (262144, 262154)
     """
     start = index * SEGMENT_BYTES
     return start, min(start + SEGMENT_BYTES, size_bytes)
 
 
 def plan_runs(missing: Iterable[int], streams: int) -> list[tuple[int, int]]:
-    """Return half-open runs of neighbouring segments, short enough for all streams to have work.
+    """Return half-open runs of neighbouring segments, one for each request, short enough for all streams to have work.
 
     They grow shorter towards the end, so that the streams end together and little is left to hash then.
 
@@ -111,13 +117,14 @@ def plan_runs(missing: Iterable[int], streams: int) -> list[tuple[int, int]]:
     [(0, 3), (5, 6)]
     """
     indices = list(missing)
-    longest = 1
+    longest = 0
     runs: list[tuple[int, int]] = []
     for i, index in enumerate(indices):
         if runs and runs[-1][1] == index and index - runs[-1][0] < longest:
             runs[-1] = (runs[-1][0], index + 1)
         else:
-            longest = max(1, min(RUN_SEGMENTS, (len(indices) - i) // max(1, streams)))
+            share = (len(indices) - i) // max(1, streams)
+            longest = max(LEAST_RUN_SEGMENTS, min(MOST_RUN_SEGMENTS, share))
             runs.append((index, index + 1))
     return runs
 

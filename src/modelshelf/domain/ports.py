@@ -44,10 +44,10 @@ class ByteStream(Protocol):
     """Whether the range was honoured; if not, this is the entire file from its beginning."""
 
     def read_into(self, view: memoryview) -> int:
-        """Fill `view` and return how many bytes were read: fewer than its length only where the answer ends.
+        """Read into `view` until it is full or a moment is over; returns how many bytes came: 0 at the end alone.
 
         Raises:
-            Unavailable: The connection broke; the bytes that came before are in `view`.
+            Unavailable: The connection broke; the calls before have returned all bytes that came.
         """
 
     def abort(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import threading
+import time
 from collections.abc import Iterator
 from urllib.parse import quote
 
@@ -13,7 +14,10 @@ import urllib3
 from modelshelf.errors import Unavailable
 from modelshelf.hub import errors
 from modelshelf.hub.http import Http, give_back
+from modelshelf.hub.transport import PacedResponse
 
+_MOMENT_S = 0.25
+"""So long a reader waits at most for a full buffer."""
 _STALE = frozenset({401, 403, 404, 410})
 """What a signed address that has expired answers."""
 
@@ -27,26 +31,39 @@ class Stream:
         self._response = response
         self._source = _source(response)
         self._endpoint = endpoint
+        self._broken: Unavailable | None = None
 
     def read_into(self, view: memoryview) -> int:
-        """Fill `view`; returns how many bytes were read, fewer than its length only where the answer ends.
+        """Read until `view` is full or a moment is over; returns how many bytes came: 0 at the answer's end alone.
 
         Raises:
-            Unavailable: The connection broke.
+            Unavailable: The connection broke; what came before was returned.
         """
-        count = 0
-        try:
-            while count < view.nbytes:
-                got = self._source.readinto(view[count:])
-                if not got:
-                    break
-                count += got
-            if count < view.nbytes and getattr(self._source, "length", None):
-                raise http.client.IncompleteRead(b"")
-        except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as err:
-            self._response.close()
-            raise errors.unreachable(self._endpoint, f"the connection broke ({type(err).__name__})") from err
+        count, until_s = 0, time.monotonic() + _MOMENT_S
+        while count < view.nbytes and (got := self._next(view[count:])):
+            count += got
+            if time.monotonic() > until_s or not _more_comes(self._source):
+                break
+        if self._broken is not None and not count:
+            raise self._broken
         return count
+
+    def _next(self, view: memoryview) -> int:
+        """Return how many bytes came next; 0 at the end, and where the connection broke."""
+        if self._broken is not None:
+            return 0
+        try:
+            got = self._source.readinto(view)
+            if not got and getattr(self._source, "length", None):
+                raise http.client.IncompleteRead(b"")
+            return got
+        except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as err:
+            self._broken = errors.unreachable(self._endpoint, f"the connection broke ({type(err).__name__})")
+            self._broken.__cause__ = err
+        except Unavailable as err:
+            self._broken = err
+        self._response.close()
+        return 0
 
     def abort(self) -> None:
         """Let a `read_into` that waits in another thread end at once."""
@@ -123,11 +140,16 @@ def _was_closed(err: BaseException | None) -> bool:
     )
 
 
-def _source(response: urllib3.BaseHTTPResponse) -> urllib3.BaseHTTPResponse | http.client.HTTPResponse:
+def _more_comes(source: urllib3.BaseHTTPResponse | PacedResponse) -> bool:
+    """Return whether it is worth a moment to wait for more."""
+    return isinstance(source, PacedResponse) and source.more_comes()
+
+
+def _source(response: urllib3.BaseHTTPResponse) -> urllib3.BaseHTTPResponse | PacedResponse:
     """Return what to read an answer from: the one below urllib3's, whose own `readinto` copies every byte once more.
 
     An answer that is encoded all the same, or that a later urllib3 keeps elsewhere, is read through urllib3.
     """
     below = getattr(response, "_fp", None)
     plain = response.headers.get("content-encoding", "identity") == "identity"
-    return below if plain and isinstance(below, http.client.HTTPResponse) else response
+    return below if plain and isinstance(below, PacedResponse) else response

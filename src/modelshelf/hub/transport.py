@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import http.client
 import io
+import select
 import socket
 import ssl
 import stat
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 _MAX_HEAD_BYTES = 2**20
 """Longest head of an answer, the interim ones before it included."""
+_PAUSE_MS = 20
+"""When nothing came for so long, a reader takes what there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,13 +193,13 @@ def _keep_pace(pool: urllib3.PoolManager, patience: Patience) -> None:
     """Let every answer of a pool be read with this patience, its head and that of a proxy included."""
     classes: dict[str, Any] = {}
     for scheme, pool_class in cast("dict[str, Any]", pool.pool_classes_by_scheme).items():
-        paced = {"response_class": partial(_PacedResponse, patience)}
+        paced = {"response_class": partial(PacedResponse, patience)}
         connection_class = type("PacedConnection", (pool_class.ConnectionCls,), paced)
         classes[scheme] = type("PacedPool", (pool_class,), {"ConnectionCls": connection_class})
     pool.pool_classes_by_scheme = classes
 
 
-class _PacedResponse(http.client.HTTPResponse):
+class PacedResponse(http.client.HTTPResponse):
     """An answer that ends when it comes too slowly, or with a head that doesn't end."""
 
     def __init__(self, patience: Patience, sock: socket.socket, debuglevel: int = 0, method: str | None = None) -> None:
@@ -209,6 +212,21 @@ class _PacedResponse(http.client.HTTPResponse):
         self._paced.left_bytes = _MAX_HEAD_BYTES
         super().begin()
         self._paced.left_bytes = None
+
+    def readinto(self, buffer: Buffer) -> int:
+        """Read what one look at the connection brings, where the base would wait until the buffer is full."""
+        if self.chunked or self.length is None or self.fp is None:
+            return super().readinto(buffer)
+        with memoryview(buffer).cast("B") as view:
+            count = self.fp.readinto1(view[: self.length])
+        self.length -= count
+        if not (count and self.length):
+            self._close_conn()  # type: ignore[attr-defined]
+        return count
+
+    def more_comes(self) -> bool:
+        """Return whether more of the body is there, or comes at once."""
+        return bool(self.length) and self.fp is not None and self._paced.more_comes()
 
 
 class _PacedReader(io.RawIOBase):
@@ -229,6 +247,15 @@ class _PacedReader(io.RawIOBase):
     def fileno(self) -> int:
         """Return the socket's descriptor."""
         return self._source.fileno()
+
+    def more_comes(self) -> bool:
+        """Return whether more is there within a pause."""
+        started_s = time.monotonic()
+        ready = select.poll()
+        ready.register(self.fileno(), select.POLLIN)
+        found = bool(ready.poll(_PAUSE_MS))
+        self._waited_s += time.monotonic() - started_s
+        return found
 
     def close(self) -> None:
         """Close the source too."""

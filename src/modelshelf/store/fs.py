@@ -159,19 +159,6 @@ def flush(fd: int, path: Path) -> None:
         os.fdatasync(fd)
 
 
-def append_line(root: Path, path: Path, line: str) -> None:
-    """Append one line in one write; the file is created.
-
-    **Crash:** a torn last line at worst.
-    """
-    with place(root, path) as at:
-        fd = _open_or_create(at, os.O_WRONLY | os.O_APPEND)
-        try:
-            os.write(fd, f"{line}\n".encode())
-        finally:
-            os.close(fd)
-
-
 def publish(root: Path, part: Path, target: Path) -> None:
     """Give verified bytes their final name, durably.
 

@@ -18,7 +18,7 @@
         registry.db                           the registry, in the primary base, unless DATABASE_URL says otherwise
         meter.json                            what was last measured, by repository
         incoming/<digest>.part                bytes of a blob as they arrive
-        incoming/<digest>.map                 which of its segments are there
+        incoming/<digest>.map                 the XXH3 of each of its segments that is there
         incoming/<digest>.lock                who is fetching it
         links.json                            old bases that are links to this one, and their backups
         models/<name>.json                    a sidecar for each model here: its name and files, for a lost registry

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from modelshelf.domain.plans import SEGMENT_BYTES
+from modelshelf.domain.plans import CLAIM_BYTES, SEGMENT_BYTES
 from modelshelf.services.shelf import Shelf
 from tests.fakes.hub import FakeHub
 from tests.invariants import violations
@@ -28,7 +29,8 @@ KEY = "the key of this server"
 
 def kept_segments(home: Home) -> int:
     """Return how many segments of all parts are on the disk."""
-    return sum(len(part.read_text().splitlines()) for part in (home.primary / "modelshelf/incoming").glob("*.map"))
+    maps = (home.primary / "modelshelf/incoming").glob("*.map")
+    return sum(claim != bytes(CLAIM_BYTES) for path in maps for claim in re.findall(rb"(?s).{8}", path.read_bytes()))
 
 
 def test_a_restart_fetches_no_segment_twice(hub: FakeHub, home: Home, shelf: Shelf) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf.domain.plans import SEGMENT_BYTES, beside_bytes
+from modelshelf.domain.plans import beside_bytes
 from modelshelf.errors import BadInput, Conflict, Corrupt, NotFound, OutOfSpace
 from modelshelf.services.shelf import Shelf
 from modelshelf.store.layout import Base, Repo
@@ -16,10 +16,10 @@ from tests.disks import escaping_links, far_home, files_of, identity
 from tests.fakes.hub import FakeHub
 from tests.fakes.hub_repos import Blob
 from tests.invariants import du, violations
-from tests.world import Home, load_offline, random_bytes, tree
+from tests.world import MIB, Home, load_offline, random_bytes, tree
 
 REPO = "org/name"
-WEIGHTS = random_bytes(SEGMENT_BYTES + 1_000)
+WEIGHTS = random_bytes(8 * MIB + 1_000)
 FILES = {
     "config.json": b'{"model_type": "llama"}',
     "empty.txt": b"",

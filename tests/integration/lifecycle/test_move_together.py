@@ -12,7 +12,7 @@ import pytest
 from huggingface_hub.utils._shared_blobs import publish_blob_to_shared_store
 
 from modelshelf.domain.jobs import UNFINISHED, JobKind
-from modelshelf.domain.plans import SEGMENT_BYTES, beside_bytes
+from modelshelf.domain.plans import beside_bytes
 from modelshelf.errors import Cancelled, Conflict
 from modelshelf.services.shelf import Shelf
 from modelshelf.store import locks
@@ -22,11 +22,11 @@ from tests.disks import FarHome, Hooked, escaping_links, far_home, files_of, mov
 from tests.fakes.hub import FakeHub
 from tests.fakes.hub_repos import Blob
 from tests.invariants import violations
-from tests.world import Child, Home, load_offline, random_bytes, tree, wait_until
+from tests.world import MIB, Child, Home, load_offline, random_bytes, tree, wait_until
 
 REPO = "org/name"
-WEIGHTS = random_bytes(2 * SEGMENT_BYTES + 1_000)
-FILES = {"config.json": b"{}", "model.safetensors": WEIGHTS, "second.safetensors": random_bytes(SEGMENT_BYTES + 7)}
+WEIGHTS = random_bytes(16 * MIB + 1_000)
+FILES = {"config.json": b"{}", "model.safetensors": WEIGHTS, "second.safetensors": random_bytes(8 * MIB + 7)}
 NEW = FILES | {"config.json": b'{"new": true}', "more.safetensors": random_bytes(90_000)}
 DIGEST = Blob.of(WEIGHTS, lfs=True).digest
 SECOND = Blob.of(FILES["second.safetensors"], lfs=True).digest
@@ -282,7 +282,7 @@ def test_a_move_that_is_stopped_in_a_blob_goes_on_in_it(home: Home, shelf: Shelf
     assert not repo(home.secondary).blob(DIGEST).exists()
     again = Hooked(lambda: None)
     move_with(shelf, again, "m", "secondary")
-    assert TOTAL - 3 * SEGMENT_BYTES <= again.promised_bytes <= TOTAL - 1_000
+    assert TOTAL - 24 * MIB <= again.promised_bytes <= TOTAL - 1_000
     assert tree(shelf.path("m")) == FILES
     assert violations(shelf) == []
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf.domain.plans import SEGMENT_BYTES
+from modelshelf.domain.plans import LEAST_RUN_SEGMENTS, SEGMENT_BYTES
 from modelshelf.errors import Conflict, Corrupt, NotFound
 from modelshelf.services.jobs.worker import Worker
 from modelshelf.services.shelf import Shelf
@@ -148,7 +148,7 @@ def test_a_damaged_blob_of_another_tool_is_set_aside_and_fetched(
 
 def test_a_big_file_comes_in_parallel_ranges(hub: FakeHub, shelf: Shelf) -> None:
     """Several requests run side by side over one file, and every byte is asked for once."""
-    big = random_bytes(6 * SEGMENT_BYTES + 1)
+    big = random_bytes(6 * LEAST_RUN_SEGMENTS * SEGMENT_BYTES + 1)
     hub.add_repo(REPO, {"big.gguf": big})
     hub.pause(after_bytes=0)
     waiting = Worker(shelf.services.runner)

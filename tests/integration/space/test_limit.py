@@ -80,7 +80,7 @@ def test_what_does_not_fit_is_refused_before_the_first_byte(hub: FakeHub, home: 
 
     problem = refused.problem
     assert (refused.code, refused.out, hub.bytes_sent) == (OutOfSpace.exit_code, "", 0)
-    assert problem["needed_bytes"] == LIMIT + BESIDE
+    assert problem["needed_bytes"] == LIMIT + beside_bytes([FileEntry("model.safetensors", LIMIT, "")])
     assert problem["limit_bytes"] == LIMIT
     assert problem["headroom_bytes"] == LIMIT - problem["usage_bytes"] - problem["reserved_bytes"]
     assert (problem["cache_location"], problem["would_hold"]) == ("primary", ["secondary"])

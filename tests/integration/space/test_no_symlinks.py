@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf.domain.plans import SEGMENT_BYTES, beside_bytes
+from modelshelf.domain.plans import beside_bytes
 from modelshelf.errors import OutOfSpace
 from modelshelf.services.shelf import Shelf
 from modelshelf.store.layout import Base, Repo
@@ -20,10 +20,10 @@ from tests.disks import FarHome, files_of
 from tests.fakes.hub import FakeHub
 from tests.fakes.hub_repos import Blob
 from tests.invariants import du, violations
-from tests.world import Home, load_offline, random_bytes, tree
+from tests.world import MIB, Home, load_offline, random_bytes, tree
 
 REPO = "org/name"
-WEIGHTS = random_bytes(SEGMENT_BYTES + 5)
+WEIGHTS = random_bytes(8 * MIB + 5)
 FILES = {
     "config.json": b"{}",
     "deep/er/w.bin": random_bytes(40_000),

@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from modelshelf.domain.plans import SEGMENT_BYTES
 from modelshelf.errors import Cancelled, Corrupt, Denied
 from modelshelf.store.blobs.copy import bring, copy_blob
+from modelshelf.store.blobs.partial import PIECE_BYTES
 from modelshelf.store.layout import Base
 from tests.builders import digest_of, put
 from tests.store.mounts import small_disk
 from tests.world import random_bytes, wait_until
 
-DATA = random_bytes(3 * SEGMENT_BYTES + 1000)
+DATA = random_bytes(3 * PIECE_BYTES + 1000)
 DIGEST = digest_of("x.bin", DATA)
 
 
@@ -77,12 +77,12 @@ def test_an_empty_blob_is_copied(tmp_path: Path) -> None:
 def test_a_copy_that_was_stopped_is_taken_up_again(tmp_path: Path) -> None:
     """What arrived counts at once, and is not read a second time."""
     source, base = put(tmp_path / "source", DATA), Base(tmp_path / "base")
-    first = Watch(stop_at_bytes=SEGMENT_BYTES)
+    first = Watch(stop_at_bytes=PIECE_BYTES)
     with pytest.raises(Cancelled):
         copy(source, base, first)
     assert not base.repo("org/name").blob(DIGEST).exists()
     with source.open("r+b") as file:
-        file.write(b"other bytes where the first segment was")
+        file.write(b"other bytes where the first piece was")
     second = Watch()
 
     target = copy(source, base, second)
@@ -133,7 +133,7 @@ def test_ctrl_c_waits_for_the_other_thread(tmp_path: Path) -> None:
 
 
 def test_an_error_of_one_thread_ends_the_other(tmp_path: Path) -> None:
-    """What hashes fails: no more segments are written, and the error is what the caller gets."""
+    """What hashes fails: no more is written, and the error is what the caller gets."""
     main, hashing = threading.current_thread(), list[threading.Thread]()
 
     class Failing(Watch):
@@ -148,7 +148,7 @@ def test_an_error_of_one_thread_ends_the_other(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="broken"):
         copy(put(tmp_path / "source", DATA), Base(tmp_path / "base"), watch)
 
-    assert watch.written_bytes == SEGMENT_BYTES
+    assert watch.written_bytes == PIECE_BYTES
 
 
 def waiting_copy(thread: int) -> Any:

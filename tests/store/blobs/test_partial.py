@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import random
+import struct
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from xxhash import xxh3_64_hexdigest
+from xxhash import xxh3_64_intdigest
 
 from modelshelf.domain.names import Digest
-from modelshelf.domain.plans import SEGMENT_BYTES, segment_count, segment_range
-from modelshelf.errors import Corrupt
+from modelshelf.domain.plans import CLAIM_BYTES, SEGMENT_BYTES, segment_count, segment_range
+from modelshelf.errors import Cancelled, Corrupt
 from modelshelf.store import fs
-from modelshelf.store.blobs.partial import IncomingBlob, file_agrees, written_bytes
+from modelshelf.store.blobs.partial import IncomingBlob, Run, file_agrees, written_bytes
 from modelshelf.store.layout import Base
 from tests.builders import digest_of, put
 from tests.world import random_bytes
@@ -36,11 +37,17 @@ def segment(index: int, data: bytes = DATA) -> memoryview:
     return memoryview(data)[start:stop]
 
 
+def write(incoming: IncomingBlob, index: int, data: memoryview | None = None) -> bool:
+    """Let a segment arrive; returns whether it was the last one missing."""
+    start, stop = segment_range(index, incoming.size_bytes)
+    return Run(incoming, start, stop).write(segment(index) if data is None else data)
+
+
 def arrive(base: Base, *indices: int) -> None:
     """Let some segments arrive, as a process that is killed then."""
     with IncomingBlob(base, DIGEST, len(DATA)) as incoming:
         for index in indices:
-            incoming.write(index, [segment(index)])
+            write(incoming, index)
 
 
 def finish(base: Base) -> list[int]:
@@ -48,7 +55,7 @@ def finish(base: Base) -> list[int]:
     with IncomingBlob(base, DIGEST, len(DATA)) as incoming:
         missing = incoming.missing()
         for index in missing:
-            incoming.write(index, [segment(index)])
+            write(incoming, index)
         incoming.publish(target(base))
     assert target(base).read_bytes() == DATA
     return missing
@@ -63,7 +70,7 @@ def target(base: Base) -> Path:
 def test_segments_arrive_in_any_order(base: Base, order: list[int]) -> None:
     """The last one missing says so; the blob is whole under its name and nothing of the part is left."""
     with IncomingBlob(base, DIGEST, len(DATA)) as incoming:
-        is_last = [incoming.write(index, [segment(index)]) for index in order]
+        is_last = [write(incoming, index) for index in order]
         incoming.publish(target(base))
 
     assert is_last == [False, False, False, True]
@@ -75,7 +82,7 @@ def test_threads_bring_segments_at_once(base: Base) -> None:
     """However they overlap, exactly one is told that it was the last."""
     order = random.Random(7).sample(range(COUNT), COUNT) * 2
     with IncomingBlob(base, DIGEST, len(DATA)) as incoming, ThreadPoolExecutor(4) as threads:
-        is_last = list(threads.map(lambda index: incoming.write(index, [segment(index)]), order))
+        is_last = list(threads.map(lambda index: write(incoming, index), order))
         incoming.publish(target(base))
 
     assert sum(is_last) == 1
@@ -88,7 +95,6 @@ def test_a_part_is_taken_up_where_it_was_left(base: Base) -> None:
 
     with IncomingBlob(base, DIGEST, len(DATA)) as incoming:
         assert incoming.missing() == [1, 2]
-        assert [incoming.has(index) for index in range(COUNT)] == [True, False, False, True]
         assert incoming.arrived_bytes() == SEGMENT_BYTES + 1000
     assert finish(base) == [1, 2]
 
@@ -96,23 +102,62 @@ def test_a_part_is_taken_up_where_it_was_left(base: Base) -> None:
 def test_a_segment_that_comes_twice_counts_once(base: Base) -> None:
     """A retry that overlaps is no progress."""
     with IncomingBlob(base, DIGEST, len(DATA)) as incoming:
-        incoming.write(0, [segment(0)])
-        assert not incoming.write(0, [segment(0)])
+        write(incoming, 0)
+        assert not write(incoming, 0)
         assert incoming.arrived_bytes() == SEGMENT_BYTES
 
 
+def test_a_cut_within_a_segment_goes_on_at_its_byte(base: Base) -> None:
+    """Pieces of any size make segments, and only the segment that a killed process was at is missing."""
+    with IncomingBlob(base, DIGEST, len(DATA)) as incoming:
+        run = incoming.gap(0, COUNT)
+        assert run is not None
+        while run.at < 2 * SEGMENT_BYTES + 17:
+            run.write(memoryview(DATA)[run.at : min(run.at + 99_999, 2 * SEGMENT_BYTES + 17)])
+        assert (incoming.missing(), incoming.arrived_bytes()) == ([2, 3], 2 * SEGMENT_BYTES)
+        run.write(memoryview(DATA)[run.at : 3 * SEGMENT_BYTES])
+        assert incoming.missing() == [3]
+
+    assert finish(base) == [3]
+
+
+def test_gaps_are_found_one_after_the_other(base: Base) -> None:
+    """Each is as long as what is missing there, within the segments that are asked about."""
+    arrive(base, 1)
+    with IncomingBlob(base, DIGEST, len(DATA)) as incoming:
+        gaps = [incoming.gap(first, last) for first, last in ((0, COUNT), (1, COUNT), (2, 3), (1, 2))]
+
+    found = [gap and (gap.at, gap.stop) for gap in gaps]
+    assert found[:2] == [(0, SEGMENT_BYTES), (2 * SEGMENT_BYTES, len(DATA))]
+    assert found[2:] == [(2 * SEGMENT_BYTES, 3 * SEGMENT_BYTES), None]
+
+
 @pytest.mark.parametrize(
-    ("line", "lost"),
-    [("2 12345", [1, 2]), ("2", [1, 2]), ("2 1 1", [1, 2]), ("x y", [1, 2]), ("99 1", [1, 2]), ("\0\0\0", [1, 2])],
-    ids=["another checksum", "torn", "two lines in one", "no numbers", "no such segment", "zeros of a power cut"],
+    ("at", "claim", "lost"),
+    [
+        (2 * CLAIM_BYTES, b"12345678", [1, 2]),
+        (2 * CLAIM_BYTES, bytes(8), [1, 2]),
+        (3 * CLAIM_BYTES, b"1234", [1, 2, 3]),
+        (4 * CLAIM_BYTES, b"12345678", [0, 1, 2, 3]),
+    ],
+    ids=["another checksum", "zeros of a power cut", "torn", "more than the blob has"],
 )
-def test_a_line_of_the_map_that_claims_nothing_true_is_ignored(base: Base, line: str, lost: list[int]) -> None:
-    """The map is a claim; the bytes decide."""
+def test_a_claim_of_the_map_that_is_not_true_is_ignored(base: Base, at: int, claim: bytes, lost: list[int]) -> None:
+    """The map is a claim; the bytes decide. A map that is none of this blob's claims nothing."""
     arrive(base, 0, 3)
-    with base.part_map(DIGEST).open("a") as file:
-        file.write(line)
+    with base.part_map(DIGEST).open("r+b") as file:
+        file.seek(at)
+        file.write(claim)
 
     assert finish(base) == lost
+
+
+def test_a_torn_map_costs_the_segments_behind_it(base: Base) -> None:
+    """A map that ends within a claim keeps those before it."""
+    arrive(base, 0, 1, 2, 3)
+    os.truncate(base.part_map(DIGEST), 2 * CLAIM_BYTES + 3)
+
+    assert finish(base) == [2, 3]
 
 
 def test_bytes_that_a_power_cut_lost_are_fetched_again(base: Base) -> None:
@@ -138,7 +183,7 @@ def test_wrong_bytes_are_never_published(base: Base) -> None:
     wrong = bytes(SEGMENT_BYTES)
     with IncomingBlob(base, DIGEST, len(DATA)) as incoming:
         for index in range(COUNT):
-            incoming.write(index, [segment(index) if index != 1 else memoryview(wrong)])
+            write(incoming, index, memoryview(wrong) if index == 1 else None)
         with pytest.raises(Corrupt, match="don't match its digest") as caught:
             incoming.publish(target(base))
 
@@ -150,7 +195,7 @@ def test_wrong_bytes_are_never_published(base: Base) -> None:
 def test_a_part_that_is_longer_than_its_blob_is_cut(base: Base) -> None:
     """Bytes behind the end are none of the blob's."""
     put(base.part(DIGEST), DATA + b"x" * 99)
-    base.part_map(DIGEST).write_text("".join(f"{i} {xxh3_64_hexdigest(segment(i))}\n" for i in range(COUNT)))
+    base.part_map(DIGEST).write_bytes(struct.pack("<4Q", *(xxh3_64_intdigest(segment(i)) for i in range(COUNT))))
 
     assert finish(base) == []
 
@@ -195,7 +240,7 @@ def test_hashing_is_left_to_whoever_is_at_it(base: Base) -> None:
     with IncomingBlob(base, DIGEST, len(DATA)) as incoming:
         with incoming._hashing:
             for index in range(COUNT):
-                incoming.write(index, [segment(index)])
+                write(incoming, index)
                 incoming.hash_ahead()
         incoming.publish(target(base))
 
@@ -203,17 +248,18 @@ def test_hashing_is_left_to_whoever_is_at_it(base: Base) -> None:
 
 
 def test_what_is_much_is_brought_to_the_disk_meanwhile(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each sixteenth segment lets one thread wait for the disk; a part that was published is let alone."""
+    """Each 128 MiB let one thread wait for the disk; a part that was published is let alone."""
     flushed: list[Path] = []
     monkeypatch.setattr(fs, "flush", lambda fd, path: flushed.append(path) or os.fdatasync(fd))
-    data = bytes(16 * SEGMENT_BYTES)
+    data = bytes(128 * 2**20)
     with IncomingBlob(base, digest_of("x.bin", data), len(data)) as incoming:
-        for index in range(15):
-            incoming.write(index, [segment(index, data)])
+        run = incoming.gap(0, segment_count(len(data)))
+        assert run is not None
+        run.write(memoryview(data)[:-1])
         incoming.flush_ahead()
         assert flushed == []
 
-        incoming.write(15, [segment(15, data)])
+        run.write(memoryview(data)[-1:])
         with incoming._flushing:
             incoming.flush_ahead()
         assert flushed == []
@@ -226,6 +272,19 @@ def test_what_is_much_is_brought_to_the_disk_meanwhile(base: Base, monkeypatch: 
         assert len(flushed) == 1
 
 
+def test_taking_up_and_publishing_can_be_stopped(base: Base) -> None:
+    """Whoever ends the work needn't wait until a large part was read."""
+    arrive(base, *range(COUNT))
+
+    def stop() -> None:
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        IncomingBlob(base, DIGEST, len(DATA), stop)
+
+    assert finish(base) == []
+
+
 @pytest.mark.timeout(30)
 def test_a_map_that_is_none_claims_nothing(tmp_path: Path) -> None:
     """A fifo in place of the map of a part holds nobody up: the blob arrives from its beginning."""
@@ -235,3 +294,4 @@ def test_a_map_that_is_none_claims_nothing(tmp_path: Path) -> None:
 
     with IncomingBlob(base, digest, 10) as blob:
         assert blob.missing() == [0]
+        write(blob, 0, memoryview(b"0123456789"))

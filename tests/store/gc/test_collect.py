@@ -464,7 +464,7 @@ def test_a_file_that_nobody_knows_stays(drawn: Drawn, name: str) -> None:
 
 def part(base: Base, letter: str, size_bytes: int = 900) -> Path:
     """Leave a part with its map."""
-    put(base.part_map(letter * 64), b"0 1\n")
+    put(base.part_map(letter * 64), b"01234567")
     return put(base.part(letter * 64), content(letter, size_bytes))
 
 
@@ -477,7 +477,7 @@ def test_a_part_that_no_model_waits_for_goes_with_its_map(drawn: Drawn) -> None:
 
     assert not path.exists()
     assert not drawn.base.part_map("d" * 64).exists()
-    assert sum(item.size_bytes for item in done.removed if item.kind == "part") == 904
+    assert sum(item.size_bytes for item in done.removed if item.kind == "part") == 908
 
 
 def test_a_map_without_a_part_goes(drawn: Drawn) -> None:

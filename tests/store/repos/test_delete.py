@@ -354,7 +354,9 @@ def part_of(drawn: Drawn) -> FileEntry:
     """Let a part of a blob of the model arrive; returns its file."""
     file = FileEntry("late.bin", 2 * SEGMENT_BYTES, "e" * 64)
     with IncomingBlob(drawn.base, file.digest, file.size_bytes) as incoming:
-        incoming.write(0, [memoryview(b"x" * SEGMENT_BYTES)])
+        arriving = incoming.gap(0, 1)
+        assert arriving is not None
+        arriving.write(memoryview(b"x" * SEGMENT_BYTES))
     drawn.files["org/name", commit("a")].append(file)
     return file
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from modelshelf.domain.models import FileEntry, Registration
 from modelshelf.domain.names import BasePath, CommitHash, ModelName, RepoId
 from modelshelf.domain.plans import (
-    RUN_SEGMENTS,
+    LEAST_RUN_SEGMENTS,
+    MOST_RUN_SEGMENTS,
     SEGMENT_BYTES,
     AddPlan,
     BlobNeed,
@@ -29,7 +30,7 @@ FILES = [
     FileEntry("w2", 70, "big"),
     FileEntry("t", 9, "t"),
 ]
-SEGMENTS = st.sets(st.integers(0, 60)).map(sorted)
+SEGMENTS = st.sets(st.integers(0, 600), max_size=400).map(sorted)
 
 
 def test_a_pull_fetches_each_missing_blob_once_largest_first() -> None:
@@ -90,14 +91,18 @@ def test_runs_cover_every_missing_segment_once(missing: list[int], streams: int)
 @given(SEGMENTS, st.integers(1, 20))
 def test_a_run_is_short_enough_for_all_streams_to_have_work(missing: list[int], streams: int) -> None:
     """No run exceeds a stream's share of the work, nor the longest request."""
-    longest = max(1, min(RUN_SEGMENTS, len(missing) // streams))
+    longest = max(LEAST_RUN_SEGMENTS, min(MOST_RUN_SEGMENTS, len(missing) // streams))
 
     assert all(0 < stop - start <= longest for start, stop in plan_runs(missing, streams))
 
 
 def test_neighbours_are_asked_for_together() -> None:
     """A gap ends a run, and so does the longest request."""
-    assert plan_runs([0, 1, 3, *range(10, 20)], 1) == [(0, 2), (3, 4), (10, 18), (18, 20)]
+    neighbours = range(10, 10 + MOST_RUN_SEGMENTS + LEAST_RUN_SEGMENTS)
+
+    runs = plan_runs([0, 1, 3, *neighbours], 1)
+
+    assert runs == [(0, 2), (3, 4), (10, 10 + MOST_RUN_SEGMENTS), (10 + MOST_RUN_SEGMENTS, neighbours.stop)]
 
 
 def test_an_update_counts_what_it_fetches_and_what_both_commits_have() -> None:

@@ -10,22 +10,22 @@ import contextlib
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from modelshelf.domain.jobs import backoff_s
 from modelshelf.domain.made_up_commits import check_real
-from modelshelf.domain.plans import SEGMENT_BYTES, BlobNeed, PullPlan, plan_runs, segment_count, segment_range
+from modelshelf.domain.plans import SEGMENT_BYTES, BlobNeed, PullPlan, plan_runs, segment_count
 from modelshelf.domain.ports import ByteStream, Clock, Hub, Progress
 from modelshelf.errors import Cancelled, Corrupt, Unavailable
-from modelshelf.store.blobs.partial import PIECE_BYTES, IncomingBlob
+from modelshelf.store.blobs.partial import PIECE_BYTES, IncomingBlob, Run
 from modelshelf.store.layout import Base
 from modelshelf.store.locks import try_lock
 
 _log = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 6
-"""So many failures in a row, without a byte between them, end a pull; the job waits and comes back."""
+"""So many failures in a row, without a segment's worth between them, end a pull; the job waits and comes back."""
 _POLL_S = 0.2
 
 
@@ -43,10 +43,23 @@ class _Task:
     """Some neighbouring segments of a blob to ask for, by one stream."""
 
     download: _Download
-    start: int
-    stop: int
-    first: bool = False
+    first: int
+    last: int
+    """The segment after the last one."""
+    run: Run | None = None
+    """What is on its way, and where it stands; it goes on there after a cut."""
+    opens: bool = False
     """Whether it has yet to learn about ranges; until then no other stream works on this blob."""
+
+    def next_run(self) -> Run | None:
+        """Return what is on its way, or what is to be asked for next; None when all is there."""
+        if self.run is None or self.run.at == self.run.stop:
+            self.run = self.download.incoming.gap(self.first, self.last)
+        return self.run
+
+    def at(self) -> int:
+        """Return where it stands, in bytes from the beginning of the blob."""
+        return self.run.at if self.run else self.first * SEGMENT_BYTES
 
 
 @dataclass(slots=True, eq=False)
@@ -122,6 +135,12 @@ class Fetcher:
         with self._changed:
             return not self._changed.wait_for(lambda: not condition(), _POLL_S)
 
+    def _check(self) -> None:
+        """Raise when the work is to stop, or has failed elsewhere."""
+        self.progress.check()
+        if self._error is not None:
+            raise Cancelled
+
     def _fail(self, err: BaseException) -> None:
         with self._changed:
             self._error = self._error or err
@@ -178,7 +197,7 @@ class Fetcher:
                 self.progress.advance(need.size_bytes)
                 self.on_written(need.size_bytes)
                 return None
-            incoming = held.enter_context(IncomingBlob(self.base, need.digest, need.size_bytes))
+            incoming = held.enter_context(IncomingBlob(self.base, need.digest, need.size_bytes, self._check))
             undo.pop_all()
         download = _Download(need, incoming, held)
         with self._changed:
@@ -188,7 +207,7 @@ class Fetcher:
         if not missing:
             self._finish(download)
             return None
-        return _Task(download, *plan_runs(missing, self.streams)[0], first=True)
+        return _Task(download, *plan_runs(missing, self.streams)[0], opens=True)
 
     def _is_there(self, need: BlobNeed) -> bool:
         """Return whether another process published the blob since the plan was made."""
@@ -198,43 +217,39 @@ class Fetcher:
             return False
 
     def _carry_out(self, task: _Task, buffer: memoryview) -> None:
-        """Ask for a task's segments until they are all there."""
-        failures, before = 0, -1
-        while wanted := self._still_missing(task):
-            arrived = task.download.incoming.arrived_bytes()
-            failures = failures + 1 if arrived == before else 1
-            before = arrived
+        """Ask for a task's segments until they are all there; after a segment's worth a cut costs no pause."""
+        failures, good = 0, task.at()
+        while self._error is None and (run := task.next_run()):
             try:
-                self._ask(task, wanted, buffer)
+                self._ask(task, run, buffer)
             except Unavailable as err:
+                came = task.at()
+                failures, good = (0, came) if came - good >= SEGMENT_BYTES else (failures + 1, good)
                 if failures >= MAX_ATTEMPTS:
                     raise
                 _log.info("stream_retry", extra={"digest": task.download.need.digest, "detail": err.detail})
-                self._pause(backoff_s(failures, err.retry_after_s) / 4)
+                if failures or err.retry_after_s:
+                    self._pause(backoff_s(failures, err.retry_after_s) / 4)
 
-    def _still_missing(self, task: _Task) -> list[int]:
-        if self._error is not None:
-            return []
-        return [i for i in task.download.incoming.missing() if task.start <= i < task.stop]
-
-    def _ask(self, task: _Task, wanted: Sequence[int], buffer: memoryview) -> None:
+    def _ask(self, task: _Task, run: Run, buffer: memoryview) -> None:
         """Make one request and keep what it brings.
 
         What the answer's head tells about ranges is settled before its body can break.
         """
         need = task.download.need
-        start, _ = segment_range(wanted[0], need.size_bytes)
-        _, stop = segment_range(wanted[-1], need.size_bytes)
-        with self._stream(need, start, stop) as stream:
-            last = wanted[-1] + 1
-            if task.first and stream.ranged:
+        with self._stream(need, run.at, run.stop) as stream:
+            if task.opens and stream.ranged:
                 self._spread(task)
-            elif task.first:
-                last = segment_count(need.size_bytes)
-                task.start, task.stop = 0, last
-            task.first = False
-            for index in range(stream.start // SEGMENT_BYTES, last):
-                self._take_segment(task, index, stream, buffer)
+            elif task.opens:
+                task.first, task.last = 0, segment_count(need.size_bytes)
+                run = task.download.incoming.gap(task.first, task.last) or run
+                task.run = run
+            task.opens = False
+            at = stream.start
+            while next_run := task.next_run():
+                self._skip(need, next_run.at - at, stream, buffer)
+                self._take(task.download, next_run, stream, buffer)
+                at = next_run.stop
 
     @contextlib.contextmanager
     def _stream(self, need: BlobNeed, start: int, stop: int) -> Iterator[ByteStream]:
@@ -260,50 +275,37 @@ class Fetcher:
 
     def _spread(self, task: _Task) -> None:
         """Let the other streams have the rest of a blob."""
-        missing = [i for i in task.download.incoming.missing() if not task.start <= i < task.stop]
+        missing = [i for i in task.download.incoming.missing() if not task.first <= i < task.last]
         with self._changed:
             self._tasks.extend(_Task(task.download, *run) for run in plan_runs(missing, self.streams))
             self._changed.notify_all()
 
-    def _take_segment(self, task: _Task, index: int, stream: ByteStream, buffer: memoryview) -> None:
-        """Read a segment and keep it where it is missing and this task's: each segment has one writer."""
-        download, size_bytes = task.download, task.download.need.size_bytes
-        start, stop = segment_range(index, size_bytes)
-        pieces = self._pieces(download.need, stop - start, stream, buffer)
-        if not task.start <= index < task.stop or download.incoming.has(index):
-            for _ in pieces:
-                pass
-            return
-        is_last = download.incoming.write(index, self._counted(pieces, stop - start))
-        download.incoming.flush_ahead()
-        download.incoming.hash_ahead()
-        self.on_written(stop - start)
-        if is_last:
-            self._finish(download)
-
-    def _pieces(self, need: BlobNeed, count: int, stream: ByteStream, buffer: memoryview) -> Iterator[memoryview]:
-        """Read `count` bytes of an answer, piece by piece, into one buffer."""
+    def _skip(self, need: BlobNeed, count: int, stream: ByteStream, buffer: memoryview) -> None:
+        """Read what is there already, or is another stream's, where an answer begins before what was asked for."""
         while count:
-            self.progress.check()
-            piece = buffer[: min(count, buffer.nbytes)]
-            got = stream.read_into(piece)
-            self.throttle(got)
-            if got < piece.nbytes:
-                raise Unavailable(f"The hub's answer for {need.path} ended early.", endpoint=self.hub.endpoint)
-            yield piece
-            count -= got
+            count -= self._read(need, buffer[: min(count, buffer.nbytes)], stream)
 
-    def _counted(self, pieces: Iterator[memoryview], size_bytes: int) -> Iterator[memoryview]:
-        """Count the bytes of a segment as they arrive, and take them back when it does not arrive whole."""
-        arrived = 0
-        try:
-            for piece in pieces:
-                self.progress.advance(piece.nbytes)
-                arrived += piece.nbytes
-                yield piece
-        finally:
-            if arrived < size_bytes:
-                self.progress.advance(-arrived)
+    def _take(self, download: _Download, run: Run, stream: ByteStream, buffer: memoryview) -> None:
+        """Read a run to its end and keep it; each segment has one writer."""
+        incoming = download.incoming
+        while run.at < run.stop:
+            got = self._read(download.need, buffer[: min(run.stop - run.at, buffer.nbytes)], stream)
+            is_whole = run.write(buffer[:got])
+            self.progress.advance(got)
+            self.on_written(got)
+            incoming.flush_ahead()
+            incoming.hash_ahead(lambda: self._error is None)
+            if is_whole:
+                self._finish(download)
+
+    def _read(self, need: BlobNeed, view: memoryview, stream: ByteStream) -> int:
+        """Read the next bytes of an answer; returns how many."""
+        self._check()
+        got = stream.read_into(view)
+        if not got:
+            raise Unavailable(f"The hub's answer for {need.path} ended early.", endpoint=self.hub.endpoint)
+        self.throttle(got)
+        return got
 
     def _finish(self, download: _Download) -> None:
         """Publish a blob that is whole; one with the wrong digest is fetched once more from its beginning."""
@@ -329,7 +331,7 @@ class Fetcher:
         download.held.close()
 
     def _pause(self, duration_s: float) -> None:
-        while duration_s > 0 and self._error is None:
-            self.progress.check()
+        while duration_s > 0:
+            self._check()
             self.clock.sleep(min(duration_s, 0.5))
             duration_s -= 0.5

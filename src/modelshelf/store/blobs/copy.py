@@ -1,22 +1,22 @@
 """Bringing a blob from another folder of this machine: a second name for its bytes, else a verified copy.
 
-A copy goes in segments, is hashed on the way, and is taken up again where a killed one stopped.
+A copy goes piece by piece, is hashed on the way, and is taken up again where a killed one stopped.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from modelshelf.domain.names import Digest
-from modelshelf.domain.plans import segment_range
+from modelshelf.domain.plans import segment_count
 from modelshelf.domain.ports import Progress
 from modelshelf.errors import Corrupt
 from modelshelf.store.blobs import link_or_clone
-from modelshelf.store.blobs.partial import PIECE_BYTES, IncomingBlob, digest_of
+from modelshelf.store.blobs.partial import PIECE_BYTES, IncomingBlob, Run, digest_of
 from modelshelf.store.layout import Base
 from modelshelf.store.os_errors import open_to_read
 
@@ -87,7 +87,7 @@ def copy_blob(
         OutOfSpace: The target is full; what arrived stays for the next try.
         Cancelled: The work was stopped; likewise.
     """
-    with IncomingBlob(base, digest, size_bytes) as incoming:
+    with IncomingBlob(base, digest, size_bytes, progress.check) as incoming:
         progress.advance(incoming.arrived_bytes())
         _Copy(source, incoming, progress, on_written).run()
         incoming.publish(target, like=source)
@@ -110,7 +110,7 @@ class _Copy:
         self._on_written = on_written
         self._error: BaseException | None = None
         self._working = 0
-        self._written_segments = 0
+        self._written_pieces = 0
         self._all_written = False
         self._changed = threading.Condition()
 
@@ -151,37 +151,36 @@ class _Copy:
     def _write(self) -> None:
         buffer = memoryview(bytearray(PIECE_BYTES))
         with open_to_read(self._source) as file:
-            for index in self._incoming.missing():
-                if not self._goes_on():
+            while run := self._incoming.gap(0, segment_count(self._incoming.size_bytes)):
+                while run.at < run.stop and self._goes_on():
+                    self._write_piece(file.fileno(), run, buffer)
+                if self._error is not None:
                     return
-                start, stop = segment_range(index, self._incoming.size_bytes)
-                self._incoming.write(index, self._pieces(file.fileno(), start, stop, buffer))
-                os.posix_fadvise(file.fileno(), start, stop - start, os.POSIX_FADV_DONTNEED)
-                self._progress.advance(stop - start)
-                self._on_written(stop - start)
-                with self._changed:
-                    self._written_segments += 1
-                    self._changed.notify_all()
+
+    def _write_piece(self, fd: int, run: Run, buffer: memoryview) -> None:
+        start = run.at
+        count = os.preadv(fd, [buffer[: run.stop - start]], start)
+        if not count:
+            raise Corrupt(f"{self._source} is shorter than it was.", digest=self._incoming.digest)
+        run.write(buffer[:count])
+        os.posix_fadvise(fd, start, count, os.POSIX_FADV_DONTNEED)
+        self._progress.advance(count)
+        self._on_written(count)
+        with self._changed:
+            self._written_pieces += 1
+            self._changed.notify_all()
 
     def _follow(self, step: Callable[[], None]) -> None:
-        """Take a step whenever a segment was written, and a last one when all were."""
+        """Take a step whenever a piece was written, and a last one when all were."""
         seen, is_over = 0, False
         while not is_over and self._error is None:
             with self._changed:
-                while self._written_segments == seen and not self._all_written:
+                while self._written_pieces == seen and not self._all_written:
                     self._changed.wait()
-                seen, is_over = self._written_segments, self._all_written
+                seen, is_over = self._written_pieces, self._all_written
             step()
 
     def _goes_on(self) -> bool:
         """Return whether the others work without an error; raises Cancelled when the work is to stop."""
         self._progress.check()
         return self._error is None
-
-    def _pieces(self, fd: int, start: int, stop: int, buffer: memoryview) -> Iterator[memoryview]:
-        while start < stop:
-            count = os.preadv(fd, [buffer[: stop - start]], start)
-            if not count:
-                raise Corrupt(f"{self._source} is shorter than it was.", digest=self._incoming.digest)
-            yield buffer[:count]
-            start += count

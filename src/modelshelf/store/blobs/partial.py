@@ -1,9 +1,10 @@
 """A blob as it arrives: segments in any order, hashed in order, published only when the digest is right.
 
-A part is `incoming/<digest>.part`, written at offsets, with `incoming/<digest>.map` beside it: one line for each
-segment that is there, its index and the XXH3 of its bytes. The map is only a claim. Whoever takes a part up reads
-each claimed segment and keeps those whose checksum agrees, so that a power cut that kept the map and lost the bytes
-costs a segment and not the blob. XXH3 costs a fiftieth of sha256, crc32 a third.
+A part is `incoming/<digest>.part`, written at offsets, with `incoming/<digest>.map` beside it: eight bytes for each
+segment in its place, the XXH3 of its bytes, or zeros where it isn't there. 100 GB have a map of 3 MB, which is written
+in place. The map is only a claim. Whoever takes a part up reads each claimed segment and keeps those whose checksum
+agrees, so that a power cut that kept the map and lost the bytes, or tore the map, costs a segment and not the blob.
+XXH3 costs a fiftieth of sha256, crc32 a third.
 """
 
 from __future__ import annotations
@@ -11,27 +12,26 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import re
+import struct
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 
 from xxhash import xxh3_64
 
 from modelshelf.domain.names import Digest
-from modelshelf.domain.plans import segment_count, segment_range
+from modelshelf.domain.plans import CLAIM_BYTES, SEGMENT_BYTES, segment_count, segment_range
 from modelshelf.errors import BadInput, Corrupt, ShelfError
 from modelshelf.store import fs
 from modelshelf.store.layout import Base
 from modelshelf.store.os_errors import open_to_read
-from modelshelf.store.small_files import LIST_BYTES, read_small_text
+from modelshelf.store.small_files import read_small_bytes
 
 PIECE_BYTES = 2**20
 """Bytes are read, written and hashed in pieces of this size, which fit into the cache of a core."""
-_MAP_LINE = re.compile(r"([0-9]{1,12}) ([0-9a-f]{16})")
-_FLUSH_SEGMENTS = 16
-"""What so many segments wrote is brought to the disk meanwhile, so that little is left for the end."""
+_FLUSH_BYTES = 128 * 2**20
+"""So many bytes that were written are brought to the disk meanwhile, so that little is left for the end."""
 
 
 class RunningDigest:
@@ -96,25 +96,74 @@ def written_bytes(part: Path) -> int:
     return min(found.st_size, found.st_blocks * 512)
 
 
+class Run:
+    """Bytes that arrive one after the other, from the beginning of a segment or from where they were cut off.
+
+    What it has of a segment is kept on the disk when the segment is whole; until then it is this object that knows it.
+    """
+
+    def __init__(self, blob: IncomingBlob, start: int, stop: int) -> None:
+        self.at = start
+        """Where the next byte belongs."""
+        self.stop = stop
+        """Where it ends."""
+        self._blob = blob
+        self._checksum = xxh3_64()
+
+    def write(self, piece: memoryview) -> bool:
+        """Keep the next bytes; returns whether the blob is whole with them, which one of all runs is told.
+
+        Raises:
+            OutOfSpace: The disk is full.
+        """
+        self._blob.put(piece, self.at)
+        first, claims = self.at // SEGMENT_BYTES, list[int]()
+        while piece.nbytes:
+            _, stop = segment_range(self.at // SEGMENT_BYTES, self._blob.size_bytes)
+            taken = piece[: stop - self.at]
+            self._checksum.update(taken)
+            self.at += taken.nbytes
+            piece = piece[taken.nbytes :]
+            if self.at == stop:
+                claims.append(self._checksum.intdigest())
+                self._checksum.reset()
+        return self._blob.claim(first, claims)
+
+
 class IncomingBlob:
     """One blob on its way in. The caller holds its lock.
 
-    **Concurrency:** `write` may be called from several threads at once, each with its own segments.
-    **Crash:** what `write` returned from is found again by the next one who opens it.
+    **Concurrency:** several threads may write at once, each with a `Run` over segments of its own.
+    **Crash:** each segment that a `Run` has written to its end is found again by the next one who opens it.
+
+    Args:
+        base: Where it arrives.
+        digest: Its name.
+        size_bytes: Its size.
+        check: Called now and then while it reads much; may raise to stop.
     """
 
-    def __init__(self, base: Base, digest: Digest, size_bytes: int) -> None:
+    def __init__(self, base: Base, digest: Digest, size_bytes: int, check: Callable[[], None] = lambda: None) -> None:
         self.digest = digest
         self.size_bytes = size_bytes
+        self._check = check
         self._root, self._part, self._map = base.path, base.part(digest), base.part_map(digest)
-        self._fd = fs.open_part(self._root, self._part)
         self._mutex = threading.Lock()
         self._hashing, self._flushing = threading.Lock(), threading.Lock()
         self._running = RunningDigest(digest, size_bytes)
+        self._buffer = memoryview(bytearray(min(PIECE_BYTES, size_bytes)))
+        """For whoever hashes; one does at a time."""
         self._hashed = 0
-        self._done = self._recover()
-        self._flushed = len(self._done)
-        self._arrived_bytes = sum(stop - start for start, stop in (segment_range(i, size_bytes) for i in self._done))
+        self._done = bytearray(segment_count(size_bytes))
+        """1 for each segment that is there."""
+        self._arrived_bytes = 0
+        with contextlib.ExitStack() as opened:
+            self._fd = self._open(self._part, opened)
+            claims = self._claims()
+            self._map_fd = self._open(self._map, opened)
+            self._recover(claims)
+            self._opened = opened.pop_all()
+        self._flushed_bytes = self._arrived_bytes
 
     def __enter__(self) -> IncomingBlob:
         """Return itself."""
@@ -124,47 +173,53 @@ class IncomingBlob:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Close the part; what arrived stays."""
-        os.close(self._fd)
+        self._opened.close()
 
     def missing(self) -> list[int]:
         """Return the indices of the segments that are not there."""
         with self._mutex:
-            return [i for i in range(segment_count(self.size_bytes)) if i not in self._done]
+            return [index for index, is_there in enumerate(self._done) if not is_there]
 
-    def has(self, index: int) -> bool:
-        """Return whether a segment is there."""
+    def gap(self, first: int, last: int) -> Run | None:
+        """Return a run over the first bytes that are missing between two segments; None when nothing is.
+
+        Args:
+            first: The first segment that counts.
+            last: The one after the last.
+        """
         with self._mutex:
-            return index in self._done
+            begin = self._done.find(0, first, last)
+            end = self._done.find(1, begin, last) if begin >= 0 else -1
+        if begin < 0:
+            return None
+        return Run(self, begin * SEGMENT_BYTES, min((end if end >= 0 else last) * SEGMENT_BYTES, self.size_bytes))
 
     def arrived_bytes(self) -> int:
         """Return how many bytes are there."""
         with self._mutex:
             return self._arrived_bytes
 
-    def write(self, index: int, pieces: Iterable[memoryview]) -> bool:
-        """Keep one whole segment; returns whether it was the last one missing.
+    def put(self, piece: memoryview, at: int) -> None:
+        """Write bytes that nothing claims yet; for `Run`."""
+        fs.write_at(self._fd, piece, at, self._part)
 
-        Args:
-            index: Which.
-            pieces: Its bytes in order. Each is done with when the next is asked for, so that one small buffer, which
-                stays in the processor's cache, serves for all.
-
-        Raises:
-            OutOfSpace: The disk is full.
-        """
-        start, stop = segment_range(index, self.size_bytes)
-        at, checksum = start, xxh3_64()
-        for piece in pieces:
-            fs.write_at(self._fd, piece, at, self._part)
-            checksum.update(piece)
-            at += piece.nbytes
-        assert at == stop, (index, at)
-        fs.append_line(self._root, self._map, f"{index} {checksum.hexdigest()}")
+    def claim(self, first: int, claims: list[int]) -> bool:
+        """Say that segments are there, from one on, with these checksums; for `Run`."""
+        if not claims:
+            return False
+        packed = memoryview(struct.pack(f"<{len(claims)}Q", *claims))
+        fs.write_at(self._map_fd, packed, first * CLAIM_BYTES, self._map)
         with self._mutex:
-            is_new = index not in self._done
-            self._done.add(index)
-            self._arrived_bytes += stop - start if is_new else 0
-            return is_new and len(self._done) == segment_count(self.size_bytes)
+            new_bytes = self._mark(first, len(claims))
+            self._arrived_bytes += new_bytes
+            return bool(new_bytes) and 0 not in self._done
+
+    def _mark(self, first: int, count: int) -> int:
+        """Mark segments as there; returns the bytes of those that were not."""
+        new = [index for index in range(first, first + count) if not self._done[index]]
+        for index in new:
+            self._done[index] = 1
+        return sum(stop - start for start, stop in (segment_range(index, self.size_bytes) for index in new))
 
     def publish(self, target: Path, like: Path | None = None) -> None:
         """Give the blob its name, when its bytes are what it says.
@@ -177,9 +232,10 @@ class IncomingBlob:
             Corrupt: They are not; the part is gone, so that the next try begins anew.
         """
         with self._hashing, self._flushing:
-            self._flushed = segment_count(self.size_bytes)
-            while self._hashed < segment_count(self.size_bytes):
-                self._hash_next()
+            self._flushed_bytes = self.size_bytes
+            while self._hashed < len(self._done):
+                self._check()
+                self._hash_next(len(self._done))
             if not self._running.agrees():
                 self._discard()
                 raise Corrupt(
@@ -195,25 +251,34 @@ class IncomingBlob:
         fs.publish(self._root, self._part, target)
         fs.remove_file(self._root, self._map)
 
-    def _recover(self) -> set[int]:
-        """Return the segments that the map claims and the part holds."""
-        done: set[int] = set()
-        for index, claimed in sorted(self._claims().items()):
-            checksum = xxh3_64()
-            for piece in self._read(index):
-                checksum.update(piece)
-            if checksum.hexdigest() == claimed:
-                done.add(index)
-        return done
+    def _open(self, path: Path, opened: contextlib.ExitStack) -> int:
+        fd = fs.open_part(self._root, path)
+        opened.callback(os.close, fd)
+        return fd
 
-    def _claims(self) -> dict[int, str]:
-        claims: dict[int, str] = {}
-        count = segment_count(self.size_bytes)
-        with contextlib.suppress(OSError, BadInput):
-            for line in read_small_text(self._map, LIST_BYTES).splitlines():
-                if (fields := _MAP_LINE.fullmatch(line)) and int(fields[1]) < count:
-                    claims[int(fields[1])] = fields[2]
-        return claims
+    def _claims(self) -> tuple[int, ...]:
+        """Return what the map claims; one that cannot be this blob's is deleted."""
+        most_bytes = len(self._done) * CLAIM_BYTES
+        try:
+            found = read_small_bytes(self._map, most_bytes)
+        except FileNotFoundError:
+            return ()
+        except (OSError, BadInput):
+            fs.remove_file(self._root, self._map)
+            return ()
+        whole = len(found) // CLAIM_BYTES
+        return struct.unpack_from(f"<{whole}Q", found)
+
+    def _recover(self, claims: tuple[int, ...]) -> None:
+        """Mark the segments that the map claims and the part holds."""
+        for index, claimed in enumerate(claims):
+            if claimed:
+                self._check()
+                checksum = xxh3_64()
+                for piece in self._read(index, index + 1):
+                    checksum.update(piece)
+                if checksum.intdigest() == claimed:
+                    self._arrived_bytes += self._mark(index, 1)
 
     def hash_ahead(self, go_on: Callable[[], bool] = lambda: True) -> None:
         """Hash what continues the hashed prefix, unless another thread is at it; `publish` then has less to do.
@@ -221,13 +286,13 @@ class IncomingBlob:
         It is read again, which the page cache makes cheap: a tenth of what hashing takes.
 
         Args:
-            go_on: Asked before each segment.
+            go_on: Asked before each piece.
         """
         if not self._hashing.acquire(blocking=False):
             return
         try:
-            while self._next_is_there() and go_on():
-                self._hash_next()
+            while (there := self._prefix()) > self._hashed and go_on():
+                self._hash_next(there)
         finally:
             self._hashing.release()
 
@@ -236,30 +301,32 @@ class IncomingBlob:
         if not self._flushing.acquire(blocking=False):
             return
         try:
-            with self._mutex:
-                written = len(self._done)
-            if written - self._flushed >= _FLUSH_SEGMENTS:
+            written = self.arrived_bytes()
+            if written - self._flushed_bytes >= _FLUSH_BYTES:
                 fs.flush(self._fd, self._part)
-                self._flushed = written
+                self._flushed_bytes = written
         finally:
             self._flushing.release()
 
-    def _next_is_there(self) -> bool:
+    def _prefix(self) -> int:
+        """Return how many segments are there before the first that is not."""
         with self._mutex:
-            return self._hashed in self._done
+            gap = self._done.find(0, self._hashed)
+        return gap if gap >= 0 else len(self._done)
 
-    def _hash_next(self) -> None:
-        for piece in self._read(self._hashed):
+    def _hash_next(self, there: int) -> None:
+        """Hash the next piece; the segments before `there` can be read."""
+        stop = min(there, self._hashed + PIECE_BYTES // SEGMENT_BYTES)
+        for piece in self._read(self._hashed, stop):
             self._running.update(piece)
-        self._hashed += 1
+        self._hashed = stop
 
-    def _read(self, index: int) -> Iterator[memoryview]:
-        """Read a segment from the part, piece by piece; fewer bytes where the part ends before it."""
-        buffer = memoryview(bytearray(PIECE_BYTES))
-        start, stop = segment_range(index, self.size_bytes)
-        while start < stop and (count := os.preadv(self._fd, [buffer[: stop - start]], start)):
-            yield buffer[:count]
-            start += count
+    def _read(self, first: int, last: int) -> Iterator[memoryview]:
+        """Read segments from the part, the last one not included; fewer bytes where the part ends before them."""
+        at, stop = first * SEGMENT_BYTES, min(last * SEGMENT_BYTES, self.size_bytes)
+        while at < stop and (count := os.preadv(self._fd, [self._buffer[: stop - at]], at)):
+            yield self._buffer[:count]
+            at += count
 
     def _discard(self) -> None:
         fs.remove_file(self._root, self._map)
