@@ -48,7 +48,7 @@ def _show(found: RepoFiles) -> None:
     output.table(["FILES", "SIZE", "MEMORY", "DISK"], rows_of(found.choices), frozenset({1}), whole=frozenset({2}))
     if found.ggufs:
         best, why = recommended(found.ggufs)
-        output.note(f"To take {best.group.label}, {why}: shelf add {best.reference}")
+        output.note(f"{best.group.label} is {why}.\nTo take it: shelf add {best.reference}")
     elif any(choice.reference for choice in found.choices):
         output.note(f"To take it all: shelf add {found.reference}")
 

@@ -10,6 +10,7 @@ from modelshelf.cli.options import AsJson, Name
 from modelshelf.domain.jobs import Moved
 from modelshelf.domain.model_facts import ModelFacts, quantisations
 from modelshelf.domain.models import FileEntry, Model
+from modelshelf.domain.references import quantisation_of
 from modelshelf.units import format_age, format_count, format_size
 
 UNKNOWN = "unknown"
@@ -42,7 +43,7 @@ def _show(found: Model, files: Sequence[FileEntry], moves: Sequence[Moved], fact
         lines.append(("moved", f"{format_age(moved.at, now_s)} {what}. {moved.cause}".rstrip()))
     width = max(len(name) for name, _ in lines) + 2
     for name, value in lines:
-        output.line(f"{name + ':':<{width}}{value}")
+        output.fact(f"{name}:", value, width, "dim")
     if files:
         output.line("")
         rows = [[file.path, format_size(file.size_bytes), file.digest] for file in files]
@@ -60,7 +61,7 @@ def _registered(found: Model, now_s: float) -> list[tuple[str, str]]:
         ("folder", found.path or "none yet"),
         ("state", found.state.value + (f": {found.detail}" if found.detail else "")),
         ("size", f"{format_size(row.size_bytes)} ({row.size_bytes} bytes)" if row.commit_hash else "not known yet"),
-        ("include", ", ".join(row.allow_patterns) or "all files"),
+        ("include", quantisation_of(row.allow_patterns) or ", ".join(row.allow_patterns) or "all files"),
         ("pinned", (f"yes: {row.pin_reason}" if row.pin_reason else "yes") if row.pinned else "no"),
         ("used", f"{row.uses}×, {render.last_use(found, now_s)}" if row.uses else "never"),
     ]

@@ -9,6 +9,7 @@ from demo.build_models import find_gguf
 
 from tests.fakes.hub import FakeHub
 from tests.headers import gguf, safetensors
+from tests.terminal import shelf_on_terminal
 from tests.world import Home
 
 GQA = {
@@ -163,3 +164,14 @@ def test_a_model_before_its_commit_is_known(home: Home, hub: FakeHub) -> None:
     home.run("add", "m", "org/name", "--no-download").checked()
 
     assert {shown(home)[name] for name in ("architecture", "format", "memory", "runs with")} == {"unknown"}
+
+
+def test_it_fits_a_terminal_of_80_columns(home: Home, hub: FakeHub) -> None:
+    """On a terminal no line is wider than it; a quantisation that was chosen is called by its name."""
+    hub.add_repo("org/name-GGUF", {"name-Q4_1.gguf": find_gguf()})
+    home.run("add", "m", "org/name-GGUF:Q4_1").checked()
+
+    lines = shelf_on_terminal(home, "show", "m").lines
+
+    assert max(map(len, lines)) <= 80
+    assert [line.split(maxsplit=1)[1] for line in lines if line.startswith("include:")] == ["Q4_1"]
