@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -49,7 +50,8 @@ def add(
     """
     from modelshelf.bootstrap.read_only import hub_endpoint
     from modelshelf.bootstrap.shelf import open_shelf
-    from modelshelf.domain.patterns import excluding
+    from modelshelf.cli.choose_quant import choose_quant
+    from modelshelf.domain.patterns import excluding, patterns_of
     from modelshelf.domain.references import parse_reference
     from modelshelf.services.lifecycle.register import registration
 
@@ -59,8 +61,12 @@ def add(
         patterns = (*(include or ()), *map(excluding, exclude or ()))
         wanted = registration(chosen, reference, to, revision=revision, allow_patterns=patterns)
         with open_shelf(read_only=dry_run) as shelf:
+            quantisation = reference.quantisation
+            if choice := choose_quant(shelf, wanted, chosen, may_ask=not as_json):
+                wanted = replace(wanted, allow_patterns=patterns_of(choice.patterns))
+                quantisation = choice.group.label
             if not chosen:
-                wanted = shelf.services.registrar.with_name(wanted, reference.quantisation)
+                wanted = shelf.services.registrar.with_name(wanted, quantisation)
             if dry_run:
                 _print_plan(shelf.services.registrar.plan(wanted), as_json=as_json)
                 return

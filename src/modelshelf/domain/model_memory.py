@@ -48,7 +48,11 @@ class Memory:
 
 
 def rough_bytes(weights_bytes: int) -> int:
-    """Return what a model takes about, whose shape isn't known yet: its weights, and a fifth more for its cache."""
+    """Return what a model takes about, whose shape isn't known yet: its weights, and a fifth more for its cache.
+
+    >>> rough_bytes(1_000_000)
+    1200000
+    """
     return weights_bytes * 6 // 5
 
 

@@ -1,0 +1,95 @@
+"""Choosing one of several quantisations, where a person names a repository of them and nothing more."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import typer
+
+from modelshelf.cli import output
+from modelshelf.cli.ask import ask, is_answered
+from modelshelf.cli.files import rows_of
+from modelshelf.domain.choices import Choice, recommended
+from modelshelf.errors import BadInput, Unavailable
+from modelshelf.units import format_size
+
+if TYPE_CHECKING:
+    from modelshelf.domain.models import Registration
+    from modelshelf.services.shelf import Shelf
+
+
+def choose_quant(shelf: Shelf, wanted: Registration, name: str, *, may_ask: bool) -> Choice | None:
+    """Return what to take of a repository of several quantisations; None where there is nothing to choose.
+
+    Nobody wants all ten of them by mistake: some hundred GB. Only repositories that call themselves GGUF are looked at,
+    as those of the Hub do, so that no other `shelf add` asks the hub twice.
+
+    Args:
+        shelf: The library.
+        wanted: What is to be registered; with patterns somebody has chosen already.
+        name: The name that a person gave; empty for none.
+        may_ask: Whether a question may be asked at all.
+
+    Raises:
+        BadInput: Nobody can be asked; says what there is.
+        typer.Exit: The person takes none.
+    """
+    if wanted.allow_patterns or "gguf" not in wanted.hf_path.lower() or _is_registered(shelf, wanted, name):
+        return None
+    try:
+        choices = shelf.services.finder.files(wanted.hf_path, wanted.revision).ggufs
+    except Unavailable:
+        return None  # it is registered without its files, and told so
+    if len(choices) < 2:
+        return None
+    if may_ask and is_answered() and sys.stdout.isatty():
+        return _asked(choices)
+    raise _refused(choices, wanted, name)
+
+
+def _is_registered(shelf: Shelf, wanted: Registration, name: str) -> bool:
+    """Return whether this would be the same registration a second time, which changes nothing."""
+    registry, repo_id = shelf.services.registry, wanted.hf_path.lower()
+    if name:
+        return registry.model(name) is not None
+    return any(row.hf_path.lower() == repo_id and not row.allow_patterns for row in registry.models())
+
+
+def _asked(choices: Sequence[Choice]) -> Choice:
+    """Return what a person chooses."""
+    best, why = recommended(choices)
+    rows = [[str(number), *row] for number, row in enumerate(rows_of(choices), 1)]
+    output.table(["", "FILES", "SIZE", "MEMORY", "DISK"], rows, frozenset({0, 2}), whole=frozenset({3}))
+    output.note(f"{best.group.label} is {why}.")
+
+    def chosen(text: str) -> Choice | None:
+        if text.lower() in ("q", "quit"):
+            return None
+        named = {str(number): choice for number, choice in enumerate(choices, 1)}
+        named |= {choice.group.label.lower(): choice for choice in choices}
+        if text.lower() not in named:
+            raise BadInput(f"There is no {text}.", hint=f"Type a number from 1 to {len(choices)}, or q.")
+        return named[text.lower()]
+
+    choice = ask("Which one? A number, or q to leave", str(choices.index(best) + 1), chosen)
+    if choice is None:
+        output.note("Nothing was added.")
+        raise typer.Exit
+    return choice
+
+
+def _refused(choices: Sequence[Choice], wanted: Registration, name: str) -> BadInput:
+    """Return the error for a choice that nobody is there to make."""
+    best, why = recommended(choices)
+    words = f"shelf add {name} " if name else "shelf add "
+    each = ", ".join(f"{choice.group.label} ({format_size(choice.group.size_bytes)})" for choice in choices)
+    whole = shlex.join([wanted.hf_path, "--include", "*"])
+    return BadInput(
+        f"{wanted.hf_path} has {len(choices)} models in one repository: {each}.",
+        hint=f"{best.group.label} is {why}: {words}{best.reference}. To take them all: {words}{whole}",
+        hf_path=wanted.hf_path,
+        choices=[choice.reference for choice in choices],
+    )

@@ -1,0 +1,134 @@
+"""Adding a repository of several quantisations without saying which."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from tests.fakes.hub import FakeHub
+from tests.terminal import SHELF, Screen, Terminal
+from tests.world import Home, random_bytes
+
+REPO = "org/m-GGUF"
+FILES = {
+    "m-Q4_K_M.gguf": b"GGUF" + random_bytes(40_000),
+    "m-Q8_0.gguf": b"GGUF" + random_bytes(80_000, seed=1),
+    "m-F16.gguf": b"GGUF" + random_bytes(160_000, seed=2),
+    "mmproj-F16.gguf": b"GGUF" + random_bytes(1000, seed=3),
+    "README.md": b"hello",
+}
+
+
+@pytest.fixture(autouse=True)
+def commit(hub: FakeHub) -> str:
+    """The commit of a repository of three quantisations."""
+    return hub.add_repo(REPO, FILES)
+
+
+def answer(home: Home, *lines: str, words: Sequence[str] = ("add", REPO)) -> Screen:
+    """Run a command on a terminal on which a person types these lines, each when asked."""
+    terminal = Terminal(home, *SHELF, *words)
+    for number, line in enumerate(lines, 1):
+        while terminal.said.count(b"Which one?") < number:
+            terminal.read()
+        terminal.type(f"{line}\n")
+    return terminal.finish()
+
+
+def held(home: Home, name: str) -> set[str]:
+    """Return the files of a model."""
+    return {file["path"] for file in home.run("show", name, "--json").checked().json["files"]}
+
+
+def test_enter_takes_the_best_that_fits(home: Home) -> None:
+    """A numbered list with sizes and what fits is shown, and why one is proposed; Enter takes that one."""
+    said = answer(home, "")
+
+    assert said.code == 0, said.text
+    rows = [line.split() for line in said.lines if line.strip()[:1] in "123" and line.strip()]
+    assert [row[:4] for row in rows] == [
+        ["1", "Q4_K_M", "40.0", "kB"],
+        ["2", "Q8_0", "80.0", "kB"],
+        ["3", "F16", "160.0", "kB"],
+    ]
+    assert "Q8_0 is the largest up to 8 bits that fits memory and the primary." in said.text
+    assert max(len(line) for line in said.text.partition("Which one?")[0].splitlines()) <= 80
+    assert held(home, "m-gguf-q8_0") == {"m-Q8_0.gguf", "mmproj-F16.gguf"}
+
+
+def test_a_number_or_a_name_takes_another(home: Home) -> None:
+    """What is neither is asked again; a quantisation's name is as good as its number."""
+    said = answer(home, "9", "q4_k_m", words=("add", "mine", REPO))
+
+    assert said.code == 0, said.text
+    assert "There is no 9. Type a number from 1 to 3, or q." in said.text
+    assert held(home, "mine") == {"m-Q4_K_M.gguf", "mmproj-F16.gguf"}
+
+
+def test_q_leaves(home: Home) -> None:
+    """Who wants none gets none."""
+    said = answer(home, "q")
+
+    assert (said.code, "Nothing was added." in said.text) == (0, True)
+    assert home.run("ls", "--json").json == []
+
+
+def test_a_dry_run_shows_what_the_choice_would_do(home: Home) -> None:
+    """With --dry-run the choice is asked for, and what it would download is shown."""
+    said = answer(home, "1", words=("add", REPO, "--dry-run"))
+
+    assert "downloads 41.0 kB of 41.0 kB" in said.text
+    assert not home.primary.exists()
+
+
+def test_without_a_terminal_the_choices_and_commands_are_named(home: Home) -> None:
+    """A script that doesn't say which is told what there is and how to say it; nothing is downloaded by mistake."""
+    done = home.run("add", "mine", REPO, "--json")
+
+    assert done.code == 2
+    assert "Q4_K_M (40.0 kB), Q8_0 (80.0 kB), F16 (160.0 kB)" in done.problem["detail"]
+    assert "shelf add mine org/m-GGUF:Q8_0" in done.problem["hint"]
+    assert "--include '*'" in done.problem["hint"]
+    assert done.problem["choices"] == [f"{REPO}:{label}" for label in ("Q4_K_M", "Q8_0", "F16")]
+    assert home.run("ls", "--json").json == []
+
+
+@pytest.mark.parametrize(
+    ("words", "count"),
+    [(("--include", "*"), 5), (("--include", "*.md"), 1), (("--exclude", "*F16*"), 3)],
+    ids=["all", "some", "not some"],
+)
+def test_who_says_which_is_asked_nothing(home: Home, words: tuple[str, ...], count: int) -> None:
+    """Patterns say what is wanted, all of it too."""
+    home.run("add", "m", REPO, *words).checked()
+
+    assert len(held(home, "m")) == count
+
+
+def test_what_is_registered_already_is_asked_nothing(home: Home) -> None:
+    """The same registration a second time changes nothing, and needs no choice."""
+    with home.open() as shelf:
+        shelf.register("m", REPO)
+
+    home.run("add", "m", REPO).checked()
+    home.run("add", "Org/M-gguf").checked()
+
+    assert [model["model_name"] for model in home.run("ls", "--json").json] == ["m"]
+
+
+def test_one_quantisation_is_no_choice(home: Home, hub: FakeHub) -> None:
+    """A repository of one GGUF file is added whole, as any other."""
+    hub.add_repo("org/one-GGUF", {"m-Q4_0.gguf": b"GGUF", "README.md": b"x"})
+
+    home.run("add", "m", "org/one-GGUF").checked()
+
+    assert len(held(home, "m")) == 2
+
+
+def test_without_the_hub_the_model_waits(home: Home, hub: FakeHub) -> None:
+    """While the hub is away a model is registered without its files, as any other."""
+    hub.stop()
+
+    assert home.run("add", "m", REPO).code == 7
+    assert home.run("ls", "--json").json[0]["state"] == "registered"
