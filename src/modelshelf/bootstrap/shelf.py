@@ -89,6 +89,7 @@ def _make_services(parts: _Parts) -> Services:
     from modelshelf.services.lifecycle.find import Finder
     from modelshelf.services.lifecycle.register import Registrar
     from modelshelf.services.lifecycle.remove import Remover
+    from modelshelf.services.lifecycle.unneeded import UnneededFiles
     from modelshelf.services.lifecycle.update import Updater
     from modelshelf.services.maintenance.dedupe import Deduper
     from modelshelf.services.maintenance.gc import Collector
@@ -107,6 +108,7 @@ def _make_services(parts: _Parts) -> Services:
         finder=Finder(parts.hub, Fits(parts.room)),
         registrar=Registrar(registry, tiers, parts.room, parts.hub),
         remover=Remover(registry, library, parts.old_copies, adapters, runner),
+        unneeded=UnneededFiles(library, tiers, parts.old_copies, runner),
         mover=parts.mover,
         verifier=_make_verifier(parts),
         updater=Updater(registry, library, tiers, parts.hub, parts.puller, clock),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from modelshelf.cli import output
+from modelshelf.cli.ask import ask, yes_or_no
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson, DryRun
 from modelshelf.units import format_size
@@ -60,7 +61,7 @@ def init(
         text = setup.plan(wanted)
         if not as_json:
             _show_plan(setup, wanted, text)
-        may = not dry_run and (not asks or _ask("Write it?", "yes", _yes))
+        may = not dry_run and (not asks or ask("Write it?", "yes", yes_or_no))
         written = setup.write(text, force=force) if may else None
         outcome = SetupJson.of(setup.surroundings(wanted), disks, wanted, text, written)
         if as_json:
@@ -83,7 +84,7 @@ def _offer_to_adopt(path: str) -> None:
     from modelshelf.cli.adopt import carry_out
     from modelshelf.domain.adopt import AdoptRequest, adopt_mode_of
 
-    if _ask("Add them to the library now, where they are?", "yes", _yes):
+    if ask("Add them to the library now, where they are?", "yes", yes_or_no):
         with open_shelf() as shelf:
             carry_out(shelf, AdoptRequest(path, adopt_mode_of("leave")), as_json=False)
 
@@ -146,36 +147,8 @@ class _Questions:
 
     def _answer(self, question: str, given: str | None, proposed: str, parse: Callable[[str], T]) -> T:
         if given is None and self._asks:
-            return _ask(question, proposed, parse)
+            return ask(question, proposed, parse)
         return parse(proposed if given is None else given)
-
-
-def _yes(text: str) -> bool:
-    from modelshelf.errors import BadInput
-
-    word = text.strip().lower()
-    if word not in ("y", "yes", "n", "no"):
-        raise BadInput(f"Answer yes or no, not {text!r}.")
-    return word.startswith("y")
-
-
-def _ask(question: str, proposed: str, parse: Callable[[str], T]) -> T:
-    """Ask a person until the answer is valid; an empty one accepts the proposal.
-
-    Raises:
-        BadInput: The input ended.
-    """
-    from modelshelf.errors import BadInput
-
-    while True:
-        output.note(f"{question} [{proposed}]: ", end="")
-        line = sys.stdin.readline()
-        if not line:
-            raise BadInput("The input ended before all questions were answered.", hint="shelf init --yes asks nothing.")
-        try:
-            return parse(line.strip() or proposed)
-        except BadInput as err:
-            output.note(" ".join(filter(None, (err.detail, err.hint))))
 
 
 def _show_disks(found: Sequence[Disk]) -> None:

@@ -2,47 +2,183 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modelshelf.cli import output
+from modelshelf.cli import output, several
+from modelshelf.cli.ask import ask, is_answered, yes_or_no
 from modelshelf.cli.errors import at_the_edge
-from modelshelf.cli.options import AsJson, DryRun, Name
+from modelshelf.cli.options import AsJson, DryRun, SomeNames, Yes
+from modelshelf.errors import BadInput, NotFound, ShelfError
 from modelshelf.units import format_size
+
+if TYPE_CHECKING:
+    from modelshelf.domain.plans import UnneededSnapshot
+    from modelshelf.services.shelf import Shelf
 
 
 def rm(
-    name: Name,
+    names: SomeNames,
     files: Annotated[
         bool, typer.Option("--files", help="Delete the files too, unless another model needs them.")
     ] = False,
+    yes: Yes = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove a model; its files stay unless --files is given."""
+    """Remove models; their files stay unless --files is given.
+
+    On a terminal the command asks about the files. ORG/MODEL --files deletes what lies here of a repository and isn't
+    registered.
+
+    Example: shelf rm qwen --files
+    """
     from modelshelf.bootstrap.shelf import open_shelf
-    from modelshelf.schemas.plans import RemovalPlanJson, RemovedJson
 
     with at_the_edge(as_json=as_json), open_shelf(read_only=dry_run) as shelf:
+        going = _find(shelf, names, files=files)
         if dry_run:
-            plan = shelf.services.remover.plan(name, delete_files=files)
-            if as_json:
-                output.as_json(RemovalPlanJson.of(plan))
-                return
-            for path in (*plan.links, *plan.blobs):
-                output.answer(path)
-            output.note(f"Would free {format_size(plan.free_bytes)}.")
+            done = [_plan(shelf, name, files=files, quiet=as_json) for name in going.models]
+            done += [_plan_unneeded(repo_id, going.unneeded[repo_id], quiet=as_json) for repo_id in going.unneeded]
+            several.end(done, 0, as_json=as_json)
             return
-        removed = shelf.remove(name, delete_files=files)
-        if removed.needed_by:
-            adapters = ", ".join(removed.needed_by)
-            output.note(f"{adapters} can't be loaded without {removed.plan.repo_id}, the base model.")
-        if as_json:
-            output.as_json(RemovedJson.of(removed))
-        elif files:
-            output.answer(f"Removed {name}: freed {format_size(removed.freed.allocated_bytes)}.")
-            if removed.kept:
-                output.note(removed.kept)
-        else:
-            output.answer(f"Removed {name} from the library; its files stay where they are.")
+        going.check(files=files)
+        if is_answered() and not (yes or as_json):
+            files = going.ask(files=files)
+            going.check(files=files)
+        elif going.unneeded and not yes:
+            what = " ".join(going.unneeded)
+            raise BadInput(f"Nobody registered {what}.", hint=f"To delete it anyway: shelf rm {what} --files --yes")
+        done = [_remove(shelf, name, files=files, quiet=as_json) for name in going.models]
+        done += [_remove_unneeded(shelf, repo_id, found, quiet=as_json) for repo_id, found in going.unneeded.items()]
+        several.end(done, 0, as_json=as_json)
+
+
+@dataclass
+class _Going:
+    """What is to go."""
+
+    shelf: Shelf
+    models: list[str] = field(default_factory=list)
+    unneeded: dict[str, list[UnneededSnapshot]] = field(default_factory=dict)
+    """By the repository's id, as it was typed."""
+
+    def check(self, *, files: bool) -> None:
+        """Do nothing where every model can be removed; raises as `Remover.check` and `plan` do."""
+        for name in self.models:
+            self.shelf.services.remover.check(name, delete_files=files)
+            self.shelf.services.remover.plan(name, delete_files=files)
+
+    def ask(self, *, files: bool) -> bool:
+        """Ask about the bytes, having said what stays and why; returns whether the files of models go.
+
+        Raises:
+            BadInput: What isn't registered is to stay.
+        """
+        for name in () if files else self.models:
+            output.note(_stays(self.shelf, name))
+        if self.models and not files:
+            files = ask("Delete the files too?", "no", yes_or_no)
+        for repo_id, found in self.unneeded.items():
+            for one in found:
+                output.note(_line(one))
+            if not ask(f"Delete this of {repo_id}, which isn't registered?", "no", yes_or_no):
+                raise BadInput("Nothing was removed.")
+        return files
+
+
+def _find(shelf: Shelf, names: Sequence[str], *, files: bool) -> _Going:
+    """Return what the names mean: models, or repositories with something that isn't registered.
+
+    Raises:
+        NotFound: One means nothing here.
+    """
+    from modelshelf.domain.names import RepoId
+
+    going = _Going(shelf)
+    for name in dict.fromkeys(names):
+        try:
+            shelf.services.remover.plan(name, delete_files=False)
+            going.models.append(name)
+        except NotFound as err:
+            found = shelf.services.unneeded.find(RepoId(name)) if "/" in name else []
+            if not found:
+                raise
+            if not files:
+                hint = f"Files of it lie here and aren't registered. To delete them: shelf rm {name} --files"
+                raise NotFound(err.detail, hint=hint, model_name=name) from None
+            going.unneeded[name] = found
+    return going
+
+
+def _line(found: UnneededSnapshot) -> str:
+    where = f"{found.commit_hash[:12]} in {found.tier.base}"
+    return f"{found.repo_id} at {where}: {len(found.files)} files, {format_size(found.free_bytes)}"
+
+
+def _stays(shelf: Shelf, name: str) -> str:
+    """Return what deleting the files of a model would free, and what stays and why."""
+    remover = shelf.services.remover
+    size = format_size(shelf.model(name).size_bytes)
+    try:
+        remover.check(name, delete_files=True)
+        plan = remover.plan(name, delete_files=True)
+    except ShelfError as err:
+        return f"{name}: its files ({size}) can't be deleted now. {err.detail}"
+    kept = remover.why_kept(name, plan)
+    return f"{name}: deleting its files frees {format_size(plan.free_bytes)} of {size}. {kept}".rstrip()
+
+
+def _plan(shelf: Shelf, name: str, *, files: bool, quiet: bool) -> object:
+    from modelshelf.schemas.plans import RemovalPlanJson
+
+    plan = shelf.services.remover.plan(name, delete_files=files)
+    if not quiet:
+        for path in (*plan.links, *plan.blobs):
+            output.answer(path)
+        output.note(f"Would free {format_size(plan.free_bytes)}.")
+    return RemovalPlanJson.of(plan)
+
+
+def _plan_unneeded(repo_id: str, found: Sequence[UnneededSnapshot], *, quiet: bool) -> object:
+    from modelshelf.schemas.plans import UnneededPlanJson
+
+    if not quiet:
+        for one in found:
+            output.answer(_line(one))
+        output.note(f"Would free at least {format_size(sum(one.free_bytes for one in found))}.")
+    return UnneededPlanJson.of(repo_id, found)
+
+
+def _remove(shelf: Shelf, name: str, *, files: bool, quiet: bool) -> object:
+    from modelshelf.schemas.plans import RemovedJson
+
+    repo_id = shelf.model(name).hf_path
+    removed = shelf.remove(name, delete_files=files)
+    if removed.needed_by:
+        adapters = ", ".join(removed.needed_by)
+        output.note(f"{adapters} can't be loaded without {removed.plan.repo_id}, the base model.")
+    if quiet:
+        return RemovedJson.of(removed)
+    if files:
+        output.answer(f"Removed {name}: freed {format_size(removed.freed.allocated_bytes)}.")
+        if removed.kept:
+            output.note(removed.kept)
+        return RemovedJson.of(removed)
+    output.answer(f"Removed {name} from the library; its files stay where they are.")
+    if stays := sum(one.free_bytes for one in shelf.services.unneeded.find(repo_id)):
+        output.note(f"To delete them too ({format_size(stays)}): shelf rm {repo_id} --files")
+    return RemovedJson.of(removed)
+
+
+def _remove_unneeded(shelf: Shelf, repo_id: str, found: Sequence[UnneededSnapshot], *, quiet: bool) -> object:
+    from modelshelf.domain.outcomes import Freed
+    from modelshelf.schemas.plans import UnneededRemovedJson
+
+    freed = sum((shelf.services.unneeded.remove(one) for one in found), start=Freed())
+    if not quiet:
+        output.answer(f"Deleted what lay here of {repo_id}: freed {format_size(freed.allocated_bytes)}.")
+    return UnneededRemovedJson(repo_id, freed.apparent_bytes, freed.allocated_bytes)

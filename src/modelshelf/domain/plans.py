@@ -232,6 +232,18 @@ class RemovalPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class UnneededSnapshot:
+    """Files of a snapshot that no registered model needs."""
+
+    tier: Tier
+    repo_id: RepoId
+    commit_hash: CommitHash
+    files: tuple[FileEntry, ...]
+    free_bytes: int
+    """What deleting them frees, where the other snapshots of the repository stay."""
+
+
+@dataclass(frozen=True, slots=True)
 class AddPlan:
     """What registering a model and pulling it will do."""
 

@@ -11,7 +11,7 @@ from modelshelf.schemas.models import EvictedJson
 
 if TYPE_CHECKING:
     from modelshelf.domain.outcomes import Removed
-    from modelshelf.domain.plans import AddPlan, MovePlan, RemovalPlan, UpdatePlan
+    from modelshelf.domain.plans import AddPlan, MovePlan, RemovalPlan, UnneededSnapshot, UpdatePlan
 
 
 @dataclass(frozen=True)
@@ -160,3 +160,51 @@ class RemovedJson(JsonObject):
             freed_bytes=removed.freed.apparent_bytes,
             freed_allocated_bytes=removed.freed.allocated_bytes,
         )
+
+
+@dataclass(frozen=True)
+class UnneededJson(JsonObject):
+    """Files of a snapshot that no registered model needs."""
+
+    hf_path: str
+    """The repository."""
+    commit_hash: str
+    """The commit."""
+    cache_location: str
+    """The tier that it lies on."""
+    cache_path: str
+    """The base of that tier."""
+    free_bytes: int
+    """What deleting them frees at least."""
+
+    @classmethod
+    def of(cls, found: UnneededSnapshot) -> UnneededJson:
+        """Return such a snapshot."""
+        return cls.like(found, hf_path=found.repo_id, cache_location=found.tier.location, cache_path=found.tier.base)
+
+
+@dataclass(frozen=True)
+class UnneededPlanJson(JsonObject):
+    """What will be deleted of a repository that isn't registered."""
+
+    hf_path: str
+    """The repository."""
+    unneeded: Sequence[UnneededJson]
+    """What lies here of it and isn't registered."""
+
+    @classmethod
+    def of(cls, repo_id: str, found: Sequence[UnneededSnapshot]) -> UnneededPlanJson:
+        """Return a plan."""
+        return cls(repo_id, [UnneededJson.of(one) for one in found])
+
+
+@dataclass(frozen=True)
+class UnneededRemovedJson(JsonObject):
+    """What was deleted of a repository that isn't registered, measured."""
+
+    hf_path: str
+    """The repository."""
+    freed_bytes: int
+    """The sum of the sizes of the files that were deleted."""
+    freed_allocated_bytes: int
+    """What the disk has free more."""

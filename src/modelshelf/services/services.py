@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from modelshelf.services.lifecycle.move import Mover
     from modelshelf.services.lifecycle.register import Registrar
     from modelshelf.services.lifecycle.remove import Remover
+    from modelshelf.services.lifecycle.unneeded import UnneededFiles
     from modelshelf.services.lifecycle.update import Updater
     from modelshelf.services.maintenance.dedupe import Deduper
     from modelshelf.services.maintenance.gc import Collector
@@ -40,6 +41,7 @@ class Services:
     finder: Finder
     registrar: Registrar
     remover: Remover
+    unneeded: UnneededFiles
     mover: Mover
     verifier: Verifier
     updater: Updater

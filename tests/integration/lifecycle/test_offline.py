@@ -351,6 +351,7 @@ def test_forgetting_a_model_on_a_read_only_base_leaves_its_files(library: Home) 
     """The row goes at once, the sidecar when the base can be written again; a pin is noted without the sidecar."""
     with read_only(library.custom):
         library.run("pin", "usb").checked()
+        library.run("unpin", "usb").checked()
         library.run("rm", "usb").checked()
         assert "usb" not in states(library)
         library.run("reconcile").checked()

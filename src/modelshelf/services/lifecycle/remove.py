@@ -16,10 +16,12 @@ from modelshelf.domain.plans import RemovalPlan
 from modelshelf.errors import Conflict, Denied, NotFound, Unavailable
 from modelshelf.registry.registry import Registry
 from modelshelf.services.catalog.adapters import Adapters
+from modelshelf.services.catalog.leases import holding
 from modelshelf.services.catalog.models import Library
 from modelshelf.services.jobs.runner import JobRunner
 from modelshelf.services.space.delete_old_copy import OldCopyDeleter, old_copy, read_freed
 from modelshelf.store.layout import Base
+from modelshelf.store.probe import is_there
 from modelshelf.store.repos import delete
 from modelshelf.store.tiers import governor, marker
 
@@ -44,6 +46,24 @@ class Remover:
         model = self._model(model_name)
         return self._plan(model) if delete_files else _nothing(model.row)
 
+    def check(self, model_name: str, *, delete_files: bool) -> None:
+        """Do nothing where a model can be removed now.
+
+        Raises:
+            NotFound: There is no such model.
+            Conflict: It is pinned or leased, or a job works on it; or its files are to go and a program has them open,
+                or registered adapters need them.
+        """
+        model = self._model(model_name)
+        self._check_idle(model.row)
+        self._check_free(model)
+        if delete_files:
+            self._check_files(model)
+
+    def why_kept(self, model_name: str, plan: RemovalPlan) -> str:
+        """Return why bytes of a model stay when its files go, in sentences; empty where none does."""
+        return self._why_kept(self._model(model_name), plan)
+
     def remove(self, model_name: str, *, delete_files: bool) -> Removed:
         """Forget a model, and delete its files where that is asked for; returns what that freed.
 
@@ -51,9 +71,7 @@ class Remover:
         is no sidecar.
 
         Raises:
-            NotFound: There is no such model.
-            Conflict: A job works on it; or its files are to go and it is pinned, leased or open somewhere, or is the
-                base model of registered adapters.
+            NotFound, Conflict: See `check`.
             Unavailable: Its files are to go and their tier is offline; nothing was changed. Or it is forgotten, and
                 somebody opened its files in that instant: they go when that ends.
             Denied: Its files are to go and their tier is read-only; nothing was changed.
@@ -67,11 +85,9 @@ class Remover:
 
     def _forget(self, model_name: str, *, delete_files: bool) -> tuple[RemovalPlan, str, Job | None]:
         """Take a model's row out; returns what is to go, why some of it stays, and the job that deletes it."""
+        self.check(model_name, delete_files=delete_files)
         model = self._model(model_name)
-        self._check_idle(model.row)
         plan = self._plan(model) if delete_files else _nothing(model.row)
-        if delete_files:
-            self._check_free(model)
         base, row = Base(Path(model.base)), model.row
         files = self.library.files(row) if delete_files else ()
         left = old_copy(self.library.tiers, base, row.hf_path, row.commit_hash, files)
@@ -86,21 +102,22 @@ class Remover:
             raise NotFound(err.detail, hint="shelf ls lists them.", model_name=model_name) from None
 
     def _why_kept(self, model: Model, plan: RemovalPlan) -> str:
-        """Return why bytes of a model stay when its files go, in a sentence; empty where none does."""
         row, files = model.row, self.library.files(model.row)
         mine = {file.digest for file in files}
-        sharing = [
-            other.model_name
+        sharing = {
+            other.model_name: mine & {file.digest for file in self.library.files(other)}
             for other in self.registry.models(repo_id=row.hf_path)
-            if other.id != row.id
-            and self.library.base_of(other) == model.base
-            and mine & {file.digest for file in self.library.files(other)}
-        ]
-        if sharing:
-            return f"Files that {', '.join(sharing)} also uses stay."
+            if other.id != row.id and self.library.base_of(other) == model.base
+        }
+        names = [name for name, shared in sharing.items() if shared]
+        why = [f"Files that {', '.join(names)} also uses stay."] if names else []
+        repo, going = Base(Path(model.base)).repo(row.hf_path), {Path(blob).name for blob in plan.blobs}
+        stays = mine - going - {digest for shared in sharing.values() for digest in shared}
+        if plan.links and any(is_there(repo.blob(digest)) for digest in stays):
+            why.append("Files that another snapshot of the repository has too stay.")
         if delete.has_other_names(plan):
-            return "Some of its files have other hard links: their bytes are freed when those are deleted."
-        return ""
+            why.append("Some of its files have other hard links: their bytes are freed when those are deleted.")
+        return " ".join(why)
 
     def _check_idle(self, row: ModelRow) -> None:
         if row.job_state == RUNNING:
@@ -114,9 +131,20 @@ class Remover:
     def _check_free(self, model: Model) -> None:
         row = model.row
         if row.pinned:
+            hint = f"shelf unpin {row.model_name}"
+            raise Conflict(f"{row.model_name} is pinned.", hint=hint, model_name=row.model_name)
+        leases = [lease for lease in holding(self.registry, self.library.tiers, model.base) if lease.model_id == row.id]
+        if leases:
+            by_hand = [f"shelf lease --release {lease.id}" for lease in leases if not lease.owner]
             raise Conflict(
-                f"{row.model_name} is pinned.", hint=f"shelf unpin {row.model_name}", model_name=row.model_name
+                f"{row.model_name} is used by {', '.join(sorted({lease.holder for lease in leases}))}.",
+                hint=f"End them first ({'; '.join(by_hand)})" if by_hand else "End them first.",
+                model_name=row.model_name,
+                used_by=sorted({lease.holder for lease in leases}),
             )
+
+    def _check_files(self, model: Model) -> None:
+        row = model.row
         if needing := self.adapters.needing(row):
             raise Conflict(
                 f"{row.model_name} is the base model of {', '.join(needing)}.",
@@ -131,16 +159,10 @@ class Remover:
         if users:
             raise Conflict(
                 f"{row.model_name} is used by {', '.join(users)}.",
-                hint=f"{self._how_to_end(row)}, or leave the files: shelf rm without --files.",
+                hint="End them first, or leave the files: shelf rm without --files.",
                 model_name=row.model_name,
                 used_by=users,
             )
-
-    def _how_to_end(self, row: ModelRow) -> str:
-        """Return how those who use a model are made to let go, for a hint."""
-        by_hand = [lease for lease in self.registry.leases.all() if (lease.model_id, lease.owner) == (row.id, "")]
-        ways = [f"shelf lease --release {lease.id}" for lease in by_hand if not lease.expired]
-        return "End them first" + (f" ({'; '.join(ways)})" if ways else "")
 
     def _plan(self, model: Model) -> RemovalPlan:
         if model.state is State.OFFLINE:

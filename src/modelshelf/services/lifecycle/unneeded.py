@@ -1,0 +1,84 @@
+"""Snapshots in the library's bases that no registered model needs, deleted because a person says so.
+
+Such is what a removal without files left, an old revision, a copy that a move kept, and a repository that another
+program downloaded into a base.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from modelshelf.domain.models import FileEntry
+from modelshelf.domain.names import CommitHash, Digest, FilePath, RepoId
+from modelshelf.domain.outcomes import Freed
+from modelshelf.domain.plans import UnneededSnapshot
+from modelshelf.domain.tiers import Tier
+from modelshelf.errors import BadInput, Conflict, Denied
+from modelshelf.services.catalog.models import Library
+from modelshelf.services.jobs.runner import JobRunner
+from modelshelf.services.space.delete_old_copy import OldCopyDeleter, old_copy, read_freed
+from modelshelf.services.space.tiers import TierService
+from modelshelf.store.layout import Base, Repo
+from modelshelf.store.repos import delete, scan
+
+_NO_BLOB = Digest("0" * 40)
+"""Stands for the digest of a file that is no link to a blob: there is no blob that would go with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnneededFiles:
+    """Finds snapshots that no registered model needs, and deletes them."""
+
+    library: Library
+    tiers: TierService
+    old_copies: OldCopyDeleter
+    runner: JobRunner
+
+    def find(self, repo_id: RepoId | None = None) -> list[UnneededSnapshot]:
+        """Return the unneeded snapshots of every base that can be read, or of one repository; nothing is changed.
+
+        What may not be touched, such as a folder that is a link, is left out.
+
+        Args:
+            repo_id: The repository, in upper or lower case.
+        """
+        online = [tier for tier in self.tiers.all() if not self.tiers.why_offline(tier)]
+        return [found for tier in online for found in self._in(tier, repo_id)]
+
+    def _in(self, tier: Tier, wanted: RepoId | None) -> Iterator[UnneededSnapshot]:
+        base = Base(self.tiers.path(tier))
+        for repo_type, repo_id, repo in scan.repos(base):
+            if repo_type == "model" and (wanted or repo_id).lower() == repo_id.lower():
+                for commit_hash in scan.snapshots(repo):
+                    with contextlib.suppress(Conflict, Denied):
+                        yield from self._of(tier, base, repo_id, commit_hash)
+
+    def _of(self, tier: Tier, base: Base, repo_id: RepoId, commit_hash: CommitHash) -> Iterator[UnneededSnapshot]:
+        keep = self.library.needed_paths(base, repo_id, commit_hash)
+        files = tuple(file for file in _files(base.repo(repo_id), commit_hash) if file.path not in keep)
+        if files:
+            others = self.library.needed_digests(base, repo_id, commit_hash)
+            plan = delete.plan_removal(base, repo_id, commit_hash, files, keep, others)
+            yield UnneededSnapshot(tier, repo_id, commit_hash, files, plan.free_bytes)
+
+    def remove(self, going: UnneededSnapshot) -> Freed:
+        """Delete a snapshot as the old copy of a move is deleted; returns what that freed, measured.
+
+        Raises:
+            Conflict: A program uses its files; nothing was changed.
+            Unavailable: Somebody began to use them in that instant; they go when that ends.
+        """
+        base, repo_id = Base(self.tiers.path(going.tier)), going.repo_id
+        if users := self.old_copies.users(base, repo_id, going.commit_hash, going.files):
+            raise Conflict(f"{repo_id} is used by {', '.join(users)}.", hint="End them first.", used_by=users)
+        what = old_copy(self.library.tiers, base, repo_id, going.commit_hash, going.files)
+        return read_freed(self.runner.finish(self.runner.enqueue_once(what, repo_id)))
+
+
+def _files(repo: Repo, commit_hash: CommitHash) -> Iterator[FileEntry]:
+    """Yield the files of a snapshot, as they lie there."""
+    for name, path in scan.snapshot_files(repo, commit_hash):
+        with contextlib.suppress(BadInput, OSError):  # no file of a repository has such a name; or it is gone
+            yield FileEntry(FilePath(name), path.lstat().st_size, scan.blob_of(repo, path) or _NO_BLOB)

@@ -1,0 +1,135 @@
+"""`shelf rm`: what it asks, what it refuses, what stays and how that is freed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.hub import FakeHub
+from tests.terminal import Screen, Terminal, shelf_on_terminal
+from tests.world import Home, Result, random_bytes
+
+Cli = Callable[..., Result]
+REPO = "org/name"
+FILES = {"config.json": b"{}", "model.safetensors": random_bytes(300_000)}
+
+
+@pytest.fixture
+def added(hub: FakeHub, home: Home) -> Path:
+    """The repository's folder of a model m."""
+    hub.add_repo(REPO, FILES)
+    home.run("add", "m", REPO).checked()
+    return home.primary / "hub/models--org--name"
+
+
+def typed(home: Home, *words: str, answers: str) -> Screen:
+    """Run `shelf` on a terminal and type answers to its questions."""
+    shelf = Terminal(home, "shelf", *words, columns=120)
+    for answer in answers:
+        shelf.wait_for("]: ")
+        shelf.said = shelf.said.replace(b"]: ", b"]; ")
+        shelf.type(f"{answer}\n")
+    return shelf.finish()
+
+
+@pytest.mark.parametrize(("answer", "stays"), [("y", False), ("n", True)])
+def test_a_person_is_asked_about_the_bytes(home: Home, added: Path, answer: str, stays: bool) -> None:
+    """What deleting them frees is said, and the answer decides."""
+    screen = typed(home, "rm", "m", answers=answer)
+
+    assert "m: deleting its files frees 300.0 kB of 300.0 kB.\n" in screen.text
+    assert "Delete the files too? [no]" in screen.text
+    assert (screen.code, "Removed m" in screen.text, added.exists()) == (0, True, stays)
+
+
+def test_what_stays_is_said_before_the_question(home: Home, cli: Cli, added: Path) -> None:
+    """Files of another model, of another name on the disk, of an adapter's base: each with its reason."""
+    cli("add", "twin", REPO).checked()
+
+    screen = typed(home, "rm", "m", answers="n")
+
+    assert "m: deleting its files frees 0 B of 300.0 kB. Files that twin also uses stay.\n" in screen.text
+    assert [model["model_name"] for model in cli("ls", "--json").checked().json] == ["twin"]
+
+
+@pytest.mark.parametrize("words", [("--files",), ("--yes",), ("-y", "--files")], ids=" ".join)
+def test_what_the_flags_say_is_not_asked(home: Home, added: Path, words: tuple[str, ...]) -> None:
+    """--files is an answer, and --yes asks nothing and does what the other flags say."""
+    screen = shelf_on_terminal(home, "rm", "m", *words)
+
+    assert (screen.code, "[no]" in screen.text, added.exists()) == (0, False, "--files" not in words)
+
+
+@pytest.mark.usefixtures("added")
+def test_what_stays_can_be_freed(home: Home, cli: Cli, added: Path) -> None:
+    """Without a terminal nothing is asked; the note has the command, which wants --yes where nobody can answer."""
+    said = cli("rm", "m")
+    assert (said.code, said.out) == (0, "Removed m from the library; its files stay where they are.\n")
+    assert said.err == f"To delete them too (300.0 kB): shelf rm {REPO} --files\n"
+
+    planned = cli("rm", REPO, "--files", "--dry-run").checked()
+    refused, bare = cli("rm", REPO, "--files"), cli("rm", REPO)
+    assert "2 files, 300.0 kB" in planned.out
+    assert (refused.code, refused.err.splitlines()[1]) == (
+        2,
+        f"hint: To delete it anyway: shelf rm {REPO} --files --yes",
+    )
+    assert (bare.code, bare.err.splitlines()[1].endswith(f"To delete them: shelf rm {REPO} --files")) == (4, True)
+    assert added.exists()
+
+    kept = typed(home, "rm", REPO, "--files", answers="n")
+    assert (kept.code, "Nothing was removed." in kept.text, added.exists()) == (2, True, True)
+    gone = typed(home, "rm", REPO, "--files", answers="y")
+    assert (gone.code, f"Deleted what lay here of {REPO}: freed 3" in gone.text, added.exists()) == (0, True, False)
+
+
+def test_only_what_is_not_registered_goes(hub: FakeHub, home: Home, cli: Cli, added: Path) -> None:
+    """An old revision and a second copy go; the model stays whole."""
+    hub.add_repo(REPO, FILES | {"model.safetensors": random_bytes(200_000)})
+    cli("update", "m", "--keep-old").checked()
+    cli("move", "m", "secondary", "--keep-source").checked()
+
+    plan = cli("rm", REPO, "--files", "--dry-run", "--json").checked().json
+    done = cli("rm", REPO, "--files", "--yes", "--json").checked().json
+
+    assert len(plan["unneeded"]) == 2
+    assert done["freed_bytes"] >= 300_000
+    assert not added.exists()
+    assert cli("verify", "m").checked().out.endswith("Everything is intact.\n")
+    assert cli("rm", REPO, "--files", "--yes").code == 4
+
+
+@pytest.mark.usefixtures("added")
+@pytest.mark.parametrize("files", [(), ("--files",)], ids=["forget", "files"])
+def test_what_is_held_is_refused_with_the_command_that_lets_go(cli: Cli, files: tuple[str, ...]) -> None:
+    """Pinned or leased, with or without its files; the commands of the hints make it go."""
+    cli("pin", "m").checked()
+    lease = cli("lease", "m", "--json").checked().json[0]["id"]
+
+    pinned = cli("rm", "m", *files)
+    cli("unpin", "m").checked()
+    leased = cli("rm", "m", *files)
+    cli("lease", "--release", str(lease)).checked()
+
+    assert (pinned.code, pinned.err) == (5, "error: m is pinned.\nhint: shelf unpin m\n")
+    assert (leased.code, leased.err) == (
+        5,
+        f"error: m is used by a person (shelf lease).\nhint: End them first (shelf lease --release {lease})\n",
+    )
+    cli("rm", "m", *files).checked()
+
+
+@pytest.mark.usefixtures("added")
+def test_several_go_or_none(hub: FakeHub, cli: Cli) -> None:
+    """One that is pinned, or that there isn't, keeps all."""
+    hub.add_repo("org/other", FILES)
+    cli("add", "n", "org/other").checked()
+    cli("pin", "n").checked()
+
+    assert (cli("rm", "m", "n").code, cli("rm", "m", "absent").code) == (5, 4)
+    assert len(cli("ls", "--json").json) == 2
+    cli("unpin", "n").checked()
+    assert cli("rm", "m", "n", "--files").checked().out.count("Removed ") == 2
+    assert cli("ls", "--json").json == []
