@@ -122,3 +122,26 @@ def test_front_matter_that_is_no_mapping_says_nothing(headers: Headers) -> None:
     add(headers, "README.md", json.dumps([1, 2]).encode())
 
     assert headers.card("README.md") == ModelCard()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "other"),
+    [
+        ("m.gguf", gguf({"n": 1}), gguf({"n": 2})),
+        ("m.safetensors", safetensors({"a": ("F32", [1])}), safetensors({"a": ("F32", [2])})),
+    ],
+    ids=["GGUF", "safetensors"],
+)
+def test_a_header_is_read_once_until_its_file_changes(
+    headers: Headers, name: str, content: bytes, other: bytes
+) -> None:
+    """Who asks again gets what was read before; a file that was written since is read anew."""
+    blob = add(headers, name, content)
+    read = READERS[name.partition(".")[2]]
+    first = read(headers, name)
+
+    assert read(headers, name) is first
+    blob.unlink()
+    put(blob, other)
+    os.utime(blob, (1, 1))
+    assert read(headers, name) != first

@@ -18,20 +18,20 @@ from modelshelf.domain.patterns import Selection, escape
 
 GGUF, SAFETENSORS, MMPROJ, OTHERS = "GGUF", "safetensors", "mmproj", "other files"
 _FORMATS = {
-    ".gguf": GGUF,
-    ".safetensors": SAFETENSORS,
-    ".bin": "PyTorch",
-    ".pt": "PyTorch",
-    ".pth": "PyTorch",
-    ".ckpt": "PyTorch",
-    ".onnx": "ONNX",
-    ".onnx_data": "ONNX",
-    ".h5": "TensorFlow",
-    ".tflite": "TensorFlow Lite",
-    ".msgpack": "Flax",
-    ".mlmodel": "Core ML",
-    ".ggml": "GGML",
-    ".nemo": "NeMo",
+    "gguf": GGUF,
+    "safetensors": SAFETENSORS,
+    "bin": "PyTorch",
+    "pt": "PyTorch",
+    "pth": "PyTorch",
+    "ckpt": "PyTorch",
+    "onnx": "ONNX",
+    "onnx_data": "ONNX",
+    "h5": "TensorFlow",
+    "tflite": "TensorFlow Lite",
+    "msgpack": "Flax",
+    "mlmodel": "Core ML",
+    "ggml": "GGML",
+    "nemo": "NeMo",
 }
 _ORDER = {GGUF: 0, MMPROJ: 1, SAFETENSORS: 2, OTHERS: 4}
 _QUANTISATION = re.compile(
@@ -75,10 +75,10 @@ def format_of(path: str) -> str:
     >>> format_of("model-00001-of-00002.safetensors"), format_of("config.json"), format_of("mmproj-F16.gguf")
     ('safetensors', '', 'mmproj')
     """
-    pure = PurePosixPath(path)
-    kind = _FORMATS.get(pure.suffix.lower(), "")
+    name = path.rpartition("/")[2].lower()
+    kind = _FORMATS.get(name.rpartition(".")[2], "")
     if kind == GGUF:
-        return MMPROJ if "mmproj" in pure.name.lower() else "" if "imatrix" in pure.name.lower() else GGUF
+        return MMPROJ if "mmproj" in name else "" if "imatrix" in name else GGUF
     return kind if kind != "PyTorch" or is_weights(path) else ""
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import yaml
@@ -44,16 +45,13 @@ class Headers:
 
     def gguf(self, name: str) -> GgufHeader:
         """Return the header of a GGUF file."""
-        with open_regular(self._real(name)) as file:
-            return gguf.read_header(file.read)
+        real = self._real(name)
+        return _gguf(real, _version(real))
 
     def safetensors(self, name: str) -> SafetensorsHeader:
         """Return the header of a safetensors file."""
-        with open_regular(self._real(name)) as file:
-            length = int.from_bytes(file.read(8), "little")
-            if length > _MOST_TENSORS_BYTES:
-                raise BadInput(f"Its header has {length} bytes; at most {_MOST_TENSORS_BYTES} are read.")
-            return safetensors.header_of(_parse(file.read(length)))
+        real = self._real(name)
+        return _safetensors(real, _version(real))
 
     def card(self, name: str) -> ModelCard:
         """Return what the front matter of a README says."""
@@ -70,6 +68,32 @@ class Headers:
         if real is None:
             raise FileNotFoundError(name)
         return real
+
+
+_Version = tuple[int, int, int]
+"""What tells that a file is the one that was read before: its inode, size and mtime."""
+
+
+def _version(path: Path) -> _Version:
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+@lru_cache(maxsize=64)
+def _gguf(path: Path, version: _Version) -> GgufHeader:
+    """Read the header of a GGUF file once; whoever waits for a download asks again and again what the model is."""
+    with open_regular(path) as file:
+        return gguf.read_header(file.read)
+
+
+@lru_cache(maxsize=1024)
+def _safetensors(path: Path, version: _Version) -> SafetensorsHeader:
+    """Read the header of a safetensors file once."""
+    with open_regular(path) as file:
+        length = int.from_bytes(file.read(8), "little")
+        if length > _MOST_TENSORS_BYTES:
+            raise BadInput(f"Its header has {length} bytes; at most {_MOST_TENSORS_BYTES} are read.")
+        return safetensors.header_of(_parse(file.read(length)))
 
 
 def _parse(text: bytes) -> object:

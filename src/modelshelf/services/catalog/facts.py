@@ -36,7 +36,8 @@ def facts_of(model: Model, files: Sequence[FileEntry]) -> ModelFacts:
     """
     if model.path is None or model.state is State.OFFLINE:
         return judge(Found(files, main_weights(files, frozenset())))
-    return judge(_Reader(Headers(Base(Path(model.base)), Path(model.path)), files).found())
+    headers = Headers(Base(Path(model.base)), Path(model.path))
+    return judge(_Reader(headers, files, frozenset(file.path for file in files)).found())
 
 
 @dataclass(slots=True)
@@ -45,6 +46,8 @@ class _Reader:
 
     headers: Headers
     files: Sequence[FileEntry]
+    there: frozenset[str]
+    """Their paths."""
     unread: list[str] = field(default_factory=list)
 
     def found(self) -> Found:
@@ -89,8 +92,7 @@ class _Reader:
 
     def _chat_template(self, weights: FileGroup | None, ggufs: Sequence[GgufHeader]) -> str | None:
         """Return the file that has a chat template; empty where none has, None where that isn't known."""
-        there = {file.path for file in self.files}
-        named = next((name for name in _TEMPLATES if name in there), None)
+        named = next((name for name in _TEMPLATES if name in self.there), None)
         if named is not None:
             return named
         if weights is not None and ggufs and ggufs[0].text("tokenizer.chat_template"):
@@ -98,11 +100,11 @@ class _Reader:
         said = self._read(_TOKENIZER, self.headers.json)
         if said is not None:
             return _TOKENIZER if said.get("chat_template") else ""
-        return None if _TOKENIZER in there or (weights and not ggufs and weights.format == GGUF) else ""
+        return None if _TOKENIZER in self.there or (weights and not ggufs and weights.format == GGUF) else ""
 
     def _read(self, name: str, read: Callable[[str], _T]) -> _T | None:
         """Return what a file of the model says; None where it isn't there or can't be read, which is noted."""
-        if not any(file.path == name for file in self.files):
+        if name not in self.there:
             return None
         try:
             return read(name)
