@@ -18,6 +18,7 @@ from modelshelf.domain.made_up_commits import check_real
 from modelshelf.domain.plans import SEGMENT_BYTES, BlobNeed, PullPlan, plan_runs, segment_count
 from modelshelf.domain.ports import ByteStream, Clock, Hub, Progress
 from modelshelf.errors import Cancelled, Corrupt, Unavailable
+from modelshelf.services.lifecycle.rate_limit import Throttle
 from modelshelf.store.blobs.partial import PIECE_BYTES, IncomingBlob, Run
 from modelshelf.store.layout import Base
 from modelshelf.store.locks import try_lock
@@ -76,8 +77,7 @@ class Fetcher:
     progress: Progress
     clock: Clock
     streams: int
-    throttle: Callable[[int], None]
-    """Told of every chunk of bytes read; returns when the rate limit allows the next one."""
+    throttle: Throttle
     on_written: Callable[[int], None]
     """Told how many bytes of the reservation are on the disk now."""
     _waiting: deque[BlobNeed] = field(default_factory=deque)
@@ -304,7 +304,7 @@ class Fetcher:
         got = stream.read_into(view)
         if not got:
             raise Unavailable(f"The hub's answer for {need.path} ended early.", endpoint=self.hub.endpoint)
-        self.throttle(got)
+        self.throttle(got, self._check)
         return got
 
     def _finish(self, download: _Download) -> None:

@@ -21,6 +21,7 @@ from modelshelf.registry.registry import Registry
 from modelshelf.services.jobs.progress import Counter
 from modelshelf.services.jobs.running import Running
 from modelshelf.services.lifecycle.download import Fetcher
+from modelshelf.services.lifecycle.rate_limit import Throttle
 from modelshelf.services.space.make_room import RoomMaker
 from modelshelf.services.space.reservations import Reservation
 from modelshelf.services.space.tiers import TierService
@@ -49,7 +50,7 @@ class Puller:
     room: RoomMaker
     hub: Hub
     clock: Clock
-    throttle: Callable[[int], None]
+    throttle: Throttle
     streams: int
 
     def run(self, running: Running) -> None:

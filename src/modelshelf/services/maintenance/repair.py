@@ -28,6 +28,7 @@ from modelshelf.services.catalog.models import Library
 from modelshelf.services.jobs.running import Running
 from modelshelf.services.lifecycle.download import Fetcher
 from modelshelf.services.lifecycle.pull import missing_bytes
+from modelshelf.services.lifecycle.rate_limit import Throttle
 from modelshelf.services.space.reservations import Admission, Reservation
 from modelshelf.services.space.tiers import TierService
 from modelshelf.store import fs, locks
@@ -92,7 +93,7 @@ class Repairer:
     admission: Admission
     hub: Hub
     clock: Clock
-    throttle: Callable[[int], None]
+    throttle: Throttle
     streams: int
 
     def repair(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ class Verifier:
             bad = verify.verify_blobs(
                 todo,
                 workers=verify.all_cores(),
-                throttle=Throttle(params.rate_bytes_per_s, self.clock),
+                throttle=partial(Throttle(params.rate_bytes_per_s, self.clock), check=running.progress.check),
                 progress=running.progress,
                 on_checked=notes.add,
             )
