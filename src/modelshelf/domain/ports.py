@@ -31,6 +31,12 @@ class Progress(Protocol):
     def advance(self, done_bytes: int) -> None:
         """Count this many more bytes as done."""
 
+    def skip(self, done_bytes: int) -> None:
+        """Count bytes that were there already: they say nothing of the rate. Below 0 it takes some back."""
+
+    def note(self, detail: str) -> None:
+        """Say in a sentence what keeps the work up; empty: nothing does."""
+
     def check(self) -> None:
         """Raise Cancelled when the work is to stop; otherwise return at once."""
 

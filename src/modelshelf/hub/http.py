@@ -43,6 +43,10 @@ class Http:
         """Whether there is a token to send."""
         return self._token() is not None
 
+    def drop_idle(self) -> None:
+        """Close the connections that are kept for the next request."""
+        self._transport.drop_idle()
+
     def ask(
         self, method: str, url: str, *, tries: int = len(_PAUSES_S) + 1, timeout_s: float | None = None
     ) -> tuple[str, urllib3.BaseHTTPResponse]:

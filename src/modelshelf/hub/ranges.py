@@ -28,6 +28,7 @@ class Stream:
     def __init__(self, response: urllib3.BaseHTTPResponse, endpoint: str, start: int, *, ranged: bool) -> None:
         self.start = start
         self.ranged = ranged
+        self.aborted = False
         self._response = response
         self._source = _source(response)
         self._endpoint = endpoint
@@ -66,7 +67,8 @@ class Stream:
         return 0
 
     def abort(self) -> None:
-        """Let a `read_into` that waits in another thread end at once."""
+        """Let a `read_into` that waits in another thread end at once; the hub is asked for another address then."""
+        self.aborted = True
         with contextlib.suppress(RuntimeError, ValueError, OSError):  # the answer is at its end already
             self._response.shutdown()
 
@@ -116,9 +118,20 @@ class RangeClient:
             with self._mutex:
                 self._locations[key] = landed
             ranged = response.status == 206
-            yield Stream(response, self._http.endpoint, start if ranged else 0, ranged=ranged)
+            stream = Stream(response, self._http.endpoint, start if ranged else 0, ranged=ranged)
+            try:
+                yield stream
+            finally:
+                if stream.aborted:
+                    self._forget(key)
         finally:
             give_back(response)
+
+    def _forget(self, key: tuple[str, str, str]) -> None:
+        """Ask the hub anew where a file is, over fresh connections: those that lie idle may be as dead as this one."""
+        with self._mutex:
+            self._locations.pop(key, None)
+        self._http.drop_idle()
 
     def _get(self, url: str, start: int, stop: int) -> tuple[str, urllib3.BaseHTTPResponse]:
         """Return the answer and its address; a kept connection that the hub closed meanwhile is replaced once."""

@@ -108,6 +108,12 @@ class Transport:
             raise errors.proxy_wants_password(proxy)
         return response
 
+    def drop_idle(self) -> None:
+        """Close the connections that are kept for the next request."""
+        with self._mutex:
+            for pool in self._pools.values():
+                pool.clear()
+
     def _pool(self, proxy: Proxy | None, *, is_secure: bool) -> urllib3.PoolManager:
         with self._mutex:
             key = proxy, is_secure

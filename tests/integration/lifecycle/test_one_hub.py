@@ -70,6 +70,13 @@ class Stopper:
     def advance(self, done_bytes: int) -> None:
         """Count nothing."""
 
+    def skip(self, done_bytes: int) -> None:
+        """Count what was there."""
+        self.advance(done_bytes)
+
+    def note(self, detail: str) -> None:
+        """Nothing keeps it up."""
+
     def check(self) -> None:
         """Go on."""
 

@@ -156,7 +156,7 @@ def test_a_big_file_comes_in_parallel_ranges(hub: FakeHub, shelf: Shelf) -> None
     shelf.services.registrar.enqueue_pull("m")
     waiting.start()
     try:
-        hub.pause(after_bytes=SEGMENT_BYTES // 2)
+        hub.pause(after_bytes=20 * MIB)
         wait_until(lambda: len(asked_for(hub, "big.gguf")) >= 4, "four requests side by side")
     finally:
         hub.resume()

@@ -38,6 +38,13 @@ class Watch:
         """Count."""
         self.done_bytes += done_bytes
 
+    def skip(self, done_bytes: int) -> None:
+        """Count what was there."""
+        self.advance(done_bytes)
+
+    def note(self, detail: str) -> None:
+        """Nothing keeps it up."""
+
     def wrote(self, count_bytes: int) -> None:
         """Count what is on the target."""
         self.written_bytes += count_bytes

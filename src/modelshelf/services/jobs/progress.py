@@ -15,6 +15,10 @@ class Reading:
     phase: str
     done_bytes: int
     total_bytes: int
+    worked_bytes: int = 0
+    """What was handled over all phases, for the rate."""
+    detail: str = ""
+    """What keeps it up, in a sentence."""
 
 
 class Counter:
@@ -29,13 +33,25 @@ class Counter:
         """Begin a phase; one that handles no bytes leaves the figures of the one before."""
         with self._mutex:
             now = self._reading
-            self._reading = Reading(name, 0, total_bytes) if total_bytes else replace(now, phase=name)
+            figures = {"done_bytes": 0, "total_bytes": total_bytes} if total_bytes else {}
+            self._reading = replace(now, phase=name, detail="", **figures)
 
     def advance(self, done_bytes: int) -> None:
         """Count bytes."""
         with self._mutex:
             now = self._reading
-            self._reading = Reading(now.phase, now.done_bytes + done_bytes, now.total_bytes)
+            done, worked = now.done_bytes + done_bytes, now.worked_bytes + done_bytes
+            self._reading = replace(now, done_bytes=done, worked_bytes=worked)
+
+    def skip(self, done_bytes: int) -> None:
+        """Count bytes that were there already."""
+        with self._mutex:
+            self._reading = replace(self._reading, done_bytes=self._reading.done_bytes + done_bytes)
+
+    def note(self, detail: str) -> None:
+        """Say what keeps the work up."""
+        with self._mutex:
+            self._reading = replace(self._reading, detail=detail)
 
     def check(self) -> None:
         """Raise Cancelled once `stop` was called."""

@@ -217,7 +217,7 @@ class JobRunner:
 
     def _leave(self, job: Job) -> None:
         if self.registry.job(job.id).finished_at is None:
-            self.registry.update_job(job.id, {"state": QUEUED, "owner": "", "rate_bytes_per_s": 0})
+            self.registry.update_job(job.id, {"state": QUEUED, "owner": "", "rate_bytes_per_s": 0, "detail": ""})
 
     def _fail(self, job: Job, detail: str, problem: dict[str, object]) -> None:
         self.registry.finish_job(job.id, FAILED, detail=detail, error=json.dumps(problem))

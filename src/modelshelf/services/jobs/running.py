@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -16,6 +17,7 @@ from modelshelf.services.jobs.progress import Counter
 
 _log = logging.getLogger(__name__)
 TICK_S = 0.5
+_RATE_S = 10.0
 _AWAY_S = 30.0
 """So long a job goes on whose registry does not answer: half of what it leaves to others to take the job over."""
 
@@ -25,6 +27,26 @@ class Reservation(Protocol):
 
     def renew(self) -> None:
         """Tell the registry what remains, and that the owner lives."""
+
+
+class Rate:
+    """How fast work has gone over the last ten seconds."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def over(self, now_s: float, worked_bytes: int) -> int:
+        """Return the bytes per second, and remember how far the work is.
+
+        >>> rate = Rate()
+        >>> [rate.over(now, done) for now, done in ((0, 0), (5, 500), (10, 500), (15, 500), (20, 500), (26, 1100))]
+        [0, 100, 50, 0, 0, 100]
+        """
+        self._seen.append((now_s, worked_bytes))
+        while len(self._seen) > 2 and self._seen[0][0] < now_s - _RATE_S:
+            self._seen.popleft()
+        first_s, first_bytes = self._seen[0]
+        return max(0, round((worked_bytes - first_bytes) / max(0.001, now_s - first_s)))
 
 
 class Running:
@@ -51,14 +73,12 @@ def ticking(registry: Registry, clock: Clock, running: Running) -> Iterator[None
 
 
 def _tick_until(registry: Registry, clock: Clock, running: Running, over: threading.Event) -> None:
-    told_at = last_at = clock.now()
-    last_bytes, rate = 0, 0.0
+    told_at = clock.now()
+    rate = Rate()
     while not over.wait(TICK_S):
-        reading, now = running.progress.read(), clock.now()
-        rate = 0.7 * rate + 0.3 * max(0, reading.done_bytes - last_bytes) / max(0.001, now - last_at)
-        last_at, last_bytes = now, reading.done_bytes
+        now = clock.now()
         try:
-            _tick(registry, running, int(rate))
+            _tick(registry, running, rate.over(now, running.progress.read().worked_bytes))
             told_at = now
         except ShelfError as err:
             if err.fields.get("registry_away") and now - told_at < _AWAY_S:
@@ -74,6 +94,7 @@ def _tick(registry: Registry, running: Running, rate_bytes_per_s: int) -> None:
         "done_bytes": reading.done_bytes,
         "total_bytes": reading.total_bytes,
         "rate_bytes_per_s": rate_bytes_per_s,
+        "detail": reading.detail,
     }
     job = registry.job(running.job.id)
     if job.owner != running.job.owner:

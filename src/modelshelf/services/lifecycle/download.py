@@ -1,7 +1,8 @@
 """Fetching blobs over several streams at once, within a file and across files.
 
 A blob begins with one request, whose answer tells whether the hub honours ranges; its other runs of segments follow
-on all streams. A blob that another process is fetching is left until that process is done, then found on the disk.
+on as many streams as the line is worth. A blob that another process is fetching is left until that process is done,
+then found on the disk. A connection that brings nothing is left for a fresh one, which goes on at the same byte.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -18,6 +20,8 @@ from modelshelf.domain.made_up_commits import check_real
 from modelshelf.domain.plans import SEGMENT_BYTES, BlobNeed, PullPlan, plan_runs, segment_count
 from modelshelf.domain.ports import ByteStream, Clock, Hub, Progress
 from modelshelf.errors import Cancelled, Corrupt, Unavailable
+from modelshelf.services.lifecycle.download_tasks import Download, Task, is_large
+from modelshelf.services.lifecycle.line import STALL_S, Line
 from modelshelf.services.lifecycle.rate_limit import Throttle
 from modelshelf.store.blobs.partial import PIECE_BYTES, IncomingBlob, Run
 from modelshelf.store.layout import Base
@@ -28,39 +32,6 @@ _log = logging.getLogger(__name__)
 MAX_ATTEMPTS = 6
 """So many failures in a row, without a segment's worth between them, end a pull; the job waits and comes back."""
 _POLL_S = 0.2
-
-
-@dataclass(slots=True, eq=False)
-class _Download:
-    """One blob on its way, with the locks that it holds."""
-
-    need: BlobNeed
-    incoming: IncomingBlob
-    held: contextlib.ExitStack
-
-
-@dataclass(slots=True)
-class _Task:
-    """Some neighbouring segments of a blob to ask for, by one stream."""
-
-    download: _Download
-    first: int
-    last: int
-    """The segment after the last one."""
-    run: Run | None = None
-    """What is on its way, and where it stands; it goes on there after a cut."""
-    opens: bool = False
-    """Whether it has yet to learn about ranges; until then no other stream works on this blob."""
-
-    def next_run(self) -> Run | None:
-        """Return what is on its way, or what is to be asked for next; None when all is there."""
-        if self.run is None or self.run.at == self.run.stop:
-            self.run = self.download.incoming.gap(self.first, self.last)
-        return self.run
-
-    def at(self) -> int:
-        """Return where it stands, in bytes from the beginning of the blob."""
-        return self.run.at if self.run else self.first * SEGMENT_BYTES
 
 
 @dataclass(slots=True, eq=False)
@@ -81,11 +52,18 @@ class Fetcher:
     on_written: Callable[[int], None]
     """Told how many bytes of the reservation are on the disk now."""
     _waiting: deque[BlobNeed] = field(default_factory=deque)
-    _tasks: deque[_Task] = field(default_factory=deque)
-    _open: set[_Download] = field(default_factory=set)
+    _tasks: deque[Task] = field(default_factory=deque)
+    _open: set[Download] = field(default_factory=set)
     _opening: int = 0
+    _line: Line = field(default_factory=Line)
+    _worth: int = 1
+    """How many streams the line is worth."""
+    _in_hand: int = 0
+    """How many large blobs, or parts of such, are being asked for."""
     _failed_digests: set[str] = field(default_factory=set)
     _streams: set[ByteStream] = field(default_factory=set)
+    _reading: dict[ByteStream, float] = field(default_factory=dict)
+    """Those whose next bytes are waited for, and since when."""
     _working: set[threading.Thread] = field(default_factory=set)
     _asking: set[threading.Thread] = field(default_factory=set)
     """Threads that wait for the head of an answer, which nothing can cut short; they hold no file."""
@@ -123,23 +101,53 @@ class Fetcher:
         try:
             while self._wait_while(lambda: self._error is None and bool(self._working)):
                 self.progress.check()
+                self._look_after_streams()
         except (Cancelled, KeyboardInterrupt) as err:
             self._fail(err)
+        self.progress.note("")
         while self._wait_while(lambda: bool(self._working - self._asking)):
             with self._changed:
                 for stream in self._streams:
                     stream.abort()
+
+    def _look_after_streams(self) -> None:
+        """Leave connections that bring nothing, all of them when the machine has slept, and say how it stands."""
+        woke, now_s = self._line.woke(), time.monotonic()
+        with self._changed:
+            for stream, since_s in self._reading.items():
+                if woke or now_s - since_s >= STALL_S:
+                    stream.abort()
+        self._look_at_line()
+        self.progress.note(self._line.silence())
+
+    def _look_at_line(self) -> None:
+        """Let as many streams go on as the line is worth."""
+        worth = self._line.streams(self.streams)
+        if worth != self._worth:
+            with self._changed:
+                self._worth = worth
+                self._changed.notify_all()
 
     def _wait_while(self, condition: Callable[[], bool]) -> bool:
         """Return whether a condition holds, after a moment in which it may end."""
         with self._changed:
             return not self._changed.wait_for(lambda: not condition(), _POLL_S)
 
+    def _goes_on(self) -> bool:
+        """Return whether to go on with something that isn't the line's."""
+        self._line.is_busy()
+        return self._error is None
+
     def _check(self) -> None:
         """Raise when the work is to stop, or has failed elsewhere."""
         self.progress.check()
         if self._error is not None:
             raise Cancelled
+
+    def _check_here(self) -> None:
+        """Do the same while it isn't the line that is waited for."""
+        self._line.is_busy()
+        self._check()
 
     def _fail(self, err: BaseException) -> None:
         with self._changed:
@@ -151,6 +159,7 @@ class Fetcher:
         try:
             while task := self._next_task():
                 self._carry_out(task, buffer)
+                self._let_go(task.download.need)
         except BaseException as err:  # noqa: BLE001 - it is raised again where the threads are waited for
             self._fail(err)
         finally:
@@ -158,30 +167,46 @@ class Fetcher:
                 self._working.discard(threading.current_thread())
                 self._changed.notify_all()
 
-    def _next_task(self) -> _Task | None:
+    def _next_task(self) -> Task | None:
         """Return what to do next, waiting for it; None when all is done or lost."""
         while True:
             self.progress.check()
             with self._changed:
                 if self._error is not None or not (self._tasks or self._waiting or self._open or self._opening):
                     return None
-                if self._tasks:
+                if self._tasks and self._in_hand < self._worth:
+                    self._in_hand += 1
                     return self._tasks.popleft()
-                need = self._waiting.popleft() if self._waiting else None
+                need = self._take_need()
                 if need is None:
                     self._changed.wait(_POLL_S)
                     continue
+                self._in_hand += is_large(need)
                 self._opening += 1
+            task = None
             try:
                 task = self._open_blob(need)
             finally:
+                if task is None:
+                    self._let_go(need)
                 with self._changed:
                     self._opening -= 1
                     self._changed.notify_all()
             if task is not None:
                 return task
 
-    def _open_blob(self, need: BlobNeed) -> _Task | None:
+    def _take_need(self) -> BlobNeed | None:
+        """Return the blob to begin with next: the largest while the line is worth a stream more, else a small one."""
+        if self._waiting and self._in_hand < self._worth:
+            return self._waiting.popleft()
+        return self._waiting.pop() if self._waiting and not is_large(self._waiting[-1]) else None
+
+    def _let_go(self, need: BlobNeed) -> None:
+        with self._changed:
+            self._in_hand -= is_large(need)
+            self._changed.notify_all()
+
+    def _open_blob(self, need: BlobNeed) -> Task | None:
         """Take a blob's locks and return its first task; None when it is there, or when another process is at it."""
         held = contextlib.ExitStack()
         locks = (self.base.part_lock(need.digest), self.base.hub_lock(self.plan.repo_id, need.digest))
@@ -194,20 +219,20 @@ class Fetcher:
         with contextlib.ExitStack() as undo:
             undo.push(held)
             if self._is_there(need):
-                self.progress.advance(need.size_bytes)
+                self.progress.skip(need.size_bytes)
                 self.on_written(need.size_bytes)
                 return None
-            incoming = held.enter_context(IncomingBlob(self.base, need.digest, need.size_bytes, self._check))
+            incoming = held.enter_context(IncomingBlob(self.base, need.digest, need.size_bytes, self._check_here))
             undo.pop_all()
-        download = _Download(need, incoming, held)
+        download = Download(need, incoming, held)
         with self._changed:
             self._open.add(download)
-        self.progress.advance(incoming.arrived_bytes())
+        self.progress.skip(incoming.arrived_bytes())
         missing = incoming.missing()
         if not missing:
             self._finish(download)
             return None
-        return _Task(download, *plan_runs(missing, self.streams)[0], opens=True)
+        return Task(download, *plan_runs(missing, self.streams)[0], opens=True)
 
     def _is_there(self, need: BlobNeed) -> bool:
         """Return whether another process published the blob since the plan was made."""
@@ -216,7 +241,7 @@ class Fetcher:
         except OSError:
             return False
 
-    def _carry_out(self, task: _Task, buffer: memoryview) -> None:
+    def _carry_out(self, task: Task, buffer: memoryview) -> None:
         """Ask for a task's segments until they are all there; after a segment's worth a cut costs no pause."""
         failures, good = 0, task.at()
         while self._error is None and (run := task.next_run()):
@@ -231,7 +256,7 @@ class Fetcher:
                 if failures or err.retry_after_s:
                     self._pause(backoff_s(failures, err.retry_after_s) / 4)
 
-    def _ask(self, task: _Task, run: Run, buffer: memoryview) -> None:
+    def _ask(self, task: Task, run: Run, buffer: memoryview) -> None:
         """Make one request and keep what it brings.
 
         What the answer's head tells about ranges is settled before its body can break.
@@ -273,11 +298,11 @@ class Fetcher:
                 self._asking.discard(me)
                 self._changed.notify_all()
 
-    def _spread(self, task: _Task) -> None:
+    def _spread(self, task: Task) -> None:
         """Let the other streams have the rest of a blob."""
         missing = [i for i in task.download.incoming.missing() if not task.first <= i < task.last]
         with self._changed:
-            self._tasks.extend(_Task(task.download, *run) for run in plan_runs(missing, self.streams))
+            self._tasks.extend(Task(task.download, *run) for run in plan_runs(missing, self.streams))
             self._changed.notify_all()
 
     def _skip(self, need: BlobNeed, count: int, stream: ByteStream, buffer: memoryview) -> None:
@@ -285,7 +310,7 @@ class Fetcher:
         while count:
             count -= self._read(need, buffer[: min(count, buffer.nbytes)], stream)
 
-    def _take(self, download: _Download, run: Run, stream: ByteStream, buffer: memoryview) -> None:
+    def _take(self, download: Download, run: Run, stream: ByteStream, buffer: memoryview) -> None:
         """Read a run to its end and keep it; each segment has one writer."""
         incoming = download.incoming
         while run.at < run.stop:
@@ -294,20 +319,28 @@ class Fetcher:
             self.progress.advance(got)
             self.on_written(got)
             incoming.flush_ahead()
-            incoming.hash_ahead(lambda: self._error is None)
+            incoming.hash_ahead(self._goes_on)
             if is_whole:
                 self._finish(download)
 
     def _read(self, need: BlobNeed, view: memoryview, stream: ByteStream) -> int:
         """Read the next bytes of an answer; returns how many."""
         self._check()
-        got = stream.read_into(view)
+        with self._changed:
+            self._reading[stream] = time.monotonic()
+        try:
+            got = stream.read_into(view)
+        finally:
+            with self._changed:
+                del self._reading[stream]
         if not got:
             raise Unavailable(f"The hub's answer for {need.path} ended early.", endpoint=self.hub.endpoint)
-        self.throttle(got, self._check)
+        self._line.came(got)
+        self._look_at_line()
+        self.throttle(got, self._check_here)
         return got
 
-    def _finish(self, download: _Download) -> None:
+    def _finish(self, download: Download) -> None:
         """Publish a blob that is whole; one with the wrong digest is fetched once more from its beginning."""
         need = download.need
         try:
@@ -317,14 +350,14 @@ class Fetcher:
                 raise
             _log.warning("digest_mismatch", extra={"digest": need.digest, "path": need.path})
             self._failed_digests.add(need.digest)
-            self.progress.advance(-need.size_bytes)
+            self.progress.skip(-need.size_bytes)
             self.on_written(-need.size_bytes)
             with self._changed:
                 self._waiting.append(need)
         finally:
             self._close(download)
 
-    def _close(self, download: _Download) -> None:
+    def _close(self, download: Download) -> None:
         with self._changed:
             self._open.discard(download)
             self._changed.notify_all()

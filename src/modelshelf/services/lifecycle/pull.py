@@ -124,7 +124,7 @@ class Puller:
             with self.room.reserve(tier, tier_id, need, model_id=row.id) as reservation:
                 on_reserved(reservation)
                 progress.phase("downloading", plan.total_bytes)
-                progress.advance(plan.total_bytes - plan.fetch_bytes)
+                progress.skip(plan.total_bytes - plan.fetch_bytes)
                 self._fetcher(base, plan, progress, reservation).run()
         stamps = {need.digest: scan.stamp(repo.blob(need.digest)) for need in plan.fetch}
         self.registry.verified.add(tier_id, stamps)

@@ -315,6 +315,15 @@ class _Done:
         self._advanced += done_bytes
         self._progress.advance(done_bytes)
 
+    def skip(self, done_bytes: int) -> None:
+        """Count bytes that were there already."""
+        self._advanced += done_bytes
+        self._progress.skip(done_bytes)
+
+    def note(self, detail: str) -> None:
+        """Say what keeps the work up."""
+        self._progress.note(detail)
+
     def check(self) -> None:
         """Raise Cancelled when the work is to stop."""
         self._progress.check()
@@ -326,7 +335,7 @@ class _Done:
 
     def take_back(self) -> None:
         """Count nothing of it."""
-        self._progress.advance(-self._advanced)
+        self._progress.skip(-self._advanced)
         self._reservation.wrote(-self._written)
 
 

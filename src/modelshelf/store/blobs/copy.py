@@ -88,7 +88,7 @@ def copy_blob(
         Cancelled: The work was stopped; likewise.
     """
     with IncomingBlob(base, digest, size_bytes, progress.check) as incoming:
-        progress.advance(incoming.arrived_bytes())
+        progress.skip(incoming.arrived_bytes())
         _Copy(source, incoming, progress, on_written).run()
         incoming.publish(target, like=source)
 

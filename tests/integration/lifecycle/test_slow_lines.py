@@ -1,0 +1,127 @@
+"""Slow and broken lines: what arrived is kept, what is dead is left, and nothing is fetched twice."""
+
+from __future__ import annotations
+
+import signal
+import struct
+
+import pytest
+
+from modelshelf.domain.plans import SEGMENT_BYTES
+from modelshelf.services.jobs.worker import Worker
+from modelshelf.services.lifecycle import download, line
+from modelshelf.services.shelf import Shelf
+from tests.fakes.hub import FakeHub
+from tests.fakes.hub_repos import Blob
+from tests.fakes.line import Faults, line_to
+from tests.invariants import violations
+from tests.world import MIB, Home, random_bytes, tree, wait_until
+
+REPO = "org/name"
+WEIGHTS = random_bytes(20 * MIB + 17)
+FILES = {"config.json": b"{}", "model.safetensors": WEIGHTS}
+TOTAL = sum(map(len, FILES.values()))
+HEADS = 100_000
+"""What all answers have beside the bytes of files, at most."""
+
+
+def kept_segments(home: Home) -> int:
+    """Return how many segments of all parts the maps claim."""
+    maps = (home.primary / "modelshelf/incoming").glob("*.map")
+    return sum(claim != 0 for path in maps for (claim,) in struct.iter_unpack("<Q", path.read_bytes()))
+
+
+def test_cuts_cost_no_byte(hub: FakeHub, home: Home) -> None:
+    """A line that is cut every 700,000 bytes brings each byte once: a fresh connection goes on where it stood."""
+    hub.add_repo(REPO, FILES)
+    with line_to(hub.url, Faults(cut_every_bytes=700_000)) as cut, home.open(HF_ENDPOINT=cut.url) as shelf:
+        shelf.register("m", REPO)
+
+        assert tree(shelf.path("m")) == FILES
+        assert cut.connections >= TOTAL // 700_000
+        assert cut.down_bytes <= TOTAL * 1.01 + HEADS
+        assert violations(shelf) == []
+
+
+def test_a_slow_line_is_asked_by_few_streams(hub: FakeHub, home: Home) -> None:
+    """Where eight streams would each bring little, no more are opened than the line is worth."""
+    hub.add_repo(REPO, {"model.safetensors": WEIGHTS[: 3 * MIB]})
+    faults = Faults(rate_bytes_per_s=1_000_000, delay_s=0.1)
+    with line_to(hub.url, faults) as slow, home.open(HF_ENDPOINT=slow.url) as shelf:
+        shelf.register("m", REPO)
+
+        assert slow.connections <= 4
+        assert slow.down_bytes <= 3 * MIB + HEADS
+
+
+def test_a_killed_pull_on_a_slow_line_keeps_its_segments(hub: FakeHub, home: Home, shelf: Shelf) -> None:
+    """What the map claims when the process is killed is not asked for again."""
+    hub.add_repo(REPO, FILES)
+    shelf.register("m", REPO, download=False)
+    with line_to(hub.url, Faults(rate_bytes_per_s=3_000_000)) as slow:
+        child = home.start("pull", "m", HF_ENDPOINT=slow.url)
+        wait_until(lambda: kept_segments(home) >= 6, "segments to be kept")
+        child.kill()
+    kept_bytes = kept_segments(home) * SEGMENT_BYTES
+    hub.stop()  # what it had in hand for the dead must not be counted
+    hub.start()
+    before = hub.bytes_sent
+
+    shelf.pull("m")
+
+    assert hub.bytes_sent - before <= TOTAL - kept_bytes
+    assert tree(shelf.path("m")) == FILES
+    assert violations(shelf) == []
+
+
+def test_a_stalled_connection_is_left_for_another_address(
+    hub: FakeHub, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hub is asked anew where the file is, for what is missing alone."""
+    monkeypatch.setattr(download, "STALL_S", 0.5)
+    hub.add_repo(REPO, FILES)
+    with line_to(hub.url, Faults(stall_after_bytes=2 * MIB, stalls=99)) as stalls:
+        place = f"/cdn/{Blob.of(WEIGHTS, lfs=True).digest}"
+        hub.fail("*/resolve/*/model.safetensors", method="GET", redirect_to=f"{stalls.url}{place}", times=1)
+
+        shelf.register("m", REPO)
+
+        assert stalls.connections >= 1
+        assert stalls.down_bytes <= 99 * 2 * MIB
+    assert tree(shelf.path("m")) == FILES
+    assert violations(shelf) == []
+
+
+def test_a_stall_is_shown(hub: FakeHub, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The job's row says for how long nothing came, for whoever looks, and says it no more when it goes on."""
+    monkeypatch.setattr(line, "_SILENCE_S", 0.1)
+    monkeypatch.setattr(download, "STALL_S", 4.0)
+    hub.add_repo(REPO, FILES)
+    faults = Faults(stall_after_bytes=MIB, stalls=99)
+    with line_to(hub.url, faults) as stalls, home.open(HF_ENDPOINT=stalls.url) as shelf:
+        shelf.register("m", REPO, download=False)
+        job = shelf.services.registrar.enqueue_pull("m")
+        worker = Worker(shelf.services.runner)
+        worker.start()
+        said = wait_until(lambda: shelf.services.registry.job(job.id).detail, "the silence to be told")
+        faults.stalls = 0
+        wait_until(lambda: shelf.model("m").state == "ready", "the model to be ready")
+        worker.stop()
+
+        assert said.startswith("No data for ")
+        assert shelf.services.registry.job(job.id).detail == ""
+        assert tree(shelf.path("m")) == FILES
+
+
+def test_ctrl_c_does_not_wait_for_a_rate_limit(hub: FakeHub, home: Home, shelf: Shelf) -> None:
+    """A limit under which the bytes in hand take a minute holds nobody up."""
+    hub.add_repo(REPO, FILES)
+    shelf.register("m", REPO, download=False)
+    child = home.start("pull", "m", SHELF_DOWNLOAD_LIMIT="15 kB/s")
+    incoming = home.primary / "modelshelf/incoming"
+    wait_until(lambda: any(part.stat().st_size for part in incoming.glob("*.part")), "bytes to be written")
+
+    child.process.send_signal(signal.SIGINT)
+
+    assert child.finish(timeout_s=20).code == 130
+    assert [job.state for job in shelf.services.registry.jobs()] == ["queued"]
