@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 from modelshelf.bootstrap.in_force import NOTES, registry_in_force
 from modelshelf.errors import BadInput, Conflict, ShelfError
 from modelshelf.services.catalog.models import Library, environment
-from modelshelf.settings import Settings, child_environment, load_settings
+from modelshelf.settings import Settings, child_environment, load_settings, places
 from modelshelf.store import fs, probe
 from modelshelf.store.known_bases import KnownBases, KnownLibraries
 from modelshelf.store.layout import Base
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from modelshelf.domain.models import Model
     from modelshelf.domain.ports import Reader
     from modelshelf.domain.tiers import Tiers
+    from modelshelf.domain.unadopted import Unadopted
 
 
 def open_library(env_file: Path | None = None) -> Library:
@@ -34,6 +36,18 @@ def open_library(env_file: Path | None = None) -> Library:
     settings = load_settings(env_file)
     check_mounts(settings)
     return Library(_reader(settings), settings.tiers, KnownBases(settings.state_home))
+
+
+def unadopted_models(models: Iterable[Model]) -> Unadopted:
+    """Return what other programs downloaded and no model is registered for.
+
+    Args:
+        models: The registered models.
+    """
+    from modelshelf.domain.adopt import DEFAULT_PATH
+    from modelshelf.services.setup.unadopted import unadopted
+
+    return unadopted(places().usual, models, DEFAULT_PATH)
 
 
 def hub_endpoint() -> str:

@@ -47,10 +47,9 @@ def adopt(
     Example: shelf adopt ~/.cache/huggingface --leave
     """
     from modelshelf.bootstrap.shelf import open_shelf
-    from modelshelf.domain.adopt import AdoptRequest, adopt_mode_of
+    from modelshelf.domain.adopt import DEFAULT_PATH, AdoptRequest, adopt_mode_of
     from modelshelf.errors import BadInput
     from modelshelf.schemas.adopt import AdoptPlanJson
-    from modelshelf.services.adopt.adopt import DEFAULT_PATH
 
     with at_the_edge(as_json=as_json), open_shelf(read_only=dry_run) as shelf:
         modes = [w for w, on in (("leave", leave), ("move", move), ("link", link), ("unlink", unlink)) if on]

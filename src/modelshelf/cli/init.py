@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -172,10 +171,8 @@ def _show_written(outcome: SetupJson) -> None:
     if outcome.environment_wins:
         output.note(f"The environment sets these too, and overrides the file: {', '.join(outcome.environment_wins)}")
     if outcome.usual_models:
-        path = shlex.quote(outcome.usual_path)
-        count = outcome.usual_models
-        models = "1 model is" if count == 1 else f"{count} models are"
-        output.note(
-            f"{models} in {path}. To add them to the library: shelf adopt {path} --leave (or --move, or --link)"
-        )
+        from modelshelf.domain.unadopted import Unadopted
+
+        found = Unadopted(outcome.usual_path, outcome.usual_models, outcome.usual_bytes, is_default=False)
+        output.note(f"{found.where}. To add them to the library: {found.command} --leave (or --move, or --link)")
     output.note("Next: shelf tiers, then shelf add NAME ORG/MODEL")

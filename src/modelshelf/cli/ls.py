@@ -51,6 +51,15 @@ def ls(
             _show_strays(strays)
 
 
+def _none_yet() -> str:
+    from modelshelf.bootstrap.read_only import unadopted_models
+
+    found = unadopted_models(())
+    if found.models:
+        return f"No models yet, but {found.where}: {found.command}"
+    return "No models yet. To add one: shelf add ORG/MODEL. To find lost ones: shelf reconcile"
+
+
 def _strays(library: Library, listing: Listing) -> list[UnregisteredRepo]:
     from modelshelf.services.catalog.unregistered import unregistered
 
@@ -72,11 +81,7 @@ def _print_json(found: Sequence[Model], strays: Sequence[UnregisteredRepo], *, e
 def _show(found: Sequence[Model], listing: Listing, now_s: float) -> None:
     """Print the library."""
     if not found:
-        output.note(
-            f"No model has {listing.text} in its name or repository."
-            if listing.text
-            else "No models yet. To add one: shelf add NAME ORG/MODEL. To find lost ones: shelf reconcile"
-        )
+        output.note(f"No model has {listing.text} in its name or repository." if listing.text else _none_yet())
         return
     rows = [
         [

@@ -19,6 +19,9 @@ from modelshelf.domain.model_names import free_name
 from modelshelf.domain.outside import flag_of, text_of
 from modelshelf.errors import BadInput
 
+DEFAULT_PATH = "~/.cache/huggingface"
+"""What is adopted where no path is given."""
+
 
 class AdoptMode(enum.StrEnum):
     """What a person wants done with what was found."""

@@ -10,6 +10,7 @@ from itertools import groupby
 from modelshelf.domain.doctor_report import Diagnosis, Severity
 from modelshelf.domain.tiers import PRIMARY, Tier
 from modelshelf.domain.tool_environment import ENGINE_PACKAGES, ToolFolder
+from modelshelf.domain.unadopted import Unadopted
 
 _ERROR, _WARNING, _INFO, _OK = Severity
 
@@ -29,6 +30,13 @@ def of_tools(places: Sequence[tuple[ToolFolder, int]], tiers: Sequence[Tier]) ->
         else:
             severity, detail = _OK, f"{names}: {path} ({place.why}), files of its own kind."
         yield Diagnosis(severity, "tool", detail, path=path, size_bytes=size_bytes)
+
+
+def of_unadopted(found: Unadopted) -> Iterator[Diagnosis]:
+    """Yield that models are there which the library doesn't know."""
+    if found.models:
+        detail = f"{found.where}, and not in the library."
+        yield Diagnosis(_INFO, "tool", detail, found.command, found.path, found.size_bytes)
 
 
 @dataclass(frozen=True, slots=True)

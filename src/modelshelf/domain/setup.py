@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from modelshelf.domain.unadopted import Unadopted
 from modelshelf.errors import BadInput
 from modelshelf.units import GB
 
@@ -27,8 +28,8 @@ class Surroundings:
     """The names of settings in the environment, which win over what is written."""
     usual: Path
     """The base that Hugging Face programs use by default."""
-    usual_models: int
-    """How many repositories of models other programs left there."""
+    unadopted: Unadopted
+    """The models that other programs left there."""
     tools_elsewhere: str
     """What to say where Hugging Face programs download to another disk than the primary's; empty else."""
 

@@ -91,6 +91,8 @@ class SetupJson(JsonObject):
     """The base that Hugging Face programs use by default."""
     usual_models: int
     """How many models other programs left there."""
+    usual_bytes: int
+    """The size of those."""
     tools_elsewhere: str
     """What to say where Hugging Face programs download to another disk than the primary's; empty else."""
 
@@ -110,6 +112,8 @@ class SetupJson(JsonObject):
             secondary=WishJson.like(setup.secondary) if setup.secondary else None,
             environment_wins=[name for name in around.exported if f"{name}=" in text],
             usual_path=str(around.usual),
+            usual_models=around.unadopted.models,
+            usual_bytes=around.unadopted.size_bytes,
         )
 
 

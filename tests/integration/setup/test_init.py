@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import stat
 import subprocess
 import sys
@@ -151,22 +152,23 @@ def test_a_tool_that_downloads_to_another_disk_is_named(fresh: Home) -> None:
 
 
 def test_what_other_programs_downloaded_is_offered(fresh: Home) -> None:
-    """Models in the usual cache are counted, and the command that adopts them is said."""
-    for name in ("models--org--a", "models--gpt2", "datasets--org--d", ".locks"):
-        (fresh.root / "home/.cache/huggingface/hub" / name).mkdir(parents=True)
+    """Models in the usual cache are counted, and the command that adopts them is said; a failed download is none."""
+    for name in ("models--org--a", "models--gpt2", "datasets--org--d", "models--org--none", ".locks"):
+        commit = "" if name.endswith("none") else f"snapshots/{'c' * 40}"
+        (fresh.root / "home/.cache/huggingface/hub" / name / commit).mkdir(parents=True)
 
     done = fresh.run("init", *flags(fresh)).checked()
 
     usual = fresh.root / "home/.cache/huggingface"
-    assert f"2 models are in {usual}" in done.err
+    assert re.search(rf"^2 models \([0-9.]+ kB\) are in {usual}\. To add them", done.err, re.MULTILINE)
     assert f"shelf adopt {usual} --leave" in done.err
 
 
 def test_one_model_is_counted_as_one(fresh: Home) -> None:
     """The sentence is right for one as well."""
-    (fresh.root / "home/.cache/huggingface/hub/models--gpt2").mkdir(parents=True)
+    (fresh.root / f"home/.cache/huggingface/hub/models--gpt2/snapshots/{'c' * 40}").mkdir(parents=True)
 
-    assert "1 model is in " in fresh.run("init", *flags(fresh)).checked().err
+    assert re.search(r"1 model \(.* kB\) is in ", fresh.run("init", *flags(fresh)).checked().err)
 
 
 def test_a_dry_run_writes_nothing(fresh: Home, env_file: Path) -> None:

@@ -20,10 +20,12 @@ from modelshelf.domain.doctor_surroundings import (
     of_settings,
     of_token,
     of_tools,
+    of_unadopted,
 )
 from modelshelf.domain.permissions import Foreign
 from modelshelf.domain.tiers import Tier
 from modelshelf.domain.tool_environment import ENGINE_PACKAGES, ToolFolder
+from modelshelf.domain.unadopted import Unadopted
 from modelshelf.domain.verify_report import Fault, Finding
 from modelshelf.units import GB
 
@@ -264,3 +266,12 @@ def test_what_cannot_be_understood_is_named_and_stays() -> None:
 
     assert (told.severity, told.command) == (Severity.WARNING, "ls -ld '/b/a b.json'")
     assert "ignores it and leaves it there" in told.detail
+
+
+def test_what_other_programs_downloaded_has_the_command_that_adopts_it() -> None:
+    """With its number and size; nothing is said of nothing."""
+    (found,) = of_unadopted(Unadopted("/home/me/hf", 14, 183 * 10**9, is_default=False))
+
+    assert found.detail == "14 models (183.0 GB) are in /home/me/hf, and not in the library."
+    assert (found.severity, found.command) == (Severity.INFO, "shelf adopt /home/me/hf")
+    assert list(of_unadopted(Unadopted("/home/me/hf", 0, 0, is_default=False))) == []

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Query
 
-from modelshelf.domain.adopt import AdoptMode, AdoptRequest
+from modelshelf.domain.adopt import DEFAULT_PATH, AdoptMode, AdoptRequest
 from modelshelf.schemas.adopt import AdoptPlanJson
 from modelshelf.schemas.garbage import DedupePlanJson, GcPlanJson
 from modelshelf.schemas.jobs import JobJson
@@ -16,7 +16,7 @@ from modelshelf.server.answers import Json, accepted
 from modelshelf.server.api.requests import Adopt, Collect, Deduplicate, NewVerification, Reconcile
 from modelshelf.server.doors import PathDoor
 from modelshelf.server.openapi import ACCEPTED, CHANGING, LOOKING, answers, planned, problems
-from modelshelf.services.adopt.adopt import DEFAULT_PATH, folder_of
+from modelshelf.services.adopt.adopt import folder_of
 from modelshelf.services.shelf import Shelf
 
 MayCollect = Annotated[Collect, Body(default_factory=Collect)]

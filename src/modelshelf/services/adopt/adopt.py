@@ -50,7 +50,6 @@ from modelshelf.store.repos import scan
 from modelshelf.store.tiers import meter, sidecars
 
 _log = logging.getLogger(__name__)
-DEFAULT_PATH = "~/.cache/huggingface"
 ELSEWHERE = ("~/.cache/huggingface", "~/.lmstudio/models", "~/.cache/lm-studio/models", "~/.ollama/models")
 """Where programs keep models by default."""
 

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from modelshelf.domain.adopt import DEFAULT_PATH
 from modelshelf.domain.doctor_bases import of_base
 from modelshelf.domain.doctor_registry import Copies, RegistryFacts, of_copies, of_registry
 from modelshelf.domain.doctor_report import Diagnosis, Report, Severity, of_strange, ordered
@@ -23,6 +24,7 @@ from modelshelf.domain.doctor_surroundings import (
     of_settings,
     of_token,
     of_tools,
+    of_unadopted,
 )
 from modelshelf.domain.job_params import GcParams
 from modelshelf.domain.models import State
@@ -33,6 +35,7 @@ from modelshelf.errors import ShelfError
 from modelshelf.services.doctor import fixes
 from modelshelf.services.doctor.bases import ANSWER_WITHIN_S, Bases
 from modelshelf.services.setup.tools import engines, installed
+from modelshelf.services.setup.unadopted import unadopted
 from modelshelf.services.space.delete_old_copy import leaving
 from modelshelf.store.layout import Base
 from modelshelf.store.locks import bounded
@@ -83,6 +86,7 @@ class Doctor:
             ("copies", self._copies),
             ("environment", lambda: conflicts(self.environ, self.bases.tiers.primary.base)),
             ("tool", self._tools),
+            ("tool", self._unadopted),
             ("token", lambda: of_token(self._token())),
             ("hub", self._hub),
             ("engine", lambda: of_engines(engines(), sys.executable)),
@@ -198,6 +202,9 @@ class Doctor:
             for place in installed(places(self.environ))
         ]
         yield from of_tools(found, tiers)
+
+    def _unadopted(self) -> Iterator[Diagnosis]:
+        yield from of_unadopted(unadopted(Path(hf_home(self.environ)[0]), self.bases.models(), DEFAULT_PATH))
 
     def _token(self) -> TokenFacts:
         path = token_path(self.environ)

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from modelshelf.domain.names import parse_repo_folder
+from modelshelf.domain.adopt import DEFAULT_PATH
 from modelshelf.domain.outcomes import Written
 from modelshelf.domain.setup import FLAGS, Disk, Setup, Surroundings, TierChoice, limit_on, settings_text
 from modelshelf.errors import BadInput, Conflict
+from modelshelf.services.setup.unadopted import unadopted
 from modelshelf.store import fs
-from modelshelf.store.layout import Base
 from modelshelf.store.mounts import mount_of
 from modelshelf.store.probe import is_there
 from modelshelf.store.tiers import disks
@@ -73,7 +73,8 @@ class FirstSetup:
     def surroundings(self, setup: Setup) -> Surroundings:
         """Return what is found on the machine around a setup."""
         exported, elsewhere = tuple(self.exported), self.tools_elsewhere(setup)
-        return Surroundings(self.env_file, exported, self.usual, self._found_models(), elsewhere)
+        found = unadopted(self.usual, (), DEFAULT_PATH)
+        return Surroundings(self.env_file, exported, self.usual, found, elsewhere)
 
     def tools_elsewhere(self, setup: Setup) -> str:
         """Return what to say where Hugging Face programs download to another disk than the primary's; empty else."""
@@ -102,14 +103,6 @@ class FirstSetup:
         except FileExistsError:
             self.check_free(force=False)  # somebody was faster
         return Written(self.env_file, None)
-
-    def _found_models(self) -> int:
-        """Return how many repositories of models other programs left in the usual base."""
-        try:
-            names = [path.name for path in Base(self.usual).hub.iterdir()]
-        except OSError:
-            return 0
-        return sum((parse_repo_folder(name) or ("",))[0] == "model" for name in names)
 
 
 def _check_writable(choice: TierChoice) -> None:

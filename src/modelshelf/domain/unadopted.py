@@ -1,0 +1,45 @@
+"""What other programs downloaded and no model is registered for, as a new user is told of it.
+
+>>> found = Unadopted("/home/me/.cache/huggingface", 14, 183_000_000_000, is_default=True)
+>>> f"{found.where}: {found.command}"
+'14 models (183.0 GB) are in /home/me/.cache/huggingface: shelf adopt'
+"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+
+from modelshelf.units import format_size
+
+
+@dataclass(frozen=True, slots=True)
+class Unadopted:
+    """The models in the base that Hugging Face programs use."""
+
+    path: str
+    """That base."""
+    models: int
+    size_bytes: int
+    """What lies in their folders."""
+    is_default: bool
+    """Whether `shelf adopt` looks there by itself."""
+
+    @property
+    def where(self) -> str:
+        """How many there are, and where.
+
+        >>> Unadopted("/x y", 1, 1000, is_default=False).where
+        '1 model (1.0 kB) is in /x y'
+        """
+        number = "1 model" if self.models == 1 else f"{self.models} models"
+        return f"{number} ({format_size(self.size_bytes)}) {'is' if self.models == 1 else 'are'} in {self.path}"
+
+    @property
+    def command(self) -> str:
+        """What shows what can be done with them.
+
+        >>> Unadopted("/x y", 1, 1000, is_default=False).command
+        "shelf adopt '/x y'"
+        """
+        return "shelf adopt" if self.is_default else f"shelf adopt {shlex.quote(self.path)}"

@@ -1,0 +1,48 @@
+"""A cheap look at what other programs downloaded: names and sizes, no byte of a model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+
+from modelshelf.domain.models import Model
+from modelshelf.domain.names import RepoId
+from modelshelf.domain.unadopted import Unadopted
+from modelshelf.errors import ShelfError
+from modelshelf.store.layout import Base
+from modelshelf.store.locks import bounded
+from modelshelf.store.repos import scan
+from modelshelf.store.tiers import meter
+
+_ANSWER_WITHIN_S = 5.0
+
+
+def unadopted(usual: Path, models: Iterable[Model], default: str) -> Unadopted:
+    """Return what lies in a base and isn't registered; nothing where the base can't be read, or doesn't answer.
+
+    Args:
+        usual: The base that Hugging Face programs use.
+        models: The registered models.
+        default: Where `shelf adopt` looks by itself, with `~` for the home.
+    """
+    is_default = usual == Path(default).expanduser()
+    path = default if is_default else str(usual)
+    here = os.path.realpath(usual)
+    named = {model.row.hf_path.lower() for model in models if os.path.realpath(model.base) == here}
+    try:
+        sizes = bounded(partial(_sizes, Base(usual)), usual, hang_s=_ANSWER_WITHIN_S)
+    except (ShelfError, OSError):
+        sizes = {}
+    found = [size for repo_id, size in sizes.items() if repo_id.lower() not in named]
+    return Unadopted(path, len(found), sum(found), is_default)
+
+
+def _sizes(base: Base) -> dict[RepoId, int]:
+    """Return what lies in the folders of the models that have a snapshot."""
+    return {
+        repo_id: meter.measure_repo(repo).apparent_bytes
+        for kind, repo_id, repo in scan.repos(base)
+        if kind == "model" and scan.snapshots(repo)
+    }

@@ -1,0 +1,53 @@
+"""A new user whose cache is full already."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.fakes.hub import FakeHub
+from tests.world import Home, random_bytes
+
+
+@pytest.fixture
+def full(home: Home, hub: FakeHub) -> Home:
+    """A user whose programs downloaded two models, and who never used a library."""
+    for seed, name in enumerate("ab"):
+        hub.add_repo(f"org/{name}", {"config.json": b"{}", "model.safetensors": random_bytes(100_000, seed)})
+        home.hf(home.root / "home/.cache/huggingface", "download", f"org/{name}").checked()
+    return home
+
+
+@pytest.mark.parametrize("place", ["elsewhere", "there"])
+def test_ls_and_doctor_name_what_can_be_adopted(full: Home, place: str) -> None:
+    """With its size and the command, wherever the primary is; no more once it was adopted."""
+    usual = full.root / "home/.cache/huggingface"
+    if place == "there":
+        full.extra["PRIMARY_CACHE_PATH"] = str(usual)
+
+    listed = full.run("ls").checked()
+    examined = full.run("doctor", "--json").json
+
+    assert listed.out == ""
+    assert listed.err.startswith("No models yet, but 2 models (2")
+    assert listed.err.endswith(" kB) are in ~/.cache/huggingface: shelf adopt\n")
+    (found,) = [one for one in examined["findings"] if "not in the library" in one["detail"]]
+    assert (found["command"], found["severity"]) == ("shelf adopt", "info")
+
+    full.run("adopt", "--leave").checked()
+    assert [model["model_name"] for model in full.run("ls", "--json").checked().json] == ["a", "b"]
+    assert "not in the library" not in full.run("doctor").out
+
+
+def test_another_hf_home_is_named_whole(full: Home) -> None:
+    """HF_HOME says where programs download to; adopt is told so."""
+    cache = full.root / "cache of mine"
+    full.hf(cache, "download", "org/a").checked()
+
+    said = full.run("ls", HF_HOME=str(cache)).checked().err
+
+    assert said.endswith(f" is in {cache}: shelf adopt '{cache}'\n")
+
+
+def test_an_empty_cache_is_no_news(home: Home) -> None:
+    """Without a model anywhere the first command is said."""
+    assert home.run("ls").checked().err.startswith("No models yet. To add one: shelf add ORG/MODEL.")
