@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -13,11 +12,14 @@ from modelshelf.cli import output
 from modelshelf.cli.ask import ask, is_answered
 from modelshelf.cli.files import rows_of
 from modelshelf.domain.choices import Choice, recommended
+from modelshelf.domain.tiers import CUSTOM, PRIMARY
 from modelshelf.errors import BadInput, Unavailable
 from modelshelf.units import format_size
 
 if TYPE_CHECKING:
+    from modelshelf.domain.choices import RepoFiles
     from modelshelf.domain.models import Registration
+    from modelshelf.domain.tiers import Tier
     from modelshelf.services.shelf import Shelf
 
 
@@ -39,15 +41,16 @@ def choose_quant(shelf: Shelf, wanted: Registration, name: str, *, may_ask: bool
     """
     if wanted.allow_patterns or "gguf" not in wanted.hf_path.lower() or _is_registered(shelf, wanted, name):
         return None
+    tier = shelf.services.tiers.settings.chosen(wanted.cache_location, wanted.cache_path)
     try:
-        choices = shelf.services.finder.files(wanted.hf_path, wanted.revision).ggufs
+        found = shelf.services.finder.files(wanted.hf_path, wanted.revision, tier)
     except Unavailable:
         return None  # it is registered without its files, and told so
-    if len(choices) < 2:
+    if len(found.ggufs) < 2:
         return None
     if may_ask and is_answered() and sys.stdout.isatty():
-        return _asked(choices)
-    raise _refused(choices, wanted, name)
+        return _asked(found.ggufs, tier)
+    raise _refused(found, name, tier)
 
 
 def _is_registered(shelf: Shelf, wanted: Registration, name: str) -> bool:
@@ -58,9 +61,9 @@ def _is_registered(shelf: Shelf, wanted: Registration, name: str) -> bool:
     return any(row.hf_path.lower() == repo_id and not row.allow_patterns for row in registry.models())
 
 
-def _asked(choices: Sequence[Choice]) -> Choice:
+def _asked(choices: Sequence[Choice], tier: Tier) -> Choice:
     """Return what a person chooses."""
-    best, why = recommended(choices)
+    best, why = recommended(choices, tier.location)
     rows = [[str(number), *row] for number, row in enumerate(rows_of(choices), 1)]
     output.table(["", "FILES", "SIZE", "MEMORY", "DISK"], rows, frozenset({0, 2}), whole=frozenset({3}))
     output.note(f"{best.group.label} is {why}.")
@@ -81,15 +84,16 @@ def _asked(choices: Sequence[Choice]) -> Choice:
     return choice
 
 
-def _refused(choices: Sequence[Choice], wanted: Registration, name: str) -> BadInput:
+def _refused(found: RepoFiles, name: str, tier: Tier) -> BadInput:
     """Return the error for a choice that nobody is there to make."""
-    best, why = recommended(choices)
+    best, why = recommended(found.ggufs, tier.location)
     words = f"shelf add {name} " if name else "shelf add "
-    each = ", ".join(f"{choice.group.label} ({format_size(choice.group.size_bytes)})" for choice in choices)
-    whole = shlex.join([wanted.hf_path, "--include", "*"])
+    to = "" if tier.location == PRIMARY else f" --to {tier.base if tier.location == CUSTOM else tier.location}"
+    each = ", ".join(f"{choice.group.label} ({format_size(choice.group.size_bytes)})" for choice in found.ggufs)
     return BadInput(
-        f"{wanted.hf_path} has {len(choices)} models in one repository: {each}.",
-        hint=f"{best.group.label} is {why}: {words}{best.reference}. To take them all: {words}{whole}",
-        hf_path=wanted.hf_path,
-        choices=[choice.reference for choice in choices],
+        f"{found.repo_id} has {len(found.ggufs)} models in one repository: {each}.",
+        hint=f"{best.group.label} is {why}: {words}{best.reference}{to}. "
+        f"To take them all: {words}{found.reference}{to} --include '*'",
+        hf_path=found.repo_id,
+        choices=[choice.reference for choice in found.ggufs],
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from modelshelf.domain.models import FileEntry, select_files
 from modelshelf.domain.names import CommitHash, RefName, RepoId
 from modelshelf.domain.references import is_projector, patterns_of_quantisation
-from modelshelf.domain.tiers import PRIMARY, SECONDARY
+from modelshelf.domain.tiers import CUSTOM, PRIMARY, SECONDARY
 from modelshelf.domain.weight_files import GGUF, MMPROJ, OTHERS, FileGroup, groups_of, include_pattern, is_quantised
 
 
@@ -19,16 +19,16 @@ class Fit:
     memory: bool
     """Whether the memory that is free now would hold it while it answers."""
     cache_location: str | None
-    """`primary`, `secondary`, or None where neither has room for it."""
+    """The tier that has room for it: the one that was asked for, or else the secondary; None where neither has."""
     evicts: tuple[str, ...] = ()
     """The models that would leave the primary for it."""
 
     @property
     def text(self) -> str:
         """Where it goes, in a few words."""
-        if self.cache_location == PRIMARY:
-            return f"fits primary, evicts {', '.join(self.evicts)}" if self.evicts else "fits primary"
-        return "goes to secondary" if self.cache_location == SECONDARY else "fits nowhere"
+        evicts = f", evicts {', '.join(self.evicts)}" if self.evicts else ""
+        places = {PRIMARY: f"fits primary{evicts}", SECONDARY: "goes to secondary", CUSTOM: "fits there"}
+        return places[self.cache_location] if self.cache_location else "fits nowhere"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,20 +110,22 @@ def _patterns_of_label(group: FileGroup, files: Sequence[FileEntry]) -> tuple[st
     return patterns if {file.path for file in taken} == {file.path for file in group.files} else ()
 
 
-def recommended(choices: Sequence[Choice]) -> tuple[Choice, str]:
-    """Return the GGUF model that most people want, and why: the best that fits memory and the primary.
+def recommended(choices: Sequence[Choice], to: str = PRIMARY) -> tuple[Choice, str]:
+    """Return the GGUF model that most people want, and why: the best that fits memory and its tier.
 
     Files of 16 or 32 bits a weight are left out where there are others: they answer hardly better than 8 bits, and
     take twice the memory.
 
     Args:
         choices: Those with a fit; at least one.
+        to: The tier that it is for: `primary`, `secondary` or `custom`.
     """
     known = [(choice, choice.fit) for choice in choices if choice.fit is not None]
     pool = [pair for pair in known if is_quantised(pair[0].group)] or known
-    roomy = [choice for choice, fit in pool if fit.memory and fit.cache_location == PRIMARY and not fit.evicts]
+    roomy = [choice for choice, fit in pool if fit.memory and fit.cache_location == to and not fit.evicts]
     if roomy:
-        return max(roomy, key=_size), "the largest up to 8 bits that fits memory and the primary"
+        tier = "its tier" if to == CUSTOM else f"the {to}"
+        return max(roomy, key=_size), f"the largest up to 8 bits that fits memory and {tier}"
     held = [choice for choice, fit in pool if fit.memory and fit.cache_location is not None]
     if held:
         return max(held, key=_size), "the largest up to 8 bits that fits memory"

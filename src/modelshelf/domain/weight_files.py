@@ -76,7 +76,8 @@ def format_of(path: str) -> str:
     ('safetensors', '', 'mmproj')
     """
     name = path.rpartition("/")[2].lower()
-    kind = _FORMATS.get(name.rpartition(".")[2], "")
+    _, dot, suffix = name.rpartition(".")
+    kind = _FORMATS.get(suffix, "") if dot else ""
     if kind == GGUF:
         return MMPROJ if "mmproj" in name else "" if "imatrix" in name else GGUF
     return kind if kind != "PyTorch" or is_weights(path) else ""

@@ -66,6 +66,17 @@ def test_a_number_or_a_name_takes_another(home: Home) -> None:
     assert held(home, "mine") == {"m-Q4_K_M.gguf", "mmproj-F16.gguf"}
 
 
+@pytest.mark.parametrize(("to", "where"), [("secondary", "goes to secondary"), ("{root}/usb", "fits there")])
+def test_what_fits_is_said_of_the_tier_that_was_asked_for(home: Home, to: str, where: str) -> None:
+    """Who asks for another tier than the primary is told what fits that one."""
+    home.extra |= {"PRIMARY_CACHE_LIMIT_GB": "0.00001"}
+
+    said = answer(home, "q", words=("add", REPO, "--to", to.format(root=home.root)))
+
+    assert said.text.count(where) == 3, said.text
+    assert "[2]" in said.text
+
+
 def test_q_leaves(home: Home) -> None:
     """Who wants none gets none."""
     said = answer(home, "q")
@@ -91,6 +102,9 @@ def test_without_a_terminal_the_choices_and_commands_are_named(home: Home) -> No
     assert "shelf add mine org/m-GGUF:Q8_0" in done.problem["hint"]
     assert "--include '*'" in done.problem["hint"]
     assert done.problem["choices"] == [f"{REPO}:{label}" for label in ("Q4_K_M", "Q8_0", "F16")]
+    elsewhere = home.run("add", REPO, "--to", "secondary", "--json").problem["hint"]
+    assert "shelf add org/m-GGUF:Q8_0 --to secondary. " in elsewhere
+    assert elsewhere.endswith("shelf add org/m-GGUF --to secondary --include '*'")
     assert home.run("ls", "--json").json == []
 
 

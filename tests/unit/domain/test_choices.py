@@ -93,6 +93,16 @@ def test_the_best_that_fits_is_proposed(fits: tuple[Fit, ...], label: str, why: 
     assert (best.group.label, said) == (label, why)
 
 
+@pytest.mark.parametrize(("to", "tier"), [("secondary", "the secondary"), ("custom", "its tier")])
+def test_the_best_for_another_tier_is_proposed(to: str, tier: str) -> None:
+    """What is for another tier than the primary has to fit that one."""
+    there = Fit(memory=True, cache_location=to)
+
+    best, said = recommended(choices(FILES, there, there, NOWHERE)[:3], to)
+
+    assert (best.group.label, said) == ("Q8_0", f"the largest up to 8 bits that fits memory and {tier}")
+
+
 def test_unquantised_files_are_proposed_where_there_are_no_others() -> None:
     """A repository of 16 bits alone has one to propose."""
     assert recommended(choices(files_of("m-F16.gguf")))[0].group.label == "F16"
@@ -104,6 +114,7 @@ def test_unquantised_files_are_proposed_where_there_are_no_others() -> None:
         (GOOD, "fits primary"),
         (Fit(True, "primary", ("a", "b")), "fits primary, evicts a, b"),
         (FAR, "goes to secondary"),
+        (Fit(True, "custom"), "fits there"),
         (NOWHERE, "fits nowhere"),
     ],
 )

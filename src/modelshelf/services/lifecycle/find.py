@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from modelshelf.domain.choices import RepoFiles, choices_of, weight_sizes
 from modelshelf.domain.names import RefName, RepoId
 from modelshelf.domain.ports import Hub
+from modelshelf.domain.tiers import Tier
 from modelshelf.services.space.fits import Fits
 
 
@@ -17,8 +18,13 @@ class Finder:
     hub: Hub
     fits: Fits
 
-    def files(self, repo_id: RepoId, revision: RefName) -> RepoFiles:
+    def files(self, repo_id: RepoId, revision: RefName, to: Tier | None = None) -> RepoFiles:
         """Return the files of a repository in choices, with where each would go.
+
+        Args:
+            repo_id: The repository.
+            revision: Its revision.
+            to: The tier that they are for; None: the primary, or else the secondary.
 
         Raises:
             NotFound, Denied: The hub does not have it, or not for this token.
@@ -26,5 +32,5 @@ class Finder:
         """
         found = self.hub.resolve(repo_id, revision)
         files = self.hub.list_files(found.repo_id, found.commit_hash)
-        choices = choices_of(found.repo_id, revision, files, self.fits.of(weight_sizes(files)))
+        choices = choices_of(found.repo_id, revision, files, self.fits.of(weight_sizes(files), to))
         return RepoFiles(found.repo_id, revision, found.commit_hash, choices)

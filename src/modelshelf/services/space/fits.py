@@ -9,7 +9,7 @@ import psutil
 
 from modelshelf.domain.choices import Fit
 from modelshelf.domain.model_memory import rough_bytes
-from modelshelf.domain.tiers import PRIMARY, SECONDARY
+from modelshelf.domain.tiers import PRIMARY, SECONDARY, Tier
 from modelshelf.errors import ShelfError
 from modelshelf.services.space.make_room import RoomMaker
 
@@ -20,15 +20,18 @@ class Fits:
 
     room: RoomMaker
 
-    def of(self, sizes: Iterable[int]) -> dict[int, Fit]:
+    def of(self, sizes: Iterable[int], to: Tier | None = None) -> dict[int, Fit]:
         """Return where weights of each of these sizes would go.
 
         Args:
             sizes: In bytes.
+            to: The tier that was asked for; None: the primary, or else the secondary.
         """
-        tiers = self.room.tiers
+        tiers, free_memory = self.room.tiers, psutil.virtual_memory().available
+        if to is not None and to.location != PRIMARY:
+            room_bytes = tiers.headroom_bytes(to)
+            return {s: Fit(rough_bytes(s) <= free_memory, to.location if s <= room_bytes else None) for s in sizes}
         headroom = {tier.location: tiers.headroom_bytes(tier) for tier in tiers.configured()}
-        free_memory = psutil.virtual_memory().available
         found, may_evict = {}, True
         for size_bytes in sorted(sizes):
             evicts = None
