@@ -229,11 +229,16 @@ class HubClient:
 
     def _asked(self, url: str, repo_id: str, revision: str, what: str) -> tuple[str, BaseHTTPResponse]:
         """Return the good answer to a question about a repository, unread, and the address that gave it."""
+        from modelshelf.hub import errors
+
         landed, response = self._http.ask("GET", url)
         self._check(response, repo_id, revision, what)
         if response.status != 200:
             response.close()
             raise self._nonsense(f"status {response.status}.")
+        if errors.is_page(response.headers):
+            response.close()
+            raise errors.login_page(landed)
         return landed, response
 
     def _check(self, response: BaseHTTPResponse, repo_id: str, revision: str, what: str) -> None:

@@ -59,6 +59,24 @@ def unreachable(endpoint: str, why: str, retry_after_s: float | None = None) -> 
     )
 
 
+def is_page(headers: Mapping[str, str], path: str = "") -> bool:
+    """Return whether an answer is a web page, which no hub sends for a model: a network's login page does.
+
+    Args:
+        headers: The answer's.
+        path: The file that was asked for.
+    """
+    return headers.get("Content-Type", "").startswith("text/html") and not path.lower().endswith((".html", ".htm"))
+
+
+def login_page(landed: str) -> Unavailable:
+    """Return the error for a network that answers in the hub's place until somebody signs in to it."""
+    return Unavailable(
+        f"A web page came from {shown_origin(landed)[1]} in the hub's place: this network wants you to sign in.",
+        hint="Open a page in a browser and sign in to the network; then run the same command again.",
+    )
+
+
 def too_slow(least_bytes_per_s: int) -> Unavailable:
     """Return the error for an answer that trickles."""
     return Unavailable(f"The hub sends less than {format_size(least_bytes_per_s)} a second.", hint="Try again later.")

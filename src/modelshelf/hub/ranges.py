@@ -115,6 +115,13 @@ class RangeClient:
                     endpoint=self._http.endpoint,
                     token=self._http.has_token,
                 )
+            length = response.headers.get("Content-Length", "")
+            if errors.is_page(response.headers, path):
+                raise errors.login_page(landed)
+            if response.status == 200 and length.isdigit() and int(length) < stop:
+                raise errors.unreachable(
+                    self._http.endpoint, f"it answers with {length} bytes for {path}, which has more"
+                )
             with self._mutex:
                 self._locations[key] = landed
             ranged = response.status == 206

@@ -197,6 +197,24 @@ def test_a_hub_that_dies_leaves_a_job_that_waits(hub: FakeHub, home: Home, shelf
     assert violations(shelf) == []
 
 
+PAGE = {"body": b"<html>Welcome to the hotel</html>", "headers": {"Content-Type": "text/html; charset=utf-8"}}
+
+
+@pytest.mark.parametrize("where", ["*/revision/*", "*/model.safetensors"], ids=["at first", "in the middle"])
+def test_a_login_page_of_the_network_is_named_and_nothing_of_it_kept(hub: FakeHub, shelf: Shelf, where: str) -> None:
+    """What answers 200 with a page in the hub's place is no hub, no file, and no reason to give up for good."""
+    hub.add_repo(REPO, FILES)
+    hub.fail(where, method="GET", **PAGE)
+
+    with pytest.raises(Unavailable, match=r"A web page came from 127\.0\.0\.1:\d+ .* sign in") as seen:
+        shelf.register("m", REPO)
+
+    assert "browser" in seen.value.hint
+    hub.heal()
+    assert pulled(shelf) == FILES
+    assert hub.bytes_sent == sum(map(len, FILES.values()))
+
+
 def test_what_arrived_before_the_hub_died_is_kept(hub: FakeHub, shelf: Shelf) -> None:
     """The segments that were whole are not fetched a second time."""
     hub.add_repo(REPO, FILES)
