@@ -10,6 +10,7 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.world import DEADLINE_S, Child, Home
@@ -43,29 +44,16 @@ class Terminal:
         self.ours, theirs = pty.openpty()
         termios.tcsetwinsize(theirs, (24, columns))
         self.process: subprocess.Popen[bytes] = subprocess.Popen(
-            command,
+            ["setsid", "--ctty", *command],  # the terminal is its own, so that Ctrl-C reaches it
             cwd=home.work,
             env=home.environ(**({"TERM": "xterm-256color"} | more)),
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
-            start_new_session=True,
         )
         os.close(theirs)
         home.children.append(Child(self.process))  # type: ignore[arg-type]  # the home ends what a test left behind
         self.said = b""
-
-    def read(self) -> bool:
-        """Take what it wrote meanwhile, and wait for the first of it; returns whether it may write more."""
-        if not select.select([self.ours], [], [], DEADLINE_S)[0]:
-            self.process.kill()
-            raise TimeoutError(f"nothing in {DEADLINE_S} s after {self.said!r}")
-        try:
-            more = os.read(self.ours, 65536)
-        except OSError:  # the other end is closed
-            more = b""
-        self.said += more
-        return bool(more)
 
     def type(self, text: str) -> None:
         """Type on its keyboard."""
@@ -73,18 +61,27 @@ class Terminal:
 
     def wait_for(self, text: str) -> None:
         """Read until it wrote this."""
-        deadline = time.monotonic() + DEADLINE_S
-        while text.encode() not in self.said:
-            if time.monotonic() > deadline or not self.read():
-                self.process.kill()
-                raise TimeoutError(f"no {text!r} in {self.said!r}")
+        self._read_until(lambda: text.encode() in self.said, text)
 
     def finish(self) -> Screen:
         """Read to its end."""
-        while self.read():
-            pass
+        self._read_until(lambda: False, "its end")
         os.close(self.ours)
         return Screen(self.process.wait(timeout=DEADLINE_S), self.said.decode().replace("\r\n", "\n"))
+
+    def _read_until(self, is_enough: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + DEADLINE_S
+        while not is_enough():
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self.ours], [], [], left)[0]:
+                raise TimeoutError(f"waited {DEADLINE_S} s for {what} after {self.said[-2000:]!r}")
+            try:
+                more = os.read(self.ours, 65536)
+            except OSError:  # the other end is closed
+                more = b""
+            if not more:
+                return
+            self.said += more
 
 
 def shelf_on_terminal(home: Home, *words: str, columns: int = 80, **more: str) -> Screen:

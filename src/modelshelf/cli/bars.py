@@ -9,9 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from modelshelf.cli import output
+from modelshelf.cli.errors import second_interrupt_ends
 from modelshelf.cli.fitting import cells, shorten
 from modelshelf.cli.terminal import WISHES, columns, glyph, is_drawable
 from modelshelf.domain.jobs import RUNNING, Job
+from modelshelf.errors import Cancelled
 from modelshelf.units import format_size
 
 _LINE_EVERY_S = 10.0
@@ -23,11 +25,24 @@ _LONGEST_ETA_S = 100 * 86400.0
 
 @contextmanager
 def job_progress(what: str) -> Iterator[Callable[[Job], None]]:
-    """Show a job's progress on stderr, unless nobody wants it.
+    """Show a job's progress on stderr, unless nobody wants it; say of one that is stopped that it can go on.
 
     Args:
         what: What the job works on, for people.
     """
+    try:
+        with _shown(what) as show:
+            yield show
+    except (Cancelled, KeyboardInterrupt):
+        second_interrupt_ends()
+        output.note(
+            "Stopped. What arrived is kept: run the same command again to go on, or leave it to a running server."
+        )
+        raise
+
+
+@contextmanager
+def _shown(what: str) -> Iterator[Callable[[Job], None]]:
     if WISHES.quiet or (WISHES.as_json and not sys.stderr.isatty()):  # a program reads the error there, alone
         yield lambda job: None
     elif is_drawable(sys.stderr):
@@ -75,13 +90,13 @@ class Lines:
 
 def said(what: str, job: Job, eta_s: float | None) -> str:
     """Return how far a job is, as a line for a log."""
-    return f"{what}: {', '.join(filter(None, (_phase(job), _bytes(job), *_pace(job, eta_s))))}"
+    return f"{what}: {', '.join(filter(None, (_phase(job), _bytes(job), *pace(job, eta_s))))}"
 
 
 def drawn(what: str, job: Job, eta_s: float | None, most: int) -> str:
     """Return how far a job is, as a line of a terminal that is `most` cells wide."""
     left = f"{shorten(what, max(most // 4, 12))} {_phase(job)}"
-    right = "  ".join(filter(None, (_bytes(job), *_pace(job, eta_s))))
+    right = "  ".join(filter(None, (_bytes(job), *pace(job, eta_s))))
     room = most - cells(left) - cells(right) - 5
     if job.total_bytes and room >= _BAR_CELLS.start:
         size = min(room, _BAR_CELLS.stop - 1)
@@ -98,7 +113,7 @@ def _bytes(job: Job) -> str:
     return f"{format_size(job.done_bytes)} of {format_size(job.total_bytes)}" if job.total_bytes else ""
 
 
-def _pace(job: Job, eta_s: float | None) -> tuple[str, ...]:
+def pace(job: Job, eta_s: float | None) -> tuple[str, ...]:
     """Return rate and time left, or what keeps a job from having them."""
     if job.detail or job.state != RUNNING or not job.total_bytes:
         return (job.detail,)

@@ -38,10 +38,7 @@ def at_the_edge(*, as_json: bool) -> Iterator[None]:
     except ShelfError as err:
         raise SystemExit(report(err, as_json=as_json)) from err
     except (Cancelled, KeyboardInterrupt) as err:
-        signal.signal(signal.SIGINT, lambda number, frame: os._exit(INTERRUPTED))  # a second Ctrl-C waits for nothing
-        output.note(
-            "Stopped. What arrived is kept: run the same command again to go on, or leave it to a running server."
-        )
+        second_interrupt_ends()
         raise SystemExit(INTERRUPTED) from err
     except BrokenPipeError as err:
         _leave_stdout()
@@ -50,6 +47,11 @@ def at_the_edge(*, as_json: bool) -> Iterator[None]:
         if err.filename is None:
             _leave_stdout()
         raise SystemExit(report(of_os_error(err), as_json=as_json)) from err
+
+
+def second_interrupt_ends() -> None:
+    """Let a second Ctrl-C wait for nothing."""
+    signal.signal(signal.SIGINT, lambda number, frame: os._exit(INTERRUPTED))
 
 
 def _leave_stdout() -> None:

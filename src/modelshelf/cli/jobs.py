@@ -2,53 +2,106 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modelshelf.cli import output
+from modelshelf.cli import output, render
+from modelshelf.cli.bars import pace, said
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson
-from modelshelf.domain.jobs import Cause
-from modelshelf.units import format_size
+from modelshelf.cli.terminal import Styled, is_drawable, rows
+from modelshelf.domain.jobs import DONE, FAILED, RUNNING, UNFINISHED, WAITING, Cause
+from modelshelf.units import format_age, format_size
 
 if TYPE_CHECKING:
     from modelshelf.domain.jobs import Job
 
+_LOOK_EVERY_S = 1.0
+_SAY_EVERY_S = 10.0
+_STYLES = {RUNNING: "cyan", WAITING: "yellow", FAILED: "red"}
 
-def jobs(as_json: AsJson = False) -> None:
+
+def jobs(
+    watch: Annotated[bool, typer.Option("--watch", help="Go on showing them until Ctrl-C.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """List the jobs, newest first.
 
     A job is queued, running, waiting, done, failed or cancelled.
     """
     from modelshelf.bootstrap.shelf import open_shelf
+    from modelshelf.errors import BadInput
     from modelshelf.schemas.jobs import JobJson
 
-    with at_the_edge(as_json=as_json), open_shelf(read_only=True) as shelf:
-        found = shelf.jobs()
-        if as_json:
-            output.as_json([JobJson.of(job) for job in found])
-        else:
-            _show(found)
+    with at_the_edge(as_json=as_json):
+        if watch and as_json:
+            raise BadInput("--watch and --json exclude each other.", hint="A program listens to GET /api/events.")
+        with open_shelf(read_only=True) as shelf:
+            told: dict[int, tuple[str, str, int]] = {}
+            while True:
+                found = shelf.jobs()
+                if as_json:
+                    output.as_json([JobJson.of(job) for job in found])
+                elif watch and not is_drawable(sys.stdout):
+                    _tell(found, told, time.monotonic())
+                else:
+                    _show(found, render.now_s(), redrawn=watch)
+                if not watch:
+                    return
+                time.sleep(_LOOK_EVERY_S)
 
 
-def _show(found: Sequence[Job]) -> None:
-    """Print jobs, newest first."""
-    rows = [
+def _show(found: Sequence[Job], now_s: float, *, redrawn: bool) -> None:
+    """Print jobs, newest first; redrawn, as many as the terminal has lines for."""
+    if redrawn:
+        output.clear()
+    cells = [
         [
             str(job.id),
             job.kind,
             job.model_name,
-            job.state,
-            f"{format_size(job.done_bytes)} of {format_size(job.total_bytes)}" if job.total_bytes else "",
-            " ".join(filter(None, (str(Cause(job.reason, job.parent_id)), job.detail))),
+            Styled(job.state, _STYLES.get(job.state, "")),
+            _done(job),
+            format_age(job.finished_at or job.created_at, now_s),
+            " ".join(filter(None, (str(Cause(job.reason, job.parent_id)), *_going(job)))),
         ]
         for job in found
     ]
-    output.table(
-        ["JOB", "KIND", "MODEL", "STATE", "DONE", "DETAIL"], rows, frozenset({0}), frozenset({5}), frozenset({3, 4})
-    )
+    header = ["JOB", "KIND", "MODEL", "STATE", "DONE", "WHEN", "DETAIL"]
+    most_lines = rows(sys.stdout) - 1 if redrawn else None
+    output.table(header, cells, frozenset({0}), frozenset({6}), frozenset({3, 4, 5}), most_lines)
+
+
+def _done(job: Job) -> str:
+    """Return how much of a job is done."""
+    size = format_size(job.total_bytes) if job.total_bytes else ""
+    return size if job.state == DONE or not size else f"{job.done_bytes / job.total_bytes:.0%} of {size}"
+
+
+def _going(job: Job) -> tuple[str, ...]:
+    """Return what a job does, or waits for."""
+    return (", ".join(filter(None, (job.phase, *pace(job, job.eta_s)))),) if job.state == RUNNING else (job.detail,)
+
+
+def _tell(found: Sequence[Job], told: dict[int, tuple[str, str, int]], now_s: float) -> None:
+    """Print a line for each job that came, changed or has run for another ten seconds.
+
+    Args:
+        found: The jobs, newest first.
+        told: What was said last, by the job's number; of jobs that had ended before, nothing is.
+        now_s: The time, by any clock.
+    """
+    is_first = not told
+    for job in reversed(found):
+        now = (job.state, job.phase, int(now_s // _SAY_EVERY_S) if job.state == RUNNING else 0)
+        if told.get(job.id) != now and (job.state in UNFINISHED or not is_first):
+            output.line(said(f"{job.id} {job.kind} {job.model_name}".rstrip(), job, job.eta_s))
+        told[job.id] = now
+    sys.stdout.flush()
 
 
 def cancel(

@@ -36,9 +36,13 @@ def fact(label: str, text: str, indent: int, style: str = "") -> None:
         indent: How many cells the label has.
         style: That of the label.
     """
+    print(paint(visible(label).ljust(indent), style, sys.stdout) + f"\n{'':{indent}}".join(_folded(text, indent)))
+
+
+def _folded(text: str, indent: int) -> list[str]:
+    """Return the lines of a sentence that begins and goes on behind so many cells."""
     most, shown = width(sys.stdout), visible(text)
-    folded = [shown] if most is None else fold(shown, max(most - indent, _NARROWEST), _ellipsis())
-    print(paint(visible(label).ljust(indent), style, sys.stdout) + f"\n{'':{indent}}".join(folded))
+    return [shown] if most is None else fold(shown, max(most - indent, _NARROWEST), _ellipsis())
 
 
 def note(text: str, end: str = "\n", style: str = "") -> None:
@@ -71,6 +75,11 @@ def _take_back() -> str:
     return "\r\x1b[2K" if was else ""
 
 
+def clear() -> None:
+    """Empty the terminal, so that what is printed next begins at its top."""
+    print("\x1b[H\x1b[J", end="")
+
+
 def as_json(value: Any) -> None:
     """Print a value for programs."""
     print(visible(to_json(value, indent=2, ensure_ascii=False), lines=True))
@@ -82,6 +91,7 @@ def table(
     right: frozenset[int] = frozenset(),
     sentences: frozenset[int] = frozenset(),
     whole: frozenset[int] = frozenset(),
+    most_lines: int | None = None,
 ) -> None:
     """Print a table that fits the terminal; in a pipe each row is one whole line.
 
@@ -91,16 +101,19 @@ def table(
         right: The columns of numbers, flush right and never shortened.
         sentences: The columns that stand below their row where it would be too long.
         whole: Other columns that are never shortened.
+        most_lines: Leave out what comes after so many lines.
     """
+    lines: list[str] = []
     titles = [Styled(title, "dim") for title in header]
     shown = [[visible(cell) for cell in row] for row in (titles, *rows)]
     widths = columns(shown, right | whole, sentences, len(_GAP), width(sys.stdout))
     for texts, row in zip(shown, (titles, *rows), strict=True):
         beside = [_cell(texts[at], row[at], widths[at], is_right=at in right) for at in widths]
-        print(_GAP.join(beside).rstrip())
+        lines.append(_GAP.join(beside).rstrip())
         for at in sorted(sentences.difference(widths)):
             if texts[at] and row is not titles:
-                fact("", texts[at], 2 * len(_GAP))
+                lines += (2 * _GAP + part for part in _folded(texts[at], 2 * len(_GAP)))
+    print("\n".join(lines[:most_lines]))
 
 
 def _cell(text: str, cell: str, most: int, *, is_right: bool) -> str:

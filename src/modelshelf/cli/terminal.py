@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TextIO
 
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
-_USUAL = 80
+_USUAL = os.terminal_size((80, 24))
 
 
 @dataclass(slots=True)
@@ -62,10 +62,20 @@ def width(stream: TextIO) -> int | None:
 def columns(stream: TextIO) -> int:
     """Return how many cells a line of a terminal has."""
     wanted = os.environ.get("COLUMNS", "")
+    return int(wanted) if wanted.isdecimal() else _size(stream).columns
+
+
+def rows(stream: TextIO) -> int:
+    """Return how many lines a terminal has."""
+    return _size(stream).lines
+
+
+def _size(stream: TextIO) -> os.terminal_size:
     try:
-        return int(wanted) if wanted.isdecimal() else os.get_terminal_size(stream.fileno()).columns or _USUAL
+        found = os.get_terminal_size(stream.fileno())
     except OSError:
         return _USUAL
+    return found if found.columns and found.lines else _USUAL
 
 
 def paint(text: str, style: str, stream: TextIO) -> str:

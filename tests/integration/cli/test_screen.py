@@ -59,7 +59,7 @@ def test_a_long_reason_stands_below_its_row(library: Home) -> None:
     """All of it is on the screen."""
     lines = shelf_on_terminal(library, "jobs").lines
 
-    assert lines[0].split() == ["JOB", "KIND", "MODEL", "STATE", "DONE"]
+    assert lines[0].split() == ["JOB", "KIND", "MODEL", "STATE", "DONE", "WHEN"]
     assert " ".join(line.strip() for line in lines[2:]) == DETAIL
 
 

@@ -1,0 +1,90 @@
+"""`shelf jobs --watch`: on a terminal, in a pipe, and its end."""
+
+from __future__ import annotations
+
+import re
+import signal
+
+import pytest
+
+from tests.fakes.hub import FakeHub
+from tests.terminal import SHELF, Terminal, shelf_on_terminal
+from tests.world import Home, random_bytes
+
+
+@pytest.fixture
+def half(hub: FakeHub, home: Home) -> None:
+    """A download that another process is at, held at half of its bytes."""
+    hub.add_repo("org/name", {"model.safetensors": random_bytes(3_000_000)})
+    home.run("add", "m", "org/name", "--no-download").checked()
+    hub.pause(after_bytes=1_500_000)
+    home.start("pull", "m")
+    hub.wait_for_bytes(1_500_000)
+
+
+@pytest.mark.usefixtures("half")
+def test_a_terminal_is_drawn_anew_until_ctrl_c(hub: FakeHub, home: Home) -> None:
+    """The job's row changes in place, and the exit code is the shell's for Ctrl-C."""
+    terminal = Terminal(home, *SHELF, "jobs", "--watch")
+
+    terminal.wait_for("downloading")
+    hub.resume()
+    terminal.wait_for("done")
+    terminal.type("\x03")
+    seen = terminal.finish()
+
+    assert seen.code == 130
+    assert "Traceback" not in seen.raw
+    assert "is kept" not in seen.raw
+    screens = seen.text.split("\x1b[H\x1b[J")[1:]
+    assert all(screen.startswith("JOB  KIND  MODEL  STATE") for screen in screens), screens
+    assert re.search(r"1  pull  m +done +3\.0 MB  just now", screens[-1])
+
+
+@pytest.mark.usefixtures("half")
+def test_a_pipe_gets_a_line_for_each_change(hub: FakeHub, home: Home) -> None:
+    """What a job does now, and its end."""
+    child = home.start("jobs", "--watch")
+    assert child.process.stdout is not None
+    lines = [child.process.stdout.readline()]
+    hub.resume()
+    while "done" not in lines[-1]:
+        lines.append(child.process.stdout.readline())
+        assert lines[-1]
+    child.process.send_signal(signal.SIGINT)
+
+    ended = child.finish()
+    assert (ended.code, ended.err) == (130, "")
+    assert all(line.startswith("1 pull m: ") for line in lines)
+    assert "\x1b" not in "".join(lines)
+
+
+def test_the_screen_holds_what_is_newest(hub: FakeHub, home: Home) -> None:
+    """A terminal of 24 lines isn't scrolled by a hundred jobs."""
+    with home.open() as shelf:
+        for _ in range(100):
+            job = shelf.services.registry.add_job("gc", "", {})
+            shelf.services.registry.finish_job(job.id, "failed", detail="It didn't work for a reason. " * 5)
+    terminal = Terminal(home, *SHELF, "jobs", "--watch")
+    terminal.wait_for("reason")
+    terminal.type("\x03")
+    screen = terminal.finish().text.split("\x1b[H\x1b[J")[1]
+
+    assert re.match(r"JOB .*\n100  gc", screen)
+    assert len(screen.splitlines()) <= 24
+
+
+def test_watching_has_no_json(home: Home) -> None:
+    """A program is told what to listen to."""
+    refused = home.run("jobs", "--watch", "--json")
+
+    assert (refused.code, refused.problem["hint"]) == (2, "A program listens to GET /api/events.")
+
+
+def test_the_age_of_a_job_is_said_in_words(home: Home) -> None:
+    """When it ended, or was asked for."""
+    with home.open() as shelf:
+        job = shelf.services.registry.add_job("gc", "", {})
+        shelf.services.registry.finish_job(job.id, "done")
+
+    assert re.search(r"1  gc +done +just now\n", shelf_on_terminal(home, "jobs").text)
