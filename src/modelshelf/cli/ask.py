@@ -25,7 +25,11 @@ def ask(question: str, proposed: str, parse: Callable[[str], T]) -> T:
     """
     while True:
         output.note(f"{question} [{proposed}]: ", end="")
-        line = sys.stdin.readline()
+        try:
+            line = sys.stdin.readline()
+        except KeyboardInterrupt:
+            output.note("\nStopped.")
+            raise
         if not line:
             raise BadInput("The input ended before all questions were answered.", hint="With --yes nothing is asked.")
         try:

@@ -48,7 +48,7 @@ def init(
 
     with at_the_edge(as_json=as_json):
         given = (primary, primary_limit_gb, secondary, secondary_limit_gb)
-        asks = not yes and sys.stdin.isatty()
+        asks = not yes and primary is None and sys.stdin.isatty()
         _check_flags(primary, asks=asks, yes=yes)
         setup = first_setup(here=here)
         if not dry_run:
@@ -128,11 +128,12 @@ class _Questions:
     def _choice(self, tier: str, base: str, given: str | None) -> TierChoice:
         from modelshelf.domain.setup import TierChoice, parse_limit
 
+        def parse(text: str) -> float | None:
+            return self._setup.check_limit(base, parse_limit(text))
+
         proposed = self._setup.limit_for(self._disks, base)
         question = f"The limit of the {tier} in GB (none: no limit)"
-        return TierChoice(
-            base, self._answer(question, given, "none" if proposed is None else str(proposed), parse_limit)
-        )
+        return TierChoice(base, self._answer(question, given, "none" if proposed is None else str(proposed), parse))
 
     def _base(self, question: str, given: str | None, proposed: str, *, optional: bool = False) -> str | None:
         def parse(text: str) -> str | None:

@@ -15,6 +15,7 @@ import pytest
 
 from modelshelf.settings import load_settings
 from tests.builders import lay_out
+from tests.terminal import SHELF, Terminal, shelf_on_terminal
 from tests.world import Home, Result, tree
 
 TIERS = ("PRIMARY_CACHE_PATH", "SECONDARY_CACHE_PATH")
@@ -244,3 +245,36 @@ def test_a_person_may_say_no(fresh: Home, env_file: Path, last: str, code: int) 
     assert said.code == code
     assert not env_file.exists()
     assert not fresh.primary.exists()
+
+
+def test_who_names_the_primary_is_asked_nothing(fresh: Home, env_file: Path) -> None:
+    """On a terminal too; what no flag says is as without one."""
+    done = shelf_on_terminal(fresh, "init", "--primary", str(fresh.primary), "--no-speed")
+
+    assert done.code == 0, done.text
+    assert "]: " not in done.text
+    tiers = load_settings(env_file, {"HOME": str(fresh.root / "home")}).tiers
+    assert (tiers.primary.base, tiers.secondary) == (str(fresh.primary), None)
+
+
+def test_ctrl_c_at_a_question_leaves_everything_as_it_was(fresh: Home, env_file: Path) -> None:
+    """Nothing arrived, and nobody says that something did."""
+    terminal = Terminal(fresh, *SHELF, "init", "--no-speed")
+    terminal.wait_for("]: ")
+    terminal.type("\x03")
+    seen = terminal.finish()
+
+    assert (seen.code, seen.lines[-1]) == (130, "Stopped.")
+    assert "is kept" not in seen.text
+    assert not env_file.exists()
+
+
+def test_a_limit_that_no_disk_holds_is_refused(fresh: Home, env_file: Path) -> None:
+    """The sentence has both numbers; on a terminal the question comes again."""
+    refused = fresh.run("init", "--primary", str(fresh.primary), "--primary-limit-gb", "5000000", "--no-speed")
+    asked = answer(fresh, str(fresh.primary), "5000000", "0.5", "none", "yes").checked()
+
+    assert (refused.code, refused.err.count("\n")) == (2, 2)
+    assert re.match(rf"error: A limit of 5000\.0 TB is more than the disk of {fresh.primary} holds", refused.err)
+    assert "A limit of 5000.0 TB is more than the disk" in asked.err
+    assert "PRIMARY_CACHE_LIMIT_GB=0.5\n" in env_file.read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -132,3 +133,8 @@ def test_a_disk_that_may_not_be_looked_at_is_no_disk(open_path: Path) -> None:
 def test_a_file_system_that_does_not_answer_has_no_room(tmp_path: Path) -> None:
     """A server that is gone is no error of the whole list."""
     assert disks._space(tmp_path / "gone") is None
+
+
+def test_the_size_of_a_disk_is_that_of_its_file_system(tmp_path: Path) -> None:
+    """A base that doesn't exist yet lies on the disk of the folder above it."""
+    assert disks.size_bytes(tmp_path / "not/there") == shutil.disk_usage(tmp_path).total

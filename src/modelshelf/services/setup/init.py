@@ -16,6 +16,7 @@ from modelshelf.store import fs
 from modelshelf.store.mounts import mount_of
 from modelshelf.store.probe import is_there
 from modelshelf.store.tiers import disks
+from modelshelf.units import GB, format_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,22 @@ class FirstSetup:
     def limit_for(self, found: Sequence[Disk], base: str) -> int | None:
         """Return the limit to propose for a base; None on a disk that is not known."""
         return limit_on(found, mount_of(Path(base)).point)
+
+    def check_limit(self, base: str, limit_gb: float | None) -> float | None:
+        """Return a limit that the disk of a base can hold; a disk of less than 1 GB may have one of 1 GB.
+
+        Raises:
+            BadInput: The disk is smaller.
+        """
+        size_bytes = disks.size_bytes(Path(base))
+        if limit_gb is not None and size_bytes is not None and limit_gb * GB > max(size_bytes, GB):
+            raise BadInput(
+                f"A limit of {format_size(int(limit_gb * GB))} is more than the disk of {base} holds, which is"
+                f" {format_size(size_bytes)}.",
+                hint="Give less, or none: then the disk alone limits it.",
+                cache_path=base,
+            )
+        return limit_gb
 
     def plan(self, setup: Setup) -> str:
         """Return the text of the settings, checked in all ways that a start would.

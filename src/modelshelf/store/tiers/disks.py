@@ -94,6 +94,12 @@ def _space(point: Path) -> os.statvfs_result | None:
         return None
 
 
+def size_bytes(base: Path) -> int | None:
+    """Return how large the disk of a base is; None where nobody says."""
+    space = _space(nearest(base))
+    return None if space is None else space.f_blocks * space.f_frsize
+
+
 def is_writable(base: Path) -> bool:
     """Return whether this process may write in a base, or make it."""
     found = nearest(base)
