@@ -86,6 +86,7 @@ def open_shelf(
 
 def _make_services(parts: _Parts) -> Services:
     from modelshelf.services.catalog.adapters import Adapters
+    from modelshelf.services.lifecycle.clean import Cleaner
     from modelshelf.services.lifecycle.find import Finder
     from modelshelf.services.lifecycle.register import Registrar
     from modelshelf.services.lifecycle.remove import Remover
@@ -101,14 +102,17 @@ def _make_services(parts: _Parts) -> Services:
     registry, library, tiers, runner, clock = parts.registry, parts.library, parts.tiers, parts.runner, parts.clock
     adapters = Adapters(library)
     reconciler = Reconciler(registry, library, tiers, clock, runner)
+    remover = Remover(registry, library, parts.old_copies, adapters, runner)
+    unneeded = UnneededFiles(library, tiers, parts.old_copies, runner)
     return Services(
         registry=registry,
         library=library,
         tiers=tiers,
         finder=Finder(parts.hub, Fits(parts.room)),
         registrar=Registrar(registry, tiers, parts.room, parts.hub),
-        remover=Remover(registry, library, parts.old_copies, adapters, runner),
-        unneeded=UnneededFiles(library, tiers, parts.old_copies, runner),
+        remover=remover,
+        unneeded=unneeded,
+        cleaner=Cleaner(registry, remover, unneeded),
         mover=parts.mover,
         verifier=_make_verifier(parts),
         updater=Updater(registry, library, tiers, parts.hub, parts.puller, clock),

@@ -17,6 +17,7 @@ from modelshelf import __version__
 from modelshelf.cli import (
     add,
     adopt,
+    clean,
     dedupe,
     doctor,
     env,
@@ -94,6 +95,7 @@ _GROUPS: dict[str, list[Callable[..., None]]] = {
         doctor.doctor,
         verify.verify,
         gc.gc,
+        clean.clean,
         dedupe.dedupe,
         reconcile.reconcile,
         jobs.jobs,

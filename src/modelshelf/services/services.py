@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from modelshelf.services.catalog.leases import Leaser
     from modelshelf.services.catalog.models import Library
     from modelshelf.services.jobs.runner import JobRunner
+    from modelshelf.services.lifecycle.clean import Cleaner
     from modelshelf.services.lifecycle.find import Finder
     from modelshelf.services.lifecycle.move import Mover
     from modelshelf.services.lifecycle.register import Registrar
@@ -42,6 +43,7 @@ class Services:
     registrar: Registrar
     remover: Remover
     unneeded: UnneededFiles
+    cleaner: Cleaner
     mover: Mover
     verifier: Verifier
     updater: Updater

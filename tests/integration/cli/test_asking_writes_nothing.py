@@ -45,6 +45,8 @@ LOOKING = {
     "adopt --move elsewhere": ("adopt", "{root}/found", "--move", "--to", "{root}/new", "--dry-run"),
     "adopt --link": ("adopt", "{root}/found", "--link", "--dry-run"),
     "gc": ("gc", "--dry-run"),
+    "clean": ("clean",),
+    "clean --dry-run": ("clean", "--unused", "0s", "--yes", "--dry-run"),
     "dedupe": ("dedupe", "--dry-run"),
     "reconcile": ("reconcile", "--dry-run"),
     "reconcile elsewhere": ("reconcile", "--base", "{root}/found", "--dry-run"),

@@ -190,7 +190,7 @@ TWINS: dict[str, Callable[[Library], Pair]] = {
     ),
     "verify": verifying,
 }
-ALONE = {"env", "path", "load", "init", "files", "forget", "install-service", "search"}
+ALONE = {"clean", "env", "path", "load", "init", "files", "forget", "install-service", "search"}
 """Commands that HTTP has no answer to."""
 
 

@@ -1,0 +1,86 @@
+"""`shelf clean`: a list of what could go, of which a person ticks."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+
+from modelshelf.store.layout import Base
+from tests.fakes.hub import FakeHub
+from tests.terminal import Terminal
+from tests.world import Home, random_bytes
+
+YEAR_S = 365 * 86400
+
+
+@pytest.fixture
+def crowded(home: Home, hub: FakeHub) -> Home:
+    """A model with an old revision, three that nobody used for a year, one of them pinned and one leased."""
+    for seed, name in enumerate(("now", "idle", "kept", "held")):
+        hub.add_repo(f"org/{name}", {"config.json": b"{}", "model.safetensors": random_bytes(100_000, seed)})
+        home.run("add", name, f"org/{name}").checked()
+    hub.add_repo("org/now", {"config.json": b"{}", "model.safetensors": random_bytes(70_000, 9)})
+    home.run("update", "now", "--keep-old").checked()
+    home.run("pin", "kept").checked()
+    home.run("lease", "held").checked()
+    with sqlite3.connect(Base(home.primary).registry) as registry:
+        registry.execute("UPDATE models SET arrived_at = arrived_at - ? WHERE model_name != 'now'", (YEAR_S,))
+    registry.close()
+    return home
+
+
+def models(home: Home) -> list[str]:
+    """Return the names in the library."""
+    return [model["model_name"] for model in home.run("ls", "--json").checked().json]
+
+
+def test_what_is_listed_can_be_deleted(crowded: Home) -> None:
+    """Pinned and leased models stay and are named; the rest goes, measured, and what is registered stays whole."""
+    plan = crowded.run("clean", "--json").checked().json
+    asked = crowded.run("clean")
+
+    assert [(item["kind"], item["model_name"], item["hf_path"]) for item in plan["items"]] == [
+        ("unused", "idle", "org/idle"),
+        ("revision", None, "org/now"),
+    ]
+    assert plan["kept"] == ["held is used by a person (shelf lease).", "kept is pinned."]
+    assert (asked.code, asked.err.splitlines()[-1].startswith("Nothing was deleted.")) == (0, True)
+    assert len(models(crowded)) == 4
+
+    refused = crowded.run("clean", "--yes")
+    done = crowded.run("clean", "--unused", "90d", "--revisions", "--yes", "--json").checked().json
+
+    assert (refused.code, "--unused 90d, --revisions or --older" in refused.err) == (2, True)
+    assert [item["hf_path"] for item in done["removed"]] == ["org/idle", "org/now"]
+    assert done["freed_bytes"] >= 200_000
+    assert models(crowded) == ["held", "kept", "now"]
+    assert crowded.run("verify", "--all").checked().out.endswith("Everything is intact.\n")
+    assert crowded.run("clean").checked().out == "Nothing could go.\n"
+
+
+def test_a_person_ticks(crowded: Home) -> None:
+    """Numbers of the list go and nothing else; an empty answer keeps all."""
+    for answer, left in (("", ["held", "idle", "kept", "now"]), ("9\n1", ["held", "kept", "now"])):
+        shelf = Terminal(crowded, "shelf", "clean", columns=120)
+        shelf.wait_for("none [none]: ")
+        shelf.type(f"{answer}\n")
+        screen = shelf.finish()
+        assert screen.code == 0, screen.text
+        assert models(crowded) == left
+
+    assert "Type numbers from 1 to 2, all, or none." in screen.text
+    assert "Removed 1 of 1: freed " in screen.text
+
+
+def test_a_commit_that_a_newer_registration_replaced_goes(hub: FakeHub, home: Home) -> None:
+    """--older names the one that is fixed to the old commit, and never the newer one."""
+    old = hub.add_repo("org/m", {"config.json": b"{}", "model.safetensors": random_bytes(100_000)})
+    home.run("add", "old", "org/m", "--revision", old).checked()
+    hub.add_repo("org/m", {"config.json": b"{}", "model.safetensors": random_bytes(90_000)})
+    home.run("add", "new", "org/m").checked()
+
+    home.run("clean", "--older", "--yes").checked()
+
+    assert models(home) == ["new"]
+    assert home.run("verify", "new").checked()
