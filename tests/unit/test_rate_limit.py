@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from modelshelf.errors import Cancelled
+from modelshelf.errors import Cancelled, Unavailable
 from modelshelf.services.lifecycle.rate_limit import Throttle
 from tests.fakes.clock import FakeClock
 
@@ -69,6 +69,22 @@ def test_a_wait_can_be_ended() -> None:
         Throttle(1000, clock)(60_000, stop)
 
     assert sum(clock.slept) < 1
+
+
+def test_processes_side_by_side_keep_to_their_parts() -> None:
+    """A process among others is slower, asks now and then how many they are, and goes on while nobody can tell."""
+    clock, parts = FakeClock(), [0.25]
+
+    def part() -> float:
+        if not parts:
+            raise Unavailable("The registry is away.")
+        return parts.pop()
+
+    throttle = Throttle(1000, clock, part)
+    for _ in range(2):
+        begun = clock.now()
+        throttle(1000)
+        assert clock.now() - begun == pytest.approx(4.0)
 
 
 def test_no_bytes_cost_no_time() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -165,7 +166,7 @@ def _make_parts(settings: Settings, clock: Clock, *, read_only: bool) -> _Parts:
     from modelshelf.services.lifecycle.move import Mover
     from modelshelf.services.lifecycle.promote import Promoter
     from modelshelf.services.lifecycle.pull import Puller
-    from modelshelf.services.lifecycle.rate_limit import Throttle
+    from modelshelf.services.lifecycle.rate_limit import Throttle, part_of_limit
     from modelshelf.services.space.delete_old_copy import OldCopyDeleter
     from modelshelf.services.space.make_room import FullPolicy, RoomMaker
     from modelshelf.services.space.reach import Reach
@@ -183,7 +184,7 @@ def _make_parts(settings: Settings, clock: Clock, *, read_only: bool) -> _Parts:
     old_copies, marks = OldCopyDeleter(registry, library, clock), Watermarks()
     policy = FullPolicy(settings.on_full == "demote", settings.on_secondary_full == "remove-unpinned", marks)
     room = RoomMaker(registry, tiers, admission, library, old_copies, hub, clock, policy, runner)
-    throttle = Throttle(settings.download_limit_bytes_per_s, clock)
+    throttle = Throttle(settings.download_limit_bytes_per_s, clock, partial(part_of_limit, registry, owner))
     puller = Puller(registry, tiers, room, hub, clock, throttle, STREAMS)
     mover = Mover(registry, library, tiers, room, clock)
     promoter = Promoter(registry, room, mover, clock, settings.promote, marks, runner)

@@ -10,6 +10,9 @@ from modelshelf.domain.outside import object_of, parse_json
 QUEUED, RUNNING, WAITING, DONE, FAILED, CANCELLED = "queued", "running", "waiting", "done", "failed", "cancelled"
 UNFINISHED = (QUEUED, RUNNING, WAITING)
 
+DOWNLOADING, REPAIRING = "downloading", "repairing"
+"""The phases in which bytes come from the hub."""
+
 BACKOFF_FIRST_S = 2.0
 BACKOFF_LONGEST_S = 300.0
 

@@ -7,9 +7,11 @@ import struct
 
 import pytest
 
+from modelshelf.domain.jobs import DOWNLOADING
 from modelshelf.domain.plans import SEGMENT_BYTES
 from modelshelf.services.jobs.worker import Worker
 from modelshelf.services.lifecycle import download, line
+from modelshelf.services.lifecycle.rate_limit import part_of_limit
 from modelshelf.services.shelf import Shelf
 from tests.fakes.hub import FakeHub
 from tests.fakes.hub_repos import Blob
@@ -111,6 +113,23 @@ def test_a_stall_is_shown(hub: FakeHub, home: Home, monkeypatch: pytest.MonkeyPa
         assert said.startswith("No data for ")
         assert shelf.services.registry.job(job.id).detail == ""
         assert tree(shelf.path("m")) == FILES
+
+
+def test_a_limit_is_shared_by_the_processes_that_download(hub: FakeHub, home: Home, shelf: Shelf) -> None:
+    """Each has the part of its downloads among all; a process that was killed has none."""
+    hub.add_repo(REPO, FILES)
+    hub.add_repo("org/other", {"model.safetensors": random_bytes(MIB, seed=5)})
+    shelf.register("m", REPO, download=False)
+    shelf.register("other", "org/other", download=False)
+    registry, owner = shelf.services.registry, shelf.services.runner.owner
+    hub.pause(after_bytes=MIB)
+    children = [home.start("pull", name) for name in ("m", "other")]
+    jobs = wait_until(lambda: [job for job in registry.jobs() if job.phase == DOWNLOADING][1:], "both to download")
+
+    assert [part_of_limit(registry, owner), part_of_limit(registry, jobs[0].owner)] == pytest.approx([1 / 3, 1 / 2])
+    for child in children:
+        child.kill()
+    assert part_of_limit(registry, owner) == 1
 
 
 def test_ctrl_c_does_not_wait_for_a_rate_limit(hub: FakeHub, home: Home, shelf: Shelf) -> None:

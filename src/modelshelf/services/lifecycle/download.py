@@ -308,7 +308,9 @@ class Fetcher:
     def _skip(self, need: BlobNeed, count: int, stream: ByteStream, buffer: memoryview) -> None:
         """Read what is there already, or is another stream's, where an answer begins before what was asked for."""
         while count:
-            count -= self._read(need, buffer[: min(count, buffer.nbytes)], stream)
+            got = self._read(need, buffer[: min(count, buffer.nbytes)], stream)
+            self.throttle(got, self._check_here)
+            count -= got
 
     def _take(self, download: Download, run: Run, stream: ByteStream, buffer: memoryview) -> None:
         """Read a run to its end and keep it; each segment has one writer."""
@@ -322,6 +324,7 @@ class Fetcher:
             incoming.hash_ahead(self._goes_on)
             if is_whole:
                 self._finish(download)
+            self.throttle(got, self._check_here)
 
     def _read(self, need: BlobNeed, view: memoryview, stream: ByteStream) -> int:
         """Read the next bytes of an answer; returns how many."""
@@ -337,7 +340,6 @@ class Fetcher:
             raise Unavailable(f"The hub's answer for {need.path} ended early.", endpoint=self.hub.endpoint)
         self._line.came(got)
         self._look_at_line()
-        self.throttle(got, self._check_here)
         return got
 
     def _finish(self, download: Download) -> None:

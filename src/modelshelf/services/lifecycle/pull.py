@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from modelshelf.domain.jobs import DOWNLOADING
 from modelshelf.domain.made_up_commits import check_real
 from modelshelf.domain.models import FileEntry, Model, ModelRow, State, may_be_short, select_files
 from modelshelf.domain.names import COMMIT_HASH, BasePath, CommitHash, Digest, RepoId
@@ -123,7 +124,7 @@ class Puller:
             need = partial(missing_bytes, base, plan, self.tiers.second_bytes(base, files))
             with self.room.reserve(tier, tier_id, need, model_id=row.id) as reservation:
                 on_reserved(reservation)
-                progress.phase("downloading", plan.total_bytes)
+                progress.phase(DOWNLOADING, plan.total_bytes)
                 progress.skip(plan.total_bytes - plan.fetch_bytes)
                 self._fetcher(base, plan, progress, reservation).run()
         stamps = {need.digest: scan.stamp(repo.blob(need.digest)) for need in plan.fetch}

@@ -1,13 +1,31 @@
-"""At most so many bytes per second, over all streams of one process."""
+"""At most so many bytes per second, over all streams of all processes that share a registry.
+
+The processes don't talk to each other: each keeps to its part of the limit, which is that of its downloads among all
+that are running. The registry has their rows, and of a process that was killed it tells by its owner that it is dead.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 
+from modelshelf.domain.jobs import DOWNLOADING, REPAIRING, RUNNING
 from modelshelf.domain.ports import Clock
+from modelshelf.errors import ShelfError
+from modelshelf.registry.registry import Registry
+from modelshelf.services.jobs.process import is_alive
 
 _STEP_S = 0.2
+_ASK_S = 2.0
+"""How often a process looks for others that download."""
+
+
+def part_of_limit(registry: Registry, owner: str) -> float:
+    """Return which part of the limit an owner's downloads may take: one that begins counts itself already."""
+    downloading = [job.owner for job in registry.jobs(state=(RUNNING,)) if job.phase in (DOWNLOADING, REPAIRING)]
+    mine = max(1, downloading.count(owner))
+    return mine / (mine + sum(other != owner and is_alive(other) is not False for other in downloading))
 
 
 class Throttle:
@@ -18,11 +36,15 @@ class Throttle:
     Args:
         rate_bytes_per_s: The limit; None: none.
         clock: Time.
+        part: Returns which part of it this process may take, above 0 and at most 1; asked now and then.
     """
 
-    def __init__(self, rate_bytes_per_s: int | None, clock: Clock) -> None:
+    def __init__(self, rate_bytes_per_s: int | None, clock: Clock, part: Callable[[], float] = lambda: 1.0) -> None:
         self._rate_bytes_per_s = rate_bytes_per_s
         self._clock = clock
+        self._part = part
+        self._last_part = 1.0
+        self._ask_at = 0.0
         self._mutex = threading.Lock()
         self._free_at = 0.0
 
@@ -37,7 +59,11 @@ class Throttle:
             return
         with self._mutex:
             now = self._clock.now()
-            self._free_at = max(now, self._free_at) + count_bytes / self._rate_bytes_per_s
+            if now >= self._ask_at:
+                self._ask_at = now + _ASK_S
+                with contextlib.suppress(ShelfError):  # the registry is away: as before
+                    self._last_part = self._part()
+            self._free_at = max(now, self._free_at) + count_bytes / (self._rate_bytes_per_s * self._last_part)
             wait_s = self._free_at - now
         while wait_s > 0:
             check()

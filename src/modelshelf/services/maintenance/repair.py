@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from modelshelf.domain.jobs import REPAIRING
 from modelshelf.domain.models import FileEntry, ModelRow, may_be_short
 from modelshelf.domain.names import CommitHash, Digest, RepoId, parse_repo_folder
 from modelshelf.domain.plans import BlobNeed, PullPlan
@@ -191,7 +192,7 @@ class Repairer:
         size = partial(missing_bytes, case.base, plan, more_bytes)
         with self.admission.reserve(case.tier, case.tier_id, size) as reservation:
             running.reservations.append(reservation)
-            running.progress.phase("repairing", plan.fetch_bytes)
+            running.progress.phase(REPAIRING, plan.fetch_bytes)
             for need in needs:
                 running.progress.check()
                 self._clear(case, need)
