@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from modelshelf.bootstrap.in_force import NOTES, registry_in_force
 from modelshelf.errors import BadInput, Conflict, ShelfError
+from modelshelf.services.catalog import shell_variables
 from modelshelf.services.catalog.models import Library, environment
 from modelshelf.settings import Settings, child_environment, load_settings, places
 from modelshelf.store import fs, probe
@@ -95,6 +96,30 @@ def server_settings() -> ServerSettings:
 def run_environment(tiers: Tiers, model: Model) -> dict[str, str]:
     """Return the whole environment of a program that is to find `model`."""
     return child_environment(environment(model, tiers))
+
+
+def shell_to_find(name: str) -> dict[str, str | None]:
+    """Return what a shell sets for other programs to find a model; None: unset it.
+
+    The primary base is among it only where this library would be another one without it.
+
+    Raises:
+        NotFound, Conflict, Unavailable: As `Library.ready` does.
+    """
+    environ = child_environment({})
+    variables = shell_variables.to_find(open_library().ready(name), environ)
+    primary = load_settings().tiers.primary.base
+    is_kept = load_settings(environ=child_environment(variables)).tiers.primary.base == primary
+    return shell_variables.with_way_back(variables, environ, None if is_kept else primary)
+
+
+def shell_back() -> dict[str, str | None]:
+    """Return what takes that back; empty where there is nothing to.
+
+    Raises:
+        BadInput: Somebody changed what was kept for it.
+    """
+    return shell_variables.back(child_environment({}))
 
 
 def _reader(settings: Settings) -> Reader:

@@ -3,27 +3,41 @@
 from __future__ import annotations
 
 import shlex
+from typing import Annotated
+
+import typer
 
 from modelshelf.cli import output
 from modelshelf.cli.errors import at_the_edge
-from modelshelf.cli.options import AsJson, Name
+from modelshelf.cli.options import AsJson, complete_model_name
+from modelshelf.errors import BadInput
 
 
-def env(name: Name, as_json: AsJson = False) -> None:
+def env(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="The model's name.", autocompletion=complete_model_name)
+    ] = None,
+    unset: Annotated[bool, typer.Option("--unset", help="Take back what an earlier shelf env set.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Print shell variables for other Hugging Face programs.
 
     Example: eval "$(shelf env NAME)"
     """
-    from modelshelf.bootstrap.read_only import open_library
-    from modelshelf.services.catalog.models import environment
+    from modelshelf.bootstrap.read_only import shell_back, shell_to_find
 
     with at_the_edge(as_json=as_json):
-        library = open_library()
-        variables = environment(library.ready(name), library.tiers)
+        if name is None and not unset:
+            raise BadInput("The model's name is missing.", hint="shelf ls lists them.")
+        if name is not None and unset:
+            raise BadInput("--unset takes no name.", hint='eval "$(shelf env --unset)"')
+        variables = shell_back() if name is None else shell_to_find(name)
         if as_json:
             output.as_json(variables)
-        else:
+        elif variables:
             _show(variables)
+        else:
+            output.note("No shelf env set anything in this shell.")
 
 
 def _show(variables: dict[str, str | None]) -> None:

@@ -266,16 +266,6 @@ def test_uses_are_counted(cli: Cli, added: Path) -> None:
     assert shown["last_used_at"] is not None
 
 
-def test_env_is_valid_shell(home: Home, cli: Cli, added: Path) -> None:
-    """What `shelf env` prints makes a plain shell find the model, and takes away what would win over it."""
-    script = 'eval "$(shelf env m)"; printf "%s|" "$HF_HOME" "$HF_HUB_CACHE" "${HUGGINGFACE_HUB_CACHE-unset}"'
-    shell = home.start_program("bash", "-ec", script, HUGGINGFACE_HUB_CACHE="/elsewhere", HF_HUB_CACHE="/elsewhere")
-
-    said = shell.finish().checked()
-
-    assert said.out == f"{home.primary}|{home.primary}/hub|unset|"
-
-
 def test_a_global_hub_cache_does_not_win(home: Home, cli: Cli, commit: str) -> None:
     """With HF_HUB_CACHE set for every program, models still land in the base and are found there."""
     elsewhere = {"HF_HUB_CACHE": str(home.root / "elsewhere"), "HUGGINGFACE_HUB_CACHE": str(home.root / "elsewhere")}
