@@ -39,7 +39,10 @@ def row(**values: Any) -> ModelRow:
     return ModelRow(**(blank | {"model_name": "qwen", "complete": False} | values))  # type: ignore[arg-type]
 
 
-@given(st.lists(NAMES, max_size=8), st.lists(NAMES, min_size=1, max_size=3))
+PATTERNS = NAMES.filter(lambda pattern: not pattern.startswith("!"))  # that takes out, which is a word of ours
+
+
+@given(st.lists(NAMES, max_size=8), st.lists(PATTERNS, min_size=1, max_size=3))
 def test_patterns_select_what_huggingface_hub_selects(paths: list[str], patterns: list[str]) -> None:
     """The snapshot that it links has exactly the files that were fetched."""
     ours = [file.path for file in select_files(entries(*paths), patterns)]
