@@ -41,6 +41,9 @@ def add(
         list[str] | None, typer.Option(metavar="PATTERN", help="Leave out files that match; repeat for more.")
     ] = None,
     download: Annotated[bool, typer.Option("--download/--no-download", help="Download the files now.")] = True,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Ask nothing: of several quantisations take the best that fits.")
+    ] = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -62,7 +65,7 @@ def add(
         wanted = registration(chosen, reference, to, revision=revision, allow_patterns=patterns)
         with open_shelf(read_only=dry_run) as shelf:
             quantisation = reference.quantisation
-            if choice := choose_quant(shelf, wanted, chosen, may_ask=not as_json):
+            if choice := choose_quant(shelf, wanted, chosen, may_ask=not as_json, yes=yes):
                 wanted = replace(wanted, allow_patterns=patterns_of(choice.patterns))
                 quantisation = choice.group.label
             if not chosen:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from modelshelf.services.shelf import Shelf
 
 
-def choose_quant(shelf: Shelf, wanted: Registration, name: str, *, may_ask: bool) -> Choice | None:
+def choose_quant(shelf: Shelf, wanted: Registration, name: str, *, may_ask: bool, yes: bool) -> Choice | None:
     """Return what to take of a repository of several quantisations; None where there is nothing to choose.
 
     Nobody wants all ten of them by mistake: some hundred GB. Only repositories that call themselves GGUF are looked at,
@@ -34,6 +34,7 @@ def choose_quant(shelf: Shelf, wanted: Registration, name: str, *, may_ask: bool
         wanted: What is to be registered; with patterns somebody has chosen already.
         name: The name that a person gave; empty for none.
         may_ask: Whether a question may be asked at all.
+        yes: Whether the proposal is taken unasked.
 
     Raises:
         BadInput: Nobody can be asked; says what there is.
@@ -48,6 +49,8 @@ def choose_quant(shelf: Shelf, wanted: Registration, name: str, *, may_ask: bool
         return None  # it is registered without its files, and told so
     if len(found.ggufs) < 2:
         return None
+    if yes:
+        return recommended(found.ggufs, tier.location)[0]
     if may_ask and is_answered() and sys.stdout.isatty():
         return _asked(found.ggufs, tier)
     raise _refused(found, name, tier)
@@ -92,7 +95,7 @@ def _refused(found: RepoFiles, name: str, tier: Tier) -> BadInput:
     each = ", ".join(f"{choice.group.label} ({format_size(choice.group.size_bytes)})" for choice in found.ggufs)
     return BadInput(
         f"{found.repo_id} has {len(found.ggufs)} models in one repository: {each}.",
-        hint=f"{best.group.label} is {why}: {words}{best.reference}{to}. "
+        hint=f"{best.group.label} is {why}: {words}{best.reference}{to}, or --yes. "
         f"To take them all: {words}{found.reference}{to} --include '*'",
         hf_path=found.repo_id,
         choices=[choice.reference for choice in found.ggufs],

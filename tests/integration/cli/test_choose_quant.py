@@ -29,9 +29,8 @@ def commit(hub: FakeHub) -> str:
 def answer(home: Home, *lines: str, words: Sequence[str] = ("add", REPO)) -> Screen:
     """Run a command on a terminal on which a person types these lines, each when asked."""
     terminal = Terminal(home, *SHELF, *words)
-    for number, line in enumerate(lines, 1):
-        while terminal.said.count(b"Which one?") < number:
-            terminal.read()
+    for line, question in zip(lines, ("Which one?", "or q.\r\nWhich one?"), strict=False):
+        terminal.wait_for(question)
         terminal.type(f"{line}\n")
     return terminal.finish()
 
@@ -103,7 +102,7 @@ def test_without_a_terminal_the_choices_and_commands_are_named(home: Home) -> No
     assert "--include '*'" in done.problem["hint"]
     assert done.problem["choices"] == [f"{REPO}:{label}" for label in ("Q4_K_M", "Q8_0", "F16")]
     elsewhere = home.run("add", REPO, "--to", "secondary", "--json").problem["hint"]
-    assert "shelf add org/m-GGUF:Q8_0 --to secondary. " in elsewhere
+    assert "shelf add org/m-GGUF:Q8_0 --to secondary, or --yes. " in elsewhere
     assert elsewhere.endswith("shelf add org/m-GGUF --to secondary --include '*'")
     assert home.run("ls", "--json").json == []
 
@@ -129,6 +128,13 @@ def test_what_is_registered_already_is_asked_nothing(home: Home) -> None:
     home.run("add", "Org/M-gguf").checked()
 
     assert [model["model_name"] for model in home.run("ls", "--json").json] == ["m"]
+
+
+def test_yes_takes_the_proposal(home: Home) -> None:
+    """A script that doesn't mind which takes the best that fits."""
+    home.run("add", "m", REPO, "--yes").checked()
+
+    assert held(home, "m") == {"m-Q8_0.gguf", "mmproj-F16.gguf"}
 
 
 def test_one_quantisation_is_no_choice(home: Home, hub: FakeHub) -> None:
