@@ -56,6 +56,7 @@ def add(
     from modelshelf.cli.choose_quant import choose_quant
     from modelshelf.domain.patterns import excluding, patterns_of
     from modelshelf.domain.references import parse_reference
+    from modelshelf.domain.weight_files import quantisation_in
     from modelshelf.services.lifecycle.register import registration
 
     with at_the_edge(as_json=as_json):
@@ -64,7 +65,7 @@ def add(
         patterns = (*(include or ()), *map(excluding, exclude or ()))
         wanted = registration(chosen, reference, to, revision=revision, allow_patterns=patterns)
         with open_shelf(read_only=dry_run) as shelf:
-            quantisation = reference.quantisation
+            quantisation = reference.quantisation or quantisation_in("".join(reference.patterns))
             if choice := choose_quant(shelf, wanted, chosen, may_ask=not as_json, yes=yes):
                 wanted = replace(wanted, allow_patterns=patterns_of(choice.patterns))
                 quantisation = choice.group.label

@@ -16,6 +16,8 @@ DELETING = frozenset({"rm", "gc", "clean", "forget"})
 
 ALIASES = {
     "version": "--version",
+    "-v": "--version",
+    "-V": "--version",
     "download": "add",
     "list": "ls",
     "images": "ls",
@@ -60,6 +62,7 @@ _INSTEAD = {
     "settings": _SETTINGS,
     "cp": _COPY,
     "copy": _COPY,
+    "tag": _COPY,
     "push": _UPLOAD,
     "upload": _UPLOAD,
     "stop": _STOP,
@@ -78,7 +81,7 @@ _MEANINGS = {
     "init": "setup start",
     "jobs": "downloads progress queue tasks top",
     "lease": "hold leases users",
-    "ls": "all models",
+    "ls": "all models scan-cache",
     "move": "demote migrate promote transfer",
     "path": "dir folder locate where which",
     "pin": "keep protect",

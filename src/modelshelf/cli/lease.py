@@ -52,6 +52,9 @@ def lease(
 
 def _show(held: Sequence[Lease], now_s: float) -> None:
     """Print leases."""
+    if not held:
+        output.note("No program uses a model, and no person holds one.")
+        return
     rows = [
         [str(lease.id), lease.model_name, lease.kind, lease.holder, format_duration(max(0.0, lease.expires_at - now_s))]
         for lease in held

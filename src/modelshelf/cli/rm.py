@@ -51,7 +51,10 @@ def rm(
             going.check(files=files)
         elif going.unneeded and not yes:
             what = " ".join(going.unneeded)
-            raise BadInput(f"Nobody registered {what}.", hint=f"To delete it anyway: shelf rm {what} --files --yes")
+            raise BadInput(
+                f"No model needs what lies here of {what}, and nobody can be asked.",
+                hint=f"To delete it: shelf rm {what} --files --yes",
+            )
         done = [_remove(shelf, name, files=files, quiet=as_json) for name in going.models]
         done += [_remove_unneeded(shelf, repo_id, found, quiet=as_json) for repo_id, found in going.unneeded.items()]
         several.end(done, 0, as_json=as_json)
@@ -139,7 +142,8 @@ def _plan(shelf: Shelf, name: str, *, files: bool, quiet: bool) -> object:
     if not quiet:
         for path in (*plan.links, *plan.blobs):
             output.answer(path)
-        output.note(f"Would free {format_size(plan.free_bytes)}.")
+        frees = f"Would free {format_size(plan.free_bytes)}."
+        output.note(frees if files else f"Would remove {name} from the library; its files stay where they are.")
     return RemovalPlanJson.of(plan)
 
 

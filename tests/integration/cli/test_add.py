@@ -70,6 +70,7 @@ def test_a_pasted_address_takes_its_file_at_its_revision(hub: FakeHub, home: Hom
     old = hub.add_repo(vision, {"V-Q4_K_M.gguf": b"GGUFo", "README.md": b"#"}, revision="v1")
     page = f"{home.endpoint}/{vision}/blob/v1/V-Q4_K_M.gguf"
 
+    assert cli("add", page, "--dry-run", "--json").checked().json["model_name"] == "vision-gguf-q4_k_m"
     cli("add", "m", page, "--include", "*.md").checked()
     refused = cli("add", "n", page, "--revision", "main")
 

@@ -74,7 +74,7 @@ def test_what_stays_can_be_freed(home: Home, cli: Cli, added: Path) -> None:
     assert "2 files, 300.0 kB" in planned.out
     assert (refused.code, refused.err.splitlines()[1]) == (
         2,
-        f"hint: To delete it anyway: shelf rm {REPO} --files --yes",
+        f"hint: To delete it: shelf rm {REPO} --files --yes",
     )
     assert (bare.code, bare.err.splitlines()[1].endswith(f"To delete them: shelf rm {REPO} --files")) == (4, True)
     assert added.exists()

@@ -59,7 +59,10 @@ class Library:
         row = self.reader.model(model_name)
         if row is None:
             meant = names_meant(model_name, {other.model_name: other.hf_path for other in self.reader.models()})
-            hint = f"Did you mean {' or '.join(meant)}?" if meant else "shelf ls lists them."
+            new = (
+                f"To register and download it: shelf add {model_name}" if "/" in model_name else "shelf ls lists them."
+            )
+            hint = f"Did you mean {' or '.join(meant)}?" if meant else new
             raise NotFound(f"There is no model {model_name}.", hint=hint, model_name=model_name)
         return row
 
