@@ -6,6 +6,7 @@ group as well, and everything in it is to be so.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import stat
@@ -43,15 +44,16 @@ def foreign(base: Base) -> Foreign | None:
         root = base.path.stat()
     except OSError:
         return None
-    for path, found in _walk(base.path):
-        if _is_usable(base, path, found, root):
+    judge = _Judge(base, root)
+    for path, found in _walk_names(str(base.path)):
+        if judge.is_usable(path, found):
             continue
         if stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
             others[found.st_uid, found.st_gid] += 1
-            linked = [*linked, str(path)][:_EXAMPLES]
+            linked = [*linked, path][:_EXAMPLES]
         else:
             owners[found.st_uid, found.st_gid] += 1
-            examples = [*examples, str(path)][:_EXAMPLES]
+            examples = [*examples, path][:_EXAMPLES]
             size_bytes += 0 if stat.S_ISDIR(found.st_mode) else found.st_size
     if others and not owners:
         whose = tuple(owner for owner, _ in others.most_common())
@@ -129,32 +131,46 @@ def _folders(path: Path) -> Iterator[Path]:
 
 def _walk(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
     """Yield what lies below a folder, parents first, no link followed; what cannot be looked at is left out."""
-    for where, folders, files in os.walk(folder):
-        for name in (*folders, *files):
-            path = Path(where, name)
-            try:
-                yield path, path.lstat()
-            except OSError:
-                continue
+    for path, found in _walk_names(str(folder)):
+        yield Path(path), found
 
 
-def _is_usable(base: Base, path: Path, found: os.stat_result, root: os.stat_result) -> bool:
-    if stat.S_ISLNK(found.st_mode) or (path.parent == base.path and path.name in _SECRETS):
-        return True
-    needs = _needs(base, path, found.st_mode)
-    if found.st_mode & needs == needs:  # for everybody, as lock files are
-        return True
-    if not is_shared(root.st_mode):
-        return found.st_uid == root.st_uid and found.st_mode >> 6 & needs == needs
-    return found.st_gid == root.st_gid and found.st_mode >> 3 & needs == needs
+def _walk_names(folder: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield what `_walk` does; a Path for each of many files costs more than the look at it."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in list(entries):
+            with contextlib.suppress(OSError):
+                found = entry.stat(follow_symlinks=False)
+                yield entry.path, found
+                if stat.S_ISDIR(found.st_mode):
+                    yield from _walk_names(entry.path)
 
 
-def _needs(base: Base, path: Path, mode: int) -> int:
-    """Return what must be allowed, as the bits of one class: 4 read, 2 write, 1 enter."""
-    if stat.S_ISDIR(mode):
-        return 0o7
-    is_written = base.own in path.parents and base.quarantine not in path.parents
-    return 0o6 if is_written or path.parent.name == "refs" else 0o4
+class _Judge:
+    """Says of what lies in one base whether its owner, or its group, can use it."""
+
+    def __init__(self, base: Base, root: os.stat_result) -> None:
+        self._root = root
+        self._class_bits = 3 if is_shared(root.st_mode) else 6
+        self._own, self._quarantine = f"{base.own}/", f"{base.quarantine}/"
+        self._secrets = frozenset(str(base.path / name) for name in _SECRETS)
+
+    def is_usable(self, path: str, found: os.stat_result) -> bool:
+        """Return whether it can be used in full: for everybody, as lock files are, or by whom the base belongs to."""
+        if stat.S_ISLNK(found.st_mode) or path in self._secrets:
+            return True
+        needs = self._needs(path, found.st_mode)
+        if found.st_mode & needs == needs:
+            return True
+        is_theirs = found.st_gid == self._root.st_gid if self._class_bits == 3 else found.st_uid == self._root.st_uid
+        return is_theirs and found.st_mode >> self._class_bits & needs == needs
+
+    def _needs(self, path: str, mode: int) -> int:
+        """Return what must be allowed, as the bits of one class: 4 read, 2 write, 1 enter."""
+        if stat.S_ISDIR(mode):
+            return 0o7
+        is_written = path.startswith(self._own) and not path.startswith(self._quarantine)
+        return 0o6 if is_written or path.rpartition("/")[0].endswith("/refs") else 0o4
 
 
 def _may_write(folder: Path) -> bool:

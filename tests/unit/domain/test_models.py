@@ -26,6 +26,7 @@ from modelshelf.errors import BadInput
 PULL = {"job_kind": "pull"}
 MOVE = {"job_kind": "move", "complete": True}
 NAMES = st.text(alphabet="aB./-[]*?!", min_size=1, max_size=12)
+WANTED = NAMES.filter(lambda text: not text.startswith("!"))
 
 
 def entries(*paths: str) -> list[FileEntry]:
@@ -39,15 +40,12 @@ def row(**values: Any) -> ModelRow:
     return ModelRow(**(blank | {"model_name": "qwen", "complete": False} | values))  # type: ignore[arg-type]
 
 
-PATTERNS = NAMES.filter(lambda pattern: not pattern.startswith("!"))  # that takes out, which is a word of ours
+@given(st.lists(NAMES, max_size=8), st.lists(WANTED, min_size=1, max_size=3), st.lists(WANTED, max_size=2))
+def test_patterns_select_what_huggingface_hub_selects(paths: list[str], wanted: list[str], left: list[str]) -> None:
+    """The snapshot that it links has exactly the files that were fetched; a `!` before a pattern leaves files out."""
+    ours = [file.path for file in select_files(entries(*paths), [*wanted, *(f"!{pattern}" for pattern in left)])]
 
-
-@given(st.lists(NAMES, max_size=8), st.lists(PATTERNS, min_size=1, max_size=3))
-def test_patterns_select_what_huggingface_hub_selects(paths: list[str], patterns: list[str]) -> None:
-    """The snapshot that it links has exactly the files that were fetched."""
-    ours = [file.path for file in select_files(entries(*paths), patterns)]
-
-    assert ours == list(filter_repo_objects(paths, allow_patterns=patterns))
+    assert ours == list(filter_repo_objects(paths, allow_patterns=wanted, ignore_patterns=left))
 
 
 def test_without_a_pattern_every_file_is_selected() -> None:

@@ -152,7 +152,8 @@ class Doctor:
 
     def _copies(self) -> Iterator[Diagnosis]:
         """Compare the digests of the bases in pairs, the faster one first; what waits to be deleted is no news."""
-        held = [(base, self._digests(base)) for base in self.bases.online()]
+        online = self.bases.online()
+        held = [(base, self._digests(base)) for base in online] if len(online) > 1 else []
         owners = {(model.base, model.row.hf_path): model.row.model_name for model in self.bases.models()}
         leaving, found = self._leaving(), []
         for i, (base, digests) in enumerate(held):
@@ -187,7 +188,9 @@ class Doctor:
         for model in self.bases.models():
             row = model.row
             if self.bases.shelf is not None and model.base == str(base.path) and row.commit_hash is not None:
-                files = self.bases.shelf.services.library.files(row)
+                files = [
+                    f for f in self.bases.shelf.services.library.files(row) if (row.hf_path, f.digest) not in found
+                ]
                 there = snapshot.locate(base, base.repo(row.hf_path), row.commit_hash, files)
                 found |= {(row.hf_path, file.digest): file.size_bytes for file in files if file.digest in there}
         return found

@@ -5,6 +5,7 @@ No byte of a blob is read here; what is to be read is returned. Nothing is chang
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -111,6 +112,8 @@ class _RepoInspection:
     """Commit and path to the model that needs the file."""
     covered: set[str] = field(default_factory=set)
     """Digests whose blob was found to lead nowhere through a snapshot's link."""
+    plain: dict[str, str] = field(default_factory=dict)
+    """The blobs that are regular files inside the hub folder, by name, with their real path: most of them."""
 
     def run(self) -> None:
         """Look at everything in scope."""
@@ -119,6 +122,7 @@ class _RepoInspection:
             model_name = self.wanted[0].model_name if self.wanted else ""
             self._add(Fault.UNREADABLE_FOLDER, self.repo.path, model_name)
             return
+        self.plain = dict(_plain_files(self.repo.blobs, self.root))
         self._read_refs()
         for model in self.wanted:
             self.lists.setdefault(model.commit_hash, {}).update({file.path: file for file in model.files})
@@ -166,8 +170,8 @@ class _RepoInspection:
         )
 
     def _file_at(self, path: Path, commit_hash: str) -> str:
-        folder = self.repo.snapshots / commit_hash
-        return path.relative_to(folder).as_posix() if commit_hash and folder in path.parents else ""
+        folder = f"{self.repo.snapshots}/{commit_hash}/"
+        return str(path).removeprefix(folder) if commit_hash and str(path).startswith(folder) else ""
 
     def _model_of(self, commit_hash: str) -> str:
         return next((model.model_name for model in self.wanted if model.commit_hash == commit_hash), "")
@@ -224,7 +228,7 @@ class _RepoInspection:
     def _look_at_link(self, path: Path, commit_hash: CommitHash, model_name: str, file: FileEntry | None) -> None:
         digest = scan.blob_of(self.repo, path) or ""
         wanted = file.digest if file and model_name else digest
-        kind, _ = self._follow(path)
+        kind = None if digest in self.plain else self._follow(path)[0]
         if kind is not None:
             self.covered.add(digest)
         elif digest != wanted:
@@ -235,10 +239,10 @@ class _RepoInspection:
     def _look_for_missing(self, model: Wanted) -> None:
         if not model.complete:
             return
+        commit_hash, folder = model.commit_hash, self.repo.snapshot(model.commit_hash)
         for file in model.files:
-            path = self.repo.snapshot(model.commit_hash) / file.path
-            if self.owners[model.commit_hash, file.path] == model.model_name and _is_missing(path):
-                commit_hash = model.commit_hash
+            if self.owners[commit_hash, file.path] == model.model_name and _is_missing(f"{folder}/{file.path}"):
+                path = folder / file.path
                 self._add(Fault.MISSING_FILE, path, model.model_name, commit_hash=commit_hash, digest=file.digest)
 
     def _look_for_lost_links(self) -> None:
@@ -257,7 +261,8 @@ class _RepoInspection:
             if not is_digest(path.name) or not (self.whole or path.name in self.names):
                 continue
             digest = Digest(path.name)
-            kind, real = self._follow(path)
+            plain = self.plain.get(path.name)
+            kind, real = (None, Path(plain)) if plain else self._follow(path)
             if real is not None:
                 self._aim(path, real, digest, self.names.get(digest, ""), "")
             elif kind is not None and digest not in self.covered:
@@ -306,15 +311,26 @@ class _RepoInspection:
                 yield Path(entry.path)
 
 
+def _plain_files(folder: Path, root: Path) -> Iterator[tuple[str, str]]:
+    """Yield the regular files of a folder by name, with their real paths; none unless the folder lies below `root`."""
+    with contextlib.suppress(OSError, RuntimeError):  # what may not be read is found where it is looked at
+        real = folder.resolve(strict=True)
+        if root in real.parents:
+            with os.scandir(real) as entries:
+                for entry in entries:
+                    if stat.S_ISREG(entry.stat(follow_symlinks=False).st_mode):
+                        yield entry.name, entry.path
+
+
 def _may_enter(folder: Path) -> bool:
     effective = os.access in os.supports_effective_ids
     return os.access(folder, os.R_OK | os.X_OK, effective_ids=effective)
 
 
-def _is_missing(path: Path) -> bool:
+def _is_missing(path: Path | str) -> bool:
     """Return whether nothing has this name; False where a folder above it may not be read, which is found anyhow."""
     try:
-        path.lstat()
+        os.lstat(path)
     except OSError as err:
         return err.errno in (errno.ENOENT, errno.ENOTDIR)
     return False
