@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from modelshelf.domain.ports import Reader
     from modelshelf.domain.tiers import Tiers
     from modelshelf.domain.unadopted import Unadopted
+    from modelshelf.registry.fast_read import EmptyReader, SqliteReader
 
 
 def open_library(env_file: Path | None = None) -> Library:
@@ -49,6 +50,28 @@ def unadopted_models(models: Iterable[Model]) -> Unadopted:
     from modelshelf.services.setup.unadopted import unadopted
 
     return unadopted(places().usual, models, DEFAULT_PATH)
+
+
+@dataclass(frozen=True, slots=True)
+class QuickLibrary:
+    """What is known of a library without anything slow."""
+
+    reader: SqliteReader | EmptyReader
+    tiers: Tiers
+
+
+def open_quick_library() -> QuickLibrary:
+    """Return the library for who completes a word: as `open_library`, and empty where that would take its time.
+
+    Raises:
+        ShelfError: As `open_library` does.
+    """
+    from modelshelf.registry.fast_read import EmptyReader, SqliteReader
+
+    settings = load_settings()
+    path = _checked(settings)[1]
+    reader = None if path is None else SqliteReader(path)
+    return QuickLibrary(reader if reader is not None and reader.usable() else EmptyReader(), settings.tiers)
 
 
 def hub_endpoint() -> str:

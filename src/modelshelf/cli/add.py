@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modelshelf.cli import output, render
+from modelshelf.cli import complete, output, render
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson, DryRun
 from modelshelf.cli.pull import pull_missing
@@ -30,7 +30,9 @@ def add(
         str | None,
         typer.Argument(metavar="MODEL", help="ORG/MODEL, ORG/MODEL:Q4_K_M, or an address of the hub."),
     ] = None,
-    to: Annotated[str, typer.Option(metavar="primary|secondary|PATH", help="The tier.")] = "primary",
+    to: Annotated[
+        str, typer.Option(metavar="primary|secondary|PATH", help="The tier.", autocompletion=complete.tiers)
+    ] = "primary",
     revision: Annotated[
         str | None, typer.Option(metavar="REVISION", help="A branch, a tag or a commit hash. Default: main")
     ] = None,

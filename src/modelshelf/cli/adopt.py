@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from modelshelf.cli import output
+from modelshelf.cli import complete, output
 from modelshelf.cli.bars import job_progress
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson, DryRun
@@ -33,7 +33,9 @@ def adopt(
         bool, typer.Option("--link", help="Move, and replace the old folder by a link to the tier.")
     ] = False,
     unlink: Annotated[bool, typer.Option("--unlink", help="Undo --link.")] = False,
-    to: Annotated[str, typer.Option(metavar="primary|secondary|PATH", help="The tier.")] = "primary",
+    to: Annotated[
+        str, typer.Option(metavar="primary|secondary|PATH", help="The tier.", autocompletion=complete.tiers)
+    ] = "primary",
     merge: Annotated[bool, typer.Option("--merge", help="Merge duplicate copies of a model.")] = False,
     copies: Annotated[bool, typer.Option("--copy", help="Copy files of other programs that can't be linked.")] = False,
     repo: Annotated[str, typer.Option(metavar="ORG/NAME", help="The repository of a local_dir download.")] = "",

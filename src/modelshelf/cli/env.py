@@ -7,15 +7,15 @@ from typing import Annotated
 
 import typer
 
-from modelshelf.cli import output
+from modelshelf.cli import complete, output
 from modelshelf.cli.errors import at_the_edge
-from modelshelf.cli.options import AsJson, complete_model_name
+from modelshelf.cli.options import AsJson
 from modelshelf.errors import BadInput
 
 
 def env(
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="The model's name.", autocompletion=complete_model_name)
+        str | None, typer.Argument(metavar="NAME", help="The model's name.", autocompletion=complete.model_names)
     ] = None,
     unset: Annotated[bool, typer.Option("--unset", help="Take back what an earlier shelf env set.")] = False,
     as_json: AsJson = False,

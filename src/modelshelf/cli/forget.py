@@ -7,14 +7,16 @@ from typing import Annotated
 
 import typer
 
-from modelshelf.cli import output
+from modelshelf.cli import complete, output
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson, DryRun
 from modelshelf.units import format_size
 
 
 def forget(
-    base: Annotated[str, typer.Argument(metavar="BASE", help="The base, as shelf status lists it.")],
+    base: Annotated[
+        str, typer.Argument(metavar="BASE", help="The base, as shelf status lists it.", autocompletion=complete.bases)
+    ],
     models: Annotated[bool, typer.Option("--models", help="Forget its models too; their files stay.")] = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,

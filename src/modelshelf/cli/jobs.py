@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modelshelf.cli import output, render
+from modelshelf.cli import complete, output, render
 from modelshelf.cli.bars import pace, said
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson
@@ -105,7 +105,10 @@ def _tell(found: Sequence[Job], told: dict[int, tuple[str, str, int]], now_s: fl
 
 
 def cancel(
-    job_id: Annotated[int, typer.Argument(metavar="JOB", help="The job's number, as shelf jobs lists it.")],
+    job_id: Annotated[
+        int,
+        typer.Argument(metavar="JOB", help="The job's number, as shelf jobs lists it.", autocompletion=complete.jobs),
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Cancel a job; what arrived stays for the next try."""

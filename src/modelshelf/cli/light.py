@@ -33,6 +33,8 @@ class _AsGiven:
             return () if param.multiple or param.nargs == -1 else None
         if isinstance(value, str) and param.type_descriptor.annotation is str:
             return value
+        if param.type_descriptor.annotation == list[str] and all(isinstance(one, str) for one in value):
+            return list(value)
         return self.build().coerce(value, param=param, ctx=ctx)
 
 

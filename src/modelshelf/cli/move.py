@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modelshelf.cli import output, render, several
+from modelshelf.cli import complete, output, render, several
 from modelshelf.cli.bars import job_progress
 from modelshelf.cli.errors import at_the_edge
-from modelshelf.cli.options import AsJson, DryRun, SomeNames
+from modelshelf.cli.options import AsJson, DryRun
 from modelshelf.domain.jobs import JobKind
 from modelshelf.units import format_size
 
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 
 def move(
-    names: SomeNames,
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME", help="The models.", autocompletion=complete.model_names_and_tiers)
+    ],
     to: Annotated[str, typer.Argument(metavar="primary|secondary|PATH", help="The new tier.")],
     dry_run: DryRun = False,
     keep_source: Annotated[bool, typer.Option("--keep-source", help="Keep the old copy.")] = False,

@@ -6,27 +6,20 @@ from typing import Annotated
 
 import typer
 
-from modelshelf.cli import terminal
+from modelshelf.cli import complete, terminal
 
-
-def complete_model_name(incomplete: str) -> list[str]:
-    """Return the registered names that begin so; none when the library cannot be opened."""
-    from modelshelf.bootstrap.read_only import open_library
-    from modelshelf.errors import ShelfError
-
-    try:
-        return [row.model_name for row in open_library().reader.models() if row.model_name.startswith(incomplete)]
-    except ShelfError:
-        return []
-
-
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The model's name.", autocompletion=complete_model_name)]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The model's name.", autocompletion=complete.model_names)]
 Names = Annotated[
-    list[str] | None, typer.Argument(metavar="NAME", help="The models.", autocompletion=complete_model_name)
+    list[str] | None, typer.Argument(metavar="NAME", help="The models.", autocompletion=complete.model_names)
 ]
-SomeNames = Annotated[list[str], typer.Argument(metavar="NAME", help="The models.", autocompletion=complete_model_name)]
+SomeNames = Annotated[
+    list[str], typer.Argument(metavar="NAME", help="The models.", autocompletion=complete.model_names)
+]
 TierOption = Annotated[
-    str | None, typer.Option("--tier", metavar="primary|secondary|PATH", help="Only this tier. Default: all")
+    str | None,
+    typer.Option(
+        "--tier", metavar="primary|secondary|PATH", help="Only this tier. Default: all", autocompletion=complete.tiers
+    ),
 ]
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from modelshelf.cli import output
+from modelshelf.cli import complete, output
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson
 from modelshelf.cli.terminal import glyph
@@ -32,7 +32,9 @@ def tiers(
     rescan: Annotated[bool, typer.Option("--rescan", help="Measure everything again.")] = False,
     reset_marker: Annotated[
         str | None,
-        typer.Option(metavar="BASE", help="Make a base that lost its marker a new, empty tier."),
+        typer.Option(
+            metavar="BASE", help="Make a base that lost its marker a new, empty tier.", autocompletion=complete.bases
+        ),
     ] = None,
 ) -> None:
     """Show each tier: its limit, usage and free space."""

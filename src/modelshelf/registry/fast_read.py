@@ -52,6 +52,9 @@ WHERE model_id = :model_id AND kind IN ('move', 'evict') AND state = 'done' ORDE
 """
 
 
+OPEN_JOBS = "SELECT id, kind, model_name FROM jobs WHERE finished_at IS NULL ORDER BY id DESC"
+
+
 def models_query(**asked: str | int | None) -> tuple[str, dict[str, str | int]]:
     """Return the statement, and its parameters, that lists models by name.
 
@@ -185,6 +188,10 @@ class EmptyReader:
         """Return none."""
         return {}
 
+    def open_jobs(self) -> dict[str, str]:
+        """Return none."""
+        return {}
+
 
 class SqliteReader:
     """The registry of a SQLite file, read only."""
@@ -244,6 +251,11 @@ class SqliteReader:
         """Return the stamps of damaged blobs by tier id and digest."""
         with self._connect() as connection:
             return {(tier_id, digest): stamp for tier_id, digest, stamp in connection.execute("SELECT * FROM damage")}
+
+    def open_jobs(self) -> dict[str, str]:
+        """Return what the jobs do that are not over, by their numbers, newest first."""
+        with self._connect() as connection:
+            return {str(number): f"{kind} {name}".rstrip() for number, kind, name in connection.execute(OPEN_JOBS)}
 
     @contextlib.contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:

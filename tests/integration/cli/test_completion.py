@@ -1,0 +1,103 @@
+"""What bash gets where a person presses Tab, asked as bash asks."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from modelshelf.domain.models import Registration
+from modelshelf.domain.names import ModelName, RepoId
+from tests.canary import picture
+from tests.fakes.hub import FakeHub
+from tests.world import Home, Result
+
+HEAVY = ("sqlalchemy", "pydantic", "huggingface_hub", "fastapi", "rich", "urllib3")
+COMPLETE = f"""
+import sys
+from modelshelf.cli.main import main
+sys.argv[0] = "shelf"
+try:
+    main()
+finally:
+    assert not (heavy := sys.modules.keys() & set({HEAVY!r})), heavy
+"""
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    """Three models, one of them on a drive, and two jobs, of which one is over."""
+    with FakeHub() as hub:
+        home = Home(tmp_path_factory.mktemp("completion") / "user", hub.url)
+        with home.open() as shelf:
+            registry = shelf.services.registry
+            for name, tier, base in (("qwen", "primary", home.primary), ("quark", "secondary", home.secondary)):
+                registry.add_model(Registration(ModelName(name), RepoId("org/name"), tier), str(base))
+            registry.remember_tier("a" * 32, "custom", str(home.custom))
+            registry.add_job("verify", "quark", {})
+            registry.finish_job(registry.add_job("gc", "", {}).id, "done")
+        yield home
+
+
+def tab(home: Home, *words: str, **variables: str) -> Result:
+    """Return what bash gets for the last of these words."""
+    asked = {"_SHELF_COMPLETE": "complete_bash", "COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1)}
+    return home.start_program(sys.executable, "-c", COMPLETE, **(asked | variables)).finish()
+
+
+@pytest.mark.parametrize(
+    ("words", "proposed"),
+    [
+        (["shelf", "unp"], ["unpin"]),
+        (["shelf", "path", "qu"], ["quark"]),
+        (["shelf", "path", "q"], ["quark", "qwen"]),
+        (["shelf", "update", "qwen", "qua"], ["quark"]),
+        (["shelf", "env", "qw"], ["qwen"]),
+        (["shelf", "move", "q"], ["quark", "qwen"]),
+        (["shelf", "move", "qwen", "sec"], ["secondary"]),
+        (["shelf", "add", "x", "org/name", "--to", "p"], ["primary"]),
+        (["shelf", "gc", "--tier", ""], ["primary", "secondary", "{custom}"]),
+        (["shelf", "forget", "{custom}"], ["{custom}"]),
+        (["shelf", "cancel", ""], ["1"]),
+        (["shelf", "adopt", "/"], []),
+        (["shelf", "ls", "--so"], ["--sort"]),
+        (["shelf", "path", "absent"], []),
+    ],
+    ids=lambda words: " ".join(words[1:]) or None,
+)
+def test_a_word_is_completed(library: Home, words: list[str], proposed: list[str]) -> None:
+    """Models, tiers, bases, jobs and options; where nothing is proposed, the shell completes a path."""
+    done = tab(library, *(word.format(custom=library.custom) for word in words))
+
+    assert (done.code, done.err) == (0, "")
+    assert done.out.split() == [word.format(custom=library.custom) for word in proposed]
+
+
+def test_completing_writes_nothing_and_says_nothing(home: Home) -> None:
+    """Before the first model, beside a second library, with settings that are wrong and a registry that is none."""
+    before = picture(home.root)
+    for variables in (
+        {},
+        {"PRIMARY_CACHE_PATH": ""},
+        {"SHELF_PORT": "no number"},
+        {"DATABASE_URL": "sqlite:////dev/null/registry.db"},
+        {"DATABASE_URL": "postgresql://127.0.0.1:9/x"},
+        {"PRIMARY_CACHE_PATH": "/proc/1/nothing"},
+    ):
+        done = tab(home, "shelf", "path", "q", **variables)
+        assert (done.code, done.out.strip(), done.err) == (0, "", ""), variables
+
+    assert picture(home.root) == before
+
+
+def test_completion_can_be_installed(home: Home) -> None:
+    """For the shell of the user, who is told where it went."""
+    home.root.joinpath("home/.bashrc").touch()
+    said = home.start_program("bash", "-c", "shelf --install-completion; exit $?", SHELL="/bin/bash").finish()
+
+    assert said.code == 0, said.err
+    assert "bash completion installed in" in said.out
+    written = Path(home.root / "home/.bash_completions/shelf.sh").read_text()
+    assert "_SHELF_COMPLETE=complete_bash" in written
