@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import get_args
 from urllib.parse import urlsplit
 
+from modelshelf.domain.download_hours import DownloadHours
 from modelshelf.domain.names import BasePath
 from modelshelf.domain.network import Proxy
 from modelshelf.domain.promotion import PromoteMode
@@ -108,6 +109,11 @@ def rate(value: Value) -> int:
     if rate_bytes_per_s <= 0:
         raise ValueError("is not above 0; leave it empty for no limit")
     return rate_bytes_per_s
+
+
+def hours(value: Value) -> DownloadHours:
+    """Return the hours in which downloads may run."""
+    return DownloadHours.parse(value.text)
 
 
 def url(value: Value) -> str:

@@ -17,6 +17,7 @@ from typing import TypeVar
 from dotenv.parser import parse_stream
 
 from modelshelf import setting_values
+from modelshelf.domain.download_hours import DownloadHours
 from modelshelf.domain.names import BasePath
 from modelshelf.domain.network import PROXIED, Network
 from modelshelf.domain.promotion import PromoteMode
@@ -70,6 +71,8 @@ class Settings:
     """SHELF_LOG: `text` or `json`."""
     download_limit_bytes_per_s: int | None
     """SHELF_DOWNLOAD_LIMIT; None: as fast as it goes."""
+    download_hours: DownloadHours | None
+    """SHELF_DOWNLOAD_HOURS; None: always."""
     config_home: Path
     """XDG_CONFIG_HOME."""
     require_mount: bool | None
@@ -137,8 +140,8 @@ def _load(env_file: Path | None, environ: Mapping[str, str] | None) -> tuple[Set
 _NAMES = frozenset(
     "PRIMARY_CACHE_PATH PRIMARY_CACHE_LIMIT_GB SECONDARY_CACHE_PATH SECONDARY_CACHE_LIMIT_GB"
     " CACHE_WARNING_THRESHOLD CACHE_PATH_MAP DATABASE_URL HF_TOKEN HF_ENDPOINT HF_HOME SHELF_HOST SHELF_PORT"
-    " SHELF_API_KEY SHELF_CUSTOM_ROOTS SHELF_LOG SHELF_DOWNLOAD_LIMIT SHELF_REQUIRE_MOUNT ON_FULL ON_SECONDARY_FULL"
-    " PROMOTE HF_HUB_DISABLE_SYMLINKS SHELF_PUBLISHED_ON".split()
+    " SHELF_API_KEY SHELF_CUSTOM_ROOTS SHELF_LOG SHELF_DOWNLOAD_LIMIT SHELF_DOWNLOAD_HOURS SHELF_REQUIRE_MOUNT ON_FULL"
+    " ON_SECONDARY_FULL PROMOTE HF_HUB_DISABLE_SYMLINKS SHELF_PUBLISHED_ON".split()
 )
 _CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _NETWORK = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", *_CERTIFICATES})
@@ -324,6 +327,7 @@ def _build(
         custom_roots=read("SHELF_CUSTOM_ROOTS", setting_values.folders, None),
         log_as_json=read("SHELF_LOG", setting_values.one_of("text", "json"), "text") == "json",
         download_limit_bytes_per_s=read("SHELF_DOWNLOAD_LIMIT", setting_values.rate, None),
+        download_hours=read("SHELF_DOWNLOAD_HOURS", setting_values.hours, None),
         config_home=settings_file.config_home(environ),
         require_mount=read("SHELF_REQUIRE_MOUNT", setting_values.yes_or_no, None),
         state_home=settings_file.state_home(environ),

@@ -3,8 +3,9 @@
     python -m tests.fakes.line HOST:PORT [--rate BYTES_PER_S] [--delay S] [--cut-every-s S] [--cut-every-bytes N]
         [--stall-after-bytes N --stalls N]
 
-It prints the port that it listens on. All connections share the rate, towards the client; each waits for the delay, a
-round trip, before it is open, and for half of it each way.
+It prints the port that it listens on, and after SIGTERM how many bytes the client was sent, over how many connections.
+All connections share the rate, towards the client; each waits for the delay, a round trip, before it is open, and for
+half of it each way.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import signal
 import threading
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
 
-_CHUNK_BYTES = 16 * 2**10
+_LEAST_CHUNK_BYTES = 16 * 2**10
 _QUEUED = 64
 """So many chunks are on their way at most: a MiB, as in the buffers of a home router."""
 
@@ -43,6 +45,7 @@ class Line:
 
     def __init__(self, host: str, port: int, faults: Faults) -> None:
         self.faults = faults
+        self._chunk_bytes = max(_LEAST_CHUNK_BYTES, int(faults.rate_bytes_per_s / 1000))
         self.port = 0
         self.connections = 0
         self.down_bytes = 0
@@ -55,7 +58,7 @@ class Line:
 
     async def start(self) -> None:
         """Begin to listen."""
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=_CHUNK_BYTES)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=self._chunk_bytes)
         self.port = self._server.sockets[0].getsockname()[1]
         if self.faults.cut_every_s:
             self._spawn(self._cut_now_and_then())
@@ -88,7 +91,7 @@ class Line:
         self.faults.stalls -= stalls
         await asyncio.sleep(self.faults.delay_s)
         with contextlib.suppress(OSError):
-            hub, to_hub = await asyncio.open_connection(*self._to, limit=_CHUNK_BYTES)
+            hub, to_hub = await asyncio.open_connection(*self._to, limit=self._chunk_bytes)
             ends = {to_client, to_hub}
             self._writers |= ends
             try:
@@ -116,7 +119,7 @@ class Line:
         loop, came = asyncio.get_running_loop(), 0
         delivering = self._spawn(self._deliver(on_the_way, target))
         try:
-            while data := await source.read(_CHUNK_BYTES):
+            while data := await source.read(self._chunk_bytes):
                 came += len(data)
                 if stalls and came > self.faults.stall_after_bytes:
                     await asyncio.sleep(3600)
@@ -192,7 +195,11 @@ def main() -> None:
         line = Line(host, int(port), faults)
         await line.start()
         print(line.port, flush=True)
-        await asyncio.sleep(10**9)
+        over = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, over.set)
+        await over.wait()
+        print(line.down_bytes, line.connections, flush=True)
+        await line.stop()
 
     asyncio.run(run())
 

@@ -71,6 +71,7 @@ def test_every_setting_is_read(env: EnvFile) -> None:
         SHELF_PORT=9000
         SHELF_API_KEY=key
         SHELF_DOWNLOAD_LIMIT=10 MB/s
+        SHELF_DOWNLOAD_HOURS=22:00-06:30
         ON_FULL=refuse
         ON_SECONDARY_FULL=remove-unpinned
         PROMOTE=never
@@ -85,7 +86,7 @@ def test_every_setting_is_read(env: EnvFile) -> None:
     assert (settings.warning_threshold, settings.database_url) == (1.0, "postgresql://me@db/shelf")
     assert (settings.hf_token, settings.hf_endpoint) == ("hf_x", "http://lan:8000/hf")
     assert (settings.host, settings.port, settings.api_key) == ("0.0.0.0", 9000, "key")
-    assert settings.download_limit_bytes_per_s == 10_000_000
+    assert (settings.download_limit_bytes_per_s, str(settings.download_hours)) == (10_000_000, "22:00-06:30")
     assert (settings.on_full, settings.on_secondary_full, settings.promote) == ("refuse", "remove-unpinned", "never")
 
 
@@ -252,6 +253,9 @@ def test_a_base_that_ends_in_hub_is_refused_with_the_path_to_use(env: EnvFile) -
         ("SHELF_DOWNLOAD_LIMIT=fast", "is not a size"),
         ("SHELF_REQUIRE_MOUNT=maybe", "neither 1 nor 0"),
         ("SHELF_DOWNLOAD_LIMIT=0", "not above 0"),
+        ("SHELF_DOWNLOAD_HOURS=1-7", "isn't hours such as 01:00-07:00"),
+        ("SHELF_DOWNLOAD_HOURS=07:00-07:00", "isn't hours"),
+        ("SHELF_DOWNLOAD_HOURS=24:00-07:00", "isn't hours"),
         ("HF_ENDPOINT=huggingface.co", "not an http address"),
         ("DATABASE_URL=mysql://me:secret@host/db", "'mysql' isn't a database we know"),
         ("CACHE_PATH_MAP=/mnt/usb", "isn't a pair"),

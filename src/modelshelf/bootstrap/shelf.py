@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from modelshelf.services.adopt.adopt import Adopter
     from modelshelf.services.catalog.leases import Leaser
     from modelshelf.services.jobs.runner import JobRunner
+    from modelshelf.services.lifecycle.find import Finder
     from modelshelf.services.lifecycle.move import Mover
     from modelshelf.services.lifecycle.pull import Puller
     from modelshelf.services.maintenance.reconcile import Reconciler
@@ -88,7 +89,6 @@ def open_shelf(
 def _make_services(parts: _Parts) -> Services:
     from modelshelf.services.catalog.adapters import Adapters
     from modelshelf.services.lifecycle.clean import Cleaner
-    from modelshelf.services.lifecycle.find import Finder
     from modelshelf.services.lifecycle.register import Registrar
     from modelshelf.services.lifecycle.remove import Remover
     from modelshelf.services.lifecycle.unneeded import UnneededFiles
@@ -98,7 +98,6 @@ def _make_services(parts: _Parts) -> Services:
     from modelshelf.services.maintenance.reconcile import Reconciler
     from modelshelf.services.services import Services
     from modelshelf.services.serving.load import Loader
-    from modelshelf.services.space.fits import Fits
 
     registry, library, tiers, runner, clock = parts.registry, parts.library, parts.tiers, parts.runner, parts.clock
     adapters = Adapters(library)
@@ -109,13 +108,14 @@ def _make_services(parts: _Parts) -> Services:
         registry=registry,
         library=library,
         tiers=tiers,
-        finder=Finder(parts.hub, Fits(parts.room)),
+        finder=_make_finder(parts),
         registrar=Registrar(registry, tiers, parts.room, parts.hub),
         remover=remover,
         unneeded=unneeded,
         cleaner=Cleaner(registry, remover, unneeded),
         mover=parts.mover,
         verifier=_make_verifier(parts),
+        hours=parts.puller.hours,
         updater=Updater(registry, library, tiers, parts.hub, parts.puller, clock),
         reconciler=reconciler,
         adopter=_make_adopter(parts, reconciler),
@@ -126,6 +126,13 @@ def _make_services(parts: _Parts) -> Services:
         runner=runner,
         clock=clock,
     )
+
+
+def _make_finder(parts: _Parts) -> Finder:
+    from modelshelf.services.lifecycle.find import Finder
+    from modelshelf.services.space.fits import Fits
+
+    return Finder(parts.hub, Fits(parts.room))
 
 
 def _make_adopter(parts: _Parts, reconciler: Reconciler) -> Adopter:
@@ -164,6 +171,7 @@ def _make_parts(settings: Settings, clock: Clock, *, read_only: bool) -> _Parts:
     from modelshelf.services.jobs.process import this_process
     from modelshelf.services.jobs.runner import JobRunner
     from modelshelf.services.lifecycle.move import Mover
+    from modelshelf.services.lifecycle.open_hours import OpenHours
     from modelshelf.services.lifecycle.promote import Promoter
     from modelshelf.services.lifecycle.pull import Puller
     from modelshelf.services.lifecycle.rate_limit import Throttle, part_of_limit
@@ -185,7 +193,7 @@ def _make_parts(settings: Settings, clock: Clock, *, read_only: bool) -> _Parts:
     policy = FullPolicy(settings.on_full == "demote", settings.on_secondary_full == "remove-unpinned", marks)
     room = RoomMaker(registry, tiers, admission, library, old_copies, hub, clock, policy, runner)
     throttle = Throttle(settings.download_limit_bytes_per_s, clock, partial(part_of_limit, registry, owner))
-    puller = Puller(registry, tiers, room, hub, clock, throttle, STREAMS)
+    puller = Puller(registry, tiers, room, hub, clock, throttle, OpenHours(settings.download_hours, clock), STREAMS)
     mover = Mover(registry, library, tiers, room, clock)
     promoter = Promoter(registry, room, mover, clock, settings.promote, marks, runner)
     leaser = Leaser(registry, library, owner, promoter.on_use)
@@ -215,6 +223,6 @@ def _make_verifier(parts: _Parts) -> Verifier:
     from modelshelf.services.maintenance.verify_targets import Surveyor
 
     registry, library, tiers, clock = parts.registry, parts.library, parts.tiers, parts.clock
-    throttle, admission = parts.puller.throttle, parts.room.admission
-    repairer = Repairer(registry, library, tiers, admission, parts.hub, clock, throttle, STREAMS)
+    puller, admission = parts.puller, parts.room.admission
+    repairer = Repairer(registry, library, tiers, admission, parts.hub, clock, puller.throttle, puller.hours, STREAMS)
     return Verifier(registry, library, Surveyor(library, tiers), repairer, clock, parts.runner)

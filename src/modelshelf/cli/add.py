@@ -12,7 +12,7 @@ import typer
 
 from modelshelf.cli import complete, output, render
 from modelshelf.cli.errors import at_the_edge
-from modelshelf.cli.options import AsJson, DryRun
+from modelshelf.cli.options import AsJson, DryRun, Now
 from modelshelf.cli.pull import pull_missing
 from modelshelf.units import format_size
 
@@ -46,6 +46,7 @@ def add(
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Ask nothing: of several quantisations take the best that fits.")
     ] = False,
+    now: Now = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -80,7 +81,7 @@ def add(
             render.print_evictions(plan.makes_room, to)
             if download or plan.is_here:
                 with _told_as_registered(wanted.model_name):
-                    pull_missing(shelf, wanted.model_name)
+                    pull_missing(shelf, wanted.model_name, now=now)
             render.print_model(shelf, wanted.model_name, as_json=as_json)
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from modelshelf.cli import render, several
+from modelshelf.cli import output, render, several
 from modelshelf.cli.bars import job_progress
 from modelshelf.cli.errors import at_the_edge
-from modelshelf.cli.options import AsJson, SomeNames
+from modelshelf.cli.options import AsJson, Now, SomeNames
 
 if TYPE_CHECKING:
+    from modelshelf.domain.jobs import Job
     from modelshelf.services.shelf import Shelf
 
+_LOOK_AT_CLOCK_S = 15.0
 
-def pull(names: SomeNames, as_json: AsJson = False) -> None:
+
+def pull(names: SomeNames, now: Now = False, as_json: AsJson = False) -> None:
     """Download the missing files of models.
 
     A stopped download goes on where it was.
@@ -24,7 +28,7 @@ def pull(names: SomeNames, as_json: AsJson = False) -> None:
     with at_the_edge(as_json=as_json), open_shelf() as shelf:
 
         def pull_one(name: str) -> ModelJson:
-            pull_missing(shelf, name)
+            pull_missing(shelf, name, now=now)
             if not as_json:
                 render.print_model(shelf, name, as_json=False)
             return ModelJson.of(shelf.model(name))
@@ -32,7 +36,25 @@ def pull(names: SomeNames, as_json: AsJson = False) -> None:
         several.end(*several.of_each(several.known(shelf, names), pull_one, as_json=as_json), as_json=as_json)
 
 
-def pull_missing(shelf: Shelf, name: str) -> None:
-    """Pull a model, and show how far it is."""
+def pull_missing(shelf: Shelf, name: str, *, now: bool) -> None:
+    """Pull a model, and show how far it is; wait for the hours of downloads, unless it is to be now."""
+    if now:
+        shelf.services.hours.ignore()
     with job_progress(name) as show:
+        while not _pulled(shelf, name, show):
+            while shelf.services.hours.closed_s():
+                shelf.services.clock.sleep(_LOOK_AT_CLOCK_S)
+
+
+def _pulled(shelf: Shelf, name: str, show: Callable[[Job], None]) -> bool:
+    """Pull a model; returns False where that has to wait for its hours."""
+    from modelshelf.errors import Unavailable
+
+    try:
         shelf.pull(name, progress=show)
+    except Unavailable as err:
+        if "opens_in_s" not in err.fields:
+            raise
+        output.note(f"{err.detail} So does this command; Ctrl-C leaves it to a server, and --now downloads at once.")
+        return False
+    return True

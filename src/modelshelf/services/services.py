@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from modelshelf.services.lifecycle.clean import Cleaner
     from modelshelf.services.lifecycle.find import Finder
     from modelshelf.services.lifecycle.move import Mover
+    from modelshelf.services.lifecycle.open_hours import OpenHours
     from modelshelf.services.lifecycle.register import Registrar
     from modelshelf.services.lifecycle.remove import Remover
     from modelshelf.services.lifecycle.unneeded import UnneededFiles
@@ -46,6 +47,7 @@ class Services:
     cleaner: Cleaner
     mover: Mover
     verifier: Verifier
+    hours: OpenHours
     updater: Updater
     reconciler: Reconciler
     adopter: Adopter

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import signal
 import struct
+import time
+from pathlib import Path
 
 import pytest
 
-from modelshelf.domain.jobs import DOWNLOADING
+from modelshelf.domain.jobs import DOWNLOADING, Job
 from modelshelf.domain.plans import SEGMENT_BYTES
+from modelshelf.errors import Unavailable
 from modelshelf.services.jobs.worker import Worker
 from modelshelf.services.lifecycle import download, line
 from modelshelf.services.lifecycle.rate_limit import part_of_limit
 from modelshelf.services.shelf import Shelf
+from tests.fakes.clock import FakeClock
 from tests.fakes.hub import FakeHub
 from tests.fakes.hub_repos import Blob
 from tests.fakes.line import Faults, line_to
@@ -144,3 +148,69 @@ def test_ctrl_c_does_not_wait_for_a_rate_limit(hub: FakeHub, home: Home, shelf: 
 
     assert child.finish(timeout_s=20).code == 130
     assert [job.state for job in shelf.services.registry.jobs()] == ["queued"]
+
+
+def hours_away(clock: FakeClock, least_s: int, most_s: int) -> str:
+    """Return hours that begin so many seconds after now, and end so many after it."""
+    ends = (time.localtime(clock.now() + later_s) for later_s in (least_s, most_s))
+    return "-".join(time.strftime("%H:%M", end) for end in ends)
+
+
+def test_outside_of_the_hours_a_download_waits_and_says_until_when(hub: FakeHub, home: Home) -> None:
+    """Nothing is fetched or pushed out for it; when they have begun the same job goes on."""
+    clock = FakeClock()
+    hub.add_repo(REPO, FILES)
+    with home.open(clock, SHELF_DOWNLOAD_HOURS=hours_away(clock, 3600, 7200)) as shelf:
+        with pytest.raises(Unavailable, match=r"Downloads wait until \d\d:\d\d \(SHELF_DOWNLOAD_HOURS=") as waits:
+            shelf.register("m", REPO)
+        (job,) = shelf.services.registry.jobs()
+        assert (job.state, job.detail, hub.bytes_sent) == ("waiting", waits.value.detail, 0)
+        assert shelf.services.registry.reservations.all() == []
+
+        clock.now_s += 3600
+        assert shelf.pull("m").state == "ready"
+
+
+def test_hours_that_end_stop_a_download_where_it_is(hub: FakeHub, home: Home) -> None:
+    """It waits for the next ones, and what arrived stays."""
+    clock = FakeClock()
+    hub.add_repo(REPO, FILES)
+    with home.open(clock, SHELF_DOWNLOAD_HOURS=hours_away(clock, -3600, 7200)) as shelf:
+        hub.pause(after_bytes=5 * MIB)
+        shelf.register("m", REPO, download=False)
+        shelf.services.registrar.enqueue_pull("m")
+        worker = Worker(shelf.services.runner)
+        worker.start()
+        wait_until(lambda: kept_segments(home) >= 4, "segments to be kept")
+
+        clock.now_s += 7200
+        wait_until(lambda: shelf.services.registry.jobs()[0].state == "waiting", "the job to wait")
+        worker.stop()
+
+        assert "Downloads wait until" in shelf.services.registry.jobs()[0].detail
+        assert kept_segments(home) >= 4
+        hub.resume()
+        shelf.services.hours.ignore()
+        assert tree(Path(shelf.pull("m").path or "")) == FILES
+
+
+def test_a_command_says_that_it_waits_for_the_hours_and_now_does_not(hub: FakeHub, home: Home) -> None:
+    """Who types it learns until when, and how to have it at once."""
+    hub.add_repo(REPO, FILES)
+    hours = {"SHELF_DOWNLOAD_HOURS": hours_away(FakeClock(time.time()), 7200, 10800)}
+    child = home.start("add", "m", REPO, **hours)
+    wait_until(lambda: any(job.state == "waiting" for job in jobs_of(home)), "the job to wait")
+
+    child.process.send_signal(signal.SIGINT)
+    ended = child.finish(timeout_s=20)
+
+    assert (ended.code, "--now" in ended.err, hub.bytes_sent) == (130, True, 0)
+    assert home.run("pull", "m", "--now", **hours).checked().code == 0
+    with home.open() as shelf:
+        assert tree(shelf.path("m")) == FILES
+
+
+def jobs_of(home: Home) -> list[Job]:
+    """Return the jobs of a library that another process has opened, or is about to."""
+    with home.open() as shelf:
+        return shelf.services.registry.jobs()

@@ -22,6 +22,7 @@ from modelshelf.domain.ports import ByteStream, Clock, Hub, Progress
 from modelshelf.errors import Cancelled, Corrupt, Unavailable
 from modelshelf.services.lifecycle.download_tasks import Download, Task, is_large
 from modelshelf.services.lifecycle.line import STALL_S, Line
+from modelshelf.services.lifecycle.open_hours import OpenHours
 from modelshelf.services.lifecycle.rate_limit import Throttle
 from modelshelf.store.blobs.partial import PIECE_BYTES, IncomingBlob, Run
 from modelshelf.store.layout import Base
@@ -49,6 +50,8 @@ class Fetcher:
     clock: Clock
     streams: int
     throttle: Throttle
+    hours: OpenHours
+    """When they end, the work stops where it is."""
     on_written: Callable[[int], None]
     """Told how many bytes of the reservation are on the disk now."""
     _waiting: deque[BlobNeed] = field(default_factory=deque)
@@ -78,7 +81,7 @@ class Fetcher:
             Cancelled: The work was stopped.
             Corrupt: A blob arrived twice with other bytes than its digest says.
             OutOfSpace: The disk is full.
-            Unavailable: The hub went away.
+            Unavailable: The hub went away, or the hours of downloads ended.
         """
         check_real(self.plan.repo_id, self.plan.commit_hash)
         self._waiting.extend(self.plan.fetch)
@@ -101,8 +104,9 @@ class Fetcher:
         try:
             while self._wait_while(lambda: self._error is None and bool(self._working)):
                 self.progress.check()
+                self.hours.check()
                 self._look_after_streams()
-        except (Cancelled, KeyboardInterrupt) as err:
+        except (Cancelled, KeyboardInterrupt, Unavailable) as err:
             self._fail(err)
         self.progress.note("")
         while self._wait_while(lambda: bool(self._working - self._asking)):

@@ -22,6 +22,7 @@ from modelshelf.registry.registry import Registry
 from modelshelf.services.jobs.progress import Counter
 from modelshelf.services.jobs.running import Running
 from modelshelf.services.lifecycle.download import Fetcher
+from modelshelf.services.lifecycle.open_hours import OpenHours
 from modelshelf.services.lifecycle.rate_limit import Throttle
 from modelshelf.services.space.make_room import RoomMaker
 from modelshelf.services.space.reservations import Reservation
@@ -52,6 +53,7 @@ class Puller:
     hub: Hub
     clock: Clock
     throttle: Throttle
+    hours: OpenHours
     streams: int
 
     def run(self, running: Running) -> None:
@@ -77,7 +79,7 @@ class Puller:
             BadInput: Its patterns match no file.
             NotFound: The hub does not have it.
             OutOfSpace: It does not fit; nothing was fetched.
-            Unavailable: The hub or the tier is away.
+            Unavailable: The hub or the tier is away, or it isn't the hour for downloads.
             Denied: The tier cannot be written.
             Corrupt: Bytes with the wrong digest arrived twice.
         """
@@ -121,6 +123,7 @@ class Puller:
         self._set_aside_damage(base, tier_id, plan, progress)
         plan = self.plan(base, row.hf_path, commit_hash, files)
         if plan.fetch:
+            self.hours.check()
             need = partial(missing_bytes, base, plan, self.tiers.second_bytes(base, files))
             with self.room.reserve(tier, tier_id, need, model_id=row.id) as reservation:
                 on_reserved(reservation)
@@ -176,6 +179,7 @@ class Puller:
             clock=self.clock,
             streams=self.streams,
             throttle=self.throttle,
+            hours=self.hours,
             on_written=reservation.wrote,
         )
 

@@ -28,6 +28,7 @@ from modelshelf.registry.registry import Registry
 from modelshelf.services.catalog.models import Library
 from modelshelf.services.jobs.running import Running
 from modelshelf.services.lifecycle.download import Fetcher
+from modelshelf.services.lifecycle.open_hours import OpenHours
 from modelshelf.services.lifecycle.pull import missing_bytes
 from modelshelf.services.lifecycle.rate_limit import Throttle
 from modelshelf.services.space.reservations import Admission, Reservation
@@ -95,6 +96,7 @@ class Repairer:
     hub: Hub
     clock: Clock
     throttle: Throttle
+    hours: OpenHours
     streams: int
 
     def repair(
@@ -260,6 +262,7 @@ class Repairer:
             clock=self.clock,
             streams=self.streams,
             throttle=self.throttle,
+            hours=self.hours,
             on_written=reservation.wrote,
         ).run()
         for need in plan.fetch:  # another program may have brought it, unverified
