@@ -323,3 +323,22 @@ def test_models_are_listed_as_a_person_wants_to_see_them(library: tuple[Registry
     assert names(order=Order.USED)[0] == "b"
     assert names("SMALL") == ["a", "b"]
     assert [names("big_"), names("b_g"), names("%"), names("large")] == [["Big_1"], [], [], ["Big_1"]]
+
+
+@pytest.mark.parametrize("order", Order)
+def test_models_are_listed_in_pages(library: tuple[Registry, Reader], order: Order) -> None:
+    """Page after page, each beginning after the last model of the one before, gives every model once and in order."""
+    registry, reader = library
+    for number in range(7):
+        row = registry.add_model(Registration(f"m{number}", f"org/{number}", "primary"), "/mnt/fast")
+        registry.set_manifest(row, COMMIT, [FileEntry("w.bin", 10 + number % 3, f"{number}" * 64)])
+        if number % 2:
+            registry.add_use(row.id, "run", 1.0)
+
+    pages, after = [], ""
+    while page := [row.model_name for row in reader.listed(Listing("ORG/", order, after, limit=3))]:
+        pages.append(page)
+        after = page[-1]
+
+    assert [len(page) for page in pages] == [3, 3, 1]
+    assert [name for page in pages for name in page] == [r.model_name for r in reader.listed(Listing(order=order))]

@@ -25,6 +25,10 @@ class Listing:
     """What the name or the repository has in it, in whatever case; empty: all models."""
     order: Order = Order.NAME
     """By name, the largest first, or the one used last first."""
+    after: str = ""
+    """The name of the model after which they go on; empty: from the beginning."""
+    limit: int | None = None
+    """How many at most; None: all."""
 
 
 EVERYTHING = Listing()

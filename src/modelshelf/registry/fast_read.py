@@ -66,21 +66,31 @@ def models_query(**asked: str | int | None) -> tuple[str, dict[str, str | int]]:
     return f"{MODEL_ROWS} {'WHERE' if where else ''} {where} ORDER BY m.model_name", conditions
 
 
-_ORDERS = {
-    Order.NAME: "m.model_name",
-    Order.SIZE: "m.size_bytes DESC, m.model_name",
-    Order.USED: "last_used_at DESC NULLS LAST, m.model_name",
+_KEYS = {
+    Order.NAME: "0",
+    Order.SIZE: "m.size_bytes",
+    Order.USED: "coalesce((SELECT max(u.at) FROM uses u WHERE u.model_id = m.id), 0)",
 }
+"""What models are sorted by, the largest first; those that are equal by name."""
 
 
-def listed_query(listing: Listing) -> tuple[str, dict[str, str]]:
+def listed_query(listing: Listing) -> tuple[str, dict[str, str | int]]:
     """Return the statement, and its parameters, that lists what a person wants to see."""
-    parameters, where = {}, ""
+    parameters: dict[str, str | int] = {}
+    key, conditions, limit = _KEYS[listing.order], [], ""
     if listing.text:
         escaped = re.sub("([!%_])", r"!\1", listing.text.lower())
-        parameters = {"text": f"%{escaped}%"}
-        where = "WHERE lower(m.model_name) LIKE :text ESCAPE '!' OR lower(m.hf_path) LIKE :text ESCAPE '!'"
-    return f"{MODEL_ROWS} {where} ORDER BY {_ORDERS[listing.order]}", parameters
+        parameters["text"] = f"%{escaped}%"
+        conditions.append("(lower(m.model_name) LIKE :text ESCAPE '!' OR lower(m.hf_path) LIKE :text ESCAPE '!')")
+    if listing.after:
+        parameters["after"] = listing.after
+        last = "0" if key == "0" else f"(SELECT {key} FROM models m WHERE m.model_name = :after)"
+        conditions.append(f"({key} < {last} OR ({key} = {last} AND m.model_name > :after))")
+    if listing.limit is not None:
+        parameters["limit"], limit = listing.limit, "LIMIT :limit"
+    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+    order = "m.model_name" if key == "0" else f"{key} DESC, m.model_name"
+    return f"{MODEL_ROWS} {where} ORDER BY {order} {limit}", parameters
 
 
 def model_row(values: Sequence[object]) -> ModelRow:

@@ -66,6 +66,23 @@ def test_a_download_shows_how_far_it_is(hub: FakeHub, home: Home, commit: str, s
     assert (job["state"], job["done_bytes"], job["error"]) == ("done", total, None)
 
 
+def test_models_are_listed_in_pages(commit: str, server: Server) -> None:
+    """Each page leads to the next one, in the order that was asked for, until there is none."""
+    for name in ("b", "a", "c"):
+        server.ask("POST", "/api/models", body(name, download=False))
+
+    seen, path = [], "/api/models?limit=2&filter=ORG&sort=size"
+    while path:
+        answer = server.ask("GET", path)
+        seen.append([model["model_name"] for model in answer.json])
+        path = answer.headers.get("link", "").partition(">")[0].removeprefix("<")
+
+    assert seen == [["a", "b"], ["c"]]
+    assert server.get("/api/models?filter=nothing") == []
+    refused = [server.ask("GET", f"/api/models?{query}").status for query in ("limit=0", "sort=x", "sort=size&after=x")]
+    assert refused == [422, 422, 404]
+
+
 def test_what_the_command_line_does_is_seen(hub: FakeHub, home: Home, commit: str, server: Server) -> None:
     """One library: a model added in a shell is served, and one added over HTTP is found in a shell."""
     home.run("add", "m", REPO).checked()

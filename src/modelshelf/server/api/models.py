@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from typing import Annotated
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Body, Query
 
+from modelshelf.domain.listing import Listing, Order
 from modelshelf.domain.models import Registration
 from modelshelf.domain.names import ModelName, RefName, RepoId
 from modelshelf.domain.patterns import patterns_of
@@ -21,6 +23,13 @@ from modelshelf.services.shelf import Shelf
 
 MayUpdate = Annotated[Update, Body(default_factory=Update)]
 MayVerify = Annotated[NewVerification, Body(default_factory=NewVerification)]
+Limit = Annotated[int | None, Query(ge=1, le=1000, description="How many at most; all without it.")]
+After = Annotated[str, Query(max_length=96, description="The name of the model after which the page begins.")]
+Filter = Annotated[str, Query(alias="filter", max_length=200, description="What the name or repository has in it.")]
+Sort = Annotated[Order, Query(description="By name, the largest first, or the one used last first.")]
+_NEXT = {"Link": {"schema": {"type": "string"}, "description": "The next page, where there may be one (RFC 8288)."}}
+_LISTED = answers(list[ModelJson], "The models.")
+_LISTED[200]["headers"] = _NEXT
 DeleteFiles = Annotated[bool, Query(description="Whether files that nothing else needs are deleted.")]
 
 
@@ -35,10 +44,20 @@ def create_router(shelf: Shelf, door: PathDoor) -> APIRouter:
 
 
 def _add_looking(router: APIRouter, shelf: Shelf) -> None:
-    @router.get("", responses=answers(list[ModelJson], "The models."))
-    def list_models() -> Json:
-        """List the models."""
-        return Json([ModelJson.of(model) for model in shelf.models()])
+    @router.get("", responses=_LISTED | problems(*LOOKING))
+    def list_models(limit: Limit = None, after: After = "", text: Filter = "", sort: Sort = Order.NAME) -> Json:
+        """List the models.
+
+        With `limit` a page of them; its `Link` header leads to the next one.
+        """
+        if after and sort is not Order.NAME:
+            shelf.services.library.row(after)  # where it stood in another order is known as long as it is there
+        found = shelf.services.library.models(Listing(text, sort, after, limit))
+        link = {}
+        if limit is not None and len(found) == limit:
+            asked = {"limit": limit, "after": found[-1].row.model_name, "filter": text, "sort": sort.value}
+            link = {"Link": f'</api/models?{urlencode(asked)}>; rel="next"'}
+        return Json([ModelJson.of(model) for model in found], headers=link)
 
     @router.get("/{model_name}", responses=answers(ModelWithFilesJson, "The model.") | problems(*LOOKING))
     def show(model_name: ModelInPath) -> Json:
