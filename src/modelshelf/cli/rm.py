@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
@@ -99,22 +100,27 @@ def _find(shelf: Shelf, names: Sequence[str], *, files: bool) -> _Going:
     Raises:
         NotFound: One means nothing here.
     """
-    from modelshelf.domain.names import RepoId
-
     going = _Going(shelf)
     for name in dict.fromkeys(names):
         try:
             shelf.services.remover.plan(name, delete_files=False)
             going.models.append(name)
         except NotFound as err:
-            found = shelf.services.unneeded.find(RepoId(name)) if "/" in name else []
-            if not found:
+            if not (found := _unneeded(shelf, name)):
                 raise
             if not files:
                 hint = f"Files of it lie here and aren't registered. To delete them: shelf rm {name} --files"
                 raise NotFound(err.detail, hint=hint, model_name=name) from None
             going.unneeded[name] = found
     return going
+
+
+def _unneeded(shelf: Shelf, repo_id: str) -> list[UnneededSnapshot]:
+    from modelshelf.domain.names import RepoId
+
+    with suppress(BadInput):
+        return shelf.services.unneeded.find(RepoId(repo_id))
+    return []
 
 
 def _line(found: UnneededSnapshot) -> str:

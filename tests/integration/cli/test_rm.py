@@ -133,3 +133,15 @@ def test_several_go_or_none(hub: FakeHub, cli: Cli) -> None:
     cli("unpin", "n").checked()
     assert cli("rm", "m", "n", "--files").checked().out.count("Removed ") == 2
     assert cli("ls", "--json").json == []
+
+
+def test_a_repository_without_an_organisation_goes_too(hub: FakeHub, home: Home, cli: Cli) -> None:
+    """What another program downloaded under a bare name is deleted; a word that is neither is no model."""
+    hub.add_repo("gpt2", FILES)
+    cli("add", "m", "gpt2").checked()
+    assert cli("rm", "m").err == "To delete them too (300.0 kB): shelf rm gpt2 --files\n"
+
+    cli("rm", "gpt2", "--files", "--yes").checked()
+
+    assert not (home.primary / "hub/models--gpt2").exists()
+    assert [cli("rm", word, "--files", "--yes").code for word in ("gpt2", "a b")] == [4, 4]
