@@ -197,6 +197,16 @@ def test_a_hub_that_dies_leaves_a_job_that_waits(hub: FakeHub, home: Home, shelf
     assert violations(shelf) == []
 
 
+def test_a_line_that_is_away_for_minutes_is_waited_for(hub: FakeHub, shelf: Shelf, clock: FastClock) -> None:
+    """Once bytes came, a router that starts anew doesn't end the command; before, nobody waits long."""
+    hub.add_repo(REPO, FILES)
+    hub.fail("*/model.safetensors", method="GET", cut_after=5 * SEGMENT_BYTES, no_ranges=True, times=1)
+    hub.fail("*/model.safetensors", method="GET", status=503, times=12)
+
+    assert pulled(shelf) == FILES
+    assert 60 < clock.slept_s < 180
+
+
 PAGE = {"body": b"<html>Welcome to the hotel</html>", "headers": {"Content-Type": "text/html; charset=utf-8"}}
 
 

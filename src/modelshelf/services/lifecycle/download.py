@@ -31,7 +31,11 @@ from modelshelf.store.locks import try_lock
 _log = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 6
-"""So many failures in a row, without a segment's worth between them, end a pull; the job waits and comes back."""
+"""So many failures in a row, without a segment's worth between them, end a pull that the line brought nothing yet; the
+job waits and comes back."""
+_AWAY_S = 180.0
+"""So long after a segment the line may be away, as when a router starts anew, before that ends a pull."""
+_LONGEST_PAUSE_S = 15.0
 _POLL_S = 0.2
 
 
@@ -63,6 +67,8 @@ class Fetcher:
     """How many streams the line is worth."""
     _in_hand: int = 0
     """How many large blobs, or parts of such, are being asked for."""
+    _good_at: float | None = None
+    """When a segment was there last."""
     _failed_digests: set[str] = field(default_factory=set)
     _streams: set[ByteStream] = field(default_factory=set)
     _reading: dict[ByteStream, float] = field(default_factory=dict)
@@ -254,11 +260,17 @@ class Fetcher:
             except Unavailable as err:
                 came = task.at()
                 failures, good = (0, came) if came - good >= SEGMENT_BYTES else (failures + 1, good)
-                if failures >= MAX_ATTEMPTS:
+                if failures >= MAX_ATTEMPTS and not self._may_come_back():
                     raise
                 _log.info("stream_retry", extra={"digest": task.download.need.digest, "detail": err.detail})
-                if failures or err.retry_after_s:
+                if err.retry_after_s:
                     self._pause(backoff_s(failures, err.retry_after_s) / 4)
+                elif failures:
+                    self._pause(min(backoff_s(failures) / 4, _LONGEST_PAUSE_S))
+
+    def _may_come_back(self) -> bool:
+        """Return whether the line brought something in this run, and not long ago."""
+        return self._good_at is not None and self.clock.now() - self._good_at < _AWAY_S
 
     def _ask(self, task: Task, run: Run, buffer: memoryview) -> None:
         """Make one request and keep what it brings.
@@ -321,7 +333,10 @@ class Fetcher:
         incoming = download.incoming
         while run.at < run.stop:
             got = self._read(download.need, buffer[: min(run.stop - run.at, buffer.nbytes)], stream)
+            before = run.at
             is_whole = run.write(buffer[:got])
+            if run.at // SEGMENT_BYTES > before // SEGMENT_BYTES:
+                self._good_at = self.clock.now()
             self.progress.advance(got)
             self.on_written(got)
             incoming.flush_ahead()
