@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from modelshelf.cli import output, render
 from modelshelf.cli.errors import at_the_edge
@@ -10,8 +11,12 @@ from modelshelf.cli.options import AsJson, Name
 from modelshelf.domain.jobs import Moved
 from modelshelf.domain.model_facts import ModelFacts, quantisations
 from modelshelf.domain.models import FileEntry, Model
-from modelshelf.domain.references import quantisation_of
+from modelshelf.domain.references import patterns_of_quantisation, quantisation_of
+from modelshelf.errors import NotFound
 from modelshelf.units import format_age, format_count, format_size
+
+if TYPE_CHECKING:
+    from modelshelf.services.catalog.models import Library
 
 UNKNOWN = "unknown"
 _MOST_TAGS = 5
@@ -25,13 +30,23 @@ def show(name: Name, as_json: AsJson = False) -> None:
 
     with at_the_edge(as_json=as_json):
         library = open_library()
-        found = library.model(name)
+        found = _model(library, name)
         files, moves = library.files(found.row), library.moves(found.row)
         facts = facts_of(found, files)
         if as_json:
             output.as_json(ModelWithFilesJson.with_files(found, files, moves, facts))
         else:
             _show(found, files, moves, facts)
+
+
+def _model(library: Library, name: str) -> Model:
+    """Return a model; where there is none, a repository's name leads to what the hub has of it."""
+    try:
+        return library.model(name)
+    except NotFound as err:
+        if "/" not in name or not err.hint.startswith("shelf ls"):
+            raise
+        raise NotFound(err.detail, hint=f"What the hub has of it: shelf files {name}", **err.fields) from err
 
 
 def _show(found: Model, files: Sequence[FileEntry], moves: Sequence[Moved], facts: ModelFacts) -> None:
@@ -61,10 +76,17 @@ def _registered(found: Model, now_s: float) -> list[tuple[str, str]]:
         ("folder", found.path or "none yet"),
         ("state", found.state.value + (f": {found.detail}" if found.detail else "")),
         ("size", f"{format_size(row.size_bytes)} ({row.size_bytes} bytes)" if row.commit_hash else "not known yet"),
-        ("include", quantisation_of(row.allow_patterns) or ", ".join(row.allow_patterns) or "all files"),
+        ("include", _included(row.allow_patterns)),
         ("pinned", (f"yes: {row.pin_reason}" if row.pin_reason else "yes") if row.pinned else "no"),
         ("used", f"{row.uses}×, {render.last_use(found, now_s)}" if row.uses else "never"),
     ]
+
+
+def _included(patterns: Sequence[str]) -> str:
+    """Return what the patterns of a model select; a quantisation by its name, for its own patterns say little."""
+    label = quantisation_of(patterns)
+    others = patterns[len(patterns_of_quantisation(label)) :] if label else patterns
+    return ", ".join([label, *others] if label else others) or "all files"
 
 
 def _what_it_is(facts: ModelFacts, files: Sequence[FileEntry]) -> list[tuple[str, str]]:

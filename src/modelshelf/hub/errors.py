@@ -24,7 +24,8 @@ def not_found(repo_id: str, what: str, *, token: bool) -> NotFound:
 
     The Hub answers the same for a private repository and a wrong token, so the hint says so.
     """
-    hint = "Check its name on the Hub."
+    is_repo = what == f"repository {repo_id}"
+    hint = f"To find it: shelf search {repo_id.rpartition('/')[2]}." if is_repo else "Check its name on the Hub."
     if not token:
         hint += " If it is private, set HF_TOKEN or run hf auth login."
     return NotFound(f"The hub has no {what}.", hint=hint, hf_path=repo_id)

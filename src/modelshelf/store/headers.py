@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import yaml
-
 from modelshelf.domain import gguf, model_card, safetensors
 from modelshelf.domain.gguf import GgufHeader
 from modelshelf.domain.model_card import ModelCard
@@ -57,8 +55,13 @@ class Headers:
         """Return what the front matter of a README says."""
         with open_regular(self._real(name)) as file:
             text = file.read(model_card.MOST_BYTES).decode(errors="replace")
+        wanted = model_card.wanted_yaml(text)
+        if not wanted:
+            return ModelCard()
+        import yaml
+
         try:
-            said = yaml.load(model_card.wanted_yaml(text), Loader=yaml.BaseLoader)  # texts alone; no merging of keys
+            said = yaml.load(wanted, Loader=yaml.BaseLoader)  # texts alone; no merging of keys
         except (yaml.YAMLError, RecursionError) as err:
             raise BadInput("Its front matter isn't YAML.") from err
         return model_card.card_of(said if isinstance(said, dict) else {})

@@ -122,5 +122,6 @@ def test_files_of_what_people_paste(home: Home, hub: FakeHub, text: str) -> None
 
 def test_a_repository_that_is_not_there_is_a_clear_error(home: Home) -> None:
     """A repository, and a revision, that the hub doesn't have are named."""
-    assert home.run("files", "org/none", "--json").code == 4
+    done = home.run("files", "org/none", "--json")
+    assert (done.code, done.problem["hint"].partition(".")[0]) == (4, "To find it: shelf search none")
     assert "no revision v9" in home.run("files", "org/small@v9", "--json").problem["detail"]
