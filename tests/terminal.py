@@ -7,7 +7,6 @@ import pty
 import re
 import select
 import subprocess
-import sys
 import termios
 import time
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 
 from tests.world import DEADLINE_S, Child, Home
 
-SHELF = (sys.executable, "-m", "modelshelf")
+SHELF = ("shelf",)
 STYLE = re.compile(r"\x1b\[[0-9;]*m")
 
 

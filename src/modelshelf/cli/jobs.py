@@ -59,6 +59,9 @@ def _show(found: Sequence[Job], now_s: float, *, redrawn: bool) -> None:
     """Print jobs, newest first; redrawn, as many as the terminal has lines for."""
     if redrawn:
         output.clear()
+    if not found:
+        output.note("No jobs.")
+        return
     cells = [
         [
             str(job.id),

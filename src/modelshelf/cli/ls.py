@@ -57,7 +57,7 @@ def _none_yet() -> str:
     found = unadopted_models(())
     if found.models:
         return f"No models yet, but {found.where}: {found.command}"
-    return "No models yet. To add one: shelf add ORG/MODEL. To find lost ones: shelf reconcile"
+    return "No models yet. To add one: shelf add ORG/MODEL. Lost some? shelf reconcile"
 
 
 def _strays(library: Library, listing: Listing) -> list[UnregisteredRepo]:
@@ -112,11 +112,11 @@ def _show_strays(strays: Sequence[UnregisteredRepo]) -> None:
         for stray in strays
     ]
     output.table(["NOT REGISTERED", "TIER", "SIZE"], rows, frozenset({2}))
-    count = f"{len(strays)} repositor{'ies have' if len(strays) != 1 else 'y has'} no name here"
-    output.note(f"{count}, {format_size(sum(stray.size_bytes for stray in strays))}. To register them:")
+    count = f"{len(strays)} repositor{'ies have' if len(strays) != 1 else 'y has'} no name"
+    output.note(f"{count}, {format_size(sum(stray.size_bytes for stray in strays))}. To register:")
     for base in dict.fromkeys(stray.cache_path for stray in strays):
         output.note(f"  shelf adopt {shlex.quote(base)} --leave")
-    output.note("To delete one: shelf rm ORG/NAME --files")
+    output.note("To delete: shelf rm ORG/NAME --files")
 
 
 def _size_bytes(found: Sequence[Model]) -> int:
