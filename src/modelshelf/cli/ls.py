@@ -112,8 +112,8 @@ def _show_strays(strays: Sequence[UnregisteredRepo]) -> None:
         for stray in strays
     ]
     output.table(["NOT REGISTERED", "TIER", "SIZE"], rows, frozenset({2}))
-    count = f"{len(strays)} repositor{'ies have' if len(strays) != 1 else 'y has'} no name"
-    output.note(f"{count}, {format_size(sum(stray.size_bytes for stray in strays))}. To register:")
+    have = "1 repository has" if len(strays) == 1 else f"{len(strays)} repositories have"
+    output.note(f"{have} no name, {format_size(sum(stray.size_bytes for stray in strays))}. To register:")
     for base in dict.fromkeys(stray.cache_path for stray in strays):
         output.note(f"  shelf adopt {shlex.quote(base)} --leave")
     output.note("To delete: shelf rm ORG/NAME --files")
