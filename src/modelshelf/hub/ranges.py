@@ -16,6 +16,8 @@ from modelshelf.hub import errors
 from modelshelf.hub.http import Http, give_back
 from modelshelf.hub.transport import PacedResponse
 
+_HEAD_S = 30.0
+"""Longest wait for an answer to begin; a connection that is dead is left for a fresh one then."""
 _MOMENT_S = 0.25
 """So long a reader waits at most for a full buffer."""
 _STALE = frozenset({401, 403, 404, 410})
@@ -97,13 +99,7 @@ class RangeClient:
             Unavailable: It cannot be reached, or fails.
         """
         key = (repo_id, commit_hash, path)
-        origin = f"{self._http.endpoint}/{repo_id}/resolve/{commit_hash}/{quote(path)}"
-        with self._mutex:
-            location = self._locations.get(key, origin)
-        landed, response = self._get(location, start, stop)
-        if response.status in _STALE and landed != origin:
-            give_back(response)
-            landed, response = self._get(origin, start, stop)
+        landed, response = self._answer(key, start, stop)
         try:
             if response.status not in (200, 206):
                 raise errors.by_status(
@@ -134,6 +130,22 @@ class RangeClient:
         finally:
             give_back(response)
 
+    def _answer(self, key: tuple[str, str, str], start: int, stop: int) -> tuple[str, urllib3.BaseHTTPResponse]:
+        """Return the answer and its address: from where the file was found before, or from the hub."""
+        repo_id, commit_hash, path = key
+        origin = f"{self._http.endpoint}/{repo_id}/resolve/{commit_hash}/{quote(path)}"
+        with self._mutex:
+            location = self._locations.get(key, origin)
+        try:
+            landed, response = self._get(location, start, stop)
+            if response.status in _STALE and landed != origin:
+                give_back(response)
+                landed, response = self._get(origin, start, stop)
+        except Unavailable:
+            self._forget(key)
+            raise
+        return landed, response
+
     def _forget(self, key: tuple[str, str, str]) -> None:
         """Ask the hub anew where a file is, over fresh connections: those that lie idle may be as dead as this one."""
         with self._mutex:
@@ -144,11 +156,11 @@ class RangeClient:
         """Return the answer and its address; a kept connection that the hub closed meanwhile is replaced once."""
         wanted = {"Range": f"bytes={start}-{stop - 1}"}
         try:
-            *_, last = self._http.hops("GET", url, wanted)
+            *_, last = self._http.hops("GET", url, wanted, timeout_s=_HEAD_S)
         except Unavailable as err:
             if not _was_closed(err.__cause__):
                 raise
-            *_, last = self._http.hops("GET", url, wanted)
+            *_, last = self._http.hops("GET", url, wanted, timeout_s=_HEAD_S)
         return last
 
 

@@ -78,7 +78,7 @@ class Transport:
             url: The address.
             headers: Beside the usual ones.
             tries: How often it is made while the connection breaks before an answer.
-            timeout_s: Instead of the usual patience, for an answer that isn't worth more.
+            timeout_s: The longest wait, where the usual patience is longer.
 
         Raises:
             BadInput: A proxy or certificate of the environment can't be used.
@@ -89,7 +89,8 @@ class Transport:
             raise Unavailable(f"{self._network.offline_by} is set.", hint="Unset it to reach the hub.")
         proxy = self._network.proxy_for(url)
         patience = self._patience
-        timeout = urllib3.Timeout(connect=timeout_s or patience.connect_s, read=timeout_s or patience.silence_s)
+        most_s = timeout_s or patience.silence_s
+        timeout = urllib3.Timeout(connect=min(most_s, patience.connect_s), read=min(most_s, patience.silence_s))
         retries = urllib3.Retry(total=None, connect=0, read=tries - 1, redirect=0, status=0, other=0)
         try:
             response = self._pool(proxy, is_secure=url.startswith("https:")).request(

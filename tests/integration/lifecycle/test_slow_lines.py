@@ -12,6 +12,7 @@ import pytest
 from modelshelf.domain.jobs import DOWNLOADING, Job
 from modelshelf.domain.plans import SEGMENT_BYTES
 from modelshelf.errors import Unavailable
+from modelshelf.hub import ranges
 from modelshelf.services.jobs.worker import Worker
 from modelshelf.services.lifecycle import download, line
 from modelshelf.services.lifecycle.rate_limit import part_of_limit
@@ -80,13 +81,15 @@ def test_a_killed_pull_on_a_slow_line_keeps_its_segments(hub: FakeHub, home: Hom
     assert violations(shelf) == []
 
 
+@pytest.mark.parametrize("stall_after_bytes", [2 * MIB, 0], ids=["in the middle", "before an answer"])
 def test_a_stalled_connection_is_left_for_another_address(
-    hub: FakeHub, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+    hub: FakeHub, shelf: Shelf, monkeypatch: pytest.MonkeyPatch, stall_after_bytes: int
 ) -> None:
     """The hub is asked anew where the file is, for what is missing alone."""
     monkeypatch.setattr(download, "STALL_S", 0.5)
+    monkeypatch.setattr(ranges, "_HEAD_S", 2.0)
     hub.add_repo(REPO, FILES)
-    with line_to(hub.url, Faults(stall_after_bytes=2 * MIB, stalls=99)) as stalls:
+    with line_to(hub.url, Faults(stall_after_bytes=stall_after_bytes, stalls=99)) as stalls:
         place = f"/cdn/{Blob.of(WEIGHTS, lfs=True).digest}"
         hub.fail("*/resolve/*/model.safetensors", method="GET", redirect_to=f"{stalls.url}{place}", times=1)
 
