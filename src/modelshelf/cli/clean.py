@@ -52,7 +52,8 @@ def clean(
                 if as_json:
                     output.as_json(CleanPlanJson.of(plan))
                 elif plan.items and not dry_run:
-                    output.note("Nothing was deleted. To delete all that an option lists: shelf clean OPTION --yes")
+                    how = "" if asks else " To delete all that an option lists: shelf clean OPTION --yes"
+                    output.note(f"Nothing was deleted.{how}")
                 return
             done = CleanedJson.of(*shelf.services.cleaner.remove([plan.items[number] for number in going]))
         if as_json:

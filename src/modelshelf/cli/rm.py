@@ -17,6 +17,7 @@ from modelshelf.errors import BadInput, NotFound, ShelfError
 from modelshelf.units import format_size
 
 if TYPE_CHECKING:
+    from modelshelf.domain.names import RepoId
     from modelshelf.domain.plans import UnneededSnapshot
     from modelshelf.services.shelf import Shelf
 
@@ -56,7 +57,9 @@ def rm(
                 f"No model needs what lies here of {what}, and nobody can be asked.",
                 hint=f"To delete it: shelf rm {what} --files --yes",
             )
+        repos = [] if files or as_json else [shelf.model(name).hf_path for name in going.models]
         done = [_remove(shelf, name, files=files, quiet=as_json) for name in going.models]
+        _say_how_to_free(shelf, repos)
         done += [_remove_unneeded(shelf, repo_id, found, quiet=as_json) for repo_id, found in going.unneeded.items()]
         several.end(done, 0, as_json=as_json)
 
@@ -124,8 +127,10 @@ def _unneeded(shelf: Shelf, repo_id: str) -> list[UnneededSnapshot]:
 
 
 def _line(found: UnneededSnapshot) -> str:
+    count = len(found.files)
     where = f"{found.commit_hash[:12]} in {found.tier.base}"
-    return f"{found.repo_id} at {where}: {len(found.files)} files, {format_size(found.free_bytes)}"
+    size = f"{count} file{'' if count == 1 else 's'}, {format_size(found.free_bytes)}"
+    return f"{found.repo_id} at {where}: {size}"
 
 
 def _stays(shelf: Shelf, name: str) -> str:
@@ -166,7 +171,6 @@ def _plan_unneeded(repo_id: str, found: Sequence[UnneededSnapshot], *, quiet: bo
 def _remove(shelf: Shelf, name: str, *, files: bool, quiet: bool) -> object:
     from modelshelf.schemas.plans import RemovedJson
 
-    repo_id = shelf.model(name).hf_path
     removed = shelf.remove(name, delete_files=files)
     if removed.needed_by:
         adapters = ", ".join(removed.needed_by)
@@ -179,9 +183,14 @@ def _remove(shelf: Shelf, name: str, *, files: bool, quiet: bool) -> object:
             output.note(removed.kept)
         return RemovedJson.of(removed)
     output.answer(f"Removed {name} from the library; its files stay where they are.")
-    if stays := sum(one.free_bytes for one in shelf.services.unneeded.find(repo_id)):
-        output.note(f"To delete them too ({format_size(stays)}): shelf rm {repo_id} --files")
     return RemovedJson.of(removed)
+
+
+def _say_how_to_free(shelf: Shelf, repo_ids: Sequence[RepoId]) -> None:
+    """Name the command that deletes what stays of removed models."""
+    for repo_id in dict.fromkeys(repo_ids):
+        if stays := sum(one.free_bytes for one in shelf.services.unneeded.find(repo_id)):
+            output.note(f"To delete them too ({format_size(stays)}): shelf rm {repo_id} --files")
 
 
 def _remove_unneeded(shelf: Shelf, repo_id: str, found: Sequence[UnneededSnapshot], *, quiet: bool) -> object:
