@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from modelshelf.cli import output, render
 from modelshelf.cli.errors import at_the_edge
@@ -12,11 +11,7 @@ from modelshelf.domain.jobs import Moved
 from modelshelf.domain.model_facts import ModelFacts, quantisations
 from modelshelf.domain.models import FileEntry, Model
 from modelshelf.domain.references import patterns_of_quantisation, quantisation_of
-from modelshelf.errors import NotFound
 from modelshelf.units import format_age, format_count, format_size
-
-if TYPE_CHECKING:
-    from modelshelf.services.catalog.models import Library
 
 UNKNOWN = "unknown"
 _MOST_TAGS = 5
@@ -30,23 +25,13 @@ def show(name: Name, as_json: AsJson = False) -> None:
 
     with at_the_edge(as_json=as_json):
         library = open_library()
-        found = _model(library, name)
+        found = library.model(name)
         files, moves = library.files(found.row), library.moves(found.row)
         facts = facts_of(found, files)
         if as_json:
             output.as_json(ModelWithFilesJson.with_files(found, files, moves, facts))
         else:
             _show(found, files, moves, facts)
-
-
-def _model(library: Library, name: str) -> Model:
-    """Return a model; where there is none, a repository's name leads to what the hub has of it."""
-    try:
-        return library.model(name)
-    except NotFound as err:
-        if "/" not in name or not err.hint.startswith("shelf ls"):
-            raise
-        raise NotFound(err.detail, hint=f"What the hub has of it: shelf files {name}", **err.fields) from err
 
 
 def _show(found: Model, files: Sequence[FileEntry], moves: Sequence[Moved], facts: ModelFacts) -> None:

@@ -166,12 +166,6 @@ def test_a_model_before_its_commit_is_known(home: Home, hub: FakeHub) -> None:
     assert {shown(home)[name] for name in ("architecture", "format", "memory", "runs with")} == {"unknown"}
 
 
-def test_a_repository_that_is_not_registered_leads_to_the_hub(home: Home) -> None:
-    """Who asks what a repository of the hub is, and has it not, is told how to look there."""
-    assert home.run("show", "org/name", "--json").problem["hint"] == "What the hub has of it: shelf files org/name"
-    assert "shelf files" not in home.run("show", "name", "--json").problem["hint"]
-
-
 def test_it_fits_a_terminal_of_80_columns(home: Home, hub: FakeHub) -> None:
     """On a terminal no line is wider than it; a quantisation that was chosen is called by its name."""
     hub.add_repo("org/name-GGUF", {"name-Q4_1.gguf": find_gguf()})
