@@ -53,9 +53,6 @@ def lease(
 def _show(held: Sequence[Lease], now_s: float) -> None:
     """Print leases."""
     if not held:
-        output.note("No leases.")
-        return
-    if not held:
         output.note("No program uses a model, and no person holds one.")
         return
     rows = [
