@@ -19,6 +19,8 @@ from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
 
 _LEAST_CHUNK_BYTES = 16 * 2**10
+_LATE_S = 0.1
+"""What this process comes too late, on a machine that does more, is made up for."""
 _QUEUED = 64
 """So many chunks are on their way at most: a MiB, as in the buffers of a home router."""
 
@@ -150,8 +152,8 @@ class Line:
     async def _keep_rate(self, count_bytes: int) -> None:
         if self.faults.rate_bytes_per_s:
             now = asyncio.get_running_loop().time()
-            self._free_at = max(now, self._free_at) + count_bytes / self.faults.rate_bytes_per_s
-            await asyncio.sleep(self._free_at - now)
+            self._free_at = max(now - _LATE_S, self._free_at) + count_bytes / self.faults.rate_bytes_per_s
+            await asyncio.sleep(max(0.0, self._free_at - now))
 
     def _spawn(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
