@@ -145,3 +145,19 @@ def test_a_repository_without_an_organisation_goes_too(hub: FakeHub, home: Home,
 
     assert not (home.primary / "hub/models--gpt2").exists()
     assert [cli("rm", word, "--files", "--yes").code for word in ("gpt2", "a b")] == [4, 4]
+
+
+def test_what_a_job_may_need_stays(home: Home, cli: Cli, added: Path) -> None:
+    """While a job of the repository waits, its other files are left alone; the hint ends the job."""
+    cli("rm", "m").checked()
+    cli("add", "n", REPO, "--include", "config.json").checked()
+    with home.open() as shelf:
+        job = shelf.services.registry.enqueue("pull", shelf.model("n").row)
+
+    refused = cli("rm", REPO, "--files", "--yes")
+
+    assert (refused.code, f"shelf cancel {job.id}" in refused.err) == (5, True)
+    assert any(path.stat().st_size == 300_000 for path in (added / "blobs").iterdir())
+    cli("cancel", str(job.id)).checked()
+    cli("rm", REPO, "--files", "--yes").checked()
+    assert cli("verify", "n").checked().out.endswith("Everything is intact.\n")

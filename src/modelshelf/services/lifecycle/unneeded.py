@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from modelshelf.domain.jobs import UNFINISHED
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import CommitHash, Digest, FilePath, RepoId
 from modelshelf.domain.outcomes import Freed
@@ -67,10 +68,14 @@ class UnneededFiles:
         """Delete a snapshot as the old copy of a move is deleted; returns what that freed, measured.
 
         Raises:
-            Conflict: A program uses its files; nothing was changed.
+            Conflict: A program uses its files, or a job may need them; nothing was changed.
             Unavailable: Somebody began to use them in that instant; they go when that ends.
         """
         base, repo_id = Base(self.tiers.path(going.tier)), going.repo_id
+        busy = next((row for row in self.library.reader.models(repo_id=repo_id) if row.job_state in UNFINISHED), None)
+        if busy is not None:
+            hint = f"Wait for it, or end it: shelf cancel {busy.job_id}"
+            raise Conflict(f"Job {busy.job_id} works on {busy.model_name}.", hint=hint, job_id=busy.job_id)
         if users := self.old_copies.users(base, repo_id, going.commit_hash, going.files):
             raise Conflict(f"{repo_id} is used by {', '.join(users)}.", hint="End them first.", used_by=users)
         what = old_copy(self.library.tiers, base, repo_id, going.commit_hash, going.files)
