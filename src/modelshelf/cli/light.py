@@ -57,6 +57,7 @@ class LightGroup(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Return the command that the first word names; for a word that names none, say what was meant and end."""
+        args = in_our_words(args)  # what follows an option of the group
         is_word = not args[0].startswith("-") and not ctx.resilient_parsing
         if is_word and self.get_command(ctx, args[0]) is None:
             listed = [name for name, command in self.commands.items() if not command.hidden]

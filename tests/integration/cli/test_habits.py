@@ -14,7 +14,7 @@ Cli = Callable[..., Result]
 FILES = {"config.json": b"{}", "model.safetensors": b"weights"}
 
 
-@pytest.mark.parametrize("words", [("-h",), ("help",), ("--help",)], ids=" ".join)
+@pytest.mark.parametrize("words", [("-h",), ("help",), ("--help",), ("--no-color", "help")], ids=" ".join)
 def test_help_is_found_under_each_of_its_names(cli: Cli, words: tuple[str, ...]) -> None:
     """The list of commands, with exit code 0."""
     said = cli(*words).checked()
@@ -28,7 +28,7 @@ def test_an_alias_is_the_command(hub: FakeHub, home: Home, cli: Cli) -> None:
     hub.add_repo("org/model", FILES)
     cli("download", "m", "org/model").checked()
 
-    assert cli("list").checked().out == cli("ls").checked().out
+    assert cli("list").checked().out == cli("--no-color", "list").checked().out == cli("ls").checked().out
     assert cli("inspect", "m").checked().out == cli("show", "m").checked().out
     assert cli("mv", "m", "secondary").checked().out.startswith("m: ready")
     assert cli("inspect").err.startswith("Usage: python -m modelshelf show ")
