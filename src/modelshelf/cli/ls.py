@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -95,7 +96,8 @@ def _show(found: Sequence[Model], listing: Listing, now_s: float) -> None:
         for model in found
     ]
     output.table(["NAME", "REPO", "TIER", "SIZE", "STATE", "LAST USE"], rows, frozenset({3}), whole=frozenset({4, 5}))
-    output.note(f"{len(found)} model{'s' if len(found) != 1 else ''}, {format_size(_size_bytes(found))}")
+    if sys.stdout.isatty():  # a program counts rows
+        output.line(f"{len(found)} model{'s' if len(found) != 1 else ''}, {format_size(_size_bytes(found))}")
 
 
 def _show_strays(strays: Sequence[UnregisteredRepo]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.fakes.hub import FakeHub
+from tests.terminal import shelf_on_terminal
 from tests.world import Home, random_bytes
 
 
@@ -32,12 +33,13 @@ def names_of(home: Home, *words: str) -> list[str]:
     return home.run("ls", "-q", *words).checked().out.splitlines()
 
 
-def test_a_total_stands_beside_the_table(library: Home) -> None:
-    """How many models there are, and how large they are together."""
-    listed = library.run("ls").checked()
+def test_a_total_stands_below_the_table_on_a_terminal(library: Home) -> None:
+    """How many models there are, and how large they are together; a program gets the rows alone."""
+    listed, seen = library.run("ls").checked(), shelf_on_terminal(library, "ls")
 
     assert [line.split()[0] for line in listed.out.splitlines()] == ["NAME", "large", "small"]
-    assert listed.err == "2 models, 310.0 kB\n"
+    assert listed.err == ""
+    assert seen.text == f"{listed.out}2 models, 310.0 kB\n"
 
 
 def test_names_come_alone_when_asked(library: Home) -> None:
