@@ -80,6 +80,20 @@ def overwrite(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
 
+def test_blobs_in_a_folder_outside_of_the_base_are_not_read(tmp_path: Path) -> None:
+    """Where the folder of the blobs is a link that leads out, each link and blob is named, and no byte is read."""
+    drawn = lay_out(tmp_path / "base", DRAWING)
+    blobs = drawn.base.repo(REPO).blobs
+    blobs.rename(tmp_path / "elsewhere")
+    blobs.symlink_to(tmp_path / "elsewhere")
+
+    sight = seen(drawn, wanted(drawn))
+
+    assert sight.targets == ()
+    assert {finding.kind for finding in sight.findings} == {Fault.LINK_LEAVES_BASE}
+    assert len(sight.findings) == 3
+
+
 def test_a_whole_repository_has_nothing_wrong(tmp_path: Path) -> None:
     """Every blob is read once and found good, by sha256 or by git's sha1."""
     drawn, reader = lay_out(tmp_path, DRAWING), Reader()
