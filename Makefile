@@ -71,7 +71,7 @@ test-pythons: ## Run the fast tests under each of Python 3.11, 3.12 and 3.13 tha
 	    echo "Python $$version ($$python)"; \
 	    "$$python" -m venv "$$env"; \
 	    "$$env"/bin/pip --disable-pip-version-check --no-input install --quiet $(LOCKED) \
-	        -r requirements/build.txt -r requirements/test.txt; \
+	        -r requirements/build.txt -r requirements/test.txt -r requirements/demo.txt; \
 	    "$$env"/bin/pip --disable-pip-version-check --no-input install --quiet --no-deps --no-build-isolation --editable .; \
 	    "$$env"/bin/pytest $(PYTEST_FLAGS) $(FAST); \
 	done
