@@ -13,6 +13,7 @@ from modelshelf.cli import output, several
 from modelshelf.cli.ask import ask, is_answered, yes_or_no
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson, DryRun, SomeNames, Yes
+from modelshelf.domain.jobs import JobKind
 from modelshelf.errors import BadInput, NotFound, ShelfError
 from modelshelf.units import format_size
 
@@ -41,6 +42,8 @@ def rm(
     from modelshelf.bootstrap.shelf import open_shelf
 
     with at_the_edge(as_json=as_json), open_shelf(read_only=dry_run) as shelf:
+        if not dry_run:
+            shelf.services.runner.run_due(JobKind.DELETE_OLD_COPY)  # of a removal that was killed, its files are left
         going = _find(shelf, names, files=files)
         if dry_run:
             done = [_plan(shelf, name, files=files, quiet=as_json) for name in going.models]
