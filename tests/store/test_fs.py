@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from tests.builders import put
 from tests.store.fuse import fuse_disk
 from tests.store.loops import loop_disk
 from tests.store.mounts import small_disk
-from tests.store.users import acting_as
+from tests.store.users import USER, acting_as
 
 
 def names_in(folder: Path) -> list[str]:
@@ -412,3 +413,26 @@ def test_why_a_file_cannot_have_a_second_name_is_said(tmp_path: Path, source: st
 
     assert link_or_clone.why_not_linked(tmp_path, tmp_path / source, tmp_path).startswith(why)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="what root writes for another user needs root")
+def test_what_threads_write_into_a_new_folder_belongs_to_whom_the_base_belongs(tmp_path: Path) -> None:
+    """Also where one of them makes the folder in the instant in which the others write into it."""
+    base = tmp_path / "base"
+    base.mkdir()
+    os.chown(base, USER, USER)
+
+    for number in range(40):
+        folder, together = base / str(number) / "incoming", threading.Barrier(6)
+
+        def write(name: int, folder: Path = folder, together: threading.Barrier = together) -> None:
+            together.wait()
+            os.close(fs.open_part(base, folder / f"{name}.part"))
+
+        threads = [threading.Thread(target=write, args=(name,)) for name in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    assert {path.stat().st_uid for path in base.rglob("*")} == {USER}

@@ -10,7 +10,8 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from modelshelf.store.os_errors import translate_errors
 
 _ROOT = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _FOLDER = _ROOT | os.O_NOFOLLOW
+_MAKING: dict[Path, threading.Lock] = {}
+"""By root, so that a disk that hangs holds up nobody on another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +151,16 @@ def opened(root: Path, path: Path, *, make: bool = False) -> Iterator[int]:
     inner = path.parts[len(root.parts) :]
     if ".." in inner or path.parts[: len(root.parts)] != root.parts:
         raise Denied(f"{path} isn't below {root}: it isn't changed.", path=str(path))
+    # A folder that another thread has just made has no permissions to take over yet: one thread makes some at a time.
+    with _MAKING.setdefault(root, threading.Lock()) if make else contextlib.nullcontext():
+        folder = _walk(root, inner, make=make)
+    try:
+        yield folder
+    finally:
+        os.close(folder)
+
+
+def _walk(root: Path, inner: Sequence[str], *, make: bool) -> int:
     folder, here = _open_root(root, make=make), root
     try:
         for name in inner:
@@ -155,9 +168,10 @@ def opened(root: Path, path: Path, *, make: bool = False) -> Iterator[int]:
             next_folder = _enter(Place(folder, here), make=make)
             os.close(folder)
             folder = next_folder
-        yield folder
-    finally:
+    except BaseException:
         os.close(folder)
+        raise
+    return folder
 
 
 def _open_root(root: Path, *, make: bool) -> int:
