@@ -22,10 +22,12 @@ class Proxy:
     Args:
         password: `user:password` that it wants; None: nothing.
         socks: Whether it speaks SOCKS5 instead of HTTP.
+        hangs_up: Whether it closes a connection when a second request comes over it.
     """
 
-    def __init__(self, password: str | None = None, *, socks: bool = False) -> None:
+    def __init__(self, password: str | None = None, *, socks: bool = False, hangs_up: bool = False) -> None:
         self.password = password
+        self.hangs_up = hangs_up
         self.asked: list[str] = []
         """What it was asked for: `GET http://…`, `CONNECT host:port` or `SOCKS host:port`."""
         self.secrets: set[str] = set()
@@ -89,6 +91,8 @@ class _HttpHandler(socketserver.StreamRequestHandler):
                 _relay(self.connection, upstream)
             return
         self._forward(method, target, lines)
+        if proxy.hangs_up:
+            self.connection.recv(1)
 
     def _forward(self, method: str, target: str, lines: list[str]) -> None:
         url = urlsplit(target)

@@ -92,16 +92,23 @@ class Transport:
         most_s = timeout_s or patience.silence_s
         timeout = urllib3.Timeout(connect=min(most_s, patience.connect_s), read=min(most_s, patience.silence_s))
         retries = urllib3.Retry(total=None, connect=0, read=tries - 1, redirect=0, status=0, other=0)
+        ask = partial(
+            self._pool(proxy, is_secure=url.startswith("https:")).request,
+            method,
+            url,
+            headers={**self._headers, **headers},
+            preload_content=False,
+            redirect=False,
+            retries=retries,
+            timeout=timeout,
+        )
         try:
-            response = self._pool(proxy, is_secure=url.startswith("https:")).request(
-                method,
-                url,
-                headers={**self._headers, **headers},
-                preload_content=False,
-                redirect=False,
-                retries=retries,
-                timeout=timeout,
-            )
+            try:
+                response = ask()
+            except urllib3.exceptions.MaxRetryError as err:
+                if not _proxy_hung_up(err):
+                    raise
+                response = ask()
         except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError) as err:
             raise _meaning(err, url, proxy) from err
         if response.status == 407 and proxy is not None:
@@ -174,6 +181,15 @@ def _context(ca_bundle: str | None) -> ssl.SSLContext:
             f"The certificates in {ca_bundle} can't be read ({err.strerror or err}).",
             hint="Check REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, SSL_CERT_FILE and SSL_CERT_DIR.",
         ) from err
+
+
+def _proxy_hung_up(err: urllib3.exceptions.MaxRetryError) -> bool:
+    """Return whether a proxy closed a connection without an answer, as it does with one that was kept for long.
+
+    urllib3 asks anew where a hub does so; of a proxy it says that it can't be connected to.
+    """
+    reason = err.reason
+    return isinstance(reason, urllib3.exceptions.ProxyError) and isinstance(reason.original_error, ConnectionResetError)
 
 
 def _meaning(err: Exception, url: str, proxy: Proxy | None) -> ShelfError:

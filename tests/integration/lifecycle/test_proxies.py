@@ -49,6 +49,14 @@ def add(home: Home, **more: str) -> dict[str, bytes]:
     return tree(Path(home.run("path", "m").checked().out.strip()))
 
 
+def test_a_proxy_that_closes_a_kept_connection_is_asked_again(hub: FakeHub, home: Home) -> None:
+    """Proxies close what is idle for long, also in the instant in which the next request is sent."""
+    hub.add_repo(REPO, FILES)
+
+    with Proxy(hangs_up=True) as proxy:
+        assert add(home, HTTP_PROXY=f"http://{proxy.address}") == FILES
+
+
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"])
 def test_everything_goes_through_the_proxy(hub: FakeHub, home: Home, name: str) -> None:
     """What the hub tells and what it sends both come through the proxy that the environment names."""
