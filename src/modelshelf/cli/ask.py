@@ -24,8 +24,8 @@ def ask(question: str, proposed: str, parse: Callable[[str], T]) -> T:
         BadInput: The input ended.
     """
     while True:
-        output.note(f"{question} [{proposed}]: ", end="")
         try:
+            output.note(f"{question} [{proposed}]: ", end="")
             line = sys.stdin.readline()
         except KeyboardInterrupt:
             output.note("\nStopped.")
