@@ -275,10 +275,12 @@ def test_a_repository_that_is_a_link_to_another_disk_is_found(tmp_path: Path) ->
         lay_out(tmp_path / "base", "model a/b\n orphan 3").base.repo("a/b").path
     )
     drawn.base.repo("org/circle").path.symlink_to("models--org--circle")
+    drawn.base.repo("org/unplugged").path.symlink_to(tmp_path / "unplugged" / "hub")
 
     assert kinds(inspect.look_at_hub(drawn.base)) == [
         ("link_leaves_base", "models--org--circle"),
         ("link_leaves_base", "models--org--name"),
+        ("link_leaves_base", "models--org--unplugged"),
     ]
 
 

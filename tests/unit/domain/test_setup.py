@@ -97,8 +97,11 @@ def test_the_limit_of_a_disk_is_known_by_its_mount() -> None:
 
 
 NAMES = st.text(
-    st.characters(codec="utf-8", exclude_characters="/\0\r\n$", exclude_categories=["Cc", "Cs"]), min_size=1
+    st.characters(codec="utf-8", exclude_characters="/\0\r\n$", exclude_categories=["Cc", "Cs"]),
+    min_size=1,
+    max_size=60,
 )
+"""What a folder can be called: of at most 255 bytes."""
 
 
 @given(NAMES, st.one_of(st.none(), st.floats(0.01, 1e6)))

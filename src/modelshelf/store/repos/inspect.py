@@ -353,6 +353,8 @@ def _text_of(link: Path) -> str:
 def _end_of(link: Path) -> Path:
     """Return where a link leads; the file system's root for one that leads in a circle."""
     try:
-        return link.resolve()
-    except RuntimeError:  # an OSError from Python 3.13 on
+        return link.resolve(strict=True)
+    except RuntimeError:  # what a circle is until Python 3.13
         return Path("/")
+    except OSError as err:
+        return Path("/") if err.errno == errno.ELOOP else link.resolve()
