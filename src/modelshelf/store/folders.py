@@ -162,15 +162,12 @@ def opened(root: Path, path: Path, *, make: bool = False) -> Iterator[int]:
 
 def _walk(root: Path, inner: Sequence[str], *, make: bool) -> int:
     folder, here = _open_root(root, make=make), root
-    try:
-        for name in inner:
-            here = here / name
-            next_folder = _enter(Place(folder, here), make=make)
-            os.close(folder)
-            folder = next_folder
-    except BaseException:
-        os.close(folder)
-        raise
+    for name in inner:
+        here, above = here / name, folder
+        try:
+            folder = _enter(Place(above, here), make=make)
+        finally:
+            os.close(above)
     return folder
 
 
