@@ -12,6 +12,7 @@ import pytest
 from modelshelf.bootstrap.shelf import STREAMS
 from modelshelf.domain.plans import CLAIM_BYTES, SEGMENT_BYTES
 from modelshelf.services.shelf import Shelf
+from tests.crash.dying import DIED
 from tests.fakes.hub import FakeHub
 from tests.invariants import violations
 from tests.world import MIB, Home, random_bytes, tree, wait_until
@@ -36,6 +37,19 @@ def big_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             file.write(random_bytes(16 * MIB, seed))
     yield path
     path.unlink()
+
+
+_DIES_AT_ITS_FIRST_LINK = """
+import os, signal, sys
+from modelshelf.cli.main import main
+
+def hook(event, arguments):
+    if event == "os.symlink" and "blobs/" in os.fsdecode(arguments[0]):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(hook)
+main(sys.argv[1:])
+"""
 
 
 def pull_and_kill(hub: FakeHub, home: Home, after_bytes: int) -> None:
@@ -126,19 +140,16 @@ def test_a_reservation_dies_with_its_process(hub: FakeHub, home: Home, shelf: Sh
 
 
 def test_a_crash_in_the_last_instants_is_one_pull_away_from_ready(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """Killed when all bytes are there and nothing is linked, the next pull fetches next to nothing."""
+    """Killed when all bytes are there and nothing is linked, the next pull fetches nothing."""
     hub.add_repo(REPO, SMALL)
     shelf.register("m", REPO, download=False)
     total = sum(map(len, SMALL.values()))
-    hub.fail("/api/*", delay_s=30)  # linking asks the hub once more
-    child = home.start("pull", "m")
-    hub.wait_for_bytes(total)
-    blobs = home.primary / "hub/models--org--name/blobs"
-    wait_until(lambda: len(list(blobs.glob("*"))) == len(SMALL), "every blob to have its name")
 
-    child.kill()
-    hub.heal()
+    assert home.python(_DIES_AT_ITS_FIRST_LINK, "pull", "m").code == DIED
 
+    assert {blob.stat().st_size for blob in (home.primary / "hub/models--org--name/blobs").glob("*")} == {
+        len(content) for content in SMALL.values()
+    }
     assert shelf.model("m").state != "ready"
     assert violations(shelf) == []
     shelf.pull("m")
