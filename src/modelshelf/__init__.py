@@ -20,9 +20,11 @@ from modelshelf.errors import (
     Conflict,
     Corrupt,
     Denied,
+    EngineFailed,
     NotFound,
     OutOfSpace,
     ShelfError,
+    TooMany,
     Unavailable,
 )
 
@@ -39,6 +41,7 @@ __all__ = [
     "Conflict",
     "Corrupt",
     "Denied",
+    "EngineFailed",
     "Job",
     "Model",
     "NotFound",
@@ -46,6 +49,7 @@ __all__ = [
     "Shelf",
     "ShelfError",
     "Tier",
+    "TooMany",
     "Unavailable",
     "__version__",
     "open",

@@ -7,7 +7,9 @@
     ├── Conflict       409  exit 5   valid, but not now: the name is taken, a lease or a job is in the way
     ├── Corrupt        500  exit 6   bytes don't match their digest
     ├── Unavailable    503  exit 7   the hub, a tier or an engine isn't reachable: try again
-    └── OutOfSpace     507  exit 8   it doesn't fit; says what is needed, what is free, which tier has room
+    │   └── EngineFailed             an engine didn't start, or died; has its last words
+    ├── OutOfSpace     507  exit 8   it doesn't fit; says what is needed, what is free, which tier has room
+    └── TooMany        429  exit 9   too many requests wait for a model: try again
 
 `Cancelled` isn't a failure: a person or a shutdown stopped the work, and it can be resumed.
 """
@@ -118,12 +120,41 @@ class Unavailable(ShelfError):
         self.retry_after_s = retry_after_s
 
 
+class EngineFailed(Unavailable):
+    """An engine didn't start, or died.
+
+    Args:
+        detail: Why, in one sentence.
+        hint: What to do about it.
+        tail: The last lines that it wrote.
+        out_of_memory: Whether it wanted more memory than there was.
+        fields: The error's own values.
+    """
+
+    title = "Engine failed"
+
+    def __init__(
+        self, detail: str, *, hint: str = "", tail: tuple[str, ...] = (), out_of_memory: bool = False, **fields: object
+    ) -> None:
+        super().__init__(detail, hint=hint, retry_after_s=None, tail=list(tail), **fields)
+        self.tail = tail
+        self.out_of_memory = out_of_memory
+
+
 class OutOfSpace(ShelfError):
     """The bytes don't fit within the tier's limit or on its disk."""
 
     title = "Out of space"
     status = 507
     exit_code = 8
+
+
+class TooMany(ShelfError):
+    """More requests wait for a model than are let in; the same request later may be answered."""
+
+    title = "Too many requests"
+    status = 429
+    exit_code = 9
 
 
 class Cancelled(Exception):

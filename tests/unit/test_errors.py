@@ -14,6 +14,7 @@ TABLE = [
     (errors.Corrupt, 500, 6, "corrupt"),
     (errors.Unavailable, 503, 7, "unavailable"),
     (errors.OutOfSpace, 507, 8, "out-of-space"),
+    (errors.TooMany, 429, 9, "too-many"),
 ]
 
 

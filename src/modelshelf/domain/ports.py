@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -10,6 +11,7 @@ from modelshelf.domain.jobs import Moved
 from modelshelf.domain.listing import Listing
 from modelshelf.domain.models import FileEntry, ModelRow, Resolved
 from modelshelf.domain.names import CommitHash, FilePath, RefName, RepoId
+from modelshelf.domain.serving import EngineState, Served, Wanted
 
 
 class Clock(Protocol):
@@ -116,3 +118,47 @@ class Reader(Protocol):
 
     def damage(self) -> dict[tuple[str, str], str]:
         """Return the stamps of damaged blobs by tier id and digest; see `registry.verified_blobs`."""
+
+
+class RunningEngine(Protocol):
+    """A child that answers for one model, until it dies or is stopped."""
+
+    served: Served
+    load_s: float
+    """The seconds from its start to its first ready answer."""
+
+    def memory_bytes(self) -> int:
+        """Return what its processes hold in memory now; 0 where that can't be told."""
+
+    def log(self) -> Sequence[str]:
+        """Return the last lines that it wrote, oldest first."""
+
+    async def died(self) -> str:
+        """Wait until it is gone, stopped or not; returns why, in a sentence with its last words."""
+
+    async def stop(self) -> None:
+        """End it and all its children, politely first; returns when nothing of it is left."""
+
+
+class EngineStarter(Protocol):
+    """Starts engines; knows the registry, leases, backends and processes, and decides nothing of when."""
+
+    def look(self, model_name: str) -> Wanted:
+        """Return what a model would be served as; blocking, and starts nothing.
+
+        Raises:
+            NotFound: There is no such model.
+            BadInput: Nothing that is installed serves it; says what to install.
+        """
+
+    async def start(self, wanted: Wanted, told: Callable[[EngineState], None]) -> RunningEngine:
+        """Fetch, lease and start a model; returns its engine once it answers. Cancelled, it leaves nothing behind.
+
+        Args:
+            wanted: What `look` returned.
+            told: Told of each state on the way: fetching, promoting, starting.
+
+        Raises:
+            EngineFailed: It didn't start; says why, with the last lines of its log, and whether memory was short.
+            NotFound, Conflict, Unavailable: Its files can't be used.
+        """

@@ -1,0 +1,76 @@
+"""What engines and the door tell each other: endpoints, the states of an engine, and where a ready one answers."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+from modelshelf.domain.names import ModelName
+
+
+class Endpoint(enum.StrEnum):
+    """What a client may ask of a model, by its path below `/v1`."""
+
+    CHAT = "chat/completions"
+    COMPLETIONS = "completions"
+    EMBEDDINGS = "embeddings"
+    RESPONSES = "responses"
+    RERANK = "rerank"
+    TOKENIZE = "tokenize"
+
+
+class EngineKind(enum.StrEnum):
+    """What an engine is for; each kind has slots of its own."""
+
+    GENERATE = "generate"
+    EMBED = "embed"
+    RERANK = "rerank"
+
+
+class EngineState(enum.StrEnum):
+    """What serving a model has come to; `services/serving/design.md` has their order."""
+
+    COLD = "cold"
+    FETCHING = "fetching"
+    PROMOTING = "promoting"
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"
+    ASLEEP = "asleep"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Where a model answers, for as long as its caller holds it."""
+
+    model_name: ModelName
+    """The library's name for it."""
+    backend: str
+    """The name of its backend."""
+    url: str
+    """The root of its server, without a slash at the end: `http://127.0.0.1:40123`."""
+    upstream_model: str
+    """What the field `model` of a request to it must say."""
+    key: str = field(default="", repr=False)
+    """What it wants as `Authorization: Bearer`; empty where it asks for none."""
+    ignores: frozenset[str] = frozenset()
+    """Fields of a request that its backend ignores in silence though they change the answer's meaning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A model as an engine would serve it, looked up before anything is started."""
+
+    model_id: int
+    model_name: ModelName
+    kind: EngineKind
+    backend: str
+    """The name of the backend that was chosen for it."""
+    needs_bytes: int
+    """What it takes in memory, by its files; 0 where that isn't known, or where another machine serves it."""
+    keep_alive_s: float | None = None
+    """How long it stays when it is idle: its own wish; None: as the setting says; negative: for ever."""
+    slots: int = 1
+    """How many requests its engine answers side by side."""
