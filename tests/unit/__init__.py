@@ -1,1 +1,1 @@
-"""Pure parts, without a disk or a network."""
+"""Tests of the pure parts, which need no disk and no network."""

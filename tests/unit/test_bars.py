@@ -1,4 +1,4 @@
-"""What is said of a job that runs."""
+"""What progress bars say about a running job."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ STALLED = replace(JOB, rate_bytes_per_s=0, detail="No data for 40 s, reconnectin
 
 
 def test_a_job_is_one_line() -> None:
-    """Name, phase, bar, bytes of all, rate and the time that is left."""
+    """A job's line has name, phase, bar, bytes, rate and the remaining time."""
     assert re.fullmatch(
         r"qwen downloading  (█+)(░+)  1\.7 GB of 3\.4 GB  12\.3 MB/s  ETA 2:18", drawn("qwen", JOB, 138.0, 80)
     )
@@ -49,13 +49,13 @@ def test_a_job_is_one_line() -> None:
 @pytest.mark.parametrize("job", [JOB, STALLED, replace(JOB, total_bytes=0), replace(JOB, state="waiting")])
 @pytest.mark.parametrize("columns", [20, 40, 80, 120])
 def test_a_drawn_line_fits(job: Job, columns: int) -> None:
-    """Whatever the name is, the terminal needn't wrap."""
+    """A drawn line is never wider than the terminal, whatever the name is."""
     for name in ("q", "x" * 96, "你好" * 40):
         assert cells(drawn(name, job, 1e6, columns)) < columns
 
 
 def test_what_keeps_a_job_is_said_in_place_of_its_rate() -> None:
-    """A rate of nothing has no time that is left."""
+    """A waiting job says what it waits for, in place of rate and remaining time."""
     assert said("qwen", STALLED, None) == "qwen: downloading, 1.7 GB of 3.4 GB, No data for 40 s, reconnecting."
     assert said("qwen", replace(JOB, rate_bytes_per_s=0), None).endswith("0 B/s, ETA --")
     assert said("", replace(JOB, state="waiting", detail="Waits."), None).endswith(
@@ -64,7 +64,7 @@ def test_what_keeps_a_job_is_said_in_place_of_its_rate() -> None:
 
 
 def test_a_new_phase_does_not_say_how_long_it_takes() -> None:
-    """The rate of a first second would say 104 hours."""
+    """A new phase shows no remaining time, because the rate of its first second would say 104 hours."""
     steady, slow = Steady(), replace(JOB, rate_bytes_per_s=3)
 
     assert steady.eta_s(slow, 100.0) is None
@@ -76,7 +76,7 @@ def test_a_new_phase_does_not_say_how_long_it_takes() -> None:
 
 
 def test_without_a_terminal_there_is_a_line_every_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:
-    """A short job says nothing."""
+    """Without a terminal a job prints a line every ten seconds, and a short one none."""
     lines = Lines("qwen", 0.0)
     for half_second in range(50):
         lines.say(JOB, half_second / 2)

@@ -1,4 +1,4 @@
-"""Digests of files that no name tells."""
+"""Digests of files whose names don't give them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ GB = 10**9
 
 
 def sparse(path: Path, size_bytes: int) -> Path:
-    """Make a file that is a hole."""
+    """Make a file that is one hole."""
     with path.open("wb") as file:
         file.truncate(size_bytes)
     return path
 
 
 def test_a_small_file_is_answered_at_once(tmp_path: Path) -> None:
-    """Up to 10 MB it is the name of a git blob, above that sha256; a second question reads nothing."""
+    """A file up to 10 MB has a git digest, a larger one sha256; asking again reads nothing."""
     small, large = tmp_path / "small", tmp_path / "large"
     small.write_bytes(b"abc")
     large.write_bytes(b"x" * 11_000_000)
@@ -37,7 +37,7 @@ def test_a_small_file_is_answered_at_once(tmp_path: Path) -> None:
 
 
 def test_a_large_file_is_read_behind(tmp_path: Path) -> None:
-    """Who asks for a large file is told when to ask again, and meanwhile others are answered at once."""
+    """A request for a large file's digest is told when to ask again, and other requests are answered meanwhile."""
     large, small = sparse(tmp_path / "large", 200 * 10**6), tmp_path / "small"
     small.write_bytes(b"abc")
     digests = FileDigests()
@@ -62,7 +62,7 @@ def _try(digests: FileDigests, path: Path) -> str | None:
 
 
 def test_a_terabyte_of_nothing_is_not_read(tmp_path: Path) -> None:
-    """A hole with the size of a disk has no digest, and costs nothing."""
+    """A hole as large as a disk has no digest and isn't read."""
     huge = sparse(tmp_path / "huge", 1000 * GB)
 
     assert FileDigests().of(str(huge), huge.stat()) is None
@@ -70,7 +70,7 @@ def test_a_terabyte_of_nothing_is_not_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("what", ["gone", "link", "fifo"])
 def test_what_became_something_else_is_an_error(tmp_path: Path, what: str) -> None:
-    """A file that is replaced between the look and the reading is neither followed nor waited for."""
+    """A file that is replaced between the check and the read is an error; nothing follows or waits for it."""
     path = tmp_path / "file"
     path.write_bytes(b"abc")
     found = path.stat()

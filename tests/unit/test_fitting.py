@@ -1,4 +1,4 @@
-"""Names, sentences and columns that are made to fit a line."""
+"""Names, sentences and columns fitted to a line."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ SIGNS = st.text(st.sampled_from("ab/-é你好🎉"), max_size=60)
 
 
 def test_a_long_name_keeps_both_ends() -> None:
-    """What tells names apart is at their beginning and at their end."""
+    """A shortened name keeps its beginning and its end, because these tell names apart."""
     assert shorten("models--HuggingFaceTB--SmolLM2", 15) == "models-…SmolLM2"
     assert shorten("short", 15) == "short"
 
 
 @given(SIGNS, st.integers(7, 60))
 def test_a_shortened_name_fits(name: str, most: int) -> None:
-    """Letters that take two cells count as two."""
+    """A letter that takes two cells counts as two."""
     assert cells(shorten(name, most)) <= most
 
 
 @given(st.lists(SIGNS.filter(bool), max_size=20).map(" ".join), st.integers(20, 80))
 def test_a_folded_sentence_fits_and_keeps_its_words(sentence: str, most: int) -> None:
-    """Every line fits, and every word that fits a line is still there, in its order."""
+    """Every line of a folded sentence fits, and every word that fits a line is kept in order."""
     lines = fold(sentence, most)
 
     assert [line for line in lines if cells(line) > most] == []
@@ -34,7 +34,7 @@ def test_a_folded_sentence_fits_and_keeps_its_words(sentence: str, most: int) ->
 
 @given(st.lists(st.integers(0, 100), min_size=1, max_size=8), st.sets(st.integers(0, 7)), st.integers(20, 200))
 def test_the_widest_columns_are_narrowed_first(widths: list[int], fixed: set[int], most: int) -> None:
-    """Numbers keep their width, and no column is narrowed below one that stays wider than it."""
+    """Numbers keep their width, and no column gets narrower than one that stays wider."""
     kept = {at for at in fixed if at < len(widths)}
     given_ = fit(widths, kept, most)
 
@@ -46,7 +46,7 @@ def test_the_widest_columns_are_narrowed_first(widths: list[int], fixed: set[int
 
 
 def test_sentences_leave_a_table_that_is_too_wide() -> None:
-    """The other columns then share the line."""
+    """In a table that is too wide, sentences go below, and the other columns share the line."""
     rows = [["NAME", "WHY"], ["model", "a sentence of some length"]]
 
     assert columns(rows, frozenset(), frozenset({1}), 2, None) == {0: 5, 1: 25}

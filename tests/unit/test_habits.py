@@ -1,4 +1,4 @@
-"""What people type out of habit from other programs, and what `shelf` says to it."""
+"""Commands that people know from other programs, and what `shelf` answers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COMMANDS = [
 
 @pytest.mark.parametrize("word", ALIASES)
 def test_a_word_of_others_stands_for_a_command_that_there_is(word: str) -> None:
-    """An alias leads to a listed command, and takes no name that one has."""
+    """An alias leads to a listed command, and no command has its name."""
     (ours,) = in_our_words([word])
 
     assert ours in [*COMMANDS, "--version"]
@@ -23,7 +23,7 @@ def test_a_word_of_others_stands_for_a_command_that_there_is(word: str) -> None:
 
 
 def test_help_is_a_word_too() -> None:
-    """`shelf help` and `shelf help COMMAND` mean --help, for the words of others too."""
+    """`shelf help` and `shelf help COMMAND` mean --help, also for aliases."""
     assert in_our_words(["help"]) == ["--help"]
     assert in_our_words(["help", "list"]) == ["ls", "--help"]
 
@@ -45,7 +45,7 @@ def test_help_is_a_word_too() -> None:
     ],
 )
 def test_an_unknown_word_is_answered_by_what_it_means(word: str, said: str) -> None:
-    """A word that means a command leads to it, then one of nearly its letters; none leads to what deletes."""
+    """An unknown word gets the command it means, else one spelled nearly the same; never a command that deletes."""
     err = unknown(word, COMMANDS)
 
     assert (err.detail, err.hint) == (f"There is no command {word}.", said)
@@ -53,7 +53,7 @@ def test_an_unknown_word_is_answered_by_what_it_means(word: str, said: str) -> N
 
 @pytest.mark.parametrize("word", ["login", "logs", "config", "cp", "push", "stop", "cache"])
 def test_what_has_no_command_here_says_what_to_type_instead(word: str) -> None:
-    """A habit without a counterpart is answered by a reason and by words that can be typed."""
+    """A habit without a counterpart gets the reason and what to type instead."""
     err = unknown(word, COMMANDS)
 
     assert err.detail.endswith(".")
@@ -61,5 +61,5 @@ def test_what_has_no_command_here_says_what_to_type_instead(word: str) -> None:
 
 
 def test_every_meaning_is_of_a_command_that_there_is() -> None:
-    """No suggestion leads nowhere, and what deletes has no meaning to be found by."""
+    """Every suggestion is a command that exists and doesn't delete."""
     assert set(_MEANINGS) <= set(COMMANDS) - DELETING

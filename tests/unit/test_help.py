@@ -30,7 +30,7 @@ def test_the_list_of_commands_has_one_whole_line_for_each() -> None:
 
 
 def test_the_list_of_commands_is_in_groups() -> None:
-    """A reader finds what a command is about before reading its line."""
+    """`shelf --help` lists the commands in groups."""
     headings = [line for line in help_of(ROOT) if line.endswith(":") and not line.startswith(" ")]
 
     assert headings == ["Options:", "Models:", "Disks:", "Upkeep:", "Server:"]
@@ -46,13 +46,13 @@ def test_every_line_of_help_fits(name: str) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_argument_and_option_is_explained(name: str) -> None:
-    """What a person may type has a sentence of its own in the help."""
+    """Every argument and option has a sentence in the help."""
     assert [parameter.name for parameter in COMMANDS[name].params if not parameter.help] == []
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_an_example_is_a_line_of_its_own(name: str) -> None:
-    """An example can be copied: it is one line that names its command."""
+    """An example is one line that starts with its command and can be copied."""
     examples = [line.strip() for line in help_of(COMMANDS[name]) if line.strip().startswith("Example")]
 
     assert [line for line in examples if f"shelf {name}" not in line] == []

@@ -1,4 +1,4 @@
-"""What the Hub's paths and ranges mean."""
+"""Parsing the Hub's paths and ranges."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ from modelshelf.server.hub.paths import HubPath, parse_path, parse_range
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_path_of_the_hub_is_understood(raw: str, meaning: HubPath) -> None:
-    """Ids with and without an organisation, quoted revisions and paths come out decoded."""
+    """Ids with and without an organisation, quoted revisions and paths are decoded."""
     assert parse_path(raw) == meaning
 
 
 def test_a_climbing_path_is_decoded_so_that_its_check_sees_it() -> None:
-    """A quoted slash is no hiding place: it comes out as a slash."""
+    """A quoted slash is decoded before the path is checked."""
     assert parse_path("org/name/resolve/main/..%2f..%2fetc") == HubPath("resolve", "org/name", "main", "../../etc")
 
 
@@ -58,7 +58,7 @@ def test_a_climbing_path_is_decoded_so_that_its_check_sees_it() -> None:
      "org/name/resolve/main", "gpt2/resolve", "org/name/resolve/main/%FF", "api/models/%ff", "org/name/blob/main/f"],
 )  # fmt: skip
 def test_what_is_no_route_of_the_hub_is_none(raw: str) -> None:
-    """Other paths, and those that are no UTF-8, have no meaning."""
+    """A path that isn't the Hub's, or isn't UTF-8, has no meaning."""
     assert parse_path(raw) is None
 
 
@@ -86,7 +86,7 @@ def test_what_is_no_route_of_the_hub_is_none(raw: str) -> None:
     ],
 )
 def test_a_range_of_ten_bytes_is_understood(header: str | None, wanted: range | None) -> None:
-    """A range is clipped to the file, empty past its end, and None where the whole file is the answer."""
+    """A range is clipped to the file, empty past its end, and None if the whole file is the answer."""
     found = parse_range(header, 10)
 
     assert (found is None) == (wanted is None)
@@ -94,6 +94,6 @@ def test_a_range_of_ten_bytes_is_understood(header: str | None, wanted: range | 
 
 
 def test_every_range_of_an_empty_file_is_past_its_end() -> None:
-    """There is no first byte to ask for."""
+    """Every range of an empty file is past its end."""
     assert not parse_range("bytes=0-", 0)
     assert not parse_range("bytes=-5", 0)

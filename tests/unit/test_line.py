@@ -1,4 +1,4 @@
-"""What is known of a line: its worth in streams, its silences, and the sleep of the machine."""
+"""A line's worth in streams, its silences, and the sleep of the machine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.world import MIB
 
 
 class Times:
-    """Two clocks that a test turns."""
+    """Two clocks that a test sets."""
 
     def __init__(self) -> None:
         self.now_s = 100.0
@@ -18,7 +18,7 @@ class Times:
 
 
 def test_a_line_is_worth_more_streams_the_more_it_brings() -> None:
-    """One to begin with, two at 1 MB/s, all that there are at 50 MB/s, and one again when nothing came lately."""
+    """A line gets one stream at first, two at 1 MB/s, all at 50 MB/s, and one again after a time without bytes."""
     times = Times()
 
     found = [times.line.streams(8)]
@@ -34,7 +34,7 @@ def test_a_line_is_worth_more_streams_the_more_it_brings() -> None:
 
 
 def test_a_silence_is_told_and_ends_with_a_byte() -> None:
-    """It is worth a word after some seconds, and says when connections are left."""
+    """A silent line is reported after some seconds, with the time when its connections are dropped; a byte ends it."""
     times = Times()
     times.line.came(MIB)
 
@@ -50,7 +50,7 @@ def test_a_silence_is_told_and_ends_with_a_byte() -> None:
 
 
 def test_what_takes_time_here_is_no_silence() -> None:
-    """Hashing a large part and keeping a rate limit aren't the line's."""
+    """Hashing a large part and keeping a rate limit don't count as silence."""
     times = Times()
 
     times.now_s += 30
@@ -61,7 +61,7 @@ def test_what_takes_time_here_is_no_silence() -> None:
 
 @pytest.mark.parametrize(("asleep_s", "woke"), [(0.5, False), (3600, True)], ids=["clocks apart", "an hour"])
 def test_a_machine_that_slept_wakes_once(asleep_s: float, woke: bool) -> None:
-    """Its connections are left at once, and the time of the sleep isn't a silence."""
+    """After the machine slept, its connections are dropped at once, and the sleep doesn't count as silence."""
     times = Times()
     times.now_s += 20
 
@@ -72,7 +72,7 @@ def test_a_machine_that_slept_wakes_once(asleep_s: float, woke: bool) -> None:
 
 
 def test_this_machine_is_awake() -> None:
-    """The clocks that are compared run side by side."""
+    """On a machine that didn't sleep both clocks agree."""
     before = asleep_s()
 
     assert abs(asleep_s() - before) < 1

@@ -1,4 +1,4 @@
-"""The log of a server: its lines hold what the record holds, and no secret."""
+"""A server's log lines hold the record's fields and no secret."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KEY = 'a "quoted" key'
 
 
 def line(message: str, *, as_json: bool, failed: bool = False, **extra: Any) -> str:
-    """Return what a record becomes."""
+    """Return the line for a record."""
     record = logging.makeLogRecord({"name": "modelshelf.x", "levelno": 30, "levelname": "WARNING", "created": 0.0})
     record.msg = message
     record.__dict__.update(extra)
@@ -28,7 +28,7 @@ def line(message: str, *, as_json: bool, failed: bool = False, **extra: Any) -> 
 
 
 def test_a_record_is_one_object_on_one_line() -> None:
-    """Time, level, logger and event, then the record's own fields; line breaks within stay escaped."""
+    """A line is one JSON object: time, level, logger, event and the record's fields, with line breaks escaped."""
     written = line("job_broke", as_json=True, failed=True, job_id=7, path="a\nb")
 
     assert "\n" not in written
@@ -40,12 +40,12 @@ def test_a_record_is_one_object_on_one_line() -> None:
 
 
 def test_an_extra_field_hides_nothing() -> None:
-    """A field that is called as one of the usual ones does not take its place."""
+    """An extra field with a standard field's name doesn't replace it."""
     assert json.loads(line("registered", as_json=True, level="of a tier", event="x"))["event"] == "registered"
 
 
 def test_a_line_for_people_has_the_fields_too() -> None:
-    """Level, logger, event, and each field by its name."""
+    """A line for people has level, logger, event, and each field by its name."""
     assert line("making_room", as_json=False, tier="primary", free_bytes=5) == (
         "WARNING modelshelf.x: making_room tier='primary' free_bytes=5"
     )
@@ -63,7 +63,7 @@ def test_a_line_for_people_has_the_fields_too() -> None:
 )
 @pytest.mark.parametrize("where", ["message", "field", "nested"])
 def test_no_line_holds_a_secret(as_json: bool, text: str, secret: str, where: str) -> None:
-    """Wherever a token, a key or a password stands in a record, it is not written; the rest is."""
+    """A token, key or password is left out wherever it is in a record; the rest is written."""
     extra = {"message": {}, "field": {"detail": text}, "nested": {"headers": {"a": [text]}}}[where]
 
     written = line(text if where == "message" else "x", as_json=as_json, **extra)
@@ -75,13 +75,13 @@ def test_no_line_holds_a_secret(as_json: bool, text: str, secret: str, where: st
 
 
 def written(flood: FloodFilter, message: str, at_s: float, exc_info: object = None) -> int | None:
-    """Return how many of a message were left out before this one; None when it is left out itself."""
+    """Return how many repeats were left out before this message, or None if it is left out itself."""
     record = logging.makeLogRecord({"msg": message, "created": at_s, "exc_info": exc_info})
     return getattr(record, "left_out", 0) if flood.filter(record) else None
 
 
 def test_what_repeats_is_written_once_a_minute() -> None:
-    """The same message comes through once a minute and says how often it was left out; another one is not held."""
+    """A repeated message is written once a minute with the number left out; another message is written at once."""
     flood = FloodFilter()
 
     assert [written(flood, "same", at_s) for at_s in (0, 1, 59.9)] == [0, None, None]
@@ -90,7 +90,7 @@ def test_what_repeats_is_written_once_a_minute() -> None:
 
 
 def test_breaks_in_two_places_are_not_one() -> None:
-    """Two failures with the same message are both written where they happened in different lines."""
+    """Two failures with the same message from different lines are both written."""
     flood, seen = FloodFilter(), []
     try:
         int("x")

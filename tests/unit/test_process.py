@@ -1,4 +1,4 @@
-"""Whether who holds something still lives."""
+"""Whether the process that owns something still lives."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ ASK = "import sys; from modelshelf.services.jobs.process import is_alive; print(
 
 
 def start() -> tuple[subprocess.Popen[str], str]:
-    """Start a process and return it with its name."""
+    """Start a process and return it with its identity."""
     child = subprocess.Popen([sys.executable, "-c", NAME], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
     return child, child.stdout.readline().strip()
 
 
 def test_this_process_lives() -> None:
-    """A process knows itself by its name, and has one name."""
+    """A process knows itself by its identity and always has the same one."""
     assert is_alive(this_process()) is True
     assert this_process() == this_process()
 
 
 def test_a_child_lives_until_it_ends() -> None:
-    """Dead is also who ended and was not waited for: nobody will go on with what it held."""
+    """A process that ended without being waited for counts as dead."""
     child, name = start()
     before = is_alive(name)
     child.kill()
@@ -40,7 +40,7 @@ def test_a_child_lives_until_it_ends() -> None:
 
 
 def test_another_process_with_the_same_pid_is_not_the_same() -> None:
-    """A pid is used again; the start time tells the two apart."""
+    """Two processes with the same pid are told apart by their start times."""
     place, pid, _ = this_process().rsplit(":", 2)
 
     assert is_alive(f"{place}:{pid}:1") is False
@@ -48,12 +48,12 @@ def test_another_process_with_the_same_pid_is_not_the_same() -> None:
 
 @pytest.mark.parametrize("owner", ["", "host", "boot:pid:[1]:1:2", "a:b:c:d:e"], ids=str)
 def test_who_is_elsewhere_can_not_be_judged(owner: str) -> None:
-    """Of another machine, another container or no process at all nothing is said: time decides."""
+    """A process on another machine or in another container can't be judged, and neither can no process at all."""
     assert is_alive(owner) is None
 
 
 def namespaces(*words: str) -> str:
-    """Run Python in a process namespace of its own; returns what it says."""
+    """Run Python in its own process namespace and return what it prints."""
     if os.geteuid() != 0:
         pytest.skip("a process namespace needs root")
     done = subprocess.run(
@@ -67,19 +67,19 @@ def namespaces(*words: str) -> str:
 
 @pytest.mark.parametrize("own_proc", [["--mount-proc"], []], ids=["its own /proc", "the /proc of outside"])
 def test_a_container_says_nothing_about_who_is_outside(own_proc: list[str]) -> None:
-    """The pid means another process there, or none."""
+    """A container can't judge processes outside, because their pids mean other processes there."""
     assert namespaces(*own_proc, sys.executable, "-c", ASK, this_process()) == "None"
 
 
 def test_a_container_with_the_proc_of_outside_does_not_take_itself_for_dead() -> None:
-    """Where `/proc` numbers processes otherwise, nobody is judged."""
+    """If `/proc` belongs to another namespace, no process is judged."""
     code = "from modelshelf.services.jobs.process import is_alive, this_process; print(is_alive(this_process()))"
 
     assert namespaces(sys.executable, "-c", code) == "None"
 
 
 def test_a_hidden_process_of_another_user_is_not_taken_for_dead() -> None:
-    """With `hidepid` a user does not see the processes of others; what they hold is theirs until its time is over."""
+    """With `hidepid`, other users' processes are hidden and can't be judged, so they don't count as dead."""
     code = (
         "import os, subprocess, sys, modelshelf.services.jobs.process as o\n"
         "child = subprocess.Popen(['sleep', '60'])\n"

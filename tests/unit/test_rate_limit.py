@@ -1,4 +1,4 @@
-"""The rate limit over all streams of a process."""
+"""The rate limit that all streams of a process share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.fakes.clock import FakeClock
 
 
 def test_without_a_limit_nobody_waits() -> None:
-    """No rate means no sleep, however much is read."""
+    """Without a rate nobody sleeps, however much is read."""
     clock = FakeClock()
 
     Throttle(None, clock)(10**12)
@@ -19,7 +19,7 @@ def test_without_a_limit_nobody_waits() -> None:
 
 
 def test_bytes_take_the_time_that_the_rate_gives_them() -> None:
-    """Reading on and on runs at the limit exactly."""
+    """Continuous reading runs exactly at the limit."""
     clock = FakeClock()
     throttle = Throttle(1000, clock)
     begun = clock.now()
@@ -31,7 +31,7 @@ def test_bytes_take_the_time_that_the_rate_gives_them() -> None:
 
 
 def test_streams_side_by_side_share_the_rate() -> None:
-    """Bytes that were read at the same moment wait one after the other."""
+    """Streams that read at the same moment wait one after the other."""
     clock = FakeClock()
     throttle = Throttle(1000, clock)
     stopped = _Stopped(clock)
@@ -46,7 +46,7 @@ def test_streams_side_by_side_share_the_rate() -> None:
 
 
 def test_a_pause_is_not_made_up_for() -> None:
-    """Who read nothing for a minute does not read a minute's worth at once afterwards."""
+    """After a minute without reading, no more than the rate is read."""
     clock = FakeClock()
     throttle = Throttle(1000, clock)
     throttle(1000)
@@ -58,7 +58,7 @@ def test_a_pause_is_not_made_up_for() -> None:
 
 
 def test_a_wait_can_be_ended() -> None:
-    """Whoever is to stop doesn't wait for a minute's worth of bytes first."""
+    """A waiting stream stops at once when it is told to stop."""
     clock = FakeClock()
 
     def stop() -> None:
@@ -72,7 +72,7 @@ def test_a_wait_can_be_ended() -> None:
 
 
 def test_processes_side_by_side_keep_to_their_parts() -> None:
-    """A process among others is slower, asks now and then how many they are, and goes on while nobody can tell."""
+    """Several processes share the rate, ask now and then how many they are, and keep going if nobody can tell."""
     clock, parts = FakeClock(), [0.25]
 
     def part() -> float:
@@ -88,7 +88,7 @@ def test_processes_side_by_side_keep_to_their_parts() -> None:
 
 
 def test_no_bytes_cost_no_time() -> None:
-    """An empty read returns at once."""
+    """An empty read doesn't wait."""
     clock = FakeClock()
 
     Throttle(1000, clock)(0)
@@ -97,11 +97,11 @@ def test_no_bytes_cost_no_time() -> None:
 
 
 class _Stopped(FakeClock):
-    """A clock on which others sleep too, so that a sleep does not move it."""
+    """A clock that a sleep doesn't move."""
 
     def __init__(self, clock: FakeClock) -> None:
         super().__init__(clock.now())
 
     def sleep(self, duration_s: float) -> None:
-        """Note it alone."""
+        """Record the sleep."""
         self.slept.append(duration_s)

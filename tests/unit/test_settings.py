@@ -1,4 +1,4 @@
-"""Settings: flags over the environment over `.env`, and every problem at once."""
+"""Settings: flags override the environment, which overrides `.env`; all problems are reported at once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ GB = 10**9
 
 
 class EnvFile:
-    """A `.env` in a folder of its own, and a home that is not the developer's."""
+    """A `.env` in its own folder, and a home that isn't the developer's."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "project"
@@ -23,12 +23,12 @@ class EnvFile:
         self.home = folder / "home"
 
     def load(self, text: str | bytes, **environ: str) -> Settings:
-        """Return the settings of a `.env` with this text under this environment."""
+        """Return the settings from a `.env` with this text and this environment."""
         self.path.write_bytes(text if isinstance(text, bytes) else text.encode())
         return load_settings(self.path, {"HOME": str(self.home)} | environ)
 
     def problems(self, text: str | bytes, **environ: str) -> list[tuple[str, str, str]]:
-        """Return (name, origin, detail) of everything that is wrong."""
+        """Return (name, origin, detail) of every problem."""
         with pytest.raises(BadInput) as caught:
             self.load(text, **environ)
         found = caught.value.fields["problems"]
@@ -43,7 +43,7 @@ def env(tmp_path: Path) -> EnvFile:
 
 
 def test_without_a_setting_there_are_defaults(env: EnvFile) -> None:
-    """Hugging Face's own folder is the primary, without a limit, on loopback."""
+    """By default Hugging Face's own folder is the primary, without a limit, and the server is on loopback."""
     settings = env.load("")
 
     assert settings.tiers.primary.base == str(env.home / ".cache/huggingface")
@@ -55,7 +55,7 @@ def test_without_a_setting_there_are_defaults(env: EnvFile) -> None:
 
 
 def test_every_setting_is_read(env: EnvFile) -> None:
-    """Each name of `.env` reaches its place."""
+    """Every setting in `.env` sets its field."""
     settings = env.load(
         """
         PRIMARY_CACHE_PATH=/mnt/fast/llm
@@ -110,20 +110,20 @@ def test_every_setting_is_read(env: EnvFile) -> None:
          "BOM", "last one wins", "quoted space and CRLF", "a name alone"],
 )  # fmt: skip
 def test_a_line_of_a_dotenv_is_understood(env: EnvFile, text: str) -> None:
-    """However an editor or a shell wrote it, it means the same."""
+    """A line of a `.env` means the same in every spelling that editors and shells write."""
     assert env.load(text).hf_token == "abc"
 
 
 @pytest.mark.parametrize("text", ["HF_TOKEN=", "HF_TOKEN=''", 'HF_TOKEN="  "', "#HF_TOKEN=x"])
 def test_an_empty_variable_is_not_set(env: EnvFile, text: str) -> None:
-    """In the file as in the environment, where it does not hide the file either."""
+    """An empty variable counts as not set, in the file and in the environment, where it doesn't hide the file's."""
     assert env.load(text, HF_TOKEN=" ").hf_token is None
     assert env.load("HF_TOKEN=abc", HF_TOKEN="").hf_token == "abc"
 
 
 @pytest.mark.parametrize("name", ["PRIMARY_CACHE_LIMIT", "SECONDARY_CACHE_PTAH"])
 def test_a_mistyped_limit_is_not_passed_over(env: EnvFile, name: str) -> None:
-    """Else the tier would have no limit and nobody would know; names of other programs are not ours to judge."""
+    """A mistyped limit is an error, because the tier would have no limit; other programs' names are ignored."""
     assert [(found, detail[:16]) for found, _, detail in env.problems(f"{name}=1")] == [(name, "unknown setting;")]
     with pytest.raises(BadInput, match=r"PRIMARY_CACHE_LIMIT_GB|SECONDARY_CACHE_PATH"):
         env.load("", **{name: "1"})
@@ -135,30 +135,30 @@ def test_a_mistyped_limit_is_not_passed_over(env: EnvFile, name: str) -> None:
     [("PROMOT", "PROMOTE"), ("ON_FUL", "ON_FULL"), ("SHELF_DOWNLOAD_LIMT", "SHELF_DOWNLOAD_LIMIT")],
 )
 def test_a_slip_in_our_file_is_told(env: EnvFile, name: str, meant: str) -> None:
-    """In the file alone: an environment has the names of many programs, and so has a file's rest."""
+    """A near-miss is a typo in our own file; in the environment it may belong to another program."""
     found = env.problems(f"{name}=1\nSHELF_UID=1\nSHELF_PUBLISH=1\nDATABASE_URI=x\nHF_TOKENS=y")
     assert [(where, detail) for where, _, detail in found] == [(name, f"unknown setting; did you mean {meant}?")]
     env.load("", **{name: "1"})
 
 
 def test_an_empty_hf_home_is_not_the_current_folder(env: EnvFile) -> None:
-    """For Hugging Face it would be; here it is not set."""
+    """An empty HF_HOME counts as not set, though for Hugging Face it is the current folder."""
     assert env.load("", HF_HOME="").tiers.primary.base == str(env.home / ".cache/huggingface")
 
 
 def test_the_environment_wins_over_the_file(env: EnvFile) -> None:
-    """What is set for one command counts for that command."""
+    """The environment overrides the file."""
     assert env.load("SHELF_PORT=1111", SHELF_PORT="2222").port == 2222
 
 
 def test_hf_home_is_the_primary_base_where_none_is_named(env: EnvFile) -> None:
-    """A cache that is there already is taken as it is."""
+    """HF_HOME is the primary base if no other is set."""
     assert env.load("", HF_HOME="/mnt/hf").tiers.primary.base == "/mnt/hf"
     assert env.load("HF_HOME=/mnt/hf").tiers.primary.base == "/mnt/hf"
 
 
 def test_hf_home_does_not_matter_where_a_primary_base_is_named(env: EnvFile) -> None:
-    """Somebody else's HF_HOME, even one that could not be a base, is not ours to refuse."""
+    """HF_HOME is ignored if a primary base is set, even if it couldn't be a base."""
     assert env.load("PRIMARY_CACHE_PATH=/mnt/p", HF_HOME="/data/hub").tiers.primary.base == "/mnt/p"
 
 
@@ -180,7 +180,7 @@ def test_hf_home_does_not_matter_where_a_primary_base_is_named(env: EnvFile) -> 
     ],
 )
 def test_a_path_is_expanded(env: EnvFile, text: str, base: str) -> None:
-    """`~`, `$NAME` and `${NAME}` from the environment or the file; what is relative is relative to the file."""
+    """A path may hold `~`, `$NAME` and `${NAME}` from the environment or file; a relative one starts at the file."""
     settings = env.load(
         f"FAST_DISK=/mnt/fast\nEMPTY_DISK=/mnt/empty\nPRIMARY_CACHE_PATH={text}", DISK="/mnt/disk", EMPTY_DISK=""
     )
@@ -192,14 +192,14 @@ def test_a_path_is_expanded(env: EnvFile, text: str, base: str) -> None:
 def test_a_relative_path_of_the_environment_is_relative_to_the_current_folder(
     env: EnvFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """That is where the person typed it."""
+    """A relative path in the environment starts at the current folder, where the person typed it."""
     monkeypatch.chdir(env.folder.parent)
 
     assert env.load("", PRIMARY_CACHE_PATH="x").tiers.primary.base == str(env.folder.parent / "x")
 
 
 def test_every_problem_is_reported_at_once_with_its_line(env: EnvFile) -> None:
-    """One run tells all that has to be changed, and where."""
+    """One run reports every problem with its line."""
     lines = "", "  ", "PRIMARY_CACHE_PATH=/mnt/x/hub", "# no", "PRIMARY_CACHE_LIMIT_GB=many", "", "SHELF_PORT=99999"
     text = "\n".join([*lines, "HF_TOKEN='sec ret"])
 
@@ -216,7 +216,7 @@ def test_every_problem_is_reported_at_once_with_its_line(env: EnvFile) -> None:
 
 
 def test_the_error_says_how_many_settings_are_wrong(env: EnvFile) -> None:
-    """Its sentence lists each with its line."""
+    """The error says how many settings are wrong and lists each with its line."""
     with pytest.raises(
         BadInput, match=r"^2 settings are wrong:\n  .*\.env:1: HF_ENDPOINT: .*\n  .*\.env:2: SHELF_PORT: "
     ):
@@ -226,7 +226,7 @@ def test_the_error_says_how_many_settings_are_wrong(env: EnvFile) -> None:
 
 
 def test_a_base_that_ends_in_hub_is_refused_with_the_path_to_use(env: EnvFile) -> None:
-    """Nothing ever lands in `hub/hub`."""
+    """A base that ends in `hub` is refused with the base to use."""
     [(name, _, detail)] = env.problems("SECONDARY_CACHE_PATH=/mnt/slow/hub")
 
     assert name == "SECONDARY_CACHE_PATH"
@@ -265,7 +265,7 @@ def test_a_base_that_ends_in_hub_is_refused_with_the_path_to_use(env: EnvFile) -
     ],
 )
 def test_a_value_that_cannot_be_meant_is_refused(env: EnvFile, line: str, what: str) -> None:
-    """The problem says what would be right, and never repeats a password."""
+    """An invalid value's problem says what would be valid, and never repeats a password."""
     [(name, origin, detail)] = env.problems(line)
 
     assert (name, origin) == (line.partition("=")[0], f"{env.path}:1")
@@ -279,7 +279,7 @@ def test_a_value_that_cannot_be_meant_is_refused(env: EnvFile, line: str, what: 
     ids=["the same", "secondary inside", "primary inside"],
 )
 def test_two_tiers_in_one_folder_are_refused(env: EnvFile, primary: str, secondary: str) -> None:
-    """The same bytes would be counted twice."""
+    """Two tiers in one folder are refused, because bytes would count twice."""
     [(name, origin, detail)] = env.problems(f"PRIMARY_CACHE_PATH={primary}\nSECONDARY_CACHE_PATH={secondary}")
 
     assert (name, origin) == ("SECONDARY_CACHE_PATH", f"{env.path}:2")
@@ -287,7 +287,7 @@ def test_two_tiers_in_one_folder_are_refused(env: EnvFile, primary: str, seconda
 
 
 def test_two_names_of_one_folder_are_refused(env: EnvFile) -> None:
-    """A link to the primary base is the primary base."""
+    """A link to the primary base is refused as the secondary base."""
     (env.folder / "real").mkdir()
     (env.folder / "link").symlink_to("real")
 
@@ -297,7 +297,7 @@ def test_two_names_of_one_folder_are_refused(env: EnvFile) -> None:
 
 
 def test_secrets_are_never_in_the_repr(env: EnvFile) -> None:
-    """Settings that end up in a log tell no token, key or password."""
+    """The repr of settings shows no token, key or password."""
     settings = env.load("HF_TOKEN=hf_secret\nSHELF_API_KEY=key_secret\nDATABASE_URL=postgresql://me:pw_secret@db/x")
 
     assert "_secret" not in repr(settings).replace(str(env.folder.parent), "")
@@ -305,7 +305,7 @@ def test_secrets_are_never_in_the_repr(env: EnvFile) -> None:
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    """Who names a file means it."""
+    """A file that is named and doesn't exist is an error."""
     with pytest.raises(BadInput, match="There is no file"):
         load_settings(tmp_path / "no.env", {})
 
@@ -316,7 +316,7 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     ids=["encoding", "unreadable"],
 )
 def test_a_file_that_cannot_be_read_is_a_problem_of_the_settings(tmp_path: Path, path: str, what: str) -> None:
-    """It is named, and nothing of it is guessed."""
+    """A file that can't be read is one problem, and its settings aren't guessed."""
     (tmp_path / "latin1.env").write_bytes(b"PRIMARY_CACHE_PATH=/mnt/gr\xf6\xdfe")
 
     with pytest.raises(BadInput, match=what):
@@ -326,7 +326,7 @@ def test_a_file_that_cannot_be_read_is_a_problem_of_the_settings(tmp_path: Path,
 def test_the_file_is_found_here_then_in_the_configuration_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`./.env` with settings of ours wins over `modelshelf/.env` of the user, which XDG_CONFIG_HOME moves."""
+    """`./.env` with settings of ours overrides `modelshelf/.env` below XDG_CONFIG_HOME."""
     config, here = tmp_path / "config/modelshelf/.env", tmp_path / "here/.env"
     for path in (config, here):
         path.parent.mkdir(parents=True)
@@ -343,7 +343,7 @@ def test_the_file_is_found_here_then_in_the_configuration_folder(
 
 
 def test_by_default_the_environment_is_this_processs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No argument means the real thing; the state folder follows XDG_STATE_HOME."""
+    """Without arguments the process's environment is read; the state folder follows XDG_STATE_HOME."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("SHELF_PORT", "4711")
@@ -355,14 +355,14 @@ def test_by_default_the_environment_is_this_processs(tmp_path: Path, monkeypatch
 
 
 def test_without_a_home_the_system_knows_one(env: EnvFile) -> None:
-    """A service without HOME still has a user."""
+    """Without HOME, such as in a service, the user database gives the home."""
     settings = env.load("", HOME="")
 
     assert settings.tiers.primary.base == os.path.expanduser("~/.cache/huggingface")  # noqa: PTH111 - as HF does it
 
 
 def test_a_childs_environment_is_this_one_with_changes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is None is unset there, and nothing changes here."""
+    """A child's environment is this one with changes; None unsets a variable, and this process's stays the same."""
     monkeypatch.setenv("SHELF_A", "1")
     monkeypatch.setenv("SHELF_B", "2")
 
@@ -374,5 +374,5 @@ def test_a_childs_environment_is_this_one_with_changes(monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize(("text", "meant"), [("", None), ("1", True), ("yes", True), ("0", False), ("OFF", False)])
 def test_a_mount_is_required_warned_about_or_neither(tmp_path: Path, text: str, meant: bool | None) -> None:
-    """SHELF_REQUIRE_MOUNT has three meanings: nothing set warns."""
+    """SHELF_REQUIRE_MOUNT requires a mount, or accepts none; unset, it warns."""
     assert load_settings(environ={"HOME": str(tmp_path), "SHELF_REQUIRE_MOUNT": text}).require_mount is meant

@@ -1,4 +1,4 @@
-"""Sizes and times as people write them."""
+"""Sizes and durations as people write them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from modelshelf import units
 
 @given(st.integers(0, 10**6), st.integers(0, 999), st.sampled_from(["GB", "gb", "G", "TB"]))
 def test_a_decimal_size_is_exact(whole: int, thousandths: int, unit: str) -> None:
-    """No byte is lost to a binary fraction: 0.57 GB is 570,000,000 bytes."""
+    """A decimal size is exact: 0.57 GB is 570,000,000 bytes."""
     number = f"{whole}.{thousandths:03}"
 
     assert units.parse_size(f"{number} {unit}") == Decimal(number) * (10**12 if unit == "TB" else 10**9)
@@ -28,20 +28,20 @@ def test_a_decimal_size_is_exact(whole: int, thousandths: int, unit: str) -> Non
     ],
 )  # fmt: skip
 def test_a_size_is_read(text: str, size_bytes: int) -> None:
-    """GB is 10^9 and GiB is 2^30, whatever the case of the letters."""
+    """GB is 10^9 and GiB is 2^30, in letters of any case."""
     assert units.parse_size(text) == size_bytes
 
 
 @pytest.mark.parametrize("text", ["", "GB", "-1", "1 XB", "1,5 GB", "1e3", "inf", "nan", ".", "1 2", "٣", "9" * 5000])
 def test_what_is_no_size_is_refused(text: str) -> None:
-    """A ValueError, always: no other error and no guess."""
+    """An invalid size raises ValueError and no other error."""
     with pytest.raises(ValueError, match=r"."):
         units.parse_size(text)
 
 
 @given(st.integers(0, 10**15))
 def test_a_shown_size_is_near_what_it_is(size_bytes: int) -> None:
-    """What is shown reads as the size again, at most one part in twenty off."""
+    """A shown size can be read again and differs by at most one twentieth."""
     shown = units.parse_size(units.format_size(size_bytes))
 
     assert abs(shown - size_bytes) <= size_bytes * 0.051
@@ -53,7 +53,7 @@ def test_a_shown_size_is_near_what_it_is(size_bytes: int) -> None:
      (31 * 10**9, "31.0 GB"), (2 * 10**12, "2.0 TB"), (1234 * 10**12, "1234.0 TB"), (-1500, "-1.5 kB")],
 )  # fmt: skip
 def test_a_size_is_shown_in_the_unit_that_fits(size_bytes: int, text: str) -> None:
-    """No `1000.0 kB`, and nothing beyond TB."""
+    """A size is shown in its natural unit: never as `1000.0 kB`, and in TB at most."""
     assert units.format_size(size_bytes) == text
 
 
@@ -63,7 +63,7 @@ def test_a_size_is_shown_in_the_unit_that_fits(size_bytes: int, text: str) -> No
      (3600, "1 h 0 min"), (47 * 3600, "47 h 0 min"), (50 * 3600, "2 d 2 h")],
 )  # fmt: skip
 def test_a_duration_is_shown_in_two_units(duration_s: float, text: str) -> None:
-    """No `60.0 s`."""
+    """A duration is shown in its natural unit: never as `60.0 s`."""
     assert units.format_duration(duration_s) == text
 
 
@@ -79,7 +79,7 @@ def test_a_duration_is_shown_in_two_units(duration_s: float, text: str) -> None:
     ],
 )
 def test_an_age_is_shown_in_one_unit(age_s: float, text: str) -> None:
-    """Rounded down, and a clock that runs behind is no error."""
+    """An age is rounded down, and one in the future isn't an error."""
     assert units.format_age(1000.0, 1000.0 + age_s) == text
 
 
@@ -88,7 +88,7 @@ def test_an_age_is_shown_in_one_unit(age_s: float, text: str) -> None:
     [(0, "1970-01-01T00:00:00.000Z"), (1_700_000_000.1234, "2023-11-14T22:13:20.123Z")],
 )
 def test_a_time_is_shown_in_utc(epoch_s: float, text: str) -> None:
-    """RFC 3339, to the millisecond, whatever the time zone."""
+    """A time is shown as RFC 3339 in UTC, to the millisecond, whatever the time zone."""
     assert units.rfc3339(epoch_s) == text
 
 
@@ -96,12 +96,12 @@ def test_a_time_is_shown_in_utc(epoch_s: float, text: str) -> None:
     ("text", "duration_s"), [("90", 90), (" 90s ", 90), ("1.5m", 90), ("2 h", 7200), ("1d", 86400), ("2w", 1209600)]
 )
 def test_a_duration_is_read(text: str, duration_s: float) -> None:
-    """A number alone is seconds."""
+    """A duration without a unit is in seconds."""
     assert units.parse_duration(text) == duration_s
 
 
 @pytest.mark.parametrize("text", ["", "s", "-1s", "1y", "1h30m", "nan"])
 def test_what_is_no_duration_is_refused(text: str) -> None:
-    """A ValueError that shows how to write one."""
+    """An invalid duration raises a ValueError that shows how to write one."""
     with pytest.raises(ValueError, match="such as 90s"):
         units.parse_duration(text)

@@ -1,4 +1,4 @@
-"""What a terminal is shown of a text that somebody else wrote."""
+"""How text that somebody else wrote is shown on a terminal."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ JSON = st.recursive(
 
 
 def is_obeyed(char: str) -> bool:
-    """Return whether a terminal does something else with a character than to show it."""
+    """Return whether a terminal acts on a character instead of showing it."""
     return unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") or unicodedata.bidirectional(char) in BIDI
 
 
 @given(st.text(st.characters()), st.booleans())
 def test_nothing_that_a_terminal_obeys_is_left(text: str, lines: bool) -> None:
-    """No control, no bidi control and no half of a character, but line ends where there may be some."""
+    """No control, bidi control or lone surrogate is left, except line ends where they are allowed."""
     shown = visible(text, lines=lines)
 
     assert [char for char in shown if is_obeyed(char) and not (lines and char == "\n")] == []
@@ -36,12 +36,12 @@ def test_nothing_that_a_terminal_obeys_is_left(text: str, lines: bool) -> None:
 
 @given(JSON)
 def test_json_stays_what_it_means(value: object) -> None:
-    """A program reads the value that was written."""
+    """Escaped JSON means the same value."""
     assert json.loads(visible(json.dumps(value, indent=2, ensure_ascii=False), lines=True)) == value
 
 
 def test_plain_text_stays_as_it_is() -> None:
-    """Letters of all languages, emoji and signs are shown."""
+    """Letters of all languages, emoji and signs are shown unchanged."""
     text = "Grüße, שלום, مرحبا, 你好, naïve café 🎉 → █░ it's"
 
     assert visible(text) == text
@@ -49,7 +49,7 @@ def test_plain_text_stays_as_it_is() -> None:
 
 @pytest.mark.parametrize("show", [output.note, output.answer])
 def test_the_printer_shows_no_escape(show: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Notes, and answers on a terminal, are made visible."""
+    """Notes, and answers on a terminal, have control characters escaped."""
 
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
@@ -64,14 +64,14 @@ def test_the_printer_shows_no_escape(show: object, monkeypatch: pytest.MonkeyPat
 
 
 def test_an_answer_to_a_program_is_exact(capsys: pytest.CaptureFixture[str]) -> None:
-    """A path in a pipe is the path."""
+    """An answer into a pipe is unchanged."""
     output.answer("/a\x1b/b")
 
     assert capsys.readouterr().out == "/a\x1b/b\n"
 
 
 def test_a_table_keeps_its_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    """A name with a line end makes no second row."""
+    """A name with a line end doesn't add a row to a table."""
     output.table(["NAME", "SIZE"], [["a\nok  12 GB", "1 B"]])
 
     assert capsys.readouterr().out.splitlines() == ["NAME              SIZE", "a\\u000aok  12 GB  1 B"]

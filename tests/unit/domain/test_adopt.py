@@ -1,4 +1,4 @@
-"""What adopting decides from what was found."""
+"""What adopt plans for each thing that it found."""
 
 from __future__ import annotations
 
@@ -44,23 +44,23 @@ def row(name: str = "mine", base: str = OLD, *, complete: bool = True, busy: boo
 def plan(
     order: Order, *models: FoundModel, rows: tuple[Registered, ...] = (), names: tuple[str, ...] = ()
 ) -> AdoptPlan:
-    """Decide."""
+    """Return the plan."""
     return plan_adopt(Inventory(OLD, models), order, rows, names)
 
 
 def told(decided: AdoptPlan) -> list[tuple[str, str]]:
-    """Return name and act of each model."""
+    """Return each model's name and action."""
     return [(adoption.model_name, adoption.act.value) for adoption in decided.models]
 
 
 @pytest.mark.parametrize(("order", "act"), [(LEAVE, Act.REGISTER), (MOVE, Act.MOVE), (LINK, Act.MOVE)])
 def test_a_whole_model_is_registered_or_moves(order: Order, act: Act) -> None:
-    """Its name is that of its repository, in small letters."""
+    """A whole model is registered or moved under its repository's name in lower case."""
     assert told(plan(order, found())) == [("name", act)]
 
 
 def test_what_is_in_trouble_stays_whatever_is_wished() -> None:
-    """It gets no name, and the trouble is the reason."""
+    """A model with a problem stays, whatever mode is asked for; it gets no name, and the problem is the reason."""
     for order in (LEAVE, MOVE, LINK):
         decided = plan(order, found(trouble="It is a link."))
         assert (told(decided), decided.models[0].why) == ([("", "stay")], "It is a link.")
@@ -76,41 +76,41 @@ def test_what_is_in_trouble_stays_whatever_is_wished() -> None:
     ],
 )
 def test_a_taken_name_gets_the_organisation_then_a_number(taken: tuple[str, ...], name: str) -> None:
-    """Names of other models and of sidecars are never given twice."""
+    """Adopt never gives a name that another model or sidecar has."""
     assert told(plan(LEAVE, found(), names=taken)) == [(name, "register")]
 
 
 def test_two_without_an_organisation_are_numbered() -> None:
-    """A repository without one has nothing else to be told by."""
+    """Two repositories of one name without an organisation are told apart by a number."""
     assert told(plan(LEAVE, found("gpt2"), names=("gpt2",))) == [("gpt2-2", "register")]
 
 
 def test_the_commit_that_a_ref_leads_to_has_the_plain_name() -> None:
-    """An older commit of the same repository has its hash behind the name, in whatever order they were found."""
+    """An older commit has its hash after the name, in whatever order the commits were found."""
     older = found(commit=C2, revision="")
 
     assert told(plan(LEAVE, older, found())) == [("name", "register"), ("name-2222222", "register")]
 
 
 def test_what_is_registered_here_keeps_its_name() -> None:
-    """Left, nothing happens with it; moved, it goes under the name that it has."""
+    """A registered model keeps its name: leaving does nothing, and moving moves it under that name."""
     assert told(plan(LEAVE, found(), rows=(row(),))) == [("mine", "none")]
     assert told(plan(MOVE, found(), rows=(row(),))) == [("mine", "move")]
 
 
 @pytest.mark.parametrize("base", [OLD, FAST])
 def test_a_model_that_waits_for_its_files_gets_them(base: str) -> None:
-    """A row of the same commit that is not whole is the one that is adopted."""
+    """Files of a registered but incomplete model of the same commit complete that model."""
     assert told(plan(MOVE, found(), rows=(row(base=base, complete=False),))) == [("mine", "move")]
 
 
 def test_a_model_that_waits_elsewhere_is_another() -> None:
-    """A row of a third base is none of this adoption's."""
+    """A row of the same commit on a third base isn't touched."""
     assert told(plan(MOVE, found(), rows=(row(base=SLOW, complete=False),))) == [("name", "move")]
 
 
 def test_a_model_at_work_is_left_to_its_job() -> None:
-    """What is being pulled or removed is not touched."""
+    """A model that is being pulled or removed isn't touched."""
     assert told(plan(MOVE, found(), rows=(row(busy=True),))) == [("mine", "stay")]
 
 
@@ -125,14 +125,14 @@ def test_a_model_at_work_is_left_to_its_job() -> None:
     ],
 )
 def test_a_second_copy_goes_only_on_request_or_where_it_was_to_go(order: Order, base: str, act: str) -> None:
-    """A move merges with what the target has; any other copy is named, and goes with `--merge` alone."""
+    """A move merges with the copy on the target; any other second copy is named, and merged only with `--merge`."""
     decided = plan(order, found(), rows=(row(base=base),))
 
     assert (told(decided), decided.models[0].copy_of) == ([("mine", act)], "mine")
 
 
 def test_the_copy_on_the_target_comes_before_others() -> None:
-    """With copies on two tiers the one on the target decides."""
+    """With copies on two tiers, the one on the target decides."""
     decided = plan(MOVE, found(), rows=(row("slow", SLOW), row("fast", FAST)))
 
     assert told(decided) == [("fast", "merge")]
@@ -147,7 +147,7 @@ def test_the_copy_on_the_target_comes_before_others() -> None:
     ],
 )
 def test_a_stray_beside_its_twin(order: Order, acts: list[str]) -> None:
-    """Of a commit in hub/ and outside of it one is the model, and the other becomes one with it when it may."""
+    """If a commit is in hub/ and outside it, one is the model; the other is merged into it where that is allowed."""
     decided = plan(order, found(kind=Origin.STRAY), found())
 
     assert [adoption.act.value for adoption in decided.models] == acts
@@ -163,7 +163,7 @@ def test_a_stray_beside_its_twin(order: Order, acts: list[str]) -> None:
     ],
 )
 def test_a_stray_alone(order: Order, act: str, word: str) -> None:
-    """It comes into hub/, and the reason says how."""
+    """A stray moves into hub/, and the reason says how."""
     decided = plan(order, found(kind=Origin.STRAY))
 
     assert (told(decided), word in decided.models[0].why) == ([("name", act)], True)
@@ -171,7 +171,7 @@ def test_a_stray_alone(order: Order, act: str, word: str) -> None:
 
 @pytest.mark.parametrize("kind", [Origin.LM_STUDIO, Origin.OLLAMA, Origin.LOCAL_DIR])
 def test_what_is_another_programs_is_brought_or_stays(kind: Origin) -> None:
-    """It is never left as a tier, for it is none; and once registered nothing happens with it."""
+    """Another program's model is copied or stays; its folder never becomes a tier, and a registered one is skipped."""
     model = found(kind=kind, called="llama3:8b")
 
     assert told(plan(LEAVE, model)) == [("", "stay")]
@@ -191,7 +191,7 @@ THINGS = ("dataset", "token", "modules", "xet", "dead", "link", "unreadable", "p
     ],
 )
 def test_everything_else_is_named_with_what_happens(order: Order, going: dict[str, str]) -> None:
-    """A data set moves as it lies; what the old path must lead to moves with a link; the rest stays."""
+    """A data set moves unchanged; what the old path must still lead to is moved and linked; the rest stays."""
     things = tuple(FoundThing(kind, f"{OLD}/{kind}", 1) for kind in THINGS)
 
     decided = plan_adopt(Inventory(OLD, (), things), order, ())
@@ -201,7 +201,7 @@ def test_everything_else_is_named_with_what_happens(order: Order, going: dict[st
 
 
 def test_a_stray_data_set_of_the_target_moves_into_its_hub() -> None:
-    """Where base and target are one, what lies in hub/ stays and what lies beside it comes in."""
+    """Where base and target are the same, repositories in hub/ stay and strays move in."""
     things = (
         FoundThing("dataset", f"{FAST}/datasets--a--b", 1),
         FoundThing("dataset", f"{FAST}/hub/datasets--a--b", 1),
@@ -213,7 +213,7 @@ def test_a_stray_data_set_of_the_target_moves_into_its_hub() -> None:
 
 
 def files(*paths: str) -> list[FileEntry]:
-    """Return files of these names."""
+    """Return files with these names."""
     return [FileEntry(path, 1, f"{number:064x}") for number, path in enumerate(paths)]
 
 
@@ -234,14 +234,14 @@ def files(*paths: str) -> list[FileEntry]:
     ],
 )
 def test_what_is_a_model_and_what_a_part(there: list[str], listed: list[str], why: str) -> None:
-    """Weights, all of their shards, and the small files that the commit has and loading needs."""
+    """A model is weights with all their shards, and the small files that the commit has and loading needs."""
     said = why_partial(files(*there), files(*listed))
 
     assert (why in said, bool(said)) == (True, bool(why))
 
 
 def test_an_interrupted_download_is_no_part_by_intent() -> None:
-    """A file that was on its way is missed, though what is there could be loaded."""
+    """An interrupted download counts as missing a file, even if what is there could be loaded."""
     listed = files("model.safetensors", "extra.bin")
 
     assert why_partial(listed[:1], listed) == ""
@@ -249,7 +249,7 @@ def test_an_interrupted_download_is_no_part_by_intent() -> None:
 
 
 def test_a_whole_commit_has_no_patterns_and_a_part_has_its_files() -> None:
-    """The patterns of a part match its own files and nothing else."""
+    """A whole commit has no patterns; a partial one has patterns that match its own files and nothing else."""
     part = found(files=(WEIGHTS, FileEntry("a[1].bin", 3, "c" * 64)))
 
     assert (found().patterns, part.patterns) == ((), ("model.safetensors", "a[[]1].bin"))
@@ -258,12 +258,12 @@ def test_a_whole_commit_has_no_patterns_and_a_part_has_its_files() -> None:
 
 
 def test_weights_are_known_by_their_names() -> None:
-    """What a training run leaves beside them is none."""
+    """Weights are recognised by their names; other files of a training run aren't weights."""
     assert [is_weights(path) for path in ("a/b.gguf", "optimizer.pt", "x.txt")] == [True, False, False]
 
 
 def test_a_plan_counts_by_what_happens_and_carries_what_was_measured() -> None:
-    """Models are told by their acts; the bytes needed, the backup and the notes change nothing that was decided."""
+    """A plan counts models by action; the bytes needed, the backup and the notes don't change any decision."""
     decided = plan(MOVE, found(), found("Org/Other", trouble="It is a link."))
 
     measured = with_need(decided, 920, "/old.before", ["A note."])
@@ -274,7 +274,7 @@ def test_a_plan_counts_by_what_happens_and_carries_what_was_measured() -> None:
 
 
 def test_a_copy_with_more_files_than_the_model_stays() -> None:
-    """The model is a part of it: merging would delete what is only here."""
+    """A copy with more files than the model stays, because merging would delete files that exist only there."""
     part = replace(row(base=FAST), paths=frozenset({"config.json"}))
 
     decided = plan(replace(MOVE, merge=True), found(), rows=(part,))
@@ -287,7 +287,7 @@ def test_a_copy_with_more_files_than_the_model_stays() -> None:
 
 
 def test_what_was_found_has_a_repository_and_a_commit_or_says_that_it_has_none() -> None:
-    """A name of another program is none of the Hub."""
+    """Something found has a repository and a commit, or says that it has none; an Ollama name isn't a Hub id."""
     model = found()
 
     assert (model.repo, model.commit) == ("Org/Name", C1)
@@ -296,7 +296,7 @@ def test_what_was_found_has_a_repository_and_a_commit_or_says_that_it_has_none()
 
 
 def test_a_word_that_is_no_way_to_adopt_is_refused_with_those_that_are() -> None:
-    """The words of the command line and of a request become a mode in one place."""
+    """An unknown adopt mode is refused, and the error lists the modes."""
     assert [adopt_mode_of(word) for word in ("leave", "move", "link")] == list(AdoptMode)
 
     with pytest.raises(BadInput, match="isn't a way to adopt") as caught:

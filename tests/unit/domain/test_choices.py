@@ -1,4 +1,4 @@
-"""What of a repository one can take, and which of it is proposed."""
+"""What a person can take of a repository, and which choice is proposed."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ FILES = files_of("m-Q4_K_M.gguf", "m-Q8_0.gguf", "m-F16.gguf", "mmproj-F16.gguf"
 
 
 def choices(files: list[FileEntry], *fits: Fit, revision: RefName = MAIN) -> list[Choice]:
-    """Return the choices of a repository, from the smallest on with these fits."""
+    """Return the choices of a repository with these fits, smallest first."""
     sizes = weight_sizes(files)
     return choices_of(REPO, revision, files, dict(zip(sizes, fits or [GOOD] * len(sizes), strict=True)))
 
 
 def test_each_model_is_taken_by_a_few_words() -> None:
-    """A quantisation is named behind the repository; what is no weights isn't taken alone."""
+    """A quantisation is named after the repository; files that aren't weights can't be chosen alone."""
     found = choices(FILES)
 
     assert [choice.reference for choice in found] == [
@@ -45,7 +45,7 @@ def test_each_model_is_taken_by_a_few_words() -> None:
     ids=["by its file", "by a pattern", "all of it"],
 )
 def test_what_no_quantisation_tells_apart_is_taken_by_its_name(files: list[FileEntry], reference: str) -> None:
-    """Where a quantisation doesn't tell files apart, their name does, or a pattern."""
+    """Files that the quantisation doesn't tell apart are chosen by name or by pattern."""
     assert choices(files)[0].reference == reference
 
 
@@ -55,7 +55,7 @@ def test_what_no_quantisation_tells_apart_is_taken_by_its_name(files: list[FileE
     ids=["quantisations", "one twice", "folders"],
 )
 def test_the_patterns_of_a_choice_take_its_files_alone(files: list[FileEntry]) -> None:
-    """What a choice selects are its files, and projectors."""
+    """A choice selects its own files and projectors."""
     for choice in choices(files):
         if choice.patterns:
             taken = [file for file in select_files(files, choice.patterns) if not is_projector(file.path)]
@@ -63,7 +63,7 @@ def test_the_patterns_of_a_choice_take_its_files_alone(files: list[FileEntry]) -
 
 
 def test_another_revision_is_named() -> None:
-    """Files of another revision than main are taken with its name."""
+    """A choice from a revision other than main names that revision."""
     found = choices(FILES, revision=RefName("v1"))
 
     assert found[0].reference == "org/m-GGUF:Q4_K_M --revision v1"
@@ -85,7 +85,7 @@ BIG, FAR, NOWHERE = Fit(False, "primary"), Fit(True, "secondary"), Fit(False, No
     ids=["all fit", "one fits memory", "one fits the primary", "not the primary", "none"],
 )
 def test_the_best_that_fits_is_proposed(fits: tuple[Fit, ...], label: str, why: str) -> None:
-    """The largest of up to 8 bits a weight that fits memory and the primary is proposed, with the reason."""
+    """The proposal is the largest choice of at most 8 bits a weight that fits memory and the primary; it says why."""
     found = RepoFiles(REPO, MAIN, CommitHash("c" * 40), choices(FILES, *fits))
 
     best, said = recommended(found.ggufs)
@@ -95,7 +95,7 @@ def test_the_best_that_fits_is_proposed(fits: tuple[Fit, ...], label: str, why: 
 
 @pytest.mark.parametrize(("to", "tier"), [("secondary", "the secondary"), ("custom", "its tier")])
 def test_the_best_for_another_tier_is_proposed(to: str, tier: str) -> None:
-    """What is for another tier than the primary has to fit that one."""
+    """A proposal for another tier has to fit that tier."""
     there = Fit(memory=True, cache_location=to)
 
     best, said = recommended(choices(FILES, there, there, NOWHERE)[:3], to)
@@ -104,7 +104,7 @@ def test_the_best_for_another_tier_is_proposed(to: str, tier: str) -> None:
 
 
 def test_unquantised_files_are_proposed_where_there_are_no_others() -> None:
-    """A repository of 16 bits alone has one to propose."""
+    """A repository with only 16-bit weights still has a proposal."""
     assert recommended(choices(files_of("m-F16.gguf")))[0].group.label == "F16"
 
 
@@ -119,5 +119,5 @@ def test_unquantised_files_are_proposed_where_there_are_no_others() -> None:
     ],
 )
 def test_where_it_goes_in_words(fit: Fit, text: str) -> None:
-    """What goes where is said in a few words."""
+    """A few words say where a choice fits."""
     assert fit.text == text

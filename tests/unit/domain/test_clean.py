@@ -1,4 +1,4 @@
-"""Which models and snapshots could go."""
+"""Which models and snapshots clean proposes to delete."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OLD, NEW = CommitHash("a" * 40), CommitHash("b" * 40)
 
 
 def row(name: str, **facts: object) -> ModelRow:
-    """Return a model that came and was used long ago."""
+    """Return a model that was downloaded and last used long ago."""
     values: dict[str, object] = {
         "id": sum(name.encode()),
         "model_name": ModelName(name),
@@ -56,7 +56,7 @@ def snapshot(repo_id: str, free_bytes: int = 5) -> UnneededSnapshot:
 
 
 def names(rows: list[ModelRow], wish: CleanWish) -> list[str]:
-    """Return the models that could go."""
+    """Return the names of the models that clean proposes."""
     return [item.model_name for item in propose(rows, (), wish, NOW_S)]
 
 
@@ -73,7 +73,7 @@ def names(rows: list[ModelRow], wish: CleanWish) -> list[str]:
     ids=["long ago", "never", "lately", "on the day", "it came lately", "it was never downloaded"],
 )
 def test_a_model_that_nobody_used_could_go(facts: dict[str, object], could: bool) -> None:
-    """What was used or came within the time stays, and so does what has no files yet."""
+    """A model that was used or downloaded recently stays, and so does one without files."""
     assert bool(names([row("m", **facts)], CleanWish(90 * DAY_S, revisions=False, older=False))) is could
 
 
@@ -109,14 +109,14 @@ EARLIER = {"commit_hash": OLD, "created_at": -1.0, "arrived_at": -1.0}
 def test_a_model_that_a_newer_one_replaced_could_go(
     older: dict[str, object], newer: dict[str, object], could: bool
 ) -> None:
-    """Where it is certain which is newer; the newer one stays."""
+    """A model is replaced only where it is certain which is newer; the newer one stays."""
     found = names([row("old", **older), row("new", **newer)], CleanWish(None, revisions=False))
 
     assert found == (["old"] if could else [])
 
 
 def test_a_model_is_named_once_and_a_snapshot_by_its_model() -> None:
-    """An unused one isn't named as an older one again; what nobody registered isn't ours to propose."""
+    """A model is proposed once, and a snapshot that no model was registered for is never proposed."""
     rows = [row("old", **EARLIER), row("new", last_used_at=NOW_S)]
 
     found = propose(rows, [snapshot("org/M"), snapshot("org/stranger")], CleanWish(), NOW_S)
@@ -129,7 +129,7 @@ def test_a_model_is_named_once_and_a_snapshot_by_its_model() -> None:
 
 
 def test_the_largest_comes_first() -> None:
-    """A plan adds up what goes."""
+    """A plan lists the largest first and adds up the bytes."""
     items = propose([row("m")], [snapshot("org/m", 7)], CleanWish(), NOW_S)
 
     plan = largest_first([with_bytes(items[0], 3), items[1]], ["n is pinned."])
@@ -139,7 +139,7 @@ def test_the_largest_comes_first() -> None:
 
 @given(st.sets(st.integers(1, 30), min_size=1), st.sampled_from([" ", ",", ", "]))
 def test_what_is_ticked_is_what_was_typed(numbers: set[int], between: str) -> None:
-    """Numbers in any order, one or several times."""
+    """Numbers select lines in any order, one or several times."""
     text = between.join(map(str, [*numbers, *sorted(numbers, reverse=True)]))
 
     assert ticked(text, 30) == sorted(number - 1 for number in numbers)
@@ -148,6 +148,6 @@ def test_what_is_ticked_is_what_was_typed(numbers: set[int], between: str) -> No
 
 @pytest.mark.parametrize("text", ["", "0", "4", "2-1", "1-4", "x", "-1", "1.5", "1 y"])
 def test_a_line_that_there_is_not_is_refused(text: str) -> None:
-    """Nothing is ticked by a guess."""
+    """An unknown line number is refused: nothing is selected by guessing."""
     with pytest.raises(BadInput):
         ticked(text, 3)

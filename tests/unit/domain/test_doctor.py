@@ -1,4 +1,4 @@
-"""From facts to what is said."""
+"""What the doctor reports for each fact."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ HERE = RegistryFacts("sqlite:////r.db", "/r.db", DISK, exists=True, models=3)
 
 
 def only(found: list[Diagnosis], severity: Severity) -> Diagnosis:
-    """Return the one diagnosis of a severity."""
+    """Return the only finding of a severity."""
     (one,) = [diagnosis for diagnosis in found if diagnosis.severity is severity]
     return one
 
 
 def test_a_good_base_is_one_line() -> None:
-    """With where it is mounted, what is free and what it holds."""
+    """A healthy base is one line: where it is mounted, what is free and what it holds."""
     (one,) = of_base(GOOD)
 
     assert (one.severity, one.size_bytes) == (Severity.OK, 10 * GB)
@@ -122,7 +122,7 @@ def test_a_good_base_is_one_line() -> None:
     ids=lambda value: "-".join(value) if isinstance(value, dict) else None,
 )
 def test_each_fault_of_a_base_has_its_line(change: dict[str, object], severity: str, words: str, command: str) -> None:
-    """Severity, sentence and the exact command."""
+    """Each fault of a base has a line with severity, sentence and the exact command."""
     found = list(of_base(replace(GOOD, **change)))  # type: ignore[arg-type]
 
     one = next(diagnosis for diagnosis in found if words in diagnosis.detail)
@@ -146,7 +146,7 @@ def test_each_fault_of_a_base_has_its_line(change: dict[str, object], severity: 
     ],
 )
 def test_the_registry_is_told_as_it_is(facts: RegistryFacts, severity: str, words: str) -> None:
-    """Each state has its line."""
+    """Each state of the registry has a line."""
     found = [(one.severity.value, words in one.detail) for one in of_registry(facts)]
 
     assert ((severity, True) in found) if severity else (found == [])
@@ -164,7 +164,7 @@ def test_the_registry_is_told_as_it_is(facts: RegistryFacts, severity: str, word
     ],
 )
 def test_a_token_is_told_by_place_and_mode(facts: TokenFacts, severities: list[str]) -> None:
-    """Who else can read it is a warning with its chmod."""
+    """A token that others can read is a warning with the chmod that fixes it."""
     found = list(of_token(facts))
 
     assert [one.severity.value for one in found] == severities
@@ -182,7 +182,7 @@ def test_a_token_is_told_by_place_and_mode(facts: TokenFacts, severities: list[s
     ],
 )
 def test_the_hub_is_told_as_it_answers(facts: HubFacts, severities: list[str], words: str) -> None:
-    """A hub that is away is no error: what is there works on."""
+    """An unreachable hub isn't an error: downloaded models keep working."""
     found = list(of_hub(facts))
 
     assert [one.severity.value for one in found] == severities
@@ -190,7 +190,7 @@ def test_the_hub_is_told_as_it_answers(facts: HubFacts, severities: list[str], w
 
 
 def test_tools_that_look_in_one_place_are_one_line() -> None:
-    """A tier is well, a place that is none is worth knowing, other layouts are their own."""
+    """A tier is fine, a place that isn't one is information, and another tool's layout has its own line."""
     places = [
         (ToolFolder("hf", f"{TIER.base}/hub", "HF_HOME"), 0),
         (ToolFolder("vLLM", f"{TIER.base}/hub", "HF_HOME"), 0),
@@ -208,7 +208,7 @@ def test_tools_that_look_in_one_place_are_one_line() -> None:
     ("model", "command"), [("", "hf cache rm model/o/n --cache-dir '/s t/hub'"), ("m", "shelf rm m --files")]
 )
 def test_what_lies_twice_names_the_copy_that_can_go(model: str, command: str) -> None:
-    """A registered one through shelf, others through hf."""
+    """A duplicate names the copy that can go: a registered one through shelf, others through hf."""
     (one,) = of_copies([Copies("o/n", "/p", "/s t", 2, 9, model)])
 
     assert (one.severity, one.size_bytes, one.command) == (Severity.INFO, 9, command)
@@ -223,14 +223,14 @@ def test_what_lies_twice_names_the_copy_that_can_go(model: str, command: str) ->
     ],
 )
 def test_a_wrong_setting_is_an_error_with_its_line(problem: dict[str, str], command: str) -> None:
-    """The editor opens where it stands."""
+    """An invalid setting is an error, and its command opens the editor on that line."""
     (one,) = of_settings([problem], Tier("primary", "/p", None))
 
     assert (one.severity, one.command) == (Severity.ERROR, command)
 
 
 def test_a_wrong_primary_says_what_stands_for_it() -> None:
-    """Else the rest of the report would puzzle."""
+    """An invalid primary says what stands in for it, so that the rest of the report makes sense."""
     problem = {"name": "PRIMARY_CACHE_PATH", "origin": "environment", "detail": "is relative"}
 
     found = list(of_settings([problem], Tier("primary", "/p", None)))
@@ -239,7 +239,7 @@ def test_a_wrong_primary_says_what_stands_for_it() -> None:
 
 
 def test_engines_are_listed_or_missed() -> None:
-    """By name and place; a Python that has none is told packages, for the project is on no index."""
+    """Engines are listed by name and path; a Python without them is told which packages to install."""
     assert only(list(of_engines({"ollama": "/usr/bin/ollama"}, "python")), Severity.OK).detail == (
         "Engines: ollama (/usr/bin/ollama)."
     )
@@ -250,7 +250,7 @@ def test_engines_are_listed_or_missed() -> None:
 
 
 def test_a_report_counts_and_orders() -> None:
-    """The worst first, otherwise as it was found."""
+    """A report counts its findings and lists the worst first, otherwise in the order found."""
     found = [Diagnosis(severity, "base", name) for severity, name in zip(reversed(Severity), "dcba", strict=True)]
     found.append(Diagnosis(Severity.ERROR, "base", "e"))
 
@@ -261,7 +261,7 @@ def test_a_report_counts_and_orders() -> None:
 
 
 def test_what_cannot_be_understood_is_named_and_stays() -> None:
-    """The command shows it; nothing is advised that would delete it."""
+    """Files that nobody understands are named, with a command that shows them; no command deletes them."""
     (told,) = of_strange(["/b/a b.json"])
 
     assert (told.severity, told.command) == (Severity.WARNING, "ls -ld '/b/a b.json'")
@@ -269,7 +269,7 @@ def test_what_cannot_be_understood_is_named_and_stays() -> None:
 
 
 def test_what_other_programs_downloaded_has_the_command_that_adopts_it() -> None:
-    """With its number and size; nothing is said of nothing."""
+    """What other programs downloaded has the command that adopts it, with number and size; nothing gives no finding."""
     (found,) = of_unadopted(Unadopted("/home/me/hf", 14, 183 * 10**9, is_default=False))
 
     assert found.detail == "14 models (183.0 GB) are in /home/me/hf, and not in the library."

@@ -24,13 +24,13 @@ def room(usage: int, limit: int | None = 100, *, reserved: int = 0, disk_free: i
 
 
 def model(name: str, size: int, used_s: float = 0.0, **facts: object) -> Candidate:
-    """Return a placement of `size` GB that came long ago."""
+    """Return a placement of `size` GB that arrived long ago."""
     values: dict[str, object] = {"last_used_at": used_s, "arrived_at": OLD_S, "on_hub": True}
     return Candidate(name, sum(name.encode()), size * GB, **(values | facts))  # type: ignore[arg-type]
 
 
 def names(plan: EvictionPlan) -> list[str]:
-    """Return who leaves, in order."""
+    """Return the victims' names, in order."""
     return [victim.model_name for victim in plan.victims]
 
 
@@ -49,56 +49,56 @@ def test_what_fits_moves_nothing() -> None:
 
 
 def test_one_byte_over_the_limit_makes_room_down_to_the_low_watermark() -> None:
-    """What does not fit by a byte frees all that lies above the low watermark, the need included."""
+    """A need that exceeds the limit by one byte frees everything above the low watermark, the need included."""
     plan = plan_eviction(20 * GB + 1, room(80), [model("a", 20, 1), model("b", 60, 2)], Watermarks(), NOW_S)
 
     assert (names(plan), plan.target_bytes, plan.free_bytes) == (["a"], 15 * GB + 1, 20 * GB)
 
 
 def test_reservations_count_as_usage() -> None:
-    """What others were promised is room that is not there."""
+    """Bytes reserved for others count as used."""
     plan = plan_eviction(10 * GB, room(80, reserved=15), [model("a", 20)], Watermarks(), NOW_S)
 
     assert plan.target_bytes == 20 * GB
 
 
 def test_the_limit_is_enough_where_the_low_watermark_is_out_of_reach() -> None:
-    """When all candidates together do not reach the low watermark, only what the limit needs leaves."""
+    """When all candidates together don't reach the low watermark, only what the limit needs leaves."""
     plan = plan_eviction(20 * GB, room(90), [model("a", 10, 1), model("b", 4, 2)], Watermarks(), NOW_S)
 
     assert (names(plan), plan.target_bytes) == (["a"], 10 * GB)
 
 
 def test_a_lower_high_watermark_makes_room_earlier() -> None:
-    """Room is made when the high watermark is passed, though the limit is not."""
+    """Room is made when the high watermark is passed, even below the limit."""
     plan = plan_eviction(1 * GB, room(90), [model("a", 10)], Watermarks(high=0.9), NOW_S)
 
     assert (names(plan), plan.target_bytes) == (["a"], 6 * GB)
 
 
 def test_only_the_limit_refuses() -> None:
-    """Above the high watermark and below the limit it fits, even when nothing can leave."""
+    """A need above the high watermark and below the limit fits, even when nothing can leave."""
     plan = plan_eviction(1 * GB, room(90), [model("a", 90, pinned=True)], Watermarks(high=0.9), NOW_S)
 
     assert plan == EvictionPlan((), 0, 1 * GB, 0)
 
 
 def test_the_high_watermark_is_taken_where_the_low_one_is_out_of_reach() -> None:
-    """The marks are tried from the lowest up."""
+    """If the low watermark is out of reach, room is made down to the high one."""
     plan = plan_eviction(1 * GB, room(90), [model("a", 2), model("b", 1)], Watermarks(high=0.9), NOW_S)
 
     assert (names(plan), plan.target_bytes) == (["a"], 1 * GB)
 
 
 def test_a_limit_that_was_lowered_is_reached_again() -> None:
-    """A need of nothing brings usage back down when the limit was set below it."""
+    """A need of zero brings usage back under a limit that was lowered."""
     plan = plan_eviction(0, room(120), [model("a", 20, 1), model("b", 40, 2), model("c", 60, 3)], Watermarks(), NOW_S)
 
     assert (names(plan), plan.free_bytes) == (["b"], 40 * GB)
 
 
 def test_the_least_recently_used_leave_first() -> None:
-    """Victims come in the order of their last use, whatever their size or age on the tier."""
+    """Victims leave in order of last use, whatever their size or time on the tier."""
     models = [model("new", 30, 30), model("old", 30, 10), model("mid", 30, 20, arrived_at=-5.0)]
     plan = plan_eviction(40 * GB, room(90), models, Watermarks(), NOW_S)
 
@@ -116,7 +116,7 @@ def test_the_least_recently_used_leave_first() -> None:
     ids=["the larger", "the one that loads faster", "the one whose load was never measured", "the first by name"],
 )
 def test_of_models_used_at_the_same_time_one_leaves_first(first: Candidate, second: Candidate) -> None:
-    """Ties are broken the same way every time: size, load time, name."""
+    """Ties are always broken in the same order: size, load time, name."""
     for models in ([first, second], [second, first]):
         plan = plan_eviction(20 * GB, room(90), models, Watermarks(low=0.9), NOW_S)
 
@@ -124,7 +124,7 @@ def test_of_models_used_at_the_same_time_one_leaves_first(first: Candidate, seco
 
 
 def test_a_victim_that_is_not_needed_stays() -> None:
-    """When the last victim alone is enough, the smaller ones that were colder stay."""
+    """When the last victim alone is enough, smaller and colder ones stay."""
     models = [model("cold", 5, 1), model("mild", 10, 2), model("hot", 40, 3)]
     plan = plan_eviction(30 * GB, room(90), models, Watermarks(low=0.9), NOW_S)
 
@@ -132,7 +132,7 @@ def test_a_victim_that_is_not_needed_stays() -> None:
 
 
 def test_of_two_victims_of_which_one_is_needed_the_hotter_stays() -> None:
-    """Dropping begins with the most recently used."""
+    """Of two victims of which one is enough, the more recently used one stays."""
     models = [model("cold", 10, 1), model("mild", 10, 2), model("hot", 25, 3)]
     plan = plan_eviction(40 * GB, room(90), models, Watermarks(low=1.0), NOW_S)
 
@@ -140,7 +140,7 @@ def test_of_two_victims_of_which_one_is_needed_the_hotter_stays() -> None:
 
 
 def test_a_victim_that_is_exactly_too_much_stays() -> None:
-    """What the others free to the byte needs no further victim."""
+    """If the other victims free exactly enough, one more stays."""
     models = [model("cold", 10, 1), model("hot", 30, 2)]
     plan = plan_eviction(30 * GB, room(100), models, Watermarks(low=1.0), NOW_S)
 
@@ -148,14 +148,14 @@ def test_a_victim_that_is_exactly_too_much_stays() -> None:
 
 
 def test_a_placement_that_frees_nothing_is_never_a_victim() -> None:
-    """A snapshot whose bytes others on the tier need stays: moving it would free nothing."""
+    """A snapshot whose bytes others on the tier need stays, because moving it would free nothing."""
     plan = plan_eviction(20 * GB, room(90), [model("shared", 0, 1), model("b", 30, 2)], Watermarks(), NOW_S)
 
     assert names(plan) == ["b"]
 
 
 def test_a_protected_model_is_never_chosen_and_not_named() -> None:
-    """The model that room is made for is no candidate, and no reason either."""
+    """The model that room is made for is neither a candidate nor named as a reason."""
     own = model("own", 50)
     err = refusal(20 * GB, room(90), [own], Watermarks(), NOW_S, protect={own.model_id})
 
@@ -175,7 +175,7 @@ def test_a_protected_model_is_never_chosen_and_not_named() -> None:
     ids=["pinned", "leased", "busy", "young", "two reasons"],
 )
 def test_what_must_stay_is_named_with_its_reason(facts: dict[str, object], why: list[str], words: str) -> None:
-    """When only a pin, a lease, a job or the minimum stay is in the way, the conflict says so, with the bytes."""
+    """When only a pin, a lease, a job or the minimum stay is in the way, the conflict names it with the bytes."""
     err = refusal(20 * GB, room(90), [model("a", 30, 0.0, **facts)], Watermarks(), NOW_S)
 
     assert isinstance(err, Conflict)
@@ -186,7 +186,7 @@ def test_what_must_stay_is_named_with_its_reason(facts: dict[str, object], why: 
 
 
 def test_the_hint_names_the_pins_to_take_off() -> None:
-    """Where unpinning is enough, the hint names the commands, for no more models than are needed."""
+    """If unpinning is enough, the hint names the commands, for no more models than needed."""
     models = [model("a", 10, 1, pinned=True), model("b", 10, 2, pinned=True), model("c", 10, 3, pinned=True)]
     err = refusal(20 * GB, room(95), [*models, model("d", 40, 0, leased=True)], Watermarks(), NOW_S)
 
@@ -194,7 +194,7 @@ def test_the_hint_names_the_pins_to_take_off() -> None:
 
 
 def test_unpinning_to_the_byte_is_enough() -> None:
-    """A pin whose bytes are exactly what is missing is worth naming, and one that frees nothing is not named."""
+    """The hint names a pin that frees exactly enough, and not one that frees nothing."""
     models = [model("a", 10, 1, pinned=True), model("shared", 0, 0, pinned=True)]
     err = refusal(20 * GB, room(90), models, Watermarks(), NOW_S)
 
@@ -203,14 +203,14 @@ def test_unpinning_to_the_byte_is_enough() -> None:
 
 
 def test_the_hint_says_to_wait_where_unpinning_is_not_enough() -> None:
-    """A pin on a model that is in use as well is not what stands in the way."""
+    """The hint says to wait if unpinning isn't enough, as for a pinned model that is also in use."""
     err = refusal(20 * GB, room(90), [model("a", 30, pinned=True, leased=True)], Watermarks(), NOW_S)
 
     assert err.hint.startswith("Try again when they aren't in use")
 
 
 def test_a_long_list_is_cut_in_the_sentence_and_whole_in_the_fields() -> None:
-    """Of many pinned models five are named, and all are in the error's fields."""
+    """The sentence names five of many pinned models, and the error's fields hold all."""
     models = [model(f"m{i}", 10, i, pinned=True) for i in range(9)]
     err = refusal(20 * GB, room(90), models, Watermarks(), NOW_S)
 
@@ -219,7 +219,7 @@ def test_a_long_list_is_cut_in_the_sentence_and_whole_in_the_fields() -> None:
 
 
 def test_a_model_larger_than_the_limit_moves_nothing() -> None:
-    """What could never fit is refused before anything leaves, and the error says so."""
+    """A model larger than the limit is refused before anything leaves, and the error says so."""
     err = refusal(140 * GB, room(90), [model("a", 90)], Watermarks(), NOW_S)
 
     assert isinstance(err, OutOfSpace)
@@ -228,14 +228,14 @@ def test_a_model_larger_than_the_limit_moves_nothing() -> None:
 
 
 def test_a_model_as_large_as_the_limit_has_the_tier_to_itself() -> None:
-    """What just fits under the limit makes all else leave."""
+    """A model exactly as large as the limit evicts everything else."""
     plan = plan_eviction(100 * GB, room(90), [model("a", 40, 1), model("b", 50, 2)], Watermarks(), NOW_S)
 
     assert names(plan) == ["a", "b"]
 
 
 def test_out_of_space_where_even_everything_would_not_help() -> None:
-    """When others hold the room (other files, reservations), it is no conflict with a model."""
+    """If other files or reservations take the room, the error is out of space, not a conflict with a model."""
     err = refusal(50 * GB, room(90), [model("a", 10), model("b", 20, pinned=True)], Watermarks(), NOW_S)
 
     assert isinstance(err, OutOfSpace)
@@ -248,7 +248,7 @@ def test_out_of_space_where_even_everything_would_not_help() -> None:
 
 @pytest.mark.parametrize("limit", [100, None], ids=["with a limit", "without a limit"])
 def test_a_full_disk_is_mended_by_moving_to_another_disk(limit: int | None) -> None:
-    """When the disk is short and not the limit, what the disk lacks leaves, and no more."""
+    """When the disk is short and the limit isn't, what the disk lacks leaves, and no more."""
     models = [model("a", 5, 1), model("b", 5, 2)]
     plan = plan_eviction(8 * GB, room(50, limit, disk_free=4), models, Watermarks(), NOW_S)
 
@@ -256,7 +256,7 @@ def test_a_full_disk_is_mended_by_moving_to_another_disk(limit: int | None) -> N
 
 
 def test_a_full_disk_is_not_mended_by_moving_on_the_same_disk() -> None:
-    """When both tiers share the full disk, demoting frees nothing there and nothing moves."""
+    """When both tiers share the full disk, demoting frees nothing there, so nothing moves."""
     err = refusal(8 * GB, room(50, disk_free=4), [model("a", 50)], Watermarks(), NOW_S, same_disk=True)
 
     assert isinstance(err, OutOfSpace)
@@ -265,14 +265,14 @@ def test_a_full_disk_is_not_mended_by_moving_on_the_same_disk() -> None:
 
 
 def test_a_full_limit_is_mended_by_moving_on_the_same_disk() -> None:
-    """Where the limit is short and the disk is not, it does not matter that both tiers share the disk."""
+    """When the limit is short and the disk isn't, both tiers may share the disk."""
     plan = plan_eviction(20 * GB, room(90), [model("a", 90)], Watermarks(), NOW_S, same_disk=True)
 
     assert names(plan) == ["a"]
 
 
 def test_what_the_disk_just_holds_is_no_full_disk() -> None:
-    """A need as large as what the disk has free fits."""
+    """A need exactly as large as the disk's free space fits."""
     plan = plan_eviction(4 * GB, room(50, disk_free=4), [model("a", 50)], Watermarks(), NOW_S, same_disk=True)
 
     assert plan.victims == ()
@@ -296,14 +296,14 @@ def test_the_minimum_stay_ends_to_the_second() -> None:
 
 
 def test_a_person_does_not_wait_for_the_minimum_stay() -> None:
-    """The marks for what a person asked for take what arrived a moment ago."""
+    """A request by a person may evict what arrived a moment ago."""
     plan = plan_eviction(20 * GB, room(90), [model("a", 30, arrived_at=NOW_S)], Watermarks().at_once(), NOW_S)
 
     assert names(plan) == ["a"]
 
 
 def test_an_arrival_in_the_future_keeps_nothing() -> None:
-    """After the clock was set back, the minimum stay does not hold a placement until the clock has caught up."""
+    """After the clock was set back, the minimum stay doesn't keep a placement until the clock has caught up."""
     plan = plan_eviction(20 * GB, room(90), [model("a", 30, arrived_at=NOW_S + 1e6)], Watermarks(), NOW_S)
 
     assert names(plan) == ["a"]
@@ -311,7 +311,7 @@ def test_an_arrival_in_the_future_keeps_nothing() -> None:
 
 @pytest.mark.parametrize(("high", "low", "stay_s"), [(0.8, 0.9, 0), (1.1, 0.9, 0), (0.9, 0, 0), (0.9, 0.8, -1)])
 def test_marks_that_make_no_sense_are_refused(high: float, low: float, stay_s: float) -> None:
-    """Marks out of order or range, or a negative stay, are bad input."""
+    """Watermarks out of order or range, or a negative stay, are bad input."""
     with pytest.raises(BadInput, match="are invalid"):
         Watermarks(high, low, stay_s)
 
@@ -324,7 +324,7 @@ def test_a_plan_is_plain_data() -> None:
 
 
 def test_deletion_takes_what_the_hub_still_has() -> None:
-    """On a full secondary the coldest model that can be downloaded again goes, not the coldest of all."""
+    """On a full secondary the victim is the coldest model that the hub still has, not the coldest of all."""
     models = [model("only-copy", 50, 1, on_hub=False), model("b", 40, 2)]
     plan = plan_deletion(20 * GB, room(90), models, Watermarks(), NOW_S)
 
@@ -332,7 +332,7 @@ def test_deletion_takes_what_the_hub_still_has() -> None:
 
 
 def test_an_only_copy_is_never_deleted_and_no_conflict() -> None:
-    """Where only what the hub no longer has would make room, there is no room: nobody is asked to unpin it."""
+    """A model that the hub no longer has is never deleted, and nobody is asked to unpin it."""
     models = [model("a", 90, on_hub=False, pinned=True)]
 
     with pytest.raises(OutOfSpace) as caught:
@@ -345,7 +345,7 @@ def test_an_only_copy_is_never_deleted_and_no_conflict() -> None:
 
 
 def test_deletion_keeps_pins_and_the_protected() -> None:
-    """The rules of demoting hold for deleting too."""
+    """Pins and protection hold for deleting as for demoting."""
     pinned, own = model("pinned", 40, pinned=True), model("own", 40)
 
     with pytest.raises(Conflict, match=r"have to stay: pinned \(40\.0 GB, pinned\)"):
@@ -353,7 +353,7 @@ def test_deletion_keeps_pins_and_the_protected() -> None:
 
 
 def test_demoting_does_not_ask_the_hub() -> None:
-    """A model that the hub no longer has may well move to a slower tier: it is not lost there."""
+    """A model that the hub no longer has may be demoted, because the slower tier keeps it."""
     assert names(plan_eviction(20 * GB, room(90), [model("a", 30, on_hub=False)], Watermarks(), NOW_S)) == ["a"]
 
 
@@ -385,7 +385,7 @@ watermarks = st.builds(
 
 @st.composite
 def situations(draw: st.DrawFn) -> tuple[int, Room, list[Candidate], Watermarks]:
-    """Draw a tier, what lies on it, and what is to come."""
+    """Draw a tier, its placements, and a need."""
     models = draw(candidates)
     usage = sum(c.free_bytes for c in models) + draw(sizes)
     limit = draw(st.none() | st.integers(1, 300))
@@ -404,7 +404,7 @@ def planned(
 
 
 def fits(need_bytes: int, before: Room, freed_bytes: int) -> bool:
-    """Return whether the need fits once so much was freed."""
+    """Return whether the need fits after freeing so many bytes."""
     after = replace(before, usage_bytes=before.usage_bytes - freed_bytes, free_bytes=before.free_bytes + freed_bytes)
     by_limit = after.limit_bytes is None or need_bytes + after.usage_bytes + after.reserved_bytes <= after.limit_bytes
     return by_limit and need_bytes + after.reserved_on_disk_bytes <= after.free_bytes
@@ -418,7 +418,7 @@ def may_leave(candidate: Candidate, marks: Watermarks, *, delete: bool) -> bool:
 
 @given(situations(), st.booleans())
 def test_any_plan_is_sound(situation: tuple[int, Room, list[Candidate], Watermarks], delete: bool) -> None:
-    """After a plan it fits; its victims were allowed, are ordered coldest first, and none of them could stay."""
+    """After a plan the need fits; the victims were allowed, are ordered coldest first, and all of them are needed."""
     need_bytes, before, models, marks = situation
     plan = planned(situation, delete=delete)
     if isinstance(plan, type):
@@ -436,7 +436,7 @@ def test_any_plan_is_sound(situation: tuple[int, Room, list[Candidate], Watermar
 def test_there_is_a_plan_whenever_one_is_possible(
     situation: tuple[int, Room, list[Candidate], Watermarks], delete: bool
 ) -> None:
-    """It is refused only when freeing all that may leave is not enough; a conflict only when the rest would be."""
+    """A need is refused only if freeing all that may leave isn't enough; it is a conflict only if the rest would be."""
     need_bytes, before, models, marks = situation
     plan = planned(situation, delete=delete)
     movable_bytes = sum(c.free_bytes for c in models if may_leave(c, marks, delete=delete))
@@ -465,7 +465,7 @@ def test_the_order_of_the_candidates_does_not_matter(
 def test_more_candidates_never_make_it_fail(
     situation: tuple[int, Room, list[Candidate], Watermarks], more: list[Candidate]
 ) -> None:
-    """What had a plan still has one when more of what lies there may leave."""
+    """A need that has a plan still has one when more candidates may leave."""
     need_bytes, before, models, marks = situation
     others = [replace(candidate, model_id=candidate.model_id + 1000) for candidate in more]
     if isinstance(planned(situation), EvictionPlan):
@@ -476,7 +476,7 @@ def test_more_candidates_never_make_it_fail(
 def test_the_hottest_victim_is_as_cold_as_can_be(
     situation: tuple[int, Room, list[Candidate], Watermarks],
 ) -> None:
-    """What is colder than the hottest victim does not reach the target, all together."""
+    """All candidates colder than the hottest victim together don't reach the target."""
     _, _, models, marks = situation
     plan = planned(situation)
     if isinstance(plan, type) or not plan.victims:

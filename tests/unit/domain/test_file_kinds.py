@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, and which part of a model is missing."""
+"""What a file is by its first bytes, and which parts of a model are missing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HEADER = (100).to_bytes(8, "little") + b'{"__metadata__"'
     ],
 )
 def test_a_link_that_became_text_names_its_blob(head: bytes, digest: str) -> None:
-    """zip, git and SMB each write a link's target in their way; anything else names nothing."""
+    """zip, git and SMB each write a link's target as text in their own way; any other text names no blob."""
     assert (link_in(head) or "") == digest
 
 
@@ -52,7 +52,7 @@ def test_a_link_that_became_text_names_its_blob(head: bytes, digest: str) -> Non
     ],
 )
 def test_a_file_that_is_not_what_its_name_says(path: str, size_bytes: int, head: bytes, why: str) -> None:
-    """Eight bytes tell weights from what somebody was sent in their place."""
+    """Eight bytes tell weights from an error page or another file under their name."""
     said = why_not(path, size_bytes, head)
     assert (why in said) if why else said == ""
 
@@ -80,7 +80,7 @@ INDEX = {"model.safetensors.index.json": ["model-1.safetensors", "model-2.safete
 def test_the_index_names_the_parts_and_else_their_numbers_do(
     there: set[str], indexes: dict[str, list[str]], missing: str
 ) -> None:
-    """An index is believed before a habit of naming; without one any digits on both sides count."""
+    """The index names the parts; without one, the numbers in their names do."""
     assert missing_shard(there, indexes) == missing
 
 
@@ -93,11 +93,11 @@ def test_the_index_names_the_parts_and_else_their_numbers_do(
     ],
 )
 def test_a_pipeline_needs_the_weights_of_each_of_its_models(there: set[str], why: str) -> None:
-    """model_index.json names the folders, and a folder with a config.json is a model."""
+    """A pipeline's folders are those of model_index.json; a folder with a config.json needs weights."""
     assert missing_component(there, ["vae", "unet"]) == why
 
 
 def test_only_a_link_into_blobs_names_a_digest() -> None:
-    """A target of another kind names none."""
+    """Only a link into blobs/ names a digest."""
     assert digest_in(f"../../blobs/{DIGEST}") == DIGEST
     assert digest_in(f"../{DIGEST}") is digest_in("../../blobs/x") is None

@@ -1,4 +1,4 @@
-"""What a file system cannot hold, whatever room it has."""
+"""What a file system can't hold, however much room it has."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TIER = Tier("secondary", "/mnt/stick", None)
 
 @pytest.mark.parametrize("name", ["a:b", "deep/a?b/c", "end.", "blank ", "dir./x", "a|b", 'a"b', "a*"])
 def test_a_reserved_name_is_refused_where_it_is_reserved(name: str) -> None:
-    """Windows keeps some characters and ends of names for itself; a Linux disk has no objection."""
+    """A name that Windows reserves is refused on its file systems and accepted on a Linux disk."""
     with pytest.raises(BadInput, match="reserves it"):
         check_names([name], TIER, FAT)
     check_names([name], TIER, USUAL)
@@ -29,19 +29,19 @@ def test_a_reserved_name_is_refused_where_it_is_reserved(name: str) -> None:
 
 @pytest.mark.parametrize("names", [("README.md", "readme.md"), ("a/X.bin", "a/x.bin"), ("A/x", "a/x")])
 def test_names_that_differ_by_case_only_are_refused_where_they_are_one(names: tuple[str, str]) -> None:
-    """The second would overwrite the first there."""
+    """Two names that differ only by case are refused where the second would overwrite the first."""
     with pytest.raises(BadInput, match="its file system ignores case"):
         check_names(names, TIER, FAT)
     check_names(names, TIER, USUAL)
 
 
 def test_usual_names_are_held_everywhere() -> None:
-    """What models have: dots, dashes, folders, and one name twice."""
+    """Every file system holds the usual names: dots, dashes, folders, and one name twice."""
     check_names(["a.safetensors", "b-00001-of-00002.bin", "deep/er/.gitattributes", "a.safetensors"], TIER, FAT)
 
 
 def test_a_file_beyond_the_limit_is_refused_with_what_would_hold_it() -> None:
-    """Four GiB do not fit a FAT entry; one byte less does."""
+    """A FAT file system refuses a file of four GiB and takes one a byte smaller; the error names a tier that fits."""
     files = [FileEntry("small", 1, "a"), FileEntry("big.gguf", FAT_FILE_BYTES + 1, "b")]
 
     with pytest.raises(OutOfSpace, match=r"big\.gguf has 4\.3 GB") as refused:
@@ -55,7 +55,7 @@ def test_a_file_beyond_the_limit_is_refused_with_what_would_hold_it() -> None:
 
 
 def test_with_nothing_else_the_hint_names_a_kind_of_disk() -> None:
-    """There is no tier to send people to."""
+    """If no other tier would hold the file, the hint names a kind of disk."""
     with pytest.raises(OutOfSpace) as refused:
         check_sizes([FileEntry("big.gguf", FAT_FILE_BYTES + 1, "b")], TIER, FAT, {})
 
@@ -74,7 +74,7 @@ def test_with_nothing_else_the_hint_names_a_kind_of_disk() -> None:
     ],
 )
 def test_each_weakness_is_one_plain_line(can: Capabilities, words: tuple[str, ...]) -> None:
-    """A usual disk has none."""
+    """Each weakness of a file system is one plain line, and an ordinary disk has none."""
     found = can.weaknesses
 
     assert len(found) == len(words)
@@ -83,7 +83,7 @@ def test_each_weakness_is_one_plain_line(can: Capabilities, words: tuple[str, ..
 
 @pytest.mark.parametrize("kind", ["9p", "drvfs", "cifs", "nfs4", "fuse.sshfs"])
 def test_a_registry_on_a_share_is_refused_with_the_way_out(kind: str) -> None:
-    """SQLite's write-ahead log needs locks and shared memory that a share does not have."""
+    """A registry on a network mount is refused, since SQLite's WAL needs locks and shared memory; the hint says how."""
     path, mount = PurePosixPath("/mnt/z/base/modelshelf/registry.db"), Mount("/mnt/z", kind, "Z:", read_only=False)
 
     refused = registry_refusal(path, mount, PurePosixPath("/home/me/.local/state"))
@@ -95,14 +95,14 @@ def test_a_registry_on_a_share_is_refused_with_the_way_out(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "tmpfs", "exfat", "fuseblk", "overlay"])
 def test_a_registry_on_a_disk_of_this_machine_is_not_refused(kind: str) -> None:
-    """Weak as it may be otherwise."""
+    """A registry on a local disk is accepted, however weak its file system is."""
     mount = Mount("/mnt/z", kind, "/dev/sda1", read_only=False)
 
     assert registry_refusal(PurePosixPath("/mnt/z/registry.db"), mount, PurePosixPath("/s")) is None
 
 
 def test_more_entries_than_a_disk_has_left_are_refused_with_both_numbers() -> None:
-    """A link for each file, a blob and two locks for each content; a disk that counts none holds all."""
+    """A model with more entries than a disk has inodes left is refused with both numbers."""
     files = [FileEntry(FilePath("a/b.bin"), 1, Digest("d" * 64)), FileEntry(FilePath("c.bin"), 1, Digest("d" * 64))]
     need = entries_of(files, [])
 

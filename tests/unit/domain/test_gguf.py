@@ -1,4 +1,4 @@
-"""Reading GGUF headers, those of nobody's good will too."""
+"""Reading GGUF headers, hostile ones included."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def read(content: bytes) -> GgufHeader:
 
 
 class Endless:
-    """A file that goes on for ever, and counts what is read of it."""
+    """An endless file that counts how many bytes are read."""
 
     def __init__(self, start: bytes, rest: bytes = b"\0") -> None:
         self._start, self._rest, self.bytes = start, rest, 0
@@ -51,7 +51,7 @@ def test_a_real_file_says_what_it_is() -> None:
 
 
 def test_the_types_are_those_of_the_format() -> None:
-    """The names of the types are those that llama.cpp's own package gives their numbers."""
+    """The types have the names that llama.cpp's own package gives to their numbers."""
     official = {kind.value: kind.name.removeprefix("MOSTLY_").removeprefix("ALL_") for kind in LlamaFileType}
     tensors = {kind.value: kind.name for kind in GGMLQuantizationType}
 
@@ -60,7 +60,7 @@ def test_the_types_are_those_of_the_format() -> None:
 
 
 def test_every_kind_of_value_is_read() -> None:
-    """Numbers, truths, texts and short lists are kept; lists of texts and long ones are skipped."""
+    """Numbers, booleans, texts and short lists are kept; lists of texts and long lists are skipped."""
     many = list(range(5000))
     said = {
         "n": 7,
@@ -83,7 +83,7 @@ def test_every_kind_of_value_is_read() -> None:
 
 
 def test_a_count_that_no_model_has_is_none() -> None:
-    """A number that can't be a count of layers or tokens isn't one."""
+    """A number that can't be a count of layers or tokens is ignored."""
     header = GgufHeader({"context": 2**40}, {})
 
     assert header.number("context") is None
@@ -100,7 +100,7 @@ def test_a_count_that_no_model_has_is_none() -> None:
     ids=["the file says it", "by its tensors", "a type of tomorrow", "nothing"],
 )
 def test_the_quantisation(metadata: dict[str, object], tensors: dict[str, object], quantisation: str | None) -> None:
-    """A file is quantised as it says, or else as most of its weights are."""
+    """A file's quantisation is the one it states, or else the one of most of its weights."""
     assert read(gguf(metadata, tensors)).quantisation == quantisation  # type: ignore[arg-type]
 
 
@@ -123,7 +123,7 @@ HOSTILE: dict[str, bytes] = {
 @pytest.mark.parametrize("start", HOSTILE.values(), ids=HOSTILE.keys())
 @pytest.mark.parametrize("rest", [b"\0", b"\xff"], ids=["zeros", "ones"])
 def test_a_hostile_header_costs_no_more_than_its_bound(start: bytes, rest: bytes) -> None:
-    """A header that lies about counts and lengths is refused, and no more of its file is read than of an honest one."""
+    """A header that lies about counts and lengths is refused after reading no more than of an honest one."""
     file = Endless(start, rest)
 
     with pytest.raises(BadInput):
@@ -132,7 +132,7 @@ def test_a_hostile_header_costs_no_more_than_its_bound(start: bytes, rest: bytes
 
 
 def test_many_short_lists_are_not_all_kept() -> None:
-    """Of lists of numbers so many are kept as all layers of a model need, and what follows is read."""
+    """Lists of numbers are kept up to what all layers of a model need, and what follows is still read."""
     header = read(gguf({f"k{i}": [1] * 200 for i in range(200)} | {"last": 5}))
 
     assert sum(len(value) for value in header.metadata.values() if isinstance(value, tuple)) <= 2**14
@@ -144,26 +144,26 @@ GOOD = gguf({"general.architecture": "x", "n": 3, "list": [1, 2, 3], "texts": ["
 
 @pytest.mark.parametrize("length", range(len(GOOD)))
 def test_a_header_that_ends_early_is_refused(length: int) -> None:
-    """A file that was cut off anywhere within its header is no GGUF file."""
+    """A file cut off anywhere in its header is refused."""
     with pytest.raises(BadInput):
         read(GOOD[:length])
 
 
 def in_pieces(content: bytes, size: int) -> Callable[[int], bytes]:
-    """Return a `read` that gives at most so many bytes at once, as a network's file may."""
+    """Return a `read` that gives at most so many bytes at once, as a network file may."""
     file = io.BytesIO(content)
     return lambda count: file.read(min(count, size))
 
 
 @given(size=st.integers(1, 40))
 def test_short_reads_change_nothing(size: int) -> None:
-    """However few bytes come at once, the header is the same."""
+    """The header is the same however few bytes come at once."""
     assert read_header(in_pieces(GOOD, size)) == read(GOOD)
 
 
 @given(st.data())
 def test_any_change_of_a_header_is_read_or_refused(data: st.DataObject) -> None:
-    """Whatever bytes of a header are replaced, it is either read or refused with a sentence."""
+    """A header with any bytes replaced is either read or refused with a sentence."""
     content = bytearray(GOOD)
     for _ in range(data.draw(st.integers(1, 8))):
         content[data.draw(st.integers(4, len(content) - 1))] = data.draw(st.integers(0, 255))
@@ -177,6 +177,6 @@ def test_any_change_of_a_header_is_read_or_refused(data: st.DataObject) -> None:
 
 @given(st.binary(max_size=400))
 def test_noise_is_read_or_refused(noise: bytes) -> None:
-    """Whatever follows the magic, nothing but BadInput is raised."""
+    """Random bytes after the magic raise nothing but BadInput."""
     with contextlib.suppress(BadInput):
         assert read(HEAD + noise).parameters >= 0

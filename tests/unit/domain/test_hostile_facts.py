@@ -1,4 +1,4 @@
-"""Files that mean harm, or nonsense: whatever they say, they are judged or refused."""
+"""Hostile or nonsensical files are judged or refused, whatever they say."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ CONFIGS = st.dictionaries(st.sampled_from(CONFIG_KEYS), nested(st.sampled_from(C
 
 @given(said=CONFIGS, adapter=st.none() | st.dictionaries(st.text(max_size=5), nested(st.text(max_size=5)), max_size=3))
 def test_any_config_is_judged(said: dict[str, Any], adapter: dict[str, Any] | None) -> None:
-    """Whatever a config.json says, what it makes sense of is taken, and the memory is a number or unknown."""
+    """Any config.json gives facts, and a memory that is a number or unknown."""
     files = files_of("model.safetensors")
     facts = judge(Found(files, main_weights(files, frozenset()), config_of(said), adapter=adapter))
 
@@ -50,7 +50,7 @@ def test_any_config_is_judged(said: dict[str, Any], adapter: dict[str, Any] | No
 
 @given(st.dictionaries(st.text(max_size=5), nested(st.sampled_from(["dtype", "shape", "format"])), max_size=4))
 def test_any_header_of_tensors_is_read_or_refused(said: dict[str, Any]) -> None:
-    """Whatever the JSON of a header says, nothing but BadInput is raised."""
+    """Any JSON in a header raises nothing but BadInput."""
     with contextlib.suppress(BadInput):
         header = header_of(said)
         assert (parameters(header, 4) or 0) >= 0
@@ -64,7 +64,7 @@ PARTS = st.sampled_from(["weight", "qweight", "scales", "x_blocks", "ids"])
     st.dictionaries(st.tuples(KINDS, PARTS), st.integers(0, 2**40), max_size=6), st.none() | st.integers(1, 2**31 - 1)
 )
 def test_parameters_are_never_negative(elements: dict[tuple[str, str], int], bits: int | None) -> None:
-    """However the weights are written, there are some, or it is unknown how many."""
+    """However the weights are written, their number is positive or unknown."""
     header = SafetensorsHeader(elements)
 
     assert (parameters(header, bits) or 1) > 0
@@ -73,7 +73,7 @@ def test_parameters_are_never_negative(elements: dict[tuple[str, str], int], bit
 
 @given(st.text(alphabet="-: \n#ablicensetagm&*[]{}<>", max_size=200))
 def test_any_front_matter_is_cut(text: str) -> None:
-    """Whatever stands between the dashes, what is kept of it are some of its lines."""
+    """Whatever is between the dashes, the front matter that is kept is some of its lines."""
     kept = wanted_yaml(f"---\n{text}\n---\n")
 
     assert set(kept.split("\n")) - {""} <= set(text.splitlines())
@@ -81,7 +81,7 @@ def test_any_front_matter_is_cut(text: str) -> None:
 
 @given(st.dictionaries(st.sampled_from(["license", "license_name", "base_model", "tags"]), nested(st.text(max_size=5))))
 def test_any_card_is_taken(said: dict[str, Any]) -> None:
-    """Whatever YAML says, the card has short texts alone."""
+    """Any YAML gives a card of short texts."""
     card = card_of(said)
 
     assert all(isinstance(text, str) and len(text) <= 200 for text in (*card.tags, *card.base_models))

@@ -1,4 +1,4 @@
-"""What a job's row says of what is to be done."""
+"""The parameters in a job's row."""
 
 from __future__ import annotations
 
@@ -42,20 +42,20 @@ EVERY_KIND: list[JobParams] = [
 
 
 def job(params: object, kind: str = "move", result: str = "") -> Job:
-    """Return a job of which these are the parameters."""
+    """Return a job with these parameters."""
     text = params if isinstance(params, str) else json.dumps(params)
     return Job(7, kind, None, "", text, "queued", "", 0, 0, 0, "", "", result, 0, 0.0, "", 0.0, 0.0, None, None, "")
 
 
 @pytest.mark.parametrize("params", EVERY_KIND, ids=lambda params: type(params).__name__)
 def test_a_row_says_what_was_asked_for(params: JobParams) -> None:
-    """What is written into a job's row is read as the same value."""
+    """Parameters that are written to a job's row are read back as the same value."""
     assert params_of(job(params.to_json(), params.kind), type(params)) == params
 
 
 @pytest.mark.parametrize("params", EVERY_KIND, ids=lambda params: type(params).__name__)
 def test_a_row_that_lacks_a_value_is_refused(params: JobParams) -> None:
-    """Whichever value is missing, the error names the job, the value, and the command that ends the job."""
+    """If any value is missing, the error names the job, the value, and the command that ends the job."""
     for name in params.to_json():
         rest = {other: value for other, value in params.to_json().items() if other != name}
         with pytest.raises(BadInput, match=f"Job 7 .*There is no '{name}'") as caught:
@@ -65,7 +65,7 @@ def test_a_row_that_lacks_a_value_is_refused(params: JobParams) -> None:
 
 @pytest.mark.parametrize("params", EVERY_KIND, ids=lambda params: type(params).__name__)
 def test_a_row_of_other_values_is_refused(params: JobParams) -> None:
-    """A list where a text, a flag, a number or a file is meant is a plain error."""
+    """A list instead of a text, flag, number or file is a plain error."""
     for name in params.to_json():
         with pytest.raises(BadInput, match="can't be understood"):
             params_of(job(params.to_json() | {name: [[]]}, params.kind), type(params))
@@ -73,19 +73,19 @@ def test_a_row_of_other_values_is_refused(params: JobParams) -> None:
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"tier": 1}', "null"])
 def test_a_row_that_is_no_object_is_refused(text: str) -> None:
-    """JSON of another shape, and what isn't JSON, is a plain error."""
+    """JSON of another shape, and text that isn't JSON, is a plain error."""
     with pytest.raises(BadInput, match="Job 7"):
         params_of(job(text, "dedupe"), DedupeParams)
 
 
 def test_a_job_is_shown_in_one_line() -> None:
-    """It says its number, kind, model and state; a job about no model leaves the name out."""
+    """A job's repr is one line of its number, kind, model and state; a job without a model leaves the name out."""
     assert repr(job({}, "gc")) == "<Job 7: gc, queued>"
     assert repr(replace(job({}), model_name="qwen")) == "<Job 7: move qwen, queued>"
 
 
 def test_a_result_is_an_object_or_nothing_yet() -> None:
-    """A job that has found nothing yet has an empty result; one that means nothing is a plain error."""
+    """A job without a result has an empty one; an unreadable result is a plain error."""
     assert result_of(job({})) == {}
     assert result_of(job({}, result='{"moved": []}')) == {"moved": []}
     with pytest.raises(BadInput):

@@ -1,4 +1,4 @@
-"""Jobs as values: how long is left, and how long to wait."""
+"""How long a running job still takes, and how long a waiting one waits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def job(**values: Any) -> Job:
 
 
 def test_a_running_job_says_how_long_it_still_takes() -> None:
-    """What is left, at the present rate."""
+    """A running job's remaining time follows from its present rate."""
     assert job(state=RUNNING, done_bytes=100, total_bytes=700, rate_bytes_per_s=200).eta_s == 3.0
 
 
@@ -29,13 +29,13 @@ def test_a_running_job_says_how_long_it_still_takes() -> None:
     ids=["stands still", "queued", "done"],
 )
 def test_where_nothing_moves_no_time_is_promised(values: dict[str, Any]) -> None:
-    """No number is better than a made-up one."""
+    """A job at a standstill has no remaining time."""
     assert job(total_bytes=100, **values).eta_s is None
 
 
 @given(st.integers(0, 10**6))
 def test_the_wait_grows_and_is_never_longer_than_five_minutes(attempts: int) -> None:
-    """However often it failed, it is tried again."""
+    """The wait grows with each failure, up to five minutes."""
     wait_s = backoff_s(attempts)
 
     assert 2.0 <= wait_s <= backoff_s(attempts + 1) <= BACKOFF_LONGEST_S
@@ -43,5 +43,5 @@ def test_the_wait_grows_and_is_never_longer_than_five_minutes(attempts: int) -> 
 
 @pytest.mark.parametrize(("asked_s", "wait_s"), [(0, 0.0), (7, 7.0), (-3, 0.0), (86400, BACKOFF_LONGEST_S)])
 def test_what_the_hub_asked_for_wins(asked_s: float, wait_s: float) -> None:
-    """Within reason: a day is not waited for."""
+    """The hub's Retry-After counts, up to a bound well below a day."""
     assert backoff_s(9, asked_s) == wait_s

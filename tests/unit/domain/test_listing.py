@@ -9,7 +9,7 @@ from modelshelf.errors import BadInput
 
 
 def test_an_order_is_one_of_three_words() -> None:
-    """What is none is refused, and the three are named."""
+    """An unknown order is refused, and the error names the three."""
     assert [order_of(word) for word in ("name", "size", "used")] == list(Order)
     with pytest.raises(BadInput, match="can't be sorted by 'age'") as refused:
         order_of("age")

@@ -11,7 +11,7 @@ DIGESTS = {"a.gguf": "a" * 64, "b.gguf": "b" * 64}
 
 
 def test_the_same_files_make_up_the_same_commit() -> None:
-    """It is told from a real one, in whatever order the files were found; other files make up another."""
+    """The same files give the same made-up commit in any order, other files another, and none looks like a real one."""
     made = make_up("org/name", DIGESTS)
 
     assert is_made_up(made)
@@ -20,7 +20,7 @@ def test_the_same_files_make_up_the_same_commit() -> None:
 
 
 def test_no_hub_is_asked_for_a_commit_that_was_made_up() -> None:
-    """The hint names what brings its files again; a real commit passes."""
+    """A made-up commit is refused before any request, and the hint says how to get its files; a real one passes."""
     check_real("org/name", "a" * 40)
 
     with pytest.raises(NotFound, match="no hub has this commit") as caught:

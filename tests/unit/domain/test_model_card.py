@@ -20,7 +20,7 @@ from modelshelf.domain.model_card import ModelCard, card_of, wanted_yaml
     ids=["none", "empty", "without an end", "with a mark", "some keys of several", "too long"],
 )
 def test_the_wanted_lines_alone_are_parsed(text: str, wanted: str) -> None:
-    """Of the front matter the lines of the wanted keys are taken, whatever else is there."""
+    """Only the lines of the wanted keys are parsed, whatever else is in the front matter."""
     assert wanted_yaml(text) == wanted
 
 
@@ -37,5 +37,5 @@ def test_the_wanted_lines_alone_are_parsed(text: str, wanted: str) -> None:
     ids=["nothing", "plain", "a license of their own", "lists", "wrong types", "many tags"],
 )
 def test_what_a_card_says(said: dict[str, object], card: ModelCard) -> None:
-    """Short texts are taken, one or a list of them; what has another shape isn't."""
+    """A card's values are short texts or lists of them; anything else is left out."""
     assert card_of(said) == card

@@ -1,4 +1,4 @@
-"""What config.json says, as the makers of models spell it."""
+"""Reading config.json as the makers of models write it."""
 
 from __future__ import annotations
 
@@ -59,17 +59,17 @@ SHAPES: dict[str, tuple[dict[str, Any], KvShape | None]] = {
 
 @pytest.mark.parametrize(("said", "shape"), SHAPES.values(), ids=SHAPES.keys())
 def test_the_cache_of_keys_and_values(said: dict[str, Any], shape: KvShape | None) -> None:
-    """A token adds a key and a value in each layer that attends, for each of its key-value heads."""
+    """A token adds a key and a value in each attention layer, for each of its key-value heads."""
     assert config_of(said).kv_shape == shape
 
 
 def test_a_window_bounds_the_cache() -> None:
-    """Layers that look at a window keep no more than its tokens, the others all of the context."""
+    """Sliding-window layers keep no more tokens than their window; the others keep the whole context."""
     assert KvShape(10, 5, 100).cache_bytes(1000) == 2 * (10 * 1000 + 5 * 100)
 
 
 def test_a_mixture_of_experts() -> None:
-    """A mixture of experts says how many there are, and how many a token uses."""
+    """A mixture of experts states how many experts there are and how many a token uses."""
     found = config_of({"architectures": ["MixtralForCausalLM"], "num_local_experts": 8, "num_experts_per_tok": 2})
 
     assert (found.experts, found.experts_per_token) == (8, 2)
@@ -104,7 +104,7 @@ def test_the_quantisation(how: dict[str, Any], expected: tuple[str | None, int |
 
 @pytest.mark.parametrize("more", [{}, {"quantization_config": {"bits": 4}}], ids=["once", "under both names"])
 def test_mlx_has_a_name_of_its_own_for_it(more: dict[str, Any]) -> None:
-    """What MLX quantised is known by its own key."""
+    """MLX states its quantisation under its own key."""
     found = config_of({"quantization": {"bits": 4, "group_size": 64}, **more})
 
     assert (found.quantisation, found.bits, found.is_mlx) == ("mlx 4-bit", 4, True)
@@ -122,10 +122,10 @@ def test_mlx_has_a_name_of_its_own_for_it(more: dict[str, Any]) -> None:
     ids=["empty", "no architecture", "wrong types", "too much", "wrong shapes"],
 )
 def test_nonsense_is_unknown(said: dict[str, Any]) -> None:
-    """What a config.json doesn't say, or says in another shape, is unknown."""
+    """A value that is missing or has another shape in config.json is unknown."""
     assert config_of(said) == ModelConfig()
 
 
 def test_the_type_of_model_serves_where_no_class_is_named() -> None:
-    """Without a class the type of model is the architecture; windows of linear layers count nothing."""
+    """Without a class the model type is the architecture; windows of linear layers don't count."""
     assert config_of({"model_type": "mamba"}).architecture == "mamba"

@@ -31,19 +31,19 @@ LLAMA = {
 
 
 def header_of(**more: Any) -> GgufHeader:
-    """Return a header of LLAMA's, changed; a key that is None is left out."""
+    """Return LLAMA's header with changes; a key set to None is left out."""
     said = {**LLAMA, **{key.replace("__", "."): value for key, value in more.items()}}
     return read_header(io.BytesIO(gguf({k: v for k, v in said.items() if v is not None}, {"t": ((100, 10), 12)})).read)
 
 
 def found_of(*paths: str, **more: Any) -> Found:
-    """Return what was found of a model of these files."""
+    """Return what was found of a model with these files."""
     files = files_of(*paths)
     return Found(files, main_weights(files, frozenset()), **more)
 
 
 def test_a_gguf_file_says_it_all() -> None:
-    """The header of a GGUF file tells architecture, size, context, quantisation, license and memory."""
+    """A GGUF header gives architecture, size, context, quantisation, license and memory."""
     facts = judge(found_of("m-Q4_K_M.gguf", ggufs=[header_of(), header_of()], chat_template="m-Q4_K_M.gguf"))
 
     assert (facts.architecture, facts.parameters, facts.context_length) == ("llama", 2000, 4096)
@@ -71,12 +71,12 @@ def test_a_gguf_file_says_it_all() -> None:
     ids=["a list", "no groups", "lengths of their own", "an embedding model", "no heads", "no layers", "no attention"],
 )
 def test_the_cache_of_a_gguf_model(more: dict[str, Any], shape: KvShape | None) -> None:
-    """A GGUF file tells layers, key-value heads and their lengths, of all layers or of each; else it is unknown."""
+    """A GGUF header gives layers, key-value heads and their lengths, per model or per layer; else they are unknown."""
     assert judge(found_of("m.gguf", ggufs=[header_of(**more)])).kv_shape == shape
 
 
 def test_a_model_of_safetensors() -> None:
-    """config.json, the headers of the weights and the README tell what a model is."""
+    """config.json, the weights' headers and the README give the facts of a safetensors model."""
     config = config_of(
         {
             "architectures": ["MixtralForCausalLM"],
@@ -106,14 +106,14 @@ def test_a_model_of_safetensors() -> None:
     ids=["LoRA", "nonsense"],
 )
 def test_an_adapter(adapter: dict[str, Any], architecture: str, base_models: tuple[str, ...]) -> None:
-    """An adapter is one, and names the model that it changes."""
+    """An adapter is recognised and names its base model."""
     facts = judge(found_of("adapter_model.safetensors", adapter=adapter))
 
     assert (facts.architecture, facts.base_models) == (architecture, base_models)
 
 
 def test_an_adapter_beside_a_whole_model_is_a_model() -> None:
-    """Where a config.json lies beside the adapter's, it says what the model is."""
+    """Where a config.json is beside an adapter's, it says what the model is."""
     facts = judge(found_of("model.safetensors", adapter={}, config=config_of({"architectures": ["XForCausalLM"]})))
 
     assert facts.architecture == "XForCausalLM"
@@ -130,19 +130,19 @@ def test_an_adapter_beside_a_whole_model_is_a_model() -> None:
     ids=["a pipeline", "MLX", "two formats", "none of these"],
 )
 def test_what_loads_it(found: Found, names: list[str]) -> None:
-    """The formats that are there say which programs load a model."""
+    """The formats of the files say which programs load the model."""
     assert judge(found).runs_with == names
 
 
 def test_a_pipeline_is_named_by_its_class() -> None:
-    """A pipeline of diffusers has the architecture that it names, and no parameters that are known."""
+    """A diffusers pipeline's architecture is its class, and its parameters are unknown."""
     facts = judge(found_of("unet/a.safetensors", pipeline="FluxPipeline"))
 
     assert (facts.architecture, facts.parameters) == ("FluxPipeline", None)
 
 
 def test_without_a_file_the_names_tell_what_they_tell() -> None:
-    """Of a model whose files aren't there format and quantisation are known by their names; the rest isn't."""
+    """Without its files a model's format and quantisation follow from the names; other facts are unknown."""
     facts = judge(found_of("m-Q8_0.gguf"))
     unknown = {name for name in (f.name for f in dataclasses.fields(facts)) if getattr(facts, name) is None}
 
@@ -152,14 +152,14 @@ def test_without_a_file_the_names_tell_what_they_tell() -> None:
 
 
 def test_a_model_of_no_files_is_unknown() -> None:
-    """Before its commit is known nothing is known of a model."""
+    """A model whose commit isn't known has no facts."""
     facts = judge(Found([]))
 
     assert (facts.formats, facts.quantisation, facts.weights_bytes, facts.memory(100)) == ([], None, None, None)
 
 
 def test_memory_is_for_the_context_that_is_asked_for() -> None:
-    """Who names a context gets the memory for it."""
+    """The memory is computed for the context that a person asks for."""
     memory = judge(found_of("m.gguf", ggufs=[header_of()])).memory(100)
 
     assert memory is not None
@@ -167,7 +167,7 @@ def test_memory_is_for_the_context_that_is_asked_for() -> None:
 
 
 def test_the_quantisations_of_a_model() -> None:
-    """Several GGUF files are as many choices; what else there is isn't one."""
+    """Several GGUF files are several choices; other files aren't choices."""
     files = files_of("m-Q4_0.gguf", "m-Q8_0.gguf", "mmproj-F16.gguf", "README.md")
 
     assert [group.label for group in quantisations(files)] == ["Q4_0", "Q8_0"]

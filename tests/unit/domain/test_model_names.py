@@ -1,4 +1,4 @@
-"""Names for models that nobody named."""
+"""Default names for models."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from modelshelf.domain.names import ModelName
 
 @given(st.text(max_size=200), st.text(max_size=200), st.integers(0, 12))
 def test_a_name_is_free_and_can_be_one(repo_id: str, called: str, tries: int) -> None:
-    """Whatever a repository or another program calls it, and however many have that name."""
+    """A default name is valid and free, whatever the repository is called and however many have that name."""
     taken: set[str] = set()
     for _ in range(tries):
         taken.add(free_name(repo_id, taken, called=called))
@@ -23,7 +23,7 @@ def test_a_name_is_free_and_can_be_one(repo_id: str, called: str, tries: int) ->
 
 
 def test_what_tells_it_apart_stands_behind_it() -> None:
-    """A quantisation or a commit follows the name, in front of a number."""
+    """A quantisation or a commit follows the name, before a number."""
     taken = {"m-gguf-q8_0", "org-m-gguf-q8_0"}
 
     assert free_name("org/M-GGUF", (), behind="Q8_0") == "m-gguf-q8_0"

@@ -35,21 +35,21 @@ def entries(*paths: str) -> list[FileEntry]:
 
 
 def row(**values: Any) -> ModelRow:
-    """Return a model with some of its columns set, by default without a job and not complete."""
+    """Return a model with these columns set; by default it has no job and isn't complete."""
     blank = {field.name: "" for field in dataclasses.fields(ModelRow)}
     return ModelRow(**(blank | {"model_name": "qwen", "complete": False} | values))  # type: ignore[arg-type]
 
 
 @given(st.lists(NAMES, max_size=8), st.lists(WANTED, min_size=1, max_size=3), st.lists(WANTED, max_size=2))
 def test_patterns_select_what_huggingface_hub_selects(paths: list[str], wanted: list[str], left: list[str]) -> None:
-    """The snapshot that it links has exactly the files that were fetched; a `!` before a pattern leaves files out."""
+    """Patterns select exactly the files that huggingface_hub fetches; a `!` before a pattern leaves files out."""
     ours = [file.path for file in select_files(entries(*paths), [*wanted, *(f"!{pattern}" for pattern in left)])]
 
     assert ours == list(filter_repo_objects(paths, allow_patterns=wanted, ignore_patterns=left))
 
 
 def test_without_a_pattern_every_file_is_selected() -> None:
-    """An empty list means all, not none."""
+    """An empty list of patterns means all files, not none."""
     assert select_files(entries("a", "b"), []) == entries("a", "b")
 
 
@@ -112,7 +112,7 @@ def test_a_digest_of_two_paths_counts_once() -> None:
 def test_a_model_has_one_state_and_says_why(
     values: dict[str, Any], offline: str, missing: int, state: State, detail: str
 ) -> None:
-    """The tier decides first, then a job, then what the disk says."""
+    """A model's state follows from its tier, then its job, then the disk, and says why."""
     found, why = state_of(row(**values), offline, missing_files=missing, files=3)
 
     assert found is state
@@ -129,7 +129,7 @@ def test_a_model_has_one_state_and_says_why(
     ],
 )
 def test_a_whole_model_with_a_damaged_file_says_which(values: dict[str, Any], missing: int, state: State) -> None:
-    """And what mends it; what is missing, or moves, is said first."""
+    """A complete model with a damaged file names it and the command that repairs it; missing and moving come first."""
     found, why = state_of(row(**values), "", missing_files=missing, files=3, damaged="a.bin")
 
     assert found is state
@@ -137,20 +137,20 @@ def test_a_whole_model_with_a_damaged_file_says_which(values: dict[str, Any], mi
 
 
 def test_a_model_without_a_commit_is_registered() -> None:
-    """Where nothing is known of its files, none of them is missing."""
+    """A model without a commit is registered, and no file counts as missing."""
     assert state_of(row(), "", missing_files=0, files=0)[0] is State.REGISTERED
 
 
 @pytest.mark.parametrize("row", [None, [], ["a", 1], ["a", -1, "0" * 40], ["a", "1", "0" * 40], ["../a", 1, "0" * 40]])
 def test_what_is_no_file_of_a_list_is_refused(row: object) -> None:
-    """Path, size and digest, each of which can be one; anything else is bad input."""
+    """A file of a list has a valid path, size and digest; anything else is bad input."""
     with pytest.raises(BadInput):
         file_entry(row)
 
 
 @pytest.mark.parametrize(("missing", "state"), [(3, State.MISSING), (1, State.PARTIAL)])
 def test_the_files_of_a_made_up_commit_are_fetched_from_no_hub(missing: int, state: State) -> None:
-    """The way back is the folder that they came from."""
+    """For a made-up commit the error says to adopt the folder again, because no hub has its files."""
     values = {"complete": True, "commit_hash": "0" * 12 + "a" * 28}
 
     found, why = state_of(row(**values), "", missing_files=missing, files=3)
@@ -162,7 +162,7 @@ def test_the_files_of_a_made_up_commit_are_fetched_from_no_hub(missing: int, sta
 
 
 def test_a_model_that_lost_just_its_links_says_so() -> None:
-    """Nothing needs to be fetched, and the command asks no hub."""
+    """A model that lost only its links says so, and its command needs no hub."""
     found, why = state_of(row(complete=True), "", missing_files=3, files=3, linkable=2)
 
     assert found is State.PARTIAL
@@ -170,7 +170,7 @@ def test_a_model_that_lost_just_its_links_says_so() -> None:
 
 
 def test_a_model_says_what_its_row_says() -> None:
-    """Name, repository, revision, commit, tier, size and pin; in one line with its state."""
+    """A model's repr is one line with its state; its attributes are those of its row."""
     known = {"hf_path": "org/name", "revision": "main", "commit_hash": "c" * 40, "pinned": True}
     found = Model(row(size_bytes=5 * 10**9, cache_location="primary", **known), "/fast", None, State.READY, "")
 

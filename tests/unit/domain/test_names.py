@@ -1,4 +1,4 @@
-"""The one parser of names, revisions and bases."""
+"""The only parser of names, revisions and bases."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def _accepts(check: object, text: str) -> bool:
 
 @given(REPO_IDS | st.text(max_size=100))
 def test_what_we_accept_huggingface_hub_accepts(text: str) -> None:
-    """No id passes here and fails there, half-way through a pull."""
+    """Every id that is accepted here is accepted by huggingface_hub, so no pull fails half-way."""
     if _accepts(names.RepoId, text):
         validate_repo_id(text)
 
 
 @pytest.mark.parametrize("text", ["gpt2", "Qwen/Qwen2.5-3B-Instruct", "a/b", "_x/y_", "org/" + "n" * 92])
 def test_an_id_of_the_hub_is_accepted(text: str) -> None:
-    """With and without an organisation, up to 96 characters."""
+    """An id of up to 96 characters is accepted, with or without an organisation."""
     assert names.RepoId(text) == text
 
 
@@ -44,7 +44,7 @@ def test_an_id_of_the_hub_is_accepted(text: str) -> None:
      "org/" + "n" * 93, "../etc", "a\\b"],
 )  # fmt: skip
 def test_what_is_no_id_is_refused(text: str) -> None:
-    """Whatever could leave its folder, or mean two repositories, is refused."""
+    """An id that could leave its folder or mean two repositories is refused."""
     with pytest.raises(BadInput) as caught:
         names.RepoId(text)
     assert caught.value.fields["hf_path"] == text
@@ -55,7 +55,7 @@ def test_what_is_no_id_is_refused(text: str) -> None:
     ["https://huggingface.co/org/name", "http://host:8000/org/name/tree/main", "https://huggingface.co/org/name?x=1"],
 )
 def test_an_address_is_answered_with_the_id_in_it(url: str) -> None:
-    """Who pastes a link is told what to write."""
+    """A pasted address is refused with the id in it."""
     with pytest.raises(BadInput) as caught:
         names.RepoId(url)
     assert caught.value.hint == "Leave out the address: org/name"
@@ -63,13 +63,13 @@ def test_an_address_is_answered_with_the_id_in_it(url: str) -> None:
 
 @given(GOOD_IDS, st.sampled_from(names.REPO_TYPES))
 def test_a_folder_is_named_as_huggingface_hub_names_it(repo_id: str, repo_type: str) -> None:
-    """Both compute the same name, for every type."""
+    """huggingface_hub computes the same folder name for every type of repository."""
     assert names.repo_folder_name(repo_id, repo_type) == hub_folder_name(repo_id=repo_id, repo_type=repo_type)
 
 
 @given(GOOD_IDS, st.sampled_from(names.REPO_TYPES))
 def test_a_folder_tells_its_type_and_id(repo_id: str, repo_type: str) -> None:
-    """What a folder was named after is read from it again."""
+    """The repository's type and id are read back from its folder's name."""
     assert names.parse_repo_folder(names.repo_folder_name(repo_id, repo_type)) == (repo_type, repo_id)
 
 
@@ -90,45 +90,45 @@ def test_a_folder_tells_its_type_and_id(repo_id: str, repo_type: str) -> None:
     ],
 )
 def test_a_folder_of_a_cache_is_told_from_others(folder: str, meaning: tuple[str, str] | None) -> None:
-    """What is no repository, or has an id that cannot be, is None."""
+    """A folder that isn't a repository's, or has an invalid id, gives None."""
     assert names.parse_repo_folder(folder) == meaning
 
 
 @pytest.mark.parametrize("text", ["qwen-3b", "a", "A.b_c:d+e-1", "0" * 120])
 def test_a_model_name_is_accepted(text: str) -> None:
-    """Letters, digits and a few signs, up to 120."""
+    """A model's name has letters, digits and a few signs, up to 120 characters."""
     assert names.ModelName(text) == text
 
 
 @pytest.mark.parametrize("text", ["", "-a", ".a", "a/b", "a b", "é", "a\n", "0" * 121])
 def test_what_cannot_name_a_model_is_refused(text: str) -> None:
-    """A name is one word in a shell and one segment of a path."""
+    """A model's name is one word in a shell and one segment of a path."""
     with pytest.raises(BadInput, match="cannot name a model"):
         names.ModelName(text)
 
 
 @pytest.mark.parametrize("text", ["main", "v1.0", "refs/pr/1", "c" * 40, "feature/x@y+z"])
 def test_a_revision_is_accepted(text: str) -> None:
-    """Branches, tags, pull requests and commits."""
+    """Branches, tags, pull requests and commits are revisions."""
     assert names.RefName(text) == text
 
 
 @pytest.mark.parametrize("text", ["", "/main", "a//b", "a/../b", "../x", "a/.", "-x", "a b", "a\0b", "x" * 251])
 def test_what_would_leave_the_folder_of_refs_is_no_revision(text: str) -> None:
-    """A revision is a file name below `refs`, and stays there."""
+    """A revision that would leave the folder `refs` is refused."""
     with pytest.raises(BadInput, match="not a revision"):
         names.RefName(text)
 
 
 @pytest.mark.parametrize("path", ["a", "a/b.txt", ".gitattributes", "a/..b", "ä ö/ü"])
 def test_a_file_path_inside_its_repository_is_accepted(path: str) -> None:
-    """Any name that stays inside is a name."""
+    """A file path may have any name that stays inside its repository."""
     assert names.FilePath(path) == path
 
 
 @pytest.mark.parametrize("path", ["", "/a", "a/", "a//b", "./a", "a/../b", "..", "a\\b", "a\0"])
 def test_a_file_path_that_contains_out_is_refused(path: str) -> None:
-    """The hub's listing is input like any other."""
+    """A file path that leaves its repository is refused, even from the hub's listing."""
     with pytest.raises(BadInput, match="not a file path"):
         names.FilePath(path)
 
@@ -147,7 +147,7 @@ def test_a_file_path_that_contains_out_is_refused(path: str) -> None:
     ],
 )
 def test_a_base_is_normalised(path: str, base: str) -> None:
-    """One folder has one spelling; spaces and letters of any script are part of a name."""
+    """A base has one spelling; spaces and letters of any script are kept."""
     assert names.BasePath(path) == base
 
 
@@ -165,7 +165,7 @@ def test_a_base_is_normalised(path: str, base: str) -> None:
     ],
 )
 def test_a_path_inside_a_cache_is_answered_with_its_base(path: str, suggestion: str) -> None:
-    """Nothing lands in `hub/hub`: the error names the path to use, which is one that is accepted."""
+    """A path inside a cache is refused with the base to use, and that base is accepted."""
     with pytest.raises(BadInput) as caught:
         names.BasePath(path)
 
@@ -179,7 +179,7 @@ def test_a_path_inside_a_cache_is_answered_with_its_base(path: str, suggestion: 
     ["/", "//", "/etc", "//etc", "/etc/", "/usr/lib", "/home", "/mnt", "/tmp", "/var/lib", "/proc/1/cwd", "/sys/fs"],
 )
 def test_a_system_folder_is_no_base(path: str) -> None:
-    """A mistyped path does not fill a folder of the system."""
+    """A system folder is refused as a base."""
     with pytest.raises(BadInput, match="system folder") as caught:
         names.BasePath(path)
     assert names.BasePath(re.sub("^Use a folder of its own, such as ", "", caught.value.hint))
@@ -199,14 +199,14 @@ def test_a_system_folder_is_no_base(path: str) -> None:
     ],
 )
 def test_what_is_no_whole_path_is_no_base(path: str, why: str) -> None:
-    """A base means the same folder whoever reads it."""
+    """A base has to be an absolute path."""
     with pytest.raises(BadInput, match=why):
         names.BasePath(path)
 
 
 @given(st.text(alphabet="ab/.-~ hub", max_size=20))
 def test_an_accepted_base_is_accepted_again_as_it_is(path: str) -> None:
-    """Normalising twice changes nothing."""
+    """Normalising a base twice changes nothing."""
     if _accepts(names.BasePath, path):
         base = names.BasePath(path)
         assert names.BasePath(base) == base
@@ -218,7 +218,7 @@ def test_an_accepted_base_is_accepted_again_as_it_is(path: str) -> None:
     ids=["sha256", "sha1", "upper case", "too long", "a download"],
 )
 def test_a_digest_is_told_from_other_names(name: str, answer: bool) -> None:
-    """Only 40 or 64 lower-case hex digits are the name of a blob."""
+    """A blob's name is 40 or 64 lower-case hex digits, and nothing else."""
     assert names.is_digest(name) is answer
 
 
@@ -230,7 +230,7 @@ KINDS = (
 @pytest.mark.parametrize("kind", KINDS, ids=[kind.__name__ for kind in KINDS])
 @pytest.mark.parametrize("value", [None, 7, True, [], {}, "", "\ud800", "a\0", "../a", b"main"], ids=repr)
 def test_what_json_may_hold_instead_is_refused_by_every_type(kind: type[str], value: object) -> None:
-    """No type is made from a value that is no text, or from a text that would leave its folder."""
+    """No type takes a value that isn't text, or a text that would leave its folder."""
     with pytest.raises(BadInput):
         kind(value)
 
@@ -253,14 +253,14 @@ def test_what_is_no_commit_hash_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "a" * 41, "g" * 64, "a" * 63, "../../../../victim.txt", "a" * 64 + ".lock"])
 def test_what_is_no_digest_is_refused(text: str) -> None:
-    """A digest has 64 or 40 hex digits, and so never names another file."""
+    """A digest has 64 or 40 lower-case hex digits, so it never names another file."""
     with pytest.raises(BadInput, match="not a digest"):
         names.Digest(text)
 
 
 @pytest.mark.parametrize("text", ["", "0" * 31, "0" * 33, "A" * 32, "../" + "0" * 29, "0" * 32 + "\n", None, 7])
 def test_what_is_no_id_of_a_tier_is_refused(text: object) -> None:
-    """32 hex digits and nothing else."""
+    """A tier's id is 32 hex digits and nothing else."""
     assert names.TierId("0" * 32) == "0" * 32
     with pytest.raises(BadInput):
         names.TierId(text)

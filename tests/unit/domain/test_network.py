@@ -1,4 +1,4 @@
-"""Which proxy an address is asked through, and what of a proxy may be shown."""
+"""Which proxy serves an address, and what of a proxy may be shown."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SECRET = "s3cret"
     ],
 )
 def test_a_proxy_is_read_as_curl_reads_it(text: str, address: str, user: str | None, password: str) -> None:
-    """A scheme and a port may be missing; user and password are percent-decoded."""
+    """A proxy's scheme and port may be missing; user and password are percent-decoded."""
     proxy = Proxy.parse(text)
 
     assert (proxy.address, proxy.user, proxy.password) == (address, user, password)
@@ -39,7 +39,7 @@ def test_a_proxy_is_read_as_curl_reads_it(text: str, address: str, user: str | N
     "text", ["ftp://h:1", "http://", "http://h:99999", "http://[::1", "http://a b:1", "http://u:s3cret@"]
 )
 def test_what_is_no_proxy_is_refused_unseen(text: str) -> None:
-    """The refusal doesn't repeat the text, for it may hold a password."""
+    """An invalid proxy is refused without repeating it, because it may hold a password."""
     with pytest.raises(ValueError, match="not the address of a proxy") as refused:
         Proxy.parse(text)
 
@@ -77,7 +77,7 @@ def test_no_proxy_means_what_it_means_elsewhere(no_proxy: str, url: str, goes_pa
 
 
 def test_each_scheme_has_its_proxy() -> None:
-    """HTTPS_PROXY is for https alone, and ALL_PROXY for what has none of its own."""
+    """HTTPS_PROXY is for https alone, and ALL_PROXY for schemes without one of their own."""
     http, other = Proxy.parse("http://a:1"), Proxy.parse("http://b:1")
 
     assert Network({"http": http, "all": other}).proxy_for("http://x") == http
@@ -86,7 +86,7 @@ def test_each_scheme_has_its_proxy() -> None:
 
 
 def test_the_environment_is_read_once(tmp_path: Path) -> None:
-    """Lower case comes first, a `.env` after the environment, and a `$` in a password is a dollar."""
+    """Lower case comes first, a `.env` after the environment, and a `$` in a password stays a dollar."""
     env = tmp_path / ".env"
     env.write_text("https_proxy=http://file:1\nSSL_CERT_FILE=ca.pem\n")
     environ = {
@@ -117,7 +117,7 @@ def test_the_environment_is_read_once(tmp_path: Path) -> None:
     ],
 )
 def test_a_password_in_an_address_is_never_repeated(tmp_path: Path, name: str, text: str) -> None:
-    """A hub's address that holds a password is refused, and so is a proxy that isn't one, without showing it."""
+    """A hub address with a password and an invalid proxy are refused without showing them."""
     with pytest.raises(BadInput) as refused:
         load_settings(None, {"HOME": str(tmp_path), name: text})
 

@@ -1,4 +1,4 @@
-"""What is taken of JSON that somebody else wrote."""
+"""Parsing JSON that somebody else wrote."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ VALUES = st.recursive(
     ids=["empty", "torn", "deep list", "deep object", "nan", "infinity", "minus infinity", "twice", "endless number"],
 )
 def test_what_is_no_json_is_refused(text: str) -> None:
-    """JSON that nests without end, has a key twice or holds what is no number is bad input and nothing worse."""
+    """JSON that nests too deep, repeats a key or holds an invalid number is bad input, never another error."""
     with pytest.raises(BadInput):
         parse_json(text)
 
@@ -71,14 +71,14 @@ def test_what_is_no_json_is_refused(text: str) -> None:
     ],
 )
 def test_another_shape_is_refused(parse: Callable[[object], object], value: object) -> None:
-    """A value of another type, or out of its bounds, is bad input."""
+    """A value of the wrong type or out of bounds is bad input."""
     with pytest.raises(BadInput):
         parse(value)
 
 
 @given(VALUES)
 def test_any_value_is_taken_as_it_is_or_refused(value: object) -> None:
-    """A parser returns the very value, or refuses it."""
+    """A parser returns the value itself or refuses it."""
     every: list[Callable[[object], object]] = [object_of, text_of, flag_of, size_of, int_of]
     every += [lambda found: list(list_of(found, lambda one: one)), lambda found: sequence_of(found, 2)]
     for parse in every:

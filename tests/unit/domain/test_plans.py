@@ -34,7 +34,7 @@ SEGMENTS = st.sets(st.integers(0, 600), max_size=400).map(sorted)
 
 
 def test_a_pull_fetches_each_missing_blob_once_largest_first() -> None:
-    """A digest that two files share is asked for under the first of them."""
+    """A digest that two files share is fetched once, under the first path."""
     plan = plan_pull("org/name", "a" * 40, FILES, {})
 
     assert plan.fetch == (BlobNeed("big", 70, "w1"), BlobNeed("t", 9, "t"), BlobNeed("c", 5, "config.json"))
@@ -42,7 +42,7 @@ def test_a_pull_fetches_each_missing_blob_once_largest_first() -> None:
 
 
 def test_a_blob_that_is_there_is_not_fetched() -> None:
-    """What lies on the tier with the right size is left as it is."""
+    """A blob on the tier with the right size isn't fetched."""
     plan = plan_pull("org/name", "a" * 40, FILES, {"big": 70, "other": 1})
 
     assert [need.digest for need in plan.fetch] == ["t", "c"]
@@ -50,14 +50,14 @@ def test_a_blob_that_is_there_is_not_fetched() -> None:
 
 
 def test_a_blob_of_the_wrong_size_is_suspect_and_fetched() -> None:
-    """A truncated blob counts as absent, and is named so that it can be set aside."""
+    """A blob of the wrong size counts as missing, and the plan names it so that it can be set aside."""
     plan = plan_pull("org/name", "a" * 40, FILES, {"big": 69, "t": 9, "c": 5})
 
     assert plan.suspect == plan.fetch == (BlobNeed("big", 70, "w1"),)
 
 
 def test_blobs_of_one_size_are_fetched_in_a_fixed_order() -> None:
-    """Two processes with the same plan meet at the same blobs."""
+    """Blobs of equal size are fetched in a fixed order, so two processes with the same plan meet at the same blobs."""
     files = [FileEntry("x", 5, "b"), FileEntry("y", 5, "a")]
 
     assert [n.digest for n in plan_pull("o/n", "", files, {}).fetch] == ["a", "b"]
@@ -66,7 +66,7 @@ def test_blobs_of_one_size_are_fetched_in_a_fixed_order() -> None:
 
 @given(st.integers(0, 5 * SEGMENT_BYTES))
 def test_segments_cover_a_blob_without_a_gap(size_bytes: int) -> None:
-    """Each byte belongs to one segment, and none is empty."""
+    """Each byte belongs to one segment, and no segment is empty."""
     ranges = [segment_range(i, size_bytes) for i in range(segment_count(size_bytes))]
 
     assert [start for start, _ in ranges] == [0, *(stop for _, stop in ranges)][: len(ranges)]
@@ -76,13 +76,13 @@ def test_segments_cover_a_blob_without_a_gap(size_bytes: int) -> None:
 
 @pytest.mark.parametrize(("size_bytes", "count"), [(0, 0), (1, 1), (SEGMENT_BYTES, 1), (SEGMENT_BYTES + 1, 2)])
 def test_a_blob_has_so_many_segments(size_bytes: int, count: int) -> None:
-    """An empty blob has none, and a full one no empty last one."""
+    """An empty blob has no segments, and a blob of whole segments has no empty last one."""
     assert segment_count(size_bytes) == count
 
 
 @given(SEGMENTS, st.integers(0, 20))
 def test_runs_cover_every_missing_segment_once(missing: list[int], streams: int) -> None:
-    """Nothing is asked for twice, nothing is left out, and nothing that is there is asked for."""
+    """Runs cover each missing segment once and no segment that is there."""
     runs = plan_runs(missing, streams)
 
     assert [index for start, stop in runs for index in range(start, stop)] == missing
@@ -90,7 +90,7 @@ def test_runs_cover_every_missing_segment_once(missing: list[int], streams: int)
 
 @given(SEGMENTS, st.integers(1, 20))
 def test_a_run_is_short_enough_for_all_streams_to_have_work(missing: list[int], streams: int) -> None:
-    """No run exceeds a stream's share of the work, nor the longest request."""
+    """No run exceeds a stream's share of the work or the longest request."""
     longest = max(LEAST_RUN_SEGMENTS, min(MOST_RUN_SEGMENTS, len(missing) // streams))
 
     assert all(0 < stop - start <= longest for start, stop in plan_runs(missing, streams))
@@ -106,7 +106,7 @@ def test_neighbours_are_asked_for_together() -> None:
 
 
 def test_an_update_counts_what_it_fetches_and_what_both_commits_have() -> None:
-    """A content counts once, under however many names."""
+    """Content under several names counts once in an update."""
     old = (FileEntry("a", 5, "a" * 64), FileEntry("b", 7, "b" * 64))
     new = (FileEntry("a", 5, "a" * 64), FileEntry("again", 5, "a" * 64), FileEntry("c", 9, "c" * 64))
     fetch = plan_pull("org/name", "2" * 40, new, {"a" * 64: 5}).fetch
@@ -117,7 +117,7 @@ def test_an_update_counts_what_it_fetches_and_what_both_commits_have() -> None:
 
 
 def test_a_move_counts_what_the_target_lacks_and_what_the_model_has() -> None:
-    """A content that two files share counts once in both."""
+    """Content that two files share counts once in both numbers of a move."""
     plan = MovePlan(
         model_name="m",
         repo_id="org/name",
@@ -135,7 +135,7 @@ def test_a_move_counts_what_the_target_lacks_and_what_the_model_has() -> None:
 
 
 def test_a_file_takes_room_beside_its_bytes_and_more_with_a_longer_path() -> None:
-    """What is reserved for links, lists and rows covers the least of a model, and a kB and its path for each file."""
+    """The reservation for links, lists and rows is at least a model's minimum, plus a kB and its path for each file."""
     short, long = FileEntry("a", 5, "a"), FileEntry("a" * 101, 5, "b")
 
     assert beside_bytes([]) > 0
@@ -150,7 +150,7 @@ def test_a_file_takes_room_beside_its_bytes_and_more_with_a_longer_path() -> Non
 def test_a_model_is_here_when_its_commit_is_known_and_none_of_its_bytes_is_to_be_fetched(
     commit_hash: CommitHash | None, size_bytes: int, fetch_bytes: int, is_here: bool
 ) -> None:
-    """A pull asks the hub for nothing then."""
+    """A pull asks the hub for nothing if the commit is known and all bytes are on the tier."""
     wanted = Registration(ModelName("m"), RepoId("org/m"), "primary")
     tier = Tier("primary", BasePath("/fast"), None)
 

@@ -22,7 +22,7 @@ def room(usage: int, *, disk_free: int = 1000) -> Room:
 
 
 def model(name: str, size: int, used_hours_ago: float, **facts: object) -> Candidate:
-    """Return a placement of `size` GB on the primary that came long ago."""
+    """Return a placement of `size` GB on the primary that arrived long ago."""
     used_s = NOW_S - used_hours_ago * HOUR_S
     return Candidate(name, ord(name), size * GB, used_s, arrived_at=0.0, **facts)  # type: ignore[arg-type]
 
@@ -30,14 +30,14 @@ def model(name: str, size: int, used_hours_ago: float, **facts: object) -> Candi
 def decide(
     mode: PromoteMode, used_hours_ago: list[float], *candidates: Candidate, size: int = 30, **options: object
 ) -> PromotionDecision:
-    """Return the decision about a model of `size` GB on a primary that holds the candidates and nothing else."""
+    """Return the decision about a model of `size` GB on a primary with only these candidates."""
     held = options.pop("held", room(sum(c.free_bytes for c in candidates) // GB))
     uses_at = [NOW_S - hours * HOUR_S for hours in used_hours_ago]
     return should_promote(mode, uses_at, NOW_S, size * GB, held, candidates, MARKS, **options)  # type: ignore[arg-type]
 
 
 def test_never_promotes_nothing() -> None:
-    """With never even a model that fits and is used all the time stays."""
+    """With `never`, even a model that fits and is used all the time stays."""
     assert decide("never", [1, 2, 3]) == PromotionDecision(False, "PROMOTE is never.", 0, None)
 
 
@@ -55,13 +55,13 @@ def test_never_promotes_nothing() -> None:
     ids=["never", "too long ago", "just within", "again", "in any order", "the present load itself", "in the future"],
 )
 def test_auto_waits_for_the_second_load_within_seven_days(used_hours_ago: list[float], promote: bool) -> None:
-    """A model is promoted when it was used before within the window; the present load does not count."""
+    """With `auto`, a model is promoted if it was used before within the window; the present load doesn't count."""
     assert WINDOW_S == 7 * 24 * HOUR_S
     assert decide("auto", used_hours_ago).promote is promote
 
 
 def test_what_fits_costs_its_own_bytes() -> None:
-    """Where there is room, the cost is what is written to the primary."""
+    """Where there is room, the cost is the bytes that are written to the primary."""
     decision = decide("auto", [1])
 
     assert (decision.promote, decision.why, decision.cost_bytes) == (True, "It fits.", 30 * GB)
@@ -70,7 +70,7 @@ def test_what_fits_costs_its_own_bytes() -> None:
 
 
 def test_auto_pushes_out_what_is_colder() -> None:
-    """A model that was last used before this one's previous use makes way, and its move is part of the cost."""
+    """A model last used before this one's previous use is pushed out, and its move is part of the cost."""
     decision = decide("auto", [5], model("a", 40, 6), model("b", 50, 1))
 
     assert decision.promote
@@ -89,14 +89,14 @@ def test_auto_spares_what_is_as_hot(used_hours_ago: float) -> None:
 
 
 def test_auto_names_the_hotter_ones_alone() -> None:
-    """Of the models that would have to leave, those that are colder are not the reason."""
+    """Of the models that would have to leave, only hotter ones are named as the reason."""
     decision = decide("auto", [5], model("a", 10, 6), model("b", 30, 1), model("c", 50, 9, pinned=True))
 
     assert decision.why == "It would evict models that were used more recently: b."
 
 
 def test_auto_stops_at_the_limit_where_the_low_watermark_would_cost_a_hotter_model() -> None:
-    """Colder models that reach the limit are enough; a hotter one does not leave for the low watermark."""
+    """If evicting colder models reaches the limit, no hotter one leaves for the low watermark."""
     decision = decide("auto", [5], model("a", 25, 6), model("b", 70, 1))
 
     assert decision.eviction is not None
@@ -105,14 +105,14 @@ def test_auto_stops_at_the_limit_where_the_low_watermark_would_cost_a_hotter_mod
 
 
 def test_always_pushes_out_what_is_hotter() -> None:
-    """With always the first load is enough, whatever has to leave."""
+    """With `always` the first load is enough, whatever has to leave."""
     decision = decide("always", [], model("a", 90, 1))
 
     assert (decision.promote, decision.cost_bytes) == (True, 120 * GB)
 
 
 def test_always_counts_previous_uses_for_nothing() -> None:
-    """With always a model that was used before pushes out what is hotter, too."""
+    """With `always`, a model that was used before pushes out hotter ones too."""
     assert decide("always", [5], model("a", 90, 1)).promote
 
 
@@ -123,7 +123,7 @@ def test_always_counts_previous_uses_for_nothing() -> None:
     ids=["pinned", "leased", "busy"],
 )
 def test_nothing_that_must_stay_makes_way(mode: PromoteMode, facts: dict[str, object], words: str) -> None:
-    """A model that cannot leave keeps the other where it is, and the decision says why."""
+    """If a model can't leave, the other stays where it is, and the decision says why."""
     decision = decide(mode, [5], model("a", 90, 6, **facts))
 
     assert not decision.promote
@@ -131,7 +131,7 @@ def test_nothing_that_must_stay_makes_way(mode: PromoteMode, facts: dict[str, ob
 
 
 def test_what_arrived_within_the_minimum_stay_does_not_make_way() -> None:
-    """A model that was promoted an hour ago is not pushed out again, even when it is colder."""
+    """A model promoted an hour ago isn't pushed out, even if it is colder."""
     young = Candidate("a", 1, 90 * GB, last_used_at=0.0, arrived_at=NOW_S - HOUR_S)
 
     assert "a (90.0 GB, arrived less than 24 h 0 min ago)" in decide("auto", [5], young).why
@@ -139,7 +139,7 @@ def test_what_arrived_within_the_minimum_stay_does_not_make_way() -> None:
 
 @pytest.mark.parametrize("mode", ["auto", "always"])
 def test_a_model_larger_than_the_primary_stays(mode: PromoteMode) -> None:
-    """What can never fit is not promoted and moves nothing."""
+    """A model larger than the primary isn't promoted and moves nothing."""
     decision = decide(mode, [5], model("a", 90, 6), size=140)
 
     assert (decision.promote, decision.cost_bytes) == (False, 0)
@@ -147,7 +147,7 @@ def test_a_model_larger_than_the_primary_stays(mode: PromoteMode) -> None:
 
 
 def test_a_full_disk_that_both_tiers_share_promotes_nothing() -> None:
-    """Where pushing out frees no disk, a promotion that the disk cannot take is refused."""
+    """If both tiers share a full disk, a promotion that the disk can't take is refused."""
     held = room(50, disk_free=10)
 
     assert decide("auto", [5], model("a", 50, 6), held=held).promote
@@ -155,7 +155,7 @@ def test_a_full_disk_that_both_tiers_share_promotes_nothing() -> None:
 
 
 def test_a_protected_model_is_not_pushed_out() -> None:
-    """A caller can keep a model out of it."""
+    """A caller can protect a model from being pushed out."""
     assert not decide("auto", [5], model("a", 90, 6), protect={ord("a")}).promote
 
 
@@ -169,7 +169,7 @@ placements = st.lists(
 
 @given(st.lists(hours, max_size=4), placements, st.integers(1, 110))
 def test_auto_never_pushes_out_a_hotter_model(used: list[float], candidates: list[Candidate], size: int) -> None:
-    """Whatever auto pushes out is unpinned and was last used before the promoted model's previous use."""
+    """What `auto` pushes out is unpinned and was last used before the promoted model's previous use."""
     decision = decide("auto", used, *candidates, size=size)
     if decision.eviction is None:
         assert not decision.promote
@@ -182,7 +182,7 @@ def test_auto_never_pushes_out_a_hotter_model(used: list[float], candidates: lis
 
 @given(st.lists(hours, max_size=4), placements, st.integers(1, 110))
 def test_always_promotes_whatever_auto_does(used: list[float], candidates: list[Candidate], size: int) -> None:
-    """What auto promotes, always promotes."""
+    """What `auto` promotes, `always` promotes."""
     auto, always = (decide(mode, used, *candidates, size=size) for mode in ("auto", "always"))
 
     assert always.promote or not auto.promote

@@ -1,4 +1,4 @@
-"""What reconcile decides from what was observed."""
+"""What reconcile decides from what it saw."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def sidecar_of(name: str = "m", commit: str = C1, **more: object) -> Sidecar:
 
 
 def row_of(name: str = "m", **more: object) -> ModelRow:
-    """Return a row of a model that is whole on the primary."""
+    """Return a row of a whole model on the primary."""
     row = ModelRow(
         id=1, model_name=name, hf_path=REPO, revision="main", commit_hash=C1, cache_location="primary",
         cache_path=FAST, allow_patterns=(), pinned=False, pin_reason="", complete=True, signature="1:2", size_bytes=10,
@@ -35,7 +35,7 @@ def row_of(name: str = "m", **more: object) -> ModelRow:
 
 
 def seen_row(row: ModelRow, *whole_on: str, base: str = FAST, **more: object) -> RowSeen:
-    """Return what was observed of a row."""
+    """Return what reconcile saw of a row."""
     sidecar = sidecar_of(row.model_name, row.commit_hash or "", pinned=row.pinned, allow_patterns=row.allow_patterns)
     seen = RowSeen(
         row, base, "", sidecar if row.commit_hash else None, True, whole_on, 0 if base in whole_on else 2, None
@@ -44,7 +44,7 @@ def seen_row(row: ModelRow, *whole_on: str, base: str = FAST, **more: object) ->
 
 
 def base_of(path: str, *sidecars: SidecarSeen, refs: dict[str, str] | None = None, **more: object) -> BaseSeen:
-    """Return an online base whose ref `main` is as it should be."""
+    """Return an online base whose ref `main` is right."""
     location = {FAST: "primary", SLOW: "secondary"}.get(path, "custom")
     seen = BaseSeen(path, location, f"id{path}", "", True, sidecars, {REPO: {"main": C1} if refs is None else refs})
     return replace(seen, **more)  # type: ignore[arg-type]
@@ -63,7 +63,7 @@ def test_nothing_is_done_where_all_agrees() -> None:
 
 
 def test_a_model_whose_files_are_gone_is_not_complete_any_more() -> None:
-    """Nothing of it is forgotten: it stays registered, sidecar and all."""
+    """A model whose files are gone is marked incomplete, and stays registered with its sidecar."""
     seen = Seen((base_of(FAST, SidecarSeen(FAST, sidecar_of(), ())),), (seen_row(row_of()),))
 
     plan = plan_reconcile(seen)
@@ -73,7 +73,7 @@ def test_a_model_whose_files_are_gone_is_not_complete_any_more() -> None:
 
 
 def test_files_that_are_back_make_it_complete_again() -> None:
-    """A sidecar says that they were verified here before."""
+    """Files that came back complete the model again, because its sidecar says that they were verified here."""
     row = row_of(complete=False)
     seen = Seen((base_of(FAST, SidecarSeen(FAST, sidecar_of(), (FAST,))),), (seen_row(row, FAST),))
 
@@ -83,14 +83,14 @@ def test_files_that_are_back_make_it_complete_again() -> None:
 
 
 def test_files_that_nobody_verified_do_not_make_it_complete() -> None:
-    """Bytes that lie there without a sidecar are for a pull to check."""
+    """Files without a sidecar don't complete a model; a pull has to verify them."""
     row = row_of(complete=False, signature="")
 
     assert plan_reconcile(Seen((base_of(FAST),), (seen_row(row, FAST),))).steps == ()
 
 
 def test_a_model_that_was_moved_by_hand_is_found() -> None:
-    """Its row follows its bytes to the other tier, gets a sidecar there and loses the one that is not true any more."""
+    """A model that was moved by hand keeps its row, which follows the bytes; the new tier gets the sidecar."""
     bases = (base_of(FAST, SidecarSeen(FAST, sidecar_of(), (SLOW,))), base_of(SLOW))
 
     plan = plan_reconcile(Seen(bases, (seen_row(row_of(), SLOW),)))
@@ -100,7 +100,7 @@ def test_a_model_that_was_moved_by_hand_is_found() -> None:
 
 
 def test_a_model_that_was_never_here_does_not_follow_the_bytes_of_others() -> None:
-    """What was registered for the primary and not downloaded stays there, whoever has its bytes elsewhere."""
+    """A model registered for the primary and not downloaded stays there, wherever the same bytes are."""
     row = row_of(complete=False, signature="")
     seen = Seen((base_of(FAST), base_of(SLOW)), (seen_row(row, SLOW),))
 
@@ -109,7 +109,7 @@ def test_a_model_that_was_never_here_does_not_follow_the_bytes_of_others() -> No
 
 @pytest.mark.parametrize("whole", [True, False], ids=["files-there", "files-gone"])
 def test_a_sidecar_without_a_model_is_registered_again(whole: bool) -> None:
-    """Under its name, pinned as the sidecar says, complete if its files are there."""
+    """A sidecar without a model registers it again under its name, pinned as it says, complete if the files exist."""
     sidecar = sidecar_of(pinned=True)
     plan = plan_reconcile(Seen((base_of(FAST, SidecarSeen(FAST, sidecar, (FAST,) if whole else ())),), ()))
 
@@ -118,26 +118,26 @@ def test_a_sidecar_without_a_model_is_registered_again(whole: bool) -> None:
 
 
 def test_a_whole_model_without_a_sidecar_gets_one() -> None:
-    """So that it survives the next loss of the registry."""
+    """A whole model without a sidecar gets one, so that it survives the loss of the registry."""
     assert said(plan_reconcile(Seen((base_of(FAST),), (seen_row(row_of(), FAST),)))) == [("sidecar_written", "m", FAST)]
 
 
 def test_a_sidecar_that_says_something_else_is_written_anew() -> None:
-    """The registry is believed about wishes: a pin that a crash kept from the sidecar is written to it."""
+    """A sidecar that differs from the registry is rewritten, such as after a crash between a pin and its sidecar."""
     seen = Seen((base_of(FAST, SidecarSeen(FAST, sidecar_of(), (FAST,))),), (seen_row(row_of(pinned=True), FAST),))
 
     assert said(plan_reconcile(seen)) == [("sidecar_written", "m", FAST)]
 
 
 def test_a_rename_that_died_half_way_is_one_model() -> None:
-    """The sidecar under the earlier name is that model's, and not another model."""
+    """After an interrupted rename, the sidecar under the earlier name doesn't register a second model."""
     seen = Seen((base_of(FAST, SidecarSeen(FAST, sidecar_of("old"), (FAST,))),), (seen_row(row_of("new"), FAST),))
 
     assert said(plan_reconcile(seen)) == [("sidecar_written", "new", FAST), ("sidecar_removed", "old", FAST)]
 
 
 def test_an_interrupted_move_whose_target_is_whole_ends_there() -> None:
-    """With the registry lost, the target wins; the source's bytes are named as a second copy and stay."""
+    """With the registry lost, an interrupted move whose target is whole ends there; the source is a second copy."""
     source = SidecarSeen(FAST, sidecar_of(), (FAST,))
     target = SidecarSeen(SLOW, sidecar_of(arriving_from=FAST), (SLOW,))
     snapshots = (Unregistered(FAST, REPO, C1, 10), Unregistered(SLOW, REPO, C1, 10))
@@ -151,7 +151,7 @@ def test_an_interrupted_move_whose_target_is_whole_ends_there() -> None:
 
 @pytest.mark.parametrize("source_whole", [True, False], ids=["source-whole", "source-damaged"])
 def test_an_interrupted_move_whose_target_is_not_whole_never_was(source_whole: bool) -> None:
-    """With the registry lost, the model is where the move came from."""
+    """With the registry lost, an interrupted move whose target isn't whole ends at the source."""
     source = SidecarSeen(FAST, sidecar_of(), (FAST,) if source_whole else ())
     target = SidecarSeen(SLOW, sidecar_of(arriving_from=FAST), ())
 
@@ -162,7 +162,7 @@ def test_an_interrupted_move_whose_target_is_not_whole_never_was(source_whole: b
 
 
 def test_an_interrupted_move_from_a_source_without_a_sidecar_finds_its_bytes() -> None:
-    """The sidecar of the target knows the files, and they are found where it came from."""
+    """With the registry lost and no sidecar at the source, the target's sidecar names the files to look for there."""
     target = SidecarSeen(SLOW, sidecar_of(arriving_from=FAST), (FAST,))
 
     plan = plan_reconcile(Seen((base_of(FAST), base_of(SLOW, target)), ()))
@@ -171,7 +171,7 @@ def test_an_interrupted_move_from_a_source_without_a_sidecar_finds_its_bytes() -
 
 
 def test_an_interrupted_move_whose_source_is_away_waits_for_it() -> None:
-    """Nothing is decided while one half cannot be seen."""
+    """With one half of an interrupted move offline, nothing is decided."""
     target = SidecarSeen(SLOW, sidecar_of(arriving_from=USB), ())
 
     plan = plan_reconcile(Seen((base_of(SLOW, target), base_of(USB, offline="not mounted")), ()))
@@ -180,7 +180,7 @@ def test_an_interrupted_move_whose_source_is_away_waits_for_it() -> None:
 
 
 def test_a_cancelled_move_leaves_no_arriving_sidecar() -> None:
-    """The model resolves to the source; the sidecar that announced it elsewhere is dropped."""
+    """After a cancelled move the model is at the source, and the target's sidecar is deleted."""
     bases = (
         base_of(FAST, SidecarSeen(FAST, sidecar_of(), (FAST,))),
         base_of(SLOW, SidecarSeen(SLOW, sidecar_of(arriving_from=FAST), ())),
@@ -190,7 +190,7 @@ def test_a_cancelled_move_leaves_no_arriving_sidecar() -> None:
 
 
 def test_of_two_sidecars_of_one_name_the_whole_one_is_the_model() -> None:
-    """Without a registry, the copy that is whole is registered and the other sidecar goes."""
+    """Of two sidecars with one name, the one whose copy is whole is registered, and the other is deleted."""
     bases = (
         base_of(FAST, SidecarSeen(FAST, sidecar_of(), (SLOW,))),
         base_of(SLOW, SidecarSeen(SLOW, sidecar_of(), (SLOW,))),
@@ -200,7 +200,7 @@ def test_of_two_sidecars_of_one_name_the_whole_one_is_the_model() -> None:
 
 
 def test_of_two_whole_copies_the_faster_one_is_the_model() -> None:
-    """The other one is named as a second copy."""
+    """Of two whole copies the one on the faster tier is registered, and the other is named as a second copy."""
     bases = (
         base_of(FAST, SidecarSeen(FAST, sidecar_of(), (FAST,))),
         base_of(SLOW, SidecarSeen(SLOW, sidecar_of(), (SLOW,))),
@@ -210,7 +210,7 @@ def test_of_two_whole_copies_the_faster_one_is_the_model() -> None:
 
 
 def test_two_repositories_of_one_name_are_both_kept() -> None:
-    """A base that was copied from another machine calls something else by the same name: it gets a free one."""
+    """Two repositories under one name, such as from another machine's base, are both kept; one gets a free name."""
     other = sidecar_of(hf_path="org/other")
     bases = (
         base_of(FAST, SidecarSeen(FAST, sidecar_of(), (FAST,))),
@@ -230,7 +230,7 @@ def test_two_repositories_of_one_name_are_both_kept() -> None:
 
 
 def test_a_number_that_is_taken_is_left_to_whoever_has_it() -> None:
-    """The free name is the next one; and a run that died after its sidecar was written makes no third model."""
+    """A free name has the next free number, and a run that died after writing the sidecar makes no third model."""
     other = sidecar_of(hf_path="org/other")
     usb = (SidecarSeen(USB, other, (USB,)), SidecarSeen(USB, replace(other, model_name="m-2"), (USB,)))
     fast = base_of(FAST, SidecarSeen(FAST, sidecar_of(), (FAST,)), SidecarSeen(FAST, sidecar_of("m-2"), (FAST,)))
@@ -248,7 +248,7 @@ def test_a_number_that_is_taken_is_left_to_whoever_has_it() -> None:
 
 
 def test_a_stale_sidecar_on_a_base_that_is_read_only_stays() -> None:
-    """It is not true, and nothing can be done about it here; the next run says nothing either."""
+    """A stale sidecar on a read-only base stays, and the next run says nothing about it."""
     bases = (
         base_of(FAST, SidecarSeen(FAST, sidecar_of(), (FAST,))),
         base_of(USB, SidecarSeen(USB, sidecar_of(), ()), writable=False),
@@ -258,7 +258,7 @@ def test_a_stale_sidecar_on_a_base_that_is_read_only_stays() -> None:
 
 
 def test_a_model_on_a_tier_that_is_away_is_left_as_it_is() -> None:
-    """Even where its bytes are found elsewhere: nothing is forgotten."""
+    """A model on an offline tier isn't changed, even if its bytes are found elsewhere."""
     seen = Seen((base_of(FAST, offline="not mounted"), base_of(SLOW)), (seen_row(row_of(), SLOW),))
 
     plan = plan_reconcile(seen)
@@ -267,7 +267,7 @@ def test_a_model_on_a_tier_that_is_away_is_left_as_it_is() -> None:
 
 
 def test_a_drive_that_is_mounted_elsewhere_takes_its_models_along() -> None:
-    """The marker's id tells that it is the same drive."""
+    """A drive that is mounted elsewhere keeps its models, because the marker's id is the same."""
     gone = base_of(USB, offline="not mounted", tier_id="drive")
     here = base_of("/usb2", SidecarSeen("/usb2", sidecar_of(), ("/usb2",)), tier_id="drive")
     row = row_of(cache_location="custom", cache_path=USB)
@@ -280,7 +280,7 @@ def test_a_drive_that_is_mounted_elsewhere_takes_its_models_along() -> None:
 
 
 def test_a_custom_base_that_the_settings_name_now_becomes_that_tier() -> None:
-    """The row says `secondary` from then on, for as a custom path it resolves to nothing."""
+    """A custom base that the settings now name as the secondary becomes that tier in its models' rows."""
     row = row_of(cache_location="custom", cache_path=SLOW)
     seen = seen_row(row, SLOW, base="", why="/slow is the secondary base.")
 
@@ -290,7 +290,7 @@ def test_a_custom_base_that_the_settings_name_now_becomes_that_tier() -> None:
 
 
 def test_a_model_without_a_tier_in_this_process_is_left() -> None:
-    """A container that sees one disk does not rearrange what lies on the other."""
+    """A process that sees one disk, such as a container, doesn't change models on the other."""
     row = row_of(cache_location="secondary", cache_path=SLOW)
     plan = plan_reconcile(Seen((base_of(FAST),), (seen_row(row, base="", why="There is no secondary tier."),)))
 
@@ -298,7 +298,7 @@ def test_a_model_without_a_tier_in_this_process_is_left() -> None:
 
 
 def test_a_model_that_a_job_works_on_is_left() -> None:
-    """Its move or pull knows better; its sidecars are its own."""
+    """A model with a running job isn't changed, and neither are its sidecars."""
     bases = (base_of(FAST), base_of(SLOW, SidecarSeen(SLOW, sidecar_of(arriving_from=FAST), ())))
     plan = plan_reconcile(Seen(bases, (seen_row(row_of(), job_id=7),)))
 
@@ -306,14 +306,14 @@ def test_a_model_that_a_job_works_on_is_left() -> None:
 
 
 def test_a_removed_model_whose_drive_was_away_is_not_added_again() -> None:
-    """The job that deletes its sidecar is still waiting; the sidecar goes now."""
+    """If a model was removed while its drive was offline, its sidecar is deleted and doesn't register it again."""
     seen = Seen((base_of(USB, SidecarSeen(USB, sidecar_of(), (USB,))),), (), leaving=frozenset({(USB, "m")}))
 
     assert said(plan_reconcile(seen)) == [("sidecar_removed", "m", USB)]
 
 
 def test_a_registry_from_a_backup_follows_the_disks() -> None:
-    """The model was updated since: its old commit is nowhere, and its sidecar has a newer one, whole."""
+    """After the registry was restored from a backup, a model follows its sidecar to the newer commit that is whole."""
     newer = sidecar_of(commit=C2, revision="other")
     bases = (base_of(FAST, SidecarSeen(FAST, newer, (FAST,)), refs={"main": C2}),)
 
@@ -324,7 +324,7 @@ def test_a_registry_from_a_backup_follows_the_disks() -> None:
 
 
 def test_a_lost_list_of_files_is_restored() -> None:
-    """What the registry does not know any more comes from a sidecar or a tree list."""
+    """A lost list of files is restored from a sidecar or a tree list."""
     seen = seen_row(row_of(), FAST, listed=False)
 
     plan = plan_reconcile(Seen((base_of(FAST, SidecarSeen(FAST, sidecar_of(), (FAST,))),), (seen,)))
@@ -333,7 +333,7 @@ def test_a_lost_list_of_files_is_restored() -> None:
 
 
 def test_a_model_of_which_nothing_is_known_is_left() -> None:
-    """Without a commit or a list of files there is nothing to compare."""
+    """A model without a commit or a list of files isn't changed, because there is nothing to compare."""
     row = row_of(commit_hash=None, complete=False, signature="")
 
     assert plan_reconcile(Seen((base_of(FAST),), (seen_row(row),))).steps == ()
@@ -351,7 +351,7 @@ def test_a_model_of_which_nothing_is_known_is_left() -> None:
 def test_a_ref_that_leads_to_nothing_whole_is_set_back(
     refs: dict[str, str], whole: tuple[str, ...], steps: list[str]
 ) -> None:
-    """What somebody else downloaded whole on purpose keeps its ref."""
+    """A ref that leads to nothing whole is set back; a ref to another whole commit stays."""
     snapshots = tuple(Unregistered(FAST, REPO, commit, 10) for commit in whole)
     bases = (base_of(FAST, SidecarSeen(FAST, sidecar_of(), (FAST,)), refs=refs),)
 
@@ -361,7 +361,7 @@ def test_a_ref_that_leads_to_nothing_whole_is_set_back(
 
 
 def test_two_models_of_one_revision_do_not_fight_over_its_ref() -> None:
-    """A ref that leads to the commit of either is right."""
+    """If two models have one revision, a ref to the commit of either is right."""
     sidecars = (SidecarSeen(FAST, sidecar_of(), (FAST,)), SidecarSeen(FAST, sidecar_of("newer", C2), (FAST,)))
     rows = (seen_row(row_of(), FAST), seen_row(row_of("newer", commit_hash=C2, arrived_at=9.0), FAST))
     for refs, steps in (({"main": C1}, []), ({"main": C2}, []), ({}, [("ref_set", "newer", FAST)])):
@@ -369,7 +369,7 @@ def test_two_models_of_one_revision_do_not_fight_over_its_ref() -> None:
 
 
 def test_a_model_at_a_commit_has_no_ref_to_set() -> None:
-    """A revision that is a commit hash is no ref."""
+    """A model whose revision is a commit hash needs no ref."""
     row, sidecar = row_of(revision=C1), sidecar_of(revision=C1)
     seen = replace(seen_row(row, FAST), sidecar=sidecar)
 
@@ -377,7 +377,7 @@ def test_a_model_at_a_commit_has_no_ref_to_set() -> None:
 
 
 def test_nothing_is_written_to_a_base_that_is_read_only() -> None:
-    """The registry learns what lies there; its sidecars, refs and id stay."""
+    """Nothing is written to a read-only base, but the registry is updated."""
     bases = (
         base_of(FAST, SidecarSeen(FAST, sidecar_of(), (USB,))),
         base_of(USB, SidecarSeen(USB, sidecar_of("n"), (USB,)), refs={}, writable=False),
@@ -390,14 +390,14 @@ def test_nothing_is_written_to_a_base_that_is_read_only() -> None:
 
 
 def test_the_copy_of_a_base_gets_an_id_of_its_own() -> None:
-    """Two tiers of one id would share reservations."""
+    """A copied base gets an id of its own, because two tiers with one id would share reservations."""
     bases = (base_of(FAST, tier_id="one"), base_of(USB, tier_id="one"))
 
     assert said(plan_reconcile(Seen(bases, ()))) == [("new_id", "", USB)]
 
 
 def test_whole_snapshots_of_nobody_are_only_named() -> None:
-    """Adopting them is another command."""
+    """Whole snapshots without a model are only named, because adopt takes them in."""
     found = Unregistered(FAST, "org/other", C2, 5)
 
     plan = plan_reconcile(Seen((base_of(FAST),), (), snapshots=(found,)))

@@ -1,4 +1,4 @@
-"""What people write for a model of the hub."""
+"""What people type for a model on the hub."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ QUANTISATION = st.sampled_from(["Q4_K_M", "q8_0", "F16", "BF16", "IQ2_XXS", "UD-
 
 @given(ORG, PART)
 def test_every_spelling_of_an_id_means_the_id(org: str, name: str) -> None:
-    """With the host, the scheme or blanks around it, it is the same repository, all of it, at no said revision."""
+    """With host, scheme or blanks around it, an id means the same repository at no given revision."""
     spellings = (
         "{0}",
         " {0}\n",
@@ -39,7 +39,7 @@ def test_every_spelling_of_an_id_means_the_id(org: str, name: str) -> None:
 
 @given(st.text() | st.text("hf:/@%refs.cotrblaq0123?#").map(lambda text: f"hf.co/{text}"), st.sampled_from(["", HUB]))
 def test_any_text_is_a_model_or_an_error_with_the_way_out(text: str, endpoint: str) -> None:
-    """Nothing else is raised, and a refusal always has a hint."""
+    """Any text gives a model or a BadInput with a hint."""
     hint = ""
     try:
         parse_reference(text, endpoint)
@@ -69,7 +69,7 @@ def test_any_text_is_a_model_or_an_error_with_the_way_out(text: str, endpoint: s
 def test_a_pasted_address_keeps_what_it_says(
     text: str, repo_id: str, revision: str | None, patterns: tuple[str, ...]
 ) -> None:
-    """The revision and the file, folder or split file of the page that was copied."""
+    """A pasted address keeps the revision and the file, folder or split file of its page."""
     found = parse_reference(text, HUB)
 
     assert (found.repo_id, found.revision, found.patterns) == (repo_id, revision, patterns)
@@ -95,7 +95,7 @@ def test_a_pasted_address_keeps_what_it_says(
     ],
 )
 def test_what_names_no_model_is_refused_with_the_forms(text: str) -> None:
-    """The hint lists what can be written."""
+    """Text that names no model is refused, and the hint lists the forms."""
     with pytest.raises(BadInput) as raised:
         parse_reference(text, HUB)
 
@@ -104,7 +104,7 @@ def test_what_names_no_model_is_refused_with_the_forms(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["hf://datasets/org/x", "https://huggingface.co/spaces/org/x", f"{HUB}/kernels/org/x"])
 def test_what_is_no_model_is_named(text: str) -> None:
-    """A data set, a Space or a kernel is refused for what it is."""
+    """A data set, a Space or a kernel is refused, and the error says what it is."""
     with pytest.raises(BadInput, match=r" is a (data set|Space|kernel)\.") as raised:
         parse_reference(text, HUB)
 
@@ -115,7 +115,7 @@ def test_what_is_no_model_is_named(text: str) -> None:
     QUANTISATION, st.booleans(), st.sampled_from(["model-{}.gguf", "{}/m.gguf", "m.{}-00001-of-00002.gguf", "{}.gguf"])
 )
 def test_a_quantisation_means_its_files(tag: str, is_upper: bool, form: str) -> None:
-    """In upper or lower case, split or not, in a folder or not."""
+    """A quantisation means its files in upper or lower case, split or not, in a folder or not."""
     chosen = Selection(parse_reference(f"org/m:{tag}").patterns)
 
     assert form.format(tag.upper() if is_upper else tag.lower()) in chosen
@@ -124,7 +124,7 @@ def test_a_quantisation_means_its_files(tag: str, is_upper: bool, form: str) -> 
 
 
 def test_a_quantisation_is_no_part_of_another() -> None:
-    """F16 isn't BF16; a projector comes along, and nothing that isn't a GGUF."""
+    """F16 doesn't match BF16; a projector comes along, and files other than GGUF don't."""
     names = ["m-F16.gguf", "m-BF16.gguf", "m-f16.gguf.part", "mmproj-model-f32.gguf", "README-F16.md", "config.json"]
     chosen = Selection(patterns_of_quantisation("f16"))
 
@@ -133,6 +133,6 @@ def test_a_quantisation_is_no_part_of_another() -> None:
 
 
 def test_a_tag_may_be_latest_or_a_file() -> None:
-    """As Ollama reads them: `latest` is Q4_K_M, and the name of a GGUF is that file."""
+    """A tag means what Ollama takes it for: `latest` is Q4_K_M, and the name of a GGUF file is that file."""
     assert patterns_of_quantisation("latest") == patterns_of_quantisation("Q4_K_M")
     assert parse_reference("hf.co/org/m:My-Model.gguf").patterns == ("My-Model.gguf", "*mmproj*.gguf")

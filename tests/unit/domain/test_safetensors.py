@@ -9,12 +9,12 @@ from modelshelf.errors import BadInput
 
 
 def tensor(kind: str, *shape: int) -> dict[str, object]:
-    """Return what a header says of a tensor."""
+    """Return a tensor's entry in a header."""
     return {"dtype": kind, "shape": list(shape), "data_offsets": [0, 0]}
 
 
 def test_parameters_are_counted_over_all_parts() -> None:
-    """The weights of a model in parts are those of all of its files."""
+    """Parameters are added up over all files of a model."""
     first = header_of({"__metadata__": {"format": "pt"}, "a.weight": tensor("BF16", 10, 10)})
     second = header_of({"b.weight": tensor("BF16", 5), "b.bias": tensor("F32", 2), "ids": tensor("I64", 512)})
 
@@ -37,7 +37,7 @@ def test_parameters_are_counted_over_all_parts() -> None:
     ids=["gptq", "bitsandbytes", "mlx", "mxfp4", "fp8", "packed, nobody says how", "no weights"],
 )
 def test_packed_weights_are_counted_one_by_one(tensors: dict[str, object], bits: int | None, count: int | None) -> None:
-    """Several quantised weights in one number count each; their scales and zero points don't."""
+    """Quantised weights packed into one number count each; scales and zero points don't."""
     assert parameters(header_of(tensors), bits) == count
 
 
@@ -54,11 +54,11 @@ def test_packed_weights_are_counted_one_by_one(tensors: dict[str, object], bits:
     ids=["a list", "no shape", "no type", "a negative shape", "many dimensions", "too much"],
 )
 def test_what_is_no_header_is_refused(said: object) -> None:
-    """A header that isn't what the format says is refused."""
+    """A header that doesn't follow the format is refused."""
     with pytest.raises(BadInput):
         header_of(said)
 
 
 def test_a_type_of_tomorrow_is_no_weight() -> None:
-    """A type that isn't known counts nothing."""
+    """A tensor of an unknown type counts as zero parameters."""
     assert parameters(SafetensorsHeader({("Q9", "weight"): 7}), None) is None

@@ -1,4 +1,4 @@
-"""Which disk for which tier, with which limit."""
+"""Which disk `shelf init` takes for which tier, with which limit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from modelshelf.units import GB
 
 
 def disk(point: str, size_gb: float, reads_mb: int | None = None, free_gb: float | None = None, **more: bool) -> Disk:
-    """Return a disk that is empty unless told."""
+    """Return a disk, empty by default."""
     speed = None if reads_mb is None else Speed(reads_mb * 10**6, reads_mb * 10**6)
     free_bytes = int((size_gb if free_gb is None else free_gb) * GB)
     return Disk(point, "ext4", f"{point}/llm", int(size_gb * GB), free_bytes, speed=speed, **more)
@@ -43,7 +43,7 @@ NVME, HDD = disk("/", 500, 3000, is_home=True), disk("/data", 8000, 200)
     ],
 )  # fmt: skip
 def test_the_disks_are_given_their_tiers(disks: list[Disk], primary: str, secondary: str | None) -> None:
-    """Fast before large, lasting before fleeting, and nothing that is no use."""
+    """Fast disks come before large ones, permanent before temporary, and unusable ones not at all."""
     proposed = propose(disks)
 
     found = (proposed.primary.base, proposed.secondary.base if proposed.secondary else None)
@@ -51,14 +51,14 @@ def test_the_disks_are_given_their_tiers(disks: list[Disk], primary: str, second
 
 
 def test_a_cache_does_not_make_a_disk_fast() -> None:
-    """A disk whose reads come out of somebody's memory is known by its writes."""
+    """A disk whose reads come from a cache is judged by its writes."""
     cached = replace(HDD, speed=Speed(150 * 10**6, 9 * GB))
 
     assert propose([NVME, cached]).primary.base == NVME.base
 
 
 def test_without_a_disk_the_flags_are_said() -> None:
-    """Nothing to write to is an error that says what to do."""
+    """Without a writable disk the error names the flags to use."""
     with pytest.raises(BadInput) as caught:
         propose([])
     assert "--primary PATH" in caught.value.hint
@@ -70,7 +70,7 @@ def test_without_a_disk_the_flags_are_said() -> None:
     ids=["empty", "nearly full", "full of models", "half full of them", "tiny"],
 )
 def test_a_limit_is_whole_and_leaves_room(size_gb: float, free_gb: float, held_gb: float, limit_gb: int) -> None:
-    """Four fifths of the disk, or of what is free nine tenths, and what the base holds already."""
+    """A limit is a whole number: 80 % of the disk, or 90 % of what is free plus what the base already holds."""
     found = replace(disk("/", size_gb, free_gb=free_gb), held_bytes=int(held_gb * GB))
 
     assert found.limit_gb == limit_gb
@@ -78,7 +78,7 @@ def test_a_limit_is_whole_and_leaves_room(size_gb: float, free_gb: float, held_g
 
 @pytest.mark.parametrize("text", ["0", "-1", "many", "nan", "inf"])
 def test_a_limit_that_is_none_is_refused(text: str) -> None:
-    """Zero, less, or no number."""
+    """A limit of zero, below zero or without a number is refused."""
     with pytest.raises(BadInput):
         parse_limit(text)
 
@@ -87,12 +87,12 @@ def test_a_limit_that_is_none_is_refused(text: str) -> None:
     ("text", "limit_gb"), [("100", 100), (" 0.5 ", 0.5), ("none", None), ("NONE", None), ("", None)]
 )
 def test_a_limit_is_a_number_of_gb_or_none(text: str, limit_gb: float | None) -> None:
-    """Nothing said is no limit."""
+    """An empty answer means no limit."""
     assert parse_limit(text) == limit_gb
 
 
 def test_the_limit_of_a_disk_is_known_by_its_mount() -> None:
-    """A mount that is no disk for models has none."""
+    """A disk's limit is found by its mount; a mount that isn't for models has none."""
     assert [limit_on([NVME, HDD], point) for point in ("/", "/data", "/else")] == [400, 6400, None]
 
 
@@ -101,12 +101,12 @@ NAMES = st.text(
     min_size=1,
     max_size=60,
 )
-"""What a folder can be called: of at most 255 bytes."""
+"""Valid names of folders, of at most 255 bytes."""
 
 
 @given(NAMES, st.one_of(st.none(), st.floats(0.01, 1e6)))
 def test_what_is_written_is_read_back(name: str, limit_gb: float | None) -> None:
-    """Whatever a folder is called, the settings mean that folder and that limit."""
+    """The settings read back the folder and limit that were written, whatever the folder is called."""
     base = f"/disk/x{name}y"
     text = settings_text(Setup(TierChoice(base, limit_gb), TierChoice("/other", 7)))
 

@@ -1,4 +1,4 @@
-"""The systemd unit as text, and what installing and uninstalling it will do."""
+"""The systemd unit as text, and what installing and uninstalling it does."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def value(text: str, name: str) -> str:
     "word", ["plain", "with blank", 'with "quotes"', "back\\slash", "100 %", "$HOME", "it's", "a,b=c:d"]
 )
 def test_systemd_reads_every_word_back(word: str) -> None:
-    """Arguments, settings and the folder mean what they meant in the shell."""
+    """systemd reads arguments, settings and the folder as the shell meant them."""
     text = unit_text(["/usr/bin/python3", "-m", word], f"/{word}", {"SHELF_X": word})
 
     assert shlex.split(value(text, "ExecStart")) == ["/usr/bin/python3", "-m", word]
@@ -34,7 +34,7 @@ def test_systemd_reads_every_word_back(word: str) -> None:
 
 @pytest.mark.parametrize("program", ["/a\\b/python", "/it's/python", '/"/python'])
 def test_a_program_that_systemd_cannot_name_is_started_by_env(program: str) -> None:
-    """systemd takes quotes and backslashes in arguments, and in the program's name it does not."""
+    """A program whose name has quotes or backslashes is started through env: systemd takes these in arguments only."""
     assert shlex.split(value(unit_text([program, "serve"], "/", {}), "ExecStart")) == [
         "/usr/bin/env",
         program,
@@ -43,7 +43,7 @@ def test_a_program_that_systemd_cannot_name_is_started_by_env(program: str) -> N
 
 
 def test_a_new_line_in_a_setting_starts_no_directive() -> None:
-    """Whatever a setting holds, the unit has one line for it."""
+    """A setting is one line of the unit, whatever it holds."""
     text = unit_text(["/python"], "/", {"SHELF_X": "a\nExecStart=/evil"})
 
     assert len([line for line in text.splitlines() if line.startswith("ExecStart=")]) == 1
@@ -51,7 +51,7 @@ def test_a_new_line_in_a_setting_starts_no_directive() -> None:
 
 
 def test_secrets_are_told_from_settings() -> None:
-    """A token, a key and a URL with a password; a URL without one is a setting as any other."""
+    """A token, a key and a URL with a password are secrets; a URL without one isn't."""
     url = "postgresql://me@db/x"
     exported = {"HF_TOKEN": "x", "SHELF_API_KEY": "y", "DATABASE_URL": "postgresql://me:pass@db/x", "HF_ENDPOINT": url}
 
@@ -60,7 +60,7 @@ def test_secrets_are_told_from_settings() -> None:
 
 @pytest.mark.parametrize(("present", "replaces"), [(None, False), ("text", False), ("another", True)])
 def test_a_running_server_is_restarted_when_its_unit_changes(present: str | None, replaces: bool) -> None:
-    """One that is new is only started, and one that stays the same is left running."""
+    """A running server is restarted when its unit changes; a new one is started, and an unchanged one keeps running."""
     plan = plan_install(PATH, "text", present, ["HF_TOKEN"])
 
     words = [command[2] for command in plan.after]
@@ -75,7 +75,7 @@ def test_a_running_server_is_restarted_when_its_unit_changes(present: str | None
 
 
 def test_a_server_is_stopped_before_its_unit_goes() -> None:
-    """systemd cannot stop what it no longer knows."""
+    """A server is stopped before its unit is deleted, because systemd can't stop an unknown unit."""
     plan = plan_uninstall(PATH)
 
     assert [command[2:4] for command in plan.before] == [("disable", "--now")]

@@ -1,4 +1,4 @@
-"""What a tier may hold, and which base a stored row means here."""
+"""What a tier may hold, and which base a stored row means in this process."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ READINGS = st.dictionaries(st.integers(0, 5), st.integers(0, 100))
     ids=["the limit binds", "the disk binds", "over the limit", "the disk is promised away", "no limit"],
 )
 def test_headroom_respects_the_limit_and_the_disk(room: Room, headroom_bytes: int) -> None:
-    """What can be promised is the smaller of both, and never negative."""
+    """Headroom is the smaller of what limit and disk leave, and never negative."""
     assert room.headroom_bytes == headroom_bytes
 
 
 @given(READINGS, READINGS)
 def test_what_is_outstanding_is_never_less_than_either_reading(before: dict[int, int], now: dict[int, int]) -> None:
-    """Whichever way a reservation went between two looks, no byte of it is forgotten."""
+    """Outstanding bytes are at least those of either reading, whether a reservation grew or shrank between them."""
     found = outstanding(before, now)
 
     assert max(sum(before.values()), sum(now.values())) <= found <= sum(before.values()) + sum(now.values())
@@ -56,17 +56,17 @@ def test_what_is_outstanding_is_never_less_than_either_reading(before: dict[int,
 
 @given(READINGS)
 def test_what_did_not_change_is_outstanding_once(reading: dict[int, int]) -> None:
-    """Two equal readings are one."""
+    """Two equal readings of a reservation count once."""
     assert outstanding(reading, reading) == sum(reading.values())
 
 
 def test_what_fits_exactly_fits() -> None:
-    """The last byte below the limit can be had."""
+    """A need that reaches the limit exactly fits."""
     check_fits(30, FAST, Room(100, 60, 10, 1000, 0))
 
 
 def test_over_the_limit_the_error_has_the_numbers_of_the_limit() -> None:
-    """It says what is needed, what is there of how much, and carries each number as bytes."""
+    """Over the limit, the error says what is needed and what is free of how much, and has each number in bytes."""
     room = Room(100 * GB, 60 * GB, 9 * GB, 500 * GB, 9 * GB)
 
     with pytest.raises(OutOfSpace, match=r"Need 140.2 GB, primary has 31.0 GB of 100.0 GB\.") as caught:
@@ -87,14 +87,14 @@ def test_over_the_limit_the_error_has_the_numbers_of_the_limit() -> None:
 
 @pytest.mark.parametrize("limit_bytes", [None, 1000 * GB], ids=["no limit", "a limit that would do"])
 def test_on_a_full_disk_the_error_speaks_of_the_disk(limit_bytes: int | None) -> None:
-    """Raising the limit would not help, so it is not proposed."""
+    """On a full disk the error doesn't propose to raise the limit."""
     with pytest.raises(OutOfSpace, match=r"primary has 2.0 GB on its disk\.") as caught:
         check_fits(5 * GB, FAST, Room(limit_bytes, 0, 0, 3 * GB, GB))
     assert caught.value.hint == "Free some space on it."
 
 
 def test_an_error_names_the_tiers_that_would_hold_it() -> None:
-    """The first of them stands in the command to type."""
+    """The error names the tiers with enough room, and its command the first of them."""
     err = OutOfSpace("Too big.", hint="Raise the limit.", needed_bytes=5, would_hold=[])
 
     found = with_holders(err, 5, [("secondary", 5), ("usb", 4), ("nas", 90)])
@@ -112,21 +112,21 @@ def test_an_error_names_the_tiers_that_would_hold_it() -> None:
     ],
 )
 def test_where_a_model_lies_is_no_place_to_move_it(holders: list[str], hint: str, left: list[str]) -> None:
-    """A refused move does not name the tier that it came from."""
+    """The error of a refused move doesn't propose the tier that the model is on."""
     found = for_a_move(OutOfSpace("Too big.", hint="Use it.", would_hold=holders), "m", "secondary")
 
     assert (found.hint, found.fields["would_hold"]) == (hint, left)
 
 
 def test_where_no_tier_would_hold_it_the_error_stays() -> None:
-    """No hint is made up."""
+    """If no tier has enough room, the error has no such hint."""
     err = OutOfSpace("Too big.")
 
     assert with_holders(err, 5, [("secondary", 4)]) is err
 
 
 def test_the_base_of_this_process_wins_over_the_stored_one() -> None:
-    """The same row means one folder on the host and another in a container."""
+    """A stored row means this process's base for its tier, so the host and a container each use their own path."""
     tiers = Tiers(FAST, SLOW)
 
     assert tiers.resolve(PRIMARY, "/home/me/elsewhere") is FAST
@@ -135,7 +135,7 @@ def test_the_base_of_this_process_wins_over_the_stored_one() -> None:
 
 
 def test_a_custom_path_is_taken_as_it_is() -> None:
-    """It has no limit but its disk, and one spelling."""
+    """A custom path is normalised and limited only by its disk."""
     assert Tiers(FAST, SLOW).resolve(CUSTOM, "/mnt/usb/models/") == Tier(CUSTOM, "/mnt/usb/models", None)
 
 
@@ -152,7 +152,7 @@ def test_a_custom_path_is_taken_as_it_is() -> None:
     ],
 )
 def test_a_custom_path_goes_through_the_map(stored: str, here: str) -> None:
-    """Whole folder names are compared, and the longest prefix wins."""
+    """A custom path is mapped by the longest prefix of whole folder names."""
     tiers = Tiers(FAST, custom_map={"/mnt/usb": "/models/usb/", "/mnt/usb/inner": "/models/inner"})
 
     assert tiers.resolve(CUSTOM, stored).base == here
@@ -171,7 +171,7 @@ def test_a_custom_path_goes_through_the_map(stored: str, here: str) -> None:
     ],
 )
 def test_a_location_that_means_no_tier_is_refused(location: str, path: str | None, hint: str) -> None:
-    """The hint says what to do instead."""
+    """An unusable location is refused, and the hint says what to do instead."""
     with pytest.raises(BadInput) as caught:
         Tiers(FAST).resolve(location, path)
     assert caught.value.hint.startswith(hint)
@@ -179,7 +179,7 @@ def test_a_location_that_means_no_tier_is_refused(location: str, path: str | Non
 
 @pytest.mark.parametrize(("location", "base"), [(PRIMARY, "/mnt/fast"), (SECONDARY, "/mnt/slow")])
 def test_who_asks_for_a_tier_may_name_its_base_and_no_other(location: str, base: str) -> None:
-    """A path that would be ignored is refused; of a stored row it is what another process calls the base."""
+    """A request for a tier may name its base and no other path; a stored row may hold another process's path."""
     tiers = Tiers(FAST, SLOW)
 
     assert tiers.chosen(location, None) == tiers.chosen(location, f"{base}/") == tiers.resolve(location, "/elsewhere")
@@ -190,14 +190,14 @@ def test_who_asks_for_a_tier_may_name_its_base_and_no_other(location: str, base:
 
 
 def test_the_secondary_base_is_no_custom_one_either() -> None:
-    """One folder is one tier."""
+    """The secondary base isn't accepted as a custom one, because one folder is one tier."""
     with pytest.raises(BadInput, match="is the secondary base"):
         Tiers(FAST, SLOW).resolve(CUSTOM, SLOW.base)
 
 
 @pytest.mark.parametrize("path", ["/mnt/fast/inner", "/mnt/disk", "/mnt/disk/slow/a/b"])
 def test_a_base_inside_of_another_is_refused(path: str) -> None:
-    """Bytes would count for both; a neighbour whose name only begins alike is none."""
+    """A base inside another is refused, because bytes would count twice; a folder with a similar name isn't inside."""
     tiers = Tiers(FAST, Tier(SECONDARY, "/mnt/disk/slow", None))
     with pytest.raises(BadInput, match="overlap"):
         tiers.resolve(CUSTOM, path)
@@ -205,7 +205,7 @@ def test_a_base_inside_of_another_is_refused(path: str) -> None:
 
 
 def test_a_configured_base_is_stored_as_it_is() -> None:
-    """The map is for custom paths, even where it would fit a configured one."""
+    """A configured base is stored unmapped, even if the path map would match it."""
     tiers = Tiers(FAST, SLOW, custom_map={"/elsewhere": "/mnt"})
 
     assert [tiers.stored_path(base) for base in (FAST.base, SLOW.base)] == [FAST.base, SLOW.base]
@@ -213,7 +213,7 @@ def test_a_configured_base_is_stored_as_it_is() -> None:
 
 
 def test_a_tier_is_shown_in_one_line() -> None:
-    """It says where it is and how much of its limit is taken; one that is away says that."""
+    """A tier's repr is one line with its base and usage, or says that it is offline."""
     usage = Usage(25 * GB, 25 * GB, {})
     fast = TierStatus(FAST, online=True, detail="", usage=usage, reserved_bytes=0, free_bytes=GB)
     slow = TierStatus(SLOW, online=True, detail="", usage=usage, reserved_bytes=0, free_bytes=GB)
@@ -225,7 +225,7 @@ def test_a_tier_is_shown_in_one_line() -> None:
 
 
 def test_a_tier_holds_what_is_written_and_what_is_promised() -> None:
-    """The hole in the part of a download is the reservation's, and counts once."""
+    """A tier holds what is written and what is reserved; the hole in a partial download counts once."""
     usage = Usage(apparent_bytes=100, allocated_bytes=40, breakdown={"partial": 100}, hole_bytes=60)
 
     status = TierStatus(FAST, online=True, detail="", usage=usage, reserved_bytes=60, free_bytes=0)

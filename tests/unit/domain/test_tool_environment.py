@@ -1,4 +1,4 @@
-"""What the variables of other tools mean together."""
+"""How the variables of other tools work together."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def said(environ: Mapping[str, str], base: str = BASE) -> list[tuple[str, str, s
 
 
 def test_nothing_set_is_nothing_wrong() -> None:
-    """The defaults agree with each other."""
+    """Without variables there is no conflict."""
     assert said({}) == []
     assert said({"LLAMA_CACHE": "", "OLLAMA_MODELS": ""}) == []
     assert said({"HF_HOME": "/data/hf", "HF_HUB_CACHE": "/data/hf/hub/"}, "/data/hf") == []
@@ -46,7 +46,7 @@ def test_nothing_set_is_nothing_wrong() -> None:
     ids=lambda value: "-".join(value) if isinstance(value, dict) else None,
 )
 def test_each_fight_is_named_with_its_end(environ: dict[str, str], severity: str, words: str, command: str) -> None:
-    """Severity, sentence and command."""
+    """Each conflict has a severity, a sentence and the command that ends it."""
     found = [item for item in said(environ) if words in item[1]]
 
     assert [(item[0], command in item[2]) for item in found] == [(severity, True)]
@@ -54,12 +54,12 @@ def test_each_fight_is_named_with_its_end(environ: dict[str, str], severity: str
 
 @pytest.mark.parametrize("text", ["0", "", "false"])
 def test_offline_that_says_no_is_no(text: str) -> None:
-    """huggingface_hub takes 1, on, yes and true for yes."""
+    """An offline variable is on for 1, on, yes and true, as in huggingface_hub."""
     assert is_offline({"HF_HUB_OFFLINE": text}) == ""
 
 
 def test_every_tool_has_its_place() -> None:
-    """Hugging Face tools and llama.cpp share one, Ollama and LM Studio have their own."""
+    """Hugging Face tools and llama.cpp share one folder; Ollama and LM Studio have their own."""
     found = {place.tool: (place.path, place.why) for place in places(HOME | {"HF_HOME": "~/hf", "LLAMA_CACHE": "/l"})}
 
     assert found == {
@@ -96,7 +96,7 @@ print(json.dumps([constants.HF_HUB_CACHE, constants.HF_HOME, constants.HF_TOKEN_
     ids=str,
 )
 def test_the_real_library_looks_where_we_say(home: Home, more: dict[str, str]) -> None:
-    """huggingface_hub itself, started with these variables, has the same folders."""
+    """huggingface_hub itself, started with these variables, uses the folders that are predicted."""
     environ = {"HOME": home.environ()["HOME"], **more}
 
     theirs = json.loads(home.python(ASK, **more).checked().out)
@@ -105,5 +105,5 @@ def test_the_real_library_looks_where_we_say(home: Home, more: dict[str, str]) -
 
 
 def test_the_worst_comes_first() -> None:
-    """Severities are told in this order."""
+    """Conflicts are listed by severity, the worst first."""
     assert [severity.value for severity in Severity] == ["error", "warning", "info", "ok"]

@@ -1,4 +1,4 @@
-"""Findings as values: what they say, and which command mends them."""
+"""What findings say, and which command fixes them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def finding(kind: Fault, path: str = PATH, **values: object) -> Finding:
 
 @pytest.mark.parametrize("kind", list(Fault))
 def test_every_kind_has_a_sentence_and_a_command(kind: Fault) -> None:
-    """Whatever is found, a person is told what it is and what to do, registered or not."""
+    """Every kind of finding has a sentence and a command, for a registered model and for others."""
     ours, nobodys = finding(kind, model_name="m"), finding(kind)
 
     assert ours.detail.endswith(".")
@@ -52,12 +52,12 @@ def test_every_kind_has_a_sentence_and_a_command(kind: Fault) -> None:
     ],
 )
 def test_the_hint_is_the_command_that_mends_it(found: Finding, hint: str) -> None:
-    """It can be copied into a shell as it stands."""
+    """The hint is a command that can be pasted into a shell."""
     assert found.hint == hint
 
 
 def test_nobody_is_told_to_change_the_rights_of_another_users_file() -> None:
-    """Whoever owns it decides who reads it."""
+    """No hint tells a person to change the mode of another user's file."""
     theirs = finding(Fault.UNREADABLE_FILE, fact=": it belongs to user 998")
 
     assert theirs.detail == "This user can't read it: it belongs to user 998."
@@ -65,7 +65,7 @@ def test_nobody_is_told_to_change_the_rights_of_another_users_file() -> None:
 
 
 def test_a_commit_that_no_hub_has_is_not_repaired_twice() -> None:
-    """After a failed repair the way out is the folder that it came from, or to let it go."""
+    """After a failed repair of a made-up commit, the hint is to adopt the folder again or to remove the model."""
     found = finding(Fault.WRONG_BYTES, model_name="m", commit_hash=MADE_UP, trouble="No hub has it.")
 
     assert "shelf adopt FOLDER --move" in found.hint
@@ -74,14 +74,14 @@ def test_a_commit_that_no_hub_has_is_not_repaired_twice() -> None:
 
 
 def test_the_detail_says_why_a_repair_failed() -> None:
-    """What was found comes first, then what stood in the way."""
+    """After a failed repair, the detail says first what was found, then why the repair failed."""
     found = finding(Fault.WRONG_SIZE, fact="3 bytes instead of 5", trouble="The hub is away.")
 
     assert found.detail == "It has 3 bytes instead of 5. The hub is away."
 
 
 def test_what_was_repaired_is_not_wrong_any_more() -> None:
-    """The report keeps it, and does not count it."""
+    """A repaired finding stays in the report and doesn't count as a problem."""
     mended, open_one = finding(Fault.WRONG_BYTES, repaired=True), finding(Fault.MISSING_FILE, model_name="m")
 
     assert VerifyReport(2, 10, 0, 0, (), (mended, open_one)).wrong == [open_one]

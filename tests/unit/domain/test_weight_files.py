@@ -1,4 +1,4 @@
-"""Files in groups, by their names."""
+"""Grouping files by their names."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from modelshelf.domain.weight_files import (
 
 
 def files_of(*paths: str) -> list[FileEntry]:
-    """Return files, each larger than the one before."""
+    """Return files of growing size."""
     return [FileEntry(FilePath(path), 1 + i, Digest(f"{i:040x}")) for i, path in enumerate(paths)]
 
 
@@ -40,7 +40,7 @@ def files_of(*paths: str) -> list[FileEntry]:
     ],
 )
 def test_a_name_tells_the_quantisation(path: str, quantisation: str) -> None:
-    """Files are called after their quantisation by several habits, and their folders too."""
+    """A quantisation is read from a file's or folder's name, in several spellings."""
     assert quantisation_in(path) == quantisation
 
 
@@ -56,12 +56,12 @@ def test_a_name_tells_the_quantisation(path: str, quantisation: str) -> None:
     ],
 )
 def test_a_name_tells_the_format(path: str, kind: str) -> None:
-    """A file's format is told by how its name ends; what holds no weights has none."""
+    """A file's format follows from its suffix; a file without weights has none."""
     assert format_of(path) == kind
 
 
 def test_a_repository_of_quantisations() -> None:
-    """Each quantisation is a group with all of its parts, from the smallest on; then what else there is."""
+    """Each quantisation is a group with all of its parts, smallest first; the other files follow."""
     files = files_of(
         "m-Q2_K.gguf", "m-Q8_0-00001-of-00002.gguf", "m-Q8_0-00002-of-00002.gguf", "mmproj-F16.gguf", "README.md",
         "model.safetensors", "onnx/model.onnx",
@@ -81,7 +81,7 @@ def test_a_repository_of_quantisations() -> None:
 
 
 def test_two_models_of_one_quantisation_are_told_apart_by_their_names() -> None:
-    """Where two files have one quantisation, or none, their names are their labels."""
+    """If two files have one quantisation, or none, their names are the labels."""
     assert [group.label for group in groups_of(files_of("a-Q4_0.gguf", "b-Q4_0.gguf", "c.gguf"))] == [
         "a-Q4_0.gguf",
         "b-Q4_0.gguf",
@@ -102,14 +102,14 @@ REPOS = {
 
 @pytest.mark.parametrize("files", REPOS.values(), ids=REPOS.keys())
 def test_the_pattern_of_a_group_takes_its_files_alone(files: list[FileEntry]) -> None:
-    """What `--include` is told for a group selects its files, and no other."""
+    """A group's pattern selects its files and no others."""
     for group in groups_of(files):
         if group.format == "GGUF":
             assert select_files(files, [include_pattern(group, files)]) == list(group.files), group
 
 
 def test_the_pattern_is_short_where_it_can_be() -> None:
-    """A quantisation that one model has is its own pattern, spelled as its file spells it."""
+    """A quantisation that only one model has is its own pattern, spelled as in the file."""
     files = REPOS["lower case"]
 
     assert include_pattern(groups_of(files)[0], files) == "*q4_k_m*"
@@ -125,7 +125,7 @@ def test_the_pattern_is_short_where_it_can_be() -> None:
     ids=["some quantised", "none quantised", "no GGUF"],
 )
 def test_the_largest_quantisation(paths: tuple[str, ...], largest: str | None) -> None:
-    """The largest quantised file counts; unquantised ones where there is no other."""
+    """The largest quantised file counts, or the largest of all if none is quantised."""
     found = largest_quantised(groups_of(files_of(*paths)))
 
     assert (found.label if found else None) == largest
@@ -147,7 +147,7 @@ def test_the_largest_quantisation(paths: tuple[str, ...], largest: str | None) -
 def test_the_weights_that_a_program_loads(
     paths: tuple[str, ...], parts: tuple[str, ...], main: list[str] | None
 ) -> None:
-    """An index names them, else their usual names do; variants and other layouts of the same weights don't count."""
+    """The index, else the usual names, gives the weights that are loaded; variants and other layouts don't count."""
     found = main_weights(files_of(*paths), frozenset(parts))
 
     assert [file.path for file in (found.files if found else ())] == (list(parts) if main is None else main)

@@ -1,4 +1,4 @@
-"""A simulated year: the policies of making room under a user's habits, and under the worst of them."""
+"""A simulated year: the policies of making room under a user's habits, and under the worst cases."""
 
 from __future__ import annotations
 
@@ -30,40 +30,40 @@ class Load:
     at_s: float
     model: int
     lasts_s: float
-    """How long it is held."""
+    """How long the model stays in use."""
 
 
 @dataclass
 class Machine:
-    """A fast disk of 100 GB and a slow one that holds everything, driven by the policies alone."""
+    """A fast disk of 100 GB and a slow one that holds everything, run by the policies alone."""
 
     sizes: list[int]
     mode: PromoteMode
     marks: Watermarks = MARKS
     pinned: frozenset[int] = frozenset()
     all_known: bool = False
-    """Whether everything was downloaded before; else the first use of a model is a pull."""
+    """Whether everything was downloaded before; if not, the first use of a model is a pull."""
     arrived: dict[int, float] = field(default_factory=dict)
-    """What lies on the primary, and since when."""
+    """Models on the primary, and when each arrived."""
     uses: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
     held_until: dict[int, float] = field(default_factory=dict)
     loads: int = 0
     hits: int = 0
     written: list[tuple[float, int]] = field(default_factory=list)
-    """When how many bytes were promoted to the primary."""
+    """Times and bytes of promotions to the primary."""
     made_way: list[tuple[float, int]] = field(default_factory=list)
-    """When how many bytes left it for a promotion."""
+    """Times and bytes of evictions for a promotion."""
     pushed: list[tuple[float, int]] = field(default_factory=list)
-    """When how many bytes left it for a pull."""
+    """Times and bytes of evictions for a pull."""
 
     def room(self) -> Room:
-        """What a meter would say; the disk is as large as the limit and a little."""
+        """Return what a meter would; the disk is slightly larger than the limit."""
         usage_bytes = sum(self.sizes[m] for m in self.arrived)
         free_bytes = LIMIT_BYTES + 5 * GB - usage_bytes
         return Room(LIMIT_BYTES, usage_bytes, 0, free_bytes, 0)
 
     def candidates(self, now_s: float) -> list[Candidate]:
-        """What lies on the primary."""
+        """Return the placements on the primary."""
         return [
             Candidate(
                 f"m{m:02}",
@@ -78,7 +78,7 @@ class Machine:
         ]
 
     def bring(self, model: int, now_s: float, plan: EvictionPlan, left: list[tuple[float, int]]) -> None:
-        """Carry out a plan and let the model arrive; nothing that must stay leaves, and the limit holds."""
+        """Carry out a plan and add the model; assert that nothing protected leaves and the limit holds."""
         for victim in plan.victims:
             assert victim.model_id not in self.pinned
             assert self.held_until.get(victim.model_id, 0.0) <= now_s
@@ -88,7 +88,7 @@ class Machine:
         assert sum(self.sizes[m] for m in self.arrived) <= LIMIT_BYTES
 
     def pull(self, model: int, now_s: float) -> None:
-        """The first use of a model downloads it: to the primary if room can be made, else to the secondary."""
+        """Download a model on its first use: to the primary if room can be made, else to the secondary."""
         try:
             plan = plan_eviction(self.sizes[model], self.room(), self.candidates(now_s), self.marks.at_once(), now_s)
         except (Conflict, OutOfSpace):
@@ -96,7 +96,7 @@ class Machine:
         self.bring(model, now_s, plan, self.pushed)
 
     def load(self, load: Load) -> None:
-        """Use a model: from the primary, or from the secondary with a promotion behind it."""
+        """Use a model from the primary, or from the secondary with a promotion afterwards."""
         model, now_s = load.model, load.at_s
         known = self.all_known or bool(self.uses[model]) or model in self.arrived
         self.held_until[model] = max(self.held_until.get(model, 0.0), now_s + load.lasts_s)
@@ -117,7 +117,7 @@ class Machine:
 
     @property
     def moved_bytes(self) -> int:
-        """What policy copied between the disks, in both directions."""
+        """Return the bytes that policy copied between the disks, in both directions."""
         return sum(size for _, size in self.written + self.made_way + self.pushed)
 
 
@@ -134,7 +134,7 @@ def most_in_a_span(events: list[tuple[float, int]], span_s: float) -> int:
 
 
 def habits(seed: int) -> tuple[list[int], list[Load]]:
-    """Return 60 sizes of 1-40 GB and a year of loads: popularity by Zipf, and a favourite changes each week."""
+    """Return 60 sizes of 1-40 GB and a year of loads: popularity follows Zipf, and a favourite changes each week."""
     rng = random.Random(seed)
     sizes = [round(rng.uniform(1, 40) * GB) for _ in range(60)]
     ranked = list(range(60))
@@ -161,7 +161,7 @@ def live(mode: PromoteMode, seed: int, marks: Watermarks = MARKS) -> Machine:
 
 
 def in_turns(mode: PromoteMode, pattern: str, marks: Watermarks = MARKS) -> Machine:
-    """Return the machine after a year of two models of 60 GB, one load an hour in this pattern of A and B."""
+    """Return the machine after a year of two 60 GB models, one load an hour, in this pattern of A and B."""
     machine = Machine([60 * GB, 60 * GB], mode, marks, all_known=True)
     for hour in range(DAYS * 24):
         machine.load(Load(hour * HOUR_S, "AB".index(pattern[hour % len(pattern)]), HOUR_S / 2))
@@ -170,30 +170,30 @@ def in_turns(mode: PromoteMode, pattern: str, marks: Watermarks = MARKS) -> Mach
 
 @pytest.fixture(scope="module", params=SEEDS, ids="seed {}".format)
 def year(request: pytest.FixtureRequest) -> dict[str, Machine]:
-    """The same year under each mode; `bring` asserts the limit, the pins and the leases at every step."""
+    """Live the same year in each mode; `bring` asserts the limit, the pins and the leases at every step."""
     return {mode: live(mode, request.param) for mode in ("never", "auto", "always")}
 
 
 def test_promotion_makes_loads_fast(year: dict[str, Machine]) -> None:
-    """With auto more than twice as many loads come from the fast disk as without promotion."""
+    """With `auto`, more than twice as many loads come from the fast disk as without promotion."""
     assert year["auto"].loads == year["never"].loads > 8000
     assert year["auto"].hits > 2 * year["never"].hits
 
 
 def test_auto_is_better_than_always_and_copies_less(year: dict[str, Machine]) -> None:
-    """Waiting for the second load and sparing hotter models brings more fast loads for fewer bytes."""
+    """`auto` gives more fast loads than `always`, for fewer bytes."""
     assert year["auto"].hits > year["always"].hits
     assert year["auto"].moved_bytes < 0.85 * year["always"].moved_bytes
 
 
 def test_no_more_is_moved_in_a_day_than_the_limit_on_average(year: dict[str, Machine]) -> None:
-    """In a year of 24 loads a day policy copies less than the limit per day, both directions together."""
+    """In a year of 24 loads a day, policy copies on average less than the limit per day, both directions together."""
     assert year["auto"].moved_bytes < DAYS * LIMIT_BYTES
 
 
 @pytest.mark.parametrize("mode", ["auto", "always"])
 def test_no_more_than_the_limit_makes_way_in_one_minimum_stay(year: dict[str, Machine], mode: str) -> None:
-    """In any span of one minimum stay promotions push out at most the limit, and write at most that beside pulls."""
+    """In any span of one minimum stay, promotions push out at most the limit, and write at most the limit."""
     machine = year[mode]
     most_pushed_bytes = most_in_a_span(machine.pushed, MARKS.min_stay_s)
 
@@ -202,12 +202,12 @@ def test_no_more_than_the_limit_makes_way_in_one_minimum_stay(year: dict[str, Ma
 
 
 def test_without_promotion_nothing_is_promoted(year: dict[str, Machine]) -> None:
-    """With never the primary is written by pulls alone."""
+    """With `never`, only pulls write to the primary."""
     assert (year["never"].written, year["never"].made_way) == ([], [])
 
 
 def test_a_minimum_stay_of_a_day_is_worth_its_price() -> None:
-    """Over three years a stay of a day copies 0.52 of what a stay of an hour does, for 1.4 in a hundred fast loads."""
+    """Over three years, a stay of a day copies 52 % of what an hour does, for 1.4 % fewer fast loads."""
     hour, day = ([live("auto", seed, Watermarks(min_stay_s=stay_s)) for seed in SEEDS] for stay_s in (HOUR_S, DAY_S))
 
     assert sum(m.moved_bytes for m in day) < 0.55 * sum(m.moved_bytes for m in hour)
@@ -215,7 +215,7 @@ def test_a_minimum_stay_of_a_day_is_worth_its_price() -> None:
 
 
 def test_two_models_used_in_turns_never_bounce() -> None:
-    """Of two models that each fill 60 % of the tier one is promoted once: 60 GB in a year, and half the loads fast."""
+    """Of two models that each fill 60 % of the tier one is promoted once: 60 GB a year, and half the loads are fast."""
     machine = in_turns("auto", "AB")
 
     assert machine.moved_bytes == 60 * GB
@@ -237,7 +237,7 @@ def test_two_models_swap_at_most_once_per_minimum_stay(mode: PromoteMode, patter
 
 
 def test_without_a_minimum_stay_they_would_bounce() -> None:
-    """The same worst pattern without a minimum stay copies over ten times as much: the stay is what holds it."""
+    """Without a minimum stay the same worst pattern copies over ten times as much."""
     bouncing = in_turns("auto", "AABB", Watermarks(min_stay_s=0))
 
     assert bouncing.moved_bytes > 10 * in_turns("auto", "AABB").moved_bytes
