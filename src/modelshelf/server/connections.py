@@ -130,7 +130,10 @@ class GuardedProtocol(ZeroCopyProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """Answer a request."""
+        """Answer a request, unless its head is too long."""
+        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > self._state.limits.head_bytes:
+            self._refuse(431, "The head of the request is too long.")
+            raise ValueError("The head is too long.")  # the parser stops, and says so to `send_400_response`
         self._state.waiting.pop(self, None)
         self._head_since, self._head_bytes, self._body_since = None, 0, time.monotonic()
         super().on_headers_complete()
@@ -147,8 +150,9 @@ class GuardedProtocol(ZeroCopyProtocol):
             self._wait()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what isn't HTTP."""
-        self._refuse(400, msg)
+        """Refuse what isn't HTTP, unless the request is refused already."""
+        if not self.transport.is_closing():
+            self._refuse(400, msg)
 
     def _unsupported_upgrade_warning(self) -> None:
         """Say nothing: a request that would rather speak another protocol is answered in this one."""

@@ -151,8 +151,16 @@ def test_a_body_without_an_end_is_not_read_for_ever(served: Serving) -> None:
         assert connection.recv(1000).startswith(b"HTTP/1.1 413")
 
 
+@pytest.mark.parametrize(("over_bytes", "status"), [(-200, 200), (1, 431)], ids=["within the limit", "above it"])
+def test_a_head_has_a_length(served: Serving, over_bytes: int, status: int) -> None:
+    """A head above the limit is answered with 431, even if it comes whole."""
+    reply = served.ask("GET", "/healthz", headers=["x: " + "y" * (SOON.head_bytes + over_bytes)])
+
+    assert reply.status == status
+
+
 def test_a_head_has_an_end(served: Serving) -> None:
-    """A head that is too long is answered with 431."""
+    """A head without an end is refused, or its connection cut while it still comes."""
     reply = served.send(b"GET / HTTP/1.1\r\nx: " + b"y" * 300_000)
 
     assert reply is None or reply.status == 431
