@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -11,7 +11,7 @@ from modelshelf.domain.jobs import Moved
 from modelshelf.domain.listing import Listing
 from modelshelf.domain.models import FileEntry, ModelRow, Resolved
 from modelshelf.domain.names import CommitHash, FilePath, RefName, RepoId
-from modelshelf.domain.serving import EngineState, Served, Wanted
+from modelshelf.domain.serving import DeviceMemory, EngineState, Served, Wanted
 
 
 class Clock(Protocol):
@@ -150,6 +150,9 @@ class EngineStarter(Protocol):
             NotFound: There is no such model.
             BadInput: Nothing that is installed serves it; says what to install.
         """
+
+    def memory(self) -> Mapping[str, DeviceMemory]:
+        """Return the memory of each device that `Wanted.device` may name, "" for the machine's own; blocking."""
 
     async def start(self, wanted: Wanted, told: Callable[[EngineState], None]) -> RunningEngine:
         """Fetch, lease and start a model; returns its engine once it answers. Cancelled, it leaves nothing behind.

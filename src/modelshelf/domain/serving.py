@@ -74,3 +74,45 @@ class Wanted:
     """How long it stays when it is idle: its own wish; None: as the setting says; negative: for ever."""
     slots: int = 1
     """How many requests its engine answers side by side."""
+    endpoints: frozenset[Endpoint] = frozenset(Endpoint)
+    """What its engine answers."""
+    device: str = ""
+    """Whose memory it takes: a graphics card's name, or empty for the machine's own."""
+    version: str = ""
+    """What an engine of it was started as: commit, file, backend, arguments; another text asks for a new start."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceMemory:
+    """The memory of the machine or of a graphics card, in bytes, as it is now."""
+
+    free_bytes: int
+    total_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStatus:
+    """What people are shown of a model that is served or asked for: a copy, old when it is read."""
+
+    model_name: ModelName
+    kind: EngineKind
+    state: EngineState
+    backend: str
+    memory_bytes: int
+    """What its processes hold; what it will need, until it is ready."""
+    in_flight: int
+    """Requests that it answers now."""
+    queued: int
+    """Requests that wait for it."""
+    keep_alive_s: float
+    """How long it stays when it is idle; negative: for ever."""
+    unload_in_s: float | None = None
+    """Seconds until it goes, if nobody asks it; None while it is busy, or stays."""
+    pinned: bool = False
+    """Whether it may not make room for another model."""
+    load_s: float | None = None
+    """The seconds that its start took; None until it is ready."""
+    reason: str = ""
+    """Why it failed last, in a sentence."""
+    tail: tuple[str, ...] = ()
+    """The last lines that the failed one wrote."""

@@ -1,0 +1,1 @@
+"""Serving models: the pool, engines and what the door does with them."""
