@@ -124,10 +124,16 @@ def url(value: Value) -> str:
     except ValueError:
         has_host = False
     if "@" in value.text:
-        raise ValueError("holds a user or a password; leave them out, and set HF_TOKEN for a hub that wants a token")
+        raise ValueError("holds a user or a password; leave them out, and set HF_TOKEN (of a LAN hub: SHELF_PEER_KEY)")
     if not has_host or not re.fullmatch(r"https?://[^\s?#\\]+", value.text):
         raise ValueError(f"{value.text!r} is not an http address such as {HUB_ENDPOINT}")
     return value.text.rstrip("/")
+
+
+def urls(value: Value) -> tuple[str, ...]:
+    """Return the addresses of hubs, of a list with commas."""
+    found = (item.strip() for item in value.text.split(","))
+    return tuple(url(Value(item, value.origin, value.folder)) for item in found if item)
 
 
 def proxy(value: Value) -> Proxy:

@@ -55,6 +55,10 @@ class Settings:
     """HF_TOKEN; None: what `hf auth login` stored."""
     hf_endpoint: str
     """HF_ENDPOINT."""
+    peers: tuple[str, ...]
+    """SHELF_PEERS: LAN hubs, which are asked for bytes first."""
+    peer_key: str | None = field(repr=False)
+    """SHELF_PEER_KEY."""
     network: Network
     """HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY (or in lower case), REQUESTS_CA_BUNDLE and its like."""
     host: str
@@ -141,7 +145,7 @@ _NAMES = frozenset(
     "PRIMARY_CACHE_PATH PRIMARY_CACHE_LIMIT_GB SECONDARY_CACHE_PATH SECONDARY_CACHE_LIMIT_GB"
     " CACHE_WARNING_THRESHOLD CACHE_PATH_MAP DATABASE_URL HF_TOKEN HF_ENDPOINT HF_HOME SHELF_HOST SHELF_PORT"
     " SHELF_API_KEY SHELF_CUSTOM_ROOTS SHELF_LOG SHELF_DOWNLOAD_LIMIT SHELF_DOWNLOAD_HOURS SHELF_REQUIRE_MOUNT ON_FULL"
-    " ON_SECONDARY_FULL PROMOTE HF_HUB_DISABLE_SYMLINKS SHELF_PUBLISHED_ON".split()
+    " ON_SECONDARY_FULL PROMOTE HF_HUB_DISABLE_SYMLINKS SHELF_PUBLISHED_ON SHELF_PEERS SHELF_PEER_KEY".split()
 )
 _CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _NETWORK = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", *_CERTIFICATES})
@@ -319,6 +323,8 @@ def _build(
         database_url=read("DATABASE_URL", setting_values.database_url, ""),
         hf_token=read("HF_TOKEN", lambda value: value.text, None),
         hf_endpoint=read("HF_ENDPOINT", setting_values.url, HUB_ENDPOINT),
+        peers=read("SHELF_PEERS", setting_values.urls, ()),
+        peer_key=read("SHELF_PEER_KEY", lambda value: value.text, None),
         network=_network(read, environ),
         host=read("SHELF_HOST", lambda value: value.text, "127.0.0.1"),
         port=read("SHELF_PORT", setting_values.port, 8000),

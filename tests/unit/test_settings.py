@@ -51,6 +51,7 @@ def test_without_a_setting_there_are_defaults(env: EnvFile) -> None:
     assert (settings.host, settings.port, settings.hf_endpoint) == ("127.0.0.1", 8000, "https://huggingface.co")
     assert (settings.warning_threshold, settings.database_url, settings.download_limit_bytes_per_s) == (0.9, "", None)
     assert (settings.hf_token, settings.api_key, settings.tiers.custom_map) == (None, None, {})
+    assert (settings.peers, settings.peer_key) == ((), None)
     assert (settings.state_home, settings.env_file) == (env.home / ".local/state", env.path)
 
 
@@ -72,6 +73,8 @@ def test_every_setting_is_read(env: EnvFile) -> None:
         SHELF_API_KEY=key
         SHELF_DOWNLOAD_LIMIT=10 MB/s
         SHELF_DOWNLOAD_HOURS=22:00-06:30
+        SHELF_PEERS=http://nas:8000/hf/, https://lan.example
+        SHELF_PEER_KEY=theirs
         ON_FULL=refuse
         ON_SECONDARY_FULL=remove-unpinned
         PROMOTE=never
@@ -87,6 +90,7 @@ def test_every_setting_is_read(env: EnvFile) -> None:
     assert (settings.hf_token, settings.hf_endpoint) == ("hf_x", "http://lan:8000/hf")
     assert (settings.host, settings.port, settings.api_key) == ("0.0.0.0", 9000, "key")
     assert (settings.download_limit_bytes_per_s, str(settings.download_hours)) == (10_000_000, "22:00-06:30")
+    assert (settings.peers, settings.peer_key) == (("http://nas:8000/hf", "https://lan.example"), "theirs")
     assert (settings.on_full, settings.on_secondary_full, settings.promote) == ("refuse", "remove-unpinned", "never")
 
 
@@ -257,6 +261,8 @@ def test_a_base_that_ends_in_hub_is_refused_with_the_path_to_use(env: EnvFile) -
         ("SHELF_DOWNLOAD_HOURS=07:00-07:00", "isn't hours"),
         ("SHELF_DOWNLOAD_HOURS=24:00-07:00", "isn't hours"),
         ("HF_ENDPOINT=huggingface.co", "not an http address"),
+        ("SHELF_PEERS=http://nas:8000/hf,nas", "'nas' is not an http address"),
+        ("SHELF_PEERS=http://:secret@nas:8000/hf", "SHELF_PEER_KEY"),
         ("DATABASE_URL=mysql://me:secret@host/db", "'mysql' isn't a database we know"),
         ("CACHE_PATH_MAP=/mnt/usb", "isn't a pair"),
         ("CACHE_PATH_MAP=/mnt/usb/hub=/x/y", "Use /mnt/usb"),

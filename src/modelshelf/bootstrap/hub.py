@@ -24,6 +24,16 @@ def make_hub(settings: Settings, connections: int = 1) -> HubClient:
     return HubClient(settings.hf_endpoint, settings.hf_token, agent, connections, settings.network)
 
 
+def make_peers(settings: Settings, connections: int) -> tuple[HubClient, ...]:
+    """Return the LAN hubs of the settings, none of which is ever sent the hub's token."""
+    from modelshelf import __version__
+    from modelshelf.hub.client import HubClient
+    from modelshelf.hub.transport import Patience
+
+    agent, key, patience = f"modelshelf/{__version__}", settings.peer_key or "", Patience(connect_s=3, silence_s=15)
+    return tuple(HubClient(url, key, agent, connections, settings.network, patience) for url in settings.peers)
+
+
 def open_hub() -> HubClient:
     """Return the hub, for a question that has nothing to do with a library.
 

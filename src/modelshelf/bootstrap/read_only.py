@@ -104,7 +104,7 @@ def server_settings() -> ServerSettings:
         BadInput: The settings are wrong.
     """
     settings = load_settings()
-    secrets = tuple(secret for secret in (settings.hf_token, settings.api_key) if secret)
+    secrets = tuple(filter(None, (settings.hf_token, settings.api_key, settings.peer_key)))
     return ServerSettings(
         settings.host,
         settings.port,

@@ -164,7 +164,7 @@ class _Parts:
 
 
 def _make_parts(settings: Settings, clock: Clock, *, read_only: bool) -> _Parts:
-    from modelshelf.bootstrap.hub import make_hub
+    from modelshelf.bootstrap.hub import make_hub, make_peers
     from modelshelf.domain.eviction import Watermarks
     from modelshelf.registry.registry import Registry
     from modelshelf.services.catalog.leases import Leaser
@@ -193,7 +193,8 @@ def _make_parts(settings: Settings, clock: Clock, *, read_only: bool) -> _Parts:
     policy = FullPolicy(settings.on_full == "demote", settings.on_secondary_full == "remove-unpinned", marks)
     room = RoomMaker(registry, tiers, admission, library, old_copies, hub, clock, policy, runner)
     throttle = Throttle(settings.download_limit_bytes_per_s, clock, partial(part_of_limit, registry, owner))
-    puller = Puller(registry, tiers, room, hub, clock, throttle, OpenHours(settings.download_hours, clock), STREAMS)
+    hours, peers = OpenHours(settings.download_hours, clock), make_peers(settings, STREAMS)
+    puller = Puller(registry, tiers, room, hub, peers, clock, throttle, hours, STREAMS)
     mover = Mover(registry, library, tiers, room, clock)
     promoter = Promoter(registry, room, mover, clock, settings.promote, marks, runner)
     leaser = Leaser(registry, library, owner, promoter.on_use)
@@ -224,5 +225,6 @@ def _make_verifier(parts: _Parts) -> Verifier:
 
     registry, library, tiers, clock = parts.registry, parts.library, parts.tiers, parts.clock
     puller, admission = parts.puller, parts.room.admission
-    repairer = Repairer(registry, library, tiers, admission, parts.hub, clock, puller.throttle, puller.hours, STREAMS)
+    hubs = puller.hub, puller.peers
+    repairer = Repairer(registry, library, tiers, admission, *hubs, clock, puller.throttle, puller.hours, STREAMS)
     return Verifier(registry, library, Surveyor(library, tiers), repairer, clock, parts.runner)

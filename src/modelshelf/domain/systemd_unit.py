@@ -86,7 +86,7 @@ def without_secrets(exported: Mapping[str, str]) -> tuple[dict[str, str], list[s
     secrets = [
         name
         for name, text in exported.items()
-        if name in ("HF_TOKEN", "SHELF_API_KEY") or re.search(r"://[^/@]*:[^/@]*@", text)
+        if name in ("HF_TOKEN", "SHELF_API_KEY", "SHELF_PEER_KEY") or re.search(r"://[^/@]*:[^/@]*@", text)
     ]
     return {name: text for name, text in exported.items() if name not in secrets}, secrets
 

@@ -38,7 +38,7 @@ class HubClient:
 
     Args:
         endpoint: Its address, without a slash at the end.
-        token: A token; None: what `hf auth login` stored, if anything.
+        token: A token; empty: none; None: what `hf auth login` stored, if anything.
         user_agent: Who asks.
         connections: How many requests run side by side.
         network: Proxies and certificates; None: neither.
@@ -320,8 +320,8 @@ class HubClient:
         Raises:
             Denied: One is stored that this user may not read.
         """
-        if self._given_token:
-            return self._given_token
+        if self._given_token is not None:
+            return self._given_token or None
         from huggingface_hub import get_token
 
         try:

@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from modelshelf.domain.jobs import backoff_s
@@ -24,6 +24,7 @@ from modelshelf.services.lifecycle.download_tasks import Download, Task, is_larg
 from modelshelf.services.lifecycle.line import STALL_S, Line
 from modelshelf.services.lifecycle.open_hours import OpenHours
 from modelshelf.services.lifecycle.rate_limit import Throttle
+from modelshelf.services.lifecycle.sources import Sources
 from modelshelf.store.blobs.partial import PIECE_BYTES, IncomingBlob, Run
 from modelshelf.store.layout import Base
 from modelshelf.store.locks import try_lock
@@ -48,6 +49,8 @@ class Fetcher:
     """
 
     hub: Hub
+    peers: Sequence[Hub]
+    """LAN hubs, which are asked for bytes first."""
     base: Base
     plan: PullPlan
     progress: Progress
@@ -58,6 +61,7 @@ class Fetcher:
     """When they end, the work stops where it is."""
     on_written: Callable[[int], None]
     """Told how many bytes of the reservation are on the disk now."""
+    _sources: Sources = field(init=False)
     _waiting: deque[BlobNeed] = field(default_factory=deque)
     _tasks: deque[Task] = field(default_factory=deque)
     _open: set[Download] = field(default_factory=set)
@@ -78,6 +82,10 @@ class Fetcher:
     """Threads that wait for the head of an answer, which nothing can cut short; they hold no file."""
     _error: BaseException | None = None
     _changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def __post_init__(self) -> None:
+        """Begin with every LAN hub."""
+        self._sources = Sources(self.hub, self.peers)
 
     def run(self) -> None:
         """Fetch everything.
@@ -298,7 +306,7 @@ class Fetcher:
         with self._changed:
             self._asking.add(me)
         try:
-            with self.hub.open_range(self.plan.repo_id, self.plan.commit_hash, need.path, start, stop) as stream:
+            with self._sources.open_range(self.plan.repo_id, self.plan.commit_hash, need, start, stop) as stream:
                 with self._changed:
                     self._asking.discard(me)
                     if self._error is not None:
@@ -371,6 +379,7 @@ class Fetcher:
                 raise
             _log.warning("digest_mismatch", extra={"digest": need.digest, "path": need.path})
             self._failed_digests.add(need.digest)
+            self._sources.distrust(need.digest)
             self.progress.skip(-need.size_bytes)
             self.on_written(-need.size_bytes)
             with self._changed:

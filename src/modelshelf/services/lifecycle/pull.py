@@ -51,6 +51,8 @@ class Puller:
     tiers: TierService
     room: RoomMaker
     hub: Hub
+    peers: Sequence[Hub]
+    """LAN hubs; see `download.Fetcher`."""
     clock: Clock
     throttle: Throttle
     hours: OpenHours
@@ -173,6 +175,7 @@ class Puller:
     def _fetcher(self, base: Base, plan: PullPlan, progress: Progress, reservation: Reservation) -> Fetcher:
         return Fetcher(
             hub=self.hub,
+            peers=self.peers,
             base=base,
             plan=plan,
             progress=progress,

@@ -94,6 +94,8 @@ class Repairer:
     tiers: TierService
     admission: Admission
     hub: Hub
+    peers: Sequence[Hub]
+    """LAN hubs; see `download.Fetcher`."""
     clock: Clock
     throttle: Throttle
     hours: OpenHours
@@ -256,6 +258,7 @@ class Repairer:
     def _fetch(self, case: _Case, plan: PullPlan, running: Running, reservation: Reservation) -> None:
         Fetcher(
             hub=self.hub,
+            peers=self.peers,
             base=case.base,
             plan=plan,
             progress=running.progress,
