@@ -1,4 +1,4 @@
-"""What the tests of one cache share."""
+"""Fixtures for the tests of the store."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 @pytest.fixture
 def open_path() -> Iterator[Path]:
-    """A folder that every user may enter, which those of pytest are not."""
+    """A folder that every user may enter, unlike pytest's own."""
     with tempfile.TemporaryDirectory(prefix="modelshelf-") as name:
         Path(name).chmod(0o755)
         yield Path(name)

@@ -1,4 +1,4 @@
-"""File systems that are not perfect, in truth: FAT, exFAT and NTFS images, and a folder that looks like a share."""
+"""Imperfect file systems, for real: FAT, exFAT and NTFS images, and a folder that looks like a network mount."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _mounted(command: list[str], point: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def fuse_disk(folder: Path, kind: str) -> Iterator[Path]:
-    """Mount a new image of this kind; skip the test where that cannot be done."""
+    """Mount a new image of this kind; skip the test where that isn't possible."""
     how = KINDS[kind]
     _need(how.make[0], how.mount[0])
     folder.mkdir(parents=True, exist_ok=True)
@@ -62,7 +62,7 @@ def fuse_disk(folder: Path, kind: str) -> Iterator[Path]:
     subprocess.run([*how.make, str(image)], check=True, capture_output=True)
     with contextlib.ExitStack() as held:
         device = str(image)
-        if kind == "exFAT":  # it takes a device alone
+        if kind == "exFAT":  # takes a device, not an image
             loop = subprocess.run(["losetup", "--find", "--show", str(image)], capture_output=True, text=True)
             if loop.returncode:
                 pytest.skip(f"no loop device: {loop.stderr.strip()}")
@@ -73,16 +73,16 @@ def fuse_disk(folder: Path, kind: str) -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class Share:
-    """A folder behind a FUSE server, which the mount table calls a share."""
+    """A folder behind a FUSE server, which the mount table shows as a network mount."""
 
     path: Path
     pid: int
-    """The server's process."""
+    """The server's pid."""
 
 
 @contextlib.contextmanager
 def share(folder: Path, *options: str) -> Iterator[Share]:
-    """Mount a folder as `fuse.sshfs`: every file operation is real, and goes through a server of ours."""
+    """Mount a folder as `fuse.sshfs`: every file operation is real and goes through our own server."""
     _need("bindfs")
     behind, point = folder / "behind", folder / "share"
     for path in (behind, point):

@@ -18,15 +18,15 @@ MAKE = {
     "btrfs": ["mkfs.btrfs", "-q"],
 }
 SIZE_BYTES = 400 * 2**20
-"""The smallest that `mkfs.xfs` makes is 300 MiB; the image is sparse."""
+"""The smallest size that `mkfs.xfs` accepts is 300 MiB; the image is sparse."""
 
 
 @contextlib.contextmanager
 def loop_disk(folder: Path, kind: str) -> Iterator[Path]:
-    """Mount a new file system for as long as the context lasts; skip the test where that cannot be done.
+    """Mount a new file system inside the context; skip the test where that isn't possible.
 
-    A process with mounts of its own, which another test may have started meanwhile, keeps the disk for as long as it
-    lives. So its name goes at the end, and the disk itself when nobody uses it.
+    A process with its own mount namespace, which another test may have started meanwhile, keeps the disk mounted while
+    it lives. So the mount point goes at the end, and the disk itself once nobody uses it.
     """
     if os.geteuid() != 0:
         pytest.skip("mounting a loop device needs root")

@@ -1,4 +1,4 @@
-"""A small disk that really runs full."""
+"""A small disk that can really fill up."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 @contextlib.contextmanager
 def small_disk(path: Path, size_bytes: int, *options: str) -> Iterator[Path]:
-    """Mount a tmpfs of this size for as long as the context lasts; skip the test where that is not allowed."""
+    """Mount a tmpfs of this size inside the context; skip the test where that isn't allowed."""
     if os.geteuid() != 0:
         pytest.skip("mounting a small tmpfs needs root")
     path.mkdir(parents=True, exist_ok=True)

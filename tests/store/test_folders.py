@@ -1,4 +1,4 @@
-"""Nothing outside the root is changed: no way leads there, and what a call did not make keeps its mode."""
+"""No change leaves the root, and what a call didn't create keeps its mode."""
 
 from __future__ import annotations
 
@@ -67,14 +67,14 @@ MUTATORS: dict[str, Callable[[Path, Path], object]] = {
     "remove_unused": remove_unused,
 }
 QUIET = ("merge_by_link", "merge_by_link of", "remove_unused")
-"""What says by its answer that nothing was done."""
+"""Functions that report by their return value that nothing was done."""
 
 mutators = pytest.mark.parametrize("name", MUTATORS)
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A base with `a/b/x`, and beside it a folder that looks alike and is nobody's business."""
+    """A base with `a/b/x`, and beside it a folder with the same layout that must not change."""
     for top in ("root/a", "outside"):
         put(tmp_path / top / "b" / "x", b"theirs")
         put(tmp_path / top / "x", b"theirs")
@@ -86,13 +86,13 @@ def root(tmp_path: Path) -> Path:
 
 
 def plant(path: Path, target: Path) -> None:
-    """Put a link in the place of a file or folder."""
+    """Put a link in place of a file or folder."""
     path.rename(path.with_name(f"{path.name}.was"))
     path.symlink_to(target)
 
 
 def attempt(name: str, root: Path, path: Path) -> BaseException | None:
-    """Try one change; returns how it was refused."""
+    """Try one change; return how it was refused."""
     try:
         MUTATORS[name](root, path)
     except (Denied, OSError) as err:
@@ -103,7 +103,7 @@ def attempt(name: str, root: Path, path: Path) -> BaseException | None:
 @mutators
 @pytest.mark.parametrize("where", ["a", "a/b"])
 def test_no_way_leads_through_a_link(root: Path, name: str, where: str) -> None:
-    """A folder that is a link is named by the refusal, at whatever depth, and nothing behind it changes."""
+    """A refusal names the folder that is a link, at any depth, and nothing behind it changes."""
     outside = root.parent / "outside"
     plant(root / where, outside)
     path = root / "a/b/x"
@@ -122,7 +122,7 @@ def test_no_way_leads_through_a_link(root: Path, name: str, where: str) -> None:
 
 @mutators
 def test_no_way_leads_through_two_dots(root: Path, name: str) -> None:
-    """A path that climbs is refused, though it would end below the root."""
+    """A path with `..` is refused, even if it ends below the root."""
     outside = root.parent / "outside"
     before = picture(outside)
 
@@ -136,7 +136,7 @@ def test_no_way_leads_through_two_dots(root: Path, name: str) -> None:
 @mutators
 @pytest.mark.parametrize("target", ["x", "empty", "new"], ids=["a file", "a folder", "nothing"])
 def test_a_link_is_replaced_or_removed_and_not_what_it_leads_to(root: Path, name: str, target: str) -> None:
-    """A name that is a link itself leads no write out of the base."""
+    """If a name is itself a link, the link is replaced or removed, not its target."""
     outside = root.parent / "outside"
     plant(root / "a/b/x", outside / target)
     for new in (root / "a/b/new", root / "a/b/x.bak"):
@@ -149,7 +149,7 @@ def test_a_link_is_replaced_or_removed_and_not_what_it_leads_to(root: Path, name
 
 
 class Swap:
-    """Puts a link in the place of a folder when the next change is about to happen: Python says so to an audit hook."""
+    """Replaces a folder by a link right before the next change, using Python's audit hook."""
 
     CHANGES = frozenset(
         {"os.remove", "os.rename", "os.link", "os.symlink", "os.mkdir", "os.rmdir", "os.utime", "os.chmod", "os.chown"}
@@ -161,7 +161,7 @@ class Swap:
         sys.addaudithook(self)
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
-        """Look at what is about to happen."""
+        """Inspect the change that is about to happen."""
         folder = self.folder
         if folder is None:
             return
@@ -179,7 +179,7 @@ SWAP = Swap()
 def test_a_folder_that_is_swapped_at_the_last_instant_changes_nothing_outside(
     root: Path, name: str, where: str
 ) -> None:
-    """The change goes to the folder that was checked, or is refused."""
+    """If a folder is swapped at the last moment, the change goes to the checked folder or is refused."""
     outside = root.parent / "outside"
     before = picture(outside)
 
@@ -194,7 +194,7 @@ def test_a_folder_that_is_swapped_at_the_last_instant_changes_nothing_outside(
 
 @mutators
 def test_the_root_itself_may_be_reached_through_links(root: Path, name: str) -> None:
-    """A user's base may be a link, or lie behind one."""
+    """A base may itself be a link, or be behind one."""
     (root.parent / "link").symlink_to(root.parent)
     (root.parent / "base").symlink_to("link/root")
 
@@ -204,7 +204,7 @@ def test_the_root_itself_may_be_reached_through_links(root: Path, name: str) -> 
 
 
 def test_a_root_that_leads_nowhere_is_not_made_elsewhere(tmp_path: Path) -> None:
-    """What a dangling link names isn't created."""
+    """If the root is a dangling link, its target isn't created."""
     (tmp_path / "base").symlink_to(tmp_path / "gone")
 
     with pytest.raises(Denied, match="is a link"):
@@ -230,7 +230,7 @@ def test_what_was_there_keeps_its_mode(tmp_path: Path) -> None:
 
 
 def test_a_file_with_another_name_keeps_its_mode(tmp_path: Path) -> None:
-    """Its other name is another program's, which would lose or leak it."""
+    """A file with another hard link keeps its mode, because that name is another program's."""
     path = put(tmp_path / "mine", b"x")
     path.chmod(0o600)
     (tmp_path / "theirs").hardlink_to(path)
@@ -241,7 +241,7 @@ def test_a_file_with_another_name_keeps_its_mode(tmp_path: Path) -> None:
 
 
 def test_a_file_of_another_user_keeps_its_mode(tmp_path: Path) -> None:
-    """What belongs neither to this user nor to the owner of the folder isn't opened to others."""
+    """A file that belongs neither to this user nor to the folder's owner isn't opened to others."""
     if os.geteuid() != 0:
         pytest.skip("giving files to another user needs root")
     path = put(tmp_path / "theirs", b"x")
@@ -254,7 +254,7 @@ def test_a_file_of_another_user_keeps_its_mode(tmp_path: Path) -> None:
 
 
 def test_a_file_in_the_place_of_a_folder_is_the_systems_own_error(tmp_path: Path) -> None:
-    """It is no link, so nothing better is known about it; the whole path is named."""
+    """A file in place of a folder raises the system's own error with the whole path."""
     put(tmp_path / "a", b"x")
 
     with pytest.raises(NotADirectoryError) as caught, place(tmp_path, tmp_path / "a" / "x"):
@@ -264,7 +264,7 @@ def test_a_file_in_the_place_of_a_folder_is_the_systems_own_error(tmp_path: Path
 
 
 def test_a_folder_that_is_missing_is_not_made_unasked(tmp_path: Path) -> None:
-    """Neither below the root, nor the root."""
+    """A missing root or folder isn't created unless the call says so."""
     for root in (tmp_path, tmp_path / "gone"):
         with pytest.raises(FileNotFoundError), opened(root, root / "gone"):
             pass
@@ -273,7 +273,7 @@ def test_a_folder_that_is_missing_is_not_made_unasked(tmp_path: Path) -> None:
 
 
 def test_a_rename_between_file_systems_says_what_to_mount(tmp_path: Path) -> None:
-    """A hub on another disk than the rest of its base isn't a traceback."""
+    """A rename between file systems, as with a hub on another disk, is an error that says what to mount."""
     found = as_shelf_error(OSError(18, "Invalid cross-device link", "x"), tmp_path / "x")
 
     assert isinstance(found, Conflict)
@@ -281,7 +281,7 @@ def test_a_rename_between_file_systems_says_what_to_mount(tmp_path: Path) -> Non
 
 
 def test_descriptors_are_closed(root: Path) -> None:
-    """Neither a change nor a refusal leaves a folder open."""
+    """Neither a change nor a refusal leaves a descriptor open."""
     before = len(list(Path("/proc/self/fd").iterdir()))
     for name in MUTATORS:
         with contextlib.suppress(Exception):
@@ -293,7 +293,7 @@ def test_descriptors_are_closed(root: Path) -> None:
 
 
 def test_names_that_cannot_be_made_durable_are_an_error(root: Path) -> None:
-    """Only a file system that knows no such thing is let off."""
+    """If a folder can't be synced it is an error, unless the file system can't sync folders at all."""
     with opened(root, root) as folder:
         sync_folder(folder)
     with pytest.raises(OSError, match="Bad file descriptor"):

@@ -1,4 +1,4 @@
-"""The one module that changes a disk."""
+"""The module that alone changes a disk."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def names_in(folder: Path) -> list[str]:
 
 
 def allocated(path: Path) -> int:
-    """Return what a file or folder takes on its disk, in bytes."""
+    """Return how many bytes a file or folder takes on its disk."""
     return path.lstat().st_blocks * 512
 
 
 def test_a_write_replaces_the_whole_text(tmp_path: Path) -> None:
-    """The folder is made, the new text is there, and nothing else is."""
+    """A write makes the folder and replaces the whole text, and leaves nothing else."""
     path = tmp_path / "a" / "b.json"
 
     fs.write_text(tmp_path, path, "old")
@@ -45,7 +45,7 @@ def test_a_write_replaces_the_whole_text(tmp_path: Path) -> None:
 
 
 def test_a_write_that_fails_leaves_the_old_text(tmp_path: Path) -> None:
-    """Neither half of a new text nor a temporary file is left."""
+    """A write that fails leaves the old text and no temporary file."""
     path = put(tmp_path / "b.json", b"old")
 
     with pytest.raises(UnicodeEncodeError):
@@ -56,7 +56,7 @@ def test_a_write_that_fails_leaves_the_old_text(tmp_path: Path) -> None:
 
 
 def test_a_name_that_is_a_folder_is_not_replaced(tmp_path: Path) -> None:
-    """The error is the system's own where there is no better one, and nothing is left behind."""
+    """A write to a folder's name raises the system's own error and leaves nothing behind."""
     (tmp_path / "taken").mkdir()
 
     with pytest.raises(IsADirectoryError):
@@ -66,7 +66,7 @@ def test_a_name_that_is_a_folder_is_not_replaced(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_an_error_of_the_house(tmp_path: Path) -> None:
-    """A write that does not fit says so and leaves the old text."""
+    """A write that doesn't fit raises OutOfSpace and leaves the old text."""
     with small_disk(tmp_path / "disk", 256 * 1024) as disk:
         path = put(disk / "a.json", b"old")
 
@@ -79,7 +79,7 @@ def test_a_full_disk_is_an_error_of_the_house(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_ends_a_write_at_an_offset(tmp_path: Path) -> None:
-    """What fitted stays; the rest is an error, not silence."""
+    """A write at an offset that runs out of space is an error; what fitted stays."""
     with small_disk(tmp_path / "disk", 256 * 1024) as disk:
         part = disk / "x.part"
         fd = fs.open_part(tmp_path, part)
@@ -92,7 +92,7 @@ def test_a_full_disk_ends_a_write_at_an_offset(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG], ids=errno.errorcode.get)
 def test_no_more_bytes_is_out_of_space(code: int) -> None:
-    """A quota and the 4 GiB of FAT32 are full disks too."""
+    """A quota and FAT32's 4 GiB limit are out of space too."""
     found = as_shelf_error(OSError(code, "no", "/mnt/x/file"), Path("/mnt/x"))
 
     assert isinstance(found, OutOfSpace)
@@ -101,7 +101,7 @@ def test_no_more_bytes_is_out_of_space(code: int) -> None:
 
 @pytest.mark.parametrize("code", [errno.EACCES, errno.EPERM, errno.EROFS], ids=errno.errorcode.get)
 def test_a_refusal_is_denied(code: int) -> None:
-    """The hint is the command that shows who owns it."""
+    """A refusal is Denied, with a command that shows the owner."""
     found = as_shelf_error(OSError(code, "no"), Path("/mnt/x/file"))
 
     assert isinstance(found, Denied)
@@ -109,7 +109,7 @@ def test_a_refusal_is_denied(code: int) -> None:
 
 
 def test_another_error_is_left_as_it_is() -> None:
-    """What we know nothing better about is not disguised."""
+    """Any other error of the system stays as it is."""
     err = OSError(errno.EIO, "broken")
 
     with pytest.raises(OSError, match="broken") as caught, translate_errors(Path("/x")):
@@ -120,7 +120,7 @@ def test_another_error_is_left_as_it_is() -> None:
 
 
 def test_a_part_takes_bytes_at_any_offset(tmp_path: Path) -> None:
-    """Bytes written out of order lie where they belong; opening again keeps them."""
+    """Bytes may be written to a part in any order; opening it again keeps them."""
     part = tmp_path / "in" / "x.part"
 
     for offset, data in ((3, b"def"), (0, b"abc")):
@@ -132,7 +132,7 @@ def test_a_part_takes_bytes_at_any_offset(tmp_path: Path) -> None:
 
 
 def test_publishing_gives_bytes_their_name(tmp_path: Path) -> None:
-    """The part is gone, the blob is there, in place of what lay there before."""
+    """Publishing moves the part to the blob's name and replaces what was there."""
     part = put(tmp_path / "in" / "x.part", b"new")
     target = put(tmp_path / "blobs" / "x", b"old")
 
@@ -143,7 +143,7 @@ def test_publishing_gives_bytes_their_name(tmp_path: Path) -> None:
 
 
 def test_what_is_set_aside_is_kept_under_a_name_of_its_own(tmp_path: Path) -> None:
-    """Two damaged blobs of one name do not replace each other."""
+    """Two damaged blobs of one name get different names in quarantine."""
     found = [fs.set_aside(tmp_path, put(tmp_path / "x", data), tmp_path / "quarantine") for data in (b"one", b"two")]
 
     assert [path.read_bytes() for path in found] == [b"one", b"two"]
@@ -151,7 +151,7 @@ def test_what_is_set_aside_is_kept_under_a_name_of_its_own(tmp_path: Path) -> No
 
 
 def test_what_a_deleted_file_frees_is_measured(tmp_path: Path) -> None:
-    """Its length and its blocks, which differ where it has holes."""
+    """A deleted file's freed length and blocks are measured; they differ where it has holes."""
     path = tmp_path / "sparse"
     with path.open("wb") as file:
         file.truncate(10**6)
@@ -166,7 +166,7 @@ def test_what_a_deleted_file_frees_is_measured(tmp_path: Path) -> None:
 
 
 def test_a_hard_link_frees_nothing_until_it_is_the_last(tmp_path: Path) -> None:
-    """Bytes that another name still holds stay on the disk."""
+    """Deleting a hard link frees nothing while another one exists."""
     path = put(tmp_path / "a", b"x" * 5000)
     (tmp_path / "b").hardlink_to(path)
     expected = Freed(5000, allocated(path))
@@ -176,7 +176,7 @@ def test_a_hard_link_frees_nothing_until_it_is_the_last(tmp_path: Path) -> None:
 
 
 def test_a_link_is_deleted_and_not_what_it_points_to(tmp_path: Path) -> None:
-    """Whether that is a file, a folder or nothing."""
+    """Deleting a link leaves its target, be it a file, a folder or missing."""
     target = put(tmp_path / "outside" / "precious", b"x" * 5000)
     for name, to in (("file", target), ("folder", target.parent), ("nothing", tmp_path / "gone")):
         link = tmp_path / name
@@ -189,14 +189,14 @@ def test_a_link_is_deleted_and_not_what_it_points_to(tmp_path: Path) -> None:
 
 
 def test_what_is_gone_frees_nothing(tmp_path: Path) -> None:
-    """Deleting twice is no error."""
+    """Deleting a missing file frees nothing and isn't an error."""
     assert fs.remove_file(tmp_path, tmp_path / "gone") == Freed()
     assert fs.remove_tree(tmp_path, tmp_path / "gone") == Freed()
     assert fs.remove_empty_folder(tmp_path, tmp_path / "gone") == Freed()
 
 
 def test_a_tree_is_deleted_without_following_a_link(tmp_path: Path) -> None:
-    """A planted link to elsewhere goes; what lies there does not. What it freed is the sum of its parts."""
+    """A tree is deleted without following links, and the freed bytes are the sum of its parts."""
     outside = put(tmp_path / "outside" / "precious", b"x")
     tree = tmp_path / "tree"
     file = put(tree / "a" / "b", b"x" * 5000)
@@ -211,7 +211,7 @@ def test_a_tree_is_deleted_without_following_a_link(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_empty_stays(tmp_path: Path) -> None:
-    """It frees nothing, and what is in it is left alone."""
+    """A folder that isn't empty stays, and frees nothing."""
     file = put(tmp_path / "a" / "b", b"x")
 
     assert fs.remove_empty_folder(tmp_path, file.parent) == Freed()
@@ -219,7 +219,7 @@ def test_a_folder_that_is_not_empty_stays(tmp_path: Path) -> None:
 
 
 def test_an_empty_folder_frees_itself(tmp_path: Path) -> None:
-    """A folder has a size too, and `du` counts it."""
+    """Deleting an empty folder frees the size that `du` counts for it."""
     folder = tmp_path / "a"
     folder.mkdir()
     expected = Freed(folder.lstat().st_size, allocated(folder))
@@ -234,7 +234,7 @@ def test_an_empty_folder_frees_itself(tmp_path: Path) -> None:
 def test_whoever_may_enter_the_folder_may_read_the_file(
     tmp_path: Path, folder_mode: int, mode: int, readable: int
 ) -> None:
-    """A listing that huggingface_hub wrote for its user alone is readable as the folder around it is."""
+    """A listing that huggingface_hub wrote with mode 0600 gets the permissions of its folder."""
     path = put(tmp_path / "trees" / "c.json", b"{}")
     path.chmod(mode)
     path.parent.chmod(folder_mode)
@@ -245,14 +245,14 @@ def test_whoever_may_enter_the_folder_may_read_the_file(
 
 
 def test_making_a_file_readable_that_is_gone_is_no_error(tmp_path: Path) -> None:
-    """Another program may have removed it meanwhile."""
+    """Making a missing file readable isn't an error."""
     fs.take_folder_permissions(tmp_path, tmp_path / "gone")
 
     assert not (tmp_path / "gone").exists()
 
 
 def test_a_link_replaces_what_is_there(tmp_path: Path) -> None:
-    """In one step, and nothing else is left."""
+    """A link replaces what is there in one step and leaves nothing else."""
     put(tmp_path / "x", b"old")
 
     fs.make_link(tmp_path, tmp_path / "x", "somewhere")
@@ -262,7 +262,7 @@ def test_a_link_replaces_what_is_there(tmp_path: Path) -> None:
 
 
 def test_a_link_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:
-    """Neither a temporary link nor a missing target."""
+    """A link that can't be made leaves neither a temporary link nor a missing target."""
     put(tmp_path / "taken" / "file", b"")
 
     with pytest.raises(IsADirectoryError):
@@ -272,7 +272,7 @@ def test_a_link_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_bytes_are_shared_within_a_disk(tmp_path: Path) -> None:
-    """A second name for the same bytes, in place of what was there; the probe says so before and leaves nothing."""
+    """Within a disk bytes get a second name that replaces what was there; the probe says so and leaves nothing."""
     source = put(tmp_path / "a" / "x", b"bytes")
     target = put(tmp_path / "b" / "x", b"old")
 
@@ -289,7 +289,7 @@ def test_bytes_are_shared_within_a_disk(tmp_path: Path) -> None:
 
 
 def test_subvolumes_share_extents(tmp_path: Path) -> None:
-    """Each has a device number of its own, and refuses hard links from another."""
+    """Btrfs subvolumes have different device numbers and refuse hard links, and still share extents."""
     with loop_disk(tmp_path, "btrfs") as disk:
         for name in ("one", "two"):
             subprocess.run(["btrfs", "subvolume", "create", str(disk / name)], check=True, capture_output=True)
@@ -303,7 +303,7 @@ def test_subvolumes_share_extents(tmp_path: Path) -> None:
 
 
 def test_between_disks_bytes_have_to_be_copied(tmp_path: Path) -> None:
-    """Neither a link nor a clone works; what is there stays, and nothing is left behind."""
+    """Between disks neither links nor clones work; what is there stays, and nothing is left behind."""
     source = put(tmp_path / "x", b"bytes")
     with small_disk(tmp_path / "disk", 2**20) as disk:
         target = put(disk / "x", b"old")
@@ -316,7 +316,7 @@ def test_between_disks_bytes_have_to_be_copied(tmp_path: Path) -> None:
 
 
 def test_sharing_on_a_full_disk_is_out_of_space(tmp_path: Path) -> None:
-    """A disk without a free inode takes no second name either."""
+    """A link on a disk without free inodes raises OutOfSpace."""
     with small_disk(tmp_path / "disk", 2**20, "nr_inodes=4") as disk:
         source = put(disk / "a", b"bytes")
         while (full := _fill(disk)) is None:
@@ -327,7 +327,7 @@ def test_sharing_on_a_full_disk_is_out_of_space(tmp_path: Path) -> None:
 
 
 def _fill(disk: Path) -> OSError | None:
-    """Make one more file, and return the error of the first that no longer fits."""
+    """Make one more file; return the error of the first that doesn't fit."""
     try:
         put(disk / f"fill-{len(names_in(disk))}", b"")
     except OSError as err:
@@ -336,14 +336,14 @@ def _fill(disk: Path) -> OSError | None:
 
 
 def test_a_folder_that_cannot_be_synced_is_left(tmp_path: Path) -> None:
-    """Some shares refuse it, as /proc does; a folder that is not there is an error all the same."""
+    """A file system that can't sync folders, like /proc, is accepted; a missing folder is still an error."""
     fs.fsync_folder(Path("/proc/self"), Path("/proc/self"))
     with pytest.raises(FileNotFoundError):
         fs.fsync_folder(tmp_path, tmp_path / "none")
 
 
 def test_a_folder_is_renamed_only_to_a_free_name(tmp_path: Path) -> None:
-    """What has the name already is not replaced, though a rename would replace an empty folder."""
+    """A folder is never renamed onto an existing name, not even an empty folder's."""
     (tmp_path / "old").mkdir()
     (tmp_path / "taken").mkdir()
 
@@ -355,7 +355,7 @@ def test_a_folder_is_renamed_only_to_a_free_name(tmp_path: Path) -> None:
 
 
 def test_a_secret_is_never_readable_for_others(tmp_path: Path) -> None:
-    """The mode is there from the first byte on; a copy can take mode and times of what it was made from."""
+    """A secret has its mode from the first byte on; a copy can take its source's mode and times."""
     secret, copy = tmp_path / "token", tmp_path / "copy"
     fs.write_text(tmp_path, secret, "x", mode=0o600)
     os.utime(secret, (1, 2))
@@ -368,7 +368,7 @@ def test_a_secret_is_never_readable_for_others(tmp_path: Path) -> None:
 
 
 def test_what_a_file_held_is_kept_beside_it(tmp_path: Path) -> None:
-    """Each time under a name of its own, whatever is written to the file then."""
+    """Each backup of a file has its own name, whatever is written to the file afterwards."""
     path = tmp_path / "x.service"
     for text in ("one", "two", "three"):
         fs.write_text(tmp_path, path, text)
@@ -380,7 +380,7 @@ def test_what_a_file_held_is_kept_beside_it(tmp_path: Path) -> None:
 
 
 def test_without_hard_links_what_a_file_held_is_copied(tmp_path: Path) -> None:
-    """Its time is kept as well."""
+    """Without hard links a backup is a copy with the same time."""
     with fuse_disk(tmp_path, "FAT32") as disk:
         path = put(disk / "x.service", b"one")
         os.utime(path, (10**9, 10**9))
@@ -392,7 +392,7 @@ def test_without_hard_links_what_a_file_held_is_copied(tmp_path: Path) -> None:
 
 
 def test_another_users_file_is_backed_up_as_a_copy(open_path: Path) -> None:
-    """The system refuses a hard link to it; its mode and time come along."""
+    """Another user's file is backed up as a copy with its mode and time, because the system refuses a hard link."""
     path = put(open_path / "folder" / "x.service", b"one")
     os.utime(path, (10**9, 10**9))
     path.parent.chmod(0o777)
@@ -408,7 +408,7 @@ def test_another_users_file_is_backed_up_as_a_copy(open_path: Path) -> None:
     [("gone", "it doesn't exist."), ("file", "it works now."), (".", "the kernel lets only its owner")],
 )
 def test_why_a_file_cannot_have_a_second_name_is_said(tmp_path: Path, source: str, why: str) -> None:
-    """The kernel's reasons are told apart, and nothing is left behind."""
+    """The kernel's reasons against a second name are told apart, and nothing is left behind."""
     (tmp_path / "file").touch()
 
     assert link_or_clone.why_not_linked(tmp_path, tmp_path / source, tmp_path).startswith(why)
@@ -417,7 +417,7 @@ def test_why_a_file_cannot_have_a_second_name_is_said(tmp_path: Path, source: st
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="what root writes for another user needs root")
 def test_what_threads_write_into_a_new_folder_belongs_to_whom_the_base_belongs(tmp_path: Path) -> None:
-    """Also where one of them makes the folder in the instant in which the others write into it."""
+    """In a new folder every file gets the base's owner, even if one thread creates the folder while others write."""
     base = tmp_path / "base"
     base.mkdir()
     os.chown(base, USER, USER)

@@ -1,4 +1,4 @@
-"""Reading the beginnings of files that anybody may have written."""
+"""Reading headers of files that anybody may have written."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def headers(open_path: Path) -> Headers:
 
 
 def add(headers: Headers, name: str, content: bytes) -> Path:
-    """Add a file as huggingface_hub does, behind a link; returns its blob."""
+    """Add a file behind a link, as huggingface_hub does; return its blob."""
     blob = headers.base.repo("org/name").blob(f"{len(name):040x}")
     put(blob, content)
     (headers.snapshot / name).symlink_to(os.path.relpath(blob, headers.snapshot))
@@ -58,7 +58,7 @@ READERS: dict[str, Callable[[Headers, str], object]] = {
 
 @pytest.mark.parametrize("read", READERS.values(), ids=READERS.keys())
 def test_what_leads_out_of_the_base_is_not_read(headers: Headers, read: Callable[[Headers, str], object]) -> None:
-    """A link out of the base, a fifo, a folder and a name without a file are all as if they weren't there."""
+    """A link out of the base, a fifo, a folder and a missing name count as not there."""
     outside = headers.base.path.parent / "secret"
     outside.write_bytes(b"{}")
     (headers.snapshot / "out").symlink_to(outside)
@@ -118,7 +118,7 @@ def test_yaml_makes_nothing_but_texts(headers: Headers) -> None:
 
 
 def test_front_matter_that_is_no_mapping_says_nothing(headers: Headers) -> None:
-    """A README without front matter has no card."""
+    """A README without front matter, or with one that isn't a mapping, has no card."""
     add(headers, "README.md", json.dumps([1, 2]).encode())
 
     assert headers.card("README.md") == ModelCard()
@@ -135,7 +135,7 @@ def test_front_matter_that_is_no_mapping_says_nothing(headers: Headers) -> None:
 def test_a_header_is_read_once_until_its_file_changes(
     headers: Headers, name: str, content: bytes, other: bytes
 ) -> None:
-    """Who asks again gets what was read before; a file that was written since is read anew."""
+    """A header is read once until its file changes."""
     blob = add(headers, name, content)
     read = READERS[name.partition(".")[2]]
     first = read(headers, name)

@@ -1,4 +1,4 @@
-"""The user's memory of bases and libraries."""
+"""The user's list of known bases and libraries."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BASE = Base(Path("/mnt/fast"))
 
 
 def test_a_base_is_known_until_it_is_forgotten(tmp_path: Path) -> None:
-    """Another one stays known."""
+    """A base is known until it is forgotten, and forgetting it keeps the others."""
     known = KnownBases(tmp_path)
     known.remember(BASE, "id")
     known.remember(Base(Path("/mnt/slow")), "other")
@@ -22,7 +22,7 @@ def test_a_base_is_known_until_it_is_forgotten(tmp_path: Path) -> None:
 
 
 def test_a_library_is_known_with_its_settings_until_it_is_forgotten(tmp_path: Path) -> None:
-    """One of the environment has no file."""
+    """A library is known with its settings file until it is forgotten; one from the environment has no file."""
     known = KnownLibraries(tmp_path)
     known.remember(BASE, Path("/home/me/.env"))
     known.remember(Base(Path("/mnt/slow")), None)

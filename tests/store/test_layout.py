@@ -1,4 +1,4 @@
-"""Where things lie: as huggingface_hub lays them out, and ours in one folder."""
+"""Paths: huggingface_hub's layout, and our own folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REPO = BASE.repo("org/name")
 @pytest.mark.parametrize("repo_type", ["model", "dataset", "space", "kernel"])
 @pytest.mark.parametrize("repo_id", ["gpt2", "org/name", "models", "models/hub"])
 def test_a_repository_lies_where_huggingface_hub_puts_it(repo_id: str, repo_type: str) -> None:
-    """Below `hub`, under its name for every type; a name like our own folders' changes nothing."""
+    """A repository is below `hub` under its name for every type, even if its name is like one of our folders."""
     name = repo_folder_name(repo_id=repo_id, repo_type=repo_type)
 
     assert BASE.repo(repo_id, repo_type) == Repo(Path("/mnt/fast/hub") / name, Path("/mnt/fast"))
@@ -27,7 +27,7 @@ def test_a_repository_lies_where_huggingface_hub_puts_it(repo_id: str, repo_type
 
 @pytest.mark.parametrize("revision", ["main", "refs/pr/1", commit("a")])
 def test_huggingface_hub_reads_what_lies_where_we_say(tmp_path: Path, revision: str) -> None:
-    """A file written through our paths alone is found by its revision, nested refs included."""
+    """huggingface_hub reads a file that was written through our paths, nested refs included."""
     repo = Base(tmp_path).repo("org/name")
     blob = put(repo.blob("d" * 40), b"{}")
     link = repo.snapshot(commit("a")) / "sub" / "config.json"
@@ -42,7 +42,7 @@ def test_huggingface_hub_reads_what_lies_where_we_say(tmp_path: Path, revision: 
 
 
 def test_a_commit_is_never_read_as_an_old_one(tmp_path: Path) -> None:
-    """A ref to a snapshot that is not there leads huggingface_hub nowhere, not elsewhere."""
+    """A ref to a missing snapshot never makes huggingface_hub return another one."""
     repo = Base(tmp_path).repo("org/name")
     put(repo.snapshot(commit("a")) / "config.json", b"{}")
     put(repo.ref("main"), commit("b").encode())
@@ -66,7 +66,7 @@ def test_a_commit_is_never_read_as_an_old_one(tmp_path: Path) -> None:
     ],
 )
 def test_a_path_of_huggingface_is_spelled_as_it_spells_it(path: Path, below_base: str) -> None:
-    """Every name of the drawing in the module's docstring has one place."""
+    """Every path in the module docstring's drawing has a function that builds it."""
     assert path == Path("/mnt/fast") / below_base
 
 
@@ -85,41 +85,41 @@ def test_a_path_of_huggingface_is_spelled_as_it_spells_it(path: Path, below_base
     ids=lambda path: path.name,
 )
 def test_everything_of_ours_lies_in_one_folder(path: Path) -> None:
-    """Whoever deletes `modelshelf` is left with a stock cache."""
+    """Deleting `modelshelf` leaves a stock Hugging Face cache."""
     assert BASE.own in path.parents
     assert BASE.own == Path("/mnt/fast/modelshelf")
 
 
 def test_the_shared_store_is_no_repository() -> None:
-    """`hub/blobs` is huggingface_hub's, and no repository can be called so."""
+    """`hub/blobs` is huggingface_hub's, and no repository can have that name."""
     assert shared_blobs_dir(BASE.hub) == BASE.hub / "blobs"
     assert BASE.repo("blobs").path != BASE.hub / "blobs"
 
 
 def test_the_memory_of_bases_lies_outside_of_all_of_them() -> None:
-    """A drive that is not mounted takes nothing of it along."""
+    """The list of known bases is outside all of them, so an unmounted drive doesn't hide it."""
     assert known_bases_file(Path("/home/me/.local/state")) == Path("/home/me/.local/state/modelshelf/bases.json")
 
 
 def test_a_cache_dir_holds_repositories_itself() -> None:
-    """What `cache_dir=BASE` wrote lies in BASE, not in BASE/hub."""
+    """Repositories written with `cache_dir=BASE` are in BASE, not in BASE/hub."""
     cache_dir = CacheDir(Path("/c"))
 
     assert (cache_dir.hub, cache_dir.repo("a/b", "dataset").path) == (Path("/c"), Path("/c/datasets--a--b"))
 
 
 def test_a_backup_has_the_day_in_its_name() -> None:
-    """The second one of a day has a number."""
+    """A backup's name has the day, and a number from the second one on."""
     names = [before_name(Path("/c/hf"), "20261123", number).name for number in (1, 2)]
 
     assert names == ["hf.before-modelshelf-20261123", "hf.before-modelshelf-20261123-2"]
 
 
 def test_a_unit_of_the_user_lies_where_systemd_looks() -> None:
-    """Source: `systemd.unit(5)`, Unit File Load Path of a user's manager."""
+    """A user's systemd unit is where systemd looks. Source: `systemd.unit(5)`, load path of a user's manager."""
     assert user_unit_file(Path("/home/me/.config"), "x.service") == Path("/home/me/.config/systemd/user/x.service")
 
 
 def test_what_is_no_repository_has_one_lock() -> None:
-    """Beside the locks of the repositories, and with no repository's name."""
+    """Bytes outside any repository have one lock, beside those of the repositories."""
     assert BASE.things_lock == Path("/mnt/fast/modelshelf/locks/things.lock")

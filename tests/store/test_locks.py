@@ -44,13 +44,13 @@ def holder(*paths: Path) -> subprocess.Popen[str]:
 
 
 def is_free(path: Path) -> bool:
-    """Return whether a lock can be had at this moment."""
+    """Return whether a lock is free at this moment."""
     with try_lock(path.parent, path) as free:
         return free
 
 
 def test_a_lock_is_held_by_one_at_a_time(tmp_path: Path) -> None:
-    """In one thread as well: who asks again does not get it a second time."""
+    """A lock has one holder at a time; asking again in the same thread doesn't give it."""
     path = tmp_path / "deep" / "x.lock"
 
     with try_lock(path.parent, path) as free:
@@ -61,7 +61,7 @@ def test_a_lock_is_held_by_one_at_a_time(tmp_path: Path) -> None:
 
 
 def test_another_thread_does_not_get_it(tmp_path: Path) -> None:
-    """Two streams of one process exclude each other."""
+    """Two threads of one process exclude each other."""
     seen: list[bool] = []
 
     with try_lock(tmp_path, tmp_path / "x.lock"):
@@ -73,7 +73,7 @@ def test_another_thread_does_not_get_it(tmp_path: Path) -> None:
 
 
 def test_threads_exclude_each_other_where_the_file_system_has_no_locks(tmp_path: Path) -> None:
-    """What the kernel does not give is held within this process, and given back."""
+    """On a file system without locks, threads still exclude each other and give the lock back."""
     path, seen = tmp_path / "x.lock", []
 
     def work() -> None:
@@ -91,7 +91,7 @@ def test_threads_exclude_each_other_where_the_file_system_has_no_locks(tmp_path:
 
 
 def test_of_several_locks_none_is_held_where_one_is_taken(tmp_path: Path) -> None:
-    """Taking two at once cannot deadlock, and leaves the free one free."""
+    """If one of several locks is taken, none is held, so taking two can't deadlock."""
     first, second = tmp_path / "1.lock", tmp_path / "2.lock"
 
     with try_lock(second.parent, second), try_lock(first.parent, first, second) as free:
@@ -100,7 +100,7 @@ def test_of_several_locks_none_is_held_where_one_is_taken(tmp_path: Path) -> Non
 
 
 def test_a_lock_is_given_back_when_the_work_fails(tmp_path: Path) -> None:
-    """An error passes through and leaves nothing locked."""
+    """If the work fails, the lock is released and the error passes through."""
     with pytest.raises(KeyError), try_lock(tmp_path, tmp_path / "x.lock"):
         raise KeyError
 
@@ -108,7 +108,7 @@ def test_a_lock_is_given_back_when_the_work_fails(tmp_path: Path) -> None:
 
 
 def test_a_lock_dies_with_its_process(tmp_path: Path) -> None:
-    """Neither `kill -9` nor a crash leaves a lock behind; its file stays."""
+    """A lock ends with its process, even by `kill -9`; its file stays."""
     path = tmp_path / "x.lock"
     with holder(path) as process:
         assert not is_free(path)
@@ -120,13 +120,13 @@ def test_a_lock_dies_with_its_process(tmp_path: Path) -> None:
 
 
 def test_huggingface_hubs_locks_are_the_same(tmp_path: Path) -> None:
-    """It takes a `FileLock` on the same file, and each excludes the other."""
+    """huggingface_hub's `FileLock` on the same file and our lock exclude each other."""
     with FileLock(tmp_path / "x.lock"):
         assert not is_free(tmp_path / "x.lock")
 
 
 def test_a_lock_that_cannot_be_written_is_denied(tmp_path: Path) -> None:
-    """On a read-only disk the error says so, instead of waiting for ever."""
+    """On a read-only disk taking a lock is an error instead of an endless wait."""
     with (
         small_disk(tmp_path / "disk", 2**16, "ro") as disk,
         pytest.raises(Denied, match="cannot be written"),
@@ -136,7 +136,7 @@ def test_a_lock_that_cannot_be_written_is_denied(tmp_path: Path) -> None:
 
 
 def test_a_lock_is_waited_for(tmp_path: Path) -> None:
-    """Whoever has it may give it back while we wait."""
+    """A lock that is released while we wait is taken."""
     path = tmp_path / "x.lock"
     with ExitStack() as held:
         held.enter_context(try_lock(path.parent, path))
@@ -150,7 +150,7 @@ def test_a_lock_is_waited_for(tmp_path: Path) -> None:
 
 
 def test_a_lock_is_not_waited_for_for_ever(tmp_path: Path) -> None:
-    """The error names the file, and how long it was waited."""
+    """After the longest wait the error names the file and the time."""
     clock, path = FakeClock(), tmp_path / "x.lock"
     with (
         try_lock(path.parent, path),
@@ -163,7 +163,7 @@ def test_a_lock_is_not_waited_for_for_ever(tmp_path: Path) -> None:
 
 
 def test_an_unused_lock_file_of_ours_is_removed(tmp_path: Path) -> None:
-    """One that somebody holds stays, and so does one that is a link."""
+    """One of our unused lock files is deleted; a held one and a link stay."""
     free, taken, link = (put(tmp_path / name, b"") for name in ("free.lock", "taken.lock", "link.lock"))
     link.unlink()
     link.symlink_to(free)
@@ -177,7 +177,7 @@ def test_an_unused_lock_file_of_ours_is_removed(tmp_path: Path) -> None:
 
 
 class _Releasing(FakeClock):
-    """A clock under which somebody gives a lock back after some time."""
+    """A clock during which somebody releases a lock."""
 
     def __init__(self, held: ExitStack, after_sleeps: int) -> None:
         super().__init__()
@@ -185,14 +185,14 @@ class _Releasing(FakeClock):
         self._after_sleeps = after_sleeps
 
     def sleep(self, duration_s: float) -> None:
-        """Let time pass, until the lock is free."""
+        """Let time pass until the lock is free."""
         super().sleep(duration_s)
         if len(self.slept) == self._after_sleeps:
             self._held.close()
 
 
 def test_an_unused_lock_is_removed(tmp_path: Path) -> None:
-    """One that somebody holds stays, as does what a link of that name leads to; one that is gone is no error."""
+    """An unused lock file is deleted; a held one and a link's target stay, and a missing one isn't an error."""
     path, link = tmp_path / "x.lock", tmp_path / "y.lock"
     link.symlink_to(put(tmp_path / "precious", b""))
 
@@ -208,7 +208,7 @@ def test_an_unused_lock_is_removed(tmp_path: Path) -> None:
 
 
 def test_removing_a_lock_never_makes_two_owners(tmp_path: Path) -> None:
-    """While one thread removes the file again and again, at most one of the others is inside."""
+    """While one thread keeps deleting the lock file, at most one other thread holds the lock."""
     path = tmp_path / "x.lock"
     inside: list[int] = []
     most: list[int] = []
@@ -231,7 +231,7 @@ def test_removing_a_lock_never_makes_two_owners(tmp_path: Path) -> None:
 
 
 def test_a_share_that_hangs_is_not_waited_for(tmp_path: Path) -> None:
-    """The error names it; what a call still did when the share came back is undone."""
+    """A call that hangs on a network mount raises an error that names it, and is undone if the mount comes back."""
     with share(tmp_path) as mounted:
         path, undone = mounted.path / "x", []
         os.kill(mounted.pid, signal.SIGSTOP)
@@ -245,7 +245,7 @@ def test_a_share_that_hangs_is_not_waited_for(tmp_path: Path) -> None:
 
 
 def test_what_fails_on_a_share_fails_as_anywhere(tmp_path: Path) -> None:
-    """The error is the call's own, and so is the answer."""
+    """A call that fails on a network mount raises its own error, and one that works returns its result."""
     with share(tmp_path) as mounted:
         with pytest.raises(FileNotFoundError):
             bounded((mounted.path / "none").read_bytes, mounted.path)
@@ -253,7 +253,7 @@ def test_what_fails_on_a_share_fails_as_anywhere(tmp_path: Path) -> None:
 
 
 def test_a_lock_on_a_share_may_be_held_by_another_machine(tmp_path: Path) -> None:
-    """Whoever gives up on it is told where it lies."""
+    """Giving up on a lock on a network mount says that another machine may hold it."""
     with (
         share(tmp_path) as mounted,
         try_lock(mounted.path, mounted.path / "x.lock"),
@@ -266,7 +266,7 @@ def test_a_lock_on_a_share_may_be_held_by_another_machine(tmp_path: Path) -> Non
 
 
 def test_the_lock_beside_a_part_goes_when_it_is_let_go(tmp_path: Path) -> None:
-    """A base with a thousand models has no thousand empty files; who holds the lock keeps it."""
+    """A part's lock file is deleted when it is released, unless somebody holds it."""
     base = Base(tmp_path)
     path = base.part_lock(Digest("d" * 64))
 

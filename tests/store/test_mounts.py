@@ -35,7 +35,7 @@ not a line
 def test_a_path_lies_on_the_deepest_and_latest_mount(
     path: str, point: str, kind: str, read_only: bool, is_network: bool
 ) -> None:
-    """Windows drives, shares, escaped blanks, read-only mounts, and one mount over another."""
+    """A path is on its deepest, latest mount: Windows drives, network mounts, escaped blanks, read-only, stacked."""
     mount = mount_of(Path(path), TABLE)
 
     assert (mount.point, mount.kind, mount.read_only, mount.is_network) == (point, kind, read_only, is_network)
@@ -43,7 +43,7 @@ def test_a_path_lies_on_the_deepest_and_latest_mount(
 
 @pytest.mark.parametrize(("point", "expected"), [("/", True), ("/data", False)], ids=["root", "mounted"])
 def test_the_own_layer_of_a_container_is_the_overlay_at_its_root(point: str, expected: bool) -> None:
-    """A volume that happens to be an overlay stays when the container goes."""
+    """A container's own layer is the overlay at its root; a volume that is an overlay outlives the container."""
     mount = mount_of(Path("/data/x"), f"22 1 0:50 / {point} rw - overlay overlay rw,lowerdir=/l")
 
     assert mount.is_container_layer is expected
@@ -59,20 +59,20 @@ LAYER = "22 1 0:50 / / rw - overlay overlay rw,lowerdir=/l\n23 22 8:1 / /data rw
 def test_a_base_that_would_vanish_is_warned_of(
     require: bool | None, bases: list[str], warned: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With what to mount; nothing is said of one that is mounted, or where it is not wanted."""
+    """A base in a container's own layer gets a warning that says what to mount; a mounted one doesn't."""
     check_outlives(bases, require=require, table=LAYER)
 
     assert ("/b: on the container's own layer" in caplog.text, ":/b" in caplog.text) == (warned, warned)
 
 
 def test_a_base_that_would_vanish_is_refused_on_request() -> None:
-    """Before anything is written."""
+    """A base in a container's own layer is refused on request before anything is written."""
     with pytest.raises(BadInput, match="/b and /c: on the container's own layer"):
         check_outlives(["/b", "/data", "/c"], require=True, table=LAYER)
 
 
 def test_the_table_of_this_process_knows_proc() -> None:
-    """The real table."""
+    """The real mount table lists proc."""
     assert mount_of(Path("/proc/self")).kind == "proc"
 
 
@@ -92,7 +92,7 @@ def test_the_table_of_this_process_knows_proc() -> None:
     ],
 )
 def test_a_kind_says_what_cannot_be_tried(kind: str, may_hang: bool, largest: int | None) -> None:
-    """Whether a server must answer, and how large a file may be."""
+    """The kind of file system says whether a server must answer, and how large a file may be."""
     mount = mount_of(Path("/data/x"), f"22 1 0:50 / /data rw - {kind} source rw")
 
     assert (mount.may_hang, mount.max_file_bytes) == (may_hang, largest)
@@ -100,14 +100,14 @@ def test_a_kind_says_what_cannot_be_tried(kind: str, may_hang: bool, largest: in
 
 
 def test_a_system_without_a_table_has_no_shares(tmp_path: Path) -> None:
-    """Nothing is known there, and nothing is said."""
+    """On a system without a mount table, no path is on a network mount."""
     table = read_table(tmp_path / "none")
 
     assert (table, mount_of(tmp_path, table).kind) == ("", "")
 
 
 def test_what_leads_to_a_share_is_on_it(tmp_path: Path) -> None:
-    """A base may be a link to where the share is mounted; a disk of this machine is none."""
+    """A base that is a link to a network mount counts as on it; a local disk doesn't."""
     with share(tmp_path / "nas") as mounted:
         link = tmp_path / "link"
         link.symlink_to(mounted.path)

@@ -1,4 +1,4 @@
-"""What the errors of the system mean, and opening a file of bytes where something else may lie."""
+"""What the system's errors mean, and opening a file where something else may be."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from modelshelf.store.os_errors import has_no_entries, of_os_error, open_to_read
 
 @pytest.mark.timeout(30)
 def test_a_fifo_in_place_of_a_blob_holds_nobody_up(tmp_path: Path) -> None:
-    """What is no regular file is corrupt, and nothing waits for a writer."""
+    """A fifo in place of a blob is Corrupt, and nothing waits for a writer."""
     os.mkfifo(tmp_path / "blob")
 
     with pytest.raises(Corrupt, match="isn't a regular file"):
@@ -31,18 +31,18 @@ def test_a_fifo_in_place_of_a_blob_holds_nobody_up(tmp_path: Path) -> None:
     ],
 )
 def test_an_error_that_nobody_expected_is_told_plainly(number: int, kind: type[ShelfError], said: str) -> None:
-    """A full disk, a refusal and a broken disk each have their own class, and a hint."""
+    """A full disk, a refusal and a broken disk each have a class and a hint."""
     found = of_os_error(OSError(number, os.strerror(number), "/x"))
 
     assert (type(found), found.detail, bool(found.hint)) == (kind, said, True)
 
 
 def test_an_error_without_a_file_is_about_the_output() -> None:
-    """Nothing else is written without a name."""
+    """A system error without a file name is about the output."""
     assert of_os_error(OSError(errno.ENOSPC, "full")).detail == "The output could not be written: full."
 
 
 def test_a_path_of_which_nothing_is_there_has_entries() -> None:
-    """Nobody can say of a relative name that its disk is full."""
+    """Free inodes of a path without an existing folder are unknown."""
     assert not has_no_entries(Path("gone") / "x")
     assert not has_no_entries(Path())

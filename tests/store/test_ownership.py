@@ -1,4 +1,4 @@
-"""Whose the files of a base are."""
+"""Who owns a base's files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GROUP = 4720
 
 @pytest.fixture
 def base() -> Iterator[Base]:
-    """A base with one model, which every user may reach."""
+    """A base with one model that every user may reach."""
     folder = Path(tempfile.mkdtemp(prefix="modelshelf-base-"))
     folder.chmod(0o755)
     made = Base(folder / "it's a base")
@@ -51,17 +51,17 @@ def mode(path: Path) -> str:
 
 
 def test_a_base_of_one_user_holds_nothing_foreign(base: Base) -> None:
-    """There is nothing to repair in what one user wrote."""
+    """A base that one user wrote holds nothing foreign."""
     assert ownership.foreign(base) is None
 
 
 def test_a_base_that_is_not_there_holds_nothing_foreign(tmp_path: Path) -> None:
-    """It is offline, which others say."""
+    """A missing base holds nothing foreign."""
     assert ownership.foreign(Base(tmp_path / "gone")) is None
 
 
 def test_the_token_is_nobodys_business(base: Base) -> None:
-    """It is for its owner alone, whoever that is."""
+    """The token file isn't reported, whoever owns it."""
     (base.path / "token").write_text("secret")
     (base.path / "token").chmod(0o600)
     base.path.chmod(0o2775)
@@ -75,7 +75,7 @@ def test_the_token_is_nobodys_business(base: Base) -> None:
 
 @pytest.mark.parametrize("base_mode", [0o755, 0o2775], ids=["of a user", "of a group"])
 def test_what_root_left_is_counted_and_the_command_repairs_it(base: Base, base_mode: int) -> None:
-    """The command works as it is printed, blanks and quotes in the path or not; afterwards nothing is foreign."""
+    """Root's files are counted, and the printed command repairs them, even with blanks and quotes in the path."""
     give(base.path, USER, GROUP)
     base.path.chmod(base_mode)
     if is_shared(base_mode):
@@ -100,7 +100,7 @@ def test_what_root_left_is_counted_and_the_command_repairs_it(base: Base, base_m
 
 
 def test_a_file_with_other_names_is_never_taken_from_another_program(base: Base, tmp_path: Path) -> None:
-    """Alone it leads to adopt; beside others the command passes it by."""
+    """A file with other hard links isn't changed: alone it leads to adopt, among others the command skips it."""
     give(base.path, USER, GROUP)
     theirs = tmp_path / "sha256-x"
     theirs.write_text("x")
@@ -120,7 +120,7 @@ def test_a_file_with_other_names_is_never_taken_from_another_program(base: Base,
 
 
 def test_what_lies_in_quarantine_keeps_its_rights_where_it_has_other_names(base: Base, tmp_path: Path) -> None:
-    """The command for a group's base opens our own files and passes by the damaged file of another program."""
+    """In quarantine the group's command opens our own files and skips another program's file."""
     give(base.path, 0, GROUP)
     base.path.chmod(0o2775)
     theirs = tmp_path / "sha256-x"
@@ -136,7 +136,7 @@ def test_what_lies_in_quarantine_keeps_its_rights_where_it_has_other_names(base:
 
 
 def test_without_root_the_command_begins_with_sudo(base: Base) -> None:
-    """A base of root, as a Docker daemon makes it for a folder that was not there, is given to the user who asks."""
+    """Without root the command starts with sudo; root's base, as Docker makes it, is given to the user who asks."""
     give(base.path, 0, 0)
 
     with acting_as(USER):
@@ -148,7 +148,7 @@ def test_without_root_the_command_begins_with_sudo(base: Base) -> None:
 
 
 def test_the_base_of_another_user_is_not_taken_from_them(base: Base) -> None:
-    """Who is neither its owner nor root is told whom to ask, and gets no command."""
+    """A user who is neither the base's owner nor root is told whom to ask, and gets no command."""
     give(base.path, USER, GROUP)
 
     with acting_as(USER + 1):
@@ -171,7 +171,7 @@ def test_the_base_of_another_user_is_not_taken_from_them(base: Base) -> None:
 def test_the_base_decides_who_may_use_what_is_written(
     tmp_path: Path, umask: int, base_mode: int, folder: str, file: str
 ) -> None:
-    """Whatever the umask of who writes; nothing that it allows is taken away."""
+    """The base's permissions hold for new files whatever the umask, and nothing that the umask allows is removed."""
     base = Base(tmp_path / "base")
     base.path.mkdir()
     base.path.chmod(base_mode)
@@ -190,7 +190,7 @@ def test_the_base_decides_who_may_use_what_is_written(
 
 
 def test_what_root_writes_belongs_to_whom_the_folder_belongs(base: Base) -> None:
-    """Root in a container leaves nothing behind that the user outside cannot delete; links go with their folder."""
+    """What root writes belongs to the folder's owner, so a user outside the container can delete it; links too."""
     give(base.path, USER, GROUP)
 
     fs.write_text(base.path, base.sidecar("m"), "{}")
@@ -201,7 +201,7 @@ def test_what_root_writes_belongs_to_whom_the_folder_belongs(base: Base) -> None
 
 
 def test_what_huggingface_hub_wrote_is_shared_with_its_locks(base: Base) -> None:
-    """The list of files of mode 0600 and the folder of locks can be used by the group of the base."""
+    """huggingface_hub's list of mode 0600 and its folder of locks are opened to the base's group."""
     lock = base.hub_lock("org/a", "b" * 40)
     lock.parent.mkdir(parents=True)
     lock.touch(0o600)
@@ -215,7 +215,7 @@ def test_what_huggingface_hub_wrote_is_shared_with_its_locks(base: Base) -> None
 
 
 def test_what_may_not_be_changed_is_known_before(base: Base) -> None:
-    """A folder of another user is named, and the error's hint repairs it; root may change everything."""
+    """Another user's folder is reported before a change, with a hint that repairs it; root may change everything."""
     give(base.path, 0, 0)
 
     with acting_as(USER):
@@ -230,7 +230,7 @@ def test_what_may_not_be_changed_is_known_before(base: Base) -> None:
 
 
 def test_what_cannot_be_looked_at_is_left_out(base: Base) -> None:
-    """A folder whose names can be listed, and no more, counts itself and nothing in it."""
+    """A folder that can be listed and not entered counts itself and nothing in it."""
     give(base.path, USER, USER)
     blobs = base.repo("org/a").blobs
     give(blobs, 0, 0)

@@ -1,4 +1,4 @@
-"""What lies under a name, asked where asking may be refused."""
+"""What is at a path, asked where the system may refuse."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def answers(path: Path) -> list[str]:
 
 
 def test_each_thing_is_told_from_the_others(tmp_path: Path) -> None:
-    """A file, a folder, links to both, a link to nothing and nothing are six different answers."""
+    """A file, a folder, links to both, a dangling link and nothing give six different answers."""
     (tmp_path / "file").write_text("")
     (tmp_path / "folder").mkdir()
     for name in ("file", "folder", "nothing"):
@@ -42,7 +42,7 @@ def test_each_thing_is_told_from_the_others(tmp_path: Path) -> None:
 
 
 def test_nothing_below_a_closed_folder_is_told_and_nothing_is_raised(tmp_path: Path) -> None:
-    """Below a folder that may not be entered the one answer is that it is closed."""
+    """Below a closed folder the only answer is that it is closed, and nothing is raised."""
     tmp_path.chmod(0o755)
     (tmp_path / "closed").mkdir(mode=0o700)
     (tmp_path / "closed" / "file").write_text("")
@@ -55,5 +55,5 @@ def test_nothing_below_a_closed_folder_is_told_and_nothing_is_raised(tmp_path: P
 
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_a_name_that_no_file_can_have_is_not_there(question: Callable[[Path], bool]) -> None:
-    """A name with a null character is no reason to raise."""
+    """A name with a null character isn't there and raises nothing."""
     assert question(Path("a\0b")) is False

@@ -1,4 +1,4 @@
-"""Which settings file is in force: the nearest one of ours, the user's, or that of the one library that is known."""
+"""Which settings file is used: the nearest one with our settings, the user's, or the only known library's."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def environ(home: Path, **more: str) -> dict[str, str]:
 
 
 def test_the_nearest_file_upwards_is_in_force(home: Path) -> None:
-    """A folder below the one with the settings has the same settings, as git has the same repository there."""
+    """A folder below the one with the settings uses the same settings, as with git's repository."""
     put(home / ".env", OURS)
     put(home / "proj/.env", OURS)
     (home / "other").mkdir()
@@ -42,7 +42,7 @@ def test_the_nearest_file_upwards_is_in_force(home: Path) -> None:
 
 
 def test_a_file_without_a_setting_of_ours_is_passed_over(home: Path) -> None:
-    """The `.env` of another project between here and ours is another project's."""
+    """A `.env` without our settings is skipped, because it belongs to another project."""
     put(home / "proj/.env", OURS)
     put(home / "proj/src/.env", b"DATABASE_URL=postgresql://theirs\n")
 
@@ -50,7 +50,7 @@ def test_a_file_without_a_setting_of_ours_is_passed_over(home: Path) -> None:
 
 
 def test_the_search_ends_at_home(home: Path) -> None:
-    """What lies above a home is for everybody, and not this user's."""
+    """The search upwards ends at the home folder."""
     put(home.parent / ".env", OURS)
     (home.parent / "elsewhere").mkdir()
 
@@ -59,7 +59,7 @@ def test_the_search_ends_at_home(home: Path) -> None:
 
 
 def test_the_search_ends_where_another_file_system_begins(home: Path) -> None:
-    """A drive that is mounted below a project does not belong to it."""
+    """The search upwards ends where another file system begins."""
     put(home / "proj/.env", OURS)
 
     with small_disk(home / "proj/src", 1):
@@ -68,7 +68,7 @@ def test_the_search_ends_where_another_file_system_begins(home: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 def test_above_the_working_directory_a_strangers_file_does_not_count(home: Path) -> None:
-    """In a folder that everybody may write to, a file of somebody else decides nothing."""
+    """In a folder above that everybody may write to, another user's file is ignored."""
     put(home / "proj/.env", OURS)
     os.chown(home / "proj/.env", 4711, 4711)
 
@@ -77,7 +77,7 @@ def test_above_the_working_directory_a_strangers_file_does_not_count(home: Path)
 
 
 def test_the_users_own_file_is_next(home: Path) -> None:
-    """It holds wherever no folder says otherwise."""
+    """The user's own file is used if no folder above has one."""
     put(home / ".config/modelshelf/.env", b"HF_TOKEN=x\n")
 
     assert settings_file.find(home / "proj", environ(home)) == home / ".config/modelshelf/.env"
@@ -86,7 +86,7 @@ def test_the_users_own_file_is_next(home: Path) -> None:
 
 
 def test_without_any_file_the_one_known_library_names_its_own(home: Path) -> None:
-    """Whoever has one library has it everywhere, unless the environment names another."""
+    """If the user has one library, its settings are used, unless the environment names another."""
     known = KnownLibraries(home / ".local/state")
     put(home / "proj/.env", OURS)
     known.remember(Base(Path("/fast")), home / "proj/.env")
@@ -105,7 +105,7 @@ def test_without_any_file_the_one_known_library_names_its_own(home: Path) -> Non
 
 @pytest.mark.parametrize("memory", [b"[]", b"{"], ids=["a list", "cut off"])
 def test_a_memory_that_means_nothing_is_empty(home: Path, memory: bytes) -> None:
-    """It is written anew with the next library."""
+    """An unreadable list of libraries counts as empty and is rewritten with the next library."""
     put(known_libraries_file(home / ".local/state"), memory)
 
     assert settings_file.find(home, environ(home)) is None
@@ -124,14 +124,14 @@ def test_a_memory_that_means_nothing_is_empty(home: Path, memory: bytes) -> None
     ids=["nothing", "hub", "the old name", "not named hub", "empty", "cache"],
 )
 def test_the_usual_base_is_where_other_tools_download_to(home: Path, variables: dict[str, str], base: str) -> None:
-    """What they take for their hub is the primary's, where it can be one."""
+    """By default the primary is the folder where other tools download to, if it can be a base."""
     assert settings_file.usual_base(environ(home, **variables)) == base.format(home=home)
 
 
 def test_a_user_without_any_home_is_told(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither HOME nor the list of users says one: what can be set instead is named."""
+    """Without HOME and without an entry in the user database, the error names what can be set instead."""
     monkeypatch.delenv("HOME", raising=False)
-    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # as for a uid that the system does not list
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # a uid that the system doesn't list
 
     with pytest.raises(BadInput) as caught:
         settings_file.usual_base({})
@@ -142,7 +142,7 @@ def test_a_user_without_any_home_is_told(home: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_working_directory_that_was_deleted_is_told(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A shell may stand in a folder that is gone."""
+    """A working directory that was deleted is an error."""
     monkeypatch.chdir(home / "proj/src")
     assert settings_file.working_directory() == home / "proj/src"
     (home / "proj/src").rmdir()
@@ -153,7 +153,7 @@ def test_a_working_directory_that_was_deleted_is_told(home: Path, monkeypatch: p
 
 
 def test_a_file_of_settings_that_may_not_be_read_is_in_force(open_path: Path) -> None:
-    """Passing it by would begin another library; reading it says what is wrong."""
+    """An unreadable settings file is still the one in use, and reading it says what is wrong."""
     secret = put(open_path / "proj/.env", OURS)
     secret.chmod(0o600)
 

@@ -1,4 +1,4 @@
-"""What the reader of small files takes, and what it leaves without being held up."""
+"""What the reader of small files accepts, and what it refuses without waiting."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def unix_socket(path: Path) -> None:
 
 
 def device(path: Path) -> None:
-    """Make the device that never ends."""
+    """Make a device that never ends."""
     try:
         os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, 5))
     except PermissionError:
@@ -53,7 +53,7 @@ def latin(path: Path) -> None:
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("make", [fifo, unix_socket, device, terabyte, link, latin, Path.mkdir])
 def test_what_is_no_small_file_is_refused_at_once(make: Callable[[Path], None], tmp_path: Path) -> None:
-    """A fifo, a socket, a device, a terabyte, a link, a folder and foreign bytes hold nobody up."""
+    """A fifo, socket, device, terabyte, link, folder or file of foreign bytes is refused at once."""
     make(tmp_path / "ref")
 
     with pytest.raises((OSError, BadInput)):
@@ -61,7 +61,7 @@ def test_what_is_no_small_file_is_refused_at_once(make: Callable[[Path], None], 
 
 
 def test_a_small_file_is_read_whole(tmp_path: Path) -> None:
-    """A file of just the size that is allowed comes back as it was written."""
+    """A file of exactly the allowed size is read whole."""
     text = "ä" * (SMALL_BYTES // 2)
     (tmp_path / "list").write_text(text, encoding="utf-8")
 
@@ -76,6 +76,6 @@ def test_a_small_json_file_is_parsed(tmp_path: Path) -> None:
 
 
 def test_a_closed_file_is_an_os_error(tmp_path: Path) -> None:
-    """What is not there is told apart from what is not understood."""
+    """A missing file and one that can't be parsed raise different errors."""
     with pytest.raises(FileNotFoundError):
         read_small_text(tmp_path / "nothing")

@@ -1,4 +1,4 @@
-"""A base that does not answer holds a few threads, and no more."""
+"""A base that doesn't answer blocks a few threads at most."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def hanging(stile: Turnstile, count: int) -> Iterator[threading.Event]:
 
 
 def test_who_comes_too_late_is_refused_with_the_reason() -> None:
-    """Once all places are taken for long, the next one is told which base does not answer; later it works again."""
+    """If all places are taken for long, the next call is refused with the name of the base; later it works again."""
     stile = Turnstile(BASE, at_once=2, patience_s=0.05)
 
     with hanging(stile, 2), pytest.raises(Unavailable) as refused, stile.inside():
@@ -50,7 +50,7 @@ def test_who_comes_too_late_is_refused_with_the_reason() -> None:
 
 
 def test_who_finds_no_place_waits_for_one() -> None:
-    """Many looks at once at a disk that answers are no fault."""
+    """A call that finds no place waits for one while the disk answers."""
     stile = Turnstile(BASE, at_once=2)
 
     with hanging(stile, 2) as answer, ThreadPoolExecutor(1) as threads:
@@ -65,6 +65,6 @@ def test_who_finds_no_place_waits_for_one() -> None:
 
 
 def test_a_base_has_one_turnstile() -> None:
-    """Whoever looks at a base counts together."""
+    """All calls for one base share one turnstile."""
     assert turnstile(BASE) is turnstile(BASE)
     assert turnstile(BASE) is not turnstile(BASE / "other")

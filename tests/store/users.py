@@ -1,4 +1,4 @@
-"""Doing something as another user, in truth."""
+"""Acting as another user, for real."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Iterator
 import pytest
 
 USER = 4711
-"""A user, and its group, to whom nothing belongs."""
+"""A uid and gid that own nothing."""
 
 
 @contextlib.contextmanager
 def acting_as(uid: int = USER) -> Iterator[None]:
-    """Be another user, with a group of the same number, as long as the context lasts; skip the test where one cannot.
+    """Act as another user with a group of the same number inside the context; skip the test where that isn't possible.
 
-    Nothing may be imported meanwhile: that user need not be able to read it.
+    Import nothing inside the context: that user may not be able to read it.
     """
     if os.geteuid() != 0:
         pytest.skip("becoming another user needs root")

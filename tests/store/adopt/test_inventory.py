@@ -1,4 +1,4 @@
-"""What lies below a path is named, whatever it is; nothing is followed out of it, and nothing stops at a fault."""
+"""Everything below a path is named; no link is followed out of it, and no fault stops the scan."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ WHOLE = """
 
 
 def trouble(found: Inventory) -> str:
-    """Return what is wrong with the only model."""
+    """Return the problem of the only model."""
     (model,) = found.models
     return model.trouble
 
 
 def kinds(found: Inventory) -> dict[str, str]:
-    """Return the kind of everything that is no model, by name."""
+    """Return the kind of everything that isn't a model, by name."""
     return {Path(thing.path).name: thing.kind for thing in found.things}
 
 
 def test_a_whole_snapshot_is_found_with_its_ref(tmp_path: Path) -> None:
-    """Of several refs that lead to it `main` is the one that it follows."""
+    """If several refs lead to a snapshot, it follows `main`."""
     lay_out(tmp_path, WHOLE)
 
     (model,) = inventory.find(tmp_path).models
@@ -46,7 +46,7 @@ def test_a_whole_snapshot_is_found_with_its_ref(tmp_path: Path) -> None:
 
 
 def test_everything_else_is_named(tmp_path: Path) -> None:
-    """Each kind is told from the others; housekeeping of huggingface_hub is not mentioned."""
+    """Each kind is told from the others; huggingface_hub's own bookkeeping files aren't listed."""
     lay_out(tmp_path, WHOLE + """
         file token 3
         file xet/a 3
@@ -73,7 +73,7 @@ def test_everything_else_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("folder", ["blobs", "snapshots", "refs", "trees"])
 def test_a_repository_with_a_linked_folder_is_not_touched(tmp_path: Path, folder: str) -> None:
-    """Whatever lies behind the link may be another's."""
+    """A repository with a linked folder isn't touched, because its files may belong to something else."""
     repo = lay_out(tmp_path / "old", WHOLE).base.repo("org/name")
     (repo.path / folder).rename(tmp_path / "elsewhere")
     (repo.path / folder).symlink_to(tmp_path / "elsewhere")
@@ -86,7 +86,7 @@ def test_a_repository_with_a_linked_folder_is_not_touched(tmp_path: Path, folder
 
 
 def test_a_linked_snapshot_is_not_followed(tmp_path: Path) -> None:
-    """A commit's folder that is a link is named."""
+    """A commit's folder that is a link is named and not followed."""
     snapshot = lay_out(tmp_path / "old", WHOLE).base.repo("org/name").snapshot("a" * 40)
     snapshot.rename(tmp_path / "elsewhere")
     snapshot.symlink_to(tmp_path / "elsewhere")
@@ -95,7 +95,7 @@ def test_a_linked_snapshot_is_not_followed(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_no_file_is_named(tmp_path: Path) -> None:
-    """A pipe in a snapshot would block whoever reads it; a link to a name that is no digest cannot be verified."""
+    """A pipe in a snapshot, which would block a reader, and a link to a name that isn't a digest are problems."""
     repo = lay_out(tmp_path, WHOLE).base.repo("org/name")
     config = repo.snapshot("a" * 40) / "config.json"
     config.unlink()
@@ -112,7 +112,7 @@ def test_a_file_that_is_no_file_is_named(tmp_path: Path) -> None:
 
 
 def test_a_name_that_is_no_repository_is_named(tmp_path: Path) -> None:
-    """A folder `models--…` whose name means no repository gets no model."""
+    """A folder `models--…` whose name doesn't give a repository isn't a model."""
     repo = lay_out(tmp_path, WHOLE).base.repo("org/name").path
     repo.rename(repo.with_name("models--org--na me"))
 
@@ -123,7 +123,7 @@ def test_a_name_that_is_no_repository_is_named(tmp_path: Path) -> None:
 
 
 def test_what_may_not_be_read_is_named(open_path: Path) -> None:
-    """Folders of another user, at any depth, are findings and no crash."""
+    """An unreadable folder of another user, at any depth, is a finding and not a crash."""
     base = lay_out(open_path, WHOLE + WHOLE.replace("org/name", "org/deep")).base
     repo = base.repo("org/name")
     deep = base.repo("org/deep").snapshot("a" * 40)
@@ -144,7 +144,7 @@ def test_what_may_not_be_read_is_named(open_path: Path) -> None:
 
 
 def test_a_folder_that_is_no_cache_is_not_walked(tmp_path: Path) -> None:
-    """Where there is neither hub/ nor a repository nor an old flat cache, nothing is said to be there."""
+    """A folder without hub/, repositories or an old flat cache isn't walked, and nothing is found."""
     put(tmp_path / "letter.txt", b"x")
     assert inventory.find(tmp_path).things == ()
 
@@ -154,7 +154,7 @@ def test_a_folder_that_is_no_cache_is_not_walked(tmp_path: Path) -> None:
 
 
 def test_sizes_follow_no_link_and_count_bytes_once(tmp_path: Path) -> None:
-    """A second name of a file adds nothing; a link adds its own few bytes; a file alone has its own size."""
+    """A file's second name adds no bytes, a link adds its own few, and a single file has its own size."""
     file = put(tmp_path / "a" / "x", bytes(500))
     (tmp_path / "a" / "y").hardlink_to(file)
     put(tmp_path / "big", bytes(9000))
@@ -165,7 +165,7 @@ def test_sizes_follow_no_link_and_count_bytes_once(tmp_path: Path) -> None:
 
 
 def test_the_strays_of_a_base_are_told(tmp_path: Path) -> None:
-    """`BASE/models--*` and `BASE/hub/hub/models--*`; a linked hub/hub is none."""
+    """Strays are `BASE/models--*` and `BASE/hub/hub/models--*`; a linked hub/hub isn't one."""
     base = lay_out(tmp_path / "old", WHOLE).base
     assert (inventory.stray_dirs(base), inventory.is_base(base.path), inventory.is_base(tmp_path)) == ([], True, False)
 
@@ -179,7 +179,7 @@ def test_the_strays_of_a_base_are_told(tmp_path: Path) -> None:
 
 
 def test_a_repository_that_is_no_model_is_named_by_its_type(tmp_path: Path) -> None:
-    """Data sets and spaces are no models, and their bytes are counted."""
+    """Data sets and spaces aren't models, and their bytes are counted."""
     lay_out(tmp_path, WHOLE + """
         dataset org/rows
           commit c main
@@ -193,7 +193,7 @@ def test_a_repository_that_is_no_model_is_named_by_its_type(tmp_path: Path) -> N
 
 
 def test_housekeeping_beside_stray_repositories_is_not_mentioned(tmp_path: Path) -> None:
-    """What huggingface_hub leaves in a cache_dir that is the base itself is nobody's data; anything else is named."""
+    """huggingface_hub's bookkeeping in a cache_dir that is the base itself isn't listed; anything else is."""
     legacy.stray(tmp_path, WHOLE)
     put(tmp_path / "CACHEDIR.TAG", b"x")
     put(tmp_path / ".locks" / "x.lock", b"")
@@ -203,7 +203,7 @@ def test_housekeeping_beside_stray_repositories_is_not_mentioned(tmp_path: Path)
 
 
 def test_a_link_that_leads_nowhere_or_out_is_the_trouble(tmp_path: Path) -> None:
-    """A model of whose files one is gone, or lies where somebody planted a link to, is not taken."""
+    """A model with a file that is missing, or linked from outside, is a problem and isn't adopted."""
     config = lay_out(tmp_path / "old", WHOLE).base.repo("org/name").snapshot("a" * 40) / "config.json"
     config.resolve().unlink()
     config.unlink()
@@ -216,7 +216,7 @@ def test_a_link_that_leads_nowhere_or_out_is_the_trouble(tmp_path: Path) -> None
 
 
 def test_files_without_links_have_the_digests_of_their_list(tmp_path: Path) -> None:
-    """Where there are no symbolic links a file is known by the list of its commit, as long as its size agrees."""
+    """Without symbolic links, a file's digest comes from its commit's list if the size agrees."""
     lay_out(tmp_path, WHOLE.replace("300", "300 real").replace("json 20", "json 20 real"))
     (listed,) = inventory.find(tmp_path).models
     assert [(file.path, bool(file.digest)) for file in listed.files] == [
@@ -231,7 +231,7 @@ def test_files_without_links_have_the_digests_of_their_list(tmp_path: Path) -> N
 
 
 def test_a_repository_that_may_not_be_entered_ends_no_look(open_path: Path) -> None:
-    """It is passed over, and the repository beside it is found."""
+    """A repository that can't be entered is skipped, and the one beside it is found."""
     base = lay_out(open_path, WHOLE).base
     put(base.repo("org/closed").blobs / "x", b"1")
     base.repo("org/closed").path.chmod(0o700)
@@ -244,7 +244,7 @@ def test_a_repository_that_may_not_be_entered_ends_no_look(open_path: Path) -> N
 
 
 def test_a_blob_that_may_not_be_read_is_the_trouble(open_path: Path) -> None:
-    """The sentence says whose it is."""
+    """An unreadable blob is a problem, and the sentence says who owns it."""
     drawn = lay_out(open_path, WHOLE)
     drawn.base.repo("org/name").tree("a" * 40).chmod(0o644)
     drawn.base.repo("org/name").blob(drawn.digest("org/name", "a", "model.safetensors")).chmod(0o600)
@@ -259,7 +259,7 @@ def test_a_blob_that_may_not_be_read_is_the_trouble(open_path: Path) -> None:
 
 
 def only(path: Path, repo_id: str = "") -> FoundModel:
-    """Return the only model of another program."""
+    """Return another program's only model."""
     found = other_tools.find(path, repo_id)
     assert found is not None
     (model,) = found
@@ -267,14 +267,14 @@ def only(path: Path, repo_id: str = "") -> FoundModel:
 
 
 def test_a_folder_of_nobody_is_none(tmp_path: Path) -> None:
-    """An empty folder, or one whose GGUFs lie flat, is no other program's."""
+    """An empty folder, or one with GGUF files directly in it, doesn't belong to another program."""
     put(tmp_path / "a.gguf", b"x")
 
     assert other_tools.find(tmp_path) is None
 
 
 def test_lm_studio_is_found_from_the_folder_above(tmp_path: Path) -> None:
-    """Only plain files in `ORG/NAME` count: no link, nothing that is no repository."""
+    """LM Studio's models are found from the folder above: only plain files in `ORG/NAME`, and no links."""
     legacy.lm_studio(tmp_path / "models")
     folder = tmp_path / "models" / "TheOrg" / "Tiny-GGUF"
     (folder / "link.gguf").symlink_to("tiny-q4.gguf")
@@ -291,7 +291,7 @@ def test_lm_studio_is_found_from_the_folder_above(tmp_path: Path) -> None:
 
 
 def test_ollama_without_its_blob_is_in_trouble(tmp_path: Path) -> None:
-    """A manifest whose blob is gone is named, as one without weights is; one that cannot be read is passed over."""
+    """A manifest of Ollama without its blob or weights is a problem; one that can't be read is skipped."""
     legacy.ollama(tmp_path)
     folder = tmp_path / "manifests" / "registry.ollama.ai" / "library" / "other"
     put(folder / "broken", b"{")
@@ -319,7 +319,7 @@ def test_ollama_without_its_blob_is_in_trouble(tmp_path: Path) -> None:
     ],
 )
 def test_a_layer_of_ollama_that_cannot_be_taken_is_named(tmp_path: Path, layer: dict[str, object], why: str) -> None:
-    """Its blob has another size or other bytes than its manifest says, or is no plain file."""
+    """An Ollama blob with another size or bytes than its manifest says, or that isn't a plain file, is a problem."""
     put(tmp_path / "blobs" / f"sha256-{'a' * 64}", b"GGUF")
     put(tmp_path / "blobs" / f"sha256-{'b' * 64}", b"page")
     (tmp_path / "blobs" / f"sha256-{'c' * 64}").symlink_to("x")
@@ -331,7 +331,7 @@ def test_a_layer_of_ollama_that_cannot_be_taken_is_named(tmp_path: Path, layer: 
 
 
 def test_the_newest_tag_of_ollama_has_the_plain_name(tmp_path: Path) -> None:
-    """`latest` is what a person leaves away."""
+    """Of Ollama's tags, `latest` gets the plain name."""
     legacy.ollama(tmp_path)
     tag = tmp_path / "manifests" / "registry.ollama.ai" / "library" / "llama3" / "8b"
     tag.rename(tag.with_name("latest"))
@@ -340,7 +340,7 @@ def test_the_newest_tag_of_ollama_has_the_plain_name(tmp_path: Path) -> None:
 
 
 def metadata(folder: Path, name: str, commit_hash: str, digest: str, at_s: float = 4e9) -> None:
-    """Write a file of a local_dir and what huggingface_hub notes of it."""
+    """Write a file of a local_dir and huggingface_hub's metadata about it."""
     put(folder / name, b"x")
     note = folder / ".cache" / "huggingface" / "download" / f"{name}.metadata"
     put(note, f"{commit_hash}\n{digest}\n{at_s}\n".encode())
@@ -352,7 +352,7 @@ def metadata(folder: Path, name: str, commit_hash: str, digest: str, at_s: float
     [("aa", 4e9, ""), ("ab", 4e9, "more than one commit"), ("aa", 1e9, "was changed since")],
 )
 def test_a_local_dir_is_of_one_commit_and_unchanged(tmp_path: Path, commits: str, at_s: float, word: str) -> None:
-    """Files of two commits, or one that was edited, are no snapshot; notes that say nothing are passed over."""
+    """A local_dir whose files are from two commits or were edited isn't a snapshot; unreadable metadata is skipped."""
     metadata(tmp_path, "model.safetensors", commits[0] * 40, "d" * 64, at_s)
     metadata(tmp_path, "deep/x.json", commits[1] * 40, "e" * 40)
     metadata(tmp_path, "gone.txt", "c" * 40, "e" * 40)
@@ -367,7 +367,7 @@ def test_a_local_dir_is_of_one_commit_and_unchanged(tmp_path: Path, commits: str
 
 
 def test_a_base_is_never_taken_for_another_programs(tmp_path: Path) -> None:
-    """A base with a local_dir's notes in it is still a base."""
+    """A base that contains a local_dir's metadata is still a base."""
     lay_out(tmp_path, WHOLE)
     metadata(tmp_path, "x.safetensors", "c" * 40, "e" * 64)
 
@@ -376,7 +376,7 @@ def test_a_base_is_never_taken_for_another_programs(tmp_path: Path) -> None:
 
 
 def test_a_local_dir_does_not_say_its_repository(tmp_path: Path) -> None:
-    """It is asked for, and the folder's name is what the model would be called."""
+    """A local_dir doesn't say its repository, so a person is asked; its model is named after the folder."""
     metadata(tmp_path, "model.safetensors", "a" * 40, "d" * 64)
 
     model = only(tmp_path)
@@ -387,7 +387,7 @@ def test_a_local_dir_does_not_say_its_repository(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("in_base", [True, False])
 def test_a_local_dir_below_is_named_with_what_adopts_it(tmp_path: Path, in_base: bool) -> None:
-    """Whether it lies in a base or in a folder of projects."""
+    """A local_dir inside a base or a folder of projects is named with the command that adopts it."""
     metadata(tmp_path / "project", "model.safetensors", "a" * 40, "d" * 64)
     if in_base:
         lay_out(tmp_path, WHOLE)
@@ -399,12 +399,12 @@ def test_a_local_dir_below_is_named_with_what_adopts_it(tmp_path: Path, in_base:
 
 
 def test_a_folder_of_another_program_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
-    """Neither is it an error."""
+    """Another program's folder that doesn't exist holds nothing and isn't an error."""
     assert other_tools.find(tmp_path / "gone") is None
 
 
 def ollama_model(folder: Path, *layers: tuple[str, bytes]) -> FoundModel:
-    """Return what is found of one manifest of Ollama with these kinds of layers and their blobs."""
+    """Return what is found of an Ollama manifest with these kinds of layers and their blobs."""
     said = []
     for i, (kind, data) in enumerate(layers):
         digest = f"{i:064}"
@@ -417,7 +417,7 @@ def ollama_model(folder: Path, *layers: tuple[str, bytes]) -> FoundModel:
 
 
 def test_the_adapter_of_a_model_of_ollama_is_named(tmp_path: Path) -> None:
-    """It comes along as a file, and the note says what to do with it."""
+    """An adapter of an Ollama model is adopted as a file, and the note says what to do with it."""
     model = ollama_model(tmp_path, ("model", b"GGUF"), ("adapter", b"GGUF"))
 
     assert (model.trouble, len(model.files)) == ("", 2)
@@ -425,12 +425,12 @@ def test_the_adapter_of_a_model_of_ollama_is_named(tmp_path: Path) -> None:
 
 
 def test_a_layer_of_a_kind_that_nobody_knows_makes_the_model_stay(tmp_path: Path) -> None:
-    """Without it the model may be another one."""
+    """An Ollama model with a layer of an unknown kind stays, because without the layer it may behave differently."""
     assert "(tensor)" in ollama_model(tmp_path, ("model", b"GGUF"), ("tensor", b"x")).trouble
 
 
 def test_a_note_of_a_file_that_nothing_can_be_called_is_left_out(tmp_path: Path) -> None:
-    """Another system's path is no name here; the rest of the folder is taken."""
+    """Metadata whose path can't be a file name here is skipped, and the rest of the folder is adopted."""
     commit_hash = "c" * 40
     metadata(tmp_path, "config.json", commit_hash, "d" * 40)
     metadata(tmp_path, "a\\b.json", commit_hash, "e" * 40)
@@ -441,14 +441,14 @@ def test_a_note_of_a_file_that_nothing_can_be_called_is_left_out(tmp_path: Path)
 
 
 def test_the_models_of_a_base_are_found_without_what_lies_beside(tmp_path: Path) -> None:
-    """Data sets and strays are left out."""
+    """A base's models are listed without data sets and strays."""
     lay_out(tmp_path, WHOLE + "\n dataset org/data\n commit b main\n rows.txt 10")
 
     assert [model.repo_id for model in inventory.models_of(Base(tmp_path), {})] == ["org/name"]
 
 
 def test_a_repository_of_which_all_is_known_is_not_looked_at(tmp_path: Path) -> None:
-    """One that has another commit as well is, and so is one with a list of another commit."""
+    """A repository without unknown commits is skipped; one with another commit, or a list of one, is inspected."""
     base = lay_out(tmp_path, "model org/one\n commit a\n x.json 20\nmodel org/two\n commit a\n x.json 20").base
     known = {RepoId(f"org/{name}"): {commit("a")} for name in ("one", "two")}
 
@@ -460,7 +460,7 @@ def test_a_repository_of_which_all_is_known_is_not_looked_at(tmp_path: Path) -> 
 
 
 def test_a_link_that_became_text_is_linked_anew_or_trouble(tmp_path: Path) -> None:
-    """With its blob it is a file that lost its link; without, it can't be taken."""
+    """A link that became text is linked again if its blob is there, and is a problem otherwise."""
     drawn = lay_out(tmp_path, WHOLE)
     repo = drawn.base.repo("org/name")
     link = repo.snapshot(commit("a")) / "config.json"
@@ -479,7 +479,7 @@ def test_a_link_that_became_text_is_linked_anew_or_trouble(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(("blobs", "said"), [(1, "its 1 blob were"), (2, "its 2 blobs were")])
 def test_blobs_that_nothing_names_are_left_to_the_hub(tmp_path: Path, blobs: int, said: str) -> None:
-    """Without links and lists nobody here knows which file each one is."""
+    """Blobs that no link or list names aren't linked, because nobody here knows which file each one is."""
     lay_out(tmp_path, "model org/name\n" + "".join(f" orphan {500 + i}\n" for i in range(blobs)))
 
     (thing,) = inventory.find(tmp_path).things
@@ -489,7 +489,7 @@ def test_blobs_that_nothing_names_are_left_to_the_hub(tmp_path: Path, blobs: int
 
 
 def test_a_repository_without_anything_has_no_snapshot(tmp_path: Path) -> None:
-    """Nothing is lost where nothing is."""
+    """An empty repository has no snapshot."""
     (Base(tmp_path).repo("org/name").blobs).mkdir(parents=True)
 
     (thing,) = inventory.find(tmp_path).things
@@ -498,7 +498,7 @@ def test_a_repository_without_anything_has_no_snapshot(tmp_path: Path) -> None:
 
 
 def test_a_repository_that_may_not_be_read_stops_nothing(open_path: Path) -> None:
-    """Whatever is known of it, the others are found."""
+    """An unreadable repository doesn't keep the others from being found."""
     drawing = "model org/one\n commit a\n x.json 20\nmodel org/two\n commit a\n x.json 20"
     base = lay_out(open_path, drawing).base
     base.repo("org/one").snapshots.chmod(0o700)

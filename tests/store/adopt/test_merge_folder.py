@@ -1,4 +1,4 @@
-"""A folder is brought into a base file by file; what is there is merged, what differs or leads out stays."""
+"""A folder is brought into a base file by file: equal files merge; files that differ or lead out stay."""
 
 from __future__ import annotations
 
@@ -26,30 +26,30 @@ DRAWING = """
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """A repository with a payload in the shared store."""
+    """A repository with a payload in the shared blob store."""
     return lay_out(tmp_path / "old", DRAWING).base.repo("org/rows", "dataset").path
 
 
 @pytest.fixture
 def base(tmp_path: Path) -> Base:
-    """Where it goes."""
+    """The target base."""
     return Base(tmp_path / "new")
 
 
 def goal(base: Base, source: Path) -> Path:
-    """Return what the folder becomes."""
+    """Return the folder's target."""
     return base.hub / source.name
 
 
 def bring(source: Path, base: Base) -> merge_folder.Carrying:
-    """Plan and bring."""
+    """Plan and bring the folder."""
     carrying = merge_folder.plan(source, goal(base, source), source.parent)
     merge_folder.bring(carrying, base, Counter(), lambda count: None)
     return carrying
 
 
 def test_a_repository_is_brought_with_its_shared_payloads_as_files(source: Path, base: Base) -> None:
-    """Everything reads the same there, no link leads out, and dropping leaves nothing of it behind."""
+    """A repository reads the same on the target, with its own files in place of links out; dropping leaves no trace."""
     before = tree(source)
     old = CacheDir(source.parent)
 
@@ -63,7 +63,7 @@ def test_a_repository_is_brought_with_its_shared_payloads_as_files(source: Path,
 
 
 def test_it_takes_no_second_byte_on_one_file_system(source: Path, base: Base) -> None:
-    """Blobs get a second name; a ref, which programs write in place, is a file of its own."""
+    """On one file system blobs get a second name; a ref, which programs write in place, becomes its own file."""
     bring(source, base)
 
     digest = next(path.name for path in (source / "blobs").iterdir() if not path.is_symlink())
@@ -72,7 +72,7 @@ def test_it_takes_no_second_byte_on_one_file_system(source: Path, base: Base) ->
 
 
 def test_what_is_there_already_is_merged(source: Path, base: Base) -> None:
-    """A second time nothing is missing; equal bytes in another file count as there."""
+    """A second run brings nothing; a different file with equal bytes counts as there."""
     bring(source, base)
     target = goal(base, source)
     digest = next(path.name for path in (source / "blobs").iterdir() if not path.is_symlink())
@@ -89,7 +89,7 @@ def test_what_is_there_already_is_merged(source: Path, base: Base) -> None:
 
 
 def test_what_differs_stays(source: Path, base: Base) -> None:
-    """A ref to another commit, a link with another target, a file of another size: none is overwritten or dropped."""
+    """A ref to another commit, a link to another target and a file of another size are neither replaced nor dropped."""
     target = goal(base, source)
     put(target / "refs" / "main", b"d" * 40)
     link = next((source / "snapshots").rglob("rows.bin"))
@@ -108,7 +108,7 @@ def test_what_differs_stays(source: Path, base: Base) -> None:
 
 @pytest.mark.parametrize("where", ["blobs", "snapshots", "refs"])
 def test_a_link_that_leads_out_stays(source: Path, base: Base, where: str) -> None:
-    """It is named, and neither what it leads to nor the link itself is brought or deleted."""
+    """A link that leads out is named; neither the link nor its target is brought or deleted."""
     secret = put(source.parents[2] / "secret", b"secret")
     planted = source / where / "planted"
     planted.symlink_to(secret)
@@ -122,7 +122,7 @@ def test_a_link_that_leads_out_stays(source: Path, base: Base, where: str) -> No
 
 
 def test_what_leads_nowhere_or_is_no_file_stays(source: Path, base: Base) -> None:
-    """A dead ref, a dead link and a pipe are named."""
+    """A dead ref, a dead link and a pipe are named and stay."""
     put(source / "refs" / "dead", b"e" * 40)
     put(source / "refs" / "odd", b"\xff")
     (source / "blobs" / "gone").symlink_to("nothing")
@@ -139,7 +139,7 @@ def test_what_leads_nowhere_or_is_no_file_stays(source: Path, base: Base) -> Non
 
 
 def test_a_download_in_flight_stays(source: Path, base: Base) -> None:
-    """A temporary file that a process has open is left to it; one that nobody has comes along."""
+    """A temporary file that a process has open stays; one that nobody has open is brought."""
     with put(source / "blobs" / "ab.0a1b2c3d.incomplete", b"x").open("rb"):
         assert any(
             "being written" in text for text in merge_folder.plan(source, goal(base, source), source.parent).left
@@ -148,7 +148,7 @@ def test_a_download_in_flight_stays(source: Path, base: Base) -> None:
 
 
 def test_what_a_program_uses_is_not_dropped(source: Path, base: Base) -> None:
-    """While a file is open its old name stays, and the sentence says who has it."""
+    """A file that is open keeps its old name, and the sentence says who has it open."""
     carrying = bring(source, base)
 
     with next(path for path in source.rglob("blobs/*") if not path.is_symlink()).open("rb"):
@@ -157,7 +157,7 @@ def test_what_a_program_uses_is_not_dropped(source: Path, base: Base) -> None:
 
 
 def test_one_file_is_carried_alone(tmp_path: Path, base: Base) -> None:
-    """What is no folder goes as it is."""
+    """A single file is brought like a folder."""
     file = put(tmp_path / "old" / "note", b"x")
 
     carrying = merge_folder.plan(file, base.path / "note", tmp_path / "old")
@@ -168,7 +168,7 @@ def test_one_file_is_carried_alone(tmp_path: Path, base: Base) -> None:
 
 
 def test_nothing_is_dropped_whose_target_went(source: Path, base: Base) -> None:
-    """Between bringing and dropping somebody may have deleted the new file: then the old one stays."""
+    """If somebody deleted the new file in the meantime, the old one isn't dropped."""
     carrying = bring(source, base)
     before = tree(source)
     for path in (goal(base, source) / "blobs").iterdir():
@@ -181,7 +181,7 @@ def test_nothing_is_dropped_whose_target_went(source: Path, base: Base) -> None:
 
 
 def test_another_file_system_gets_copies(source: Path, tmp_path: Path) -> None:
-    """Copied bytes are verified and keep their mode."""
+    """On another file system, copied bytes are verified and keep their mode."""
     import shutil
     import tempfile
 
@@ -202,14 +202,14 @@ def test_another_file_system_gets_copies(source: Path, tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_all_there_needs_no_probe(source: Path, base: Base) -> None:
-    """Where nothing is missing it does not matter how bytes would get there."""
+    """A folder that is complete on the target needs no probe of the file system."""
     bring(source, base)
 
     assert merge_folder.can_share(merge_folder.plan(source, goal(base, source), source.parent), base)
 
 
 def test_what_may_not_be_read_stays(open_path: Path) -> None:
-    """A file of another user is named, and the others come along."""
+    """An unreadable file of another user is named, and the others are brought."""
     source = lay_out(open_path / "old", DRAWING).base.repo("org/rows", "dataset").path
     for path in (source / "trees").iterdir():
         path.chmod(0o600)
@@ -222,7 +222,7 @@ def test_what_may_not_be_read_stays(open_path: Path) -> None:
 
 
 def test_a_file_in_place_of_a_link_counts_by_its_bytes(source: Path, base: Base) -> None:
-    """A snapshot whose files lie in it themselves, as without symbolic links, has what is to be brought, or differs."""
+    """A snapshot with files in place of links counts as there if its bytes are equal, and differs otherwise."""
     links = sorted(path for path in (source / "snapshots").rglob("*") if path.is_symlink())
     same, other = (goal(base, source) / link.relative_to(source) for link in links)
     put(same, links[0].read_bytes())
@@ -235,7 +235,7 @@ def test_a_file_in_place_of_a_link_counts_by_its_bytes(source: Path, base: Base)
 
 
 def test_a_folder_that_is_its_own_target_loses_nothing(source: Path, tmp_path: Path) -> None:
-    """Reached by another path it is all there already, and dropping the old names would drop the new ones."""
+    """A folder that is its own target by another path loses nothing: its names aren't dropped."""
     (tmp_path / "link").symlink_to(source.parent)
     before = tree(source)
 

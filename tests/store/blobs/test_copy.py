@@ -1,4 +1,4 @@
-"""Copying a blob to another disk: hashed on the way, taken up again, never wrong."""
+"""Copying a blob to another disk: hashed on the way, resumable, published only if right."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DIGEST = digest_of("x.bin", DATA)
 
 
 class Watch:
-    """Progress that stops the work once so many bytes are done."""
+    """Progress that stops the work after so many bytes."""
 
     def __init__(self, stop_at_bytes: int | None = None) -> None:
         self.done_bytes = 0
@@ -32,38 +32,38 @@ class Watch:
         self._stop_at_bytes = stop_at_bytes
 
     def phase(self, name: str, total_bytes: int = 0) -> None:
-        """A copy has one phase."""
+        """Ignore the phase: a copy has only one."""
 
     def advance(self, done_bytes: int) -> None:
-        """Count."""
+        """Count bytes that were copied."""
         self.done_bytes += done_bytes
 
     def skip(self, done_bytes: int) -> None:
-        """Count what was there."""
+        """Count bytes that were already there."""
         self.advance(done_bytes)
 
     def note(self, detail: str) -> None:
-        """Nothing keeps it up."""
+        """Ignore notes."""
 
     def wrote(self, count_bytes: int) -> None:
-        """Count what is on the target."""
+        """Count bytes on the target."""
         self.written_bytes += count_bytes
 
     def check(self) -> None:
-        """Stop when it is time."""
+        """Stop when enough was copied."""
         if self._stop_at_bytes is not None and self.done_bytes >= self._stop_at_bytes:
             raise Cancelled
 
 
 def copy(source: Path, base: Base, watch: Watch, digest: str = DIGEST, size_bytes: int = len(DATA)) -> Path:
-    """Copy a blob to where it belongs; returns that."""
+    """Copy a blob to its path on the target, and return the path."""
     target = base.repo("org/name").blob(digest)
     copy_blob(source, base, digest, size_bytes, target, watch, watch.wrote)
     return target
 
 
 def test_a_copy_has_the_bytes_and_says_how_far_it_is(tmp_path: Path) -> None:
-    """Every byte is counted once, as done and as written; the source stays."""
+    """Every byte is counted once as done and once as written, and the source stays."""
     source, watch = put(tmp_path / "source", DATA), Watch()
 
     target = copy(source, Base(tmp_path / "base"), watch)
@@ -73,7 +73,7 @@ def test_a_copy_has_the_bytes_and_says_how_far_it_is(tmp_path: Path) -> None:
 
 
 def test_an_empty_blob_is_copied(tmp_path: Path) -> None:
-    """There is nothing to read, and a blob to publish."""
+    """An empty blob is copied and published."""
     source = put(tmp_path / "source", b"")
 
     target = copy(source, Base(tmp_path / "base"), Watch(), digest_of("x.txt", b""), 0)
@@ -82,7 +82,7 @@ def test_an_empty_blob_is_copied(tmp_path: Path) -> None:
 
 
 def test_a_copy_that_was_stopped_is_taken_up_again(tmp_path: Path) -> None:
-    """What arrived counts at once, and is not read a second time."""
+    """A copy that was stopped resumes: bytes on the target count at once and aren't read again."""
     source, base = put(tmp_path / "source", DATA), Base(tmp_path / "base")
     first = Watch(stop_at_bytes=PIECE_BYTES)
     with pytest.raises(Cancelled):
@@ -100,7 +100,7 @@ def test_a_copy_that_was_stopped_is_taken_up_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["flipped", "shorter"])
 def test_a_damaged_source_is_never_published(tmp_path: Path, damage: str) -> None:
-    """Its own name tells that its bytes are not what they were."""
+    """A source whose bytes don't match its name is never published."""
     data = DATA[:-5] if damage == "shorter" else DATA[:-5] + b"other"
     base = Base(tmp_path / "base")
 
@@ -111,7 +111,7 @@ def test_a_damaged_source_is_never_published(tmp_path: Path, damage: str) -> Non
 
 
 def test_a_source_that_may_not_be_read_is_denied(tmp_path: Path) -> None:
-    """Files of another user are named with what to look at."""
+    """An unreadable source is an error with a command that shows its owner."""
     unreadable = Path("/proc/sys/vm/drop_caches")  # write-only, also for root
     if not unreadable.exists():
         pytest.skip("there is no file that root may not read")
@@ -121,7 +121,7 @@ def test_a_source_that_may_not_be_read_is_denied(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_waits_for_the_other_thread(tmp_path: Path) -> None:
-    """A thread that still reads when the file was closed would read whatever was opened since."""
+    """After Ctrl-C the copy waits for its other thread, which would otherwise read from a reused descriptor."""
     main = threading.main_thread().ident
     assert main is not None
     seen: list[object] = []
@@ -140,7 +140,7 @@ def test_ctrl_c_waits_for_the_other_thread(tmp_path: Path) -> None:
 
 
 def test_an_error_of_one_thread_ends_the_other(tmp_path: Path) -> None:
-    """What hashes fails: no more is written, and the error is what the caller gets."""
+    """If hashing fails, nothing more is written, and the caller gets that error."""
     main, hashing = threading.current_thread(), list[threading.Thread]()
 
     class Failing(Watch):
@@ -159,7 +159,7 @@ def test_an_error_of_one_thread_ends_the_other(tmp_path: Path) -> None:
 
 
 def waiting_copy(thread: int) -> Any:
-    """Return the copy that a thread waits in for its other threads; None while it does something else."""
+    """Return the copy that a thread waits in for its other threads, or None while it does something else."""
     frame = sys._current_frames().get(thread)
     while frame is not None:
         if frame.f_code.co_name == "_wait_for_all":
@@ -169,7 +169,7 @@ def waiting_copy(thread: int) -> Any:
 
 
 def test_a_copy_has_the_mode_and_times_of_its_source(tmp_path: Path) -> None:
-    """A blob that is read-only stays so, and its age is that of its bytes."""
+    """A copy has its source's mode and times."""
     base, source, watch = Base(tmp_path / "base"), put(tmp_path / "source", DATA), Watch()
     source.chmod(0o444)
     os.utime(source, (1, 2))
@@ -181,7 +181,7 @@ def test_a_copy_has_the_mode_and_times_of_its_source(tmp_path: Path) -> None:
 
 
 def test_a_blob_gets_a_second_name_where_it_can_and_a_copy_elsewhere(tmp_path: Path) -> None:
-    """Every byte is counted once either way; what is copied under a name of its own is read for it first."""
+    """A blob is linked where that works and copied elsewhere; every byte counts once either way."""
     source, base, watch = put(tmp_path / "source", DATA), Base(tmp_path / "base"), Watch()
 
     how = bring(source, base, DIGEST, len(DATA), base.repo("org/name").blob(DIGEST), watch, watch.wrote)

@@ -1,4 +1,4 @@
-"""A blob as it arrives: in any order, taken up again, and published only when it is right."""
+"""A partial blob: written in any order, resumed, and published only when its digest is right."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ def segment(index: int, data: bytes = DATA) -> memoryview:
 
 
 def write(incoming: IncomingBlob, index: int, data: memoryview | None = None) -> bool:
-    """Let a segment arrive; returns whether it was the last one missing."""
+    """Write a segment; return whether it was the last one missing."""
     start, stop = segment_range(index, incoming.size_bytes)
     return Run(incoming, start, stop).write(segment(index) if data is None else data)
 
 
 def arrive(base: Base, *indices: int) -> None:
-    """Let some segments arrive, as a process that is killed then."""
+    """Write some segments, as a process does that is then killed."""
     with IncomingBlob(base, DIGEST, len(DATA)) as incoming:
         for index in indices:
             write(incoming, index)
 
 
 def finish(base: Base) -> list[int]:
-    """Take a part up, fetch what is missing and publish it; returns what was missing."""
+    """Resume a part, fetch what is missing and publish it; return what was missing."""
     with IncomingBlob(base, DIGEST, len(DATA)) as incoming:
         missing = incoming.missing()
         for index in missing:
@@ -62,13 +62,13 @@ def finish(base: Base) -> list[int]:
 
 
 def target(base: Base) -> Path:
-    """Return where the blob belongs."""
+    """Return the blob's final path."""
     return base.repo("org/name").blob(DIGEST)
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 2, 1, 0], [1, 3, 0, 2]], ids=["forwards", "backwards", "mixed"])
 def test_segments_arrive_in_any_order(base: Base, order: list[int]) -> None:
-    """The last one missing says so; the blob is whole under its name and nothing of the part is left."""
+    """Segments may come in any order; the last one says so, the blob gets its name, and the part is gone."""
     with IncomingBlob(base, DIGEST, len(DATA)) as incoming:
         is_last = [write(incoming, index) for index in order]
         incoming.publish(target(base))
@@ -79,7 +79,7 @@ def test_segments_arrive_in_any_order(base: Base, order: list[int]) -> None:
 
 
 def test_threads_bring_segments_at_once(base: Base) -> None:
-    """However they overlap, exactly one is told that it was the last."""
+    """If threads write overlapping segments, exactly one is told that it wrote the last."""
     order = random.Random(7).sample(range(COUNT), COUNT) * 2
     with IncomingBlob(base, DIGEST, len(DATA)) as incoming, ThreadPoolExecutor(4) as threads:
         is_last = list(threads.map(lambda index: write(incoming, index), order))
@@ -90,7 +90,7 @@ def test_threads_bring_segments_at_once(base: Base) -> None:
 
 
 def test_a_part_is_taken_up_where_it_was_left(base: Base) -> None:
-    """What arrived is not asked for again, and counts as arrived."""
+    """A resumed part doesn't ask again for segments that are there, and counts them as done."""
     arrive(base, 0, 3)
 
     with IncomingBlob(base, DIGEST, len(DATA)) as incoming:
@@ -100,7 +100,7 @@ def test_a_part_is_taken_up_where_it_was_left(base: Base) -> None:
 
 
 def test_a_segment_that_comes_twice_counts_once(base: Base) -> None:
-    """A retry that overlaps is no progress."""
+    """A segment that arrives twice counts once."""
     with IncomingBlob(base, DIGEST, len(DATA)) as incoming:
         write(incoming, 0)
         assert not write(incoming, 0)
@@ -108,7 +108,7 @@ def test_a_segment_that_comes_twice_counts_once(base: Base) -> None:
 
 
 def test_a_cut_within_a_segment_goes_on_at_its_byte(base: Base) -> None:
-    """Pieces of any size make segments, and only the segment that a killed process was at is missing."""
+    """Pieces of any size make segments; after a kill only the segment in progress is missing."""
     with IncomingBlob(base, DIGEST, len(DATA)) as incoming:
         run = incoming.gap(0, COUNT)
         assert run is not None
@@ -122,7 +122,7 @@ def test_a_cut_within_a_segment_goes_on_at_its_byte(base: Base) -> None:
 
 
 def test_gaps_are_found_one_after_the_other(base: Base) -> None:
-    """Each is as long as what is missing there, within the segments that are asked about."""
+    """Gaps come in order, each as long as what is missing, within the segments that are asked about."""
     arrive(base, 1)
     with IncomingBlob(base, DIGEST, len(DATA)) as incoming:
         gaps = [incoming.gap(first, last) for first, last in ((0, COUNT), (1, COUNT), (2, 3), (1, 2))]
@@ -143,7 +143,7 @@ def test_gaps_are_found_one_after_the_other(base: Base) -> None:
     ids=["another checksum", "zeros of a power cut", "torn", "more than the blob has"],
 )
 def test_a_claim_of_the_map_that_is_not_true_is_ignored(base: Base, at: int, claim: bytes, lost: list[int]) -> None:
-    """The map is a claim; the bytes decide. A map that is none of this blob's claims nothing."""
+    """A map's claims are checked against the bytes, and another blob's map is ignored."""
     arrive(base, 0, 3)
     with base.part_map(DIGEST).open("r+b") as file:
         file.seek(at)
@@ -153,7 +153,7 @@ def test_a_claim_of_the_map_that_is_not_true_is_ignored(base: Base, at: int, cla
 
 
 def test_a_torn_map_costs_the_segments_behind_it(base: Base) -> None:
-    """A map that ends within a claim keeps those before it."""
+    """A map that is cut off loses only the claims after the cut."""
     arrive(base, 0, 1, 2, 3)
     os.truncate(base.part_map(DIGEST), 2 * CLAIM_BYTES + 3)
 
@@ -161,7 +161,7 @@ def test_a_torn_map_costs_the_segments_behind_it(base: Base) -> None:
 
 
 def test_bytes_that_a_power_cut_lost_are_fetched_again(base: Base) -> None:
-    """A map that survived its bytes costs the segments, not the blob."""
+    """If a power cut kept the map and lost bytes, only their segments are fetched again."""
     arrive(base, 0, 1, 2)
     with base.part(DIGEST).open("r+b") as file:
         file.seek(SEGMENT_BYTES)
@@ -172,14 +172,14 @@ def test_bytes_that_a_power_cut_lost_are_fetched_again(base: Base) -> None:
 
 
 def test_bytes_that_a_map_does_not_claim_are_fetched_again(base: Base) -> None:
-    """A part without a map is as good as none."""
+    """A part without a map is fetched again as a whole."""
     put(base.part(DIGEST), DATA)
 
     assert finish(base) == [0, 1, 2, 3]
 
 
 def test_wrong_bytes_are_never_published(base: Base) -> None:
-    """They are thrown away, so that the next try begins anew."""
+    """Wrong bytes are never published; they are deleted, so the next try starts again."""
     wrong = bytes(SEGMENT_BYTES)
     with IncomingBlob(base, DIGEST, len(DATA)) as incoming:
         for index in range(COUNT):
@@ -193,7 +193,7 @@ def test_wrong_bytes_are_never_published(base: Base) -> None:
 
 
 def test_a_part_that_is_longer_than_its_blob_is_cut(base: Base) -> None:
-    """Bytes behind the end are none of the blob's."""
+    """A part longer than its blob is cut to size."""
     put(base.part(DIGEST), DATA + b"x" * 99)
     base.part_map(DIGEST).write_bytes(struct.pack("<4Q", *(xxh3_64_intdigest(segment(i)) for i in range(COUNT))))
 
@@ -202,7 +202,7 @@ def test_a_part_that_is_longer_than_its_blob_is_cut(base: Base) -> None:
 
 @pytest.mark.parametrize("name", ["empty.bin", "empty.txt"], ids=["sha256", "sha1"])
 def test_an_empty_blob_is_whole_at_once(base: Base, name: str) -> None:
-    """It has no segment to wait for, and its digest is checked all the same."""
+    """An empty blob has no segments, and its digest is checked all the same."""
     digest = digest_of(name, b"")
     with IncomingBlob(base, digest, 0) as incoming:
         assert incoming.missing() == []
@@ -213,7 +213,7 @@ def test_an_empty_blob_is_whole_at_once(base: Base, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["w.bin", "config.json"], ids=["sha256", "sha1"])
 def test_a_file_agrees_with_its_digest(tmp_path: Path, name: str) -> None:
-    """Both kinds of digest are computed as the Hub does, and one flipped bit is seen."""
+    """Both kinds of digest match the Hub's, and one flipped bit is noticed."""
     data = random_bytes(3 * 2**20 + 17)
     path = put(tmp_path / name, data)
     digest = digest_of(name, data)
@@ -226,7 +226,7 @@ def test_a_file_agrees_with_its_digest(tmp_path: Path, name: str) -> None:
 
 
 def test_only_the_written_bytes_of_a_part_count(base: Base) -> None:
-    """A segment far behind leaves a hole before it, which is still to be written."""
+    """The hole before a far segment doesn't count as written."""
     arrive(base, 3)
     part = base.part(DIGEST)
 
@@ -248,7 +248,7 @@ def test_hashing_is_left_to_whoever_is_at_it(base: Base) -> None:
 
 
 def test_what_is_much_is_brought_to_the_disk_meanwhile(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each 128 MiB let one thread wait for the disk; a part that was published is let alone."""
+    """For every 128 MiB one thread syncs to the disk; a part that was published is skipped."""
     flushed: list[Path] = []
     monkeypatch.setattr(fs, "flush", lambda fd, path: flushed.append(path) or os.fdatasync(fd))
     data = bytes(128 * 2**20)
@@ -273,7 +273,7 @@ def test_what_is_much_is_brought_to_the_disk_meanwhile(base: Base, monkeypatch: 
 
 
 def test_taking_up_and_publishing_can_be_stopped(base: Base) -> None:
-    """Whoever ends the work needn't wait until a large part was read."""
+    """Resuming and publishing can be stopped before a large part has been read."""
     arrive(base, *range(COUNT))
 
     def stop() -> None:
@@ -287,7 +287,7 @@ def test_taking_up_and_publishing_can_be_stopped(base: Base) -> None:
 
 @pytest.mark.timeout(30)
 def test_a_map_that_is_none_claims_nothing(tmp_path: Path) -> None:
-    """A fifo in place of the map of a part holds nobody up: the blob arrives from its beginning."""
+    """A fifo in place of a part's map blocks nobody: the blob is fetched from its beginning."""
     base, digest = Base(tmp_path), Digest("0" * 64)
     base.incoming.mkdir(parents=True)
     os.mkfifo(base.part_map(digest))

@@ -1,4 +1,4 @@
-"""The shared store, by huggingface_hub's own rules."""
+"""The shared blob store, by huggingface_hub's own rules."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DRAWING = """
 
 @pytest.fixture
 def drawn(tmp_path: Path) -> Drawn:
-    """One payload that two repositories link to, and a blob of its own bytes."""
+    """One payload that two repositories link to, and a blob that isn't shared."""
     return lay_out(tmp_path, DRAWING)
 
 
@@ -34,14 +34,14 @@ def blobs(drawn: Drawn) -> tuple[Path, Path]:
 
 
 def payload(drawn: Drawn) -> Path:
-    """Return the one payload."""
+    """Return the path of the payload."""
     found = shared_store.payload_of(drawn.base, blobs(drawn)[0])
     assert found is not None
     return found
 
 
 def test_a_link_into_the_store_leads_to_its_payload(drawn: Drawn) -> None:
-    """Both blobs lead to the same bytes below `hub/blobs`."""
+    """A link into the store leads to its payload below `hub/blobs`."""
     one, two = blobs(drawn)
 
     assert payload(drawn) == shared_store.payload_of(drawn.base, two)
@@ -50,7 +50,7 @@ def test_a_link_into_the_store_leads_to_its_payload(drawn: Drawn) -> None:
 
 
 def test_a_blob_with_its_own_bytes_has_no_payload(drawn: Drawn) -> None:
-    """Neither has one that is not there, nor a link that leads out of the store."""
+    """A blob with its own bytes, a missing one and a link out of the store have no payload."""
     repo = drawn.base.repo("org/one")
     stray = repo.blob("e" * 64)
     stray.symlink_to("/etc/hostname")
@@ -61,7 +61,7 @@ def test_a_blob_with_its_own_bytes_has_no_payload(drawn: Drawn) -> None:
 
 
 def test_only_the_last_link_frees_the_payload(drawn: Drawn) -> None:
-    """While another repository links to it, removing one link frees nothing."""
+    """Removing a link frees nothing while another repository links to the payload."""
     one, two = blobs(drawn)
     shared = payload(drawn)
 
@@ -71,7 +71,7 @@ def test_only_the_last_link_frees_the_payload(drawn: Drawn) -> None:
 
 
 def test_a_payload_that_is_linked_is_not_swept(drawn: Drawn) -> None:
-    """Its bytes stay, and the other repository reads them."""
+    """A payload that is linked isn't swept, and the other repository still reads it."""
     one, two = blobs(drawn)
     shared = payload(drawn)
     one.unlink()
@@ -81,7 +81,7 @@ def test_a_payload_that_is_linked_is_not_swept(drawn: Drawn) -> None:
 
 
 def test_a_payload_that_nothing_links_to_is_swept(drawn: Drawn) -> None:
-    """What that freed is measured: its bytes and its blocks."""
+    """A payload without links is swept, and the freed bytes and blocks are measured."""
     shared = payload(drawn)
     expected = Freed(3000, shared.lstat().st_blocks * 512)
     for blob in blobs(drawn):
@@ -94,7 +94,7 @@ def test_a_payload_that_nothing_links_to_is_swept(drawn: Drawn) -> None:
 
 @pytest.mark.parametrize("broken", ["no manifest", "unknown version"])
 def test_a_store_that_is_not_understood_is_left_alone(drawn: Drawn, broken: str) -> None:
-    """Without a readable manifest, or with the marker of a later layout, nothing is deleted."""
+    """Nothing is deleted in a store without a readable manifest or with a later layout's marker."""
     shared = payload(drawn)
     for blob in blobs(drawn):
         blob.unlink()

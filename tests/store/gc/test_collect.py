@@ -1,4 +1,4 @@
-"""What gc finds and deletes in one base, and everything that it leaves alone."""
+"""What gc finds and deletes in one base, and what it leaves alone."""
 
 from __future__ import annotations
 
@@ -31,30 +31,30 @@ from tests.world import tree
 REPO = "org/name"
 DRAWN_WITH_ORPHAN = "model org/name\n commit a main\n model.safetensors 3000\n orphan 500"
 LATER_S = MIN_AGE_S + 60
-"""So long after the test wrote its files gc looks at them."""
+"""How long after the test wrote its files gc runs."""
 
 
 class Later:
-    """A clock that is ahead: a file's ctime cannot be set back."""
+    """A clock that is ahead, because a file's ctime can't be set back."""
 
     def __init__(self, ahead_s: float = LATER_S) -> None:
         self.ahead_s = ahead_s
 
     def now(self) -> float:
-        """Return the time there."""
+        """Return the later time."""
         return time.time() + self.ahead_s
 
     def sleep(self, duration_s: float) -> None:
-        """Nobody waits here."""
+        """Don't sleep."""
 
 
 def plan(base: Base, needs: Needs | None = None, ahead_s: float = LATER_S, *, quarantine: bool = False) -> GcPlan:
-    """Return the plan of a gc that comes so much later."""
+    """Return the plan of a gc that runs so much later."""
     return collect.plan_gc(base, needs or Needs(), time.time() + ahead_s, quarantine=quarantine)
 
 
 def kinds(plan: GcPlan) -> list[str]:
-    """Return what kinds of garbage were found, in order."""
+    """Return the kinds of garbage found, in order."""
     return [item.kind for item in plan.items]
 
 
@@ -64,7 +64,7 @@ def names(plan: GcPlan, kind: str) -> list[str]:
 
 
 def execute(base: Base, plan: GcPlan, needs: Needs | None = None, ahead_s: float = LATER_S) -> Collected:
-    """Carry a plan out, that much later."""
+    """Carry out a plan, so much later."""
     return collect.execute(base, plan, lambda repo_id: needs or Needs(), Later(ahead_s), Counter())
 
 
@@ -87,7 +87,7 @@ def held_open(path: Path, mode: str = "ab") -> Iterator[None]:
 
 @pytest.fixture
 def drawn(tmp_path: Path) -> Drawn:
-    """A repository that is whole, with an orphan and the leftovers of two programs in it."""
+    """A whole repository with an orphan and the leftovers of two programs."""
     drawn = lay_out(
         tmp_path / "base",
         f"""
@@ -107,7 +107,7 @@ def drawn(tmp_path: Path) -> Drawn:
 
 
 def test_orphans_and_dead_downloads_go_and_all_else_stays(drawn: Drawn) -> None:
-    """What nothing links to is deleted, and what that freed is what `du` says."""
+    """Orphans and dead downloads are deleted, and the bytes freed are what `du` says."""
     snapshots = tree(drawn.base.repo(REPO).snapshots)
     before = du(drawn.base.path)
 
@@ -126,12 +126,12 @@ def test_orphans_and_dead_downloads_go_and_all_else_stays(drawn: Drawn) -> None:
 
 
 def lock_bytes(base: Base) -> tuple[int, int]:
-    """Return what the folders of huggingface_hub's locks take, which are made by whoever takes one."""
+    """Return the size of the folders for huggingface_hub's locks, which taking a lock creates."""
     return du(base.hub / ".locks")
 
 
 def test_a_plan_changes_nothing(drawn: Drawn) -> None:
-    """Looking leaves every name and every time as it was."""
+    """A plan changes no name and no time."""
     before = sorted((str(p), p.lstat().st_mtime_ns) for p in drawn.base.path.rglob("*"))
 
     plan(drawn.base)
@@ -140,7 +140,7 @@ def test_a_plan_changes_nothing(drawn: Drawn) -> None:
 
 
 def test_what_subfolders_link_to_is_no_orphan(drawn: Drawn) -> None:
-    """A link three folders deep keeps its blob, as one at the top does."""
+    """A link three folders deep keeps its blob, like one at the top."""
     digest = drawn.digest(REPO, "a", "deep/er/model.safetensors")
 
     run_gc(drawn.base)
@@ -149,14 +149,14 @@ def test_what_subfolders_link_to_is_no_orphan(drawn: Drawn) -> None:
 
 
 def test_a_snapshot_without_a_ref_is_no_orphan(drawn: Drawn) -> None:
-    """What was downloaded by its commit hash stays, unlike with `hf cache prune`."""
+    """A snapshot that was downloaded by commit hash keeps its blobs, unlike with `hf cache prune`."""
     run_gc(drawn.base)
 
     assert (drawn.base.repo(REPO).snapshot(commit("b")) / "config.json").read_bytes()
 
 
 def test_young_things_are_in_flight(drawn: Drawn) -> None:
-    """Within the minimum age nothing goes, by mtime or by ctime, whichever is younger."""
+    """Nothing younger than the minimum age is deleted; the younger of mtime and ctime counts."""
     for path in drawn.base.repo(REPO).blobs.iterdir():
         os.utime(path, (0, 0))
 
@@ -165,7 +165,7 @@ def test_young_things_are_in_flight(drawn: Drawn) -> None:
 
 
 def test_a_stalled_download_keeps_its_file(drawn: Drawn) -> None:
-    """A temporary file that a process has open stays whatever its age, and with it all orphans of its repository."""
+    """A temporary file that a process has open stays at any age, and so do all orphans of its repository."""
     partial = next(drawn.base.repo(REPO).blobs.glob("*.incomplete"))
     found = plan(drawn.base)
 
@@ -179,7 +179,7 @@ def test_a_stalled_download_keeps_its_file(drawn: Drawn) -> None:
 
 @pytest.mark.parametrize("kind", ["blob", "partial"])
 def test_what_is_locked_stays(drawn: Drawn, kind: str) -> None:
-    """Whoever holds the blob's lock is about to link or to write it."""
+    """A blob whose lock is held stays, because the holder is about to link or write it."""
     found = plan(drawn.base)
     item = next(item for item in found.items if item.kind == kind)
 
@@ -191,7 +191,7 @@ def test_what_is_locked_stays(drawn: Drawn, kind: str) -> None:
 
 
 def test_an_orphan_that_was_linked_since_stays(drawn: Drawn) -> None:
-    """The plan is a proposal: the second look is what counts."""
+    """An orphan that was linked after the plan stays."""
     found = plan(drawn.base)
     orphan = Path(next(item.path for item in found.items if item.kind == "blob"))
     link = drawn.base.repo(REPO).snapshot(commit("b")) / "late.bin"
@@ -203,7 +203,7 @@ def test_an_orphan_that_was_linked_since_stays(drawn: Drawn) -> None:
 
 
 def test_what_a_registered_model_needs_stays(drawn: Drawn) -> None:
-    """A blob that a pull published and has not linked yet is no orphan; nor when it is registered after the plan."""
+    """A blob that a pull published and hasn't linked yet isn't an orphan, even if it was registered after the plan."""
     orphan = next(Path(item.path).name for item in plan(drawn.base).items if item.kind == "blob")
     needs = Needs(digests={REPO: {orphan}})
 
@@ -213,12 +213,12 @@ def test_what_a_registered_model_needs_stays(drawn: Drawn) -> None:
 
 
 def test_nothing_is_an_orphan_where_a_job_works(drawn: Drawn) -> None:
-    """A job may bring files of a commit that the registry does not know yet."""
+    """While a job works on a repository nothing in it is an orphan."""
     assert sorted(kinds(plan(drawn.base, Needs(busy={REPO})))) == ["partial", "partial"]
 
 
 def test_a_sidecar_keeps_what_it_names(drawn: Drawn) -> None:
-    """Where the registry is lost, or another one knows the model, its sidecar protects the blobs that arrived."""
+    """A sidecar protects its blobs if the registry is lost or another one knows the model."""
     data = content("orphan", 5000)
     write_sidecar(drawn.base, "m", digest_of("x.bin", data), len(data))
 
@@ -237,7 +237,7 @@ def write_sidecar(base: Base, name: str, digest: str, size_bytes: int, arriving_
 
 
 def test_the_sidecar_of_a_model_that_is_gone_goes(drawn: Drawn) -> None:
-    """Without a row, and without a file of it on the disk, a sidecar tells of nothing."""
+    """A sidecar without a row and without any of its files is deleted."""
     sidecar = write_sidecar(drawn.base, "gone", "e" * 64, 10)
 
     assert names(plan(drawn.base), "sidecar") == ["modelshelf/models/gone.json"]
@@ -246,7 +246,7 @@ def test_the_sidecar_of_a_model_that_is_gone_goes(drawn: Drawn) -> None:
 
 
 def test_the_sidecar_of_a_model_that_lies_elsewhere_goes(drawn: Drawn) -> None:
-    """A move whose last step was lost leaves one; the registry knows where the model is."""
+    """A sidecar whose model the registry knows on another base is deleted, as after a crash at the end of a move."""
     data = content("orphan", 5000)
     write_sidecar(drawn.base, "moved", digest_of("x.bin", data), len(data))
 
@@ -255,7 +255,7 @@ def test_the_sidecar_of_a_model_that_lies_elsewhere_goes(drawn: Drawn) -> None:
 
 
 def test_the_journal_of_a_move_that_nobody_knows_goes_after_a_week(drawn: Drawn) -> None:
-    """Its registry may only be away for now."""
+    """A move's sidecar that no registry knows goes after a week, because its registry may only be offline."""
     data = content("orphan", 5000)
     write_sidecar(drawn.base, "m", digest_of("x.bin", data), len(data), arriving_from="/elsewhere")
 
@@ -264,7 +264,7 @@ def test_the_journal_of_a_move_that_nobody_knows_goes_after_a_week(drawn: Drawn)
 
 
 def test_a_folder_that_cannot_be_read_keeps_every_blob(drawn: Drawn) -> None:
-    """What cannot be seen may link to anything; it is said, and the rest goes on."""
+    """An unreadable folder keeps every blob, because it may link to them; gc says so and goes on."""
     if os.geteuid() != 0:
         pytest.skip("becoming another user needs root")
     folder = drawn.base.repo(REPO).snapshot(commit("a")) / "deep"
@@ -284,7 +284,7 @@ def test_a_folder_that_cannot_be_read_keeps_every_blob(drawn: Drawn) -> None:
 
 @pytest.mark.parametrize("which", ["blobs", "snapshots", "a folder of snapshots"])
 def test_planted_links_are_not_followed(drawn: Drawn, tmp_path: Path, which: str) -> None:
-    """Where a folder of a repository is a link, what is behind it stays, whatever it looks like."""
+    """If a folder of a repository is a link, nothing behind it is deleted."""
     repo = drawn.base.repo(REPO)
     folder = {"blobs": repo.blobs, "snapshots": repo.snapshots}.get(which, repo.snapshot(commit("c")))
     outside = tmp_path / "outside"
@@ -303,7 +303,7 @@ def test_planted_links_are_not_followed(drawn: Drawn, tmp_path: Path, which: str
 
 
 def test_a_planted_blob_loses_its_link_alone(drawn: Drawn, tmp_path: Path) -> None:
-    """An orphan that is a link out of the base is deleted; what it leads to is not."""
+    """If an orphan is a link out of the base, only the link is deleted."""
     victim = put(tmp_path / "precious", b"precious")
     drawn.base.repo(REPO).blob("d" * 64).symlink_to(victim)
     put(tmp_path / "dir" / "x", b"x")
@@ -318,7 +318,7 @@ def test_a_planted_blob_loses_its_link_alone(drawn: Drawn, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("which", ["hub", "modelshelf"])
 def test_a_base_behind_links_is_left_alone(tmp_path: Path, which: str) -> None:
-    """The cache that a link leads to may belong to another tier."""
+    """A cache that is a link is left alone, because it may belong to another tier."""
     drawn = lay_out(tmp_path / "base", f"model {REPO}\n orphan 100")
     put(drawn.base.marker, b"{}")
     folder = drawn.base.path / which
@@ -333,7 +333,7 @@ def test_a_base_behind_links_is_left_alone(tmp_path: Path, which: str) -> None:
 
 
 def test_links_from_another_repository_keep_a_blob(drawn: Drawn) -> None:
-    """No tool of today makes such links; whoever did would lose the file."""
+    """A link from another repository keeps a blob, though no tool of today makes such links."""
     orphan = Path(next(item.path for item in plan(drawn.base).items if item.kind == "blob"))
     link = drawn.base.repo("other/one").snapshot(commit("c")) / "x.bin"
     link.parent.mkdir(parents=True)
@@ -357,7 +357,7 @@ def test_a_base_that_is_called_otherwise_by_absolute_links(drawn: Drawn, tmp_pat
 
 @pytest.mark.parametrize("kind", ["dataset", "space", "kernel"])
 def test_other_repositories_are_tidied_alike(tmp_path: Path, kind: str) -> None:
-    """Datasets, spaces and kernels lose their orphans and dead downloads, and keep what is linked."""
+    """Data sets, spaces and kernels lose their orphans and dead downloads, and keep what is linked."""
     drawing = f"{kind} org/data\n commit c main\n rows.txt 10\n orphan 300\n partial 70"
     drawn = lay_out(tmp_path, drawing)
     needs = Needs(digests={"org/data": set()}, busy={"org/data"})
@@ -369,7 +369,7 @@ def test_other_repositories_are_tidied_alike(tmp_path: Path, kind: str) -> None:
 
 
 def test_the_remains_of_a_download_that_brought_nothing_go(tmp_path: Path) -> None:
-    """Its temporary file, its ref, its listing, its empty folders: the repository is gone, and the others are not."""
+    """A repository with only an abandoned download is deleted with its ref, listing and folders; others stay."""
     drawn = lay_out(tmp_path, f"model {REPO}\n commit a main\n model dead/one\n commit b main refs/pr/1\n partial 70")
 
     done = run_gc(drawn.base)
@@ -380,7 +380,7 @@ def test_the_remains_of_a_download_that_brought_nothing_go(tmp_path: Path) -> No
 
 
 def test_a_young_empty_repository_is_a_download_that_begins(tmp_path: Path) -> None:
-    """huggingface_hub makes folders and ref before its first file, and would fail without them."""
+    """A young empty repository stays, because huggingface_hub makes folders and ref before its first file."""
     drawn = lay_out(tmp_path, "model new/one\n commit b main")
 
     assert plan(drawn.base, ahead_s=0).items == ()
@@ -401,14 +401,14 @@ def test_empty_folders_wait_for_a_download_that_began_since(tmp_path: Path) -> N
 
 
 def test_what_is_known_to_be_absent_keeps_its_ref(tmp_path: Path) -> None:
-    """Offline programs read the negative cache by way of the ref."""
+    """A ref stays while the negative cache needs it, because offline programs read that through the ref."""
     drawn = lay_out(tmp_path, f"model {REPO}\n ref main a\n missing a added_tokens.json")
 
     assert plan(drawn.base).items == ()
 
 
 def test_empty_folders_of_a_live_repository_go_and_its_own_stay(tmp_path: Path) -> None:
-    """An empty snapshot and an empty folder of refs go; the folders of the layout are looked for by every program."""
+    """Empty snapshots and ref folders of a live repository go; the folders of the layout stay."""
     drawn = lay_out(tmp_path, f"model {REPO}\n commit a main\n config.json 20")
     repo = drawn.base.repo(REPO)
     (repo.snapshot(commit("b")) / "deep").mkdir(parents=True)
@@ -422,7 +422,7 @@ def test_empty_folders_of_a_live_repository_go_and_its_own_stay(tmp_path: Path) 
 
 
 def test_a_file_of_a_snapshot_is_no_temporary_one(tmp_path: Path) -> None:
-    """A repository may have files with such names; only our own temporary links go from a snapshot."""
+    """Files in a snapshot stay whatever their names; only our own temporary links are deleted there."""
     drawn = lay_out(tmp_path, f"model {REPO}\n commit a main\n notes.tmp 20\n x.incomplete 30\n y.downloadInProgress 4")
     ours = drawn.base.repo(REPO).snapshot(commit("a")) / ".config.json.0a1b2c3d.shelf-tmp"
     ours.symlink_to("nowhere")
@@ -445,7 +445,7 @@ def test_a_file_of_a_snapshot_is_no_temporary_one(tmp_path: Path) -> None:
     ],
 )
 def test_dead_temporary_files_are_known_by_name(drawn: Drawn, name: str) -> None:
-    """Those of huggingface_hub old and new, of llama.cpp, and ours."""
+    """Temporary files of huggingface_hub old and new, of llama.cpp and ours are recognised by name."""
     put(drawn.base.repo(REPO).blobs / name, b"x")
 
     assert f"hub/models--org--name/blobs/{name}" in names(plan(drawn.base), "partial")
@@ -453,7 +453,7 @@ def test_dead_temporary_files_are_known_by_name(drawn: Drawn, name: str) -> None
 
 @pytest.mark.parametrize("name", ["README", f".{'d' * 64}.0a1b2c3d.old", "e" * 32, ".nfs000001"])
 def test_a_file_that_nobody_knows_stays(drawn: Drawn, name: str) -> None:
-    """What is neither a digest nor a known temporary name is not ours to judge."""
+    """A file whose name is neither a digest nor a known temporary one stays."""
     put(drawn.base.repo(REPO).blobs / name, b"x")
 
     assert all(Path(item.path).name != name for item in plan(drawn.base).items)
@@ -463,13 +463,13 @@ def test_a_file_that_nobody_knows_stays(drawn: Drawn, name: str) -> None:
 
 
 def part(base: Base, letter: str, size_bytes: int = 900) -> Path:
-    """Leave a part with its map."""
+    """Write a part and its map."""
     put(base.part_map(letter * 64), b"01234567")
     return put(base.part(letter * 64), content(letter, size_bytes))
 
 
 def test_a_part_that_no_model_waits_for_goes_with_its_map(drawn: Drawn) -> None:
-    """What a removed model's pull left is found once it is old."""
+    """A part that no registered model waits for, such as after a removal, goes with its map once it is old."""
     path = part(drawn.base, "d")
 
     assert plan(drawn.base, ahead_s=0).items == ()
@@ -481,7 +481,7 @@ def test_a_part_that_no_model_waits_for_goes_with_its_map(drawn: Drawn) -> None:
 
 
 def test_a_map_without_a_part_goes(drawn: Drawn) -> None:
-    """It claims segments of nothing."""
+    """A map without a part is deleted."""
     part(drawn.base, "d").unlink()
 
     assert names(plan(drawn.base), "part") == [f"modelshelf/incoming/{'d' * 64}.map"]
@@ -500,7 +500,7 @@ def test_a_map_without_a_part_goes(drawn: Drawn) -> None:
     ids=["incomplete", "incomplete for long", "at work for long", "some job", "some job for long", "another's"],
 )
 def test_parts_that_will_be_taken_up_stay(drawn: Drawn, needs: Needs, age_s: float, goes: bool) -> None:
-    """The next pull of a model that is not complete goes on from them."""
+    """A part that an incomplete model's next pull will resume stays."""
     part(drawn.base, "d")
 
     assert ("part" in kinds(plan(drawn.base, needs, age_s))) is goes
@@ -509,7 +509,7 @@ def test_parts_that_will_be_taken_up_stay(drawn: Drawn, needs: Needs, age_s: flo
 
 
 def test_a_part_that_somebody_is_at_stays(drawn: Drawn) -> None:
-    """By its lock, and by its open file."""
+    """A part stays while its lock is held or its file is open."""
     path = part(drawn.base, "d")
     found = plan(drawn.base)
 
@@ -525,7 +525,7 @@ def test_a_part_that_somebody_is_at_stays(drawn: Drawn) -> None:
 
 
 def test_another_registrys_pull_keeps_its_blobs(drawn: Drawn) -> None:
-    """While blobs arrive that nobody here waits for, those that are whole already are not said to be orphans."""
+    """While another registry's pull brings blobs, whole blobs that nobody here waits for aren't orphans."""
     path = part(drawn.base, "d")
 
     with held_open(path):
@@ -536,10 +536,10 @@ def test_another_registrys_pull_keeps_its_blobs(drawn: Drawn) -> None:
 
 
 def test_lock_files_that_nobody_needs_go(drawn: Drawn) -> None:
-    """Those of blobs that are not arriving, and of repositories that are not here; none that is held."""
+    """Our lock files without a part or repository are deleted, unless they are held."""
     with try_lock(drawn.base.path, drawn.base.repo_lock(REPO), drawn.base.repo_lock("gone/one")):
         pass
-    put(drawn.base.part_lock("d" * 64), b"")  # what a killed download leaves
+    put(drawn.base.part_lock("d" * 64), b"")  # as a killed download leaves it
     part(drawn.base, "e")
     needs = Needs(active={"e" * 64})
     with try_lock(drawn.base.path, drawn.base.part_lock("e" * 64), drawn.base.repo_lock("gone/two")):
@@ -558,7 +558,7 @@ def test_lock_files_that_nobody_needs_go(drawn: Drawn) -> None:
 
 
 def test_the_hubs_locks_are_never_removed(drawn: Drawn) -> None:
-    """Other programs hold them with other versions of filelock, some of which would not notice."""
+    """huggingface_hub's lock files stay, because other programs hold them with various versions of filelock."""
     with try_lock(drawn.base.path, drawn.base.hub_lock(REPO, "d" * 64)):
         pass
 
@@ -568,7 +568,7 @@ def test_the_hubs_locks_are_never_removed(drawn: Drawn) -> None:
 
 
 def test_our_temporary_files_go(drawn: Drawn) -> None:
-    """Beside every file that we write a crash may leave one."""
+    """Our temporary files go, because a crash may leave one beside every file that we write."""
     paths = [
         put(folder / ".x.json.0a1b2c3d.shelf-tmp", b"x")
         for folder in (drawn.base.own, drawn.base.sidecars, drawn.base.incoming)
@@ -581,7 +581,7 @@ def test_our_temporary_files_go(drawn: Drawn) -> None:
 
 
 def test_the_quarantine_is_measured_and_kept(drawn: Drawn) -> None:
-    """Only a person who asks for it loses what lies there, and not while it is being read."""
+    """The quarantine is counted, and deleted only if a person asks and nobody is reading it."""
     kept = put(drawn.base.quarantine / f"{'d' * 64}.0a1b2c3d", b"x" * 500)
     read = put(drawn.base.quarantine / "folder" / "e", b"y" * 40)
 
@@ -612,7 +612,7 @@ def lose_list(drawn: Drawn, letter: str = "a") -> None:
 
 
 def test_blobs_that_a_list_names_are_no_garbage(drawn: Drawn) -> None:
-    """Without any link only what no list names goes, and what stays is said with the way to link it anew."""
+    """Without links, only blobs that no list names go; gc says how to link the others again."""
     kept = {file.digest for letter in "ab" for file in drawn.of(REPO, letter)}
     links_of(drawn)[0].unlink()
 
@@ -626,7 +626,7 @@ def test_blobs_that_a_list_names_are_no_garbage(drawn: Drawn) -> None:
 
 
 def test_a_repository_that_lost_every_link_keeps_everything_but_dead_downloads(drawn: Drawn) -> None:
-    """Where no link leads to any blob nothing says that a blob is garbage, with lists or without."""
+    """If no link in a repository leads to a blob, gc deletes only dead downloads there, with lists or without."""
     for link in links_of(drawn):
         link.unlink()
     lose_list(drawn, "a")
@@ -640,7 +640,7 @@ def test_a_repository_that_lost_every_link_keeps_everything_but_dead_downloads(d
 
 @pytest.mark.parametrize("how", ["text", "xsym", "moved"])
 def test_what_the_text_of_a_link_names_stays(drawn: Drawn, how: str) -> None:
-    """A link that became a text file, or leads to where the cache was once, names its blob still."""
+    """A link that became a text file, or leads to the cache's old place, still keeps its blob."""
     link = links_of(drawn)[0]
     text, digest = str(link.readlink()), link.readlink().name
     link.unlink()
@@ -659,7 +659,7 @@ def test_what_the_text_of_a_link_names_stays(drawn: Drawn, how: str) -> None:
 
 
 def test_an_index_that_names_a_missing_file_keeps_every_blob(drawn: Drawn) -> None:
-    """One of the blobs without a link may be the shard that the index names."""
+    """An index that names a missing file keeps every blob, because one may be that shard."""
     snapshot = drawn.base.repo(REPO).snapshot(commit("a"))
     index = {"weight_map": {"x": "model-1-of-2.safetensors", "y": "model-2-of-2.safetensors"}}
     put(snapshot / "model.safetensors.index.json", json.dumps(index).encode())
@@ -669,14 +669,14 @@ def test_an_index_that_names_a_missing_file_keeps_every_blob(drawn: Drawn) -> No
 
 
 def test_a_list_that_cannot_be_read_keeps_every_blob(drawn: Drawn) -> None:
-    """What cannot be seen is not taken for absent."""
+    """A list that can't be read keeps every blob."""
     put(drawn.base.repo(REPO).tree(commit("b")), b"{")
 
     assert "blob" not in kinds(plan(drawn.base))
 
 
 def test_each_entry_says_why_and_how_old_it_is(drawn: Drawn) -> None:
-    """A person who looks before deleting sees the reason and the age of everything that would go."""
+    """Each entry of a plan gives its reason and age."""
     items = plan(drawn.base).items
 
     assert all(item.why for item in items)
@@ -698,7 +698,7 @@ SHARED = """
 
 
 def payload(drawn: Drawn, repo_id: str, letter: str) -> Path:
-    """Return where a model's bytes lie."""
+    """Return the path of a model's bytes in the store."""
     blob = drawn.base.repo(repo_id).blob(drawn.digest(repo_id, letter, "model.safetensors"))
     found = shared_store.payload_of(drawn.base, blob)
     assert found is not None
@@ -706,14 +706,14 @@ def payload(drawn: Drawn, repo_id: str, letter: str) -> Path:
 
 
 def unlink_snapshot(drawn: Drawn, repo_id: str, letter: str) -> None:
-    """Take away the link that keeps a model's blob, and the list that names it."""
+    """Delete the link that keeps a model's blob, and the list that names it."""
     repo = drawn.base.repo(repo_id)
     (repo.snapshot(commit(letter)) / "model.safetensors").unlink()
     repo.tree(commit(letter)).unlink()
 
 
 def test_shared_payloads_go_with_their_last_link(tmp_path: Path) -> None:
-    """An orphan that is a link into the store takes its payload along, by the store's own rules; others stay."""
+    """An orphan that is the last link into the store takes its payload along; other payloads stay."""
     drawn = lay_out(tmp_path, SHARED)
     going, staying = payload(drawn, "org/one", "a"), payload(drawn, "org/two", "b")
     unlink_snapshot(drawn, "org/one", "a")
@@ -730,7 +730,7 @@ def test_shared_payloads_go_with_their_last_link(tmp_path: Path) -> None:
 
 
 def test_a_payload_that_nothing_links_to_goes(tmp_path: Path) -> None:
-    """One whose links were deleted by hand is swept, unless somebody reads it."""
+    """A payload whose links were deleted by hand is swept, unless somebody reads it."""
     drawn = lay_out(tmp_path, SHARED)
     going = payload(drawn, "org/one", "a")
     drawn.base.repo("org/one").blob(drawn.digest("org/one", "a", "model.safetensors")).unlink()
@@ -743,7 +743,7 @@ def test_a_payload_that_nothing_links_to_goes(tmp_path: Path) -> None:
 
 
 def test_a_link_whose_payload_is_read_stays(tmp_path: Path) -> None:
-    """Deleting it would free nothing before its reader ends."""
+    """A link stays while its payload is read, because deleting it wouldn't free the bytes yet."""
     drawn = lay_out(tmp_path, SHARED)
     unlink_snapshot(drawn, "org/one", "a")
 
@@ -753,7 +753,7 @@ def test_a_link_whose_payload_is_read_stays(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("marker", ["2\n", None], ids=["a later version", "no marker"])
 def test_a_store_of_an_unknown_layout_is_left_alone(tmp_path: Path, marker: str | None) -> None:
-    """Nothing of it goes, nor a link into it; that is said. Blobs with their own bytes are not concerned."""
+    """In a store of an unknown layout no payload and no link to one goes, and gc says so; other orphans still do."""
     drawn = lay_out(tmp_path, f"{SHARED}\n orphan 500")
     unlink_snapshot(drawn, "org/one", "a")
     going = payload(drawn, "org/one", "a")
@@ -773,7 +773,7 @@ def test_a_store_of_an_unknown_layout_is_left_alone(tmp_path: Path, marker: str 
 
 
 def test_a_blob_with_another_name_elsewhere_frees_nothing(drawn: Drawn) -> None:
-    """Of a file with two hard links the bytes stay, and nobody counts them as freed."""
+    """Deleting one of two hard links frees nothing, and the count says so."""
     orphan = Path(next(item.path for item in plan(drawn.base).items if item.kind == "blob"))
     (drawn.base.path / "elsewhere").hardlink_to(orphan)
 
@@ -784,7 +784,7 @@ def test_a_blob_with_another_name_elsewhere_frees_nothing(drawn: Drawn) -> None:
 
 
 def test_what_may_not_be_deleted_is_said(drawn: Drawn) -> None:
-    """Another user's folder refuses one name; the rest goes on."""
+    """If a folder refuses a deletion, gc says so and goes on."""
     if os.geteuid() != 0:
         pytest.skip("becoming another user needs root")
     blobs = drawn.base.repo(REPO).blobs
@@ -810,13 +810,13 @@ def test_what_may_not_be_deleted_is_said(drawn: Drawn) -> None:
 
 
 def test_an_empty_base_has_no_garbage(tmp_path: Path) -> None:
-    """One that was never used, or lost all of its folders, is not touched."""
+    """A base that was never used, or lost all of its folders, isn't touched."""
     assert plan(Base(tmp_path / "none")) == GcPlan(str(tmp_path / "none"), MIN_AGE_S, ())
     assert not (tmp_path / "none").exists()
 
 
 def test_what_goes_while_it_is_looked_at_is_no_garbage(tmp_path: Path) -> None:
-    """A repository that was removed since it was listed, a link since it was seen."""
+    """A repository or link that was deleted during the scan isn't garbage."""
     base = Base(tmp_path)
     look = BaseState(base, Needs(), time.time() + LATER_S, MIN_AGE_S, frozenset(), store_is_known=True)
     gone = repo_garbage.walk("model", REPO, base.repo(REPO))
@@ -831,7 +831,7 @@ def test_what_goes_while_it_is_looked_at_is_no_garbage(tmp_path: Path) -> None:
 
 
 def test_a_sidecar_that_is_not_one_stays(drawn: Drawn) -> None:
-    """What cannot be understood is not said to be garbage."""
+    """A sidecar that can't be read stays."""
     put(drawn.base.sidecar("odd"), b"{")
     put(drawn.base.sidecar("sly"), json.dumps({"model_name": "../../x"}).encode())
 
@@ -840,7 +840,7 @@ def test_a_sidecar_that_is_not_one_stays(drawn: Drawn) -> None:
 
 @pytest.mark.parametrize("place", ["hub", "hub/models--org--name"])
 def test_a_probe_for_links_that_was_killed_goes(drawn: Drawn, place: str) -> None:
-    """huggingface_hub tries in a folder of its own whether it can link; what else has such a name stays."""
+    """huggingface_hub's leftover probe folder for links is deleted; other things with such a name stay."""
     probe, other = drawn.base.path / place / "tmpya05pkng", drawn.base.path / place / "tmpya05pknh"
     put(probe / "dummy_file_src", b"")
     (probe / "dummy_file_dst").symlink_to("dummy_file_src")
@@ -855,7 +855,7 @@ def test_a_probe_for_links_that_was_killed_goes(drawn: Drawn, place: str) -> Non
 
 @pytest.mark.parametrize("where", ["", "modelshelf"], ids=["the base", "its own folder"])
 def test_what_a_killed_command_tried_there_goes(drawn: Drawn, where: str) -> None:
-    """Probes are cleared away wherever earlier versions or this one made them; another program's file stays."""
+    """Leftover probes of this and earlier versions are deleted wherever they are; another program's file stays."""
     folder = drawn.base.path / where
     tried = [".probe.0a1b2c3d.shelf-tmp", ".probe.0a1b2c3d.shelf-tmp.", ".probe:x..probe.0a1b2c3d.shelf-tmp"]
     for name in (*tried, "notes.0a1b2c3d.shelf-tmp", ".probe.mine"):
@@ -869,7 +869,7 @@ def test_what_a_killed_command_tried_there_goes(drawn: Drawn, where: str) -> Non
 
 
 def test_an_age_of_what_went_meanwhile_is_not_told(tmp_path: Path) -> None:
-    """Another program may delete it between the look and the plan."""
+    """An entry that another program deleted between scan and plan has no age."""
     look = BaseState(Base(tmp_path), Needs(), time.time(), 0, frozenset(), store_is_known=True)
     gone = GcItem("blob", str(tmp_path / "gone"), 5, "why")
 
@@ -877,7 +877,7 @@ def test_an_age_of_what_went_meanwhile_is_not_told(tmp_path: Path) -> None:
 
 
 def test_an_old_orphan_that_a_program_has_open_stays(tmp_path: Path) -> None:
-    """Its bytes are not counted as freed, and it goes when the program has ended."""
+    """An old orphan that is open isn't counted as freed, and goes after the program has ended."""
     drawn = lay_out(tmp_path, DRAWN_WITH_ORPHAN)
     (orphan,) = names(plan(drawn.base), "blob")
 
@@ -887,7 +887,7 @@ def test_an_old_orphan_that_a_program_has_open_stays(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("named", ["nothing", "a ref", "an empty snapshot", "a list"])
 def test_blobs_of_a_first_download_that_was_given_up_go(tmp_path: Path, named: str) -> None:
-    """Where a repository holds blobs alone, nothing ever said what they are; a copy that lost its links keeps names."""
+    """Without snapshots, blobs of an abandoned first download go; in a copy that lost its links, names keep them."""
     base = lay_out(tmp_path, f"model {REPO}\n orphan 100").base
     repo = base.repo(REPO)
     if named == "a ref":

@@ -1,4 +1,4 @@
-"""Identical blobs share their bytes, different ones never do, and nobody loses a byte or a right to read."""
+"""Identical blobs share their bytes, different ones never do, and nobody loses bytes or read access."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SIZE_BYTES = 300_000
 
 
 def blob(base: Base, repo_id: str, data: bytes, kind: str = "model") -> Path:
-    """Write a blob that a snapshot of a repository links to; returns the blob."""
+    """Write a blob that a repository's snapshot links to, and return it."""
     repo = base.repo(repo_id, kind)
     path = put(repo.blob(digest_of("x.bin", data)), data)
     link = repo.snapshot(commit("a")) / "x.bin"
@@ -46,7 +46,7 @@ def blob(base: Base, repo_id: str, data: bytes, kind: str = "model") -> Path:
 
 
 def probed(path: Path) -> Base:
-    """Return an empty tier, of whose file system is known what it can."""
+    """Return an empty tier whose file system was probed."""
     marker.reset_marker(Base(path))
     capabilities.probe(Base(path))
     return Base(path)
@@ -54,7 +54,7 @@ def probed(path: Path) -> Base:
 
 @pytest.fixture
 def base(tmp_path: Path) -> Base:
-    """An empty base on the file system of the tests."""
+    """An empty base on the test machine's file system."""
     return probed(tmp_path / "base")
 
 
@@ -67,7 +67,7 @@ def xfs(tmp_path: Path) -> Iterator[Base]:
 
 @pytest.fixture
 def ext4(tmp_path: Path) -> Iterator[Base]:
-    """An empty base on a file system that has hard links alone."""
+    """An empty base on a file system with hard links and no reflinks."""
     with loop_disk(tmp_path, "ext4") as mounted:
         yield probed(mounted / "base")
 
@@ -79,19 +79,19 @@ def twins(base: Base, size_bytes: int = SIZE_BYTES) -> tuple[Path, Path]:
 
 
 def run(base: Base, checked: dict[str, str] | None = None, plan: DedupePlan | None = None) -> Deduped:
-    """Plan and carry out."""
+    """Make and carry out a plan."""
     return dedupe.execute(base, plan or dedupe.plan_dedupe(base), checked or {}, Counter())
 
 
 def used_bytes(base: Base) -> int:
-    """Return what the file system of a base has given out."""
+    """Return how many bytes a base's file system has allocated."""
     os.sync()
     found = os.statvfs(base.path)
     return (found.f_blocks - found.f_bfree) * found.f_frsize
 
 
 def test_identical_blobs_become_hard_links(ext4: Base) -> None:
-    """Without reflinks two repositories share one file: what that freed is what `du` and the disk say."""
+    """Without reflinks two repositories share one file; the freed bytes are what `du` and the disk say."""
     one, two = twins(ext4)
     before, used = du(ext4.path), used_bytes(ext4)
 
@@ -112,7 +112,7 @@ def test_identical_blobs_become_hard_links(ext4: Base) -> None:
 
 
 def test_identical_blobs_share_extents(xfs: Base) -> None:
-    """With reflinks two files stay, each with its own mode and times, and the disk has their bytes once."""
+    """With reflinks two files stay, each with its mode and times, and the disk stores their bytes once."""
     one, two = twins(xfs, 8 * MIB)
     two.chmod(0o600)
     os.utime(two, ns=(10**18, 10**18 + 7))
@@ -141,7 +141,7 @@ def test_what_is_shared_is_not_shared_again(xfs: Base, base: Base) -> None:
 
 
 def test_writing_to_one_of_two_reflinks_leaves_the_other(xfs: Base) -> None:
-    """A tool that modifies a file in place changes its own alone."""
+    """Writing to one of two reflinked files in place leaves the other unchanged."""
     one, two = twins(xfs)
     run(xfs)
 
@@ -152,7 +152,7 @@ def test_writing_to_one_of_two_reflinks_leaves_the_other(xfs: Base) -> None:
 
 
 def test_hard_links_are_written_by_nobody(base: Base) -> None:
-    """A tool that modifies in place would change both: they are readable for whoever could read either, no more."""
+    """Hard-linked blobs are read-only, and readable for no more users than could read both."""
     one, two = twins(base)
     one.chmod(0o640)
     two.chmod(0o604)
@@ -165,7 +165,7 @@ def test_hard_links_are_written_by_nobody(base: Base) -> None:
 
 @pytest.mark.parametrize("same_stamp", [False, True], ids=["plain", "with the same mtime"])
 def test_equal_size_and_first_megabyte_are_not_equal_bytes(base: Base, same_stamp: bool) -> None:
-    """Two fine-tunes of one model agree in size and header; nothing but the whole digest tells them apart."""
+    """Two fine-tunes with equal size and header aren't merged: only the whole digest counts."""
     header = content("header", MIB)
     one = blob(base, "org/one", header + content("a", 1000))
     two = blob(base, "org/two", header + content("b", 1000))
@@ -181,7 +181,7 @@ def test_equal_size_and_first_megabyte_are_not_equal_bytes(base: Base, same_stam
 @pytest.mark.parametrize("damaged", [0, 1], ids=["the first", "the second"])
 @pytest.mark.parametrize("checked", [False, True], ids=["never verified", "verified with its twin's stamp"])
 def test_a_damaged_blob_is_not_merged(base: Base, damaged: int, checked: bool) -> None:
-    """A name is a promise: bytes that were never read are read first, and a copy's kept mtime is no proof."""
+    """A blob that was never verified is read first, because neither its name nor a copied mtime proves its bytes."""
     paths = twins(base)
     data = bytearray(content("twin", SIZE_BYTES))
     data[-1] ^= 1
@@ -198,7 +198,7 @@ def test_a_damaged_blob_is_not_merged(base: Base, damaged: int, checked: bool) -
 
 
 def test_what_was_verified_is_not_read_again(base: Base) -> None:
-    """A blob with the stamp of its last verification is taken for good; its twin is read."""
+    """A blob unchanged since its last verification isn't read again; its twin is."""
     one, two = twins(base)
     os.utime(one, ns=(10**18, 10**18))
     progress = Counter()
@@ -211,7 +211,7 @@ def test_what_was_verified_is_not_read_again(base: Base) -> None:
 
 
 def test_removing_one_of_the_two_leaves_the_other(base: Base) -> None:
-    """And what that removal freed is nothing, for the bytes are still there; usage counts them once."""
+    """Removing one of two deduplicated models frees nothing, and usage counts the bytes once."""
     one, two = twins(base)
     run(base)
     usage = meter.measure(base, rescan=True)
@@ -227,7 +227,7 @@ def test_removing_one_of_the_two_leaves_the_other(base: Base) -> None:
 
 
 def test_three_of_a_kind_share_one_file(base: Base) -> None:
-    """Models, datasets and the same repository twice: all names lead to one file, and the bytes are freed twice."""
+    """Three names lead to one file, across models, data sets and one repository, and the bytes of two are freed."""
     data = content("twin", SIZE_BYTES)
     paths = [blob(base, "org/one", data), blob(base, "org/two", data), blob(base, "org/one", data, "dataset")]
 
@@ -238,7 +238,7 @@ def test_three_of_a_kind_share_one_file(base: Base) -> None:
 
 
 def test_least_is_replaced(base: Base) -> None:
-    """Where two names share a file already, the third one joins them."""
+    """If two names share a file already, the third one joins them."""
     data = content("twin", SIZE_BYTES)
     third = blob(base, "org/a", data)
     one, two = twins(base)
@@ -254,7 +254,7 @@ def test_least_is_replaced(base: Base) -> None:
 
 @contextmanager
 def held_open(path: Path, mode: str) -> Iterator[None]:
-    """Let another process have a file open, or mapped."""
+    """Keep a file open, or mapped, in another process."""
     code = """
 import mmap, sys
 f = open(sys.argv[1], "r+b" if sys.argv[2] == "mapped" else sys.argv[2])
@@ -273,7 +273,7 @@ print("open", flush=True); sys.stdin.read()
 @pytest.mark.parametrize("which", [0, 1], ids=["the first", "the second"])
 @pytest.mark.parametrize(("mode", "merged"), [("r+b", False), ("mapped", False), ("rb", True)])
 def test_a_file_that_is_being_written_is_left(base: Base, which: int, mode: str, merged: bool) -> None:
-    """Neither side of a pair may have a writer, by descriptor or by mapping; readers keep what they opened."""
+    """A file with a writer, by descriptor or by mapping, isn't deduplicated; readers keep what they opened."""
     paths = twins(base)
 
     with held_open(paths[which], mode):
@@ -285,7 +285,7 @@ def test_a_file_that_is_being_written_is_left(base: Base, which: int, mode: str,
 
 @pytest.mark.parametrize("which", [0, 1], ids=["the first", "the second"])
 def test_a_blob_whose_lock_is_taken_is_left(base: Base, which: int) -> None:
-    """huggingface_hub is about to replace it."""
+    """A blob whose lock is held isn't deduplicated, because huggingface_hub is about to replace it."""
     paths = twins(base)
 
     with try_lock(base.path, base.hub_lock(["org/one", "other/two"][which], paths[0].name)):
@@ -296,11 +296,11 @@ def test_a_blob_whose_lock_is_taken_is_left(base: Base, which: int) -> None:
 
 
 def test_what_changed_after_it_was_read_is_left(base: Base) -> None:
-    """Between the reading and the locks a program may have written: the second look counts."""
+    """A file that changed between reading and locking isn't deduplicated."""
     one, two = twins(base)
 
     class Writing(Counter):
-        """Writes into the first file when the last byte of all has been read."""
+        """Write into the first file after its last byte has been read."""
 
         def advance(self, done_bytes: int) -> None:
             super().advance(done_bytes)
@@ -315,7 +315,7 @@ def test_what_changed_after_it_was_read_is_left(base: Base) -> None:
 
 @pytest.mark.parametrize("gone", [0, 1], ids=["the one that stays", "the other"])
 def test_what_went_since_the_plan_is_left(base: Base, gone: int) -> None:
-    """A blob that was removed meanwhile is not made again."""
+    """A blob that was deleted after the plan isn't made again."""
     paths = twins(base)
     plan = dedupe.plan_dedupe(base)
     victim = [plan.groups[0].keep, plan.groups[0].others[0]][gone]
@@ -328,7 +328,7 @@ def test_what_went_since_the_plan_is_left(base: Base, gone: int) -> None:
 
 
 def test_links_into_the_shared_store_are_left_alone(tmp_path: Path) -> None:
-    """Their bytes are shared already; a file of the same digest elsewhere keeps its own."""
+    """A link into the shared store stays, and a file with its digest elsewhere keeps its own bytes."""
     drawn: Drawn = lay_out(tmp_path, "model org/one\n commit a main\n model.safetensors 3000 shared")
     digest = drawn.digest("org/one", "a", "model.safetensors")
     put(drawn.base.repo("org/two").blob(digest), content("org/one/model.safetensors", 3000))
@@ -337,7 +337,7 @@ def test_links_into_the_shared_store_are_left_alone(tmp_path: Path) -> None:
 
 
 def test_files_of_different_owners_stay_apart_unless_all_may_read(base: Base) -> None:
-    """One file has one owner: whoever could read his own must be able to read the shared one."""
+    """Files of different owners are merged only if everybody who could read one can read the shared one."""
     if os.geteuid() != 0:
         pytest.skip("giving a file away needs root")
     one, two = twins(base)
@@ -355,7 +355,7 @@ def test_files_of_different_owners_stay_apart_unless_all_may_read(base: Base) ->
 
 
 def test_a_reflink_keeps_the_owner(xfs: Base) -> None:
-    """Each file stays its owner's, so that nothing about rights has to be decided."""
+    """A reflink keeps its owner."""
     one, two = twins(xfs)
     for path, owner in ((one, 1), (two, 2)):
         os.chown(path, owner, owner)
@@ -368,7 +368,7 @@ def test_a_reflink_keeps_the_owner(xfs: Base) -> None:
 
 
 def test_a_file_that_would_change_its_owner_is_left(xfs: Base) -> None:
-    """Only root can give a file away: another user's clone of it is taken back, and nothing is left beside it."""
+    """Without root, a clone of another user's file is undone, because its owner would change."""
     folder = xfs.path / "folder"
     folder.mkdir()
     mine, theirs = put(folder / "mine", bytes(SIZE_BYTES)), put(folder / "theirs", bytes(SIZE_BYTES))
@@ -385,7 +385,7 @@ def test_a_file_that_would_change_its_owner_is_left(xfs: Base) -> None:
 
 
 def test_a_clone_that_the_system_refuses_for_its_size_is_out_of_space(xfs: Base) -> None:
-    """`ulimit -f` holds for shared extents too; the error says so, and both files are as they were."""
+    """A clone that `ulimit -f` refuses is out of space, and both files are unchanged."""
     one, two = (put(xfs.path / name, content("twin", SIZE_BYTES)) for name in ("one", "two"))
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
@@ -400,7 +400,7 @@ def test_a_clone_that_the_system_refuses_for_its_size_is_out_of_space(xfs: Base)
 
 
 def test_two_file_systems_share_nothing(base: Base, tmp_path: Path) -> None:
-    """A repository on a mount of its own inside a base is another disk."""
+    """A repository on its own mount inside a base isn't deduplicated with the rest."""
     one, _ = twins(base)
     with loop_disk(tmp_path / "disk", "ext4") as mounted:
         inside = base.repo("mounted/one").path
@@ -416,7 +416,7 @@ def test_two_file_systems_share_nothing(base: Base, tmp_path: Path) -> None:
 
 
 def test_a_bind_mount_of_the_same_disk_is_left(base: Base) -> None:
-    """Its device number is equal and it refuses links all the same: go by what the call says."""
+    """A bind mount of the same disk is skipped: it has the same device number and still refuses links."""
     if os.geteuid() != 0:
         pytest.skip("mounting needs root")
     one, two = twins(base)
@@ -434,7 +434,7 @@ def test_a_bind_mount_of_the_same_disk_is_left(base: Base) -> None:
 
 
 def test_planted_links_are_not_followed(base: Base, tmp_path: Path) -> None:
-    """Neither a blob nor a folder of blobs that is a link takes part."""
+    """A blob or a folder of blobs that is a link isn't deduplicated."""
     one, two = twins(base)
     outside = put(tmp_path / "outside" / one.name, one.read_bytes())
     blob(base, "org/three", b"x").parent.joinpath(one.name).symlink_to(outside)
@@ -448,7 +448,7 @@ def test_planted_links_are_not_followed(base: Base, tmp_path: Path) -> None:
 
 
 def test_empty_blobs_have_nothing_to_share(base: Base) -> None:
-    """Two empty files stay two."""
+    """Empty blobs aren't deduplicated."""
     blob(base, "org/one", b"")
     blob(base, "org/two", b"")
 
@@ -456,7 +456,7 @@ def test_empty_blobs_have_nothing_to_share(base: Base) -> None:
 
 
 def test_fragments_are_compared_to_the_last(xfs: Base) -> None:
-    """A file of more extents than one answer of the system holds is known to share them, or not."""
+    """Two files with more extents than one system call returns are still compared to the last."""
     one, two, three = (xfs.path / name for name in ("one", "two", "three"))
     for path in (one, three):
         with path.open("wb") as file:
@@ -480,21 +480,21 @@ def test_fragments_are_compared_to_the_last(xfs: Base) -> None:
 
 
 def test_neighbouring_extents_are_one(ext4: Base) -> None:
-    """ext4 tells of at most 128 MiB at a time, however the bytes lie."""
+    """Adjacent extents count as one, because ext4 reports at most 128 MiB at a time."""
     path = put(ext4.path / "one", bytes(130 * MIB))
 
     assert extents.same(path, path)
 
 
 def test_bytes_without_a_place_of_their_own_are_not_shared(tmp_path: Path) -> None:
-    """A file so small that it lies in its inode shares nothing."""
+    """A small file inside its inode shares no extents."""
     with loop_disk(tmp_path, "ext4 with inline data") as mounted:
         path = put(mounted / "one", b"x")
         assert not extents.same(path, path)
 
 
 def test_a_file_system_that_does_not_tell_extents(tmp_path: Path) -> None:
-    """Nothing is known to be shared there; neither where a file is gone."""
+    """Where a file system doesn't report extents, or a file is gone, nothing counts as shared."""
     with small_disk(tmp_path / "ram", MIB) as mounted:
         path = put(mounted / "one", b"x")
         assert not extents.same(path, path)
@@ -502,7 +502,7 @@ def test_a_file_system_that_does_not_tell_extents(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_became_a_link_since_the_plan_is_left(base: Base, tmp_path: Path) -> None:
-    """What is behind it may be another tier's."""
+    """A folder that became a link after the plan is skipped, because the link may lead to another tier."""
     _, two = twins(base)
     plan = dedupe.plan_dedupe(base)
     two.parent.rename(tmp_path / "away")
@@ -515,7 +515,7 @@ def test_a_folder_that_became_a_link_since_the_plan_is_left(base: Base, tmp_path
 
 
 def test_a_cache_behind_a_link_is_not_looked_into(base: Base, tmp_path: Path) -> None:
-    """Its files may lie on another disk, and be another tier's; foreign names among blobs take no part."""
+    """A cache behind a link is skipped, because it may be another tier; unknown names among blobs are skipped too."""
     one, two = twins(base)
     for path in (one, two):
         put(path.with_name("README"), b"same")
@@ -527,7 +527,7 @@ def test_a_cache_behind_a_link_is_not_looked_into(base: Base, tmp_path: Path) ->
 
 
 def test_a_folder_that_may_not_be_written_is_said(xfs: Base) -> None:
-    """Another user's blobs stay as they are, and the sentence says where."""
+    """Blobs in a folder that can't be written stay unchanged, and the sentence says where."""
     if os.geteuid() != 0:
         pytest.skip("becoming another user needs root")
     one, two = twins(xfs)

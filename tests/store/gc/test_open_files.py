@@ -1,4 +1,4 @@
-"""Who has a file open, by whatever name."""
+"""Who has a file open, under any name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HOLD = "import sys; file = open(sys.argv[1], sys.argv[2]); print(flush=True); sy
 
 
 def holder(path: Path, mode: str = "rb") -> subprocess.Popen[str]:
-    """Return a process that has a file open until it is ended."""
+    """Return a process that keeps a file open until it is ended."""
     command = [sys.executable, "-c", HOLD, str(path), mode]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -31,7 +31,7 @@ def identity(path: Path) -> tuple[int, int]:
 
 
 def test_a_process_that_has_a_file_open_is_named(tmp_path: Path) -> None:
-    """Also where it opened it by another name."""
+    """A process that has a file open is named, even if it opened it by another name."""
     blob = put(tmp_path / "blob", b"x")
     (tmp_path / "link").symlink_to(blob)
     with holder(tmp_path / "link") as process:
@@ -43,7 +43,7 @@ def test_a_process_that_has_a_file_open_is_named(tmp_path: Path) -> None:
 
 
 def test_a_mapped_file_is_in_use(tmp_path: Path) -> None:
-    """Weights are mapped, and their descriptor is closed at once."""
+    """A mapped file is in use, even after its descriptor was closed."""
     blob = put(tmp_path / "blob", b"x" * 5000)
     with blob.open("rb") as file:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -54,18 +54,18 @@ def test_a_mapped_file_is_in_use(tmp_path: Path) -> None:
 
 
 def test_a_process_that_ended_meanwhile_has_no_name() -> None:
-    """What was found of it a moment ago still counts."""
+    """A process that ended during the search has no name, and still counts."""
     assert open_files._command("0") == "a process"
 
 
 def test_nothing_is_asked_about_files_that_are_gone(tmp_path: Path) -> None:
-    """Nobody uses what is not there."""
+    """A missing file has no users."""
     assert open_files.users_of([tmp_path / "gone"]) == []
 
 
 @pytest.mark.parametrize(("mode", "is_written"), [("rb", False), ("r+b", True), ("ab", True)])
 def test_readers_are_told_from_writers(tmp_path: Path, mode: str, is_written: bool) -> None:
-    """A blob that is read may be shared, and one that is written may not."""
+    """A blob that is only read is told from one that is written."""
     blob = put(tmp_path / "blob", b"x")
     with blob.open(mode):
         assert identity(blob) in open_files.opened()
@@ -74,7 +74,7 @@ def test_readers_are_told_from_writers(tmp_path: Path, mode: str, is_written: bo
 
 
 def test_a_file_that_is_mapped_for_writing_is_written(tmp_path: Path) -> None:
-    """Its descriptor may be closed long since."""
+    """A file mapped for writing counts as written, even after its descriptor was closed."""
     blob = put(tmp_path / "blob", b"x" * 5000)
     with blob.open("r+b") as file:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_WRITE)

@@ -26,12 +26,12 @@ def base(open_path: Path) -> Base:
 
 
 def snapshot_of(base: Base) -> Path:
-    """Return the folder of the snapshot."""
+    """Return the path of the snapshot."""
     return base.repo("org/lora").snapshot(commit("a"))
 
 
 def write(base: Base, said: object) -> Path:
-    """Write the adapter's config behind a link, as huggingface_hub does; returns the link."""
+    """Write the adapter's config behind a link, as huggingface_hub does, and return the link."""
     link = snapshot_of(base) / "adapter_config.json"
     put(base.repo("org/lora").blob("b" * 40), json.dumps(said).encode())
     link.symlink_to(f"../../blobs/{'b' * 40}")
@@ -39,19 +39,19 @@ def write(base: Base, said: object) -> Path:
 
 
 def test_an_adapter_names_its_base_model(base: Base) -> None:
-    """The repository in its config is the one that it needs."""
+    """An adapter needs the base model that its config names."""
     write(base, BASE_MODEL)
 
     assert adapter.base_repo(base, snapshot_of(base)) == "Org/Base"
 
 
 def test_a_snapshot_without_an_adapter_needs_no_base_model(base: Base) -> None:
-    """A model by itself needs nothing else."""
+    """A snapshot without an adapter needs no base model."""
     assert adapter.base_repo(base, snapshot_of(base)) is None
 
 
 def test_a_whole_model_with_an_adapter_needs_no_base_model(base: Base) -> None:
-    """Where a model's own config lies beside the adapter, transformers loads that model."""
+    """If a model's own config is beside the adapter's, transformers loads that model, so no base model is needed."""
     write(base, BASE_MODEL)
     put(snapshot_of(base) / "config.json", b"{}")
 
@@ -62,7 +62,7 @@ def test_a_whole_model_with_an_adapter_needs_no_base_model(base: Base) -> None:
     "said", [{}, [], {"base_model_name_or_path": "/home/me/llama"}, {"base_model_name_or_path": 1}]
 )
 def test_an_adapter_that_names_no_repository_is_refused(base: Base, said: object) -> None:
-    """A path on the trainer's machine is never followed, and anything else is no traceback."""
+    """An adapter that names a path, or anything that isn't a repository, is refused."""
     write(base, said)
 
     with pytest.raises(BadInput, match="name the repository of its base model") as caught:
@@ -71,7 +71,7 @@ def test_an_adapter_that_names_no_repository_is_refused(base: Base, said: object
 
 
 def test_a_config_outside_the_base_is_not_read(base: Base, tmp_path: Path) -> None:
-    """A link that leaves the base is refused."""
+    """A config that is a link out of the base is refused."""
     put(tmp_path / "outside.json", json.dumps(BASE_MODEL).encode())
     (snapshot_of(base) / "adapter_config.json").symlink_to(tmp_path / "outside.json")
 
@@ -81,7 +81,7 @@ def test_a_config_outside_the_base_is_not_read(base: Base, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("kind", ["fifo", "loop", "folder"])
 def test_a_config_that_is_no_file_holds_nothing_up(base: Base, kind: str) -> None:
-    """A pipe, a loop of links and a folder under its name are refused at once."""
+    """A pipe, a loop of links or a folder in place of the config is refused without waiting."""
     config = snapshot_of(base) / "adapter_config.json"
     if kind == "fifo":
         os.mkfifo(config)
@@ -95,7 +95,7 @@ def test_a_config_that_is_no_file_holds_nothing_up(base: Base, kind: str) -> Non
 
 
 def test_a_config_that_may_not_be_read_says_so(base: Base) -> None:
-    """The reason is the system's own."""
+    """An unreadable config is refused with the system's own reason."""
     write(base, BASE_MODEL)
     base.repo("org/lora").blob("b" * 40).chmod(0)
 

@@ -39,18 +39,18 @@ TWO = """
 
 
 def lay(folder: Path, drawing: str) -> Drawn:
-    """Return a drawn base."""
+    """Create a drawn base and return it."""
     return lay_out(folder / "base", drawing)
 
 
 def plan(drawn: Drawn, *paths: str, letter: str = "a", keep: tuple[str, ...] = ()) -> RemovalPlan:
-    """Return the plan to remove a model of some files of a commit; by default of all."""
+    """Return the plan to remove a model with some files of a commit, by default all."""
     files = [file for file in drawn.of("org/name", letter) if not paths or file.path in paths]
     return delete.plan_removal(drawn.base, "org/name", commit(letter), files, keep)
 
 
 def remove(drawn: Drawn, *paths: str, letter: str = "a", keep: tuple[str, ...] = ()) -> Freed:
-    """Remove it, and check that nothing is left that points to nothing."""
+    """Remove it, and assert that no link dangles."""
     found = plan(drawn, *paths, letter=letter, keep=keep)
     freed = delete.execute(drawn.base, found)
     assert base_violations(drawn.base) == []
@@ -59,13 +59,13 @@ def remove(drawn: Drawn, *paths: str, letter: str = "a", keep: tuple[str, ...] =
 
 
 def names(drawn: Drawn, letter: str) -> list[str]:
-    """Return the files of a snapshot that can be read."""
+    """Return a snapshot's files that can be read."""
     found = scan.snapshot_files(drawn.base.repo("org/name"), commit(letter))
     return [name for name, path in found if path.is_file()]
 
 
 def test_the_only_model_of_a_repository_leaves_nothing_of_it(tmp_path: Path) -> None:
-    """Refs, links, blobs, listing and negative cache go, and what that freed is what lay there."""
+    """Removing a repository's only model deletes its refs, links, blobs, listing and negative cache."""
     drawn = lay(tmp_path, ONE)
     repo = drawn.base.repo("org/name")
     there = sum(path.lstat().st_size for path in (repo.path, *repo.path.rglob("*")))
@@ -77,7 +77,7 @@ def test_the_only_model_of_a_repository_leaves_nothing_of_it(tmp_path: Path) -> 
 
 
 def test_a_file_with_another_name_on_the_disk_is_known(tmp_path: Path) -> None:
-    """Its bytes stay when it goes; what is gone already has none."""
+    """A file with another hard link is recognised; a missing one has none."""
     drawn = lay(tmp_path, ONE)
     found = plan(drawn)
     assert not delete.has_other_names(found)
@@ -90,7 +90,7 @@ def test_a_file_with_another_name_on_the_disk_is_known(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_write_left_goes_with_its_repository(tmp_path: Path) -> None:
-    """It would keep the folder for ever where no gc comes, as in an old cache that was adopted."""
+    """A killed write's leftover is deleted with its repository, which it would otherwise keep where no gc runs."""
     drawn = lay(tmp_path, ONE)
     repo = drawn.base.repo("org/name")
     put(repo.refs / ".main.0a1b2c3d.shelf-tmp", b"")
@@ -103,7 +103,7 @@ def test_what_a_killed_write_left_goes_with_its_repository(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("killed_after", ["refs", "links", "blobs"])
 def test_the_folders_of_a_killed_removal_go_with_the_next(tmp_path: Path, killed_after: str) -> None:
-    """What it deleted until then had folders, which are empty now and named by nothing else."""
+    """Folders left by a killed removal are deleted by the next one."""
     drawn = lay(tmp_path, ONE)
     repo, found = drawn.base.repo("org/name"), plan(drawn)
     order = [("refs", found.refs), ("links", found.links), ("blobs", found.blobs)]
@@ -117,7 +117,7 @@ def test_the_folders_of_a_killed_removal_go_with_the_next(tmp_path: Path, killed
 
 
 def test_the_plan_says_what_will_be_done(tmp_path: Path) -> None:
-    """Each list has its kind, and the bytes are those of the blobs; nothing is changed by planning."""
+    """The plan lists each kind of file and the blobs' bytes; planning changes nothing."""
     drawn = lay(tmp_path, ONE)
     repo = drawn.base.repo("org/name")
     before = sorted(repo.path.rglob("*"))
@@ -133,7 +133,7 @@ def test_the_plan_says_what_will_be_done(tmp_path: Path) -> None:
 
 
 def test_blobs_that_another_snapshot_needs_stay(tmp_path: Path) -> None:
-    """Under whatever name it links to them; its refs and listing stay too."""
+    """Blobs that another snapshot needs stay under any link name, and so do its refs and listing."""
     drawn = lay(tmp_path, TWO)
     repo = drawn.base.repo("org/name")
 
@@ -149,7 +149,7 @@ def test_blobs_that_another_snapshot_needs_stay(tmp_path: Path) -> None:
 
 
 def test_an_absolute_link_of_another_snapshot_counts_however_the_base_is_called(tmp_path: Path) -> None:
-    """A blob that is needed through another name of the base is needed."""
+    """A blob that another snapshot needs through another name of the base stays."""
     drawn = lay(tmp_path, TWO)
     (tmp_path / "alias").symlink_to("base")
     link = drawn.base.repo("org/name").snapshot(commit("b")) / "other-name.bin"
@@ -163,7 +163,7 @@ def test_an_absolute_link_of_another_snapshot_counts_however_the_base_is_called(
 
 
 def test_files_that_another_model_of_the_commit_needs_stay(tmp_path: Path) -> None:
-    """Two models with different patterns share a commit: each takes only its own along, and the last one all."""
+    """Of two models that share a commit each takes only its own files along; the last one takes all."""
     drawn = lay(tmp_path, TWO)
 
     remove(drawn, "config.json", "w.bin", keep=("config.json", "common.bin"))
@@ -175,7 +175,7 @@ def test_files_that_another_model_of_the_commit_needs_stay(tmp_path: Path) -> No
 
 
 def test_a_digest_that_a_kept_file_has_stays(tmp_path: Path) -> None:
-    """Two files of a commit with the same content are one blob, also while only one is laid out."""
+    """A blob stays while another file of the commit with the same content is kept."""
     drawn = lay(tmp_path, "model org/name\ncommit a main\none.bin 500 as=x\ntwo.bin 500 as=x")
     (drawn.base.repo("org/name").snapshot(commit("a")) / "two.bin").unlink()
 
@@ -185,7 +185,7 @@ def test_a_digest_that_a_kept_file_has_stays(tmp_path: Path) -> None:
 
 
 def test_what_somebody_else_downloaded_of_the_commit_stays(tmp_path: Path) -> None:
-    """Files that no model of ours has are not ours to delete, nor are the refs that lead to them."""
+    """Files of the commit that no model of ours has stay, and so do the refs to them."""
     drawn = lay(tmp_path, TWO)
 
     remove(drawn, "w.bin")
@@ -196,7 +196,7 @@ def test_what_somebody_else_downloaded_of_the_commit_stays(tmp_path: Path) -> No
 
 
 def test_an_orphan_is_not_ours_to_remove(tmp_path: Path) -> None:
-    """A blob that no file of the model has is left for gc."""
+    """A blob that none of the model's files has is left for gc."""
     drawn = lay(tmp_path, ONE + "\n      orphan 700\n      partial 90")
 
     remove(drawn)
@@ -206,7 +206,7 @@ def test_an_orphan_is_not_ours_to_remove(tmp_path: Path) -> None:
 
 
 def test_a_removal_that_dies_leaves_no_link_that_leads_nowhere(tmp_path: Path) -> None:
-    """Refs and links are gone before the first blob is: what is left is garbage and no damage."""
+    """Refs and links go before the first blob, so a crash leaves garbage and no dangling link."""
     drawn = lay(tmp_path, TWO)
     found = plan(drawn)
     [blob] = [Path(blob) for blob in found.blobs if Path(blob).stat().st_size == 3000]
@@ -223,7 +223,7 @@ def test_a_removal_that_dies_leaves_no_link_that_leads_nowhere(tmp_path: Path) -
 
 
 def test_a_blob_that_is_linked_again_meanwhile_stays(tmp_path: Path) -> None:
-    """Between plan and deletion another program may have laid out a commit that needs it."""
+    """A blob that another program linked after the plan stays."""
     drawn = lay(tmp_path, ONE)
     repo = drawn.base.repo("org/name")
     found = plan(drawn)
@@ -238,7 +238,7 @@ def test_a_blob_that_is_linked_again_meanwhile_stays(tmp_path: Path) -> None:
 
 
 def test_a_blob_that_somebody_works_on_is_left(tmp_path: Path) -> None:
-    """While huggingface_hub holds its lock it may be about to link to it."""
+    """A blob whose huggingface_hub lock is held stays, because the holder may be about to link it."""
     drawn = lay(tmp_path, ONE)
     digest = drawn.digest("org/name", "a", "config.json")
 
@@ -249,7 +249,7 @@ def test_a_blob_that_somebody_works_on_is_left(tmp_path: Path) -> None:
 
 
 def test_more_blobs_than_open_files_are_removed(tmp_path: Path) -> None:
-    """Locks are taken in batches."""
+    """More blobs than the process may open files are removed, because locks are taken in batches."""
     drawing = "model org/name\ncommit a main\n" + "\n".join(f"f{i}.txt {i}" for i in range(450))
     drawn = lay(tmp_path, drawing)
 
@@ -269,7 +269,7 @@ SHARED = """
 
 
 def test_a_shared_payload_stays_while_another_repository_links_to_it(tmp_path: Path) -> None:
-    """The link goes and frees next to nothing, which the plan says before."""
+    """A shared payload stays while another repository links to it, and the plan counts only the link."""
     drawn = lay(tmp_path, SHARED)
 
     assert plan(drawn).free_bytes == 0
@@ -281,7 +281,7 @@ def test_a_shared_payload_stays_while_another_repository_links_to_it(tmp_path: P
 
 
 def test_a_shared_payload_goes_with_its_last_link(tmp_path: Path) -> None:
-    """It is swept by the store's own rules, and counted as freed."""
+    """A shared payload goes with its last link by the store's own rules, and counts as freed."""
     drawn = lay(tmp_path, SHARED.partition("    model org/other")[0])
     found = plan(drawn)
 
@@ -294,7 +294,7 @@ def test_a_shared_payload_goes_with_its_last_link(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("where", ["repository", "blobs", "snapshots", "snapshot", "refs", "trees", ".no_exist"])
 def test_nothing_is_deleted_through_a_link(tmp_path: Path, where: str) -> None:
-    """A folder that leads to another disk, or out of the base, may hold another's files: refused, nothing changed."""
+    """A folder that is a link, to another disk or out of the base, is refused before anything changes."""
     drawn = lay(tmp_path, ONE)
     repo = drawn.base.repo("org/name")
     folders = {"repository": repo.path, "snapshot": repo.snapshot(commit("a"))}
@@ -310,7 +310,7 @@ def test_nothing_is_deleted_through_a_link(tmp_path: Path, where: str) -> None:
 
 
 def test_a_planted_link_is_removed_and_not_what_it_points_to(tmp_path: Path) -> None:
-    """In place of a file, a folder or a listing; one among the refs is not even read, and stays."""
+    """A link in place of a file, folder or listing is deleted and not its target; one among the refs stays unread."""
     drawn = lay(tmp_path, ONE)
     repo = drawn.base.repo("org/name")
     outside = put(tmp_path / "outside" / "w.bin", b"precious")
@@ -332,7 +332,7 @@ def test_a_planted_link_is_removed_and_not_what_it_points_to(tmp_path: Path) -> 
 
 
 def test_files_without_links_are_removed(tmp_path: Path) -> None:
-    """Where there are no symlinks the snapshot holds the bytes themselves."""
+    """Without symbolic links the snapshot's own files are deleted."""
     drawn = lay(tmp_path, "model org/name\ncommit a main\nw.bin 3000 real\nconfig.json 20 real")
 
     assert plan(drawn).free_bytes == 3020
@@ -342,7 +342,7 @@ def test_files_without_links_are_removed(tmp_path: Path) -> None:
 
 
 def test_a_blob_with_a_second_name_frees_nothing(tmp_path: Path) -> None:
-    """The plan does not promise what a hard link elsewhere keeps."""
+    """A plan doesn't count a blob that has a hard link elsewhere."""
     drawn = lay(tmp_path, ONE)
     blob = drawn.base.repo("org/name").blob(drawn.digest("org/name", "a", "deep/er/w.bin"))
     (tmp_path / "second-name").hardlink_to(blob)
@@ -351,7 +351,7 @@ def test_a_blob_with_a_second_name_frees_nothing(tmp_path: Path) -> None:
 
 
 def part_of(drawn: Drawn) -> FileEntry:
-    """Let a part of a blob of the model arrive; returns its file."""
+    """Write a part of one of the model's blobs, and return its file."""
     file = FileEntry("late.bin", 2 * SEGMENT_BYTES, "e" * 64)
     with IncomingBlob(drawn.base, file.digest, file.size_bytes) as incoming:
         arriving = incoming.gap(0, 1)
@@ -362,7 +362,7 @@ def part_of(drawn: Drawn) -> FileEntry:
 
 
 def test_what_arrived_in_part_goes_too(tmp_path: Path) -> None:
-    """With its map, and counted by what was really written."""
+    """A part of the model's blob goes with its map, and counts the bytes that were written."""
     drawn = lay(tmp_path, ONE)
     file = part_of(drawn)
 
@@ -377,7 +377,7 @@ def test_what_arrived_in_part_goes_too(tmp_path: Path) -> None:
 
 
 def test_a_part_that_is_being_fetched_stays(tmp_path: Path) -> None:
-    """Another model's pull may be at the same blob."""
+    """A part that is being fetched stays, because another model's pull may be working on it."""
     drawn = lay(tmp_path, ONE)
     file = part_of(drawn)
 
@@ -388,7 +388,7 @@ def test_a_part_that_is_being_fetched_stays(tmp_path: Path) -> None:
 
 
 def test_a_model_that_never_arrived_is_removed(tmp_path: Path) -> None:
-    """Its refs are all there is; folders that become empty go, others stay."""
+    """Removing a model that was never downloaded deletes its refs and the folders that become empty."""
     drawn = lay(tmp_path, "model org/name\nref main a\nref deep/er/x a\nref deep/y b")
 
     delete.execute(drawn.base, delete.plan_removal(drawn.base, "org/name", commit("a"), [FileEntry("x", 1, "d")], ()))

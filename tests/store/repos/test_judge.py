@@ -1,4 +1,4 @@
-"""The one judge of files and snapshots, on a real disk."""
+"""Judging files and snapshots on a real disk."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DIGEST = "ab" * 32
 
 
 def test_the_first_bytes_of_a_plain_file_alone_are_read(tmp_path: Path) -> None:
-    """A pipe would hold the reader up; a link, a folder and what is gone have no first bytes."""
+    """Only a plain file has first bytes; a pipe, link, folder or missing file has none."""
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to(put(tmp_path / "file", b"GGUF" * 2000))
 
@@ -25,7 +25,7 @@ def test_the_first_bytes_of_a_plain_file_alone_are_read(tmp_path: Path) -> None:
 
 
 def test_a_text_file_that_was_a_link_is_known(tmp_path: Path) -> None:
-    """A real link, a long file and what is gone are none."""
+    """A short text file in place of a link is recognised; a real link, a long file and a missing one aren't."""
     text = f"../../blobs/{DIGEST}".encode()
     (tmp_path / "link").symlink_to(text.decode())
 
@@ -35,14 +35,14 @@ def test_a_text_file_that_was_a_link_is_known(tmp_path: Path) -> None:
 
 
 def test_what_a_name_promises_is_looked_at(tmp_path: Path) -> None:
-    """What is not there is nobody's fault here."""
+    """A file is judged by what its name promises, and a missing one isn't judged."""
     assert judge.why_not(put(tmp_path / "a.gguf", b"GGUF"), "a.gguf") == ""
     assert "GGUF" in judge.why_not(put(tmp_path / "b.gguf", b"<x>"), "b.gguf")
     assert judge.why_not(tmp_path / "gone", "gone.gguf") == ""
 
 
 def test_a_snapshot_says_what_belongs_to_it(tmp_path: Path) -> None:
-    """Indexes name their files, a pipeline its folders; what is neither JSON nor an object says nothing."""
+    """An index names its files and a pipeline its folders; what isn't a JSON object names nothing."""
     put(tmp_path / "unet" / "m.index.json", json.dumps({"weight_map": {"x": "2", "y": "1", "z": 3}}).encode())
     put(tmp_path / "odd.index.json", b'{"weight_map": 7}')
     put(tmp_path / "broken.index.json", b"{")
@@ -57,7 +57,7 @@ def test_a_snapshot_says_what_belongs_to_it(tmp_path: Path) -> None:
 
 
 def test_only_files_that_nobody_vouches_for_are_looked_into(tmp_path: Path) -> None:
-    """A digest of the Hub is left to verify; without one the first bytes decide."""
+    """Only files without a digest of the Hub are judged by their first bytes."""
     put(tmp_path / "m.gguf", b"page")
     vouched, unknown = FoundFile(FilePath("m.gguf"), 4, Digest(DIGEST)), FoundFile(FilePath("m.gguf"), 4, None)
 
@@ -66,7 +66,7 @@ def test_only_files_that_nobody_vouches_for_are_looked_into(tmp_path: Path) -> N
 
 
 def test_a_download_that_nobody_finished_leaves_it_unknown(tmp_path: Path) -> None:
-    """Where no list says which file a part belongs to, nobody knows whether the model is whole."""
+    """If a partial download belongs to no known file, nobody knows whether the snapshot is whole."""
     whole = [FoundFile(FilePath("m.gguf"), 4, Digest(DIGEST))]
 
     assert "may be incomplete" in judge.why_not_whole(tmp_path, whole, (), ["cd" * 32])
@@ -74,7 +74,7 @@ def test_a_download_that_nobody_finished_leaves_it_unknown(tmp_path: Path) -> No
 
 
 def test_a_file_that_cannot_be_read_says_why(open_path: Path) -> None:
-    """What may not be looked at is told from what isn't there, and from what may be seen and not read."""
+    """A file in a closed folder, a missing one and an unreadable one have different reasons."""
     closed, secret = put(open_path / "closed" / "x", b"x"), put(open_path / "secret", b"x")
     closed.parent.chmod(0o700)
     secret.chmod(0o600)
@@ -91,7 +91,7 @@ def test_a_file_that_cannot_be_read_says_why(open_path: Path) -> None:
 
 
 def test_an_index_that_is_a_loop_of_links_says_nothing(tmp_path: Path) -> None:
-    """It leads nowhere, and stops nobody."""
+    """An index that is a loop of links names nothing and raises nothing."""
     (tmp_path / "m.index.json").symlink_to("m.index.json")
 
     assert judge.says(tmp_path, ["m.index.json"]) == Says({}, ())

@@ -1,4 +1,4 @@
-"""What a base is rid of when a model leaves it."""
+"""How many bytes leave a base with a model."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def leaving_bytes(drawn: Drawn, *keep_digests: str) -> tuple[int, int]:
 
 
 def test_what_has_one_name_leaves_and_is_freed(tmp_path: Path) -> None:
-    """As long as nothing is linked both figures are the same."""
+    """Without hard links both numbers are the same."""
     left, freed = leaving_bytes(lay_out(tmp_path / "base", DRAWING))
 
     assert left == freed >= 3020
 
 
 def test_a_name_in_another_base_frees_nothing_and_leaves(tmp_path: Path) -> None:
-    """A blob that is on its way to another base by a hard link counts for this one, though no byte gets free."""
+    """A blob with a hard link in another base leaves this one, though no byte is freed."""
     drawn = lay_out(tmp_path / "base", DRAWING)
     blob = drawn.base.repo("org/name").blob(drawn.digest("org/name", "a", "w.bin"))
     before = leaving_bytes(drawn)
@@ -45,7 +45,7 @@ def test_a_name_in_another_base_frees_nothing_and_leaves(tmp_path: Path) -> None
 
 
 def test_a_name_in_the_same_base_stays(tmp_path: Path) -> None:
-    """Bytes that another repository of the base shares do not leave it."""
+    """Bytes that another repository of the base shares don't leave it."""
     drawn = lay_out(tmp_path / "base", DRAWING)
     blob = drawn.base.repo("org/name").blob(drawn.digest("org/name", "a", "w.bin"))
     before = leaving_bytes(drawn)
@@ -57,7 +57,7 @@ def test_a_name_in_the_same_base_stays(tmp_path: Path) -> None:
 
 
 def test_what_a_model_of_another_commit_needs_stays(tmp_path: Path) -> None:
-    """Its blobs are kept though nothing links to them yet."""
+    """Blobs of another registered commit stay, though nothing links to them yet."""
     drawn = lay_out(tmp_path / "base", DRAWING)
 
     left, _ = leaving_bytes(drawn, drawn.digest("org/name", "a", "w.bin"))

@@ -1,4 +1,4 @@
-"""Snapshots that lost their links: what can be linked anew, and what is never replaced."""
+"""Snapshots that lost their links: what can be linked again, and what is never replaced."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ def links_of(repo: Repo) -> list[Path]:
 
 
 def lost(repo: Repo) -> dict[str, list[str]]:
-    """Return the files that can be linked anew, by commit."""
+    """Return the files that can be linked again, by commit."""
     return {found.commit_hash[0]: [file.path for file in found.files] for found in lost_links.find(RepoNames(repo))}
 
 
 def test_a_whole_repository_has_lost_nothing(repo: Repo) -> None:
-    """Where every link leads to its blob there is nothing to do."""
+    """A repository with all links has nothing to link again."""
     assert lost(repo) == {}
 
 
 def test_the_list_says_which_file_a_blob_was(repo: Repo) -> None:
-    """Without any link each commit gets its files back by its own list, also without its folder."""
+    """Each commit gets its files back from its own list, even without its folder."""
     for link in links_of(repo):
         link.unlink()
     repo.snapshot(commit("b")).rmdir()
@@ -54,7 +54,7 @@ def test_the_list_says_which_file_a_blob_was(repo: Repo) -> None:
 
 
 def test_a_part_by_intent_stays_a_part(repo: Repo) -> None:
-    """A file of a list that was never linked, and whose blob another commit has, is not linked."""
+    """A file that was left out on purpose isn't linked, though another commit has its blob."""
     (repo.snapshot(commit("b")) / "config.json").unlink()
 
     assert lost(repo) == {}
@@ -62,7 +62,7 @@ def test_a_part_by_intent_stays_a_part(repo: Repo) -> None:
 
 @pytest.mark.parametrize("how", ["text", "absolute"])
 def test_without_a_list_the_text_of_a_link_says_it(repo: Repo, how: str) -> None:
-    """A text file that was a link, and a link to where the cache was once, name their blob."""
+    """A text file that was a link, and a link to the cache's old place, name their blob."""
     link = repo.snapshot(commit("a")) / "model.safetensors"
     target = link.readlink()
     link.unlink()
@@ -76,7 +76,7 @@ def test_without_a_list_the_text_of_a_link_says_it(repo: Repo, how: str) -> None
 
 
 def test_a_text_whose_blob_is_gone_cannot_be_linked(repo: Repo) -> None:
-    """Nothing is offered where the bytes are not here."""
+    """A text that names a missing blob can't be linked again."""
     link = repo.snapshot(commit("a")) / "model.safetensors"
     blob = link.resolve()
     link.unlink()
@@ -87,7 +87,7 @@ def test_a_text_whose_blob_is_gone_cannot_be_linked(repo: Repo) -> None:
 
 
 def test_a_file_with_content_of_its_own_is_never_replaced(repo: Repo) -> None:
-    """What a person or a program wrote in a link's place stays."""
+    """A person's or program's own file in a link's place is never replaced."""
     link = repo.snapshot(commit("a")) / "model.safetensors"
     link.unlink()
     put(link, b"mine")
@@ -96,14 +96,14 @@ def test_a_file_with_content_of_its_own_is_never_replaced(repo: Repo) -> None:
 
 
 def test_a_repository_without_blobs_has_nothing_to_link(tmp_path: Path) -> None:
-    """Where there are no symbolic links the bytes lie in the snapshot."""
+    """A repository without blobs, as without symbolic links, has nothing to link."""
     drawn = lay_out(tmp_path, "model org/name\n commit a main\n config.json 20 real")
 
     assert lost(drawn.base.repo("org/name")) == {}
 
 
 def test_a_file_in_place_of_a_folder_is_not_replaced(tmp_path: Path) -> None:
-    """What lies where a folder of the commit belongs is somebody's, and its file stays lost."""
+    """A file in place of a commit's folder isn't replaced, and the files in that folder stay lost."""
     repo = lay_out(tmp_path, "model org/name\n commit a\n deep/x.json 50\n y.json 60").base.repo("org/name")
     folder = repo.snapshot(commit("a"))
     (folder / "deep/x.json").unlink()
@@ -115,7 +115,7 @@ def test_a_file_in_place_of_a_folder_is_not_replaced(tmp_path: Path) -> None:
 
 
 def test_where_snapshots_may_not_be_listed_nothing_is_garbage(open_path: Path) -> None:
-    """Nobody can say which blobs they need."""
+    """If a folder of snapshots can't be listed, no blob is garbage."""
     repo = lay_out(open_path, DRAWING).base.repo("org/name")
     blobs = str(repo.blobs)
     repo.snapshots.chmod(0o700)

@@ -1,4 +1,4 @@
-"""Laying out a snapshot of bytes that are there."""
+"""Laying out a snapshot from blobs that are there."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def repo(tmp_path: Path) -> Repo:
 
 @pytest.mark.parametrize("symlinks", [True, False], ids=["links", "files"])
 def test_every_file_is_there_and_the_cache_has_its_tag(tmp_path: Path, repo: Repo, symlinks: bool) -> None:
-    """A snapshot is links to blobs, or the bytes themselves where there are no links; a second call changes nothing."""
+    """A snapshot is links to blobs, or the files themselves without links; a second call changes nothing."""
     for _ in range(2):
         lay_out(Base(tmp_path), repo, commit("a"), FILES, Counter(), symlinks=symlinks)
 
@@ -41,7 +41,7 @@ def test_every_file_is_there_and_the_cache_has_its_tag(tmp_path: Path, repo: Rep
 
 
 def test_a_right_list_stays(repo: Repo) -> None:
-    """What another program knows of each file beyond our fields is kept."""
+    """A correct list of files stays, with other programs' extra fields."""
     list_commit(repo, commit("a"), FILES)
     path = repo.tree(commit("a"))
     listing = json.loads(path.read_text())
@@ -54,7 +54,7 @@ def test_a_right_list_stays(repo: Repo) -> None:
 
 
 def test_a_short_list_is_written_anew(repo: Repo) -> None:
-    """A list that lacks a file of the commit would keep other programs from fetching it."""
+    """A list that lacks a file of the commit is rewritten, because other programs would not fetch that file."""
     list_commit(repo, commit("a"), FILES[:1])
 
     list_commit(repo, commit("a"), FILES)

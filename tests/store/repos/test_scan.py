@@ -1,4 +1,4 @@
-"""What lies in a base, by names and sizes."""
+"""What is in a base, by names and sizes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def drawn(tmp_path: Path) -> Drawn:
 
 
 def test_every_repository_is_found(drawn: Drawn) -> None:
-    """All types, by type and id; files and links beside them are none."""
+    """All types of repositories are found by type and id; files and links beside them aren't repositories."""
     (drawn.base.hub / "models--org--linked").symlink_to("models--gpt2")
 
     found = scan.repos(drawn.base)
@@ -56,7 +56,7 @@ def test_every_repository_is_found(drawn: Drawn) -> None:
 
 
 def test_where_nothing_is_nothing_is_found(tmp_path: Path) -> None:
-    """A base that does not exist is empty and no error."""
+    """A base that doesn't exist is empty and not an error."""
     base = Base(tmp_path / "gone")
     repo = base.repo("org/name")
 
@@ -69,7 +69,7 @@ def test_where_nothing_is_nothing_is_found(tmp_path: Path) -> None:
 
 
 def test_blobs_are_listed_with_their_sizes(drawn: Drawn) -> None:
-    """Those in the shared store with the size of their payload; downloads and dangling links not at all."""
+    """Blobs are listed with sizes, those in the shared store by payload; downloads and dangling links aren't listed."""
     repo = drawn.base.repo("org/name")
     repo.blob("1" * 64).symlink_to("nowhere")
     repo.blob("2" * 64).mkdir()
@@ -82,7 +82,7 @@ def test_blobs_are_listed_with_their_sizes(drawn: Drawn) -> None:
 
 
 def test_a_whole_commit_misses_nothing(drawn: Drawn) -> None:
-    """Whether its files are links, links to links, or files."""
+    """A whole commit misses nothing, whether its files are links, links to links, or files."""
     for repo_id, letter in (("org/name", "a"), ("org/name", "b")):
         repo = drawn.base.repo(repo_id)
         assert scan.missing_files(repo, commit(letter), drawn.of(repo_id, letter)) == []
@@ -92,7 +92,7 @@ def test_a_whole_commit_misses_nothing(drawn: Drawn) -> None:
 
 @pytest.mark.parametrize("damage", ["link gone", "blob gone", "blob cut", "a folder instead"])
 def test_a_file_that_is_not_there_in_full_is_missing(drawn: Drawn, damage: str) -> None:
-    """A snapshot's existence says nothing; each file's size does."""
+    """A file of another size than listed is missing, though its snapshot exists."""
     repo = drawn.base.repo("org/name")
     [config, weights] = drawn.of("org/name", "a")
     link, blob = repo.snapshot(commit("a")) / weights.path, repo.blob(weights.digest)
@@ -107,14 +107,14 @@ def test_a_file_that_is_not_there_in_full_is_missing(drawn: Drawn, damage: str) 
 
 
 def test_a_commit_without_a_snapshot_misses_all(drawn: Drawn) -> None:
-    """Every file asked for is missing, in their order."""
+    """Without a snapshot every file is missing, in the order asked for."""
     files = [FileEntry("b", 1, "x"), FileEntry("a", 1, "y")]
 
     assert scan.missing_files(drawn.base.repo("org/name"), commit("c"), files) == files
 
 
 def test_the_signature_tells_that_a_name_came_or_went(drawn: Drawn) -> None:
-    """It stays while nothing happens, and changes with a blob or a link."""
+    """The signature changes with a blob or a link, and otherwise stays."""
     repo = drawn.base.repo("org/name")
     age(repo.path)
     before = scan.signature(repo, commit("a"))
@@ -128,7 +128,7 @@ def test_the_signature_tells_that_a_name_came_or_went(drawn: Drawn) -> None:
 
 
 def test_only_commits_are_snapshots(drawn: Drawn) -> None:
-    """Another name among the snapshots is none."""
+    """A folder among the snapshots without a commit's name isn't a snapshot."""
     repo = drawn.base.repo("org/name")
     (repo.snapshots / "tmp").mkdir()
 
@@ -136,7 +136,7 @@ def test_only_commits_are_snapshots(drawn: Drawn) -> None:
 
 
 def test_files_of_sub_folders_belong_to_a_snapshot(drawn: Drawn) -> None:
-    """They come with their path in the repository; a linked folder is one entry, for nothing is followed."""
+    """Files in sub-folders have their path in the repository; a linked folder is one entry and isn't followed."""
     repo = drawn.base.repo("org/name")
     (repo.snapshot(commit("a")) / "evil").symlink_to("/etc")
 
@@ -147,7 +147,7 @@ def test_files_of_sub_folders_belong_to_a_snapshot(drawn: Drawn) -> None:
 
 
 def test_refs_are_read_forgivingly(drawn: Drawn) -> None:
-    """Nested ones, with a newline of another tool, to a snapshot that is gone; what is no text is left out."""
+    """Refs may be nested, end with a newline, or name a missing snapshot; one that isn't text is left out."""
     repo = drawn.base.repo("org/name")
     put(repo.ref("newline"), f"{commit('b')}\n".encode())
     put(repo.ref("broken"), b"\xff\xfe")
@@ -162,7 +162,7 @@ def test_refs_are_read_forgivingly(drawn: Drawn) -> None:
 
 
 def test_a_torn_write_is_no_ref(drawn: Drawn) -> None:
-    """What a killed process left beside a ref is nothing that a move would bring along."""
+    """A temporary file beside a ref isn't a ref, so a move doesn't bring it."""
     repo = drawn.base.repo("org/name")
     before = scan.refs(repo)
     (repo.refs / f".main.12345678{fs.TEMPORARY}").write_text("a" * 40)
@@ -171,7 +171,7 @@ def test_a_torn_write_is_no_ref(drawn: Drawn) -> None:
 
 
 def test_a_link_tells_its_blob(drawn: Drawn) -> None:
-    """From any depth, and without the blob having to be there."""
+    """A link names its blob from any depth, even if the blob is missing."""
     repo = drawn.base.repo("org/name")
     weights = drawn.digest("org/name", "a", "deep/er/w.bin")
     link = repo.snapshot(commit("a")) / "deep/er/w.bin"
@@ -182,7 +182,7 @@ def test_a_link_tells_its_blob(drawn: Drawn) -> None:
 
 
 def test_an_absolute_link_tells_its_blob_however_the_base_is_called(drawn: Drawn, tmp_path: Path) -> None:
-    """Where the base is reached through a link, its blob is still the one that a snapshot needs."""
+    """An absolute link names its blob, even where the base is reached through a link."""
     (tmp_path / "other-name").symlink_to(drawn.base.path)
     link = drawn.base.repo("gpt2").snapshot(commit("e")) / "config.json"
     blob = link.resolve()
@@ -193,7 +193,7 @@ def test_an_absolute_link_tells_its_blob_however_the_base_is_called(drawn: Drawn
 
 
 def test_what_leads_elsewhere_tells_no_blob(drawn: Drawn) -> None:
-    """A file, a link out of the repository, and a link to a folder that is not there."""
+    """A file, a link out of the repository and a link to a missing folder name no blob."""
     repo = drawn.base.repo("org/name")
     other = drawn.base.repo("gpt2").snapshot(commit("e")) / "config.json"
     (repo.path / "out").symlink_to("/etc/hostname")
@@ -206,7 +206,7 @@ def test_what_leads_elsewhere_tells_no_blob(drawn: Drawn) -> None:
 
 
 def test_a_stamp_tells_that_a_file_was_not_written_since(tmp_path: Path) -> None:
-    """Its size and mtime; a file that is gone has none."""
+    """A file's stamp is its size and mtime; a missing file has none."""
     path = put(tmp_path / "x", b"abc")
     before = scan.stamp(path)
 
@@ -218,14 +218,14 @@ def test_a_stamp_tells_that_a_file_was_not_written_since(tmp_path: Path) -> None
 
 
 def test_the_digests_that_any_snapshot_links_to_are_known(drawn: Drawn) -> None:
-    """Those of every commit; an orphan's is not among them."""
+    """The digests that any snapshot links to don't include an orphan's."""
     files = [*drawn.of("org/name", "a"), *drawn.of("org/name", "b")]
 
     assert scan.linked_digests(drawn.base.repo("org/name")) == {file.digest for file in files}
 
 
 def test_a_commit_is_opened_by_its_names_and_by_its_blobs(drawn: Drawn) -> None:
-    """Every path that a program may have open leads to the bytes of a file of the commit."""
+    """Every path by which a program may open a file of the commit leads to its bytes."""
     repo, files = drawn.base.repo("org/name"), drawn.of("org/name", "a")
 
     found = list(scan.file_paths(repo, commit("a"), files))
@@ -235,7 +235,7 @@ def test_a_commit_is_opened_by_its_names_and_by_its_blobs(drawn: Drawn) -> None:
 
 
 def test_what_a_user_may_read_is_known(open_path: Path) -> None:
-    """A file by its mode, a folder if it can be listed and entered; nothing that lies behind a closed folder."""
+    """A file is readable by its mode, a folder if it can be listed and entered, and nothing below a closed folder."""
     opened, closed = put(open_path / "open/file", b"x"), put(open_path / "closed/file", b"x")
     secret = put(open_path / "open/secret", b"x")
     secret.chmod(0o600)
@@ -250,7 +250,7 @@ def test_what_a_user_may_read_is_known(open_path: Path) -> None:
 
 
 def test_a_ref_that_says_nothing_is_told_from_one_that_is_none(tmp_path: Path) -> None:
-    """A link, a fifo and foreign bytes have no text; a name that no revision has is left out."""
+    """A link, a fifo and foreign bytes have no text; a name that isn't a revision is left out."""
     repo = lay_out(
         tmp_path,
         """
@@ -268,7 +268,7 @@ def test_a_ref_that_says_nothing_is_told_from_one_that_is_none(tmp_path: Path) -
 
 
 def test_a_folder_that_no_repository_can_be_called_is_strange(tmp_path: Path) -> None:
-    """It is no repository, and no file or link of such a name is one either."""
+    """A folder whose name isn't a repository's is reported as strange; a file or link of that name isn't."""
     base = lay_out(
         tmp_path,
         """

@@ -1,4 +1,4 @@
-"""Laying a snapshot out without huggingface_hub, and finding its bytes."""
+"""Laying out a snapshot without huggingface_hub, and finding its bytes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DRAWING = """
 
 @pytest.fixture
 def drawn(tmp_path: Path) -> Drawn:
-    """A commit whose bytes lie in blobs, in the shared store and in the snapshot itself."""
+    """A commit with bytes in blobs, in the shared store and in the snapshot itself."""
     return lay_out(tmp_path / "base", DRAWING)
 
 
@@ -40,7 +40,7 @@ def located(drawn: Drawn) -> dict[str, Path]:
 
 
 def test_the_bytes_of_each_digest_are_found(drawn: Drawn) -> None:
-    """Once for each, as the regular file at the end of all links."""
+    """Each digest is found once, as the regular file at the end of all links."""
     found = located(drawn)
 
     assert found.keys() == {file.digest for file in drawn.of("org/name", "a")}
@@ -50,7 +50,7 @@ def test_the_bytes_of_each_digest_are_found(drawn: Drawn) -> None:
 
 
 def test_a_blob_without_a_link_is_found(drawn: Drawn) -> None:
-    """A snapshot that is gone does not hide bytes that are there; what lay in it alone is missing."""
+    """A blob is found without its snapshot; a file that was only in the snapshot is missing."""
     fs.remove_tree(drawn.base.path, drawn.base.repo("org/name").snapshots)
 
     real = drawn.digest("org/name", "a", "real.bin")
@@ -59,7 +59,7 @@ def test_a_blob_without_a_link_is_found(drawn: Drawn) -> None:
 
 @pytest.mark.parametrize("damage", ["cut", "gone", "leaves the base", "a folder"])
 def test_what_cannot_be_taken_is_left_out(drawn: Drawn, tmp_path: Path, damage: str) -> None:
-    """A blob of another size, none, or one that a link takes from elsewhere."""
+    """A blob that is missing, has another size, or is a link out of the repository isn't found."""
     digest = drawn.digest("org/name", "a", "config.json")
     blob = drawn.base.repo("org/name").blob(digest)
     data = blob.read_bytes()
@@ -75,7 +75,7 @@ def test_what_cannot_be_taken_is_left_out(drawn: Drawn, tmp_path: Path, damage: 
 
 
 def test_bytes_are_held_where_a_base_wants_them(drawn: Drawn, tmp_path: Path) -> None:
-    """As a blob inside the base; without symbolic links also as a file of the snapshot."""
+    """A base holds bytes as a blob; without symbolic links a file of the snapshot counts too."""
     repo, files = drawn.base.repo("org/name"), drawn.of("org/name", "a")
     config, real = (drawn.digest("org/name", "a", name) for name in ("config.json", "real.bin"))
     repo.blob(config).unlink()
@@ -92,12 +92,12 @@ def test_bytes_are_held_where_a_base_wants_them(drawn: Drawn, tmp_path: Path) ->
 
 
 def test_a_snapshot_without_links_holds_a_shared_content_twice(drawn: Drawn) -> None:
-    """What that takes beyond the distinct contents is known before."""
+    """A snapshot without links stores shared content twice, and the extra bytes are known before."""
     assert snapshot.second_bytes(drawn.of("org/name", "a")) == 3000
 
 
 def test_what_we_link_huggingface_hub_loads(tmp_path: Path) -> None:
-    """Relative links from any depth, made again where they are wrong, left alone where they are right."""
+    """Links are relative at any depth, made again where they are wrong and kept where they are right."""
     base = Base(tmp_path)
     repo = base.repo("org/name")
     files = [FileEntry("deep/er/w.bin", 3, "d" * 64), FileEntry("config.json", 2, "e" * 40)]
@@ -119,7 +119,7 @@ def test_what_we_link_huggingface_hub_loads(tmp_path: Path) -> None:
 
 
 def test_what_describes_a_snapshot_comes_along(drawn: Drawn, tmp_path: Path) -> None:
-    """Its listing, readable for others, and its negative cache; what is there already stays."""
+    """A snapshot's listing, readable for others, and its negative cache come along; existing ones stay."""
     source, target = drawn.base.repo("org/name"), Base(tmp_path / "target").repo("org/name")
 
     snapshot.copy_extras(source, target, commit("a"))
@@ -133,7 +133,7 @@ def test_what_describes_a_snapshot_comes_along(drawn: Drawn, tmp_path: Path) -> 
 
 
 def test_a_snapshot_without_a_description_has_none_afterwards(tmp_path: Path) -> None:
-    """Nothing is made up."""
+    """A snapshot without a listing gets none."""
     source, target = (Base(tmp_path / name).repo("org/name") for name in ("source", "target"))
 
     snapshot.copy_extras(source, target, commit("a"))
@@ -143,7 +143,7 @@ def test_a_snapshot_without_a_description_has_none_afterwards(tmp_path: Path) ->
 
 @pytest.mark.parametrize(("overwrite", "main"), [(False, commit("b")), (True, commit("a"))])
 def test_refs_are_replaced_only_on_demand(tmp_path: Path, overwrite: bool, main: str) -> None:
-    """A new one is written in any case."""
+    """A new ref is always written; an existing one is replaced only on request."""
     repo = Base(tmp_path).repo("org/name")
     put(repo.ref("main"), commit("b").encode())
     put(repo.ref("same"), f"{commit('a')}\n".encode())
@@ -155,7 +155,7 @@ def test_refs_are_replaced_only_on_demand(tmp_path: Path, overwrite: bool, main:
 
 
 def test_backup_programs_are_told_to_skip_the_cache(tmp_path: Path) -> None:
-    """Once; what another program wrote there stays."""
+    """CACHEDIR.TAG is written once; another program's content stays."""
     base = Base(tmp_path)
 
     snapshot.tag_cache(base)

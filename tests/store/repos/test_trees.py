@@ -17,14 +17,14 @@ FILES = (FileEntry("config.json", 20, "b" * 40), FileEntry("w.bin", 7, "a" * 64)
 
 
 def test_the_files_are_those_that_were_laid_out(tmp_path: Path) -> None:
-    """LFS files by their sha256 and size, others by git's name, by path."""
+    """LFS files are listed by sha256 and size, others by git digest, in order of path."""
     drawn = lay_out(tmp_path, "model org/name\n commit a main\n  z.bin 30\n  a.json 4\n  deep/b.safetensors 9")
 
     assert list(trees.read(drawn.base.repo("org/name"), commit("a"))) == drawn.of("org/name", "a")
 
 
 def test_what_is_written_is_read_again_by_huggingface_hub_too(tmp_path: Path) -> None:
-    """The real reader finds every file with its size and digest."""
+    """huggingface_hub itself reads our list with every file's size and digest."""
     repo = Base(tmp_path).repo("org/name")
 
     trees.write(repo, commit("a"), FILES)
@@ -51,7 +51,7 @@ def test_what_is_written_is_read_again_by_huggingface_hub_too(tmp_path: Path) ->
     ],
 )
 def test_a_list_that_cannot_be_trusted_is_none(tmp_path: Path, listing: object) -> None:
-    """Nothing is guessed from a part of it."""
+    """A list that can't be trusted counts as none, and no part of it is used."""
     repo = Base(tmp_path).repo("org/name")
     if listing is not None:
         put(repo.tree(commit("a")), (listing if isinstance(listing, str) else json.dumps(listing)).encode())
@@ -73,7 +73,7 @@ def test_a_list_that_cannot_be_trusted_is_none(tmp_path: Path, listing: object) 
 def test_two_lists_of_one_commit_make_the_longer_one(
     tmp_path: Path, there: tuple[FileEntry, ...], here: tuple[FileEntry, ...], then: tuple[FileEntry, ...]
 ) -> None:
-    """After a list was brought to another tier nothing that either named is missing there."""
+    """Two lists of one commit merge into one that misses nothing of either."""
     source, target = Base(tmp_path / "a").repo("org/name"), Base(tmp_path / "b").repo("org/name")
     for repo, files in ((source, there), (target, here)):
         if files:

@@ -1,4 +1,4 @@
-"""Bytes against names, and names against what they lead to, in one base."""
+"""Comparing bytes with digests, and links with what they lead to, in one base."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DRAWING = """
 
 
 class Reader:
-    """Verifies, and remembers what was read and found good."""
+    """Verify, and record what was read and found good."""
 
     def __init__(self) -> None:
         self.read: list[int] = []
@@ -38,7 +38,7 @@ class Reader:
         self.progress = Counter()
 
     def checked(self, targets: Sequence[Target], stamp: str) -> None:
-        """Remember good bytes."""
+        """Record good bytes."""
         self.good |= {str(target.path): stamp for target in targets}
 
     def verify(self, targets: Sequence[Target], workers: int = 2) -> list[Finding]:
@@ -58,30 +58,30 @@ def wanted(drawn: Drawn, model_name: str = "m", letter: str = "a", *, complete: 
 
 
 def seen(drawn: Drawn, *models: Wanted, whole: bool = True) -> Sight:
-    """Look at the drawn repository."""
+    """Inspect the drawn repository."""
     return inspect.look(drawn.base, REPO, drawn.base.repo(REPO), models, whole=whole)
 
 
 def kinds(findings: Sequence[Finding]) -> list[tuple[str, str]]:
-    """Return kind and file name of each."""
+    """Return each finding's kind and file name."""
     return [(finding.kind.value, Path(finding.path).name) for finding in findings]
 
 
 def found_in(drawn: Drawn, *models: Wanted) -> list[tuple[str, str]]:
-    """Return all that is wrong: names first, then bytes."""
+    """Return all findings: first of the names, then of the bytes."""
     sight = seen(drawn, *models)
     return kinds([*sight.findings, *Reader().verify(sight.targets)])
 
 
 def overwrite(path: Path, data: bytes) -> None:
-    """Damage a file, a payload that may not be written too."""
+    """Damage a file, even one in the store that may not be written."""
     path = path.resolve()
     path.chmod(0o644)
     path.write_bytes(data)
 
 
 def test_blobs_in_a_folder_outside_of_the_base_are_not_read(tmp_path: Path) -> None:
-    """Where the folder of the blobs is a link that leads out, each link and blob is named, and no byte is read."""
+    """If the folder of blobs is a link out of the base, each link and blob is a finding, and no byte is read."""
     drawn = lay_out(tmp_path / "base", DRAWING)
     blobs = drawn.base.repo(REPO).blobs
     blobs.rename(tmp_path / "elsewhere")
@@ -95,7 +95,7 @@ def test_blobs_in_a_folder_outside_of_the_base_are_not_read(tmp_path: Path) -> N
 
 
 def test_a_whole_repository_has_nothing_wrong(tmp_path: Path) -> None:
-    """Every blob is read once and found good, by sha256 or by git's sha1."""
+    """In a whole repository every blob is read once and found good, by sha256 or git's sha1."""
     drawn, reader = lay_out(tmp_path, DRAWING), Reader()
 
     sight = seen(drawn, wanted(drawn))
@@ -117,7 +117,7 @@ def test_a_whole_repository_has_nothing_wrong(tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("file", ["config.json", "model.safetensors"])
 def test_damage_is_found_by_name(tmp_path: Path, file: str, damage_it: object, kind: str) -> None:
-    """A blob that is not what its name says is one finding, and the others are read all the same."""
+    """A blob that doesn't match its name is one finding, and the others are read all the same."""
     drawn = lay_out(tmp_path, DRAWING)
     digest = drawn.digest(REPO, "a", file)
     blob = drawn.base.repo(REPO).blob(digest)
@@ -129,7 +129,7 @@ def test_damage_is_found_by_name(tmp_path: Path, file: str, damage_it: object, k
 
 
 def test_a_size_is_known_from_the_list_of_files_where_nobody_registered(tmp_path: Path) -> None:
-    """huggingface_hub's own list tells a truncated blob from one with other bytes."""
+    """Without a registered model, huggingface_hub's list tells a truncated blob from one with wrong bytes."""
     drawn = lay_out(tmp_path, DRAWING)
     digest = drawn.digest(REPO, "a", "model.safetensors")
     overwrite(drawn.base.repo(REPO).blob(digest), b"short")
@@ -138,7 +138,7 @@ def test_a_size_is_known_from_the_list_of_files_where_nobody_registered(tmp_path
 
 
 def test_an_orphan_is_read_too(tmp_path: Path) -> None:
-    """A blob that no snapshot needs is verified by its name alone."""
+    """An orphan is verified by its name."""
     drawn = lay_out(tmp_path, f"{DRAWING}\n  orphan 500")
     digest = digest_of("x.bin", content("orphan", 500))
     overwrite(drawn.base.repo(REPO).blob(digest), b"x" * 500)
@@ -147,7 +147,7 @@ def test_an_orphan_is_read_too(tmp_path: Path) -> None:
 
 
 def test_a_payload_is_read_once_for_all_who_link_to_it(tmp_path: Path) -> None:
-    """Two names of one payload cost one reading, and share the verdict."""
+    """Two links to one payload cost one read and get the same result."""
     drawing = DRAWING.replace("model.safetensors 3000", "model.safetensors 3000 shared")
     drawn, reader = lay_out(tmp_path, drawing), Reader()
     blob = drawn.base.repo(REPO).blob(drawn.digest(REPO, "a", "model.safetensors"))
@@ -169,7 +169,7 @@ def test_a_payload_is_read_once_for_all_who_link_to_it(tmp_path: Path) -> None:
 
 
 def test_hard_links_are_read_once(tmp_path: Path) -> None:
-    """What was deduplicated within a tier costs one reading."""
+    """Hard links within a tier cost one read."""
     drawn, reader = lay_out(tmp_path, DRAWING), Reader()
     target = seen(drawn).targets[0]
     twin = target.path.with_name("twin")
@@ -180,7 +180,7 @@ def test_hard_links_are_read_once(tmp_path: Path) -> None:
 
 
 def test_files_without_links_are_read_by_the_list_of_files(tmp_path: Path) -> None:
-    """Where there are no symbolic links the digest is in the manifest, or in huggingface_hub's list."""
+    """Without symbolic links the digest comes from the manifest or from huggingface_hub's list."""
     drawn = lay_out(tmp_path, "model org/name\n commit a main\n w.bin 900 real\n sub/c.json 30 real")
     overwrite(drawn.base.repo(REPO).snapshot(commit("a")) / "w.bin", b"x" * 900)
 
@@ -189,7 +189,7 @@ def test_files_without_links_are_read_by_the_list_of_files(tmp_path: Path) -> No
 
 
 def test_a_named_model_alone_is_looked_at(tmp_path: Path) -> None:
-    """What other commits of the repository have is not read when one model is asked for."""
+    """When one model is verified, the repository's other commits aren't read."""
     drawn = lay_out(tmp_path, f"{DRAWING}\n commit b\n other.bin 800\n orphan 70")
 
     targets = seen(drawn, wanted(drawn), whole=False).targets
@@ -200,7 +200,7 @@ def test_a_named_model_alone_is_looked_at(tmp_path: Path) -> None:
 
 
 def test_a_missing_blob_is_a_dangling_link(tmp_path: Path) -> None:
-    """The link is there and leads nowhere; it is told once."""
+    """A link to a missing blob is reported once."""
     drawn = lay_out(tmp_path, DRAWING)
     drawn.base.repo(REPO).blob(drawn.digest(REPO, "a", "deep/model-2.safetensors")).unlink()
 
@@ -209,7 +209,7 @@ def test_a_missing_blob_is_a_dangling_link(tmp_path: Path) -> None:
 
 
 def test_a_missing_payload_is_a_dangling_link(tmp_path: Path) -> None:
-    """A chain that breaks in the shared store is told once, where the snapshot begins it, else at the blob."""
+    """A chain of links that breaks in the shared store is reported once, at its snapshot or else at its blob."""
     drawn = lay_out(tmp_path, DRAWING.replace("model.safetensors 3000", "model.safetensors 3000 shared"))
     repo = drawn.base.repo(REPO)
     blob = repo.blob(drawn.digest(REPO, "a", "model.safetensors"))
@@ -221,7 +221,7 @@ def test_a_missing_payload_is_a_dangling_link(tmp_path: Path) -> None:
 
 
 def test_a_missing_link_is_a_missing_file(tmp_path: Path) -> None:
-    """The blob is there, the snapshot's name for it is not: a model misses it, and of nobody's a link was lost."""
+    """Without its link, a model's file is missing, though its blob is there; for other commits a link was lost."""
     drawn = lay_out(tmp_path, DRAWING)
     (drawn.base.repo(REPO).snapshot(commit("a")) / "config.json").unlink()
 
@@ -231,7 +231,7 @@ def test_a_missing_link_is_a_missing_file(tmp_path: Path) -> None:
 
 
 def test_a_repository_that_is_gone_misses_every_file(tmp_path: Path) -> None:
-    """Verifying what is not there never ends well."""
+    """A missing repository misses every file of its model."""
     drawn = lay_out(tmp_path, DRAWING)
     drawn.base.repo(REPO).path.rename(tmp_path / "gone")
 
@@ -239,7 +239,7 @@ def test_a_repository_that_is_gone_misses_every_file(tmp_path: Path) -> None:
 
 
 def test_a_link_to_another_files_blob_is_found(tmp_path: Path) -> None:
-    """Each blob is what its name says, and the file has the other one's content."""
+    """A link to another file's blob is found, though each blob matches its name."""
     drawn = lay_out(tmp_path, DRAWING)
     repo = drawn.base.repo(REPO)
     link = repo.snapshot(commit("a")) / "config.json"
@@ -251,7 +251,7 @@ def test_a_link_to_another_files_blob_is_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("where", ["snapshot", "blob"])
 def test_a_link_out_of_the_base_is_not_followed(tmp_path: Path, where: str) -> None:
-    """What it leads to may be anybody's, and is not read."""
+    """A link out of the base is a finding, and its target isn't read."""
     drawn = lay_out(tmp_path / "base", DRAWING)
     repo = drawn.base.repo(REPO)
     outside = put(tmp_path / "outside", b"x")
@@ -267,7 +267,7 @@ def test_a_link_out_of_the_base_is_not_followed(tmp_path: Path, where: str) -> N
 
 
 def test_a_repository_that_is_a_link_to_another_disk_is_found(tmp_path: Path) -> None:
-    """It looks whole, and its next download goes wrong."""
+    """A repository that is a link to another disk is a finding, because its next download would fail."""
     drawn = lay_out(tmp_path / "base", DRAWING)
     drawn.base.repo(REPO).path.rename(tmp_path / "away")
     drawn.base.repo(REPO).path.symlink_to(tmp_path / "away")
@@ -285,12 +285,12 @@ def test_a_repository_that_is_a_link_to_another_disk_is_found(tmp_path: Path) ->
 
 
 def test_a_base_without_a_hub_has_nothing_wrong(tmp_path: Path) -> None:
-    """Nothing was ever downloaded there."""
+    """A base without a hub has no findings."""
     assert inspect.look_at_hub(lay_out(tmp_path, "file token 3").base) == []
 
 
 def test_a_blob_that_links_to_itself_leads_nowhere(tmp_path: Path) -> None:
-    """A circle is one more way to lead nowhere, as is a folder that has a blob's name."""
+    """A blob that links to itself, or is a folder, counts as missing."""
     drawn = lay_out(tmp_path, f"{DRAWING}\n orphan 5")
     blob = drawn.base.repo(REPO).blob(digest_of("x.bin", content("orphan", 5)))
     blob.unlink()
@@ -303,7 +303,7 @@ def test_a_blob_that_links_to_itself_leads_nowhere(tmp_path: Path) -> None:
 
 
 def test_dangling_refs_are_told_apart(tmp_path: Path) -> None:
-    """The ref that a model follows is the model's, others are nobody's; what is no commit dangles too."""
+    """A dangling ref belongs to the model that follows it, others to no model; one that isn't a commit dangles too."""
     drawn = lay_out(tmp_path, f"{DRAWING}\n ref main b\n ref v1 c\n ref v2 a")
     put(drawn.base.repo(REPO).ref("refs/pr/1"), b"soon")
 
@@ -317,7 +317,7 @@ def test_dangling_refs_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_a_ref_of_a_download_that_goes_on_does_not_dangle(tmp_path: Path) -> None:
-    """huggingface_hub writes the ref before the first file is there."""
+    """During a download a ref doesn't dangle, because huggingface_hub writes it before the first file."""
     drawn = lay_out(tmp_path, f"{DRAWING}\n ref v1 c")
     put(drawn.base.repo(REPO).blob(f"{'d' * 64}.0a1b2c3d.incomplete"), b"d")
 
@@ -326,7 +326,7 @@ def test_a_ref_of_a_download_that_goes_on_does_not_dangle(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("text", [b"", b"\0" * 80, b"{"])
 def test_a_list_of_files_that_is_none_is_found(tmp_path: Path, text: bytes) -> None:
-    """What a power cut leaves of `trees/` is not taken for a list."""
+    """A list that a power cut cut off isn't taken for a list."""
     drawn = lay_out(tmp_path, DRAWING)
     drawn.base.repo(REPO).tree(commit("a")).write_bytes(text)
 
@@ -334,7 +334,7 @@ def test_a_list_of_files_that_is_none_is_found(tmp_path: Path, text: bytes) -> N
 
 
 def test_without_a_list_of_files_the_names_of_the_blobs_tell(tmp_path: Path) -> None:
-    """Older programs wrote none; a file that no link and no list names cannot be told from a good one."""
+    """Without a list of files, as from older programs, blobs are verified by name and other files can't be."""
     drawn = lay_out(tmp_path, DRAWING)
     repo = drawn.base.repo(REPO)
     repo.tree(commit("a")).unlink()
@@ -346,7 +346,7 @@ def test_without_a_list_of_files_the_names_of_the_blobs_tell(tmp_path: Path) -> 
 
 
 def test_a_list_of_files_can_be_written_anew(tmp_path: Path) -> None:
-    """It says what huggingface_hub's own list said, and anybody may read it."""
+    """A rewritten list says what huggingface_hub's own said, and everybody may read it."""
     drawn = lay_out(tmp_path, DRAWING)
     repo, files = drawn.base.repo(REPO), tuple(drawn.of(REPO, "a"))
     repo.tree(commit("a")).unlink()
@@ -358,10 +358,10 @@ def test_a_list_of_files_can_be_written_anew(tmp_path: Path) -> None:
 
 
 def seen_by_another(drawn: Drawn) -> list[list[str]]:
-    """Return what a user finds to whom nothing here belongs."""
+    """Return what a user finds who owns nothing here."""
     if os.geteuid() != 0:
         pytest.skip("becoming another user needs root")
-    found_in(drawn, wanted(drawn))  # imports what that user may not read
+    found_in(drawn, wanted(drawn))  # import first what that user can't read
     os.seteuid(65534)
     try:
         findings = inspect.look_at_hub(drawn.base)
@@ -374,7 +374,7 @@ def seen_by_another(drawn: Drawn) -> list[list[str]]:
 
 
 def test_what_another_user_may_not_read_is_told_with_its_fix(open_path: Path) -> None:
-    """A list of files of mode 0600 and a blob of mode 0400 are findings with the command that opens them."""
+    """A list of mode 0600 and a blob of mode 0400 are findings with the command that opens them."""
     drawn = lay_out(open_path, DRAWING)
     repo = drawn.base.repo(REPO)
     blob = repo.blob(drawn.digest(REPO, "a", "config.json"))
@@ -387,7 +387,7 @@ def test_what_another_user_may_not_read_is_told_with_its_fix(open_path: Path) ->
 
 
 def test_the_rights_of_another_programs_file_are_left_alone(open_path: Path) -> None:
-    """A file with other names leads to adopt, and one of another user to that user: no command opens either."""
+    """No command opens a file that has other hard links or another owner: the hint is to adopt, or names the owner."""
     drawn = lay_out(open_path, DRAWING)
     repo = drawn.base.repo(REPO)
     repo.tree(commit("a")).chmod(0o644)
@@ -406,7 +406,7 @@ def test_the_rights_of_another_programs_file_are_left_alone(open_path: Path) -> 
 
 @pytest.mark.parametrize("inner", ["", "models--org--name", "models--org--name/blobs", "models--org--name/snapshots"])
 def test_a_folder_that_another_user_may_not_enter_is_told(open_path: Path, inner: str) -> None:
-    """Nothing below it is said to be missing."""
+    """A folder that another user can't enter is a finding, and nothing below it counts as missing."""
     drawn = lay_out(open_path, DRAWING)
     drawn.base.repo(REPO).tree(commit("a")).chmod(0o644)
     folder = drawn.base.hub / inner
@@ -420,7 +420,7 @@ def test_a_folder_that_another_user_may_not_enter_is_told(open_path: Path, inner
 
 
 def test_links_in_a_folder_that_may_be_listed_and_not_entered_are_told(open_path: Path) -> None:
-    """Each name is known, and nothing behind it; none is called missing."""
+    """Links in a folder that can be listed and not entered are findings, and none counts as missing."""
     drawn = lay_out(open_path, DRAWING)
     repo = drawn.base.repo(REPO)
     repo.tree(commit("a")).chmod(0o644)
@@ -433,7 +433,7 @@ def test_links_in_a_folder_that_may_be_listed_and_not_entered_are_told(open_path
 
 
 def test_an_unreadable_file_is_not_called_damaged(open_path: Path) -> None:
-    """Setting it aside would be wrong: nobody knows what it holds."""
+    """An unreadable file isn't reported as damaged and isn't set aside."""
     if os.geteuid() != 0:
         pytest.skip("becoming another user needs root")
     path = put(open_path / "x", b"x")
@@ -446,7 +446,7 @@ def test_an_unreadable_file_is_not_called_damaged(open_path: Path) -> None:
 
 
 def test_a_disk_that_cannot_be_read_is_told(tmp_path: Path) -> None:
-    """An error of the disk is a finding, and the files after it are read."""
+    """A read error of the disk is a finding, and the files after it are read."""
     drawn, reader = lay_out(tmp_path, DRAWING), Reader()
     unreadable = Path("/proc/self/mem")  # reading its first page is an I/O error
     target = Target(str(tmp_path), REPO, unreadable, unreadable, "d" * 64)
@@ -461,7 +461,7 @@ def test_a_disk_that_cannot_be_read_is_told(tmp_path: Path) -> None:
 
 
 def test_a_name_that_the_system_refuses_is_told(tmp_path: Path) -> None:
-    """Whatever else keeps a file from being opened is a finding with the system's own words."""
+    """Any other reason to not open a file is a finding with the system's own words."""
     path = tmp_path / ("x" * 300)
 
     (found,) = Reader().verify([Target(str(tmp_path), REPO, path, path, "d" * 64)])
@@ -470,7 +470,7 @@ def test_a_name_that_the_system_refuses_is_told(tmp_path: Path) -> None:
 
 
 def test_a_stop_in_one_thread_ends_the_others(tmp_path: Path) -> None:
-    """What another thread has half read has no verdict."""
+    """A file that another thread has half read when one stops has no result."""
     drawn, reader, reading = lay_out(tmp_path, DRAWING), Reader(), threading.Event()
 
     def throttle(count: int) -> None:
@@ -492,7 +492,7 @@ def test_a_stop_in_one_thread_ends_the_others(tmp_path: Path) -> None:
 
 
 def test_a_file_that_went_meanwhile_is_missing(tmp_path: Path) -> None:
-    """Whether that is a fault, the caller knows."""
+    """A file deleted during verify counts as missing, and the caller decides whether that is a fault."""
     drawn = lay_out(tmp_path, DRAWING)
     targets = seen(drawn, wanted(drawn)).targets
     targets[0].path.unlink()
@@ -501,7 +501,7 @@ def test_a_file_that_went_meanwhile_is_missing(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_written_meanwhile_is_read_again(tmp_path: Path) -> None:
-    """The verdict is about the bytes of one moment."""
+    """A file that is written during verify is read again."""
     drawn, reader = lay_out(tmp_path, DRAWING), Reader()
     target = next(t for t in seen(drawn, wanted(drawn)).targets if t.size_bytes == 3000)
     good = target.path.read_bytes()
@@ -519,7 +519,7 @@ def test_a_file_that_is_written_meanwhile_is_read_again(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_written_all_the_time_has_no_verdict(tmp_path: Path) -> None:
-    """It is neither good nor damaged, and the reading ends."""
+    """A file that is written all the time has no result, and verify ends."""
     drawn, reader = lay_out(tmp_path, DRAWING), Reader()
     target = seen(drawn, wanted(drawn)).targets[0]
     stamps = iter(range(1, 100))
@@ -533,7 +533,7 @@ def test_a_file_that_is_written_all_the_time_has_no_verdict(tmp_path: Path) -> N
 
 
 def test_a_stop_ends_every_thread_and_keeps_what_was_found_good(tmp_path: Path) -> None:
-    """Cancelled within a chunk; what was read to its end before stays known."""
+    """Stopping ends every thread within a chunk; files that were read to the end stay known as good."""
     drawn, reader = lay_out(tmp_path, DRAWING), Reader()
     put(tmp_path / "big", bytes(4 * READ_BYTES))
     big = Target(str(tmp_path), REPO, tmp_path / "big", tmp_path / "big", "d" * 64)
@@ -551,12 +551,12 @@ def test_a_stop_ends_every_thread_and_keeps_what_was_found_good(tmp_path: Path) 
 
 
 def test_all_cores_are_those_of_this_process() -> None:
-    """A container that may use two of sixty-four gets two threads."""
+    """A container that may use two of 64 cores gets two threads."""
     assert all_cores() == len(os.sched_getaffinity(0))
 
 
 def test_a_damaged_payload_is_set_aside_itself(tmp_path: Path) -> None:
-    """Left in the store, the next download of the same content would link to it."""
+    """A damaged payload in the store is set aside itself, because the next download would link to it."""
     drawn = lay_out(tmp_path, DRAWING.replace("model.safetensors 3000", "model.safetensors 3000 shared"))
     blob = drawn.base.repo(REPO).blob(drawn.digest(REPO, "a", "model.safetensors"))
     payload = shared_store.payload_of(drawn.base, blob)
@@ -573,7 +573,7 @@ def test_a_damaged_payload_is_set_aside_itself(tmp_path: Path) -> None:
 
 
 def test_a_store_of_a_layout_that_is_not_known_is_left_alone(tmp_path: Path) -> None:
-    """A marker of a later version may mean other rules."""
+    """A store with a later version's marker is left alone, because its rules may differ."""
     drawn = lay_out(tmp_path, DRAWING.replace("model.safetensors 3000", "model.safetensors 3000 shared"))
     blob = drawn.base.repo(REPO).blob(drawn.digest(REPO, "a", "model.safetensors"))
     overwrite(blob, b"x" * 3000)
@@ -585,7 +585,7 @@ def test_a_store_of_a_layout_that_is_not_known_is_left_alone(tmp_path: Path) -> 
 
 
 def test_damage_behind_a_link_into_another_repository_is_that_ones(tmp_path: Path) -> None:
-    """The link goes, the bytes stay for their own repository to deal with."""
+    """Damage behind a link into another repository removes the link and leaves the bytes to that repository."""
     drawn = lay_out(tmp_path, f"{DRAWING}\n model org/other\n commit b\n x.bin 50")
     repo, other = drawn.base.repo(REPO), drawn.base.repo("org/other")
     blob = repo.blob(drawn.digest(REPO, "a", "config.json"))
@@ -598,7 +598,7 @@ def test_damage_behind_a_link_into_another_repository_is_that_ones(tmp_path: Pat
 
 
 def test_what_is_good_or_gone_or_forbidden_is_not_set_aside(tmp_path: Path) -> None:
-    """Another process may have mended it since it was found."""
+    """A file that is good, missing or refused by then isn't set aside."""
     drawn = lay_out(tmp_path, DRAWING)
     blob = drawn.base.repo(REPO).blob(drawn.digest(REPO, "a", "config.json"))
 
@@ -609,7 +609,7 @@ def test_what_is_good_or_gone_or_forbidden_is_not_set_aside(tmp_path: Path) -> N
 
 
 def test_a_damaged_blob_is_set_aside_under_its_name(tmp_path: Path) -> None:
-    """It can be looked at later, and nothing of the repository leads to it."""
+    """A damaged blob is kept in quarantine under its name, and nothing in the repository leads to it."""
     drawn = lay_out(tmp_path, DRAWING)
     blob = drawn.base.repo(REPO).blob(drawn.digest(REPO, "a", "config.json"))
     overwrite(blob, b"bad")
@@ -622,7 +622,7 @@ def test_a_damaged_blob_is_set_aside_under_its_name(tmp_path: Path) -> None:
 
 
 def test_a_source_is_the_blob_or_a_real_file_of_the_right_size(tmp_path: Path) -> None:
-    """A link that happens to have the size is none, nor is what has another size."""
+    """A source is the blob or a real file of the right size; a link isn't one, even of the right size."""
     drawn = lay_out(tmp_path, "model org/name\n commit a\n x.bin 60 real\n y.bin 60 as=org/name/x.bin real")
     repo, files = drawn.base.repo(REPO), drawn.of(REPO, "a")
     first, second = (repo.snapshot(commit("a")) / file.path for file in files)
@@ -639,7 +639,7 @@ def test_a_source_is_the_blob_or_a_real_file_of_the_right_size(tmp_path: Path) -
 
 
 def test_a_file_that_leads_to_other_bytes_is_not_right(tmp_path: Path) -> None:
-    """The size alone does not do where a link tells the digest."""
+    """A file that links to another digest isn't right, even if its size is."""
     drawn = lay_out(tmp_path, "model org/name\n commit a\n x.bin 60\n y.bin 60")
     repo, (file, other) = drawn.base.repo(REPO), drawn.of(REPO, "a")
     path = repo.snapshot(commit("a")) / file.path
@@ -654,7 +654,7 @@ def test_a_file_that_leads_to_other_bytes_is_not_right(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("needed", [False, True], ids=["spare blob", "linked blob"])
 def test_bytes_are_put_into_a_snapshot_without_links(tmp_path: Path, needed: bool) -> None:
-    """Each file that has the content gets it; the blob becomes the last of them unless a link needs it."""
+    """Without links each file with the content gets its bytes; the blob is moved to the last unless a link needs it."""
     drawn = lay_out(tmp_path, f"{DRAWING}\n commit b\n x.bin 60 real\n y/z.bin 60 as=org/name/x.bin real")
     repo = drawn.base.repo(REPO)
     data, files = content(f"{REPO}/x.bin", 60), drawn.of(REPO, "b")
@@ -674,7 +674,7 @@ def test_bytes_are_put_into_a_snapshot_without_links(tmp_path: Path, needed: boo
 
 
 def test_links_that_became_text_and_files_that_are_none_are_told(tmp_path: Path) -> None:
-    """Each is named with what it is; the digest is the list's where one knows the file."""
+    """A link that became text, or a file that isn't what its name says, is a finding; a list gives its digest."""
     drawn = lay_out(tmp_path, DRAWING)
     repo = drawn.base.repo(REPO)
     folder = repo.snapshot(commit("a"))

@@ -1,4 +1,4 @@
-"""A snapshot that holds its bytes itself."""
+"""A snapshot that holds its own bytes."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def repo(base: Base) -> Repo:
 
 
 def settle(base: Base) -> dict[str, bytes]:
-    """Put what is there in place; returns what is a file of the snapshot then."""
+    """Put the blobs in place; return the snapshot's files."""
     lay_out(base, repo(base), commit("a"), FILES, Counter(), symlinks=False)
     assert not [path for path in repo(base).snapshot(commit("a")).rglob("*") if path.is_symlink()]
     return tree(repo(base).snapshot(commit("a")))
 
 
 def test_blobs_become_files(base: Base) -> None:
-    """Each content is moved into the snapshot; nothing stays among the blobs, and a second call changes nothing."""
+    """Blobs are moved into the snapshot, none stays behind, and a second call changes nothing."""
     assert settle(base) == WHOLE
     assert list(repo(base).blobs.iterdir()) == []
     before = (repo(base).snapshot(commit("a")) / "a.bin").stat()
@@ -54,7 +54,7 @@ def test_blobs_become_files(base: Base) -> None:
 
 
 def test_one_of_two_names_is_enough_for_the_other(base: Base) -> None:
-    """A file that vanished comes from its twin in the snapshot."""
+    """A missing file is restored from its twin in the snapshot."""
     settle(base)
     (repo(base).snapshot(commit("a")) / "deep/b.bin").unlink()
 
@@ -62,7 +62,7 @@ def test_one_of_two_names_is_enough_for_the_other(base: Base) -> None:
 
 
 def test_a_file_of_another_size_is_set_aside(base: Base) -> None:
-    """It is kept in quarantine."""
+    """A file of another size is moved into quarantine."""
     put(repo(base).snapshot(commit("a")) / "config.json", b"cut off")
 
     assert settle(base) == WHOLE
@@ -70,14 +70,14 @@ def test_a_file_of_another_size_is_set_aside(base: Base) -> None:
 
 
 def test_what_is_nowhere_stays_missing(base: Base) -> None:
-    """The rest is put in place all the same."""
+    """A file whose bytes are nowhere stays missing, and the others are put in place."""
     repo(base).blob(FILES[2].digest).unlink()
 
     assert settle(base) == {"a.bin": DATA, "deep/b.bin": DATA}
 
 
 def test_what_a_base_holds_depends_on_its_links(base: Base, tmp_path: Path) -> None:
-    """With links only a blob counts; without, a file of the snapshot as well; a link out of the base never does."""
+    """With links only blobs count; without, a snapshot's files count too; a link out of the base never does."""
     settle(base)
     where = (base, repo(base), commit("a"), FILES)
     folder = repo(base).snapshot(commit("a"))

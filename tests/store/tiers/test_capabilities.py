@@ -1,4 +1,4 @@
-"""What the file system of a base can, tried once."""
+"""What a base's file system can do, probed once."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def base(path: Path) -> Base:
 
 
 def probed(ours: Base) -> Capabilities:
-    """Return what the file system of a base can, after trying it."""
+    """Return what the file system of a base can do, after a probe."""
     capabilities.probe(ours)
     return capabilities.of(ours)
 
 
 def test_an_ordinary_disk_is_tried_once(tmp_path: Path) -> None:
-    """The answer lies beside the marker, and nothing else is left; the next look believes it."""
+    """A disk is probed once; the result is beside the marker, and the next call uses it."""
     ours = base(tmp_path)
 
     found = probed(ours)
@@ -55,7 +55,7 @@ def test_an_ordinary_disk_is_tried_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kept", ["", "[]", '{"format": 99}', '{"format": 1}'])
 def test_an_answer_that_cannot_be_read_is_asked_again(tmp_path: Path, kept: str) -> None:
-    """A torn file, or one of another release, is no answer."""
+    """A torn result, or one of another release, is probed again."""
     ours = base(tmp_path)
     put(ours.capabilities, kept.encode())
 
@@ -64,13 +64,13 @@ def test_an_answer_that_cannot_be_read_is_asked_again(tmp_path: Path, kept: str)
 
 
 def test_an_empty_mount_point_is_not_written(tmp_path: Path) -> None:
-    """Without a marker nothing is tried, and a usual disk is assumed."""
+    """Without a marker nothing is probed, and an ordinary disk is assumed."""
     assert capabilities.of(Base(tmp_path)).symlinks
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_base_that_cannot_be_written_is_taken_for_a_usual_one(tmp_path: Path) -> None:
-    """A full disk cannot be tried; the next look tries again."""
+    """A full disk can't be probed and counts as ordinary; the next call tries again."""
     with small_disk(tmp_path / "disk", 65536) as disk:
         ours = base(disk)
         fill(disk / "filler")
@@ -82,7 +82,7 @@ def test_a_base_that_cannot_be_written_is_taken_for_a_usual_one(tmp_path: Path) 
 
 
 def test_in_a_folder_that_is_not_ours_nothing_is_tried(tmp_path: Path) -> None:
-    """A plan for a base that is still to be made there goes by the kind of its file system."""
+    """A folder that isn't a base yet isn't probed; a plan for it goes by the kind of its file system."""
     with small_disk(tmp_path / "disk", 2**20) as disk:
         before = disk.stat().st_mtime_ns
 
@@ -92,7 +92,7 @@ def test_in_a_folder_that_is_not_ours_nothing_is_tried(tmp_path: Path) -> None:
 
 
 def test_a_disk_without_names_left_is_full(tmp_path: Path) -> None:
-    """A link that cannot be made for lack of room says nothing about links."""
+    """A probe without free inodes raises OutOfSpace instead of saying that links don't work."""
     with small_disk(tmp_path / "disk", 65536, "nr_inodes=4") as disk:
         ours = base(disk)
 
@@ -102,7 +102,7 @@ def test_a_disk_without_names_left_is_full(tmp_path: Path) -> None:
 
 
 def test_what_may_not_be_read_is_not_shared(tmp_path: Path) -> None:
-    """Reading it all is what says so to a person; sharing just does not work."""
+    """A file that can't be read can't be shared, and the probe raises nothing."""
     unreadable = Path("/proc/sys/vm/drop_caches")  # write-only, also for root
     if not unreadable.exists():
         pytest.skip("there is no file that root may not read")
@@ -111,14 +111,14 @@ def test_what_may_not_be_read_is_not_shared(tmp_path: Path) -> None:
 
 
 def test_a_disk_with_reflinks_is_known(tmp_path: Path) -> None:
-    """xfs and btrfs share extents."""
+    """xfs and btrfs have reflinks."""
     with loop_disk(tmp_path, "xfs") as disk:
         found = probed(base(disk))
         assert (found.symlinks, found.hardlinks, found.reflinks, found.file_system) == (True, True, True, "xfs")
 
 
 def test_what_was_found_out_elsewhere_is_asked_again(tmp_path: Path) -> None:
-    """A base that was copied from an exFAT drive brings its answer along, which is not that of this disk."""
+    """A result that was copied from another disk with its base is probed again."""
     ours = base(tmp_path)
     put(ours.capabilities, b'{"format": 1, "file_system": "exfat", "symlinks": false, "hardlinks": false}')
 
@@ -126,7 +126,7 @@ def test_what_was_found_out_elsewhere_is_asked_again(tmp_path: Path) -> None:
 
 
 def test_what_an_earlier_version_tried_is_believed(tmp_path: Path) -> None:
-    """Only what it did not try is tried, and then all of it is kept."""
+    """A result of an earlier version is completed by probing only what it lacks."""
     ours = base(tmp_path)
     put(ours.capabilities, b'{"format": 1, "symlinks": false, "hardlinks": true, "reflinks": false}')
 
@@ -137,7 +137,7 @@ def test_what_an_earlier_version_tried_is_believed(tmp_path: Path) -> None:
 
 
 def test_fat_has_small_files_and_no_links(tmp_path: Path) -> None:
-    """A real FAT32: no links of any kind, one case, no colon, files below 4 GiB."""
+    """A real FAT32 has no links, one case, no colons, and files below 4 GiB."""
     with fuse_disk(tmp_path, "FAT32") as disk:
         found = probed(base(disk))
 
@@ -148,7 +148,7 @@ def test_fat_has_small_files_and_no_links(tmp_path: Path) -> None:
 
 
 def test_exfat_has_large_files_and_no_links(tmp_path: Path) -> None:
-    """A real exFAT: no links of any kind, one case, and no limit for a file that a model could reach."""
+    """A real exFAT has no links, one case, and no limit that a model's file could reach."""
     with fuse_disk(tmp_path, "exFAT") as disk:
         found = probed(base(disk))
 
@@ -157,7 +157,7 @@ def test_exfat_has_large_files_and_no_links(tmp_path: Path) -> None:
 
 
 def test_ntfs_under_linux_has_links(tmp_path: Path) -> None:
-    """A real NTFS through ntfs-3g: symbolic links, hard links and any name."""
+    """A real NTFS through ntfs-3g has symbolic links, hard links and any name."""
     with fuse_disk(tmp_path, "NTFS") as disk:
         found = probed(base(disk))
 
@@ -165,7 +165,7 @@ def test_ntfs_under_linux_has_links(tmp_path: Path) -> None:
 
 
 def test_a_share_is_known_by_its_mount(tmp_path: Path) -> None:
-    """What the mount table calls sshfs is a network file system, whatever it can do."""
+    """A mount that the table calls sshfs is a network mount, whatever it can do."""
     with share(tmp_path) as mounted:
         found = probed(base(mounted.path / "base"))
 

@@ -1,4 +1,4 @@
-"""Looking a base over for the doctor."""
+"""Inspecting a base for the doctor."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COMMIT = "c" * 40
 
 
 def test_strays_are_told_by_name_alone(tmp_path: Path) -> None:
-    """Repositories beside `hub`, and a `hub` in `hub`; no link, no file, no folder of another name."""
+    """Strays are repositories beside `hub` and a `hub` in `hub`, and not links, files or other folders."""
     base = Base(tmp_path)
     for folder in ("models--a--b", "datasets--c", "hub/models--x", "hub/hub/models--y", "models", "other"):
         (tmp_path / folder).mkdir(parents=True)
@@ -33,7 +33,7 @@ def test_strays_are_told_by_name_alone(tmp_path: Path) -> None:
 
 
 def test_a_stray_without_a_snapshot_is_an_unfinished_download(tmp_path: Path) -> None:
-    """Of a model: the bytes of a data set can move as they lie. One that cannot be looked into is not said to be."""
+    """A model's stray without a snapshot is an unfinished download; one that can't be entered isn't called so."""
     for folder in ("models--a/blobs", f"models--b/snapshots/{COMMIT}", "datasets--c/blobs"):
         (tmp_path / folder).mkdir(parents=True)
     put(tmp_path / "models--d" / "snapshots", b"no folder")
@@ -42,7 +42,7 @@ def test_a_stray_without_a_snapshot_is_an_unfinished_download(tmp_path: Path) ->
 
 
 def test_bytes_are_counted_below_a_folder(tmp_path: Path) -> None:
-    """Of a link its own; nothing where there is nothing."""
+    """A link counts its own bytes, and a missing folder none."""
     put(tmp_path / "a/b/c", b"12345")
     (tmp_path / "a/link").symlink_to("b/c")
 
@@ -52,7 +52,7 @@ def test_bytes_are_counted_below_a_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("mode", "folder", "closed"), [(0o600, 0o755, 1), (0o644, 0o755, 0), (0o600, 0o700, 0)])
 def test_lists_are_closed_by_their_folders_measure(tmp_path: Path, mode: int, folder: int, closed: int) -> None:
-    """Who may read the folder is to read the list; a private base stays private."""
+    """A list should be readable for those who may read its folder; a private base stays private."""
     base = Base(tmp_path)
     path = put(base.repo("o/n").tree(COMMIT), b"{}")
     path.chmod(mode)
@@ -65,7 +65,7 @@ def test_lists_are_closed_by_their_folders_measure(tmp_path: Path, mode: int, fo
 
 
 def test_a_file_has_a_mode_and_nothing_else_has(tmp_path: Path) -> None:
-    """Of a token that is there; a folder of that name is none."""
+    """A token file has a mode; a folder of that name has none."""
     path = put(tmp_path / "token", b"x")
     path.chmod(0o640)
 
@@ -73,21 +73,21 @@ def test_a_file_has_a_mode_and_nothing_else_has(tmp_path: Path) -> None:
 
 
 def test_a_disk_has_a_size(tmp_path: Path) -> None:
-    """As `df` has it."""
+    """A disk's size is what `df` says."""
     found = os.statvfs(tmp_path)
 
     assert checkup.disk_bytes(Base(tmp_path)) == found.f_blocks * found.f_frsize
 
 
 def test_a_registry_lies_in_the_primary_unless_told(tmp_path: Path) -> None:
-    """A file for SQLite, none for a server."""
+    """By default the registry is in the primary; a server's has no file."""
     assert registry_file.place("", "/b") == ("sqlite:////b/modelshelf/registry.db", Path("/b/modelshelf/registry.db"))
     assert registry_file.place("sqlite:////x/r.db", "/b") == ("sqlite:////x/r.db", Path("/x/r.db"))
     assert registry_file.place("postgresql://h/n", "/b") == ("postgresql://h/n", None)
 
 
 def test_a_registry_may_lie_on_a_disk_and_not_on_a_share(tmp_path: Path) -> None:
-    """Decided by what is mounted where, before anything is made."""
+    """Whether a registry is on a local disk or a network mount is known before anything is created."""
     registry_file.check_place(None, tmp_path)
     registry_file.check_place(tmp_path / "new/registry.db", tmp_path)
     with share(tmp_path / "nas") as mounted, pytest.raises(BadInput, match=r"fuse\.sshfs"):
@@ -95,7 +95,7 @@ def test_a_registry_may_lie_on_a_disk_and_not_on_a_share(tmp_path: Path) -> None
 
 
 def test_only_the_state_folder_is_made_for_a_registry(tmp_path: Path) -> None:
-    """Any other folder that is not there may be a drive that is not mounted."""
+    """Only the state folder is created for a registry, because another missing folder may be an unmounted drive."""
     for path in (None, tmp_path / "drive/registry.db", tmp_path / "state/modelshelf/registry.db"):
         registry_file.make_room_for(path, tmp_path / "state")
 
@@ -104,7 +104,7 @@ def test_only_the_state_folder_is_made_for_a_registry(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_may_be_entered_is_not_closed(tmp_path: Path) -> None:
-    """Nor is one that is not there."""
+    """A folder that can be entered isn't closed, and neither is a missing one."""
     (tmp_path / "hub").mkdir()
 
     assert checkup.closed_folder(Base(tmp_path)) is None

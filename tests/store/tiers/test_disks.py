@@ -1,4 +1,4 @@
-"""The disks of a machine: which of what is mounted may hold models, and how fast it is."""
+"""Which of a machine's mounts may hold models, and how fast they are."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.world import MIB
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Folders that a table calls mount points."""
+    """Folders that serve as mount points."""
     for name in ("home/me", "data", "data again", "boot", "memory", "nas", "ro", "hidden"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "file").touch()
@@ -43,7 +43,7 @@ def table(root: Path) -> str:
 
 
 def test_each_disk_is_listed_once(root: Path) -> None:
-    """Memory, read-only and hidden mounts, files and boot disks are no disks for models; two mounts of one are one."""
+    """Memory, read-only, hidden and boot mounts aren't disks for models; two mounts of one disk count once."""
     found = disks.list_disks(root / "home/me/.cache/huggingface", table(root))
 
     assert [(Path(disk.point).name, disk.kind, disk.is_home, disk.is_network) for disk in found] == [
@@ -59,14 +59,14 @@ def test_each_disk_is_listed_once(root: Path) -> None:
 
 
 def test_two_data_sets_of_one_pool_are_one_disk(root: Path) -> None:
-    """ZFS mounts many file systems that share their room."""
+    """File systems of one ZFS pool count as one disk, because they share its space."""
     lines = [f"2{i} 1 0:{i} / {root}/{name} rw - zfs tank/{name} rw" for i, name in enumerate(("data", "home"))]
 
     assert [disk.point for disk in disks.list_disks(root / "home/me", "\n".join(lines))] == [f"{root}/home"]
 
 
 def test_the_numbers_are_those_of_the_system(root: Path) -> None:
-    """Size and free space as `df` tells an ordinary user, and what the base holds already."""
+    """Size and free space are what `df` tells an ordinary user, and the base's own bytes are known."""
     base = root / "data/llm-models-cache"
     base.mkdir()
     (base / "x").write_bytes(bytes(MIB))
@@ -81,7 +81,7 @@ def test_the_numbers_are_those_of_the_system(root: Path) -> None:
 
 
 def test_a_disk_is_measured_and_left_as_it_was(tmp_path: Path) -> None:
-    """A rate for writing and one for reading, in the nearest folder that exists; no file and no folder stays."""
+    """A probe gives a write and a read rate in the nearest existing folder, and leaves no file."""
     before = tmp_path.stat().st_ino, list(tmp_path.iterdir())
 
     speed = disks.measure(tmp_path / "not/there/yet", MIB)
@@ -92,25 +92,25 @@ def test_a_disk_is_measured_and_left_as_it_was(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_has_no_room_is_not_measured(tmp_path: Path) -> None:
-    """Where the probe would be felt there is no number."""
+    """A disk with too little space isn't measured."""
     space = os.statvfs(tmp_path)
 
     assert disks.measure(tmp_path, space.f_bavail * space.f_frsize // 4) is None
 
 
 def test_a_disk_that_refuses_is_not_measured(root: Path) -> None:
-    """What cannot be written gives no number and no error."""
+    """A disk that can't be written has no rate and raises nothing."""
     assert disks.measure(root / "file", MIB) is None
 
 
 @pytest.mark.parametrize(("path", "expected"), [("x/y", True), ("file", False), ("file/x", False)])
 def test_a_base_can_be_made_below_folders_alone(root: Path, path: str, expected: bool) -> None:
-    """Below a file, or in its place, no base can be made."""
+    """No base can be created below a file or in its place."""
     assert disks.is_writable(root / path) is expected
 
 
 def test_this_machine_has_a_disk_or_none_that_lasts() -> None:
-    """The real table: what is listed is there, and can be written."""
+    """Each disk that is listed on the test machine exists and is writable."""
     for disk in disks.list_disks(Path.home() / ".cache/huggingface"):
         assert Path(disk.point).is_dir()
         assert disk.size_bytes >= disk.free_bytes
@@ -118,7 +118,7 @@ def test_this_machine_has_a_disk_or_none_that_lasts() -> None:
 
 
 def test_a_disk_that_may_not_be_looked_at_is_no_disk(open_path: Path) -> None:
-    """A mount point in a closed folder ends nothing: the disks that this user may use are listed."""
+    """A mount point in a closed folder is skipped, and the other disks are listed."""
     closed, usable = put(open_path / "closed/usb/x", b"").parent, put(open_path / "data/x", b"").parent
     closed.parent.chmod(0o700)
     usable.chmod(0o777)
@@ -131,10 +131,10 @@ def test_a_disk_that_may_not_be_looked_at_is_no_disk(open_path: Path) -> None:
 
 
 def test_a_file_system_that_does_not_answer_has_no_room(tmp_path: Path) -> None:
-    """A server that is gone is no error of the whole list."""
+    """A file system that doesn't answer has no free space, and the list still works."""
     assert disks._space(tmp_path / "gone") is None
 
 
 def test_the_size_of_a_disk_is_that_of_its_file_system(tmp_path: Path) -> None:
-    """A base that doesn't exist yet lies on the disk of the folder above it."""
+    """The size of a base that doesn't exist yet is that of the disk above it."""
     assert disks.size_bytes(tmp_path / "not/there") == shutil.disk_usage(tmp_path).total

@@ -1,4 +1,4 @@
-"""The registry that governs a base: the marker names it, and no other one takes the base for its own."""
+"""A base's marker names its governor, and no other registry can take the base."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ SERVER = "postgresql+psycopg://me:secret@db/shelf?host=/run/db&password=secret"
 
 @pytest.fixture
 def base(tmp_path: Path) -> Base:
-    """A base with a marker that names no registry yet."""
+    """A base whose marker names no registry yet."""
     made = Base(tmp_path / "base")
     marker.reset_marker(made)
     return made
 
 
 def url_in(base: Base) -> str:
-    """Return the address of a registry that lies in a base, where one is now."""
+    """Return the address of a registry in a base, where one exists."""
     put(base.registry, b"")
     return f"sqlite:///{base.registry}"
 
 
 def test_a_base_belongs_to_the_first_registry(base: Base) -> None:
-    """A second one is refused, and the marker stays as it is."""
+    """A base belongs to the first registry; a second one is refused, and the marker stays."""
     tier_id, url = marker.read_id(base), url_in(base)
     governor.claim(base, "one", url)
     before = base.marker.read_bytes()
@@ -45,7 +45,7 @@ def test_a_base_belongs_to_the_first_registry(base: Base) -> None:
 
 
 def test_a_registry_in_the_place_of_a_lost_one_takes_its_bases(base: Base) -> None:
-    """It was deleted and made anew: the base is named after the one that is there."""
+    """If a registry was deleted and created again at the same path, the base belongs to the new one."""
     url = url_in(base)
     governor.claim(base, "one", url)
 
@@ -55,7 +55,7 @@ def test_a_registry_in_the_place_of_a_lost_one_takes_its_bases(base: Base) -> No
 
 
 def test_a_registry_that_left_its_base_is_named_where_it_is(base: Base, tmp_path: Path) -> None:
-    """Another process would not find it at the old place."""
+    """If a registry moved, its bases' markers get its new path."""
     governor.claim(base, "one", url_in(base))
     base.registry.rename(tmp_path / "registry.db")
 
@@ -65,7 +65,7 @@ def test_a_registry_that_left_its_base_is_named_where_it_is(base: Base, tmp_path
 
 
 def test_a_registry_that_others_call_otherwise_is_not_named_again(base: Base, tmp_path: Path) -> None:
-    """A container has it at another path; its id is the same, and the host's path stays."""
+    """If a container sees the registry at another path, its id is the same and the marker keeps the host's path."""
     governor.claim(base, "one", f"sqlite:///{tmp_path}/of-the-host.db")
     before = base.marker.stat()
 
@@ -75,7 +75,7 @@ def test_a_registry_that_others_call_otherwise_is_not_named_again(base: Base, tm
 
 
 def test_a_server_is_named_without_its_password(base: Base) -> None:
-    """Whoever reads the marker learns where it is, and nothing more."""
+    """A marker names a registry's server without the password."""
     governor.claim(base, "one", SERVER)
 
     named = governor.read(base)
@@ -87,7 +87,7 @@ def test_a_server_is_named_without_its_password(base: Base) -> None:
 
 
 def test_a_base_that_was_given_away_belongs_to_nobody(base: Base) -> None:
-    """Only the registry that has it gives it away; the tier keeps its id."""
+    """Only a base's own registry can release it, and the tier keeps its id."""
     tier_id, url = marker.read_id(base), url_in(base)
     governor.claim(base, "one", url)
 
@@ -105,7 +105,7 @@ def test_a_base_that_was_given_away_belongs_to_nobody(base: Base) -> None:
     ids=str,
 )
 def test_a_name_that_can_be_none_counts_for_nothing(base: Base, named: object) -> None:
-    """A marker may come with a drive that anybody wrote."""
+    """An invalid name in a marker, which may come from anybody's drive, is ignored."""
     put(base.marker, json.dumps({"id": "t", "registry": named}).encode())
 
     assert governor.read(base) is None
@@ -113,14 +113,14 @@ def test_a_name_that_can_be_none_counts_for_nothing(base: Base, named: object) -
 
 @pytest.mark.parametrize("content", [b"[]", b"{"], ids=["a list", "cut off"])
 def test_a_marker_that_means_nothing_names_nobody(base: Base, content: bytes) -> None:
-    """It is no reason to stop."""
+    """A marker that can't be read names no registry and raises nothing."""
     put(base.marker, content)
 
     assert governor.read(base) is None
 
 
 def test_a_base_that_cannot_be_written_keeps_what_it_says(base: Base) -> None:
-    """Its models are read as they are."""
+    """The marker of a read-only base stays unchanged, and its models can be read."""
     base.marker.unlink()
     base.own.rename(base.path / "away")
     put(base.own, b"in the way")

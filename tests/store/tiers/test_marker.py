@@ -1,4 +1,4 @@
-"""A tier's marker: a mounted base is told from the empty folder that it is mounted on."""
+"""A tier's marker tells a mounted base from an empty mount point."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ def base(tmp_path: Path) -> Base:
 
 @pytest.fixture
 def known(tmp_path: Path) -> KnownBases:
-    """A user who has used nothing yet."""
+    """A user who hasn't used any base."""
     return KnownBases(tmp_path / "state")
 
 
 def unmount(base: Base) -> None:
-    """Leave the empty folder that the drive was mounted on."""
+    """Leave the empty mount point of an unmounted drive."""
     base.path.rename(base.path.with_name("unmounted"))
     base.path.mkdir()
 
 
 def test_on_first_use_a_base_is_made_and_marked(base: Base, known: KnownBases) -> None:
-    """Its id is in the marker, and remembered outside of it."""
+    """On first use a base is created and marked, and its id is remembered outside it."""
     tier_id = marker.open_tier(base, known, None)
 
     assert json.loads(base.marker.read_text()) == {"format": 1, "id": tier_id}
@@ -46,7 +46,7 @@ def test_on_first_use_a_base_is_made_and_marked(base: Base, known: KnownBases) -
 
 
 def test_a_base_keeps_its_id(base: Base, known: KnownBases) -> None:
-    """However often and by whomever it is opened."""
+    """A base keeps its id, however often and by whomever it is opened."""
     tier_id = marker.open_tier(base, known, None)
 
     assert marker.open_tier(base, known, tier_id) == tier_id
@@ -54,7 +54,7 @@ def test_a_base_keeps_its_id(base: Base, known: KnownBases) -> None:
 
 
 def test_two_bases_have_two_ids(base: Base, known: KnownBases) -> None:
-    """Both are remembered."""
+    """Two bases have different ids, and both are remembered."""
     other = Base(base.path.with_name("other"))
 
     ids = [marker.open_tier(each, known, None) for each in (base, other)]
@@ -65,7 +65,7 @@ def test_two_bases_have_two_ids(base: Base, known: KnownBases) -> None:
 
 @pytest.mark.parametrize("memory", ["registry", "state folder"])
 def test_an_unmounted_base_is_offline_and_nothing_is_written(base: Base, known: KnownBases, memory: str) -> None:
-    """Either memory suffices to tell an empty mount point from a fresh base."""
+    """An empty mount point of a known base is offline, and nothing is written to it."""
     tier_id = marker.open_tier(base, known, None)
     unmount(base)
     if memory == "registry":
@@ -80,7 +80,7 @@ def test_an_unmounted_base_is_offline_and_nothing_is_written(base: Base, known: 
 
 
 def test_another_drive_in_its_place_is_offline(base: Base, known: KnownBases) -> None:
-    """What is registered on one drive is not looked for on another."""
+    """If another drive is mounted in a base's place, the tier is offline."""
     tier_id = marker.open_tier(base, known, None)
     unmount(base)
     marker.reset_marker(base)
@@ -90,7 +90,7 @@ def test_another_drive_in_its_place_is_offline(base: Base, known: KnownBases) ->
 
 
 def test_a_base_that_nobody_knows_is_not_offline(base: Base) -> None:
-    """Neither a fresh one, nor one that another machine marked."""
+    """A fresh base isn't offline, and neither is one that another machine marked."""
     assert marker.why_offline(base, None) == ""
     tier_id = marker.reset_marker(base)
     assert marker.why_offline(base, None) == ""
@@ -99,7 +99,7 @@ def test_a_base_that_nobody_knows_is_not_offline(base: Base) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"\xff", b"null"])
 def test_a_marker_that_cannot_be_read_is_none(base: Base, content: bytes) -> None:
-    """A torn marker never gives an id that was not there."""
+    """A torn marker gives no id."""
     put(base.marker, content)
 
     assert marker.read_id(base) is None
@@ -109,7 +109,7 @@ def test_a_marker_that_cannot_be_read_is_none(base: Base, content: bytes) -> Non
 def test_a_memory_that_cannot_be_read_is_empty_and_is_written_anew(
     base: Base, known: KnownBases, memory: bytes
 ) -> None:
-    """It is a help, and never stands in the way."""
+    """An unreadable list of known bases counts as empty and is rewritten."""
     put(known_bases_file(known.state_home), memory)
 
     assert known.load() == {}
@@ -118,7 +118,7 @@ def test_a_memory_that_cannot_be_read_is_empty_and_is_written_anew(
 
 
 def test_a_memory_that_is_up_to_date_is_not_written_again(base: Base, known: KnownBases) -> None:
-    """Looking at a tier changes nothing on the disk."""
+    """Opening a tier that is remembered correctly writes nothing."""
     known.remember(base, "id")
     before = known_bases_file(known.state_home).stat().st_ino
 
@@ -128,7 +128,7 @@ def test_a_memory_that_is_up_to_date_is_not_written_again(base: Base, known: Kno
 
 
 def test_a_read_only_home_is_no_reason_to_stop(base: Base, tmp_path: Path) -> None:
-    """The tier is opened all the same."""
+    """A tier opens even if the home folder is read-only."""
     in_the_way = put(tmp_path / "file", b"")
 
     tier_id = marker.open_tier(base, KnownBases(in_the_way), None)
@@ -137,7 +137,7 @@ def test_a_read_only_home_is_no_reason_to_stop(base: Base, tmp_path: Path) -> No
 
 
 def test_a_base_that_cannot_be_written_is_refused(tmp_path: Path, known: KnownBases) -> None:
-    """On a read-only disk there is no tier, and nobody remembers one."""
+    """A base on a read-only disk is refused and not remembered."""
     with small_disk(tmp_path / "ro", 2**16, "ro") as disk:
         with pytest.raises(BadInput, match="cannot be written"):
             marker.open_tier(Base(disk / "base"), known, None)
@@ -145,7 +145,7 @@ def test_a_base_that_cannot_be_written_is_refused(tmp_path: Path, known: KnownBa
 
 
 def test_a_base_inside_a_file_is_refused(tmp_path: Path, known: KnownBases) -> None:
-    """The system's reason is part of the sentence."""
+    """A base inside a file is refused with the system's own reason."""
     in_the_way = put(tmp_path / "file", b"")
 
     with pytest.raises(BadInput, match="Not a directory"):
@@ -153,7 +153,7 @@ def test_a_base_inside_a_file_is_refused(tmp_path: Path, known: KnownBases) -> N
 
 
 def test_whether_a_base_could_be_made_is_told_without_making_it(tmp_path: Path) -> None:
-    """A file above it, or a disk that takes no writes, is said as it would be when it is made."""
+    """Whether a base could be created is known without creating it, with the same error as creating it."""
     marker.check_creatable(Base(tmp_path / "new/base"))
     with pytest.raises(BadInput, match=r"new cannot be written: \S*/file isn't a folder"):
         marker.check_creatable(Base(put(tmp_path / "file", b"") / "new"))
@@ -163,7 +163,7 @@ def test_whether_a_base_could_be_made_is_told_without_making_it(tmp_path: Path) 
 
 
 def test_a_base_that_is_not_there_yet_lies_on_the_disk_above_it(base: Base, tmp_path: Path) -> None:
-    """Free space and device can be asked before the first use, and nothing is made by asking."""
+    """Before a base exists, free space and device are those of the folder above it, and nothing is created."""
     assert marker.device(base) == marker.device(Base(tmp_path)) == str(tmp_path.stat().st_dev)
     found = os.statvfs(tmp_path)
     assert marker.free_bytes(base) == pytest.approx(found.f_bavail * found.f_frsize, rel=0.05)
@@ -171,7 +171,7 @@ def test_a_base_that_is_not_there_yet_lies_on_the_disk_above_it(base: Base, tmp_
 
 
 def test_a_mounted_disk_is_another_device(tmp_path: Path) -> None:
-    """It has its own name and its own free bytes."""
+    """A mounted disk has its own device and free bytes."""
     with small_disk(tmp_path / "disk", 2**20) as disk:
         base = Base(disk / "base")
 
@@ -180,7 +180,7 @@ def test_a_mounted_disk_is_another_device(tmp_path: Path) -> None:
 
 
 def test_a_base_is_writable_until_one_of_its_folders_is_not(tmp_path: Path) -> None:
-    """A read-only mount and a folder of another owner say the same; a base that is not there yet can be made."""
+    """A base is writable unless it is mounted read-only or one of its folders has another owner."""
     with small_disk(tmp_path / "disk", 2**20) as disk:
         base = Base(disk)
         assert marker.is_writable(Base(disk / "new"))
@@ -193,7 +193,7 @@ def test_a_base_is_writable_until_one_of_its_folders_is_not(tmp_path: Path) -> N
 
 
 def test_a_marker_that_cannot_be_read_is_written_anew(base: Base) -> None:
-    """Starting afresh over zeros gives the base an id that is there afterwards; one that is good stays."""
+    """Resetting an unreadable marker gives the base a new id; a good one stays."""
     put(base.marker, bytes(40))
 
     tier_id = marker.reset_marker(base)
@@ -204,7 +204,7 @@ def test_a_marker_that_cannot_be_read_is_written_anew(base: Base) -> None:
 
 
 def test_a_base_that_was_used_is_offline_though_nobody_remembers_its_id(base: Base) -> None:
-    """A whole model is registered there, and that is memory enough; any marker is the right one then."""
+    """A base with a registered complete model and no marker is offline, even if nobody remembers its id."""
     assert "is it mounted?" in marker.why_offline(base, "")
     marker.reset_marker(base)
     assert marker.why_offline(base, "") == ""
@@ -212,7 +212,7 @@ def test_a_base_that_was_used_is_offline_though_nobody_remembers_its_id(base: Ba
 
 @pytest.mark.parametrize("which", ["hub", "modelshelf", "hub/.locks", "modelshelf/incoming", "modelshelf/registry.db"])
 def test_a_base_whose_own_folder_is_a_link_is_not_opened(base: Base, known: KnownBases, which: str) -> None:
-    """The first look names the link and the way out, makes nothing behind it, and calls the tier offline."""
+    """If a base's `modelshelf` folder is a link, the tier is offline, and the error names the link and the way out."""
     elsewhere = base.path.with_name("elsewhere")
     elsewhere.mkdir(parents=True)
     link = base.path / which
@@ -229,7 +229,7 @@ def test_a_base_whose_own_folder_is_a_link_is_not_opened(base: Base, known: Know
 
 
 def test_what_a_killed_process_tried_does_not_close_a_base(base: Base, known: KnownBases) -> None:
-    """A link that only was to show whether links work is no link on the way."""
+    """A leftover test link of a killed probe doesn't make the base offline."""
     tier_id = marker.open_tier(base, known, None)
     (base.own / ".probe.0a1b2c3d.shelf-tmp").symlink_to("nowhere")
 
@@ -237,7 +237,7 @@ def test_what_a_killed_process_tried_does_not_close_a_base(base: Base, known: Kn
 
 
 def test_a_base_on_two_file_systems_is_not_opened(base: Base, known: KnownBases) -> None:
-    """What arrives beside `modelshelf` couldn't be given its name in `hub`; free space is that of `hub`."""
+    """A base whose `hub` is on another file system isn't opened, because publishing renames into `hub`."""
     marker.open_tier(base, known, None)
     with small_disk(base.hub, 2**20):
         with pytest.raises(Denied, match="different file systems"):
@@ -247,13 +247,13 @@ def test_a_base_on_two_file_systems_is_not_opened(base: Base, known: KnownBases)
 
 
 def test_the_entries_that_a_disk_has_left_are_counted_where_it_counts_them(tmp_path: Path) -> None:
-    """A disk of few names says how many; a base that is still to be made is asked by what it would lie in."""
+    """A disk with a limited number of inodes says how many are free, also for a base that doesn't exist yet."""
     with small_disk(tmp_path / "few", 2**20, "nr_inodes=50") as disk:
         assert marker.free_entries(Base(disk / "base")) in range(30, 50)
 
 
 def test_a_full_disk_is_not_called_unwritable(tmp_path: Path) -> None:
-    """It is said to be full, for then freeing space helps and another owner doesn't."""
+    """A full disk is reported as full, not as another user's."""
     with small_disk(tmp_path / "full", 2**16) as disk:
         with contextlib.suppress(OSError):
             (disk / "filler").write_bytes(b"x" * 2**17)

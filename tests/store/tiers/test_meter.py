@@ -1,4 +1,4 @@
-"""How much lies under a base: `du` agrees, and what did not change is not walked again."""
+"""How many bytes are under a base: `du` agrees, and an unchanged repository isn't walked again."""
 
 from __future__ import annotations
 
@@ -85,9 +85,9 @@ def change(base: Path, what: str, name: str, *more: object) -> None:
 
 
 def measured(base: Path, *, rescan: bool = False) -> tuple[int, int]:
-    """Return what the meter says, as `du` would: apparent and allocated bytes.
+    """Return the meter's apparent and allocated bytes, and assert that `du` agrees.
 
-    Ask `du` first: measuring writes down what it found.
+    Ask `du` first, because measuring writes its results into the base.
     """
     usage = meter.measure(Base(base), rescan=rescan, keep=True)
     assert sum(usage.breakdown.values()) == usage.apparent_bytes
@@ -96,7 +96,7 @@ def measured(base: Path, *, rescan: bool = False) -> tuple[int, int]:
 
 
 def sizes(*paths: Path) -> int:
-    """Return the bytes of some paths and all below them."""
+    """Return the bytes of some paths and everything below them."""
     return sum(found.lstat().st_size for path in paths for found in (path, *path.rglob("*")))
 
 
@@ -112,7 +112,7 @@ def drawn(tmp_path: Path) -> Drawn:
 @settings(max_examples=60)
 @given(st.lists(CHANGE, max_size=25))
 def test_du_agrees(tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[str, ...]]) -> None:
-    """Whatever lies there, with hard links, holes, links and downloads: each byte counts once."""
+    """The meter and `du` agree with hard links, holes, links and downloads: each byte counts once."""
     base = tmp_path_factory.mktemp("base")
     for what in changes:
         change(base, *what)
@@ -125,7 +125,7 @@ def test_du_agrees(tmp_path_factory: pytest.TempPathFactory, changes: list[tuple
 def test_du_agrees_after_changes_too(
     tmp_path_factory: pytest.TempPathFactory, steps: list[list[tuple[str, ...]]]
 ) -> None:
-    """What was kept from the last time never hides a change, wherever that happened."""
+    """Results kept from the last time never hide a change."""
     base = tmp_path_factory.mktemp("base")
     marker.reset_marker(Base(base))
     for changes in steps:
@@ -136,7 +136,7 @@ def test_du_agrees_after_changes_too(
 
 
 def age_what_did_not_change(base: Path, changes: list[tuple[str, ...]]) -> None:
-    """Let the other repositories be old, so that they are kept from now on."""
+    """Make the other repositories old, so that their results are kept from now on."""
     touched = {name.split("/")[1] for _, name, *_ in changes if name.startswith("hub/")}
     for repo in (base / "hub").glob("*--*"):
         if repo.name not in touched:
@@ -144,7 +144,7 @@ def age_what_did_not_change(base: Path, changes: list[tuple[str, ...]]) -> None:
 
 
 def test_each_kind_is_its_own_figure(drawn: Drawn) -> None:
-    """Blobs, shared store, downloads, orphans, xet, old transformers and the rest add up to all."""
+    """Blobs, shared store, downloads, orphans, xet, old transformers and the rest add up to the total."""
     base, repo = drawn.base, drawn.base.repo("org/name")
     partial = [path for path in repo.blobs.iterdir() if "." in path.name]
     [orphan] = [path for path in repo.blobs.iterdir() if path.lstat().st_size == 500]
@@ -166,7 +166,7 @@ def test_each_kind_is_its_own_figure(drawn: Drawn) -> None:
 
 
 def test_a_payload_that_two_repositories_share_counts_once(tmp_path: Path) -> None:
-    """Its bytes are in the store, and each repository holds but a link."""
+    """A shared payload counts once, in the store; each repository counts its link."""
     file = "w.safetensors 50000 as=w shared"
     drawn = lay_out(tmp_path, f"model a/b\ncommit a main\n{file}\nmodel c/d\ncommit b main\n{file}")
 
@@ -178,7 +178,7 @@ def test_a_payload_that_two_repositories_share_counts_once(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("what", ["an empty base", "no base"])
 def test_where_nothing_lies_nothing_is_measured(tmp_path: Path, what: str) -> None:
-    """Measuring makes no folder."""
+    """Measuring an empty base gives zero and creates no folder."""
     base = Base(tmp_path / "base")
     if what == "an empty base":
         base.path.mkdir()
@@ -190,7 +190,7 @@ def test_where_nothing_lies_nothing_is_measured(tmp_path: Path, what: str) -> No
 
 
 def test_an_unchanged_repository_is_not_walked_again(drawn: Drawn) -> None:
-    """A file rewritten in place by hand is seen by a full walk only; folders alone are read otherwise."""
+    """An unchanged repository isn't walked again, so a file rewritten in place is noticed only by a full walk."""
     before = measured_twice(drawn.base)
     blob = drawn.base.repo("gpt2").blob(drawn.digest("gpt2", "b", "w.bin"))
     with blob.open("ab") as file:
@@ -201,13 +201,13 @@ def test_an_unchanged_repository_is_not_walked_again(drawn: Drawn) -> None:
 
 
 def measured_twice(base: Base) -> Usage:
-    """Measure, and measure again with what was kept; returns the second."""
+    """Measure twice; return the second result, which uses what was kept."""
     meter.measure(base, keep=True)
     return meter.measure(base)
 
 
 def test_a_repository_that_changed_just_now_is_walked_again(drawn: Drawn) -> None:
-    """Within one tick of the file system's clock a second change would not show in an mtime."""
+    """A repository that changed just now is walked again, because a second change may not alter the mtime."""
     repo = drawn.base.repo("gpt2")
     os.utime(repo.blobs)
     before = measured_twice(drawn.base)
@@ -218,7 +218,7 @@ def test_a_repository_that_changed_just_now_is_walked_again(drawn: Drawn) -> Non
 
 
 def test_a_growing_download_is_seen(drawn: Drawn) -> None:
-    """It grows without any name changing."""
+    """A growing download is noticed, though no name changes."""
     before = measured_twice(drawn.base)
     [download] = drawn.base.repo("org/name").blobs.glob("*.incomplete")
     with download.open("ab") as file:
@@ -232,7 +232,7 @@ def test_a_growing_download_is_seen(drawn: Drawn) -> None:
 
 @pytest.mark.parametrize("what", ["blob", "snapshot file", "repository", "folder"])
 def test_a_name_that_came_or_went_is_seen(drawn: Drawn, what: str) -> None:
-    """A folder's mtime tells it."""
+    """A new or deleted name is noticed by its folder's mtime."""
     before = measured_twice(drawn.base)
     repo = drawn.base.repo("gpt2")
     if what == "blob":
@@ -250,7 +250,7 @@ def test_a_name_that_came_or_went_is_seen(drawn: Drawn, what: str) -> None:
 
 
 def test_a_hard_link_made_from_another_repository_counts_no_byte_twice(drawn: Drawn) -> None:
-    """The first name's folder does not change when a file gets a second one."""
+    """A hard link from another repository counts no byte twice, though the first name's folder doesn't change."""
     blob = drawn.base.repo("gpt2").blob(drawn.digest("gpt2", "b", "w.bin"))
     measured_twice(drawn.base)
 
@@ -260,7 +260,7 @@ def test_a_hard_link_made_from_another_repository_counts_no_byte_twice(drawn: Dr
 
 
 def test_a_hard_link_counts_once_from_memory_too(drawn: Drawn) -> None:
-    """What is kept of a repository says which of its files have other names."""
+    """A hard link counts once with kept results too, because these say which files have other names."""
     blob = drawn.base.repo("gpt2").blob(drawn.digest("gpt2", "b", "w.bin"))
     (drawn.base.repo("org/name").blobs / blob.name).hardlink_to(blob)
     age(drawn.base.path)
@@ -269,14 +269,14 @@ def test_a_hard_link_counts_once_from_memory_too(drawn: Drawn) -> None:
 
 
 def test_a_folder_among_the_blobs_is_counted(drawn: Drawn) -> None:
-    """No tool makes one, but its bytes are on the disk."""
+    """A folder among the blobs is counted."""
     put(drawn.base.repo("gpt2").blobs / "odd" / "file", b"x" * 5000)
 
     assert du(drawn.base.path) == measured(drawn.base.path)
 
 
 def test_the_holes_of_a_part_are_told(drawn: Drawn) -> None:
-    """What is promised and not written yet is no usage; elsewhere a hole counts as its size."""
+    """The hole in a part is reported apart from usage; elsewhere a hole counts as its size."""
     with drawn.base.part("e" * 64).open("wb") as file:
         file.truncate(10**6)
     with (drawn.base.path / "sparse.part").open("wb") as file:
@@ -299,14 +299,14 @@ def test_the_holes_of_a_part_are_told(drawn: Drawn) -> None:
     ],
 )
 def test_what_was_kept_and_cannot_be_understood_is_measured_anew(drawn: Drawn, stored: str) -> None:
-    """An older layout or a torn file costs one walk."""
+    """A torn result, or one of another layout, costs one walk."""
     put(drawn.base.meter, stored.encode())
 
     assert du(drawn.base.path) == measured(drawn.base.path)
 
 
 def test_asking_keeps_nothing(drawn: Drawn) -> None:
-    """Whoever only asks leaves what was kept as it is."""
+    """Only asking doesn't change what is kept."""
     meter.measure(drawn.base)
     meter.measure(drawn.base, rescan=True)
 
@@ -314,7 +314,7 @@ def test_asking_keeps_nothing(drawn: Drawn) -> None:
 
 
 def test_without_a_marker_nothing_is_kept(drawn: Drawn) -> None:
-    """Measuring never writes into a base that is not a tier, which may be an empty mount point."""
+    """Without a marker nothing is kept, because the folder may be an empty mount point."""
     drawn.base.marker.unlink()
 
     meter.measure(drawn.base, keep=True)
@@ -323,14 +323,14 @@ def test_without_a_marker_nothing_is_kept(drawn: Drawn) -> None:
 
 
 def test_what_cannot_be_kept_is_measured_all_the_same(drawn: Drawn) -> None:
-    """A read-only base is measured a little slower."""
+    """A read-only base is measured without keeping results."""
     put(drawn.base.meter / "in-the-way", b"")
 
     assert du(drawn.base.path) == measured(drawn.base.path)
 
 
 def test_only_repositories_that_do_not_grow_are_kept(drawn: Drawn) -> None:
-    """What is kept names the folders that were walked, and how old they were."""
+    """What is kept names the walked folders with their mtimes; repositories that are growing aren't kept."""
     meter.measure(drawn.base, keep=True)
 
     kept = json.loads(drawn.base.meter.read_text())["repos"]
@@ -340,7 +340,7 @@ def test_only_repositories_that_do_not_grow_are_kept(drawn: Drawn) -> None:
 
 
 def test_a_path_that_is_too_long_for_the_system_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What cannot be looked at is left out; all else is measured."""
+    """A path that is too long for the system is left out, and everything else is measured."""
     monkeypatch.chdir(tmp_path)
     longest = os.pathconf("/", "PC_PATH_MAX") - 1
     while (rest := longest - len("/hub/models--a--b/blobs") - len(os.getcwd())) > 0:  # noqa: PTH109 - as below
@@ -374,7 +374,7 @@ def test_a_path_that_is_too_long_for_the_system_stops_nothing(tmp_path: Path, mo
     ],
 )
 def test_a_memory_that_lies_in_its_shape_is_not_believed(tmp_path: Path, lie: object) -> None:
-    """Negative sizes, no folders, folders elsewhere: the base is walked, and du agrees."""
+    """A kept result with negative sizes, without folders or with folders elsewhere is ignored, and `du` agrees."""
     base = lay_out(tmp_path, DRAWING).base
     put(base.meter, json.dumps({"format": 2, "repos": {"models--org--name": lie}}).encode())
 
@@ -382,7 +382,7 @@ def test_a_memory_that_lies_in_its_shape_is_not_believed(tmp_path: Path, lie: ob
 
 
 def test_one_repository_is_measured_alone(tmp_path: Path) -> None:
-    """Its folder with all that is in it, as `du` counts it."""
+    """One repository is measured alone with everything in it, as by `du`."""
     base = lay_out(tmp_path / "base", DRAWING).base
     repo = base.repo("org/name")
 

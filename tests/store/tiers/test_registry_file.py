@@ -1,4 +1,4 @@
-"""Where a registry may lie."""
+"""Where a registry's file may be."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from modelshelf.store.tiers import registry_file
 
 
 def test_a_registry_may_be_there_or_not_yet(tmp_path: Path) -> None:
-    """A file, nothing, and a server are fine."""
+    """A registry's path may be a file, nothing yet, or a server's address."""
     (tmp_path / "there.db").touch()
 
     for path in (tmp_path / "there.db", tmp_path / "new.db", None):
@@ -21,7 +21,7 @@ def test_a_registry_may_be_there_or_not_yet(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("kind", "said"), [("link", "is a link that leads nowhere"), ("folder", "isn't a file")])
 def test_something_else_under_its_name_is_refused(tmp_path: Path, kind: str, said: str) -> None:
-    """It is named before SQLite meets it, with the way out."""
+    """Anything else at the registry's path is refused before SQLite opens it, with the way out."""
     path = tmp_path / "registry.db"
     if kind == "link":
         path.symlink_to("gone")
@@ -34,7 +34,7 @@ def test_something_else_under_its_name_is_refused(tmp_path: Path, kind: str, sai
 
 
 def test_the_folder_of_a_registry_in_the_state_folder_is_made(tmp_path: Path) -> None:
-    """A refusal sends people there; no other folder is made."""
+    """Only the state folder is created for a registry, because refusals send people there."""
     ours = known_bases_file(tmp_path / "state").with_name("registry.db")
 
     for path in (ours, tmp_path / "other" / "registry.db", None):

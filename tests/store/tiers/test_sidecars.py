@@ -1,4 +1,4 @@
-"""What is written beside a model's bytes, so that a lost registry can be rebuilt."""
+"""Sidecars: what is written beside a model's bytes to rebuild a lost registry."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def base(tmp_path: Path) -> Base:
 
 
 def test_a_sidecar_is_read_as_it_was_written(base: Base) -> None:
-    """Sidecars come by name, with every word that a person said."""
+    """Sidecars are read back by name with everything a person said."""
     whole = dataclasses.replace(SIDECAR, model_name="a-model", arriving_from=None, pinned=False)
     for sidecar in (SIDECAR, whole):
         sidecars.write(base, sidecar)
@@ -41,7 +41,7 @@ def test_where_there_is_none_there_are_none(base: Base) -> None:
 
 
 def test_the_same_sidecar_is_not_written_again(base: Base) -> None:
-    """Another one is."""
+    """An unchanged sidecar isn't written again; a changed one is."""
     sidecars.write(base, SIDECAR)
     before = base.sidecar("qwen").stat().st_ino
     sidecars.write(base, SIDECAR)
@@ -53,7 +53,7 @@ def test_the_same_sidecar_is_not_written_again(base: Base) -> None:
 
 
 def test_a_sidecar_goes_with_its_model(base: Base) -> None:
-    """What that freed is measured."""
+    """Removing a model's sidecar frees the bytes that are measured."""
     sidecars.write(base, SIDECAR)
 
     assert sidecars.remove(base, "qwen").apparent_bytes > 100
@@ -62,7 +62,7 @@ def test_a_sidecar_goes_with_its_model(base: Base) -> None:
 
 @pytest.mark.parametrize("text", [b"", b"{}", b"[]", b"\xff", b'{"files": 3}'])
 def test_a_sidecar_that_cannot_be_understood_is_left_out(base: Base, text: bytes) -> None:
-    """The others are read all the same."""
+    """A sidecar that can't be read is left out, and the others are read."""
     sidecars.write(base, SIDECAR)
     put(base.sidecar("broken"), text)
 
@@ -70,14 +70,14 @@ def test_a_sidecar_that_cannot_be_understood_is_left_out(base: Base, text: bytes
 
 
 def test_a_sidecar_knows_the_models_own_files(base: Base) -> None:
-    """The patterns select them, and two sidecars of the same files are of one model whatever it is called."""
+    """A sidecar's patterns select its files; two sidecars of the same files are one model under any name."""
     assert SIDECAR.selected == [FILES[0]]
     assert SIDECAR.is_of(dataclasses.replace(SIDECAR, model_name="other", pinned=False))
     assert not SIDECAR.is_of(dataclasses.replace(SIDECAR, allow_patterns=()))
 
 
 def test_a_sidecar_holds_its_snapshot_by_a_ref(base: Base) -> None:
-    """The ref comes when the snapshot is there, follows the model's commit, and goes with the sidecar."""
+    """A sidecar's ref is written when the snapshot exists, follows the model's commit, and goes with the sidecar."""
     repo = base.repo(SIDECAR.hf_path)
     arrived = dataclasses.replace(SIDECAR, arriving_from=None)
     sidecars.write(base, arrived)

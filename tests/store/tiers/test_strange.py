@@ -1,4 +1,4 @@
-"""What lies in a base under our names and says nothing."""
+"""Files in a base under our names that can't be understood."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tests.store.users import acting_as
 
 
 def test_an_empty_base_has_nothing_strange(tmp_path: Path) -> None:
-    """What is not there is not strange."""
+    """An empty base has nothing strange."""
     assert strange.find(Base(tmp_path)) == []
 
 
 def test_every_file_that_says_nothing_is_named(tmp_path: Path) -> None:
-    """A marker, a memory, a sidecar and a folder that no repository can be called, by path."""
+    """An unreadable marker, list, sidecar or repository's folder name is reported by path."""
     base = Base(tmp_path)
     for path in (base.marker, base.meter, base.links, base.sidecars / "m.json"):
         put(path, b"[]")
@@ -30,7 +30,7 @@ def test_every_file_that_says_nothing_is_named(tmp_path: Path) -> None:
 
 
 def test_what_may_not_be_read_is_another_finding(tmp_path: Path) -> None:
-    """A file of another user is not called strange."""
+    """Another user's unreadable file isn't reported as strange."""
     base = Base(tmp_path)
     tmp_path.chmod(0o755)
     marker.reset_marker(base)
@@ -43,7 +43,7 @@ def test_what_may_not_be_read_is_another_finding(tmp_path: Path) -> None:
 
 
 def test_what_may_not_be_entered_ends_nothing(open_path: Path) -> None:
-    """A base whose own folder is another user's has nothing that can be called strange."""
+    """A base whose `modelshelf` folder can't be entered raises nothing and reports nothing."""
     base = Base(open_path)
     marker.reset_marker(base)
     put(base.sidecars / "m.json", b"[]")
@@ -54,7 +54,7 @@ def test_what_may_not_be_entered_ends_nothing(open_path: Path) -> None:
 
 
 def test_a_base_whose_files_all_say_something_has_nothing_strange(tmp_path: Path) -> None:
-    """Marker and memory as we write them."""
+    """A marker and results as we write them aren't strange."""
     base = Base(tmp_path)
     marker.reset_marker(base)
     for path in (base.meter, base.links, base.capabilities):
