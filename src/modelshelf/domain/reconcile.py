@@ -8,7 +8,7 @@ offline is not believed about anything, and not changed.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from modelshelf.domain.models import ModelRow
@@ -93,7 +93,12 @@ class _Deciding:
         self._placed: dict[str, _Placed] = {}
         self._settled: set[tuple[str, str]] = set()
         """Base and name of the sidecars that are dealt with."""
-        self._names = {row.row.model_name for row in seen.rows} | {one.sidecar.model_name for one in self._sidecars()}
+        self._by_name: dict[str, list[SidecarSeen]] = {}
+        """The sidecars of the bases that are there."""
+        for one in (one for base in self._online.values() for one in base.sidecars):
+            self._by_name.setdefault(one.sidecar.model_name, []).append(one)
+        self._names = {row.row.model_name for row in seen.rows} | self._by_name.keys()
+        self._registered = {row.row.model_name for row in seen.rows}
 
     def plan(self) -> ReconcilePlan:
         self._retag()
@@ -101,7 +106,7 @@ class _Deciding:
             self._decide_row(row)
         self._claim_renamed()
         for name in sorted({one.sidecar.model_name for one in self._loose()}):
-            self._decide_sidecars([one for one in self._loose() if one.sidecar.model_name == name])
+            self._decide_sidecars([one for one in self._by_name[name] if self._is_loose(one)])
         self._set_refs()
         return ReconcilePlan(tuple(self._steps), tuple(self._untouched), tuple(self._unregistered()))
 
@@ -227,15 +232,19 @@ class _Deciding:
 
         A model that got a number because its name was taken, in a run that died, may have both.
         """
-        stayed = {row.row.model_name for row in self._seen.rows if row.base == self._base_of(row.row.model_name)}
+        stayed: dict[tuple[str, RepoId], list[ModelName]] = {}
+        here = (row.row.model_name for row in self._seen.rows if row.base == self._base_of(row.row.model_name))
+        for name in sorted(here):
+            stayed.setdefault((self._placed[name].base, self._placed[name].sidecar.hf_path), []).append(name)
         for loose in self._loose():
-            for name in sorted(stayed):
+            candidates = stayed.get((loose.base, loose.sidecar.hf_path), [])
+            for name in candidates:
                 placed = self._placed[name]
                 lacks_sidecar = self._sidecar(placed.base, name, placed.sidecar.hf_path) is None
                 is_its = lacks_sidecar or name.rpartition("-")[0] == loose.sidecar.model_name
-                if placed.base == loose.base and placed.sidecar.is_of(loose.sidecar) and is_its:
+                if placed.sidecar.is_of(loose.sidecar) and is_its:
                     self._settled.add((loose.base, loose.sidecar.model_name))
-                    stayed.discard(name)
+                    candidates.remove(name)
                     self._drop(loose, f"It is called {name} now.")
                     break
 
@@ -282,7 +291,7 @@ class _Deciding:
     def _add(self, seen: SidecarSeen, base: str) -> _Placed:
         """Register the model of a sidecar; returns where it is."""
         name = seen.sidecar.model_name
-        is_taken = name in self._placed or any(row.row.model_name == name for row in self._seen.rows)
+        is_taken = name in self._placed or name in self._registered
         sidecar = replace(seen.sidecar, model_name=self._free_name(name) if is_taken else name, arriving_from=None)
         complete = base in seen.whole_on
         why = "A sidecar was there and no model." + (f" {name} is another repository." if is_taken else "")
@@ -298,13 +307,15 @@ class _Deciding:
         self._names.add(free)
         return free
 
-    def _sidecars(self, model_name: str | None = None) -> Iterator[SidecarSeen]:
-        for base in self._seen.bases:
-            if not base.offline:
-                yield from (one for one in base.sidecars if model_name in (None, one.sidecar.model_name))
+    def _sidecars(self, model_name: str) -> Sequence[SidecarSeen]:
+        return self._by_name.get(model_name, ())
 
     def _loose(self) -> list[SidecarSeen]:
-        return [one for one in self._sidecars() if (one.base, one.sidecar.model_name) not in self._settled]
+        online = (one for base in self._online.values() for one in base.sidecars)
+        return [one for one in online if self._is_loose(one)]
+
+    def _is_loose(self, seen: SidecarSeen) -> bool:
+        return (seen.base, seen.sidecar.model_name) not in self._settled
 
     def _sidecar(self, base: str, model_name: str, repo_id: str) -> SidecarSeen | None:
         found = (one for one in self._sidecars(model_name) if one.base == base and one.sidecar.hf_path == repo_id)

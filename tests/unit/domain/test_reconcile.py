@@ -136,6 +136,13 @@ def test_a_rename_that_died_half_way_is_one_model() -> None:
     assert said(plan_reconcile(seen)) == [("sidecar_written", "new", FAST), ("sidecar_removed", "old", FAST)]
 
 
+def test_another_commit_of_a_repository_is_another_model() -> None:
+    """A sidecar without a model is no earlier name of a model that has another commit of the same repository."""
+    sidecars = [SidecarSeen(FAST, sidecar_of(), (FAST,)), SidecarSeen(FAST, sidecar_of("old", C2), (FAST,))]
+    plan = plan_reconcile(Seen((base_of(FAST, *sidecars),), (seen_row(row_of(), FAST),)))
+    assert said(plan) == [("added", "old", FAST)]
+
+
 def test_an_interrupted_move_whose_target_is_whole_ends_there() -> None:
     """With the registry lost, an interrupted move whose target is whole ends there; the source is a second copy."""
     source = SidecarSeen(FAST, sidecar_of(), (FAST,))
