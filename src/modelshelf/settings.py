@@ -83,6 +83,10 @@ class Settings:
     """SHELF_REQUIRE_MOUNT: whether a base on a container's own layer is refused; None: warned about."""
     state_home: Path
     """XDG_STATE_HOME: where the bases ever used are remembered."""
+    llama_server: str
+    """LLAMA_SERVER; empty: what is installed."""
+    vllm_command: str
+    """VLLM_COMMAND; empty: what is on PATH."""
     env_file: Path | None
     """The `.env` that was read; None without one."""
     named_by: str = ""
@@ -145,7 +149,8 @@ _NAMES = frozenset(
     "PRIMARY_CACHE_PATH PRIMARY_CACHE_LIMIT_GB SECONDARY_CACHE_PATH SECONDARY_CACHE_LIMIT_GB"
     " CACHE_WARNING_THRESHOLD CACHE_PATH_MAP DATABASE_URL HF_TOKEN HF_ENDPOINT HF_HOME SHELF_HOST SHELF_PORT"
     " SHELF_API_KEY SHELF_CUSTOM_ROOTS SHELF_LOG SHELF_DOWNLOAD_LIMIT SHELF_DOWNLOAD_HOURS SHELF_REQUIRE_MOUNT ON_FULL"
-    " ON_SECONDARY_FULL PROMOTE HF_HUB_DISABLE_SYMLINKS SHELF_PUBLISHED_ON SHELF_PEERS SHELF_PEER_KEY".split()
+    " ON_SECONDARY_FULL PROMOTE HF_HUB_DISABLE_SYMLINKS SHELF_PUBLISHED_ON SHELF_PEERS SHELF_PEER_KEY"
+    " LLAMA_SERVER VLLM_COMMAND".split()
 )
 _CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _NETWORK = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", *_CERTIFICATES})
@@ -337,6 +342,8 @@ def _build(
         config_home=settings_file.config_home(environ),
         require_mount=read("SHELF_REQUIRE_MOUNT", setting_values.yes_or_no, None),
         state_home=settings_file.state_home(environ),
+        llama_server=read("LLAMA_SERVER", lambda value: value.text, ""),
+        vllm_command=read("VLLM_COMMAND", lambda value: value.text, ""),
         env_file=env_file,
         named_by=_named_by(values),
     )

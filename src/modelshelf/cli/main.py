@@ -20,6 +20,7 @@ from modelshelf.cli import (
     clean,
     dedupe,
     doctor,
+    engines,
     env,
     files,
     forget,
@@ -101,7 +102,7 @@ _GROUPS: dict[str, list[Callable[..., None]]] = {
         jobs.jobs,
         jobs.cancel,
     ],
-    "Server": [serve.serve, install_service.install_service],
+    "Server": [serve.serve, engines.engines, install_service.install_service],
 }
 """The commands as `shelf --help` lists them."""
 _CONTEXTS = {

@@ -14,6 +14,7 @@ from modelshelf.domain.model_config import ModelConfig
 from modelshelf.domain.model_memory import KvShape, Memory, memory_for
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.safetensors import SafetensorsHeader, main_type, parameters
+from modelshelf.domain.serving import EngineKind
 from modelshelf.domain.weight_files import GGUF, SAFETENSORS, FileGroup, formats_of, groups_of, quantisation_in
 
 USUAL_CONTEXT = 8192
@@ -81,6 +82,8 @@ class ModelFacts:
     """What the files that a program loads have together."""
     kv_shape: KvShape | None
     unread: Sequence[str]
+    kind: EngineKind = EngineKind.GENERATE
+    """What it is for."""
 
     def memory(self, context: int | None = None) -> Memory | None:
         """Return what the model takes in memory.
@@ -115,7 +118,35 @@ def judge(found: Found) -> ModelFacts:
         weights_bytes=found.weights.size_bytes if found.weights else None,
         kv_shape=config.kv_shape or (_kv_shape(header) if header else None),
         unread=found.unread,
+        kind=_kind(found, config, header),
     )
+
+
+_POOLS, _RANKS = (1, 2, 3), 4
+"""Source: `llama_pooling_type` of llama.h: none, mean, cls, last, rank."""
+
+
+def _kind(found: Found, config: ModelConfig, header: GgufHeader | None) -> EngineKind:
+    """Return what a model is for; what says nothing of it writes text.
+
+    Source: sentence-transformers writes `modules.json`; the endings are those of the classes of transformers.
+    """
+    if header is not None:
+        pooling = _of(header, "pooling_type")
+        reads = header.metadata.get(f"{header.text('general.architecture')}.attention.causal") is False
+        return EngineKind.RERANK if pooling == _RANKS else EngineKind.EMBED if pooling in _POOLS or reads else _WRITER
+    architecture = config.architecture or ""
+    if architecture.endswith("ForSequenceClassification"):
+        return EngineKind.RERANK
+    is_encoder = architecture.endswith(("Model", "ForMaskedLM")) and not architecture.endswith("LMHeadModel")
+    return EngineKind.EMBED if is_encoder or _has_modules(found.files) else _WRITER
+
+
+_WRITER = EngineKind.GENERATE
+
+
+def _has_modules(files: Sequence[FileEntry]) -> bool:
+    return any(file.path == "modules.json" for file in files)
 
 
 def _architecture(found: Found, config: ModelConfig, header: GgufHeader | None) -> str | None:

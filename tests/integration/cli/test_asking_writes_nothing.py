@@ -36,6 +36,7 @@ LOOKING = {
     "lease": ("lease",),
     "status": ("status",),
     "doctor": ("doctor",),
+    "engines": ("engines",),
     "search": ("search", "model"),
     "files": ("files", "org/model"),
     "add": ("add", "n", "org/model", "--dry-run"),

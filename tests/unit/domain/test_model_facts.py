@@ -14,6 +14,7 @@ from modelshelf.domain.model_config import config_of
 from modelshelf.domain.model_facts import Found, judge, quantisations
 from modelshelf.domain.model_memory import KvShape
 from modelshelf.domain.safetensors import SafetensorsHeader
+from modelshelf.domain.serving import EngineKind
 from modelshelf.domain.weight_files import main_weights
 from tests.headers import gguf
 from tests.unit.domain.test_weight_files import files_of
@@ -171,3 +172,26 @@ def test_the_quantisations_of_a_model() -> None:
     files = files_of("m-Q4_0.gguf", "m-Q8_0.gguf", "mmproj-F16.gguf", "README.md")
 
     assert [group.label for group in quantisations(files)] == ["Q4_0", "Q8_0"]
+
+
+@pytest.mark.parametrize(
+    ("found", "kind"),
+    [
+        (found_of("m.gguf", ggufs=[header_of()]), EngineKind.GENERATE),
+        (found_of("m.gguf", ggufs=[header_of(llama__pooling_type=1)]), EngineKind.EMBED),
+        (found_of("m.gguf", ggufs=[header_of(llama__pooling_type=4)]), EngineKind.RERANK),
+        (found_of("m.gguf", ggufs=[header_of(llama__attention__causal=False)]), EngineKind.EMBED),
+        (found_of("a.safetensors", config=config_of({"architectures": ["BertModel"]})), EngineKind.EMBED),
+        (found_of("a.safetensors", config=config_of({"architectures": ["GPT2LMHeadModel"]})), EngineKind.GENERATE),
+        (
+            found_of("a.safetensors", config=config_of({"architectures": ["XForSequenceClassification"]})),
+            EngineKind.RERANK,
+        ),
+        (found_of("a.safetensors", "modules.json"), EngineKind.EMBED),
+        (found_of("a.safetensors"), EngineKind.GENERATE),
+    ],
+    ids=["gguf", "pooled", "ranks", "reads", "bert", "gpt2", "classifier", "sentence-transformers", "unknown"],
+)
+def test_its_files_tell_what_a_model_is_for(found: Found, kind: EngineKind) -> None:
+    """Pooling, an encoder's class or `modules.json` make an embedding model; what says nothing writes text."""
+    assert judge(found).kind is kind

@@ -1,0 +1,90 @@
+"""shelf engines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from modelshelf.cli import complete, output
+from modelshelf.cli.errors import at_the_edge
+from modelshelf.cli.options import AsJson
+from modelshelf.cli.terminal import Styled
+from modelshelf.units import format_size
+
+if TYPE_CHECKING:
+    from modelshelf.schemas.engines import BackendJson, ModelEngineJson
+
+
+def engines(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", help="A model: what would serve it.", autocompletion=complete.model_names),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the programs that serve models, or say what serves one.
+
+    With a name it says which program would serve that model, and why.
+
+    Example: shelf engines smol
+    """
+    from modelshelf.bootstrap.engines import installed_engines
+    from modelshelf.schemas.engines import BackendJson
+
+    with at_the_edge(as_json=as_json):
+        if name is not None:
+            view = _of_model(name)
+            if as_json:
+                output.as_json(view)
+            else:
+                _show_model(view)
+            return
+        found = [BackendJson.of(one) for one in installed_engines()]
+        if as_json:
+            output.as_json(found)
+        else:
+            _show(found)
+
+
+def _of_model(name: str) -> ModelEngineJson:
+    from modelshelf.bootstrap.engines import installed_engines
+    from modelshelf.bootstrap.read_only import open_library
+    from modelshelf.domain.backends import choose_backend, verdicts
+    from modelshelf.schemas.engines import ModelEngineJson
+    from modelshelf.services.catalog.facts import facts_of
+
+    library = open_library()
+    model = library.model(name)
+    facts, found = facts_of(model, library.files(model.row)), installed_engines()
+    return ModelEngineJson.of(model, facts, choose_backend(facts, found), verdicts(facts, found))
+
+
+def _show(found: Sequence[BackendJson]) -> None:
+    """Print what is installed."""
+    rows = [
+        [
+            one.engine,
+            Styled("yes", "green") if one.installed else "no",
+            one.version,
+            ", ".join(one.formats) or "any",
+            one.detail or one.where or "any server that speaks OpenAI's protocol",
+        ]
+        for one in found
+    ]
+    output.table(["ENGINE", "HERE", "VERSION", "SERVES", "WHERE, OR WHY NOT"], rows, sentences=frozenset({4}))
+
+
+def _show_model(view: ModelEngineJson) -> None:
+    """Print what would serve a model."""
+    needs = "unknown" if view.memory_bytes is None else format_size(view.memory_bytes)
+    lines = [
+        ("engine", view.engine),
+        ("why", view.detail),
+        ("answers", ", ".join(view.endpoints)),
+        ("memory", needs),
+        *((f"not {one.engine}", one.detail) for one in view.others if one.detail),
+    ]
+    for label, text in lines:
+        output.fact(f"{label}:", text, 18, "dim")

