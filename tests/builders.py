@@ -44,28 +44,28 @@ from tests.world import random_bytes
 
 _LFS = (".safetensors", ".gguf", ".bin")
 AGED_S = 1_700_000_000
-"""The mtime of what `age` touched: long ago."""
+"""The mtime that `age` sets: long ago."""
 
 
 def commit(letter: str) -> CommitHash:
-    """Return the commit hash that a drawing calls by one hex digit."""
+    """Return the commit hash that a drawing names by one hex digit."""
     return CommitHash(letter * 40)
 
 
 def content(name: str, size_bytes: int) -> bytes:
-    """Return the bytes of a drawn file: random, and the same for the same name and size."""
+    """Return a drawn file's bytes: random, and the same for the same name and size."""
     return random_bytes(size_bytes, int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big"))
 
 
 def digest_of(path: str, data: bytes) -> Digest:
-    """Return what the Hub calls a file: sha256 for weights, the git blob's sha1 for the rest."""
+    """Return the Hub's digest of a file: sha256 for weights, git blob sha1 for the rest."""
     if path.endswith(_LFS):
         return Digest(hashlib.sha256(data).hexdigest())
     return Digest(hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest())
 
 
 def put(path: Path, data: bytes) -> Path:
-    """Write a file and the folders above it."""
+    """Write a file and create its folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     return path
@@ -96,7 +96,7 @@ class Drawn:
 
 
 def lay_out(base: Path, drawing: str) -> Drawn:
-    """Lay a drawing out below a base; what is there already stays."""
+    """Lay out a drawing below a base; existing files stay."""
     drawn = Drawn(Base(base))
     base.mkdir(parents=True, exist_ok=True)
     builder = _Builder(drawn)
@@ -108,7 +108,7 @@ def lay_out(base: Path, drawing: str) -> Drawn:
 
 @dataclass
 class _Builder:
-    """Where in the drawing we are."""
+    """The position in the drawing."""
 
     drawn: Drawn
     repo_id: RepoId | None = None
@@ -117,7 +117,7 @@ class _Builder:
     files: list[FileEntry] = field(default_factory=list)
 
     def add(self, words: list[str]) -> None:
-        """Take one line."""
+        """Add one line."""
         word = words[0]
         if word in ("model", "dataset", "space", "kernel"):
             self.end_commit()
@@ -132,7 +132,7 @@ class _Builder:
             getattr(self, f"_{word}", self._snapshot_file)(*(words[1:] if hasattr(self, f"_{word}") else words))
 
     def end_commit(self) -> None:
-        """Write the listing of the commit that is complete now."""
+        """Write the listing of the commit that is now complete."""
         if self.commit_hash:
             self.drawn.files[self.repo_id, self.commit_hash] = sorted(self.files, key=lambda file: file.path)
             self.repo.snapshot(self.commit_hash).mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What lies outside and must not change: its bytes, modes, owners, links and times."""
+"""Files outside that must not change: their bytes, modes, owners, links and times."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Picture = dict[str, tuple[int, int, int, int, int, bytes]]
 
 
 def picture(folder: Path) -> Picture:
-    """Return all that a change below a folder, or of itself, would show."""
+    """Return everything that a change of a folder, or below it, would show."""
     return {str(path): _facts(path) for path in (folder, *sorted(folder.rglob("*")))}
 
 

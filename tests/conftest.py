@@ -1,4 +1,4 @@
-"""Fixtures: a hub that fails on demand, and a home in which nothing of the developer's is seen or touched."""
+"""Fixtures: a hub that fails on demand, and a home that neither shows nor touches the developer's files."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ _KNOBS = (
     "SHELF_SECONDS",
     "SHELF_WHEELS",
 )
-"""What the tests themselves are told."""
+"""Settings of the tests themselves."""
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
-# How long one example takes says something about the machine alone.
+# How long one example takes says something about the machine only.
 settings.register_profile("modelshelf", deadline=None)
 settings.load_profile("modelshelf")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Take the developer's caches, tokens and proxies out of this process before anything reads them.
+    """Remove the developer's caches, tokens and proxies from this process before anything reads them.
 
     huggingface_hub reads its folders when it is imported, and a token of the developer's must not reach a fake hub.
     """
     for name in list(os.environ):
         if (name.startswith(_OURS) and name not in _KNOBS) or name.lower() in _PROXIES:
             del os.environ[name]
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so is it in a shell's background, and children inherit it
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background; children inherit it
         signal.signal(signal.SIGINT, signal.default_int_handler)
     nowhere = tempfile.mkdtemp(prefix="modelshelf-tests-")
     config.add_cleanup(lambda: _remove(nowhere))
@@ -63,14 +63,14 @@ def _remove(folder: str) -> None:
 
 @pytest.fixture
 def hub() -> Iterator[FakeHub]:
-    """A hub that holds nothing yet."""
+    """An empty hub."""
     with FakeHub() as fake:
         yield fake
 
 
 @pytest.fixture
 def home(tmp_path: Path, hub: FakeHub) -> Iterator[Home]:
-    """A user's folders and settings, with the fake hub as the hub; nothing that was started outlives the test."""
+    """A user's folders and settings, with the fake hub; nothing that was started outlives the test."""
     made = Home(tmp_path / "user", hub.url)
     yield made
     for child in made.children:

@@ -1,4 +1,4 @@
-"""A home whose tiers lie on different file systems, and one who looks at every file of a base."""
+"""A home whose tiers are on different file systems, and a list of every file in a base."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from modelshelf.store.repos import scan
 from tests.world import Home
 
 MEMORY = Path("/dev/shm")
-"""A file system beside that of the temporary folders, on any Linux and without root."""
+"""A file system other than that of the temporary folders, on any Linux and without root."""
 _STAYS = ("modelshelf/", "hub/.locks/", "hub/CACHEDIR.TAG", "hub/blobs/.huggingface-shared-blobs")
-"""What a tier keeps when no model lies on it: our own files, and what huggingface_hub never removes."""
+"""What a tier keeps without a model: our own files, and what huggingface_hub never removes."""
 
 
 @dataclass
 class FarHome(Home):
-    """A home whose secondary tier lies on another file system."""
+    """A home whose secondary tier is on another file system."""
 
     far: Path = Path()
 
@@ -39,7 +39,7 @@ class FarHome(Home):
 
 @contextlib.contextmanager
 def far_home(root: Path, endpoint: str) -> Iterator[FarHome]:
-    """Make a home whose tiers lie on two file systems, and take it away again."""
+    """Make a home whose tiers are on two file systems, and delete it at the end."""
     if not MEMORY.is_dir() or MEMORY.stat().st_dev == root.parent.stat().st_dev:
         pytest.skip(f"{MEMORY} is no file system of its own here")
     far = Path(tempfile.mkdtemp(prefix="modelshelf-", dir=MEMORY))
@@ -53,7 +53,7 @@ def far_home(root: Path, endpoint: str) -> Iterator[FarHome]:
 
 
 def files_of(base: Path) -> list[str]:
-    """Return what lies in a base beside what every tier has, by path."""
+    """Return a base's files by path, without those that every tier has."""
     found = [path.relative_to(base).as_posix() for path in scan.walk_files(base)]
     sidecars = [path.relative_to(base).as_posix() for path in scan.walk_files(Base(base).sidecars)]
     found = [path for path in found if not path.startswith(_STAYS) or path in sidecars or _is_leftover(path)]
@@ -65,7 +65,7 @@ def _is_leftover(path: str) -> bool:
 
 
 def escaping_links(base: Path) -> list[Path]:
-    """Return every link below a base that leads out of it, or nowhere."""
+    """Return every link below a base that leads out of it or nowhere."""
     root = base.resolve()
     links = [path for path in scan.walk_files(base) if path.is_symlink()]
     return [path for path in links if not path.exists() or root not in path.resolve().parents]
@@ -77,7 +77,7 @@ def identity(path: Path) -> tuple[int, int]:
 
 
 class Hooked(Counter):
-    """Progress that runs code at a moment of the work, and knows what was promised for it."""
+    """Progress that runs code at a given moment, and knows what was reserved."""
 
     def __init__(self, hook: Callable[[], None], at: str = "advance", phase: str = "moving") -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class Hooked(Counter):
         self._phase = phase
         self.running: Running | None = None
         self.promised_bytes = 0
-        """What still had to be written when the work began."""
+        """Bytes that were still to be written when the work began."""
 
     def phase(self, name: str, total_bytes: int = 0) -> None:
         """Begin a phase."""
@@ -108,7 +108,7 @@ class Hooked(Counter):
 
 
 def move_with(shelf: Shelf, progress: Hooked, model_name: str, to: str) -> None:
-    """Move a model as a job of this process, watched by `progress`."""
+    """Move a model as a job of this process, reporting to `progress`."""
     job = shelf.services.mover.enqueue(model_name, to, None, keep_source=False)
     claimed = shelf.services.registry.claim(shelf.services.runner.owner, job.id)
     assert claimed is not None

@@ -1,4 +1,4 @@
-"""Headers of weights, as bytes, for tests that need no weights."""
+"""Headers of weight files as bytes, for tests without weights."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 
 
 def gguf_text(text: str) -> bytes:
-    """Return a text as GGUF writes it."""
+    """Return a text in GGUF's encoding."""
     return struct.pack("<Q", len(text.encode())) + text.encode()
 
 
 def gguf_value(value: object) -> bytes:
-    """Return a value with its type: a text, a whole number, a fraction, a truth, or a list of one of these."""
+    """Return a value with its type: a text, an integer, a float, a boolean, or a list of one of these."""
     if isinstance(value, list):
         written = [gguf_value(one) for one in value]
         return (
@@ -46,7 +46,7 @@ def gguf(metadata: Mapping[str, object], tensors: Mapping[str, tuple[Sequence[in
 
 
 def safetensors(tensors: Mapping[str, tuple[str, Sequence[int]]], **metadata: str) -> bytes:
-    """Return a safetensors file without weights, from the type and the shape of each tensor."""
+    """Return a safetensors file without weights, from each tensor's type and shape."""
     said: dict[str, object] = {"__metadata__": metadata} if metadata else {}
     said |= {name: {"dtype": kind, "shape": shape, "data_offsets": [0, 0]} for name, (kind, shape) in tensors.items()}
     text = json.dumps(said).encode()

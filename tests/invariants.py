@@ -1,9 +1,9 @@
-"""What holds at every instant, whatever died: findings as sentences, an empty list when all is well.
+"""What holds at every instant, whatever died: violations as sentences, an empty list if there are none.
 
     assert violations(shelf) == []
 
 1. Every ref resolves. 2. Every snapshot link is relative and resolves inside its own base. 3. Every model that the
-registry calls complete is complete on the disk, with the right digests. 4. The meter says what `du` says. And, as we
+registry calls complete is complete on the disk, with the right digests. 4. The meter agrees with `du`. And, as we
 never publish what was not verified: 5. every blob has the bytes that its name promises.
 """
 
@@ -49,9 +49,9 @@ def base_violations(base: Base) -> list[str]:
 
 
 def usage_violations(base: Base) -> list[str]:
-    """Return whether the meter disagrees with `du`, in all bytes and in blocks.
+    """Return whether the meter disagrees with `du`, in bytes and in blocks.
 
-    Others may write meanwhile (SQLite checkpoints when it is closed): a look counts when `du` says the same before
+    Others may write meanwhile (SQLite checkpoints when it is closed): a measurement counts if `du` says the same before
     and after it.
     """
     for _ in range(_LOOKS):
@@ -64,7 +64,7 @@ def usage_violations(base: Base) -> list[str]:
 
 
 def du(path: Path) -> tuple[int, int]:
-    """Return what lies below a folder, as `du` says: apparent and allocated bytes.
+    """Return the bytes below a folder as `du` says: apparent and allocated.
 
     Since coreutils 9.2 folders have no apparent size; they are added here.
     """

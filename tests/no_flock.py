@@ -1,4 +1,4 @@
-"""A kernel that has no locks to give, as NFS without its lock daemon: for one thread, and what it starts."""
+"""A kernel without locks, like NFS without its lock daemon: for one thread and its children."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _Program(ctypes.Structure):
 
 
 def take_flock_away() -> None:
-    """Let the kernel answer each flock of this thread with ENOLCK from now on, through a filter of system calls."""
+    """Make the kernel answer each flock of this thread with ENOLCK from now on, by a filter of system calls."""
     number = _FLOCK.get(platform.machine())
     if number is None:
         pytest.skip(f"the number of flock is not known on {platform.machine()}")

@@ -23,7 +23,7 @@ LOGGERS = ("uvicorn.error", "modelshelf", "asyncio")
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer, as it came."""
+    """An answer as received."""
 
     status: int
     headers: dict[str, str]
@@ -36,7 +36,7 @@ class Reply:
 
 
 def parse(raw: bytes) -> Reply | None:
-    """Return the answer that some bytes begin with; None when nothing came."""
+    """Return the answer at the beginning of some bytes, or None if nothing came."""
     if not raw:
         return None
     head, _, body = raw.partition(b"\r\n\r\n")
@@ -46,7 +46,7 @@ def parse(raw: bytes) -> Reply | None:
 
 
 class Said(logging.Handler):
-    """Keeps what the server logs from WARNING on."""
+    """Keeps the server's log lines from WARNING on."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -66,7 +66,7 @@ class Serving:
 
     @property
     def host(self) -> str:
-        """What a Host header says."""
+        """Its Host header."""
         return f"127.0.0.1:{self.port}"
 
     def connect(self, timeout_s: float = 20) -> socket.socket:
@@ -74,14 +74,14 @@ class Serving:
         return socket.create_connection(("127.0.0.1", self.port), timeout=timeout_s)
 
     def send(self, request: bytes) -> Reply | None:
-        """Send bytes, and return what comes until the server closes; None when it closes without a word."""
+        """Send bytes, and return everything until the server closes; None if it closes without a byte."""
         with self.connect() as connection:
-            with contextlib.suppress(ConnectionError):  # the server may have heard enough
+            with contextlib.suppress(ConnectionError):  # the server may have stopped reading
                 connection.sendall(request)
             return parse(read_all(connection))
 
     def ask(self, method: str, path: str, body: bytes = b"", headers: Sequence[str] = ()) -> Reply:
-        """Make one request on a connection of its own, with nothing normalised on the way."""
+        """Make one request on its own connection, without normalising it."""
         lines = [f"{method} {path} HTTP/1.1", f"Host: {self.host}", "Connection: close", *headers]
         if body:
             lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
@@ -91,7 +91,7 @@ class Serving:
 
 
 def read_all(connection: socket.socket) -> bytes:
-    """Return what comes until the other side closes."""
+    """Return everything until the other side closes."""
     received = bytearray()
     with contextlib.suppress(ConnectionError):
         while chunk := connection.recv(1 << 16):

@@ -1,7 +1,7 @@
-"""A user on the host and one in a container, without a container: real processes in namespaces of their own.
+"""A user on the host and one in a container, without a container: real processes in their own namespaces.
 
-The inside sees the same folders at other paths, in a process namespace where it is pid 1, under another user and
-umask. All of it needs root, once, to mount and to become somebody else.
+The container side sees the same folders at other paths, in a process namespace where it is pid 1, under another user
+and umask. All of it needs root, once, to mount and to become another user.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ for path in sorted(folder.rglob("*")):
     if path.is_file():
         print(path.relative_to(folder).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest())
 """
-"""Prints each file below a folder with the digest of its bytes."""
+"""Prints each file below a folder with its digest."""
 _NEEDED = sorted({Path(p).resolve() for p in (sys.prefix, sys.base_prefix, Path(modelshelf.__file__).parents[1], ROOT)})
-"""What an ordinary user has to read to run `shelf`; it may lie in root's home."""
+"""What an ordinary user has to read to run `shelf`, which may be in root's home."""
 
 
 def needs_namespaces() -> None:
@@ -56,7 +56,7 @@ def needs_namespaces() -> None:
 
 @dataclass
 class Side:
-    """Who uses the library, and how the world looks from there."""
+    """A user of the library, and how the world looks from there."""
 
     home: Home
     name: str
@@ -65,11 +65,11 @@ class Side:
     umask: int = 0o022
     groups: tuple[int, ...] = ()
     mounts: dict[Path, Path] = field(default_factory=dict)
-    """Folders of the host and where this side has them; a side with any is a container."""
+    """Folders of the host with their paths on this side; a side with any is a container."""
     settings: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Make what a login has, and the points to mount at."""
+        """Make a login's folders, and the mount points."""
         for name in ("home", "state"):
             folder = self.home.root / self.name / name
             folder.mkdir(parents=True)
@@ -78,7 +78,7 @@ class Side:
             point.mkdir(parents=True, exist_ok=True)
 
     def path(self, outside: Path) -> Path:
-        """Return what this side calls a folder of the host."""
+        """Return this side's path of a host folder."""
         for source, point in self.mounts.items():
             if outside == source or source in outside.parents:
                 return point / outside.relative_to(source)
@@ -124,7 +124,7 @@ class Side:
 
 
 def start_on_own_layer(home: Home, *words: str, **settings: str) -> Child:
-    """Start `shelf` where the root folder is an overlay, as a container's is; skip where none can be mounted."""
+    """Start `shelf` where the root folder is an overlay, as in a container; skip where none can be mounted."""
     layers = home.root / "layers"
     layers.mkdir()
     script = f"""
@@ -141,7 +141,7 @@ def start_on_own_layer(home: Home, *words: str, **settings: str) -> Child:
 
 
 def _let_in(stash: Path) -> list[str]:
-    """Return the lines that let everybody reach the interpreter, where a folder above it is root's alone."""
+    """Return the lines that let everybody reach the interpreter, if only root can."""
     hidden: dict[Path, list[Path]] = {}
     for needed in _NEEDED:
         shut = [folder for folder in needed.parents if not folder.stat().st_mode & 0o001]
@@ -162,7 +162,7 @@ def _q(path: Path) -> str:
 
 @contextlib.contextmanager
 def open_home(hub: FakeHub) -> Iterator[Home]:
-    """Make a home that every user may enter, as pytest's own folders are root's alone; the hub gets two models."""
+    """Make a home that every user may enter, unlike pytest's own folders; the hub gets two models."""
     hub.add_repo("org/a", A)
     hub.add_repo("org/b", B)
     folder = Path(tempfile.mkdtemp(prefix="modelshelf-sides-"))
@@ -196,7 +196,7 @@ def size(files: dict[str, bytes]) -> int:
 
 
 def check_shared(home: Home) -> None:
-    """Check that everything in the bases can be used by whom they belong to, and that no link leaves one."""
+    """Assert that the owner of the bases can use everything in them, and that no link leaves one."""
     for base in (home.primary, home.secondary):
         found = ownership.foreign(Base(base))
         assert found is None, found.examples
@@ -205,7 +205,7 @@ def check_shared(home: Home) -> None:
 
 
 def use_in_turn(one: Side, other: Side) -> None:
-    """Download, read, move and remove from both sides, and check that both see the same at every step."""
+    """Download, read, move and remove from both sides, and assert after each step that both see the same."""
     one.run("add", "a", "org/a").checked()
     other.run("add", "b", "org/b").checked()
     assert seen(one) == seen(other) == [("a", size(A), "ready", "primary"), ("b", size(B), "ready", "primary")]
@@ -226,7 +226,7 @@ def use_in_turn(one: Side, other: Side) -> None:
 
 
 def let_time_pass(home: Home, seconds: float) -> None:
-    """Let every word that was given in the registry be older."""
+    """Make every heartbeat in the registry older."""
     with sqlite3.connect(Base(home.primary).registry) as registry:
         registry.execute("UPDATE jobs SET heartbeat_at = heartbeat_at - ?, due_at = due_at - ?", (seconds, seconds))
         for table in ("leases", "reservations"):

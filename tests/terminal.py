@@ -1,4 +1,4 @@
-"""A terminal of a given width, in which a real process runs."""
+"""A real process on a terminal of a given width."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Screen:
 
     @property
     def text(self) -> str:
-        """It without colours."""
+        """Its text without colours."""
         return STYLE.sub("", self.raw)
 
     @property
@@ -37,13 +37,13 @@ class Screen:
 
 
 class Terminal:
-    """A process on a terminal of its own."""
+    """A process on its own terminal."""
 
     def __init__(self, home: Home, *command: str, columns: int = 80, **more: str) -> None:
         self.ours, theirs = pty.openpty()
         termios.tcsetwinsize(theirs, (24, columns))
         self.process: subprocess.Popen[bytes] = subprocess.Popen(
-            ["setsid", "--ctty", *command],  # the terminal is its own, so that Ctrl-C reaches it
+            ["setsid", "--ctty", *command],  # its own terminal, so that Ctrl-C reaches it
             cwd=home.work,
             env=home.environ(**({"TERM": "xterm-256color"} | more)),
             stdin=theirs,
@@ -59,11 +59,11 @@ class Terminal:
         os.write(self.ours, text.encode())
 
     def wait_for(self, text: str) -> None:
-        """Read until it wrote this."""
+        """Read until this text appears."""
         self._read_until(lambda: text.encode() in self.said, text)
 
     def finish(self) -> Screen:
-        """Read to its end."""
+        """Read to the end."""
         self._read_until(lambda: False, "its end")
         os.close(self.ours)
         return Screen(self.process.wait(timeout=DEADLINE_S), self.said.decode().replace("\r\n", "\n"))
@@ -84,5 +84,5 @@ class Terminal:
 
 
 def shelf_on_terminal(home: Home, *words: str, columns: int = 80, **more: str) -> Screen:
-    """Run `shelf` on a terminal of its own, to its end."""
+    """Run `shelf` on its own terminal to the end."""
     return Terminal(home, *SHELF, *words, columns=columns, **more).finish()

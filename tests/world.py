@@ -1,4 +1,4 @@
-"""A home of its own for one test: folders, settings, and real processes that see nothing of the developer's."""
+"""A home for one test: folders, settings, and real processes that see nothing of the developer's."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from modelshelf.settings import Settings, load_settings
 ROOT = Path(__file__).parents[1]
 MIB = 2**20
 DEADLINE_S = 60.0
-"""After so long a child is stuck; nothing here takes a tenth of it."""
+"""Seconds after which a child counts as stuck; nothing here takes a tenth of it."""
 POLL_S = 0.02
 
 
 def random_bytes(size_bytes: int, seed: int = 0) -> bytes:
-    """Return bytes that no compression and no hole can stand in for, the same in every run."""
+    """Return bytes that can't be compressed or made into holes, the same in every run."""
     return Random(seed * 1_000_003 + size_bytes).randbytes(size_bytes)
 
 
 def wait_until(condition: Callable[[], Any], what: str, timeout_s: float = DEADLINE_S) -> Any:
-    """Return what `condition` says as soon as that is true.
+    """Return what `condition` returns once that is true.
 
     Raises:
         TimeoutError: It stays false for too long.
@@ -51,7 +51,7 @@ def wait_until(condition: Callable[[], Any], what: str, timeout_s: float = DEADL
 
 @dataclass(frozen=True)
 class Result:
-    """What a child process said."""
+    """A child process's output."""
 
     code: int
     out: str
@@ -64,11 +64,11 @@ class Result:
 
     @property
     def problem(self) -> Any:
-        """Its stderr as the problem document that `--json` makes of an error."""
+        """Its stderr as the problem document that `--json` prints for an error."""
         return json.loads(self.err)
 
     def checked(self) -> Result:
-        """Return itself when it went well."""
+        """Return itself if the exit code is 0."""
         assert self.code == 0, self.err
         return self
 
@@ -80,12 +80,12 @@ class Child:
     process: subprocess.Popen[str]
 
     def kill(self) -> None:
-        """End it as a power cut would, and wait until it is gone."""
+        """Kill it as a power cut would, and wait until it is gone."""
         self.process.kill()
         self.process.communicate()
 
     def clear_away(self) -> None:
-        """End it if it still runs, and wait for nobody who may have inherited its pipes."""
+        """End it if it still runs, without waiting for others who inherited its pipes."""
         self.process.kill()
         self.process.wait()
         for pipe in (self.process.stdout, self.process.stderr):
@@ -121,7 +121,7 @@ class Server:
     url: str = ""
 
     def wait_for_announcement(self) -> None:
-        """Wait until it says where it listens."""
+        """Wait until it prints its address."""
         line = wait_until(self._announcement, "the server's announcement")
         self.url = line.split()[2]
 
@@ -147,7 +147,7 @@ class Server:
         return answer.json
 
     def wait_for_state(self, model_name: str, state: str) -> Any:
-        """Return the model as soon as it is in this state."""
+        """Return the model once it is in this state."""
         path = f"/api/models/{model_name}"
         return wait_until(lambda: (m := self.get(path))["state"] == state and m, f"{model_name} to be {state}")
 
@@ -165,12 +165,12 @@ class Home:
     root: Path
     endpoint: str
     extra: dict[str, str] = field(default_factory=dict)
-    """Variables set beside the usual ones, for everything that is started from now on."""
+    """Variables beside the usual ones, for everything that is started from now on."""
     children: list[Child] = field(default_factory=list)
-    """What was started."""
+    """Everything that was started."""
 
     def __post_init__(self) -> None:
-        """Make the folders that a login would find."""
+        """Make the folders of a login."""
         for folder in ("home", "work"):
             (self.root / folder).mkdir(parents=True)
         self.env_file.touch()
@@ -182,7 +182,7 @@ class Home:
 
     @property
     def env_file(self) -> Path:
-        """The settings file; empty unless a test writes to it."""
+        """The settings file, empty unless a test writes to it."""
         return self.work / ".env"
 
     @property
@@ -201,7 +201,7 @@ class Home:
         return self.root / "usb"
 
     def environ(self, **more: str) -> dict[str, str]:
-        """Return the whole environment of a child; nothing of this process's but PATH leaks in."""
+        """Return the whole environment of a child; of this process's it has only PATH."""
         usual = {
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
             "PYTHONPATH": str(Path(modelshelf.__file__).parents[1]),
@@ -266,7 +266,7 @@ class Home:
 
     @contextlib.contextmanager
     def serve(self, *wrapper: str, **more: str) -> Iterator[Server]:
-        """Run `python main.py`, behind the words of a wrapper such as `nice`; kill it at the end if it still runs."""
+        """Run `python main.py`, after a wrapper's words such as `nice`; kill it at the end if it still runs."""
         log = self.root / f"server-{time.monotonic_ns()}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -287,7 +287,7 @@ class Home:
 
 
 def free_port() -> int:
-    """Return a port that nobody has now."""
+    """Return a port that is free now."""
     import socket
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -303,7 +303,7 @@ print(snapshot_download(sys.argv[1], revision=revision, local_files_only=True))
 
 
 def load_offline(home: Home, base: Path, repo_id: str, *revision: str) -> Path:
-    """Return the folder that the real huggingface_hub finds in a base without the network."""
+    """Return the folder that the real huggingface_hub finds in a base offline."""
     found = home.python(OFFLINE, repo_id, *revision, HF_HOME=str(base), HF_HUB_OFFLINE="1").checked()
     return Path(found.out.strip())
 

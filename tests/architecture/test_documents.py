@@ -1,4 +1,4 @@
-"""What the documents say of the code is there."""
+"""Documents name only code that exists."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ FOLDER = re.compile(r"(?:\w+/)+")
 PLACEHOLDER = re.compile(r"[A-Z]{3,}")
 DOTTED = re.compile(r"[a-z_]+(?:\.\w+)+(?:\(\))?")
 ENDINGS = {"db", "py", "json", "lock", "md", "part", "map", "txt", "yml", "toml", "safetensors", "gguf"}
-"""What follows the dot of a file's name, not of a module."""
+"""What follows the dot in a file's name and not in a module's."""
 MAPS = [ROOT / "CONTRIBUTING.md", ROOT / "docs" / "architecture.md"]
-"""The documents whose folders are those of the code, not of a base."""
+"""Documents that name folders of the code, not of a base."""
 OURS = {path.stem for path in PACKAGE.iterdir() if not path.name.startswith("__")}
 
 
 def names(document: Path, pattern: re.Pattern[str]) -> set[str]:
-    """Return the code spans of a document that `pattern` matches, without the blocks."""
+    """Return the code spans of a document that `pattern` matches, without code blocks."""
     text = re.sub(r"(?ms)^```.*?^```", "", document.read_text(encoding="utf-8"))
     return {span for span in CODE.findall(text) if pattern.fullmatch(span)}
 
 
 def defines(tree: ast.AST, chain: list[str]) -> bool:
-    """Return whether a module or class defines a name, and that one the next."""
+    """Return whether a module or class defines a name, and that the next one, and so on."""
     if not chain:
         return True
     for node in ast.iter_child_nodes(tree):
@@ -43,7 +43,7 @@ def defines(tree: ast.AST, chain: list[str]) -> bool:
 
 
 def is_there(dotted: str) -> bool:
-    """Return whether a dotted name leads to a module of the package or to what one defines."""
+    """Return whether a dotted name leads to a module of the package or to something in one."""
     parts = dotted.removesuffix("()").removeprefix("modelshelf.").split(".")
     for length in range(len(parts), 0, -1):
         path = PACKAGE.joinpath(*parts[:length])
@@ -55,7 +55,7 @@ def is_there(dotted: str) -> bool:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_module_that_a_document_names_is_there(document: Path) -> None:
-    """A file, a room or a function that a document names exists in this checkout."""
+    """Every file, room and function that a document names exists in this checkout."""
     places = (ROOT, PACKAGE, document.parent)
     files = {name for name in names(document, FILE) if not any((place / name).is_file() for place in places)}
     folders = names(document, FOLDER) if document in MAPS else set()

@@ -1,4 +1,4 @@
-"""The doors through which outside text and outside files come in: there is no other way."""
+"""Outside text and outside files come in only by their doors."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tests.architecture.test_house import MODULES, PACKAGE, parse, where
 TYPES = {name for name, kind in vars(names).items() if isinstance(kind, type) and issubclass(kind, str)}
 """The types of outside text."""
 RAISING = {"exists", "is_file", "is_dir", "is_symlink", "is_mount", "is_fifo", "is_socket"}
-"""Methods of Path that raise below a folder which may not be entered, until Python 3.13; `store.probe` has others."""
+"""Methods of Path that before Python 3.13 raise below a closed folder; `store.probe` has replacements."""
 READING = {"read_text", "read_bytes", "open"}
-"""Methods of Path that a fifo holds up, and that read a terabyte; `store.small_files` has others."""
+"""Methods of Path that block on a fifo and read a terabyte; `store.small_files` has replacements."""
 DIR_ENTRY = {"entry", "e"}
-"""What the package calls an `os.DirEntry`, whose methods of the same names ask nobody."""
+"""Names for an `os.DirEntry` in the package, whose methods of the same names are safe."""
 HELPERS = {"store/probe.py", "store/small_files.py", "store/os_errors.py", "store/fs.py"}
 OWN_FILES = {
     "settings.py": "the .env that this user wrote, which may be a link",
@@ -37,7 +37,7 @@ def calls(module: Path) -> Iterator[ast.Call]:
 
 
 def on_a_path(node: ast.Call, methods: set[str]) -> bool:
-    """Return whether a call is one of these methods of what may be a Path."""
+    """Return whether a call is one of these methods on what may be a Path."""
     called = node.func
     if not isinstance(called, ast.Attribute) or called.attr not in methods:
         return False
@@ -45,14 +45,14 @@ def on_a_path(node: ast.Call, methods: set[str]) -> bool:
 
 
 def makes_a_type(node: ast.Call) -> bool:
-    """Return whether a call makes a type without its parser, or tells mypy that a text is one."""
+    """Return whether a call makes a type without its parser, or casts a text to one."""
     called = ast.unparse(node.func)
     claimed = ast.unparse(node.args[0]).strip("'\"").rpartition(".")[2] if node.args else ""
     return called in ("str.__new__", "object.__new__") or (called.rpartition(".")[2] == "cast" and claimed in TYPES)
 
 
 def test_nothing_makes_a_type_of_outside_text_without_its_parser() -> None:
-    """Outside of `domain.names` there is neither `str.__new__` nor a cast to one of its types."""
+    """Outside `domain.names` there is no `str.__new__` and no cast to one of its types."""
     assert {"Digest", "CommitHash", "RepoId", "ModelName", "RefName", "FilePath", "BasePath", "TierId"} <= TYPES
 
     doors = {PACKAGE / "domain" / "names.py"}
@@ -62,7 +62,7 @@ def test_nothing_makes_a_type_of_outside_text_without_its_parser() -> None:
 
 
 def test_nothing_asks_a_path_what_may_raise() -> None:
-    """Whether something is there is asked of `store.probe` alone, which never raises for a closed folder."""
+    """Only `store.probe`, which never raises for a closed folder, asks whether something exists."""
     found = [
         f"{where(module, call.lineno)} {ast.unparse(call)}"
         for module in MODULES
@@ -75,7 +75,7 @@ def test_nothing_asks_a_path_what_may_raise() -> None:
 
 
 def reads_plainly(node: ast.Call) -> bool:
-    """Return whether a call reads a file by its name, with nothing that keeps a fifo from holding it up."""
+    """Return whether a call reads a file by its name without protection from a fifo."""
     if isinstance(node.func, ast.Name) and node.func.id == "open":
         return not any(keyword.arg == "opener" for keyword in node.keywords)
     if not on_a_path(node, READING):
@@ -100,6 +100,6 @@ def test_small_files_of_others_have_one_reader() -> None:
 
 
 def test_what_is_exempt_needs_it() -> None:
-    """Each module that may read plainly does."""
+    """Each module that is exempt from the rule really reads plainly."""
     for name in OWN_FILES:
         assert any(reads_plainly(call) for call in calls(PACKAGE / name)), name

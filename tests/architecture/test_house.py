@@ -21,7 +21,7 @@ MIGRATIONS = PACKAGE / "registry" / "migrations" / "versions"
 THE_PRINTER = PACKAGE / "cli" / "output.py"
 
 OPPOSITES = {"unpin": "pin", "cancel": "jobs", "try-out": "load"}
-"""What shares a file: a command and its opposite, or the child process of a command."""
+"""Commands that share a file: a command and its opposite, or a command's child process."""
 
 MAX_MODULE_LINES = 400
 MAX_BODY_LINES = 40
@@ -29,7 +29,7 @@ MAX_FILE_BYTES = 500_000
 HEAVY = ("sqlalchemy", "fastapi", "huggingface_hub", "torch", "transformers")
 LIGHT_IMPORT = f"import modelshelf, sys; print(*sorted(sys.modules.keys() & set({HEAVY!r})))"
 PRIVATE_PATH = re.compile(rb"\.\./" rb"shared\b|(?<![\w.$}<>-])/" rb"work/")
-"""A path that exists on one developer's machine alone. In two pieces, so that this file does not match."""
+"""A path that exists only on one developer's machine, in two pieces so that this file doesn't match."""
 
 
 def parse(module: Path) -> ast.Module:
@@ -38,7 +38,7 @@ def parse(module: Path) -> ast.Module:
 
 
 def where(module: Path, line: int = 1) -> str:
-    """Return `module` and `line` as an editor opens them."""
+    """Return `module` and `line` in the form that editors open."""
     return f"{module.relative_to(ROOT)}:{line}"
 
 
@@ -61,7 +61,7 @@ def is_print(node: ast.AST) -> bool:
 
 
 def commands() -> Iterator[Any]:
-    """Yield the commands of `shelf`, the hidden one too."""
+    """Yield the commands of `shelf`, including the hidden one."""
     for command in make_app().registered_commands:
         assert command.callback is not None
         command.name = command.name or command.callback.__name__.replace("_", "-")
@@ -69,7 +69,7 @@ def commands() -> Iterator[Any]:
 
 
 def git(*arguments: str) -> bytes:
-    """Return what git says about this checkout; skip the test where there is no checkout or no git."""
+    """Return git's output about this checkout; skip the test without a checkout or git."""
     try:
         result = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, check=True)
     except FileNotFoundError:
@@ -81,7 +81,7 @@ def git(*arguments: str) -> bytes:
 
 @pytest.fixture(scope="module")
 def tracked() -> list[Path]:
-    """Every file that git tracks and that is on disk."""
+    """Return every file that git tracks and that is on disk."""
     names = git("ls-files", "-z").split(b"\0")
     return [path for name in names if name and (path := ROOT / name.decode()).is_file()]
 
@@ -112,7 +112,7 @@ def test_every_module_says_what_it_is() -> None:
 
 
 def test_one_module_prints() -> None:
-    """The command line's output module alone calls `print`."""
+    """Only the command line's output module calls `print`."""
     printing = [
         where(module, node.lineno)
         for module in MODULES
@@ -125,7 +125,7 @@ def test_one_module_prints() -> None:
 
 
 def test_a_command_lives_in_the_file_of_its_name() -> None:
-    """`shelf install-service` is in cli/install_service.py, and a command is with its opposite at most."""
+    """A command is in cli/ under its own name, or in the file of its opposite."""
     homes = {str(command.name): command.callback.__module__ for command in commands()}
     wanted = {name: f"modelshelf.cli.{OPPOSITES.get(name, name).replace('-', '_')}" for name in homes}
 
@@ -134,14 +134,14 @@ def test_a_command_lives_in_the_file_of_its_name() -> None:
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:
-    """A program that imports modelshelf has not yet paid for the database, the server, the hub client or an engine."""
+    """Importing modelshelf doesn't import the database, the server, the hub client or an engine."""
     result = subprocess.run([sys.executable, "-c", LIGHT_IMPORT], capture_output=True, text=True, check=False)
 
     assert (result.returncode, result.stdout.split(), result.stderr) == (0, [], "")
 
 
 def test_no_file_names_a_path_of_one_machine(tracked: list[Path]) -> None:
-    """A tracked file refers to nothing outside a clone."""
+    """No tracked file refers to anything outside a clone."""
     naming = [
         where(path, number)
         for path in tracked
@@ -153,7 +153,7 @@ def test_no_file_names_a_path_of_one_machine(tracked: list[Path]) -> None:
 
 
 def test_no_file_is_too_large_for_git(tracked: list[Path]) -> None:
-    """A tracked file has at most 500 kB, but for what a browser loads, which comes from others as it is."""
+    """A tracked file has at most 500 kB, except what a browser loads, which is copied from others unchanged."""
     sizes = {path: path.stat().st_size for path in tracked if "static" not in path.parts}
 
     assert [f"{path.relative_to(ROOT)} has {n}" for path, n in sizes.items() if n > MAX_FILE_BYTES] == []

@@ -1,1 +1,1 @@
-"""Real clients against the hub face and the tiers, each in an environment of its own: `make test-clients`."""
+"""Real clients with the hub face and the tiers, each in its own environment: `make test-clients`."""

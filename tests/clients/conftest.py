@@ -1,4 +1,4 @@
-"""One library with two servers over it, with a key and without, and the clients that ask them."""
+"""One library with two servers, with and without a key, and the clients that use them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.fakes.hub import FakeHub
 from tests.world import Home, random_bytes, tree
 
 KEY = "hf_" + "k" * 34
-"""In the form that llama-server and the JS client insist on."""
+"""A form that llama-server and the JS client insist on."""
 MODEL = {
     "config.json": b'{"model_type": "llama", "hidden_size": 64}',
     "model.safetensors": random_bytes(30_000_000),
@@ -37,7 +37,7 @@ QUANTS = {f"gg-{quant}.gguf": GGUF + bytes(64) + quant.encode() for quant in ("Q
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs the clients' environments unless it was asked for."""
+    """Skip tests that need the clients' environments unless SHELF_CLIENTS asks for them."""
     if not os.environ.get("SHELF_CLIENTS"):
         asked = pytest.mark.skip(reason="make test-clients runs this; it installs the clients below build/clients")
         for item in items:
@@ -47,24 +47,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @dataclass
 class Library:
-    """A library on loopback, and the hub that it came from."""
+    """A library on loopback, and its hub."""
 
     home: Home
     hub: FakeHub
     open_url: str
-    """The hub face of the server that asks for no key."""
+    """The hub face of the server without a key."""
     keyed_url: str
-    """That of the server that asks for one."""
+    """The hub face of the server with a key."""
 
     def add(self, repo_id: str, files: Mapping[str, bytes], *words: str) -> None:
-        """Register a model of the hub's."""
+        """Register a model from the hub."""
         self.hub.add_repo(repo_id, dict(files))
         self.home.run("add", repo_id.rpartition("/")[2], repo_id, *words).checked()
 
 
 @pytest.fixture(scope="session")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
-    """The library, with a whole model and a part of another."""
+    """A library with a whole model and a partial one."""
     with FakeHub() as hub:
         home = Home(tmp_path_factory.mktemp("clients") / "user", hub.url)
         with home.serve() as unlocked, home.serve(SHELF_API_KEY=KEY) as keyed:
@@ -78,14 +78,14 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
 
 @dataclass
 class Client:
-    """A program of an environment, with a home of its own."""
+    """A client's program with its own home."""
 
     name: str
     root: Path
 
     @property
     def environment(self) -> Environment:
-        """What it is installed in."""
+        """The environment it is installed in."""
         return environment(self.name)
 
     @property
@@ -94,7 +94,7 @@ class Client:
         return self.root / "cache"
 
     def run(self, *command: str, url: str = "", **more: str) -> subprocess.CompletedProcess[str]:
-        """Run one of its programs to its end; nothing of this process's environment but PATH leaks in."""
+        """Run one of its programs to the end; of this process's environment it gets only PATH."""
         usual = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.root),
@@ -118,7 +118,7 @@ class Client:
         return self.run("python", "-c", code, url=url, **more)
 
     def files(self, repo_id: str) -> dict[str, bytes]:
-        """Return what its cache has of a repository, of any commit."""
+        """Return the files of a repository in its cache, at any commit."""
         found: dict[str, bytes] = {}
         for snapshot in (self.cache / "hub" / f"models--{repo_id.replace('/', '--')}" / "snapshots").glob("*"):
             found |= tree(snapshot)
@@ -126,7 +126,7 @@ class Client:
 
 
 class Cutter:
-    """A line that breaks: passes bytes on to a server, and cuts the first connections after some of them."""
+    """A breaking line: forwards bytes to a server, and cuts the first connections after some of them."""
 
     def __init__(self, url: str, cuts: int, after_bytes: int) -> None:
         self._host, _, rest = url.removeprefix("http://").partition("/")
@@ -139,7 +139,7 @@ class Cutter:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
-        """Take no more connections, and end those that are there."""
+        """Accept no more connections, and end the open ones."""
         for end in (self._listener, *self._ends):
             end.close()
 
@@ -157,7 +157,7 @@ class Cutter:
 
     def _pass(self, source: socket.socket, target: socket.socket, is_answer: bool) -> None:
         passed = 0
-        with contextlib.suppress(OSError):  # the other end left
+        with contextlib.suppress(OSError):  # the other end closed
             while chunk := source.recv(1 << 16):
                 target.sendall(chunk)
                 passed += len(chunk)

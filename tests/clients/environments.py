@@ -1,4 +1,4 @@
-"""The clients' environments, each made once below `build/clients`.
+"""The clients' environments, created once below `build/clients`.
 
 `python -m tests.clients.environments` makes all of them, one after the other; a test makes the one that it needs.
 """
@@ -17,20 +17,20 @@ FOLDER = ROOT / "build" / "clients"
 
 @dataclass(frozen=True)
 class Environment:
-    """One folder with the programs of one client."""
+    """A folder with the programs of one client."""
 
     name: str
     packages: tuple[str, ...]
     beneath: str = ""
-    """Another environment, whose packages this one sees: torch is there once."""
+    """Another environment whose packages this one sees, so that torch is installed once."""
 
     @property
     def path(self) -> Path:
-        """Its folder."""
+        """The environment's folder."""
         return FOLDER / self.name
 
     def program(self, name: str) -> str:
-        """Return one of its programs, made if need be."""
+        """Return one of its programs, installing it if necessary."""
         stamp = self.path / "packages.txt"
         if not stamp.is_file() or stamp.read_text().split() != list(self.packages):
             self._make()
@@ -53,7 +53,7 @@ class Environment:
 
 @dataclass(frozen=True)
 class NodeEnvironment(Environment):
-    """A folder with packages of npm."""
+    """A folder with npm packages."""
 
     def _make(self) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
@@ -77,7 +77,7 @@ NODE = NodeEnvironment("npm", ("@huggingface/hub@2.17.5", "@huggingface/gguf@0.4
 
 
 def environment(name: str) -> Environment:
-    """Return the environment of that name."""
+    """Return the environment with that name."""
     return next(one for one in (*PYTHON, NODE) if one.name == name)
 
 

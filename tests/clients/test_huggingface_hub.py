@@ -1,4 +1,4 @@
-"""Every generation of huggingface_hub against the hub face and the tiers."""
+"""Every generation of huggingface_hub with the hub face and the tiers."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ WHOLE = SNAPSHOT.format("org/name", "")
 
 @pytest.fixture(params=VERSIONS)
 def client(request: pytest.FixtureRequest, tmp_path: Path) -> Client:
-    """Each version, with a home of its own."""
+    """Each version, with its own home."""
     return Client(request.param, tmp_path)
 
 
 @pytest.mark.parametrize("keyed", [True, False], ids=["with a key", "without"])
 def test_a_model_arrives_whole(client: Client, library: Library, keyed: bool) -> None:
-    """Every byte of every file is in the client's own cache."""
+    """Every byte of every file reaches the client's own cache."""
     url, token = (library.keyed_url, {"HF_TOKEN": KEY}) if keyed else (library.open_url, {})
 
     done = client.python(WHOLE, url=url, **token)
@@ -32,7 +32,7 @@ def test_a_model_arrives_whole(client: Client, library: Library, keyed: bool) ->
 
 @pytest.mark.parametrize("token", [{"HF_TOKEN": "hf_" + "w" * 34}, {}], ids=["a wrong key", "no key"])
 def test_a_wrong_key_is_named_as_such(client: Client, library: Library, token: dict[str, str]) -> None:
-    """The client fails, and its message says that it is about credentials."""
+    """With a wrong key the client fails with a message about credentials."""
     done = client.python(WHOLE, url=library.keyed_url, **token)
 
     assert done.returncode != 0
@@ -41,7 +41,7 @@ def test_a_wrong_key_is_named_as_such(client: Client, library: Library, token: d
 
 
 def test_a_download_survives_a_line_that_breaks(client: Client, library: Library) -> None:
-    """After a cut the same command, at most once more, has every byte right."""
+    """After a cut, the same command or one more try brings every byte."""
     line = Cutter(library.open_url, cuts=1, after_bytes=8_000_000)
     try:
         done = client.python(WHOLE, url=line.url)
@@ -56,7 +56,7 @@ def test_a_download_survives_a_line_that_breaks(client: Client, library: Library
 
 
 def test_a_tier_is_read_in_place(client: Client, library: Library) -> None:
-    """With HF_HOME at the tier the model loads offline, from there."""
+    """With HF_HOME at the tier the model loads offline."""
     done = client.python(WHOLE, HF_HOME=str(library.home.primary), HF_HUB_OFFLINE="1")
 
     assert done.returncode == 0, done.stderr
@@ -64,7 +64,7 @@ def test_a_tier_is_read_in_place(client: Client, library: Library) -> None:
 
 
 def test_what_a_client_writes_beside_is_served_too(client: Client, library: Library, tmp_path: Path) -> None:
-    """A download with HF_HOME at the tier harms nothing there, and the face serves it at once."""
+    """A download with HF_HOME at the tier changes nothing else there, and the face serves it at once."""
     repo_id = f"org/beside-{client.name}"
     library.hub.add_repo(repo_id, {"config.json": b"{}", "w.bin": b"w" * 1000})
 
@@ -77,7 +77,7 @@ def test_what_a_client_writes_beside_is_served_too(client: Client, library: Libr
 
 
 def test_a_part_hides_nothing_of_the_rest(client: Client, library: Library) -> None:
-    """What was fetched of a partial model leaves the others of its files to be fetched from the real hub."""
+    """A client that fetched a partial model from the face later gets its other files from the real hub."""
     some = SNAPSHOT.format("org/gg", "allow_patterns='*{}*'")
 
     first = client.python(some.format("Q4"), url=library.open_url)

@@ -1,4 +1,4 @@
-"""Libraries that load models: from the hub face, with a key and without, and from a tier in place."""
+"""Libraries that load models from the hub face, with and without a key, and from a tier in place."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ SAYS = {"tokenizers": "[2]", "transformers": "[2]", "sentence-transformers": "(1
 
 @pytest.fixture(scope="module", params=MAKE)
 def library_name(request: pytest.FixtureRequest, library: Library, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Each library, after the shelf has a tiny model that the library made itself."""
+    """Each library, with a tiny model of its own making on the shelf."""
     name = str(request.param)
     maker = Client(name, tmp_path_factory.mktemp(name))
     (maker.root / "made").mkdir()
@@ -74,7 +74,7 @@ def test_a_model_loads(library: Library, library_name: str, tmp_path: Path, plac
 
 
 def test_a_wrong_key_loads_nothing(library: Library, library_name: str, tmp_path: Path) -> None:
-    """The library fails and leaves nothing in its cache."""
+    """With a wrong key the library fails and leaves nothing in its cache."""
     client = Client(library_name, tmp_path)
 
     done = client.python(LOAD[library_name].format(f"org/tiny-{library_name}"), url=library.keyed_url, HF_TOKEN="hf_no")

@@ -1,4 +1,4 @@
-"""Programs that are no Python library of Hugging Face's: curl, aria2c, the JS clients, llama-server."""
+"""Clients other than Hugging Face's Python libraries: curl, aria2c, the JS clients, llama-server."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ console.log(JSON.stringify({{ folder, file, names, exist, kind, who }}));
 @pytest.mark.parametrize("keyed", [True, False], ids=["with a key", "without"])
 @pytest.mark.parametrize("tool", ["curl", "aria2c"])
 def test_a_file_arrives_over_a_line_that_breaks(library: Library, tmp_path: Path, tool: str, keyed: bool) -> None:
-    """After a cut the tool takes the file up where it was, and has every byte right."""
+    """After a cut the tool resumes where it was and has every byte right."""
     if shutil.which(tool) is None:
         pytest.skip(f"{tool} is not installed")
     line = Cutter(library.keyed_url if keyed else library.open_url, cuts=1, after_bytes=8_000_000)
@@ -57,7 +57,7 @@ def test_a_file_arrives_over_a_line_that_breaks(library: Library, tmp_path: Path
 
 @pytest.mark.parametrize("tool", [["curl", "-sSf"], ["aria2c", "-q"]], ids=["curl", "aria2c"])
 def test_a_tool_with_a_wrong_key_gets_nothing(library: Library, tmp_path: Path, tool: list[str]) -> None:
-    """It fails, and no file is left that looks like the model."""
+    """With a wrong key the tool fails and leaves no file that looks like the model."""
     if shutil.which(tool[0]) is None:
         pytest.skip(f"{tool[0]} is not installed")
     command = [*tool, "--header", "Authorization: Bearer hf_wrong", "-o", "got", f"{library.keyed_url}/{FILE}"]
@@ -70,7 +70,7 @@ def test_a_tool_with_a_wrong_key_gets_nothing(library: Library, tmp_path: Path, 
 
 @pytest.mark.parametrize("keyed", [True, False], ids=["with a key", "without"])
 def test_the_js_clients_find_everything(library: Library, tmp_path: Path, keyed: bool) -> None:
-    """@huggingface/hub lays a snapshot out under its true commit, and @huggingface/gguf reads a header."""
+    """@huggingface/hub lays out a snapshot under its true commit, and @huggingface/gguf reads a header."""
     client = Client("npm", tmp_path)
     url, token = (library.keyed_url, json.dumps(KEY)) if keyed else (library.open_url, "undefined")
 
@@ -83,7 +83,7 @@ def test_the_js_clients_find_everything(library: Library, tmp_path: Path, keyed:
 
 
 def test_the_js_client_says_that_a_key_is_wrong(library: Library, tmp_path: Path) -> None:
-    """The error names the status 401."""
+    """With a wrong key the JS client's error has the status 401."""
     code = JS.format(url=library.keyed_url, token=json.dumps("hf_wrong"), cache=str(tmp_path))
 
     with pytest.raises(subprocess.CalledProcessError) as caught:
@@ -93,7 +93,7 @@ def test_the_js_client_says_that_a_key_is_wrong(library: Library, tmp_path: Path
 
 
 def _node(client: Client, code: str) -> str:
-    """Run JavaScript beside the packages of npm."""
+    """Run JavaScript beside the npm packages."""
     modules = Path(client.environment.program("node")).parents[1] / "node_modules"
     (client.root / "node_modules").symlink_to(modules)
     (client.root / "main.mjs").write_text(code)
@@ -104,7 +104,7 @@ def _node(client: Client, code: str) -> str:
 
 @pytest.mark.parametrize("place", ["with a key", "without", "in place"])
 def test_llama_server_finds_the_quantisation_that_is_here(library: Library, tmp_path: Path, place: str) -> None:
-    """`-hf org/gg` gets the file, or reads it from the tier; that it holds no model ends the program then."""
+    """llama-server with `-hf org/gg` gets the file from face or tier, and ends because it isn't a real model."""
     client = Client("llama-server", tmp_path)
     more = {"HF_TOKEN": KEY} if place == "with a key" else {}
     more |= {"HF_HOME": str(library.home.primary)} if place == "in place" else {}

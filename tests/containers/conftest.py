@@ -22,7 +22,7 @@ USB = Path("/models/usb")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs a container engine unless it was asked for."""
+    """Skip tests that need a container engine unless SHELF_CONTAINERS asks for them."""
     if not os.environ.get("SHELF_CONTAINERS"):
         asked = pytest.mark.skip(reason="make test-containers runs this, as root, with podman or docker")
         for item in items:
@@ -32,23 +32,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @dataclass(frozen=True)
 class Engine:
-    """podman or docker."""
+    """The container engine, podman or docker."""
 
     program: str
     image: str
 
     def run(self, *words: str, **more: object) -> subprocess.CompletedProcess[str]:
-        """Run one of its commands to its end."""
+        """Run one of its commands to the end."""
         return subprocess.run([self.program, *words], capture_output=True, text=True, **more)  # type: ignore[call-overload,no-any-return]
 
     def of(self, home: Home) -> list[str]:
-        """Return the containers of a home that run."""
+        """Return a home's running containers."""
         return self.run("ps", "--quiet", "--filter", f"label=home={home.root}", check=True).stdout.split()
 
 
 @pytest.fixture(scope="session")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    """The engine, podman where there is one, with the image.
+    """The engine with the image: podman where it is installed.
 
     SHELF_ENGINE names another one. Without the network the wheels come from the folder that SHELF_WHEELS names.
     """
@@ -74,7 +74,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
 
 @pytest.fixture
 def home(hub: FakeHub, engine: Engine) -> Iterator[Home]:
-    """A home of two sides; no container outlives the test."""
+    """A home that host and container share; no container outlives the test."""
     with open_home(hub) as made:
         yield made
         for name in engine.of(made):
@@ -83,17 +83,17 @@ def home(hub: FakeHub, engine: Engine) -> Iterator[Home]:
 
 @dataclass
 class Container(Side):
-    """A container of the image over the bases of a home; each command is one of its own."""
+    """A container of the image over a home's bases; each command runs in its own container."""
 
     engine: Engine | None = None
 
     def __post_init__(self) -> None:
-        """Have the primary base at the image's own place, the secondary where it is outside."""
+        """Mount the primary base at the image's own path, and the secondary at its path outside."""
         places = {self.home.primary: INSIDE, self.home.secondary: self.home.secondary, self.home.custom: USB}
         self.mounts = self.mounts or places
 
     def options(self) -> list[str]:
-        """Return what `run` is told."""
+        """Return the options for `run`."""
         found = ["--rm", "--network", "host", "--user", f"{self.uid}:{self.gid}", "--label", f"home={self.home.root}"]
         for outside, inside in self.mounts.items():
             found += ["--volume", f"{outside}:{inside}"]
@@ -112,7 +112,7 @@ class Container(Side):
         return self.start_program("shelf", *words)
 
     def start_program(self, *command: str) -> Child:
-        """Start any program in a container, under its umask."""
+        """Start any program in a container, with its umask."""
         assert self.engine is not None
         shell = ["sh", "-c", f'umask {self.umask:03o}; exec "$@"', "sh"]
         return self.home.start_program(self.engine.program, "run", *self.options(), self.engine.image, *shell, *command)
@@ -126,12 +126,12 @@ class Running:
     name: str
 
     def logs(self) -> str:
-        """Return what it has said."""
+        """Return its output so far."""
         done = self.engine.run("logs", self.name)
         return done.stdout + done.stderr
 
     def exit_code(self) -> int:
-        """Stop it as `stop` does, with SIGTERM, and return its exit code."""
+        """Stop it with SIGTERM, as `stop` does, and return its exit code."""
         self.engine.run("stop", "--time", "30", self.name, check=True)
         done = self.engine.run("inspect", self.name, "--format", "{{.State.ExitCode}}", check=True)
         return int(done.stdout)
@@ -139,7 +139,7 @@ class Running:
 
 @pytest.fixture
 def background(engine: Engine) -> Iterator[list[Running]]:
-    """Containers in the background, which are removed at the end."""
+    """Containers in the background, removed at the end."""
     started: list[Running] = []
     yield started
     for container in started:
@@ -147,7 +147,7 @@ def background(engine: Engine) -> Iterator[list[Running]]:
 
 
 def start_server(container: Container, started: list[Running], port: int) -> Running:
-    """Start the image's own command, the server, as a container in the background."""
+    """Start a background container with the image's own command, the server."""
     assert container.engine is not None
     name = f"modelshelf-test-{time.monotonic_ns()}"
     options = [word for word in container.options() if word != "--rm"]

@@ -1,4 +1,4 @@
-"""Real containers and the host over the same folders, while both run."""
+"""Real containers and the host use the same folders at the same time."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ DENSE = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 
 def two_sides(home: Home, engine: Engine, outside: int = USER, inside: int = USER) -> tuple[Side, Container]:
-    """Return a user of the host, whose bases they are, and a container; an ordinary user of either owns them."""
+    """Return a user of the host who owns the bases, and a container; an ordinary user runs either."""
     needs_namespaces()
     owner = outside or inside
     bases_of(home, owner, owner)
@@ -54,7 +54,7 @@ def two_sides(home: Home, engine: Engine, outside: int = USER, inside: int = USE
 def test_host_and_container_see_and_change_the_same_library(
     home: Home, engine: Engine, outside: int, inside: int, inside_first: bool
 ) -> None:
-    """What one downloads, moves or removes is so for the other: same names, sizes, tiers, bytes."""
+    """What host or container downloads, moves or removes is the same for both: names, sizes, tiers and bytes."""
     host, container = two_sides(home, engine, outside, inside)
     one, other = (container, host) if inside_first else (host, container)
 
@@ -62,7 +62,7 @@ def test_host_and_container_see_and_change_the_same_library(
 
 
 def test_both_read_the_same_bytes(home: Home, engine: Engine) -> None:
-    """What the host downloaded, a program in the container reads, and huggingface_hub finds there offline."""
+    """A program in the container reads what the host downloaded, and huggingface_hub finds it there offline."""
     host, container = two_sides(home, engine, USER, 0)
     host.run("add", "a", "org/a").checked()
 
@@ -80,7 +80,7 @@ def test_both_read_the_same_bytes(home: Home, engine: Engine) -> None:
 def test_a_server_in_a_container_and_commands_outside_share_models_and_jobs(
     hub: FakeHub, home: Home, engine: Engine, background: list[Running]
 ) -> None:
-    """A download that the container does is a job outside while it goes on, and a model when it has ended."""
+    """A container's download is a job on the host while it runs, and a model when it has ended."""
     host, container = two_sides(home, engine, USER, 0)
     port = free_port()
     start_server(container, background, port)
@@ -107,7 +107,7 @@ def test_a_server_in_a_container_and_commands_outside_share_models_and_jobs(
 def test_sigterm_puts_what_runs_back_and_the_host_goes_on_with_it(
     hub: FakeHub, home: Home, engine: Engine, background: list[Running]
 ) -> None:
-    """A stopped container exits with 0, its download waits in the queue, and another process takes it up."""
+    """A stopped container exits with 0, its download is queued, and another process resumes it."""
     host, container = two_sides(home, engine, USER, 0)
     port = free_port()
     server = start_server(container, background, port)
@@ -127,7 +127,7 @@ def test_sigterm_puts_what_runs_back_and_the_host_goes_on_with_it(
 
 
 def test_a_use_in_a_container_holds_the_model_and_ends_with_it(home: Home, engine: Engine) -> None:
-    """Outside nothing of it is deleted; when the container was killed, that lasts for a minute at most."""
+    """A model in use in a container keeps its old copy, and for a minute at most after the container was killed."""
     host, container = two_sides(home, engine, USER, 0)
     host.run("add", "a", "org/a").checked()
     container.start_program("shelf", "run", "a", "--", "sleep", "600")
@@ -144,7 +144,7 @@ def test_a_use_in_a_container_holds_the_model_and_ends_with_it(home: Home, engin
 
 
 def test_a_custom_base_has_two_paths(home: Home, engine: Engine) -> None:
-    """CACHE_PATH_MAP works both ways: the container may say its own path or the host's, and the host resolves both."""
+    """With CACHE_PATH_MAP a container may name its own path or the host's, and both sides resolve the base."""
     host, container = two_sides(home, engine, USER, 0)
 
     container.run("add", "a", "org/a", "--to", str(USB)).checked()
@@ -157,7 +157,7 @@ def test_a_custom_base_has_two_paths(home: Home, engine: Engine) -> None:
 
 
 def test_a_container_without_a_mount_says_that_models_would_vanish(engine: Engine) -> None:
-    """It warns, and with SHELF_REQUIRE_MOUNT=1 it does not start."""
+    """Without a mounted base a container warns, and with SHELF_REQUIRE_MOUNT=1 it doesn't start."""
     warned = engine.run("run", "--rm", engine.image, "shelf", "ls")
     refused = engine.run("run", "--rm", "--env", "SHELF_REQUIRE_MOUNT=1", engine.image, "shelf", "ls")
 
@@ -168,7 +168,7 @@ def test_a_container_without_a_mount_says_that_models_would_vanish(engine: Engin
 
 
 def test_the_image_is_no_root_and_says_how_it_is(engine: Engine) -> None:
-    """It runs as user 1000 unless told otherwise, as one process, with a health check and SIGTERM as its end."""
+    """The image runs as user 1000 by default, as one process, with a health check, and stops on SIGTERM."""
     who = engine.run("run", "--rm", engine.image, "id", "-u").stdout.strip()
     [config] = json.loads(engine.run("image", "inspect", engine.image, check=True).stdout)
 
@@ -179,7 +179,7 @@ def test_the_image_is_no_root_and_says_how_it_is(engine: Engine) -> None:
 
 
 def test_the_token_of_the_base_is_not_the_containers(home: Home, engine: Engine) -> None:
-    """huggingface_hub in the container looks elsewhere, though HF_HOME is the base while a model is used."""
+    """huggingface_hub in the container doesn't use the base's token, though HF_HOME is the base."""
     host, container = two_sides(home, engine, USER, 0)
     host.run("add", "a", "org/a").checked()
     (home.primary / "token").write_text("hf_secret_of_the_host")
@@ -192,7 +192,7 @@ def test_the_token_of_the_base_is_not_the_containers(home: Home, engine: Engine)
 
 @pytest.fixture
 def compose(engine: Engine, tmp_path: Path) -> Iterator[list[str]]:
-    """The words that run Compose; with podman over its Docker-compatible socket."""
+    """The command line of Compose; with podman over its Docker-compatible socket."""
     words = ["docker-compose"] if shutil.which("docker-compose") else ["docker", "compose"]
     if engine.program != "podman":
         yield words
@@ -208,7 +208,7 @@ def compose(engine: Engine, tmp_path: Path) -> Iterator[list[str]]:
 def test_compose_up_and_the_host_are_one_library(
     hub: FakeHub, home: Home, engine: Engine, compose: list[str], tmp_path: Path
 ) -> None:
-    """`docker-compose up -d` as documented: healthy, the host's models, a download over the LAN from another shelf."""
+    """`docker-compose up -d` as documented is healthy, has the host's models, and downloads from another shelf."""
     host, _ = two_sides(home, engine)
     project, port, far_port = tmp_path / "project", free_port(), free_port()
     project.mkdir()
@@ -256,7 +256,7 @@ def test_compose_up_and_the_host_are_one_library(
 
 @pytest.mark.model
 def test_the_real_model_is_loaded_outside_and_read_inside(upstream: str, home: Home, engine: Engine) -> None:
-    """What the container downloaded answers a question outside; the container reads the same bytes meanwhile."""
+    """A model that the container downloaded answers a question on the host while the container reads its bytes."""
     home.endpoint = upstream
     _, container = two_sides(home, engine, 0, 0)
     container.run("add", "smol", DENSE).checked()
@@ -290,7 +290,7 @@ def _address() -> str:
 
 
 def _plain() -> dict[str, str]:
-    """Return the environment without settings of ours, so that `.env` alone is read."""
+    """Return the environment without our settings, so that only `.env` counts."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("SHELF_", "HF_", "PRIMARY_"))}
 
 
@@ -302,6 +302,6 @@ def _ok(url: str) -> bool:
 
 
 def _is_healthy(engine: Engine, name: str) -> bool:
-    if engine.program == "podman":  # without systemd nobody calls the check at its interval
+    if engine.program == "podman":  # without systemd nothing runs the check at its interval
         return engine.run("healthcheck", "run", name).returncode == 0
     return engine.run("inspect", name, "--format", "{{.State.Health.Status}}", check=True).stdout.strip() == "healthy"

@@ -1,1 +1,1 @@
-"""Suites that a real part and its stand-in both pass."""
+"""Suites that a real part and its fake both pass."""

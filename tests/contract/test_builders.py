@@ -1,4 +1,4 @@
-"""What the builder draws is what huggingface_hub itself reads."""
+"""huggingface_hub itself reads what the builder draws."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ DRAWING = """
 
 @pytest.fixture
 def drawn(tmp_path: Path) -> Drawn:
-    """A cache with shared payloads, two commits, a dataset and files without links."""
+    """A cache with shared payloads, two commits, a data set and files without links."""
     return lay_out(tmp_path / "base", DRAWING)
 
 
 def test_scan_cache_dir_finds_what_was_drawn(drawn: Drawn) -> None:
-    """huggingface_hub lists every repository, revision and ref, and has no warning to give."""
+    """huggingface_hub lists every drawn repository, revision and ref without a warning."""
     found = scan_cache_dir(drawn.base.hub)
 
     revisions = {(r.repo_type, r.repo_id): {v.commit_hash: set(v.refs) for v in r.revisions} for r in found.repos}
@@ -69,7 +69,7 @@ def test_a_drawn_file_is_loaded_from_the_cache(
 
 
 def test_a_file_drawn_as_missing_is_known_not_to_exist(drawn: Drawn) -> None:
-    """The negative cache answers for it, which is neither a path nor ignorance."""
+    """A file drawn as missing is in the negative cache."""
     found = try_to_load_from_cache("org/name", "added_tokens.json", cache_dir=drawn.base.hub)
 
     assert found is not None
@@ -77,7 +77,7 @@ def test_a_file_drawn_as_missing_is_known_not_to_exist(drawn: Drawn) -> None:
 
 
 def test_an_offline_download_is_content_with_what_was_drawn(drawn: Drawn, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`local_files_only` returns the drawn snapshot and asks nobody, for no file of its listing is missing."""
+    """`local_files_only` returns the drawn snapshot without a request, because no listed file is missing."""
     monkeypatch.setattr(socket, "socket", None)
 
     folder = snapshot_download("org/name", revision="refs/pr/1", cache_dir=drawn.base.hub, local_files_only=True)
@@ -86,14 +86,14 @@ def test_an_offline_download_is_content_with_what_was_drawn(drawn: Drawn, monkey
 
 
 def test_the_shared_store_is_huggingface_hubs_own(drawn: Drawn) -> None:
-    """The store is marked, and each payload lies in it once."""
+    """The shared store has its marker, and each payload once."""
     assert is_shared_blobs_dir(drawn.base.hub / "blobs")
     sizes = sorted(path.stat().st_size for path in shared_store_blob_paths(drawn.base.hub))
     assert sizes == [3000, 3000]
 
 
 def test_every_digest_is_that_of_the_drawn_bytes(drawn: Drawn) -> None:
-    """Each file of a commit leads to as many bytes as its entry says, under the name of its digest."""
+    """Each file of a commit has the listed size, and its blob the name of its digest."""
     repo = drawn.base.repo("org/name")
     for file in drawn.of("org/name", "a"):
         link = repo.snapshot(commit("a")) / file.path

@@ -1,4 +1,4 @@
-"""The fake hub is right when the real client cannot tell it from the real one."""
+"""The real client can't tell the fake hub from the real one."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ FILES: dict[str, bytes | Path] = {
 
 @dataclass
 class Client:
-    """The real huggingface_hub in child processes, with a cache of its own."""
+    """The real huggingface_hub in child processes, with its own cache."""
 
     base: Path
     env: dict[str, str] = field(default_factory=dict)
 
     def hf(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run the `hf` command and return what it said."""
+        """Run the `hf` command and return its output."""
         command = [str(Path(sys.executable).with_name("hf")), *words]
         return subprocess.run(command, env=self.env, text=True, capture_output=True, timeout=60)
 
     def call(self, expression: str) -> Any:
-        """Return the value of an expression over `api`, an HfApi, by way of JSON."""
+        """Return the value of an expression over `api`, an HfApi, through JSON."""
         code = f"import json; from huggingface_hub import HfApi; api = HfApi(); print(json.dumps({expression}))"
         command = [sys.executable, "-c", code]
         done = subprocess.run(command, env=self.env, text=True, capture_output=True, timeout=60)
@@ -44,7 +44,7 @@ class Client:
         return json.loads(done.stdout)
 
     def snapshot(self, repo_id: str, commit: str) -> Path:
-        """Return where a commit lies in the cache."""
+        """Return a commit's folder in the cache."""
         return self.base / "hub" / f"models--{repo_id.replace('/', '--')}" / "snapshots" / commit
 
 
@@ -72,7 +72,7 @@ def client(hub: FakeHub, tmp_path: Path) -> Client:
 
 
 def paths(hub: FakeHub, method: str, end: str) -> list[str]:
-    """Return the paths asked for with a method that end like this."""
+    """Return the paths requested with a method that end in this text."""
     return [one.path for one in hub.requests if one.method == method and one.path.endswith(end)]
 
 
@@ -94,7 +94,7 @@ def test_the_real_client_downloads_and_verifies(hub: FakeHub, client: Client) ->
 
 
 def test_a_flipped_byte_is_accepted_by_the_download_and_found_by_verify(hub: FakeHub, client: Client) -> None:
-    """`corrupt_at` changes the content but not what the tree says of it."""
+    """`corrupt_at` changes the content and not the tree's digest, so only `hf cache verify` notices."""
     hub.fail("*/model.safetensors", corrupt_at=300)
     assert client.hf("download", "org/name").returncode == 0
     verified = client.hf("cache", "verify", "org/name")
@@ -104,7 +104,7 @@ def test_a_flipped_byte_is_accepted_by_the_download_and_found_by_verify(hub: Fak
 
 @pytest.mark.parametrize("lock", ["gated", "private"])
 def test_a_locked_repository_opens_with_the_token_alone(hub: FakeHub, client: Client, lock: str) -> None:
-    """Without the token, and with a wrong one, nothing is downloaded."""
+    """Without the token, or with a wrong one, nothing is downloaded from a locked repository."""
     hub.add_repo("org/locked", FILES, gated=lock == "gated", private=lock == "private")
     word = "requires approval" if lock == "gated" else "not found"
     refused = client.hf("download", "org/locked")
@@ -115,7 +115,7 @@ def test_a_locked_repository_opens_with_the_token_alone(hub: FakeHub, client: Cl
 
 
 def test_a_revision_with_slashes_travels_quoted(hub: FakeHub, client: Client) -> None:
-    """`refs/pr/1` resolves to its commit and main to another."""
+    """`refs/pr/1` resolves to its commit, and main to another."""
     proposed = hub.add_repo("org/name", {"config.json": b"proposed"}, revision="refs/pr/1")
     done = client.hf("download", "org/name", "--revision", "refs/pr/1")
     assert done.returncode == 0, done.stderr
@@ -124,7 +124,7 @@ def test_a_revision_with_slashes_travels_quoted(hub: FakeHub, client: Client) ->
 
 
 def test_an_old_commit_stays_when_main_moves(hub: FakeHub, client: Client) -> None:
-    """A new commit takes main, and the old one is still there by hash and by tag."""
+    """A new commit becomes main, and the old one stays available by hash and tag."""
     old = hub.add_repo("org/name", FILES)
     new = hub.add_repo("org/name", {"config.json": b"new"})
     hub.set_ref("org/name", "v1", old)
@@ -134,7 +134,7 @@ def test_an_old_commit_stays_when_main_moves(hub: FakeHub, client: Client) -> No
 
 
 def test_the_tree_comes_in_pages(hub: FakeHub, client: Client) -> None:
-    """A client that follows the links sees every entry once, folders included."""
+    """A client that follows the links between pages sees every entry once, folders included."""
     hub.page_size = 2
     listed = client.call("[e.path for e in api.list_repo_tree('org/name', recursive=True)]")
     assert listed == ["config.json", "model.safetensors", "onnx", "onnx/deep", "onnx/deep/model.bin"]
@@ -142,7 +142,7 @@ def test_the_tree_comes_in_pages(hub: FakeHub, client: Client) -> None:
 
 
 def test_a_redirect_leads_to_the_cdn_without_the_token(hub: FakeHub, client: Client) -> None:
-    """The real client takes the metadata from the redirect and keeps its token from the other origin."""
+    """The real client takes the metadata from the redirect and doesn't send its token to the other origin."""
     hub.fail("*/model.safetensors", redirect_to="/cdn/{digest}")
     commit = hub.add_repo("org/name", FILES)
     done = client.hf("download", "org/name", "--token", hub.token)
@@ -154,14 +154,14 @@ def test_a_redirect_leads_to_the_cdn_without_the_token(hub: FakeHub, client: Cli
 
 
 def test_an_id_without_an_org_works(hub: FakeHub, client: Client) -> None:
-    """`gpt2` is found by every route that names it."""
+    """`gpt2`, an id without an organisation, works on every route."""
     commit = hub.add_repo("gpt2", FILES)
     assert client.hf("download", "gpt2").returncode == 0
     assert (client.snapshot("gpt2", commit) / "model.safetensors").read_bytes() == WEIGHTS
 
 
 def test_a_renamed_repository_is_reached_by_its_old_id(hub: FakeHub, client: Client) -> None:
-    """The real client follows the relative 307 of the API and of resolve."""
+    """The real client follows the relative 307 of the API and of resolve to a renamed repository."""
     commit = hub.add_repo("org/name", FILES)
     hub.rename("org/name", "new/home")
     assert client.hf("download", "org/name").returncode == 0
@@ -170,7 +170,7 @@ def test_a_renamed_repository_is_reached_by_its_old_id(hub: FakeHub, client: Cli
 
 
 def test_the_api_answers_what_the_client_parses(hub: FakeHub, client: Client) -> None:
-    """Sizes, digests, references and the user come through the client's own types."""
+    """The client's own types parse sizes, digests, refs and the user."""
     client.env["HF_TOKEN"] = hub.token
     commit = hub.add_repo("org/name", FILES)
     hub.set_ref("org/name", "v1", commit)
@@ -185,7 +185,7 @@ def test_the_api_answers_what_the_client_parses(hub: FakeHub, client: Client) ->
 
 
 def test_a_search_is_what_the_client_parses(hub: FakeHub, client: Client) -> None:
-    """A search finds words of a name, most downloaded first, with what was asked for of each."""
+    """A search matches words of a name, sorts by downloads, and has what was asked for of each."""
     for name in ("one-chat", "two-chat", "other"):
         hub.add_repo(f"org/{name}", FILES)
     hub.describe("org/two-chat", downloads=9, tags=["gguf"], safetensors={"total": 5, "parameters": {"BF16": 5}})
@@ -196,14 +196,14 @@ def test_a_search_is_what_the_client_parses(hub: FakeHub, client: Client) -> Non
 
 
 def test_a_missing_file_is_remembered_under_its_commit(hub: FakeHub, client: Client) -> None:
-    """EntryNotFound carries the commit, so that the client can note what does not exist."""
+    """EntryNotFound has the commit, so that the client can record what doesn't exist."""
     commit = hub.add_repo("org/name", FILES)
     assert client.hf("download", "org/name", "none.json").returncode == 1
     assert (client.snapshot("org/name", commit).parents[1] / ".no_exist" / commit / "none.json").exists()
 
 
 def test_the_real_client_resumes_after_a_cut(hub: FakeHub, client: Client) -> None:
-    """A body cut once is continued with a Range, from the last whole chunk of 10 MiB that had arrived."""
+    """The client resumes a cut body with a Range from the last whole chunk of 10 MiB."""
     big = WEIGHTS * 1100
     commit = hub.add_repo("org/big", {"model.safetensors": big})
     hub.fail("*/model.safetensors", cut_after=11_000_000, times=1)
@@ -214,7 +214,7 @@ def test_the_real_client_resumes_after_a_cut(hub: FakeHub, client: Client) -> No
 
 
 def test_the_real_client_lives_without_sizes(hub: FakeHub, client: Client) -> None:
-    """A file whose size is nowhere told before its body is downloaded all the same."""
+    """The client downloads a file whose size isn't stated before its body."""
     hub.fail("*/model.safetensors", no_size=True)
     commit = hub.add_repo("org/name", FILES)
     done = client.hf("download", "org/name")
@@ -223,7 +223,7 @@ def test_the_real_client_lives_without_sizes(hub: FakeHub, client: Client) -> No
 
 
 def test_a_client_is_killed_in_the_middle(hub: FakeHub, client: Client) -> None:
-    """While paused the hub has let out exactly the bytes allowed, and it goes on for the next client."""
+    """While paused, the hub has sent exactly the allowed bytes, and continues for the next client."""
     hub.pause(after_bytes=1234)
     command = [str(Path(sys.executable).with_name("hf")), "download", "org/name", "model.safetensors"]
     with subprocess.Popen(command, env=client.env, stdout=subprocess.DEVNULL) as child:

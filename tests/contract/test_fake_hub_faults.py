@@ -1,4 +1,4 @@
-"""The fake hub is right on the wire, byte by byte, and wrong exactly as it was told."""
+"""The fake hub is right on the wire, byte by byte, and wrong exactly as told."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WEIGHTS_URL = "/org/name/resolve/main/model.safetensors"
 
 @dataclass(frozen=True)
 class Answer:
-    """What http.client got."""
+    """What http.client received."""
 
     status: int
     headers: http.client.HTTPMessage
@@ -56,7 +56,7 @@ def ask(hub: FakeHub, path: str, method: str = "GET", **headers: str) -> Answer:
 
 
 def test_a_renamed_repository_is_a_relative_redirect(hub: FakeHub) -> None:
-    """API and resolve answer 307 with the new id in place of the old and the query kept."""
+    """API and resolve answer 307 with the new id in place of the old one and the same query."""
     hub.rename("org/name", "new/home")
     answer = ask(hub, "/api/models/org/name/tree/main?recursive=true")
     assert (answer.status, answer.headers["Location"]) == (
@@ -80,7 +80,7 @@ def test_a_renamed_repository_is_a_relative_redirect(hub: FakeHub) -> None:
     ],
 )
 def test_ranges(hub: FakeHub, tmp_path: Path, source: str, asked: str, status: int, span: range | None) -> None:
-    """A range is answered with its bytes and its Content-Range, or 416 with the size."""
+    """A range is answered with its bytes and Content-Range, or with 416 and the size."""
     disk = tmp_path / "w"
     disk.write_bytes(WEIGHTS)
     hub.add_repo("org/name", {"model.safetensors": WEIGHTS if source == "memory" else disk})
@@ -91,7 +91,7 @@ def test_ranges(hub: FakeHub, tmp_path: Path, source: str, asked: str, status: i
 
 
 def test_if_range_decides_between_the_rest_and_the_whole(hub: FakeHub) -> None:
-    """The rest is sent only if the ETag is still that of the file."""
+    """With If-Range the rest is sent only if the ETag is still the file's."""
     etag = ask(hub, WEIGHTS_URL, "HEAD").headers["ETag"]
     assert ask(hub, WEIGHTS_URL, Range="bytes=100-", If_Range=etag).body == WEIGHTS[100:]
     assert ask(hub, WEIGHTS_URL, Range="bytes=100-", If_Range='"old"').body == WEIGHTS
@@ -111,7 +111,7 @@ def test_if_range_decides_between_the_rest_and_the_whole(hub: FakeHub) -> None:
     ],
 )
 def test_error_codes(hub: FakeHub, path: str, status: int, code: str | None) -> None:
-    """What is missing is told apart by X-Error-Code."""
+    """X-Error-Code says what is missing."""
     hub.add_repo("gated/one", FILES, gated=True)
     hub.add_repo("private/one", FILES, private=True)
     answer = ask(hub, path)
@@ -120,7 +120,7 @@ def test_error_codes(hub: FakeHub, path: str, status: int, code: str | None) -> 
 
 
 def test_rules_act_in_their_order_as_often_as_told(hub: FakeHub) -> None:
-    """A failing status comes once with its headers, then the cut, then nothing; HEAD uses no cut up."""
+    """Rules act in order and as often as told; HEAD doesn't use up a cut."""
     hub.fail("/org/*", status=503, headers={"Retry-After": "1"}, error_code="Busy", times=1)
     hub.fail("/org/*", cut_after=10, times=1)
     first = ask(hub, WEIGHTS_URL)
@@ -133,7 +133,7 @@ def test_rules_act_in_their_order_as_often_as_told(hub: FakeHub) -> None:
 
 
 def test_a_rule_for_one_method_spares_the_others_until_healed(hub: FakeHub) -> None:
-    """`method` narrows a rule and `heal` ends it."""
+    """`method` limits a rule to one method, and `heal` ends it."""
     hub.fail("*", method="HEAD", status=500)
     assert [ask(hub, WEIGHTS_URL, "HEAD").status, ask(hub, WEIGHTS_URL).status] == [500, 200]
     hub.heal()
@@ -142,7 +142,7 @@ def test_a_rule_for_one_method_spares_the_others_until_healed(hub: FakeHub) -> N
 
 @pytest.mark.parametrize("source", ["memory", "disk"])
 def test_a_corrupt_byte_hits_the_range_that_holds_it(hub: FakeHub, tmp_path: Path, source: str) -> None:
-    """Ranges elsewhere are right and do not use the rule up."""
+    """A corrupt byte is only in ranges that contain it, and other ranges don't use up the rule."""
     disk = tmp_path / "w"
     disk.write_bytes(WEIGHTS)
     hub.add_repo("org/name", {"model.safetensors": WEIGHTS if source == "memory" else disk})
@@ -158,7 +158,7 @@ def test_a_corrupt_byte_hits_the_range_that_holds_it(hub: FakeHub, tmp_path: Pat
     [pytest.param({"delay_s": 0.2}, id="delay"), pytest.param({"rate_bytes_per_s": 51_200}, id="rate")],
 )
 def test_a_slow_answer_takes_its_time(hub: FakeHub, fault: dict[str, Any]) -> None:
-    """A delay of 0.2 s, and 10,240 bytes at 51,200 a second, take 0.2 s and are right."""
+    """A delay of 0.2 s, and 10,240 bytes at 51,200 a second, each take 0.2 s."""
     hub.fail("*", **fault)
     started = time.perf_counter()
     assert ask(hub, WEIGHTS_URL).body == WEIGHTS
@@ -166,7 +166,7 @@ def test_a_slow_answer_takes_its_time(hub: FakeHub, fault: dict[str, Any]) -> No
 
 
 def test_a_hub_without_ranges_sends_all(hub: FakeHub) -> None:
-    """Neither method announces ranges, and a Range is answered with 200."""
+    """With `no_ranges` neither method announces ranges, and a Range is answered with 200."""
     hub.fail("*", no_ranges=True)
     answer = ask(hub, WEIGHTS_URL, Range="bytes=5-9")
     assert (answer.status, answer.body, answer.headers["Accept-Ranges"]) == (200, WEIGHTS, None)
@@ -174,7 +174,7 @@ def test_a_hub_without_ranges_sends_all(hub: FakeHub) -> None:
 
 
 def test_a_truncated_file_looks_whole(hub: FakeHub) -> None:
-    """Half of the file comes with a Content-Length that fits it, while HEAD tells the real size."""
+    """With `truncate` half of the file comes with a matching Content-Length, while HEAD tells the real size."""
     hub.fail("*", truncate=True)
     answer = ask(hub, WEIGHTS_URL)
     assert (answer.body, answer.headers["Content-Length"]) == (WEIGHTS[:5120], "5120")
@@ -183,7 +183,7 @@ def test_a_truncated_file_looks_whole(hub: FakeHub) -> None:
 
 
 def test_a_size_can_be_missing_everywhere(hub: FakeHub) -> None:
-    """HEAD carries no length of any name and the tree says null, for the file named alone."""
+    """With `no_size` HEAD has no length and the tree null, only for the named file."""
     hub.fail("*/model.safetensors", no_size=True)
     head = ask(hub, WEIGHTS_URL, "HEAD").headers
     assert (head["Content-Length"], head["X-Linked-Size"]) == (None, None)
@@ -193,7 +193,7 @@ def test_a_size_can_be_missing_everywhere(hub: FakeHub) -> None:
 
 
 def test_a_redirect_keeps_the_metadata_and_the_cdn_serves_ranges(hub: FakeHub) -> None:
-    """The 302 names commit, ETag and size, for a file that is not LFS too."""
+    """The 302 has commit, ETag and size, for files outside LFS too."""
     hub.fail("*/config.json", redirect_to=f"{hub.url}/cdn/{{digest}}")
     answer = ask(hub, "/org/name/resolve/main/config.json", "HEAD")
     assert (answer.status, answer.headers["X-Linked-Size"]) == (302, "8")
@@ -204,7 +204,7 @@ def test_a_redirect_keeps_the_metadata_and_the_cdn_serves_ranges(hub: FakeHub) -
 
 
 def test_a_stopped_hub_refuses_and_comes_back_at_the_same_port(hub: FakeHub) -> None:
-    """`stop` also ends the connections that were open."""
+    """`stop` also ends open connections, and `start` uses the same port again."""
     open_one = connect(hub)
     open_one.request("GET", WEIGHTS_URL)
     assert open_one.getresponse().read() == WEIGHTS
@@ -219,7 +219,7 @@ def test_a_stopped_hub_refuses_and_comes_back_at_the_same_port(hub: FakeHub) -> 
 
 
 def test_a_stop_releases_what_the_pause_holds(hub: FakeHub) -> None:
-    """A client that waits for a held body sees the connection end."""
+    """A client that waits for a paused body sees the connection end when the hub stops."""
     hub.pause(after_bytes=7)
     partial: list[bytes] = []
 
@@ -237,7 +237,7 @@ def test_a_stop_releases_what_the_pause_holds(hub: FakeHub) -> None:
 
 
 def test_bytes_that_never_come_are_a_timeout(hub: FakeHub) -> None:
-    """`wait_for_bytes` does not return when the bytes were not served."""
+    """`wait_for_bytes` raises if the bytes weren't sent in time."""
     with pytest.raises(TimeoutError, match="0 of 1 bytes"):
         hub.wait_for_bytes(1, timeout_s=0.01)
 
@@ -267,7 +267,7 @@ def test_a_rule_must_say_what_fails(hub: FakeHub, faults: dict[str, Any], error:
 
 
 def test_it_runs_as_a_process_of_its_own(tmp_path: Path) -> None:
-    """The command prints the endpoint, the repository and the commit, and serves the file."""
+    """`python -m tests.fakes.hub` prints the endpoint, the repository and the commit, and serves the file."""
     file = tmp_path / "big"
     file.write_bytes(WEIGHTS)
     command = [sys.executable, "-m", "tests.fakes.hub", "--file", str(file), "--repo", "big/one"]

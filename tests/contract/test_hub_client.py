@@ -1,4 +1,4 @@
-"""The client of the hub: who gets the token, what it bears, and for how long."""
+"""The hub client: who gets the token, and which answers it accepts."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ SHORT = Patience(connect_s=5, silence_s=5, window_s=0.3, least_bytes_per_s=100)
 
 
 def client(endpoint: str, token: str | None = "hf_test", patience: Patience = SHORT) -> HubClient:
-    """Return a client that isn't patient."""
+    """Return a client with short time-outs."""
     return HubClient(endpoint, token, "test", 4, patience=patience)
 
 
 def read(hub: HubClient) -> int:
-    """Read the first 100,000 bytes of a file; returns how many came."""
+    """Read the first 100,000 bytes of a file; return how many came."""
     with hub.open_range(REPO, COMMIT, "a.txt", 0, 100_000) as stream:
         view = memoryview(bytearray(100_000))
         return sum(iter(lambda: stream.read_into(view), 0))
@@ -53,31 +53,31 @@ asked = pytest.mark.parametrize("ask", QUESTIONS.values(), ids=QUESTIONS.keys())
 
 
 def drip_head(path: str) -> Iterable[bytes]:
-    """Say a head a byte at a time."""
+    """Send a head one byte at a time."""
     return dripping(b"HTTP/1.1 200 OK\r\nX-Filler: aaaa", 0.02)
 
 
 def drip_body(path: str) -> Iterable[bytes]:
-    """Say a body a byte at a time."""
+    """Send a body one byte at a time."""
     yield OK + b"Content-Length: 100000\r\n\r\n["
     yield from dripping(b" ", 0.02)
 
 
 def endless_head(path: str) -> Iterable[bytes]:
-    """Say headers as fast as it goes, for ever."""
+    """Send headers as fast as possible, without end."""
     yield b"HTTP/1.1 200 OK\r\n"
     yield from itertools.repeat(b"X-Filler: a\r\n" * 500)
 
 
 def endless_interim(path: str) -> Iterable[bytes]:
-    """Promise an answer for ever."""
+    """Send interim answers without end."""
     return itertools.repeat(b"HTTP/1.1 100 Continue\r\n\r\n" * 500)
 
 
 @asked
 @pytest.mark.parametrize("talk", [drip_head, drip_body, endless_head, endless_interim])
 def test_what_comes_too_slowly_or_without_end_ends(ask: Callable[[HubClient], Any], talk: Any) -> None:
-    """A head or a body that trickles, or a head that doesn't end, is given up within moments."""
+    """A head or a body that trickles, or a head without end, is given up within moments."""
     started_s = time.monotonic()
 
     with talking(talk) as endpoint, pytest.raises(Unavailable):
@@ -87,7 +87,7 @@ def test_what_comes_too_slowly_or_without_end_ends(ask: Callable[[HubClient], An
 
 
 def test_a_wait_of_ones_own_is_not_the_hubs(hub: FakeHub) -> None:
-    """A reader that takes its time, as under a rate limit, doesn't make the hub slow."""
+    """A reader that pauses, as under a rate limit, doesn't make the hub count as slow."""
     commit = hub.add_repo(REPO, {"a.txt": bytes(2_000_000)})
     pause = threading.Event()
 
@@ -101,26 +101,26 @@ def test_a_wait_of_ones_own_is_not_the_hubs(hub: FakeHub) -> None:
 
 
 def body(value: object) -> bytes:
-    """Return a whole answer."""
+    """Return a complete answer."""
     text = value if isinstance(value, bytes) else json.dumps(value).encode()
     return OK + b"Content-Length: %d\r\n\r\n" % len(text) + text
 
 
 def endless_list(path: str) -> Iterable[bytes]:
-    """List files for ever, on one page."""
+    """List files without end, on one page."""
     yield OK + b"\r\n["
     for i in itertools.count():
         yield b",".join(json.dumps(FILE | {"path": f"{i}/{j}"}).encode() for j in range(500)) + b","
 
 
 def endless_blanks(path: str) -> Iterable[bytes]:
-    """List nothing for ever."""
+    """Send blanks without end."""
     yield OK + b"\r\n["
     yield from itertools.repeat(b" " * 2**20)
 
 
 def test_a_list_without_end_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tree of more files, bytes or pages than any repository has is refused at that number."""
+    """A tree with more files, bytes or pages than any repository has is refused at that number."""
     from modelshelf.hub import client as module
 
     monkeypatch.setattr(module, "_MAX_ENTRIES", 3000)
@@ -144,7 +144,7 @@ def test_a_list_without_end_ends(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_compressed_answer_is_bounded_as_it_unfolds(
     ask: Callable[[HubClient], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A few kilobytes that unfold to a gigabyte are given up at the bound, long before."""
+    """A few kilobytes that decompress to a gigabyte are given up at the limit."""
     from modelshelf.hub import client as module
 
     monkeypatch.setattr(module, "_MAX_TREE_BYTES", 2**22)
@@ -159,7 +159,7 @@ def test_a_compressed_answer_is_bounded_as_it_unfolds(
 
 
 def test_a_tree_of_300_000_files_takes_seconds() -> None:
-    """A tree is parsed as it comes, in a time that its length alone decides."""
+    """A tree is parsed while it arrives, in time linear to its length."""
     entries = [FILE | {"path": f"folder-{i % 1000}/file-{i}.bin"} for i in range(300_000)]
     answer = body(entries)
 
@@ -174,7 +174,7 @@ def test_a_tree_of_300_000_files_takes_seconds() -> None:
 
 @asked
 def test_redirects_end(ask: Callable[[HubClient], Any]) -> None:
-    """A hub that sends from address to address is given up."""
+    """A hub that redirects again and again is given up."""
     turn = itertools.count()
 
     def talk(path: str) -> Iterable[bytes]:
@@ -189,7 +189,7 @@ def test_redirects_end(ask: Callable[[HubClient], Any]) -> None:
     "location", ["ftp://127.0.0.1/x", "file:///etc/passwd", "http://u:p@127.0.0.1/", "http://[::1/", "//:0/"]
 )
 def test_a_redirect_to_no_address_is_refused(ask: Callable[[HubClient], Any], location: str) -> None:
-    """Only http and https are followed, and no address that holds a password."""
+    """Only redirects to http and https are followed, and never to an address with a password."""
 
     def talk(path: str) -> Iterable[bytes]:
         yield b"HTTP/1.1 302 Found\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n" % location.encode()
@@ -199,13 +199,13 @@ def test_a_redirect_to_no_address_is_refused(ask: Callable[[HubClient], Any], lo
 
 
 def secrets(hub: FakeHub) -> list[str]:
-    """Return the paths whose question bore a token."""
+    """Return the paths that were requested with a token."""
     return [request.path for request in hub.requests if "authorization" in request.headers]
 
 
 @asked
 def test_the_token_stays_at_its_origin(ask: Callable[[HubClient], Any], hub: FakeHub) -> None:
-    """A hub that sends every question to another port of the same host gives the token away to nobody."""
+    """If a hub redirects every request to another port of its host, no request there has the token."""
     with FakeHub() as other:
         other.add_repo(REPO, {"a.txt": b"x"}, gated=True)
         hub.fail("*", status=307, headers={"Location": f"{other.url}/api/models/org/name"})
@@ -218,7 +218,7 @@ def test_the_token_stays_at_its_origin(ask: Callable[[HubClient], Any], hub: Fak
 
 
 def test_a_page_elsewhere_gets_no_token(hub: FakeHub) -> None:
-    """The next page of a list may lie at another origin; it is read there without the token."""
+    """The next page of a list may be at another origin, and is requested without the token."""
     with FakeHub() as other:
         page = json.dumps([FILE | {"path": "b.txt"}]).encode()
         other.fail("/page", body=page)
@@ -232,7 +232,7 @@ def test_a_page_elsewhere_gets_no_token(hub: FakeHub) -> None:
 
 
 def test_encryption_is_not_given_up() -> None:
-    """What was asked by https is not asked by http, whoever says so; the other way is followed."""
+    """A redirect from https to http is refused, and one from http to https is followed."""
     hub = http.Http("https://hub.example", lambda: None, None)  # type: ignore[arg-type]
 
     with pytest.raises(Unavailable, match="from https to http"):
@@ -242,7 +242,7 @@ def test_encryption_is_not_given_up() -> None:
 
 
 def test_a_question_that_failed_once_is_asked_again(hub: FakeHub) -> None:
-    """One bad gateway doesn't end an add."""
+    """A request that fails with 502 is sent again."""
     commit = hub.add_repo(REPO, {"a.txt": b"x"})
     hub.fail("/api/*", status=502, times=2)
 
@@ -289,7 +289,7 @@ NONSENSE: dict[str, object] = {
 
 @pytest.mark.parametrize("answer", NONSENSE.values(), ids=NONSENSE.keys())
 def test_a_list_that_cannot_be_is_refused(hub: FakeHub, answer: object) -> None:
-    """Whatever isn't the list of a commit's files is an error that says so, and nothing of it is taken."""
+    """An answer that isn't a commit's list of files is an error, and nothing of it is used."""
     text = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
     hub.fail("*/tree/*", body=text)
 
@@ -314,7 +314,7 @@ def test_a_list_that_cannot_be_is_refused(hub: FakeHub, answer: object) -> None:
     ids=repr,
 )
 def test_a_repository_that_cannot_be_is_refused(hub: FakeHub, answer: object) -> None:
-    """Whatever doesn't say which commit of the repository asked for is meant is an error that says so."""
+    """An answer that doesn't name the repository's commit is an error."""
     hub.fail("*/revision/*", body=json.dumps(answer).encode())
 
     with pytest.raises(Corrupt, match="gave an invalid answer"):
@@ -322,7 +322,7 @@ def test_a_repository_that_cannot_be_is_refused(hub: FakeHub, answer: object) ->
 
 
 def test_what_a_hub_need_not_say_may_be_missing(hub: FakeHub) -> None:
-    """Unknown kinds of entries and fields, folders and missing lists are accepted."""
+    """Unknown kinds of entries, unknown fields, folders and missing lists are accepted."""
     more = {"xetHash": "x", "lastCommit": None, "securityFileStatus": {"status": "safe"}}
     entries = [
         {"type": "commit", "path": "../submodule"},
@@ -346,7 +346,7 @@ FOUND = {
 
 
 def test_a_search_takes_what_the_hub_says(hub: FakeHub) -> None:
-    """Of what a search finds everything may be missing but the id; a name of no use is left out."""
+    """In a search result only the id is required; a repository with an unusable name is left out."""
     entries = [FOUND | {"gguf": {"total": 9}, "usedStorage": 5, "gated": "auto"}, {"id": "../x"}, {"id": "org/b"}]
     hub.fail("/api/models", body=json.dumps(entries).encode())
 
@@ -363,7 +363,7 @@ def test_a_search_takes_what_the_hub_says(hub: FakeHub) -> None:
     ids=repr,
 )
 def test_a_search_that_cannot_be_is_refused(hub: FakeHub, answer: object) -> None:
-    """What isn't a list of repositories, or says of one what can't be, is an error that says so."""
+    """A search answer that isn't a list of valid repositories is an error."""
     hub.fail("/api/models", body=answer if isinstance(answer, bytes) else json.dumps(answer).encode())
 
     with pytest.raises(Corrupt, match="gave an invalid answer"):
@@ -371,7 +371,7 @@ def test_a_search_that_cannot_be_is_refused(hub: FakeHub, answer: object) -> Non
 
 
 def test_a_mistyped_repository_is_asked_for_once(hub: FakeHub) -> None:
-    """What a hub doesn't have is not searched for below other paths of it."""
+    """A repository that the hub doesn't have isn't looked for below other paths."""
     with pytest.raises(NotFound, match="no repository org/name"):
         client(hub.url).resolve(REPO, "main")
 
@@ -379,7 +379,7 @@ def test_a_mistyped_repository_is_asked_for_once(hub: FakeHub) -> None:
 
 
 def test_a_problem_document_alone_makes_no_shelf(hub: FakeHub) -> None:
-    """A server that refuses with a problem document and is no hub below /hf either is not called one of ours."""
+    """A server that refuses with a problem document and has no hub below /hf isn't called a modelshelf."""
     hub.fail("*/revision/*", status=404, headers={"Content-Type": "application/problem+json"}, body=b"{}")
     hub.fail("/hf/*", status=404, body=b"no")
 
@@ -389,7 +389,7 @@ def test_a_problem_document_alone_makes_no_shelf(hub: FakeHub) -> None:
 
 @pytest.mark.parametrize("tree", [[], [{"type": "directory", "path": "d"}]], ids=["nothing", "a folder alone"])
 def test_a_commit_without_files_is_no_model(hub: FakeHub, tree: list[object]) -> None:
-    """Where there is nothing to download the error says so, before a ref could lead to nothing."""
+    """A commit without files is an error, before a ref could lead to nothing."""
     hub.fail("*/tree/*", body=json.dumps(tree).encode())
 
     with pytest.raises(NotFound, match="org/name holds no files"):
@@ -397,7 +397,7 @@ def test_a_commit_without_files_is_no_model(hub: FakeHub, tree: list[object]) ->
 
 
 def test_a_wrong_revision_names_those_that_there_are(hub: FakeHub) -> None:
-    """The hint lists branches and tags; more than a line of them are cut."""
+    """A wrong revision's hint lists branches and tags, up to a line of them."""
     commit = hub.add_repo(REPO, {"a.txt": b"x"})
     for i in range(30):
         hub.set_ref(REPO, f"refs/tags/v{i:02}", commit)
@@ -412,7 +412,7 @@ def test_a_wrong_revision_names_those_that_there_are(hub: FakeHub) -> None:
     "answer", [b"null", b"[1]", b'{"branches": 1}', b"<html>", b'{"branches": [{"name": "../x"}]}']
 )
 def test_revisions_that_make_no_sense_are_not_named(hub: FakeHub, answer: bytes) -> None:
-    """A hub that says nonsense about its branches has none to name; the error stays."""
+    """Invalid names of branches are left out of the hint, and the error stays."""
     hub.add_repo(REPO, {"a.txt": b"x"})
     hub.fail("*/refs", body=answer)
 
@@ -424,7 +424,7 @@ def test_revisions_that_make_no_sense_are_not_named(hub: FakeHub, answer: bytes)
 
 @pytest.mark.parametrize(("closed", "works"), [(1, True), (2, False)], ids=["once", "twice"])
 def test_a_range_is_asked_for_once_more_where_the_connection_was_closed(closed: int, works: bool) -> None:
-    """A hub may close a kept connection at any time: that costs no try, as long as the next connection answers."""
+    """If the hub closed a kept connection, the request is sent again without counting as a try."""
     asked: list[str] = []
 
     def talk(path: str) -> Iterator[bytes]:

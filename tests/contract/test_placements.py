@@ -1,4 +1,4 @@
-"""Changes of where models are, on every database: they hold only while the model is as it was seen."""
+"""Changes of where models are, on every database: they apply only if the model is as it was read."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _now(registry: Registry) -> ModelRow:
 
 
 def test_a_model_is_added_as_its_sidecar_says(registry: Registry) -> None:
-    """Name, pin, patterns, commit, files and size; a second time the name is taken."""
+    """A model is added with its sidecar's name, pin, patterns, commit, files and size; the name is then taken."""
     assert registry.placements.add(SIDECAR, "secondary", "/slow", complete=True, signature="3:4")
     row = _now(registry)
 
@@ -48,7 +48,7 @@ def test_a_model_is_added_as_its_sidecar_says(registry: Registry) -> None:
 
 
 def test_a_model_is_placed_elsewhere_at_another_commit(registry: Registry, row: ModelRow) -> None:
-    """The list of files that nothing needs any more goes."""
+    """When a model is placed at another commit, a list of files that nothing needs is deleted."""
     assert registry.placements.place(row, SIDECAR, "secondary", "/slow", complete=True, signature="3:4")
 
     now = _now(registry)
@@ -57,21 +57,21 @@ def test_a_model_is_placed_elsewhere_at_another_commit(registry: Registry, row: 
 
 
 def test_a_model_that_is_placed_incomplete_keeps_its_signature(registry: Registry, row: ModelRow) -> None:
-    """It tells a model that lost files from one that never was there."""
+    """A model placed incomplete keeps its signature, which says that it lost files."""
     assert registry.placements.place(row, SIDECAR, "custom", "/usb", complete=False, signature="")
 
     assert (_now(registry).complete, _now(registry).signature) == (False, "1:2")
 
 
 def test_a_model_that_lost_files_is_not_complete(registry: Registry, row: ModelRow) -> None:
-    """Nothing else of it changes."""
+    """A model that lost files becomes incomplete, and nothing else of it changes."""
     assert registry.placements.lose(row)
 
     assert _now(registry) == replace(row, complete=False)
 
 
 def test_a_newer_commit_and_the_end_of_the_old_one_are_one_change(registry: Registry, row: ModelRow) -> None:
-    """The job that deletes the old snapshot is there exactly when the model is at the new one."""
+    """Switching to a newer commit adds the job that deletes the old snapshot in the same transaction."""
     taken = registry.placements.take_commit(row, NEW, FILES, 7, "5:6", OLD_COPY)
 
     now = _now(registry)
@@ -85,7 +85,7 @@ def test_a_newer_commit_and_the_end_of_the_old_one_are_one_change(registry: Regi
 
 
 def test_the_old_commit_stays_without_a_job(registry: Registry, row: ModelRow) -> None:
-    """So does its list of files while another model needs it."""
+    """Without that job the old commit's list of files stays while another model needs it."""
     twin = registry.add_model(Registration("twin", REPO, "primary"), "/fast")
     registry.set_manifest(twin, OLD, FILES)
 
@@ -96,7 +96,7 @@ def test_the_old_commit_stays_without_a_job(registry: Registry, row: ModelRow) -
 
 @pytest.mark.parametrize("change", ["moved", "updated", "renamed", "removed", "busy"])
 def test_what_changed_since_is_left_alone(registry: Registry, row: ModelRow, change: str) -> None:
-    """Whatever another process did meanwhile is not overwritten."""
+    """A row that another process changed in the meantime isn't overwritten."""
     if change == "moved":
         job = registry.enqueue("move", row, {})
         registry.placements.switch(row.id, "secondary", "/slow", "7:8", None, job_id=job.id)
@@ -117,7 +117,7 @@ def test_what_changed_since_is_left_alone(registry: Registry, row: ModelRow, cha
 
 
 def test_a_model_that_is_forgotten_can_leave_a_job_behind(registry: Registry, row: ModelRow) -> None:
-    """For what can only be tidied when its drive is back."""
+    """Forgetting a model can add a job that tidies up when its drive is back."""
     registry.delete_model(row.id, OLD_COPY)
     registry.delete_model(row.id, OLD_COPY)
 

@@ -1,4 +1,4 @@
-"""The registry on every database, and both of its readers: the same tests over each."""
+"""The registry on every database, with each of its readers."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def add(registry: Registry, model_name: str = "qwen", **values: Any) -> ModelRow
 
 
 def test_a_fresh_registry_is_empty(library: tuple[Registry, Reader]) -> None:
-    """Nothing is known, and asking is no error."""
+    """A fresh registry is empty, and reading it raises nothing."""
     _, reader = library
 
     assert reader.models() == []
@@ -55,7 +55,7 @@ def test_a_fresh_registry_is_empty(library: tuple[Registry, Reader]) -> None:
 
 
 def test_a_registered_model_is_read_as_it_was_written(library: tuple[Registry, Reader]) -> None:
-    """Every column has its type: patterns are a tuple, flags are bools, what is not known yet is None."""
+    """A model is read back with every column's type: tuples, booleans, and None for what isn't known."""
     registry, reader = library
 
     added = registry.add_model(QWEN, "/mnt/fast")
@@ -72,7 +72,7 @@ def test_a_registered_model_is_read_as_it_was_written(library: tuple[Registry, R
 
 
 def test_models_are_listed_by_name(library: tuple[Registry, Reader]) -> None:
-    """In one order, whatever the order in which they came."""
+    """Models are listed by name, whatever the order of registration."""
     registry, reader = library
     for name in ("c", "a", "b"):
         add(registry, name)
@@ -81,7 +81,7 @@ def test_models_are_listed_by_name(library: tuple[Registry, Reader]) -> None:
 
 
 def test_a_manifest_is_kept_with_the_commit(library: tuple[Registry, Reader]) -> None:
-    """All files are listed by path; the model's size is that of the distinct blobs it selects."""
+    """A manifest lists files by path, and the model's size is that of the distinct blobs it selects."""
     registry, reader = library
     row = registry.add_model(QWEN, "/mnt/fast")
 
@@ -95,7 +95,7 @@ def test_a_manifest_is_kept_with_the_commit(library: tuple[Registry, Reader]) ->
 
 
 def test_a_complete_model_stops_being_so_with_a_new_manifest(library: tuple[Registry, Reader]) -> None:
-    """Nothing that was verified for one commit is claimed of another; an empty one is a manifest too."""
+    """A new manifest, even an empty one, makes a complete model incomplete."""
     registry, reader = library
     row = add(registry)
     registry.set_manifest(row, COMMIT, FILES)
@@ -113,7 +113,7 @@ def test_a_complete_model_stops_being_so_with_a_new_manifest(library: tuple[Regi
 
 
 def test_the_newest_job_stands_beside_its_model(library: tuple[Registry, Reader]) -> None:
-    """An older one does not, and neither does another model's."""
+    """A model is listed with its newest job, and not with older ones or other models' jobs."""
     registry, reader = library
     row = add(registry)
     registry.finish_job(registry.enqueue("pull", row).id, "failed", detail="old")
@@ -129,7 +129,7 @@ def test_the_newest_job_stands_beside_its_model(library: tuple[Registry, Reader]
 
 
 def test_each_load_is_counted(library: tuple[Registry, Reader]) -> None:
-    """Last use comes from the ledger, on the database's clock."""
+    """Each load is counted, and the last use is by the database's clock."""
     registry, reader = library
     row = add(registry)
     for _ in range(3):
@@ -144,7 +144,7 @@ def test_each_load_is_counted(library: tuple[Registry, Reader]) -> None:
 
 
 def test_the_same_registration_twice_is_one(registry: Registry) -> None:
-    """Whoever repeats a command gets the model that is there."""
+    """Registering the same model twice returns the existing one."""
     assert registry.add_model(QWEN, "/mnt/fast") == registry.add_model(QWEN, "/elsewhere")
     assert len(registry.models()) == 1
 
@@ -160,7 +160,7 @@ def test_the_same_registration_twice_is_one(registry: Registry) -> None:
     ids=["repository", "tier", "files", "revision"],
 )
 def test_a_name_that_means_something_else_is_taken(registry: Registry, other: Registration) -> None:
-    """Nothing is replaced; the error says what has the name."""
+    """A name that another model has is a conflict, and the error says what has it."""
     registry.add_model(QWEN, "/mnt/fast")
 
     with pytest.raises(Conflict, match=r"The name qwen is taken by Qwen/Qwen2\.5-3B") as caught:
@@ -171,7 +171,7 @@ def test_a_name_that_means_something_else_is_taken(registry: Registry, other: Re
 
 
 def test_a_model_can_be_renamed(registry: Registry) -> None:
-    """To a name that is free; a taken one is a conflict and changes nothing."""
+    """A model can be renamed to a free name; a taken one is a conflict and changes nothing."""
     row = add(registry, "old")
     add(registry, "taken")
 
@@ -183,7 +183,7 @@ def test_a_model_can_be_renamed(registry: Registry) -> None:
 
 
 def test_a_pin_is_kept_with_its_reason(registry: Registry) -> None:
-    """It can be taken off again."""
+    """A pin is stored with its reason, and can be removed."""
     row = add(registry)
 
     for pinned, reason in ((True, "demo on Friday"), (False, "")):
@@ -193,7 +193,7 @@ def test_a_pin_is_kept_with_its_reason(registry: Registry) -> None:
 
 
 def test_a_manifest_goes_with_its_last_model(registry: Registry) -> None:
-    """Two models of one commit share it: the first that goes leaves it to the other."""
+    """A manifest is deleted with the last of its models."""
     one, two = add(registry, "one"), add(registry, "two")
     for row in (one, two):
         registry.set_manifest(row, COMMIT, FILES)
@@ -205,7 +205,7 @@ def test_a_manifest_goes_with_its_last_model(registry: Registry) -> None:
 
 
 def test_jobs_and_uses_go_with_their_model(registry: Registry) -> None:
-    """Another model's stay."""
+    """A model's jobs and uses are deleted with it, and other models' stay."""
     one, two = add(registry, "one"), add(registry, "two")
     for row in (one, two):
         registry.enqueue("pull", row)
@@ -218,7 +218,7 @@ def test_jobs_and_uses_go_with_their_model(registry: Registry) -> None:
 
 
 def test_a_base_is_remembered_with_its_id(library: tuple[Registry, Reader]) -> None:
-    """A drive that is mounted elsewhere keeps its id."""
+    """A base's id is stored with its path, so a drive that is mounted elsewhere keeps its id."""
     registry, reader = library
 
     registry.remember_tier("id-1", "primary", "/mnt/fast")
@@ -229,7 +229,7 @@ def test_a_base_is_remembered_with_its_id(library: tuple[Registry, Reader]) -> N
 
 
 def test_damage_is_read_as_it_was_noted(library: tuple[Registry, Reader]) -> None:
-    """The listing reads it without what is slow to import."""
+    """Damage is listed without importing anything slow."""
     registry, reader = library
     registry.verified.add_damage("id-1", {"d" * 64: "3:4"})
 
@@ -237,7 +237,7 @@ def test_damage_is_read_as_it_was_noted(library: tuple[Registry, Reader]) -> Non
 
 
 def test_a_base_that_was_started_afresh_has_one_id(registry: Registry) -> None:
-    """The old tier is forgotten, with what was promised on it; promises elsewhere stay."""
+    """A base that was reset has only its new id; reservations on the old one are deleted, others stay."""
     for tier_id, base in (("old", "/mnt/fast"), ("other", "/mnt/slow")):
         registry.remember_tier(tier_id, "primary", base)
         registry.reservations.add(tier_id, "disk", "me", lambda _: 5)
@@ -252,7 +252,7 @@ OLD_COPY = OldCopy(BasePath("/mnt/usb"), "", RepoId("org/name"), None, ())
 
 
 def test_a_switched_model_resolves_to_its_new_tier(registry: Registry) -> None:
-    """The move is done exactly when the switch is, and the job that deletes the old copy is there then."""
+    """Switching a model to its new tier ends the move and adds the job that deletes the old copy in one transaction."""
     row = add(registry)
     moves = []
     for location, base, old in (("custom", "/mnt/usb", None), ("secondary", "/mnt/slow", OLD_COPY)):
@@ -270,7 +270,7 @@ def test_a_switched_model_resolves_to_its_new_tier(registry: Registry) -> None:
 
 
 def test_the_last_moves_of_a_model_are_read_with_their_causes(library: tuple[Registry, Reader]) -> None:
-    """Newest first, those that are over alone; an eviction that deleted the files has no tier."""
+    """A model's finished moves are listed newest first with their causes; an eviction that deleted has no tier."""
     registry, reader = library
     row, other = add(registry), add(registry, "other")
     pull = registry.enqueue("pull", other)
@@ -293,7 +293,7 @@ def test_the_last_moves_of_a_model_are_read_with_their_causes(library: tuple[Reg
 
 
 def test_models_are_asked_for_by_repository_location_and_id(library: tuple[Registry, Reader]) -> None:
-    """Each question narrows the answer."""
+    """Models can be filtered by repository, location and id."""
     registry, reader = library
     row = add(registry, "b")
     add(registry, "a")
@@ -306,7 +306,7 @@ def test_models_are_asked_for_by_repository_location_and_id(library: tuple[Regis
 
 
 def test_models_are_listed_as_a_person_wants_to_see_them(library: tuple[Registry, Reader]) -> None:
-    """In one of three orders; and those alone that have a text in their name or repository."""
+    """Models are listed in one of three orders, and filtered by a text in name or repository."""
     registry, reader = library
     for name, repo_id, size_bytes in (("b", "org/Small", 10), ("a", "org/small-too", 10), ("Big_1", "org/large", 30)):
         row = registry.add_model(Registration(name, repo_id, "primary"), "/mnt/fast")
@@ -327,7 +327,7 @@ def test_models_are_listed_as_a_person_wants_to_see_them(library: tuple[Registry
 
 @pytest.mark.parametrize("order", Order)
 def test_models_are_listed_in_pages(library: tuple[Registry, Reader], order: Order) -> None:
-    """Page after page, each beginning after the last model of the one before, gives every model once and in order."""
+    """Pages give every model once and in order, each beginning after the last model of the one before."""
     registry, reader = library
     for number in range(7):
         row = registry.add_model(Registration(f"m{number}", f"org/{number}", "primary"), "/mnt/fast")

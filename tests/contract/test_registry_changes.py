@@ -1,4 +1,4 @@
-"""The table of changes: every write notes what it changed, in its transaction, whoever writes."""
+"""The table of changes: every write records what it changed in its own transaction, whoever writes."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from modelshelf.registry.tables import jobs, leases, metadata, models, tiers
 
 TRACKED = {"models", "jobs", "tiers", "leases"}
 TOLD_OF_A_MODEL = {"uses", "damage"}
-"""A new row of these is a change of its model."""
+"""A new row in these tables is a change of its model."""
 UNTRACKED = {"library", "files", "reservations", "checks", "changes", "servers"}
 QUIET = {
     "jobs": {"phase", "done_bytes", "total_bytes", "rate_bytes_per_s", "result", "owner", "heartbeat_at", "parent_id"}
-    # written together with the state, or never after the job is there
+    # written together with the state, or never after the job exists
     | {"id", "kind", "model_id", "model_name", "params", "error", "attempts", "created_at", "finished_at", "reason"},
     "tiers": {"id", "admissions"},
     "leases": {"id", "model_id", "cache_path", "kind", "holder", "owner", "expires_at"},
     "models": {"id"},
 }
-"""Columns whose change is not noted: how far a job is, that an owner lives, and what nobody changes alone."""
+"""Columns whose change isn't recorded: a job's progress, heartbeats, and what never changes alone."""
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def row(registry: Registry) -> ModelRow:
 
 
 def noted(registry: Registry, act: Callable[[], object]) -> list[tuple[str, str]]:
-    """Return what is noted while something is done, the newest change of each thing."""
+    """Return what is recorded while something is done, the newest change of each object."""
     before = registry.changes.newest()
     act()
     changes = registry.changes.after(before)
@@ -50,20 +50,20 @@ def noted(registry: Registry, act: Callable[[], object]) -> list[tuple[str, str]
 
 
 def run(database: sa.Engine, statement: sa.Executable) -> None:
-    """Carry out a statement as somebody who knows nothing of changes."""
+    """Run a statement that knows nothing of changes."""
     with database.begin() as connection:
         connection.execute(statement)
 
 
 def other_value(column: sa.Column[Any]) -> Any:
-    """Return another value for a column."""
+    """Return a different value for a column."""
     if isinstance(column.type, sa.Boolean):
         return ~column
     return column + 1 if isinstance(column.type, sa.Integer | sa.BigInteger | sa.Double) else "other"
 
 
 def test_every_table_is_noted_or_named_here() -> None:
-    """A new table fails here until somebody decides whether its changes are told."""
+    """Every table's changes are recorded, or the table is listed as quiet."""
     assert set(metadata.tables) == TRACKED | TOLD_OF_A_MODEL | UNTRACKED
 
 
@@ -74,7 +74,7 @@ def test_every_table_is_noted_or_named_here() -> None:
 def test_a_change_of_a_column_is_noted_unless_it_is_quiet(
     registry: Registry, database: sa.Engine, row: ModelRow, table: str, column: str
 ) -> None:
-    """Whoever writes it; a new column fails here until a trigger or the list of quiet ones names it."""
+    """A change of a column is recorded, whoever writes it, unless the column is listed as quiet."""
     changed = metadata.tables[table]
     statement = sa.update(changed).values({column: other_value(changed.c[column])})
 
@@ -85,12 +85,12 @@ def test_a_change_of_a_column_is_noted_unless_it_is_quiet(
 
 @pytest.mark.parametrize("table", sorted(TRACKED))
 def test_a_removal_is_noted(registry: Registry, database: sa.Engine, row: ModelRow, table: str) -> None:
-    """Of each kind, whoever does it."""
+    """A deleted row of each kind is recorded, whoever deletes it."""
     assert table[:-1] in {kind for kind, _ in noted(registry, lambda: run(database, sa.delete(metadata.tables[table])))}
 
 
 def test_what_a_registry_does_is_noted_by_name_or_id(registry: Registry, row: ModelRow) -> None:
-    """A model by its name, a job and a lease by their ids, a tier by its base."""
+    """A model's change is recorded by name, a job's and a lease's by id, and a tier's by base."""
     job = registry.enqueue("pull", row)
 
     assert noted(registry, lambda: registry.rename(row.id, "n")) == [("model", "m"), ("model", "n")]
@@ -103,14 +103,14 @@ def test_what_a_registry_does_is_noted_by_name_or_id(registry: Registry, row: Mo
 
 
 def test_what_goes_with_a_model_is_noted_too(registry: Registry, row: ModelRow) -> None:
-    """Its jobs and its leases."""
+    """The jobs and leases that are deleted with a model are recorded."""
     found = noted(registry, lambda: registry.delete_model(row.id))
 
     assert {kind for kind, _ in found} == {"model", "job", "lease"}
 
 
 def test_a_blob_that_is_found_damaged_is_a_change_of_its_models(registry: Registry, row: ModelRow) -> None:
-    """And so is one that is damaged no longer."""
+    """A blob that becomes damaged, or good again, is a change of its models."""
     stamps = {row_file.digest: "1:1" for row_file in registry.files("org/name", "c" * 40)}
 
     assert noted(registry, lambda: registry.verified.add_damage("t" * 32, stamps)) == [("model", "m")]  # type: ignore[arg-type]
@@ -118,7 +118,7 @@ def test_a_blob_that_is_found_damaged_is_a_change_of_its_models(registry: Regist
 
 
 def test_how_far_a_job_is_is_not_noted(registry: Registry, row: ModelRow) -> None:
-    """It changes twice a second for each job, and so does the word that its owner lives."""
+    """A job's progress and heartbeat, which change twice a second, aren't recorded."""
     job = registry.enqueue("pull", row)
     [lease] = registry.leases.all()
 
@@ -127,7 +127,7 @@ def test_how_far_a_job_is_is_not_noted(registry: Registry, row: ModelRow) -> Non
 
 
 def test_what_is_rolled_back_is_not_noted(registry: Registry, database: sa.Engine, row: ModelRow) -> None:
-    """The note stands in the transaction of the change."""
+    """A change that is rolled back isn't recorded."""
 
     def give_up() -> None:
         with database.connect() as connection:
@@ -138,7 +138,7 @@ def test_what_is_rolled_back_is_not_noted(registry: Registry, database: sa.Engin
 
 
 def test_changes_are_kept_within_bounds(registry: Registry, database: sa.Engine, row: ModelRow) -> None:
-    """Of many, the last 1,000 are there; who asks for what came after an older one learns that it cannot be told."""
+    """The last 1,000 changes are kept, and a request for those after an older one gets no answer."""
     first = registry.changes.newest()
     with database.begin() as connection:
         for i in range(1300):
@@ -153,13 +153,13 @@ def test_changes_are_kept_within_bounds(registry: Registry, database: sa.Engine,
 
 
 def test_an_id_that_never_was_is_not_taken_for_one(registry: Registry, row: ModelRow) -> None:
-    """Whether it is too small or too large: the registry was built anew since."""
+    """An id that was never given, too small or too large, isn't accepted, because the registry was rebuilt since."""
     assert registry.changes.after(0) is None
     assert registry.changes.after(registry.changes.newest() + 1) is None
 
 
 def test_ids_are_in_the_order_of_the_commits(new_postgres: Callable[[], str]) -> None:
-    """On a server, who writes first and commits last is noted last, so that a listener misses neither."""
+    """On a server, ids follow the order of commits, so a listener misses no change."""
     url = new_postgres()
     registry, engine = Registry(url), make_engine(url)
     first = registry.add_model(Registration("first", "org/name", "primary"), "/mnt/fast")
@@ -180,6 +180,6 @@ def test_ids_are_in_the_order_of_the_commits(new_postgres: Callable[[], str]) ->
 
 
 def test_the_quiet_columns_exist() -> None:
-    """The list names no column that is gone."""
+    """Every column in the list of quiet ones exists."""
     for table in (models, jobs, tiers, leases):
         assert QUIET[table.name] <= {column.name for column in table.c}

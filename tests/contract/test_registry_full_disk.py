@@ -1,4 +1,4 @@
-"""A registry on a disk without a byte or a name left, or on one that is read-only: it is read, and it is changed."""
+"""A registry on a full or read-only disk can be read, and on a full disk also changed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ MANIFEST = [FileEntry(f"f{i}.bin", i, f"{i:064x}") for i in range(1, 300)]
 
 @pytest.fixture
 def disk() -> Iterator[Path]:
-    """A disk of 8 MiB and 200 names, that everybody may enter; pytest's own folders are root's alone."""
+    """A disk of 8 MiB and 200 inodes that every user may enter, unlike pytest's own folders."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         with small_disk(Path(folder) / "disk", 8 * 2**20, "nr_inodes=200") as mounted:
@@ -48,7 +48,7 @@ def disk() -> Iterator[Path]:
 
 @pytest.fixture
 def path(disk: Path) -> Path:
-    """A registry on it, with one model of 299 files."""
+    """A registry on that disk, with one model of 299 files."""
     made = disk / "registry.db"
     with contextlib.closing(Registry(f"sqlite:///{made}")) as registry:
         row = registry.add_model(Registration("m", "org/name", "primary"), "/mnt/fast")
@@ -57,7 +57,7 @@ def path(disk: Path) -> Path:
 
 
 def take_bytes(disk: Path) -> None:
-    """Take every byte that is free."""
+    """Take every free byte."""
     with (disk / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
         while filler.write(bytes(4096)):
             pass
@@ -65,7 +65,7 @@ def take_bytes(disk: Path) -> None:
 
 
 def take_names(disk: Path) -> None:
-    """Take every inode that is free."""
+    """Take every free inode."""
     with contextlib.suppress(OSError):
         for number in range(1000):
             (disk / f"name{number}").touch()
@@ -73,14 +73,14 @@ def take_names(disk: Path) -> None:
 
 
 def use_up(registry: Registry) -> None:
-    """Note more than a registry has in reserve."""
+    """Record more changes than the registry's reserve holds."""
     for number in range(300):
         registry.add_job("gc", "", {"filler": f"{number}" * 2_000})
 
 
 @pytest.mark.parametrize("take", [take_bytes, take_names])
 def test_a_registry_works_on_without_a_byte_or_a_name(disk: Path, path: Path, take: object) -> None:
-    """It is opened, read and changed, and a model is forgotten with its manifest, all without help from the disk."""
+    """On a full disk the registry opens, is read and changed, and forgets a model with its manifest."""
     assert callable(take)
     take(disk)
 
@@ -99,7 +99,7 @@ def test_a_registry_works_on_without_a_byte_or_a_name(disk: Path, path: Path, ta
 
 
 def test_any_number_of_changes_is_noted_on_a_full_disk(disk: Path, path: Path) -> None:
-    """The table of changes stays within the reserve, and leaves enough of it to forget a model."""
+    """On a full disk the table of changes stays within the reserve and leaves enough to forget a model."""
     take_bytes(disk)
     with contextlib.closing(Registry(f"sqlite:///{path}")) as registry:
         row = registry.models()[0]
@@ -113,7 +113,7 @@ def test_any_number_of_changes_is_noted_on_a_full_disk(disk: Path, path: Path) -
 
 
 def test_a_registry_whose_reserve_is_used_up_says_that_the_disk_is_full(disk: Path, path: Path) -> None:
-    """It loses nothing, is read as before, and with room again it goes on."""
+    """If its reserve is used up, a registry says that the disk is full, loses nothing, and continues with room."""
     take_bytes(disk)
     with contextlib.closing(Registry(f"sqlite:///{path}")) as registry:
         row = registry.models()[0]
@@ -128,7 +128,7 @@ def test_a_registry_whose_reserve_is_used_up_says_that_the_disk_is_full(disk: Pa
 
 
 def test_the_reserve_is_filled_up_again_when_there_is_room(disk: Path, path: Path) -> None:
-    """What one full disk took is there for the next."""
+    """The reserve is filled up again when there is room."""
     take_bytes(disk)
     with contextlib.closing(Registry(f"sqlite:///{path}")) as registry, contextlib.suppress(OutOfSpace):
         use_up(registry)
@@ -142,7 +142,7 @@ def test_the_reserve_is_filled_up_again_when_there_is_room(disk: Path, path: Pat
 
 
 def test_a_registry_on_a_read_only_disk_is_read_and_says_why_it_is_not_changed(disk: Path, path: Path) -> None:
-    """Both readers read it; a change is refused with the way out."""
+    """Both readers read a registry on a read-only disk; a change is refused with the way out."""
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
 
     with contextlib.closing(Registry(f"sqlite:///{path}")) as registry:
@@ -155,7 +155,7 @@ def test_a_registry_on_a_read_only_disk_is_read_and_says_why_it_is_not_changed(d
 
 @pytest.mark.parametrize("left", ["half a transaction", "a log of another mode"])
 def test_what_a_killed_process_left_on_a_read_only_disk_is_read_around(disk: Path, path: Path, left: str) -> None:
-    """The registry is read as it was before the transaction that died, or with what its log holds."""
+    """On a read-only disk a registry is read without a dead process's half transaction, and with its whole log."""
     if left == "half a transaction":
         died = subprocess.run([sys.executable, "-c", HALF_WRITTEN, str(path)], check=False)
         assert died.returncode == -signal.SIGKILL
@@ -179,7 +179,7 @@ def test_what_a_killed_process_left_on_a_read_only_disk_is_read_around(disk: Pat
 
 
 def test_another_user_reads_the_registry_and_is_told_whose_it_is(disk: Path, path: Path) -> None:
-    """Also while its owner has it open; a change names the owner and the way out."""
+    """Another user can read the registry, even while it is open; a change is refused with the owner's name."""
     with contextlib.closing(Registry(f"sqlite:///{path}")) as owners:
         rows = owners.models()
         path.chmod(0o644)
@@ -205,7 +205,7 @@ def spoil(path: Path, how: str) -> None:
 
 @pytest.mark.parametrize("how", ["a bad page", "a missing table"])
 def test_a_damaged_registry_is_named_as_one(path: Path, how: str) -> None:
-    """Every reader says that it is damaged, and who says what to do."""
+    """Every reader says that a damaged registry is damaged, and names the doctor."""
     spoil(path, how)
 
     with pytest.raises(Unavailable) as first:
@@ -219,7 +219,7 @@ def test_a_damaged_registry_is_named_as_one(path: Path, how: str) -> None:
 
 
 def test_a_database_of_another_program_is_asked_and_left_as_it_is(tmp_path: Path) -> None:
-    """A marker may name any file: whether it is a registry is found out without a change to it."""
+    """Another program's database at the registry's path is only read and stays unchanged."""
     path = tmp_path / "history.sqlite"
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")

@@ -1,4 +1,4 @@
-"""Leases and checks on every database."""
+"""Leases and verified blobs on every database."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def take(registry: Registry, row: ModelRow, ttl_s: float, owner: str = "me") -> 
 
 
 def test_a_lease_is_seen_until_it_is_given_back(registry: Registry, row: ModelRow) -> None:
-    """With who holds what; giving it back twice is told and no error."""
+    """A lease is listed with its owner until it is released; releasing it twice returns False."""
     lease_id = take(registry, row, 60)
     [lease] = registry.leases.all()
 
@@ -35,7 +35,7 @@ def test_a_lease_is_seen_until_it_is_given_back(registry: Registry, row: ModelRo
 
 
 def test_a_lease_expires_unless_it_is_renewed(registry: Registry, row: ModelRow) -> None:
-    """By the database's clock."""
+    """A lease expires by the database's clock unless it is renewed."""
     lease_id = take(registry, row, -1)
     assert [lease.expired for lease in registry.leases.all()] == [True]
 
@@ -45,7 +45,7 @@ def test_a_lease_expires_unless_it_is_renewed(registry: Registry, row: ModelRow)
 
 
 def test_leases_go_with_their_owner_and_with_their_model(registry: Registry, row: ModelRow) -> None:
-    """Another's stay as long as the model does."""
+    """Leases are deleted with their owner and with their model; others stay."""
     take(registry, row, 60, "dead")
     take(registry, row, 60, "you")
 
@@ -56,7 +56,7 @@ def test_leases_go_with_their_owner_and_with_their_model(registry: Registry, row
 
 
 def test_a_verified_blob_is_remembered_with_its_stamp(registry: Registry) -> None:
-    """For each tier apart; a later look replaces the earlier one, and nothing verified is nothing noted."""
+    """A verified blob is stored per tier with its stamp; a later one replaces it, and an empty list stores nothing."""
     registry.verified.add("t1", {A: "1:1", B: "2:2"})
     registry.verified.add("t1", {A: "3:3"})
     registry.verified.add("t2", {A: "4:4"})
@@ -67,7 +67,7 @@ def test_a_verified_blob_is_remembered_with_its_stamp(registry: Registry) -> Non
 
 
 def test_a_check_can_be_forgotten(registry: Registry) -> None:
-    """Of a blob that is gone; one that was never noted is no error."""
+    """A deleted blob's record can be forgotten; forgetting an unknown one raises nothing."""
     registry.verified.add("t1", {A: "1:1", B: "2:2"})
 
     registry.verified.forget("t1", [B, C])
@@ -76,7 +76,7 @@ def test_a_check_can_be_forgotten(registry: Registry) -> None:
 
 
 def test_a_blob_is_good_or_damaged_never_both(registry: Registry) -> None:
-    """What was found last stands; on another tier the same digest is another blob."""
+    """A blob is good or damaged by its last verification; on another tier the digest is another blob."""
     registry.verified.add("t1", {A: "1:1", B: "2:2"})
     registry.verified.add_damage("t1", {A: "1:1", C: "3:3"})
     registry.verified.add_damage("t2", {B: "2:2"})

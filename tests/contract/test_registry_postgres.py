@@ -1,4 +1,4 @@
-"""PostgreSQL that is used by two for the first time, restarted, or cuts a connection: nothing is lost, plain errors."""
+"""PostgreSQL that two use for the first time at once, that restarts, or that cuts a connection."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def url(new_postgres: Callable[[], str]) -> str:
 
 @pytest.fixture
 def registry(url: str) -> Iterator[Registry]:
-    """The registry over it."""
+    """The registry in it."""
     with contextlib.closing(Registry(url)) as opened:
         yield opened
 
 
 @pytest.mark.parametrize("round_", range(5))
 def test_two_first_uses_of_a_tier_at_once_agree(url: str, registry: Registry, round_: int) -> None:
-    """Neither fails on the other's row."""
+    """Two first uses of a tier at once get the same row, and neither fails."""
     both = threading.Barrier(2)
     failed: list[Exception] = []
 
@@ -57,7 +57,7 @@ def test_two_first_uses_of_a_tier_at_once_agree(url: str, registry: Registry, ro
 
 
 def test_a_connection_that_was_cut_is_opened_again(registry: Registry, postgres: tuple[str, sa.Engine]) -> None:
-    """What reads and what writes goes on, and what was there is there."""
+    """After a cut connection reads and writes continue, and nothing is lost."""
     row = registry.add_model(Registration("m", "org/name", "primary"), "/mnt/fast")
 
     for _ in range(3):
@@ -74,7 +74,7 @@ def test_a_connection_that_was_cut_is_opened_again(registry: Registry, postgres:
 def test_a_connection_that_is_cut_in_a_transaction_is_a_plain_error(
     registry: Registry, postgres: tuple[str, sa.Engine]
 ) -> None:
-    """It says that the server is away; nothing of the transaction is kept, and the next one goes well."""
+    """A connection that is cut in a transaction is a plain error; the transaction is undone, the next one works."""
     registry.remember_tier("t" * 32, "primary", "/mnt/fast")
 
     def cut(reservations: object) -> int:
@@ -91,7 +91,7 @@ def test_a_connection_that_is_cut_in_a_transaction_is_a_plain_error(
 
 
 def test_a_server_that_is_restarted_is_waited_for(registry: Registry, postgres: tuple[str, sa.Engine]) -> None:
-    """A statement that comes while it is down is carried out when it is up."""
+    """A statement during a server's restart is run when it is up again."""
     row = registry.add_model(Registration("m", "org/name", "primary"), "/mnt/fast")
     done = threading.Event()
 
@@ -107,7 +107,7 @@ def test_a_server_that_is_restarted_is_waited_for(registry: Registry, postgres: 
 
 @contextlib.contextmanager
 def _stopped(uri: str) -> Iterator[None]:
-    """Stop the session's server, and start it again at the end, as whom its files belong to."""
+    """Stop the session's server, and start it again at the end as the owner of its files."""
     folder = Path(str(sa.make_url(uri).query["host"]))
     programs = Path((folder / "postmaster.opts").read_text(encoding="utf-8").split()[0]).parent
     owner = folder.stat().st_uid

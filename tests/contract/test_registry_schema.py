@@ -1,4 +1,4 @@
-"""The schema: what the migrations make is what the code reads."""
+"""The schema that the migrations make is the one that the code reads."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ OPEN = "import sys; from modelshelf.registry.registry import Registry; Registry(
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where a SQLite registry is to be."""
+    """The path of a SQLite registry."""
     return tmp_path / "registry.db"
 
 
 def test_a_fresh_database_is_what_the_tables_say(registry: Registry, database: sa.Engine) -> None:
-    """Between the migrations and the code there is no difference to migrate."""
+    """A migrated database has no difference from the tables in the code."""
     with database.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
 
 def test_the_fast_reader_reads_the_newest_schema() -> None:
-    """A migration that forgets it fails here."""
+    """The fast reader's schema is that of the newest migration."""
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))
 
@@ -45,7 +45,7 @@ def test_the_fast_reader_reads_the_newest_schema() -> None:
 
 
 def test_opening_again_keeps_what_is_there(registry: Registry, url: str) -> None:
-    """Migrating what is up to date changes nothing."""
+    """Opening an up-to-date database again changes nothing."""
     row = registry.add_model(Registration("qwen", "org/name", "primary"), "/mnt/fast")
 
     again = Registry(url)
@@ -55,7 +55,7 @@ def test_opening_again_keeps_what_is_there(registry: Registry, url: str) -> None
 
 
 def test_processes_that_open_a_fresh_database_at_once_agree(url: str) -> None:
-    """One of them makes the schema, and all of them can use it."""
+    """Of several processes that open a fresh database one makes the schema, and all can use it."""
     command = [sys.executable, "-c", OPEN, url]
     processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
     said = [process.communicate(timeout=60)[1] for process in processes]
@@ -67,7 +67,7 @@ def test_processes_that_open_a_fresh_database_at_once_agree(url: str) -> None:
 
 
 def test_a_schema_of_a_newer_program_is_refused(registry: Registry, database: sa.Engine, url: str) -> None:
-    """Nothing is downgraded, and nothing is guessed."""
+    """A schema of a newer version is refused, and nothing is downgraded."""
     with database.begin() as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
 
@@ -77,7 +77,7 @@ def test_a_schema_of_a_newer_program_is_refused(registry: Registry, database: sa
 
 @pytest.mark.parametrize("content", ["no folder", "a folder", "no database"])
 def test_a_file_that_cannot_be_opened_is_unavailable(path: Path, content: str) -> None:
-    """The error says what to check."""
+    """A file that can't be opened is unavailable, and the error says what to check."""
     if content == "a folder":
         path.mkdir()
     elif content == "no database":
@@ -92,7 +92,7 @@ def test_a_file_that_cannot_be_opened_is_unavailable(path: Path, content: str) -
 
 
 def test_a_server_that_is_away_is_unavailable(tmp_path: Path) -> None:
-    """Whether it is down or never was."""
+    """A server that isn't reachable is unavailable."""
     pytest.importorskip("psycopg", reason="PostgreSQL needs psycopg")
 
     with pytest.raises(Unavailable, match="The database server of the registry isn't reachable"):
@@ -100,7 +100,7 @@ def test_a_server_that_is_away_is_unavailable(tmp_path: Path) -> None:
 
 
 def test_a_registry_is_usable_for_the_fast_reader(path: Path) -> None:
-    """Also while it is open elsewhere."""
+    """The fast reader can use a registry, even while it is open elsewhere."""
     registry = Registry(f"sqlite:///{path}")
 
     assert SqliteReader(path).usable()
@@ -109,7 +109,7 @@ def test_a_registry_is_usable_for_the_fast_reader(path: Path) -> None:
 
 @pytest.mark.parametrize("content", ["nothing", "no database", "no schema", "another schema"])
 def test_what_the_fast_reader_cannot_read_is_left_to_the_other(path: Path, content: str) -> None:
-    """It says so instead of failing later, and makes no file."""
+    """The fast reader says what it can't read instead of failing later, and creates no file."""
     if content == "no database":
         path.write_bytes(b"no database" * 100)
     elif content != "nothing":

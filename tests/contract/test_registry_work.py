@@ -1,4 +1,4 @@
-"""Reservations and jobs: what processes that know nothing of each other agree on through the registry."""
+"""Reservations and jobs, on which processes agree through the registry."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ def tier(registry: Registry) -> str:
 
 
 def at_once(count: int, call: Callable[[int], Any]) -> list[Any]:
-    """Return what a function gives in so many threads that begin together."""
+    """Return a function's results from so many threads that start together."""
     with ThreadPoolExecutor(count) as threads:
         return list(threads.map(call, range(count)))
 
 
 def age(database: sa.Engine, column: sa.Column[float]) -> None:
-    """Let a time in every row be long ago."""
+    """Set a time in every row back."""
     with database.begin() as connection:
         connection.execute(sa.update(column.table).values({column: column - 3600}))
 
 
 def test_a_reservation_is_seen_by_all(registry: Registry, tier: str) -> None:
-    """With its tier, its disk, its owner and what is still to be written."""
+    """A reservation is listed with tier, disk, owner and bytes still to be written."""
     reservation_id = registry.reservations.add(tier, "disk-1", "me", lambda _: 5 * 10**12)
 
     assert registry.reservations.all() == [ReservedRow(reservation_id, tier, "disk-1", 5 * 10**12, "me", expired=False)]
 
 
 def test_the_decision_sees_what_is_promised(registry: Registry, tier: str) -> None:
-    """It gets every reservation of the moment in which it decides."""
+    """The decision gets every reservation of the moment in which it decides."""
     seen: list[Sequence[ReservedRow]] = []
     for size_bytes in (5, 7):
         registry.reservations.add(tier, "d", "me", lambda now, size=size_bytes: seen.append(list(now)) or size)
@@ -58,7 +58,7 @@ def test_the_decision_sees_what_is_promised(registry: Registry, tier: str) -> No
 
 
 def test_a_refused_reservation_changes_nothing(registry: Registry, tier: str, database: sa.Engine) -> None:
-    """The error passes through, and the transaction is undone."""
+    """If the decision refuses, its error passes through and the transaction is undone."""
 
     def refuse(now: Sequence[ReservedRow]) -> int:
         raise OutOfSpace("No.")
@@ -73,7 +73,7 @@ def test_a_refused_reservation_changes_nothing(registry: Registry, tier: str, da
 
 
 def test_no_sum_of_reservations_passes_the_limit(registry: Registry, tier: str) -> None:
-    """However many decide at once, each decides alone."""
+    """However many threads reserve at once, the sum never exceeds the limit."""
 
     def within_30(now: Sequence[ReservedRow]) -> int:
         if sum(reservation.remaining_bytes for reservation in now) + 10 > 30:
@@ -91,7 +91,7 @@ def test_no_sum_of_reservations_passes_the_limit(registry: Registry, tier: str) 
 
 
 def test_a_reservation_that_nobody_renews_expires(registry: Registry, tier: str, database: sa.Engine) -> None:
-    """By the database's clock; renewing it in time, or late, makes it valid again."""
+    """A reservation expires by the database's clock; renewing it, even late, makes it valid."""
     reservation_id = registry.reservations.add(tier, "d", "me", lambda _: 10)
     age(database, tables.reservations.c.expires_at)
 
@@ -101,7 +101,7 @@ def test_a_reservation_that_nobody_renews_expires(registry: Registry, tier: str,
 
 
 def test_a_reservation_is_never_negative(registry: Registry, tier: str) -> None:
-    """Who wrote more than he promised promises nothing any more."""
+    """Writing more than was reserved leaves a reservation of zero."""
     reservation_id = registry.reservations.add(tier, "d", "me", lambda _: 10)
 
     registry.reservations.shrink(reservation_id, -3)
@@ -110,7 +110,7 @@ def test_a_reservation_is_never_negative(registry: Registry, tier: str) -> None:
 
 
 def test_a_reservation_that_is_gone_is_not_renewed(registry: Registry, tier: str) -> None:
-    """Its owner is told, and giving it back twice is no error."""
+    """Renewing a deleted reservation tells its owner, and releasing it twice raises nothing."""
     reservation_id = registry.reservations.add(tier, "d", "me", lambda _: 10)
 
     registry.reservations.release(reservation_id)
@@ -121,7 +121,7 @@ def test_a_reservation_that_is_gone_is_not_renewed(registry: Registry, tier: str
 
 
 def test_a_job_is_enqueued_once(registry: Registry, row: ModelRow) -> None:
-    """The same work asked for twice is one job; other work, or the same once it is done, is another."""
+    """Enqueuing the same work twice gives one job; other work, or the same once it is done, gives another."""
     job = registry.enqueue("pull", row, {"force": True})
 
     assert registry.enqueue("pull", row) == job
@@ -132,12 +132,12 @@ def test_a_job_is_enqueued_once(registry: Registry, row: ModelRow) -> None:
 
 
 def test_a_job_asked_for_by_many_at_once_is_one(registry: Registry, row: ModelRow) -> None:
-    """Between the question and the answer nobody slips in."""
+    """Many threads that enqueue the same work at once get one job."""
     assert len({job.id for job in at_once(8, lambda _: registry.enqueue("pull", row))}) == 1
 
 
 def test_one_of_many_gets_a_job(registry: Registry, row: ModelRow) -> None:
-    """The others go away empty-handed."""
+    """Of many threads that claim at once, one gets the job."""
     job = registry.enqueue("pull", row)
 
     won = [found for found in at_once(8, lambda number: registry.claim(f"owner-{number}")) if found]
@@ -148,7 +148,7 @@ def test_one_of_many_gets_a_job(registry: Registry, row: ModelRow) -> None:
 
 
 def test_the_oldest_job_that_is_due_comes_first(registry: Registry, row: ModelRow, database: sa.Engine) -> None:
-    """One that waits is passed over until its time has come."""
+    """The oldest due job is claimed first; one that waits for its time is skipped."""
     jobs = [registry.add_job("gc", name, {}) for name in ("a", "b")]
     registry.claim("me")
     registry.postpone_job(jobs[0].id, 600, "The hub is away.")
@@ -163,7 +163,7 @@ def test_the_oldest_job_that_is_due_comes_first(registry: Registry, row: ModelRo
 
 
 def test_a_job_that_waits_can_be_taken_by_its_id(registry: Registry, row: ModelRow) -> None:
-    """Who asks for it does not wait; one that is running or done isn't given out."""
+    """A waiting job can be claimed by its id before its time; one that is running or done can't."""
     job = registry.enqueue("pull", row)
     registry.postpone_job(job.id, 600, "")
 
@@ -175,7 +175,7 @@ def test_a_job_that_waits_can_be_taken_by_its_id(registry: Registry, row: ModelR
 
 
 def test_a_job_whose_owner_is_silent_is_taken_over(registry: Registry, row: ModelRow, database: sa.Engine) -> None:
-    """Silence is measured on the database's clock; a sign of life keeps the job."""
+    """A running job without a heartbeat, by the database's clock, can be claimed by another process."""
     job = registry.enqueue("pull", row)
     registry.claim("dead")
     age(database, tables.jobs.c.heartbeat_at)
@@ -190,7 +190,7 @@ def test_a_job_whose_owner_is_silent_is_taken_over(registry: Registry, row: Mode
 
 
 def test_what_a_dead_owner_had_is_given_up(registry: Registry, row: ModelRow, tier: str) -> None:
-    """Its running jobs are queued again and its reservations gone; another's are left alone."""
+    """A dead owner's jobs are queued again and its reservations deleted; other owners' stay."""
     jobs = [registry.add_job("gc", name, {}) for name in ("mine", "yours", "done")]
     for owner in ("dead", "you", "dead"):
         registry.claim(owner)
@@ -213,7 +213,7 @@ def test_what_a_dead_owner_had_is_given_up(registry: Registry, row: ModelRow, ti
 def test_a_finished_job_says_how_it_ended(
     registry: Registry, row: ModelRow, state: str, phase: str, done_bytes: int
 ) -> None:
-    """Done means all bytes; otherwise it stays where it was. Nobody owns it any more."""
+    """A finished job has a result, no owner, and all of its bytes only if it is done."""
     job = registry.enqueue("pull", row)
     registry.claim("me")
     registry.update_job(job.id, {"phase": "linking", "done_bytes": 4, "total_bytes": 9})
@@ -227,7 +227,7 @@ def test_a_finished_job_says_how_it_ended(
 
 
 def test_jobs_are_listed_newest_first(registry: Registry, row: ModelRow) -> None:
-    """All, or those that are not finished."""
+    """Jobs are listed newest first: all, or the unfinished ones."""
     ids = [registry.add_job("gc", str(number), {}).id for number in range(4)]
     registry.finish_job(ids[1], DONE)
     registry.postpone_job(ids[2], 600, "")
@@ -241,7 +241,7 @@ def test_jobs_are_listed_newest_first(registry: Registry, row: ModelRow) -> None
 
 
 def test_a_job_that_nobody_knows_is_not_found(registry: Registry) -> None:
-    """The error carries the number asked for."""
+    """An unknown job is NotFound, and the error has the number."""
     with pytest.raises(NotFound, match="There is no job 7") as caught:
         registry.job(7)
     assert caught.value.fields == {"job_id": 7}
@@ -249,7 +249,7 @@ def test_a_job_that_nobody_knows_is_not_found(registry: Registry) -> None:
 
 @pytest.mark.parametrize("params", ["", "[]", "[" * 100_000, "NaN", '{"a": 1, "a": 2}'])
 def test_a_job_that_cannot_be_understood_stops_no_listing(registry: Registry, row: ModelRow, params: str) -> None:
-    """It is left out; the others are there."""
+    """A job whose row can't be parsed is left out of the list."""
     broken, good = registry.add_job("move", "m", {}), registry.add_job("move", "m", {"a": 1})
     registry.update_job(broken.id, {"params": params})
 
@@ -257,7 +257,7 @@ def test_a_job_that_cannot_be_understood_stops_no_listing(registry: Registry, ro
 
 
 def test_jobs_are_asked_for_by_kind_model_and_state(registry: Registry, row: ModelRow) -> None:
-    """Each question narrows the answer, and the newest comes first."""
+    """Jobs can be filtered by kind, model and state, newest first."""
     pull, move = registry.enqueue("pull", row), registry.enqueue("move", row)
     gc, older = registry.add_job("gc", "", {}), registry.add_job("gc", "", {})
     registry.finish_job(gc.id, DONE)
@@ -275,7 +275,7 @@ def test_jobs_are_asked_for_by_kind_model_and_state(registry: Registry, row: Mod
 
 
 def test_a_job_names_what_caused_it(registry: Registry, row: ModelRow) -> None:
-    """It keeps the reason when that job is gone with its model; a job that a person asked for has none."""
+    """A job keeps its reason after its cause is deleted; a job that a person asked for has none."""
     other = registry.add_model(Registration("other", "org/other", "primary"), "/mnt/fast")
     pull = registry.enqueue("pull", row)
     move = registry.enqueue("move", other, {}, Cause("Makes room.", pull.id))
@@ -288,7 +288,7 @@ def test_a_job_names_what_caused_it(registry: Registry, row: ModelRow) -> None:
 
 
 def test_an_eviction_is_noted_with_the_change(registry: Registry, row: ModelRow) -> None:
-    """The model is no longer complete, and a job that is over says why; nobody can take it."""
+    """An eviction marks the model incomplete and adds a finished job with the reason, which nobody can claim."""
     registry.set_complete(row.id, "signature")
 
     registry.evict(row, Cause("Makes room."))

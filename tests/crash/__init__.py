@@ -1,1 +1,1 @@
-"""Processes that die at every instant, and what the next one finds."""
+"""Processes that die at every instant, and the state that they leave."""

@@ -1,4 +1,4 @@
-"""A process that dies at the k-th change that it makes to a disk, or at an instant: `python -m tests.crash.child`.
+"""A process that dies at its k-th change of a disk, or at an instant: `python -m tests.crash.child`.
 
 It reads one JSON object per line, `{"environ": {…}, "work": [name, …], "at": k, "after_s": t}`, forks, lets the fork
 open the library and do the work, and answers with its exit code: -9 when it died at the k-th change or t seconds after
@@ -31,11 +31,11 @@ from modelshelf.services.shelf import Shelf
 from modelshelf.settings import load_settings
 
 CHANGES = ("replace", "rename", "link", "symlink", "unlink", "rmdir", "mkdir", "pwrite", "write", "ftruncate")
-"""The calls of `os` that change a disk; pathlib goes through them as well. A commit of the registry counts too."""
+"""The calls of `os` that change a disk, also through pathlib. A commit of the registry counts too."""
 
 
 def arm(at: int) -> None:
-    """Let this process die just before its k-th change from now on."""
+    """Make this process die just before its k-th change from now on."""
     count = itertools.count(1)
 
     def die(*_: object) -> None:
@@ -56,11 +56,11 @@ def arm(at: int) -> None:
 
 
 GROWING = ("open", "link", "symlink", "mkdir", "pwrite", "write", "ftruncate")
-"""The calls of `os` that take a byte or a name from a disk."""
+"""The calls of `os` that take a byte or an inode from a disk."""
 
 
 def fill(at: int) -> None:
-    """Let the disks of this process be full from its k-th growing change on."""
+    """Make this process's disks full from its k-th growing change on."""
     count = itertools.count(1)
 
     def failing(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
@@ -105,7 +105,7 @@ def work(shelf: Shelf, name: str, *words: str) -> None:
 
 
 def run(order: dict[str, Any]) -> int:
-    """Carry out one order; returns an exit code."""
+    """Carry out one order; return an exit code."""
     if order["work"][0] == "shelf":
         return command(order)
     with open_shelf(settings=load_settings(environ=order["environ"])) as shelf:
@@ -119,7 +119,7 @@ def run(order: dict[str, Any]) -> int:
 
 
 def command(order: dict[str, Any]) -> int:
-    """Run the command line; returns its exit code."""
+    """Run the command line; return its exit code."""
     os.environ.update(order["environ"])
     sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - the process ends with it
     arm(order["at"])
@@ -146,7 +146,7 @@ def main() -> None:
             finally:
                 os._exit(code)
         if order["after_s"] is not None:
-            time.sleep(order["after_s"])  # the instant is the case: nothing is waited for
+            time.sleep(order["after_s"])  # the instant is the test case: nothing is waited for
             os.kill(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)

@@ -15,7 +15,7 @@ from tests.world import ROOT, Home
 
 @pytest.fixture
 def mortal(home: Home) -> Iterator[Mortal]:
-    """A process that forks others, which die."""
+    """A process whose forks die."""
     command = [sys.executable, "-m", "tests.crash.child"]
     environ = home.environ() | {"PYTHONPATH": os.pathsep.join([home.environ()["PYTHONPATH"], str(ROOT)])}
     with subprocess.Popen(

@@ -1,10 +1,9 @@
 """A process that dies by SIGKILL just before its k-th change of a disk.
 
-Python tells an audit hook of every rename, link, deletion and file opened for writing before it happens, whoever
-calls; the process counts those below one folder and kills itself at the one that was asked for. Where that is wanted
-the commits of the registry count as well.
+Python calls an audit hook before every rename, link, deletion and file opened for writing. The process counts those
+below one folder and kills itself at the one that was asked for. Commits of the registry count too if asked for.
 
-Source: Python's audit events (PEP 578, PEP 551). SQLite's own writes are made in C and are not seen by them.
+Source: Python's audit events (PEP 578, PEP 551). SQLite's own writes are made in C and raise no event.
 """
 
 from __future__ import annotations
@@ -59,7 +58,7 @@ main(words)
 
 
 DIED = -9
-"""The exit code of who died by SIGKILL."""
+"""The exit code after SIGKILL."""
 
 
 @dataclass
@@ -70,9 +69,9 @@ class Mortal:
     process: subprocess.Popen[str]
 
     def do(self, at: int, *work: str, after_s: float | None = None, full: bool = False) -> int:
-        """Do one thing in a process that dies at its k-th change (0: at none) or instant; returns how it ended.
+        """Do one thing in a process that dies at its k-th change (0: none) or at an instant; return its exit code.
 
-        With `full` it does not die: its disks are full from its k-th change on.
+        With `full` it doesn't die: its disks are full from its k-th change on.
         """
         order = {"environ": self.home.environ(), "work": work, "at": at, "after_s": after_s, "full": full}
         assert self.process.stdin is not None
@@ -83,7 +82,7 @@ class Mortal:
 
 
 def die_at(home: Home, step: int, *words: str, commits: bool = False, **more: str) -> Result | None:
-    """Run `shelf` until its change number `step`, counted from 0; None when it died there, else what it said."""
+    """Run `shelf` until its change number `step`, counted from 0; return None if it died there, else its output."""
     done = home.python(_CHILD, str(home.root), str(step), "commits" if commits else "", *words, **more)
     if done.code == DIED:
         return None

@@ -1,4 +1,4 @@
-"""An adoption that dies loses no byte: every model is whole where it was or where it goes; the next run finishes.
+"""A killed adoption loses no byte: every model is whole at its old or new place, and the next run finishes.
 
 See `tests.crash.child` for how it dies.
 """
@@ -29,7 +29,7 @@ from tests.world import Home, tree, wait_until
 
 __all__ = ["home"]
 STRIDE = 1 if CRASHES >= 100 else 37
-"""An adoption takes hundreds of steps; `SHELF_CRASHES=300` takes every one."""
+"""An adoption takes hundreds of steps; `SHELF_CRASHES=300` kills at every one."""
 MODELS = """
     model org/shared
       commit a main
@@ -52,7 +52,7 @@ SNAPSHOTS += [("dataset", "org/rows", "c")]
 
 
 def draw(old: Path) -> dict[tuple[str, str, str], dict[str, bytes]]:
-    """Lay a cache out; returns the files of each snapshot."""
+    """Lay out a cache; return each snapshot's files."""
     lay_out(old, MODELS)
     stray(old, STRAY)
     put(old / "token", b"hf_secret")
@@ -60,7 +60,7 @@ def draw(old: Path) -> dict[tuple[str, str, str], dict[str, bytes]]:
 
 
 def copies(key: tuple[str, str, str], *bases: Path) -> Iterator[dict[str, bytes]]:
-    """Yield what can be read of a snapshot in each folder where it may be."""
+    """Yield what can be read of a snapshot in each folder that may hold it."""
     repo_type, repo_id, letter = key
     for base in bases:
         for place in (Base(base), CacheDir(base)):
@@ -70,12 +70,12 @@ def copies(key: tuple[str, str, str], *bases: Path) -> Iterator[dict[str, bytes]
 
 
 def places(old: Path, home: Home) -> list[Path]:
-    """Return every folder where a snapshot may lie."""
+    """Return every folder that may hold a snapshot."""
     return [old, home.primary, *old.parent.glob("old.before-*")]
 
 
 def check(home: Home, shelf: Shelf, old: Path, whole: dict[tuple[str, str, str], dict[str, bytes]]) -> None:
-    """Check, before anything recovers: every snapshot is whole somewhere, and what is registered loads."""
+    """Assert, before anything recovers, that every snapshot is whole somewhere and registered models load."""
     for key, files in whole.items():
         assert files in list(copies(key, *places(old, home))), key
     assert violations(shelf, at_rest=False) == []
@@ -88,7 +88,7 @@ def check(home: Home, shelf: Shelf, old: Path, whole: dict[tuple[str, str, str],
 def check_done(
     home: Home, shelf: Shelf, old: Path, mode: str, whole: dict[tuple[str, str, str], dict[str, bytes]]
 ) -> None:
-    """Check that all of it is on the tier, and nothing of it anywhere else."""
+    """Assert that everything is on the tier and nowhere else."""
     check(home, shelf, old, whole)
     assert all(list(copies(key, home.primary)) == [files] for key, files in whole.items())
     assert {(model.base, str(model.state)) for model in shelf.models()} == {(str(home.primary), "ready")}
@@ -116,7 +116,7 @@ def begin_again(home: Home, shelf: Shelf, old: Path) -> None:
 
 @pytest.mark.parametrize("mode", ["move", "link"])
 def test_an_adoption_survives_a_kill_at_every_step(home: Home, shelf: Shelf, mortal: Mortal, mode: str) -> None:
-    """Whatever was done until then, nothing is lost; the same order again brings everything."""
+    """After a kill at any step nothing is lost, and the same command again adopts everything."""
     for at in itertools.count(1, STRIDE):
         old = home.root / f"cache-{at}" / "old"
         whole = draw(old)
@@ -137,12 +137,12 @@ def test_an_adoption_survives_a_kill_at_every_step(home: Home, shelf: Shelf, mor
 
 @pytest.mark.parametrize("seed", range(CRASHES))
 def test_an_adoption_survives_a_kill_at_any_instant(home: Home, shelf: Shelf, seed: int, hub: FakeHub) -> None:
-    """Wherever the command is killed, the next one finishes, and every byte is there."""
+    """After a kill at any instant the next command finishes, and every byte is there."""
     old = home.root / "cache" / "old"
     whole = draw(old)
     child = home.start("adopt", str(old), "--link")
     wait_until(lambda: shelf.services.registry.jobs() or child.process.poll() is not None, "the adoption to begin")
-    time.sleep(Random(seed).random() * 0.4)  # the instant is the case: nothing is waited for
+    time.sleep(Random(seed).random() * 0.4)  # the instant is the test case: nothing is waited for
     child.kill()
 
     check(home, shelf, old, whole)

@@ -1,4 +1,4 @@
-"""Whatever the library does may die at any instant: nothing is lost, and the same command again ends what was begun.
+"""Every operation may die at any instant: nothing is lost, and the same command again finishes it.
 
 Each operation is killed just before its k-th change of a disk or commit of the registry, and at random instants.
 `SHELF_CRASHES=300 pytest tests/crash` takes every k and as many instants; without it every fifteenth k and a few.
@@ -38,13 +38,13 @@ MODELS = {
 }
 NEWER = MODELS["m"] | {"config.json": b'{"v": 2}', "more.bin": random_bytes(9_000, seed=5)}
 _LEFT_BY_THE_DEAD = (".shelf-tmp", ".part", ".map", ".tmp", "dummy_file_src", "dummy_file_dst")
-"""What gc takes."""
+"""Leftovers that gc deletes."""
 
 Files = dict[str, bytes]
 
 
 def _nothing(home: Home, hub: FakeHub) -> None:
-    """Leave everything as it is."""
+    """Change nothing."""
 
 
 def _release(home: Home, hub: FakeHub) -> None:
@@ -52,7 +52,7 @@ def _release(home: Home, hub: FakeHub) -> None:
 
 
 def _garbage(home: Home, hub: FakeHub) -> None:
-    """Let there be something of every kind that gc takes."""
+    """Leave garbage of every kind that gc deletes."""
     base = Base(home.primary)
     blobs = base.repo("org/m").blobs
     for name, size_bytes in ((digest_of("x.bin", b"x" * 500), 500), ("ab" * 32 + ".0a1b2c3d.incomplete", 700)):
@@ -71,7 +71,7 @@ def _ruin(home: Home, hub: FakeHub) -> None:
 
 
 def _limit(home: Home, hub: FakeHub) -> None:
-    """Let the primary tier have room for what it holds, and not quite for what is to come."""
+    """Limit the primary to what it holds, with too little room for the next model."""
     with home.open() as shelf:
         used_bytes = shelf.tiers()[0].usage.apparent_bytes
     home.extra["PRIMARY_CACHE_LIMIT_GB"] = str((used_bytes + 8 * MIB + 400_000) / 1e9)
@@ -79,11 +79,11 @@ def _limit(home: Home, hub: FakeHub) -> None:
 
 @dataclass(frozen=True)
 class Operation:
-    """Something that a library does."""
+    """An operation of a library."""
 
     work: tuple[str, ...]
     subject: str = ""
-    """The only model that is not the same afterwards."""
+    """The only model that differs afterwards."""
     prepare: Callable[[Home, FakeHub], None] = _nothing
     extra: Mapping[str, str] = field(default_factory=dict)
 
@@ -103,24 +103,24 @@ OPERATIONS = {
 
 @dataclass(frozen=True)
 class Library:
-    """What a library is at one moment."""
+    """A library's state at one moment."""
 
     loads: dict[str, Files]
-    """The files of each model that can be loaded from where the registry says."""
+    """The files of each model that loads from where the registry says."""
     snapshots: dict[tuple[str, str], Files]
-    """The files of each snapshot that is whole somewhere, by repository and commit."""
+    """The files of each whole snapshot, by repository and commit."""
     files: list[str]
-    """What lies on the disks, beside what the dead left and gc takes."""
+    """Files on the disks, without leftovers that gc deletes."""
     bytes_of_their_own: int
-    """How many blobs share no bytes with another."""
+    """The number of blobs that share no bytes with another."""
 
 
 class World:
-    """A library in which each operation has work to do, and that can be had again and again."""
+    """A library that has work for each operation and can be restored."""
 
     def __init__(self, home: Home, hub: FakeHub, operation: Operation) -> None:
         self.home = home
-        if operation.prepare is _limit:  # the registry grows and shrinks as it likes, and counts where it lies
+        if operation.prepare is _limit:  # the registry changes its size freely, and counts where it is
             self._apart.mkdir()
             home.extra["DATABASE_URL"] = f"sqlite:///{self._apart}/registry.db"
         for name, files in MODELS.items():
@@ -131,7 +131,7 @@ class World:
             shelf.register("m", "org/m")
             shelf.register("low", "org/low", "secondary")
         twin = Base(home.primary).repo("org/twin").blob(digest_of("x.bin", COMMON))
-        twin.unlink()  # it may share its bytes with that of m
+        twin.unlink()  # it may share its bytes with m's
         twin.write_bytes(COMMON)
         operation.prepare(home, hub)
         home.extra.update(operation.extra)
@@ -140,13 +140,13 @@ class World:
             shutil.copytree(folder, self._saved / folder.name, symlinks=True)
 
     def restore(self) -> None:
-        """Let everything be as it was."""
+        """Restore the saved state."""
         for folder in self._folders():
             shutil.rmtree(folder)
             shutil.copytree(self._saved / folder.name, folder, symlinks=True)
 
     def look(self) -> Library:
-        """Look at the library, before anything recovers it; the invariants hold."""
+        """Return the library's state before anything recovers it, and assert the invariants."""
         bases = [Base(self.home.primary), Base(self.home.secondary)]
         with self.home.open() as shelf:
             assert violations(shelf) == []
@@ -166,7 +166,7 @@ class World:
         )
 
     def nothing_is_under_way(self) -> bool:
-        """Return whether no job waits and no room is reserved."""
+        """Return whether no job waits and nothing is reserved."""
         with self.home.open() as shelf:
             return (
                 shelf.services.registry.jobs(state=UNFINISHED) == []
@@ -182,7 +182,7 @@ class World:
 
 
 def _snapshots(bases: list[Base]) -> Iterator[tuple[tuple[str, str], Files]]:
-    """Yield every snapshot; of two of one commit the one with more files."""
+    """Yield every snapshot; of two of one commit, the one with more files."""
     found = [
         ((repo_id, commit_hash), tree(repo.snapshot(commit_hash)))
         for base in bases
@@ -194,18 +194,18 @@ def _snapshots(bases: list[Base]) -> Iterator[tuple[tuple[str, str], Files]]:
 
 @pytest.fixture(params=OPERATIONS)
 def operation(request: pytest.FixtureRequest) -> Operation:
-    """What dies."""
+    """The operation that is killed."""
     return OPERATIONS[request.param]
 
 
 @pytest.fixture
 def world(home: Home, hub: FakeHub, operation: Operation) -> World:
-    """A library in which it has work to do."""
+    """A library that has work for the operation."""
     return World(home, hub, operation)
 
 
 def check_survived(operation: Operation, before: Library, now: Library, after: Library) -> None:
-    """Check that each model is what it was or what it is to be, and that no snapshot is lost that is to stay."""
+    """Assert that each model is in its old or new state, and that no snapshot to be kept is lost."""
     for name, files in before.loads.items():
         if name != operation.subject:
             assert now.loads[name] == files, name
@@ -218,7 +218,7 @@ def check_survived(operation: Operation, before: Library, now: Library, after: L
 def check_each_death(
     operation: Operation, world: World, mortal: Mortal, deaths: Iterator[tuple[int, float | None]], after: Library
 ) -> int:
-    """Die at each of some steps or instants until one is behind the end; returns how often it died."""
+    """Die at some steps or instants until one is behind the end; return how often it died."""
     before = world.look()
     for count, (at, after_s) in enumerate(deaths):
         world.restore()
@@ -239,7 +239,7 @@ def check_each_death(
 
 
 def finish_once(operation: Operation, world: World, mortal: Mortal) -> tuple[Library, float]:
-    """Return what the library is after the operation, and how long that took in seconds."""
+    """Return the state after the whole operation, and how many seconds it took."""
     begun_s = time.monotonic()
     assert mortal.do(0, *operation.work) == 0
     took_s = time.monotonic() - begun_s
@@ -249,7 +249,7 @@ def finish_once(operation: Operation, world: World, mortal: Mortal) -> tuple[Lib
 
 
 def test_it_survives_a_kill_at_every_step(operation: Operation, world: World, mortal: Mortal) -> None:
-    """Each time the invariants hold, nothing is lost, and the same command again arrives where one that lived does."""
+    """After a kill at every step the invariants hold, and rerunning ends as an uninterrupted run does."""
     after, _ = finish_once(operation, world, mortal)
     steps = ((at, None) for at in itertools.count(1, STRIDE))
 
@@ -259,7 +259,7 @@ def test_it_survives_a_kill_at_every_step(operation: Operation, world: World, mo
 
 
 def test_it_survives_a_kill_at_any_instant(operation: Operation, world: World, mortal: Mortal) -> None:
-    """Between the changes as well."""
+    """After a kill at random instants, between the changes too, the same holds."""
     after, took_s = finish_once(operation, world, mortal)
     random = Random(17)
     instants = ((0, random.uniform(0, took_s)) for _ in range(CRASHES))

@@ -1,8 +1,8 @@
-"""A disk that is full from the k-th change on: an error of the house, nothing lost, and with room the work is finished.
+"""A disk is full from the k-th change on: a named error, nothing lost, and with room the work is finished.
 
-Every call that makes something fails with ENOSPC from then on, as on a disk that others keep full; what deletes works.
+Every call that creates something fails with ENOSPC from then on, as on a disk that others keep full; deleting works.
 `SHELF_CRASHES=300 pytest tests/crash` takes every k; without it every seventeenth. The registry takes no room of the
-disk (decision 14), and is not made to fail here.
+disk (decision 14), and doesn't fail here.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ENDS = (0, OutOfSpace.exit_code)
 
 @pytest.fixture(params=["link", "copy"])
 def home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, hub: FakeHub) -> Iterator[Home]:
-    """A home whose tiers lie on one file system, then one where they lie on two."""
+    """A home whose tiers are on one file system, then one where they are on two."""
     root = tmp_path_factory.mktemp("full") / "user"
     if request.param == "link":
         yield Home(root, hub.url)
@@ -36,7 +36,7 @@ def home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def test_a_move_on_a_disk_that_fills_at_any_step(hub: FakeHub, home: Home, shelf: Shelf, mortal: Mortal) -> None:
-    """The model is whole, on the one tier or on the other; with room the same move finishes it."""
+    """If the disk fills at any step of a move, the model is whole on one tier, and with room the move finishes."""
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO)
 
@@ -58,7 +58,7 @@ def test_a_move_on_a_disk_that_fills_at_any_step(hub: FakeHub, home: Home, shelf
 
 
 def test_a_pull_on_a_disk_that_fills_at_any_step(hub: FakeHub, home: Home, shelf: Shelf, mortal: Mortal) -> None:
-    """What is not whole is not ready; with room the same pull makes it so."""
+    """If the disk fills at any step of a pull, the model isn't ready, and with room the pull completes it."""
     hub.add_repo(REPO, FILES)
 
     for at in steps():
@@ -77,7 +77,7 @@ def test_a_pull_on_a_disk_that_fills_at_any_step(hub: FakeHub, home: Home, shelf
 
 
 def test_a_removal_on_a_full_disk_is_a_removal(hub: FakeHub, home: Home, shelf: Shelf, mortal: Mortal) -> None:
-    """It needs nothing that a full disk does not have: not a lock, not a list, from its first step on."""
+    """A removal needs no space, so it succeeds on a disk that is full from its first step on."""
     hub.add_repo(REPO, FILES)
 
     for at in (1, 2, 3, 5, 8):
@@ -90,7 +90,7 @@ def test_a_removal_on_a_full_disk_is_a_removal(hub: FakeHub, home: Home, shelf: 
 
 
 def test_garbage_on_a_full_disk_can_be_collected(hub: FakeHub, home: Home, shelf: Shelf, mortal: Mortal) -> None:
-    """gc runs to its end from its first step on, and leaves what is registered."""
+    """On a disk that is full from its first step on, gc runs to its end and keeps what is registered."""
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO)
 

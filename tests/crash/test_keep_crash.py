@@ -1,4 +1,4 @@
-"""An update or a reconcile that is killed at any step: nothing is lost, and the next run ends what was begun.
+"""An update or a reconcile that is killed at any step: nothing is lost, and the next run finishes.
 
 `SHELF_CRASHES=300 pytest tests/crash` kills at every step; at about 10 of them without.
 """
@@ -34,7 +34,7 @@ def files_of(version: int) -> dict[str, bytes]:
 
 
 def test_an_update_dies_at_any_step(hub: FakeHub, home: Home) -> None:
-    """Old or new, the model is whole and loads at every moment; the next update leaves the new commit and no other."""
+    """After a kill at any step the model loads whole, old or new; the next update leaves only the new commit."""
     hub.add_repo(REPO, files_of(0))
     with home.open() as shelf:
         shelf.register("m", REPO)
@@ -64,9 +64,9 @@ def test_an_update_dies_at_any_step(hub: FakeHub, home: Home) -> None:
 
 @pytest.fixture
 def ruins(hub: FakeHub, home: Home) -> Path:
-    """A library of which much went wrong, kept aside so that it can be brought back; returns where.
+    """A broken library that is saved so that it can be restored; return where.
 
-    The registry is lost, a move was under way, a model was moved by hand, a ref dangles, one name is used twice.
+    The registry is lost, a move was interrupted, a model was moved by hand, a ref dangles, two models have one name.
     """
     hub.add_repo(REPO, files_of(1))
     hub.add_repo("org/other", files_of(2))
@@ -93,14 +93,14 @@ def ruins(hub: FakeHub, home: Home) -> Path:
 
 
 def bring_back(home: Home, aside: Path) -> None:
-    """Lay the ruins out anew."""
+    """Restore the broken library."""
     for folder in (home.primary, home.secondary):
         shutil.rmtree(folder)
         shutil.copytree(aside / folder.name, folder, symlinks=True)
 
 
 def outcome(home: Home) -> dict[str, tuple[object, ...]]:
-    """Return what the library is, by name; nothing is left to do, and nothing is wrong."""
+    """Return the library's models by name, and assert that nothing is left to do or wrong."""
     with home.open() as shelf:
         assert shelf.services.reconciler.plan().steps == ()
         assert violations(shelf) == []

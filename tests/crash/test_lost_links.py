@@ -1,4 +1,4 @@
-"""Links that were lost at random before gc: no blob that a list names, or that may be the only copy, is lost."""
+"""Links are lost at random before gc: no blob that a list names, or that may be the only copy, is deleted."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ class Later:
     """A clock that is ahead by more than the minimum age."""
 
     def now(self) -> float:
-        """Return the time there."""
+        """Return the later time."""
         return time.time() + MIN_AGE_S + 60
 
     def sleep(self, duration_s: float) -> None:
-        """Nobody waits here."""
+        """Don't sleep."""
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_links_lost_at_random_lose_no_blob(tmp_path: Path, seed: int) -> None:
-    """Whatever part of the links is gone, gc leaves every blob, and all of them are linked anew from the lists."""
+    """Whichever links are lost, gc keeps every blob, and all are linked again from the lists."""
     drawn, random = lay_out(tmp_path, DRAWING), Random(seed)
     base = drawn.base
     folders = {(repo_id, letter): base.repo(repo_id).snapshot(commit(letter)) for repo_id, letter in COMMITS}

@@ -1,4 +1,4 @@
-"""A move that dies leaves a whole model that loads, before anything recovers it; the next command finishes it.
+"""A killed move leaves a whole model that loads before anything recovers it; the next command finishes it.
 
 A process dies just before its k-th change of a disk, for every k. `SHELF_CRASHES=300 pytest tests/crash` takes every
 k; without it every seventeenth. Random instants: `tests.crash.test_any_instant`.
@@ -38,9 +38,9 @@ OTHERS = {"model.safetensors": random_bytes(8 * MIB, seed=9)}
 
 @pytest.fixture(params=["link", "copy"])
 def home(request: pytest.FixtureRequest, tmp_path: Path, hub: FakeHub) -> Iterator[Home]:
-    """A home whose tiers lie on one file system, then one where they lie on two.
+    """A home whose tiers are on one file system, then one where they are on two.
 
-    The registry lies elsewhere: its write-ahead log grows with every crash, and would count to the limit.
+    The registry is elsewhere, because its write-ahead log grows with every crash and would count towards the limit.
     """
     with contextlib.ExitStack() as held:
         root = tmp_path / "user"
@@ -50,7 +50,7 @@ def home(request: pytest.FixtureRequest, tmp_path: Path, hub: FakeHub) -> Iterat
 
 
 def steps() -> Iterator[int]:
-    """Yield the changes to die at; where not all are taken, another choice in each test run would find no more."""
+    """Yield the changes to die at; the choice is fixed, because another one in each run would find no more."""
     return itertools.count(1, STRIDE)
 
 
@@ -60,7 +60,7 @@ def blobs(base: Path) -> dict[str, tuple[int, int]]:
 
 
 def check_survived(home: Home, shelf: Shelf, *names: str) -> None:
-    """Check, before anything recovers: the invariants, and that each model loads from where the registry says."""
+    """Assert, before anything recovers, the invariants, and that each model loads from where the registry says."""
     assert violations(shelf) == []
     assert [escaping_links(base) for base in (home.primary, home.secondary)] == [[], []]
     for name in names:
@@ -68,7 +68,7 @@ def check_survived(home: Home, shelf: Shelf, *names: str) -> None:
 
 
 def test_a_move_survives_a_kill_at_every_step(hub: FakeHub, home: Home, shelf: Shelf, mortal: Mortal) -> None:
-    """The model is whole and loads at once; the next move finishes, copies no finished blob again, leaves nothing."""
+    """After a kill at every step the model loads; the next move finishes, copies no finished blob, leaves nothing."""
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO)
 
@@ -77,7 +77,7 @@ def test_a_move_survives_a_kill_at_every_step(hub: FakeHub, home: Home, shelf: S
         arrived = blobs(home.secondary)
         check_survived(home, shelf, "m")
         if code == DIED:
-            with contextlib.suppress(BadInput):  # it lies there already: only its old copy was left
+            with contextlib.suppress(BadInput):  # it is there already: only its old copy was left
                 shelf.move("m", "secondary")
         assert arrived.items() <= blobs(home.secondary).items()
         assert (shelf.model("m").state, shelf.model("m").base) == ("ready", str(home.secondary))
@@ -95,7 +95,7 @@ def test_a_move_survives_a_kill_at_every_step(hub: FakeHub, home: Home, shelf: S
 def test_a_pull_that_makes_room_survives_a_kill_at_every_step(
     hub: FakeHub, home: Home, shelf: Shelf, mortal: Mortal
 ) -> None:
-    """The model that was pushed out is whole on one tier or the other, and the next pull gets its room."""
+    """After a kill at every step the evicted model is whole on one tier, and the next pull gets its room."""
     hub.add_repo(REPO, FILES)
     hub.add_repo(OTHER, OTHERS)
     shelf.register("m", REPO)
@@ -123,7 +123,7 @@ def test_a_pull_that_makes_room_survives_a_kill_at_every_step(
 
 
 def test_a_promotion_survives_a_kill_at_every_step(hub: FakeHub, home: Home, shelf: Shelf, mortal: Mortal) -> None:
-    """A model that moves up behind its use is whole all the time, and the next use goes on."""
+    """After a kill at every step of a promotion the model is whole, and the next use continues it."""
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO, "secondary")
     home.extra["PROMOTE"] = "always"

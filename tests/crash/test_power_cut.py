@@ -1,7 +1,7 @@
-"""A power cut at any instant: what the disk had by then is mounted again, and nothing is lost or taken for whole.
+"""A power cut at any instant: the disk's state of that instant is mounted, and nothing is lost or taken for whole.
 
-The disk is an ext4 image that lies on xfs. A clone of the image (FICLONE) is what the device held at that instant:
-what a process had written and not brought to the disk is not in it.
+The disk is an ext4 image on xfs. A clone of the image (FICLONE) is what the device held at that instant, without what
+a process had written and not synced.
 """
 
 from __future__ import annotations
@@ -39,22 +39,22 @@ class Disk:
         self.image = image
         self.mounted = mounted
         self.slow = mounted / "user" / "slow"
-        """A mount of its own, so that models are copied there and not linked."""
+        """A mount of its own, so that models are copied and not linked."""
 
     def plug_in(self) -> None:
-        """Mount it."""
+        """Mount the disk."""
         self.mounted.mkdir(exist_ok=True)
         subprocess.run(["mount", "-o", "loop", str(self.image), str(self.mounted)], check=True)
         self.slow.mkdir(parents=True, exist_ok=True)
         subprocess.run(["mount", "--bind", str(self.slow), str(self.slow)], check=True)
 
     def unplug(self) -> None:
-        """Unmount it, whoever was killed while using it."""
+        """Unmount the disk, whoever was killed while using it."""
         for path in (self.slow, self.mounted):
             wait_until(lambda path=path: subprocess.run(["umount", str(path)]).returncode == 0, f"umount {path}")
 
     def cut(self, child: Child) -> None:
-        """Cut the power while a process works, and start again with what the disk held by then."""
+        """Cut the power while a process works, and restart with what the disk held by then."""
         held = self.image.with_suffix(".held")
         subprocess.run(["cp", "--reflink=always", str(self.image), str(held)], check=True)
         child.kill()
@@ -81,14 +81,14 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 
 @pytest.fixture
 def home(disk: Disk, hub: FakeHub) -> Home:
-    """A home whose tiers, registry and memory all lie on that disk."""
+    """A home whose tiers, registry and list of bases are all on that disk."""
     hub.add_repo(REPO, FILES)
     return Home(disk.mounted / "user", hub.url)
 
 
 @pytest.mark.parametrize("seed", range(CUTS))
 def test_a_pull_survives_a_power_cut(disk: Disk, home: Home, seed: int) -> None:
-    """Nothing is taken for whole that is not, and the next pull completes."""
+    """After a power cut no incomplete model counts as whole, and the next pull completes it."""
     home.run("add", "m", REPO, "--no-download").checked()
     child = home.start("pull", "m", SHELF_DOWNLOAD_LIMIT="40 MB")
     time.sleep(Random(seed).uniform(0.4, 2.0))
@@ -104,7 +104,7 @@ def test_a_pull_survives_a_power_cut(disk: Disk, home: Home, seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(CUTS))
 def test_a_move_survives_a_power_cut(disk: Disk, home: Home, seed: int) -> None:
-    """The model is whole at once, here or there, and the next move finishes."""
+    """After a power cut the model is whole on one tier, and the next move finishes."""
     home.run("add", "m", REPO).checked()
     child = home.start("move", "m", "secondary")
     wait_until(lambda: child.process.poll() is not None or _has_begun(home), "the copy")

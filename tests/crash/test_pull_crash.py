@@ -1,4 +1,4 @@
-"""A pull that is killed leaves garbage at worst: the next one completes, and fetches little twice."""
+"""A killed pull leaves garbage at worst: the next one completes, and fetches little twice."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SMALL = {
 
 @pytest.fixture(scope="module")
 def big_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A file of many segments, so that what a crash costs can be told from all of it."""
+    """A file of many segments, so that a crash's cost can be told from the whole."""
     path = tmp_path_factory.mktemp("big") / "model.safetensors"
     with path.open("wb") as file:
         for seed in range(BIG_BYTES // (16 * MIB)):
@@ -53,22 +53,22 @@ main(sys.argv[1:])
 
 
 def pull_and_kill(hub: FakeHub, home: Home, after_bytes: int) -> None:
-    """Kill a process that pulls when it has read what the hub was allowed to send."""
+    """Kill a pulling process once it has read what the hub was allowed to send."""
     before = kept_segments(home)
     hub.pause(after_bytes)
     start = hub.bytes_sent
     child = home.start("pull", "m")
     hub.wait_for_bytes(start + after_bytes)
-    read = after_bytes // SEGMENT_BYTES - STREAMS  # when all was read, each stream has less than a segment in hand
+    read = after_bytes // SEGMENT_BYTES - STREAMS  # once everything is read, each stream holds less than a segment
     wait_until(lambda: kept_segments(home) - before >= read, "the streams to read what was sent")
     child.kill()
-    hub.stop()  # a held answer must not be counted as sent to a process that is no more
+    hub.stop()  # don't count a held answer as sent to a dead process
     hub.resume()
     hub.start()
 
 
 def kept_segments(home: Home) -> int:
-    """Return how many segments of all parts are on the disk; one that was finished meanwhile is no part any more."""
+    """Return how many segments of all parts are on the disk; a part that was just published has none."""
     count = 0
     for part in (home.primary / "modelshelf/incoming").glob("*.map"):
         with contextlib.suppress(FileNotFoundError):
@@ -80,7 +80,7 @@ def kept_segments(home: Home) -> int:
 def test_a_killed_pull_fetches_at_most_a_segment_per_stream_again(
     hub: FakeHub, home: Home, shelf: Shelf, big_file: Path, after_bytes: int
 ) -> None:
-    """What a crash costs is what the streams had of their segments, whatever had arrived before."""
+    """After a kill at most a segment per stream is fetched again, however much had arrived."""
     hub.add_repo(REPO, {"model.safetensors": big_file})
     shelf.register("m", REPO, download=False)
 
@@ -95,7 +95,7 @@ def test_a_killed_pull_fetches_at_most_a_segment_per_stream_again(
 
 
 def test_crash_after_crash_goes_forward(hub: FakeHub, home: Home, shelf: Shelf, big_file: Path) -> None:
-    """A pull that is killed again and again gets there, and no crash costs more than what its process fetched."""
+    """A pull that is killed again and again still completes, and no crash costs more than its process fetched."""
     hub.add_repo(REPO, {"model.safetensors": big_file})
     shelf.register("m", REPO, download=False)
 
@@ -127,7 +127,7 @@ def test_what_a_killed_pull_left_is_not_a_model(hub: FakeHub, home: Home, shelf:
 
 
 def test_a_reservation_dies_with_its_process(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """After a crash the room is free again for whoever asks next, and the job is done by them."""
+    """After a crash the reserved room is free for the next process, which also runs the job."""
     hub.add_repo(REPO, SMALL)
     shelf.register("m", REPO, download=False)
 
@@ -140,7 +140,7 @@ def test_a_reservation_dies_with_its_process(hub: FakeHub, home: Home, shelf: Sh
 
 
 def test_a_crash_in_the_last_instants_is_one_pull_away_from_ready(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """Killed when all bytes are there and nothing is linked, the next pull fetches nothing."""
+    """If a pull is killed before linking, the next one fetches nothing."""
     hub.add_repo(REPO, SMALL)
     shelf.register("m", REPO, download=False)
     total = sum(map(len, SMALL.values()))
@@ -159,7 +159,7 @@ def test_a_crash_in_the_last_instants_is_one_pull_away_from_ready(hub: FakeHub, 
 
 
 def test_what_a_killed_pull_left_can_be_removed(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """A job that nobody runs does not stand in the way of `shelf rm`."""
+    """A job that nobody runs doesn't keep `shelf rm` from removing its model."""
     hub.add_repo(REPO, SMALL)
     shelf.register("m", REPO, download=False)
     pull_and_kill(hub, home, MIB // 2)
@@ -171,7 +171,7 @@ def test_what_a_killed_pull_left_can_be_removed(hub: FakeHub, home: Home, shelf:
 
 
 def test_a_killed_pull_is_not_called_downloading(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """A listing tells what is true: nothing downloads a model whose process died."""
+    """A model whose download process died isn't listed as downloading."""
     hub.add_repo(REPO, SMALL)
     shelf.register("m", REPO, download=False)
     pull_and_kill(hub, home, MIB // 2)

@@ -1,4 +1,4 @@
-"""Any order of what people and programs do to two tiers leaves every model whole where the registry says it is."""
+"""After any sequence of actions on two tiers, every model is whole where the registry says."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from tests.world import Home, random_bytes, tree
 COMMON = random_bytes(300_000, seed=1)
 OWN = {name: random_bytes(200_000, seed=ord(name)) for name in "abc"}
 LIMIT = 1_800_000
-"""Two models fit beside what the tier keeps of its own, three do not."""
+"""Two models fit beside what the tier stores of its own, and three don't."""
 NAMES = st.sampled_from("abc")
 TIERS = st.sampled_from(["primary", "secondary"])
 FIRST, SECOND = 1, 2
 EXAMPLES = max(8, int(os.environ.get("SHELF_CRASHES", "0")))
-"""Eight orders of up to 25 steps; `SHELF_CRASHES=300` takes 300."""
+"""Eight sequences of up to 25 steps; `SHELF_CRASHES=300` takes 300."""
 pytestmark = pytest.mark.timeout(600 if EXAMPLES == 12 else 3600)
 
 
 def files(name: str, revision: int) -> dict[str, bytes]:
-    """Return the files of a repository: weights that all share, and in the second revision another one and no more."""
+    """Return a repository's files: weights that all share, and one more file in the second revision."""
     return {
         "config.json": b'{"revision": %d}' % revision,
         "common.safetensors": COMMON,
@@ -44,7 +44,7 @@ def files(name: str, revision: int) -> dict[str, bytes]:
 
 
 class Library(RuleBasedStateMachine):
-    """Two tiers, three repositories that share a blob, two revisions of each."""
+    """Two tiers, and three repositories of two revisions each that share a blob."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class Library(RuleBasedStateMachine):
 
     @initialize(tiers=st.tuples(TIERS, TIERS))
     def publish(self, tiers: tuple[str, str]) -> None:
-        """Put the first revision of each repository on the hub, and two of them on the shelf."""
+        """Put the first revision of each repository on the hub, and add two of them."""
         for name in "abc":
             self.commits[self.hub.add_repo(f"org/{name}", files(name, FIRST))] = (name, FIRST)
         for name, tier in zip("ab", tiers, strict=True):
@@ -85,18 +85,18 @@ class Library(RuleBasedStateMachine):
 
     @rule(name=NAMES)
     def publish_second(self, name: str) -> None:
-        """The hub gets a newer commit."""
+        """Put a newer commit on the hub."""
         self.commits[self.hub.add_repo(f"org/{name}", files(name, SECOND))] = (name, SECOND)
 
     @rule(name=NAMES, tier=TIERS)
     def add(self, name: str, tier: str) -> None:
-        """Register and pull, on either tier; a refusal is allowed."""
+        """Register and pull to either tier; a refusal is allowed."""
         if not self.has(name):
             self._try(lambda: self.shelf.register(name, f"org/{name}", tier))
 
     @rule(name=NAMES, keep=st.booleans())
     def move(self, name: str, keep: bool) -> None:
-        """Move to the other tier."""
+        """Move a model to the other tier."""
         if self.has(name):
             self._try(lambda: self.shelf.move(name, self._other(name), keep_source=keep))
 
@@ -111,7 +111,7 @@ class Library(RuleBasedStateMachine):
 
     @rule(name=NAMES)
     def load(self, name: str) -> None:
-        """Use a model that can be loaded; it may be promoted behind that."""
+        """Use a model that can be loaded; the use may promote it."""
         if self.has(name) and self.shelf.model(name).state in ("ready", "moving"):
             with self.shelf.services.leaser.using(name, "load", "the machine") as model:
                 assert model.row.commit_hash is not None
@@ -120,7 +120,7 @@ class Library(RuleBasedStateMachine):
 
     @rule(name=NAMES)
     def move_while_used(self, name: str) -> None:
-        """What is used can be moved, and read where it was until the use ends."""
+        """Move a model in use, and read it at its old place until the use ends."""
         if self.has(name) and self.shelf.model(name).state == "ready":
             with self.shelf.services.leaser.using(name, "load", "the machine") as model:
                 self._try(lambda: self.shelf.move(name, self._other(name)))
@@ -142,13 +142,13 @@ class Library(RuleBasedStateMachine):
 
     @rule(name=NAMES, delete_files=st.booleans())
     def remove(self, name: str, delete_files: bool) -> None:
-        """Remove, with or without the files."""
+        """Remove a model, with or without its files."""
         if self.has(name):
             self._try(lambda: self.shelf.remove(name, delete_files=delete_files))
 
     @rule()
     def reconcile(self) -> None:
-        """Bring registry and disks together; with a registry at hand there is nothing to lose."""
+        """Reconcile; as the registry is there, nothing may be lost."""
         before = {model.row.model_name: model.state for model in self.shelf.models()}
         self.shelf.reconcile()
         after = {model.row.model_name: model.state for model in self.shelf.models()}
@@ -164,22 +164,22 @@ class Library(RuleBasedStateMachine):
 
     @rule()
     def verify(self) -> None:
-        """Every byte is what its name says."""
+        """Verify that every byte matches its digest."""
         assert [finding.kind for finding in self.shelf.verify().findings] == []
 
     def _settle(self) -> None:
-        """Wait for what goes on behind a use, and let old copies go."""
+        """Wait for the jobs behind a use, and delete old copies."""
         self.shelf.services.runner.background.wait()
         self.shelf.services.runner.run_due(JobKind.DELETE_OLD_COPY)
 
     def _try(self, do: object) -> None:
-        """Do something that may be refused, but must not break."""
+        """Do something that may be refused but must not break."""
         with contextlib.suppress(Conflict, OutOfSpace):
             do()  # type: ignore[operator]
 
     @invariant()
     def everything_holds(self) -> None:
-        """The invariants of the house, the limit, and no link that leaves its base."""
+        """The invariants and the limit hold, and no link leaves its base."""
         assert violations(self.shelf) == []
         for base in (self.home.primary, self.home.secondary):
             assert escaping_links(base) == []
@@ -189,7 +189,7 @@ class Library(RuleBasedStateMachine):
 
     @invariant()
     def what_is_ready_loads(self) -> None:
-        """A model that says it is ready has all of its files, at the commit that it is pinned to."""
+        """A ready model has all of its files at its commit."""
         for model in self.shelf.models():
             if model.state == "ready" and model.row.commit_hash is not None:
                 assert tree(Path(model.path or "")) == files(*self.commits[model.row.commit_hash])

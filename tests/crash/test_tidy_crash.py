@@ -1,4 +1,4 @@
-"""gc and dedupe that are killed at any step leave garbage at worst; the next run finishes.
+"""A gc or dedupe that is killed at any step leaves garbage at worst, and the next run finishes.
 
 The child dies by SIGKILL in front of its k-th change of the disk, whatever it is: Python's audit events tell of each.
 """
@@ -66,13 +66,13 @@ dedupe.execute(base, plan, {}, Counter())
 """
 MOST_STEPS = 400
 LOOKS = int(os.environ.get("SHELF_CRASHES", "8"))
-"""So many of the steps are died at, spread over all of them."""
+"""How many of the steps to die at, spread over all of them."""
 THEIRS = ("meter.json", ".refs")
-"""What the meter keeps, and what a killed sweep of huggingface_hub's leaves of its own."""
+"""What the meter keeps, and what a killed sweep of huggingface_hub's own leaves."""
 
 
 def die_at(step: int, what: str, base: Base) -> bool:
-    """Run a child that dies in front of its step-th change; returns whether it died and did not come to its end."""
+    """Run a child that dies before its step-th change; return whether it died."""
     done = subprocess.run(
         [sys.executable, "-c", DIE + what, str(step), str(base.path)],
         cwd=ROOT,
@@ -124,7 +124,7 @@ DRAWING = """
 
 
 def draw(folder: Path) -> Base:
-    """Lay garbage of every kind out, beside what must stay."""
+    """Lay out garbage of every kind, beside what must stay."""
     drawn = lay_out(folder, DRAWING)
     base = drawn.base
     (base.repo("org/name").snapshot(commit("b")) / "gone.safetensors").unlink()
@@ -147,7 +147,7 @@ def names(base: Base) -> list[str]:
 
 
 def test_a_killed_gc_leaves_nothing_dangling(tmp_path: Path) -> None:
-    """At each of its steps: every ref and link resolves, no file is lost, and the next run takes the rest away."""
+    """After a kill at each step of gc every link resolves, no file is lost, and the next run deletes the rest."""
     whole = draw(tmp_path / "counted")
     expected = snapshots(whole)
     steps = steps_of(GC, whole)
@@ -170,13 +170,13 @@ def test_a_killed_gc_leaves_nothing_dangling(tmp_path: Path) -> None:
 
 @pytest.fixture(params=["ext4", "xfs"], ids=["hard links", "reflinks"])
 def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    """A file system that can do the one or the other."""
+    """A file system with reflinks, or with hard links only."""
     with loop_disk(tmp_path, request.param) as mounted:
         yield mounted
 
 
 def test_a_killed_dedupe_leaves_every_blob_whole(disk: Path) -> None:
-    """At each of its steps each name leads to the right bytes; gc takes what is left, the next run finishes."""
+    """After a kill at each step of dedupe each name has the right bytes, gc deletes the rest, the next run finishes."""
     twins(Base(disk / "counted"))
     put(Base(disk / "counted").marker, b"{}")
     steps = steps_of(DEDUPE, Base(disk / "counted"))

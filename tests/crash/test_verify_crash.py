@@ -1,4 +1,4 @@
-"""A repair that is killed has lost nothing: the damage lies somewhere, nothing else is worse, the next run mends it.
+"""A killed repair loses nothing: damaged bytes are kept, nothing else gets worse, and the next run repairs.
 
 `SHELF_CRASHES=300 pytest tests/crash` kills at as many random instants and at every step; at 8 and every
 third without.
@@ -35,7 +35,7 @@ WHERE = ["another tier", "the hub"]
 
 
 class World:
-    """A home with a damaged model, that can be had again and again."""
+    """A home with a damaged model that can be restored."""
 
     def __init__(self, home: Home, hub: FakeHub, where: str) -> None:
         hub.add_repo(REPO, FILES)
@@ -52,16 +52,16 @@ class World:
 
     @property
     def path(self) -> Path:
-        """The snapshot."""
+        """The snapshot's path."""
         return next(self.repo.snapshots.iterdir())
 
     def restore(self) -> None:
-        """Let everything be as it was after the damage."""
+        """Restore the state after the damage."""
         shutil.rmtree(self.home.root)
         shutil.copytree(self._saved, self.home.root, symlinks=True)
 
     def check_after_death(self) -> None:
-        """Check that nothing is lost and nothing else is wrong."""
+        """Assert that nothing is lost and nothing else is wrong."""
         aside = Base(self.home.primary).quarantine
         kept = [self.repo.blob(DIGEST), *(aside.iterdir() if aside.exists() else ())]
         assert any(path.exists() and path.read_bytes() == BAD for path in kept)
@@ -72,11 +72,11 @@ class World:
     damaged = ("model.safetensors", "sub/other.bin")
 
     def check_repair(self) -> None:
-        """Check that the next run mends everything."""
+        """Assert that the next run repairs everything."""
         done = self.home.run("verify", "m", "--repair", "--json")
         assert done.code == 0, (done.out, done.err)
         there = {name: data for name, data in tree(self.path).items() if not name.endswith(TEMPORARY)}
-        assert there == FILES  # and at worst a temporary link of the process that died, which gc removes
+        assert there == FILES  # at worst plus a temporary link of the dead process, which gc deletes
         with self.home.open() as shelf:
             assert violations(shelf) == []
             assert shelf.model("m").state == "ready"
@@ -87,23 +87,23 @@ class World:
 
 @pytest.fixture(params=WHERE)
 def world(home: Home, hub: FakeHub, request: pytest.FixtureRequest) -> World:
-    """A damaged model, and good bytes there."""
+    """A damaged model, with good bytes elsewhere."""
     return World(home, hub, request.param)
 
 
 def test_a_repair_that_dies_at_any_step_is_finished_by_the_next(world: World) -> None:
-    """The process is killed right before a change of the disk, and every time the next one ends well."""
+    """After a kill right before any change of the disk, the next repair finishes."""
     step = 0
     while die_at(world.home, step, "verify", "m", "--repair") is None:
         world.check_after_death()
         world.check_repair()
         world.restore()
         step += STRIDE
-    assert step >= 6  # set aside, open the part, note its segments, publish, link, write the result
+    assert step >= 6  # set aside, open the part, record its segments, publish, link, write the result
 
 
 def test_a_repair_that_dies_at_random_instants_is_finished_by_the_next(world: World) -> None:
-    """Whenever the process is killed, between the changes too, the same holds."""
+    """After a kill at random instants, between the changes too, the same holds."""
     took_s = timed(lambda: world.home.run("verify", "m", "--repair"))
     random = Random(17)
     for _ in range(CRASHES // len(WHERE)):
@@ -116,7 +116,7 @@ def test_a_repair_that_dies_at_random_instants_is_finished_by_the_next(world: Wo
 
 
 def timed(action: Callable[[], object]) -> float:
-    """Return how long something takes, in seconds."""
+    """Return how many seconds something takes."""
     begun_s = time.monotonic()
     action()
     return time.monotonic() - begun_s

@@ -29,5 +29,5 @@ def upstream(upstream_base: Path, tmp_path: Path) -> Iterator[Server]:
 
 @pytest.fixture
 def model_home(upstream: Server, tmp_path: Path) -> Home:
-    """A user whose hub that is."""
+    """A user with that hub."""
     return Home(tmp_path / "user", f"{upstream.url}/hf")

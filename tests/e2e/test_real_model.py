@@ -1,4 +1,4 @@
-"""The main job with the real model: pulled from the hub face, read by the unchanged tools of others, loaded, asked."""
+"""The main job with the real model: pulled from the hub face, read by other unchanged tools, loaded, asked."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ pytestmark = pytest.mark.model
 
 
 def run(home: Home, *command: str, **environment: str) -> str:
-    """Run a program of somebody else's in the home; returns what it printed."""
+    """Run another project's program in the home; return its output."""
     return home.start_program(*command, TQDM_DISABLE="1", **environment).finish(240).checked().out
 
 
 def load(home: Home, name: str) -> str:
-    """Return what a model answers in a process of its own."""
+    """Return a model's answer from its own process."""
     trial = home.start("load", name, "--json").finish(240).checked().json
     assert trial["load_s"] > 0
     return str(trial["answer"])
 
 
 def test_a_pulled_model_answers_and_every_tool_agrees_that_it_is_there(model_home: Home) -> None:
-    """Pulled by us, the model is listed and verified by `hf`, and found offline by transformers under its id."""
+    """After our pull `hf` lists and verifies the model, and transformers finds it offline under its id."""
     model_home.run("add", "smol", DENSE).checked()
 
     asked = load(model_home, "smol")
@@ -56,14 +56,14 @@ def test_a_pulled_model_answers_and_every_tool_agrees_that_it_is_there(model_hom
 
 
 def test_transformers_loads_straight_from_the_hub_face(model_home: Home) -> None:
-    """An unchanged `from_pretrained` with HF_ENDPOINT at `/hf` gets the model into its own cache, and it answers."""
+    """`from_pretrained` with HF_ENDPOINT at `/hf` downloads the model into its own cache, and it answers."""
     answer = run(model_home, sys.executable, "-c", GENERATE, DENSE, HF_HOME=str(model_home.root / "own"))
 
     assert "4" in answer
 
 
 def test_hf_download_gets_the_gguf_from_the_hub_face_byte_for_byte(model_home: Home, upstream_base: Path) -> None:
-    """An unchanged `hf download` with HF_ENDPOINT at `/hf` brings the very bytes that lie in the tier."""
+    """`hf download` with HF_ENDPOINT at `/hf` brings exactly the bytes on the tier."""
     name = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
     run(model_home, str(HF), "download", GGUF, name, "--local-dir", str(model_home.root / "got"))
@@ -74,14 +74,14 @@ def test_hf_download_gets_the_gguf_from_the_hub_face_byte_for_byte(model_home: H
 
 
 def test_the_gguf_is_loaded_through_transformers(model_home: Home) -> None:
-    """A repository with nothing but a GGUF loads as well, from the secondary."""
+    """A repository with only a GGUF loads through transformers from the secondary."""
     model_home.run("add", "gguf", GGUF, "--to", "secondary", "--include", "*.gguf").checked()
 
     assert "4" in load(model_home, "gguf")
 
 
 def test_python_loads_a_model_in_its_own_process(model_home: Home) -> None:
-    """`modelshelf.open().load(name)` returns model and tokenizer, and the ledger has one use more."""
+    """`modelshelf.open().load(name)` returns model and tokenizer, and one more use is recorded."""
     model_home.run("add", "smol", DENSE).checked()
     code = (
         "import modelshelf\n"
@@ -96,7 +96,7 @@ def test_python_loads_a_model_in_its_own_process(model_home: Home) -> None:
 
 
 def test_a_model_moves_between_the_disks_while_it_is_used(model_home: Home) -> None:
-    """A model that a program has open moves and answers from its new place; its old copy goes when the program ends."""
+    """A model in use moves and answers from its new place, and its old copy goes when the program ends."""
     model_home.run("add", "smol", DENSE).checked()
     holder = (
         "import pathlib, sys, time\n"
@@ -123,7 +123,7 @@ def test_a_model_moves_between_the_disks_while_it_is_used(model_home: Home) -> N
 
 @pytest.mark.parametrize("mode", ["leave", "link"])
 def test_a_cache_that_was_there_before_answers_where_it_was_promised(model_home: Home, mode: str) -> None:
-    """What `hf download` left in `~/.cache/huggingface`, adopted, answers us, and under its id from both places."""
+    """A cache of `hf download`, adopted, answers through modelshelf, and under its id from both places."""
     old = model_home.root / "home/.cache/huggingface"
     run(model_home, str(HF), "download", DENSE, HF_HOME=str(old))
     promised = [old] if mode == "leave" else [old, model_home.primary]

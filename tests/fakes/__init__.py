@@ -1,1 +1,1 @@
-"""Stand-ins that speak the real protocols and fail on demand."""
+"""Fakes that speak the real protocols and fail on demand."""

@@ -1,4 +1,4 @@
-"""A clock that stands still until somebody sleeps or turns it."""
+"""A clock that moves only when somebody sleeps or sets it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 
 
 class FakeClock:
-    """Time as the test wants it; sleeping takes none and moves it on."""
+    """Time under the test's control; sleeping moves it on without waiting."""
 
     def __init__(self, now_s: float = 1_000_000.0) -> None:
         self.now_s = now_s
@@ -18,7 +18,7 @@ class FakeClock:
         return self.now_s
 
     def sleep(self, duration_s: float) -> None:
-        """Move time on."""
+        """Move the time on."""
         with self._mutex:
             self.slept.append(duration_s)
             self.now_s += duration_s

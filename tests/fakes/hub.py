@@ -32,13 +32,13 @@ LFS_PATTERNS = ("*.safetensors", "*.gguf", "*.bin")
 
 
 class FakeHub:
-    """The hub: what it holds, what fails, and whether it is up.
+    """The hub: its repositories, its faults, and whether it listens.
 
     **Concurrency:** every method may be called while requests are answered.
     """
 
     def __init__(self, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
-        """Make a hub that holds nothing and does not listen yet; port 0 takes a free one.
+        """Make an empty hub that doesn't listen yet; port 0 takes a free one.
 
         With `tls` it speaks https, its CDN too; its files are in memory then.
         """
@@ -55,11 +55,11 @@ class FakeHub:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop, whatever happened."""
+        """Stop."""
         self.stop()
 
     def start(self) -> None:
-        """Listen; after `stop`, on the same ports as before. Does nothing while it listens."""
+        """Listen; after `stop`, on the same ports as before. Does nothing if it already listens."""
         if self._servers:
             return
         self._state.meter.set_stopped(False)
@@ -69,14 +69,14 @@ class FakeHub:
         self._state.cdn_url = self._servers[1].url
 
     def stop(self) -> None:
-        """Close the ports and every connection: from now on connections are refused."""
+        """Close the ports and every connection; connections are refused from now on."""
         self._state.meter.set_stopped(True)
         while self._servers:
             self._servers.pop().stop()
 
     @property
     def url(self) -> str:
-        """The endpoint, such as http://127.0.0.1:40123; it stays the same over `stop` and `start`."""
+        """The endpoint, such as http://127.0.0.1:40123, which `stop` and `start` don't change."""
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self._ports[0]}"
 
     @property
@@ -86,7 +86,7 @@ class FakeHub:
 
     @property
     def requests(self) -> list[Request]:
-        """Every request so far, those to the CDN included; a test may clear it."""
+        """Every request so far, including those to the CDN; a test may clear it."""
         return self._state.requests
 
     @property
@@ -105,7 +105,7 @@ class FakeHub:
 
     @property
     def page_size(self) -> int | None:
-        """Entries of one page of a tree; None (the default) for one page."""
+        """Entries on one page of a tree; None (the default) for one page."""
         return self._state.page_size
 
     @page_size.setter
@@ -121,7 +121,7 @@ class FakeHub:
         gated: bool = False,
         private: bool = False,
     ) -> str:
-        """Commit `files`, all that the repository shall hold, to a branch of it, and return the commit hash.
+        """Commit `files`, the repository's whole content, to a branch, and return the commit hash.
 
         Earlier commits stay. The hash depends on the id and the files alone. A file given as a path is served
         from there and must not change.
@@ -139,7 +139,7 @@ class FakeHub:
         return commit.commit_hash
 
     def describe(self, repo_id: str, **said: Any) -> None:
-        """Let a search say more of a repository, by the names of the Hub's API.
+        """Add to what a search says of a repository, by the names of the Hub's API.
 
         Raises:
             KeyError: no such repository.
@@ -147,7 +147,7 @@ class FakeHub:
         self._state.repos[repo_id].said |= said
 
     def set_ref(self, repo_id: str, name: str, commit: str) -> None:
-        """Point a name at a commit: a full ref such as `refs/pr/1`, or a bare name: that branch, else a tag.
+        """Point a name at a commit: a full ref such as `refs/pr/1`, or a bare name of a branch, else of a tag.
 
         Raises:
             KeyError: no such repository or commit.
@@ -158,7 +158,7 @@ class FakeHub:
         repo.refs[ref] = repo.commits[commit].commit_hash
 
     def forget(self, repo_id: str, commit: str) -> None:
-        """Let a commit be gone, as after a squash; no ref may lead to it.
+        """Delete a commit, as after a squash; no ref may lead to it.
 
         Raises:
             KeyError: no such repository or commit.
@@ -170,7 +170,7 @@ class FakeHub:
         self._state.hides_commits = True
 
     def rename(self, old_id: str, new_id: str) -> None:
-        """Move a repository; what asks for the old id is answered 307 to the new one."""
+        """Rename a repository; requests for the old id are redirected with 307."""
         repo = self._state.repos.pop(old_id)
         repo.repo_id = new_id
         self._state.repos[new_id] = repo
@@ -182,7 +182,7 @@ class FakeHub:
 
         Args:
             path_pattern: fnmatch pattern of the percent-decoded URL path, `*` crosses slashes.
-            method: The only method it is for.
+            method: The only method that it applies to.
             times: How many answers it changes; None for all.
             faults: The fields of `Faults`, such as `status=503` or `cut_after=1000`.
 
@@ -201,7 +201,7 @@ class FakeHub:
         self._state.meter.pause(after_bytes)
 
     def resume(self) -> None:
-        """Let the bodies go on."""
+        """Send the bodies on."""
         self._state.meter.resume()
 
     def wait_for_bytes(self, total_bytes: int, timeout_s: float = 60) -> None:
@@ -214,14 +214,14 @@ class FakeHub:
 
 
 def main() -> None:
-    """Print the endpoint, then serve the files given on the command line until the process is ended."""
+    """Print the endpoint, then serve the files given on the command line until the process ends."""
     parser = argparse.ArgumentParser(description="Serve files as one repository of a Hugging Face hub.")
     parser.add_argument("--file", type=Path, action="append", required=True, help="may be repeated")
     parser.add_argument("--repo", default="org/model")
     parser.add_argument("--port", type=int, default=0)
     options = parser.parse_args()
     with FakeHub(options.port) as hub:
-        # A file given to be served is big, whatever its name.
+        # A file given to be served is in LFS, whatever its name.
         commit = hub.add_repo(options.repo, {file.name: file for file in options.file}, lfs=("*",))
         sys.stdout.write(f"{hub.url} {options.repo} {commit}\n")
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""What the fake hub holds: repositories, commits and files, and who may read them."""
+"""The fake hub's repositories, commits and files, and who may read them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CREATED_AT = "2026-01-02T03:04:05.000Z"
 
 
 class RefusedError(Exception):
-    """An answer that is an error: the status, its X-Error-Code and more headers."""
+    """An error answer: the status, its X-Error-Code and more headers."""
 
     def __init__(
         self,
@@ -25,7 +25,7 @@ class RefusedError(Exception):
         error_code: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        """Keep what the answer is made of."""
+        """Store the parts of the answer."""
         super().__init__(message)
         self.status = status
         self.message = message
@@ -35,7 +35,7 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """A request as it arrived."""
+    """A request as received."""
 
     method: str
     path: str
@@ -45,7 +45,7 @@ class Request:
     range: str | None
     """The Range header."""
     target: str
-    """Path and query as they were sent."""
+    """Path and query as sent."""
 
 
 def _chunks(content: bytes | Path) -> Iterator[bytes]:
@@ -72,11 +72,11 @@ class Blob:
     content: bytes | Path
     size_bytes: int
     digest: str
-    """The ETag: sha256 of an LFS file, git sha1 of another."""
+    """The ETag: sha256 for an LFS file, git sha1 for another."""
     git_oid: str
     """The git sha1 of the file, or of the pointer that stands for an LFS file."""
     pointer_size_bytes: int | None
-    """Size of that pointer; None for a file that is not LFS."""
+    """Size of that pointer; None for a file outside LFS."""
 
     @classmethod
     def of(cls, content: bytes | Path, lfs: bool) -> Blob:
@@ -126,7 +126,7 @@ class Commit:
 
     @classmethod
     def of(cls, repo_id: str, files: Mapping[str, Blob]) -> Commit:
-        """Name the commit after the repository and its files, so that it is the same in every run."""
+        """Derive the commit's hash from the repository and its files, so that every run has the same one."""
         digest = hashlib.sha1(f"{repo_id}\0".encode())
         for path in sorted(files):
             digest.update(f"{path}\0{files[path].digest}\0".encode())
@@ -140,13 +140,13 @@ class Commit:
 
 @dataclass
 class Repo:
-    """A repository: its commits and the names that point at them."""
+    """A repository: its commits and its refs."""
 
     repo_id: str
     gated: bool = False
     private: bool = False
     said: dict[str, Any] = field(default_factory=dict)
-    """What a search says of it beside what everybody has, such as its downloads."""
+    """What a search says of it in addition, such as its downloads."""
     commits: dict[str, Commit] = field(default_factory=dict)
     refs: dict[str, str] = field(default_factory=dict)
     """Full name (`refs/heads/main`, `refs/tags/v1`, `refs/pr/1`) to commit hash."""
@@ -191,7 +191,7 @@ class Repo:
         }
 
     def found(self, expand: Iterable[str]) -> dict[str, Any]:
-        """Return what a search says of it: its id, and what was asked for."""
+        """Return what a search says of it: its id, and the fields that were asked for."""
         usual = {"downloads": 0, "gated": "auto" if self.gated else False, "lastModified": _CREATED_AT, "likes": 0}
         known = {**usual, "tags": [], **self.said}
         return {"_id": "0", "id": self.repo_id, **{name: known[name] for name in expand if name in known}}
@@ -216,26 +216,26 @@ def full_ref(name: str, kind: str) -> str:
 
 @dataclass
 class HubState:
-    """All that the answers depend on."""
+    """Everything that the answers depend on."""
 
     token: str = "hf_test"
     """The one bearer token that opens gated and private repositories."""
     page_size: int | None = None
-    """Entries of one page of a tree; None for all on one page."""
+    """Entries on one page of a tree; None for one page."""
     hides_commits: bool = False
-    """Whether answers lack X-Repo-Commit."""
+    """Whether answers leave out X-Repo-Commit."""
     requests: list[Request] = field(default_factory=list)
-    """Every request so far, in the order of arrival."""
+    """Every request so far, in order of arrival."""
     repos: dict[str, Repo] = field(default_factory=dict)
     renamed: dict[str, str] = field(default_factory=dict)
     """Old repository id to new one."""
     rules: RuleBook = field(default_factory=RuleBook)
     meter: BodyMeter = field(default_factory=BodyMeter)
     cdn_url: str = ""
-    """Origin of the CDN: the same files by digest, at another port."""
+    """Origin of the CDN, which serves the same files by digest at another port."""
 
     def repo(self, repo_id: str, authorized: bool) -> Repo:
-        """Return a repository that the caller may know of, whatever the case of its letters.
+        """Return a repository that the caller may see, in any letter case.
 
         Raises:
             RefusedError: there is none, or it is private.
@@ -248,7 +248,7 @@ class HubState:
         return repo
 
     def blob(self, digest: str) -> Blob:
-        """Return the file that the CDN knows by its digest.
+        """Return the file with this digest, for the CDN.
 
         Raises:
             RefusedError: there is none.

@@ -1,7 +1,7 @@
 """What can go wrong at the fake hub, and the meter that counts and holds the bytes of its files.
 
-A rule is a pattern of URL paths and the faults it brings. The first rule that concerns a request is the only
-one that acts on it, so two rules with `times=1` for the same path act on the first and on the second request.
+A rule is a pattern of URL paths and its faults. Only the first rule that matches a request acts on it, so two rules
+with `times=1` for the same path act on the first and on the second request.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 @dataclass(frozen=True)
 class ByteRange:
-    """A Range header of one part, before the size of the file is known."""
+    """A Range header with one part, before the size of the file is known."""
 
     first: int | None
     """First byte, or None for "the last `last` bytes"."""
@@ -26,7 +26,7 @@ class ByteRange:
 
     @classmethod
     def parse(cls, header: str | None) -> ByteRange | None:
-        """Read a Range header; None when there is none, or one to ignore (several parts, nonsense)."""
+        """Read a Range header; None if there is none, or one to ignore (several parts, malformed)."""
         found = _RANGE.fullmatch(header.strip()) if header else None
         if found is None or found.group() == "bytes=-":
             return None
@@ -42,7 +42,7 @@ class ByteRange:
         return self.first <= offset and (self.last is None or offset <= self.last)
 
     def clip(self, size_bytes: int) -> range | None:
-        """Return the offsets this range has in a file of `size_bytes`, or None when it has none (416)."""
+        """Return the range's offsets in a file of `size_bytes`, or None for 416."""
         if self.first is None:
             span = range(max(0, size_bytes - (self.last or 0)), size_bytes)
         else:
@@ -53,7 +53,7 @@ class ByteRange:
 
 @dataclass(frozen=True)
 class Faults:
-    """What a rule does to the answer of a request. Without any, the answer is right."""
+    """What a rule does to an answer; by default nothing."""
 
     status: int | None = None
     """Answer this status instead of the real answer."""
@@ -62,24 +62,25 @@ class Faults:
     error_code: str | None = None
     """X-Error-Code of that answer."""
     body: bytes | None = None
-    """Answer this, whatever it is, with `status` (200 without one) and `headers`, instead of the real answer."""
+    """Answer with this body, with `status` (default 200) and `headers`, instead of the real answer."""
     cut_after: int | None = None
-    """Close the connection after this many body bytes of the answer, whatever Content-Length promised."""
+    """Close the connection after this many body bytes, whatever Content-Length says."""
     corrupt_at: int | None = None
     """Flip every bit of the byte at this absolute offset of the file."""
     delay_s: float = 0.0
     """Wait before answering, in seconds."""
     rate_bytes_per_s: int | None = None
-    """Write the body no faster than this."""
+    """Write the body at most this fast."""
     no_ranges: bool = False
-    """Answer a Range with 200 and the whole file, and do not announce Accept-Ranges."""
+    """Answer a Range with 200 and the whole file, and don't announce Accept-Ranges."""
     redirect_to: str | None = None
-    """Answer `resolve` with 302 to this place. `{digest}` stands for the blob's name. A path is taken at the
-    CDN's origin (another port), an address as it is."""
+    """Redirect `resolve` with 302 to this place. `{digest}` stands for the blob's name. A path is taken at the
+    CDN's origin (another port), an address unchanged.
+    """
     no_size: bool = False
-    """HEAD carries no size, and listings give it as null."""
+    """Leave the size out of HEAD, and give it as null in listings."""
     truncate: bool = False
-    """GET serves the first half of the file as if it were all of it, in a well-formed answer."""
+    """Serve the first half of the file to GET as if it were all of it, in a well-formed answer."""
 
 
 NO_FAULTS = Faults()
@@ -87,22 +88,22 @@ NO_FAULTS = Faults()
 
 @dataclass
 class Rule:
-    """Faults for the requests of one path pattern."""
+    """Faults for requests that match one path pattern."""
 
     pattern: str
     """fnmatch pattern of the percent-decoded URL path; `*` crosses slashes."""
     method: str | None
-    """The only HTTP method it is for; None for all."""
+    """The only HTTP method that it applies to; None for all."""
     left: int | None
     """How often it still acts; None for always."""
     faults: Faults
 
     def matches(self, method: str, path: str) -> bool:
-        """Return whether the rule is still alive and meant for this method and path."""
+        """Return whether the rule still acts and applies to this method and path."""
         return self.left != 0 and self.method in (None, method) and fnmatchcase(path, self.pattern)
 
     def concerns(self, method: str, path: str, asked: ByteRange | None) -> bool:
-        """Return whether the rule would change the answer, so that `times` counts only answers it changed."""
+        """Return whether the rule would change the answer, so that `times` counts only changed answers."""
         if not self.matches(method, path):
             return False
         faults = self.faults
@@ -128,7 +129,7 @@ class Rule:
 
 
 class RuleBook:
-    """The rules in force, in the order in which they were added."""
+    """The active rules, in the order in which they were added."""
 
     def __init__(self) -> None:
         """Start without rules."""
@@ -136,7 +137,7 @@ class RuleBook:
         self._lock = threading.Lock()
 
     def add(self, rule: Rule) -> None:
-        """Put `rule` behind the others."""
+        """Add `rule` after the others."""
         if rule.faults == NO_FAULTS:
             raise ValueError(f"the rule for {rule.pattern!r} names no fault")
         with self._lock:
@@ -148,7 +149,7 @@ class RuleBook:
             self._rules.clear()
 
     def take(self, method: str, path: str, asked: ByteRange | None) -> Faults:
-        """Return the faults for a request and count them as used."""
+        """Return the faults for a request and count their rule as used."""
         with self._lock:
             for rule in self._rules:
                 if rule.concerns(method, path, asked):
@@ -158,19 +159,19 @@ class RuleBook:
         return NO_FAULTS
 
     def hides_size(self, path: str) -> bool:
-        """Return whether listings leave out the size of the file at this `resolve` path; uses nothing up."""
+        """Return whether listings leave out the size of the file at this `resolve` path; counts nothing as used."""
         with self._lock:
             return any(rule.faults.no_size and rule.matches("GET", path) for rule in self._rules)
 
 
 class BodyMeter:
-    """Counts the bytes of files that were written, and holds the writers while paused.
+    """Counts the files' bytes that were sent, and holds the writers while paused.
 
     **Concurrency:** every answer of the hub shares one meter; waiting costs no polling.
     """
 
     def __init__(self) -> None:
-        """Start at zero and open."""
+        """Start at zero and not paused."""
         self._changed = threading.Condition()
         self._sent_bytes = 0
         self._allowance_bytes: int | None = None
@@ -178,23 +179,23 @@ class BodyMeter:
 
     @property
     def sent_bytes(self) -> int:
-        """Bytes written since the hub was made."""
+        """Bytes sent since the hub was made."""
         with self._changed:
             return self._sent_bytes
 
     def pause(self, after_bytes: int) -> None:
-        """Let exactly `after_bytes` more out, all answers together, and hold the rest."""
+        """Let exactly `after_bytes` more through, all answers together, and hold the rest."""
         with self._changed:
             self._allowance_bytes = after_bytes
 
     def resume(self) -> None:
-        """Let everything out again."""
+        """Let everything through again."""
         with self._changed:
             self._allowance_bytes = None
             self._changed.notify_all()
 
     def take(self, wanted_bytes: int) -> int:
-        """Wait until something may be written and return how much of `wanted_bytes`.
+        """Wait until something may be written, and return how much of `wanted_bytes`.
 
         Raises:
             ConnectionAbortedError: the hub was stopped meanwhile.

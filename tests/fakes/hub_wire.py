@@ -51,7 +51,7 @@ class HubServer(ThreadingHTTPServer):
     request_queue_size = 128
 
     def __init__(self, port: int, state: HubState, tls: ssl.SSLContext | None = None) -> None:
-        """Listen at once on 127.0.0.1, on a free port when `port` is 0; over TLS with a context for it."""
+        """Listen at once on 127.0.0.1, on a free port if `port` is 0; over TLS if there is a context."""
         super().__init__(("127.0.0.1", port), HubHandler)
         self.tls = tls
         self.state = state
@@ -83,12 +83,12 @@ class HubServer(ThreadingHTTPServer):
             self._closed_one.notify_all()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing about a client that went away."""
+        """Ignore a client that closed its connection."""
         if not isinstance(sys.exception(), ConnectionError | ssl.SSLError):
             super().handle_error(request, client_address)
 
     def stop(self) -> None:
-        """Refuse new connections, cut the open ones and wait until their threads are done."""
+        """Refuse new connections, cut the open ones and wait for their threads."""
         self.stopping.set()
         self.shutdown()
         self._thread.join()
@@ -98,12 +98,12 @@ class HubServer(ThreadingHTTPServer):
                 try:
                     connection.shutdown(socket.SHUT_RDWR)
                 except OSError:
-                    continue  # the other side was faster
+                    continue  # the other side closed first
             self._closed_one.wait_for(lambda: not self._open, timeout=10)
 
 
 class HubHandler(BaseHTTPRequestHandler):
-    """Answers one connection, request after request."""
+    """Answer one connection, request after request."""
 
     protocol_version = "HTTP/1.1"
     server_version = "FakeHub"
@@ -334,4 +334,4 @@ class HubHandler(BaseHTTPRequestHandler):
         return sent
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Keep the output of the tests clean."""
+        """Keep the tests' output clean."""

@@ -3,9 +3,8 @@
     python -m tests.fakes.line HOST:PORT [--rate BYTES_PER_S] [--delay S] [--cut-every-s S] [--cut-every-bytes N]
         [--stall-after-bytes N --stalls N]
 
-It prints the port that it listens on, and after SIGTERM how many bytes the client was sent, over how many connections.
-All connections share the rate, towards the client; each waits for the delay, a round trip, before it is open, and for
-half of it each way.
+It prints its port, and after SIGTERM how many bytes it sent to the client over how many connections. All connections
+share the rate towards the client; each takes the delay, a round trip, to open, and half of it each way.
 """
 
 from __future__ import annotations
@@ -20,26 +19,26 @@ from dataclasses import dataclass
 
 _LEAST_CHUNK_BYTES = 16 * 2**10
 _LATE_S = 0.1
-"""What this process comes too late, on a machine that does more, is made up for."""
+"""A busy machine's delay of up to this much is made up for, in seconds."""
 _QUEUED = 64
-"""So many chunks are on their way at most: a MiB, as in the buffers of a home router."""
+"""How many chunks are in flight at most: a MiB, as in the buffers of a home router."""
 
 
 @dataclass(slots=True)
 class Faults:
-    """What is wrong with a line."""
+    """A line's faults."""
 
     rate_bytes_per_s: float = 0
-    """0: as fast as it goes."""
+    """0: unlimited."""
     delay_s: float = 0
     """The round trip."""
     cut_every_s: float = 0
     cut_every_bytes: int = 0
-    """Of each connection."""
+    """Bytes of each connection."""
     stall_after_bytes: int = 0
-    """So many bytes of a connection come through, and then nothing."""
+    """How many bytes of a connection come through before it stalls."""
     stalls: int = 0
-    """So many connections stall."""
+    """How many connections stall."""
 
 
 class Line:
@@ -51,7 +50,7 @@ class Line:
         self.port = 0
         self.connections = 0
         self.down_bytes = 0
-        """What the client was sent."""
+        """Bytes sent to the client."""
         self._to = host, port
         self._server: asyncio.Server | None = None
         self._free_at = 0.0
@@ -59,14 +58,14 @@ class Line:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Begin to listen."""
+        """Start to listen."""
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=self._chunk_bytes)
         self.port = self._server.sockets[0].getsockname()[1]
         if self.faults.cut_every_s:
             self._spawn(self._cut_now_and_then())
 
     async def stop(self) -> None:
-        """Cut everything."""
+        """Cut every connection."""
         if self._server is not None:
             self._server.close()
         for task in self._tasks:
@@ -75,7 +74,7 @@ class Line:
 
     @property
     def url(self) -> str:
-        """The address that a client asks instead of the hub's."""
+        """The address that a client uses instead of the hub's."""
         return f"http://127.0.0.1:{self.port}"
 
     async def _cut_now_and_then(self) -> None:
@@ -116,7 +115,7 @@ class Line:
         down: bool,
         stalls: bool,
     ) -> None:
-        """Carry bytes one way until an end closes."""
+        """Forward bytes in one direction until an end closes."""
         on_the_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_QUEUED)
         loop, came = asyncio.get_running_loop(), 0
         delivering = self._spawn(self._deliver(on_the_way, target))

@@ -1,4 +1,4 @@
-"""Proxies on loopback: one that speaks HTTP (plain and CONNECT, with a password or without), and a SOCKS5 one."""
+"""Proxies on loopback: an HTTP one (plain and CONNECT, with or without a password), and a SOCKS5 one."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _MAX_HEAD_BYTES = 65536
 
 
 class Proxy:
-    """A proxy that listens from `with` on.
+    """A proxy that listens inside `with`.
 
     Args:
-        password: `user:password` that it wants; None: nothing.
+        password: `user:password` that it requires; None: nothing.
         socks: Whether it speaks SOCKS5 instead of HTTP.
-        hangs_up: Whether it closes a connection when a second request comes over it.
+        hangs_up: Whether it closes a connection at its second request.
     """
 
     def __init__(self, password: str | None = None, *, socks: bool = False, hangs_up: bool = False) -> None:
         self.password = password
         self.hangs_up = hangs_up
         self.asked: list[str] = []
-        """What it was asked for: `GET http://…`, `CONNECT host:port` or `SOCKS host:port`."""
+        """Its requests: `GET http://…`, `CONNECT host:port` or `SOCKS host:port`."""
         self.secrets: set[str] = set()
         """Every Authorization header that it could read."""
         self._server = _Server(("127.0.0.1", 0), _SocksHandler if socks else _HttpHandler)
@@ -107,7 +107,7 @@ class _SocksHandler(socketserver.BaseRequestHandler):
     server: _Server
 
     def handle(self) -> None:
-        """Answer one request of RFC 1928, with the user and password of RFC 1929 where one is wanted."""
+        """Answer one request of RFC 1928, with the user and password of RFC 1929 if required."""
         _, count = self._read(2)
         self._read(count)
         wanted = self.server.proxy.password
@@ -139,7 +139,7 @@ class _SocksHandler(socketserver.BaseRequestHandler):
 
 
 def _relay(one: socket.socket, other: socket.socket) -> None:
-    """Carry bytes both ways until either side ends."""
+    """Forward bytes in both directions until either side ends."""
     with contextlib.suppress(OSError):
         while True:
             for ready in select.select([one, other], [], [], 30)[0]:

@@ -1,4 +1,4 @@
-"""A server that says bytes, whatever it is asked: for answers that no library for HTTP would give."""
+"""A server that sends any bytes: for answers that no HTTP library would give."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 
 Talk = Callable[[str], Iterable[bytes]]
-"""Given the path that was asked for, what is said; the connection is closed behind it."""
+"""From the requested path to the bytes that are sent before the connection is closed."""
 
 
 @contextlib.contextmanager
 def talking(talk: Talk) -> Iterator[str]:
-    """Answer every connection on a free port with what `talk` yields; gives the address."""
+    """Answer every connection on a free port with what `talk` yields; yield the address."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=_accept, args=(listener, talk), daemon=True).start()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"

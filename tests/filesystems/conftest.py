@@ -1,4 +1,4 @@
-"""The disks: two folders each of ext4 and xfs, two subvolumes of btrfs, tmpfs, and an ext4 folder mounted once more."""
+"""The disks: two folders each of ext4 and xfs, two subvolumes of btrfs, tmpfs, and a bind mount of ext4."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MEMORY_BYTES = 200 * 2**20
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs mounts unless it was asked for."""
+    """Skip tests that need mounts unless SHELF_FILESYSTEMS asks for them."""
     if not os.environ.get("SHELF_FILESYSTEMS"):
         asked = pytest.mark.skip(reason="make test-filesystems runs this, as root")
         for item in items:
@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def disks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
-    """Every disk by its name, as a folder for a base."""
+    """Every disk by name, as a folder for a base."""
     folder = tmp_path_factory.mktemp("disks")
     with contextlib.ExitStack() as held:
         ext4, xfs, btrfs = (held.enter_context(loop_disk(folder, kind)) for kind in ("ext4", "xfs", "btrfs"))

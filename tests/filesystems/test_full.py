@@ -1,4 +1,4 @@
-"""A target that runs full at any write: a clean error, the source whole, and a way on."""
+"""A target fills up at any write: a clear error, the source whole, and a way on."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def home(tmp_path: Path, hub: FakeHub) -> Iterator[FarHome]:
 
 
 def resize(home: FarHome, size_bytes: int, inodes: int = 100_000) -> None:
-    """Make the small disk smaller or larger."""
+    """Resize the small disk."""
     options = f"remount,size={size_bytes},nr_inodes={inodes}"
     subprocess.run(["mount", "-o", options, str(home.far)], check=True)
 
 
 def check_on_the_primary(home: FarHome, shelf: Shelf) -> None:
-    """Check that the model lies where it lay, whole."""
+    """Assert that the model is where it was, whole."""
     assert (shelf.model("m").base, tree(shelf.path("m"))) == (str(home.primary), FILES)
     assert shelf.services.registry.reservations.all() == []
     assert violations(shelf) == []
@@ -49,7 +49,7 @@ def check_on_the_primary(home: FarHome, shelf: Shelf) -> None:
 
 @pytest.mark.parametrize("pages", range(-2, 16), ids=lambda n: f"{n} pages more")
 def test_a_disk_that_is_just_too_small(hub: FakeHub, home: FarHome, shelf: Shelf, pages: int) -> None:
-    """Others take the room that was promised. Whatever does not fit, a blob, a link, a sidecar: the model stays."""
+    """If others take the reserved room and a blob, a link or a sidecar doesn't fit, the model stays."""
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO)
     smaller = Hooked(lambda: resize(home, (TOTAL // PAGE + 3 + pages) * PAGE), at="phase")
@@ -69,7 +69,7 @@ def test_a_disk_that_is_just_too_small(hub: FakeHub, home: FarHome, shelf: Shelf
 
 @pytest.mark.parametrize("inodes", range(7, 45, 2))
 def test_a_disk_without_names_left(hub: FakeHub, home: FarHome, shelf: Shelf, inodes: int) -> None:
-    """A file system that can make no more files is full, however many bytes it has."""
+    """A file system without free inodes is full, whatever its free bytes."""
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO)
 
@@ -87,7 +87,7 @@ def test_a_disk_without_names_left(hub: FakeHub, home: FarHome, shelf: Shelf, in
 
 
 def test_a_disk_that_others_fill_meanwhile(hub: FakeHub, home: FarHome, shelf: Shelf) -> None:
-    """Room that was promised and taken by another program ends the move cleanly in the middle of a blob."""
+    """If another program takes the reserved room in the middle of a blob, the move ends cleanly."""
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO)
 

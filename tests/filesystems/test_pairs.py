@@ -1,4 +1,4 @@
-"""A model moves between any two file systems, and takes no bytes where one can share them."""
+"""A model moves between any two file systems, and takes no bytes where they can be shared."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ FILES = {
 }
 TOTAL = sum(map(len, FILES.values()))
 SHARING = {("ext4", "ext4 too"): "link", ("xfs", "xfs too"): "link", ("btrfs", "btrfs too"): "reflink"}
-"""The pairs that lie on one file system and can share bytes; a bind mount is one too, and cannot."""
+"""Pairs on one file system that can share bytes; a bind mount is one too, and can't."""
 
 
 @pytest.fixture
 def bases(disks: dict[str, Path], tmp_path: Path) -> dict[str, Path]:
-    """A base of this test's own on every disk."""
+    """This test's own base on every disk."""
     return {name: path / tmp_path.name / name.replace(" ", "-") for name, path in disks.items()}
 
 
 def free_bytes(path: Path) -> int:
-    """Return what a file system has left, when everything is written."""
+    """Return a file system's free bytes once everything is written."""
     fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)
@@ -47,7 +47,7 @@ def free_bytes(path: Path) -> int:
 
 @pytest.mark.parametrize("pair", list(combinations(DISKS, 2)), ids=" and ".join)
 def test_there_and_back(hub: FakeHub, home: Home, shelf: Shelf, bases: dict[str, Path], pair: tuple[str, str]) -> None:
-    """Whole in both places, nothing left behind, by the way that these two file systems allow."""
+    """After a move there and back the model is whole and nothing is left, by the method of these file systems."""
     one, other = (bases[name] for name in pair)
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO, "custom", str(one))
@@ -68,7 +68,7 @@ def test_there_and_back(hub: FakeHub, home: Home, shelf: Shelf, bases: dict[str,
 def test_sharing_takes_no_bytes(
     hub: FakeHub, home: Home, shelf: Shelf, bases: dict[str, Path], pair: tuple[str, str]
 ) -> None:
-    """With both copies there the disk has as much left as with one."""
+    """With both copies on it, the disk has as many free bytes as with one."""
     one, other = (bases[name] for name in pair)
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO, "custom", str(one))
@@ -81,7 +81,7 @@ def test_sharing_takes_no_bytes(
 
 
 def test_a_bind_mount_is_another_disk_with_the_same_number(bases: dict[str, Path]) -> None:
-    """The device numbers are equal and links are refused all the same: only trying tells."""
+    """A bind mount has the same device number and refuses links, so only trying tells."""
     one, bound = bases["ext4"], bases["ext4 bound"]
     for base in (one, bound):
         base.mkdir(parents=True)
@@ -95,7 +95,7 @@ def test_a_bind_mount_is_another_disk_with_the_same_number(bases: dict[str, Path
 def test_a_blob_of_the_shared_store_is_shared_as_well(
     hub: FakeHub, home: Home, shelf: Shelf, bases: dict[str, Path]
 ) -> None:
-    """On a file system with reflinks the payload's extents arrive in a file of the target's own."""
+    """On a file system with reflinks a shared payload's extents become a file on the target."""
     one, other = bases["btrfs"], bases["btrfs too"]
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO, "custom", str(one))

@@ -1,4 +1,4 @@
-"""Drives of other systems, in truth: a model is stored there once, comes back with its links, and is refused early."""
+"""Real drives of other systems: a model is stored there once, and comes back with its links, or is refused early."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ FILES = {
 }
 TOTAL = sum(map(len, FILES.values()))
 SLACK_BYTES = 600_000
-"""For our own files, folders and clusters."""
+"""Bytes for our own files, folders and clusters."""
 
 
 @pytest.fixture(params=["exFAT", "NTFS", "share"])
 def home(request: pytest.FixtureRequest, tmp_path: Path, hub: FakeHub) -> Iterator[FarHome]:
-    """A home whose secondary lies on such a drive, with the registry on the primary.
+    """A home whose secondary is such a drive, with the registry on the primary.
 
-    FAT32 is asked for by name: its FUSE server does not tell free space, so that nothing is promised there.
+    FAT32 is asked for by name: its FUSE server doesn't report free space, so nothing is reserved there.
     """
     if request.param == "share":
         with share(tmp_path / "nas") as mounted:
@@ -43,12 +43,12 @@ def home(request: pytest.FixtureRequest, tmp_path: Path, hub: FakeHub) -> Iterat
 
 
 def links(base: Path) -> int:
-    """Return how many symbolic links the model's snapshots hold."""
+    """Return how many symbolic links the model's snapshots have."""
     return sum(path.is_symlink() for path in Base(base).repo(REPO).snapshots.rglob("*"))
 
 
 def test_there_once_and_back_with_its_links(hub: FakeHub, home: FarHome, shelf: Shelf) -> None:
-    """Moved there and back, pulled, verified, updated from nothing and removed; nothing is left, nothing is twice."""
+    """A model moves there and back, is pulled, verified, updated and removed there; nothing is left or stored twice."""
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO)
     before = (files_of(home.primary), links(home.primary))
@@ -69,7 +69,7 @@ def test_there_once_and_back_with_its_links(hub: FakeHub, home: FarHome, shelf: 
 
 
 def test_the_command_line_works_there(hub: FakeHub, home: FarHome) -> None:
-    """Every face of it: add, tiers, gc, dedupe, reconcile, doctor."""
+    """add, tiers, gc, dedupe, reconcile and doctor work there."""
     hub.add_repo(REPO, FILES)
 
     home.run("add", "m", REPO, "--to", "secondary").checked()
@@ -81,7 +81,7 @@ def test_the_command_line_works_there(hub: FakeHub, home: FarHome) -> None:
 
 @pytest.mark.parametrize("home", ["FAT32", "exFAT"], indirect=True)
 def test_what_it_cannot_hold_is_refused_before_a_byte(hub: FakeHub, home: FarHome, shelf: Shelf) -> None:
-    """Names that are one there, and names that cannot be."""
+    """Names that clash there, and names that it can't have, are refused before a byte is written."""
     for repo_id, names in (("org/case", ("README", "readme")), ("org/colon", ("of:4", "x"))):
         hub.add_repo(repo_id, {name: name.encode() for name in names})
         with pytest.raises(BadInput):
@@ -92,7 +92,7 @@ def test_what_it_cannot_hold_is_refused_before_a_byte(hub: FakeHub, home: FarHom
 
 @pytest.mark.parametrize("home", ["FAT32"], indirect=True)
 def test_a_file_of_four_gib_is_refused_before_a_byte(hub: FakeHub, home: FarHome, shelf: Shelf, tmp_path: Path) -> None:
-    """By its size alone, with the tier that would hold it."""
+    """A file of four GiB is refused before a byte is written, and the error names a tier for it."""
     big = tmp_path / "model.gguf"
     with big.open("wb") as file:
         file.truncate(FAT_FILE_BYTES + 1)

@@ -1,4 +1,4 @@
-"""A drive that somebody prepared: a whole model on a custom base, any file of which a test replaces."""
+"""A prepared drive: a whole model on a custom base, any file of which a test replaces."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ DRAWING = """
       part 900
 """
 WATCHDOG_S = 60.0
-"""No look at a few files takes a tenth of it."""
+"""Inspecting a few files takes no tenth of it, in seconds."""
 
 Canary = dict[str, tuple[int, int, bytes]]
 
 
 def canary(folder: Path) -> Canary:
-    """Return mode, mtime and bytes of everything below a folder, and of itself."""
+    """Return mode, mtime and bytes of a folder and everything below it."""
     found: Canary = {}
     for path in (folder, *sorted(folder.rglob("*"))):
         status = path.lstat()
@@ -60,7 +60,7 @@ class Drive:
     outside: Path = field(init=False)
 
     def __post_init__(self) -> None:
-        """Lay the drive out once; `fresh` brings it back."""
+        """Lay out the drive once; `fresh` restores it."""
         self.outside = self.home.root / "outside"
         (self.outside / "deep").mkdir(parents=True)
         for name in (".bashrc", "deep/models--org--drive", "deep/key"):
@@ -89,12 +89,12 @@ class Drive:
         return self.base.repo(REPO)
 
     def fresh(self) -> None:
-        """Make the drive what it was."""
+        """Restore the drive."""
         shutil.rmtree(self.base.path)
         shutil.copytree(self.template, self.base.path, symlinks=True)
 
     def files(self) -> dict[str, Path]:
-        """Return the small files of the drive, by what they are."""
+        """Return the small files of the drive, by kind."""
         part = next(self.base.incoming.glob("*.part"), self.base.incoming / "x.part")
         return {
             "sidecar": self.base.sidecar(NAME),
@@ -110,7 +110,7 @@ class Drive:
 
     @contextmanager
     def open(self) -> Iterator[Shelf]:
-        """Open a library that has never seen the drive."""
+        """Open a library that doesn't know the drive."""
         for path in (self.home.primary / "modelshelf").glob("registry.db*"):
             path.unlink()
         with self.home.open() as shelf:
@@ -118,7 +118,7 @@ class Drive:
 
 
 def attempt(step: Callable[[], object]) -> str:
-    """Take a step; returns the error of the house that it raised, empty without one. Anything else fails the test."""
+    """Take a step; return the named error that it raised, or an empty text. Any other error fails the test."""
     try:
         step()
     except ShelfError as err:
@@ -129,7 +129,7 @@ def attempt(step: Callable[[], object]) -> str:
 
 
 def look(drive: Drive, shelf: Shelf) -> None:
-    """Bring the drive in, and look at everything."""
+    """Register the drive's models, and inspect everything."""
     base = str(drive.base.path)
     attempt(lambda: shelf.services.reconciler.plan([base]))
     attempt(lambda: shelf.reconcile([base]))
@@ -140,7 +140,7 @@ def look(drive: Drive, shelf: Shelf) -> None:
 
 
 def change(shelf: Shelf) -> None:
-    """Change what can be changed of every model: update, rename, verify, move, remove."""
+    """Change every model: update, rename, verify, move, remove."""
     attempt(lambda: shelf.verify([]))
     for model in shelf.models():
         name = model.row.model_name
@@ -151,7 +151,7 @@ def change(shelf: Shelf) -> None:
 
 
 def examine(drive: Drive) -> list[str]:
-    """Return what the doctor says; it never ends in a traceback, nor finds one."""
+    """Return the doctor's findings, and assert that none is a traceback."""
     with open_doctor(drive.home.environ()) as doctor:
         found = [diagnosis.detail for diagnosis in doctor.examine().found]
     assert [detail for detail in found if "could not be examined" in detail and "hub" not in detail] == []
@@ -164,7 +164,7 @@ def _gc(drive: Drive, shelf: Shelf) -> GcPlan:
 
 
 def within(seconds: float, work: Callable[[], None]) -> None:
-    """Do something; fail where it is held up, whatever holds it.
+    """Do something; fail if it hangs.
 
     Raises:
         TimeoutError: It did not end.
@@ -187,7 +187,7 @@ def within(seconds: float, work: Callable[[], None]) -> None:
 
 
 def replaced(path: Path, make: Callable[[Path], None]) -> None:
-    """Put something else in the place of a file."""
+    """Replace a file by something else."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -197,11 +197,11 @@ def replaced(path: Path, make: Callable[[Path], None]) -> None:
 
 
 def said_in(sidecar: Path, **changes: object) -> None:
-    """Change what a sidecar says."""
+    """Change a sidecar's content."""
     value = json.loads(sidecar.read_text(encoding="utf-8")) | changes
     sidecar.write_text(json.dumps(value), encoding="utf-8")
 
 
 def examples(short: int) -> int:
-    """Return how many examples to try: `short`, or what SHELF_HOSTILE says."""
+    """Return how many examples to try: `short`, or SHELF_HOSTILE."""
     return int(os.environ.get("SHELF_HOSTILE") or short)

@@ -1,7 +1,7 @@
-"""A hub that lies in every field of every answer, and what that does to the disk around a library: nothing.
+"""A hub that lies in every field of every answer, which must change nothing on the disk around a library.
 
-`unshare --mount python -m tests.hostile.lying_hub COUNT FOLDER` tries so many lies, where all but a tmpfs on FOLDER is
-read-only; test_lying_hub.py starts it so.
+`unshare --mount python -m tests.hostile.lying_hub COUNT FOLDER` tries COUNT lies, with everything read-only except a
+tmpfs on FOLDER; test_lying_hub.py starts it so.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ class Clock(SystemClock):
     """Real time in which nobody waits."""
 
     def sleep(self, duration_s: float) -> None:
-        """Go on at once."""
+        """Return at once."""
 
 
 def honest() -> dict[str, Any]:
-    """Return what an honest hub says: about the repository, of its files, and of its branches."""
+    """Return an honest hub's answers: the repository, its files, and its branches."""
     tree: list[dict[str, Any]] = [{"type": "directory", "oid": "d" * 40, "size": 0, "path": "deep"}]
     for path, blob in BLOBS.items():
         entry = {"type": "file", "oid": blob.git_oid, "size": blob.size_bytes, "path": path}
@@ -57,7 +57,7 @@ def honest() -> dict[str, Any]:
 
 
 def lies(canary: Path, field: object) -> Value:
-    """Return what may stand where something else belongs: of the field's kind, or of any."""
+    """Return a strategy for what may replace a value: of the same kind, or of any."""
     victim = canary / "victim.txt"
     up = "/".join([".."] * 12)
     names = [
@@ -95,7 +95,7 @@ def lies(canary: Path, field: object) -> Value:
 
 
 def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Yield where in a value something can be put in another's place, the whole first."""
+    """Yield the places in a value where something can be replaced, the whole value first."""
     yield at
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, child in items:
@@ -104,7 +104,7 @@ def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 @st.composite
 def answers(draw: st.DrawFn, canary: Path) -> dict[str, bytes]:
-    """Draw what a hub says to each question, with up to three lies; a list may have an entry twice or lack one."""
+    """Draw the hub's answers, with up to three lies; a list may repeat or lack an entry."""
     said = honest()
     for _ in range(draw(st.integers(1, 3))):
         at = draw(st.sampled_from([place for place in places(said) if place]))
@@ -160,7 +160,7 @@ def make_canary(folder: Path) -> None:
 
 
 def lie_and_look(hub: FakeHub, world: Path, said: dict[str, bytes], head: dict[str, Any] | None) -> None:
-    """Add a model and remove it with its files, while the hub lies; then compare all that isn't the model's."""
+    """Add a model and remove it with its files while the hub lies; then compare everything but the model."""
     shutil.rmtree(world / "user", ignore_errors=True)
     home = Home(world / "user", hub.url)
     drawn = lay_out(home.primary, VICTIM)
@@ -186,7 +186,7 @@ def lie_and_look(hub: FakeHub, world: Path, said: dict[str, bytes], head: dict[s
 
 
 def main() -> None:
-    """Shut everything but one tmpfs, and try COUNT lies; refuses to shut the disks of whoever started it."""
+    """Make everything read-only except one tmpfs, and try COUNT lies; refuse outside a mount namespace."""
     count, world = int(sys.argv[1]), Path(sys.argv[2])
     if Path("/proc/self/ns/mnt").readlink() == Path(f"/proc/{os.getppid()}/ns/mnt").readlink():
         sys.exit("Start it with: unshare --mount")

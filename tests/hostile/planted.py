@@ -1,9 +1,9 @@
-"""A library in whose base links were planted, used in every way: `python -m tests.hostile.planted ORDER`.
+"""A library with links planted in its base, used in every way: `python -m tests.hostile.planted ORDER`.
 
 The order is a JSON object, `{"root": folder, "environ": {…}, "places": [path, …], "before": bool}`. For each place a
-library with one model is made below the root. There the place becomes a link to what was there, outside of the base,
-before the model is registered or after it. Then everything is done that changes a disk. The answer is one JSON object:
-by place what changed outside, what was refused and why, and what ended in another error than those of the house.
+library with one model is made below the root. The place becomes a link to its content, moved out of the base, before
+or after the model is registered. Then everything that changes a disk is run. The answer is one JSON object: by place,
+what changed outside, what was refused and why, and what ended in another error than our own.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ class Later:
     """A clock by which everything here is old."""
 
     def now(self) -> float:
-        """Return the time there."""
+        """Return the later time."""
         return time.time() + MIN_AGE_S + 60
 
     def sleep(self, duration_s: float) -> None:
-        """Wait for nobody."""
+        """Don't sleep."""
 
 
 def verbs(base: Path, other: Path) -> dict[str, Callable[[Shelf], object]]:
@@ -63,7 +63,7 @@ def verbs(base: Path, other: Path) -> dict[str, Callable[[Shelf], object]]:
 
 
 def try_place(root: Path, place: str, environ: dict[str, str], *, before: bool) -> dict[str, Any]:
-    """Make a library, plant one link, do everything; returns what came of it."""
+    """Make a library, plant one link, and run everything; return the result."""
     base, outside = root / "fast", root / "outside" / "it"
     environ = environ | {"PRIMARY_CACHE_PATH": str(base), "SECONDARY_CACHE_PATH": str(root / "slow")}
     environ |= {"XDG_STATE_HOME": str(root / "state"), "SHELF_CUSTOM_ROOTS": str(root)}
@@ -100,7 +100,7 @@ def _plant(path: Path, outside: Path) -> None:
 
 
 def main() -> None:
-    """Try every place in a process of its own; imports are paid once."""
+    """Try every place in its own process; imports are paid once."""
     order = json.loads(sys.argv[1])
     logging.disable()
     found = {}

@@ -1,4 +1,4 @@
-"""The API against its own description: whatever is sent, each answer is of a status and a shape that it names."""
+"""The API matches its own description: for any request, each answer has a status and a shape that it names."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from tests.world import Home, Server
 
 LONG = int(os.environ.get("SHELF_FUZZ", "0"))
 EXAMPLES = LONG or 8
-"""Requests for each operation; the short form sends the same ones each time."""
+"""Requests for each operation; the short form always sends the same ones."""
 MEANT = (503, 507)
-"""Statuses from 500 on that say something true of the library; every other one is a fault of the server."""
+"""Statuses from 500 on that say something true of the library; any other one is a bug of the server."""
 CHECKS = [
     status_code_conformance,
     content_type_conformance,
@@ -37,7 +37,7 @@ CHECKS = [
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server in a home of its own, with a model of the hub; nothing that is sent may break it."""
+    """A server in its own home, with a model of the hub."""
     with FakeHub() as hub:
         hub.add_repo("org/name", {"config.json": b"{}", "model.safetensors": b"weights"})
         home = Home(tmp_path_factory.mktemp("fuzz") / "user", hub.url)
@@ -51,7 +51,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=lambda mode: mode.value)
 def test_every_answer_is_described(server: Server, mode: GenerationMode) -> None:
-    """No request makes the server break, or answer with a status, a type or a body that its description lacks."""
+    """No request breaks the server or gets a status, a type or a body that the description lacks."""
     described = schemathesis.openapi.from_url(f"{server.url}/openapi.json")
     operations = [found.ok() for found in described.exclude(path="/api/events").get_all_operations()]
 
@@ -70,5 +70,5 @@ def test_every_answer_is_described(server: Server, mode: GenerationMode) -> None
             checks = CHECKS if answer.status_code in MEANT else [not_a_server_error, *CHECKS]
             case.validate_response(answer, checks=checks)
 
-        with contextlib.suppress(Unsatisfiable):  # nothing can be wrong with a request that has no parts
+        with contextlib.suppress(Unsatisfiable):  # a request without parts can't be wrong
             ask()

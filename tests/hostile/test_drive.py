@@ -1,4 +1,4 @@
-"""A drive that lies in every file: what fails is left out, nothing is held up, and nothing outside of it changes."""
+"""A drive that lies in every file: what fails is left out, nothing hangs, and nothing outside it changes."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ NASTY = st.one_of(
 
 @pytest.fixture(scope="module")
 def drive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drive]:
-    """The drive, with a hub that knows nothing of its model."""
+    """The drive, with a hub that doesn't know its model."""
     with FakeHub() as hub:
         yield Drive(Home(tmp_path_factory.mktemp("drive") / "user", hub.url))
 
 
 @pytest.fixture(autouse=True)
 def nothing_outside_changes(drive: Drive) -> Iterator[None]:
-    """Whatever a test does, what lies beside the drive keeps its bytes, modes and times."""
+    """Assert that everything beside the drive keeps its bytes, modes and times."""
     drive.fresh()
     before = canary(drive.outside), canary(drive.home.root / "home")
     yield
@@ -62,7 +62,7 @@ def nothing_outside_changes(drive: Drive) -> Iterator[None]:
 
 
 def test_an_honest_drive_is_taken(drive: Drive) -> None:
-    """As it is, the drive's model is registered, whole, and nothing on it is strange."""
+    """An unchanged drive's model is registered, whole, and nothing on it is strange."""
     with drive.open() as shelf:
         look(drive, shelf)
 
@@ -89,7 +89,7 @@ def terabyte(path: Path) -> None:
 
 @pytest.mark.parametrize("what", FILES)
 def test_a_fifo_in_place_of_a_small_file_holds_nothing_up(drive: Drive, what: str) -> None:
-    """Everything that looks and everything that changes ends, whichever file nobody will ever write to."""
+    """A fifo in place of any small file doesn't block reading or changing."""
     replaced(drive.files()[what], os.mkfifo)
 
     with drive.open() as shelf:
@@ -99,7 +99,7 @@ def test_a_fifo_in_place_of_a_small_file_holds_nothing_up(drive: Drive, what: st
 
 @pytest.mark.parametrize("make", [socket_at, terabyte, Path.mkdir], ids=["socket", "terabyte", "folder"])
 def test_nothing_else_in_place_of_all_small_files_holds_anything_up(drive: Drive, make: Callable[[Path], None]) -> None:
-    """A socket, a sparse terabyte or a folder in each place is no reason to wait, to raise or to fill the memory."""
+    """A socket, a sparse terabyte or a folder in place of every small file doesn't hang, raise or fill the memory."""
     for path in drive.files().values():
         replaced(path, make)
 
@@ -111,7 +111,7 @@ def test_nothing_else_in_place_of_all_small_files_holds_anything_up(drive: Drive
 
 @pytest.mark.parametrize("what", FILES)
 def test_a_link_in_place_of_a_small_file_is_not_followed(drive: Drive, what: str) -> None:
-    """A link to a good file outside is neither read nor written through."""
+    """A link to a good file outside, in place of a small file, is neither read nor written through."""
     path = drive.files()[what]
     good = drive.home.root / "good"
     good.write_bytes(path.read_bytes())
@@ -157,7 +157,7 @@ BLOB = "0" * 64
     ],
 )
 def test_a_sidecar_that_lies_writes_and_deletes_nothing(drive: Drive, changes: dict[str, object]) -> None:
-    """What a sidecar says becomes no path: it is left out and named, and what follows works without it."""
+    """Nothing in a sidecar becomes a path: a lying one is left out and named, and everything else works."""
     sidecar = drive.files()["sidecar"]
     said_in(sidecar, **json.loads(json.dumps(changes).replace("{outside}", str(drive.outside))))
 
@@ -171,7 +171,7 @@ def test_a_sidecar_that_lies_writes_and_deletes_nothing(drive: Drive, changes: d
 
 @pytest.mark.parametrize("text", [DEEP, '{"a":' * 200_000, "NaN", '{"id": "x", "id": "y"}', "", "\x00", "{}", "[]"])
 def test_json_that_is_none_in_all_places_is_left_out(drive: Drive, text: str) -> None:
-    """Brackets without end, no number, a key twice, nothing: the drive is looked at all the same."""
+    """Endless brackets, invalid numbers, repeated keys or nothing in place of every JSON file stops nothing."""
     for what, path in drive.files().items():
         if what not in ("map", "absence"):
             path.write_text(text)
@@ -182,7 +182,7 @@ def test_json_that_is_none_in_all_places_is_left_out(drive: Drive, text: str) ->
 
 
 def test_the_doctor_names_what_it_cannot_understand(drive: Drive) -> None:
-    """A sidecar, a list of links and a folder that no repository can be called are named by their paths."""
+    """The doctor names an unreadable sidecar or list of links, and a folder with an invalid name, by path."""
     with drive.open() as shelf:
         look(drive, shelf)
         said_in(drive.files()["sidecar"], revision="/etc/passwd")
@@ -196,7 +196,7 @@ def test_the_doctor_names_what_it_cannot_understand(drive: Drive) -> None:
 
 
 def changed(draw: st.DrawFn, value: Any) -> Any:
-    """Return a JSON value with one part of it replaced."""
+    """Return a JSON value with one part replaced."""
     if isinstance(value, dict) and value and draw(st.booleans()):
         key = draw(st.sampled_from(sorted(value)))
         if draw(st.integers(0, 5)) == 0:
@@ -212,7 +212,7 @@ def changed(draw: st.DrawFn, value: Any) -> Any:
 @given(data=st.data())
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=examples(3))
 def test_any_shape_of_a_file_is_taken_or_left_out(drive: Drive, what: str, data: st.DataObject) -> None:
-    """Whatever one of its JSON files says, the drive is looked at and changed without a traceback."""
+    """With any JSON in one of its files the drive is inspected and changed without a traceback."""
     drive.fresh()
     path = drive.files()[what]
     value = json.loads(path.read_text(encoding="utf-8"))
@@ -227,7 +227,7 @@ def test_any_shape_of_a_file_is_taken_or_left_out(drive: Drive, what: str, data:
 @given(content=st.binary(max_size=60) | st.sampled_from([p.encode(errors="replace") for p in PATHS]))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=examples(3))
 def test_any_bytes_of_a_ref_or_a_map_are_taken_or_left_out(drive: Drive, what: str, content: bytes) -> None:
-    """Whatever a ref or the map of a part holds, the drive is looked at and changed without a traceback."""
+    """With any bytes in a ref or in a part's map the drive is inspected and changed without a traceback."""
     drive.fresh()
     drive.files()[what].write_bytes(content)
 

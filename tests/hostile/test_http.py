@@ -1,4 +1,4 @@
-"""Requests that mean harm: each is refused with a problem document, none breaks the server or leaves a trace."""
+"""Hostile requests: each gets a problem document, and none breaks the server or leaves a trace."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DEEP = b"[" * 100_000
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    """A server without a key, on loopback; nothing that these tests send may make it complain."""
+    """A server without a key on loopback, which must log no error."""
     with FakeHub() as hub:
         home = Home(tmp_path_factory.mktemp("http") / "user", hub.url)
         with home.open() as shelf, serving(shelf) as running:
@@ -27,7 +27,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
 
 
 def body(**members: object) -> bytes:
-    """Return what registers a model, changed."""
+    """Return a body that registers a model, changed."""
     usual = {"model_name": "m", "hf_path": "org/name", "download": False}
     return json.dumps(usual | members).encode()
 
@@ -53,7 +53,7 @@ def body(**members: object) -> bytes:
     ],
 )
 def test_a_request_names_one_host_and_that_is_loopback(server: Serving, lines: list[str], status: int) -> None:
-    """A Host header that is missing, double, malformed or of another machine is refused before anything is done."""
+    """A missing, repeated, malformed or foreign Host header is refused before anything is done."""
     request = "\r\n".join(["GET /api/jobs HTTP/1.1", *lines, "Connection: close", "", ""]).encode("latin-1")
 
     reply = server.send(request)
@@ -82,7 +82,7 @@ def test_a_request_names_one_host_and_that_is_loopback(server: Serving, lines: l
 def test_a_page_of_another_site_makes_the_server_do_nothing(
     server: Serving, path: str, name: str, value: str, status: int
 ) -> None:
-    """A browser that says that another site's page asks is refused, also for what only reads; a person isn't."""
+    """A request that another site's page makes is refused, even one that only reads; a person's isn't."""
     if status == 200 and path != "/openapi.json":
         path = "/api/jobs"
 
@@ -95,7 +95,7 @@ def test_a_page_of_another_site_makes_the_server_do_nothing(
     ["/healthz", "/api/models", "/api/models/nope", "/no/such/page", "/hf/org/no/resolve/main/x", "/%zz", "/\xff"],
 )
 def test_no_answer_can_be_used_by_a_page_of_another_site(server: Serving, path: str) -> None:
-    """Every answer, an error or not, says that its type is not to be guessed and that it is for this origin alone."""
+    """Every answer, an error too, forbids guessing its type and using it from another origin."""
     reply = server.ask("GET", path)
 
     assert reply.headers["x-content-type-options"] == "nosniff"
@@ -126,7 +126,7 @@ def test_no_answer_can_be_used_by_a_page_of_another_site(server: Serving, path: 
     ],
 )
 def test_a_body_that_means_harm_is_a_problem_document(server: Serving, content: bytes, status: int) -> None:
-    """Whatever stands in a body, the answer is of the documented kind and nothing is registered."""
+    """Whatever a body holds, the answer is a documented one and nothing is registered."""
     reply = server.ask("POST", "/api/models", content)
 
     assert (reply.status, reply.headers["content-type"]) == (status, "application/problem+json")
@@ -137,7 +137,7 @@ def test_a_body_that_means_harm_is_a_problem_document(server: Serving, content: 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "1e999", "-1", '"x"', str(10**30)])
 @pytest.mark.parametrize("member", ["max_age_s", "rate_bytes_per_s"])
 def test_a_number_has_bounds(server: Serving, member: str, value: str) -> None:
-    """No number of a body is taken that the work could not do anything with."""
+    """A number outside its bounds is refused in every body."""
     reply = server.ask("POST", "/api/cache/verify", b'{"%s": %s}' % (member.encode(), value.encode()))
 
     assert (reply.status, reply.headers["content-type"]) == (422, "application/problem+json")
@@ -163,7 +163,7 @@ def test_a_number_has_bounds(server: Serving, member: str, value: str) -> None:
     ],
 )
 def test_a_path_that_means_harm_is_a_problem_document(server: Serving, path: str, status: int) -> None:
-    """Whatever stands in a path or a query, the answer is of the documented kind."""
+    """Whatever a path or a query holds, the answer is a documented one."""
     reply = server.ask("GET", path)
 
     assert (reply.status, reply.headers["content-type"]) == (status, "application/problem+json")
@@ -171,7 +171,7 @@ def test_a_path_that_means_harm_is_a_problem_document(server: Serving, path: str
 
 @pytest.mark.parametrize("method", ["PUT", "TRACE", "DELETE", "POST", "OPTIONS", "PROPFIND", "CONNECT"])
 def test_a_method_that_is_not_known_is_a_problem_document(server: Serving, method: str) -> None:
-    """A page answers the methods that it has, and says which."""
+    """An unknown method gets a problem document with the methods that there are."""
     reply = server.ask(method, "/api/cache" if method != "CONNECT" else "127.0.0.1:80")
 
     assert reply.headers["content-type"] == "application/problem+json"
@@ -179,7 +179,7 @@ def test_a_method_that_is_not_known_is_a_problem_document(server: Serving, metho
 
 
 def test_a_page_says_which_methods_it_has(server: Serving) -> None:
-    """What is not allowed is answered with every method that is, whichever route has it."""
+    """A method that isn't allowed is answered with all that are, of whichever route."""
     allowed = {
         path: server.ask("PUT", path).headers["allow"] for path in ("/api/models", "/api/models/m", "/api/jobs/1")
     }
@@ -209,7 +209,7 @@ def test_a_page_says_which_methods_it_has(server: Serving) -> None:
     ],
 )
 def test_what_is_no_http_is_refused(server: Serving, request_: bytes) -> None:
-    """Bytes that cannot be read in one way alone are answered with 400 and the end of the connection."""
+    """Bytes that are ambiguous as HTTP are answered with 400 and the end of the connection."""
     reply = server.send(request_)
 
     assert reply is not None
@@ -218,14 +218,14 @@ def test_what_is_no_http_is_refused(server: Serving, request_: bytes) -> None:
 
 
 def test_an_upgrade_that_nobody_offers_is_left_out(server: Serving) -> None:
-    """A request that would rather speak another protocol is answered in this one."""
+    """A request to upgrade to another protocol is answered as a normal one."""
     reply = server.ask("GET", "/healthz", headers=["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c"])
 
     assert reply.status == 200
 
 
 def test_a_client_that_leaves_leaves_no_trace(server: Serving) -> None:
-    """A connection that ends in the middle of a head, a body or an answer is nobody's error."""
+    """A connection that ends in the middle of a head, a body or an answer isn't an error."""
     head = f"POST /api/models HTTP/1.1\r\nHost: {server.host}\r\nContent-Type: application/json\r\n"
     hub = f"POST /hf/api/models/org/name/paths-info/main HTTP/1.1\r\nHost: {server.host}\r\n"
     for begun in (head, f"{head}Content-Length: 500\r\n\r\n{{", f"{hub}Content-Length: 500\r\n\r\npaths"):
@@ -250,7 +250,7 @@ def test_a_client_that_leaves_leaves_no_trace(server: Serving) -> None:
     ],
 )
 def test_a_key_comes_as_a_bearer_token(home: Home, headers: list[str], status: int) -> None:
-    """Only `Authorization: Bearer KEY`, once, lets a request in; else 401 says how, also to clients of the Hub."""
+    """Only a single `Authorization: Bearer KEY` lets a request in; else 401 says how, to clients of the Hub too."""
     with home.open() as shelf, serving(shelf, api_key=KEY) as server:
         replies = [server.ask("GET", path, headers=headers) for path in ("/api/jobs", "/hf/api/whoami-v2")]
 
@@ -279,7 +279,7 @@ def test_a_key_comes_as_a_bearer_token(home: Home, headers: list[str], status: i
     ],
 )
 def test_a_path_of_a_request_lies_below_the_roots(home: Home, path: str) -> None:
-    """No route takes a base or a folder outside of what the settings allow, hidden, or behind a link; none is made."""
+    """No route takes a base or folder outside the allowed roots, hidden, or behind a link, and none is created."""
     allowed = home.root / "allowed"
     allowed.mkdir()
     (allowed / "link").symlink_to(home.root / "home")
@@ -299,7 +299,7 @@ def test_a_path_of_a_request_lies_below_the_roots(home: Home, path: str) -> None
 
 
 def test_what_the_settings_map_is_open(home: Home, hub: FakeHub) -> None:
-    """A base that `CACHE_PATH_MAP` names is one that a person named, as are those below it."""
+    """A base in `CACHE_PATH_MAP`, and those below it, are allowed."""
     hub.add_repo("org/name", {"config.json": b"{}"})
     ours = home.root / "ours"
     with home.open(CACHE_PATH_MAP=f"/mnt/theirs={ours}") as shelf, serving(shelf) as server:

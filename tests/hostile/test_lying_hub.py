@@ -1,4 +1,4 @@
-"""Whatever a hub says, nothing outside the model's own folder changes, and nothing ends in a traceback."""
+"""Whatever a hub says, nothing outside the model's own folder changes, and no error is a traceback."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COUNT = int(os.environ.get("SHELF_HOSTILE") or 40)
 
 
 def test_a_hub_that_lies_does_no_harm(tmp_path: Path) -> None:
-    """A full add and removal from a hub that lies in any field leaves the canaries' bytes, modes and times alone."""
+    """Adding and removing a model of a hub that lies in any field leaves bytes, modes and times around it alone."""
     if os.geteuid() != 0 or subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode:
         pytest.skip("a mount namespace needs root")
     world = tmp_path / "world"

@@ -1,4 +1,4 @@
-"""Links planted in a base, before a model is registered or after: no command changes anything where they lead."""
+"""Links planted in a base, before or after a model is registered: no command changes their targets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHORT = ("modelshelf/locks", FOLDER)
 """What `make test` tries; with SHELF_HOSTILE it is every place."""
 EVERY = "SHELF_HOSTILE" in os.environ
 ALONE = 'mount --bind "$0" "$0" && mount -o remount,bind,ro / && exec "$@"'
-"""The rest of the machine is read-only, whatever happens."""
+"""Make the rest of the machine read-only."""
 
 
 def places(commit: str, digest: str) -> list[str]:
@@ -38,7 +38,7 @@ def places(commit: str, digest: str) -> list[str]:
 def test_nothing_changes_where_a_planted_link_leads(home: Home, hub: FakeHub, before: bool) -> None:
     """Bytes, modes, times and names outside stay through pull, move, rm, gc, dedupe, verify, update and adopt.
 
-    What is refused is refused in a sentence.
+    Each refusal is a sentence.
     """
     if os.geteuid() != 0 or shutil.which("unshare") is None:
         pytest.skip("a mount namespace of its own needs root and unshare")

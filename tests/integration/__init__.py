@@ -1,1 +1,1 @@
-"""Parts together: real servers, real clients, real disks."""
+"""Tests of the parts together, with real servers, clients and disks."""

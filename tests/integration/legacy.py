@@ -1,4 +1,4 @@
-"""Caches as tools of every age left them: by the real library, drawn where that does not write them any more."""
+"""Caches as tools of every age left them: by the real library, or drawn where today's no longer writes them."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ FILES = {
 
 
 def download(home: Home, base: Path) -> None:
-    """Let the real library fill a base."""
+    """Download into a base with the real library."""
     home.hf(base, "download", REPO).checked()
 
 
 def with_2x(home: Home, base: Path) -> None:
-    """As huggingface_hub 2 leaves it without its shared store: the list of files beside the snapshot."""
+    """Write what huggingface_hub 2 does without its shared store: the list of files beside the snapshot."""
     download(home, base)
 
 
 def with_shared_store(home: Home, base: Path) -> None:
-    """As huggingface_hub 2 leaves it where the hub offers Xet: the weights in the shared store."""
+    """Write what huggingface_hub 2 does if the hub offers Xet: the weights in the shared store."""
     from huggingface_hub.utils._shared_blobs import publish_blob_to_shared_store
 
     download(home, base)
@@ -48,25 +48,25 @@ def with_shared_store(home: Home, base: Path) -> None:
 
 
 def with_1x(home: Home, base: Path) -> None:
-    """As huggingface_hub 1 left it: no list of files."""
+    """Write what huggingface_hub 1 did: no list of files."""
     download(home, base)
     shutil.rmtree(Base(base).repo(REPO).trees)
 
 
 def with_0x(home: Home, base: Path) -> None:
-    """As huggingface_hub 0.2x left it: a version file, no list of files, and flat files of before."""
+    """Write what huggingface_hub 0.2x did: a version file, no list of files, and older flat files."""
     with_1x(home, base)
     put(base / "hub" / "version.txt", b"1")
     flat(base / "transformers")
 
 
 def without_links(home: Home, base: Path) -> None:
-    """As it is left where there are no symbolic links: the bytes in the snapshot."""
+    """Write what is written without symbolic links: the bytes in the snapshot."""
     home.hf(base, "download", REPO, HF_HUB_DISABLE_SYMLINKS="1").checked()
 
 
 def with_absolute_links(home: Home, base: Path) -> None:
-    """As a tool leaves it that writes absolute links."""
+    """Write what a tool does that makes absolute links."""
     with_1x(home, base)
     for _, _, repo in scan.repos(Base(base)):
         for path in scan.walk_files(repo.snapshots):
@@ -94,7 +94,7 @@ def flat(folder: Path) -> None:
 
 
 def stray(base: Path, drawing: str, below: str = ".") -> None:
-    """Draw a cache whose repositories lie in `base/below` directly, as after `cache_dir=base`."""
+    """Draw a cache whose repositories are in `base/below` directly, as with `cache_dir=base`."""
     drawn = base.with_name(f"{base.name}-drawn")
     lay_out(drawn, drawing)
     (base / below).mkdir(parents=True, exist_ok=True)
@@ -104,14 +104,14 @@ def stray(base: Path, drawing: str, below: str = ".") -> None:
 
 
 def lm_studio(folder: Path) -> bytes:
-    """Write a folder of LM Studio; returns the bytes of its model."""
+    """Write a folder of LM Studio; return the bytes of its model."""
     data = b"GGUF" + random_bytes(199_996, 7)
     put(folder / "TheOrg" / "Tiny-GGUF" / "tiny-q4.gguf", data)
     return data
 
 
 def ollama(folder: Path) -> bytes:
-    """Write what Ollama keeps of one model; returns the bytes of its weights."""
+    """Write Ollama's files of one model; return the bytes of its weights."""
     data, template = b"GGUF" + random_bytes(199_996, 8), b"{{ .Prompt }}"
     layers: list[dict[str, Any]] = []
     for kind, layer in (("model", data), ("template", template)):

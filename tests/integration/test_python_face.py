@@ -1,4 +1,4 @@
-"""The library in Python: what a person finds on it, and that each verb does its work with real files."""
+"""The library in Python: what a person finds on it, and each verb with real files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def model(hub: FakeHub, shelf: Shelf) -> modelshelf.Model:
 
 
 def test_what_is_offered_are_the_verbs_and_what_there_is(shelf: Shelf) -> None:
-    """Completion shows the verbs, `models`, `tiers` and `jobs`, and no part that they are made of."""
+    """Completion shows the verbs, `models`, `tiers` and `jobs`, and no internal parts."""
     assert set(dir(shelf)) == VERBS
     assert all(callable(getattr(shelf, name)) for name in dir(shelf))
     assert all(getattr(Shelf, name).__doc__ for name in VERBS)
@@ -39,7 +39,7 @@ def test_what_is_offered_are_the_verbs_and_what_there_is(shelf: Shelf) -> None:
 
 
 def test_the_errors_can_be_caught_by_their_names(shelf: Shelf) -> None:
-    """Every class of error is exported, and the one that is raised is that class."""
+    """Every error class is exported, and the raised error is an instance of it."""
     kinds = {kind.__name__ for kind in (errors.ShelfError, *errors.ShelfError.__subclasses__(), errors.Cancelled)}
 
     assert kinds <= set(modelshelf.__all__)
@@ -51,7 +51,7 @@ def test_the_errors_can_be_caught_by_their_names(shelf: Shelf) -> None:
 
 
 def test_a_model_says_what_it_is(home: Home, model: modelshelf.Model, shelf: Shelf) -> None:
-    """Name, size, state, path and repository stand on the model itself."""
+    """A model has its name, size, state, path and repository as attributes."""
     [found] = shelf.models()
 
     assert (found.model_name, found.state, found.size_bytes) == ("m", "ready", SIZE)
@@ -69,7 +69,7 @@ def test_a_model_says_what_it_is(home: Home, model: modelshelf.Model, shelf: She
 
 
 def test_what_is_shown_is_one_line(home: Home, model: modelshelf.Model, shelf: Shelf) -> None:
-    """A library, a model, a tier and a job each have a short name for people, and no dump of their parts."""
+    """A library, a model, a tier and a job each have a repr of one short line."""
     primary, secondary = shelf.tiers()
     [job] = shelf.jobs()
 
@@ -82,7 +82,7 @@ def test_what_is_shown_is_one_line(home: Home, model: modelshelf.Model, shelf: S
 
 @pytest.mark.parametrize("as_path", [str, Path], ids=["str", "Path"])
 def test_a_path_is_given_either_way(home: Home, hub: FakeHub, as_path: type[str] | type[Path]) -> None:
-    """A str does where a `Path` does, for a custom base, a tier, a folder to adopt and the settings file."""
+    """A str works where a `Path` does: for a custom base, a tier, a folder to adopt and the settings file."""
     hub.add_repo("org/model", FILES)
     elsewhere, old = home.root / "elsewhere", home.root / "old"
     with home.open() as shelf:
@@ -101,7 +101,7 @@ def test_a_path_is_given_either_way(home: Home, hub: FakeHub, as_path: type[str]
 
 
 def test_every_long_verb_tells_how_far_it_is(home: Home, hub: FakeHub, shelf: Shelf) -> None:
-    """Each takes the same `progress`, which is told the job as it is while that runs."""
+    """Every long verb takes the same `progress`, which is called with the running job."""
     hub.add_repo("org/model", {"config.json": b"{}", "model.safetensors": random_bytes(3_000_000)})
     shelf.register("m", "org/model", download=False)
     told: list[Job] = []
@@ -116,7 +116,7 @@ def test_every_long_verb_tells_how_far_it_is(home: Home, hub: FakeHub, shelf: Sh
 
 
 def test_each_verb_does_its_work(home: Home, hub: FakeHub, model: modelshelf.Model, shelf: Shelf) -> None:
-    """Pin, rename, move, update, verify and remove return what is there then, measured on the disk."""
+    """Pin, rename, move, update, verify and remove return the new state, measured on the disk."""
     assert shelf.pin("m", "mine").pinned
     assert not shelf.unpin("m").pinned
     assert shelf.rename("m", "n").model_name == "n"

@@ -1,1 +1,1 @@
-"""Every verb in every bad situation: it works, or it says what is wrong."""
+"""Every verb in every bad situation works, or says what is wrong."""

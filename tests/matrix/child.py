@@ -1,4 +1,4 @@
-"""Runs commands of the command line, each in a fork of one process that has imported everything.
+"""Runs commands of `shelf`, each in a fork of one process that has imported everything.
 
 It reads a JSON object a line, `{"environ": {…}, "words": […], "uid": n}`, and answers with
 `{"code": n, "out": "…", "err": "…"}`. A fork costs a tenth of what starting Python does, and can be another user.
@@ -19,7 +19,7 @@ import modelshelf
 
 
 def import_all() -> None:
-    """Import what any command does; another user may not be able to read it later."""
+    """Import what any command needs, because another user may not be able to read it later."""
     for found in pkgutil.walk_packages(modelshelf.__path__, "modelshelf."):
         if not found.name.endswith(("__main__", ".env")) and ".versions." not in found.name:
             importlib.import_module(found.name)
@@ -38,7 +38,7 @@ def import_all() -> None:
 
 
 def run(order: dict[str, Any], out: int, err: int) -> int:
-    """Carry out one command in this process; returns its exit code."""
+    """Run one command in this process; return its exit code."""
     from modelshelf.cli.main import main
 
     os.environ.clear()
@@ -64,7 +64,7 @@ def run(order: dict[str, Any], out: int, err: int) -> int:
 
 
 def answer(order: dict[str, Any]) -> dict[str, Any]:
-    """Return what a fork said that carried out one command."""
+    """Return the output of a fork that ran one command."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         pid = os.fork()
         if pid == 0:
@@ -81,7 +81,7 @@ def answer(order: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Carry out commands until the input ends."""
+    """Run commands until the input ends."""
     import_all()
     for line in sys.stdin:
         print(json.dumps(answer(json.loads(line))), flush=True)

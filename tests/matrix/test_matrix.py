@@ -1,4 +1,4 @@
-"""Bad situations times verbs: each cell works or is a named error with a hint, never a traceback, never exit code 1.
+"""Bad situations times verbs: each cell works or is a named error with a hint, never a traceback or exit code 1.
 
 `SHELF_MATRIX=1` takes every cell; without it each situation gets a third of the verbs, another third each, and two of
 them a server.
@@ -57,21 +57,21 @@ ROUTES = [
 
 @dataclass(frozen=True)
 class Where:
-    """What a situation is made of."""
+    """The parts of a situation."""
 
     home: Home
     uid: int = 0
 
 
 def take_bytes(disk: Path) -> None:
-    """Take every byte that is free."""
+    """Take every free byte."""
     with (disk / f"filler{os.urandom(4).hex()}").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
         while filler.write(bytes(4096)):
             pass
 
 
 def take_entries(disk: Path) -> None:
-    """Take every inode that is free."""
+    """Take every free inode."""
     with contextlib.suppress(OSError):
         while True:
             (disk / os.urandom(8).hex()).touch()
@@ -94,7 +94,7 @@ def read_only(where: Where) -> Iterator[Where]:
 
 @contextlib.contextmanager
 def unplugged(where: Where) -> Iterator[Where]:
-    """Take the secondary away; an empty folder is left."""
+    """Unmount the secondary, which leaves an empty folder."""
     aside = where.home.secondary.with_name("aside")
     where.home.secondary.rename(aside)
     where.home.secondary.mkdir()
@@ -103,7 +103,7 @@ def unplugged(where: Where) -> Iterator[Where]:
 
 @contextlib.contextmanager
 def as_another(where: Where, closed: str) -> Iterator[Where]:
-    """Be another user, for whom one folder of the primary may be closed."""
+    """Become another user, for whom one folder of the primary may be closed."""
     if closed:
         (where.home.primary / closed).chmod(0o700)
     for folder in ("state", "config", "home", "work"):
@@ -114,7 +114,7 @@ def as_another(where: Where, closed: str) -> Iterator[Where]:
 
 @contextlib.contextmanager
 def hub_away(where: Where) -> Iterator[Where]:
-    """Let nobody answer where the hub was."""
+    """Make the hub unreachable."""
     where.home.extra["HF_ENDPOINT"] = f"http://127.0.0.1:{free_port()}"
     yield where
 
@@ -129,7 +129,7 @@ def corrupt(where: Where) -> Iterator[Where]:
 
 @contextlib.contextmanager
 def fifo(where: Where, path: str) -> Iterator[Where]:
-    """Put a fifo in the place of a small file."""
+    """Put a fifo in place of a small file."""
     found = next(where.home.primary.glob(path))
     found.unlink()
     os.mkfifo(found)
@@ -170,7 +170,7 @@ def child() -> Iterator[subprocess.Popen[str]]:
 
 
 def do(child: subprocess.Popen[str], where: Where, words: list[str]) -> dict[str, Any]:
-    """Return what one command said."""
+    """Return one command's output."""
     home = where.home
     order = {"environ": home.environ(), "cwd": str(home.work), "words": words, "uid": where.uid}
     assert child.stdin is not None
@@ -183,7 +183,7 @@ def do(child: subprocess.Popen[str], where: Where, words: list[str]) -> dict[str
 
 @pytest.fixture
 def where(request: pytest.FixtureRequest, hub: FakeHub, child: subprocess.Popen[str]) -> Iterator[Where]:
-    """A library of three models on a small primary and one on a small secondary, in folders that all may enter."""
+    """A library of three models on a small primary and one on a small secondary, which everybody may enter."""
     for number, name in enumerate("abcsx"):
         hub.add_repo(f"org/{name}", {"config.json": b"{}", "w.safetensors": random_bytes(300_000, number)})
     with contextlib.ExitStack() as held:
@@ -206,13 +206,13 @@ def where(request: pytest.FixtureRequest, hub: FakeHub, child: subprocess.Popen[
 
 
 def chosen(number: int) -> list[list[str]]:
-    """Return the verbs of a situation, in their order."""
+    """Return a situation's verbs, in order."""
     return [words for at, words in enumerate(VERBS) if EVERYTHING or (at + number) % 3 == 0]
 
 
 @pytest.mark.parametrize("situation", SITUATIONS)
 def test_every_verb_works_or_says_what_is_wrong(child: subprocess.Popen[str], where: Where, situation: str) -> None:
-    """Each command ends with 0 or with the code of a named error, which has a sentence and a hint."""
+    """Each command ends with 0 or with the code of a named error, with a sentence and a hint."""
     faults: list[str] = []
     with SITUATIONS[situation](where) as now:
         for words in chosen(list(SITUATIONS).index(situation)):
@@ -233,9 +233,9 @@ def test_every_verb_works_or_says_what_is_wrong(child: subprocess.Popen[str], wh
 
 @pytest.mark.parametrize("situation", OF_A_SERVER)
 def test_every_route_works_or_says_what_is_wrong(where: Where, situation: str) -> None:
-    """A server that was started before answers each request, with a problem document where it refuses.
+    """A running server answers each request, or refuses it with a problem document.
 
-    Nobody but the kernel makes a disk read-only to which a server writes: there it is started afterwards.
+    Only the kernel makes a disk read-only while a server writes to it, so there it is started afterwards.
     """
     faults: list[str] = []
     with contextlib.ExitStack() as held:

@@ -1,4 +1,4 @@
-"""What other tools downloaded comes into the library: left, moved, or moved and linked; nothing is ever lost."""
+"""`shelf adopt`: other tools' models are left, moved, or moved and linked, and nothing is ever lost."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ print(snapshot_download(sys.argv[1], cache_dir=sys.argv[2], local_files_only=Tru
 
 @pytest.fixture
 def old(hub: FakeHub, home: Home) -> Path:
-    """Where other tools keep their models; on the hub is one."""
+    """A folder where other tools keep their models, and a hub that has one of them."""
     hub.add_repo(REPO, FILES)
     path = home.root / "home" / ".cache" / "huggingface"
     path.mkdir(parents=True)
@@ -41,7 +41,7 @@ def old(hub: FakeHub, home: Home) -> Path:
 
 
 def adopt(home: Home, old: Path, *words: str, **more: str) -> Any:
-    """Do what `shelf adopt OLD … --json` does, in this process, and return what it would say."""
+    """Run `shelf adopt OLD … --json` in this process and return its result."""
     mode, options, given = "leave", dict[str, Any](), iter(words)
     for word in given:
         option = word.removeprefix("--").replace("-", "_")
@@ -54,7 +54,7 @@ def adopt(home: Home, old: Path, *words: str, **more: str) -> Any:
 
 
 def listed(home: Home, base: Path) -> list[Any]:
-    """Return what `hf cache ls` says of a base, without its times and paths."""
+    """Return what `hf cache ls` lists of a base, without times and paths."""
     found = home.hf(base, "cache", "ls", "--json", HF_HUB_OFFLINE="1").checked().json
     return sorted(
         ({key: value for key, value in repo.items() if "access" not in key and "modif" not in key and "path" not in key}
@@ -63,12 +63,12 @@ def listed(home: Home, base: Path) -> list[Any]:
 
 
 def verify(home: Home, base: Path) -> None:
-    """Let the real library compare a base with the hub."""
+    """Compare a base with the hub, using the real huggingface_hub."""
     home.hf(base, "cache", "verify", REPO, "--fail-on-missing-files", "--fail-on-extra-files").checked()
 
 
 def everything(folder: Path) -> dict[str, tuple[int, int, str]]:
-    """Return every name below a folder with size, mtime and link target, but locks and what is ours."""
+    """Return every name below a folder with size, mtime and link target, except locks and our own files."""
     found = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
@@ -79,22 +79,22 @@ def everything(folder: Path) -> dict[str, tuple[int, int, str]]:
 
 
 def without_own_refs(repos: list[Any]) -> list[Any]:
-    """Return what `listed` returns, without the refs that hold registered snapshots."""
+    """Return `listed` without the refs that protect registered snapshots."""
     return [repo | {"refs": [ref for ref in repo["refs"] if not is_own_ref(ref)]} for repo in repos]
 
 
 def models_du(home: Home) -> int:
-    """Return the bytes on the disk of everything in a home but the registry, which keeps a reserve."""
+    """Return the bytes on the disk of a home without the registry, which keeps a reserve."""
     return du(home.root)[1] - sum(path.stat().st_blocks * 512 for path in home.primary.glob("modelshelf/registry.db*"))
 
 
 def detail_of(said: Any, repo_id: str) -> str:
-    """Return why what happens with a repository's model happens."""
+    """Return the reason of what happens to a repository's model."""
     return str(next(model["detail"] for model in said["models"] if model["hf_path"] == repo_id))
 
 
 def test_showing_changes_nothing(home: Home, old: Path) -> None:
-    """Without a mode the command says what is there and what each mode would do, and writes nothing there."""
+    """Without a mode, adopt lists what is there and what each mode would do, and writes nothing."""
     legacy.with_2x(home, old)
     before = everything(old)
 
@@ -110,7 +110,7 @@ def test_showing_changes_nothing(home: Home, old: Path) -> None:
 
 
 def test_the_default_is_the_cache_of_hugging_face(home: Home, old: Path) -> None:
-    """Without a path `~/.cache/huggingface` is meant."""
+    """Without a path, adopt means `~/.cache/huggingface`."""
     legacy.with_2x(home, old)
 
     assert home.run("adopt", "--leave", "--json").checked().json["path"] == str(old)
@@ -118,7 +118,7 @@ def test_the_default_is_the_cache_of_hugging_face(home: Home, old: Path) -> None
 
 @pytest.mark.parametrize("age", AGES)
 def test_a_cache_of_any_age_is_left_and_used_where_it_lies(hub: FakeHub, home: Home, old: Path, age: str) -> None:
-    """Its model is registered and loads, nothing is downloaded; all it gains is the ref that keeps it from a prune."""
+    """A model in a cache of any age is registered in place and loads without a download; only a ref is added."""
     AGES[age](home, old)
     before, repos = everything(old), listed(home, old)
     hub.requests.clear()
@@ -145,7 +145,7 @@ def test_a_cache_of_any_age_is_left_and_used_where_it_lies(hub: FakeHub, home: H
 
 @pytest.mark.parametrize("age", AGES)
 def test_a_cache_of_any_age_moves(home: Home, old: Path, age: str) -> None:
-    """Its model is on the tier, whole and stock; nothing of it stays behind, and no byte is on the disk twice."""
+    """A model in a cache of any age moves to the tier whole, leaves nothing behind, and is never stored twice."""
     AGES[age](home, old)
     before = models_du(home)
 
@@ -164,7 +164,7 @@ def test_a_cache_of_any_age_moves(home: Home, old: Path, age: str) -> None:
 
 @pytest.mark.parametrize("age", AGES)
 def test_a_linked_cache_is_found_by_both_paths(home: Home, old: Path, age: str) -> None:
-    """The old path and the new one lead to the same bytes; the backup is named; the link can be undone."""
+    """After moving with a link, old and new path lead to the same bytes, and the link can be undone from its backup."""
     AGES[age](home, old)
     put(old / "token", b"hf_secret").chmod(0o600)
     put(old / "modules" / "m.py", b"x = 1")
@@ -192,7 +192,7 @@ def test_a_linked_cache_is_found_by_both_paths(home: Home, old: Path, age: str) 
 
 
 def test_a_second_run_changes_nothing(home: Home, old: Path) -> None:
-    """What is registered already is said to be, and stays as it is."""
+    """A second run says what is registered already and changes nothing."""
     legacy.with_2x(home, old)
     adopt(home, old, "--leave")
     before = everything(old)
@@ -205,7 +205,7 @@ def test_a_second_run_changes_nothing(home: Home, old: Path) -> None:
 
 
 def test_what_was_left_can_be_moved_later(home: Home, old: Path) -> None:
-    """The model keeps its name, whatever it was called meanwhile."""
+    """A model that was left can be moved later and keeps its name, even after a rename."""
     legacy.with_2x(home, old)
     adopt(home, old, "--leave")
     home.run("rename", NAME, "mine").checked()
@@ -216,7 +216,7 @@ def test_what_was_left_can_be_moved_later(home: Home, old: Path) -> None:
 
 
 def test_the_tier_can_be_chosen(home: Home, old: Path) -> None:
-    """`--to` takes a tier or the path of a base."""
+    """`--to` takes a tier or a base's path."""
     legacy.with_2x(home, old)
 
     assert adopt(home, old, "--move", "--to", "secondary")["cache_path"] == str(home.secondary)
@@ -227,7 +227,7 @@ def test_the_tier_can_be_chosen(home: Home, old: Path) -> None:
 
 
 def test_the_primary_itself_is_adopted(home: Home, old: Path) -> None:
-    """A base that is a tier of the settings already has its models registered there."""
+    """Models in a base that is already a tier are registered there."""
     legacy.with_2x(home, old)
 
     said = adopt(home, old, "--leave", PRIMARY_CACHE_PATH=str(old))
@@ -237,7 +237,7 @@ def test_the_primary_itself_is_adopted(home: Home, old: Path) -> None:
 
 
 def test_names_are_derived_and_collisions_solved(home: Home, old: Path) -> None:
-    """A name is the repository's; then with its organisation; another commit of one has its hash behind it."""
+    """A model gets its repository's name, else one with the organisation; another commit's has its hash at the end."""
     lay_out(old, """
         model A/Model
           commit a main
@@ -262,7 +262,7 @@ def test_names_are_derived_and_collisions_solved(home: Home, old: Path) -> None:
 
 
 def test_what_is_not_whole_stays_and_is_named(home: Home, old: Path) -> None:
-    """Interrupted downloads, snapshots of a config alone, dead refs: each says why, and a move leaves every byte."""
+    """Interrupted downloads, snapshots with only a config, and dead refs stay, each with its reason and every byte."""
     lay_out(old, """
         model org/config-alone
           commit a main
@@ -303,7 +303,7 @@ def test_what_is_not_whole_stays_and_is_named(home: Home, old: Path) -> None:
 
 
 def test_a_part_by_intent_is_a_model(hub: FakeHub, home: Home, old: Path) -> None:
-    """One GGUF of several is registered as just that: ready, and a pull asks for nothing more."""
+    """One GGUF of several is registered as that one file: ready, and a pull fetches nothing."""
     hub.add_repo("org/many", {"a-Q4.gguf": b"4" * 900, "a-Q8.gguf": b"8" * 900, "README.md": b"x"})
     home.hf(old, "download", "org/many", "a-Q4.gguf").checked()
 
@@ -317,7 +317,7 @@ def test_a_part_by_intent_is_a_model(hub: FakeHub, home: Home, old: Path) -> Non
 
 
 def test_damage_is_found_before_it_is_registered(home: Home, old: Path) -> None:
-    """A blob whose bytes are not what its name says leaves its model unregistered and where it is."""
+    """A model with a blob that doesn't match its name isn't registered and isn't moved."""
     legacy.with_2x(home, old)
     blob = next(path for path in Base(old).repo(REPO).blobs.iterdir() if path.stat().st_size == 300_000)
     data = bytearray(blob.read_bytes())
@@ -345,7 +345,7 @@ STRAY = """
 
 @pytest.mark.parametrize("below", [".", "hub/hub"])
 def test_strays_move_into_the_tier(home: Home, old: Path, below: str) -> None:
-    """Repositories in BASE itself and in hub/hub come along, their shared payloads as files; the places are empty."""
+    """Repositories in BASE itself and in hub/hub are moved with their shared payloads as files."""
     legacy.stray(old, STRAY, below)
 
     assert adopt(home, old, "--move")["moved"] == ["stray"]
@@ -358,7 +358,7 @@ def test_strays_move_into_the_tier(home: Home, old: Path, below: str) -> None:
 
 @pytest.mark.parametrize("below", [".", "hub/hub"])
 def test_strays_of_a_tier_move_into_its_hub(home: Home, old: Path, below: str) -> None:
-    """In the primary itself a move puts what lies outside of hub/ into it, on a full tier too; no byte is added."""
+    """Moving within the primary brings strays into hub/, even on a full tier, and adds no byte."""
     legacy.stray(old, STRAY, below)
     size = du(old)[1]
 
@@ -373,7 +373,7 @@ def test_strays_of_a_tier_move_into_its_hub(home: Home, old: Path, below: str) -
 
 @pytest.mark.parametrize("below", [".", "hub/hub"])
 def test_strays_are_left_with_a_second_name(home: Home, old: Path, below: str) -> None:
-    """A stray that is left can be loaded from hub/ and from where it lies, and takes its bytes once."""
+    """A stray that is left can be loaded from hub/ and from its old path, and its bytes are stored once."""
     legacy.stray(old, STRAY, below)
     before = du(old)[0]
 
@@ -387,7 +387,7 @@ def test_strays_are_left_with_a_second_name(home: Home, old: Path, below: str) -
 
 
 def test_data_sets_move_whole(home: Home, old: Path) -> None:
-    """A data set moves with its blobs as files, without a name in the registry, and loads from the new base."""
+    """A data set moves with its blobs as files, isn't registered, and loads from the new base."""
     lay_out(old, """
         dataset org/rows
           commit c main refs/pr/1
@@ -410,7 +410,7 @@ def test_data_sets_move_whole(home: Home, old: Path) -> None:
 
 
 def test_dead_weight_and_the_rest_are_named_with_their_size(home: Home, old: Path) -> None:
-    """Flat files of before, tokens, xet and what nobody knows stay where they are, and are named."""
+    """Old flat files, tokens, xet and unknown files stay, and are named with their size."""
     legacy.with_0x(home, old)
     lay_out(old, """
         file token 30
@@ -431,35 +431,35 @@ def test_dead_weight_and_the_rest_are_named_with_their_size(home: Home, old: Pat
 
 
 def plant_file(old: Path, outside: Path) -> None:
-    """Let a file of the snapshot lead out."""
+    """Make a file of the snapshot a link out of the cache."""
     link = Base(old).repo(REPO).snapshot(commit_of(old)) / "config.json"
     link.unlink()
     link.symlink_to(outside / "secret")
 
 
 def plant_blob(old: Path, outside: Path) -> None:
-    """Let a blob lead out."""
+    """Make a blob a link out of the cache."""
     blob = next(Base(old).repo(REPO).blobs.iterdir())
     blob.unlink()
     blob.symlink_to(outside / "secret")
 
 
 def plant_blobs_folder(old: Path, outside: Path) -> None:
-    """Let the folder of blobs be a link."""
+    """Make the folder of blobs a link."""
     blobs = Base(old).repo(REPO).blobs
     blobs.rename(outside / "blobs")
     blobs.symlink_to(outside / "blobs")
 
 
 def plant_repo(old: Path, outside: Path) -> None:
-    """Let the repository be a link."""
+    """Make the repository a link."""
     repo = Base(old).repo(REPO).path
     repo.rename(outside / "repo")
     repo.symlink_to(outside / "repo")
 
 
 def plant_loop(old: Path, outside: Path) -> None:
-    """Let a file of the snapshot lead to itself."""
+    """Make a file of the snapshot a link to itself."""
     link = Base(old).repo(REPO).snapshot(commit_of(old)) / "config.json"
     link.unlink()
     link.symlink_to("config.json")
@@ -473,7 +473,7 @@ def commit_of(old: Path) -> str:
 @pytest.mark.parametrize("plant", [plant_file, plant_blob, plant_blobs_folder, plant_repo, plant_loop])
 @pytest.mark.parametrize("mode", ["--leave", "--move", "--link"])
 def test_a_planted_link_is_never_followed(home: Home, old: Path, plant: Any, mode: str) -> None:
-    """What a link out of the cache leads to is neither registered, moved nor deleted; the link is named."""
+    """The target of a link out of the cache is neither registered, moved nor deleted, and the link is named."""
     legacy.with_2x(home, old)
     outside = home.root / "outside"
     put(outside / "secret", b"secret")
@@ -494,7 +494,7 @@ def test_a_planted_link_is_never_followed(home: Home, old: Path, plant: Any, mod
 
 @pytest.mark.parametrize("mode", ["--leave", "--move"])
 def test_a_store_of_an_unknown_version_is_left_alone(home: Home, old: Path, mode: str) -> None:
-    """T17: a shared store whose marker this huggingface_hub does not know is not guessed at."""
+    """A shared blob store of an unknown version is left alone."""
     legacy.with_shared_store(home, old)
     (old / "hub" / "blobs" / ".huggingface-shared-blobs").write_text("9\n")
     before = everything(old)
@@ -550,7 +550,7 @@ def test_a_file_of_another_user_is_named(hub: FakeHub, mode: str) -> None:
 
 
 def test_a_second_copy_is_shown_and_merged_on_request(home: Home, old: Path) -> None:
-    """A commit that a tier has is not registered twice; `--merge` deletes the copy once the first is verified."""
+    """A commit that a tier has isn't registered twice; `--merge` deletes the copy once the first is verified."""
     legacy.with_2x(home, old)
     home.run("add", "mine", REPO, "--to", "secondary").checked()
 
@@ -564,7 +564,7 @@ def test_a_second_copy_is_shown_and_merged_on_request(home: Home, old: Path) -> 
 
 
 def test_a_damaged_first_copy_keeps_the_second(home: Home, old: Path) -> None:
-    """Nothing is deleted for a copy that has other bytes than its name says."""
+    """If the registered copy is damaged, `--merge` keeps the second one."""
     legacy.with_2x(home, old)
     home.run("add", "mine", REPO).checked()
     blob = next(path for path in Base(home.primary).repo(REPO).blobs.iterdir() if path.stat().st_size == 300_000)
@@ -578,7 +578,7 @@ def test_a_damaged_first_copy_keeps_the_second(home: Home, old: Path) -> None:
 
 
 def test_a_move_merges_with_what_the_tier_has(home: Home, old: Path) -> None:
-    """The same model on the target stays one model, and the old copy goes."""
+    """A move of a model that the target has merges them into one and deletes the old copy."""
     legacy.with_2x(home, old)
     home.run("add", "mine", REPO).checked()
 
@@ -590,7 +590,7 @@ def test_a_move_merges_with_what_the_tier_has(home: Home, old: Path) -> None:
 
 
 def test_a_model_that_waits_for_its_download_gets_these_files(home: Home, old: Path) -> None:
-    """A registered model whose files are not there yet is the one that is adopted; the hub is asked for nothing."""
+    """Adopt completes a registered model that isn't downloaded yet, and asks the hub for nothing."""
     legacy.with_2x(home, old)
     home.run("add", "mine", REPO, "--no-download").checked()
 
@@ -604,7 +604,7 @@ def test_a_model_that_waits_for_its_download_gets_these_files(home: Home, old: P
 
 @pytest.mark.parametrize("mode", ["--move", "--link"])
 def test_what_does_not_fit_is_refused_before_anything_changed(home: Home, old: Path, mode: str) -> None:
-    """The error says what is needed and what is there; the old cache has no byte more or less."""
+    """A move that doesn't fit is refused with the numbers, and the old cache stays as it was."""
     legacy.with_2x(home, old)
     before = everything(old)
 
@@ -619,7 +619,7 @@ def test_what_does_not_fit_is_refused_before_anything_changed(home: Home, old: P
 
 
 def test_a_folder_of_lm_studio_is_linked_into_the_tier(home: Home, old: Path) -> None:
-    """Its GGUF is a model that takes no second byte; the folder stays as it is; a second run finds it registered."""
+    """LM Studio's GGUF becomes a model without a second byte, its folder stays, and a second run changes nothing."""
     folder = home.root / "home" / ".lmstudio" / "models"
     data = legacy.lm_studio(folder)
     before = everything(folder)
@@ -639,7 +639,7 @@ def test_a_folder_of_lm_studio_is_linked_into_the_tier(home: Home, old: Path) ->
 
 
 def test_a_blob_of_ollama_is_linked_into_the_tier(home: Home, old: Path) -> None:
-    """The weights of a manifest become a GGUF of the library, verified by the digest in their name."""
+    """Ollama's weights become a GGUF of the library, verified by the digest in their name."""
     folder = home.root / "home" / ".ollama" / "models"
     data = legacy.ollama(folder)
     before = everything(folder)
@@ -652,7 +652,7 @@ def test_a_blob_of_ollama_is_linked_into_the_tier(home: Home, old: Path) -> None
 
 
 def test_a_damaged_blob_of_ollama_is_refused(home: Home, old: Path) -> None:
-    """Bytes that are not what their program says do not come into a tier."""
+    """An Ollama blob that doesn't match its digest isn't adopted."""
     folder = home.root / "home" / ".ollama" / "models"
     legacy.ollama(folder)
     blob = max((folder / "blobs").iterdir(), key=lambda path: path.stat().st_size)
@@ -664,7 +664,7 @@ def test_a_damaged_blob_of_ollama_is_refused(home: Home, old: Path) -> None:
 
 
 def test_a_local_dir_needs_its_repository_named(home: Home, old: Path) -> None:
-    """The metadata beside a local_dir has commit and digests; with `--repo` it is the model of that commit."""
+    """With `--repo`, a local_dir becomes the model of the commit that its metadata names."""
     folder = home.root / "work" / "mine"
     home.hf(old, "download", REPO, "--local-dir", str(folder)).checked()
     before = everything(folder)
@@ -681,7 +681,7 @@ def test_a_local_dir_needs_its_repository_named(home: Home, old: Path) -> None:
 
 
 def test_a_changed_file_of_a_local_dir_is_not_taken(home: Home, old: Path) -> None:
-    """A file that a person edited since isn't a file of its commit."""
+    """A file of a local_dir that a person edited isn't adopted."""
     folder = home.root / "work" / "mine"
     home.hf(old, "download", REPO, "--local-dir", str(folder)).checked()
     (folder / "config.json").write_bytes(b"{ }")
@@ -696,7 +696,7 @@ def test_a_changed_file_of_a_local_dir_is_not_taken(home: Home, old: Path) -> No
 
 
 def test_another_file_system_is_reached_by_copying(hub: FakeHub, tmp_path: Path) -> None:
-    """Models, strays and data sets are copied and verified, and then gone from where they were."""
+    """To another file system, models, strays and data sets are copied, verified, and then deleted at the source."""
     hub.add_repo(REPO, FILES)
     with far_home(tmp_path / "user", hub.url) as home:
         old = home.root / "old"
@@ -713,7 +713,7 @@ def test_another_file_system_is_reached_by_copying(hub: FakeHub, tmp_path: Path)
 
 
 def test_another_programs_files_are_copied_only_when_asked(hub: FakeHub, tmp_path: Path) -> None:
-    """What cannot be linked into the tier stays and says so; with `--copy` it comes."""
+    """Another program's file that can't be linked into the tier stays and says so; `--copy` copies it."""
     with far_home(tmp_path / "user", hub.url) as home:
         folder = home.root / "lm"
         data = legacy.lm_studio(folder)
@@ -729,7 +729,7 @@ def test_another_programs_files_are_copied_only_when_asked(hub: FakeHub, tmp_pat
 
 
 def test_a_tier_without_links_takes_models_in(home: Home, old: Path) -> None:
-    """Where snapshots hold their bytes themselves, adopted models do too, and nothing is there twice."""
+    """On a tier without symbolic links, adopted models hold their bytes in the snapshot, once."""
     legacy.with_2x(home, old)
     folder = home.root / "lm"
     legacy.lm_studio(folder)
@@ -744,7 +744,7 @@ def test_a_tier_without_links_takes_models_in(home: Home, old: Path) -> None:
 
 
 def test_a_path_that_is_a_link_is_adopted_where_it_leads(home: Home, old: Path) -> None:
-    """Many keep their cache on another disk behind a link: that folder becomes the tier, and the link stays."""
+    """If a cache is a link to another disk, its target becomes the tier, and the link stays."""
     real = home.root / "data" / "hf"
     legacy.with_2x(home, real)
     old.rmdir()
@@ -758,7 +758,7 @@ def test_a_path_that_is_a_link_is_adopted_where_it_leads(home: Home, old: Path) 
 
 
 def test_a_ref_with_a_newline_is_mended_by_a_move(home: Home, old: Path) -> None:
-    """A ref that another tool wrote with a newline leads to its snapshot on the tier."""
+    """A ref that another tool wrote with a newline leads to its snapshot after a move."""
     legacy.with_2x(home, old)
     ref = Base(old).repo(REPO).ref("main")
     ref.write_text(ref.read_text() + "\n")
@@ -777,7 +777,7 @@ def refused(result: Result) -> tuple[int, str]:
 
 
 def test_two_modes_are_refused(home: Home, old: Path) -> None:
-    """Only one thing can be done with a cache."""
+    """Two modes at once are refused."""
     assert refused(home.run("adopt", str(old), "--leave", "--move", "--json"))[0] == 2
 
 
@@ -786,7 +786,7 @@ def test_two_modes_are_refused(home: Home, old: Path) -> None:
     [("nowhere", 4, "no folder"), ("empty", 4, "can be adopted"), ("cache/hub", 2, "a base is the folder above")],
 )
 def test_a_path_that_cannot_be_meant_is_refused(home: Home, old: Path, path: str, code: int, word: str) -> None:
-    """A folder that is not there, holds nothing, or ends in hub gets a sentence."""
+    """A folder that doesn't exist, holds nothing, or ends in hub is refused with a sentence."""
     put(home.work / "empty" / "letter.txt", b"x")
     lay_out(home.work / "cache", "model o/m\n commit a main\n  model.safetensors 10")
 
@@ -797,7 +797,7 @@ def test_a_path_that_cannot_be_meant_is_refused(home: Home, old: Path, path: str
 
 
 def test_a_tier_of_the_settings_cannot_become_a_link(home: Home, old: Path) -> None:
-    """The link would take the place of a base that the settings name."""
+    """A base in the settings is never replaced by a link."""
     legacy.with_2x(home, home.secondary)
     before = everything(home.secondary)
 
@@ -807,7 +807,7 @@ def test_a_tier_of_the_settings_cannot_become_a_link(home: Home, old: Path) -> N
 
 
 def test_only_a_folder_of_its_own_becomes_a_link(home: Home, old: Path) -> None:
-    """Not another program's, not where the models are to go, not one that holds the tier; nothing is changed then."""
+    """Another program's folder, the target, and a folder around the tier can't become a link, and nothing changes."""
     legacy.with_2x(home, old)
     folder = home.root / "lm"
     legacy.lm_studio(folder)
@@ -825,7 +825,7 @@ def test_only_a_folder_of_its_own_becomes_a_link(home: Home, old: Path) -> None:
 
 
 def test_a_mount_point_cannot_become_a_link(home: Home, old: Path) -> None:
-    """What is mounted cannot be renamed: said before anything moved."""
+    """A mount point can't become a link, and adopt says so before anything moves."""
     if os.geteuid() != 0:
         pytest.skip("mounting needs root")
     legacy.with_2x(home, old)
@@ -840,7 +840,7 @@ def test_a_mount_point_cannot_become_a_link(home: Home, old: Path) -> None:
 
 
 def test_a_link_is_undone_only_while_its_backup_is_there(home: Home, old: Path) -> None:
-    """A backup that was deleted leaves the link; something else at the old path is left alone."""
+    """Without its backup a link can't be undone, and anything else at the old path is left alone."""
     legacy.with_2x(home, old)
     backup = Path(adopt(home, old, "--link")["backup"])
     aside = backup.rename(backup.with_name("aside"))
@@ -859,7 +859,7 @@ def test_a_link_is_undone_only_while_its_backup_is_there(home: Home, old: Path) 
 
 
 def test_undoing_a_link_is_shown_first(home: Home, old: Path) -> None:
-    """`--unlink --dry-run` names the backup that would come back, and leaves the link and the backup as they are."""
+    """`--unlink --dry-run` names the backup that would come back, and changes neither link nor backup."""
     legacy.with_2x(home, old)
     backup = Path(adopt(home, old, "--link")["backup"])
 
@@ -871,7 +871,7 @@ def test_undoing_a_link_is_shown_first(home: Home, old: Path) -> None:
 
 
 def test_a_token_of_the_tier_is_kept(home: Home, old: Path) -> None:
-    """Where the new base has a token, the old one stays in the backup and is named."""
+    """If the new base has a token, the old one stays in the backup and is named."""
     legacy.with_2x(home, old)
     put(old / "token", b"hf_old")
     put(home.primary / "token", b"hf_new")
@@ -883,7 +883,7 @@ def test_a_token_of_the_tier_is_kept(home: Home, old: Path) -> None:
 
 
 def test_what_is_no_link_of_ours_is_not_undone(home: Home, old: Path) -> None:
-    """`--unlink` takes nothing away that adopt did not make."""
+    """`--unlink` refuses whatever adopt didn't make."""
     other = home.root / "other"
     other.symlink_to(home.root / "home")
 
@@ -893,7 +893,7 @@ def test_what_is_no_link_of_ours_is_not_undone(home: Home, old: Path) -> None:
 
 
 def test_a_model_in_use_keeps_the_old_place(home: Home, old: Path) -> None:
-    """While a program has a file open the link waits; the next run makes it, and nothing was lost."""
+    """While a program has a file open the old path isn't linked; the next run links it, and nothing is lost."""
     legacy.with_2x(home, old)
     path = next(path for path in Base(old).repo(REPO).blobs.iterdir() if path.stat().st_size == 300_000)
     with path.open("rb"):
@@ -910,7 +910,7 @@ def test_a_model_in_use_keeps_the_old_place(home: Home, old: Path) -> None:
 
 
 def test_it_is_asked_for_over_http(home: Home, old: Path) -> None:
-    """A dry run answers with the plan, an order with a job whose result is what was done."""
+    """Over HTTP a dry run answers with the plan, and an order with a job whose result is the report."""
     legacy.with_2x(home, old)
     with home.serve() as server:
         wanted = {"path": str(old), "mode": "move"}
@@ -928,7 +928,7 @@ def test_it_is_asked_for_over_http(home: Home, old: Path) -> None:
 
 
 def test_it_is_asked_for_in_python(shelf: Shelf, home: Home, old: Path) -> None:
-    """`Shelf.adopt` returns what would be done, or what was; an unknown mode is refused."""
+    """`Shelf.adopt` returns the plan or the report, and refuses an unknown mode."""
     legacy.with_2x(home, old)
 
     would = shelf.adopt(str(old), "leave", dry_run=True)

@@ -1,4 +1,4 @@
-"""Host and container over the same folders: other paths, another user, another process namespace, one library."""
+"""Host and container share one library: other paths, another user, another process namespace."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ OTHER, GROUP = 4712, 4720
 
 @pytest.fixture
 def home(hub: FakeHub) -> Iterator[Home]:
-    """A home of two sides."""
+    """A home that host and container share."""
     needs_namespaces()
     with open_home(hub) as made:
         yield made
 
 
 def inside_of(home: Home, uid: int, gid: int, **more: object) -> Side:
-    """Return a container that has the primary base where Hugging Face looks by default."""
+    """Return a container with the primary base at Hugging Face's default path."""
     points = home.root / "container"
     mounts = {home.primary: points / "root/.cache/huggingface", home.custom: points / "models/usb"}
     settings = {"CACHE_PATH_MAP": f"{home.custom}={points}/models/usb"}
@@ -48,7 +48,7 @@ def inside_of(home: Home, uid: int, gid: int, **more: object) -> Side:
 
 
 def two_sides(home: Home, outside: int, inside: int) -> tuple[Side, Side]:
-    """Return a user of the host, whose bases they are, and a container; an ordinary user of either owns them."""
+    """Return a user of the host who owns the bases, and a container; an ordinary user runs either."""
     owner = outside or inside
     bases_of(home, owner, owner)
     return Side(home, "outside", outside, outside, umask=0o077), inside_of(home, inside, inside, umask=0o077)
@@ -61,7 +61,7 @@ def two_sides(home: Home, outside: int, inside: int) -> tuple[Side, Side]:
 )
 @pytest.mark.parametrize("inside_first", [True, False], ids=["inside first", "outside first"])
 def test_both_sides_see_and_change_the_same_library(home: Home, outside: int, inside: int, inside_first: bool) -> None:
-    """What one side downloads, moves or removes is so for the other: same names, sizes, tiers, bytes."""
+    """What host or container downloads, moves or removes is the same for both: names, sizes, tiers and bytes."""
     host, container = two_sides(home, outside, inside)
     one, other = (container, host) if inside_first else (host, container)
 
@@ -69,7 +69,7 @@ def test_both_sides_see_and_change_the_same_library(home: Home, outside: int, in
 
 
 def test_a_group_shares_a_base_whatever_the_umask(home: Home) -> None:
-    """In a setgid base a member of the group moves and removes what another with umask 077 downloaded."""
+    """In a setgid base a member of the group moves and removes what another member with umask 077 downloaded."""
     bases_of(home, 0, GROUP, 0o2775)
     strict = Side(home, "strict", USER, USER, umask=0o077, groups=(GROUP,))
     lax = Side(home, "lax", OTHER, OTHER, umask=0o002, groups=(GROUP,))
@@ -87,7 +87,7 @@ def test_a_group_shares_a_base_whatever_the_umask(home: Home) -> None:
 
 
 def test_a_model_in_use_inside_is_not_deleted_from_outside(home: Home) -> None:
-    """A lease holds though its holder cannot be seen and calls the base otherwise: nothing is deleted."""
+    """A lease taken in a container holds on the host, though its process and path mean nothing there."""
     host, container = two_sides(home, USER, 0)
     host.run("add", "a", "org/a").checked()
     used = container.start_program("shelf", "run", "a", "--", "sleep", "600")
@@ -108,7 +108,7 @@ def test_a_model_in_use_inside_is_not_deleted_from_outside(home: Home) -> None:
 
 
 def test_a_download_of_a_container_that_died_is_taken_up_outside(hub: FakeHub, home: Home) -> None:
-    """While it may live its job is left alone; when its word is a minute old, the other side goes on where it was."""
+    """A dead container's download is left alone until its heartbeat is a minute old; then the host resumes it."""
     host, container = two_sides(home, USER, 0)
     hub.pause(after_bytes=MIB)
     pull = container.start("add", "a", "org/a")
@@ -127,7 +127,7 @@ def test_a_download_of_a_container_that_died_is_taken_up_outside(hub: FakeHub, h
 
 
 def test_a_custom_base_has_two_paths(home: Home) -> None:
-    """CACHE_PATH_MAP works both ways: the container may say its own path or the host's, and the host resolves both."""
+    """With CACHE_PATH_MAP a container may name its own path or the host's, and both sides resolve the base."""
     host, container = two_sides(home, USER, 0)
 
     container.run("add", "a", "org/a", "--to", str(container.path(home.custom))).checked()
@@ -143,7 +143,7 @@ def test_a_custom_base_has_two_paths(home: Home) -> None:
 
 
 def test_reconcile_on_either_side_finds_nothing_to_do(home: Home) -> None:
-    """A path of the other side changes nothing."""
+    """Reconcile on one side finds nothing to do about the other side's paths."""
     host, container = two_sides(home, USER, 0)
     host.run("add", "a", "org/a").checked()
     container.run("add", "b", "org/b", "--to", str(container.path(home.custom))).checked()
@@ -154,7 +154,7 @@ def test_reconcile_on_either_side_finds_nothing_to_do(home: Home) -> None:
 
 
 def test_what_root_left_is_found_with_the_command_that_repairs_it(home: Home) -> None:
-    """Another tool's root container leaves files of root: nothing is half removed, and the fix works as printed."""
+    """Root's files from another tool's container stop a removal before it begins, and the printed fix works."""
     host, _ = two_sides(home, USER, 0)
     host.run("add", "a", "org/a").checked()
     for path in (home.primary / "hub/models--org--a").rglob("*"):
@@ -192,7 +192,7 @@ def test_what_root_left_is_found_with_the_command_that_repairs_it(home: Home) ->
 def test_a_base_on_the_containers_own_layer_is_noticed(
     home: Home, mounted: bool, settings: dict[str, str], code: int, said: str
 ) -> None:
-    """Its models would vanish with the container; a look writes nothing, refused or not."""
+    """A base in the container's own layer gets a warning or is refused, and nothing is written to it."""
     if mounted:
         bases_of(home, 0, 0)
 
@@ -207,7 +207,7 @@ def test_a_base_on_the_containers_own_layer_is_noticed(
 
 @pytest.mark.parametrize(("require", "code"), [("", 0), ("1", 2)], ids=["warned", "refused"])
 def test_a_custom_base_on_the_containers_own_layer_is_noticed(home: Home, require: str, code: int) -> None:
-    """Where the tiers are mounted and a model is sent elsewhere; refused, nothing was registered or written."""
+    """A custom base in the container's own layer gets a warning, or is refused before anything is registered."""
     bases_of(home, 0, 0)
     folder = home.root / "inside"
     words = ("add", "a", "org/a", "--to", str(folder))
@@ -222,7 +222,7 @@ def test_a_custom_base_on_the_containers_own_layer_is_noticed(home: Home, requir
 
 
 def test_a_download_of_another_tool_inside_does_not_disturb_one_outside(hub: FakeHub, home: Home) -> None:
-    """`hf download` of the same repository in a container is killed half-way; the user's own one completes."""
+    """A `hf download` in a container that is killed half-way doesn't disturb the user's own of the same repository."""
     host, container = two_sides(home, USER, USER)
     hub.pause(after_bytes=MIB)
     theirs = start_hf(container)
@@ -239,7 +239,7 @@ def test_a_download_of_another_tool_inside_does_not_disturb_one_outside(hub: Fak
 
 
 def test_a_download_of_root_inside_is_refused_outside_until_it_is_given_back(home: Home) -> None:
-    """What another tool's root wrote stands in the way; the hint is the command, and then nothing is fetched twice."""
+    """Root's download is refused with the command that repairs its files; then nothing is fetched twice."""
     host, container = two_sides(home, USER, 0)
     host.run("add", "b", "org/b").checked()
     start_hf(container).finish().checked()
@@ -256,6 +256,6 @@ def test_a_download_of_root_inside_is_refused_outside_until_it_is_given_back(hom
 
 
 def start_hf(side: Side) -> Child:
-    """Start `hf download` on a side's primary base."""
+    """Start `hf download` into a side's primary base."""
     base = side.path(side.home.primary)
     return side.start_program("env", f"HF_HOME={base}", "hf", "download", "org/a")

@@ -1,4 +1,4 @@
-"""An adapter finds its base model wherever that lies, and nobody takes it away unasked."""
+"""An adapter finds its base model on any tier, and the base model isn't removed by mistake."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ with modelshelf.open() as shelf, shelf.services.loader.using("lora", "a test") a
 
 @pytest.fixture
 def adapted(hub: FakeHub, home: Home) -> Home:
-    """A home with an adapter on the primary, whose base model a hub has under another spelling."""
+    """A home with an adapter on the primary; the hub has its base model under another spelling."""
     hub.add_repo(BASE, {"config.json": b"{}", "model.safetensors": random_bytes(5000, 1)})
     hub.add_repo(LORA, {"adapter_config.json": CONFIG, "adapter_model.safetensors": random_bytes(900, 2)})
     home.run("add", "lora", LORA).checked()
@@ -31,7 +31,7 @@ def adapted(hub: FakeHub, home: Home) -> Home:
 
 
 def test_the_base_model_of_an_adapter_is_found_on_another_tier(adapted: Home) -> None:
-    """Its snapshot is handed over, and both are held while the adapter is used."""
+    """An adapter's base model is found on another tier, and both are leased while the adapter is used."""
     adapted.run("add", "base", BASE, "--to", "secondary").checked()
     path = adapted.run("path", "base").checked().out.strip()
 
@@ -42,7 +42,7 @@ def test_the_base_model_of_an_adapter_is_found_on_another_tier(adapted: Home) ->
 
 
 def test_load_hands_the_base_model_to_its_process(adapted: Home) -> None:
-    """Its process has what it needs to load both, but for the package that loads adapters."""
+    """`load` gives its process both folders; only the package that loads adapters is missing here."""
     pytest.importorskip("transformers")
     if importlib.util.find_spec("peft"):
         pytest.skip("peft is here")
@@ -55,7 +55,7 @@ def test_load_hands_the_base_model_to_its_process(adapted: Home) -> None:
 
 @pytest.mark.parametrize("words", [["load", "lora"], ["run", "lora", "--", "true"]], ids=["load", "run"])
 def test_a_missing_base_model_is_named_with_its_command(adapted: Home, words: list[str]) -> None:
-    """Loading stops before anything is imported; a program is told, for it may know better."""
+    """Without its base model an adapter isn't loaded, and the error has the command; `run` only warns."""
     done = adapted.run(*words)
 
     assert done.code == (4 if words[0] == "load" else 0)
@@ -64,7 +64,7 @@ def test_a_missing_base_model_is_named_with_its_command(adapted: Home, words: li
 
 
 def test_an_adapter_of_a_folder_is_refused_by_name(hub: FakeHub, home: Home) -> None:
-    """What its trainer called a folder isn't looked for here."""
+    """An adapter whose base model is a folder is refused by that name."""
     hub.add_repo(LORA, {"adapter_config.json": b'{"base_model_name_or_path": "/root/x"}', "a.bin": random_bytes(9, 2)})
     home.run("add", "lora", LORA).checked()
 
@@ -74,7 +74,7 @@ def test_an_adapter_of_a_folder_is_refused_by_name(hub: FakeHub, home: Home) -> 
 
 
 def test_run_says_where_a_base_model_on_another_tier_is(adapted: Home) -> None:
-    """HF_HOME names one tier: the note has the other folder, and the command that brings it here."""
+    """If the base model is on another tier than HF_HOME, `run` notes its folder and the command that moves it."""
     adapted.run("add", "base", BASE, "--to", "secondary").checked()
     path = adapted.run("path", "base").checked().out.strip()
 
@@ -88,7 +88,7 @@ def test_run_says_where_a_base_model_on_another_tier_is(adapted: Home) -> None:
 
 
 def test_the_files_of_a_base_model_stay_while_an_adapter_needs_them(adapted: Home) -> None:
-    """The adapters are named, and a second model of the same repository lets the first one go."""
+    """A base model's files stay while adapters need them, unless another model of the repository has them."""
     adapted.run("add", "base", BASE, "--to", "secondary").checked()
 
     refused = adapted.run("rm", "base", "--files", "--json")

@@ -1,4 +1,4 @@
-"""What `shelf show` says that a model is."""
+"""What `shelf show` says about a model."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ MODEL = {
 
 
 def shown(home: Home, name: str = "m") -> dict[str, str]:
-    """Return the lines that `shelf show` prints before its files."""
+    """Return the lines that `shelf show` prints before the files."""
     lines = home.run("show", name).checked().out.partition("\n\n")[0].splitlines()
     assert len({len(line) - len(line.partition(":")[2].lstrip()) for line in lines}) == 1, "the values are aligned"
     return {line.partition(":")[0]: line.partition(":")[2].strip() for line in lines}
 
 
 def test_a_real_gguf_file_says_what_it_is(home: Home, hub: FakeHub) -> None:
-    """A published model is described by the header of its file."""
+    """A published GGUF model is described by its header."""
     hub.add_repo("org/name-GGUF", {"name-Q4_1.gguf": find_gguf()})
     home.run("add", "m", "org/name-GGUF").checked()
 
@@ -67,7 +67,7 @@ def test_a_real_gguf_file_says_what_it_is(home: Home, hub: FakeHub) -> None:
 
 
 def test_a_model_in_parts_says_what_it_is(home: Home, hub: FakeHub) -> None:
-    """config.json, the parts that the index names, the tokenizer and the README describe a model together."""
+    """config.json, the weights that the index names, the tokenizer and the README describe a sharded model."""
     hub.add_repo("org/name", MODEL)
     home.run("add", "m", "org/name").checked()
 
@@ -94,7 +94,7 @@ def test_a_model_in_parts_says_what_it_is(home: Home, hub: FakeHub) -> None:
 
 
 def test_what_is_not_there_is_unknown_and_the_rest_is_said(home: Home, hub: FakeHub) -> None:
-    """Where files are missing, or the tier is away, what the list of files tells is said, and no more."""
+    """If files are missing or the tier is offline, only what the list of files tells is shown."""
     hub.add_repo("org/name", MODEL)
     home.run("add", "m", "org/name").checked()
     snapshot = home.primary / "hub/models--org--name/snapshots"
@@ -138,7 +138,7 @@ def test_what_is_not_there_is_unknown_and_the_rest_is_said(home: Home, hub: Fake
     ids=["an embedding model", "an adapter", "a pipeline", "two quantisations", "damaged headers", "nothing to read"],
 )  # fmt: skip
 def test_other_kinds_of_models(home: Home, hub: FakeHub, files: dict[str, bytes], said: dict[str, str]) -> None:
-    """Embedding models, adapters, pipelines and several quantisations are called what they are; the rest is unknown."""
+    """Embedding models, adapters, pipelines and quantisations are recognised; anything else is unknown."""
     hub.add_repo("org/name", files)
     home.run("add", "m", "org/name").checked()
 
@@ -148,7 +148,7 @@ def test_other_kinds_of_models(home: Home, hub: FakeHub, files: dict[str, bytes]
 
 
 def test_a_file_that_cannot_be_read_is_named(home: Home, hub: FakeHub) -> None:
-    """What is there and isn't what its name says is named with the reason."""
+    """A file that isn't what its name says is named with the reason."""
     hub.add_repo("org/name", {**MODEL, "config.json": b"{"})
     home.run("add", "m", "org/name").checked()
 
@@ -159,7 +159,7 @@ def test_a_file_that_cannot_be_read_is_named(home: Home, hub: FakeHub) -> None:
 
 
 def test_a_model_before_its_commit_is_known(home: Home, hub: FakeHub) -> None:
-    """Of a model that was registered while the hub was away nothing is known yet."""
+    """A model registered while the hub was unreachable has no facts yet."""
     hub.stop()
     home.run("add", "m", "org/name", "--no-download").checked()
 
@@ -167,7 +167,7 @@ def test_a_model_before_its_commit_is_known(home: Home, hub: FakeHub) -> None:
 
 
 def test_it_fits_a_terminal_of_80_columns(home: Home, hub: FakeHub) -> None:
-    """On a terminal no line is wider than it; a quantisation that was chosen is called by its name."""
+    """On a terminal no line is wider than the screen, and a chosen quantisation is shown by name."""
     hub.add_repo("org/name-GGUF", {"name-Q4_1.gguf": find_gguf()})
     home.run("add", "m", "org/name-GGUF:Q4_1", "--include", "*.md").checked()
 

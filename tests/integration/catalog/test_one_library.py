@@ -1,4 +1,4 @@
-"""One library, wherever one stands: settings are found from below, and nobody begins a second library unawares."""
+"""One library in every folder: settings are found upwards, and no second library is created by accident."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FILES = {"config.json": b"{}", "model.safetensors": random_bytes(200_000)}
 
 @dataclass(frozen=True)
 class Person:
-    """A user who types in folders; only HOME says who that is."""
+    """A user who types in folders; only HOME identifies the user."""
 
     home: Home
 
@@ -28,14 +28,14 @@ class Person:
         return self.home.root / "home"
 
     def folder(self, name: str, settings: str = "") -> Path:
-        """Make a folder in the home, with a settings file where one is given."""
+        """Make a folder in the home, with these settings if there are any."""
         (self.root / name).mkdir(parents=True, exist_ok=True)
         if settings:
             (self.root / name / ".env").write_text(settings, encoding="utf-8")
         return self.root / name
 
     def run(self, where: Path, *words: str, **more: str) -> Result:
-        """Run `shelf` in a folder to its end."""
+        """Run `shelf` in a folder and return its result."""
         usual = {"PRIMARY_CACHE_PATH", "SECONDARY_CACHE_PATH", "XDG_STATE_HOME", "XDG_CONFIG_HOME"}
         environ = {name: text for name, text in self.home.environ().items() if name not in usual} | more
         command = [sys.executable, "-m", "modelshelf", *words]
@@ -62,7 +62,7 @@ def project(person: Person) -> Path:
 
 @pytest.mark.parametrize("where", ["proj/src", "."], ids=["below the settings", "at home"])
 def test_another_folder_has_the_same_library(person: Person, project: Path, where: str) -> None:
-    """Its pins and leases hold there as well, and no second registry is made."""
+    """From another folder the same library is used with its pins and leases, and no second registry is created."""
     folder = person.folder(where)
 
     listed = person.run(folder, "ls", "--json").checked().json
@@ -76,7 +76,7 @@ def test_another_folder_has_the_same_library(person: Person, project: Path, wher
 
 
 def test_a_second_library_that_nobody_named_is_refused(person: Person, project: Path) -> None:
-    """Where no setting says which of two is meant, nothing is made, and both are named."""
+    """If no setting says which of two libraries is meant, nothing is created, and the error names both."""
     person.run(person.folder("other"), "add", "n", "org/model", PRIMARY_CACHE_PATH=str(person.root / "usb")).checked()
     (project / ".env").rename(project / "env")
     before = tree(person.root)
@@ -89,7 +89,7 @@ def test_a_second_library_that_nobody_named_is_refused(person: Person, project: 
 
 
 def test_a_second_library_that_somebody_named_is_told(person: Person, project: Path) -> None:
-    """It begins, and a note on stderr names the other one."""
+    """A second library that a setting names is created, and a note on stderr names the first one."""
     other = person.folder("other", "PRIMARY_CACHE_PATH=~/usb\n")
 
     added = person.run(other, "add", "n", "org/model").checked()
@@ -99,17 +99,17 @@ def test_a_second_library_that_somebody_named_is_told(person: Person, project: P
 
 
 def other_registry(person: Person) -> dict[str, str]:
-    """Return the setting of a registry that is not the library's."""
+    """Return a DATABASE_URL that isn't the library's."""
     return {"DATABASE_URL": f"sqlite:///{person.root}/other.db"}
 
 
 def third(person: Person) -> dict[str, str]:
-    """Return the settings of another library that has the first one's primary as its secondary."""
+    """Return settings of another library whose secondary is the first library's primary."""
     return {"PRIMARY_CACHE_PATH": str(person.root / "third"), "SECONDARY_CACHE_PATH": str(person.root / "fast")}
 
 
 def test_a_process_with_another_registry_uses_the_one_that_the_base_has(person: Person, project: Path) -> None:
-    """It says so, sees pins and leases, and makes no second registry."""
+    """A process with another DATABASE_URL uses the base's own registry, says so, and sees its pins and leases."""
     listed = person.run(project, "ls", "--json", **other_registry(person)).checked()
 
     assert [model["model_name"] for model in listed.json] == ["m"]
@@ -129,7 +129,7 @@ def test_a_process_with_another_registry_uses_the_one_that_the_base_has(person: 
     ids=lambda words: words[0],
 )
 def test_a_base_of_another_library_is_not_changed(person: Person, project: Path, words: tuple[str, ...]) -> None:
-    """Each command is refused, and names the registry in force."""
+    """Every command on another library's base is refused, and the error names the registry that governs it."""
     person.folder("found/hub/models--org--model/snapshots")
     before = tree(person.root / "fast")
 
@@ -143,7 +143,7 @@ def test_a_base_of_another_library_is_not_changed(person: Person, project: Path,
 
 
 def test_reconcile_makes_no_second_row_for_a_model_of_another_library(person: Person, project: Path) -> None:
-    """The sidecars on a base that another registry governs are that registry's."""
+    """Reconcile doesn't register sidecars on a base that another registry governs."""
     said = person.run(
         person.root, "reconcile", "--base", str(person.root / "fast"), "--json", **third(person)
     ).checked()
@@ -153,7 +153,7 @@ def test_reconcile_makes_no_second_row_for_a_model_of_another_library(person: Pe
 
 
 def test_the_secondary_of_a_library_is_no_primary_of_another(person: Person, project: Path) -> None:
-    """What its rows call primary is another base: the command is refused, and says where the settings are."""
+    """Another library's secondary can't become a primary, and the error says where that library's settings are."""
     person.run(project, "add", "n", "org/model", "--to", "secondary").checked()
 
     refused = person.run(person.root, "ls", PRIMARY_CACHE_PATH=str(person.root / "slow"))
@@ -163,7 +163,7 @@ def test_the_secondary_of_a_library_is_no_primary_of_another(person: Person, pro
 
 
 def test_a_registry_that_is_lost_for_good_is_replaced_once_its_base_is_forgotten(person: Person, project: Path) -> None:
-    """Until then nothing is made in its place; what it knew comes back from the sidecars."""
+    """A lost registry is replaced only after its base is forgotten; then the sidecars restore what it knew."""
     person.run(project, "forget", "../fast", "--models").checked()
     person.run(project, "reconcile", **other_registry(person)).checked()
     (person.root / "other.db").unlink()
@@ -179,7 +179,7 @@ def test_a_registry_that_is_lost_for_good_is_replaced_once_its_base_is_forgotten
 
 
 def test_forgetting_a_base_leaves_every_file(person: Person, project: Path) -> None:
-    """Its models have to be named by --models; then another library may take it."""
+    """Forgetting a base with models needs --models and keeps every file; then another library may take it."""
     hub = tree(person.root / "fast/hub")
     refused = person.run(project, "forget", "../fast", "--json")
     assert (refused.code, refused.problem["models"]) == (5, ["m"])
@@ -198,7 +198,7 @@ def test_forgetting_a_base_leaves_every_file(person: Person, project: Path) -> N
 
 
 def test_a_link_in_the_place_of_a_base_has_a_way_out(person: Person, project: Path) -> None:
-    """Another tier lies there now: the doctor says so as well, and after shelf forget it is used and named once."""
+    """If a base became a link to another tier, the doctor says so, and `shelf forget` makes it usable again."""
     other = person.folder("other", "PRIMARY_CACHE_PATH=~/big\n")
     person.run(other, "add", "n", "org/model").checked()
     (person.root / "fast").rename(person.root / "fast.old")
@@ -218,7 +218,7 @@ def test_a_link_in_the_place_of_a_base_has_a_way_out(person: Person, project: Pa
 
 
 def test_the_doctor_leaves_a_base_to_its_library(person: Person, project: Path) -> None:
-    """Another library with the same model calls it no copy, and has no command for it."""
+    """The doctor doesn't call a copy in another library a duplicate, and has no command for it."""
     other = person.folder("other", "PRIMARY_CACHE_PATH=~/big\n")
     person.run(other, "add", "n", "org/model").checked()
 
@@ -226,7 +226,7 @@ def test_the_doctor_leaves_a_base_to_its_library(person: Person, project: Path) 
 
 
 def test_status_says_what_is_in_force(person: Person, project: Path) -> None:
-    """The settings file, the registry, whose each base is, the leases; over HTTP the same."""
+    """`status` shows the settings file, the registry, who governs each base, and the leases; HTTP shows the same."""
     said = person.run(person.folder("proj/src"), "status", "--json").checked().json
 
     assert said["settings"] == {"file": str(project / ".env"), "library_named_by": "file"}
@@ -243,7 +243,7 @@ def test_status_says_what_is_in_force(person: Person, project: Path) -> None:
 
 
 def test_status_of_nothing_makes_nothing(person: Person) -> None:
-    """Before the first model there is no registry, and asking makes none."""
+    """Before the first model `status` says that there is no registry, and creates none."""
     before = tree(person.root)
 
     said = person.run(person.root, "status", "--json").checked().json
@@ -254,7 +254,7 @@ def test_status_of_nothing_makes_nothing(person: Person) -> None:
 
 
 def test_status_says_that_a_server_runs(home: Home) -> None:
-    """Any process of the library learns of it, with its address, until it ends."""
+    """`status` in any process shows a running server with its address until it ends."""
     with home.serve() as server:
         said = wait_until(lambda: server.get("/api/status")["servers"], "the server's word")
         assert [one["url"] for one in said] == [server.url]
@@ -266,7 +266,7 @@ def test_status_says_that_a_server_runs(home: Home) -> None:
 
 @pytest.mark.parametrize("location", ["primary", "secondary"])
 def test_a_path_that_is_not_the_tiers_is_refused(home: Home, hub: FakeHub, location: str) -> None:
-    """Nothing is registered or moved, over HTTP and from Python; the tier's own base may be named."""
+    """A path that isn't the tier's base is refused over HTTP and in Python, and nothing is registered or moved."""
     hub.add_repo("org/model", FILES)
     where = {"cache_location": location, "cache_path": str(home.custom)}
     body = {"model_name": "m", "hf_path": "org/model", "download": False}
@@ -283,7 +283,7 @@ def test_a_path_that_is_not_the_tiers_is_refused(home: Home, hub: FakeHub, locat
 
 
 def test_the_doctor_names_no_tool_that_is_not_here(person: Person) -> None:
-    """A folder that nothing made is not a place where a program looks."""
+    """The doctor doesn't mention tools' folders that don't exist."""
     nowhere = person.folder("empty-path")
 
     said = person.run(person.root, "doctor", PATH=str(nowhere)).out

@@ -1,4 +1,4 @@
-"""`shelf add`: what may be typed or pasted for a model, and what it is called then."""
+"""`shelf add`: what may be typed or pasted for a model, and which name it gets."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def vision(hub: FakeHub) -> str:
 
 
 def test_a_model_without_a_name_is_called_as_adopt_calls_it(hub: FakeHub, home: Home, cli: Cli) -> None:
-    """The repository's name, then with its organisation; the same model keeps the name that it has."""
+    """Without a name a model gets its repository's, else one with the organisation; added again it keeps its name."""
     for organisation in ("Org", "Other"):
         hub.add_repo(f"{organisation}/Tiny-1B", {"config.json": b"{}", "model.safetensors": organisation.encode()})
     said = [cli("add", repo).checked().out.split(":")[0] for repo in ("Org/Tiny-1B", "Other/Tiny-1B", "org/tiny-1b")]
@@ -44,7 +44,7 @@ def test_a_model_without_a_name_is_called_as_adopt_calls_it(hub: FakeHub, home: 
 
 
 def test_a_quantisation_takes_its_files(cli: Cli, vision: str) -> None:
-    """Its parts and the projector, in any case; the name says which it is, so that a second one has another."""
+    """A quantisation takes its parts and the projector, and is part of the default name."""
     cli("add", f"{vision}:q8_0").checked()
     cli("add", f"hf.co/{vision}:Q4_K_M").checked()
 
@@ -57,7 +57,7 @@ def test_a_quantisation_takes_its_files(cli: Cli, vision: str) -> None:
 
 
 def test_a_quantisation_that_is_not_there_is_refused_with_those_that_are(cli: Cli, vision: str) -> None:
-    """A projector alone is no model, and nothing is registered."""
+    """An unknown quantisation is refused with those there are, even if a projector has it; nothing is registered."""
     refused = cli("add", f"{vision}:q5_k_s")
 
     assert (refused.code, refused.out) == (2, "")
@@ -66,7 +66,7 @@ def test_a_quantisation_that_is_not_there_is_refused_with_those_that_are(cli: Cl
 
 
 def test_a_pasted_address_takes_its_file_at_its_revision(hub: FakeHub, home: Home, cli: Cli, vision: str) -> None:
-    """A page of huggingface.co or of the hub in use; --include adds to it, another --revision is refused."""
+    """A pasted address of huggingface.co or the hub takes its file and revision; another --revision is refused."""
     old = hub.add_repo(vision, {"V-Q4_K_M.gguf": b"GGUFo", "README.md": b"#"}, revision="v1")
     page = f"{home.endpoint}/{vision}/blob/v1/V-Q4_K_M.gguf"
 
@@ -81,7 +81,7 @@ def test_a_pasted_address_takes_its_file_at_its_revision(hub: FakeHub, home: Hom
 
 
 def test_the_same_model_on_another_tier_is_not_taken_twice(cli: Cli, vision: str) -> None:
-    """Without a name nobody asked for a second copy: the error has the move, and a name makes one."""
+    """Adding the same model to another tier without a name is refused with the move command; with a name it works."""
     cli("add", f"{vision}:Q4_K_M").checked()
 
     refused = cli("add", f"{vision}:Q4_K_M", "--to", "secondary")
@@ -102,7 +102,7 @@ def test_the_same_model_on_another_tier_is_not_taken_twice(cli: Cli, vision: str
     ],
 )
 def test_what_names_no_model_says_what_does(home: Home, cli: Cli, words: list[str], hint: str) -> None:
-    """The exit code is 2, the hint can be typed, and no library was made."""
+    """Words that name no model end with exit code 2 and a hint that can be typed, and create no library."""
     refused = cli("add", *words)
 
     assert (refused.code, refused.out) == (2, "")

@@ -1,4 +1,4 @@
-"""Asking writes nothing: no plan, no `--dry-run` and no command that only looks changes a byte, a time or a row."""
+"""Asking writes nothing: no plan, no `--dry-run` and no command that only reads changes a byte, a time or a row."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ POSTS = {
 
 
 def everything(home: Home) -> dict[str, tuple[object, ...]]:
-    """Return every name of a home with its mode, times and bytes, but not when it was last read.
+    """Return every name of a home with mode, times and bytes, without the access time.
 
     SQLite gives its journal to the owner of the database whenever root opens it, which sets the ctime.
     """
@@ -112,7 +112,7 @@ def everything(home: Home) -> dict[str, tuple[object, ...]]:
 
 
 def rows(home: Home) -> list[str]:
-    """Return every row of the registry; none without one."""
+    """Return every row of the registry, or nothing without one."""
     if not Base(home.primary).registry.exists():
         return []
     connection = sqlite3.connect(Base(home.primary).registry)
@@ -122,14 +122,14 @@ def rows(home: Home) -> list[str]:
 
 
 def check_same(home: Home, before: tuple[dict[str, tuple[object, ...]], list[str]]) -> None:
-    """Check that everything is as it was."""
+    """Assert that everything is as it was."""
     after = everything(home)
     assert {path for path in before[0].keys() | after.keys() if before[0].get(path) != after.get(path)} == set()
     assert rows(home) == before[1]
 
 
 def check_writes_nothing(home: Home, words: tuple[str, ...], *codes: int) -> None:
-    """Run a command and check that it ended as it may, and that everything is as it was."""
+    """Run a command, and assert its exit code and that everything is as it was."""
     before = everything(home), rows(home)
 
     done = home.run(*(word.format(root=home.root) for word in words))
@@ -148,7 +148,7 @@ def hub() -> Iterator[FakeHub]:
 
 
 def with_caches(root: Path, hub: FakeHub) -> Home:
-    """Return the home of a user whose other tool filled two caches."""
+    """Return a user's home where another tool filled two caches."""
     home = Home(root / "user", hub.url)
     for folder, name in (("found", "model"), ("much", "much")):
         home.hf(home.root / folder, "download", f"org/{name}").checked()
@@ -157,13 +157,13 @@ def with_caches(root: Path, hub: FakeHub) -> Home:
 
 @pytest.fixture(scope="module")
 def new_home(hub: FakeHub, tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """A user who has no library yet."""
+    """A user without a library."""
     return with_caches(tmp_path_factory.mktemp("new"), hub)
 
 
 @pytest.fixture(scope="module")
 def crowded(hub: FakeHub, tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """A library with a full primary, an old copy that waits to be deleted, and a dead process's job and reservation."""
+    """A library with a full primary, an old copy to delete, and a dead process's job and reservation."""
     home = with_caches(tmp_path_factory.mktemp("crowded"), hub)
     home.extra |= {"PRIMARY_CACHE_LIMIT_GB": "0.024", "SECONDARY_CACHE_LIMIT_GB": "0.1"}
     with home.open() as shelf:
@@ -184,7 +184,7 @@ def crowded(hub: FakeHub, tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 @pytest.mark.parametrize("words", LOOKING.values(), ids=LOOKING.keys())
 def test_asking_before_the_first_model_makes_nothing(new_home: Home, words: tuple[str, ...]) -> None:
-    """A user who asks before there is a library has none after it."""
+    """A command that only reads creates no library."""
     check_writes_nothing(new_home, words, 0, 1)
 
 
@@ -192,12 +192,12 @@ def test_asking_before_the_first_model_makes_nothing(new_home: Home, words: tupl
     "words", (LOOKING | OF_A_MODEL | MAKING_ROOM).values(), ids=(LOOKING | OF_A_MODEL | MAKING_ROOM).keys()
 )
 def test_asking_changes_nothing(crowded: Home, words: tuple[str, ...]) -> None:
-    """A command that asks leaves names, bytes, modes, times and rows of a crowded library as they were."""
+    """A command that only reads leaves the names, bytes, modes, times and rows of a crowded library unchanged."""
     check_writes_nothing(crowded, words, *((0, 1) if words[0] == "doctor" else (0,)))
 
 
 def test_requests_that_ask_change_nothing(crowded: Home) -> None:
-    """A GET, and a POST with `dry_run`, leave a crowded library as it was."""
+    """A GET, and a POST with `dry_run`, leave a crowded library unchanged."""
     with crowded.open() as shelf:
         app = create_app(shelf, host="127.0.0.1", api_key=None, custom_roots=[str(crowded.root)])
         client = TestClient(app, base_url="http://127.0.0.1")
@@ -213,7 +213,7 @@ def test_requests_that_ask_change_nothing(crowded: Home) -> None:
 
 
 def test_an_old_copy_that_waits_counts_as_free(crowded: Home) -> None:
-    """A plan for a full tier evicts nobody where the deletion of waiting old copies makes enough room."""
+    """A plan for a full tier evicts nothing if deleting old copies makes enough room."""
     plans = [
         crowded.run("add", "n", f"org/{name}", "--dry-run", "--json").checked().json for name in ("larger", "vast")
     ]

@@ -1,4 +1,4 @@
-"""Adding a repository of several quantisations without saying which."""
+"""Adding a repository of several quantisations without naming one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def commit(hub: FakeHub) -> str:
 
 
 def answer(home: Home, *lines: str, words: Sequence[str] = ("add", REPO)) -> Screen:
-    """Run a command on a terminal on which a person types these lines, each when asked."""
+    """Run a command on a terminal where a person types these lines, one at each question."""
     terminal = Terminal(home, *SHELF, *words)
     for line, question in zip(lines, ("Which one?", "or q.\r\nWhich one?"), strict=False):
         terminal.wait_for(question)
@@ -36,12 +36,12 @@ def answer(home: Home, *lines: str, words: Sequence[str] = ("add", REPO)) -> Scr
 
 
 def held(home: Home, name: str) -> set[str]:
-    """Return the files of a model."""
+    """Return a model's files."""
     return {file["path"] for file in home.run("show", name, "--json").checked().json["files"]}
 
 
 def test_enter_takes_the_best_that_fits(home: Home) -> None:
-    """A numbered list with sizes and what fits is shown, and why one is proposed; Enter takes that one."""
+    """A numbered list shows sizes, fit and the reason for the proposal; Enter takes the proposal."""
     said = answer(home, "")
 
     assert said.code == 0, said.text
@@ -57,7 +57,7 @@ def test_enter_takes_the_best_that_fits(home: Home) -> None:
 
 
 def test_a_number_or_a_name_takes_another(home: Home) -> None:
-    """What is neither is asked again; a quantisation's name is as good as its number."""
+    """A number or a quantisation's name selects it; anything else is asked again."""
     said = answer(home, "9", "q4_k_m", words=("add", "mine", REPO))
 
     assert said.code == 0, said.text
@@ -67,7 +67,7 @@ def test_a_number_or_a_name_takes_another(home: Home) -> None:
 
 @pytest.mark.parametrize(("to", "where"), [("secondary", "goes to secondary"), ("{root}/usb", "fits there")])
 def test_what_fits_is_said_of_the_tier_that_was_asked_for(home: Home, to: str, where: str) -> None:
-    """Who asks for another tier than the primary is told what fits that one."""
+    """If a tier is named, the list says what fits that tier."""
     home.extra |= {"PRIMARY_CACHE_LIMIT_GB": "0.00001"}
 
     said = answer(home, "q", words=("add", REPO, "--to", to.format(root=home.root)))
@@ -77,7 +77,7 @@ def test_what_fits_is_said_of_the_tier_that_was_asked_for(home: Home, to: str, w
 
 
 def test_q_leaves(home: Home) -> None:
-    """Who wants none gets none."""
+    """`q` ends the question and registers nothing."""
     said = answer(home, "q")
 
     assert (said.code, "Nothing was added." in said.text) == (0, True)
@@ -85,7 +85,7 @@ def test_q_leaves(home: Home) -> None:
 
 
 def test_a_dry_run_shows_what_the_choice_would_do(home: Home) -> None:
-    """With --dry-run the choice is asked for, and what it would download is shown."""
+    """With --dry-run the question is asked, and the plan of the choice is shown."""
     said = answer(home, "1", words=("add", REPO, "--dry-run"))
 
     assert "downloads 41.0 kB of 41.0 kB" in said.text
@@ -93,7 +93,7 @@ def test_a_dry_run_shows_what_the_choice_would_do(home: Home) -> None:
 
 
 def test_without_a_terminal_the_choices_and_commands_are_named(home: Home) -> None:
-    """A script that doesn't say which is told what there is and how to say it; nothing is downloaded by mistake."""
+    """Without a terminal the error lists the choices and the commands, and nothing is downloaded."""
     done = home.run("add", "mine", REPO, "--json")
 
     assert done.code == 2
@@ -113,14 +113,14 @@ def test_without_a_terminal_the_choices_and_commands_are_named(home: Home) -> No
     ids=["all", "some", "not some"],
 )
 def test_who_says_which_is_asked_nothing(home: Home, words: tuple[str, ...], count: int) -> None:
-    """Patterns say what is wanted, all of it too."""
+    """With patterns no question is asked, even if they select everything."""
     home.run("add", "m", REPO, *words).checked()
 
     assert len(held(home, "m")) == count
 
 
 def test_what_is_registered_already_is_asked_nothing(home: Home) -> None:
-    """The same registration a second time changes nothing, and needs no choice."""
+    """Adding a registered model again asks nothing and changes nothing."""
     with home.open() as shelf:
         shelf.register("m", REPO)
 
@@ -131,14 +131,14 @@ def test_what_is_registered_already_is_asked_nothing(home: Home) -> None:
 
 
 def test_yes_takes_the_proposal(home: Home) -> None:
-    """A script that doesn't mind which takes the best that fits."""
+    """--yes takes the proposal."""
     home.run("add", "m", REPO, "--yes").checked()
 
     assert held(home, "m") == {"m-Q8_0.gguf", "mmproj-F16.gguf"}
 
 
 def test_one_quantisation_is_no_choice(home: Home, hub: FakeHub) -> None:
-    """A repository of one GGUF file is added whole, as any other."""
+    """A repository with one GGUF file is added whole without a question."""
     hub.add_repo("org/one-GGUF", {"m-Q4_0.gguf": b"GGUF", "README.md": b"x"})
 
     home.run("add", "m", "org/one-GGUF").checked()
@@ -147,7 +147,7 @@ def test_one_quantisation_is_no_choice(home: Home, hub: FakeHub) -> None:
 
 
 def test_without_the_hub_the_model_waits(home: Home, hub: FakeHub) -> None:
-    """While the hub is away a model is registered without its files, as any other."""
+    """While the hub is unreachable a model is registered without a question and without files."""
     hub.stop()
 
     assert home.run("add", "m", REPO).code == 7

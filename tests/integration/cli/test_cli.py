@@ -1,4 +1,4 @@
-"""The command line: the answer alone on stdout, everything else on stderr, and the exit codes of the errors."""
+"""The command line: only the answer on stdout, everything else on stderr, and the errors' exit codes."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def commit(hub: FakeHub) -> str:
 
 @pytest.fixture
 def added(cli: Cli, commit: str) -> Path:
-    """The snapshot folder of a model that `shelf add` brought."""
+    """The snapshot folder of a model that `shelf add` downloaded."""
     cli("add", "m", REPO).checked()
     return Path(cli("path", "m").checked().out.rstrip("\n"))
 
 
 @pytest.mark.parametrize("words", [("ls", "--json"), ("show", "m"), ("path", "m"), ("env", "m")], ids=lambda w: w[0])
 def test_looking_makes_no_library(home: Home, words: tuple[str, ...]) -> None:
-    """Before the first model there is none to be seen, and no folder, marker or registry comes of it."""
+    """Before the first model, read-only commands create no folder, marker or registry."""
     seen = home.run(*words)
 
     assert (seen.code, seen.out.strip()) == ((0, "[]") if words[0] == "ls" else (4, ""))
@@ -43,7 +43,7 @@ def test_looking_makes_no_library(home: Home, words: tuple[str, ...]) -> None:
 
 
 def test_add_says_what_is_there_now(home: Home, cli: Cli, commit: str) -> None:
-    """One command registers, downloads and answers with one line; stderr is no terminal and stays empty."""
+    """`shelf add` registers, downloads and answers with one line; stderr isn't a terminal and stays empty."""
     added = cli("add", "m", REPO)
 
     folder = home.primary / "hub/models--org--name/snapshots" / commit
@@ -52,7 +52,7 @@ def test_add_says_what_is_there_now(home: Home, cli: Cli, commit: str) -> None:
 
 
 def test_path_prints_one_line(cli: Cli, added: Path) -> None:
-    """The folder and a newline, for `cd "$(shelf path m)"`."""
+    """`shelf path` prints the folder and a newline, for `cd "$(shelf path m)"`."""
     said = cli("path", "m")
 
     assert (said.code, said.out, said.err) == (0, f"{added}\n", "")
@@ -60,7 +60,7 @@ def test_path_prints_one_line(cli: Cli, added: Path) -> None:
 
 
 def test_ls_and_show_tell_the_facts(cli: Cli, added: Path, commit: str) -> None:
-    """A table of models, and one model with its commit, its folder and each file's digest."""
+    """`ls` is a table of models; `show` has one model's commit, folder and each file's digest."""
     listed, shown = cli("ls").checked(), cli("show", "m").checked()
 
     header, row = listed.out.splitlines()
@@ -71,7 +71,7 @@ def test_ls_and_show_tell_the_facts(cli: Cli, added: Path, commit: str) -> None:
 
 
 def test_an_empty_library_answers_nothing(cli: Cli) -> None:
-    """Without a model `ls` has an empty answer, and a hint beside it."""
+    """Without a model `ls` prints nothing on stdout, and a hint on stderr."""
     listed = cli("ls")
 
     assert (listed.code, listed.out) == (0, "")
@@ -80,7 +80,7 @@ def test_an_empty_library_answers_nothing(cli: Cli) -> None:
 
 
 def test_tiers_shows_bars_and_numbers(home: Home, cli: Cli, added: Path) -> None:
-    """Every tier with its base, limit and what it holds."""
+    """`tiers` shows each tier's base, limit and usage with a bar."""
     said = cli("tiers", PRIMARY_CACHE_LIMIT_GB="1").checked()
 
     assert said.out.startswith(f"primary  {home.primary}\n")
@@ -90,7 +90,7 @@ def test_tiers_shows_bars_and_numbers(home: Home, cli: Cli, added: Path) -> None
 
 
 def test_the_json_of_each_command_is_the_object_of_http(home: Home, cli: Cli, added: Path, server: Server) -> None:
-    """`--json` and the server answer the same, name for name and value for value."""
+    """`--json` and the server answer with the same names and values."""
     assert cli("ls", "--json").json == server.get("/api/models")
     assert cli("show", "m", "--json").json == server.get("/api/models/m")
     assert cli("jobs", "--json").json == server.get("/api/jobs")
@@ -102,7 +102,7 @@ def test_the_json_of_each_command_is_the_object_of_http(home: Home, cli: Cli, ad
 
 
 def test_the_json_of_an_error_is_the_problem_of_http(cli: Cli, added: Path, server: Server) -> None:
-    """An error has the same members on stderr as in the server's answer."""
+    """An error with --json has the same members on stderr as the server's answer."""
     refused = cli("show", "n", "--json")
     answer = server.ask("GET", "/api/models/n")
 
@@ -136,7 +136,7 @@ def test_the_json_of_an_error_is_the_problem_of_http(cli: Cli, added: Path, serv
 def test_an_error_has_its_exit_code(
     hub: FakeHub, home: Home, cli: Cli, commit: str, words: list[str], code: int
 ) -> None:
-    """What is wrong decides the exit code; stdout stays empty and stderr says it in a sentence."""
+    """Each kind of error has its exit code; stdout stays empty, and stderr has a sentence."""
     hub.add_repo("org/other", FILES)
     hub.add_repo("org/gated", FILES, gated=True)
     hub.add_repo("org/private", FILES, private=True)
@@ -152,7 +152,7 @@ def test_an_error_has_its_exit_code(
 
 
 def test_a_hub_that_is_away_is_exit_code_7(hub: FakeHub, cli: Cli, commit: str) -> None:
-    """The model is registered, the error says that the hub isn't reachable, and a later pull completes it."""
+    """If the hub isn't reachable, add registers the model, ends with 7 and says so; a later pull completes it."""
     hub.stop()
     away = cli("add", "m", REPO)
     hub.start()
@@ -163,7 +163,7 @@ def test_a_hub_that_is_away_is_exit_code_7(hub: FakeHub, cli: Cli, commit: str) 
 
 
 def test_a_plan_says_what_would_be_fetched(hub: FakeHub, cli: Cli, commit: str) -> None:
-    """The bytes of the files alone, though room is kept for what lies beside them; without the hub nobody knows."""
+    """A plan counts the files' bytes and not what is reserved beside them; without the hub they are unknown."""
     known = cli("add", "m", REPO, "--dry-run").checked()
     hub.stop()
     unknown = cli("add", "m", REPO, "--dry-run").checked()
@@ -174,7 +174,7 @@ def test_a_plan_says_what_would_be_fetched(hub: FakeHub, cli: Cli, commit: str) 
 
 
 def test_a_typing_error_is_answered_with_the_name(cli: Cli, added: Path) -> None:
-    """A letter too many or too few, and part of a name: whichever command is asked."""
+    """A mistyped or partial name gets a suggestion in every command."""
     cli("rename", "m", "qwen-3b").checked()
 
     for words in (["path", "quen-3b"], ["move", "qwen3b", "secondary"], ["pin", "3B"]):
@@ -183,7 +183,7 @@ def test_a_typing_error_is_answered_with_the_name(cli: Cli, added: Path) -> None
 
 
 def test_a_file_is_no_base(home: Home, cli: Cli, commit: str) -> None:
-    """It is refused in words, without the number of an errno, and nothing is registered."""
+    """A file as a base is refused with a sentence that has no errno, and nothing is registered."""
     home.custom.parent.mkdir(parents=True, exist_ok=True)
     home.custom.write_text("mine")
 
@@ -197,7 +197,7 @@ def test_a_file_is_no_base(home: Home, cli: Cli, commit: str) -> None:
 
 
 def test_corrupt_bytes_are_exit_code_6(hub: FakeHub, cli: Cli, commit: str) -> None:
-    """A digest that stays wrong is named."""
+    """Bytes that stay wrong end a pull with 6, and the error has the digest."""
     hub.fail("*/model.safetensors", corrupt_at=5)
 
     refused = cli("add", "m", REPO)
@@ -207,7 +207,7 @@ def test_corrupt_bytes_are_exit_code_6(hub: FakeHub, cli: Cli, commit: str) -> N
 
 
 def test_every_problem_of_the_settings_is_said_at_once(home: Home, cli: Cli) -> None:
-    """A bad `.env` names each of its lines; the exit code is 2 and nothing is made."""
+    """A bad `.env` gives one error with each wrong line and exit code 2, and nothing is created."""
     home.env_file.write_text(
         "\ufeffexport SHELF_PORT=abc\r\nCACHE_WARNING_THRESHOLD=7\r\n\r\nHF_ENDPOINT='ftp://x'\r\n"
     )
@@ -221,7 +221,7 @@ def test_every_problem_of_the_settings_is_said_at_once(home: Home, cli: Cli) -> 
 
 
 def test_a_base_that_ends_in_hub_is_refused_with_the_one_to_use(home: Home, cli: Cli) -> None:
-    """The setting and `--to` both suggest the folder above."""
+    """A base that ends in `hub` is refused with the folder above, from the settings and from `--to`."""
     refused = cli("ls", "--json", PRIMARY_CACHE_PATH=f"{home.primary}/hub")
 
     assert refused.code == 2
@@ -230,7 +230,7 @@ def test_a_base_that_ends_in_hub_is_refused_with_the_one_to_use(home: Home, cli:
 
 
 def test_run_gives_the_program_the_model(home: Home, cli: Cli, added: Path) -> None:
-    """A program finds the folder in its arguments and the base in its environment, offline."""
+    """`shelf run` gives its program the folder as an argument and the base in the environment, offline."""
     code = "import json, os, sys; print(json.dumps([sys.argv[1], dict(os.environ)]))"
 
     argument, environ = cli("run", "m", "--", sys.executable, "-c", code, "{path}/config.json").checked().json
@@ -241,13 +241,13 @@ def test_run_gives_the_program_the_model(home: Home, cli: Cli, added: Path) -> N
 
 
 def test_run_passes_the_exit_code_on(cli: Cli, added: Path) -> None:
-    """The program's exit code is that of `shelf run`, and options of the program are the program's."""
+    """`shelf run` ends with its program's exit code and leaves the program's options alone."""
     assert cli("run", "m", "--", "sh", "-c", "exit 42").code == 42
     assert cli("run", "m", "--", "sh", "-c", 'echo "$1"', "sh", "--json").checked().out == "--json\n"
 
 
 def test_run_ends_with_its_program(home: Home, cli: Cli, added: Path) -> None:
-    """SIGTERM reaches the program, and `shelf run` ends with 128 and the signal's number."""
+    """SIGTERM to `shelf run` reaches its program, and the exit code is 128 plus the signal's number."""
     child = home.start("run", "m", "--", "sh", "-c", "echo started >&2; exec sleep 60")
     assert child.process.stderr is not None
     assert child.process.stderr.readline() == "started\n"
@@ -258,7 +258,7 @@ def test_run_ends_with_its_program(home: Home, cli: Cli, added: Path) -> None:
 
 
 def test_uses_are_counted(cli: Cli, added: Path) -> None:
-    """A run is in the ledger."""
+    """A run is recorded as a use."""
     cli("run", "m", "--", "true").checked()
 
     shown = cli("show", "m", "--json").json
@@ -267,7 +267,7 @@ def test_uses_are_counted(cli: Cli, added: Path) -> None:
 
 
 def test_a_global_hub_cache_does_not_win(home: Home, cli: Cli, commit: str) -> None:
-    """With HF_HUB_CACHE set for every program, models still land in the base and are found there."""
+    """If HF_HUB_CACHE is set globally, models still go to the base and are found there."""
     elsewhere = {"HF_HUB_CACHE": str(home.root / "elsewhere"), "HUGGINGFACE_HUB_CACHE": str(home.root / "elsewhere")}
 
     cli("add", "m", REPO, **elsewhere).checked()
@@ -280,7 +280,7 @@ def test_a_global_hub_cache_does_not_win(home: Home, cli: Cli, commit: str) -> N
 
 
 def test_rm_keeps_the_files_unless_told(home: Home, cli: Cli, added: Path) -> None:
-    """Forgetting leaves every byte; `--dry-run` only tells; `--files` frees what it says."""
+    """`rm` keeps the files, `--dry-run` only prints, and `--files` frees the bytes that it says."""
     planned = cli("rm", "m", "--files", "--dry-run", "--json").checked().json
     assert tree(added) == FILES
     assert (cli("rm", "m").checked().out, cli("ls", "--json").json) == (
@@ -298,7 +298,7 @@ def test_rm_keeps_the_files_unless_told(home: Home, cli: Cli, added: Path) -> No
 
 
 def test_rm_says_why_bytes_stay(home: Home, cli: Cli, added: Path) -> None:
-    """Another model has the same files; or a file has another name on the disk."""
+    """`rm` says why bytes stay: another model has the files, or a file has another hard link."""
     cli("add", "twin", REPO).checked()
 
     shared = cli("rm", "m", "--files").checked()
@@ -312,7 +312,7 @@ def test_rm_says_why_bytes_stay(home: Home, cli: Cli, added: Path) -> None:
 
 
 def test_jobs_lists_and_cancel_ends(hub: FakeHub, home: Home, cli: Cli, commit: str) -> None:
-    """A job that once the hub is reachable is listed with its reason, and can be ended."""
+    """A job that waits for the hub is listed with its reason and can be cancelled."""
     hub.fail("*/resolve/*", status=429, headers={"Retry-After": "0"})
     assert cli("add", "m", REPO).code == 7
 
@@ -325,7 +325,7 @@ def test_jobs_lists_and_cancel_ends(hub: FakeHub, home: Home, cli: Cli, commit: 
 
 
 def test_load_says_why_a_model_cannot_be_loaded(cli: Cli, added: Path) -> None:
-    """Files that aren't a model end `shelf load` with an error, not a traceback, and don't count as a use."""
+    """`shelf load` on files that aren't a model is an error without a traceback and isn't recorded as a use."""
     refused = cli("load", "m")
 
     assert (refused.code, refused.out) == (7, "")
@@ -334,7 +334,7 @@ def test_load_says_why_a_model_cannot_be_loaded(cli: Cli, added: Path) -> None:
 
 
 def test_completion_knows_the_names(home: Home, cli: Cli, added: Path) -> None:
-    """bash gets a script, and the script gets the models' names."""
+    """bash gets a completion script, and the script gets the models' names."""
     script = home.start_program("bash", "-c", "shelf --show-completion; :").finish().checked().out
     asked = {"COMP_WORDS": "shelf path ", "COMP_CWORD": "2", "_SHELF_COMPLETE": "complete_bash"}
 
@@ -345,7 +345,7 @@ def test_completion_knows_the_names(home: Home, cli: Cli, added: Path) -> None:
 
 
 def test_version_and_help_need_no_settings(home: Home, cli: Cli) -> None:
-    """With settings that are wrong the version and the help are still told."""
+    """`--version` and `--help` work with invalid settings."""
     home.env_file.write_text("SHELF_PORT=abc\n")
 
     assert cli("--version").out == f"modelshelf {__version__}\n"
@@ -354,7 +354,7 @@ def test_version_and_help_need_no_settings(home: Home, cli: Cli) -> None:
 
 
 def test_serve_listens_where_it_is_told(home: Home) -> None:
-    """`shelf serve --port 0` takes a free port, says which, and ends cleanly on SIGTERM."""
+    """`shelf serve --port 0` takes a free port, prints it, and ends cleanly on SIGTERM."""
     child = home.start("serve", "--port", "0")
     assert child.process.stderr is not None
     line = wait_until(child.process.stderr.readline, "the announcement")
@@ -368,7 +368,7 @@ def test_serve_listens_where_it_is_told(home: Home) -> None:
 
 
 def test_a_closed_pipe_is_no_traceback(home: Home, added: Path) -> None:
-    """`shelf ls | head -0` ends quietly."""
+    """`shelf ls | head -0` ends without a traceback."""
     shell = home.start_program("bash", "-c", "shelf show m --json | true; exit ${PIPESTATUS[0]}").finish()
 
     assert "Traceback" not in shell.err
@@ -376,7 +376,7 @@ def test_a_closed_pipe_is_no_traceback(home: Home, added: Path) -> None:
 
 
 def test_names_that_need_no_quoting_come_back_whole(hub: FakeHub, home: Home, cli: Cli) -> None:
-    """JSON is not escaped beyond need: paths with letters of any alphabet stay readable."""
+    """JSON shows paths with letters of any alphabet unescaped."""
     base = home.root / "modèles 模型"
     hub.add_repo(REPO, FILES)
 

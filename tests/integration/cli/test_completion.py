@@ -1,4 +1,4 @@
-"""What bash gets where a person presses Tab, asked as bash asks."""
+"""What bash gets when a person presses Tab, asked as bash asks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ finally:
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    """Three models, one of them on a drive, and two jobs, of which one is over."""
+    """Three models, one of them on a drive, and two jobs, of which one has ended."""
     with FakeHub() as hub:
         home = Home(tmp_path_factory.mktemp("completion") / "user", hub.url)
         with home.open() as shelf:
@@ -68,7 +68,7 @@ def tab(home: Home, *words: str, **variables: str) -> Result:
     ids=lambda words: " ".join(words[1:]) or None,
 )
 def test_a_word_is_completed(library: Home, words: list[str], proposed: list[str]) -> None:
-    """Models, tiers, bases, jobs and options; where nothing is proposed, the shell completes a path."""
+    """Models, tiers, bases, jobs and options are completed; where nothing is proposed, the shell completes a path."""
     done = tab(library, *(word.format(custom=library.custom) for word in words))
 
     assert (done.code, done.err) == (0, "")
@@ -76,7 +76,7 @@ def test_a_word_is_completed(library: Home, words: list[str], proposed: list[str
 
 
 def test_completing_writes_nothing_and_says_nothing(home: Home) -> None:
-    """Before the first model, beside a second library, with settings that are wrong and a registry that is none."""
+    """Completion writes and prints nothing without a library, beside a second one, or with bad settings or registry."""
     before = picture(home.root)
     for variables in (
         {},
@@ -93,7 +93,7 @@ def test_completing_writes_nothing_and_says_nothing(home: Home) -> None:
 
 
 def test_completion_can_be_installed(home: Home) -> None:
-    """For the shell of the user, who is told where it went."""
+    """Completion is installed for the user's shell, and the answer says where."""
     home.root.joinpath("home/.bashrc").touch()
     said = home.start_program("bash", "-c", "shelf --install-completion; exit $?", SHELL="/bin/bash").finish()
 

@@ -1,4 +1,4 @@
-"""What the command line does when its output, its registry or its base is not what it takes it for."""
+"""The command line with an unusual output, registry or base."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def library(hub: FakeHub, home: Home) -> Home:
 
 @pytest.mark.parametrize("words", [["ls"], ["tiers"], ["show", "m", "--json"], ["doctor"]], ids=lambda words: words[0])
 def test_an_output_that_is_full_is_one_plain_line(library: Home, words: list[str]) -> None:
-    """The command ends with the exit code of a full disk, and shows no traceback."""
+    """If stdout is a full disk, the command ends with that exit code and no traceback."""
     with Path("/dev/full").open("w") as full:
         command = [sys.executable, "-m", "modelshelf", *words]
         done = subprocess.run(
@@ -49,7 +49,7 @@ def test_an_output_that_is_full_is_one_plain_line(library: Home, words: list[str
 
 @pytest.mark.parametrize("words", ["ls", "tiers"])
 def test_an_output_that_is_closed_is_nobodys_fault(library: Home, words: str) -> None:
-    """Who closes stdout hears nothing, and the command ends well."""
+    """If stdout is closed, the command prints nothing and ends with 0."""
     shell = f"exec {sys.executable} -m modelshelf {words} >&-"
 
     done = library.start_program("sh", "-c", shell).finish()
@@ -58,7 +58,7 @@ def test_an_output_that_is_closed_is_nobodys_fault(library: Home, words: str) ->
 
 
 def test_a_second_interrupt_ends_at_once(hub: FakeHub, home: Home) -> None:
-    """Two presses of Ctrl-C show no traceback, whatever the first one is at."""
+    """Two presses of Ctrl-C show no traceback, whatever the command is doing."""
     hub.add_repo(REPO, {"model.safetensors": random_bytes(3_000_000)})
     home.run("add", "m", REPO, "--no-download").checked()
     hub.pause(after_bytes=1_000_000)
@@ -77,7 +77,7 @@ def test_a_second_interrupt_ends_at_once(hub: FakeHub, home: Home) -> None:
 
 
 def test_main_py_outside_of_the_environment_says_how_to_start_it(tmp_path: Path) -> None:
-    """A Python without the package is named, with the command that works."""
+    """main.py under a Python without the package names the command that works."""
     python = Path(sysconfig.get_config_var("BINDIR")) / "python3"
 
     done = subprocess.run(
@@ -93,7 +93,7 @@ def test_main_py_outside_of_the_environment_says_how_to_start_it(tmp_path: Path)
 @pytest.mark.parametrize("words", [["ls"], ["tiers"], ["add", "m", REPO], ["gc"]], ids=lambda words: words[0])
 @pytest.mark.parametrize("tier", ["primary", "secondary"])
 def test_a_base_that_is_a_file_is_bad_input(home: Home, tier: str, words: list[str]) -> None:
-    """Every verb names the file and the setting."""
+    """If a base is a file, every verb names the file and the setting."""
     getattr(home, tier).write_text("a file")
 
     refused = home.run(*words)
@@ -104,7 +104,7 @@ def test_a_base_that_is_a_file_is_bad_input(home: Home, tier: str, words: list[s
 
 
 def test_a_model_removed_while_a_program_runs_lets_the_program_end(library: Home) -> None:
-    """However it went, `shelf run` ends with the program's exit code, and says nothing of its own."""
+    """If the model is removed during `shelf run`, it still ends with its program's exit code and prints nothing."""
     child = library.start("run", "m", "--", "sh", "-c", "touch started; while [ ! -e go ]; do sleep 0.05; done; exit 5")
     wait_until((library.work / "started").exists, "the program")
 
@@ -128,7 +128,7 @@ SPOIL = {
 @pytest.mark.parametrize("how", SPOIL)
 @pytest.mark.parametrize("words", [["ls"], ["path", "m"], ["gc"], ["run", "m", "--", "true"]], ids=lambda w: w[0])
 def test_what_is_not_a_registry_is_named(library: Home, how: str, words: list[str]) -> None:
-    """Every verb says what lies there and that the doctor knows the cure; nothing is made in its place."""
+    """If the registry isn't a database, every verb says what is there and names the doctor; nothing is created."""
     path = library.primary / "modelshelf" / "registry.db"
     SPOIL[how](path)
 
@@ -143,7 +143,7 @@ def test_what_is_not_a_registry_is_named(library: Home, how: str, words: list[st
 
 @pytest.mark.parametrize("how", SPOIL)
 def test_the_cure_of_the_doctor_brings_the_models_back(library: Home, how: str) -> None:
-    """The command that the doctor names sets the file aside, and the library is as it was."""
+    """The doctor's command sets a broken registry aside, and afterwards the library is as before."""
     SPOIL[how](library.primary / "modelshelf" / "registry.db")
 
     said = library.run("doctor", "--json").json

@@ -1,4 +1,4 @@
-"""`shelf env`: what a shell sets to find a model, and how it gets back to what it had."""
+"""`shelf env`: what a shell sets to find a model, and how it restores what it had."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
 
 
 def bash(home: Home, *lines: str, **variables: str) -> Result:
-    """Run lines of a shell that ends at the first failure."""
+    """Run lines in a shell that ends at the first failure."""
     return home.start_program("bash", "-euc", "\n".join(lines), **variables).finish()
 
 
 def test_the_variables_win_over_those_that_were_set(library: Home) -> None:
-    """A stock program finds a model of either tier, whatever pointed elsewhere."""
+    """With `shelf env` a stock program finds a model on either tier, whatever the variables were before."""
     elsewhere = {"HUGGINGFACE_HUB_CACHE": "/elsewhere", "HF_HUB_CACHE": "/elsewhere", "HF_HOME": "/elsewhere"}
     for name, base in (("near", library.primary), ("far", library.secondary)):
         said = bash(library, f'eval "$(shelf env {name})"', f"python -c '{LOOK}' org/{name}", **elsewhere).checked()
@@ -41,7 +41,7 @@ def test_the_variables_win_over_those_that_were_set(library: Home) -> None:
 
 
 def test_nothing_is_set_that_is_not_needed(library: Home) -> None:
-    """Three lines, where nothing pointed elsewhere and the settings name the library."""
+    """`shelf env` prints three lines if no other variable is set and the settings name the library."""
     assert library.run("env", "near", "--json").checked().json.keys() == {
         "HF_HOME",
         "SHELF_MODEL_PATH",
@@ -50,7 +50,7 @@ def test_nothing_is_set_that_is_not_needed(library: Home) -> None:
 
 
 def test_a_library_that_is_a_default_stays_the_library(hub: FakeHub, home: Home) -> None:
-    """Where HF_HOME alone would make another base the primary one, the primary is named as well."""
+    """If HF_HOME alone would change the primary base, `shelf env` sets that too."""
     hub.add_repo("org/name", {"config.json": b"{}"})
     home.extra = {"PRIMARY_CACHE_PATH": "", "SECONDARY_CACHE_PATH": "", "HF_HOME": str(home.primary)}
     home.run("add", "m", "org/name", "--to", str(home.custom)).checked()
@@ -61,7 +61,7 @@ def test_a_library_that_is_a_default_stays_the_library(hub: FakeHub, home: Home)
 
 
 def test_a_shell_gets_back_to_what_it_had(library: Home) -> None:
-    """After two models one --unset restores each variable, and shelf works all the while."""
+    """After two models one --unset restores each variable, and shelf works all the time."""
     lines = [
         SHOW,
         'eval "$(shelf env far)"',
@@ -90,7 +90,7 @@ def test_a_shell_gets_back_to_what_it_had(library: Home) -> None:
     ids=["no name", "both", "no JSON", "no text"],
 )
 def test_what_makes_no_sense_is_refused(library: Home, words: list[str], variables: dict[str, str], said: str) -> None:
-    """And a shell that evaluates the answer changes nothing."""
+    """Arguments that make no sense are refused, and a shell that evaluates the answer stays unchanged."""
     refused = library.run("env", *words, **variables)
 
     assert (refused.code, refused.out) == (2, "")
@@ -98,7 +98,7 @@ def test_what_makes_no_sense_is_refused(library: Home, words: list[str], variabl
 
 
 def test_without_an_earlier_env_there_is_nothing_to_take_back(library: Home) -> None:
-    """The variables may be the user's own."""
+    """--unset without an earlier env changes nothing, because the variables may be the user's own."""
     said = library.run("env", "--unset", HF_HOME="/mine").checked()
 
     assert (said.out, said.err) == ("", "No shelf env set anything in this shell.\n")

@@ -1,4 +1,4 @@
-"""A new user whose cache is full already."""
+"""A new user whose cache already has models."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.world import Home, random_bytes
 
 @pytest.fixture
 def full(home: Home, hub: FakeHub) -> Home:
-    """A user whose programs downloaded two models, and who never used a library."""
+    """A user whose programs downloaded two models and who has no library."""
     for seed, name in enumerate("ab"):
         hub.add_repo(f"org/{name}", {"config.json": b"{}", "model.safetensors": random_bytes(100_000, seed)})
         home.hf(home.root / "home/.cache/huggingface", "download", f"org/{name}").checked()
@@ -19,7 +19,7 @@ def full(home: Home, hub: FakeHub) -> Home:
 
 @pytest.mark.parametrize("place", ["elsewhere", "there"])
 def test_ls_and_doctor_name_what_can_be_adopted(full: Home, place: str) -> None:
-    """With its size and the command, wherever the primary is; no more once it was adopted."""
+    """`ls` and `doctor` name what can be adopted, with size and command, until it is adopted."""
     usual = full.root / "home/.cache/huggingface"
     if place == "there":
         full.extra["PRIMARY_CACHE_PATH"] = str(usual)
@@ -39,7 +39,7 @@ def test_ls_and_doctor_name_what_can_be_adopted(full: Home, place: str) -> None:
 
 
 def test_another_hf_home_is_named_whole(full: Home) -> None:
-    """HF_HOME says where programs download to; adopt is told so."""
+    """If HF_HOME is set, the adopt command has that path."""
     cache = full.root / "cache of mine"
     full.hf(cache, "download", "org/a").checked()
 
@@ -49,5 +49,5 @@ def test_another_hf_home_is_named_whole(full: Home) -> None:
 
 
 def test_an_empty_cache_is_no_news(home: Home) -> None:
-    """Without a model anywhere the first command is said."""
+    """Without a model anywhere, `ls` says how to add the first one."""
     assert home.run("ls").checked().err.startswith("No models yet. To add one: shelf add ORG/MODEL.")

@@ -1,6 +1,6 @@
-"""What each screen looks like at 80 and 120 columns: recorded as text in tests/golden.
+"""What each screen looks like at 80 and 120 columns, recorded as text in tests/golden.
 
-To record them anew: RECORD=1 .venv/bin/pytest tests/integration/cli/test_golden.py, then look at what git says.
+To record again: RECORD=1 .venv/bin/pytest tests/integration/cli/test_golden.py, then look at what git says.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ UNSTEADY = [
     (re.compile(r"127\.0\.0\.1:\d+"), "127.0.0.1:8000"),
     (re.compile(r"(%  )\d+(?:\.\d)? [kM]?B( of 2\.0 GB|, no limit)"), r"\1…\2"),
 ]
-"""What differs between two runs or two machines: paths, times, sizes of folders, and what a file system can't do."""
+"""What differs between runs or machines: paths, times, sizes of folders, and what a file system can't do."""
 
 
 @pytest.fixture(scope="module")
 def root() -> Iterator[Path]:
-    """A folder whose name is as long on every machine."""
+    """A folder whose name has the same length on every machine."""
     folder = Path(tempfile.mkdtemp(prefix="shelf-", dir="/tmp"))
     yield folder
     shutil.rmtree(folder)
@@ -62,7 +62,7 @@ def root() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def library(root: Path) -> Iterator[Home]:
-    """Models in every state, with long names and short ones, a lease, jobs that failed, and what has no name."""
+    """Models in every state with long and short names, a lease, failed jobs, and unregistered files."""
     with FakeHub() as hub:
         home = Home(root / "user", hub.url, {"PRIMARY_CACHE_LIMIT_GB": "2"})
         for name in ("Qwen3-0.6B", "SmolLM2-135M-Instruct-GGUF", "forgotten"):
@@ -86,14 +86,14 @@ def library(root: Path) -> Iterator[Home]:
 
 
 def _age(registry: Path) -> None:
-    """Let everything have happened hours ago, so that a minute makes no difference."""
+    """Date everything hours back, so that a minute makes no difference."""
     with sqlite3.connect(registry) as connection:
         connection.execute("UPDATE jobs SET created_at = created_at - 9900, finished_at = finished_at - 9900")
     connection.close()
 
 
 def steady(screen: Screen) -> str:
-    """Return what a screen shows without what differs from run to run."""
+    """Return a screen without what differs between runs."""
     text = screen.text
     for pattern, meaning in UNSTEADY:
         text = pattern.sub(meaning, text)
@@ -101,7 +101,7 @@ def steady(screen: Screen) -> str:
 
 
 def compare(name: str, screen: Screen) -> None:
-    """Compare a screen with the recorded one, or record it."""
+    """Compare a screen with its recording, or record it."""
     golden = GOLDEN / f"{name}.txt"
     if os.environ.get("RECORD"):
         golden.write_text(steady(screen), encoding="utf-8")
@@ -111,13 +111,13 @@ def compare(name: str, screen: Screen) -> None:
 @pytest.mark.parametrize("columns", [80, 120])
 @pytest.mark.parametrize("name", SCREENS)
 def test_a_screen_is_the_recorded_one(library: Home, name: str, columns: int) -> None:
-    """Whoever changes a screen sees it in the change."""
+    """Each screen is the one recorded in tests/golden."""
     compare(f"{name}-{columns}", shelf_on_terminal(library, *SCREENS[name], columns=columns))
 
 
 @pytest.mark.parametrize("columns", [80, 120])
 @pytest.mark.parametrize("words", ["ls", "tiers", "jobs", "status"])
 def test_before_the_first_model_there_is_something_to_read(root: Path, words: str, columns: int) -> None:
-    """An empty library says how to begin."""
+    """In an empty library the screens say how to begin."""
     folder = root / f"{columns}{words:_<8}"
     compare(f"empty-{words}-{columns}", shelf_on_terminal(Home(folder, "http://127.0.0.1:9"), words, columns=columns))

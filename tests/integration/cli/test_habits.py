@@ -16,7 +16,7 @@ FILES = {"config.json": b"{}", "model.safetensors": b"weights"}
 
 @pytest.mark.parametrize("words", [("-h",), ("help",), ("--help",), ("--no-color", "help")], ids=" ".join)
 def test_help_is_found_under_each_of_its_names(cli: Cli, words: tuple[str, ...]) -> None:
-    """The list of commands, with exit code 0."""
+    """`help`, `-h` and `--help` print the list of commands and end with 0."""
     said = cli(*words).checked()
 
     assert said.out.startswith("Usage: ")
@@ -24,7 +24,7 @@ def test_help_is_found_under_each_of_its_names(cli: Cli, words: tuple[str, ...])
 
 
 def test_an_alias_is_the_command(hub: FakeHub, home: Home, cli: Cli) -> None:
-    """`download`, `list`, `inspect`, `mv` and `remove` do what our own words do, and usage names ours."""
+    """`download`, `list`, `inspect`, `mv` and `remove` do what our own commands do, and usage names ours."""
     hub.add_repo("org/model", FILES)
     cli("download", "m", "org/model").checked()
 
@@ -37,7 +37,7 @@ def test_an_alias_is_the_command(hub: FakeHub, home: Home, cli: Cli) -> None:
 
 
 def test_an_unknown_command_is_an_error_like_any_other(cli: Cli) -> None:
-    """A sentence, a hint and exit code 2; a problem document with --json."""
+    """An unknown command is a sentence, a hint and exit code 2, and a problem document with --json."""
     said, problem = cli("upgrade"), cli("login", "--json")
 
     assert (said.code, said.out) == (2, "")
@@ -46,7 +46,7 @@ def test_an_unknown_command_is_an_error_like_any_other(cli: Cli) -> None:
 
 
 def test_a_name_is_suggested_unless_something_would_go(hub: FakeHub, cli: Cli) -> None:
-    """The repository and a name as Ollama writes it lead to the model; where models go, nothing is guessed."""
+    """A repository id or an Ollama name gets the model as a suggestion, except in commands that delete."""
     hub.add_repo("Qwen/Qwen2.5-3B-Instruct", FILES)
     cli("add", "assistant", "Qwen/Qwen2.5-3B-Instruct").checked()
 

@@ -1,4 +1,4 @@
-"""`--json` and HTTP show the same objects: the same keys in the same order, for everything that both can be asked."""
+"""`--json` and HTTP show the same objects, with the same keys in the same order."""
 
 from __future__ import annotations
 
@@ -33,30 +33,30 @@ model org/two
 
 @dataclass
 class Library:
-    """A library with a server, in which there is something of everything."""
+    """A library with a server and something of everything."""
 
     home: Home
     server: Server
 
     def cli(self, *words: str) -> Any:
-        """Return what a command prints with --json."""
+        """Return a command's output with --json."""
         result = self.home.run(*words, "--json")
         return result.json if result.out else result.problem
 
     def http(self, method: str, path: str, body: Any = None) -> Any:
-        """Return what a request answers, which must be what the API describes."""
+        """Return a request's answer, and assert that it fits the API's description."""
         answer = self.server.ask(method, path, body)
         check_described(method, path, answer.status, answer.json)
         return answer.json
 
     def done(self, method: str, path: str, body: Any = None) -> Any:
-        """Return the job that a request asked for, when it has ended."""
+        """Wait for the job that a request started, and return it."""
         where = f"/api/jobs/{self.http(method, path, body)['id']}"
         wait_until(lambda: self.server.get(where)["finished_at"], "the end of the job")
         return self.http("GET", where)
 
     def litter(self) -> None:
-        """Leave garbage, identical blobs and a snapshot that no model resolves to, and lose a sidecar."""
+        """Leave garbage, identical blobs and an unregistered snapshot, and delete a sidecar."""
         for name in ("junk", "one", "two"):
             shutil.rmtree(self.home.primary / f"hub/models--org--{name}", ignore_errors=True)
         lay_out(self.home.primary, JUNK)
@@ -67,7 +67,7 @@ class Library:
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
-    """A library with models of which one is damaged and one has a newer commit, leases, and what others left."""
+    """A library with a damaged model, one with a newer commit, leases, and other programs' files."""
     with FakeHub() as hub:
         home = Home(tmp_path_factory.mktemp("twins") / "user", hub.url)
         for repo in ("name", "old", "hurt", "found"):
@@ -89,12 +89,12 @@ Pair = tuple[Any, Any]
 
 
 def reading(words: str, path: str) -> Callable[[Library], Pair]:
-    """Return who asks for the same with a command and with a GET."""
+    """Return a comparison of a command with a GET."""
     return lambda library: (library.cli(*words.split()), library.http("GET", path))
 
 
 def planning(words: str, path: str, **body: object) -> Callable[[Library], Pair]:
-    """Return who asks for the same plan with a command and with a POST."""
+    """Return a comparison of a command's plan with a POST's."""
 
     def ask(library: Library) -> Pair:
         library.litter()
@@ -106,7 +106,7 @@ def planning(words: str, path: str, **body: object) -> Callable[[Library], Pair]
 
 
 def working(words: str, path: str, **body: object) -> Callable[[Library], Pair]:
-    """Return who asks for the same work with a command and with a POST, whose job has the result."""
+    """Return a comparison of a command's work with that of a POST, whose job has the result."""
 
     def ask(library: Library) -> Pair:
         library.litter()
@@ -119,12 +119,12 @@ def working(words: str, path: str, **body: object) -> Callable[[Library], Pair]:
 
 
 def a_model(*words: str) -> Callable[[Library], Pair]:
-    """Return who compares the model that a command shows with the one that HTTP shows."""
+    """Return a comparison of the model in a command's output with the one in HTTP's."""
     return lambda library: (library.cli(*words), library.http("GET", "/api/models")[0])
 
 
 def adding(library: Library) -> Pair:
-    """Add a model with a command and with a request, which names besides what leaves the tier for it."""
+    """Add a model with a command and with a request, whose answer also names what is evicted."""
     body = {"model_name": "posted", "hf_path": "org/name", "download": False}
     answered = library.http("POST", "/api/models", body)
     assert answered.pop("makes_room") == []
@@ -155,7 +155,7 @@ def renaming(library: Library) -> Pair:
 
 
 def pinning(word: str, *, pinned: bool) -> Callable[[Library], Pair]:
-    """Return who pins or unpins a model with a command and with a request."""
+    """Return a comparison of pinning or unpinning with a command and with a request."""
     return lambda library: (library.cli(word, "m"), library.http("PATCH", "/api/models/m", {"pinned": pinned}))
 
 
@@ -191,11 +191,11 @@ TWINS: dict[str, Callable[[Library], Pair]] = {
     "verify": verifying,
 }
 ALONE = {"clean", "env", "path", "load", "init", "files", "forget", "install-service", "search"}
-"""Commands that HTTP has no answer to."""
+"""Commands without a counterpart over HTTP."""
 
 
 def shape(value: Any) -> Any:
-    """Return the keys of a value, in their order, and of all that is in it; of a list the shapes that are in it."""
+    """Return the keys of a value in order, and the shapes inside it; of a list the different shapes."""
     if isinstance(value, Mapping):
         return [(key, shape(inner)) for key, inner in value.items()]
     if isinstance(value, list):
@@ -208,9 +208,9 @@ DESCRIBED = describe()
 
 
 def check_described(method: str, path: str, status: int, value: Any) -> None:
-    """Check that a value has the keys that the API describes, and no other.
+    """Assert that a value has exactly the keys that the API describes.
 
-    A job's result has the shape of one of several objects, of which the command's twin is compared.
+    A job's result may be one of several objects; the command's output is compared with it.
     """
     parts = path.split("/")
     template = next(
@@ -224,7 +224,7 @@ def check_described(method: str, path: str, status: int, value: Any) -> None:
 
 
 def check_keys(schema: Mapping[str, Any], value: Any, where: str) -> None:
-    """Check that a value has the keys of its schema, and so on inwards."""
+    """Assert that a value has the keys of its schema, at every depth."""
     if "$ref" in schema:
         schema = DESCRIBED["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
     if isinstance(value, list):
@@ -242,7 +242,7 @@ def check_keys(schema: Mapping[str, Any], value: Any, where: str) -> None:
 
 @pytest.mark.parametrize("name", TWINS)
 def test_a_command_and_http_show_the_same_keys(library: Library, name: str) -> None:
-    """What a command prints with --json has the keys, in the order, of what HTTP answers to the same question."""
+    """A command's --json output has the keys of HTTP's answer to the same question, in the same order."""
     printed, answered = TWINS[name](library)
 
     assert shape(printed) == shape(answered)
@@ -250,7 +250,7 @@ def test_a_command_and_http_show_the_same_keys(library: Library, name: str) -> N
 
 
 def test_every_command_with_json_is_compared() -> None:
-    """Each command with --json has a twin over HTTP here, or is known to have none."""
+    """Each command with --json is compared with HTTP here, or is listed as having no counterpart."""
     commands = typer.main.get_command(make_app()).commands  # type: ignore[attr-defined]
     with_json = {name for name, command in commands.items() if any(p.name == "as_json" for p in command.params)}
 
@@ -258,7 +258,7 @@ def test_every_command_with_json_is_compared() -> None:
 
 
 def test_listing_models_as_json_loads_no_framework(home: Home) -> None:
-    """`shelf ls --json`, which scripts run in a loop, imports neither pydantic nor FastAPI."""
+    """`shelf ls --json`, which scripts call in a loop, imports neither pydantic nor FastAPI."""
     code = "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr)); "
     code += "from modelshelf.cli.main import main; main(['ls', '--json'])"
 

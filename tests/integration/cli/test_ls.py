@@ -1,4 +1,4 @@
-"""`shelf ls`: in which order, how many, and what lies on the tiers without a name."""
+"""`shelf ls`: order, number, and what is on the tiers without being registered."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.world import Home, random_bytes
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    """Two models with names, one that lost its name, one that another program brought, and a dataset."""
+    """Two models, one that lost its row, one that another program downloaded, and a data set."""
     with FakeHub() as hub:
         sizes = {"small": 10_000, "large": 300_000, "forgotten": 200_000, "foreign": 100_000}
         for name, size_bytes in sizes.items():
@@ -34,7 +34,7 @@ def names_of(home: Home, *words: str) -> list[str]:
 
 
 def test_a_total_stands_below_the_table_on_a_terminal(library: Home) -> None:
-    """How many models there are, and how large they are together; a program gets the rows alone."""
+    """On a terminal a line below the table has the number of models and their total size; a pipe gets only rows."""
     listed, seen = library.run("ls").checked(), shelf_on_terminal(library, "ls")
 
     assert [line.split()[0] for line in listed.out.splitlines()] == ["NAME", "large", "small"]
@@ -43,7 +43,7 @@ def test_a_total_stands_below_the_table_on_a_terminal(library: Home) -> None:
 
 
 def test_names_come_alone_when_asked(library: Home) -> None:
-    """One a line, for a loop of a shell."""
+    """`ls -q` prints one name a line."""
     assert names_of(library) == ["large", "small"]
     assert names_of(library, "--sort", "size") == ["large", "small"]
     assert names_of(library, "--filter", "ORG/SM") == ["small"]
@@ -51,7 +51,7 @@ def test_names_come_alone_when_asked(library: Home) -> None:
 
 
 def test_what_has_no_name_is_listed_with_what_takes_it(library: Home) -> None:
-    """It has a size, and the commands are there to be copied."""
+    """`ls --all` lists unregistered files with their size and the commands that adopt them."""
     listed = library.run("ls", "--all").checked()
 
     assert [line.split()[:2] for line in listed.out.splitlines()[4:]] == [
@@ -66,7 +66,7 @@ def test_what_has_no_name_is_listed_with_what_takes_it(library: Home) -> None:
 
 
 def test_the_json_has_the_same(library: Home) -> None:
-    """The models as without `--all`, what has no name, and the sums."""
+    """With --json, --all adds the unregistered files and the totals to the models."""
     everything, models = library.run("ls", "--all", "--json").json, library.run("ls", "--json").json
 
     assert (everything["models"], everything["size_bytes"]) == (models, 310_000)
@@ -76,7 +76,7 @@ def test_the_json_has_the_same(library: Home) -> None:
 
 
 def test_what_is_sorted_or_sought_in_vain_is_said(library: Home) -> None:
-    """A word that is no order is refused; a text that nothing has is no error."""
+    """An unknown order is refused; a search without a match isn't an error."""
     refused, none = library.run("ls", "--sort", "age"), library.run("ls", "--filter", "absent")
 
     assert (refused.code, refused.out) == (2, "")

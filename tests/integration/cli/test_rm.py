@@ -1,4 +1,4 @@
-"""`shelf rm`: what it asks, what it refuses, what stays and how that is freed."""
+"""`shelf rm`: what it asks, what it refuses, what stays, and how to free that."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ FILES = {"config.json": b"{}", "model.safetensors": random_bytes(300_000)}
 
 @pytest.fixture
 def added(hub: FakeHub, home: Home) -> Path:
-    """The repository's folder of a model m."""
+    """Add the model m and return its repository's folder."""
     hub.add_repo(REPO, FILES)
     home.run("add", "m", REPO).checked()
     return home.primary / "hub/models--org--name"
 
 
 def typed(home: Home, *words: str, answers: str) -> Screen:
-    """Run `shelf` on a terminal and type answers to its questions."""
+    """Run `shelf` on a terminal and answer its questions."""
     shelf = Terminal(home, "shelf", *words, columns=120)
     for answer in answers:
         shelf.wait_for("]: ")
@@ -36,7 +36,7 @@ def typed(home: Home, *words: str, answers: str) -> Screen:
 
 @pytest.mark.parametrize(("answer", "stays"), [("y", False), ("n", True)])
 def test_a_person_is_asked_about_the_bytes(home: Home, added: Path, answer: str, stays: bool) -> None:
-    """What deleting them frees is said, and the answer decides."""
+    """Without flags a person is told how much deleting frees, and answers yes or no."""
     screen = typed(home, "rm", "m", answers=answer)
 
     assert "m: deleting its files frees 300.0 kB of 300.0 kB.\n" in screen.text
@@ -45,7 +45,7 @@ def test_a_person_is_asked_about_the_bytes(home: Home, added: Path, answer: str,
 
 
 def test_what_stays_is_said_before_the_question(home: Home, cli: Cli, added: Path) -> None:
-    """Files of another model, of another name on the disk, of an adapter's base: each with its reason."""
+    """Before the question, `rm` lists the files that stay, each with its reason."""
     cli("add", "twin", REPO).checked()
 
     screen = typed(home, "rm", "m", answers="n")
@@ -56,7 +56,7 @@ def test_what_stays_is_said_before_the_question(home: Home, cli: Cli, added: Pat
 
 @pytest.mark.parametrize("words", [("--files",), ("--yes",), ("-y", "--files")], ids=" ".join)
 def test_what_the_flags_say_is_not_asked(home: Home, added: Path, words: tuple[str, ...]) -> None:
-    """--files is an answer, and --yes asks nothing and does what the other flags say."""
+    """--files and --yes ask nothing, and --yes does what the other flags say."""
     screen = shelf_on_terminal(home, "rm", "m", *words)
 
     assert (screen.code, "[no]" in screen.text, added.exists()) == (0, False, "--files" not in words)
@@ -64,7 +64,7 @@ def test_what_the_flags_say_is_not_asked(home: Home, added: Path, words: tuple[s
 
 @pytest.mark.usefixtures("added")
 def test_what_stays_can_be_freed(home: Home, cli: Cli, added: Path) -> None:
-    """Without a terminal nothing is asked; the note has the command, which wants --yes where nobody can answer."""
+    """Without a terminal nothing is asked; the note has the command that frees the files, with --yes."""
     said = cli("rm", "m")
     assert (said.code, said.out) == (0, "Removed m from the library; its files stay where they are.\n")
     assert said.err == f"To delete them too (300.0 kB): shelf rm {REPO} --files\n"
@@ -86,7 +86,7 @@ def test_what_stays_can_be_freed(home: Home, cli: Cli, added: Path) -> None:
 
 
 def test_only_what_is_not_registered_goes(hub: FakeHub, home: Home, cli: Cli, added: Path) -> None:
-    """An old revision and a second copy go; the model stays whole."""
+    """An old revision and a second copy of a registered model are deleted, and the model stays whole."""
     hub.add_repo(REPO, FILES | {"model.safetensors": random_bytes(200_000)})
     cli("update", "m", "--keep-old").checked()
     cli("move", "m", "secondary", "--keep-source").checked()
@@ -104,7 +104,7 @@ def test_only_what_is_not_registered_goes(hub: FakeHub, home: Home, cli: Cli, ad
 @pytest.mark.usefixtures("added")
 @pytest.mark.parametrize("files", [(), ("--files",)], ids=["forget", "files"])
 def test_what_is_held_is_refused_with_the_command_that_lets_go(cli: Cli, files: tuple[str, ...]) -> None:
-    """Pinned or leased, with or without its files; the commands of the hints make it go."""
+    """A pinned or leased model is refused, with or without its files, and the hints' commands make it removable."""
     cli("pin", "m").checked()
     lease = cli("lease", "m", "--json").checked().json[0]["id"]
 
@@ -123,7 +123,7 @@ def test_what_is_held_is_refused_with_the_command_that_lets_go(cli: Cli, files: 
 
 @pytest.mark.usefixtures("added")
 def test_several_go_or_none(hub: FakeHub, cli: Cli) -> None:
-    """One that is pinned, or that there isn't, keeps all."""
+    """If one of several models is pinned or unknown, none is removed."""
     hub.add_repo("org/other", FILES)
     cli("add", "n", "org/other").checked()
     cli("pin", "n").checked()
@@ -136,7 +136,7 @@ def test_several_go_or_none(hub: FakeHub, cli: Cli) -> None:
 
 
 def test_a_repository_without_an_organisation_goes_too(hub: FakeHub, home: Home, cli: Cli) -> None:
-    """What another program downloaded under a bare name is deleted; a word that is neither is no model."""
+    """An unregistered repository without an organisation is deleted; a word that is neither is an error."""
     hub.add_repo("gpt2", FILES)
     cli("add", "m", "gpt2").checked()
     assert cli("rm", "m").err == "To delete them too (300.0 kB): shelf rm gpt2 --files\n"
@@ -148,7 +148,7 @@ def test_a_repository_without_an_organisation_goes_too(hub: FakeHub, home: Home,
 
 
 def test_what_a_job_may_need_stays(home: Home, cli: Cli, added: Path) -> None:
-    """While a job of the repository waits, its other files are left alone; the hint ends the job."""
+    """While a job of the repository waits its unregistered files stay, and the hint cancels the job."""
     cli("rm", "m").checked()
     cli("add", "n", REPO, "--include", "config.json").checked()
     with home.open() as shelf:

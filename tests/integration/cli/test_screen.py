@@ -1,4 +1,4 @@
-"""What a person sees on a terminal, and what a program sees that is none."""
+"""What is shown on a terminal, and what in a pipe."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LOOKING = ["ls", "tiers", "jobs", "doctor", "status", "lease"]
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    """A library whose names are as long as names can be: a model that isn't downloaded, a lease, a failed job."""
+    """A library with the longest names: a model that isn't downloaded, a lease, a failed job."""
     with FakeHub() as hub:
         home = Home(tmp_path_factory.mktemp("a-rather-long-name-of-a-folder") / "user", hub.url)
         with home.open() as shelf:
@@ -41,7 +41,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
 @pytest.mark.parametrize("columns", [80, 120])
 @pytest.mark.parametrize("words", LOOKING)
 def test_no_row_is_wider_than_the_terminal(library: Home, words: str, columns: int) -> None:
-    """Long names lose their middle and long sentences go on below; a command to copy stays in one piece."""
+    """Long names lose their middle and long sentences wrap; a command to copy stays on one line."""
     seen = shelf_on_terminal(library, *words.split(), columns=columns)
 
     assert seen.code in (0, 7), seen.text
@@ -49,14 +49,14 @@ def test_no_row_is_wider_than_the_terminal(library: Home, words: str, columns: i
 
 
 def test_numbers_and_states_are_never_shortened(library: Home) -> None:
-    """Names give way to them."""
+    """Names are shortened before numbers and states."""
     row = next(line for line in shelf_on_terminal(library, "ls").lines if "…" in line)
 
     assert re.fullmatch(r"model-\S*…\S*  organ\S*…\S*  primary  123\.5 MB  registered \(pinned\)  never", row)
 
 
 def test_a_long_reason_stands_below_its_row(library: Home) -> None:
-    """All of it is on the screen."""
+    """A long reason is shown in full below its row."""
     lines = shelf_on_terminal(library, "jobs").lines
 
     assert lines[0].split() == ["JOB", "KIND", "MODEL", "STATE", "DONE", "WHEN"]
@@ -64,7 +64,7 @@ def test_a_long_reason_stands_below_its_row(library: Home) -> None:
 
 
 def test_nothing_is_shortened_when_that_is_asked_for(library: Home) -> None:
-    """Before the command or behind it."""
+    """--no-truncate before or after the command shortens nothing."""
     for words in (("--no-truncate", "ls"), ("ls", "--no-truncate")):
         text = shelf_on_terminal(library, *words).text
         assert LONG in text
@@ -73,7 +73,7 @@ def test_nothing_is_shortened_when_that_is_asked_for(library: Home) -> None:
 
 @pytest.mark.parametrize("words", LOOKING)
 def test_a_pipe_gets_whole_names_and_no_colours(library: Home, words: str) -> None:
-    """A program reads one line for each row."""
+    """A pipe gets one line per row with whole names and without colours."""
     said = library.run(*words.split(), COLUMNS="80")
 
     assert STYLE.search(said.out + said.err) is None
@@ -90,13 +90,13 @@ def test_a_pipe_gets_whole_names_and_no_colours(library: Home, words: str) -> No
     ids=["NO_COLOR", "dumb", "behind", "before"],
 )
 def test_colours_can_be_refused(library: Home, words: list[str], variables: dict[str, str]) -> None:
-    """A state that needs a look is coloured, unless the user or the terminal wants none."""
+    """A state that needs attention is coloured, unless the user or the terminal forbids it."""
     assert "\x1b[31mmissing\x1b[0m" in shelf_on_terminal(library, "ls").raw
     assert STYLE.search(shelf_on_terminal(library, *words, **variables).raw) is None
 
 
 def test_an_error_is_red_and_its_hint_is_not(library: Home) -> None:
-    """The hint stands below."""
+    """An error is red, and the hint below isn't."""
     seen = shelf_on_terminal(library, "path", "absent")
 
     error, hint = seen.raw.splitlines()
@@ -108,7 +108,7 @@ def test_an_error_is_red_and_its_hint_is_not(library: Home) -> None:
 
 
 def test_a_program_of_run_keeps_its_own_options(library: Home) -> None:
-    """What every command takes isn't taken from a program's arguments."""
+    """Options that every command takes aren't taken from the arguments of `run`'s program."""
     refused = library.run("run", LONG, "echo", "--no-color", "-q")
 
     assert "is registered" in refused.err
@@ -116,7 +116,7 @@ def test_a_program_of_run_keeps_its_own_options(library: Home) -> None:
 
 
 def download_on_terminal(hub: FakeHub, home: Home, *words: str, **variables: str) -> Screen:
-    """Return what a download shows that was seen at half of its bytes."""
+    """Return the screen of a download at half of its bytes."""
     hub.add_repo("org/name", {"model.safetensors": random_bytes(3_000_000)})
     hub.pause(1_500_000)
     terminal = Terminal(home, *SHELF, "add", "m", "org/name", *words, **variables)
@@ -129,7 +129,7 @@ def download_on_terminal(hub: FakeHub, home: Home, *words: str, **variables: str
 
 
 def test_a_download_draws_one_line_and_takes_it_back(hub: FakeHub, home: Home) -> None:
-    """What stays on the screen is the answer."""
+    """A download draws one line and deletes it; the answer stays."""
     seen = download_on_terminal(hub, home)
 
     drawn = [part.rpartition("\x1b[2K")[2] for part in seen.raw.split("\r")]
@@ -146,7 +146,7 @@ def test_a_download_draws_one_line_and_takes_it_back(hub: FakeHub, home: Home) -
 def test_nothing_is_drawn_where_nobody_wants_it(
     hub: FakeHub, home: Home, words: list[str], variables: dict[str, str]
 ) -> None:
-    """The answer comes alone."""
+    """With --quiet or on a dumb terminal nothing is drawn."""
     seen = download_on_terminal(hub, home, *words, **variables)
 
     assert re.fullmatch(r"m: ready, 3\.0 MB in \S+\n", seen.raw)

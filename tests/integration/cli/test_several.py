@@ -14,7 +14,7 @@ Cli = Callable[..., Result]
 
 @pytest.fixture
 def two(hub: FakeHub, home: Home) -> None:
-    """Models a and b, of which the files aren't here yet."""
+    """Models a and b, not downloaded."""
     for seed, name in enumerate("ab"):
         hub.add_repo(f"org/{name}", {"config.json": b"{}", "model.safetensors": random_bytes(10_000, seed)})
         home.run("add", name, f"org/{name}", "--no-download").checked()
@@ -22,7 +22,7 @@ def two(hub: FakeHub, home: Home) -> None:
 
 @pytest.mark.usefixtures("two")
 def test_each_name_is_worked_on_once(home: Home, cli: Cli) -> None:
-    """A line or an object for each, in the order of the words; the object alone where there is one."""
+    """Each name gets a line or object once, in order; a single name gets the object alone."""
     assert [line.split(",")[0] for line in cli("pull", "b", "a", "b").checked().out.splitlines()] == [
         "b: ready",
         "a: ready",
@@ -40,7 +40,7 @@ def test_each_name_is_worked_on_once(home: Home, cli: Cli) -> None:
 @pytest.mark.usefixtures("two")
 @pytest.mark.parametrize("verb", ["pull", "pin", "move", "update", "verify"])
 def test_a_name_that_is_none_stops_all_before_the_first(cli: Cli, verb: str) -> None:
-    """The others stay as they were."""
+    """If one name is unknown, no model is changed."""
     refused = cli(verb, "a", "c", *(["secondary"] if verb == "move" else []))
 
     assert (refused.code, refused.out) == (4, "")
@@ -51,7 +51,7 @@ def test_a_name_that_is_none_stops_all_before_the_first(cli: Cli, verb: str) -> 
 
 @pytest.mark.usefixtures("two")
 def test_one_that_fails_does_not_stop_the_others(hub: FakeHub, cli: Cli) -> None:
-    """The error stands below its name, and the exit code is its own."""
+    """If one model fails, the others are still done; its error is below its name and decides the exit code."""
     hub.fail("/org/a/resolve/*", status=403)
 
     said = cli("pull", "a", "b")
@@ -62,7 +62,7 @@ def test_one_that_fails_does_not_stop_the_others(hub: FakeHub, cli: Cli) -> None
 
 @pytest.mark.usefixtures("two")
 def test_a_word_that_is_no_tier_may_have_meant_a_name(cli: Cli) -> None:
-    """`mv a b` means a new name elsewhere: the hint has the command."""
+    """`mv a b` with an unknown tier b gets a hint with the rename command."""
     refused = cli("mv", "a", "z")
 
     assert (refused.code, refused.out) == (2, "")
@@ -71,7 +71,7 @@ def test_a_word_that_is_no_tier_may_have_meant_a_name(cli: Cli) -> None:
 
 
 def test_files_are_left_out(hub: FakeHub, cli: Cli) -> None:
-    """--exclude takes files out of all, or of those that --include names."""
+    """--exclude leaves files out, of all or of those that --include selects."""
     hub.add_repo("org/m", {"config.json": b"{}", "model.safetensors": b"s", "model.bin": b"b", "extra.bin": b"e"})
     cli("add", "rest", "org/m", "--exclude", "*.bin").checked()
     cli("add", "some", "org/m", "--include", "*.bin", "--exclude", "extra*").checked()

@@ -1,4 +1,4 @@
-"""`shelf jobs --watch`: on a terminal, in a pipe, and its end."""
+"""`shelf jobs --watch` on a terminal and in a pipe."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.world import Home, random_bytes
 
 @pytest.fixture
 def half(hub: FakeHub, home: Home) -> None:
-    """A download that another process is at, held at half of its bytes."""
+    """A download in another process, held at half of its bytes."""
     hub.add_repo("org/name", {"model.safetensors": random_bytes(3_000_000)})
     home.run("add", "m", "org/name", "--no-download").checked()
     hub.pause(after_bytes=1_500_000)
@@ -24,7 +24,7 @@ def half(hub: FakeHub, home: Home) -> None:
 
 @pytest.mark.usefixtures("half")
 def test_a_terminal_is_drawn_anew_until_ctrl_c(hub: FakeHub, home: Home) -> None:
-    """The job's row changes in place, and the exit code is the shell's for Ctrl-C."""
+    """On a terminal the job's row changes in place, and Ctrl-C ends with the shell's exit code for it."""
     terminal = Terminal(home, *SHELF, "jobs", "--watch")
 
     terminal.wait_for("downloading")
@@ -43,7 +43,7 @@ def test_a_terminal_is_drawn_anew_until_ctrl_c(hub: FakeHub, home: Home) -> None
 
 @pytest.mark.usefixtures("half")
 def test_a_pipe_gets_a_line_for_each_change(hub: FakeHub, home: Home) -> None:
-    """What a job does now, and its end."""
+    """A pipe gets a line for each change of a job, and for its end."""
     child = home.start("jobs", "--watch")
     assert child.process.stdout is not None
     lines = [child.process.stdout.readline()]
@@ -60,7 +60,7 @@ def test_a_pipe_gets_a_line_for_each_change(hub: FakeHub, home: Home) -> None:
 
 
 def test_the_screen_holds_what_is_newest(hub: FakeHub, home: Home) -> None:
-    """A terminal of 24 lines isn't scrolled by a hundred jobs."""
+    """A terminal of 24 lines shows the newest of a hundred jobs without scrolling."""
     with home.open() as shelf:
         for _ in range(100):
             job = shelf.services.registry.add_job("gc", "", {})
@@ -75,14 +75,14 @@ def test_the_screen_holds_what_is_newest(hub: FakeHub, home: Home) -> None:
 
 
 def test_watching_has_no_json(home: Home) -> None:
-    """A program is told what to listen to."""
+    """--watch with --json is refused with what to use instead."""
     refused = home.run("jobs", "--watch", "--json")
 
     assert (refused.code, refused.problem["hint"]) == (2, "A program listens to GET /api/events.")
 
 
 def test_the_age_of_a_job_is_said_in_words(home: Home) -> None:
-    """When it ended, or was asked for."""
+    """A job's age says when it ended or was queued."""
     with home.open() as shelf:
         job = shelf.services.registry.add_job("gc", "", {})
         shelf.services.registry.finish_job(job.id, "done")

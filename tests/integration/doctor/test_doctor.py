@@ -1,4 +1,4 @@
-"""The doctor over real faults: each is found, told with the command that mends it, and that command mends it."""
+"""The doctor with real faults: it finds each, and its command fixes it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def model(hub: FakeHub, home: Home) -> Path:
 
 @pytest.fixture
 def aged(home: Home, model: Path) -> Iterator[Doctor]:
-    """A doctor for whom a day has passed since the model came."""
+    """A doctor a day after the model was added."""
 
     class Tomorrow(SystemClock):
         def now(self) -> float:
@@ -56,7 +56,7 @@ def aged(home: Home, model: Path) -> Iterator[Doctor]:
 
 
 def ask(home: Home, *words: str, code: int = 0, **more: str) -> list[Found]:
-    """Return the findings of `shelf doctor`, which ends with this code and says nothing on stderr."""
+    """Run `shelf doctor`, assert its exit code and an empty stderr, and return the findings."""
     said = home.run("doctor", "--json", *words, **more)
     assert (said.code, said.err) == (code, ""), said.out + said.err
     assert TOKEN not in said.out
@@ -65,7 +65,7 @@ def ask(home: Home, *words: str, code: int = 0, **more: str) -> list[Found]:
 
 
 def about(found: list[Found], words: str) -> Found:
-    """Return the one finding that has these words in its sentence."""
+    """Return the one finding whose sentence has these words."""
     (one,) = [finding for finding in found if words in finding["detail"]]
     return one
 
@@ -81,7 +81,7 @@ def shell(home: Home, command: str, **more: str) -> None:
 
 
 def test_a_healthy_library_has_no_errors(home: Home, model: Path) -> None:
-    """Exit code 0; each base, the registry, tools, hub and engines have their line; nothing is changed."""
+    """In a healthy library the exit code is 0, each part has its line, and nothing is changed."""
     (home.root / "home/.ollama/models").mkdir(parents=True)
     before = (tree(home.primary / "hub"), tree(home.root / "home"))
 
@@ -96,7 +96,7 @@ def test_a_healthy_library_has_no_errors(home: Home, model: Path) -> None:
 
 
 def test_people_read_it_on_one_page(home: Home, model: Path) -> None:
-    """The settings and the registry in force, then a line each with its command below; the sum beside it."""
+    """The report for people has the settings and registry in use, then a line for each finding, and the count."""
     said = home.run("doctor")
 
     settings, registry, *findings = said.out.splitlines()
@@ -108,7 +108,7 @@ def test_people_read_it_on_one_page(home: Home, model: Path) -> None:
 
 
 def test_asking_begins_nothing(home: Home) -> None:
-    """Before the first model there is no base, no registry and no memory, and none afterwards."""
+    """Before the first model the doctor creates no base, registry or list of bases."""
     found = ask(home)
 
     assert about(found, "There is no registry at")["severity"] == "info"
@@ -118,11 +118,11 @@ def test_asking_begins_nothing(home: Home) -> None:
 
 
 def test_http_says_the_same(home: Home, model: Path, server: Server) -> None:
-    """`GET /api/doctor` and `--json` are one object."""
+    """`GET /api/doctor` and `--json` give the same object."""
     answer = server.get("/api/doctor")
 
     def sentences(found: list[Found]) -> list[str]:
-        """Return what was said, but for sizes: others write to this disk."""
+        """Return the sentences without sizes, because others write to this disk."""
         return [re.sub(r"[\d.]+ [kMGT]?B", "N", finding["detail"]) for finding in found]
 
     assert sentences(answer["findings"]) == sentences(ask(home))
@@ -130,7 +130,7 @@ def test_http_says_the_same(home: Home, model: Path, server: Server) -> None:
 
 
 def test_a_wrong_env_is_told_and_the_rest_as_well(home: Home, model: Path) -> None:
-    """Every wrong setting with its line in the file, and what lies on the disks all the same."""
+    """Every wrong setting is reported with its line, and the disks are inspected all the same."""
     home.env_file.write_text("PROMOTE=sometimes\nSHELF_PORT=x\nthis is nonsense\n")
 
     found = ask(home, code=7)
@@ -142,7 +142,7 @@ def test_a_wrong_env_is_told_and_the_rest_as_well(home: Home, model: Path) -> No
 
 
 def test_an_unmounted_primary_is_an_error_and_is_not_written(home: Home, model: Path) -> None:
-    """It takes the registry with it; the other base is looked at all the same."""
+    """An unmounted primary is an error and isn't written; the other base is inspected all the same."""
     home.run("tiers").checked()
     home.primary.rename(home.root / "away")
     home.primary.mkdir()
@@ -157,7 +157,7 @@ def test_an_unmounted_primary_is_an_error_and_is_not_written(home: Home, model: 
 
 
 def test_a_lost_marker_is_not_put_back(home: Home, model: Path) -> None:
-    """Whether that is the right drive, only a person knows."""
+    """A missing marker isn't restored, because only a person knows whether it is the right drive."""
     Base(home.primary).marker.unlink()
 
     ask(home, "--fix", code=7)
@@ -166,7 +166,7 @@ def test_a_lost_marker_is_not_put_back(home: Home, model: Path) -> None:
 
 
 def test_a_damaged_registry_is_built_anew_by_the_command(home: Home, model: Path) -> None:
-    """Set aside with its log, read again from the sidecars; nothing is fetched."""
+    """The doctor's command sets a damaged registry and its log aside and rebuilds it from sidecars, without a fetch."""
     registry = Base(home.primary).registry
     registry.write_bytes(b"no database" * 1000)
 
@@ -180,7 +180,7 @@ def test_a_damaged_registry_is_built_anew_by_the_command(home: Home, model: Path
 
 
 def test_a_deleted_registry_is_built_anew_by_the_command(home: Home, model: Path) -> None:
-    """The sidecars hold what it knew; asking alone makes no registry, and the command says what came back."""
+    """The doctor's command rebuilds a deleted registry from the sidecars; asking alone doesn't."""
     registry = home.primary / "modelshelf/registry.db"
     for path in registry.parent.glob("registry.db*"):
         path.unlink()
@@ -195,7 +195,7 @@ def test_a_deleted_registry_is_built_anew_by_the_command(home: Home, model: Path
 
 
 def test_a_registry_that_cannot_be_reached_is_an_error(home: Home, model: Path) -> None:
-    """PostgreSQL that is down or whose driver is missing: told without the password."""
+    """PostgreSQL that is down or lacks its driver is an error without the password."""
     said = home.run("doctor", "--json", DATABASE_URL="postgresql://me:geheim@127.0.0.1:9/shelf")
 
     assert (said.code, "geheim" in said.out + said.err) == (7, False)
@@ -203,7 +203,7 @@ def test_a_registry_that_cannot_be_reached_is_an_error(home: Home, model: Path) 
 
 
 def test_a_registry_on_a_share_is_told_with_the_way_out(home: Home, tmp_path: Path) -> None:
-    """Before it is made, as every other command refuses."""
+    """A registry on a network mount is an error with the way out before the registry is created."""
     with share(tmp_path / "nas") as mounted:
         base = mounted.path / "base"
         base.mkdir()
@@ -216,7 +216,7 @@ def test_a_registry_on_a_share_is_told_with_the_way_out(home: Home, tmp_path: Pa
 
 
 def test_a_share_that_hangs_is_told_and_not_waited_for(home: Home, model: Path, tmp_path: Path) -> None:
-    """Its server stands still: an error that names it, the other base is looked at, and the doctor comes back."""
+    """A network mount that hangs is an error that names it, and the doctor ends with the other base inspected."""
     with share(tmp_path / "nas") as mounted:
         base = mounted.path / "base"
         home.run("tiers", SECONDARY_CACHE_PATH=str(base)).checked()
@@ -233,7 +233,7 @@ def test_a_share_that_hangs_is_told_and_not_waited_for(home: Home, model: Path, 
 
 
 def test_strays_are_named_with_their_bytes(home: Home, model: Path) -> None:
-    """What `cache_dir=BASE` and HF_HOME=BASE/hub leave behind."""
+    """Strays of `cache_dir=BASE` and HF_HOME=BASE/hub are named with their bytes."""
     weights = struct.pack("<Q", 2) + b"{}"
     put(home.primary / f"models--org--stray/snapshots/{'a' * 40}/model.safetensors", weights)
     put(home.primary / f"hub/hub/models--org--nested/snapshots/{'b' * 40}/model.safetensors", weights)
@@ -249,7 +249,7 @@ def test_strays_are_named_with_their_bytes(home: Home, model: Path) -> None:
 
 
 def test_a_link_that_leads_nowhere_is_mended_by_the_command(home: Home, model: Path) -> None:
-    """A registered model's blob is gone: an error, and the command brings it back."""
+    """A dangling link of a registered model is an error, and the command brings the blob back."""
     (model / "model.safetensors").resolve().unlink()
 
     found = [finding for finding in ask(home, code=7) if finding["severity"] == "error"]
@@ -261,7 +261,7 @@ def test_a_link_that_leads_nowhere_is_mended_by_the_command(home: Home, model: P
 
 
 def test_damage_that_a_verification_found_is_mended_by_the_command(home: Home, model: Path) -> None:
-    """The doctor reads no bytes; what was found by reading them is remembered."""
+    """The doctor reads no blobs, but reports damage that verify found, with the command that repairs it."""
     blob = (model / "model.safetensors").resolve()
     blob.write_bytes(bytes(blob.stat().st_size))
     home.run("verify", "m")
@@ -275,7 +275,7 @@ def test_damage_that_a_verification_found_is_mended_by_the_command(home: Home, m
 
 
 def test_a_ref_that_another_program_moved_is_put_back(home: Home, model: Path) -> None:
-    """`--fix` lets it name the model's commit again, and says so."""
+    """`--fix` sets a ref that another program moved back to the model's commit, and says so."""
     ref = Base(home.primary).repo(REPO).ref("main")
     ref.write_text(OTHER)
     assert any(finding["fixable"] and finding["detail"].startswith("m: ") for finding in ask(home))
@@ -290,7 +290,7 @@ def test_a_ref_that_another_program_moved_is_put_back(home: Home, model: Path) -
 
 
 def test_lists_that_are_closed_to_others_are_opened(home: Home, model: Path) -> None:
-    """What `hf download` leaves is readable to its owner alone; `--fix` opens what is ours."""
+    """`--fix` opens lists that `hf download` wrote for its owner alone, if they are ours."""
     trees = Base(home.primary).repo(REPO).tree(model.name)
     trees.chmod(0o600)
     assert about(ask(home), "1 file list")["fixable"]
@@ -302,7 +302,7 @@ def test_lists_that_are_closed_to_others_are_opened(home: Home, model: Path) -> 
 
 
 def test_stale_locks_and_empty_folders_go_and_nothing_else(home: Home, aged: Doctor, shelf: Shelf) -> None:
-    """Through gc, which looks again; an orphan blob is told, and left to a person."""
+    """`--fix` runs gc on stale locks and empty folders; an orphan is only reported."""
     base = Base(home.primary)
     stale = put(base.repo_lock("org/gone"), b"")
     empty = base.repo("org/empty").snapshots / OTHER
@@ -325,7 +325,7 @@ def test_stale_locks_and_empty_folders_go_and_nothing_else(home: Home, aged: Doc
 
 
 def test_files_of_root_are_told_with_the_chown_that_mends_it(home: Home, model: Path) -> None:
-    """A container left them in a user's base."""
+    """Files of root in a user's base, as from a container, are reported with the chown that repairs them."""
     if os.geteuid() != 0:
         pytest.skip("giving files away needs root")
     subprocess.run(["chown", "-hR", "1000:1000", str(home.primary)], check=True)
@@ -366,7 +366,7 @@ main(words)
 
 
 def test_a_folder_that_root_closed_stops_nobody(hub: FakeHub) -> None:
-    """The doctor, gc and dedupe of an ordinary user go around it, and the doctor says whose it is."""
+    """If root closed a folder, a user's doctor, gc and dedupe skip it, and the doctor names its owner."""
     if os.geteuid() != 0:
         pytest.skip("becoming another user needs root")
     hub.add_repo(REPO, FILES)
@@ -385,7 +385,7 @@ def test_a_folder_that_root_closed_stops_nobody(hub: FakeHub) -> None:
 
 
 def test_a_second_copy_is_told_and_goes_by_the_command(home: Home, hub: FakeHub, model: Path) -> None:
-    """What another tool downloaded to the secondary as well: its bytes, and how to have them back."""
+    """A second copy on the secondary is reported with its bytes and the command that deletes it."""
     home.run("tiers").checked()
     home.hf(home.secondary, "download", REPO).checked()
 
@@ -398,7 +398,7 @@ def test_a_second_copy_is_told_and_goes_by_the_command(home: Home, hub: FakeHub,
 
 
 def test_an_old_copy_that_waits_for_its_reader_is_no_second_copy(home: Home, model: Path) -> None:
-    """A move left it for somebody who uses it, and a job deletes it then: no command takes it from under them."""
+    """An old copy that a job will delete isn't reported as a second copy."""
     home.run("lease", "m").checked()
     home.run("move", "m", "secondary").checked()
 
@@ -409,7 +409,7 @@ def test_an_old_copy_that_waits_for_its_reader_is_no_second_copy(home: Home, mod
 
 
 def test_a_token_is_told_by_its_place_never_by_its_value(home: Home, model: Path) -> None:
-    """Readable by everybody is a warning; in a base, whoever mounts that base has it."""
+    """A token that everybody may read, or in a base, is a warning that shows its path and never its value."""
     token = put(home.root / "home/.cache/huggingface/token", TOKEN.encode())
     token.chmod(0o644)
     put(home.primary / "token", TOKEN.encode())
@@ -424,7 +424,7 @@ def test_a_token_is_told_by_its_place_never_by_its_value(home: Home, model: Path
 
 
 def test_a_good_token_is_taken(home: Home, hub: FakeHub, model: Path) -> None:
-    """The hub says so itself."""
+    """A token that the hub accepts is reported as valid."""
     said = home.run("doctor", "--json", HF_TOKEN=hub.token).checked()
 
     assert hub.token not in said.out
@@ -432,7 +432,7 @@ def test_a_good_token_is_taken(home: Home, hub: FakeHub, model: Path) -> None:
 
 
 def test_a_hub_that_is_away_is_no_error(home: Home, hub: FakeHub, model: Path) -> None:
-    """What is downloaded works on; with HF_HUB_OFFLINE nobody asks it."""
+    """An unreachable hub isn't an error; with HF_HUB_OFFLINE it isn't asked."""
     asked = len(hub.requests)
     assert about(ask(home, HF_HUB_OFFLINE="1"), "wasn't contacted: HF_HUB_OFFLINE is set")["severity"] == "info"
     assert len(hub.requests) == asked
@@ -443,7 +443,7 @@ def test_a_hub_that_is_away_is_no_error(home: Home, hub: FakeHub, model: Path) -
 
 
 def test_variables_that_fight_are_told(home: Home, model: Path) -> None:
-    """From the environment of the one who asks."""
+    """Conflicting variables in the doctor's own environment are reported."""
     found = ask(home, code=7, HF_HUB_CACHE="", HF_XET_CACHE="~/xet", HF_HOME="/a/hub")
 
     assert about(found, "HF_HUB_CACHE is set but empty")["command"] == "unset HF_HUB_CACHE"
@@ -452,7 +452,7 @@ def test_variables_that_fight_are_told(home: Home, model: Path) -> None:
 
 
 def test_a_cache_that_nothing_needs_is_told(home: Home, model: Path) -> None:
-    """Old chunks of hf_xet, with the command that deletes them."""
+    """Old hf_xet chunks are reported with the command that deletes them."""
     put(home.primary / "xet/chunk", b"x" * 5000)
 
     found = about(ask(home), "can be deleted: it is a cache")
@@ -463,7 +463,7 @@ def test_a_cache_that_nothing_needs_is_told(home: Home, model: Path) -> None:
 
 
 def test_engines_are_found_on_the_path(home: Home, tmp_path: Path) -> None:
-    """Programs by name; Python's without importing them."""
+    """Engines on the PATH are found by name, and Python packages without importing them."""
     put(tmp_path / "bin/llama-server", b"#!/bin/sh\n").chmod(0o755)
 
     found = ask(home, PATH=f"{tmp_path}/bin:{home.environ()['PATH']}")
@@ -472,7 +472,7 @@ def test_engines_are_found_on_the_path(home: Home, tmp_path: Path) -> None:
 
 
 def test_a_part_that_breaks_leaves_the_others(home: Home, model: Path) -> None:
-    """Even a fault of our own is a finding."""
+    """If a part of the doctor fails, even by a bug, that is a finding and the others still run."""
 
     def break_down() -> bool | None:
         raise RuntimeError("nobody thought of this")
@@ -487,7 +487,7 @@ def test_a_part_that_breaks_leaves_the_others(home: Home, model: Path) -> None:
 
 
 def test_a_base_that_is_a_file_is_no_traceback(home: Home) -> None:
-    """Whatever lies where a base should be."""
+    """A base that is a file, or anything else, is a finding without a traceback."""
     put(home.primary, b"a file")
     shutil.rmtree(home.secondary, ignore_errors=True)
 

@@ -1,4 +1,4 @@
-"""`GET /api/events`: what changes in the library is told while it changes, whoever changed it."""
+"""`GET /api/events` reports every change of the library as it happens, whoever makes it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SIZE = 3 * MIB
 
 
 class Told:
-    """What a listener was told so far."""
+    """What a listener received so far."""
 
     def __init__(self) -> None:
         self.events: list[tuple[str, dict[str, Any]]] = []
@@ -29,7 +29,7 @@ class Told:
         self.over = threading.Event()
 
     def of(self, kind: str) -> list[dict[str, Any]]:
-        """Return the things of one kind."""
+        """Return the objects of one kind of event."""
         return [data for name, data in list(self.events) if name == kind]
 
     def read(self, lines: Iterator[str]) -> None:
@@ -50,7 +50,7 @@ class Told:
 
 @contextmanager
 def listening(server: Server, last_id: str | None = None) -> Iterator[Told]:
-    """Listen to a server as long as the context lasts, or go on after the last event of another time."""
+    """Listen to a server inside the context, from now on or after the last event of an earlier stream."""
     told = Told()
     headers = {} if last_id is None else {"Last-Event-ID": last_id}
 
@@ -77,7 +77,7 @@ def commit(hub: FakeHub) -> str:
 
 
 def test_a_life_of_a_model_is_told(home: Home, commit: str, server: Server) -> None:
-    """Pulled in a shell, renamed over HTTP, removed in a shell: each is told, as the API shows it."""
+    """A pull in a shell, a rename over HTTP and a removal in a shell are events with the API's objects."""
     with listening(server) as told:
         home.run("add", "m", REPO).checked()
         wait_until(lambda: "ready" in [model["state"] for model in told.of("model")], "the model")
@@ -95,7 +95,7 @@ def test_a_life_of_a_model_is_told(home: Home, commit: str, server: Server) -> N
 
 
 def test_progress_is_told(hub: FakeHub, home: Home, commit: str, server: Server) -> None:
-    """While bytes come, the job is told with how many there are."""
+    """While bytes arrive, events of the job have their number."""
     hub.pause(after_bytes=2 * MIB)
     with listening(server) as told:
         server.ask("POST", "/api/models", {"model_name": "m", "hf_path": REPO})
@@ -107,7 +107,7 @@ def test_progress_is_told(hub: FakeHub, home: Home, commit: str, server: Server)
 
 
 def test_a_crossed_threshold_is_an_event_and_a_log_line(hub: FakeHub, home: Home, commit: str) -> None:
-    """A tier that passes the share of its limit is told and logged once, and once more when it is below it again."""
+    """A tier that passes its warning threshold is one event and one log line, and so is its return."""
     with home.serve(PRIMARY_CACHE_LIMIT_GB="0.005", CACHE_WARNING_THRESHOLD="0.5") as server:
         with listening(server) as told:
             home.run("add", "m", REPO).checked()
@@ -126,14 +126,14 @@ def test_a_crossed_threshold_is_an_event_and_a_log_line(hub: FakeHub, home: Home
 
 
 def test_a_tier_over_its_threshold_is_logged_when_the_server_starts(home: Home, commit: str) -> None:
-    """What was crossed before is not new, so there is no event; but the log says it."""
+    """A tier over its threshold at the server's start is logged and isn't an event."""
     home.run("add", "m", REPO).checked()
     with home.serve(PRIMARY_CACHE_LIMIT_GB="0.005", CACHE_WARNING_THRESHOLD="0.5") as server:
         wait_until(lambda: "tier_over_threshold" in server.log.read_text(), "the log line")
 
 
 def test_a_listener_does_not_hold_the_end_up(server: Server) -> None:
-    """SIGTERM ends the stream and the server, with 0 and without a word about tasks that had to be cancelled."""
+    """SIGTERM ends an open stream and the server with 0 and without a log about cancelled tasks."""
     with listening(server) as told:
         code = server.end(signal.SIGTERM)
         assert told.over.wait(60)
@@ -145,7 +145,7 @@ def test_a_listener_does_not_hold_the_end_up(server: Server) -> None:
 
 
 def test_a_listener_goes_on_where_it_was_cut_off(home: Home, commit: str) -> None:
-    """What changed while neither it nor a server was there is told by the next server, once, as it is now."""
+    """After a restart, a listener gets each change that it missed once, in its latest state."""
     with home.serve() as server, listening(server) as first:
         home.run("add", "m", REPO).checked()
         home.run("add", "gone", REPO).checked()
@@ -173,7 +173,7 @@ def test_a_listener_goes_on_where_it_was_cut_off(home: Home, commit: str) -> Non
 def test_a_listener_whose_last_event_is_not_known_is_told_to_read_anew(
     commit: str, server: Server, last_id: str
 ) -> None:
-    """It is too old, of another registry, or none; later changes are told as ever."""
+    """A listener with an unknown last event is told to read everything again, and still gets later changes."""
     with listening(server, last_id) as told:
         wait_until(lambda: told.events, "the first event")
         server.ask("POST", "/api/models", {"model_name": "m", "hf_path": REPO, "download": False})
@@ -184,7 +184,7 @@ def test_a_listener_whose_last_event_is_not_known_is_told_to_read_anew(
 
 
 def test_what_a_program_holds_is_told(home: Home, commit: str, server: Server) -> None:
-    """A lease comes and goes, and the model was used once more."""
+    """Taking and releasing a lease are events, and so is the use of the model."""
     home.run("add", "m", REPO).checked()
     with listening(server) as told:
         home.run("run", "m", "--", "true").checked()

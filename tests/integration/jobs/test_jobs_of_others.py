@@ -1,4 +1,4 @@
-"""A job belongs to those who have the bases that it works on; it never fails for want of one."""
+"""A job is run by a process that has the bases it needs, and never fails for lack of one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.world import Home, random_bytes, tree, wait_until
 
 FILES = {"config.json": b"{}", "model.safetensors": random_bytes(100_000)}
 BLIND = {"SECONDARY_CACHE_PATH": "", "SECONDARY_CACHE_LIMIT_GB": ""}
-"""The settings of a container that has the primary base alone."""
+"""Settings of a container that has only the primary base."""
 
 
 @pytest.fixture(params=["pull", "move", "gc"])
@@ -31,7 +31,7 @@ def waiting(request: pytest.FixtureRequest, home: Home, hub: FakeHub) -> int:
 
 
 def test_a_server_without_the_base_leaves_the_job_to_others(home: Home, waiting: int) -> None:
-    """It says what the job waits for, and the host's server carries it out."""
+    """A server without the base leaves the job queued with the reason, and the host's server runs it."""
     with home.serve(**BLIND) as blind:
         path = f"/api/jobs/{waiting}"
         told = wait_until(lambda: (job := blind.get(path))["detail"] and job, "the job to say what it waits for")
@@ -41,7 +41,7 @@ def test_a_server_without_the_base_leaves_the_job_to_others(home: Home, waiting:
 
 
 def test_a_command_without_the_base_fails_and_the_job_does_not(home: Home, hub: FakeHub) -> None:
-    """The command is told why; the job waits, and the host goes on."""
+    """A command without the base fails with the reason; its job waits, and the host runs it."""
     hub.add_repo("org/model", FILES)
     home.run("add", "m", "org/model", "--to", "secondary", "--no-download").checked()
 
@@ -53,7 +53,7 @@ def test_a_command_without_the_base_fails_and_the_job_does_not(home: Home, hub: 
 
 
 def test_a_job_that_nobody_takes_says_what_it_waits_for(home: Home, waiting: int) -> None:
-    """Without a server it waits for one, or for the command."""
+    """Without a server, a job says that it waits for one or for the command."""
     [listed] = [job for job in home.run("jobs", "--json").checked().json if job["id"] == waiting]
 
     assert (listed["state"], listed["detail"]) == (

@@ -1,4 +1,4 @@
-"""A server that is left running: it ends gracefully, goes on where it was, and its log can be collected."""
+"""A server ends gracefully, resumes where it was, and writes a log that can be collected."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.world import MIB, ROOT, Home, Server, free_port, random_bytes, wait_u
 REPO = "org/name"
 BIG = random_bytes(10 * SEGMENT_BYTES)
 FILE = random_bytes(32 * MIB)
-"""More than the sockets hold, and little enough to be read within the server's patience."""
+"""More than the sockets hold, and few enough bytes to be read before the server gives up."""
 TOKEN = "hf_" + "s3cretToken" * 3
 KEY = "the key of this server"
 
@@ -34,7 +34,7 @@ def kept_segments(home: Home) -> int:
 
 
 def test_a_restart_fetches_no_segment_twice(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """SIGTERM in the middle of a pull ends the server with 0; the next one fetches exactly what had not arrived."""
+    """SIGTERM during a pull ends the server with 0, and the next server fetches only what was missing."""
     hub.add_repo(REPO, {"model.safetensors": BIG})
     hub.pause(after_bytes=9 * SEGMENT_BYTES)
     with home.serve() as first:
@@ -45,7 +45,7 @@ def test_a_restart_fetches_no_segment_twice(hub: FakeHub, home: Home, shelf: She
         log = first.log.read_text()
     arrived = kept_segments(home)
     job = shelf.services.registry.jobs()[0]
-    hub.stop()  # a held answer must not be counted as sent to a process that is no more
+    hub.stop()  # don't count a held answer as sent to a dead process
     hub.resume()
     hub.start()
     before = hub.bytes_sent
@@ -62,14 +62,14 @@ def test_a_restart_fetches_no_segment_twice(hub: FakeHub, home: Home, shelf: She
 
 @pytest.fixture
 def served(hub: FakeHub, home: Home) -> str:
-    """The path of a file of a model that a server can be asked for."""
+    """The path of a model's file on a server."""
     hub.add_repo(REPO, {"model.safetensors": FILE})
     home.run("add", "m", REPO).checked()
     return f"/hf/{REPO}/resolve/main/model.safetensors"
 
 
 def begin_to_read(server: Server, path: str) -> tuple[socket.socket, bytes]:
-    """Ask for a file and take the beginning of the answer."""
+    """Request a file and read the beginning of the answer."""
     url = urlsplit(server.url)
     asking = socket.create_connection((url.hostname, url.port), timeout=60)
     asking.sendall(f"GET {path} HTTP/1.1\r\nHost: {url.netloc}\r\nConnection: close\r\n\r\n".encode())
@@ -77,14 +77,14 @@ def begin_to_read(server: Server, path: str) -> tuple[socket.socket, bytes]:
 
 
 def test_an_answer_under_way_is_finished(home: Home, served: str) -> None:
-    """A client that is reading a file when SIGTERM comes gets all of it, and then the server is gone."""
+    """A client that is reading a file when SIGTERM comes gets all of it; then the server ends."""
     with home.serve() as server:
         asking, got = begin_to_read(server, served)
         server.process.send_signal(signal.SIGTERM)
         wait_until(lambda: "Shutting down" in server.log.read_text(), "the server to end")
         with asking, asking.makefile("rb") as rest:
             got += rest.read()
-        code = server.process.wait(60)  # a second signal would end it as it tidies up
+        code = server.process.wait(60)  # a second signal would end it during shutdown
 
     head, _, body = got.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200")
@@ -92,7 +92,7 @@ def test_an_answer_under_way_is_finished(home: Home, served: str) -> None:
 
 
 def test_a_client_that_stalls_does_not_hold_the_end_up(home: Home, served: str) -> None:
-    """An answer that nobody reads is cut off after some seconds; the exit code is 0 all the same."""
+    """An answer that nobody reads is cut off some seconds after SIGTERM, and the exit code is still 0."""
     with home.serve() as server:
         asking, _ = begin_to_read(server, served)
         with asking:
@@ -102,7 +102,7 @@ def test_a_client_that_stalls_does_not_hold_the_end_up(home: Home, served: str) 
 
 
 def test_a_log_as_json_is_one_object_a_line(hub: FakeHub, home: Home, tmp_path: Path) -> None:
-    """With SHELF_LOG=json all that the server says, its start and its end too, is objects; no secret is in them."""
+    """With SHELF_LOG=json every line, from start to end, is a JSON object without secrets."""
     hub.token = TOKEN
     hub.add_repo(REPO, {"config.json": b"{}"}, private=True)
     port, log = free_port(), tmp_path / "log"
@@ -131,7 +131,7 @@ def test_a_log_as_json_is_one_object_a_line(hub: FakeHub, home: Home, tmp_path: 
 
 
 def test_a_log_that_is_neither_text_nor_json_is_refused(home: Home) -> None:
-    """A word that means nothing ends the server before it begins."""
+    """An unknown SHELF_LOG ends the server before it starts."""
     refused = home.run("serve", SHELF_LOG="yaml")
 
     assert (refused.code, refused.out) == (2, "")

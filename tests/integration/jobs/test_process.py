@@ -1,4 +1,4 @@
-"""Who lives and who is dead: the names of owners, over reused process ids, set clocks and containers."""
+"""Whether an owner lives, despite reused pids, changed clocks and containers."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ NAME = "from modelshelf.services.jobs.process import *; print(this_process(), fl
 
 @pytest.fixture
 def other(home: Home) -> subprocess.Popen[str]:
-    """Another process, that says its name and waits."""
+    """Another process that prints its identity and waits."""
     return subprocess.Popen(
         [sys.executable, "-c", NAME], env=home.environ(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
 
 
 def said_by(process: subprocess.Popen[str]) -> str:
-    """Return what a process calls itself."""
+    """Return the identity that a process prints."""
     assert process.stdout is not None
     return process.stdout.readline().strip()
 
 
 def test_a_process_lives_until_it_ends(other: subprocess.Popen[str]) -> None:
-    """Its name tells, from outside."""
+    """A process counts as alive until it ends, judged from another process."""
     name = said_by(other)
 
     assert (is_alive(this_process()), is_alive(name)) == (True, True)
@@ -39,21 +39,21 @@ def test_a_process_lives_until_it_ends(other: subprocess.Popen[str]) -> None:
 
 
 def test_a_process_id_that_is_used_again_is_another_process() -> None:
-    """The same place and number, with another start, is dead."""
+    """The same pid with another start time is dead."""
     place, pid, started = this_process().rsplit(":", 2)
 
     assert is_alive(f"{place}:{pid}:{int(started) - 1}") is False
 
 
 def test_a_clock_that_is_set_kills_nobody() -> None:
-    """A start is told in ticks since the boot, as the kernel has it, not by a clock that may jump."""
+    """A start time is in ticks since boot, so changing the clock makes no process look dead."""
     stat = Path(f"/proc/{os.getpid()}/stat").read_text(encoding="ascii", errors="replace")
 
     assert this_process().rpartition(":")[2] == stat.rpartition(")")[2].split()[19]
 
 
 def test_the_name_of_a_program_does_not_matter(home: Home, tmp_path: Path) -> None:
-    """A program may be called `a) b (c`, which the kernel tells before the start."""
+    """A program named `a) b (c` is still found, though /proc shows the name before the start time."""
     link = tmp_path / "a) 1 (2"
     link.symlink_to(sys.executable)
     code = f"import ctypes; ctypes.CDLL(None).prctl(15, b'a) 1 (2', 0, 0, 0); {NAME}"
@@ -69,7 +69,7 @@ def test_the_name_of_a_program_does_not_matter(home: Home, tmp_path: Path) -> No
 
 
 def test_nothing_is_said_of_a_process_in_another_container(home: Home) -> None:
-    """The process ids of another namespace, or another machine, mean other processes here."""
+    """A process in another namespace or on another machine isn't judged, because its pid means nothing here."""
     if os.geteuid() != 0:
         pytest.skip("a process namespace needs root")
     process = subprocess.Popen(
@@ -91,7 +91,7 @@ def test_nothing_is_said_of_a_process_in_another_container(home: Home) -> None:
 
 
 def test_the_container_a_name_is_from_is_no_host_name(home: Home) -> None:
-    """Two containers may have one host name, and one may get another name: it is no part of an owner."""
+    """An owner's identity doesn't contain the host name, which may be shared or change."""
     import socket
 
     assert socket.gethostname() not in this_process()
@@ -99,5 +99,5 @@ def test_the_container_a_name_is_from_is_no_host_name(home: Home) -> None:
 
 @pytest.mark.parametrize("name", ["", "x", "a:b", "a:b:c:d", "boot:pid:[1]:x:y"])
 def test_a_name_of_another_make_is_not_judged(name: str) -> None:
-    """Unknown is not dead."""
+    """An identity in an unknown format is never judged as dead."""
     assert is_alive(name) is None

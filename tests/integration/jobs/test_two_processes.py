@@ -1,6 +1,6 @@
-"""Processes that move, pull, remove and load the same models against each other: nothing is lost, no limit passed.
+"""Several processes move, pull, remove and load the same models: nothing is lost, and no limit is passed.
 
-`SHELF_SECONDS=60 pytest tests/integration/jobs/test_two_processes.py` goes on for a minute; five seconds without.
+`SHELF_SECONDS=60 pytest tests/integration/jobs/test_two_processes.py` runs for a minute; the default is five seconds.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.world import ROOT, random_bytes, tree
 SECONDS = float(os.environ.get("SHELF_SECONDS", "5"))
 SIZE = 1_500_000
 LIMIT = 4 * SIZE
-"""Three models fit beside what the tier keeps of its own; there are four."""
+"""Three models fit beside what the tier stores of its own; there are four."""
 NAMES = ("a", "b", "c", "d")
 COMMON = random_bytes(200_000, seed=1)
 
@@ -64,7 +64,7 @@ with open_shelf() as shelf:
 print(json.dumps(done))
 """
 ALLOWED = {"ok", "BadInput", "Conflict", "OutOfSpace", "Unavailable"}
-"""What two who want different things at once may be told; nothing is corrupt, denied or unknown."""
+"""Errors that conflicting commands may get; never corrupt, denied or unknown ones."""
 
 
 @pytest.fixture
@@ -80,13 +80,13 @@ def home(tmp_path: Path, hub: FakeHub) -> Iterator[FarHome]:
 
 
 def files(name: str) -> dict[str, bytes]:
-    """Return the files of a model."""
+    """Return a model's files."""
     return {"common.bin": COMMON, "config.json": b"{}", "model.safetensors": random_bytes(SIZE, seed=ord(name))}
 
 
 @contextlib.contextmanager
 def watched(shelf: Shelf, sizes: list[int], faults: list[str]) -> Iterator[None]:
-    """Look over and over at the usage of the primary, and for what must never be."""
+    """Watch the primary's usage, and for what must never happen."""
     over = threading.Event()
 
     def watch() -> None:
@@ -104,7 +104,7 @@ def watched(shelf: Shelf, sizes: list[int], faults: list[str]) -> Iterator[None]
 
 
 def _broken(shelf: Shelf) -> Iterator[str]:
-    """Yield what is not whole where the registry says that it is, before and after the look."""
+    """Yield models that the registry calls whole, before and after the scan, and that aren't."""
     for row in shelf.services.registry.models():
         base = Base(Path(shelf.services.library.base_of(row)))
         missing = scan.missing_files(base.repo(row.hf_path), row.commit_hash or "", shelf.services.library.files(row))
@@ -113,7 +113,7 @@ def _broken(shelf: Shelf) -> Iterator[str]:
 
 
 def _written_bytes(shelf: Shelf) -> int:
-    """Return what lies on the primary; what goes and what comes during one look may both be in it, so look thrice."""
+    """Return the bytes on the primary; a scan may count what goes and what comes, so the smallest of three counts."""
     base = Path(shelf.services.tiers.settings.primary.base)
     found = _look(base)
     for _ in range(2):
@@ -135,7 +135,7 @@ def _look(base: Path) -> int:
 
 
 def test_two_processes_against_each_other(hub: FakeHub, home: FarHome, shelf: Shelf) -> None:
-    """Each gets what it wants or a reason; at the end every model is whole and loads, and nothing waits."""
+    """Every command succeeds or says why not; in the end every model is whole and loads, and no job waits."""
     for name in NAMES:
         hub.add_repo(f"org/{name}", files(name))
         shelf.register(name, f"org/{name}", "secondary")
@@ -161,7 +161,7 @@ def test_two_processes_against_each_other(hub: FakeHub, home: FarHome, shelf: Sh
 
 
 def finish(shelf: Shelf) -> None:
-    """Carry out what the processes left in the queue."""
+    """Run the jobs that the processes left queued."""
     recover_dead_owners(shelf.services.registry)
     for job in shelf.services.registry.jobs(state=UNFINISHED):
         if job.kind != "delete_old_copy":

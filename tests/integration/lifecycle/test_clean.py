@@ -1,4 +1,4 @@
-"""`shelf clean`: a list of what could go, of which a person ticks."""
+"""`shelf clean` lists what could go, and a person selects from it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ YEAR_S = 365 * 86400
 
 @pytest.fixture
 def crowded(home: Home, hub: FakeHub) -> Home:
-    """A model with an old revision, three that nobody used for a year, one of them pinned and one leased."""
+    """A model with an old revision, and three that nobody used for a year, one of them pinned and one leased."""
     for seed, name in enumerate(("now", "idle", "kept", "held")):
         hub.add_repo(f"org/{name}", {"config.json": b"{}", "model.safetensors": random_bytes(100_000, seed)})
         home.run("add", name, f"org/{name}").checked()
@@ -31,12 +31,12 @@ def crowded(home: Home, hub: FakeHub) -> Home:
 
 
 def models(home: Home) -> list[str]:
-    """Return the names in the library."""
+    """Return the models' names."""
     return [model["model_name"] for model in home.run("ls", "--json").checked().json]
 
 
 def test_what_is_listed_can_be_deleted(crowded: Home) -> None:
-    """Pinned and leased models stay and are named; the rest goes, measured, and what is registered stays whole."""
+    """`clean` keeps pinned and leased models and names them; the rest is deleted, and registered models stay whole."""
     plan = crowded.run("clean", "--json").checked().json
     asked = crowded.run("clean")
 
@@ -60,7 +60,7 @@ def test_what_is_listed_can_be_deleted(crowded: Home) -> None:
 
 
 def test_a_person_ticks(crowded: Home) -> None:
-    """Numbers of the list go and nothing else; an empty answer keeps all."""
+    """Only the numbers that a person types are deleted; an empty answer keeps everything."""
     for answer, left in (("", ["held", "idle", "kept", "now"]), ("9\n1", ["held", "kept", "now"])):
         shelf = Terminal(crowded, "shelf", "clean", columns=120)
         shelf.wait_for("none [none]: ")
@@ -74,7 +74,7 @@ def test_a_person_ticks(crowded: Home) -> None:
 
 
 def test_a_commit_that_a_newer_registration_replaced_goes(hub: FakeHub, home: Home) -> None:
-    """--older names the one that is fixed to the old commit, and never the newer one."""
+    """--older deletes the model that is fixed to an old commit, and never the newer one."""
     old = hub.add_repo("org/m", {"config.json": b"{}", "model.safetensors": random_bytes(100_000)})
     home.run("add", "old", "org/m", "--revision", old).checked()
     hub.add_repo("org/m", {"config.json": b"{}", "model.safetensors": random_bytes(90_000)})

@@ -1,4 +1,4 @@
-"""Finding a model at the hub: `shelf search` and `shelf files`."""
+"""Finding a model on the hub: `shelf search` and `shelf files`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GGUFS = {
 
 @pytest.fixture(autouse=True)
 def models(hub: FakeHub) -> None:
-    """Let the hub have some models."""
+    """Put some models on the hub."""
     for name in ("small-GGUF", "small", "other"):
         hub.add_repo(f"org/{name}", GGUFS if name == "small-GGUF" else {"model.safetensors": b"x" * 10_000})
     weights = {"total": 134_515_008}
@@ -29,7 +29,7 @@ def models(hub: FakeHub) -> None:
 
 
 def test_a_search_lists_what_is_most_downloaded_first(home: Home) -> None:
-    """A search names repositories with their parameters, formats, downloads, likes and date, a whole line each."""
+    """A search lists repositories by downloads, with parameters, formats, likes and date, one whole line each."""
     lines = home.run("search", "SMALL").checked().out.splitlines()
 
     assert [line.split()[0] for line in lines] == ["REPO", "org/small-GGUF", "org/small", "org/closed-small"]
@@ -38,7 +38,7 @@ def test_a_search_lists_what_is_most_downloaded_first(home: Home) -> None:
 
 
 def test_a_search_of_several_words_is_limited(home: Home) -> None:
-    """All words are looked for, and no more is listed than was asked for; JSON says the same."""
+    """A search with several words matches all of them and lists no more than --limit; --json shows the same."""
     found = home.run("search", "small", "gguf", "--json").checked().json
 
     assert [(one["hf_path"], one["formats"], one["parameters"]) for one in found] == [
@@ -48,7 +48,7 @@ def test_a_search_of_several_words_is_limited(home: Home) -> None:
 
 
 def test_a_search_that_finds_nothing_says_so(home: Home) -> None:
-    """Where the hub has nothing of that name, that is said and no table is printed."""
+    """A search without a match says so and prints no table."""
     done = home.run("search", "nothing").checked()
 
     assert (done.out, done.err) == ("", "The hub has no model called nothing.\n")
@@ -56,7 +56,7 @@ def test_a_search_that_finds_nothing_says_so(home: Home) -> None:
 
 @pytest.mark.parametrize("words", [("search", "small"), ("files", "org/small")], ids=["search", "files"])
 def test_a_hub_that_is_away_is_a_clear_error(home: Home, hub: FakeHub, words: tuple[str, ...]) -> None:
-    """Without the hub both say that it isn't reachable, and what to check."""
+    """If the hub isn't reachable, both commands say so and what to check."""
     hub.stop()
 
     done = home.run(*words, "--json")
@@ -67,7 +67,7 @@ def test_a_hub_that_is_away_is_a_clear_error(home: Home, hub: FakeHub, words: tu
 
 
 def test_a_hub_that_knows_no_search_is_a_clear_error(home: Home, hub: FakeHub) -> None:
-    """A hub without a search, such as another modelshelf, is told from one that found nothing."""
+    """A hub without a search, such as another modelshelf, gets another error than a search without a match."""
     hub.fail("/api/models", status=404)
 
     done = home.run("search", "small", "--json")
@@ -78,7 +78,7 @@ def test_a_hub_that_knows_no_search_is_a_clear_error(home: Home, hub: FakeHub) -
 
 
 def test_files_are_grouped_by_quantisation_with_what_fits(home: Home) -> None:
-    """Each quantisation is a row with its size, whether it fits memory, and where it goes; the best is proposed."""
+    """Each quantisation is a row with size, fit in memory and target tier, and the best one is proposed."""
     home.extra |= {"PRIMARY_CACHE_LIMIT_GB": "0.007", "SECONDARY_CACHE_LIMIT_GB": "0.01"}
 
     done = home.run("files", "org/small-GGUF").checked()
@@ -97,7 +97,7 @@ def test_files_are_grouped_by_quantisation_with_what_fits(home: Home) -> None:
 
 
 def test_what_evicts_a_model_names_it(home: Home) -> None:
-    """A size for which the primary evicts models names them, and asking moves none."""
+    """A row whose size would evict models names them, and asking evicts none."""
     home.extra |= {"PRIMARY_CACHE_LIMIT_GB": "0.0095", "SECONDARY_CACHE_LIMIT_GB": "1"}
     home.run("add", "q4", "org/small-GGUF:Q4_K_M").checked()
 
@@ -113,7 +113,7 @@ def test_what_evicts_a_model_names_it(home: Home) -> None:
 
 @pytest.mark.parametrize("text", ["org/small@main", "hf.co/org/small", "{url}/org/small/tree/main"])
 def test_files_of_what_people_paste(home: Home, hub: FakeHub, text: str) -> None:
-    """A repository is named with its revision, or by an address; one format is taken whole."""
+    """`files` takes a repository with a revision, an address, or a single format."""
     found = home.run("files", text.format(url=hub.url), "--json").checked().json
 
     assert (found["hf_path"], found["revision"], found["groups"][0]["add"]) == ("org/small", "main", "org/small")
@@ -121,7 +121,7 @@ def test_files_of_what_people_paste(home: Home, hub: FakeHub, text: str) -> None
 
 
 def test_a_repository_that_is_not_there_is_a_clear_error(home: Home) -> None:
-    """A repository, and a revision, that the hub doesn't have are named."""
+    """A missing repository and a missing revision are named in the error."""
     done = home.run("files", "org/none", "--json")
     assert (done.code, done.problem["hint"].partition(".")[0]) == (4, "To find it: shelf search none")
     assert "no revision v9" in home.run("files", "org/small@v9", "--json").problem["detail"]

@@ -1,4 +1,4 @@
-"""What a pull lays out is what huggingface_hub lays out, name by name, link by link and byte by byte."""
+"""A pull lays out what huggingface_hub does, name by name, link by link and byte by byte."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ FILES = {
 
 
 def content(path: Path) -> Any:
-    """Return the text of a link, what a JSON list of files says, or the bytes of any other file."""
+    """Return a link's text, the contents of a JSON list of files, or any other file's bytes."""
     if path.is_symlink():
         return str(path.readlink())
     return json.loads(path.read_bytes()) if path.parent.name == "trees" else path.read_bytes()
 
 
 def laid_out(hub_folder: Path) -> dict[str, Any]:
-    """Return every name below `hub/`: a link with its text, a file with its bytes; without locks and our own refs."""
+    """Return every link and file below `hub/` with its content, without locks and our own refs."""
     return {
         path.relative_to(hub_folder).as_posix(): content(path)
         for path in hub_folder.rglob("*")
@@ -37,7 +37,7 @@ def laid_out(hub_folder: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("symlinks", [True, False], ids=["with links", "without links"])
 def test_a_pull_lays_out_what_snapshot_download_does(hub: FakeHub, home: Home, symlinks: bool) -> None:
-    """Blobs, snapshot, ref, the list of files and the cache's tag are the same, with and without symbolic links."""
+    """Blobs, snapshot, ref, list of files and the cache's tag are the same, with and without symbolic links."""
     hub.add_repo("org/model", FILES)
     home.extra |= {} if symlinks else {"HF_HUB_DISABLE_SYMLINKS": "1"}
     home.hf(home.root / "stock", "download", "org/model").checked()

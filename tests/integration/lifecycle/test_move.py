@@ -1,4 +1,4 @@
-"""A move brings a model whole to another tier, and takes from the source what nothing there needs."""
+"""A move brings a model to another tier whole, and deletes from the source what nothing there needs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TOTAL = sum(len(data) for data in set(FILES.values()))
 
 @pytest.fixture(params=["one file system", "two file systems"])
 def home(request: pytest.FixtureRequest, tmp_path: Path, hub: FakeHub) -> Iterator[Home]:
-    """A home whose tiers lie on one file system, then one where they lie on two."""
+    """A home whose tiers are on one file system, then one where they are on two."""
     if request.param == "one file system":
         yield Home(tmp_path / "user", hub.url)
         return
@@ -43,27 +43,27 @@ def home(request: pytest.FixtureRequest, tmp_path: Path, hub: FakeHub) -> Iterat
 
 
 def is_far(home: Home) -> bool:
-    """Return whether the tiers of a home lie on two file systems."""
+    """Return whether a home's tiers are on two file systems."""
     return home.secondary.parent != home.root
 
 
 def repo(base: Path) -> Repo:
-    """Return the folder of the repository in a base."""
+    """Return the path of the repository in a base."""
     return Base(base).repo(REPO)
 
 
 def bases(home: Home) -> dict[str, Path]:
-    """Return the places of the tests below."""
+    """Return the bases of the tests below."""
     return {"primary": home.primary, "secondary": home.secondary, "usb": home.custom, "nas": home.root / "nas"}
 
 
 def place(home: Home, where: str) -> tuple[str, str | None]:
-    """Return location and path of a place."""
+    """Return a base's location and path."""
     return (where, None) if where in ("primary", "secondary") else ("custom", str(bases(home)[where]))
 
 
 def check_at_rest(home: Home, shelf: Shelf) -> None:
-    """Check the invariants, that no link leaves its base, and that `shelf tiers` says what `du` says."""
+    """Assert the invariants, that no link leaves its base, and that `shelf tiers` agrees with `du`."""
     assert violations(shelf) == []
     for status in shelf.tiers():
         base = Path(status.tier.base)
@@ -74,7 +74,7 @@ def check_at_rest(home: Home, shelf: Shelf) -> None:
 
 
 def check_loads(home: Home, base: Path, *revision: str, files: dict[str, bytes] = FILES) -> None:
-    """Check that huggingface_hub finds the whole snapshot in a base, without the network."""
+    """Assert that huggingface_hub finds the whole snapshot in a base, offline."""
     assert tree(load_offline(home, base, REPO, *revision)) == files
 
 
@@ -84,7 +84,7 @@ def check_loads(home: Home, base: Path, *revision: str, files: dict[str, bytes] 
     ids=lambda where: where,
 )
 def test_every_tool_finds_it_where_it_went(hub: FakeHub, home: Home, shelf: Shelf, start: str, to: str) -> None:
-    """From any tier to any other: `hf` and huggingface_hub find it there, whole, and nothing of it at the source."""
+    """After a move between any two tiers `hf` and huggingface_hub find the model whole, and nothing is left behind."""
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO, *place(home, start))
     target, source = bases(home)[to], bases(home)[start]
@@ -101,7 +101,7 @@ def test_every_tool_finds_it_where_it_went(hub: FakeHub, home: Home, shelf: Shel
 
 
 def test_no_byte_is_copied_on_one_file_system(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """What can be linked is the same file afterwards; between two file systems it is another one, readable by all."""
+    """On one file system the files stay the same inodes; between two they are new, and readable for all."""
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO)
     before = repo(home.primary).blob(DIGEST).stat()
@@ -115,7 +115,7 @@ def test_no_byte_is_copied_on_one_file_system(hub: FakeHub, home: Home, shelf: S
 
 
 def test_a_dry_run_says_what_happens(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """The plan has the method and the bytes, and changes nothing; the move then writes just those."""
+    """A dry run has the method and the bytes and changes nothing, and the move then writes exactly these."""
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO)
     before = files_of(home.primary)
@@ -130,7 +130,7 @@ def test_a_dry_run_says_what_happens(hub: FakeHub, home: Home, shelf: Shelf) -> 
 
 
 def test_a_dry_run_makes_no_base(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """A move to a folder that is not there is planned without it."""
+    """A dry run to a folder that doesn't exist doesn't create it."""
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO)
 
@@ -141,7 +141,7 @@ def test_a_dry_run_makes_no_base(hub: FakeHub, home: Home, shelf: Shelf) -> None
 
 
 def test_what_the_target_has_is_not_copied(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """A blob that `hf` brought there before is read, found right, and stays the very file that it is."""
+    """A blob that `hf` already downloaded to the target is verified and kept, not copied."""
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO)
     home.hf(home.secondary, "download", REPO, "model.safetensors").checked()
@@ -157,7 +157,7 @@ def test_what_the_target_has_is_not_copied(hub: FakeHub, home: Home, shelf: Shel
 
 @pytest.mark.parametrize("damaged", [b"short", WEIGHTS[::-1]], ids=["another size", "other bytes"])
 def test_a_wrong_blob_on_the_target_is_set_aside(hub: FakeHub, home: Home, shelf: Shelf, damaged: bytes) -> None:
-    """It never stands in for a good one: it lies in quarantine afterwards, and the good one in its place."""
+    """A wrong blob on the target goes into quarantine, and the right one takes its place."""
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO)
     wrong = repo(home.secondary).blob(DIGEST)
@@ -173,7 +173,7 @@ def test_a_wrong_blob_on_the_target_is_set_aside(hub: FakeHub, home: Home, shelf
 
 @pytest.mark.parametrize("where", ["blob", "repository"])
 def test_a_link_to_the_source_is_no_copy(hub: FakeHub, home: Home, shelf: Shelf, where: str) -> None:
-    """What other scripts linked from the target to the source never counts as being there: the last copy stays."""
+    """A link from the target to the source doesn't count as a copy, so the last copy isn't deleted."""
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO)
     there = repo(home.secondary)
@@ -195,7 +195,7 @@ def test_a_link_to_the_source_is_no_copy(hub: FakeHub, home: Home, shelf: Shelf,
 
 @pytest.mark.parametrize("revision", ["main", "refs/pr/1", "a commit"])
 def test_what_hf_downloaded_a_minute_ago_moves(hub: FakeHub, home: Home, shelf: Shelf, revision: str) -> None:
-    """A repository of the real `hf download`, whatever it was asked for, loads by that from the target."""
+    """A repository that `hf download` brought by any revision loads by the same from the target."""
     hub.add_repo(REPO, {"other.json": b"[]"})
     commit = hub.add_repo(REPO, FILES, revision=revision if revision != "a commit" else "main")
     revision = commit if revision == "a commit" else revision
@@ -211,7 +211,7 @@ def test_what_hf_downloaded_a_minute_ago_moves(hub: FakeHub, home: Home, shelf: 
 
 
 def test_what_others_in_the_source_need_stays(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """Another revision that shares blobs, and another model of the same snapshot, stay whole."""
+    """Other revisions and models in the source that share blobs stay whole."""
     old = hub.add_repo(REPO, FILES)
     shelf.register("m", REPO)
     shelf.register("config", REPO, allow_patterns=["config.json"])
@@ -228,7 +228,7 @@ def test_what_others_in_the_source_need_stays(hub: FakeHub, home: Home, shelf: S
 
 
 def test_blobs_that_a_half_pulled_model_needs_stay(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """A registered model of another commit whose pull is not done keeps the blobs it has, though nothing links them."""
+    """An incomplete model of another commit keeps its blobs at the source, though nothing links to them."""
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO)
     hub.add_repo(REPO, NEW)
@@ -243,7 +243,7 @@ def test_blobs_that_a_half_pulled_model_needs_stay(hub: FakeHub, home: Home, she
 
 
 def test_two_models_of_one_snapshot_go_one_after_the_other(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """The first leaves everything for the second; the second finds all of it there and takes the source along."""
+    """Of two models of one snapshot the first to move leaves the source whole; the second deletes it, copying none."""
     hub.add_repo(REPO, FILES)
     shelf.register("a", REPO)
     shelf.register("b", REPO)
@@ -260,7 +260,7 @@ def test_two_models_of_one_snapshot_go_one_after_the_other(hub: FakeHub, home: H
 
 @pytest.mark.parametrize("moved_is_newer", [True, False], ids=["older there", "newer there"])
 def test_revisions_at_the_target_are_united(hub: FakeHub, home: Home, shelf: Shelf, moved_is_newer: bool) -> None:
-    """Snapshots of both stay whole, refs that only one side has stay, and the model's own revision means the model."""
+    """On the target snapshots and refs of both sides stay, and the model's revision leads to the model."""
     first, second = (FILES, NEW) if moved_is_newer else (NEW, FILES)
     there = hub.add_repo(REPO, first)
     hub.set_ref(REPO, "refs/pr/7", there)
@@ -278,7 +278,7 @@ def test_revisions_at_the_target_are_united(hub: FakeHub, home: Home, shelf: She
 
 
 def test_the_source_can_be_kept(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """With --keep-source both are whole, and moving back copies nothing."""
+    """With --keep-source both copies are whole, and moving back copies nothing."""
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO)
 
@@ -294,7 +294,7 @@ def test_the_source_can_be_kept(hub: FakeHub, home: Home, shelf: Shelf) -> None:
 
 
 def test_ten_moves_leave_no_garbage(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """Back and forth five times: what lies there is what lay there, and the other tier has nothing but locks."""
+    """Five moves back and forth leave the same files, and nothing but locks on the other tier."""
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO)
     before = files_of(home.primary)
@@ -313,7 +313,7 @@ def test_ten_moves_leave_no_garbage(hub: FakeHub, home: Home, shelf: Shelf) -> N
 
 
 def test_a_damaged_source_is_not_moved(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """A copy reads every byte: one that is wrong ends the move, and source and registry stay as they are."""
+    """A wrong byte in the source ends the move, and source and registry stay unchanged."""
     if not is_far(home):
         pytest.skip("what is linked is not read: it is the same file before and after")
     hub.add_repo(REPO, FILES)
@@ -334,7 +334,7 @@ def test_a_damaged_source_is_not_moved(hub: FakeHub, home: Home, shelf: Shelf) -
 
 
 def test_a_target_without_room_gets_nothing(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """The refusal comes before the first byte, with exit code 8, and the model stays ready."""
+    """A move that doesn't fit is refused with exit code 8 before the first byte, and the model stays ready."""
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO)
 
@@ -348,7 +348,7 @@ def test_a_target_without_room_gets_nothing(hub: FakeHub, home: Home, shelf: She
 
 
 def test_a_move_that_cannot_be_meant_changes_nothing(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """Where it lies already, an unknown model, one that is not whole: each is refused as what it is."""
+    """Moving to the same tier, an unknown model or an incomplete one is refused with its own error."""
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO)
     shelf.register("bare", REPO, "secondary", download=False)

@@ -1,5 +1,4 @@
-"""A move beside others: programs that use the model, tools that write where it goes or comes from, and a person who
-changes his mind."""
+"""A move beside other programs that use the model or write to either tier, and moves that a person stops."""
 
 from __future__ import annotations
 
@@ -36,7 +35,7 @@ HOLD = "import sys, time; file = open(sys.argv[1], 'rb'); print('open', flush=Tr
 
 @pytest.fixture
 def home(tmp_path: Path, hub: FakeHub) -> Iterator[FarHome]:
-    """A home whose tiers lie on two file systems."""
+    """A home whose tiers are on two file systems."""
     with far_home(tmp_path / "user", hub.url) as far:
         yield far
 
@@ -50,17 +49,17 @@ def shelf(hub: FakeHub, shelf: Shelf) -> Shelf:
 
 
 def repo(base: Path, repo_id: str = REPO) -> Repo:
-    """Return the folder of a repository in a base."""
+    """Return the path of a repository in a base."""
     return Base(base).repo(repo_id)
 
 
 def waiting(shelf: Shelf) -> list[str]:
-    """Return what the old copies that are still there wait for."""
+    """Return what old copies wait for."""
     return [job.detail for job in shelf.services.registry.jobs(state=UNFINISHED) if job.kind == "delete_old_copy"]
 
 
 def is_gone(shelf: Shelf, base: Path) -> bool:
-    """Try to delete what waits; return whether nothing of any model is left in a base."""
+    """Try to delete old copies; return whether a base holds nothing of any model."""
     shelf.services.runner.run_due(JobKind.DELETE_OLD_COPY)
     return files_of(base) == []
 
@@ -74,7 +73,7 @@ def reader(home: Home, path: Path) -> Child:
 
 
 def test_a_running_load_keeps_the_old_copy(home: Home, shelf: Shelf) -> None:
-    """While a process has a file open the model is on its new tier already, and the old copy names who uses it."""
+    """If a file is open, the move ends with the model on its new tier, and the old copy names the reader."""
     child = reader(home, shelf.path("m") / "model.safetensors")
 
     model = shelf.move("m", "secondary")
@@ -90,7 +89,7 @@ def test_a_running_load_keeps_the_old_copy(home: Home, shelf: Shelf) -> None:
 
 
 def test_a_lease_keeps_the_old_copy(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """A program under `shelf run` is named by the move, and the next move deletes what it used, once it has ended."""
+    """A move names the program under `shelf run` that uses the old copy; the next move deletes it."""
     hub.add_repo("org/other", {"config.json": b"[]"})
     shelf.register("other", "org/other")
     program = home.start("run", "m", "--", "sleep", "600")
@@ -108,7 +107,7 @@ def test_a_lease_keeps_the_old_copy(hub: FakeHub, home: Home, shelf: Shelf) -> N
 
 
 def test_who_took_a_lease_is_told_how_to_give_it_back(home: Home, shelf: Shelf) -> None:
-    """A lease taken by hand ends by a command, which the refusal names; that command then lets the files go."""
+    """A refusal because of a lease taken by hand names the command that releases it, and then the files go."""
     home.run("lease", "m").checked()
 
     refused = home.run("rm", "m", "--files")
@@ -122,7 +121,7 @@ def test_who_took_a_lease_is_told_how_to_give_it_back(home: Home, shelf: Shelf) 
 
 
 def test_a_lease_that_outlives_its_process_holds_nothing(home: Home, shelf: Shelf) -> None:
-    """A killed `shelf run` leaves a lease that nobody has to wait for."""
+    """The lease of a killed `shelf run` holds nothing."""
     program = home.start("run", "m", "--", "sleep", "600")
     wait_until(shelf.services.leaser.live, "the lease")
     sleeper = wait_until(lambda: _child_of(program.process.pid), "the program")
@@ -141,7 +140,7 @@ def _child_of(pid: int) -> psutil.Process | None:
 
 
 def test_a_lease_by_hand_holds_until_it_is_given_back(home: Home, shelf: Shelf) -> None:
-    """`shelf lease` holds whoever lives; the model is used from its new place meanwhile."""
+    """`shelf lease` keeps the old copy until it is released; new uses take the new place."""
     lease = shelf.services.leaser.hold("m", 600, "a person")
 
     shelf.move("m", "secondary")
@@ -154,7 +153,7 @@ def test_a_lease_by_hand_holds_until_it_is_given_back(home: Home, shelf: Shelf) 
 
 
 def test_moving_back_before_the_old_copy_went_keeps_it(home: Home, shelf: Shelf) -> None:
-    """What waited to be deleted is the model again, and costs no byte; the deletion finds nothing to do."""
+    """Moving back before the old copy is deleted makes it the model again, without copying a byte."""
     lease = shelf.services.leaser.hold("m", 600, "a person")
     shelf.move("m", "secondary")
     assert shelf.services.mover.plan("m", "primary", None, keep_source=False).transfer_bytes == 0
@@ -169,7 +168,7 @@ def test_moving_back_before_the_old_copy_went_keeps_it(home: Home, shelf: Shelf)
 
 
 def test_a_new_commit_that_arrives_in_the_source_meanwhile_is_kept(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """`hf download` of a newer commit in the middle of the copy: it is whole afterwards, and so is what moved."""
+    """A newer commit that `hf download` brings during the copy is whole afterwards, and so is the moved model."""
     old = shelf.model("m").row.commit_hash
     new = hub.add_repo(REPO, NEW)
 
@@ -188,7 +187,7 @@ def _download(home: Home) -> None:
 
 
 def test_a_file_that_arrives_in_the_moving_snapshot_is_kept(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """Another file of the same commit, which the model does not have, stays with its bytes and its ref."""
+    """Another file of the same commit that arrives during the move stays with its bytes and ref."""
     hub.add_repo("org/pair", {"a.gguf": b"a" * 1000, "b.gguf": b"b" * 1000})
     shelf.register("a", "org/pair", allow_patterns=["a.gguf"])
 
@@ -205,7 +204,7 @@ def test_a_file_that_arrives_in_the_moving_snapshot_is_kept(hub: FakeHub, home: 
 
 
 def test_what_hf_brings_to_the_target_meanwhile_is_taken(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """`hf download` of the same commit into the target, while the first blob is copied, and both end well."""
+    """`hf download` of the same commit into the target during the copy and the move both succeed."""
     move_with(shelf, Hooked(lambda: home.hf(home.secondary, "download", REPO).checked(), at="phase"), "m", "secondary")
     shelf.services.runner.run_due(JobKind.DELETE_OLD_COPY)
 
@@ -215,7 +214,7 @@ def test_what_hf_brings_to_the_target_meanwhile_is_taken(hub: FakeHub, home: Hom
 
 
 def test_bytes_in_the_shared_store_arrive_as_a_file(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """A payload that two repositories share is copied, stays for the other one, and goes when that one goes."""
+    """A payload that two repositories share is copied, stays for the other one, and goes with that one."""
     hub.add_repo("org/twin", {"model.safetensors": WEIGHTS})
     home.hf(home.primary, "download", "org/twin").checked()
     for repo_id in (REPO, "org/twin"):
@@ -237,7 +236,7 @@ def test_bytes_in_the_shared_store_arrive_as_a_file(hub: FakeHub, home: Home, sh
 
 
 def share(base: Path, repo_id: str) -> None:
-    """Move the weights of a repository into the shared store, as a download with hf_xet leaves them."""
+    """Put a repository's weights into the shared store, as a download with hf_xet does."""
     blob = repo(base, repo_id).blob(DIGEST)
     hub = Base(base).hub
     assert publish_blob_to_shared_store(
@@ -246,7 +245,7 @@ def share(base: Path, repo_id: str) -> None:
 
 
 def test_what_ctrl_c_left_is_not_copied_again(home: Home, shelf: Shelf) -> None:
-    """A person who stops a move finds the model where it was, and the next run goes on with the second blob."""
+    """After Ctrl-C the model is still at the source, and the next run continues with the second blob."""
     with locks.try_lock(Base(home.secondary).path, Base(home.secondary).part_lock(SECOND)):
         child = home.start("move", "m", "secondary")
         wait_until(repo(home.secondary).blob(DIGEST).exists, "the first blob")
@@ -266,7 +265,7 @@ def test_what_ctrl_c_left_is_not_copied_again(home: Home, shelf: Shelf) -> None:
 
 @pytest.mark.parametrize("stop", ["cancel", "ctrl-c"])
 def test_a_move_that_is_stopped_in_a_blob_goes_on_in_it(home: Home, shelf: Shelf, stop: str) -> None:
-    """What arrived of a blob stays; only the rest is promised and copied by the next run."""
+    """A stopped move resumes inside a blob: only the rest is reserved and copied."""
     progress = Hooked(lambda: None)
 
     def end() -> None:
@@ -288,7 +287,7 @@ def test_a_move_that_is_stopped_in_a_blob_goes_on_in_it(home: Home, shelf: Shelf
 
 
 def test_a_move_is_cancelled_from_elsewhere(home: Home, shelf: Shelf) -> None:
-    """Even while it waits for another process that has the blob."""
+    """A move can be cancelled from another process, even while it waits for a blob's lock."""
     with locks.try_lock(Base(home.secondary).path, Base(home.secondary).part_lock(DIGEST)):
         child = home.start("move", "m", "secondary")
         wait_until(
@@ -303,7 +302,7 @@ def test_a_move_is_cancelled_from_elsewhere(home: Home, shelf: Shelf) -> None:
 
 
 def test_a_second_move_elsewhere_is_refused(home: Home, shelf: Shelf) -> None:
-    """While a move is under way the same one is the same job, and another one a conflict that names it."""
+    """During a move the same order returns the same job, and another target is a conflict that names it."""
     job = shelf.services.mover.enqueue("m", "secondary", None, keep_source=False)
 
     assert shelf.services.mover.enqueue("m", "secondary", None, keep_source=False).id == job.id
@@ -312,7 +311,7 @@ def test_a_second_move_elsewhere_is_refused(home: Home, shelf: Shelf) -> None:
 
 
 def test_a_model_that_moves_can_be_loaded(home: Home, shelf: Shelf) -> None:
-    """In the middle of the copy it is whole where it lies, and says that it is moving."""
+    """During the copy a model can be loaded from the source, and its state is moving."""
     seen: list[object] = []
 
     def look() -> None:
@@ -324,7 +323,7 @@ def test_a_model_that_moves_can_be_loaded(home: Home, shelf: Shelf) -> None:
 
 
 def test_a_patch_moves_the_model(home: Home, shelf: Shelf) -> None:
-    """Over HTTP a new location answers 202 with the job; its end finds the model there and nothing at the source."""
+    """A PATCH with a new location answers 202 with the job, and in the end the source has nothing of the model."""
     with home.serve() as server:
         answer = server.ask("PATCH", "/api/models/m", {"cache_location": "secondary"})
         assert (answer.status, answer.json["kind"]) == (202, "move")
@@ -338,7 +337,7 @@ def test_a_patch_moves_the_model(home: Home, shelf: Shelf) -> None:
 
 
 def test_a_server_deletes_what_waited(home: Home, shelf: Shelf) -> None:
-    """An old copy that was in use goes by itself where a server runs."""
+    """A running server deletes an old copy by itself once it isn't in use."""
     lease = shelf.services.leaser.hold("m", 600, "a person")
     shelf.move("m", "secondary")
     assert waiting(shelf)

@@ -1,4 +1,4 @@
-"""A drive that is away or read-only: its models say so, nothing is written or forgotten, all else goes on."""
+"""With a drive offline or read-only, its models say so, nothing is written or forgotten, and the rest works."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def library(hub: FakeHub, home: Home) -> Home:
 
 @contextmanager
 def unmounted(base: Path) -> Iterator[None]:
-    """Take a drive away: what is left is the empty folder that it is mounted on, and it is empty at the end."""
+    """Unmount a drive: its empty mount point is left, and is still empty at the end."""
     aside = base.with_name(f"{base.name}-drive")
     base.rename(aside)
     base.mkdir()
@@ -53,7 +53,7 @@ def unmounted(base: Path) -> Iterator[None]:
 
 @contextmanager
 def read_only(base: Path) -> Iterator[None]:
-    """Mount a base read-only over itself; skip the test where that is not allowed."""
+    """Remount a base read-only; skip the test where that isn't allowed."""
     if os.geteuid() != 0:
         pytest.skip("mounting a base read-only needs root")
     if subprocess.run(["mount", "--bind", str(base), str(base)], check=False).returncode != 0:
@@ -66,7 +66,7 @@ def read_only(base: Path) -> Iterator[None]:
 
 
 def states(home: Home) -> dict[str, str]:
-    """Return what `shelf ls` says."""
+    """Return the models' states from `shelf ls`."""
     return {model["model_name"]: model["state"] for model in home.run("ls", "--json").checked().json}
 
 
@@ -74,7 +74,7 @@ READY = {"near": "ready", "far": "ready", "usb": "ready"}
 
 
 def test_models_on_a_drive_that_is_away_say_so(library: Home) -> None:
-    """`ls`, `show` and `tiers` tell which drive it is; when it is back, all is as it was."""
+    """`ls`, `show` and `tiers` name the offline drive; once it is back, everything is as before."""
     with unmounted(library.secondary):
         assert states(library) == READY | {"far": "offline"}
         shown = library.run("show", "far", "--json").checked().json
@@ -103,7 +103,7 @@ def test_models_on_a_drive_that_is_away_say_so(library: Home) -> None:
     ids=" ".join,
 )
 def test_what_needs_a_drive_that_is_away_is_unavailable(library: Home, words: tuple[str, ...]) -> None:
-    """Exit code 7 and a sentence with the drive in it; no model was changed, added or lost, no byte written."""
+    """What needs an offline drive ends with 7 and names it; no model changes and no byte is written."""
     with unmounted(library.secondary):
         done = library.run(*words)
         assert (done.code, str(library.secondary) in done.err) == (7, True), done
@@ -132,7 +132,7 @@ def test_what_needs_a_drive_that_is_away_is_unavailable(library: Home, words: tu
     ids=" ".join,
 )
 def test_everything_else_goes_on(library: Home, words: tuple[str, ...]) -> None:
-    """What needs the other drives alone does not mind, and writes nothing at the empty mount point."""
+    """Commands that need only other drives work, and write nothing to the empty mount point."""
     with unmounted(library.secondary):
         library.run(*(str(library.root / "other") if word == "PATH" else word for word in words)).checked()
         assert states(library)["far"] == "offline"
@@ -140,7 +140,7 @@ def test_everything_else_goes_on(library: Home, words: tuple[str, ...]) -> None:
 
 
 def test_a_primary_that_is_away_is_never_taken_for_a_fresh_one(library: Home) -> None:
-    """It takes the registry with it; every command says what to mount, and makes no new library in its place."""
+    """If the primary with the registry is offline, every command says what to mount, and none creates a new library."""
     with unmounted(library.primary):
         for words in (("ls",), ("path", "far"), ("tiers",), ("add", "x", NEAR), ("reconcile",)):
             done = library.run(*words)
@@ -150,7 +150,7 @@ def test_a_primary_that_is_away_is_never_taken_for_a_fresh_one(library: Home) ->
 
 
 def test_a_pull_that_waits_for_a_drive_goes_on_when_it_is_back(hub: FakeHub, library: Home) -> None:
-    """The job stays in the registry, and a server carries it out."""
+    """A pull that waits for a drive stays queued, and a server runs it once the drive is back."""
     blob = next(Base(library.secondary).repo(FAR).blobs.iterdir())
     blob.unlink()
     with unmounted(library.secondary):
@@ -163,7 +163,7 @@ def test_a_pull_that_waits_for_a_drive_goes_on_when_it_is_back(hub: FakeHub, lib
 
 
 def test_a_model_forgotten_while_its_drive_was_away_stays_forgotten(library: Home) -> None:
-    """Its sidecar goes when the drive is back; until then reconcile does not take it for a model that was lost."""
+    """If a model is forgotten while its drive is offline, its sidecar goes later, and reconcile doesn't register it."""
     with unmounted(library.custom):
         library.run("rm", "usb").checked()
     assert [sidecar.model_name for sidecar in sidecars.read_all(Base(library.custom))] == ["usb"]
@@ -181,7 +181,7 @@ def test_a_model_forgotten_while_its_drive_was_away_stays_forgotten(library: Hom
 
 
 def test_another_drive_in_its_place_is_not_written_to(library: Home) -> None:
-    """A base that holds another tier than before is refused, and nothing there is deleted for the one that was."""
+    """If another drive is at a base's path, it is refused, and no job deletes anything on it."""
     with library.open() as shelf, (shelf.path("usb") / "config.json").open("rb"):
         shelf.move("usb", "primary")
         [waiting] = [job for job in shelf.services.registry.jobs(state=UNFINISHED) if job.kind == "delete_old_copy"]
@@ -203,7 +203,7 @@ def test_another_drive_in_its_place_is_not_written_to(library: Home) -> None:
 
 
 def test_an_emptied_drive_can_start_afresh(library: Home) -> None:
-    """After `--reset-marker` it is a tier again; its models are missing, and can be pulled or removed."""
+    """After `--reset-marker` an emptied drive is a tier again; its models are missing and can be pulled or removed."""
     shutil.rmtree(library.secondary)
     library.secondary.mkdir()
     assert states(library)["far"] == "offline"
@@ -218,7 +218,7 @@ def test_an_emptied_drive_can_start_afresh(library: Home) -> None:
 
 
 def test_a_marker_that_cannot_be_read_is_replaced_when_asked(library: Home) -> None:
-    """Zeros after a power cut: the base is offline until a person says that it is what it was."""
+    """A base with a marker of zeros, as after a power cut, is offline until a person resets the marker."""
     Base(library.secondary).marker.write_bytes(bytes(40))
     assert states(library)["far"] == "offline"
 
@@ -228,7 +228,7 @@ def test_a_marker_that_cannot_be_read_is_replaced_when_asked(library: Home) -> N
 
 
 def test_an_emptied_primary_starts_afresh_and_learns_of_the_rest(library: Home) -> None:
-    """The registry went with it; reconcile finds the models of the other drives."""
+    """After resetting an emptied primary, reconcile finds the models of the other drives."""
     shutil.rmtree(library.primary)
     library.primary.mkdir()
     assert library.run("ls").code == 7
@@ -240,13 +240,13 @@ def test_an_emptied_primary_starts_afresh_and_learns_of_the_rest(library: Home) 
 
 
 def test_no_base_that_is_there_can_start_afresh(library: Home) -> None:
-    """A marker that is there, and a folder that isn't a tier, are invalid input."""
+    """--reset-marker is refused for a good marker and for a folder that isn't a tier."""
     assert library.run("tiers", "--reset-marker", str(library.secondary)).code == 2
     assert library.run("tiers", "--reset-marker", str(library.root / "nothing")).code == 2
 
 
 def test_a_full_primary_does_not_demote_to_a_drive_that_is_away(hub: FakeHub, library: Home) -> None:
-    """What does not fit is told as that, at once."""
+    """If the secondary is offline, a pull that doesn't fit the full primary is refused at once."""
     hub.add_repo("org/big", {"b.bin": random_bytes(900_000, 9)})
     with unmounted(library.secondary), library.open(PRIMARY_CACHE_LIMIT_GB="0.001") as shelf:
         with pytest.raises(OutOfSpace):
@@ -255,7 +255,7 @@ def test_a_full_primary_does_not_demote_to_a_drive_that_is_away(hub: FakeHub, li
 
 
 def test_the_hub_face_never_denies_what_is_only_away(library: Home) -> None:
-    """503 for a repository whose drive is away, 404 for one that nobody has; clients remember the latter."""
+    """The hub face answers 503 if a repository's drive is offline, because clients remember a 404."""
     with library.open() as shelf:
         shelf.remove("usb", delete_files=True)
     with library.serve() as server:
@@ -277,7 +277,7 @@ def test_the_hub_face_never_denies_what_is_only_away(library: Home) -> None:
 
 
 def test_a_file_that_only_a_drive_that_is_away_may_have_is_not_denied(hub: FakeHub, library: Home) -> None:
-    """A partial snapshot here and the whole one away: what is not here is 503, and what no commit has is 404."""
+    """If a whole copy is offline, the hub face answers 503 for its files and 404 for those that no list has."""
     with library.open() as shelf:
         shelf.remove("usb", delete_files=True)
         shelf.register("part", FAR, allow_patterns=["config.json"])
@@ -288,7 +288,7 @@ def test_a_file_that_only_a_drive_that_is_away_may_have_is_not_denied(hub: FakeH
 
 
 def test_a_model_on_a_read_only_base_is_loaded_and_says_so(library: Home) -> None:
-    """`path`, `run` and the hub face read it in place; `tiers` and `show` say read-only."""
+    """`path`, `run` and the hub face read a model on a read-only base; `tiers` and `show` say read-only."""
     with read_only(library.custom):
         assert states(library) == READY
         assert "read-only" in library.run("show", "usb", "--json").checked().json["detail"]
@@ -318,7 +318,7 @@ def test_a_model_on_a_read_only_base_is_loaded_and_says_so(library: Home) -> Non
 def test_writing_to_a_read_only_base_is_denied_before_anything_changes(
     hub: FakeHub, library: Home, words: tuple[str, ...]
 ) -> None:
-    """Exit code 3, and the library is as it was."""
+    """Writing to a read-only base ends with exit code 3 before anything changes."""
     hub.add_repo(FAR, NEWER)
     before = library.run("ls", "--json").json
     with read_only(library.custom):
@@ -331,7 +331,7 @@ def test_writing_to_a_read_only_base_is_denied_before_anything_changes(
 
 
 def test_moving_off_a_read_only_base_copies_and_says_that_the_source_stays(library: Home) -> None:
-    """The model resolves to the copy; the read-only one is as it was, and no job waits to delete it."""
+    """A move from a read-only base copies; the source stays, and no job waits to delete it."""
     before = tree(library.custom)
     with read_only(library.custom):
         planned = library.run("move", "usb", "primary", "--dry-run", "--json").checked().json
@@ -348,7 +348,7 @@ def test_moving_off_a_read_only_base_copies_and_says_that_the_source_stays(libra
 
 
 def test_forgetting_a_model_on_a_read_only_base_leaves_its_files(library: Home) -> None:
-    """The row goes at once, the sidecar when the base can be written again; a pin is noted without the sidecar."""
+    """Forgetting a model on a read-only base deletes its row now and its sidecar later; a pin changes only the row."""
     with read_only(library.custom):
         library.run("pin", "usb").checked()
         library.run("unpin", "usb").checked()

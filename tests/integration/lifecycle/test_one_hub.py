@@ -1,4 +1,4 @@
-"""What the hub said once is enough: for the last step, for a mirror that says little, and for a name's spelling."""
+"""The hub is asked once: for the last step, with a sparse mirror, and for a repository's spelling."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FILES = {
 
 
 def layout(base: Path) -> dict[str, Any]:
-    """Return every name below `hub`: where a link leads, what a ref or a list says, which blob a file is."""
+    """Return every name below `hub` with a link's target, a ref's or list's content, or a file's blob."""
     found: dict[str, Any] = {}
     for path in sorted((base / "hub").rglob("*")):
         name = path.relative_to(base).as_posix()
@@ -57,7 +57,7 @@ def test_a_pull_lays_out_what_hf_lays_out(hub: FakeHub, home: Home, shelf: Shelf
 
 
 class Stopper:
-    """Progress that takes the hub away when the last step begins."""
+    """Progress that stops the hub before the last step."""
 
     def __init__(self, hub: FakeHub) -> None:
         self._hub = hub
@@ -68,21 +68,21 @@ class Stopper:
             self._hub.stop()
 
     def advance(self, done_bytes: int) -> None:
-        """Count nothing."""
+        """Ignore bytes."""
 
     def skip(self, done_bytes: int) -> None:
-        """Count what was there."""
+        """Ignore bytes that were there."""
         self.advance(done_bytes)
 
     def note(self, detail: str) -> None:
-        """Nothing keeps it up."""
+        """Ignore notes."""
 
     def check(self) -> None:
-        """Go on."""
+        """Never stop."""
 
 
 def test_the_last_step_asks_nobody(hub: FakeHub, shelf: Shelf) -> None:
-    """A hub that goes away after the last byte doesn't keep a model from being whole."""
+    """If the hub stops after the last byte, the model still becomes whole."""
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO, download=False)
 
@@ -94,7 +94,7 @@ def test_the_last_step_asks_nobody(hub: FakeHub, shelf: Shelf) -> None:
 
 
 def test_a_mirror_need_not_name_the_commit_of_a_file(hub: FakeHub, shelf: Shelf) -> None:
-    """Where files come without X-Repo-Commit, the commit that the API told is enough."""
+    """Files without X-Repo-Commit are accepted, because the API told the commit."""
     commit = hub.add_repo(REPO, FILES)
     hub.hide_commits()
 
@@ -104,7 +104,7 @@ def test_a_mirror_need_not_name_the_commit_of_a_file(hub: FakeHub, shelf: Shelf)
 
 
 def test_lost_links_are_mended_offline(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """With the bytes here, a pull makes lost links, list and ref anew without the hub."""
+    """With all bytes here, a pull restores lost links, list and ref without the hub."""
     hub.add_repo(REPO, FILES)
     path = Path(shelf.register("m", REPO).path or "")
     for folder in ("snapshots", "trees", "refs"):
@@ -118,7 +118,7 @@ def test_lost_links_are_mended_offline(hub: FakeHub, home: Home, shelf: Shelf) -
 
 
 def test_the_hubs_spelling_is_the_identity(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """However an id is typed, the repository is registered, stored and found as the hub spells it."""
+    """However an id is typed, its repository is registered, stored and found in the hub's spelling."""
     hub.add_repo("Org/Tiny", FILES)
 
     first = shelf.register("a", "Org/Tiny")
@@ -133,7 +133,7 @@ def test_the_hubs_spelling_is_the_identity(hub: FakeHub, home: Home, shelf: Shel
 
 
 def test_a_spelling_is_corrected_when_the_hub_is_back(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """A model that was registered while the hub was away takes the hub's spelling at its first pull."""
+    """A model registered without the hub gets the hub's spelling at its first pull."""
     hub.add_repo("Org/Tiny", FILES)
     hub.stop()
     shelf.register("m", "org/tiny", download=False)
@@ -146,7 +146,7 @@ def test_a_spelling_is_corrected_when_the_hub_is_back(hub: FakeHub, home: Home, 
 
 
 def test_offline_the_spelling_on_the_disk_is_taken(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """While the hub is away, a repository that is here already is meant, whatever the case of the letters typed."""
+    """Without the hub, an id in other letter case means the repository that is on the disk."""
     hub.add_repo("Org/Tiny", FILES)
     home.hf(home.primary, "download", "Org/Tiny").checked()
     hub.stop()
@@ -157,7 +157,7 @@ def test_offline_the_spelling_on_the_disk_is_taken(hub: FakeHub, home: Home, she
 
 
 def test_a_commit_that_is_gone_names_its_revision(hub: FakeHub, shelf: Shelf) -> None:
-    """A pull of a commit that the hub no longer has says which revision it was and how to take a newer one."""
+    """If the hub no longer has a commit, the pull names the revision and how to take a newer one."""
     old = hub.add_repo(REPO, FILES)
     shelf.register("m", REPO, download=False)
     hub.add_repo(REPO, FILES | {"config.json": b"new"})
@@ -170,7 +170,7 @@ def test_a_commit_that_is_gone_names_its_revision(hub: FakeHub, shelf: Shelf) ->
 
 
 def test_a_commit_that_was_asked_for_by_its_hash_and_is_gone(hub: FakeHub, shelf: Shelf) -> None:
-    """A model that was registered by commit has no newer one: the hint registers anew."""
+    """If the hub no longer has a commit that was asked for by hash, the hint is to register again."""
     old = hub.add_repo(REPO, FILES)
     shelf.register("m", REPO, revision=old, download=False)
     hub.add_repo(REPO, FILES | {"config.json": b"new"})
@@ -184,7 +184,7 @@ def test_a_commit_that_was_asked_for_by_its_hash_and_is_gone(hub: FakeHub, shelf
 
 @pytest.mark.parametrize("key", ["", "k" * 40], ids=["open", "with a key"])
 def test_a_shelf_without_hf_says_where_its_hub_is(hub: FakeHub, home: Home, key: str) -> None:
-    """An endpoint that is a server of ours, without the path of its hub, is named with the right one."""
+    """An endpoint that is a modelshelf server without /hf is refused with the right address."""
     more = {"SHELF_API_KEY": key} if key else {}
     with home.serve(**more) as server:
         refused = home.run("add", "m", REPO, HF_ENDPOINT=server.url)
@@ -208,7 +208,7 @@ main()
 
 
 def test_no_other_host_is_asked(hub: FakeHub, home: Home, tmp_path: Path) -> None:
-    """Whatever is done, no name is looked up and no address is reached but the hub's, agents' variables set or not."""
+    """Nothing but the hub is looked up or connected to, whether or not agents' variables are set."""
     hub.add_repo(REPO, FILES)
     log = tmp_path / "log"
     agents = {"CLAUDECODE": "1", "AI_AGENT": "x", "HF_HUB_DISABLE_TELEMETRY": "", "HF_HUB_DISABLE_UPDATE_CHECK": ""}

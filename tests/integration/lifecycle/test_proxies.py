@@ -1,4 +1,4 @@
-"""Through every kind of proxy, and with a certificate authority of one's own, metadata and bytes go the same way."""
+"""Metadata and bytes take the same way through every kind of proxy and certificate authority."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tests.world import Home, random_bytes, tree
 REPO = "org/name"
 FILES = {"config.json": b"{}", "model.safetensors": random_bytes(400_000)}
 PASSWORD = "me:pass%40word"
-"""As it stands in an address."""
+"""As in an address."""
 
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate of 127.0.0.1 that nobody trusts, with its key."""
+    """A self-signed certificate of 127.0.0.1, with its key."""
     folder = tmp_path_factory.mktemp("tls")
     pem, key = folder / "cert.pem", folder / "key.pem"
     what = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=hub -addext subjectAltName=IP:127.0.0.1"
@@ -39,18 +39,18 @@ def secure_hub(certificate: Path) -> Iterator[FakeHub]:
 
 
 def kinds(proxy: Proxy) -> set[str]:
-    """Return in which ways a proxy was asked."""
+    """Return which kinds of requests a proxy got."""
     return {asked.partition(" ")[0] for asked in proxy.asked}
 
 
 def add(home: Home, **more: str) -> dict[str, bytes]:
-    """Add the model in a child; returns its files."""
+    """Add the model in a child process; return its files."""
     home.run("add", "m", REPO, **more).checked()
     return tree(Path(home.run("path", "m").checked().out.strip()))
 
 
 def test_a_proxy_that_closes_a_kept_connection_is_asked_again(hub: FakeHub, home: Home) -> None:
-    """Proxies close what is idle for long, also in the instant in which the next request is sent."""
+    """If a proxy closes an idle connection just before a request, the request is sent again."""
     hub.add_repo(REPO, FILES)
 
     with Proxy(hangs_up=True) as proxy:
@@ -59,7 +59,7 @@ def test_a_proxy_that_closes_a_kept_connection_is_asked_again(hub: FakeHub, home
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"])
 def test_everything_goes_through_the_proxy(hub: FakeHub, home: Home, name: str) -> None:
-    """What the hub tells and what it sends both come through the proxy that the environment names."""
+    """Metadata and bytes both go through the proxy from the environment."""
     hub.add_repo(REPO, FILES)
 
     with Proxy() as proxy:
@@ -72,7 +72,7 @@ def test_everything_goes_through_the_proxy(hub: FakeHub, home: Home, name: str) 
 
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "ALL_PROXY"])
 def test_https_goes_through_a_tunnel(secure_hub: FakeHub, certificate: Path, home: Home, name: str) -> None:
-    """An https hub is asked through CONNECT with the proxy's password, and the token isn't shown to the proxy."""
+    """An https hub is reached by CONNECT with the proxy's password, and the proxy doesn't see the token."""
     secure_hub.add_repo(REPO, FILES, private=True)
     home.endpoint = secure_hub.url
     more = {"REQUESTS_CA_BUNDLE": str(certificate), "HF_TOKEN": secure_hub.token}
@@ -85,7 +85,7 @@ def test_https_goes_through_a_tunnel(secure_hub: FakeHub, certificate: Path, hom
 
 
 def test_a_password_is_sent_with_metadata_and_bytes(hub: FakeHub, home: Home) -> None:
-    """A proxy that wants a password gets it with every request."""
+    """A proxy's password is sent with metadata and bytes."""
     hub.add_repo(REPO, FILES)
 
     with Proxy("me:pass@word") as proxy:
@@ -99,7 +99,7 @@ def test_a_password_is_sent_with_metadata_and_bytes(hub: FakeHub, home: Home) ->
 def test_a_proxy_that_wants_a_password_says_so(
     hub: FakeHub, secure_hub: FakeHub, home: Home, user: str, secure: bool
 ) -> None:
-    """The error names the proxy and what it wants, nothing is registered, and no secret is repeated."""
+    """If a proxy wants a password, the error names the proxy, nothing is registered, and no secret is shown."""
     home.endpoint = secure_hub.url if secure else hub.url
 
     with Proxy("me:pass@word") as proxy:
@@ -114,7 +114,7 @@ def test_a_proxy_that_wants_a_password_says_so(
 
 @pytest.mark.parametrize("no_proxy", ["127.0.0.0/8", "127.0.0.1", "*"])
 def test_no_proxy_is_heeded(hub: FakeHub, home: Home, no_proxy: str) -> None:
-    """A hub that NO_PROXY names is asked directly."""
+    """A hub in NO_PROXY is asked directly."""
     hub.add_repo(REPO, FILES)
 
     with Proxy() as proxy:
@@ -124,7 +124,7 @@ def test_no_proxy_is_heeded(hub: FakeHub, home: Home, no_proxy: str) -> None:
 
 
 def test_a_storage_elsewhere_has_its_own_exception(hub: FakeHub, home: Home) -> None:
-    """Each address is judged by itself: the hub goes past the proxy, the storage that it redirects to doesn't."""
+    """NO_PROXY is checked for each address: the hub is asked directly, and its storage through the proxy."""
     hub.add_repo(REPO, FILES)
     hub.fail("*/model.safetensors", redirect_to="/cdn/{digest}")
 
@@ -136,7 +136,7 @@ def test_a_storage_elsewhere_has_its_own_exception(hub: FakeHub, home: Home) -> 
 
 @pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
 def test_a_socks_proxy_carries_everything(hub: FakeHub, home: Home, scheme: str) -> None:
-    """With the package for it installed, a SOCKS proxy is one like another, its password included."""
+    """With its package installed, a SOCKS proxy with a password works like any other."""
     hub.add_repo(REPO, FILES)
 
     with Proxy("me:pass@word", socks=True) as proxy:
@@ -146,7 +146,7 @@ def test_a_socks_proxy_carries_everything(hub: FakeHub, home: Home, scheme: str)
 
 
 def test_socks_without_its_package_says_what_to_install(home: Home) -> None:
-    """Where the package is missing the error names it."""
+    """Without its package a SOCKS proxy is an error that names the package."""
     code = "import sys; sys.modules['socks'] = None; from modelshelf.cli.main import main; main()"
 
     refused = home.python(code, "add", "m", REPO, ALL_PROXY="socks5://127.0.0.1:9")
@@ -156,7 +156,7 @@ def test_socks_without_its_package_says_what_to_install(home: Home) -> None:
 
 
 def test_an_authority_that_nobody_knows_is_not_trusted(secure_hub: FakeHub, home: Home) -> None:
-    """A certificate that the system doesn't trust ends the question, and the error says how to trust it."""
+    """An untrusted certificate is an error that says how to trust it."""
     secure_hub.add_repo(REPO, FILES)
     home.endpoint = secure_hub.url
 
@@ -169,7 +169,7 @@ def test_an_authority_that_nobody_knows_is_not_trusted(secure_hub: FakeHub, home
 
 @pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
 def test_an_authority_of_ones_own_is_trusted(secure_hub: FakeHub, certificate: Path, home: Home, name: str) -> None:
-    """The variables of requests, curl and OpenSSL name the certificates that are trusted."""
+    """REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE and SSL_CERT_FILE name the trusted certificates."""
     secure_hub.add_repo(REPO, FILES)
     secure_hub.fail("*/model.safetensors", redirect_to="/cdn/{digest}")
     home.endpoint = secure_hub.url
@@ -178,7 +178,7 @@ def test_an_authority_of_ones_own_is_trusted(secure_hub: FakeHub, certificate: P
 
 
 def test_certificates_that_are_not_there_are_named(secure_hub: FakeHub, home: Home) -> None:
-    """A path that leads to no certificates is an error that names it and the variables."""
+    """A path without certificates is an error that names it and the variables."""
     home.endpoint = secure_hub.url
 
     refused = home.run("add", "m", REPO, REQUESTS_CA_BUNDLE="/nowhere/ca.pem")

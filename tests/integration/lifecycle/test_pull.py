@@ -1,4 +1,4 @@
-"""A pull brings what the hub has, checked byte by byte, to the place where every other tool looks."""
+"""A pull downloads and verifies every byte to where all other tools look."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ WEIGHTS_DIGEST = Blob.of(WEIGHTS, lfs=True).digest
 
 
 def asked_for(hub: FakeHub, path: str) -> list[str | None]:
-    """Return the ranges of all downloads of one file."""
+    """Return the ranges of all requests for one file."""
     return [r.range for r in hub.requests if r.method == "GET" and r.path.endswith(f"/{path}")]
 
 
 def test_every_tool_finds_what_was_pulled(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """`hf cache ls`, `hf cache verify` and huggingface_hub offline agree that the model is there and whole."""
+    """After a pull `hf cache ls`, `hf cache verify` and huggingface_hub offline find the model whole."""
     commit = hub.add_repo(REPO, FILES)
 
     model = shelf.register("m", REPO)
@@ -48,7 +48,7 @@ def test_every_tool_finds_what_was_pulled(hub: FakeHub, home: Home, shelf: Shelf
 
 
 def test_each_distinct_content_is_fetched_once(hub: FakeHub, shelf: Shelf) -> None:
-    """A blob under two names comes once, counts once, and both names lead to it."""
+    """A blob under two names is fetched and counted once, and both names lead to it."""
     hub.add_repo(REPO, FILES)
 
     model = shelf.register("m", REPO)
@@ -60,7 +60,7 @@ def test_each_distinct_content_is_fetched_once(hub: FakeHub, shelf: Shelf) -> No
 
 
 def test_a_pull_of_a_whole_model_fetches_nothing(hub: FakeHub, shelf: Shelf) -> None:
-    """Pulling again is allowed and costs no byte."""
+    """Pulling a whole model again fetches nothing."""
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO)
     before = hub.bytes_sent
@@ -71,7 +71,7 @@ def test_a_pull_of_a_whole_model_fetches_nothing(hub: FakeHub, shelf: Shelf) -> 
 
 
 def test_a_registered_model_stays_at_its_commit(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """When main moves upstream and another tool moves the ref, the model still loads, whole, at its own commit."""
+    """A model loads whole at its own commit, even after main moved on the hub and in the ref."""
     old = hub.add_repo(REPO, FILES)
     path = Path(shelf.register("m", REPO).path or "")
     new = hub.add_repo(REPO, FILES | {"config.json": b"{}", "model.safetensors": WEIGHTS[::-1]})
@@ -87,7 +87,7 @@ def test_a_registered_model_stays_at_its_commit(hub: FakeHub, home: Home, shelf:
 
 
 def test_a_model_registered_before_main_moved_is_pulled_at_its_commit(hub: FakeHub, shelf: Shelf) -> None:
-    """The commit is pinned when the model is registered, not when it is downloaded."""
+    """The commit is fixed when a model is registered, not when it is downloaded."""
     old = hub.add_repo(REPO, FILES)
     shelf.register("m", REPO, download=False)
     hub.add_repo(REPO, {"config.json": b"{}"})
@@ -98,7 +98,7 @@ def test_a_model_registered_before_main_moved_is_pulled_at_its_commit(hub: FakeH
 
 
 def test_what_another_tool_downloaded_is_not_fetched_again(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """After `hf download` a pull reads the bytes, finds them right, and asks the hub for none."""
+    """A blob that `hf download` brought is verified and not fetched again."""
     hub.add_repo(REPO, FILES)
     home.hf(home.primary, "download", REPO).checked()
     before = hub.bytes_sent
@@ -110,7 +110,7 @@ def test_what_another_tool_downloaded_is_not_fetched_again(hub: FakeHub, home: H
 
 
 def damage_truncate(blob: Path) -> None:
-    """Leave the first half."""
+    """Keep the first half."""
     blob.write_bytes(blob.read_bytes()[: blob.stat().st_size // 2])
 
 
@@ -122,7 +122,7 @@ def damage_flip(blob: Path) -> None:
 
 
 def damage_zero(blob: Path) -> None:
-    """Leave what a power cut leaves: the right size and nothing in it."""
+    """Write zeros over the file, as a power cut does."""
     blob.write_bytes(bytes(blob.stat().st_size))
 
 
@@ -130,7 +130,7 @@ def damage_zero(blob: Path) -> None:
 def test_a_damaged_blob_of_another_tool_is_set_aside_and_fetched(
     hub: FakeHub, home: Home, shelf: Shelf, damage: object
 ) -> None:
-    """A blob that other tools take for whole is quarantined, never deleted, and only its bytes come again."""
+    """A damaged blob of another tool goes into quarantine, and only its bytes are fetched."""
     hub.add_repo(REPO, FILES)
     home.hf(home.primary, "download", REPO).checked()
     blob = home.primary / "hub/models--org--name/blobs" / WEIGHTS_DIGEST
@@ -147,7 +147,7 @@ def test_a_damaged_blob_of_another_tool_is_set_aside_and_fetched(
 
 
 def test_a_big_file_comes_in_parallel_ranges(hub: FakeHub, shelf: Shelf) -> None:
-    """Several requests run side by side over one file, and every byte is asked for once."""
+    """A large file is fetched by several requests at the same time, and every byte once."""
     big = random_bytes(6 * LEAST_RUN_SEGMENTS * SEGMENT_BYTES + 1)
     hub.add_repo(REPO, {"big.gguf": big})
     hub.pause(after_bytes=0)
@@ -169,7 +169,7 @@ def test_a_big_file_comes_in_parallel_ranges(hub: FakeHub, shelf: Shelf) -> None
 
 
 def test_a_subset_never_passes_for_the_whole(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """One GGUF of two is a whole model when that was asked for, and a partial one when everything was."""
+    """One GGUF of two is whole if that was asked for, and partial if everything was."""
     files = {"README.md": b"hi", "q4.gguf": random_bytes(100_000), "q8.gguf": random_bytes(200_000)}
     hub.add_repo(REPO, files)
     small = shelf.register("small", REPO, allow_patterns=["*q4.gguf"])
@@ -201,7 +201,7 @@ def test_two_repositories_lie_side_by_side(hub: FakeHub, shelf: Shelf) -> None:
 
 
 def test_a_file_that_vanished_is_noticed_and_fetched(hub: FakeHub, shelf: Shelf) -> None:
-    """When somebody deletes a blob, the model says so and a pull brings that blob alone."""
+    """If somebody deletes a blob, the model says so, and a pull fetches that blob alone."""
     hub.add_repo(REPO, FILES)
     path = shelf.register("m", REPO).path
     assert path is not None
@@ -216,7 +216,7 @@ def test_a_file_that_vanished_is_noticed_and_fetched(hub: FakeHub, shelf: Shelf)
 
 
 def test_bytes_that_stay_wrong_are_never_published(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """A hub that always serves another byte ends the pull as corrupt after two tries; no blob gets its name."""
+    """If a hub always sends a wrong byte, the pull ends as corrupt after two tries, and no blob is published."""
     hub.add_repo(REPO, FILES)
     hub.fail("*/model.safetensors", corrupt_at=1_000_000)
 
@@ -231,7 +231,7 @@ def test_bytes_that_stay_wrong_are_never_published(hub: FakeHub, home: Home, she
 
 
 def test_bytes_that_were_wrong_once_are_fetched_again(hub: FakeHub, shelf: Shelf) -> None:
-    """One flipped byte on the wire costs the file twice and nothing else."""
+    """One wrong byte on the wire costs a second fetch of the file and nothing else."""
     hub.add_repo(REPO, FILES)
     hub.fail("*/model.safetensors", corrupt_at=1_000_000, times=1)
 
@@ -243,7 +243,7 @@ def test_bytes_that_were_wrong_once_are_fetched_again(hub: FakeHub, shelf: Shelf
 
 
 def test_a_repository_that_is_gone_is_not_found(hub: FakeHub, shelf: Shelf) -> None:
-    """A file that the hub answers 404 for ends the pull: trying again would not help."""
+    """If the hub answers 404 for a file, the pull ends without another try."""
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO, download=False)
     hub.fail("*/resolve/*", status=404, error_code="RepoNotFound")

@@ -1,4 +1,4 @@
-"""A hub that fails in every way it can, and what a pull makes of it."""
+"""How a pull handles every fault of a hub."""
 
 from __future__ import annotations
 
@@ -24,35 +24,35 @@ FILES = {"config.json": b"{}", "empty.txt": b"", "model.safetensors": BIG}
 
 
 class FastClock(SystemClock):
-    """Real time in which nobody waits: it goes on by what was slept, and remembers it."""
+    """Real time plus what was slept, so that nobody waits; sleeps are recorded."""
 
     def __init__(self) -> None:
         self.slept_s = 0.0
 
     def now(self) -> float:
-        """Return the machine's time and what was slept."""
+        """Return real time plus what was slept."""
         return super().now() + self.slept_s
 
     def sleep(self, duration_s: float) -> None:
-        """Go on at once."""
+        """Advance without waiting."""
         self.slept_s += duration_s
 
 
 @pytest.fixture
 def clock() -> FastClock:
-    """A clock that turns by itself."""
+    """A clock on which sleeps take no time."""
     return FastClock()
 
 
 @pytest.fixture
 def shelf(home: Home, clock: FastClock) -> Iterator[Shelf]:
-    """The library, without a wait between tries."""
+    """The library, without pauses between tries."""
     with home.open(clock) as opened:
         yield opened
 
 
 def pulled(shelf: Shelf) -> dict[str, bytes]:
-    """Register and pull the model; returns its files."""
+    """Register and pull the model; return its files."""
     path = shelf.register("m", REPO).path
     assert violations(shelf) == []
     return tree(Path(path or ""))
@@ -77,7 +77,7 @@ def pulled(shelf: Shelf) -> dict[str, bytes]:
     ],
 )
 def test_a_pull_outlasts_a_fault_that_passes(hub: FakeHub, shelf: Shelf, fault: dict[str, object]) -> None:
-    """Whatever fails for a while, the model is whole in the end, by one call."""
+    """After any passing fault one call still completes the model."""
     hub.add_repo(REPO, FILES)
     hub.fail("*/resolve/*", method="GET", **fault)
 
@@ -85,7 +85,7 @@ def test_a_pull_outlasts_a_fault_that_passes(hub: FakeHub, shelf: Shelf, fault: 
 
 
 def test_what_came_before_a_cut_is_not_asked_for_again(hub: FakeHub, shelf: Shelf) -> None:
-    """A connection that breaks costs no byte: the next one goes on where it stood."""
+    """A broken connection costs no byte: the next one continues at the same byte."""
     hub.add_repo(REPO, FILES)
     hub.fail("*/model.safetensors", method="GET", cut_after=SEGMENT_BYTES - 1, times=2)
 
@@ -94,7 +94,7 @@ def test_what_came_before_a_cut_is_not_asked_for_again(hub: FakeHub, shelf: Shel
 
 
 def test_a_hub_without_ranges_is_asked_once(hub: FakeHub, shelf: Shelf) -> None:
-    """Where ranges are not honoured one stream takes the whole file."""
+    """From a hub without ranges one stream takes the whole file."""
     hub.add_repo(REPO, FILES)
     hub.fail("*", no_ranges=True)
 
@@ -103,7 +103,7 @@ def test_a_hub_without_ranges_is_asked_once(hub: FakeHub, shelf: Shelf) -> None:
 
 
 def test_a_hub_that_stops_to_honour_ranges_costs_bytes_only(hub: FakeHub, shelf: Shelf) -> None:
-    """When ranges end after the first answer, every stream reads from the beginning and keeps its own segments."""
+    """If a hub ignores ranges after the first answer, every stream reads from the start and keeps its own segments."""
     hub.add_repo(REPO, FILES)
     hub.fail("*/model.safetensors", method="GET", delay_s=0.01, times=1)
     hub.fail("*/model.safetensors", method="GET", no_ranges=True)
@@ -112,7 +112,7 @@ def test_a_hub_that_stops_to_honour_ranges_costs_bytes_only(hub: FakeHub, shelf:
 
 
 def test_the_hub_is_given_the_time_it_asks_for(hub: FakeHub, shelf: Shelf, clock: FastClock) -> None:
-    """A Retry-After makes the streams wait, and longer than the usual first pause."""
+    """After a Retry-After the streams wait as long as it says, even if that exceeds the usual first pause."""
     hub.add_repo(REPO, FILES)
     hub.fail("*/model.safetensors", method="GET", status=429, headers={"Retry-After": "40"}, times=1)
 
@@ -121,7 +121,7 @@ def test_the_hub_is_given_the_time_it_asks_for(hub: FakeHub, shelf: Shelf, clock
 
 
 def test_the_token_stays_with_the_hub(hub: FakeHub, home: Home) -> None:
-    """The hub sees the token; another origin that it sends the download to does not."""
+    """The hub gets the token, and another origin that it redirects to doesn't."""
     hub.add_repo(REPO, FILES, gated=True)
     hub.fail("*/resolve/*", redirect_to="/cdn/{digest}")
 
@@ -134,7 +134,7 @@ def test_the_token_stays_with_the_hub(hub: FakeHub, home: Home) -> None:
 
 
 def test_an_expired_address_is_asked_for_anew(hub: FakeHub, shelf: Shelf) -> None:
-    """A storage address that answers 403 after a while sends the streams back to the hub."""
+    """If a storage address answers 403 after a while, the streams ask the hub for a new one."""
     hub.add_repo(REPO, FILES)
     hub.fail("*/resolve/*", redirect_to="/cdn/{digest}")
     place = f"/cdn/{Blob.of(BIG, lfs=True).digest}"
@@ -145,7 +145,7 @@ def test_an_expired_address_is_asked_for_anew(hub: FakeHub, shelf: Shelf) -> Non
 
 
 def test_a_hub_that_pages_its_tree_is_listed_whole(hub: FakeHub, shelf: Shelf) -> None:
-    """A tree of several pages is one model."""
+    """A tree of several pages is listed whole."""
     files = {f"part-{i:02}.txt": f"{i}".encode() for i in range(23)}
     hub.add_repo(REPO, files)
     hub.page_size = 5
@@ -154,7 +154,7 @@ def test_a_hub_that_pages_its_tree_is_listed_whole(hub: FakeHub, shelf: Shelf) -
 
 
 def test_sizes_that_the_list_hides_are_asked_for(hub: FakeHub, shelf: Shelf) -> None:
-    """A size that the tree leaves out is taken from the file's own headers."""
+    """A size that the tree leaves out is taken from the file's headers."""
     hub.add_repo(REPO, FILES)
     hub.fail("*/tree/*", no_size=True)
 
@@ -162,7 +162,7 @@ def test_sizes_that_the_list_hides_are_asked_for(hub: FakeHub, shelf: Shelf) -> 
 
 
 def test_without_a_size_nothing_is_fetched(hub: FakeHub, shelf: Shelf) -> None:
-    """A file whose size nobody tells cannot be kept within a limit: the pull says which, and fetches nothing."""
+    """If a file's size is unknown, the pull names it and fetches nothing, because no limit could be kept."""
     hub.add_repo(REPO, FILES)
     hub.fail("*", no_size=True)
 
@@ -174,7 +174,7 @@ def test_without_a_size_nothing_is_fetched(hub: FakeHub, shelf: Shelf) -> None:
 
 @pytest.mark.parametrize("cut_at", [0, 5 * MIB, 18 * MIB], ids=["first byte", "middle", "late"])
 def test_a_hub_that_dies_leaves_a_job_that_waits(hub: FakeHub, home: Home, shelf: Shelf, cut_at: int) -> None:
-    """When the hub goes away for good the job waits, what arrived stays, and the next pull goes on from there."""
+    """If the hub dies the job waits, the bytes stay, and the next pull resumes."""
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO, download=False)
     hub.pause(after_bytes=cut_at)
@@ -198,7 +198,7 @@ def test_a_hub_that_dies_leaves_a_job_that_waits(hub: FakeHub, home: Home, shelf
 
 
 def test_a_line_that_is_away_for_minutes_is_waited_for(hub: FakeHub, shelf: Shelf, clock: FastClock) -> None:
-    """Once bytes came, a router that starts anew doesn't end the command; before, nobody waits long."""
+    """After the first bytes a pull waits minutes for the line; before, it gives up soon."""
     hub.add_repo(REPO, FILES)
     hub.fail("*/model.safetensors", method="GET", cut_after=5 * SEGMENT_BYTES, no_ranges=True, times=1)
     hub.fail("*/model.safetensors", method="GET", status=503, times=12)
@@ -212,7 +212,7 @@ PAGE = {"body": b"<html>Welcome to the hotel</html>", "headers": {"Content-Type"
 
 @pytest.mark.parametrize("where", ["*/revision/*", "*/model.safetensors"], ids=["at first", "in the middle"])
 def test_a_login_page_of_the_network_is_named_and_nothing_of_it_kept(hub: FakeHub, shelf: Shelf, where: str) -> None:
-    """What answers 200 with a page in the hub's place is no hub, no file, and no reason to give up for good."""
+    """A login page in place of the hub is named and not stored, and the job waits."""
     hub.add_repo(REPO, FILES)
     hub.fail(where, method="GET", **PAGE)
 
@@ -226,7 +226,7 @@ def test_a_login_page_of_the_network_is_named_and_nothing_of_it_kept(hub: FakeHu
 
 
 def test_what_arrived_before_the_hub_died_is_kept(hub: FakeHub, shelf: Shelf) -> None:
-    """The segments that were whole are not fetched a second time."""
+    """Segments that were complete when the hub died aren't fetched again."""
     hub.add_repo(REPO, FILES)
     hub.fail("*/model.safetensors", method="GET", cut_after=5 * SEGMENT_BYTES + 1, no_ranges=True, times=1)
     hub.fail("*/model.safetensors", method="GET", status=503)
@@ -255,7 +255,7 @@ def test_what_arrived_before_the_hub_died_is_kept(hub: FakeHub, shelf: Shelf) ->
 def test_a_fault_that_stays_ends_the_pull_with_its_reason(
     hub: FakeHub, shelf: Shelf, fault: dict[str, object], kind: type[ShelfError], state: str
 ) -> None:
-    """What cannot pass fails; what may pass waits; nothing is half there, and no room stays reserved."""
+    """A permanent fault fails the job and a passing one makes it wait; nothing is half there or reserved."""
     hub.add_repo(REPO, FILES)
     hub.fail("*/resolve/*/model.safetensors", method="GET", **fault)
 
@@ -269,7 +269,7 @@ def test_a_fault_that_stays_ends_the_pull_with_its_reason(
 
 
 def test_a_rate_limit_slows_all_streams_together(hub: FakeHub, home: Home) -> None:
-    """With a limit, the bytes over the time slept keep the rate, whatever the number of streams."""
+    """Under a rate limit the bytes over the time slept keep the rate, for any number of streams."""
     clock = FastClock()
     hub.add_repo(REPO, FILES)
 

@@ -1,4 +1,4 @@
-"""Several processes that want the same bytes, ours and others, and what happens when one of them dies."""
+"""Several processes want the same bytes, ours and others, and one of them may die."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ TOTAL = sum(map(len, FILES.values()))
 
 @pytest.fixture
 def shelf(hub: FakeHub, shelf: Shelf) -> Shelf:
-    """The library with one model that is not downloaded yet."""
+    """The library with one model that isn't downloaded."""
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO, download=False)
     return shelf
 
 
 class Waiter:
-    """A second library that wants the model while another process is at it."""
+    """A second library that wants the model while another process downloads it."""
 
     def __init__(self, home: Home) -> None:
         self._home = home
@@ -46,14 +46,14 @@ class Waiter:
                 self.outcome = type(err)
 
     def finish(self) -> object:
-        """Return the state of the model when the wait was over, or the class of the error."""
+        """Wait, and return the model's state or the error's class."""
         self._thread.join(DEADLINE_S)
         assert not self._thread.is_alive()
         return self.outcome
 
 
 def paused_pull(hub: FakeHub, home: Home, after_bytes: int) -> Child:
-    """Start a process that pulls, and return when the hub holds back the rest."""
+    """Start a process that pulls; return when the hub holds back the rest."""
     hub.pause(after_bytes)
     child = home.start("pull", "m", "--json")
     hub.wait_for_bytes(after_bytes)
@@ -61,7 +61,7 @@ def paused_pull(hub: FakeHub, home: Home, after_bytes: int) -> Child:
 
 
 def test_who_comes_second_waits_and_shares(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """A library that wants what another process is downloading waits for it: one job, one set of bytes."""
+    """A second process waits for the first one's download: one job, and each byte once."""
     child = paused_pull(hub, home, 5 * MIB)
     waiter = Waiter(home)
 
@@ -74,7 +74,7 @@ def test_who_comes_second_waits_and_shares(hub: FakeHub, home: Home, shelf: Shel
 
 
 def test_two_models_of_one_repository_share_its_blobs(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """Two jobs over the same files at the same time fetch each blob once."""
+    """Two concurrent jobs for the same files fetch each blob once."""
     shelf.register("other", REPO, download=False)
     hub.pause(after_bytes=5 * MIB)
     children = [home.start("pull", "m"), home.start("pull", "other")]
@@ -92,7 +92,7 @@ def test_two_models_of_one_repository_share_its_blobs(hub: FakeHub, home: Home, 
 
 
 def test_when_the_process_that_fetches_dies_the_waiter_completes(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """Who waits notices that the other died, takes the job over, and goes on from what is there."""
+    """If the downloading process dies, the waiting one takes over the job and resumes."""
     child = paused_pull(hub, home, 12 * MIB)
     waiter = Waiter(home)
 
@@ -106,7 +106,7 @@ def test_when_the_process_that_fetches_dies_the_waiter_completes(hub: FakeHub, h
 
 
 def test_when_the_process_that_waits_dies_the_other_completes(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """A waiter holds nothing that its death could block or break."""
+    """If the waiting process dies, the downloading one isn't affected."""
     first = paused_pull(hub, home, 12 * MIB)
     shelf.register("other", REPO, download=False)
     second = home.start("pull", "other")
@@ -123,7 +123,7 @@ def test_when_the_process_that_waits_dies_the_other_completes(hub: FakeHub, home
 
 
 def test_hf_download_at_the_same_time_agrees(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """`hf download` into the base that we pull into completes, so do we, and both have the same files."""
+    """`hf download` into the same base at the same time and our pull both complete with the same files."""
     hub.pause(after_bytes=6 * MIB)
     ours = home.start("pull", "m")
     hub.wait_for_bytes(6 * MIB)
@@ -139,7 +139,7 @@ def test_hf_download_at_the_same_time_agrees(hub: FakeHub, home: Home, shelf: Sh
 
 
 def test_hf_download_that_came_first_is_waited_for(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """A blob that `hf download` is at is left to it, for it holds the hub's own lock."""
+    """A pull waits for a blob that `hf download` is fetching, because that holds the hub's own lock."""
     hub.pause(after_bytes=6 * MIB)
     theirs = home.start_hf(home.primary, "download", REPO)
     hub.wait_for_bytes(6 * MIB)
@@ -156,7 +156,7 @@ def test_hf_download_that_came_first_is_waited_for(hub: FakeHub, home: Home, she
 
 
 def test_a_killed_hf_download_does_not_stand_in_the_way(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """What `hf download` leaves when it is killed, a pull completes beside."""
+    """A pull completes beside the leftovers of a killed `hf download`."""
     hub.pause(after_bytes=6 * MIB)
     theirs = home.start_hf(home.primary, "download", REPO)
     hub.wait_for_bytes(6 * MIB)
@@ -173,7 +173,7 @@ def test_a_killed_hf_download_does_not_stand_in_the_way(hub: FakeHub, home: Home
 
 
 def test_many_threads_get_one_download(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """Twelve callers with libraries of their own get one set of bytes."""
+    """Twelve callers, each with a library object, fetch each byte once."""
     failures: list[BaseException] = []
 
     def pull() -> None:
@@ -195,7 +195,7 @@ def test_many_threads_get_one_download(hub: FakeHub, home: Home, shelf: Shelf) -
 
 
 def test_a_cancelled_pull_stops_and_keeps_what_arrived(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """Cancelling from elsewhere soon ends the process that pulls, even while the hub sends nothing."""
+    """Cancelling from another process ends the pull soon, even while the hub sends nothing."""
     child = paused_pull(hub, home, SEGMENT_BYTES + MIB)
     waiter = Waiter(home)
 
@@ -212,7 +212,7 @@ def test_a_cancelled_pull_stops_and_keeps_what_arrived(hub: FakeHub, home: Home,
 
 
 def test_ctrl_c_leaves_the_job_in_the_queue(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """A person who stops `shelf pull` waits for nothing, and finds the job queued and its room free."""
+    """Ctrl-C ends `shelf pull` at once; the job stays queued, and its reservation is released."""
     child = paused_pull(hub, home, SEGMENT_BYTES + MIB)
 
     child.process.send_signal(signal.SIGINT)
@@ -226,7 +226,7 @@ def test_ctrl_c_leaves_the_job_in_the_queue(hub: FakeHub, home: Home, shelf: She
 
 
 def test_a_waiter_gets_the_error_of_the_process_that_failed(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """Who waits for another process's job fails as that process does, with the same class and exit code."""
+    """A process that waits for another's job fails with the same error class and exit code."""
     hub.fail("*/model.safetensors", method="GET", cut_after=MIB, times=1)
     hub.fail("*/model.safetensors", method="GET", status=404, error_code="EntryNotFound")
     hub.pause()

@@ -1,4 +1,4 @@
-"""Registering: the model lands where it was told to, and what is refused leaves nothing behind."""
+"""Registering: a model goes to the tier that was named, and a refusal leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def commit(hub: FakeHub) -> str:
 
 
 def strays(home: Home) -> list[Path]:
-    """Return every repository folder that is not right below a `hub` of a base."""
+    """Return every repository folder that isn't directly below a base's `hub`."""
     right = {base / "hub" for base in (home.primary, home.secondary, home.custom)}
     found = [path for path in home.root.rglob("models--*") if path.is_dir() and ".locks" not in path.parts]
     return [path for path in found if path.parent not in right]
@@ -35,7 +35,7 @@ def strays(home: Home) -> list[Path]:
 
 @pytest.mark.parametrize("location", ["primary", "secondary", "custom"])
 def test_a_model_lands_below_its_base(home: Home, shelf: Shelf, commit: str, location: str) -> None:
-    """Each of the three locations puts the model at BASE/hub/models--org--name, and nothing anywhere else."""
+    """Each of the three locations puts the model at BASE/hub/models--org--name and nothing anywhere else."""
     base = {"primary": home.primary, "secondary": home.secondary, "custom": home.custom}[location]
 
     model = shelf.register("m", REPO, location, str(base) if location == "custom" else None)
@@ -53,7 +53,7 @@ def test_a_model_lands_below_its_base(home: Home, shelf: Shelf, commit: str, loc
     [("gpt2", "models--gpt2"), ("models/x.y_z-1", "models--models--x.y_z-1")],
 )
 def test_every_kind_of_id_has_its_folder(hub: FakeHub, home: Home, shelf: Shelf, repo_id: str, folder: str) -> None:
-    """Ids without an organisation or with odd names land where huggingface_hub looks."""
+    """Ids without an organisation or with odd names go where huggingface_hub looks."""
     hub.add_repo(repo_id, FILES)
 
     path = shelf.register("m", repo_id).path
@@ -67,7 +67,7 @@ def test_every_kind_of_id_has_its_folder(hub: FakeHub, home: Home, shelf: Shelf,
 def test_every_kind_of_revision_is_pinned_to_its_commit(
     hub: FakeHub, home: Home, shelf: Shelf, commit: str, revision: str
 ) -> None:
-    """A branch, a tag, a pull request or a commit: the ref that huggingface_hub would write is there, and resolves."""
+    """For a branch, tag, pull request or commit the ref that huggingface_hub would write exists and resolves."""
     old = hub.add_repo(REPO, {"config.json": b"old"}, revision="other")
     if revision == "the commit":
         revision = old
@@ -84,7 +84,7 @@ def test_every_kind_of_revision_is_pinned_to_its_commit(
 
 
 def test_a_renamed_repository_is_found_under_its_old_id(hub: FakeHub, shelf: Shelf, commit: str) -> None:
-    """The hub's redirect to the new id is followed for what it tells and for its files; the new id is registered."""
+    """A renamed repository is found by its old id, and its new id is registered."""
     hub.rename(REPO, "new/home")
 
     model = shelf.register("m", REPO)
@@ -94,7 +94,7 @@ def test_a_renamed_repository_is_found_under_its_old_id(hub: FakeHub, shelf: She
 
 
 def test_download_false_registers_only(hub: FakeHub, home: Home, shelf: Shelf, commit: str) -> None:
-    """The model is pinned and its size known; no byte is fetched and no job is waiting."""
+    """With download=False a model has a commit and a size; no byte is fetched and no job is queued."""
     model = shelf.register("m", REPO, download=False)
 
     assert (model.state, model.row.commit_hash) == ("registered", commit)
@@ -104,7 +104,7 @@ def test_download_false_registers_only(hub: FakeHub, home: Home, shelf: Shelf, c
 
 
 def test_download_false_takes_what_is_here_already(hub: FakeHub, home: Home, shelf: Shelf, commit: str) -> None:
-    """Beside a whole copy of the repository the model is ready at once, and no byte is fetched."""
+    """With download=False a model whose repository is on the disk is ready at once, without a fetch."""
     shelf.register("first", REPO)
     before = hub.bytes_sent
 
@@ -140,7 +140,7 @@ REFUSED: dict[str, tuple[dict[str, object], type[ShelfError]]] = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_is_refused_leaves_nothing(hub: FakeHub, home: Home, shelf: Shelf, commit: str, case: str) -> None:
-    """No row, no job, no reservation, no byte and no folder stay of a registration that cannot be."""
+    """A refused registration leaves no row, job, reservation, byte or folder."""
     hub.add_repo("org/gated", FILES, gated=True)
     hub.add_repo("org/private", FILES, private=True)
     change, kind = REFUSED[case]
@@ -157,7 +157,7 @@ def test_what_is_refused_leaves_nothing(hub: FakeHub, home: Home, shelf: Shelf, 
 def test_neither_a_dry_run_nor_a_refusal_makes_a_base(
     hub: FakeHub, home: Home, shelf: Shelf, commit: str, there: bool
 ) -> None:
-    """A base of a user's own is made and marked by what registers a model in it, and by nothing before."""
+    """A custom base is created and marked by registering a model, and by nothing before."""
     base = home.root / "new" / "base"
     if there:
         base.mkdir(parents=True)
@@ -174,7 +174,7 @@ def test_neither_a_dry_run_nor_a_refusal_makes_a_base(
 
 
 def test_a_base_that_cannot_be_made_is_refused_by_a_dry_run(home: Home, shelf: Shelf, commit: str) -> None:
-    """What would be refused is refused when it is only tried."""
+    """A dry run refuses what the registration would refuse."""
     (home.root / "file").write_text("")
 
     said = home.run("add", "m", REPO, "--to", f"{home.root}/file/base", "--dry-run")
@@ -184,7 +184,7 @@ def test_a_base_that_cannot_be_made_is_refused_by_a_dry_run(home: Home, shelf: S
 
 
 def test_a_base_that_ends_in_hub_is_refused_with_a_suggestion(home: Home, shelf: Shelf, commit: str) -> None:
-    """A path to `hub` is answered with the base above it, as a sentence and as a field."""
+    """A path that ends in `hub` is refused with the base above it in the sentence and in a field."""
     with pytest.raises(BadInput) as refused:
         shelf.register("m", REPO, "custom", f"{home.custom}/hub")
 
@@ -194,14 +194,14 @@ def test_a_base_that_ends_in_hub_is_refused_with_a_suggestion(home: Home, shelf:
 
 
 def test_the_base_of_a_tier_is_no_custom_path(home: Home, shelf: Shelf, commit: str) -> None:
-    """A custom path that is the primary or the secondary base is refused: its limit would not hold."""
+    """The primary or secondary base as a custom path is refused, because its limit would not apply."""
     for base in (home.primary, home.secondary):
         with pytest.raises(BadInput):
             shelf.register("m", REPO, "custom", f"{base}/")
 
 
 def test_the_same_again_is_the_same(hub: FakeHub, home: Home, shelf: Shelf, commit: str) -> None:
-    """Registering twice gives one model, even from another spelling of its path, and fetches nothing."""
+    """Registering twice gives one model, even with another spelling of its path, and fetches nothing."""
     first = shelf.register("m", REPO, "custom", str(home.custom))
     before = hub.bytes_sent
 
@@ -213,7 +213,7 @@ def test_the_same_again_is_the_same(hub: FakeHub, home: Home, shelf: Shelf, comm
 
 @pytest.mark.parametrize("away", [False, True], ids=["main moved", "the hub is away"])
 def test_the_same_again_does_not_ask_what_it_knows(hub: FakeHub, home: Home, commit: str, away: bool) -> None:
-    """A model that is there is registered again at its own commit: no room for a newer one and no hub are needed."""
+    """Registering a model that is there keeps its commit and needs neither the hub nor room for a newer one."""
     limits = {"PRIMARY_CACHE_LIMIT_GB": "0.003", "ON_FULL": "refuse"}
     with home.open(**limits) as shelf:
         first = shelf.register("m", REPO)
@@ -239,7 +239,7 @@ def test_the_same_again_does_not_ask_what_it_knows(hub: FakeHub, home: Home, com
 def test_a_name_that_is_taken_is_a_conflict(
     hub: FakeHub, home: Home, shelf: Shelf, commit: str, change: dict[str, object]
 ) -> None:
-    """A name means one model: asking for another one by it is refused, and the first one stays as it is."""
+    """Registering another model under a taken name is a conflict, and the first one stays unchanged."""
     hub.add_repo("org/other", FILES)
     hub.set_ref(REPO, "v1", commit)
     wanted = {"model_name": "m", "hf_path": REPO, "cache_location": "custom", "cache_path": str(home.custom)}
@@ -257,7 +257,7 @@ def test_a_name_that_is_taken_is_a_conflict(
 def test_with_the_hub_away_a_model_is_registered_all_the_same(
     hub: FakeHub, home: Home, commit: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its job waits and says why; once the hub is back a pull finds the commit and the files."""
+    """Without the hub a model is registered and its job waits with the reason; a later pull completes it."""
     hub.stop()
     with home.open() as shelf:
         with pytest.raises(Unavailable), caplog.at_level(logging.CRITICAL):
@@ -275,7 +275,7 @@ def test_with_the_hub_away_a_model_is_registered_all_the_same(
 
 
 def test_a_worker_completes_what_waited_for_the_hub(hub: FakeHub, shelf: Shelf, commit: str) -> None:
-    """Nobody has to ask again: the threads of a server take the job up when its time has come."""
+    """A server completes a model that waited for the hub without being asked."""
     hub.stop()
     shelf.register("m", REPO, download=False)
     shelf.services.registrar.enqueue_pull("m")
@@ -294,7 +294,7 @@ def test_a_worker_completes_what_waited_for_the_hub(hub: FakeHub, shelf: Shelf, 
 def test_a_repository_that_never_was_is_said_when_the_hub_is_back(
     hub: FakeHub, shelf: Shelf, ask: Callable[[Shelf], object]
 ) -> None:
-    """A wrong id that could not be checked while the hub was away fails as not found, not for ever."""
+    """A wrong id that couldn't be checked without the hub fails as not found once the hub is back."""
     hub.stop()
     shelf.register("m", "org/absent", download=False)
     hub.start()

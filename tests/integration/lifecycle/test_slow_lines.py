@@ -1,4 +1,4 @@
-"""Slow and broken lines: what arrived is kept, what is dead is left, and nothing is fetched twice."""
+"""Slow and broken lines: received bytes are kept, dead connections are dropped, and nothing is fetched twice."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ WEIGHTS = random_bytes(20 * MIB + 17)
 FILES = {"config.json": b"{}", "model.safetensors": WEIGHTS}
 TOTAL = sum(map(len, FILES.values()))
 HEADS = 100_000
-"""What all answers have beside the bytes of files, at most."""
+"""The most that all answers have beside the files' bytes."""
 
 
 def kept_segments(home: Home) -> int:
-    """Return how many segments of all parts the maps claim."""
+    """Return how many segments the maps of all parts claim."""
     maps = (home.primary / "modelshelf/incoming").glob("*.map")
     return sum(claim != 0 for path in maps for (claim,) in struct.iter_unpack("<Q", path.read_bytes()))
 
 
 def test_cuts_cost_no_byte(hub: FakeHub, home: Home) -> None:
-    """A line that is cut every 700,000 bytes brings each byte once: a fresh connection goes on where it stood."""
+    """If the line is cut every 700,000 bytes, each byte is sent once, because a new connection continues."""
     hub.add_repo(REPO, FILES)
     with line_to(hub.url, Faults(cut_every_bytes=700_000)) as cut, home.open(HF_ENDPOINT=cut.url) as shelf:
         shelf.register("m", REPO)
@@ -51,7 +51,7 @@ def test_cuts_cost_no_byte(hub: FakeHub, home: Home) -> None:
 
 
 def test_a_slow_line_is_asked_by_few_streams(hub: FakeHub, home: Home) -> None:
-    """Where eight streams would each bring little, no more are opened than the line is worth."""
+    """On a slow line no more streams are opened than it is worth."""
     hub.add_repo(REPO, {"model.safetensors": WEIGHTS[: 3 * MIB]})
     faults = Faults(rate_bytes_per_s=1_000_000, delay_s=0.1)
     with line_to(hub.url, faults) as slow, home.open(HF_ENDPOINT=slow.url) as shelf:
@@ -62,7 +62,7 @@ def test_a_slow_line_is_asked_by_few_streams(hub: FakeHub, home: Home) -> None:
 
 
 def test_a_killed_pull_on_a_slow_line_keeps_its_segments(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """What the map claims when the process is killed is not asked for again."""
+    """After a kill, segments in the map aren't asked for again."""
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO, download=False)
     with line_to(hub.url, Faults(rate_bytes_per_s=3_000_000)) as slow:
@@ -70,7 +70,7 @@ def test_a_killed_pull_on_a_slow_line_keeps_its_segments(hub: FakeHub, home: Hom
         wait_until(lambda: kept_segments(home) >= 6, "segments to be kept")
         child.kill()
     kept_bytes = kept_segments(home) * SEGMENT_BYTES
-    hub.stop()  # what it had in hand for the dead must not be counted
+    hub.stop()  # don't count what it holds for dead connections
     hub.start()
     before = hub.bytes_sent
 
@@ -85,7 +85,7 @@ def test_a_killed_pull_on_a_slow_line_keeps_its_segments(hub: FakeHub, home: Hom
 def test_a_stalled_connection_is_left_for_another_address(
     hub: FakeHub, shelf: Shelf, monkeypatch: pytest.MonkeyPatch, stall_after_bytes: int
 ) -> None:
-    """The hub is asked anew where the file is, for what is missing alone."""
+    """A stalled connection is dropped, and the hub is asked for the file's address again for the missing bytes."""
     monkeypatch.setattr(download, "STALL_S", 0.5)
     monkeypatch.setattr(ranges, "_HEAD_S", 2.0)
     hub.add_repo(REPO, FILES)
@@ -102,7 +102,7 @@ def test_a_stalled_connection_is_left_for_another_address(
 
 
 def test_a_stall_is_shown(hub: FakeHub, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The job's row says for how long nothing came, for whoever looks, and says it no more when it goes on."""
+    """A stalled job's row says for how long nothing arrived, until it goes on."""
     monkeypatch.setattr(line, "_SILENCE_S", 0.1)
     monkeypatch.setattr(download, "STALL_S", 4.0)
     hub.add_repo(REPO, FILES)
@@ -123,7 +123,7 @@ def test_a_stall_is_shown(hub: FakeHub, home: Home, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_limit_is_shared_by_the_processes_that_download(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """Each has the part of its downloads among all; a process that was killed has none."""
+    """Processes share a rate limit by their number of downloads; a killed one has no share."""
     hub.add_repo(REPO, FILES)
     hub.add_repo("org/other", {"model.safetensors": random_bytes(MIB, seed=5)})
     shelf.register("m", REPO, download=False)
@@ -140,7 +140,7 @@ def test_a_limit_is_shared_by_the_processes_that_download(hub: FakeHub, home: Ho
 
 
 def test_ctrl_c_does_not_wait_for_a_rate_limit(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """A limit under which the bytes in hand take a minute holds nobody up."""
+    """Ctrl-C ends a pull at once, even if the rate limit would need a minute for the bytes in hand."""
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO, download=False)
     child = home.start("pull", "m", SHELF_DOWNLOAD_LIMIT="15 kB/s")
@@ -154,13 +154,13 @@ def test_ctrl_c_does_not_wait_for_a_rate_limit(hub: FakeHub, home: Home, shelf: 
 
 
 def hours_away(clock: FakeClock, least_s: int, most_s: int) -> str:
-    """Return hours that begin so many seconds after now, and end so many after it."""
+    """Return hours that begin and end so many seconds from now."""
     ends = (time.localtime(clock.now() + later_s) for later_s in (least_s, most_s))
     return "-".join(time.strftime("%H:%M", end) for end in ends)
 
 
 def test_outside_of_the_hours_a_download_waits_and_says_until_when(hub: FakeHub, home: Home) -> None:
-    """Nothing is fetched or pushed out for it; when they have begun the same job goes on."""
+    """Outside the hours nothing is fetched or evicted; the job says until when, and runs once they begin."""
     clock = FakeClock()
     hub.add_repo(REPO, FILES)
     with home.open(clock, SHELF_DOWNLOAD_HOURS=hours_away(clock, 3600, 7200)) as shelf:
@@ -175,7 +175,7 @@ def test_outside_of_the_hours_a_download_waits_and_says_until_when(hub: FakeHub,
 
 
 def test_hours_that_end_stop_a_download_where_it_is(hub: FakeHub, home: Home) -> None:
-    """It waits for the next ones, and what arrived stays."""
+    """A download stops when the hours end, keeps its bytes, and waits for the next ones."""
     clock = FakeClock()
     hub.add_repo(REPO, FILES)
     with home.open(clock, SHELF_DOWNLOAD_HOURS=hours_away(clock, -3600, 7200)) as shelf:
@@ -198,7 +198,7 @@ def test_hours_that_end_stop_a_download_where_it_is(hub: FakeHub, home: Home) ->
 
 
 def test_a_command_says_that_it_waits_for_the_hours_and_now_does_not(hub: FakeHub, home: Home) -> None:
-    """Who types it learns until when, and how to have it at once."""
+    """A command outside the hours says until when it waits, and how to download now."""
     hub.add_repo(REPO, FILES)
     hours = {"SHELF_DOWNLOAD_HOURS": hours_away(FakeClock(time.time()), 7200, 10800)}
     child = home.start("add", "m", REPO, **hours)
@@ -214,6 +214,6 @@ def test_a_command_says_that_it_waits_for_the_hours_and_now_does_not(hub: FakeHu
 
 
 def jobs_of(home: Home) -> list[Job]:
-    """Return the jobs of a library that another process has opened, or is about to."""
+    """Return the jobs of a library that another process has opened or is about to open."""
     with home.open() as shelf:
         return shelf.services.registry.jobs()

@@ -1,4 +1,4 @@
-"""A model takes a newer commit of the revision that it follows, and can be loaded all the time."""
+"""A model takes a newer commit of its revision and can be loaded all the time."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NEW_BYTES = sum(len(NEW[name]) for name in ("config.json", "fresh.txt", "b.safet
 
 @pytest.fixture
 def behind(hub: FakeHub, shelf: Shelf) -> tuple[str, str]:
-    """The model `m` at the old commit, with the new one on the hub; returns both."""
+    """The model `m` at the old commit, with a new one on the hub; both commits."""
     old = hub.add_repo(REPO, OLD)
     shelf.register("m", REPO)
     return old, hub.add_repo(REPO, NEW)
@@ -44,7 +44,7 @@ def behind(hub: FakeHub, shelf: Shelf) -> tuple[str, str]:
 def test_an_update_brings_the_new_commit_and_lets_the_old_one_go(
     hub: FakeHub, home: Home, shelf: Shelf, behind: tuple[str, str]
 ) -> None:
-    """Row, sidecar, ref, `hf` and du agree on the new commit; common files were not fetched, nothing old is left."""
+    """After an update all tools agree on the new commit, shared files weren't fetched, and nothing old is left."""
     old, new = behind
     before = hub.bytes_sent
 
@@ -67,7 +67,7 @@ def test_an_update_brings_the_new_commit_and_lets_the_old_one_go(
 def test_the_plan_says_what_an_update_costs_and_changes_nothing(
     hub: FakeHub, home: Home, behind: tuple[str, str]
 ) -> None:
-    """`--dry-run` shows both commits, the bytes to fetch and those that are shared, and fetches none of them."""
+    """`--dry-run` shows both commits, the bytes to fetch and the shared ones, and fetches none."""
     old, new = behind
     before = hub.bytes_sent
 
@@ -92,7 +92,7 @@ def test_the_plan_says_what_an_update_costs_and_changes_nothing(
 
 
 def test_the_old_snapshot_serves_until_the_new_one_is_whole(hub: FakeHub, home: Home, behind: tuple[str, str]) -> None:
-    """While the bytes of the new commit arrive, `shelf path` leads to the old one, whole."""
+    """While the new commit arrives, `shelf path` leads to the old one."""
     hub.pause(after_bytes=MIB)
     child = home.start("update", "m")
     wait_until(lambda: list((home.primary / "modelshelf/incoming").glob("*.part")), "the first bytes")
@@ -106,7 +106,7 @@ def test_the_old_snapshot_serves_until_the_new_one_is_whole(hub: FakeHub, home: 
 
 
 def test_what_another_model_needs_of_the_old_commit_stays(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """Two models at one commit: the update of one leaves the other loadable, and no byte of it goes."""
+    """Of two models at one commit, updating one keeps every byte that the other needs."""
     old = hub.add_repo(REPO, OLD)
     shelf.register("m", REPO)
     shelf.register("twin", REPO)
@@ -121,7 +121,7 @@ def test_what_another_model_needs_of_the_old_commit_stays(hub: FakeHub, home: Ho
 
 
 def test_the_old_snapshot_stays_when_asked(shelf: Shelf, home: Home, behind: tuple[str, str]) -> None:
-    """With `--keep-old` both snapshots are there and whole afterwards."""
+    """With `--keep-old` both snapshots are whole afterwards."""
     old, new = behind
 
     shelf.update("m", keep_old=True)
@@ -132,7 +132,7 @@ def test_the_old_snapshot_stays_when_asked(shelf: Shelf, home: Home, behind: tup
 
 
 def test_an_open_file_of_the_old_snapshot_delays_its_end(shelf: Shelf, home: Home, behind: tuple[str, str]) -> None:
-    """Deleting waits for whoever has a file of the old snapshot open, and says so; then it goes."""
+    """The old snapshot is deleted once nobody has its files open, and the job says whom it waits for."""
     old, new = behind
     with (shelf.path("m") / "gone.txt").open("rb") as file:
         model = shelf.update("m")
@@ -149,7 +149,7 @@ def test_an_open_file_of_the_old_snapshot_delays_its_end(shelf: Shelf, home: Hom
 
 
 def test_a_model_at_the_newest_commit_is_left_alone(hub: FakeHub, shelf: Shelf) -> None:
-    """With nothing newer there is no job and no byte."""
+    """If nothing is newer, update creates no job and fetches nothing."""
     commit = hub.add_repo(REPO, OLD)
     shelf.register("m", REPO)
     jobs, before = len(shelf.services.registry.jobs()), hub.bytes_sent
@@ -160,7 +160,7 @@ def test_a_model_at_the_newest_commit_is_left_alone(hub: FakeHub, shelf: Shelf) 
 
 
 def test_a_model_pinned_to_a_commit_never_changes(hub: FakeHub, shelf: Shelf) -> None:
-    """A revision that is a commit hash means that commit, whatever comes after; the hub is not even asked."""
+    """A model whose revision is a commit hash is never updated, and the hub isn't asked."""
     commit = hub.add_repo(REPO, OLD)
     shelf.register("m", REPO, revision=commit)
     hub.add_repo(REPO, NEW)
@@ -170,7 +170,7 @@ def test_a_model_pinned_to_a_commit_never_changes(hub: FakeHub, shelf: Shelf) ->
 
 
 def test_only_the_patterns_wanted_are_updated(hub: FakeHub, shelf: Shelf) -> None:
-    """A model of one file takes that file of the new commit, and nothing else of it."""
+    """A model of one file gets that file of the new commit and no other."""
     hub.add_repo(REPO, OLD)
     shelf.register("m", REPO, allow_patterns=["b.*"])
     hub.add_repo(REPO, NEW)
@@ -198,7 +198,7 @@ def test_only_the_patterns_wanted_are_updated(hub: FakeHub, shelf: Shelf) -> Non
 def test_a_hub_that_says_no_changes_nothing(
     hub: FakeHub, home: Home, shelf: Shelf, change: object, error: type[Exception]
 ) -> None:
-    """Whatever the hub says instead of a commit is told, and the model stays as it was, loadable."""
+    """Any refusal of the hub is reported, and the model stays loadable at its old commit."""
     hub.add_repo(REPO, OLD)
     shelf.register("m", REPO, allow_patterns=["*.safetensors", "config.json"])
     row = shelf.services.registry.model("m")
@@ -212,7 +212,7 @@ def test_a_hub_that_says_no_changes_nothing(
 
 
 def test_a_renamed_repository_is_followed_by_the_hubs_redirect(hub: FakeHub, shelf: Shelf) -> None:
-    """A repository that was renamed upstream still updates under its old name, as `hf download` does."""
+    """A repository that was renamed on the hub still updates, as with `hf download`."""
     hub.add_repo(REPO, OLD)
     shelf.register("m", REPO)
     new = hub.add_repo(REPO, NEW)
@@ -222,7 +222,7 @@ def test_a_renamed_repository_is_followed_by_the_hubs_redirect(hub: FakeHub, she
 
 
 def test_a_new_commit_that_does_not_fit_changes_nothing(hub: FakeHub, home: Home) -> None:
-    """Old and new have to fit side by side; where they do not, the old one stays and the limit holds."""
+    """If old and new commit don't fit side by side, the old one stays."""
     old = hub.add_repo(REPO, OLD)
     with home.open(PRIMARY_CACHE_LIMIT_GB="0.0055", ON_FULL="refuse") as shelf:
         shelf.register("m", REPO)
@@ -236,7 +236,7 @@ def test_a_new_commit_that_does_not_fit_changes_nothing(hub: FakeHub, home: Home
 
 
 def test_bytes_that_are_wrong_twice_leave_the_old_commit(hub: FakeHub, shelf: Shelf, behind: tuple[str, str]) -> None:
-    """Damage on the way is refused, and the model stays at its old commit."""
+    """Bytes that are wrong twice end the update, and the model stays at its old commit."""
     from modelshelf.errors import Corrupt
 
     hub.fail("*/b.safetensors", corrupt_at=1000)
@@ -249,7 +249,7 @@ def test_bytes_that_are_wrong_twice_leave_the_old_commit(hub: FakeHub, shelf: Sh
 
 
 def test_a_model_without_a_commit_is_pulled_first(hub: FakeHub, shelf: Shelf) -> None:
-    """What was registered while the hub was down has nothing to update yet."""
+    """A model that was registered without the hub is pulled, because it has nothing to update."""
     hub.add_repo(REPO, OLD)
     hub.stop()
     shelf.register("m", REPO, download=False)
@@ -260,7 +260,7 @@ def test_a_model_without_a_commit_is_pulled_first(hub: FakeHub, shelf: Shelf) ->
 
 
 def test_all_models_are_updated_and_one_that_fails_stops_no_other(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """`--all` tells about the one that cannot be, updates the others, and ends with that one's exit code."""
+    """`--all` reports a model that fails, updates the others, and ends with that one's exit code."""
     for name in ("a", "b", "c"):
         hub.add_repo(f"org/{name}", OLD)
         shelf.register(name, f"org/{name}")
@@ -276,14 +276,14 @@ def test_all_models_are_updated_and_one_that_fails_stops_no_other(hub: FakeHub, 
 
 
 def test_one_has_to_say_which(home: Home) -> None:
-    """Neither a name nor `--all`, or both, is bad input."""
+    """Update needs a name or `--all`, and not both."""
     assert home.run("update").code == home.run("update", "m", "--all").code == 2
 
 
 def test_a_move_meanwhile_makes_the_update_start_again(
     hub: FakeHub, home: Home, shelf: Shelf, behind: tuple[str, str]
 ) -> None:
-    """A model that moves while its update fetches is switched nowhere: the job waits and goes to its new place."""
+    """If a model moves during its update, the job waits and continues at the new place."""
     _, new = behind
     hub.pause(after_bytes=MIB)
     child = home.start("update", "m", "--json")
@@ -300,7 +300,7 @@ def test_a_move_meanwhile_makes_the_update_start_again(
 
 
 def test_http_updates_a_model(hub: FakeHub, home: Home, server: Server) -> None:
-    """`POST …/update` answers 202 with the job, and 200 with the plan for a dry run."""
+    """`POST …/update` answers 202 with the job, and a dry run 200 with the plan."""
     old = hub.add_repo(REPO, OLD)
     server.ask("POST", "/api/models", {"model_name": "m", "hf_path": REPO})
     server.wait_for_state("m", "ready")

@@ -1,4 +1,4 @@
-"""gc and dedupe from every face, and beside programs that download into the same base."""
+"""gc and dedupe by command line, HTTP and Python, and beside programs that download into the same base."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ FILES = {
     "sub/tokenizer.json": random_bytes(50_000),
 }
 SOON_S = 2.0
-"""A minimum age that a stalled download passes within a test, and that a busy machine's pauses do not."""
+"""A minimum age that a stalled download exceeds within a test, and a busy machine's pauses don't."""
 
 
 class Later:
     """A clock that is ahead by more than the minimum age."""
 
     def now(self) -> float:
-        """Return the time there."""
+        """Return the later time."""
         return time.time() + MIN_AGE_S + 60
 
     def sleep(self, duration_s: float) -> None:
-        """Wait in this time."""
+        """Wait in real time."""
         time.sleep(duration_s)
 
 
 class Sweeping:
-    """A thread that collects garbage without a pause, and deletes whatever is older than a moment."""
+    """A thread that runs gc without a pause and deletes whatever is older than a moment."""
 
     def __init__(self, collector: Collector) -> None:
         self.collector = replace(collector, min_age_s=SOON_S)
@@ -81,20 +81,20 @@ class Sweeping:
             self.failures.append(err)
 
     def wait_for_rounds(self, count: int = 5) -> None:
-        """Wait until it went over everything so often again."""
+        """Wait until gc has run so many times more."""
         wanted = self.rounds + count
         wait_until(lambda: self.failures or self.rounds >= wanted, "gc to go round")
 
 
 @pytest.fixture
 def garbage(home: Home) -> Path:
-    """A dead download in another repository of the primary base: it must go while the living one stays."""
+    """A dead download in another repository of the primary, which must go while the living one stays."""
     lay_out(home.primary, "model dead/one\n commit b main\n partial 700")
     return Base(home.primary).repo("dead/one").path
 
 
 def is_stalled(folder: Path, pattern: str) -> Callable[[], bool]:
-    """Return what says whether a temporary file was not written for longer than the minimum age."""
+    """Return a check whether a temporary file wasn't written for longer than the minimum age."""
 
     def look() -> bool:
         found = list(folder.glob(pattern))
@@ -105,7 +105,7 @@ def is_stalled(folder: Path, pattern: str) -> Callable[[], bool]:
 
 @pytest.mark.parametrize("by", ["branch", "commit"])
 def test_hf_download_finishes_unharmed(hub: FakeHub, home: Home, shelf: Shelf, garbage: Path, by: str) -> None:
-    """`hf download` stalls for longer than the minimum age while gc runs in a loop, then completes; so by its hash."""
+    """A `hf download` that stalls beyond the minimum age while gc runs in a loop still completes."""
     commit_hash = hub.add_repo(REPO, FILES)
     hub.pause(after_bytes=12 * MIB)
     with Sweeping(shelf.services.collector) as sweeping:
@@ -124,7 +124,7 @@ def test_hf_download_finishes_unharmed(hub: FakeHub, home: Home, shelf: Shelf, g
 
 
 def test_a_slow_hf_download_finishes_unharmed(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """File after file is published and linked while gc looks at every one of them."""
+    """While gc inspects each file, a slow `hf download` publishes and links them all."""
     files = {f"file-{i}.bin": random_bytes(300_000, seed=i) for i in range(12)}
     hub.add_repo(REPO, files)
     hub.fail("*", method="GET", rate_bytes_per_s=MIB)
@@ -156,8 +156,10 @@ for i, digest in enumerate(digests):
 
 
 def test_a_llama_cpp_download_finishes_unharmed(home: Home, shelf: Shelf, garbage: Path) -> None:
-    """It takes no locks, renames, and links all parts at the end: neither the parts that came nor the one that is
-    being written go, however long it stalls."""
+    """A llama.cpp download completes beside gc, though it takes no locks and links only at the end.
+
+    Neither the parts that arrived nor the one that is being written are deleted, however long it stalls.
+    """
     import subprocess
 
     base = Base(home.primary)
@@ -189,7 +191,7 @@ def test_a_llama_cpp_download_finishes_unharmed(home: Home, shelf: Shelf, garbag
 
 
 def test_a_pull_of_ours_finishes_unharmed(hub: FakeHub, home: Home, shelf: Shelf, garbage: Path) -> None:
-    """Parts, and blobs that are published and not linked yet, stay as long as the pull takes; each byte comes once."""
+    """Beside gc our pull keeps its parts and unlinked blobs, and each byte is fetched once."""
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO, download=False)
     hub.pause(after_bytes=12 * MIB)
@@ -208,7 +210,7 @@ def test_a_pull_of_ours_finishes_unharmed(hub: FakeHub, home: Home, shelf: Shelf
 
 
 def test_a_killed_pull_is_taken_up_where_it_was(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """Between the crash and the next pull gc leaves the parts of a registered model."""
+    """After a crash gc keeps the parts of a registered model for its next pull."""
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO, download=False)
     hub.pause(after_bytes=12 * MIB)
@@ -235,7 +237,7 @@ def parts_of(base: Base) -> list[str]:
 
 
 def test_a_move_finishes_unharmed(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """Blobs that arrived on the target aren't orphans before the model resolves to it."""
+    """During a move gc doesn't take blobs on the target for orphans."""
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO)
     with Sweeping(shelf.services.collector) as sweeping:
@@ -249,13 +251,13 @@ def test_a_move_finishes_unharmed(hub: FakeHub, home: Home, shelf: Shelf) -> Non
 
 @contextmanager
 def later(home: Home) -> Iterator[Shelf]:
-    """Open the library when everything that was written is old."""
+    """Open the library with a clock by which everything is old."""
     with home.open(Later()) as opened:
         yield opened
 
 
 def test_a_job_says_what_it_deleted(home: Home, shelf: Shelf) -> None:
-    """Its result has every item, and what they freed as measured; what stays is not touched."""
+    """A gc job's result has every item and the measured bytes, and other files stay."""
     drawn = lay_out(home.primary, f"model {REPO}\n commit a main\n config.json 20\n orphan 5000\n partial 700")
     put(drawn.base.quarantine / "x.0a1b2c3d", b"x" * 40)
 
@@ -270,7 +272,7 @@ def test_a_job_says_what_it_deleted(home: Home, shelf: Shelf) -> None:
 
 
 def test_every_tier_that_is_there_is_tidied(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """Primary, secondary and custom ones; one that is offline does not stand in the way, unless it is named."""
+    """gc runs on every tier, and skips one that is offline unless it is named."""
     hub.add_repo(REPO, {"config.json": b"{}"})
     shelf.register("a", REPO, "secondary")
     shelf.register("b", REPO, "custom", str(home.custom))
@@ -300,7 +302,7 @@ def test_every_tier_that_is_there_is_tidied(hub: FakeHub, home: Home, shelf: She
 
 
 def test_the_command_line_shows_then_deletes(home: Home, shelf: Shelf) -> None:
-    """`--dry-run` deletes nothing; the quarantine goes with its own option alone."""
+    """`--dry-run` deletes nothing, and the quarantine goes only with its own option."""
     bad = put(Base(home.primary).quarantine / "x.0a1b2c3d", b"x" * 4000)
 
     plain = home.run("gc", "--json").checked().json
@@ -317,7 +319,7 @@ def test_the_command_line_shows_then_deletes(home: Home, shelf: Shelf) -> None:
 
 
 def twins(base: Path) -> tuple[Path, Path]:
-    """Lay the same weights out in two repositories; returns the blobs."""
+    """Lay out the same weights in two repositories; return the blobs."""
     data = content("twin", 200_000)
     name = digest_of("x.bin", data)
     for repo_id in ("org/one", "other/two"):
@@ -331,7 +333,7 @@ def twins(base: Path) -> tuple[Path, Path]:
 
 
 def test_dedupe_from_the_command_line(home: Home, shelf: Shelf) -> None:
-    """`--dry-run` merges nothing; then both names lead to the same bytes, and a second run finds nothing."""
+    """`dedupe --dry-run` changes nothing; then both names lead to one file, and a second run finds nothing."""
     one, two = twins(home.primary)
 
     shown = home.run("dedupe", "--dry-run", "--json").checked().json
@@ -348,7 +350,7 @@ def test_dedupe_from_the_command_line(home: Home, shelf: Shelf) -> None:
 
 
 def test_over_http(home: Home) -> None:
-    """`dry_run` answers 200 with the plan; otherwise 202 with the job, whose result tells what it did."""
+    """Over HTTP `dry_run` answers 200 with the plan, otherwise 202 with a job whose result is the report."""
     home.primary.mkdir()
     one, two = twins(home.primary)
     put(Base(home.primary).quarantine / "x.0a1b2c3d", b"x" * 4000)
@@ -373,7 +375,7 @@ def test_over_http(home: Home) -> None:
 
 
 def test_what_was_downloaded_by_its_hash_survives(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """`hf cache prune` would delete it; for us a snapshot without a ref is what somebody asked for."""
+    """gc keeps a snapshot that was downloaded by commit hash, unlike `hf cache prune`."""
     commit_hash = hub.add_repo(REPO, FILES)
     home.hf(home.primary, "download", REPO, "--revision", commit_hash).checked()
 
@@ -387,7 +389,7 @@ def test_what_was_downloaded_by_its_hash_survives(hub: FakeHub, home: Home, shel
 def test_a_model_that_was_removed_leaves_its_parts_to_gc(
     hub: FakeHub, home: Home, shelf: Shelf, delete_files: bool
 ) -> None:
-    """gc deletes the parts of a pull whose model was removed, and the blobs that had arrived whole."""
+    """gc deletes the parts and unlinked blobs of a pull whose model was removed."""
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO, download=False)
     hub.pause(after_bytes=12 * MIB)
@@ -414,7 +416,7 @@ def test_a_model_that_was_removed_leaves_its_parts_to_gc(
 
 
 def test_what_is_too_young_to_go_is_told(home: Home, shelf: Shelf) -> None:
-    """`shelf gc` names the bytes that it leaves for now: `shelf tiers` shows them, and nothing else says why."""
+    """`shelf gc` names the bytes that are too young to delete, which `shelf tiers` counts."""
     shelf.tiers()
     drawn = lay_out(home.primary, f"model {REPO}\n commit a main\n config.json 20\n orphan 5000")
     repo = drawn.base.repo(REPO)

@@ -1,4 +1,4 @@
-"""Caches whose links were lost in a copy: nothing is believed, nothing is deleted, and links are made anew offline."""
+"""Caches that lost their links in a copy: nothing is deleted, and links are restored offline."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ NOWHERE = "http://127.0.0.1:9"
 
 @pytest.fixture
 def drawn(home: Home) -> Drawn:
-    """A model in the primary base that nobody registered."""
+    """An unregistered model in the primary base."""
     return lay_out(home.primary, DRAWING)
 
 
 def lose_links(drawn: Drawn, how: str) -> None:
-    """Let the links of all snapshots be lost as a copy loses them."""
+    """Remove the links of all snapshots, as a copy does."""
     for link in [path for path in drawn.base.hub.rglob("*") if path.is_symlink()]:
         target = link.readlink()
         link.unlink()
@@ -47,7 +47,7 @@ def lose_links(drawn: Drawn, how: str) -> None:
 
 
 def collect(shelf: Shelf) -> list[str]:
-    """Return the kinds of what gc would delete an hour later."""
+    """Return the kinds of garbage that gc would delete an hour later."""
     plans = replace(shelf.services.collector, clock=Later()).plan(GcParams())
     return [item.kind for _, plan in plans for item in plan.items]
 
@@ -55,7 +55,7 @@ def collect(shelf: Shelf) -> list[str]:
 @pytest.mark.parametrize("listed", [True, False], ids=["with a list", "without"])
 @pytest.mark.parametrize("how", ["text", "xsym", "moved", "gone"])
 def test_adopt_links_anew(home: Home, drawn: Drawn, how: str, listed: bool) -> None:
-    """Where a list or a link's own text says which file a blob was, adopt links it, reads it, and registers it."""
+    """If a list or a link's text says which file a blob was, adopt links, verifies and registers it."""
     before = tree(drawn.base.repo(REPO).snapshot(commit("a")))
     lose_links(drawn, how)
     if not listed:
@@ -78,7 +78,7 @@ def test_adopt_links_anew(home: Home, drawn: Drawn, how: str, listed: bool) -> N
 
 @pytest.mark.parametrize("how", ["text", "xsym", "moved", "gone"])
 def test_a_registered_model_is_linked_anew_offline(home: Home, drawn: Drawn, how: str) -> None:
-    """`ls` says that just the links are gone, and `verify --repair` makes them without the hub."""
+    """`ls` says that only the links are missing, and `verify --repair` restores them without the hub."""
     before = tree(drawn.base.repo(REPO).snapshot(commit("a")))
     home.run("adopt", str(home.primary), "--leave").checked()
     lose_links(drawn, how)
@@ -94,7 +94,7 @@ def test_a_registered_model_is_linked_anew_offline(home: Home, drawn: Drawn, how
 
 
 def test_adopt_mends_a_registered_model_too(home: Home, drawn: Drawn) -> None:
-    """Whoever runs adopt on the base again gets the links of its models back."""
+    """Running adopt on a base restores the links of its registered models."""
     home.run("adopt", str(home.primary), "--leave").checked()
     lose_links(drawn, "gone")
 
@@ -117,7 +117,7 @@ def test_a_text_without_its_blob_is_refused_by_name(home: Home, drawn: Drawn) ->
 
 
 def test_verify_and_doctor_name_what_lost_its_links(home: Home, drawn: Drawn) -> None:
-    """A person who looks is told which repository it is and what links it anew."""
+    """Verify and doctor name the repository that lost its links and the command that restores them."""
     home.run("tiers").checked()
     lose_links(drawn, "gone")
 
@@ -133,7 +133,7 @@ def test_verify_and_doctor_name_what_lost_its_links(home: Home, drawn: Drawn) ->
 
 
 def test_a_dry_run_of_gc_says_why_and_how_old(home: Home) -> None:
-    """Each entry has its reason and its age, for people and for programs."""
+    """Each entry of `gc --dry-run` has its reason and age, as text and as JSON."""
     lay_out(home.primary, "model dead/one\n commit b main\n partial 700")
     with home.open() as shelf:
         plans = replace(shelf.services.collector, clock=Later()).plan(GcParams())

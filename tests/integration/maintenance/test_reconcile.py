@@ -1,4 +1,4 @@
-"""Registry and disks are brought together after anything that people do to either."""
+"""Reconcile brings registry and disks together after any manual change of either."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OTHER = {"config.json": b"{ }", "c.safetensors": random_bytes(200_000, 3)}
 
 
 def reconcile(home: Home, *words: str, **more: str) -> Any:
-    """Run `shelf reconcile --json`, check that a second run has nothing to do, and return what the first one said."""
+    """Run `shelf reconcile --json`, assert that a second run has nothing to do, and return the first report."""
     said = home.run("reconcile", "--json", *words, **more).checked().json
     again = home.run("reconcile", "--json", *words, **more).checked().json
     assert (again["steps"], again["skipped"]) == ([], [])
@@ -44,14 +44,14 @@ def lose_registry(home: Home) -> None:
 
 
 def files_of(home: Home) -> dict[Path, int]:
-    """Return every file of the primary but the registry, with its mtime in ns."""
+    """Return every file of the primary except the registry, with its mtime in ns."""
     found = (path for path in home.primary.rglob("*") if not path.is_dir() and "registry.db" not in path.name)
     return {path: path.lstat().st_mtime_ns for path in found}
 
 
 @pytest.fixture
 def whole(hub: FakeHub, home: Home) -> str:
-    """The model `m`, whole on the primary; returns its commit."""
+    """The model `m`, whole on the primary; its commit."""
     commit = hub.add_repo(REPO, FILES)
     with home.open() as shelf:
         shelf.register("m", REPO)
@@ -59,13 +59,13 @@ def whole(hub: FakeHub, home: Home) -> str:
 
 
 def test_a_library_that_agrees_needs_nothing(home: Home, whole: str) -> None:
-    """The first run after a pull does nothing, and says so."""
+    """After a pull reconcile has nothing to do, and says so."""
     assert steps(reconcile(home)) == []
     assert "nothing to do" in home.run("reconcile").checked().out
 
 
 def test_files_removed_by_hand_leave_a_model_that_says_so(home: Home, whole: str) -> None:
-    """The row stays, not complete, missing; the pull that it names brings the files back."""
+    """If a model's files were deleted by hand it is missing, and the pull that is named brings them back."""
     shutil.rmtree(Base(home.primary).repo(REPO).path)
 
     assert steps(reconcile(home)) == [("incomplete", "m")]
@@ -77,7 +77,7 @@ def test_files_removed_by_hand_leave_a_model_that_says_so(home: Home, whole: str
 
 
 def test_one_file_removed_by_hand_leaves_a_partial_model(home: Home, whole: str) -> None:
-    """A blob that is gone makes it partial; putting it back makes it whole without a byte from the hub."""
+    """A model whose blob is gone is partial, and whole again without the hub once the blob is back."""
     blob = next(p for p in Base(home.primary).repo(REPO).blobs.iterdir() if p.stat().st_size == 70_000)
     aside = blob.rename(home.root / "aside")
     assert steps(reconcile(home)) == [("incomplete", "m")]
@@ -90,7 +90,7 @@ def test_one_file_removed_by_hand_leaves_a_partial_model(home: Home, whole: str)
 
 
 def test_a_repository_moved_by_hand_is_followed(hub: FakeHub, home: Home, whole: str) -> None:
-    """The model resolves to the base that its folder was moved to, and every tool loads it there."""
+    """If a repository's folder was moved by hand, the model follows it, and every tool loads it there."""
     with home.open() as shelf:
         shelf.services.tiers.open(shelf.services.tiers.configured()[1])
     target = Base(home.secondary).repo(REPO).path
@@ -108,7 +108,7 @@ def test_a_repository_moved_by_hand_is_followed(hub: FakeHub, home: Home, whole:
 
 
 def test_a_lost_registry_is_rebuilt_from_every_base(hub: FakeHub, home: Home) -> None:
-    """Names, pins, revisions, patterns and places come back, of the primary, the secondary and a custom base."""
+    """A lost registry is rebuilt from primary, secondary and custom bases with names, pins, revisions and patterns."""
     hub.add_repo(REPO, FILES)
     commit = hub.add_repo("org/other", OTHER)
     with home.open() as shelf:
@@ -135,7 +135,7 @@ def test_a_lost_registry_is_rebuilt_from_every_base(hub: FakeHub, home: Home) ->
 
 
 def test_a_new_database_is_filled_from_the_disks(home: Home, whole: str) -> None:
-    """Another DATABASE_URL takes over a base that its registry gave away, and knows everything after one run."""
+    """A new DATABASE_URL takes over a base that its registry released, and one reconcile registers everything."""
     url = f"sqlite:///{home.root}/new.db"
     home.run("forget", str(home.primary), "--models").checked()
     lies_at = str(Base(home.primary).repo(REPO).snapshot(whole))
@@ -145,7 +145,7 @@ def test_a_new_database_is_filled_from_the_disks(home: Home, whole: str) -> None
 
 
 def test_a_base_from_another_machine_brings_its_models(hub: FakeHub, home: Home, whole: str, tmp_path: Path) -> None:
-    """A copied base is let go and named once with --base; its model of a name that is taken here gets a free one."""
+    """A base from another machine is released and named once with --base; a model with a taken name gets a free one."""
     hub.add_repo("org/other", OTHER)
     there = Home(tmp_path / "machine", home.endpoint)
     with there.open() as shelf:
@@ -164,7 +164,7 @@ def test_a_base_from_another_machine_brings_its_models(hub: FakeHub, home: Home,
 
 
 def test_the_copy_of_a_base_on_the_same_machine_becomes_a_tier_of_its_own(home: Home, whole: str) -> None:
-    """The copy gets an id of its own, its sidecars go, and its bytes are named as a second copy of the model."""
+    """A copied base gets its own id and loses its sidecars, and its bytes are named as a second copy."""
     shutil.copytree(home.primary, home.custom, symlinks=True)
 
     said = reconcile(home, "--base", str(home.custom))
@@ -178,7 +178,7 @@ def test_the_copy_of_a_base_on_the_same_machine_becomes_a_tier_of_its_own(home: 
 
 
 def test_a_dry_run_says_the_same_and_does_nothing(home: Home, whole: str) -> None:
-    """The plan is what the run after it does, and nothing on any disk is changed by it."""
+    """A dry run lists what the next run does, and changes nothing on any disk."""
     lose_registry(home)
     home.run("ls").checked()
     before = files_of(home)
@@ -192,7 +192,7 @@ def test_a_dry_run_says_the_same_and_does_nothing(home: Home, whole: str) -> Non
 
 
 def test_a_ref_that_another_tool_moved_is_set_back(hub: FakeHub, home: Home, whole: str) -> None:
-    """`main` that leads to a snapshot with a config alone leads to the registered one again: transformers load it."""
+    """If another tool moved `main` to a snapshot with only a config, it is set back, and the model loads again."""
     hub.add_repo(REPO, FILES | {"config.json": b'{"new": 1}'})
     ref = Base(home.primary).repo(REPO).ref("main")
     code = "from huggingface_hub import hf_hub_download as get; import sys; get(sys.argv[1], 'config.json')"
@@ -206,7 +206,7 @@ def test_a_ref_that_another_tool_moved_is_set_back(hub: FakeHub, home: Home, who
 
 
 def test_a_dangling_ref_is_set_back(home: Home, whole: str) -> None:
-    """scan_cache_dir drops a whole repository for one of these; afterwards it lists it."""
+    """A dangling ref is set back, so that scan_cache_dir lists the repository again."""
     Base(home.primary).repo(REPO).ref("main").write_text("d" * 40)
 
     assert steps(reconcile(home)) == [("ref_set", "m")]
@@ -215,7 +215,7 @@ def test_a_dangling_ref_is_set_back(home: Home, whole: str) -> None:
 
 
 def test_what_somebody_downloaded_whole_keeps_its_ref(hub: FakeHub, home: Home, whole: str) -> None:
-    """A newer commit that `hf download` brought on purpose is named, not undone."""
+    """A newer commit that `hf download` brought keeps its ref, and reconcile names it."""
     newer = hub.add_repo(REPO, FILES | {"b.bin": b"newer"})
     home.hf(home.primary, "download", REPO).checked()
 
@@ -226,7 +226,7 @@ def test_what_somebody_downloaded_whole_keeps_its_ref(hub: FakeHub, home: Home, 
 
 
 def test_a_model_without_sidecar_gets_one_with_its_files_from_the_tree_list(home: Home, whole: str) -> None:
-    """Registry and sidecar without the list of files: huggingface_hub's own list has it."""
+    """If registry and sidecar lack the list of files, huggingface_hub's own list restores it."""
     base = Base(home.primary)
     with home.open() as shelf:
         files = shelf.services.registry.files(REPO, whole)
@@ -247,7 +247,7 @@ def test_a_model_without_sidecar_gets_one_with_its_files_from_the_tree_list(home
 
 @pytest.mark.parametrize("died", ["after-the-copy", "half-way"])
 def test_a_move_that_died_with_the_registry_ends_or_never_was(hub: FakeHub, home: Home, whole: str, died: str) -> None:
-    """The sidecar on the target says where the copy came from; a whole copy is enough to end there, a part is not."""
+    """With the registry lost, an interrupted move ends at the target if the copy is whole, and else at the source."""
     base, target = Base(home.primary), Base(home.secondary)
     [sidecar] = sidecars.read_all(base)
     with home.open() as shelf:
@@ -273,7 +273,7 @@ def test_a_move_that_died_with_the_registry_ends_or_never_was(hub: FakeHub, home
 
 
 def test_unregistered_repositories_are_listed_and_left(home: Home, whole: str) -> None:
-    """A snapshot of which everything is there is named with its size; a partial one is not."""
+    """An unregistered snapshot is named with its size if it is whole."""
     lay_out(home.primary, "model org/found\n commit a main\n  x.bin 500\nmodel org/part\n commit b main\n  y.bin 600")
     next(Base(home.primary).repo("org/part").blobs.iterdir()).unlink()
 
@@ -284,7 +284,7 @@ def test_unregistered_repositories_are_listed_and_left(home: Home, whole: str) -
 
 
 def test_a_drive_mounted_elsewhere_takes_its_models_along(hub: FakeHub, home: Home, cli: Callable[..., Any]) -> None:
-    """The marker tells the drive; `shelf ls` says where it is, and reconcile lets the models follow, and back again."""
+    """If a drive is mounted elsewhere, its marker identifies it, and its models follow there and back."""
     hub.add_repo(REPO, FILES)
     with home.open() as shelf:
         shelf.register("m", REPO, "custom", str(home.custom))
@@ -304,7 +304,7 @@ def test_a_drive_mounted_elsewhere_takes_its_models_along(hub: FakeHub, home: Ho
 
 
 def test_models_on_a_drive_that_is_away_are_left_and_named(hub: FakeHub, home: Home, whole: str) -> None:
-    """Nothing about them is forgotten, whatever lies at the empty mount point."""
+    """Models on an offline drive are named and kept, whatever is at the empty mount point."""
     hub.add_repo("org/other", OTHER)
     with home.open() as shelf:
         shelf.register("far", "org/other", "secondary")
@@ -321,7 +321,7 @@ def test_models_on_a_drive_that_is_away_are_left_and_named(hub: FakeHub, home: H
 
 
 def test_http_reconciles_and_a_dry_run_shows_the_plan(home: Home, whole: str, server: Server) -> None:
-    """`POST /api/cache/reconcile` is a job whose result is the report; `dry_run` answers with the plan."""
+    """`POST /api/cache/reconcile` is a job with the report as its result; `dry_run` answers with the plan."""
     shutil.rmtree(Base(home.primary).repo(REPO).path)
 
     plan = server.ask("POST", "/api/cache/reconcile", {"dry_run": True})
@@ -336,7 +336,7 @@ def test_http_reconciles_and_a_dry_run_shows_the_plan(home: Home, whole: str, se
 
 
 def test_what_changed_since_it_was_looked_at_is_not_overwritten(shelf: Shelf, home: Home, whole: str) -> None:
-    """A step whose model was moved or removed meanwhile is skipped, and said so."""
+    """A step whose model was moved or removed after the scan is skipped and says so."""
     shutil.rmtree(Base(home.primary).repo(REPO).path)
     plan = shelf.services.reconciler.plan()
     shelf.services.registry.delete_model(shelf.services.registry.model("m").id)  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""`shelf verify`: what is wrong is said, and mended from another tier, else from the hub; the stock client agrees."""
+"""`shelf verify` reports what is wrong and repairs it from another tier or the hub; the stock client agrees."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ BIG_DIGEST = digest_of("model.safetensors", WEIGHTS)
 
 @pytest.fixture
 def commit_hash(hub: FakeHub, home: Home) -> str:
-    """A model that was pulled into the primary; returns its commit."""
+    """A model that was pulled into the primary; its commit."""
     commit_hash = hub.add_repo(REPO, FILES)
     home.run("add", "m", REPO).checked()
     hub.requests.clear()
@@ -48,12 +48,12 @@ def base_of(home: Home) -> Base:
 
 
 def blob(home: Home, file: str = "model.safetensors", base: Path | None = None) -> Path:
-    """Return the blob of a file."""
+    """Return a file's blob."""
     return Base(base or home.primary).repo(REPO).blob(digest_of(file, FILES[file]))
 
 
 def rewrite(path: Path, data: bytes) -> None:
-    """Give a file other bytes and leave its time as it was; another name of the same bytes keeps them."""
+    """Change a file's bytes and keep its mtime; another hard link keeps the old bytes."""
     path = path.resolve()
     found = path.stat()
     other = path.with_name("other")
@@ -69,7 +69,7 @@ def flip(path: Path) -> None:
 
 
 def cut(path: Path) -> None:
-    """Take the last byte of a file away."""
+    """Cut off a file's last byte."""
     rewrite(path, path.read_bytes()[:-1])
 
 
@@ -79,25 +79,25 @@ def zero(path: Path) -> None:
 
 
 def result(home: Home, *words: str, code: int, **more: str) -> Any:
-    """Run `shelf verify --json`; returns the job's result when the exit code is the expected one."""
+    """Run `shelf verify --json`, assert its exit code, and return the job's result."""
     done = home.run("verify", *words, "--json", **more)
     assert done.code == code, (done.out, done.err)
     return done.json["result"]
 
 
 def told(found: Any) -> list[tuple[str, str, bool]]:
-    """Return kind, file and whether it was repaired, of every finding."""
+    """Return each finding's kind, file and whether it was repaired."""
     return sorted((finding["kind"], finding["file"], finding["repaired"]) for finding in found["findings"])
 
 
 def agree(home: Home, base: Path, commit_hash: str, files: dict[str, bytes] = FILES) -> None:
-    """Check that the stock client finds a repository whole in a base, by its own digests too."""
+    """Assert that the stock client finds a repository whole in a base, by its own digests too."""
     assert tree(load_offline(home, base, REPO, commit_hash)) == files
     home.hf(base, "cache", "verify", REPO, "--revision", commit_hash, "--fail-on-missing-files").checked()
 
 
 def test_a_whole_library_is_quickly_said_to_be_whole(home: Home, commit_hash: str, hub: FakeHub) -> None:
-    """Exit code 0, every blob read, and the hub not asked."""
+    """In a whole library verify ends with 0, reads every blob, and doesn't ask the hub."""
     found = result(home, "--all", code=0)
 
     assert (found["checked_blobs"], found["findings"]) == (len(FILES), [])
@@ -112,7 +112,7 @@ def test_a_whole_library_is_quickly_said_to_be_whole(home: Home, commit_hash: st
 def test_damage_is_found_offline_and_mended_from_the_hub(
     home: Home, hub: FakeHub, commit_hash: str, damage: Callable[[Path], None], kind: str
 ) -> None:
-    """The blob is named, set aside, fetched again and verified; `hf` has nothing against the result."""
+    """A damaged blob is named, set aside, fetched and verified, and `hf` accepts the result."""
     damage(blob(home))
     bad = blob(home).read_bytes()
     hub.stop()
@@ -132,7 +132,7 @@ def test_damage_is_found_offline_and_mended_from_the_hub(
 
 
 def test_a_damaged_model_says_so_until_it_is_mended(home: Home, commit_hash: str) -> None:
-    """It is not loaded and not moved; a twin with the same blob says so as well, the copy on another tier does not."""
+    """A damaged model isn't loaded or moved; a twin with the same blob is damaged too, a copy elsewhere isn't."""
     home.run("add", "twin", REPO).checked()
     home.run("add", "copy", REPO, "--to", "secondary").checked()
     flip(blob(home))
@@ -150,7 +150,7 @@ def test_a_damaged_model_says_so_until_it_is_mended(home: Home, commit_hash: str
 
 
 def test_good_bytes_of_another_program_end_the_damage(home: Home, commit_hash: str) -> None:
-    """`hf download --force-download` mends it too; nobody has to verify for that."""
+    """`hf download --force-download` repairs a damaged blob too, without another verify."""
     flip(blob(home))
     home.run("verify", "m")
     assert states(home) == {"m": "damaged"}
@@ -161,12 +161,12 @@ def test_good_bytes_of_another_program_end_the_damage(home: Home, commit_hash: s
 
 
 def states(home: Home) -> dict[str, str]:
-    """Return each model's state, as `shelf ls` says."""
+    """Return each model's state from `shelf ls`."""
     return {model["model_name"]: model["state"] for model in home.run("ls", "--json").checked().json}
 
 
 def test_a_copy_on_another_tier_spares_the_hub(home: Home, hub: FakeHub, commit_hash: str) -> None:
-    """Good bytes of the same digest come from wherever they lie, in whatever repository, without a request."""
+    """Good bytes are taken from any repository on any tier, without a request to the hub."""
     hub.add_repo("other/copy", {"weights.bin": WEIGHTS})
     home.run("add", "other", "other/copy", "--to", "secondary").checked()
     zero(blob(home))
@@ -181,7 +181,7 @@ def test_a_copy_on_another_tier_spares_the_hub(home: Home, hub: FakeHub, commit_
 
 
 def test_a_damaged_copy_on_another_tier_is_not_taken(home: Home, hub: FakeHub, commit_hash: str) -> None:
-    """What comes from the other tier is verified on the way, and the hub has the last word."""
+    """Bytes from another tier are verified while copying, and the hub is used if they are wrong."""
     home.run("move", "m", "secondary", "--keep-source").checked()
     zero(blob(home, base=home.secondary))
     cut(blob(home))
@@ -200,7 +200,7 @@ def test_a_damaged_copy_on_another_tier_is_not_taken(home: Home, hub: FakeHub, c
 def test_when_nobody_has_good_bytes_the_damage_is_set_aside_and_said(
     home: Home, hub: FakeHub, commit_hash: str
 ) -> None:
-    """The exit code stays 6, the reason is told, the model says what it lacks, and a later repair mends it."""
+    """If nobody has good bytes, the exit code stays 6, the model is partial, and a later repair completes it."""
     zero(blob(home))
     hub.fail("*", status=404)
 
@@ -228,7 +228,7 @@ def lose_link(home: Home, commit_hash: str) -> None:
 
 
 def swap_links(home: Home, commit_hash: str) -> None:
-    """Let one file lead to another's content."""
+    """Make a link lead to another file's content."""
     path = base_of(home).repo(REPO).snapshot(commit_hash) / "config.json"
     path.unlink()
     path.symlink_to(os.path.relpath(blob(home), path.parent))
@@ -242,14 +242,14 @@ def link_out(home: Home, commit_hash: str) -> None:
 
 
 def link_snapshot_out(home: Home, commit_hash: str) -> None:
-    """Let a file of the snapshot lead out of the base."""
+    """Make a file of the snapshot a link out of the base."""
     path = base_of(home).repo(REPO).snapshot(commit_hash) / "model.safetensors"
     path.unlink()
     path.symlink_to("/etc/hostname")
 
 
 def dangle_ref(home: Home, commit_hash: str) -> None:
-    """Point the ref at a commit that is not there."""
+    """Point the ref at a missing commit."""
     base_of(home).repo(REPO).ref("main").write_text("b" * 40)
 
 
@@ -259,7 +259,7 @@ def break_tree(home: Home, commit_hash: str) -> None:
 
 
 def lose_everything(home: Home, commit_hash: str) -> None:
-    """Take the whole repository away."""
+    """Delete the whole repository."""
     base_of(home).repo(REPO).path.rename(home.root / "gone")
 
 
@@ -278,7 +278,7 @@ def lose_everything(home: Home, commit_hash: str) -> None:
 def test_what_leads_nowhere_is_said_and_made_right(
     home: Home, hub: FakeHub, commit_hash: str, damage: Callable[[Home, str], None], kind: str, file: str
 ) -> None:
-    """Links, refs and lists of files are what they were; what a link led to outside is left alone."""
+    """Repair restores links, refs and lists of files, and never touches a target outside the base."""
     damage(home, commit_hash)
 
     assert told(result(home, "m", code=6)) == [(kind, file, False)]
@@ -290,7 +290,7 @@ def test_what_leads_nowhere_is_said_and_made_right(
 
 
 def test_it_fails_when_files_are_missing(home: Home, hub: FakeHub, commit_hash: str) -> None:
-    """All of a model may be gone, folder and list of files included; repaired it is whole again."""
+    """Even if the whole repository is missing, repair completes the model."""
     lose_everything(home, commit_hash)
 
     found = result(home, "m", code=6)
@@ -301,7 +301,7 @@ def test_it_fails_when_files_are_missing(home: Home, hub: FakeHub, commit_hash: 
 
 
 def test_a_model_that_was_never_downloaded_is_incomplete(home: Home, hub: FakeHub) -> None:
-    """Asked for by name it is not whole; among all it is no fault, for nobody asked for its files yet."""
+    """A model that was never downloaded is incomplete by name, and no fault with --all."""
     hub.add_repo(REPO, FILES)
     home.run("add", "m", REPO, "--no-download").checked()
 
@@ -312,7 +312,7 @@ def test_a_model_that_was_never_downloaded_is_incomplete(home: Home, hub: FakeHu
 
 
 def test_what_nobody_registered_is_set_aside_and_no_more(home: Home, hub: FakeHub, commit_hash: str) -> None:
-    """A repository that `hf` downloaded is verified with the rest; which command brings it back is said."""
+    """Damage in an unregistered repository is set aside, and the finding has the command that fetches it again."""
     other = hub.add_repo("org/theirs", {"weights.bin": random_bytes(2000), "ok.json": b"{}"})
     home.hf(home.primary, "download", "org/theirs").checked()
     path = Base(home.primary).repo("org/theirs").blob(digest_of("weights.bin", random_bytes(2000)))
@@ -347,7 +347,7 @@ assert how(blob_path=blob, xet_hash=xet, cache_dir=hub, expected_size=size)
 def test_a_damaged_payload_of_the_shared_store_is_mended_for_all_who_link_to_it(
     home: Home, hub: FakeHub, commit_hash: str
 ) -> None:
-    """One payload, two models: it is set aside once, each gets a good blob, and only one of them asks the hub."""
+    """A damaged payload that two models share is set aside once, both are repaired, and the hub is asked once."""
     hub.add_repo("other/copy", {"model.safetensors": WEIGHTS})
     home.run("add", "other", "other/copy").checked()
     theirs = base_of(home).repo("other/copy").blob(BIG_DIGEST)
@@ -375,7 +375,7 @@ def test_a_damaged_payload_of_the_shared_store_is_mended_for_all_who_link_to_it(
 
 
 def test_a_tier_without_links_is_verified_and_mended(home: Home, hub: FakeHub) -> None:
-    """Where the bytes lie in the snapshot itself, they are set aside there and come back there."""
+    """On a tier without links damaged files are set aside and restored in the snapshot."""
     commit_hash = hub.add_repo(REPO, FILES)
     home.hf(home.primary, "download", REPO, HF_HUB_DISABLE_SYMLINKS="1").checked()
     snapshot = base_of(home).repo(REPO).snapshot(commit_hash)
@@ -393,7 +393,7 @@ def test_a_tier_without_links_is_verified_and_mended(home: Home, hub: FakeHub) -
 
 
 def test_bytes_in_the_snapshot_itself_come_back_there(home: Home, hub: FakeHub, commit_hash: str) -> None:
-    """A snapshot of real files stays one: from another tier, from a file with the same content, or from the hub."""
+    """A snapshot of real files stays one when repaired from another tier, a twin file or the hub."""
     home.run("move", "m", "secondary", "--keep-source").checked()
     snapshot = Base(home.secondary).repo(REPO).snapshot(commit_hash)
     for name in FILES:
@@ -415,7 +415,7 @@ def test_bytes_in_the_snapshot_itself_come_back_there(home: Home, hub: FakeHub, 
 
 
 def test_a_second_user_is_told_what_to_open(hub: FakeHub) -> None:
-    """Where a list of files is another user's alone, the finding says which command opens it."""
+    """A second user who can't read a list of files gets the command that opens it."""
     if os.geteuid() != 0:
         pytest.skip("becoming another user needs root")
     with tempfile.TemporaryDirectory(prefix="modelshelf-") as name:
@@ -452,7 +452,7 @@ main(words)
 
 
 def test_what_was_verified_lately_is_left_out_unless_it_was_written(home: Home, commit_hash: str) -> None:
-    """`--max-age` goes by the ledger of checks and by the file's own time."""
+    """`--max-age` skips files that were verified lately and not written since."""
     result(home, "m", code=0)
     found = result(home, "m", "--max-age", "1h", code=0)
     assert (found["checked_blobs"], found["skipped_blobs"]) == (0, len(FILES))
@@ -466,7 +466,7 @@ def test_what_was_verified_lately_is_left_out_unless_it_was_written(home: Home, 
 
 
 def test_bytes_that_rot_in_place_are_found_once_the_age_is_over(home: Home, commit_hash: str) -> None:
-    """A flipped bit changes no time of the file: only reading finds it, and it is not known as good after that."""
+    """A bit flipped without a new mtime is found once --max-age is over, and the file no longer counts as good."""
     result(home, "m", code=0)
     flip(blob(home))
 
@@ -476,7 +476,7 @@ def test_bytes_that_rot_in_place_are_found_once_the_age_is_over(home: Home, comm
 
 
 def test_a_killed_verification_goes_on_where_it_was(home: Home, hub: FakeHub) -> None:
-    """What was read before the kill is not read again by the same command, and is by a new one."""
+    """After a kill the same command doesn't read again what it had verified; a new one does."""
     files = {f"model-{i}.safetensors": random_bytes(MIB, seed=i) for i in range(8)}
     hub.add_repo(REPO, files)
     home.run("add", "m", REPO).checked()
@@ -499,7 +499,7 @@ def test_a_killed_verification_goes_on_where_it_was(home: Home, hub: FakeHub) ->
 
 
 def test_a_rate_is_kept(home: Home, commit_hash: str, shelf: Shelf) -> None:
-    """Three megabytes at two megabytes a second take more than one second."""
+    """With a rate of 2 MB/s, verifying 3 MB takes more than one second."""
     begun = shelf.services.clock.now()
 
     assert shelf.verify(["m"], rate_bytes_per_s=2_000_000).wrong == []
@@ -508,7 +508,7 @@ def test_a_rate_is_kept(home: Home, commit_hash: str, shelf: Shelf) -> None:
 
 
 def test_the_library_of_python_gives_the_findings(home: Home, shelf: Shelf, commit_hash: str) -> None:
-    """What a job keeps as its result comes back as values."""
+    """In Python `verify` returns the findings as values."""
     blob(home, "config.json").unlink()
 
     report = shelf.verify()
@@ -520,7 +520,7 @@ def test_the_library_of_python_gives_the_findings(home: Home, shelf: Shelf, comm
 
 
 def test_what_cannot_be_asked_for_is_refused(home: Home, shelf: Shelf, commit_hash: str) -> None:
-    """An unknown model, neither a name nor --all, both, and numbers that are none."""
+    """An unknown model, neither a name nor --all, both, or invalid numbers are refused."""
     with pytest.raises(NotFound):
         shelf.verify(["nobody"])
     for words in ([], ["m", "--all"], ["m", "--rate", "fast"], ["m", "--max-age", "old"], ["m", "--rate", "0"]):
@@ -528,7 +528,7 @@ def test_what_cannot_be_asked_for_is_refused(home: Home, shelf: Shelf, commit_ha
 
 
 def test_a_tier_that_is_away_is_said_to_be(home: Home, hub: FakeHub, shelf: Shelf) -> None:
-    """A named model on it cannot be verified; among all, the rest is, and nothing is called missing."""
+    """A named model on an offline tier can't be verified; with --all the rest is, and nothing counts as missing."""
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO, "secondary")
     Base(home.secondary).marker.rename(home.root / "tier.json")
@@ -543,7 +543,7 @@ def test_a_tier_that_is_away_is_said_to_be(home: Home, hub: FakeHub, shelf: Shel
 def test_a_model_that_is_moved_while_it_is_verified_is_not_called_missing(
     home: Home, hub: FakeHub, shelf: Shelf, commit_hash: str
 ) -> None:
-    """Its bytes lie elsewhere by the time of the verdict, which is no fault."""
+    """A model that is moved during its verification isn't reported as missing."""
     job = shelf.services.verifier.enqueue(["m"], rate_bytes_per_s=1_500_000)
     moved: list[str] = []
 
@@ -558,7 +558,7 @@ def test_a_model_that_is_moved_while_it_is_verified_is_not_called_missing(
 
 
 def test_it_can_be_asked_for_over_http(home: Home, hub: FakeHub, commit_hash: str) -> None:
-    """A job is answered at once, and says in the end what is wrong; a repair is one more."""
+    """A POST starts a job whose result lists the findings; a repair is another job."""
     flip(blob(home))
     with home.serve() as server:
         answer = server.ask("POST", "/api/models/m/verify")
@@ -573,21 +573,21 @@ def test_it_can_be_asked_for_over_http(home: Home, hub: FakeHub, commit_hash: st
 
 
 def finished(server: Any, answer: Any) -> Any:
-    """Return the job that an answer is about, as soon as it is over."""
+    """Return the job of an answer once it has ended."""
     path = answer.headers["location"]
     return wait_until(lambda: (job := server.get(path))["finished_at"] and job, "the job to end")
 
 
 @pytest.fixture
 def full_home(home: Home) -> Home:
-    """A primary on which the model fits once."""
+    """A primary with room for the model once."""
     home.extra["PRIMARY_CACHE_LIMIT_GB"] = "0.005"
     home.extra["ON_FULL"] = "refuse"
     return home
 
 
 def test_a_repair_keeps_the_limit(full_home: Home, hub: FakeHub) -> None:
-    """What was set aside counts; when the good bytes do not fit beside it, that is said."""
+    """Repair counts what was set aside, and says so if the good bytes don't fit beside it."""
     hub.add_repo(REPO, FILES)
     full_home.run("add", "m", REPO).checked()
     zero(blob(full_home))

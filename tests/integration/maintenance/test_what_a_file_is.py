@@ -1,4 +1,4 @@
-"""A file is believed by what it is: parts, pointers, pages, layers, and copies that may not be whole."""
+"""A file is judged by its content: parts, pointers, web pages, layers, and copies that may be incomplete."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GGUF = b"GGUF" + random_bytes(5000, 1)
 
 
 def stays(home: Home, folder: Path, *words: str) -> dict[str, str]:
-    """Return why each model stays that adopt does not take, by repository or name."""
+    """Return why adopt leaves each model, by repository or name."""
     done = home.run("adopt", str(folder), *(words or ("--leave",)), "--json").checked().json
     assert done["registered"] == done["moved"] == []
     return {model["hf_path"] or model["model_name"]: model["detail"] for model in done["models"]}
@@ -42,7 +42,7 @@ def stays(home: Home, folder: Path, *words: str) -> dict[str, str]:
     "shards", [[f"model-{i:05}-of-000003.safetensors" for i in (1, 2, 3)], [f"model-{i}-of-3.bin" for i in (1, 2, 3)]]
 )
 def test_a_shard_alone_is_no_model(hub: FakeHub, home: Home, shards: list[str], indexed: bool, listed: bool) -> None:
-    """However the parts are spelt, the index or else their numbers say that two of three are missing."""
+    """If the index or the numbers in the names say that shards are missing, the rest isn't adopted as a model."""
     files = {"config.json": b"{}", **{name: random_bytes(900, i) for i, name in enumerate(shards)}}
     if indexed:
         index = {"weight_map": {str(i): name for i, name in enumerate(shards)}}
@@ -58,7 +58,7 @@ def test_a_shard_alone_is_no_model(hub: FakeHub, home: Home, shards: list[str], 
 
 
 def test_an_interrupted_local_dir_is_no_model(hub: FakeHub, home: Home) -> None:
-    """A part that no file came of says that it is not whole."""
+    """A local_dir with an unfinished part isn't adopted."""
     hub.add_repo(
         "org/diff", {"model_index.json": b"{}", "vae/m.safetensors": b"v" * 900, "unet/m.safetensors": b"u" * 9}
     )
@@ -72,7 +72,7 @@ def test_an_interrupted_local_dir_is_no_model(hub: FakeHub, home: Home) -> None:
 
 
 def test_a_pipeline_without_the_weights_of_a_part_is_no_model(home: Home) -> None:
-    """model_index.json names its folders, and one with a config.json has weights."""
+    """A pipeline that lacks the weights of a folder with a config.json isn't adopted."""
     old = home.root / "old"
     base = lay_out(old, "model org/diff\n commit a main\n vae/m.bin 90\n unet/config.json 20").base
     index = json.dumps({"_class_name": "P", "unet": ["diffusers", "U"], "vae": ["diffusers", "V"]}).encode()
@@ -83,7 +83,7 @@ def test_a_pipeline_without_the_weights_of_a_part_is_no_model(home: Home) -> Non
 
 
 def test_an_old_cache_with_a_dead_part_is_not_known_to_be_whole(home: Home) -> None:
-    """Without a list nobody knows which file the part belongs to."""
+    """An old cache without a list and with a dead part may be incomplete, so it isn't adopted."""
     old = home.root / "old"
     base = lay_out(old, "model org/old\n commit a main\n config.json 20\n model.bin 900\n partial 70").base
     base.repo("org/old").tree(commit("a")).unlink()
@@ -92,7 +92,7 @@ def test_an_old_cache_with_a_dead_part_is_not_known_to_be_whole(home: Home) -> N
 
 
 def test_a_fuller_copy_is_not_merged_into_a_part(hub: FakeHub, home: Home) -> None:
-    """What has more files than the registered model stays as it is, and only one thing is said of it."""
+    """A copy with more files than the registered model isn't merged, and one reason is given."""
     hub.add_repo("org/many", {"a.bin": b"a" * 900, "b.bin": b"b" * 900})
     old = home.root / "old"
     home.hf(old, "download", "org/many", "a.bin").checked()
@@ -105,7 +105,7 @@ def test_a_fuller_copy_is_not_merged_into_a_part(hub: FakeHub, home: Home) -> No
 
 
 def test_the_files_of_an_old_cache_are_not_taken_for_the_whole_commit(hub: FakeHub, home: Home) -> None:
-    """Another model of the same commit asks the hub for the list, and gets what it lacks."""
+    """Another model of a commit that was adopted without a list asks the hub for it, and fetches what is missing."""
     hub.add_repo("org/many", {"a.bin": b"a" * 900, "b.bin": b"b" * 900})
     home.hf(home.primary, "download", "org/many", "a.bin").checked()
     shutil.rmtree(Base(home.primary).repo("org/many").trees, ignore_errors=True)
@@ -130,7 +130,7 @@ def test_the_files_of_an_old_cache_are_not_taken_for_the_whole_commit(hub: FakeH
     ids=["pointer", "empty", "page", "other"],
 )
 def test_a_file_that_is_no_model_stays(home: Home, data: bytes, why: str) -> None:
-    """Of LM Studio's folder and of a snapshot alike; adopt says why, and verify names it."""
+    """A file that isn't a model stays, in LM Studio's folder or a snapshot; adopt says why, and verify names it."""
     folder = home.root / "studio"
     put(folder / "Org" / "Name" / "m.gguf", data)
     assert why in stays(home, folder, "--move")["Org/Name"]
@@ -147,7 +147,7 @@ def test_a_file_that_is_no_model_stays(home: Home, data: bytes, why: str) -> Non
 
 
 def ollama(folder: Path, *layers: tuple[str, bytes]) -> None:
-    """Write what Ollama keeps of a model with these layers."""
+    """Write Ollama's files of a model with these layers."""
     listed: list[dict[str, Any]] = []
     for kind, data in layers:
         digest = hashlib.sha256(data).hexdigest()
@@ -158,7 +158,7 @@ def ollama(folder: Path, *layers: tuple[str, bytes]) -> None:
 
 
 def test_an_unknown_layer_makes_a_model_stay(home: Home) -> None:
-    """What a layer does that nobody here knows might be half of the model."""
+    """An Ollama model with an unknown layer isn't adopted, because the layer may be half of the model."""
     folder = home.root / "models"
     ollama(folder, ("model", GGUF), ("tensor", b"t"))
 
@@ -166,7 +166,7 @@ def test_an_unknown_layer_makes_a_model_stay(home: Home) -> None:
 
 
 def test_a_split_gguf_of_ollama_is_one_model(home: Home) -> None:
-    """Two layers of weights become two parts with the names that llama.cpp looks for."""
+    """Two weight layers of Ollama become two parts with the names that llama.cpp looks for."""
     folder = home.root / "models"
     ollama(folder, ("model", GGUF), ("model", GGUF + b"2"), ("template", b"x"))
 
@@ -180,7 +180,7 @@ def test_a_split_gguf_of_ollama_is_one_model(home: Home) -> None:
 
 
 def test_an_adapter_of_ollama_comes_along_and_is_named(home: Home) -> None:
-    """The base alone would be another model."""
+    """An Ollama adapter is adopted with its base and named, because the base alone is another model."""
     folder = home.root / "models"
     ollama(folder, ("model", GGUF), ("adapter", GGUF + b"a"))
 
@@ -191,7 +191,7 @@ def test_an_adapter_of_ollama_comes_along_and_is_named(home: Home) -> None:
 
 
 def test_what_adopt_made_up_is_never_asked_of_the_hub(hub: FakeHub, home: Home) -> None:
-    """update passes a model of Ollama by; pull and verify --repair say where its files came from."""
+    """The hub is never asked for a made-up commit: update skips it; pull and repair say where its files came from."""
     folder = home.root / "models"
     ollama(folder, ("model", GGUF))
     home.run("adopt", str(folder), "--move").checked()
@@ -210,7 +210,7 @@ def test_what_adopt_made_up_is_never_asked_of_the_hub(hub: FakeHub, home: Home) 
 
 
 def test_update_of_an_adopted_gguf_takes_its_file_alone(hub: FakeHub, home: Home) -> None:
-    """One quant of LM Studio's folder becomes the hub's commit of that quant, and no byte of the others comes."""
+    """Updating an adopted quantisation of LM Studio takes the hub's commit and fetches no other quantisation."""
     folder = home.root / "studio"
     legacy.lm_studio(folder)
     data = (folder / "TheOrg/Tiny-GGUF/tiny-q4.gguf").read_bytes()
@@ -226,7 +226,7 @@ def test_update_of_an_adopted_gguf_takes_its_file_alone(hub: FakeHub, home: Home
 
 
 def test_a_folder_that_no_hub_knows_does_not_fail_an_update_of_all(hub: FakeHub, home: Home) -> None:
-    """A person's own folder in LM Studio is of no hub."""
+    """A person's own folder in LM Studio, unknown to the hub, doesn't fail `update --all`."""
     folder = home.root / "studio"
     legacy.lm_studio(folder)
     home.run("adopt", str(folder), "--move").checked()
@@ -247,7 +247,7 @@ def test_a_folder_that_no_hub_knows_does_not_fail_an_update_of_all(hub: FakeHub,
     ],
 )
 def test_what_may_not_be_read_is_not_said_to_be_gone(shelf: Shelf, closed: str, word: str) -> None:
-    """Ollama's folder of its own user: closed is another thing than missing, and than another file system."""
+    """Ollama's closed folder is reported as closed, and not as missing or on another file system."""
     with tempfile.TemporaryDirectory() as place:
         Path(place).chmod(0o755)
         folder = Path(place) / "models"
@@ -265,7 +265,7 @@ def test_what_may_not_be_read_is_not_said_to_be_gone(shelf: Shelf, closed: str, 
 
 
 def test_a_hub_that_is_a_link_is_named(home: Home) -> None:
-    """Adopt says where it leads and what to do, not that there are no models."""
+    """If `hub` is a link, adopt says where it leads and what to do."""
     old = home.root / "old"
     lay_out(home.root / "disk", "model org/x\n commit a main\n config.json 20\n m.bin 900")
     old.mkdir()
@@ -281,7 +281,7 @@ def test_a_hub_that_is_a_link_is_named(home: Home) -> None:
 
 
 def test_reconcile_and_adopt_agree_on_what_is_a_model(hub: FakeHub, home: Home) -> None:
-    """With a list of files and without, whole and in part: what adopt would take reconcile names, and nothing else."""
+    """Adopt and reconcile agree on what is a model, whole or partial, with or without a list of files."""
     hub.add_repo("org/many", {"a.bin": b"a" * 900, "b.bin": b"b" * 900})
     home.hf(home.primary, "download", "org/many", "a.bin").checked()
     with home.open() as shelf:
@@ -314,7 +314,7 @@ def test_reconcile_and_adopt_agree_on_what_is_a_model(hub: FakeHub, home: Home) 
 
 @pytest.mark.parametrize("name", [".DS_Store", "Thumbs.db", "desktop.ini", "._main"])
 def test_what_file_managers_leave_is_no_ref_and_no_file(home: Home, name: str) -> None:
-    """verify and adopt pass it by, as hf does."""
+    """Files that file managers leave behind are ignored by verify and adopt, as by hf."""
     drawn = lay_out(home.primary, "model org/x\n commit a main\n config.json 20\n m.bin 900")
     repo = drawn.base.repo("org/x")
     put(repo.refs / name, b"\0\1binary")
@@ -329,7 +329,7 @@ def test_what_file_managers_leave_is_no_ref_and_no_file(home: Home, name: str) -
 
 @pytest.mark.parametrize("listed", [True, False], ids=["with a list", "without"])
 def test_a_copy_without_a_list_says_that_there_may_be_more(hub: FakeHub, home: Home, listed: bool) -> None:
-    """It can be loaded, and whether it is the whole commit is not claimed."""
+    """A copy without a list can be loaded, and isn't said to be the whole commit."""
     hub.add_repo(REPO, {"config.json": b"{}", "model.safetensors": random_bytes(900, 1)})
     old = home.root / "old"
     home.hf(old, "download", REPO).checked()

@@ -1,4 +1,4 @@
-"""A stock cache written by hand, and the hub face over it on a port."""
+"""A stock cache written by hand, and the hub face serving it on a port."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LFS_SUFFIXES = (".safetensors", ".gguf", ".bin")
 
 
 def digest_of(path: str, content: bytes) -> str:
-    """Return what the Hub calls a file: sha256 for weights, the git blob's sha1 for the rest."""
+    """Return the Hub's digest of a file: sha256 for weights, git blob sha1 for the rest."""
     if path.endswith(LFS_SUFFIXES):
         return hashlib.sha256(content).hexdigest()
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
@@ -46,7 +46,7 @@ def add_commit(
     symlinks: bool = True,
     tree: bool = False,
 ) -> Path:
-    """Lay a commit out as huggingface_hub does; returns the snapshot folder."""
+    """Lay out a commit as huggingface_hub does; return the snapshot's path."""
     repo = base / "hub" / ("models--" + repo_id.replace("/", "--"))
     snapshot = repo / "snapshots" / commit
     (repo / "blobs").mkdir(parents=True, exist_ok=True)
@@ -73,7 +73,7 @@ def add_commit(
 
 
 def add_sparse(base: Path, repo_id: str, commit: str, path: str, size_bytes: int) -> str:
-    """Add a file that is nothing but a hole; returns the digest that it claims to have."""
+    """Add a file that is one hole; return the digest that it claims to have."""
     repo = base / "hub" / ("models--" + repo_id.replace("/", "--"))
     digest = "5" * 64
     with (repo / "blobs" / digest).open("wb") as file:
@@ -84,7 +84,7 @@ def add_sparse(base: Path, repo_id: str, commit: str, path: str, size_bytes: int
 
 @dataclass
 class Answer:
-    """One request as the application saw it, and the head of its answer."""
+    """A request as the application saw it, and the head of its answer."""
 
     method: str
     path: str
@@ -94,14 +94,14 @@ class Answer:
 
 @dataclass
 class Recorder:
-    """Plain ASGI around the application: remembers answers and says when the application is done with each."""
+    """An ASGI wrapper that records answers and says when the application is done with each."""
 
     app: Any
     answers: list[Answer] = field(default_factory=list)
     done: queue.Queue[Answer] = field(default_factory=queue.Queue)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Pass everything on."""
+        """Forward everything."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -125,19 +125,19 @@ class Face:
     """A running hub face."""
 
     url: str
-    """With the prefix: what HF_ENDPOINT is set to."""
+    """With the prefix, as in HF_ENDPOINT."""
     recorder: Recorder
     errors: list[str]
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port."""
+        """The host and port."""
         parts = urlsplit(self.url)
         return str(parts.hostname), int(parts.port or 0)
 
     @contextlib.contextmanager
     def connect(self) -> Iterator[http.client.HTTPConnection]:
-        """Give one connection that is kept alive."""
+        """Return a connection that is kept alive."""
         connection = http.client.HTTPConnection(*self.address, timeout=30)
         try:
             yield connection
@@ -147,12 +147,12 @@ class Face:
     def ask(
         self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes | None = None
     ) -> tuple[int, dict[str, str], bytes]:
-        """Return status, headers (lower case) and body of one request below the prefix."""
+        """Return the status, headers (lower case) and body of a request below the prefix."""
         with self.connect() as connection:
             return ask(connection, method, f"/hf/{path}", headers, body)
 
     def json(self, path: str) -> Any:
-        """Return the JSON of a 200."""
+        """Return the JSON of a 200 answer."""
         status, _, body = self.ask("GET", path)
         assert status == 200, body
         return json.loads(body)
@@ -165,7 +165,7 @@ def ask(
     headers: Mapping[str, str] | None = None,
     body: bytes | None = None,
 ) -> tuple[int, dict[str, str], bytes]:
-    """Return status, headers (lower case) and body of one request on a connection."""
+    """Return the status, headers (lower case) and body of a request on a connection."""
     connection.request(method, path, body=body, headers=dict(headers or {}))
     response = connection.getresponse()
     content = response.read()
@@ -174,7 +174,7 @@ def ask(
 
 @contextlib.contextmanager
 def running(*bases: Path, **config: Any) -> Iterator[Face]:
-    """Run the hub face over some bases in a thread."""
+    """Serve some bases by a hub face in a thread."""
     app = FastAPI()
     app.include_router(create_router(HubFace(lambda: [Base(base) for base in bases])))
     recorder = Recorder(app)
@@ -200,14 +200,14 @@ def running(*bases: Path, **config: Any) -> Iterator[Face]:
 
 @dataclass
 class Client:
-    """The real huggingface_hub in child processes, with a cache of its own."""
+    """The real huggingface_hub in child processes, with its own cache."""
 
     base: Path
     url: str
 
     @property
     def env(self) -> dict[str, str]:
-        """Its environment; nothing of ours leaks in."""
+        """Its environment, without ours."""
         return {
             "HOME": str(self.base.parent),
             "HF_HOME": str(self.base),
@@ -218,30 +218,30 @@ class Client:
         }
 
     def hf(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run the `hf` command and return what it said."""
+        """Run the `hf` command and return its output."""
         command = [str(Path(sys.executable).with_name("hf")), *words]
         return subprocess.run(command, env=self.env, text=True, capture_output=True, timeout=120)
 
     def run(self, code: str) -> str:
-        """Run Python code and return the last line that it printed."""
+        """Run Python code and return the last line of its output."""
         command = [sys.executable, "-c", code]
         done = subprocess.run(command, env=self.env, text=True, capture_output=True, timeout=120)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip().splitlines()[-1]
 
     def files(self, repo_id: str, commit: str) -> dict[str, bytes]:
-        """Return the content of a snapshot in its cache."""
+        """Return the files of a snapshot in its cache."""
         root = self.base / "hub" / ("models--" + repo_id.replace("/", "--")) / "snapshots" / commit
         return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
 def raw_request(path: str, *lines: str, method: str = "GET") -> bytes:
-    """Return a request as bytes, with nothing normalised on the way."""
+    """Return a request as bytes, without normalising it."""
     return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: test", *lines, "", ""]).encode("latin-1")
 
 
 def exchange(address: tuple[str, int], request: bytes) -> bytes:
-    """Send bytes, and return all that comes until the server closes."""
+    """Send bytes, and return everything until the server closes."""
     with socket.create_connection(address, timeout=30) as connection:
         connection.sendall(request)
         received = b""

@@ -1,4 +1,4 @@
-"""The hub face as real clients meet it: a stock cache on a disk, uvicorn on a port."""
+"""The hub face with real clients: a stock cache on a disk, uvicorn on a port."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def base(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def face(base: Path) -> Iterator[Face]:
-    """The hub face over that tier, which must have nothing to complain about."""
+    """The hub face over that tier, which must log no error."""
     with running(base) as running_face:
         yield running_face
     assert running_face.errors == []
@@ -81,7 +81,7 @@ def face(base: Path) -> Iterator[Face]:
 
 @pytest.fixture(scope="module")
 def still(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Face]:
-    """A face for the tests that change nothing on the disk."""
+    """A face for the tests that don't change the disk."""
     with running(lay_out(tmp_path_factory.mktemp("still") / "tier")) as running_face:
         yield running_face
     assert running_face.errors == []
@@ -89,13 +89,13 @@ def still(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Face]:
 
 @pytest.fixture
 def client(face: Face, tmp_path: Path) -> Client:
-    """A real client of it."""
+    """A real client of the face."""
     (tmp_path / "client" / "base").mkdir(parents=True)
     return Client(tmp_path / "client" / "base", face.url)
 
 
 def test_hf_download_and_verify_work_unchanged(face: Face, client: Client) -> None:
-    """`hf download` stores every byte, `hf cache verify` agrees, and nobody ever speaks of Xet."""
+    """`hf download` stores every byte, `hf cache verify` agrees, and no answer mentions Xet."""
     downloaded = client.hf("download", "org/name")
     verified = client.hf("cache", "verify", "org/name")
 
@@ -107,7 +107,7 @@ def test_hf_download_and_verify_work_unchanged(face: Face, client: Client) -> No
 
 
 def test_no_listing_names_xet(face: Face, base: Path) -> None:
-    """Even when a tier's own list knows the Xet hashes, no answer shows them."""
+    """Even if a tier's own list has Xet hashes, no answer shows them."""
     listing = base / "hub/models--org--name/trees" / f"{COMMIT}.json"
     known = json.loads(listing.read_text())
     known["files"]["model.safetensors"]["xet_hash"] = "e" * 64
@@ -131,7 +131,7 @@ def test_snapshot_download_takes_a_pattern_and_a_quoted_revision(client: Client)
 
 
 def test_an_id_without_an_organisation_is_served(client: Client) -> None:
-    """A bare id works like any other."""
+    """A model without an organisation is served."""
     assert client.hf("download", "gpt2", "config.json").returncode == 0
     assert client.files("gpt2", COMMIT) == {"config.json": b"{}"}
 
@@ -144,7 +144,7 @@ def test_from_pretrained_works_unchanged(client: Client) -> None:
 
 
 def test_the_api_client_understands_every_answer(client: Client) -> None:
-    """HfApi parses info, tree, paths-info and refs into what lies on the disk."""
+    """HfApi reads info, tree, paths-info and refs, and they agree with the disk."""
     code = f"""if True:
         import json
         from huggingface_hub import HfApi
@@ -174,7 +174,7 @@ def test_the_api_client_understands_every_answer(client: Client) -> None:
 
 
 def test_llama_cpp_finds_its_files(still: Face) -> None:
-    """The requests of llama.cpp: refs, the tree of the commit on one page, HEAD, then ranges."""
+    """llama.cpp's requests work: refs, the commit's tree on one page, HEAD, then ranges."""
     commit = still.json("api/models/org/name/refs")["branches"][-1]["targetCommit"]
     tree = still.json(f"api/models/org/name/tree/{commit}?recursive=true")
     entry = next(entry for entry in tree if entry["path"] == "model.safetensors")
@@ -201,7 +201,7 @@ def test_llama_cpp_finds_its_files(still: Face) -> None:
     ],
 )
 def test_a_range_is_answered_with_its_bytes(still: Face, wanted: str, expected: range) -> None:
-    """206 names the bytes it holds, also when they take more than one window of the kernel's."""
+    """A range is answered with 206 and its bytes, even if it exceeds one window of the kernel."""
     status, headers, body = still.ask("GET", MODEL, {"Range": wanted})
 
     assert status == 206
@@ -212,7 +212,7 @@ def test_a_range_is_answered_with_its_bytes(still: Face, wanted: str, expected: 
 
 @pytest.mark.parametrize("wanted", ["bytes=20000000-", "bytes=30000000-30000001", "bytes=-0"])
 def test_a_range_past_the_end_is_416(still: Face, wanted: str) -> None:
-    """The answer says how long the file is and holds nothing."""
+    """A range past the end is answered with 416 and the file's length."""
     status, headers, body = still.ask("GET", MODEL, {"Range": wanted})
 
     assert (status, body) == (416, b"")
@@ -221,7 +221,7 @@ def test_a_range_past_the_end_is_416(still: Face, wanted: str) -> None:
 
 @pytest.mark.parametrize("wanted", ["bytes=0-1,4-5", "bytes=5-2", "lines=1-2"])
 def test_several_ranges_and_nonsense_get_the_whole_file(still: Face, wanted: str) -> None:
-    """What need not be understood is ignored."""
+    """Several ranges and malformed ones are answered with the whole file."""
     status, headers, body = still.ask("GET", "org/name/resolve/main/config.json", {"Range": wanted})
 
     assert (status, body) == (200, FILES["config.json"])
@@ -229,7 +229,7 @@ def test_several_ranges_and_nonsense_get_the_whole_file(still: Face, wanted: str
 
 
 def test_if_range_decides_between_a_part_and_the_whole(still: Face) -> None:
-    """The same ETag gives the part; another one, a weak one or a date gives the whole new file."""
+    """If-Range with the same ETag gives the range; another one, a weak one or a date gives the whole file."""
     path = "org/name/resolve/main/config.json"
     etag = f'"{digest_of("config.json", FILES["config.json"])}"'
     matched = still.ask("GET", path, {"Range": "bytes=1-2", "If-Range": etag})
@@ -244,7 +244,7 @@ def test_if_range_decides_between_a_part_and_the_whole(still: Face) -> None:
 
 @pytest.mark.parametrize("path", [quote(path) for path in FILES])
 def test_head_has_the_headers_of_get(still: Face, path: str) -> None:
-    """HEAD says what GET says, and nothing is compressed for who would take it."""
+    """HEAD has the same headers as GET, and nothing is compressed."""
     asked = {"Accept-Encoding": "gzip, br", "Range": "bytes=0-0"}
     _, head, nothing = still.ask("HEAD", f"org/name/resolve/main/{path}", asked)
     status, get, body = still.ask("GET", f"org/name/resolve/main/{path}", {"Accept-Encoding": "gzip, br"})
@@ -258,7 +258,7 @@ def test_head_has_the_headers_of_get(still: Face, path: str) -> None:
 
 
 def test_only_weights_are_linked(still: Face) -> None:
-    """X-Linked-Etag and X-Linked-Size come with LFS files; a commit's file may be kept for ever."""
+    """LFS files have X-Linked-Etag and X-Linked-Size, and a commit's file may be cached for ever."""
     _, weights, _ = still.ask("HEAD", MODEL)
     _, config, _ = still.ask("HEAD", f"org/name/resolve/{COMMIT}/config.json")
 
@@ -270,7 +270,7 @@ def test_only_weights_are_linked(still: Face) -> None:
 
 
 def test_one_connection_takes_many_requests(still: Face) -> None:
-    """After files, parts, errors and HEAD the connection goes on."""
+    """One connection serves many requests, after files, ranges, errors and HEAD."""
     with still.connect() as connection:
         asked = [
             ("GET", "/hf/org/name/resolve/main/empty.txt", {}, 200, b""),
@@ -289,7 +289,7 @@ def test_one_connection_takes_many_requests(still: Face) -> None:
 
 
 def test_pipelined_requests_are_answered_in_their_order(still: Face) -> None:
-    """A client that sends three requests at once gets three answers, the last of which closes."""
+    """Three pipelined requests get three answers in order, and the last one closes."""
     request = raw_request("/hf/org/name/resolve/main/model.safetensors") + raw_request(
         "/hf/org/name/resolve/main/config.json"
     )
@@ -303,7 +303,7 @@ def test_pipelined_requests_are_answered_in_their_order(still: Face) -> None:
 
 @pytest.mark.parametrize("way", ["reset", "close"])
 def test_a_client_that_leaves_in_the_middle_is_no_event(face: Face, base: Path, way: str) -> None:
-    """The file is closed, nothing is complained about, and the next client is served."""
+    """If a client leaves in the middle, the file is closed, no error is logged, and the next client is served."""
     digest = add_sparse(base, "org/name", COMMIT, "big.gguf", 10**9)
     connection = socket.create_connection(face.address)
     connection.sendall(raw_request("/hf/org/name/resolve/main/big.gguf"))
@@ -320,7 +320,7 @@ def test_a_client_that_leaves_in_the_middle_is_no_event(face: Face, base: Path, 
 
 
 def test_a_slow_reader_holds_nobody_up(face: Face, base: Path) -> None:
-    """While one client does not read at all, another gets its files, and the slow one gets the rest later."""
+    """While one client doesn't read, another gets its files, and the slow one gets the rest later."""
     add_commit(base, "org/slow", COMMIT, {"model.gguf": WEIGHTS * 2})
     with socket.create_connection(face.address) as slow:
         slow.sendall(raw_request("/hf/org/slow/resolve/main/model.gguf", "Connection: close"))
@@ -353,7 +353,7 @@ def test_a_slow_reader_holds_nobody_up(face: Face, base: Path) -> None:
     ],
 )
 def test_a_path_that_climbs_is_404_and_never_a_file(still: Face, path: str) -> None:
-    """Whatever the quoting, what isn't a file of the snapshot is not found."""
+    """A path that climbs is answered with 404, in any quoting."""
     received = exchange(still.address, raw_request(path, "Connection: close"))
 
     assert received.startswith(b"HTTP/1.1 404 ")
@@ -363,7 +363,7 @@ def test_a_path_that_climbs_is_404_and_never_a_file(still: Face, path: str) -> N
 
 @pytest.mark.parametrize("planted", ["secret", "token", "blob", "folder"])
 def test_a_planted_link_is_never_followed_out_of_the_hub(face: Face, base: Path, tmp_path: Path, planted: str) -> None:
-    """A link to another folder, to the user's token, through a blob or through a folder is not found, nor listed."""
+    """A link out of the hub, to a folder, to the token, through a blob or a folder, is neither served nor listed."""
     (tmp_path / "secret").mkdir()
     (tmp_path / "secret/file").write_text("secret")
     (base / "token").write_text("secret")
@@ -387,7 +387,7 @@ def test_a_planted_link_is_never_followed_out_of_the_hub(face: Face, base: Path,
 
 
 def test_a_sparse_file_of_60_gb_is_served_without_being_read(face: Face, base: Path) -> None:
-    """HEAD tells the size, and a part near the end comes at once."""
+    """HEAD tells the size of a sparse file of 60 GB, and a range near its end comes at once."""
     digest = add_sparse(base, "org/name", COMMIT, "huge.gguf", 60 * 10**9)
     path = "org/name/resolve/main/huge.gguf"
     _, head, _ = face.ask("HEAD", path)
@@ -404,12 +404,12 @@ class Enough(Exception):
 
 
 class Sink(io.RawIOBase):
-    """A file that takes 32 MiB and then says that it is enough."""
+    """A file that raises after 32 MiB."""
 
     taken = 0
 
     def write(self, data: Any) -> int:
-        """Count."""
+        """Count bytes."""
         self.taken += len(data)
         if self.taken > 32 << 20:
             raise Enough
@@ -417,7 +417,7 @@ class Sink(io.RawIOBase):
 
 
 def test_the_stock_client_downloads_more_than_50_gb(face: Face, base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """huggingface_hub refuses a size above 50 GB that HEAD tells, so it is not told and starts."""
+    """huggingface_hub downloads more than 50 GB, because HEAD leaves out a size that it would refuse."""
     from huggingface_hub.file_download import get_hf_file_metadata, http_get
 
     add_sparse(base, "org/name", COMMIT, "huge.gguf", 60 * 10**9)
@@ -448,7 +448,7 @@ def test_the_stock_client_downloads_more_than_50_gb(face: Face, base: Path, monk
     ],
 )
 def test_what_is_not_there_says_what_is_missing(still: Face, path: str, code: str, commit: str | None) -> None:
-    """The error code names it; the commit is told only where a list of its files shows that it has none such."""
+    """An error code names what is missing; the commit is named only if a list shows that it lacks the file."""
     status, headers, body = still.ask("GET", path)
 
     assert status == 404
@@ -458,7 +458,7 @@ def test_what_is_not_there_says_what_is_missing(still: Face, path: str, code: st
 
 
 def test_what_a_client_recorded_as_absent_is_denied_for_good(face: Face, base: Path) -> None:
-    """Where no list of files is here, the record `.no_exist` shows that the commit has no such file."""
+    """Without a list of files, the record in `.no_exist` shows that the commit lacks a file."""
     record = base / "hub/models--org--name/.no_exist" / OTHER / "adapter_config.json"
     record.parent.mkdir(parents=True)
     record.touch()
@@ -469,7 +469,7 @@ def test_what_a_client_recorded_as_absent_is_denied_for_good(face: Face, base: P
 
 
 def test_other_routes_and_methods_are_refused(still: Face) -> None:
-    """There is nobody to be, nothing to write, and no other type of repository."""
+    """Other routes, writing methods and other types of repositories are refused."""
     assert still.ask("GET", "api/whoami-v2")[0] == 401
     assert still.ask("GET", "api/whoami-v2", headers={"Authorization": "Bearer x"})[0] == 200
     assert still.ask("GET", "api/datasets/org/name")[0] == 404
@@ -480,7 +480,7 @@ def test_other_routes_and_methods_are_refused(still: Face) -> None:
 
 
 def test_paths_info_takes_json_too(still: Face) -> None:
-    """A JSON body asks the same question as a form."""
+    """paths-info takes a JSON body as well as a form."""
     body = json.dumps({"paths": ["config.json"]}).encode()
     kind = {"Content-Type": "application/json"}
 
@@ -491,7 +491,7 @@ def test_paths_info_takes_json_too(still: Face) -> None:
 
 
 def test_two_tiers_answer_as_one(base: Path, tmp_path: Path) -> None:
-    """A commit split over two tiers is listed and served whole, and a ref of either is found."""
+    """A commit split over two tiers is listed and served whole, and refs of both are found."""
     second = tmp_path / "second"
     add_commit(second, "org/name", COMMIT, {"extra.bin": b"extra"}, refs=("v2",))
     with running(base, tmp_path / "unmounted", second) as face:
@@ -503,7 +503,7 @@ def test_two_tiers_answer_as_one(base: Path, tmp_path: Path) -> None:
 
 
 def test_the_shared_store_and_a_linked_hub_are_part_of_the_tier(tmp_path: Path) -> None:
-    """A blob that lies in the shared store keeps its own name, and `hub` itself may lie on another disk."""
+    """A blob in the shared store keeps its digest, and `hub` itself may be a link to another disk."""
     (tmp_path / "disk").mkdir()
     (tmp_path / "tier").mkdir()
     (tmp_path / "tier/hub").symlink_to(tmp_path / "disk")
@@ -520,15 +520,15 @@ def test_the_shared_store_and_a_linked_hub_are_part_of_the_tier(tmp_path: Path) 
 
 
 class Moving(HubFace):
-    """A face whose files are gone between the look-up and the open."""
+    """A face whose files disappear between look-up and open."""
 
     def file(self, repo_id: str, revision: str, path: str) -> ServedFile:
-        """Find it where it was."""
+        """Find the file at its old path."""
         return replace(super().file(repo_id, revision, path), disk_path=Path("/nonexistent"))
 
 
 def test_a_file_that_cannot_be_opened_is_503(base: Path) -> None:
-    """A file that is being moved, or a disk that fails, is no reason to say that there is no such file."""
+    """A file that can't be opened, such as during a move, is answered with 503 and not 404."""
     app = FastAPI()
     app.include_router(create_router(Moving(lambda: [Base(base)])))
 
@@ -538,20 +538,20 @@ def test_a_file_that_cannot_be_opened_is_503(base: Path) -> None:
 
 @pytest.mark.parametrize("tree", [True, False], ids=["with a list", "without"])
 def test_a_tier_without_symlinks_has_the_same_digests(tmp_path: Path, tree: bool) -> None:
-    """A snapshot that holds the bytes themselves takes digests from the list of files, else from the bytes."""
+    """Without symbolic links a file's digest comes from the list of files, else from its bytes."""
     add_commit(tmp_path / "tier", "org/name", COMMIT, FILES, symlinks=False, tree=tree)
     hub = HubFace(lambda: [Base(tmp_path / "tier")])
     found = {file.path: file.etag for file in hub.files_here(hub.resolve("org/name", COMMIT))}
     expected = {path: digest_of(path, content) for path, content in FILES.items()}
     if not tree:
-        expected["onnx/deep/model.bin"] = digest_of("small", b"onnx")  # nothing says that so small a file is LFS
+        expected["onnx/deep/model.bin"] = digest_of("small", b"onnx")  # nothing says that such a small file is in LFS
 
     assert found == expected
     assert {file.path: file.etag for file in hub.contents(hub.resolve("org/name", COMMIT)).files} == expected
 
 
 def test_a_file_that_changed_gets_another_digest(tmp_path: Path) -> None:
-    """What was computed for a file is not believed after its time has changed."""
+    """A computed digest isn't used after the file's mtime changed."""
     snapshot = add_commit(tmp_path, "org/name", COMMIT, {"a.txt": b"old"}, symlinks=False)
     hub = HubFace(lambda: [Base(tmp_path)])
     before = hub.file("org/name", "main", "a.txt").etag
@@ -564,7 +564,7 @@ def test_a_file_that_changed_gets_another_digest(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", ["", "no commit", "../../../etc", "c" * 40, "é"])
 def test_a_broken_ref_is_a_revision_not_found(base: Path, content: str) -> None:
-    """A ref that names no commit that is here leads nowhere and is not listed."""
+    """A ref that names no commit on the disk isn't found and isn't listed."""
     (base / "hub/models--org--name/refs/broken").write_text(content)
     hub = HubFace(lambda: [Base(base)])
 
@@ -575,7 +575,7 @@ def test_a_broken_ref_is_a_revision_not_found(base: Path, content: str) -> None:
 
 
 def test_a_file_that_shrinks_on_the_way_closes_the_connection(base: Path) -> None:
-    """The client sees too few bytes, not a file that looks whole."""
+    """If a file shrinks during its answer the connection closes, so the client notices."""
     with running(base) as face:
         digest = add_sparse(base, "org/name", COMMIT, "big.gguf", 10**9)
         connection = http.client.HTTPConnection(*face.address, timeout=30)
@@ -590,7 +590,7 @@ def test_a_file_that_shrinks_on_the_way_closes_the_connection(base: Path) -> Non
 
 @pytest.mark.parametrize("protocol", [httptools_impl.HttpToolsProtocol, None], ids=["plain uvicorn", "no server"])
 def test_a_server_without_zero_copy_streams(base: Path, protocol: Any) -> None:
-    """Where nobody offers the extension the same bytes come in chunks."""
+    """Without the zero-copy extension the same bytes come in chunks."""
     path = "/hf/org/name/resolve/main/model.safetensors"
     if protocol is None:
         app = FastAPI()
@@ -628,7 +628,7 @@ SERVER = """if True:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_server_in_the_middle_of_a_download(base: Path, number: signal.Signals) -> None:
-    """`serve` returns within seconds, without a traceback, though a client holds a download open."""
+    """A signal during a download ends `serve` within seconds and without a traceback."""
     add_sparse(base, "org/name", COMMIT, "huge.gguf", 60 * 10**9)
     child = subprocess.Popen(
         [sys.executable, "-c", SERVER, str(base)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -646,7 +646,7 @@ def test_a_signal_ends_the_server_in_the_middle_of_a_download(base: Path, number
 
 
 def test_a_download_that_ends_soon_ends_whole(base: Path) -> None:
-    """A server that is asked to stop lets an answer that is read go out to its last byte."""
+    """A server that is asked to stop still sends an answer that is being read to its last byte."""
     child = subprocess.Popen([sys.executable, "-c", SERVER, str(base)], stdout=subprocess.PIPE, text=True)
     assert child.stdout
     host, port = child.stdout.readline().strip().removeprefix("http://").split(":")
@@ -662,7 +662,7 @@ def test_a_download_that_ends_soon_ends_whole(base: Path) -> None:
 
 
 def test_a_port_is_refused_with_its_reason() -> None:
-    """A taken port is a conflict, a port that is none is bad input."""
+    """A taken port is a conflict, and an invalid one is bad input."""
     with listen("127.0.0.1", 0) as first, pytest.raises(Conflict):
         listen("127.0.0.1", first.getsockname()[1])
     with pytest.raises(BadInput):
@@ -691,7 +691,7 @@ def test_uvicorn_has_what_zero_copy_touches() -> None:
 
 
 def test_the_extension_is_offered_and_keeps_its_promises(tmp_path: Path) -> None:
-    """A part without offset and count begins at the file's position; too much, and too early, are errors."""
+    """A range without offset and count begins at the file's position; too many bytes, or too early, is an error."""
     content = tmp_path / "file"
     content.write_bytes(b"0123456789")
     seen: list[Any] = []

@@ -1,4 +1,4 @@
-"""What the hub face answers beside lists and files: fields that some client reads, and would miss."""
+"""What the hub face answers beside lists and files: fields that some client reads."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GG = "org/gg/resolve/main/gg-Q4_K_M.gguf"
 
 @pytest.fixture(scope="module")
 def face(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Face]:
-    """A face over one tier, on which nothing changes."""
+    """A face over one tier that doesn't change."""
     base = tmp_path_factory.mktemp("tier")
     add_commit(base, "org/gg", COMMIT, FILES, refs=("main", "refs/shelf/gg"), tree=True)
     for name in ("gpt2", "org/Tiny", "other/tiny-two"):
@@ -39,7 +39,7 @@ def face(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Face]:
 
 @pytest.fixture
 def client(face: Face, tmp_path: Path) -> Client:
-    """A real client of it."""
+    """A real client of the face."""
     (tmp_path / "client/base").mkdir(parents=True)
     return Client(tmp_path / "client/base", face.url)
 
@@ -56,7 +56,7 @@ def test_login_finds_the_name_and_role_of_the_token(client: Client) -> None:
 
 
 def test_the_whole_api_of_the_client_agrees(client: Client) -> None:
-    """HfApi reads commits, expanded trees, the list of models and what may be read; its file system reads dates."""
+    """HfApi reads commits, expanded trees, the list of models and access; its file system reads dates."""
     code = f"""if True:
         import json
         from huggingface_hub import HfApi, HfFileSystem
@@ -85,7 +85,7 @@ def test_the_whole_api_of_the_client_agrees(client: Client) -> None:
 
 
 def test_the_list_of_models_comes_in_pages(face: Face) -> None:
-    """A page says where the next one is, as long as there is one."""
+    """Each page of the list of models links to the next one."""
     names, path = [], "api/models?limit=3&search=t"
     while path:
         _, headers, body = face.ask("GET", path)
@@ -98,14 +98,14 @@ def test_the_list_of_models_comes_in_pages(face: Face) -> None:
 
 
 def test_a_revision_that_is_not_here_names_those_that_are(face: Face) -> None:
-    """Our own refs are none of them."""
+    """An unknown revision's error lists the revisions that exist, without our own refs."""
     body = face.ask("GET", "api/models/org/gg/revision/v9")[2]
 
     assert json.loads(body)["error"] == "No tier has the revision 'v9' of org/gg. There is main."
 
 
 def test_a_client_that_forgot_the_prefix_is_told(server: Server) -> None:
-    """HF_ENDPOINT without /hf meets another API, whose answer names the right address."""
+    """HF_ENDPOINT without /hf gets an error with the right address."""
     answer = server.ask("GET", "/api/models/org/name/revision/main")
 
     assert answer.status == 404
@@ -114,13 +114,13 @@ def test_a_client_that_forgot_the_prefix_is_told(server: Server) -> None:
 
 @pytest.mark.parametrize("spelling", ["ORG/GG", "Org/gg", "org/GG"])
 def test_any_spelling_of_an_id_is_answered_with_the_stored_one(face: Face, spelling: str) -> None:
-    """As on the Hub, upper and lower case make no difference."""
+    """Any letter case of an id is answered with the stored one, as on the Hub."""
     assert face.json(f"api/models/{spelling}")["id"] == "org/gg"
     assert face.ask("GET", f"{spelling}/resolve/main/config.json")[2] == b"{}"
 
 
 def test_raw_is_what_git_holds(face: Face) -> None:
-    """Of a file in LFS that is the pointer, of others the bytes; HEAD knows the same; what is not there is 404."""
+    """`raw` gives an LFS file's pointer and any other file's bytes, to HEAD too; a missing file is 404."""
     status, headers, pointer = face.ask("GET", "org/gg/raw/main/gg-Q4_K_M.gguf")
     _, head, nothing = face.ask("HEAD", "org/gg/raw/main/gg-Q4_K_M.gguf")
     entry = next(one for one in face.json("api/models/org/gg/tree/main") if one["path"] == "gg-Q4_K_M.gguf")
@@ -144,7 +144,7 @@ def test_raw_is_what_git_holds(face: Face) -> None:
     ],
 )
 def test_a_tag_means_a_file(face: Face, tag: str, file: str) -> None:
-    """`hf:ORG/NAME:TAG` of node-llama-cpp and older llama.cpp finds the first part of that quantisation."""
+    """A tag of `hf:ORG/NAME:TAG`, as node-llama-cpp and older llama.cpp send, gives the quantisation's first part."""
     manifest = face.json(f"v2/org/gg/manifests/{tag}")
 
     assert manifest["ggufFile"]["rfilename"] == file
@@ -153,7 +153,7 @@ def test_a_tag_means_a_file(face: Face, tag: str, file: str) -> None:
 
 
 def test_a_tag_that_means_nothing_is_not_found(face: Face) -> None:
-    """A quantisation that is not here, and a repository without a GGUF."""
+    """A tag of a missing quantisation, or in a repository without a GGUF, isn't found."""
     assert face.ask("GET", "v2/org/gg/manifests/Q2_K")[0] == 404
     assert face.ask("GET", "v2/org/Tiny/manifests/latest")[0] == 404
 
@@ -169,7 +169,7 @@ def test_a_tag_that_means_nothing_is_not_found(face: Face) -> None:
     ],
 )
 def test_what_is_no_model_is_not_found_and_says_why(face: Face, path: str) -> None:
-    """A client is told that this server has models only, as an error that it understands."""
+    """A data set or space isn't found, and the error says that this server has only models."""
     status, headers, body = face.ask("GET", path)
 
     assert (status, headers["x-error-code"]) == (404, "RepoNotFound")
@@ -177,7 +177,7 @@ def test_what_is_no_model_is_not_found_and_says_why(face: Face, path: str) -> No
 
 
 def test_a_file_that_the_client_has_is_not_sent_again(face: Face) -> None:
-    """A matching If-None-Match is 304 without a body; another one gets the file, with its name and date."""
+    """A matching If-None-Match is answered with 304; another one with the file, its name and date."""
     _, headers, _ = face.ask("HEAD", GG)
     same = face.ask("GET", GG, {"If-None-Match": f'"other", {headers["etag"]}'})
     other = face.ask("GET", GG, {"If-None-Match": '"other"'})

@@ -1,4 +1,4 @@
-"""What the hub face says that a commit holds: clients keep it for ever, and use it against the real Hub later."""
+"""What the hub face says a commit holds: clients cache it for ever and use it with the real Hub later."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def real_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Face]:
 
 @pytest.fixture
 def client(tmp_path: Path) -> Client:
-    """A real client, yet without a hub."""
+    """A real client, not yet connected to a hub."""
     (tmp_path / "client/base").mkdir(parents=True)
     return Client(tmp_path / "client/base", "")
 
 
 def add_part(base: Path, *paths: str, listed: bool) -> Path:
-    """Lay out a tier that has some files of the commit; returns the repository's folder."""
+    """Lay out a tier that has some files of the commit; return the repository's path."""
     snapshot = add_commit(base, "org/gg", COMMIT, FILES, tree=listed)
     for path in FILES:
         if path not in paths:
@@ -46,13 +46,13 @@ def add_part(base: Path, *paths: str, listed: bool) -> Path:
 
 
 def paths_of(face: Face, query: str = "?recursive=true") -> set[str]:
-    """Return what the face lists."""
+    """Return the paths that the face lists."""
     return {entry["path"] for entry in face.json(f"api/models/org/gg/tree/main{query}")}
 
 
 @pytest.mark.parametrize("listed", [True, False], ids=["with a list", "without"])
 def test_a_part_of_a_commit_spoils_no_cache(tmp_path: Path, real_hub: Face, client: Client, listed: bool) -> None:
-    """What a client fetched of a partial model hides none of the commit's other files from it later."""
+    """A client that fetched a partial model from the face later gets the commit's other files from the Hub."""
     add_part(tmp_path / "tier", Q4, listed=listed)
     with running(tmp_path / "tier") as face:
         client.url = face.url
@@ -67,7 +67,7 @@ def test_a_part_of_a_commit_spoils_no_cache(tmp_path: Path, real_hub: Face, clie
 
 
 def test_a_list_that_may_be_short_is_not_kept(tmp_path: Path, client: Client) -> None:
-    """Without a list of the commit a client fetches what is here, and writes down no list."""
+    """Without a list of the commit a client fetches what is here, and stores no list."""
     add_part(tmp_path / "tier", Q4, listed=False)
     with running(tmp_path / "tier") as face:
         client.url = face.url
@@ -79,7 +79,7 @@ def test_a_list_that_may_be_short_is_not_kept(tmp_path: Path, client: Client) ->
 
 
 def test_a_snapshot_that_holds_more_shows_that_its_list_is_short(tmp_path: Path) -> None:
-    """A short list that a client left on a tier is completed by what lies there, and given away as short."""
+    """Files that a short list lacks are listed too, and the answer says that no client may keep the list."""
     snapshot = add_commit(tmp_path, "org/gg", COMMIT, {Q4: FILES[Q4]}, tree=True)
     (snapshot / "config.json").write_bytes(b"{}")
     with running(tmp_path) as face:
@@ -91,7 +91,7 @@ def test_a_snapshot_that_holds_more_shows_that_its_list_is_short(tmp_path: Path)
 
 
 def test_a_tier_with_a_short_list_denies_nothing_that_another_lists(tmp_path: Path) -> None:
-    """The lists of all tiers count together, whichever comes first."""
+    """The lists of all tiers are combined, so a short one denies nothing."""
     add_commit(tmp_path / "one", "org/gg", COMMIT, {Q4: FILES[Q4]}, tree=True)
     add_part(tmp_path / "two", "config.json", listed=True)
     with running(tmp_path / "one", tmp_path / "two") as face:
@@ -104,7 +104,7 @@ def test_a_tier_with_a_short_list_denies_nothing_that_another_lists(tmp_path: Pa
 
 
 def test_a_file_that_only_our_disk_lacks_is_not_denied(tmp_path: Path, client: Client) -> None:
-    """A client that asks for a listed file which is not here fails, and does not write down that it does not exist."""
+    """A listed file that isn't here fails without the client recording that it doesn't exist."""
     add_part(tmp_path / "tier", Q4, listed=True)
     with running(tmp_path / "tier") as face:
         client.url = face.url
@@ -118,7 +118,7 @@ def test_a_file_that_only_our_disk_lacks_is_not_denied(tmp_path: Path, client: C
 
 
 def test_inside_the_library_no_short_list_is_written(tmp_path: Path, client: Client) -> None:
-    """A client that writes into a tier what it gets from the face leaves the whole list there."""
+    """A client that writes from the face into a tier leaves the whole list there."""
     add_part(tmp_path / "primary", Q4, listed=True)
     with running(tmp_path / "primary", client.base) as face:
         client.url = face.url
@@ -130,7 +130,7 @@ def test_inside_the_library_no_short_list_is_written(tmp_path: Path, client: Cli
 
 
 def test_llama_cpp_sees_what_is_here(tmp_path: Path) -> None:
-    """llama.cpp chooses among the files it sees and keeps no list: it sees those that it can have."""
+    """llama.cpp, which keeps no list, is shown only the files that it can have."""
     add_part(tmp_path, Q4, listed=True)
     agent = {"User-Agent": "llama-cpp/b9000"}
     with running(tmp_path) as face:
@@ -142,7 +142,7 @@ def test_llama_cpp_sees_what_is_here(tmp_path: Path) -> None:
 
 
 def test_from_shelf_to_shelf_no_short_list_is_registered(tmp_path: Path, home: Home) -> None:
-    """A library whose hub is another's face registers a commit only where all of its files are known."""
+    """A library whose hub is another's face registers a commit only if all of its files are known."""
     add_part(tmp_path / "unknown", Q4, listed=False)
     add_part(tmp_path / "known", Q4, listed=True)
     with running(tmp_path / "unknown") as face:
@@ -156,7 +156,7 @@ def test_from_shelf_to_shelf_no_short_list_is_registered(tmp_path: Path, home: H
 
 
 def test_a_list_of_the_files_that_were_adopted_is_not_written(tmp_path: Path, home: Home) -> None:
-    """A pull of a model that was adopted without a list leaves the repository without one."""
+    """Pulling a model that was adopted without a list writes no list."""
     add_part(home.primary, Q4, "config.json", listed=False)
     assert home.run("adopt", str(home.primary), "--leave").code == 0
     name = home.run("ls", "--json").out

@@ -1,4 +1,4 @@
-"""The stock `hf` command over a tier that the library keeps models on."""
+"""The stock `hf` command on a tier with registered models."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def commit(hub: FakeHub) -> str:
 
 
 def test_prune_leaves_what_is_registered(home: Home, shelf: Shelf, hub: FakeHub, commit: str) -> None:
-    """A model registered by its commit, to which no branch leads, is not deleted by `hf cache prune`."""
+    """`hf cache prune` keeps a model that was registered by commit, though no branch leads to it."""
     model = shelf.register("m", "org/name", revision=commit)
     stock = Client(home.primary, hub.url)
 
@@ -38,7 +38,7 @@ def test_prune_leaves_what_is_registered(home: Home, shelf: Shelf, hub: FakeHub,
 
 
 def test_prune_leaves_the_commit_that_a_branch_has_left(home: Home, shelf: Shelf, hub: FakeHub, commit: str) -> None:
-    """A registered commit stays when another program has moved the branch to a newer one."""
+    """`hf cache prune` keeps a registered commit after another program moved the branch."""
     model = shelf.register("m", "org/name")
     newer = hub.add_repo("org/name", {**FILES, "config.json": b'{"newer": 1}'})
     stock = Client(home.primary, hub.url)
@@ -51,7 +51,7 @@ def test_prune_leaves_the_commit_that_a_branch_has_left(home: Home, shelf: Shelf
 
 
 def test_the_ref_of_a_model_goes_with_it(home: Home, shelf: Shelf, commit: str) -> None:
-    """It follows a rename and a move, and nothing of the repository is left when the last model is removed."""
+    """A model's own ref follows a rename and a move, and removing the last model leaves nothing of the repository."""
     shelf.register("m", "org/name", revision=commit)
     shelf.rename("m", "n")
     assert scan.refs(Base(home.primary).repo("org/name")) == {"refs/shelf/n": commit}
@@ -65,7 +65,7 @@ def test_the_ref_of_a_model_goes_with_it(home: Home, shelf: Shelf, commit: str) 
 
 
 def test_a_download_leaves_no_lock_in_incoming(home: Home, shelf: Shelf, commit: str) -> None:
-    """What a fetched blob leaves there is nothing."""
+    """A fetched blob leaves nothing in incoming/."""
     shelf.register("m", "org/name")
 
     assert list(Base(home.primary).incoming.iterdir()) == []

@@ -1,4 +1,4 @@
-"""The description of the API, which the reference page and every generated client are made from."""
+"""The API's description, from which the reference page and generated clients are made."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from tests.world import Server
 
 
 def test_the_description_needs_no_library(server: Server) -> None:
-    """The description that is made without a library is the one that a running server answers."""
+    """The description made without a library equals the one of a running server."""
     assert describe() == server.get("/openapi.json")
 
 
 def test_every_answer_and_every_field_is_described() -> None:
-    """Each route says in a line what it does and which JSON object it answers, and each field of it what it is."""
+    """Each route has a line that says what it does, the JSON object that it answers, and a line for each field."""
     api = describe()
     missing = [
         f"{name} {status}"
@@ -45,5 +45,5 @@ def routes(api: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 
 def schema_of(answer: dict[str, Any]) -> Any:
-    """Return what an answer holds; nothing where that isn't said."""
+    """Return the schema of an answer, or nothing if it has none."""
     return answer["content"]["application/json"]["schema"]

@@ -1,4 +1,4 @@
-"""The server as a program meets it: a real process on a port, over the same library as the command line."""
+"""The server as a program sees it: a real process on a port, over the command line's library."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KEY = "a long secret"
 
 
 def body(name: str = "m", location: str = "primary", path: Path | None = None, **more: object) -> dict[str, object]:
-    """Return what is posted to register a model."""
+    """Return the body that registers a model."""
     where = {"cache_location": location, "cache_path": None if path is None else str(path)}
     return {"model_name": name, "hf_path": REPO, **where, **more}
 
@@ -31,7 +31,7 @@ def commit(hub: FakeHub) -> str:
 
 
 def test_the_three_bodies_bring_the_model_to_its_place(home: Home, commit: str, server: Server) -> None:
-    """Primary, secondary and custom: each answers 201 at once and is ready soon, below its base."""
+    """A POST to primary, secondary or custom answers 201 at once, and the model is soon ready below its base."""
     places = {"primary": home.primary, "secondary": home.secondary, "custom": home.custom}
     for location, base in places.items():
         path = base if location == "custom" else None
@@ -48,7 +48,7 @@ def test_the_three_bodies_bring_the_model_to_its_place(home: Home, commit: str, 
 
 
 def test_a_download_shows_how_far_it_is(hub: FakeHub, home: Home, commit: str, server: Server) -> None:
-    """While bytes come the job tells phase, bytes and state; when they are all there it is done."""
+    """While bytes arrive the job has phase, bytes and state; then it is done."""
     hub.pause(after_bytes=9 * MIB)
     posted = server.ask("POST", "/api/models", body())
     path = f"/api/jobs/{posted.json['job_id']}"
@@ -67,7 +67,7 @@ def test_a_download_shows_how_far_it_is(hub: FakeHub, home: Home, commit: str, s
 
 
 def test_models_are_listed_in_pages(commit: str, server: Server) -> None:
-    """Each page leads to the next one, in the order that was asked for, until there is none."""
+    """Each page of models links to the next one, in the order asked for."""
     for name in ("b", "a", "c"):
         server.ask("POST", "/api/models", body(name, download=False))
 
@@ -84,7 +84,7 @@ def test_models_are_listed_in_pages(commit: str, server: Server) -> None:
 
 
 def test_what_the_command_line_does_is_seen(hub: FakeHub, home: Home, commit: str, server: Server) -> None:
-    """One library: a model added in a shell is served, and one added over HTTP is found in a shell."""
+    """A model added in a shell is served, and one added over HTTP is found in a shell."""
     home.run("add", "m", REPO).checked()
     assert server.get("/api/models/m")["state"] == "ready"
 
@@ -94,7 +94,7 @@ def test_what_the_command_line_does_is_seen(hub: FakeHub, home: Home, commit: st
 
 
 def test_posting_the_same_again_is_the_same(commit: str, server: Server) -> None:
-    """A body that is posted twice is one model and one download; the name of another is refused."""
+    """Posting the same body twice gives one model and one download; another model under its name is refused."""
     first = server.ask("POST", "/api/models", body())
     again = server.ask("POST", "/api/models", body())
     taken = server.ask("POST", "/api/models", body(location="secondary"))
@@ -105,7 +105,7 @@ def test_posting_the_same_again_is_the_same(commit: str, server: Server) -> None
 
 
 def test_delete_forgets_and_frees_only_when_told(home: Home, commit: str, server: Server) -> None:
-    """DELETE leaves the files; with delete_files it says, measured, what it freed."""
+    """DELETE keeps the files; with delete_files it deletes them and says how much was freed."""
     server.ask("POST", "/api/models", body())
     path = Path(server.wait_for_state("m", "ready")["path"])
     kept = server.ask("DELETE", "/api/models/m")
@@ -123,7 +123,7 @@ def test_delete_forgets_and_frees_only_when_told(home: Home, commit: str, server
 
 
 def test_a_model_that_is_being_downloaded_is_not_removed(hub: FakeHub, commit: str, server: Server) -> None:
-    """DELETE answers 409 while a job is at the model, and works once that job was cancelled."""
+    """DELETE answers 409 while a job works on the model, and works after the job was cancelled."""
     hub.pause(after_bytes=MIB)
     job_id = server.ask("POST", "/api/models", body()).json["job_id"]
     hub.wait_for_bytes(MIB)
@@ -154,7 +154,7 @@ def test_a_model_that_is_being_downloaded_is_not_removed(hub: FakeHub, commit: s
 def test_what_is_refused_is_a_problem_document(
     hub: FakeHub, home: Home, commit: str, wanted: dict[str, object], status: int, title: str
 ) -> None:
-    """Each error has its status, its type and a sentence; nothing is registered."""
+    """Each error has its status, type and sentence, and nothing is registered."""
     hub.add_repo("org/gated", FILES, gated=True)
     hub.add_repo("org/huge", {"model.safetensors": random_bytes(60 * MIB)})
 
@@ -179,19 +179,19 @@ def test_what_is_refused_is_a_problem_document(
     ],
 )
 def test_a_malformed_body_is_422(commit: str, server: Server, wanted: dict[str, object]) -> None:
-    """What does not have the form is refused before anything is looked at."""
+    """A malformed body is answered with 422 before anything else is checked."""
     assert server.ask("POST", "/api/models", wanted).status == 422
 
 
 def test_what_is_not_there_is_404(server: Server) -> None:
-    """Models and jobs that do not exist are problem documents, too."""
+    """Missing models and jobs are problem documents with 404."""
     for path in ("/api/models/absent", "/api/jobs/7"):
         answer = server.ask("GET", path)
         assert (answer.status, answer.headers["content-type"]) == (404, "application/problem+json")
 
 
 def test_a_hub_that_is_down_is_no_error_of_the_model(hub: FakeHub, commit: str, server: Server) -> None:
-    """The model is registered while the hub is away, says why it waits, and comes when the hub is back."""
+    """If the hub isn't reachable a POST still registers the model, which says why it waits and completes later."""
     hub.stop()
 
     answer = server.ask("POST", "/api/models", body())
@@ -204,7 +204,7 @@ def test_a_hub_that_is_down_is_no_error_of_the_model(hub: FakeHub, commit: str, 
 
 
 def test_another_host_name_is_refused(server: Server) -> None:
-    """On loopback a name that only resolves to it is not enough: DNS rebinding ends here."""
+    """On loopback another Host name is refused, against DNS rebinding."""
     port = server.url.rpartition(":")[2]
 
     codes = {
@@ -218,7 +218,7 @@ def test_another_host_name_is_refused(server: Server) -> None:
 
 
 def test_a_page_of_another_site_is_refused(commit: str, server: Server) -> None:
-    """A browser's request in the name of another origin changes nothing; the server's own pages may."""
+    """A browser's request from another origin changes nothing; the server's own pages may."""
     for origin in ("https://evil.example", "null", "http://127.0.0.1:1"):
         assert server.ask("POST", "/api/models", body(), Origin=origin).status == 403
     assert server.get("/api/models") == []
@@ -237,7 +237,7 @@ def test_every_address_but_loopback_needs_a_key(home: Home) -> None:
 
 
 def test_a_container_that_is_published_on_loopback_needs_no_key(home: Home) -> None:
-    """It listens on all of its addresses, answers to loopback names alone, and says nothing about a key."""
+    """A container that is published on loopback answers loopback names without a key."""
     with home.serve(SHELF_HOST="0.0.0.0", SHELF_PUBLISHED_ON="127.0.0.1:8000") as server:
         server.url = server.url.replace("0.0.0.0", "127.0.0.1")
         asked = {host: server.ask("GET", "/api/models", Host=host).status for host in ("localhost:8000", "shelf:8000")}
@@ -247,7 +247,7 @@ def test_a_container_that_is_published_on_loopback_needs_no_key(home: Home) -> N
 
 @pytest.mark.parametrize("published", ["0.0.0.0:8000", "8000"])
 def test_a_container_that_is_published_for_others_needs_a_key(home: Home, published: str) -> None:
-    """It refuses to start without one; with one it answers by any name."""
+    """A container that is published for others refuses to start without a key, and with one answers any name."""
     listening = {"SHELF_HOST": "0.0.0.0", "SHELF_PORT": str(free_port()), "SHELF_PUBLISHED_ON": published}
     assert home.run("serve", **listening).code == 2
 
@@ -257,7 +257,7 @@ def test_a_container_that_is_published_for_others_needs_a_key(home: Home, publis
 
 
 def test_the_address_alone_says_where_things_are(server: Server) -> None:
-    """`/` names the places for a program, and leads a browser to a page that loads nothing from elsewhere."""
+    """`/` lists the addresses for programs, and shows browsers a page that loads nothing from elsewhere."""
     index = server.get("/")
     assert [server.ask("GET", index[name]).status for name in ("documentation", "models", "health")] == [200] * 3
     to_browser = server.ask("GET", "/", Accept="text/html,*/*")
@@ -272,7 +272,7 @@ def test_the_address_alone_says_where_things_are(server: Server) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
 def test_a_key_that_is_set_is_asked_for(home: Home, host: str) -> None:
-    """With a key every request needs it, except those that tell that the server lives."""
+    """If a key is set, every request needs it except the health checks."""
     with home.serve(SHELF_API_KEY=KEY, SHELF_HOST=host) as server:
         server.url = server.url.replace("0.0.0.0", "127.0.0.1")
         asked = {
@@ -289,7 +289,7 @@ def test_a_key_that_is_set_is_asked_for(home: Home, host: str) -> None:
 
 
 def test_a_token_is_in_no_log_and_no_registry(hub: FakeHub, home: Home) -> None:
-    """The hub's token reaches the hub alone."""
+    """The hub's token reaches the hub and is in no log and no registry."""
     hub.token = "hf_very_secret_token"
     hub.add_repo(REPO, FILES, private=True)
     with home.serve(HF_TOKEN=hub.token) as server:
@@ -308,7 +308,7 @@ def test_a_token_is_in_no_log_and_no_registry(hub: FakeHub, home: Home) -> None:
 def test_a_server_that_ends_leaves_its_download_to_the_next(
     hub: FakeHub, home: Home, shelf: Shelf, commit: str, number: signal.Signals
 ) -> None:
-    """Asked to end it does so within seconds though the hub stalls; however it ended the next server finishes."""
+    """A server ends within seconds while the hub stalls, and however it ended, the next one finishes the download."""
     hub.pause(after_bytes=12 * MIB)
     with home.serve() as first:
         first.ask("POST", "/api/models", body())
@@ -330,7 +330,7 @@ def test_a_server_that_ends_leaves_its_download_to_the_next(
 
 
 def test_two_servers_share_one_library(hub: FakeHub, home: Home, commit: str, server: Server) -> None:
-    """A second server on another port sees the first one's job, and the bytes come once."""
+    """A second server on another port sees the first one's job, and each byte is fetched once."""
     hub.pause(after_bytes=MIB)
     server.ask("POST", "/api/models", body())
     hub.wait_for_bytes(MIB)
@@ -346,7 +346,7 @@ def test_two_servers_share_one_library(hub: FakeHub, home: Home, commit: str, se
 
 
 def test_a_port_that_is_taken_is_said(home: Home, server: Server) -> None:
-    """A second server on the same port ends with a conflict and leaves the first alone."""
+    """A second server on the same port ends with a conflict, and the first one keeps running."""
     refused = home.run("serve", "--port", server.url.rpartition(":")[2])
 
     assert (refused.code, refused.out) == (5, "")

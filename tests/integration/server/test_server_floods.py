@@ -1,4 +1,4 @@
-"""A server that many connections, slow heads, slow bodies and slow readers cannot take down."""
+"""A server survives many connections, slow heads, slow bodies and slow readers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LINGER = b"\1\0\0\0\0\0\0\0"
 
 @pytest.fixture
 def served(shelf: Shelf) -> Iterator[Serving]:
-    """A server that soon has enough."""
+    """A server with low limits."""
     with serving(shelf, limits=SOON) as running:
         yield running
 
@@ -50,7 +50,7 @@ FEW_DESCRIPTORS = ("sh", "-c", 'ulimit -Sn 64; ulimit -Hn 256; exec "$@"', "sh")
 
 
 def test_idle_connections_do_not_take_the_server_down(home: Home) -> None:
-    """With 256 descriptors and 400 idle connections it answers at once, and its log stays short."""
+    """With 256 descriptors and 400 idle connections the server still answers at once, and its log stays short."""
     with home.serve(*FEW_DESCRIPTORS) as server, contextlib.ExitStack() as held:
         port = int(server.url.rpartition(":")[2])
         for _ in range(400):
@@ -68,7 +68,7 @@ def test_idle_connections_do_not_take_the_server_down(home: Home) -> None:
 
 
 def test_who_waits_longest_makes_room(served: Serving) -> None:
-    """Above the limit of connections the one that has been idle longest is closed, and the new one is answered."""
+    """Above the limit of connections the longest idle one is closed, and the new one is answered."""
     with contextlib.ExitStack() as held:
         idle = [held.enter_context(served.connect()) for _ in range(SOON.connections)]
         assert served.ask("GET", "/healthz").status == 200
@@ -78,7 +78,7 @@ def test_who_waits_longest_makes_room(served: Serving) -> None:
 
 
 def test_where_all_are_busy_a_new_one_is_told_to_come_again(served: Serving) -> None:
-    """With every connection at work a new one gets 503 with Retry-After, and those at work go on."""
+    """If every connection is busy a new one gets 503 with Retry-After, and the others go on."""
     listen = "GET /api/events HTTP/1.1\r\nHost: {host}\r\n\r\n"
     with contextlib.ExitStack() as held:
         busy = [held.enter_context(begin(served, listen)) for _ in range(SOON.connections)]
@@ -115,7 +115,7 @@ def test_where_all_are_busy_a_new_one_is_told_to_come_again(served: Serving) -> 
     ],
 )
 def test_what_does_not_come_in_time_is_ended(served: Serving, begun: str, drip: bytes, status: int | None) -> None:
-    """A client that sends a little now and then is ended when its time is over, with 408 where it began something."""
+    """A client that sends too slowly is cut off in time, with 408 if it began a request."""
     began = time.monotonic()
     with begin(served, begun) as connection:
         connection.settimeout(0.1)
@@ -140,7 +140,7 @@ def test_what_does_not_come_in_time_is_ended(served: Serving, begun: str, drip: 
 
 
 def test_a_body_without_an_end_is_not_read_for_ever(served: Serving) -> None:
-    """Blanks without end are answered with 413 after the first megabyte, whoever sends them in chunks."""
+    """An endless chunked body of blanks is answered with 413 after the first megabyte."""
     chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
     head = "POST /api/models HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n\r\n"
     with begin(served, head) as connection, contextlib.suppress(ConnectionError):
@@ -168,7 +168,7 @@ def test_a_head_has_an_end(served: Serving) -> None:
 
 @pytest.mark.parametrize("path", ["/hf/org/name/resolve/main/huge.gguf", "/openapi.json"])
 def test_who_does_not_read_is_cut_off(home: Home, shelf: Shelf, path: str) -> None:
-    """An answer that nobody takes, a file or not, ends and frees its connection; one that is read slowly goes on."""
+    """An answer that nobody reads ends and frees its connection; one that is read slowly goes on."""
     add_commit(home.primary, "org/name", COMMIT, {"config.json": b"{}"})
     add_sparse(home.primary, "org/name", COMMIT, "huge.gguf", 10**9)
     with serving(shelf, limits=SOON) as server, contextlib.ExitStack() as held:
@@ -183,16 +183,13 @@ def test_who_does_not_read_is_cut_off(home: Home, shelf: Shelf, path: str) -> No
 
 
 def _is_cut(connection: socket.socket) -> bool:
-    """Return whether the other side gave a connection up; nothing is read from it."""
+    """Return whether the other side closed a connection; reads nothing from it."""
     state = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
     return state in (7, 8)  # TCP_CLOSE, TCP_CLOSE_WAIT in linux/tcp_states.h
 
 
 def test_of_many_listeners_a_hundred_are_told(shelf: Shelf) -> None:
-    """Of many who ask for events at once a hundred are told, the others get 503 and the server goes on answering.
-
-    Who leaves makes room.
-    """
+    """Of many listeners a hundred get events, and the others get 503 until one leaves."""
     listen = "GET /api/events HTTP/1.1\r\nHost: {host}\r\n\r\n"
     with serving(shelf, limits=Limits(connections=400)) as server:
         with contextlib.ExitStack() as held:
@@ -207,14 +204,14 @@ def test_of_many_listeners_a_hundred_are_told(shelf: Shelf) -> None:
 
 
 def _answer(server: Serving, request: str) -> bytes:
-    """Return how the answer to a request begins."""
+    """Return the beginning of a request's answer."""
     with begin(server, request) as connection:
         return connection.recv(12)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda n: signal.Signals(n).name)
 def test_a_signal_ends_it_whatever_hangs(hub: FakeHub, home: Home, number: signal.Signals) -> None:
-    """Listeners, an open download, half a request and a running job do not hold it; the job is taken up again."""
+    """SIGTERM ends a server despite listeners, downloads, half requests and a running job, which is resumed later."""
     hub.add_repo("org/name", {"model.safetensors": random_bytes(20 * MIB)})
     add_commit(home.primary, "org/other", COMMIT, {"config.json": b"{}"})
     add_sparse(home.primary, "org/other", COMMIT, "huge.gguf", 10**10)
@@ -257,7 +254,7 @@ HANGS = """if True:
 
 
 def test_a_read_that_never_returns_does_not_hold_it(tmp_path: Path) -> None:
-    """Threads that hang for ever, in a request and in what ends the application, end with the process in time."""
+    """Threads that hang for ever, in a request or in the shutdown, don't keep the server from ending in time."""
     os.mkfifo(tmp_path / "pipe")
     child = subprocess.Popen([sys.executable, "-c", HANGS, str(tmp_path / "pipe")], stdout=subprocess.PIPE, text=True)
     assert child.stdout
@@ -275,7 +272,7 @@ def test_a_read_that_never_returns_does_not_hold_it(tmp_path: Path) -> None:
 
 
 def test_uvicorn_has_what_the_limits_touch() -> None:
-    """uvicorn still tells of heads, bodies and answers through the methods that the limits hang on."""
+    """uvicorn still reports heads, bodies and answers through the methods that our limits override."""
     protocol, cycle = httptools_impl.HttpToolsProtocol, httptools_impl.RequestResponseCycle
 
     for name in ("on_message_begin", "on_headers_complete", "on_message_complete", "on_response_complete"):
@@ -289,7 +286,7 @@ def test_uvicorn_has_what_the_limits_touch() -> None:
 
 
 def test_a_file_without_a_digest_holds_nobody(home: Home, shelf: Shelf) -> None:
-    """A large file that no link and no list names is read behind: 503 says when to ask again, others are answered."""
+    """Hashing a large file without a known digest gives 503 with Retry-After, and other requests are answered."""
     snapshot = add_commit(home.primary, "org/name", COMMIT, {"config.json": b"{}"})
     with (snapshot / "loose.bin").open("wb") as file:
         file.truncate(2 * 10**9)
@@ -306,7 +303,7 @@ def test_a_file_without_a_digest_holds_nobody(home: Home, shelf: Shelf) -> None:
 
 
 def test_a_disk_that_hangs_takes_a_few_threads_only(home: Home, tmp_path: Path) -> None:
-    """While the secondary's disk hangs, requests beyond a few are answered, and say which base does not answer."""
+    """While the secondary's disk hangs, requests for it beyond a few get an error that names the base."""
     with share(tmp_path / "disk", "attr_timeout=0", "entry_timeout=0") as mounted:
         home.extra["SECONDARY_CACHE_PATH"] = str(mounted.path / "base")
         home.run("tiers").checked()

@@ -1,4 +1,4 @@
-"""`shelf init`: what it writes is what the library then reads, and nothing is overwritten."""
+"""`shelf init`: the library reads what it writes, and nothing is overwritten."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ def fresh(home: Home) -> Home:
 
 @pytest.fixture
 def env_file(home: Home) -> Path:
-    """Where the settings of a user lie."""
+    """The path of a user's settings."""
     return home.root / "config/modelshelf/.env"
 
 
 def flags(home: Home) -> list[str]:
-    """Return the flags that say everything."""
+    """Return flags for every question."""
     limits = ["--primary-limit-gb", "0.5", "--secondary-limit-gb", "none"]
     return ["--primary", str(home.primary), "--secondary", str(home.secondary), *limits, "--no-speed"]
 
 
 def test_flags_say_everything(fresh: Home, env_file: Path) -> None:
-    """Without a terminal and without a question the file is written, for its owner alone, and the library reads it."""
+    """With all flags the file is written without a terminal, readable for its owner alone, and the library reads it."""
     done = fresh.run("init", *flags(fresh)).checked()
 
     assert env_file.read_text() in done.out
@@ -54,7 +54,7 @@ def test_flags_say_everything(fresh: Home, env_file: Path) -> None:
 
 
 def test_yes_takes_what_is_proposed(fresh: Home, env_file: Path) -> None:
-    """Nothing is asked; the tiers are those of the disks that were shown, measured, with whole limits."""
+    """--yes asks nothing and takes the disks that were shown and measured, with whole limits."""
     view = fresh.run("init", "--yes", "--json").checked().json
 
     assert view["written"] is True
@@ -69,7 +69,7 @@ def test_yes_takes_what_is_proposed(fresh: Home, env_file: Path) -> None:
 
 
 def test_nobody_to_ask_is_an_error_with_the_flags(fresh: Home, env_file: Path) -> None:
-    """Without a terminal and without flags nothing is guessed and nothing is written."""
+    """Without a terminal and flags nothing is guessed or written, and the error names the flags."""
     refused = fresh.run("init")
 
     assert (refused.code, refused.out) == (2, "")
@@ -79,7 +79,7 @@ def test_nobody_to_ask_is_an_error_with_the_flags(fresh: Home, env_file: Path) -
 
 @pytest.mark.parametrize("more", [[], ["--yes"]], ids=["flags", "yes"])
 def test_a_file_that_is_there_is_never_overwritten(fresh: Home, env_file: Path, more: Sequence[str]) -> None:
-    """Without --force it is a conflict; with it what was there is kept beside, and again beside that."""
+    """An existing file is a conflict; with --force it is first backed up, each time under a new name."""
     env_file.parent.mkdir(parents=True)
     env_file.write_text("HF_TOKEN=hf_mine\n")
 
@@ -105,7 +105,7 @@ def test_a_file_that_is_there_is_never_overwritten(fresh: Home, env_file: Path, 
     ],
 )
 def test_what_the_library_would_refuse_is_not_written(fresh: Home, env_file: Path, wrong: list[str]) -> None:
-    """The settings are checked as a start would check them, before anything is changed."""
+    """Settings that the library would refuse aren't written."""
     (fresh.work / "file").touch()
     named = [str(fresh.root / word) if word.startswith(("fast/", "file/")) else word for word in wrong]
     if named[-1].endswith("file/below"):
@@ -119,7 +119,7 @@ def test_what_the_library_would_refuse_is_not_written(fresh: Home, env_file: Pat
 
 
 def test_a_relative_path_means_where_one_stands(fresh: Home, env_file: Path) -> None:
-    """A folder that is named without its root is that of the shell, not one beside the settings."""
+    """A relative path starts at the shell's folder, not beside the settings."""
     fresh.run("init", "--primary", "models", "--primary-limit-gb", "1", "--no-speed").checked()
 
     assert f"PRIMARY_CACHE_PATH={fresh.work}/models\n" in env_file.read_text()
@@ -127,7 +127,7 @@ def test_a_relative_path_means_where_one_stands(fresh: Home, env_file: Path) -> 
 
 
 def test_here_writes_beside_the_work(fresh: Home, env_file: Path) -> None:
-    """--here is for one folder: ./.env, which is read there and nowhere else."""
+    """--here writes ./.env, which is read in that folder."""
     fresh.env_file.unlink()
     fresh.run("init", *flags(fresh), "--here").checked()
 
@@ -135,7 +135,7 @@ def test_here_writes_beside_the_work(fresh: Home, env_file: Path) -> None:
 
 
 def test_what_wins_over_the_file_is_said(home: Home, env_file: Path) -> None:
-    """A setting in the environment would make what was just written look broken."""
+    """A variable that overrides what was just written is named."""
     done = home.run("init", *flags(home)).checked()
 
     assert "PRIMARY_CACHE_PATH, SECONDARY_CACHE_PATH" in done.err
@@ -143,7 +143,7 @@ def test_what_wins_over_the_file_is_said(home: Home, env_file: Path) -> None:
 
 
 def test_a_tool_that_downloads_to_another_disk_is_named(fresh: Home) -> None:
-    """A person learns of HF_HUB_CACHE before the file is written, with the command; on the same disk it is no news."""
+    """If HF_HUB_CACHE is on another disk, init names it and the command before writing; on the same disk it doesn't."""
     there, here = "/dev/shm/models", str(fresh.root / "models")
     said = fresh.run("init", *flags(fresh), "--dry-run", HF_HUB_CACHE=there).checked().err
     assert f"download to {there} (HF_HUB_CACHE), on another disk" in said
@@ -153,7 +153,7 @@ def test_a_tool_that_downloads_to_another_disk_is_named(fresh: Home) -> None:
 
 
 def test_what_other_programs_downloaded_is_offered(fresh: Home) -> None:
-    """Models in the usual cache are counted, and the command that adopts them is said; a failed download is none."""
+    """Models in the usual cache are counted with the command that adopts them; failed downloads don't count."""
     for name in ("models--org--a", "models--gpt2", "datasets--org--d", "models--org--none", ".locks"):
         commit = "" if name.endswith("none") else f"snapshots/{'c' * 40}"
         (fresh.root / "home/.cache/huggingface/hub" / name / commit).mkdir(parents=True)
@@ -166,14 +166,14 @@ def test_what_other_programs_downloaded_is_offered(fresh: Home) -> None:
 
 
 def test_one_model_is_counted_as_one(fresh: Home) -> None:
-    """The sentence is right for one as well."""
+    """For one model the sentence is in the singular."""
     (fresh.root / f"home/.cache/huggingface/hub/models--gpt2/snapshots/{'c' * 40}").mkdir(parents=True)
 
     assert re.search(r"1 model \(.* kB\) is in ", fresh.run("init", *flags(fresh)).checked().err)
 
 
 def test_a_dry_run_writes_nothing(fresh: Home, env_file: Path) -> None:
-    """It shows the disks and the text, even where there is a file."""
+    """A dry run shows the disks and the text, and writes nothing even if there is a file."""
     env_file.parent.mkdir(parents=True)
     env_file.write_text("# mine\n")
 
@@ -185,7 +185,7 @@ def test_a_dry_run_writes_nothing(fresh: Home, env_file: Path) -> None:
 
 
 def answer(home: Home, *lines: str) -> Result:
-    """Run `shelf init` on a terminal on which a person types these lines."""
+    """Run `shelf init` on a terminal where a person types these lines."""
     ours, theirs = pty.openpty()
     try:
         child = subprocess.Popen(
@@ -206,7 +206,7 @@ def answer(home: Home, *lines: str) -> Result:
 
 
 def test_five_questions_are_asked(fresh: Home, env_file: Path) -> None:
-    """An invalid answer is asked again; an empty one accepts the proposal."""
+    """Init asks five questions; an invalid answer is asked again, and an empty one accepts the proposal."""
     said = answer(fresh, "/etc", str(fresh.primary), "lots", "3.5", str(fresh.secondary), "", "").checked()
 
     assert said.err.count("]: ") == 7
@@ -220,7 +220,7 @@ def test_five_questions_are_asked(fresh: Home, env_file: Path) -> None:
 
 @pytest.mark.parametrize("choice", ["yes", "no"])
 def test_the_models_that_are_there_are_taken_in_on_request(fresh: Home, env_file: Path, choice: str) -> None:
-    """A person who says yes has them in the library, where they lie; the files stay as they are."""
+    """If a person says yes, existing models are adopted in place."""
     usual = fresh.root / "home/.cache/huggingface"
     lay_out(usual, """
         model org/name
@@ -239,7 +239,7 @@ def test_the_models_that_are_there_are_taken_in_on_request(fresh: Home, env_file
 
 @pytest.mark.parametrize(("last", "code"), [("no", 0), ("\x04", 2)], ids=["no", "the input ends"])
 def test_a_person_may_say_no(fresh: Home, env_file: Path, last: str, code: int) -> None:
-    """A no, or an end of the input, leaves everything as it was."""
+    """A no, or an end of input, leaves everything as it was."""
     said = answer(fresh, str(fresh.primary), "1", "none", last)
 
     assert said.code == code
@@ -248,7 +248,7 @@ def test_a_person_may_say_no(fresh: Home, env_file: Path, last: str, code: int) 
 
 
 def test_who_names_the_primary_is_asked_nothing(fresh: Home, env_file: Path) -> None:
-    """On a terminal too; what no flag says is as without one."""
+    """With --primary nothing is asked, even on a terminal; other values are the defaults."""
     done = shelf_on_terminal(fresh, "init", "--primary", str(fresh.primary), "--no-speed")
 
     assert done.code == 0, done.text
@@ -258,7 +258,7 @@ def test_who_names_the_primary_is_asked_nothing(fresh: Home, env_file: Path) -> 
 
 
 def test_ctrl_c_at_a_question_leaves_everything_as_it_was(fresh: Home, env_file: Path) -> None:
-    """Nothing arrived, and nobody says that something did."""
+    """Ctrl-C at a question leaves everything as it was, and nothing is said to be written."""
     terminal = Terminal(fresh, *SHELF, "init", "--no-speed")
     terminal.wait_for("]: ")
     terminal.type("\x03")
@@ -270,7 +270,7 @@ def test_ctrl_c_at_a_question_leaves_everything_as_it_was(fresh: Home, env_file:
 
 
 def test_a_limit_that_no_disk_holds_is_refused(fresh: Home, env_file: Path) -> None:
-    """The sentence has both numbers; on a terminal the question comes again."""
+    """A limit larger than the disk is refused with both numbers; on a terminal the question comes again."""
     refused = fresh.run("init", "--primary", str(fresh.primary), "--primary-limit-gb", "5000000", "--no-speed")
     asked = answer(fresh, str(fresh.primary), "5000000", "0.5", "none", "yes").checked()
 

@@ -1,4 +1,4 @@
-"""`shelf install-service`: a unit that systemd takes, that starts the same library, and that holds no secret."""
+"""`shelf install-service`: a unit that systemd accepts, that starts the same library and has no secrets."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ SECRETS = {"HF_TOKEN": "hf_very_secret_token", "SHELF_API_KEY": "a key", "DATABA
 
 @pytest.fixture
 def unit(home: Home) -> Path:
-    """Where the unit lies."""
+    """The path of the unit."""
     return home.root / "config/systemd/user/modelshelf.service"
 
 
 @pytest.fixture
 def systemctl(home: Home, tmp_path: Path) -> Path:
-    """A systemd that answers, which no test can start here: it writes down what it is told, in the file returned."""
+    """A fake systemctl that answers and records its arguments in the returned file."""
     told, tool = tmp_path / "told", tmp_path / "bin/systemctl"
     tool.parent.mkdir()
     tool.write_text(f'#!/bin/sh\necho "$@" >> {told}\n[ "$2" != "${{REFUSE:-}}" ] || {{ echo no unit >&2; exit 4; }}\n')
@@ -36,14 +36,14 @@ def systemctl(home: Home, tmp_path: Path) -> Path:
 
 
 def words(text: str, name: str) -> list[list[str]]:
-    """Return the values of a directive as systemd reads them."""
+    """Return a directive's values as systemd reads them."""
     values = [line.partition("=")[2] for line in text.splitlines() if line.startswith(f"{name}=")]
     return [[word.replace("%%", "%").replace("$$", "$") for word in shlex.split(value)] for value in values]
 
 
 @pytest.mark.parametrize("folder", ["plain", 'with blank, 100 % "quoted" $HOME', "back\\slash"])
 def test_systemd_takes_the_unit(tmp_path: Path, folder: str) -> None:
-    """`systemd-analyze verify` has nothing to say, whatever the folders are called."""
+    """`systemd-analyze verify` accepts the unit, whatever the folders are called."""
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed")
     work, unit = tmp_path / folder, tmp_path / "modelshelf.service"
@@ -61,7 +61,7 @@ def test_systemd_takes_the_unit(tmp_path: Path, folder: str) -> None:
 
 
 def test_the_unit_starts_the_same_library(hub: FakeHub, home: Home, unit: Path) -> None:
-    """What ExecStart says, run as systemd would with an empty environment, serves what the shell registered."""
+    """ExecStart, run with an empty environment as systemd does, serves what the shell registered."""
     hub.add_repo("org/name", {"config.json": b"{}"})
     port = str(free_port())
     home.env_file.write_text(f"SHELF_PORT={port}\n")
@@ -89,7 +89,7 @@ def test_the_unit_starts_the_same_library(hub: FakeHub, home: Home, unit: Path) 
 
 
 def test_a_dry_run_shows_the_unit_and_writes_nothing(home: Home, unit: Path, systemctl: Path) -> None:
-    """The text and the commands are those of the real run."""
+    """A dry run prints the unit and commands of the real run and writes nothing."""
     shown = home.run("install-service", "--dry-run").checked()
     assert not unit.exists()
     assert not systemctl.exists()
@@ -103,7 +103,7 @@ def test_a_dry_run_shows_the_unit_and_writes_nothing(home: Home, unit: Path, sys
 
 
 def test_systemd_is_told_in_order(home: Home, unit: Path, systemctl: Path) -> None:
-    """Installed: read anew, enabled, started; changed: restarted too, the old text kept; uninstalled: stopped first."""
+    """A new unit is reloaded, enabled and started; a changed one restarted with a backup; an old one stopped first."""
     first = home.run("install-service", "--json").checked().json
     old = unit.read_text()
     home.run("install-service", SHELF_LOG="json").checked()
@@ -125,7 +125,7 @@ def test_systemd_is_told_in_order(home: Home, unit: Path, systemctl: Path) -> No
 
 
 def test_what_systemd_refuses_is_said(home: Home, unit: Path, systemctl: Path) -> None:
-    """Its words are the error, with where to look next; the unit stays."""
+    """If systemctl fails, its message is the error with where to look next, and the unit stays."""
     refused = home.run("install-service", REFUSE="enable")
 
     assert refused.code == 7
@@ -136,7 +136,7 @@ def test_what_systemd_refuses_is_said(home: Home, unit: Path, systemctl: Path) -
 
 @pytest.mark.parametrize("path", ["none", "no answer"])
 def test_without_systemd_the_commands_are_said(home: Home, unit: Path, tmp_path: Path, path: str) -> None:
-    """No systemctl, or one whose systemd is not there: the unit is written and a person is told what to run."""
+    """Without a reachable systemd the unit is written, and a person is told what to run."""
     if path == "no answer" and shutil.which("systemctl") is None:
         pytest.skip("systemctl is not installed")
     extra = {"PATH": str(tmp_path)} if path == "none" else {"XDG_RUNTIME_DIR": str(tmp_path)}
@@ -149,7 +149,7 @@ def test_without_systemd_the_commands_are_said(home: Home, unit: Path, tmp_path:
 
 
 def test_no_secret_is_in_the_unit(home: Home, unit: Path) -> None:
-    """A token, a key and a database's password stay out of it and are named; other settings of a shell are in it."""
+    """Tokens, keys and database passwords stay out of the unit and are named; other settings are in it."""
     done = home.run("install-service", SHELF_LOG="json", **SECRETS).checked()
 
     text = unit.read_text()
@@ -159,7 +159,7 @@ def test_no_secret_is_in_the_unit(home: Home, unit: Path) -> None:
 
 
 def test_a_unit_of_somebody_else_is_left_alone(home: Home, unit: Path) -> None:
-    """A file of that name that we did not write is neither replaced nor removed."""
+    """A unit that we didn't write is neither replaced nor removed."""
     unit.parent.mkdir(parents=True)
     unit.write_text("[Service]\n")
 
@@ -170,11 +170,11 @@ def test_a_unit_of_somebody_else_is_left_alone(home: Home, unit: Path) -> None:
 
 
 def test_what_is_not_installed_is_not_uninstalled(home: Home) -> None:
-    """There is nothing to remove, and that is said."""
+    """Uninstalling without a unit says that there is nothing to remove."""
     assert home.run("install-service", "--uninstall", "--json").problem["status"] == 404
 
 
 def test_wrong_settings_are_not_installed(home: Home, unit: Path) -> None:
-    """A service that could not start is refused before anything is written."""
+    """Invalid settings are refused before a unit is written."""
     assert home.run("install-service", SHELF_PORT="none").code == 2
     assert not unit.exists()

@@ -1,4 +1,4 @@
-"""Two users at one base: what one of them may not read is said with its fix, and is never half-moved."""
+"""Two users share a base: what one can't read is reported with its fix, and never half-moved."""
 
 from __future__ import annotations
 
@@ -37,27 +37,27 @@ main(words)
 
 @pytest.fixture
 def home(hub: FakeHub) -> Iterator[Home]:
-    """A home that everybody may enter; pytest's own folders are root's alone."""
+    """A home that every user may enter, unlike pytest's own folders."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         yield Home(Path(folder) / "user", hub.url)
 
 
 def move_as_nobody(home: Home, theirs: Path, *words: str) -> Result:
-    """Move the model as an ordinary user to whom everything belongs but `theirs`."""
+    """Move the model as an ordinary user who owns everything except `theirs`."""
     return home.python(AS_NOBODY, str(home.root), str(theirs), "move", "m", "secondary", *words)
 
 
 @pytest.fixture
 def config(hub: FakeHub, home: Home, shelf: Shelf) -> Path:
-    """The small blob of a model that lies on the primary."""
+    """The small blob of a model on the primary."""
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO)
     return (shelf.path("m") / "config.json").resolve()
 
 
 def test_what_may_not_be_read_is_not_moved_by_half(home: Home, shelf: Shelf, config: Path) -> None:
-    """One blob of root's own: the refusal names it and how to look, and the target gets nothing at all."""
+    """If root owns one blob, the move is refused with the command that shows it, and nothing is copied."""
     config.chmod(0o600)
 
     refused = move_as_nobody(home, config, "--json")
@@ -70,7 +70,7 @@ def test_what_may_not_be_read_is_not_moved_by_half(home: Home, shelf: Shelf, con
 
 
 def test_what_may_be_read_and_not_deleted_stays_behind(home: Home, shelf: Shelf, config: Path) -> None:
-    """A blobs folder of root's: the model arrives whole, the old copy stays, and what repairs it is said."""
+    """If root owns the folder of blobs, the model arrives whole, and the old copy stays with the fix named."""
     moved = move_as_nobody(home, config.parent)
 
     assert moved.code == 0, moved.err

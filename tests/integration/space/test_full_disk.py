@@ -1,4 +1,4 @@
-"""A disk that runs full, with or without a limit: a clean error, nothing half registered, and a way on."""
+"""A full disk, with or without a limit: a clear error, nothing half registered, and a way on."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FILES = {"config.json": b"{}", "model.safetensors": random_bytes(40 * MIB)}
 
 @contextlib.contextmanager
 def small_disk(place: Path) -> Iterator[Path]:
-    """Mount a small file system of its own; skip the test where that is not allowed."""
+    """Mount a small file system; skip the test where that isn't allowed."""
     place.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "none", str(place)]
     done = subprocess.run(mount, capture_output=True, text=True)
@@ -39,13 +39,13 @@ def small_disk(place: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def disk(home: Home) -> Iterator[Path]:
-    """The custom base, on a small disk; the registry is on a large one."""
+    """A custom base on a small disk; the registry is on a large one."""
     with small_disk(home.custom) as place:
         yield place
 
 
 def fill(disk: Path) -> Path:
-    """Take all that is free on a disk, whoever else writes meanwhile; returns the file that holds it."""
+    """Fill a disk despite other writers; return the file that fills it."""
     filler = disk / "of-somebody-else"
     with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while file.write(bytes(65536)):
@@ -56,7 +56,7 @@ def fill(disk: Path) -> Path:
 def test_what_a_disk_cannot_hold_is_refused_before_the_first_byte(
     hub: FakeHub, home: Home, shelf: Shelf, disk: Path
 ) -> None:
-    """Without a limit the disk is the limit; the error tells its free bytes."""
+    """Without a limit, a pull that exceeds the disk is refused before the first byte, with the free bytes."""
     hub.add_repo(REPO, {"model.safetensors": random_bytes(DISK_BYTES)})
 
     with pytest.raises(OutOfSpace) as refused:
@@ -72,7 +72,7 @@ def test_what_a_disk_cannot_hold_is_refused_before_the_first_byte(
 def test_a_disk_that_somebody_else_fills_ends_the_pull_cleanly(
     hub: FakeHub, home: Home, shelf: Shelf, disk: Path
 ) -> None:
-    """ENOSPC in the middle is OutOfSpace with exit code 8; what arrived is kept, and space brings the rest."""
+    """ENOSPC during a pull is OutOfSpace with exit code 8; the bytes stay, and with space a pull fetches the rest."""
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO, "custom", str(disk), download=False)
     hub.pause(after_bytes=10 * MIB)
@@ -95,7 +95,7 @@ def test_a_disk_that_somebody_else_fills_ends_the_pull_cleanly(
 
 
 def test_a_full_disk_that_has_the_registry_on_it_ends_the_pull_cleanly(hub: FakeHub, home: Home) -> None:
-    """When the registry itself cannot be written the error is the same, and the next pull with space completes."""
+    """If the registry itself can't be written, the error is the same, and with space the next pull completes."""
     hub.add_repo(REPO, FILES)
     with small_disk(home.primary):
         home.run("add", "m", REPO, "--no-download").checked()
@@ -118,7 +118,7 @@ def test_a_full_disk_that_has_the_registry_on_it_ends_the_pull_cleanly(hub: Fake
 
 
 def test_the_last_links_on_a_full_disk_leave_no_half_model(hub: FakeHub, home: Home, shelf: Shelf, disk: Path) -> None:
-    """When the bytes fit and their names do not, the model is not ready; with space it is, and nothing comes twice."""
+    """If the bytes fit and their links don't, the model isn't ready; with space it is, and nothing is fetched twice."""
     hub.add_repo(REPO, {f"f{i}.safetensors": random_bytes(MIB, seed=i) for i in range(10)})
     shelf.register("m", REPO, "custom", str(disk), download=False)
     hub.fail("/api/*", delay_s=3)  # linking asks the hub once more
@@ -141,7 +141,7 @@ def test_the_last_links_on_a_full_disk_leave_no_half_model(hub: FakeHub, home: H
 
 
 def test_two_tiers_on_one_disk_share_its_space(hub: FakeHub, home: Home, shelf: Shelf, disk: Path) -> None:
-    """Room promised on one tier is not promised again on another one of the same disk."""
+    """Bytes reserved on one tier count on another tier of the same disk."""
     for name in ("a", "b"):
         hub.add_repo(f"org/{name}", {"model.safetensors": random_bytes(40 * MIB, seed=ord(name))})
         shelf.register(name, f"org/{name}", "custom", str(disk / name), download=False)
@@ -160,7 +160,7 @@ def test_two_tiers_on_one_disk_share_its_space(hub: FakeHub, home: Home, shelf: 
 
 @pytest.mark.parametrize("mode", ["leave", "move"])
 def test_adopting_onto_a_disk_without_entries_left_is_refused(hub: FakeHub, home: Home, mode: str) -> None:
-    """A disk that can have too few files more is told with both numbers, before anything is changed."""
+    """Adopting onto a disk with too few inodes is refused with both numbers before anything changes."""
     hub.add_repo(REPO, {f"{number}.json": b"{%d}" % number for number in range(40)})
     home.hf(home.root / "found", "download", REPO).checked()
     with mounts.small_disk(home.root / "disk", DISK_BYTES, "nr_inodes=155") as disk:

@@ -1,4 +1,4 @@
-"""A server whose disk is full, while ten other programs take whatever comes free: it answers, and frees."""
+"""A server on a full disk, while ten other programs take whatever becomes free."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ while True:
 
 @contextlib.contextmanager
 def filled(disk: Path) -> Iterator[None]:
-    """Let ten programs write small files until the disk is full, and whenever it isn't any more."""
+    """Fill the disk with small files from ten programs, again whenever space becomes free."""
     command = [sys.executable, "-c", FILLER, str(disk)]
     with contextlib.ExitStack() as held:
         programs = [held.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True)) for _ in range(10)]
@@ -46,7 +46,7 @@ def filled(disk: Path) -> Iterator[None]:
 
 
 def test_a_server_works_on_while_ten_programs_fill_its_disk(hub: FakeHub, home: Home) -> None:
-    """What reads is answered, what comes is refused with the numbers, and what goes frees; then it ends in peace."""
+    """On a full disk the server answers reads, refuses pulls with the numbers, frees what is removed, and ends."""
     for number, name in enumerate(("a", "b", "new")):
         hub.add_repo(f"org/{name}", {"config.json": b"{}", "model.safetensors": random_bytes(3 * MIB, number)})
     home.extra["ON_FULL"] = "refuse"

@@ -1,4 +1,4 @@
-"""No sum of concurrent work takes a tier past its limit, and a refusal says what is needed and what is there."""
+"""No concurrent work exceeds a tier's limit, and a refusal has the numbers."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from tests.world import MIB, Child, Home, random_bytes, tree, wait_until
 
 SIZE = 10 * MIB
 LIMIT = 62_000_000
-"""Five models of `SIZE` fit beside the registry and its write-ahead log, six do not."""
+"""Five models of `SIZE` fit beside the registry and its write-ahead log, and six don't."""
 BESIDE = beside_bytes([FileEntry("model.safetensors", SIZE, "")])
-"""What such a model takes beside its weights, at most."""
+"""The most that such a model takes beside its weights."""
 NAMES = [f"m{i}" for i in range(10)]
 
 
@@ -38,7 +38,7 @@ def home(home: Home) -> Home:
 
 @contextlib.contextmanager
 def watched(base: Path) -> Iterator[list[int]]:
-    """Measure a base over and over meanwhile; gives the list of what was found, apparent bytes."""
+    """Measure a base again and again inside the context; yield the apparent bytes."""
     found, over = [0], threading.Event()
 
     def watch() -> None:
@@ -55,7 +55,7 @@ def watched(base: Path) -> Iterator[list[int]]:
 
 
 def lstat_sum(base: Path) -> int:
-    """Return the bytes written below a base, as quickly as that can be: a hole in a part is no byte yet."""
+    """Return the bytes written below a base as quickly as possible; a hole in a part doesn't count."""
     total = 0
     for folder, _, names in os.walk(base):
         for path in (Path(folder), *(Path(folder, name) for name in names)):
@@ -66,14 +66,14 @@ def lstat_sum(base: Path) -> int:
 
 
 def add_models(hub: FakeHub, shelf: Shelf) -> None:
-    """Register ten models that do not fit together, and download none."""
+    """Register ten models that don't fit together, without downloading."""
     for i, name in enumerate(NAMES):
         hub.add_repo(f"org/{name}", {"model.safetensors": random_bytes(SIZE, seed=i)})
         shelf.register(name, f"org/{name}", download=False)
 
 
 def test_what_does_not_fit_is_refused_before_the_first_byte(hub: FakeHub, home: Home) -> None:
-    """The refusal has exit code 8, every number, and the tier that would hold it; nothing was fetched or kept."""
+    """A pull that doesn't fit ends with 8, every number and a tier with room, before anything is fetched."""
     hub.add_repo("org/big", {"model.safetensors": random_bytes(LIMIT)})
 
     refused = home.run("add", "big", "org/big", "--json")
@@ -90,7 +90,7 @@ def test_what_does_not_fit_is_refused_before_the_first_byte(hub: FakeHub, home: 
 
 
 def test_a_refusal_reads_well(hub: FakeHub, home: Home) -> None:
-    """A person reads what is needed, what is there, and what to do."""
+    """A refusal says to a person what is needed, what is free, and what to do."""
     hub.add_repo("org/big", {"model.safetensors": random_bytes(LIMIT)})
 
     refused = home.run("add", "big", "org/big")
@@ -102,7 +102,7 @@ def test_a_refusal_reads_well(hub: FakeHub, home: Home) -> None:
 
 
 def test_what_was_refused_goes_where_it_fits(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """The tier that the hint names takes the model."""
+    """The tier that the refusal's hint names takes the model."""
     files = {"model.safetensors": random_bytes(LIMIT)}
     hub.add_repo("org/big", files)
     with pytest.raises(OutOfSpace):
@@ -115,7 +115,7 @@ def test_what_was_refused_goes_where_it_fits(hub: FakeHub, home: Home, shelf: Sh
 
 
 def test_nothing_would_hold_it(hub: FakeHub, home: Home) -> None:
-    """When no tier has room the error names none."""
+    """If no tier has room, the error names none."""
     hub.add_repo("org/big", {"model.safetensors": random_bytes(LIMIT)})
 
     with home.open(SECONDARY_CACHE_LIMIT_GB="0.05") as shelf, pytest.raises(OutOfSpace) as refused:
@@ -125,7 +125,7 @@ def test_nothing_would_hold_it(hub: FakeHub, home: Home) -> None:
 
 
 def test_ten_processes_stay_below_the_limit_together(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """Of ten processes that pull at once those that fit succeed, the others are refused, and `du` never passes it."""
+    """Of ten processes that pull at once those that fit succeed, the others are refused, and `du` keeps the limit."""
     add_models(hub, shelf)
 
     with watched(home.primary) as sizes:
@@ -140,7 +140,7 @@ def test_ten_processes_stay_below_the_limit_together(hub: FakeHub, home: Home, s
 
 
 def test_ten_threads_stay_below_the_limit_together(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """The same within one process, where a library each is opened ten times, and no byte comes for the refused."""
+    """Ten threads with a library each keep the limit too, and refused pulls fetch nothing."""
     add_models(hub, shelf)
     outcomes: list[str] = []
 
@@ -166,7 +166,7 @@ def test_ten_threads_stay_below_the_limit_together(hub: FakeHub, home: Home, she
 
 
 def start_holding(hub: FakeHub, home: Home, names: list[str]) -> list[Child]:
-    """Start processes that have reserved their room and wait for a hub that sends nothing."""
+    """Start processes that hold a reservation and wait for a silent hub."""
     hub.pause()
     children = [home.start("pull", name) for name in names]
     with home.open() as shelf:
@@ -175,7 +175,7 @@ def start_holding(hub: FakeHub, home: Home, names: list[str]) -> list[Child]:
 
 
 def test_what_is_promised_to_others_is_not_given_away(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """Room that others reserved counts as taken though no byte of it is written yet."""
+    """Bytes that others reserved count as used before they are written."""
     add_models(hub, shelf)
     children = start_holding(hub, home, NAMES[:5])
 
@@ -190,7 +190,7 @@ def test_what_is_promised_to_others_is_not_given_away(hub: FakeHub, home: Home, 
 
 
 def test_a_killed_process_gives_its_room_to_the_next(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """A reservation dies with its process: the next one that asks gets the room at once."""
+    """If a process is killed, the next one gets its reserved room at once."""
     add_models(hub, shelf)
     children = start_holding(hub, home, NAMES[:5])
     children[0].kill()
@@ -205,7 +205,7 @@ def test_a_killed_process_gives_its_room_to_the_next(hub: FakeHub, home: Home, s
 
 
 def test_what_is_there_already_needs_no_room(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """A second name for a model on a tier that is full needs no room, for all its bytes are there."""
+    """A second model of bytes that are on a full tier needs no room."""
     hub.add_repo("org/m", {"model.safetensors": random_bytes(LIMIT - 5_000_000)})
     shelf.register("m", "org/m")
 
@@ -215,7 +215,7 @@ def test_what_is_there_already_needs_no_room(hub: FakeHub, home: Home, shelf: Sh
 
 
 def test_removing_a_model_makes_room(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """After a removal with its files, the numbers that refused a model let it in; what was freed is what `du` says."""
+    """Removing a model with its files makes room for one that was refused, and the freed bytes are what `du` says."""
     hub.add_repo("org/first", {"model.safetensors": random_bytes(40_000_000)})
     second = {"model.safetensors": random_bytes(40_000_000, seed=1)}
     hub.add_repo("org/second", second)
@@ -237,7 +237,7 @@ def test_removing_a_model_makes_room(hub: FakeHub, home: Home, shelf: Shelf) -> 
 
 
 def test_the_warning_comes_at_the_threshold(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """A tier is marked from the share of its limit on that the setting names."""
+    """A tier has a warning from the configured share of its limit on."""
     hub.add_repo("org/m", {"model.safetensors": random_bytes(LIMIT // 2)})
     shelf.register("m", "org/m")
 
@@ -247,7 +247,7 @@ def test_the_warning_comes_at_the_threshold(hub: FakeHub, home: Home, shelf: She
 
 
 def test_what_a_download_was_promised_counts_once(home: Home, shelf: Shelf) -> None:
-    """The part of a download has its whole size from the start; what is a hole in it is the reservation's to count."""
+    """The hole in a part counts once, as the reservation."""
     services, base = shelf.services, Base(home.primary)
     tier, digest = services.tiers.all()[0], Digest("d" * 64)
     held_bytes, headroom_bytes = services.tiers.status(tier).held_bytes, services.tiers.headroom_bytes(tier)
@@ -263,7 +263,7 @@ def test_what_a_download_was_promised_counts_once(home: Home, shelf: Shelf) -> N
 
 
 def test_a_model_that_fits_to_the_byte_stays_below_the_limit(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """What a model needs beside its blobs, however little, is within the limit that admits it."""
+    """What a model takes beside its blobs is within the limit that admits it."""
     hub.add_repo("org/m", {f"f{i}.safetensors": random_bytes(10_000, seed=i) for i in range(100)})
     shelf.register("m", "org/m", download=False)
     limit_bytes, ready = du(home.primary)[0] + 1_000_000, False

@@ -1,4 +1,4 @@
-"""What does not fit pushes out what was used least recently; nothing is lost, and a refusal moves nothing."""
+"""A pull that doesn't fit evicts the least recently used models; nothing is lost, and a refusal moves nothing."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from tests.world import MIB, Home, random_bytes, tree, wait_until
 
 SIZE = 6 * MIB
 LIMIT = 24_000_000
-"""Three models of `SIZE` fit, even below the low watermark, and four do not."""
+"""Three models of `SIZE` fit, even below the low watermark, and four don't."""
 NAMES = ("a", "b", "c", "d")
 
 
 @pytest.fixture
 def home(tmp_path: Path, hub: FakeHub) -> Iterator[FarHome]:
-    """A home with a small primary, on another file system than the secondary; the registry lies beside both."""
+    """A home with a small primary on another file system than the secondary, and the registry elsewhere."""
     with far_home(tmp_path / "user", hub.url) as far:
         far.extra = {
             "PRIMARY_CACHE_LIMIT_GB": str(LIMIT / 1e9),
@@ -41,13 +41,13 @@ def home(tmp_path: Path, hub: FakeHub) -> Iterator[FarHome]:
 
 
 def files(name: str) -> dict[str, bytes]:
-    """Return the files of a model."""
+    """Return a model's files."""
     return {"config.json": b"{}", "model.safetensors": random_bytes(SIZE, seed=ord(name))}
 
 
 @pytest.fixture
 def full(hub: FakeHub, shelf: Shelf) -> Shelf:
-    """The library with a, b and c on a full primary, used in this order, and d not downloaded yet."""
+    """The library with a, b and c on a full primary, used in this order, and d not downloaded."""
     for name in NAMES:
         hub.add_repo(f"org/{name}", files(name))
         shelf.register(name, f"org/{name}", download=False) if name == "d" else shelf.register(name, f"org/{name}")
@@ -57,13 +57,13 @@ def full(hub: FakeHub, shelf: Shelf) -> Shelf:
 
 
 class Clock(SystemClock):
-    """Real time; at the first wait something happens instead."""
+    """Real time; at the first sleep something happens instead."""
 
     def __init__(self, hook: Callable[[], None]) -> None:
         self._hook: Callable[[], None] | None = hook
 
     def sleep(self, duration_s: float) -> None:
-        """Let it happen, or wait."""
+        """Let it happen, or sleep."""
         hook, self._hook = self._hook, None
         if hook is None:
             super().sleep(duration_s)
@@ -79,7 +79,7 @@ def use(shelf: Shelf, *names: str) -> None:
 
 
 def places(shelf: Shelf, home: Home) -> dict[str, str]:
-    """Return where the models are that are whole, and check that each has its bytes."""
+    """Return the tier of each whole model, and assert that its bytes are there."""
     found = {}
     for model in shelf.models():
         if model.state in ("ready", "moving"):
@@ -89,14 +89,14 @@ def places(shelf: Shelf, home: Home) -> dict[str, str]:
 
 
 def check_limit(shelf: Shelf) -> None:
-    """Check the invariants, and that the primary is within its limit."""
+    """Assert the invariants, and that the primary is within its limit."""
     assert violations(shelf) == []
     assert shelf.tiers()[0].usage.apparent_bytes <= LIMIT
     assert shelf.services.registry.reservations.all() == []
 
 
 def test_a_pull_pushes_out_what_was_used_least_recently(home: Home, full: Shelf) -> None:
-    """The ledger of uses decides, and never the time that the file system has of a read."""
+    """A pull evicts by recorded uses and never by atime."""
     for name, days in (("a", 0), ("b", 900), ("c", 990)):
         blobs = Base(home.primary).repo(f"org/{name}").blobs
         for path in blobs.iterdir():
@@ -109,7 +109,7 @@ def test_a_pull_pushes_out_what_was_used_least_recently(home: Home, full: Shelf)
 
 
 def test_an_eviction_names_the_pull_that_caused_it(home: Home, full: Shelf) -> None:
-    """`shelf jobs` and `shelf show` say when and why a model left, over HTTP and as JSON too."""
+    """`shelf jobs`, `shelf show` and HTTP say when and why a model was evicted, and by which pull."""
     full.pull("d")
     [pull] = full.jobs(kind="pull", model_name="d")
     full.close()
@@ -132,7 +132,7 @@ def test_an_eviction_names_the_pull_that_caused_it(home: Home, full: Shelf) -> N
 
 
 def test_the_plan_is_shown_first(hub: FakeHub, home: Home, full: Shelf) -> None:
-    """`shelf add --dry-run` names who would leave and with how many bytes; the real one does just that and says so."""
+    """`shelf add --dry-run` names the victims and bytes, and the real run evicts exactly these and says so."""
     hub.add_repo("org/e", files("e"))
 
     plan = home.run("add", "e", "org/e", "--dry-run", "--json").checked().json
@@ -146,7 +146,7 @@ def test_the_plan_is_shown_first(hub: FakeHub, home: Home, full: Shelf) -> None:
 
 
 def test_who_was_on_the_way_out_goes_when_room_is_reserved_next(hub: FakeHub, home: Home, full: Shelf) -> None:
-    """A demotion whose process was killed ends with the next pull, though that fits without it."""
+    """A demotion whose process was killed ends with the next pull, even if that fits without it."""
     hub.add_repo("org/tiny", {"config.json": b"{}"})
     params = MoveParams("secondary", str(home.secondary), makes_room=True)
     job = full.services.registry.enqueue("move", full.services.library.row("a"), params.to_json())
@@ -161,7 +161,7 @@ def test_who_was_on_the_way_out_goes_when_room_is_reserved_next(hub: FakeHub, ho
 
 
 def test_a_damaged_model_is_no_victim(home: Home, full: Shelf) -> None:
-    """Its bytes would be refused on the way; the next one leaves in its place."""
+    """A damaged model is never a victim; the next one is evicted in its place."""
     [weights] = [path for path in Base(home.primary).repo("org/a").blobs.iterdir() if path.stat().st_size > 10**6]
     with weights.open("r+b") as file:
         file.write(bytes(8))
@@ -174,7 +174,7 @@ def test_a_damaged_model_is_no_victim(home: Home, full: Shelf) -> None:
 
 
 def test_a_move_to_a_full_primary_makes_room(home: Home, full: Shelf) -> None:
-    """What comes up pushes down what is colder."""
+    """Moving a model to a full primary evicts colder ones."""
     full.move("a", "secondary")
     full.pull("d")
 
@@ -185,7 +185,7 @@ def test_a_move_to_a_full_primary_makes_room(home: Home, full: Shelf) -> None:
 
 
 def test_the_room_for_a_move_is_shown_first(home: Home, full: Shelf) -> None:
-    """`shelf move --dry-run` names who would leave, and leaves all where they are; the real one says who does."""
+    """`shelf move --dry-run` names the victims and moves nothing; the real run names them too."""
     full.move("a", "secondary")
     full.pull("d")
     before = places(full, home)
@@ -203,7 +203,7 @@ def test_the_room_for_a_move_is_shown_first(home: Home, full: Shelf) -> None:
 
 
 def test_a_patch_answers_who_leaves_for_a_move(home: Home, full: Shelf) -> None:
-    """As `shelf move` says, and a new model's answer; the same order again answers with the same job."""
+    """A PATCH that moves a model answers with the victims, and repeating it answers with the same job."""
     full.move("a", "secondary")
     full.pull("d")
 
@@ -217,7 +217,7 @@ def test_a_patch_answers_who_leaves_for_a_move(home: Home, full: Shelf) -> None:
 
 
 def test_what_another_is_deleting_is_waited_for(home: Home, full: Shelf) -> None:
-    """A pull that needs the room of an old copy waits for whoever is deleting that, and makes no other model leave."""
+    """A pull that needs an old copy's room waits for its deletion and evicts nothing else."""
     moving = full.services.runner.claim(full.services.mover.enqueue("a", "secondary", None, keep_source=False))
     assert moving is not None
     full.services.runner.run(Running(moving))
@@ -233,7 +233,7 @@ def test_what_another_is_deleting_is_waited_for(home: Home, full: Shelf) -> None
 
 
 def test_a_move_that_cannot_be_is_refused_before_it_is_made(home: Home, full: Shelf) -> None:
-    """`shelf move --dry-run` to a tier that cannot make room ends with the error and the exit code of the move."""
+    """`shelf move --dry-run` to a tier that can't make room ends with the move's error and exit code."""
     full.move("a", "secondary")
     full.pull("d")
     for name in ("b", "c", "d"):
@@ -248,7 +248,7 @@ def test_a_move_that_cannot_be_is_refused_before_it_is_made(home: Home, full: Sh
 
 
 def test_refuse_moves_nothing(home: Home, full: Shelf) -> None:
-    """With ON_FULL=refuse the error says what is needed and what is there, and everything stays where it is."""
+    """With ON_FULL=refuse the error has the numbers, and everything stays."""
     with home.open(ON_FULL="refuse") as strict, pytest.raises(OutOfSpace) as refused:
         strict.pull("d")
 
@@ -259,7 +259,7 @@ def test_refuse_moves_nothing(home: Home, full: Shelf) -> None:
 
 @pytest.mark.parametrize("held", ["pinned", "leased", "open", "busy"])
 def test_what_is_held_is_no_victim(home: Home, full: Shelf, held: str) -> None:
-    """A pinned model, a leased one, one with an open file, one that a job works on: the next colder one leaves."""
+    """A model that is pinned, leased, open or in a job is skipped, and the next colder one is evicted."""
     with (full.path("a") / "model.safetensors").open("rb") if held == "open" else Path(os.devnull).open("rb"):
         if held == "pinned":
             full.pin("a", "mine")
@@ -274,7 +274,7 @@ def test_what_is_held_is_no_victim(home: Home, full: Shelf, held: str) -> None:
 
 
 def test_giving_a_lease_back_answers_programs(home: Home, full: Shelf) -> None:
-    """`shelf lease --release --json` says in JSON which lease is gone."""
+    """`shelf lease --release --json` prints the released lease as JSON."""
     lease = full.services.leaser.hold("a", 600, "a person")
 
     answer = home.run("lease", "--release", str(lease.id), "--json").checked().json
@@ -283,7 +283,7 @@ def test_giving_a_lease_back_answers_programs(home: Home, full: Shelf) -> None:
 
 
 def test_the_lease_of_a_dead_process_holds_nothing(home: Home, full: Shelf) -> None:
-    """A lease whose owner was killed doesn't keep the coldest model."""
+    """The lease of a killed process doesn't protect the coldest model."""
     row = full.services.library.row("a")
     dead = full.services.runner.owner.rpartition(":")[0] + ":0.00"
     full.services.registry.leases.take(row.id, str(home.primary), kind="run", holder="dead", owner=dead, ttl_s=600)
@@ -294,7 +294,7 @@ def test_the_lease_of_a_dead_process_holds_nothing(home: Home, full: Shelf) -> N
 
 
 def test_everything_pinned_is_a_conflict(home: Home, full: Shelf) -> None:
-    """The error names what is pinned and what to do; nothing was moved or fetched."""
+    """If everything is pinned, the error names the pins and what to do, and nothing is moved or fetched."""
     for name in ("a", "b", "c"):
         full.pin(name)
 
@@ -308,7 +308,7 @@ def test_everything_pinned_is_a_conflict(home: Home, full: Shelf) -> None:
 
 
 def test_what_is_bigger_than_the_tier_moves_nothing(hub: FakeHub, home: Home, full: Shelf) -> None:
-    """No room is made in vain."""
+    """A model larger than the tier is refused without an eviction."""
     hub.add_repo("org/huge", {"model.safetensors": random_bytes(LIMIT + 1)})
 
     with pytest.raises(OutOfSpace, match="nothing was moved"):
@@ -319,7 +319,7 @@ def test_what_is_bigger_than_the_tier_moves_nothing(hub: FakeHub, home: Home, fu
 
 
 def test_a_full_secondary_loses_nothing(home: Home, full: Shelf) -> None:
-    """Where there is nowhere to go everything stays, and the error is about the space."""
+    """If the secondary is full too, everything stays, and the error is out of space."""
     refused = home.run("pull", "d", "--json", SECONDARY_CACHE_LIMIT_GB="0.001")
 
     assert refused.code == OutOfSpace.exit_code
@@ -330,7 +330,7 @@ def test_a_full_secondary_loses_nothing(home: Home, full: Shelf) -> None:
 
 
 def test_a_secondary_deletes_only_what_the_hub_has(hub: FakeHub, home: Home, full: Shelf) -> None:
-    """With ON_SECONDARY_FULL=remove-unpinned the files of one model go that can be pulled again, and nothing else."""
+    """With ON_SECONDARY_FULL=remove-unpinned the files of one model that the hub has are deleted, and nothing else."""
     full.move("a", "secondary")
     full.move("b", "secondary")
     hub.fail("*/org/a*", status=404, error_code="RepoNotFound")
@@ -351,7 +351,7 @@ def test_a_secondary_deletes_only_what_the_hub_has(hub: FakeHub, home: Home, ful
 
 
 def test_a_secondary_without_the_hub_deletes_nothing(hub: FakeHub, home: Home, full: Shelf) -> None:
-    """When the hub cannot be asked nothing is known to be there, so everything stays."""
+    """If the hub isn't reachable, nothing is deleted from a full secondary."""
     full.move("a", "secondary")
     full.move("b", "secondary")
     hub.stop()
@@ -364,7 +364,7 @@ def test_a_secondary_without_the_hub_deletes_nothing(hub: FakeHub, home: Home, f
 
 
 def test_two_models_of_one_snapshot_leave_together(home: Home, full: Shelf) -> None:
-    """Either of them alone would free nothing."""
+    """Two models of one snapshot are evicted together, because one alone would free nothing."""
     full.register("a2", "org/a")
     use(full, "b", "c")
 
@@ -376,7 +376,7 @@ def test_two_models_of_one_snapshot_leave_together(home: Home, full: Shelf) -> N
 
 
 def test_a_pin_on_one_of_two_names_holds_both(home: Home, full: Shelf) -> None:
-    """The snapshot is pinned, whatever it is called."""
+    """A pin on one of two models of a snapshot protects both."""
     full.register("a2", "org/a")
     full.pin("a2")
     use(full, "b", "c")
@@ -388,12 +388,12 @@ def test_a_pin_on_one_of_two_names_holds_both(home: Home, full: Shelf) -> None:
 
 
 def places_of(shelf: Shelf, *names: str) -> list[str]:
-    """Return the bases of models."""
+    """Return the models' bases."""
     return [shelf.model(name).base for name in names]
 
 
 def test_a_victim_that_is_damaged_is_not_deleted(home: Home, full: Shelf) -> None:
-    """A demotion that finds wrong bytes ends the pull, says which model it was, and leaves everything there."""
+    """A demotion that finds wrong bytes ends the pull, names the model, and deletes nothing."""
     blob = (full.path("a") / "model.safetensors").resolve()
     blob.write_bytes(random_bytes(SIZE, seed=77))
 
@@ -408,7 +408,7 @@ def test_a_victim_that_is_damaged_is_not_deleted(home: Home, full: Shelf) -> Non
 
 
 def test_an_old_copy_that_waits_goes_before_a_victim_is_chosen(home: Home, full: Shelf) -> None:
-    """What a model left behind, because somebody used it, is room that costs no move."""
+    """An old copy that waits to be deleted goes before a victim is chosen."""
     lease = full.services.leaser.hold("c", 600, "a person")
     full.move("c", "secondary")
     full.services.leaser.release(lease.id)
@@ -421,7 +421,7 @@ def test_an_old_copy_that_waits_goes_before_a_victim_is_chosen(home: Home, full:
 
 
 def test_the_warning_ends_when_room_was_made(home: Home, full: Shelf) -> None:
-    """A full tier is marked; room is made down to a mark below the warning."""
+    """A full tier has a warning until room is made."""
     with home.open(CACHE_WARNING_THRESHOLD="0.75") as careful:
         assert careful.tiers()[0].warning
         assert "% of its limit" in careful.tiers()[0].detail
@@ -435,7 +435,7 @@ def test_the_warning_ends_when_room_was_made(home: Home, full: Shelf) -> None:
     ("mode", "uses", "goes"), [("never", 3, False), ("auto", 1, False), ("auto", 2, True), ("always", 1, True)]
 )
 def test_promotion(home: Home, full: Shelf, mode: str, uses: int, goes: bool) -> None:
-    """A model of the secondary moves up behind its use: never, from the second load on, or always."""
+    """A used model on the secondary is promoted never, from its second load on (auto), or always."""
     full.remove("d")
     full.register("d", "org/d", "secondary")
     full.move("a", "secondary")
@@ -454,7 +454,7 @@ def test_promotion(home: Home, full: Shelf, mode: str, uses: int, goes: bool) ->
 
 
 def test_a_promotion_pushes_out_nothing_hotter(home: Home, full: Shelf) -> None:
-    """Everything on the primary was used since the use before: the model stays, and loads from where it lies."""
+    """If everything on the primary was used since the model's previous use, the model isn't promoted."""
     full.move("a", "secondary")
     full.pull("d")
     use(full, "a", "b", "c", "d")
@@ -467,7 +467,7 @@ def test_a_promotion_pushes_out_nothing_hotter(home: Home, full: Shelf) -> None:
 
 
 def test_a_promotion_does_not_push_out_what_just_came(home: Home, full: Shelf) -> None:
-    """Even `always` respects the minimum stay, so that two models do not bounce."""
+    """Even with `always` a promotion respects the minimum stay, so two models don't bounce."""
     full.move("a", "secondary")
     full.pull("d")
 
@@ -478,7 +478,7 @@ def test_a_promotion_does_not_push_out_what_just_came(home: Home, full: Shelf) -
 
 
 def test_the_use_does_not_wait_for_the_promotion(home: Home, full: Shelf) -> None:
-    """The model is loaded from where it lies; its old copy goes when that use has ended."""
+    """A use doesn't wait for its promotion, and the old copy goes when the use has ended."""
     full.move("a", "secondary")
     with home.open(PROMOTE="always") as shelf:
         with shelf.services.leaser.using("a", "load", "a test") as model:
@@ -493,7 +493,7 @@ def test_the_use_does_not_wait_for_the_promotion(home: Home, full: Shelf) -> Non
 
 
 def test_a_promotion_that_was_cut_short_is_taken_up(home: Home, full: Shelf) -> None:
-    """A process that ends puts its promotion back into the queue, and the next use goes on with it."""
+    """A promotion that a process left is queued, and the next use continues it."""
     full.move("a", "secondary")
     full.services.registry.enqueue(
         "move",

@@ -1,4 +1,4 @@
-"""A tier whose snapshots hold their bytes themselves, as on exFAT, under WSL, or with HF_HUB_DISABLE_SYMLINKS."""
+"""A tier whose snapshots hold the bytes, as on exFAT, under WSL, or with HF_HUB_DISABLE_SYMLINKS."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ NO_SYMLINKS = {"HF_HUB_DISABLE_SYMLINKS": "1", "HF_HUB_DISABLE_SYMLINKS_WARNING"
 
 @contextlib.contextmanager
 def exfat_disk(folder: Path) -> Iterator[Path]:
-    """Mount an exFAT image through FUSE for as long as the context lasts; skip the test where that cannot be done."""
+    """Mount an exFAT image through FUSE inside the context; skip the test where that isn't possible."""
     if os.geteuid() != 0 or not shutil.which("mkfs.exfat") or not shutil.which("mount.exfat-fuse"):
         pytest.skip("this needs root, exfatprogs and exfat-fuse")
     folder.mkdir(parents=True)
@@ -64,7 +64,7 @@ def exfat_disk(folder: Path) -> Iterator[Path]:
 
 @pytest.fixture(params=["a file that says so", "exFAT"])
 def home(request: pytest.FixtureRequest, tmp_path: Path, hub: FakeHub) -> Iterator[Home]:
-    """A home whose secondary has no symbolic links: by what was once found out about it, and in truth."""
+    """A home whose secondary has no symbolic links, by a recorded probe and for real."""
     if request.param == "exFAT":
         with exfat_disk(tmp_path / "disk") as disk:
             yield FarHome(tmp_path / "user", hub.url, far=disk)
@@ -78,7 +78,7 @@ def home(request: pytest.FixtureRequest, tmp_path: Path, hub: FakeHub) -> Iterat
 
 
 def repo(base: Path) -> Repo:
-    """Return the folder of the repository in a base."""
+    """Return the path of the repository in a base."""
     return Base(base).repo(REPO)
 
 
@@ -88,7 +88,7 @@ def links(base: Path) -> list[Path]:
 
 
 def check_plain(home: Home, shelf: Shelf) -> None:
-    """Check that the secondary holds each content where its file is, once, and that every tool finds it."""
+    """Assert that the secondary holds each content once, in its file, and that every tool finds it."""
     assert links(home.secondary) == []
     assert [path.name for path in repo(home.secondary).blobs.glob("*")] == []
     assert tree(shelf.path("m")) == FILES
@@ -98,7 +98,7 @@ def check_plain(home: Home, shelf: Shelf) -> None:
 
 
 def test_moving_there_stores_once_and_back_restores_the_links(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """The bytes lie in the snapshot there; back on the primary they are blobs with links to them, as before."""
+    """A move there puts the bytes into the snapshot, and a move back restores blobs and links."""
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO)
     before = files_of(home.primary)
@@ -116,7 +116,7 @@ def test_moving_there_stores_once_and_back_restores_the_links(hub: FakeHub, home
 
 
 def test_pulling_there_stores_once(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """No blob stays beside its file, and a second pull asks for nothing."""
+    """A pull there leaves no blob beside its file, and a second pull asks for nothing."""
     hub.add_repo(REPO, FILES)
 
     shelf.register("m", REPO, "secondary")
@@ -129,14 +129,14 @@ def test_pulling_there_stores_once(hub: FakeHub, home: Home, shelf: Shelf) -> No
 
 
 def test_what_lies_there_is_not_copied_again(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """A move to where the snapshot is whole already transfers nothing; a wrong file there is set aside."""
+    """A move to a whole snapshot there transfers nothing; a wrong file there is set aside."""
     hub.add_repo(REPO, FILES)
     shelf.register("there", REPO, "secondary")
     shelf.register("m", REPO)
     assert shelf.services.mover.plan("m", "secondary", None, keep_source=False).transfer_bytes == 0
     weights = shelf.path("there") / "model.safetensors"
     weights.write_bytes(WEIGHTS[::-1])
-    os.utime(weights, (2_000_000_000, 2_000_000_000))  # this disk counts time in steps
+    os.utime(weights, (2_000_000_000, 2_000_000_000))  # this disk's times have a coarse resolution
 
     shelf.move("m", "secondary")
 
@@ -145,7 +145,7 @@ def test_what_lies_there_is_not_copied_again(hub: FakeHub, home: Home, shelf: Sh
 
 
 def test_a_file_of_another_size_is_set_aside(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """A cut file in the snapshot is replaced, and kept in quarantine."""
+    """A truncated file in the snapshot is replaced and kept in quarantine."""
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO, "secondary")
     weights = shelf.path("m") / "model.safetensors"
@@ -158,7 +158,7 @@ def test_a_file_of_another_size_is_set_aside(hub: FakeHub, home: Home, shelf: Sh
 
 
 def test_removing_there_leaves_nothing(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """Files that aren't links are deleted as well; another revision's stay."""
+    """Removing a model there deletes its files, and another revision's stay."""
     hub.add_repo(REPO, FILES)
     shelf.register("m", REPO, "secondary")
     hub.add_repo(REPO, NEW)
@@ -172,7 +172,7 @@ def test_removing_there_leaves_nothing(hub: FakeHub, home: Home, shelf: Shelf) -
 
 
 def test_a_second_name_for_the_same_bytes_counts(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """Two files of one content take room twice there: it is asked for before anything is written."""
+    """Two files of one content take room twice there, which is reserved before anything is written."""
     twice = {"a.bin": WEIGHTS, "b.bin": WEIGHTS}
     hub.add_repo("org/twice", twice)
 
@@ -188,9 +188,9 @@ def test_a_second_name_for_the_same_bytes_counts(hub: FakeHub, home: Home, shelf
 
 
 def test_what_huggingface_hub_wrote_without_links_moves(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """`hf download` with HF_HUB_DISABLE_SYMLINKS leaves real files; they become blobs and links on a usual disk."""
+    """Real files from `hf download` with HF_HUB_DISABLE_SYMLINKS become blobs and links on an ordinary disk."""
     hub.add_repo(REPO, FILES)
-    # one at a time: two threads of huggingface_hub that want one content lose it to each other without links
+    # one worker: without links two threads of huggingface_hub lose shared content to each other
     home.hf(home.secondary, "download", REPO, "--max-workers", "1", **NO_SYMLINKS).checked()
     before = hub.bytes_sent
 
@@ -204,7 +204,7 @@ def test_what_huggingface_hub_wrote_without_links_moves(hub: FakeHub, home: Home
 
 
 def test_the_setting_of_huggingface_hub_is_honoured(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """With HF_HUB_DISABLE_SYMLINKS no link is made on any tier, and what was probed is not changed by it."""
+    """With HF_HUB_DISABLE_SYMLINKS no tier gets links, and the recorded probe stays unchanged."""
     hub.add_repo(REPO, FILES)
 
     home.run("add", "m", REPO, **NO_SYMLINKS).checked()

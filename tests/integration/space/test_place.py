@@ -1,4 +1,4 @@
-"""Where a base lies and what it is called makes no difference to what is loaded from it."""
+"""A base's path and name make no difference to what is loaded from it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def model(hub: FakeHub, shelf: Shelf) -> Path:
 
 @contextmanager
 def bind_mounted(source: Path, target: Path) -> Iterator[None]:
-    """Mount a folder at another place as well, as a container does; skip the test where that is not allowed."""
+    """Bind-mount a folder at a second path, as a container does; skip the test where that isn't allowed."""
     target.mkdir()
     done = subprocess.run(["mount", "--bind", str(source), str(target)], capture_output=True, text=True)
     if done.returncode:
@@ -40,7 +40,7 @@ def bind_mounted(source: Path, target: Path) -> Iterator[None]:
 
 
 def test_a_copied_base_loads_from_its_new_place(home: Home, model: Path) -> None:
-    """`cp -a` to another path, and the original gone: every link still leads to its bytes."""
+    """After `cp -a` to another path every link leads to the copy's bytes."""
     copy = home.root / "copied"
     subprocess.run(["cp", "-a", str(home.primary), str(copy)], check=True)
     home.primary.rename(home.root / "gone")
@@ -52,14 +52,14 @@ def test_a_copied_base_loads_from_its_new_place(home: Home, model: Path) -> None
 
 
 def test_a_bind_mounted_base_loads_in_both_places(home: Home, model: Path) -> None:
-    """The same bytes at another path, as a container sees them, load by the same names."""
+    """A bind-mounted base loads by the same names at both paths."""
     inside = home.root / "inside"
     with bind_mounted(home.primary, inside):
         assert tree(load_offline(home, inside, REPO)) == FILES
 
 
 def test_a_container_finds_the_models_of_the_host(home: Home, model: Path) -> None:
-    """With the base mounted elsewhere and named so, the same registry resolves to the paths that are true there."""
+    """In a container, the same registry resolves to the container's own paths."""
     inside = home.root / "inside"
     with bind_mounted(home.primary, inside):
         there = {"PRIMARY_CACHE_PATH": str(inside), "XDG_STATE_HOME": str(home.root / "state-inside")}
@@ -70,7 +70,7 @@ def test_a_container_finds_the_models_of_the_host(home: Home, model: Path) -> No
 
 
 def test_a_custom_base_is_mapped_in_a_container(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """CACHE_PATH_MAP says what a custom base is called in this process."""
+    """CACHE_PATH_MAP gives a custom base's path in this process."""
     hub.add_repo(REPO, FILES)
     path = Path(shelf.register("m", REPO, "custom", str(home.custom)).path or "")
     inside = home.root / "inside"
@@ -81,7 +81,7 @@ def test_a_custom_base_is_mapped_in_a_container(hub: FakeHub, home: Home, shelf:
 
 @pytest.mark.parametrize("name", ["with spaces in it", "üñí-模型-🤗", "quote'and\"", "-dash", "trailing/"])
 def test_a_base_may_be_called_anything(hub: FakeHub, home: Home, name: str) -> None:
-    """Spaces, letters of any alphabet, quotes and a slash at the end: pull, path, run and every tool agree."""
+    """A base's name may have spaces, letters of any alphabet, quotes and a final slash."""
     hub.add_repo(REPO, FILES)
     base = home.root / name
     home.env_file.write_text(f"PRIMARY_CACHE_PATH={_quoted(f'{home.root}/{name}')}\n")
@@ -101,7 +101,7 @@ def _quoted(text: str) -> str:
 
 
 def test_a_base_may_be_a_link(hub: FakeHub, home: Home) -> None:
-    """A base that is a symbolic link to a folder on another disk works under the name of the link."""
+    """A base that is a symbolic link to another disk works under the link's path."""
     hub.add_repo(REPO, FILES)
     (home.root / "disk").mkdir()
     home.primary.symlink_to("disk")
@@ -128,7 +128,7 @@ def test_a_relative_path_in_the_settings_file_is_relative_to_it(hub: FakeHub, ho
 
 
 def test_a_folder_named_like_the_repository_does_not_shadow_it(home: Home, model: Path) -> None:
-    """With `./org/name` in the working directory `shelf path` and what runs in it still use the snapshot."""
+    """With `./org/name` in the working directory `shelf path` and `shelf run` still use the snapshot."""
     shadow = home.work / REPO
     shadow.mkdir(parents=True)
     (shadow / "config.json").write_text('{"model_type": "gpt2"}')
@@ -139,8 +139,7 @@ def test_a_folder_named_like_the_repository_does_not_shadow_it(home: Home, model
 
 
 def test_the_umask_decides_who_may_read(hub: FakeHub, home: Home) -> None:
-    """With a usual umask every file of a model is readable for others; also the list of files, which
-    huggingface_hub keeps to its owner."""
+    """With a usual umask others can read every file of a model, even the list that huggingface_hub keeps private."""
     hub.add_repo(REPO, FILES)
     before = os.umask(0o022)
     try:

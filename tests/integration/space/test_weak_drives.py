@@ -1,4 +1,4 @@
-"""A drive that is not perfect: a tier works as far as it can, and what it cannot is refused before it is begun."""
+"""A tier on an imperfect drive works as far as it can, and refuses the rest before it begins."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FILES = {"config.json": b"{}", "deep/er/w.bin": random_bytes(40_000), "model.saf
 
 
 def weaken(base: Path, **facts: bool) -> None:
-    """Let a base say of its file system what was once found out."""
+    """Record a probe's result for a base."""
     marker.reset_marker(Base(base))
     said = {"symlinks": True, "hardlinks": True, "reflinks": False, **facts}
     words = ", ".join(f'"{name}": {str(value).lower()}' for name, value in said.items())
@@ -33,7 +33,7 @@ def weaken(base: Path, **facts: bool) -> None:
 
 
 def is_free(path: Path) -> bool:
-    """Return whether a lock can be had at this moment."""
+    """Return whether a lock is free at this moment."""
     with locks.try_lock(path.parent, path) as free:
         return free
 
@@ -50,7 +50,7 @@ def is_free(path: Path) -> bool:
 def test_names_that_a_tier_cannot_have_are_refused_before_a_byte_moves(
     hub: FakeHub, home: Home, shelf: Shelf, facts: dict[str, bool], names: tuple[str, ...]
 ) -> None:
-    """Adding there and moving there are refused alike; the model stays where it is, whole."""
+    """A model with file names that a tier can't have is refused by add and by move, and stays where it is."""
     files = {name: random_bytes(1000 + i) for i, name in enumerate(names)}
     hub.add_repo(REPO, files)
     weaken(home.secondary, **facts)
@@ -70,7 +70,7 @@ def test_names_that_a_tier_cannot_have_are_refused_before_a_byte_moves(
 
 
 def test_a_model_name_that_is_no_file_name_is_refused(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """Its sidecar would be a file of that name: refused on add, on rename, and by case where case is one."""
+    """A model name that can't be its sidecar's file name, even only by case, is refused by add and by rename."""
     hub.add_repo(REPO, FILES)
     weaken(home.secondary, any_names=False, case_sensitive=False)
     shelf.register("m", REPO, "secondary")
@@ -85,7 +85,7 @@ def test_a_model_name_that_is_no_file_name_is_refused(hub: FakeHub, home: Home, 
 
 
 def test_a_repository_that_differs_by_case_only_is_refused(hub: FakeHub, home: Home, shelf: Shelf) -> None:
-    """Both would lie in one folder; one hub takes the two spellings for one repository, and two hubs may not."""
+    """Two spellings of an id that differ by case are one repository of a hub, and of two hubs one folder: refused."""
     hub.add_repo(REPO, FILES)
     weaken(home.secondary, case_sensitive=False)
     shelf.register("m", REPO, "secondary")
@@ -102,7 +102,7 @@ def test_a_repository_that_differs_by_case_only_is_refused(hub: FakeHub, home: H
 def test_a_model_that_the_secondary_cannot_hold_does_not_leave_for_another(
     hub: FakeHub, home: Home, shelf: Shelf
 ) -> None:
-    """Room is made with a model that can go; where none can, it is said that there is no room, and all stays."""
+    """A model that the secondary can't hold isn't evicted; another one is, or the error says that there is no room."""
     odd = {"of:4.bin": random_bytes(2_000_000, 1)}
     hub.add_repo(REPO, odd)
     hub.add_repo("org/plain", {"model.safetensors": random_bytes(2_000_000, 2)})
@@ -123,7 +123,7 @@ def test_a_model_that_the_secondary_cannot_hold_does_not_leave_for_another(
 
 
 def test_a_registry_on_a_share_is_refused_before_anything_is_written(hub: FakeHub, home: Home, tmp_path: Path) -> None:
-    """The command names the mount and a DATABASE_URL, and with that very URL it works."""
+    """A registry on a network mount is refused with a DATABASE_URL that then works."""
     hub.add_repo(REPO, FILES)
     with share(tmp_path / "nas") as mounted:
         base = mounted.path / "base"
@@ -142,7 +142,7 @@ def test_a_registry_on_a_share_is_refused_before_anything_is_written(hub: FakeHu
 
 
 def test_tiers_says_what_a_drive_cannot(home: Home, shelf: Shelf) -> None:
-    """One plain line for each weakness, and the facts as JSON."""
+    """`tiers` has one plain line for each weakness, and the facts as JSON."""
     weaken(home.secondary, symlinks=False, hardlinks=False, case_sensitive=False, any_names=False, locks=False)
 
     said = home.run("tiers").checked().out
@@ -155,7 +155,7 @@ def test_tiers_says_what_a_drive_cannot(home: Home, shelf: Shelf) -> None:
 
 
 def test_a_lock_on_a_share_that_hangs_is_not_waited_for_for_ever(tmp_path: Path) -> None:
-    """The server of the share stands still: the error names lock and mount; what was late is given back."""
+    """A lock on a network mount that hangs is an error that names both, and a lock that comes late is released."""
     with share(tmp_path) as mounted:
         lock = mounted.path / "x.lock"
         os.kill(mounted.pid, signal.SIGSTOP)
@@ -180,7 +180,7 @@ main(sys.argv[1:])
 
 
 def test_a_library_works_where_no_lock_can_be_had(hub: FakeHub, home: Home) -> None:
-    """A model comes, moves and goes where each lock is answered with ENOLCK, and `tiers` says what is lacking."""
+    """If every lock fails with ENOLCK, models are still added, moved and removed, and `tiers` says what is missing."""
     hub.add_repo(REPO, FILES)
     home.extra["PYTHONPATH"] = os.pathsep.join([home.environ()["PYTHONPATH"], str(ROOT)])
 
@@ -196,7 +196,7 @@ def test_a_library_works_where_no_lock_can_be_had(hub: FakeHub, home: Home) -> N
 
 
 def test_a_lock_on_a_share_excludes_others(tmp_path: Path) -> None:
-    """It is a lock like any other while the share answers."""
+    """A lock on a network mount excludes others while the mount answers."""
     with share(tmp_path) as mounted:
         with (
             locks.try_lock(mounted.path, mounted.path / "x.lock") as first,
@@ -208,7 +208,7 @@ def test_a_lock_on_a_share_excludes_others(tmp_path: Path) -> None:
 
 
 def test_what_fails_on_a_share_fails_as_elsewhere(tmp_path: Path) -> None:
-    """An error of the file system passes through the thread that bounds it."""
+    """An error of the file system passes through the thread that bounds the call."""
     with (
         share(tmp_path, "ro") as mounted,
         pytest.raises(Exception, match=r"Read-only"),
@@ -218,7 +218,7 @@ def test_what_fails_on_a_share_fails_as_elsewhere(tmp_path: Path) -> None:
 
 
 def test_a_lock_that_somebody_holds_on_a_share_is_waited_for_five_minutes(tmp_path: Path) -> None:
-    """Its holder may be a machine that is gone: the error names the mount, whatever time was allowed."""
+    """A held lock on a network mount is waited for at most five minutes, and the error names the mount."""
     clock = FakeClock()
     with share(tmp_path) as mounted:
         path = mounted.path / "x.lock"

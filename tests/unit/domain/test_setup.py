@@ -70,7 +70,7 @@ def test_without_a_disk_the_flags_are_said() -> None:
     ids=["empty", "nearly full", "full of models", "half full of them", "tiny"],
 )
 def test_a_limit_is_whole_and_leaves_room(size_gb: float, free_gb: float, held_gb: float, limit_gb: int) -> None:
-    """A limit is a whole number: 80 % of the disk, or 90 % of what is free plus what the base already holds."""
+    """A limit is whole: 80 % of the disk, or if less, 90 % of what is free plus what the base holds."""
     found = replace(disk("/", size_gb, free_gb=free_gb), held_bytes=int(held_gb * GB))
 
     assert found.limit_gb == limit_gb
@@ -87,7 +87,7 @@ def test_a_limit_that_is_none_is_refused(text: str) -> None:
     ("text", "limit_gb"), [("100", 100), (" 0.5 ", 0.5), ("none", None), ("NONE", None), ("", None)]
 )
 def test_a_limit_is_a_number_of_gb_or_none(text: str, limit_gb: float | None) -> None:
-    """An empty answer means no limit."""
+    """A limit is a number of GB; `none` and an empty answer mean no limit."""
     assert parse_limit(text) == limit_gb
 
 
