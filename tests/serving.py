@@ -14,6 +14,7 @@ from typing import Any
 
 from modelshelf.server.app import create_app
 from modelshelf.server.connections import Limits
+from modelshelf.server.gateway.ports import Engines
 from modelshelf.server.uvicorn_server import create_server, listen
 from modelshelf.services.events.watch import Watcher
 from modelshelf.services.shelf import Shelf
@@ -101,11 +102,16 @@ def read_all(connection: socket.socket) -> bytes:
 
 @contextlib.contextmanager
 def serving(
-    shelf: Shelf, *, limits: Limits | None = None, api_key: str | None = None, roots: Sequence[str] | None = None
+    shelf: Shelf,
+    *,
+    limits: Limits | None = None,
+    api_key: str | None = None,
+    roots: Sequence[str] | None = None,
+    engines: Engines | None = None,
 ) -> Iterator[Serving]:
     """Serve a library."""
     watcher, said = Watcher(shelf.services.registry, shelf.services.library, shelf.services.tiers), Said()
-    app = create_app(shelf, host="127.0.0.1", api_key=api_key, custom_roots=roots, watcher=watcher)
+    app = create_app(shelf, host="127.0.0.1", api_key=api_key, custom_roots=roots, watcher=watcher, engines=engines)
     server = create_server(app, log_level="warning", limits=limits)
     for name in LOGGERS:
         logging.getLogger(name).addHandler(said)

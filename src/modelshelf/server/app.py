@@ -18,6 +18,10 @@ from modelshelf.server.answers import Json
 from modelshelf.server.api import cache, doctor, events, jobs, models, status
 from modelshelf.server.bodies import BoundedBodies
 from modelshelf.server.doors import PathDoor
+from modelshelf.server.gateway import routes as v1
+from modelshelf.server.gateway.names import Names
+from modelshelf.server.gateway.ports import Engines, NoEngines
+from modelshelf.server.gateway.relay import Door
 from modelshelf.server.hub import routes
 from modelshelf.server.openapi import EVERYWHERE, TAGS, Api, answers, problems
 from modelshelf.server.security import Gate
@@ -33,6 +37,7 @@ def create_app(
     api_key: str | None,
     custom_roots: Sequence[str] | None = None,
     watcher: Watcher | None = None,
+    engines: Engines | None = None,
 ) -> FastAPI:
     """Return the application; while it runs, the library's jobs are carried out.
 
@@ -42,21 +47,24 @@ def create_app(
         api_key: The key to ask for; None: none.
         custom_roots: Below which folders a request may name a path; None: where drives are mounted.
         watcher: Who tells of changes, for a caller who has to close it before the server ends.
+        engines: What runs the models; None: nothing does.
     """
     watcher = watcher or shelf.services.watcher()
+    gateway = Door(engines or NoEngines(), Names(shelf.services.library))
     app = Api(
         title="modelshelf",
         version=__version__,
         openapi_tags=TAGS,
         docs_url=None,
         redoc_url=None,
-        lifespan=_lifespan(shelf, watcher),
+        lifespan=_lifespan(shelf, watcher, gateway),
         responses=problems(*EVERYWHERE),
     )
     app.add_middleware(BoundedBodies)
     app.add_middleware(Gate, host=host, api_key=api_key)
     errors.install(app)
     door = PathDoor(shelf, custom_roots)
+    app.include_router(v1.create_router(gateway))
     app.include_router(models.create_router(shelf, door))
     app.include_router(cache.create_router(shelf, door))
     app.include_router(jobs.create_router(shelf))
@@ -86,13 +94,14 @@ class _NoLibrary:
         return self
 
 
-def _lifespan(shelf: Shelf, watcher: Watcher) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _lifespan(shelf: Shelf, watcher: Watcher, gateway: Door) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         worker = Worker(shelf.services.runner)
         worker.start()
         watcher.start()
-        yield
+        async with gateway.open():
+            yield
         await to_thread.run_sync(watcher.stop)
         await to_thread.run_sync(worker.stop)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from modelshelf.server.answers import Json
 from modelshelf.server.errors import plain_problem
+from modelshelf.server.gateway.errors import BodyTooLong, shape_of
 
 _MOST_BYTES = 1 << 20
-_MOST_HUB_BYTES = 4 << 20
-"""Clients of the Hub ask for many paths at once."""
+_MOST_BYTES_BELOW = {"/hf/": 4 << 20, "/v1/": 64 << 20}
+"""Clients of the Hub ask for many paths at once, and conversations hold pictures."""
 
 
 class BoundedBodies:
@@ -29,11 +31,11 @@ class BoundedBodies:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
             await self._app(scope, receive, send)
             return
-        most_bytes = _MOST_HUB_BYTES if str(scope["path"]).startswith("/hf/") else _MOST_BYTES
+        most_bytes = _MOST_BYTES_BELOW.get(str(scope["path"])[:4], _MOST_BYTES)
         try:
             body = await _read(Headers(scope=scope).get("content-length", ""), receive, most_bytes)
         except _TooLong:
-            await plain_problem(413, f"A body has at most {most_bytes} bytes here.")(scope, receive, send)
+            await _too_long(str(scope["path"]), most_bytes)(scope, receive, send)
             return
         if body is not None:
             await self._app(scope, _replay(body, receive), send)
@@ -41,6 +43,12 @@ class BoundedBodies:
 
 class _TooLong(Exception):
     """The body has more bytes than it may have."""
+
+
+def _too_long(path: str, most_bytes: int) -> Json:
+    detail = f"A body has at most {most_bytes} bytes here."
+    shape = shape_of(path)
+    return Json(shape(BodyTooLong(detail)), BodyTooLong.status) if shape else plain_problem(413, detail)
 
 
 async def _read(length: str, receive: Receive, most_bytes: int) -> bytes | None:

@@ -48,6 +48,7 @@ _OTHERS = {
 _HEADERS = {
     202: {"Location": {"schema": {"type": "string"}, "description": "Where the job is."}},
     401: {"WWW-Authenticate": {"schema": {"type": "string"}, "description": "Bearer"}},
+    429: {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}},
     503: {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds, where they are known."}},
 }
 EVERYWHERE = (400, 401, 403, 500, 503)
@@ -55,6 +56,7 @@ LOOKING = (404, 422)
 CHANGING = (404, 409, 413, 422, 507)
 TAGS = [
     {"name": "models", "description": "The models of the library."},
+    {"name": "engines", "description": "Asking the models, in OpenAI's protocol."},
     {"name": "cache", "description": "The tiers, and the work on all that they hold."},
     {"name": "jobs", "description": "Long work, whoever asked for it."},
     {"name": "events", "description": "What changes, as it happens."},

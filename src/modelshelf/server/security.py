@@ -17,7 +17,9 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from modelshelf.errors import BadInput, Denied, ShelfError
+from modelshelf.server.answers import Json
 from modelshelf.server.errors import Unauthorized, problem
+from modelshelf.server.gateway.errors import headers_of, shape_of
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _OPEN_PATHS = frozenset({"/healthz", "/readyz"})
@@ -66,7 +68,8 @@ class Gate:
     Args:
         app: What is behind it.
         host: The address that others reach the server on; see `reached_on`.
-        api_key: The key that every request must bring as `Authorization: Bearer`; None: none is asked for.
+        api_key: The key that every request must bring, as `Authorization: Bearer` or below `/v1` as `x-api-key`; None:
+            none is asked for.
     """
 
     def __init__(self, app: ASGIApp, *, host: str, api_key: str | None) -> None:
@@ -82,7 +85,9 @@ class Gate:
         try:
             self._check(str(scope["path"]), Headers(scope=scope))
         except ShelfError as err:
-            await problem(err)(scope, receive, send)
+            shape = shape_of(str(scope["path"]))
+            answer = Json(shape(err), err.status, headers_of(err)) if shape else problem(err)
+            await answer(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
@@ -102,11 +107,13 @@ class Gate:
         _check_site(path, headers, host.text)
         needs_no_key = path in _OPEN_PATHS | _OPEN_PAGES or path.startswith("/static/")
         if self._key_digest is not None and not needs_no_key:
-            self._check_key(headers, self._key_digest)
+            self._check_key(path, headers, self._key_digest)
 
-    def _check_key(self, headers: Headers, key_digest: bytes) -> None:
+    def _check_key(self, path: str, headers: Headers, key_digest: bytes) -> None:
         hint = "Send Authorization: Bearer KEY (HF_TOKEN for /hf)."
         given = [value for name, value in headers.raw if name == b"authorization"]
+        if not given and path.startswith("/v1/"):  # so Anthropic's clients send it
+            given = [b"Bearer " + value for name, value in headers.raw if name == b"x-api-key"]
         if not given:
             raise Unauthorized("The API key is missing.", hint=hint)
         scheme, _, key = given[0].partition(b" ")

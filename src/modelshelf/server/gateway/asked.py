@@ -1,0 +1,136 @@
+"""A request to a model: what the door must know of its body, and the body that the engine gets."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from modelshelf.domain.serving import Served
+from modelshelf.errors import BadInput
+from modelshelf.units import parse_duration
+
+_MODEL = re.compile(rb'"model"\s*:\s*"(?:[^"\\]|\\.)*"')
+_OURS = ("keep_alive",)
+"""Fields that speak to the library; engines refuse what they don't know."""
+_MOST_NAME_CHARS = 250
+_SAYS_NOTHING: tuple[object, ...] = (None, False, [], {}, "auto", {"type": "text"})
+"""Values that ask for what happens anyway."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request."""
+
+    model: str
+    """The model as the client names it."""
+    fields: Mapping[str, Any]
+    stream: bool = False
+    keep_alive_s: float | None = None
+    body: bytes = b""
+    """As it came; empty where the fields are a translation."""
+
+    def refuse_ignored(self, served: Served) -> None:
+        """Do nothing unless the request has a field that would change the answer and that the engine ignores.
+
+        Raises:
+            BadInput: It has one.
+        """
+        for name in sorted(served.ignores.intersection(self.fields)):
+            if self.fields[name] not in _SAYS_NOTHING:
+                raise BadInput(
+                    f"{served.model_name} runs on {served.backend}, which ignores {name}.",
+                    hint=f"Leave {name} out, or ask a model that another backend serves.",
+                    param=name,
+                )
+
+    def body_for(self, served: Served) -> bytes:
+        """Return the body that the engine gets: the same with its own name for the model, written anew only if it must.
+
+        Args:
+            served: The engine.
+        """
+        name = json.dumps(served.upstream_model).encode()
+        if not self.fields.keys() & set(_OURS):
+            places = list(islice(_MODEL.finditer(self.body), 2))
+            if len(places) == 1:
+                place = places[0]
+                return b'%s"model":%s%s' % (self.body[: place.start()], name, self.body[place.end() :])
+        kept = {key: value for key, value in self.fields.items() if key not in _OURS}
+        return json.dumps(kept | {"model": served.upstream_model}, separators=(",", ":")).encode()
+
+
+def parse_asked(body: bytes) -> Asked:
+    """Return the request that a body in OpenAI's form is.
+
+    Raises:
+        BadInput: It isn't JSON, or a field that the door reads isn't what it must be; `param` names the field.
+    """
+    fields = object_in(body)
+    return Asked(model_in(fields), fields, stream_in(fields), keep_alive_in(fields.get("keep_alive")), body)
+
+
+def object_in(body: bytes) -> dict[str, Any]:
+    """Return the JSON object in a body.
+
+    Raises:
+        BadInput: There is none.
+    """
+    try:
+        fields = json.loads(body)
+    except (ValueError, RecursionError) as err:
+        raise BadInput(f"The body isn't JSON: {err!s:.80}.") from err
+    if not isinstance(fields, dict):
+        raise BadInput("The body must be a JSON object.")
+    return fields
+
+
+def model_in(fields: Mapping[str, Any]) -> str:
+    """Return the model that a request names.
+
+    Raises:
+        BadInput: It names none.
+    """
+    model = fields.get("model")
+    if not isinstance(model, str) or not 0 < len(model) <= _MOST_NAME_CHARS:
+        raise BadInput("The field model must name a model.", hint="GET /v1/models lists them.", param="model")
+    return model
+
+
+def stream_in(fields: Mapping[str, Any], default: bool = False) -> bool:
+    """Return whether the answer is wanted piece by piece.
+
+    Raises:
+        BadInput: The field isn't true or false.
+    """
+    stream = fields.get("stream")
+    if stream is None:
+        return default
+    if not isinstance(stream, bool):
+        raise BadInput("The field stream must be true or false.", param="stream")
+    return stream
+
+
+def keep_alive_in(value: object) -> float | None:
+    """Return the seconds that an idle model is to stay; negative: for ever; None: nothing was said.
+
+    >>> keep_alive_in(30), keep_alive_in("5m"), keep_alive_in("-1"), keep_alive_in("-1m"), keep_alive_in(None)
+    (30.0, 300.0, -1.0, -1.0, None)
+
+    Raises:
+        BadInput: It isn't a duration.
+    """
+    try:
+        if isinstance(value, bool):
+            raise ValueError
+        if value is None or isinstance(value, int | float):
+            return None if value is None else max(-1.0, float(value))
+        if not isinstance(value, str):
+            raise ValueError
+        return -1.0 if value.startswith("-") else parse_duration(value)
+    except (ValueError, OverflowError):
+        detail = "The field keep_alive must be seconds or a duration such as 5m; -1 for ever."
+        raise BadInput(detail, param="keep_alive") from None

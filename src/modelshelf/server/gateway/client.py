@@ -1,0 +1,129 @@
+"""The client's side of a request: what was sent to it so far, and whether it is still there."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import Protocol
+
+from anyio import CancelScope
+from starlette.types import Receive, Send
+
+from modelshelf.errors import ShelfError
+from modelshelf.server.gateway.errors import headers_of
+
+_FIRST_WORD_S = 1.0
+"""So long a client waits for a model without a word."""
+_NEXT_WORD_S = 5.0
+
+
+class Shape(Protocol):
+    """The form of one answer: what an engine says in OpenAI's protocol, as the client's protocol says it."""
+
+    stream_type: str
+    """The content type of a stream."""
+
+    def whole(self, body: bytes) -> bytes:
+        """Return an answer that came whole."""
+
+    def part(self, chunk: bytes) -> bytes:
+        """Return a part of a stream, or nothing yet."""
+
+    def end(self) -> bytes:
+        """Return what is left when the stream is over."""
+
+    def waiting(self, text: str) -> bytes:
+        """Return what tells a client that waits for a stream what it waits for."""
+
+    def failed(self, err: ShelfError) -> bytes:
+        """Return what ends a stream that can't go on."""
+
+    def error(self, err: ShelfError) -> bytes:
+        """Return the answer to a request that can't be answered."""
+
+
+class Client:
+    """Who gets the answer.
+
+    Args:
+        send: ASGI's.
+        shape: The form of the answer.
+    """
+
+    def __init__(self, send: Send, shape: Shape) -> None:
+        self._send = send
+        self._shape = shape
+        self._begun = False
+
+    async def whole(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+        """Send an answer at once, whose body is in the client's form."""
+        await self._begin(status, {"content-type": "application/json", **headers, "content-length": f"{len(body)}"})
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def begin_stream(self) -> None:
+        """Begin to stream, unless that was done."""
+        if not self._begun:
+            await self._begin(200, {"content-type": self._shape.stream_type, "cache-control": "no-cache"})
+
+    async def part(self, chunk: bytes) -> None:
+        """Send a part of a stream; returns when there is room for the next one."""
+        if chunk:
+            await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+    async def end(self, last: bytes) -> None:
+        """End a stream."""
+        await self._send({"type": "http.response.body", "body": last})
+
+    async def fail(self, err: ShelfError) -> None:
+        """Say what is wrong: as the answer, or in the stream that was begun."""
+        if self._begun:
+            await self.end(self._shape.failed(err))
+        else:
+            await self.whole(err.status, self._shape.error(err), headers_of(err))
+
+    async def _begin(self, status: int, headers: Mapping[str, str]) -> None:
+        self._begun = True
+        raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        await self._send({"type": "http.response.start", "status": status, "headers": raw})
+
+    @contextlib.contextmanager
+    def told(self, what: Callable[[], str]) -> Iterator[None]:
+        """Tell a client that waits for a stream now and then what it waits for, once a second is over.
+
+        Args:
+            what: Says it in a few words.
+        """
+        telling: list[asyncio.Task[None]] = []
+        begin = asyncio.get_running_loop().call_later(
+            _FIRST_WORD_S, lambda: telling.append(asyncio.create_task(self._tell(what)))
+        )
+        try:
+            yield
+        finally:
+            begin.cancel()
+            for task in telling:
+                task.cancel()
+
+    async def _tell(self, what: Callable[[], str]) -> None:
+        await self.begin_stream()
+        while True:
+            await self.part(self._shape.waiting(what()))
+            await asyncio.sleep(_NEXT_WORD_S)
+
+
+@contextlib.asynccontextmanager
+async def while_there(receive: Receive) -> AsyncIterator[None]:
+    """Do what is inside as long as the client is there; when it leaves, that is cancelled and nothing is raised."""
+
+    async def watch() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        scope.cancel()
+
+    with CancelScope() as scope:
+        watching = asyncio.create_task(watch())
+        try:
+            yield
+        finally:
+            watching.cancel()

@@ -1,0 +1,65 @@
+"""Errors in the shapes that the clients of other protocols read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from modelshelf.errors import EngineFailed, ShelfError, TooMany
+from modelshelf.server.errors import retry_after
+
+_LAST_LINES = 5
+"""Of what a failed engine wrote, so many lines go into a message."""
+_TYPES = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error"}
+_TYPES |= {413: "request_too_large", 429: "rate_limit_error"}
+
+
+class BodyTooLong(ShelfError):
+    """The body of a request has more bytes than it may have."""
+
+    title = "Content too large"
+    status = 413
+
+
+def message_of(err: ShelfError) -> str:
+    """Return an error for a person: what is wrong, what to do, and the last words of an engine."""
+    tail = err.tail[-_LAST_LINES:] if isinstance(err, EngineFailed) else ()
+    return "\n".join([f"{err.detail} {err.hint}".rstrip(), *tail])
+
+
+def headers_of(err: ShelfError) -> dict[str, str]:
+    """Return the headers that go with an error: when to ask again, and what is asked for."""
+    if isinstance(err, TooMany):
+        return {"Retry-After": "1"}
+    return retry_after(err) | ({"WWW-Authenticate": 'Bearer realm="modelshelf"'} if err.status == 401 else {})
+
+
+def openai_error(err: ShelfError) -> dict[str, Any]:
+    """Return an error as OpenAI's clients read it.
+
+    >>> openai_error(ShelfError("It broke."))["error"]["type"]
+    'server_error'
+    """
+    kind = _TYPES.get(err.status, "server_error" if err.status >= 500 else "invalid_request_error")
+    code = str(err.to_dict()["type"]).rpartition(":")[2].replace("-", "_")
+    if err.status == 404 and "model_name" in err.fields:
+        kind, code = "invalid_request_error", "model_not_found"
+    error = {"message": message_of(err), "type": kind, "param": err.fields.get("param"), "code": code}
+    told = err.fields.get("engine_error")
+    return {"error": error | (told if isinstance(told, dict) else {})}
+
+
+_SHAPES: dict[str, Callable[[ShelfError], dict[str, Any]]] = {"/v1/": openai_error}
+"""Below which path an error has which shape; the longest that fits counts."""
+
+
+def shape_of(path: str) -> Callable[[ShelfError], dict[str, Any]] | None:
+    """Return what shapes the errors of a path; None where they are problem documents."""
+    found = [prefix for prefix in _SHAPES if path.startswith(prefix)]
+    return _SHAPES[max(found, key=len)] if found else None
+
+
+def to_bytes(value: object) -> bytes:
+    """Return a JSON value as bytes."""
+    return json.dumps(value, separators=(",", ":")).encode()

@@ -1,0 +1,66 @@
+"""What the door asks of the pool of engines."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Protocol
+
+from modelshelf.domain.serving import Endpoint, EngineStatus, Served
+from modelshelf.errors import Unavailable
+
+
+class Engines(Protocol):
+    """Every engine of this process: `services.serving.pool.EnginePool`, or a fake one."""
+
+    def use(
+        self,
+        model_name: str,
+        endpoint: Endpoint,
+        keep_alive_s: float | None = None,
+        key: str = "",
+        *,
+        patient: bool = False,
+    ) -> AbstractAsyncContextManager[Served]:
+        """Wait until a model answers, and say where; see `EnginePool.use`."""
+
+    def status_of(self, model_name: str) -> EngineStatus | None:
+        """Return what a model's engine has come to; None where nobody asked for it."""
+
+    async def start(self) -> None:
+        """Begin; needed before the first use."""
+
+    async def stop(self) -> None:
+        """End all engines."""
+
+
+class NoEngines:
+    """Stands where there is no pool of engines: every use is refused."""
+
+    @asynccontextmanager
+    async def use(
+        self,
+        model_name: str,
+        endpoint: Endpoint,
+        keep_alive_s: float | None = None,
+        key: str = "",
+        *,
+        patient: bool = False,
+    ) -> AsyncIterator[Served]:
+        """Refuse.
+
+        Raises:
+            Unavailable: Always.
+        """
+        raise Unavailable("This server runs no engines.", hint="shelf run NAME -- COMMAND starts one of your own.")
+        yield
+
+    def status_of(self, model_name: str) -> EngineStatus | None:
+        """Return nothing."""
+        return None
+
+    async def start(self) -> None:
+        """Do nothing."""
+
+    async def stop(self) -> None:
+        """Do nothing."""

@@ -1,0 +1,203 @@
+"""One request on its way to an engine, and the answer on its way back: in bytes, with no more read than is taken."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
+from typing import Any
+
+import aiohttp
+from starlette.types import Receive, Scope, Send
+
+from modelshelf.domain.serving import Endpoint, Served
+from modelshelf.errors import BadInput, EngineFailed, NotFound, ShelfError, TooMany
+from modelshelf.server.gateway.asked import Asked
+from modelshelf.server.gateway.client import Client, Shape, while_there
+from modelshelf.server.gateway.names import Names
+from modelshelf.server.gateway.ports import Engines
+from modelshelf.units import format_size
+
+_CONNECT_WITHIN_S = 5.0
+_IDLE_CONNECTION_S = 3.0
+"""Engines close idle connections after five seconds (uvicorn, cpp-httplib): ours are gone before."""
+_LARGE_BYTES = 1 << 18
+_MOST_WHOLE_BYTES = 256 << 20
+_MOST_ERROR_BYTES = 64 << 10
+_PATHS = {Endpoint.TOKENIZE: "/tokenize"}
+"""What isn't below /v1 of an engine. Source: llama-server, vLLM."""
+
+
+def _new_session() -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_CONNECTION_S),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_WITHIN_S),
+        auto_decompress=False,
+        skip_auto_headers=("User-Agent", "Accept-Encoding", "Accept"),
+    )
+
+
+@dataclass(slots=True)
+class Door:
+    """What all requests share."""
+
+    engines: Engines
+    names: Names
+    session: aiohttp.ClientSession | None = None
+    """What requests to engines go through, while the application runs."""
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Begin, in the event loop of the application, and end with it."""
+        async with _new_session() as self.session:
+            await self.engines.start()
+            try:
+                yield
+            finally:
+                await self.engines.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """One request, as the ASGI application that answers it.
+
+    Nothing of the client's head reaches the engine and nothing of the engine's the client, but for the content type:
+    neither key can pass.
+    """
+
+    door: Door
+    asked: Asked
+    endpoint: Endpoint
+    shape: Shape
+    key: str = ""
+    """Whose request it is."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer it; when the client leaves, the engine's connection is closed and the use of the engine ends."""
+        client = Client(send, self.shape)
+        async with while_there(receive):
+            try:
+                await self._carry(client)
+            except ShelfError as err:
+                await client.fail(err)
+
+    async def _carry(self, client: Client) -> None:
+        async with AsyncExitStack() as stack:
+            served = await self._served(client, stack)
+            self.asked.refuse_ignored(served)
+            with _engine_faults(served):
+                upstream = await stack.enter_async_context(self._ask(served))
+                if upstream.status >= 400:
+                    raise _refusal(served, upstream.status, await _read(upstream, _MOST_ERROR_BYTES))
+                if self.asked.stream:
+                    await self._stream(client, upstream)
+                else:
+                    body = await _read(upstream, _MOST_WHOLE_BYTES)
+                    await client.whole(200, self.shape.whole(body), {})
+
+    async def _served(self, client: Client, stack: AsyncExitStack) -> Served:
+        """Wait until the model answers; a client that streams waits as long as it takes, and is told what it waits for.
+
+        Raises:
+            ShelfError: It can't be used; see `EnginePool.use`.
+        """
+        names, asked, streams = self.door.names, self.asked, self.asked.stream
+        model_name = names.meant(asked.model)
+
+        async def use(name: str) -> Served:
+            using = self.door.engines.use(name, self.endpoint, asked.keep_alive_s, self.key, patient=streams)
+            return await stack.enter_async_context(using)
+
+        with client.told(lambda: self._progress(model_name or asked.model)) if streams else contextlib.nullcontext():
+            if model_name is not None:
+                with contextlib.suppress(NotFound):
+                    return await use(model_name)
+            model_name = await names.find(asked.model)
+            return await use(model_name)
+
+    def _progress(self, model_name: str) -> str:
+        status = self.door.engines.status_of(model_name)
+        return f"loading {model_name}" + (f" ({status.state.value})" if status else "")
+
+    @contextlib.asynccontextmanager
+    async def _ask(self, served: Served) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send the request to the engine; the connection of an answer that wasn't read to its end is closed."""
+        assert self.door.session is not None
+        url = served.url + _PATHS.get(self.endpoint, f"/v1/{self.endpoint.value}")
+        headers = {"Content-Type": "application/json", "Accept": "*/*"}
+        if served.key:
+            headers["Authorization"] = f"Bearer {served.key}"
+        body = self.asked.body_for(served)
+        post = partial(self.door.session.post, url, headers=headers, allow_redirects=False)
+        try:
+            upstream = await post(data=_payload(body))
+        except (aiohttp.ServerDisconnectedError, ConnectionResetError):  # it closed an idle connection just now
+            upstream = await post(data=_payload(body))
+        try:
+            yield upstream
+        finally:
+            if upstream.content.at_eof():
+                upstream.release()
+            else:
+                upstream.close()
+
+    async def _stream(self, client: Client, upstream: aiohttp.ClientResponse) -> None:
+        await client.begin_stream()
+        while chunk := await upstream.content.readany():
+            await client.part(self.shape.part(chunk))
+        await client.end(self.shape.end())
+
+
+def _payload(body: bytes) -> bytes | BytesIO:
+    """Return a body as aiohttp wants it, which sends a large one in pieces."""
+    return body if len(body) < _LARGE_BYTES else BytesIO(body)
+
+
+def _refusal(served: Served, status: int, body: bytes) -> ShelfError:
+    """Return the error that an engine's refusal is; what the client can't help is the engine's failure."""
+    told = _error_in(body)
+    said = f"{served.backend} answered {status} for {served.model_name}: {told.get('message') or 'no more'}"
+    if status == 429:
+        return TooMany(said)
+    if status in (401, 403) or (status >= 500 and status != 501):
+        return EngineFailed(said)
+    return BadInput(said, engine_error=told)
+
+
+def _error_in(body: bytes) -> dict[str, Any]:
+    """Return the error that an engine tells of, in OpenAI's form or FastAPI's; empty where it tells nothing."""
+    try:
+        told = json.loads(body)
+    except ValueError:
+        return {"message": body.decode(errors="replace").strip()} if body else {}
+    error = (told.get("error") or told.get("detail")) if isinstance(told, dict) else told
+    return error if isinstance(error, dict) else {"message": json.dumps(error) if error else ""}
+
+
+async def _read(upstream: aiohttp.ClientResponse, most_bytes: int) -> bytes:
+    """Return the body of an answer.
+
+    Raises:
+        EngineFailed: It is longer than that.
+    """
+    body = bytearray()
+    while chunk := await upstream.content.readany():
+        body += chunk
+        if len(body) > most_bytes:
+            raise EngineFailed(f"The engine's answer has more than {format_size(most_bytes)}.")
+    return bytes(body)
+
+
+@contextlib.contextmanager
+def _engine_faults(served: Served) -> Iterator[None]:
+    """Let what goes wrong with an engine's connection be the engine's failure."""
+    try:
+        yield
+    except (aiohttp.ClientError, ConnectionError) as err:
+        detail = f"{served.backend} broke off its answer for {served.model_name} ({type(err).__name__})."
+        raise EngineFailed(detail, hint="Ask again: it is started anew.") from err
