@@ -88,6 +88,8 @@ class LaunchValues:
 
 
 _WRITES = frozenset({Endpoint.CHAT, Endpoint.COMPLETIONS})
+_WHOLE_TEXTS = ("--batch-size", "{context}", "--ubatch-size", "{context}")
+"""llama.cpp reads a text that it doesn't write in one batch, or refuses it."""
 _LLAMA = Backend(
     name="llama",
     formats=frozenset({GGUF}),
@@ -106,7 +108,10 @@ _LLAMA = Backend(
         ("--mmproj", "{mmproj}"),
         ("--lora", "{adapter}"),
     ),
-    by_kind={EngineKind.EMBED: ("--embedding",), EngineKind.RERANK: ("--reranking",)},
+    by_kind={
+        EngineKind.EMBED: ("--embedding", *_WHOLE_TEXTS),
+        EngineKind.RERANK: ("--reranking", *_WHOLE_TEXTS),
+    },
     environment={"LLAMA_API_KEY": "{key}"},
     upstream_model="{name}",
     slots=4,
@@ -330,7 +335,7 @@ def command_of(
     for group in backend.command:
         if all(values.fill(name) for name in re.findall(r"\{\w+\}", " ".join(group))):
             words += [values.fill(word) for word in group]
-    return [*words, *backend.by_kind.get(kind, ()), *arguments]
+    return [*words, *map(values.fill, backend.by_kind.get(kind, ())), *arguments]
 
 
 def check_arguments(backend: Backend, arguments: Sequence[str]) -> None:

@@ -143,11 +143,15 @@ def test_a_command_leaves_out_what_has_no_value() -> None:
 
 def test_a_command_has_what_the_model_needs() -> None:
     """An embedding model with an adapter is started as one, with its adapter and the options of a person."""
-    values = replace(VALUES, adapter="/a.gguf", context=0)
+    values = replace(VALUES, adapter="/a.gguf", context=512)
     command = command_of(["l"], BACKENDS["llama"], EngineKind.EMBED, values, ["--threads=2"])
 
-    assert command[-4:] == ["--lora", "/a.gguf", "--embedding", "--threads=2"]
-    assert "--ctx-size" not in command
+    assert command[-8:] == "--lora /a.gguf --embedding --batch-size 512 --ubatch-size 512 --threads=2".split()
+
+
+def test_a_context_that_is_not_known_is_left_to_the_program() -> None:
+    """Without a context in the command, the program takes its own."""
+    assert "--ctx-size" not in command_of(["l"], BACKENDS["llama"], EngineKind.GENERATE, replace(VALUES, context=0))
 
 
 def test_the_base_of_an_adapter_has_another_name_in_vllm() -> None:

@@ -1,0 +1,145 @@
+"""A child that answers for a model: how one is started, asked whether it is ready, watched and ended."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from modelshelf.domain.engine_end import EngineEnd, end_of
+from modelshelf.domain.serving import Served
+from modelshelf.engines.child import Child, Launch
+from modelshelf.errors import EngineFailed
+
+_POLL_S = 0.02
+_PROBE_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """How an engine is asked whether it is ready."""
+
+    path: str
+    """What answers with 200 once it is."""
+    key: str = field(repr=False)
+    """Empty for none."""
+
+
+@dataclass(slots=True)
+class Engine:
+    """A child that answers for one model, until it dies or is stopped; see `domain.ports.RunningEngine`."""
+
+    served: Served
+    load_s: float
+    _child: Child
+
+    def memory_bytes(self) -> int:
+        """Return what its processes hold in memory now; 0 where that can't be told."""
+        return self._child.memory_bytes()
+
+    def log(self) -> tuple[str, ...]:
+        """Return the last lines that it wrote, oldest first."""
+        return self._child.lines()
+
+    async def died(self) -> str:
+        """Wait until it is gone, stopped or not; returns why, in a sentence with its last words."""
+        code = await asyncio.wrap_future(self._child.ended)
+        return "It was stopped." if self._child.was_stopped else end_of(code, self._child.lines()).why
+
+    async def stop(self) -> None:
+        """End it and all its children, politely first; returns when nothing of it is left."""
+        await asyncio.to_thread(self._child.stop)
+
+
+@dataclass(slots=True)
+class RemoteEngine:
+    """A server of somebody else's that answers for a model; nothing of it is ours to end."""
+
+    served: Served
+    load_s: float = 0.0
+    _left: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def memory_bytes(self) -> int:
+        """Return 0: it is in another's memory."""
+        return 0
+
+    def log(self) -> tuple[str, ...]:
+        """Return nothing: it tells us nothing."""
+        return ()
+
+    async def died(self) -> str:
+        """Wait until it isn't used any more."""
+        await self._left.wait()
+        return "It was stopped."
+
+    async def stop(self) -> None:
+        """Use it no more."""
+        self._left.set()
+
+
+async def start_engine(
+    launch: Launch,
+    ready: Readiness,
+    served: Callable[[str], Served],
+    is_stalled: Callable[[int], bool],
+    write_log: Callable[[str], None],
+    on_end: Callable[[], None],
+) -> Engine:
+    """Start a child and return its engine once it answers. Cancelled, it leaves nothing behind.
+
+    Args:
+        launch: How it is started.
+        ready: How it is asked.
+        served: Returns where the model answers, by the child's URL.
+        is_stalled: Told how far the child is (a number that grows while it gets on); returns whether to give it up.
+        write_log: Told of each line that it writes.
+        on_end: Called once nothing of it is left, in another thread.
+
+    Raises:
+        EngineFailed: It died, or got on no more.
+    """
+    started_s = time.monotonic()
+    child = await asyncio.to_thread(Child, launch, write_log)
+    child.ended.add_done_callback(lambda _: on_end())
+    try:
+        await _wait_until_ready(child, ready, is_stalled)
+    except BaseException:
+        await asyncio.shield(asyncio.to_thread(child.stop))
+        raise
+    return Engine(served(child.url), time.monotonic() - started_s, child)
+
+
+async def _wait_until_ready(child: Child, ready: Readiness, is_stalled: Callable[[int], bool]) -> None:
+    while not (bool(child.url) and await asyncio.to_thread(is_ready, child.url, ready)):
+        if child.ended.done():
+            raise _failed(end_of(child.ended.result(), child.lines()))
+        if is_stalled(await asyncio.to_thread(child.progress)):
+            lines = child.lines()
+            last = f" Its last words: {lines[-1]}" if lines else ""
+            raise _failed(EngineEnd(f"It got on no more while it started, and was ended.{last}", False, lines[-12:]))
+        await asyncio.sleep(_POLL_S)
+
+
+def _failed(end: EngineEnd) -> EngineFailed:
+    return EngineFailed(end.why, tail=end.tail, out_of_memory=end.out_of_memory)
+
+
+def is_ready(url: str, ready: Readiness) -> bool:
+    """Return whether an engine answers; blocking, for five seconds at most."""
+    at = urlsplit(url)
+    kind = http.client.HTTPSConnection if at.scheme == "https" else http.client.HTTPConnection
+    connection = kind(at.hostname or "", at.port, timeout=_PROBE_TIMEOUT_S)
+    try:
+        connection.request("GET", at.path + ready.path, headers=_bearer(ready.key))
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"} if key else {}
