@@ -1,0 +1,158 @@
+"""What the scheduler is told, and what it wants done: frozen values, and the rules that it keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from modelshelf.domain.serving import DeviceMemory, EngineState, Wanted
+from modelshelf.errors import ShelfError
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What people set."""
+
+    max_loaded: int = 3
+    """MAX_LOADED: how many engines of a kind there may be."""
+    queue_limit: int = 256
+    """QUEUE_LIMIT: how many requests may wait for one model."""
+    keep_alive_s: float = 300.0
+    """KEEP_ALIVE: how long an idle engine stays; negative: for ever."""
+    fair_s: float = 10.0
+    """How long an engine may go on answering while others wait for its room."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Somebody wants to use a model; the ticket is granted or refused, once."""
+
+    ticket: int
+    wanted: Wanted
+    key: str = ""
+    """Who asks."""
+    keep_alive_s: float | None = None
+    """How long it is to stay afterwards; None: as before."""
+    pin: bool = False
+    """Whether it is never to make room from then on."""
+    by_hand: bool = False
+    """Whether a person asks to load it: a failure of a moment ago is no answer then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A request ended, however it ended; or its client left while it waited."""
+
+    ticket: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The memory of each device, as it is now: the answer to `Measure`."""
+
+    memory: Mapping[str, DeviceMemory]
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """A start has come to a state: fetching, promoting, starting."""
+
+    model_id: int
+    state: EngineState
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """An engine answers."""
+
+    model_id: int
+    load_s: float
+    """The seconds that this took."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartFailed:
+    """An engine didn't start; nothing of it is left."""
+
+    model_id: int
+    error: ShelfError
+    out_of_memory: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Died:
+    """An engine that answered is gone, and nobody stopped it."""
+
+    model_id: int
+    error: ShelfError
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """What `Stop` asked for is done: nothing of the engine is left."""
+
+    model_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unload:
+    """A person wants an engine gone, or its model is removed."""
+
+    model_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A model was looked up again: it may have been updated, or be called otherwise."""
+
+    wanted: Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed; `Scheduler.due_s` says when it matters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """The process ends."""
+
+
+Event = Asked | Done | Measured | Reached | Started | StartFailed | Died | Stopped | Unload | Seen | Tick | Close
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Start an engine; ends with `Started` or `StartFailed`, or with `Stopped` where `Stop` came between."""
+
+    wanted: Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End an engine, or its start; ends with `Stopped`."""
+
+    model_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Let a request go on: the engine of its model is ready and has a slot for it."""
+
+    ticket: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """End a request."""
+
+    ticket: int
+    error: ShelfError
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """Look how much memory is free, and say `Measured`."""
+
+
+Effect = Start | Stop | Grant | Refuse | Measure
