@@ -205,10 +205,14 @@ def compose(engine: Engine, tmp_path: Path) -> Iterator[list[str]]:
     service.wait()
 
 
+@pytest.mark.parametrize(("key", "without_key"), [("key", 401), ("", 200)], ids=["with a key", "without a key"])
 def test_compose_up_and_the_host_are_one_library(
-    hub: FakeHub, home: Home, engine: Engine, compose: list[str], tmp_path: Path
+    hub: FakeHub, home: Home, engine: Engine, compose: list[str], tmp_path: Path, key: str, without_key: int
 ) -> None:
-    """`docker-compose up -d` as documented is healthy, has the host's models, and downloads from another shelf."""
+    """`docker-compose up -d` as documented: healthy, the host's models, a download over the LAN from another shelf.
+
+    Published on loopback it needs no key.
+    """
     host, _ = two_sides(home, engine)
     project, port, far_port = tmp_path / "project", free_port(), free_port()
     project.mkdir()
@@ -216,7 +220,7 @@ def test_compose_up_and_the_host_are_one_library(
     address = _address()
     (project / ".env").write_text(
         f"PRIMARY_CACHE_PATH={home.primary}\nSECONDARY_CACHE_PATH={home.secondary}\nSHELF_UID={USER}\nSHELF_GID={USER}\n"
-        f"SHELF_API_KEY=key\nSHELF_PUBLISH=127.0.0.1:{port}\nHF_TOKEN=far\nHF_ENDPOINT=http://{address}:{far_port}/hf\n"
+        f"SHELF_API_KEY={key}\nSHELF_PUBLISH=127.0.0.1:{port}\nHF_TOKEN=far\nHF_ENDPOINT=http://{address}:{far_port}/hf\n"
     )
     host.run("add", "a", "org/a").checked()
     far = Home(tmp_path / "far", hub.url)
@@ -234,14 +238,14 @@ def test_compose_up_and_the_host_are_one_library(
             wait_until(lambda: _ok(f"{url}/healthz"), "the server in the container")
             name = say("ps", "-q").strip()
             wait_until(lambda: _is_healthy(engine, name), "its health")
-            with httpx2.Client(base_url=url, headers={"Authorization": "Bearer key"}, trust_env=False) as client:
+            with httpx2.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, trust_env=False) as client:
                 first = client.get("/api/models").json()
                 body = {"model_name": "b", "hf_path": "org/b", "cache_location": "secondary", "cache_path": None}
                 client.post("/api/models", json=body).raise_for_status()
                 wait_until(lambda: ("b", size(B), "ready", "secondary") in seen(host), "the download")
                 host.run("rm", "a", "--files").checked()
                 last = [model["model_name"] for model in client.get("/api/models").json()]
-                denied = httpx2.get(f"{url}/api/models", trust_env=False).status_code
+                keyless = httpx2.get(f"{url}/api/models", trust_env=False).status_code
             inside = say("exec", "-T", "shelf", "shelf", "ls", "--json")
         finally:
             say("down")
@@ -249,7 +253,7 @@ def test_compose_up_and_the_host_are_one_library(
     assert [(m["model_name"], m["size_bytes"], m["state"]) for m in first] == [("a", size(A), "ready")]
     assert last == ["b"]
     assert [m["model_name"] for m in json.loads(inside)] == ["b"]
-    assert denied == 401
+    assert keyless == without_key
     assert seen(host) == [("b", size(B), "ready", "secondary")]
     check_shared(home)
 

@@ -97,6 +97,44 @@ _MEANINGS = {
     "verify": "checksum hash repair",
 }
 
+_IN_A_FOLDER = (
+    "files go into the library, not into a folder",
+    'Where the files are: shelf path NAME. A copy elsewhere: cp -rL "$(shelf path NAME)" FOLDER',
+)
+_OPTIONS = {
+    "--local-dir": _IN_A_FOLDER,
+    "--output": _IN_A_FOLDER,
+    "--cache-dir": (
+        "files go to a tier",
+        "Choose it with --to primary, --to secondary or --to PATH (a base, without hub).",
+    ),
+    "--repo-type": (
+        "modelshelf keeps models only",
+        "Datasets and Spaces: hf download --repo-type dataset ORG/NAME",
+    ),
+    "--force-download": (
+        "what was downloaded and verified isn't downloaded again",
+        "shelf verify NAME --repair reads every byte and downloads what is damaged.",
+    ),
+    "--token": ("others on this machine could read it", _TOKEN[1]),
+    "--force": ("--yes answers what it asks", "What it would do: --dry-run"),
+    "--format": ("the other format is JSON", "--json prints it."),
+}
+"""Options of others: why there is none of that name, and what to type instead."""
+_OPTIONS |= {"--output-dir": _IN_A_FOLDER, "-o": _IN_A_FOLDER, "-f": _OPTIONS["--force"]}
+
+
+def unknown_option(option: str, command: str) -> BadInput:
+    """Return the error for an option that a command doesn't have, with what to type instead.
+
+    Args:
+        option: What was typed.
+        command: What to type for the command, such as `shelf rm`.
+    """
+    why, hint = _OPTIONS.get(option, ("", f"{command} --help lists the options."))
+    detail = f"{command} has no option {option}{f': {why}' if why else ''}."
+    return BadInput(detail, hint=hint, option=option)
+
 
 def in_our_words(words: Sequence[str]) -> list[str]:
     """Return a command line with a word of others replaced by ours."""

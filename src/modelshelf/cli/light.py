@@ -11,10 +11,12 @@ from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
+from typer._click.exceptions import NoSuchOption, UsageError
 from typer.core import TyperCommand, TyperGroup
 
 from modelshelf.cli.errors import report
-from modelshelf.cli.habits import in_our_words, unknown
+from modelshelf.cli.habits import in_our_words, unknown, unknown_option
+from modelshelf.errors import BadInput, ShelfError
 
 EVERYWHERE = ("no_color", "no_truncate", "quiet")
 """The options of `shelf` that every command takes."""
@@ -47,6 +49,14 @@ class LightCommand(TyperCommand):
         taken = {word for parameter in own for word in parameter.opts}
         return [_lighten(parameter) for parameter in (*own, *_of_every_command(ctx, taken))]
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Return what is left of a command line; one that can't be understood is an error like any other."""
+        given = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except UsageError as err:
+            raise SystemExit(report(_misuse(err, ctx), as_json="--json" in given)) from err
+
 
 class LightGroup(TyperGroup):
     """A command of commands, listed in groups."""
@@ -76,6 +86,14 @@ class LightGroup(TyperGroup):
     def get_params(self, ctx: Any) -> list[Any]:
         """Return its parameters."""
         return [_lighten(parameter) for parameter in super().get_params(ctx)]
+
+
+def _misuse(err: UsageError, ctx: Any) -> ShelfError:
+    command, detail = f"shelf {ctx.info_name}", err.format_message()
+    if isinstance(err, NoSuchOption):
+        return unknown_option(err.option_name, command)
+    usage = " ".join(ctx.command.collect_usage_pieces(ctx))
+    return BadInput(detail, hint=f"{command} {usage} ({command} --help says more.)")
 
 
 def _of_every_command(ctx: Any, taken: set[str]) -> Iterator[Any]:

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 
 def ls(
-    everything: Annotated[bool, typer.Option("--all", help="List what lies on the tiers without a name too.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", "-a", help="List what lies on the tiers without a name too.")
+    ] = False,
     text: Annotated[
         str, typer.Option("--filter", metavar="TEXT", help="Only names and repositories that have this in them.")
     ] = "",

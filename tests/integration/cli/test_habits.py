@@ -31,9 +31,31 @@ def test_an_alias_is_the_command(hub: FakeHub, home: Home, cli: Cli) -> None:
     assert cli("list").checked().out == cli("--no-color", "list").checked().out == cli("ls").checked().out
     assert cli("inspect", "m").checked().out == cli("show", "m").checked().out
     assert cli("mv", "m", "secondary").checked().out.startswith("m: ready")
-    assert cli("inspect").err.startswith("Usage: python -m modelshelf show ")
+    assert cli("inspect").err.endswith("hint: shelf show [OPTIONS] {NAME} (shelf show --help says more.)\n")
     assert cli("remove", "m", "--files").checked().out.startswith("Removed m: freed")
     assert cli("version").checked().out == f"modelshelf {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "why", "hint"),
+    [
+        (("add", "org/m", "--local-dir", "m"), "--local-dir: files go into the library", "shelf path NAME"),
+        (("pull", "m", "--force-download"), "isn't downloaded again", "shelf verify NAME --repair"),
+        (("rm", "m", "-f"), "shelf rm has no option -f: --yes answers", "--dry-run"),
+        (("show", "m", "--modelfile"), "shelf show has no option --modelfile.", "shelf show --help"),
+    ],
+    ids=lambda part: part[0] if isinstance(part, tuple) else "",
+)
+def test_an_option_of_another_program_says_what_to_type_here(
+    cli: Cli, words: tuple[str, ...], why: str, hint: str
+) -> None:
+    """An unknown option is an error like any other, and one that hf or docker has leads to ours."""
+    said, problem = cli(*words), cli(*words, "--json")
+
+    assert (said.code, said.out) == (problem.code, problem.out) == (2, "")
+    assert why in said.err.splitlines()[0]
+    assert hint in said.err.splitlines()[1]
+    assert why in problem.problem["detail"]
 
 
 def test_an_unknown_command_is_an_error_like_any_other(cli: Cli) -> None:
