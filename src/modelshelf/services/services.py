@@ -1,4 +1,4 @@
-"""The services of one library, by name: what `bootstrap.shelf` composes, and the faces show, plan and queue with."""
+"""The services of one library, by name: `bootstrap.shelf` composes them, and the faces use them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What the verbs are made of: plans and jobs for the command line and the server, which show and queue them."""
+    """The parts behind the verbs: plans and jobs for the command line and the server, which show and queue them."""
 
     registry: Registry
     library: Library
@@ -59,7 +59,7 @@ class Services:
     clock: Clock
 
     def check(self) -> None:
-        """Do nothing where the registry answers.
+        """Raise unless the registry answers.
 
         Raises:
             Unavailable: It doesn't.
@@ -71,9 +71,9 @@ class Services:
         return self.library.moves(model.row)
 
     def watcher(self) -> Watcher:
-        """Return what tells those who listen of changes; not started."""
+        """Return the watcher that tells listeners of changes; not started."""
         return Watcher(self.registry, self.library, self.tiers)
 
     def hub_face(self) -> HubFace:
-        """Return what looks things up for clients that speak the Hub's protocol."""
+        """Return the look-ups for clients that speak the Hub's protocol."""
         return HubFace(self.tiers.online_bases, self.library.why_away)

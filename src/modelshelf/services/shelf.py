@@ -28,15 +28,15 @@ from modelshelf.services.services import Services
 
 AnyPath = str | os.PathLike[str]
 ShowProgress = Callable[[Job], None]
-"""Called about twice a second with the job as it is."""
+"""Called about twice a second with the job."""
 
 
 class Shelf:
     """One library of models.
 
-    Every verb that takes long takes `progress`, which is called about twice a second with the job as it is. Where a
-    path is meant, a str and a `Path` do. Use it in a `with`, or `close` it. `services` is what the verbs are made of,
-    for the command line and the server; it may change.
+    Every long verb takes `progress`, which is called about twice a second with the job. A path is a str or a `Path`.
+    Use it in a `with`, or `close` it. `services` is what the verbs are made of, for the command line and the server; it
+    may change.
     """
 
     __slots__ = ("services",)
@@ -49,16 +49,16 @@ class Shelf:
         return [name for name in dir(type(self)) if not name.startswith("_") and name not in type(self).__slots__]
 
     def __repr__(self) -> str:
-        """Return where the tiers are."""
+        """Return the tiers' bases in one line."""
         tiers = ", ".join(f"{tier.location} {tier.base}" for tier in self.services.tiers.configured())
         return f"<Shelf: {tiers}>"
 
     def models(self) -> list[Model]:
-        """Return all models as they are now, by name."""
+        """Return all models with their states, by name."""
         return self.services.library.models()
 
     def model(self, model_name: str) -> Model:
-        """Return one model as it is now.
+        """Return one model with its state.
 
         Raises:
             NotFound: There is no such model.
@@ -66,7 +66,7 @@ class Shelf:
         return self.services.library.model(model_name)
 
     def files(self, model_name: str) -> list[FileEntry]:
-        """Return a model's selected files, there or not; none until its commit is known.
+        """Return a model's selected files, on the disk or not; none until its commit is known.
 
         Raises:
             NotFound: There is no such model.
@@ -78,26 +78,26 @@ class Shelf:
 
         Raises:
             NotFound: There is no such model.
-            Conflict, Unavailable: It is not whole, or its tier is offline; says what to do.
+            Conflict, Unavailable: It isn't whole, or its tier is offline; says what to do.
         """
         return self.services.library.path(model_name)
 
     def tiers(self, *, rescan: bool = False) -> list[TierStatus]:
-        """Return every tier with what it holds.
+        """Return every tier with its usage.
 
         Args:
-            rescan: Walk all of it, whatever was kept from the last time.
+            rescan: Walk everything, ignoring kept results.
         """
         tiers = self.services.tiers
         return [tiers.status(tier, rescan=rescan) for tier in tiers.all()]
 
     def jobs(self, *, kind: str | None = None, model_name: str | None = None, unfinished: bool = False) -> list[Job]:
-        """Return jobs, newest first; of one that no process runs, the detail says what it waits for.
+        """Return jobs, newest first; if no process runs one, its detail says what it waits for.
 
         Args:
-            kind: Of this kind alone, such as `pull`.
-            model_name: About this model alone.
-            unfinished: Those alone that are not over.
+            kind: Only jobs of this kind, such as `pull`.
+            model_name: Only jobs about this model.
+            unfinished: Only jobs that aren't over.
         """
         found = self.services.runner.all(kind, UNFINISHED if unfinished else None)
         return [job for job in found if model_name in (None, job.model_name)]
@@ -119,7 +119,7 @@ class Shelf:
         download: bool = True,
         progress: ShowProgress | None = None,
     ) -> Model:
-        """Add a model and download it; returns it when that is done.
+        """Add a model and download it; returns the model once that is done.
 
         Args:
             model_name: Our name for it.
@@ -127,14 +127,14 @@ class Shelf:
             cache_location: `primary`, `secondary` or `custom`.
             cache_path: The base of a custom location.
             revision: A branch, a tag or a commit hash.
-            allow_patterns: Shell patterns of the files wanted; all without one. One behind `!` takes files out.
+            allow_patterns: Shell patterns of the files to take; without one all. One behind `!` leaves files out.
             pinned: Never evict it.
-            download: False leaves the download for later; what is on the tier already is taken at once.
+            download: False leaves the download for later; files that are on the tier are used at once.
             progress: See `Shelf`.
 
         Raises:
             BadInput, Conflict, NotFound, Denied, OutOfSpace: Refused; nothing was changed.
-            Unavailable: The model is registered and its download waits: the hub or the tier is away.
+            Unavailable: The model is registered and its download waits for the hub or the tier.
         """
         names = ModelName(model_name), RepoId(hf_path)
         where = cache_location, _text(cache_path)
@@ -145,16 +145,16 @@ class Shelf:
         return self.model(model_name)
 
     def pull(self, model_name: str, *, progress: ShowProgress | None = None) -> Model:
-        """Download what is missing of a registered model; returns it as it is then.
+        """Download what a registered model lacks; returns the model afterwards.
 
         Args:
             model_name: The model.
             progress: See `Shelf`.
 
         Raises:
-            NotFound: There is no such model, or the hub does not have it.
-            OutOfSpace: It does not fit.
-            Unavailable: The hub or the tier is away; the job waits in the registry.
+            NotFound: There is no such model, or the hub doesn't have it.
+            OutOfSpace: It doesn't fit.
+            Unavailable: The hub isn't reachable or the tier is offline; the job waits in the registry.
         """
         self.services.runner.finish(self.services.registrar.enqueue_pull(model_name), progress)
         return self.model(model_name)
@@ -168,7 +168,7 @@ class Shelf:
         keep_source: bool = False,
         progress: ShowProgress | None = None,
     ) -> Model:
-        """Move a model to another tier; returns it as it is then.
+        """Move a model to another tier; returns the model afterwards.
 
         The old copy is deleted at once, or when the last program that uses it has ended.
 
@@ -180,9 +180,9 @@ class Shelf:
             progress: See `Shelf`.
 
         Raises:
-            BadInput: There is no such tier, or it lies there already.
-            NotFound, Conflict: There is no such model, or it is not whole.
-            OutOfSpace: It does not fit.
+            BadInput: There is no such tier, or the model is on it already.
+            NotFound, Conflict: There is no such model, or it isn't whole.
+            OutOfSpace: It doesn't fit.
             Corrupt: A blob is damaged.
             Unavailable: A tier is offline.
         """
@@ -197,9 +197,9 @@ class Shelf:
         return self.model(model_name)
 
     def update(self, model_name: str, *, keep_old: bool = False, progress: ShowProgress | None = None) -> Model:
-        """Update a model to the newest commit of its revision; returns the model as it is then.
+        """Update a model to the newest commit of its revision; returns the model afterwards.
 
-        It can be loaded all the time: the old snapshot serves until the new one is whole and verified.
+        It can be loaded all the time: the old snapshot is used until the new one is whole and verified.
 
         Args:
             model_name: The model.
@@ -208,7 +208,7 @@ class Shelf:
 
         Raises:
             NotFound, Denied, Conflict, BadInput, Unavailable: See `Updater.plan`; nothing was changed.
-            OutOfSpace, Corrupt: The new commit does not fit, or arrived damaged; the model stays as it was.
+            OutOfSpace, Corrupt: The new commit doesn't fit, or arrived damaged; the model stays as it was.
         """
         updater, runner = self.services.updater, self.services.runner
         recover_dead_owners(self.services.registry)
@@ -225,25 +225,25 @@ class Shelf:
 
         Args:
             model_name: The model.
-            delete_files: Delete its files too, where nothing else needs them.
+            delete_files: Delete its files too, unless something else needs them.
 
         Raises:
             NotFound, Conflict, Denied: See `Remover.remove`; nothing was changed.
-            Unavailable: It is forgotten, and somebody opened its files in that instant: they go when that ends.
+            Unavailable: It is forgotten, but a program opened its files at that moment; they go when it ends.
         """
         return self.services.remover.remove(model_name, delete_files=delete_files)
 
     def rename(self, model_name: str, new_name: str) -> Model:
-        """Give a model another name; returns it.
+        """Rename a model; returns the model.
 
         Raises:
-            BadInput, Conflict: The name cannot be meant or is taken, or a job works on the model.
+            BadInput, Conflict: The name is invalid or taken, or a job works on the model.
         """
         rename(self.services.registry, self.services.library, self.services.tiers, model_name, ModelName(new_name))
         return self.model(new_name)
 
     def pin(self, model_name: str, reason: str = "") -> Model:
-        """Never evict a model; returns it.
+        """Protect a model from eviction; returns the model.
 
         Raises:
             NotFound: There is no such model.
@@ -251,7 +251,7 @@ class Shelf:
         return set_pin(self.services.registry, self.services.library, model_name, pinned=True, reason=reason)
 
     def unpin(self, model_name: str) -> Model:
-        """Let a model be evicted again; returns it.
+        """Let a model be evicted again; returns the model.
 
         Raises:
             NotFound: There is no such model.
@@ -259,16 +259,16 @@ class Shelf:
         return set_pin(self.services.registry, self.services.library, model_name, pinned=False, reason="")
 
     def load(self, model_name: str, **options: Any) -> tuple[Any, Any]:
-        """Return a model and its tokenizer through transformers, offline, from where the files lie.
+        """Return a model and its tokenizer through transformers, offline, from where the files are.
 
         Args:
             model_name: The model.
-            options: Handed to `AutoModelForCausalLM.from_pretrained` (dtype, device_map, …).
+            options: Passed to `AutoModelForCausalLM.from_pretrained` (dtype, device_map, …).
 
         Raises:
-            NotFound, Conflict: There is no such model, or it is not whole.
-            BadInput: Its files are nothing that transformers loads.
-            Unavailable: transformers is not installed, or the model's tier is offline.
+            NotFound, Conflict: There is no such model, or it isn't whole.
+            BadInput: transformers can't load its files.
+            Unavailable: transformers isn't installed, or the model's tier is offline.
         """
         return self.services.loader.load(model_name, **options)
 
@@ -284,9 +284,9 @@ class Shelf:
         """Read models, or everything on every tier, and return what is wrong with them.
 
         Args:
-            model_names: The models; everything without one, registered or not.
-            max_age_s: Leave out blobs that were verified not longer ago, and not written since.
-            rate_bytes_per_s: How much is read in a second; None: as fast as it goes.
+            model_names: The models; without one everything, registered or not.
+            max_age_s: Skip blobs that were verified within this time and not written since.
+            rate_bytes_per_s: How much to read in a second; None: unlimited.
             repair: Set damage aside, and bring good bytes from another tier, else from the hub.
             progress: See `Shelf`.
 
@@ -305,8 +305,8 @@ class Shelf:
         """Delete what nothing references; returns what was deleted on each tier, as in JSON.
 
         Args:
-            tier: `primary`, `secondary` or a base; None: every tier that is there.
-            quarantine: Delete what lies in quarantine too.
+            tier: `primary`, `secondary` or a base; None: every online tier.
+            quarantine: Delete the quarantine too.
             progress: See `Shelf`.
 
         Raises:
@@ -320,7 +320,7 @@ class Shelf:
         """Let identical blobs of a tier share their bytes; returns what was done on each tier, as in JSON.
 
         Args:
-            tier: `primary`, `secondary` or a base; None: every tier that is there.
+            tier: `primary`, `secondary` or a base; None: every online tier.
             progress: See `Shelf`.
 
         Raises:
@@ -333,7 +333,7 @@ class Shelf:
         """Bring registry and disks together; returns what was done, as in JSON.
 
         Args:
-            bases: Further bases to look at, beside those that are known.
+            bases: Bases to scan beside the known ones.
             progress: See `Shelf`.
 
         Raises:
@@ -354,21 +354,21 @@ class Shelf:
         dry_run: bool = False,
         progress: ShowProgress | None = None,
     ) -> dict[str, Any]:
-        """Adopt what other tools downloaded; returns what was done, or with `dry_run` what would be.
+        """Adopt what other tools downloaded; returns the report, or with `dry_run` the plan.
 
         Args:
             path: The folder, such as `~/.cache/huggingface`.
             mode: `leave` it, `move` it, or move it and `link` the old path to the new base.
             to: Where models go: `primary`, `secondary`, or the path of a base.
-            merge: Delete second copies of registered models, once the first was verified.
-            copy: Copy what belongs to another program and cannot be linked.
-            repo_id: The repository of a `local_dir`, whose notes do not name it.
-            dry_run: Change nothing of what was found.
+            merge: Delete second copies of registered models once the first is verified.
+            copy: Copy another program's files that can't be linked.
+            repo_id: The repository of a `local_dir`, whose metadata doesn't name it.
+            dry_run: Change nothing that was found.
             progress: See `Shelf`.
 
         Raises:
             BadInput, NotFound, Conflict, Denied, OutOfSpace: Refused; nothing was changed.
-            Unavailable: A tier is away, or a model is in use; the same call later finishes.
+            Unavailable: A tier is offline, or a model is in use; the same call later finishes.
         """
         wanted = AdoptRequest(os.fspath(path), adopt_mode_of(mode), os.fspath(to), merge, copy, repo_id)
         if dry_run:
@@ -377,11 +377,11 @@ class Shelf:
         return result_of(self.services.runner.finish(self.services.adopter.enqueue(wanted), progress))
 
     def cancel(self, job_id: int) -> Job:
-        """End a job, or raise NotFound; whoever runs it stops within a second. What arrived stays for the next try."""
+        """Cancel a job, or raise NotFound; its process stops within a second. What arrived stays for the next try."""
         return self.services.runner.cancel(job_id)
 
     def close(self) -> None:
-        """Stop what goes on in the background, and give back what is open."""
+        """Stop work in the background, and close what is open."""
         self.services.runner.background.stop()
         self.services.registry.close()
 

@@ -1,1 +1,1 @@
-"""Models that other tools downloaded come into the library."""
+"""Taking models that other tools downloaded into the library."""

@@ -1,7 +1,7 @@
-"""Adopting what other tools downloaded: look, decide, register where it lies, and move with the machinery of `move`.
+"""Adopting other tools' downloads: scan, plan, register in place, and move with the machinery of `move`.
 
-A cache that is to move is first registered where it lies, so that every model can be loaded all the time; then each one
-moves as any other does. **Crash:** every step finds what the one before it left; the same order again finishes.
+A cache that is to move is first registered in place, so that every model can be loaded all the time; then each model
+moves as any other does. **Crash:** every step finds what the one before it left; the same command again finishes.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ ELSEWHERE = ("~/.cache/huggingface", "~/.lmstudio/models", "~/.cache/lm-studio/m
 
 @dataclass(frozen=True, slots=True)
 class Adopter:
-    """Adopts what other tools downloaded."""
+    """Adopts other tools' downloads."""
 
     registry: Registry
     library: Library
@@ -67,13 +67,13 @@ class Adopter:
     runner: JobRunner
 
     def plan(self, wanted: AdoptRequest) -> AdoptPlan:
-        """Return what adopting does, after checking all that can be checked; nothing of what was found is changed.
+        """Return what adopting does, after every check that is possible; nothing that was found is changed.
 
         Raises:
             BadInput: The path is invalid, or not allowed with this mode.
             NotFound: There is no such folder, or nothing in it.
-            OutOfSpace: It does not fit on the tier.
-            Conflict, Denied, Unavailable: A tier is offline or read-only, or the old place cannot become a link.
+            OutOfSpace: It doesn't fit on the tier.
+            Conflict, Denied, Unavailable: A tier is offline or read-only, or the old path can't become a link.
         """
         path, found = self.look(wanted)
         order = self._order(wanted, path, found)
@@ -88,7 +88,7 @@ class Adopter:
         return with_need(plan, need_bytes, backup, notes)
 
     def look(self, wanted: AdoptRequest) -> tuple[Path, Inventory]:
-        """Return the folder that is meant and everything in it.
+        """Return the folder and everything in it.
 
         Raises:
             BadInput, NotFound: See `plan`.
@@ -113,7 +113,7 @@ class Adopter:
         return path, found
 
     def enqueue(self, wanted: AdoptRequest) -> Job:
-        """Return the job that does this, after checking that it can be done; one that a killed process left as it is.
+        """Return a new job for this plan, after its checks, or the one that a killed process left.
 
         Raises:
             BadInput, NotFound, OutOfSpace, Conflict, Denied, Unavailable: See `plan`.
@@ -124,7 +124,7 @@ class Adopter:
         return self.runner.enqueue_once(replace(wanted, path=str(path)))
 
     def run(self, running: Running) -> None:
-        """Carry out an adopt job; what it did becomes its result."""
+        """Run an adopt job; the report becomes its result."""
         wanted, done = params_of(running.job, AdoptRequest), Done()
         path = folder_of(wanted.path)
         if self._is_linked(wanted, path):
@@ -153,14 +153,14 @@ class Adopter:
         self._tell(running, AdoptedJson.done(plan, done, left, backup))
 
     def _is_linked(self, wanted: AdoptRequest, path: Path) -> bool:
-        """Return whether all that is left to do of a link is the link itself, or nothing."""
+        """Return whether nothing is left to do for a link, or only the link itself."""
         return wanted.mode is AdoptMode.LINK and (self.linker.is_halfway(path) or self.linker.is_linked(path))
 
     def _tell(self, running: Running, result: AdoptedJson) -> None:
         self.registry.update_job(running.job.id, {"result": to_json(result)})
 
     def _adopt_base(self, order: Order, path: Path, found: Inventory, running: Running, done: Done) -> AdoptPlan:
-        """Register what lies in a base, then move it."""
+        """Register what is in a base, then move it."""
         self.tiers.open_to_write(self.tier(order.location, order.base))
         if order.mode is not AdoptMode.LEAVE:
             self.importer.drop_brought(order)
@@ -187,7 +187,7 @@ class Adopter:
         return first
 
     def _attempt(self, done: Done, adoption: Adoption, work: Callable[[], None]) -> None:
-        """Do something with one model; one that cannot be done leaves the others to be done."""
+        """Do something with one model; if it fails, the other models are still done."""
         try:
             work()
         except (Unavailable, Cancelled):
@@ -204,7 +204,7 @@ class Adopter:
         done.moved.append(model_name)
 
     def _finish_moves(self, order: Order, running: Running) -> None:
-        """Carry out the moves to the same base that a killed process left."""
+        """Finish the moves to the same base that a killed process left."""
         for job in reversed(self.registry.jobs(kind=JobKind.MOVE, state=(QUEUED,))):
             with contextlib.suppress(ShelfError):
                 is_left = self.registry.model(job.model_name) is not None
@@ -214,7 +214,7 @@ class Adopter:
     def _merge(self, adoption: Adoption, order: Order, running: Running, done: Done) -> None:
         try:
             done.left += self.importer.merge(adoption, order, running)
-        except Unavailable as err:  # somebody uses the copy: nothing waits for that
+        except Unavailable as err:  # somebody uses the old copy: adopt doesn't wait for that
             done.left.append(f"{adoption.found.repo_id}: {err.detail}")
         else:
             done.merged.append(adoption.copy_of)
@@ -226,10 +226,10 @@ class Adopter:
         done.notes.append(f"{adoption.model_name}: {how}" if how else f"{adoption.found.repo_id} was there already.")
 
     def _check_left(self, order: Order, done: Done) -> None:
-        """Do nothing when no registered model is left in the old base.
+        """Raise if a registered model is left in the old base.
 
         Raises:
-            Unavailable: One is in use, or could not be moved; the old place cannot become a link yet.
+            Unavailable: One is in use or couldn't be moved, so the old path can't become a link yet.
         """
         rows = [row.model_name for row in self.registry.models() if self.library.base_of(row) == order.base]
         deletions = self.registry.jobs(kind=JobKind.DELETE_OLD_COPY, state=UNFINISHED)
@@ -293,7 +293,7 @@ class Adopter:
         return self.tiers.settings.resolve(location, base if location == CUSTOM else None)
 
     def _elsewhere(self, path: Path) -> list[str]:
-        """Return the other places where programs keep models by default and something lies."""
+        """Return the other default folders of programs that hold something."""
         tiers = {Path(tier.base).resolve() for tier in self.tiers.all()}
         places = [(place, Path(place).expanduser()) for place in ELSEWHERE]
         known = [(text, place) for text, place in places if is_folder(place) and not is_link(place)]
@@ -304,7 +304,7 @@ class Adopter:
         return self.linker.unlink(folder_of(text))
 
     def plan_unlink(self, text: str) -> Path:
-        """Return the backup that would get its name back if a link were undone; raises as `unlink` does."""
+        """Return the backup that undoing a link would restore; raises as `unlink` does."""
         return self.linker.undoable(folder_of(text))[1]
 
 
@@ -313,11 +313,11 @@ def _has_models(path: Path) -> bool:
 
 
 def _check_open(path: Path, found: Inventory) -> None:
-    """Do nothing where what lies in a folder was seen.
+    """Raise if the scan couldn't look into a folder.
 
     Raises:
-        BadInput: Its hub is a link, which no cache's own files lie behind.
-        Denied: It, or a folder in which models would lie, may not be looked into.
+        BadInput: Its hub is a link, so the files aren't the cache's own.
+        Denied: It, or a folder that may hold models, can't be read.
     """
     hub = Base(path).hub
     if is_link(hub):
@@ -348,10 +348,10 @@ def _is_in(job: Job, base: str) -> bool:
 
 
 def folder_of(text: str) -> Path:
-    """Return the folder that a person means, absolute, its own link not followed.
+    """Return the absolute folder that a person means, without following it if it is a link.
 
     Raises:
-        BadInput: It is a relative path, or one that no tier can have.
+        BadInput: It is a relative path, or one that can't be a base.
     """
     path = Path(os.path.normpath(Path(text).expanduser()))
     if not path.is_absolute():

@@ -1,6 +1,6 @@
-"""Taking models in: strays go into `hub`, every byte is read, rows are written by reconcile's steps.
+"""Taking models in: strays move into `hub`, every byte is verified, rows are written by reconcile's steps.
 
-Second copies become one; files of other programs are linked or copied.
+Second copies are merged; files of other programs are linked or copied.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class ModelImporter:
     # --- room ---
 
     def need_bytes(self, plan: AdoptPlan) -> int:
-        """Return what the target lacks of everything that goes there."""
-        if plan.order.is_home:  # what comes into hub/ from beside it is there already
+        """Return how many bytes the target lacks."""
+        if plan.order.is_home:  # what moves into hub/ from beside it is on the target already
             return 0
         target = Base(Path(plan.order.target))
         need: dict[tuple[str, str], int] = {}
@@ -70,7 +70,7 @@ class ModelImporter:
         return sum(need.values()) + along
 
     def need_entries(self, plan: AdoptPlan) -> int:
-        """Return how many entries (inodes) adopting makes on the disk of the target, at most."""
+        """Return the most entries (inodes) that adopting makes on the target's disk."""
         target, order = Base(Path(plan.order.target)), plan.order
         here = plan.models if order.is_home else plan.of(Act.MERGE)
         strays = sum(2 * len(adoption.found.files) for adoption in here if adoption.found.kind is Origin.STRAY)
@@ -85,11 +85,11 @@ class ModelImporter:
         )
 
     def check_fits(self, plan: AdoptPlan, need_bytes: int) -> None:
-        """Do nothing when so many bytes fit on the target, once the old copies that wait there are deleted.
+        """Raise unless so many bytes fit on the target once the old copies there are deleted.
 
         Raises:
-            OutOfSpace: They do not, or its disk has too few entries left.
-            Denied, Unavailable: It cannot be written, or is offline.
+            OutOfSpace: They don't, or its disk has too few entries left.
+            Denied, Unavailable: It can't be written, or is offline.
         """
         order = plan.order
         if plan.of(Act.REGISTER, Act.MOVE, Act.BRING, Act.MERGE):
@@ -112,13 +112,13 @@ class ModelImporter:
 
     @contextlib.contextmanager
     def room(self, order: Order, need_bytes: int, running: Running) -> Iterator[Reservation]:
-        """Hold room on the target while something is brought there; raises as `check_fits` does."""
+        """Reserve room on the target inside the context; raises as `check_fits` does."""
         with self._room(order, need_bytes) as reservation:
             running.reservations.append(reservation)
             yield reservation
 
     def _takes_disk(self, order: Order) -> bool:
-        """Return whether what is brought comes from another file system."""
+        """Return whether the bytes come from another file system."""
         return marker.device(Base(Path(order.base))) != marker.device(Base(Path(order.target)))
 
     def _tier(self, location: str, base: str) -> Tier:
@@ -127,9 +127,9 @@ class ModelImporter:
     # --- strays ---
 
     def bring_strays(self, plan: AdoptPlan, running: Running) -> list[str]:
-        """Bring the repositories that lie outside of hub/ into it; returns what was left, in sentences.
+        """Move the repositories outside hub/ into it; return what stayed, in sentences.
 
-        Where they are to be left, they get a second name there and keep the first.
+        If they are to be left, they get a second name there and keep the first.
         """
         base, left = Base(Path(plan.order.base)), []
         keeps = plan.order.mode is AdoptMode.LEAVE
@@ -158,7 +158,7 @@ class ModelImporter:
         return left
 
     def drop_brought(self, order: Order) -> None:
-        """Delete the strays of which everything is in hub/ already: what a run left that died while deleting them."""
+        """Delete strays that are already complete in hub/: a run died while deleting them."""
         base = Base(Path(order.base))
         for cache_dir in inventory.stray_dirs(base):
             for repo_type, repo_id, repo in scan.repos(cache_dir):
@@ -173,7 +173,7 @@ class ModelImporter:
     # --- registering ---
 
     def register(self, order: Order, adoptions: Sequence[Adoption], running: Running) -> tuple[list[str], list[str]]:
-        """Register models where they lie, once every byte was read; returns their names, and what was left and why."""
+        """Register models in place, after verifying every byte; return their names, and what stayed and why."""
         base = Base(Path(order.base))
         tier_id = self.tiers.open(self._tier(order.location, order.base))
         for adoption in adoptions:
@@ -192,9 +192,9 @@ class ModelImporter:
         return names, left
 
     def _link_anew(self, base: Base, found: FoundModel) -> None:
-        """Give the files of a snapshot that lost their links new ones; every byte is read afterwards, as of any other.
+        """Restore the links of a snapshot that lost them; their bytes are verified afterwards as for any other.
 
-        **Crash:** some links are there and some are not; the next run makes the rest.
+        **Crash:** some links are there and some aren't; the next run makes the rest.
         """
         if found.lost:
             with locks.wait_lock(base.path, base.repo_lock(found.repo), self.clock):
@@ -203,7 +203,7 @@ class ModelImporter:
                 )
 
     def _with_digests(self, base: Base, found: FoundModel, running: Running) -> FoundModel:
-        """Return a model whose files all have a digest; what no list names is read for it."""
+        """Return a model whose files all have a digest; files that no list names are hashed."""
         folder = base.repo(found.repo).snapshot(found.commit)
         files = [f if f.digest else replace(f, digest=_digest_of(folder / f.path, running)) for f in found.files]
         return replace(found, files=tuple(files))
@@ -211,7 +211,7 @@ class ModelImporter:
     def _verify(
         self, base: Base, tier_id: str, models: Iterable[FoundModel], running: Running
     ) -> dict[tuple[str, str], str]:
-        """Read what was not verified before; returns by repository and commit what is damaged, in a sentence."""
+        """Verify what wasn't verified before; return what is damaged by repository and commit, in sentences."""
         known = self.registry.verified.of_tier(tier_id)
         targets = []
         for found in models:
@@ -232,11 +232,11 @@ class ModelImporter:
         return {(f.repo_id, f.commit_hash): f"{f.file} is damaged ({f.kind.value}): it stays." for f in findings}
 
     def _add(self, order: Order, adoption: Adoption) -> bool:
-        """Write the row, then the sidecar, by the steps of reconcile; returns whether all still held."""
+        """Write the row, then the sidecar, by the steps of reconcile; return whether every step still held."""
         sidecar = _sidecar(adoption)
         row = self.registry.model(adoption.model_name)
         if row is not None and (row.hf_path, row.commit_hash) != (sidecar.hf_path, sidecar.commit_hash):
-            return False  # the name was taken meanwhile
+            return False  # somebody took the name in the meantime
         action = Action.ADD if row is None else Action.PLACE
         step = Step(action, order.base, adoption.model_name, "", order.location, sidecar, row, complete=True)
         if not self.reconciler.carry_out(step):
@@ -246,10 +246,10 @@ class ModelImporter:
     # --- second copies ---
 
     def merge(self, adoption: Adoption, order: Order, running: Running) -> list[str]:
-        """Delete a second copy, of which every byte that goes is verified in the first; returns what was left.
+        """Delete a second copy after every byte that goes was verified in the first; return what stayed.
 
         Raises:
-            Conflict: The registered copy is gone, or is another by now.
+            Conflict: The registered copy is gone or has changed.
             Unavailable: Somebody uses the copy.
         """
         found, row = adoption.found, self.registry.model(adoption.copy_of)
@@ -257,7 +257,7 @@ class ModelImporter:
             raise Conflict(f"{adoption.copy_of} changed meanwhile: run the command again.")
         tier = self._tier(row.cache_location, row.cache_path)
         if Path(tier.base).resolve() == Path(order.base).resolve():
-            return []  # a stray, which became one with it when it was brought into hub/
+            return []  # a stray, which was merged when it moved into hub/
         base, tier_id = Base(Path(tier.base)), self.tiers.open(tier)
         held = snapshot.locate(base, base.repo(row.hf_path), row.commit_hash, found.entries)
         there = replace(found, files=tuple(file for file in found.files if file.digest in held))
@@ -274,14 +274,14 @@ class ModelImporter:
     # --- other programs ---
 
     def bring_foreign(self, adoption: Adoption, order: Order, running: Running, *, copies: bool) -> str:
-        """Bring a model of another program into the target and register it; returns how, empty where it was there.
+        """Bring another program's model into the target and register it; return how, or an empty text if it was there.
 
         Its own files stay as they are. **Crash:** blobs that arrived are found by the next run.
 
         Raises:
-            Conflict: It can neither be linked nor may it be copied.
-            Corrupt: A file is not what its program says.
-            OutOfSpace: It does not fit.
+            Conflict: It can't be linked, and copying wasn't asked for.
+            Corrupt: A file doesn't match its program's digest.
+            OutOfSpace: It doesn't fit.
         """
         found = self._read_foreign(adoption.found, running)
         if any(self._has(row.hf_path, row.commit_hash, found) for row in self.registry.models() if row.complete):
@@ -307,12 +307,12 @@ class ModelImporter:
         return {"link": "linked", "reflink": "reflinked"}.get(method, "copied")
 
     def recognise(self, found: FoundModel) -> FoundModel:
-        """Return a foreign model with the commit that was made up for it, where its files were linked into a tier."""
+        """Return a foreign model with its made-up commit, if its files were linked into a tier."""
         if found.commit_hash:
             return found
         for row in self.registry.models(repo_id=found.repo_id):
             if row.commit_hash and row.complete:
-                with contextlib.suppress(BadInput):  # a tier that this process does not have
+                with contextlib.suppress(BadInput):  # a tier that this process doesn't have
                     tier = self._tier(row.cache_location, row.cache_path)
                     folder = Base(Path(tier.base)).repo(row.hf_path).snapshot(row.commit_hash)
                     if all(scan.is_same(folder / path, Path(source)) for path, source in found.sources):
@@ -323,7 +323,7 @@ class ModelImporter:
         return (repo_id, commit_hash) == (found.repo_id, found.commit_hash)
 
     def _read_foreign(self, found: FoundModel, running: Running) -> FoundModel:
-        """Return a foreign model with every digest and a commit."""
+        """Return a foreign model with all digests and a commit."""
         sources = dict(found.sources)
         running.progress.phase("reading", found.size_bytes)
         files = []
@@ -351,7 +351,7 @@ class ModelImporter:
     def _lay_out(self, base: Base, found: FoundModel) -> None:
         repo, commit_hash, files = base.repo(found.repo), found.commit, found.entries
         lay_out(base, repo, commit_hash, files, Counter(), symlinks=self.tiers.links(base))
-        # Files without a list may be a part of a commit of the Hub's; they are all of one that was made up for them.
+        # Files without a list may be part of a commit of the Hub's, but are all of a made-up one.
         listed = files if found.kind in (Origin.LM_STUDIO, Origin.OLLAMA) else found.listed
         if listed and not is_there(repo.tree(commit_hash)):
             trees.write(repo, commit_hash, listed)
@@ -377,9 +377,9 @@ def _sidecar(adoption: Adoption) -> Sidecar:
 
 
 def _revision(found: FoundModel) -> RefName:
-    """Return the ref that leads to a snapshot; its commit where none does, or an invalid one.
+    """Return the ref that leads to a snapshot, or its commit if no valid ref does.
 
-    What Ollama has is of no hub, so that its model follows no revision of one.
+    Ollama's models are on no hub, so they follow no revision.
     """
     if found.kind is Origin.OLLAMA:
         return RefName(found.commit_hash)

@@ -1,7 +1,7 @@
-"""The old place of an adopted base: what moves along with the models, and the link that takes its place.
+"""The old path of an adopted base: what moves along with the models, and the link that replaces it.
 
-The link is made in three steps: a record on the new base, the old folder under its backup's name, the link. **Crash:**
-after the first nothing has changed; after the second the next run finds the record and makes the link.
+The link is made in three steps: a record on the new base, renaming the old folder to its backup's name, the link.
+**Crash:** after the first nothing has changed; after the second the next run finds the record and makes the link.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ from modelshelf.units import rfc3339
 
 @dataclass(frozen=True, slots=True)
 class Linker:
-    """Lets the old path of a base lead to the new one."""
+    """Makes the old path of a base a link to the new one."""
 
     tiers: TierService
     importer: ModelImporter
     clock: Clock
 
     def check(self, order: Order, found: Inventory) -> None:
-        """Do nothing when the old base can become a link.
+        """Raise unless the old base can become a link.
 
         Raises:
             BadInput: It is a tier of the settings, another program's folder, the new base itself, or a mount point.
-            Denied: The folder above it cannot be written.
+            Denied: The folder above it can't be written.
         """
         path = Path(order.base)
         if any(model.kind.is_foreign for model in found.models):
@@ -66,7 +66,7 @@ class Linker:
             raise Denied(f"{path.parent} cannot be written.", hint="Check who owns it, or use --move.", path=str(path))
 
     def backup_path(self, path: Path) -> Path:
-        """Return a free name for what is left of the old base."""
+        """Return a free name for the old base's backup."""
         day, number = rfc3339(self.clock.now())[:10].replace("-", ""), 1
         while is_there(before_name(path, day, number)):
             number += 1
@@ -75,7 +75,7 @@ class Linker:
     # --- what moves along ---
 
     def carry(self, plan: AdoptPlan, running: Running) -> list[str]:
-        """Bring everything but the models to the target; returns what was left and why, in sentences."""
+        """Bring everything but the models to the target; return what stayed and why, in sentences."""
         order, left = plan.order, list[str]()
         things = [other for other in plan.others if other.act in ("move", "copy")]
         if order.mode is AdoptMode.LINK:
@@ -88,7 +88,7 @@ class Linker:
         return left
 
     def _rests(self, order: Order) -> list[Leftover]:
-        """Return what is left of the models' repositories: partial snapshots, which the old path still leads to."""
+        """Return what is left of the models' repositories: partial snapshots, which the old path must still lead to."""
         base, found = Base(Path(order.base)), []
         for repo_type, _, repo in scan.repos(base):
             if repo_type == "model":
@@ -116,7 +116,7 @@ class Linker:
         return list(carrying.left)
 
     def _goal(self, source: Path, base: Path, target: Base) -> tuple[Base, Path]:
-        """Return the folder that links may not leave, and where something goes."""
+        """Return the folder that links may not leave, and the path on the target."""
         if source.parent == base:
             is_repo = parse_repo_folder(source.name) is not None
             return CacheDir(base), (target.hub if is_repo else target.path) / source.name
@@ -125,10 +125,10 @@ class Linker:
     # --- the link ---
 
     def make(self, order: Order) -> Path:
-        """Let the old path lead to the new base; returns where the old folder lies now.
+        """Make the old path a link to the new base; return the old folder's new path.
 
         Raises:
-            Denied: It cannot be renamed.
+            Denied: It can't be renamed.
         """
         path, target = Path(order.base), Base(Path(order.target))
         backup = self.backup_path(path)
@@ -137,7 +137,7 @@ class Linker:
         return self._switch(path, backup, target)
 
     def is_halfway(self, path: Path) -> bool:
-        """Return whether a killed run has renamed a base, and not yet made the link."""
+        """Return whether a killed run renamed a base and didn't make the link."""
         found = self._record(path)
         return found is not None and not is_there(path) and is_folder(found[1])
 
@@ -147,7 +147,7 @@ class Linker:
         return found is not None and is_link(path) and path.resolve() == found[0].path.resolve()
 
     def finish(self, path: Path) -> Path:
-        """Make the link that a killed run did not make, where it is not there; returns the backup."""
+        """Make the link that a killed run didn't make, if it is missing; return the backup."""
         found = self._record(path)
         assert found is not None
         return found[1] if is_link(path) else self._switch(path, found[1], found[0])
@@ -160,13 +160,13 @@ class Linker:
         return backup
 
     def unlink(self, path: Path) -> Path:
-        """Take a link away and give the old folder its name back; returns that path. The models stay where they are.
+        """Delete a link and rename the backup back; return that path. The models stay where they are.
 
-        **Crash:** the link is gone and the backup has its name still; the same call again finishes.
+        **Crash:** the link is gone and the backup still has its name; the same call again finishes.
 
         Raises:
-            NotFound: There is no link of ours.
-            Conflict: Something else has that name by now, or the backup is gone.
+            NotFound: There is no link that adopt made.
+            Conflict: Something else has that name now, or the backup is gone.
         """
         target, backup = self.undoable(path)
         if is_link(path):
@@ -177,7 +177,7 @@ class Linker:
         return path
 
     def undoable(self, path: Path) -> tuple[Base, Path]:
-        """Return where a link leads, and the backup that would get its name back; raises as `unlink` does."""
+        """Return where a link leads, and the backup that `unlink` would restore; raises as it does."""
         found = self._record(path)
         if found is None:
             hint = "shelf adopt --link makes one." if is_folder(path) and not is_link(path) else ""
@@ -190,7 +190,7 @@ class Linker:
         return found
 
     def _record(self, path: Path) -> tuple[Base, Path] | None:
-        """Return the base that a path was made a link to, and its backup."""
+        """Return the base that a path was linked to, and its backup."""
         bases = [Base(path.resolve())] if is_link(path) else []
         bases += [Base(Path(tier.base)) for tier in self.tiers.all()]
         bases += [Base(Path(known)) for known in self.tiers.known.load()]
@@ -202,7 +202,7 @@ class Linker:
 
 
 def _copy_token(source: Path, target: Path) -> list[str]:
-    """Copy a token, for its owner alone: a second name of the file would follow a login at either place."""
+    """Copy a token, readable for its owner alone; a hard link would share a later login between both places."""
     if is_there(target):
         return [] if _text(target) == _text(source) else [f"{target} is there already; {source} stays."]
     text = _text(source)
@@ -220,7 +220,7 @@ def _text(path: Path) -> str | None:
 
 
 def _read(base: Base) -> dict[str, str]:
-    """Return old base to backup; an entry that `make` did not write, by its names, is left out."""
+    """Return old base to backup; an entry with names that `make` wouldn't write is left out."""
     try:
         said = object_of(read_small_json(base.links))
     except (OSError, BadInput):

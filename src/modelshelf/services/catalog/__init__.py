@@ -1,1 +1,1 @@
-"""Which models there are, where, and who holds them."""
+"""The registered models: where they are, and who uses them."""

@@ -1,4 +1,4 @@
-"""Adapters and the base models that they need, each of which may lie on another tier."""
+"""Adapters and the base models that they need, which may be on another tier."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Adapters:
     library: Library
 
     def base_of(self, model: Model) -> Model | None:
-        """Return the registered base model of an adapter, on whichever tier; None for a model that isn't an adapter.
+        """Return an adapter's registered base model, on any tier; None for a model that isn't an adapter.
 
         Raises:
             BadInput: The adapter doesn't name its base model.
@@ -50,7 +50,7 @@ class Adapters:
         return [other.model_name for other in self.library.reader.models() if self._needs(other, row.hf_path)]
 
     def _of(self, repo_id: RepoId) -> Iterator[ModelRow]:
-        """Yield the models of a repository; adapters spell it as they like."""
+        """Yield the models of a repository, in any letter case, as adapters spell it."""
         return (row for row in self.library.reader.models() if row.hf_path.lower() == repo_id.lower())
 
     def _needs(self, row: ModelRow, repo_id: RepoId) -> bool:

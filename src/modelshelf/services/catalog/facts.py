@@ -1,4 +1,4 @@
-"""What a registered model is, by its files: what `shelf show` says, and what an engine asks before it starts."""
+"""What a registered model is, by its files: for `shelf show`, and for an engine before it starts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from modelshelf.store.headers import Headers
 from modelshelf.store.layout import Base
 
 _MOST_PARTS = 1000
-"""A model in more parts has no parameters that are known."""
+"""A model in more parts has an unknown number of parameters."""
 _INDEX = "model.safetensors.index.json"
 _TOKENIZER = "tokenizer_config.json"
 _TEMPLATES = ("chat_template.jinja", "chat_template.json")
@@ -28,11 +28,11 @@ _T = TypeVar("_T")
 
 
 def facts_of(model: Model, files: Sequence[FileEntry]) -> ModelFacts:
-    """Return what a model is, by as many of its files as are there.
+    """Return what a model is, by those of its files that are on the disk.
 
     Args:
-        model: It.
-        files: Its files, there or not.
+        model: The model.
+        files: Its files, on the disk or not.
     """
     if model.path is None or model.state is State.OFFLINE:
         return judge(Found(files, main_weights(files, frozenset())))
@@ -47,11 +47,11 @@ class _Reader:
     headers: Headers
     files: Sequence[FileEntry]
     there: frozenset[str]
-    """Their paths."""
+    """The paths of the files on the disk."""
     unread: list[str] = field(default_factory=list)
 
     def found(self) -> Found:
-        """Return what they say."""
+        """Return what the files say."""
         weights = main_weights(self.files, self._parts())
         pipeline = self._read("model_index.json", self._class_name)
         ggufs = self._each(weights, GGUF, self.headers.gguf)
@@ -70,7 +70,7 @@ class _Reader:
         )
 
     def _parts(self) -> frozenset[str]:
-        """Return the files that the index names."""
+        """Return the weights that the index names."""
         weight_map = (self._read(_INDEX, self.headers.json) or {}).get("weight_map")
         parts = weight_map.values() if isinstance(weight_map, dict) else ()
         return frozenset(part for part in parts if isinstance(part, str))
@@ -79,7 +79,7 @@ class _Reader:
         return text_of(self.headers.json(name).get("_class_name"), 100)
 
     def _each(self, weights: FileGroup | None, kind: str, read: Callable[[str], _T]) -> list[_T]:
-        """Return the headers of all files of the weights that have this format; none where one can't be read."""
+        """Return the headers of all weight files of this format; none if one can't be read."""
         if weights is None or weights.format != kind or len(weights.files) > _MOST_PARTS:
             return []
         found = []
@@ -91,7 +91,7 @@ class _Reader:
         return found
 
     def _chat_template(self, weights: FileGroup | None, ggufs: Sequence[GgufHeader]) -> str | None:
-        """Return the file that has a chat template; empty where none has, None where that isn't known."""
+        """Return the file with a chat template: empty if there is none, None if that isn't known."""
         named = next((name for name in _TEMPLATES if name in self.there), None)
         if named is not None:
             return named
@@ -103,7 +103,7 @@ class _Reader:
         return None if _TOKENIZER in self.there or (weights and not ggufs and weights.format == GGUF) else ""
 
     def _read(self, name: str, read: Callable[[str], _T]) -> _T | None:
-        """Return what a file of the model says; None where it isn't there or can't be read, which is noted."""
+        """Return the header of one of the model's files; None if it isn't there or can't be read, which is recorded."""
         if name not in self.there:
             return None
         try:

@@ -1,4 +1,4 @@
-"""Using a model: a lease for as long as that lasts, and a line in the ledger of uses."""
+"""Using a model: a lease for the duration, and a recorded use."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from modelshelf.services.jobs.process import is_alive
 
 _log = logging.getLogger(__name__)
 TTL_S = 60.0
-"""A holder that is gone without a word, on another machine or in another container, is forgotten after this."""
+"""A lease's holder on another machine or in another container that is silent this long is forgotten, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +30,11 @@ class Leaser:
     library: Library
     owner: str
     on_use: Callable[[Model], None]
-    """Told of a model that is about to be used, before its use is in the ledger."""
+    """Called with a model that is about to be used, before its use is recorded."""
 
     @contextlib.contextmanager
     def using(self, model_name: str, kind: str, holder: str) -> Iterator[Model]:
-        """Hold a model that can be loaded, and note the use when it ends well.
+        """Hold a model that can be loaded, and record the use if it ends well.
 
         Args:
             model_name: The model.
@@ -42,7 +42,7 @@ class Leaser:
             holder: Who uses it, for people.
 
         Raises:
-            NotFound, Conflict, Unavailable: It cannot be loaded; see `Library.ready`.
+            NotFound, Conflict, Unavailable: It can't be loaded; see `Library.ready`.
         """
         model, lease_id = self._take_if_possible(model_name, kind, holder)
         started_s = time.monotonic()
@@ -62,28 +62,28 @@ class Leaser:
                     self.registry.leases.release(lease_id)
 
     def hold(self, model_name: str, ttl_s: float, holder: str) -> Lease:
-        """Hold a model for a time, whoever lives; returns the lease."""
+        """Hold a model for a time that outlasts this process; return the lease."""
         model, lease_id = self._take(model_name, "manual", holder, ttl_s=ttl_s, owner="")
         return next(lease for lease in self.registry.leases.all() if lease.id == lease_id and model)
 
     def release(self, lease_id: int) -> None:
-        """Give a lease back.
+        """Release a lease.
 
         Raises:
-            NotFound: There is none.
+            NotFound: There is no such lease.
         """
         if not self.registry.leases.release(lease_id):
             raise NotFound(f"There is no lease {lease_id}.", hint="shelf lease lists them.", lease_id=lease_id)
 
     def live(self) -> list[Lease]:
-        """Return the leases that hold something."""
+        """Return the leases that are still valid."""
         leases = self.registry.leases.all()
         return [lease for lease in leases if not lease.expired and is_alive(lease.owner) is not False]
 
     def _take(
         self, model_name: str, kind: str, holder: str, *, ttl_s: float = TTL_S, owner: str | None = None
     ) -> tuple[Model, int]:
-        """Lease a placement; one that moves away between the look and the lease is looked up again."""
+        """Lease a placement; if it moves between the lookup and the lease, look it up again."""
         owner = self.owner if owner is None else owner
         while True:
             model = self.library.ready(model_name)
@@ -91,13 +91,13 @@ class Leaser:
                 model.row.id, model.base, kind=kind, holder=holder, owner=owner, ttl_s=ttl_s
             )
             if lease_id is None:
-                continue  # it was removed since: the next look says so
+                continue  # it was removed since: the next lookup says so
             if self.library.base_of(self.library.row(model_name)) == model.base:
                 return model, lease_id
             self.registry.leases.release(lease_id)
 
     def _take_if_possible(self, model_name: str, kind: str, holder: str) -> tuple[Model, int | None]:
-        """Lease a placement; a registry that cannot be written does not keep its models from being used."""
+        """Lease a placement; a registry that can't be written doesn't keep its models from being used."""
         with _going_without("no_lease"):
             return self._take(model_name, kind, holder)
         return self.library.ready(model_name), None
@@ -110,7 +110,7 @@ class Leaser:
 
 @contextlib.contextmanager
 def _going_without(event: str) -> Iterator[None]:
-    """Log what cannot be noted on a full or read-only disk, in another's registry, or while its server is away."""
+    """Log what can't be recorded: full or read-only disk, another library's registry, or an unreachable server."""
     try:
         yield
     except (Denied, OutOfSpace) as err:
@@ -122,10 +122,10 @@ def _going_without(event: str) -> Iterator[None]:
 
 
 def holding(registry: Registry, tiers: Tiers, base: str) -> list[Lease]:
-    """Return the leases that live and may hold something in a base.
+    """Return the valid leases that may hold something in a base.
 
-    A holder in a container may call the base otherwise. A lease from elsewhere on a path that means no tier here
-    counts for every base: it holds too much for a minute rather than too little.
+    A holder in a container may have another path for the base. A lease from elsewhere on a path that means no tier
+    here counts for every base: that holds too much for a minute rather than too little.
     """
     ours = {tier.base for tier in tiers.configured()}
     found = []

@@ -1,4 +1,4 @@
-"""Looking: which models there are, where they lie and whether they are whole. Nothing is changed."""
+"""Reading: which models there are, where they are and whether they are whole. Nothing is changed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Library:
     known: KnownBases
 
     def models(self, listing: Listing = EVERYTHING) -> list[Model]:
-        """Return models; by default all, by name."""
+        """Return models, by default all, by name."""
         look = _StateReader(self.reader, self.tiers, self.known.load() | self.reader.tier_ids())
         return [look.at(row) for row in self.reader.listed(listing)]
 
@@ -45,16 +45,16 @@ class Library:
         """Return one model.
 
         Raises:
-            NotFound: There is none of this name.
+            NotFound: There is no such model.
         """
         look = _StateReader(self.reader, self.tiers, self.known.load() | self.reader.tier_ids())
         return look.at(self.row(model_name))
 
     def row(self, model_name: str) -> ModelRow:
-        """Return one model as the registry has it.
+        """Return one model's row.
 
         Raises:
-            NotFound: There is none of this name.
+            NotFound: There is no such model.
         """
         row = self.reader.model(model_name)
         if row is None:
@@ -71,25 +71,25 @@ class Library:
         return selected_files(self.reader, row)
 
     def moves(self, row: ModelRow) -> list[Moved]:
-        """Return the last moves of a model, newest first, with what caused them."""
+        """Return a model's last moves, newest first, with their causes."""
         return self.reader.moves(row.id)
 
     def missing(self, model: Model) -> list[FileEntry]:
-        """Return the files of a model that are not on the disk with their size."""
+        """Return a model's files that aren't on the disk with the right size."""
         if model.row.commit_hash is None:
             return []
         repo = Base(Path(model.base)).repo(model.row.hf_path)
         return scan.missing_files(repo, model.row.commit_hash, self.files(model.row))
 
     def base_of(self, row: ModelRow) -> str:
-        """Return the base that a model resolves to in this process; its stored one where it resolves to none."""
+        """Return the base that a model resolves to in this process, or the stored one if it resolves to none."""
         try:
             return self.tiers.resolve(row.cache_location, row.cache_path).base
         except BadInput:
             return row.cache_path
 
     def why_away(self, repo_id: str) -> str:
-        """Return why copies of a repository cannot be read now; empty when none is known to be away."""
+        """Return why copies of a repository can't be read now; empty if none is known to be offline."""
         look = _StateReader(self.reader, self.tiers, self.known.load() | self.reader.tier_ids())
         found = (look.at(row) for row in self.reader.models(repo_id=repo_id) if row.complete)
         return next((model.detail for model in found if model.state is State.OFFLINE), "")
@@ -103,7 +103,7 @@ class Library:
             base: The base.
             repo_id: The repository.
             commit_hash: The commit.
-            exclude_model_id: The id of a model that does not count.
+            exclude_model_id: The id of a model to ignore.
         """
         needed: set[str] = set()
         for row in self.reader.models(repo_id=repo_id):
@@ -115,13 +115,13 @@ class Library:
     def needed_digests(
         self, base: Base, repo_id: RepoId, commit_hash: CommitHash, rows: Sequence[ModelRow] | None = None
     ) -> set[str]:
-        """Return the blobs that registered models of other commits of a repository need in a base, there or not.
+        """Return the blobs in a base that registered models of a repository's other commits need, there or not.
 
         Args:
             base: The base.
             repo_id: The repository.
-            commit_hash: The commit that does not count.
-            rows: The models of the repository, where they were read already.
+            commit_hash: The commit to ignore.
+            rows: The models of the repository, if they were already read.
         """
         needed: set[str] = set()
         for row in self.reader.models(repo_id=repo_id) if rows is None else rows:
@@ -133,13 +133,13 @@ class Library:
         """Return a model that can be loaded.
 
         Raises:
-            NotFound: There is none of this name.
+            NotFound: There is no such model.
             Unavailable: Its tier is offline.
-            Conflict: It is not whole; says why and what to do.
+            Conflict: It isn't whole; says why and what to do.
         """
         model = self.model(model_name)
         while model.state not in (State.READY, State.MOVING) and self._is_elsewhere(model):
-            model = self.model(model_name)  # it moved, or took another commit, while it was looked at
+            model = self.model(model_name)  # it moved, or took another commit, in the meantime
         if model.state in (State.READY, State.MOVING):
             return model
         detail = f"{model_name} is {model.state}: {model.detail}"
@@ -160,7 +160,7 @@ class Library:
 
 
 def _without_the_dead(row: ModelRow) -> ModelRow:
-    """Return a model whose job waits to be taken up, where the process that carried it out is gone."""
+    """Return a model whose job is queued again if the process that ran it is dead."""
     if row.job_state != RUNNING:
         return row
     from modelshelf.services.jobs.process import is_alive
@@ -180,20 +180,20 @@ def selected_files(reader: Reader, row: ModelRow) -> list[FileEntry]:
 
 @dataclass(slots=True)
 class _StateReader:
-    """One look at the disks, which asks each base once whether it is there."""
+    """One read of the disks, which asks each base once whether it is online."""
 
     reader: Reader
     tiers: Tiers
     known_ids: Mapping[str, str]
     bases: dict[str, Base] = field(default_factory=dict)
     offline: dict[tuple[str, bool], str] = field(default_factory=dict)
-    """Why a base cannot be read, by its path and whether it must have been used."""
+    """Why a base can't be read, by its path and whether it must have been used."""
     writable: dict[str, bool] = field(default_factory=dict)
     damage: dict[tuple[str, str], str] | None = None
-    """What `Reader.damage` says, once it was asked."""
+    """What `Reader.damage` returns, once it was called."""
 
     def at(self, row: ModelRow) -> Model:
-        """Return a model as it is now."""
+        """Return a model with its state now."""
         row = _without_the_dead(row)
         try:
             base_path = self.tiers.resolve(row.cache_location, row.cache_path).base
@@ -217,7 +217,7 @@ class _StateReader:
         return Model(row, base_path, str(repo.snapshot(row.commit_hash)), state, detail, is_unlisted)
 
     def _why_offline(self, base_path: str, *, known: bool) -> str:
-        """Return why a base cannot be read; a base that held a whole model was used, whoever remembers it."""
+        """Return why a base can't be read; a base with a complete model counts as used, even if nobody remembers it."""
         known_id = self.known_ids.get(base_path, "" if known else None)
         reason = marker.why_offline(self.bases[base_path], known_id)
         if reason and known_id:
@@ -227,7 +227,7 @@ class _StateReader:
         return reason
 
     def _beside_ready(self, base_path: str, *, is_unlisted: bool) -> str:
-        """Return what is to be known of a model that can be loaded, in a sentence or two."""
+        """Return what else to say about a model that can be loaded, in a sentence or two."""
         known = []
         if not self._is_writable(base_path):
             known.append(f"{base_path} is read-only: it can be loaded, not changed.")
@@ -236,7 +236,7 @@ class _StateReader:
         return " ".join(known)
 
     def _is_unlisted(self, row: ModelRow) -> bool:
-        """Return whether the files of a model are those that adopt found, and nobody knows whether there are more."""
+        """Return whether a model's list is only what adopt found, so the commit may have more files."""
         if row.commit_hash is None or not all(pattern.name for pattern in row.allow_patterns):
             return False
         return bool(row.allow_patterns) and may_be_short(
@@ -249,7 +249,7 @@ class _StateReader:
         return self.writable[base_path]
 
     def _count(self, repo: Repo, row: ModelRow, commit_hash: CommitHash) -> tuple[int, int, int]:
-        """Return how many files are missing, of how many, and how many of them lack just a link to their blob.
+        """Return how many files are missing, of how many, and how many of these lack only a link to their blob.
 
         If the folders' mtimes match the saved signature, nothing is missing.
         """
@@ -262,7 +262,7 @@ class _StateReader:
         return len(missing), len(files), linkable
 
     def _damaged(self, base: Base, row: ModelRow, commit_hash: CommitHash) -> str:
-        """Return a file that was found damaged and was not written since; empty without one."""
+        """Return a file that was found damaged and wasn't written since; empty without one."""
         if self.damage is None:
             self.damage = self.reader.damage()
         if not self.damage:
@@ -273,10 +273,10 @@ class _StateReader:
 
 
 def environment(model: Model, tiers: Tiers) -> dict[str, str | None]:
-    """Return the variables that make any Hugging Face program find a model, offline; None: unset it.
+    """Return the variables with which any Hugging Face program finds a model offline; None: unset it.
 
-    The older names are unset, for a global HF_HUB_CACHE would win over HF_HOME. The primary base is named, for by
-    default it is HF_HOME, which is another one for the program.
+    The older names are unset, because HF_HUB_CACHE overrides HF_HOME. The primary base is set, because by
+    default it is HF_HOME, which the program gets another value for.
 
     Source: huggingface_hub `constants.py`; transformers 5 reads the same.
     """

@@ -1,4 +1,4 @@
-"""What a shell has to set for other programs to find a model, and how it comes back to what it had."""
+"""What a shell sets for other programs to find a model, and how it restores what it had."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from modelshelf.domain.outside import maybe, object_of, parse_json, text_of
 from modelshelf.errors import BadInput
 
 BEFORE = "SHELF_ENV_BEFORE"
-"""The variable that keeps what the others were, as a JSON object; null: not set."""
+"""The variable that stores the others' earlier values, as a JSON object; null: not set."""
 _HOME = "HF_HOME"
 _STRONGER = ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "TRANSFORMERS_CACHE")
-"""What would win over HF_HOME."""
+"""Variables that override HF_HOME."""
 _PATH = "SHELF_MODEL_PATH"
 _PRIMARY = "PRIMARY_CACHE_PATH"
 _NAMES = (_HOME, *_STRONGER, _PRIMARY, _PATH)
@@ -21,12 +21,12 @@ _MOST_CHARS = 100_000
 
 
 def to_find(model: Model, environ: Mapping[str, str]) -> dict[str, str | None]:
-    """Return the variables that make any Hugging Face program find a model; None: unset it.
+    """Return the variables with which any Hugging Face program finds a model; None: unset it.
 
     Source: huggingface_hub `constants.py`; transformers 5 reads the same.
 
     Args:
-        model: It.
+        model: The model.
         environ: The shell's environment.
     """
     return {_HOME: model.base, **dict.fromkeys(name for name in _STRONGER if name in environ), _PATH: model.path}
@@ -35,12 +35,12 @@ def to_find(model: Model, environ: Mapping[str, str]) -> dict[str, str | None]:
 def with_way_back(
     variables: Mapping[str, str | None], environ: Mapping[str, str], primary: str | None = None
 ) -> dict[str, str | None]:
-    """Return variables, and the one that keeps what they were.
+    """Return variables, plus the one that stores what they were.
 
     Args:
         variables: What a shell is to set.
-        environ: Its environment; what it keeps from an earlier time stays as it is.
-        primary: The primary base, where the variables would lead to another one.
+        environ: Its environment; values stored by an earlier call stay.
+        primary: The primary base, if the variables would change it.
     """
     changed = dict(variables) | ({} if primary is None else {_PRIMARY: primary})
     before = {name: environ.get(name) for name in changed} | _before(environ)
@@ -48,10 +48,10 @@ def with_way_back(
 
 
 def back(environ: Mapping[str, str]) -> dict[str, str | None]:
-    """Return what brings a shell back to what it had; empty where nothing was changed.
+    """Return the variables that restore a shell; empty if nothing was changed.
 
     Raises:
-        BadInput: Somebody changed what was kept.
+        BadInput: Somebody changed the stored values.
     """
     before = _before(environ)
     return before | {BEFORE: None} if before else {}

@@ -1,4 +1,4 @@
-"""Repositories that lie on the tiers and that no model is registered for."""
+"""Repositories on the tiers that no model is registered for."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from modelshelf.store.tiers import marker, meter
 
 
 def unregistered(models: Iterable[Model], tiers: Tiers, text: str = "") -> list[UnregisteredRepo]:
-    """Return the repositories of models that have no name, by tier and id, with what their folders hold.
+    """Return the unregistered repositories of models, by tier and id, with what their folders hold.
 
     Args:
-        models: All that are registered.
-        tiers: The tiers of the settings; the bases of registered models are looked at beside them.
-        text: What the id has in it, in whatever case.
+        models: All registered models.
+        tiers: The tiers of the settings; the bases of registered models are scanned too.
+        text: A part of the id, in any letter case.
     """
     bases: dict[str, str] = {tier.base: tier.location for tier in tiers.configured()}
     named = set()
@@ -37,7 +37,7 @@ def unregistered(models: Iterable[Model], tiers: Tiers, text: str = "") -> list[
 
 
 def _repos(base: Base) -> list[tuple[str, RepoId, Repo]]:
-    """Return the repositories of a base; none of one that can't be read now, of which `shelf tiers` says why."""
+    """Return a base's repositories; none if it can't be read now, of which `shelf tiers` says why."""
     with contextlib.suppress(OSError):
         return [] if marker.why_offline(base, None) else scan.repos(base)
     return []

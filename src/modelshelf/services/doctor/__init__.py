@@ -1,1 +1,1 @@
-"""The doctor: what is wrong with a library, and what may be mended."""
+"""The doctor: what is wrong with a library, and what can be fixed."""

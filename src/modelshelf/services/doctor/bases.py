@@ -1,4 +1,4 @@
-"""What the doctor sees of the bases: which there are, which can be used, and what lies in them."""
+"""What the doctor finds in the bases: which there are, which can be used, and what they hold."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ANSWER_WITHIN_S = 5.0
 
 
 def hung_bases(paths: Iterable[str]) -> dict[str, str]:
-    """Return the bases that do not answer, and what is to be said of each."""
+    """Return the bases that don't answer, with what to say about each."""
     hung = {}
     for path in paths:
         try:
@@ -43,21 +43,21 @@ def hung_bases(paths: Iterable[str]) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Bases:
-    """The bases of a library, whatever of it can be opened."""
+    """A library's bases, as far as the library can be opened."""
 
     tiers: Tiers
     known: KnownBases
     hung: Mapping[str, str]
-    """The bases that do not answer, and what is said of each; they are not touched."""
+    """Bases that don't answer, with what to say; they aren't touched."""
     shelf: Shelf | None
-    """The library, where it can be opened."""
+    """The library, if it can be opened."""
     url: str
-    """Where the registry is."""
+    """The registry's address."""
 
     def all_tiers(self) -> list[Tier]:
         """Return the tiers of the settings, those of models, and every base that was ever used.
 
-        A base of another library is left to it, and one that is known by two paths is named once.
+        A base of another library is left out, and one that is known by two paths is named once.
         """
         found: dict[str, Tier] = {tier.base: tier for tier in self.tiers.configured()}
         if self.shelf is not None:
@@ -71,12 +71,12 @@ class Bases:
         return list(found.values())
 
     def online(self) -> list[Base]:
-        """Return the bases that can be used and looked into."""
+        """Return the bases that can be used and read."""
         bases = (Base(Path(tier.base)) for tier in self.all_tiers() if not self.why_offline(tier)[0])
         return [base for base in bases if is_folder(base.path) and checkup.closed_folder(base) is None]
 
     def why_offline(self, tier: Tier) -> tuple[str, str]:
-        """Return why a base cannot be used, and what to do; two empty texts when it can."""
+        """Return why a base can't be used, and what to do; two empty texts if it can."""
         if tier.base in self.hung:
             return self.hung[tier.base], ""
         base, known_id = Base(Path(tier.base)), self.known.load().get(tier.base)
@@ -90,11 +90,11 @@ class Bases:
         return "", ""
 
     def _in_force(self) -> tuple[str, str]:
-        """Return the id and the address of the registry in force; no id where it is not open."""
+        """Return the id and the address of the registry in use; no id if it isn't open."""
         return (self.shelf.services.registry.id, self.shelf.services.registry.url) if self.shelf else ("", self.url)
 
     def facts(self, tier: Tier) -> BaseFacts:
-        """Return what is seen of one base."""
+        """Return the facts of one base."""
         base = Base(Path(tier.base))
         if tier.base in self.hung:
             return BaseFacts(tier, mount_at(base.path), exists=True, offline=self.hung[tier.base], hangs=True)
@@ -128,7 +128,7 @@ class Bases:
         )
 
     def _faults(self, base: Base) -> list[Finding]:
-        """Return what is wrong with the names in a base; of bytes only the sizes are looked at."""
+        """Return what is wrong with the names in a base; of blobs only the sizes are compared."""
         found = inspect.look_at_hub(base)
         models = [model for model in self.models() if model.base == str(base.path)]
         ids = {("model", model.row.hf_path): base.repo(model.row.hf_path) for model in models}
@@ -141,7 +141,7 @@ class Bases:
         ]  # see of_registry
 
     def models(self) -> list[Model]:
-        """Return the registered models as they are now; none where the library cannot be opened."""
+        """Return the registered models with their states; none if the library can't be opened."""
         return self.shelf.models() if self.shelf is not None else []
 
     def _wanted(self, models: Sequence[Model]) -> list[Wanted]:

@@ -1,4 +1,4 @@
-"""The doctor: collects what is so, whatever is broken; `domain/doctor_*` says what that means."""
+"""The doctor: collects facts, whatever is broken; `domain/doctor_*` says what they mean."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Doctor:
-    """Says why something does not work."""
+    """Finds out why something doesn't work."""
 
     bases: Bases
     environ: Mapping[str, str]
@@ -58,14 +58,14 @@ class Doctor:
     problems: Sequence[Mapping[str, str]]
     """The settings that are wrong."""
     registry: RegistryFacts
-    """Where the registry is, and why it cannot be opened where it cannot."""
+    """Where the registry is, and why it can't be opened if it can't."""
     hub: HubFacts
     has_token: bool
     """Whether HF_TOKEN is set, here or in `.env`."""
     greet: Callable[[], bool | None]
     """Asks the hub; see `HubClient.greet`."""
     where: Mapping[str, str]
-    """The settings file and the registry in force, in words."""
+    """The settings file and the registry in use, in words."""
 
     def __enter__(self) -> Doctor:
         """Return itself."""
@@ -77,7 +77,7 @@ class Doctor:
             self.bases.shelf.close()
 
     def examine(self) -> Report:
-        """Return everything that was found; nothing is changed, and nothing stops at a fault."""
+        """Return all findings; nothing is changed, and no fault ends the examination."""
         found: list[Diagnosis] = []
         for topic, part in (
             ("settings", lambda: of_settings(self.problems, self.bases.tiers.primary)),
@@ -95,7 +95,7 @@ class Doctor:
         return Report(ordered(found))
 
     def fix(self) -> Report:
-        """Mend what is safe to mend, and return what was found then, with what was done."""
+        """Fix what is safe to fix, and return the findings afterwards, with what was done."""
         fixed: list[str] = []
         failed: list[Diagnosis] = []
         for part in fixes.of(self.bases):
@@ -151,7 +151,7 @@ class Doctor:
         )
 
     def _copies(self) -> Iterator[Diagnosis]:
-        """Compare the digests of the bases in pairs, the faster one first; what waits to be deleted is no news."""
+        """Compare the digests of each two bases, the faster one first, without copies that a job will delete."""
         online = self.bases.online()
         held = [(base, self._digests(base)) for base in online] if len(online) > 1 else []
         owners = {(model.base, model.row.hf_path): model.row.model_name for model in self.bases.models()}
@@ -171,7 +171,7 @@ class Doctor:
         yield from of_copies(found)
 
     def _leaving(self) -> set[tuple[str, str]]:
-        """Return base and repository of each old copy that a job deletes once nobody uses it."""
+        """Return the base and repository of each old copy that a job deletes once nobody uses it."""
         if self.bases.shelf is None:
             return set()
         repos: dict[str, str] = {model.row.model_name: model.row.hf_path for model in self.bases.models()}
@@ -179,7 +179,7 @@ class Doctor:
         return {(base, repos.get(model_name, "")) for base, model_name in waiting}
 
     def _digests(self, base: Base) -> dict[tuple[RepoId, Digest], int]:
-        """Return the blobs of models in a base with their sizes; where there are no links, of registered models."""
+        """Return the blobs of models in a base with their sizes; without links, those of registered models."""
         found: dict[tuple[RepoId, Digest], int] = {}
         for kind, repo_id, repo in scan.repos(base):
             if kind == "model":
@@ -227,7 +227,7 @@ class Doctor:
 
 
 def _bytes_at(path: Path) -> int:
-    """Return what lies below a folder of another tool; 0 where that hangs."""
+    """Return the bytes below another tool's folder; 0 if it doesn't answer."""
     try:
         return bounded(partial(checkup.tree_bytes, path), path, hang_s=ANSWER_WITHIN_S)
     except ShelfError:
@@ -235,7 +235,7 @@ def _bytes_at(path: Path) -> int:
 
 
 def _safely(topic: str, part: Callable[[], Iterator[Diagnosis]]) -> list[Diagnosis]:
-    """Return what a part of the examination says; a part that breaks says so, and the others go on."""
+    """Return the findings of one part; if it fails, that is a finding and the others go on."""
     found: list[Diagnosis] = []
     try:
         for diagnosis in part():

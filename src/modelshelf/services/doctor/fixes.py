@@ -1,4 +1,4 @@
-"""What `shelf doctor --fix` repairs without asking: nothing of it can lose a byte of a model."""
+"""What `shelf doctor --fix` repairs without asking: nothing that could lose a byte of a model."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from modelshelf.services.shelf import Shelf
 
 TIDY = frozenset({"lock", "folder"})
-"""What of gc's plan is deleted without asking."""
+"""Kinds of garbage in gc's plan that are deleted without asking."""
 
 
 def of(bases: Bases) -> list[Callable[[], Iterable[str]]]:
-    """Return the repairs; each says what it did, in sentences."""
+    """Return the repairs; each returns what it did, in sentences."""
     parts: list[Callable[[], Iterable[str]]] = [partial(_open_lists, bases)]
     if bases.shelf is not None:
         parts += [partial(repair, bases.shelf) for repair in (_bring_back, _put_refs_back, _tidy)]
@@ -37,7 +37,7 @@ def _open_lists(bases: Bases) -> Iterator[str]:
 
 
 def _bring_back(shelf: Shelf) -> Iterator[str]:
-    """Fill a registry that knows nothing from the sidecars."""
+    """Fill an empty registry from the sidecars."""
     if not shelf.services.registry.models():
         for step in shelf.services.reconciler.reconcile(only={Action.ADD}).done:
             yield f"{step.model_name}: registered again, from its sidecar in {step.base}."
@@ -49,7 +49,7 @@ def _put_refs_back(shelf: Shelf) -> Iterator[str]:
 
 
 def _tidy(shelf: Shelf) -> Iterator[str]:
-    """Delete stale locks and empty folders through gc, which looks again under the locks."""
+    """Delete stale locks and empty folders through gc, which checks again under the locks."""
     for tier, plan in shelf.services.collector.plan(GcParams()):
         base = Base(Path(tier.base))
         if not marker.is_writable(base):

@@ -1,1 +1,1 @@
-"""What changes, told to whoever listens."""
+"""Telling listeners what changes."""

@@ -1,7 +1,7 @@
-"""What changes in the library, for whoever listens: models, jobs, leases, and tiers.
+"""Changes of the library for listeners: models, jobs, leases, and tiers.
 
-The registry calls no process. One thread of the server reads the table of changes twice a second, for all who listen,
-and looks at nothing else while nothing changes.
+The registry notifies no process. One thread of the server reads the table of changes twice a second for all
+listeners, and reads nothing else while nothing changes.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from modelshelf.services.space.tiers import TierService
 _log = logging.getLogger(__name__)
 LOOK_S = 0.5
 TIERS_EVERY = 4
-"""A tier that goes away is noticed within so many looks, two seconds."""
+"""Reads between two checks whether a tier is online: two seconds."""
 MEASURE_EVERY = 600
-"""What other programs bring to a tier is noticed within so many looks, five minutes."""
+"""Reads between two measurements of what other programs bring to a tier: five minutes."""
 MOST_LISTENERS = 100
-"""Each one wakes its server up twice a second."""
+"""Each listener wakes its server up twice a second."""
 View = dict[str, Any]
 
 
@@ -42,11 +42,11 @@ class Event:
     """One change."""
 
     kind: Literal["job", "model", "tier", "lease", "resync"]
-    """`resync`: changes are missing, and what there is has to be read anew."""
+    """`resync`: changes are missing, and the listener has to read everything again."""
     data: View
-    """The thing as it is now, as the API shows it; of one that is gone, its name or id with the state `removed`."""
+    """The object as it is now, as the API shows it; of a deleted one, its name or id with the state `removed`."""
     id: int | None = None
-    """The change in the registry; None for what is not noted there: how far a job is, and how full a tier."""
+    """The change in the registry; None for what isn't recorded there: a job's progress and a tier's usage."""
 
 
 Listener = Callable[[Event], None]
@@ -57,8 +57,8 @@ class Watch:
 
     Args:
         registry: The registry.
-        library: The models as they are.
-        tiers: The tiers as they are.
+        library: The models.
+        tiers: The tiers.
     """
 
     def __init__(self, registry: Registry, library: Library, tiers: TierService) -> None:
@@ -66,16 +66,16 @@ class Watch:
         self._library = library
         self._tiers = tiers
         self.position: int | None = None
-        """The newest change that was looked at."""
+        """The newest change that was read."""
         self._running: dict[int, View] = {}
-        """The jobs that run, as they were told: how far they are is not in the table of changes."""
+        """The running jobs as last told: their progress isn't in the table of changes."""
         self._stale = True
         """Whether something changed since the tiers were measured."""
         self._states: dict[str, tuple[bool, bool]] = {}
-        """Of each tier, by its base: whether it passed its threshold, and whether it is online."""
+        """For each tier, by its base: whether it is over its threshold, and whether it is online."""
 
     def look(self) -> list[Event]:
-        """Return what changed since the last look; nothing at the first one."""
+        """Return what changed since the last call; nothing at the first one."""
         if self.position is None:
             self.position = self._registry.changes.newest()
             self._look_at_running()
@@ -95,15 +95,15 @@ class Watch:
         return events
 
     def since(self, change_id: int, position: int) -> list[Event] | None:
-        """Return what changed after one change and up to another; None where that is not known any more."""
+        """Return the changes after one and up to another; None if they aren't known any more."""
         changes = self._registry.changes.after(change_id)
         return None if changes is None else self._events([change for change in changes if change.id <= position])
 
     def look_at_tiers(self, *, measure: bool) -> list[Event]:
-        """Return the tiers that crossed their warning threshold, or went away or came back; each is logged too.
+        """Return the tiers that crossed their warning threshold, went offline or came back; each is logged too.
 
         Args:
-            measure: Measure what they hold even where the registry says of nothing that it changed.
+            measure: Measure what they hold even if the registry records no change.
         """
         tiers = self._tiers.all()
         online = {tier.base: not self._tiers.why_offline(tier) for tier in tiers}
@@ -122,7 +122,7 @@ class Watch:
         return found
 
     def _look_at_running(self) -> list[View]:
-        """Return the running jobs that went on since the last look."""
+        """Return the running jobs that made progress since the last call."""
         before = self._running
         self._running = {job.id: vars(JobJson.of(job)) for job in self._registry.jobs(state=(RUNNING,))}
         return [view for job_id, view in self._running.items() if before.get(job_id) != view]
@@ -136,7 +136,7 @@ class Watch:
         if self._registry.model(model_name) is not None:
             try:
                 return vars(ModelJson.of(self._library.model(model_name)))
-            except NotFound:  # it went in this instant
+            except NotFound:  # it was deleted this instant
                 pass
         return {"model_name": model_name, "state": "removed"}
 
@@ -166,18 +166,18 @@ def _tell(status: TierStatus) -> None:
 
 
 class Watcher:
-    """A thread that looks, and tells those who listen.
+    """A thread that reads changes and tells the listeners.
 
     Args:
         registry: The registry.
-        library: The models as they are.
-        tiers: The tiers as they are.
+        library: The models.
+        tiers: The tiers.
     """
 
     def __init__(self, registry: Registry, library: Library, tiers: TierService) -> None:
         self._watch = Watch(registry, library, tiers)
         self._position = 0
-        """The newest change that those who listen were told of."""
+        """The newest change that listeners were told of."""
         self._listeners: set[Listener] = set()
         self._blind = False
         self._mutex = threading.Lock()
@@ -190,25 +190,25 @@ class Watcher:
         return self._stop.is_set()
 
     def start(self) -> None:
-        """Begin to look; whatever changes after this returned is told."""
+        """Start reading; every change after this call returned is told."""
         self._look(tiers=False, measure=False)
         self._thread.start()
 
     def close(self) -> None:
-        """Look no more; returns at once, and may be called by a signal handler."""
+        """Stop reading; returns at once, and a signal handler may call it."""
         self._stop.set()
 
     def stop(self) -> None:
-        """Look no more; returns when the last look is over."""
+        """Stop reading; returns after the last read."""
         self._stop.set()
         self._thread.join()
 
     @contextmanager
     def telling(self, listener: Listener) -> Iterator[int]:
-        """Call a listener with every change after the one returned, in the watcher's thread, within the context.
+        """Call a listener with every change after the returned one, in the watcher's thread, inside the context.
 
         Raises:
-            Unavailable: As many listen already as may.
+            Unavailable: There are too many listeners.
         """
         with self._mutex:
             if len(self._listeners) >= MOST_LISTENERS:
@@ -222,9 +222,9 @@ class Watcher:
                 self._listeners.discard(listener)
 
     def missed(self, change_id: int, position: int) -> list[Event]:
-        """Return what a listener missed that was told of a change, and is told of all after `position`.
+        """Return what a listener missed between its last change and `position`.
 
-        Where that is not known any more, it is one event, `resync`.
+        If that isn't known any more, it is one event, `resync`.
         """
         found = self._watch.since(change_id, position)
         return [Event("resync", {}, position)] if found is None else found
@@ -247,7 +247,7 @@ class Watcher:
                 listener(event)
 
     def _try(self, look: Callable[[], list[Event]]) -> list[Event]:
-        """Return what a look found; nothing where it failed, and the next one finds it."""
+        """Return what a read found; nothing if it failed, and the next one finds it."""
         try:
             found = look()
         except Exception as err:  # noqa: BLE001 - a watcher that ended here would tell nothing of what comes later

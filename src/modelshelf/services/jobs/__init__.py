@@ -1,1 +1,1 @@
-"""Long work as jobs: who runs them, how far they are."""
+"""Long work as jobs: who runs them, and their progress."""

@@ -1,4 +1,4 @@
-"""Jobs that go on in the background of a use of the library."""
+"""Jobs in the background of a use of the library."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from modelshelf.services.jobs.running import Running, run_quietly
 
 
 class BackgroundJobs:
-    """Jobs in threads of their own; they end with the process, and the next process takes them up."""
+    """Jobs in their own threads; they end with the process, and the next process resumes them."""
 
     def __init__(self) -> None:
         self._going: list[tuple[Running, threading.Thread]] = []
 
     def start(self, run: Callable[[Running], None], running: Running) -> None:
-        """Carry out a job in a thread of its own."""
+        """Run a job in its own thread."""
         thread = threading.Thread(target=run_quietly, args=(run, running), name="background-job", daemon=True)
         self._going.append((running, thread))
         thread.start()
@@ -26,7 +26,7 @@ class BackgroundJobs:
             thread.join()
 
     def stop(self) -> None:
-        """Put what is going on back into the queue; returns when that is done."""
+        """Put the running jobs back into the queue; returns when that is done."""
         for running, _ in self._going:
             running.progress.stop()
         self.wait()

@@ -1,4 +1,4 @@
-"""A server says in the registry that it runs, and where, for as long as it does."""
+"""A server's row in the registry, which says that it runs and where."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _BEAT_S = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """The word of one server."""
+    """One server's row."""
 
     runner: JobRunner
     _over: threading.Event = field(default_factory=threading.Event)
 
     def start(self, url: str) -> None:
-        """Say from now on that a server runs at a URL; a registry that cannot be written is asked again later."""
+        """Say from now on that a server runs at a URL; if the registry can't be written, try again later."""
         threading.Thread(target=self._beat, args=(url,), name="presence", daemon=True).start()
 
     def stop(self) -> None:
-        """Say that it ends."""
+        """Say that the server ends."""
         self._over.set()
         with contextlib.suppress(ShelfError, SQLAlchemyError):
             self.runner.registry.servers.leave(self.runner.owner)

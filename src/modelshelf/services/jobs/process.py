@@ -1,4 +1,4 @@
-"""Who holds a reservation or runs a job: a process, named so that another one can tell whether it still lives."""
+"""The process that holds a reservation or runs a job, named so that another process can tell whether it lives."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ _GONE, _HIDDEN = "gone", "hidden"
 
 
 def this_process() -> str:
-    """Return this process's name: boot, process namespace, pid and start time.
+    """Return this process's identity: boot, process namespace, pid and start time.
 
-    A pid alone is used again; a pid of a container means another process outside.
+    A pid alone is reused, and a container's pid means another process outside.
     """
     return f"{_place()}:{os.getpid()}:{_start_time(os.getpid())}"
 
 
 def is_alive(owner: str) -> bool | None:
-    """Return whether an owner lives; None when that cannot be told from here.
+    """Return whether an owner lives; None if that can't be told from here.
 
-    That is so in another container or on another machine, and where `/proc` hides the processes of other users or is
-    that of another container. What such an owner holds is its own for as long as it says so: jobs, reservations and
-    leases expire by the database's clock.
+    It can't be told of another container or machine, or where `/proc` hides other users' processes or belongs to
+    another container. What such an owner holds stays its own while it renews it: jobs, reservations and leases expire
+    by the database's clock.
     """
     if not _sees_itself():
         return None
@@ -37,7 +37,7 @@ def is_alive(owner: str) -> bool | None:
 
 
 def _sees_itself() -> bool:
-    """Return whether `/proc` numbers processes as this process does; where there is none, pids are all there is."""
+    """Return whether `/proc` numbers processes as this process does; without `/proc`, pids are all there is."""
     try:
         return (_PROC / "self").readlink().name == str(os.getpid())
     except OSError:
@@ -53,7 +53,7 @@ def _place() -> str:
 
 
 def _start_time(pid: int) -> str:
-    """Return when a process began, in ticks since the boot: a clock that is set does not change it.
+    """Return a process's start time in ticks since boot, which setting the clock doesn't change.
 
     Source: proc(5), `/proc/PID/stat`, field 22; the command before it may hold blanks and brackets. A zombie has ended.
     """
@@ -66,7 +66,7 @@ def _start_time(pid: int) -> str:
 
 
 def _without_proc(pid: int) -> str:
-    """Return the same where `/proc` does not show the process: it is gone, another user's, or there is no `/proc`."""
+    """Return the same if `/proc` doesn't show the process: it is gone, another user's, or there is no `/proc`."""
     try:
         os.kill(pid, 0)
         return f"{psutil.Process(pid).create_time():.2f}"

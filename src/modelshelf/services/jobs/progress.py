@@ -1,4 +1,4 @@
-"""How far long work is, for whoever looks."""
+"""Progress of long work, for other threads."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class Reading:
     done_bytes: int
     total_bytes: int
     worked_bytes: int = 0
-    """What was handled over all phases, for the rate."""
+    """Bytes handled over all phases, for the rate."""
     detail: str = ""
-    """What keeps it up, in a sentence."""
+    """What the work waits for, in a sentence."""
 
 
 class Counter:
-    """Progress that is counted and can be read and stopped from another thread."""
+    """Progress that another thread can read and stop."""
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()
@@ -30,7 +30,7 @@ class Counter:
         self._reading = Reading("", 0, 0)
 
     def phase(self, name: str, total_bytes: int = 0) -> None:
-        """Begin a phase; one that handles no bytes leaves the figures of the one before."""
+        """Begin a phase; one without bytes keeps the figures of the one before."""
         with self._mutex:
             now = self._reading
             figures = {"done_bytes": 0, "total_bytes": total_bytes} if total_bytes else {}
@@ -49,7 +49,7 @@ class Counter:
             self._reading = replace(self._reading, done_bytes=self._reading.done_bytes + done_bytes)
 
     def note(self, detail: str) -> None:
-        """Say what keeps the work up."""
+        """Say what the work waits for."""
         with self._mutex:
             self._reading = replace(self._reading, detail=detail)
 
@@ -63,6 +63,6 @@ class Counter:
         self._stop.set()
 
     def read(self) -> Reading:
-        """Return how far it is."""
+        """Return the progress now."""
         with self._mutex:
             return self._reading

@@ -1,4 +1,4 @@
-"""What processes that died hold goes back: their reservations, and their jobs into the queue."""
+"""Releases what dead processes hold: their reservations, and their jobs, which go back into the queue."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from modelshelf.services.jobs.process import is_alive
 
 
 def recover_dead_owners(registry: Registry) -> None:
-    """Free what processes that died had reserved, and put their jobs back into the queue."""
+    """Delete dead processes' reservations, and queue their jobs again."""
     held = {reservation.owner for reservation in registry.reservations.all()}
     held |= {job.owner for job in registry.jobs(state=UNFINISHED) if job.owner}
     for owner in held:
         if is_alive(owner) is False:
-            with contextlib.suppress(Denied):  # of a registry that is only read nobody waits for what they hold
+            with contextlib.suppress(Denied):  # nobody waits for what they hold in a registry that is read-only
                 registry.give_up_owner(owner)

@@ -1,7 +1,7 @@
-"""The job engine: whoever claims a job carries it out, tells the registry how far it is, and leaves it in a true state.
+"""The job engine: runs claimed jobs, tells the registry their progress, and leaves each in a true state.
 
-The runner is composed before the services that carry jobs out, and given their handlers afterwards, so that a service
-that needs a job carried out holds the runner itself.
+The runner is composed before the services that run jobs and gets their handlers afterwards, so that a service that
+needs a job to be run can hold the runner itself.
 """
 
 from __future__ import annotations
@@ -32,31 +32,31 @@ Handler = Callable[[Running], None]
 
 @dataclass(frozen=True, slots=True)
 class JobRunner:
-    """Carries out jobs of this process and shows those of all."""
+    """Runs jobs in this process and shows those of all processes."""
 
     registry: Registry
     owner: str
     clock: Clock
     why_not: Callable[[Job], str] = lambda job: ""
-    """Says why this process cannot carry out a job, of whose bases it may have none; see `space.reach`."""
+    """Returns why this process can't run a job, such as for lack of a base; see `space.reach`."""
     handlers: dict[str, Handler] = field(default_factory=dict)
-    """Who carries out which kind of job."""
+    """The function that runs each kind of job."""
     background: BackgroundJobs = field(default_factory=BackgroundJobs)
 
     def handle(self, handlers: Mapping[str, Handler]) -> None:
-        """Take in who carries out which kind of job."""
+        """Add functions that run kinds of jobs."""
         self.handlers.update(handlers)
 
     # --- taking ---
 
     def enqueue_once(self, params: JobParams, model_name: str = "") -> Job:
-        """Return a job; one that was asked for in the same words and never ended is taken up again.
+        """Return a new job, or the unfinished one with the same parameters.
 
         Args:
-            params: What is to be done.
-            model_name: What it is about, for people.
+            params: What to do.
+            model_name: The model that it is about, for people.
 
-        **Concurrency:** two that ask at the same instant may get a job each, which costs a second run.
+        **Concurrency:** two callers at the same instant may get a job each, which costs a second run.
         """
         for job in self.registry.jobs(kind=params.kind, state=UNFINISHED):
             with contextlib.suppress(BadInput):
@@ -65,15 +65,15 @@ class JobRunner:
         return self.registry.add_job(params.kind, model_name, params.to_json())
 
     def claim(self, job: Job) -> Job | None:
-        """Take a job for this process; None where another one is at it, it has ended, or it is not for this one.
+        """Claim a job for this process; None if another one runs it, it has ended, or this process can't run it.
 
-        What processes that died hold goes back first: the job may be one of theirs.
+        What dead processes hold is released first: the job may be one of theirs.
         """
         recover_dead_owners(self.registry)
         return None if self.why_not(job) else self.registry.claim(self.owner, job.id)
 
     def claim_next(self) -> Job | None:
-        """Take the oldest job that is due and for this process; the others wait, and say for what."""
+        """Claim the oldest due job that this process can run; the others wait, and say for what."""
         for job in self.registry.due():
             reason = self.why_not(job)
             if not reason:
@@ -86,11 +86,11 @@ class JobRunner:
     # --- carrying out ---
 
     def run(self, running: Running) -> None:
-        """Carry out a job that this process has claimed.
+        """Run a job that this process has claimed.
 
         Raises:
-            ShelfError: It failed, or waits for something; the registry says so too.
-            Cancelled: It was stopped; it is back in the queue.
+            ShelfError: It failed or waits for something, which the registry says too.
+            Cancelled: It was stopped, and is queued again.
         """
         job = running.job
         try:
@@ -105,7 +105,7 @@ class JobRunner:
         except ShelfError as err:
             self._fail(job, err.detail, err.to_dict())
             raise
-        except OSError as err:  # of a disk, behind a library that does not know our errors
+        except OSError as err:  # of a disk, from a library that doesn't raise our errors
             known = of_os_error(err)
             _log.warning("job_stopped_by_the_disk", extra={"job_id": job.id}, exc_info=err)
             self._fail(job, known.detail, known.to_dict())
@@ -117,11 +117,11 @@ class JobRunner:
         self.registry.finish_job(job.id, DONE)
 
     def finish(self, job: Job, on_tick: Callable[[Job], None] | None = None) -> Job:
-        """Carry out a job here, or wait for the process that is at it; returns it finished.
+        """Run a job here, or wait for the process that runs it; return it finished.
 
         Args:
             job: The job.
-            on_tick: Called about twice a second with the job as it is.
+            on_tick: Called about twice a second with the job.
 
         Raises:
             ShelfError: What it failed with, or waits for.
@@ -142,11 +142,11 @@ class JobRunner:
             self.clock.sleep(_POLL_S)
 
     def run_inside(self, job: Job, outer: Running) -> None:
-        """Carry out a job as a part of another one, whose progress it shows and with which it stops.
+        """Run a job as a part of another one, which shows its progress and stops it.
 
         Raises:
-            ShelfError: What it failed with, or waits for; another process may be at it.
-            Cancelled: The outer one was stopped; both are back in the queue.
+            ShelfError: What it failed with or waits for, such as another process that runs it.
+            Cancelled: The outer one was stopped; both are queued again.
         """
         mine = self.claim(job)
         if mine is None:
@@ -156,13 +156,13 @@ class JobRunner:
         self.run(inner)
 
     def start_in_background(self, job: Job) -> None:
-        """Carry out a job in a thread of its own; when the library is closed, it goes back into the queue."""
+        """Run a job in its own thread; closing the library queues it again."""
         mine = self.claim(job)
         if mine is not None:
             self.background.start(self.run, Running(mine))
 
     def run_due(self, kind: JobKind) -> None:
-        """Carry out the jobs of one kind that are due; what they wait for is left to the next time."""
+        """Run the due jobs of one kind; those that wait for something are left for later."""
         for job in self.registry.jobs(kind=kind, state=UNFINISHED):
             mine = self.claim(job)
             if mine is not None:
@@ -170,7 +170,7 @@ class JobRunner:
                     self.run(Running(mine))
 
     def settle(self, kind: JobKind) -> None:
-        """Carry out the jobs of one kind that are due; returns when nobody else is at one either."""
+        """Run the due jobs of one kind; returns once no other process runs one either."""
         self.run_due(kind)
         while self.registry.jobs(kind=kind, state=(RUNNING,)):
             self.clock.sleep(_LOOK_AGAIN_S)
@@ -179,16 +179,16 @@ class JobRunner:
     # --- looking and ending ---
 
     def all(self, kind: str | None = None, state: Collection[str] | None = None) -> list[Job]:
-        """Return jobs, newest first; of one that no process runs, the detail says what it waits for.
+        """Return jobs, newest first; if no process runs one, its detail says what it waits for.
 
         Args:
-            kind: Of this kind alone.
-            state: In one of these states alone.
+            kind: Only jobs of this kind.
+            state: Only jobs in one of these states.
         """
         return [self._with_wait(job) for job in self.registry.jobs(kind=kind, state=state)]
 
     def cancel(self, job_id: int) -> Job:
-        """End a job; whoever runs it stops within a second. What arrived stays for the next try."""
+        """Cancel a job; its process stops it within a second. Downloaded bytes stay for the next try."""
         job = self.registry.job(job_id)
         if job.finished_at is None:
             self.registry.finish_job(job_id, CANCELLED, detail="Cancelled.")
@@ -200,10 +200,10 @@ class JobRunner:
         return replace(job, detail=self.why_not(job) or "Waits for a running server, or for the same command again.")
 
     def _check_reach(self, job: Job) -> None:
-        """Do nothing where this process can carry out a job, or another one is at it; else the job waits.
+        """Raise unless this process can run a job or another one runs it; the job then waits.
 
         Raises:
-            Unavailable: It works on a base that is not here.
+            Unavailable: It needs a base that this process doesn't have.
         """
         reason = "" if job.state == RUNNING or job.finished_at is not None else self.why_not(job)
         if reason:

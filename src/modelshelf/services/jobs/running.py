@@ -1,4 +1,4 @@
-"""A job that is being carried out here, and what the registry is told of it meanwhile."""
+"""A job that this process runs, and what it tells the registry meanwhile."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ _log = logging.getLogger(__name__)
 TICK_S = 0.5
 _RATE_S = 10.0
 _AWAY_S = 30.0
-"""So long a job goes on whose registry does not answer: half of what it leaves to others to take the job over."""
+"""How long a job goes on without an answer of its registry, in seconds: half of when others may take it over."""
 
 
 class Reservation(Protocol):
-    """A reservation in hand, which expires unless it is renewed."""
+    """A held reservation, which expires unless it is renewed."""
 
     def renew(self) -> None:
-        """Tell the registry what remains, and that the owner lives."""
+        """Tell the registry how many bytes remain, and that the owner lives."""
 
 
 class Rate:
-    """How fast work has gone over the last ten seconds."""
+    """The rate of work over the last ten seconds."""
 
     def __init__(self) -> None:
         self._seen: deque[tuple[float, int]] = deque()
 
     def over(self, now_s: float, worked_bytes: int) -> int:
-        """Return the bytes per second, and remember how far the work is.
+        """Return the bytes per second, and remember the progress.
 
         >>> rate = Rate()
         >>> [rate.over(now, done) for now, done in ((0, 0), (5, 500), (10, 500), (15, 500), (20, 500), (26, 1100))]
@@ -50,7 +50,7 @@ class Rate:
 
 
 class Running:
-    """A job being carried out here: its progress, the reservations it holds, and who else wants to know."""
+    """A job that runs here: its progress, the reservations it holds, and who else is told."""
 
     def __init__(self, job: Job, on_tick: Callable[[Job], None] | None = None) -> None:
         self.job = job
@@ -61,7 +61,7 @@ class Running:
 
 @contextmanager
 def ticking(registry: Registry, clock: Clock, running: Running) -> Iterator[None]:
-    """Keep telling the registry how far a job is, and keep its reservations alive."""
+    """Keep telling the registry a job's progress, and keep its reservations alive."""
     over = threading.Event()
     ticker = threading.Thread(target=_tick_until, args=(registry, clock, running, over), name="job-ticker", daemon=True)
     ticker.start()
@@ -108,7 +108,7 @@ def _tick(registry: Registry, running: Running, rate_bytes_per_s: int) -> None:
 
 
 def run_quietly(run: Callable[[Running], None], running: Running) -> None:
-    """Carry out a job whose failure is told by its row and by nothing else."""
+    """Run a job whose failure only its row tells."""
     try:
         run(running)
     except (ShelfError, Cancelled) as err:

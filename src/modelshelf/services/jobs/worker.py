@@ -14,7 +14,7 @@ from modelshelf.services.jobs.running import TICK_S, Running, run_quietly
 
 _log = logging.getLogger(__name__)
 _RECOVERY_S = 5.0
-"""How often an idle server looks for jobs that processes held which died."""
+"""How often an idle server looks for jobs of dead processes, in seconds."""
 
 
 class Worker:
@@ -23,7 +23,7 @@ class Worker:
     **Concurrency:** one thread looks for a job at a time; when it has one, the next thread looks.
 
     Args:
-        runner: What carries them out.
+        runner: What runs the jobs.
         threads: How many jobs run side by side.
     """
 
@@ -34,17 +34,17 @@ class Worker:
         self._turn = threading.Lock()
         self._recovery_due_at = 0.0
         self._blind = False
-        """Whether the registry could not be asked the last time, which is said once."""
+        """Whether the registry couldn't be asked the last time, which is logged once."""
         self._mutex = threading.Lock()
         self._running: set[Running] = set()
 
     def start(self) -> None:
-        """Begin to take jobs."""
+        """Start taking jobs."""
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
-        """Stop: what runs is put back into the queue where it stands; returns when that is done."""
+        """Stop: running jobs are queued again with their progress; returns when that is done."""
         self._stop.set()
         with self._mutex:
             for running in self._running:
@@ -61,7 +61,7 @@ class Worker:
             self._carry_out(Running(job))
 
     def _wait_for_job(self) -> Job | None:
-        """Return the next job; None when the worker stops."""
+        """Return the next job; None if the worker stops."""
         while not self._stop.is_set():
             if (job := self._take()) is not None:
                 return job
@@ -69,7 +69,7 @@ class Worker:
         return None
 
     def _take(self) -> Job | None:
-        """Return a job that is due now and ours; none, too, while the registry cannot be asked."""
+        """Claim a due job that this process can run; None, too, if the registry can't be asked."""
         try:
             if time.monotonic() >= self._recovery_due_at:
                 self._recovery_due_at = time.monotonic() + _RECOVERY_S

@@ -1,4 +1,4 @@
-"""Cleaning up: measures what could go, and removes what a person ticked, as `Remover` and `UnneededFiles` do."""
+"""Cleaning up: measures what could go, and removes what a person selected, as `Remover` and `UnneededFiles` do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from modelshelf.services.lifecycle.unneeded import UnneededFiles
 
 @dataclass(frozen=True, slots=True)
 class Cleaner:
-    """Plans what could go, and lets it go."""
+    """Plans what could go, and removes it."""
 
     registry: Registry
     remover: Remover
@@ -39,7 +39,7 @@ class Cleaner:
         return with_bytes(item, self.remover.plan(item.model_name, delete_files=True).free_bytes)
 
     def remove(self, items: Sequence[CleanItem]) -> tuple[list[tuple[CleanItem, Freed]], list[str]]:
-        """Remove what was ticked; returns what went with what that freed, and why the rest stayed, in sentences."""
+        """Remove what was selected; return what went with what that freed, and why the rest stayed, in sentences."""
         gone, left = list[tuple[CleanItem, Freed]](), list[str]()
         for item in items:
             try:

@@ -2,7 +2,7 @@
 
 A blob begins with one request, whose answer tells whether the hub honours ranges; its other runs of segments follow
 on as many streams as the line is worth. A blob that another process is fetching is left until that process is done,
-then found on the disk. A connection that brings nothing is left for a fresh one, which goes on at the same byte.
+then found on the disk. A connection that brings nothing is dropped for a new one, which continues at the same byte.
 """
 
 from __future__ import annotations
@@ -32,10 +32,9 @@ from modelshelf.store.locks import try_lock
 _log = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 6
-"""So many failures in a row, without a segment's worth between them, end a pull that the line brought nothing yet; the
-job waits and comes back."""
+"""After so many failures in a row, without a segment's worth between them, a pull waits and tries again later."""
 _AWAY_S = 180.0
-"""So long after a segment the line may be away, as when a router starts anew, before that ends a pull."""
+"""How long after a segment the line may be away, as when a router restarts, before that ends a pull, in seconds."""
 _LONGEST_PAUSE_S = 15.0
 _POLL_S = 0.2
 
@@ -45,7 +44,7 @@ class Fetcher:
     """Fetches the blobs of one plan.
 
     **Concurrency:** `streams` threads share the queue below; everything in it is touched under `_changed`.
-    **Crash:** what arrived is in `incoming/`, and the next fetch goes on from there.
+    **Crash:** what arrived is in `incoming/`, and the next fetch resumes from there.
     """
 
     hub: Hub
@@ -58,9 +57,9 @@ class Fetcher:
     streams: int
     throttle: Throttle
     hours: OpenHours
-    """When they end, the work stops where it is."""
+    """Work stops when these hours end."""
     on_written: Callable[[int], None]
-    """Told how many bytes of the reservation are on the disk now."""
+    """Called with the number of reserved bytes that are now on the disk."""
     _sources: Sources = field(init=False)
     _waiting: deque[BlobNeed] = field(default_factory=deque)
     _tasks: deque[Task] = field(default_factory=deque)
@@ -70,21 +69,21 @@ class Fetcher:
     _worth: int = 1
     """How many streams the line is worth."""
     _in_hand: int = 0
-    """How many large blobs, or parts of such, are being asked for."""
+    """How many large blobs, or parts of them, are being asked for."""
     _good_at: float | None = None
-    """When a segment was there last."""
+    """When a segment last arrived."""
     _failed_digests: set[str] = field(default_factory=set)
     _streams: set[ByteStream] = field(default_factory=set)
     _reading: dict[ByteStream, float] = field(default_factory=dict)
-    """Those whose next bytes are waited for, and since when."""
+    """Streams that wait for their next bytes, and since when."""
     _working: set[threading.Thread] = field(default_factory=set)
     _asking: set[threading.Thread] = field(default_factory=set)
-    """Threads that wait for the head of an answer, which nothing can cut short; they hold no file."""
+    """Threads that wait for an answer's head, which nothing can interrupt; they hold no file."""
     _error: BaseException | None = None
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def __post_init__(self) -> None:
-        """Begin with every LAN hub."""
+        """Start with every LAN hub."""
         self._sources = Sources(self.hub, self.peers)
 
     def run(self) -> None:
@@ -95,7 +94,7 @@ class Fetcher:
             Cancelled: The work was stopped.
             Corrupt: A blob arrived twice with other bytes than its digest says.
             OutOfSpace: The disk is full.
-            Unavailable: The hub went away, or the hours of downloads ended.
+            Unavailable: The hub isn't reachable any more, or the hours for downloads ended.
         """
         check_real(self.plan.repo_id, self.plan.commit_hash)
         self._waiting.extend(self.plan.fetch)
@@ -111,9 +110,9 @@ class Fetcher:
             raise self._error
 
     def _wait_for_all(self) -> None:
-        """Wait until all is done; at a failure, or when the work is to stop, end what the streams wait for.
+        """Wait until all is done; on a failure or a stop, end what the streams wait for.
 
-        A thread that waits for a hub that does not answer is left behind: it finds `_error` set and touches nothing.
+        A thread that waits for a silent hub is left behind: it finds `_error` set and touches nothing.
         """
         try:
             while self._wait_while(lambda: self._error is None and bool(self._working)):
@@ -129,7 +128,7 @@ class Fetcher:
                     stream.abort()
 
     def _look_after_streams(self) -> None:
-        """Leave connections that bring nothing, all of them when the machine has slept, and say how it stands."""
+        """Drop connections that bring nothing, or all after the machine slept, and report the state of the line."""
         woke, now_s = self._line.woke(), time.monotonic()
         with self._changed:
             for stream, since_s in self._reading.items():
@@ -139,7 +138,7 @@ class Fetcher:
         self.progress.note(self._line.silence())
 
     def _look_at_line(self) -> None:
-        """Let as many streams go on as the line is worth."""
+        """Let as many streams run as the line is worth."""
         worth = self._line.streams(self.streams)
         if worth != self._worth:
             with self._changed:
@@ -147,23 +146,23 @@ class Fetcher:
                 self._changed.notify_all()
 
     def _wait_while(self, condition: Callable[[], bool]) -> bool:
-        """Return whether a condition holds, after a moment in which it may end."""
+        """Return whether a condition still holds after a moment's wait."""
         with self._changed:
             return not self._changed.wait_for(lambda: not condition(), _POLL_S)
 
     def _goes_on(self) -> bool:
-        """Return whether to go on with something that isn't the line's."""
+        """Return whether to go on with work that doesn't use the line."""
         self._line.is_busy()
         return self._error is None
 
     def _check(self) -> None:
-        """Raise when the work is to stop, or has failed elsewhere."""
+        """Raise if the work was stopped or has failed in another thread."""
         self.progress.check()
         if self._error is not None:
             raise Cancelled
 
     def _check_here(self) -> None:
-        """Do the same while it isn't the line that is waited for."""
+        """Raise likewise while not waiting for the line."""
         self._line.is_busy()
         self._check()
 
@@ -186,7 +185,7 @@ class Fetcher:
                 self._changed.notify_all()
 
     def _next_task(self) -> Task | None:
-        """Return what to do next, waiting for it; None when all is done or lost."""
+        """Wait for the next task; None if all is done or lost."""
         while True:
             self.progress.check()
             with self._changed:
@@ -214,7 +213,7 @@ class Fetcher:
                 return task
 
     def _take_need(self) -> BlobNeed | None:
-        """Return the blob to begin with next: the largest while the line is worth a stream more, else a small one."""
+        """Return the next blob to begin with: the largest if the line is worth one more stream, else a small one."""
         if self._waiting and self._in_hand < self._worth:
             return self._waiting.popleft()
         return self._waiting.pop() if self._waiting and not is_large(self._waiting[-1]) else None
@@ -225,7 +224,7 @@ class Fetcher:
             self._changed.notify_all()
 
     def _open_blob(self, need: BlobNeed) -> Task | None:
-        """Take a blob's locks and return its first task; None when it is there, or when another process is at it."""
+        """Take a blob's locks and return its first task; None if it is there, or another process fetches it."""
         held = contextlib.ExitStack()
         locks = (self.base.part_lock(need.digest), self.base.hub_lock(self.plan.repo_id, need.digest))
         if not held.enter_context(try_lock(self.base.path, *locks)):
@@ -253,7 +252,7 @@ class Fetcher:
         return Task(download, *plan_runs(missing, self.streams)[0], opens=True)
 
     def _is_there(self, need: BlobNeed) -> bool:
-        """Return whether another process published the blob since the plan was made."""
+        """Return whether another process published the blob since the plan."""
         try:
             return self.base.repo(self.plan.repo_id).blob(need.digest).stat().st_size == need.size_bytes
         except OSError:
@@ -277,13 +276,13 @@ class Fetcher:
                     self._pause(min(backoff_s(failures) / 4, _LONGEST_PAUSE_S))
 
     def _may_come_back(self) -> bool:
-        """Return whether the line brought something in this run, and not long ago."""
+        """Return whether the line brought something in this run, and recently."""
         return self._good_at is not None and self.clock.now() - self._good_at < _AWAY_S
 
     def _ask(self, task: Task, run: Run, buffer: memoryview) -> None:
-        """Make one request and keep what it brings.
+        """Make one request and store what it brings.
 
-        What the answer's head tells about ranges is settled before its body can break.
+        What the answer's head says about ranges is recorded before its body can break.
         """
         need = task.download.need
         with self._stream(need, run.at, run.stop) as stream:
@@ -323,21 +322,21 @@ class Fetcher:
                 self._changed.notify_all()
 
     def _spread(self, task: Task) -> None:
-        """Let the other streams have the rest of a blob."""
+        """Give the rest of a blob to the other streams."""
         missing = [i for i in task.download.incoming.missing() if not task.first <= i < task.last]
         with self._changed:
             self._tasks.extend(Task(task.download, *run) for run in plan_runs(missing, self.streams))
             self._changed.notify_all()
 
     def _skip(self, need: BlobNeed, count: int, stream: ByteStream, buffer: memoryview) -> None:
-        """Read what is there already, or is another stream's, where an answer begins before what was asked for."""
+        """Skip bytes that are there or another stream's, if an answer begins before the requested byte."""
         while count:
             got = self._read(need, buffer[: min(count, buffer.nbytes)], stream)
             self.throttle(got, self._check_here)
             count -= got
 
     def _take(self, download: Download, run: Run, stream: ByteStream, buffer: memoryview) -> None:
-        """Read a run to its end and keep it; each segment has one writer."""
+        """Read a run to its end and store it; each segment has one writer."""
         incoming = download.incoming
         while run.at < run.stop:
             got = self._read(download.need, buffer[: min(run.stop - run.at, buffer.nbytes)], stream)
@@ -354,7 +353,7 @@ class Fetcher:
             self.throttle(got, self._check_here)
 
     def _read(self, need: BlobNeed, view: memoryview, stream: ByteStream) -> int:
-        """Read the next bytes of an answer; returns how many."""
+        """Read the next bytes of an answer; return how many."""
         self._check()
         with self._changed:
             self._reading[stream] = time.monotonic()
@@ -370,7 +369,7 @@ class Fetcher:
         return got
 
     def _finish(self, download: Download) -> None:
-        """Publish a blob that is whole; one with the wrong digest is fetched once more from its beginning."""
+        """Publish a whole blob; one with the wrong digest is fetched once more from its beginning."""
         need = download.need
         try:
             download.incoming.publish(self.base.repo(self.plan.repo_id).blob(need.digest))

@@ -1,4 +1,4 @@
-"""What the streams of a download share: the blobs on their way, and the segments of them to ask for."""
+"""What a download's streams share: the blobs in progress, and their segments to ask for."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from modelshelf.store.blobs.partial import IncomingBlob, Run
 
 @dataclass(slots=True, eq=False)
 class Download:
-    """One blob on its way, with the locks that it holds."""
+    """One blob in progress, with its locks."""
 
     need: BlobNeed
     incoming: IncomingBlob
@@ -20,28 +20,28 @@ class Download:
 
 @dataclass(slots=True)
 class Task:
-    """Some neighbouring segments of a blob to ask for, by one stream."""
+    """Some adjacent segments of a blob for one stream to ask for."""
 
     download: Download
     first: int
     last: int
-    """The segment after the last one."""
+    """The index after the last segment's."""
     run: Run | None = None
-    """What is on its way, and where it stands; it goes on there after a cut."""
+    """The run in progress and its position, from which it continues after a cut."""
     opens: bool = False
     """Whether it has yet to learn about ranges; until then no other stream works on this blob."""
 
     def next_run(self) -> Run | None:
-        """Return what is on its way, or what is to be asked for next; None when all is there."""
+        """Return the run in progress, or the next one to ask for; None if all is there."""
         if self.run is None or self.run.at == self.run.stop:
             self.run = self.download.incoming.gap(self.first, self.last)
         return self.run
 
     def at(self) -> int:
-        """Return where it stands, in bytes from the beginning of the blob."""
+        """Return its position, in bytes from the beginning of the blob."""
         return self.run.at if self.run else self.first * SEGMENT_BYTES
 
 
 def is_large(need: BlobNeed) -> bool:
-    """Return whether a blob takes the line for a while; of a small one the round trip is what takes time."""
+    """Return whether a blob occupies the line for a while; a small one costs mostly the round trip."""
     return need.size_bytes > SEGMENT_BYTES

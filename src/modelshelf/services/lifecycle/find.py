@@ -1,4 +1,4 @@
-"""Finding a model at the hub, and what of it fits here, before anything is registered."""
+"""Finding a model on the hub, and what of it fits here, before anything is registered."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from modelshelf.services.space.fits import Fits
 
 @dataclass(frozen=True, slots=True)
 class Finder:
-    """Asks the hub what there is."""
+    """Asks the hub what it has."""
 
     hub: Hub
     fits: Fits
 
     def files(self, repo_id: RepoId, revision: RefName, to: Tier | None = None) -> RepoFiles:
-        """Return the files of a repository in choices, with where each would go.
+        """Return a repository's files as choices, with where each would go.
 
         Args:
             repo_id: The repository.
             revision: Its revision.
-            to: The tier that they are for; None: the primary, or else the secondary.
+            to: The target tier; None: the primary, or else the secondary.
 
         Raises:
-            NotFound, Denied: The hub does not have it, or not for this token.
-            Unavailable: The hub cannot be reached.
+            NotFound, Denied: The hub doesn't have it, or not for this token.
+            Unavailable: The hub isn't reachable.
         """
         found = self.hub.resolve(repo_id, revision)
         files = self.hub.list_files(found.repo_id, found.commit_hash)

@@ -1,4 +1,4 @@
-"""The line to the hub as it is seen: what it brings, how many streams it is worth, and when it brings nothing."""
+"""The line to the hub as observed: its rate, how many streams it is worth, and its silences."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections import deque
 from collections.abc import Callable
 
 STALL_S = 15.0
-"""A connection that brings nothing for so long is left for a fresh one."""
+"""How long a connection may bring nothing before it is dropped for a new one, in seconds."""
 _SILENCE_S = 5.0
-"""So long a silence is worth a word."""
+"""How long a silence lasts before it is reported, in seconds."""
 _LATELY_S = 2.0
 _STREAM_BYTES = 2**20
-"""What the line has to bring lately for one more stream to be worth it: half a MiB a second."""
+"""How many bytes the line has to have brought lately for one more stream: half a MiB a second."""
 _SLEPT_S = 2.0
 
 
 def asleep_s() -> float:
-    """Return how long this machine has slept since it started: its connections are dead when it wakes up.
+    """Return how many seconds this machine has slept since it started: its connections are dead when it wakes up.
 
     Source: clock_gettime(2). On Linux CLOCK_BOOTTIME goes on in a sleep and CLOCK_MONOTONIC, Python's monotonic, does
     not; on macOS CLOCK_MONOTONIC goes on and mach_absolute_time, Python's monotonic, does not.
@@ -29,7 +29,7 @@ def asleep_s() -> float:
 class Line:
     """What is known of a line.
 
-    **Concurrency:** streams tell it of what came; anyone may ask.
+    **Concurrency:** streams report bytes; any thread may ask.
 
     Args:
         now: Seconds that go on while the machine is awake.
@@ -46,7 +46,7 @@ class Line:
         self._alive_s = now()
 
     def came(self, count_bytes: int) -> None:
-        """Take note of bytes."""
+        """Record bytes that arrived."""
         now_s = self._now()
         with self._mutex:
             self._alive_s = now_s
@@ -54,7 +54,7 @@ class Line:
             self._lately_bytes += count_bytes
 
     def is_busy(self) -> None:
-        """Take note that it isn't the line that is waited for: this side hashes, or keeps a rate limit."""
+        """Record that the line isn't what is waited for: this side hashes, or keeps a rate limit."""
         self._alive_s = self._now()
 
     def streams(self, most: int) -> int:
@@ -65,14 +65,14 @@ class Line:
             return min(most, 1 + self._lately_bytes // _STREAM_BYTES)
 
     def silence(self) -> str:
-        """Return in a sentence that nothing comes; empty as long as something does."""
+        """Return a sentence if nothing arrives; empty as long as something does."""
         silent_s = self._now() - self._alive_s
         if silent_s < _SILENCE_S:
             return ""
         return f"No data for {silent_s:.0f} s{', reconnecting' if silent_s >= STALL_S else ''}."
 
     def woke(self) -> bool:
-        """Return whether the machine has slept since this was asked last; a sleep is no silence."""
+        """Return whether the machine has slept since the last call; a sleep doesn't count as silence."""
         before, self._slept_s = self._slept_s, self._asleep()
         if self._slept_s - before < _SLEPT_S:
             return False

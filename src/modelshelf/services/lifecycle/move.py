@@ -1,8 +1,8 @@
-"""Moving a model to another tier: the copy first, whole and verified, then the row, then the source.
+"""Moving a model to another tier: first the copy, whole and verified, then the row, then the source's deletion.
 
-At every instant a complete copy exists that the registry resolves to. Until the switch that is the source, of which
-nothing is touched; after it, the target. A killed move is simply run again: blobs that arrived are found, a blob in
-the middle goes on at its next segment, and a switched model only has its source left to delete.
+At every instant the registry resolves to a complete copy: until the switch the source, which isn't touched, and after
+it the target. A killed move is run again: blobs that arrived are found, one in progress resumes at its next segment,
+and a switched model only has its source left to delete.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ from modelshelf.store.tiers.marker import is_writable
 
 _log = logging.getLogger(__name__)
 _LOCK_WAIT_S = 3600.0
-"""Another process that fetches or copies the same blob is waited for; it leaves it verified."""
+"""How long to wait for another process that fetches or copies the same blob, and verifies it, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Route:
-    """Where a move goes."""
+    """A move's source and target."""
 
     row: ModelRow
     source: Base
@@ -71,11 +71,11 @@ class _Route:
         return self.target.repo(self.row.hf_path)
 
     def held(self, commit_hash: CommitHash, files: Sequence[FileEntry]) -> dict[Digest, Path]:
-        """Return what the target has of the model, digest to file."""
+        """Return the model's files that the target has, by digest."""
         return snapshot.held(self.target, self.to_repo, commit_hash, files, symlinks=self.links)
 
     def wanted(self, commit_hash: CommitHash, files: Sequence[FileEntry]) -> PullPlan:
-        """Return what the target lacks, by names and sizes."""
+        """Return the model's files that the target lacks, by names and sizes."""
         return plan_pull(self.row.hf_path, commit_hash, files, snapshot.sizes(self.held(commit_hash, files)))
 
 
@@ -92,14 +92,14 @@ class Mover:
     def enqueue(
         self, model_name: str, to: str, cache_path: str | None, *, keep_source: bool, cause: Cause = A_PERSON
     ) -> Job:
-        """Return the job that moves a model, after checking that it can be; one that a killed process left as it is.
+        """Return the job that moves a model, after its checks: a new one, or the one that a killed process left.
 
-        `cause` says why it is asked for.
+        `cause` says why the move is needed.
 
         Raises:
-            BadInput: There is no such tier, or it lies there already.
-            NotFound, Conflict, Unavailable: There is no such model, it is not whole, or a tier is offline.
-            Denied: The target cannot be written.
+            BadInput: There is no such tier, or the model is on it already.
+            NotFound, Conflict, Unavailable: There is no such model, it isn't whole, or a tier is offline.
+            Denied: The target can't be written.
         """
         tier = self.tiers.settings.chosen(to, cache_path)
         model = self.library.model(model_name)
@@ -110,7 +110,7 @@ class Mover:
         return enqueue_move(self.registry, self.tiers.settings, row, tier, keep_source=keep_source, cause=cause)
 
     def plan(self, model_name: str, to: str, cache_path: str | None, *, keep_source: bool) -> MovePlan:
-        """Return what moving a model would do; raises as `enqueue` does, and as `RoomMaker.check` where it is full."""
+        """Return what a move would do; raises as `enqueue` does, and as `RoomMaker.check` if the target is full."""
         route = self._route(self.library.model(model_name), self.tiers.settings.chosen(to, cache_path))
         plan = self._plan(route, self._likely_method(route), keep_source=keep_source)
         need, takes_disk, row = self._need(route, plan), plan.method == "copy", route.row
@@ -121,17 +121,17 @@ class Mover:
         return replace(plan, makes_room=room)
 
     def who_leaves(self, model_name: str, to: str, cache_path: str | None) -> EvictionPlan | None:
-        """Return what a move would make leave its target; None for nothing, and where the move itself says why not."""
+        """Return what a move would evict from its target; None for nothing, or if the move itself will say why not."""
         with contextlib.suppress(ShelfError):
             return self.plan(model_name, to, cache_path, keep_source=False).makes_room
         return None
 
     def run(self, running: Running) -> None:
-        """Carry out a move job."""
+        """Run a move job."""
         params = params_of(running.job, MoveParams)
         tier = self.tiers.settings.resolve(params.cache_location, params.cache_path)
         model = self.library.model(running.job.model_name)
-        if model.base == tier.base:  # an earlier run switched it, and left its source to a job of its own
+        if model.base == tier.base:  # an earlier run switched it, and left its source to another job
             refresh_sidecar(self.registry, model)
             return
         self.tiers.open_to_write(tier)
@@ -147,7 +147,7 @@ class Mover:
         **Crash:** see the module.
 
         Raises:
-            OutOfSpace: The target has no room; nothing was copied.
+            OutOfSpace: It doesn't fit on the target; nothing was copied.
             Corrupt: A blob of the source is damaged; the source stays as it is.
             Cancelled: It was stopped; what arrived stays for the next run.
         """
@@ -169,13 +169,13 @@ class Mover:
             self._transfer(route, plan, sources, progress, reservation)
             with locks.wait_lock(route.target.path, route.target.repo_lock(plan.repo_id), self.clock):
                 self._arrive(route, plan, running.job.id)
-        with contextlib.suppress(OutOfSpace, Denied, NotFound):  # a pin that was set meanwhile: reconcile finds it
+        with contextlib.suppress(OutOfSpace, Denied, NotFound):  # a pin that was set meanwhile is found by reconcile
             refresh_sidecar(self.registry, self.library.model(plan.model_name))
         if is_writable(route.source):
             sidecars.remove(route.source, route.row.model_name)
 
     def why_kept(self, model_name: str) -> str:
-        """Return why a move would leave the old copy where it is, in a sentence; empty when it would not."""
+        """Return why a move would leave the old copy, in a sentence; empty if it wouldn't."""
         base = Base(Path(self.library.model(model_name).base))
         return "" if is_writable(base) else f"{base.path} is read-only: the copy there stays as it is."
 
@@ -219,21 +219,21 @@ class Mover:
         )
 
     def _method(self, route: _Route) -> str:
-        """Return how the bytes get there: what works is tried."""
+        """Return how the bytes get there, by trying what works."""
         return link_or_clone.probe_share(route.target.path, route.source.marker, route.target.own)
 
     def _likely_method(self, route: _Route) -> str:
-        """Return how the bytes will get there; nothing is tried."""
+        """Return how the bytes will probably get there, without trying."""
         likely = link_or_clone.likely_share(route.source.path, marker.nearest_folder(route.target))
         return likely if likely != "link" or capabilities.of(route.target).hardlinks else "copy"
 
     def _need(self, route: _Route, plan: MovePlan) -> Callable[[], int]:
-        """Return what says how many bytes the target lacks now."""
+        """Return a function that says how many bytes the target lacks now."""
         pull_plan = PullPlan(plan.repo_id, plan.commit_hash, plan.files, plan.transfer, ())
         return partial(missing_bytes, route.target, pull_plan, self.tiers.second_bytes(route.target, plan.files))
 
     def _set_aside_damage(self, route: _Route, progress: Progress) -> None:
-        """Make sure that what the target has already is what its name says, for the source will be deleted."""
+        """Verify what the target already has, because the source will be deleted."""
         assert route.row.commit_hash is not None
         files = self.library.files(route.row)
         sources = snapshot.locate(route.source, route.from_repo, route.row.commit_hash, files)
@@ -245,7 +245,7 @@ class Mover:
                 self._keep_if_good(route, digest, path)
 
     def _keep_if_good(self, route: _Route, digest: Digest, path: Path) -> bool:
-        """Return whether a file of the target has the bytes that its digest promises; if not it is set aside."""
+        """Return whether a file of the target matches its digest; if not, it is set aside."""
         stamp = scan.stamp(path)
         if file_agrees(path, digest):
             self.registry.verified.add(route.tier_id, {digest: stamp})
@@ -255,10 +255,10 @@ class Mover:
         return False
 
     def _sources(self, route: _Route, plan: MovePlan) -> dict[Digest, Path]:
-        """Return the files to bring over, by digest; each can be read.
+        """Return the source files to bring, by digest; each can be read.
 
         Raises:
-            Corrupt: One is not there any more.
+            Corrupt: One is missing by now.
             Denied: One belongs to another user; nothing was copied.
         """
         sources = snapshot.locate(route.source, route.from_repo, plan.commit_hash, plan.files)
@@ -297,7 +297,7 @@ class Mover:
                 self._bring(route, need, sources[need.digest], progress, reservation)
 
     def _bring(self, route: _Route, need: BlobNeed, source: Path, progress: Progress, reservation: Reservation) -> None:
-        """Bring one blob to the target, whose locks are held."""
+        """Bring one blob, whose locks are held, to the target."""
         path = route.to_repo.blob(need.digest)
         assert route.row.commit_hash is not None
         arrived = route.held(route.row.commit_hash, [FileEntry(need.path, need.size_bytes, need.digest)])
@@ -317,7 +317,7 @@ class Mover:
             self.registry.verified.add(route.tier_id, {need.digest: scan.stamp(path)})
 
     def _arrive(self, route: _Route, plan: MovePlan, job_id: int) -> None:
-        """Lay the snapshot out on the target, and let the model resolve to it."""
+        """Lay out the snapshot on the target, and switch the model to it."""
         row = route.row
         lay_out(route.target, route.to_repo, plan.commit_hash, plan.files, Counter(), symlinks=route.links)
         snapshot.copy_extras(route.from_repo, route.to_repo, plan.commit_hash)
@@ -335,7 +335,7 @@ class Mover:
         left = old_copy(self.tiers.settings, route.source, plan.repo_id, plan.commit_hash, plan.files)
         now = self.registry.model(row.model_name) or row
         manifest = self.registry.files(plan.repo_id, plan.commit_hash)
-        sidecars.write(route.target, sidecar_of(now, plan.commit_hash, manifest))  # the last write: the row follows it
+        sidecars.write(route.target, sidecar_of(now, plan.commit_hash, manifest))  # the last write before the row's
         signature = scan.signature(route.to_repo, plan.commit_hash)
         location, base = route.tier.location, self.tiers.settings.stored_path(route.tier.base)
         then = None if plan.keep_source else left

@@ -1,4 +1,4 @@
-"""Whether downloads may run now: the hours that a setting gives them, unless a person wants one at once."""
+"""Whether downloads may run now: within the configured hours, or because a person wants one at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class OpenHours:
     """The hours, for the downloads of this process.
 
     Args:
-        hours: When they may run; None: always.
+        hours: When downloads may run; None: always.
         clock: Time.
     """
 
@@ -22,11 +22,11 @@ class OpenHours:
         self._clock = clock
 
     def ignore(self) -> None:
-        """Let the downloads of this process run at once from now on."""
+        """Let this process's downloads run at once from now on."""
         self._hours = None
 
     def check(self) -> None:
-        """Do nothing in the hours.
+        """Raise unless downloads may run now.
 
         Raises:
             Unavailable: It is too early; `opens_in_s` says by how much.

@@ -9,7 +9,7 @@ from modelshelf.services.lifecycle.pull import refresh_sidecar
 
 
 def set_pin(registry: Registry, library: Library, model_name: str, *, pinned: bool, reason: str) -> Model:
-    """Note whether a model may be evicted, in the registry and on its tier; returns it.
+    """Set whether a model may be evicted, in the registry and on its tier; return the model.
 
     Raises:
         NotFound: There is no such model.

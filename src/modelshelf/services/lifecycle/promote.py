@@ -1,4 +1,4 @@
-"""Promotion: a model that is used from the slow tier moves to the fast one in the background, where that pays."""
+"""Promotion: a model that is used from the slow tier moves to the fast one in the background, if that is worth it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Promoter:
-    """Decides about promotions and starts them."""
+    """Decides on promotions and starts them."""
 
     registry: Registry
     room: RoomMaker
@@ -35,7 +35,7 @@ class Promoter:
     runner: JobRunner
 
     def on_use(self, model: Model) -> None:
-        """Start the promotion of a model that is about to be used, where it pays; never in the way of the use."""
+        """Start the promotion of a model that is about to be used, if it is worth it; never delays the use."""
         if model.row.cache_location != SECONDARY or self.mode == "never":
             return
         try:
@@ -49,7 +49,7 @@ class Promoter:
             _log.warning("no_promotion", extra={"model": model.row.model_name, "detail": err.detail})
 
     def decide(self, model: Model) -> PromotionDecision:
-        """Return whether a model of the secondary moves to the primary if it is used now, and why."""
+        """Return whether a use now would promote a model from the secondary to the primary, and why."""
         tiers = self.room.tiers
         primary, secondary = tiers.settings.primary, tiers.settings.secondary
         assert secondary is not None

@@ -1,4 +1,4 @@
-"""Pulling a model: resolve, plan, reserve, fetch, lay out, and only then say that it is there."""
+"""Pulling a model: resolve, plan, reserve, fetch, lay out, and only then mark it complete."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _log = logging.getLogger(__name__)
 class Puller:
     """Pulls registered models.
 
-    **Crash:** every step finds what the one before it left: parts, blobs, links. Nothing is said to be there before
+    **Crash:** every step finds what the one before it left: parts, blobs, links. No model is marked complete before
     all of it is.
     """
 
@@ -59,7 +59,7 @@ class Puller:
     streams: int
 
     def run(self, running: Running) -> None:
-        """Carry out a pull job; see `pull`.
+        """Run a pull job; see `pull`.
 
         Raises:
             NotFound: Its model was removed.
@@ -74,15 +74,15 @@ class Puller:
 
         Args:
             row: The model.
-            progress: Who wants to know.
-            on_reserved: Given the reservation, for whoever keeps it alive.
+            progress: Told how far the pull is.
+            on_reserved: Called with the reservation, to keep it alive.
 
         Raises:
             BadInput: Its patterns match no file.
-            NotFound: The hub does not have it.
-            OutOfSpace: It does not fit; nothing was fetched.
-            Unavailable: The hub or the tier is away, or it isn't the hour for downloads.
-            Denied: The tier cannot be written.
+            NotFound: The hub doesn't have it.
+            OutOfSpace: It doesn't fit; nothing was fetched.
+            Unavailable: The hub isn't reachable, the tier is offline, or downloads may not run now.
+            Denied: The tier can't be written.
             Corrupt: Bytes with the wrong digest arrived twice.
         """
         self._open(row)
@@ -107,14 +107,14 @@ class Puller:
         progress: Progress,
         on_reserved: Callable[[Reservation], None],
     ) -> Base:
-        """Bring the blobs of a commit to a model's tier, verified; returns its base. See `pull` for what it raises.
+        """Bring a commit's blobs to a model's tier, verified; return the base. Raises as `pull` does.
 
         Args:
             row: The model.
             commit_hash: The commit.
-            files: The files wanted.
-            progress: Who wants to know.
-            on_reserved: Given the reservation.
+            files: The selected files.
+            progress: Told how far the work is.
+            on_reserved: Called with the reservation.
         """
         tier, tier_id = self._open(row)
         self.tiers.check_storable(tier, row.hf_path, files, row.model_name, row.revision)
@@ -137,7 +137,7 @@ class Puller:
         return base
 
     def plan(self, base: Base, repo_id: RepoId, commit_hash: CommitHash, files: Sequence[FileEntry]) -> PullPlan:
-        """Return what has to be fetched for the files of a commit; what lies there by name and size is not."""
+        """Return what to fetch for the files of a commit; what is there by name and size isn't."""
         there = self._held(base, repo_id, commit_hash, files)
         return plan_pull(repo_id, commit_hash, files, snapshot.sizes(there))
 
@@ -153,12 +153,12 @@ class Puller:
         return tier, tier_id
 
     def _manifest(self, row: ModelRow) -> tuple[ModelRow, CommitHash, list[FileEntry]]:
-        """Return a model, its commit and all files of that, asking the hub the first time and pinning the answer.
+        """Return a model, its commit and all files of it; the first call asks the hub and pins the answer.
 
         Raises:
             BadInput: Its patterns match no file.
-            NotFound: The hub does not have it.
-            Unavailable: The hub cannot be reached.
+            NotFound: The hub doesn't have it.
+            Unavailable: The hub isn't reachable.
         """
         commit_hash = row.commit_hash
         files = self.registry.files(row.hf_path, commit_hash) if commit_hash else []
@@ -187,9 +187,9 @@ class Puller:
         )
 
     def _set_aside_damage(self, base: Base, tier_id: str, plan: PullPlan, progress: Progress) -> None:
-        """Quarantine blobs that other tools left with the wrong size or content; Hugging Face checks neither.
+        """Quarantine blobs that other tools left with the wrong size or bytes; Hugging Face checks neither.
 
-        A blob that was verified here before, and was not written since, is not read again.
+        A blob that was verified here and not written since isn't read again.
         """
         held = self._held(base, plan.repo_id, plan.commit_hash, plan.files)
         for need in plan.suspect:
@@ -218,9 +218,9 @@ class Puller:
         _log.warning("blob_quarantined", extra={"digest": digest, "wrong": what, "path": str(target)})
 
     def lay_out(self, base: Base, row: ModelRow, commit_hash: CommitHash, manifest: Sequence[FileEntry]) -> None:
-        """Lay out the snapshot of blobs that are there, and let the model's revision name it; the hub isn't asked.
+        """Lay out the snapshot from blobs that are there, and set the model's ref to it; the hub isn't asked.
 
-        The caller holds the repository's lock, and lets the row follow: bytes first, list, links, ref, row last.
+        The caller holds the repository's lock and writes the row afterwards: bytes, list, links, ref, row.
 
         Args:
             base: The model's base.
@@ -229,7 +229,7 @@ class Puller:
             manifest: All files of the commit.
 
         Raises:
-            Unavailable: Files vanished meanwhile.
+            Unavailable: Files were deleted in the meantime.
         """
         repo, files = base.repo(row.hf_path), select_files(manifest, row.allow_patterns)
         delete.check_no_links(repo, commit_hash)
@@ -253,7 +253,7 @@ class Puller:
 
 @contextlib.contextmanager
 def _naming_what_is_gone(row: ModelRow) -> Iterator[None]:
-    """Say of a commit that the hub no longer has which revision it was, and what takes its place."""
+    """Add to the error for a commit that the hub no longer has which revision it was, and what replaces it."""
     try:
         yield
     except NotFound as err:
@@ -272,7 +272,7 @@ def _naming_what_is_gone(row: ModelRow) -> Iterator[None]:
 def sidecar_of(
     row: ModelRow, commit_hash: CommitHash, manifest: Sequence[FileEntry], arriving_from: BasePath | None = None
 ) -> Sidecar:
-    """Return the sidecar of a model that lies, or will lie, on a tier."""
+    """Return the sidecar of a model that is, or will be, on a tier."""
     return Sidecar(
         model_name=row.model_name,
         hf_path=row.hf_path,
@@ -287,12 +287,12 @@ def sidecar_of(
 
 
 def refresh_sidecar(registry: Registry, model: Model) -> None:
-    """Write the sidecar of a model that is whole, as the registry has it now; one that cannot be written is left."""
+    """Write a whole model's sidecar from the registry; one that can't be written is left."""
     row, base = model.row, Base(Path(model.base))
     if row.complete and row.commit_hash is not None and model.state is not State.OFFLINE and is_writable(base):
         try:
             sidecars.write(base, sidecar_of(row, row.commit_hash, registry.files(row.hf_path, row.commit_hash)))
-        except (Denied, OutOfSpace) as err:  # the registry has it: reconcile writes the sidecar when there is room
+        except (Denied, OutOfSpace) as err:  # the registry has it: reconcile writes the sidecar once there is room
             _log.warning("sidecar_left", extra={"model": row.model_name, "detail": err.detail})
 
 
@@ -317,16 +317,16 @@ def select(files: list[FileEntry], allow_patterns: tuple[str, ...]) -> list[File
 
 
 def missing_bytes(base: Base, plan: PullPlan, more_bytes: int = 0) -> int:
-    """Return what a pull still has to write, at most: its blobs less what earlier tries left, and what lies beside.
+    """Return how many bytes a pull still has to write at most: its blobs less finished parts, and what is beside them.
 
     Args:
         base: The base.
-        plan: What is to be fetched.
-        more_bytes: What a snapshot without links takes twice; see `store.repos.snapshot.second_bytes`.
+        plan: What to fetch.
+        more_bytes: Bytes that a snapshot without links stores twice; see `store.repos.snapshot.second_bytes`.
     """
     return more_bytes + beside_bytes(plan.files) + unfetched_bytes(base, plan) if plan.fetch else 0
 
 
 def unfetched_bytes(base: Base, plan: PullPlan) -> int:
-    """Return what a pull still has to fetch: its blobs less what earlier tries left."""
+    """Return how many bytes a pull still has to fetch: its blobs less finished parts."""
     return sum(need.size_bytes - min(need.size_bytes, written_bytes(base.part(need.digest))) for need in plan.fetch)

@@ -1,7 +1,7 @@
-"""At most so many bytes per second, over all streams of all processes that share a registry.
+"""A rate limit over all streams of all processes that share a registry.
 
-The processes don't talk to each other: each keeps to its part of the limit, which is that of its downloads among all
-that are running. The registry has their rows, and of a process that was killed it tells by its owner that it is dead.
+The processes don't talk to each other: each takes its share of the limit, by its downloads among all that are
+running. The registry has their jobs, and an owner's identity tells that a killed process is dead.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from modelshelf.services.jobs.process import is_alive
 
 _STEP_S = 0.2
 _ASK_S = 2.0
-"""How often a process looks for others that download."""
+"""How often a process asks for others that download, in seconds."""
 
 
 def part_of_limit(registry: Registry, owner: str) -> float:
-    """Return which part of the limit an owner's downloads may take: one that begins counts itself already."""
+    """Return the share of the limit that an owner's downloads may take; a new one already counts itself."""
     downloading = [job.owner for job in registry.jobs(state=(RUNNING,)) if job.phase in (DOWNLOADING, REPAIRING)]
     mine = max(1, downloading.count(owner))
     return mine / (mine + sum(other != owner and is_alive(other) is not False for other in downloading))
@@ -36,7 +36,7 @@ class Throttle:
     Args:
         rate_bytes_per_s: The limit; None: none.
         clock: Time.
-        part: Returns which part of it this process may take, above 0 and at most 1; asked now and then.
+        part: Returns this process's share, above 0 and at most 1; called now and then.
     """
 
     def __init__(self, rate_bytes_per_s: int | None, clock: Clock, part: Callable[[], float] = lambda: 1.0) -> None:
@@ -53,7 +53,7 @@ class Throttle:
 
         Args:
             count_bytes: How many.
-            check: Called now and then while it waits; may raise to stop.
+            check: Called now and then while waiting; may raise to stop.
         """
         if self._rate_bytes_per_s is None:
             return
@@ -61,7 +61,7 @@ class Throttle:
             now = self._clock.now()
             if now >= self._ask_at:
                 self._ask_at = now + _ASK_S
-                with contextlib.suppress(ShelfError):  # the registry is away: as before
+                with contextlib.suppress(ShelfError):  # the registry isn't reachable: keep the last share
                     self._last_part = self._part()
             self._free_at = max(now, self._free_at) + count_bytes / (self._rate_bytes_per_s * self._last_part)
             wait_s = self._free_at - now

@@ -37,15 +37,15 @@ class Registrar:
     hub: Hub
 
     def plan(self, wanted: Registration) -> AddPlan:
-        """Return what registering a model would do, after checking all that can be checked; nothing is changed.
+        """Return what registering a model would do, after every check that is possible; nothing is changed.
 
-        With the hub not reachable the plan knows no commit.
+        Without the hub the plan has no commit.
 
         Raises:
             BadInput: A name, a path or a pattern is invalid.
-            Conflict: The name is taken; or room could be made, but for what is pinned or in use.
-            NotFound, Denied: The hub does not have the repository, or not for this token.
-            OutOfSpace: It does not fit on its tier.
+            Conflict: The name is taken; or only pinned or used models keep room from being made.
+            NotFound, Denied: The hub doesn't have the repository, or not for this token.
+            OutOfSpace: It doesn't fit on its tier.
             Unavailable: The tier is offline.
         """
         tier = self.tiers.settings.chosen(wanted.cache_location, wanted.cache_path)
@@ -71,16 +71,16 @@ class Registrar:
         return AddPlan(wanted, tier, commit_hash, tuple(manifest), pull.total_bytes, fetch_bytes, makes_room)
 
     def register(self, wanted: Registration) -> AddPlan:
-        """Add a model, pinned to the commit that its revision means now; returns what its pull will do.
+        """Add a model, pinned to the commit that its revision means now; return what its pull will do.
 
-        With the hub not reachable the model is added all the same; its pull finds the commit later. The same
+        Without the hub the model is added too, and its pull finds the commit later. The same
         registration a second time changes nothing. Raises as `plan` does.
         """
         plan = self.plan(wanted)
         wanted = plan.wanted
         self.tiers.open_to_write(plan.tier)
         files = select(list(plan.manifest), wanted.allow_patterns) if plan.manifest else []
-        # Of a tier that is new with that, it is known only now what its file system can.
+        # Only now is it known what the file system of a new tier can do.
         self.tiers.check_storable(plan.tier, wanted.hf_path, files, wanted.model_name, wanted.revision)
         there = self.registry.model(wanted.model_name)
         row = there or self.registry.add_model(wanted, self.tiers.settings.stored_path(plan.tier.base))
@@ -90,10 +90,10 @@ class Registrar:
         return plan
 
     def with_name(self, wanted: Registration, behind: str) -> Registration:
-        """Return a registration for which nobody chose a name with the one that adopt would give it.
+        """Return an unnamed registration with the name that adopt would give it.
 
         Args:
-            wanted: The registration; its name doesn't count.
+            wanted: The registration; its name is ignored.
             behind: What tells the model from others of its repository, such as a quantisation.
 
         Raises:
@@ -116,7 +116,7 @@ class Registrar:
         return replace(wanted, model_name=same.model_name)
 
     def _pinned(self, wanted: Registration) -> tuple[RepoId, CommitHash, list[FileEntry]] | None:
-        """Return the repository, commit and files that a model of this name is pinned to, if one is there."""
+        """Return the repository, commit and files that an existing model of this name is pinned to."""
         there = self.registry.model(wanted.model_name)
         if there is None or there.commit_hash is None:
             return None
@@ -128,13 +128,13 @@ class Registrar:
         return found.repo_id, found.commit_hash, self.hub.list_files(found.repo_id, found.commit_hash)
 
     def _known_spelling(self, base: Base, hf_path: RepoId) -> RepoId:
-        """Return a repository's id as it is spelled here already; upper and lower case don't tell two apart."""
+        """Return a repository's id as it is already spelled here; letter case doesn't tell two repositories apart."""
         registered = [row.hf_path for row in self.registry.models()]
         cached = [repo_id for kind, repo_id, _ in scan.repos(base) if kind == "model"]
         return next((known for known in (*registered, *cached) if known.lower() == hf_path.lower()), hf_path)
 
     def _check_base(self, wanted: Registration, tier: Tier) -> None:
-        """Refuse the name of a model that lies in another custom base."""
+        """Raise if the name belongs to a model on another custom base."""
         there = self.registry.model(wanted.model_name)
         if there is not None and self.tiers.settings.resolve(there.cache_location, there.cache_path).base != tier.base:
             raise Conflict(
@@ -150,7 +150,7 @@ class Registrar:
         return plan_pull(repo_id, commit_hash, files, snapshot.sizes(held))
 
     def enqueue_pull(self, model_name: str) -> Job:
-        """Return the job that pulls a model, a new one where none is at it.
+        """Return the job that pulls a model: the unfinished one, or a new one.
 
         Raises:
             NotFound: There is no such model.
@@ -165,7 +165,7 @@ class Registrar:
 
 
 def _asks_the_same(row: ModelRow, wanted: Registration) -> bool:
-    ours = (row.hf_path.lower(), row.revision, row.allow_patterns)  # the Hub spells an id
+    ours = (row.hf_path.lower(), row.revision, row.allow_patterns)  # the Hub's spelling of an id
     return ours == (wanted.hf_path.lower(), wanted.revision, wanted.allow_patterns)
 
 
@@ -180,11 +180,11 @@ def registration(
     """Return what `shelf add NAME REFERENCE --to primary|secondary|PATH` asks for.
 
     Args:
-        name: Its name; empty where nobody chose one: see `Registrar.with_name`.
-        reference: The repository, with what else was said about it.
+        name: Its name; empty for the default, see `Registrar.with_name`.
+        reference: The repository, with what else was typed about it.
         to: The tier.
         revision: The revision; None: the reference's, or `main`.
-        allow_patterns: Files wanted beside those of the reference.
+        allow_patterns: Patterns for files beyond those of the reference.
 
     Raises:
         BadInput: `to` is neither a tier nor a path; or two revisions are named.

@@ -1,4 +1,4 @@
-"""Removing a model: the row first, the bytes last, and only bytes that nothing else needs.
+"""Removing a model: first the row, last the bytes, and only bytes that nothing else needs.
 
 Deleting the row and creating the cleanup job, which deletes sidecar and bytes, is one transaction, so after a crash any
 later command finishes it.
@@ -47,11 +47,11 @@ class Remover:
         return self._plan(model) if delete_files else _nothing(model.row)
 
     def check(self, model_name: str, *, delete_files: bool) -> None:
-        """Do nothing where a model can be removed now.
+        """Raise unless a model can be removed now.
 
         Raises:
             NotFound: There is no such model.
-            Conflict: It is pinned or leased, or a job works on it; or its files are to go and a program has them open,
+            Conflict: It is pinned or leased, or a job works on it; or its files would go and a program has them open,
                 or registered adapters need them.
         """
         model = self._model(model_name)
@@ -61,30 +61,30 @@ class Remover:
             self._check_files(model)
 
     def why_kept(self, model_name: str, plan: RemovalPlan) -> str:
-        """Return why bytes of a model stay when its files go, in sentences; empty where none does."""
+        """Return why some of a model's bytes stay if its files go, in sentences; empty if all go."""
         return self._why_kept(self._model(model_name), plan)
 
     def remove(self, model_name: str, *, delete_files: bool) -> Removed:
-        """Forget a model, and delete its files where that is asked for; returns what that freed.
+        """Forget a model, and delete its files if asked; return what that freed.
 
-        **Crash:** the job that deletes is there from the instant at which the row is gone. There is none where there
+        **Crash:** deleting the row adds the job that deletes the files. There is none if there
         is no sidecar.
 
         Raises:
             NotFound, Conflict: See `check`.
-            Unavailable: Its files are to go and their tier is offline; nothing was changed. Or it is forgotten, and
+            Unavailable: Its files would go and their tier is offline; nothing was changed. Or it is forgotten, and
                 somebody opened its files in that instant: they go when that ends.
-            Denied: Its files are to go and their tier is read-only; nothing was changed.
+            Denied: Its files would go and their tier is read-only; nothing was changed.
         """
         self.runner.run_due(JobKind.DELETE_OLD_COPY)
         needed_by = self.adapters.needing(self._model(model_name).row)
         plan, kept, job = self._forget(model_name, delete_files=delete_files)
         freed = read_freed(self.runner.finish(job)) if job is not None and delete_files else Freed()
-        self.runner.run_due(JobKind.DELETE_OLD_COPY)  # the sidecar alone; where its drive is away, later
+        self.runner.run_due(JobKind.DELETE_OLD_COPY)  # only the sidecar; later if its drive is offline
         return Removed(model_name, plan, freed, kept, needed_by)
 
     def _forget(self, model_name: str, *, delete_files: bool) -> tuple[RemovalPlan, str, Job | None]:
-        """Take a model's row out; returns what is to go, why some of it stays, and the job that deletes it."""
+        """Delete a model's row; return what goes, why some of it stays, and the job that deletes it."""
         self.check(model_name, delete_files=delete_files)
         model = self._model(model_name)
         plan = self._plan(model) if delete_files else _nothing(model.row)
@@ -95,7 +95,7 @@ class Remover:
         return plan, kept, self.registry.delete_model(row.id, left if row.commit_hash is not None else None)
 
     def _model(self, model_name: str) -> Model:
-        """Return a model; raises NotFound, which suggests no other name: nothing is to go by a guess."""
+        """Return a model; raises NotFound without suggesting another name, because a wrong guess would be deleted."""
         try:
             return self.library.model(model_name)
         except NotFound as err:

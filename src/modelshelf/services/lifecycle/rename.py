@@ -22,7 +22,7 @@ def rename(registry: Registry, library: Library, tiers: TierService, model_name:
     **Crash:** the row comes first, then the new sidecar, then the old one goes; reconcile finishes.
 
     Raises:
-        BadInput: The file system of its tier cannot have such a name.
+        BadInput: Its tier's file system can't have such a name.
         NotFound: There is no such model.
         Conflict: The name is taken, or a job works on the model.
     """

@@ -1,7 +1,7 @@
-"""Where the bytes of a download come from: LAN hubs that have them, and the hub, which says what they must be.
+"""Where a download's bytes come from: LAN hubs that have them, and the hub, which gives the digests.
 
-A LAN hub is asked for ranges of files and for nothing else. What it sends counts when the blob's digest is right; one
-that is away, slow or wrong is left until the download ends, and its share comes from the hub.
+A LAN hub is asked only for ranges of files. What it sends counts if the blob's digest is right; one that is
+unreachable, slow or wrong isn't asked again by this download, and the hub gives its share.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from modelshelf.units import format_size
 _log = logging.getLogger(__name__)
 
 _LEAST_BYTES_PER_S = 2**20
-"""A LAN hub that sends less, over all streams, is left for the hub."""
+"""A LAN hub that sends less, over all streams, is dropped for the hub."""
 _TRIAL_S = 5.0
-"""So long a stream waits for a LAN hub's bytes before its rate is judged."""
+"""How long a stream waits for a LAN hub's bytes before its rate is judged, in seconds."""
 
 
 class Sources:
@@ -32,8 +32,8 @@ class Sources:
     **Concurrency:** shared by its streams.
 
     Args:
-        hub: The hub, which is asked for what no LAN hub gives.
-        peers: The LAN hubs, in the order in which they are asked.
+        hub: The hub, which gives what no LAN hub does.
+        peers: The LAN hubs, in order of asking.
     """
 
     def __init__(self, hub: Hub, peers: Sequence[Hub] = ()) -> None:
@@ -41,19 +41,19 @@ class Sources:
         self._peers = list(peers)
         self._mutex = threading.Lock()
         self._lacking: set[tuple[str, Digest]] = set()
-        """Which LAN hub isn't asked for which blob."""
+        """LAN hubs with the blobs that they aren't asked for."""
         self._gave: set[tuple[str, Digest]] = set()
         self._open: list[str] = []
-        """The LAN hubs of the streams that are open."""
+        """The LAN hub of each open stream."""
 
     @contextlib.contextmanager
     def open_range(
         self, repo_id: RepoId, commit_hash: CommitHash, need: BlobNeed, start: int, stop: int
     ) -> Iterator[ByteStream]:
-        """Ask for the half-open byte range of one blob: the LAN hubs first.
+        """Ask for a half-open byte range of one blob, first the LAN hubs.
 
         Raises:
-            ShelfError: The hub does not give it; see `Hub.open_range`.
+            ShelfError: The hub doesn't give it; see `Hub.open_range`.
         """
         for peer in self._worth_asking(need.digest):
             with contextlib.ExitStack() as opened:
@@ -69,7 +69,7 @@ class Sources:
             yield stream
 
     def distrust(self, digest: Digest) -> None:
-        """Leave the LAN hubs that gave bytes of a blob that arrived damaged, and ask the hub alone for it."""
+        """Drop the LAN hubs that sent bytes of a damaged blob, and ask only the hub for it."""
         with self._mutex:
             wrong = [peer for peer in self._peers if (peer.endpoint, digest) in self._gave]
             self._lacking.update((peer.endpoint, digest) for peer in self._peers)
@@ -77,7 +77,7 @@ class Sources:
             self.leave(peer, f"Bytes of {digest} arrived damaged.")
 
     def leave(self, peer: Hub, why: str) -> None:
-        """Ask a LAN hub for nothing more."""
+        """Don't ask a LAN hub again."""
         with self._mutex:
             if peer in self._peers:
                 self._peers.remove(peer)
@@ -93,7 +93,7 @@ class Sources:
             return [peer for peer in self._peers if (peer.endpoint, digest) not in self._lacking]
 
     def _refused(self, peer: Hub, digest: Digest, err: ShelfError) -> None:
-        """Leave a LAN hub that gave no answer; one that answered may have the next blob."""
+        """Drop a LAN hub that gave no answer; one that answered may have the next blob."""
         with self._mutex:
             self._lacking.add((peer.endpoint, digest))
         if isinstance(err, Unavailable) and err.__cause__ is not None:  # its cause is what broke the connection
@@ -112,7 +112,7 @@ class Sources:
 
 
 class _PeerStream:
-    """An answer of a LAN hub."""
+    """A LAN hub's answer."""
 
     def __init__(self, sources: Sources, peer: Hub, stream: ByteStream) -> None:
         self.start = stream.start
@@ -146,5 +146,5 @@ class _PeerStream:
         return got
 
     def abort(self) -> None:
-        """Let a `read_into` that waits in another thread end at once."""
+        """End a `read_into` that waits in another thread at once."""
         self._stream.abort()

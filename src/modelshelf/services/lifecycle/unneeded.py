@@ -1,7 +1,7 @@
 """Snapshots in the library's bases that no registered model needs, deleted because a person says so.
 
-Such is what a removal without files left, an old revision, a copy that a move kept, and a repository that another
-program downloaded into a base.
+These are left by a removal without files, an update, or a move that kept its copy, or were downloaded by another
+program.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from modelshelf.store.layout import Base, Repo
 from modelshelf.store.repos import delete, scan
 
 _NO_BLOB = Digest("0" * 40)
-"""Stands for the digest of a file that is no link to a blob: there is no blob that would go with it."""
+"""Stands for the digest of a file that isn't a link to a blob: no blob goes with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,10 @@ class UnneededFiles:
     def find(self, repo_id: RepoId | None = None) -> list[UnneededSnapshot]:
         """Return the unneeded snapshots of every base that can be read, or of one repository; nothing is changed.
 
-        What may not be touched, such as a folder that is a link, is left out.
+        Snapshots that must not be touched, such as a folder that is a link, are left out.
 
         Args:
-            repo_id: The repository, in upper or lower case.
+            repo_id: The repository, in any letter case.
         """
         online = [tier for tier in self.tiers.all() if not self.tiers.why_offline(tier)]
         return [found for tier in online for found in self._in(tier, repo_id)]
@@ -65,11 +65,11 @@ class UnneededFiles:
             yield UnneededSnapshot(tier, repo_id, commit_hash, files, plan.free_bytes)
 
     def remove(self, going: UnneededSnapshot) -> Freed:
-        """Delete a snapshot as the old copy of a move is deleted; returns what that freed, measured.
+        """Delete a snapshot as a move's old copy is deleted; return what that freed, measured.
 
         Raises:
             Conflict: A program uses its files, or a job may need them; nothing was changed.
-            Unavailable: Somebody began to use them in that instant; they go when that ends.
+            Unavailable: A program opened them at that moment; they are deleted when it ends.
         """
         base, repo_id = Base(self.tiers.path(going.tier)), going.repo_id
         busy = next((row for row in self.library.reader.models(repo_id=repo_id) if row.job_state in UNFINISHED), None)
@@ -83,7 +83,7 @@ class UnneededFiles:
 
 
 def _files(repo: Repo, commit_hash: CommitHash) -> Iterator[FileEntry]:
-    """Yield the files of a snapshot, as they lie there."""
+    """Yield the files of a snapshot as they are on the disk."""
     for name, path in scan.snapshot_files(repo, commit_hash):
-        with contextlib.suppress(BadInput, OSError):  # no file of a repository has such a name; or it is gone
+        with contextlib.suppress(BadInput, OSError):  # such a name can't be a repository's file's; or it is gone
             yield FileEntry(FilePath(name), path.lstat().st_size, scan.blob_of(repo, path) or _NO_BLOB)

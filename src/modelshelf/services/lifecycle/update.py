@@ -44,14 +44,14 @@ class Updater:
     clock: Clock
 
     def plan(self, model_name: str, *, keep_old: bool) -> UpdatePlan:
-        """Return what an update would do now; the hub is asked, nothing is changed.
+        """Return what an update would do now; the hub is asked, and nothing is changed.
 
         Raises:
-            NotFound: There is no such model, or the hub does not have its repository or revision any more.
-            Denied: The repository is gated by now; or the tier cannot be written.
+            NotFound: There is no such model, or the hub no longer has its repository or revision.
+            Denied: The repository is gated now, or the tier can't be written.
             Conflict: The model has no commit yet.
             BadInput: Its patterns match no file of the new commit.
-            Unavailable: The hub cannot be reached, or the tier is offline.
+            Unavailable: The hub isn't reachable, or the tier is offline.
         """
         model = self.library.model(model_name)
         row = model.row
@@ -79,11 +79,11 @@ class Updater:
         return UpdatePlan(*names, old, tuple(files), fetch, keep_old)
 
     def enqueue(self, plan: UpdatePlan) -> Job:
-        """Return the job that carries out a plan.
+        """Return the job for a plan.
 
         Raises:
-            NotFound: The model was removed meanwhile.
-            Conflict: Another update of it is under way that does something else.
+            NotFound: The model was removed in the meantime.
+            Conflict: A different update of it is in progress.
         """
         row = self.library.row(plan.model_name)
         params = UpdateParams(plan.new_commit, plan.keep_old)
@@ -97,11 +97,11 @@ class Updater:
         return job
 
     def run(self, running: Running) -> None:
-        """Carry out an update job.
+        """Run an update job.
 
         Raises:
             NotFound: Its model was removed, or the hub has lost the commit.
-            Unavailable: The hub or the tier is away, or the model moved meanwhile; the job waits.
+            Unavailable: The hub isn't reachable, the tier is offline, or the model moved; the job waits.
             OutOfSpace, Denied, Corrupt, BadInput: See `Puller.pull`; the model stays at its old commit.
         """
         params, progress = params_of(running.job, UpdateParams), running.progress
@@ -134,7 +134,7 @@ class Updater:
             raise Unavailable(f"{row.model_name} was moved or changed while it was updated; tried again.")
 
     def _write_sidecar(self, row: ModelRow, commit_hash: CommitHash) -> None:
-        """Let the sidecar follow the row; one that a crash left behind is found by reconcile."""
+        """Write the sidecar for the new row; after a crash reconcile does."""
         model = self.library.model(row.model_name)
         manifest = self.registry.files(row.hf_path, commit_hash)
         if model.row.commit_hash == commit_hash and model.state is not State.OFFLINE:

@@ -1,4 +1,4 @@
-"""Letting identical blobs share their bytes, on every tier that is there."""
+"""Letting identical blobs share their bytes, on every online tier."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Deduper:
         return there + [(found, DedupePlan(found.base, "", (), (why,))) for found, why in away(self.tiers, params.tier)]
 
     def run(self, running: Running) -> None:
-        """Carry out a dedupe job.
+        """Run a dedupe job.
 
         **Crash:** a second run finds what is left.
         """

@@ -1,4 +1,4 @@
-"""Collecting garbage on every tier that is there: what nothing references goes, what somebody is at stays."""
+"""Collecting garbage on every online tier: what nothing references goes, what a program is working on stays."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Collector:
     clock: Clock
     runner: JobRunner
     min_age_s: float = MIN_AGE_S
-    """What was touched within this time is in flight."""
+    """Files touched within this time count as in use, in seconds."""
 
     def enqueue(self, params: GcParams) -> Job:
         """Return the job that collects garbage.
@@ -64,9 +64,9 @@ class Collector:
         return collect.plan_gc(base, self.needs(base, None), now_s, self.min_age_s, quarantine=params.quarantine)
 
     def run(self, running: Running) -> None:
-        """Carry out a gc job.
+        """Run a gc job.
 
-        **Crash:** a second run finds what is left; what the first one had finished stays in the job's result.
+        **Crash:** a second run finds what is left; what the first one finished stays in the job's result.
         """
         params = params_of(running.job, GcParams)
         collect_on = partial(self._collect, running=running, params=params)
@@ -99,7 +99,7 @@ class Collector:
 
         Args:
             base: The base.
-            repo_id: The repository that is asked about; None for all.
+            repo_id: The repository; None for all.
         """
         jobs = [job for job in self.registry.jobs(state=UNFINISHED) if job.kind not in _UPKEEP]
         working = {job.model_id for job in jobs}
@@ -124,7 +124,7 @@ class Collector:
 
 
 def chosen(tiers: TierService, which: str | None) -> list[Tier]:
-    """Return the tiers that were asked for: the named one, or all that are there.
+    """Return the chosen tiers: the named one, or all that are online.
 
     Args:
         tiers: The tiers of this process.
@@ -150,7 +150,7 @@ def chosen(tiers: TierService, which: str | None) -> list[Tier]:
 
 
 def away(tiers: TierService, which: str | None) -> list[tuple[Tier, str]]:
-    """Return the tiers that would be among all of them, but cannot be reached now, and why; none where one is named."""
+    """Return the tiers among all that are offline, and why; none if one is named."""
     found = [] if which is not None else [tier for tier in tiers.all() if _was_used(tiers, tier)]
     return [(tier, why) for tier in found if (why := tiers.why_offline(tier))]
 
@@ -161,16 +161,16 @@ def _was_used(tiers: TierService, tier: Tier) -> bool:
 
 
 def _offline(tiers: TierService, tier: Tier) -> str:
-    """Return why nothing can be done on a tier, in a sentence; empty when it is there."""
+    """Return why nothing can be done on a tier, in a sentence; empty if it is online."""
     return tiers.why_offline(tier) if _was_used(tiers, tier) else f"{tier.base} was never used."
 
 
 def run_on_each(
     registry: Registry, tiers: TierService, running: Running, which: str | None, work: Callable[[Tier], Tidied]
 ) -> None:
-    """Do something on each tier that a job is about, keeping in its row what came out of it.
+    """Run a job's work on each of its tiers, keeping the results in its row.
 
-    A tier that is read-only or away does not stand in the way of the others.
+    A tier that is read-only or offline doesn't stop the others.
     """
 
     def keep(outcome: Tidied) -> None:
@@ -191,10 +191,10 @@ def run_on_each(
 
 
 def _quarantined(items: Sequence[GcItem]) -> int:
-    """Return the bytes of what lies, or lay, in quarantine."""
+    """Return the bytes that are, or were, in quarantine."""
     return sum(item.size_bytes for item in items if item.kind == "quarantine")
 
 
 def tiers_of(job: Job) -> list[dict[str, Any]]:
-    """Return what a job has done, tier by tier."""
+    """Return what a job has done on each tier."""
     return list(list_of(result_of(job).get("tiers", []), object_of))

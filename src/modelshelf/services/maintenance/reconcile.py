@@ -1,8 +1,8 @@
-"""Bringing registry and disks together: what was decided from one look is carried out step by step, each checked again.
+"""Bringing registry and disks together: decided from one scan, done step by step, with each step checked again.
 
 **Crash:** the row comes before the sidecar that goes with it, and sidecars go last; the next run finds what is left.
-**Concurrency:** a step holds only while the model is as it was seen, without a job; files are looked at again under
-the repository's lock, which whoever deletes there holds as well. What has changed meanwhile is left to the next run.
+**Concurrency:** a step is done only if the model is still as scanned and has no job; files are checked again under the
+repository's lock, which every deletion there holds as well. What has changed in the meantime is left to the next run.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ class Reconciled:
 
     plan: ReconcilePlan
     skipped: tuple[Step, ...] = ()
-    """Steps that did not hold any more when their turn came."""
+    """Steps that no longer applied when their turn came."""
 
     @property
     def done(self) -> tuple[Step, ...]:
-        """The steps that were carried out."""
+        """The steps that were done."""
         return tuple(step for step in self.plan.steps if step not in self.skipped)
 
 
@@ -63,7 +63,7 @@ class Reconciler:
         """Return what reconciling would do; nothing is changed.
 
         Args:
-            more: Further bases to look at, beside those that are known.
+            more: Bases to scan beside the known ones.
 
         Raises:
             BadInput: One of them isn't a base.
@@ -71,11 +71,11 @@ class Reconciler:
         return plan_reconcile(observe(self.registry, self.tiers, more))
 
     def reconcile(self, more: Sequence[str] = (), only: Collection[Action] = tuple(Action)) -> Reconciled:
-        """Bring registry and disks together; returns what was done. Raises as `plan` does.
+        """Bring registry and disks together; return what was done. Raises as `plan` does.
 
         Args:
-            more: Further bases to look at, beside those that are known.
-            only: The kinds of steps to carry out.
+            more: Bases to scan beside the known ones.
+            only: The kinds of steps to do.
         """
         seen = observe(self.registry, self.tiers, more)
         known = self.registry.tier_ids()
@@ -93,21 +93,21 @@ class Reconciler:
         return Reconciled(plan, skipped)
 
     def enqueue(self, more: Sequence[str] = ()) -> Job:
-        """Return a job that does this, after checking that it can be done.
+        """Return a job that reconciles, after checking that it can.
 
         Raises:
-            BadInput: One of `more` is no base.
+            BadInput: One of `more` isn't a base.
         """
         return self.runner.enqueue_once(ReconcileParams(further_bases(self.tiers, more)))
 
     def run(self, running: Running) -> None:
-        """Carry out a reconcile job; what it did becomes its result."""
+        """Run a reconcile job; the report becomes its result."""
         running.progress.phase("reconciling")
         done = self.reconcile(params_of(running.job, ReconcileParams).bases)
         self.registry.update_job(running.job.id, {"result": to_json(ReconciledJson.of(done.plan, done.skipped))})
 
     def carry_out(self, step: Step) -> bool:
-        """Do one step; returns whether it still held."""
+        """Do one step; return whether it still applied."""
         base = Base(Path(step.base))
         if step.action is Action.RETAG:
             tier_id = marker.give_new_id(base)
@@ -157,7 +157,7 @@ class Reconciler:
 
     @contextlib.contextmanager
     def _locked(self, base: Base, repo_id: RepoId) -> Iterator[None]:
-        """Hold a repository's lock; nobody deletes in a base that cannot be written."""
+        """Hold a repository's lock; in a base that can't be written nobody deletes anything."""
         if not marker.is_writable(base):
             yield
             return

@@ -1,4 +1,4 @@
-"""Looking at every base and every row at once, for reconcile. Nothing is changed, nothing stops at a fault."""
+"""Scanning every base and reading every row, for reconcile. Nothing is changed, and no fault ends the scan."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from modelshelf.store.tiers import governor, marker, sidecars
 
 
 def observe(registry: Registry, tiers: TierService, more: Sequence[str] = ()) -> Seen:
-    """Return what the registry says and what lies on the disks.
+    """Return what the registry says and what is on the disks.
 
     Args:
         registry: The registry.
         tiers: The tiers of this process.
-        more: Further bases to look at.
+        more: Further bases to scan.
 
     Raises:
         BadInput: One of `more` isn't a base.
@@ -41,10 +41,10 @@ def observe(registry: Registry, tiers: TierService, more: Sequence[str] = ()) ->
 
 
 def further_bases(tiers: TierService, more: Sequence[str]) -> tuple[str, ...]:
-    """Return the bases that paths mean.
+    """Return the bases at these paths.
 
     Raises:
-        BadInput: One of them is no base.
+        BadInput: One of them isn't a base.
     """
     configured = {tier.base for tier in tiers.configured()}
     return tuple(path if path in configured else tiers.settings.resolve(CUSTOM, path).base for path in more)
@@ -52,7 +52,7 @@ def further_bases(tiers: TierService, more: Sequence[str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _ScannedBase:
-    """A base with what is fixed about it."""
+    """A base with what doesn't change about it."""
 
     base: Base
     location: str
@@ -62,7 +62,7 @@ class _ScannedBase:
 
 
 class _Scan:
-    """One look."""
+    """One scan."""
 
     def __init__(self, registry: Registry, tiers: TierService) -> None:
         self._registry = registry
@@ -70,13 +70,13 @@ class _Scan:
         self._known = tiers.known.load() | registry.tier_ids()
         self._places: dict[str, _ScannedBase] = {}
         self._alias: dict[str, str] = {}
-        """A path that leads to the same folder as one before it, and that one."""
+        """From another path of the same folder to the path seen first."""
         self._rows = registry.models()
         self._sidecars: dict[str, list[Sidecar]] = {}
         self._jobs = {job.model_id: job.id for job in registry.jobs(state=UNFINISHED)}
 
     def find_bases(self, more: Iterable[str]) -> None:
-        """Look at every base that is known from anywhere: settings, rows, memory, and where moves came from."""
+        """Scan every base known from settings, rows, the list of known bases, and moves' sources."""
         locations: dict[str, str] = {tier.base: tier.location for tier in self._tiers.configured()}
         rows = [row.cache_path for row in self._rows if row.cache_location == CUSTOM]
         todo: list[str] = [*locations, *more, *rows, *sorted(self._known)]
@@ -94,14 +94,14 @@ class _Scan:
             todo += [sidecar.arriving_from for sidecar in self._sidecars[path] if sidecar.arriving_from]
 
     def _custom_base(self, path: str) -> str:
-        """Return the custom base that a path means in this process; empty when it can be none."""
+        """Return the custom base that a path means in this process; empty if it can't be one."""
         try:
             return self._tiers.settings.resolve(CUSTOM, path).base
         except BadInput:
             return ""
 
     def seen(self) -> Seen:
-        """Return everything."""
+        """Return everything that was scanned."""
         online = [place for place in self._places.values() if not place.offline]
         rows = tuple(self._row(row) for row in self._rows)
         return Seen(
@@ -121,7 +121,7 @@ class _Scan:
         return _ScannedBase(base, location, tier_id or self._known.get(path, ""), offline, marker.is_writable(base))
 
     def _same_folder(self, place: _ScannedBase) -> str | None:
-        """Return the base seen before that is this very folder under another path (a link, a bind mount)."""
+        """Return the earlier base that is the same folder under another path (a link, a bind mount)."""
         if place.offline:
             return None
         for path, other in self._places.items():
@@ -158,7 +158,7 @@ class _Scan:
         return self._alias.get(path, path), ""
 
     def _manifest(self, row: ModelRow, base: str) -> tuple[FileEntry, ...]:
-        """Return the files of a model that the registry does not know, from a sidecar or a tree list; never guessed."""
+        """Return a model's files that the registry lacks, from a sidecar or a tree list; never guessed."""
         for found in self._sidecars.values():
             for sidecar in found:
                 if (sidecar.hf_path, sidecar.commit_hash) == (row.hf_path, row.commit_hash) and sidecar.files:
@@ -167,7 +167,7 @@ class _Scan:
         return trees.read(place.base.repo(row.hf_path), row.commit_hash) if place and row.commit_hash else ()
 
     def _whole_on(self, sidecar: Sidecar, own: str) -> tuple[str, ...]:
-        """Return the online bases that hold all of a sidecar's files; only the own one where that does."""
+        """Return the online bases that hold all of a sidecar's files; only its own one if that does."""
         if own in self._places and _holds(self._places[own], sidecar):
             return (own,)
         return tuple(path for path, place in self._places.items() if path != own and _holds(place, sidecar))
@@ -182,9 +182,9 @@ def _holds(place: _ScannedBase, sidecar: Sidecar) -> bool:
 
 
 def _whole_snapshots(base: Base, rows: Iterable[RowSeen]) -> Iterator[Unregistered]:
-    """Yield what adopt would take of a base: the registered models that are whole, and what the judge of models says.
+    """Yield the whole snapshots of a base: those of registered models, and those that adopt would take.
 
-    A repository of which all is registered and whole is not walked again.
+    A repository whose snapshots are all registered and whole isn't walked again.
     """
     path, known = str(base.path), dict[RepoId, set[CommitHash]]()
     for seen in rows:

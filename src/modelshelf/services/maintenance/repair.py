@@ -1,11 +1,11 @@
-"""Repairing what a verification found: damage is set aside, never deleted; good bytes come from another tier, else
-from the hub, and are verified before they get their name; then links, refs and lists of files are made right.
+"""Repairing what verify found: damage is set aside, never deleted; good bytes come from another tier, else from the
+hub, and are verified before they get their name; then links, refs and lists of files are restored.
 
-A shared store's damaged payload is set aside itself, under huggingface_hub's lock of it: left in the store it would be
-linked to by the next download of the same content. The repository gets a blob of its own in place of its link; nothing
-is put back into the store, for a payload's name is a hash that only Xet can check.
+A damaged payload of the shared store is set aside itself, under huggingface_hub's lock: the next download of the same
+content would link to it. The repository gets its own blob in place of its link; nothing is put back into the store,
+because a payload's name is a hash that only Xet can check.
 
-What nobody registered is set aside and no more: nobody said which commit of it is wanted.
+Damage in an unregistered repository is only set aside: nobody said which commit of it is wanted.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ from modelshelf.store.repos import inspect, materialize, quarantine, scan, snaps
 
 _log = logging.getLogger(__name__)
 _LOCK_WAIT_S = 3600.0
-"""Another process that fetches or copies the same blob is waited for; it leaves it verified."""
+"""How long to wait for another process that fetches or copies the same blob, and verifies it, in seconds."""
 _NOT_MENDED = frozenset(
     {Fault.UNREADABLE_FILE, Fault.UNREADABLE_FOLDER, Fault.INCOMPLETE, Fault.LOST_LINKS, Fault.NO_MODEL}
 )
-"""What another command mends, or a person."""
+"""Faults that another command or a person fixes."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """A registered model that something is wrong with."""
+    """A registered model with something wrong."""
 
     row: ModelRow
     commit_hash: CommitHash
@@ -67,27 +67,27 @@ class _Case:
 
     @property
     def digests(self) -> set[str]:
-        """What the findings are about."""
+        """The digests of the findings."""
         return {finding.digest for finding in self.findings if finding.digest}
 
     @property
     def affected(self) -> list[FileEntry]:
-        """The model's files with one of these contents."""
+        """The model's files with one of these digests."""
         return [file for file in self.files if file.digest in self.digests]
 
     def needs(self) -> list[BlobNeed]:
-        """Return the contents that the findings are about, largest first."""
+        """Return the digests of the findings, largest first."""
         needs = {file.digest: BlobNeed(file.digest, file.size_bytes, file.path) for file in self.affected}
         return sorted(needs.values(), key=lambda need: (-need.size_bytes, need.digest))
 
     def source(self, digest: Digest) -> Path | None:
-        """Return the file of the repository that holds a digest's bytes, by name and size alone."""
+        """Return the repository's file with a digest's bytes, by name and size alone."""
         return materialize.source_of(self.base, self.repo, self.commit_hash, self.files, digest)
 
 
 @dataclass(frozen=True, slots=True)
 class Repairer:
-    """Repairs registered models, and sets aside what else is damaged."""
+    """Repairs registered models, and sets aside other damage."""
 
     registry: Registry
     library: Library
@@ -104,17 +104,17 @@ class Repairer:
     def repair(
         self, findings: Sequence[Finding], running: Running, on_change: Callable[[Sequence[Finding]], None]
     ) -> None:
-        """Repair what can be repaired, model after model; what cannot says why.
+        """Repair what can be repaired, model by model; what can't be says why.
 
         Args:
             findings: What is wrong.
-            running: The job that this is part of.
-            on_change: Given all findings as they are then, whenever some of them have changed.
+            running: The job.
+            on_change: Called with all findings whenever some of them have changed.
 
         Raises:
             Cancelled: The work was stopped.
 
-        **Crash:** what was set aside is missing then, and what arrived in part goes on there, in the next run.
+        **Crash:** what was set aside is missing then, and the next run resumes parts that arrived.
         """
         state = list(findings)
         groups: dict[tuple[str, str, str], list[int]] = {}
@@ -127,7 +127,7 @@ class Repairer:
             on_change(state)
 
     def _mend(self, findings: Sequence[Finding], running: Running) -> list[Finding]:
-        """Return findings of one model, or of what nobody registered, after what could be done about them."""
+        """Return the findings of one model, or of unregistered repositories, after the repair."""
         findings = [self._set_aside(finding) if finding.kind in DAMAGE else finding for finding in findings]
         case = self._case(findings)
         if case is None:
@@ -146,7 +146,7 @@ class Repairer:
         return [_judged(case, finding, trouble) for finding in findings]
 
     def _case(self, findings: Sequence[Finding]) -> _Case | None:
-        """Return the model that findings are about, where it still lies there."""
+        """Return the model of some findings, if it is still there."""
         first = findings[0]
         row = self.registry.model(first.model_name) if first.model_name else None
         if row is None or row.commit_hash is None or self.library.base_of(row) != first.base:
@@ -185,8 +185,8 @@ class Repairer:
         """Bring the bytes that a model lacks.
 
         Raises:
-            OutOfSpace: They do not fit.
-            Unavailable, NotFound, Denied, Corrupt: No other tier has them, nor the hub.
+            OutOfSpace: They don't fit.
+            Unavailable, NotFound, Denied, Corrupt: Neither another tier nor the hub has them.
         """
         needs = [need for need in case.needs() if case.source(need.digest) is None]
         if not needs:
@@ -207,7 +207,7 @@ class Repairer:
         self.registry.verified.add(case.tier_id, stamps)
 
     def _clear(self, case: _Case, need: BlobNeed) -> None:
-        """Take a link away that has the blob's name and leads nowhere, or out of the base."""
+        """Delete a link in the blob's place that leads nowhere or out of the base."""
         blob = case.repo.blob(need.digest)
         with locks.wait_lock(
             case.base.path, case.base.hub_lock(case.row.hf_path, need.digest), self.clock, _LOCK_WAIT_S
@@ -216,7 +216,7 @@ class Repairer:
                 fs.remove_file(case.base.path, blob)
 
     def _copied(self, case: _Case, need: BlobNeed, running: Running, reservation: Reservation) -> bool:
-        """Return whether a blob could be copied from where this machine has it; it was verified on the way."""
+        """Return whether a blob was copied from elsewhere on this machine, verified on the way."""
         blob = case.repo.blob(need.digest)
         for source in self._holders(need):
             done = _Done(running.progress, reservation)
@@ -235,7 +235,7 @@ class Repairer:
         return False
 
     def _holders(self, need: BlobNeed) -> Iterator[Path]:
-        """Yield the files with a digest's name and size, on every tier that is there, whatever the repository."""
+        """Yield the files with a digest's name and size in any repository of any online tier."""
         seen: set[Path] = set()
         for base in self.tiers.online_bases():
             root = base.hub.resolve()
@@ -246,7 +246,7 @@ class Repairer:
                     yield real
 
     def _names(self, base: Base, digest: Digest) -> Iterator[Path]:
-        """Yield what a digest's bytes may be called in a base: blobs, and files of registered models' snapshots."""
+        """Yield the paths that may hold a digest's bytes in a base: blobs, and files of registered snapshots."""
         for _, _, repo in scan.repos(base):
             yield repo.blob(digest)
         for row in self.registry.models():
@@ -273,7 +273,7 @@ class Repairer:
                 raise Corrupt(f"{need.path} arrived damaged.", digest=need.digest)
 
     def _lay_out(self, case: _Case, progress: Progress) -> None:
-        """Make links, refs and the list of files right, and note that the model is whole, where it is.
+        """Restore links, refs and the list of files, and mark the model complete if it is.
 
         The caller holds the repository's lock.
         """
@@ -291,7 +291,7 @@ class Repairer:
             self.registry.set_signature(row.id, scan.signature(repo, case.commit_hash))
 
     def _holds_real_files(self, case: _Case) -> bool:
-        """Return whether the bytes belong into the snapshot itself: there are no links, or it is laid out so."""
+        """Return whether the bytes belong in the snapshot itself: without links, or in a snapshot laid out so."""
         folder = case.repo.snapshot(case.commit_hash)
         held = any(finding.quarantined and folder in Path(finding.path).parents for finding in case.findings)
         return held or not self.tiers.links(case.base) or inspect.has_real_files(case.repo, case.commit_hash)
@@ -306,7 +306,7 @@ class Repairer:
 
 
 class _Done:
-    """Progress that can be taken back, for bytes that turned out to be bad."""
+    """Progress that can be taken back for bytes that turned out to be bad."""
 
     def __init__(self, progress: Progress, reservation: Reservation) -> None:
         self._progress = progress
@@ -328,26 +328,26 @@ class _Done:
         self._progress.skip(done_bytes)
 
     def note(self, detail: str) -> None:
-        """Say what keeps the work up."""
+        """Say what the work waits for."""
         self._progress.note(detail)
 
     def check(self) -> None:
-        """Raise Cancelled when the work is to stop."""
+        """Raise Cancelled if the work was stopped."""
         self._progress.check()
 
     def wrote(self, count_bytes: int) -> None:
-        """Count bytes of the reservation."""
+        """Count reserved bytes that were written."""
         self._written += count_bytes
         self._reservation.wrote(count_bytes)
 
     def take_back(self) -> None:
-        """Count nothing of it."""
+        """Take back everything counted."""
         self._progress.skip(-self._advanced)
         self._reservation.wrote(-self._written)
 
 
 def _judged(case: _Case, finding: Finding, trouble: str) -> Finding:
-    """Return a finding with what became of it."""
+    """Return a finding with the result of its repair."""
     if finding.trouble or finding.kind in _NOT_MENDED:
         return finding
     if _is_mended(case, finding):

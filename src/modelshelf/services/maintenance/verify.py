@@ -1,7 +1,7 @@
-"""Verifying: every byte of every blob against its name, and every name against what it leads to. Offline.
+"""Verifying: every byte of every blob against its name, and every name against its target. Offline.
 
-A verification is a job. What was found good is noted as it goes, so that a killed one goes on where it was; what was
-found wrong is the job's result, which any process can read.
+A verification is a job. Good blobs are recorded as it goes, so that a killed one continues where it was; findings are
+the job's result, which any process can read.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _NOTE_AFTER_BYTES = 2**28
 
 @dataclass(frozen=True, slots=True)
 class Verifier:
-    """Verifies models, or everything on every tier that is there."""
+    """Verifies models, or everything on every online tier."""
 
     registry: Registry
     library: Library
@@ -57,13 +57,13 @@ class Verifier:
         rate_bytes_per_s: int | None = None,
         repair: bool = False,
     ) -> Job:
-        """Return the job that verifies; one that was asked for in the same words and never ended is taken up again.
+        """Return a new job that verifies, or the unfinished one with the same parameters.
 
         Args:
-            model_names: The models; everything without one, registered or not.
-            max_age_s: Leave out blobs that were verified not longer ago, and not written since.
-            rate_bytes_per_s: How much is read in a second; None: as fast as it goes.
-            repair: Whether damage is set aside, and good bytes are brought.
+            model_names: The models; without one everything, registered or not.
+            max_age_s: Skip blobs that were verified within this time and not written since.
+            rate_bytes_per_s: How much to read in a second; None: unlimited.
+            repair: Whether to set damage aside and bring good bytes.
 
         Raises:
             NotFound: There is no such model.
@@ -77,9 +77,9 @@ class Verifier:
         return self.runner.enqueue_once(params, ", ".join(names))
 
     def run(self, running: Running) -> None:
-        """Carry out a verification.
+        """Run a verification.
 
-        **Crash:** the next run of the same job leaves out what was found good since the job was made, and keeps what
+        **Crash:** the next run of the same job skips what was found good since the job was made, and keeps what
         was repaired.
 
         Raises:
@@ -114,13 +114,13 @@ class Verifier:
         found = self._confirmed([*survey.findings, *bad])
         for row in self.registry.models():
             if any(finding.model_name == row.model_name and finding.kind in _LOST for finding in found):
-                self.registry.set_signature(row.id, "")  # whoever lists it looks at every file again
+                self.registry.set_signature(row.id, "")  # the next listing checks every file again
         result.keep(found)
         if params.repair:
             self.repairer.repair(found, running, result.keep)
 
     def _split(self, survey: Survey, since: float) -> tuple[list[Target], list[Target]]:
-        """Return what was verified since then and not written after that, and the rest."""
+        """Return the files verified since a time and not written after, and the rest."""
         checked = {base: self.registry.verified.of_tier(tier_id, since) for base, tier_id in survey.tier_ids.items()}
         skipped: list[Target] = []
         todo: list[Target] = []
@@ -130,7 +130,7 @@ class Verifier:
         return skipped, todo
 
     def _confirmed(self, findings: Iterable[Finding]) -> list[Finding]:
-        """Leave out what is about models that were moved, updated or removed meanwhile, and files that went."""
+        """Drop findings about models that were moved, updated or removed since, and about files that are gone."""
         rows: dict[str, ModelRow] = {row.model_name: row for row in self.registry.models()}
         return [finding for finding in findings if self._stands(finding, rows.get(finding.model_name))]
 
@@ -142,7 +142,7 @@ class Verifier:
 
 
 class _Notes:
-    """What was found good, written into the registry every now and then.
+    """Good blobs, written to the registry now and then.
 
     **Concurrency:** called by every thread that reads.
     """
@@ -157,7 +157,7 @@ class _Notes:
         self._written_at = clock.now()
 
     def add(self, targets: Sequence[Target], stamp: str) -> None:
-        """Note names of good bytes."""
+        """Record names of good bytes."""
         with self._mutex:
             for target in targets:
                 self._stamps.setdefault(self._tier_ids[target.base], {})[target.digest] = stamp
@@ -167,14 +167,14 @@ class _Notes:
             self.write()
 
     def write(self) -> None:
-        """Write down what is not written yet."""
+        """Write what isn't written yet."""
         with self._mutex:
             stamps, self._stamps, self._bytes, self._written_at = self._stamps, {}, 0, self._clock.now()
         for tier_id, good in stamps.items():
             self._registry.verified.add(tier_id, good)
 
     def add_damage(self, findings: Iterable[Finding]) -> None:
-        """Write down what was found good once, perhaps, and is not any more."""
+        """Record bytes that are damaged now, even if they were recorded as good."""
         bad: dict[str, dict[Digest, str]] = {}
         for finding in findings:
             if finding.digest and finding.kind in DAMAGE | {Fault.MISSING_FILE}:
@@ -185,9 +185,9 @@ class _Notes:
 
 
 class _Result:
-    """What a job found, kept in its row as it goes.
+    """A job's findings, kept in its row as it goes.
 
-    What an earlier run of the job set aside or repaired is not to be seen on the disk any more, and is carried over.
+    What an earlier run of the job set aside or repaired can't be seen on the disk any more, and is carried over.
     """
 
     def __init__(self, registry: Registry, job: Job, empty: VerifyReport) -> None:
@@ -198,7 +198,7 @@ class _Result:
         self._earlier = [finding for finding in earlier if _is_over(finding)]
 
     def keep(self, findings: Iterable[Finding]) -> None:
-        """Write down what is known by now."""
+        """Write what is known so far."""
         now = list(findings)
         paths = {finding.path for finding in now}
         carried = [finding for finding in self._earlier if finding.path not in paths]
@@ -208,7 +208,7 @@ class _Result:
 
 
 def read_report(result: str) -> VerifyReport:
-    """Return the report that a job keeps as its result.
+    """Return the report in a job's result.
 
     Raises:
         BadInput: It isn't JSON.
@@ -229,7 +229,7 @@ def read_report(result: str) -> VerifyReport:
 
 
 def _is_over(finding: Finding) -> bool:
-    """Return whether nothing more can be done about a finding, and a second look would not see it."""
+    """Return whether nothing more can be done about a finding, and another verification would not find it."""
     return finding.repaired or bool(finding.quarantined and not finding.model_name)
 
 

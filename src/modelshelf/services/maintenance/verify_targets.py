@@ -1,4 +1,4 @@
-"""What a verification is about: the places that are there, what their names say, and the bytes to be read."""
+"""What a verification covers: the online bases, the findings by names alone, and the bytes to be read."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from modelshelf.store.repos.verify import Target
 
 @dataclass(slots=True)
 class Survey:
-    """What was seen, by names alone."""
+    """What was found by names alone."""
 
     findings: list[Finding] = field(default_factory=list)
     targets: list[Target] = field(default_factory=list)
     tier_ids: dict[str, str] = field(default_factory=dict)
-    """The bases that were looked at, path to tier id."""
+    """The scanned bases, path to tier id."""
     offline: list[str] = field(default_factory=list)
-    """The bases that are not there."""
+    """The bases that are offline."""
 
 
 @dataclass(frozen=True, slots=True)
 class Surveyor:
-    """Looks at models, or at everything."""
+    """Scans models, or everything."""
 
     library: Library
     tiers: TierService
 
     def survey(self, model_names: Sequence[str]) -> Survey:
-        """Return what is to be verified.
+        """Return what to verify.
 
         Args:
             model_names: The models; without one every repository of every tier, registered or not.
@@ -92,10 +92,10 @@ class Surveyor:
 
 
 def _unfinished(model: Model) -> list[Finding]:
-    """Return that a model was never whole, where it was not.
+    """Return a finding that a model was never whole, if so.
 
     Raises:
-        Unavailable: Its tier is offline, so that nothing can be said.
+        Unavailable: Its tier is offline.
     """
     row = model.row
     if model.state is State.OFFLINE:

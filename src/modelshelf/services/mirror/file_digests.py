@@ -1,4 +1,4 @@
-"""Digests that no name and no list tells: computed once for a file, without anybody else waiting for it."""
+"""Digests that no name and no list gives: computed once for a file, without making others wait."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from modelshelf.errors import Unavailable
 _log = logging.getLogger(__name__)
 _LFS_FROM_BYTES = 10 * 10**6
 _AT_ONCE_BYTES = 64 << 20
-"""Up to so many bytes a request waits for the digest; it takes a tenth of a second."""
+"""Up to this many bytes a request waits for the digest; it takes a tenth of a second."""
 _MOST_BYTES = 500 * 10**9
-"""A file of more is a hole with a name, or nothing that anybody asks for without a list of the commit."""
+"""A larger file is a sparse file, or nothing that anybody asks for without a list of the commit."""
 _CHUNK_BYTES = 1 << 20
 _RATE_BYTES_PER_S = 500 * 10**6
 _Key = tuple[str, int, int]
 
 
 class FileDigests:
-    """What the Hub would call files, remembered by path, size and mtime.
+    """The Hub's digests of files, remembered by path, size and mtime.
 
-    **Concurrency:** each file is read by one thread, however many ask: a small one by the first who asks, while the
-    others wait for it; large ones by a thread behind, one after the other, the smallest first.
+    **Concurrency:** each file is read by one thread, however many ask: a small one by the first that asks, while the
+    others wait; large ones by a background thread, one after the other, the smallest first.
     """
 
     def __init__(self) -> None:
@@ -37,14 +37,14 @@ class FileDigests:
         self._behind: threading.Thread | None = None
 
     def of(self, path: str, found: os.stat_result) -> str | None:
-        """Return the digest of a file; None for one that is too large to read for that.
+        """Return a file's digest; None for one that is too large to be read.
 
         Args:
-            path: Where it lies; no part of it is a link.
-            found: What was seen there.
+            path: Its path, without a link in any part.
+            found: Its stat result.
 
         Raises:
-            OSError: It cannot be read.
+            OSError: It can't be read.
             Unavailable: It is being read; says when to ask again.
         """
         if found.st_size > _MOST_BYTES:
@@ -76,7 +76,7 @@ class FileDigests:
             self._read(self._large.get()[1])
 
     def _read(self, key: _Key) -> None:
-        """Read a file, and tell all who wait; one that cannot be read is tried again by who asks next."""
+        """Read a file, and tell all who wait; one that can't be read is tried again at the next request."""
         try:
             self._found[key].set_result(_digest(key[0], key[1]))
         except OSError as err:
@@ -85,7 +85,7 @@ class FileDigests:
 
 
 def _digest(path: str, size_bytes: int) -> str:
-    """Return what the Hub would call a file: it takes nothing above 10 MB outside of LFS."""
+    """Return the Hub's digest of a file: the Hub keeps everything above 10 MB in LFS."""
     hasher = hashlib.sha256() if size_bytes > _LFS_FROM_BYTES else hashlib.sha1(b"blob %d\0" % size_bytes)
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb", buffering=0) as file:

@@ -1,10 +1,10 @@
 """The Hub's questions, answered from the bytes of every tier: read-only, offline, without the registry.
 
-A stock cache says everything that the protocol needs: ETag = the blob's name, size = stat, commit = the snapshot's
-folder, revision = a file in `refs`. A commit that lies on several tiers is answered with the union of its files and of
-its lists; where two tiers disagree about a ref, the first one that has the snapshot wins.
+A stock cache has everything that the protocol needs: ETag = the blob's name, size = stat, commit = the snapshot's
+folder, revision = a file in `refs`. A commit on several tiers is answered with the union of its files and lists; if
+two tiers disagree about a ref, the first one that has the snapshot wins.
 
-Nothing outside of a tier's `hub` folder is served, whatever a link says: beside it lie the user's token and our
+Nothing outside a tier's `hub` folder is served, wherever a link leads: beside it are the user's token and our
 registry.
 """
 
@@ -32,13 +32,13 @@ class ServedFile:
     path: str
     """Its path in the repository."""
     disk_path: Path | None
-    """Where its bytes lie; no part of it is a link. None: the commit has it, and no tier does."""
+    """The path of its bytes, without a link in any part. None: the commit has it, and no tier does."""
     size_bytes: int
     etag: str
     """Its digest: 64 hex of sha256 (LFS) or 40 hex of the git blob's sha1."""
     commit_hash: str
     modified_at: float = 0.0
-    """When its bytes were written, in seconds since 1970; 0 for a file that is not here."""
+    """Its mtime in seconds since 1970; 0 for a file that no tier has."""
 
     @property
     def is_lfs(self) -> bool:
@@ -51,7 +51,7 @@ class Contents:
     """The files of a commit."""
 
     files: list[ServedFile]
-    """By path, those that are not here among them."""
+    """By path, including those that no tier has."""
     whole: bool
     """Whether a list of the commit is known. Clients keep such a list for ever, so one that may be short says so."""
 
@@ -62,8 +62,8 @@ class HubFace:
     **Concurrency:** safe from any thread; only the memory of computed digests and of spellings is shared.
 
     Args:
-        bases: Gives the bases to serve, fastest first.
-        why_away: Says why copies of a repository cannot be read now (a drive that is not mounted); empty when none is.
+        bases: Returns the bases to serve, fastest first.
+        why_away: Returns why copies of a repository can't be read now (an unmounted drive); empty if all can.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class HubFace:
         """Return the commit of a revision and the tiers that have its snapshot.
 
         Raises:
-            NotFound: RepoNotFound, or RevisionNotFound when no tier has a snapshot of it.
+            NotFound: RepoNotFound, or RevisionNotFound if no tier has a snapshot of it.
             Unavailable: A tier that may have it is offline.
         """
         return self._repos.resolve(repo_id, revision)
@@ -94,9 +94,9 @@ class HubFace:
         return self._repos.ids()
 
     def contents(self, resolved: ResolvedRevision) -> Contents:
-        """Return the files of a commit, those among them that only its lists name.
+        """Return the files of a commit, including those that only its lists name.
 
-        A commit never changes, so what any tier's list names is in it. A snapshot that holds more than all lists name
+        A commit never changes, so it has what any tier's list names. A snapshot that holds more than all lists name
         shows that they are short.
         """
         found = {path: _listed(file, resolved.commit_hash) for path, file in _lists(resolved).items()}
@@ -110,7 +110,7 @@ class HubFace:
         return sorted((file for _, file in self._here(resolved, set())), key=lambda file: file.path)
 
     def _here(self, resolved: ResolvedRevision, known: set[str]) -> Iterator[tuple[str, ServedFile]]:
-        """Yield the files that the snapshots hold, but those known already."""
+        """Yield the files in the snapshots that aren't known yet."""
         seen = set(known)
         for place in resolved.places:
             for path, link in place.files():
@@ -119,12 +119,12 @@ class HubFace:
                     yield path, file
 
     def entry(self, repo_id: str, revision: str, path: str) -> ServedFile:
-        """Return one file of a commit, here or not.
+        """Return one file of a commit, on a tier or not.
 
         Raises:
-            NotFound: RepoNotFound, RevisionNotFound or EntryNotFound. The last carries `commit_hash` only when the
-                commit surely has no such file: clients remember that for good, also for the real Hub, so a file that
-                merely is not on our disks must not be denied that way.
+            NotFound: RepoNotFound, RevisionNotFound or EntryNotFound. The last carries `commit_hash` only if the
+                commit certainly has no such file: clients remember that for good, also for the real Hub, so a file that
+                just isn't on our disks must not be denied that way.
             Unavailable: A tier that may have it is offline.
         """
         resolved = self.resolve(repo_id, revision)
@@ -160,13 +160,13 @@ class HubFace:
         return found
 
     def _surely_lacks(self, resolved: ResolvedRevision, listed: Mapping[str, FileEntry], path: str) -> bool:
-        """Return whether the commit has no such file, rather than these tiers."""
+        """Return whether the commit, and not just these tiers, has no such file."""
         if listed:
             return next(self._here(resolved, set(listed)), None) is None
         return any(place.is_recorded_absent(path) for place in resolved.places)
 
     def _find(self, place: PlacedSnapshot, path: str, link: Path) -> ServedFile | None:
-        """Return the file that a snapshot's path leads to; None when it leads nowhere or out of the tier."""
+        """Return the file that a snapshot's path leads to; None if it leads nowhere or out of the tier."""
         real = os.path.realpath(link)
         if not real.startswith(place.root + os.sep):
             return None
@@ -176,7 +176,7 @@ class HubFace:
                 return None
             digest = scan.blob_of(place.repo, link) or ""
             if not is_digest(digest):
-                # No link into `blobs`: a file system without symlinks, where the snapshot holds the bytes themselves.
+                # No link into `blobs`: without symbolic links the snapshot holds the bytes.
                 listed = place.listed.get(path)
                 digest = listed.digest if listed else self._digests.of(real, found) or ""
         except OSError:
@@ -187,7 +187,7 @@ class HubFace:
 
 
 def _lists(resolved: ResolvedRevision) -> dict[str, FileEntry]:
-    """Return what the lists of all tiers name together, by path."""
+    """Return the union of all tiers' lists, by path."""
     found: dict[str, FileEntry] = {}
     for place in resolved.places:
         found = place.listed | found

@@ -1,4 +1,4 @@
-"""Repositories, revisions and snapshots as the tiers hold them, for the hub face: where the answers are looked up."""
+"""Repositories, revisions and snapshots on the tiers, for the hub face."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from modelshelf.store.small_files import read_small_text
 
 _DEFAULT_REVISION = "main"
 _NAMED = 8
-"""So many revisions are named to somebody who asked for another."""
+"""How many revisions an error names."""
 
 
 @dataclass(frozen=True)
@@ -29,34 +29,34 @@ class PlacedSnapshot:
 
     repo: Repo
     root: str
-    """The real path of the tier's `hub`; what lies outside of it is not served."""
+    """The real path of the tier's `hub`; nothing outside is served."""
     commit_hash: CommitHash
 
     def files(self) -> Iterator[tuple[str, Path]]:
-        """Yield the names in the snapshot, each with its path on disk; where it leads is not looked at."""
+        """Yield the names in the snapshot with their paths on disk, without following links."""
         return scan.snapshot_files(self.repo, self.commit_hash)
 
     @functools.cached_property
     def listed(self) -> dict[str, FileEntry]:
-        """Return every file of the commit that this tier's list names, here or not; nothing without a list."""
+        """Return every file of the commit in this tier's list, on the tier or not; nothing without a list."""
         return {file.path: file for file in trees.read(self.repo, self.commit_hash)}
 
     def is_recorded_absent(self, path: str) -> bool:
-        """Return whether a client wrote down that the commit has no such file."""
+        """Return whether a client recorded that the commit has no such file."""
         return is_file(self.repo.no_exist(self.commit_hash) / path)
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvedRevision:
-    """What a revision means, and where it lies."""
+    """A revision's commit, and the tiers that have it."""
 
     repo_id: str
-    """As the tier spells it."""
+    """In the tier's spelling."""
     commit_hash: CommitHash
     places: tuple[PlacedSnapshot, ...]
     """The tiers that have the snapshot, in the order of the bases; never empty."""
     modified_at: float
-    """When the newest of the snapshot folders changed, in seconds since 1970."""
+    """The newest mtime of the snapshot folders, in seconds since 1970."""
 
 
 class HubRepos:
@@ -112,12 +112,12 @@ class HubRepos:
         return [found[key] for key in sorted(found)]
 
     def or_away(self, missing: ShelfError, repo_id: str) -> ShelfError:
-        """Return the error for what no tier has, or may have that is away: clients remember "not found" for good."""
+        """Return NotFound, or Unavailable if an offline tier may have it: clients remember "not found" for good."""
         why = self._why_away(repo_id)
         return Unavailable(why, hint="Mount its drive.", hf_path=repo_id) if why else missing
 
     def _repos(self, repo_id: str) -> list[tuple[RepoId, Base, Repo]]:
-        """Return the folders of a repository, each with its id as the tier spells it; never empty."""
+        """Return a repository's folders, each with the id in the tier's spelling; never empty."""
         fields = {"error_code": "RepoNotFound", "hf_path": repo_id}
         try:
             asked = RepoId(repo_id)
@@ -133,7 +133,7 @@ class HubRepos:
 
 
 class _Spellings:
-    """How the tiers spell the ids of their repositories: the Hub takes `org/tiny` for `Org/Tiny`.
+    """The tiers' spellings of repository ids: the Hub takes `org/tiny` for `Org/Tiny`.
 
     The names of a `hub` folder are kept until its mtime changes.
     """
@@ -142,7 +142,7 @@ class _Spellings:
         self._known: dict[Path, tuple[int, dict[str, list[RepoId]]]] = {}
 
     def of(self, base: Base, repo_id: RepoId) -> list[RepoId]:
-        """Return the stored spellings of an id, the one that was asked for first."""
+        """Return the stored spellings of an id, the requested one first."""
         exact = [repo_id] if is_folder(base.repo(repo_id).path) else []
         return exact + [stored for stored in self._names(base).get(repo_id.lower(), []) if stored != repo_id]
 

@@ -1,1 +1,1 @@
-"""Models at work: loading one."""
+"""Using models: loading one."""

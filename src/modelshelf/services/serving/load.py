@@ -1,4 +1,4 @@
-"""Loading a model from the snapshot that it is pinned to, offline, and trying it out."""
+"""Loading a model from its pinned snapshot, offline, and trying it out."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ class Loader:
     adapters: Adapters
 
     def load(self, model_name: str, **options: Any) -> tuple[Any, Any]:
-        """Return a model and its tokenizer, from the pinned snapshot, without the network.
+        """Return a model and its tokenizer from the pinned snapshot, without the network.
 
-        While it loads it is leased; afterwards its open and mapped files keep it from being deleted.
+        It is leased while it loads; afterwards its open and mapped files keep it from being deleted.
 
         Args:
             model_name: The model.
-            options: Handed to `AutoModelForCausalLM.from_pretrained` (dtype, device_map, …).
+            options: Passed to `AutoModelForCausalLM.from_pretrained` (dtype, device_map, …).
 
         Raises:
-            NotFound, Conflict: There is no such model, or it is not whole; or the base model of an adapter.
-            BadInput: Its files are nothing that transformers loads.
-            Unavailable: transformers is not installed, or its tier is offline.
+            NotFound, Conflict: There is no such model, or it isn't whole; or so for an adapter's base model.
+            BadInput: transformers can't load its files.
+            Unavailable: transformers isn't installed, or the model's tier is offline.
         """
         with self.using(model_name, f"a load in pid {os.getpid()}") as (model, base):
             assert model.path is not None
@@ -53,7 +53,7 @@ class Loader:
 
     @contextlib.contextmanager
     def using(self, model_name: str, holder: str) -> Iterator[tuple[Model, Model | None]]:
-        """Hold a model that is to be loaded and, of an adapter, its base model; raises as `load` does."""
+        """Hold a model that is to be loaded and, for an adapter, its base model; raises as `load` does."""
         with contextlib.ExitStack() as held:
             model = held.enter_context(self.leaser.using(model_name, "load", holder))
             base = self.adapters.base_of(model)
@@ -63,9 +63,9 @@ class Loader:
 
 
 def try_out(path: Path, prompt: str, base: Path | None = None) -> Trial:
-    """Load the model of a snapshot folder, ask it one question, and return what that took.
+    """Load the model of a snapshot folder, ask it one question, and return the times.
 
-    The process that calls this has the right environment already; it opens no library.
+    The calling process must already have the right environment; no library is opened.
 
     Args:
         path: The snapshot.
@@ -103,7 +103,7 @@ def _from_pretrained(path: Path, options: dict[str, Any], base: Path | None = No
 
 
 def _adapted(path: Path, base: Path, options: dict[str, Any]) -> tuple[Any, Any]:
-    """Return a base model with an adapter in it, and the adapter's tokenizer where it brings one."""
+    """Return a base model with an adapter in it, and the adapter's tokenizer if it has one."""
     from transformers import AutoTokenizer
 
     if importlib.util.find_spec("peft") is None:
@@ -117,10 +117,10 @@ def _adapted(path: Path, base: Path, options: dict[str, Any]) -> tuple[Any, Any]
 
 
 def _gguf(path: Path) -> dict[str, str]:
-    """Return the option that makes transformers read a GGUF, where the snapshot has nothing else.
+    """Return the option that makes transformers read a GGUF, if the snapshot has nothing else.
 
     Raises:
-        BadInput: Several of them, or nothing that can be loaded.
+        BadInput: There are several, or nothing that can be loaded.
     """
     if is_file(path / "config.json"):
         return {}

@@ -1,1 +1,1 @@
-"""A library is set up, and says what is in force."""
+"""Setting up a library, and saying which one is in use."""

@@ -1,4 +1,4 @@
-"""Setting the library up: the disks, what to propose on them, and the `.env` that is written once."""
+"""Setting up the library: the disks, what to propose on them, and the `.env` that is written once."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from modelshelf.units import GB, format_size
 
 @dataclass(frozen=True, slots=True)
 class FirstSetup:
-    """Writes the settings of a library that has none yet."""
+    """Writes the settings of a new library."""
 
     env_file: Path
     usual: Path
     """The base that Hugging Face programs use by default."""
     check: Callable[[Path, str], None]
-    """Raises BadInput when a text isn't valid as the settings file of that path."""
+    """Raises BadInput if a text isn't valid as the settings file at that path."""
     exported: Sequence[str]
-    """The names of settings in the environment, which win over what is written."""
+    """The names of settings in the environment, which override the file."""
     tools_hub: tuple[str, str]
-    """The folder that Hugging Face programs download to, and the variable that says so."""
+    """The folder that Hugging Face programs download to, and the variable that sets it."""
 
     def check_free(self, *, force: bool) -> None:
-        """Do nothing when the settings file may be written.
+        """Raise unless the settings file may be written.
 
         Raises:
-            Conflict: There is one already.
+            Conflict: There is a file already.
         """
         if is_there(self.env_file) and not force:
             raise Conflict(
@@ -50,17 +50,17 @@ class FirstSetup:
         """Return the disks that this user may write to.
 
         Args:
-            measured: Write, sync and read 64 MB on each to learn its speed; nothing of it is left behind.
+            measured: Write, sync and read 64 MB on each to learn its speed, and delete them.
         """
         found = disks.list_disks(self.usual)
         return [replace(disk, speed=disks.measure(Path(disk.base))) for disk in found] if measured else found
 
     def limit_for(self, found: Sequence[Disk], base: str) -> int | None:
-        """Return the limit to propose for a base; None on a disk that is not known."""
+        """Return the limit to propose for a base; None on an unknown disk."""
         return limit_on(found, mount_of(Path(base)).point)
 
     def check_limit(self, base: str, limit_gb: float | None) -> float | None:
-        """Return a limit that the disk of a base can hold; a disk of less than 1 GB may have one of 1 GB.
+        """Return a limit that a base's disk can hold; a disk of less than 1 GB may have a limit of 1 GB.
 
         Raises:
             BadInput: The disk is smaller.
@@ -76,10 +76,10 @@ class FirstSetup:
         return limit_gb
 
     def plan(self, setup: Setup) -> str:
-        """Return the text of the settings, checked in all ways that a start would.
+        """Return the settings' text, checked as a start would check it.
 
         Raises:
-            BadInput: A base or a limit is invalid, the tiers overlap, or a base cannot be written.
+            BadInput: A base or a limit is invalid, the tiers overlap, or a base can't be written.
         """
         text = settings_text(setup)
         self.check(self.env_file, text)
@@ -88,13 +88,13 @@ class FirstSetup:
         return text
 
     def surroundings(self, setup: Setup) -> Surroundings:
-        """Return what is found on the machine around a setup."""
+        """Return what else is on the machine that concerns a setup."""
         exported, elsewhere = tuple(self.exported), self.tools_elsewhere(setup)
         found = unadopted(self.usual, (), DEFAULT_PATH)
         return Surroundings(self.env_file, exported, self.usual, found, elsewhere)
 
     def tools_elsewhere(self, setup: Setup) -> str:
-        """Return what to say where Hugging Face programs download to another disk than the primary's; empty else."""
+        """Return a sentence if Hugging Face programs download to another disk than the primary's; empty otherwise."""
         (hub, why), base = self.tools_hub, setup.primary.base
         if not hub.startswith("/") or mount_of(Path(hub)).point == mount_of(Path(base)).point:
             return ""
@@ -105,10 +105,10 @@ class FirstSetup:
         )
 
     def write(self, text: str, *, force: bool) -> Written:
-        """Write the settings, for their owner alone, for a token may join them.
+        """Write the settings, readable for their owner alone, because a token may be added.
 
         Raises:
-            Conflict: There is a file already, and `force` is not given.
+            Conflict: There is a file already, and `force` isn't given.
         """
         self.check_free(force=force)
         if is_there(self.env_file):
@@ -118,7 +118,7 @@ class FirstSetup:
         try:
             fs.create_text(self.env_file.parent, self.env_file, text, 0o600)
         except FileExistsError:
-            self.check_free(force=False)  # somebody was faster
+            self.check_free(force=False)  # another process was faster
         return Written(self.env_file, None)
 
 

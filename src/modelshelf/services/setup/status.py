@@ -1,4 +1,4 @@
-"""What is in force here: the settings file, the registry, the library of each base, the servers, and who holds what."""
+"""What is in use here: the settings file, the registry, each base's library, the servers, and the leases."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from modelshelf.units import rfc3339
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Says what is in force."""
+    """Reads what is in use."""
 
     env_file: Path | None
     named_by: str
@@ -48,10 +48,10 @@ class Status:
     url: str
     """Where the registry is; without a password."""
     trouble: str
-    """Why the registry cannot be used; empty where it can, or there is none yet."""
+    """Why the registry can't be used; empty if it can, or there is none yet."""
     registry: Registry | None
     version: str
-    """This program's."""
+    """This program's version."""
 
     def __enter__(self) -> Status:
         """Return itself."""
@@ -63,7 +63,7 @@ class Status:
             self.registry.close()
 
     def read(self) -> StatusJson:
-        """Return all of it; nothing is changed."""
+        """Return the status; nothing is changed."""
         registry = self.registry
         primary = self.tiers.primary.base
         others = {base: env_file for base, env_file in self.libraries.load().items() if base != primary}
@@ -116,7 +116,7 @@ class Status:
         ]
 
     def _owners(self) -> list[OwnerJson]:
-        """Return the processes that carry out jobs or hold reservations; null where that can't be told from here."""
+        """Return the processes that run jobs or hold reservations; null if that can't be told from here."""
         if self.registry is None:
             return []
         held: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""Leaving the server running: a systemd unit of the user's, written, enabled and started; or removed again."""
+"""Keeping the server running: a systemd unit of the user's, written, enabled and started; or removed again."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ class UnitService:
     """The unit of one user's server."""
 
     path: Path
-    """Where units of the user are."""
+    """The folder of the user's units."""
     folder: Path
-    """Where the server will run: the folder of its `.env`."""
+    """The server's working directory: the folder of its `.env`."""
     command: Sequence[str]
-    """What starts it."""
+    """The command that starts it."""
     environment: Mapping[str, str]
-    """Settings that are in no `.env`."""
+    """Settings that aren't in a `.env`."""
     secrets: Sequence[str] = ()
-    """The names of those that no unit may hold."""
+    """The names of settings that a unit must not contain."""
 
     def plan_install(self) -> UnitPlan:
         """Return what installing will do.
 
         Raises:
-            Conflict: There is a unit of this name that is not ours.
+            Conflict: There is a unit of this name that isn't ours.
         """
         text = unit_text(self.command, str(self.folder), self.environment)
         return plan_install(str(self.path), text, self._present(), self.secrets)
@@ -45,16 +45,16 @@ class UnitService:
 
         Raises:
             NotFound: There is no unit.
-            Conflict: It is not ours.
+            Conflict: It isn't ours.
         """
         if self._present() is None:
             raise NotFound(f"There is no {self.path}: nothing is installed.", path=str(self.path))
         return plan_uninstall(str(self.path))
 
     def execute(self, plan: UnitPlan) -> list[Ran]:
-        """Carry out a plan; returns its commands, and which of them were run.
+        """Run a plan; return its commands, and which of them were run.
 
-        Where no systemd answers, the file is written or removed all the same, and no command is run.
+        If systemd isn't reachable, the file is written or removed all the same, and no command is run.
 
         Raises:
             Unavailable: systemd refused; the hint says what is left to do.
@@ -70,7 +70,7 @@ class UnitService:
         return ran + _run_all(plan.after, answers)
 
     def _present(self) -> str | None:
-        """Return the text of the unit that is there; None without one."""
+        """Return the text of the existing unit; None without one."""
         try:
             text = self.path.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
@@ -82,7 +82,7 @@ class UnitService:
 
 
 def _systemd_answers() -> bool:
-    """Return whether there is a systemd for this user that can be asked."""
+    """Return whether this user's systemd is reachable."""
     if shutil.which("systemctl") is None:
         return False
     return _run(("systemctl", "--user", "show", "--property=Version")).returncode == 0

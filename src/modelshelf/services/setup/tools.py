@@ -1,4 +1,4 @@
-"""Which tools that use models are installed here."""
+"""Which tools that use models are installed."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from modelshelf.store.probe import is_there
 _PROGRAMS = ("llama-server", "ollama", "vllm", "lms")
 _MODULES = ("xllamacpp", "transformers", "vllm")
 _ENGINES_OF = {"vLLM": "vllm", "llama.cpp": "llama-server", "Ollama": "ollama", "LM Studio": "lms"}
-"""By which engine a tool is known to be installed; the others come with huggingface_hub."""
+"""The engine that shows that a tool is installed; the others come with huggingface_hub."""
 
 
 def engines() -> dict[str, str]:
-    """Return the engines that this process can start, name to where it found them; none is imported."""
+    """Return the engines that this process can start, name to path; none is imported."""
     found = {name: place for name in _PROGRAMS if (place := shutil.which(name))}
     for name in _MODULES:
         try:
@@ -30,7 +30,7 @@ def engines() -> dict[str, str]:
 
 
 def installed(places: Sequence[ToolFolder]) -> list[ToolFolder]:
-    """Return the places of tools that are here: their program is, or the folder of their own kind."""
+    """Return the places of installed tools: those with their program, or with their own kind of folder."""
     there = engines()
 
     def is_here(place: ToolFolder) -> bool:

@@ -1,4 +1,4 @@
-"""A cheap look at what other programs downloaded: names and sizes, no byte of a model."""
+"""A cheap scan of what other programs downloaded: names and sizes, no byte of a model."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _ANSWER_WITHIN_S = 5.0
 
 
 def unadopted(usual: Path, models: Iterable[Model], default: str) -> Unadopted:
-    """Return what lies in a base and isn't registered; nothing where the base can't be read, or doesn't answer.
+    """Return what is unregistered in a base; nothing if the base can't be read or doesn't answer.
 
     Args:
         usual: The base that Hugging Face programs use.
         models: The registered models.
-        default: Where `shelf adopt` looks by itself, with `~` for the home.
+        default: The default path of `shelf adopt`, with `~` for the home.
     """
     is_default = usual == Path(default).expanduser()
     path = default if is_default else str(usual)
@@ -40,7 +40,7 @@ def unadopted(usual: Path, models: Iterable[Model], default: str) -> Unadopted:
 
 
 def _sizes(base: Base) -> dict[RepoId, int]:
-    """Return what lies in the folders of the models that have a snapshot."""
+    """Return the sizes of the folders of models that have a snapshot."""
     return {
         repo_id: meter.measure_repo(repo).apparent_bytes
         for kind, repo_id, repo in scan.repos(base)

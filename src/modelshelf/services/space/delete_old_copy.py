@@ -39,10 +39,10 @@ class OldCopyDeleter:
     clock: Clock
 
     def run(self, running: Running) -> None:
-        """Carry out a job that deletes an old copy; its result tells what that freed.
+        """Run a job that deletes an old copy; its result says what that freed.
 
         Raises:
-            Unavailable: Somebody uses the files, or their drive is away; the job waits.
+            Unavailable: The files are in use, or their drive is offline; the job waits.
         """
         old = params_of(running.job, OldCopy)
         base = _base_here(self.library.tiers, old)
@@ -60,17 +60,17 @@ class OldCopyDeleter:
         *,
         exclude_model_id: int | None = None,
     ) -> Freed:
-        """Delete files of one commit in one base that no registered model there needs; returns what that freed.
+        """Delete files of one commit in one base that no registered model there needs; return what that freed.
 
         Args:
             base: The base.
             repo_id: The repository.
-            commit_hash: The commit; None where no file goes.
-            files: What goes.
-            exclude_model_id: The id of a model whose need does not count.
+            commit_hash: The commit; None if no file goes.
+            files: The files to delete.
+            exclude_model_id: The id of a model whose needs are ignored.
 
         Raises:
-            Unavailable: Somebody uses them, or their drive is away; none of them was deleted.
+            Unavailable: They are in use, or their drive is offline; none of them was deleted.
         """
         self._check_there(base, repo_id)
         with locks.wait_lock(base.path, base.repo_lock(repo_id), self.clock):
@@ -91,10 +91,10 @@ class OldCopyDeleter:
             return freed + delete.execute(base, plan)
 
     def waiting_bytes(self, base: Base) -> int:
-        """Return by how much the usage of a base falls when the old copies go that wait there and nobody uses."""
+        """Return by how much a base's usage falls when its waiting old copies that nobody uses are deleted."""
         waiting = 0
         for job in self.registry.jobs(kind=JobKind.DELETE_OLD_COPY, state=UNFINISHED):
-            with contextlib.suppress(ShelfError):  # what cannot be deleted frees nothing
+            with contextlib.suppress(ShelfError):  # what can't be deleted frees nothing
                 waiting += self._leaving_bytes(base, params_of(job, OldCopy))
         return waiting
 
@@ -108,10 +108,10 @@ class OldCopyDeleter:
         return delete.leaving_bytes(base, plan)
 
     def _check_there(self, base: Base, repo_id: RepoId) -> None:
-        """Do nothing when the tier that the old copy lies on can be written: this one, not another drive in its place.
+        """Raise unless the old copy's own tier, and not another drive in its place, can be written.
 
         Raises:
-            Unavailable: It cannot; the job waits.
+            Unavailable: It can't; the job waits.
         """
         known_id = self.library.known.load().get(str(base.path)) or self.registry.tier_ids().get(str(base.path))
         reason = marker.why_offline(base, known_id or "")
@@ -124,7 +124,7 @@ class OldCopyDeleter:
             raise Unavailable(reason, retry_after_s=60, cache_path=str(base.path))
 
     def _remove_stale_sidecars(self, base: Base, repo_id: RepoId) -> Freed:
-        """Delete the sidecars of models of this repository that resolve elsewhere by now, or are gone."""
+        """Delete the sidecars of models of this repository that are elsewhere by now, or gone."""
         freed = Freed()
         rows = {row.model_name: row for row in self.registry.models()}
         for sidecar in sidecars.read_all(base):
@@ -151,22 +151,22 @@ def read_freed(job: Job) -> Freed:
 def old_copy(
     tiers: Tiers, base: Base, repo_id: RepoId, commit_hash: CommitHash | None, files: Iterable[FileEntry]
 ) -> OldCopy:
-    """Return what the job needs that deletes an old copy; another process may call the base otherwise."""
+    """Return the parameters of a job that deletes an old copy; another process may have another path for the base."""
     stored = BasePath(tiers.stored_path(str(base.path)))
     return OldCopy(stored, marker.read_id(base) or "", repo_id, commit_hash, tuple(files))
 
 
 def leaving(registry: Registry, tiers: Tiers) -> Iterator[tuple[str, str]]:
-    """Yield base and model name of each old copy that waits to be deleted."""
+    """Yield the base and model name of each old copy that waits to be deleted."""
     for job in registry.jobs(kind=JobKind.DELETE_OLD_COPY, state=UNFINISHED):
-        with contextlib.suppress(BadInput):  # whoever carries it out says what is wrong with it
+        with contextlib.suppress(BadInput):  # running the job says what is wrong with it
             old = params_of(job, OldCopy)
             base = _base_here(tiers, old)
             yield str(base.path) if base else old.cache_path, job.model_name
 
 
 def _base_here(tiers: Tiers, old: OldCopy) -> Base | None:
-    """Return what this process calls the base of an old copy, by the id of its tier; None where that is not here."""
+    """Return this process's path of an old copy's base, by the tier's id; None if the tier isn't here."""
     path, tier_id = old.cache_path, old.tier_id
     if not tier_id:
         return Base(Path(path))

@@ -1,4 +1,4 @@
-"""Asking for a move, by a person's word or to make room; `lifecycle.move` carries it out."""
+"""Queuing a move, for a person or to make room; `lifecycle.move` runs it."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ def enqueue_move(
     makes_room: bool = False,
     cause: Cause = A_PERSON,
 ) -> Job:
-    """Return the job that moves a model; one that a killed process left as it is.
+    """Return a new job that moves a model, or the one that a killed process left.
 
     Args:
-        registry: Where jobs are.
+        registry: The registry.
         tiers: The tiers of this process.
         row: The model.
-        tier: Where it goes.
+        tier: The target.
         keep_source: Whether the source keeps its copy.
-        makes_room: Whether the model leaves to make room; whoever needs room goes on with the job if it is killed.
-        cause: Why it is asked for.
+        makes_room: Whether it is an eviction, which the next process that needs room finishes after a crash.
+        cause: Why the move is needed.
 
     Raises:
         Conflict: A job moves it elsewhere.
@@ -52,7 +52,7 @@ def left_move(registry: Registry, tiers: Tiers, row: ModelRow, tier: Tier, *, ke
 
 
 def is_such_a_move(tiers: Tiers, job: Job, tier: Tier, *, keep_source: bool) -> bool:
-    """Return whether a job moves to that tier, whatever the process that made it calls its base."""
+    """Return whether a job moves to that tier, whatever path the process that made it has for the base."""
     with contextlib.suppress(BadInput):
         params = params_of(job, MoveParams)
         to = tiers.resolve(params.cache_location, params.cache_path)

@@ -1,4 +1,4 @@
-"""Where something of a size would go now: memory, primary, secondary. Advice; nothing is reserved or changed."""
+"""Where something of a size would go now: memory, primary, secondary. Only advice: nothing is reserved or changed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Fits:
 
         Args:
             sizes: In bytes.
-            to: The tier that was asked for; None: the primary, or else the secondary.
+            to: The requested tier; None: the primary, or else the secondary.
         """
         tiers, free_memory = self.room.tiers, psutil.virtual_memory().available
         if to is not None and to.location != PRIMARY:
@@ -43,7 +43,7 @@ class Fits:
         return found
 
     def _evicted(self, size_bytes: int) -> tuple[str, ...] | None:
-        """Return the models that would leave the primary for it; None where none may, or that wouldn't do."""
+        """Return the models that would be evicted from the primary; None if evicting isn't allowed or isn't enough."""
         try:
             plan = self.room.plan(self.room.tiers.settings.primary, size_bytes, model_id=0)
         except ShelfError:

@@ -1,4 +1,4 @@
-"""Letting a base go: the library knows it no more, and every byte on it stays."""
+"""Forgetting a base: the library no longer knows it, and every byte on it stays."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from modelshelf.store.tiers import governor, marker
 
 
 def base_at(text: str) -> Base:
-    """Return the base that a person names from where they stand.
+    """Return the base that a person names, relative to the working directory.
 
     Raises:
-        BadInput: It can be none.
+        BadInput: It can't be a base.
     """
     return Base(Path(BasePath(os.path.abspath(os.path.expanduser(text)))))  # noqa: PTH100, PTH111 - links in it stay
 
@@ -33,22 +33,22 @@ class ForgetPlan:
 
     cache_path: str
     models: tuple[str, ...]
-    """The models that are not registered any more."""
+    """The models that stop being registered."""
     stays_bytes: int
-    """What their files hold, which stay where they are."""
+    """The bytes of their files, which stay."""
     gives_away: bool
-    """Whether the marker names no registry then, so that another library may take the base."""
+    """Whether the marker then names no registry, so that another library may take the base."""
 
 
 @dataclass(frozen=True, slots=True)
 class Forgetter:
-    """Lets bases go."""
+    """Forgets bases."""
 
     tiers: Tiers
     known: KnownBases
     libraries: KnownLibraries
     registry: Registry | None
-    """The registry in force; None where it is out of reach, or there is none."""
+    """The registry in use; None if it isn't reachable or doesn't exist."""
 
     def __enter__(self) -> Forgetter:
         """Return itself."""
@@ -62,7 +62,7 @@ class Forgetter:
     def plan(self, base: Base, *, models: bool) -> ForgetPlan:
         """Return what forgetting a base would do; nothing is changed.
 
-        Where another tier lies at that path than before, only the one before is forgotten: models stay registered.
+        If another tier is at that path now, only the earlier one is forgotten: models stay registered.
 
         Args:
             base: The base.
@@ -85,9 +85,9 @@ class Forgetter:
         return ForgetPlan(path, names, sum(row.size_bytes for row in rows), named is not None and is_same_tier)
 
     def forget(self, base: Base, *, models: bool) -> ForgetPlan:
-        """Let a base go; returns what was done, and raises as `plan` does.
+        """Forget a base; return what was done. Raises as `plan` does.
 
-        **Crash:** the marker comes last; the same command again finishes.
+        **Crash:** the marker is changed last; the same command again finishes.
         """
         plan = self.plan(base, models=models)
         if self.registry is not None:

@@ -30,12 +30,12 @@ from modelshelf.store.tiers import marker
 
 _log = logging.getLogger(__name__)
 _ROUNDS = 3
-"""Another process may take the room that was made; it is made again so often."""
+"""How often room is made again after another process took it."""
 
 
 @dataclass(frozen=True, slots=True)
 class FullPolicy:
-    """What is done when a tier is full."""
+    """What happens when a tier is full."""
 
     demote: bool
     """ON_FULL=demote: a full primary evicts models to the secondary."""
@@ -46,7 +46,7 @@ class FullPolicy:
 
 @dataclass(frozen=True, slots=True)
 class RoomMaker:
-    """Reserves space, and makes room where there is none."""
+    """Reserves space, and makes room if there is none."""
 
     registry: Registry
     tiers: TierService
@@ -62,18 +62,18 @@ class RoomMaker:
     def reserve(
         self, tier: Tier, tier_id: str, need: Callable[[], int], *, model_id: int, takes_disk: bool = True
     ) -> Iterator[Reservation]:
-        """Hold room on a tier, after making it where that is needed and allowed.
+        """Reserve room on a tier, after making it if needed and allowed.
 
         Args:
-            tier: Where.
+            tier: The tier.
             tier_id: Its id.
-            need: Says how many bytes are missing on the disk now.
+            need: Returns how many bytes are missing on the disk now.
             model_id: The model that they are for, which is never a victim.
-            takes_disk: Whether they take space of the file system.
+            takes_disk: Whether they take space on the file system.
 
         Raises:
-            OutOfSpace: They do not fit, and no room can be made; nothing was moved.
-            Conflict: They would fit, but for what is pinned or in use; names it.
+            OutOfSpace: They don't fit, and no room can be made; nothing was moved.
+            Conflict: Only pinned or used models keep them from fitting; the error names these.
         """
         self._go_on(tier)
         with contextlib.ExitStack() as held:
@@ -89,11 +89,11 @@ class RoomMaker:
                     plan = self.plan(tier, need(), model_id=model_id) if left else None
                     if plan is None:
                         raise
-                    self._carry_out(tier, plan, self._cause(model_id))  # without victims it fits by now
+                    self._carry_out(tier, plan, self._cause(model_id))  # without victims it fits now
             yield reservation
 
     def _go_on(self, tier: Tier) -> None:
-        """Let those leave who were on their way when their process was killed, needed or not: half of them is there."""
+        """Finish evictions whose process was killed, needed or not, because half of each copy is there."""
         if tier.location != PRIMARY or not self.policy.demote:
             return
         for job in self.registry.jobs(kind=JobKind.MOVE, state=(QUEUED,)):
@@ -104,19 +104,19 @@ class RoomMaker:
     def check(
         self, tier: Tier, tier_id: str, need_bytes: int, *, model_id: int = 0, takes_disk: bool = True
     ) -> EvictionPlan | None:
-        """Return what would have to leave for `need_bytes` to fit; None when they fit as it is.
+        """Return what would be evicted for `need_bytes` to fit; None if they fit without.
 
-        What old copies that wait to be deleted will free counts as free; nothing is changed.
+        What deleting old copies will free counts as free; nothing is changed.
 
         Args:
-            tier: Where.
+            tier: The tier.
             tier_id: Its id.
             need_bytes: How many bytes are missing on the disk.
-            model_id: The model that they are for, which is never a victim; 0 for one that is not registered yet.
-            takes_disk: Whether they take space of the file system.
+            model_id: The model that they are for, which is never a victim; 0 for one that isn't registered yet.
+            takes_disk: Whether they take space on the file system.
 
         Raises:
-            OutOfSpace, Conflict: They do not fit, and no room can be made.
+            OutOfSpace, Conflict: They don't fit, and no room can be made.
         """
         try:
             self.admission.check(tier, tier_id, need_bytes, takes_disk=takes_disk)
@@ -133,11 +133,11 @@ class RoomMaker:
             return plan if plan.victims else None
 
     def plan(self, tier: Tier, need_bytes: int, *, model_id: int) -> EvictionPlan | None:
-        """Return what would leave a tier so that `need_bytes` fit; None where nothing may be made to leave.
+        """Return what would be evicted from a tier so that `need_bytes` fit; None if evicting isn't allowed there.
 
         Raises:
-            OutOfSpace: Even that would not do.
-            Conflict: It would, but for what is pinned or in use.
+            OutOfSpace: Even that isn't enough.
+            Conflict: Only pinned or used models keep it from being enough.
         """
         try:
             return self._plan(tier, self.admission.room(tier), need_bytes, model_id)
@@ -156,7 +156,7 @@ class RoomMaker:
         return None
 
     def _takes_more(self, tier: Tier | None) -> bool:
-        """Return whether models can be moved to a tier at all: it is there, and not read-only."""
+        """Return whether models can be moved to a tier at all: it is online and not read-only."""
         return tier is not None and not self.tiers.why_offline(tier) and marker.is_writable(Base(Path(tier.base)))
 
     def candidates(self, tier: Tier) -> list[Candidate]:
@@ -178,7 +178,7 @@ class RoomMaker:
         base = Base(Path(tier.base))
         files = {file.path: file for row in rows for file in self.library.files(row)}
         free_bytes = 0
-        with contextlib.suppress(ShelfError):  # what cannot be removed frees nothing
+        with contextlib.suppress(ShelfError):  # what can't be removed frees nothing
             others = self.library.needed_digests(base, first.hf_path, first.commit_hash, of_repo)
             where = (base, first.hf_path, first.commit_hash)
             free_bytes = delete.leaving_bytes(base, delete.plan_removal(*where, files.values(), (), others))
@@ -210,7 +210,7 @@ class RoomMaker:
             ]
 
     def _can_leave(self, victim: Candidate) -> bool:
-        """Return whether a victim is not damaged, and the secondary's file system can hold it at all."""
+        """Return whether a victim isn't damaged, and the secondary's file system can hold it at all."""
         assert self.tiers.settings.secondary is not None
         model = self.library.model(victim.model_name)
         if model.state is State.DAMAGED:
@@ -242,7 +242,7 @@ class RoomMaker:
             return candidate
 
     def _cause(self, model_id: int) -> Cause:
-        """Return why models leave: the job that brings a model here."""
+        """Return the cause of an eviction: the job that brings a model here."""
         running = self.registry.jobs(model_id=model_id, state=(RUNNING,))
         if not running:
             return Cause("Makes room.")
@@ -259,7 +259,7 @@ class RoomMaker:
                     self._evict(tier, name, cause)
 
     def _demote(self, model_name: str, cause: Cause) -> None:
-        """Move a model to the secondary, whole; returns when its old copy is gone or waits for its users."""
+        """Move a whole model to the secondary; returns when its old copy is deleted or waits for its users."""
         secondary = self.tiers.settings.secondary
         assert secondary is not None
         row = self.library.row(model_name)
@@ -304,5 +304,5 @@ class RoomMaker:
 
 
 def _is_busy(row: ModelRow) -> bool:
-    """Return whether a job works on a model; a move that its process left, by dying, is gone on with instead."""
+    """Return whether a job works on a model; a dead process's move doesn't count, because it is finished here."""
     return row.job_state in UNFINISHED and not (row.job_kind == JobKind.MOVE and row.job_state == QUEUED)

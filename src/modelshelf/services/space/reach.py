@@ -1,4 +1,4 @@
-"""Which jobs this process can carry out: a job belongs to those who have the bases that it works on."""
+"""Which jobs this process can run: those whose bases it has."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _NAME_A_BASE: dict[str, type[JobParams]] = {
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """Tells the jobs of this process from those of others."""
+    """Tells which jobs this process can run."""
 
     registry: Registry
     tiers: TierService
 
     def why_not(self, job: Job) -> str:
-        """Return why this process cannot carry out a job now, in a sentence; empty where it can.
+        """Return why this process can't run a job now, in a sentence; empty if it can.
 
-        A job whose parameters mean nothing is for whoever takes it: carrying it out says what is wrong with it.
+        Any process may take a job with invalid parameters: running it says what is wrong.
         """
         try:
             params = params_of(job, _NAME_A_BASE[job.kind]) if job.kind in _NAME_A_BASE else None
@@ -55,7 +55,7 @@ class Reach:
 
 
 def _why_no_folder(params: JobParams | None) -> str:
-    """Return that the folder isn't here that is to be adopted; empty where it is."""
+    """Return why the folder to adopt isn't here; empty if it is."""
     if isinstance(params, AdoptRequest) and not is_there(Path(params.path).parent):
         return f"There is no folder {params.path} here."
     return ""

@@ -1,4 +1,4 @@
-"""Room on a tier, promised before a byte is written."""
+"""Room on a tier, reserved before a byte is written."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from modelshelf.store.tiers import marker, meter
 
 _PLENTY = 2**62
 _LOOKS = 3
-"""While others write, a measurement errs on the safe side; a refusal is measured again this often."""
+"""How often a refusal is measured again, because a measurement while others write is too high."""
 _LOOK_AGAIN_S = 0.6
-"""By then every writer has told once more what it wrote; see `jobs.running.TICK_S`."""
+"""By then every writer has reported once more what it wrote, in seconds; see `jobs.running.TICK_S`."""
 
 
 @dataclass(slots=True)
 class Reservation:
-    """A reservation in hand."""
+    """A held reservation."""
 
     registry: Registry
     id: int
@@ -36,15 +36,15 @@ class Reservation:
     _mutex: threading.Lock = field(default_factory=threading.Lock)
 
     def wrote(self, count_bytes: int) -> None:
-        """Count bytes that are on the disk now and need no promise any more."""
+        """Count bytes that are on the disk now and no longer reserved."""
         with self._mutex:
             self.remaining_bytes -= count_bytes
 
     def renew(self) -> None:
-        """Tell the registry what remains, and that the owner lives.
+        """Tell the registry how many bytes remain, and that the owner lives.
 
         Raises:
-            Unavailable: The reservation ran out while this process slept, and may be another's now.
+            Unavailable: The reservation expired while this process slept, and others may have its room.
         """
         with self._mutex:
             if self.released:
@@ -54,7 +54,7 @@ class Reservation:
             raise Unavailable("The reservation of space ran out while the work stood still.", retry_after_s=0)
 
     def release(self) -> None:
-        """Give it back."""
+        """Release the reservation."""
         with self._mutex:
             self.released = True
             self.registry.reservations.release(self.id)
@@ -73,16 +73,16 @@ class Admission:
     def reserve(
         self, tier: Tier, tier_id: str, need: Callable[[], int], *, takes_disk: bool = True
     ) -> Iterator[Reservation]:
-        """Hold room on a tier for as long as the context lasts.
+        """Reserve room on a tier inside the context.
 
         Args:
-            tier: Where.
+            tier: The tier.
             tier_id: Its id.
-            need: Says how many bytes are missing on the disk now.
-            takes_disk: Whether they take space of the file system; what is linked there does not.
+            need: Returns how many bytes are missing on the disk now.
+            takes_disk: Whether they take space on the file system; links don't.
 
         Raises:
-            OutOfSpace: They do not fit; nothing was reserved.
+            OutOfSpace: They don't fit; nothing was reserved.
         """
 
         def commit(decision: _Decision) -> int | None:
@@ -99,16 +99,16 @@ class Admission:
             reservation.release()
 
     def check(self, tier: Tier, tier_id: str, need_bytes: int, *, takes_disk: bool = True) -> None:
-        """Do nothing when so many bytes would fit on a tier now; reserves nothing, and writes nothing.
+        """Raise unless so many bytes would fit on a tier now; nothing is reserved or written.
 
         Args:
-            tier: Where.
-            tier_id: Its id; empty when its base is still to be made.
+            tier: The tier.
+            tier_id: Its id; empty if its base doesn't exist yet.
             need_bytes: How many bytes.
-            takes_disk: Whether they would take space of the file system.
+            takes_disk: Whether they would take space on the file system.
 
         Raises:
-            OutOfSpace: They do not fit.
+            OutOfSpace: They don't fit.
         """
 
         def commit(decision: _Decision) -> int:
@@ -127,7 +127,7 @@ class Admission:
         keep: bool,
     ) -> tuple[_Decision, int]:
         looks = 0
-        while True:  # whoever has to measure again has seen another one admitted, so that somebody always gets on
+        while True:  # whoever has to measure again has seen another one admitted, so somebody always makes progress
             decision = self._measure(tier, tier_id, need, takes_disk=takes_disk, keep=keep)
             try:
                 result = commit(decision)
@@ -141,7 +141,7 @@ class Admission:
                 return decision, result
 
     def _held(self) -> list[ReservedRow]:
-        """Return the reservations of everybody who isn't known to be dead."""
+        """Return all reservations except those of dead owners."""
         held = self._registry.reservations.all()
         dead = {owner for owner in {reservation.owner for reservation in held} if is_alive(owner) is False}
         return [reservation for reservation in held if reservation.owner not in dead]
@@ -165,7 +165,7 @@ class Admission:
         )
 
     def room(self, tier: Tier) -> Room:
-        """Return the numbers of a tier as they are now; advice, not a promise."""
+        """Return a tier's numbers now; advice, not a promise."""
         decision = self._measure(tier, self._tiers.check_writable(tier), lambda: 0, takes_disk=True)
         return decision.room(self._held())
 
@@ -181,7 +181,7 @@ class Admission:
 
 @dataclass(frozen=True, slots=True)
 class _Decision:
-    """What was measured for one admission."""
+    """The measurements for one admission."""
 
     tier: Tier
     tier_id: str
@@ -196,13 +196,13 @@ class _Decision:
         """Return the bytes to reserve, given the reservations at the moment of decision.
 
         Raises:
-            OutOfSpace: They do not fit.
+            OutOfSpace: They don't fit.
         """
         check_fits(self.need_bytes, self.tier, self.room(now))
         return self.need_bytes
 
     def room(self, now: Sequence[ReservedRow]) -> Room:
-        """Return the numbers of the tier, given the reservations at the moment of decision."""
+        """Return the tier's numbers, given the reservations at the moment of decision."""
         before = self.before
         return Room(
             limit_bytes=self.tier.limit_bytes,

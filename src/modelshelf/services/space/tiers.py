@@ -1,4 +1,4 @@
-"""The tiers of this process: opening them, and what they hold now."""
+"""The tiers of this process: opening them, and their usage now."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class TierService:
 
     registry: Registry
     settings: Tiers
-    """The tiers as the settings name them."""
+    """The tiers in the settings."""
     known: KnownBases
     warning_threshold: float
-    """The fraction of a limit above which a tier is marked."""
+    """The fraction of a limit above which a tier has a warning."""
     use_symlinks: bool = True
-    """Whether snapshots may link to their blobs, where the file system can."""
+    """Whether snapshots may link to their blobs, if the file system can."""
     require_mount: bool | None = False
-    """What to say of a custom base on a container's own layer; see `mounts.check_outlives`."""
+    """What to do about a custom base in a container's own layer; see `mounts.check_outlives`."""
 
     def path(self, tier: Tier) -> Path:
         """Return a tier's base."""
@@ -49,12 +49,12 @@ class TierService:
         return self.settings.configured()
 
     def open(self, tier: Tier) -> str:
-        """Return a tier's id; on first use its base is created and marked, and named ours.
+        """Return a tier's id; on first use its base is created, marked, and given this registry as governor.
 
         Raises:
-            Unavailable: The base was used before and is not mounted now.
+            Unavailable: The base was used before and isn't mounted now.
             Conflict: It belongs to another library.
-            BadInput: It cannot be written, or vanishes with the container and SHELF_REQUIRE_MOUNT is set.
+            BadInput: It can't be written, or would vanish with the container and SHELF_REQUIRE_MOUNT is set.
         """
         base = Base(self.path(tier))
         if tier.location == CUSTOM and not is_there(base.marker):
@@ -66,10 +66,10 @@ class TierService:
         return tier_id
 
     def open_to_write(self, tier: Tier) -> str:
-        """Return a tier's id, of a tier that is about to be written.
+        """Return the id of a tier that is about to be written.
 
         Raises:
-            Unavailable: The base was used before and is not mounted now.
+            Unavailable: The base was used before and isn't mounted now.
             Denied: It is read-only here; nothing was written.
         """
         tier_id = self.open(tier)
@@ -77,7 +77,7 @@ class TierService:
         return tier_id
 
     def check_writable(self, tier: Tier) -> str:
-        """Return the id of a tier that is to be written later; empty for a base that is still to be marked then.
+        """Return the id of a tier that will be written later; empty if its base isn't marked yet.
 
         Raises as `open_to_write` does, and changes nothing.
         """
@@ -103,11 +103,11 @@ class TierService:
         return self.registry.tier_ids().get(tier.base) or self.known.load().get(tier.base)
 
     def links(self, base: Base) -> bool:
-        """Return whether snapshots of a base link to their blobs, rather than holding the bytes themselves."""
+        """Return whether a base's snapshots link to their blobs instead of holding the bytes."""
         return self.use_symlinks and capabilities.of(base).symlinks
 
     def second_bytes(self, base: Base, files: Sequence[FileEntry]) -> int:
-        """Return what a snapshot takes on a base beyond its distinct contents: more than nothing without links."""
+        """Return the bytes that a snapshot takes on a base beyond its distinct contents: above 0 only without links."""
         return 0 if self.links(base) else snapshot.second_bytes(files)
 
     def check_storable(
@@ -118,18 +118,18 @@ class TierService:
         model_name: str,
         revision: str = "main",
     ) -> None:
-        """Do nothing when a tier's file system can hold a model, whatever room it has; to be asked before a byte is.
+        """Raise unless a tier's file system can hold a model, however much room it has; call it before the first byte.
 
         Args:
             tier: A tier that can be written.
             hf_path: The repository.
-            files: The files wanted.
-            model_name: Our name of it, which its sidecar has too.
-            revision: What a ref is named after.
+            files: The selected files.
+            model_name: Its name, which is also its sidecar's.
+            revision: Its revision, which is a ref's name.
 
         Raises:
-            BadInput: The file system cannot have such a name, or takes it for another one that is there.
-            OutOfSpace: A file is larger than any can be there, or there are more of them than the disk has entries for.
+            BadInput: The file system can't have such a name, or takes it for another one that exists.
+            OutOfSpace: A file is larger than the file system allows, or the disk has too few entries (inodes) for all.
         """
         base = Base(self.path(tier))
         can = capabilities.of(base)
@@ -152,26 +152,26 @@ class TierService:
         return [Base(self.path(tier)) for tier in self.all() if not self.why_offline(tier)]
 
     def all(self) -> list[Tier]:
-        """Return the configured tiers and every custom one that a model lies on."""
+        """Return the configured tiers and every custom one with a model."""
         found = {tier.base: tier for tier in self.configured()}
         for row in self.registry.models(cache_location=CUSTOM):
-            with contextlib.suppress(BadInput):  # the settings call that base a tier of their own now
+            with contextlib.suppress(BadInput):  # the settings now call that base a tier of their own
                 tier = self.settings.resolve(row.cache_location, row.cache_path)
                 found.setdefault(tier.base, tier)
         return list(found.values())
 
     def why_offline(self, tier: Tier) -> str:
-        """Return why a tier cannot be used, in a sentence; empty when it can."""
+        """Return why a tier can't be used, in a sentence; empty if it can."""
         base = Base(self.path(tier))
         reason = marker.why_offline(base, self._known_id(tier))
         return reason or governor.why_not_ours(base, self.registry.id, self.registry.url)
 
     def status(self, tier: Tier, *, rescan: bool = False) -> TierStatus:
-        """Return what a tier holds now, measured.
+        """Return a tier's usage now, measured.
 
         Args:
-            tier: Which.
-            rescan: Walk all of it, whatever was kept from the last time, and keep that; else nothing is changed.
+            tier: The tier.
+            rescan: Walk everything and keep the results; without it nothing is changed.
         """
         base = Base(self.path(tier))
         offline = self.why_offline(tier)
@@ -196,7 +196,7 @@ class TierService:
         )
 
     def headroom_bytes(self, tier: Tier) -> int:
-        """Return how much can still be promised on a tier; advice, not a promise."""
+        """Return how many bytes can still be reserved on a tier; advice, not a promise."""
         status = self.status(tier)
         if not status.online or not status.writable:
             return 0
@@ -214,7 +214,7 @@ class TierService:
 
 
 def destination(to: str) -> tuple[str, str | None]:
-    """Return cache_location and cache_path of `primary`, `secondary`, or the path of a base, from where one stands.
+    """Return cache_location and cache_path of `primary`, `secondary`, or a base relative to the working directory.
 
     Raises:
         BadInput: It is neither a tier nor a path.
