@@ -234,11 +234,11 @@ def test_compose_up_and_the_host_are_one_library(
     with far.serve(SHELF_HOST="0.0.0.0", SHELF_API_KEY="far", SHELF_PORT=str(far_port)):
         say("up", "--detach", "--no-build")
         try:
-            url = f"http://127.0.0.1:{port}"
+            url, headers = f"http://127.0.0.1:{port}", {"Authorization": f"Bearer {key}"} if key else {}
             wait_until(lambda: _ok(f"{url}/healthz"), "the server in the container")
             name = say("ps", "-q").strip()
             wait_until(lambda: _is_healthy(engine, name), "its health")
-            with httpx2.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, trust_env=False) as client:
+            with httpx2.Client(base_url=url, headers=headers, trust_env=False) as client:
                 first = client.get("/api/models").json()
                 body = {"model_name": "b", "hf_path": "org/b", "cache_location": "secondary", "cache_path": None}
                 client.post("/api/models", json=body).raise_for_status()
