@@ -1,7 +1,7 @@
 """The way to a name below a root: folder by folder, each held open, no link followed.
 
-`fs` changes a name relative to the folder that was opened here, so the check is the change: a folder that somebody
-swaps for a link meanwhile is refused, or isn't the one that is changed. The root itself may be reached through links.
+`fs` changes a name relative to the folder that was opened here, so the check is the change: if somebody swaps a folder
+for a link meanwhile, the change is refused or goes to the checked folder. The root itself may be reached through links.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from modelshelf.store.os_errors import translate_errors
 _ROOT = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _FOLDER = _ROOT | os.O_NOFOLLOW
 _MAKING: dict[Path, threading.Lock] = {}
-"""By root, so that a disk that hangs holds up nobody on another one."""
+"""By root, so that a disk that hangs doesn't block threads on another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Place:
     folder: int
     """The folder's descriptor."""
     path: Path
-    """What people call it."""
+    """The path, for people."""
 
     @property
     def name(self) -> str:
@@ -41,7 +41,7 @@ class Place:
 
     @property
     def held(self) -> Path:
-        """A path through the open folder, for what takes no descriptor."""
+        """A path through the open folder, for functions that take no descriptor."""
         return Path(f"/proc/self/fd/{self.folder}/{self.name}")
 
     def beside(self, name: str) -> Place:
@@ -49,18 +49,18 @@ class Place:
         return Place(self.folder, self.path.with_name(name))
 
     def status(self) -> os.stat_result:
-        """Return what lies there, a link itself."""
+        """Return the status of what is there, of a link itself."""
         return os.stat(self.name, dir_fd=self.folder, follow_symlinks=False)
 
     def is_there(self) -> bool:
-        """Return whether something lies there, a link itself."""
+        """Return whether something is there, a dangling link too."""
         with contextlib.suppress(FileNotFoundError):
             self.status()
             return True
         return False
 
     def open(self, flags: int, mode: int = 0o644) -> int:
-        """Open the file; returns a descriptor, which the caller closes.
+        """Open the file; return a descriptor, which the caller closes.
 
         Raises:
             Denied: It is a link.
@@ -72,10 +72,10 @@ class Place:
             raise
 
     def check_no_link(self) -> None:
-        """Do nothing where no link lies there.
+        """Raise if a link is there.
 
         Raises:
-            Denied: One does.
+            Denied: A link is there.
         """
         with contextlib.suppress(OSError):
             target = os.readlink(self.name, dir_fd=self.folder)
@@ -86,21 +86,21 @@ class Place:
             )
 
     def chmod(self, mode: int) -> None:
-        """Set the mode; of a link it has none."""
+        """Set the mode; a link has none."""
         with self._pinned() as (proc, _):
             proc.chmod(mode)
 
     def take(self, model: os.stat_result) -> None:
-        """Take mode and times of another file."""
+        """Set mode and times to those of another file."""
         with self._pinned() as (proc, _):
             os.utime(proc, ns=(model.st_atime_ns, model.st_mtime_ns))
-            proc.chmod(stat.S_IMODE(model.st_mode))  # what has no modes refuses
+            proc.chmod(stat.S_IMODE(model.st_mode))  # a file system without modes refuses
 
     def take_folder_permissions(self) -> None:
         """Give the file or folder its folder's group permissions, regardless of umask.
 
-        What root writes belongs to whom the folder belongs: the user outside of a container can read and delete it. A
-        file that has another name, or an owner who isn't the folder's or this user, is left as it is.
+        What root writes gets the folder's owner, so that the user outside a container can read and delete it. A
+        file that has another hard link, or an owner who is neither the folder's nor this user, isn't changed.
         """
         with contextlib.suppress(OSError), self._pinned() as (proc, found):
             folder = os.fstat(self.folder)
@@ -116,7 +116,7 @@ class Place:
 
     @contextlib.contextmanager
     def _pinned(self) -> Iterator[tuple[Path, os.stat_result]]:
-        """Yield a path to what lies there at this moment, a link itself, and its status."""
+        """Yield a path to what is there at this moment, a link itself, and its status."""
         fd = os.open(self.name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.folder)
         try:
             yield Path(f"/proc/self/fd/{fd}"), os.fstat(fd)
@@ -124,7 +124,7 @@ class Place:
             os.close(fd)
 
     def sync_folder(self) -> None:
-        """Make the names in the folder durable, where the file system can."""
+        """Make the names in the folder durable, if the file system can."""
         sync_folder(self.folder)
 
 
@@ -133,9 +133,9 @@ def place(root: Path, path: Path, *, make: bool = False) -> Iterator[Place]:
     """Open the folder of a name.
 
     Args:
-        root: The folder below which alone something may be changed.
+        root: The folder below which, and nowhere else, something may be changed.
         path: The name.
-        make: Create folders that are missing.
+        make: Create missing folders.
 
     Raises:
         Denied: A folder on the way is a link, or the name isn't below the root.
@@ -147,11 +147,11 @@ def place(root: Path, path: Path, *, make: bool = False) -> Iterator[Place]:
 
 @contextlib.contextmanager
 def opened(root: Path, path: Path, *, make: bool = False) -> Iterator[int]:
-    """Open a folder: the root or one below it; yields a descriptor that only names it. Raises as `place` does."""
+    """Open a folder, the root or one below it; yield a descriptor that only names it. Raises as `place` does."""
     inner = path.parts[len(root.parts) :]
     if ".." in inner or path.parts[: len(root.parts)] != root.parts:
         raise Denied(f"{path} isn't below {root}: it isn't changed.", path=str(path))
-    # A folder that another thread has just made has no permissions to take over yet: one thread makes some at a time.
+    # A folder that another thread has just made has no permissions yet to inherit: one thread makes some at a time.
     with _MAKING.setdefault(root, threading.Lock()) if make else contextlib.nullcontext():
         folder = _walk(root, inner, make=make)
     try:
@@ -186,7 +186,7 @@ def _open_root(root: Path, *, make: bool) -> int:
 
 
 def _enter(at: Place, *, make: bool) -> int:
-    """Open one folder; of those that are missing, what this very call creates is shared as its folder says."""
+    """Open one folder; a missing one that this very call creates gets its folder's permissions."""
     try:
         return os.open(at.name, _FOLDER, dir_fd=at.folder)
     except FileNotFoundError:
@@ -202,7 +202,7 @@ def _enter(at: Place, *, make: bool) -> int:
 
 
 def sync_folder(folder: int) -> None:
-    """Make the names in an open folder durable, where the file system can: some network mounts refuse."""
+    """Make the names in an open folder durable, if the file system can: some network mounts refuse."""
     try:
         fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
         try:

@@ -1,6 +1,6 @@
 """The only module that changes a disk, with `folders` as its hands. Every durable step says what a crash leaves behind.
 
-Each change names the root below which alone it happens; see `folders`.
+Each change names the root that it can't leave; see `folders`.
 
 The durable write: temporary file in the same folder → write → fsync the file → rename → fsync the folder. A crash
 leaves the old content or the new one, and at worst a temporary file.
@@ -21,34 +21,34 @@ from modelshelf.store.os_errors import FULL, as_shelf_error, translate_errors
 from modelshelf.store.probe import is_real_folder
 
 TEMPORARY = ".shelf-tmp"
-"""Suffix of our temporary files; garbage wherever it is found without its writer."""
+"""Suffix of our temporary files, which are garbage unless their writer has them open."""
 
 
 def unique() -> str:
-    """Return 8 hex that no other name has; `secrets` does the same and takes 5 ms to import."""
+    """Return 8 hex digits that no other name has; `secrets` does the same and takes 5 ms to import."""
     return os.urandom(4).hex()
 
 
 def make_folder(root: Path, path: Path) -> None:
-    """Create a folder and those above it, down from the root, each shared as the one above it; see `folders`."""
+    """Create a folder and its missing parents below the root, each with its parent's permissions; see `folders`."""
     with translate_errors(path), opened(root, path, make=True):
         pass
 
 
 def fsync_folder(root: Path, path: Path) -> None:
-    """Make names in a folder durable, where the file system can: some network mounts and FUSE file systems refuse."""
+    """Make names in a folder durable, if the file system can: some network mounts and FUSE file systems refuse."""
     with translate_errors(path), opened(root, path) as folder:
         sync_folder(folder)
 
 
 def take_folder_permissions(root: Path, path: Path) -> None:
-    """Give a file or folder the group permissions of its folder. Nothing when it is gone."""
+    """Give a file or folder its folder's group permissions; does nothing if it is gone."""
     with contextlib.suppress(FileNotFoundError), place(root, path) as at:
         at.take_folder_permissions()
 
 
 def write_text(root: Path, path: Path, text: str, mode: int = 0o644) -> None:
-    """Write a small file durably, all or nothing; the folder is created.
+    """Write a small file durably, all or nothing; its folder is created.
 
     **Crash:** the old file or the new one; at worst a `.shelf-tmp` beside it.
     """
@@ -57,7 +57,7 @@ def write_text(root: Path, path: Path, text: str, mode: int = 0o644) -> None:
 
 
 def back_up(root: Path, path: Path) -> Path:
-    """Keep what a file holds beside it, as `NAME.bak` or under the next free name; returns that."""
+    """Keep a file's content beside it, as `NAME.bak` or under the next free name; return that path."""
     names = itertools.chain([f"{path.name}.bak"], (f"{path.name}.bak{number}" for number in itertools.count(2)))
     with place(root, path) as at:
         target = next(found for name in names if not (found := at.beside(name)).is_there())
@@ -71,13 +71,13 @@ def _copy(at: Place, target: Place) -> None:
     new = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     with os.fdopen(at.open(os.O_RDONLY), "rb") as source, os.fdopen(target.open(new, 0o600), "wb") as file:
         shutil.copyfileobj(source, file)
-    with contextlib.suppress(OSError):  # some of those that have no hard links have no modes either
+    with contextlib.suppress(OSError):  # some file systems without hard links have no modes either
         target.take(at.status())
 
 
 @contextlib.contextmanager
 def scratch_file(root: Path, folder: Path) -> Iterator[int]:
-    """Open an empty file for a moment; it has no name as long as the file system allows that, and none afterwards."""
+    """Open an empty file for a moment, without a name if the file system allows that; it is gone afterwards."""
     with place(root, folder / f".probe.{unique()}{TEMPORARY}") as at:
         fd = at.open(os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
@@ -90,12 +90,12 @@ def scratch_file(root: Path, folder: Path) -> Iterator[int]:
 
 
 def create_text(root: Path, path: Path, text: str, mode: int = 0o644) -> None:
-    """Write a small file durably where there is none; of several that try at once one does it.
+    """Write a small file durably unless it exists; of several that try at once, one succeeds.
 
-    Where there are no hard links, the last one does it.
+    Without hard links, the last one wins.
 
     Raises:
-        FileExistsError: There is one.
+        FileExistsError: It exists.
     """
     with replacing(root, path, make=True) as temporary:
         _write(temporary, text, mode)
@@ -114,19 +114,19 @@ def _write(at: Place, text: str, mode: int = 0o644) -> None:
     with os.fdopen(fd, "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
-        if mode & 0o077:  # a secret stays its owner's
+        if mode & 0o077:  # a secret stays readable for its owner alone
             at.take_folder_permissions()
         os.fsync(file.fileno())
 
 
 def touch(root: Path, path: Path) -> None:
-    """Create an empty file where there is none, for all who may use its folder."""
+    """Create an empty file unless it exists, for all who may use its folder."""
     with place(root, path) as at:
         os.close(_open_or_create(at, os.O_RDONLY))
 
 
 def open_part(root: Path, path: Path) -> int:
-    """Open a part for reading and writing at offsets, creating it; returns the descriptor, which the caller closes."""
+    """Open a part for reading and writing at offsets, creating it; return the descriptor, which the caller closes."""
     with place(root, path, make=True) as at:
         return _open_or_create(at, os.O_RDWR)
 
@@ -154,7 +154,7 @@ def write_at(fd: int, view: memoryview, offset: int, path: Path) -> None:
 
 
 def flush(fd: int, path: Path) -> None:
-    """Bring what was written to an open file to the disk."""
+    """Sync what was written to an open file."""
     with translate_errors(path):
         os.fdatasync(fd)
 
@@ -162,8 +162,8 @@ def flush(fd: int, path: Path) -> None:
 def publish(root: Path, part: Path, target: Path) -> None:
     """Give verified bytes their final name, durably.
 
-    **Crash:** before the rename the part is still there and still verified by its next reader; after it the blob is
-    whole, for its bytes were on the disk before its name was.
+    **Crash:** before the rename the part is still there, and its next reader verifies it; after it the blob is
+    whole, because its bytes were synced before its name existed.
     """
     with place(root, part) as old, place(root, target, make=True) as new:
         fd = old.open(os.O_RDONLY)
@@ -176,7 +176,7 @@ def publish(root: Path, part: Path, target: Path) -> None:
 
 
 def make_link(root: Path, path: Path, target: str) -> None:
-    """Make a symbolic link in one step, in place of what is there; the caller makes the folder durable."""
+    """Make a symbolic link in one step, replacing what is there; the caller makes the folder durable."""
     with contextlib.suppress(FileExistsError), place(root, path, make=True) as at:
         os.symlink(target, at.name, dir_fd=at.folder)
         at.take_folder_permissions()
@@ -187,7 +187,7 @@ def make_link(root: Path, path: Path, target: str) -> None:
 
 @contextlib.contextmanager
 def replacing(root: Path, path: Path, *, make: bool = False, durable: bool = True) -> Iterator[Place]:
-    """Let what is made under the temporary name take the place of `path`; nothing where nothing is made."""
+    """Rename what the context makes under the temporary name to `path`; does nothing if it makes nothing."""
     with place(root, path, make=make) as at:
         temporary = at.beside(f".{at.name}.{unique()}{TEMPORARY}")
         try:
@@ -201,7 +201,7 @@ def replacing(root: Path, path: Path, *, make: bool = False, durable: bool = Tru
 
 
 def try_link(source: Path | Place, target: Place) -> bool:
-    """Make a hard link where there is nothing yet; returns whether that worked."""
+    """Make a hard link unless the name exists; return whether that worked."""
     try:
         link(source, target)
     except OSError as err:
@@ -212,7 +212,7 @@ def try_link(source: Path | Place, target: Place) -> bool:
 
 
 def link(source: Path | Place, target: Place) -> None:
-    """Make a hard link, to a link itself where the source is one."""
+    """Make a hard link, to a link itself if the source is one."""
     old, folder = (source.name, source.folder) if isinstance(source, Place) else (os.fspath(source), None)
     os.link(old, target.name, src_dir_fd=folder, dst_dir_fd=target.folder, follow_symlinks=False)
 
@@ -222,12 +222,12 @@ def _replace(old: Place, new: Place) -> None:
 
 
 def rename_folder(root: Path, path: Path, target: Path) -> None:
-    """Give a folder a name that nothing has yet, durably.
+    """Rename a folder to a free name, durably.
 
     **Crash:** the old name or the new one.
 
     Raises:
-        FileExistsError: Something has that name.
+        FileExistsError: The name exists.
     """
     with place(root, path) as old, place(root, target) as new:
         if new.is_there():
@@ -243,7 +243,7 @@ def take_mode(root: Path, path: Path, model: Path) -> None:
 
 
 def set_aside(root: Path, path: Path, folder: Path) -> Path:
-    """Move something into a folder of its own tier under a name that nothing else has; returns the new path."""
+    """Move something into a folder of its own tier under a free name; return the new path."""
     target = folder / f"{path.name}.{unique()}"
     with place(root, path) as old, place(root, target, make=True) as new:
         _replace(old, new)
@@ -252,13 +252,13 @@ def set_aside(root: Path, path: Path, folder: Path) -> Path:
 
 
 def remove(at: Place) -> None:
-    """Delete a file or a link; nothing when it is gone."""
+    """Delete a file or a link; does nothing if it is gone."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(at.name, dir_fd=at.folder)
 
 
 def remove_file(root: Path, path: Path) -> Freed:
-    """Delete a file or a link, never what a link points to; nothing when it is gone. Returns what that freed.
+    """Delete a file or a link, never a link's target; does nothing if it is gone. Returns what that freed.
 
     A file with another hard link frees nothing.
     """
@@ -274,7 +274,7 @@ def remove_file(root: Path, path: Path) -> Freed:
 
 
 def remove_empty_folder(root: Path, path: Path) -> Freed:
-    """Delete a folder when nothing is in it; leave it otherwise."""
+    """Delete a folder if it is empty."""
     with contextlib.suppress(FileNotFoundError), place(root, path) as at, contextlib.suppress(OSError):
         found = at.status()
         os.rmdir(at.name, dir_fd=at.folder)
@@ -283,7 +283,7 @@ def remove_empty_folder(root: Path, path: Path) -> Freed:
 
 
 def remove_tree(root: Path, path: Path) -> Freed:
-    """Delete a folder and all below it without following a link; a link is deleted itself."""
+    """Delete a folder and everything below it without following links; a link is deleted itself."""
     if not is_real_folder(path):
         return remove_file(root, path)
     freed = Freed()

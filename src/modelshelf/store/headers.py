@@ -1,6 +1,6 @@
-"""What the files of a snapshot say about the model, read from their beginnings: within bounds, whoever wrote them.
+"""What a snapshot's files say about the model, read from their beginnings, within bounds, whoever wrote them.
 
-A file that leads out of its base isn't read, and neither is a fifo, a socket or a device.
+A file that leads out of its base isn't read, nor is a fifo, a socket or a device.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ _MOST_TENSORS_BYTES = 8 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Headers:
-    """The files of one snapshot, as far as their beginnings go.
+    """The beginnings of one snapshot's files.
 
-    Every reader raises FileNotFoundError where the file isn't there, or leads out of the base; OSError where it can't
-    be read; and BadInput where it isn't what its name says, or is larger than any honest one.
+    Every reader raises FileNotFoundError if the file isn't there, or leads out of the base; OSError if it can't
+    be read; and BadInput if it isn't what its name says, or is larger than any honest one.
     """
 
     base: Base
     snapshot: Path
 
     def json(self, name: str) -> dict[str, object]:
-        """Return the object that a JSON file holds; NaN and Infinity, which transformers writes, are taken."""
+        """Return the object in a JSON file; NaN and Infinity, which transformers writes, are accepted."""
         return object_of(_parse(read_small_bytes(self._real(name), _MOST_JSON_BYTES)))
 
     def gguf(self, name: str) -> GgufHeader:
@@ -52,7 +52,7 @@ class Headers:
         return _safetensors(real, _version(real))
 
     def card(self, name: str) -> ModelCard:
-        """Return what the front matter of a README says."""
+        """Return the front matter of a README."""
         with open_regular(self._real(name)) as file:
             text = file.read(model_card.MOST_BYTES).decode(errors="replace")
         wanted = model_card.wanted_yaml(text)
@@ -61,7 +61,7 @@ class Headers:
         import yaml
 
         try:
-            said = yaml.load(wanted, Loader=yaml.BaseLoader)  # texts alone; no merging of keys
+            said = yaml.load(wanted, Loader=yaml.BaseLoader)  # only texts; no merging of keys
         except (yaml.YAMLError, RecursionError) as err:
             raise BadInput("Its front matter isn't YAML.") from err
         return model_card.card_of(said if isinstance(said, dict) else {})
@@ -74,7 +74,7 @@ class Headers:
 
 
 _Version = tuple[int, int, int]
-"""What tells that a file is the one that was read before: its inode, size and mtime."""
+"""Says whether a file is the one read before: its inode, size and mtime."""
 
 
 def _version(path: Path) -> _Version:
@@ -84,7 +84,7 @@ def _version(path: Path) -> _Version:
 
 @lru_cache(maxsize=64)
 def _gguf(path: Path, version: _Version) -> GgufHeader:
-    """Read the header of a GGUF file once; whoever waits for a download asks again and again what the model is."""
+    """Read the header of a GGUF file once, because a client that waits for a download asks again and again."""
     with open_regular(path) as file:
         return gguf.read_header(file.read)
 

@@ -1,4 +1,4 @@
-"""What is remembered for a user outside of every base: it survives a base that is not mounted."""
+"""The user's lists of known bases and libraries, outside every base: they survive a base that isn't mounted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from modelshelf.store.small_files import read_small_json
 
 @dataclass(frozen=True, slots=True)
 class KnownBases:
-    """The user's memory of every base ever used."""
+    """The user's list of every base ever used."""
 
     state_home: Path
 
@@ -36,12 +36,12 @@ class KnownBases:
 
 @dataclass(frozen=True, slots=True)
 class KnownLibraries:
-    """The user's memory of every library ever used: by its primary base, the settings file that named it."""
+    """The user's list of every library ever used: by its primary base, the settings file that named it."""
 
     state_home: Path
 
     def load(self) -> dict[str, str]:
-        """Return primary base to settings file; an empty text where the environment named it."""
+        """Return primary base to settings file; an empty text if the environment named it."""
         return _load(known_libraries_file(self.state_home))
 
     def remember(self, base: Base, env_file: Path | None) -> None:
@@ -54,7 +54,7 @@ class KnownLibraries:
 
 
 def _load(path: Path) -> dict[str, str]:
-    """Return what a memory holds; an entry that can be no base is left out."""
+    """Return a list's content; an entry that can't be a base is left out."""
     try:
         said = object_of(read_small_json(path))
     except (OSError, BadInput):
@@ -67,7 +67,7 @@ def _load(path: Path) -> dict[str, str]:
 
 
 def _note(path: Path, key: str, value: str | None) -> None:
-    """Write an entry, or drop it; a memory that cannot be written (a read-only home) doesn't stop the work."""
+    """Write or delete an entry; a list that can't be written (a read-only home) doesn't stop the work."""
     known = _load(path)
     if known.get(key) == value:
         return

@@ -49,7 +49,7 @@ class Repo:
 
     path: Path
     root: Path
-    """The folder that it belongs to, below which alone it is changed: the base, or the cache_dir."""
+    """The root of every change in it: the base, or the cache_dir."""
 
     @property
     def blobs(self) -> Path:
@@ -72,15 +72,15 @@ class Repo:
         return self.path / "trees"
 
     def blob(self, digest: Digest) -> Path:
-        """The bytes that have this digest."""
+        """The file with this digest."""
         return self.blobs / digest
 
     def snapshot(self, commit_hash: CommitHash) -> Path:
         """The folder of one commit."""
-        return self.path.joinpath("snapshots", commit_hash)  # one step: a listing asks thousands of times
+        return self.path.joinpath("snapshots", commit_hash)  # one step: a listing calls this thousands of times
 
     def ref(self, revision: RefName) -> Path:
-        """The file that says which commit a revision means."""
+        """The file with the commit of a revision."""
         return self.refs / revision
 
     def tree(self, commit_hash: CommitHash) -> Path:
@@ -89,7 +89,7 @@ class Repo:
 
     @property
     def absences(self) -> Path:
-        """The folder of what is known not to exist."""
+        """The folder of the negative cache."""
         return self.path / ".no_exist"
 
     def no_exist(self, commit_hash: CommitHash) -> Path:
@@ -115,7 +115,7 @@ class Base:
 
     @property
     def nested_hub(self) -> Path:
-        """What a tool makes that was given HF_HOME=BASE/hub; no tier's tool looks there."""
+        """What a tool with HF_HOME=BASE/hub creates; no tool of the tier reads it."""
         return self.hub / "hub"
 
     @property
@@ -125,42 +125,42 @@ class Base:
 
     @property
     def old_transformers(self) -> Path:
-        """What transformers before 4.22 wrote; nothing of today reads it."""
+        """What transformers before 4.22 wrote; no tool of today reads it."""
         return self.path / "transformers"
 
     @property
     def own(self) -> Path:
-        """Everything of modelshelf's."""
+        """Everything that modelshelf writes."""
         return self.path / "modelshelf"
 
     @property
     def marker(self) -> Path:
-        """The tier's id."""
+        """The tier's marker."""
         return self.own / "tier.json"
 
     @property
     def capabilities(self) -> Path:
-        """What its file system can, tried once."""
+        """What the tier's file system can, by a probe."""
         return self.own / "capabilities.json"
 
     @property
     def registry(self) -> Path:
-        """The registry, where DATABASE_URL does not say otherwise."""
+        """The registry, unless DATABASE_URL says otherwise."""
         return self.own / "registry.db"
 
     @property
     def meter(self) -> Path:
-        """What the last walk measured."""
+        """The results of the last walk."""
         return self.own / "meter.json"
 
     @property
     def incoming(self) -> Path:
-        """Blobs as they arrive."""
+        """The folder of parts."""
         return self.own / "incoming"
 
     @property
     def quarantine(self) -> Path:
-        """Blobs whose bytes were not what their name says."""
+        """Blobs whose bytes didn't match their name."""
         return self.own / "quarantine"
 
     def repo(self, repo_id: RepoId, repo_type: str = "model") -> Repo:
@@ -173,12 +173,12 @@ class Base:
         return self.own / "models"
 
     def sidecar(self, model_name: ModelName) -> Path:
-        """What is known of a model, beside its bytes."""
+        """A model's sidecar, beside its bytes."""
         return self.sidecars / f"{model_name}.json"
 
     @property
     def links(self) -> Path:
-        """Which old bases are links to this one, and where they lie now."""
+        """The old bases that are links to this one, and their backups."""
         return self.own / "links.json"
 
     @property
@@ -187,38 +187,38 @@ class Base:
         return self.own / "locks"
 
     def repo_lock(self, repo_id: RepoId) -> Path:
-        """The lock of whoever lays out or deletes in a repository's folder."""
+        """The lock for laying out or deleting in a repository's folder."""
         return self.locks / f"{repo_folder_name(repo_id)}.lock"
 
     @property
     def things_lock(self) -> Path:
-        """The lock of whoever brings what isn't a repository."""
+        """The lock for bringing what isn't a repository."""
         return self.locks / "things.lock"
 
     def part(self, digest: Digest) -> Path:
-        """The bytes of a blob as they arrive."""
+        """The part of a blob."""
         return self.incoming / f"{digest}.part"
 
     def part_map(self, digest: Digest) -> Path:
-        """Which segments of a part are there."""
+        """The map of a part's segments."""
         return self.incoming / f"{digest}.map"
 
     def part_lock(self, digest: Digest) -> Path:
-        """The lock of whoever fetches a blob."""
+        """The lock for fetching a blob."""
         return self.incoming / f"{digest}.lock"
 
     def hub_lock(self, repo_id: RepoId, digest: Digest, repo_type: str = "model") -> Path:
-        """The lock that huggingface_hub takes for a blob of a repository."""
+        """huggingface_hub's lock of a repository's blob."""
         return self.hub_locks(repo_id, repo_type) / f"{digest}.lock"
 
     def hub_locks(self, repo_id: RepoId, repo_type: str = "model") -> Path:
-        """The folder of the locks that huggingface_hub takes for a repository."""
+        """The folder of huggingface_hub's locks of a repository."""
         return self.hub / ".locks" / repo_folder_name(repo_id, repo_type)
 
 
 @dataclass(frozen=True, slots=True)
 class CacheDir(Base):
-    """A cache_dir that isn't a base: repositories lie in it directly, as after `cache_dir=BASE`."""
+    """A cache_dir that isn't a base: repositories are in it directly, as after `cache_dir=BASE`."""
 
     @property
     def hub(self) -> Path:
@@ -231,7 +231,7 @@ class CacheDir(Base):
 
 
 def is_part_lock(path: Path) -> bool:
-    """Return whether a lock is that of whoever fetches a blob, which nobody wants once it is let go.
+    """Return whether a lock is a part's, which is deleted on release.
 
     >>> is_part_lock(Base(Path("/mnt/fast")).part_lock(Digest("ab" * 20)))
     True
@@ -240,12 +240,12 @@ def is_part_lock(path: Path) -> bool:
 
 
 def before_name(path: Path, day: str, number: int = 1) -> Path:
-    """Where a base lies that a link took the place of: `.before-modelshelf-20261123` behind its name."""
+    """The backup path of a base that was replaced by a link: its name with `.before-modelshelf-20261123`."""
     return path.with_name(f"{path.name}.before-modelshelf-{day}" + (f"-{number}" if number > 1 else ""))
 
 
 def is_before_name(path: Path, backup: Path) -> bool:
-    """Return whether `before_name` makes this backup of a base.
+    """Return whether `before_name` makes this backup's name for a base.
 
     >>> is_before_name(Path("/a/b"), before_name(Path("/a/b"), "20261123", 2)), is_before_name(Path("/a/b"), Path("/c"))
     (True, False)
@@ -255,12 +255,12 @@ def is_before_name(path: Path, backup: Path) -> bool:
 
 
 def known_bases_file(state_home: Path) -> Path:
-    """The user's memory of every base ever used, outside of all of them."""
+    """The user's list of every base ever used, outside all of them."""
     return state_home / "modelshelf" / "bases.json"
 
 
 def known_libraries_file(state_home: Path) -> Path:
-    """Return the file that remembers the libraries of this user.
+    """Return the file with the user's list of known libraries.
 
     Args:
         state_home: XDG_STATE_HOME.
@@ -269,5 +269,5 @@ def known_libraries_file(state_home: Path) -> Path:
 
 
 def user_unit_file(config_home: Path, name: str) -> Path:
-    """A systemd unit of the user's own."""
+    """The file of a user's systemd unit."""
     return config_home / "systemd" / "user" / name

@@ -1,4 +1,4 @@
-"""Mutual exclusion between processes, through lock files. Nothing else is told by them."""
+"""Mutual exclusion between processes, through lock files. Nothing else depends on them."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ _NETWORK_WAIT_S = 300.0
 """Longest wait for a lock on a network mount, in seconds: its holder may be a machine that is gone."""
 _END_IT = "Wait for it, or end it."
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP)
-"""What a file system answers that has no locks to give."""
+"""Answers of a file system that has no locks."""
 _held_here: dict[Path, object] = {}
-"""What threads of this process hold on such file systems, each with its holder."""
+"""Locks that threads of this process hold on such file systems, each with its holder."""
 T = TypeVar("T")
 
 
 def bounded(
     call: Callable[[], T], path: Path, undo: Callable[[T], object] = lambda _: None, hang_s: float = HANG_S
 ) -> T:
-    """Return what a call answers that may hang in the kernel, where `path` is on a network mount or a FUSE file system.
+    """Return the result of a call that may hang in the kernel, if `path` is on a network mount or a FUSE file system.
 
     Args:
         call: The call.
-        path: What it is about.
-        undo: Takes back what it did, where it comes back too late.
-        hang_s: How long it is waited for.
+        path: The path that it accesses.
+        undo: Undoes the call if it returns too late.
+        hang_s: How long to wait for it.
 
     Raises:
-        Unavailable: It did not answer in time; names the path and its mount.
+        Unavailable: It didn't answer in time; names the path and its mount.
     """
     mount = mount_that_may_hang(path)
     if mount is None:
@@ -76,19 +76,19 @@ def bounded(
 
 @contextlib.contextmanager
 def try_lock(root: Path, *paths: Path, hang_s: float = HANG_S) -> Iterator[bool]:
-    """Take all locks at once without waiting; yields whether that worked. None is held where one is taken.
+    """Take all locks at once without waiting; yield whether that worked. If one is taken, none is held.
 
     Args:
-        root: The base or folder that they lie in.
+        root: The base or folder of the locks.
         paths: The locks.
         hang_s: How long a network mount may take to answer.
 
     Raises:
-        Unavailable: It did not.
+        Unavailable: It didn't answer.
 
-    **Concurrency:** between processes and between threads (each call opens its own descriptor). The lock dies with
-    its process. The files stay, as huggingface_hub's own do, but those beside a part: see `remove_unused`. Where the
-    file system has no locks to give, the threads of this process alone exclude each other; the capabilities of the
+    **Concurrency:** between processes and between threads (each call opens its own descriptor). The lock ends with
+    its process. The files stay, as huggingface_hub's own do, except those beside a part: see `remove_unused`. If the
+    file system has no locks, only the threads of this process exclude each other; the capabilities of the
     base say so, and with them `shelf tiers` and `shelf doctor`.
     """
     with contextlib.ExitStack() as stack:
@@ -106,7 +106,7 @@ def try_lock(root: Path, *paths: Path, hang_s: float = HANG_S) -> Iterator[bool]
 
 
 def _take(root: Path, path: Path) -> contextlib.ExitStack:
-    """Take a lock; what is returned gives it back. Its folder stays open: `filelock` may want the name again."""
+    """Take a lock; return a function that releases it. Its folder stays open: `filelock` may open the name again."""
     with contextlib.ExitStack() as stack:
         at = stack.enter_context(place(root, path, make=True))
         lock = FileLock(at.held, timeout=0, thread_local=False, mode=0o666)
@@ -123,7 +123,7 @@ def _take(root: Path, path: Path) -> contextlib.ExitStack:
 
 
 def _hold_here(stack: contextlib.ExitStack, path: Path) -> None:
-    """Take a lock from the other threads of this process."""
+    """Take a lock that only this process's threads see."""
     if _held_here.setdefault(path, stack) is not stack:
         raise Timeout(str(path))
     stack.callback(_held_here.pop, path)
@@ -133,17 +133,17 @@ def _hold_here(stack: contextlib.ExitStack, path: Path) -> None:
 def wait_lock(
     root: Path, path: Path, clock: Clock, timeout_s: float = 60.0, check: Callable[[], None] = lambda: None
 ) -> Iterator[None]:
-    """Take a lock, waiting for whoever has it.
+    """Take a lock, waiting for its holder.
 
     Args:
-        root: The base or folder that it lies in.
+        root: The base or folder of the lock.
         path: The lock.
         clock: Time.
         timeout_s: How long to wait; on a network mount five minutes at most.
-        check: Called while it is waited for; raises when that is to stop.
+        check: Called while waiting; may raise to stop.
 
     Raises:
-        Unavailable: It was not free in time.
+        Unavailable: It wasn't free in time.
     """
     waited_s = 0.0
     mount = mount_that_may_hang(path)
@@ -167,11 +167,11 @@ def wait_lock(
 
 
 def remove_unused(root: Path, path: Path) -> Freed:
-    """Delete one of our own lock files, unless somebody holds it; returns what that freed.
+    """Delete one of our own lock files, unless somebody holds it; return what that freed.
 
-    **Concurrency:** removing a lock that another process is about to take would give two owners, so it is removed by
-    who holds it, while the name still leads to what is held. Who had it open meanwhile gets a lock without a name:
-    `filelock` looks at the link count once it has a lock, and begins anew. Other versions of it need not, which is
+    **Concurrency:** deleting a lock that another process is about to take would give two owners, so only its
+    holder deletes it, while the name still leads to the held file. A process that had it open gets a nameless lock:
+    `filelock` checks the link count once it has a lock, and starts again. Other versions may not, which is
     why huggingface_hub's locks are never removed.
     """
     try:

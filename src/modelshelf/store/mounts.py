@@ -16,11 +16,11 @@ _UNKNOWN = Mount("/", "", "", read_only=False, boundary=False)
 
 
 def mount_of(path: Path, table: str | None = None) -> Mount:
-    """Return the mount that a path lies on; where it does not exist yet, the one it would lie on.
+    """Return the mount that a path is on, or would be on if it doesn't exist yet.
 
     Args:
         path: Any path; links in it are followed.
-        table: The text of a mount table; by default this process's. A system without one tells nothing.
+        table: The text of a mount table; by default this process's. A system without one has no mounts.
     """
     return mount_at(path.resolve(), table)
 
@@ -34,9 +34,9 @@ def read_table(path: Path = TABLE) -> str:
 
 
 def mount_that_may_hang(path: Path) -> Mount | None:
-    """Return the mount of a path whose calls may hang in the kernel; None where it lies on a disk of this machine.
+    """Return a path's mount if its calls may hang in the kernel; None if it is on a local disk.
 
-    Its name is asked first, for following links in it asks the disks.
+    The path itself is checked first, because following its links accesses the disks.
     """
     table = read_table()
     named = mount_at(path.absolute(), table)
@@ -45,15 +45,15 @@ def mount_that_may_hang(path: Path) -> Mount | None:
 
 
 def check_outlives(bases: Sequence[str], *, require: bool | None, table: str | None = None) -> None:
-    """Warn of a base that lies on a container's own layer, or refuse it, before anything is written there.
+    """Warn of a base in a container's own layer, or refuse it, before anything is written there.
 
     Args:
         bases: The bases.
-        require: Whether it is refused; None: warned about; False: nothing is said.
+        require: Whether to refuse; None: warn; False: neither.
         table: See `mount_of`.
 
     Raises:
-        BadInput: One does, and that is refused.
+        BadInput: A base is in the container's own layer, and that is refused.
     """
     lost = [base for base in bases if mount_of(Path(base), table).is_container_layer] if require is not False else []
     if not lost:
@@ -66,19 +66,19 @@ def check_outlives(bases: Sequence[str], *, require: bool | None, table: str | N
 
 
 def mount_at(path: Path, table: str | None = None) -> Mount:
-    """Return the mount that a path lies on by its name alone: no link is followed, and no disk is asked.
+    """Return the mount that a path is on by its name alone: no link is followed, and no disk is accessed.
 
-    That answers while a network mount hangs. `path` is absolute; for `table` see `mount_of`.
+    This works while a network mount hangs. `path` is absolute; for `table` see `mount_of`.
     """
     found = _UNKNOWN
     for mount in mounts(table):
         if path.is_relative_to(mount.point) and len(mount.point) >= len(found.point):
-            found = mount  # of two on one point, the later hides the earlier
+            found = mount  # of two mounts on one point, the later hides the earlier
     return found
 
 
 def mounts(table: str | None = None) -> list[Mount]:
-    """Return all that is mounted, in the order of the table.
+    """Return all mounts, in the order of the table.
 
     Args:
         table: The text of a mount table; by default this process's. A system without one has none.

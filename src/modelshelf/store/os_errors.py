@@ -18,7 +18,7 @@ _REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 @contextlib.contextmanager
 def translate_errors(path: Path) -> Iterator[None]:
-    """Turn a full disk and a refused write into the errors of the house; others pass."""
+    """Turn a full disk and a refused write into our own errors; others pass."""
     try:
         yield
     except OSError as err:
@@ -29,9 +29,9 @@ def translate_errors(path: Path) -> Iterator[None]:
 
 
 def as_shelf_error(err: OSError, path: Path) -> ShelfError | OSError:
-    """Return what an OSError at `path` means for a person; the error itself when nothing better is known."""
+    """Return our own error for an OSError at `path`, or the error itself if there is none."""
     if not str(err.filename or "").startswith("/") or str(err.filename).startswith("/proc/self/fd/"):
-        err.filename = str(path)  # the call said it relative to a folder that it holds open
+        err.filename = str(path)  # the call was relative to an open folder
     where = err.filename
     if err.errno in FULL:
         entries = err.errno == errno.ENOSPC and has_no_entries(path)
@@ -59,7 +59,7 @@ def as_shelf_error(err: OSError, path: Path) -> ShelfError | OSError:
 
 
 def of_os_error(err: OSError) -> ShelfError:
-    """Return what an OSError that nobody expected means for a person; one without a file comes from the output."""
+    """Return our own error for an unexpected OSError; one without a file comes from the output."""
     what = err.filename or "The output"
     if err.errno in FULL:
         return OutOfSpace(f"{what} could not be written: {err.strerror}.", hint="Free some space on its disk.")
@@ -69,7 +69,7 @@ def of_os_error(err: OSError) -> ShelfError:
 
 
 def has_no_entries(path: Path) -> bool:
-    """Return whether the file system of a path can make no more files, however many bytes it has."""
+    """Return whether a path's file system has no free inodes, however many bytes it has."""
     for folder in path.parents:
         with contextlib.suppress(OSError):
             found = os.statvfs(folder)
@@ -78,11 +78,11 @@ def has_no_entries(path: Path) -> bool:
 
 
 def open_to_read(path: Path) -> FileIO:
-    """Open a file of bytes, unbuffered; a fifo in its place holds nobody up.
+    """Open a file of bytes, unbuffered; a fifo in its place doesn't block.
 
     Raises:
-        Unavailable: It vanished.
-        Denied: It cannot be read.
+        Unavailable: It was deleted.
+        Denied: It can't be read.
         Corrupt: It isn't a regular file.
     """
     try:

@@ -1,7 +1,7 @@
-"""Whose the files of a base are: what one user wrote and another cannot read or delete, and what repairs that.
+"""Who owns a base's files: what one user wrote and another can't read or delete, and what repairs that.
 
-A base belongs to the owner of its folder. Where that folder is setgid and its group may write in it, it belongs to the
-group as well, and everything in it is to be so.
+A base belongs to the owner of its folder. If that folder is setgid and its group may write in it, the base and
+everything in it belong to the group as well.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from modelshelf.store.layout import Base, Repo
 
 _EXAMPLES = 3
 _ALONE = r"\( -type d -o -type f -links 1 \)"
-"""What a fix may change, for `find`: a file with other names may be another program's, which would lose it."""
+"""What a fix may change, for `find`: a file with other hard links may be another program's, which would lose it."""
 _ADOPT_AGAIN = "shelf adopt FOLDER --move --copy"
-"""What helps where all of them are another program's files as well: FOLDER is that program's."""
+"""What helps if all of them are another program's files as well: FOLDER is that program's."""
 _SECRETS = frozenset({"token", "stored_tokens"})
-"""Of huggingface_hub, in the base itself; they are for their owner alone."""
+"""huggingface_hub's files in the base itself that are for their owner alone."""
 
 
 def foreign(base: Base) -> Foreign | None:
-    """Return what of a base its owner, or its group, cannot use in full; None when there is nothing.
+    """Return what the owner of a base, or its group, can't use in full; None if there is nothing.
 
-    What must be usable: every folder can be entered and written, every file read, our own files and refs written.
+    In full means: every folder can be entered and written, every file read, our own files and refs written.
     Links have no mode and go with their folder. huggingface_hub's token is left alone.
     """
     owners: Counter[tuple[int, int]] = Counter()
@@ -65,9 +65,9 @@ def foreign(base: Base) -> Foreign | None:
 
 
 def fix(base: Base) -> str:
-    """Return the command that lets this user, and in a base of a group the group, use all of a base.
+    """Return the command that lets this user, and the group of a group's base, use all of a base.
 
-    The base of another ordinary user is not taken from them: there it is a sentence.
+    Another ordinary user's base isn't taken from them: there it is a sentence.
     """
     root, path = base.path.stat(), shlex.quote(str(base.path))
     sudo = "" if os.geteuid() == 0 else "sudo "
@@ -88,9 +88,9 @@ def fix(base: Base) -> str:
 
 
 def why_not_changeable(base: Base, repo: Repo) -> str:
-    """Return why this process may not change what lies in a repository's folder; empty when it may.
+    """Return why this process may not change a repository's folder; empty if it may.
 
-    Another user wrote there, root in a container for one; `fix` says what helps.
+    Another user wrote there, such as root in a container; `fix` says what helps.
     """
     for folder in (repo.path, repo.blobs, repo.snapshots, *_folders(repo.snapshots), repo.refs, repo.trees):
         if os.access(folder, os.F_OK) and not _may_write(folder):
@@ -100,7 +100,7 @@ def why_not_changeable(base: Base, repo: Repo) -> str:
 
 
 def check_changeable(base: Base, repo_id: RepoId) -> None:
-    """Do nothing when this process may change what lies in a repository's folder, or there is none.
+    """Raise if a repository's folder exists and this process may not change it.
 
     Raises:
         Denied: It may not; nothing was changed, and the hint repairs it.
@@ -111,9 +111,9 @@ def check_changeable(base: Base, repo_id: RepoId) -> None:
 
 
 def give_repo_to_group(base: Base, repo_id: RepoId) -> None:
-    """Give what huggingface_hub wrote for a repository, by its umask, the group permissions of the base.
+    """Give what huggingface_hub wrote for a repository, by its umask, the base's group permissions.
 
-    Its list of a commit's files, of mode 0600, among them: without it another user gets a part of a snapshot and is
+    This includes its list of a commit's files, of mode 0600: without it another user gets a part of a snapshot and is
     told that it is whole.
     """
     repo, locks = base.repo(repo_id), base.hub_locks(repo_id)
@@ -130,13 +130,13 @@ def _folders(path: Path) -> Iterator[Path]:
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Yield what lies below a folder, parents first, no link followed; what cannot be looked at is left out."""
+    """Yield what is below a folder, parents first, without following links; what can't be read is left out."""
     for path, found in _walk_names(str(folder)):
         yield Path(path), found
 
 
 def _walk_names(folder: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield what `_walk` does; a Path for each of many files costs more than the look at it."""
+    """Yield what `_walk` does as texts, because a Path for each of many files costs more than reading it."""
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in list(entries):
             with contextlib.suppress(OSError):
@@ -147,7 +147,7 @@ def _walk_names(folder: str) -> Iterator[tuple[str, os.stat_result]]:
 
 
 class _Judge:
-    """Says of what lies in one base whether its owner, or its group, can use it."""
+    """Judges for one base whether its owner, or its group, can use something."""
 
     def __init__(self, base: Base, root: os.stat_result) -> None:
         self._root = root
@@ -156,7 +156,7 @@ class _Judge:
         self._secrets = frozenset(str(base.path / name) for name in _SECRETS)
 
     def is_usable(self, path: str, found: os.stat_result) -> bool:
-        """Return whether it can be used in full: for everybody, as lock files are, or by whom the base belongs to."""
+        """Return whether it can be used in full: by everybody, like lock files, or by the base's owner."""
         if stat.S_ISLNK(found.st_mode) or path in self._secrets:
             return True
         needs = self._needs(path, found.st_mode)
@@ -166,7 +166,7 @@ class _Judge:
         return is_theirs and found.st_mode >> self._class_bits & needs == needs
 
     def _needs(self, path: str, mode: int) -> int:
-        """Return what must be allowed, as the bits of one class: 4 read, 2 write, 1 enter."""
+        """Return the required permissions as the bits of one class: 4 read, 2 write, 1 enter."""
         if stat.S_ISDIR(mode):
             return 0o7
         is_written = path.startswith(self._own) and not path.startswith(self._quarantine)

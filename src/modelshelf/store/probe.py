@@ -1,7 +1,7 @@
-"""What lies under a name, asked without being held up and without ever raising for a folder that may not be entered.
+"""What is at a path, without blocking and without ever raising for a folder that can't be entered.
 
-`Path.exists` and its like raise PermissionError below a closed folder until Python 3.13; these answer False there, and
-`is_closed` tells "may not be looked at" from "is not there" where that matters.
+`Path.exists` and the like raise PermissionError below a closed folder until Python 3.13; these return False there, and
+`is_closed` tells "may not be read" from "isn't there" where that matters.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def is_there(path: Path) -> bool:
-    """Return whether something has this name, a link that leads nowhere among them."""
+    """Return whether something has this name, a dangling link included."""
     return os.path.lexists(path)
 
 
@@ -32,17 +32,17 @@ def is_link(path: Path) -> bool:
 
 
 def is_real_file(path: Path) -> bool:
-    """Return whether this is a regular file itself, no link to one."""
+    """Return whether this is a regular file itself, not a link to one."""
     return stat.S_ISREG(_mode(path))
 
 
 def is_real_folder(path: Path) -> bool:
-    """Return whether this is a folder itself, no link to one."""
+    """Return whether this is a folder itself, not a link to one."""
     return stat.S_ISDIR(_mode(path))
 
 
 def is_closed(path: Path) -> bool:
-    """Return whether a folder above this name may not be entered, so that nobody here can say what it is."""
+    """Return whether a folder above this name can't be entered, so that nobody here can say what it is."""
     try:
         path.lstat()
     except PermissionError:

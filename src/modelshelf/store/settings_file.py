@@ -1,4 +1,4 @@
-"""Which settings file is in force, and what stands for the settings that none says."""
+"""Which settings file is in use, and the defaults for what no settings say."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from modelshelf.store.known_bases import KnownLibraries
 from modelshelf.store.probe import is_file
 
 NAMES_A_LIBRARY = frozenset({"PRIMARY_CACHE_PATH", "DATABASE_URL"})
-"""The settings that say which library is meant."""
+"""Settings that say which library is meant."""
 _OURS = re.compile(rb"^(?:\xef\xbb\xbf)?\s*(?:export\s+)?(?:PRIMARY_CACHE_|SECONDARY_CACHE_|SHELF_)", re.MULTILINE)
-"""A `.env` without any of these is another project's: its DATABASE_URL is not for us."""
+"""A `.env` without any of these is another project's, and its DATABASE_URL isn't for us."""
 
 
 def find(here: Path, environ: Mapping[str, str]) -> Path | None:
-    """Return the settings file that is in force in a folder; None without one.
+    """Return the settings file in use in a folder; None without one.
 
-    The first that there is: the nearest `.env` of ours from the folder upwards, the file of this user, and, where the
-    environment names no library either, the file of the one library that this user is known to have.
+    The first that exists: the nearest `.env` with our settings from the folder upwards, the user's file, and, if the
+    environment names no library either, the file of the user's only known library.
 
     Args:
         here: The folder.
@@ -36,9 +36,9 @@ def find(here: Path, environ: Mapping[str, str]) -> Path | None:
 
 
 def _upwards(here: Path, environ: Mapping[str, str]) -> Path | None:
-    """Return the nearest `.env` of ours; the search ends, as git's does, where another file system begins, and at home.
+    """Return the nearest `.env` of ours; like git's, the search ends at home and where another file system begins.
 
-    Above `here` only a file of this user or of root counts: anybody may put one into `/tmp`.
+    Above `here` only a file of this user or of root counts, because anybody may put one into `/tmp`.
     """
     top = os.path.realpath(home(environ)) if _has_home(environ) else "/"
     for folder in (here, *here.parents):
@@ -53,7 +53,7 @@ def _upwards(here: Path, environ: Mapping[str, str]) -> Path | None:
 
 
 def _device(folder: Path) -> int | None:
-    """Return the device of a folder; None where this user may not ask."""
+    """Return the device of a folder; None if this user may not ask."""
     try:
         return folder.stat().st_dev
     except OSError:
@@ -70,11 +70,11 @@ def _is_ours(path: Path) -> bool:
     try:
         return _OURS.search(path.read_bytes()) is not None
     except OSError:
-        return True  # reading it for its settings says what is wrong
+        return True  # reading its settings says what is wrong
 
 
 def working_directory() -> Path:
-    """Return the folder that this process is in.
+    """Return this process's working directory.
 
     Raises:
         BadInput: It was deleted.
@@ -89,14 +89,14 @@ def usual_base(environ: Mapping[str, str]) -> str:
     """Return the base that Hugging Face tools use: HF_HOME, or the folder that holds their hub; see `usual_hub`.
 
     Raises:
-        BadInput: None is named, and this user has no home.
+        BadInput: None is set, and this user has no home.
     """
     hub = usual_hub(environ)
     return os.path.dirname(hub) if hub else f"{home(environ)}/.cache/huggingface"  # noqa: PTH120 - a text, as in .env
 
 
 def of_user(environ: Mapping[str, str]) -> Path:
-    """Return the settings file that holds for all of this user's shells; it may not exist."""
+    """Return the settings file of all this user's shells; it may not exist."""
     return config_home(environ) / "modelshelf" / ".env"
 
 
@@ -106,15 +106,15 @@ def config_home(environ: Mapping[str, str]) -> Path:
 
 
 def state_home(environ: Mapping[str, str]) -> Path:
-    """Return the folder of what programs remember for this user; raises as `home` does."""
+    """Return the folder of this user's program state; raises as `home` does."""
     return Path(environ.get("XDG_STATE_HOME") or f"{home(environ)}/.local/state")
 
 
 def home(environ: Mapping[str, str]) -> str:
-    """Return the home of this user: HOME, else what the system's list of users says.
+    """Return this user's home: HOME, else the one in the user database.
 
     Raises:
-        BadInput: Neither says one.
+        BadInput: Neither has one.
     """
     try:
         return environ.get("HOME") or str(Path.home())

@@ -1,6 +1,6 @@
 """The one reader of small files that somebody else may have written: refs, lists, sidecars, markers, pointers.
 
-A drive can hold anything under these names. A fifo, a socket or a device would hold a plain `open` up for ever, a
+A drive can hold anything under these names. A fifo, a socket or a device would block a plain `open` for ever, a
 sparse file of a terabyte would fill the memory, and a link may lead out of the base: none of them is read.
 """
 
@@ -15,21 +15,21 @@ from modelshelf.domain.outside import parse_json
 from modelshelf.errors import BadInput
 
 SMALL_BYTES = 2**20
-"""What a marker, a ref or a journal has at most."""
+"""The maximum for a marker, a ref or a journal."""
 LIST_BYTES = 256 * 2**20
-"""What a list of files, a sidecar or the meter's memory has at most: some million files."""
+"""The maximum for a list of files, a sidecar or the meter's results: some million files."""
 
 
 def read_small_text(path: Path, most_bytes: int = SMALL_BYTES) -> str:
     """Return the text of a small regular file.
 
     Args:
-        path: The file; a link is not followed.
-        most_bytes: How long it may be.
+        path: The file; a link isn't followed.
+        most_bytes: Its maximum size.
 
     Raises:
-        OSError: It is not there, is a link or a socket, or may not be read.
-        BadInput: It is another thing than a file, is longer than that, or isn't UTF-8.
+        OSError: It doesn't exist, is a link or a socket, or can't be read.
+        BadInput: It isn't a regular file, is too large, or isn't UTF-8.
     """
     try:
         return read_small_bytes(path, most_bytes).decode()
@@ -38,11 +38,11 @@ def read_small_text(path: Path, most_bytes: int = SMALL_BYTES) -> str:
 
 
 def read_small_json(path: Path, most_bytes: int = SMALL_BYTES) -> object:
-    """Return what a small JSON file says; see `read_small_text`.
+    """Return the value in a small JSON file; see `read_small_text`.
 
     Raises:
-        OSError: It is not there, is a link or a socket, or may not be read.
-        BadInput: It is another thing than a file, is longer than that, or isn't JSON as `parse_json` takes it.
+        OSError: It doesn't exist, is a link or a socket, or can't be read.
+        BadInput: It isn't a regular file, is too large, or isn't JSON as `parse_json` takes it.
     """
     return parse_json(read_small_text(path, most_bytes))
 
@@ -51,8 +51,8 @@ def read_small_bytes(path: Path, most_bytes: int = SMALL_BYTES) -> bytes:
     """Return the bytes of a small regular file; see `read_small_text`.
 
     Raises:
-        OSError: It is not there, is a link or a socket, or may not be read.
-        BadInput: It is another thing than a file, or is longer than that.
+        OSError: It doesn't exist, is a link or a socket, or can't be read.
+        BadInput: It isn't a regular file, or is too large.
     """
     with open_regular(path) as file:
         size_bytes = os.fstat(file.fileno()).st_size
@@ -62,11 +62,11 @@ def read_small_bytes(path: Path, most_bytes: int = SMALL_BYTES) -> bytes:
 
 
 def open_regular(path: Path) -> FileIO:
-    """Open a regular file for reading, unbuffered, without being held up by what else has its name.
+    """Open a regular file for reading, unbuffered, without blocking on anything else with its name.
 
     Raises:
-        OSError: It is not there, is a link or a socket, or may not be read.
-        BadInput: It is another thing than a file.
+        OSError: It doesn't exist, is a link or a socket, or can't be read.
+        BadInput: It isn't a regular file.
     """
     file = FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY))
     if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -76,7 +76,7 @@ def open_regular(path: Path) -> FileIO:
 
 
 def _read_all(fd: int, most_bytes: int) -> bytes:
-    """Return the file's bytes; one that grows meanwhile is cut off at the bound."""
+    """Return the file's bytes; one that grows meanwhile is cut off at the limit."""
     chunks, left = [], most_bytes
     while left and (chunk := os.read(fd, min(left, SMALL_BYTES))):
         chunks.append(chunk)

@@ -12,14 +12,14 @@ from pathlib import Path
 from modelshelf.errors import Unavailable
 
 _AT_ONCE = 8
-"""So many threads look at a base at the same time."""
+"""How many threads may access a base at the same time."""
 _PATIENCE_S = 2.0
-"""A look takes milliseconds; one that takes longer than this waits for a disk that does not answer."""
+"""An access takes milliseconds; a longer one, in seconds, waits for a disk that doesn't answer."""
 
 
 @dataclass(slots=True)
 class Turnstile:
-    """Lets some threads look at one thing at a time.
+    """Lets a few threads access one thing at a time.
 
     **Concurrency:** one instance serves all threads of the process.
     """
@@ -28,18 +28,18 @@ class Turnstile:
     at_once: int = _AT_ONCE
     patience_s: float = _PATIENCE_S
     _since: dict[int, float] = field(default_factory=dict)
-    """When each thread inside came in."""
+    """When each thread inside entered."""
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     @contextmanager
     def inside(self) -> Iterator[None]:
-        """Look at it, as soon as there is a place.
+        """Enter as soon as there is a place.
 
         Raises:
-            Unavailable: All places are taken by threads that do not get an answer.
+            Unavailable: All places are taken by threads that get no answer.
         """
         me = threading.get_ident()
-        if me in self._since:  # a look within a look
+        if me in self._since:  # already inside
             yield
             return
         with self._changed:
@@ -59,7 +59,7 @@ class Turnstile:
                 self._changed.notify()
 
     def _left_s(self) -> float:
-        """Return how much longer the one that has waited the longest may take."""
+        """Return how much longer the longest wait may take, in seconds."""
         first = min(self._since.values(), default=time.monotonic())
         return max(0.0, first + self.patience_s - time.monotonic())
 

@@ -32,7 +32,7 @@ from modelshelf.store.locks import try_lock
 _log = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 6
-"""After so many failures in a row, without a segment's worth between them, a pull waits and tries again later."""
+"""After so many failures in a row, a pull to which the line brought nothing yet ends; its job tries again later."""
 _AWAY_S = 180.0
 """How long after a segment the line may be away, as when a router restarts, before that ends a pull, in seconds."""
 _LONGEST_PAUSE_S = 15.0

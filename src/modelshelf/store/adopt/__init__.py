@@ -1,1 +1,1 @@
-"""Models where other tools left them."""
+"""Models at the places where other tools keep them."""

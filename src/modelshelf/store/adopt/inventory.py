@@ -1,7 +1,7 @@
-"""What lies below a path that is to be adopted, by names and sizes: nothing is read, nothing is changed.
+"""What is below a path that is to be adopted, by names and sizes: nothing is read, nothing is changed.
 
-No link is followed out of the folder that it lies in: whoever may write into a cache could plant one. A link that
-leaves is named and left alone; so is what may not be read.
+No link is followed out of its folder, because whoever may write into a cache could plant one. A link that leads out is
+named and left alone, and so is what may not be read.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _HOUSEKEEPING = frozenset(
     ".locks CACHEDIR.TAG version.txt version_diffusers_cache.txt blobs .huggingface-shared-blobs".split()
 )
 _STAMP = re.compile(r"\.check_for_\w*update_done")
-"""An empty file of the command `hf`: when it last looked for a newer one."""
+"""An empty file of the command `hf`: when it last checked for a newer version."""
 _STRANGE = "This isn't a valid repository name."
 _TOP = {
     "token": "token",
@@ -55,11 +55,11 @@ _TOP = {
 
 
 def find(path: Path, repo_id: str = "") -> Inventory:
-    """Return everything that lies below a path: a base, a cache_dir, or the folder of another program.
+    """Return everything below a path: a base, a cache_dir, or another program's folder.
 
     Args:
         path: The folder.
-        repo_id: The repository of a `local_dir`, whose metadata does not name it.
+        repo_id: The repository of a `local_dir`, whose metadata doesn't name it.
     """
     if not is_base(path):
         return Inventory(str(path), tuple(other_tools.find(path, repo_id) or ()))
@@ -69,11 +69,11 @@ def find(path: Path, repo_id: str = "") -> Inventory:
 
 
 def models_of(base: Base, known: Mapping[RepoId, Set[CommitHash]]) -> list[FoundModel]:
-    """Return the models that lie in a base's hub folder, those that cannot be taken among them.
+    """Return the models in a base's hub folder, including those that can't be adopted.
 
     Args:
         base: The base.
-        known: By repository, the commits that are known to be whole; one that has no others is left out.
+        known: By repository, the commits known to be whole; a repository without others is left out.
     """
     looking, unknown = _Looking(base.path), shared_store.why_unknown(base)
     for repo_type, repo_id, repo in scan.repos(base):
@@ -95,7 +95,7 @@ def is_base(path: Path) -> bool:
 
 
 def stray_dirs(base: Base) -> list[CacheDir]:
-    """Return the folders of a base in which repositories lie that belong into `hub`: itself, and `hub/hub`."""
+    """Return the folders of a base that hold strays: itself, and `hub/hub`."""
     nested = [e for e in _entries(base.hub) if e.name == "hub" and e.is_dir(follow_symlinks=False)]
     found = [base.path, *(Path(entry.path) for entry in nested)]
     return [CacheDir(path) for path in found if any(looks_like_repo(entry.name) for entry in _entries(path))]
@@ -114,14 +114,14 @@ def size_of(path: Path) -> int:
 
 @dataclass(slots=True)
 class _Looking:
-    """One look below a base."""
+    """One scan of a base."""
 
     path: Path
     models: list[FoundModel] = field(default_factory=list)
     things: list[FoundThing] = field(default_factory=list)
 
     def run(self) -> None:
-        """Look at everything."""
+        """Scan everything."""
         base = Base(self.path)
         strays = {cache.path for cache in stray_dirs(base)}
         for entry in _entries(self.path):
@@ -169,7 +169,7 @@ class _Looking:
             self._thing("other", entry.path, _STRANGE if looks_like_repo(entry.name) else "")
 
     def model(self, cache_dir: Base, kind: Origin, repo_id: RepoId, repo: Repo, unknown: str) -> None:
-        """Look at the snapshots of one repository."""
+        """Scan the snapshots of one repository."""
         refs = {name: commit_hash for name, commit_hash in scan.refs(repo).items() if not is_own_ref(name)}
         where = {commit_hash: name for name, commit_hash in sorted(refs.items(), reverse=True)}
         where |= {commit_hash: name for name, commit_hash in refs.items() if name == "main"}
@@ -216,12 +216,12 @@ class _SnapshotLook:
     names: RepoNames
     commit_hash: CommitHash
     lost: Mapping[str, FileEntry]
-    """By path, the files whose blobs are here and whose links were lost."""
+    """By path, the files whose blobs exist and whose links were lost."""
     files: list[FoundFile] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
     def trouble(self) -> str:
-        """Look at every file; returns the first thing that is wrong, in a sentence."""
+        """Check every file; return the first problem in a sentence."""
         root = self.cache_dir.hub.resolve()
         listed = {file.path: file for file in self.names.listed(self.commit_hash)}
         folder = self.names.repo.snapshot(self.commit_hash)
@@ -272,7 +272,7 @@ def _why_not_taken(path: Path, real: Path, found: os.stat_result, root: Path, na
 
 
 def _fault(repo: Repo) -> str:
-    """Return why nothing of a repository is touched, in a sentence; empty when it may be."""
+    """Return why nothing in a repository is touched, in a sentence; empty if it may be."""
     if is_there(repo.path) and not scan.may_read(repo.path):
         return f"This user can't read {repo.path}."
     for folder in (repo.blobs, repo.snapshots, repo.refs, repo.trees, repo.absences):
@@ -284,7 +284,7 @@ def _fault(repo: Repo) -> str:
 
 
 def _why_no_files(repo: Repo, repo_id: str) -> str:
-    """Return why a snapshot has no files though blobs are there, in a sentence; empty when no blob is there."""
+    """Return why a snapshot has no files though the repository has blobs, in a sentence; empty without blobs."""
     count = len(scan.blob_sizes(repo))
     if not count:
         return ""
@@ -304,7 +304,7 @@ def _unreadable(entry: os.DirEntry[str]) -> bool:
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """Return what lies in a folder, by name; nothing where it cannot be read or is a link."""
+    """Return a folder's entries by name; nothing if it can't be read or is a link."""
     with contextlib.suppress(OSError):
         if not is_link(folder):
             with os.scandir(folder) as entries:

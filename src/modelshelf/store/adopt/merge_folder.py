@@ -1,7 +1,7 @@
-"""Bringing a folder into a base file by file, merging with what is there: for what isn't a registered model.
+"""Bringing a folder into a base file by file, merging with existing files: for what isn't a registered model.
 
-First everything is brought, bytes before the links that lead to them; only then the old names go. What is there
-already and the same is left; what differs stays where it came from.
+First everything is brought, bytes before the links that lead to them; only then the old names are deleted. Files that
+are on the target and equal are kept; files that differ stay at the source.
 """
 
 from __future__ import annotations
@@ -34,41 +34,41 @@ class Piece:
     """One file or link."""
 
     path: Path
-    """Its name."""
+    """Its path."""
     real: Path
-    """The regular file that holds its bytes; the name itself for a link that is kept."""
+    """The regular file with its bytes; the path itself for a link that is kept."""
     target: Path
-    """Where it goes."""
+    """Its path on the target."""
     size_bytes: int
     link: str = ""
-    """What it links to, for a link that is kept."""
+    """The link's text, for a link that is kept."""
     is_there: bool = False
-    """Whether the target is there and the same."""
+    """Whether the target exists and is equal."""
 
 
 @dataclass(frozen=True, slots=True)
 class Carrying:
-    """What carrying a folder will do."""
+    """What bringing a folder will do."""
 
     source: Path
     root: Path
-    """The folder that it lies in, below which alone old names are deleted."""
+    """The root below which, and nowhere else, old names are deleted."""
     pieces: tuple[Piece, ...]
     left: tuple[str, ...]
     """What stays and why, in sentences."""
 
     @property
     def need_bytes(self) -> int:
-        """What the target lacks."""
+        """How many bytes the target lacks."""
         return sum(piece.size_bytes for piece in self.pieces if not piece.is_there and not piece.link)
 
 
 def plan(source: Path, target: Path, root: Path) -> Carrying:
-    """Return what carrying a folder, or one file, does.
+    """Return what bringing a folder, or one file, does.
 
     Args:
         source: The folder.
-        target: What it becomes.
+        target: Its path on the target.
         root: The folder that no link may lead out of.
     """
     pieces: list[Piece] = []
@@ -88,7 +88,7 @@ def plan(source: Path, target: Path, root: Path) -> Carrying:
 
 
 def _piece(path: Path, goal: Path, source: Path, root: Path) -> Piece | str:
-    """Return a file or a link with where it goes, or why it stays, in a sentence."""
+    """Return a file or link with its target path, or why it stays, in a sentence."""
     if _is_ref(path, source) and _dangles(path, source):
         return f"{path} leads to no snapshot."
     real = path.resolve(strict=True)
@@ -114,7 +114,7 @@ def _why_not(path: Path, real: Path) -> str:
 
 
 def _stays_inside(path: Path, source: Path) -> bool:
-    """Return whether a link leads into its own folder first, though from there it may lead into the shared store."""
+    """Return whether a link leads first into its own folder, even if it goes on into the shared store."""
     return Path(os.path.normpath(source)) in Path(os.path.normpath(path.parent / path.readlink())).parents
 
 
@@ -130,7 +130,7 @@ def _dangles(ref: Path, source: Path) -> bool:
 
 
 def _known(piece: Piece) -> Piece | str:
-    """Look at what is at the target already; returns why the piece stays where that differs."""
+    """Compare with what is at the target; return why the piece stays if it differs."""
     if not is_there(piece.target):
         return piece
     if piece.link and is_link(piece.target):
@@ -151,21 +151,21 @@ def _same_bytes(one: Path, other: Path) -> bool:
 
 
 def can_share(carrying: Carrying, base: Base) -> bool:
-    """Return whether the bytes get to a base without being copied."""
+    """Return whether the bytes get to a base without a copy."""
     sample = next((piece.real for piece in carrying.pieces if not piece.link and not piece.is_there), None)
     return sample is None or link_or_clone.probe_share(base.path, sample, base.own) != "copy"
 
 
 def bring(carrying: Carrying, base: Base, progress: Progress, on_written: Callable[[int], None]) -> None:
-    """Bring everything to its place in a base.
+    """Bring everything into a base.
 
-    **Crash:** some of it is there; the next call brings the rest. Nothing of the source is touched.
+    **Crash:** some of it is there; the next call brings the rest. The source isn't touched.
 
     Args:
-        carrying: What `plan` said.
-        base: The base that it goes to.
-        progress: Who wants to know.
-        on_written: Told how many bytes are there now.
+        carrying: The plan.
+        base: The target.
+        progress: Told how far the work is.
+        on_written: Called with the number of bytes just written.
     """
     for piece in sorted(carrying.pieces, key=lambda piece: (_is_ref(piece.path, carrying.source), bool(piece.link))):
         progress.check()
@@ -173,7 +173,7 @@ def bring(carrying: Carrying, base: Base, progress: Progress, on_written: Callab
             continue
         if piece.link:
             fs.make_link(base.path, piece.target, piece.link)
-        elif _is_ref(piece.path, carrying.source):  # programs write refs in place: a second name would follow
+        elif _is_ref(piece.path, carrying.source):  # programs write refs in place, which would change a hard link too
             fs.write_text(base.path, piece.target, read_small_text(piece.real))
         elif copy.bring(piece.real, base, None, piece.size_bytes, piece.target, progress, on_written) == "copy":
             fs.take_mode(base.path, piece.target, piece.real)
@@ -182,22 +182,22 @@ def bring(carrying: Carrying, base: Base, progress: Progress, on_written: Callab
 
 
 def why_kept(carrying: Carrying) -> str:
-    """Return why the old names cannot go yet, in a sentence; empty when they can."""
+    """Return why the old names can't be deleted yet, in a sentence; empty if they can."""
     users = open_files.users_of(piece.real for piece in carrying.pieces if not piece.link)
     return f"{carrying.source} is used by {', '.join(users)}: it stays until the next run." if users else ""
 
 
 def drop(carrying: Carrying, cache_dir: Base | None = None) -> Freed:
-    """Delete the old names of what is at its target now; returns what that freed.
+    """Delete the old names of what is at its target now; return what that freed.
 
-    Nothing is deleted whose target is not there: refs go first, then links, then bytes, then empty folders.
+    Nothing is deleted whose target is missing: refs go first, then links, then bytes, then empty folders.
 
     Args:
-        carrying: What was brought.
-        cache_dir: Where payloads of a shared store lie, to be swept by its own rules.
+        carrying: The plan that was carried out.
+        cache_dir: The folder of the shared store, whose payloads are swept by its own rules.
 
     Raises:
-        Corrupt: A target is not there after all; nothing more is deleted.
+        Corrupt: A target is missing; nothing more is deleted.
     """
     freed = Freed()
     payloads = {piece.real for piece in carrying.pieces if piece.real != piece.path}
@@ -213,12 +213,12 @@ def drop(carrying: Carrying, cache_dir: Base | None = None) -> Freed:
 
 
 def _is_target(piece: Piece) -> bool:
-    """Return whether old and new name are one, as when a folder is carried into itself by another path."""
+    """Return whether old and new name are the same file, as if a folder is brought into itself by another path."""
     return piece.path.parent.resolve() / piece.path.name == piece.target.parent.resolve() / piece.target.name
 
 
 def remove_empty_folders(root: Path, folder: Path) -> Freed:
-    """Delete the folders below a folder, and itself, that hold nothing."""
+    """Delete empty folders below a folder, and the folder itself if it is empty."""
     freed = Freed()
     if not is_real_folder(folder):
         return freed

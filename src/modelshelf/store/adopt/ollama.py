@@ -1,4 +1,4 @@
-"""Models of Ollama, by its manifests. Never changed.
+"""Ollama's models, by its manifests. Never changed.
 
 Source: Ollama `types/model/name.go`, `server/images.go`: `manifests/HOST/ORG/NAME/TAG` (JSON with layers, each a media
 type, a digest and a size) and `blobs/sha256-<64 hex>`. The parts of a split GGUF are several layers of type model.
@@ -24,14 +24,14 @@ from modelshelf.store.small_files import read_small_json
 NO_COMMIT = "Its commit isn't known; shelf makes one up from its files."
 _TYPE = "application/vnd.ollama.image."
 _WEIGHTS = {"model": "", "projector": "mmproj-", "adapter": "adapter-"}
-"""The layers that hold weights, and what their files are called by."""
+"""Layers that hold weights, and the prefixes of their file names."""
 _SAYINGS = frozenset({"template", "system", "params", "messages", "license", "prompt"})
-"""The layers that tell Ollama how to speak with a model; another program has its own way."""
+"""Layers that tell Ollama how to prompt a model; other programs have their own way."""
 
 
 @dataclass(slots=True)
 class _Layers:
-    """What the layers of one manifest are."""
+    """The layers of one manifest by kind."""
 
     files: list[FoundFile] = field(default_factory=list)
     sources: list[tuple[str, str]] = field(default_factory=list)
@@ -40,7 +40,7 @@ class _Layers:
 
 
 def find(path: Path) -> Iterator[FoundModel]:
-    """Yield the models below Ollama's folder, also those that cannot be taken; each says why."""
+    """Yield the models below Ollama's folder, including those that can't be adopted with the reason."""
     for manifest in scan.walk_files(path / "manifests"):
         parts = manifest.relative_to(path / "manifests").parts
         value = _read_json(manifest)
@@ -64,10 +64,10 @@ def find(path: Path) -> Iterator[FoundModel]:
 
 
 def _read(blobs: Path, stem: str, manifest: Mapping[str, object]) -> _Layers:
-    """Return the files of a manifest; an unknown kind of layer makes the whole stay, for nobody knows what it does.
+    """Return the files of a manifest; with a layer of an unknown kind the model stays, because its effect is unknown.
 
     Raises:
-        BadInput: A file cannot be called so.
+        BadInput: A file can't have such a name.
     """
     found = _Layers()
     listed = manifest.get("layers")

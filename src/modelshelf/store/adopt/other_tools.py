@@ -1,7 +1,7 @@
-"""Models of other programs: LM Studio's folders, downloads into a `local_dir`; for Ollama's see `ollama.py`.
+"""Other programs' models: LM Studio's folders, downloads into a `local_dir`; for Ollama's see `ollama.py`.
 
-Nothing of them is ever changed. Sources: huggingface_hub 2.4 `_local_folder.py` (three lines: commit, etag, time; a
-download that goes on is `<hash>.<etag>.incomplete`); LM Studio keeps `models/ORG/NAME/*.gguf`.
+None of their files is ever changed. Sources: huggingface_hub 2.4 `_local_folder.py` (three lines: commit, etag, time; a
+download in progress is `<hash>.<etag>.incomplete`); LM Studio keeps `models/ORG/NAME/*.gguf`.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from modelshelf.store.repos import judge, scan
 from modelshelf.store.small_files import read_small_text
 
 _SLACK_S = 1.0
-"""huggingface_hub writes a file's metadata so soon after the file; what is younger was changed since."""
+"""huggingface_hub writes a file's metadata within this time after the file, in seconds; a later change is an edit."""
 
 
 def find(path: Path, repo_id: str = "") -> list[FoundModel] | None:
-    """Return the models of another program below its folder; None where it is none.
+    """Return another program's models below its folder; None if the folder isn't one.
 
     Args:
         path: `~/.ollama/models`, `~/.lmstudio/models` (or the folder above them), or a `local_dir` or folder of some.
@@ -47,7 +47,7 @@ def is_local_dir(path: Path) -> bool:
 
 
 def how_to_adopt(path: Path) -> str:
-    """Return what makes a model of a `local_dir`, in a sentence."""
+    """Return how to adopt a `local_dir`, in a sentence."""
     return f"Its repository isn't recorded: shelf adopt {shlex.quote(str(path))} --move --repo ORG/NAME."
 
 
@@ -104,7 +104,7 @@ def _read_metadata(path: Path) -> tuple[CommitHash, Digest, float] | None:
 
 
 def _arriving(name: str) -> str:
-    """Return the digest of which a part has this name; empty when it is none.
+    """Return the digest of the part with this name; empty if it isn't a part.
 
     >>> _arriving("h4sh=.0123.incomplete"), _arriving("a.metadata")
     ('0123', '')
@@ -114,7 +114,7 @@ def _arriving(name: str) -> str:
 
 
 def _fits(name: str) -> bool:
-    """Return whether a file can be called so in a repository."""
+    """Return whether a file of a repository can have this name."""
     try:
         FilePath(name)
     except BadInput:
@@ -152,5 +152,5 @@ def _folders(path: Path) -> list[Path]:
 
 
 def _is_plain(path: Path) -> bool:
-    """Return whether a path is a regular file that may be read, not a link."""
+    """Return whether a path is a readable regular file and not a link."""
     return is_real_file(path) and scan.may_read(path)

@@ -1,6 +1,6 @@
 """Bringing a blob from another folder of this machine: a second name for its bytes, else a verified copy.
 
-A copy goes piece by piece, is hashed on the way, and is taken up again where a killed one stopped.
+A copy goes piece by piece, is hashed on the way, and resumes where a killed one stopped.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from modelshelf.store.os_errors import open_to_read
 
 
 def nobody(count_bytes: int) -> None:
-    """Take note of nothing, where no reservation counts what is written."""
+    """Ignore written bytes, if no reservation counts them."""
 
 
 def bring(
@@ -34,19 +34,19 @@ def bring(
     progress: Progress,
     on_written: Callable[[int], None] = nobody,
 ) -> str:
-    """Let a base have a blob: by a second name, else by shared extents, else by a copy; the caller holds its lock.
+    """Give a base a blob: by a second name, else by shared extents, else by a copy; the caller holds its lock.
 
     Args:
         source: The regular file with its bytes.
-        base: The base that it goes to.
-        digest: Its name, and what its bytes must have where they are copied; None where nobody knows.
+        base: The target.
+        digest: Its name, which copied bytes must match; None if it isn't known.
         size_bytes: Its size.
-        target: Where it is published.
-        progress: Who wants to know.
-        on_written: Told how many bytes are there now.
+        target: The path at which it is published.
+        progress: Told how far the work is.
+        on_written: Called with the number of bytes just written.
 
     Returns:
-        How: `link`, `reflink`, or `copy`, which alone verified the bytes.
+        `link`, `reflink`, or `copy`; only a copy verified the bytes.
 
     Raises:
         Corrupt, Denied, Unavailable, OutOfSpace, Cancelled: See `copy_blob`.
@@ -73,19 +73,19 @@ def copy_blob(
 
     Args:
         source: The regular file with its bytes.
-        base: The base that it goes to.
-        digest: Its name, and what its bytes must have.
+        base: The target.
+        digest: Its name, which its bytes must match.
         size_bytes: Its size.
-        target: Where it is published.
-        progress: Who wants to know.
-        on_written: Told how many bytes were written now; not of those that an earlier try left.
+        target: The path at which it is published.
+        progress: Told how far the copy is.
+        on_written: Called with the number of bytes just written, without those of an earlier try.
 
     Raises:
-        Corrupt: The source's bytes are not what its name says; nothing was published.
-        Denied: The source cannot be read.
+        Corrupt: The source's bytes don't match its name; nothing was published.
+        Denied: The source can't be read.
         Unavailable: It vanished.
         OutOfSpace: The target is full; what arrived stays for the next try.
-        Cancelled: The work was stopped; likewise.
+        Cancelled: The work was stopped; what arrived stays, too.
     """
     with IncomingBlob(base, digest, size_bytes, progress.check) as incoming:
         progress.skip(incoming.arrived_bytes())
@@ -94,11 +94,10 @@ def copy_blob(
 
 
 class _Copy:
-    """The three threads of one copy: one writes, one hashes and one brings to the disk. The first error ends all.
+    """The three threads of one copy: one writes, one hashes and one syncs. The first error ends all.
 
-    A second writer would only wait for the first: a file system lets one at a time into a file. What was copied leaves
-    the page cache at once: memory holds the new copy instead of both, and deleting the source takes a third
-    less.
+    A second writer would only wait for the first, because a file system lets one at a time into a file. Copied bytes
+    leave the page cache at once: memory holds the new copy instead of both, and deleting the source takes a third less.
     """
 
     def __init__(
@@ -125,10 +124,9 @@ class _Copy:
             raise self._error
 
     def _wait_for_all(self) -> None:
-        """Wait until all have ended, Ctrl-C or not: one that went on would read a file that is closed by then.
+        """Wait until all have ended, even after Ctrl-C: a thread that went on would read a file that is closed by then.
 
-        A `Thread.join` that Ctrl-C cuts short takes the thread for ended ever after (CPython 3.11), so they are
-        counted.
+        A `Thread.join` that Ctrl-C interrupts takes its thread for ended for ever (CPython 3.11), so they are counted.
         """
         while self._working:
             try:
@@ -171,7 +169,7 @@ class _Copy:
             self._changed.notify_all()
 
     def _follow(self, step: Callable[[], None]) -> None:
-        """Take a step whenever a piece was written, and a last one when all were."""
+        """Take a step whenever a piece was written, and a last one after all."""
         seen, is_over = 0, False
         while not is_over and self._error is None:
             with self._changed:
@@ -181,6 +179,6 @@ class _Copy:
             step()
 
     def _goes_on(self) -> bool:
-        """Return whether the others work without an error; raises Cancelled when the work is to stop."""
+        """Return whether the other threads work without an error; raises Cancelled if the work was stopped."""
         self._progress.check()
         return self._error is None

@@ -1,4 +1,4 @@
-"""Where on the disk the bytes of a file lie: whether two files share theirs already."""
+"""Where a file's bytes are on the disk, and whether two files already share theirs."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _HEADER = struct.Struct("=QQLLLL")
 _EXTENT = struct.Struct("=QQQQQLLLL")
 _COUNT = 128
 _SYNC = 0x1
-"""What was written to the file is brought to the disk first, for until then it has no place there."""
+"""Sync the file first, because until then its new bytes have no place on the disk."""
 _LAST, _UNKNOWN, _DELAYED, _INLINE, _UNWRITTEN = 0x1, 0x2, 0x4, 0x200, 0x800
 
 
 def same(one: Path, other: Path) -> bool:
-    """Return whether two files have the same extents; False as well where the file system does not say.
+    """Return whether two files have the same extents; False, too, if the file system doesn't say.
 
     Source: Linux `Documentation/filesystems/fiemap.rst`.
     """
@@ -29,9 +29,9 @@ def same(one: Path, other: Path) -> bool:
 
 
 def _extents(path: Path) -> set[tuple[int, int]] | None:
-    """Return the edges of a file's extents as (logical offset, its distance to the physical one); None when unknown.
+    """Return the edges of a file's extents as (logical offset, its distance to the physical one); None if unknown.
 
-    Where an extent goes on in the next one both have the same edge, which is none: however the file system cuts the
+    Where the next extent continues the last one, there is no edge between them: however the file system cuts the
     same bytes into extents, the edges are the same.
     """
     found: set[tuple[int, int]] = set()

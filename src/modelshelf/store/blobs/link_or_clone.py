@@ -22,11 +22,11 @@ _WHY_NOT = {
     errno.ENOENT: "it doesn't exist.",
     errno.EMLINK: "it has as many names as the file system allows.",
 }
-"""Linux `link(2)`: why a hard link is refused."""
+"""Why a hard link is refused. Source: Linux `link(2)`."""
 
 
 def probe_share(root: Path, source: Path, folder: Path) -> str:
-    """Return how bytes get from one folder to another: `link`, `reflink` or `copy`; nothing is left behind."""
+    """Try how bytes get from one folder to another: `link`, `reflink` or `copy`; leaves nothing behind."""
     with fs.replacing(root, folder / ".probe", make=True) as probe:
         how = _link_or_clone(source, probe) or "copy"
         fs.remove(probe)
@@ -34,9 +34,9 @@ def probe_share(root: Path, source: Path, folder: Path) -> str:
 
 
 def likely_share(source: Path, folder: Path) -> str:
-    """Return how bytes will get from one folder to another, as `probe_share` does, and try nothing.
+    """Return how bytes will probably get from one folder to another, as `probe_share` says, without trying.
 
-    Two mounts share no bytes. Of one mount, only the subvolumes of btrfs have different device numbers.
+    Two mounts share no bytes. Within one mount, only btrfs subvolumes have different device numbers.
     """
     mount = mount_of(source)
     if mount != mount_of(folder):
@@ -47,7 +47,7 @@ def likely_share(source: Path, folder: Path) -> str:
 
 
 def why_not_linked(root: Path, source: Path, folder: Path) -> str:
-    """Return why a file cannot have a second name in a folder, in a sentence; the kernel's reasons told apart."""
+    """Return why a file can't have a second name in a folder, in a sentence that tells the kernel's reasons apart."""
     with fs.replacing(root, folder / ".probe", make=True) as probe:
         try:
             fs.link(source, probe)
@@ -58,7 +58,7 @@ def why_not_linked(root: Path, source: Path, folder: Path) -> str:
 
 
 def probe_links(root: Path, folder: Path) -> tuple[bool, bool, bool]:
-    """Return whether a file system has symbolic links, hard links and reflinks; nothing is left behind."""
+    """Return whether a file system has symbolic links, hard links and reflinks; leaves nothing behind."""
     found: list[bool] = []
     with place(root, folder / f".probe.{fs.unique()}{fs.TEMPORARY}", make=True) as source:
         links = [source.beside(f".probe.{fs.unique()}{fs.TEMPORARY}") for _ in range(3)]
@@ -74,7 +74,7 @@ def probe_links(root: Path, folder: Path) -> tuple[bool, bool, bool]:
                         raise
                     found.append(False)
         finally:
-            for at in (*links, source):  # a link never leads nowhere
+            for at in (*links, source):  # never a dangling link
                 fs.remove(at)
     return found[0], found[1], found[2]
 
@@ -93,11 +93,11 @@ def _must_clone(source: Place, target: Place) -> None:
 
 
 def share(root: Path, source: Path, target: Path) -> str:
-    """Give the bytes of `source` a second name without copying them, in place of what is there.
+    """Give the bytes of `source` a second name without copying them, replacing what is there.
 
     Returns:
-        `link` for a hard link, `reflink` for shared extents, empty when neither works here. Go by what the calls say:
-        a bind mount of the same file system refuses both links and renames though its device number is equal.
+        `link` for a hard link, `reflink` for shared extents, empty if neither works here. Only trying tells:
+        a bind mount of the same file system refuses links and renames though its device number is equal.
 
     **Crash:** nothing, or the whole file under its name; at worst a `.shelf-tmp` beside it.
     """
@@ -110,9 +110,9 @@ def share(root: Path, source: Path, target: Path) -> str:
 
 
 def merge_by_reflink(root: Path, source: Path, target: Path) -> bool:
-    """Let a file have the extents of another one of equal bytes; returns whether that worked.
+    """Make a file share the extents of another one with equal bytes; return whether that worked.
 
-    Owner, mode and times stay the target's own. A file that would change its owner is left as it is.
+    Owner, mode and times stay the target's own. A file that would change its owner isn't merged.
 
     **Crash:** the old file or the new one, whose bytes are the same; at worst a `.shelf-tmp` beside it.
     """
@@ -124,12 +124,12 @@ def merge_by_reflink(root: Path, source: Path, target: Path) -> bool:
 
 
 def merge_by_link(root: Path, source: Path, target: Path) -> Freed | None:
-    """Let a name lead to another file of equal bytes; returns what that freed, None when it did not work.
+    """Make a path a hard link to another file with equal bytes; return what that freed, or None if it failed.
 
-    The one file is readable for all who could read either of the two, and writable for nobody, as in the shared
-    store: who writes in place would change both. Files of different owners are left apart, unless all may read them.
+    The shared file is readable for all who could read either of the two, and writable for nobody, as in the shared
+    store, because a write in place would change both. Files of different owners are merged only if all may read them.
 
-    **Crash:** the old file or the one both share, whose bytes are the same; at worst a `.shelf-tmp` beside it.
+    **Crash:** the old file or the shared one, whose bytes are the same; at worst a `.shelf-tmp` beside it.
     """
     try:
         with place(root, source) as keep, fs.replacing(root, target) as temporary:
@@ -145,7 +145,7 @@ def merge_by_link(root: Path, source: Path, target: Path) -> Freed | None:
 
 
 def _take_after(at: Place, model: os.stat_result) -> bool:
-    """Give a file the owner, mode and times of another; returns whether it could have the owner."""
+    """Give a file the owner, mode and times of another; return whether the owner could be set."""
     found = at.status()
     if (found.st_uid, found.st_gid) != (model.st_uid, model.st_gid):
         try:
@@ -163,7 +163,7 @@ def _link_or_clone(source: Path, temporary: Place) -> str:
 
 
 def _clone(source: Path | Place, target: Place) -> bool:
-    """Make a file that shares the extents of another, durably; returns whether the file system can.
+    """Make a file that shares the extents of another, durably; return whether the file system can.
 
     Source: Linux `ioctl_ficlone(2)`.
     """

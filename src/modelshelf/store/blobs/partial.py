@@ -1,8 +1,8 @@
 """A blob as it arrives: segments in any order, hashed in order, published only when the digest is right.
 
 A part is `incoming/<digest>.part`, written at offsets, with `incoming/<digest>.map` beside it: eight bytes for each
-segment in its place, the XXH3 of its bytes, or zeros where it isn't there. 100 GB have a map of 3 MB, which is written
-in place. The map is only a claim. Whoever takes a part up reads each claimed segment and keeps those whose checksum
+segment in order, the XXH3 of its bytes, or zeros if it is missing. 100 GB have a map of 3 MB, which is written
+in place. The map is only a claim. Resuming a part reads each claimed segment and keeps those whose checksum
 agrees, so that a power cut that kept the map and lost the bytes, or tore the map, costs a segment and not the blob.
 XXH3 costs a fiftieth of sha256, crc32 a third.
 """
@@ -29,13 +29,13 @@ from modelshelf.store.os_errors import open_to_read
 from modelshelf.store.small_files import read_small_bytes
 
 PIECE_BYTES = 2**20
-"""Bytes are read, written and hashed in pieces of this size, which fit into the cache of a core."""
+"""Bytes are read, written and hashed in pieces of this size, which fit into a core's cache."""
 _FLUSH_BYTES = 128 * 2**20
-"""So many bytes that were written are brought to the disk meanwhile, so that little is left for the end."""
+"""After so many bytes a thread syncs what was written, so that little is left for the end."""
 
 
 class RunningDigest:
-    """The running digest that a blob's name promises: sha256 for 64 hex, git's blob sha1 for 40.
+    """The running digest of a blob, by its name: sha256 for 64 hex, git's blob sha1 for 40.
 
     Source: huggingface_hub `utils/sha.py`; git hashes `blob <size>\\0` before the bytes.
     """
@@ -45,11 +45,11 @@ class RunningDigest:
         self._hash = hashlib.sha256() if len(name) == 64 else hashlib.sha1(b"blob %d\0" % size_bytes)
 
     def update(self, data: memoryview | bytes) -> None:
-        """Take the next bytes."""
+        """Add the next bytes."""
         self._hash.update(data)
 
     def agrees(self) -> bool:
-        """Return whether the bytes so far are what the name says."""
+        """Return whether the bytes so far match the name."""
         return self._hash.hexdigest() == self._expected
 
 
@@ -57,8 +57,8 @@ def file_agrees(path: Path, digest: Digest) -> bool:
     """Return whether the bytes of a file have this digest; reads all of it.
 
     Raises:
-        Unavailable: It vanished.
-        Denied: It cannot be read.
+        Unavailable: It was deleted.
+        Denied: It can't be read.
     """
     with open_to_read(path) as file:
         running = RunningDigest(digest, os.fstat(file.fileno()).st_size)
@@ -73,7 +73,7 @@ def digest_of(path: Path, on_read: Callable[[int], None] = lambda count: None) -
 
     Args:
         path: The file.
-        on_read: Told how many bytes were read now; may raise to stop.
+        on_read: Called with the number of bytes just read; may raise to stop.
 
     Raises:
         Unavailable, Denied: See `file_agrees`.
@@ -88,7 +88,7 @@ def digest_of(path: Path, on_read: Callable[[int], None] = lambda count: None) -
 
 
 def written_bytes(part: Path) -> int:
-    """Return how many bytes of a part are on the disk; its holes are still to be written. 0 when there is none."""
+    """Return how many bytes of a part are on the disk; its holes are still to be written. 0 if there is no part."""
     try:
         found = part.stat()
     except OSError:
@@ -97,21 +97,21 @@ def written_bytes(part: Path) -> int:
 
 
 class Run:
-    """Bytes that arrive one after the other, from the beginning of a segment or from where they were cut off.
+    """Bytes in order, from the beginning of a segment or from where they were cut off.
 
-    What it has of a segment is kept on the disk when the segment is whole; until then it is this object that knows it.
+    A segment in progress is known only to this object; its claim is written to the disk once it is complete.
     """
 
     def __init__(self, blob: IncomingBlob, start: int, stop: int) -> None:
         self.at = start
-        """Where the next byte belongs."""
+        """The offset of the next byte."""
         self.stop = stop
-        """Where it ends."""
+        """The offset after the last byte."""
         self._blob = blob
         self._checksum = xxh3_64()
 
     def write(self, piece: memoryview) -> bool:
-        """Keep the next bytes; returns whether the blob is whole with them, which one of all runs is told.
+        """Write the next bytes; return whether they complete the blob, which only one of all runs is told.
 
         Raises:
             OutOfSpace: The disk is full.
@@ -131,16 +131,16 @@ class Run:
 
 
 class IncomingBlob:
-    """One blob on its way in. The caller holds its lock.
+    """One partial blob. The caller holds its lock.
 
     **Concurrency:** several threads may write at once, each with a `Run` over segments of its own.
-    **Crash:** each segment that a `Run` has written to its end is found again by the next one who opens it.
+    **Crash:** the next process that opens it finds each segment that a `Run` has written to its end.
 
     Args:
-        base: Where it arrives.
+        base: The base that it goes into.
         digest: Its name.
         size_bytes: Its size.
-        check: Called now and then while it reads much; may raise to stop.
+        check: Called now and then during long reads; may raise to stop.
     """
 
     def __init__(self, base: Base, digest: Digest, size_bytes: int, check: Callable[[], None] = lambda: None) -> None:
@@ -152,7 +152,7 @@ class IncomingBlob:
         self._hashing, self._flushing = threading.Lock(), threading.Lock()
         self._running = RunningDigest(digest, size_bytes)
         self._buffer = memoryview(bytearray(min(PIECE_BYTES, size_bytes)))
-        """For whoever hashes; one does at a time."""
+        """For the one thread that hashes."""
         self._hashed = 0
         self._done = bytearray(segment_count(size_bytes))
         """1 for each segment that is there."""
@@ -172,19 +172,19 @@ class IncomingBlob:
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Close the part; what arrived stays."""
+        """Close the part and keep what arrived."""
         self._opened.close()
 
     def missing(self) -> list[int]:
-        """Return the indices of the segments that are not there."""
+        """Return the indices of the missing segments."""
         with self._mutex:
             return [index for index, is_there in enumerate(self._done) if not is_there]
 
     def gap(self, first: int, last: int) -> Run | None:
-        """Return a run over the first bytes that are missing between two segments; None when nothing is.
+        """Return a run over the first missing bytes between two segments; None if none are missing.
 
         Args:
-            first: The first segment that counts.
+            first: The first segment to consider.
             last: The one after the last.
         """
         with self._mutex:
@@ -200,11 +200,11 @@ class IncomingBlob:
             return self._arrived_bytes
 
     def put(self, piece: memoryview, at: int) -> None:
-        """Write bytes that nothing claims yet; for `Run`."""
+        """Write bytes that no claim covers yet; for `Run`."""
         fs.write_at(self._fd, piece, at, self._part)
 
     def claim(self, first: int, claims: list[int]) -> bool:
-        """Say that segments are there, from one on, with these checksums; for `Run`."""
+        """Claim segments, from one on, with these checksums; for `Run`."""
         if not claims:
             return False
         packed = memoryview(struct.pack(f"<{len(claims)}Q", *claims))
@@ -215,21 +215,21 @@ class IncomingBlob:
             return bool(new_bytes) and 0 not in self._done
 
     def _mark(self, first: int, count: int) -> int:
-        """Mark segments as there; returns the bytes of those that were not."""
+        """Mark segments as there; return the bytes of those that weren't."""
         new = [index for index in range(first, first + count) if not self._done[index]]
         for index in new:
             self._done[index] = 1
         return sum(stop - start for start, stop in (segment_range(index, self.size_bytes) for index in new))
 
     def publish(self, target: Path, like: Path | None = None) -> None:
-        """Give the blob its name, when its bytes are what it says.
+        """Give the blob its name if its digest is right.
 
         Args:
-            target: Where.
-            like: The file that it was copied from, whose mode and times it takes as far as the file system lets it.
+            target: Its path.
+            like: The file that it was copied from, whose mode and times it takes if the file system allows.
 
         Raises:
-            Corrupt: They are not; the part is gone, so that the next try begins anew.
+            Corrupt: It is wrong; the part is deleted, so that the next try starts again.
         """
         with self._hashing, self._flushing:
             self._flushed_bytes = self.size_bytes
@@ -257,7 +257,7 @@ class IncomingBlob:
         return fd
 
     def _claims(self) -> tuple[int, ...]:
-        """Return what the map claims; one that cannot be this blob's is deleted."""
+        """Return what the map claims; one that can't be this blob's is deleted."""
         most_bytes = len(self._done) * CLAIM_BYTES
         try:
             found = read_small_bytes(self._map, most_bytes)
@@ -281,12 +281,12 @@ class IncomingBlob:
                     self._arrived_bytes += self._mark(index, 1)
 
     def hash_ahead(self, go_on: Callable[[], bool] = lambda: True) -> None:
-        """Hash what continues the hashed prefix, unless another thread is at it; `publish` then has less to do.
+        """Hash what follows the hashed prefix, unless another thread does; `publish` then has less to do.
 
-        It is read again, which the page cache makes cheap: a tenth of what hashing takes.
+        The bytes are read again, which the page cache makes cheap: a tenth of the time that hashing takes.
 
         Args:
-            go_on: Asked before each piece.
+            go_on: Called before each piece; False stops.
         """
         if not self._hashing.acquire(blocking=False):
             return
@@ -297,7 +297,7 @@ class IncomingBlob:
             self._hashing.release()
 
     def flush_ahead(self) -> None:
-        """Bring what was written to the disk when it is much, unless another thread is at it or it was published."""
+        """Sync what was written once it is much, unless another thread does or the blob was published."""
         if not self._flushing.acquire(blocking=False):
             return
         try:
@@ -309,7 +309,7 @@ class IncomingBlob:
             self._flushing.release()
 
     def _prefix(self) -> int:
-        """Return how many segments are there before the first that is not."""
+        """Return how many segments are there before the first missing one."""
         with self._mutex:
             gap = self._done.find(0, self._hashed)
         return gap if gap >= 0 else len(self._done)
@@ -322,7 +322,7 @@ class IncomingBlob:
         self._hashed = stop
 
     def _read(self, first: int, last: int) -> Iterator[memoryview]:
-        """Read segments from the part, the last one not included; fewer bytes where the part ends before them."""
+        """Read segments up to and without `last`; fewer bytes if the part ends before."""
         at, stop = first * SEGMENT_BYTES, min(last * SEGMENT_BYTES, self.size_bytes)
         while at < stop and (count := os.preadv(self._fd, [self._buffer[: stop - at]], at)):
             yield self._buffer[:count]

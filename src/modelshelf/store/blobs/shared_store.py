@@ -17,7 +17,7 @@ from modelshelf.store.probe import is_link, is_there
 
 
 def payload_of(base: Base, blob: Path) -> Path | None:
-    """Return the payload in the shared store that a blob links to; None where it holds its own bytes."""
+    """Return the payload in the shared store that a blob links to; None if the blob holds its own bytes."""
     if not is_link(blob):
         return None
     from huggingface_hub.utils import _shared_blobs
@@ -34,11 +34,11 @@ def is_last_link(base: Base, payload: Path, blob: Path) -> bool:
 
 
 def sweep(base: Base, payload: Path) -> Freed:
-    """Delete a payload that nothing links to any more; returns what that freed."""
+    """Delete a payload without links; return what that freed."""
     from huggingface_hub.utils import _shared_blobs
 
     try:
-        with place(base.path, payload) as at:  # huggingface_hub goes by the path: a link on the way is refused before
+        with place(base.path, payload) as at:  # huggingface_hub goes by the path: refuse a link on the way first
             allocated_bytes = at.status().st_blocks * 512
     except FileNotFoundError:
         return Freed()
@@ -47,7 +47,7 @@ def sweep(base: Base, payload: Path) -> Freed:
 
 
 def why_unknown(base: Base) -> str:
-    """Return why the store of a base must be left alone, in a sentence; empty where it is known, or there is none."""
+    """Return why a base's store must be left alone, in a sentence; empty if it is known or doesn't exist."""
     from huggingface_hub.utils import _shared_blobs
 
     folder = _shared_blobs.shared_blobs_dir(base.hub)
@@ -57,14 +57,14 @@ def why_unknown(base: Base) -> str:
 
 
 def unreferenced(base: Base) -> dict[Path, int]:
-    """Return the payloads that no blob links to, with their sizes in bytes."""
+    """Return the payloads without links, with their sizes in bytes."""
     from huggingface_hub.utils import _shared_blobs
 
     return _shared_blobs.unreferenced_shared_blobs(base.hub)
 
 
 def freed_without(base: Base, payload: Path, blobs: set[Path]) -> int:
-    """Return what sweeping a payload frees once these links to it are gone; 0 where others stay."""
+    """Return what sweeping a payload frees once these links to it are gone; 0 if others stay."""
     from huggingface_hub.utils import _shared_blobs
 
     return _shared_blobs.expected_shared_blob_freed_size(payload, blob_paths_to_delete=blobs, cache_dir=base.hub)

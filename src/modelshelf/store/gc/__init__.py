@@ -1,1 +1,1 @@
-"""What nothing needs, and how it goes."""
+"""What nothing needs, and its deletion."""

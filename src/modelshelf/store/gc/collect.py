@@ -1,12 +1,12 @@
-"""Removing garbage: look, say what would go, and delete what a second look finds again.
+"""Removing garbage: scan, plan, and delete what a second check finds again.
 
-Never a file in flight. A name goes only when all of this holds at the moment it is deleted: nothing touched it within
-the minimum age (by mtime and ctime, which a rename sets), no process has it open, its blob's lock is ours, no link of
-any snapshot leads to it, and no registered model, sidecar or job needs it. The plan is a proposal; the second look is
+Files in use are never deleted. A name is deleted only if all of this holds at that moment: nothing touched it within
+the minimum age (by mtime and ctime, which a rename sets), no process has it open, we hold its blob's lock, no link of
+any snapshot leads to it, and no registered model, sidecar or job needs it. The plan is a proposal; the second check is
 made under the locks, for each repository just before its names are deleted.
 
-**Crash:** sidecars go before blobs, refs before what they name, links before payloads, folders last; what a killed run
-leaves is found by the next one.
+**Crash:** sidecars go before blobs, refs before what they name, links before payloads, folders last; the next run
+finds what a killed one leaves.
 """
 
 from __future__ import annotations
@@ -38,26 +38,26 @@ _OF_REPO = ("partial", "ref", "listing", "blob", "folder")
 
 @dataclass(slots=True)
 class Collected:
-    """What an execution did."""
+    """The result of an execution."""
 
     removed: list[GcItem] = field(default_factory=list)
     freed: Freed = field(default_factory=Freed)
     """Measured name by name."""
     left: list[str] = field(default_factory=list)
-    """What could not be deleted, in sentences. What a second look did not find again is not among it."""
+    """What could not be deleted, in sentences, without what the second check didn't find again."""
 
 
 def plan_gc(
     base: Base, needs: Needs, now_s: float, min_age_s: float = MIN_AGE_S, *, quarantine: bool = False
 ) -> GcPlan:
-    """Return what is garbage in a base.
+    """Return the garbage in a base.
 
     Args:
         base: The base.
-        needs: What the registry says about it.
+        needs: What the registry needs in it.
         now_s: The time, in seconds since 1970.
-        min_age_s: What was touched within this time is in flight.
-        quarantine: Include what lies in quarantine; otherwise it is only measured.
+        min_age_s: Files touched within this time count as in use.
+        quarantine: Include the quarantine, which is otherwise only measured.
     """
     why_not = _why_not(base)
     if why_not:
@@ -85,24 +85,24 @@ def plan_gc(
 def _with_age(look: BaseState, item: GcItem) -> GcItem:
     try:
         return replace(item, age_s=look.age_s(Path(item.path).lstat()))
-    except OSError:  # it went meanwhile
+    except OSError:  # it was deleted meanwhile
         return item
 
 
 def execute(
     base: Base, plan: GcPlan, needs: Callable[[RepoId | None], Needs], clock: Clock, progress: Progress
 ) -> Collected:
-    """Delete what a plan names and a second look finds again; returns what that freed, measured.
+    """Delete what a plan names and a second check finds again; return what that freed, measured.
 
     Args:
         base: The base of the plan.
         plan: What to delete.
-        needs: Says what the registry needs now: of one repository, or of all of them.
+        needs: Returns what the registry needs now, of one repository or of all.
         clock: The time, for ages.
-        progress: Who wants to know.
+        progress: Told how far the work is.
 
     Raises:
-        Cancelled: The work was stopped; what is left is found by the next run.
+        Cancelled: The work was stopped; the next run finds what is left.
     """
     progress.phase("collecting", plan.free_bytes)
     work = _Work(base, plan, needs, clock, progress)
@@ -117,7 +117,7 @@ def _why_not(base: Base) -> str:
 
 
 def _look(base: Base, needs: Needs, now_s: float, min_age_s: float) -> tuple[BaseState, list[GcItem]]:
-    """Return what is known of a base, without the links of its repositories, and the sidecars that go."""
+    """Return a base's state without the links of its repositories, and the sidecars that go."""
     known = not shared_store.why_unknown(base)
     look = BaseState(base, needs, now_s, min_age_s, open_files.opened(), known)
     sidecars = own_garbage.stale_sidecars(look)
@@ -136,7 +136,7 @@ class _Work:
     progress: Progress
     done: Collected = field(default_factory=Collected)
     links: Set[str] = frozenset()
-    """Where the links of all snapshots led at the start."""
+    """The targets of all snapshots' links at the start."""
     sidecars: Needs = field(default_factory=Needs)
     """What the sidecars that stay need."""
     others_pull: bool = False
@@ -162,7 +162,7 @@ class _Work:
         return _look(self.base, self.needs(repo_id), self.clock.now(), self.plan.min_age_s)
 
     def _again(self, kind: str, found: Iterable[GcItem]) -> list[GcItem]:
-        """Return what the plan names and was found again, in the plan's order."""
+        """Return the plan's items that were found again, in the plan's order."""
         paths = {item.path for item in found if item.kind == kind}
         return [item for item in self.plan.items if item.kind == kind and item.path in paths]
 
@@ -175,9 +175,9 @@ class _Work:
                     yield folder, item
 
     def _repo(self, repo_type: str, repo_id: RepoId, repo: Repo, items: list[GcItem]) -> None:
-        """Delete what is garbage in one repository.
+        """Delete the garbage of one repository.
 
-        **Concurrency:** huggingface_hub holds a blob's lock while it downloads and links it. With that lock in hand,
+        **Concurrency:** huggingface_hub holds a blob's lock while it downloads and links it. So
         while we hold the lock, a blob found unlinked stays unlinked until deleted; a blob whose lock is taken is left.
         """
         empty = {i.path for i in self._look_into(repo_type, repo_id, repo).items if i.kind == "folder"}
@@ -215,14 +215,14 @@ class _Work:
         return try_lock(self.base.path, self.base.hub_lock(repo_id, digest, repo_type))
 
     def _store(self) -> None:
-        """Sweep the payloads that nothing links to, by huggingface_hub's own rules and under its locks."""
+        """Sweep the payloads without links, by huggingface_hub's own rules and under its locks."""
         wanted = [item for item in self.plan.items if item.kind == "shared"]
         if wanted:
             look, _ = self._look(None)
             self._delete_all(self._again("shared", repo_garbage.in_store(look, set())))
 
     def _own(self) -> None:
-        """Delete parts, each under the lock of whoever fetches its blob, then temporary files and locks."""
+        """Delete parts, each under its blob's part lock, then temporary files and locks."""
         parts = [item for item in self.plan.items if item.kind == "part"]
         for start in range(0, len(parts), _LOCKS_AT_ONCE):
             batch = parts[start : start + _LOCKS_AT_ONCE]
@@ -254,7 +254,7 @@ class _Work:
                 self.done.freed += freed
 
     def _delete(self, item: GcItem) -> Freed | None:
-        """Delete one name; returns what that freed, None where it is still there."""
+        """Delete one name; return what that freed, or None if it is still there."""
         path = Path(item.path)
         if item.kind == "folder":
             freed = fs.remove_empty_folder(self.base.path, path)

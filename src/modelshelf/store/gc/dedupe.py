@@ -1,7 +1,7 @@
-"""Letting identical blobs of one base share their bytes: by reflink, else by hard link, never by a look alone.
+"""Letting identical blobs of one base share their bytes: by reflink, else by hard link, and only after reading both.
 
-Two blobs are merged when their names are the same full digest and the bytes of both were found to be what it says.
-Where one is damaged both stay as they are: that is for `verify`.
+Two blobs are merged if their names are the same full digest and the bytes of both match it. If one is damaged both stay
+as they are, for `verify` to handle.
 """
 
 from __future__ import annotations
@@ -33,29 +33,29 @@ _LOCKS_AT_ONCE = 200
 """Each lock is an open file, and a process has about 1,000."""
 
 Seal = tuple[int, int, int, int, int]
-"""What tells that a file was not touched: device, inode, size, mtime and ctime."""
+"""Says whether a file was touched: device, inode, size, mtime and ctime."""
 
 
 @dataclass(slots=True)
 class Deduped:
-    """What an execution did."""
+    """The result of an execution."""
 
     merged: list[tuple[str, str]] = field(default_factory=list)
     """Each blob that shares its bytes now, and how: `reflink` or `link`."""
     freed: Freed = field(default_factory=Freed)
-    """What hard links gave back, measured."""
+    """Bytes that hard links freed, measured."""
     shared_bytes: int = 0
-    """What reflinks share, in apparent bytes; `du` counts them twice all the same."""
+    """Bytes that reflinks share; `du` still counts them twice."""
     verified: dict[Digest, str] = field(default_factory=dict)
     """Digest to the stamp of the blob that the others share; see `store.repos.scan.stamp`."""
     left: list[str] = field(default_factory=list)
-    """What was left as it is and why, in sentences."""
+    """What wasn't merged and why, in sentences."""
 
 
 def plan_dedupe(base: Base) -> DedupePlan:
     """Return which blobs of a base could share their bytes, by name and size alone; nothing is read.
 
-    Blobs that are links into the shared store share theirs already.
+    Blobs that are links into the shared store already share their bytes.
     """
     found: dict[tuple[Digest, int, int], list[tuple[str, os.stat_result]]] = {}
     if not is_link(base.hub):
@@ -76,7 +76,7 @@ def _method(base: Base) -> str:
 
 
 def _blobs(folder: Path) -> list[tuple[str, os.stat_result]]:
-    """Return the blobs of a folder that hold bytes of their own."""
+    """Return a folder's blobs that hold their own bytes."""
     blobs = []
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
@@ -88,7 +88,7 @@ def _blobs(folder: Path) -> list[tuple[str, os.stat_result]]:
 
 
 def _group(digest: Digest, size_bytes: int, blobs: Sequence[tuple[str, os.stat_result]], method: str) -> Group:
-    """Return a group whose bytes stay where most names lead to them already, so that least is replaced."""
+    """Return a group that keeps the file with the most names, so that the fewest are replaced."""
     names = Counter(found.st_ino for _, found in blobs)
     keep, kept = min(blobs, key=lambda blob: (-names[blob[1].st_ino], blob[1].st_mtime_ns, blob[0]))
     others = [path for path, found in sorted(blobs) if found.st_ino != kept.st_ino]
@@ -98,17 +98,17 @@ def _group(digest: Digest, size_bytes: int, blobs: Sequence[tuple[str, os.stat_r
 
 
 def execute(base: Base, plan: DedupePlan, checked: Mapping[Digest, str], progress: Progress) -> Deduped:
-    """Merge the blobs of a plan, after reading those that were never verified; returns what that did.
+    """Merge the blobs of a plan, after reading those that were never verified; return the result.
 
     Args:
         base: The base of the plan.
         plan: What to merge.
-        checked: Digest to stamp of what was verified in this base; see `registry.verified_blobs`.
-        progress: Who wants to know.
+        checked: Digest to stamp of the blobs verified in this base; see `registry.verified_blobs`.
+        progress: Told how far the work is.
 
     Raises:
         Cancelled: The work was stopped; what is merged stays merged.
-        OutOfSpace: The disk is so full that not even a name could be made.
+        OutOfSpace: The disk is too full for even a name.
 
     **Crash:** each blob is the old file or the new one, whose bytes are the same.
     """
@@ -132,8 +132,8 @@ class _Work:
     def group(self, group: Group) -> None:
         """Merge the blobs of one digest.
 
-        **Concurrency:** the bytes are read before the locks are taken, for that can take long; what was touched since
-        is left. huggingface_hub replaces blobs under their locks; who writes in place has the file open.
+        **Concurrency:** the bytes are read before the locks are taken, which can take long; what was touched since
+        is skipped. huggingface_hub replaces blobs under their locks; a program that writes in place has the file open.
         """
         stamps = Counter(scan.stamp(Path(path)) for path in {group.keep, *group.others})
         seals = {path: self._verify(group, path, stamps) for path in (group.keep, *group.others)}
@@ -165,9 +165,9 @@ class _Work:
         return try_lock(self.base.path, self.base.hub_lock(repo_id, Digest(blob.name), repo_type))
 
     def _verify(self, group: Group, path: str, stamps: Mapping[str, int]) -> Seal | None:
-        """Return the seal of a blob whose bytes are what its name says; None where they are not, or unreadable.
+        """Return the seal of a blob whose bytes match its name; None if they don't, or can't be read.
 
-        A stamp that two of them have (as copies with their times kept do) says nothing of either.
+        A stamp that two of them have (as copies with kept times do) proves neither.
         """
         stamp = scan.stamp(Path(path))
         if stamp and self.checked.get(group.digest) == stamp and stamps[stamp] == 1:
@@ -198,7 +198,7 @@ class _Work:
     def _merge(
         self, group: Group, path: str, seals: tuple[Seal | None, Seal | None], written: set[tuple[int, int]]
     ) -> Seal | None:
-        """Merge one blob with the one that stays, both locked; returns the latter's seal."""
+        """Merge one blob with the one that stays, both locked; return the latter's seal."""
         self.progress.check()
         if (_seal(group.keep), _seal(path)) != seals or {seal[:2] for seal in seals if seal} & written:
             self.done.left.append(f"{path} is being written.")
@@ -231,7 +231,7 @@ class _Work:
 
 
 def _seal(path: str) -> Seal | None:
-    """Return what tells that a file was not touched; None when it is gone."""
+    """Return a file's seal; None if it is gone."""
     try:
         found = os.lstat(path)
     except OSError:

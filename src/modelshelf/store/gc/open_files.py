@@ -13,8 +13,8 @@ _PROC = Path("/proc")
 def users_of(paths: Iterable[Path]) -> list[str]:
     """Return the processes that have one of the files open or mapped, as `python (pid 4711)`.
 
-    Files are known by device and inode, so that a container that calls them by another path is seen as well.
-    Processes of other users are seen by root alone; leases cover them.
+    Files are compared by device and inode, so that a container with another path for them is seen as well.
+    Only root sees other users' processes; leases cover them.
 
     Source: proc(5), `/proc/PID/fd` and `/proc/PID/maps`.
     """
@@ -26,7 +26,7 @@ def users_of(paths: Iterable[Path]) -> list[str]:
 
 
 def identities(paths: Iterable[Path]) -> set[tuple[int, int]]:
-    """Return device and inode of the files that are there."""
+    """Return device and inode of the existing files."""
     found: set[tuple[int, int]] = set()
     for path in paths:
         with contextlib.suppress(OSError):
@@ -38,7 +38,7 @@ def identities(paths: Iterable[Path]) -> set[tuple[int, int]]:
 def opened() -> set[tuple[int, int]]:
     """Return device and inode of every file that any process has open or mapped, this one included.
 
-    The same limits hold as for `users_of`.
+    With the limits of `users_of`.
     """
     return {file for entry in _PROC.iterdir() if entry.name.isdigit() for file in _files(entry.name)}
 
@@ -49,7 +49,7 @@ def written() -> set[tuple[int, int]]:
 
 
 def _written_files(pid: str) -> Iterator[tuple[int, int]]:
-    """Yield what a process may write to.
+    """Yield the files that a process may write to.
 
     Source: proc(5), `/proc/PID/fdinfo` (octal `flags`, of which the lowest two bits are the access mode) and
     `/proc/PID/maps` (`rw-s` is a shared mapping that is written through).
@@ -72,7 +72,7 @@ def _written_files(pid: str) -> Iterator[tuple[int, int]]:
 
 
 def _files(pid: str) -> Iterator[tuple[int, int]]:
-    """Yield device and inode of what a process has open or mapped; nothing where it is gone or another user's."""
+    """Yield device and inode of a process's open or mapped files; nothing if it is gone or another user's."""
     for folder in ("fd", "map_files"):
         with contextlib.suppress(OSError), os.scandir(_PROC / pid / folder) as entries:
             for entry in entries:

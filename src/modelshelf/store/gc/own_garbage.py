@@ -1,4 +1,4 @@
-"""Finding garbage that is of no repository: parts, sidecars, locks and temporary files. Nothing is changed."""
+"""Finding garbage outside repositories: parts, sidecars, locks and temporary files. Nothing is changed."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Listed = Mapping[Path, os.stat_result]
 
 
 def stale_sidecars(look: BaseState) -> list[GcItem]:
-    """Return the sidecars of models that are not here.
+    """Return the sidecars of models that aren't here.
 
-    One that no row has may be all that is left of a lost registry: it stays while any file of its model is here.
+    One without a row may be all that is left of a lost registry: it stays while any file of its model is here.
     """
     listed = _list(look.base.sidecars)
     items = []
@@ -38,7 +38,7 @@ def stale_sidecars(look: BaseState) -> list[GcItem]:
 
 
 def _is_gone(base: Base, sidecar: Sidecar) -> bool:
-    """Return whether no file of a sidecar's model is here, nor a part of one."""
+    """Return whether neither a file of a sidecar's model nor a part of one is here."""
     repo = base.repo(sidecar.hf_path)
     paths = [repo.snapshot(sidecar.commit_hash) / file.path for file in sidecar.files]
     for file in sidecar.files:
@@ -47,7 +47,7 @@ def _is_gone(base: Base, sidecar: Sidecar) -> bool:
 
 
 def with_sidecars(base: Base, needs: Needs, going: Set[str]) -> Needs:
-    """Return the needs together with those of the sidecars that stay: another registry may know their models."""
+    """Return the needs with those of the sidecars that stay: another registry may know their models."""
     digests = {repo_id: set(wanted) for repo_id, wanted in needs.digests.items()}
     for sidecar in sidecars.read_all(base):
         if str(base.sidecar(sidecar.model_name)) not in going:
@@ -56,9 +56,9 @@ def with_sidecars(base: Base, needs: Needs, going: Set[str]) -> Needs:
 
 
 def others_pull(look: BaseState) -> bool:
-    """Return whether blobs arrive that no model of this registry waits for, as where another one uses the base too.
+    """Return whether blobs arrive that no model of this registry waits for, as if another registry uses the base too.
 
-    A pull links its blobs when the last one is there, hours after the first; its registry protects them, if we see it.
+    A pull links its blobs after the last one, hours after the first; only its own registry protects them until then.
     """
     ours = look.needs.active | look.needs.resumable
     return any(
@@ -68,7 +68,7 @@ def others_pull(look: BaseState) -> bool:
 
 
 def in_own(look: BaseState) -> Iterator[GcItem]:
-    """Yield dead parts, temporary files and locks of our own, and the dead probes of huggingface_hub."""
+    """Yield our own dead parts, temporary files and locks, and huggingface_hub's dead probes."""
     yield from _probes(look)
     parts = list(_parts(look))
     yield from parts
@@ -82,7 +82,7 @@ def in_own(look: BaseState) -> Iterator[GcItem]:
 
 
 def _probes(look: BaseState) -> Iterator[GcItem]:
-    """Yield the folders beside the repositories in which a link was tried and nobody cleared away."""
+    """Yield the folders beside the repositories that a killed probe for links left."""
     for folder, status in _list(look.base.hub, folders=True).items():
         if not (is_probe(folder.name) and stat.S_ISDIR(status.st_mode) and look.is_old(status)):
             continue
@@ -94,7 +94,7 @@ def _probes(look: BaseState) -> Iterator[GcItem]:
 
 
 def _parts(look: BaseState) -> Iterator[GcItem]:
-    """Yield the parts that no pull will take up, and maps without one."""
+    """Yield the parts that no pull will resume, and maps without a part."""
     listed = _list(look.base.incoming)
     for path, found in listed.items():
         digest = digest_of(path.name)
@@ -109,7 +109,7 @@ def _parts(look: BaseState) -> Iterator[GcItem]:
 
 
 def _locks(look: BaseState, going: Set[str]) -> Iterator[GcItem]:
-    """Yield the lock files of blobs that are not arriving, and of repositories that are not here."""
+    """Yield the lock files of blobs that aren't arriving, and of repositories that aren't here."""
     incoming = _list(look.base.incoming)
     used = {look.base.repo_lock(repo_id).name for repo_id in look.needs.digests.keys() | look.needs.busy}
     for path, found in incoming.items():
@@ -127,7 +127,7 @@ def _locks(look: BaseState, going: Set[str]) -> Iterator[GcItem]:
 
 
 def quarantined(look: BaseState) -> list[GcItem]:
-    """Return what lies in quarantine and nobody has open."""
+    """Return what is in quarantine and not open."""
     items = []
     for path, found in _list(look.base.quarantine, folders=True).items():
         if (found.st_dev, found.st_ino) not in look.opened:
@@ -142,7 +142,7 @@ def _size(path: Path, found: os.stat_result) -> int:
 
 
 def _list(folder: Path, *, folders: bool = False, is_root: bool = False) -> dict[Path, os.stat_result]:
-    """Return what lies in one of our folders, by name; nothing where it is a link or cannot be read.
+    """Return an own folder's entries by name; nothing if it is a link or can't be read.
 
     The root of a base may be reached through links.
     """

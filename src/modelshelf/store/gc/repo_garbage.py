@@ -1,6 +1,6 @@
-"""Finding garbage: what nothing links to, what nobody writes any more, what holds nothing. Nothing is changed here.
+"""Finding garbage: what nothing links to, what nobody writes any more, what is empty. Nothing is changed here.
 
-What cannot be seen is never taken for absent: where a folder may not be read or is a link, the blobs stay.
+What can't be read never counts as absent: if a folder can't be read or is a link, the blobs stay.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from modelshelf.store.repos import lost_links, scan
 from modelshelf.units import format_size
 
 _NAMING = frozenset({"snapshots", "refs", "trees", ".no_exist"})
-"""What says, or said once, which files the blobs of a repository are."""
+"""What says, or once said, which files a repository's blobs are."""
 
 
 @dataclass(frozen=True, slots=True)
 class BaseState:
-    """What was known of a base when it was looked at."""
+    """The state of a base when it was scanned."""
 
     base: Base
     needs: Needs
     now_s: float
     min_age_s: float
     opened: Set[tuple[int, int]]
-    """Device and inode of what processes have open."""
+    """Device and inode of the files that processes have open."""
     store_is_known: bool
-    """Whether the shared store, where there is one, has a layout that huggingface_hub knows."""
+    """Whether the shared store has a layout that huggingface_hub knows, or doesn't exist."""
     links: Set[str] = frozenset()
-    """Where the links of all snapshots of the base lead."""
+    """The targets of all snapshots' links in the base."""
     others_pull: bool = False
-    """Whether blobs arrive here that this registry knows nothing of; those that are whole are not linked yet."""
+    """Whether blobs arrive here that this registry knows nothing of; whole ones aren't linked yet."""
 
     def age_s(self, found: os.stat_result) -> float:
-        """Return how long ago something was written, renamed or linked; a rename keeps the mtime alone."""
+        """Return how many seconds ago something was written, renamed or linked; a rename keeps only the mtime."""
         return self.now_s - max(found.st_mtime, found.st_ctime)
 
     def is_old(self, found: os.stat_result) -> bool:
@@ -49,24 +49,24 @@ class BaseState:
         return self.age_s(found) >= self.min_age_s
 
     def is_dead(self, found: os.stat_result) -> bool:
-        """Return whether nobody touched it for long, nor has it open."""
+        """Return whether nobody touched it for long, and nobody has it open."""
         return self.is_old(found) and (found.st_dev, found.st_ino) not in self.opened
 
 
 @dataclass(frozen=True, slots=True)
 class Walked:
-    """A repository's folder as it was walked once."""
+    """A repository's folder, walked once."""
 
     repo_type: str
     repo_id: RepoId | None
-    """None where its folder has a name that cannot be understood."""
+    """None if its folder has a name that isn't a repository's."""
     repo: Repo
     entries: tuple[tuple[str, os.stat_result], ...]
-    """Everything below it, a folder after what is in it."""
+    """Everything below it, a folder after its content."""
     links: Set[str]
-    """Where its snapshots' links lead."""
+    """The targets of its snapshots' links."""
     faults: tuple[str, ...]
-    """Why not everything could be seen; then nothing is said to be unneeded."""
+    """Why some of it couldn't be read; then nothing counts as unneeded."""
 
 
 @dataclass(slots=True)
@@ -75,14 +75,14 @@ class RepoGarbage:
 
     items: list[GcItem] = field(default_factory=list)
     in_flight: bool = False
-    """Whether somebody downloads into it."""
+    """Whether a program downloads into it."""
     recent_bytes: int = 0
-    """What may be garbage, and was touched too lately, or is open, to tell."""
+    """What may be garbage, and is too young or open to tell."""
     notes: list[str] = field(default_factory=list)
 
 
 def walk(repo_type: str, repo_id: RepoId | None, repo: Repo) -> Walked:
-    """BaseState at every name in a repository's folder once; no link is followed."""
+    """Walk a repository's folder once, reading every name; no link is followed."""
     faults: list[str] = []
     inner = (repo.blobs, repo.snapshots, repo.refs, repo.trees, repo.absences)
     faults += [f"{folder} is a link: nothing is deleted through it." for folder in inner if os.path.islink(folder)]  # noqa: PTH114 - False where it may not be asked
@@ -101,7 +101,7 @@ def walk(repo_type: str, repo_id: RepoId | None, repo: Repo) -> Walked:
 
 
 def links_of_strange(base: Base) -> frozenset[str]:
-    """Return where the links of repositories lead whose names cannot be understood: what they need stays."""
+    """Return the link targets of repositories with unreadable names, which stay."""
     return frozenset[str]().union(*(walk("", None, repo).links for repo in scan.strange_repos(base)))
 
 
@@ -123,7 +123,7 @@ def _walk(folder: str, faults: list[str]) -> Iterator[tuple[str, os.stat_result]
 
 
 def target(link: str, known: dict[str, str]) -> str:
-    """Return where a link leads, its folder by its real path: an absolute link may call the base otherwise."""
+    """Return a link's target with its folder's real path: an absolute link may use another path of the base."""
     try:
         text = os.readlink(link)  # noqa: PTH115 - a Path for each of 40,000 links doubles the walk
     except OSError:
@@ -140,7 +140,7 @@ def real_folder(folder: str, known: dict[str, str]) -> str:
 
 
 def in_repo(look: BaseState, walked: Walked) -> RepoGarbage:
-    """Return what is garbage in a repository."""
+    """Return the garbage in a repository."""
     found = _partials(look, walked)
     loose = _unlinked(look, walked)
     lost = _lost(look, walked, loose)
@@ -162,7 +162,7 @@ def in_repo(look: BaseState, walked: Walked) -> RepoGarbage:
 
 
 def _partials(look: BaseState, walked: Walked) -> RepoGarbage:
-    """Return the temporary files of known programs that nobody goes on with, and whether one is written."""
+    """Return known programs' dead temporary files, and whether one is being written."""
     found = RepoGarbage(notes=list(walked.faults))
     for path, status in walked.entries:
         if stat.S_ISDIR(status.st_mode) or not is_temporary(_area(walked, path), path.rpartition("/")[2]):
@@ -176,7 +176,7 @@ def _partials(look: BaseState, walked: Walked) -> RepoGarbage:
 
 
 def _unlinked(look: BaseState, walked: Walked) -> list[tuple[str, os.stat_result]]:
-    """Return the blobs that no snapshot's link leads to."""
+    """Return the blobs that no snapshot links to."""
     blobs = walked.repo.blobs
     folder = os.path.realpath(blobs)
     loose = []
@@ -189,9 +189,9 @@ def _unlinked(look: BaseState, walked: Walked) -> list[tuple[str, os.stat_result
 
 
 def _lost(look: BaseState, walked: Walked, loose: Sequence[tuple[str, os.stat_result]]) -> dict[str, int]:
-    """Return the blobs that may have lost just their links and that no registered model needs, with their sizes."""
+    """Return the blobs that may only have lost their links and that no registered model needs, with their sizes."""
     if not any(_area(walked, path) in _NAMING for path, _ in walked.entries):
-        return {}  # no copy of a whole repository lacks all of these: its first download was given up
+        return {}  # no copy of a whole repository lacks all of these: its first download was abandoned
     wanted = _wanted(look, walked)
     sizes = {path.rpartition("/")[2]: found.st_size for path, found in loose}
     lost = lost_links.among(walked.repo, sizes.keys() - wanted, walked.links, os.path.realpath(walked.repo.blobs))
@@ -199,7 +199,7 @@ def _lost(look: BaseState, walked: Walked, loose: Sequence[tuple[str, os.stat_re
 
 
 def _why_lost(look: BaseState, walked: Walked, lost: Mapping[str, int]) -> str:
-    """Return what is said of blobs that may have lost just their links, in a sentence."""
+    """Return what to say about blobs that may only have lost their links, in a sentence."""
     what = f"{len(lost)} blob{'s' * (len(lost) > 1)} of {walked.repo_id} ({format_size(sum(lost.values()))})"
     return (
         f"{what} may only have lost their links, so they stay. shelf adopt {look.base.path} restores what it can. "
@@ -208,11 +208,11 @@ def _why_lost(look: BaseState, walked: Walked, lost: Mapping[str, int]) -> str:
 
 
 def _orphans(look: BaseState, walked: Walked, loose: Sequence[tuple[str, os.stat_result]]) -> Iterator[GcItem]:
-    """Yield the blobs without a link that nobody wants, which is what the caller hands in.
+    """Yield the unlinked blobs that nobody needs, given what is needed.
 
     **Concurrency:** huggingface_hub holds a blob's lock from its download to its link. llama.cpp takes none, and links
-    all parts of a model when the last one is there: until then its repository has a temporary file, or a blob that
-    came a moment ago, and is left alone. Our own pulls are in the registry.
+    all parts of a model after the last one: until then its repository has a temporary file, or a blob that
+    arrived a moment ago, and is left alone. Our own pulls are in the registry.
     """
     for path, found in loose:
         if not look.is_dead(found):
@@ -223,7 +223,7 @@ def _orphans(look: BaseState, walked: Walked, loose: Sequence[tuple[str, os.stat
 
 
 def _wanted(look: BaseState, walked: Walked) -> Set[Digest]:
-    """Return the digests that registered models need of a repository."""
+    """Return the digests of a repository that registered models need."""
     if walked.repo_type != "model" or walked.repo_id is None:
         return frozenset()
     return look.needs.digests.get(walked.repo_id, frozenset())
@@ -240,7 +240,7 @@ def _is_dead_behind(look: BaseState, link: str) -> bool:
 def _is_quiet(look: BaseState, walked: Walked) -> bool:
     """Return whether nothing in a repository was touched for long.
 
-    A download makes its folders and its ref first, and would fail if they went before its first file is there.
+    A download makes its folders and its ref first, and would fail if they were deleted before its first file is there.
     """
     try:
         own = walked.repo.path.lstat()
@@ -250,7 +250,7 @@ def _is_quiet(look: BaseState, walked: Walked) -> bool:
 
 
 def _empty_commits(walked: Walked, going: Set[str]) -> Iterator[GcItem]:
-    """Yield the refs and listings of commits of which nothing is there, nor is known to be absent."""
+    """Yield the refs and listings of commits without files and without a negative cache."""
     files = [path for path, found in walked.entries if not stat.S_ISDIR(found.st_mode) and path not in going]
     held = {_parts(walked, path)[1] for path in files if _area(walked, path) in ("snapshots", ".no_exist")}
     for revision, commit_hash in scan.refs(walked.repo).items():
@@ -265,7 +265,7 @@ def _empty_commits(walked: Walked, going: Set[str]) -> Iterator[GcItem]:
 
 
 def _empty_folders(walked: Walked, going: Set[str]) -> Iterator[GcItem]:
-    """Yield the folders that hold nothing then, deepest first; those of the layout only with the whole repository."""
+    """Yield folders that will be empty, deepest first; those of the layout only with the whole repository."""
     held: set[str] = set()
     root = str(walked.repo.path)
     for path, found in walked.entries:
@@ -282,7 +282,7 @@ def _empty_folders(walked: Walked, going: Set[str]) -> Iterator[GcItem]:
 
 
 def freed_by(found: os.stat_result) -> int:
-    """Return how many bytes deleting a name frees: of a file with holes those that are written, of a link its own."""
+    """Return how many bytes deleting a name frees: a file's written bytes without holes, or a link's own."""
     if found.st_nlink > 1:
         return 0
     return min(found.st_size, found.st_blocks * 512) if stat.S_ISREG(found.st_mode) else found.st_size
@@ -298,11 +298,11 @@ def _parts(walked: Walked, path: str) -> list[str]:
 
 
 def in_store(look: BaseState, going: Set[Path]) -> list[GcItem]:
-    """Return the payloads of the shared store that nothing links to, or only what goes.
+    """Return the shared store's payloads without links, or only what goes.
 
     Args:
-        look: What is known.
-        going: Links that go, by path.
+        look: The base's state.
+        going: Links that will be deleted, by path.
     """
     if not look.store_is_known:
         return []

@@ -1,4 +1,4 @@
-"""Adapters: weights that change a base model, which lies in a repository of its own."""
+"""Adapters: weights that change a base model, which is in a repository of its own."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from modelshelf.store.repos.snapshot import real_file
 from modelshelf.store.small_files import read_small_json
 
 _CONFIG = "adapter_config.json"
-"""Of peft, beside the adapter's weights."""
+"""peft's file beside the adapter's weights."""
 
 
 def base_repo(base: Base, snapshot: Path) -> RepoId | None:
-    """Return the repository of the base model that a snapshot needs; None where it holds no adapter.
+    """Return the repository of the base model that a snapshot needs; None if it holds no adapter.
 
     With a `config.json` beside it a snapshot is a whole model, as for transformers.
 
     Args:
-        base: The base that the snapshot lies in.
+        base: The snapshot's base.
         snapshot: Its folder.
 
     Raises:

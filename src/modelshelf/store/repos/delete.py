@@ -44,8 +44,8 @@ def plan_removal(
         keep_digests: Blobs that registered models of other commits need, linked yet or not.
 
     Raises:
-        Conflict: A folder of the repository is a link: what it leads to may be another's.
-        Denied: Another user wrote there, and it cannot be deleted.
+        Conflict: A folder of the repository is a link, whose target may be another's.
+        Denied: Another user wrote there, and it can't be deleted.
     """
     repo = base.repo(repo_id)
     check_no_links(repo, commit_hash)
@@ -91,17 +91,17 @@ def _blobs_of(repo: Repo, links: Iterable[Path]) -> set[Digest]:
 
 
 def _descriptions(repo: Repo, commit_hash: CommitHash) -> tuple[list[Path], list[Path]]:
-    """Return the refs that lead to a commit, and what else describes it."""
+    """Return the refs to a commit, and what else describes it."""
     refs = [repo.ref(ref) for ref, commit in scan.refs(repo).items() if commit == commit_hash]
     extras = [repo.tree(commit_hash), repo.no_exist(commit_hash), *_torn(repo)]
     return refs, [path for path in extras if is_there(path)]
 
 
 def check_no_links(repo: Repo, commit_hash: CommitHash) -> None:
-    """Do nothing where the folders of a repository are folders.
+    """Raise unless a repository's folders are real folders.
 
     Raises:
-        Conflict: One is a link: what it leads to may be another tier's.
+        Conflict: One is a link, whose target may be another tier's.
     """
     inner = (
         repo.blobs,
@@ -121,9 +121,9 @@ def check_no_links(repo: Repo, commit_hash: CommitHash) -> None:
 
 
 def execute(base: Base, plan: RemovalPlan) -> Freed:
-    """Delete what the plan names; returns what that freed, measured.
+    """Delete what the plan names; return what that freed, measured.
 
-    **Crash:** refs go first, then links, then blobs, so that nothing that is left points to something that is gone;
+    **Crash:** refs go first, then links, then blobs, so that nothing left points to something deleted;
     what is left is garbage that `gc` finds.
     """
     freed = Freed()
@@ -132,7 +132,7 @@ def execute(base: Base, plan: RemovalPlan) -> Freed:
     freed += _remove_blobs(base, plan)
     for digest in plan.parts:
         with try_lock(base.path, base.part_lock(digest)) as free:
-            if free:  # another model's pull may be at the same blob
+            if free:  # another model's pull may work on the same blob
                 freed += fs.remove_file(base.path, base.part_map(digest))
                 freed += fs.remove_file(base.path, base.part(digest))
     for path in plan.shared_payloads:
@@ -147,8 +147,8 @@ def execute(base: Base, plan: RemovalPlan) -> Freed:
 def _remove_blobs(base: Base, plan: RemovalPlan) -> Freed:
     """Delete the blobs that no snapshot links to at this moment.
 
-    **Concurrency:** huggingface_hub links to a blob that is there under the blob's lock. Holding that lock, what is
-    not linked now cannot be linked before it is gone; a blob whose lock is taken is left for `gc`.
+    **Concurrency:** huggingface_hub links to an existing blob under the blob's lock. While we hold that lock, a blob
+    found unlinked stays unlinked until deleted; a blob whose lock is taken is left for `gc`.
     """
     freed = Freed()
     repo = base.repo(plan.repo_id)
@@ -168,9 +168,9 @@ def _remove_blobs(base: Base, plan: RemovalPlan) -> Freed:
 
 
 def leaving_bytes(base: Base, plan: RemovalPlan) -> int:
-    """Return by how much the usage of a base falls when a plan is carried out.
+    """Return by how much a base's usage falls when a plan is carried out.
 
-    Beside what that frees on the disk it counts files whose other names lie outside of the base, as in the base that
+    Beyond what that frees on the disk it counts files whose other names are outside the base, as in the base that
     they are moving to.
     """
     going: dict[tuple[int, int], list[int]] = {}
@@ -185,7 +185,7 @@ def leaving_bytes(base: Base, plan: RemovalPlan) -> int:
 
 
 def has_other_names(plan: RemovalPlan) -> bool:
-    """Return whether a file that goes has another name on the disk, so that its bytes stay."""
+    """Return whether a deleted file has another hard link, so that its bytes stay."""
     paths = [path for path in map(Path, (*plan.links, *plan.blobs)) if not is_link(path)]
     return any(path.lstat().st_nlink > 1 for path in paths if is_there(path))
 
@@ -208,7 +208,7 @@ def _free_bytes(base: Base, path: Path) -> int:
 def _folders(repo: Repo, commit_hash: CommitHash, links: Iterable[Path]) -> list[Path]:
     """Return the folders that may be empty afterwards, deepest first.
 
-    Those of links and refs that are gone are among them: a removal that was killed after them left its folders.
+    This includes those of deleted links and refs: a removal that was killed after them left its folders.
     """
     snapshot = repo.snapshot(commit_hash)
     inner = {folder for link in links for folder in link.parents if snapshot in folder.parents}
@@ -219,7 +219,7 @@ def _folders(repo: Repo, commit_hash: CommitHash, links: Iterable[Path]) -> list
 
 
 def _torn(repo: Repo) -> list[Path]:
-    """Return what our killed writes left beside refs and lists of files: the repository's lock is held for those."""
+    """Return what our killed writes left beside refs and lists of files, under the repository's lock."""
     found = (path for folder in (repo.refs, repo.trees) for path in scan.walk_files(folder))
     return [path for path in found if path.name.endswith(fs.TEMPORARY)]
 

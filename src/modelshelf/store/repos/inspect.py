@@ -1,6 +1,6 @@
-"""Looking at one repository's names: what leads nowhere, what leads out, what is missing, what may not be read.
+"""Inspecting one repository's names: what leads nowhere, what leads out, what is missing, what can't be read.
 
-No byte of a blob is read here; what is to be read is returned. Nothing is changed and nothing stops at a fault.
+No byte of a blob is read here; the files to be read are returned. Nothing is changed, and no fault ends the inspection.
 """
 
 from __future__ import annotations
@@ -34,27 +34,27 @@ class Wanted:
     commit_hash: CommitHash
     files: tuple[FileEntry, ...]
     complete: bool
-    """Whether it was whole once; what is missing of it is damage then."""
+    """Whether it was once whole; a missing file is then damage."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What was seen of a repository."""
+    """The result of inspecting a repository."""
 
     findings: tuple[Finding, ...]
     targets: tuple[Target, ...]
-    """What is to be read, by path."""
+    """The files to be read, by path."""
 
 
 def look(base: Base, repo_id: RepoId, repo: Repo, wanted: Sequence[Wanted], *, whole: bool) -> Sight:
-    """Return what the names of a repository say.
+    """Return what a repository's names say.
 
     Args:
         base: Its base.
         repo_id: Its id, for the findings.
         repo: Its folder.
-        wanted: The registered models of it that lie here.
-        whole: Look at everything in it; otherwise at what `wanted` needs, and at its refs.
+        wanted: Its registered models here.
+        whole: Inspect everything in it; otherwise only what `wanted` needs, and its refs.
     """
     seen = _RepoInspection(base, repo_id, repo, wanted, whole)
     seen.run()
@@ -62,7 +62,7 @@ def look(base: Base, repo_id: RepoId, repo: Repo, wanted: Sequence[Wanted], *, w
 
 
 def look_at_hub(base: Base) -> list[Finding]:
-    """Return what is wrong with the folders of repositories themselves: one that may not be read, or is a link.
+    """Return what is wrong with the repositories' folders themselves: one that can't be read, or is a link.
 
     A repository that is a link to another disk looks whole and loses its weights with the next download into it.
     """
@@ -82,14 +82,14 @@ def look_at_hub(base: Base) -> list[Finding]:
 
 
 def has_real_files(repo: Repo, commit_hash: CommitHash) -> bool:
-    """Return whether a snapshot holds bytes itself, as where there are no symbolic links."""
+    """Return whether a snapshot holds its bytes itself, as without symbolic links."""
     files = scan.walk_files(repo.snapshot(commit_hash))
     return any(not is_link(path) and not judge.link_text(path) for path in files)
 
 
 @dataclass(slots=True)
 class _RepoInspection:
-    """One look at one repository."""
+    """One inspection of one repository."""
 
     base: Base
     repo_id: RepoId
@@ -99,24 +99,24 @@ class _RepoInspection:
     findings: list[Finding] = field(default_factory=list)
     targets: dict[str, Target] = field(default_factory=dict)
     root: Path = field(default_factory=Path)
-    """The real path of the hub folder; what lies outside of it is not read."""
+    """The real path of the hub folder; nothing outside is read."""
     names: dict[str, str] = field(default_factory=dict)
     """Digest to the model that needs it."""
     sizes: dict[str, int] = field(default_factory=dict)
-    """Digest to the size in bytes that a list of files gives."""
+    """Digest to the size in bytes by a list of files."""
     lists: dict[str, dict[str, FileEntry]] = field(default_factory=dict)
     """Commit to its files by path: the registry's, else those of its tree."""
     files: dict[str, str] = field(default_factory=dict)
-    """Digest to a file that has it."""
+    """Digest to a file with it."""
     owners: dict[tuple[str, str], str] = field(default_factory=dict)
     """Commit and path to the model that needs the file."""
     covered: set[str] = field(default_factory=set)
-    """Digests whose blob was found to lead nowhere through a snapshot's link."""
+    """Digests whose missing blob was already reported through a snapshot's link."""
     plain: dict[str, str] = field(default_factory=dict)
-    """The blobs that are regular files inside the hub folder, by name, with their real path: most of them."""
+    """Blobs that are regular files inside the hub folder, by name, with their real path: most of them."""
 
     def run(self) -> None:
-        """Look at everything in scope."""
+        """Inspect everything in scope."""
         self.root = self.base.hub.resolve()
         if not _is_missing(self.repo.path) and not _may_enter(self.repo.path):
             model_name = self.wanted[0].model_name if self.wanted else ""
@@ -246,7 +246,7 @@ class _RepoInspection:
                 self._add(Fault.MISSING_FILE, path, model.model_name, commit_hash=commit_hash, digest=file.digest)
 
     def _look_for_lost_links(self) -> None:
-        """Name the commits of nobody of which links are missing; those of a model are its missing files."""
+        """Report unregistered commits that miss links; a registered model's are missing files."""
         ours = {model.commit_hash for model in self.wanted}
         found = lost_links.find(RepoNames(self.repo))
         if not found and not self.wanted and scan.blob_sizes(self.repo) and not scan.linked_digests(self.repo):
@@ -282,20 +282,20 @@ class _RepoInspection:
         )
 
     def _follow(self, path: Path) -> tuple[Fault | None, Path | None]:
-        """Return where a name leads: what is wrong with it, or the regular file inside the hub folder."""
+        """Return a finding about a name's target, or the regular file inside the hub folder."""
         try:
             real = path.resolve(strict=True)
             is_file = stat.S_ISREG(real.stat().st_mode)
         except PermissionError:
             return Fault.UNREADABLE_FILE, None
-        except (OSError, RuntimeError):  # a loop of links is a RuntimeError until Python 3.13
+        except (OSError, RuntimeError):  # a loop of links is a RuntimeError before Python 3.13
             return Fault.DANGLING_LINK, None
         if self.root not in real.parents:
             return Fault.LINK_LEAVES_BASE, None
         return (None, real) if is_file else (Fault.DANGLING_LINK, None)
 
     def _walk(self, folder: Path, commit_hash: str) -> Iterator[Path]:
-        """Yield every file and link below a folder; a folder that may not be read is a finding."""
+        """Yield every file and link below a folder; a folder that can't be read is a finding."""
         try:
             with os.scandir(folder) as entries:
                 found = sorted(entries, key=lambda entry: entry.name)
@@ -312,8 +312,8 @@ class _RepoInspection:
 
 
 def _plain_files(folder: Path, root: Path) -> Iterator[tuple[str, str]]:
-    """Yield the regular files of a folder by name, with their real paths; none unless the folder lies below `root`."""
-    with contextlib.suppress(OSError, RuntimeError):  # what may not be read is found where it is looked at
+    """Yield a folder's regular files by name, with their real paths; none unless the folder is below `root`."""
+    with contextlib.suppress(OSError, RuntimeError):  # an unreadable folder is reported when it is walked
         real = folder.resolve(strict=True)
         if root in real.parents:
             with os.scandir(real) as entries:
@@ -328,7 +328,7 @@ def _may_enter(folder: Path) -> bool:
 
 
 def _is_missing(path: Path | str) -> bool:
-    """Return whether nothing has this name; False where a folder above it may not be read, which is found anyhow."""
+    """Return whether nothing has this name; False if a folder above it can't be read, which is reported anyway."""
     try:
         os.lstat(path)
     except OSError as err:
@@ -354,7 +354,7 @@ def _end_of(link: Path) -> Path:
     """Return where a link leads; the file system's root for one that leads in a circle."""
     try:
         return link.resolve(strict=True)
-    except RuntimeError:  # what a circle is until Python 3.13
+    except RuntimeError:  # as a circle is reported before Python 3.13
         return Path("/")
     except OSError as err:
         return Path("/") if err.errno == errno.ELOOP else link.resolve()

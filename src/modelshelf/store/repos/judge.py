@@ -1,7 +1,7 @@
-"""Whether a file is what its name says, and a snapshot whole: the one judge, for everybody who has to know.
+"""Whether a file is what its name says, and whether a snapshot is whole: the one judge for everybody who has to know.
 
-Where a digest of the Hub vouches for a file its bytes are left to `verify`; of any other file the first bytes are read.
-What a file is by these is said in `domain/file_kinds.py`.
+Bytes with a digest of the Hub are left to `verify`; of any other file the first bytes are read. `domain/file_kinds.py`
+says what a file is by these.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _PIPELINE = "model_index.json"
 
 
 def head(path: Path) -> bytes:
-    """Return the first bytes of a regular file, its own link not followed; nothing of anything else."""
+    """Return the first bytes of a regular file, without following it if it is a link; nothing of anything else."""
     return _read(path, HEAD_BYTES)
 
 
 def link_text(path: Path) -> Digest | None:
-    """Return the digest of the blob that a text file leads to, where that file was a link once; None otherwise."""
+    """Return the digest of the blob that a text file leads to if the file was a link once; None otherwise."""
     try:
         found = path.lstat()
     except OSError:
@@ -41,7 +41,7 @@ def link_text(path: Path) -> Digest | None:
 
 
 def why_not(path: Path, name: str) -> str:
-    """Return why a file isn't what its name says, as what follows its name in a sentence; empty when it may be.
+    """Return why a file isn't what its name says, as the end of a sentence after its name; empty if it may be.
 
     Args:
         path: A regular file.
@@ -55,9 +55,9 @@ def why_not(path: Path, name: str) -> str:
 
 
 def why_unread(path: Path) -> str:
-    """Return why a plain file can't be read, as what follows its name in a sentence; empty when it can.
+    """Return why a plain file can't be read, as the end of a sentence after its name; empty if it can.
 
-    "May not be read" is another thing than "isn't there".
+    "May not be read" differs from "isn't there".
     """
     try:
         found = path.lstat()
@@ -71,7 +71,7 @@ def why_unread(path: Path) -> str:
 
 
 def says(folder: Path, names: Iterable[str]) -> Says:
-    """Return what the files of a snapshot say about what belongs to it.
+    """Return what a snapshot's files say about which files belong to it.
 
     Args:
         folder: The snapshot.
@@ -92,13 +92,13 @@ def says(folder: Path, names: Iterable[str]) -> Says:
 def why_not_whole(
     folder: Path, files: Iterable[FoundFile], listed: Sequence[FileEntry], arriving: Iterable[str] = ()
 ) -> str:
-    """Return why the files of a snapshot aren't a model, in a sentence; empty when they are one.
+    """Return why a snapshot's files aren't a model, in a sentence; empty if they are.
 
     Args:
         folder: The snapshot.
-        files: The files that are there; one without a digest is one for which nobody vouches.
-        listed: All files of the commit; none where that is not known.
-        arriving: Digests of which a part of a download lies there.
+        files: The existing files; one without a digest is judged by its bytes.
+        listed: All files of the commit; none if they aren't known.
+        arriving: Digests of partial downloads there.
     """
     files = list(files)
     unknown = [file.path for file in files if not file.digest]
@@ -112,13 +112,13 @@ def _is_component(value: object) -> bool:
 
 
 def _read_object(path: Path) -> dict[str, object]:
-    with contextlib.suppress(OSError, RuntimeError, BadInput):  # a loop of links is a RuntimeError until Python 3.13
+    with contextlib.suppress(OSError, RuntimeError, BadInput):  # a loop of links is a RuntimeError before Python 3.13
         return object_of(read_small_json(path.resolve(strict=True), LIST_BYTES))
     return {}
 
 
 def _read(path: Path, size_bytes: int) -> bytes:
-    """Return so many first bytes of a regular file; nothing of a link, a pipe, or what may not be read."""
+    """Return so many first bytes of a regular file; nothing of a link, a pipe, or a file that can't be read."""
     with contextlib.suppress(OSError):
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:

@@ -1,7 +1,7 @@
-"""Snapshots that lost their links while the blobs are here, as after a copy without links, zip, or git without them.
+"""Snapshots that lost their links while the blobs exist, as after a copy without links, zip, or git without them.
 
-Which file a blob was is said by the repository's own list (`trees/<commit>.json`), by a link that leads nowhere any
-more, or by a text file that was a link. Nothing is changed here, and nothing but links is ever replaced.
+The repository's own list (`trees/<commit>.json`), a dangling link, or a text file that was a link says which file a
+blob was. Nothing is changed here, and nothing but links is ever replaced.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from modelshelf.store.repos.names import RepoNames, Snapshot
 
 @dataclass(frozen=True, slots=True)
 class LostLinks:
-    """The files of one commit whose blobs are here and that have no link."""
+    """The files of one commit whose blobs exist and that have no link."""
 
     commit_hash: CommitHash
     files: tuple[FileEntry, ...]
 
 
 def find(names: RepoNames) -> list[LostLinks]:
-    """Return what can be linked anew in a repository, by names and sizes alone; nothing where it may not be read."""
+    """Return what can be linked again in a repository, by names and sizes alone; nothing if it can't be read."""
     found = []
     try:
         loose = names.blobs.keys() - (names.linked if names.blobs else set())
@@ -44,16 +44,16 @@ def find(names: RepoNames) -> list[LostLinks]:
 
 
 def among(repo: Repo, loose: Set[str], links: Set[str], blobs: str) -> Set[str]:
-    """Return which blobs without a link may have lost just that; they are no garbage.
+    """Return which unlinked blobs may only have lost their links; they aren't garbage.
 
-    Those are what a list or the text of a link names, and all of them where no link leads to any blob, where a list
-    can't be read, or where an index names a file that isn't there.
+    These are what a list or a link's text names, and all of them if no link leads to any blob, if a list
+    can't be read, or if an index names a missing file.
 
     Args:
         repo: The repository.
-        loose: Its blobs that no link leads to, by digest.
-        links: Where the links of its snapshots lead.
-        blobs: The real path of the folder of its blobs.
+        loose: Its unlinked blobs, by digest.
+        links: The targets of its snapshots' links.
+        blobs: The real path of its folder of blobs.
     """
     if not loose or not any(link.rpartition("/")[0] == blobs for link in links):
         return loose
@@ -78,9 +78,9 @@ def among(repo: Repo, loose: Set[str], links: Set[str], blobs: str) -> Set[str]:
 
 
 def _of_commit(names: RepoNames, commit_hash: CommitHash, loose: Set[Digest]) -> dict[FilePath, FileEntry]:
-    """Return the files of a commit that can be linked anew, by path.
+    """Return the files of a commit that can be linked again, by path.
 
-    Where a link was lost whose blob nothing else leads to, all files of the list are taken whose blobs are here.
+    If a lost link's blob has no other link, all files of the list whose blobs exist are taken.
     """
     repo, blobs, listed = names.repo, names.blobs, names.listed(commit_hash)
     broken = _broken(names.snapshot(commit_hash))
@@ -93,7 +93,7 @@ def _of_commit(names: RepoNames, commit_hash: CommitHash, loose: Set[Digest]) ->
 
 
 def _broken(snapshot: Snapshot) -> Iterator[tuple[FilePath, Digest]]:
-    """Yield the files of a snapshot that are no link into `blobs` any more, and the digest that each one names."""
+    """Yield the files of a snapshot that are no longer a link into `blobs`, with the digest that each one names."""
     for file in snapshot.files:
         digest = judge.link_text(file.path) if file.link is None else file_kinds.digest_in(file.link)
         if digest and file.digest != digest:
@@ -102,7 +102,7 @@ def _broken(snapshot: Snapshot) -> Iterator[tuple[FilePath, Digest]]:
 
 
 def _is_free(path: Path) -> bool:
-    """Return whether a link may be made here: nothing has this name, or a link that leads nowhere."""
+    """Return whether a link may be made here: the name is free or a dangling link."""
     try:
         path.stat()
     except FileNotFoundError:

@@ -1,6 +1,6 @@
-"""Laying out a snapshot of bytes that are there, as huggingface_hub would; nobody is asked for anything.
+"""Laying out a snapshot from existing bytes, as huggingface_hub would, without asking anybody.
 
-Where there are no symbolic links a snapshot holds its bytes itself, and `blobs/` stays empty.
+Without symbolic links a snapshot holds its bytes itself, and `blobs/` stays empty.
 
 Source: huggingface_hub 2.4 `file_download._create_symlink`.
 """
@@ -25,7 +25,7 @@ from modelshelf.store.repos import scan, snapshot, trees
 def lay_out(
     base: Base, repo: Repo, commit_hash: CommitHash, files: Iterable[FileEntry], progress: Progress, *, symlinks: bool
 ) -> None:
-    """Let a snapshot have these files, whose bytes are in the repository; the caller holds its lock.
+    """Lay out these files, whose bytes are in the repository, in a snapshot; the caller holds its lock.
 
     **Crash:** some of them are there; the next call makes the rest.
     """
@@ -37,7 +37,7 @@ def lay_out(
 
 
 def list_commit(repo: Repo, commit_hash: CommitHash, manifest: Iterable[FileEntry]) -> None:
-    """Let the list of a commit's files name these; one that does stays, for it may know more of each file."""
+    """Write the list of a commit's files unless it already names these, because it may know more of each file."""
     there = {file.path: file for file in trees.read(repo, commit_hash)}
     named = there | {file.path: file for file in manifest}
     if named != there:
@@ -45,9 +45,9 @@ def list_commit(repo: Repo, commit_hash: CommitHash, manifest: Iterable[FileEntr
 
 
 def _link(repo: Repo, commit_hash: CommitHash, files: Iterable[FileEntry]) -> None:
-    """Link every file of a snapshot to its blob, durably; a link that is right already stays.
+    """Link every file of a snapshot to its blob, durably; a link that is right stays.
 
-    **Crash:** some links are there and some are not; the next call makes the rest.
+    **Crash:** some links are there and some aren't; the next call makes the rest.
     """
     folders: set[Path] = set()
     for file in files:
@@ -63,7 +63,7 @@ def _link(repo: Repo, commit_hash: CommitHash, files: Iterable[FileEntry]) -> No
 
 
 def _settle(base: Base, repo: Repo, commit_hash: CommitHash, files: Iterable[FileEntry], progress: Progress) -> None:
-    """Put blobs into their snapshot; a file that is right already stays, one of another size is set aside.
+    """Put blobs into their snapshot; a file that is right stays, one of another size is set aside.
 
     **Crash:** some bytes are blobs and some are files; the next call puts the rest in place.
     """
@@ -107,17 +107,17 @@ def is_right(base: Base, repo: Repo, commit_hash: CommitHash, file: FileEntry) -
 def _place(
     base: Base, repo: Repo, source: Path, files: Sequence[FileEntry], commit_hash: CommitHash, progress: Progress
 ) -> None:
-    """Put the bytes of one digest into a snapshot itself, as where there are no symbolic links.
+    """Put the bytes of one digest into a snapshot itself, as without symbolic links.
 
-    **Crash:** the blob is there, or the file is; the next call goes on from either.
+    **Crash:** either the blob or the file is there, and the next call continues from it.
 
     Args:
         base: The base.
         repo: The repository's folder.
-        source: The file that holds the bytes: a blob, which becomes the last of the files where no link needs it.
-        files: The files of the snapshot that have this content.
+        source: The file with the bytes: a blob, which becomes the last of the files if no link needs it.
+        files: The snapshot's files with this content.
         commit_hash: The commit.
-        progress: Who wants to know.
+        progress: Told how far the work is.
     """
     paths = [repo.snapshot(commit_hash) / file.path for file in files]
     digest, size_bytes = files[0].digest, files[0].size_bytes

@@ -1,4 +1,4 @@
-"""The names of one repository, walked once and shared by those who judge them; no byte of a blob is read."""
+"""The names of one repository, walked once and shared by all that judge them; no byte of a blob is read."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ class SnapshotFile:
     """Its path in the repository."""
     path: Path
     link: str | None
-    """The text of a link, empty where it cannot be read; None of anything else."""
+    """The text of a link, empty if it can't be read; None if it isn't a link."""
     digest: Digest | None
-    """The blob of this repository that a link leads to; None where it leads to none."""
+    """The repository's blob that a link leads to; None if it leads to none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What a snapshot's folder holds."""
+    """The content of a snapshot's folder."""
 
     files: tuple[SnapshotFile, ...]
     faults: tuple[str, ...]
-    """Which folders cannot be read, in sentences."""
+    """Folders that can't be read, in sentences."""
 
 
 class RepoNames:
-    """The names of one repository; each part is read when somebody first asks for it.
+    """The names of one repository; each part is read on first use.
 
     Args:
         repo: The repository's folder.
@@ -60,7 +60,7 @@ class RepoNames:
 
     @cached_property
     def listed_commits(self) -> list[CommitHash]:
-        """The commits of which a list of files is there, whether or not it can be read."""
+        """The commits with a list of files, readable or not."""
         names = [path.name.removesuffix(".json") for path in scan.walk_files(self.repo.trees) if path.suffix == ".json"]
         return [CommitHash(name) for name in names if COMMIT_HASH.fullmatch(name)]
 
@@ -74,13 +74,13 @@ class RepoNames:
         return os.path.normpath(self.repo.blobs)
 
     def listed(self, commit_hash: CommitHash) -> tuple[FileEntry, ...]:
-        """Return what a commit's list names; see `trees.read`."""
+        """Return the files in a commit's list; see `trees.read`."""
         if commit_hash not in self._lists:
             self._lists[commit_hash] = trees.read(self.repo, commit_hash)
         return self._lists[commit_hash]
 
     def snapshot(self, commit_hash: CommitHash) -> Snapshot:
-        """Return what a snapshot's folder holds, sub-folders included; no link is followed."""
+        """Return the content of a snapshot's folder with sub-folders; no link is followed."""
         if commit_hash not in self._snapshots:
             files: list[SnapshotFile] = []
             faults: list[str] = []

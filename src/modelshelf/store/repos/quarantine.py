@@ -1,4 +1,4 @@
-"""Damaged bytes out of the way. The caller holds the blob's locks."""
+"""Putting damaged bytes into quarantine. The caller holds the blob's locks."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from modelshelf.store.probe import is_link
 
 
 def is_damaged(path: Path, digest: Digest) -> bool:
-    """Return whether a file is there and its bytes are not what its digest promises; reads all of it.
+    """Return whether a file exists and its bytes don't match its digest; reads all of it.
 
-    What may not be read is not said to be damaged; what the disk cannot read is.
+    A file that may not be read doesn't count as damaged; one that the disk can't read does.
     """
     try:
         return not file_agrees(path, digest)
@@ -27,14 +27,14 @@ def is_damaged(path: Path, digest: Digest) -> bool:
 
 
 def set_aside(base: Base, path: Path, digest: Digest) -> Path | None:
-    """Move damaged bytes into quarantine; returns where they lie now, None when nothing damaged is there any more.
+    """Move damaged bytes into quarantine; return their new path, or None if nothing damaged is there any more.
 
-    A payload of the shared store is moved itself, and every link to it leads nowhere then. A link that leads into
-    another repository is taken away: the bytes behind it are that repository's.
+    A payload of the shared store is moved itself, so every link to it dangles. A link that leads into
+    another repository is deleted, because the bytes are that repository's.
 
     Raises:
-        Conflict: The shared store has a layout that is not known here.
-        Denied: It may not be moved.
+        Conflict: The shared store has an unknown layout.
+        Denied: It can't be moved.
     """
     payload = shared_store.payload_of(base, path)
     if payload is not None:

@@ -1,4 +1,4 @@
-"""What lies in one base, by names and sizes; nothing is read, nothing is changed, nothing stops at a fault."""
+"""What is in one base, by names and sizes; nothing is read or changed, and no fault ends the scan."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _REF_BYTES = 4096
 def blob_sizes(repo: Repo) -> dict[Digest, int]:
     """Return the blobs of a repository, digest to size in bytes; a link into the shared store is followed.
 
-    A link that leads nowhere has no size and is left out.
+    A dangling link is left out.
     """
     sizes: dict[Digest, int] = {}
     with contextlib.suppress(FileNotFoundError), os.scandir(repo.blobs) as entries:
@@ -48,14 +48,14 @@ def blob_sizes(repo: Repo) -> dict[Digest, int]:
 
 
 def arriving(repo: Repo) -> set[str]:
-    """Return the digests of which a download has left a part, or writes one."""
+    """Return the digests with a partial download, dead or in progress."""
     with contextlib.suppress(OSError):
         return {match[1] for name in os.listdir(repo.blobs) if (match := _PART.fullmatch(name))}  # noqa: PTH208
     return set()
 
 
 def missing_files(repo: Repo, commit_hash: CommitHash, files: Iterable[FileEntry]) -> list[FileEntry]:
-    """Return the files of a commit whose snapshot path does not lead to a file of their size."""
+    """Return a commit's files whose snapshot path doesn't lead to a file of their size."""
     snapshot = str(repo.snapshot(commit_hash))
     missing = []
     for file in files:
@@ -72,7 +72,7 @@ def missing_files(repo: Repo, commit_hash: CommitHash, files: Iterable[FileEntry
 def signature(repo: Repo, commit_hash: CommitHash) -> str:
     """Return a token that changes when a name in the snapshot's folder or among the blobs comes or goes.
 
-    It lets a listing trust an earlier full look; empty when the folders are not there.
+    With it a listing can trust an earlier full scan; empty if the folders don't exist.
     """
     try:
         times = [path.stat().st_mtime_ns for path in (repo.snapshot(commit_hash), repo.blobs)]
@@ -82,7 +82,7 @@ def signature(repo: Repo, commit_hash: CommitHash) -> str:
 
 
 def repos(base: Base) -> list[tuple[str, RepoId, Repo]]:
-    """Return every repository folder of a base as (type, id, folder), by name; see `strange_repos` for the others."""
+    """Return every repository's folder in a base as (type, id, folder), by name; see `strange_repos` for the others."""
     found = []
     with contextlib.suppress(FileNotFoundError), os.scandir(base.hub) as entries:
         for entry in entries:
@@ -93,9 +93,9 @@ def repos(base: Base) -> list[tuple[str, RepoId, Repo]]:
 
 
 def strange_repos(base: Base) -> list[Repo]:
-    """Return the folders of a base that are called like a repository's and have no id that there can be, by name.
+    """Return a base's folders that are named like a repository's and have no valid id, by name.
 
-    They are measured and left alone: nothing is registered, deleted or shared there.
+    They are only measured: nothing is registered, deleted or shared there.
     """
     found = []
     with contextlib.suppress(OSError), os.scandir(base.hub) as entries:
@@ -114,14 +114,14 @@ def snapshots(repo: Repo) -> list[CommitHash]:
 
 
 def snapshot_files(repo: Repo, commit_hash: CommitHash) -> Iterator[tuple[str, Path]]:
-    """Yield every file of a snapshot as (path in the repository, path on disk), sub-folders included."""
+    """Yield every file of a snapshot as (path in the repository, path on disk), with sub-folders."""
     root = repo.snapshot(commit_hash)
     for path in walk_files(root):
         yield path.relative_to(root).as_posix(), path
 
 
 def walk_files(folder: Path) -> Iterator[Path]:
-    """Yield every file and link below a folder; no link is followed, what cannot be read is left out."""
+    """Yield every file and link below a folder; no link is followed, and what can't be read is left out."""
     try:
         with os.scandir(folder) as entries:
             found = sorted(entries, key=lambda entry: entry.name)
@@ -135,15 +135,15 @@ def walk_files(folder: Path) -> Iterator[Path]:
 
 
 def refs(repo: Repo) -> dict[RefName, CommitHash]:
-    """Return the refs of a repository, revision to commit; a trailing newline of other tools is forgiven."""
+    """Return a repository's refs, revision to commit; other tools' trailing newline is accepted."""
     return {revision: CommitHash(text) for revision, text in ref_texts(repo).items() if COMMIT_HASH.fullmatch(text)}
 
 
 def ref_texts(repo: Repo) -> dict[RefName, str]:
-    """Return what the refs of a repository say, a commit or not; empty for one that cannot be read.
+    """Return the content of a repository's refs, a commit or not; empty for one that can't be read.
 
-    What a killed write of ours left beside one is none (a move would bring it along and write it anew), nor is what no
-    revision can be called, such as `.DS_Store`.
+    Our killed writes' leftovers aren't refs (a move would bring them along), nor are files that no
+    revision can be named after, such as `.DS_Store`.
     """
     found: dict[RefName, str] = {}
     for path in walk_files(repo.refs):
@@ -160,7 +160,7 @@ def _ref_text(path: Path) -> str:
 
 
 def blob_of(repo: Repo, link: Path) -> Digest | None:
-    """Return the digest of the blob that a snapshot link points to; None when it leads to none in `blobs`."""
+    """Return the digest of the blob that a snapshot's link points to; None if it leads to none in `blobs`."""
     try:
         target = Path(os.path.normpath(link.parent / link.readlink()))
     except OSError:
@@ -170,14 +170,14 @@ def blob_of(repo: Repo, link: Path) -> Digest | None:
 
 
 def file_paths(repo: Repo, commit_hash: CommitHash, files: Iterable[FileEntry]) -> Iterator[Path]:
-    """Yield every path under which programs open files of a commit: in the snapshot, and the blobs."""
+    """Yield every path by which programs open a commit's files: in the snapshot, and the blobs."""
     for file in files:
         yield repo.snapshot(commit_hash) / file.path
         yield repo.blob(file.digest)
 
 
 def is_same(path: Path, other: Path) -> bool:
-    """Return whether two paths lead to one file or folder; False when either is gone."""
+    """Return whether two paths lead to one file or folder; False if either is gone."""
     try:
         return path.samefile(other)
     except OSError:
@@ -185,14 +185,14 @@ def is_same(path: Path, other: Path) -> bool:
 
 
 def may_read(path: Path) -> bool:
-    """Return whether this user may read a file, or list and enter a folder; False where it cannot be looked at."""
+    """Return whether this user may read a file, or list and enter a folder; False if that can't be told."""
     effective = os.access in os.supports_effective_ids
     mode = os.R_OK | (os.X_OK if is_folder(path) else 0)
     return os.access(path, mode, effective_ids=effective)
 
 
 def stamp(path: Path) -> str:
-    """Return what tells that a file was not written since: its size and mtime; empty when it is gone."""
+    """Return a stamp that says whether a file was written since: its size and mtime; empty if it is gone."""
     try:
         return stamp_of(path.stat())
     except OSError:
@@ -200,7 +200,7 @@ def stamp(path: Path) -> str:
 
 
 def stamp_of(found: os.stat_result) -> str:
-    """Return the stamp of a file whose metadata was read already."""
+    """Return the stamp of a file whose metadata was already read."""
     return f"{found.st_size}:{found.st_mtime_ns}"
 
 

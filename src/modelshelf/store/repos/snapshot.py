@@ -1,7 +1,7 @@
 """One snapshot on one disk: where its bytes are, and what describes it.
 
-Where a file system has no symbolic links the bytes lie in the snapshot itself and `blobs/` stays empty; so does
-huggingface_hub. Every link written here is relative and stays inside its base.
+Without symbolic links the bytes are in the snapshot itself and `blobs/` stays empty, as in huggingface_hub. Every link
+written here is relative and stays inside its base.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ CACHEDIR_TAG = (
 
 
 def locate(base: Base, repo: Repo, commit_hash: CommitHash, files: Iterable[FileEntry]) -> dict[Digest, Path]:
-    """Return the regular file that holds each digest's bytes, by name and size alone.
+    """Return the regular file with each digest's bytes, by name and size alone.
 
-    The snapshot's own path comes first, then the blob; a link into the shared store is followed, one that leaves the
-    base is not. What is missing or has another size is left out.
+    The snapshot's own path comes first, then the blob; a link into the shared store is followed, one out of the
+    base isn't. What is missing or has another size is left out.
     """
     found: dict[Digest, Path] = {}
     root = base.hub.resolve()
@@ -48,10 +48,10 @@ def locate(base: Base, repo: Repo, commit_hash: CommitHash, files: Iterable[File
 def held(
     base: Base, repo: Repo, commit_hash: CommitHash, files: Iterable[FileEntry], *, symlinks: bool
 ) -> dict[Digest, Path]:
-    """Return the file that holds each digest's bytes where this base wants them, whatever its size.
+    """Return the file where this base holds each digest's bytes, whatever its size.
 
-    That is the blob; without symbolic links also a file of the snapshot that has the right size. A blob that is a
-    link out of the base holds nothing: what it leads to may go at any time.
+    That is the blob, or without symbolic links also a file of the snapshot with the right size. A blob that is a
+    link out of the base doesn't count, because its target may be deleted at any time.
     """
     files = list(files)
     root = base.hub.resolve()
@@ -64,7 +64,7 @@ def held(
 
 
 def sizes(paths: Mapping[Digest, Path]) -> dict[Digest, int]:
-    """Return the sizes in bytes of files by digest; one that vanished is left out."""
+    """Return the sizes in bytes of files by digest; a deleted one is left out."""
     found: dict[Digest, int] = {}
     for digest, path in paths.items():
         with contextlib.suppress(OSError):
@@ -73,13 +73,13 @@ def sizes(paths: Mapping[Digest, Path]) -> dict[Digest, int]:
 
 
 def second_bytes(files: Iterable[FileEntry]) -> int:
-    """Return what a snapshot without links takes beyond its distinct contents."""
+    """Return the bytes that a snapshot without links takes beyond its distinct contents."""
     paths = list(files)
     return sum(file.size_bytes for file in paths) - sum({file.digest: file.size_bytes for file in paths}.values())
 
 
 def copy_extras(source: Repo, target: Repo, commit_hash: CommitHash) -> None:
-    """Bring what describes a snapshot along: its tree list, readable for others, and what is known not to exist."""
+    """Bring what describes a snapshot: its tree list, readable for others, and its negative cache."""
     trees.bring(source, target, commit_hash)
     for path in scan.walk_files(source.no_exist(commit_hash)):
         absent = target.no_exist(commit_hash) / path.relative_to(source.no_exist(commit_hash))
@@ -88,7 +88,7 @@ def copy_extras(source: Repo, target: Repo, commit_hash: CommitHash) -> None:
 
 
 def set_refs(repo: Repo, refs: Mapping[RefName, CommitHash], *, overwrite: bool) -> None:
-    """Write refs, revision to commit; those that say so already stay, others only with `overwrite`."""
+    """Write refs, revision to commit; existing ones are replaced only with `overwrite`."""
     there = scan.refs(repo)
     for revision, commit_hash in refs.items():
         if there.get(revision) != commit_hash and (overwrite or revision not in there):
@@ -96,7 +96,7 @@ def set_refs(repo: Repo, refs: Mapping[RefName, CommitHash], *, overwrite: bool)
 
 
 def tag_cache(base: Base) -> None:
-    """Write the CACHEDIR.TAG by which backup programs skip the folder, as huggingface_hub does."""
+    """Write the CACHEDIR.TAG that makes backup programs skip the folder, as huggingface_hub does."""
     tag = base.hub / "CACHEDIR.TAG"
     if not is_there(tag):
         fs.write_text(base.path, tag, CACHEDIR_TAG)
@@ -107,10 +107,10 @@ def _is_same(path: Path | None, other: Path) -> bool:
 
 
 def real_file(path: Path, root: Path) -> Path | None:
-    """Return the regular file that a name leads to, where that is below `root` (a real path); None otherwise."""
+    """Return the regular file that a name leads to, if it is below `root` (a real path); None otherwise."""
     try:
         real = path.resolve(strict=True)
         inside = root in real.parents
         return real if inside and stat.S_ISREG(real.stat().st_mode) else None
-    except (OSError, RuntimeError):  # a loop of links is a RuntimeError until Python 3.13
+    except (OSError, RuntimeError):  # a loop of links is a RuntimeError before Python 3.13
         return None

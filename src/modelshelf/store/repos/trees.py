@@ -22,7 +22,7 @@ _FORMAT = 1
 
 
 def read(repo: Repo, commit_hash: CommitHash) -> tuple[FileEntry, ...]:
-    """Return all files of a commit, by path; nothing where no list is there, or none that can be trusted."""
+    """Return all files of a commit, by path; nothing without a list, or with one that can't be trusted."""
     try:
         return parse(read_small_json(repo.tree(commit_hash), LIST_BYTES))
     except (OSError, BadInput):
@@ -30,7 +30,7 @@ def read(repo: Repo, commit_hash: CommitHash) -> tuple[FileEntry, ...]:
 
 
 def parse(value: object) -> tuple[FileEntry, ...]:
-    """Return the files of a listing, by path; nothing where it has a format that is not known.
+    """Return a listing's files, by path; nothing if its format isn't known.
 
     Raises:
         BadInput: It isn't a listing.
@@ -45,7 +45,7 @@ def parse(value: object) -> tuple[FileEntry, ...]:
 def write(repo: Repo, commit_hash: CommitHash, files: Iterable[FileEntry]) -> None:
     """Write the list of all files of a commit, readable for everybody who may enter the folder.
 
-    The git name of an LFS file is that of its pointer, which its digest and size determine. What is lost is the name
+    The git digest of an LFS file is its pointer's, which follows from its digest and size. What is lost is the name
     that Xet has for it: huggingface_hub fetches such a file by plain HTTP.
     """
     listing = {file.path: _info(file) for file in sorted(files, key=lambda file: file.path)}
@@ -55,15 +55,15 @@ def write(repo: Repo, commit_hash: CommitHash, files: Iterable[FileEntry]) -> No
 
 
 def bring(source: Repo, target: Repo, commit_hash: CommitHash) -> None:
-    """Let the target's list of a commit name what the source's names, readable for others.
+    """Make the target's list of a commit name what the source's does, readable for others.
 
-    A commit never changes, so its lists differ only where one is short: some hubs list what they have.
+    A commit never changes, so its lists differ only if one is short: some hubs list only what they have.
     """
     here, there = read(target, commit_hash), read(source, commit_hash)
     if set(there) <= set(here):
         return
     if set(here) <= set(there):
-        with contextlib.suppress(OSError, BadInput):  # as it is: it may know what Xet calls the files
+        with contextlib.suppress(OSError, BadInput):  # unchanged: it may know what Xet calls the files
             fs.write_text(target.root, target.tree(commit_hash), read_small_text(source.tree(commit_hash), LIST_BYTES))
         return
     write(target, commit_hash, {file.path: file for file in (*there, *here)}.values())

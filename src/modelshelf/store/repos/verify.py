@@ -1,4 +1,4 @@
-"""Reading every byte: is each blob what its name says? On all cores, offline, and past every fault.
+"""Reading every byte and comparing it with its digest: on all cores, offline, and past every fault.
 
 Damage is a value; only a request to stop ends the reading early.
 """
@@ -21,32 +21,32 @@ from modelshelf.store.blobs.partial import RunningDigest
 from modelshelf.store.repos import scan
 
 READ_BYTES = 2**20
-"""Large enough to let the disk stream, small enough to be hashed out of the processor's cache."""
+"""Large enough for the disk to stream, small enough to be hashed from the processor's cache."""
 _LOOKS = 3
-"""A file that is written while it is read is read again so often."""
+"""How often a file that is written during the read is read again."""
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ELOOP})
 _REFUSED = frozenset({errno.EACCES, errno.EPERM})
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One file whose bytes are to be read."""
+    """One file to be read."""
 
     base: str
     repo_id: RepoId
     path: Path
-    """What it is called: a blob, or a file of a snapshot where there are no symbolic links."""
+    """Its name: a blob, or without symbolic links a file of a snapshot."""
     real: Path
-    """The regular file that holds the bytes; the same, or a payload of the shared store."""
+    """The regular file with the bytes: the same, or a payload of the shared store."""
     digest: Digest
     size_bytes: int | None = None
-    """What a list of files says; None where none does."""
+    """The size in a list of files; None without one."""
     file: str = ""
     model_name: str = ""
     commit_hash: str = ""
 
     def finding(self, kind: Fault, fact: str = "") -> Finding:
-        """Return what is wrong with it."""
+        """Return the finding about it."""
         return Finding(
             kind=kind,
             base=self.base,
@@ -68,22 +68,22 @@ def verify_blobs(
     progress: Progress,
     on_checked: Callable[[Sequence[Target], str], None],
 ) -> list[Finding]:
-    """Return which files do not have the bytes that their digests promise.
+    """Return which files don't match their digests.
 
-    Bytes that several names lead to, by links into the shared store or by hard links, are read once.
+    Bytes with several names, by links into the shared store or by hard links, are read once.
 
     Args:
         targets: The files.
-        workers: How many are read side by side.
-        throttle: Told of every chunk of bytes read; returns when the rate limit allows the next one.
-        progress: Who wants to know.
-        on_checked: Given the names of bytes that were found good, and their stamp; called by several threads.
+        workers: How many to read at the same time.
+        throttle: Called with the size of every chunk read; returns when the rate limit allows the next one.
+        progress: Told how far the work is.
+        on_checked: Called with the names of good bytes and their stamp, by several threads.
 
     Raises:
-        Cancelled: The work was stopped; what was found good has been told.
+        Cancelled: The work was stopped; good bytes were reported to `on_checked`.
 
-    **Concurrency:** hashlib and the kernel let other threads run meanwhile. A file that is replaced or written while
-    it is read is read again; one that goes is reported as missing, which the caller confirms.
+    **Concurrency:** hashlib and the kernel let other threads run. A file that is replaced or written while
+    it is read is read again; a deleted one is reported as missing, which the caller confirms.
     """
     groups: dict[tuple[int, int, str], _Group] = {}
     findings: list[Finding] = []
@@ -108,7 +108,7 @@ def all_cores() -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """The names of one file's bytes."""
+    """All names of one file's bytes."""
 
     size_bytes: int
     targets: list[Target]
@@ -133,7 +133,7 @@ class _Reading:
         self._error: BaseException | None = None
 
     def run(self, workers: int) -> list[Finding]:
-        """Read everything; returns what is wrong, by path."""
+        """Read everything; return what is wrong, by path."""
         count = max(1, min(workers, len(self._todo)))
         others = [threading.Thread(target=self._work, name=f"verify-{i}", daemon=True) for i in range(1, count)]
         for thread in others:
@@ -177,7 +177,7 @@ class _Reading:
                 self._findings += [other.finding(verdict.kind, verdict.fact) for other in group.targets]
 
     def _read(self, target: Target, buffer: memoryview) -> tuple[Finding | str | None, int]:
-        """Return the stamp of good bytes or what is wrong with them, None when they changed; and how many were read."""
+        """Return the stamp of good bytes or what is wrong with them, None if they changed; and how many were read."""
         try:
             fd = os.open(target.real, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except OSError as err:
@@ -212,10 +212,10 @@ def _unopened(target: Target, err: OSError) -> Finding:
 
 
 def _why_left(target: Target) -> str:
-    """Return why nobody but its owner should let this user read a file; empty where it is the base's own."""
+    """Return why only its owner can make a file readable for this user; empty if the base's owner can."""
     try:
         found, base = target.real.stat(), Path(target.base).stat()
-    except OSError:  # it lies in a closed folder
+    except OSError:  # it is in a closed folder
         return ""
     if found.st_nlink > 1:
         return OTHER_NAMES
@@ -223,5 +223,5 @@ def _why_left(target: Target) -> str:
 
 
 def _read_ahead(fd: int) -> None:
-    with contextlib.suppress(AttributeError, OSError):  # macOS has none, and some file systems
+    with contextlib.suppress(AttributeError, OSError):  # macOS doesn't have it, nor do some file systems
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)

@@ -1,1 +1,1 @@
-"""A base as a whole: its marker, its file system, what it holds."""
+"""A base as a whole: its marker, its file system, its usage."""

@@ -1,4 +1,4 @@
-"""What the file system of a base can: the mount table, and what was tried when the tier was opened."""
+"""What a base's file system can: by the mount table, and by a probe when the tier was opened."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from modelshelf.store.small_files import read_small_json
 
 _FORMAT = 1
 _TRIED = ("symlinks", "hardlinks", "reflinks", "case_sensitive", "any_names", "locks")
-"""What is tried; the rest is told by the mount table, every time."""
+"""What the probe tries; the mount table says the rest, every time."""
 _USUAL = Capabilities(symlinks=True, hardlinks=True, reflinks=False)
 
 
 def of(base: Base) -> Capabilities:
-    """Return what the file system of a base can; nothing is tried.
+    """Return what a base's file system can; nothing is tried.
 
-    What `probe` didn't find out, the kind of the file system tells.
+    What `probe` didn't find out follows from the kind of file system.
     """
     mount = mount_of(base.path)
     facts: dict[str, Any] = {
@@ -43,9 +43,9 @@ def of(base: Base) -> Capabilities:
 
 
 def probe(base: Base) -> None:
-    """Find out what the file system of a tier can, and keep it; nothing where that is known, or can't be written.
+    """Probe what a tier's file system can, and store it; does nothing if that is known or can't be written.
 
-    What an earlier version didn't try is tried now; what it found is believed, unless the file system is another.
+    What an earlier version didn't try is tried now; its results count unless the file system changed.
     """
     mount = mount_of(base.path)
     kept = _read(base, mount)
@@ -57,13 +57,13 @@ def probe(base: Base) -> None:
 
 
 def _told(mount: Mount) -> dict[str, bool]:
-    """Return what the kind of a file system tells; nothing for a usual one."""
+    """Return what the kind of file system tells; nothing for an ordinary one."""
     lacks = ("symlinks", "hardlinks", "case_sensitive", "any_names") if mount.kind in PLAIN else ()
     return dict.fromkeys(lacks, False)
 
 
 def _read(base: Base, mount: Mount) -> dict[str, bool]:
-    """Return what was tried before; nothing where it cannot be read, or was found out on another file system."""
+    """Return the stored results; nothing if they can't be read, or are another file system's."""
     try:
         kept = object_of(read_small_json(base.capabilities), "format")
         if kept["format"] != _FORMAT or kept.get("file_system", mount.kind) != mount.kind:
@@ -88,18 +88,18 @@ def _try(root: Path, folder: Path) -> dict[str, bool]:
 
 
 def _keeps_name(root: Path, path: Path) -> bool:
-    """Return whether a file can have this name and no other."""
+    """Return whether a file can have exactly this name."""
     try:
         fs.write_text(root, path, "")
         return path.name in os.listdir(path.parent)  # noqa: PTH208 - the names as the file system gives them
-    except (Denied, OSError):  # a full disk says nothing, and passes
+    except (Denied, OSError):  # a full disk says nothing about names
         return False
     finally:
         fs.remove_file(root, path)
 
 
 def _excludes(path: Path) -> bool:
-    """Return whether a lock that one descriptor holds is refused to another."""
+    """Return whether a lock on one descriptor is refused to another."""
     descriptors = [os.open(path, os.O_RDWR | os.O_CLOEXEC) for _ in range(2)]
     try:
         return [_locks(fd) for fd in descriptors] == [True, False]

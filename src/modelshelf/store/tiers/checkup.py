@@ -1,4 +1,4 @@
-"""Looking a base over by names, owners and sizes, for the doctor. Nothing is read, nothing is changed."""
+"""Inspecting a base by names, owners and sizes, for the doctor. Nothing is read, nothing is changed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from modelshelf.store.repos import scan
 
 
 def tree_bytes(folder: Path) -> int:
-    """Return the apparent bytes of the files below a folder, each name counted; 0 where it is not there."""
+    """Return the apparent bytes of the files below a folder, each name counted; 0 if it doesn't exist."""
     total = 0
     for path in scan.walk_files(folder):
         with contextlib.suppress(OSError):
@@ -23,7 +23,7 @@ def tree_bytes(folder: Path) -> int:
 
 
 def strays(base: Base) -> list[Path]:
-    """Return the folders of repositories that lie beside `hub`, and those in a `hub` in `hub`, by name.
+    """Return the repositories' folders beside `hub`, and those in a `hub` in `hub`, by name.
 
     `cache_dir=BASE` makes the former, HF_HOME=BASE/hub the latter.
     """
@@ -35,7 +35,7 @@ def strays(base: Base) -> list[Path]:
 
 
 def is_unfinished(stray: Path) -> bool:
-    """Return whether a folder of a model has no snapshot, so that nothing can be made of it but what began it."""
+    """Return whether a model's folder has no snapshot, so that only the program that began it can finish it."""
     parsed = parse_repo_folder(stray.name)
     if parsed is None or parsed[0] != "model":
         return False
@@ -46,9 +46,9 @@ def is_unfinished(stray: Path) -> bool:
 
 
 def closed_trees(base: Base) -> list[Path]:
-    """Return the lists of files that others may not read though they may read the folder, and that are ours to open.
+    """Return the lists of files that others can't read though they can read the folder, and that are ours to open.
 
-    huggingface_hub makes them for their owner alone.
+    huggingface_hub makes them readable for their owner alone.
     """
     found = []
     for _, _, repo in scan.repos(base):
@@ -63,13 +63,13 @@ def closed_trees(base: Base) -> list[Path]:
 
 
 def closed_folder(base: Base) -> Path | None:
-    """Return the first folder of a base that is there and that this process may not look into; None without one."""
+    """Return the first existing folder of a base that this process can't read; None if there is none."""
     folders = (folder for folder in (base.path, base.own, base.hub) if os.access(folder, os.F_OK))
     return next((folder for folder in folders if not os.access(folder, os.R_OK | os.X_OK)), None)
 
 
 def open_trees(base: Base) -> list[Path]:
-    """Let others read the lists of files that `closed_trees` finds; returns those that can be read now."""
+    """Open the lists of files that `closed_trees` finds; return those that others can read now."""
     closed = closed_trees(base)
     for path in closed:
         fs.take_folder_permissions(base.path, path)
@@ -87,6 +87,6 @@ def mode_of(path: Path) -> int | None:
 
 
 def disk_bytes(base: Base) -> int:
-    """Return how large the file system of a base is."""
+    """Return the size of a base's file system."""
     found = os.statvfs(base.path)
     return found.f_blocks * found.f_frsize

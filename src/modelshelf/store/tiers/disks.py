@@ -19,21 +19,21 @@ _REAL = frozenset(
     "ext2 ext3 ext4 xfs btrfs zfs f2fs jfs bcachefs ntfs ntfs3 fuseblk exfat vfat hfsplus drvfs nfs nfs4 cifs smb3"
     " fuse.sshfs virtiofs 9p ceph overlay fuse.fuse-overlayfs".split()
 )
-"""File systems that keep what is written to them; the others are memory, or no file systems at all."""
+"""File systems that keep what is written; the others are memory, or not real file systems."""
 _NOT_FOR_MODELS = ("/boot", "/snap", "/var/lib/docker", "/var/lib/containers", "/run", "/etc", "/dev", "/proc", "/sys")
 FOLDER = "llm-models-cache"
-"""What a base is called on a disk of its own."""
+"""The name of a base on a disk of its own."""
 PROBE_BYTES = 64 * 2**20
 _BLOCK_BYTES = 2**20
 _NEEDED = 8
-"""A disk with less free than so many probes is not measured."""
+"""A disk with less free space than so many probes isn't measured."""
 
 
 def list_disks(usual: Path, table: str | None = None) -> list[Disk]:
     """Return the file systems that this process may write models to, each once, by mount point.
 
     Args:
-        usual: The base that Hugging Face programs use by default; the one to propose on its disk.
+        usual: The base that Hugging Face programs use by default, which is proposed on its disk.
         table: The text of a mount table; by default this process's.
     """
     home = mount_of(usual, table)
@@ -47,12 +47,12 @@ def list_disks(usual: Path, table: str | None = None) -> list[Disk]:
 
 
 def _order(disk: Disk) -> tuple[bool, int]:
-    """Return what of two mounts of one disk to prefer: where the default base is, else the shortest."""
+    """Return a sort key for two mounts of one disk: first the default base's, then the shortest."""
     return disk.is_home, -len(disk.point)
 
 
 def _disk(mount: Mount, home: Mount, usual: Path, table: str | None) -> Disk | None:
-    """Return what a mount offers; None when this user can't keep models there."""
+    """Return what a mount offers; None if this user can't keep models there."""
     point = Path(mount.point)
     if mount.kind not in _REAL or mount.read_only or _is_for_others(point):
         return None
@@ -87,7 +87,7 @@ def nearest(path: Path) -> Path:
 
 
 def _space(point: Path) -> os.statvfs_result | None:
-    """Return how much room a file system has; None where its server is gone, which a folder in memory doesn't show."""
+    """Return the space of a file system; None if its server is gone, which a cached folder doesn't show."""
     try:
         return os.statvfs(point)
     except OSError:
@@ -95,24 +95,24 @@ def _space(point: Path) -> os.statvfs_result | None:
 
 
 def size_bytes(base: Path) -> int | None:
-    """Return how large the disk of a base is; None where nobody says."""
+    """Return the size of a base's disk; None if unknown."""
     space = _space(nearest(base))
     return None if space is None else space.f_blocks * space.f_frsize
 
 
 def is_writable(base: Path) -> bool:
-    """Return whether this process may write in a base, or make it."""
+    """Return whether this process may write in a base, or create it."""
     found = nearest(base)
     return is_folder(found) and os.access(found, os.W_OK | os.X_OK)
 
 
 def measure(base: Path, size_bytes: int = PROBE_BYTES) -> Speed | None:
-    """Return how fast the disk of a base takes and gives one file; nothing of it is left behind.
+    """Return how fast a base's disk writes and reads one file, which is deleted afterwards.
 
-    None where it cannot be said: the disk is nearly full, or refuses.
+    None if the disk is nearly full or refuses.
     """
     folder = nearest(Base(base).own)
-    block = memoryview(os.urandom(_BLOCK_BYTES))  # what a file system can compress would measure the processor
+    block = memoryview(os.urandom(_BLOCK_BYTES))  # compressible data would measure the processor
     try:
         space = os.statvfs(folder)
         if space.f_bavail * space.f_frsize < _NEEDED * size_bytes:

@@ -1,4 +1,4 @@
-"""The registry that governs a base: the base's marker names it, so that no second one takes the base for its own."""
+"""The registry that governs a base: the base's marker names it, so that no other registry takes the base."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Governor:
     id: str
     """The registry's own id."""
     place: str
-    """Where it is: a path of SQLite, relative to the base where it lies in it; else a URL without password."""
+    """Its place: a path for SQLite, relative to the base if it is inside; else a URL without password."""
 
     def file(self, base: Base) -> Path | None:
         """Return its SQLite file as this process would find it; None for a server."""
@@ -39,7 +39,7 @@ _SQLITE = "sqlite:///"
 
 
 def read(base: Base) -> Governor | None:
-    """Return the registry that the marker of a base names; None where it names none, or nothing that can be one."""
+    """Return the registry that a base's marker names; None if it names none, or nothing valid."""
     named = _read_marker(base).get("registry")
     if not isinstance(named, dict):
         return None
@@ -50,9 +50,9 @@ def read(base: Base) -> Governor | None:
 
 
 def why_not_ours(base: Base, registry_id: str, url: str) -> str:
-    """Return why a registry may not change a base, in a sentence; empty where it may.
+    """Return why a registry may not change a base, in a sentence; empty if it may.
 
-    One that is another at the very place that the marker names took the place of a lost one.
+    A different registry at the place that the marker names has replaced a lost one.
 
     Args:
         base: The base.
@@ -66,7 +66,7 @@ def why_not_ours(base: Base, registry_id: str, url: str) -> str:
 
 
 def check_ours(base: Base, registry_id: str, url: str) -> None:
-    """Do nothing where a registry may change a base; see `why_not_ours`.
+    """Raise unless a registry may change a base; see `why_not_ours`.
 
     Raises:
         Conflict: It may not: the base belongs to another library.
@@ -78,7 +78,7 @@ def check_ours(base: Base, registry_id: str, url: str) -> None:
 
 
 def claim(base: Base, registry_id: str, url: str) -> None:
-    """Let the marker of a base name a registry; a base that cannot be written keeps what it says.
+    """Write a registry into a base's marker; a base that can't be written keeps its marker.
 
     Raises:
         Conflict: The base belongs to another library.
@@ -91,14 +91,14 @@ def claim(base: Base, registry_id: str, url: str) -> None:
         fs.write_text(base.path, base.marker, json.dumps(_read_marker(base) | {"registry": asdict(ours)}))
     except (ShelfError, OSError):
         return
-    check_ours(base, registry_id, url)  # of two that were at it at once, the later one has it
+    check_ours(base, registry_id, url)  # of two at once, the later one has it
 
 
 def release(base: Base, registry_id: str) -> None:
-    """Let the marker of a base name no registry any more, where it names this one.
+    """Remove a registry from a base's marker, if it names this one.
 
     Raises:
-        Denied, OSError: The marker cannot be written.
+        Denied, OSError: The marker can't be written.
     """
     named = read(base)
     if named is not None and named.id == registry_id:
@@ -130,7 +130,7 @@ def _place(base: Base, url: str) -> str:
 
 
 def _has_moved(base: Base, named: Governor) -> bool:
-    """Return whether a registry left the base it lay in; of one elsewhere other processes may see what we do not."""
+    """Return whether a registry left its base; one elsewhere may be visible to other processes only."""
     path = named.file(base)
     return path is not None and not Path(named.place).is_absolute() and not is_there(path)
 

@@ -20,7 +20,7 @@ from modelshelf.store.waiting import turnstile
 
 
 def read_id(base: Base) -> TierId | None:
-    """Return the id of the tier that is mounted at a base; None without a marker, or one that says no id."""
+    """Return the id of the tier mounted at a base; None without a marker, or with one that has no id."""
     try:
         return TierId(object_of(read_small_json(base.marker), "id")["id"])
     except (OSError, BadInput):
@@ -28,11 +28,11 @@ def read_id(base: Base) -> TierId | None:
 
 
 def why_offline(base: Base, known_id: str | None) -> str:
-    """Return why a base cannot be used, in a sentence; empty when it can.
+    """Return why a base can't be used, in a sentence; empty if it can.
 
     Args:
         base: The base.
-        known_id: The id it had when it was last seen; None for a base that was never used, empty for one that was, with
+        known_id: The id it had when it was last used; None for a base that was never used, empty for a used one with
             an id that nobody remembers.
     """
     try:
@@ -47,12 +47,12 @@ def open_tier(base: Base, known: KnownBases, registered_id: str | None) -> TierI
 
     Args:
         base: The base.
-        known: The user's memory of bases.
-        registered_id: The id that the registry has for this base; None when it has none.
+        known: The user's list of known bases.
+        registered_id: The id that the registry has for this base; None if it has none.
 
     Raises:
-        Unavailable: The base was used before and its marker is not there now; nothing was written.
-        BadInput: The base cannot be created or written.
+        Unavailable: The base was used before and its marker is missing now; nothing was written.
+        BadInput: The base can't be created or written.
         Denied: Its bytes would go elsewhere; see `check_folders`.
     """
     check_online(base, registered_id or known.load().get(str(base.path)))
@@ -64,10 +64,10 @@ def open_tier(base: Base, known: KnownBases, registered_id: str | None) -> TierI
 
 
 def check_folders(base: Base) -> None:
-    """Do nothing when what is written in a base stays there, on one file system.
+    """Raise unless everything written to a base stays there, on one file system.
 
     Raises:
-        Denied: `hub`, `modelshelf` or something in the latter is a link, or one of the two lies on another file system.
+        Denied: `hub`, `modelshelf` or something in the latter is a link, or one of the two is on another file system.
     """
     for path in (base.hub, base.own, base.hub / ".locks", *_entries(base.own)):
         if is_link(path):
@@ -86,7 +86,7 @@ def check_folders(base: Base) -> None:
 
 
 def _entries(folder: Path) -> list[Path]:
-    """Return what lies in a folder by name, without what a killed process tried there."""
+    """Return a folder's entries by name, without a killed probe's leftovers."""
     try:
         with os.scandir(folder) as entries:
             return sorted(Path(entry.path) for entry in entries if not is_temporary("", entry.name))
@@ -95,7 +95,7 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def check_online(base: Base, known_id: str | None) -> None:
-    """Do nothing when a base can be used.
+    """Raise unless a base can be used.
 
     Args:
         base: The base.
@@ -103,7 +103,7 @@ def check_online(base: Base, known_id: str | None) -> None:
 
     Raises:
         Denied: Its bytes would go elsewhere; see `check_folders`.
-        Unavailable: It was used before, and its marker is not there now, or names another tier; or too many threads
+        Unavailable: It was used before, and its marker is missing now, or names another tier; or too many threads
             wait for its disk.
     """
     with turnstile(base.path).inside():
@@ -128,10 +128,10 @@ def check_online(base: Base, known_id: str | None) -> None:
 
 
 def reset_marker(base: Base) -> TierId:
-    """Mark a base as a tier with a new id; returns the id, which may be that of a process that was faster.
+    """Mark a base as a tier with a new id; return the id, which may be that of a faster process.
 
     Raises:
-        BadInput: The base cannot be created or written.
+        BadInput: The base can't be created or written.
     """
     tier_id = TierId(uuid.uuid4().hex)
     try:
@@ -147,10 +147,10 @@ def reset_marker(base: Base) -> TierId:
 
 
 def check_creatable(base: Base) -> None:
-    """Do nothing when a base that has no marker yet could be created and marked.
+    """Raise unless a base without a marker could be created and marked.
 
     Raises:
-        BadInput: It could not.
+        BadInput: It couldn't.
     """
     check_folders(base)
     nearest = nearest_folder(base)
@@ -169,16 +169,16 @@ def _unwritable(base: Base, why: str) -> BadInput:
 
 
 def give_new_id(base: Base) -> TierId:
-    """Write a base's marker anew: it is a copy of another base, or its marker cannot be read; returns the id."""
+    """Give a base a new id, because it is a copy or its marker can't be read; return the id."""
     tier_id = TierId(uuid.uuid4().hex)
     fs.write_text(base.path, base.marker, json.dumps({"format": 1, "id": tier_id}))
     return tier_id
 
 
 def is_writable(base: Base) -> bool:
-    """Return whether this process may write in a base: no read-only mount, no other owner's folders.
+    """Return whether this process may write in a base: not mounted read-only, no other owner's folders.
 
-    Advice for people and for refusing early; what is written all the same is refused by the system itself.
+    Advice for people and for refusing early; the system itself refuses writes all the same.
     """
     for folder in (base.own, base.hub):
         nearest = folder if os.access(folder, os.F_OK) else base.path
@@ -188,30 +188,30 @@ def is_writable(base: Base) -> bool:
 
 
 def nearest_folder(base: Base) -> Path:
-    """Return a base, or what it would be made in: the nearest path above it that exists."""
+    """Return a base, or the nearest existing folder above it."""
     return next(path for path in (base.path, *base.path.parents) if is_folder(path) or is_file(path))
 
 
 def _holder(base: Base) -> Path:
-    """Return the folder on whose file system a base's bytes lie."""
+    """Return the folder on whose file system a base's bytes are."""
     return base.hub if is_there(base.hub) else nearest_folder(base)
 
 
 def device(base: Base) -> str:
-    """Return what tells the file system of a base from others, as a text.
+    """Return a text that identifies a base's file system.
 
-    The device of the nearest folder that exists.
+    It is the device of the nearest existing folder.
     """
     return str(_holder(base).stat().st_dev)
 
 
 def free_bytes(base: Base) -> int:
-    """Return what the file system of a base has for an ordinary user, in bytes."""
+    """Return the bytes that a base's file system has free for an ordinary user."""
     found = os.statvfs(_holder(base))
     return found.f_bavail * found.f_frsize
 
 
 def free_entries(base: Base) -> int | None:
-    """Return how many files more the file system of a base can have for an ordinary user; None where it counts none."""
+    """Return how many more files a base's file system can have for an ordinary user; None if it doesn't count them."""
     found = os.statvfs(nearest_folder(base))
     return found.f_favail if found.f_files else None

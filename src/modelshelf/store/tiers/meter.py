@@ -1,10 +1,10 @@
-"""How much lies under a base: an lstat walk by inode that agrees with `du`, and repeats only what changed.
+"""How many bytes are under a base: an lstat walk by inode that agrees with `du`, and repeats only what changed.
 
-A repository's subtotal is kept with the mtimes of its folders. Names that come or go change those; a file that grows
-in place does not, so that a repository with a download in it is walked every time. A file rewritten in place by hand
-is seen by a full walk only (`rescan=True`). A folder that changed within the last two seconds is not kept: a change
-that follows at once may leave it the same mtime, for file systems count time in ticks (2 s on FAT). A hard link made
-elsewhere changes no folder of the file's first name: where links are not all accounted for, everything is walked.
+A repository's subtotal is kept with the mtimes of its folders. New and deleted names change those; a file that grows
+in place doesn't, so a repository with a download is walked every time. Only a full walk (`rescan=True`) notices a file
+that was rewritten in place. A folder that changed within the last two seconds isn't kept, because another change
+may leave it the same mtime: file systems count time in ticks (2 s on FAT). A hard link made elsewhere changes no folder
+of the file's first name: unless all links are accounted for, everything is walked.
 
 Source: `du` counts folders and links as well as files; an inode with several links once; since coreutils 9.2
 `du --apparent-size` leaves folders out.
@@ -32,7 +32,7 @@ from modelshelf.store.probe import is_there
 from modelshelf.store.small_files import LIST_BYTES, read_small_json
 
 PARTIAL_SUFFIXES = (".incomplete", ".downloadInProgress", ".aim-tmp", fs.TEMPORARY, ".tmp")
-"""How the names of files end that a program hasn't finished: huggingface_hub's, other tools', and ours."""
+"""Suffixes of unfinished files: huggingface_hub's, other tools', and ours."""
 _FORMAT = 2
 _SETTLED_NS = 2 * 10**9
 
@@ -45,7 +45,7 @@ class Subtotal:
     """By kind."""
     allocated_bytes: int = 0
     hole_bytes: int = 0
-    """Of the parts of downloads; see `Usage`."""
+    """Of parts; see `Usage`."""
     linked: list[tuple[int, int, int, int, int, str]] = field(default_factory=list)
     """Files with several links: device, inode, links, apparent and allocated bytes, kind; counted when summed."""
     folders: dict[str, int] = field(default_factory=dict)
@@ -63,23 +63,23 @@ class Subtotal:
         self.allocated_bytes += found.st_blocks * 512
 
     def add_folder(self, path: str, found: os.stat_result, kind: str) -> None:
-        """Count a folder without what is in it."""
+        """Count a folder without its content."""
         self.folders[path] = found.st_mtime_ns
         self.apparent[kind] = self.apparent.get(kind, 0) + found.st_size
         self.allocated_bytes += found.st_blocks * 512
 
     def settled(self, before_ns: int) -> bool:
-        """Return whether its folders tell every later change."""
+        """Return whether its folders' mtimes show every later change."""
         return not self.growing and bool(self.folders) and max(self.folders.values()) < before_ns
 
 
 def measure(base: Base, *, rescan: bool = False, keep: bool = False) -> Usage:
-    """Return what lies under a base.
+    """Return what is under a base.
 
     Args:
-        base: The base; one that does not exist holds nothing.
-        rescan: Walk everything, whatever was kept from the last time.
-        keep: Keep what was measured for the next time: for whoever changes the base anyway. Asking writes nothing.
+        base: The base; one that doesn't exist holds nothing.
+        rescan: Walk everything, ignoring kept results.
+        keep: Keep the results for the next time, for callers that change the base anyway. Asking writes nothing.
     """
     kept = {} if rescan else _load(base)
     fresh: dict[str, Subtotal] = {}
@@ -92,12 +92,12 @@ def measure(base: Base, *, rescan: bool = False, keep: bool = False) -> Usage:
 
 
 def measure_repo(repo: Repo) -> Usage:
-    """Return what lies in the folder of one repository."""
+    """Return what is in one repository's folder."""
     return _sum([_measure_repo(str(repo.path))])
 
 
 def _has_unseen_links(parts: list[Subtotal]) -> bool:
-    """Return whether a file has more links than were met; one that was kept may be among them without saying so."""
+    """Return whether a file has more links than were found; a kept subtotal may contain one without saying so."""
     links: dict[tuple[int, int], int] = {}
     met: Counter[tuple[int, int]] = Counter()
     for device, inode, count, *_ in (item for part in parts for item in part.linked):
@@ -125,8 +125,8 @@ def _sum(parts: list[Subtotal]) -> Usage:
 def _measure_base(base: Base, kept: dict[str, Subtotal], fresh: dict[str, Subtotal]) -> Iterator[Subtotal]:
     kinds = {base.xet: "xet", base.old_transformers: "transformers", base.own: "other"}
     rest = Subtotal()
-    _add_folder(rest, str(base.path.resolve()), "other")  # a base may be a link; what it holds is elsewhere
-    # Our own folder first: a blob that is published meanwhile is then counted twice, and never not at all.
+    _add_folder(rest, str(base.path.resolve()), "other")  # a base may be a link; its content is elsewhere
+    # Our own folder first: a blob that is published meanwhile is then counted twice instead of never.
     for entry in sorted(_entries(str(base.path)), key=lambda entry: entry.path != str(base.own)):
         if entry.path == str(base.hub) and entry.is_dir(follow_symlinks=False):
             yield from _measure_hub(base, entry.path, kept, fresh)
@@ -193,13 +193,13 @@ def _add_repo_entry(subtotal: Subtotal, entry: os.DirEntry[str], linked_digests:
             _add_repo_entry(subtotal, child, linked_digests)
         return
     if stat.S_ISLNK(found.st_mode):
-        with contextlib.suppress(OSError):  # others remove while we look
+        with contextlib.suppress(OSError):  # others delete while we walk
             linked_digests.add(os.readlink(entry.path).rpartition("/")[2])  # noqa: PTH115 - a Path doubles the walk
     subtotal.add(found, "models")
 
 
 def _add(subtotal: Subtotal, entry: os.DirEntry[str], kind: str, base: Base) -> None:
-    """Count an entry and all below it as one kind; what is under `incoming` is partial."""
+    """Count an entry and everything below it as one kind; what is under `incoming` is partial."""
     found = _lstat(entry)
     if found is None:
         return

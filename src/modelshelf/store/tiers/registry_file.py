@@ -1,4 +1,4 @@
-"""Where the registry lies, and whether SQLite may lie there."""
+"""The registry's place, and whether SQLite may be there."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from modelshelf.store.mounts import mount_of
 
 
 def place(database_url: str, primary_base: str) -> tuple[str, Path | None]:
-    """Return the registry's URL, by default in the primary base, and its file where it is SQLite."""
+    """Return the registry's URL, by default in the primary base, and its file if it is SQLite."""
     url = database_url or f"sqlite:///{Base(Path(primary_base)).registry}"
     return url, Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
 
 
 def check_place(path: Path | None, state_home: Path) -> None:
-    """Do nothing when a registry may lie at `path`; None is a server.
+    """Raise unless a registry may be at `path`; None is a server.
 
     Raises:
-        BadInput: It is on a network mount; says where it may lie instead.
-        Unavailable: Something else than a file has its name.
+        BadInput: It is on a network mount; says where it may be instead.
+        Unavailable: Something other than a file has its name.
     """
     if path is None:
         return
@@ -41,6 +41,6 @@ def check_place(path: Path | None, state_home: Path) -> None:
 
 
 def make_room_for(path: Path | None, state_home: Path) -> None:
-    """Create the folder of a registry in the user's state folder, where a refusal sends people; no other."""
+    """Create a registry's folder in the user's state folder, where refusals send people; no other folder is created."""
     if path is not None and path.parent == known_bases_file(state_home).parent:
         fs.make_folder(state_home, path.parent)

@@ -1,7 +1,7 @@
 """A sidecar for each model beside its bytes, so that a lost registry can be rebuilt from the disks alone.
 
-A sidecar with `arriving_from` is the journal of a move: it is on the target's disk before the first blob is, and says
-where the whole copy still lies. Sidecars are read by recovery and by nobody else.
+A sidecar with `arriving_from` is the journal of a move: it is on the target before the first blob, and says where the
+whole copy still is. Only recovery reads sidecars.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _KEYS = (
 
 
 def write(base: Base, sidecar: Sidecar) -> None:
-    """Write a model's sidecar durably, all or nothing; its snapshot, where that is here, is held by a ref of ours."""
+    """Write a model's sidecar durably, all or nothing; a ref of ours protects its snapshot, if that exists."""
     _hold(base, sidecar)
     path = base.sidecar(sidecar.model_name)
     value = {
@@ -55,9 +55,9 @@ def write(base: Base, sidecar: Sidecar) -> None:
 
 
 def remove(base: Base, model_name: ModelName) -> Freed:
-    """Delete a model's sidecar, and the ref that held its snapshot; returns what that freed.
+    """Delete a model's sidecar, and the ref that protected its snapshot; return what that freed.
 
-    **Crash:** the sidecar names the ref, so it goes last.
+    **Crash:** the sidecar names the ref, so it is deleted last.
     """
     freed, sidecar = Freed(), _read(base.sidecar(model_name))
     if sidecar is not None:
@@ -75,12 +75,12 @@ def _hold(base: Base, sidecar: Sidecar) -> None:
 
 
 def read_all(base: Base) -> list[Sidecar]:
-    """Return the sidecars of a base, by name; one that cannot be understood is left out, see `strange`."""
+    """Return a base's sidecars, by name; one that can't be understood is left out, see `strange`."""
     return [sidecar for sidecar in _look(base).values() if sidecar is not None]
 
 
 def strange(base: Base) -> list[Path]:
-    """Return the files among the sidecars of a base that cannot be understood, by name."""
+    """Return the files among a base's sidecars that can't be understood, by name."""
     return [path for path, sidecar in _look(base).items() if sidecar is None]
 
 
@@ -89,7 +89,7 @@ def _look(base: Base) -> dict[Path, Sidecar | None]:
 
 
 def _read(path: Path) -> Sidecar | None:
-    """Return a sidecar that is called as its model is; anything else is another's, or meant to harm."""
+    """Return a sidecar named after its model; anything else is another's, or hostile."""
     try:
         sidecar = _parse(read_small_json(path, LIST_BYTES))
     except (OSError, BadInput):

@@ -1,4 +1,4 @@
-"""What lies in a base under our names and cannot be understood: left out everywhere, and named by the doctor."""
+"""Files in a base under our names that can't be understood: left out everywhere, and named by the doctor."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from modelshelf.store.tiers import marker, sidecars
 
 
 def find(base: Base) -> list[Path]:
-    """Return the files of ours that say nothing, and the folders that no repository can be called, by path.
+    """Return our files that can't be understood, and folders whose name isn't a repository's, by path.
 
-    What this user may not read is not among them: that is another finding.
+    Unreadable files aren't included: they are another finding.
     """
     found = [path for path in (base.capabilities, base.meter, base.links) if not _is_object(path)]
     if marker.read_id(base) is None:
         found.append(base.marker)
-    with contextlib.suppress(OSError):  # a folder that may not be entered
+    with contextlib.suppress(OSError):  # a folder that can't be entered
         found += sidecars.strange(base)
     found += [repo.path for repo in scan.strange_repos(base)]
     return sorted(path for path in found if is_there(path) and not is_closed(path))
