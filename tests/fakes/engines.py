@@ -25,6 +25,11 @@ class FakeEngine:
     may_stop: asyncio.Event = field(default_factory=asyncio.Event)
     tell: Callable[[EngineState], None] = lambda state: None
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether its start ended without an engine."""
+        return self.ready.done() and (self.ready.cancelled() or self.ready.exception() is not None)
+
     def memory_bytes(self) -> int:
         """Return what it holds."""
         return self.wanted.needs_bytes
@@ -75,17 +80,17 @@ class FakeStarter:
     @property
     def live(self) -> list[FakeEngine]:
         """The engines that start or run."""
-        failed = [engine for engine in self.engines if engine.ready.done() and engine.ready.exception()]
-        return [e for e in self.engines if not e.gone.done() and e not in failed and e not in self.cancelled]
+        return [engine for engine in self.engines if not engine.gone.done() and not engine.has_failed]
 
-    def look(self, model_name: str) -> Wanted:
+    def look(self, model: str | int) -> Wanted:
         """Return a model."""
         self.looks += 1
         if self.why_not_looked is not None:
             raise self.why_not_looked
-        if model_name not in self.models:
-            raise NotFound(f"There is no model {model_name}.", hint="shelf ls lists them.")
-        return self.models[model_name]
+        for name, known in self.models.items():
+            if model in (name, known.model_id):
+                return known
+        raise NotFound(f"There is no model {model}.", hint="shelf ls lists them.")
 
     def memory(self) -> Mapping[str, DeviceMemory]:
         """Return what the test says that is free."""

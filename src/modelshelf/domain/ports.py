@@ -143,8 +143,11 @@ class RunningEngine(Protocol):
 class EngineStarter(Protocol):
     """Starts engines; knows the registry, leases, backends and processes, and decides nothing of when."""
 
-    def look(self, model_name: str) -> Wanted:
+    def look(self, model: str | int) -> Wanted:
         """Return what a model would be served as; blocking, and starts nothing.
+
+        Args:
+            model: Its name; or the id of one that was looked up before, and may have another name by now.
 
         Raises:
             NotFound: There is no such model.

@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from modelshelf.domain.ports import EngineStarter, RunningEngine
+from modelshelf.domain.ports import EngineStarter
+from modelshelf.domain.scheduling_engine import Engine
+from modelshelf.domain.scheduling_events import Rules, Seen, Unload
 from modelshelf.domain.serving import Endpoint, EngineState, EngineStatus, Served, Wanted
-from modelshelf.errors import BadInput
+from modelshelf.errors import BadInput, EngineFailed, NotFound, Unavailable
+from modelshelf.services.serving.run_loop import RunLoop
+
+LOAD_WAIT_S = 120.0
+LOOK_AGAIN_S = 10.0
+"""How often a model that is served is looked up again: it may have been updated or removed."""
+_FRESH_S = 1.0
+"""So long a name means what it meant."""
+_MOST_NAMES = 1000
 
 
 class EnginePool:
     """Starts engines for those who ask, shares them, and ends them.
 
-    **Concurrency:** one event loop owns it: everything but making it is called there.
+    **Concurrency:** the event loop of `start` owns it: everything else is called there.
     """
 
-    def __init__(self, starter: EngineStarter) -> None:
+    def __init__(self, starter: EngineStarter, rules: Rules | None = None, load_wait_s: float = LOAD_WAIT_S) -> None:
         self._starter = starter
-        self._engines: dict[int, tuple[Wanted, RunningEngine]] = {}
-        self._starting = asyncio.Lock()
+        self._run = RunLoop(starter, rules or Rules())
+        self._load_wait_s = load_wait_s
+        self._names: dict[str, tuple[float, int]] = {}
+        """When names were looked up, and the ids of the models that they meant."""
+        self._models: dict[int, Wanted] = {}
+        """What models were when they were last looked up."""
+        self._looking: asyncio.Task[None] | None = None
 
     @asynccontextmanager
     async def use(
@@ -48,27 +64,28 @@ class EnginePool:
             TooMany: Too many requests wait for it.
             Unavailable: It isn't ready yet; `retry_after_s` says when to ask again. Or the pool stops.
         """
-        wanted = await asyncio.to_thread(self._starter.look, model_name)
+        wanted = await self._look(model_name)
         if endpoint not in wanted.endpoints:
-            raise BadInput(f"{wanted.model_name} doesn't answer {endpoint}: {wanted.backend} runs it.")
-        async with self._starting:
-            if wanted.model_id not in self._engines:
-                self._engines[wanted.model_id] = wanted, await self._starter.start(wanted, lambda state: None)
-        yield self._engines[wanted.model_id][1].served
+            raise BadInput(f"{wanted.model_name} doesn't answer {endpoint.value}: {wanted.backend} runs it.")
+        wait_s = None if patient else self._load_wait_s
+        async with self._run.slot(wanted, key=key, keep_alive_s=keep_alive_s, wait_s=wait_s) as served:
+            yield served
 
-    def engines(self) -> list[EngineStatus]:
-        """Return the engines and the models that are asked for, by name."""
-        return [
-            EngineStatus(wanted.model_name, wanted.kind, EngineState.READY, wanted.backend, 0, 0, 0, 300)
-            for wanted, _ in self._engines.values()
-        ]
+    async def engines(self) -> list[EngineStatus]:
+        """Return the engines and the models that are asked for, by name, with the memory that they hold."""
+        held = {}
+        for model_id, engine in list(self._run.running.items()):
+            held[model_id] = await self._run.in_thread(engine.memory_bytes)
+        found = [self._status(each, held.get(i)) for i, each in self._run.scheduler.engines.items()]
+        return sorted(found, key=lambda status: status.model_name)
 
     def status_of(self, model_name: str) -> EngineStatus | None:
         """Return what a model's engine has come to; None where nobody asked for it."""
-        return next((status for status in self.engines() if status.model_name == model_name), None)
+        engine = self._known(model_name)
+        return None if engine is None else self._status(engine)
 
     async def load(self, model_name: str, keep_alive_s: float | None = None, *, pinned: bool = False) -> EngineStatus:
-        """Start a model and return once it is ready.
+        """Start a model and return once it is ready, however long that takes.
 
         Args:
             model_name: The model.
@@ -76,26 +93,95 @@ class EnginePool:
             pinned: Whether it then never makes room for another model.
 
         Raises:
-            NotFound, BadInput, EngineFailed, Unavailable: See `use`.
+            NotFound, BadInput, EngineFailed, TooMany, Unavailable: See `use`.
         """
-        async with self.use(model_name, Endpoint.TOKENIZE, keep_alive_s, patient=True):
-            pass
-        return next(status for status in self.engines() if status.model_name == model_name)
+        wanted = await self._look(model_name)
+        async with self._run.slot(wanted, keep_alive_s=keep_alive_s, pin=pinned, by_hand=True):
+            return self._status(self._run.scheduler.engines[wanted.model_id])
 
     async def unload(self, model_name: str) -> None:
         """End a model's engine once it has answered what it was asked; returns when it is gone.
 
         Raises:
-            NotFound: No engine has it.
+            NotFound: No engine has it, or there is no such model.
         """
-        wanted = await asyncio.to_thread(self._starter.look, model_name)
-        await self._engines.pop(wanted.model_id)[1].stop()
+        engine = self._known(model_name)
+        model_id = engine.wanted.model_id if engine is not None else (await self._look(model_name)).model_id
+        if model_id not in self._run.scheduler.engines:
+            raise NotFound(f"{model_name} isn't loaded.", hint="shelf ps lists what is.", model_name=model_name)
+        self._run.tell(Unload(model_id))
+        await self._run.gone(model_id)
 
     async def start(self) -> None:
         """Begin; needed before the first use."""
+        self._run.start()
+        self._looking = asyncio.create_task(self._look_again())
 
     async def stop(self) -> None:
         """End all engines; those who wait are refused, and those who are answered lose their answer."""
-        for _, engine in self._engines.values():
-            await engine.stop()
-        self._engines.clear()
+        assert self._looking is not None, "start comes first"
+        self._looking.cancel()
+        await asyncio.wait([self._looking])
+        await self._run.stop()
+
+    async def _look(self, model_name: str) -> Wanted:
+        """Return what a model is; a name's meaning of a moment ago is good enough for a request to its engine.
+
+        As long as the registry doesn't answer, a name means what it meant to an engine that runs.
+        """
+        seen_s, model_id = self._names.get(model_name, (0.0, 0))
+        if model_id not in self._run.running:
+            return await self._look_up(model_name)
+        if asyncio.get_running_loop().time() - seen_s >= _FRESH_S:
+            with contextlib.suppress(Unavailable):
+                return await self._look_up(model_name)
+        return self._models[model_id]
+
+    async def _look_up(self, model: str | int) -> Wanted:
+        wanted = await self._run.in_thread(self._starter.look, model)
+        if isinstance(model, str):
+            if len(self._names) >= _MOST_NAMES:
+                self._names.clear()
+            self._names[model] = asyncio.get_running_loop().time(), wanted.model_id
+        self._models[wanted.model_id] = wanted
+        return wanted
+
+    async def _look_again(self) -> None:
+        """Look the models that are served up again and again: one that was removed is unloaded."""
+        while True:
+            await asyncio.sleep(LOOK_AGAIN_S)
+            await self.look_at_all()
+
+    async def look_at_all(self) -> None:
+        """See which of the models that are served are others by now."""
+        for model_id in list(self._run.running):
+            try:
+                wanted = await self._look_up(model_id)
+            except NotFound:
+                self._run.tell(Unload(model_id))
+            except (BadInput, Unavailable, EngineFailed):
+                continue  # its engine answers; the next start will say what is wrong
+            else:
+                self._run.tell(Seen(wanted))
+
+    def _known(self, model_name: str) -> Engine | None:
+        engines = self._run.scheduler.engines.values()
+        return next((engine for engine in engines if engine.wanted.model_name == model_name), None)
+
+    def _status(self, engine: Engine, memory_bytes: int | None = None) -> EngineStatus:
+        leaves_at_s, error = engine.leaves_at_s, engine.error
+        return EngineStatus(
+            model_name=engine.wanted.model_name,
+            kind=engine.wanted.kind,
+            state=engine.state,
+            backend=engine.wanted.backend,
+            memory_bytes=memory_bytes or (0 if engine.state is EngineState.FAILED else engine.wanted.needs_bytes),
+            in_flight=len(engine.granted),
+            queued=len(engine.queue),
+            keep_alive_s=engine.keep_alive_s,
+            unload_in_s=None if leaves_at_s is None else leaves_at_s - asyncio.get_running_loop().time(),
+            pinned=engine.pinned,
+            load_s=engine.load_s if engine.is_live else None,
+            reason=error.detail if error is not None else "",
+            tail=error.tail if isinstance(error, EngineFailed) else (),
+        )
