@@ -17,6 +17,7 @@ from modelshelf import __version__
 from modelshelf.cli import (
     add,
     adopt,
+    chat,
     clean,
     dedupe,
     doctor,
@@ -83,6 +84,7 @@ _GROUPS: dict[str, list[Callable[..., None]]] = {
         env.env,
         run.run,
         load.load,
+        chat.chat,
         update.update,
         pin.pin,
         pin.unpin,

@@ -27,6 +27,12 @@ def line(text: str) -> None:
     print(visible(text))
 
 
+def part(text: str) -> None:
+    """Print a piece of an answer that is still coming: for a program as it is, for a terminal as it may be shown."""
+    shown = visible(text.replace("\t", "    "), lines=True) if sys.stdout.isatty() else text
+    print(shown, end="", flush=True)
+
+
 def fact(label: str, text: str, indent: int, style: str = "") -> None:
     """Print what something is; on a terminal a sentence goes on below itself, and a long path loses its middle.
 
