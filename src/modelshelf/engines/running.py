@@ -7,6 +7,7 @@ import http.client
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from modelshelf.domain.engine_end import EngineEnd, end_of
@@ -14,6 +15,7 @@ from modelshelf.domain.serving import Served
 from modelshelf.engines.child import Child, Launch
 from modelshelf.errors import EngineFailed
 
+T = TypeVar("T")
 _POLL_S = 0.02
 _PROBE_TIMEOUT_S = 5.0
 
@@ -102,7 +104,7 @@ async def start_engine(
         EngineFailed: It died, or got on no more.
     """
     started_s = time.monotonic()
-    child = await asyncio.to_thread(Child, launch, write_log)
+    child = await in_thread(lambda: Child(launch, write_log), Child.stop)
     child.ended.add_done_callback(lambda _: on_end())
     try:
         await _wait_until_ready(child, ready, is_stalled)
@@ -110,6 +112,21 @@ async def start_engine(
         await asyncio.shield(asyncio.to_thread(child.stop))
         raise
     return Engine(served(child.url), time.monotonic() - started_s, child)
+
+
+async def in_thread(make: Callable[[], T], undo: Callable[[T], object]) -> T:
+    """Return what a function makes, called in a thread; cancelled meanwhile, what it makes is undone.
+
+    Args:
+        make: The function.
+        undo: Told of what was made and nobody waits for any more; called in a thread too.
+    """
+    made = asyncio.ensure_future(asyncio.to_thread(make))
+    try:
+        return await asyncio.shield(made)
+    except asyncio.CancelledError:
+        await asyncio.to_thread(undo, await made)
+        raise
 
 
 async def _wait_until_ready(child: Child, ready: Readiness, is_stalled: Callable[[int], bool]) -> None:

@@ -268,6 +268,11 @@ def known_libraries_file(state_home: Path) -> Path:
     return state_home / "modelshelf" / "libraries.json"
 
 
+def engines_folder(state_home: Path) -> Path:
+    """Return the folder of what is written down of running engines: a log for each model, a record for each child."""
+    return state_home / "modelshelf" / "engines"
+
+
 def user_unit_file(config_home: Path, name: str) -> Path:
     """The file of a user's systemd unit."""
     return config_home / "systemd" / "user" / name

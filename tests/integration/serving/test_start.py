@@ -1,0 +1,278 @@
+"""Starting engines for registered models: files, lease, command, and what is left when they end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from modelshelf.bootstrap.engines import make_starter
+from modelshelf.domain.serving import EngineKind, EngineState
+from modelshelf.engines.child import MARK
+from modelshelf.engines.running import Engine
+from modelshelf.errors import BadInput, EngineFailed, NotFound
+from modelshelf.services.serving.start import Starter
+from modelshelf.services.shelf import Shelf
+from modelshelf.store import engine_files
+from modelshelf.store.engine_files import EngineRecord
+from modelshelf.store.layout import engines_folder
+from tests.children import with_mark
+from tests.fakes.hub import FakeHub
+from tests.headers import gguf
+from tests.world import DEADLINE_S, Home, wait_until
+
+PROGRAM = Path(__file__).parents[2] / "fakes" / "engine_program.py"
+WRITER = {
+    "general.architecture": "llama",
+    "llama.block_count": 2,
+    "llama.context_length": 1024,
+    "llama.embedding_length": 64,
+    "llama.attention.head_count": 4,
+}
+
+
+@dataclass
+class Library:
+    """A library whose GGUF models the tests' own engine serves."""
+
+    home: Home
+    hub: FakeHub
+    shelf: Shelf
+    starter: Starter
+
+    def add(self, name: str, files: dict[str, bytes], *, pulled: bool = True, tier: str = "primary") -> None:
+        """Register a model, and download it."""
+        self.hub.add_repo(f"org/{name}", files)
+        self.shelf.register(name, f"org/{name}", tier, download=pulled)
+
+    def leases(self) -> list[str]:
+        """Return the names of the models that are held by engines."""
+        return [lease.model_name for lease in self.shelf.services.leaser.live() if lease.kind == "engine"]
+
+    def start(self, name: str, states: list[EngineState] | None = None) -> Engine:
+        """Start a model's engine, in a loop of its own that has ended before it is asked."""
+        told = [] if states is None else states
+        return asyncio.run(self.starter.start(self.starter.look(name), told.append))
+
+
+@contextlib.contextmanager
+def opened(home: Home, hub: FakeHub, *words: str) -> Iterator[Library]:
+    """Open a library whose llama-server is the tests' own engine with these words."""
+    command = shlex.join([sys.executable, "-P", str(PROGRAM), *words])
+    with home.open() as shelf:
+        yield Library(home, hub, shelf, make_starter(shelf.services, home.settings(LLAMA_SERVER=command)))
+
+
+@pytest.fixture
+def library(home: Home, hub: FakeHub) -> Iterator[Library]:
+    """A library with the tests' own engine."""
+    with opened(home, hub) as made:
+        yield made
+
+
+def command_line(library: Library, engine: Engine) -> list[str]:
+    """Return the command of an engine, by the process that listens."""
+    (record,) = engine_files.records(library.starter.state_home)
+    return next(one.cmdline() for one in with_mark(record.mark) if str(PROGRAM) in one.cmdline()[2:3])
+
+
+def stop(engine: Engine) -> None:
+    """Stop an engine."""
+    asyncio.run(engine.stop())
+
+
+def test_it_looks_before_it_starts(library: Library) -> None:
+    """Looking says which backend serves a model, what for, what may be asked and what memory it takes."""
+    library.add("writer", {"model-Q8_0.gguf": gguf(WRITER)})
+    library.add("reader", {"model.gguf": gguf(WRITER | {"llama.pooling_type": 1})})
+
+    wanted, reader = library.starter.look("writer"), library.starter.look("reader")
+
+    assert (wanted.backend, wanted.kind, wanted.slots, wanted.device) == ("llama", EngineKind.GENERATE, 4, "")
+    assert wanted.needs_bytes > 2 * 2 * 2 * 64 * 1024
+    assert "model-Q8_0.gguf" in wanted.version
+    assert (reader.kind, [str(one) for one in reader.endpoints if "embed" in one]) == (EngineKind.EMBED, ["embeddings"])
+    assert library.leases() == []
+
+
+def test_what_cannot_be_served_is_refused_by_the_look(library: Library) -> None:
+    """A model that isn't there, and a format that nothing serves, are refused before anything is started."""
+    library.add("onnx", {"model.onnx": b"onnx"})
+
+    with pytest.raises(NotFound):
+        library.starter.look("nobody")
+    with pytest.raises(BadInput, match="Nothing that is installed here serves ONNX"):
+        library.starter.look("onnx")
+
+
+def test_a_started_model_answers_and_is_leased_until_it_ends(library: Library) -> None:
+    """A ready engine answers under the library's name with its own key; the lease and the record go when it ends."""
+    library.add("tiny", {"model.gguf": gguf(WRITER)})
+    states: list[EngineState] = []
+
+    engine = library.start("tiny", states)
+    served = engine.served
+    answer = httpx2.post(
+        f"{served.url}/v1/chat/completions",
+        json={"model": served.upstream_model, "messages": []},
+        headers={"Authorization": f"Bearer {served.key}"},
+    )
+    held = library.leases()
+    stop(engine)
+
+    assert answer.json()["model"] == "tiny"
+    assert states == [EngineState.STARTING]
+    assert held == ["tiny"]
+    wait_until(lambda: library.leases() == [], "the lease to be given back")
+    assert engine_files.records(library.starter.state_home) == []
+    assert "fake engine: loading" in (engines_folder(library.starter.state_home) / "tiny.log").read_text()
+
+
+def test_missing_files_are_fetched_first(library: Library) -> None:
+    """A model that was registered and not downloaded is pulled by its first start, which tells so."""
+    library.add("late", {"model.gguf": gguf(WRITER)}, pulled=False)
+    states: list[EngineState] = []
+
+    stop(library.start("late", states))
+
+    assert states == [EngineState.FETCHING, EngineState.STARTING]
+
+
+def test_of_several_files_the_largest_quantisation_is_served_with_its_projector(library: Library) -> None:
+    """A split GGUF is given by its first part, with the file that reads images, from the slow tier too."""
+    library.add(
+        "images",
+        {
+            "m-Q8_0-00001-of-00002.gguf": gguf(WRITER),
+            "m-Q8_0-00002-of-00002.gguf": gguf(WRITER | {"split.no": 1}),
+            "m-Q4_K_M.gguf": gguf(WRITER),
+            "mmproj-F32.gguf": gguf({}),
+            "mmproj-F16.gguf": gguf({}),
+        },
+        tier="secondary",
+    )
+
+    engine = library.start("images")
+    words = command_line(library, engine)
+    stop(engine)
+
+    said = dict(itertools.pairwise(words))
+    assert said["--model"].endswith("/m-Q8_0-00001-of-00002.gguf")
+    assert said["--mmproj"].endswith("/mmproj-F16.gguf")
+    assert said["--ctx-size"] == "1024"
+    assert str(library.home.secondary) in said["--model"]
+
+
+def test_an_adapter_is_served_on_its_base(library: Library) -> None:
+    """A LoRA adapter in a GGUF is given to the engine beside its base model, and both are leased."""
+    library.add("base", {"model.gguf": gguf(WRITER)})
+    config = b'{"base_model_name_or_path": "org/base", "peft_type": "LORA"}'
+    library.add("adapter", {"adapter.gguf": gguf({"general.type": "adapter"}), "adapter_config.json": config})
+
+    engine = library.start("adapter")
+    words, held = command_line(library, engine), library.leases()
+    stop(engine)
+
+    said = dict(itertools.pairwise(words))
+    assert said["--model"].endswith("model.gguf")
+    assert said["--lora"].endswith("adapter.gguf")
+    assert said["--alias"] == "adapter"
+    assert sorted(held) == ["adapter", "base"]
+
+
+def test_an_adapter_of_another_format_is_refused(library: Library) -> None:
+    """An adapter in safetensors can't be laid on a GGUF; the refusal leaves no lease and no record."""
+    library.add("base", {"model.gguf": gguf(WRITER)})
+    config = b'{"base_model_name_or_path": "org/base"}'
+    library.add("adapter", {"adapter_model.safetensors": b"", "adapter_config.json": config})
+
+    with pytest.raises(BadInput, match="adapter is no GGUF, and its base model is one"):
+        library.start("adapter")
+
+    assert library.leases() == []
+    assert engine_files.records(library.starter.state_home) == []
+
+
+@pytest.mark.parametrize(("words", "out_of_memory"), [(("--crash", "starting"), False), (("--out-of-memory",), True)])
+def test_a_start_that_fails_gives_everything_back(
+    home: Home, hub: FakeHub, words: tuple[str, ...], out_of_memory: bool
+) -> None:
+    """A start that fails says for which model and with which engine, names the log, and holds nothing any more."""
+    with opened(home, hub, *words) as library:
+        library.add("tiny", {"model.gguf": gguf(WRITER)})
+
+        with pytest.raises(EngineFailed, match="tiny didn't start with llama") as caught:
+            library.start("tiny")
+
+        assert caught.value.out_of_memory is out_of_memory
+        assert "tiny.log" in caught.value.hint
+        wait_until(lambda: library.leases() == [], "the lease to be given back")
+        assert engine_files.records(library.starter.state_home) == []
+
+
+def test_a_cancelled_start_gives_everything_back(home: Home, hub: FakeHub) -> None:
+    """A start that is cancelled while its engine hangs holds no lease and has no process any more."""
+    with opened(home, hub, "--hang", "starting") as library:
+        library.add("tiny", {"model.gguf": gguf(WRITER)})
+
+        async def story() -> str:
+            start = asyncio.create_task(library.starter.start(library.starter.look("tiny"), lambda _: None))
+            records = lambda: engine_files.records(library.starter.state_home)  # noqa: E731 - it is asked twice
+            (record,) = await asyncio.to_thread(wait_until, records, "the record")
+            start.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await start
+            return record.mark
+
+        mark = asyncio.run(story())
+
+        assert with_mark(mark) == []
+        wait_until(lambda: library.leases() == [], "the lease to be given back")
+
+
+def test_no_secret_reaches_an_engine(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tokens and keys of the library aren't in an engine's environment, and its hub is offline."""
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    monkeypatch.setenv("SHELF_API_KEY", "shelf_secret")
+    library.add("tiny", {"model.gguf": gguf(WRITER)})
+
+    engine = library.start("tiny")
+    (record,) = engine_files.records(library.starter.state_home)
+    environments: list[dict[str, Any]] = [one.environ() for one in with_mark(record.mark)]
+    stop(engine)
+
+    assert environments
+    for environ in environments:
+        assert "secret" not in str([environ.get(name) for name in ("HF_TOKEN", "SHELF_API_KEY")])
+        assert environ["HF_HUB_OFFLINE"] == "1"
+
+
+def test_what_a_killed_server_left_is_ended_by_the_next(library: Library) -> None:
+    """The processes of a server that is gone are ended by their records; those of one that lives stay."""
+    library.add("tiny", {"model.gguf": gguf(WRITER)})
+    engine = library.start("tiny")
+    state_home, mark = library.starter.state_home, f"{os.getpid()}lost"
+    lost = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], env={MARK: mark})
+    dead = EngineRecord(mark, library.starter.owner.rpartition(":")[0] + ":1")
+
+    with engine_files.recorded(state_home, dead):
+        wait_until(lambda: with_mark(mark), "the process")
+        ended = library.starter.end_left_behind()
+        left = engine_files.records(state_home)
+
+    assert (ended, lost.wait(DEADLINE_S)) == (1, -signal.SIGKILL)
+    (record,) = left
+    assert with_mark(record.mark)
+    stop(engine)
