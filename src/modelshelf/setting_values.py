@@ -7,15 +7,17 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Protocol, TypeVar, get_args
 from urllib.parse import urlsplit
 
 from modelshelf.domain.download_hours import DownloadHours
 from modelshelf.domain.names import BasePath
 from modelshelf.domain.network import Proxy
 from modelshelf.domain.promotion import PromoteMode
-from modelshelf.units import GB, parse_size
+from modelshelf.domain.scheduling_rules import Rules
+from modelshelf.units import GB, parse_duration, parse_size
 
+T = TypeVar("T")
 HUB_ENDPOINT = "https://huggingface.co"
 TRUE = frozenset({"1", "ON", "YES", "TRUE"})
 """What huggingface_hub takes for yes."""
@@ -31,6 +33,13 @@ class Value:
     """Where it was set: `/home/me/.env:3` or `environment`."""
     folder: Path
     """What a relative path is relative to."""
+
+
+class Reading(Protocol):
+    """Reads one setting after the other."""
+
+    def __call__(self, name: str, parse: Callable[[Value], T], default: T) -> T:
+        """Return what the text of a setting means; the default where it isn't set, or means nothing."""
 
 
 def base(value: Value) -> BasePath:
@@ -169,3 +178,37 @@ def path_map(value: Value) -> dict[str, str]:
             raise ValueError(f"{item!r} isn't a pair such as /mnt/usb-drive/models=/models/usb")
         mapping[BasePath(theirs.strip())] = BasePath(ours.strip())
     return mapping
+
+
+def count(value: Value) -> int:
+    """Return a whole number above 0."""
+    if not value.text.isdecimal() or not int(value.text):
+        raise ValueError(f"{value.text!r} is not a whole number above 0")
+    return int(value.text)
+
+
+def keep_alive(value: Value) -> float:
+    """Return seconds; a negative number means for ever, 0 not at all."""
+    try:
+        return -1.0 if re.fullmatch(r"-\d+", value.text) else parse_duration(value.text)
+    except ValueError as err:
+        raise ValueError(f"{err}; -1 means for ever") from None
+
+
+def duration(value: Value) -> float:
+    """Return seconds above 0."""
+    duration_s = parse_duration(value.text)
+    if not duration_s:
+        raise ValueError("is not above 0")
+    return duration_s
+
+
+def engine_rules(read: Reading) -> Rules:
+    """Return how engines are shared."""
+    usual = Rules()
+    return Rules(
+        max_loaded=read("MAX_LOADED", count, usual.max_loaded),
+        queue_limit=read("QUEUE_LIMIT", count, usual.queue_limit),
+        keep_alive_s=read("KEEP_ALIVE", keep_alive, usual.keep_alive_s),
+        load_wait_s=read("LOAD_WAIT_S", duration, usual.load_wait_s),
+    )

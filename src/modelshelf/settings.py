@@ -21,6 +21,7 @@ from modelshelf.domain.download_hours import DownloadHours
 from modelshelf.domain.names import BasePath
 from modelshelf.domain.network import PROXIED, Network
 from modelshelf.domain.promotion import PromoteMode
+from modelshelf.domain.scheduling_rules import Rules
 from modelshelf.domain.tiers import PRIMARY, SECONDARY, Tier, Tiers
 from modelshelf.domain.tool_environment import SECRETS, VARIABLES, is_offline, usual_hub
 from modelshelf.errors import BadInput
@@ -77,6 +78,8 @@ class Settings:
     """SHELF_DOWNLOAD_LIMIT; None: as fast as it goes."""
     download_hours: DownloadHours | None
     """SHELF_DOWNLOAD_HOURS; None: always."""
+    engine_rules: Rules
+    """MAX_LOADED, QUEUE_LIMIT, KEEP_ALIVE, LOAD_WAIT_S."""
     config_home: Path
     """XDG_CONFIG_HOME."""
     require_mount: bool | None
@@ -150,7 +153,7 @@ _NAMES = frozenset(
     " CACHE_WARNING_THRESHOLD CACHE_PATH_MAP DATABASE_URL HF_TOKEN HF_ENDPOINT HF_HOME SHELF_HOST SHELF_PORT"
     " SHELF_API_KEY SHELF_CUSTOM_ROOTS SHELF_LOG SHELF_DOWNLOAD_LIMIT SHELF_DOWNLOAD_HOURS SHELF_REQUIRE_MOUNT ON_FULL"
     " ON_SECONDARY_FULL PROMOTE HF_HUB_DISABLE_SYMLINKS SHELF_PUBLISHED_ON SHELF_PEERS SHELF_PEER_KEY"
-    " LLAMA_SERVER VLLM_COMMAND".split()
+    " LLAMA_SERVER VLLM_COMMAND MAX_LOADED QUEUE_LIMIT KEEP_ALIVE LOAD_WAIT_S".split()
 )
 _CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _NETWORK = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", *_CERTIFICATES})
@@ -339,6 +342,7 @@ def _build(
         log_as_json=read("SHELF_LOG", setting_values.one_of("text", "json"), "text") == "json",
         download_limit_bytes_per_s=read("SHELF_DOWNLOAD_LIMIT", setting_values.rate, None),
         download_hours=read("SHELF_DOWNLOAD_HOURS", setting_values.hours, None),
+        engine_rules=setting_values.engine_rules(read),
         config_home=settings_file.config_home(environ),
         require_mount=read("SHELF_REQUIRE_MOUNT", setting_values.yes_or_no, None),
         state_home=settings_file.state_home(environ),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from modelshelf.domain.scheduling_rules import Rules
 from modelshelf.errors import BadInput
 from modelshelf.settings import Settings, child_environment, load_settings
 
@@ -53,6 +54,7 @@ def test_without_a_setting_there_are_defaults(env: EnvFile) -> None:
     assert (settings.hf_token, settings.api_key, settings.tiers.custom_map) == (None, None, {})
     assert (settings.peers, settings.peer_key) == ((), None)
     assert (settings.state_home, settings.env_file) == (env.home / ".local/state", env.path)
+    assert settings.engine_rules == Rules()
 
 
 def test_every_setting_is_read(env: EnvFile) -> None:
@@ -78,6 +80,10 @@ def test_every_setting_is_read(env: EnvFile) -> None:
         ON_FULL=refuse
         ON_SECONDARY_FULL=remove-unpinned
         PROMOTE=never
+        KEEP_ALIVE=30m
+        MAX_LOADED=1
+        LOAD_WAIT_S=60
+        QUEUE_LIMIT=64
         """
     )
 
@@ -92,6 +98,7 @@ def test_every_setting_is_read(env: EnvFile) -> None:
     assert (settings.download_limit_bytes_per_s, str(settings.download_hours)) == (10_000_000, "22:00-06:30")
     assert (settings.peers, settings.peer_key) == (("http://nas:8000/hf", "https://lan.example"), "theirs")
     assert (settings.on_full, settings.on_secondary_full, settings.promote) == ("refuse", "remove-unpinned", "never")
+    assert settings.engine_rules == Rules(max_loaded=1, queue_limit=64, keep_alive_s=1800, load_wait_s=60)
 
 
 @pytest.mark.parametrize(
@@ -268,6 +275,10 @@ def test_a_base_that_ends_in_hub_is_refused_with_the_path_to_use(env: EnvFile) -
         ("CACHE_PATH_MAP=/mnt/usb/hub=/x/y", "Use /mnt/usb"),
         ("PRIMARY_CACHE_PATH=s3://bucket/x", "not absolute"),
         ("PRIMARY_CACHE_PATH=/etc", "system folder"),
+        ("KEEP_ALIVE=soon", "-1 means for ever"),
+        ("MAX_LOADED=0", "not a whole number above 0"),
+        ("QUEUE_LIMIT=many", "not a whole number above 0"),
+        ("LOAD_WAIT_S=0", "not above 0"),
     ],
 )
 def test_a_value_that_cannot_be_meant_is_refused(env: EnvFile, line: str, what: str) -> None:
@@ -277,6 +288,12 @@ def test_a_value_that_cannot_be_meant_is_refused(env: EnvFile, line: str, what: 
     assert (name, origin) == (line.partition("=")[0], f"{env.path}:1")
     assert what in detail
     assert "secret" not in detail
+
+
+@pytest.mark.parametrize(("text", "meant_s"), [("-1", -1), ("-300", -1), ("0", 0), ("90", 90), ("2h", 7200)])
+def test_a_model_may_stay_for_ever_or_not_at_all(env: EnvFile, text: str, meant_s: float) -> None:
+    """KEEP_ALIVE takes seconds, durations, 0 and anything negative for ever."""
+    assert env.load(f"KEEP_ALIVE={text}").engine_rules.keep_alive_s == meant_s
 
 
 @pytest.mark.parametrize(

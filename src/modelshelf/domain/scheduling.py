@@ -22,7 +22,6 @@ from modelshelf.domain.scheduling_events import (
     Measured,
     Reached,
     Refuse,
-    Rules,
     Seen,
     Start,
     Started,
@@ -34,6 +33,7 @@ from modelshelf.domain.scheduling_events import (
 )
 from modelshelf.domain.scheduling_queue import FairQueue
 from modelshelf.domain.scheduling_room import Room, RoomPlan
+from modelshelf.domain.scheduling_rules import Rules
 from modelshelf.domain.serving import DeviceMemory, EngineState, Wanted
 from modelshelf.errors import EngineFailed, ShelfError, TooMany, Unavailable
 from modelshelf.units import format_size

@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass, field
 
-from modelshelf.domain.scheduling_events import Asked, Rules
+from modelshelf.domain.scheduling_events import Asked
 from modelshelf.domain.scheduling_queue import FairQueue
 from modelshelf.domain.scheduling_room import Loaded
+from modelshelf.domain.scheduling_rules import Rules
 from modelshelf.domain.serving import EngineState, Wanted
 from modelshelf.errors import EngineFailed, ShelfError
 

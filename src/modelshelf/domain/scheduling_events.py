@@ -1,4 +1,4 @@
-"""What the scheduler is told, and what it wants done: frozen values, and the rules that it keeps."""
+"""What the scheduler is told, and what it wants done: frozen values."""
 
 from __future__ import annotations
 
@@ -7,20 +7,6 @@ from dataclasses import dataclass
 
 from modelshelf.domain.serving import DeviceMemory, EngineState, Wanted
 from modelshelf.errors import ShelfError
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What people set."""
-
-    max_loaded: int = 3
-    """MAX_LOADED: how many engines of a kind there may be."""
-    queue_limit: int = 256
-    """QUEUE_LIMIT: how many requests may wait for one model."""
-    keep_alive_s: float = 300.0
-    """KEEP_ALIVE: how long an idle engine stays; negative: for ever."""
-    fair_s: float = 10.0
-    """How long an engine may go on answering while others wait for its room."""
 
 
 @dataclass(frozen=True, slots=True)

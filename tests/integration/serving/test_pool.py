@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from modelshelf.domain.scheduling_events import Rules
+from modelshelf.domain.scheduling_rules import Rules
 from modelshelf.domain.serving import DeviceMemory, Endpoint, EngineKind, EngineState, Served, Wanted
 from modelshelf.errors import BadInput, EngineFailed, NotFound, TooMany, Unavailable
 from modelshelf.services.serving.pool import EnginePool
@@ -22,11 +22,9 @@ Story = Callable[[EnginePool], Awaitable[None]]
 
 
 @asynccontextmanager
-async def opened(
-    starter: FakeStarter, rules: Rules | None = None, load_wait_s: float = 60.0
-) -> AsyncIterator[EnginePool]:
+async def opened(starter: FakeStarter, rules: Rules | None = None) -> AsyncIterator[EnginePool]:
     """Return a pool that runs; at its end every engine may stop."""
-    pool = EnginePool(starter, rules, load_wait_s)
+    pool = EnginePool(starter, rules or Rules())
     await pool.start()
     try:
         yield pool
@@ -37,11 +35,11 @@ async def opened(
         assert starter.live == []
 
 
-def run(starter: FakeStarter, story: Story, rules: Rules | None = None, load_wait_s: float = 60.0) -> None:
+def run(starter: FakeStarter, story: Story, rules: Rules | None = None) -> None:
     """Let a story happen to a pool."""
 
     async def whole() -> None:
-        async with asyncio.timeout(60), opened(starter, rules, load_wait_s) as pool:
+        async with asyncio.timeout(60), opened(starter, rules) as pool:
             await story(pool)
 
     asyncio.run(whole())
@@ -299,7 +297,7 @@ def test_who_has_no_patience_hears_when_to_ask_again() -> None:
         async with pool.use("a", CHAT, patient=True) as served:
             assert served.model_name == "a"
 
-    run(starter, story, load_wait_s=0.01)
+    run(starter, story, Rules(load_wait_s=0.01))
 
 
 def test_out_of_memory_empties_the_idle_and_tries_again() -> None:

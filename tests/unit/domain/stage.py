@@ -15,7 +15,6 @@ from modelshelf.domain.scheduling_events import (
     Measure,
     Measured,
     Refuse,
-    Rules,
     Start,
     Started,
     StartFailed,
@@ -24,6 +23,7 @@ from modelshelf.domain.scheduling_events import (
     Tick,
     Unload,
 )
+from modelshelf.domain.scheduling_rules import Rules
 from modelshelf.domain.serving import DeviceMemory, EngineKind, Wanted
 from modelshelf.errors import EngineFailed, ShelfError
 from tests.fakes.engines import GB, wanted

@@ -16,7 +16,6 @@ from modelshelf.domain.scheduling_events import (
     Measured,
     Reached,
     Refuse,
-    Rules,
     Seen,
     Start,
     Started,
@@ -25,6 +24,7 @@ from modelshelf.domain.scheduling_events import (
     Tick,
     Unload,
 )
+from modelshelf.domain.scheduling_rules import Rules
 from modelshelf.domain.serving import DeviceMemory, EngineState
 from modelshelf.errors import Conflict, EngineFailed, Unavailable
 from tests.fakes.engines import GB

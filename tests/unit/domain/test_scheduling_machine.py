@@ -21,7 +21,6 @@ from modelshelf.domain.scheduling_events import (
     Measured,
     Reached,
     Refuse,
-    Rules,
     Seen,
     Start,
     Started,
@@ -31,6 +30,7 @@ from modelshelf.domain.scheduling_events import (
     Tick,
     Unload,
 )
+from modelshelf.domain.scheduling_rules import Rules
 from modelshelf.domain.serving import DeviceMemory, EngineKind, EngineState
 from modelshelf.errors import Conflict, EngineFailed
 from tests.fakes.engines import GB, wanted

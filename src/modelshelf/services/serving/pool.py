@@ -9,12 +9,12 @@ from contextlib import asynccontextmanager
 
 from modelshelf.domain.ports import EngineStarter
 from modelshelf.domain.scheduling_engine import Engine
-from modelshelf.domain.scheduling_events import Rules, Seen, Unload
+from modelshelf.domain.scheduling_events import Seen, Unload
+from modelshelf.domain.scheduling_rules import Rules
 from modelshelf.domain.serving import Endpoint, EngineState, EngineStatus, Served, Wanted
 from modelshelf.errors import BadInput, EngineFailed, NotFound, Unavailable
 from modelshelf.services.serving.run_loop import RunLoop
 
-LOAD_WAIT_S = 120.0
 LOOK_AGAIN_S = 10.0
 """How often a model that is served is looked up again: it may have been updated or removed."""
 _FRESH_S = 1.0
@@ -28,10 +28,10 @@ class EnginePool:
     **Concurrency:** the event loop of `start` owns it: everything else is called there.
     """
 
-    def __init__(self, starter: EngineStarter, rules: Rules | None = None, load_wait_s: float = LOAD_WAIT_S) -> None:
+    def __init__(self, starter: EngineStarter, rules: Rules) -> None:
         self._starter = starter
-        self._run = RunLoop(starter, rules or Rules())
-        self._load_wait_s = load_wait_s
+        self._run = RunLoop(starter, rules)
+        self._rules = rules
         self._names: dict[str, tuple[float, int]] = {}
         """When names were looked up, and the ids of the models that they meant."""
         self._models: dict[int, Wanted] = {}
@@ -67,7 +67,7 @@ class EnginePool:
         wanted = await self._look(model_name)
         if endpoint not in wanted.endpoints:
             raise BadInput(f"{wanted.model_name} doesn't answer {endpoint.value}: {wanted.backend} runs it.")
-        wait_s = None if patient else self._load_wait_s
+        wait_s = None if patient else self._rules.load_wait_s
         async with self._run.slot(wanted, key=key, keep_alive_s=keep_alive_s, wait_s=wait_s) as served:
             yield served
 

@@ -26,7 +26,6 @@ from modelshelf.domain.scheduling_events import (
     Measured,
     Reached,
     Refuse,
-    Rules,
     Start,
     Started,
     StartFailed,
@@ -34,6 +33,7 @@ from modelshelf.domain.scheduling_events import (
     Stopped,
     Tick,
 )
+from modelshelf.domain.scheduling_rules import Rules
 from modelshelf.domain.serving import DeviceMemory, EngineState, Served, Wanted
 from modelshelf.errors import EngineFailed, ShelfError, Unavailable
 
