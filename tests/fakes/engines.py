@@ -96,6 +96,10 @@ class FakeStarter:
         """Return what the test says that is free."""
         return self.free
 
+    def end_left_behind(self) -> int:
+        """Return that there is nothing left."""
+        return 0
+
     async def start(self, wanted: Wanted, told: Callable[[EngineState], None]) -> FakeEngine:
         """Start an engine; it is ready when the test says so."""
         served = Served(wanted.model_name, wanted.backend, f"http://127.0.0.1:{40000 + len(self.engines)}", "model")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from modelshelf.domain.models import Model
     from modelshelf.engines.found import EngineSettings
     from modelshelf.services.services import Services
+    from modelshelf.services.serving.pool import EnginePool
     from modelshelf.services.serving.start import Starter
 
 _OUR_SECRETS = SECRETS | {"SHELF_API_KEY", "SHELF_PEER_KEY", "DATABASE_URL"}
@@ -70,3 +71,19 @@ def make_starter(services: Services, settings: Settings | None = None) -> Starte
         read.state_home,
         this_process(),
     )
+
+
+def make_pool(services: Services, settings: Settings | None = None) -> EnginePool:
+    """Return the pool of engines for the models of a library; not started.
+
+    Args:
+        services: The library's.
+        settings: Settings that were read already.
+
+    Raises:
+        BadInput: The settings are wrong.
+    """
+    from modelshelf.services.serving.pool import EnginePool
+
+    read = settings or load_settings()
+    return EnginePool(make_starter(services, read), read.engine_rules)

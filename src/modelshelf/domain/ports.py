@@ -157,6 +157,9 @@ class EngineStarter(Protocol):
     def memory(self) -> Mapping[str, DeviceMemory]:
         """Return the memory of each device that `Wanted.device` may name, "" for the machine's own; blocking."""
 
+    def end_left_behind(self) -> int:
+        """End the children of processes that were killed; returns how many processes those were; blocking."""
+
     async def start(self, wanted: Wanted, told: Callable[[EngineState], None]) -> RunningEngine:
         """Fetch, lease and start a model; returns its engine once it answers. Cancelled, it leaves nothing behind.
 

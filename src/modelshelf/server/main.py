@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from modelshelf.bootstrap.engines import make_pool
 from modelshelf.bootstrap.read_only import server_settings
 from modelshelf.bootstrap.shelf import open_shelf
 from modelshelf.server.app import create_app
@@ -35,7 +36,12 @@ def serve(*, host: str | None, port: int | None, announce: Callable[[str], None]
     with open_shelf() as shelf:
         watcher = shelf.services.watcher()
         app = create_app(
-            shelf, host=reached, api_key=settings.api_key, custom_roots=settings.custom_roots, watcher=watcher
+            shelf,
+            host=reached,
+            api_key=settings.api_key,
+            custom_roots=settings.custom_roots,
+            watcher=watcher,
+            engines=make_pool(shelf.services),
         )
         presence = Presence(shelf.services.runner)
 

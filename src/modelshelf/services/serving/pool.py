@@ -113,8 +113,9 @@ class EnginePool:
         await self._run.gone(model_id)
 
     async def start(self) -> None:
-        """Begin; needed before the first use."""
+        """Begin, with the engines gone that a killed process left behind; needed before the first use."""
         self._run.start()
+        await self._run.in_thread(self._starter.end_left_behind)
         self._looking = asyncio.create_task(self._look_again())
 
     async def stop(self) -> None:

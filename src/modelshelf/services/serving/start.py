@@ -26,7 +26,7 @@ from modelshelf.engines.left_behind import end_left_behind
 from modelshelf.engines.memory import device_memory
 from modelshelf.engines.running import Engine, Readiness, in_thread, start_engine
 from modelshelf.engines.warm import warming
-from modelshelf.errors import BadInput, Conflict, EngineFailed
+from modelshelf.errors import BadInput, Conflict, EngineFailed, NotFound
 from modelshelf.services.catalog.adapters import Adapters
 from modelshelf.services.catalog.facts import facts_of
 from modelshelf.services.catalog.leases import Leaser
@@ -108,14 +108,17 @@ class Starter:
     owner: str
     """This process, as `services.jobs.process` names it."""
 
-    def look(self, model_name: str) -> Wanted:
+    def look(self, model: str | int) -> Wanted:
         """Return what a model would be served as; blocking, and starts nothing.
+
+        Args:
+            model: Its name; or the id of one that was looked up before, and may have another name by now.
 
         Raises:
             NotFound: There is no such model, or it is an adapter whose base model isn't registered.
             BadInput: Nothing that is installed serves it; says what to install.
         """
-        plan = self._plan(self.library.model(model_name))
+        plan = self._plan(self.library.model(model if isinstance(model, str) else self._name_of(model)))
         row, backend = plan.model.row, plan.choice.backend
         of_base = plan.base.row.commit_hash if plan.base is not None else ""
         return Wanted(
@@ -192,6 +195,16 @@ class Starter:
                 out_of_memory=err.out_of_memory,
                 model_name=wanted.model_name,
             ) from err
+
+    def _name_of(self, model_id: int) -> str:
+        """Return a model's name.
+
+        Raises:
+            NotFound: It isn't registered any more.
+        """
+        for row in self.library.reader.models(model_id=model_id):
+            return row.model_name
+        raise NotFound(f"Model {model_id} isn't registered any more.", hint="shelf ls lists them.", model_id=model_id)
 
     def _plan(self, model: Model) -> _Plan:
         """Return how a model would be served."""
