@@ -64,7 +64,7 @@ def open(env_file: str | os.PathLike[str] | None = None) -> Shelf:
 
     Raises:
         BadInput: The settings are wrong; every problem is named at once.
-        Unavailable: A known base is not mounted, or the registry cannot be opened.
+        Unavailable: A known base isn't mounted, or the registry can't be opened.
     """
     from modelshelf.bootstrap.shelf import open_shelf
 
@@ -77,7 +77,7 @@ _LATER = {
     "Shelf": ("services.shelf", "Shelf"),
     "Tier": ("domain.tiers", "TierStatus"),
 }
-"""Imported when somebody asks for them: `import modelshelf` does nothing."""
+"""Imported on first use: `import modelshelf` loads nothing."""
 
 
 def __getattr__(name: str) -> object:
@@ -88,5 +88,5 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    """Return what is meant for others; completion shows these names alone."""
+    """Return the public names, which are all that completion shows."""
     return sorted(__all__)

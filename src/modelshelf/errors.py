@@ -25,7 +25,7 @@ class ShelfError(Exception):
 
     Args:
         detail: What is wrong, in one sentence.
-        hint: What to do about it, in one sentence; empty when there is nothing to do.
+        hint: What to do about it, in one sentence; empty if there is nothing to do.
         fields: The error's own values, as JSON values (sizes in bytes).
     """
 
@@ -54,7 +54,7 @@ class ShelfError(Exception):
 
     @staticmethod
     def from_dict(problem: Mapping[str, Any]) -> ShelfError:
-        """Return the error that `to_dict` described, of its own class; a plain one where that is not known."""
+        """Return the error that `to_dict` described, of its own class, or a plain one if that isn't known."""
         fields = {name: value for name, value in problem.items() if name not in ("type", "title", "status", "detail")}
         detail, hint = str(problem.get("detail", "")), str(fields.pop("hint", ""))
         known = {kind.title: kind for kind in ShelfError.__subclasses__()}
@@ -107,7 +107,7 @@ class Unavailable(ShelfError):
     Args:
         detail: What is wrong, in one sentence.
         hint: What to do about it.
-        retry_after_s: How long the other side asked to wait, in seconds; None when it did not say.
+        retry_after_s: How long the other side asked to wait, in seconds; None if it didn't say.
         fields: The error's own values.
     """
 
@@ -158,4 +158,4 @@ class TooMany(ShelfError):
 
 
 class Cancelled(Exception):
-    """The work was stopped on request; what arrived stays, and the next run goes on from there."""
+    """The work was stopped on request; what arrived stays, and the next run resumes from there."""

@@ -1,4 +1,4 @@
-"""What the text of one setting means. Each function raises ValueError, or BadInput, where it means nothing."""
+"""The meaning of one setting's text. Each function raises ValueError, or BadInput, if the text is invalid."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FALSE = frozenset({"0", "OFF", "NO", "FALSE"})
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """The text of one setting and where it stands."""
+    """The text of one setting and its origin."""
 
     text: str
     origin: str
@@ -43,14 +43,14 @@ class Reading(Protocol):
 
 
 def base(value: Value) -> BasePath:
-    """Return a base as an absolute path; `hub` and what is not set are refused."""
+    """Return a base as an absolute path; `hub` and unset variables are refused."""
     if unset := re.search(r"\$(?:\{\w+\}|[A-Za-z_]\w*)", value.text):
         raise ValueError(f"{unset[0]} in {value.text} is not set")
     return BasePath(os.path.normpath(value.folder / value.text) if "://" not in value.text else value.text)
 
 
 def limit(value: Value) -> int | None:
-    """Return a limit in bytes, of a number of GB (10^9 bytes)."""
+    """Return a limit in bytes from a number of GB (10^9 bytes)."""
     try:
         limit_gb = float(value.text)
     except ValueError:
@@ -72,7 +72,7 @@ def fraction(value: Value) -> float:
 
 
 def one_of(*words: str) -> Callable[[Value], str]:
-    """Return what takes one of these words."""
+    """Return a parser for one of these words."""
 
     def parse(value: Value) -> str:
         if value.text not in words:
@@ -83,7 +83,7 @@ def one_of(*words: str) -> Callable[[Value], str]:
 
 
 def promote(value: Value) -> PromoteMode:
-    """Return when a used model moves up."""
+    """Return when a used model is promoted."""
     for mode in get_args(PromoteMode):
         if value.text == mode:
             return mode  # type: ignore[no-any-return]  # one of the three words
@@ -91,7 +91,7 @@ def promote(value: Value) -> PromoteMode:
 
 
 def yes_or_no(value: Value) -> bool:
-    """Return what huggingface_hub takes for yes or no."""
+    """Return yes or no, as huggingface_hub reads it."""
     if value.text.upper() not in TRUE | _FALSE:
         raise ValueError(f"{value.text!r} is neither 1 nor 0")
     return value.text.upper() in TRUE
@@ -105,7 +105,7 @@ def port(value: Value) -> int:
 
 
 def published_host(value: Value) -> str:
-    """Return the address of what Compose publishes a port on: `127.0.0.1:8000`, `[::1]:8000`; all with a port alone.
+    """Return the address on which Compose publishes a port: `127.0.0.1:8000`, `[::1]:8000`; all for only a port.
 
     Source: the Compose specification, `ports`, short syntax `[HOST:]CONTAINER`.
     """
@@ -126,7 +126,7 @@ def hours(value: Value) -> DownloadHours:
 
 
 def url(value: Value) -> str:
-    """Return the address of a hub, without a slash at its end; one that holds a password is refused unseen."""
+    """Return a hub's address, without a slash at its end; one with a password is refused without showing it."""
     try:
         parts = urlsplit(value.text)
         has_host = bool(parts.hostname) and parts.port != 0
@@ -140,13 +140,13 @@ def url(value: Value) -> str:
 
 
 def urls(value: Value) -> tuple[str, ...]:
-    """Return the addresses of hubs, of a list with commas."""
+    """Return hubs' addresses from a list with commas."""
     found = (item.strip() for item in value.text.split(","))
     return tuple(url(Value(item, value.origin, value.folder)) for item in found if item)
 
 
 def proxy(value: Value) -> Proxy:
-    """Return a proxy; what isn't one is not repeated, for it may hold a password."""
+    """Return a proxy; an invalid one isn't repeated, because it may hold a password."""
     return Proxy.parse(value.text)
 
 
@@ -161,7 +161,7 @@ def database_url(value: Value) -> str:
 
 
 def folders(value: Value) -> tuple[str, ...]:
-    """Return folders as absolute paths, of a list with colons."""
+    """Return folders as absolute paths from a list with colons."""
     found = tuple(os.path.normpath(item) for item in map(str.strip, value.text.split(":")) if item)
     for folder in found:
         if not folder.startswith("/") or "$" in folder:
@@ -170,7 +170,7 @@ def folders(value: Value) -> tuple[str, ...]:
 
 
 def path_map(value: Value) -> dict[str, str]:
-    """Return bases as others call them to bases as this process does."""
+    """Return other processes' bases to this process's."""
     mapping: dict[str, str] = {}
     for item in filter(None, (item.strip() for item in value.text.split(","))):
         theirs, separator, ours = item.partition("=")

@@ -36,24 +36,24 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that can be set."""
+    """All settings."""
 
     tiers: Tiers
     """PRIMARY_CACHE_PATH, PRIMARY_CACHE_LIMIT_GB, SECONDARY_CACHE_PATH, SECONDARY_CACHE_LIMIT_GB, CACHE_PATH_MAP."""
     warning_threshold: float
-    """CACHE_WARNING_THRESHOLD: the fraction of a limit above which a tier is marked."""
+    """CACHE_WARNING_THRESHOLD: the fraction of a limit above which a tier has a warning."""
     on_full: str
     """ON_FULL: `demote` or `refuse`."""
     on_secondary_full: str
     """ON_SECONDARY_FULL: `refuse` or `remove-unpinned`."""
     use_symlinks: bool
-    """False with HF_HUB_DISABLE_SYMLINKS: snapshots hold their bytes themselves, as huggingface_hub makes them then."""
+    """False with HF_HUB_DISABLE_SYMLINKS: snapshots hold their bytes themselves, as huggingface_hub then makes them."""
     promote: PromoteMode
     """PROMOTE: `never`, `auto` or `always`."""
     database_url: str = field(repr=False)
     """DATABASE_URL, which may hold a password; by default SQLite in the primary base."""
     hf_token: str | None = field(repr=False)
-    """HF_TOKEN; None: what `hf auth login` stored."""
+    """HF_TOKEN; None: the one that `hf auth login` stored."""
     hf_endpoint: str
     """HF_ENDPOINT."""
     peers: tuple[str, ...]
@@ -61,21 +61,21 @@ class Settings:
     peer_key: str | None = field(repr=False)
     """SHELF_PEER_KEY."""
     network: Network
-    """HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY (or in lower case), REQUESTS_CA_BUNDLE and its like."""
+    """HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY (or in lower case), REQUESTS_CA_BUNDLE and the like."""
     host: str
     """SHELF_HOST."""
     port: int
     """SHELF_PORT."""
     published_on: str | None
-    """SHELF_PUBLISHED_ON: the host in it; None outside of a container that Compose started."""
+    """SHELF_PUBLISHED_ON: the host in it; None outside a container that Compose started."""
     api_key: str | None = field(repr=False)
     """SHELF_API_KEY."""
     custom_roots: tuple[str, ...] | None
-    """SHELF_CUSTOM_ROOTS: below which folders a request may name a path; None: where drives are mounted."""
+    """SHELF_CUSTOM_ROOTS: folders below which a request may name a path; None: where drives are mounted."""
     log_as_json: bool
     """SHELF_LOG: `text` or `json`."""
     download_limit_bytes_per_s: int | None
-    """SHELF_DOWNLOAD_LIMIT; None: as fast as it goes."""
+    """SHELF_DOWNLOAD_LIMIT; None: unlimited."""
     download_hours: DownloadHours | None
     """SHELF_DOWNLOAD_HOURS; None: always."""
     engine_rules: Rules
@@ -83,9 +83,9 @@ class Settings:
     config_home: Path
     """XDG_CONFIG_HOME."""
     require_mount: bool | None
-    """SHELF_REQUIRE_MOUNT: whether a base on a container's own layer is refused; None: warned about."""
+    """SHELF_REQUIRE_MOUNT: whether to refuse a base in a container's own layer; None: warn."""
     state_home: Path
-    """XDG_STATE_HOME: where the bases ever used are remembered."""
+    """XDG_STATE_HOME: the folder of the lists of known bases and libraries."""
     llama_server: str
     """LLAMA_SERVER; empty: what is installed."""
     vllm_command: str
@@ -97,7 +97,7 @@ class Settings:
 
 
 class _Problems:
-    """Collects what is wrong, so that all of it is said at once."""
+    """Collects problems, so that all are reported at once."""
 
     def __init__(self) -> None:
         self.found: list[dict[str, str]] = []
@@ -122,7 +122,7 @@ def load_settings(env_file: Path | None = None, environ: Mapping[str, str] | Non
         environ: The environment; by default this process's.
 
     Raises:
-        BadInput: Settings are wrong; every one is named, with file and line.
+        BadInput: Settings are invalid; every one is named, with file and line.
     """
     settings, problems = _load(env_file, environ)
     problems.raise_any()
@@ -130,7 +130,7 @@ def load_settings(env_file: Path | None = None, environ: Mapping[str, str] | Non
 
 
 def load_what_is_right(environ: Mapping[str, str] | None = None) -> tuple[Settings, list[dict[str, str]]]:
-    """Return the settings with the defaults for those that are wrong, and what is wrong: name, origin, detail."""
+    """Return the settings with defaults for the invalid ones, and the problems: name, origin, detail."""
     settings, problems = _load(None, environ)
     return settings, problems.found
 
@@ -157,11 +157,11 @@ _NAMES = frozenset(
 )
 _CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _NETWORK = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", *_CERTIFICATES})
-"""Of every program; the first four in lower case too."""
+"""Every program's; the first four in lower case too."""
 
 
 def _check_spelling(values: Mapping[str, Value], problems: _Problems) -> None:
-    """A limit whose name is mistyped would limit nothing, and nobody would know.
+    """Report a mistyped limit, because the tier would have no limit and nobody would know.
 
     In our own .env a near-miss is a typo too. In the environment it may belong to another program.
     """
@@ -174,7 +174,7 @@ def _check_spelling(values: Mapping[str, Value], problems: _Problems) -> None:
 
 
 def _nearly(name: str) -> str:
-    """Return the setting that a name is a typo of; empty for a setting, and for names of other programs."""
+    """Return the setting that a name is a typo of; empty for a setting, and for other programs' names."""
     if name in _NAMES:
         return ""
     from difflib import get_close_matches  # noqa: PLC0415 - 3 ms that only an unknown name costs
@@ -184,13 +184,13 @@ def _nearly(name: str) -> str:
 
 
 def child_environment(changes: Mapping[str, str | None]) -> dict[str, str]:
-    """Return this process's environment with some variables set, and those that are None unset."""
+    """Return this process's environment with some variables set, and those with None unset."""
     return {name: text for name, text in (dict(os.environ) | dict(changes)).items() if text is not None}
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where settings and models are as long as no setting says otherwise, and what the environment says."""
+    """Where settings and models are by default, and what the environment says."""
 
     here: Path
     """The `.env` of the working directory."""
@@ -199,7 +199,7 @@ class Places:
     usual: Path
     """The base that Hugging Face programs use."""
     exported: Mapping[str, str] = field(repr=False)
-    """The settings in the environment, which wins over each file, for a process elsewhere: paths are absolute."""
+    """The settings in the environment, which override each file, for a process elsewhere: paths are absolute."""
 
 
 def places(environ: Mapping[str, str] | None = None) -> Places:
@@ -221,7 +221,7 @@ def places(environ: Mapping[str, str] | None = None) -> Places:
 
 
 def check_settings(path: Path, text: str) -> None:
-    """Raise BadInput when a text isn't valid as the settings file at a path, whatever is in the environment."""
+    """Raise BadInput if a text isn't valid as the settings file at a path, whatever is in the environment."""
     problems = _Problems()
     values = _parse_env_text(text, path, problems)
     environ = {name: value for name, value in os.environ.items() if name not in _NAMES}
@@ -230,7 +230,7 @@ def check_settings(path: Path, text: str) -> None:
 
 
 def tool_variables(environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the variables that decide where other tools look; of a secret only that it is set, an empty one too."""
+    """Return the variables that decide where other tools look; of a secret only that it is set, even if empty."""
     environ = os.environ if environ is None else environ
     found = {name: environ[name] for name in VARIABLES if name in environ}
     return found | {name: "set" for name in found.keys() & SECRETS if found[name]}
@@ -258,7 +258,7 @@ def _read_env_file(path: Path, problems: _Problems) -> dict[str, Value]:
 
 
 def _parse_env_text(text: str, path: Path, problems: _Problems) -> dict[str, Value]:
-    """Return the variables of a `.env`: a BOM, CRLF, quotes, comments and `export` are understood."""
+    """Return the variables of a `.env`: a BOM, CRLF, quotes, comments and `export` are accepted."""
     values: dict[str, Value] = {}
     for binding in parse_stream(io.StringIO(text.replace("\r\n", "\n"))):
         origin = f"{path}:{binding.original.line + _blank_lines(binding.original.string)}"
@@ -271,12 +271,12 @@ def _parse_env_text(text: str, path: Path, problems: _Problems) -> dict[str, Val
 
 
 def _blank_lines(text: str) -> int:
-    """Return how many empty lines precede the binding that the parser counted from."""
+    """Return how many empty lines come before the binding from which the parser counted."""
     return text[: len(text) - len(text.lstrip())].count("\n")
 
 
 def _expand(value: Value, values: Mapping[str, Value], environ: Mapping[str, str]) -> Value:
-    """Replace `~`, `$NAME` and `${NAME}`; a name that is not set stays as it is, and is refused in a path."""
+    """Replace `~`, `$NAME` and `${NAME}`; an unset name stays as it is, and is refused in a path."""
 
     def lookup(match: re.Match[str]) -> str:
         name = match[1] or match[2]
@@ -292,7 +292,7 @@ def _expand(value: Value, values: Mapping[str, Value], environ: Mapping[str, str
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """Reads one setting after the other; a wrong one is noted, and its default goes on."""
+    """Reads one setting after the other; an invalid one is recorded and gets its default."""
 
     values: Mapping[str, Value]
     problems: _Problems
@@ -360,7 +360,7 @@ def _named_by(values: Mapping[str, Value]) -> str:
 
 def _network(read: _Reading, environ: Mapping[str, str]) -> Network:
     def name(upper: str) -> str:
-        """Return the spelling that is set: in the environment first, in lower case first."""
+        """Return the spelling that is set: the environment's first, lower case first."""
         found = [name for name in (upper.lower(), upper) if name in read.values]
         return min(found, key=lambda name: read.values[name].origin != "environment", default=upper)
 
@@ -375,7 +375,7 @@ def _network(read: _Reading, environ: Mapping[str, str]) -> Network:
 
 
 def _check_apart(primary: Tier, secondary: Tier | None, values: Mapping[str, Value], problems: _Problems) -> None:
-    """Two tiers in one folder, or one inside the other, would count the same bytes twice."""
+    """Report two tiers in one folder, or one inside the other, which would count the same bytes twice."""
     if secondary is None:
         return
     first, second = _real(primary.base), _real(secondary.base)
@@ -386,6 +386,6 @@ def _check_apart(primary: Tier, secondary: Tier | None, values: Mapping[str, Val
 
 
 def _real(base: str) -> Path:
-    """Return where a base leads; by its name alone on a network mount, which may hang when asked."""
+    """Return where a base leads; by its name alone on a network mount, which may hang."""
     path = Path(base)
     return path if mount_at(path).may_hang else path.resolve()

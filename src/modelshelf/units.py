@@ -111,7 +111,7 @@ def rfc3339(epoch_s: float) -> str:
 
 
 def limit_gb(size_bytes: int) -> str:
-    """Return a size as the settings take a limit, in GB: whole ones, or two digits of a part; never 0.
+    """Return a size as the settings take a limit, in GB: an integer, or two significant digits of a fraction; never 0.
 
     >>> [limit_gb(size) for size in (1_800 * GB, 10 * GB, 57_600_000, 1)]
     ['1800', '10', '0.058', '0.000000001']

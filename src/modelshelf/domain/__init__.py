@@ -1,1 +1,1 @@
-"""What is true of models, tiers and plans: pure, without disk, clock or third party."""
+"""The rules of models, tiers and plans: pure, without disk, clock or third party."""

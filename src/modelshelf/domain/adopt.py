@@ -1,7 +1,7 @@
-"""Adopt: models that other tools downloaded, found on a disk, come into the library. Pure.
+"""Adopt: taking models that other tools downloaded into the library. Pure.
 
-What was found and what is registered go in, a plan comes out that names every model, every other thing, what happens
-with it and why. What is not understood stays where it is and is named.
+The input is what was found and what is registered; the plan names every model and every other thing, what happens with
+it and why. What isn't understood stays where it is and is named.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from modelshelf.domain.outside import flag_of, text_of
 from modelshelf.errors import BadInput
 
 DEFAULT_PATH = "~/.cache/huggingface"
-"""What is adopted where no path is given."""
+"""The default path."""
 
 
 class AdoptMode(enum.StrEnum):
-    """What a person wants done with what was found."""
+    """What a person wants to do with what was found."""
 
     LEAVE = "leave"
     MOVE = "move"
@@ -53,27 +53,27 @@ class Registered:
     complete: bool
     busy: bool = False
     paths: frozenset[str] = frozenset()
-    """Its files; none where that is not known."""
+    """Its files; none if they aren't known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a person asked for, with the bases that it means here."""
+    """What a person asked for, with the bases of this process."""
 
     mode: AdoptMode
     base: str
     """The base that is adopted."""
     location: str
-    """Its tier: `primary`, `secondary` or `custom`."""
+    """The tier of that base: `primary`, `secondary` or `custom`."""
     target: str
     """The base that models go to."""
     target_location: str
     merge: bool = False
-    """Whether second copies go."""
+    """Whether second copies are deleted."""
 
     @property
     def is_home(self) -> bool:
-        """Whether models are to stay in the base that they lie in."""
+        """Whether models stay in the base that they are in."""
         return self.mode is AdoptMode.LEAVE or self.base == self.target
 
 
@@ -82,12 +82,12 @@ class Adoption:
     """What happens with one model."""
 
     model_name: str
-    """Its name in the registry; empty where it gets none."""
+    """Its name in the registry; empty if it gets none."""
     act: Act
     found: FoundModel
     why: str
     copy_of: str = ""
-    """The registered model that has the same files elsewhere."""
+    """The registered model with the same files elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,21 +108,21 @@ class AdoptPlan:
     models: tuple[Adoption, ...]
     others: tuple[Leftover, ...]
     need_bytes: int = 0
-    """What the target lacks of it."""
+    """How many bytes the target lacks."""
     backup: str = ""
-    """Where the old base lies once it is a link."""
+    """The path of the old base once it is a link."""
     notes: tuple[str, ...] = ()
 
     def of(self, *acts: Act) -> list[Adoption]:
-        """Return the models with which one of these happens."""
+        """Return the models with one of these actions."""
         return [adoption for adoption in self.models if adoption.act in acts]
 
 
 def plan_adopt(found: Inventory, order: Order, rows: Sequence[Registered], names: Iterable[str] = ()) -> AdoptPlan:
-    """Return what adopting what was found does.
+    """Return what adopting the found models does.
 
     Args:
-        found: What lies there.
+        found: What was found.
         order: What is asked for.
         rows: Every registered model.
         names: Further names that are taken.
@@ -134,7 +134,7 @@ def plan_adopt(found: Inventory, order: Order, rows: Sequence[Registered], names
 
 
 def _rank(model: FoundModel) -> tuple[bool, bool, str, bool, str]:
-    """Let what lies where it belongs come before strays, and a commit that a ref leads to before older ones."""
+    """Sort models in hub/ before strays, and commits with a ref before older ones."""
     return (model.kind is not Origin.CACHE, model.kind.is_foreign, model.repo_id, not model.revision, model.commit_hash)
 
 
@@ -148,7 +148,7 @@ class _Deciding:
         self._rows = rows
         self._taken = {row.model_name for row in rows} | set(names)
         self._seen: dict[tuple[str, str], str] = {}
-        """Repository and commit of what gets a name here."""
+        """Repository and commit of the models that get a name here."""
         self._first: dict[str, str] = {}
         """Repository to the commit that has its plain name."""
 
@@ -195,7 +195,7 @@ class _Deciding:
         return Adoption(name, Act.MOVE, model, f"It moves to {order.target_location} ({order.target}).{anew}")
 
     def _decide_twin(self, model: FoundModel, name: str) -> Adoption:
-        """Decide about a stray whose commit lies in hub/ as well."""
+        """Decide about a stray whose commit is in hub/ as well."""
         if self._order.mode is not AdoptMode.LEAVE or self._order.merge:
             return Adoption(name, Act.MERGE, model, "It is merged with the copy in hub/.", name)
         return Adoption(name, Act.STAY, model, f"It is also in hub/, as {name}; --merge deletes this copy.", name)
@@ -226,7 +226,7 @@ class _Deciding:
         return Adoption(self._name(model), Act.BRING, model, why)
 
     def _name(self, model: FoundModel) -> str:
-        """Return a free name; a second commit of one repository has seven digits of its hash behind it."""
+        """Return a free name; a second commit of one repository has seven digits of its hash after it."""
         is_second = not model.kind.is_foreign and self._first[model.repo_id] != model.commit_hash
         behind = model.commit_hash[:7] if is_second else ""
         name = free_name(model.repo_id, self._taken, called=model.called, behind=behind)
@@ -236,7 +236,7 @@ class _Deciding:
 
 _CARRIED = ("dataset", "space", "kernel")
 _ALONG = ("modules", "assets", "datasets", "accelerate", "partial")
-"""What the old path must still lead to when it is a link."""
+"""What the old path must still lead to once it is a link."""
 _WHY_STAYS = {
     "modules": "Code of models, which programs download again; --link moves it too.",
     "assets": "Small files of programs; --link moves them too.",
@@ -266,7 +266,7 @@ def _decide_thing(thing: FoundThing, order: Order) -> Leftover:
 
 
 def with_need(plan: AdoptPlan, need_bytes: int, backup: str, notes: Iterable[str]) -> AdoptPlan:
-    """Return a plan with what was measured for it."""
+    """Return a plan with its measured numbers."""
     return replace(plan, need_bytes=need_bytes, backup=backup, notes=tuple(notes))
 
 
@@ -280,9 +280,9 @@ class AdoptRequest(JobParams):
     mode: AdoptMode
     to: str = "primary"
     merge: bool = False
-    """Whether second copies of registered models go."""
+    """Whether second copies of registered models are deleted."""
     copy: bool = False
-    """Whether what belongs to another program may be copied where it cannot be linked."""
+    """Whether another program's files may be copied if they can't be linked."""
     repo_id: str = ""
     """The repository of a `local_dir`."""
 
@@ -296,7 +296,7 @@ class AdoptRequest(JobParams):
 
     @classmethod
     def parse(cls, said: Mapping[str, object]) -> Self:
-        """Return what JSON values say; see `JobParams.parse`."""
+        """Return the parameters in JSON values; see `JobParams.parse`."""
         return cls(
             path=text_of(said["path"]),
             mode=adopt_mode_of(text_of(said["mode"])),
@@ -315,15 +315,15 @@ class Done:
     moved: list[str] = field(default_factory=list)
     merged: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
-    """What was not done and why, in sentences."""
+    """What wasn't done and why, in sentences."""
     notes: list[str] = field(default_factory=list)
 
 
 def adopt_mode_of(word: str) -> AdoptMode:
-    """Return the mode that a word means.
+    """Return an adopt mode by its name.
 
     Raises:
-        BadInput: It means none.
+        BadInput: There is no such mode.
     """
     try:
         return AdoptMode(word)

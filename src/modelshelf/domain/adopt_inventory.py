@@ -20,11 +20,11 @@ _TOKENIZERS = (
     "sentencepiece.bpe.model",
 )
 _SETS = ("config.json", "tokenizer_config.json", "model_index.json")
-"""Small files without which a snapshot that should have them cannot be loaded."""
+"""Small files without which a snapshot that should have them can't be loaded."""
 
 
 class Origin(enum.StrEnum):
-    """What laid a model out."""
+    """The program that laid out a model."""
 
     CACHE = "cache"
     STRAY = "stray"
@@ -40,77 +40,77 @@ class Origin(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A file that is there."""
+    """A file on the disk."""
 
     path: FilePath
     """Its path in the repository."""
     size_bytes: int
     digest: Digest | None
-    """None where only reading it tells."""
+    """None if only reading it tells."""
 
 
 @dataclass(frozen=True, slots=True)
 class FoundModel:
-    """A snapshot, or the files of another program, as they lie."""
+    """A snapshot, or another program's files, as found."""
 
     kind: Origin
     place: str
-    """The folder that holds its repository's folder (a cache_dir); for a foreign one the folder of its files."""
+    """The cache_dir, which holds its repository's folder; for a foreign one the folder of its files."""
     repo_id: str
-    """Empty where no repository is known; see `repo`."""
+    """Empty if no repository is known; see `repo`."""
     commit_hash: str
-    """Made up from the files where no commit is known; empty while even that is not. See `commit`."""
+    """Made up from the files if no commit is known; empty until then. See `commit`."""
     files: tuple[FoundFile, ...]
-    """The files that are there."""
+    """The files on the disk."""
     listed: tuple[FileEntry, ...] = ()
-    """All files of the commit; none where no list of them is there."""
+    """All files of the commit; none without a list of them."""
     revision: str = ""
-    """A ref that leads to it; empty without one."""
+    """A ref to it; empty without one."""
     trouble: str = ""
-    """Why it cannot be taken, in a sentence."""
+    """Why it can't be adopted, in a sentence."""
     called: str = ""
-    """What its program calls it, where that is not the repository's name."""
+    """The name that its program gives it, if not the repository's."""
     sources: tuple[tuple[str, str], ...] = ()
-    """Of a foreign model: each file's path in the snapshot, and where it lies."""
+    """Of a foreign model: each file's path in the snapshot, and its path on the disk."""
     note: str = ""
     """What a person should know about it."""
     lost: tuple[FileEntry, ...] = ()
-    """Of its files, those whose links were lost and whose blobs are there: they are linked anew first."""
+    """Those of its files whose links were lost and whose blobs exist: they are linked again first."""
 
     @property
     def repo(self) -> RepoId:
-        """Its repository; raises BadInput where none is known."""
+        """Its repository; raises BadInput if none is known."""
         return RepoId(self.repo_id)
 
     @property
     def commit(self) -> CommitHash:
-        """Its commit; raises BadInput where none is known."""
+        """Its commit; raises BadInput if none is known."""
         return CommitHash(self.commit_hash)
 
     @property
     def entries(self) -> tuple[FileEntry, ...]:
-        """The files that are there and whose digest is known."""
+        """The existing files whose digest is known."""
         return tuple(FileEntry(f.path, f.size_bytes, f.digest) for f in self.files if f.digest is not None)
 
     @property
     def size_bytes(self) -> int:
-        """Sum over the distinct contents that are there."""
+        """The bytes of its distinct contents on the disk."""
         return total_size(self.entries) + sum(file.size_bytes for file in self.files if file.digest is None)
 
     @property
     def is_whole(self) -> bool:
-        """Whether every file of the commit is known and there."""
+        """Whether every file of the commit is known and exists."""
         return bool(self.listed) and {f.path for f in self.listed} <= {f.path for f in self.files}
 
     @property
     def patterns(self) -> tuple[FilePattern, ...]:
-        """The files that the model has, where those are not known to be all of its commit's."""
+        """Patterns of the model's files, if these aren't known to be all of its commit's."""
         return () if self.is_whole else patterns_of(escape(file.path) for file in self.files)
 
 
 @dataclass(frozen=True, slots=True)
 class FoundThing:
-    """Anything else that lies there."""
+    """Anything else that was found."""
 
     kind: str
     """`dataset`, `space`, `kernel`, `token`, `modules`, `xet`, `dead`, `link`, `unreadable`, `partial` or `other`."""
@@ -121,7 +121,7 @@ class FoundThing:
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """Everything that lies below a path."""
+    """Everything below a path."""
 
     path: str
     models: tuple[FoundModel, ...] = ()
@@ -130,7 +130,7 @@ class Inventory:
 
 @dataclass(frozen=True, slots=True)
 class Says:
-    """What a snapshot's own files say about what belongs to it."""
+    """What a snapshot's own files say about which files belong to it."""
 
     indexes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Each index of shards, by path, and the files it names, relative to its folder."""
@@ -141,14 +141,14 @@ class Says:
 def why_partial(
     files: Iterable[FoundFile], listed: Sequence[FileEntry], arriving: Iterable[str] = (), says: Says | None = None
 ) -> str:
-    """Return why the files that are there aren't a model, in a sentence; empty when they are one.
+    """Return why the existing files aren't a model, in a sentence; empty if they are.
 
-    A snapshot is often a part of its commit by intent: a program took one format of three, a person one GGUF of ten.
+    A snapshot is often a part of its commit on purpose: a program took one format of three, a person one GGUF of ten.
 
     Args:
-        files: The files that are there.
-        listed: All files of the commit; none where that is not known.
-        arriving: Digests of which a part of a download lies there.
+        files: The existing files.
+        listed: All files of the commit; none if they aren't known.
+        arriving: Digests of partial downloads there.
         says: What the files themselves name.
     """
     files, says = list(files), says or Says()
@@ -168,7 +168,7 @@ def why_partial(
 
 
 def _missing_setting(there: Set[str], listed: Set[str]) -> str:
-    """Return a small file that the commit has, that is not there and without which nothing loads; GGUF needs none."""
+    """Return a missing small file of the commit without which nothing loads; GGUF needs none."""
     if all(path.endswith((".gguf", ".ggml")) for path in there if is_weights(path)):
         return ""
     wanted = [name for name in _SETS if name in listed and name not in there]

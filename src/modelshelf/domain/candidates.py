@@ -1,4 +1,4 @@
-"""What a hub finds when it is searched."""
+"""Results of a search on a hub."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from modelshelf.domain.names import RepoId
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A repository that a hub found; None for what it doesn't say."""
+    """A repository that a hub found; None for what the hub doesn't say."""
 
     repo_id: RepoId
     downloads: int | None
     """In the last 30 days."""
     likes: int | None
     updated_at: str | None
-    """When it last changed, in RFC 3339."""
+    """When it last changed, as RFC 3339."""
     parameters: int | None
-    """How many weights its model has."""
+    """The number of its model's weights."""
     size_bytes: int | None
-    """What it takes on the hub, all of its files and commits together."""
+    """Its size on the hub, all files and commits together."""
     formats: tuple[str, ...]
     is_gated: bool
-    """Whether its authors ask for something before they let one download it."""
+    """Whether its authors require something before a download."""

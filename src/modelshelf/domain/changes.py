@@ -1,4 +1,4 @@
-"""A change that the registry noted."""
+"""A change that the registry recorded."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something is new, changed, or gone."""
+    """Something is new, changed or deleted."""
 
     id: int
     kind: str
     """model, job, tier or lease."""
     key: str
-    """The name of the model, the id of the job or the lease, the base of the tier."""
+    """A model's name, a job's or a lease's id, a tier's base."""
 
 
 def newest_of_each(changes: Iterable[Change]) -> list[Change]:
-    """Return the newest change of each thing, oldest first.
+    """Return the newest change of each object, oldest first.
 
     >>> newest_of_each([Change(1, "job", "7"), Change(2, "model", "m"), Change(3, "job", "7")])
     [Change(id=2, kind='model', key='m'), Change(id=3, kind='job', key='7')]

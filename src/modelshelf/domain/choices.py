@@ -1,4 +1,4 @@
-"""What of a repository one can take, and what of it fits: a GGUF of several, or all weights of a format."""
+"""What a person can take of a repository, and what of it fits: one GGUF of several, or all weights of a format."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from modelshelf.domain.weight_files import GGUF, MMPROJ, OTHERS, FileGroup, grou
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Where something of a size goes, as things are now."""
+    """Where something of a size goes now."""
 
     memory: bool
-    """Whether the memory that is free now would hold it while it answers."""
+    """Whether the memory that is free now would hold it in use."""
     cache_location: str | None
-    """The tier that has room for it: the one that was asked for, or else the secondary; None where neither has."""
+    """The tier with room for it: the requested one, or else the secondary; None if neither has."""
     evicts: tuple[str, ...] = ()
-    """The models that would leave the primary for it."""
+    """The models that would be evicted from the primary."""
 
     @property
     def text(self) -> str:
-        """Where it goes, in a few words."""
+        """Return where it goes, in a few words."""
         evicts = f", evicts {', '.join(self.evicts)}" if self.evicts else ""
         places = {PRIMARY: f"fits primary{evicts}", SECONDARY: "goes to secondary", CUSTOM: "fits there"}
         return places[self.cache_location] if self.cache_location else "fits nowhere"
@@ -33,20 +33,20 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Files that one takes together."""
+    """Files that are taken together."""
 
     group: FileGroup
     fit: Fit | None
-    """None for files that are no weights."""
+    """None for files that aren't weights."""
     patterns: tuple[str, ...]
-    """What selects them, with what they need beside; empty for files that aren't taken alone."""
+    """Patterns that select them and what they need; empty for files that can't be taken alone."""
     reference: str
-    """The words that stand for them behind `shelf add`; empty for files that aren't taken alone."""
+    """The words that select them in `shelf add`; empty for files that can't be taken alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class RepoFiles:
-    """The files of a commit, in choices."""
+    """The files of a commit, as choices."""
 
     repo_id: RepoId
     revision: RefName
@@ -55,21 +55,21 @@ class RepoFiles:
 
     @property
     def reference(self) -> str:
-        """The words that stand for all of them behind `shelf add`."""
+        """The words that select all of them in `shelf add`."""
         return self.repo_id + _follows(self.revision)
 
     @property
     def ggufs(self) -> list[Choice]:
-        """The GGUF models, from the smallest on."""
+        """The GGUF models, smallest first."""
         return [choice for choice in self.choices if choice.group.format == GGUF]
 
 
 def choices_of(repo_id: RepoId, revision: RefName, files: Sequence[FileEntry], fits: Mapping[int, Fit]) -> list[Choice]:
-    """Return the files of a commit in choices.
+    """Return the files of a commit as choices.
 
     Args:
         repo_id: The repository.
-        revision: What was asked for.
+        revision: The requested revision.
         files: All files of the commit.
         fits: Where each size of `weight_sizes` goes.
     """
@@ -77,7 +77,7 @@ def choices_of(repo_id: RepoId, revision: RefName, files: Sequence[FileEntry], f
 
 
 def weight_sizes(files: Sequence[FileEntry]) -> list[int]:
-    """Return the sizes, in bytes, of what can be taken of a repository, from the smallest on."""
+    """Return the sizes of a repository's choices, in bytes, smallest first."""
     return sorted({group.size_bytes for group in groups_of(files) if _is_taken(group)})
 
 
@@ -104,7 +104,7 @@ def _follows(revision: RefName) -> str:
 
 
 def _patterns_of_label(group: FileGroup, files: Sequence[FileEntry]) -> tuple[str, ...]:
-    """Return what `ORG/MODEL:LABEL` takes, where that is the group and no other model."""
+    """Return the patterns of `ORG/MODEL:LABEL`, if they select the group and no other model."""
     patterns = patterns_of_quantisation(group.label)
     taken = [file for file in select_files(files, patterns) if not is_projector(file.path)]
     return patterns if {file.path for file in taken} == {file.path for file in group.files} else ()
@@ -113,12 +113,12 @@ def _patterns_of_label(group: FileGroup, files: Sequence[FileEntry]) -> tuple[st
 def recommended(choices: Sequence[Choice], to: str = PRIMARY) -> tuple[Choice, str]:
     """Return the GGUF model that most people want, and why: the best that fits memory and its tier.
 
-    Files of 16 or 32 bits a weight are left out where there are others: they answer hardly better than 8 bits, and
+    Files of 16 or 32 bits a weight are left out if there are others: they answer hardly better than 8 bits, and
     take twice the memory.
 
     Args:
         choices: Those with a fit; at least one.
-        to: The tier that it is for: `primary`, `secondary` or `custom`.
+        to: The target tier: `primary`, `secondary` or `custom`.
     """
     known = [(choice, choice.fit) for choice in choices if choice.fit is not None]
     pool = [pair for pair in known if is_quantised(pair[0].group)] or known

@@ -1,6 +1,6 @@
-"""Cleaning: which models and snapshots could go, as a list from which a person ticks. Pure.
+"""Cleaning: which models and snapshots could go, as a list from which a person selects. Pure.
 
-Nothing here deletes: what is ticked is removed as `shelf rm --files` removes it.
+Nothing here deletes: what is selected is removed as `shelf rm --files` removes it.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from modelshelf.domain.plans import UnneededSnapshot
 from modelshelf.errors import BadInput
 
 UNUSED_S = 90 * 86400.0
-"""So long nobody used a model that is proposed where no duration is given."""
+"""By default a model is proposed if nobody used it for so long, in seconds."""
 
 
 class CleanKind(enum.StrEnum):
     """Why something could go."""
 
     UNUSED = "unused"
-    """Nobody used the model for long."""
+    """Nobody used the model for a long time."""
     REVISION = "revision"
     """An old revision, or a second copy, of a registered model, which no model needs."""
     OLDER = "older"
-    """The model is registered again, at another commit that is newer."""
+    """The model is registered again at a newer commit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class CleanWish:
     """What a person wants to see."""
 
     unused_s: float | None = UNUSED_S
-    """Models that nobody used for so long; None: no such models."""
+    """Models that nobody used for so long; None: none of these."""
     revisions: bool = True
     older: bool = True
 
@@ -46,7 +46,7 @@ class CleanItem:
 
     kind: CleanKind
     model_name: str
-    """The model; empty for a snapshot that none is registered for."""
+    """The model; empty for an unregistered snapshot."""
     repo_id: RepoId
     commit_hash: CommitHash
     location: str
@@ -55,16 +55,16 @@ class CleanItem:
     """In a sentence."""
     free_bytes: int = 0
     snapshot: UnneededSnapshot | None = None
-    """What goes where it is no model."""
+    """What goes, if it isn't a model."""
 
 
 @dataclass(frozen=True, slots=True)
 class CleanPlan:
-    """What could go, the largest first, and what is held."""
+    """What could go, the largest first, and what is kept."""
 
     items: tuple[CleanItem, ...]
     kept: tuple[str, ...] = ()
-    """What stays although nobody used it or a newer one is there, and why, in sentences."""
+    """Unused or replaced models that stay, and why, in sentences."""
 
     @property
     def free_bytes(self) -> int:
@@ -115,10 +115,10 @@ def _replaced(rows: Sequence[ModelRow]) -> Iterable[tuple[ModelRow, ModelRow]]:
 
 
 def _is_newer(other: ModelRow, row: ModelRow) -> bool:
-    """Return whether a model has a newer commit for certain, as far as can be told without the hub.
+    """Return whether a model certainly has a newer commit, as far as that can be told without the hub.
 
-    What follows a branch is newer than what is fixed to a commit. Of two alike the newer one was registered later and
-    came later, for an update gives an old registration a new commit, and a move lets an old commit come late.
+    A model that follows a branch is newer than one fixed to a commit. Of two alike the newer one was registered and
+    arrived later: an update gives an old registration a new commit, and a move makes an old commit arrive late.
     """
     other_follows, row_follows = (not COMMIT_HASH.fullmatch(one.revision) for one in (other, row))
     is_later = other.created_at > row.created_at and other.arrived_at > row.arrived_at
@@ -142,7 +142,7 @@ def largest_first(items: Iterable[CleanItem], kept: Iterable[str]) -> CleanPlan:
 
 
 def ticked(text: str, count: int) -> list[int]:
-    """Return which of some numbered lines a person ticked, from 0.
+    """Return which of some numbered lines a person selected, from 0.
 
     >>> ticked("1 3-4", 5), ticked("2,2", 5), ticked("all", 2), ticked("none", 2)
     ([0, 2, 3], [1], [0, 1], [])
@@ -152,7 +152,7 @@ def ticked(text: str, count: int) -> list[int]:
         count: How many lines there are.
 
     Raises:
-        BadInput: It is something else, or names a line that there isn't.
+        BadInput: It is something else, or names a line that doesn't exist.
     """
     word = text.strip().lower()
     if word in ("all", "none"):

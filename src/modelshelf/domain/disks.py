@@ -12,14 +12,14 @@ from modelshelf.units import format_size
 NETWORK = frozenset(
     "9p afs ceph cifs fuse.glusterfs fuse.rclone fuse.sshfs lustre nfs nfs4 smb3 smbfs virtiofs".split()
 )
-"""File systems whose locks hang or hold nothing on some machines, and on which SQLite must not live."""
+"""File systems whose locks hang or have no effect on some machines, and which SQLite must not be on."""
 CONTAINER = frozenset({"overlay", "aufs", "fuse.fuse-overlayfs"})
-"""What a container's own layer lies on, which vanishes with the container."""
+"""File systems of a container's own layer, which vanishes with the container."""
 FAT = frozenset({"vfat", "msdos", "umsdos", "fuse.fusefat"})
-"""File systems whose directory entries hold a file's size in 32 bits."""
+"""File systems that store a file's size in 32 bits."""
 FAT_FILE_BYTES = 2**32 - 1
 PLAIN = FAT | {"exfat", "fuse.exfat"}
-"""File systems without links of any kind, which take `a` and `A` for one name and refuse a colon."""
+"""File systems without any links, which treat `a` and `A` as one name and refuse a colon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +34,16 @@ class Mount:
     """The device, network address or drive."""
     read_only: bool
     boundary: bool = True
-    """Whether it is mounted below the root: in a container, what lies on no such mount vanishes with the container."""
+    """Whether it is mounted below the root: in a container, everything on no such mount vanishes with the container."""
 
     @property
     def is_network(self) -> bool:
-        """Whether it lies on another machine, or behind a protocol as slow and as lax about locks."""
+        """Whether it is on another machine, or behind a protocol that is as slow and as lax about locks."""
         return self.kind in NETWORK or self.kind == "drvfs"
 
     @property
     def is_container_layer(self) -> bool:
-        """Whether it is the own layer of a container."""
+        """Whether it is a container's own layer."""
         return self.kind in CONTAINER and not self.boundary
 
     @property
@@ -53,7 +53,7 @@ class Mount:
 
     @property
     def max_file_bytes(self) -> int | None:
-        """The largest file it holds; None where no limit is known. What a share hides behind it is not known."""
+        """The largest file it holds; None if no limit is known. The file system behind a network mount isn't known."""
         return FAT_FILE_BYTES if self.kind in FAT else None
 
     @property
@@ -67,7 +67,7 @@ class Capabilities:
     """What a file system can."""
 
     symlinks: bool
-    """Whether a snapshot can link to its blobs; where not, the bytes lie in the snapshot itself."""
+    """Whether a snapshot can link to its blobs; if not, the snapshot itself holds the bytes."""
     hardlinks: bool
     reflinks: bool
     case_sensitive: bool = True
@@ -75,17 +75,17 @@ class Capabilities:
     any_names: bool = True
     """Whether a name may hold a colon and end in a dot."""
     locks: bool = True
-    """Whether a lock that is taken keeps others out."""
+    """Whether a held lock keeps others out."""
     network: bool = False
-    """Whether it lies behind a network or a protocol like one."""
+    """Whether it is behind a network or a similar protocol."""
     max_file_bytes: int | None = None
-    """The largest file it holds; None where no limit is known."""
+    """The largest file it holds; None if no limit is known."""
     file_system: str = ""
-    """Its type as the mount table spells it; empty where there is none."""
+    """Its type as the mount table spells it; empty without a table."""
 
     @property
     def weaknesses(self) -> tuple[str, ...]:
-        """What cannot be done there, in plain sentences; none for a usual disk."""
+        """What can't be done there, in plain sentences; none for an ordinary disk."""
         return tuple(self._weaknesses())
 
     def _weaknesses(self) -> Iterator[str]:
@@ -106,12 +106,12 @@ class Capabilities:
 
 
 def registry_refusal(path: PurePath, mount: Mount, state_home: PurePath) -> BadInput | None:
-    """Return why a SQLite registry must not lie somewhere, with the way out; None where it may.
+    """Return why a SQLite registry must not be somewhere, with the way out; None if it may.
 
     Args:
         path: Its file.
-        mount: What that lies on.
-        state_home: The user's folder for what is kept on this machine.
+        mount: The mount that it is on.
+        state_home: The user's folder for program state on this machine.
     """
     if not mount.is_network:
         return None

@@ -1,4 +1,4 @@
-"""What the doctor says of a base: its disk, its limit, and what is wrong with the names in it. Pure."""
+"""What the doctor says about a base: its disk, its limit, and what is wrong with its names. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from modelshelf.domain.verify_report import Fault, Finding
 from modelshelf.units import GB, format_size, limit_gb
 
 LOW_BYTES = GB
-"""A disk with less than this left stops most work."""
+"""A disk with less than this free stops most work."""
 FIX_TREES = "trees"
 _ERROR, _WARNING, _INFO, _OK = Severity
 _WORST = frozenset({Fault.MISSING_FILE, Fault.WRONG_SIZE, Fault.WRONG_BYTES, Fault.READ_ERROR})
@@ -23,7 +23,7 @@ _WORST = frozenset({Fault.MISSING_FILE, Fault.WRONG_SIZE, Fault.WRONG_BYTES, Fau
 
 @dataclass(frozen=True, slots=True)
 class Sized:
-    """Something on a disk with its bytes."""
+    """A path on a disk with its bytes."""
 
     path: str
     size_bytes: int
@@ -31,17 +31,17 @@ class Sized:
 
 @dataclass(frozen=True, slots=True)
 class BaseFacts:
-    """What was seen of one base."""
+    """The facts of one base."""
 
     tier: Tier
     mount: Mount
     exists: bool
     offline: str
-    """Why it cannot be used, though it was used before; empty when it can."""
+    """Why it can't be used, though it was used before; empty if it can."""
     hangs: bool = False
     """Whether its network mount doesn't answer."""
     closed: str = ""
-    """A folder of it that this user may not look into; empty without one."""
+    """A folder in it that this user can't read; empty without one."""
     marked: bool = False
     writable: bool = True
     capabilities: Capabilities | None = None
@@ -52,21 +52,21 @@ class BaseFacts:
     strays: tuple[Sized, ...] = ()
     """Repositories beside `hub` instead of in it, or in a `hub` in `hub`."""
     unfinished: tuple[Sized, ...] = ()
-    """Folders of models at such a place without any snapshot: the rests of downloads."""
+    """Models' folders among the strays without a snapshot: leftovers of downloads."""
     spare: tuple[Sized, ...] = ()
-    """Caches that can go: hf_xet's, and that of transformers before 4.22."""
+    """Caches that aren't needed: hf_xet's, and that of transformers before 4.22."""
     foreign: Foreign | None = None
-    """What its owner, or in a base of a group the group, cannot use in full."""
+    """What its owner, or its group if it is a group's, can't use in full."""
     mend: str = ""
-    """What lets this user use all of it, or use it at all."""
+    """The command that lets this user use all of it, or use it at all."""
     closed_trees: tuple[str, ...] = ()
-    """Lists of files that others may not read, and that are ours to open."""
+    """Lists of files that others can't read, and that are ours to open."""
     faults: tuple[Finding, ...] = ()
     """What is wrong with names, links and refs."""
 
 
 def of_base(base: BaseFacts) -> Iterator[Diagnosis]:
-    """Yield the diagnoses of one base."""
+    """Yield the findings about one base."""
     path = base.tier.base
     named = f"{base.tier.location} {path}"
     if base.closed:
@@ -175,7 +175,7 @@ def _contents(base: BaseFacts) -> Iterator[Diagnosis]:
 
 
 def _faults(faults: Sequence[Finding]) -> Iterator[Diagnosis]:
-    """Yield one diagnosis for the faults of a kind in a repository."""
+    """Yield one finding for all faults of a kind in a repository."""
 
     def key(fault: Finding) -> tuple[str, str, str]:
         return fault.kind.value, fault.repo_id, fault.model_name

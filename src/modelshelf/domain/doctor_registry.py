@@ -1,4 +1,4 @@
-"""What the doctor says of the registry, of what it knows, and of what lies on the disks twice. Pure."""
+"""What the doctor says about the registry, its content, and duplicates on the disks. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ERROR, _WARNING, _INFO, _OK = Severity
 
 @dataclass(frozen=True, slots=True)
 class RegistryFacts:
-    """What was seen of the registry."""
+    """The facts of the registry."""
 
     url: str
     """Without a password."""
@@ -24,24 +24,24 @@ class RegistryFacts:
     mount: Mount | None
     exists: bool
     trouble: str = ""
-    """Why it cannot be read, in a sentence."""
+    """Why it can't be read, in a sentence."""
     hint: str = ""
     models: int | None = None
-    """None where it was not read."""
+    """None if it wasn't read."""
     drifted: tuple[tuple[str, str], ...] = ()
-    """Models whose ref another program moved, and why that is known."""
+    """Models whose ref another program moved, and how that is known."""
     damaged: tuple[str, ...] = ()
-    """Models with bytes that a verification found wrong."""
+    """Models with bytes that verify found damaged."""
     unsettled: int = 0
-    """Other steps that reconcile would take."""
+    """The number of other steps that reconcile would take."""
     leftovers: Mapping[str, int] | None = None
-    """What gc would delete by kind, in bytes."""
+    """What gc would delete, by kind, in bytes."""
     locks_and_folders: int = 0
-    """How many stale locks and empty folders are among it."""
+    """The number of stale locks and empty folders in it."""
 
 
 def of_registry(registry: RegistryFacts) -> Iterator[Diagnosis]:
-    """Yield the diagnoses of the registry and its content."""
+    """Yield the findings about the registry and its content."""
     place = registry.path or registry.url
     if registry.trouble:
         yield Diagnosis(_ERROR, "registry", registry.trouble, registry.hint, registry.path)
@@ -79,7 +79,7 @@ def _of_its_models(registry: RegistryFacts) -> Iterator[Diagnosis]:
 
 @dataclass(frozen=True, slots=True)
 class Copies:
-    """Blobs of one repository that lie on two bases."""
+    """Blobs of one repository on two bases."""
 
     repo_id: str
     base: str
@@ -88,11 +88,11 @@ class Copies:
     blobs: int
     size_bytes: int
     model_name: str = ""
-    """The model that the other copy belongs to; empty where none is registered."""
+    """The model of the other copy; empty if it is unregistered."""
 
 
 def of_copies(found: Sequence[Copies]) -> Iterator[Diagnosis]:
-    """Yield what lies on the disks twice."""
+    """Yield findings about duplicates on the disks."""
     for copies in found:
         if copies.model_name:
             command = f"shelf rm {copies.model_name} --files"

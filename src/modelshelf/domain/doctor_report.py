@@ -14,35 +14,35 @@ class Severity(enum.StrEnum):
     """How bad something is, worst first."""
 
     ERROR = "error"
-    """Something does not work, or will be lost."""
+    """Something doesn't work, or will be lost."""
     WARNING = "warning"
-    """It works, and not as it seems to."""
+    """It works, but not as it seems to."""
     INFO = "info"
-    """Worth knowing: bytes that can be had back, copies, other tools."""
+    """Worth knowing: bytes that can be freed, copies, other tools."""
     OK = "ok"
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """One thing that was looked at."""
+    """One finding of the doctor."""
 
     severity: Severity
     topic: str
     """`settings`, `base`, `registry`, `environment`, `tool`, `layout`, `files`, `copies`, `token`, `hub`, `engine`."""
     detail: str
-    """What is so, in a sentence."""
+    """What is the case, in a sentence."""
     command: str = ""
-    """The command that fixes it; empty when nothing is to be fixed, or only a person knows how."""
+    """The command that fixes it; empty if there is nothing to fix, or only a person knows how."""
     path: str = ""
-    """The file or folder that it is about; empty for what has none."""
+    """The file or folder that it is about; empty without one."""
     size_bytes: int = 0
     """The bytes that it is about."""
     fix: str = ""
-    """The repair that `shelf doctor --fix` runs for it; empty for what it leaves to a person."""
+    """The repair that `shelf doctor --fix` runs for it; empty if that is left to a person."""
 
 
 def of_strange(paths: Sequence[str]) -> Iterator[Diagnosis]:
-    """Yield what lies in a base under our names and cannot be understood."""
+    """Yield files in a base under our names that can't be understood."""
     for path in paths:
         detail = f"{path} cannot be understood: shelf ignores it and leaves it there."
         yield Diagnosis(Severity.WARNING, "files", detail, f"ls -ld {shlex.quote(path)}", path)
@@ -50,7 +50,7 @@ def of_strange(paths: Sequence[str]) -> Iterator[Diagnosis]:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything that was looked at, the worst first."""
+    """All findings, the worst first."""
 
     found: tuple[Diagnosis, ...]
     fixed: tuple[str, ...] = ()
@@ -62,12 +62,12 @@ class Report:
         return self.count(Severity.ERROR)
 
     def count(self, severity: Severity) -> int:
-        """Return how many are that bad."""
+        """Return the number of findings with this severity."""
         return sum(diagnosis.severity is severity for diagnosis in self.found)
 
 
 def ordered(found: Sequence[Diagnosis]) -> tuple[Diagnosis, ...]:
-    """Return diagnoses, the worst first and otherwise as they came."""
+    """Return findings, the worst first and otherwise in the order found."""
     ranks = {severity: rank for rank, severity in enumerate(Severity)}
     return tuple(sorted(found, key=lambda diagnosis: ranks[diagnosis.severity]))
 

@@ -1,4 +1,4 @@
-"""What the doctor says of what is around a library: settings, tools, token, hub and engines. Pure."""
+"""What the doctor says about a library's surroundings: settings, tools, token, hub and engines. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ERROR, _WARNING, _INFO, _OK = Severity
 
 
 def of_tools(places: Sequence[tuple[ToolFolder, int]], tiers: Sequence[Tier]) -> Iterator[Diagnosis]:
-    """Yield where each tool looks, with the bytes that lie there; several tools in one place are one line."""
+    """Yield each tool's folder with its bytes; several tools with one folder are one line."""
     hubs = {f"{tier.base}/hub": tier for tier in tiers}
     for path, group in groupby(places, key=lambda item: item[0].path):
         items = list(group)
@@ -33,7 +33,7 @@ def of_tools(places: Sequence[tuple[ToolFolder, int]], tiers: Sequence[Tier]) ->
 
 
 def of_unadopted(found: Unadopted) -> Iterator[Diagnosis]:
-    """Yield that models are there which the library doesn't know."""
+    """Yield models that the library doesn't know."""
     if found.models:
         detail = f"{found.where}, and not in the library."
         yield Diagnosis(_INFO, "tool", detail, found.command, found.path, found.size_bytes)
@@ -41,13 +41,13 @@ def of_unadopted(found: Unadopted) -> Iterator[Diagnosis]:
 
 @dataclass(frozen=True, slots=True)
 class TokenFacts:
-    """What is known of a token without reading it."""
+    """The facts of a token, without reading it."""
 
     given: bool
-    """Whether HF_TOKEN says it."""
+    """Whether HF_TOKEN sets it."""
     path: str
     mode: int | None
-    """The file's mode; None where there is none."""
+    """The file's mode; None without a file."""
     readable: bool = True
     shared: tuple[str, ...] = ()
     """Token files in bases: a container that mounts a base can read them."""
@@ -77,19 +77,19 @@ def of_token(token: TokenFacts) -> Iterator[Diagnosis]:
 
 @dataclass(frozen=True, slots=True)
 class HubFacts:
-    """What the hub answered."""
+    """The hub's answer."""
 
     endpoint: str
     is_mirror: bool
     offline_by: str = ""
-    """The variable that forbids to ask it."""
+    """The variable that forbids asking it."""
     trouble: str = ""
     refused: bool = False
-    """Whether it did not take the token."""
+    """Whether it refused the token."""
 
 
 def of_hub(hub: HubFacts) -> Iterator[Diagnosis]:
-    """Yield whether the hub can be reached."""
+    """Yield whether the hub is reachable."""
     mirror = ", a mirror (HF_ENDPOINT)" if hub.is_mirror else ""
     if hub.offline_by:
         yield Diagnosis(_INFO, "hub", f"{hub.endpoint}{mirror} wasn't contacted: {hub.offline_by} is set.")
@@ -103,7 +103,7 @@ def of_hub(hub: HubFacts) -> Iterator[Diagnosis]:
 
 
 def of_settings(problems: Sequence[Mapping[str, str]], primary: Tier) -> Iterator[Diagnosis]:
-    """Yield the settings that are wrong; the defaults stand for them in the rest of a report."""
+    """Yield invalid settings; the rest of a report uses the defaults for them."""
     for problem in problems:
         origin, name = problem["origin"], problem["name"]
         file, _, line = origin.rpartition(":")
@@ -119,7 +119,7 @@ def of_settings(problems: Sequence[Mapping[str, str]], primary: Tier) -> Iterato
 
 
 def of_engines(engines: Mapping[str, str], python: str) -> Iterator[Diagnosis]:
-    """Yield which engines are there, name to place; without any, what to install."""
+    """Yield the installed engines, name to path; without any, what to install."""
     if engines:
         listed = ", ".join(f"{name} ({place})" for name, place in engines.items())
         yield Diagnosis(_OK, "engine", f"Engines: {listed}.")

@@ -1,4 +1,4 @@
-"""The hours in which downloads may run, so that the line is free for people in the others."""
+"""The hours in which downloads may run, so that the line is free at other times."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TIME = r"([01][0-9]|2[0-3]):([0-5][0-9])"
 
 @dataclass(frozen=True, slots=True)
 class DownloadHours:
-    """From a time of the day to another, which may be after midnight.
+    """From one time of day to another, which may be after midnight.
 
     >>> night = DownloadHours.parse("23:30-07:00")
     >>> [night.closed_s(hour * 3600) for hour in (0, 6, 7, 23)], str(night)
@@ -26,10 +26,10 @@ class DownloadHours:
 
     @classmethod
     def parse(cls, text: str) -> DownloadHours:
-        """Return the hours that a text such as `01:00-07:00` means.
+        """Return the hours in a text such as `01:00-07:00`.
 
         Raises:
-            BadInput: It means none.
+            BadInput: It isn't such a text.
         """
         found = re.fullmatch(f"{_TIME}-{_TIME}", text.replace(" ", ""))
         if found is None or found[0][:5] == found[0][6:]:
@@ -38,20 +38,20 @@ class DownloadHours:
         return cls(hour * 3600 + minute * 60, last_hour * 3600 + last_minute * 60)
 
     def closed_s(self, day_s: int) -> int:
-        """Return how many seconds it is until downloads may run; 0 when they may now.
+        """Return how many seconds it is until downloads may run; 0 if they may now.
 
         Args:
-            day_s: Seconds after midnight, as the clocks show here.
+            day_s: Seconds after midnight, local time.
         """
         since_opened_s = (day_s - self.opens_s) % DAY_S
         return 0 if since_opened_s < (self.closes_s - self.opens_s) % DAY_S else DAY_S - since_opened_s
 
     def opens(self) -> str:
-        """Return when they begin, as `01:00`."""
+        """Return the time when they begin, as `01:00`."""
         return _time(self.opens_s)
 
     def __str__(self) -> str:
-        """Return them as they are written."""
+        """Return them as in the setting."""
         return f"{_time(self.opens_s)}-{_time(self.closes_s)}"
 
 

@@ -1,7 +1,7 @@
 """Making room: which placements leave a tier so that something fits. Pure: numbers in, a plan or an error out.
 
-Both ways to make room share one rule book. Demoting (`plan_eviction`) moves placements to a slower tier; deleting
-(`plan_deletion`) is for a slowest tier whose owner allowed it, and takes only what the hub still has.
+Both ways to make room share the same rules. Demoting (`plan_eviction`) moves placements to a slower tier; deleting
+(`plan_deletion`) is for the slowest tier if its owner allows it, and takes only what the hub still has.
 """
 
 from __future__ import annotations
@@ -23,66 +23,66 @@ NAMED = 5
 class Candidate:
     """One placement on the tier that is short of room.
 
-    Two models whose snapshot is the same one are one placement and come as one candidate, pinned or in use if
-    either is: as two, each would need the bytes of the other and neither could ever leave.
+    Two models with the same snapshot are one placement and one candidate, pinned or in use if
+    either is: as two, each would need the other's bytes and neither could ever leave.
     """
 
     model_name: str
     model_id: int
     """Unique among the candidates of one tier."""
     free_bytes: int
-    """What evicting it frees on this tier: bytes that no other model there needs."""
+    """Bytes that evicting it frees on this tier: those that no other model there needs."""
     last_used_at: float
-    """Seconds since 1970, from the ledger of loads, never from atime; `arrived_at` for one that was never used."""
+    """Seconds since 1970, from the recorded uses, never from atime; `arrived_at` for one that was never used."""
     arrived_at: float
-    """Seconds since 1970, when it came to this tier."""
+    """When it came to this tier, in seconds since 1970."""
     pinned: bool = False
     leased: bool = False
-    """Whether a live lease or an open file holds it."""
+    """Whether a valid lease or an open file holds it."""
     busy: bool = False
     """Whether a job works on it."""
     load_s: float | None = None
-    """How long its last load took, in seconds; None when none was measured."""
+    """How long its last load took, in seconds; None if none was measured."""
     on_hub: bool = False
-    """Whether the hub was asked and still has this commit: without it, deleting it is out of the question."""
+    """Whether the hub was asked and still has this commit; if not, it is never deleted."""
 
 
 @dataclass(frozen=True, slots=True)
 class EvictionPlan:
-    """Which placements are evicted, and what that frees."""
+    """The placements to evict, and the bytes that frees."""
 
     victims: tuple[Candidate, ...]
-    """In the order of eviction, coldest first; empty when it fits without eviction."""
+    """In the order of eviction, coldest first; empty if it fits without eviction."""
     free_bytes: int
-    """What the victims free together: at least `target_bytes`."""
+    """The bytes that the victims free together: at least `target_bytes`."""
     need_bytes: int
-    """What room was asked for."""
+    """The bytes that room was asked for."""
     target_bytes: int
-    """What has to be freed: down to the low watermark if possible, else to the limit."""
+    """The bytes to free: down to the low watermark if possible, else to the limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Watermarks:
     """When room is made, and how much.
 
-    The defaults, each with its reason; the figures are those of the simulated year of the tests:
+    The defaults, each with its reason; the numbers are those of the tests' simulated year:
 
-    - `high` 1.0: the limit itself. Whoever allows 100 GB means to use them, and whatever leaves earlier than it
-      must is loaded from the slow disk for nothing. A lower mark makes room earlier where it can; only the limit
+    - `high` 1.0: the limit itself. Who allows 100 GB means to use them, and a model that leaves earlier than it
+      must is loaded from the slow disk for nothing. A lower mark makes room earlier if it can; only the limit
       refuses.
     - `low` 0.85: below the warning threshold (0.9), so that making room also ends the warning, and apart from
-      `high`, so that the next small pull need not wait for a demotion. It is cheap: about half a percent of the
+      `high`, so that the next small pull doesn't wait for a demotion. It is cheap: about half a percent of the
       loads, against a low mark at the limit.
-    - `min_stay_s` one day. A promotion pushes out nothing that arrived within one minimum stay, so in any such span
-      promotions push out at most the limit, and write at most the limit beside what pulls push out, whatever the
-      pattern of use: one drive write a day, the unit in which the endurance of SSDs is given. An hour would allow
+    - `min_stay_s` one day. A promotion evicts nothing that arrived within one minimum stay, so in any such span
+      promotions evict at most the limit, and write at most the limit beside what pulls evict, whatever the
+      pattern of use: one drive write a day, the unit of SSD endurance. An hour would allow
       24. Against an hour it halves what is copied (79 GB a day, not 152) for 1.4 percent of the loads.
     """
 
     high: float = 1.0
-    """Room is made when usage would pass this fraction of the limit."""
+    """Room is made if usage would pass this fraction of the limit."""
     low: float = 0.85
-    """And then down to this fraction, what is about to be written included."""
+    """Room is then made down to this fraction, including what is about to be written."""
     min_stay_s: float = 86400.0
     """How long a placement stays at least after it arrived, in seconds."""
 
@@ -99,9 +99,9 @@ class Watermarks:
             )
 
     def at_once(self) -> Watermarks:
-        """Return the marks for what a person asked for and waits for: no minimum stay.
+        """Return the marks for a person's request, without the minimum stay.
 
-        Only promotions can go round in circles; a pull comes once, and a placement's age doesn't refuse it.
+        Only promotions can bounce; a pull comes once, and no placement's age refuses it.
         """
         return replace(self, min_stay_s=0.0)
 
@@ -121,24 +121,24 @@ def plan_eviction(
 
     The least recently used leave first. Of those used at the same time the larger leaves first, because one move
     is then enough where several would be needed; then the one that loads faster, because it is missed less; then
-    by name. A victim that turns out not to be needed stays, the most recently used first.
+    by name. A victim that isn't needed in the end stays, the most recently used first.
 
     Args:
-        need_bytes: What is about to be written; 0 asks to come back under a limit that was lowered.
-        room: What was measured on the tier.
+        need_bytes: How many bytes will be written; 0 brings usage back under a limit that was lowered.
+        room: The tier's numbers.
         candidates: The placements on it.
         marks: When and how far to make room, and the minimum stay.
         now_s: Seconds since 1970.
         protect: Ids of models that are never chosen, such as the one that room is made for.
-        same_disk: Whether the tier to demote to lies on the same file system, so that demoting frees no disk.
+        same_disk: Whether the tier to demote to is on the same file system, so that demoting frees no disk.
         location: The tier, for the errors.
 
     Returns:
-        The plan; without victims when it fits as it is.
+        The plan; without victims if it fits already.
 
     Raises:
-        Conflict: It would fit, but for what is pinned, in use, busy or young; names each with its reason.
-        OutOfSpace: It would not fit even with all of them away, or the disk is full and demoting frees none of it.
+        Conflict: Only pinned, used, busy or young models keep it from fitting; names each with its reason.
+        OutOfSpace: It wouldn't fit even without all of them, or the disk is full and demoting frees none of it.
     """
     free_bytes = room.free_bytes - room.reserved_on_disk_bytes
     if same_disk and need_bytes > free_bytes:
@@ -166,8 +166,8 @@ def plan_deletion(
     hub still has at that commit. For `ON_SECONDARY_FULL=remove-unpinned` alone.
 
     Args:
-        need_bytes: What is about to be written.
-        room: What was measured on the tier.
+        need_bytes: How many bytes will be written.
+        room: The tier's numbers.
         candidates: The placements on it.
         marks: When and how far to make room, and the minimum stay.
         now_s: Seconds since 1970.
@@ -175,11 +175,11 @@ def plan_deletion(
         location: The tier, for the errors.
 
     Returns:
-        The plan; without victims when it fits as it is.
+        The plan; without victims if it fits already.
 
     Raises:
-        Conflict: It would fit, but for what is pinned, in use, busy or young; names each with its reason.
-        OutOfSpace: It would not fit even with all of those away: what the hub does not have stays.
+        Conflict: Only pinned, used, busy or young models keep it from fitting; names each with its reason.
+        OutOfSpace: It wouldn't fit even without all of those, because models that the hub doesn't have stay.
     """
     ours = [c for c in candidates if c.model_id not in protect]
     reasons = [(c, (*_reasons(c, marks, now_s), *(() if c.on_hub else (ONLY_COPY,)))) for c in ours]
@@ -188,25 +188,25 @@ def plan_deletion(
 
 @dataclass(frozen=True, slots=True)
 class _Ask:
-    """What is asked of which tier."""
+    """A request for room on a tier."""
 
     need_bytes: int
     room: Room
     location: str
 
     def over_bytes(self, mark: float) -> int:
-        """Return by how much usage would pass this fraction of the limit; negative when it would not."""
+        """Return by how much usage would exceed this fraction of the limit; negative if it wouldn't."""
         if self.room.limit_bytes is None:
             return 0
         allowed = self.room.limit_bytes if mark == 1 else int(self.room.limit_bytes * mark)
         return self.need_bytes + self.room.usage_bytes + self.room.reserved_bytes - allowed
 
     def over_disk_bytes(self) -> int:
-        """Return how many bytes the disk lacks; negative when it has enough."""
+        """Return how many bytes the disk lacks; negative if it has enough."""
         return self.need_bytes + self.room.reserved_on_disk_bytes - self.room.free_bytes
 
     def by_disk(self) -> bool:
-        """Return whether it is the disk that is short, and not the limit."""
+        """Return whether the disk, and not the limit, is short."""
         return self.over_bytes(1.0) <= 0
 
     def there(self) -> str:
@@ -220,7 +220,7 @@ _Reasoned = Sequence[tuple[Candidate, tuple[str, ...]]]
 
 
 def _plan(ask: _Ask, reasoned: _Reasoned, marks: Watermarks) -> EvictionPlan:
-    """Return the plan over candidates of which each comes with the reasons why it has to stay."""
+    """Return the plan for candidates that each come with the reasons to stay."""
     limit_bytes = ask.room.limit_bytes
     if limit_bytes is not None and ask.need_bytes > limit_bytes:
         raise _out_of_space(
@@ -239,7 +239,7 @@ def _plan(ask: _Ask, reasoned: _Reasoned, marks: Watermarks) -> EvictionPlan:
 
 
 def _targets(ask: _Ask, marks: Watermarks) -> list[int]:
-    """Return how many bytes to free, the best first; the last must be reached."""
+    """Return how many bytes to free, the best target first; the last must be reached."""
     disk_bytes = max(0, ask.over_disk_bytes())
     if ask.over_bytes(marks.high) <= 0:
         return [disk_bytes]
@@ -247,7 +247,7 @@ def _targets(ask: _Ask, marks: Watermarks) -> list[int]:
 
 
 def _choose(target_bytes: int, free: Iterable[Candidate]) -> tuple[Candidate, ...]:
-    """Return the coldest candidates that free `target_bytes` together, without one that isn't needed for that."""
+    """Return the coldest candidates that together free `target_bytes`, without any that isn't needed for that."""
     victims: list[Candidate] = []
     surplus_bytes = -target_bytes
     for candidate in sorted(free, key=_coldness):
@@ -265,16 +265,16 @@ def _choose(target_bytes: int, free: Iterable[Candidate]) -> tuple[Candidate, ..
 
 
 def _coldness(candidate: Candidate) -> tuple[float, int, float, str, int]:
-    """Return what candidates are ordered by: the first to be evicted is smallest."""
+    """Return the sort key of candidates: the first to be evicted is smallest."""
     load_s = candidate.load_s or 0.0
     return candidate.last_used_at, -candidate.free_bytes, load_s, candidate.model_name, candidate.model_id
 
 
 def _reasons(candidate: Candidate, marks: Watermarks, now_s: float) -> tuple[str, ...]:
-    """Return why a placement has to stay; nothing when it may be evicted.
+    """Return why a placement has to stay; nothing if it may be evicted.
 
-    An arrival in the future means that the clock was set back. The minimum stay saves work and protects nothing,
-    so it is then left out rather than kept up until the clock has caught up.
+    An arrival in the future means that the clock was set back. The minimum stay only saves work and protects nothing,
+    so it is then ignored rather than kept until the clock has caught up.
     """
     young = 0 <= now_s - candidate.arrived_at < marks.min_stay_s
     facts = ((PINNED, candidate.pinned), (IN_USE, candidate.leased), (BUSY, candidate.busy), (YOUNG, young))
@@ -314,7 +314,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 def _in_words(reasons: Iterable[str], marks: Watermarks) -> str:
-    """Return reasons for a person."""
+    """Return reasons as a text for people."""
     words = {BUSY: "a job is working on it", YOUNG: f"arrived less than {format_duration(marks.min_stay_s)} ago"}
     return " and ".join(words.get(reason, reason) for reason in reasons)
 
@@ -328,7 +328,7 @@ def _remedy(missing_bytes: int, held: _Reasoned) -> str:
 
 
 def _fields(ask: _Ask) -> dict[str, object]:
-    """Return the fields that every refusal carries, those of `tiers.check_fits`."""
+    """Return the fields of every refusal, as in `tiers.check_fits`."""
     return {
         "cache_location": ask.location,
         "needed_bytes": ask.need_bytes,

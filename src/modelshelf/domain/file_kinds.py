@@ -1,7 +1,7 @@
 """What a file is by its first bytes, regardless of its name. Pure; the disk's part is `store/repos/judge.py`.
 
-A name is easily kept while the content is lost: a link becomes a text file, a clone leaves pointers, a portal answers
-with a web page. Where a digest of the Hub vouches for a file none of this is asked.
+A name easily survives the content: a link becomes a text file, a clone leaves pointers, a captive portal answers with a
+web page. None of this is checked if a digest of the Hub vouches for the file.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from modelshelf.domain.names import Digest, is_digest
 
 HEAD_BYTES = 1100
-"""So much of a file is read at most; an `XSym` file has 1067 bytes, the longest text of a link to a blob less."""
+"""How much of a file is read at most; an `XSym` file has 1067 bytes, the longest text of a link to a blob less."""
 SAFETENSORS_HEADER_BYTES = 100_000_000
 """The longest header that the safetensors library accepts."""
 
@@ -38,7 +38,7 @@ def is_weights(path: str) -> bool:
 
 
 def link_in(head: bytes) -> Digest | None:
-    """Return the digest of the blob that a text file leads to, where that file was a link once; None otherwise.
+    """Return the digest of the blob that a text file leads to if the file was a link once; None otherwise.
 
     zip, git without symbolic links, and some copies write a link's target as a file's content; SMB's links of macOS and
     Samba are files of 1067 bytes that begin with `XSym`.
@@ -52,7 +52,7 @@ def link_in(head: bytes) -> Digest | None:
 
 
 def why_not(path: str, size_bytes: int, head: bytes) -> str:
-    """Return why a file isn't what its name says, as what follows its name in a sentence; empty when it may be.
+    """Return why a file isn't what its name says, as the end of a sentence after its name; empty if it may be.
 
     Args:
         path: Its path in the repository.
@@ -85,12 +85,12 @@ def _has_header(size_bytes: int, head: bytes) -> bool:
 
 
 def missing_shard(there: Set[str], indexes: Mapping[str, Iterable[str]]) -> str:
-    """Return a part of a model that isn't there though others are; empty when none is missing.
+    """Return a missing part of a model that has other parts; empty if none is missing.
 
-    An index names the parts itself; where a part is named by no index its name counts them.
+    An index names the parts; without one, their names count them.
 
     Args:
-        there: The files that are there, by path.
+        there: The existing files, by path.
         indexes: Each index's path, and the files it names, relative to its own folder.
 
     >>> missing_shard({"model-1-of-2.bin"}, {}), missing_shard({"a-00001-of-00001.gguf"}, {})
@@ -113,7 +113,7 @@ def missing_shard(there: Set[str], indexes: Mapping[str, Iterable[str]]) -> str:
 
 
 def _lost_sibling(match: re.Match[str], there: Set[str]) -> str:
-    """Return the first part that is missing beside one of them; the number keeps its width."""
+    """Return the first missing part beside an existing one; the number keeps its width."""
     stem, number, count, suffix = match.groups()
     width = len(number)
     key = (stem, count, suffix)
@@ -128,10 +128,10 @@ def _lost_sibling(match: re.Match[str], there: Set[str]) -> str:
 
 
 def missing_component(there: Set[str], components: Iterable[str]) -> str:
-    """Return what a part of a pipeline lacks, in a sentence; empty when nothing.
+    """Return what a component of a pipeline lacks, in a sentence; empty if nothing.
 
     Args:
-        there: The files that are there, by path.
+        there: The existing files, by path.
         components: The folders that `model_index.json` names. One with a `config.json` is a model, and has weights.
 
     >>> missing_component({"unet/config.json"}, ["unet"]), missing_component({"tokenizer/vocab.json"}, ["tokenizer"])

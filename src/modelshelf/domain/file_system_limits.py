@@ -13,18 +13,18 @@ from modelshelf.errors import BadInput, OutOfSpace
 from modelshelf.units import format_size
 
 _NOT_IN_NAMES = frozenset(':*?"<>|\\')
-"""What Windows keeps for itself. Source: Microsoft, "Naming Files, Paths, and Namespaces"."""
+"""Characters that Windows reserves. Source: Microsoft, "Naming Files, Paths, and Namespaces"."""
 _LEAVE_OUT = "Use a tier on a Linux file system, or leave the file out with --include."
 
 
 def check_names(names: Iterable[str], tier: Tier, can: Capabilities, hint: str = _LEAVE_OUT) -> None:
-    """Do nothing when a file system keeps these names, and keeps them apart.
+    """Raise unless a file system can store these names and tell them apart.
 
     Args:
         names: Paths that will be written below one folder.
-        tier: Where.
+        tier: The tier.
         can: What its file system can.
-        hint: What to do about a name that cannot be.
+        hint: What to do about an impossible name.
 
     Raises:
         BadInput: One of them is reserved there, or two differ by case only.
@@ -55,16 +55,16 @@ def _is_reserved(path: str) -> bool:
 def check_sizes(
     files: Sequence[FileEntry], tier: Tier, can: Capabilities, elsewhere: Mapping[str, Capabilities]
 ) -> None:
-    """Do nothing when a file system can hold each of these files.
+    """Raise unless a file system can hold each of these files.
 
     Args:
-        files: What will be written.
-        tier: Where.
+        files: The files to write.
+        tier: The tier.
         can: What its file system can.
-        elsewhere: What those of the other tiers can, by location.
+        elsewhere: What the other tiers' file systems can, by location.
 
     Raises:
-        OutOfSpace: One is larger than any file there can be; says what would hold it.
+        OutOfSpace: One is larger than the file system allows; says what would hold it.
     """
     largest = max(files, key=lambda file: file.size_bytes, default=None)
     if largest is None or fits(largest, can):
@@ -95,13 +95,13 @@ BESIDE_ENTRIES = 24
 
 
 def entries_of(files: Iterable[FileEntry | FoundFile], present: Collection[str]) -> int:
-    """Return how many entries (inodes) a snapshot takes on a disk, at most; none where all blobs are there.
+    """Return the most entries (inodes) that a snapshot takes on a disk; none if all blobs are there.
 
-    A file takes a link, and a content that is missing its blob and two locks. One without a digest counts as missing.
+    A file takes a link, and missing content a blob and two locks. A file without a digest counts as missing.
 
     Args:
-        files: The files wanted.
-        present: The blobs that are there.
+        files: The selected files.
+        present: The existing blobs.
 
     """
     wanted = list(files)
@@ -111,15 +111,15 @@ def entries_of(files: Iterable[FileEntry | FoundFile], present: Collection[str])
 
 
 def check_entries(need_entries: int, tier: Tier, free_entries: int | None) -> None:
-    """Do nothing when a disk has enough inodes for these files.
+    """Raise unless a disk has enough inodes for these files.
 
     Args:
-        need_entries: What an operation makes.
-        tier: Where.
-        free_entries: What the disk has left; None where it counts none.
+        need_entries: How many an operation needs.
+        tier: The tier.
+        free_entries: How many the disk has free; None if it doesn't count them.
 
     Raises:
-        OutOfSpace: It cannot; says what is needed and what is there.
+        OutOfSpace: It hasn't; says what is needed and what is free.
     """
     if free_entries is None or need_entries <= free_entries:
         return

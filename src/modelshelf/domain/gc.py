@@ -1,4 +1,4 @@
-"""Garbage: what nothing references, who still needs what, and the plans of `gc` and `dedupe`. Pure values."""
+"""Garbage: what nothing references, what is still needed, and the plans of `gc` and `dedupe`. Pure values."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from modelshelf.domain.names import Digest, RepoId, is_digest
 
 MIN_AGE_S = 3600.0
-"""What changed within this time counts as in flight, regardless of who writes it.
+"""Files changed within this time count as in use, regardless of who writes them, in seconds.
 
 A live download writes at least every few minutes (huggingface_hub gives a silent hub up after five tries of ten
-seconds); one that stalls for longer keeps its file open, which is looked at as well. The hour is for whom we cannot
-see: another host on a network mount, a container of another user, and a clock that is a little off.
+seconds); one that stalls for longer keeps its file open, which is checked as well. The hour is for programs that we
+can't see: another host on a network mount, a container of another user, and a clock that is slightly off.
 """
 RESUME_S = 7 * 86400.0
-"""How long parts of an unfinished model are kept for its next pull, and a sidecar that has no row."""
+"""How long parts of an incomplete model are kept for its next pull, and sidecars without a row, in seconds."""
 
 _HEX8 = "[0-9a-f]{8}"
 _UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -26,7 +26,7 @@ _TEMPORARY = {
     "refs": re.compile(rf".+\.{_HEX8}\.tmp|{_OURS}"),
     "trees": re.compile(rf"tmp[a-z0-9_]{{8}}\.tmp|{_OURS}"),
 }
-_ELSEWHERE = re.compile(rf"{_OURS}\.?")  # what is tried on a file system may end in a dot
+_ELSEWHERE = re.compile(rf"{_OURS}\.?")  # names that a probe tries may end in a dot
 _PROBE = re.compile("tmp[a-z0-9_]{8}")
 _PROBE_FILES = ("dummy_file_src", "dummy_file_dst")
 
@@ -34,7 +34,7 @@ _PROBE_FILES = ("dummy_file_src", "dummy_file_dst")
 def is_probe(folder: str) -> bool:
     """Return whether a folder has the name of one in which huggingface_hub tries whether it can link.
 
-    It lies in a repository or beside them, holds two files, and goes at once, unless its process is killed.
+    It is in a repository or beside them, holds two files, and is deleted at once, unless its process is killed.
 
     Source: huggingface_hub `are_symlinks_supported`; the names of Python's tempfile.
 
@@ -45,7 +45,7 @@ def is_probe(folder: str) -> bool:
 
 
 def is_temporary(area: str, name: str) -> bool:
-    """Return whether a file in a part of a repository's folder is a temporary one of a known program.
+    """Return whether a file in a part of a repository's folder is a known program's temporary file.
 
     Among a snapshot's files only our own names count: a repository may well have a file `notes.tmp`.
 
@@ -66,33 +66,33 @@ def is_temporary(area: str, name: str) -> bool:
 
 
 def digest_of(name: str) -> Digest | None:
-    """Return the digest that the name of a blob, a part or a temporary file begins with; None without one."""
+    """Return the digest at the beginning of the name of a blob, a part or a temporary file; None without one."""
     stem = name.lstrip(".").partition(".")[0]
     return Digest(stem) if is_digest(stem) else None
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What the registry says about one base."""
+    """What the registry needs in one base."""
 
     digests: Mapping[RepoId, Set[Digest]] = field(default_factory=dict)
-    """Repository id to the digests that registered models need of it here."""
+    """Repository id to the digests that registered models need here."""
     busy: Set[RepoId] = frozenset()
-    """Repositories of which a model has an unfinished job, or a commit that is not known yet."""
+    """Repositories with a model that has an unfinished job, or a commit that isn't known yet."""
     active: Set[Digest] = frozenset()
-    """Digests of models with an unfinished job: their parts are kept regardless of age."""
+    """Digests of models with an unfinished job: their parts are kept at any age."""
     resumable: Set[Digest] = frozenset()
-    """Digests of models that are not complete."""
+    """Digests of incomplete models."""
     working: bool = False
     """Whether any job is unfinished, whose parts may have other digests than those known."""
     models: Set[str] = frozenset()
-    """Models whose sidecar belongs here, or may: those that lie here, and those with an unfinished job."""
+    """Models whose sidecar belongs here, or may: those on this base, and those with an unfinished job."""
     elsewhere: Set[str] = frozenset()
-    """Models that lie in another base, without a job: a sidecar of theirs here is a leftover."""
+    """Models on another base, without a job: a sidecar of theirs here is a leftover."""
 
 
 def keeps_part(needs: Needs, digest: Digest, age_s: float, min_age_s: float) -> bool:
-    """Return whether a blob that arrived in part is kept for the next pull.
+    """Return whether a partial blob is kept for the next pull.
 
     >>> part = Digest("ab" * 20)
     >>> keeps_part(Needs(resumable={part}), part, 86400, MIN_AGE_S), keeps_part(Needs(), part, 86400, MIN_AGE_S)
@@ -105,13 +105,13 @@ def keeps_part(needs: Needs, digest: Digest, age_s: float, min_age_s: float) -> 
 
 @dataclass(frozen=True, slots=True)
 class GcItem:
-    """One file, link or folder that goes."""
+    """One file, link or folder to delete."""
 
     kind: str
     """`partial`, `part`, `blob`, `shared`, `sidecar`, `ref`, `listing`, `lock`, `folder` or `quarantine`."""
     path: str
     size_bytes: int
-    """What this frees; 0 where other links keep the bytes."""
+    """Bytes that this frees; 0 if other links keep them."""
     why: str
     """Why it is garbage, in a few words."""
     age_s: float = 0.0
@@ -128,9 +128,9 @@ class GcPlan:
     notes: tuple[str, ...] = ()
     """What was left alone and why, in sentences."""
     quarantine_bytes: int = 0
-    """What lies in quarantine and stays there; it is deleted only where a person asks for it."""
+    """The quarantine, which stays; it is deleted only if a person asks."""
     recent_bytes: int = 0
-    """What may be garbage, and was touched too lately, or is open, to tell."""
+    """Possible garbage that is too young, or open, to tell."""
 
     @property
     def free_bytes(self) -> int:
@@ -151,18 +151,18 @@ class Tidied:
     freed_allocated_bytes: int = 0
     """In blocks that the file system got back."""
     shared_bytes: int = 0
-    """What reflinks share, in apparent bytes: the disk has it once, `du` counts it for each file."""
+    """Bytes that reflinks share, in apparent bytes: the disk stores them once, `du` counts them for each file."""
     quarantine_bytes: int = 0
-    """What lies in quarantine still."""
+    """The quarantine afterwards."""
     recent_bytes: int = 0
-    """What may be garbage, and was touched too lately, or is open, to tell."""
+    """Possible garbage that is too young, or open, to tell."""
     notes: tuple[str, ...] = ()
     """What was left alone and why, in sentences."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Blobs of one digest with bytes of their own each."""
+    """Blobs of one digest that each hold their own bytes."""
 
     digest: Digest
     size_bytes: int
@@ -172,7 +172,7 @@ class Group:
 
     @property
     def share_bytes(self) -> int:
-        """How many bytes the others will have in common with it."""
+        """How many bytes the others will share with it."""
         return self.size_bytes * len(self.others)
 
 
@@ -182,17 +182,17 @@ class DedupePlan:
 
     base: str
     method: str
-    """`reflink` or `link`; empty where the file system can do neither."""
+    """`reflink` or `link`; empty if the file system has neither."""
     groups: tuple[Group, ...]
     notes: tuple[str, ...] = ()
     """What was left alone and why, in sentences."""
 
     @property
     def share_bytes(self) -> int:
-        """How many bytes will be on the disk once less."""
+        """How many bytes the disk will store once less."""
         return sum(group.share_bytes for group in self.groups)
 
     @property
     def read_bytes(self) -> int:
-        """How many bytes are read at most, where none was verified before."""
+        """How many bytes are read at most, if none was verified before."""
         return sum(group.size_bytes * (len(group.others) + 1) for group in self.groups)

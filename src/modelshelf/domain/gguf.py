@@ -1,7 +1,7 @@
 """The header of a GGUF file: what it says about the model, and the shapes of its tensors.
 
 Anybody may have written it, so reading is bounded: at most `MOST_BYTES` are read, whatever lengths and counts it names,
-and of what is read only single values, short lists of numbers and the beginnings of texts are kept.
+and of these only single values, short lists of numbers and the beginnings of texts are kept.
 
 Source: the specification, https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. Little-endian, versions 2 and 3.
 """
@@ -18,16 +18,16 @@ from typing import TypeGuard
 from modelshelf.errors import BadInput
 
 MOST_BYTES = 64 * 2**20
-"""So much of a header is read; those with the largest vocabularies have 16 MB."""
+"""How much of a header is read at most; those with the largest vocabularies have 16 MB."""
 _MOST_ENTRIES = 2**16
-"""Of keys, and of tensors; the largest models have some thousands."""
+"""For keys, and for tensors; the largest models have some thousands."""
 _MOST_NAME_BYTES = 4096
 _MOST_PARAMETERS = 2**63
 _MOST_COUNT = 2**31
-"""Of layers, heads, dimensions, tokens: what is larger isn't one."""
+"""For layers, heads, dimensions, tokens: a larger number isn't a count."""
 _KEPT_CHARS = 256
 _KEPT_NUMBERS = 256
-"""Of one list; the deepest models have a hundred layers."""
+"""For one list; the deepest models have a hundred layers."""
 _KEPT_NUMBERS_IN_ALL = 2**14
 _MOST_DIMENSIONS = 4
 """Source: `GGML_MAX_DIMS` of ggml.h."""
@@ -35,7 +35,7 @@ _PIECE_BYTES = 2**18
 
 _TEXT, _ARRAY = 8, 9
 _NUMBERS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
-"""How a value of each type is written; texts and arrays apart."""
+"""The encoding of each type of value, except texts and arrays."""
 _LENGTH = struct.Struct("<Q")
 
 _FILE_TYPES = (
@@ -63,21 +63,21 @@ TENSOR_TYPES = _named(_TENSOR_TYPES)
 
 @dataclass(frozen=True, slots=True)
 class GgufHeader:
-    """What a GGUF file says before its weights."""
+    """A GGUF file's content before its weights."""
 
     metadata: Mapping[str, object]
     """Its keys: numbers, the beginnings of texts, short tuples of numbers; None for what is too long to keep."""
     elements: Mapping[int, int]
-    """How many elements its tensors have, by the number of their type."""
+    """The number of its tensors' elements, by the number of their type."""
 
     @property
     def parameters(self) -> int:
-        """How many weights the file holds."""
+        """The number of weights in the file."""
         return sum(self.elements.values())
 
     @property
     def quantisation(self) -> str | None:
-        """How most of its weights are written, such as `Q4_K_M`; None where it names no type that is known."""
+        """How most of its weights are written, such as `Q4_K_M`; None if its type isn't known."""
         said = self.metadata.get("general.file_type")
         if isinstance(said, int) and said in FILE_TYPES:
             return FILE_TYPES[said]
@@ -90,12 +90,12 @@ class GgufHeader:
         return said if isinstance(said, str) and said else None
 
     def number(self, key: str) -> int | None:
-        """Return a count of something; None without it."""
+        """Return a count; None without it."""
         said = self.metadata.get(key)
         return said if _is_count(said) else None
 
     def numbers(self, key: str) -> tuple[int, ...]:
-        """Return a list of counts, one for each layer; none without it."""
+        """Return a list of counts, one for each layer; empty without it."""
         said = self.metadata.get(key)
         return said if isinstance(said, tuple) and all(map(_is_count, said)) else ()
 
@@ -108,10 +108,10 @@ def read_header(read: Callable[[int], bytes]) -> GgufHeader:
     """Return the header of a GGUF file.
 
     Args:
-        read: Returns at most so many of the file's next bytes; none at its end.
+        read: Returns at most so many of the file's next bytes; nothing at its end.
 
     Raises:
-        BadInput: It isn't GGUF of a version that is known, ends early, or is larger or deeper than an honest one.
+        BadInput: It isn't GGUF of a known version, ends early, or is larger or deeper than an honest one.
     """
     source = _Source(read)
     if source.take(4) != b"GGUF":
@@ -143,13 +143,13 @@ def _dimensions(count: int) -> int:
 
 
 class _Source:
-    """The bytes of a header in their order, read as they are needed."""
+    """A header's bytes in order, read as they are needed."""
 
     def __init__(self, read: Callable[[int], bytes]) -> None:
         self._read = read
         self._data = b""
         self._at = 0
-        """Where the next byte is in `_data`; beyond its end while bytes are to be skipped."""
+        """The index of the next byte in `_data`; beyond its end while bytes are to be skipped."""
         self._left_bytes = MOST_BYTES
         self._left_numbers = _KEPT_NUMBERS_IN_ALL
 
@@ -160,12 +160,12 @@ class _Source:
         return self._data[self._at - count : self._at]
 
     def skip(self, count: int) -> None:
-        """Go on behind so many bytes."""
+        """Skip so many bytes."""
         self._at += count
         self._have(0)
 
     def number(self, form: str) -> int | float:
-        """Return the next number, as `struct` names its form."""
+        """Return the next number, in a format of `struct`."""
         value: int | float = struct.unpack(form, self.take(struct.calcsize(form)))[0]
         return value
 
@@ -186,12 +186,12 @@ class _Source:
         return self._array() if kind == _ARRAY else self.number(_form(kind))
 
     def _array(self) -> tuple[int | float, ...] | None:
-        """Return the numbers of an array; None for texts, and for more numbers than are kept."""
+        """Return an array's numbers; None for texts, and for more numbers than are kept."""
         kind, count = int(self.number("<I")), int(self.number("<Q"))
         if kind == _TEXT:
             self._skip_texts(count)
             return None
-        form = _form(kind)  # no array of arrays: llama.cpp takes none either
+        form = _form(kind)  # no nested arrays: llama.cpp doesn't accept them either
         size_bytes = count * struct.calcsize(form)
         if count > min(_KEPT_NUMBERS, self._left_numbers):
             self.skip(size_bytes)
@@ -200,7 +200,7 @@ class _Source:
         return struct.unpack(f"<{count}{form[1]}", self.take(size_bytes))
 
     def _skip_texts(self, count: int) -> None:
-        """Go on behind so many texts: some hundred thousand in a vocabulary, which is why nothing is called here."""
+        """Skip so many texts: some hundred thousand in a vocabulary, which is why nothing is called here."""
         length_at = _LENGTH.unpack_from
         while count:
             self._have(_LENGTH.size)
@@ -215,7 +215,7 @@ class _Source:
         """Read on until so many bytes are there.
 
         Raises:
-            BadInput: The file ends before, or they are more than a header has.
+            BadInput: The file ends before, or a header can't have so many.
         """
         if self._at + count - len(self._data) > self._left_bytes:
             raise BadInput(f"Its header is longer than {MOST_BYTES} bytes, or names a wrong length.")

@@ -1,4 +1,4 @@
-"""Which paths a request may name: a key over HTTP is not a login, and the server may write wherever its user may."""
+"""Which paths a request may name: an API key isn't a login, and the server may write wherever its user may."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ class NamedFolder:
     """A folder."""
 
     path: str
-    """As it is named."""
+    """The path as named."""
     real: str
-    """Where that leads once every link is followed."""
+    """Its real path, with every link followed."""
 
 
 def check_http_path(place: NamedFolder, known: Iterable[str], roots: Iterable[NamedFolder]) -> None:
-    """Do nothing when a request may name a folder.
+    """Raise unless a request may name a folder.
 
     Args:
         place: The folder.
-        known: Folders that people named on this machine; each is allowed as such.
-        roots: Folders below which others are allowed.
+        known: Folders that people named on this machine; each of these is allowed.
+        roots: Folders below which all are allowed.
 
     Raises:
         BadInput: It isn't an absolute path.
-        Denied: It lies elsewhere, in a folder of the system, in a hidden one, or a link leads there.
+        Denied: It is elsewhere, in a folder of the system, in a hidden one, or a link leads there.
 
     >>> roots = [NamedFolder("/mnt", "/mnt")]
     >>> check_http_path(NamedFolder("/mnt/usb/models", "/mnt/usb/models"), [], roots)
@@ -60,7 +60,7 @@ def _is_allowed(place: NamedFolder, root: NamedFolder) -> bool:
 
 
 def _is_open(path: str, root: str) -> bool:
-    """Return whether a path lies below a root, in no hidden folder, and in no system folder that the root is not in."""
+    """Return whether a path is below a root, in no hidden folder, and in no system folder that the root isn't in."""
     pure, top = PurePosixPath(path), PurePosixPath(root)
     if top not in pure.parents or any(part.startswith(".") for part in pure.relative_to(top).parts):
         return False

@@ -1,6 +1,6 @@
-"""What each kind of job needs, as values; a job's row keeps them as JSON, with one parser and one writer for each kind.
+"""The parameters of each kind of job, as values; a job's row stores them as JSON, with one parser and writer per kind.
 
-`domain.adopt.AdoptRequest` is what the kind `adopt` needs; `pull` needs nothing.
+`domain.adopt.AdoptRequest` has the parameters of the kind `adopt`; `pull` needs none.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from modelshelf.errors import BadInput
 
 @dataclass(frozen=True, slots=True)
 class JobParams(ABC):
-    """What a kind of job needs."""
+    """The parameters of a kind of job."""
 
     kind: ClassVar[JobKind]
 
@@ -30,10 +30,10 @@ class JobParams(ABC):
     @classmethod
     @abstractmethod
     def parse(cls, said: Mapping[str, object]) -> Self:
-        """Return what JSON values say.
+        """Return the parameters in JSON values.
 
         Raises:
-            BadInput, KeyError: They don't mean anything.
+            BadInput, KeyError: They aren't valid.
         """
 
 
@@ -41,14 +41,14 @@ _P = TypeVar("_P", bound=JobParams)
 
 
 def params_of(job: Job, what: type[_P]) -> _P:
-    """Return what a job's row says of what is to be done.
+    """Return the parameters in a job's row.
 
     Args:
         job: A job of that kind.
         what: The class of the parameters.
 
     Raises:
-        BadInput: The row means nothing.
+        BadInput: They aren't valid.
     """
     try:
         return what.parse(object_of(parse_json(job.params)))
@@ -63,7 +63,7 @@ def params_of(job: Job, what: type[_P]) -> _P:
 
 @dataclass(frozen=True, slots=True)
 class MoveParams(JobParams):
-    """Where a model moves to."""
+    """The target of a move."""
 
     kind: ClassVar[JobKind] = JobKind.MOVE
 
@@ -72,11 +72,11 @@ class MoveParams(JobParams):
     """The base, as the process that asked for the move would store it."""
     keep_source: bool = False
     makes_room: bool = False
-    """Whether the move was asked for to make room; then whoever needs room goes on with it."""
+    """Whether it is an eviction, which the next process that needs room finishes after a crash."""
 
     @classmethod
     def parse(cls, said: Mapping[str, object]) -> Self:
-        """Return what JSON values say; see `JobParams.parse`."""
+        """Return the parameters in JSON values; see `JobParams.parse`."""
         return cls(
             cache_location=text_of(said["cache_location"]),
             cache_path=maybe(said["cache_path"], text_of),
@@ -87,13 +87,13 @@ class MoveParams(JobParams):
 
 @dataclass(frozen=True, slots=True)
 class OldCopy(JobParams):
-    """What a move, an update or a removal left behind, which is to be deleted."""
+    """What a move, an update or a removal left behind to be deleted."""
 
     kind: ClassVar[JobKind] = JobKind.DELETE_OLD_COPY
 
     cache_path: BasePath
     tier_id: str
-    """Empty where it isn't known."""
+    """Empty if it isn't known."""
     hf_path: RepoId
     commit_hash: CommitHash | None
     files: tuple[FileEntry, ...]
@@ -110,7 +110,7 @@ class OldCopy(JobParams):
 
     @classmethod
     def parse(cls, said: Mapping[str, object]) -> Self:
-        """Return what JSON values say; see `JobParams.parse`."""
+        """Return the parameters in JSON values; see `JobParams.parse`."""
         return cls(
             cache_path=BasePath(said["cache_path"]),
             tier_id=text_of(said["tier_id"]),
@@ -122,7 +122,7 @@ class OldCopy(JobParams):
 
 @dataclass(frozen=True, slots=True)
 class UpdateParams(JobParams):
-    """Which commit a model takes."""
+    """The commit that a model takes."""
 
     kind: ClassVar[JobKind] = JobKind.UPDATE
 
@@ -132,28 +132,28 @@ class UpdateParams(JobParams):
 
     @classmethod
     def parse(cls, said: Mapping[str, object]) -> Self:
-        """Return what JSON values say; see `JobParams.parse`."""
+        """Return the parameters in JSON values; see `JobParams.parse`."""
         return cls(CommitHash(said["commit_hash"]), flag_of(said["keep_old"]))
 
 
 @dataclass(frozen=True, slots=True)
 class VerifyParams(JobParams):
-    """What is verified, and how."""
+    """What to verify, and how."""
 
     kind: ClassVar[JobKind] = JobKind.VERIFY
 
     model_names: tuple[str, ...] = ()
-    """The models; everything without one, registered or not."""
+    """The models; without one everything, registered or not."""
     max_age_s: float | None = None
-    """Blobs that were verified not longer ago, and not written since, are left out."""
+    """Blobs that were verified within this time and not written since are skipped, in seconds."""
     rate_bytes_per_s: int | None = None
-    """How much is read in a second; None: as fast as it goes."""
+    """How much to read in a second; None: unlimited."""
     repair: bool = False
-    """Whether damage is set aside, and good bytes are brought."""
+    """Whether to set damage aside and bring good bytes."""
 
     @classmethod
     def parse(cls, said: Mapping[str, object]) -> Self:
-        """Return what JSON values say; see `JobParams.parse`."""
+        """Return the parameters in JSON values; see `JobParams.parse`."""
         return cls(
             model_names=list_of(said["model_names"], text_of),
             max_age_s=maybe(said["max_age_s"], number_of),
@@ -164,46 +164,46 @@ class VerifyParams(JobParams):
 
 @dataclass(frozen=True, slots=True)
 class GcParams(JobParams):
-    """Where garbage is collected."""
+    """Where to collect garbage."""
 
     kind: ClassVar[JobKind] = JobKind.GC
 
     tier: str | None = None
-    """`primary`, `secondary` or a base; None: every tier that is there."""
+    """`primary`, `secondary` or a base; None: every online tier."""
     quarantine: bool = False
-    """Whether what lies in quarantine goes too."""
+    """Whether to delete the quarantine too."""
 
     @classmethod
     def parse(cls, said: Mapping[str, object]) -> Self:
-        """Return what JSON values say; see `JobParams.parse`."""
+        """Return the parameters in JSON values; see `JobParams.parse`."""
         return cls(maybe(said["tier"], text_of), flag_of(said["quarantine"]))
 
 
 @dataclass(frozen=True, slots=True)
 class DedupeParams(JobParams):
-    """Where identical blobs come to share their bytes."""
+    """Where to deduplicate."""
 
     kind: ClassVar[JobKind] = JobKind.DEDUPE
 
     tier: str | None = None
-    """`primary`, `secondary` or a base; None: every tier that is there."""
+    """`primary`, `secondary` or a base; None: every online tier."""
 
     @classmethod
     def parse(cls, said: Mapping[str, object]) -> Self:
-        """Return what JSON values say; see `JobParams.parse`."""
+        """Return the parameters in JSON values; see `JobParams.parse`."""
         return cls(maybe(said["tier"], text_of))
 
 
 @dataclass(frozen=True, slots=True)
 class ReconcileParams(JobParams):
-    """What registry and disks are brought together on."""
+    """What to reconcile."""
 
     kind: ClassVar[JobKind] = JobKind.RECONCILE
 
     bases: tuple[str, ...] = ()
-    """Further bases, beside those that are known."""
+    """Bases beside the known ones."""
 
     @classmethod
     def parse(cls, said: Mapping[str, object]) -> Self:
-        """Return what JSON values say; see `JobParams.parse`."""
+        """Return the parameters in JSON values; see `JobParams.parse`."""
         return cls(list_of(said["bases"], text_of))

@@ -11,14 +11,14 @@ QUEUED, RUNNING, WAITING, DONE, FAILED, CANCELLED = "queued", "running", "waitin
 UNFINISHED = (QUEUED, RUNNING, WAITING)
 
 DOWNLOADING, REPAIRING = "downloading", "repairing"
-"""The phases in which bytes come from the hub."""
+"""Phases with a download from the hub."""
 
 BACKOFF_FIRST_S = 2.0
 BACKOFF_LONGEST_S = 300.0
 
 
 class JobKind(enum.StrEnum):
-    """What a job does; `domain.job_params` has what each kind needs."""
+    """What a job does; `domain.job_params` has the parameters of each kind."""
 
     PULL = "pull"
     MOVE = "move"
@@ -30,7 +30,7 @@ class JobKind(enum.StrEnum):
     RECONCILE = "reconcile"
     ADOPT = "adopt"
     EVICT = "evict"
-    """Nobody carries it out: it notes that the files of a model went to make room."""
+    """Nobody runs it: it records that a model's files were deleted to make room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +39,11 @@ class Job:
 
     id: int
     kind: str
-    """A `JobKind`; another program's row may have a word that isn't one."""
+    """A `JobKind`; another program's row may have an unknown word."""
     model_id: int | None
     model_name: str
     params: str
-    """What the kind needs, as a JSON object; read by `domain.job_params.params_of`."""
+    """The parameters, as a JSON object; read by `domain.job_params.params_of`."""
     state: str
     """queued, running, waiting (until `due_at`), done, failed or cancelled."""
     phase: str
@@ -55,7 +55,7 @@ class Job:
     error: str
     """The failure as a problem document (JSON); empty without one."""
     result: str
-    """What it found, where that is its purpose (JSON); empty otherwise. Kept as it goes."""
+    """Its report, if its kind has one (JSON); empty otherwise. Written as it goes."""
     attempts: int
     due_at: float
     owner: str
@@ -63,9 +63,9 @@ class Job:
     created_at: float
     finished_at: float | None
     parent_id: int | None
-    """The job that caused it; None where a person did, or that job is gone with its model."""
+    """The job that caused it; None if a person did, or that job was deleted with its model."""
     reason: str
-    """Why another job, or a policy, caused it, in a sentence; empty where a person asked for it."""
+    """Why another job, or a policy, caused it, in a sentence; empty if a person asked for it."""
 
     def __repr__(self) -> str:
         """Return number, kind, model and state in one line."""
@@ -74,17 +74,17 @@ class Job:
 
     @property
     def eta_s(self) -> float | None:
-        """Seconds until it is done at the present rate; None when that isn't known."""
+        """Seconds until it is done at the present rate; None if that isn't known."""
         if self.state != RUNNING or self.rate_bytes_per_s <= 0:
             return None
         return (self.total_bytes - self.done_bytes) / self.rate_bytes_per_s
 
 
 def result_of(job: Job) -> dict[str, object]:
-    """Return what a job found; empty where it has found nothing yet.
+    """Return a job's result; empty without one.
 
     Raises:
-        BadInput: Its row means nothing.
+        BadInput: It can't be read.
     """
     return object_of(parse_json(job.result)) if job.result else {}
 
@@ -102,13 +102,13 @@ def backoff_s(attempts: int, retry_after_s: float | None = None) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why there is a job that no person asked for."""
+    """Why a job exists that no person asked for."""
 
     reason: str = ""
     parent_id: int | None = None
 
     def __str__(self) -> str:
-        """Return it for people; empty where a person asked.
+        """Return it as a text for people; empty if a person asked.
 
         >>> str(Cause("Makes room for the pull of big.", 7)), str(Cause("Makes room.")), str(A_PERSON)
         ('Makes room for the pull of big (job 7).', 'Makes room.', '')
@@ -121,19 +121,19 @@ A_PERSON = Cause()
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """A move of a model that is over, or the deletion of its files to make room."""
+    """A finished move of a model, or the deletion of its files to make room."""
 
     job_id: int
     at: float
     """When it ended, in seconds since 1970."""
     cache_location: str
-    """The tier that it went to; empty where its files were deleted."""
+    """The tier that it went to; empty if its files were deleted."""
     cause: Cause
 
 
 @dataclass(frozen=True, slots=True)
 class ReservedRow:
-    """Bytes promised to work that has not written them yet."""
+    """Bytes reserved for work that hasn't written them yet."""
 
     id: int
     tier_id: str
@@ -142,12 +142,12 @@ class ReservedRow:
     remaining_bytes: int
     owner: str
     expired: bool
-    """Whether nobody renewed it in time, by the database's clock."""
+    """Whether its owner didn't renew it in time, by the database's clock."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server that runs."""
+    """A running server."""
 
     owner: str
     url: str

@@ -1,4 +1,4 @@
-"""What git holds for a file that the Hub keeps in LFS: a small text, the pointer, whose name is known from the file's.
+"""The pointer: a small text that git holds for a file in LFS, and whose digest follows from the file's.
 
 Source: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
 """
@@ -9,7 +9,7 @@ import hashlib
 
 
 def pointer(digest: str, size_bytes: int) -> bytes:
-    """Return the pointer to a file of LFS, named by its sha256.
+    """Return the pointer to a file in LFS, named by its sha256.
 
     >>> pointer("ab" * 32, 7).decode().splitlines()[0]
     'version https://git-lfs.github.com/spec/v1'
@@ -18,7 +18,7 @@ def pointer(digest: str, size_bytes: int) -> bytes:
 
 
 def git_digest(content: bytes) -> str:
-    """Return what git calls these bytes: the sha1 of a blob.
+    """Return git's digest of these bytes: the sha1 of a blob.
 
     >>> git_digest(b"")
     'e69de29bb2d1d6434b8b29ae775ad8c2e48c5391'

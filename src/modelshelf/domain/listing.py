@@ -1,4 +1,4 @@
-"""Which models are listed, in which order, and what lies beside them that has no name."""
+"""Which models are listed, in which order, and unregistered repositories beside them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from modelshelf.errors import BadInput
 
 
 class Order(enum.StrEnum):
-    """What comes first."""
+    """The order of models."""
 
     NAME = "name"
     SIZE = "size"
@@ -22,26 +22,26 @@ class Listing:
     """What a person wants to see of the models."""
 
     text: str = ""
-    """What the name or the repository has in it, in whatever case; empty: all models."""
+    """A part of the name or the repository, in any letter case; empty: all models."""
     order: Order = Order.NAME
-    """By name, the largest first, or the one used last first."""
+    """By name, largest first, or last used first."""
     after: str = ""
-    """The name of the model after which they go on; empty: from the beginning."""
+    """The name of the model before the first one; empty: from the beginning."""
     limit: int | None = None
-    """How many at most; None: all."""
+    """The maximum number; None: all."""
 
 
 EVERYTHING = Listing()
 
 
 def order_of(text: str) -> Order:
-    """Return the order of a word.
+    """Return an order by its name.
 
     >>> order_of("size")
     <Order.SIZE: 'size'>
 
     Raises:
-        BadInput: It is none.
+        BadInput: There is no such order.
     """
     try:
         return Order(text)
@@ -59,4 +59,4 @@ class UnregisteredRepo:
     cache_path: str
     """The base of its tier."""
     size_bytes: int
-    """What lies in its folder."""
+    """The bytes in its folder."""

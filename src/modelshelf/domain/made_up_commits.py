@@ -1,7 +1,7 @@
-"""Commits that stand for none: adopt makes one up where another program did not write down which one its files are of.
+"""Made-up commits: adopt makes one up if another program didn't write down which commit its files are of.
 
-A snapshot's folder has to have the form of a commit, so a made-up one does; it begins with zeros, as no commit of a hub
-does but one in 2^48. It is never asked of a hub.
+A snapshot's folder is named like a commit, so a made-up one has the same form; it begins with zeros, as no commit of a
+hub does except one in 2^48. No hub is ever asked for it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _MARK = "0" * 12
 
 
 def make_up(repo_id: str, digests: Mapping[FilePath, Digest]) -> CommitHash:
-    """Return what stands for a commit where none is known: the same for the same files.
+    """Return a made-up commit: the same for the same files.
 
     Args:
         repo_id: The repository.
@@ -27,7 +27,7 @@ def make_up(repo_id: str, digests: Mapping[FilePath, Digest]) -> CommitHash:
 
 
 def is_made_up(commit_hash: str | None) -> bool:
-    """Return whether this stands for an unknown commit.
+    """Return whether a commit was made up.
 
     >>> is_made_up("0" * 12 + "a" * 28), is_made_up("a" * 40), is_made_up(None)
     (True, False, False)
@@ -36,10 +36,10 @@ def is_made_up(commit_hash: str | None) -> bool:
 
 
 def check_real(repo_id: str, commit_hash: str) -> None:
-    """Do nothing where a hub may have a commit.
+    """Raise if a commit was made up.
 
     Raises:
-        NotFound: It was made up, and no hub is asked for it.
+        NotFound: It was made up, so no hub has it.
     """
     if is_made_up(commit_hash):
         raise NotFound(

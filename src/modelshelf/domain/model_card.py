@@ -1,6 +1,6 @@
-"""What the front matter of a README.md says about a model: YAML between two lines of three dashes.
+"""The front matter of a README.md about a model: YAML between two lines of three dashes.
 
-Of its keys those few are taken that are shown; results of benchmarks, which fill megabytes in some, aren't parsed.
+Only the few keys that are shown are parsed; some cards have megabytes of benchmark results.
 
 Source: https://huggingface.co/docs/hub/model-cards#model-card-metadata.
 """
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 MOST_BYTES = 2**20
-"""So much of a README.md is looked at."""
+"""How much of a README.md is read."""
 _MOST_CHARS = 2**14
 _MOST_TAGS = 50
 _KEY = re.compile(r"([A-Za-z_]+):")
@@ -30,7 +30,7 @@ class ModelCard:
 
 
 def wanted_yaml(text: str) -> str:
-    """Return the lines of a README's front matter that say what is wanted; empty without front matter.
+    """Return the lines of a README's front matter with the wanted keys; empty without front matter.
 
     >>> wanted_yaml("---\\nlicense: mit\\nmodel-index:\\n- name: x\\ntags:\\n- chat\\n---\\n# Hello")
     'license: mit\\ntags:\\n- chat'
@@ -52,7 +52,7 @@ def wanted_yaml(text: str) -> str:
 
 
 def card_of(said: Mapping[str, object]) -> ModelCard:
-    """Return what the YAML says, every scalar of which is a text.
+    """Return the card in YAML, every scalar of which is a text.
 
     >>> card_of({"license": "other", "license_name": "gemma", "base_model": "org/base"})
     ModelCard(license='gemma', base_models=('org/base',), tags=())
@@ -64,6 +64,6 @@ def card_of(said: Mapping[str, object]) -> ModelCard:
 
 
 def _texts(value: object) -> tuple[str, ...]:
-    """Return the short texts that a value is or holds."""
+    """Return the short texts in a value: itself, or its elements."""
     values = value if isinstance(value, list) else [value]
     return tuple(text for text in values[:_MOST_TAGS] if isinstance(text, str) and 0 < len(text) <= 200)

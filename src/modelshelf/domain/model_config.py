@@ -1,8 +1,8 @@
 """What `config.json` says about a model: its architecture, its context, the shape of its cache, its quantisation.
 
-Models of many makers spell the same thing in several ways; what is spelled in none of these is unknown.
+Makers of models spell the same thing in several ways; what is spelled in none of these is unknown.
 
-Source: the configuration classes of transformers, `attribute_map` among them.
+Source: the configuration classes of transformers, including `attribute_map`.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ _TEXT_PARTS = ("text_config", "llm_config", "language_config")
 """Where a model of text and images describes the part that writes text."""
 _WRITES = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 _READS = ("Model", "ForMaskedLM", "Classification", "ForQuestionAnswering")
-"""How the architectures end that keep no cache, for they write nothing: embeddings, rerankers, classifiers."""
+"""Suffixes of architectures without a cache, because they write nothing: embeddings, rerankers, classifiers."""
 _WINDOWED = frozenset({"sliding_attention", "chunked_attention"})
 _WHOLE = frozenset({"full_attention", "attention"})
 
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """What a `config.json` says; None for what it doesn't."""
+    """The content of a `config.json`; None for what it doesn't say."""
 
     architecture: str | None = None
     """The class of transformers, such as `Qwen3ForCausalLM`; else the type of model."""
     context_length: int | None = None
     """Tokens."""
     experts: int | None = None
-    """Of a mixture of experts: how many each layer has."""
+    """For a mixture of experts: how many each layer has."""
     experts_per_token: int | None = None
     kv_shape: KvShape | None = None
     quantisation: str | None = None
-    """The method and its bits, such as `gptq 4-bit`; None where the weights are as they were trained."""
+    """The method and its bits, such as `gptq 4-bit`; None if the weights are as trained."""
     bits: int | None = None
     """How many bits a quantised weight has."""
     is_mlx: bool = False
@@ -50,7 +50,7 @@ class ModelConfig:
 
 
 def config_of(said: Mapping[str, object]) -> ModelConfig:
-    """Return what a config.json says."""
+    """Return the content of a config.json."""
     architectures = said.get("architectures")
     named = architectures[0] if isinstance(architectures, list) and architectures else said.get("model_type")
     architecture = named[:100] if isinstance(named, str) and named else None
@@ -69,13 +69,13 @@ def config_of(said: Mapping[str, object]) -> ModelConfig:
 
 
 def _count(said: Mapping[str, object], names: Sequence[str]) -> int | None:
-    """Return the first of these that is a count of something."""
+    """Return the first of these values that is a count."""
     values = (said.get(name) for name in names)
     return next((value for value in values if type(value) is int and 0 < value < _MOST_COUNT), None)
 
 
 def _kv_shape(said: Mapping[str, object], architecture: str) -> KvShape | None:
-    """Return how the cache of keys and values grows; None where that isn't known."""
+    """Return how the cache of keys and values grows; None if unknown."""
     if said.get("is_encoder_decoder"):
         return None
     if not architecture.endswith(_WRITES):
@@ -106,10 +106,10 @@ def _per_layer(said: Mapping[str, object]) -> int | None:
 
 
 def _quantisation(said: Mapping[str, object]) -> tuple[str | None, int | None]:
-    """Return what quantised the weights, and how many bits one has."""
+    """Return the quantisation method of the weights, and the bits of one."""
     ours, how = said.get("quantization"), said.get("quantization_config")
     method = how.get("quant_method") if isinstance(how, dict) else None
-    if not isinstance(how, dict) or (isinstance(ours, dict) and method is None):  # MLX says it under both names
+    if not isinstance(how, dict) or (isinstance(ours, dict) and method is None):  # MLX writes it under both names
         bits = _count(ours, ("bits",)) if isinstance(ours, dict) else None
         return (f"mlx {bits}-bit", bits) if bits else (None, None)
     method = method[:40] if isinstance(method, str) and method else "quantised"
@@ -118,7 +118,7 @@ def _quantisation(said: Mapping[str, object]) -> tuple[str | None, int | None]:
 
 
 def _bits(how: Mapping[str, object], method: str) -> int | None:
-    """Return how many bits a weight has by a `quantization_config`.
+    """Return the bits of a weight by a `quantization_config`.
 
     Source: transformers `utils/quantization_config.py`; compressed-tensors `QuantizationArgs.num_bits`.
     """

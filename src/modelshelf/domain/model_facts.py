@@ -1,4 +1,4 @@
-"""What a model is, by what its files say: judged from their parsed headers, never by loading it.
+"""What a model is by its files' parsed headers, without loading it.
 
 What no file says is unknown: None, or empty.
 """
@@ -24,10 +24,10 @@ _RUN = {
     SAFETENSORS: ("transformers", "vLLM", "mlx"),
     "PyTorch": ("transformers", "vLLM"),
 }
-"""What loads a format.
+"""Programs that load a format.
 
 Source: transformers `docs/source/en/gguf.md`; vLLM `docs/models/supported_models.md`; mlx-lm's `load`, which takes
-safetensors as they are.
+safetensors unchanged.
 """
 
 
@@ -36,23 +36,23 @@ class Found:
     """What was read of a model's files; None for what isn't there, or can't be read."""
 
     files: Sequence[FileEntry]
-    """All files of the model, there or not."""
+    """All files of the model, on the disk or not."""
     weights: FileGroup | None = None
-    """Those that a program loads."""
+    """The files that a program loads."""
     config: ModelConfig | None = None
     ggufs: Sequence[GgufHeader] = ()
-    """The headers of its weights, where they are GGUF files and all of them were read."""
+    """The headers of its weights, if they are GGUF files and all of them were read."""
     tensors: SafetensorsHeader | None = None
     """The same for safetensors."""
     adapter: Mapping[str, object] | None = None
     """`adapter_config.json` of peft."""
     pipeline: str | None = None
-    """The class that `model_index.json` of a pipeline names."""
+    """The class in a pipeline's `model_index.json`."""
     card: ModelCard | None = None
     chat_template: str | None = None
-    """The file that has one; empty where it is known that none has."""
+    """The file that has one; empty if it is known that none has."""
     unread: Sequence[str] = ()
-    """Why a file that is there could not be read, each in a sentence."""
+    """Why existing files couldn't be read, each in a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class ModelFacts:
     """The class of transformers or diffusers, or the architecture of llama.cpp."""
     parameters: int | None
     experts: int | None
-    """Of a mixture of experts: how many each layer has."""
+    """For a mixture of experts: how many each layer has."""
     experts_per_token: int | None
     context_length: int | None
     """Tokens."""
@@ -77,19 +77,19 @@ class ModelFacts:
     chat_template_file: str
     """Empty without one."""
     runs_with: Sequence[str]
-    """What loads its formats, of transformers, llama.cpp, vLLM, mlx and diffusers."""
+    """Programs that load its formats, of transformers, llama.cpp, vLLM, mlx and diffusers."""
     weights_bytes: int | None
-    """What the files that a program loads have together."""
+    """The total size of the files that a program loads."""
     kv_shape: KvShape | None
     unread: Sequence[str]
     kind: EngineKind = EngineKind.GENERATE
     """What it is for."""
 
     def memory(self, context: int | None = None) -> Memory | None:
-        """Return what the model takes in memory.
+        """Return the model's memory.
 
         Args:
-            context: For so many tokens; None for the usual, or all that it takes.
+            context: In tokens; None for the usual number, or all that the model takes.
         """
         context = context or min(USUAL_CONTEXT, self.context_length or USUAL_CONTEXT)
         return memory_for(self.weights_bytes, self.kv_shape, context)
@@ -179,12 +179,12 @@ def _runs_with(found: Found, config: ModelConfig) -> list[str]:
 
 
 def _of(header: GgufHeader | None, key: str) -> int | None:
-    """Return a number that a GGUF file says under its architecture's name."""
+    """Return a number that a GGUF file has under its architecture's name."""
     return header.number(f"{header.text('general.architecture')}.{key}") if header else None
 
 
 def _kv_shape(header: GgufHeader) -> KvShape | None:
-    """Return how the cache of a GGUF model grows; at most so, where some layers look at a window alone.
+    """Return how the cache of a GGUF model grows; an upper bound if some layers have a window.
 
     Source: llama.cpp `src/llama-hparams.cpp`, and the keys of the GGUF specification.
     """

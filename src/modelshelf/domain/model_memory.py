@@ -1,12 +1,12 @@
-"""How much memory a model takes while it answers: its weights, and its cache of keys and values for a context.
+"""How much memory a model takes in use: its weights, and its cache of keys and values for a context.
 
 For each token of the context every layer keeps a key and a value of `head_dim` elements for each of its key-value
-heads, in two bytes an element unless somebody asks for less. What an engine needs beside (activations, its own
-buffers; some hundred MB) isn't in these figures.
+heads, in two bytes an element by default. What an engine needs beside (activations, its own buffers; some hundred MB)
+isn't in these numbers.
 
 Source: llama.cpp `src/llama-kv-cache.cpp` (`n_embd_k_gqa` and `n_embd_v_gqa` elements a token and layer, F16 by
 default); vLLM `FullAttentionSpec.page_size_bytes` in `vllm/v1/kv_cache_interface.py` (2 · kv heads · head size ·
-bytes of the type), which also keeps just a window's tokens in layers that look at no more.
+bytes of the type), which also keeps just a window's tokens in layers with a sliding window.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ class KvShape:
     """How much a model's cache of keys and values grows."""
 
     elements: int
-    """What each token of the context adds, over all layers that look at the whole of it."""
+    """The elements that each token adds, over all layers that attend to the whole context."""
     windowed_elements: int = 0
-    """What it adds in layers that look at a window alone."""
+    """The elements that it adds in layers with a sliding window."""
     window: int = 0
-    """How many tokens that window has."""
+    """The tokens in that window."""
 
     def cache_bytes(self, context: int) -> int:
-        """Return the size of the cache, in bytes, for a context of so many tokens."""
+        """Return the cache's size in bytes for a context of so many tokens."""
         return _ELEMENT_BYTES * (self.elements * context + self.windowed_elements * min(context, self.window))
 
 
@@ -37,7 +37,7 @@ class Memory:
     """What a model takes in memory."""
 
     context: int
-    """For so many tokens."""
+    """The context in tokens."""
     weights_bytes: int
     kv_cache_bytes: int
 
@@ -48,7 +48,7 @@ class Memory:
 
 
 def rough_bytes(weights_bytes: int) -> int:
-    """Return what a model takes about, whose shape isn't known yet: its weights, and a fifth more for its cache.
+    """Return an estimate for a model of unknown shape: its weights, and a fifth more for its cache.
 
     >>> rough_bytes(1_000_000)
     1200000
@@ -57,7 +57,7 @@ def rough_bytes(weights_bytes: int) -> int:
 
 
 def memory_for(weights_bytes: int | None, shape: KvShape | None, context: int) -> Memory | None:
-    """Return what a model takes for a context of so many tokens; None where its weights or its shape aren't known.
+    """Return a model's memory for a context of so many tokens; None if its weights or its shape aren't known.
 
     >>> memory_for(270_000_000, KvShape(2 * 30 * 3 * 64), 8192)
     Memory(context=8192, weights_bytes=270000000, kv_cache_bytes=188743680)

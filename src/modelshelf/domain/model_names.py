@@ -1,4 +1,4 @@
-"""Names for models that nobody named.
+"""Default names for models.
 
 >>> free_name("Qwen/Qwen3-8B-GGUF", ()), free_name("Qwen/Qwen3-8B-GGUF", {"qwen3-8b-gguf"})
 ('qwen3-8b-gguf', 'qwen-qwen3-8b-gguf')
@@ -18,8 +18,8 @@ def free_name(repo_id: str, taken: Container[str], *, called: str = "", behind: 
 
     Args:
         repo_id: The repository.
-        taken: The names that others have.
-        called: What another program calls the model, instead of the repository's name.
+        taken: The names of other models.
+        called: Another program's name for the model, instead of the repository's.
         behind: What tells it from others of its repository: a commit, a quantisation.
     """
     organisation, _, plain = repo_id.rpartition("/")
@@ -30,7 +30,7 @@ def free_name(repo_id: str, taken: Container[str], *, called: str = "", behind: 
 
 
 def _clean(text: str) -> ModelName:
-    """Return a text as it can name a model.
+    """Return a text in a form that can name a model.
 
     >>> _clean("Qwen2.5-3B-Instruct"), _clean("_x y")
     ('qwen2.5-3b-instruct', 'x-y')

@@ -16,7 +16,7 @@ from modelshelf.units import format_size
 
 
 class State(enum.StrEnum):
-    """What a model is for a person who looks at it."""
+    """A model's state, for people."""
 
     REGISTERED = "registered"
     DOWNLOADING = "downloading"
@@ -41,7 +41,7 @@ class FileEntry:
 
 
 def file_entry(row: object) -> FileEntry:
-    """Return the file that a list of path, size and digest stands for, as sidecars, jobs and the registry keep it.
+    """Return a file from a list of path, size and digest, as sidecars, jobs and the registry store it.
 
     Raises:
         BadInput: It isn't one.
@@ -54,10 +54,10 @@ def file_entry(row: object) -> FileEntry:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """What a hub makes of a repository's id and a revision."""
+    """A hub's answer for a repository's id and a revision."""
 
     repo_id: RepoId
-    """As the hub spells it, which is the repository's identity."""
+    """In the hub's spelling, which is the repository's identity."""
     commit_hash: CommitHash
 
 
@@ -73,7 +73,7 @@ class Registration:
     """The base of a custom location; None for the others."""
     revision: RefName = RefName("main")  # noqa: RUF009 - a str that cannot change
     allow_patterns: tuple[FilePattern, ...] = ()
-    """Shell patterns of the files wanted, and behind `!` of those that aren't; empty means all."""
+    """Shell patterns of the files to take, and with `!` of files to leave out; empty means all."""
     pinned: bool = False
 
 
@@ -86,22 +86,22 @@ class ModelRow:
     hf_path: RepoId
     revision: RefName
     commit_hash: CommitHash | None
-    """40 hex; None until the hub was reached for the first time."""
+    """40 hex; None before the hub was first reached."""
     cache_location: str
     cache_path: str
-    """The base as it was called where the model was registered."""
+    """The base, by the path of the process that registered the model."""
     allow_patterns: tuple[FilePattern, ...]
     pinned: bool
     pin_reason: str
     complete: bool
-    """Whether every file was verified and laid out; what the disk says now may differ."""
+    """Whether every file was verified and laid out; the disk may differ now."""
     signature: str
     """The mtimes of the snapshot and blob folders when `complete` was last set; see `store.repos.scan.signature`.
 
-    It stays when files are found to be gone, and is empty for a model that is not meant to be there yet.
+    It stays if files turn out to be missing, and is empty for a model that was never complete.
     """
     size_bytes: int
-    """Sum over the files selected; a digest that two paths share counts once. 0 until the commit is known."""
+    """The total size of the selected files; a digest that two paths share counts once. 0 until the commit is known."""
     created_at: float
     """Seconds since 1970."""
     arrived_at: float
@@ -118,21 +118,21 @@ class ModelRow:
     job_done_bytes: int
     job_total_bytes: int
     job_owner: str
-    """The process that works on it, as `services.jobs.process` names it; empty while none does."""
+    """The identity of the process that runs it, see `services.jobs.process`; empty if none does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model as it is now: the row, the base that this process resolves it to, and what the disk says."""
+    """A model with its state now: the row, the base that this process resolves it to, and the disk's state."""
 
     row: ModelRow
     base: str
-    """The base in this process; as it was registered where it can be none here."""
+    """The base in this process; the registered one if it can't be one here."""
     path: str | None
     """The snapshot folder; None until the commit is known."""
     state: State
     detail: str
-    """Why, in a sentence; empty when there is nothing to say."""
+    """Why, in a sentence; empty if there is nothing to say."""
     is_unlisted: bool = False
     """Whether it can be loaded and nobody knows if its repository has more files."""
 
@@ -153,12 +153,12 @@ class Model:
 
     @property
     def revision(self) -> RefName:
-        """What it follows: a branch, a tag or a commit hash."""
+        """The branch, tag or commit hash that it follows."""
         return self.row.revision
 
     @property
     def commit_hash(self) -> CommitHash | None:
-        """The commit that it is at; None until the hub was reached for the first time."""
+        """Its commit; None before the hub was first reached."""
         return self.row.commit_hash
 
     @property
@@ -168,12 +168,12 @@ class Model:
 
     @property
     def size_bytes(self) -> int:
-        """What its files have, in bytes; a file that two paths share counts once."""
+        """The size of its files, in bytes; a file that two paths share counts once."""
         return self.row.size_bytes
 
     @property
     def pinned(self) -> bool:
-        """Whether it is never evicted."""
+        """Whether it is protected from eviction."""
         return self.row.pinned
 
 
@@ -189,9 +189,9 @@ def select_files(files: Iterable[FileEntry], allow_patterns: Sequence[str]) -> l
 
 
 def may_be_short(manifest: Sequence[FileEntry], allow_patterns: Sequence[str]) -> bool:
-    """Return whether a manifest may name a part of its commit alone: then it must not be written as the commit's list.
+    """Return whether a manifest may name only a part of its commit: then it isn't written as the commit's list.
 
-    Where adopt found no list, the manifest is the files that were there, and so are the patterns.
+    If adopt found no list, the manifest is the files on the disk, and so are the patterns.
 
     >>> one = FileEntry(FilePath("a"), 1, Digest("0" * 40))
     >>> may_be_short([one], ["a"]), may_be_short([one], ())
@@ -218,15 +218,15 @@ def state_of(
 ) -> tuple[State, str]:
     """Return a model's state and why.
 
-    A model that is being moved stays complete and can be loaded.
+    A moving model stays complete and can be loaded.
 
     Args:
         row: The model.
-        offline: Why its tier cannot be read; empty when it can.
-        missing_files: How many of its files are not on the disk with their size.
+        offline: Why its tier can't be read; empty if it can.
+        missing_files: How many of its files aren't on the disk with their size.
         files: How many files it has.
-        damaged: One of its files whose bytes were found not to be what its name says; empty without one.
-        linkable: How many of those that are not there lost just their links: their blobs are here.
+        damaged: One of its files that verify found damaged; empty without one.
+        linkable: How many of the missing files lost only their links, and have their blobs.
     """
     if offline:
         return State.OFFLINE, offline

@@ -1,6 +1,6 @@
-"""Types of what comes from outside and may become a part of a path. Calling the type parses; nothing else makes one.
+"""Types of outside text that may become part of a path. Calling the type parses; nothing else makes one.
 
-Each is a str that was checked once, at the door through which it came. `store.layout` takes these types alone.
+Each is a str that was checked once, at the door through which it came. `store.layout` takes only these types.
 
 >>> CommitHash("c" * 40)[:3], RepoId("gpt2"), Digest("ab" * 32) == "ab" * 32
 ('ccc', 'gpt2', True)
@@ -21,7 +21,7 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 _TIER_ID = re.compile(r"[0-9a-f]{32}")
 
 _MAX_NAME_BYTES = 255
-"""Longest name of a file on any Linux file system."""
+"""Longest file name on any Linux file system."""
 _MAX_PATH_BYTES = 2048
 """Longest path inside a repository that still fits below a base (PATH_MAX is 4096)."""
 
@@ -35,7 +35,7 @@ _SYSTEM_FOLDERS = frozenset(
 )
 
 _KERNEL_FOLDERS = frozenset({"proc", "sys"})
-"""Nothing below these is on a disk."""
+"""Folders whose content isn't on a disk."""
 
 
 def _shown(text: object) -> str:
@@ -115,7 +115,7 @@ class ModelName(str):
 
 
 def with_number(name: ModelName, number: int) -> ModelName:
-    """Return a name with a number behind it, cut where it would be too long.
+    """Return a name with a number after it, cut if it gets too long.
 
     >>> with_number(ModelName("qwen"), 2), len(with_number(ModelName("x" * 120), 10))
     ('qwen-2', 120)
@@ -125,11 +125,11 @@ def with_number(name: ModelName, number: int) -> ModelName:
 
 
 CLUTTER = re.compile(r"\.DS_Store|Thumbs\.db|desktop\.ini|\._.*", re.IGNORECASE)
-"""Files that file managers leave in any folder: no ref, and no part of a model that lists no such file."""
+"""Files that file managers leave in any folder: neither refs, nor parts of a model that doesn't list them."""
 
 
 class RefName(str):
-    """A revision as a user, the Hub or a file below `refs` names it: a branch, a tag, `refs/pr/1` or a commit hash.
+    """A revision as a user, the Hub or a file below `refs` spells it: a branch, a tag, `refs/pr/1` or a commit hash.
 
     Raises:
         BadInput: The text isn't one, or would leave the folder `refs`.
@@ -163,7 +163,7 @@ _OWN_REFS = "refs/shelf/"
 
 
 def own_ref(model_name: ModelName) -> RefName:
-    """Return the ref by which a registered model holds its snapshot: `hf cache prune` deletes what no ref leads to.
+    """Return the ref that protects a registered model's snapshot: `hf cache prune` deletes snapshots without one.
 
     >>> own_ref(ModelName("gemma:4b"))
     'refs/shelf/gemma@4b'
@@ -172,7 +172,7 @@ def own_ref(model_name: ModelName) -> RefName:
 
 
 def is_own_ref(revision: str) -> bool:
-    """Return whether a ref is one of ours: it says nothing about the Hub's repository."""
+    """Return whether a ref is one of ours, which says nothing about the Hub's repository."""
     return revision.startswith(_OWN_REFS)
 
 
@@ -202,7 +202,7 @@ def _stays_inside(text: str) -> bool:
 
 
 class BasePath(str):
-    """An absolute, normalised base: the folder above `hub`, what Hugging Face calls HF_HOME. Links are not resolved.
+    """An absolute, normalised base: the folder above `hub`, which Hugging Face calls HF_HOME. Links aren't resolved.
 
     Raises:
         BadInput: It is relative, a system folder, ends in `hub`, or is inside a cache.
@@ -266,7 +266,7 @@ def repo_folder_name(repo_id: RepoId, repo_type: str = "model") -> str:
 
 
 def parse_repo_folder(name: str) -> tuple[str, RepoId] | None:
-    """Return the repository type and id of a cache folder; None where it is none, or has an id that cannot be.
+    """Return the repository type and id of a cache folder; None if it isn't one, or has an invalid id.
 
     >>> parse_repo_folder("models--org--a"), parse_repo_folder("models--gpt2"), parse_repo_folder("models--org--a--b")
     (('model', 'org/a'), ('model', 'gpt2'), None)
@@ -279,7 +279,7 @@ def parse_repo_folder(name: str) -> tuple[str, RepoId] | None:
 
 
 def looks_like_repo(name: str) -> bool:
-    """Return whether a folder has a repository folder's name, as huggingface_hub gives them, for any id.
+    """Return whether a folder is named as huggingface_hub names a repository's, for any id.
 
     >>> looks_like_repo("models--org--a--b"), looks_like_repo("models"), looks_like_repo("blobs")
     (True, False, False)

@@ -12,13 +12,13 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 PORTS = {"http": 80, "https": 443}
 PROXIED = ("http", "https", "all")
-"""The schemes that have a proxy of their own, and the one for all others."""
+"""The schemes with a proxy of their own, and the one for all others."""
 SOCKS = ("socks4", "socks4a", "socks5", "socks5h")
 _HOST = re.compile(r"[A-Za-z0-9._:%-]+")
 
 
 def origin(url: str) -> tuple[str, str, int | None]:
-    """Return scheme, host and port of an address: what a secret is sent to, and nothing else.
+    """Return an address's scheme, host and port, beyond which a secret isn't sent.
 
     >>> origin("https://Hub.example/a") == origin("https://hub.example:443/b") != origin("http://hub.example/a")
     True
@@ -29,7 +29,7 @@ def origin(url: str) -> tuple[str, str, int | None]:
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy, with the secret apart from the address that may be shown."""
+    """A proxy, with its secret apart from the address that may be shown."""
 
     address: str
     """Scheme, host and port."""
@@ -38,10 +38,10 @@ class Proxy:
 
     @classmethod
     def parse(cls, text: str) -> Proxy:
-        """Read what a variable such as HTTPS_PROXY holds; without a scheme it is an http proxy.
+        """Parse a variable such as HTTPS_PROXY; without a scheme it is an http proxy.
 
         Raises:
-            ValueError: The text isn't the address of a proxy; it is not repeated, for it may hold a password.
+            ValueError: The text isn't a proxy's address; it isn't repeated, because it may hold a password.
         """
         wrong = ValueError("is not the address of a proxy such as http://proxy.example:3128")
         try:
@@ -59,7 +59,7 @@ class Proxy:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """What the environment says about the way to other hosts."""
+    """The environment's settings for reaching other hosts."""
 
     proxies: Mapping[str, Proxy] = field(default_factory=dict)
     """By scheme (HTTP_PROXY, HTTPS_PROXY), and `all` (ALL_PROXY) for a scheme without one of its own."""
@@ -68,17 +68,17 @@ class Network:
     ca_bundle: str | None = None
     """REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, SSL_CERT_FILE or SSL_CERT_DIR; None: what the system trusts."""
     offline_by: str = ""
-    """The variable that forbids to ask a hub; empty when none does."""
+    """The variable that forbids asking a hub; empty if none does."""
 
     def proxy_for(self, url: str) -> Proxy | None:
-        """Return the proxy through which an address is asked; None for none."""
+        """Return the proxy for an address; None for none."""
         parts = urlsplit(url)
         if self._goes_past(parts):
             return None
         return self.proxies.get(parts.scheme) or self.proxies.get("all")
 
     def _goes_past(self, parts: SplitResult) -> bool:
-        """Return whether NO_PROXY names a host: itself, a domain above it, its network, or `*`, each with a port."""
+        """Return whether NO_PROXY names a host: itself, a domain above it, its network, or `*`, perhaps with a port."""
         host, port = (parts.hostname or "").rstrip("."), parts.port or PORTS.get(parts.scheme)
         for name, only_port in self._exceptions():
             if only_port in (None, port) and (name == "*" or _is_within(host, name)):

@@ -1,4 +1,4 @@
-"""Outcomes: what an operation did, as values."""
+"""Outcomes: the results of operations, as values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from modelshelf.domain.plans import RemovalPlan
 
 @dataclass(frozen=True, slots=True)
 class Freed:
-    """What a deletion gave back, measured by lstat just before it."""
+    """What a deletion freed, measured by lstat just before it."""
 
     apparent_bytes: int = 0
     allocated_bytes: int = 0
@@ -22,21 +22,21 @@ class Freed:
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """What a removal did."""
+    """The result of a removal."""
 
     model_name: str
     plan: RemovalPlan
     freed: Freed
     """Measured file by file."""
     kept: str
-    """Why some of its bytes stay on the disk, in a sentence; empty where all went."""
+    """Why some of its bytes stay on the disk, in a sentence; empty if all went."""
     needed_by: list[str]
     """Registered adapters that can't be loaded without it, by name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What loading a model and asking it one question took."""
+    """The times and memory of loading a model and asking it one question."""
 
     load_s: float
     """Seconds from the start of the import of transformers to a model that can answer."""
@@ -53,7 +53,7 @@ class Written:
 
     path: Path
     backup: Path | None
-    """Where what it held before is kept; None where there was none."""
+    """The path of the earlier content; None if there was none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Parsers of JSON that somebody else wrote: a drive, a job's row, a request. What they return can be relied on.
+"""Parsers of JSON that somebody else wrote: a drive, a job's row, a request. Their results can be relied on.
 
 Every failure is a BadInput, as in `domain.names`: a reader catches one class, leaves the value out and names it.
 
@@ -15,7 +15,7 @@ from typing import NoReturn, TypeVar
 from modelshelf.errors import BadInput
 
 SIZE_END = 2**63
-"""Sizes and ids are below this: what a database's 64 bits hold."""
+"""Sizes and ids are below this: a database has 64 bits for them."""
 
 _T = TypeVar("_T")
 
@@ -72,7 +72,7 @@ def text_of(value: object, most_chars: int = 4096) -> str:
     """Return a text for people.
 
     Raises:
-        BadInput: It isn't one, is longer than that, or holds half a character (a lone surrogate).
+        BadInput: It isn't one, is too long, or holds half a character (a lone surrogate).
     """
     if not isinstance(value, str) or len(value) > most_chars or any("\ud800" <= char <= "\udfff" for char in value):
         raise BadInput(f"{value!r:.80} isn't a text of at most {most_chars} characters.")
@@ -124,7 +124,7 @@ def number_of(value: object) -> float:
 
 
 def maybe(value: object, parse: Callable[[object], _T]) -> _T | None:
-    """Return a value parsed, or None where it is null.
+    """Return a parsed value, or None if it is null.
 
     Raises:
         BadInput: It is neither null nor what it should be.

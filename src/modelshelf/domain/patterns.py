@@ -1,8 +1,8 @@
-"""Which files of a repository are wanted: shell patterns as huggingface_hub takes them, within bounds.
+"""Which files of a repository are selected: shell patterns as huggingface_hub takes them, within limits.
 
-Reading a pattern costs the square of its length where its brackets never close, and comparing it more.
+Parsing a pattern costs the square of its length if its brackets never close, and matching it more.
 
-A pattern that begins with `!` takes files out again, as huggingface_hub's `ignore_patterns` do.
+A pattern that begins with `!` leaves files out, as huggingface_hub's `ignore_patterns` do.
 
 Source: huggingface_hub `filter_repo_objects` (fnmatch; a pattern that ends in `/` means the folder).
 
@@ -23,7 +23,7 @@ from modelshelf.domain.names import FilePath
 from modelshelf.errors import BadInput
 
 MOST_CHARS = 256
-"""Longest pattern that is more than the name of one file."""
+"""Longest pattern that isn't the name of one file."""
 MOST_PATTERNS = 256
 """Most patterns of that kind. Names of single files, of which adopt writes one for each, are looked up."""
 _MOST_NAMES = 1_000_000
@@ -31,7 +31,7 @@ _MOST_NAMES = 1_000_000
 _EXCLUDES = "!"
 _NO_EXCLUSION = r"\!"
 _NAME = re.compile(r"(?!!)(?:[^*?\[]|\[[*?\[]\]|\[\\!\])+(?<!/)")
-"""What matches one path and no other; see `escape`."""
+"""A pattern that matches one path and no other; see `escape`."""
 
 
 class FilePattern(str):
@@ -53,7 +53,7 @@ class FilePattern(str):
 
     @property
     def name(self) -> FilePath | None:
-        """The one path that it matches; None where it may match several."""
+        """The one path that it matches; None if it may match several."""
         return _name_in(self)
 
 
@@ -71,7 +71,7 @@ def patterns_of(texts: Iterable[object]) -> tuple[FilePattern, ...]:
 
 
 class Selection:
-    """The paths that one of the patterns matches, all of them without a pattern; but none that one takes out."""
+    """The paths that one of the patterns matches, or all without patterns, except those that a `!` pattern matches."""
 
     def __init__(self, patterns: Iterable[str]) -> None:
         given = [p if isinstance(p, FilePattern) else FilePattern(p) for p in patterns]
@@ -80,12 +80,12 @@ class Selection:
         self._out = _Matcher(out) if out else None
 
     def __contains__(self, path: str) -> bool:
-        """Return whether a path is wanted."""
+        """Return whether a path is selected."""
         return self._wanted.matches(path) and not (self._out and self._out.matches(path))
 
 
 class _Matcher:
-    """The paths that one of the patterns matches; all of them without a pattern."""
+    """The paths that one of the patterns matches; all without patterns."""
 
     def __init__(self, patterns: Iterable[FilePattern]) -> None:
         wanted = list(patterns)
@@ -99,7 +99,7 @@ class _Matcher:
 
 
 def excluding(pattern: str) -> str:
-    """Return the pattern that takes out what another one matches.
+    """Return the pattern that leaves out what another one matches.
 
     >>> "a.bin" in Selection([excluding("*.bin")]), "a.txt" in Selection([excluding("*.bin")])
     (False, True)

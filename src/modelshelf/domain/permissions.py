@@ -12,10 +12,10 @@ def is_shared(folder_mode: int) -> bool:
 
 
 def mode_in(mode: int, folder_mode: int) -> int:
-    """Return the mode of a file or folder that lies in a folder of `folder_mode`.
+    """Return the mode for a file or folder in a folder of `folder_mode`.
 
-    Who may look into the folder may read it. In a folder of a group the group may also write it, unless its owner may
-    not either: a blob that is read-only stays so. Nothing is taken away.
+    Whoever may read the folder may read it. In a group's folder the group may also write it, unless its owner may
+    not either: a read-only blob stays read-only. No permission is removed.
 
     >>> oct(mode_in(0o100600, 0o40755)), oct(mode_in(0o100600, 0o42770)), oct(mode_in(0o100444, 0o42770))
     ('0o644', '0o660', '0o444')
@@ -31,7 +31,7 @@ def mode_in(mode: int, folder_mode: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """What in a base is not its owner's, or in a base of a group not the group's."""
+    """Files in a base that aren't its owner's, or in a group's base not the group's."""
 
     base: str
     files: int
@@ -39,8 +39,8 @@ class Foreign:
     size_bytes: int
     """Of the files."""
     owners: tuple[tuple[int, int], ...]
-    """Whose they are, user id and group id, the most frequent first."""
+    """Their owners, user id and group id, the most frequent first."""
     examples: tuple[str, ...]
     """The first few paths."""
     fix: str
-    """What repairs it; for this user, or a sentence where they cannot."""
+    """The command that repairs it for this user, or a sentence if they can't."""

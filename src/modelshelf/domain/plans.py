@@ -13,13 +13,13 @@ from modelshelf.domain.tiers import Tier
 SEGMENT_BYTES = 256 * 2**10
 """A download is kept in segments of this size; what a killed stream had of its segment is lost."""
 CLAIM_BYTES = 8
-"""What the map of a part has for each segment."""
+"""Bytes in a part's map for each segment."""
 LEAST_RUN_SEGMENTS = 32
-"""One request asks for at least so many segments where they are missing, so that its round trip is worth it."""
+"""A request asks for at least so many missing segments, so that its round trip is worth it."""
 MOST_RUN_SEGMENTS = 256
-"""One request asks for at most so many segments, so that streams share the end of a file."""
+"""A request asks for at most so many segments, so that streams share the end of a file."""
 BESIDE_BYTES = 640 * 2**10
-"""Folders and refs of one model, and what the registry keeps in reserve (see `registry.sqlite_file`)."""
+"""Folders and refs of one model, and the registry's reserve (see `registry.sqlite_file`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class BlobNeed:
     digest: Digest
     size_bytes: int
     path: FilePath
-    """A file of the commit that has this content: what the hub is asked for."""
+    """A file of the commit with this content, by which the hub is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +39,15 @@ class PullPlan:
     repo_id: RepoId
     commit_hash: CommitHash
     files: tuple[FileEntry, ...]
-    """All files selected."""
+    """All selected files."""
     fetch: tuple[BlobNeed, ...]
-    """Blobs that are not on the tier, largest first."""
+    """Blobs that aren't on the tier, largest first."""
     suspect: tuple[BlobNeed, ...]
-    """Blobs that lie there with the wrong size: set aside and fetched again."""
+    """Blobs on the tier with the wrong size: set aside and fetched again."""
 
     @property
     def fetch_bytes(self) -> int:
-        """Sum of the blobs to fetch, parts that already arrived included."""
+        """Sum of the blobs to fetch, including parts that already arrived."""
         return sum(need.size_bytes for need in self.fetch)
 
     @property
@@ -59,12 +59,12 @@ class PullPlan:
 def plan_pull(
     repo_id: RepoId, commit_hash: CommitHash, files: Sequence[FileEntry], present: Mapping[Digest, int]
 ) -> PullPlan:
-    """Return what has to be fetched for `files`.
+    """Return what to fetch for `files`.
 
     Args:
         repo_id: The repository.
         commit_hash: Its commit.
-        files: The files selected.
+        files: The selected files.
         present: The blobs of this repository on the tier, digest to size in bytes.
     """
     paths = {file.digest: file.path for file in reversed(files)}
@@ -79,10 +79,10 @@ def plan_pull(
 
 
 def beside_bytes(files: Iterable[FileEntry]) -> int:
-    """Return what a snapshot takes beside the bytes of its files, at most: links, lists, folders and the registry.
+    """Return the most bytes that a snapshot takes beside its files: links, lists, folders and the registry.
 
     Measured: a link takes the length of its target. A file's lines in `trees/`, in the model's sidecar and in the
-    registry take together less than 1 kB and six times its path. The map of its part comes beside.
+    registry together take less than 1 kB and six times its path. The map of its part is added to that.
     """
     return BESIDE_BYTES + sum(
         1024 + 6 * len(file.path) + CLAIM_BYTES * segment_count(file.size_bytes) for file in files
@@ -105,13 +105,13 @@ def segment_range(index: int, size_bytes: int) -> tuple[int, int]:
 
 
 def plan_runs(missing: Iterable[int], streams: int) -> list[tuple[int, int]]:
-    """Return half-open runs of neighbouring segments, one for each request, short enough for all streams to have work.
+    """Return half-open runs of adjacent segments, one for each request, short enough for all streams to have work.
 
-    They grow shorter towards the end, so that the streams end together and little is left to hash then.
+    They get shorter towards the end, so that the streams end together and little is left to hash.
 
     Args:
         missing: Indices of the segments that have not arrived, ascending.
-        streams: How many requests run side by side.
+        streams: How many requests run at the same time.
 
     >>> plan_runs([0, 1, 2, 5], streams=1)
     [(0, 3), (5, 6)]
@@ -150,9 +150,9 @@ class MovePlan:
     keep_source: bool
     """Whether the source keeps its copy."""
     note: str = ""
-    """Why it does although no user asked for it, in a sentence."""
+    """Why the source keeps its copy though nobody asked for it, in a sentence."""
     makes_room: EvictionPlan | None = None
-    """What leaves the target for it; None when it fits as it is."""
+    """What is evicted from the target; None if it fits already."""
 
     @property
     def transfer_bytes(self) -> int:
@@ -180,7 +180,7 @@ class UpdatePlan:
     files: tuple[FileEntry, ...]
     """Its files at the new one."""
     fetch: tuple[BlobNeed, ...] = ()
-    """Blobs that are not on its tier, largest first."""
+    """Blobs that aren't on its tier, largest first."""
     keep_old: bool = False
     """Whether the old snapshot stays."""
     note: str = ""
@@ -214,21 +214,21 @@ class RemovalPlan:
 
     repo_id: RepoId
     refs: tuple[str, ...]
-    """Refs that point to a snapshot that goes."""
+    """Refs to a snapshot that goes."""
     links: tuple[str, ...]
     """Files of the snapshot."""
     blobs: tuple[str, ...]
     """Blobs that nothing else needs."""
     parts: tuple[Digest, ...]
-    """Digests of blobs that arrived in part."""
+    """Digests of partial blobs."""
     extras: tuple[str, ...]
-    """What describes a snapshot that goes: its tree list and its negative cache, and what killed writes left there."""
+    """What describes a snapshot that goes: its tree list and its negative cache, and killed writes' leftovers."""
     folders: tuple[str, ...]
     """Folders that may be empty afterwards, deepest first."""
     shared_payloads: tuple[str, ...] = ()
     """Payloads of the shared store whose link is among `blobs`: swept by the store's own rules."""
     free_bytes: int = 0
-    """What this will free."""
+    """Bytes that this will free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +240,7 @@ class UnneededSnapshot:
     commit_hash: CommitHash
     files: tuple[FileEntry, ...]
     free_bytes: int
-    """What deleting them frees, where the other snapshots of the repository stay."""
+    """Bytes that deleting them frees if the repository's other snapshots stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,20 +248,20 @@ class AddPlan:
     """What registering a model and pulling it will do."""
 
     wanted: Registration
-    """With the repository as the hub spells it."""
+    """With the repository in the hub's spelling."""
     tier: Tier
     commit_hash: CommitHash | None
-    """None while the hub is out of reach."""
+    """None if the hub wasn't reachable."""
     manifest: tuple[FileEntry, ...]
     """All files of the commit."""
     size_bytes: int
-    """Sum over the files selected."""
+    """Sum of the selected files."""
     fetch_bytes: int
-    """What is to be fetched: what earlier tries left is not."""
+    """Bytes to fetch, without those that earlier tries left."""
     makes_room: EvictionPlan | None
-    """What leaves the tier for it; None when it fits as it is."""
+    """What is evicted from the tier; None if it fits already."""
 
     @property
     def is_here(self) -> bool:
-        """Whether every byte is on the tier already: a pull asks the hub for none."""
+        """Whether every byte is on the tier already, so that a pull asks the hub for none."""
         return self.commit_hash is not None and self.size_bytes > 0 and self.fetch_bytes == 0

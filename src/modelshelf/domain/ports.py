@@ -1,4 +1,4 @@
-"""The contracts that have more than one implementation (a fake counts)."""
+"""Protocols with more than one implementation (a fake counts)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from modelshelf.domain.serving import DeviceMemory, EngineState, Served, Wanted
 
 
 class Clock(Protocol):
-    """Time, so that tests can turn it."""
+    """Time, which tests can set."""
 
     def now(self) -> float:
         """Return seconds since 1970."""
@@ -25,41 +25,41 @@ class Clock(Protocol):
 
 
 class Progress(Protocol):
-    """Who wants to know how far long work is."""
+    """Told how far long work is."""
 
     def phase(self, name: str, total_bytes: int = 0) -> None:
-        """Begin a new phase with this many bytes to handle; without a number the figures so far stay."""
+        """Begin a new phase with this many bytes to handle; without a number the figures stay."""
 
     def advance(self, done_bytes: int) -> None:
         """Count this many more bytes as done."""
 
     def skip(self, done_bytes: int) -> None:
-        """Count bytes that were there already: they say nothing of the rate. Below 0 it takes some back."""
+        """Count bytes that were already there and say nothing about the rate. A negative number takes some back."""
 
     def note(self, detail: str) -> None:
-        """Say in a sentence what keeps the work up; empty: nothing does."""
+        """Say in a sentence what the work waits for; empty: nothing."""
 
     def check(self) -> None:
-        """Raise Cancelled when the work is to stop; otherwise return at once."""
+        """Raise Cancelled if the work was stopped; otherwise return at once."""
 
 
 class ByteStream(Protocol):
     """An open answer of the hub."""
 
     start: int
-    """The offset in the file of the first byte that will be read: 0 where ranges are not honoured."""
+    """The offset in the file of the first byte that will be read: 0 if ranges aren't honoured."""
     ranged: bool
     """Whether the range was honoured; if not, this is the entire file from its beginning."""
 
     def read_into(self, view: memoryview) -> int:
-        """Read into `view` until it is full or a moment is over; returns how many bytes came: 0 at the end alone.
+        """Read into `view` until it is full or a moment has passed; return how many bytes came: 0 only at the end.
 
         Raises:
-            Unavailable: The connection broke; the calls before have returned all bytes that came.
+            Unavailable: The connection broke; earlier calls have returned all bytes that came.
         """
 
     def abort(self) -> None:
-        """Let a `read_into` that waits in another thread end at once."""
+        """End a `read_into` that waits in another thread at once."""
 
 
 class Hub(Protocol):
@@ -68,20 +68,20 @@ class Hub(Protocol):
     endpoint: str
 
     def resolve(self, repo_id: RepoId, revision: RefName | CommitHash) -> Resolved:
-        """Return the repository as the hub spells it, and the commit that `revision` means.
+        """Return the repository in the hub's spelling, and the commit of `revision`.
 
         Raises:
             NotFound: No such repository or revision.
             Denied: Gated or private.
-            Unavailable: The hub cannot be reached.
+            Unavailable: The hub isn't reachable.
         """
 
     def search(self, text: str, limit: int) -> list[Candidate]:
-        """Return at most so many repositories whose names have these words, those with the most downloads first.
+        """Return at most so many repositories with these words in their names, most downloads first.
 
         Raises:
             NotFound: The hub can't be searched.
-            Unavailable: It cannot be reached.
+            Unavailable: It isn't reachable.
         """
 
     def list_files(self, repo_id: RepoId, commit_hash: CommitHash) -> list[FileEntry]:
@@ -90,16 +90,16 @@ class Hub(Protocol):
     def open_range(
         self, repo_id: RepoId, commit_hash: CommitHash, path: FilePath, start: int, stop: int
     ) -> AbstractContextManager[ByteStream]:
-        """Ask for the half-open byte range of one file."""
+        """Ask for a half-open byte range of one file."""
 
 
 class Reader(Protocol):
-    """The registry, read only: what `shelf ls`, `path` and `env` need and nothing that is slow to import."""
+    """The registry, read only: what `shelf ls`, `path` and `env` need, without slow imports."""
 
     def models(
         self, *, repo_id: str | None = None, cache_location: str | None = None, model_id: int | None = None
     ) -> list[ModelRow]:
-        """Return models, by name: all, or those of a repository, of a location, or the one of an id."""
+        """Return models by name: all, or those of a repository, a location or an id."""
 
     def listed(self, listing: Listing) -> list[ModelRow]:
         """Return the models that a person wants to see, in that order."""
@@ -111,10 +111,10 @@ class Reader(Protocol):
         """Return the manifest of a commit: all files, selected or not, by path."""
 
     def moves(self, model_id: int) -> list[Moved]:
-        """Return the last moves of a model that are over, newest first."""
+        """Return a model's last finished moves, newest first."""
 
     def tier_ids(self) -> dict[str, str]:
-        """Return the bases that were used, path to tier id."""
+        """Return the used bases, path to tier id."""
 
     def damage(self) -> dict[tuple[str, str], str]:
         """Return the stamps of damaged blobs by tier id and digest; see `registry.verified_blobs`."""

@@ -14,7 +14,7 @@ from modelshelf.units import format_size
 PromoteMode = Literal["never", "auto", "always"]
 
 WINDOW_S = 7 * 86400.0
-"""A model that was used before within this time, in seconds, is in use; one load is a visit."""
+"""A model used before within this time, in seconds, is in regular use; one load may be a trial."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +25,9 @@ class PromotionDecision:
     why: str
     """In a sentence, for a person."""
     cost_bytes: int
-    """What would be copied, its own bytes and those of the victims; 0 when it stays."""
+    """Bytes to copy, its own and the victims'; 0 if it stays."""
     eviction: EvictionPlan | None
-    """What makes room for it; None when it stays."""
+    """What makes room for it; None if it stays."""
 
 
 def should_promote(
@@ -44,30 +44,30 @@ def should_promote(
 ) -> PromotionDecision:
     """Decide about a model that is loaded now from a slower tier.
 
-    `always` promotes whenever room can be made. `auto` wants two things:
+    `always` promotes whenever room can be made. `auto` has two conditions:
 
-    - This is at least the second load within seven days: a model that is tried once never moves anything.
-    - It fits, if need be by pushing out *colder* models: those whose last use is strictly older than the use of
-      this model *before* the present load. The present load itself proves nothing, for by it every model on the
+    - This is at least the second load within seven days: a model that is only tried never moves anything.
+    - It fits, if need be by evicting *colder* models: those whose last use is strictly older than the use of
+      this model *before* the present load. The present load itself proves nothing, because by it every model on the
       slow disk would be the hottest at the moment of its decision.
 
-    Why two models do not bounce: let A lie on the primary and B not, and use them in turns. When B is loaded, A was
-    used since B's previous use, so A is hotter and stays; B goes on loading from where it lies, and A from the
-    primary. Half of the loads are fast and nothing is copied, where promoting would copy both models each time to
-    make *no* load fast. Equal times are not older: of two models used in step the one that is there stays. Only
-    used twice in a row does B displace A, and then `marks.min_stay_s` keeps it for that long, in either mode. So
+    Why two models don't bounce: let A be on the primary and B not, and use them in turns. When B is loaded, A was
+    used since B's previous use, so A is hotter and stays; B keeps loading from its tier, and A from the
+    primary. Half of the loads are fast and nothing is copied, while promoting would copy both models each time to
+    make *no* load fast. Equal times aren't older: of two models used in step the one on the primary stays. Only
+    if it is used twice in a row does B evict A, and then `marks.min_stay_s` keeps it for that long, in either mode. So
     two models swap at most once per minimum stay, and in any such span at most the limit is written.
 
     Args:
         mode: The setting PROMOTE.
-        uses_at: When this model was used before the present load, seconds since 1970, in any order.
-        now_s: When it is loaded, seconds since 1970; uses at this very time or later are left out.
-        size_bytes: What has to be written to the primary.
-        room: What was measured there.
+        uses_at: When this model was used before the present load, in seconds since 1970, in any order.
+        now_s: When it is loaded, in seconds since 1970; uses at this time or later are ignored.
+        size_bytes: How many bytes will be written to the primary.
+        room: The primary's numbers.
         candidates: The placements there.
         marks: The watermarks and the minimum stay.
-        protect: Ids of models that are never pushed out.
-        same_disk: Whether what is pushed out lands on the same file system.
+        protect: Ids of models that are never evicted.
+        same_disk: Whether evicted models stay on the same file system.
 
     Returns:
         The decision; a refusal is one too, with its reason.

@@ -1,8 +1,8 @@
-"""Reconcile: what the registry says and what lies on the disks, brought together in both directions. Pure.
+"""Reconcile: bringing the registry and the disks together in both directions. Pure.
 
-What was observed goes in, a plan comes out. A disk is believed about bytes, the registry about wishes (names, pins,
-revisions), and a sidecar where there is no registry. Nothing on a disk is deleted but outdated sidecars; a base that is
-offline is not believed about anything, and not changed.
+The input is what was scanned, the output a plan. The disk is right about bytes, the registry about wishes (names, pins,
+revisions), and a sidecar if there is no registry. No file is deleted except outdated sidecars; an offline base
+says nothing and isn't changed.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Untouched:
-    """A model that was left as it is."""
+    """A model that wasn't changed."""
 
     model_name: str
     why: str
@@ -67,7 +67,7 @@ class ReconcilePlan:
 
 
 def plan_reconcile(seen: Seen) -> ReconcilePlan:
-    """Return what brings registry and disks together; nothing to do when they are."""
+    """Return what brings registry and disks together; no steps if they agree."""
     return _Deciding(seen).plan()
 
 
@@ -92,9 +92,9 @@ class _Deciding:
         self._untouched: list[Untouched] = []
         self._placed: dict[str, _Placed] = {}
         self._settled: set[tuple[str, str]] = set()
-        """Base and name of the sidecars that are dealt with."""
+        """Base and name of the sidecars that were handled."""
         self._by_name: dict[str, list[SidecarSeen]] = {}
-        """The sidecars of the bases that are there."""
+        """The sidecars of online bases."""
         for one in (one for base in self._online.values() for one in base.sidecars):
             self._by_name.setdefault(one.sidecar.model_name, []).append(one)
         self._names = {row.row.model_name for row in seen.rows} | self._by_name.keys()
@@ -113,7 +113,7 @@ class _Deciding:
     # --- bases ---
 
     def _retag(self) -> None:
-        """Give the copy of a base an id of its own: two tiers with one id would share their reservations."""
+        """Give a copied base an id of its own, because two tiers with one id would share their reservations."""
         seen: dict[str, str] = {}
         for base in self._online.values():
             first = seen.setdefault(base.tier_id, base.path)
@@ -122,7 +122,7 @@ class _Deciding:
                 self._steps.append(Step(Action.RETAG, base.path, "", why, base.location))
 
     def _now_at(self, base: str) -> str:
-        """Return where the drive of an offline base is mounted now; empty when that is not known."""
+        """Return the path where an offline base's drive is mounted now; empty if unknown."""
         gone = self._bases.get(base)
         if gone is None or not gone.tier_id:
             return ""
@@ -159,13 +159,13 @@ class _Deciding:
         self._settled |= {(c.base, model_name) for c in self._sidecars(model_name) if c.sidecar.hf_path == repo_id}
 
     def _resolves_to(self, seen: RowSeen) -> str:
-        """Return the online base where a model belongs; empty when it has none now."""
+        """Return the online base where a model belongs; empty if it has none now."""
         if seen.base in self._online:
             return seen.base
         if seen.base:
             return self._now_at(seen.base)
         is_named_now = seen.row.cache_location == "custom" and seen.row.cache_path in self._online
-        return seen.row.cache_path if is_named_now else ""  # a custom base that the settings call a tier now
+        return seen.row.cache_path if is_named_now else ""  # a custom base that the settings now call a tier
 
     def _wanted(self, seen: RowSeen, there: str) -> tuple[Sidecar | None, str]:
         """Return what a model should be, and where: at its own commit, or at a complete one that a sidecar names."""
@@ -182,7 +182,7 @@ class _Deciding:
         return seen.sidecar, there
 
     def _vouched(self, sidecar: Sidecar, base: str) -> bool:
-        """Return whether a sidecar in a base says that these very files were verified there."""
+        """Return whether a sidecar in a base says that these files were verified there."""
         found = self._sidecar(base, sidecar.model_name, sidecar.hf_path)
         return found is not None and found.sidecar.is_of(sidecar)
 
@@ -200,7 +200,7 @@ class _Deciding:
             self._steps.append(Step(Action.LOSE, target, row.model_name, why, location, row=row))
 
     def _why_place(self, seen: RowSeen, wanted: Sidecar, target: str, *, complete: bool) -> str:
-        """Return why a model has to be placed anew; empty when it is where and what the registry says."""
+        """Return why a model has to be placed again; empty if it is as the registry says."""
         row = seen.row
         if seen.base != target:
             gone = self._now_at(seen.base) == target
@@ -214,7 +214,7 @@ class _Deciding:
     # --- sidecars ---
 
     def _decide_own_sidecars(self, model_name: str) -> None:
-        """Let the sidecars of a registered model say what the registry says."""
+        """Write a registered model's sidecars as the registry says."""
         placed = self._placed[model_name]
         own = self._sidecar(placed.base, model_name, placed.sidecar.hf_path)
         if own is None and placed.complete:
@@ -230,7 +230,7 @@ class _Deciding:
     def _claim_renamed(self) -> None:
         """Find the sidecars that a rename left under the earlier name: of a model that was here and has none.
 
-        A model that got a number because its name was taken, in a run that died, may have both.
+        A model that got a number because its name was taken, in a killed run, may have both.
         """
         stayed: dict[tuple[str, RepoId], list[ModelName]] = {}
         here = (row.row.model_name for row in self._seen.rows if row.base == self._base_of(row.row.model_name))
@@ -253,7 +253,7 @@ class _Deciding:
         return None if placed is None else placed.base
 
     def _decide_sidecars(self, sidecars: Sequence[SidecarSeen]) -> None:
-        """Decide about the sidecars of one name that have no row."""
+        """Decide about the sidecars of one name without a row."""
         self._settled |= {(one.base, one.sidecar.model_name) for one in sidecars}
         for one in sidecars:
             if (one.base, one.sidecar.model_name) in self._seen.leaving:
@@ -264,7 +264,7 @@ class _Deciding:
             self._decide_lost([one for one in left if one.sidecar.hf_path == repo_id])
 
     def _decide_lost(self, sidecars: Sequence[SidecarSeen]) -> None:
-        """Register again the model of these sidecars, all of one name and repository; the best one comes first."""
+        """Register the model of these sidecars again, all of one name and repository; the best one comes first."""
         plain = [one for one in sidecars if one.whole or one.sidecar.arriving_from is None]
         best = (plain or sidecars)[0]
         base = best.base if best.whole else next(iter(best.whole_on), best.base)
@@ -280,7 +280,7 @@ class _Deciding:
                 self._drop(other, f"{name} is in {base}.")
 
     def _why_not_arrived(self, source: str | None) -> str:
-        """Return why the rest of a model cannot come from where it was; empty where it can, or all of it was here."""
+        """Return why the rest of a model can't come from the move's source; empty if it can, or all of it is here."""
         if source is None or source in self._online:
             return ""
         gone = self._bases.get(source)
@@ -289,7 +289,7 @@ class _Deciding:
         )
 
     def _add(self, seen: SidecarSeen, base: str) -> _Placed:
-        """Register the model of a sidecar; returns where it is."""
+        """Register the model of a sidecar; return its base."""
         name = seen.sidecar.model_name
         is_taken = name in self._placed or name in self._registered
         sidecar = replace(seen.sidecar, model_name=self._free_name(name) if is_taken else name, arriving_from=None)
@@ -333,7 +333,7 @@ class _Deciding:
     # --- refs and leftovers ---
 
     def _set_refs(self) -> None:
-        """Restore the refs that lead away from the registered commit to an incomplete one."""
+        """Restore refs that moved from the registered commit to an incomplete one."""
         newest_first = sorted(self._placed.values(), key=lambda placed: -placed.arrived_at)
         whole = {(found.base, found.repo_id, found.commit_hash) for found in self._seen.snapshots}
         whole |= {(p.base, p.sidecar.hf_path, p.sidecar.commit_hash) for p in newest_first if p.complete}
@@ -350,7 +350,7 @@ class _Deciding:
                 self._steps.append(Step(Action.SET_REF, placed.base, sidecar.model_name, why, sidecar=sidecar))
 
     def _unregistered(self) -> Iterable[Unregistered]:
-        """Yield the complete snapshots that no model resolves to, now or when the drives are back."""
+        """Yield whole snapshots that no model resolves to, now or once the drives are back."""
         mine = {(p.base, p.sidecar.hf_path, p.sidecar.commit_hash) for p in self._placed.values()}
         mine |= {
             (row.base, row.row.hf_path, row.row.commit_hash)
@@ -364,5 +364,5 @@ class _Deciding:
 
 
 def _wishes(sidecar: Sidecar, row: ModelRow) -> Sidecar:
-    """Return a sidecar with what the registry says a person wants."""
+    """Return a sidecar with a person's wishes from the registry."""
     return replace(sidecar, revision=row.revision, pinned=row.pinned, pin_reason=row.pin_reason, arriving_from=None)

@@ -1,4 +1,4 @@
-"""What a look at every base and every row saw: the input of reconcile."""
+"""What the scan of every base and row found: the input of reconcile."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from modelshelf.domain.sidecars import Sidecar
 
 @dataclass(frozen=True, slots=True)
 class SidecarSeen:
-    """A sidecar that lies in a base."""
+    """A sidecar in a base."""
 
     base: str
     sidecar: Sidecar
     whole_on: tuple[str, ...]
-    """The bases that hold all of its files with their sizes; its own first, the others only when that one does not."""
+    """The bases that hold all of its files with their sizes; its own first, others only if that one doesn't."""
 
     @property
     def whole(self) -> bool:
@@ -33,13 +33,13 @@ class BaseSeen:
     location: str
     """`primary`, `secondary` or `custom`."""
     tier_id: str
-    """The id in its marker; for a base that is offline the one it had."""
+    """The id in its marker; for an offline base the one it had."""
     offline: str
-    """Why it cannot be read; empty when it can."""
+    """Why it can't be read; empty if it can."""
     writable: bool
     sidecars: tuple[SidecarSeen, ...] = ()
     refs: Mapping[RepoId, Mapping[RefName, CommitHash]] = field(default_factory=dict)
-    """Repository id to its refs, revision to commit; of the repositories that models or sidecars are about."""
+    """Repository id to its refs, revision to commit; only repositories of models or sidecars."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,36 +48,36 @@ class RowSeen:
 
     row: ModelRow
     base: str
-    """The base that it resolves to; empty when it resolves to none in this process."""
+    """The base that it resolves to; empty if it resolves to none in this process."""
     why: str
     """Why it resolves to none."""
     sidecar: Sidecar | None
-    """What its sidecar should say; None while its commit or its files are not known."""
+    """What its sidecar should say; None while its commit or files aren't known."""
     listed: bool
-    """Whether the registry itself has the files of its commit."""
+    """Whether the registry itself has its commit's files."""
     whole_on: tuple[str, ...]
-    """The bases that hold all of it; its own first, the others only when that one does not."""
+    """The bases that hold all of it; its own first, others only if that one doesn't."""
     missing_files: int
-    """How many of its files are not in its base."""
+    """How many of its files aren't in its base."""
     job_id: int | None
     """A job that works on it or waits to."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unregistered:
-    """A complete snapshot that no model resolves to."""
+    """A whole snapshot that no model resolves to."""
 
     base: str
     repo_id: RepoId
     commit_hash: CommitHash
     size_bytes: int
     copy_of: str = ""
-    """The model that has the same files elsewhere; empty when there is none."""
+    """The model with the same files elsewhere; empty without one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Everything that was observed."""
+    """Everything that was scanned."""
 
     bases: tuple[BaseSeen, ...]
     """Fastest first."""

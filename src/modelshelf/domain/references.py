@@ -1,4 +1,4 @@
-"""What people write for a model of the hub: an id, an id with a quantisation, or an address that they pasted.
+"""What people type for a model on the hub: an id, an id with a quantisation, or a pasted address.
 
 >>> parse_reference("Qwen/Qwen3-8B").repo_id
 'Qwen/Qwen3-8B'
@@ -43,22 +43,22 @@ class Reference:
 
     repo_id: RepoId
     revision: RefName | None = None
-    """What the text says; None where it says nothing."""
+    """The revision in the text; None without one."""
     patterns: tuple[FilePattern, ...] = ()
-    """The files that it means; empty for all."""
+    """The patterns of its files; empty for all."""
     quantisation: str = ""
-    """What it says behind the colon."""
+    """The tag after the colon."""
 
 
 def parse_reference(text: str, endpoint: str = "") -> Reference:
     """Return what a text names.
 
     Args:
-        text: As somebody typed or pasted it.
-        endpoint: The address of the hub that is in use: its pages are understood as huggingface.co's are.
+        text: The typed or pasted text.
+        endpoint: The address of the hub in use, whose pages are understood like huggingface.co's.
 
     Raises:
-        BadInput: It names no model of the hub; the hint has the forms that do.
+        BadInput: It names no model on the hub; the hint has the valid forms.
     """
     said = text.strip()
     own = re.escape(endpoint.rstrip("/")) + "/" if endpoint else "(?!)"
@@ -81,7 +81,7 @@ def _of_id(said: str) -> Reference:
 
 
 def _of_page(address: str) -> Reference:
-    """Return what an address means, without its host."""
+    """Return what an address names, without its host."""
     parts = [unquote(part) for part in re.split("[?#]", address)[0].strip("/").split("/")]
     depth = next((i for i in (2, 1) if parts[i : i + 1] and parts[i] in _PAGES), len(parts))
     reference = _of_id("/".join(parts[:depth]))
@@ -94,7 +94,7 @@ def _of_page(address: str) -> Reference:
 
 
 def _of_uri(said: str) -> Reference:
-    """Return what stands behind `hf://`, as HfFileSystem reads it."""
+    """Return what follows `hf://`, as HfFileSystem reads it."""
     repo_id, at, behind = said.partition("@")
     if at:
         revision, path = _revision_and_path([unquote(part) for part in behind.split("/")])
@@ -105,13 +105,13 @@ def _of_uri(said: str) -> Reference:
 
 
 def _revision_and_path(parts: Sequence[str]) -> tuple[RefName, Sequence[str]]:
-    """Return the revision that stands first, of which `refs/pr/1` has three parts, and what follows it."""
+    """Return the revision at the beginning, which for `refs/pr/1` has three parts, and the rest."""
     count = 3 if parts[:1] == ["refs"] else 1
     return RefName("/".join(parts[:count])), parts[count:]
 
 
 def _patterns_at(path: Sequence[str], *, is_folder: bool = False) -> tuple[FilePattern, ...]:
-    """Return the pattern of a file, which for a part of a split file means all its parts, or of a folder."""
+    """Return the pattern of a file or folder; for a part of a split file, that of all its parts."""
     inside = "/".join(path).rstrip("/")
     if not inside:
         return ()
@@ -120,15 +120,15 @@ def _patterns_at(path: Sequence[str], *, is_folder: bool = False) -> tuple[FileP
 
 
 def patterns_of_quantisation(tag: str) -> tuple[FilePattern, ...]:
-    """Return the patterns of the files that a tag behind a repository means, in upper or lower case.
+    """Return the patterns of the files that a tag after a repository means, in upper or lower case.
 
-    The tag is a quantisation, the name of a GGUF, or `latest`. What a vision model needs beside its GGUF is included.
+    The tag is a quantisation, the name of a GGUF, or `latest`. A vision model's projectors are included.
 
     >>> patterns_of_quantisation("Q8_0")
     ('[qQ]8_0[-./]*gguf', '*[!a-zA-Z0-9][qQ]8_0[-./]*gguf', '*mmproj*.gguf')
 
     Source: llama.cpp `common/download.cpp`, `find_best_model` and `find_best_mmproj`, for `-hf ORG/MODEL:TAG`; unlike
-    them, F16 doesn't mean BF16 too, and every projector is taken.
+    them, F16 doesn't mean BF16 too, and every projector is included.
     """
     if tag.lower().endswith(".gguf"):
         return (FilePattern(escape(tag)), _PROJECTORS)
@@ -138,7 +138,7 @@ def patterns_of_quantisation(tag: str) -> tuple[FilePattern, ...]:
 
 
 def quantisation_of(patterns: Sequence[str]) -> str:
-    """Return the quantisation that `patterns_of_quantisation` made patterns of, in capitals; empty for any others.
+    """Return the quantisation whose patterns these are, in capitals; empty for any others.
 
     >>> quantisation_of(patterns_of_quantisation("q4_k_m")), quantisation_of(["*.gguf"])
     ('Q4_K_M', '')
@@ -149,7 +149,7 @@ def quantisation_of(patterns: Sequence[str]) -> str:
 
 
 def is_projector(path: str) -> bool:
-    """Return whether a file is what a vision model needs beside its GGUF.
+    """Return whether a file is a vision model's projector.
 
     >>> is_projector("mmproj-F16.gguf"), is_projector("model-F16.gguf")
     (True, False)

@@ -1,4 +1,4 @@
-"""The header of a safetensors file: which tensors it has, and how many weights they stand for.
+"""The header of a safetensors file: its tensors, and how many weights they stand for.
 
 Source: https://github.com/huggingface/safetensors#format. Eight bytes, little-endian, say how long the header is; it is
 a JSON object of the tensors by name, and `__metadata__`.
@@ -18,11 +18,11 @@ _MOST_PARAMETERS = 2**63
 _MOST_DIMENSIONS = 16
 _FLOATS = frozenset({"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2", "F8_E4M3FNUZ", "F8_E5M2FNUZ", "F6", "F4"})
 _PACKED_BITS = {"U8": 8, "I8": 8, "I32": 32, "U32": 32}
-"""Types into which quantised weights are packed, with what one element has."""
+"""Types that hold packed quantised weights, with the bits of one element."""
 _PACKED_NAMES = ("weight", "qweight", "weight_packed", "_blocks")
-"""How the tensors that hold them end; beside them lie scales, zero points and indexes.
+"""Suffixes of the tensors with packed weights; the others are scales, zero points and indexes.
 
-Source: GPTQ and AWQ say `qweight`, compressed-tensors `weight_packed`, gpt-oss `…_blocks`, bitsandbytes and MLX
+Source: GPTQ and AWQ have `qweight`, compressed-tensors `weight_packed`, gpt-oss `…_blocks`, bitsandbytes and MLX
 `weight`.
 """
 _SCALES = frozenset({"scales", "biases", "absmax", "quant_map", "weight_scale", "weight_scale_inv", "input_scale"})
@@ -30,14 +30,14 @@ _SCALES = frozenset({"scales", "biases", "absmax", "quant_map", "weight_scale", 
 
 @dataclass(frozen=True, slots=True)
 class SafetensorsHeader:
-    """What a safetensors file says before its weights."""
+    """A safetensors file's content before its weights."""
 
     elements: Mapping[tuple[str, str], int]
-    """How many elements its tensors have, by type and by the last part of their names."""
+    """The number of elements of its tensors, by type and by the last part of their names."""
 
 
 def header_of(value: object) -> SafetensorsHeader:
-    """Return what the JSON of a header says.
+    """Return the header in JSON.
 
     Raises:
         BadInput: It isn't one.
@@ -57,7 +57,7 @@ def header_of(value: object) -> SafetensorsHeader:
 
 
 def merged(headers: Iterable[SafetensorsHeader]) -> SafetensorsHeader:
-    """Return what the files of one model say together."""
+    """Return the combined header of one model's files."""
     elements: Counter[tuple[str, str]] = Counter()
     for header in headers:
         elements.update(header.elements)
@@ -65,11 +65,11 @@ def merged(headers: Iterable[SafetensorsHeader]) -> SafetensorsHeader:
 
 
 def parameters(header: SafetensorsHeader, bits: int | None) -> int | None:
-    """Return how many weights there are; None where they are packed and nobody says how.
+    """Return the number of weights; None if they are packed in an unknown way.
 
     Args:
-        header: What the files say.
-        bits: How many bits a weight has, where the model is quantised.
+        header: The files' header.
+        bits: The bits of a weight, if the model is quantised.
 
     >>> parameters(SafetensorsHeader({("BF16", "weight"): 7, ("I64", "position_ids"): 5}), None)
     7

@@ -1,4 +1,4 @@
-"""Setting the library up: which disk for which tier, with which limit, and the `.env` that says so."""
+"""Setting up the library: which disk for which tier, with which limit, and the `.env` that says so."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from modelshelf.errors import BadInput
 from modelshelf.units import GB
 
 _AS_FAST = 0.5
-"""A disk with this fraction of the best rate counts as as fast: two runs on one busy disk differ by that."""
+"""A disk with this fraction of the best rate counts as fast: two runs on one busy disk differ that much."""
 _OF_SIZE, _OF_FREE = 0.8, 0.9
 _WORTH_GB = 5
-"""A disk with less room than that isn't proposed, while there is another one."""
+"""A disk with less room isn't proposed if there is another one."""
 FLAGS = "--primary PATH --primary-limit-gb N --secondary PATH --secondary-limit-gb N"
 
 
@@ -25,27 +25,27 @@ class Surroundings:
     env_file: Path
     """The settings file that it writes."""
     exported: tuple[str, ...]
-    """The names of settings in the environment, which win over what is written."""
+    """The names of settings in the environment, which override the file."""
     usual: Path
     """The base that Hugging Face programs use by default."""
     unadopted: Unadopted
     """The models that other programs left there."""
     tools_elsewhere: str
-    """What to say where Hugging Face programs download to another disk than the primary's; empty else."""
+    """A sentence if Hugging Face programs download to another disk than the primary's; empty otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """What one file went through a disk at, in bytes per second."""
+    """A disk's rates with one file, in bytes per second."""
 
     write_bytes_per_s: int
     """Sequentially, with the fsync."""
     read_bytes_per_s: int
-    """Sequentially, from the disk where the system lets go of what it remembers."""
+    """Sequentially, from the disk if the system drops its cache."""
 
     @property
     def surely_bytes_per_s(self) -> int:
-        """The smaller of the two: a cache behind the disk makes reading look faster than it is, not an fsync."""
+        """The smaller of the two: a cache behind the disk makes reading look faster than it is, but not an fsync."""
         return min(self.write_bytes_per_s, self.read_bytes_per_s)
 
 
@@ -60,27 +60,27 @@ class Disk:
     """The base that a tier would have on it."""
     size_bytes: int
     free_bytes: int
-    """What it has for an ordinary user."""
+    """Bytes free for an ordinary user."""
     held_bytes: int = 0
-    """What lies in that base already."""
+    """Bytes already in that base."""
     is_home: bool = False
-    """Whether what Hugging Face programs use by default lies on it."""
+    """Whether the folder that Hugging Face programs use by default is on it."""
     is_network: bool = False
     vanishes: bool = False
     """Whether it is a container's own layer."""
     speed: Speed | None = None
-    """None where it was not measured."""
+    """None if it wasn't measured."""
 
     @property
     def limit_gb(self) -> int:
-        """The limit that a tier on it would have: most of the disk, or most of what is free and what it holds."""
+        """The limit for a tier on it: most of the disk, or most of what is free plus what it holds."""
         room_bytes = min(_OF_SIZE * self.size_bytes, _OF_FREE * self.free_bytes + self.held_bytes)
         return max(1, int(room_bytes / GB))
 
 
 @dataclass(frozen=True, slots=True)
 class TierChoice:
-    """One tier as it shall be."""
+    """One tier to set up."""
 
     base: str
     limit_gb: float | None
@@ -89,16 +89,16 @@ class TierChoice:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """The tiers as they shall be."""
+    """The tiers to set up."""
 
     primary: TierChoice
     secondary: TierChoice | None = None
 
 
 def propose(disks: Sequence[Disk]) -> Setup:
-    """Return which disks to use: the fast one first, the one with the most room second.
+    """Return which disks to use: first the fast one, second the one with the most room.
 
-    A network mount and a container's own layer come last, whatever they measured.
+    Network mounts and a container's own layer come last, whatever their speed.
 
     Raises:
         BadInput: There is no disk.
@@ -115,7 +115,7 @@ def propose(disks: Sequence[Disk]) -> Setup:
 
 
 def _fast(disks: Sequence[Disk]) -> Disk:
-    """Return the fastest disk: of several as fast the smallest; unmeasured, the one that is used by default."""
+    """Return the fastest disk: of several as fast the smallest; unmeasured, the one used by default."""
     rates = [disk.speed.surely_bytes_per_s if disk.speed else 0 for disk in disks]
     fast = [disk for disk, rate in zip(disks, rates, strict=True) if rate >= _AS_FAST * max(rates)]
     if not any(rates):
@@ -128,7 +128,7 @@ def _choice(disk: Disk) -> TierChoice:
 
 
 def limit_on(disks: Sequence[Disk], point: str) -> int | None:
-    """Return the limit that a tier on a mount would have; None where that disk is not known."""
+    """Return the limit for a tier on a mount; None if that disk isn't known."""
     return next((disk.limit_gb for disk in disks if disk.point == point), None)
 
 
@@ -150,7 +150,7 @@ def parse_limit(text: str) -> float | None:
 
 
 def settings_text(setup: Setup) -> str:
-    """Return the `.env` that says so.
+    """Return the `.env` for a setup.
 
     >>> print(settings_text(Setup(TierChoice("/fast/my models", 100))))
     # Written by shelf init. Every setting: .env.example in the repository.

@@ -11,7 +11,7 @@ from modelshelf.domain.patterns import FilePattern
 
 @dataclass(frozen=True, slots=True)
 class Sidecar:
-    """What a person said about a model, and the files it has."""
+    """What a person said about a model, and its files."""
 
     model_name: ModelName
     hf_path: RepoId
@@ -23,7 +23,7 @@ class Sidecar:
     files: tuple[FileEntry, ...]
     """All files of the commit, selected or not."""
     arriving_from: BasePath | None = None
-    """The base that a move comes from; None once the model is complete here."""
+    """The source of a move; None once the model is complete here."""
 
     @property
     def selected(self) -> list[FileEntry]:
@@ -31,7 +31,7 @@ class Sidecar:
         return select_files(self.files, self.allow_patterns)
 
     def is_of(self, other: Sidecar) -> bool:
-        """Return whether both are about the same files of the same commit, regardless of their names."""
+        """Return whether both are about the same files of the same commit, under any names."""
         return (self.hf_path, self.commit_hash, self.allow_patterns) == (
             other.hf_path,
             other.commit_hash,

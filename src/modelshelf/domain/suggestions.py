@@ -15,9 +15,9 @@ _MOST = 3
 
 
 def names_meant(asked: str, repo_ids: Mapping[str, str]) -> list[str]:
-    """Return the names that come close to one, the likeliest first; at most three.
+    """Return at most three names that are close to one, the likeliest first.
 
-    A name of Ollama's (`qwen2.5:3b`) or a repository leads to the model that has those letters and digits in its name
+    An Ollama name (`qwen2.5:3b`) or a repository leads to the model with the same letters and digits in its name
     or its repository.
 
     Args:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 UNIT_NAME = "modelshelf.service"
 MARK = "# Written by shelf install-service"
-"""How the units begin that are ours to write anew or to remove."""
+"""The first line of our own units, which we may replace or remove."""
 STOP_WITHIN_S = 30
-"""The server gives its answers 5 s, and its jobs less. A slower one is killed; the next takes up its jobs."""
+"""The server gives its answers 5 s, and its jobs less. A slower one is killed, and the next one resumes its jobs."""
 
 _TEXT = """\
 {mark}; your changes belong in a drop-in: systemctl --user edit modelshelf
@@ -41,27 +41,27 @@ class UnitPlan:
     path: str
     """The unit's file."""
     text: str
-    """What it will hold; empty when it is removed."""
+    """Its new content; empty if it is removed."""
     replaces: bool
-    """Whether there is one already that holds something else; it is kept beside the new one."""
+    """Whether there is a different one already, which is kept beside the new one."""
     before: tuple[tuple[str, ...], ...]
-    """What is run before the file changes."""
+    """Commands to run before the file changes."""
     after: tuple[tuple[str, ...], ...]
-    """What is run then."""
+    """Commands to run afterwards."""
     left_out: tuple[str, ...] = ()
-    """Secrets of the environment, which no unit holds."""
+    """Secrets in the environment, which no unit holds."""
 
 
 def unit_text(command: Sequence[str], folder: str, environment: Mapping[str, str]) -> str:
     """Return the unit of a server.
 
     Args:
-        command: The program, by its whole path, and its arguments.
-        folder: Where it runs: the folder of its `.env`.
-        environment: Settings that are in no `.env`; nothing secret.
+        command: The program, by its absolute path, and its arguments.
+        folder: Its working directory: the folder of its `.env`.
+        environment: Settings that aren't in a `.env`; nothing secret.
     """
     settings = "".join(f"Environment={_quoted(f'{name}={text}')}\n" for name, text in sorted(environment.items()))
-    if re.search(r"[\"'\\]", command[0]):  # systemd takes no such name, in whatever quotes
+    if re.search(r"[\"'\\]", command[0]):  # systemd accepts no such name, however it is quoted
         command = ["/usr/bin/env", *command]
     words = " ".join([_quoted(command[0]), *(_quoted(word).replace("$", "$$") for word in command[1:])])
     return _TEXT.format(
@@ -74,7 +74,7 @@ def unit_text(command: Sequence[str], folder: str, environment: Mapping[str, str
 
 
 def _quoted(word: str) -> str:
-    """Return a word as systemd reads it back. Source: `systemd.syntax(7)`, Quoting; `systemd.unit(5)`, Specifiers."""
+    """Quote a word for systemd. Source: `systemd.syntax(7)`, Quoting; `systemd.unit(5)`, Specifiers."""
     text = word.replace("%", "%%")
     if re.fullmatch(r"[A-Za-z0-9_@%+=:,./-]+", text):
         return text
@@ -96,9 +96,9 @@ def plan_install(path: str, text: str, present: str | None, left_out: Sequence[s
 
     Args:
         path: The unit's file.
-        text: What it shall hold.
-        present: What it holds now; None without one.
-        left_out: Secrets that the unit does not hold.
+        text: Its new content.
+        present: Its content now; None without one.
+        left_out: Secrets that the unit doesn't hold.
     """
     replaces = present is not None and present != text
     after = [_systemctl("daemon-reload"), _systemctl("enable", "--now", UNIT_NAME)]

@@ -1,4 +1,4 @@
-"""Tiers: what a base holds, what it may hold, and whether something fits. Pure arithmetic over measured numbers."""
+"""Tiers: what a base holds, what it may hold, and whether something fits. Pure arithmetic with measured numbers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Tier:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What was measured under a base, in bytes; a byte that two links share counts once."""
+    """Measured bytes under a base; a byte that two links share counts once."""
 
     apparent_bytes: int
     """As `du -s --apparent-size`."""
@@ -36,11 +36,11 @@ class Usage:
     breakdown: Mapping[str, int]
     """Apparent bytes by kind; see `BREAKDOWN`. Their sum is `apparent_bytes`."""
     hole_bytes: int = 0
-    """How many of them are holes in parts of downloads: promised by a reservation, not written yet."""
+    """Bytes of holes in parts: reserved, and not written yet."""
 
     @property
     def written_bytes(self) -> int:
-        """What is there without the holes, which a reservation counts.
+        """Bytes without the holes, which count as reserved.
 
         >>> Usage(apparent_bytes=10, allocated_bytes=4, breakdown={"partial": 10}, hole_bytes=6).written_bytes
         4
@@ -52,7 +52,7 @@ BREAKDOWN = ("models", "shared", "partial", "orphans", "xet", "transformers", "o
 
 
 SCARCE_ENTRIES = 10_000
-"""A disk that can have fewer files more than this is shown as short of them."""
+"""A disk with fewer free inodes than this is shown as short of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,28 +62,28 @@ class TierStatus:
     tier: Tier
     online: bool
     detail: str
-    """Why it is offline, or what a person should know; empty when all is well."""
+    """Why it is offline, or what a person should know; empty if all is well."""
     usage: Usage
     reserved_bytes: int
-    """Promised to work that has not written it yet."""
+    """Reserved for work that hasn't written it yet."""
     free_bytes: int
-    """What the disk has for an ordinary user, limit or not."""
+    """Free on the disk for an ordinary user, regardless of the limit."""
     warning: bool = False
     """Whether usage and reservations passed the warning threshold of the limit."""
     writable: bool = True
-    """Whether this process may write there; models on a tier that is read-only can be loaded."""
+    """Whether this process may write there; models on a read-only tier can be loaded."""
     capabilities: Capabilities | None = None
     """What its file system can; None while it is offline."""
     free_entries: int | None = None
-    """How many files more (inodes) its disk can have; None where it counts none."""
+    """The disk's free inodes; None if it doesn't count them."""
 
     @property
     def held_bytes(self) -> int:
-        """What its limit has to hold: the bytes that are there and those that are promised, each counted once."""
+        """Bytes that count towards its limit: used and reserved ones, each once."""
         return self.usage.written_bytes + self.reserved_bytes
 
     def __repr__(self) -> str:
-        """Return location, base, and how much of the limit is taken, in one line."""
+        """Return location, base, and the used part of the limit, in one line."""
         limit = "" if self.limit_bytes is None else f" of {format_size(self.limit_bytes)}"
         held = f"{format_size(self.usage_bytes)}{limit}" if self.online else "offline"
         return f"<Tier {self.location} {self.base}: {held}>"
@@ -100,12 +100,12 @@ class TierStatus:
 
     @property
     def limit_bytes(self) -> int | None:
-        """How many bytes may lie there; None: only the disk limits it."""
+        """How many bytes it may hold; None: only the disk limits it."""
         return self.tier.limit_bytes
 
     @property
     def usage_bytes(self) -> int:
-        """How many bytes lie there."""
+        """How many bytes it holds."""
         return self.usage.apparent_bytes
 
 
@@ -116,15 +116,15 @@ class Room:
     limit_bytes: int | None
     usage_bytes: int
     reserved_bytes: int
-    """Promised on this tier to others."""
+    """Reserved on this tier for others."""
     free_bytes: int
     """Free on the file system."""
     reserved_on_disk_bytes: int
-    """Promised to others on the same file system, on any tier."""
+    """Reserved for others on the same file system, on any tier."""
 
     @property
     def headroom_bytes(self) -> int:
-        """What can still be promised: the limit and the disk both respected; never negative."""
+        """Bytes that can still be reserved within the limit and the disk; never negative."""
         by_disk = self.free_bytes - self.reserved_on_disk_bytes
         by_limit = by_disk
         if self.limit_bytes is not None:
@@ -135,9 +135,9 @@ class Room:
 def outstanding(before: Mapping[int, int], now: Mapping[int, int]) -> int:
     """Return the bytes that reservations may still claim beyond a usage measured between two readings of them.
 
-    A reservation shrinks as its bytes reach the disk, and grows when bytes with a wrong digest are thrown away. One
-    read before the measurement counts as it was then, for what it wrote since may not have been seen, or as it is
-    now where that is more; one that is gone since counts as well; a new one counts in full.
+    A reservation shrinks as its bytes reach the disk, and grows when bytes with a wrong digest are deleted. One
+    read before the measurement counts as it was then, because later writes may not have been measured, or as it is
+    now if that is more; a released one still counts; a new one counts in full.
 
     >>> outstanding({1: 10, 2: 5, 4: 1}, {1: 4, 3: 7, 4: 6})
     28
@@ -146,15 +146,15 @@ def outstanding(before: Mapping[int, int], now: Mapping[int, int]) -> int:
 
 
 def check_fits(need_bytes: int, tier: Tier, room: Room) -> None:
-    """Do nothing when `need_bytes` more fit on `tier`.
+    """Raise unless `need_bytes` more fit on `tier`.
 
     Args:
-        need_bytes: What has to be written.
-        tier: Where.
-        room: What was measured there.
+        need_bytes: How many bytes will be written.
+        tier: The tier.
+        room: Its numbers.
 
     Raises:
-        OutOfSpace: It does not fit; says what is needed and what is there.
+        OutOfSpace: They don't fit; says what is needed and what is free.
     """
     if need_bytes <= room.headroom_bytes:
         return
@@ -181,11 +181,11 @@ def check_fits(need_bytes: int, tier: Tier, room: Room) -> None:
 
 
 def with_holders(err: OutOfSpace, need_bytes: int, elsewhere: Sequence[tuple[str, int]]) -> OutOfSpace:
-    """Return the error with the tiers that would hold it.
+    """Return the error with the tiers that have enough room.
 
     Args:
-        err: What `check_fits` raised.
-        need_bytes: What has to be written.
+        err: The error of `check_fits`.
+        need_bytes: How many bytes will be written.
         elsewhere: The other tiers, each with its headroom in bytes.
     """
     holders = [name for name, headroom_bytes in elsewhere if headroom_bytes >= need_bytes]
@@ -196,12 +196,12 @@ def with_holders(err: OutOfSpace, need_bytes: int, elsewhere: Sequence[tuple[str
 
 
 def for_a_move(err: OutOfSpace, model_name: str, source: str) -> OutOfSpace:
-    """Return the error of a move that did not fit: the tier that it is on isn't named as a place to go.
+    """Return the error of a move that didn't fit, without the model's own tier among the proposals.
 
     Args:
-        err: What `with_holders` returned.
+        err: The error of `with_holders`.
         model_name: The model.
-        source: The location that it lies on.
+        source: Its present location.
     """
     named = err.fields.get("would_hold")
     if not isinstance(named, list) or source not in named:
@@ -218,20 +218,20 @@ class Tiers:
     primary: Tier
     secondary: Tier | None = None
     custom_map: Mapping[str, str] = field(default_factory=dict)
-    """Prefixes of custom paths as others call them, and as this process does (`CACHE_PATH_MAP`)."""
+    """Prefixes of custom paths in other processes, and in this one (`CACHE_PATH_MAP`)."""
 
     def configured(self) -> list[Tier]:
         """Return the tiers of the settings, fastest first."""
         return [self.primary] + ([self.secondary] if self.secondary else [])
 
     def resolve(self, cache_location: str, cache_path: str | None) -> Tier:
-        """Return the tier that a stored location means in this process.
+        """Return the tier of a stored location in this process.
 
-        For primary and secondary the base of this process wins over the stored one; a custom path is taken as it
+        For primary and secondary this process's base replaces the stored one; a custom path is used as it
         is, or through `custom_map`.
 
         Raises:
-            BadInput: There is no such tier, or the path is no base.
+            BadInput: There is no such tier, or the path isn't a base.
         """
         if cache_location == PRIMARY:
             return self.primary
@@ -257,10 +257,10 @@ class Tiers:
         return self._custom(BasePath(_moved(cache_path, self.custom_map)))
 
     def chosen(self, cache_location: str, cache_path: str | None) -> Tier:
-        """Return the tier that somebody asks for, who may name the base of primary and secondary too, and no other.
+        """Return the requested tier; a request may also name the base of primary and secondary, and no other.
 
         Raises:
-            BadInput: There is no such tier, the path is no base, or it is another base than the tier has.
+            BadInput: There is no such tier, the path isn't a base, or it is another base than the tier's.
         """
         tier = self.resolve(cache_location, cache_path)
         if cache_location != CUSTOM and cache_path and BasePath(cache_path) != tier.base:
@@ -273,7 +273,7 @@ class Tiers:
         return tier
 
     def stored_path(self, base: str) -> str:
-        """Return how the registry spells a base: a custom one as others call it, so that every process resolves it.
+        """Return the registry's path for a base: a custom one by the other processes' path, so that all resolve it.
 
         >>> inside = Tiers(Tier(PRIMARY, "/base", None), custom_map={"/mnt/usb/models": "/models/usb"})
         >>> inside.stored_path("/models/usb/a"), inside.resolve(CUSTOM, "/mnt/usb/models/a").base
@@ -302,7 +302,7 @@ class Tiers:
 
 
 def _moved(path: str, prefixes: Mapping[str, str]) -> str:
-    """Return a path with the longest of the prefixes that it has replaced."""
+    """Return a path with its longest matching prefix replaced."""
     for old, new in sorted(prefixes.items(), key=lambda pair: -len(pair[0])):
         if path == old or path.startswith(old.rstrip("/") + "/"):
             return new.rstrip("/") + path[len(old.rstrip("/")) :]

@@ -1,4 +1,4 @@
-"""What the variables of other tools mean: where each of them looks for models, and which of them fight each other."""
+"""What other tools' variables mean: where each tool looks for models, and which of them conflict."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from pathlib import PurePosixPath
 from modelshelf.domain.doctor_report import Diagnosis, Severity
 
 SECRETS = frozenset({"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"})
-"""Reports say only whether they are set."""
+"""Reports say only whether these are set."""
 VARIABLES = (
     "HOME XDG_CACHE_HOME HF_HOME HF_HUB_CACHE HUGGINGFACE_HUB_CACHE TRANSFORMERS_CACHE HF_HUB_OFFLINE"
     " TRANSFORMERS_OFFLINE HF_XET_CACHE HF_TOKEN HUGGING_FACE_HUB_TOKEN HF_TOKEN_PATH HF_ENDPOINT LLAMA_CACHE"
     " OLLAMA_MODELS HF_HUB_DISABLE_SYMLINKS"
 ).split()
 ENGINE_PACKAGES = "torch transformers accelerate gguf"
-"""What loads models here, named one by one: the project came from a clone and is on no index."""
+"""Packages that load models here, named one by one, because the project is on no index."""
 _FOLDERS = ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_XET_CACHE", "LLAMA_CACHE", "OLLAMA_MODELS")
 _TRUE = frozenset({"1", "ON", "YES", "TRUE"})
 
 
 @dataclass(frozen=True, slots=True)
 class ToolFolder:
-    """Where a tool looks for models."""
+    """A tool's folder for models."""
 
     tool: str
     path: str
-    """Relative where the tool resolves it from its current folder."""
+    """Relative if the tool resolves it from its working directory."""
     why: str
-    """The variable that says so, or `its default`."""
+    """The variable that sets it, or `its default`."""
     stock: bool = True
-    """Whether it reads the layout of Hugging Face; others keep files of their own."""
+    """Whether it reads Hugging Face's layout; other tools have their own."""
 
 
 def hub_cache(environ: Mapping[str, str]) -> tuple[str, str]:
-    """Return the cache_dir of every Hugging Face tool, and which variable says so.
+    """Return the cache_dir of every Hugging Face tool, and the variable that sets it.
 
     Source: huggingface_hub `constants.py`; transformers 5 takes it from there.
 
@@ -55,7 +55,7 @@ def hub_cache(environ: Mapping[str, str]) -> tuple[str, str]:
 
 
 def usual_hub(environ: Mapping[str, str]) -> str:
-    """Return the hub of Hugging Face tools where it can be a tier's: it is named, and its name is `hub`; empty else.
+    """Return the hub of Hugging Face tools if it can be a tier's: it is set, and its name is `hub`; empty otherwise.
 
     >>> usual_hub({"HOME": "/home/me", "HF_HUB_CACHE": "/data/hf/hub/"})
     '/data/hf/hub'
@@ -71,7 +71,7 @@ def usual_hub(environ: Mapping[str, str]) -> str:
 
 
 def hf_home(environ: Mapping[str, str]) -> tuple[str, str]:
-    """Return what Hugging Face tools take for HF_HOME, and which variable says so."""
+    """Return HF_HOME for Hugging Face tools, and the variable that sets it."""
     if "HF_HOME" in environ:
         return _expand(environ["HF_HOME"], environ), "HF_HOME"
     if "XDG_CACHE_HOME" in environ:
@@ -85,7 +85,7 @@ def token_path(environ: Mapping[str, str]) -> str:
 
 
 def is_offline(environ: Mapping[str, str]) -> str:
-    """Return the variable that keeps Hugging Face tools from asking the hub; empty when none does."""
+    """Return the variable that keeps Hugging Face tools from asking the hub; empty if none does."""
     text = environ.get("HF_HUB_OFFLINE") or environ.get("TRANSFORMERS_OFFLINE") or ""
     if text.upper() not in _TRUE:
         return ""
@@ -93,7 +93,7 @@ def is_offline(environ: Mapping[str, str]) -> str:
 
 
 def places(environ: Mapping[str, str]) -> list[ToolFolder]:
-    """Return where each tool of this machine will look, started with these variables.
+    """Return each tool's folder on this machine, given these variables.
 
     Source: llama.cpp `common/hf-cache.cpp` (LLAMA_CACHE, then as the hub's tools); Ollama `envconfig`; LM Studio's
     default folder.
@@ -115,7 +115,7 @@ def places(environ: Mapping[str, str]) -> list[ToolFolder]:
 
 
 def conflicts(environ: Mapping[str, str], primary_base: str) -> Iterator[Diagnosis]:
-    """Yield what is wrong with the variables of a process, given the primary base that they should lead to."""
+    """Yield what is wrong with a process's variables, given the primary base that they should lead to."""
     for name in _FOLDERS:
         if name in environ:
             yield from _folder(name, environ[name], environ)
@@ -180,6 +180,6 @@ def _join(folder: str, name: str) -> str:
 
 
 def _expand(text: str, environ: Mapping[str, str]) -> str:
-    """Replace `~` and the variables that are known, as the tools do."""
+    """Replace `~` and known variables, as the tools do."""
     text = re.sub(r"\$(?:\{(\w+)\}|(\w+))", lambda found: environ.get(found[1] or found[2], found[0]), text)
     return environ.get("HOME", "~") + text[1:] if text == "~" or text.startswith("~/") else text

@@ -1,4 +1,4 @@
-"""What other programs downloaded and no model is registered for, as a new user is told of it.
+"""Unregistered models that other programs downloaded, in words for a new user.
 
 >>> found = Unadopted("/home/me/.cache/huggingface", 14, 183_000_000_000, is_default=True)
 >>> f"{found.where}: {found.command}"
@@ -18,12 +18,12 @@ class Unadopted:
     """The models in the base that Hugging Face programs use."""
 
     path: str
-    """That base."""
+    """The base."""
     models: int
     size_bytes: int
-    """What lies in their folders."""
+    """The bytes in their folders."""
     is_default: bool
-    """Whether `shelf adopt` looks there by itself."""
+    """Whether `shelf adopt` uses that base by default."""
 
     @property
     def where(self) -> str:
@@ -37,7 +37,7 @@ class Unadopted:
 
     @property
     def command(self) -> str:
-        """What shows what can be done with them.
+        """The command that shows what can be done with them.
 
         >>> Unadopted("/x y", 1, 1000, is_default=False).command
         "shelf adopt '/x y'"

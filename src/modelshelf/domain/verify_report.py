@@ -1,4 +1,4 @@
-"""What a look at the disks found wrong: one value each, reported as what it is."""
+"""What verify found wrong: one value for each finding."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from modelshelf.domain.names import parse_repo_folder
 
 
 class Fault(enum.StrEnum):
-    """What can be wrong."""
+    """A kind of finding."""
 
     MISSING_FILE = "missing_file"
     WRONG_SIZE = "wrong_size"
@@ -32,13 +32,13 @@ class Fault(enum.StrEnum):
 
 
 DAMAGE = frozenset({Fault.WRONG_SIZE, Fault.WRONG_BYTES, Fault.READ_ERROR})
-"""Bytes that are there and are not what their name says: set aside before anything else is done."""
+"""Bytes that don't match their name: they are set aside before anything else is done."""
 FORBIDDEN = frozenset({Fault.UNREADABLE_TREE, Fault.UNREADABLE_FILE, Fault.UNREADABLE_FOLDER})
-"""What this user can't read; somebody with access has to fix it."""
+"""Files that this user can't read; somebody with access has to fix it."""
 _ONLY_A_NAME = frozenset({Fault.LINK_LEAVES_BASE, Fault.DANGLING_REF})
-"""Names without bytes behind them; a download writes a ref again, and a ref need not be the hub's."""
+"""Names without bytes behind them; a download writes a ref again, and a ref may not be the hub's."""
 OTHER_NAMES = ": it has other names, and another program may need it as it is"
-"""What an unreadable file has to be left for."""
+"""The reason not to open an unreadable file."""
 
 _SENTENCES = {
     Fault.MISSING_FILE: "It is missing.",
@@ -62,7 +62,7 @@ _SENTENCES = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong, and what became of it."""
+    """One finding, and the result of its repair."""
 
     kind: Fault
     base: str
@@ -70,20 +70,20 @@ class Finding:
     """The file, link, ref or folder that it is about."""
     repo_id: str = ""
     file: str = ""
-    """A file of the repository that has this content; empty where none is known."""
+    """A file of the repository with this content; empty if none is known."""
     model_name: str = ""
-    """The registered model that needs it; empty where none does."""
+    """The registered model that needs it; empty if none does."""
     digest: str = ""
-    """What its bytes should be; empty where that is not the question."""
+    """The digest that its bytes should have; empty if it isn't about bytes."""
     commit_hash: str = ""
-    """The commit whose snapshot it belongs to; empty for what belongs to no single one."""
+    """The commit of its snapshot; empty if it belongs to no single one."""
     fact: str = ""
     """What was found instead."""
     repaired: bool = False
     quarantined: str = ""
-    """Where the damaged bytes lie now; empty while they lie where they were."""
+    """The path of the damaged bytes in quarantine; empty if they weren't moved."""
     trouble: str = ""
-    """Why it could not be repaired, in a sentence."""
+    """Why it couldn't be repaired, in a sentence."""
 
     @property
     def detail(self) -> str:
@@ -93,7 +93,7 @@ class Finding:
 
     @property
     def hint(self) -> str:
-        """The command that fixes it; empty when nothing is left to do."""
+        """The command that fixes it; empty if nothing is left to do."""
         if self.repaired:
             return ""
         if self.kind is Fault.NO_MODEL:
@@ -135,13 +135,13 @@ class VerifyReport:
     checked_blobs: int
     checked_bytes: int
     skipped_blobs: int
-    """Verified not longer ago than was asked, or by an earlier run of the same job."""
+    """Verified recently enough, or by an earlier run of the same job."""
     skipped_bytes: int
     offline: tuple[str, ...]
-    """The bases that are not there; nothing is known about what lies on them."""
+    """The offline bases, about which nothing is known."""
     findings: tuple[Finding, ...]
 
     @property
     def wrong(self) -> list[Finding]:
-        """What is still wrong."""
+        """The findings that are still wrong."""
         return [finding for finding in self.findings if not finding.repaired]

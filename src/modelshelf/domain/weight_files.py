@@ -1,4 +1,4 @@
-"""The files of a repository in groups, each of which is one choice: a quantisation, or a format. By their names alone.
+"""A repository's files in groups by their names; each group is one choice: a quantisation, or a format.
 
 >>> quantisation_in("SmolLM2-135M-Instruct-Q4_K_M.gguf"), quantisation_in("UD-IQ2_XXS/big-00001-of-00002.gguf")
 ('Q4_K_M', 'IQ2_XXS')
@@ -41,8 +41,9 @@ _QUANTISATION = re.compile(
 _SPLIT = re.compile(r"-\d{1,9}-of-\d{1,9}(?=\.gguf$)", re.IGNORECASE)
 """Source: `LLM_SPLIT_PATH` of llama.cpp, `%s-%05d-of-%05d.gguf`."""
 _USUAL = re.compile(r"(?:adapter_)?model(?:-\d{1,9}-of-\d{1,9})?\.safetensors")
-"""What transformers and peft look for. Beside it lie variants (`model.fp16.safetensors`) and other layouts of the same
-weights (`consolidated.safetensors`)."""
+"""What transformers and peft load. The others are variants (`model.fp16.safetensors`) and other layouts of the same
+weights (`consolidated.safetensors`).
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +57,12 @@ class FileGroup:
 
     @property
     def size_bytes(self) -> int:
-        """What they have together."""
+        """Their total size."""
         return total_size(self.files)
 
 
 def quantisation_in(path: str) -> str:
-    """Return the quantisation that a file's name tells, or else that of its folder; empty without one."""
+    """Return the quantisation in a file's name, or else in its folder's; empty without one."""
     pure = PurePosixPath(path)
     for part in (pure.name, *reversed(pure.parts[:-1])):
         if found := _QUANTISATION.findall(_SPLIT.sub("", part)):
@@ -84,7 +85,7 @@ def format_of(path: str) -> str:
 
 
 def groups_of(files: Iterable[FileEntry]) -> list[FileGroup]:
-    """Return the files in groups: each GGUF model (its parts together) from the smallest on, then the other formats."""
+    """Return the files in groups: each GGUF model (its parts together), smallest first, then the other formats."""
     found: dict[tuple[str, str], list[FileEntry]] = {}
     for file in sorted(files, key=lambda file: file.path):
         kind = format_of(file.path) or OTHERS
@@ -101,12 +102,12 @@ def groups_of(files: Iterable[FileEntry]) -> list[FileGroup]:
 
 
 def formats_of(files: Iterable[FileEntry]) -> list[str]:
-    """Return the formats in which the weights are there."""
+    """Return the formats of the weights."""
     return list(dict.fromkeys(group.format for group in groups_of(files) if group.format not in (MMPROJ, OTHERS)))
 
 
 def include_pattern(group: FileGroup, files: Sequence[FileEntry]) -> str:
-    """Return the pattern that selects the files of a group, as `--include` takes it: the shortest that takes no others.
+    """Return the shortest pattern for `--include` that selects a group's files and no others.
 
     Args:
         group: The group.
@@ -123,14 +124,14 @@ def include_pattern(group: FileGroup, files: Sequence[FileEntry]) -> str:
 
 
 def is_quantised(group: FileGroup) -> bool:
-    """Return whether a GGUF group has fewer bits a weight than 16, by its name."""
+    """Return whether a GGUF group has fewer than 16 bits a weight, by its name."""
     return not quantisation_in(group.files[0].path).endswith(("16", "32"))
 
 
 def largest_quantised(groups: Sequence[FileGroup]) -> FileGroup | None:
-    """Return the largest GGUF group, one of 16 or 32 bits only where there is no other; None without any.
+    """Return the largest GGUF group, one of 16 or 32 bits only if there is no other; None without any.
 
-    Beyond 8 bits a weight the answers hardly differ, while the memory doubles.
+    Above 8 bits a weight the answers hardly differ, while the memory doubles.
     """
     ggufs = [group for group in groups if group.format == GGUF]
     quantised = [group for group in ggufs if is_quantised(group)]
@@ -138,7 +139,7 @@ def largest_quantised(groups: Sequence[FileGroup]) -> FileGroup | None:
 
 
 def main_weights(files: Sequence[FileEntry], parts: Set[str]) -> FileGroup | None:
-    """Return the weights that a program loads from a repository; None where it has none.
+    """Return the weights that a program loads from a repository; None if it has none.
 
     Args:
         files: Its files.
