@@ -94,6 +94,18 @@ def test_a_manifest_is_kept_with_the_commit(library: tuple[Registry, Reader]) ->
     assert reader.files("Qwen/Qwen2.5-3B", "d" * 40) == reader.files("org/other", COMMIT) == []
 
 
+def test_all_manifests_are_read_at_once(registry: Registry) -> None:
+    """Each commit has the files that it has when it is asked for alone."""
+    other, their_files = Registration("other", "org/other", "primary"), [FileEntry("a.bin", 1, "a" * 64)]
+    registry.set_manifest(registry.add_model(QWEN, "/mnt/fast"), COMMIT, FILES)
+    registry.set_manifest(registry.add_model(other, "/mnt/fast"), COMMIT, their_files)
+
+    found = registry.manifests()
+
+    assert found.keys() == {("Qwen/Qwen2.5-3B", COMMIT), ("org/other", COMMIT)}
+    assert all(registry.files(*commit) == files for commit, files in found.items())
+
+
 def test_a_complete_model_stops_being_so_with_a_new_manifest(library: tuple[Registry, Reader]) -> None:
     """A new manifest, even an empty one, makes a complete model incomplete."""
     registry, reader = library

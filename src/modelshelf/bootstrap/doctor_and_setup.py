@@ -58,7 +58,7 @@ def open_doctor(environ: Mapping[str, str] | None = None, *, mend: bool = False)
     from modelshelf import __version__
     from modelshelf.domain.doctor_surroundings import HubFacts
     from modelshelf.hub.client import HubClient
-    from modelshelf.services.doctor.bases import Bases, hung_bases
+    from modelshelf.services.doctor.bases import Bases, Examination, hung_bases
     from modelshelf.services.doctor.doctor import Doctor
 
     settings, problems = load_what_is_right(environ)
@@ -69,7 +69,7 @@ def open_doctor(environ: Mapping[str, str] | None = None, *, mend: bool = False)
     hub = HubClient(settings.hf_endpoint, settings.hf_token, f"modelshelf/{__version__}", STREAMS, settings.network)
     shown_url = without_password(shelf.services.registry.url if shelf is not None else url)
     return Doctor(
-        bases=Bases(settings.tiers, known, hung, shelf, shown_url),
+        bases=Bases(settings.tiers, known, hung, shelf, shown_url, Examination(shelf)),
         environ=tool_variables(environ),
         problems=problems,
         registry=_registry_facts(url, path, error),

@@ -184,6 +184,8 @@ def select_files(files: Iterable[FileEntry], allow_patterns: Sequence[str]) -> l
     >>> [file.path for file in select_files(files, ["b/"])]
     ['b/c.txt']
     """
+    if not allow_patterns:
+        return list(files)
     wanted = Selection(allow_patterns)
     return [file for file in files if file.path in wanted]
 

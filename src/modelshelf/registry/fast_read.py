@@ -46,6 +46,8 @@ LEFT JOIN jobs j ON j.id = (SELECT max(x.id) FROM jobs x WHERE x.model_id = m.id
 
 FILES = "SELECT path, size_bytes, digest FROM files WHERE hf_path = :hf_path AND commit_hash = :commit ORDER BY path"
 
+MANIFESTS = "SELECT hf_path, commit_hash, path, size_bytes, digest FROM files ORDER BY hf_path, commit_hash, path"
+
 MOVES = """
 SELECT id, finished_at, kind, params, reason, parent_id FROM jobs
 WHERE model_id = :model_id AND kind IN ('move', 'evict') AND state = 'done' ORDER BY id DESC LIMIT 5

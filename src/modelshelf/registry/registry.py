@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import json
 from collections.abc import Sequence
 
@@ -114,6 +115,11 @@ class Registry(JobTable, UseTable):
     def files(self, repo_id: str, commit_hash: str) -> list[FileEntry]:
         """Return the manifest of a commit, by path."""
         return fast_read.manifest(self._read(fast_read.FILES, hf_path=repo_id, commit=commit_hash))
+
+    def manifests(self) -> dict[tuple[str, str], list[FileEntry]]:
+        """Return the manifests of all commits, by repository and commit: one statement for who asks about all."""
+        rows = itertools.groupby(self._read(fast_read.MANIFESTS), key=lambda row: (str(row[0]), str(row[1])))
+        return {commit: fast_read.manifest(row[2:] for row in files) for commit, files in rows}
 
     def add_model(self, wanted: Registration, base: str) -> ModelRow:
         """Add a model; the same registration a second time returns the row that is there.

@@ -19,6 +19,7 @@ from modelshelf.domain.permissions import Foreign, is_shared
 from modelshelf.errors import Denied
 from modelshelf.store import fs
 from modelshelf.store.layout import Base, Repo
+from modelshelf.store.listing import Listing
 
 _EXAMPLES = 3
 _ALONE = r"\( -type d -o -type f -links 1 \)"
@@ -29,11 +30,15 @@ _SECRETS = frozenset({"token", "stored_tokens"})
 """huggingface_hub's files in the base itself that are for their owner alone."""
 
 
-def foreign(base: Base) -> Foreign | None:
+def foreign(base: Base, listing: Listing | None = None) -> Foreign | None:
     """Return what the owner of a base, or its group, can't use in full; None if there is nothing.
 
     In full means: every folder can be entered and written, every file read, our own files and refs written.
     Links have no mode and go with their folder. huggingface_hub's token is left alone.
+
+    Args:
+        base: The base.
+        listing: What was seen of it already.
     """
     owners: Counter[tuple[int, int]] = Counter()
     others: Counter[tuple[int, int]] = Counter()
@@ -45,7 +50,7 @@ def foreign(base: Base) -> Foreign | None:
     except OSError:
         return None
     judge = _Judge(base, root)
-    for path, found in _walk_names(str(base.path)):
+    for path, found in _stated(listing or Listing(), base):
         if judge.is_usable(path, found):
             continue
         if stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
@@ -129,21 +134,19 @@ def _folders(path: Path) -> Iterator[Path]:
     return (found for found, status in _walk(path) if stat.S_ISDIR(status.st_mode))
 
 
+def _stated(listing: Listing, base: Base) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield what lies in a base and has a mode, with its status."""
+    for entry in listing.walk(str(base.path)):
+        if not entry.is_symlink():
+            with contextlib.suppress(OSError):
+                yield entry.path, entry.stat(follow_symlinks=False)
+
+
 def _walk(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
     """Yield what is below a folder, parents first, without following links; what can't be read is left out."""
-    for path, found in _walk_names(str(folder)):
-        yield Path(path), found
-
-
-def _walk_names(folder: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield what `_walk` does as texts, because a Path for each of many files costs more than reading it."""
-    with contextlib.suppress(OSError), os.scandir(folder) as entries:
-        for entry in list(entries):
-            with contextlib.suppress(OSError):
-                found = entry.stat(follow_symlinks=False)
-                yield entry.path, found
-                if stat.S_ISDIR(found.st_mode):
-                    yield from _walk_names(entry.path)
+    for entry in Listing().walk(str(folder)):
+        with contextlib.suppress(OSError):
+            yield Path(entry.path), entry.stat(follow_symlinks=False)
 
 
 class _Judge:
@@ -157,13 +160,12 @@ class _Judge:
 
     def is_usable(self, path: str, found: os.stat_result) -> bool:
         """Return whether it can be used in full: by everybody, like lock files, or by the base's owner."""
-        if stat.S_ISLNK(found.st_mode) or path in self._secrets:
-            return True
-        needs = self._needs(path, found.st_mode)
-        if found.st_mode & needs == needs:
-            return True
         is_theirs = found.st_gid == self._root.st_gid if self._class_bits == 3 else found.st_uid == self._root.st_uid
-        return is_theirs and found.st_mode >> self._class_bits & needs == needs
+        allowed = found.st_mode >> self._class_bits if is_theirs else 0
+        if allowed & 0o6 == 0o6 and stat.S_ISREG(found.st_mode):
+            return True  # most files
+        needs = self._needs(path, found.st_mode)
+        return allowed & needs == needs or found.st_mode & needs == needs or path in self._secrets
 
     def _needs(self, path: str, mode: int) -> int:
         """Return the required permissions as the bits of one class: 4 read, 2 write, 1 enter."""

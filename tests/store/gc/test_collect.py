@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from modelshelf.domain.gc import MIN_AGE_S, RESUME_S, GcItem, GcPlan, Needs
+from modelshelf.domain.names import RepoId
 from modelshelf.domain.outcomes import Freed
 from modelshelf.domain.sidecars import Sidecar
 from modelshelf.services.jobs.progress import Counter
@@ -22,6 +23,7 @@ from modelshelf.store.gc import collect, repo_garbage
 from modelshelf.store.gc.collect import Collected
 from modelshelf.store.gc.repo_garbage import BaseState
 from modelshelf.store.layout import Base
+from modelshelf.store.listing import Listing
 from modelshelf.store.locks import try_lock
 from modelshelf.store.tiers import meter, sidecars
 from tests.builders import Drawn, commit, content, digest_of, lay_out, put
@@ -813,6 +815,37 @@ def test_an_empty_base_has_no_garbage(tmp_path: Path) -> None:
     """A base that was never used, or lost all of its folders, isn't touched."""
     assert plan(Base(tmp_path / "none")) == GcPlan(str(tmp_path / "none"), MIN_AGE_S, ())
     assert not (tmp_path / "none").exists()
+
+
+def test_a_link_of_a_repository_that_is_needed_whole_keeps_the_blob_of_another(tmp_path: Path) -> None:
+    """A repository whose blobs models need is looked at for its links as soon as another one may have garbage."""
+    base = lay_out(tmp_path, f"{DRAWN_WITH_ORPHAN}\nmodel org/two\n commit b main\n config.json 20").base
+    [orphan] = names(plan(base), "blob")
+    needs = Needs(digests={REPO: {path.name for path in base.repo(REPO).blobs.iterdir()} - {Path(orphan).name}})
+    needs.digests["org/two"] = {path.name for path in base.repo("org/two").blobs.iterdir()}  # type: ignore[index]
+    assert names(plan(base, needs), "blob") == [orphan]
+
+    (base.repo("org/two").snapshot(commit("b")) / "theirs.bin").symlink_to(tmp_path / orphan)
+
+    assert plan(base, needs).items == ()
+
+
+def test_a_repository_that_is_needed_whole_may_hold_what_was_never_finished(tmp_path: Path) -> None:
+    """Temporary files are found in each of its folders, and a file that has no business there is seen."""
+    base = lay_out(tmp_path, f"model {REPO}\n commit a main\n config.json 20").base
+    repo = base.repo(REPO)
+    needs = Needs(digests={REPO: {path.name for path in repo.blobs.iterdir()}})
+    assert plan(base, needs).items == ()
+
+    for path in (repo.refs / "main.0a1b2c3d.tmp", repo.snapshot(commit("a")) / ".a.bin.0a1b2c3d.shelf-tmp"):
+        put(path, b"")
+        assert names(plan(base, needs), "partial") == [str(path.relative_to(tmp_path))]
+        path.unlink()
+    put(repo.path / "x.0a1b2c3d.shelf-tmp", b"")
+    assert plan(base, needs).items == ()
+
+    gone = BaseState(base, Needs({RepoId("org/gone"): set()}), 0, 0, frozenset(), store_is_known=True)
+    assert not repo_garbage.is_all_needed(gone, "model", RepoId("org/gone"), base.repo(RepoId("org/gone")), Listing())
 
 
 def test_what_goes_while_it_is_looked_at_is_no_garbage(tmp_path: Path) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelshelf.domain.doctor_bases import BaseFacts, Sized
-from modelshelf.domain.names import BasePath
+from modelshelf.domain.names import BasePath, RepoId
 from modelshelf.domain.tiers import CUSTOM, Tier, Tiers
 from modelshelf.domain.verify_report import Fault, Finding
 from modelshelf.errors import ShelfError
+from modelshelf.services.catalog.look import Look
 from modelshelf.store import ownership
 from modelshelf.store.known_bases import KnownBases
 from modelshelf.store.layout import Base
@@ -26,8 +28,26 @@ if TYPE_CHECKING:
     from modelshelf.domain.models import Model
     from modelshelf.services.shelf import Shelf
 
+
 ANSWER_WITHIN_S = 5.0
 """How long a network mount may take to answer, in seconds."""
+
+
+class Examination(Look):
+    """What the doctor sees at one moment: the models as they are as well.
+
+    Args:
+        shelf: The library; None where it can't be opened.
+    """
+
+    def __init__(self, shelf: Shelf | None) -> None:
+        super().__init__(shelf.services.registry if shelf is not None else None)
+        self._shelf = shelf
+
+    @cached_property
+    def models(self) -> list[Model]:
+        """The registered models as they are now; none where the library can't be opened."""
+        return self._shelf.models() if self._shelf is not None else []
 
 
 def hung_bases(paths: Iterable[str]) -> dict[str, str]:
@@ -53,6 +73,12 @@ class Bases:
     """The library, if it can be opened."""
     url: str
     """The registry's address."""
+    look: Examination
+    """What was read already."""
+
+    def afresh(self) -> Bases:
+        """Return the same bases, of which nothing was read yet."""
+        return replace(self, look=Examination(self.shelf))
 
     def all_tiers(self) -> list[Tier]:
         """Return the tiers of the settings, those of models, and every base that was ever used.
@@ -107,7 +133,7 @@ class Bases:
         facts = BaseFacts(tier, mount, exists, offline, marked=marker.read_id(base) is not None)
         if not exists:
             return facts
-        caches = (base.xet, base.old_transformers)
+        seen, caches = self.look.base(base), (base.xet, base.old_transformers)
         strays = {path: Sized(str(path), checkup.tree_bytes(path)) for path in checkup.strays(base)}
         unfinished = tuple(path for path in strays if checkup.is_unfinished(path))
         return replace(
@@ -121,39 +147,33 @@ class Bases:
             strays=tuple(stray for path, stray in strays.items() if path not in unfinished),
             unfinished=tuple(strays[path] for path in unfinished),
             spare=tuple(Sized(str(path), checkup.tree_bytes(path)) for path in caches),
-            foreign=ownership.foreign(base),
+            foreign=ownership.foreign(base, seen.listing),
             mend=ownership.fix(base),
-            closed_trees=tuple(map(str, checkup.closed_trees(base))),
+            closed_trees=tuple(map(str, checkup.closed_trees(base, seen))),
             faults=tuple(self._faults(base)),
         )
 
     def _faults(self, base: Base) -> list[Finding]:
         """Return what is wrong with the names in a base; of blobs only the sizes are compared."""
         found = inspect.look_at_hub(base)
-        models = [model for model in self.models() if model.base == str(base.path)]
+        models = [model for model in self.look.models if model.base == str(base.path)]
         ids = {("model", model.row.hf_path): base.repo(model.row.hf_path) for model in models}
-        ids |= {(kind, repo_id): repo for kind, repo_id, repo in scan.repos(base)}
-        for (kind, repo_id), repo in sorted(ids.items(), key=lambda item: item[0]):
-            ours = [model for model in models if kind == "model" and model.row.hf_path == repo_id]
-            found += inspect.look(base, repo_id, repo, self._wanted(ours), whole=True).findings
+        seen = self.look.base(base)
+        ids |= {(kind, repo_id): repo for kind, repo_id, repo in seen.repos}
+        ours: dict[tuple[str, RepoId], list[Model]] = {}
+        for model in models:
+            ours.setdefault(("model", model.row.hf_path), []).append(model)
+        for key, repo in sorted(ids.items(), key=lambda item: item[0]):
+            found += inspect.faults(base, key[1], seen.names(repo), self._wanted(ours.get(key, ())))
         return [
             fault for fault in found if fault.kind is not Fault.DANGLING_REF or not fault.model_name
         ]  # see of_registry
 
-    def models(self) -> list[Model]:
-        """Return the registered models with their states; none if the library can't be opened."""
-        return self.shelf.models() if self.shelf is not None else []
-
     def _wanted(self, models: Sequence[Model]) -> list[Wanted]:
-        assert self.shelf is not None or not models
         return [
             Wanted(
-                row.model_name,
-                row.revision,
-                row.commit_hash,
-                tuple(self.shelf.services.library.files(row)),
-                row.complete,
+                row.model_name, row.revision, row.commit_hash, tuple(self.look.files(row)), row.complete, row.signature
             )
             for row in (model.row for model in models)
-            if self.shelf is not None and row.commit_hash is not None
+            if row.commit_hash is not None
         ]

@@ -78,6 +78,9 @@ class Doctor:
 
     def examine(self) -> Report:
         """Return all findings; nothing is changed, and no fault ends the examination."""
+        return replace(self, bases=self.bases.afresh())._examine()
+
+    def _examine(self) -> Report:
         found: list[Diagnosis] = []
         for topic, part in (
             ("settings", lambda: of_settings(self.problems, self.bases.tiers.primary)),
@@ -110,7 +113,8 @@ class Doctor:
         for tier in self.bases.all_tiers():
             yield from _safely("base", lambda tier=tier: of_base(self.bases.facts(tier)))  # type: ignore[misc]
         for base in self.bases.online():
-            yield from _safely("files", lambda base=base: of_strange([*map(str, strange.find(base))]))  # type: ignore[misc]
+            seen = self.bases.look.base(base)
+            yield from _safely("files", lambda seen=seen: of_strange([*map(str, strange.find(seen.base, seen))]))  # type: ignore[misc]
 
     # --- the registry and what it knows ---
 
@@ -132,10 +136,10 @@ class Doctor:
             yield from of_registry(facts)
 
     def _ask_registry(self, shelf: Shelf) -> RegistryFacts:
-        steps = shelf.services.reconciler.plan().steps
+        steps = shelf.services.reconciler.plan(look=self.bases.look).steps
         leftovers: dict[str, int] = {}
         small = 0
-        for _, plan in shelf.services.collector.plan(GcParams()):
+        for _, plan in shelf.services.collector.plan(GcParams(), self.bases.look):
             for item in plan.items:
                 small += item.kind in fixes.TIDY
                 if item.kind not in fixes.TIDY:
@@ -143,7 +147,7 @@ class Doctor:
         return replace(
             self.registry,
             models=len(shelf.services.registry.models()),
-            damaged=tuple(m.row.model_name for m in self.bases.models() if m.state is State.DAMAGED),
+            damaged=tuple(m.row.model_name for m in self.bases.look.models if m.state is State.DAMAGED),
             drifted=tuple((step.model_name, step.why) for step in steps if step.action is Action.SET_REF),
             unsettled=sum(step.action is not Action.SET_REF for step in steps),
             leftovers=leftovers,
@@ -154,7 +158,7 @@ class Doctor:
         """Compare the digests of each two bases, the faster one first, without copies that a job will delete."""
         online = self.bases.online()
         held = [(base, self._digests(base)) for base in online] if len(online) > 1 else []
-        owners = {(model.base, model.row.hf_path): model.row.model_name for model in self.bases.models()}
+        owners = {(model.base, model.row.hf_path): model.row.model_name for model in self.bases.look.models}
         leaving, found = self._leaving(), []
         for i, (base, digests) in enumerate(held):
             for other, theirs in held[i + 1 :]:
@@ -174,23 +178,21 @@ class Doctor:
         """Return the base and repository of each old copy that a job deletes once nobody uses it."""
         if self.bases.shelf is None:
             return set()
-        repos: dict[str, str] = {model.row.model_name: model.row.hf_path for model in self.bases.models()}
+        repos: dict[str, str] = {model.row.model_name: model.row.hf_path for model in self.bases.look.models}
         waiting = leaving(self.bases.shelf.services.registry, self.bases.shelf.services.tiers.settings)
         return {(base, repos.get(model_name, "")) for base, model_name in waiting}
 
     def _digests(self, base: Base) -> dict[tuple[RepoId, Digest], int]:
         """Return the blobs of models in a base with their sizes; without links, those of registered models."""
         found: dict[tuple[RepoId, Digest], int] = {}
-        for kind, repo_id, repo in scan.repos(base):
+        for kind, repo_id, repo in self.bases.look.base(base).repos:
             if kind == "model":
                 with contextlib.suppress(PermissionError):  # told with the base
                     found |= {(repo_id, digest): size for digest, size in scan.blob_sizes(repo).items()}
-        for model in self.bases.models():
+        for model in self.bases.look.models:
             row = model.row
-            if self.bases.shelf is not None and model.base == str(base.path) and row.commit_hash is not None:
-                files = [
-                    f for f in self.bases.shelf.services.library.files(row) if (row.hf_path, f.digest) not in found
-                ]
+            if model.base == str(base.path) and row.commit_hash is not None:
+                files = [f for f in self.bases.look.files(row) if (row.hf_path, f.digest) not in found]
                 there = snapshot.locate(base, base.repo(row.hf_path), row.commit_hash, files)
                 found |= {(row.hf_path, file.digest): file.size_bytes for file in files if file.digest in there}
         return found
@@ -207,7 +209,7 @@ class Doctor:
         yield from of_tools(found, tiers)
 
     def _unadopted(self) -> Iterator[Diagnosis]:
-        yield from of_unadopted(unadopted(Path(hf_home(self.environ)[0]), self.bases.models(), DEFAULT_PATH))
+        yield from of_unadopted(unadopted(Path(hf_home(self.environ)[0]), self.bases.look.models, DEFAULT_PATH))
 
     def _token(self) -> TokenFacts:
         path = token_path(self.environ)

@@ -11,7 +11,7 @@ from typing import Any
 from modelshelf.domain.gc import MIN_AGE_S, GcItem, GcPlan, Needs, Tidied
 from modelshelf.domain.job_params import GcParams, params_of
 from modelshelf.domain.jobs import UNFINISHED, Job, JobKind, result_of
-from modelshelf.domain.models import ModelRow
+from modelshelf.domain.models import FileEntry, ModelRow
 from modelshelf.domain.names import Digest, RepoId, is_digest
 from modelshelf.domain.outside import list_of, object_of
 from modelshelf.domain.ports import Clock
@@ -20,6 +20,7 @@ from modelshelf.errors import BadInput, ShelfError, Unavailable
 from modelshelf.registry.registry import Registry
 from modelshelf.schemas.garbage import TidiedJson, TidyReportJson
 from modelshelf.schemas.json_object import to_json
+from modelshelf.services.catalog.look import Look
 from modelshelf.services.catalog.models import Library
 from modelshelf.services.jobs.runner import JobRunner
 from modelshelf.services.jobs.running import Running
@@ -53,15 +54,22 @@ class Collector:
         chosen(self.tiers, params.tier)
         return self.runner.enqueue_once(params)
 
-    def plan(self, params: GcParams) -> list[tuple[Tier, GcPlan]]:
-        """Return what would be deleted on each tier; raises as `enqueue` does."""
-        return [(tier, self._plan(Base(Path(tier.base)), params)) for tier in chosen(self.tiers, params.tier)] + [
+    def plan(self, params: GcParams, look: Look | None = None) -> list[tuple[Tier, GcPlan]]:
+        """Return what would be deleted on each tier; raises as `enqueue` does.
+
+        Args:
+            params: What is asked for.
+            look: What was read of the library already.
+        """
+        look = look or Look(self.registry)
+        return [(tier, self._plan(Base(Path(tier.base)), params, look)) for tier in chosen(self.tiers, params.tier)] + [
             (found, GcPlan(found.base, self.min_age_s, (), (why,))) for found, why in away(self.tiers, params.tier)
         ]
 
-    def _plan(self, base: Base, params: GcParams) -> GcPlan:
+    def _plan(self, base: Base, params: GcParams, look: Look) -> GcPlan:
         now_s = self.clock.now()
-        return collect.plan_gc(base, self.needs(base, None), now_s, self.min_age_s, quarantine=params.quarantine)
+        needs = self._needs(base, self.registry.models(), look.files)
+        return collect.plan_gc(base, needs, now_s, self.min_age_s, quarantine=params.quarantine, seen=look.base(base))
 
     def run(self, running: Running) -> None:
         """Run a gc job.
@@ -77,7 +85,7 @@ class Collector:
         base = Base(Path(tier.base))
         needs = partial(self.needs, base)
         running.progress.phase("looking")
-        plan = self._plan(base, params)
+        plan = self._plan(base, params, Look(self.registry))
         done = collect.execute(base, plan, needs, self.clock, running.progress)
         blobs = {Path(item.path).name for item in done.removed if item.kind == "blob"}
         self.registry.verified.forget(tier_id, filter(is_digest, blobs))
@@ -101,26 +109,30 @@ class Collector:
             base: The base.
             repo_id: The repository; None for all.
         """
+        if repo_id is None:
+            return self._needs(base, self.registry.models(), Look(self.registry).files)
+        return self._needs(base, self.registry.models(repo_id=repo_id), self.library.files)
+
+    def _needs(self, base: Base, rows: Sequence[ModelRow], files: Callable[[ModelRow], list[FileEntry]]) -> Needs:
+        def digests_of(rows: Iterable[ModelRow]) -> set[Digest]:
+            return {file.digest for row in rows for file in files(row)}
+
         jobs = [job for job in self.registry.jobs(state=UNFINISHED) if job.kind not in _UPKEEP]
         working = {job.model_id for job in jobs}
-        rows = self.registry.models(repo_id=repo_id)
         here = [row for row in rows if row.id in working or self.library.base_of(row) == str(base.path)]
         digests: dict[RepoId, set[Digest]] = {}
         for row in here:
-            digests.setdefault(row.hf_path, set()).update(self._digests([row]))
+            digests.setdefault(row.hf_path, set()).update(digests_of([row]))
         names = {row.model_name for row in here}
         return Needs(
             digests=digests,
             busy={row.hf_path for row in here if row.id in working or row.commit_hash is None},
-            active=self._digests(row for row in here if row.id in working),
-            resumable=self._digests(row for row in here if not row.complete),
+            active=digests_of(row for row in here if row.id in working),
+            resumable=digests_of(row for row in here if not row.complete),
             working=bool(jobs),
             models=names,
             elsewhere={row.model_name for row in rows} - names,
         )
-
-    def _digests(self, rows: Iterable[ModelRow]) -> set[Digest]:
-        return {file.digest for row in rows for file in self.library.files(row)}
 
 
 def chosen(tiers: TierService, which: str | None) -> list[Tier]:

@@ -22,6 +22,7 @@ from modelshelf.domain.sidecars import Sidecar
 from modelshelf.registry.registry import Registry
 from modelshelf.schemas.json_object import to_json
 from modelshelf.schemas.reconcile import ReconciledJson
+from modelshelf.services.catalog.look import Look
 from modelshelf.services.catalog.models import Library
 from modelshelf.services.jobs.runner import JobRunner
 from modelshelf.services.jobs.running import Running
@@ -59,16 +60,17 @@ class Reconciler:
     clock: Clock
     runner: JobRunner
 
-    def plan(self, more: Sequence[str] = ()) -> ReconcilePlan:
+    def plan(self, more: Sequence[str] = (), look: Look | None = None) -> ReconcilePlan:
         """Return what reconciling would do; nothing is changed.
 
         Args:
             more: Bases to scan beside the known ones.
+            look: What was read of the library already.
 
         Raises:
             BadInput: One of them isn't a base.
         """
-        return plan_reconcile(observe(self.registry, self.tiers, more))
+        return plan_reconcile(observe(self.registry, self.tiers, more, look))
 
     def reconcile(self, more: Sequence[str] = (), only: Collection[Action] = tuple(Action)) -> Reconciled:
         """Bring registry and disks together; return what was done. Raises as `plan` does.

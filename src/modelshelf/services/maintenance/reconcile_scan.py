@@ -7,37 +7,42 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelshelf.domain.jobs import UNFINISHED
-from modelshelf.domain.models import FileEntry, ModelRow, select_files
+from modelshelf.domain.models import FileEntry, ModelRow
 from modelshelf.domain.names import CommitHash, RefName, RepoId
 from modelshelf.domain.reconcile_input import BaseSeen, RowSeen, Seen, SidecarSeen, Unregistered
 from modelshelf.domain.sidecars import Sidecar
 from modelshelf.domain.tiers import CUSTOM
 from modelshelf.errors import BadInput
 from modelshelf.registry.registry import Registry
+from modelshelf.services.catalog.look import Look
 from modelshelf.services.lifecycle.pull import sidecar_of
 from modelshelf.services.space.delete_old_copy import leaving
 from modelshelf.services.space.tiers import TierService
 from modelshelf.store.adopt import inventory
 from modelshelf.store.layout import Base
 from modelshelf.store.probe import is_folder
-from modelshelf.store.repos import scan, trees
-from modelshelf.store.tiers import governor, marker, sidecars
+from modelshelf.store.repos import recorded, scan, trees
+from modelshelf.store.repos.names import RepoNames
+from modelshelf.store.repos.recorded import Recorded
+from modelshelf.store.tiers import governor, marker
+from modelshelf.store.tiers.seen import SeenBase
 
 
-def observe(registry: Registry, tiers: TierService, more: Sequence[str] = ()) -> Seen:
+def observe(registry: Registry, tiers: TierService, more: Sequence[str] = (), look: Look | None = None) -> Seen:
     """Return what the registry says and what is on the disks.
 
     Args:
         registry: The registry.
         tiers: The tiers of this process.
         more: Further bases to scan.
+        look: What was read of the library already.
 
     Raises:
         BadInput: One of `more` isn't a base.
     """
-    look = _Scan(registry, tiers)
-    look.find_bases(further_bases(tiers, more))
-    return look.seen()
+    found = _Scan(registry, tiers, look or Look(registry))
+    found.find_bases(further_bases(tiers, more))
+    return found.seen()
 
 
 def further_bases(tiers: TierService, more: Sequence[str]) -> tuple[str, ...]:
@@ -64,15 +69,18 @@ class _ScannedBase:
 class _Scan:
     """One scan."""
 
-    def __init__(self, registry: Registry, tiers: TierService) -> None:
+    def __init__(self, registry: Registry, tiers: TierService, look: Look) -> None:
         self._registry = registry
         self._tiers = tiers
+        self._look = look
         self._known = tiers.known.load() | registry.tier_ids()
         self._places: dict[str, _ScannedBase] = {}
         self._alias: dict[str, str] = {}
         """From another path of the same folder to the path seen first."""
         self._rows = registry.models()
         self._sidecars: dict[str, list[Sidecar]] = {}
+        self._counted: dict[tuple[object, ...], tuple[tuple[FileEntry, ...], int]] = {}
+        """How many files of a model are missing in a base, with the files that were counted."""
         self._jobs = {job.model_id: job.id for job in registry.jobs(state=UNFINISHED)}
 
     def find_bases(self, more: Iterable[str]) -> None:
@@ -90,7 +98,7 @@ class _Scan:
                 self._alias[path] = same
                 continue
             self._places[path] = place
-            self._sidecars[path] = [] if place.offline else sidecars.read_all(place.base)
+            self._sidecars[path] = [] if place.offline else self._look.base(place.base).sidecars
             todo += [sidecar.arriving_from for sidecar in self._sidecars[path] if sidecar.arriving_from]
 
     def _custom_base(self, path: str) -> str:
@@ -108,7 +116,7 @@ class _Scan:
             bases=tuple(self._base(place) for place in self._places.values()),
             rows=rows,
             leaving=frozenset(leaving(self._registry, self._tiers.settings)),
-            snapshots=tuple(found for place in online for found in _whole_snapshots(place.base, rows)),
+            snapshots=tuple(found for place in online for found in _whole_snapshots(self._look.base(place.base), rows)),
         )
 
     def _place(self, path: str, location: str) -> _ScannedBase:
@@ -134,20 +142,19 @@ class _Scan:
         about = {row.hf_path for row in self._rows} | {c.hf_path for found in self._sidecars.values() for c in found}
         refs: dict[RepoId, Mapping[RefName, CommitHash]] = {}
         if not place.offline:
-            refs = {repo_id: scan.refs(place.base.repo(repo_id)) for repo_id in sorted(about)}
+            refs = {repo_id: self._names(place, repo_id).refs for repo_id in sorted(about)}
         found = tuple(SidecarSeen(path, sidecar, self._whole_on(sidecar, path)) for sidecar in self._sidecars[path])
         return BaseSeen(path, place.location, place.tier_id, place.offline, place.writable, found, refs)
 
     def _row(self, row: ModelRow) -> RowSeen:
         base, why = self._resolve(row)
-        listed = tuple(self._registry.files(row.hf_path, row.commit_hash)) if row.commit_hash else ()
+        listed = tuple(self._look.manifest(row))
         manifest = listed or self._manifest(row, base)
         sidecar = sidecar_of(row, row.commit_hash, manifest) if row.commit_hash and manifest else None
         missing = 0
         if sidecar is not None and base in self._places:
-            repo = self._places[base].base.repo(row.hf_path)
-            missing = len(scan.missing_files(repo, sidecar.commit_hash, sidecar.selected))
-        whole_on = self._whole_on(sidecar, base) if sidecar is not None else ()
+            missing = self._missing(self._places[base], sidecar, row.signature)
+        whole_on = self._whole_on(sidecar, base, row.signature) if sidecar is not None else ()
         return RowSeen(row, base, why, sidecar, bool(listed), whole_on, missing, self._jobs.get(row.id))
 
     def _resolve(self, row: ModelRow) -> tuple[str, str]:
@@ -166,32 +173,43 @@ class _Scan:
         place = self._places.get(base)
         return trees.read(place.base.repo(row.hf_path), row.commit_hash) if place and row.commit_hash else ()
 
-    def _whole_on(self, sidecar: Sidecar, own: str) -> tuple[str, ...]:
+    def _whole_on(self, sidecar: Sidecar, own: str, signature: str = "") -> tuple[str, ...]:
         """Return the online bases that hold all of a sidecar's files; only its own one if that does."""
-        if own in self._places and _holds(self._places[own], sidecar):
+        if own in self._places and self._holds(self._places[own], sidecar, signature):
             return (own,)
-        return tuple(path for path, place in self._places.items() if path != own and _holds(place, sidecar))
+        return tuple(path for path, place in self._places.items() if path != own and self._holds(place, sidecar))
+
+    def _holds(self, place: _ScannedBase, sidecar: Sidecar, signature: str = "") -> bool:
+        if place.offline or not sidecar.selected:
+            return False
+        folder = place.base.repo(sidecar.hf_path).snapshot(sidecar.commit_hash)
+        return is_folder(folder) and not self._missing(place, sidecar, signature)
+
+    def _missing(self, place: _ScannedBase, sidecar: Sidecar, signature: str) -> int:
+        """Return how many files of a sidecar's model are missing in a base; a file that was counted isn't again."""
+        key = (place.base, sidecar.hf_path, sidecar.commit_hash, sidecar.allow_patterns)
+        known = self._counted.get(key)
+        if known is None or known[0] != sidecar.files:
+            model = Recorded(sidecar.commit_hash, sidecar.selected, signature)
+            known = sidecar.files, len(recorded.missing_files(self._names(place, sidecar.hf_path), model))
+            self._counted[key] = known
+        return known[1]
+
+    def _names(self, place: _ScannedBase, repo_id: RepoId) -> RepoNames:
+        return self._look.base(place.base).names(place.base.repo(repo_id))
 
 
-def _holds(place: _ScannedBase, sidecar: Sidecar) -> bool:
-    selected = select_files(sidecar.files, sidecar.allow_patterns)
-    if place.offline or not selected:
-        return False
-    repo = place.base.repo(sidecar.hf_path)
-    return is_folder(repo.snapshot(sidecar.commit_hash)) and not scan.missing_files(repo, sidecar.commit_hash, selected)
-
-
-def _whole_snapshots(base: Base, rows: Iterable[RowSeen]) -> Iterator[Unregistered]:
+def _whole_snapshots(seen_base: SeenBase, rows: Iterable[RowSeen]) -> Iterator[Unregistered]:
     """Yield the whole snapshots of a base: those of registered models, and those that adopt would take.
 
     A repository whose snapshots are all registered and whole isn't walked again.
     """
-    path, known = str(base.path), dict[RepoId, set[CommitHash]]()
+    path, known = str(seen_base.base.path), dict[RepoId, set[CommitHash]]()
     for seen in rows:
         row = seen.row
         if seen.base == path and path in seen.whole_on and row.commit_hash is not None:
             known.setdefault(row.hf_path, set()).add(row.commit_hash)
             yield Unregistered(path, row.hf_path, row.commit_hash, row.size_bytes)
-    for found in inventory.models_of(base, known):
+    for found in inventory.models_of(seen_base.base, known, seen_base):
         if not found.trouble and found.commit not in known.get(found.repo, ()):
             yield Unregistered(path, found.repo, found.commit, found.size_bytes)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from functools import partial
 from pathlib import Path
 
 from modelshelf.domain.models import Model
-from modelshelf.domain.names import RepoId
 from modelshelf.domain.unadopted import Unadopted
 from modelshelf.errors import ShelfError
 from modelshelf.store.layout import Base
@@ -29,20 +28,20 @@ def unadopted(usual: Path, models: Iterable[Model], default: str) -> Unadopted:
     """
     is_default = usual == Path(default).expanduser()
     path = default if is_default else str(usual)
-    here = os.path.realpath(usual)
-    named = {model.row.hf_path.lower() for model in models if os.path.realpath(model.base) == here}
+    models, here = list(models), os.path.realpath(usual)
+    bases = {base for base in {model.base for model in models} if os.path.realpath(base) == here}
+    named = {model.row.hf_path.lower() for model in models if model.base in bases}
     try:
-        sizes = bounded(partial(_sizes, Base(usual)), usual, hang_s=_ANSWER_WITHIN_S)
+        found = bounded(partial(_sizes, Base(usual), named), usual, hang_s=_ANSWER_WITHIN_S)
     except (ShelfError, OSError):
-        sizes = {}
-    found = [size for repo_id, size in sizes.items() if repo_id.lower() not in named]
+        found = []
     return Unadopted(path, len(found), sum(found), is_default)
 
 
-def _sizes(base: Base) -> dict[RepoId, int]:
-    """Return the sizes of the folders of models that have a snapshot."""
-    return {
-        repo_id: meter.measure_repo(repo).apparent_bytes
+def _sizes(base: Base, named: Set[str]) -> list[int]:
+    """Return the sizes of the folders of models that have a snapshot and aren't named, in lower case."""
+    return [
+        meter.measure_repo(repo).apparent_bytes
         for kind, repo_id, repo in scan.repos(base)
-        if kind == "model" and scan.snapshots(repo)
-    }
+        if kind == "model" and repo_id.lower() not in named and scan.snapshots(repo)
+    ]

@@ -33,6 +33,7 @@ from modelshelf.store.layout import Base, CacheDir, Repo
 from modelshelf.store.probe import is_file, is_link, is_real_folder, is_there
 from modelshelf.store.repos import judge, lost_links, scan
 from modelshelf.store.repos.names import RepoNames, SnapshotFile
+from modelshelf.store.tiers.seen import SeenBase
 
 _FLAT = re.compile(r"[0-9a-f]{64}(\.[0-9a-f]{64})?(\.h5)?(\.json|\.lock)?")
 """A file of the flat cache of huggingface_hub before 0.8 and of transformers before 4.22: hash of url and etag."""
@@ -68,16 +69,17 @@ def find(path: Path, repo_id: str = "") -> Inventory:
     return Inventory(str(path), tuple(looking.models), tuple(sorted(looking.things, key=lambda thing: thing.path)))
 
 
-def models_of(base: Base, known: Mapping[RepoId, Set[CommitHash]]) -> list[FoundModel]:
+def models_of(base: Base, known: Mapping[RepoId, Set[CommitHash]], seen: SeenBase | None = None) -> list[FoundModel]:
     """Return the models in a base's hub folder, including those that can't be adopted.
 
     Args:
         base: The base.
         known: By repository, the commits known to be whole; a repository without others is left out.
+        seen: What was seen of the base already.
     """
-    looking, unknown = _Looking(base.path), shared_store.why_unknown(base)
-    for repo_type, repo_id, repo in scan.repos(base):
-        if repo_type == "model" and not _is_known(RepoNames(repo), known.get(repo_id, frozenset())):
+    looking, unknown, seen = _Looking(base.path), shared_store.why_unknown(base), seen or SeenBase(base)
+    for repo_type, repo_id, repo in seen.repos:
+        if repo_type == "model" and not _is_known(seen.names(repo), known.get(repo_id, frozenset())):
             looking.model(base, Origin.CACHE, repo_id, repo, unknown)
     return looking.models
 

@@ -30,6 +30,7 @@ from modelshelf.store.layout import Base, Repo
 from modelshelf.store.locks import remove_unused, try_lock
 from modelshelf.store.probe import is_link, is_there
 from modelshelf.store.repos import scan
+from modelshelf.store.tiers.seen import SeenBase
 
 _LOCKS_AT_ONCE = 200
 """Each lock is an open file, and a process has about 1,000."""
@@ -48,7 +49,13 @@ class Collected:
 
 
 def plan_gc(
-    base: Base, needs: Needs, now_s: float, min_age_s: float = MIN_AGE_S, *, quarantine: bool = False
+    base: Base,
+    needs: Needs,
+    now_s: float,
+    min_age_s: float = MIN_AGE_S,
+    *,
+    quarantine: bool = False,
+    seen: SeenBase | None = None,
 ) -> GcPlan:
     """Return the garbage in a base.
 
@@ -58,14 +65,14 @@ def plan_gc(
         now_s: The time, in seconds since 1970.
         min_age_s: Files touched within this time count as in use.
         quarantine: Include the quarantine, which is otherwise only measured.
+        seen: What was seen of the base already.
     """
     why_not = _why_not(base)
     if why_not:
         return GcPlan(str(base.path), min_age_s, (), (why_not,))
-    look, sidecars = _look(base, needs, now_s, min_age_s)
-    walked = [repo_garbage.walk(*found) for found in scan.repos(base)]
-    look = replace(look, links=repo_garbage.links_of_strange(base).union(*(repo.links for repo in walked)))
-    in_repos = [repo_garbage.in_repo(look, repo) for repo in walked]
+    seen = seen or SeenBase(base)
+    look, sidecars = _look(seen, needs, now_s, min_age_s)
+    in_repos = list(_in_repos(look, seen))
     items = [*sidecars, *(item for found in in_repos for item in found.items)]
     blobs = {Path(item.path) for item in items if item.kind == "blob"}
     items += repo_garbage.in_store(look, {path for path in blobs if is_link(path)})
@@ -80,6 +87,18 @@ def plan_gc(
         quarantine_bytes=0 if quarantine else sum(item.size_bytes for item in aside),
         recent_bytes=sum(found.recent_bytes for found in in_repos),
     )
+
+
+def _in_repos(look: BaseState, seen: SeenBase) -> Iterator[RepoGarbage]:
+    """Yield what is garbage in the repositories; those of which models need everything are not walked for it."""
+    needed = {found[2] for found in seen.repos if repo_garbage.is_all_needed(look, *found, seen.listing)}
+    walked = [repo_garbage.walk(*found) for found in seen.repos if found[2] not in needed]
+    if not walked:
+        return
+    links = set(repo_garbage.links_of_strange(look.base))
+    links.update(*(repo.links for repo in walked), *(repo_garbage.links_of(repo, seen.listing) for repo in needed))
+    look = replace(look, links=links)
+    yield from (repo_garbage.in_repo(look, repo) for repo in walked)
 
 
 def _with_age(look: BaseState, item: GcItem) -> GcItem:
@@ -116,12 +135,12 @@ def _why_not(base: Base) -> str:
     return f"{folder} is a link: nothing is deleted through it." if folder else ""
 
 
-def _look(base: Base, needs: Needs, now_s: float, min_age_s: float) -> tuple[BaseState, list[GcItem]]:
+def _look(seen: SeenBase, needs: Needs, now_s: float, min_age_s: float) -> tuple[BaseState, list[GcItem]]:
     """Return a base's state without the links of its repositories, and the sidecars that go."""
-    known = not shared_store.why_unknown(base)
-    look = BaseState(base, needs, now_s, min_age_s, open_files.opened(), known)
-    sidecars = own_garbage.stale_sidecars(look)
-    needs = own_garbage.with_sidecars(base, needs, {item.path for item in sidecars})
+    known = not shared_store.why_unknown(seen.base)
+    look = BaseState(seen.base, needs, now_s, min_age_s, open_files.opened(), known)
+    sidecars = own_garbage.stale_sidecars(look, seen.sidecars)
+    needs = own_garbage.with_sidecars(seen, needs, {item.path for item in sidecars})
     return replace(look, needs=needs, others_pull=own_garbage.others_pull(look)), sidecars
 
 
@@ -146,7 +165,7 @@ class _Work:
         look, sidecars = self._look(None)
         self.others_pull = look.others_pull
         self._delete_all(self._again("sidecar", sidecars))
-        self.sidecars = own_garbage.with_sidecars(self.base, Needs(), frozenset())
+        self.sidecars = own_garbage.with_sidecars(SeenBase(self.base), Needs(), frozenset())
         repos = {found[2].path: found for found in scan.repos(self.base)}
         links = (repo_garbage.walk(*found).links for found in repos.values())
         self.links = repo_garbage.links_of_strange(self.base).union(*links)
@@ -159,7 +178,7 @@ class _Work:
             self._delete_all(self._again("quarantine", own_garbage.quarantined(look)))
 
     def _look(self, repo_id: RepoId | None) -> tuple[BaseState, list[GcItem]]:
-        return _look(self.base, self.needs(repo_id), self.clock.now(), self.plan.min_age_s)
+        return _look(SeenBase(self.base), self.needs(repo_id), self.clock.now(), self.plan.min_age_s)
 
     def _again(self, kind: str, found: Iterable[GcItem]) -> list[GcItem]:
         """Return the plan's items that were found again, in the plan's order."""

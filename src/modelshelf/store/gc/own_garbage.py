@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,19 +14,23 @@ from modelshelf.domain.sidecars import Sidecar
 from modelshelf.store.gc.repo_garbage import BaseState, freed_by
 from modelshelf.store.layout import Base
 from modelshelf.store.probe import is_link, is_there
-from modelshelf.store.tiers import sidecars
+from modelshelf.store.tiers.seen import SeenBase
 
 Listed = Mapping[Path, os.stat_result]
 
 
-def stale_sidecars(look: BaseState) -> list[GcItem]:
+def stale_sidecars(look: BaseState, found: Iterable[Sidecar]) -> list[GcItem]:
     """Return the sidecars of models that aren't here.
 
     One without a row may be all that is left of a lost registry: it stays while any file of its model is here.
+
+    Args:
+        look: What is known.
+        found: The sidecars of the base.
     """
     listed = _list(look.base.sidecars)
     items = []
-    for sidecar in sidecars.read_all(look.base):
+    for sidecar in found:
         path = look.base.sidecar(sidecar.model_name)
         if sidecar.model_name in look.needs.models or path not in listed or not look.is_dead(listed[path]):
             continue
@@ -46,11 +50,11 @@ def _is_gone(base: Base, sidecar: Sidecar) -> bool:
     return not any(is_there(path) for path in paths)
 
 
-def with_sidecars(base: Base, needs: Needs, going: Set[str]) -> Needs:
+def with_sidecars(seen: SeenBase, needs: Needs, going: Set[str]) -> Needs:
     """Return the needs with those of the sidecars that stay: another registry may know their models."""
     digests = {repo_id: set(wanted) for repo_id, wanted in needs.digests.items()}
-    for sidecar in sidecars.read_all(base):
-        if str(base.sidecar(sidecar.model_name)) not in going:
+    for sidecar in seen.sidecars:
+        if str(seen.base.sidecar(sidecar.model_name)) not in going:
             digests.setdefault(sidecar.hf_path, set()).update(file.digest for file in sidecar.selected)
     return replace(needs, digests=digests)
 

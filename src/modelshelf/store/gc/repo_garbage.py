@@ -16,6 +16,7 @@ from modelshelf.domain.gc import GcItem, Needs, is_probe, is_temporary
 from modelshelf.domain.names import COMMIT_HASH, Digest, RepoId, is_digest
 from modelshelf.store.blobs import shared_store
 from modelshelf.store.layout import Base, Repo
+from modelshelf.store.listing import Listing
 from modelshelf.store.repos import lost_links, scan
 from modelshelf.units import format_size
 
@@ -103,6 +104,47 @@ def walk(repo_type: str, repo_id: RepoId | None, repo: Repo) -> Walked:
 def links_of_strange(base: Base) -> frozenset[str]:
     """Return the link targets of repositories with unreadable names, which stay."""
     return frozenset[str]().union(*(walk("", None, repo).links for repo in scan.strange_repos(base)))
+
+
+def is_all_needed(look: BaseState, repo_type: str, repo_id: RepoId, repo: Repo, listing: Listing) -> bool:
+    """Return whether registered models need every blob of a repository, and nothing temporary lies in it.
+
+    Then there is no garbage, wherever its links lead; False as well where not everything can be seen.
+
+    Args:
+        look: What is known.
+        repo_type: What kind of repository it is.
+        repo_id: Its id.
+        repo: Its folder.
+        listing: What was seen of it already.
+    """
+    wanted = look.needs.digests.get(repo_id) if repo_type == "model" else None
+    if wanted is None:
+        return False
+    root, blobs = str(repo.path), str(repo.blobs)
+    folders = [root]
+    try:
+        for folder in folders:  # grows
+            area, names = folder[len(root) + 1 :].partition("/")[0], []
+            for entry in listing.entries(folder):
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                else:
+                    names.append(entry.name)
+            is_needed = wanted >= set(names) if folder == blobs else not any(is_temporary(area, n) for n in names)
+            if not is_needed or (names and folder == root):
+                return False
+    except OSError:
+        return False
+    return True
+
+
+def links_of(repo: Repo, listing: Listing) -> Iterator[str]:
+    """Yield where the links of a repository's snapshots lead."""
+    known: dict[str, str] = {}
+    for entry in listing.walk(str(repo.snapshots)):
+        if entry.is_symlink():
+            yield target(entry.path, known)
 
 
 def _walk(folder: str, faults: list[str]) -> Iterator[tuple[str, os.stat_result]]:

@@ -19,8 +19,9 @@ from modelshelf.domain.verify_report import Fault, Finding
 from modelshelf.errors import BadInput
 from modelshelf.store.layout import Base, Repo
 from modelshelf.store.probe import is_link
-from modelshelf.store.repos import judge, lost_links, scan, trees
+from modelshelf.store.repos import judge, lost_links, recorded, scan, trees
 from modelshelf.store.repos.names import RepoNames
+from modelshelf.store.repos.recorded import Recorded
 from modelshelf.store.repos.verify import Target
 from modelshelf.store.small_files import LIST_BYTES, read_small_json
 
@@ -35,6 +36,8 @@ class Wanted:
     files: tuple[FileEntry, ...]
     complete: bool
     """Whether it was once whole; a missing file is then damage."""
+    signature: str = ""
+    """What the registry noted of its folders then; see `scan.signature`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +59,22 @@ def look(base: Base, repo_id: RepoId, repo: Repo, wanted: Sequence[Wanted], *, w
         wanted: Its registered models here.
         whole: Inspect everything in it; otherwise only what `wanted` needs, and its refs.
     """
-    seen = _RepoInspection(base, repo_id, repo, wanted, whole)
+    seen = _RepoInspection(base, repo_id, repo, wanted, whole, RepoNames(repo))
     seen.run()
     return Sight(tuple(seen.findings), tuple(seen.targets[path] for path in sorted(seen.targets)))
+
+
+def faults(base: Base, repo_id: RepoId, names: RepoNames, wanted: Sequence[Wanted]) -> list[Finding]:
+    """Return what is wrong with the names of a whole repository, as `look` does.
+
+    Of one that is as the registry recorded it only the refs and the lists are read, which no folder vouches for.
+    """
+    seen = _RepoInspection(base, repo_id, names.repo, wanted, True, names)
+    if recorded.is_as_recorded(names, [Recorded(model.commit_hash, model.files, model.signature) for model in wanted]):
+        seen.read_refs_and_lists()
+    else:
+        seen.run()
+    return seen.findings
 
 
 def look_at_hub(base: Base) -> list[Finding]:
@@ -96,6 +112,7 @@ class _RepoInspection:
     repo: Repo
     wanted: Sequence[Wanted]
     whole: bool
+    walked: RepoNames
     findings: list[Finding] = field(default_factory=list)
     targets: dict[str, Target] = field(default_factory=dict)
     root: Path = field(default_factory=Path)
@@ -143,11 +160,17 @@ class _RepoInspection:
             self._look_for_lost_links()
         self._look_at_blobs()
 
+    def read_refs_and_lists(self) -> None:
+        """Look at what says which commits and files there are, and at nothing else."""
+        self._read_refs()
+        for commit_hash in self.walked.commits:
+            self._read_tree(commit_hash)
+
     def _commits(self) -> list[CommitHash]:
         if not self.whole:
             return sorted({model.commit_hash for model in self.wanted})
         try:
-            return scan.snapshots(self.repo)
+            return self.walked.commits
         except PermissionError:
             self._add(Fault.UNREADABLE_FOLDER, self.repo.snapshots, "")
             return []
@@ -178,13 +201,12 @@ class _RepoInspection:
 
     def _read_refs(self) -> None:
         followed = {model.revision: model for model in self.wanted}
-        arriving = scan.arriving(self.repo)
-        for revision, text in scan.ref_texts(self.repo).items():
+        for revision, text in self.walked.ref_texts.items():
             commit = CommitHash(text) if COMMIT_HASH.fullmatch(text) else None
             if commit is not None and not _is_missing(self.repo.snapshot(commit)):
                 continue
             model = followed.get(revision)
-            if arriving and model is None:
+            if model is None and scan.arriving(self.repo):
                 continue  # a download writes the ref first
             model_name, ours = (model.model_name, model.commit_hash) if model else ("", "")
             fact = commit or f"{text[:40]!r}"
@@ -248,8 +270,8 @@ class _RepoInspection:
     def _look_for_lost_links(self) -> None:
         """Report unregistered commits that miss links; a registered model's are missing files."""
         ours = {model.commit_hash for model in self.wanted}
-        found = lost_links.find(RepoNames(self.repo))
-        if not found and not self.wanted and scan.blob_sizes(self.repo) and not scan.linked_digests(self.repo):
+        found = lost_links.find(self.walked)
+        if not found and not self.wanted and self.walked.blobs and not self.walked.linked:
             self._add(Fault.LOST_LINKS, self.repo.path, "", fact="All of its files")
         for lost in found:
             if lost.commit_hash not in ours:
@@ -297,8 +319,7 @@ class _RepoInspection:
     def _walk(self, folder: Path, commit_hash: str) -> Iterator[Path]:
         """Yield every file and link below a folder; a folder that can't be read is a finding."""
         try:
-            with os.scandir(folder) as entries:
-                found = sorted(entries, key=lambda entry: entry.name)
+            found = self.walked.listing.entries(str(folder))
         except PermissionError:
             self._add(Fault.UNREADABLE_FOLDER, folder, self._model_of(commit_hash), commit_hash=commit_hash)
             return

@@ -4,27 +4,35 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from modelshelf.domain.models import FileEntry
-from modelshelf.domain.names import COMMIT_HASH, CommitHash, Digest, is_digest
+from modelshelf.domain.names import COMMIT_HASH, CommitHash, Digest, RefName, is_digest
 from modelshelf.store.layout import Repo
+from modelshelf.store.listing import Listing
 from modelshelf.store.repos import scan, trees
 
 
-@dataclass(frozen=True, slots=True)
-class SnapshotFile:
+class SnapshotFile(NamedTuple):
     """A file or a link of a snapshot."""
 
     name: str
     """Its path in the repository."""
-    path: Path
+    place: str
+    """Its path on the disk."""
     link: str | None
     """The text of a link, empty if it can't be read; None if it isn't a link."""
     digest: Digest | None
     """The repository's blob that a link leads to; None if it leads to none."""
+
+    @property
+    def path(self) -> Path:
+        """Its path on the disk."""
+        return Path(self.place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,28 +49,46 @@ class RepoNames:
 
     Args:
         repo: The repository's folder.
+        listing: What was seen of it already.
     """
 
-    def __init__(self, repo: Repo) -> None:
+    def __init__(self, repo: Repo, listing: Listing | None = None) -> None:
         self.repo = repo
+        self.listing = listing or Listing()
         self._snapshots: dict[CommitHash, Snapshot] = {}
         self._lists: dict[CommitHash, tuple[FileEntry, ...]] = {}
 
     @cached_property
     def blobs(self) -> dict[Digest, int]:
         """The blobs with their sizes; see `scan.blob_sizes`."""
-        return scan.blob_sizes(self.repo)
+        return scan.blob_sizes(self.repo, self.listing)
 
     @cached_property
     def commits(self) -> list[CommitHash]:
         """The commits that have a snapshot folder."""
-        return scan.snapshots(self.repo)
+        return scan.snapshots(self.repo, self.listing)
 
     @cached_property
     def listed_commits(self) -> list[CommitHash]:
         """The commits with a list of files, readable or not."""
-        names = [path.name.removesuffix(".json") for path in scan.walk_files(self.repo.trees) if path.suffix == ".json"]
+        names = [entry.name.removesuffix(".json") for entry in self.lists if entry.name.endswith(".json")]
         return [CommitHash(name) for name in names if COMMIT_HASH.fullmatch(name)]
+
+    @property
+    def lists(self) -> Iterator[os.DirEntry[str]]:
+        """The files in the folder of lists, each a list of a commit's files as a rule."""
+        found = self.listing.walk(str(self.repo.trees))
+        return (entry for entry in found if not entry.is_dir(follow_symlinks=False))
+
+    @cached_property
+    def ref_texts(self) -> dict[RefName, str]:
+        """What the refs say, a commit or not; see `scan.ref_texts`."""
+        return scan.ref_texts(self.repo, self.listing)
+
+    @property
+    def refs(self) -> dict[RefName, CommitHash]:
+        """The refs that name a commit, revision to commit."""
+        return {name: CommitHash(text) for name, text in self.ref_texts.items() if COMMIT_HASH.fullmatch(text)}
 
     @cached_property
     def linked(self) -> set[Digest]:
@@ -90,8 +116,7 @@ class RepoNames:
 
     def _walk(self, folder: str, prefix: str, files: list[SnapshotFile], faults: list[str]) -> None:
         try:
-            with os.scandir(folder) as entries:
-                found = sorted(entries, key=lambda entry: entry.name)
+            found = self.listing.entries(folder)
         except FileNotFoundError:
             return
         except OSError as err:
@@ -106,11 +131,11 @@ class RepoNames:
 
     def _file(self, folder: str, name: str, entry: os.DirEntry[str]) -> SnapshotFile:
         if not entry.is_symlink():
-            return SnapshotFile(name, Path(entry.path), None, None)
+            return SnapshotFile(name, entry.path, None, None)
         text = ""
         with contextlib.suppress(OSError):
             text = os.readlink(entry.path)  # noqa: PTH115 - a Path for each link doubles the walk
-        return SnapshotFile(name, Path(entry.path), text, self._blob_behind(folder, text))
+        return SnapshotFile(name, entry.path, text, self._blob_behind(folder, text))
 
     def _blob_behind(self, folder: str, text: str) -> Digest | None:
         """Return the blob that a link in a folder leads to; as `scan.blob_of`, on strings."""

@@ -24,6 +24,7 @@ from modelshelf.domain.names import (
 from modelshelf.errors import BadInput
 from modelshelf.store import fs
 from modelshelf.store.layout import Base, Repo
+from modelshelf.store.listing import Listing
 from modelshelf.store.probe import is_folder
 from modelshelf.store.small_files import read_small_text
 
@@ -31,14 +32,18 @@ _PART = re.compile(r"(.+?)\.(?:[0-9a-f]{8}\.)?(?:incomplete|downloadInProgress)"
 _REF_BYTES = 4096
 
 
-def blob_sizes(repo: Repo) -> dict[Digest, int]:
+def blob_sizes(repo: Repo, listing: Listing | None = None) -> dict[Digest, int]:
     """Return the blobs of a repository, digest to size in bytes; a link into the shared store is followed.
 
     A dangling link is left out.
+
+    Args:
+        repo: The repository.
+        listing: What was seen of it already.
     """
     sizes: dict[Digest, int] = {}
-    with contextlib.suppress(FileNotFoundError), os.scandir(repo.blobs) as entries:
-        for entry in entries:
+    with contextlib.suppress(FileNotFoundError):
+        for entry in (listing or Listing()).entries(str(repo.blobs)):
             if is_digest(entry.name):
                 with contextlib.suppress(OSError):
                     found = entry.stat()
@@ -81,11 +86,16 @@ def signature(repo: Repo, commit_hash: CommitHash) -> str:
     return ":".join(map(str, times))
 
 
-def repos(base: Base) -> list[tuple[str, RepoId, Repo]]:
-    """Return every repository's folder in a base as (type, id, folder), by name; see `strange_repos` for the others."""
+def repos(base: Base, listing: Listing | None = None) -> list[tuple[str, RepoId, Repo]]:
+    """Return every repository's folder in a base as (type, id, folder), by name; see `strange_repos` for the others.
+
+    Args:
+        base: The base.
+        listing: What was seen of it already.
+    """
     found = []
-    with contextlib.suppress(FileNotFoundError), os.scandir(base.hub) as entries:
-        for entry in entries:
+    with contextlib.suppress(FileNotFoundError):
+        for entry in (listing or Listing()).entries(str(base.hub)):
             parsed = parse_repo_folder(entry.name)
             if parsed is not None and entry.is_dir(follow_symlinks=False):
                 found.append((*parsed, Repo(Path(entry.path), base.path)))
@@ -106,9 +116,15 @@ def strange_repos(base: Base) -> list[Repo]:
     return sorted(found, key=lambda repo: repo.path)
 
 
-def snapshots(repo: Repo) -> list[CommitHash]:
-    """Return the commits that have a snapshot folder."""
-    with contextlib.suppress(FileNotFoundError), os.scandir(repo.snapshots) as entries:
+def snapshots(repo: Repo, listing: Listing | None = None) -> list[CommitHash]:
+    """Return the commits that have a snapshot folder.
+
+    Args:
+        repo: The repository.
+        listing: What was seen of it already.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        entries = (listing or Listing()).entries(str(repo.snapshots))
         return sorted(CommitHash(entry.name) for entry in entries if COMMIT_HASH.fullmatch(entry.name))
     return []
 
@@ -139,17 +155,23 @@ def refs(repo: Repo) -> dict[RefName, CommitHash]:
     return {revision: CommitHash(text) for revision, text in ref_texts(repo).items() if COMMIT_HASH.fullmatch(text)}
 
 
-def ref_texts(repo: Repo) -> dict[RefName, str]:
+def ref_texts(repo: Repo, listing: Listing | None = None) -> dict[RefName, str]:
     """Return the content of a repository's refs, a commit or not; empty for one that can't be read.
 
     Our killed writes' leftovers aren't refs (a move would bring them along), nor are files that no
     revision can be named after, such as `.DS_Store`.
+
+    Args:
+        repo: The repository.
+        listing: What was seen of it already.
     """
     found: dict[RefName, str] = {}
-    for path in walk_files(repo.refs):
+    above = f"{repo.refs}/"
+    for entry in (listing or Listing()).walk(str(repo.refs)):
+        is_ref = not (entry.is_dir(follow_symlinks=False) or entry.name.endswith(fs.TEMPORARY))
         with contextlib.suppress(BadInput):
-            if not (path.name.endswith(fs.TEMPORARY) or CLUTTER.fullmatch(path.name)):
-                found[RefName(path.relative_to(repo.refs).as_posix())] = _ref_text(path)
+            if is_ref and not CLUTTER.fullmatch(entry.name):
+                found[RefName(entry.path.removeprefix(above))] = _ref_text(Path(entry.path))
     return found
 
 

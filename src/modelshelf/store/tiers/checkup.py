@@ -11,6 +11,7 @@ from modelshelf.domain.names import parse_repo_folder
 from modelshelf.store import fs
 from modelshelf.store.layout import Base, Repo
 from modelshelf.store.repos import scan
+from modelshelf.store.tiers.seen import SeenBase
 
 
 def tree_bytes(folder: Path) -> int:
@@ -45,20 +46,25 @@ def is_unfinished(stray: Path) -> bool:
         return False
 
 
-def closed_trees(base: Base) -> list[Path]:
+def closed_trees(base: Base, seen: SeenBase | None = None) -> list[Path]:
     """Return the lists of files that others can't read though they can read the folder, and that are ours to open.
 
     huggingface_hub makes them readable for their owner alone.
+
+    Args:
+        base: The base.
+        seen: What was seen of it already.
     """
-    found = []
-    for _, _, repo in scan.repos(base):
-        for path in scan.walk_files(repo.trees):
+    seen, found, user = seen or SeenBase(base), [], os.geteuid()
+    for _, _, repo in seen.repos:
+        for entry in seen.names(repo).lists:
             with contextlib.suppress(OSError):
-                status, folder = path.lstat(), path.parent.stat()
-                wanted = folder.st_mode & 0o044
-                is_list = path.suffix == ".json" and stat.S_ISREG(status.st_mode)
-                if is_list and status.st_uid == os.geteuid() and status.st_mode & wanted != wanted:
-                    found.append(path)
+                status = entry.stat(follow_symlinks=False)
+                is_list = entry.name.endswith(".json") and stat.S_ISREG(status.st_mode)
+                if is_list and status.st_uid == user and status.st_mode & 0o044 != 0o044:
+                    wanted = Path(entry.path).parent.stat().st_mode & 0o044
+                    if status.st_mode & wanted != wanted:
+                        found.append(Path(entry.path))
     return found
 
 

@@ -23,7 +23,7 @@ from modelshelf.store.probe import is_folder
 from modelshelf.store.repos import snapshot
 from modelshelf.store.small_files import LIST_BYTES, read_small_json, read_small_text
 
-__all__ = ["Sidecar", "read_all", "remove", "strange", "write"]
+__all__ = ["Sidecar", "read_all", "read_files", "remove", "write"]
 
 _KEYS = (
     *("model_name", "hf_path", "revision", "commit_hash", "allow_patterns"),
@@ -75,16 +75,12 @@ def _hold(base: Base, sidecar: Sidecar) -> None:
 
 
 def read_all(base: Base) -> list[Sidecar]:
-    """Return a base's sidecars, by name; one that can't be understood is left out, see `strange`."""
-    return [sidecar for sidecar in _look(base).values() if sidecar is not None]
+    """Return a base's sidecars, by name; one that can't be understood is left out, see `read_files`."""
+    return [sidecar for sidecar in read_files(base).values() if sidecar is not None]
 
 
-def strange(base: Base) -> list[Path]:
-    """Return the files among a base's sidecars that can't be understood, by name."""
-    return [path for path, sidecar in _look(base).items() if sidecar is None]
-
-
-def _look(base: Base) -> dict[Path, Sidecar | None]:
+def read_files(base: Base) -> dict[Path, Sidecar | None]:
+    """Return the files among a base's sidecars, by name; None for one that can't be understood."""
     return {path: _read(path) for path in sorted(base.sidecars.glob("*.json"))}
 
 

@@ -11,19 +11,25 @@ from modelshelf.store.layout import Base
 from modelshelf.store.probe import is_closed, is_there
 from modelshelf.store.repos import scan
 from modelshelf.store.small_files import LIST_BYTES, read_small_json
-from modelshelf.store.tiers import marker, sidecars
+from modelshelf.store.tiers import marker
+from modelshelf.store.tiers.seen import SeenBase
 
 
-def find(base: Base) -> list[Path]:
+def find(base: Base, seen: SeenBase | None = None) -> list[Path]:
     """Return our files that can't be understood, and folders whose name isn't a repository's, by path.
 
     Unreadable files aren't included: they are another finding.
+
+    Args:
+        base: The base.
+        seen: What was seen of it already.
     """
     found = [path for path in (base.capabilities, base.meter, base.links) if not _is_object(path)]
     if marker.read_id(base) is None:
         found.append(base.marker)
     with contextlib.suppress(OSError):  # a folder that can't be entered
-        found += sidecars.strange(base)
+        files = (seen or SeenBase(base)).sidecar_files
+        found += [path for path, sidecar in files.items() if sidecar is None]
     found += [repo.path for repo in scan.strange_repos(base)]
     return sorted(path for path in found if is_there(path) and not is_closed(path))
 

@@ -1,0 +1,38 @@
+"""One look at the whole library: what it has read stays with it, so that nothing is asked twice."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from modelshelf.domain.models import FileEntry, ModelRow, select_files
+from modelshelf.registry.registry import Registry
+from modelshelf.store.layout import Base
+from modelshelf.store.tiers.seen import SeenBase
+
+
+class Look:
+    """What the doctor, reconcile and gc see at one moment.
+
+    Args:
+        registry: The registry; None where it can't be opened, which lists no files.
+    """
+
+    def __init__(self, registry: Registry | None) -> None:
+        self._registry = registry
+        self._bases: dict[Base, SeenBase] = {}
+
+    @cached_property
+    def _manifests(self) -> dict[tuple[str, str], list[FileEntry]]:
+        return self._registry.manifests() if self._registry is not None else {}
+
+    def base(self, base: Base) -> SeenBase:
+        """Return what is seen of a base."""
+        return self._bases.setdefault(base, SeenBase(base))
+
+    def manifest(self, row: ModelRow) -> list[FileEntry]:
+        """Return all files of a model's commit, selected or not; none until it is known."""
+        return self._manifests.get((row.hf_path, row.commit_hash), []) if row.commit_hash is not None else []
+
+    def files(self, row: ModelRow) -> list[FileEntry]:
+        """Return a model's selected files; none until its commit is known."""
+        return select_files(self.manifest(row), row.allow_patterns)

@@ -1,0 +1,44 @@
+"""Folders as they were when somebody first asked: each is listed once, and each of its entries is stat'ed once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+
+class Listing:
+    """What one look has seen of a tree. It doesn't notice what changes later: a new look needs a new one."""
+
+    def __init__(self) -> None:
+        self._folders: dict[str, list[os.DirEntry[str]]] = {}
+
+    def entries(self, folder: str) -> list[os.DirEntry[str]]:
+        """Return what lies in a folder, by name; an entry that was stat'ed keeps what it was told.
+
+        Raises:
+            OSError: It isn't there, or may not be read.
+        """
+        found = self._folders.get(folder)
+        if found is None:
+            with os.scandir(folder) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+            self._folders[folder] = found
+        return found
+
+    def walk(self, folder: str) -> Iterator[os.DirEntry[str]]:
+        """Yield all that lies below a folder, a folder before what is in it; what can't be read is left out."""
+        open_folders = [iter(self._readable(folder))]
+        while open_folders:
+            for entry in open_folders[-1]:
+                yield entry
+                if entry.is_dir(follow_symlinks=False):
+                    open_folders.append(iter(self._readable(entry.path)))
+                    break
+            else:
+                open_folders.pop()
+
+    def _readable(self, folder: str) -> list[os.DirEntry[str]]:
+        with contextlib.suppress(OSError):
+            return self.entries(folder)
+        return []

@@ -1,0 +1,82 @@
+"""Whether a repository is as the registry recorded it: then its links lead where they led when they were made.
+
+A name that comes or goes, or is made anew, changes the mtime of its folder. Where snapshot and blobs have the mtimes
+that were noted when a model was laid out, and the names that it needs and no others, no link is read again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from modelshelf.domain.models import FileEntry
+from modelshelf.domain.names import CommitHash
+from modelshelf.store.repos import scan
+from modelshelf.store.repos.names import RepoNames
+
+
+class Recorded(NamedTuple):
+    """A registered model as it was when all of its files were there."""
+
+    commit_hash: CommitHash
+    files: Sequence[FileEntry]
+    """The files that it needs."""
+    signature: str
+    """What `scan.signature` said then; empty where nobody noted it."""
+
+
+def is_as_recorded(names: RepoNames, models: Sequence[Recorded]) -> bool:
+    """Return whether a repository holds what its models need, as it was laid out for them, and nothing else.
+
+    Sizes are another matter: a file that was cut short in place changes no folder.
+    """
+    needed = {file.digest for model in models for file in model.files}
+    try:
+        blobs = _names(names, str(names.repo.blobs), are_links=False)
+        return (
+            bool(models)
+            and blobs == needed
+            and _commits(names) == {model.commit_hash for model in models}
+            and all(_is_laid_out(names, model) for model in models)
+        )
+    except OSError:
+        return False
+
+
+def missing_files(names: RepoNames, model: Recorded) -> list[FileEntry]:
+    """Return the files whose path in the snapshot doesn't lead to a file of their size, as `scan.missing_files`."""
+    if is_as_recorded(names, [model]):
+        return [file for file in model.files if names.blobs.get(file.digest) != file.size_bytes]
+    return scan.missing_files(names.repo, model.commit_hash, model.files)
+
+
+def _is_laid_out(names: RepoNames, model: Recorded) -> bool:
+    """Return whether a snapshot has the links that were made for a model; none where some lie in a folder below."""
+    if not model.signature or scan.signature(names.repo, model.commit_hash) != model.signature:
+        return False
+    folder = str(names.repo.snapshot(model.commit_hash))
+    return _names(names, folder, are_links=True) == {file.path for file in model.files}
+
+
+def _names(names: RepoNames, folder: str, *, are_links: bool) -> set[str] | None:
+    """Return the names in a folder; None where one is something else than a file, or than a link."""
+    entries = names.listing.entries(folder)
+    is_right = os.DirEntry.is_symlink if are_links else _is_file
+    return {entry.name for entry in entries} if all(map(is_right, entries)) else None
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    return entry.is_file(follow_symlinks=False)
+
+
+def _commits(names: RepoNames) -> set[str] | None:
+    """Return the names of the snapshots; None where a folder on the way to their files is a link."""
+    above = {entry.name for entry in names.listing.entries(str(names.repo.path)) if _is_folder(entry)}
+    entries = names.listing.entries(str(names.repo.snapshots))
+    is_plain = {"blobs", "snapshots"} <= above and all(map(_is_folder, entries))
+    return {entry.name for entry in entries} if is_plain else None
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    return entry.is_dir(follow_symlinks=False)

@@ -1,0 +1,48 @@
+"""A base as one look sees it: what was listed or read once is there for everybody who judges it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+from modelshelf.domain.names import RepoId
+from modelshelf.domain.sidecars import Sidecar
+from modelshelf.store.layout import Base, Repo
+from modelshelf.store.listing import Listing
+from modelshelf.store.repos import scan
+from modelshelf.store.repos.names import RepoNames
+from modelshelf.store.tiers import sidecars
+
+
+class SeenBase:
+    """One look at a base; each part is read when somebody first asks for it.
+
+    Args:
+        base: The base.
+    """
+
+    def __init__(self, base: Base) -> None:
+        self.base = base
+        self.listing = Listing()
+        self._names: dict[Path, RepoNames] = {}
+
+    @cached_property
+    def repos(self) -> list[tuple[str, RepoId, Repo]]:
+        """The folders of repositories; see `scan.repos`."""
+        return scan.repos(self.base, self.listing)
+
+    @cached_property
+    def sidecar_files(self) -> dict[Path, Sidecar | None]:
+        """The files among the sidecars, by name; None for one that can't be understood."""
+        return sidecars.read_files(self.base)
+
+    @property
+    def sidecars(self) -> list[Sidecar]:
+        """The sidecars that can be understood, by name."""
+        return [sidecar for sidecar in self.sidecar_files.values() if sidecar is not None]
+
+    def names(self, repo: Repo) -> RepoNames:
+        """Return the names of a repository."""
+        if repo.path not in self._names:
+            self._names[repo.path] = RepoNames(repo, self.listing)
+        return self._names[repo.path]

@@ -1,0 +1,42 @@
+"""What the doctor does for one model it doesn't do again for each of many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+
+from modelshelf.bootstrap.doctor_and_setup import open_doctor
+from tests.fakes.hub import FakeHub
+from tests.world import Home
+
+
+@pytest.fixture
+def statements() -> Iterator[list[str]]:
+    """Every statement that any registry is asked."""
+    asked: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        asked.append(statement)
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    yield asked
+    sa.event.remove(sa.Engine, "before_cursor_execute", note)
+
+
+def test_the_registry_is_asked_as_often_for_four_models_as_for_one(
+    hub: FakeHub, home: Home, statements: list[str]
+) -> None:
+    """The number of the doctor's statements doesn't grow with the models."""
+    counts = []
+    for names in (["one"], ["two", "three", "four"]):
+        for name in names:
+            hub.add_repo(f"org/{name}", {"config.json": b"{}"})
+            home.run("add", name, f"org/{name}").checked()
+        with open_doctor(home.environ()) as doctor:
+            statements.clear()
+            doctor.examine()
+            counts.append(len(statements))
+
+    assert counts[0] == counts[1]

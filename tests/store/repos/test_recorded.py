@@ -1,0 +1,176 @@
+"""When a repository is as the registry recorded it, and that nothing is overlooked where it isn't."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from modelshelf.store.layout import Repo
+from modelshelf.store.repos import inspect, recorded, scan
+from modelshelf.store.repos.inspect import Wanted
+from modelshelf.store.repos.names import RepoNames
+from modelshelf.store.repos.recorded import Recorded
+from tests.builders import Drawn, commit, lay_out, put
+
+REPO = "org/name"
+
+
+@pytest.fixture
+def drawn(tmp_path: Path) -> Drawn:
+    """A base with a model without folders in its snapshot, and another commit that shares a file with it."""
+    drawing = """
+        model org/name
+          commit a main
+            config.json 20
+            model.safetensors 3000
+        model org/deep
+          commit b main
+            deep/config.json 20
+        model org/shared
+          commit c main
+            model.safetensors 500 shared
+    """
+    return lay_out(tmp_path / "base", drawing)
+
+
+def model_of(drawn: Drawn, repo_id: str = REPO, letter: str = "a") -> Recorded:
+    """Return a model as it is laid out now."""
+    signature = scan.signature(drawn.base.repo(repo_id), commit(letter))
+    return Recorded(commit(letter), tuple(drawn.of(repo_id, letter)), signature)
+
+
+def is_as_recorded(drawn: Drawn, *models: Recorded, repo_id: str = REPO) -> bool:
+    """Return what a new look says."""
+    return recorded.is_as_recorded(RepoNames(drawn.base.repo(repo_id)), models)
+
+
+def weights(drawn: Drawn) -> Path:
+    """Return the blob of the weights."""
+    return drawn.base.repo(REPO).blob(next(f.digest for f in drawn.of(REPO, "a") if f.size_bytes == 3000))
+
+
+def test_what_was_laid_out_is_as_recorded(drawn: Drawn) -> None:
+    """The links of an unchanged repository aren't read, and all of its files are there."""
+    model = model_of(drawn)
+
+    assert is_as_recorded(drawn, model)
+    assert recorded.missing_files(RepoNames(drawn.base.repo(REPO)), model) == []
+
+
+def test_two_models_of_two_commits_may_share_a_repository(drawn: Drawn) -> None:
+    """Each of them needs some of its blobs, and together they need all."""
+    repo = drawn.base.repo(REPO)
+    shutil.copytree(repo.snapshot(commit("a")), repo.snapshot(commit("d")), symlinks=True)
+    model = model_of(drawn)
+    other = Recorded(commit("d"), model.files, scan.signature(repo, commit("d")))
+
+    assert is_as_recorded(drawn, model, other)
+    assert not is_as_recorded(drawn, model)
+
+
+@pytest.mark.parametrize(("repo_id", "letter"), [("org/deep", "b"), ("org/shared", "c")])
+def test_folders_and_shared_blobs_are_looked_at(drawn: Drawn, repo_id: str, letter: str) -> None:
+    """The mtimes say nothing of a link in a folder below the snapshot, nor of what a blob that is a link leads to."""
+    assert not is_as_recorded(drawn, model_of(drawn, repo_id, letter), repo_id=repo_id)
+
+
+def test_a_repository_of_nobody_is_looked_at(drawn: Drawn) -> None:
+    """Without a model, or a signature, nothing was recorded; nor can it be where there is no repository."""
+    model = model_of(drawn)
+
+    assert not is_as_recorded(drawn)
+    assert not is_as_recorded(drawn, model._replace(signature=""))
+    assert not is_as_recorded(drawn, model, repo_id="org/gone")
+
+
+def another_blob(repo: Repo, blob: Path) -> None:
+    """Add a blob."""
+    put(repo.blobs / ("f" * 64), b"?")
+
+
+def no_blob(repo: Repo, blob: Path) -> None:
+    """Delete a blob."""
+    blob.unlink()
+
+
+def other_link(repo: Repo, blob: Path) -> None:
+    """Let a link lead to another blob."""
+    link = repo.snapshot(commit("a")) / "config.json"
+    link.unlink()
+    link.symlink_to(f"../../blobs/{blob.name}")
+
+
+def no_link(repo: Repo, blob: Path) -> None:
+    """Delete a link."""
+    (repo.snapshot(commit("a")) / "config.json").unlink()
+
+
+def plain_file(repo: Repo, blob: Path) -> None:
+    """Put a file in the place of a link."""
+    link = repo.snapshot(commit("a")) / "config.json"
+    link.unlink()
+    put(link, blob.name.encode())
+
+
+def another_commit(repo: Repo, blob: Path) -> None:
+    """Add a snapshot whose link leads nowhere."""
+    repo.snapshot(commit("e")).mkdir()
+    (repo.snapshot(commit("e")) / "x.bin").symlink_to(f"../../blobs/{'e' * 64}")
+
+
+def linked_commit(repo: Repo, blob: Path) -> None:
+    """Put the snapshot elsewhere, and a link to it in its place."""
+    folder = repo.snapshot(commit("a"))
+    folder.rename(repo.path / "elsewhere")
+    folder.symlink_to("../elsewhere")
+
+
+def linked_blobs(repo: Repo, blob: Path) -> None:
+    """Put the blobs elsewhere, and a link to them in their place."""
+    repo.blobs.rename(repo.path / "elsewhere")
+    repo.blobs.symlink_to("elsewhere")
+
+
+CHANGES = (another_blob, no_blob, other_link, no_link, plain_file, another_commit, linked_commit, linked_blobs)
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+def test_a_repository_that_changed_is_looked_at_whole(drawn: Drawn, change: Callable[[Repo, Path], None]) -> None:
+    """What the doctor finds in it is what the whole look finds."""
+    repo, model = drawn.base.repo(REPO), model_of(drawn)
+    change(repo, weights(drawn))
+
+    wanted = Wanted("m", "main", model.commit_hash, tuple(model.files), True, model.signature)
+    found = inspect.faults(drawn.base, REPO, RepoNames(repo), [wanted])
+
+    assert not is_as_recorded(drawn, model)
+    assert found == list(inspect.look(drawn.base, REPO, repo, [wanted], whole=True).findings)
+    missing = recorded.missing_files(RepoNames(repo), model)
+    assert missing == scan.missing_files(repo, model.commit_hash, model.files)
+
+
+def test_a_ref_or_a_list_that_went_bad_is_found(drawn: Drawn) -> None:
+    """No folder of the signature vouches for refs and lists: they are read in any case."""
+    repo, model = drawn.base.repo(REPO), model_of(drawn)
+    repo.ref("v1").write_text("f" * 40)
+    repo.tree(commit("a")).write_text("[]")
+    wanted = Wanted("m", "main", model.commit_hash, tuple(model.files), True, model.signature)
+
+    found = inspect.faults(drawn.base, REPO, RepoNames(repo), [wanted])
+
+    assert is_as_recorded(drawn, model)
+    assert [finding.kind.value for finding in found] == ["dangling_ref", "broken_tree"]
+    assert found == list(inspect.look(drawn.base, REPO, repo, [wanted], whole=True).findings)
+
+
+def test_a_blob_that_was_cut_short_is_missing(drawn: Drawn) -> None:
+    """Its folder is as it was; its size isn't."""
+    model = model_of(drawn)
+    os.truncate(weights(drawn), 5)
+
+    assert is_as_recorded(drawn, model)
+    assert [file.size_bytes for file in recorded.missing_files(RepoNames(drawn.base.repo(REPO)), model)] == [3000]

@@ -1,0 +1,42 @@
+"""Folders that are listed once and entries that are stat'ed once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from modelshelf.store.listing import Listing
+from tests.builders import put
+
+
+def test_a_folder_is_listed_once(tmp_path: Path) -> None:
+    """What comes later isn't seen by the same look, and a file that grew keeps its size."""
+    put(tmp_path / "b", b"12")
+    listing = Listing()
+    [entry] = listing.entries(str(tmp_path))
+    assert entry.stat().st_size == 2
+
+    put(tmp_path / "a", b"")
+    put(tmp_path / "b", b"12345")
+
+    assert [(entry.name, entry.stat().st_size) for entry in listing.entries(str(tmp_path))] == [("b", 2)]
+    assert [entry.name for entry in Listing().entries(str(tmp_path))] == ["a", "b"]
+
+
+def test_a_walk_names_a_folder_before_what_is_in_it(tmp_path: Path) -> None:
+    """Everything below a folder is yielded by name; a link to a folder is not entered."""
+    for name in ("b/2", "b/1/x", "c"):
+        put(tmp_path / "root" / name, b"")
+    (tmp_path / "root/a").symlink_to(tmp_path / "root")
+
+    found = [entry.path.removeprefix(f"{tmp_path}/root/") for entry in Listing().walk(str(tmp_path / "root"))]
+
+    assert found == ["a", "b", "b/1", "b/1/x", "b/2", "c"]
+
+
+def test_a_walk_leaves_out_what_is_not_there(tmp_path: Path) -> None:
+    """A folder that is gone holds nothing for a walk, and is an error for who asks for it alone."""
+    assert list(Listing().walk(str(tmp_path / "gone"))) == []
+    with pytest.raises(FileNotFoundError):
+        Listing().entries(str(tmp_path / "gone"))
