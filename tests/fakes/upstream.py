@@ -62,6 +62,8 @@ class Upstream:
         if how == "die":
             assert request.transport is not None
             request.transport.abort()
+        if how == "nonsense" or request.path == "/tokenize":
+            return web.json_response({"model": NAME, "tokens": [1, 2]})
         message = {"role": "assistant", "content": f'she said {{"model":"{NAME}"}}'}
         usage = {"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}

@@ -50,7 +50,18 @@ def openai_error(err: ShelfError) -> dict[str, Any]:
     return {"error": error | (told if isinstance(told, dict) else {})}
 
 
-_SHAPES: dict[str, Callable[[ShelfError], dict[str, Any]]] = {"/v1/": openai_error}
+def anthropic_error(err: ShelfError) -> dict[str, Any]:
+    """Return an error as Anthropic's clients read it.
+
+    >>> anthropic_error(TooMany("Wait."))
+    {'type': 'error', 'error': {'type': 'rate_limit_error', 'message': 'Wait.'}}
+    """
+    unavailable = "overloaded_error" if err.status == 503 else "api_error"
+    kind = _TYPES.get(err.status, unavailable if err.status >= 500 else "invalid_request_error")
+    return {"type": "error", "error": {"type": kind, "message": message_of(err)}}
+
+
+_SHAPES: dict[str, Callable[[ShelfError], dict[str, Any]]] = {"/v1/": openai_error, "/v1/messages": anthropic_error}
 """Below which path an error has which shape; the longest that fits counts."""
 
 

@@ -98,7 +98,7 @@ class Relay:
                     await self._stream(client, upstream)
                 else:
                     body = await _read(upstream, _MOST_WHOLE_BYTES)
-                    await client.whole(200, self.shape.whole(body), {})
+                    await client.whole(200, self._translated(served, body), {})
 
     async def _served(self, client: Client, stack: AsyncExitStack) -> Served:
         """Wait until the model answers; a client that streams waits as long as it takes, and is told what it waits for.
@@ -123,6 +123,13 @@ class Relay:
     def _progress(self, model_name: str) -> str:
         status = self.door.engines.status_of(model_name)
         return f"loading {model_name}" + (f" ({status.state.value})" if status else "")
+
+    def _translated(self, served: Served, body: bytes) -> bytes:
+        try:
+            return self.shape.whole(body)
+        except (ValueError, LookupError, TypeError, AttributeError) as err:
+            detail = f"The answer of {served.backend} for {served.model_name} can't be understood."
+            raise EngineFailed(detail, hint="See its log.") from err
 
     @contextlib.asynccontextmanager
     async def _ask(self, served: Served) -> AsyncIterator[aiohttp.ClientResponse]:

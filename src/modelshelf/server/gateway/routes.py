@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Awaitable, Callable, Coroutine
 from http import HTTPStatus
 from typing import Any
 
 from anyio import to_thread
 from fastapi import APIRouter, Request
-from fastapi.responses import Response
-from fastapi.routing import APIRoute
 
 from modelshelf.domain.serving import Endpoint
-from modelshelf.errors import NotFound, ShelfError
+from modelshelf.errors import NotFound
+from modelshelf.schemas.anthropic import AnthropicErrorJson, TokenCountJson
+from modelshelf.schemas.json_object import JsonObject
 from modelshelf.schemas.openai import OpenAiErrorJson, OpenAiModelJson, OpenAiModelsJson
 from modelshelf.server.answers import Json
+from modelshelf.server.gateway.anthropic import Count, Messages, parse_count, parse_messages
 from modelshelf.server.gateway.asked import parse_asked
-from modelshelf.server.gateway.errors import headers_of, openai_error
 from modelshelf.server.gateway.openai import OpenAi
-from modelshelf.server.gateway.relay import Door, Relay
+from modelshelf.server.gateway.plain_route import PlainRoute, relaying
+from modelshelf.server.gateway.relay import Door
 from modelshelf.server.openapi import Responses, answers
 
 _SENTENCES = {
@@ -35,6 +34,9 @@ _MORE = """
 
 The fields are those of OpenAI's API, as far as the model's engine takes them. The model is loaded if it isn't yet;
 `keep_alive` says for how long it then stays."""
+_TRANSLATED = """
+
+The request is translated for the model's engine, which speaks OpenAI's protocol: text, pictures and tools."""
 _FIELDS: dict[str, Any] = {
     "model": {"type": "string", "description": "A model's name, its repository, or either with `:QUANT`."},
     "keep_alive": {
@@ -48,34 +50,17 @@ _EVENTS = {"schema": {"type": "string", "description": "Server-sent events, the 
 _NAME = {"name": "model", "in": "path", "required": True, "description": "A model's name, or its repository."}
 
 
-class _PlainRoute(APIRoute):
-    """A route whose endpoint is handed the request as it is and returns the response: nothing is parsed or checked."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return the endpoint, with errors in OpenAI's shape."""
-        endpoint = self.endpoint
-
-        async def handle(request: Request) -> Response:
-            try:
-                answer: Response = await endpoint(request)
-            except ShelfError as err:
-                return Json(openai_error(err), err.status, headers_of(err))
-            return answer
-
-        return handle
-
-
 def create_router(door: Door) -> APIRouter:
     """Return the routes.
 
     Args:
         door: What carries requests to engines.
     """
-    router = APIRouter(prefix="/v1", tags=["engines"], route_class=_PlainRoute)
+    router = APIRouter(prefix="/v1", tags=["engines"], route_class=PlainRoute)
     for endpoint in Endpoint:
         router.add_api_route(
             f"/{endpoint.value}",
-            _relaying(door, endpoint),
+            relaying(door, endpoint, parse_asked, OpenAi),
             methods=["POST"],
             name=endpoint.name.lower(),
             response_model=None,
@@ -83,24 +68,33 @@ def create_router(door: Door) -> APIRouter:
             responses=_answered(streams=endpoint in _STREAMED),
             openapi_extra=_body(streams=endpoint in _STREAMED),
         )
+    _add_messages(router, door)
     _add_models(router, door)
     return router
 
 
-def _relaying(door: Door, endpoint: Endpoint) -> Callable[[Request], Awaitable[Any]]:
-    async def relay(request: Request) -> Relay:
-        asked = parse_asked(await request.body())
-        return Relay(door, asked, endpoint, OpenAi(asked.model), who_asks(request))
-
-    return relay
-
-
-def who_asks(request: Request) -> str:
-    """Return who makes a request, for a fair share: a key that nobody can turn back, or else an address."""
-    given = request.headers.get("authorization") or request.headers.get("x-api-key")
-    if given:
-        return hashlib.sha256(given.encode()).hexdigest()[:16]
-    return request.client.host if request.client else ""
+def _add_messages(router: APIRouter, door: Door) -> None:
+    """Add Anthropic's routes, whose clients ask below the same path."""
+    router.add_api_route(
+        "/messages",
+        relaying(door, Endpoint.CHAT, parse_messages, Messages),
+        methods=["POST"],
+        name="messages",
+        response_model=None,
+        description="Answer a conversation in the form of Anthropic's Messages." + _TRANSLATED,
+        responses=_answered(AnthropicErrorJson, streams=True),
+        openapi_extra=_body(streams=True),
+    )
+    router.add_api_route(
+        "/messages/count_tokens",
+        relaying(door, Endpoint.TOKENIZE, parse_count, Count),
+        methods=["POST"],
+        name="count_tokens",
+        response_model=None,
+        description="Count the tokens of a conversation, without those of the model's template.",
+        responses=answers(TokenCountJson, "The count.") | refusals(404, 409, 413, 429, error=AnthropicErrorJson),
+        openapi_extra=_body(streams=False),
+    )
 
 
 def _add_models(router: APIRouter, door: Door) -> None:
@@ -129,21 +123,22 @@ def _add_models(router: APIRouter, door: Door) -> None:
         return Json(OpenAiModelJson(asked, int(row.created_at), OpenAiModelJson.of(row).owned_by))
 
 
-def refusals(*statuses: int) -> Responses:
-    """Return the description of errors in OpenAI's shape, beside those that any route has.
+def refusals(*statuses: int, error: type[JsonObject] = OpenAiErrorJson) -> Responses:
+    """Return the description of errors in a protocol's shape, beside those that any route has.
 
     Args:
         statuses: Further HTTP statuses.
+        error: The shape.
     """
     described: Responses = {}
     for status in (400, 401, 403, 503, *statuses):
-        described |= answers(OpenAiErrorJson, f"{HTTPStatus(status).phrase}.", status)
+        described |= answers(error, f"{HTTPStatus(status).phrase}.", status)
     return described
 
 
-def _answered(*, streams: bool) -> Responses:
+def _answered(error: type[JsonObject] = OpenAiErrorJson, *, streams: bool) -> Responses:
     content = {"application/json": _ANY} | ({"text/event-stream": _EVENTS} if streams else {})
-    return {200: {"description": "The answer.", "content": content}} | refusals(404, 409, 413, 429)
+    return {200: {"description": "The answer.", "content": content}} | refusals(404, 409, 413, 429, error=error)
 
 
 def _body(*, streams: bool) -> dict[str, Any]:
