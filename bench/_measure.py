@@ -39,6 +39,26 @@ class Timing:
 
 Timings = dict[str, list[Timing]]
 
+_HASH = """
+import hashlib, sys
+from concurrent.futures import ThreadPoolExecutor
+def digest(path):
+    digest, view = hashlib.sha256(), memoryview(bytearray(2**20))
+    with open(path, "rb", buffering=0) as file:
+        while count := file.readinto(view):
+            digest.update(view[:count])
+    return digest.hexdigest()
+with ThreadPoolExecutor(int(sys.argv[1])) as pool:
+    print(*pool.map(digest, sys.argv[2:]))
+"""
+ONE_CORE, ALL_CORES = "sha256, one core", "sha256, all cores"
+
+
+def hashing(name: str, *files: Path) -> Command:
+    """Return the bound of everything that checks bytes: files read and hashed by one thread, or one for each core."""
+    threads = 1 if name == ONE_CORE else os.cpu_count() or 1
+    return Command(name, [sys.executable, "-S", "-c", _HASH, str(threads), *map(str, files)])
+
 
 @contextlib.contextmanager
 def run_hub(repo_id: str, *files: Path) -> Iterator[str]:
@@ -139,8 +159,13 @@ def times_as_fast(timings: Timings, ours: str, theirs: str) -> tuple[float, floa
     return statistics.median(ratios), min(ratios), max(ratios)
 
 
-def claim(timings: Timings, ours: str, theirs: str, aim: float | None = None) -> None:
-    """Print one ratio, and what it should be."""
+def claim(timings: Timings, ours: str, theirs: str, aim: float | None = None, *bounds: str) -> None:
+    """Print one ratio, and what it should be; with more bounds it is to the slowest of all in each round."""
+    if bounds:
+        rounds = zip(*(timings[name] for name in (theirs, *bounds)), strict=True)
+        slowest = [max(runs, key=lambda run: run.wall_s) for runs in rounds]
+        theirs = f"the slower of {' and '.join((theirs, *bounds))}"
+        timings = {ours: timings[ours], theirs: slowest}
     middle, least, most = times_as_fast(timings, ours, theirs)
     wanted = "" if aim is None else f"; aim {aim:g}: {'reached' if middle >= aim else 'missed'}"
     print(f"{ours} is {middle:.2f} times as fast as {theirs} ({least:.2f} to {most:.2f}{wanted})")

@@ -1,11 +1,12 @@
 """How fast a move is: between two file systems against `cp` + `sync` and `rsync -a`, within one against `mv`.
 
-    python bench/move.py [--size-gib 3] [--rounds 3] [--source FOLDER] [--target FOLDER]
+    python bench/move.py [--size-gib 3] [--files 3] [--rounds 3] [--source FOLDER] [--target FOLDER]
 
-The source is a base with one registered model of random bytes. Without --target, an ext4 image on the same disk is
-mounted (as root), so that both ends share the disk, as the peers' ends do. shelf hashes every byte on its way, makes
-the copy durable, switches the registry and deletes the old copy; cp and rsync only copy. The commands take turns,
-each into an empty place, with nothing of the round before left to be written.
+The source is a base with one registered model of random bytes in as many files. Without --target, an ext4 image on the
+same disk is mounted (as root), so that both ends share the disk, as the peers' ends do. shelf hashes every byte on its
+way, makes the copy durable, switches the registry and deletes the old copy; cp and rsync only copy. The bounds are
+sha256 of the same files on all cores, and cp while those are hashed. The commands take turns, each into an empty place,
+with nothing of the round before left to be written.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ import argparse
 import contextlib
 import hashlib
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import _measure
@@ -36,6 +39,7 @@ def main() -> None:
     """Lay the model out and compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size-gib", type=float, default=3.0, help="size of the model (3)")
+    parser.add_argument("--files", type=int, default=3, help="in so many files (3)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds that count (3)")
     parser.add_argument("--source", type=Path, default=Path(tempfile.gettempdir()), help="a folder on one file system")
     parser.add_argument("--target", type=Path, default=None, help="a folder on another one")
@@ -52,7 +56,7 @@ def main() -> None:
             "PRIMARY_CACHE_PATH": f"{name}/fast",
             "SECONDARY_CACHE_PATH": f"{target}/slow",
         }
-        lay_out(environment, size_bytes)
+        lay_out(environment, [size_bytes // args.files] * args.files)
         print(_measure.machine(home), f"to {target} on {_measure.file_system(target)}", flush=True)
         across(environment, home, target, args.rounds)
         within(environment, home, args.rounds)
@@ -78,22 +82,25 @@ def target_folder(given: Path | None, beside: Path, size_bytes: int) -> Iterator
         subprocess.run(["umount", str(point)], check=True)
 
 
-def lay_out(environment: dict[str, str], size_bytes: int) -> None:
+def lay_out(environment: dict[str, str], sizes_bytes: list[int]) -> None:
     """Write a model of random bytes into the source and register it."""
     repo = Base(Path(environment["PRIMARY_CACHE_PATH"])).repo(REPO)
     repo.blobs.mkdir(parents=True)
-    part, digest = repo.blobs / "part", hashlib.sha256()
-    with part.open("wb") as file:
-        while left := size_bytes - file.tell():
-            block = os.urandom(min(left, 2**24))
-            digest.update(block)
-            file.write(block)
-    part.rename(repo.blob(digest.hexdigest()))
     repo.snapshot(COMMIT).mkdir(parents=True)
-    (repo.snapshot(COMMIT) / "model.bin").symlink_to(f"../../blobs/{digest.hexdigest()}")
+    files = []
+    for number, size_bytes in enumerate(sizes_bytes):
+        part, digest = repo.blobs / "part", hashlib.sha256()
+        with part.open("wb") as file:
+            while left := size_bytes - file.tell():
+                block = os.urandom(min(left, 2**24))
+                digest.update(block)
+                file.write(block)
+        files.append(FileEntry(f"model-{number}.bin", size_bytes, digest.hexdigest()))
+        part.rename(repo.blob(files[-1].digest))
+        (repo.snapshot(COMMIT) / files[-1].path).symlink_to(f"../../blobs/{files[-1].digest}")
     with open_shelf(settings=load_settings(environ=environment)) as shelf:
         row = shelf.services.registry.add_model(Registration(NAME, REPO, "primary"), environment["PRIMARY_CACHE_PATH"])
-        shelf.services.registry.set_manifest(row, COMMIT, [FileEntry("model.bin", size_bytes, digest.hexdigest())])
+        shelf.services.registry.set_manifest(row, COMMIT, files)
         shelf.services.registry.set_complete(row.id, scan.signature(repo, COMMIT))
 
 
@@ -109,9 +116,14 @@ def across(environment: dict[str, str], home: Path, target: Path, rounds: int) -
     shelf = [sys.executable, "-m", "modelshelf", "move", NAME, "secondary"]
     cp = f"cp -r {source} {copy} && sync -f {target}"
     rsync = f"rsync -a {source}/ {copy}/ && sync -f {target}"
+    blobs = sorted(Base(home / "fast").repo(REPO).blobs.glob("*"))
+    sha256 = _measure.hashing(_measure.ALL_CORES, *blobs)
+    both = f"{shlex.join(sha256.arguments)} & {cp} && wait && echo done"
     commands = [
         Command("shelf move", shelf, environment, clear),
         Command("cp + sync", ["sh", "-c", cp + " && echo done"], {}, clear),
+        replace(sha256, before=clear),
+        Command("cp beside sha256", ["sh", "-c", both], {}, clear),
         Command("rsync -a + sync", ["sh", "-c", rsync + " && echo done"], {}, clear),
     ]
     if not shutil.which("rsync"):
@@ -119,8 +131,10 @@ def across(environment: dict[str, str], home: Path, target: Path, rounds: int) -
         commands.pop()
     timings = _measure.run_in_turn(commands, rounds)
     _measure.table(["between file systems", "median s", "least", "most", "CPU s"], _measure.seconds(timings))
-    _measure.claim(timings, "shelf move", "cp + sync", 0.9)
-    if len(commands) == 3:
+    _measure.claim(timings, "shelf move", "cp + sync", 0.9, _measure.ALL_CORES)
+    _measure.claim(timings, "shelf move", "cp + sync")
+    _measure.claim(timings, "shelf move", "cp beside sha256")
+    if "rsync -a + sync" in timings:
         _measure.claim(timings, "shelf move", "rsync -a + sync", 1.5)
 
 

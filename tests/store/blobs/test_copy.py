@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from modelshelf.errors import Cancelled, Corrupt, Denied
-from modelshelf.store.blobs.copy import bring, copy_blob
+from modelshelf.store.blobs.copy import Turn, bring, copy_blob
 from modelshelf.store.blobs.partial import PIECE_BYTES
 from modelshelf.store.layout import Base
 from tests.builders import digest_of, put
@@ -194,3 +194,17 @@ def test_a_blob_gets_a_second_name_where_it_can_and_a_copy_elsewhere(tmp_path: P
 
         assert (how, watch.done_bytes, watch.written_bytes) == ("copy", len(DATA), len(DATA))
         assert (far.path / "file").read_bytes() == DATA
+
+
+def test_one_file_is_written_at_a_time(tmp_path: Path) -> None:
+    """A copy whose turn it isn't writes nothing, and can be stopped meanwhile; it goes on when the turn is its own."""
+    source, base, turn = put(tmp_path / "source", DATA), Base(tmp_path / "base"), Turn()
+    target = base.repo("org/name").blob(DIGEST)
+    waiting = Watch(stop_at_bytes=0)
+
+    with turn.wait(waiting.check), pytest.raises(Cancelled):
+        copy_blob(source, base, DIGEST, len(DATA), target, waiting, waiting.wrote, turn)
+    assert waiting.written_bytes == 0
+
+    copy_blob(source, base, DIGEST, len(DATA), target, Watch(), waiting.wrote, turn)
+    assert target.read_bytes() == DATA

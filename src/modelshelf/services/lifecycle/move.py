@@ -28,6 +28,7 @@ from modelshelf.services.catalog.models import Library
 from modelshelf.services.jobs.progress import Counter
 from modelshelf.services.jobs.running import Running
 from modelshelf.services.lifecycle.pull import missing_bytes, refresh_sidecar, sidecar_of
+from modelshelf.services.lifecycle.side_by_side import side_by_side
 from modelshelf.services.space.delete_old_copy import old_copy
 from modelshelf.services.space.enqueue_move import enqueue_move, left_move
 from modelshelf.services.space.make_room import RoomMaker
@@ -35,11 +36,13 @@ from modelshelf.services.space.reservations import Reservation
 from modelshelf.services.space.tiers import TierService
 from modelshelf.store import locks
 from modelshelf.store.blobs import copy, link_or_clone
+from modelshelf.store.blobs.copy import Turn
 from modelshelf.store.blobs.partial import file_agrees
 from modelshelf.store.layout import Base, Repo
 from modelshelf.store.os_errors import open_to_read
 from modelshelf.store.repos import delete, quarantine, scan, snapshot
 from modelshelf.store.repos.materialize import lay_out
+from modelshelf.store.repos.verify import all_cores
 from modelshelf.store.tiers import capabilities, marker, sidecars
 from modelshelf.store.tiers.marker import is_writable
 
@@ -280,23 +283,28 @@ class Mover:
         progress: Progress,
         reservation: Reservation,
     ) -> None:
-        for need in plan.transfer:
-            progress.check()
-            with (
-                locks.wait_lock(
-                    route.target.path, route.target.part_lock(need.digest), self.clock, _LOCK_WAIT_S, progress.check
-                ),
-                locks.wait_lock(
-                    route.target.path,
-                    route.target.hub_lock(plan.repo_id, need.digest),
-                    self.clock,
-                    _LOCK_WAIT_S,
-                    progress.check,
-                ),
-            ):
-                self._bring(route, need, sources[need.digest], progress, reservation)
+        """Bring all blobs: one is written at a time, as disks like it, while those before it are hashed."""
+        turn = Turn()
 
-    def _bring(self, route: _Route, need: BlobNeed, source: Path, progress: Progress, reservation: Reservation) -> None:
+        def bring(need: BlobNeed, progress: Progress) -> None:
+            target, waits = route.target, (self.clock, _LOCK_WAIT_S, progress.check)
+            with (
+                locks.wait_lock(target.path, target.part_lock(need.digest), *waits),
+                locks.wait_lock(target.path, target.hub_lock(plan.repo_id, need.digest), *waits),
+            ):
+                self._bring(route, need, sources[need.digest], progress, reservation, turn)
+
+        side_by_side(bring, plan.transfer, progress, all_cores())
+
+    def _bring(
+        self,
+        route: _Route,
+        need: BlobNeed,
+        source: Path,
+        progress: Progress,
+        reservation: Reservation,
+        turn: Turn,
+    ) -> None:
         """Bring one blob, whose locks are held, to the target."""
         path = route.to_repo.blob(need.digest)
         assert route.row.commit_hash is not None
@@ -306,7 +314,9 @@ class Mover:
             reservation.wrote(need.size_bytes)
             return
         try:
-            how = copy.bring(source, route.target, need.digest, need.size_bytes, path, progress, reservation.wrote)
+            how = copy.bring(
+                source, route.target, need.digest, need.size_bytes, path, progress, reservation.wrote, turn
+            )
         except Corrupt as err:
             raise Corrupt(
                 f"{need.path} of {route.row.model_name} is damaged: {source} doesn't match its digest.",

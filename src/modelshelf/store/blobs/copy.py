@@ -5,9 +5,10 @@ A copy goes piece by piece, is hashed on the way, and resumes where a killed one
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +20,29 @@ from modelshelf.store.blobs import link_or_clone
 from modelshelf.store.blobs.partial import PIECE_BYTES, IncomingBlob, Run, digest_of
 from modelshelf.store.layout import Base
 from modelshelf.store.os_errors import open_to_read
+
+_LOOK_S = 0.2
+
+
+class Turn:
+    """Who of several copies may write: a disk is fastest when one file is written at a time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def wait(self, check: Callable[[], object]) -> Iterator[None]:
+        """Write when this begins; the next one may when it ends.
+
+        Args:
+            check: Called now and then while it waits; may raise to stop.
+        """
+        while not self._lock.acquire(timeout=_LOOK_S):
+            check()
+        try:
+            yield
+        finally:
+            self._lock.release()
 
 
 def nobody(count_bytes: int) -> None:
@@ -33,6 +57,7 @@ def bring(
     target: Path,
     progress: Progress,
     on_written: Callable[[int], None] = nobody,
+    turn: Turn | None = None,
 ) -> str:
     """Give a base a blob: by a second name, else by shared extents, else by a copy; the caller holds its lock.
 
@@ -44,6 +69,7 @@ def bring(
         target: The path at which it is published.
         progress: Told how far the work is.
         on_written: Called with the number of bytes just written.
+        turn: What it waits for before it writes; None: nothing.
 
     Returns:
         `link`, `reflink`, or `copy`; only a copy verified the bytes.
@@ -56,7 +82,7 @@ def bring(
         progress.advance(size_bytes)
         on_written(size_bytes)
         return how
-    copy_blob(source, base, digest or digest_of(source), size_bytes, target, progress, on_written)
+    copy_blob(source, base, digest or digest_of(source), size_bytes, target, progress, on_written, turn)
     return "copy"
 
 
@@ -68,6 +94,7 @@ def copy_blob(
     target: Path,
     progress: Progress,
     on_written: Callable[[int], None],
+    turn: Turn | None = None,
 ) -> None:
     """Copy a blob into another base and publish it there; the caller holds its lock.
 
@@ -79,6 +106,7 @@ def copy_blob(
         target: The path at which it is published.
         progress: Told how far the copy is.
         on_written: Called with the number of bytes just written, without those of an earlier try.
+        turn: What it waits for before it writes; None: nothing.
 
     Raises:
         Corrupt: The source's bytes don't match its name; nothing was published.
@@ -89,7 +117,7 @@ def copy_blob(
     """
     with IncomingBlob(base, digest, size_bytes, progress.check) as incoming:
         progress.skip(incoming.arrived_bytes())
-        _Copy(source, incoming, progress, on_written).run()
+        _Copy(source, incoming, progress, on_written, turn or Turn()).run()
         incoming.publish(target, like=source)
 
 
@@ -101,12 +129,13 @@ class _Copy:
     """
 
     def __init__(
-        self, source: Path, incoming: IncomingBlob, progress: Progress, on_written: Callable[[int], None]
+        self, source: Path, incoming: IncomingBlob, progress: Progress, on_written: Callable[[int], None], turn: Turn
     ) -> None:
         self._source = source
         self._incoming = incoming
         self._progress = progress
         self._on_written = on_written
+        self._turn = turn
         self._error: BaseException | None = None
         self._working = 0
         self._written_pieces = 0
@@ -148,7 +177,7 @@ class _Copy:
 
     def _write(self) -> None:
         buffer = memoryview(bytearray(PIECE_BYTES))
-        with open_to_read(self._source) as file:
+        with open_to_read(self._source) as file, self._turn.wait(self._goes_on):
             while run := self._incoming.gap(0, segment_count(self._incoming.size_bytes)):
                 while run.at < run.stop and self._goes_on():
                     self._write_piece(file.fileno(), run, buffer)

@@ -1,0 +1,68 @@
+"""Work on several things at once: all of it, or none after the first error."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+import pytest
+
+from modelshelf.domain.ports import Progress
+from modelshelf.services.jobs.progress import Counter
+from modelshelf.services.lifecycle.side_by_side import side_by_side
+
+DEADLINE_S = 60
+
+
+def test_things_are_worked_on_at_once() -> None:
+    """Three that wait for each other come to an end, and so does a fourth after them."""
+    meet, done = threading.Barrier(3), list[int]()
+
+    def work(thing: int, progress: Progress) -> None:
+        if thing < 3:
+            meet.wait(DEADLINE_S)
+        progress.advance(1)
+        done.append(thing)
+
+    counter = Counter()
+    side_by_side(work, range(4), counter, 3)
+
+    assert sorted(done) == [0, 1, 2, 3]
+    assert counter.read().done_bytes == 4
+
+
+def test_the_first_error_stops_the_others() -> None:
+    """Who asks whether to go on is stopped, nothing more is begun, and the error is that of who failed."""
+    failed, seen = threading.Event(), list[int]()
+
+    def work(thing: int, progress: Progress) -> None:
+        seen.append(thing)
+        if thing == 0:
+            failed.set()
+            raise ValueError("first")
+        failed.wait(DEADLINE_S)
+        while True:
+            progress.check()
+
+    with pytest.raises(ValueError, match="first"):
+        side_by_side(work, range(9), Counter(), 2)
+    assert set(seen) <= {0, 1}
+
+
+def test_ctrl_c_stops_all() -> None:
+    """It reaches the thread that waits; the others hear of it when they ask, and end before that thread goes on."""
+    working = set[int]()
+
+    def work(thing: int, progress: Progress) -> None:
+        working.add(thing)
+        if thing == 0:
+            signal.raise_signal(signal.SIGINT)
+        try:
+            while True:
+                progress.check()
+        finally:
+            working.remove(thing)
+
+    with pytest.raises(KeyboardInterrupt):
+        side_by_side(work, range(3), Counter(), 2)
+    assert working == set()
