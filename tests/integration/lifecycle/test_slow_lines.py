@@ -153,6 +153,37 @@ def test_ctrl_c_does_not_wait_for_a_rate_limit(hub: FakeHub, home: Home, shelf: 
     assert [job.state for job in shelf.services.registry.jobs()] == ["queued"]
 
 
+@pytest.mark.parametrize("stall_after_bytes", [2 * MIB, 0], ids=["in the middle", "before an answer"])
+@pytest.mark.parametrize("limit", ["", "15 kB/s"], ids=["no limit", "a limit"])
+def test_ctrl_c_does_not_wait_for_a_stalled_line(
+    hub: FakeHub, home: Home, shelf: Shelf, stall_after_bytes: int, limit: str
+) -> None:
+    """The process is gone while the line is still held, which nobody ever lets go; what arrived is for the next one."""
+    hub.add_repo(REPO, FILES)
+    shelf.register("m", REPO, download=False)
+    with line_to(hub.url, Faults(stall_after_bytes=stall_after_bytes, stalls=99)) as stalls:
+        hub.fail("*/resolve/*/model.safetensors", redirect_to=f"{stalls.url}/cdn/{Blob.of(WEIGHTS, lfs=True).digest}")
+        child = home.start("pull", "m", SHELF_DOWNLOAD_LIMIT=limit)
+        wait_until(lambda: stalls.connections and stalls.down_bytes >= stall_after_bytes, "the line to stall")
+
+        child.process.send_signal(signal.SIGINT)
+
+        assert child.finish().code == 130
+    assert [job.state for job in shelf.services.registry.jobs()] == ["queued"]
+    assert violations(shelf) == []
+
+
+def test_ctrl_c_does_not_wait_for_a_hub_that_never_answers(hub: FakeHub, home: Home) -> None:
+    """Who asks what a model is, over a line that brings nothing, may leave too."""
+    with line_to(hub.url, Faults(stalls=99)) as stalls:
+        child = home.start("add", "m", REPO, HF_ENDPOINT=stalls.url)
+        wait_until(lambda: stalls.connections, "the hub to be asked")
+
+        child.process.send_signal(signal.SIGINT)
+
+        assert child.finish().code == 130
+
+
 def hours_away(clock: FakeClock, least_s: int, most_s: int) -> str:
     """Return hours that begin and end so many seconds from now."""
     ends = (time.localtime(clock.now() + later_s) for later_s in (least_s, most_s))
