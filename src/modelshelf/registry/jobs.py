@@ -93,11 +93,21 @@ class JobTable:
             statement = sa.update(jobs).where(jobs.c.id == job_id).values(**values, heartbeat_at=db_now())
             connection.execute(statement)
 
-    def finish_job(self, job_id: int, state: str, *, detail: str = "", error: str = "") -> None:
-        """End a job, well or not."""
+    def finish_job(self, job_id: int, state: str, *, detail: str = "", error: str = "", total_bytes: int = 0) -> None:
+        """End a job, well or not.
+
+        Args:
+            job_id: Which one.
+            state: How it ended.
+            detail: Why, in a sentence.
+            error: The problem document of what ended it.
+            total_bytes: What one that went well handled, where its row knows of less.
+        """
         values = {"state": state, "detail": detail, "error": error, "owner": "", "finished_at": db_now()}
         if state == DONE:
-            values |= {"phase": "", "done_bytes": jobs.c.total_bytes}
+            known = jobs.c.total_bytes
+            total = sa.case((known < total_bytes, total_bytes), else_=known)
+            values |= {"phase": "", "total_bytes": total, "done_bytes": total}
         self.update_job(job_id, values)
         keep_reserve(self._engine)
 

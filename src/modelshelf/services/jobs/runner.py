@@ -114,7 +114,7 @@ class JobRunner:
             _log.exception("job_broke", extra={"job_id": job.id})
             self._fail(job, f"{type(err).__name__}: {err}", {"type": "urn:modelshelf:error:internal", "status": 500})
             raise
-        self.registry.finish_job(job.id, DONE)
+        self.registry.finish_job(job.id, DONE, total_bytes=running.progress.read().total_bytes)
 
     def finish(self, job: Job, on_tick: Callable[[Job], None] | None = None) -> Job:
         """Run a job here, or wait for the process that runs it; return it finished.

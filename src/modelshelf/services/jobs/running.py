@@ -78,7 +78,7 @@ def _tick_until(registry: Registry, clock: Clock, running: Running, over: thread
     while not over.wait(TICK_S):
         now = clock.now()
         try:
-            _tick(registry, running, rate.over(now, running.progress.read().worked_bytes))
+            tick(registry, running, rate.over(now, running.progress.read().worked_bytes))
             told_at = now
         except ShelfError as err:
             if err.fields.get("registry_away") and now - told_at < _AWAY_S:
@@ -87,15 +87,12 @@ def _tick_until(registry: Registry, clock: Clock, running: Running, over: thread
             running.progress.stop()
 
 
-def _tick(registry: Registry, running: Running, rate_bytes_per_s: int) -> None:
+def tick(registry: Registry, running: Running, rate_bytes_per_s: int) -> None:
+    """Tell the registry how far a job is, and stop it where it is another owner's now."""
     reading = running.progress.read()
-    values = {
-        "phase": reading.phase,
-        "done_bytes": reading.done_bytes,
-        "total_bytes": reading.total_bytes,
-        "rate_bytes_per_s": rate_bytes_per_s,
-        "detail": reading.detail,
-    }
+    values = {"phase": reading.phase, "rate_bytes_per_s": rate_bytes_per_s, "detail": reading.detail}
+    if reading.total_bytes:  # until then the row has what was known when the job was added
+        values |= {"done_bytes": reading.done_bytes, "total_bytes": reading.total_bytes}
     job = registry.job(running.job.id)
     if job.owner != running.job.owner:
         running.progress.stop()
