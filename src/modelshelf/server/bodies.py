@@ -1,10 +1,12 @@
-"""Bodies of requests are read whole, and bounded, before anything is done with them."""
+"""Bodies of requests are read whole, and bounded, before anything is done with them; none is passed over."""
 
 from __future__ import annotations
 
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from modelshelf.errors import BadInput
 from modelshelf.server.answers import Json
 from modelshelf.server.errors import plain_problem
 from modelshelf.server.gateway.errors import BodyTooLong, shape_of
@@ -12,6 +14,16 @@ from modelshelf.server.gateway.errors import BodyTooLong, shape_of
 _MOST_BYTES = 1 << 20
 _MOST_BYTES_BELOW = {"/hf/": 4 << 20, "/v1/": 64 << 20}
 """Clients of the Hub ask for many paths at once, and conversations hold pictures."""
+
+
+async def no_body(request: Request) -> None:
+    """Do nothing where a request says nothing; for routes that would not hear it.
+
+    Raises:
+        BadInput: It has a body.
+    """
+    if (await request.body()).strip() not in (b"", b"{}"):
+        raise BadInput(f"{request.method} {request.url.path} takes no body; nothing was changed.", hint="See /docs.")
 
 
 class BoundedBodies:

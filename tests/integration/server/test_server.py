@@ -183,6 +183,24 @@ def test_a_malformed_body_is_422(commit: str, server: Server, wanted: dict[str, 
     assert server.ask("POST", "/api/models", wanted).status == 422
 
 
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "models/m/pull"), ("POST", "jobs/1/cancel"), ("DELETE", "models/m")]
+)
+def test_a_body_where_none_is_heard_is_refused(commit: str, server: Server, method: str, path: str) -> None:
+    """Whoever asks for a dry run where there is none is told so, and nothing was done; `{}` asks for nothing."""
+    server.ask("POST", "/api/models", body("m", download=False))
+    before = server.get("/api/jobs"), server.get("/api/models")
+
+    refused = server.ask(method, f"/api/{path}", {"dry_run": True})
+
+    assert (refused.status, refused.json["detail"]) == (
+        400,
+        f"{method} /api/{path} takes no body; nothing was changed.",
+    )
+    assert (server.get("/api/jobs"), server.get("/api/models")) == before
+    assert server.ask(method, f"/api/{path}", {}).status in (200, 202, 404)
+
+
 def test_what_is_not_there_is_404(server: Server) -> None:
     """Missing models and jobs are problem documents with 404."""
     for path in ("/api/models/absent", "/api/jobs/7"):

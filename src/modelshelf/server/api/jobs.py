@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Depends, Path
 
 from modelshelf.schemas.jobs import JobJson
 from modelshelf.server.answers import Json
+from modelshelf.server.bodies import no_body
 from modelshelf.server.openapi import CHANGING, LOOKING, answers, problems
 from modelshelf.services.shelf import Shelf
 
@@ -28,7 +29,9 @@ def create_router(shelf: Shelf) -> APIRouter:
         """Show a job."""
         return Json(JobJson.of(shelf.job(job_id)))
 
-    @router.post("/{job_id}/cancel", responses=answers(JobJson, "The job as it is now.") | problems(*CHANGING))
+    cancelled = answers(JobJson, "The job as it is now.") | problems(*CHANGING)
+
+    @router.post("/{job_id}/cancel", dependencies=[Depends(no_body)], responses=cancelled)
     def cancel(job_id: JobId) -> Json:
         """Cancel a job.
 

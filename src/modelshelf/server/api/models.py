@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Body, Query
+from fastapi import APIRouter, Body, Depends, Query
 
 from modelshelf.domain.listing import Listing, Order
 from modelshelf.domain.models import Registration
@@ -16,6 +16,7 @@ from modelshelf.schemas.models import EvictedJson, ModelJson, ModelWithFilesJson
 from modelshelf.schemas.plans import RemovedJson, UpdatePlanJson
 from modelshelf.server.answers import Json, accepted
 from modelshelf.server.api.requests import Change, ModelInPath, NewModel, NewVerification, Update
+from modelshelf.server.bodies import no_body
 from modelshelf.server.doors import PathDoor
 from modelshelf.server.openapi import ACCEPTED, CHANGING, LOOKING, answers, planned, problems
 from modelshelf.services.catalog.facts import facts_of
@@ -82,7 +83,9 @@ def _add_registering(router: APIRouter, shelf: Shelf, door: PathDoor) -> None:
         makes_room = EvictedJson.each(plan.makes_room)
         return Json(NewModelJson.of(shelf.model(new.model_name), makes_room=makes_room), 201)
 
-    @router.delete("/{model_name}", responses=answers(RemovedJson, "What was removed.") | problems(*CHANGING))
+    removed = answers(RemovedJson, "What was removed.") | problems(*CHANGING)
+
+    @router.delete("/{model_name}", dependencies=[Depends(no_body)], responses=removed)
     def remove(model_name: ModelInPath, delete_files: DeleteFiles = False) -> Json:
         """Forget a model.
 
@@ -128,7 +131,9 @@ def _add_changing(router: APIRouter, shelf: Shelf, door: PathDoor) -> None:
 
 
 def _add_long_work(router: APIRouter, shelf: Shelf) -> None:
-    @router.post("/{model_name}/pull", status_code=202, responses=ACCEPTED | problems(*CHANGING))
+    pulled = ACCEPTED | problems(*CHANGING)
+
+    @router.post("/{model_name}/pull", status_code=202, dependencies=[Depends(no_body)], responses=pulled)
     def pull(model_name: ModelInPath) -> Json:
         """Download what is missing of a model."""
         return accepted(JobJson.of(shelf.services.registrar.enqueue_pull(model_name)))
