@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import platform
 import statistics
@@ -12,6 +13,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from modelshelf.bootstrap.shelf import open_shelf
+from modelshelf.settings import load_settings
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,8 @@ class Command:
     """Run before each round, not timed."""
     check: Callable[[str], object] = bool
     """Gets what the command printed; false ends the measurement, for a command that did not work is fast."""
+    job: str = ""
+    """The kind of job that it carries out; how long that took is told too, apart from the start of the process."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +100,17 @@ def run_in_turn(commands: Sequence[Command], rounds: int) -> Timings:
             timing = time_once(command)
             if number:
                 timings[command.name].append(timing)
+            if number and command.job:
+                timings.setdefault(f"{command.name}, its job", []).append(time_of_job(command))
     return timings
+
+
+def time_of_job(command: Command) -> Timing:
+    """Return how long the last job of a command's kind took."""
+    with open_shelf(settings=load_settings(environ=command.environment)) as shelf:
+        job = shelf.services.registry.jobs(kind=command.job)[0]
+        assert job.finished_at is not None
+        return Timing(job.finished_at - job.created_at, math.nan)  # of its process alone the processor time is known
 
 
 def time_once(command: Command) -> Timing:
@@ -135,7 +151,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table whose first column is flush left."""
     widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
     for row in (header, *rows):
-        cells = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        cells = [cell.replace("nan", "").rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
         print("  ".join([row[0].ljust(widths[0]), *cells]))
 
 
