@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,9 @@ from modelshelf.cli import output
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson, Name
 from modelshelf.units import format_duration, format_size
+
+if TYPE_CHECKING:
+    from modelshelf.services.shelf import Shelf
 
 QUESTION = "What is 2+2?"
 _QUIET = {"TQDM_DISABLE": "1", "TRANSFORMERS_VERBOSITY": "error"}
@@ -27,30 +30,59 @@ def load(
 ) -> None:
     """Load a model and ask it one question, as a test.
 
-    A separate process loads the model, offline. The command prints the answer, the seconds and the memory that it took.
+    A process of its own loads the model, offline: llama.cpp, if it is installed, for a GGUF, else transformers. The
+    command prints the answer, the seconds and the memory that it took.
     """
-    from modelshelf.bootstrap.read_only import run_environment
     from modelshelf.bootstrap.shelf import open_shelf
-    from modelshelf.errors import Unavailable
 
     with at_the_edge(as_json=as_json), open_shelf() as shelf:
-        with shelf.services.loader.using(name, f"shelf load (pid {os.getpid()})") as (model, base):
-            command = [sys.executable, "-m", "modelshelf", "try-out", str(model.path), prompt]
-            command += [str(base.path)] if base is not None else []
-            done = subprocess.run(
-                command,
-                env=run_environment(shelf.services.tiers.settings, model) | _QUIET,
-                stdout=subprocess.PIPE,
-                text=True,
-                check=False,
-            )
-            if done.returncode:
-                raise Unavailable(f"{name} could not be loaded: its process exited with {done.returncode}, see above.")
-        view = {"model_name": name, **json.loads(done.stdout)}
+        shelf.path(name)  # a test of what is there downloads nothing
+        view = {
+            "model_name": name,
+            **(_through_llama(shelf, name, prompt) or _through_transformers(shelf, name, prompt)),
+        }
         if as_json:
             output.as_json(view)
         else:
             _show(name, view)
+
+
+def _through_llama(shelf: Shelf, name: str, prompt: str) -> dict[str, Any] | None:
+    """Return what asking a GGUF through llama.cpp took; None where transformers loads the model."""
+    from modelshelf.bootstrap.engines import make_starter
+    from modelshelf.errors import BadInput
+    from modelshelf.schemas.trial import TrialJson
+    from modelshelf.services.serving.try_engine import try_engine
+
+    starter = make_starter(shelf.services)
+    try:
+        wanted = starter.look(name)
+    except BadInput:  # no engine serves it; perhaps transformers loads it all the same
+        return None
+    if wanted.backend != "llama":
+        return None
+    return vars(TrialJson.of(try_engine(starter, wanted, prompt)))
+
+
+def _through_transformers(shelf: Shelf, name: str, prompt: str) -> dict[str, Any]:
+    """Return what asking a model through transformers took, in a child process."""
+    from modelshelf.bootstrap.read_only import run_environment
+    from modelshelf.errors import Unavailable
+
+    with shelf.services.loader.using(name, f"shelf load (pid {os.getpid()})") as (model, base):
+        command = [sys.executable, "-m", "modelshelf", "try-out", str(model.path), prompt]
+        command += [str(base.path)] if base is not None else []
+        done = subprocess.run(
+            command,
+            env=run_environment(shelf.services.tiers.settings, model) | _QUIET,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise Unavailable(f"{name} could not be loaded: its process exited with {done.returncode}, see above.")
+    answered: dict[str, Any] = json.loads(done.stdout)
+    return answered
 
 
 def try_out(path: str, prompt: str, base: Annotated[str | None, typer.Argument()] = None) -> None:

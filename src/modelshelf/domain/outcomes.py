@@ -39,10 +39,10 @@ class Trial:
     """The times and memory of loading a model and asking it one question."""
 
     load_s: float
-    """Seconds from the start of the import of transformers to a model that can answer."""
+    """Seconds from the start of its program, or of the import of transformers, to a model that can answer."""
     answer_s: float
     memory_bytes: int
-    """The peak resident size of the process."""
+    """What its processes held in memory: with transformers at most, else at the end."""
     prompt: str
     answer: str
 

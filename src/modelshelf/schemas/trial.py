@@ -20,7 +20,7 @@ class TrialJson(JsonObject):
     answer_s: float
     """Seconds until it had answered."""
     memory_bytes: int
-    """The most memory that the process had."""
+    """What its process held in memory: with transformers at most, else at the end."""
     prompt: str
     """What it was asked."""
     answer: str

@@ -136,6 +136,7 @@ def test_a_started_model_answers_and_is_leased_until_it_ends(library: Library) -
     assert held == ["tiny"]
     wait_until(lambda: library.leases() == [], "the lease to be given back")
     assert engine_files.records(library.starter.state_home) == []
+    assert library.shelf.model("tiny").row.uses == 1
     assert "fake engine: loading" in (engines_folder(library.starter.state_home) / "tiny.log").read_text()
 
 
@@ -219,6 +220,7 @@ def test_a_start_that_fails_gives_everything_back(
         assert "tiny.log" in caught.value.hint
         wait_until(lambda: library.leases() == [], "the lease to be given back")
         assert engine_files.records(library.starter.state_home) == []
+        assert library.shelf.model("tiny").row.uses == 0
 
 
 def test_a_cancelled_start_gives_everything_back(home: Home, hub: FakeHub) -> None:

@@ -84,11 +84,21 @@ class _Prepared:
     """The files that the engine will read."""
     log: EngineLog
     held: contextlib.ExitStack
+    was_ready: bool = False
 
     def served(self, url: str) -> Served:
-        """Return where the model answers."""
+        """Return where the model answers, which it does now."""
+        self.was_ready = True
         backend = self.plan.choice.backend
         return Served(self.plan.model.row.model_name, backend.name, url, self.upstream_model, self.key, backend.ignores)
+
+    def end(self) -> None:
+        """Give back what is held; an engine that never answered was no use of the model."""
+        if self.was_ready:
+            self.held.close()
+        else:
+            failed = EngineFailed("It never answered.")
+            self.held.__exit__(type(failed), failed, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +182,7 @@ class Starter:
             return await self._start(wanted)
 
     async def _start(self, wanted: Wanted) -> Engine:
-        prepared = await in_thread(lambda: self._prepare(wanted), lambda made: made.held.close())
+        prepared = await in_thread(lambda: self._prepare(wanted), _Prepared.end)
         plan = prepared.plan
         watch = StallWatch(patience_s(plan.files.size_bytes, None), time.monotonic())
         is_slow = plan.model.row.cache_location != PRIMARY
@@ -184,7 +194,7 @@ class Starter:
                     prepared.served,
                     lambda done: watch.is_stalled(time.monotonic(), done),
                     prepared.log.write,
-                    prepared.held.close,
+                    prepared.end,
                 )
         except EngineFailed as err:
             hint = f"Its whole log: {prepared.log.path}"

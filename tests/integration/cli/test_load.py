@@ -1,0 +1,52 @@
+"""`shelf load` through an engine."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+from tests.fakes.hub import FakeHub
+from tests.headers import gguf
+from tests.world import Home
+
+PROGRAM = Path(__file__).parents[2] / "fakes" / "engine_program.py"
+
+
+def llama_server(*words: str) -> dict[str, str]:
+    """Return the setting that names the tests' own engine."""
+    return {"LLAMA_SERVER": shlex.join([sys.executable, "-P", str(PROGRAM), *words])}
+
+
+def test_a_gguf_is_asked_through_its_engine(home: Home, hub: FakeHub) -> None:
+    """A GGUF is started in llama-server and asked; the answer has the shape that transformers' has."""
+    hub.add_repo("org/tiny", {"model.gguf": gguf({"general.architecture": "llama"})})
+    home.run("add", "tiny", "org/tiny").checked()
+
+    trial = home.run("load", "tiny", "--json", "--prompt", "Hello?", **llama_server()).checked().json
+
+    assert list(trial) == ["model_name", "load_s", "answer_s", "memory_bytes", "prompt", "answer"]
+    assert (trial["prompt"], trial["answer"].split()[0]) == ("Hello?", "word0")
+    assert trial["memory_bytes"] > 1_000_000
+
+
+def test_an_embedding_model_makes_numbers_of_the_question(home: Home, hub: FakeHub) -> None:
+    """Of a model that makes embeddings, the answer says how many numbers it made."""
+    header = {"general.architecture": "bert", "bert.pooling_type": 1}
+    hub.add_repo("org/embed", {"model.gguf": gguf(header)})
+    home.run("add", "embed", "org/embed").checked()
+
+    assert "embed: an embedding of 3 numbers" in home.run("load", "embed", **llama_server()).checked().out
+
+
+def test_an_engine_that_fails_is_an_error_with_its_words(home: Home, hub: FakeHub) -> None:
+    """An engine that doesn't start ends the command with 7, its reason, its last lines and where its log is."""
+    hub.add_repo("org/tiny", {"model.gguf": gguf({"general.architecture": "llama"})})
+    home.run("add", "tiny", "org/tiny").checked()
+
+    refused = home.run("load", "tiny", "--json", **llama_server("--crash", "starting"))
+
+    assert refused.code == 7
+    assert "unknown model architecture" in refused.problem["detail"]
+    assert refused.problem["tail"][0].startswith("fake engine: loading")
+    assert "tiny.log" in refused.problem["hint"]
