@@ -44,6 +44,11 @@ def add(registry: Registry, model_name: str = "qwen", **values: Any) -> ModelRow
     return registry.add_model(Registration(model_name, "Qwen/Qwen2.5-3B", "primary", **values), "/mnt/fast")
 
 
+def sorted_files() -> list[FileEntry]:
+    """Return the manifest as the registry gives it."""
+    return sorted(FILES, key=lambda file: file.path)
+
+
 def test_a_fresh_registry_is_empty(library: tuple[Registry, Reader]) -> None:
     """A fresh registry is empty, and reading it raises nothing."""
     _, reader = library
@@ -216,6 +221,21 @@ def test_a_manifest_goes_with_its_last_model(registry: Registry) -> None:
     assert registry.files("Qwen/Qwen2.5-3B", COMMIT) == []
 
 
+def test_a_manifest_of_another_repository_waits_for_gc(registry: Registry) -> None:
+    """A removal looks at the manifests of its own repository; what a full disk left of another one goes by gc."""
+    gone, other = add(registry, "gone"), Registration("other", "org/other", "primary")
+    left = registry.add_model(other, "/mnt/fast")
+    registry.set_manifest(gone, COMMIT, FILES)
+    registry.set_manifest(left, "d" * 40, FILES)
+    registry.set_manifest(left, "e" * 40, FILES)
+
+    registry.delete_model(gone.id)
+    assert (registry.files(gone.hf_path, COMMIT), registry.files(left.hf_path, "d" * 40)) == ([], sorted_files())
+
+    registry.drop_manifests()
+    assert (registry.files(left.hf_path, "d" * 40), registry.files(left.hf_path, "e" * 40)) == ([], sorted_files())
+
+
 def test_jobs_and_uses_go_with_their_model(registry: Registry) -> None:
     """A model's jobs and uses are deleted with it, and other models' stay."""
     one, two = add(registry, "one"), add(registry, "two")
@@ -315,6 +335,26 @@ def test_models_are_asked_for_by_repository_location_and_id(library: tuple[Regis
     assert reader.models(cache_location="custom") == [other]
     assert reader.models(model_id=row.id) == [row]
     assert reader.models(model_id=row.id, repo_id="org/name") == []
+
+
+def test_a_repository_is_found_in_upper_and_lower_case(library: tuple[Registry, Reader]) -> None:
+    """Where it doesn't matter how an id is written, the models of the repository are found all the same."""
+    registry, reader = library
+    add(registry)
+
+    assert [row.model_name for row in reader.models(any_case="qwen/QWEN2.5-3b")] == ["qwen"]
+    assert reader.models(any_case="qwen/other") == []
+    assert reader.names() == {"qwen": "Qwen/Qwen2.5-3B"}
+
+
+def test_adapters_are_told_by_their_files(library: tuple[Registry, Reader]) -> None:
+    """A model counts as an adapter when the commit that it is at has the configuration of one."""
+    registry, reader = library
+    config = FileEntry("adapter_config.json", 20, "1" * 40)
+    registry.set_manifest(add(registry, "adapter"), COMMIT, [config])
+    registry.set_manifest(add(registry, "moved-on"), "d" * 40, FILES)
+
+    assert [row.model_name for row in reader.adapters()] == ["adapter"]
 
 
 def test_models_are_listed_as_a_person_wants_to_see_them(library: tuple[Registry, Reader]) -> None:

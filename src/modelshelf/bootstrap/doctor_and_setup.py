@@ -221,6 +221,6 @@ def _registered_bases(settings: Settings) -> set[str]:
         registry = Registry(database_url(settings))
     except ShelfError:
         return set()
-    found = {row.cache_path for row in registry.models(cache_location=CUSTOM)} | set(registry.tier_ids())
+    found = {*registry.custom_bases()} | set(registry.tier_ids())
     registry.close()
     return found

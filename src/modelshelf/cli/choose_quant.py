@@ -58,10 +58,10 @@ def choose_quant(shelf: Shelf, wanted: Registration, name: str, *, may_ask: bool
 
 def _is_registered(shelf: Shelf, wanted: Registration, name: str) -> bool:
     """Return whether this would be the same registration a second time, which changes nothing."""
-    registry, repo_id = shelf.services.registry, wanted.hf_path.lower()
+    registry = shelf.services.registry
     if name:
         return registry.model(name) is not None
-    return any(row.hf_path.lower() == repo_id and not row.allow_patterns for row in registry.models())
+    return any(not row.allow_patterns for row in registry.models(any_case=wanted.hf_path))
 
 
 def _asked(choices: Sequence[Choice], tier: Tier) -> Choice:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def model_names(incomplete: str) -> list[str]:
     """Return the registered names that begin so."""
-    return _beginning(incomplete, lambda library: (row.model_name for row in library.reader.models()))
+    return _beginning(incomplete, lambda library: library.reader.names())
 
 
 def tiers(incomplete: str) -> list[str]:

@@ -171,6 +171,15 @@ def own_ref(model_name: ModelName) -> RefName:
     return RefName(_OWN_REFS + model_name.replace(":", "@"))  # no model's name has an @, no revision a colon
 
 
+def holder_of(own: RefName) -> str:
+    """Return the name of the model that holds a snapshot by a ref of ours; outside text, for others may write refs.
+
+    >>> holder_of(own_ref(ModelName("gemma:4b")))
+    'gemma:4b'
+    """
+    return own.removeprefix(_OWN_REFS).replace("@", ":")
+
+
 def is_own_ref(revision: str) -> bool:
     """Return whether a ref is one of ours, which says nothing about the Hub's repository."""
     return revision.startswith(_OWN_REFS)

@@ -97,9 +97,27 @@ class Reader(Protocol):
     """The registry, read only: what `shelf ls`, `path` and `env` need, without slow imports."""
 
     def models(
-        self, *, repo_id: str | None = None, cache_location: str | None = None, model_id: int | None = None
+        self,
+        *,
+        repo_id: str | None = None,
+        any_case: str | None = None,
+        cache_location: str | None = None,
+        model_id: int | None = None,
     ) -> list[ModelRow]:
-        """Return models by name: all, or those of a repository, a location or an id."""
+        """Return models, by name; all of them where nothing is asked.
+
+        Args:
+            repo_id: Those of a repository.
+            any_case: Those of a repository whose id may be written in upper or lower case.
+            cache_location: Those of a location.
+            model_id: The one of an id.
+        """
+
+    def adapters(self) -> list[ModelRow]:
+        """Return the models whose commits have the configuration of an adapter, by name."""
+
+    def names(self) -> dict[str, str]:
+        """Return the repository of each model by the model's name."""
 
     def listed(self, listing: Listing) -> list[ModelRow]:
         """Return the models that a person wants to see, in that order."""

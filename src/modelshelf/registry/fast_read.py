@@ -33,8 +33,7 @@ SCHEMA = "0001"
 MODEL_ROWS = """
 SELECT m.id, m.model_name, m.hf_path, m.revision, m.commit_hash, m.cache_location, m.cache_path, m.allow_patterns,
        m.pinned, m.pin_reason, m.complete, m.signature, m.size_bytes, m.created_at, m.arrived_at,
-       (SELECT max(u.at) FROM uses u WHERE u.model_id = m.id) AS last_used_at,
-       (SELECT count(*) FROM uses u WHERE u.model_id = m.id) AS uses,
+       nullif(m.last_used_at, 0) AS last_used_at, m.uses,
        j.id AS job_id, coalesce(j.kind, '') AS job_kind, coalesce(j.state, '') AS job_state,
        coalesce(j.detail, '') AS job_detail,
        coalesce(j.done_bytes, 0) AS job_done_bytes, coalesce(j.total_bytes, 0) AS job_total_bytes,
@@ -57,41 +56,58 @@ WHERE model_id = :model_id AND kind IN ('move', 'evict') AND state = 'done' ORDE
 OPEN_JOBS = "SELECT id, kind, model_name FROM jobs WHERE finished_at IS NULL ORDER BY id DESC"
 
 
+ADAPTERS = f"""{MODEL_ROWS}
+WHERE (m.hf_path, m.commit_hash) IN (SELECT hf_path, commit_hash FROM files WHERE path = 'adapter_config.json')
+ORDER BY m.model_name"""
+"""The text of its condition is that of an index."""
+
+NAMES = "SELECT model_name, hf_path FROM models ORDER BY model_name"
+
+_ASKED = {
+    "repo_id": "m.hf_path = :repo_id",
+    "any_case": "lower(m.hf_path) = lower(:any_case)",
+    "cache_location": "m.cache_location = :cache_location",
+    "model_id": "m.id = :model_id",
+}
+
+
 def models_query(**asked: str | int | None) -> tuple[str, dict[str, str | int]]:
     """Return the statement, and its parameters, that lists models by name.
 
     Args:
-        asked: What their columns have to be; None: anything.
+        asked: What `Reader.models` is asked; None: anything.
     """
-    conditions = {column: value for column, value in asked.items() if value is not None}
-    where = " AND ".join(f"m.{column} = :{column}" for column in conditions)
-    return f"{MODEL_ROWS} {'WHERE' if where else ''} {where} ORDER BY m.model_name", conditions
+    parameters = {name: value for name, value in asked.items() if value is not None}
+    where = " AND ".join(_ASKED[name] for name in parameters)
+    return f"{MODEL_ROWS} {'WHERE' if where else ''} {where} ORDER BY m.model_name", parameters
 
 
 _KEYS = {
-    Order.NAME: "0",
     Order.SIZE: "m.size_bytes",
-    Order.USED: "coalesce((SELECT max(u.at) FROM uses u WHERE u.model_id = m.id), 0)",
+    Order.USED: "m.last_used_at",
 }
-"""What models are sorted by, the largest first; those that are equal by name."""
+"""What models are sorted by unless by name, the largest first; those that are equal by name."""
 
 
 def listed_query(listing: Listing) -> tuple[str, dict[str, str | int]]:
     """Return the statement, and its parameters, that lists what a person wants to see."""
     parameters: dict[str, str | int] = {}
-    key, conditions, limit = _KEYS[listing.order], [], ""
+    key, conditions, limit = _KEYS.get(listing.order), [], ""
     if listing.text:
         escaped = re.sub("([!%_])", r"!\1", listing.text.lower())
         parameters["text"] = f"%{escaped}%"
         conditions.append("(lower(m.model_name) LIKE :text ESCAPE '!' OR lower(m.hf_path) LIKE :text ESCAPE '!')")
     if listing.after:
         parameters["after"] = listing.after
-        last = "0" if key == "0" else f"(SELECT {key} FROM models m WHERE m.model_name = :after)"
-        conditions.append(f"({key} < {last} OR ({key} = {last} AND m.model_name > :after))")
+        if key:
+            last = f"(SELECT {key} FROM models m WHERE m.model_name = :after)"
+            conditions.append(f"{key} <= {last} AND ({key} < {last} OR m.model_name > :after)")
+        else:
+            conditions.append("m.model_name > :after")
     if listing.limit is not None:
         parameters["limit"], limit = listing.limit, "LIMIT :limit"
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-    order = "m.model_name" if key == "0" else f"{key} DESC, m.model_name"
+    order = f"{key} DESC, m.model_name" if key else "m.model_name"
     return f"{MODEL_ROWS} {where} ORDER BY {order} {limit}", parameters
 
 
@@ -117,6 +133,15 @@ def model_rows(rows: Iterable[Sequence[object]]) -> list[ModelRow]:
             found.append(model_row(row))
         except BadInput as err:
             _log.warning("model_left_out", extra={"id": row[0], "detail": err.detail})
+    return found
+
+
+def model_names(rows: Iterable[Sequence[object]]) -> dict[str, str]:
+    """Return the names of rows with their repositories; what no model can be called is left out."""
+    found: dict[str, str] = {}
+    for name, repo_id in rows:
+        with contextlib.suppress(BadInput):
+            found[ModelName(name)] = str(repo_id)
     return found
 
 
@@ -171,10 +196,23 @@ class EmptyReader:
     """The registry before the first model."""
 
     def models(
-        self, *, repo_id: str | None = None, cache_location: str | None = None, model_id: int | None = None
+        self,
+        *,
+        repo_id: str | None = None,
+        any_case: str | None = None,
+        cache_location: str | None = None,
+        model_id: int | None = None,
     ) -> list[ModelRow]:
         """Return none."""
         return []
+
+    def adapters(self) -> list[ModelRow]:
+        """Return none."""
+        return []
+
+    def names(self) -> dict[str, str]:
+        """Return none."""
+        return {}
 
     def listed(self, listing: Listing) -> list[ModelRow]:
         """Return none."""
@@ -223,12 +261,29 @@ class SqliteReader:
             return False
 
     def models(
-        self, *, repo_id: str | None = None, cache_location: str | None = None, model_id: int | None = None
+        self,
+        *,
+        repo_id: str | None = None,
+        any_case: str | None = None,
+        cache_location: str | None = None,
+        model_id: int | None = None,
     ) -> list[ModelRow]:
-        """Return models, by name: all, or those of a repository, of a location, or the one of an id."""
-        statement, parameters = models_query(hf_path=repo_id, cache_location=cache_location, id=model_id)
+        """Return models, by name: all, or those that `domain.ports.Reader.models` says."""
+        statement, parameters = models_query(
+            repo_id=repo_id, any_case=any_case, cache_location=cache_location, model_id=model_id
+        )
         with self._connect() as connection:
             return model_rows(connection.execute(statement, parameters))
+
+    def adapters(self) -> list[ModelRow]:
+        """Return the models whose commits have the configuration of an adapter, by name."""
+        with self._connect() as connection:
+            return model_rows(connection.execute(ADAPTERS))
+
+    def names(self) -> dict[str, str]:
+        """Return the repository of each model by the model's name."""
+        with self._connect() as connection:
+            return model_names(connection.execute(NAMES))
 
     def listed(self, listing: Listing) -> list[ModelRow]:
         """Return the models that a person wants to see, in that order."""

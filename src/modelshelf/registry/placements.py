@@ -16,9 +16,10 @@ from modelshelf.domain.job_params import OldCopy
 from modelshelf.domain.jobs import DONE, UNFINISHED, Cause
 from modelshelf.domain.models import FileEntry, ModelRow, total_size
 from modelshelf.domain.sidecars import Sidecar
+from modelshelf.domain.tiers import CUSTOM
 from modelshelf.errors import NotFound
 from modelshelf.registry.database import db_now
-from modelshelf.registry.rows import new_deletion
+from modelshelf.registry.rows import drop_manifests, new_deletion
 from modelshelf.registry.tables import files, jobs, models
 
 
@@ -74,6 +75,18 @@ class Placements:
             job = sa.insert(jobs).values(**new_deletion(name, old_copy, cause)).returning(jobs.c.id)
             return int(connection.execute(job).scalar_one())
 
+    def by_last_use(self, cache_location: str) -> list[tuple[str, str, float]]:
+        """Return when whole models of a location, or of a custom one, were used or came: those used last come last.
+
+        Each is a repository, a commit, and the seconds since 1970; a snapshot comes again where its models differ.
+        """
+        used = sa.func.coalesce(sa.func.nullif(models.c.last_used_at, 0), models.c.arrived_at)
+        here = models.c.cache_location.in_((cache_location, CUSTOM))
+        query = sa.select(models.c.hf_path, models.c.commit_hash, used.label("used_at")).distinct()
+        query = query.where(models.c.complete, models.c.commit_hash.is_not(None), here).order_by("used_at")
+        with self._engine.connect() as connection:
+            return [row._tuple() for row in connection.execute(query)]
+
     def add(self, sidecar: Sidecar, cache_location: str, base: str, *, complete: bool, signature: str) -> bool:
         """Register a model again as its sidecar says; returns whether the name was free."""
         values = {
@@ -117,7 +130,8 @@ class Placements:
             if not connection.execute(change).rowcount:
                 return False
             _keep_files(connection, sidecar.hf_path, sidecar.commit_hash, sidecar.files)
-            _forget_unused_files(connection)
+            for repo_id in {row.hf_path, sidecar.hf_path}:
+                drop_manifests(connection, repo_id)
         return True
 
     def lose(self, row: ModelRow) -> bool:
@@ -157,7 +171,7 @@ class Placements:
             if not connection.execute(change).rowcount:
                 return False
             _keep_files(connection, row.hf_path, commit_hash, manifest)
-            _forget_unused_files(connection)
+            drop_manifests(connection, row.hf_path)
             if old_copy is not None:
                 connection.execute(sa.insert(jobs).values(**new_deletion(row.model_name, old_copy)))
         return True
@@ -190,8 +204,3 @@ def _keep_files(connection: sa.Connection, repo_id: str, commit_hash: str, manif
         commit = {"hf_path": repo_id, "commit_hash": commit_hash}
         rows = [commit | {"path": f.path, "size_bytes": f.size_bytes, "digest": f.digest} for f in manifest]
         connection.execute(sa.insert(files), rows)
-
-
-def _forget_unused_files(connection: sa.Connection) -> None:
-    used = sa.exists().where((models.c.hf_path == files.c.hf_path) & (models.c.commit_hash == files.c.commit_hash))
-    connection.execute(sa.delete(files).where(~used))

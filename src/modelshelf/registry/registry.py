@@ -19,6 +19,7 @@ from modelshelf.domain.job_params import OldCopy
 from modelshelf.domain.jobs import DONE, Cause, Job, JobKind, Moved
 from modelshelf.domain.listing import Listing
 from modelshelf.domain.models import FileEntry, ModelRow, Registration, select_files, total_size
+from modelshelf.domain.tiers import CUSTOM
 from modelshelf.errors import BadInput, Conflict, OutOfSpace, ShelfError, Unavailable
 from modelshelf.registry import fast_read
 from modelshelf.registry.changes import Changes
@@ -27,7 +28,7 @@ from modelshelf.registry.jobs import JobTable
 from modelshelf.registry.leases import Leases
 from modelshelf.registry.placements import Placements
 from modelshelf.registry.reservations import Reservations
-from modelshelf.registry.rows import JOB_COLUMNS, new_deletion, new_job
+from modelshelf.registry.rows import JOB_COLUMNS, drop_manifests, new_deletion, new_job
 from modelshelf.registry.servers import Servers
 from modelshelf.registry.tables import checks, damage, files, jobs, models, reservations, tiers
 from modelshelf.registry.uses import UseTable
@@ -86,11 +87,26 @@ class Registry(JobTable, UseTable):
     # --- models ---
 
     def models(
-        self, *, repo_id: str | None = None, cache_location: str | None = None, model_id: int | None = None
+        self,
+        *,
+        repo_id: str | None = None,
+        any_case: str | None = None,
+        cache_location: str | None = None,
+        model_id: int | None = None,
     ) -> list[ModelRow]:
-        """Return models, by name: all, or those of a repository, of a location, or the one of an id."""
-        asked = fast_read.models_query(hf_path=repo_id, cache_location=cache_location, id=model_id)
-        return fast_read.model_rows(self._read(asked[0], **asked[1]))
+        """Return models, by name: all, or those that `domain.ports.Reader.models` says."""
+        statement, parameters = fast_read.models_query(
+            repo_id=repo_id, any_case=any_case, cache_location=cache_location, model_id=model_id
+        )
+        return fast_read.model_rows(self._read(statement, **parameters))
+
+    def adapters(self) -> list[ModelRow]:
+        """Return the models whose commits have the configuration of an adapter, by name."""
+        return fast_read.model_rows(self._read(fast_read.ADAPTERS))
+
+    def names(self) -> dict[str, str]:
+        """Return the repository of each model by the model's name."""
+        return fast_read.model_names(self._read(fast_read.NAMES))
 
     def listed(self, listing: Listing) -> list[ModelRow]:
         """Return the models that a person wants to see, in that order."""
@@ -245,26 +261,36 @@ class Registry(JobTable, UseTable):
         """
         job = None
         with self._engine.begin() as connection:
-            gone = sa.delete(models).where(models.c.id == model_id).returning(models.c.model_name)
-            name = connection.execute(gone).scalar()
+            gone = sa.delete(models).where(models.c.id == model_id).returning(models.c.model_name, models.c.hf_path)
+            name, repo_id = connection.execute(gone).one_or_none() or (None, None)
             if name is not None and old_copy is not None:
                 added = sa.insert(jobs).values(**new_deletion(name, old_copy)).returning(*JOB_COLUMNS)
                 job = Job(*connection.execute(added).one())
-        with contextlib.suppress(OutOfSpace):  # a long manifest may be more than a full disk has room for: the next one
-            self._drop_manifests()
+        if name is not None:
+            with contextlib.suppress(OutOfSpace):  # a long manifest may be more than a full disk has room for: see gc
+                self.drop_manifests(repo_id)
         return job
 
-    def _drop_manifests(self) -> None:
-        """Delete the manifests that no model has."""
-        used = sa.exists().where((models.c.hf_path == files.c.hf_path) & (models.c.commit_hash == files.c.commit_hash))
+    def drop_manifests(self, repo_id: str | None = None) -> None:
+        """Delete the manifests that no model has.
+
+        Args:
+            repo_id: Of this repository alone.
+        """
         with self._engine.begin() as connection:
-            connection.execute(sa.delete(files).where(~used))
+            drop_manifests(connection, repo_id)
 
     def moves(self, model_id: int) -> list[Moved]:
         """Return the last moves of a model that are over, newest first."""
         return fast_read.moves(self._read(fast_read.MOVES, model_id=model_id))
 
     # --- tiers ---
+
+    def custom_bases(self) -> list[str]:
+        """Return the bases of custom tiers that models lie on."""
+        here = sa.select(models.c.cache_path).where(models.c.cache_location == CUSTOM).distinct()
+        with self._engine.connect() as connection:
+            return list(connection.scalars(here.order_by(models.c.cache_path)))
 
     def tier_ids(self) -> dict[str, str]:
         """Return the bases that were used, path to tier id."""

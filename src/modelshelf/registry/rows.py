@@ -6,12 +6,14 @@ import json
 import logging
 from collections.abc import Mapping
 
+import sqlalchemy as sa
+
 from modelshelf.domain.job_params import OldCopy
 from modelshelf.domain.jobs import A_PERSON, QUEUED, Cause, Job, JobKind
 from modelshelf.domain.outside import object_of, parse_json
 from modelshelf.errors import BadInput
 from modelshelf.registry.database import db_now
-from modelshelf.registry.tables import jobs
+from modelshelf.registry.tables import files, jobs, models
 
 _log = logging.getLogger(__name__)
 LEASE_S = 60.0
@@ -43,6 +45,18 @@ def new_job(
 def new_deletion(model_name: str, old_copy: OldCopy, cause: Cause = A_PERSON) -> dict[str, object]:
     """Return the columns of the job that deletes an old copy."""
     return new_job(JobKind.DELETE_OLD_COPY, model_name, old_copy.to_json(), cause)
+
+
+def drop_manifests(connection: sa.Connection, repo_id: str | None = None) -> None:
+    """Delete the manifests that no model has.
+
+    Args:
+        connection: One in a transaction.
+        repo_id: Of this repository alone; None: of all, which reads every row of every manifest.
+    """
+    used = sa.exists().where((models.c.hf_path == files.c.hf_path) & (models.c.commit_hash == files.c.commit_hash))
+    gone = sa.delete(files).where(~used)
+    connection.execute(gone if repo_id is None else gone.where(files.c.hf_path == repo_id))
 
 
 def has_params(job: Job) -> bool:

@@ -16,6 +16,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    text,
 )
 
 metadata = MetaData(
@@ -48,10 +49,17 @@ models = Table(
     Column("size_bytes", BigInteger, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("arrived_at", Double, nullable=False),
-    Index("ix_models_hf_path", "hf_path"),
-    Index("ix_models_cache_location", "cache_location"),
+    Column("last_used_at", Double, nullable=False, default=0.0),
+    Column("uses", Integer, nullable=False, default=0),
 )
-"""A registered model. `allow_patterns` is a JSON list; `cache_path` is the base; `arrived_at` is when it came there."""
+"""A registered model. `allow_patterns` is a JSON list; `cache_path` is the base; `arrived_at` is when it came there.
+
+`last_used_at` and `uses` repeat what the table of uses says, so that nobody counts there; 0 for never.
+"""
+Index("ix_models_hf_path", models.c.hf_path, models.c.commit_hash)
+Index("ix_models_cache_location", models.c.cache_location, models.c.cache_path)
+Index("ix_models_size_bytes", models.c.size_bytes.desc(), models.c.model_name)
+Index("ix_models_last_used_at", models.c.last_used_at.desc(), models.c.model_name)
 
 files = Table(
     "files",
@@ -63,6 +71,9 @@ files = Table(
     Column("digest", Text, nullable=False),
 )
 """The manifest of a commit: every file it has, selected or not."""
+_IS_ADAPTER = text("path = 'adapter_config.json'")
+_BY_PATH = (files.c.path, files.c.hf_path, files.c.commit_hash)
+Index("ix_files_adapters", *_BY_PATH, sqlite_where=_IS_ADAPTER, postgresql_where=_IS_ADAPTER)
 
 tiers = Table(
     "tiers",
@@ -110,7 +121,7 @@ jobs = Table(
     Column("finished_at", Double),
     Column("parent_id", Integer, ForeignKey("jobs.id", ondelete="SET NULL")),
     Column("reason", Text, nullable=False),
-    Index("ix_jobs_model_id", "model_id"),
+    Index("ix_jobs_model_id", "model_id", "id"),
     Index("ix_jobs_parent_id", "parent_id"),
     Index("ix_jobs_state", "state"),
 )

@@ -19,6 +19,8 @@ class UseTable:
             values = [models.c.id, sa.literal(kind), db_now(), sa.literal(duration_s)]
             there = sa.select(*values).where(models.c.id == model_id)
             connection.execute(sa.insert(uses).from_select(["model_id", "kind", "at", "duration_s"], there))
+            counted = {"last_used_at": db_now(), "uses": models.c.uses + 1}
+            connection.execute(sa.update(models).where(models.c.id == model_id).values(**counted))
 
     def uses_at(self, model_id: int) -> list[float]:
         """Return when a model was used, seconds since 1970."""

@@ -91,3 +91,18 @@ def test_a_sidecar_holds_its_snapshot_by_a_ref(base: Base) -> None:
 
     sidecars.remove(base, ModelName("qwen"))
     assert not repo.refs.joinpath("refs").exists()
+
+
+def test_the_sidecars_of_a_repository_are_found_by_its_refs(base: Base) -> None:
+    """A model that holds a snapshot is found by that; one that was still arriving by its name alone."""
+    repo = base.repo(SIDECAR.hf_path)
+    put(repo.snapshot(SIDECAR.commit_hash) / "a.gguf", b"12345")
+    holding = dataclasses.replace(SIDECAR, model_name="gemma:4b", arriving_from=None)
+    other = dataclasses.replace(SIDECAR, model_name="other", hf_path="org/other")
+    for sidecar in (SIDECAR, holding, other):
+        sidecars.write(base, sidecar)
+    put(repo.ref("refs/shelf/-"), b"a" * 40)
+
+    assert sidecars.of_repo(base, SIDECAR.hf_path, "org/name") == [holding]
+    assert sidecars.of_repo(base, SIDECAR.hf_path, "qwen") == [holding, SIDECAR]
+    assert sidecars.of_repo(base, SIDECAR.hf_path, "other") == [holding]

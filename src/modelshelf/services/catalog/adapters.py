@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +31,7 @@ class Adapters:
         repo_id = adapter.base_repo(Base(Path(model.base)), Path(model.path))
         if repo_id is None:
             return None
-        found = [self.library.model(row.model_name) for row in self._of(repo_id)]
+        found = [self.library.model(row.model_name) for row in self.library.reader.models(any_case=repo_id)]
         if not found:
             raise NotFound(
                 f"{model.row.model_name} is an adapter of {repo_id}, which isn't registered.",
@@ -45,13 +44,9 @@ class Adapters:
 
     def needing(self, row: ModelRow) -> list[str]:
         """Return the registered adapters that would lose their base model with this model, by name."""
-        if len(list(self._of(row.hf_path))) > 1:
+        if len(self.library.reader.models(any_case=row.hf_path)) > 1:
             return []
-        return [other.model_name for other in self.library.reader.models() if self._needs(other, row.hf_path)]
-
-    def _of(self, repo_id: RepoId) -> Iterator[ModelRow]:
-        """Yield the models of a repository, in any letter case, as adapters spell it."""
-        return (row for row in self.library.reader.models() if row.hf_path.lower() == repo_id.lower())
+        return [other.model_name for other in self.library.reader.adapters() if self._needs(other, row.hf_path)]
 
     def _needs(self, row: ModelRow, repo_id: RepoId) -> bool:
         if row.commit_hash is None:

@@ -58,7 +58,7 @@ class Library:
         """
         row = self.reader.model(model_name)
         if row is None:
-            meant = names_meant(model_name, {other.model_name: other.hf_path for other in self.reader.models()})
+            meant = names_meant(model_name, self.reader.names())
             new = (
                 f"To register and download it: shelf add {model_name}" if "/" in model_name else "shelf ls lists them."
             )

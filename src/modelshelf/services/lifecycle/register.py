@@ -99,11 +99,10 @@ class Registrar:
         Raises:
             Conflict: The same model is registered on another tier.
         """
-        rows = self.registry.models()
+        rows = self.registry.models(any_case=wanted.hf_path)
         same = next((row for row in rows if _asks_the_same(row, wanted)), None)
         if same is None:
-            taken = {row.model_name for row in rows}
-            return replace(wanted, model_name=free_name(wanted.hf_path, taken, behind=behind))
+            return replace(wanted, model_name=free_name(wanted.hf_path, self.registry.names(), behind=behind))
         tier = self.tiers.settings.chosen(wanted.cache_location, wanted.cache_path)
         if self.tiers.settings.resolve(same.cache_location, same.cache_path).base != tier.base:
             move = f"shelf move {same.model_name} {wanted.cache_path or wanted.cache_location}"
@@ -129,7 +128,7 @@ class Registrar:
 
     def _known_spelling(self, base: Base, hf_path: RepoId) -> RepoId:
         """Return a repository's id as it is already spelled here; letter case doesn't tell two repositories apart."""
-        registered = [row.hf_path for row in self.registry.models()]
+        registered = [row.hf_path for row in self.registry.models(any_case=hf_path)]
         cached = [repo_id for kind, repo_id, _ in scan.repos(base) if kind == "model"]
         return next((known for known in (*registered, *cached) if known.lower() == hf_path.lower()), hf_path)
 
@@ -165,8 +164,8 @@ class Registrar:
 
 
 def _asks_the_same(row: ModelRow, wanted: Registration) -> bool:
-    ours = (row.hf_path.lower(), row.revision, row.allow_patterns)  # the Hub's spelling of an id
-    return ours == (wanted.hf_path.lower(), wanted.revision, wanted.allow_patterns)
+    """Return whether a model of the same repository is registered as it is wanted."""
+    return (row.revision, row.allow_patterns) == (wanted.revision, wanted.allow_patterns)
 
 
 def registration(

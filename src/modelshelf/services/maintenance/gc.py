@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +17,7 @@ from modelshelf.domain.names import Digest, RepoId, is_digest
 from modelshelf.domain.outside import list_of, object_of
 from modelshelf.domain.ports import Clock
 from modelshelf.domain.tiers import Tier
-from modelshelf.errors import BadInput, ShelfError, Unavailable
+from modelshelf.errors import BadInput, OutOfSpace, ShelfError, Unavailable
 from modelshelf.registry.registry import Registry
 from modelshelf.schemas.garbage import TidiedJson, TidyReportJson
 from modelshelf.schemas.json_object import to_json
@@ -79,6 +80,8 @@ class Collector:
         params = params_of(running.job, GcParams)
         collect_on = partial(self._collect, running=running, params=params)
         run_on_each(self.registry, self.tiers, running, params.tier, collect_on)
+        with contextlib.suppress(OutOfSpace):
+            self.registry.drop_manifests()
 
     def _collect(self, tier: Tier, running: Running, params: GcParams) -> Tidied:
         tier_id = self.tiers.open_to_write(tier)

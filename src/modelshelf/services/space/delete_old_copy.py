@@ -48,7 +48,7 @@ class OldCopyDeleter:
         base = _base_here(self.library.tiers, old)
         if base is None:
             raise Unavailable(marker.why_offline(Base(Path(old.cache_path)), old.tier_id), retry_after_s=60)
-        freed = self.delete(base, old.hf_path, old.commit_hash, old.files)
+        freed = self.delete(base, old.hf_path, old.commit_hash, old.files, model_name=running.job.model_name)
         self.registry.update_job(running.job.id, {"result": json.dumps(asdict(freed))})
 
     def delete(
@@ -59,6 +59,7 @@ class OldCopyDeleter:
         files: Sequence[FileEntry],
         *,
         exclude_model_id: int | None = None,
+        model_name: str = "",
     ) -> Freed:
         """Delete files of one commit in one base that no registered model there needs; return what that freed.
 
@@ -68,13 +69,14 @@ class OldCopyDeleter:
             commit_hash: The commit; None if no file goes.
             files: The files to delete.
             exclude_model_id: The id of a model whose needs are ignored.
+            model_name: The model that they were of; its sidecar goes even where no ref tells of it.
 
         Raises:
             Unavailable: They are in use, or their drive is offline; none of them was deleted.
         """
         self._check_there(base, repo_id)
         with locks.wait_lock(base.path, base.repo_lock(repo_id), self.clock):
-            freed = self._remove_stale_sidecars(base, repo_id)
+            freed = self._remove_stale_sidecars(base, repo_id, model_name)
             if not files or commit_hash is None:
                 return Freed()
             users = self.users(base, repo_id, commit_hash, files)
@@ -123,13 +125,12 @@ class OldCopyDeleter:
         if reason:
             raise Unavailable(reason, retry_after_s=60, cache_path=str(base.path))
 
-    def _remove_stale_sidecars(self, base: Base, repo_id: RepoId) -> Freed:
+    def _remove_stale_sidecars(self, base: Base, repo_id: RepoId, model_name: str) -> Freed:
         """Delete the sidecars of models of this repository that are elsewhere by now, or gone."""
         freed = Freed()
-        rows = {row.model_name: row for row in self.registry.models()}
-        for sidecar in sidecars.read_all(base):
-            row = rows.get(sidecar.model_name)
-            if sidecar.hf_path == repo_id and (row is None or self.library.base_of(row) != str(base.path)):
+        for sidecar in sidecars.of_repo(base, repo_id, model_name):
+            row = self.registry.model(sidecar.model_name)
+            if row is None or self.library.base_of(row) != str(base.path):
                 freed += sidecars.remove(base, sidecar.model_name)
         return freed
 

@@ -154,9 +154,9 @@ class TierService:
     def all(self) -> list[Tier]:
         """Return the configured tiers and every custom one with a model."""
         found = {tier.base: tier for tier in self.configured()}
-        for row in self.registry.models(cache_location=CUSTOM):
+        for path in self.registry.custom_bases():
             with contextlib.suppress(BadInput):  # the settings now call that base a tier of their own
-                tier = self.settings.resolve(row.cache_location, row.cache_path)
+                tier = self.settings.resolve(CUSTOM, path)
                 found.setdefault(tier.base, tier)
         return list(found.values())
 

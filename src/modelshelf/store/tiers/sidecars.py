@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 
 from modelshelf.domain.models import file_entry
-from modelshelf.domain.names import BasePath, CommitHash, ModelName, RefName, RepoId, own_ref
+from modelshelf.domain.names import BasePath, CommitHash, ModelName, RefName, RepoId, holder_of, is_own_ref, own_ref
 from modelshelf.domain.outcomes import Freed
 from modelshelf.domain.outside import flag_of, list_of, object_of, text_of
 from modelshelf.domain.patterns import FilePattern, patterns_of
@@ -20,10 +20,10 @@ from modelshelf.errors import BadInput
 from modelshelf.store import fs
 from modelshelf.store.layout import Base
 from modelshelf.store.probe import is_folder
-from modelshelf.store.repos import snapshot
+from modelshelf.store.repos import scan, snapshot
 from modelshelf.store.small_files import LIST_BYTES, read_small_json, read_small_text
 
-__all__ = ["Sidecar", "read_all", "read_files", "remove", "write"]
+__all__ = ["Sidecar", "of_repo", "read_all", "read_files", "remove", "write"]
 
 _KEYS = (
     *("model_name", "hf_path", "revision", "commit_hash", "allow_patterns"),
@@ -77,6 +77,22 @@ def _hold(base: Base, sidecar: Sidecar) -> None:
 def read_all(base: Base) -> list[Sidecar]:
     """Return a base's sidecars, by name; one that can't be understood is left out, see `read_files`."""
     return [sidecar for sidecar in read_files(base).values() if sidecar is not None]
+
+
+def of_repo(base: Base, repo_id: RepoId, also: str) -> list[Sidecar]:
+    """Return the sidecars of a repository's models: of those that hold a snapshot here, and of one by name.
+
+    Args:
+        base: The base.
+        repo_id: The repository.
+        also: That name; whatever else it is names none.
+    """
+    names = set[ModelName]()
+    for called in (also, *map(holder_of, filter(is_own_ref, scan.refs(base.repo(repo_id))))):
+        with contextlib.suppress(BadInput):
+            names.add(ModelName(called))
+    found = (_read(base.sidecar(name)) for name in sorted(names))
+    return [sidecar for sidecar in found if sidecar is not None and sidecar.hf_path == repo_id]
 
 
 def read_files(base: Base) -> dict[Path, Sidecar | None]:

@@ -25,7 +25,6 @@ TRIGGERS = (
         _NOTE + "VALUES ('model', NEW.model_name, {now})",
     ]),
     ("DELETE ON models", "", [_NOTE + "VALUES ('model', OLD.model_name, {now})"]),
-    ("INSERT ON uses", "", [_MODEL]),
     ("INSERT ON jobs", "", [_NOTE + "VALUES ('job', CAST(NEW.id AS TEXT), {now})", _MODEL]),
     ("UPDATE ON jobs", _JOB, [_NOTE + "VALUES ('job', CAST(NEW.id AS TEXT), {now})", _MODEL]),
     ("DELETE ON jobs", "", [_NOTE + "VALUES ('job', CAST(OLD.id AS TEXT), {now})"]),
@@ -109,6 +108,9 @@ def upgrade() -> None:
     sa.Column('digest', sa.Text(), nullable=False),
     sa.PrimaryKeyConstraint('hf_path', 'commit_hash', 'path', name=op.f('pk_files'))
     )
+    adapters = sa.text("path = 'adapter_config.json'")
+    op.create_index('ix_files_adapters', 'files', ['path', 'hf_path', 'commit_hash'], unique=False,
+    sqlite_where=adapters, postgresql_where=adapters)
     library = op.create_table('library',
     sa.Column('id', sa.Text(), nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_library'))
@@ -131,11 +133,15 @@ def upgrade() -> None:
     sa.Column('size_bytes', sa.BigInteger(), nullable=False),
     sa.Column('created_at', sa.Double(), nullable=False),
     sa.Column('arrived_at', sa.Double(), nullable=False),
+    sa.Column('last_used_at', sa.Double(), nullable=False),
+    sa.Column('uses', sa.Integer(), nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_models')),
     sa.UniqueConstraint('model_name', name=op.f('uq_models_model_name'))
     )
-    op.create_index('ix_models_hf_path', 'models', ['hf_path'], unique=False)
-    op.create_index('ix_models_cache_location', 'models', ['cache_location'], unique=False)
+    op.create_index('ix_models_hf_path', 'models', ['hf_path', 'commit_hash'], unique=False)
+    op.create_index('ix_models_cache_location', 'models', ['cache_location', 'cache_path'], unique=False)
+    op.create_index('ix_models_size_bytes', 'models', [sa.text('size_bytes DESC'), 'model_name'], unique=False)
+    op.create_index('ix_models_last_used_at', 'models', [sa.text('last_used_at DESC'), 'model_name'], unique=False)
     op.create_table('tiers',
     sa.Column('id', sa.Text(), nullable=False),
     sa.Column('cache_location', sa.Text(), nullable=False),
@@ -169,7 +175,7 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['parent_id'], ['jobs.id'], name=op.f('fk_jobs_parent_id'), ondelete='SET NULL'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_jobs'))
     )
-    op.create_index('ix_jobs_model_id', 'jobs', ['model_id'], unique=False)
+    op.create_index('ix_jobs_model_id', 'jobs', ['model_id', 'id'], unique=False)
     op.create_index('ix_jobs_parent_id', 'jobs', ['parent_id'], unique=False)
     op.create_index('ix_jobs_state', 'jobs', ['state'], unique=False)
     op.create_table('leases',
@@ -230,6 +236,8 @@ def downgrade() -> None:
     op.drop_index('ix_jobs_model_id', table_name='jobs')
     op.drop_table('jobs')
     op.drop_table('tiers')
+    op.drop_index('ix_models_last_used_at', table_name='models')
+    op.drop_index('ix_models_size_bytes', table_name='models')
     op.drop_index('ix_models_cache_location', table_name='models')
     op.drop_index('ix_models_hf_path', table_name='models')
     op.drop_table('models')
