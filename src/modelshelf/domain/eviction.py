@@ -186,6 +186,34 @@ def plan_deletion(
     return _plan(_Ask(need_bytes, room, location), reasons, marks)
 
 
+def is_enough(
+    need_bytes: int,
+    room: Room,
+    coldest: Iterable[Candidate],
+    *,
+    marks: Watermarks,
+    now_s: float,
+    protect: Collection[int] = (),
+    only_from_hub: bool = False,
+) -> bool:
+    """Return whether a plan over the coldest placements of a tier is the plan over all of them.
+
+    Args:
+        need_bytes: What is about to be written.
+        room: What was measured on the tier.
+        coldest: The placements that were used before all others, and every one that was used at the same time as them.
+        marks: When and how far to make room, and the minimum stay.
+        now_s: Seconds since 1970.
+        protect: Ids of models that are never chosen.
+        only_from_hub: Whether only what the hub still has may go, as for `plan_deletion`.
+    """
+    if room.limit_bytes is not None and need_bytes > room.limit_bytes:
+        return True  # no plan helps
+    ours = (c for c in coldest if c.model_id not in protect and not _reasons(c, marks, now_s))
+    movable_bytes = sum(c.free_bytes for c in ours if c.on_hub or not only_from_hub)
+    return movable_bytes >= _targets(_Ask(need_bytes, room, PRIMARY), marks)[0]
+
+
 @dataclass(frozen=True, slots=True)
 class _Ask:
     """A request for room on a tier."""

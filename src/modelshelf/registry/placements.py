@@ -85,7 +85,7 @@ class Placements:
         query = sa.select(models.c.hf_path, models.c.commit_hash, used.label("used_at")).distinct()
         query = query.where(models.c.complete, models.c.commit_hash.is_not(None), here).order_by("used_at")
         with self._engine.connect() as connection:
-            return [row._tuple() for row in connection.execute(query)]
+            return [(repo_id, commit_hash, used_at) for repo_id, commit_hash, used_at in connection.execute(query)]
 
     def add(self, sidecar: Sidecar, cache_location: str, base: str, *, complete: bool, signature: str) -> bool:
         """Register a model again as its sidecar says; returns whether the name was free."""

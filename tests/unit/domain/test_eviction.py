@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelshelf.domain.eviction import Candidate, EvictionPlan, Watermarks, plan_deletion, plan_eviction
+from modelshelf.domain.eviction import Candidate, EvictionPlan, Watermarks, is_enough, plan_deletion, plan_eviction
 from modelshelf.domain.tiers import Room
 from modelshelf.errors import BadInput, Conflict, OutOfSpace, ShelfError
 from modelshelf.units import GB
@@ -430,6 +430,19 @@ def test_any_plan_is_sound(situation: tuple[int, Room, list[Candidate], Watermar
     assert all(plan.free_bytes - victim.free_bytes < plan.target_bytes for victim in plan.victims)
     used = [victim.last_used_at for victim in plan.victims]
     assert used == sorted(used)
+
+
+@given(situations(), st.booleans())
+def test_the_coldest_are_enough_for_the_plan_over_all(
+    situation: tuple[int, Room, list[Candidate], Watermarks], delete: bool
+) -> None:
+    """Once the coldest placements are enough, the others change nothing about the plan."""
+    need_bytes, before, models, marks = situation
+    asked = {"marks": marks, "now_s": NOW_S, "only_from_hub": delete}
+    for last_s in sorted({c.last_used_at for c in models}):
+        coldest = [c for c in models if c.last_used_at <= last_s]
+        if is_enough(need_bytes, before, coldest, **asked):
+            assert planned((need_bytes, before, coldest, marks), delete=delete) == planned(situation, delete=delete)
 
 
 @given(situations(), st.booleans())

@@ -53,15 +53,18 @@ class Promoter:
         tiers = self.room.tiers
         primary, secondary = tiers.settings.primary, tiers.settings.secondary
         assert secondary is not None
+        protect, room = {model.row.id}, self.room.admission.room(primary)
         same_disk = marker.device(Base(tiers.path(primary))) == marker.device(Base(tiers.path(secondary)))
+        size_bytes, may_evict = model.row.size_bytes, self.room.policy.demote
+        coldest = self.room.coldest(primary, size_bytes, room, self.marks, protect) if may_evict else ()
         return should_promote(
             self.mode,
             self.registry.uses_at(model.row.id),
             self.clock.now(),
-            model.row.size_bytes,
-            self.room.admission.room(primary),
-            self.room.candidates(primary) if self.room.policy.demote else (),
+            size_bytes,
+            room,
+            coldest,
             self.marks,
-            protect={model.row.id},
+            protect=protect,
             same_disk=same_disk,
         )

@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-from modelshelf.domain.eviction import Candidate, EvictionPlan, Watermarks, plan_deletion, plan_eviction
+from modelshelf.domain.eviction import Candidate, EvictionPlan, Watermarks, is_enough, plan_deletion, plan_eviction
 from modelshelf.domain.job_params import MoveParams, params_of
-from modelshelf.domain.jobs import QUEUED, RUNNING, UNFINISHED, Cause, Job, JobKind
-from modelshelf.domain.models import ModelRow, State
+from modelshelf.domain.jobs import QUEUED, RUNNING, Cause, Job, JobKind
+from modelshelf.domain.models import State
 from modelshelf.domain.ports import Clock, Hub
 from modelshelf.domain.tiers import PRIMARY, SECONDARY, Room, Tier, with_holders
 from modelshelf.errors import BadInput, Corrupt, NotFound, OutOfSpace, ShelfError
 from modelshelf.registry.registry import Registry
-from modelshelf.services.catalog.leases import holding
 from modelshelf.services.catalog.models import Library
 from modelshelf.services.jobs.runner import JobRunner
+from modelshelf.services.space.coldest import Coldest
 from modelshelf.services.space.delete_old_copy import OldCopyDeleter
 from modelshelf.services.space.enqueue_move import enqueue_move
 from modelshelf.services.space.reservations import Admission, Reservation
 from modelshelf.services.space.tiers import TierService
 from modelshelf.store.gc import open_files
 from modelshelf.store.layout import Base
-from modelshelf.store.repos import delete, scan
+from modelshelf.store.repos import scan
 from modelshelf.store.tiers import marker
 
 _log = logging.getLogger(__name__)
@@ -150,62 +151,46 @@ class RoomMaker:
             same_disk = self._device(tier) == self._device(self.tiers.settings.secondary)
             return self._plan_demotion(tier, room, need_bytes, model_id, same_disk=same_disk)
         if tier.location == SECONDARY and self.policy.remove_unpinned:
-            candidates = [self._with_hub(c) for c in self.candidates(tier)]
-            marks, now_s = self.policy.marks.at_once(), self.clock.now()
-            return plan_deletion(need_bytes, room, candidates, marks, now_s, protect={model_id})
+            marks, now_s, protect = self.policy.marks.at_once(), self.clock.now(), {model_id}
+            enough = partial(is_enough, need_bytes, room, marks=marks, now_s=now_s, protect=protect, only_from_hub=True)
+            candidates = Coldest(self.registry, self.library, tier, self._with_hub).measure(enough)
+            return plan_deletion(need_bytes, room, candidates, marks, now_s, protect=protect)
         return None
 
     def _takes_more(self, tier: Tier | None) -> bool:
         """Return whether models can be moved to a tier at all: it is online and not read-only."""
         return tier is not None and not self.tiers.why_offline(tier) and marker.is_writable(Base(Path(tier.base)))
 
-    def candidates(self, tier: Tier) -> list[Candidate]:
-        """Return the placements on a tier; models that share a snapshot are one, held if either is."""
-        groups: dict[tuple[str, str], list[ModelRow]] = {}
-        of_repo: dict[str, list[ModelRow]] = {}
-        for row in self.registry.models():
-            of_repo.setdefault(row.hf_path, []).append(row)
-            if row.complete and row.commit_hash and self.library.base_of(row) == tier.base:
-                groups.setdefault((row.hf_path, row.commit_hash), []).append(row)
-        leased = {lease.model_id for lease in holding(self.registry, self.library.tiers, tier.base)}
-        return [self._candidate(tier, rows, of_repo[rows[0].hf_path], leased) for rows in groups.values()]
+    def coldest(
+        self, tier: Tier, need_bytes: int, room: Room, marks: Watermarks, protect: Collection[int] = ()
+    ) -> list[Candidate]:
+        """Return the placements on a tier that a plan to evict looks at: the coldest, or all of them.
 
-    def _candidate(
-        self, tier: Tier, rows: Sequence[ModelRow], of_repo: Sequence[ModelRow], leased: set[int]
-    ) -> Candidate:
-        first = rows[0]
-        assert first.commit_hash is not None
-        base = Base(Path(tier.base))
-        files = {file.path: file for row in rows for file in self.library.files(row)}
-        free_bytes = 0
-        with contextlib.suppress(ShelfError):  # what can't be removed frees nothing
-            others = self.library.needed_digests(base, first.hf_path, first.commit_hash, of_repo)
-            where = (base, first.hf_path, first.commit_hash)
-            free_bytes = delete.leaving_bytes(base, delete.plan_removal(*where, files.values(), (), others))
-        return Candidate(
-            model_name=first.model_name,
-            model_id=first.id,
-            free_bytes=free_bytes,
-            last_used_at=max(row.last_used_at or row.arrived_at for row in rows),
-            arrived_at=max(row.arrived_at for row in rows),
-            pinned=any(row.pinned for row in rows),
-            leased=any(row.id in leased for row in rows),
-            busy=any(_is_busy(row) for row in rows),
-        )
+        Args:
+            tier: The tier.
+            need_bytes: What is about to be written there.
+            room: What was measured there.
+            marks: When and how far to make room, and the minimum stay.
+            protect: Ids of models that stay.
+        """
+        enough = partial(is_enough, need_bytes, room, marks=marks, now_s=self.clock.now(), protect=protect)
+        return Coldest(self.registry, self.library, tier).measure(enough)
 
     def _plan_demotion(
         self, tier: Tier, room: Room, need_bytes: int, model_id: int, *, same_disk: bool
     ) -> EvictionPlan:
         """Plan until no victim has an open file, and the secondary's file system can hold all of them."""
-        candidates, opened = self.candidates(tier), open_files.opened()
-        marks, now_s = self.policy.marks.at_once(), self.clock.now()
+        coldest, opened = Coldest(self.registry, self.library, tier), open_files.opened()
+        marks, now_s, protect = self.policy.marks.at_once(), self.clock.now(), {model_id}
+        enough = partial(is_enough, need_bytes, room, marks=marks, now_s=now_s, protect=protect)
         while True:
-            plan = plan_eviction(need_bytes, room, candidates, marks, now_s, protect={model_id}, same_disk=same_disk)
+            candidates = coldest.measure(enough)
+            plan = plan_eviction(need_bytes, room, candidates, marks, now_s, protect=protect, same_disk=same_disk)
             used = {victim.model_id for victim in plan.victims if self._is_open(tier, victim, opened)}
             unfit = {victim.model_id for victim in plan.victims if not self._can_leave(victim)}
             if not used and not unfit:
                 return plan
-            candidates = [
+            coldest.known = [
                 replace(c, leased=c.leased or c.model_id in used) for c in candidates if c.model_id not in unfit
             ]
 
@@ -301,8 +286,3 @@ class RoomMaker:
 
     def _device(self, tier: Tier) -> str:
         return marker.device(Base(Path(tier.base)))
-
-
-def _is_busy(row: ModelRow) -> bool:
-    """Return whether a job works on a model; a dead process's move doesn't count, because it is finished here."""
-    return row.job_state in UNFINISHED and not (row.job_kind == JobKind.MOVE and row.job_state == QUEUED)

@@ -1,0 +1,95 @@
+"""Which placements could leave a tier: the least recently used first, measured only as far as a plan needs them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby, islice
+from pathlib import Path
+
+from modelshelf.domain.eviction import Candidate
+from modelshelf.domain.jobs import QUEUED, UNFINISHED, JobKind
+from modelshelf.domain.models import ModelRow
+from modelshelf.domain.tiers import Tier
+from modelshelf.errors import ShelfError
+from modelshelf.registry.registry import Registry
+from modelshelf.services.catalog.leases import holding
+from modelshelf.services.catalog.models import Library
+from modelshelf.store.layout import Base
+from modelshelf.store.repos import delete
+
+_AT_FIRST = 8
+
+
+class Coldest:
+    """The placements on a tier; models that share a snapshot are one, held if either is.
+
+    Args:
+        registry: The registry.
+        library: The models as they are.
+        tier: The tier.
+        ask: What is still to be found out about a placement that was measured.
+    """
+
+    def __init__(
+        self, registry: Registry, library: Library, tier: Tier, ask: Callable[[Candidate], Candidate] = lambda c: c
+    ) -> None:
+        self.known: list[Candidate] = []
+        """Those that were measured, the coldest of all."""
+        self._registry, self._library, self._tier, self._ask = registry, library, tier, ask
+        self._leased = {lease.model_id for lease in holding(registry, library.tiers, tier.base)}
+        self._left = self._measured()
+
+    def measure(self, is_enough: Callable[[Sequence[Candidate]], bool]) -> list[Candidate]:
+        """Return the coldest placements: as many as are enough, or all of them."""
+        while not is_enough(self.known):
+            more = list(islice(self._left, max(_AT_FIRST, len(self.known))))
+            if not more:
+                break
+            self.known += (candidate for alike in more for candidate in alike)
+        return self.known
+
+    def _measured(self) -> Iterator[list[Candidate]]:
+        """Yield what was used last at the same time, measured: of those the largest is the coldest."""
+        placed = self._registry.placements.by_last_use(self._tier.location)
+        for used_at, alike in groupby(placed, key=lambda one: one[-1]):
+            snapshots = dict.fromkeys((repo_id, commit_hash) for repo_id, commit_hash, _ in alike)
+            yield [found for one in snapshots if (found := self._used_last_at(used_at, *one)) is not None]
+
+    def _used_last_at(self, used_at: float, repo_id: str, commit_hash: str) -> Candidate | None:
+        """Return a placement; None where there is none on this tier, or one of its models was used later."""
+        of_repo = self._registry.models(repo_id=repo_id)
+        same = (row for row in of_repo if row.complete and row.commit_hash == commit_hash)
+        here = [row for row in same if self._library.base_of(row) == self._tier.base]
+        if not here or max(map(_used_at, here)) != used_at:
+            return None
+        return self._ask(self._candidate(here, of_repo))
+
+    def _candidate(self, rows: Sequence[ModelRow], of_repo: Sequence[ModelRow]) -> Candidate:
+        first, base = rows[0], Base(Path(self._tier.base))
+        assert first.commit_hash is not None
+        files = {file.path: file for row in rows for file in self._library.files(row)}
+        free_bytes = 0
+        with contextlib.suppress(ShelfError):  # what cannot be removed frees nothing
+            others = self._library.needed_digests(base, first.hf_path, first.commit_hash, of_repo)
+            where = (base, first.hf_path, first.commit_hash)
+            free_bytes = delete.leaving_bytes(base, delete.plan_removal(*where, files.values(), (), others))
+        return Candidate(
+            model_name=first.model_name,
+            model_id=first.id,
+            free_bytes=free_bytes,
+            last_used_at=max(map(_used_at, rows)),
+            arrived_at=max(row.arrived_at for row in rows),
+            pinned=any(row.pinned for row in rows),
+            leased=any(row.id in self._leased for row in rows),
+            busy=any(_is_busy(row) for row in rows),
+        )
+
+
+def _used_at(row: ModelRow) -> float:
+    return row.last_used_at or row.arrived_at
+
+
+def _is_busy(row: ModelRow) -> bool:
+    """Return whether a job works on a model; a move that its process left, by dying, is gone on with instead."""
+    return row.job_state in UNFINISHED and not (row.job_kind == JobKind.MOVE and row.job_state == QUEUED)
