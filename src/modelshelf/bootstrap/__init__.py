@@ -1,1 +1,1 @@
-"""THE composition root: settings in, a library out. Nobody else constructs adapters."""
+"""THE composition root: settings in, a library out. Nothing else constructs adapters."""

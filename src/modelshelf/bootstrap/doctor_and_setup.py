@@ -1,4 +1,4 @@
-"""Composing what works where the library does not, or not yet: the doctor, the first settings, the service."""
+"""Composing what works without a usable library: the doctor, the first settings, the service."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ if TYPE_CHECKING:
     from modelshelf.services.space.forget_base import Forgetter
 
 GREET_S = 5.0
-"""So long the doctor waits for the hub."""
+"""How long the doctor waits for the hub, in seconds."""
 
 
 def open_doctor(environ: Mapping[str, str] | None = None, *, mend: bool = False) -> Doctor:
-    """Return who says why something does not work; what cannot be opened is among what it says.
+    """Return the doctor; what can't be opened is among its findings.
 
-    Nothing is made: a library that was never used is not begun by asking about it.
+    Nothing is created: asking about a library that was never used doesn't begin it.
 
     Args:
         environ: The environment; by default this process's.
-        mend: Make the registry anew where it is gone from a primary base that was used.
+        mend: Create the registry again if it is missing from a used primary base.
     """
     from modelshelf import __version__
     from modelshelf.domain.doctor_surroundings import HubFacts
@@ -86,7 +86,7 @@ def open_doctor(environ: Mapping[str, str] | None = None, *, mend: bool = False)
 def _open_if_there(
     settings: Settings, path: Path | None, hung: Mapping[str, str], *, mend: bool
 ) -> tuple[Shelf | None, Exception | None]:
-    """Return the library, or why it cannot be opened; neither where there is none yet."""
+    """Return the library, or why it can't be opened; neither if there is none yet."""
     from sqlalchemy.exc import SQLAlchemyError
 
     base = Base(Path(settings.tiers.primary.base))
@@ -117,7 +117,7 @@ def _registry_facts(url: str, path: Path | None, error: Exception | None) -> Reg
     Args:
         url: Its address, which may hold a password.
         path: Its file; None for a server.
-        error: Why it could not be opened; None where it could, or nobody tried.
+        error: Why it couldn't be opened; None if it could, or nobody tried.
     """
     from modelshelf.domain.doctor_registry import RegistryFacts
 
@@ -135,16 +135,16 @@ def _registry_facts(url: str, path: Path | None, error: Exception | None) -> Reg
 
 
 def _rebuild(path: Path) -> str:
-    """Return the command that sets a damaged registry aside, log and all, and has it built anew from the sidecars."""
+    """Return the command that sets a damaged registry and its log aside, and rebuilds it from the sidecars."""
     folder = shlex.quote(str(path.parent))
     return f"cd {folder} && mkdir damaged && mv {path.name}* damaged/ && shelf reconcile"
 
 
 def first_setup(*, here: bool) -> FirstSetup:
-    """Return who writes the first settings.
+    """Return the service that writes the first settings.
 
     Args:
-        here: Into the working directory, not for all of this user's shells.
+        here: For the working directory, not for all of this user's shells.
     """
     from modelshelf.services.setup.init import FirstSetup
 
@@ -154,10 +154,10 @@ def first_setup(*, here: bool) -> FirstSetup:
 
 
 def unit_service() -> UnitService:
-    """Return who leaves the server running: with this interpreter, and the settings that are read here.
+    """Return the service that keeps the server running: with this interpreter and the present settings.
 
     Raises:
-        BadInput: The settings are wrong.
+        BadInput: The settings are invalid.
     """
     from modelshelf.domain.systemd_unit import UNIT_NAME, without_secrets
     from modelshelf.services.setup.systemd import UnitService
@@ -171,10 +171,10 @@ def unit_service() -> UnitService:
 
 
 def open_forgetter() -> Forgetter:
-    """Return who lets bases go, also where the registry is out of reach; nothing is made.
+    """Return the service that forgets bases, even if the registry isn't reachable; nothing is created.
 
     Raises:
-        BadInput: The settings are wrong.
+        BadInput: The settings are invalid.
     """
     from modelshelf.bootstrap.status import open_registry
     from modelshelf.services.space.forget_base import Forgetter
@@ -185,10 +185,10 @@ def open_forgetter() -> Forgetter:
 
 
 def reset_marker(path: str) -> None:
-    """Take a known base that lost its marker as a new, empty tier.
+    """Mark a known base that lost its marker as a new, empty tier.
 
     Raises:
-        BadInput: The settings are wrong, or that base is none of ours or has its marker.
+        BadInput: The settings are invalid, or that base isn't ours or has its marker.
     """
     from modelshelf.registry.registry import Registry
 
@@ -214,7 +214,7 @@ def reset_marker(path: str) -> None:
 
 
 def _registered_bases(settings: Settings) -> set[str]:
-    """Return the bases that the registry knows; none where it cannot be opened."""
+    """Return the bases in the registry; none if it can't be opened."""
     from modelshelf.registry.registry import Registry
 
     try:

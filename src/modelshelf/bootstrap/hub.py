@@ -1,4 +1,4 @@
-"""Composing the client of the hub, which needs no library."""
+"""Composing the hub client, which needs no library."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def make_hub(settings: Settings, connections: int = 1) -> HubClient:
 
     Args:
         settings: The settings.
-        connections: How many requests run side by side.
+        connections: How many requests run at the same time.
     """
     from modelshelf import __version__
     from modelshelf.hub.client import HubClient
@@ -35,9 +35,9 @@ def make_peers(settings: Settings, connections: int) -> tuple[HubClient, ...]:
 
 
 def open_hub() -> HubClient:
-    """Return the hub, for a question that has nothing to do with a library.
+    """Return the hub, for a question that doesn't need a library.
 
     Raises:
-        BadInput: The settings are wrong.
+        BadInput: The settings are invalid.
     """
     return make_hub(load_settings())

@@ -1,4 +1,4 @@
-"""Which registry is in force: that of the settings, or the one that the primary base has already."""
+"""Which registry is used: that of the settings, or the one that the primary base already has."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from modelshelf.store.tiers import governor, marker, registry_file
 from modelshelf.store.tiers.governor import Governor
 
 NOTES = logging.getLogger("modelshelf.notes")
-"""What a person should know besides the answer; the command prints it on stderr."""
+"""What a person should know beside the answer; the command prints it on stderr."""
 
 
 def registry_in_force(settings: Settings) -> tuple[str, Path | None]:
-    """Return the address of the registry in force, and its file where it is one; nothing is made.
+    """Return the address of the registry in use, and its file if it is one; nothing is created.
 
-    Where the settings say another one than the marker of the primary base, the marker's is used. A server that a marker
-    names is never asked: whoever writes a marker would choose whom this process connects to.
+    If the settings name another one than the primary base's marker, the marker's is used. A server that a marker
+    names is never asked, because whoever writes a marker would choose where this process connects to.
 
     Raises:
-        Unavailable: The primary base has a registry that cannot be used from here.
+        Unavailable: The primary base has a registry that can't be used from here.
     """
     url, path = registry_file.place(settings.database_url, settings.tiers.primary.base)
     base = Base(Path(settings.tiers.primary.base))
@@ -41,7 +41,7 @@ def registry_in_force(settings: Settings) -> tuple[str, Path | None]:
 
 
 def _id_at(url: str, path: Path | None) -> str:
-    """Return the id of the registry that the settings name; empty where there is none yet."""
+    """Return the id of the registry in the settings; empty if there is none yet."""
     if path is not None:
         return library_id(path)
     from modelshelf.registry.registry import Registry
@@ -54,7 +54,7 @@ def _id_at(url: str, path: Path | None) -> str:
 
 
 def _check_role(settings: Settings, base: Base, theirs: Path) -> None:
-    """Do nothing where the other library has this base as its primary too; its rows would mean other bases here.
+    """Raise if the other library's primary is another base; its rows would mean other bases here.
 
     Raises:
         Unavailable: It has another one.
@@ -72,7 +72,7 @@ def _check_role(settings: Settings, base: Base, theirs: Path) -> None:
 
 
 def _settings_of(settings: Settings, theirs: Path) -> str:
-    """Return how to use the library of a registry, for a hint."""
+    """Return how to use a registry's library, for a hint."""
     for primary, env_file in KnownLibraries(settings.state_home).load().items():
         if theirs == Base(Path(primary)).registry:
             return f"cd {Path(env_file).parent}" if env_file else f"export PRIMARY_CACHE_PATH={primary}"

@@ -1,4 +1,4 @@
-"""Where the registry is, and composing what looks without importing anything slow."""
+"""Where the registry is, and composing readers without slow imports."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 
 def open_library(env_file: Path | None = None) -> Library:
-    """Return the library for looking only, without anything that is slow to import where that is possible.
+    """Return the library for reading only, without slow imports where possible.
 
     Raises:
-        BadInput: The settings are wrong.
-        Unavailable: The primary base is not mounted, or the registry cannot be opened.
+        BadInput: The settings are invalid.
+        Unavailable: The primary base isn't mounted, or the registry can't be opened.
     """
     settings = load_settings(env_file)
     check_mounts(settings)
@@ -41,7 +41,7 @@ def open_library(env_file: Path | None = None) -> Library:
 
 
 def unadopted_models(models: Iterable[Model]) -> Unadopted:
-    """Return what other programs downloaded and no model is registered for.
+    """Return other programs' unregistered models.
 
     Args:
         models: The registered models.
@@ -61,7 +61,7 @@ class QuickLibrary:
 
 
 def open_quick_library() -> QuickLibrary:
-    """Return the library for who completes a word: as `open_library`, and empty where that would take its time.
+    """Return the library for completion: as `open_library`, or empty if that would be slow.
 
     Raises:
         ShelfError: As `open_library` does.
@@ -78,14 +78,14 @@ def hub_endpoint() -> str:
     """Return the address of the hub.
 
     Raises:
-        BadInput: The settings are wrong.
+        BadInput: The settings are invalid.
     """
     return load_settings().hf_endpoint
 
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """What a server needs beside the library."""
+    """A server's settings beside the library's."""
 
     host: str
     port: int
@@ -94,14 +94,14 @@ class ServerSettings:
     custom_roots: tuple[str, ...] | None
     log_as_json: bool
     secrets: tuple[str, ...] = field(repr=False)
-    """What no log may hold."""
+    """Texts that no log may contain."""
 
 
 def server_settings() -> ServerSettings:
     """Return where to listen.
 
     Raises:
-        BadInput: The settings are wrong.
+        BadInput: The settings are invalid.
     """
     settings = load_settings()
     secrets = tuple(filter(None, (settings.hf_token, settings.api_key, settings.peer_key)))
@@ -117,14 +117,14 @@ def server_settings() -> ServerSettings:
 
 
 def run_environment(tiers: Tiers, model: Model) -> dict[str, str]:
-    """Return the whole environment of a program that is to find `model`."""
+    """Return the whole environment for a program that is to find `model`."""
     return child_environment(environment(model, tiers))
 
 
 def shell_to_find(name: str) -> dict[str, str | None]:
     """Return what a shell sets for other programs to find a model; None: unset it.
 
-    The primary base is among it only where this library would be another one without it.
+    It includes the primary base only if the library would be another one without it.
 
     Raises:
         NotFound, Conflict, Unavailable: As `Library.ready` does.
@@ -137,10 +137,10 @@ def shell_to_find(name: str) -> dict[str, str | None]:
 
 
 def shell_back() -> dict[str, str | None]:
-    """Return what takes that back; empty where there is nothing to.
+    """Return the variables that restore a shell; empty if nothing was changed.
 
     Raises:
-        BadInput: Somebody changed what was kept for it.
+        BadInput: Somebody changed the stored values.
     """
     return shell_variables.back(child_environment({}))
 
@@ -168,10 +168,10 @@ def _is_new(settings: Settings, known: KnownBases, path: Path | None) -> bool:
 
 
 def _check_meant(settings: Settings) -> None:
-    """Let nobody begin a second library without knowing it.
+    """Raise if a second library would be created by accident.
 
     Raises:
-        Conflict: This user has one already, and no setting names the one that is about to begin.
+        Conflict: This user has one already, and no setting names the new one.
     """
     libraries, primary = KnownLibraries(settings.state_home).load(), settings.tiers.primary.base
     others = [f"{base} ({env_file})" if env_file else base for base, env_file in libraries.items() if base != primary]
@@ -188,13 +188,13 @@ def _check_meant(settings: Settings) -> None:
 
 
 def remember_library(settings: Settings) -> None:
-    """Note the library in force for commands where no settings are."""
+    """Remember the library in use for commands without settings."""
     env_file = None if settings.named_by == "environment" else settings.env_file
     KnownLibraries(settings.state_home).remember(Base(Path(settings.tiers.primary.base)), env_file)
 
 
 def check_mounts(settings: Settings) -> None:
-    """Look at the bases of the settings; see `store.mounts.check_outlives`.
+    """Check the bases of the settings; see `store.mounts.check_outlives`.
 
     Raises:
         BadInput: One of them is a file.
@@ -207,10 +207,10 @@ def check_mounts(settings: Settings) -> None:
 
 
 def url_to_look(settings: Settings) -> str:
-    """Return where the registry is, or will be; nothing is made.
+    """Return where the registry is, or will be; nothing is created.
 
-    A primary that was used before and is not mounted takes the registry with it: refused here, before an empty one
-    is made in its place. So is a SQLite file on a share.
+    A used primary that isn't mounted has the registry on it: refused here, before an empty one
+    is created in its place. So is a SQLite file on a network mount.
     """
     return _checked(settings)[0]
 
@@ -233,6 +233,6 @@ def database_url(settings: Settings) -> str:
         marker.open_tier(Base(Path(settings.tiers.primary.base)), KnownBases(settings.state_home), None)
     registry_file.make_room_for(path, settings.state_home)
     if path is not None and not settings.database_url:
-        with contextlib.suppress(ShelfError):  # of a base that cannot be written the registry is read
-            fs.touch(path.parent, path)  # SQLite gives its own files the owner and the mode of this one
+        with contextlib.suppress(ShelfError):  # in a base that can't be written, the registry is only read
+            fs.touch(path.parent, path)  # SQLite gives its own files this one's owner and mode
     return url

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from modelshelf.services.space.tiers import TierService
 
 STREAMS = 8
-"""Requests side by side in one pull."""
+"""Concurrent requests of one pull."""
 
 
 class SystemClock:
@@ -58,13 +58,13 @@ def open_shelf(
 
     Args:
         env_file: The settings file; see `load_settings`.
-        settings: Settings that were read already.
+        settings: Settings, if they were already read.
         clock: Time; by default the machine's.
-        read_only: Make nothing: no base, no registry, for a plan that is shown and not carried out.
+        read_only: Create nothing, neither a base nor a registry, for a plan that is only shown.
 
     Raises:
-        BadInput: The settings are wrong.
-        Unavailable: The primary base is not mounted, or the registry cannot be opened.
+        BadInput: The settings are invalid.
+        Unavailable: The primary base isn't mounted, or the registry can't be opened.
     """
     from modelshelf.services.shelf import Shelf
 
@@ -148,7 +148,7 @@ def _make_adopter(parts: _Parts, reconciler: Reconciler) -> Adopter:
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """What the verbs are made of."""
+    """The parts behind the verbs."""
 
     clock: Clock
     registry: Registry

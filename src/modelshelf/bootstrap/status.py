@@ -1,4 +1,4 @@
-"""Composing what says which settings, which registry and which servers are in force, whatever is broken."""
+"""Composing the status: which settings, registry and servers are in use, whatever is broken."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def open_status(environ: Mapping[str, str] | None = None) -> Status:
-    """Return who says what is in force here; nothing is made.
+    """Return the status of what is in use here; nothing is created.
 
     Args:
         environ: The environment; by default this process's.
@@ -47,7 +47,7 @@ def open_status(environ: Mapping[str, str] | None = None) -> Status:
 
 
 def open_registry(settings: Settings) -> tuple[Registry | None, str, str]:
-    """Return the registry, its address, and why it cannot be used; neither where there is none yet."""
+    """Return the registry, its address, and why it can't be used; neither if there is none yet."""
     from modelshelf.registry.registry import Registry
 
     url, _ = registry_file.place(settings.database_url, settings.tiers.primary.base)

@@ -86,7 +86,7 @@ def add(
 
 
 def _name_and_model(words: list[str]) -> tuple[str, str]:
-    """Return the name, empty where none is given, and the text that names the model.
+    """Return the name, empty without one, and the text that names the model.
 
     Raises:
         BadInput: There are other words, such as the files that `hf download` takes.
@@ -109,7 +109,7 @@ def _name_and_model(words: list[str]) -> tuple[str, str]:
 
 @contextmanager
 def _told_as_registered(name: str) -> Iterator[None]:
-    """Say that a model is registered though its download has to wait."""
+    """Say that a model is registered and its download has to wait."""
     from modelshelf.errors import Unavailable
 
     try:

@@ -94,7 +94,7 @@ def carry_out(shelf: Shelf, wanted: AdoptRequest, *, as_json: bool) -> None:
 
 
 def _show(shelf: Shelf, wanted: AdoptRequest, *, as_json: bool) -> None:
-    """Show what is there and what each mode would do with it."""
+    """Show what was found and what each mode would do with it."""
     from modelshelf.errors import ShelfError
     from modelshelf.schemas.adopt import AdoptPlanJson
 

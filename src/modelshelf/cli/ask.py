@@ -1,4 +1,4 @@
-"""Asking a person."""
+"""Asking a person questions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def is_answered() -> bool:
-    """Return whether a person sees a question and can answer it."""
+    """Return whether a person can see a question and answer it."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 

@@ -1,4 +1,4 @@
-"""How far a job is: one line that is drawn anew on a terminal, and a line every ten seconds where there is none."""
+"""A job's progress: one line that is redrawn on a terminal, or a line every ten seconds without one."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from modelshelf.units import format_size
 
 _LINE_EVERY_S = 10.0
 _STEADY_S = 3.0
-"""A phase that is younger says nothing of how long it will take."""
+"""A phase has to last so long, in seconds, before its remaining time is shown."""
 _BAR_CELLS = range(6, 31)
 _LONGEST_ETA_S = 100 * 86400.0
 
 
 @contextmanager
 def job_progress(what: str) -> Iterator[Callable[[Job], None]]:
-    """Show a job's progress on stderr, unless nobody wants it; say of one that is stopped that it can go on.
+    """Show a job's progress on stderr, unless the user doesn't want it; say of a stopped job that it can go on.
 
     Args:
         what: What the job works on, for people.
@@ -43,7 +43,7 @@ def job_progress(what: str) -> Iterator[Callable[[Job], None]]:
 
 @contextmanager
 def _shown(what: str) -> Iterator[Callable[[Job], None]]:
-    if WISHES.quiet or (WISHES.as_json and not sys.stderr.isatty()):  # a program reads the error there, alone
+    if WISHES.quiet or (WISHES.as_json and not sys.stderr.isatty()):  # a program expects only the error there
         yield lambda job: None
     elif is_drawable(sys.stderr):
         steady = Steady()
@@ -58,13 +58,13 @@ def _shown(what: str) -> Iterator[Callable[[Job], None]]:
 
 @dataclass(slots=True)
 class Steady:
-    """Says how long a job will take, once its present phase has lasted long enough to tell."""
+    """Estimates a job's remaining time once its present phase has lasted long enough."""
 
     phase: tuple[str, int] = ("", 0)
     since_s: float = 0.0
 
     def eta_s(self, job: Job, now_s: float) -> float | None:
-        """Return the seconds that are left; None while nobody knows."""
+        """Return the remaining seconds; None while unknown."""
         if self.phase != (job.phase, job.total_bytes):
             self.phase, self.since_s = (job.phase, job.total_bytes), now_s
         eta_s = job.eta_s if now_s - self.since_s >= _STEADY_S and not job.detail else None
@@ -73,15 +73,15 @@ class Steady:
 
 @dataclass(slots=True)
 class Lines:
-    """Says how far a job is without drawing."""
+    """Reports a job's progress without drawing."""
 
     what: str
     said_s: float
-    """When it said something; at first, when the job began."""
+    """When it last printed something; at first, when the job began."""
     steady: Steady = field(default_factory=Steady)
 
     def say(self, job: Job, now_s: float) -> None:
-        """Say it, where it is time to."""
+        """Print the progress if it is time to."""
         eta_s = self.steady.eta_s(job, now_s)
         if now_s - self.said_s >= _LINE_EVERY_S:
             self.said_s = now_s
@@ -89,12 +89,12 @@ class Lines:
 
 
 def said(what: str, job: Job, eta_s: float | None) -> str:
-    """Return how far a job is, as a line for a log."""
+    """Return a job's progress as a line for a log."""
     return f"{what}: {', '.join(filter(None, (_phase(job), _bytes(job), *pace(job, eta_s))))}"
 
 
 def drawn(what: str, job: Job, eta_s: float | None, most: int) -> str:
-    """Return how far a job is, as a line of a terminal that is `most` cells wide."""
+    """Return a job's progress as a line for a terminal of `most` cells."""
     left = f"{shorten(what, max(most // 4, 12))} {_phase(job)}"
     right = "  ".join(filter(None, (_bytes(job), *pace(job, eta_s))))
     room = most - cells(left) - cells(right) - 5
@@ -114,7 +114,7 @@ def _bytes(job: Job) -> str:
 
 
 def pace(job: Job, eta_s: float | None) -> tuple[str, ...]:
-    """Return rate and time left, or what keeps a job from having them."""
+    """Return the rate and remaining time, or what the job waits for."""
     if job.detail or job.state != RUNNING or not job.total_bytes:
         return (job.detail,)
     return f"{format_size(job.rate_bytes_per_s)}/s", f"ETA {_left(eta_s)}"

@@ -1,4 +1,4 @@
-"""Choosing one of several quantisations, where a person names a repository of them and nothing more."""
+"""Choosing one of several quantisations when a person names only their repository."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 
 
 def choose_quant(shelf: Shelf, wanted: Registration, name: str, *, may_ask: bool, yes: bool) -> Choice | None:
-    """Return what to take of a repository of several quantisations; None where there is nothing to choose.
+    """Return what to take of a repository of several quantisations; None if there is nothing to choose.
 
-    Nobody wants all ten of them by mistake: some hundred GB. Only repositories that call themselves GGUF are looked at,
-    as those of the Hub do, so that no other `shelf add` asks the hub twice.
+    Nobody wants all ten of them by mistake: some hundred GB. Only repositories with GGUF in their name are checked,
+    as on the Hub, so that no other `shelf add` asks the hub twice.
 
     Args:
         shelf: The library.
-        wanted: What is to be registered; with patterns somebody has chosen already.
+        wanted: The registration; one with patterns has been chosen already.
         name: The name that a person gave; empty for none.
         may_ask: Whether a question may be asked at all.
-        yes: Whether the proposal is taken unasked.
+        yes: Whether to take the proposal without asking.
 
     Raises:
-        BadInput: Nobody can be asked; says what there is.
+        BadInput: Nobody can be asked; lists the choices.
         typer.Exit: The person takes none.
     """
     if wanted.allow_patterns or "gguf" not in wanted.hf_path.lower() or _is_registered(shelf, wanted, name):
@@ -46,7 +46,7 @@ def choose_quant(shelf: Shelf, wanted: Registration, name: str, *, may_ask: bool
     try:
         found = shelf.services.finder.files(wanted.hf_path, wanted.revision, tier)
     except Unavailable:
-        return None  # it is registered without its files, and told so
+        return None  # it is registered without its files, and the person is told so
     if len(found.ggufs) < 2:
         return None
     if yes:
@@ -57,7 +57,7 @@ def choose_quant(shelf: Shelf, wanted: Registration, name: str, *, may_ask: bool
 
 
 def _is_registered(shelf: Shelf, wanted: Registration, name: str) -> bool:
-    """Return whether this would be the same registration a second time, which changes nothing."""
+    """Return whether this registration exists already, so that it changes nothing."""
     registry = shelf.services.registry
     if name:
         return registry.model(name) is not None
@@ -65,7 +65,7 @@ def _is_registered(shelf: Shelf, wanted: Registration, name: str) -> bool:
 
 
 def _asked(choices: Sequence[Choice], tier: Tier) -> Choice:
-    """Return what a person chooses."""
+    """Return the person's choice."""
     best, why = recommended(choices, tier.location)
     rows = [[str(number), *row] for number, row in enumerate(rows_of(choices), 1)]
     output.table(["", "FILES", "SIZE", "MEMORY", "DISK"], rows, frozenset({0, 2}), whole=frozenset({3}))
@@ -88,7 +88,7 @@ def _asked(choices: Sequence[Choice], tier: Tier) -> Choice:
 
 
 def _refused(found: RepoFiles, name: str, tier: Tier) -> BadInput:
-    """Return the error for a choice that nobody is there to make."""
+    """Return the error for a choice that nobody can make."""
     best, why = recommended(found.ggufs, tier.location)
     words = f"shelf add {name} " if name else "shelf add "
     to = "" if tier.location == PRIMARY else f" --to {tier.base if tier.location == CUSTOM else tier.location}"

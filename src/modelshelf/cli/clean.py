@@ -65,10 +65,10 @@ def clean(
 
 
 def _wish(unused: str | None, *, revisions: bool, older: bool, yes: bool) -> CleanWish:
-    """Return what is wanted.
+    """Return what to list.
 
     Raises:
-        BadInput: The duration is none; or everything would be deleted that nobody named.
+        BadInput: The duration is invalid, or everything would be deleted without a selection.
     """
     from modelshelf.domain.clean import CleanWish
 
@@ -83,7 +83,7 @@ def _wish(unused: str | None, *, revisions: bool, older: bool, yes: bool) -> Cle
 
 
 def _tick(plan: CleanPlan, *, asks: bool, yes: bool) -> list[int]:
-    """Return the numbers of what is to go, from 0."""
+    """Return the numbers of what to remove, from 0."""
     from modelshelf.domain.clean import ticked
 
     count = len(plan.items)
@@ -95,7 +95,7 @@ def _tick(plan: CleanPlan, *, asks: bool, yes: bool) -> list[int]:
 
 
 def _show(plan: CleanPlan) -> None:
-    """Print what could go, numbered, and what is held."""
+    """Print what could go, numbered, and what is kept."""
     rows = []
     for number, item in enumerate(plan.items, 1):
         what = item.model_name or f"{item.repo_id} at {item.commit_hash[:7]}"

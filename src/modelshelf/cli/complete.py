@@ -1,6 +1,6 @@
-"""What a shell proposes where a person presses Tab: quickly, in silence, and nothing where the library can't be read.
+"""What a shell proposes when a person presses Tab: quickly, silently, and nothing if the library can't be read.
 
-Paths are left to the shell, which completes them where a command proposes nothing.
+A shell completes paths itself where a command proposes nothing.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ if TYPE_CHECKING:
 
 
 def model_names(incomplete: str) -> list[str]:
-    """Return the registered names that begin so."""
+    """Return the registered names with this prefix."""
     return _beginning(incomplete, lambda library: library.reader.names())
 
 
 def tiers(incomplete: str) -> list[str]:
-    """Return the tiers that begin so, and the bases of custom ones."""
+    """Return the tiers with this prefix, and the bases of custom ones."""
     return _beginning(incomplete, _tiers)
 
 
 def bases(incomplete: str) -> list[str]:
-    """Return the bases that begin so, of all that the library has used."""
+    """Return the bases with this prefix, of all that the library has used."""
     return _beginning(incomplete, lambda library: library.reader.tier_ids())
 
 
 def model_names_and_tiers(ctx: Any, incomplete: str) -> list[str]:
-    """Return the tiers, where a model was named already, and the registered names that begin so."""
+    """Return the tiers with this prefix, once a model was named, and the registered names."""
     return (tiers(incomplete) if ctx.params.get("to") else []) + model_names(incomplete)
 
 
 def jobs(incomplete: str) -> list[tuple[str, str]]:
-    """Return the numbers of jobs that are not over and begin so, with what they do."""
+    """Return the numbers of unfinished jobs with this prefix, and what they do."""
     found: dict[str, str] = {}
     numbers = _beginning(incomplete, lambda library: found.update(library.reader.open_jobs()) or found)
     return [(number, found[number]) for number in numbers]
@@ -51,7 +51,7 @@ def _beginning(incomplete: str, words: Callable[[QuickLibrary], Iterable[str]]) 
     from modelshelf.bootstrap.read_only import open_quick_library
     from modelshelf.errors import ShelfError
 
-    logging.disable()  # what a command would say stands in the middle of the line that is typed
+    logging.disable()  # output would appear in the middle of the typed line
     with suppress(ShelfError, OSError):
         return [word for word in words(open_quick_library()) if word.startswith(incomplete)]
     return []

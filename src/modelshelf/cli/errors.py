@@ -18,7 +18,7 @@ INTERRUPTED = 130
 
 
 def report(err: ShelfError, *, as_json: bool) -> int:
-    """Print an error; returns the exit code."""
+    """Print an error; return the exit code."""
     if as_json:
         output.note(json.dumps(err.to_dict(), indent=2, ensure_ascii=False))
     else:
@@ -30,11 +30,11 @@ def report(err: ShelfError, *, as_json: bool) -> int:
 
 @contextmanager
 def at_the_edge(*, as_json: bool) -> Iterator[None]:
-    """Turn the errors of the house, of the disk and of the output into exit codes; Ctrl-C ends quietly."""
+    """Turn our own errors, the disk's and the output's into exit codes; Ctrl-C ends quietly."""
     WISHES.as_json = as_json
     try:
         yield
-        sys.stdout.flush()  # a reader that left, or a full disk, shows here, where it can be told from a fault
+        sys.stdout.flush()  # a closed or full output fails here, where it can be told from another error
     except ShelfError as err:
         raise SystemExit(report(err, as_json=as_json)) from err
     except (Cancelled, KeyboardInterrupt) as err:
@@ -50,10 +50,10 @@ def at_the_edge(*, as_json: bool) -> Iterator[None]:
 
 
 def second_interrupt_ends() -> None:
-    """Let a second Ctrl-C wait for nothing."""
+    """Let a second Ctrl-C end at once."""
     signal.signal(signal.SIGINT, lambda number, frame: os._exit(INTERRUPTED))
 
 
 def _leave_stdout() -> None:
-    """Let the interpreter flush into nothing when it ends, or it complains and ends with 120."""
+    """Redirect the interpreter's last flush to nothing, or it complains and ends with 120."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

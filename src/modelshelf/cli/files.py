@@ -54,7 +54,7 @@ def _show(found: RepoFiles) -> None:
 
 
 def rows_of(choices: Sequence[Choice]) -> list[list[str]]:
-    """Return the cells of a table of choices: what they are, their size, and what they fit."""
+    """Return the cells of a table of choices: label, size, and where each fits."""
     return [
         [
             _label(choice),

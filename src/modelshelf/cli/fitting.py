@@ -1,4 +1,4 @@
-"""Texts and tables of a given width: names lose their middle, sentences go on in the next line, numbers stay whole.
+"""Texts and tables of a given width: names lose their middle, sentences wrap, numbers stay whole.
 
 >>> shorten("models--HuggingFaceTB--SmolLM2", 15), fold("as long as it is", 8)
 ('models-…SmolLM2', ['as long', 'as it is'])
@@ -10,13 +10,13 @@ import re
 from collections.abc import Iterable, Sequence
 
 _NARROW = re.compile("[ -\u02ff\u2010-\u2027]*")
-"""Letters and signs that take one cell each, as everybody knows without a table."""
+"""Letters and signs that take one cell each, without a lookup."""
 _LEAST = 7
-"""A name of fewer cells says nothing: rather let the terminal wrap."""
+"""A shorter name says nothing; then the terminal wraps."""
 
 
 def cells(text: str) -> int:
-    """Return how many cells of a terminal a text takes; a letter of Chinese takes two."""
+    """Return how many cells of a terminal a text takes; a Chinese letter takes two."""
     if _NARROW.fullmatch(text):
         return len(text)
     from rich.cells import cell_len
@@ -25,7 +25,7 @@ def cells(text: str) -> int:
 
 
 def shorten(text: str, most: int, sign: str = "…") -> str:
-    """Return a text of at most `most` cells; what it loses, it loses in the middle."""
+    """Return a text of at most `most` cells, shortened in the middle."""
     if cells(text) <= most:
         return text
     tail = (most - 1) // 2
@@ -43,7 +43,7 @@ def _first(text: str, most: int) -> str:
 
 
 def fold(text: str, most: int, sign: str = "…") -> list[str]:
-    """Return the lines of a text, broken between words; a word that is longer than a line loses its middle."""
+    """Return a text's lines, broken between words; a word that is longer than a line loses its middle."""
     lines: list[str] = []
     for word in (shorten(word, most, sign) for word in text.split(" ")):
         if lines and cells(lines[-1]) + 1 + cells(word) <= most:
@@ -54,7 +54,7 @@ def fold(text: str, most: int, sign: str = "…") -> list[str]:
 
 
 def fit(widths: Sequence[int], fixed: Iterable[int], most: int) -> list[int]:
-    """Return the widths of columns that are `most` wide together, if that can be.
+    """Return the widths of columns that are together `most` wide, if possible.
 
     The widest of those that may be narrowed are narrowed first.
 
@@ -62,7 +62,7 @@ def fit(widths: Sequence[int], fixed: Iterable[int], most: int) -> list[int]:
     [18, 18, 5, 8]
 
     Args:
-        widths: What each column would take.
+        widths: What each column needs.
         fixed: The columns that stay as they are.
         most: The cells for all of them.
     """
@@ -82,14 +82,14 @@ def fit(widths: Sequence[int], fixed: Iterable[int], most: int) -> list[int]:
 def columns(
     rows: Sequence[Sequence[str]], whole: frozenset[int], sentences: frozenset[int], gap: int, most: int | None
 ) -> dict[int, int]:
-    """Return the columns of a table that stand side by side, and their widths.
+    """Return a table's columns that stand side by side, and their widths.
 
     Args:
         rows: Its cells, the header's too.
         whole: The columns that are never narrowed.
-        sentences: The columns that are left out where the table would be too wide.
+        sentences: The columns that are left out if the table would be too wide.
         gap: The cells between two columns.
-        most: The cells of a line; None for any number.
+        most: The cells of a line; None for unlimited.
     """
     widths = {at: max(cells(row[at]) for row in rows) for at in range(len(rows[0]))}
     if most is None or sum(widths.values()) + gap * (len(widths) - 1) <= most:

@@ -1,4 +1,4 @@
-"""What people type out of habit from hf, ollama and docker, and what it is called here.
+"""Habits from hf, ollama and docker, and what each is called here.
 
 >>> in_our_words(["list", "--json"]), in_our_words(["help", "remove"]), in_our_words(["ls"])
 (['ls', '--json'], ['rm', '--help'], ['ls'])
@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from modelshelf.errors import BadInput
 
 DELETING = frozenset({"rm", "gc", "clean", "forget"})
-"""Commands that nobody is led to by a guess."""
+"""Commands that no guess leads to."""
 
 ALIASES = {
     "version": "--version",
@@ -33,7 +33,7 @@ ALIASES = {
     "prune": "gc",
     "import": "adopt",
 }
-"""Words of others to ours. They work and aren't listed."""
+"""Other programs' words for our commands. They work and aren't listed."""
 
 _TOKEN = ("modelshelf keeps no token.", "Log in once for all programs: hf auth login. Or set HF_TOKEN in .env.")
 _SETTINGS = (
@@ -70,7 +70,7 @@ _INSTEAD = {
     "cache": ("shelf has no command in front of the others.", "hf cache ls is shelf ls; shelf --help lists them all."),
     "system": ("shelf has no command in front of the others.", "shelf tiers says what the disks hold."),
 }
-"""What has no command here: why, and what to type instead."""
+"""Habits without a command here: why, and what to type instead."""
 
 _MEANINGS = {
     "add": "clone create fetch get install new register",
@@ -120,7 +120,7 @@ _OPTIONS = {
     "--force": ("--yes answers what it asks", "What it would do: --dry-run"),
     "--format": ("the other format is JSON", "--json prints it."),
 }
-"""Options of others: why there is none of that name, and what to type instead."""
+"""Other programs' options: why there is none of that name, and what to type instead."""
 _OPTIONS |= {"--output-dir": _IN_A_FOLDER, "-o": _IN_A_FOLDER, "-f": _OPTIONS["--force"]}
 
 
@@ -137,18 +137,18 @@ def unknown_option(option: str, command: str) -> BadInput:
 
 
 def in_our_words(words: Sequence[str]) -> list[str]:
-    """Return a command line with a word of others replaced by ours."""
+    """Return a command line with another program's word replaced by ours."""
     if words[:1] == ["help"]:
         return [*in_our_words(words[1:2]), "--help"]
     return [ALIASES.get(words[0], words[0]), *words[1:]] if words else []
 
 
 def unknown(word: str, commands: Iterable[str]) -> BadInput:
-    """Return the error for a command that there isn't, with what to type instead.
+    """Return the error for an unknown command, with what to type instead.
 
     Args:
         word: What was typed.
-        commands: The names of the commands that are listed.
+        commands: The names of the listed commands.
     """
     if word in _INSTEAD:
         detail, hint = _INSTEAD[word]

@@ -78,7 +78,7 @@ def _show_plan(setup: FirstSetup, wanted: Setup, text: str) -> None:
 
 
 def _offer_to_adopt(path: str) -> None:
-    """Let a person have in the library what another program downloaded; it stays where it is."""
+    """Offer to adopt other programs' models in place."""
     from modelshelf.bootstrap.shelf import open_shelf
     from modelshelf.cli.adopt import carry_out
     from modelshelf.domain.adopt import AdoptRequest, adopt_mode_of
@@ -111,7 +111,7 @@ class _Questions:
     def tiers(
         self, primary: str | None, primary_gb: str | None, secondary: str | None, secondary_gb: str | None
     ) -> Setup:
-        """Return the tiers as they shall be."""
+        """Return the tiers to set up."""
         from modelshelf.domain.setup import Setup, propose
 
         proposed = propose(self._disks) if primary is None or (self._proposes and self._disks) else None
@@ -164,7 +164,7 @@ def _show_disks(found: Sequence[Disk]) -> None:
 
 
 def _show_written(outcome: SetupJson) -> None:
-    """Print what was written, and what comes next."""
+    """Print what was written, and what to do next."""
     if not outcome.written:
         output.note("Nothing was written.")
         return

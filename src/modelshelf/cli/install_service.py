@@ -41,12 +41,12 @@ def install_service(
 
 
 def _show_plan(unit: UnitJson, *, dry_run: bool) -> None:
-    """Print the unit before it is written, and what will be run."""
+    """Print the unit before it is written, and the commands to run."""
     if unit.text:
         output.answer(f"# {unit.path}\n{unit.text.rstrip()}")
     else:
         output.answer(f"{'Would remove' if dry_run else 'Removing'} {unit.path}.")
-    sys.stdout.flush()  # said before it is done, into a pipe too
+    sys.stdout.flush()  # printed before it is done, into a pipe too
     if unit.left_out:
         names = ", ".join(unit.left_out)
         output.note(
@@ -58,7 +58,7 @@ def _show_plan(unit: UnitJson, *, dry_run: bool) -> None:
 
 
 def _show_done(unit: UnitJson) -> None:
-    """Print what was run, and what a person has to run."""
+    """Print the commands that were run, and those that a person has to run."""
     for step in unit.commands:
         words = " ".join(step.command)
         output.note(f"ran: {words}" if step.ran else f"systemd --user isn't reachable; run this yourself: {words}")

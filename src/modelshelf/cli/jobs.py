@@ -56,7 +56,7 @@ def jobs(
 
 
 def _show(found: Sequence[Job], now_s: float, *, redrawn: bool) -> None:
-    """Print jobs, newest first; redrawn, as many as the terminal has lines for."""
+    """Print jobs, newest first; when redrawn, as many as fit the terminal."""
     if redrawn:
         output.clear()
     if not found:
@@ -91,12 +91,12 @@ def _going(job: Job) -> tuple[str, ...]:
 
 
 def _tell(found: Sequence[Job], told: dict[int, tuple[str, str, int]], now_s: float) -> None:
-    """Print a line for each job that came, changed or has run for another ten seconds.
+    """Print a line for each job that is new, changed or has run for another ten seconds.
 
     Args:
         found: The jobs, newest first.
-        told: What was said last, by the job's number; of jobs that had ended before, nothing is.
-        now_s: The time, by any clock.
+        told: What was last printed, by the job's number; nothing is printed for jobs that had ended before.
+        now_s: The time in seconds, by any clock.
     """
     is_first = not told
     for job in reversed(found):

@@ -1,7 +1,7 @@
-"""Typer without pydantic where a text is all that is asked for, and with the words that people bring along.
+"""Typer without pydantic for arguments that are plain text, and with aliases from other programs.
 
-Typer converts every argument through pydantic, a text too and one that was not given. Importing pydantic takes as long
-as everything else that `shelf path` does. A Typer that works another way is left as it is.
+Typer converts every argument through pydantic, even a text and one that wasn't given. Importing pydantic takes as long
+as everything else that `shelf path` does. If a later Typer works another way, it is left as it is.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ EVERYWHERE = ("no_color", "no_truncate", "quiet")
 
 @dataclass(frozen=True, slots=True)
 class _AsGiven:
-    """Takes texts and what was not given as they are, and asks Typer about the rest."""
+    """Passes texts and missing arguments unchanged, and asks Typer about the rest."""
 
     build: Callable[[], Any]
-    """Makes what Typer converts with."""
+    """Makes Typer's converter."""
 
     def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
         """Return an argument as the command gets it."""
@@ -44,13 +44,13 @@ class LightCommand(TyperCommand):
     """A command."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """Return its parameters, and unlisted those of the group that every command takes."""
+        """Return its parameters, and hidden those of the group that every command takes."""
         own = super().get_params(ctx)
         taken = {word for parameter in own for word in parameter.opts}
         return [_lighten(parameter) for parameter in (*own, *_of_every_command(ctx, taken))]
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Return what is left of a command line; one that can't be understood is an error like any other."""
+        """Return the unparsed rest of a command line; an invalid one is an error like any other."""
         given = list(args)
         try:
             return super().parse_args(ctx, args)
@@ -62,11 +62,11 @@ class LightGroup(TyperGroup):
     """A command of commands, listed in groups."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Return what is left of a command line once its own options were read."""
+        """Return the rest of a command line after the group's own options."""
         return super().parse_args(ctx, in_our_words(args))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        """Return the command that the first word names; for a word that names none, say what was meant and end."""
+        """Return the command for the first word; for an unknown word, print a suggestion and end."""
         args = in_our_words(args)  # what follows an option of the group
         is_word = not args[0].startswith("-") and not ctx.resilient_parsing
         if is_word and self.get_command(ctx, args[0]) is None:
@@ -75,7 +75,7 @@ class LightGroup(TyperGroup):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write the list of commands, a section for each group."""
+        """Write the list of commands, one section per group."""
         shown: list[Any] = [command for command in self.commands.values() if not command.hidden]
         width = max(len(command.name) for command in shown)
         for group in dict.fromkeys(command.rich_help_panel for command in shown):
@@ -97,10 +97,10 @@ def _misuse(err: UsageError, ctx: Any) -> ShelfError:
 
 
 def _of_every_command(ctx: Any, taken: set[str]) -> Iterator[Any]:
-    """Yield the options of a command's group that its user may write behind the command as well.
+    """Yield the options of a command's group that may also follow the command.
 
     Args:
-        ctx: The command's context; one that hands options on to another program gets none.
+        ctx: The command's context; one that passes options to another program gets none.
         taken: What the command itself understands.
     """
     if ctx.parent is None or ctx.ignore_unknown_options:

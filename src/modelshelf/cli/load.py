@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 QUESTION = "What is 2+2?"
 _QUIET = {"TQDM_DISABLE": "1", "TRANSFORMERS_VERBOSITY": "error"}
-"""A load of a second needs no bars."""
+"""A load of a second needs no progress bars."""
 
 
 def load(
@@ -86,7 +86,7 @@ def _through_transformers(shelf: Shelf, name: str, prompt: str) -> dict[str, Any
 
 
 def try_out(path: str, prompt: str, base: Annotated[str | None, typer.Argument()] = None) -> None:
-    """Load the model of a snapshot folder and print what that took; `shelf load` runs this in a child process."""
+    """Load the model of a snapshot folder and print the times; `shelf load` runs this in a child process."""
     from pathlib import Path
 
     from modelshelf.schemas.trial import TrialJson
@@ -97,7 +97,7 @@ def try_out(path: str, prompt: str, base: Annotated[str | None, typer.Argument()
 
 
 def _show(model_name: str, view: dict[str, Any]) -> None:
-    """Print what loading a model and asking it took."""
+    """Print the times and memory of loading a model and asking it."""
     output.line(f"{model_name}: {view['answer']}")
     output.note(
         f"loaded in {format_duration(view['load_s'])}, answered in {format_duration(view['answer_s'])},"

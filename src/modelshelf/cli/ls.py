@@ -103,7 +103,7 @@ def _show(found: Sequence[Model], listing: Listing, now_s: float) -> None:
 
 
 def _show_strays(strays: Sequence[UnregisteredRepo]) -> None:
-    """Print what lies on the tiers without a name, and what takes it."""
+    """Print unregistered repositories on the tiers, and the commands that adopt them."""
     if not strays:
         return
     output.line("")
@@ -136,7 +136,7 @@ _STYLES = {
     State.DAMAGED: "red",
     State.FAILED: "red",
 }
-"""What differs from a model that is simply there."""
+"""Styles of states that need attention."""
 
 
 def _state(model: Model) -> Styled:

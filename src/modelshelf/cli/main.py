@@ -111,11 +111,11 @@ _CONTEXTS = {
     run.run: {"allow_extra_args": True, "ignore_unknown_options": True},
     add.add: {"allow_extra_args": True},
 }
-"""What follows `shelf run NAME --` belongs to its program; `shelf add` says what to do with words too many."""
+"""Words after `shelf run NAME --` belong to its program; `shelf add` says what to do with extra words."""
 
 
 def make_app() -> typer.Typer:
-    """Return the command with its sub-commands."""
+    """Return the command with its subcommands."""
     app = typer.Typer(
         cls=LightGroup,
         no_args_is_help=True,
@@ -132,7 +132,7 @@ def make_app() -> typer.Typer:
 
 
 class _LogFormatter(logging.Formatter):
-    """Formats what is for a person as the notes that a command prints itself."""
+    """Formats records for people like the notes that a command prints itself."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line of a record."""
@@ -141,7 +141,7 @@ class _LogFormatter(logging.Formatter):
 
 
 class _LogHandler(logging.StreamHandler[TextIO]):
-    """Writes below what is drawn, not behind it."""
+    """Writes below the drawn line, not after it."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record."""
@@ -153,17 +153,17 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line.
 
     Args:
-        arguments: What to run; by default what the process was called with.
+        arguments: The words; by default the process's.
     """
     logs = _LogHandler()
     logs.setFormatter(_LogFormatter("%(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.ERROR, handlers=[logs])
     logging.getLogger("modelshelf.notes").setLevel(logging.INFO)
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by the caller: what is said goes nowhere
+        if getattr(sys, name) is None:  # closed by the caller: output goes nowhere
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - until the process ends
-    atexit.register(freeze)  # else the interpreter ends by searching every imported module for cycles: 0.1 s
+    atexit.register(freeze)  # otherwise the interpreter ends by searching every imported module for cycles: 0.1 s
     try:
         make_app()(arguments)
-    except KeyboardInterrupt:  # before or after a command: there is nothing to tell
+    except KeyboardInterrupt:  # before or after a command: there is nothing to say
         os._exit(INTERRUPTED)

@@ -60,7 +60,7 @@ def move(
 
 
 def _move(shelf: Shelf, name: str, *, location: str, path: str | None, keep_source: bool, quiet: bool) -> ModelJson:
-    """Move one model, and print what became of it and of its old copy."""
+    """Move one model, and print the result and what happens to its old copy."""
     from modelshelf.schemas.models import ModelJson
 
     kept = shelf.services.mover.why_kept(name)

@@ -24,7 +24,7 @@ TierOption = Annotated[
 
 
 def _wish(parameter: typer.CallbackParam, value: bool) -> None:
-    """Note what an option of every command says."""
+    """Record an option that every command takes."""
     if value:
         setattr(terminal.WISHES, str(parameter.name), True)
 

@@ -14,11 +14,11 @@ from modelshelf.schemas.json_object import to_json
 
 _GAP = "  "
 _NARROWEST = 20
-"""Cells of a sentence that goes on in the next line, however narrow the terminal is."""
+"""Minimum cells for the lines of a wrapped sentence, however narrow the terminal is."""
 
 
 def answer(text: str) -> None:
-    """Print the answer of a command: for a program as it is, for a terminal as it may be shown."""
+    """Print a command's answer: unchanged for a program, escaped for a terminal."""
     print(visible(text, lines=True) if sys.stdout.isatty() else text)
 
 
@@ -28,25 +28,25 @@ def line(text: str) -> None:
 
 
 def part(text: str) -> None:
-    """Print a piece of an answer that is still coming: for a program as it is, for a terminal as it may be shown."""
+    """Print a piece of an answer that is still coming: unchanged for a program, escaped for a terminal."""
     shown = visible(text.replace("\t", "    "), lines=True) if sys.stdout.isatty() else text
     print(shown, end="", flush=True)
 
 
 def fact(label: str, text: str, indent: int, style: str = "") -> None:
-    """Print what something is; on a terminal a sentence goes on below itself, and a long path loses its middle.
+    """Print a labelled fact; on a terminal a sentence wraps below itself, and a long path loses its middle.
 
     Args:
-        label: What it is of.
-        text: It, in one line.
+        label: Its label.
+        text: The fact, in one line.
         indent: How many cells the label has.
-        style: That of the label.
+        style: The label's style.
     """
     print(paint(visible(label).ljust(indent), style, sys.stdout) + f"\n{'':{indent}}".join(_folded(text, indent)))
 
 
 def _folded(text: str, indent: int) -> list[str]:
-    """Return the lines of a sentence that begins and goes on behind so many cells."""
+    """Return the lines of a sentence that starts and wraps after so many cells."""
     most, shown = width(sys.stdout), visible(text)
     return [shown] if most is None else fold(shown, max(most - indent, _NARROWEST), _ellipsis())
 
@@ -58,7 +58,7 @@ def note(text: str, end: str = "\n", style: str = "") -> None:
 
 
 def draw(text: str) -> None:
-    """Draw a line on the terminal behind stderr, which gives way to the next one and to a note."""
+    """Draw a line on stderr's terminal, which the next one or a note replaces."""
     before = _take_back()
     if before or text:
         _LINE.text = text
@@ -67,7 +67,7 @@ def draw(text: str) -> None:
 
 @dataclass(slots=True)
 class _DrawnLine:
-    """What is drawn on stderr now."""
+    """The line that is drawn on stderr now."""
 
     text: str = ""
 
@@ -76,13 +76,13 @@ _LINE = _DrawnLine()
 
 
 def _take_back() -> str:
-    """Return what takes the drawn line away again."""
+    """Return the characters that delete the drawn line."""
     was, _LINE.text = _LINE.text, ""
     return "\r\x1b[2K" if was else ""
 
 
 def clear() -> None:
-    """Empty the terminal, so that what is printed next begins at its top."""
+    """Clear the terminal, so that printing begins at its top."""
     print("\x1b[H\x1b[J", end="")
 
 
@@ -105,9 +105,9 @@ def table(
         header: The columns' names.
         rows: Their cells; see `terminal.Styled`.
         right: The columns of numbers, flush right and never shortened.
-        sentences: The columns that stand below their row where it would be too long.
+        sentences: The columns that go below their row if it would be too long.
         whole: Other columns that are never shortened.
-        most_lines: Leave out what comes after so many lines.
+        most_lines: The maximum number of lines.
     """
     lines: list[str] = []
     titles = [Styled(title, "dim") for title in header]
@@ -123,7 +123,7 @@ def table(
 
 
 def _cell(text: str, cell: str, most: int, *, is_right: bool) -> str:
-    """Return a cell of a table as wide as its column."""
+    """Return a table's cell, padded to its column's width."""
     short = shorten(text, most, _ellipsis())
     painted, fill = paint(short, getattr(cell, "style", ""), sys.stdout), " " * (most - cells(short))
     return fill + painted if is_right else painted + fill

@@ -37,7 +37,7 @@ def pull(names: SomeNames, now: Now = False, as_json: AsJson = False) -> None:
 
 
 def pull_missing(shelf: Shelf, name: str, *, now: bool) -> None:
-    """Pull a model, and show how far it is; wait for the hours of downloads, unless it is to be now."""
+    """Pull a model and show its progress; wait for the hours of downloads unless it is to run now."""
     if now:
         shelf.services.hours.ignore()
     with job_progress(name) as show:
@@ -47,7 +47,7 @@ def pull_missing(shelf: Shelf, name: str, *, now: bool) -> None:
 
 
 def _pulled(shelf: Shelf, name: str, show: Callable[[Job], None]) -> bool:
-    """Pull a model; returns False where that has to wait for its hours."""
+    """Pull a model; return False if it has to wait for its hours."""
     from modelshelf.errors import Unavailable
 
     try:

@@ -1,4 +1,4 @@
-"""How things look that several commands show."""
+"""Rendering that several commands share."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def print_planned_evictions(plan: AddPlanJson | MovePlanJson) -> None:
 
 
 def print_model(shelf: Shelf, name: str, *, as_json: bool) -> None:
-    """Print what a model is now."""
+    """Print a model's state."""
     from modelshelf.schemas.models import ModelJson
 
     model = shelf.model(name)
@@ -53,7 +53,7 @@ def print_model(shelf: Shelf, name: str, *, as_json: bool) -> None:
 
 
 def tier_of(model: Model) -> str:
-    """Return what the model's tier is called."""
+    """Return the name of a model's tier."""
     return model.base if model.row.cache_location == "custom" else model.row.cache_location
 
 
@@ -90,6 +90,6 @@ def print_tier_items(tiers: Sequence[Mapping[str, Any]], verb: str, total: str, 
 
 
 def _counted(items: Iterable[Mapping[str, Any]]) -> str:
-    """Return how many of which kind, in brackets; empty without any."""
+    """Return the counts by kind, in brackets; empty without any."""
     counts = Counter(item["kind"] for item in items)
     return f" ({', '.join(f'{count} {kind}' for kind, count in sorted(counts.items()))})" if counts else ""

@@ -43,7 +43,7 @@ def rm(
 
     with at_the_edge(as_json=as_json), open_shelf(read_only=dry_run) as shelf:
         if not dry_run:
-            shelf.services.runner.run_due(JobKind.DELETE_OLD_COPY)  # of a removal that was killed, its files are left
+            shelf.services.runner.run_due(JobKind.DELETE_OLD_COPY)  # a killed removal may have left its files
         going = _find(shelf, names, files=files)
         if dry_run:
             done = [_plan(shelf, name, files=files, quiet=as_json) for name in going.models]
@@ -69,24 +69,24 @@ def rm(
 
 @dataclass
 class _Going:
-    """What is to go."""
+    """What will be removed."""
 
     shelf: Shelf
     models: list[str] = field(default_factory=list)
     unneeded: dict[str, list[UnneededSnapshot]] = field(default_factory=dict)
-    """By the repository's id, as it was typed."""
+    """By the repository's id, as typed."""
 
     def check(self, *, files: bool) -> None:
-        """Do nothing where every model can be removed; raises as `Remover.check` and `plan` do."""
+        """Raise unless every model can be removed; see `Remover.check` and `plan`."""
         for name in self.models:
             self.shelf.services.remover.check(name, delete_files=files)
             self.shelf.services.remover.plan(name, delete_files=files)
 
     def ask(self, *, files: bool) -> bool:
-        """Ask about the bytes, having said what stays and why; returns whether the files of models go.
+        """Ask about the bytes, after saying what stays and why; return whether the models' files are deleted.
 
         Raises:
-            BadInput: What isn't registered is to stay.
+            BadInput: An unregistered repository was named, and its files are to stay.
         """
         for name in () if files else self.models:
             output.note(_stays(self.shelf, name))
@@ -101,7 +101,7 @@ class _Going:
 
 
 def _find(shelf: Shelf, names: Sequence[str], *, files: bool) -> _Going:
-    """Return what the names mean: models, or repositories with something that isn't registered.
+    """Return what the names mean: models, or repositories with unregistered snapshots.
 
     Raises:
         NotFound: One means nothing here.
@@ -137,7 +137,7 @@ def _line(found: UnneededSnapshot) -> str:
 
 
 def _stays(shelf: Shelf, name: str) -> str:
-    """Return what deleting the files of a model would free, and what stays and why."""
+    """Return how much deleting a model's files would free, and what stays and why."""
     remover = shelf.services.remover
     size = format_size(shelf.model(name).size_bytes)
     try:
@@ -190,7 +190,7 @@ def _remove(shelf: Shelf, name: str, *, files: bool, quiet: bool) -> object:
 
 
 def _say_how_to_free(shelf: Shelf, repo_ids: Sequence[RepoId]) -> None:
-    """Name the command that deletes what stays of removed models."""
+    """Print the command that deletes what stays of removed models."""
     for repo_id in dict.fromkeys(repo_ids):
         if stays := sum(one.free_bytes for one in shelf.services.unneeded.find(repo_id)):
             output.note(f"To delete them too ({format_size(stays)}): shelf rm {repo_id} --files")

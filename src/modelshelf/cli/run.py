@@ -45,7 +45,7 @@ def run(context: typer.Context, name: Name) -> None:
 
 @contextmanager
 def _with_base(shelf: Shelf, model: Model, holder: str) -> Iterator[None]:
-    """Hold the base model of an adapter, and say what the program can't find by itself."""
+    """Hold an adapter's base model, and say what the program can't find by itself."""
     from modelshelf.errors import ShelfError
 
     try:
@@ -68,7 +68,7 @@ def _with_base(shelf: Shelf, model: Model, holder: str) -> Iterator[None]:
 
 
 def _run(command: list[str], environment: dict[str, str]) -> int:
-    """Run a program to its end, handing it the signals that ask this one to stop; returns its exit code."""
+    """Run a program to its end, forwarding the signals that ask this process to stop; return its exit code."""
     from modelshelf.errors import BadInput
 
     child: subprocess.Popen[bytes] | None = None
@@ -80,8 +80,8 @@ def _run(command: list[str], environment: dict[str, str]) -> int:
         else:
             child.send_signal(number)
 
-    # Before the program starts, or a signal that comes with its first line would end this process alone. Handlers of
-    # Python are not inherited, as SIG_IGN would be. Ctrl-C reaches the program itself, in the same process group.
+    # Before the program starts, or a signal that comes with its first line would end only this process. Handlers in
+    # Python aren't inherited, while SIG_IGN would be. Ctrl-C reaches the program itself, in the same process group.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, hand_on)
     signal.signal(signal.SIGINT, lambda number, frame: None)

@@ -41,14 +41,14 @@ def search(
 
 
 def _show(found: Sequence[Candidate]) -> None:
-    """Print the candidates, each with its id whole, for it is what one copies."""
+    """Print the candidates, each with its whole id, so that it can be copied."""
     rows = [[candidate.repo_id, _about(candidate)] for candidate in found]
     output.table(["REPO", "ABOUT"], rows, sentences=frozenset({1}), whole=frozenset({0}))
     output.note("What one of them has, and what fits: shelf files ORG/MODEL")
 
 
 def _about(candidate: Candidate) -> str:
-    """Return what the hub says of a candidate."""
+    """Return what the hub says about a candidate."""
     said = [
         f"{format_count(candidate.parameters)} parameters" if candidate.parameters else "",
         *candidate.formats,

@@ -23,7 +23,7 @@ def known(shelf: Shelf, names: Sequence[str]) -> list[str]:
 
 
 def of_each(names: Sequence[str], work: Callable[[str], object], *, as_json: bool) -> tuple[list[object], int]:
-    """Do something with each model; where one of several fails, that is said and the others go on.
+    """Do something with each model; if one of several fails, print that and go on with the others.
 
     Returns:
         What `work` returned for each, or its error for programs, and the exit code.
@@ -45,7 +45,7 @@ def of_each(names: Sequence[str], work: Callable[[str], object], *, as_json: boo
 
 
 def end(done: Sequence[object], code: int, *, as_json: bool) -> None:
-    """Print the object of one model, or the list of several, where JSON is asked for; end where something failed."""
+    """With --json print one model's object, or the list of several; end with the exit code if something failed."""
     if as_json:
         output.as_json(done[0] if len(done) == 1 else done)
     if code:

@@ -51,7 +51,7 @@ def _show(found: Model, files: Sequence[FileEntry], moves: Sequence[Moved], fact
 
 
 def _registered(found: Model, now_s: float) -> list[tuple[str, str]]:
-    """Return what the library says of a model."""
+    """Return what the library knows about a model."""
     row = found.row
     return [
         ("name", row.model_name),
@@ -68,14 +68,14 @@ def _registered(found: Model, now_s: float) -> list[tuple[str, str]]:
 
 
 def _included(patterns: Sequence[str]) -> str:
-    """Return what the patterns of a model select; a quantisation by its name, for its own patterns say little."""
+    """Return what a model's patterns select; a quantisation by its name, because its patterns say little."""
     label = quantisation_of(patterns)
     others = patterns[len(patterns_of_quantisation(label)) :] if label else patterns
     return ", ".join([label, *others] if label else others) or "all files"
 
 
 def _what_it_is(facts: ModelFacts, files: Sequence[FileEntry]) -> list[tuple[str, str]]:
-    """Return what its files say of a model."""
+    """Return what a model's files say about it."""
     context = f"{facts.context_length} tokens" if facts.context_length else UNKNOWN
     lines = [
         ("architecture", facts.architecture or UNKNOWN),
@@ -103,7 +103,7 @@ def _parameters(facts: ModelFacts) -> str:
 
 
 def _quantisation(facts: ModelFacts, files: Sequence[FileEntry]) -> str:
-    """Return the quantisation that the figures are about, and the others that are there."""
+    """Return the quantisation that the numbers are about, and the others in the model."""
     labels = [group.label for group in quantisations(files)]
     others = [label for label in labels if label != facts.quantisation] if len(labels) > 1 else []
     return (facts.quantisation or UNKNOWN) + (f" (there are {', '.join(others)} too)" if others else "")

@@ -1,4 +1,4 @@
-"""What the terminal of this process can show, and what its user wants to see on it."""
+"""What this process's terminal can show, and what its user wants to see on it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _USUAL = os.terminal_size((80, 24))
 
 @dataclass(slots=True)
 class Wishes:
-    """What the options say that every command takes."""
+    """The options that every command takes."""
 
     no_color: bool = False
     no_truncate: bool = False
@@ -21,11 +21,11 @@ class Wishes:
 
 
 WISHES = Wishes()
-"""Those of this process."""
+"""This process's options."""
 
 
 class Styled(str):
-    """A text with a style, which a terminal shows; everywhere else it is the text."""
+    """A text with a style on a terminal, and a plain text elsewhere."""
 
     style: str
 
@@ -42,7 +42,7 @@ class Styled(str):
 
 
 def is_drawable(stream: TextIO) -> bool:
-    """Return whether a line can be drawn anew on a stream."""
+    """Return whether a line can be redrawn on a stream."""
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
@@ -55,12 +55,12 @@ def has_color(stream: TextIO) -> bool:
 
 
 def width(stream: TextIO) -> int | None:
-    """Return how many cells a line of a stream has; None where nothing is to be shortened."""
+    """Return how many cells a stream's line has; None if nothing is shortened."""
     return None if WISHES.no_truncate or not stream.isatty() else columns(stream)
 
 
 def columns(stream: TextIO) -> int:
-    """Return how many cells a line of a terminal has."""
+    """Return how many cells a terminal's line has."""
     wanted = os.environ.get("COLUMNS", "")
     return int(wanted) if wanted.isdecimal() else _size(stream).columns
 
@@ -79,10 +79,10 @@ def _size(stream: TextIO) -> os.terminal_size:
 
 
 def paint(text: str, style: str, stream: TextIO) -> str:
-    """Return a text in a style, where the stream gets colours."""
+    """Return a text in a style, if the stream gets colours."""
     return f"\x1b[{_STYLES[style]}m{text}\x1b[0m" if style and has_color(stream) else text
 
 
 def glyph(drawn: str, plain: str, stream: TextIO) -> str:
-    """Return a sign that the stream's encoding has."""
+    """Return a character that the stream's encoding has."""
     return drawn if (stream.encoding or "").lower().startswith("utf") else plain

@@ -54,7 +54,7 @@ def tiers(
 
 
 def _show(found: Sequence[TierStatus]) -> None:
-    """Print each tier's bar and what it holds."""
+    """Print each tier's bar and usage."""
     for i, status in enumerate(found):
         if i:
             output.line("")

@@ -58,7 +58,7 @@ def _limits(max_age: str | None, rate: str | None) -> tuple[float | None, int | 
     """Return seconds and bytes per second.
 
     Raises:
-        BadInput: One of them is none.
+        BadInput: One of them is invalid.
     """
     try:
         rate_bytes_per_s = None if rate is None else parse_size(rate.removesuffix("/s"))

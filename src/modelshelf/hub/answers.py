@@ -1,4 +1,4 @@
-"""What a hub says, turned into types. Whatever isn't what it should be raises ValueError, or BadInput of a type.
+"""A hub's answers, parsed into types. An invalid one raises ValueError, or a type's BadInput.
 
 **Source:** the routes and fields are those that huggingface_hub 2.4 reads in `hf_api.py`.
 """
@@ -20,23 +20,23 @@ from modelshelf.errors import BadInput
 _MAX_ENTRY = 2**16
 """Longest entry of a list, in characters; honest ones have some hundreds."""
 _FORMAT_TAGS = {"gguf": "GGUF", "safetensors": "safetensors", "mlx": "MLX", "onnx": "ONNX", "pytorch": "PyTorch"}
-"""The tags by which the Hub says what formats a repository has, and what the formats are called."""
+"""The Hub's tags for formats, and the formats' names."""
 _AFTER = {"[": "{]", ",": "{", "]": ""}
-"""What may follow what in a list of objects."""
+"""The characters that may follow each in a list of objects."""
 _BLANK = re.compile(r"[ \t\r\n]*")
 _NEXT = re.compile(r"""<([^<>]*)>\s*;[^,<>]*\brel="?next"?""")
 
 
 @dataclass(frozen=True, slots=True)
 class RepoInfo:
-    """What a hub says about a repository at a revision."""
+    """A hub's answer about a repository at a revision."""
 
     repo_id: RepoId
-    """As the hub spells it."""
+    """In the hub's spelling."""
     commit_hash: CommitHash
     gated: bool
     first_path: FilePath | None
-    """One of its files; None where it names none."""
+    """One of its files; None if it names none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +46,11 @@ class ListedFile:
     path: FilePath
     digest: Digest
     size_bytes: int | None
-    """None where the hub doesn't tell."""
+    """None if the hub doesn't tell."""
 
 
 def repo_info(answer: object) -> RepoInfo:
-    """Return what `/api/models/{id}` says."""
+    """Return the content of `/api/models/{id}`."""
     said = object_of(answer)
     siblings = list_of(said.get("siblings") or [], object_of)
     first = siblings[0].get("rfilename") if siblings else None
@@ -60,7 +60,7 @@ def repo_info(answer: object) -> RepoInfo:
 
 
 def refs(answer: object) -> Iterator[RefName]:
-    """Yield the branches and tags that `/api/models/{id}/refs` says; a name of no use is left out."""
+    """Yield the branches and tags in `/api/models/{id}/refs`; an invalid name is left out."""
     said = object_of(answer)
     for kind in ("branches", "tags"):
         for ref in list_of(said.get(kind) or [], object_of):
@@ -71,7 +71,7 @@ def refs(answer: object) -> Iterator[RefName]:
 
 
 def candidates(answer: object) -> Iterator[Candidate]:
-    """Yield what `/api/models?search=` found; a repository whose id is of no use is left out.
+    """Yield the results of `/api/models?search=`; a repository with an invalid id is left out.
 
     Source: huggingface_hub `ModelInfo`; `gguf.total` and `safetensors.total` count weights.
     """
@@ -100,14 +100,14 @@ class Tree:
 
     def __init__(self) -> None:
         self.entries = 0
-        """How many came, folders among them."""
+        """How many entries came, including folders."""
         self.files: dict[str, ListedFile] = {}
         self.may_be_short = False
         """Whether the hub says that it may not know all files; see `server.hub.bodies`."""
         self._folders: set[str] = set()
 
     def add(self, entry: object) -> None:
-        """Take one entry of `/api/models/{id}/tree/{revision}`; what is neither file nor folder is left out."""
+        """Add an entry of `/api/models/{id}/tree/{revision}`; what is neither a file nor a folder is left out."""
         said = object_of(entry)
         self.entries += 1
         if said.get("type") == "directory":
@@ -120,12 +120,12 @@ class Tree:
             self.may_be_short |= said.get("xetHash") == ""
 
     def check(self) -> None:
-        """Do nothing when these files can be in one folder together.
+        """Raise unless these files can be in one folder together.
 
         Raises:
             ValueError: One of them is a folder as well.
         """
-        names = sorted(f"{path}/" for path in self.files.keys() | self._folders)  # what is below a name follows it
+        names = sorted(f"{path}/" for path in self.files.keys() | self._folders)  # paths below a name follow it
         below = {name[:-1] for name, following in pairwise(names) if following.startswith(name)} | self._folders
         if both := self.files.keys() & below:
             raise ValueError(f"{min(both)!r:.200} is both a file and a folder.")
@@ -141,7 +141,7 @@ def _listed_file(said: dict[str, object]) -> ListedFile:
 
 
 def header_size(text: str | None) -> int | None:
-    """Return the bytes of a header such as Content-Length; None for none, or for one that isn't a size."""
+    """Return the bytes of a header such as Content-Length; None without one, or if it isn't a size."""
     is_number = text is not None and text.isascii() and text.isdigit() and len(text) < 19
     return int(text or "") if is_number else None
 
@@ -151,13 +151,13 @@ def _size(value: object) -> int | None:
 
 
 def next_page(link: str | None) -> str | None:
-    """Return where the header `Link` says that a list goes on."""
+    """Return the next page's address in the header `Link`."""
     found = _NEXT.search(link or "")
     return found[1] if found else None
 
 
 def elements(pieces: Iterable[bytes]) -> Iterator[object]:
-    """Yield the objects of a JSON array as its text arrives; no more of it is held than one object.
+    """Yield the objects of a JSON array while its text arrives, holding one object at a time.
 
     Raises:
         ValueError: It isn't an array of objects.
@@ -186,7 +186,7 @@ def elements(pieces: Iterable[bytes]) -> Iterator[object]:
 
 
 def _object_at(decoder: json.JSONDecoder, text: str, at: int) -> tuple[object, int] | None:
-    """Return an object and where it ends; None when the rest of it has yet to come."""
+    """Return an object and its end; None if the rest of it is still to come."""
     try:
         return decoder.raw_decode(text, at)
     except RecursionError:

@@ -1,4 +1,4 @@
-"""A Hugging Face hub: what a revision means, what a commit holds, and the bytes of its files."""
+"""A Hugging Face hub: a revision's commit, a commit's files, and their bytes."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _MAX_ENTRIES = 1_000_000
 _MAX_PAGES = 10_000
 _MAX_TREE_BYTES = 2**29
 _MAX_HIDDEN_SIZES = 1_000
-"""How many sizes that a tree leaves out are asked for, one by one."""
+"""How many sizes that a tree leaves out are asked for one by one."""
 _MAX_REFS_NAMED = 8
 _SHOWN = ("downloads", "gated", "gguf", "lastModified", "likes", "safetensors", "tags", "usedStorage")
-"""What a search asks the hub to say of each repository."""
+"""Fields that a search asks for."""
 
 
 class HubClient:
@@ -38,11 +38,11 @@ class HubClient:
 
     Args:
         endpoint: Its address, without a slash at the end.
-        token: A token; empty: none; None: what `hf auth login` stored, if anything.
-        user_agent: Who asks.
-        connections: How many requests run side by side.
+        token: A token; empty: none; None: the one that `hf auth login` stored, if any.
+        user_agent: The User-Agent header.
+        connections: How many requests run at the same time.
         network: Proxies and certificates; None: neither.
-        patience: How long to wait for an answer; None: the usual.
+        patience: How long to wait for an answer; None: the default.
     """
 
     def __init__(
@@ -63,10 +63,10 @@ class HubClient:
         self._made: tuple[Http, RangeClient] | None = None
 
     def greet(self, timeout_s: float) -> bool | None:
-        """Ask who the token belongs to; returns whether the hub takes it, None without one or where it does not say.
+        """Ask whose the token is; return whether the hub accepts it, or None without one or if the hub doesn't say.
 
         Raises:
-            Unavailable: The hub cannot be reached, or fails.
+            Unavailable: The hub isn't reachable, or fails.
         """
         from modelshelf.hub.errors import unreachable
 
@@ -79,13 +79,13 @@ class HubClient:
         return answer.status == 200
 
     def resolve(self, repo_id: RepoId, revision: RefName | CommitHash) -> Resolved:
-        """Return the repository as the hub spells it, and the commit that `revision` means.
+        """Return the repository in the hub's spelling, and the commit of `revision`.
 
         Raises:
-            NotFound: No such repository or revision; the hint names those that there are.
+            NotFound: No such repository or revision; the hint lists the revisions.
             Denied: It is gated or private.
-            Corrupt: The hub answers with something else than the protocol says, or with another repository.
-            Unavailable: The hub cannot be reached.
+            Corrupt: The hub's answer violates the protocol, or is about another repository.
+            Unavailable: The hub isn't reachable.
         """
         from modelshelf.hub import answers
 
@@ -103,17 +103,17 @@ class HubClient:
         renamed = landed != url and landed.startswith(self._api(info.repo_id, "/"))
         if info.repo_id.lower() != repo_id.lower() and not renamed:
             raise self._nonsense(f"it was asked for {repo_id} but answered about {info.repo_id}.")
-        if info.gated and info.first_path is not None:  # what it says about itself is open to all, its files are not
+        if info.gated and info.first_path is not None:  # information about it is open to all, its files aren't
             self._size(info, info.first_path)
         return Resolved(info.repo_id, info.commit_hash)
 
     def search(self, text: str, limit: int) -> list[Candidate]:
-        """Return at most so many repositories whose names have these words, those with the most downloads first.
+        """Return at most so many repositories with these words in their names, most downloads first.
 
         Raises:
-            Corrupt: The hub answers with something else than the protocol says.
+            Corrupt: The hub's answer violates the protocol.
             NotFound: It can't be searched.
-            Unavailable: It cannot be reached.
+            Unavailable: It isn't reachable.
 
         Source: huggingface_hub `HfApi.list_models`.
         """
@@ -133,10 +133,10 @@ class HubClient:
         """Return all files of a commit, by path.
 
         Raises:
-            Conflict: The hub does not know whether these are all.
-            Corrupt: It lists what can't be the files of a commit.
-            NotFound: It doesn't have the commit, or no longer; or the commit holds no files.
-            Unavailable: It cannot be reached, does not tell a size, or lists without end.
+            Conflict: The hub doesn't know whether these are all.
+            Corrupt: Its list can't be the files of a commit.
+            NotFound: It doesn't have the commit, or no longer; or the commit has no files.
+            Unavailable: It isn't reachable, doesn't tell a size, or lists without end.
         """
         from modelshelf.hub import answers, errors
 
@@ -158,7 +158,7 @@ class HubClient:
             raise NotFound(f"{repo_id} holds no files at commit {commit_hash}.", hf_path=repo_id)
         with self._sense():
             tree.check()
-        if tree.may_be_short:  # a manifest is kept for ever, and what it does not name is never fetched
+        if tree.may_be_short:  # a manifest is kept for ever, and what it doesn't name is never fetched
             raise Conflict(
                 f"{self.endpoint} has {repo_id}, but doesn't know whether that is all of commit {commit_hash}.",
                 hint=f"Set HF_ENDPOINT to the hub that it came from, or: hf download {repo_id} and shelf adopt.",
@@ -168,11 +168,11 @@ class HubClient:
     def open_range(
         self, repo_id: RepoId, commit_hash: CommitHash, path: FilePath, start: int, stop: int
     ) -> AbstractContextManager[ByteStream]:
-        """Ask for the half-open byte range of one file; see `ranges.RangeClient.open`."""
+        """Ask for a half-open byte range of one file; see `ranges.RangeClient.open`."""
         return self._ready()[1].open(repo_id, commit_hash, path, start, stop)
 
     def _read_page(self, response: BaseHTTPResponse, tree: Tree, left_bytes: int) -> int:
-        """Take one page of a tree; returns how many bytes the pages after it may have."""
+        """Read one page of a tree; return how many bytes the next pages may have."""
         from modelshelf.hub import answers, errors
 
         def counted() -> Iterator[bytes]:
@@ -191,7 +191,7 @@ class HubClient:
         return left_bytes
 
     def _with_sizes(self, tree: Tree) -> list[str]:
-        """Return the paths of a tree, sorted, whose sizes are told or few enough to ask for."""
+        """Return a tree's paths, sorted, with their sizes, asking for a few missing ones."""
         hidden = sum(file.size_bytes is None for file in tree.files.values())
         if hidden > _MAX_HIDDEN_SIZES:
             raise Unavailable(f"The hub {self.endpoint} doesn't say the size of {hidden} files.")
@@ -211,7 +211,7 @@ class HubClient:
         return FileEntry(file.path, size_bytes, file.digest)
 
     def _size(self, repo: Resolved | RepoInfo, path: str) -> int | None:
-        """Return what the hub says about the size of a file before it sends it; None when it doesn't.
+        """Return a file's size from the answer's headers; None if they don't tell it.
 
         Raises:
             Denied: The repository is gated.
@@ -228,7 +228,7 @@ class HubClient:
         return None
 
     def _asked(self, url: str, repo_id: str, revision: str, what: str) -> tuple[str, BaseHTTPResponse]:
-        """Return the good answer to a question about a repository, unread, and the address that gave it."""
+        """Return the successful answer to a question about a repository, unread, and its address."""
         from modelshelf.hub import errors
 
         landed, response = self._http.ask("GET", url)
@@ -260,7 +260,7 @@ class HubClient:
         )
 
     def _is_a_shelf(self) -> bool:
-        """Return whether a server that knows no route of a hub speaks as one below `/hf`."""
+        """Return whether a server that knows no route of a hub is one of ours, asked without `/hf`."""
         with contextlib.suppress(ShelfError):
             _, response = self._http.ask("GET", f"{self.endpoint}/hf/api/whoami-v2", tries=1)
             response.close()
@@ -268,7 +268,7 @@ class HubClient:
         return False
 
     def _with_revisions(self, err: NotFound, repo_id: str) -> NotFound:
-        """Return what says that a revision is missing, with those that there are."""
+        """Return the error for a missing revision, with those that exist."""
         from modelshelf.hub import answers
 
         with contextlib.suppress(ShelfError):
@@ -282,7 +282,7 @@ class HubClient:
 
     @contextlib.contextmanager
     def _sense(self) -> Iterator[None]:
-        """Say of an answer that can't be parsed that it is nonsense."""
+        """Turn the error for an answer that can't be parsed into one that says so."""
         try:
             yield
         except ValueError as err:
@@ -303,7 +303,7 @@ class HubClient:
         return self._ready()[0]
 
     def _ready(self) -> tuple[Http, RangeClient]:
-        """Return what asks, made when it is first needed: importing urllib3 takes time that `shelf ls` hasn't."""
+        """Return the transport, created on first use: importing urllib3 takes time that `shelf ls` doesn't have."""
         if self._made is None:
             from modelshelf.hub.http import Http
             from modelshelf.hub.ranges import RangeClient
@@ -318,7 +318,7 @@ class HubClient:
         """Return the token.
 
         Raises:
-            Denied: One is stored that this user may not read.
+            Denied: There is a stored one that this user can't read.
         """
         if self._given_token is not None:
             return self._given_token or None
@@ -334,5 +334,5 @@ class HubClient:
 
 
 def _is_problem(response: BaseHTTPResponse) -> bool:
-    """Return whether an answer is a problem document, which no hub but ours writes."""
+    """Return whether an answer is a problem document, which no hub but ours sends."""
     return response.headers.get("Content-Type", "").startswith("application/problem+json")

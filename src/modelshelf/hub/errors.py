@@ -1,4 +1,4 @@
-"""What the answers of a hub mean, in the errors of the house. A hub that is down is never "not found"."""
+"""A hub's failed answers as our own errors. A hub that is down is never "not found"."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _LONGEST_WAIT_S = 3600
 
 
 def shown_origin(url: str) -> tuple[str, str]:
-    """Return scheme and host of an address, with its port where that isn't the usual one; no path, no secret."""
+    """Return an address's scheme and host, with an unusual port; no path, no secret."""
     scheme, host, port = origin(url)
     usual = origin(f"{scheme}://x")[2]
     return scheme, host if port in (None, usual) else f"{host}:{port}"
 
 
 def not_found(repo_id: str, what: str, *, token: bool) -> NotFound:
-    """Return the error for a repository, revision or file that the hub does not have.
+    """Return the error for a repository, revision or file that the hub doesn't have.
 
     The Hub answers the same for a private repository and a wrong token, so the hint says so.
     """
@@ -51,7 +51,7 @@ def gated(repo_id: str, endpoint: str) -> Denied:
 
 
 def unreachable(endpoint: str, why: str, retry_after_s: float | None = None) -> Unavailable:
-    """Return the error for a hub that cannot be reached or fails."""
+    """Return the error for a hub that isn't reachable or fails."""
     return Unavailable(
         f"The hub {endpoint} isn't reachable: {why}",
         hint="Check the network and HF_ENDPOINT.",
@@ -61,17 +61,17 @@ def unreachable(endpoint: str, why: str, retry_after_s: float | None = None) -> 
 
 
 def is_page(headers: Mapping[str, str], path: str = "") -> bool:
-    """Return whether an answer is a web page, which no hub sends for a model: a network's login page does.
+    """Return whether an answer is a web page, as a network's login page is; no hub sends one for a model.
 
     Args:
         headers: The answer's.
-        path: The file that was asked for.
+        path: The requested file.
     """
     return headers.get("Content-Type", "").startswith("text/html") and not path.lower().endswith((".html", ".htm"))
 
 
 def login_page(landed: str) -> Unavailable:
-    """Return the error for a network that answers in the hub's place until somebody signs in to it."""
+    """Return the error for a network that answers in the hub's place until somebody signs in."""
     return Unavailable(
         f"A web page came from {shown_origin(landed)[1]} in the hub's place: this network wants you to sign in.",
         hint="Open a page in a browser and sign in to the network; then run the same command again.",
@@ -93,7 +93,7 @@ def too_much(endpoint: str, what: str) -> Unavailable:
 
 
 def nonsense(endpoint: str, why: str) -> Corrupt:
-    """Return the error for an answer that isn't what the protocol of the Hub says."""
+    """Return the error for an answer that violates the Hub's protocol."""
     return Corrupt(
         f"The hub at {endpoint} gave an invalid answer: {why}",
         hint="Nothing was downloaded. Check HF_ENDPOINT.",
@@ -102,7 +102,7 @@ def nonsense(endpoint: str, why: str) -> Corrupt:
 
 
 def without_hf(endpoint: str) -> NotFound:
-    """Return the error for an endpoint that is a server of ours, asked at the wrong path."""
+    """Return the error for an endpoint that is one of our servers, asked at the wrong path."""
     return NotFound(
         f"{endpoint} is a modelshelf server, whose hub is at {endpoint}/hf.",
         hint=f"Add /hf: HF_ENDPOINT={endpoint}/hf",
@@ -111,7 +111,7 @@ def without_hf(endpoint: str) -> NotFound:
 
 
 def no_search(endpoint: str) -> NotFound:
-    """Return the error for a hub that knows no search, such as another modelshelf."""
+    """Return the error for a hub without a search, such as another modelshelf."""
     return NotFound(
         f"The hub {endpoint} can't be searched.",
         hint="If you know the repository: shelf files ORG/MODEL. To search the Hub: HF_ENDPOINT=https://huggingface.co",
@@ -149,14 +149,14 @@ def proxy_away(proxy: Proxy, why: str) -> Unavailable:
 def by_status(
     status: int, headers: Mapping[str, str], *, repo_id: str, revision: str, what: str, endpoint: str, token: bool
 ) -> ShelfError:
-    """Return what a failed answer means.
+    """Return the error for a failed answer.
 
     Args:
         status: The HTTP status, 300 or above.
         headers: The answer's headers; their names in any case.
         repo_id: The repository asked for.
         revision: Its revision.
-        what: What was asked for, such as `file config.json in org/name`.
+        what: The request, such as `file config.json in org/name`.
         endpoint: The hub.
         token: Whether there is a token.
     """
@@ -177,7 +177,7 @@ def by_status(
 
 
 def retry_after(value: str | None) -> float | None:
-    """Return the seconds of a Retry-After header; None for a date or nonsense, which backoff serves as well."""
+    """Return a Retry-After header's seconds; None for a date or an invalid one, for which backoff serves as well."""
     text = (value or "").strip()
     is_number = text.isascii() and text.isdigit() and len(text) < 10
     return min(float(text), _LONGEST_WAIT_S) if is_number else None

@@ -1,4 +1,4 @@
-"""Asking one hub: redirects are followed, and the token goes to the hub's own origin alone."""
+"""Requests to one hub: redirects are followed, and only the hub's own origin gets the token."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from modelshelf.hub.transport import Transport
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 10
 _MAX_ANSWER_BYTES = 64 * 2**20
-"""Longest JSON answer that is read at once; what is said about a model of 500,000 files."""
+"""Longest JSON answer that is read at once: one about a model of 500,000 files."""
 _PIECE_BYTES = 2**16
 _PAUSES_S = (0.1, 0.4)
-"""Before a question that a hub failed to answer is asked again."""
+"""Pauses before a failed request is sent again, in seconds."""
 
 
 class Http:
-    """One hub, as something to ask.
+    """One hub to send requests to.
 
     Args:
         endpoint: Its address, without a slash at the end.
@@ -44,18 +44,18 @@ class Http:
         return self._token() is not None
 
     def drop_idle(self) -> None:
-        """Close the connections that are kept for the next request."""
+        """Close the connections that are kept for reuse."""
         self._transport.drop_idle()
 
     def ask(
         self, method: str, url: str, *, tries: int = len(_PAUSES_S) + 1, timeout_s: float | None = None
     ) -> tuple[str, urllib3.BaseHTTPResponse]:
-        """Return the answer to a question, unread, and the address that gave it, after every redirect.
+        """Return the answer to a question, unread, and its address, after all redirects.
 
         A hub that breaks off or answers 5xx is asked again.
 
         Raises:
-            Unavailable: It can't be reached, or sends from address to address without end; see `Transport.request`.
+            Unavailable: It isn't reachable, or redirects without end; see `Transport.request`.
         """
         for pause_s in _PAUSES_S[: tries - 1]:
             *_, (landed, response) = self.hops(method, url, {}, tries=tries, timeout_s=timeout_s)
@@ -69,7 +69,7 @@ class Http:
     def hops(
         self, method: str, url: str, headers: Mapping[str, str], *, tries: int = 1, timeout_s: float | None = None
     ) -> Iterator[tuple[str, urllib3.BaseHTTPResponse]]:
-        """Yield an answer and its address, and the answers that each redirect leads to; the last one is left open.
+        """Yield an answer and its address, and those that each redirect leads to; the last one is left open.
 
         Raises:
             Unavailable: See `ask`.
@@ -87,10 +87,10 @@ class Http:
         raise errors.unreachable(self.endpoint, "it redirects without end")
 
     def follow(self, url: str, location: str) -> str:
-        """Return the address that an answer of `url` sends to.
+        """Return the address that an answer of `url` redirects to.
 
         Raises:
-            Unavailable: It isn't one, holds a password, or gives up the encryption that `url` has.
+            Unavailable: It is invalid, has a password, or isn't encrypted while `url` is.
         """
         try:
             target = urljoin(url, location)
@@ -107,7 +107,7 @@ class Http:
         return target
 
     def json(self, response: urllib3.BaseHTTPResponse) -> object:
-        """Return the value that an answer holds, and let its connection go.
+        """Return the value in an answer, and release its connection.
 
         Raises:
             Corrupt: It isn't JSON.
@@ -124,7 +124,7 @@ class Http:
             raise errors.nonsense(self.endpoint, "its answer isn't JSON.") from err
 
     def pieces(self, response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-        """Yield an answer's body in pieces of 64 KiB, and let its connection go."""
+        """Yield an answer's body in pieces of 64 KiB, and release its connection."""
         try:
             while piece := response.read(_PIECE_BYTES):
                 yield piece
@@ -135,7 +135,7 @@ class Http:
 
 
 def give_back(response: urllib3.BaseHTTPResponse) -> None:
-    """Keep a connection whose answer was read to its end; close one that has more to say."""
+    """Keep a connection whose answer was read to its end; close any other."""
     if response.closed:
         response.release_conn()
     else:
@@ -143,7 +143,7 @@ def give_back(response: urllib3.BaseHTTPResponse) -> None:
 
 
 def _skip_body(response: urllib3.BaseHTTPResponse) -> None:
-    """Let the connection of a redirect go, kept where the rest is short."""
+    """Release a redirect's connection, for reuse if the rest of its body is short."""
     left_bytes = response.length_remaining if isinstance(response, urllib3.HTTPResponse) else None
     if left_bytes is not None and left_bytes <= _PIECE_BYTES:
         with contextlib.suppress(urllib3.exceptions.HTTPError, OSError):

@@ -1,4 +1,4 @@
-"""Byte ranges of a hub's files, read into buffers of the caller."""
+"""Byte ranges of a hub's files, read into the caller's buffers."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from modelshelf.hub.http import Http, give_back
 from modelshelf.hub.transport import PacedResponse
 
 _HEAD_S = 30.0
-"""Longest wait for an answer to begin; a connection that is dead is left for a fresh one then."""
+"""Longest wait for an answer to begin, in seconds; then a dead connection is replaced."""
 _MOMENT_S = 0.25
-"""So long a reader waits at most for a full buffer."""
+"""How long a reader waits at most for a full buffer, in seconds."""
 _STALE = frozenset({401, 403, 404, 410})
-"""What a signed address that has expired answers."""
+"""Answers of an expired signed address."""
 
 
 class Stream:
@@ -37,10 +37,10 @@ class Stream:
         self._broken: Unavailable | None = None
 
     def read_into(self, view: memoryview) -> int:
-        """Read until `view` is full or a moment is over; returns how many bytes came: 0 at the answer's end alone.
+        """Read until `view` is full or a moment has passed; return how many bytes came: 0 only at the answer's end.
 
         Raises:
-            Unavailable: The connection broke; what came before was returned.
+            Unavailable: The connection broke; earlier bytes were returned.
         """
         count, until_s = 0, time.monotonic() + _MOMENT_S
         while count < view.nbytes and (got := self._next(view[count:])):
@@ -52,7 +52,7 @@ class Stream:
         return count
 
     def _next(self, view: memoryview) -> int:
-        """Return how many bytes came next; 0 at the end, and where the connection broke."""
+        """Return how many bytes came next; 0 at the end, and if the connection broke."""
         if self._broken is not None:
             return 0
         try:
@@ -69,7 +69,7 @@ class Stream:
         return 0
 
     def abort(self) -> None:
-        """Let a `read_into` that waits in another thread end at once; the hub is asked for another address then."""
+        """End a `read_into` that waits in another thread at once; the hub is then asked for another address."""
         self.aborted = True
         with contextlib.suppress(RuntimeError, ValueError, OSError):  # the answer is at its end already
             self._response.shutdown()
@@ -88,15 +88,15 @@ class RangeClient:
 
     @contextlib.contextmanager
     def open(self, repo_id: str, commit_hash: str, path: str, start: int, stop: int) -> Iterator[Stream]:
-        """Ask for the half-open byte range of one file.
+        """Ask for a half-open byte range of one file.
 
-        The address that a redirect led to is kept, so that a file's next range asks its storage at once; the hub is
+        A redirect's address is kept, so that a file's next range goes to its storage at once; the hub is
         asked again when that address has expired.
 
         Raises:
-            NotFound: The hub does not have the file.
-            Denied: It does not give it to this token.
-            Unavailable: It cannot be reached, or fails.
+            NotFound: The hub doesn't have the file.
+            Denied: It doesn't give it to this token.
+            Unavailable: It isn't reachable, or fails.
         """
         key = (repo_id, commit_hash, path)
         landed, response = self._answer(key, start, stop)
@@ -131,7 +131,7 @@ class RangeClient:
             give_back(response)
 
     def _answer(self, key: tuple[str, str, str], start: int, stop: int) -> tuple[str, urllib3.BaseHTTPResponse]:
-        """Return the answer and its address: from where the file was found before, or from the hub."""
+        """Return the answer and its address: from the file's earlier address, or from the hub."""
         repo_id, commit_hash, path = key
         origin = f"{self._http.endpoint}/{repo_id}/resolve/{commit_hash}/{quote(path)}"
         with self._mutex:
@@ -147,13 +147,13 @@ class RangeClient:
         return landed, response
 
     def _forget(self, key: tuple[str, str, str]) -> None:
-        """Ask the hub anew where a file is, over fresh connections: those that lie idle may be as dead as this one."""
+        """Ask the hub again for a file's address, over new connections: idle ones may be as dead as this one."""
         with self._mutex:
             self._locations.pop(key, None)
         self._http.drop_idle()
 
     def _get(self, url: str, start: int, stop: int) -> tuple[str, urllib3.BaseHTTPResponse]:
-        """Return the answer and its address; a kept connection that the hub closed meanwhile is replaced once."""
+        """Return the answer and its address; a kept connection that the hub closed is replaced once."""
         wanted = {"Range": f"bytes={start}-{stop - 1}"}
         try:
             *_, last = self._http.hops("GET", url, wanted, timeout_s=_HEAD_S)
@@ -178,9 +178,9 @@ def _more_comes(source: urllib3.BaseHTTPResponse | PacedResponse) -> bool:
 
 
 def _source(response: urllib3.BaseHTTPResponse) -> urllib3.BaseHTTPResponse | PacedResponse:
-    """Return what to read an answer from: the one below urllib3's, whose own `readinto` copies every byte once more.
+    """Return the stream to read an answer from: the one below urllib3's, whose `readinto` copies every byte again.
 
-    An answer that is encoded all the same, or that a later urllib3 keeps elsewhere, is read through urllib3.
+    An encoded answer, or one that a later urllib3 stores elsewhere, is read through urllib3.
     """
     below = getattr(response, "_fp", None)
     plain = response.headers.get("content-encoding", "identity") == "identity"

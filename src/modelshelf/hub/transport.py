@@ -1,4 +1,4 @@
-"""One request, one answer: through the proxy that the environment names, with its certificates, and never too slowly.
+"""One request, one answer: through the environment's proxy, with its certificates, and never too slowly.
 
 Measured against huggingface_hub's own client: its 10 MiB chunks through httpx2 reach a third of what `readinto` into
 one reused buffer does (bench/pull.py). So bytes and metadata both go through urllib3.
@@ -31,30 +31,30 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 _MAX_HEAD_BYTES = 2**20
-"""Longest head of an answer, the interim ones before it included."""
+"""Longest head of an answer, including interim ones before it."""
 _PAUSE_MS = 20
-"""When nothing came for so long, a reader takes what there is."""
+"""A reader takes what there is after so many milliseconds without a byte."""
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long another host is waited for."""
+    """How long to wait for another host."""
 
     connect_s: float = 10
     silence_s: float = 60
-    """Longest wait for the next byte."""
+    """Longest wait for the next byte, in seconds."""
     window_s: float = 60
-    """Over so many seconds of waiting, at least the next figure's rate has to come."""
+    """Over so many seconds of waiting, at least the rate below has to come."""
     least_bytes_per_s: int = 100
 
 
 class Transport:
-    """Makes single requests; redirects are for the caller to judge.
+    """Makes single requests; the caller judges redirects.
 
     Args:
         network: Proxies and certificates.
-        user_agent: Who asks.
-        connections: How many requests run side by side.
+        user_agent: The User-Agent header.
+        connections: How many requests run at the same time.
         patience: How long to wait.
 
     **Concurrency:** one instance serves all threads; connections are kept and reused.
@@ -76,14 +76,14 @@ class Transport:
         Args:
             method: GET or HEAD.
             url: The address.
-            headers: Beside the usual ones.
-            tries: How often it is made while the connection breaks before an answer.
-            timeout_s: The longest wait, where the usual patience is longer.
+            headers: In addition to the usual ones.
+            tries: How often it is made if the connection breaks before an answer.
+            timeout_s: The longest wait, if the usual patience is longer.
 
         Raises:
             BadInput: A proxy or certificate of the environment can't be used.
             Denied: The proxy wants a password.
-            Unavailable: The host can't be reached, or answers too slowly; or the environment forbids to ask.
+            Unavailable: The host isn't reachable, or answers too slowly; or the environment forbids asking.
         """
         if self._network.offline_by:
             raise Unavailable(f"{self._network.offline_by} is set.", hint="Unset it to reach the hub.")
@@ -117,7 +117,7 @@ class Transport:
         return response
 
     def drop_idle(self) -> None:
-        """Close the connections that are kept for the next request."""
+        """Close the connections that are kept for reuse."""
         with self._mutex:
             for pool in self._pools.values():
                 pool.clear()
@@ -184,16 +184,16 @@ def _context(ca_bundle: str | None) -> ssl.SSLContext:
 
 
 def _proxy_hung_up(err: urllib3.exceptions.MaxRetryError) -> bool:
-    """Return whether a proxy closed a connection without an answer, as it does with one that was kept for long.
+    """Return whether a proxy closed a connection without an answer, as it does with old kept ones.
 
-    urllib3 asks anew where a hub does so; of a proxy it says that it can't be connected to.
+    urllib3 tries again if a hub does so; for a proxy it reports a failed connection.
     """
     reason = err.reason
     return isinstance(reason, urllib3.exceptions.ProxyError) and isinstance(reason.original_error, ConnectionResetError)
 
 
 def _meaning(err: Exception, url: str, proxy: Proxy | None) -> ShelfError:
-    """Return what a request that brought no answer failed of."""
+    """Return why a request brought no answer."""
     reason: BaseException = err
     while isinstance(reason, urllib3.exceptions.MaxRetryError) and reason.reason is not None:
         reason = reason.reason
@@ -213,7 +213,7 @@ def _meaning(err: Exception, url: str, proxy: Proxy | None) -> ShelfError:
 
 
 def _keep_pace(pool: urllib3.PoolManager, patience: Patience) -> None:
-    """Let every answer of a pool be read with this patience, its head and that of a proxy included."""
+    """Apply these limits to every answer of a pool, including its head and a proxy's."""
     classes: dict[str, Any] = {}
     for scheme, pool_class in cast("dict[str, Any]", pool.pool_classes_by_scheme).items():
         paced = {"response_class": partial(PacedResponse, patience)}
@@ -223,7 +223,7 @@ def _keep_pace(pool: urllib3.PoolManager, patience: Patience) -> None:
 
 
 class PacedResponse(http.client.HTTPResponse):
-    """An answer that ends when it comes too slowly, or with a head that doesn't end."""
+    """An answer that ends if it comes too slowly, or with an endless head."""
 
     def __init__(self, patience: Patience, sock: socket.socket, debuglevel: int = 0, method: str | None = None) -> None:
         super().__init__(sock, debuglevel, method)
@@ -237,7 +237,7 @@ class PacedResponse(http.client.HTTPResponse):
         self._paced.left_bytes = None
 
     def readinto(self, buffer: Buffer) -> int:
-        """Read what one look at the connection brings, where the base would wait until the buffer is full."""
+        """Read what one read of the connection brings, while the base would wait until the buffer is full."""
         if self.chunked or self.length is None or self.fp is None:
             return super().readinto(buffer)
         with memoryview(buffer).cast("B") as view:
@@ -253,18 +253,18 @@ class PacedResponse(http.client.HTTPResponse):
 
 
 class _PacedReader(io.RawIOBase):
-    """Reads a socket; waits at the reader's side, as for a rate limit, don't count."""
+    """Reads a socket; the reader's own pauses, as for a rate limit, don't count."""
 
     def __init__(self, source: io.RawIOBase, patience: Patience) -> None:
         self.left_bytes: int | None = None
-        """How much may still come; None: anything."""
+        """How many bytes may still come; None: unlimited."""
         self._source = source
         self._patience = patience
         self._waited_s = 0.0
         self._came_bytes = 0
 
     def readable(self) -> bool:
-        """Say that it can be read."""
+        """Say that it is readable."""
         return True
 
     def fileno(self) -> int:
@@ -289,7 +289,7 @@ class _PacedReader(io.RawIOBase):
         """Read what is there.
 
         Raises:
-            Unavailable: Too little came for too long, or a head is too long.
+            Unavailable: Too few bytes came for too long, or a head is too long.
         """
         started_s = time.monotonic()
         count = cast("int | None", self._source.readinto(buffer))

@@ -1,6 +1,6 @@
-"""What changed, in the order of the commits; who listens asks for it instead of comparing everything.
+"""Changes in the order of the commits, so that listeners needn't compare everything.
 
-The triggers of the first migration write it, so that no statement can forget it.
+The first migration's triggers write them, so that no statement can forget it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _FROM = (
     .where(changes.c.id >= sa.bindparam("change_id"))
     .order_by(changes.c.id)
 )
-"""Made once: a server asks twice a second, and to build a statement takes longer than to carry it out."""
+"""Built once, because a server asks twice a second, and building a statement takes longer than running it."""
 
 
 class Changes:
@@ -30,7 +30,7 @@ class Changes:
             return int(connection.execute(sa.select(sa.func.max(changes.c.id))).scalar_one())
 
     def after(self, change_id: int) -> list[Change] | None:
-        """Return the changes after one, oldest first; None where that one is kept no longer, or never was here."""
+        """Return the changes after one, oldest first; None if that one is no longer kept, or never existed."""
         with self._engine.connect() as connection:
             found = [Change(*row) for row in connection.execute(_FROM, {"change_id": change_id})]
         return found[1:] if found and found[0].id == change_id else None

@@ -21,7 +21,7 @@ from modelshelf.registry import faults, sqlite_file
 from modelshelf.registry.fast_read import SCHEMA
 
 _RESTART_S, _POLL_S = 20.0, 0.25
-"""A server that was there and is restarted is waited for this long, and asked this often."""
+"""How long to wait for a server that is being restarted, and how often to ask it, in seconds."""
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -44,7 +44,7 @@ def _db_now_postgresql(element: db_now, compiler: SQLCompiler, **options: Any) -
 
 
 def make_engine(url: str) -> sa.Engine:
-    """Return an engine whose transactions begin with the write lock, and that waits for others up to 30 s."""
+    """Return an engine whose transactions begin with the write lock, and that waits for others for up to 30 s."""
     parsed = sa.make_url(url)
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
@@ -60,13 +60,13 @@ def make_engine(url: str) -> sa.Engine:
 
 
 def is_missing(url: str) -> bool:
-    """Return whether a URL names a file that isn't there."""
+    """Return whether a URL names a file that doesn't exist."""
     parsed = sa.make_url(url)
     return bool(parsed.get_backend_name() == "sqlite" and parsed.database and not os.access(parsed.database, os.F_OK))
 
 
 def _make_memory_engine(url: sa.URL) -> sa.Engine:
-    """Return an engine of a registry that ends with the process: what looks at a library that is not begun yet."""
+    """Return an engine of a registry that ends with the process, for reading a library that doesn't exist yet."""
     how = {"check_same_thread": False, "isolation_level": None}
     engine = sa.create_engine(url, poolclass=sa.StaticPool, connect_args=how)
     sa.event.listen(engine, "begin", _begin_sqlite)
@@ -74,7 +74,7 @@ def _make_memory_engine(url: sa.URL) -> sa.Engine:
 
 
 def _make_server_engine(url: sa.URL) -> sa.Engine:
-    """Return an engine that looks at a connection before it uses it, and waits for a server that is restarted."""
+    """Return an engine that checks a connection before using it, and waits for a server that is being restarted."""
     engine = sa.create_engine(url, pool_pre_ping=True)
     was_there = threading.Event()
 
@@ -93,7 +93,7 @@ def _make_server_engine(url: sa.URL) -> sa.Engine:
 
 
 def _translate_server(context: sa.ExceptionContext) -> None:
-    """Raise what a person can act on: the server is away, or cut the connection."""
+    """Raise our own error: the server isn't reachable, or cut the connection."""
     lost = isinstance(context.sqlalchemy_exception, OperationalError) or context.is_disconnect
     if lost and not context.is_pre_ping:
         reason = str(context.original_exception).strip().splitlines()[0]
@@ -105,7 +105,7 @@ def _begin_sqlite(connection: sa.Connection) -> None:
 
 
 def _translate_sqlite(context: sa.ExceptionContext, path: Path) -> None:
-    """Raise what a person can act on: the disk of the registry is full, or another process holds on to it."""
+    """Raise our own error: the registry's disk is full, or another process holds it."""
     if isinstance(context.original_exception, sqlite3.Error):
         known = faults.of_sqlite(context.original_exception, path)
         if known is not None:
@@ -113,7 +113,7 @@ def _translate_sqlite(context: sa.ExceptionContext, path: Path) -> None:
 
 
 def keep_reserve(engine: sa.Engine) -> None:
-    """Let a registry in a file hold what a full disk will not give; see `sqlite_file.keep_reserve`."""
+    """Let a registry file keep what a full disk will not give; see `sqlite_file.keep_reserve`."""
     if engine.dialect.name == "sqlite" and engine.url.database:
         sqlite_file.keep_reserve(Path(engine.url.database))
 
@@ -122,7 +122,7 @@ def migrate(engine: sa.Engine) -> None:
     """Bring the schema up to date.
 
     **Concurrency:** the whole migration is one transaction that begins with the write lock, so that of several
-    processes that start at once one does it and the others find it done.
+    processes that start at once one migrates and the others find it done.
 
     Raises:
         Unavailable: The schema is newer than this program.
@@ -138,7 +138,7 @@ def migrate(engine: sa.Engine) -> None:
 
 
 def _upgrade(connection: sa.Connection, current: str | None) -> None:
-    """Carry out the migrations that are missing; alembic takes as long to import as sqlalchemy, so only here."""
+    """Run the missing migrations; alembic takes as long to import as sqlalchemy, so only here."""
     from alembic import command  # noqa: PLC0415 - see above
     from alembic.config import Config  # noqa: PLC0415 - see above
     from alembic.script import ScriptDirectory  # noqa: PLC0415 - see above

@@ -25,7 +25,7 @@ from modelshelf.registry.sqlite_file import connect, translated
 
 _log = logging.getLogger(__name__)
 _MOST_CHARS = 2**28
-"""What a column of JSON has at most."""
+"""The maximum of a JSON column."""
 
 SCHEMA = "0001"
 """The newest revision of the migrations."""
@@ -72,7 +72,7 @@ _ASKED = {
 
 
 def models_query(**asked: str | int | None) -> tuple[str, dict[str, str | int]]:
-    """Return the statement, and its parameters, that lists models by name.
+    """Return the statement that lists models by name, and its parameters.
 
     Args:
         asked: What `Reader.models` is asked; None: anything.
@@ -90,7 +90,7 @@ _KEYS = {
 
 
 def listed_query(listing: Listing) -> tuple[str, dict[str, str | int]]:
-    """Return the statement, and its parameters, that lists what a person wants to see."""
+    """Return the statement that lists what a person wants to see, and its parameters."""
     parameters: dict[str, str | int] = {}
     key, conditions, limit = _KEYS.get(listing.order), [], ""
     if listing.text:
@@ -115,7 +115,7 @@ def model_row(values: Sequence[object]) -> ModelRow:
     """Return a model from the columns of `MODEL_ROWS`, in their order.
 
     Raises:
-        BadInput: They hold what no model can have: somebody else wrote into the registry.
+        BadInput: They hold invalid values: somebody else wrote into the registry.
     """
     columns = list(values)
     columns[1:4] = ModelName(columns[1]), RepoId(columns[2]), RefName(columns[3])
@@ -126,7 +126,7 @@ def model_row(values: Sequence[object]) -> ModelRow:
 
 
 def model_rows(rows: Iterable[Sequence[object]]) -> list[ModelRow]:
-    """Return the models of rows; one that holds what no model can have is left out and logged."""
+    """Return the rows' models; one with invalid values is left out and logged."""
     found = []
     for row in rows:
         try:
@@ -146,7 +146,7 @@ def model_names(rows: Iterable[Sequence[object]]) -> dict[str, str]:
 
 
 def manifest(rows: Iterable[Sequence[object]]) -> list[FileEntry]:
-    """Return the files of rows; none where one of them can be no file, for a part of a manifest is none."""
+    """Return the rows' files; none if one is invalid, because a part of a manifest isn't a manifest."""
     try:
         return [file_entry(tuple(row)) for row in rows]
     except BadInput as err:
@@ -155,12 +155,12 @@ def manifest(rows: Iterable[Sequence[object]]) -> list[FileEntry]:
 
 
 def library_id(path: Path) -> str:
-    """Return the id of the registry in a SQLite file; empty where there is none."""
+    """Return the id of the registry in a SQLite file; empty if there is none."""
     return _ask(path, "SELECT id FROM library")
 
 
 def role_of(path: Path, tier_id: str) -> str:
-    """Return what tier a base is to the registry in a SQLite file, by the base's id; empty where it does not know."""
+    """Return the tier that a base is in a SQLite file's registry, by the base's id; empty if it isn't known there."""
     return _ask(path, "SELECT cache_location FROM tiers WHERE id = ?", tier_id)
 
 
@@ -176,7 +176,7 @@ def _ask(path: Path, statement: str, *values: str) -> str:
 
 
 def moves(rows: Iterable[Sequence[object]]) -> list[Moved]:
-    """Return the moves of rows; one whose parameters can't be understood is left out and logged."""
+    """Return the rows' moves; one with invalid parameters is left out and logged."""
     found = []
     for job_id, at, kind, params, reason, parent_id in rows:
         try:
@@ -250,7 +250,7 @@ class SqliteReader:
         self._path = path
 
     def usable(self) -> bool:
-        """Return whether the file is there with the schema that this code reads."""
+        """Return whether the file exists with the schema that this code reads."""
         if not os.access(self._path, os.F_OK):
             return False
         try:
@@ -305,12 +305,12 @@ class SqliteReader:
             return manifest(rows)
 
     def moves(self, model_id: int) -> list[Moved]:
-        """Return the last moves of a model that are over, newest first."""
+        """Return a model's last finished moves, newest first."""
         with self._connect() as connection:
             return moves(connection.execute(MOVES, {"model_id": model_id}))
 
     def tier_ids(self) -> dict[str, str]:
-        """Return the bases that were used, path to tier id."""
+        """Return the used bases, path to tier id."""
         with self._connect() as connection:
             return dict(connection.execute("SELECT cache_path, id FROM tiers"))
 
@@ -320,7 +320,7 @@ class SqliteReader:
             return {(tier_id, digest): stamp for tier_id, digest, stamp in connection.execute("SELECT * FROM damage")}
 
     def open_jobs(self) -> dict[str, str]:
-        """Return what the jobs do that are not over, by their numbers, newest first."""
+        """Return what unfinished jobs do, by number, newest first."""
         with self._connect() as connection:
             return {str(number): f"{kind} {name}".rstrip() for number, kind, name in connection.execute(OPEN_JOBS)}
 

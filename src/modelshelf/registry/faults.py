@@ -1,4 +1,4 @@
-"""What the errors of the databases mean for a person."""
+"""The databases' errors as our own."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from modelshelf.errors import Denied, OutOfSpace, ShelfError, Unavailable
 
 REBUILD = "shelf doctor says how to set it aside and rebuild it from the disks."
 _LAST_BYTES = 64 * 2**10
-"""A disk with less than this is full: the log of a transaction no longer fits."""
+"""A disk with fewer bytes is full: the log of a transaction no longer fits."""
 
 
 def of_sqlite(err: sqlite3.Error, path: Path) -> ShelfError | None:
-    """Return what an error of SQLite at `path` means for a person; None where it is a bug in modelshelf.
+    """Return our own error for an error of SQLite at `path`; None if it is a bug in modelshelf.
 
     Args:
         err: The error.
@@ -47,7 +47,7 @@ def of_sqlite(err: sqlite3.Error, path: Path) -> ShelfError | None:
 
 
 def of_server(reason: str) -> Unavailable:
-    """Return what it means that the registry's server does not answer, or cut the connection."""
+    """Return the error for a registry's server that doesn't answer, or cut the connection."""
     return Unavailable(
         f"The database server of the registry isn't reachable: {reason}.",
         hint="Start it, or check DATABASE_URL; then run the same command again.",
@@ -87,7 +87,7 @@ def _is_full(path: Path) -> bool:
 
 
 def _is_closed(path: Path) -> bool:
-    """Return whether this user may not read or write the file, or not write where SQLite needs a second one."""
+    """Return whether this user can't read or write the file, or can't create the second file that SQLite needs."""
     wanted = ((path, os.R_OK | os.W_OK), (path.parent, os.W_OK | os.X_OK))
     return any(os.path.lexists(place) and not os.access(place, mode) for place, mode in wanted)
 

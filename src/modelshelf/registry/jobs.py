@@ -1,4 +1,4 @@
-"""The jobs: adding one, taking one, saying how far it is, and finding those that are asked for."""
+"""The jobs: adding, claiming, updating and listing them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from modelshelf.registry.tables import jobs, leases, models, reservations
 
 
 class JobTable:
-    """The part of the registry that keeps jobs."""
+    """The registry's table of jobs."""
 
     _engine: sa.Engine
 
@@ -25,10 +25,10 @@ class JobTable:
         """Return the unfinished job of this kind on a model, or a new one that any process may claim.
 
         Args:
-            kind: What is to be done.
-            row: To which model.
-            params: What the kind needs; JSON values.
-            cause: Why there is to be a new one.
+            kind: What to do.
+            row: The model.
+            params: The kind's parameters, as JSON values.
+            cause: Why a new one is needed.
         """
         with self._engine.begin() as connection:
             connection.execute(sa.update(models).where(models.c.id == row.id).values(pinned=models.c.pinned))
@@ -44,23 +44,23 @@ class JobTable:
         """Add a job that outlives the model it is about.
 
         Args:
-            kind: What is to be done.
-            model_name: What it is about, for people.
-            params: What the kind needs; JSON values.
+            kind: What to do.
+            model_name: The model that it is about, for people.
+            params: The kind's parameters, as JSON values.
         """
         with self._engine.begin() as connection:
             statement = sa.insert(jobs).values(**new_job(kind, model_name, params)).returning(*JOB_COLUMNS)
             return Job(*connection.execute(statement).one())
 
     def due(self) -> list[Job]:
-        """Return the jobs that wait for somebody to take them now, the oldest first."""
+        """Return the jobs that any process may claim now, the oldest first."""
         with self._engine.connect() as connection:
             return [Job(*row) for row in connection.execute(_DUE)]
 
     def claim(self, owner: str, job_id: int | None = None) -> Job | None:
-        """Take the oldest job that is due, or the one asked for; None when there is none to take.
+        """Claim the oldest due job, or the one asked for; None if there is none to claim.
 
-        **Concurrency:** the condition stands in the update itself, so that of two claimants one gets the job.
+        **Concurrency:** the condition is in the update itself, so of two claimants one gets the job.
         """
         due = _due()
         if job_id is None:
@@ -74,13 +74,13 @@ class JobTable:
         return Job(*found) if found else None
 
     def note_wait(self, job: Job, detail: str) -> None:
-        """Say what a job waits for, while no process runs it."""
+        """Write what a job waits for, while no process runs it."""
         with self._engine.begin() as connection:
             same = (jobs.c.id == job.id) & jobs.c.state.in_((QUEUED, WAITING))
             connection.execute(sa.update(jobs).where(same).values(detail=detail))
 
     def give_up_owner(self, owner: str) -> None:
-        """Put the running jobs of an owner that died back into the queue, and drop its reservations."""
+        """Put a dead owner's running jobs back into the queue, and delete its reservations."""
         with self._engine.begin() as connection:
             connection.execute(sa.delete(reservations).where(reservations.c.owner == owner))
             mine = (jobs.c.owner == owner) & (jobs.c.state == RUNNING)
@@ -88,21 +88,13 @@ class JobTable:
             connection.execute(sa.delete(leases).where(leases.c.owner == owner))
 
     def update_job(self, job_id: int, values: Mapping[str, object]) -> None:
-        """Change columns of a job and note that its owner lives."""
+        """Change columns of a job and record that its owner lives."""
         with self._engine.begin() as connection:
             statement = sa.update(jobs).where(jobs.c.id == job_id).values(**values, heartbeat_at=db_now())
             connection.execute(statement)
 
     def finish_job(self, job_id: int, state: str, *, detail: str = "", error: str = "", total_bytes: int = 0) -> None:
-        """End a job, well or not.
-
-        Args:
-            job_id: Which one.
-            state: How it ended.
-            detail: Why, in a sentence.
-            error: The problem document of what ended it.
-            total_bytes: What one that went well handled, where its row knows of less.
-        """
+        """End a job, successfully or not."""
         values = {"state": state, "detail": detail, "error": error, "owner": "", "finished_at": db_now()}
         if state == DONE:
             known = jobs.c.total_bytes
@@ -112,18 +104,18 @@ class JobTable:
         keep_reserve(self._engine)
 
     def postpone_job(self, job_id: int, wait_s: float, detail: str) -> None:
-        """Let a job wait for what it lacks."""
+        """Make a job wait for what it lacks."""
         self.update_job(job_id, {"state": WAITING, "due_at": db_now() + wait_s, "detail": detail, "owner": ""})
 
     def jobs(
         self, *, kind: str | None = None, model_id: int | None = None, state: Collection[str] | None = None
     ) -> list[Job]:
-        """Return jobs, newest first; one whose parameters can't be understood is left out and logged.
+        """Return jobs, newest first; one with invalid parameters is left out and logged.
 
         Args:
-            kind: Of this kind alone.
-            model_id: On this model alone.
-            state: In one of these states alone, such as `UNFINISHED`.
+            kind: Only jobs of this kind.
+            model_id: Only jobs on this model.
+            state: Only jobs in one of these states, such as `UNFINISHED`.
         """
         query = sa.select(*JOB_COLUMNS).order_by(jobs.c.id.desc())
         if kind is not None:
@@ -139,7 +131,7 @@ class JobTable:
         """Return one job.
 
         Raises:
-            NotFound: There is none.
+            NotFound: There is no such job.
         """
         with self._engine.connect() as connection:
             row = connection.execute(sa.select(*JOB_COLUMNS).where(jobs.c.id == job_id)).first()
@@ -149,10 +141,10 @@ class JobTable:
 
 
 def _due() -> sa.ColumnElement[bool]:
-    """Return the condition that a job can be taken: it waits no longer, or its owner gave no word for too long."""
+    """Return the condition that a job can be claimed: its wait is over, or its owner was silent for too long."""
     lost = (jobs.c.state == RUNNING) & (jobs.c.heartbeat_at < db_now() - LEASE_S)
     return (jobs.c.state == QUEUED) | ((jobs.c.state == WAITING) & (jobs.c.due_at <= db_now())) | lost
 
 
 _DUE = sa.select(*JOB_COLUMNS).where(_due()).order_by(jobs.c.id)
-"""Made once: a server asks twice a second, and to build a statement takes longer than to carry it out."""
+"""Built once, because a server asks twice a second, and building a statement takes longer than running it."""

@@ -1,4 +1,4 @@
-"""The leases, on the database's clock."""
+"""The leases, by the database's clock."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Leases:
         self._engine = engine
 
     def take(self, model_id: int, base: str, *, kind: str, holder: str, owner: str, ttl_s: float) -> int | None:
-        """Hold a placement; returns the lease's id, None where the model was removed meanwhile."""
+        """Hold a placement; return the lease's id, or None if the model was removed meanwhile."""
         texts = {"cache_path": base, "kind": kind, "holder": holder, "owner": owner}
         values = [models.c.id, *map(sa.literal, texts.values()), db_now() + ttl_s]
         there = sa.select(*values).where(models.c.id == model_id)
@@ -25,18 +25,18 @@ class Leases:
             return connection.execute(sa.insert(leases).from_select(columns, there).returning(leases.c.id)).scalar()
 
     def renew(self, lease_id: int, ttl_s: float) -> None:
-        """Hold it for so much longer, from now."""
+        """Renew it for so many seconds from now."""
         with self._engine.begin() as connection:
             change = {"expires_at": db_now() + ttl_s}
             connection.execute(sa.update(leases).where(leases.c.id == lease_id).values(**change))
 
     def release(self, lease_id: int) -> bool:
-        """Give it back; returns whether it was there."""
+        """Release it; return whether it existed."""
         with self._engine.begin() as connection:
             return bool(connection.execute(sa.delete(leases).where(leases.c.id == lease_id)).rowcount)
 
     def all(self) -> list[Lease]:
-        """Return all leases, expired ones among them."""
+        """Return all leases, including expired ones."""
         held = [leases.c[name] for name in ("cache_path", "kind", "holder", "owner", "expires_at")]
         expired = (leases.c.expires_at < db_now()).label("expired")
         query = sa.select(leases.c.id, models.c.id, models.c.model_name, *held, expired)

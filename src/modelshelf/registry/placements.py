@@ -1,7 +1,7 @@
-"""Where models are and at which commit: changes that hold only while nothing else has changed them.
+"""Where models are and at which commit: changes that apply only if nothing else has changed the model.
 
-**Concurrency:** the condition stands in the statement itself, so that a decision made from what was observed some
-time ago never overwrites what another process did since.
+**Concurrency:** the condition is in the statement itself, so that a decision based on an earlier scan never overwrites
+what another process did since.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Placements:
         job_id: int,
         commit_hash: str | None = None,
     ) -> int | None:
-        """Let a model resolve to another tier, on which every file of it is verified and laid out.
+        """Switch a model to another tier, on which every file of it is verified and laid out.
 
         This ends the move: a process that dies afterwards leaves no job that would move the model again.
 
@@ -48,13 +48,13 @@ class Placements:
             model_id: The model.
             cache_location: The tier.
             base: Its base.
-            signature: What `store.repos.scan.signature` says there.
-            old_copy: What the job needs that deletes the old copy; None: it stays.
-            job_id: The move.
-            commit_hash: The commit that lies there; None: whatever the model is at.
+            signature: The value of `store.repos.scan.signature` there.
+            old_copy: The parameters of the job that deletes the old copy; None: it stays.
+            job_id: The move's job.
+            commit_hash: The commit there; None: the model's own.
 
         Returns:
-            The id of that job, which is there exactly when the switch is.
+            The id of that job, which is added in the same transaction.
 
         Raises:
             NotFound: The model was removed, or has another commit now; nothing was changed.
@@ -88,7 +88,7 @@ class Placements:
             return [(repo_id, commit_hash, used_at) for repo_id, commit_hash, used_at in connection.execute(query)]
 
     def add(self, sidecar: Sidecar, cache_location: str, base: str, *, complete: bool, signature: str) -> bool:
-        """Register a model again as its sidecar says; returns whether the name was free."""
+        """Register a model again from its sidecar; return whether the name was free."""
         values = {
             "model_name": sidecar.model_name,
             "hf_path": sidecar.hf_path,
@@ -115,7 +115,7 @@ class Placements:
     def place(
         self, row: ModelRow, sidecar: Sidecar, cache_location: str, base: str, *, complete: bool, signature: str
     ) -> bool:
-        """Let a model resolve to a base and a commit; returns whether it was still as `row` says, without a job."""
+        """Set a model's base and commit; return whether it was still as in `row`, without a job."""
         values = {
             "cache_location": cache_location,
             "cache_path": base,
@@ -135,9 +135,9 @@ class Placements:
         return True
 
     def lose(self, row: ModelRow) -> bool:
-        """Say that files of a model are gone; returns whether it was still as `row` says, without a job.
+        """Mark a model as having lost files; return whether it was still as in `row`, without a job.
 
-        Its signature stays, which tells it from a model that never was here.
+        Its signature stays, which tells it from a model that was never here.
         """
         with self._engine.begin() as connection:
             change = sa.update(models).where(_is_still(row), _is_idle(row)).values(complete=False)
@@ -152,18 +152,18 @@ class Placements:
         signature: str,
         old_copy: OldCopy | None,
     ) -> bool:
-        """Let a model resolve to another commit, of which every file is verified and laid out in the same base.
+        """Switch a model to another commit, of which every file is verified and laid out in the same base.
 
         Args:
             row: The model as it was when that began.
             commit_hash: The commit.
             manifest: All of its files.
-            size_bytes: Sum over those selected.
-            signature: What `store.repos.scan.signature` says.
-            old_copy: What the job needs that deletes the old snapshot; None: it stays.
+            size_bytes: Sum over the selected ones.
+            signature: The value of `store.repos.scan.signature`.
+            old_copy: The parameters of the job that deletes the old snapshot; None: it stays.
 
         Returns:
-            Whether it was still as `row` says. The job is there exactly when it was.
+            Whether it was still as in `row`. The job is added exactly then.
         """
         values = {"commit_hash": commit_hash, "size_bytes": size_bytes, "signature": signature, "complete": True}
         with self._engine.begin() as connection:
@@ -198,7 +198,7 @@ def _keep_files(connection: sa.Connection, repo_id: str, commit_hash: str, manif
     same = (files.c.hf_path == repo_id) & (files.c.commit_hash == commit_hash)
     known = set(connection.execute(sa.select(files.c.path).where(same)).scalars())
     if known > {file.path for file in manifest}:
-        return  # what was found on a disk may be a part of what is known of the commit
+        return  # files found on a disk may be a part of what is known of the commit
     connection.execute(sa.delete(files).where(same))
     if manifest:
         commit = {"hf_path": repo_id, "commit_hash": commit_hash}

@@ -45,11 +45,11 @@ class Registry(JobTable, UseTable):
 
     Args:
         url: `sqlite:///…` or `postgresql://…`.
-        read_only: Make nothing, for who only looks: an empty registry that ends with this process stands in for a file
-            that isn't there, and the reserve for a full disk isn't filled up.
+        read_only: Create nothing, for reading: an empty registry that ends with this process stands in for a file
+            that doesn't exist, and the reserve for a full disk isn't filled up.
 
     Raises:
-        Unavailable: The database cannot be reached.
+        Unavailable: The database isn't reachable.
     """
 
     def __init__(self, url: str, *, read_only: bool = False) -> None:
@@ -77,11 +77,11 @@ class Registry(JobTable, UseTable):
 
     @functools.cached_property
     def id(self) -> str:
-        """The id of this registry, which the markers of its bases name."""
+        """This registry's id, which its bases' markers name."""
         return str(self._read("SELECT id FROM library")[0][0])
 
     def close(self) -> None:
-        """Give back the connections."""
+        """Close the connections."""
         self._engine.dispose()
 
     # --- models ---
@@ -119,7 +119,7 @@ class Registry(JobTable, UseTable):
         return next(iter(fast_read.model_rows(rows)), None)
 
     def strange_models(self) -> list[str]:
-        """Return, in words, the rows of models that hold what no model can have: all other methods leave them out."""
+        """Return, in words, the models' rows with invalid values, which all other methods leave out."""
         found = []
         for row in self._read(f"{fast_read.MODEL_ROWS} ORDER BY m.id"):
             try:
@@ -138,10 +138,10 @@ class Registry(JobTable, UseTable):
         return {commit: fast_read.manifest(row[2:] for row in files) for commit, files in rows}
 
     def add_model(self, wanted: Registration, base: str) -> ModelRow:
-        """Add a model; the same registration a second time returns the row that is there.
+        """Add a model; the same registration a second time returns the existing row.
 
         Raises:
-            Conflict: The name is taken by something else.
+            Conflict: Another registration has the name.
         """
         values = {
             "model_name": wanted.model_name,
@@ -171,15 +171,15 @@ class Registry(JobTable, UseTable):
         return row
 
     def check_name(self, wanted: Registration) -> None:
-        """Do nothing when the name is free, or belongs to this very registration.
+        """Raise unless the name is free, or belongs to this very registration.
 
         Raises:
-            Conflict: Something else has it.
+            Conflict: Another registration has it.
         """
         row = self.model(wanted.model_name)
         if row is None:
             return
-        ours = (row.hf_path.lower(), row.revision, row.cache_location, row.allow_patterns)  # the Hub spells an id
+        ours = (row.hf_path.lower(), row.revision, row.cache_location, row.allow_patterns)  # the hub ignores case
         if ours != (wanted.hf_path.lower(), wanted.revision, wanted.cache_location, wanted.allow_patterns):
             raise Conflict(
                 f"The name {row.model_name} is taken by {row.hf_path} ({row.revision}) on {row.cache_location}.",
@@ -189,9 +189,9 @@ class Registry(JobTable, UseTable):
             )
 
     def set_manifest(self, row: ModelRow, commit_hash: str, manifest: Sequence[FileEntry]) -> None:
-        """Pin a model to a commit, and to its repository as `row` spells it, and keep the commit's files.
+        """Pin a model to a commit, and to its repository's spelling in `row`, and store the commit's files.
 
-        The model is not complete then.
+        The model is incomplete afterwards.
         """
         size_bytes = total_size(select_files(manifest, row.allow_patterns))
         entries = [
@@ -214,15 +214,15 @@ class Registry(JobTable, UseTable):
             connection.execute(sa.update(models).where(models.c.id == row.id).values(**change))
 
     def set_complete(self, model_id: int, signature: str) -> None:
-        """Say that every file of a model was verified and laid out."""
+        """Mark a model as complete: every file was verified and laid out."""
         self._change_model(model_id, complete=True, signature=signature, arrived_at=db_now())
 
     def set_signature(self, model_id: int, signature: str) -> None:
-        """Note how a model's folders look now that all of its files are there again."""
+        """Store the signature of a model's folders now that all of its files are there again."""
         self._change_model(model_id, signature=signature)
 
     def evict(self, row: ModelRow, cause: Cause) -> None:
-        """Say that the files of a model are about to go, to make room; a job that is over notes why."""
+        """Mark a model whose files are deleted to make room as incomplete; a finished job records why."""
         values = new_job(JobKind.EVICT, row.model_name, None, cause)
         values |= {"model_id": row.id, "state": DONE, "finished_at": db_now()}
         with self._engine.begin() as connection:
@@ -231,7 +231,7 @@ class Registry(JobTable, UseTable):
                 connection.execute(sa.insert(jobs).values(**values))
 
     def set_pin(self, model_id: int, *, pinned: bool, reason: str) -> None:
-        """Note a person's wish that a model is never evicted, or that it may be."""
+        """Set a person's wish that a model is never evicted, or that it may be."""
         self._change_model(model_id, pinned=pinned, pin_reason=reason)
 
     def rename(self, model_id: int, model_name: str) -> None:
@@ -250,14 +250,14 @@ class Registry(JobTable, UseTable):
             connection.execute(sa.update(models).where(models.c.id == model_id).values(**values))
 
     def delete_model(self, model_id: int, old_copy: OldCopy | None = None) -> Job | None:
-        """Forget a model with its jobs and uses; a manifest that no other model has goes too.
+        """Delete a model with its jobs and uses, and a manifest that no other model needs.
 
         Args:
             model_id: The model.
-            old_copy: What the job needs that tidies up after it; None: there is none.
+            old_copy: The parameters of the job that deletes its files; None: no job.
 
         Returns:
-            That job; None, too, where the model was gone already.
+            That job; None, too, if the model was already gone.
         """
         job = None
         with self._engine.begin() as connection:
@@ -272,16 +272,12 @@ class Registry(JobTable, UseTable):
         return job
 
     def drop_manifests(self, repo_id: str | None = None) -> None:
-        """Delete the manifests that no model has.
-
-        Args:
-            repo_id: Of this repository alone.
-        """
+        """Delete the manifests without a model."""
         with self._engine.begin() as connection:
             drop_manifests(connection, repo_id)
 
     def moves(self, model_id: int) -> list[Moved]:
-        """Return the last moves of a model that are over, newest first."""
+        """Return a model's last finished moves, newest first."""
         return fast_read.moves(self._read(fast_read.MOVES, model_id=model_id))
 
     # --- tiers ---
@@ -293,7 +289,7 @@ class Registry(JobTable, UseTable):
             return list(connection.scalars(here.order_by(models.c.cache_path)))
 
     def tier_ids(self) -> dict[str, str]:
-        """Return the bases that were used, path to tier id."""
+        """Return the used bases, path to tier id."""
         with self._engine.connect() as connection:
             return {path: tier_id for tier_id, path in connection.execute(sa.select(tiers.c.id, tiers.c.cache_path))}
 
@@ -302,14 +298,14 @@ class Registry(JobTable, UseTable):
         return self.verified.damage()
 
     def remember_tier(self, tier_id: str, cache_location: str, base: str) -> None:
-        """Note a base that was used; a drive that is mounted elsewhere now keeps its id.
+        """Store a used base; a drive that is mounted elsewhere now keeps its id.
 
-        What another tier had there before is forgotten, its reservations too.
+        Another tier that was there before is forgotten, with its reservations.
         """
         known = sa.select(tiers.c.id, tiers.c.cache_location).where(tiers.c.cache_path == base)
         with self._engine.connect() as connection:
             if connection.execute(known).all() == [(tier_id, cache_location)]:
-                return  # nothing to write, on a disk where nothing can be written perhaps
+                return  # nothing to write, perhaps on a disk where nothing can be written
         with self._engine.begin() as connection:
             gone = sa.select(tiers.c.id).where(tiers.c.cache_path == base, tiers.c.id != tier_id)
             connection.execute(sa.delete(reservations).where(reservations.c.tier_id.in_(gone)))
@@ -318,7 +314,7 @@ class Registry(JobTable, UseTable):
             connection.execute(sa.text(_REMEMBER_TIER), values)
 
     def forget_tier(self, base: str) -> None:
-        """Forget a base, with what was promised and found on it."""
+        """Forget a base, with its reservations and findings."""
         with self._engine.begin() as connection:
             gone = sa.select(tiers.c.id).where(tiers.c.cache_path == base)
             connection.execute(sa.delete(reservations).where(reservations.c.tier_id.in_(gone)))

@@ -1,4 +1,4 @@
-"""Reservations of space: what was admitted to a tier and is not written yet, on the database's clock."""
+"""Reservations of space: what was admitted to a tier and isn't written yet, by the database's clock."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Reservations:
         self._engine = engine
 
     def all(self) -> list[ReservedRow]:
-        """Return all reservations, expired ones among them."""
+        """Return all reservations, including expired ones."""
         with self._engine.connect() as connection:
             return _reservations(connection)
 
     def admissions(self) -> dict[str, int]:
-        """Return how often each tier was reserved on: what `reserve` compares."""
+        """Return how often each tier was reserved on: what `add` compares."""
         with self._engine.connect() as connection:
             return {row.id: row.admissions for row in connection.execute(sa.select(tiers.c.id, tiers.c.admissions))}
 
@@ -36,15 +36,15 @@ class Reservations:
         decide: Callable[[Sequence[ReservedRow]], int],
         seen: Mapping[str, int] | None = None,
     ) -> int | None:
-        """Reserve what `decide` says; returns the reservation's id.
+        """Reserve what `decide` returns; return the reservation's id.
 
         Args:
             tier_id: The tier.
             device: Its file system.
-            owner: Who will write.
-            decide: Gets all reservations, returns the bytes to reserve, or raises to refuse; nothing is changed then.
-            seen: What `admissions` said before the disk was measured. Where that has changed, nothing is decided
-                and None is returned: what was admitted since may have been written, released and never measured.
+            owner: The process that will write.
+            decide: Takes all reservations, returns the bytes to reserve, or raises to refuse; nothing is changed then.
+            seen: What `admissions` returned before the disk was measured. If that has changed, nothing is decided
+                and None is returned: bytes admitted since may have been written and released without being measured.
 
         **Concurrency:** the update of the tiers comes first, so that two of these never overlap, on any tier.
         """
@@ -67,14 +67,14 @@ class Reservations:
             return int(added.scalar_one())
 
     def shrink(self, reservation_id: int, remaining_bytes: int) -> bool:
-        """Say how much is still to be written, and that the owner lives; returns whether it is still there."""
+        """Set how many bytes are still to be written, and that the owner lives; return whether it still exists."""
         change = {"remaining_bytes": max(0, remaining_bytes), "expires_at": db_now() + LEASE_S}
         with self._engine.begin() as connection:
             statement = sa.update(reservations).where(reservations.c.id == reservation_id).values(**change)
             return bool(connection.execute(statement).rowcount)
 
     def release(self, reservation_id: int) -> None:
-        """Give a reservation back."""
+        """Release a reservation."""
         with self._engine.begin() as connection:
             connection.execute(sa.delete(reservations).where(reservations.c.id == reservation_id))
 

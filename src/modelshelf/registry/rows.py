@@ -17,9 +17,9 @@ from modelshelf.registry.tables import files, jobs, models
 
 _log = logging.getLogger(__name__)
 LEASE_S = 60.0
-"""How long a reservation or a running job lives without its owner's word."""
+"""How long a reservation or a running job lives without a heartbeat, in seconds."""
 JOB_COLUMNS = [column for column in jobs.c if column.name in Job.__slots__]
-"""What a `Job` is made of, in its order."""
+"""The columns of a `Job`, in its order."""
 
 
 def new_job(
@@ -28,10 +28,10 @@ def new_job(
     """Return the columns of a new job.
 
     Args:
-        kind: What is to be done.
-        model_name: What it is about, for people.
-        params: What the kind needs; JSON values.
-        cause: Why there is one.
+        kind: What to do.
+        model_name: The model that it is about, for people.
+        params: The kind's parameters, as JSON values.
+        cause: Why it exists.
     """
     return {
         "kind": kind, "model_id": None, "model_name": model_name, "params": json.dumps(dict(params or {})),
@@ -60,7 +60,7 @@ def drop_manifests(connection: sa.Connection, repo_id: str | None = None) -> Non
 
 
 def has_params(job: Job) -> bool:
-    """Return whether the parameters of a job can be understood; where not, that is logged."""
+    """Return whether a job's parameters can be read; if not, that is logged."""
     try:
         object_of(parse_json(job.params))
     except BadInput as err:

@@ -1,4 +1,4 @@
-"""The servers that run, each of which says again and again that it does."""
+"""The running servers, each of which keeps saying that it runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Servers:
         self._engine = engine
 
     def beat(self, owner: str, url: str) -> None:
-        """Say that a server runs; those that have not said so for an hour are dropped."""
+        """Record that a server runs; those silent for an hour are deleted."""
         with self._engine.begin() as connection:
             connection.execute(sa.delete(servers).where(servers.c.heartbeat_at < db_now() - 3600))
             change = sa.update(servers).where(servers.c.owner == owner).values(url=url, heartbeat_at=db_now())
@@ -26,12 +26,12 @@ class Servers:
                 connection.execute(sa.insert(servers).values(**values))
 
     def leave(self, owner: str) -> None:
-        """Say that a server ends."""
+        """Record that a server ends."""
         with self._engine.begin() as connection:
             connection.execute(sa.delete(servers).where(servers.c.owner == owner))
 
     def all(self) -> list[Server]:
-        """Return the servers that said within the minute that they run."""
+        """Return the servers that reported within the last minute."""
         query = sa.select(servers.c.owner, servers.c.url, servers.c.started_at)
         query = query.where(servers.c.heartbeat_at > db_now() - LEASE_S).order_by(servers.c.started_at)
         with self._engine.connect() as connection:

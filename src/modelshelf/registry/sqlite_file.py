@@ -1,8 +1,8 @@
-"""Opening the registry's SQLite file, also on a disk that is full or read-only.
+"""Opening the registry's SQLite file, also on a full or read-only disk.
 
-SQLite's log of the running transaction is kept beside the file, with its blocks (`journal_mode=PERSIST`), and the file
-keeps free pages of its own: a change takes neither a byte nor a name from the disk, and whoever fills the disk
-meanwhile cannot take them. Reading needs no second file at all.
+SQLite's log of the running transaction stays beside the file, with its blocks (`journal_mode=PERSIST`), and the file
+keeps free pages of its own: a change takes neither a byte nor an inode from the disk, and whoever fills the disk
+meanwhile can't take them. Reading needs no second file at all.
 
 Source: https://www.sqlite.org/pragma.html#pragma_journal_mode; decision 14.
 """
@@ -23,26 +23,26 @@ from modelshelf.registry.faults import of_sqlite
 RESERVE_BYTES = 256 * 2**10
 """What a registry keeps for a full disk, twice: pages in its file, and the log of one transaction.
 
-To forget a model of 300 files takes 112 KiB of log; half of the reserve may be used up when the disk runs full.
+Forgetting a model of 300 files takes 112 KiB of log; half of the reserve may be used up when the disk fills up.
 """
 _LOW = 2
 """The reserve is filled up again when less than this part of it, one half, is left."""
 _BUSY_S = 30
 _PRAGMAS = ("journal_mode=PERSIST", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY")
 _ASKING = ("query_only=ON",)
-"""For a file that may be another program's: nothing about it is changed."""
+"""For a file that may be another program's: nothing in it is changed."""
 
 
 def connect(path: Path, *, is_ours: bool = True) -> sqlite3.Connection:
-    """Return a connection whose transactions are begun by hand, and that waits for others up to 30 s.
+    """Return a connection with manual transactions that waits for others for up to 30 s.
 
     A file that isn't known to be our registry is only read.
 
-    Where the disk is read-only and a killed process left a transaction half written, what is returned reads a copy in
+    If the disk is read-only and a killed process left a half-written transaction, the connection reads a copy in
     memory's place, from before that transaction.
 
     Raises:
-        OutOfSpace, Denied, Unavailable: It cannot be opened; see `faults.of_sqlite`.
+        OutOfSpace, Denied, Unavailable: It can't be opened; see `faults.of_sqlite`.
     """
     with translated(path):
         try:
@@ -69,7 +69,7 @@ def _open(path: Path, how: str = "", pragmas: tuple[str, ...] = _PRAGMAS) -> sql
 
 
 def _open_copy(path: Path) -> sqlite3.Connection:
-    """Open a copy of a registry with its log, of which SQLite rolls back what was half written; it has no name."""
+    """Open a nameless copy of a registry with its log, in which SQLite rolls back what was half written."""
     with tempfile.TemporaryDirectory(prefix="modelshelf-") as folder:
         copy = Path(folder) / path.name
         shutil.copyfile(path, copy)
@@ -83,7 +83,7 @@ def _open_copy(path: Path) -> sqlite3.Connection:
 
 @contextlib.contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Turn errors of SQLite into errors of the house.
+    """Turn SQLite's errors into our own.
 
     Raises:
         ShelfError: See `faults.of_sqlite`.
@@ -98,9 +98,9 @@ def translated(path: Path) -> Iterator[None]:
 
 
 def keep_reserve(path: Path) -> None:
-    """Fill up what a registry keeps for a full disk; nothing where it has enough, or the disk has no more.
+    """Fill up a registry's reserve for a full disk; does nothing if it is full, or the disk has no room.
 
-    **Crash:** a table named `reserve` at worst, which the next one takes away.
+    **Crash:** a table named `reserve` at worst, which the next call deletes.
     """
     with contextlib.suppress(ShelfError, OSError), contextlib.closing(connect(path)) as connection:
         log = Path(f"{path}-journal")
@@ -113,7 +113,7 @@ def keep_reserve(path: Path) -> None:
             for statement in (
                 "DROP TABLE IF EXISTS reserve",
                 f"CREATE TABLE reserve AS SELECT randomblob({RESERVE_BYTES}) AS filler",
-                f"UPDATE reserve SET filler = randomblob({RESERVE_BYTES})",  # brings as much into the log
+                f"UPDATE reserve SET filler = randomblob({RESERVE_BYTES})",  # writes as much into the log
                 "DROP TABLE IF EXISTS reserve",
             ):
                 connection.execute(statement)

@@ -1,6 +1,6 @@
 """The tables. Times are seconds since 1970 as doubles, sizes are bytes, texts are UTF-8.
 
-No truth lives here that cannot be rebuilt from the disks, except what people said: names, pins, limits of interest.
+Nothing here is lost that can't be rebuilt from the disks, except what people said, such as names and pins.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ metadata = MetaData(
 )
 
 library = Table("library", metadata, Column("id", Text, primary_key=True))
-"""One row: the id of this registry, by which the markers of bases name it."""
+"""One row: this registry's id, by which bases' markers name it."""
 
 models = Table(
     "models",
@@ -52,10 +52,7 @@ models = Table(
     Column("last_used_at", Double, nullable=False, default=0.0),
     Column("uses", Integer, nullable=False, default=0),
 )
-"""A registered model. `allow_patterns` is a JSON list; `cache_path` is the base; `arrived_at` is when it came there.
-
-`last_used_at` and `uses` repeat what the table of uses says, so that nobody counts there; 0 for never.
-"""
+"""A registered model. `allow_patterns` is a JSON list; `cache_path` is the base; `arrived_at` is when it came there."""
 Index("ix_models_hf_path", models.c.hf_path, models.c.commit_hash)
 Index("ix_models_cache_location", models.c.cache_location, models.c.cache_path)
 Index("ix_models_size_bytes", models.c.size_bytes.desc(), models.c.model_name)
@@ -70,7 +67,7 @@ files = Table(
     Column("size_bytes", BigInteger, nullable=False),
     Column("digest", Text, nullable=False),
 )
-"""The manifest of a commit: every file it has, selected or not."""
+"""The manifest of a commit: every file, selected or not."""
 _IS_ADAPTER = text("path = 'adapter_config.json'")
 _BY_PATH = (files.c.path, files.c.hf_path, files.c.commit_hash)
 Index("ix_files_adapters", *_BY_PATH, sqlite_where=_IS_ADAPTER, postgresql_where=_IS_ADAPTER)
@@ -83,7 +80,7 @@ tiers = Table(
     Column("cache_path", Text, nullable=False),
     Column("admissions", Integer, nullable=False),
 )
-"""A base that was used, by the id in its marker. Updating `admissions` serialises reservations on it."""
+"""A used base, by the id in its marker. Updating `admissions` serialises reservations on it."""
 
 reservations = Table(
     "reservations",
@@ -95,7 +92,7 @@ reservations = Table(
     Column("owner", Text, nullable=False),
     Column("expires_at", Double, nullable=False),
 )
-"""Bytes promised to work that has not written them yet. One that expired, or whose owner died, no longer counts."""
+"""Bytes reserved for work that hasn't written them yet. An expired one, or a dead owner's, doesn't count."""
 
 jobs = Table(
     "jobs",
@@ -138,7 +135,7 @@ uses = Table(
     Column("duration_s", Double, nullable=False),
     Index("ix_uses_model_id", "model_id"),
 )
-"""The ledger of loads: last use comes from here and never from a file's atime."""
+"""The uses of models: last use comes from here and never from a file's atime."""
 
 leases = Table(
     "leases",
@@ -152,7 +149,7 @@ leases = Table(
     Column("expires_at", Double, nullable=False),
     Index("ix_leases_model_id", "model_id"),
 )
-"""An engine's or a program's expiring hold on the placement of a model in one base: nothing of it is deleted."""
+"""An engine's or a program's expiring hold on a model's placement in one base: no file of it is deleted."""
 
 checks = Table(
     "checks",
@@ -162,7 +159,7 @@ checks = Table(
     Column("stamp", Text, nullable=False),
     Column("verified_at", Double, nullable=False),
 )
-"""When the bytes of a blob were last found to be what its name says; `stamp` is the size and mtime they had then."""
+"""When a blob's bytes last matched its name; `stamp` is the size and mtime they had then."""
 
 damage = Table(
     "damage",
@@ -171,7 +168,7 @@ damage = Table(
     Column("digest", Text, primary_key=True),
     Column("stamp", Text, nullable=False),
 )
-"""Blobs whose bytes were found not to be what their names say, while they have that size and mtime."""
+"""Blobs whose bytes don't match their names, while they have that size and mtime."""
 
 changes = Table(
     "changes",
@@ -183,9 +180,9 @@ changes = Table(
 )
 """The last changes, oldest first: a `model` or a `tier` by its name or base, a `job` or a `lease` by its id.
 
-Triggers write it, in the transaction of each change, and delete what is older than the last 1,000. How far a job is
-changes twice a second and is not noted. The ids begin with the second of the first one, so that those of a registry
-that was built anew are others.
+Triggers write it, in the transaction of each change, and delete what is older than the last 1,000. A job's progress
+changes twice a second and isn't recorded. The ids begin with the second of the first one, so that a rebuilt
+registry has other ids.
 """
 
 servers = Table(
@@ -196,4 +193,4 @@ servers = Table(
     Column("started_at", Double, nullable=False),
     Column("heartbeat_at", Double, nullable=False),
 )
-"""A server that runs, as long as it says so."""
+"""A server that runs, as long as it keeps saying so."""

@@ -1,4 +1,4 @@
-"""What verifying found: when which blob was good, so that reading every byte again can wait, and which is damaged."""
+"""The results of verify: when which blob was good, so that reading it again can wait, and which is damaged."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class VerifiedBlobs:
         self._engine = engine
 
     def add(self, tier_id: str, stamps: Mapping[Digest, str]) -> None:
-        """Note blobs whose bytes were just found to be what their names say.
+        """Record blobs whose bytes were just found to match their names.
 
         Args:
             tier_id: The tier.
@@ -32,7 +32,7 @@ class VerifiedBlobs:
             connection.execute(sa.insert(checks).values(verified_at=db_now()), rows)
 
     def add_damage(self, tier_id: str, stamps: Mapping[Digest, str]) -> None:
-        """Note blobs whose bytes were found not to be what their names say; `stamps` as in `add`."""
+        """Record blobs whose bytes don't match their names; `stamps` as in `add`."""
         if not stamps:
             return
         rows = [{"tier_id": tier_id, "digest": digest, "stamp": stamp} for digest, stamp in stamps.items()]
@@ -41,7 +41,7 @@ class VerifiedBlobs:
             connection.execute(sa.insert(damage), rows)
 
     def forget(self, tier_id: str, digests: Iterable[str]) -> None:
-        """Note that blobs are gone."""
+        """Forget blobs that are gone."""
         with self._engine.begin() as connection:
             self._delete(connection, tier_id, digests)
 

@@ -1,4 +1,4 @@
-"""Answers as JSON, whatever bytes a file's name has."""
+"""JSON answers, whatever bytes a file's name has."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from modelshelf.schemas.json_object import to_json
 
 
 class Json(JSONResponse):
-    """JSON in UTF-8; what is none in a name (a lone surrogate) becomes a question mark."""
+    """JSON in UTF-8; a lone surrogate in a name becomes a question mark."""
 
     def render(self, content: Any) -> bytes:
         """Return the body."""
@@ -19,5 +19,5 @@ class Json(JSONResponse):
 
 
 def accepted(job: JobJson) -> Json:
-    """Return the answer to a request for long work: 202 with the job, and the URL that tells how far it is."""
+    """Return the answer to a request for long work: 202 with the job, and the URL with its progress."""
     return Json(job, 202, {"Location": f"/api/jobs/{job.id}"})

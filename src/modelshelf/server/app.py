@@ -39,14 +39,14 @@ def create_app(
     watcher: Watcher | None = None,
     engines: Engines | None = None,
 ) -> FastAPI:
-    """Return the application; while it runs, the library's jobs are carried out.
+    """Return the application, which runs the library's jobs while it runs.
 
     Args:
         shelf: The library.
-        host: The address that others reach the server on.
-        api_key: The key to ask for; None: none.
-        custom_roots: Below which folders a request may name a path; None: where drives are mounted.
-        watcher: Who tells of changes, for a caller who has to close it before the server ends.
+        host: The address by which others reach the server.
+        api_key: The required key; None: none.
+        custom_roots: Folders below which a request may name a path; None: where drives are mounted.
+        watcher: Tells listeners of changes; for a caller that has to close it before the server ends.
         engines: What runs the models; None: nothing does.
     """
     watcher = watcher or shelf.services.watcher()
@@ -78,19 +78,19 @@ def create_app(
 
 
 def describe() -> dict[str, Any]:
-    """Return the OpenAPI document of the whole API, without a library: what `/openapi.json` of a server answers."""
+    """Return the OpenAPI document of the whole API without a library, as a server's `/openapi.json` answers."""
     return create_app(cast("Shelf", _NoLibrary()), host="127.0.0.1", api_key=None).openapi()
 
 
 class _NoLibrary:
-    """Stands where routes expect a library; to be described, they ask it nothing."""
+    """Stands in for a library in routes that are only described."""
 
     def __getattr__(self, name: str) -> _NoLibrary:
-        """Return whatever part is asked for."""
+        """Return itself as any part."""
         return self
 
     def __call__(self) -> _NoLibrary:
-        """Return whatever part is made."""
+        """Return itself as any result."""
         return self
 
 

@@ -13,7 +13,7 @@ from modelshelf.server.gateway.errors import BodyTooLong, shape_of
 
 _MOST_BYTES = 1 << 20
 _MOST_BYTES_BELOW = {"/hf/": 4 << 20, "/v1/": 64 << 20}
-"""Clients of the Hub ask for many paths at once, and conversations hold pictures."""
+"""Clients of the Hub ask for many paths at once, and conversations contain pictures."""
 
 
 async def no_body(request: Request) -> None:
@@ -27,12 +27,12 @@ async def no_body(request: Request) -> None:
 
 
 class BoundedBodies:
-    """ASGI middleware that hands a request on when its body is here, or answers 413.
+    """ASGI middleware that forwards a request once its body is complete, or answers 413.
 
     A client that leaves in the middle gets no answer, and leaves no trace.
 
     Args:
-        app: What is behind it.
+        app: The next application.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -54,7 +54,7 @@ class BoundedBodies:
 
 
 class _TooLong(Exception):
-    """The body has more bytes than it may have."""
+    """The body has more bytes than allowed."""
 
 
 def _too_long(path: str, most_bytes: int) -> Json:
@@ -64,10 +64,10 @@ def _too_long(path: str, most_bytes: int) -> Json:
 
 
 async def _read(length: str, receive: Receive, most_bytes: int) -> bytes | None:
-    """Return the body; None when the client left before its end.
+    """Return the body; None if the client left before its end.
 
     Raises:
-        _TooLong: It is longer than it may be, or says so.
+        _TooLong: It is longer than allowed, or says so.
     """
     if length.isdecimal() and int(length[:20]) > most_bytes:
         raise _TooLong
@@ -84,7 +84,7 @@ async def _read(length: str, receive: Receive, most_bytes: int) -> bytes | None:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """Return a `receive` that gives the body, and then what the server has to tell."""
+    """Return a `receive` that returns the body, and then the server's messages."""
     given = False
 
     async def again() -> Message:

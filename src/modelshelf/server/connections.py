@@ -1,6 +1,6 @@
-"""Connections that cost something are bounded: how many, how long a head or a body may take, how slowly one may read.
+"""Limits for connections: how many, how long a head or a body may take, how slowly a client may read.
 
-One look a second judges all of them, instead of a timer for each. Who only waits goes first when there are too many.
+One check a second judges all of them, instead of a timer for each. Idle ones are closed first if there are too many.
 """
 
 from __future__ import annotations
@@ -32,28 +32,27 @@ _TCP_INFO_BYTES, _TCP_BYTES_ACKED_AT = 192, 120
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one server bears."""
+    """The limits of one server."""
 
     connections: int = _MOST_CONNECTIONS
     head_s: float = 10
-    """A request's head is here so many seconds after the connection or its first byte, and a connection waits no longer
-    without one."""
+    """Seconds for a request's head after the connection or its first byte; also how long a connection may be idle."""
     head_bytes: int = 64 << 10
     body_s: float = 30
-    """A request's body is here so many seconds after its head."""
+    """How long after its head a request's body may take, in seconds."""
     stall_s: float = 60
     stall_bytes: int = 64 << 10
-    """Who does not take so many bytes of an answer within `stall_s` is cut off."""
+    """A client that takes fewer bytes of an answer within `stall_s` is cut off."""
 
     @staticmethod
     def of_this_process() -> Limits:
-        """Return the limits that this process's descriptors allow: an answer may need a file beside its connection."""
+        """Return the limits for this process's descriptors: an answer may need a file beside its connection."""
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         return Limits(connections=max(8, min(_MOST_CONNECTIONS, (soft - _OTHER_FILES) // 2)))
 
 
 def raise_descriptors() -> None:
-    """Let this process open as many files as it may."""
+    """Raise this process's limit of open files to its maximum."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _MOST_DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -61,17 +60,17 @@ def raise_descriptors() -> None:
 
 
 class State(ServerState):
-    """What the connections of a server share.
+    """The shared state of a server's connections.
 
     Args:
-        limits: What the server bears.
+        limits: The server's limits.
     """
 
     def __init__(self, limits: Limits) -> None:
         super().__init__()
         self.limits = limits
         self.waiting: dict[GuardedProtocol, None] = {}
-        """Connections without a request, the one that waits longest first."""
+        """Idle connections, the longest idle one first."""
 
     def sweep(self) -> None:
         """End the connections that take too long."""
@@ -87,19 +86,19 @@ class GuardedProtocol(ZeroCopyProtocol):
     """
 
     _head_since: float | None = None
-    """Since when a head is waited for; None while one is here whose request is not answered."""
+    """Since when a head is waited for; None while a request is being answered."""
     _head_bytes = 0
     _body_since: float | None = None
     """Since when a body is waited for."""
     _taken: tuple[float, int] | None = None
-    """When the client last took enough of what waits to be sent, and how much it had taken by then."""
+    """When the client last took enough of the waiting bytes, and how much it had taken by then."""
 
     @property
     def _state(self) -> State:
         return cast("State", self.server_state)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin; where there are too many connections, another one that only waits goes, else this one."""
+        """Begin; if there are too many connections, close another idle one, or else this one."""
         super().connection_made(transport)
         if len(self.connections) > self._state.limits.connections:
             if not self._state.waiting:
@@ -114,7 +113,7 @@ class GuardedProtocol(ZeroCopyProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read on, unless the head becomes too long."""
+        """Read on, unless the head gets too long."""
         if self._head_since is not None:
             if not self._head_bytes:
                 self._head_since = time.monotonic()
@@ -139,33 +138,33 @@ class GuardedProtocol(ZeroCopyProtocol):
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        """Wait for no body any more."""
+        """Stop waiting for a body."""
         self._body_since = None
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Wait for the next request, if it is not here already."""
+        """Wait for the next request, if it isn't here already."""
         super().on_response_complete()
         if self.cycle.response_complete and not self.transport.is_closing():
             self._wait()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what isn't HTTP, unless the request is refused already."""
+        """Refuse invalid HTTP, unless the request was refused already."""
         if not self.transport.is_closing():
             self._refuse(400, msg)
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Say nothing: a request that would rather speak another protocol is answered in this one."""
+        """Say nothing: a request to upgrade to another protocol is answered as a normal one."""
 
     def end_if_overdue(self, now: float) -> None:
-        """End the connection when its client takes longer than the limits allow.
+        """End the connection if its client exceeds the limits.
 
         Args:
             now: The monotonic time in seconds.
         """
         limits = self._state.limits
         if self._is_stalled(now, limits):
-            # What the kernel still holds for this client goes too; else it would wait on for a window to open.
+            # Drop what the kernel still holds for this client too, or it would wait for a window to open.
             self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
             self._cut()
         elif self._body_since is not None and now - self._body_since > limits.body_s:
@@ -177,7 +176,7 @@ class GuardedProtocol(ZeroCopyProtocol):
                 self._end()
 
     def _is_stalled(self, now: float, limits: Limits) -> bool:
-        """Return whether something waits to be sent and the client takes next to nothing of it."""
+        """Return whether bytes wait to be sent and the client takes next to none of them."""
         if not (self.is_sending_file or self.transport.get_write_buffer_size()):
             self._taken = None
             return False
@@ -196,13 +195,13 @@ class GuardedProtocol(ZeroCopyProtocol):
         self.transport.close()
 
     def _refuse(self, status: int, detail: str, *headers: tuple[str, str]) -> None:
-        """End the connection, with a problem document where no other answer was begun."""
+        """End the connection, with a problem document if no other answer was begun."""
         self._state.waiting.pop(self, None)
         if self.cycle is not None and not self.cycle.response_complete:
             if self.cycle.response_started or self.pipeline:
                 self._cut()
                 return
-            self.cycle.disconnected = True  # the application is told that nobody waits for its answer
+            self.cycle.disconnected = True  # tell the application that nobody waits for its answer
             self.cycle.message_event.set()
         phrase = HTTPStatus(status).phrase
         body = json.dumps({"type": "about:blank", "title": phrase, "status": status, "detail": detail}).encode()

@@ -1,4 +1,4 @@
-"""The door for every path that a request can carry."""
+"""The check of every path that a request can contain."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from modelshelf.services.shelf import Shelf
 
 
 class PathDoor:
-    """Lets paths pass that a request may name.
+    """Checks whether a request may name a path.
 
     Args:
-        shelf: The library, whose bases are known, and those of CACHE_PATH_MAP.
-        roots: Folders below which others are allowed; None: where drives are mounted.
+        shelf: The library, whose bases, and those of CACHE_PATH_MAP, are allowed.
+        roots: Folders below which all are allowed; None: where drives are mounted.
     """
 
     def __init__(self, shelf: Shelf, roots: Sequence[str] | None) -> None:
@@ -25,17 +25,17 @@ class PathDoor:
         self._roots = DRIVES if roots is None else roots
 
     def check_base(self, cache_location: str, cache_path: str | None) -> None:
-        """Do nothing when a model may be put there.
+        """Raise unless a request may put a model there.
 
         Raises:
-            BadInput: There is no such tier, or the path is no base.
+            BadInput: There is no such tier, or the path isn't a base.
             Denied: A request may not name this path.
         """
         tier = self._tiers.settings.chosen(cache_location, cache_path)
         self._check(tier.base, self._bases())
 
     def check_target(self, to: str) -> None:
-        """Do nothing when models may be adopted to a tier, or to the base of this path.
+        """Raise unless a request may adopt models to a tier, or to the base at this path.
 
         Raises:
             BadInput, Denied: See `check_base`.
@@ -47,7 +47,7 @@ class PathDoor:
         self.check_base("custom", to)
 
     def check_source(self, path: str) -> None:
-        """Do nothing when what other programs left in a folder may be adopted.
+        """Raise unless a request may adopt from a folder.
 
         Raises:
             BadInput: It isn't an absolute path.

@@ -20,7 +20,7 @@ _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
 class Unauthorized(Denied):
-    """The key of the server is missing or wrong."""
+    """The server's key is missing or wrong."""
 
     title = "Unauthorized"
     status = 401
@@ -33,7 +33,7 @@ class ProblemResponse(Json):
 
 
 def problem(err: ShelfError) -> ProblemResponse:
-    """Return the answer that says what is wrong and what to do; clients of the Hub read it in a header."""
+    """Return the answer with what is wrong and what to do; clients of the Hub read it in a header."""
     headers = {"X-Error-Message": header_line(err.detail)}
     if isinstance(err, Unauthorized):
         headers["WWW-Authenticate"] = 'Bearer realm="modelshelf"'
@@ -41,7 +41,7 @@ def problem(err: ShelfError) -> ProblemResponse:
 
 
 def retry_after(err: ShelfError) -> dict[str, str]:
-    """Return the header that says when to ask again, where that is known."""
+    """Return the header that says when to ask again, if that is known."""
     if not isinstance(err, Unavailable) or err.retry_after_s is None:
         return {}
     return {"Retry-After": str(max(1, round(err.retry_after_s)))}
@@ -50,7 +50,7 @@ def retry_after(err: ShelfError) -> dict[str, str]:
 def plain_problem(
     status: int, detail: str, headers: Mapping[str, str] | None = None, **fields: object
 ) -> ProblemResponse:
-    """Return the answer for what is wrong with a request as such.
+    """Return the answer for an invalid request.
 
     Args:
         status: Its HTTP status, whose phrase is the title.
@@ -63,12 +63,12 @@ def plain_problem(
 
 
 def header_line(text: str) -> str:
-    """Return a text as the value of a header, which is one line of ASCII."""
+    """Return a text as a header's value, which is one line of ASCII."""
     return "".join(char if " " <= char <= "~" else "?" for char in text)[:400]
 
 
 def install(app: FastAPI) -> None:
-    """Let the app answer every error as a problem document."""
+    """Make the app answer every error as a problem document."""
     answers: dict[type[Exception], Callable[[Request, Any], ProblemResponse]] = {
         ShelfError: lambda request, err: problem(err),
         RequestValidationError: lambda request, err: _malformed(err.errors()),
@@ -88,7 +88,7 @@ def _handler(answer: Callable[[Request, Any], ProblemResponse]) -> Callable[[Req
 
 
 def _malformed(faults: Sequence[Mapping[str, Any]]) -> ProblemResponse:
-    """Return the answer to what does not have the form; what was sent is not repeated, for it may be a secret."""
+    """Return the answer to a malformed request; what was sent isn't repeated, because it may be a secret."""
     named = [{"at": ".".join(map(str, fault["loc"])), "what": fault["msg"]} for fault in faults[:_MOST_FAULTS]]
     detail = f"{named[0]['at']}: {named[0]['what']}." if named else "The request is malformed."
     return plain_problem(422, detail, errors=named)

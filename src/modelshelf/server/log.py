@@ -1,4 +1,4 @@
-"""How a server writes its log: lines for people, or one JSON object per line for a collector; never a secret."""
+"""A server's log: lines for people, or one JSON object per line for a collector; never a secret."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 from modelshelf.units import rfc3339
 
 _USUAL = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "color_message"})
-"""What every record has; whatever else one has is its own (`extra=`). uvicorn adds its line in colours."""
+"""The fields of every record; all others are its own (`extra=`). uvicorn adds its line in colours."""
 _SECRET = re.compile(r"\bhf_[A-Za-z0-9]{16,}|(?<=Bearer )[^\s\"',]+|(?<=://)[^/@\s\"]*:[^/@\s\"]+(?=@)")
 _QUIET = ("alembic", "httpx2", "urllib3")
 _FLOODED = ("asyncio", "uvicorn.error")
-"""What a client can make say the same again and again."""
+"""Loggers that a client can make repeat themselves."""
 _ONCE_IN_S = 60.0
 
 
@@ -25,7 +25,7 @@ class LogFormatter(logging.Formatter):
     Args:
         as_json: One object per line: time, level, logger, event, the record's extra fields, exception. Else a line of
             text, in which the fields are `name=value`.
-        secrets: Texts that are never written, beside what looks like a token or a password.
+        secrets: Texts that are never written, in addition to what looks like a token or a password.
     """
 
     def __init__(self, *, as_json: bool, secrets: Sequence[str] = ()) -> None:
@@ -57,7 +57,7 @@ class LogFormatter(logging.Formatter):
 
 
 class FloodFilter(logging.Filter):
-    """Lets the same message through once a minute, with the number of those that were left out since."""
+    """Lets the same message through once a minute, with the number of repeats left out since."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class FloodFilter(logging.Filter):
 
 
 def start_logging(*, as_json: bool, secrets: Sequence[str] = ()) -> None:
-    """Write what this process logs from now on to stderr, from INFO on.
+    """Write this process's log to stderr from now on, from INFO on.
 
     Args:
         as_json: One object per line.

@@ -16,16 +16,16 @@ from modelshelf.services.jobs.presence import Presence
 
 
 def serve(*, host: str | None, port: int | None, announce: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or Ctrl-C; jobs that run then go back into the queue where they stand.
+    """Serve until SIGTERM or Ctrl-C; running jobs are then queued again with their progress.
 
     Args:
         host: The address to listen on; None: SHELF_HOST.
         port: The port; None: SHELF_PORT.
-        announce: Given the server's address once it can be asked; with SHELF_LOG=json the log alone tells it.
+        announce: Called with the server's address once it answers; with SHELF_LOG=json only the log tells it.
 
     Raises:
-        BadInput: The settings are wrong, or the address needs a key that is not set.
-        Unavailable: The primary base is not mounted, or the registry cannot be opened.
+        BadInput: The settings are invalid, or the address needs a key that isn't set.
+        Unavailable: The primary base isn't mounted, or the registry can't be opened.
     """
     settings = server_settings()
     start_logging(as_json=settings.log_as_json, secrets=settings.secrets)

@@ -74,10 +74,10 @@ def problems(*statuses: int) -> Responses:
 
 
 def answers(model: Any, description: str, status: int = 200) -> Responses:
-    """Return the description of an answer for FastAPI's `responses`; `response_model` would slow every start down.
+    """Return the description of an answer for FastAPI's `responses`; `response_model` would slow down every start.
 
     Args:
-        model: The JSON object that it is, or a `list` of such objects.
+        model: Its JSON object, or a `list` of such objects.
         description: What it is, in a sentence.
         status: Its HTTP status.
     """
@@ -116,7 +116,7 @@ ACCEPTED = answers(JobJson, "The job, which goes on after the answer.", 202)
 
 
 class Api(FastAPI):
-    """FastAPI whose description has what FastAPI leaves out."""
+    """FastAPI whose description includes what FastAPI leaves out."""
 
     def openapi(self) -> dict[str, Any]:
         """Return the description."""
@@ -136,13 +136,13 @@ class Api(FastAPI):
 
 
 def _objects_in(described: dict[str, Any]) -> dict[str, Any]:
-    """Return the schemas of the JSON objects that a description refers to, and of what is in them."""
+    """Return the schemas of the JSON objects in a description, and of the objects in them."""
     names = set(re.findall(f'"{_COMPONENTS}(\\w+)"', json.dumps(described)))
     used = [child for child in _subclasses(JsonObject) if child.__name__ in names]
     any_of_them: Any = Union[tuple(used)]  # noqa: UP007 - as many as there are
     found = TypeAdapter(any_of_them).json_schema(mode="serialization", ref_template=_COMPONENTS + "{model}")
     schemas: dict[str, Any] = found["$defs"]
-    for child in _subclasses(JsonObject):  # pydantic leaves out what describes a field where the field is inherited
+    for child in _subclasses(JsonObject):  # pydantic leaves out a field's description if the field is inherited
         for parent in child.__bases__:
             if {child.__name__, parent.__name__} <= schemas.keys():
                 schemas[child.__name__]["properties"] |= schemas[parent.__name__]["properties"]

@@ -1,4 +1,4 @@
-"""What a person meets who opens the server's address: where things are, and the API to try out, all from here."""
+"""The pages at the server's address: where things are, and the API to try out, with nothing loaded from elsewhere."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from modelshelf.server.openapi import answers
 
 _STATIC = Path(__file__).with_name("static")
 _OWN_FILES_ALONE = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'"
-"""The page loads nothing from elsewhere and runs no script that stands in it; Swagger UI sets styles by itself."""
+"""The page loads nothing from elsewhere and runs no inline script; Swagger UI sets styles by itself."""
 
 
 def install(app: FastAPI) -> None:

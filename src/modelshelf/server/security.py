@@ -1,8 +1,8 @@
-"""Who may ask: a key on every address but loopback, and no web page of another site in the name of a person.
+"""Access to the server: a key on every address but loopback, and no requests by other sites' web pages.
 
 A page in a browser can send requests to loopback, and can make its own name resolve to it (DNS rebinding). So on
-loopback the Host must be loopback, an Origin, where there is one, must be the Host itself, and a browser that says that
-a page of another site asks (Sec-Fetch-Site) is believed.
+loopback the Host must be loopback, an Origin must be the Host itself, and a browser's Sec-Fetch-Site header that names
+another site is believed.
 """
 
 from __future__ import annotations
@@ -24,31 +24,31 @@ from modelshelf.server.gateway.errors import headers_of, shape_of
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 _OPEN_PAGES = frozenset({"/", "/docs", "/openapi.json"})
-"""What needs no key, for a browser sends none with an address that is typed: they hold nothing of the library."""
+"""Paths that need no key, because a browser sends none with a typed address; they show nothing of the library."""
 _OWN_SITE = frozenset({"same-origin", "none"})
 _HOST = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(?::[0-9]{1,5})?")
 _KEY_LETTERS = string.ascii_letters + string.digits
 
 
 def reached_on(host: str, published_on: str | None, api_key: str | None) -> str:
-    """Return the address that others reach a server on.
+    """Return the address by which others reach a server.
 
-    Without a key, that of a container whose port is published on loopback alone is loopback, whatever the server
-    listens on inside; with one, whoever has the key may ask by any name.
+    Without a key, a container whose port is published only on loopback is reached on loopback, whatever the server
+    listens on inside; with one, any client with the key may use any name.
 
     Args:
         host: The address that it listens on.
-        published_on: The address that its container's port is published on; None: it is in none, or nobody said.
-        api_key: The key that it asks for.
+        published_on: The address on which its container's port is published; None: no container, or unknown.
+        api_key: The key that it requires.
     """
     return host if published_on is None or api_key else published_on
 
 
 def check_listening(host: str, api_key: str | None) -> None:
-    """Refuse to listen to other machines without a key.
+    """Raise if the server would listen for other machines without a key.
 
     Raises:
-        BadInput: The address is not loopback and there is no key; the hint has a new one.
+        BadInput: The address isn't loopback and there is no key; the hint has a new one.
     """
     if host not in _LOOPBACK and not api_key:
         raise BadInput(
@@ -58,16 +58,16 @@ def check_listening(host: str, api_key: str | None) -> None:
 
 
 def new_key() -> str:
-    """Return a key that nobody guesses, in the form of the Hub's tokens: some clients refuse to send any other."""
+    """Return a random key in the form of the Hub's tokens, because some clients refuse to send any other."""
     return "hf_" + "".join(secrets.choice(_KEY_LETTERS) for _ in range(34))
 
 
 class Gate:
-    """ASGI middleware that lets a request through or answers 400, 401 or 403 before anything of it is read.
+    """ASGI middleware that forwards a request or answers 400, 401 or 403 before any of it is read.
 
     Args:
-        app: What is behind it.
-        host: The address that others reach the server on; see `reached_on`.
+        app: The next application.
+        host: The address by which others reach the server; see `reached_on`.
         api_key: The key that every request must bring, as `Authorization: Bearer` or below `/v1` as `x-api-key`; None:
             none is asked for.
     """
@@ -92,11 +92,11 @@ class Gate:
             await self._app(scope, receive, send)
 
     def _check(self, path: str, headers: Headers) -> None:
-        """Do nothing when a request may pass.
+        """Raise unless a request may pass.
 
         Raises:
-            BadInput: It does not say, or says twice, which host it is for.
-            Denied: A page of another site asks.
+            BadInput: It has no Host header, or several.
+            Denied: A page of another site sent it.
             Unauthorized: The key is missing or wrong.
         """
         host = _host_of(headers)
@@ -112,14 +112,14 @@ class Gate:
     def _check_key(self, path: str, headers: Headers, key_digest: bytes) -> None:
         hint = "Send Authorization: Bearer KEY (HF_TOKEN for /hf)."
         given = [value for name, value in headers.raw if name == b"authorization"]
-        if not given and path.startswith("/v1/"):  # so Anthropic's clients send it
+        if not given and path.startswith("/v1/"):  # as Anthropic's clients send it
             given = [b"Bearer " + value for name, value in headers.raw if name == b"x-api-key"]
         if not given:
             raise Unauthorized("The API key is missing.", hint=hint)
         scheme, _, key = given[0].partition(b" ")
         right = hmac.compare_digest(_digest(key.strip()), key_digest)
         if not right or len(given) > 1 or scheme.lower() != b"bearer":
-            # huggingface_hub takes 401 for a missing repository, but for this very sentence.
+            # huggingface_hub takes 401 for a missing repository, except with this very sentence.
             raise Unauthorized("Invalid credentials in Authorization header", hint=hint)
 
 
@@ -140,10 +140,10 @@ def _host_of(headers: Headers) -> _Host:
 
 
 def _check_site(path: str, headers: Headers, host: str) -> None:
-    """Do nothing unless a page of another site asks; that the process lives is no secret.
+    """Raise if a page of another site sent a request; only health checks are open to all.
 
     Raises:
-        Denied: It does.
+        Denied: One did.
     """
     for origin in headers.getlist("origin"):
         if origin.lower() not in (f"http://{host.lower()}", f"https://{host.lower()}"):

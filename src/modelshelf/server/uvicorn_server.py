@@ -1,4 +1,4 @@
-"""uvicorn as we run it: zero-copy, bound before anything is said, stopped within seconds."""
+"""uvicorn as we run it: zero-copy, bound before it announces itself, stopped within seconds."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _LOG = logging.getLogger(__name__)
 _BACKLOG = 2048
 """How many connections may wait to be accepted."""
 _AT_ONCE = 32
-"""How many are accepted before one of them is looked at."""
+"""How many connections are accepted before one of them is handled."""
 _HEADERS = (("X-Content-Type-Options", "nosniff"), ("Cross-Origin-Resource-Policy", "same-origin"))
-"""With every answer: no page of another site shows or runs what it holds."""
+"""Headers of every answer: no page of another site shows or runs its content."""
 _ANSWERS_END_WITHIN_S = 3
 _STOP_WITHIN_S = 4.5
-"""After a signal; what hangs on then is left: the next process takes up its jobs, as after a power cut."""
+"""Seconds after a signal; then hanging threads are left: the next process resumes their jobs, as after a power cut."""
 
 
 def serve(
@@ -43,7 +43,7 @@ def serve(
     announce: Callable[[str], None] | None = None,
     on_stop: Callable[[], None] | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then return; an answer under way has some seconds to end.
+    """Serve until SIGTERM or SIGINT, then return; an answer in progress has some seconds to end.
 
     Args:
         app: The application.
@@ -51,11 +51,11 @@ def serve(
         port: The port; 0 takes a free one.
         log_level: uvicorn's level.
         announce: Called with the server's URL once connections to it are accepted.
-        on_stop: Called by the signal handler, to end answers that would go on for ever.
+        on_stop: Called by the signal handler, to end endless answers.
 
     Raises:
         Conflict: The port is taken.
-        Denied: The port is not for ordinary users.
+        Denied: The port isn't for ordinary users.
         BadInput: There is no such address here.
     """
     server = create_server(app, log_level=log_level, log_config=None, on_stop=on_stop)
@@ -68,7 +68,7 @@ def serve(
 
 
 class _Server(uvicorn.Server):
-    """A server within limits, that says when it was asked to end while its answers still go on."""
+    """A server with limits that says when it was asked to end while its answers still go on."""
 
     def __init__(self, config: uvicorn.Config, limits: Limits, on_stop: Callable[[], None] | None) -> None:
         super().__init__(config)
@@ -76,13 +76,13 @@ class _Server(uvicorn.Server):
         self._on_stop = on_stop
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to accept; asyncio would accept as many at once as may wait, and run out of descriptors."""
+        """Start accepting; asyncio alone would accept as many at once as may wait, and run out of descriptors."""
         await super().startup(sockets)
         for listener in sockets or ():
             listener.listen(_BACKLOG)
 
     async def on_tick(self, counter: int) -> bool:
-        """Look after the connections now and then; called ten times a second."""
+        """Check the connections now and then; called ten times a second."""
         if counter % 5 == 0:
             cast("State", self.server_state).sweep()
         return await super().on_tick(counter)
@@ -96,7 +96,7 @@ class _Server(uvicorn.Server):
 
 
 def _end_in_time() -> None:
-    """End this process soon, also when a thread of it hangs for ever: a disk that does not answer is no reason to."""
+    """End this process soon, even if a thread hangs for ever on a disk that doesn't answer."""
 
     def end() -> None:
         _LOG.warning("stopped_hard", extra={"detail": "A thread did not end in time; the next server resumes its job."})
@@ -115,13 +115,13 @@ def create_server(
     limits: Limits | None = None,
     on_stop: Callable[[], None] | None = None,
 ) -> uvicorn.Server:
-    """Return the server that `serve` runs, for who brings their own socket and thread.
+    """Return the server that `serve` runs, for callers with their own socket and thread.
 
     Args:
         app: The application.
         log_level: uvicorn's level.
-        log_config: uvicorn's own log; None: what it says goes where everything else goes.
-        limits: What the server bears; by default what this process's descriptors allow.
+        log_config: uvicorn's own log; None: it goes where everything else goes.
+        limits: The server's limits; by default what this process's descriptors allow.
         on_stop: Called by the signal handler.
     """
     config = uvicorn.Config(
@@ -145,7 +145,7 @@ def listen(host: str, port: int) -> socket.socket:
 
     Raises:
         Conflict: The port is taken.
-        Denied: The port is not for ordinary users.
+        Denied: The port isn't for ordinary users.
         BadInput: There is no such address here.
     """
     if not 0 <= port <= 0xFFFF:  # getaddrinfo would take it modulo 65536
@@ -156,8 +156,8 @@ def listen(host: str, port: int) -> socket.socket:
         listener = socket.create_server(address, family=family, backlog=_BACKLOG)
     except OSError as err:
         raise _why_not(err, host, port) from err
-    # Connections inherit it. asyncio sets it where a socket says that it is TCP; this one has proto 0, and without it
-    # the body of an answer waits 40 ms for the client to confirm the head.
+    # Connections inherit it. asyncio sets it if a socket says that it is TCP; this one has proto 0, and without it
+    # an answer's body waits 40 ms for the client to confirm the head.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 
@@ -180,7 +180,7 @@ def _why_not(err: OSError, host: str, port: int) -> ShelfError:
 
 @contextlib.contextmanager
 def _signals_end(server: uvicorn.Server) -> Iterator[None]:
-    """Let a signal end the server, from the very start, and let `serve` return so that its caller can tidy up.
+    """Let a signal end the server, from the very start, and let `serve` return so that its caller can clean up.
 
     uvicorn restores the handlers it found and then raises the signal again, which would kill the process here.
     """

@@ -1,4 +1,4 @@
-"""`/api/cache`: the tiers, and the work on all that they hold."""
+"""`/api/cache`: the tiers, and jobs on everything that they hold."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def create_router(shelf: Shelf, door: PathDoor) -> APIRouter:
 def _add_looking(router: APIRouter, shelf: Shelf) -> None:
     @router.get("", responses=answers(list[TierJson], "The tiers, fastest first.") | problems(*LOOKING))
     def tiers(rescan: Rescan = False) -> Json:
-        """Show each tier: its limit, what it holds, and the free space of its disk."""
+        """Show each tier: its limit, its usage, and the free space of its disk."""
         return Json([TierJson.of(status) for status in shelf.tiers(rescan=rescan)])
 
 
@@ -48,7 +48,7 @@ def _add_tidying(router: APIRouter, shelf: Shelf) -> None:
     def gc(wanted: MayCollect) -> Json:
         """Delete what nothing references.
 
-        With `dry_run` show what would go.
+        With `dry_run` show what would be deleted.
         """
         if wanted.dry_run:
             plans = shelf.services.collector.plan(wanted.params())
@@ -59,7 +59,7 @@ def _add_tidying(router: APIRouter, shelf: Shelf) -> None:
     def dedupe(wanted: MayDeduplicate) -> Json:
         """Let identical blobs of a tier share their bytes.
 
-        With `dry_run` show which would.
+        With `dry_run` show which blobs would share theirs.
         """
         if wanted.dry_run:
             return Json([DedupePlanJson.of(*plan) for plan in shelf.services.deduper.plan(wanted.params())])
@@ -69,9 +69,9 @@ def _add_tidying(router: APIRouter, shelf: Shelf) -> None:
 def _add_checking(router: APIRouter, shelf: Shelf) -> None:
     @router.post("/verify", status_code=202, responses=ACCEPTED | problems(*CHANGING))
     def verify(wanted: MayVerify) -> Json:
-        """Read every byte on every tier, and compare it with its name.
+        """Read every byte on every tier, and compare it with its digest.
 
-        What is wrong is the job's result.
+        The job's result lists what is wrong.
         """
         return accepted(JobJson.of(shelf.services.verifier.enqueue([], **wanted.model_dump())))
 
@@ -89,7 +89,7 @@ def _add_checking(router: APIRouter, shelf: Shelf) -> None:
 def _add_adopting(router: APIRouter, shelf: Shelf, door: PathDoor) -> None:
     @router.post("/adopt", status_code=202, responses=ACCEPTED | planned(AdoptPlanJson) | problems(*CHANGING))
     def adopt(wanted: Adopt) -> Json:
-        """Take in models that other tools downloaded.
+        """Adopt models that other tools downloaded.
 
         With `dry_run` show what would happen with each model.
         """

@@ -1,4 +1,4 @@
-"""`/api/doctor`: why something does not work."""
+"""`/api/doctor`: why something doesn't work."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from modelshelf.services.doctor.doctor import Doctor
 
 
 def create_router(open_doctor: Callable[[], Doctor]) -> APIRouter:
-    """Return the route over a doctor that is asked anew each time: settings may have changed."""
+    """Return the route over a doctor that is created for each request, because settings may have changed."""
     router = APIRouter(prefix="/api", tags=["health"])
 
     @router.get("/doctor", responses=answers(DoctorReportJson, "What was looked at."))
     def doctor() -> Json:
-        """Say why something does not work, the worst first.
+        """Say why something doesn't work, the worst first.
 
-        Bases, registry, variables, tools, hub and engines are looked at; nothing is changed.
+        Bases, registry, variables, tools, hub and engines are examined; nothing is changed.
         """
         with open_doctor() as found:
             return Json(DoctorReportJson.of(found.examine(), found.where))

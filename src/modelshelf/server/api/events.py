@@ -1,4 +1,4 @@
-"""`/api/events`: what changes, as server-sent events."""
+"""`/api/events`: changes, as server-sent events."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from modelshelf.services.events.watch import Event, Watcher
 
 _STOP_WITHIN_S = 0.5
 _MOST_WAITING = 1000
-"""A client that has so many events to read yet does not read: it is cut off, and may begin anew."""
+"""A client with so many unread events is cut off, and may connect again."""
 _MOST_DIGITS = 18
 
 
 class _Inbox:
-    """What one client has yet to be told."""
+    """One client's unread events."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self.events = asyncio.Queue[Event](_MOST_WAITING)
         self.overflowed = False
         self.position = 0
-        """The newest change before what comes in here."""
+        """The newest change before the first event here."""
 
     def tell(self, event: Event) -> None:
-        """Take an event in, from any thread."""
+        """Add an event, from any thread."""
         with contextlib.suppress(RuntimeError):  # the loop ended first
             self._loop.call_soon_threadsafe(self._put, event)
 
@@ -47,7 +47,7 @@ def create_router(watcher: Watcher) -> APIRouter:
     router = APIRouter(prefix="/api", tags=["events"])
 
     async def listen() -> AsyncIterator[_Inbox]:
-        """Take a listener's place before the answer begins, while 503 can still be said."""
+        """Take a listener's place before the answer begins, while 503 can still be sent."""
         inbox = _Inbox()
         with watcher.telling(inbox.tell) as inbox.position:
             yield inbox
@@ -59,7 +59,7 @@ def create_router(watcher: Watcher) -> APIRouter:
     ) -> AsyncIterable[ServerSentEvent]:
         """Send every change of a job, a model, a lease or a tier, from now on or after another event.
 
-        `resync` says that the changes since that event are not known any more: read anew what there is.
+        `resync` says that the changes since that event aren't known any more: read everything again.
         """
         yield ServerSentEvent(comment="listening", id=str(inbox.position) if last_event_id is None else None)
         if last_event_id is not None:
@@ -73,7 +73,7 @@ def create_router(watcher: Watcher) -> APIRouter:
 
 
 def _parse_id(text: str) -> int:
-    """Return the id of a change; of what can be none, one that never was."""
+    """Return the id of a change; of an invalid one, an id that never was."""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS else 0
 
 

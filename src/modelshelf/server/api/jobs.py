@@ -35,7 +35,7 @@ def create_router(shelf: Shelf) -> APIRouter:
     def cancel(job_id: JobId) -> Json:
         """Cancel a job.
 
-        What it downloaded or copied is kept for the next try.
+        Bytes that it downloaded or copied are kept for the next try.
         """
         return Json(JobJson.of(shelf.cancel(job_id)))
 

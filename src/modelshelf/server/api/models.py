@@ -1,4 +1,4 @@
-"""`/api/models`: register, look, change, pull, update, verify, remove."""
+"""`/api/models`: register, show, change, pull, update, verify, remove."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _add_looking(router: APIRouter, shelf: Shelf) -> None:
         With `limit` a page of them; its `Link` header leads to the next one.
         """
         if after and sort is not Order.NAME:
-            shelf.services.library.row(after)  # where it stood in another order is known as long as it is there
+            shelf.services.library.row(after)  # the place in another order is known only while the model exists
         found = shelf.services.library.models(Listing(text, sort, after, limit))
         link = {}
         if limit is not None and len(found) == limit:
@@ -62,7 +62,7 @@ def _add_looking(router: APIRouter, shelf: Shelf) -> None:
 
     @router.get("/{model_name}", responses=answers(ModelWithFilesJson, "The model.") | problems(*LOOKING))
     def show(model_name: ModelInPath) -> Json:
-        """Show a model with its files, its last moves and what its files say that it is."""
+        """Show a model with its files, its last moves and its facts."""
         model, files = shelf.model(model_name), shelf.files(model_name)
         moves = shelf.services.moves(model)
         return Json(ModelWithFilesJson.with_files(model, files, moves, facts_of(model, files)))
@@ -73,7 +73,7 @@ def _add_registering(router: APIRouter, shelf: Shelf, door: PathDoor) -> None:
     def register(new: NewModel) -> Json:
         """Register a model.
 
-        Its download starts at once unless `download` is false. Files that are on the tier already are taken as they
+        Its download starts at once unless `download` is false. Files that are on the tier already are used as they
         are.
         """
         door.check_base(new.cache_location, new.cache_path)
@@ -89,7 +89,7 @@ def _add_registering(router: APIRouter, shelf: Shelf, door: PathDoor) -> None:
     def remove(model_name: ModelInPath, delete_files: DeleteFiles = False) -> Json:
         """Forget a model.
 
-        With `delete_files` free what nothing else needs.
+        With `delete_files` delete the files that nothing else needs.
         """
         return Json(RemovedJson.of(shelf.remove(model_name, delete_files=delete_files)))
 
@@ -135,7 +135,7 @@ def _add_long_work(router: APIRouter, shelf: Shelf) -> None:
 
     @router.post("/{model_name}/pull", status_code=202, dependencies=[Depends(no_body)], responses=pulled)
     def pull(model_name: ModelInPath) -> Json:
-        """Download what is missing of a model."""
+        """Download a model's missing files."""
         return accepted(JobJson.of(shelf.services.registrar.enqueue_pull(model_name)))
 
     @router.post(
@@ -144,7 +144,7 @@ def _add_long_work(router: APIRouter, shelf: Shelf) -> None:
     def update(model_name: ModelInPath, wanted: MayUpdate) -> Json:
         """Update a model to the newest commit of its revision.
 
-        The old one serves until the new one is whole. With `dry_run` show what would be downloaded.
+        The old commit is used until the new one is whole. With `dry_run` show what would be downloaded.
         """
         updater = shelf.services.updater
         plan = updater.plan(model_name, keep_old=wanted.keep_old)
@@ -152,8 +152,8 @@ def _add_long_work(router: APIRouter, shelf: Shelf) -> None:
 
     @router.post("/{model_name}/verify", status_code=202, responses=ACCEPTED | problems(*CHANGING))
     def verify(model_name: ModelInPath, wanted: MayVerify) -> Json:
-        """Read every byte of a model, and compare it with its name.
+        """Read every byte of a model, and compare it with its digest.
 
-        What is wrong is the job's result.
+        The job's result lists what is wrong.
         """
         return accepted(JobJson.of(shelf.services.verifier.enqueue([model_name], **wanted.model_dump())))

@@ -1,4 +1,4 @@
-"""The bodies of requests. What is not known, or is too long, is refused before anything is looked at."""
+"""The bodies of requests. An unknown or too long field is refused before anything else is checked."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Location = Literal["primary", "secondary", "custom"]
 Text = Annotated[str, Field(max_length=1000)]
 FolderPath = Annotated[str, Field(max_length=4096)]
 Pattern = Annotated[str, Field(max_length=256)]
-"""Comparing a pattern of brackets costs more than the square of its length."""
+"""Matching a pattern of brackets costs more than the square of its length."""
 _MOST_PATTERNS = 256
 _MOST_BYTES_PER_S = 10**12
 _MOST_AGE_S = 10**10
@@ -41,7 +41,7 @@ def _repo_or_none(text: str) -> str:
 
 
 class _Body(BaseModel):
-    """What every body has in common; the string below a field describes it to readers of the API."""
+    """The common part of all bodies; the string below a field describes it to readers of the API."""
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=(), use_attribute_docstrings=True)
 
@@ -56,38 +56,38 @@ class NewModel(_Body):
     hf_path: Annotated[str, AfterValidator(RepoId)]
     """Its repository, `org/name`."""
     cache_location: Location = "primary"
-    """The tier that it goes to."""
+    """The tier for it."""
     cache_path: FolderPath | None = None
-    """The base to put it in; for `custom` alone."""
+    """The base for it, with `custom` only."""
     revision: Annotated[str, AfterValidator(RefName)] = "main"
     """The branch, tag or commit that it follows."""
     allow_patterns: list[Pattern] = Field(default=[], max_length=_MOST_PATTERNS)
-    """Shell patterns of the files wanted, none for all; one that begins with `!` takes files out."""
+    """Shell patterns of the files to take, none for all; one that begins with `!` leaves files out."""
     pinned: bool = False
-    """Whether it is never evicted."""
+    """Whether it is protected from eviction."""
     download: bool = True
     """Whether its download starts at once."""
 
 
 class Change(_Body):
-    """What to change of a model; what is left out stays."""
+    """What to change in a model; omitted fields stay."""
 
     model_name: Name | None = None
     """Its new name."""
     pinned: bool | None = None
-    """Whether it is never evicted."""
+    """Whether it is protected from eviction."""
     pin_reason: Text = ""
     """Why it is pinned."""
     cache_location: Location | None = None
     """The tier to move it to."""
     cache_path: FolderPath | None = None
-    """The base to move it to; for `custom` alone."""
+    """The base to move it to, with `custom` only."""
     keep_source: bool = False
-    """Whether a move leaves the old copy where it is."""
+    """Whether a move keeps the old copy."""
 
 
 class Update(_Body):
-    """How a model is updated."""
+    """How to update a model."""
 
     dry_run: bool = False
     """Whether the answer only says what would be done."""
@@ -96,27 +96,27 @@ class Update(_Body):
 
 
 class Reconcile(_Body):
-    """How registry and disks are brought together."""
+    """How to reconcile registry and disks."""
 
     dry_run: bool = False
     """Whether the answer only says what would be done."""
 
 
 class Adopt(_Body):
-    """What is to be adopted, and how."""
+    """What to adopt, and how."""
 
     path: FolderPath | None = None
     """The folder; by default the server's ~/.cache/huggingface."""
     mode: Literal["leave", "move", "link"]
-    """Whether models are registered where they lie, moved, or moved and a link left in the folder's place."""
+    """Whether models are registered in place, moved, or moved and a link left at the folder's path."""
     to: FolderPath = "primary"
     """Where models go: `primary`, `secondary`, or the path of a base."""
     merge: bool = False
-    """Whether second copies of registered models are deleted, once the first was verified."""
+    """Whether second copies of registered models are deleted once the first is verified."""
     copies: bool = Field(default=False, alias="copy")
-    """Whether what belongs to another program is copied where it can't be linked."""
+    """Whether another program's files are copied if they can't be linked."""
     repo: Annotated[str, AfterValidator(_repo_or_none)] = ""
-    """The repository of a `local_dir` whose notes don't name it."""
+    """The repository of a `local_dir` whose metadata doesn't name it."""
     dry_run: bool = False
     """Whether the answer only says what would be done."""
 
@@ -127,34 +127,34 @@ class Collect(_Body):
     dry_run: bool = False
     """Whether the answer only says what would be done."""
     tier: FolderPath | None = None
-    """`primary`, `secondary` or a base; by default every tier that is there."""
+    """`primary`, `secondary` or a base; by default every online tier."""
     quarantine: bool = False
-    """Whether what lies in quarantine is deleted too."""
+    """Whether the quarantine is deleted too."""
 
     def params(self) -> GcParams:
-        """Return what the job is to do."""
+        """Return the job's parameters."""
         return GcParams(**self.model_dump(exclude={"dry_run"}))
 
 
 class Deduplicate(_Body):
-    """Which tier's identical blobs shall share their bytes."""
+    """Which tier to deduplicate."""
 
     dry_run: bool = False
     """Whether the answer only says what would be done."""
     tier: FolderPath | None = None
-    """`primary`, `secondary` or a base; by default every tier that is there."""
+    """`primary`, `secondary` or a base; by default every online tier."""
 
     def params(self) -> DedupeParams:
-        """Return what the job is to do."""
+        """Return the job's parameters."""
         return DedupeParams(**self.model_dump(exclude={"dry_run"}))
 
 
 class NewVerification(_Body):
-    """How something is to be verified."""
+    """How to verify."""
 
     max_age_s: float | None = Field(default=None, ge=0, le=_MOST_AGE_S)
-    """Leave out what was verified not longer ago than this, in seconds, and not written since."""
+    """Skip blobs that were verified within this time, in seconds, and not written since."""
     rate_bytes_per_s: int | None = Field(default=None, gt=0, le=_MOST_BYTES_PER_S)
-    """How much is read in a second; by default as fast as it goes."""
+    """How much to read in a second; by default unlimited."""
     repair: bool = False
-    """Whether damage is set aside, and good bytes are brought from another tier, else from the hub."""
+    """Whether to set damage aside and bring good bytes from another tier, else from the hub."""

@@ -1,4 +1,4 @@
-"""`/api/status`: what is in force."""
+"""`/api/status`: what is in use."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from modelshelf.services.setup.status import Status
 
 
 def create_router(open_status: Callable[[], Status]) -> APIRouter:
-    """Return the route over a status that is asked anew each time: settings may have changed."""
+    """Return the route over a status that is created for each request, because settings may have changed."""
     router = APIRouter(prefix="/api", tags=["health"])
 
     @router.get("/status", responses=answers(StatusJson, "What is in force."))
     def status() -> Json:
-        """Say what is in force.
+        """Say what is in use.
 
-        That is which settings, registry and libraries, which servers run, and who holds what.
+        This is: settings, registry, libraries, running servers, and leases.
         """
         with open_status() as found:
             return Json(found.read())

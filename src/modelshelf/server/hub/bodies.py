@@ -1,4 +1,4 @@
-"""What the Hub's answers hold, as its clients read them: JSON bodies and the headers of files.
+"""The content of the Hub's answers, as its clients read them: JSON bodies and the headers of files.
 
 Nothing here speaks of Xet: a client with hf_xet would ask for tokens and leave the LAN. The one exception is a list
 that may be short: `"xetHash": ""` is no hash, and huggingface_hub 2, which keeps a list for ever, keeps none with such.
@@ -21,14 +21,14 @@ _UNKNOWN_OID = "0" * 40
 
 
 def whoami() -> dict[str, Any]:
-    """Return who brings a token: `hf auth login` reads the token's name and role."""
+    """Return the user of a token: `hf auth login` reads the token's name and role."""
     token = {"displayName": "SHELF_API_KEY", "role": "read"}
     user = {"type": "user", "id": "modelshelf", "name": "modelshelf", "fullname": "modelshelf", "isPro": False}
     return {**user, "email": None, "orgs": [], "auth": {"type": "access_token", "accessToken": token}}
 
 
 def info(found: ResolvedRevision, contents: Contents, *, with_blobs: bool) -> dict[str, Any]:
-    """Return what the Hub tells about a repository."""
+    """Return the Hub's answer about a repository."""
     siblings: list[dict[str, Any]] = [{"rfilename": file.path} for file in contents.files]
     if with_blobs:
         for sibling, file in zip(siblings, contents.files, strict=True):
@@ -41,7 +41,7 @@ def info(found: ResolvedRevision, contents: Contents, *, with_blobs: bool) -> di
 
 
 def sidecar(repo_id: str, found: ResolvedRevision | None) -> dict[str, Any]:
-    """Return what a list of models tells about one; None for one whose default revision is not here."""
+    """Return a list's entry for a model; None for one whose default revision isn't here."""
     when = _moment(found.modified_at if found else 0.0)
     return {
         "_id": found.commit_hash[:24] if found else _UNKNOWN_OID[:24],
@@ -61,7 +61,7 @@ def sidecar(repo_id: str, found: ResolvedRevision | None) -> dict[str, Any]:
 
 
 def refs(found: dict[str, str]) -> dict[str, list[dict[str, str]]]:
-    """Return the branches and pull requests; a cache does not tell a tag from a branch."""
+    """Return the branches and pull requests; a cache can't tell a tag from a branch."""
     answer: dict[str, list[dict[str, str]]] = {"branches": [], "converts": [], "tags": [], "pullRequests": []}
     kinds = {"refs/pr/": "pullRequests", "refs/convert/": "converts"}
     for revision, commit_hash in sorted(found.items()):
@@ -73,7 +73,7 @@ def refs(found: dict[str, str]) -> dict[str, list[dict[str, str]]]:
 
 
 def commits(found: ResolvedRevision) -> list[dict[str, Any]]:
-    """Return the history, of which a cache knows the last commit alone."""
+    """Return the history, of which a cache knows only the last commit."""
     return [{**_last_commit(found), "message": "", "authors": []}]
 
 
@@ -83,7 +83,7 @@ def tree(found: ResolvedRevision, contents: Contents, *, expand: bool) -> dict[s
     Args:
         found: The commit.
         contents: Its files.
-        expand: Whether each is to tell its last commit. A cache does not know it; that it is in this one is true.
+        expand: Whether to name each file's last commit. A cache doesn't know it, but the file is in this one.
     """
     entries = {file.path: _file_entry(file) for file in contents.files}
     for folder in {above for file in contents.files for above in _folders(file.path)}:
@@ -97,7 +97,7 @@ def tree(found: ResolvedRevision, contents: Contents, *, expand: bool) -> dict[s
 
 
 def manifest(found: ResolvedRevision, file: ServedFile, projector: ServedFile | None) -> dict[str, Any]:
-    """Return which files a tag means, as llama.cpp and node-llama-cpp ask for it.
+    """Return the files that a tag means, as llama.cpp and node-llama-cpp ask for them.
 
     Source: llama.cpp `common/hf-cache.cpp` and `common/arg.cpp` before b7500 (`ggufFile`, `mmprojFile`).
     """
@@ -111,7 +111,7 @@ def manifest(found: ResolvedRevision, file: ServedFile, projector: ServedFile | 
 
 
 def file_headers(file: ServedFile, revision: str) -> dict[str, str]:
-    """Return the headers of a file, of HEAD and GET alike."""
+    """Return a file's headers, for HEAD and GET."""
     name = file.path.rpartition("/")[2]
     plain = "".join(char if " " <= char <= "~" and char not in '"\\' else "_" for char in name)
     headers = {
@@ -129,10 +129,10 @@ def file_headers(file: ServedFile, revision: str) -> dict[str, str]:
 
 
 def choose_gguf(files: Sequence[ServedFile], tag: str) -> ServedFile | None:
-    """Return the GGUF that a tag means: the quantisation, or the file's name; `latest` is the one that llama.cpp takes.
+    """Return the GGUF that a tag means: the quantisation, or the file's name; `latest` is llama.cpp's choice.
 
     Args:
-        files: What is here.
+        files: The files here.
         tag: Q4_K_M, q4_k_m, latest.
     """
     models = [file for file in files if file.path.lower().endswith(".gguf") and not _is_projector(file)]
@@ -142,7 +142,7 @@ def choose_gguf(files: Sequence[ServedFile], tag: str) -> ServedFile | None:
 
 
 def choose_projector(files: Sequence[ServedFile]) -> ServedFile | None:
-    """Return what a vision model needs beside its GGUF, if it is here."""
+    """Return a vision model's projector, if it is here."""
     return next((file for file in files if file.path.lower().endswith(".gguf") and _is_projector(file)), None)
 
 

@@ -1,4 +1,4 @@
-"""What paths and headers of the Hub's protocol ask for; paths are read as they came, with a revision's `/` quoted."""
+"""Parsing the paths and headers of the Hub's protocol; paths are read raw, with a revision's `/` quoted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _RANGE = re.compile(r"bytes=(?:(?P<first>\d{1,19})-(?P<last>\d{1,19})?|-(?P<suff
 
 @dataclass(frozen=True, slots=True)
 class HubPath:
-    """What a path of the Hub asks for, percent-decoded; nothing in it was checked."""
+    """A parsed path of the Hub, percent-decoded and not yet checked."""
 
     kind: str
     """whoami, models, info, refs, auth-check, tree, paths-info, commits, resolve, raw, manifest or other-type."""
@@ -27,9 +27,9 @@ class HubPath:
 
 
 def parse_path(raw: str) -> HubPath | None:
-    """Return what a raw path below the prefix asks for; None when the Hub has no such route.
+    """Return a parsed raw path below the prefix; None if the Hub has no such route.
 
-    An id has one part or two. Two are tried first: an organisation's repository called `tree` is likelier than a bare
+    An id has one part or two. Two are tried first: an organisation's repository named `tree` is likelier than a bare
     id with a revision of that name.
 
     >>> parse_path("org/name/resolve/refs%2Fpr%2F1/sub/a%20b.txt")
@@ -66,7 +66,7 @@ def _parse_api(parts: list[str]) -> HubPath | None:
 
 
 def _parse_manifest(parts: list[str]) -> HubPath | None:
-    """Read what Ollama's and llama.cpp's protocol asks: which file of a repository a tag means."""
+    """Parse Ollama's and llama.cpp's request for the file of a tag."""
     if len(parts) in (3, 4) and parts[-2] == "manifests":
         return HubPath("manifest", _decode(parts[:-2]), path=_decode(parts[-1:]))
     return None
@@ -83,7 +83,7 @@ def _parse_file(parts: list[str]) -> HubPath | None:
 
 
 def _take_revision(parts: list[str]) -> tuple[str, list[str]]:
-    """Return the revision, decoded, and the parts after it; `refs/pr/1` may come unquoted."""
+    """Return the decoded revision, and the parts after it; `refs/pr/1` may be unquoted."""
     length = 3 if len(parts) > 2 and parts[0] == "refs" and parts[1] in ("pr", "convert") else 1
     return _decode(parts[:length]), parts[length:]
 
@@ -93,9 +93,9 @@ def _decode(parts: Iterable[str]) -> str:
 
 
 def parse_range(header: str | None, size_bytes: int) -> range | None:
-    """Return the bytes that a Range header asks for: empty when it asks past the end, None for the whole file.
+    """Return the bytes of a Range header: empty if it is past the end, None for the whole file.
 
-    Several ranges and what isn't a range of bytes are answered with the whole file, as RFC 9110 allows.
+    Several ranges, and anything that isn't a range of bytes, give the whole file, as RFC 9110 allows.
 
     >>> parse_range("bytes=-3", 10), parse_range("bytes=10-", 10), parse_range("bytes=0-1,4-5", 10)
     (range(7, 10), range(0, 0), None)
@@ -113,7 +113,7 @@ def parse_range(header: str | None, size_bytes: int) -> range | None:
 
 
 def has_etag(header: str | None, etag: str) -> bool:
-    """Return whether an If-None-Match header names this quoted ETag, so that the client has the file already.
+    """Return whether an If-None-Match header names this quoted ETag, so the client has the file already.
 
     >>> has_etag('"a", W/"b"', '"b"'), has_etag("*", '"b"'), has_etag(None, '"b"')
     (True, True, False)

@@ -1,7 +1,7 @@
-"""`/hf`: the Hub's protocol, so that HF_ENDPOINT=http://host:8000/hf serves what lies on the tiers.
+"""`/hf`: the Hub's protocol, so that HF_ENDPOINT=http://host:8000/hf serves the models on the tiers.
 
-Ids and revisions come percent-quoted and Starlette decodes before it routes, so one route takes all, and
-`hub_paths.parse_path` reads the raw path. What the answers hold: `hub_bodies`.
+Ids and revisions are percent-quoted and Starlette decodes before it routes, so one route takes all, and
+`paths.parse_path` reads the raw path. The answers' content: `bodies`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _PAGE = 1000
 def create_router(face: HubFace) -> APIRouter:
     """Return the routes of the hub face, below `/hf`.
 
-    **Concurrency:** look-ups run in threads, for a disk may sleep; the bytes go out from the event loop. What wraps
+    **Concurrency:** look-ups run in threads, because a disk may sleep; the event loop sends bytes. Middleware around
     these routes must be plain ASGI: Starlette's BaseHTTPMiddleware and GZipMiddleware drop zero-copy messages.
     """
     router = APIRouter(prefix=PREFIX)
@@ -91,21 +91,21 @@ class _Answers:
         except NotFound as err:
             return _not_found(err)
         except (Conflict, Unavailable) as err:
-            # A file that is listed and not here is 409: huggingface_hub asks six times where it is told 503, and takes
-            # 404 for "there is none".
+            # A listed file that isn't here is 409: huggingface_hub asks six times after a 503, and takes
+            # 404 for "doesn't exist".
             return _error(err.status, f"{err.detail} {err.hint}".rstrip(), retry_after(err))
         except OSError as err:
-            # Never 404: clients remember that a file does not exist.
+            # Never 404: clients remember that a file doesn't exist.
             return _error(503, f"The disk cannot be read: {os.strerror(err.errno or 0)}.")
 
     def _whoami(self, asked: HubPath, request: Request, body: bytes) -> Response:
-        """Name who brings a token, which the gate has let in: doctor and `hf auth whoami` ask whether it is taken."""
+        """Name the user of a token that the gate accepted: doctor and `hf auth whoami` ask whether it is valid."""
         if "authorization" not in request.headers:
             return _error(401, "This server has no users.")
         return JSONResponse(bodies.whoami())
 
     def _models(self, asked: HubPath, request: Request, body: bytes) -> Response:
-        """List what is here, a page at a time, as `HfApi.list_models` and the JS client's `listModels` ask for it."""
+        """List the models here, one page at a time, for `HfApi.list_models` and the JS client's `listModels`."""
         query = request.query_params
         wanted, author = query.get("search", "").lower(), query.get("author", "").lower()
         ids = [repo_id for repo_id in self._face.repo_ids() if wanted in repo_id.lower()]
@@ -134,7 +134,7 @@ class _Answers:
         return JSONResponse(bodies.info(found, contents, with_blobs=_flag(request, "blobs")))
 
     def _auth_check(self, asked: HubPath, request: Request, body: bytes) -> Response:
-        """Say that whoever passed the gate may read a repository that is here."""
+        """Say that any client that passed the gate may read a repository here."""
         self._face.refs(asked.repo_id)
         return JSONResponse({})
 
@@ -162,16 +162,16 @@ class _Answers:
         except (BadInput, ValueError, KeyError, TypeError):
             return _error(400, "The body must name paths.")
         found = self._face.resolve(asked.repo_id, asked.revision)
-        # The JS client takes a xetHash for the name of a blob; nobody keeps this answer as a list.
+        # The JS client takes a xetHash for a blob's name; no client keeps this answer as a list.
         contents = Contents(self._face.contents(found).files, whole=True)
         entries = bodies.tree(found, contents, expand=expand)
         answer = [entries[path] for path in paths if path in entries]
         return JSONResponse(answer, headers={"X-Repo-Commit": found.commit_hash})
 
     def _contents(self, asked: HubPath, request: Request) -> tuple[ResolvedRevision, Contents]:
-        """Return the files of a commit: all of them, for llama.cpp those that are here.
+        """Return the files of a commit: all of them, or for llama.cpp only those that are here.
 
-        It chooses among what it sees by itself, keeps no list, and can do nothing with a file that is elsewhere.
+        It chooses among the files by itself, keeps no list, and can't use a file that is elsewhere.
         """
         found = self._face.resolve(asked.repo_id, asked.revision)
         if _is_llama_cpp(request):
@@ -187,7 +187,7 @@ class _Answers:
         return JSONResponse(bodies.manifest(found, file, bodies.choose_projector(files)))
 
     def _raw(self, asked: HubPath, request: Request, body: bytes) -> Response:
-        """Answer with what git holds: of a file in LFS the pointer, which is known without its bytes."""
+        """Answer with git's content: an LFS file's pointer, which is known without its bytes, or the file."""
         found = self._face.entry(asked.repo_id, asked.revision, asked.path)
         if not found.is_lfs:
             return self._resolve(asked, request, body)
@@ -217,15 +217,15 @@ class _Answers:
 
 
 def _no_follow(path: str, flags: int) -> int:
-    """Open without following a link: the look-up has followed every one, and one that appeared since is an attack."""
+    """Open without following a link: the look-up has followed all, and one that appeared since is an attack."""
     return os.open(path, flags | os.O_NOFOLLOW)
 
 
 def _head(found: ServedFile, headers: dict[str, str], request: Request) -> Response:
     """Return the headers of the whole file.
 
-    huggingface_hub refuses files of more than 50 GB by plain HTTP when it knows their size from HEAD; it takes it from
-    GET just as well. So it alone, and for those alone, is not told.
+    huggingface_hub refuses files above 50 GB by plain HTTP if HEAD tells their size; it takes the size from
+    GET just as well. So HEAD leaves it out, only for that client and those files.
     """
     response = Response(headers={**headers, "Content-Length": str(found.size_bytes)})
     if found.size_bytes > _PLAIN_HTTP_LIMIT_BYTES and "hf_hub/" in request.headers.get("user-agent", ""):
@@ -235,10 +235,10 @@ def _head(found: ServedFile, headers: dict[str, str], request: Request) -> Respo
 
 
 def _asked_paths(request: Request, body: bytes) -> tuple[list[str], bool]:
-    """Return what a question about paths names, a form or JSON, and whether it wants the last commits.
+    """Return the paths in a question, a form or JSON, and whether it wants the last commits.
 
     Raises:
-        BadInput, ValueError, KeyError, TypeError: It names none.
+        BadInput, ValueError, KeyError, TypeError: It is invalid.
     """
     text = body.decode()
     if request.headers.get("content-type", "").startswith("application/json"):
@@ -262,7 +262,7 @@ def _number(text: str | None, default: int) -> int:
 
 
 def _raw_rest(request: Request) -> str:
-    """Return the path below the prefix as it came, still quoted."""
+    """Return the raw path below the prefix, still quoted."""
     raw: bytes | None = request.scope.get("raw_path")
     text = raw.decode("latin-1") if raw else quote(request.scope["path"])
     return text.removeprefix(quote(request.scope.get("root_path", ""))).removeprefix(f"{PREFIX}/")

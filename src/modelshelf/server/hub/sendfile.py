@@ -32,13 +32,14 @@ ZERO_COPY = "http.response.zerocopysend"
 GRACE_S = 2.0
 """How long an answer may go on after the server was asked to stop, in seconds."""
 WINDOW_BYTES = 4 << 20
-"""Most bytes of one sendfile call. It returns when the socket is full, so a fast reader of a file on a slow disk would
-else hold the event loop, and with it everybody's answers, for as long as the disk takes to read the whole file."""
+"""The most bytes of one sendfile call. A call returns when the socket is full: without the limit a fast reader of a
+file on a slow disk would hold the event loop, and everybody's answers, until the disk has read the whole file.
+"""
 _CHUNK_BYTES = 1 << 20
 
 
 class ZeroCopyProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP/1.1 with zero-copy send, and with an end to answers that outlive the server's grace."""
+    """uvicorn's HTTP/1.1 with zero-copy send, and with an end to answers that outlast the server's grace."""
 
     _sender: _FileSender | None = None
 
@@ -50,14 +51,14 @@ class ZeroCopyProtocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def shutdown(self) -> None:
-        """Let the answer under way go on for `GRACE_S`, then cut it."""
+        """Let the answer in progress go on for `GRACE_S`, then cut it."""
         super().shutdown()
         if not self.transport.is_closing():
             self.loop.call_later(GRACE_S, self._cut)
 
     @property
     def is_sending_file(self) -> bool:
-        """Whether the kernel is at a file of an answer."""
+        """Whether the kernel is sending a file."""
         return self._sender is not None and self._sender.is_busy
 
     def _with_zero_copy(self, app: ASGI3Application, cycle: RequestResponseCycle) -> ASGI3Application:
@@ -100,7 +101,7 @@ class _FileSender:
 
     @property
     def is_busy(self) -> bool:
-        """Whether a part of a file is on its way."""
+        """Whether a part of a file is being sent."""
         return not self._idle.is_set()
 
     async def receive(self) -> Any:
@@ -115,7 +116,7 @@ class _FileSender:
             return
         cycle = self._cycle
         if cycle.disconnected:
-            return  # as uvicorn's own send does
+            return  # like uvicorn's own send
         if not cycle.response_started or cycle.response_complete or cycle.chunked_encoding:
             raise RuntimeError(f"{ZERO_COPY} needs a response that was started with a Content-Length.")
         file, offset, count = message["file"], message.get("offset"), message.get("count")
@@ -131,13 +132,13 @@ class _FileSender:
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _transfer(self, file: BinaryIO, offset: int, count: int) -> int:
-        """Send a part of a file; returns how many bytes, fewer when the file ends or the client leaves."""
+        """Send a part of a file; return how many bytes, fewer if the file ends or the client leaves."""
         sent, transport = 0, self._cycle.transport
         self._idle.clear()
         try:
             while sent < count and not transport.is_closing():
                 step = min(count - sent, WINDOW_BYTES)
-                # Waits for the write buffer (the headers) and then for the socket: this is the back-pressure.
+                # Wait for the write buffer (the headers) and then for the socket: this is the back-pressure.
                 done = await self._loop.sendfile(transport, file, offset + sent, step, fallback=True)
                 if done == 0:
                     return sent  # the file became shorter: uvicorn finds the response too short and closes
@@ -150,14 +151,14 @@ class _FileSender:
         finally:
             self._idle.set()
         if transport.is_closing():
-            self._cycle.disconnected = True  # asyncio says so one round later; until then uvicorn would complain
+            self._cycle.disconnected = True  # asyncio reports it one round later; until then uvicorn would complain
         return sent
 
 
 class FileSlice(Response):
     """A part of an open file as the body; closes the file however the response ends.
 
-    Zero-copy where the server offers it, else in chunks read by a thread.
+    Zero-copy if the server offers it, else in chunks read by a thread.
 
     Args:
         file: The file, opened unbuffered for reading.
@@ -186,7 +187,7 @@ class FileSlice(Response):
                 await self._stream(receive, send)
 
     async def _stream(self, receive: Receive, send: Send) -> None:
-        # Some servers drop what is sent to a client that left: without this watch a thread would read it all.
+        # Some servers drop what is sent to a client that left: without this check a thread would read it all.
         gone = asyncio.create_task(_until_disconnect(receive))
         try:
             at, end = self._offset, self._offset + self._count

@@ -43,7 +43,7 @@ _PRUNE = f"DELETE FROM changes WHERE id <= NEW.id - {KEPT}"
 
 
 def _create_triggers() -> None:
-    """Note each change in its transaction, whoever writes."""
+    """Record each change in its transaction, whoever writes."""
     for event, when, statements in TRIGGERS:
         name = f"note_{event.replace(' ON ', '_').lower()}"
         condition = f"WHEN ({when})" if when else ""
@@ -51,7 +51,7 @@ def _create_triggers() -> None:
             body = "; ".join(statements).format(now="(julianday('now') - 2440587.5) * 86400.0")
             op.execute(f"CREATE TRIGGER {name} AFTER {event} {condition} BEGIN {body}; END")
         else:
-            # Deferred: the lock is taken last, when no other is waited for, and the ids are in the order of the commits.
+            # Deferred: the lock is taken last, when no other is waited for, so the ids follow the order of the commits.
             body = "; ".join(statements).format(now="extract(epoch from clock_timestamp())")
             body = f"PERFORM pg_advisory_xact_lock(7236108); {body}; RETURN NULL;"
             op.execute(f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} END $$")
@@ -71,7 +71,7 @@ def _create_triggers() -> None:
 
 
 def _create_changes(library_id: str) -> None:
-    """Make the table with its first row, which has the second of now for an id."""
+    """Create the table with its first row, whose id is the present second."""
     first = int(time.time())
     changes = op.create_table('changes',
     sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
