@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar, get_args
 from urllib.parse import urlsplit
 
 from modelshelf.domain.download_hours import DownloadHours
+from modelshelf.domain.engine_wishes import EngineSettings, parse_wishes
 from modelshelf.domain.names import BasePath
 from modelshelf.domain.network import Proxy
 from modelshelf.domain.promotion import PromoteMode
@@ -211,4 +212,13 @@ def engine_rules(read: Reading) -> Rules:
         queue_limit=read("QUEUE_LIMIT", count, usual.queue_limit),
         keep_alive_s=read("KEEP_ALIVE", keep_alive, usual.keep_alive_s),
         load_wait_s=read("LOAD_WAIT_S", duration, usual.load_wait_s),
+    )
+
+
+def engine_settings(read: Reading) -> EngineSettings:
+    """Return which programs serve models."""
+    return EngineSettings(
+        llama_server=read("LLAMA_SERVER", lambda value: value.text, ""),
+        vllm_command=read("VLLM_COMMAND", lambda value: value.text, ""),
+        wishes=read("SHELF_ENGINES", lambda value: parse_wishes(value.text), {}),
     )

@@ -18,6 +18,7 @@ from dotenv.parser import parse_stream
 
 from modelshelf import setting_values
 from modelshelf.domain.download_hours import DownloadHours
+from modelshelf.domain.engine_wishes import EngineSettings
 from modelshelf.domain.names import BasePath
 from modelshelf.domain.network import PROXIED, Network
 from modelshelf.domain.promotion import PromoteMode
@@ -86,10 +87,8 @@ class Settings:
     """SHELF_REQUIRE_MOUNT: whether to refuse a base in a container's own layer; None: warn."""
     state_home: Path
     """XDG_STATE_HOME: the folder of the lists of known bases and libraries."""
-    llama_server: str
-    """LLAMA_SERVER; empty: what is installed."""
-    vllm_command: str
-    """VLLM_COMMAND; empty: what is on PATH."""
+    engines: EngineSettings
+    """LLAMA_SERVER, VLLM_COMMAND, SHELF_ENGINES."""
     env_file: Path | None
     """The `.env` that was read; None without one."""
     named_by: str = ""
@@ -153,7 +152,7 @@ _NAMES = frozenset(
     " CACHE_WARNING_THRESHOLD CACHE_PATH_MAP DATABASE_URL HF_TOKEN HF_ENDPOINT HF_HOME SHELF_HOST SHELF_PORT"
     " SHELF_API_KEY SHELF_CUSTOM_ROOTS SHELF_LOG SHELF_DOWNLOAD_LIMIT SHELF_DOWNLOAD_HOURS SHELF_REQUIRE_MOUNT ON_FULL"
     " ON_SECONDARY_FULL PROMOTE HF_HUB_DISABLE_SYMLINKS SHELF_PUBLISHED_ON SHELF_PEERS SHELF_PEER_KEY"
-    " LLAMA_SERVER VLLM_COMMAND MAX_LOADED QUEUE_LIMIT KEEP_ALIVE LOAD_WAIT_S".split()
+    " LLAMA_SERVER VLLM_COMMAND SHELF_ENGINES MAX_LOADED QUEUE_LIMIT KEEP_ALIVE LOAD_WAIT_S".split()
 )
 _CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _NETWORK = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", *_CERTIFICATES})
@@ -346,8 +345,7 @@ def _build(
         config_home=settings_file.config_home(environ),
         require_mount=read("SHELF_REQUIRE_MOUNT", setting_values.yes_or_no, None),
         state_home=settings_file.state_home(environ),
-        llama_server=read("LLAMA_SERVER", lambda value: value.text, ""),
-        vllm_command=read("VLLM_COMMAND", lambda value: value.text, ""),
+        engines=setting_values.engine_settings(read),
         env_file=env_file,
         named_by=_named_by(values),
     )

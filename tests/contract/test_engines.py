@@ -18,10 +18,11 @@ import httpx2
 import pytest
 
 from modelshelf.domain.backends import BACKENDS, LaunchValues, command_of
+from modelshelf.domain.engine_wishes import EngineSettings
 from modelshelf.domain.names import ModelName
 from modelshelf.domain.serving import EngineKind, Served
 from modelshelf.engines.child import Launch
-from modelshelf.engines.found import EngineSettings, found_backends
+from modelshelf.engines.found import found_backends
 from modelshelf.engines.running import Engine, Readiness, start_engine
 from tests.children import with_mark
 from tests.world import wait_until

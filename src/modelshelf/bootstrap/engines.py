@@ -12,21 +12,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from modelshelf.domain.backends import FoundBackend
+    from modelshelf.domain.engine_wishes import EngineWish
     from modelshelf.domain.models import Model
-    from modelshelf.engines.found import EngineSettings
     from modelshelf.services.services import Services
     from modelshelf.services.serving.pool import EnginePool
     from modelshelf.services.serving.start import Starter
 
 _OUR_SECRETS = SECRETS | {"SHELF_API_KEY", "SHELF_PEER_KEY", "DATABASE_URL"}
 """What no engine is told: it is offline, and answers for a model alone."""
-
-
-def engine_settings(settings: Settings) -> EngineSettings:
-    """Return the commands of engines that the settings name."""
-    from modelshelf.engines.found import EngineSettings
-
-    return EngineSettings(settings.llama_server, settings.vllm_command)
 
 
 def installed_engines(settings: Settings | None = None) -> list[FoundBackend]:
@@ -40,7 +33,16 @@ def installed_engines(settings: Settings | None = None) -> list[FoundBackend]:
     """
     from modelshelf.engines.found import found_backends
 
-    return found_backends(engine_settings(settings or load_settings()))
+    return found_backends((settings or load_settings()).engines)
+
+
+def wished_engine(model_name: str) -> EngineWish:
+    """Return what is wanted of the engine of a model.
+
+    Raises:
+        BadInput: The settings are wrong.
+    """
+    return load_settings().engines.wish_for(model_name)
 
 
 def make_starter(services: Services, settings: Settings | None = None) -> Starter:
@@ -68,6 +70,7 @@ def make_starter(services: Services, settings: Settings | None = None) -> Starte
         lambda: installed_engines(read),
         environment_of,
         lambda name: services.runner.finish(services.registrar.enqueue_pull(name)),
+        read.engines.wish_for,
         read.state_home,
         this_process(),
     )

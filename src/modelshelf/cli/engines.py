@@ -49,7 +49,7 @@ def engines(
 
 
 def _of_model(name: str) -> ModelEngineJson:
-    from modelshelf.bootstrap.engines import installed_engines
+    from modelshelf.bootstrap.engines import installed_engines, wished_engine
     from modelshelf.bootstrap.read_only import open_library
     from modelshelf.domain.backends import choose_backend, verdicts
     from modelshelf.schemas.engines import ModelEngineJson
@@ -58,7 +58,8 @@ def _of_model(name: str) -> ModelEngineJson:
     library = open_library()
     model = library.model(name)
     facts, found = facts_of(model, library.files(model.row)), installed_engines()
-    return ModelEngineJson.of(model, facts, choose_backend(facts, found), verdicts(facts, found))
+    choice = choose_backend(facts, found, wished_engine(model.row.model_name).engine)
+    return ModelEngineJson.of(model, facts, choice, verdicts(facts, found))
 
 
 def _show(found: Sequence[BackendJson]) -> None:

@@ -294,11 +294,11 @@ def _formats(facts: ModelFacts) -> str:
 
 
 def _why(chosen: Verdict, facts: ModelFacts, judged: Sequence[Verdict], wish: str) -> str:
-    """Return why a backend was chosen, and why not the one that is rather taken."""
+    """Return why a backend was chosen, and what keeps from use those that are here and would be taken first."""
     if wish:
         return "The model names it."
     takes = [kind for kind in facts.formats if kind in chosen.backend.formats]
-    better = (one for one in judged[: judged.index(chosen)] if not _why_never(one.backend, facts))
+    better = (one for one in judged[: judged.index(chosen)] if one.found.program and not _why_never(one.backend, facts))
     others = [f"{one.backend.name} would be taken first, but: {one.why_not}" for one in better]
     return " ".join([f"It serves {' and '.join(takes)} and is installed.", *others])
 

@@ -8,24 +8,15 @@ import platform
 import shlex
 import shutil
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from modelshelf.domain.backends import BACKENDS, FoundBackend
+from modelshelf.domain.engine_wishes import EngineSettings
 
 _WORKER = Path(__file__).with_name("llama_worker.py")
 _SERVING = ("torch", "fastapi", "uvicorn", "openai")
 """What `transformers serve` needs beside transformers. Source: `is_serve_available` of its `utils/import_utils.py`."""
-
-
-@dataclass(frozen=True, slots=True)
-class EngineSettings:
-    """The commands that a person named; empty where none is."""
-
-    llama_server: str = ""
-    """LLAMA_SERVER: a `llama-server`, with words of its own if need be."""
-    vllm_command: str = ""
-    """VLLM_COMMAND: `vllm`, or what starts it in a container."""
 
 
 def found_backends(settings: EngineSettings) -> list[FoundBackend]:

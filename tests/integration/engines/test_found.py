@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from modelshelf.domain.backends import FoundBackend
-from modelshelf.engines.found import EngineSettings, found_backends
+from modelshelf.domain.engine_wishes import EngineSettings
+from modelshelf.engines.found import found_backends
 
 
 @pytest.fixture
@@ -64,7 +65,8 @@ def test_looking_imports_no_engine(bin_folder: Path) -> None:
 
     code = (
         "import sys\n"
-        "from modelshelf.engines.found import EngineSettings, found_backends\n"
+        "from modelshelf.domain.engine_wishes import EngineSettings\n"
+        "from modelshelf.engines.found import found_backends\n"
         "found_backends(EngineSettings())\n"
         "print(sorted({'torch', 'transformers', 'xllamacpp', 'vllm', 'openai'} & sys.modules.keys()))"
     )

@@ -18,9 +18,9 @@ import httpx2
 import pytest
 
 from modelshelf.bootstrap.engines import make_starter
+from modelshelf.domain.ports import RunningEngine
 from modelshelf.domain.serving import EngineKind, EngineState
-from modelshelf.engines.child import MARK
-from modelshelf.engines.running import Engine
+from modelshelf.engines.child import MARK, Child
 from modelshelf.errors import BadInput, EngineFailed, NotFound
 from modelshelf.services.serving.start import Starter
 from modelshelf.services.shelf import Shelf
@@ -30,6 +30,7 @@ from modelshelf.store.layout import engines_folder
 from tests.children import with_mark
 from tests.fakes.hub import FakeHub
 from tests.headers import gguf
+from tests.integration.engines.conftest import launch_of
 from tests.world import DEADLINE_S, Home, wait_until
 
 PROGRAM = Path(__file__).parents[2] / "fakes" / "engine_program.py"
@@ -60,18 +61,19 @@ class Library:
         """Return the names of the models that are held by engines."""
         return [lease.model_name for lease in self.shelf.services.leaser.live() if lease.kind == "engine"]
 
-    def start(self, name: str, states: list[EngineState] | None = None) -> Engine:
+    def start(self, name: str, states: list[EngineState] | None = None) -> RunningEngine:
         """Start a model's engine, in a loop of its own that has ended before it is asked."""
         told = [] if states is None else states
         return asyncio.run(self.starter.start(self.starter.look(name), told.append))
 
 
 @contextlib.contextmanager
-def opened(home: Home, hub: FakeHub, *words: str) -> Iterator[Library]:
+def opened(home: Home, hub: FakeHub, *words: str, wishes: str = "") -> Iterator[Library]:
     """Open a library whose llama-server is the tests' own engine with these words."""
     command = shlex.join([sys.executable, "-P", str(PROGRAM), *words])
+    settings = home.settings(LLAMA_SERVER=command, SHELF_ENGINES=wishes)
     with home.open() as shelf:
-        yield Library(home, hub, shelf, make_starter(shelf.services, home.settings(LLAMA_SERVER=command)))
+        yield Library(home, hub, shelf, make_starter(shelf.services, settings))
 
 
 @pytest.fixture
@@ -81,13 +83,13 @@ def library(home: Home, hub: FakeHub) -> Iterator[Library]:
         yield made
 
 
-def command_line(library: Library, engine: Engine) -> list[str]:
+def command_line(library: Library, engine: RunningEngine) -> list[str]:
     """Return the command of an engine, by the process that listens."""
     (record,) = engine_files.records(library.starter.state_home)
     return next(one.cmdline() for one in with_mark(record.mark) if str(PROGRAM) in one.cmdline()[2:3])
 
 
-def stop(engine: Engine) -> None:
+def stop(engine: RunningEngine) -> None:
     """Stop an engine."""
     asyncio.run(engine.stop())
 
@@ -279,3 +281,46 @@ def test_what_a_killed_server_left_is_ended_by_the_next(library: Library) -> Non
     (record,) = left
     assert with_mark(record.mark)
     stop(engine)
+
+
+def test_a_models_own_arguments_reach_its_engine(home: Home, hub: FakeHub) -> None:
+    """What SHELF_ENGINES says of a model stands at the end of its command, and makes another version of it."""
+    with opened(home, hub, wishes="tiny=llama --threads=3") as library:
+        library.add("tiny", {"model.gguf": gguf(WRITER)})
+        wanted = library.starter.look("tiny")
+
+        engine = library.start("tiny")
+        words = command_line(library, engine)
+        stop(engine)
+
+    assert words[-1] == "--threads=3"
+    assert wanted.version.endswith(":llama --threads=3")
+
+
+def test_another_server_answers_for_a_model(home: Home, hub: FakeHub) -> None:
+    """A model that names an address is served there under its name there, takes no memory here, and starts nothing."""
+    child = Child(launch_of(), lambda _: None)
+    try:
+        url = wait_until(lambda: child.url, "the other server")
+        with opened(home, hub, wishes=f"far=url {url}/v1 smol") as library:
+            library.add("far", {"model.safetensors": b""}, pulled=False)
+            wanted = library.starter.look("far")
+            engine = library.start("far")
+            stop(engine)
+    finally:
+        child.stop()
+
+    assert (wanted.backend, wanted.needs_bytes) == ("url", 0)
+    assert (engine.served.url, engine.served.upstream_model, engine.served.key) == (url, "smol", "")
+    assert engine.memory_bytes() == 0
+
+
+def test_a_server_that_does_not_answer_is_named(home: Home, hub: FakeHub) -> None:
+    """When the server of an address is away, the start fails with the address and the setting."""
+    with opened(home, hub, wishes="far=url http://127.0.0.1:9/v1") as library:
+        library.add("far", {"model.safetensors": b""}, pulled=False)
+
+        with pytest.raises(EngineFailed, match=r"served by http://127\.0\.0\.1:9, which doesn't answer") as caught:
+            library.start("far")
+
+    assert "SHELF_ENGINES" in caught.value.hint

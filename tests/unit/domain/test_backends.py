@@ -24,7 +24,7 @@ from modelshelf.errors import BadInput
 LLAMA = FoundBackend("llama", ("/usr/bin/llama-server",), where="/usr/bin/llama-server")
 TRANSFORMERS = FoundBackend("transformers", ("python", "-m", "transformers.cli.transformers"), "5.23.0")
 VLLM = FoundBackend("vllm", ("/opt/vllm/bin/vllm",))
-NO_VLLM = FoundBackend("vllm", why_not="It needs a GPU, and this machine has none.")
+NO_VLLM = FoundBackend("vllm", ("/opt/vllm/bin/vllm",), why_not="It needs a GPU, and this machine has none.")
 URL = FoundBackend("url")
 ALL = (URL, TRANSFORMERS, LLAMA, NO_VLLM)
 VALUES = LaunchValues("/m", "smol", 0, "secret", context=8192, slots=4)
@@ -47,8 +47,8 @@ def test_the_format_chooses(facts: ModelFacts, name: str) -> None:
 
 
 def test_the_reason_names_what_would_have_been_taken_first() -> None:
-    """Safetensors without a GPU are served by transformers, and the reason says what keeps vLLM from it."""
-    why = choose_backend(DENSE, ALL).why
+    """Without a GPU transformers serves safetensors, and the reason says so of a vLLM that is here, of no other."""
+    why = choose_backend(DENSE, (*ALL, FoundBackend("mlx", why_not="It needs a Mac."))).why
 
     assert why == (
         "It serves safetensors and is installed."

@@ -12,10 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modelshelf.domain.backends import Choice, FoundBackend, LaunchValues, choose_backend, command_of
+from modelshelf.domain.backends import BACKENDS, Choice, FoundBackend, LaunchValues, choose_backend, command_of
+from modelshelf.domain.engine_wishes import EngineWish
 from modelshelf.domain.model_facts import USUAL_CONTEXT, ModelFacts
 from modelshelf.domain.model_memory import rough_bytes
 from modelshelf.domain.models import Model, State
+from modelshelf.domain.ports import RunningEngine
 from modelshelf.domain.served_files import ServedFiles, gguf_files, whole_folder
 from modelshelf.domain.serving import DeviceMemory, EngineState, Served, Wanted
 from modelshelf.domain.stall import StallWatch, patience_s
@@ -24,7 +26,7 @@ from modelshelf.domain.weight_files import GGUF, format_of
 from modelshelf.engines.child import Launch
 from modelshelf.engines.left_behind import end_left_behind
 from modelshelf.engines.memory import device_memory
-from modelshelf.engines.running import Engine, Readiness, in_thread, start_engine
+from modelshelf.engines.running import Engine, Readiness, RemoteEngine, in_thread, is_ready, start_engine
 from modelshelf.engines.warm import warming
 from modelshelf.errors import BadInput, Conflict, EngineFailed, NotFound
 from modelshelf.services.catalog.adapters import Adapters
@@ -55,6 +57,7 @@ class _Plan:
     files: ServedFiles
     """Likewise."""
     adapter_bytes: int
+    wish: EngineWish
 
     @property
     def context(self) -> int:
@@ -63,7 +66,9 @@ class _Plan:
 
     @property
     def needs_bytes(self) -> int:
-        """What it takes in memory."""
+        """What it takes in the memory of this machine."""
+        if self.wish.url:
+            return 0
         memory = self.facts.memory(self.context)
         held = memory.total_bytes if memory else rough_bytes(self.files.size_bytes)
         weights = self.facts.weights_bytes or 0
@@ -114,6 +119,8 @@ class Starter:
     """Returns the environment of a program that is to find a model, without secrets."""
     pull: Callable[[str], object]
     """Downloads what is missing of a model."""
+    wish_for: Callable[[str], EngineWish]
+    """Returns what a person wants of a model's engine."""
     state_home: Path
     owner: str
     """This process, as `services.jobs.process` names it."""
@@ -140,7 +147,7 @@ class Starter:
             slots=backend.slots,
             endpoints=backend.endpoints[plan.facts.kind],
             device=plan.choice.found.device,
-            version=f"{row.commit_hash}:{of_base}:{plan.files.first}:{backend.name}",
+            version=f"{row.commit_hash}:{of_base}:{plan.files.first}:{backend.name}:{plan.wish.text}",
         )
 
     def memory(self) -> Mapping[str, DeviceMemory]:
@@ -155,7 +162,7 @@ class Starter:
             engine_files.forget(self.state_home, one)
         return count
 
-    async def start(self, wanted: Wanted, told: Callable[[EngineState], None]) -> Engine:
+    async def start(self, wanted: Wanted, told: Callable[[EngineState], None]) -> RunningEngine:
         """Fetch, lease and start a model; returns its engine once it answers. Cancelled, it leaves nothing behind.
 
         A download that it waited for goes on as the job that it is.
@@ -170,6 +177,10 @@ class Starter:
             BadInput: Nothing serves it any more.
         """
         name = wanted.model_name
+        wish = self.wish_for(name)
+        if wish.url:
+            told(EngineState.STARTING)
+            return await self._reach(wanted, wish)
         if (await asyncio.to_thread(self.library.model, name)).state in _FETCHED:
             told(EngineState.FETCHING)
             await asyncio.to_thread(self.pull, name)
@@ -180,6 +191,18 @@ class Starter:
             if _PORT_TAKEN not in " ".join(err.tail).lower():
                 raise
             return await self._start(wanted)
+
+    async def _reach(self, wanted: Wanted, wish: EngineWish) -> RemoteEngine:
+        """Return a server of somebody else's once it answers."""
+        backend = BACKENDS[wish.engine]
+        if not await asyncio.to_thread(is_ready, wish.url, Readiness(backend.ready_path, "")):
+            raise EngineFailed(
+                f"{wanted.model_name} is served by {wish.url}, which doesn't answer {backend.ready_path}.",
+                hint="Start that server, or change SHELF_ENGINES.",
+                model_name=wanted.model_name,
+            )
+        upstream = wish.upstream_model or wanted.model_name
+        return RemoteEngine(Served(wanted.model_name, backend.name, wish.url, upstream))
 
     async def _start(self, wanted: Wanted) -> Engine:
         prepared = await in_thread(lambda: self._prepare(wanted), _Prepared.end)
@@ -223,10 +246,11 @@ class Starter:
         served, own_files = base or model, self.library.files(model.row)
         files = self.library.files(served.row)
         facts = facts_of(served, files)
-        choice = choose_backend(facts, self.found())
+        wish = self.wish_for(model.row.model_name)
+        choice = choose_backend(facts, self.found(), wish.engine)
         given = gguf_files(files) if GGUF in choice.backend.formats else None
         adapter_bytes = sum(file.size_bytes for file in own_files) if base is not None else 0
-        return _Plan(model, base, facts, choice, given or whole_folder(files), adapter_bytes)
+        return _Plan(model, base, facts, choice, given or whole_folder(files), adapter_bytes, wish)
 
     def _prepare(self, wanted: Wanted) -> _Prepared:
         """Lease a model and make its command; what is held is given back if that fails."""
@@ -241,7 +265,7 @@ class Starter:
             log = EngineLog(self.state_home, name)
             held.callback(log.close)
             values = self._values(plan, key)
-            command = command_of(plan.choice.found.program, backend, plan.facts.kind, values)
+            command = command_of(plan.choice.found.program, backend, plan.facts.kind, values, plan.wish.arguments)
             variables = {name: values.fill(text) for name, text in backend.environment.items()}
             environment = {**self.environment(plan.base or model), "PYTHONUNBUFFERED": "1", **variables}
             url = "" if backend.chooses_port else f"http://127.0.0.1:{values.port}"
