@@ -94,7 +94,15 @@ class JobTable:
             connection.execute(statement)
 
     def finish_job(self, job_id: int, state: str, *, detail: str = "", error: str = "", total_bytes: int = 0) -> None:
-        """End a job, successfully or not."""
+        """End a job, successfully or not.
+
+        Args:
+            job_id: The job.
+            state: Its last state.
+            detail: Why, in a sentence.
+            error: The error as a problem document.
+            total_bytes: The bytes that a successful job handled, if its row has fewer.
+        """
         values = {"state": state, "detail": detail, "error": error, "owner": "", "finished_at": db_now()}
         if state == DONE:
             known = jobs.c.total_bytes

@@ -272,7 +272,11 @@ class Registry(JobTable, UseTable):
         return job
 
     def drop_manifests(self, repo_id: str | None = None) -> None:
-        """Delete the manifests without a model."""
+        """Delete the manifests without a model.
+
+        Args:
+            repo_id: Only manifests of this repository.
+        """
         with self._engine.begin() as connection:
             drop_manifests(connection, repo_id)
 

@@ -52,7 +52,10 @@ models = Table(
     Column("last_used_at", Double, nullable=False, default=0.0),
     Column("uses", Integer, nullable=False, default=0),
 )
-"""A registered model. `allow_patterns` is a JSON list; `cache_path` is the base; `arrived_at` is when it came there."""
+"""A registered model. `allow_patterns` is a JSON list; `cache_path` is the base; `arrived_at` is when it came there.
+
+`last_used_at` and `uses` repeat what the table of uses says, so that no statement has to count there; 0 for never.
+"""
 Index("ix_models_hf_path", models.c.hf_path, models.c.commit_hash)
 Index("ix_models_cache_location", models.c.cache_location, models.c.cache_path)
 Index("ix_models_size_bytes", models.c.size_bytes.desc(), models.c.model_name)

@@ -1,1 +1,1 @@
-"""How the library looks as JSON: one shape each, for `--json` and for HTTP."""
+"""The library as JSON: each object once, for `--json` and for HTTP."""

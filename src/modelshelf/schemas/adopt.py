@@ -19,21 +19,21 @@ class AdoptedModelJson(JsonObject):
     """A model that was found, and what happens with it."""
 
     model_name: str
-    """Its name in the registry; empty where it gets none."""
+    """Its name in the registry; empty if it gets none."""
     hf_path: str
-    """Its repository; empty where none is known."""
+    """Its repository; empty if none is known."""
     commit_hash: str
-    """Its commit; made up from its files where none is known."""
+    """Its commit; made up from its files if none is known."""
     revision: str
-    """The branch or tag that leads to it; empty without one."""
+    """A branch or tag of it; empty without one."""
     kind: Origin
-    """Who left it there."""
+    """The program that laid it out."""
     from_path: str
-    """The folder that it lies in."""
+    """The folder that it is in."""
     files: int
-    """How many files of it are there."""
+    """How many of its files exist."""
     size_bytes: int
-    """Their size."""
+    """The total size of these."""
     action: Act
     """What happens with it."""
     detail: str
@@ -45,7 +45,7 @@ class AdoptedModelJson(JsonObject):
 
     @classmethod
     def of(cls, adoption: Adoption) -> AdoptedModelJson:
-        """Return what happens with a model."""
+        """Return the object for a model."""
         found = adoption.found
         return cls.like(
             found,
@@ -66,7 +66,7 @@ class LeftoverJson(JsonObject):
     kind: str
     """What it is, such as `dataset`, `xet` or `other`."""
     path: str
-    """Where it lies."""
+    """Its path."""
     size_bytes: int
     """Its size."""
     action: str
@@ -76,7 +76,7 @@ class LeftoverJson(JsonObject):
 
     @classmethod
     def of(cls, other: Leftover) -> LeftoverJson:
-        """Return what happens with it."""
+        """Return the object for anything else."""
         return cls.like(other.thing, action=other.act, detail=other.why)
 
 
@@ -87,15 +87,15 @@ class AdoptPlanJson(JsonObject):
     path: str
     """The base that is adopted."""
     mode: AdoptMode
-    """What happens with it: its models are registered where they lie, moved, or moved and a link left behind."""
+    """What happens: models are registered in place, moved, or moved and a link left behind."""
     cache_location: str
-    """The tier that models go to."""
+    """The models' tier."""
     cache_path: str
     """The base of that tier."""
     need_bytes: int
-    """How much that tier lacks of it."""
+    """How many bytes that tier lacks."""
     backup: str
-    """Where the old base lies once a link took its place; empty unless one does."""
+    """The old base's path once a link replaces it; empty without a link."""
     models: Sequence[AdoptedModelJson]
     """Every model that was found."""
     others: Sequence[LeftoverJson]
@@ -105,11 +105,11 @@ class AdoptPlanJson(JsonObject):
 
     @classmethod
     def of(cls, plan: AdoptPlan, **more: object) -> Self:
-        """Return a plan.
+        """Return the object for a plan.
 
         Args:
-            plan: It.
-            more: What a subclass has beyond that, or has otherwise.
+            plan: The plan.
+            more: Further or different fields of a subclass.
         """
         facts = {
             "path": plan.order.base,
@@ -127,25 +127,25 @@ class AdoptedJson(AdoptPlanJson):
     """What adopting did."""
 
     registered: Sequence[str]
-    """The models that were registered where they lie."""
+    """The models that were registered in place."""
     moved: Sequence[str]
     """The models that were moved or linked into the tier."""
     merged: Sequence[str]
-    """The models of which there is one copy now."""
+    """The models whose second copy was deleted."""
     left: Sequence[str]
     """What wasn't done and why, in sentences."""
     stayed: Sequence[LeftoverJson]
-    """What lies in the old base still."""
+    """What is still in the old base."""
 
     @classmethod
     def done(cls, plan: AdoptPlan, done: Done, after: AdoptPlan, backup: str) -> AdoptedJson:
-        """Return what adopting did.
+        """Return the object for a report.
 
         Args:
-            plan: What it was to do.
-            done: What it did.
-            after: What would be left to do now: what stayed and why.
-            backup: Where the old base lies; empty unless a link took its place.
+            plan: The plan.
+            done: What was done.
+            after: The plan afterwards: what stayed and why.
+            backup: The old base's path; empty unless a link replaced it.
         """
         return cls.of(
             plan,

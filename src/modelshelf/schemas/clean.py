@@ -15,28 +15,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CleanItemJson(JsonObject):
-    """One thing that could go, or went."""
+    """One thing that could go, or was removed."""
 
     kind: str
     """`unused`, `revision` or `older`."""
     model_name: str | None
-    """The model; null for a snapshot that none is registered for."""
+    """The model; null for an unregistered snapshot."""
     hf_path: str
     """Its repository."""
     commit_hash: str
     """Its commit."""
     cache_location: str
-    """The tier that it lies on."""
+    """Its tier."""
     cache_path: str
     """The base of that tier."""
     free_bytes: int
-    """What deleting it frees."""
+    """Bytes that deleting it frees."""
     detail: str
     """Why it could go, in a sentence."""
 
     @classmethod
     def of(cls, item: CleanItem) -> CleanItemJson:
-        """Return an item."""
+        """Return the object for an item."""
         where = {"cache_location": item.location, "cache_path": item.base}
         name = item.model_name or None
         return cls.like(item, model_name=name, hf_path=item.repo_id, detail=item.why, kind=item.kind.value, **where)
@@ -49,32 +49,32 @@ class CleanPlanJson(JsonObject):
     items: Sequence[CleanItemJson]
     """The largest first."""
     free_bytes: int
-    """What all of it frees."""
+    """Bytes that all of it frees."""
     kept: Sequence[str]
-    """What is pinned, leased or otherwise held, in sentences."""
+    """What stays because it is pinned, leased or otherwise held, in sentences."""
 
     @classmethod
     def of(cls, plan: CleanPlan) -> CleanPlanJson:
-        """Return a plan."""
+        """Return the object for a plan."""
         return cls.like(plan, items=[CleanItemJson.of(item) for item in plan.items])
 
 
 @dataclass(frozen=True)
 class CleanedJson(JsonObject):
-    """What went."""
+    """What was removed."""
 
     removed: Sequence[CleanItemJson]
     """What was removed."""
     freed_bytes: int
-    """The sum of the sizes of the files that were deleted."""
+    """The total size of the deleted files."""
     freed_allocated_bytes: int
-    """What the disk has free more."""
+    """Bytes that the disk has gained."""
     left: Sequence[str]
     """Why the rest stayed, in sentences."""
 
     @classmethod
     def of(cls, gone: Sequence[tuple[CleanItem, Freed]], left: Sequence[str]) -> CleanedJson:
-        """Return what went."""
+        """Return the object for a result."""
         apparent = sum(freed.apparent_bytes for _, freed in gone)
         allocated = sum(freed.allocated_bytes for _, freed in gone)
         return cls([CleanItemJson.of(item) for item, _ in gone], apparent, allocated, left)

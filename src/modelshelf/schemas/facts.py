@@ -14,28 +14,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MemoryJson(JsonObject):
-    """What a model takes in memory, without what its engine needs beside."""
+    """A model's memory, without what its engine needs beside it."""
 
     context: int
-    """For a context of so many tokens: 8192, or all that the model takes."""
+    """The context in tokens: 8192, or the model's maximum if less."""
     weights_bytes: int
     """Its weights."""
     kv_cache_bytes: int
-    """Its cache of keys and values, in 16 bits; at most so much, where some layers look at a window alone."""
+    """Its cache of keys and values, in 16 bits; an upper bound if some layers have a window."""
     total_bytes: int
     """Both together."""
 
 
 @dataclass(frozen=True)
 class FactsJson(JsonObject):
-    """What a model's files say that it is; what none of them says is null."""
+    """What a model is by its files; null for what none of them says."""
 
     architecture: str | None
     """The class of transformers or diffusers, or the architecture of llama.cpp."""
     parameters: int | None
-    """How many weights it has."""
+    """The number of its weights."""
     experts: int | None
-    """Of a mixture of experts: how many each layer has."""
+    """For a mixture of experts: how many each layer has."""
     experts_per_token: int | None
     """How many of them a token uses."""
     context_length: int | None
@@ -53,16 +53,16 @@ class FactsJson(JsonObject):
     chat_template: bool | None
     """Whether it has one."""
     chat_template_file: str
-    """The file that has it; empty without one."""
+    """The file with it; empty without one."""
     runs_with: Sequence[str]
-    """What loads its formats, of transformers, llama.cpp, vLLM, mlx and diffusers."""
+    """Programs that load its formats, of transformers, llama.cpp, vLLM, mlx and diffusers."""
     memory: MemoryJson | None
-    """What it takes in memory for a usual context."""
+    """Its memory for a usual context."""
     unread: Sequence[str]
-    """Which of its files can't be read, and why."""
+    """Files that can't be read, and why."""
 
     @classmethod
     def of(cls, facts: ModelFacts) -> FactsJson:
-        """Return what a model is."""
+        """Return the object for a model's facts."""
         memory = facts.memory()
         return cls.like(facts, memory=None if memory is None else MemoryJson.like(memory))

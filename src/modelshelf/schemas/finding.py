@@ -21,50 +21,50 @@ class CandidateJson(JsonObject):
     hf_path: str
     """The repository, `org/name`."""
     parameters: int | None
-    """How many weights its model has."""
+    """The number of its model's weights."""
     formats: Sequence[str]
     """The formats that it has."""
     size_bytes: int | None
-    """What it takes on the hub, all of its files and commits together."""
+    """Its size on the hub, all files and commits together."""
     downloads: int | None
-    """Of the last 30 days."""
+    """In the last 30 days."""
     likes: int | None
     """How many people like it."""
     updated_at: str | None
     """When it last changed."""
     gated: bool
-    """Whether its authors ask for something before they let one download it."""
+    """Whether its authors require something before a download."""
 
     @classmethod
     def of(cls, candidate: Candidate) -> CandidateJson:
-        """Return a candidate."""
+        """Return the object for a candidate."""
         return cls.like(candidate, hf_path=candidate.repo_id, gated=candidate.is_gated)
 
 
 @dataclass(frozen=True)
 class ChoiceJson(JsonObject):
-    """Files of a repository that one takes together."""
+    """Files of a repository that are taken together."""
 
     label: str
     """What tells them apart: a quantisation, a format."""
     format: str
-    """Their format; `mmproj` for what a vision model needs beside its GGUF, `other files` for the rest."""
+    """Their format; `mmproj` for a vision model's projector, `other files` for the rest."""
     size_bytes: int
-    """What they have together."""
+    """Their total size."""
     fits_memory: bool | None
-    """Whether the memory that is free now would hold it while it answers; null for files that are no weights."""
+    """Whether the memory that is free now would hold them in use; null for files that aren't weights."""
     cache_location: str | None
-    """The tier that has room for it: `primary`, or else `secondary`; null where neither has."""
+    """The tier with room for it: `primary`, or else `secondary`; null if neither has."""
     evicts: Sequence[str]
-    """The models that would leave the primary for it."""
+    """The models that would be evicted from the primary."""
     add: str
-    """The words that take it, behind `shelf add`; empty for files that aren't taken alone."""
+    """The words that select it in `shelf add`; empty for files that can't be taken alone."""
     files: Sequence[FileJson]
     """The files."""
 
     @classmethod
     def of(cls, choice: Choice) -> ChoiceJson:
-        """Return a choice."""
+        """Return the object for a choice."""
         group, fit = choice.group, choice.fit
         return cls.like(
             group,
@@ -78,18 +78,18 @@ class ChoiceJson(JsonObject):
 
 @dataclass(frozen=True)
 class RepoFilesJson(JsonObject):
-    """The files of a repository, grouped by what one takes together."""
+    """The files of a repository, in groups that are taken together."""
 
     hf_path: str
     """The repository, `org/name`."""
     revision: str
-    """What was asked for."""
+    """The requested revision."""
     commit_hash: str
     """The commit that it means now."""
     groups: Sequence[ChoiceJson]
-    """Each GGUF model from the smallest on, then the other formats."""
+    """Each GGUF model, smallest first, then the other formats."""
 
     @classmethod
     def of(cls, found: RepoFiles) -> RepoFilesJson:
-        """Return the files of a repository."""
+        """Return the object for a repository's files."""
         return cls.like(found, hf_path=found.repo_id, groups=[ChoiceJson.of(choice) for choice in found.choices])

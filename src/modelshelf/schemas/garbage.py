@@ -18,14 +18,14 @@ _ITEMS_SHOWN = 1000
 
 @dataclass(frozen=True)
 class ItemJson(JsonObject):
-    """One file, link or folder that goes, or whose bytes are shared."""
+    """One file, link or folder that is deleted, or whose bytes are shared."""
 
     kind: str
-    """Of garbage what it is, such as `blob` or `partial`; of a shared blob how: `reflink` or `link`."""
+    """The kind of garbage, such as `blob` or `partial`; for a shared blob `reflink` or `link`."""
     path: str
     """Its path."""
     size_bytes: int
-    """What that frees; 0 where other links keep the bytes."""
+    """Bytes that this frees; 0 if other links keep them."""
     why: str
     """Why, in a few words."""
     age_s: float
@@ -33,7 +33,7 @@ class ItemJson(JsonObject):
 
     @classmethod
     def of(cls, item: GcItem) -> ItemJson:
-        """Return an item."""
+        """Return the object for an item."""
         return cls.like(item, age_s=round(item.age_s, 1))
 
 
@@ -46,19 +46,19 @@ class GcPlanJson(JsonObject):
     cache_path: str
     """Its base."""
     items: Sequence[ItemJson]
-    """What would go."""
+    """What would be deleted."""
     free_bytes: int
-    """What that would free."""
+    """Bytes that this would free."""
     quarantine_bytes: int
-    """What lies in quarantine and would stay there."""
+    """Bytes in quarantine, which would stay."""
     recent_bytes: int
-    """What may be garbage, but was touched too lately, or is open, to tell."""
+    """Possible garbage that is too young, or open, to tell."""
     notes: Sequence[str]
     """What would be left alone and why, in sentences."""
 
     @classmethod
     def of(cls, tier: Tier, plan: GcPlan) -> GcPlanJson:
-        """Return the plan of one tier."""
+        """Return the object for one tier's plan."""
         items = [ItemJson.of(item) for item in plan.items]
         return cls.like(plan, cache_location=tier.location, cache_path=tier.base, items=items)
 
@@ -74,13 +74,13 @@ class DedupePlanJson(JsonObject):
     items: Sequence[ItemJson]
     """The blobs that would get the bytes of another one."""
     share_bytes: int
-    """How many bytes would be on the disk once less."""
+    """How many bytes the disk would store once less."""
     notes: Sequence[str]
     """What would be left alone and why, in sentences."""
 
     @classmethod
     def of(cls, tier: Tier, plan: DedupePlan) -> DedupePlanJson:
-        """Return the plan of one tier."""
+        """Return the object for one tier's plan."""
         items = [
             ItemJson(plan.method, path, group.size_bytes, f"identical to {group.keep}", 0.0)
             for group in plan.groups
@@ -98,25 +98,25 @@ class TidiedJson(JsonObject):
     cache_path: str
     """Its base."""
     items: Sequence[ItemJson]
-    """The first of what went, or shares its bytes now."""
+    """The first items that were deleted, or share their bytes now."""
     items_in_all: int
     """How many there were."""
     freed_bytes: int
-    """The sum of the sizes of what was deleted."""
+    """The total size of what was deleted."""
     freed_allocated_bytes: int
-    """What the disk has free more."""
+    """Bytes that the disk has gained."""
     shared_bytes: int
-    """What reflinks share: the disk has it once, `du` counts it for each file."""
+    """Bytes that reflinks share: the disk stores them once, `du` counts them for each file."""
     quarantine_bytes: int
-    """What lies in quarantine still."""
+    """Bytes still in quarantine."""
     recent_bytes: int
-    """What may be garbage, but was touched too lately, or is open, to tell."""
+    """Possible garbage that is too young, or open, to tell."""
     notes: Sequence[str]
     """What was left alone and why, in sentences."""
 
     @classmethod
     def of(cls, done: Tidied) -> TidiedJson:
-        """Return what was done on one tier."""
+        """Return the object for one tier's result."""
         return cls.like(
             done,
             cache_location=done.location,
@@ -131,4 +131,4 @@ class TidyReportJson(JsonObject):
     """What `gc` or `dedupe` did."""
 
     tiers: Sequence[TidiedJson]
-    """What was done on each tier, in the order of the work."""
+    """The result for each tier, in the order of the work."""

@@ -24,52 +24,52 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class JobJson(JsonObject):
-    """Long work, as any process sees it."""
+    """A job: long work that every process can see."""
 
     id: int
     """Its number; newer jobs have higher ones."""
     kind: JobKind
     """What it does."""
     model_name: str
-    """The model that it works on; empty for work on a whole tier."""
+    """Its model; empty for work on a whole tier."""
     state: str
     """`queued`, `running`, `waiting`, `done`, `failed` or `cancelled`."""
     phase: str
-    """What it does at the moment, in a word; empty before it began."""
+    """What it does now, in a word; empty before it began."""
     done_bytes: int
-    """How far it is."""
+    """Bytes done."""
     total_bytes: int
-    """How far it goes; 0 while that isn't known."""
+    """Bytes in total; 0 while unknown."""
     rate_bytes_per_s: int
-    """How fast it is now."""
+    """Its present rate."""
     eta_s: float | None
-    """Seconds until it is done at this rate; null where that can't be said."""
+    """Seconds until it is done at this rate; null if unknown."""
     detail: str
     """What it waits for or failed with, in a sentence."""
     error: Mapping[str, object] | None
-    """What it failed with, as a problem document; null without a failure."""
+    """Its error, as a problem document; null without one."""
     result: VerifyReportJson | TidyReportJson | ReconciledJson | AdoptedJson | Mapping[str, object] | None
-    """What it found or did, kept as it goes; null for kinds that have none, such as `pull`."""
+    """Its report, kept as it goes; null for kinds without one, such as `pull`."""
     parent_id: int | None
-    """The job that caused it; null where a person did, or that job is gone with its model."""
+    """The job that caused it; null if a person did, or that job was deleted with its model."""
     reason: str
-    """Why another job, or a policy, caused it, in a sentence; empty where a person asked for it."""
+    """Why another job, or a policy, caused it, in a sentence; empty if a person asked for it."""
     attempts: int
     """How often it was tried."""
     due_at: str | None
     """When it is tried again; null unless it waits."""
     created_at: str
-    """When it was asked for."""
+    """When it was queued."""
     finished_at: str | None
     """When it ended; null until then."""
 
     @classmethod
     def of(cls, job: Job, **more: object) -> Self:
-        """Return a job.
+        """Return the object for a job.
 
         Args:
-            job: It.
-            more: What a subclass has beyond that.
+            job: The job.
+            more: Further fields of a subclass.
         """
         return cls.like(
             job,
@@ -84,14 +84,14 @@ class JobJson(JsonObject):
 
 @dataclass(frozen=True)
 class MoveJobJson(JobJson):
-    """The job of a move that was just asked for, and what leaves the target for it."""
+    """The job of a move that was just queued, and the models that are evicted for it."""
 
     makes_room: Sequence[EvictedJson]
-    """The models that leave the target for it, coldest first."""
+    """The models that are evicted from the target, coldest first."""
 
 
 def _object(text: str) -> Mapping[str, object] | None:
-    """Return what a column of JSON says; None where it says nothing, or can't be understood."""
+    """Return the object in a column of JSON; None if it is empty or invalid."""
     with contextlib.suppress(BadInput):
         return cast("Mapping[str, object]", parse_json(text)) if text else None
     return None

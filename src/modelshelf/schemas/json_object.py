@@ -1,6 +1,6 @@
-"""What every JSON object is: a frozen dataclass, whose fields are its keys, in their order.
+"""The base of every JSON object: a frozen dataclass whose fields are its keys, in order.
 
-`--json`, HTTP and the results of jobs are made from the same class. Times are RFC 3339 in UTC, sizes are bytes.
+`--json`, HTTP and jobs' results are made from the same class. Times are RFC 3339 in UTC, sizes are bytes.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ class JsonObject:
 
     @classmethod
     def like(cls, source: object, **others: object) -> Self:
-        """Return the object that has the attributes of the same names of `source`, and `others`."""
+        """Return an object with the same-named attributes of `source`, and `others`."""
         names = cls.__dataclass_fields__
         return cls(**{name: others[name] if name in others else getattr(source, name) for name in names})
 
 
 def to_json(value: object, **options: Any) -> str:
-    """Return a JSON object, or whatever holds some, as JSON.
+    """Return a JSON object, or a container of some, as JSON.
 
     Args:
-        value: It.
-        options: Those of `json.dumps`.
+        value: The object.
+        options: Options of `json.dumps`.
     """
     return json.dumps(value, default=vars, **options)
 
 
 def time_or_none(epoch_s: float | None) -> str | None:
-    """Return a time; None for one that is not."""
+    """Return a time as text; None for None."""
     return None if epoch_s is None else rfc3339(epoch_s)

@@ -14,22 +14,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LeaseJson(JsonObject):
-    """A program's or a person's hold on a model: while it lasts, nothing of the model is deleted."""
+    """A program's or a person's hold on a model: while it lasts, no file of the model is deleted."""
 
     id: int
-    """Its number, to give it back with."""
+    """Its number, for releasing it."""
     model_name: str
     """The model that is held."""
     cache_path: str
-    """The base that the model lies in."""
+    """The base of the model."""
     kind: str
     """`load`, `run`, `engine` or `manual`."""
     holder: str
     """Who holds it: a command and its pid."""
     expires_at: str
-    """When it ends by itself."""
+    """When it expires."""
 
     @classmethod
     def of(cls, lease: Lease) -> LeaseJson:
-        """Return a lease."""
+        """Return the object for a lease."""
         return cls.like(lease, expires_at=rfc3339(lease.expires_at))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelJson(JsonObject):
-    """A model as it is now."""
+    """A model with its state now."""
 
     model_name: str
     """Your name for it."""
@@ -29,25 +29,25 @@ class ModelJson(JsonObject):
     revision: str
     """The branch, tag or commit that it follows."""
     commit_hash: str | None
-    """The commit that it is at; null until the hub was reached for the first time."""
+    """Its commit; null before the hub was first reached."""
     cache_location: str
     """Its tier: `primary`, `secondary` or `custom`."""
     cache_path: str
     """The base of its tier."""
     path: str | None
-    """The folder of its snapshot, where it lies or will lie; null until the commit is known."""
+    """The folder of its snapshot, present or future; null until the commit is known."""
     state: State
-    """What the disk and the registry say of it; only a model that is `ready` or `moving` can be loaded."""
+    """Its state by disk and registry; only a model that is `ready` or `moving` can be loaded."""
     detail: str
-    """Why, in a sentence; empty when there is nothing to say."""
+    """Why, in a sentence; empty if there is nothing to say."""
     size_bytes: int
-    """The size of its files; 0 until the commit is known."""
+    """The total size of its files; 0 until the commit is known."""
     allow_patterns: Sequence[str]
-    """Shell patterns of the files wanted; empty for all."""
+    """Shell patterns of its files; empty for all."""
     pinned: bool
-    """Whether it is never evicted."""
+    """Whether it is protected from eviction."""
     pin_reason: str
-    """Why, as whoever pinned it said."""
+    """The reason that a person gave."""
     created_at: str
     """When it was registered."""
     last_used_at: str | None
@@ -59,11 +59,11 @@ class ModelJson(JsonObject):
 
     @classmethod
     def of(cls, model: Model, **more: object) -> Self:
-        """Return a model.
+        """Return the object for a model.
 
         Args:
-            model: It.
-            more: What a subclass has beyond that.
+            model: The model.
+            more: Further fields of a subclass.
         """
         row = model.row
         return cls.like(
@@ -89,21 +89,21 @@ class UnregisteredRepoJson(JsonObject):
     cache_path: str
     """The base of its tier."""
     size_bytes: int
-    """What lies in its folder."""
+    """The bytes in its folder."""
 
 
 @dataclass(frozen=True)
 class LibraryJson(JsonObject):
-    """The models, and what lies beside them without a name."""
+    """The models, and unregistered repositories beside them."""
 
     models: Sequence[ModelJson]
     """The registered models."""
     size_bytes: int
-    """Their size together."""
+    """Their total size."""
     unregistered: Sequence[UnregisteredRepoJson]
-    """The repositories that no model is registered for."""
+    """The unregistered repositories."""
     unregistered_bytes: int
-    """Their size together."""
+    """Their total size."""
 
 
 @dataclass(frozen=True)
@@ -120,40 +120,40 @@ class FileJson(JsonObject):
 
 @dataclass(frozen=True)
 class MovedJson(JsonObject):
-    """A move of a model that is over, or the deletion of its files to make room."""
+    """A finished move of a model, or the deletion of its files to make room."""
 
     job_id: int
     """The job that did it."""
     at: str
     """When it ended."""
     cache_location: str | None
-    """The tier that the model went to; null where its files were deleted."""
+    """The tier that the model went to; null if its files were deleted."""
     reason: str
-    """Why, in a sentence; empty where a person asked for it."""
+    """Why, in a sentence; empty if a person asked for it."""
     parent_id: int | None
-    """The job that caused it; null where none did, or it is gone with its model."""
+    """The job that caused it; null without one, or if it was deleted with its model."""
 
     @classmethod
     def of(cls, moved: Moved) -> MovedJson:
-        """Return a move."""
+        """Return the object for a move."""
         cause, to = moved.cause, moved.cache_location or None
         return cls.like(moved, at=rfc3339(moved.at), cache_location=to, reason=cause.reason, parent_id=cause.parent_id)
 
 
 @dataclass(frozen=True)
 class ModelWithFilesJson(ModelJson):
-    """A model with its files, its last moves and what it is."""
+    """A model with its files, its last moves and its facts."""
 
     files: Sequence[FileJson]
     """Its files, in the order of their paths."""
     moves: Sequence[MovedJson]
     """Its last moves and evictions, newest first."""
     facts: FactsJson
-    """What its files say that it is."""
+    """What it is by its files."""
 
     @classmethod
     def with_files(cls, model: Model, files: Sequence[FileEntry], moves: Sequence[Moved], facts: ModelFacts) -> Self:
-        """Return a model with its files, its last moves and what it is."""
+        """Return the object for a model with its files, last moves and facts."""
         return cls.of(
             model,
             files=[FileJson.like(file) for file in files],
@@ -164,22 +164,22 @@ class ModelWithFilesJson(ModelJson):
 
 @dataclass(frozen=True)
 class EvictedJson(JsonObject):
-    """A model that leaves a tier to make room."""
+    """A model that is evicted to make room."""
 
     model_name: str
     """Its name."""
     free_bytes: int
-    """What its tier has more of when it's gone."""
+    """Bytes that its tier gains."""
 
     @classmethod
     def each(cls, plan: EvictionPlan | None) -> list[EvictedJson]:
-        """Return the models that leave, coldest first; none where all fits as it is."""
+        """Return the objects for the victims, coldest first; empty if everything fits already."""
         return [cls.like(victim) for victim in (plan.victims if plan is not None else ())]
 
 
 @dataclass(frozen=True)
 class NewModelJson(ModelJson):
-    """A model that was just registered, and what leaves its tier for it."""
+    """A model that was just registered, and the models that are evicted for it."""
 
     makes_room: Sequence[EvictedJson]
-    """The models that leave its tier for it, coldest first."""
+    """The models that are evicted from its tier, coldest first."""

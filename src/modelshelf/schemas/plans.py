@@ -21,23 +21,23 @@ class AddPlanJson(JsonObject):
     model_name: str
     """Your name for it."""
     hf_path: str
-    """Its repository, as the hub spells it."""
+    """Its repository, in the hub's spelling."""
     commit_hash: str | None
-    """The commit; null while the hub is out of reach."""
+    """The commit; null if the hub wasn't reachable."""
     cache_location: str
-    """The tier that it goes to."""
+    """Its tier."""
     cache_path: str
     """The base of that tier."""
     size_bytes: int
-    """The size of its files."""
+    """The total size of its files."""
     fetch_bytes: int
-    """How much of them is downloaded: what earlier tries left isn't."""
+    """Bytes to download, without those that earlier tries left."""
     makes_room: Sequence[EvictedJson]
-    """The models that leave the tier for it, coldest first."""
+    """The models that are evicted from the tier, coldest first."""
 
     @classmethod
     def of(cls, plan: AddPlan) -> AddPlanJson:
-        """Return a plan."""
+        """Return the object for a plan."""
         return cls.like(
             plan,
             model_name=plan.wanted.model_name,
@@ -55,27 +55,27 @@ class MovePlanJson(JsonObject):
     model_name: str
     """The model."""
     from_path: str
-    """The base that it comes from."""
+    """The source."""
     cache_location: str
-    """The tier that it goes to."""
+    """The target tier."""
     cache_path: str
     """The base of that tier."""
     method: str
     """How bytes get there: `link`, `reflink` or `copy`."""
     size_bytes: int
-    """The size of its files."""
+    """The total size of its files."""
     transfer_bytes: int
-    """How much of them the target lacks."""
+    """How many of its bytes the target lacks."""
     keep_source: bool
     """Whether the old copy stays."""
     note: str
-    """Why it does although no user asked for it, in a sentence."""
+    """Why the old copy stays though nobody asked for it, in a sentence."""
     makes_room: Sequence[EvictedJson]
-    """The models that leave the target for it, coldest first."""
+    """The models that are evicted from the target, coldest first."""
 
     @classmethod
     def of(cls, plan: MovePlan) -> MovePlanJson:
-        """Return a plan."""
+        """Return the object for a plan."""
         return cls.like(
             plan,
             from_path=plan.source,
@@ -97,25 +97,25 @@ class UpdatePlanJson(JsonObject):
     revision: str
     """The branch, tag or commit that it follows."""
     old_commit: str | None
-    """The commit that it is at."""
+    """Its present commit."""
     new_commit: str
     """The newest commit of the revision."""
     is_current: bool
-    """Whether the two are the same: there is nothing to do."""
+    """Whether the two are equal, so that there is nothing to do."""
     size_bytes: int
-    """The size of its files at the new commit."""
+    """The total size of its files at the new commit."""
     fetch_bytes: int
-    """How much of them is downloaded."""
+    """Bytes to download."""
     shared_bytes: int
-    """How much of them both commits have."""
+    """Bytes that both commits have."""
     keep_old: bool
     """Whether the old snapshot stays."""
     note: str
-    """Why nothing newer is looked for, in a sentence; empty where it is."""
+    """Why nothing newer is looked for, in a sentence; empty if it is."""
 
     @classmethod
     def of(cls, plan: UpdatePlan) -> UpdatePlanJson:
-        """Return a plan."""
+        """Return the object for a plan."""
         return cls.like(plan, hf_path=plan.repo_id, size_bytes=plan.total_bytes)
 
 
@@ -124,13 +124,13 @@ class RemovalPlanJson(JsonObject):
     """What removing a model will delete."""
 
     removed_files: Sequence[str]
-    """The files, whole paths."""
+    """The files, as absolute paths."""
     free_bytes: int
-    """What that frees."""
+    """Bytes that this frees."""
 
     @classmethod
     def of(cls, plan: RemovalPlan) -> RemovalPlanJson:
-        """Return a plan."""
+        """Return the object for a plan."""
         return cls.like(plan, removed_files=[*plan.links, *plan.blobs])
 
 
@@ -139,21 +139,21 @@ class RemovedJson(JsonObject):
     """What a removal did, measured."""
 
     model_name: str
-    """The model that is registered no more."""
+    """The model that is no longer registered."""
     removed_files: Sequence[str]
-    """The files that were deleted, whole paths."""
+    """The deleted files, as absolute paths."""
     freed_bytes: int
-    """The sum of their sizes."""
+    """Their total size."""
     freed_allocated_bytes: int
-    """What the disk has free more."""
+    """Bytes that the disk has gained."""
     kept: str
-    """Why some of its bytes stay on the disk, in a sentence; empty where all went."""
+    """Why some of its bytes stay on the disk, in a sentence; empty if all went."""
     needed_by: Sequence[str]
     """Registered adapters that can't be loaded without it."""
 
     @classmethod
     def of(cls, removed: Removed) -> RemovedJson:
-        """Return what a removal did."""
+        """Return the object for a result."""
         return cls.like(
             removed,
             removed_files=[*removed.plan.links, *removed.plan.blobs],
@@ -171,40 +171,40 @@ class UnneededJson(JsonObject):
     commit_hash: str
     """The commit."""
     cache_location: str
-    """The tier that it lies on."""
+    """Its tier."""
     cache_path: str
     """The base of that tier."""
     free_bytes: int
-    """What deleting them frees at least."""
+    """The least bytes that deleting them frees."""
 
     @classmethod
     def of(cls, found: UnneededSnapshot) -> UnneededJson:
-        """Return such a snapshot."""
+        """Return the object for a snapshot."""
         return cls.like(found, hf_path=found.repo_id, cache_location=found.tier.location, cache_path=found.tier.base)
 
 
 @dataclass(frozen=True)
 class UnneededPlanJson(JsonObject):
-    """What will be deleted of a repository that isn't registered."""
+    """What will be deleted of an unregistered repository."""
 
     hf_path: str
     """The repository."""
     unneeded: Sequence[UnneededJson]
-    """What lies here of it and isn't registered."""
+    """Its unregistered snapshots here."""
 
     @classmethod
     def of(cls, repo_id: str, found: Sequence[UnneededSnapshot]) -> UnneededPlanJson:
-        """Return a plan."""
+        """Return the object for a plan."""
         return cls(repo_id, [UnneededJson.of(one) for one in found])
 
 
 @dataclass(frozen=True)
 class UnneededRemovedJson(JsonObject):
-    """What was deleted of a repository that isn't registered, measured."""
+    """What was deleted of an unregistered repository, measured."""
 
     hf_path: str
     """The repository."""
     freed_bytes: int
-    """The sum of the sizes of the files that were deleted."""
+    """The total size of the deleted files."""
     freed_allocated_bytes: int
-    """What the disk has free more."""
+    """Bytes that the disk has gained."""

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StepJson(JsonObject):
-    """One thing that is brought in line."""
+    """One step."""
 
     action: Action
     """What is done."""
     model_name: str
-    """The model that it is about; empty for a base as such."""
+    """Its model; empty for a base as a whole."""
     cache_path: str
     """The base."""
     detail: str
@@ -29,19 +29,19 @@ class StepJson(JsonObject):
 
 @dataclass(frozen=True)
 class SkippedJson(JsonObject):
-    """A step that no longer held when its turn came: run it again."""
+    """A step that no longer applied when its turn came: run reconcile again."""
 
     model_name: str
-    """The model that it is about."""
+    """Its model."""
     cache_path: str
     """The base."""
     detail: str
-    """Why it was to be done, in a sentence."""
+    """Why it was planned, in a sentence."""
 
 
 @dataclass(frozen=True)
 class UntouchedJson(JsonObject):
-    """A model that is left as it is."""
+    """A model that wasn't changed."""
 
     model_name: str
     """Its name."""
@@ -51,40 +51,40 @@ class UntouchedJson(JsonObject):
 
 @dataclass(frozen=True)
 class UnregisteredJson(JsonObject):
-    """A whole snapshot that belongs to no registered model."""
+    """A whole snapshot without a registered model."""
 
     hf_path: str
     """Its repository."""
     commit_hash: str
     """Its commit."""
     cache_path: str
-    """The base that it lies in."""
+    """Its base."""
     size_bytes: int
     """Its size."""
     copy_of: str | None
-    """The model that has the same files elsewhere; null without one."""
+    """The model with the same files elsewhere; null without one."""
 
 
 @dataclass(frozen=True)
 class ReconciledJson(JsonObject):
-    """What reconciling does or did."""
+    """What reconciling will do or did."""
 
     steps: Sequence[StepJson]
-    """What is brought in line, in this order."""
+    """The steps, in this order."""
     skipped: Sequence[SkippedJson]
-    """What changed meanwhile, and was left."""
+    """Steps that were skipped because something had changed."""
     untouched: Sequence[UntouchedJson]
     """Models on tiers that are offline, and models that a job works on."""
     unregistered: Sequence[UnregisteredJson]
-    """Whole snapshots that belong to no registered model; they are only named."""
+    """Whole snapshots without a registered model; they are only named."""
 
     @classmethod
     def of(cls, plan: ReconcilePlan, skipped: Sequence[Step] = ()) -> ReconciledJson:
-        """Return what reconciling does, or did.
+        """Return the object for a plan or report.
 
         Args:
-            plan: What it was to do.
-            skipped: The steps of it that weren't done.
+            plan: The plan.
+            skipped: The steps that weren't done.
         """
         return cls(
             steps=[

@@ -17,36 +17,36 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FindingJson(JsonObject):
-    """One thing that a verification found, and what became of it."""
+    """One finding of a verification, and the result of its repair."""
 
     kind: Fault
     """What is wrong."""
     base: str
-    """The base that it lies in."""
+    """Its base."""
     path: str
     """The file, link, ref or folder that it is about."""
     repo_id: str
-    """Its repository; empty where none is known."""
+    """Its repository; empty if none is known."""
     file: str
-    """A file of the repository that has this content; empty where none is known."""
+    """A file of the repository with this content; empty if none is known."""
     model_name: str
-    """The registered model that needs it; empty where none does."""
+    """The registered model that needs it; empty if none does."""
     digest: str
-    """What its bytes should be; empty where that isn't the question."""
+    """The digest that its bytes should have; empty if it isn't about bytes."""
     commit_hash: str
-    """The commit whose snapshot it belongs to; empty for what belongs to no single one."""
+    """The commit of its snapshot; empty if it belongs to no single one."""
     fact: str
     """What was found instead."""
     repaired: bool
     """Whether it is right again."""
     quarantined: str
-    """Where the damaged bytes lie now; empty while they lie where they were."""
+    """The path of the damaged bytes in quarantine; empty if they weren't moved."""
     trouble: str
     """Why it couldn't be repaired, in a sentence."""
     detail: str
     """What is wrong, in a sentence or two."""
     hint: str
-    """The command that fixes it; empty when nothing is left to do."""
+    """The command that fixes it; empty if nothing is left to do."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,11 @@ class VerifyReportJson(JsonObject):
     checked_bytes: int
     """How many bytes those have."""
     skipped_blobs: int
-    """How many it left out, since they were verified before."""
+    """How many blobs it skipped, because they were verified before."""
     skipped_bytes: int
     """How many bytes those have."""
     offline: Sequence[str]
-    """The bases that aren't there; nothing is known about what lies on them."""
+    """The offline bases, about which nothing is known."""
     wrong: int
     """How many findings are still wrong."""
     findings: Sequence[FindingJson]
@@ -70,29 +70,29 @@ class VerifyReportJson(JsonObject):
 
     @classmethod
     def of(cls, report: VerifyReport) -> VerifyReportJson:
-        """Return a report."""
+        """Return the object for a report."""
         findings = [FindingJson.like(finding) for finding in report.findings]
         return cls.like(report, wrong=len(report.wrong), findings=findings)
 
 
 @dataclass(frozen=True)
 class DiagnosisJson(JsonObject):
-    """One thing that the doctor looked at."""
+    """One finding of the doctor."""
 
     severity: Severity
     """How bad it is."""
     topic: str
     """What it is about, in a word, such as `base`, `registry` or `hub`."""
     detail: str
-    """What is so, in a sentence."""
+    """What is the case, in a sentence."""
     command: str
-    """The command that mends it; empty when there's nothing to mend, or only a person knows how."""
+    """The command that fixes it; empty if there is nothing to fix, or only a person knows how."""
     path: str
-    """The file or folder that it is about; empty for what has none."""
+    """The file or folder that it is about; empty without one."""
     size_bytes: int
     """The bytes that it is about."""
     fixable: bool
-    """Whether `shelf doctor --fix` mends it."""
+    """Whether `shelf doctor --fix` fixes it."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class DoctorReportJson(JsonObject):
     """What the doctor found, the worst first."""
 
     settings: str
-    """The settings file in force."""
+    """The settings file in use."""
     registry: str
     """Where the registry is; without a password."""
     errors: int
@@ -110,15 +110,15 @@ class DoctorReportJson(JsonObject):
     fixed: Sequence[str]
     """What was fixed, in sentences."""
     findings: Sequence[DiagnosisJson]
-    """What was looked at, the worst first."""
+    """The findings, the worst first."""
 
     @classmethod
     def of(cls, report: Report, where: Mapping[str, str]) -> DoctorReportJson:
-        """Return a report.
+        """Return the object for a report.
 
         Args:
-            report: It.
-            where: The settings file and the registry that it is about.
+            report: The report.
+            where: The settings file and the registry.
         """
         findings = [DiagnosisJson.like(found, fixable=bool(found.fix)) for found in report.found]
         return cls.like(report, **where, warnings=report.count(Severity.WARNING), findings=findings)

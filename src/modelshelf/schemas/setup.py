@@ -1,4 +1,4 @@
-"""What setting up finds and writes, as JSON."""
+"""What `shelf init` and the service find and write, as JSON."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SpeedJson(JsonObject):
-    """How fast a disk was."""
+    """A disk's rates."""
 
     write_bytes_per_s: int
-    """One file, written to its end and to the disk."""
+    """Of one file, with its fsync."""
     read_bytes_per_s: int
-    """The same file, read."""
+    """Of the same file."""
 
 
 @dataclass(frozen=True)
@@ -33,38 +33,38 @@ class DiskJson(JsonObject):
     kind: str
     """Its file system."""
     base: str
-    """The base that a tier would have on it."""
+    """The base of a tier on it."""
     size_bytes: int
     """Its size."""
     free_bytes: int
-    """What it has free for an ordinary user."""
+    """Bytes free for an ordinary user."""
     held_bytes: int
-    """What lies in that base already."""
+    """Bytes already in that base."""
     is_home: bool
-    """Whether what Hugging Face programs use by default lies on it."""
+    """Whether the folder that Hugging Face programs use by default is on it."""
     is_network: bool
-    """Whether it is another machine's."""
+    """Whether it is a network mount."""
     vanishes: bool
     """Whether it is a container's own layer."""
     speed: SpeedJson | None
-    """How fast it was; null where it wasn't measured."""
+    """Its rates; null if it wasn't measured."""
     limit_gb: int
-    """The limit that a tier on it would have."""
+    """The limit of a tier on it."""
 
     @classmethod
     def of(cls, disk: Disk) -> DiskJson:
-        """Return a disk."""
+        """Return the object for a disk."""
         return cls.like(disk, speed=SpeedJson.like(disk.speed) if disk.speed else None)
 
 
 @dataclass(frozen=True)
 class WishJson(JsonObject):
-    """A tier as it shall be."""
+    """A tier to set up."""
 
     base: str
     """Its base."""
     limit_gb: float | None
-    """Its limit; null when only the disk limits it."""
+    """Its limit; null if only the disk limits it."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,9 @@ class SetupJson(JsonObject):
     written: bool
     """Whether it was written."""
     backup: str | None
-    """Where what it held before is kept; null where there was none."""
+    """The path of the earlier content; null if there was none."""
     text: str
-    """What it holds."""
+    """Its content."""
     disks: Sequence[DiskJson]
     """The disks that may hold models."""
     primary: WishJson
@@ -86,21 +86,21 @@ class SetupJson(JsonObject):
     secondary: WishJson | None
     """The large tier; null without one."""
     environment_wins: Sequence[str]
-    """Settings that are in the environment as well, which wins."""
+    """Settings in the environment that override the file."""
     usual_path: str
     """The base that Hugging Face programs use by default."""
     usual_models: int
-    """How many models other programs left there."""
+    """How many models of other programs are there."""
     usual_bytes: int
-    """The size of those."""
+    """The total size of these."""
     tools_elsewhere: str
-    """What to say where Hugging Face programs download to another disk than the primary's; empty else."""
+    """A sentence if Hugging Face programs download to another disk than the primary's; empty otherwise."""
 
     @classmethod
     def of(
         cls, around: Surroundings, disks: Sequence[Disk], setup: Setup, text: str, written: Written | None
     ) -> SetupJson:
-        """Return what setting up found and wrote."""
+        """Return the object for a setup."""
         return cls.like(
             around,
             path=str(around.env_file),
@@ -129,25 +129,25 @@ class CommandJson(JsonObject):
 
 @dataclass(frozen=True)
 class UnitJson(JsonObject):
-    """What happens to the unit of the server."""
+    """What happens to the server's unit."""
 
     path: str
     """Its file."""
     text: str
-    """What it holds; empty when it is removed."""
+    """Its content; empty if it is removed."""
     replaces: bool
-    """Whether there was one that held something else; it is kept beside the new one."""
+    """Whether there was a different one, which is kept beside the new one."""
     left_out: Sequence[str]
-    """Secrets of the environment, which no unit holds."""
+    """Secrets in the environment, which no unit holds."""
     commands: Sequence[CommandJson]
-    """What is run, in this order."""
+    """The commands, in order."""
 
     @classmethod
     def of(cls, plan: UnitPlan, ran: Sequence[Ran] = ()) -> UnitJson:
-        """Return what happens to the unit.
+        """Return the object for a unit.
 
         Args:
-            plan: What will happen.
+            plan: The plan.
             ran: Which of its commands were run.
         """
         done = {step.command for step in ran if step.ran}

@@ -1,4 +1,4 @@
-"""What is in force, as JSON."""
+"""What is in use, as JSON."""
 
 from __future__ import annotations
 
@@ -23,48 +23,48 @@ class IndexJson(JsonObject):
     models: str = "/api/models"
     """The models of the library."""
     hub: str = "/hf"
-    """What HF_ENDPOINT is set to, for Hugging Face programs that fetch from here."""
+    """The HF_ENDPOINT for Hugging Face programs that fetch from here."""
     health: str = "/healthz"
     """Whether it runs."""
 
 
 @dataclass(frozen=True)
 class SettingsJson(JsonObject):
-    """The settings in force."""
+    """The settings in use."""
 
     file: str | None
     """The settings file; null without one."""
     library_named_by: str
-    """What names the library, where no setting does; empty else."""
+    """What names the library, if no setting does; empty otherwise."""
 
 
 @dataclass(frozen=True)
 class RegistryJson(JsonObject):
-    """The registry in force."""
+    """The registry in use."""
 
     id: str | None
-    """Its id, which each of its bases names; null while it can't be read."""
+    """Its id, which its bases' markers name; null if it can't be read."""
     url: str
     """Where it is; without a password."""
     exists: bool
-    """Whether it is there and can be read."""
+    """Whether it exists and can be read."""
     detail: str
-    """Why it can't be used; empty where it can, or there is none yet."""
+    """Why it can't be used; empty if it can, or there is none yet."""
 
 
 @dataclass(frozen=True)
 class BaseLibraryJson(JsonObject):
-    """The library that a base belongs to."""
+    """The library of a base."""
 
     id: str
     """The id of its registry."""
     place: str
-    """Where that registry is."""
+    """The place of that registry."""
 
 
 @dataclass(frozen=True)
 class BaseJson(JsonObject):
-    """A base that is known here."""
+    """A known base."""
 
     cache_location: str
     """Its tier: `primary`, `secondary` or `custom`."""
@@ -73,11 +73,11 @@ class BaseJson(JsonObject):
     tier_id: str | None
     """The id in its marker; null without one."""
     online: bool
-    """Whether it is there."""
+    """Whether it is online."""
     detail: str
-    """Why it is offline, or not ours; empty else."""
+    """Why it is offline, or not ours; empty otherwise."""
     library: BaseLibraryJson | None
-    """The library that it belongs to; null while it belongs to none."""
+    """Its library; null if it belongs to none."""
     ours: bool
     """Whether that is this one."""
 
@@ -99,9 +99,9 @@ class ToolsJson(JsonObject):
     hub: str
     """The folder of their repositories."""
     why: str
-    """The variable that says so, or that none does."""
+    """The variable that sets it, or that none does."""
     is_primary: bool
-    """Whether that is the primary tier's."""
+    """Whether it is the primary tier's."""
 
 
 @dataclass(frozen=True)
@@ -118,40 +118,40 @@ class ServerJson(JsonObject):
 
 @dataclass(frozen=True)
 class OwnerJson(JsonObject):
-    """A process that carries out jobs or holds reservations."""
+    """A process that runs jobs or holds reservations."""
 
     owner: str
     """The process."""
     alive: bool | None
-    """Whether it runs; null where that can't be told from here."""
+    """Whether it runs; null if that can't be told from here."""
     jobs: Sequence[int]
-    """The jobs that it carries out."""
+    """The jobs that it runs."""
     reserved_bytes: int
-    """What is promised to it."""
+    """Bytes reserved for it."""
 
 
 @dataclass(frozen=True)
 class StatusJson(JsonObject):
-    """What is in force: settings, registry, bases, servers, and who holds what."""
+    """What is in use: settings, registry, bases, servers, and leases."""
 
     settings: SettingsJson
-    """Which settings are in force."""
+    """The settings in use."""
     registry: RegistryJson
-    """Which registry is in force."""
+    """The registry in use."""
     bases: Sequence[BaseJson]
-    """The bases that are known here."""
+    """The known bases."""
     other_libraries: Sequence[OtherLibraryJson]
     """Other libraries of this user on this machine."""
     hugging_face_tools: ToolsJson
-    """Where Hugging Face programs download to."""
+    """The folder that Hugging Face programs download to."""
     servers: Sequence[ServerJson]
-    """The servers that run."""
+    """The running servers."""
     leases: Sequence[LeaseJson]
-    """Who holds which model."""
+    """The leases."""
     jobs: Sequence[JobJson]
-    """The jobs that haven't ended."""
+    """The unfinished jobs."""
     owners: Sequence[OwnerJson]
-    """The processes that carry out jobs or hold reservations."""
+    """The processes that run jobs or hold reservations."""
     versions: Mapping[str, str]
     """Versions of this program, huggingface_hub, Python and the registry's schema."""
 

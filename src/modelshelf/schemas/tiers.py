@@ -17,7 +17,7 @@ class CapabilitiesJson(JsonObject):
     """What a file system can."""
 
     symlinks: bool
-    """Whether a snapshot can link to its blobs; where not, the bytes lie in the snapshot itself."""
+    """Whether a snapshot can link to its blobs; if not, the snapshot itself holds the bytes."""
     hardlinks: bool
     """Whether a file can have two names."""
     reflinks: bool
@@ -27,15 +27,15 @@ class CapabilitiesJson(JsonObject):
     any_names: bool
     """Whether a name may hold a colon and end in a dot."""
     locks: bool
-    """Whether a lock that is taken keeps others out."""
+    """Whether a held lock keeps others out."""
     network: bool
-    """Whether it lies behind a network or a protocol like one."""
+    """Whether it is behind a network or a similar protocol."""
     max_file_bytes: int | None
-    """The largest file it holds; null where no limit is known."""
+    """The largest file it holds; null if no limit is known."""
     file_system: str
-    """Its type as the mount table spells it; empty where there is none."""
+    """Its type as the mount table spells it; empty without a table."""
     weaknesses: Sequence[str]
-    """What can't be done there, in sentences; none for a usual disk."""
+    """What can't be done there, in sentences; none for an ordinary disk."""
 
 
 @dataclass(frozen=True)
@@ -47,33 +47,33 @@ class TierJson(JsonObject):
     cache_path: str
     """Its base: an HF_HOME, the folder above `hub`."""
     online: bool
-    """Whether it is there."""
+    """Whether it is online."""
     detail: str
-    """Why it is offline, or what a person should know; empty when all is well."""
+    """Why it is offline, or what a person should know; empty if all is well."""
     limit_bytes: int | None
-    """What it may hold; null when only its disk limits it."""
+    """What it may hold; null if only its disk limits it."""
     usage_bytes: int
     """What it holds, as `du -s --apparent-size` counts; a byte that two links share counts once."""
     allocated_bytes: int
     """What its files take on the disk, as `du -s` counts."""
     reserved_bytes: int
-    """What is promised to jobs that haven't written it yet."""
+    """Reserved for jobs that haven't written it yet."""
     free_bytes: int
-    """What its disk has free for an ordinary user, limit or not."""
+    """Free on its disk for an ordinary user, regardless of the limit."""
     free_entries: int | None
-    """How many more files (inodes) its disk can have; null where the file system counts none."""
+    """Its disk's free inodes; null if the file system doesn't count them."""
     warning: bool
     """Whether usage and reservations passed the warning threshold of the limit."""
     writable: bool
-    """Whether the server may write there; models on a tier that is read-only can be loaded."""
+    """Whether the server may write there; models on a read-only tier can be loaded."""
     breakdown: Mapping[str, int]
     """Bytes by kind; together they are `usage_bytes`."""
     capabilities: CapabilitiesJson | None
-    """What its file system can; null while the tier is offline."""
+    """What its file system can; null if the tier is offline."""
 
     @classmethod
     def of(cls, status: TierStatus) -> TierJson:
-        """Return a tier."""
+        """Return the object for a tier."""
         can = status.capabilities
         return cls.like(
             status,

@@ -1,4 +1,4 @@
-"""What trying a model out took, as JSON."""
+"""The times and memory of trying out a model, as JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrialJson(JsonObject):
-    """What loading a model and asking it one question took."""
+    """The times and memory of loading a model and asking it one question."""
 
     load_s: float
     """Seconds until it could answer."""
@@ -22,11 +22,11 @@ class TrialJson(JsonObject):
     memory_bytes: int
     """What its process held in memory: with transformers at most, else at the end."""
     prompt: str
-    """What it was asked."""
+    """The question."""
     answer: str
-    """What it said."""
+    """The answer."""
 
     @classmethod
     def of(cls, trial: Trial) -> TrialJson:
-        """Return a trial."""
+        """Return the object for a trial."""
         return cls.like(trial, load_s=round(trial.load_s, 3), answer_s=round(trial.answer_s, 3))
