@@ -155,8 +155,8 @@ AGREEING := --constraint requirements/test.txt
 lock: ## Write requirements/*.txt anew from pyproject.toml (maintainers)
 	$(PYTHON) -m venv --clear build/lock
 	build/lock/bin/pip --disable-pip-version-check install --quiet 'uv>=0.13'
-	$(COMPILE) pyproject.toml --extra transformers --group test $(WITHOUT_TORCH) --output-file requirements/test.txt
-	$(COMPILE) pyproject.toml --extra transformers $(WITHOUT_TORCH) $(AGREEING) --output-file requirements/transformers.txt
+	$(COMPILE) pyproject.toml --extra transformers --extra llama --group test $(WITHOUT_TORCH) --output-file requirements/test.txt
+	$(COMPILE) pyproject.toml --extra transformers --extra llama $(WITHOUT_TORCH) $(AGREEING) --output-file requirements/transformers.txt
 	$(COMPILE) pyproject.toml $(AGREEING) --output-file requirements/core.txt
 	$(COMPILE) --group build $(AGREEING) --output-file requirements/build.txt
 	$(COMPILE) pyproject.toml --group docs $(AGREEING) --output-file requirements/docs.txt
