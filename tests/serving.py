@@ -108,10 +108,19 @@ def serving(
     api_key: str | None = None,
     roots: Sequence[str] | None = None,
     engines: Engines | None = None,
+    preload: Sequence[str] = (),
 ) -> Iterator[Serving]:
     """Serve a library."""
     watcher, said = Watcher(shelf.services.registry, shelf.services.library, shelf.services.tiers), Said()
-    app = create_app(shelf, host="127.0.0.1", api_key=api_key, custom_roots=roots, watcher=watcher, engines=engines)
+    app = create_app(
+        shelf,
+        host="127.0.0.1",
+        api_key=api_key,
+        custom_roots=roots,
+        watcher=watcher,
+        engines=engines,
+        preload=preload,
+    )
     server = create_server(app, log_level="warning", limits=limits)
     for name in LOGGERS:
         logging.getLogger(name).addHandler(said)

@@ -57,7 +57,8 @@ class ShelfError(Exception):
         """Return the error that `to_dict` described, of its own class, or a plain one if that isn't known."""
         fields = {name: value for name, value in problem.items() if name not in ("type", "title", "status", "detail")}
         detail, hint = str(problem.get("detail", "")), str(fields.pop("hint", ""))
-        known = {kind.title: kind for kind in ShelfError.__subclasses__()}
+        kinds = (kind for child in ShelfError.__subclasses__() for kind in (child, *child.__subclasses__()))
+        known = {kind.title: kind for kind in kinds}
         return known.get(str(problem.get("title")), ShelfError)(detail, hint=hint, **fields)
 
 

@@ -175,9 +175,22 @@ class OneEngine:
         finally:
             self.in_use -= 1
 
-    def status_of(self, model_name: str) -> EngineStatus | None:
+    def status_of(self, model_name: str) -> EngineStatus:
         """Return that it starts."""
         return EngineStatus(ModelName(model_name), EngineKind.GENERATE, self.state, "fake", 0, 0, 0, 300)
+
+    async def engines(self) -> list[EngineStatus]:
+        """Return none."""
+        return []
+
+    async def load(
+        self, model_name: str, keep_alive_s: float | None = None, *, pinned: bool = False, patient: bool = True
+    ) -> EngineStatus:
+        """Return that it starts."""
+        return self.status_of(model_name)
+
+    async def unload(self, model_name: str) -> None:
+        """Do nothing."""
 
     async def start(self) -> None:
         """Begin."""

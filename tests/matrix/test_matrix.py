@@ -30,8 +30,8 @@ DISK = (24 * 2**20, "nr_inodes=600")
 VERBS = [
     line.split()
     for line in """
-    ls; ls --json; path a; show a; search x; files org/x; tiers; env a; run a -- true; verify a; jobs; doctor; lease;
-    lease b --ttl 60; lease --release 1; add x org/x; add y org/x --no-download; add z org/x --dry-run; pull a;
+    ls; ls --json; ps; path a; show a; search x; files org/x; tiers; env a; run a -- true; verify a; jobs; doctor;
+    lease; lease b --ttl 60; lease --release 1; add x org/x; add y org/x --no-download; add z org/x --dry-run; pull a;
     update a; pin b; unpin b; rename b bb;
     rename bb b; adopt /nowhere; reconcile; dedupe; gc --dry-run; gc; move a secondary --dry-run;
     move a secondary; move s primary; rm c --files --dry-run; rm c --files; rm s --files; rm b; ls;
@@ -42,6 +42,7 @@ ROUTES = [
     ("GET", "/api/models", None),
     ("GET", "/api/models/a", None),
     ("GET", "/api/cache", None),
+    ("GET", "/api/engines", None),
     ("GET", "/api/jobs", None),
     ("GET", "/api/doctor", None),
     ("GET", "/healthz", None),

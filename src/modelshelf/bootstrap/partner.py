@@ -35,13 +35,13 @@ def open_partner(model_name: str, told: Callable[[str], None]) -> Iterator[Partn
 
     settings = load_settings()
     with open_shelf(settings=settings) as shelf:
-        if url := _server(shelf.services):
+        if url := server_url(shelf.services):
             yield Partner(url, model_name, settings.api_key or "")
             return
     raise Unavailable("No server of this library runs here.", hint="Start one: shelf serve")
 
 
-def _server(services: Services) -> str:
+def server_url(services: Services) -> str:
     """Return the URL of a server of this library that answers; empty without one."""
     from modelshelf.services.jobs.process import is_alive
 

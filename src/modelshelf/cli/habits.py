@@ -29,7 +29,7 @@ ALIASES = {
     "mv": "move",
     "df": "tiers",
     "du": "tiers",
-    "ps": "lease",
+    "stop": "unload",
     "prune": "gc",
     "import": "adopt",
 }
@@ -45,10 +45,6 @@ _COPY = (
     "Another name: shelf rename NAME NEW_NAME. A copy on another tier: shelf move NAME TIER --keep-source",
 )
 _UPLOAD = ("modelshelf uploads nothing.", "hf upload ORG/NAME FOLDER does.")
-_STOP = (
-    "modelshelf runs no models of its own.",
-    "shelf lease lists the programs that use one; shelf jobs lists the jobs, and shelf cancel JOB ends one.",
-)
 _INSTEAD = {
     "login": _TOKEN,
     "logout": _TOKEN,
@@ -65,8 +61,10 @@ _INSTEAD = {
     "tag": _COPY,
     "push": _UPLOAD,
     "upload": _UPLOAD,
-    "stop": _STOP,
-    "kill": _STOP,
+    "kill": (
+        "shelf ends no programs.",
+        "shelf unload NAME ends what serves a model, shelf cancel JOB a job; shelf lease lists who else uses a model.",
+    ),
     "cache": ("shelf has no command in front of the others.", "hf cache ls is shelf ls; shelf --help lists them all."),
     "system": ("shelf has no command in front of the others.", "shelf tiers says what the disks hold."),
 }
@@ -93,6 +91,7 @@ _MEANINGS = {
     "serve": "api daemon server",
     "show": "about describe details",
     "tiers": "disk disks quota size space storage usage",
+    "unload": "eject free",
     "update": "outdated refresh upgrade",
     "verify": "checksum hash repair",
 }

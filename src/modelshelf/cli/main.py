@@ -36,6 +36,7 @@ from modelshelf.cli import (
     output,
     path,
     pin,
+    ps,
     pull,
     reconcile,
     rename,
@@ -46,6 +47,7 @@ from modelshelf.cli import (
     show,
     status,
     tiers,
+    unload,
     update,
     verify,
 )
@@ -104,7 +106,7 @@ _GROUPS: dict[str, list[Callable[..., None]]] = {
         jobs.jobs,
         jobs.cancel,
     ],
-    "Server": [serve.serve, engines.engines, install_service.install_service],
+    "Server": [serve.serve, ps.ps, unload.unload, engines.engines, install_service.install_service],
 }
 """The commands as `shelf --help` lists them."""
 _CONTEXTS = {

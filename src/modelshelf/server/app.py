@@ -16,6 +16,7 @@ from modelshelf.schemas.status import HealthJson, ReadyJson
 from modelshelf.server import errors, pages
 from modelshelf.server.answers import Json
 from modelshelf.server.api import cache, doctor, events, jobs, models, status
+from modelshelf.server.api import engines as engine_routes
 from modelshelf.server.bodies import BoundedBodies
 from modelshelf.server.doors import PathDoor
 from modelshelf.server.gateway import routes as v1
@@ -24,6 +25,7 @@ from modelshelf.server.gateway.ports import Engines, NoEngines
 from modelshelf.server.gateway.relay import Door
 from modelshelf.server.hub import routes
 from modelshelf.server.openapi import EVERYWHERE, TAGS, Api, answers, problems
+from modelshelf.server.preload import preloading
 from modelshelf.server.security import Gate
 from modelshelf.services.events.watch import Watcher
 from modelshelf.services.jobs.worker import Worker
@@ -38,6 +40,7 @@ def create_app(
     custom_roots: Sequence[str] | None = None,
     watcher: Watcher | None = None,
     engines: Engines | None = None,
+    preload: Sequence[str] = (),
 ) -> FastAPI:
     """Return the application, which runs the library's jobs while it runs.
 
@@ -48,6 +51,7 @@ def create_app(
         custom_roots: Folders below which a request may name a path; None: where drives are mounted.
         watcher: Tells listeners of changes; for a caller that has to close it before the server ends.
         engines: What runs the models; None: nothing does.
+        preload: The models to load at once.
     """
     watcher = watcher or shelf.services.watcher()
     gateway = Door(engines or NoEngines(), Names(shelf.services.library))
@@ -57,7 +61,7 @@ def create_app(
         openapi_tags=TAGS,
         docs_url=None,
         redoc_url=None,
-        lifespan=_lifespan(shelf, watcher, gateway),
+        lifespan=_lifespan(shelf, watcher, gateway, preload),
         responses=problems(*EVERYWHERE),
     )
     app.add_middleware(BoundedBodies)
@@ -66,6 +70,7 @@ def create_app(
     door = PathDoor(shelf, custom_roots)
     app.include_router(v1.create_router(gateway))
     app.include_router(models.create_router(shelf, door))
+    app.include_router(engine_routes.create_router(shelf.services.library, gateway.engines))
     app.include_router(cache.create_router(shelf, door))
     app.include_router(jobs.create_router(shelf))
     app.include_router(events.create_router(watcher))
@@ -94,13 +99,15 @@ class _NoLibrary:
         return self
 
 
-def _lifespan(shelf: Shelf, watcher: Watcher, gateway: Door) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _lifespan(
+    shelf: Shelf, watcher: Watcher, gateway: Door, preload: Sequence[str]
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         worker = Worker(shelf.services.runner)
         worker.start()
         watcher.start()
-        async with gateway.open():
+        async with gateway.open(), preloading(gateway.engines, preload):
             yield
         await to_thread.run_sync(watcher.stop)
         await to_thread.run_sync(worker.stop)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from modelshelf.bootstrap.engines import make_pool
 from modelshelf.bootstrap.read_only import server_settings
@@ -15,15 +15,17 @@ from modelshelf.server.uvicorn_server import serve as run
 from modelshelf.services.jobs.presence import Presence
 
 
-def serve(*, host: str | None, port: int | None, announce: Callable[[str], None]) -> None:
+def serve(*, host: str | None, port: int | None, announce: Callable[[str], None], preload: Sequence[str] = ()) -> None:
     """Serve until SIGTERM or Ctrl-C; running jobs are then queued again with their progress.
 
     Args:
         host: The address to listen on; None: SHELF_HOST.
         port: The port; None: SHELF_PORT.
         announce: Called with the server's address once it answers; with SHELF_LOG=json only the log tells it.
+        preload: The models to load at once.
 
     Raises:
+        NotFound: There is no such model.
         BadInput: The settings are invalid, or the address needs a key that isn't set.
         Unavailable: The primary base isn't mounted, or the registry can't be opened.
     """
@@ -34,6 +36,8 @@ def serve(*, host: str | None, port: int | None, announce: Callable[[str], None]
     check_listening(reached, settings.api_key)
     raise_descriptors()
     with open_shelf() as shelf:
+        for name in preload:
+            shelf.services.library.row(name)
         watcher = shelf.services.watcher()
         app = create_app(
             shelf,
@@ -42,6 +46,7 @@ def serve(*, host: str | None, port: int | None, announce: Callable[[str], None]
             custom_roots=settings.custom_roots,
             watcher=watcher,
             engines=make_pool(shelf.services),
+            preload=preload,
         )
         presence = Presence(shelf.services.runner)
 

@@ -11,7 +11,7 @@ from typing import Any, Union, get_args
 from fastapi import FastAPI
 from pydantic import TypeAdapter
 
-from modelshelf.errors import BadInput, Conflict, Denied, NotFound, OutOfSpace, ShelfError, Unavailable
+from modelshelf.errors import BadInput, Conflict, Denied, NotFound, OutOfSpace, ShelfError, TooMany, Unavailable
 from modelshelf.schemas.jobs import JobJson
 from modelshelf.schemas.json_object import JsonObject
 from modelshelf.server.errors import Unauthorized
@@ -37,6 +37,7 @@ _EXAMPLES: dict[int, ShelfError] = {
     403: Denied("A request may not name the folder /etc/x.", hint="Set SHELF_CUSTOM_ROOTS.", path="/etc/x"),
     404: NotFound("There is no model nope.", hint="shelf ls lists them.", model_name="nope"),
     409: Conflict("tiny is pinned.", hint="Unpin it first.", model_name="tiny"),
+    429: TooMany("256 requests wait for tiny already.", hint="Ask again later.", queued=256),
     503: Unavailable("The hub isn't reachable.", hint="Downloaded models keep working."),
     507: OutOfSpace("Need 140.2 GB, primary has 31.0 GB of 100.0 GB.", hint="secondary has room: --to secondary"),
 }

@@ -37,6 +37,7 @@ LOOKING = {
     "status": ("status",),
     "doctor": ("doctor",),
     "engines": ("engines",),
+    "ps": ("ps",),
     "search": ("search", "model"),
     "files": ("files", "org/model"),
     "add": ("add", "n", "org/model", "--dry-run"),
@@ -74,6 +75,7 @@ MAKING_ROOM = {
 GETS = (
     "/api/models",
     "/api/models/m",
+    "/api/engines",
     "/api/cache",
     "/api/jobs",
     "/api/jobs/1",

@@ -6,7 +6,7 @@ import contextlib
 import json
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 
 from modelshelf.bootstrap.engines import make_pool
+from modelshelf.services.jobs.process import this_process
 from modelshelf.services.shelf import Shelf
 from tests.fakes.hub import FakeHub
 from tests.headers import gguf
 from tests.serving import Reply, Serving, serving
-from tests.world import Home
+from tests.world import Home, wait_until
 
 PROGRAM = Path(__file__).parents[2] / "fakes" / "engine_program.py"
 WRITER = {
@@ -36,6 +37,17 @@ class Served:
 
     shelf: Shelf
     server: Serving
+    home: Home
+
+    def engines(self) -> list[Any]:
+        """Return what the server says of its engines."""
+        found = self.server.ask("GET", "/api/engines").json
+        assert isinstance(found, list)
+        return found
+
+    def post(self, path: str, **body: Any) -> Reply:
+        """Post to a model."""
+        return self.server.ask("POST", f"/api/models/{path}", json.dumps(body).encode())
 
     def ask(self, model: str, **more: Any) -> Reply:
         """Ask a model."""
@@ -48,17 +60,18 @@ class Served:
 
 
 @contextlib.contextmanager
-def served(home: Home, hub: FakeHub, **settings: str) -> Iterator[Served]:
-    """Serve a library whose llama-server is the tests' own engine."""
-    command = shlex.join([sys.executable, "-P", str(PROGRAM)])
+def served(home: Home, hub: FakeHub, *words: str, preload: Sequence[str] = (), **settings: str) -> Iterator[Served]:
+    """Serve a library whose llama-server is the tests' own engine with these words."""
+    command = shlex.join([sys.executable, "-P", str(PROGRAM), *words])
     for name in ("one", "two"):
         hub.add_repo(f"org/{name}", {"model.gguf": gguf(WRITER)})
     with home.open() as shelf:
         for name in ("one", "two"):
             shelf.register(name, f"org/{name}")
         pool = make_pool(shelf.services, home.settings(LLAMA_SERVER=command, **settings))
-        with serving(shelf, engines=pool) as server:
-            yield Served(shelf, server)
+        with serving(shelf, engines=pool, preload=preload) as server:
+            shelf.services.registry.servers.beat(this_process(), f"http://127.0.0.1:{server.port}")
+            yield Served(shelf, server, home)
 
 
 @pytest.fixture
@@ -88,3 +101,92 @@ def test_the_end_of_the_server_ends_its_engines(home: Home, hub: FakeHub) -> Non
         assert made.leases() == ["one"]
     with home.open() as shelf:
         assert shelf.services.leaser.live() == []
+
+
+# ---- control
+
+
+def test_a_model_is_loaded_and_unloaded_by_hand(both: Served) -> None:
+    """A loaded model is listed with its tier and its time; unloaded, nothing of it is left."""
+    assert both.engines() == []
+    loaded = both.post("one/load", keep_alive="30m")
+    assert loaded.status == 200
+    (listed,) = both.engines()
+    assert {key: listed[key] for key in ("model_name", "state", "engine", "kind", "cache_location", "detail")} == {
+        "model_name": "one", "state": "ready", "engine": "llama", "kind": "generate", "cache_location": "primary",
+        "detail": "",
+    }  # fmt: skip
+    assert (listed["keep_alive_s"], listed["in_flight"], listed["queued"]) == (1800, 0, 0)
+    assert 0 < listed["unload_in_s"] <= 1800
+    assert listed["memory_bytes"] > 0
+    assert both.post("one/unload").json == {"model_name": "one"}
+    assert (both.engines(), both.leases()) == ([], [])
+    assert both.post("one/unload").status == 404
+
+
+def test_a_pinned_model_gives_no_room_to_a_request(both: Served) -> None:
+    """A request for which only a pinned model could go gets 503, and the command that helps."""
+    assert both.post("one/load", pinned=True).json["pinned"]
+    refused = both.ask("two")
+    assert refused.status == 503
+    assert "pinned" in refused.json["error"]["message"]
+    assert [both.post("one/unload").status, both.ask("two").status] == [200, 200]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [("nobody/load", {}, 404), ("one/load", {"keep_alive": "soon"}, 400), ("one/load", {"for": 1}, 422)],
+    ids=["no model", "no duration", "no such field"],
+)
+def test_a_wrong_load_starts_nothing(both: Served, path: str, body: dict[str, Any], status: int) -> None:
+    """A load that can't be meant is refused as a problem document."""
+    refused = both.post(path, **body)
+    assert (refused.status, refused.headers["content-type"]) == (status, "application/problem+json")
+    assert both.engines() == []
+
+
+def test_a_failed_model_is_listed_with_its_last_words(home: Home, hub: FakeHub) -> None:
+    """A model whose engine crashes as it starts is told with its log, on the page and at the command line."""
+    with served(home, hub, "--crash", "starting") as made:
+        refused = made.post("one/load")
+        assert refused.status == 503
+        assert refused.json["tail"]
+        (listed,) = made.engines()
+        assert (listed["state"], listed["tail"]) == ("failed", refused.json["tail"])
+        shown = home.run("ps").checked()
+        assert "failed" in shown.out
+        assert listed["detail"] in shown.err
+
+
+def test_the_commands_show_and_unload(both: Served) -> None:
+    """`shelf ps` lists what the server has in memory, and `shelf unload` ends it."""
+    both.post("one/load", keep_alive=-1)
+    shown = both.home.run("ps").checked()
+    assert [line.split()[0] for line in shown.out.splitlines()] == ["MODEL", "one"]
+    assert shown.out.rstrip().endswith("never")
+    assert both.home.run("ps", "--json").checked().json[0]["model_name"] == "one"
+    assert both.home.run("unload", "one").checked().err == "Unloaded one.\n"
+    assert "No model is loaded" in both.home.run("ps").checked().err
+    again = both.home.run("unload", "one")
+    assert (again.code, "shelf ps lists what is" in again.err) == (4, True)
+
+
+def test_without_a_server_nothing_is_loaded(home: Home) -> None:
+    """`shelf ps` lists nothing where no server runs, and `shelf unload` says how to start one."""
+    shown, refused = home.run("ps").checked(), home.run("unload", "one")
+    assert (shown.out, "shelf serve" in shown.err) == ("", True)
+    assert home.run("ps", "--json").checked().json == []
+    assert (refused.code, "shelf serve" in refused.err) == (7, True)
+
+
+def test_a_server_loads_a_model_as_it_starts(home: Home, hub: FakeHub) -> None:
+    """A model that the server is told to load is ready without a request, and stays."""
+    with served(home, hub, preload=["two"]) as made:
+        ready = wait_until(lambda: [each for each in made.engines() if each["state"] == "ready"], "the model")
+        assert [(each["model_name"], each["keep_alive_s"]) for each in ready] == [("two", None)]
+
+
+def test_a_server_is_not_started_for_a_model_that_is_not_there(home: Home) -> None:
+    """`shelf serve --model` with an unknown name says so and ends."""
+    refused = home.run("serve", "--model", "nobody")
+    assert (refused.code, "There is no model nobody" in refused.err) == (4, True)

@@ -86,6 +86,15 @@ class Change(_Body):
     """Whether a move keeps the old copy."""
 
 
+class Load(_Body):
+    """How a model is loaded."""
+
+    keep_alive: float | Text | None = None
+    """How long it stays when it is idle: seconds or `30m`; -1 for ever; by default as before."""
+    pinned: bool = False
+    """Whether it makes no room for other models, until it is unloaded."""
+
+
 class Update(_Body):
     """How to update a model."""
 

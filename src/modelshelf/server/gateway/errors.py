@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from modelshelf.errors import EngineFailed, ShelfError, TooMany
+from modelshelf.errors import BadInput, EngineFailed, ShelfError, TooMany
 from modelshelf.server.errors import retry_after
 
 _LAST_LINES = 5
@@ -15,7 +15,7 @@ _TYPES = {400: "invalid_request_error", 401: "authentication_error", 403: "permi
 _TYPES |= {413: "request_too_large", 429: "rate_limit_error"}
 
 
-class BodyTooLong(ShelfError):
+class BodyTooLong(BadInput):
     """The body of a request has more bytes than it may have."""
 
     title = "Content too large"

@@ -27,6 +27,17 @@ class Engines(Protocol):
     def status_of(self, model_name: str) -> EngineStatus | None:
         """Return what a model's engine has come to; None where nobody asked for it."""
 
+    async def engines(self) -> list[EngineStatus]:
+        """Return the engines and the models that are asked for."""
+
+    async def load(
+        self, model_name: str, keep_alive_s: float | None = None, *, pinned: bool = False, patient: bool = True
+    ) -> EngineStatus:
+        """Start a model; see `EnginePool.load`."""
+
+    async def unload(self, model_name: str) -> None:
+        """End a model's engine; see `EnginePool.unload`."""
+
     async def start(self) -> None:
         """Begin; needed before the first use."""
 
@@ -52,15 +63,41 @@ class NoEngines:
         Raises:
             Unavailable: Always.
         """
-        raise Unavailable("This server runs no engines.", hint="shelf run NAME -- COMMAND starts one of your own.")
+        raise _none()
         yield
 
     def status_of(self, model_name: str) -> EngineStatus | None:
         """Return nothing."""
         return None
 
+    async def engines(self) -> list[EngineStatus]:
+        """Return none."""
+        return []
+
+    async def load(
+        self, model_name: str, keep_alive_s: float | None = None, *, pinned: bool = False, patient: bool = True
+    ) -> EngineStatus:
+        """Refuse.
+
+        Raises:
+            Unavailable: Always.
+        """
+        raise _none()
+
+    async def unload(self, model_name: str) -> None:
+        """Refuse.
+
+        Raises:
+            Unavailable: Always.
+        """
+        raise _none()
+
     async def start(self) -> None:
         """Do nothing."""
 
     async def stop(self) -> None:
         """Do nothing."""
+
+
+def _none() -> Unavailable:
+    return Unavailable("This server runs no engines.", hint="shelf run NAME -- COMMAND starts one of your own.")

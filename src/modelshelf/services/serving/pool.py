@@ -84,19 +84,23 @@ class EnginePool:
         engine = self._known(model_name)
         return None if engine is None else self._status(engine)
 
-    async def load(self, model_name: str, keep_alive_s: float | None = None, *, pinned: bool = False) -> EngineStatus:
-        """Start a model and return once it is ready, however long that takes.
+    async def load(
+        self, model_name: str, keep_alive_s: float | None = None, *, pinned: bool = False, patient: bool = True
+    ) -> EngineStatus:
+        """Start a model and return once it is ready; a start that takes longer than that goes on.
 
         Args:
             model_name: The model.
             keep_alive_s: See `use`.
             pinned: Whether it then never makes room for another model.
+            patient: See `use`.
 
         Raises:
             NotFound, BadInput, EngineFailed, TooMany, Unavailable: See `use`.
         """
         wanted = await self._look(model_name)
-        async with self._run.slot(wanted, keep_alive_s=keep_alive_s, pin=pinned, by_hand=True):
+        wait_s = None if patient else self._rules.load_wait_s
+        async with self._run.slot(wanted, keep_alive_s=keep_alive_s, pin=pinned, by_hand=True, wait_s=wait_s):
             return self._status(self._run.scheduler.engines[wanted.model_id])
 
     async def unload(self, model_name: str) -> None:

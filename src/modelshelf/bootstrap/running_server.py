@@ -1,0 +1,68 @@
+"""Asking the running server of a library, for what only its process knows."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from modelshelf.errors import ShelfError, Unavailable
+from modelshelf.settings import load_settings
+
+_CONNECT_WITHIN_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunningServer:
+    """A server of this library."""
+
+    url: str
+    key: str = field(default="", repr=False)
+
+    def ask(self, method: str, path: str) -> Any:
+        """Return what the server answers, from JSON; None where it answers nothing.
+
+        Raises:
+            ShelfError: What it refuses with; Unavailable where it doesn't answer.
+        """
+        from urllib3 import Timeout, request
+        from urllib3.exceptions import HTTPError
+
+        headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
+        timeout = Timeout(connect=_CONNECT_WITHIN_S, read=None)
+        try:
+            answer = request(method, self.url + path, headers=headers, retries=False, redirect=False, timeout=timeout)
+            told = json.loads(answer.data) if answer.data else None
+        except (HTTPError, ValueError) as err:
+            raise Unavailable(f"The server at {self.url} broke off its answer ({type(err).__name__}).") from err
+        if answer.status >= 400:
+            raise ShelfError.from_dict(told if isinstance(told, dict) else {})
+        return told
+
+
+def find_server() -> RunningServer | None:
+    """Return a server of this library that answers; None where none runs here. Nothing is made or changed.
+
+    Raises:
+        BadInput: The settings are wrong.
+        Unavailable: The primary base isn't mounted, or the registry can't be opened.
+    """
+    from modelshelf.bootstrap.partner import server_url
+    from modelshelf.bootstrap.shelf import open_shelf
+
+    settings = load_settings()
+    with open_shelf(settings=settings, read_only=True) as shelf:
+        url = server_url(shelf.services)
+    return RunningServer(url, settings.api_key or "") if url else None
+
+
+def the_server() -> RunningServer:
+    """Return the server of this library.
+
+    Raises:
+        BadInput: The settings are wrong.
+        Unavailable: None runs here; see `find_server`.
+    """
+    if (server := find_server()) is None:
+        raise Unavailable("No server of this library runs here.", hint="Start one: shelf serve")
+    return server

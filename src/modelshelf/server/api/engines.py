@@ -1,0 +1,58 @@
+"""`/api/engines` and loading: which models are in memory, and who goes in and out by hand."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from anyio import to_thread
+from fastapi import APIRouter, Body
+
+from modelshelf.domain.serving import EngineStatus
+from modelshelf.schemas.engine_status import EngineStatusJson, UnloadedJson
+from modelshelf.server.answers import Json
+from modelshelf.server.api.requests import Load, ModelInPath
+from modelshelf.server.gateway.asked import keep_alive_in
+from modelshelf.server.gateway.ports import Engines
+from modelshelf.server.openapi import answers, problems
+from modelshelf.services.catalog.models import Library
+
+MayLoad = Annotated[Load, Body(default_factory=Load)]
+_ASKING = problems(404, 413, 422, 429)
+
+
+def create_router(library: Library, engines: Engines) -> APIRouter:
+    """Return the routes over the engines of this process."""
+    router = APIRouter(prefix="/api", tags=["engines"])
+
+    def shown(found: list[EngineStatus]) -> list[EngineStatusJson]:
+        rows = {name: library.reader.model(name) for name in {status.model_name for status in found}}
+        at = {name: row.cache_location for name, row in rows.items() if row is not None}
+        return [EngineStatusJson.of(status, at.get(status.model_name)) for status in found]
+
+    @router.get("/engines", responses=answers(list[EngineStatusJson], "The models in memory, by name."))
+    async def list_engines() -> Json:
+        """List the models that are loaded, start, or failed."""
+        return Json(await to_thread.run_sync(shown, await engines.engines()))
+
+    @router.post("/models/{model_name}/load", responses=answers(EngineStatusJson, "It is loaded.") | _ASKING)
+    async def load(model_name: ModelInPath, wanted: MayLoad) -> Json:
+        """Load a model into memory.
+
+        It makes room as a request does. What takes longer than LOAD_WAIT_S goes on: the answer then is 503, and says
+        when to ask again.
+        """
+        keep_alive_s = keep_alive_in(wanted.keep_alive)
+        status = await engines.load(model_name, keep_alive_s, pinned=wanted.pinned, patient=False)
+        (view,) = await to_thread.run_sync(shown, [status])
+        return Json(view)
+
+    @router.post("/models/{model_name}/unload", responses=answers(UnloadedJson, "It is gone.") | _ASKING)
+    async def unload(model_name: ModelInPath) -> Json:
+        """Unload a model.
+
+        It ends what it answers first; the answer comes when nothing of its engine is left.
+        """
+        await engines.unload(model_name)
+        return Json(UnloadedJson(model_name))
+
+    return router
