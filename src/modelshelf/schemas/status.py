@@ -135,15 +135,15 @@ class StatusJson(JsonObject):
     """What is in use: settings, registry, bases, servers, and leases."""
 
     settings: SettingsJson
-    """The settings in use."""
+    """Which settings are in use."""
     registry: RegistryJson
-    """The registry in use."""
+    """Which registry is in use."""
     bases: Sequence[BaseJson]
     """The known bases."""
     other_libraries: Sequence[OtherLibraryJson]
     """Other libraries of this user on this machine."""
     hugging_face_tools: ToolsJson
-    """The folder that Hugging Face programs download to."""
+    """Where Hugging Face programs download to."""
     servers: Sequence[ServerJson]
     """The running servers."""
     leases: Sequence[LeaseJson]

@@ -190,7 +190,7 @@ TWINS: dict[str, Callable[[Library], Pair]] = {
     ),
     "verify": verifying,
 }
-ALONE = {"clean", "env", "path", "load", "init", "files", "forget", "install-service", "search"}
+ALONE = {"clean", "engines", "env", "path", "load", "init", "files", "forget", "install-service", "search"}
 """Commands without a counterpart over HTTP."""
 
 
