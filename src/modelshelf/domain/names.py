@@ -25,6 +25,8 @@ _MAX_NAME_BYTES = 255
 _MAX_PATH_BYTES = 2048
 """Longest path inside a repository that still fits below a base (PATH_MAX is 4096)."""
 
+_CLIMBS = re.compile(r"(?:^|/)\.{0,2}(?:/|\Z)")
+"""A part of a path that is empty, `.` or `..`."""
 _ID_PART = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?")
 _MAX_NAME_CHARS = 120
 _MODEL_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._:+-]{{0,{_MAX_NAME_CHARS - 1}}}")
@@ -201,6 +203,8 @@ class FilePath(str):
 
 
 def _stays_inside(text: str) -> bool:
+    if text.isascii() and len(text) <= _MAX_NAME_BYTES:  # most paths: no part of them can be too long
+        return _CLIMBS.search(text) is None
     try:
         size_bytes = len(text.encode())
     except UnicodeEncodeError:

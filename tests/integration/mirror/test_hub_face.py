@@ -30,7 +30,8 @@ from modelshelf.errors import BadInput, Conflict, NotFound
 from modelshelf.server.hub.routes import create_router
 from modelshelf.server.hub.sendfile import WINDOW_BYTES, ZERO_COPY, ZeroCopyProtocol
 from modelshelf.server.uvicorn_server import create_server, listen, url_of
-from modelshelf.services.mirror.lookup import HubFace, ServedFile
+from modelshelf.services.mirror.contents import ServedFile
+from modelshelf.services.mirror.lookup import HubFace
 from modelshelf.store.layout import Base
 from tests.integration.mirror.hub_face_tree import (
     Client,
@@ -617,7 +618,8 @@ SERVER = """if True:
     from fastapi import FastAPI
     from modelshelf.server.hub.routes import create_router
     from modelshelf.server.uvicorn_server import serve
-    from modelshelf.services.mirror.lookup import ServedFile, HubFace
+    from modelshelf.services.mirror.contents import ServedFile
+    from modelshelf.services.mirror.lookup import HubFace
     from modelshelf.store.layout import Base
     app = FastAPI()
     app.include_router(create_router(HubFace(lambda: [Base(pathlib.Path(sys.argv[1]))])))

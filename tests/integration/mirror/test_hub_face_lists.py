@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from modelshelf.domain.models import FileEntry
+from modelshelf.domain.names import CommitHash, Digest, FilePath, RepoId
+from modelshelf.services.mirror.lookup import HubFace
 from modelshelf.store.layout import Base
 from modelshelf.store.repos import trees
+from tests.builders import AGED_S, age
 from tests.integration.mirror.hub_face_tree import Client, Face, add_commit, digest_of, running
 from tests.world import Home
 
@@ -163,3 +168,74 @@ def test_a_list_of_the_files_that_were_adopted_is_not_written(tmp_path: Path, ho
 
     assert home.run("pull", json.loads(name)[0]["model_name"]).code == 0
     assert trees.read(Base(home.primary).repo("org/gg"), COMMIT) == ()
+
+
+def add_listed(base: Path, count: int) -> list[FileEntry]:
+    """Lay out a commit whose list names so many files, none of which is here but one; return them."""
+    add_commit(base, "org/gg", COMMIT, {"config.json": b"{}"}, tree=True)
+    repo = Base(base).repo(RepoId("org/gg"))
+    named = [FileEntry(FilePath(f"part-{i // 1000}/{i:05}.bin"), i, Digest(f"{i:064x}")) for i in range(count)]
+    trees.write(repo, CommitHash(COMMIT), [*trees.read(repo, CommitHash(COMMIT)), *named])
+    return named
+
+
+def test_a_long_list_comes_in_pages(tmp_path: Path, client: Client) -> None:
+    """A page has at most 1,000 entries and names the next one; huggingface_hub reads all of them."""
+    named = add_listed(tmp_path / "tier", 2300)
+    ours = [file.path for file in named]
+    code = "print(json.dumps([f.path for f in HfApi().list_repo_tree('org/gg', recursive=True)]))"
+    with running(tmp_path / "tier") as face:
+        client.url = face.url
+        listed = json.loads(client.run(f"import json; from huggingface_hub import HfApi; {code}"))
+        query, pages = "?recursive=true", []
+        while query:
+            _, headers, body = face.ask("GET", f"api/models/org/gg/tree/main{query}")
+            pages.append([entry["path"] for entry in json.loads(body)])
+            query = "?" + headers["link"].partition("?")[2].partition(">")[0] if "link" in headers else ""
+
+    assert sorted(listed) == sorted([*ours, "config.json", "part-0", "part-1", "part-2"])
+    assert [len(page) for page in pages] == [1000, 1000, 304]
+    assert [path for page in pages for path in page] == listed
+
+
+def test_llama_cpp_gets_a_long_list_at_once(tmp_path: Path) -> None:
+    """llama.cpp takes the first page for all of a commit, so that it has no second one."""
+    add_commit(tmp_path, "org/gg", COMMIT, {f"{i:04}.json": b"" for i in range(1200)}, tree=False)
+    with running(tmp_path) as face:
+        _, headers, body = face.ask("GET", "api/models/org/gg/tree/main", {"User-Agent": "llama-cpp/b9000"})
+
+    assert (len(json.loads(body)), "link" in headers) == (1200, False)
+
+
+def test_a_list_that_was_read_is_read_again_when_it_changed(tmp_path: Path) -> None:
+    """What is kept between two pages holds while the list and the folders of the snapshot are as they were."""
+    add_listed(tmp_path, 3)
+    age(tmp_path)
+    repo = Base(tmp_path).repo(RepoId("org/gg"))
+    os.utime(repo.tree(CommitHash(COMMIT)), (AGED_S, AGED_S))
+    face = HubFace(lambda: [Base(tmp_path)])
+    first = face.contents(face.resolve("org/gg"))
+    assert face.contents(face.resolve("org/gg")) is first
+
+    (repo.snapshot(CommitHash(COMMIT)) / "new.json").write_bytes(b"{}")
+    more = face.contents(face.resolve("org/gg"))
+    assert (len(more.files), more.whole) == (5, False)
+
+    (repo.snapshot(CommitHash(COMMIT)) / "new.json").unlink()
+    age(tmp_path)
+    trees.write(repo, CommitHash(COMMIT), [FileEntry(FilePath("config.json"), 2, Digest("c" * 40))])
+    assert len(face.contents(face.resolve("org/gg")).files) == 1
+
+
+def test_only_a_few_lists_are_kept(tmp_path: Path) -> None:
+    """Of the repositories that were asked for, the last four are read once; the others are read anew."""
+    for number in range(5):
+        add_commit(tmp_path, f"org/m{number}", COMMIT, {"config.json": b"{}"}, tree=True)
+        os.utime(Base(tmp_path).repo(RepoId(f"org/m{number}")).tree(CommitHash(COMMIT)), (AGED_S, AGED_S))
+    age(tmp_path)
+    face = HubFace(lambda: [Base(tmp_path)])
+    asked = [face.contents(face.resolve(f"org/m{number}")) for number in range(5)]
+
+    again = {number: face.contents(face.resolve(f"org/m{number}")) for number in (4, 1, 0)}
+
+    assert (again[4] is asked[4], again[1] is asked[1], again[0] is asked[0]) == (True, True, False)

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from modelshelf.domain import lfs
 from modelshelf.domain.names import COMMIT_HASH
-from modelshelf.services.mirror.lookup import Contents, ServedFile
+from modelshelf.services.mirror.contents import Contents, ServedFile
 from modelshelf.services.mirror.repositories import ResolvedRevision
 
 _UNKNOWN_OID = "0" * 40
@@ -77,23 +77,26 @@ def commits(found: ResolvedRevision) -> list[dict[str, Any]]:
     return [{**_last_commit(found), "message": "", "authors": []}]
 
 
-def tree(found: ResolvedRevision, contents: Contents, *, expand: bool) -> dict[str, dict[str, Any]]:
-    """Return the files and the folders above them, by path.
+def tree(found: ResolvedRevision, contents: Contents, paths: Iterable[str], *, expand: bool) -> list[dict[str, Any]]:
+    """Return files and folders of a commit, in the order that is asked for; what it hasn't is left out.
 
     Args:
         found: The commit.
         contents: Its files.
+        paths: Which of its files and folders.
         expand: Whether to name each file's last commit. A cache doesn't know it, but the file is in this one.
     """
-    entries = {file.path: _file_entry(file) for file in contents.files}
-    for folder in {above for file in contents.files for above in _folders(file.path)}:
-        entries[folder] = {"type": "directory", "oid": _UNKNOWN_OID, "size": 0, "path": folder}
-    for entry in entries.values():
-        if expand:
-            entry |= {"lastCommit": _last_commit(found)}
-        if not contents.whole and entry["type"] == "file":
-            entry["xetHash"] = ""
-    return dict(sorted(entries.items()))
+    entries = []
+    for path in paths:
+        file = contents.by_path.get(path)
+        if file is not None:
+            entry = _file_entry(file) | ({} if contents.whole else {"xetHash": ""})
+        elif path in contents.folders:
+            entry = {"type": "directory", "oid": _UNKNOWN_OID, "size": 0, "path": path}
+        else:
+            continue
+        entries.append(entry | ({"lastCommit": _last_commit(found)} if expand else {}))
+    return entries
 
 
 def manifest(found: ResolvedRevision, file: ServedFile, projector: ServedFile | None) -> dict[str, Any]:
@@ -148,11 +151,6 @@ def choose_projector(files: Sequence[ServedFile]) -> ServedFile | None:
 
 def _is_projector(file: ServedFile) -> bool:
     return "mmproj" in file.path.lower()
-
-
-def _folders(path: str) -> Iterable[str]:
-    parts = path.split("/")
-    return ("/".join(parts[:depth]) for depth in range(1, len(parts)))
 
 
 def _file_entry(file: ServedFile) -> dict[str, Any]:

@@ -23,14 +23,15 @@ from modelshelf.server.errors import header_line, retry_after
 from modelshelf.server.hub import bodies
 from modelshelf.server.hub.paths import HubPath, has_etag, parse_path, parse_range
 from modelshelf.server.hub.sendfile import FileSlice
-from modelshelf.services.mirror.lookup import Contents, HubFace, ServedFile
+from modelshelf.services.mirror.contents import Contents, ServedFile
+from modelshelf.services.mirror.lookup import HubFace
 from modelshelf.services.mirror.repositories import ResolvedRevision
 
 PREFIX = "/hf"
 _BODY_LIMIT_BYTES = 4 << 20
 _PLAIN_HTTP_LIMIT_BYTES = 50 * 10**9
 _PAGE = 1000
-"""Most models on one page of a list, as on the Hub."""
+"""Most entries on one page of a list, as on the Hub."""
 
 
 def create_router(face: HubFace) -> APIRouter:
@@ -110,15 +111,10 @@ class _Answers:
         wanted, author = query.get("search", "").lower(), query.get("author", "").lower()
         ids = [repo_id for repo_id in self._face.repo_ids() if wanted in repo_id.lower()]
         ids = [repo_id for repo_id in ids if author in ("", repo_id.lower().partition("/")[0])]
-        first, count = _number(query.get("cursor"), 0), min(_number(query.get("limit"), _PAGE), _PAGE)
+        first, count = _number(query.get("cursor"), 0), _page_size(request)
         is_full = _flag(request, "full") or "siblings" in query.getlist("expand") + query.getlist("expand[]")
         page = [self._sidecar(repo_id, is_full=is_full) for repo_id in ids[first : first + count]]
-        headers = {}
-        if count and first + count < len(ids):
-            rest = [(name, value) for name, value in query.multi_items() if name != "cursor"]
-            url = f"{request.url.replace(query='')}?{urlencode([*rest, ('cursor', first + count)])}"
-            headers["Link"] = f'<{url}>; rel="next"'
-        return JSONResponse(page, headers=headers)
+        return JSONResponse(page, headers=_next_page(request, first + count, len(ids)))
 
     def _sidecar(self, repo_id: str, *, is_full: bool) -> dict[str, Any]:
         try:
@@ -147,14 +143,19 @@ class _Answers:
 
     def _tree(self, asked: HubPath, request: Request, body: bytes) -> Response:
         found, contents = self._contents(asked, request)
-        entries = bodies.tree(found, contents, expand=_flag(request, "expand"))
         prefix = f"{asked.path}/" if asked.path else ""
-        below = [entry for path, entry in entries.items() if path.startswith(prefix)]
+        below = [path for path in contents.paths if path.startswith(prefix)]
         if not below:
             raise NotFound(f"There is no folder {asked.path!r}.", error_code="EntryNotFound")
         if not _flag(request, "recursive"):
-            below = [entry for entry in below if "/" not in entry["path"].removeprefix(prefix)]
-        return JSONResponse(below, headers={"X-Repo-Commit": found.commit_hash})
+            below = [path for path in below if "/" not in path.removeprefix(prefix)]
+        headers: dict[str, str] = {"X-Repo-Commit": found.commit_hash}
+        first, count = 0, len(below)
+        if not _is_llama_cpp(request):  # it takes the first page for all
+            first, count = _number(request.query_params.get("cursor"), 0), _page_size(request)
+            headers |= _next_page(request, first + count, len(below))
+        page = bodies.tree(found, contents, below[first : first + count], expand=_flag(request, "expand"))
+        return JSONResponse(page, headers=headers)
 
     def _paths_info(self, asked: HubPath, request: Request, body: bytes) -> Response:
         try:
@@ -164,8 +165,7 @@ class _Answers:
         found = self._face.resolve(asked.repo_id, asked.revision)
         # The JS client takes a xetHash for a blob's name; no client keeps this answer as a list.
         contents = Contents(self._face.contents(found).files, whole=True)
-        entries = bodies.tree(found, contents, expand=expand)
-        answer = [entries[path] for path in paths if path in entries]
+        answer = bodies.tree(found, contents, paths, expand=expand)
         return JSONResponse(answer, headers={"X-Repo-Commit": found.commit_hash})
 
     def _contents(self, asked: HubPath, request: Request) -> tuple[ResolvedRevision, Contents]:
@@ -259,6 +259,21 @@ def _is_llama_cpp(request: Request) -> bool:
 
 def _number(text: str | None, default: int) -> int:
     return int(text) if text and text.isascii() and text.isdigit() and len(text) < 10 else default
+
+
+def _page_size(request: Request) -> int:
+    return min(_number(request.query_params.get("limit"), _PAGE), _PAGE)
+
+
+def _next_page(request: Request, end: int, count: int) -> dict[str, str]:
+    """Return the header that says where a list goes on after so many of its entries; nothing at its end.
+
+    Source: huggingface_hub `utils/_pagination.py` follows `rel="next"`, as the Hub gives it.
+    """
+    if end >= count or not _page_size(request):
+        return {}
+    rest = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
+    return {"Link": f'<{request.url.replace(query="")}?{urlencode([*rest, ("cursor", end)])}>; rel="next"'}
 
 
 def _raw_rest(request: Request) -> str:

@@ -13,47 +13,16 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import FilePath, is_digest
 from modelshelf.errors import BadInput, Conflict, NotFound
+from modelshelf.services.mirror.contents import Contents, ContentsMemory, FolderTimes, ServedFile
 from modelshelf.services.mirror.file_digests import FileDigests
 from modelshelf.services.mirror.repositories import HubRepos, PlacedSnapshot, ResolvedRevision
 from modelshelf.store.layout import Base
 from modelshelf.store.repos import scan
-
-
-@dataclass(frozen=True, slots=True)
-class ServedFile:
-    """One file of a commit."""
-
-    path: str
-    """Its path in the repository."""
-    disk_path: Path | None
-    """The path of its bytes, without a link in any part. None: the commit has it, and no tier does."""
-    size_bytes: int
-    etag: str
-    """Its digest: 64 hex of sha256 (LFS) or 40 hex of the git blob's sha1."""
-    commit_hash: str
-    modified_at: float = 0.0
-    """Its mtime in seconds since 1970; 0 for a file that no tier has."""
-
-    @property
-    def is_lfs(self) -> bool:
-        """Whether the Hub keeps this file in LFS."""
-        return len(self.etag) == 64
-
-
-@dataclass(frozen=True, slots=True)
-class Contents:
-    """The files of a commit."""
-
-    files: list[ServedFile]
-    """By path, including those that no tier has."""
-    whole: bool
-    """Whether a list of the commit is known. Clients keep such a list for ever, so one that may be short says so."""
 
 
 class HubFace:
@@ -71,6 +40,7 @@ class HubFace:
     ) -> None:
         self._repos = HubRepos(bases, why_away)
         self._digests = FileDigests()
+        self._memory = ContentsMemory()
 
     def resolve(self, repo_id: str, revision: str = "main") -> ResolvedRevision:
         """Return the commit of a revision and the tiers that have its snapshot.
@@ -99,22 +69,30 @@ class HubFace:
         A commit never changes, so it has what any tier's list names. A snapshot that holds more than all lists name
         shows that they are short.
         """
+        kept = self._memory.get(resolved)
+        if kept is not None:
+            return kept
+        mtimes = FolderTimes(resolved)
         found = {path: _listed(file, resolved.commit_hash) for path, file in _lists(resolved).items()}
         is_listed = bool(found)
-        more = dict(self._here(resolved, set(found)))
+        more = dict(self._here(resolved, set(found), mtimes))
         files = found | more
-        return Contents([files[path] for path in sorted(files)], whole=is_listed and not more)
+        contents = Contents([files[path] for path in sorted(files)], whole=is_listed and not more)
+        self._memory.keep(resolved, contents, mtimes)
+        return contents
 
     def files_here(self, resolved: ResolvedRevision) -> list[ServedFile]:
         """Return the files of a commit that can be read now, by path; a partial snapshot has fewer than the commit."""
         return sorted((file for _, file in self._here(resolved, set())), key=lambda file: file.path)
 
-    def _here(self, resolved: ResolvedRevision, known: set[str]) -> Iterator[tuple[str, ServedFile]]:
-        """Yield the files in the snapshots that aren't known yet."""
+    def _here(
+        self, resolved: ResolvedRevision, known: set[str], mtimes: FolderTimes | None = None
+    ) -> Iterator[tuple[str, ServedFile]]:
+        """Yield the files in the snapshots that aren't known yet; notes each folder before it is listed."""
         seen = set(known)
         for place in resolved.places:
-            for path, link in place.files():
-                if path not in seen and (file := self._find(place, path, link)):
+            for path, link in place.files(mtimes.note if mtimes else None):
+                if path not in seen and (file := self._find(place, path, Path(link))):
                     seen.add(path)
                     yield path, file
 

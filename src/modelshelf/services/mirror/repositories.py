@@ -14,6 +14,7 @@ from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import COMMIT_HASH, CommitHash, RefName, RepoId, is_own_ref, parse_repo_folder
 from modelshelf.errors import BadInput, NotFound, ShelfError, Unavailable
 from modelshelf.store.layout import Base, Repo
+from modelshelf.store.listing import Listing
 from modelshelf.store.probe import is_file, is_folder
 from modelshelf.store.repos import scan, trees
 from modelshelf.store.small_files import read_small_text
@@ -32,9 +33,20 @@ class PlacedSnapshot:
     """The real path of the tier's `hub`; nothing outside is served."""
     commit_hash: CommitHash
 
-    def files(self) -> Iterator[tuple[str, Path]]:
-        """Yield the names in the snapshot with their paths on disk, without following links."""
-        return scan.snapshot_files(self.repo, self.commit_hash)
+    def files(self, on_folder: Callable[[str], None] | None = None) -> Iterator[tuple[str, str]]:
+        """Yield the names in the snapshot with their paths on disk, without following links.
+
+        Args:
+            on_folder: Called with the path of each folder before it is listed.
+        """
+        folder = str(self.repo.snapshot(self.commit_hash))
+        if on_folder is not None:
+            on_folder(folder)
+        for entry in Listing().walk(folder):
+            if not entry.is_dir(follow_symlinks=False):
+                yield entry.path[len(folder) + 1 :], entry.path
+            elif on_folder is not None:
+                on_folder(entry.path)
 
     @functools.cached_property
     def listed(self) -> dict[str, FileEntry]:
