@@ -16,6 +16,7 @@ import stat
 import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -217,9 +218,35 @@ def _keep_pace(pool: urllib3.PoolManager, patience: Patience) -> None:
     classes: dict[str, Any] = {}
     for scheme, pool_class in cast("dict[str, Any]", pool.pool_classes_by_scheme).items():
         paced = {"response_class": partial(PacedResponse, patience)}
-        connection_class = type("PacedConnection", (pool_class.ConnectionCls,), paced)
+        connection_class = type("PacedConnection", (_LeavableConnection, pool_class.ConnectionCls), paced)
         classes[scheme] = type("PacedPool", (pool_class,), {"ConnectionCls": connection_class})
     pool.pool_classes_by_scheme = classes
+
+
+class _LeavableConnection:
+    """A connection that Ctrl-C leaves while it is made: for ten seconds the look-up of a name may hear no signal."""
+
+    def _new_conn(self) -> socket.socket:
+        made: Future[socket.socket] = Future()
+
+        def connect() -> None:
+            try:
+                made.set_result(super(_LeavableConnection, self)._new_conn())  # type: ignore[misc]
+            except BaseException as err:  # noqa: BLE001 - raised again by whoever waits
+                made.set_exception(err)
+
+        threading.Thread(target=connect, name="connect", daemon=True).start()
+        try:
+            return made.result()
+        except KeyboardInterrupt:
+            made.add_done_callback(_close_late)
+            raise
+
+
+def _close_late(made: Future[socket.socket]) -> None:
+    """Close a connection that nobody waits for any more."""
+    if made.exception() is None:
+        made.result().close()
 
 
 class PacedResponse(http.client.HTTPResponse):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import struct
+import sys
 import time
 from pathlib import Path
 
@@ -182,6 +183,32 @@ def test_ctrl_c_does_not_wait_for_a_hub_that_never_answers(hub: FakeHub, home: H
         child.process.send_signal(signal.SIGINT)
 
         assert child.finish().code == 130
+
+
+DEAF = """
+import socket, sys, time
+def look_up(*asked, **more):
+    open(sys.argv[-1], "w").close()
+    while True:
+        try:
+            time.sleep(3600)
+        except KeyboardInterrupt:  # as the system's look-up does
+            pass
+socket.getaddrinfo = look_up
+from modelshelf.cli.main import main
+main(sys.argv[1:-1])
+"""
+
+
+def test_ctrl_c_does_not_wait_for_a_name_server(home: Home, tmp_path: Path) -> None:
+    """Where the look-up of the hub's name hears no signal, it is left behind."""
+    asked = tmp_path / "asked"
+    child = home.start_program(sys.executable, "-c", DEAF, "add", "m", REPO, str(asked))
+    wait_until(asked.exists, "the name to be looked up")
+
+    child.process.send_signal(signal.SIGINT)
+
+    assert child.finish().code == 130
 
 
 def hours_away(clock: FakeClock, least_s: int, most_s: int) -> str:
