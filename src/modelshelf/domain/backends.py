@@ -142,6 +142,23 @@ _TRANSFORMERS = Backend(
 
 It has no key. uvicorn says its port at the level `info`.
 """
+_EMBEDDINGS = Backend(
+    name="embeddings",
+    formats=frozenset({SAFETENSORS, _PYTORCH}),
+    loads="transformers",
+    endpoints={
+        EngineKind.EMBED: frozenset({Endpoint.EMBEDDINGS}),
+        EngineKind.RERANK: frozenset({Endpoint.RERANK}),
+    },
+    command=(("--model", "{model}"), ("--alias", "{name}"), ("--host", "127.0.0.1", "--port", "{port}")),
+    by_kind={EngineKind.RERANK: ("--reranking",)},
+    environment={"EMBEDDINGS_API_KEY": "{key}"},
+    upstream_model="{name}",
+    slots=4,
+    own_bytes=500_000_000,
+    needs="pip install 'modelshelf[transformers]'",
+)
+"""Our own worker around transformers."""
 _VLLM = Backend(
     name="vllm",
     formats=frozenset({SAFETENSORS, _PYTORCH}),
@@ -197,7 +214,7 @@ _URL = Backend(
     by_wish_alone=True,
 )
 """Any server that speaks OpenAI's protocol; nothing is started for it."""
-BACKENDS = {backend.name: backend for backend in (_VLLM, _MLX, _LLAMA, _TRANSFORMERS, _URL)}
+BACKENDS = {backend.name: backend for backend in (_VLLM, _MLX, _LLAMA, _TRANSFORMERS, _EMBEDDINGS, _URL)}
 """All of them by name, the one that is rather taken first."""
 
 

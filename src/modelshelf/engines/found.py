@@ -15,8 +15,12 @@ from modelshelf.domain.backends import BACKENDS, FoundBackend
 from modelshelf.domain.engine_wishes import EngineSettings
 
 _WORKER = Path(__file__).with_name("llama_worker.py")
-_SERVING = ("torch", "fastapi", "uvicorn", "openai")
-"""What `transformers serve` needs beside transformers. Source: `is_serve_available` of its `utils/import_utils.py`."""
+_EMBEDDINGS = Path(__file__).with_name("embeddings_worker.py")
+_SERVING = ("torch", "openai")
+"""What `transformers serve` needs beside what modelshelf has; our worker needs the first alone.
+
+Source: `is_serve_available` of its `utils/import_utils.py`.
+"""
 
 
 def found_backends(settings: EngineSettings) -> list[FoundBackend]:
@@ -25,7 +29,7 @@ def found_backends(settings: EngineSettings) -> list[FoundBackend]:
         _with_hardware(_vllm(settings.vllm_command)),
         _with_hardware(_on_path("mlx", "mlx_lm.server")),
         _llama(settings.llama_server),
-        _transformers(),
+        *_transformers(),
         FoundBackend("url"),
     ]
 
@@ -44,15 +48,23 @@ def _llama(command: str) -> FoundBackend:
     return FoundBackend("llama", why_not=_missing("llama"))
 
 
-def _transformers() -> FoundBackend:
+def _transformers() -> tuple[FoundBackend, FoundBackend]:
+    """Return what serves through transformers: its own server, and our worker for what that doesn't serve."""
     folder = _folder_of("transformers")
     if not folder:
-        return FoundBackend("transformers", why_not=_missing("transformers"))
-    version, lacks = _version_of("transformers"), [name for name in _SERVING if not _folder_of(name)]
-    program = (sys.executable, "-P", "-m", "transformers.cli.transformers")
-    why_not = f"It lacks {' and '.join(lacks)}: pip install 'modelshelf[transformers]'" if lacks else ""
+        missing = _missing("transformers")
+        return FoundBackend("transformers", why_not=missing), FoundBackend("embeddings", why_not=missing)
+    server = (sys.executable, "-P", "-m", "transformers.cli.transformers")
+    worker = (sys.executable, "-P", str(_EMBEDDINGS))
+    return _beside("transformers", server, folder, _SERVING), _beside("embeddings", worker, folder, _SERVING[:1])
+
+
+def _beside(name: str, program: tuple[str, ...], folder: str, needs: tuple[str, ...]) -> FoundBackend:
+    """Return a backend that transformers carries, with the packages that are missing beside it."""
+    lacks = " and ".join(package for package in needs if not _folder_of(package))
+    why_not = f"It lacks {lacks}: pip install 'modelshelf[transformers]'" if lacks else ""
     device = "gpu" if shutil.which("nvidia-smi") and not _version_of("torch").endswith("+cpu") else ""
-    return FoundBackend("transformers", () if lacks else program, version, folder, why_not, device)
+    return FoundBackend(name, program, _version_of("transformers"), folder, why_not, device)
 
 
 def _vllm(command: str) -> FoundBackend:

@@ -13,7 +13,7 @@ def test_it_lists_every_engine_with_its_reason(home: Home) -> None:
     """Each engine is listed with whether it is here, and where or why not."""
     listed = home.run("engines", "--json", **LLAMA_SERVER).checked().json
 
-    assert [one["engine"] for one in listed] == ["vllm", "mlx", "llama", "transformers", "url"]
+    assert [one["engine"] for one in listed] == ["vllm", "mlx", "llama", "transformers", "embeddings", "url"]
     assert all(one["installed"] != bool(one["detail"]) for one in listed)
     llama = listed[2]
     assert (llama["installed"], llama["where"], llama["formats"]) == (True, "LLAMA_SERVER=/bin/true", ["GGUF"])

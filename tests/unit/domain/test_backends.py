@@ -18,7 +18,7 @@ from modelshelf.domain.backends import (
 from modelshelf.domain.model_facts import Found, ModelFacts, judge
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import Digest, FilePath
-from modelshelf.domain.serving import Endpoint, EngineKind
+from modelshelf.domain.serving import EngineKind
 from modelshelf.errors import BadInput
 
 LLAMA = FoundBackend("llama", ("/usr/bin/llama-server",), where="/usr/bin/llama-server")
@@ -68,7 +68,11 @@ def test_vllm_is_taken_first_where_it_can_be_used() -> None:
     [
         (GGUF, (TRANSFORMERS,), "pip install 'modelshelf[llama]'"),
         (DENSE, (LLAMA, NO_VLLM), "pip install 'modelshelf[transformers]'"),
-        (facts_with("model.safetensors", "modules.json", kind=EngineKind.EMBED), ALL, BACKENDS["vllm"].needs),
+        (
+            facts_with("model.safetensors", "modules.json", kind=EngineKind.EMBED),
+            ALL,
+            "pip install 'modelshelf[transformers]'",
+        ),
         (facts_with("model.onnx"), ALL, ""),
         (facts_with("unet/a.safetensors", runs_with=("diffusers",)), ALL, ""),
     ],
@@ -186,4 +190,5 @@ def test_each_backend_answers_for_something() -> None:
     """Each backend that takes a format names what loads it, how to get it, and what it answers."""
     for backend in BACKENDS.values():
         assert backend.by_wish_alone or (backend.loads and backend.needs and backend.command)
-        assert Endpoint.CHAT in backend.endpoints[EngineKind.GENERATE]
+        assert all(backend.endpoints.values())
+    assert {kind for backend in BACKENDS.values() for kind in backend.endpoints} == set(EngineKind)
