@@ -29,6 +29,7 @@ from modelshelf.cli import (
     init,
     install_service,
     jobs,
+    key,
     lease,
     load,
     ls,
@@ -106,7 +107,7 @@ _GROUPS: dict[str, list[Callable[..., None]]] = {
         jobs.jobs,
         jobs.cancel,
     ],
-    "Server": [serve.serve, ps.ps, unload.unload, engines.engines, install_service.install_service],
+    "Server": [serve.serve, ps.ps, unload.unload, engines.engines, key.key, install_service.install_service],
 }
 """The commands as `shelf --help` lists them."""
 _CONTEXTS = {

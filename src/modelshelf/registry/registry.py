@@ -25,6 +25,7 @@ from modelshelf.registry import fast_read
 from modelshelf.registry.changes import Changes
 from modelshelf.registry.database import db_now, is_missing, keep_reserve, make_engine, migrate
 from modelshelf.registry.jobs import JobTable
+from modelshelf.registry.keys import Keys
 from modelshelf.registry.leases import Leases
 from modelshelf.registry.placements import Placements
 from modelshelf.registry.reservations import Reservations
@@ -58,6 +59,7 @@ class Registry(JobTable, UseTable):
         self.leases = Leases(self._engine)
         self.changes = Changes(self._engine)
         self.verified = VerifiedBlobs(self._engine)
+        self.keys = Keys(self._engine)
         self.placements = Placements(self._engine)
         self.reservations = Reservations(self._engine)
         self.servers = Servers(self._engine)

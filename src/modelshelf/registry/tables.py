@@ -188,6 +188,18 @@ changes twice a second and isn't recorded. The ids begin with the second of the 
 registry has other ids.
 """
 
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("digest", Text, nullable=False, unique=True),
+    Column("scopes", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("last_used_at", Double),
+)
+"""A key of the server. `digest` is its SHA-256 in hex, `scopes` are words with commas."""
+
 servers = Table(
     "servers",
     metadata,

@@ -27,6 +27,7 @@ from modelshelf.server.hub import routes
 from modelshelf.server.openapi import EVERYWHERE, TAGS, Api, answers, problems
 from modelshelf.server.preload import preloading
 from modelshelf.server.security import Gate
+from modelshelf.services.access.keys import KeyRing
 from modelshelf.services.events.watch import Watcher
 from modelshelf.services.jobs.worker import Worker
 from modelshelf.services.shelf import Shelf
@@ -65,7 +66,7 @@ def create_app(
         responses=problems(*EVERYWHERE),
     )
     app.add_middleware(BoundedBodies)
-    app.add_middleware(Gate, host=host, api_key=api_key)
+    app.add_middleware(Gate, host=host, keys=KeyRing(shelf.services.registry.keys, api_key))
     errors.install(app)
     door = PathDoor(shelf, custom_roots)
     app.include_router(v1.create_router(gateway))

@@ -33,7 +33,7 @@ def serve(*, host: str | None, port: int | None, announce: Callable[[str], None]
     start_logging(as_json=settings.log_as_json, secrets=settings.secrets)
     host, port = host or settings.host, settings.port if port is None else port
     reached = reached_on(host, settings.published_on, settings.api_key)
-    check_listening(reached, settings.api_key)
+    check_listening(reached, lambda: bool(settings.api_key) or _has_keys())
     raise_descriptors()
     with open_shelf() as shelf:
         for name in preload:
@@ -59,3 +59,9 @@ def serve(*, host: str | None, port: int | None, announce: Callable[[str], None]
             run(app, host=host, port=port, announce=tell, on_stop=watcher.close)
         finally:
             presence.stop()
+
+
+def _has_keys() -> bool:
+    """Return whether the registry, where there is one, has a key for requests."""
+    with open_shelf(read_only=True) as shelf:
+        return bool(shelf.services.registry.keys.all())

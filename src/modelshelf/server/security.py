@@ -7,19 +7,20 @@ another site is believed.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import re
-import secrets
-import string
+from collections.abc import Callable
 
+from anyio import to_thread
 from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Send
+from starlette.types import Scope as Request
 
+from modelshelf.domain.keys import Scope
 from modelshelf.errors import BadInput, Denied, ShelfError
 from modelshelf.server.answers import Json
 from modelshelf.server.errors import Unauthorized, problem
 from modelshelf.server.gateway.errors import headers_of, shape_of
+from modelshelf.services.access.keys import KeyRing, new_key
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _OPEN_PATHS = frozenset({"/healthz", "/readyz"})
@@ -27,7 +28,7 @@ _OPEN_PAGES = frozenset({"/", "/docs", "/openapi.json"})
 """Paths that need no key, because a browser sends none with a typed address; they show nothing of the library."""
 _OWN_SITE = frozenset({"same-origin", "none"})
 _HOST = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(?::[0-9]{1,5})?")
-_KEY_LETTERS = string.ascii_letters + string.digits
+_READING = frozenset({"GET", "HEAD"})
 
 
 def reached_on(host: str, published_on: str | None, api_key: str | None) -> str:
@@ -44,22 +45,29 @@ def reached_on(host: str, published_on: str | None, api_key: str | None) -> str:
     return host if published_on is None or api_key else published_on
 
 
-def check_listening(host: str, api_key: str | None) -> None:
+def check_listening(host: str, has_key: Callable[[], bool]) -> None:
     """Raise if the server would listen for other machines without a key.
 
     Raises:
         BadInput: The address isn't loopback and there is no key; the hint has a new one.
     """
-    if host not in _LOOPBACK and not api_key:
+    if host not in _LOOPBACK and not has_key():
         raise BadInput(
             f"Listening on {host} would let every machine that reaches it use this library.",
-            hint=f"Set SHELF_API_KEY={new_key()}, for example, or leave SHELF_HOST at 127.0.0.1.",
+            hint=f"Make a key (shelf key add NAME), set SHELF_API_KEY={new_key()}, for example, or leave SHELF_HOST at"
+            " 127.0.0.1.",
         )
 
 
-def new_key() -> str:
-    """Return a random key in the form of the Hub's tokens, because some clients refuse to send any other."""
-    return "hf_" + "".join(secrets.choice(_KEY_LETTERS) for _ in range(34))
+def scope_of(method: str, path: str) -> Scope:
+    """Return what a key must allow for a request.
+
+    >>> scope_of("GET", "/api/models"), scope_of("POST", "/v1/chat/completions"), scope_of("POST", "/api/models")
+    (<Scope.READ: 'read'>, <Scope.INFER: 'infer'>, <Scope.MANAGE: 'manage'>)
+    """
+    if path.startswith("/v1/") and method not in _READING:
+        return Scope.INFER
+    return Scope.READ if method in _READING or path.startswith("/hf/") else Scope.MANAGE
 
 
 class Gate:
@@ -67,23 +75,23 @@ class Gate:
 
     Args:
         app: The next application.
-        host: The address by which others reach the server; see `reached_on`.
-        api_key: The key that every request must bring, as `Authorization: Bearer` or below `/v1` as `x-api-key`; None:
-            none is asked for.
+        host: The address by which others reach the server; see `reached_on`. On loopback a key is asked for only where
+            SHELF_API_KEY is set.
+        keys: The keys, one of which a request must bring, as `Authorization: Bearer` or below `/v1` as `x-api-key`.
     """
 
-    def __init__(self, app: ASGIApp, *, host: str, api_key: str | None) -> None:
+    def __init__(self, app: ASGIApp, *, host: str, keys: KeyRing) -> None:
         self._app = app
         self._on_loopback = host in _LOOPBACK
-        self._key_digest = _digest(api_key.encode()) if api_key else None
+        self._keys = keys if keys.has_setting or not self._on_loopback else None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Request, receive: Receive, send: Send) -> None:
         """Handle one connection."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         try:
-            self._check(str(scope["path"]), Headers(scope=scope))
+            await self._check(str(scope["method"]), str(scope["path"]), Headers(scope=scope))
         except ShelfError as err:
             shape = shape_of(str(scope["path"]))
             answer = Json(shape(err), err.status, headers_of(err)) if shape else problem(err)
@@ -91,12 +99,12 @@ class Gate:
         else:
             await self._app(scope, receive, send)
 
-    def _check(self, path: str, headers: Headers) -> None:
+    async def _check(self, method: str, path: str, headers: Headers) -> None:
         """Raise unless a request may pass.
 
         Raises:
             BadInput: It has no Host header, or several.
-            Denied: A page of another site sent it.
+            Denied: A page of another site sent it, or the key isn't for such requests.
             Unauthorized: The key is missing or wrong.
         """
         host = _host_of(headers)
@@ -106,21 +114,30 @@ class Gate:
             )
         _check_site(path, headers, host.text)
         needs_no_key = path in _OPEN_PATHS | _OPEN_PAGES or path.startswith("/static/")
-        if self._key_digest is not None and not needs_no_key:
-            self._check_key(path, headers, self._key_digest)
+        if self._keys is not None and not needs_no_key:
+            if self._keys.is_stale:
+                await to_thread.run_sync(self._keys.refresh)
+            _check_key(self._keys, scope_of(method, path), path, headers)
 
-    def _check_key(self, path: str, headers: Headers, key_digest: bytes) -> None:
-        hint = "Send Authorization: Bearer KEY (HF_TOKEN for /hf)."
-        given = [value for name, value in headers.raw if name == b"authorization"]
-        if not given and path.startswith("/v1/"):  # as Anthropic's clients send it
-            given = [b"Bearer " + value for name, value in headers.raw if name == b"x-api-key"]
-        if not given:
-            raise Unauthorized("The API key is missing.", hint=hint)
-        scheme, _, key = given[0].partition(b" ")
-        right = hmac.compare_digest(_digest(key.strip()), key_digest)
-        if not right or len(given) > 1 or scheme.lower() != b"bearer":
-            # huggingface_hub takes 401 for a missing repository, except with this very sentence.
-            raise Unauthorized("Invalid credentials in Authorization header", hint=hint)
+
+def _check_key(keys: KeyRing, wanted: Scope, path: str, headers: Headers) -> None:
+    """Raise unless a request's key allows it, as `Gate._check` does."""
+    hint = "Send Authorization: Bearer KEY (HF_TOKEN for /hf)."
+    given = [value for name, value in headers.raw if name == b"authorization"]
+    if not given and path.startswith("/v1/"):  # as Anthropic's clients send it
+        given = [b"Bearer " + value for name, value in headers.raw if name == b"x-api-key"]
+    if not given:
+        raise Unauthorized("The API key is missing.", hint=hint)
+    scheme, _, key = given[0].partition(b" ")
+    found = keys.find(key.strip())
+    if found is None or len(given) > 1 or scheme.lower() != b"bearer":
+        # huggingface_hub takes 401 for a missing repository, except with this very sentence.
+        raise Unauthorized("Invalid credentials in Authorization header", hint=hint)
+    if not found.allows(wanted):
+        raise Denied(
+            f"The key {found.name} isn't for this: it would need the scope {wanted}.",
+            hint=f"Make one that is: shelf key add NAME --scope {wanted}",
+        )
 
 
 class _Host:
@@ -151,7 +168,3 @@ def _check_site(path: str, headers: Headers, host: str) -> None:
     sites = {site.strip().lower() for value in headers.getlist("sec-fetch-site") for site in value.split(",")}
     if path not in _OPEN_PATHS and not sites <= _OWN_SITE:
         raise Denied("A page of another site may not use this library.", hint="Open the address itself.")
-
-
-def _digest(key: bytes) -> bytes:
-    return hashlib.sha256(key).digest()

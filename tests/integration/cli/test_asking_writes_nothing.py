@@ -34,6 +34,7 @@ LOOKING = {
     "tiers": ("tiers",),
     "jobs": ("jobs",),
     "lease": ("lease",),
+    "key": ("key",),
     "status": ("status",),
     "doctor": ("doctor",),
     "engines": ("engines",),

@@ -1,0 +1,117 @@
+"""API keys: making and revoking them, and looking up the one that a request brings."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import secrets
+import string
+import threading
+import time
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from modelshelf.domain.keys import EVERYTHING, ApiKey, Scope, parse_key_name
+from modelshelf.errors import Conflict, NotFound, ShelfError
+from modelshelf.registry.keys import Keys
+
+_log = logging.getLogger(__name__)
+_LETTERS = string.ascii_letters + string.digits
+_FRESH_S = 2.0
+"""So long after its revocation a key may still be taken."""
+_NOTE_EACH_S = 60.0
+"""How often a use of a key is written down."""
+
+
+def new_key() -> str:
+    """Return a random key in the form of the Hub's tokens, because some clients refuse to send any other."""
+    return "hf_" + "".join(secrets.choice(_LETTERS) for _ in range(34))
+
+
+def add_key(keys: Keys, name: str, scopes: frozenset[Scope]) -> str:
+    """Make a key and return it; it can't be read again.
+
+    Args:
+        keys: The registry's.
+        name: Whom or what it is for.
+        scopes: What it may be used for.
+
+    Raises:
+        BadInput: The name isn't one.
+        Conflict: There is a key of that name.
+    """
+    key = new_key()
+    if not keys.add(parse_key_name(name), _digest(key.encode()), scopes):
+        raise Conflict(f"There is a key {name} already.", hint=f"shelf key revoke {name}", name=name)
+    return key
+
+
+def revoke_key(keys: Keys, name: str) -> None:
+    """Delete a key; servers that run refuse it within two seconds.
+
+    Raises:
+        NotFound: There is none of that name.
+    """
+    if not keys.revoke(name):
+        raise NotFound(f"There is no key {name}.", hint="shelf key ls lists them.", name=name)
+
+
+class KeyRing:
+    """The keys that one server takes, read anew every two seconds at most.
+
+    **Concurrency:** may be asked from any thread.
+
+    Args:
+        keys: The registry's.
+        setting: SHELF_API_KEY, which may do everything; None: there is none.
+    """
+
+    def __init__(self, keys: Keys, setting: str | None) -> None:
+        self._keys = keys
+        self._setting = _digest(setting.encode()) if setting else None
+        self.has_setting = setting is not None
+        self._mutex = threading.Lock()
+        self._known: dict[str, ApiKey] = {}
+        self._read_at = float("-inf")
+        self._used: set[str] = set()
+        self._noted_at = float("-inf")
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether `refresh` must be called before `find`."""
+        return time.monotonic() - self._read_at > _FRESH_S
+
+    def refresh(self) -> None:
+        """Read the keys, and write down which were used; blocking. A registry that is away leaves them as they were."""
+        with self._mutex:
+            if not self.is_stale:
+                return
+            try:
+                self._known = self._keys.all()
+                self._note()
+            except (ShelfError, SQLAlchemyError) as err:
+                _log.warning("keys_not_read", extra={"detail": str(err)})
+            self._read_at = time.monotonic()
+
+    def find(self, key: bytes) -> ApiKey | None:
+        """Return the key that a request brings; None where it is none of ours."""
+        digest = _digest(key)
+        if self._setting is not None and hmac.compare_digest(digest, self._setting):
+            return ApiKey("SHELF_API_KEY", EVERYTHING, 0.0, None)
+        found = self._known.get(digest)
+        if found is not None:
+            self._used.add(digest)
+        return found
+
+    def _note(self) -> None:
+        if not self._used or time.monotonic() - self._noted_at < _NOTE_EACH_S:
+            return
+        used, self._used = self._used, set()
+        self._noted_at = time.monotonic()
+        self._keys.used(sorted(used))
+
+
+def _digest(key: bytes) -> str:
+    """Return the SHA-256 of a key, in hex: it is as random as a digest, so that no salt and no slow hash is needed."""
+    return hashlib.sha256(key).hexdigest()
