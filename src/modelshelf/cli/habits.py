@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
@@ -45,15 +46,25 @@ _COPY = (
     "Another name: shelf rename NAME NEW_NAME. A copy on another tier: shelf move NAME TIER --keep-source",
 )
 _UPLOAD = ("modelshelf uploads nothing.", "hf upload ORG/NAME FOLDER does.")
+_LOGS = (
+    "Commands write no log.",
+    "What runs, waits or failed: shelf jobs. The log of the server: journalctl --user -u modelshelf",
+)
+_EXPORT = (
+    "The files of a model are ordinary files.",
+    'Where they are: shelf path NAME. A copy elsewhere: cp -rL "$(shelf path NAME)" FOLDER',
+)
+_BUILD = (
+    "modelshelf makes no models.",
+    "From the hub: shelf add ORG/MODEL. From another program on this machine: shelf adopt FOLDER",
+)
 _INSTEAD = {
     "login": _TOKEN,
     "logout": _TOKEN,
     "auth": _TOKEN,
     "whoami": _TOKEN,
-    "logs": (
-        "Commands write no log.",
-        "What runs, waits or failed: shelf jobs. The log of the server: journalctl --user -u modelshelf",
-    ),
+    "log": _LOGS,
+    "logs": _LOGS,
     "config": _SETTINGS,
     "settings": _SETTINGS,
     "cp": _COPY,
@@ -65,30 +76,36 @@ _INSTEAD = {
         "shelf ends no programs.",
         "shelf unload NAME ends what serves a model, shelf cancel JOB a job; shelf lease lists who else uses a model.",
     ),
+    "export": _EXPORT,
+    "save": _EXPORT,
+    "create": _BUILD,
+    "build": _BUILD,
+    "uninstall": ("shelf doesn't remove itself.", "pipx uninstall modelshelf does. To remove a model: shelf rm NAME"),
+    "completion": ("Completion is an option.", "shelf --install-completion; then open a new shell."),
     "cache": ("shelf has no command in front of the others.", "hf cache ls is shelf ls; shelf --help lists them all."),
     "system": ("shelf has no command in front of the others.", "shelf tiers says what the disks hold."),
 }
 """Habits without a command here: why, and what to type instead."""
 
 _MEANINGS = {
-    "add": "clone create fetch get install new register",
+    "add": "clone fetch get install new register",
     "adopt": "migrate take",
     "cancel": "abort interrupt",
     "files": "quants tree variants",
     "doctor": "check diagnose fix health problems",
-    "init": "setup start",
+    "init": "setup",
     "jobs": "downloads progress queue tasks top",
     "lease": "hold leases users",
     "ls": "all models scan-cache",
     "move": "demote migrate promote transfer",
-    "path": "dir folder locate where which",
+    "path": "cat dir folder locate open where which",
     "pin": "keep protect",
     "pull": "continue resume retry",
     "reconcile": "recover rescan restore scan sync",
     "rename": "alias name",
     "run": "exec use",
     "search": "find query",
-    "serve": "api daemon server",
+    "serve": "api daemon server start",
     "show": "about describe details",
     "tiers": "disk disks quota size space storage usage",
     "unload": "eject free",
@@ -115,31 +132,61 @@ _OPTIONS = {
         "what was downloaded and verified isn't downloaded again",
         "shelf verify NAME --repair reads every byte and downloads what is damaged.",
     ),
+    "--quant": (
+        "a quantisation stands behind a colon",
+        "shelf add ORG/MODEL:Q4_K_M; shelf files ORG/MODEL lists them.",
+    ),
+    "--license": ("everything is printed at once", "shelf show NAME"),
+    "--verbose": ("everything is said already", "What is wrong: shelf doctor. What runs, waits or failed: shelf jobs"),
     "--token": ("others on this machine could read it", _TOKEN[1]),
     "--force": ("--yes answers what it asks", "What it would do: --dry-run"),
     "--format": ("the other format is JSON", "--json prints it."),
 }
 """Other programs' options: why there is none of that name, and what to type instead."""
 _OPTIONS |= {"--output-dir": _IN_A_FOLDER, "-o": _IN_A_FOLDER, "-f": _OPTIONS["--force"]}
+_OPTIONS |= dict.fromkeys(("--debug", "-v"), _OPTIONS["--verbose"])
+_OPTIONS |= dict.fromkeys(("--parameters", "--template", "--modelfile"), _OPTIONS["--license"])
+_ONE_MORE = {
+    "shelf ls": "Those that match: shelf ls --filter {words}",
+    "shelf path": 'A file of a model: "$(shelf path NAME)"/{words}',
+}
+"""What to type instead of a word too many."""
 
 
-def unknown_option(option: str, command: str) -> BadInput:
+def unknown_option(option: str, command: str, similar: Sequence[str] = ()) -> BadInput:
     """Return the error for an option that a command doesn't have, with what to type instead.
 
     Args:
         option: What was typed.
         command: What to type for the command, such as `shelf rm`.
+        similar: The command's options that look like it, the likeliest first. Of a command that deletes, none is
+            suggested.
     """
-    why, hint = _OPTIONS.get(option, ("", f"{command} --help lists the options."))
+    is_safe = similar and command.removeprefix("shelf ") not in DELETING
+    lists = f"Did you mean {similar[0]}?" if is_safe else f"{command} --help lists the options."
+    why, hint = _OPTIONS.get(option, ("", lists))
     detail = f"{command} has no option {option}{f': {why}' if why else ''}."
     return BadInput(detail, hint=hint, option=option)
+
+
+def too_many(words: Sequence[str], command: str, usage: str) -> BadInput:
+    """Return the error for words that a command doesn't take, with what to type instead.
+
+    Args:
+        words: Those that are left.
+        command: What to type for the command, such as `shelf ls`.
+        usage: How it is called.
+    """
+    said = shlex.join(words)[:200]
+    return BadInput(f"{command} doesn't take {said}.", hint=_ONE_MORE.get(command, usage).format(words=said))
 
 
 def in_our_words(words: Sequence[str]) -> list[str]:
     """Return a command line with another program's word replaced by ours."""
     if words[:1] == ["help"]:
         return [*in_our_words(words[1:2]), "--help"]
-    return [ALIASES.get(words[0], words[0]), *words[1:]] if words else []
+    ours = [ALIASES.get(words[0], words[0]), *words[1:]] if words else []
+    return ours[:1] if ours[:1] == ["--version"] else ours
 
 
 def unknown(word: str, commands: Iterable[str]) -> BadInput:
@@ -159,4 +206,4 @@ def unknown(word: str, commands: Iterable[str]) -> BadInput:
     is_safe = meant and DELETING.isdisjoint(meant)
     likely = " or ".join(dict.fromkeys(f"shelf {name}" for name in meant))
     hint = f"Did you mean {likely}?" if is_safe else "shelf --help lists the commands."
-    return BadInput(f"There is no command {word}.", hint=hint, command=word)
+    return BadInput(f"There is no command {word or repr(word)}.", hint=hint, command=word)

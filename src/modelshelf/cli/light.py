@@ -6,16 +6,16 @@ as everything else that `shelf path` does. If a later Typer works another way, i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
-from typer._click.exceptions import NoSuchOption, UsageError
+from typer._click.exceptions import MissingParameter, NoArgsIsHelpError, NoSuchOption, UsageError
 from typer.core import TyperCommand, TyperGroup
 
 from modelshelf.cli.errors import report
-from modelshelf.cli.habits import in_our_words, unknown, unknown_option
+from modelshelf.cli.habits import in_our_words, too_many, unknown, unknown_option
 from modelshelf.errors import BadInput, ShelfError
 
 EVERYWHERE = ("no_color", "no_truncate", "quiet")
@@ -52,10 +52,14 @@ class LightCommand(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Return the unparsed rest of a command line; an invalid one is an error like any other."""
         given = list(args)
+        takes_any, ctx.allow_extra_args = ctx.allow_extra_args, True
         try:
-            return super().parse_args(ctx, args)
+            left = super().parse_args(ctx, args)
         except UsageError as err:
-            raise SystemExit(report(_misuse(err, ctx), as_json="--json" in given)) from err
+            raise SystemExit(report(_misuse(err, ctx, given), as_json="--json" in given)) from err
+        if left and not takes_any and not ctx.resilient_parsing:
+            raise SystemExit(report(too_many(left, _typed(ctx), _usage(ctx)), as_json="--json" in given))
+        return left
 
 
 class LightGroup(TyperGroup):
@@ -63,7 +67,20 @@ class LightGroup(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Return the rest of a command line after the group's own options."""
-        return super().parse_args(ctx, in_our_words(args))
+        ours = in_our_words(args)
+        try:
+            return super().parse_args(ctx, ours)
+        except NoArgsIsHelpError:
+            raise
+        except UsageError as err:
+            raise SystemExit(report(_misuse(err, ctx, ours), as_json="--json" in args)) from err
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that the words name; without one, say so and end."""
+        try:
+            return super().invoke(ctx)
+        except UsageError as err:
+            raise SystemExit(report(_misuse(err, ctx, ()), as_json=False)) from err
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Return the command for the first word; for an unknown word, print a suggestion and end."""
@@ -88,12 +105,27 @@ class LightGroup(TyperGroup):
         return [_lighten(parameter) for parameter in super().get_params(ctx)]
 
 
-def _misuse(err: UsageError, ctx: Any) -> ShelfError:
-    command, detail = f"shelf {ctx.info_name}", err.format_message()
+def _misuse(err: UsageError, ctx: Any, given: Sequence[str]) -> ShelfError:
+    """Return the error for a command line that can't be understood."""
     if isinstance(err, NoSuchOption):
-        return unknown_option(err.option_name, command)
-    usage = " ".join(ctx.command.collect_usage_pieces(ctx))
-    return BadInput(detail, hint=f"{command} {usage} ({command} --help says more.)")
+        return unknown_option(err.option_name, _typed(ctx), err.possibilities or ())
+    detail = err.format_message().split(", unable to parse")[0]  # what pydantic says of a number comes twice
+    arguments = [one for one in ctx.command.params if one.param_type_name == "argument"]
+    is_after_several = isinstance(err, MissingParameter) and err.param and err.param.nargs == -1
+    if is_after_several and any(not word.startswith("-") for word in given):
+        detail = f"Missing argument '{arguments[-1].metavar}'."  # of NAME... TIER, the only word is taken for the TIER
+    return BadInput(detail, hint=_usage(ctx))
+
+
+def _typed(ctx: Any) -> str:
+    """Return what to type for a command."""
+    return f"shelf {ctx.info_name}" if ctx.parent else "shelf"
+
+
+def _usage(ctx: Any) -> str:
+    """Return how a command is called, as a hint."""
+    command = _typed(ctx)
+    return f"{command} {' '.join(ctx.command.collect_usage_pieces(ctx))} ({command} --help says more.)"
 
 
 def _of_every_command(ctx: Any, taken: set[str]) -> Iterator[Any]:

@@ -162,9 +162,9 @@ def main(arguments: list[str] | None = None) -> None:
     logs.setFormatter(_LogFormatter("%(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.ERROR, handlers=[logs])
     logging.getLogger("modelshelf.notes").setLevel(logging.INFO)
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by the caller: output goes nowhere
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - until the process ends
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # closed by the caller: nobody answers, output goes nowhere
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - until the process ends
     atexit.register(freeze)  # otherwise the interpreter ends by searching every imported module for cycles: 0.1 s
     try:
         make_app()(arguments)

@@ -44,8 +44,8 @@ def move(
         try:
             location, path = destination(to)
         except BadInput as err:
-            hint = f"{err.hint} To give a model another name: shelf rename NAME {to}"
-            raise BadInput(err.detail, hint=hint, **err.fields) from None
+            rename = f" To give a model another name: shelf rename NAME {to}" if to else ""
+            raise BadInput(err.detail, hint=f"{err.hint}{rename}", **err.fields) from None
         known, mover = several.known(shelf, names), shelf.services.mover
         if dry_run or len(known) > 1:
             plans = [MovePlanJson.of(mover.plan(name, location, path, keep_source=keep_source)) for name in known]

@@ -35,7 +35,10 @@ def run(context: typer.Context, name: Name) -> None:
 
     with at_the_edge(as_json=False), open_shelf() as shelf:
         if not context.args:
-            raise BadInput("The command is missing.", hint=f"shelf run {name} -- python script.py {{path}}")
+            raise BadInput(
+                "The command is missing.",
+                hint=f"shelf run {name} -- python script.py {{path}}. To talk to it: shelf chat {name}",
+            )
         holder = f"{context.args[0]} (shelf run, pid {os.getpid()})"
         with shelf.services.leaser.using(name, "run", holder) as model, _with_base(shelf, model, holder):
             command = [argument.replace("{path}", str(model.path)) for argument in context.args]
@@ -88,7 +91,8 @@ def _run(command: list[str], environment: dict[str, str]) -> int:
     try:
         child = subprocess.Popen(command, env=environment)
     except OSError as err:
-        raise BadInput(f"{command[0]} cannot be run: {err.strerror}.", hint="Check its name and PATH.") from err
+        hint = "shelf run starts a program: check its name and PATH. To talk to the model: shelf chat NAME"
+        raise BadInput(f"{command[0]} cannot be run: {err.strerror}.", hint=hint) from err
     for missed in early:
         child.send_signal(missed)
     code = child.wait()

@@ -31,6 +31,7 @@ _OTHER_KINDS = {"datasets": "a data set", "spaces": "a Space", "kernels": "a ker
 _OF_FILES = ("blob", "resolve", "raw")
 _PAGES = (*_OF_FILES, "tree", "commit")
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}(?:[A-Za-z0-9._-]{0,160}\.gguf)?")
+_OLLAMA_NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*):[A-Za-z0-9._-]+")
 _SHARD = re.compile(r"-\d+-of-(\d+)(?=\.[A-Za-z0-9]+$)")
 _PROJECTORS = FilePattern("*mmproj*.gguf")
 _BEHIND = "[-./]*gguf"
@@ -70,7 +71,29 @@ def parse_reference(text: str, endpoint: str = "") -> Reference:
     try:
         return _of_page(behind) if page else _of_uri(behind) if is_uri else _of_id(said)
     except BadInput as err:
-        raise BadInput(err.detail, hint=_FORMS, hf_path=said[:200]) from None
+        raise BadInput(err.detail, hint=_what_to_write(said), hf_path=said[:200]) from None
+
+
+def is_reference(text: str) -> bool:
+    """Return whether a text names a model of the hub.
+
+    >>> is_reference("org/model:Q4_K_M"), is_reference("a/b/c")
+    (True, False)
+    """
+    try:
+        parse_reference(text)
+    except BadInput:
+        return False
+    return True
+
+
+def _what_to_write(said: str) -> str:
+    """Return what to type instead of a text that names no model of the hub."""
+    if said.startswith(("/", "./", "../", "~")) or said in (".", ".."):
+        return "For what is on this machine: shelf adopt FOLDER. For a model of the hub: shelf add ORG/MODEL"
+    if in_ollama := _OLLAMA_NAME.fullmatch(said):
+        return f"To find it: shelf search {in_ollama[1]}"
+    return _FORMS
 
 
 def _of_id(said: str) -> Reference:

@@ -57,6 +57,18 @@ def test_an_output_that_is_closed_is_nobodys_fault(library: Home, words: str) ->
     assert (done.code, done.err) == (0, "")
 
 
+@pytest.mark.parametrize(("words", "code"), [("rm m --dry-run", 0), ("init", 2), ("clean", 0), ("chat m", 2)], ids=str)
+def test_a_closed_input_answers_nothing(library: Home, words: str, code: int) -> None:
+    """If stdin is closed, a command that would ask does what it does without a terminal."""
+    closed, empty = (
+        library.start_program("sh", "-c", f"exec {sys.executable} -m modelshelf {words} {stdin}").finish()
+        for stdin in ("<&-", "</dev/null")
+    )
+
+    assert closed.code == code
+    assert (closed.out, closed.err) == (empty.out, empty.err)
+
+
 def test_a_second_interrupt_ends_at_once(hub: FakeHub, home: Home) -> None:
     """Two presses of Ctrl-C show no traceback, whatever the command is doing."""
     hub.add_repo(REPO, {"model.safetensors": random_bytes(3_000_000)})

@@ -42,9 +42,15 @@ def test_an_alias_is_the_command(hub: FakeHub, home: Home, cli: Cli) -> None:
         (("add", "org/m", "--local-dir", "m"), "--local-dir: files go into the library", "shelf path NAME"),
         (("pull", "m", "--force-download"), "isn't downloaded again", "shelf verify NAME --repair"),
         (("rm", "m", "-f"), "shelf rm has no option -f: --yes answers", "--dry-run"),
-        (("show", "m", "--modelfile"), "shelf show has no option --modelfile.", "shelf show --help"),
+        (("show", "m", "--license"), "--license: everything is printed at once.", "shelf show NAME"),
+        (("add", "org/m", "--quant", "Q4"), "--quant: a quantisation stands behind a colon", "shelf files ORG/MODEL"),
+        (("show", "m", "--sizes"), "shelf show has no option --sizes.", "shelf show --help lists the options."),
+        (("ls", "--quite"), "shelf ls has no option --quite.", "Did you mean --quiet?"),
+        (("rm", "m", "--file"), "shelf rm has no option --file.", "shelf rm --help lists the options."),
+        (("--verbose", "ls"), "shelf has no option --verbose: everything is said", "shelf doctor"),
+        (("--versoin",), "shelf has no option --versoin.", "Did you mean --version?"),
     ],
-    ids=lambda part: part[0] if isinstance(part, tuple) else "",
+    ids=lambda part: " ".join(part) if isinstance(part, tuple) else "",
 )
 def test_an_option_of_another_program_says_what_to_type_here(
     cli: Cli, words: tuple[str, ...], why: str, hint: str
@@ -56,6 +62,76 @@ def test_an_option_of_another_program_says_what_to_type_here(
     assert why in said.err.splitlines()[0]
     assert hint in said.err.splitlines()[1]
     assert why in problem.problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("words", "why", "hint"),
+    [
+        (("ls", "qwen"), "shelf ls doesn't take qwen.", "shelf ls --filter qwen"),
+        (("path", "m", "config.json"), "shelf path doesn't take config.json.", '"$(shelf path NAME)"/config.json'),
+        (("gc", "m"), "shelf gc doesn't take m.", "shelf gc --help"),
+        (("move", "m"), "Missing argument 'primary|secondary|PATH'.", "shelf move --help"),
+        (("rename", "m"), "Missing argument 'NEW_NAME'.", "shelf rename --help"),
+        (("cancel", "x"), "Invalid value for 'JOB': Input should be a valid integer\n", "shelf cancel --help"),
+        (("-q",), "Missing command.", "shelf --help"),
+        (("",), "There is no command ''.", "shelf --help"),
+    ],
+    ids=lambda part: " ".join(part) if isinstance(part, tuple) else "",
+)
+def test_a_word_too_many_or_too_few_is_told_with_what_to_type(
+    cli: Cli, words: tuple[str, ...], why: str, hint: str
+) -> None:
+    """A word that a command doesn't take, or one that is missing, is one error line and one hint."""
+    said = cli(*words)
+
+    assert (said.code, said.out) == (2, "")
+    assert said.err.startswith(f"error: {why}")
+    assert hint in said.err.splitlines()[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("uninstall",), "pipx uninstall modelshelf does. To remove a model: shelf rm NAME"),
+        (("create", "m", "-f", "Modelfile"), "shelf adopt FOLDER"),
+        (("save", "m"), 'cp -rL "$(shelf path NAME)" FOLDER'),
+        (("log",), "shelf jobs"),
+        (("completion", "bash"), "shelf --install-completion"),
+        (("start",), "shelf serve"),
+        (("cat", "m"), "shelf path"),
+    ],
+    ids=lambda part: part[0] if isinstance(part, tuple) else "",
+)
+def test_a_verb_of_another_program_leads_on(cli: Cli, words: tuple[str, ...], hint: str) -> None:
+    """A verb of docker or ollama that isn't one here is an error, and the hint says what to type."""
+    said = cli(*words)
+
+    assert (said.code, said.out) == (2, "")
+    assert hint in said.err.splitlines()[1]
+
+
+def test_what_follows_a_question_for_the_version_is_ignored(cli: Cli) -> None:
+    """`version --json` and `-v ls` print the version."""
+    assert cli("version", "--json").checked().out == cli("-v", "ls").checked().out == f"modelshelf {__version__}\n"
+
+
+def test_a_program_that_is_a_question_leads_to_chat(hub: FakeHub, cli: Cli) -> None:
+    """`shelf run NAME "QUESTION"`, as ollama takes it, is an error that names `shelf chat`."""
+    hub.add_repo("org/model", FILES)
+    cli("add", "m", "org/model").checked()
+
+    assert "shelf chat m" in cli("run", "m").err.splitlines()[1]
+    assert "shelf chat NAME" in cli("run", "m", "Why is the sky blue?").err.splitlines()[1]
+
+
+def test_no_hint_leads_to_the_next_error(hub: FakeHub, cli: Cli) -> None:
+    """What isn't a repository is never suggested for `shelf add`, and `:latest` without a GGUF says how to go on."""
+    hub.add_repo("org/model", FILES)
+
+    assert cli("pull", "org/model/extra").err.endswith("hint: shelf ls lists them.\n")
+    assert cli("show", "").err == "error: There is no model ''.\nhint: shelf ls lists them.\n"
+    assert "leave out the colon" in cli("add", "org/model:latest").err.splitlines()[1]
+    assert "shelf rename" not in cli("move", "m", "").err
 
 
 def test_an_unknown_command_is_an_error_like_any_other(cli: Cli) -> None:

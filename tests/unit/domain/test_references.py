@@ -80,7 +80,6 @@ def test_a_pasted_address_keeps_what_it_says(
     [
         "",
         "not an id",
-        "llama3.2:1b",
         "org/m:",
         "org/m:a b",
         "org/m/extra",
@@ -100,6 +99,23 @@ def test_what_names_no_model_is_refused_with_the_forms(text: str) -> None:
         parse_reference(text, HUB)
 
     assert "ORG/MODEL:Q4_K_M" in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("./m.gguf", "shelf adopt FOLDER"),
+        ("/mnt/models", "shelf adopt FOLDER"),
+        ("..", "shelf adopt FOLDER"),
+        ("llama3.2:1b", "shelf search llama3.2"),
+    ],
+)
+def test_a_path_and_a_name_of_ollama_lead_on(text: str, hint: str) -> None:
+    """For a path the hint is to adopt a folder, for a name of Ollama to search the hub."""
+    with pytest.raises(BadInput) as raised:
+        parse_reference(text)
+
+    assert hint in raised.value.hint
 
 
 @pytest.mark.parametrize("text", ["hf://datasets/org/x", "https://huggingface.co/spaces/org/x", f"{HUB}/kernels/org/x"])

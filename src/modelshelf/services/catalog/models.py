@@ -19,6 +19,7 @@ from modelshelf.domain.models import (
 )
 from modelshelf.domain.names import CommitHash, RepoId
 from modelshelf.domain.ports import Reader
+from modelshelf.domain.references import is_reference
 from modelshelf.domain.suggestions import names_meant
 from modelshelf.domain.tiers import Tiers
 from modelshelf.errors import BadInput, Conflict, NotFound, Unavailable
@@ -59,11 +60,10 @@ class Library:
         row = self.reader.model(model_name)
         if row is None:
             meant = names_meant(model_name, self.reader.names())
-            new = (
-                f"To register and download it: shelf add {model_name}" if "/" in model_name else "shelf ls lists them."
-            )
+            is_of_hub = "/" in model_name and is_reference(model_name)
+            new = f"To register and download it: shelf add {model_name}" if is_of_hub else "shelf ls lists them."
             hint = f"Did you mean {' or '.join(meant)}?" if meant else new
-            raise NotFound(f"There is no model {model_name}.", hint=hint, model_name=model_name)
+            raise NotFound(f"There is no model {model_name or repr(model_name)}.", hint=hint, model_name=model_name)
         return row
 
     def files(self, row: ModelRow) -> list[FileEntry]:

@@ -310,7 +310,9 @@ def select(files: list[FileEntry], allow_patterns: tuple[str, ...]) -> list[File
         wanted = f"is a GGUF of {quantisation}" if quantisation else f"matches {', '.join(allow_patterns)}"
         raise BadInput(
             f"No file {wanted}.",
-            hint=f"The repository has {names or 'no GGUF'}{' …' if len(likely) > 8 else ''}",
+            hint=f"The repository has {names}{' …' if len(likely) > 8 else ''}"
+            if names
+            else "The repository has no GGUF. To take all its files, leave out the colon and what is behind it.",
             allow_patterns=list(allow_patterns),
         )
     return selected
