@@ -100,6 +100,8 @@ class Scheduler:
             engine = Engine(asked.wanted, self.rules, FairQueue(self.rules.queue_limit), asked.wanted)
             self.engines[asked.wanted.model_id] = engine
         engine.see(asked.wanted)
+        if engine.is_old and engine.is_idle:
+            self._stop(engine)
         if asked.by_hand:
             engine.forgive()
         if (failure := engine.failure(self._now_s)) is not None:

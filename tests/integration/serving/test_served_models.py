@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from modelshelf.bootstrap.engines import make_pool
+from modelshelf.domain.jobs import JobKind
 from modelshelf.services.jobs.process import this_process
 from modelshelf.services.shelf import Shelf
 from tests.fakes.hub import FakeHub
@@ -190,3 +191,45 @@ def test_a_server_is_not_started_for_a_model_that_is_not_there(home: Home) -> No
     """`shelf serve --model` with an unknown name says so and ends."""
     refused = home.run("serve", "--model", "nobody")
     assert (refused.code, "There is no model nobody" in refused.err) == (4, True)
+
+
+# ---- models that change while they are served
+
+
+def test_a_served_model_is_not_removed(both: Served) -> None:
+    """`shelf rm` refuses a model that an engine holds, and names the command that ends it."""
+    both.ask("one")
+    refused = both.home.run("rm", "one", "--files", "--yes")
+    assert (refused.code, "one is used by engine in pid" in refused.err) == (5, True)
+    assert "shelf unload one" in refused.err
+    both.post("one/unload")
+    both.home.run("rm", "one", "--files", "--yes").checked()
+    assert both.ask("one").status == 404
+
+
+def test_a_served_model_moves(both: Served) -> None:
+    """A model that moves while it is served answers on; its old copy goes once its engine is gone."""
+    both.ask("one")
+    old = Path(str(both.shelf.model("one").path))
+    both.shelf.move("one", "secondary")
+    assert both.ask("one").status == 200
+    assert (both.engines()[0]["cache_location"], old.exists()) == ("secondary", True)
+    refused = both.home.run("rm", "one", "--yes")
+    assert (refused.code, "shelf unload one" in refused.err) == (5, True)
+    both.post("one/unload")
+    both.shelf.services.runner.run_due(JobKind.DELETE_OLD_COPY)
+    assert not old.exists()
+    assert both.ask("one").status == 200
+
+
+def test_an_updated_model_is_started_anew(both: Served, hub: FakeHub) -> None:
+    """A request after an update is answered by an engine of the new commit."""
+    both.ask("one")
+    first = both.engines()[0]["load_s"]
+    hub.add_repo("org/one", {"model.gguf": gguf(WRITER | {"llama.block_count": 3})})
+    both.shelf.update("one")
+
+    def is_new() -> bool:
+        return both.ask("one").status == 200 and bool(both.engines()[0]["load_s"] != first)
+
+    wait_until(is_new, "an engine of the new commit")

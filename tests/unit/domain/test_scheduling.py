@@ -445,6 +445,16 @@ def test_an_idle_engine_of_an_updated_model_goes_at_once() -> None:
     assert stage.tell(Seen(replace(A, version="new"))) == ["stop a"]
 
 
+def test_who_asks_for_an_updated_model_gets_the_new_one() -> None:
+    """A request that finds an idle engine of an older commit ends it, and waits for the new one."""
+    stage, new = Stage(), replace(A, version="new")
+    stage.load(1, A)
+    assert stage.ask(2, new) == ["stop a"]
+    assert stage.stopped(A) == ["start a"]
+    assert stage.started(A) == ["grant 2"]
+    assert stage.scheduler.engines[1].wanted == new
+
+
 def test_what_is_not_asked_for_is_not_seen() -> None:
     """News of a model that nobody asks for change nothing, and neither do those of an engine that isn't there."""
     stage = Stage()

@@ -135,3 +135,9 @@ def holding(registry: Registry, tiers: Tiers, base: str) -> list[Lease]:
         if not lease.expired and alive is not False and (lease.cache_path == base or elsewhere):
             found.append(lease)
     return found
+
+
+def holding_model(registry: Registry, model_id: int) -> list[Lease]:
+    """Return the leases that live and hold a model, in whichever base: an engine may run from where it was."""
+    leases = [lease for lease in registry.leases.all() if lease.model_id == model_id]
+    return [lease for lease in leases if not lease.expired and is_alive(lease.owner) is not False]

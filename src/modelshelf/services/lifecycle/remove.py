@@ -16,7 +16,7 @@ from modelshelf.domain.plans import RemovalPlan
 from modelshelf.errors import Conflict, Denied, NotFound, Unavailable
 from modelshelf.registry.registry import Registry
 from modelshelf.services.catalog.adapters import Adapters
-from modelshelf.services.catalog.leases import holding
+from modelshelf.services.catalog.leases import holding_model
 from modelshelf.services.catalog.models import Library
 from modelshelf.services.jobs.runner import JobRunner
 from modelshelf.services.space.delete_old_copy import OldCopyDeleter, old_copy, read_freed
@@ -133,9 +133,9 @@ class Remover:
         if row.pinned:
             hint = f"shelf unpin {row.model_name}"
             raise Conflict(f"{row.model_name} is pinned.", hint=hint, model_name=row.model_name)
-        leases = [lease for lease in holding(self.registry, self.library.tiers, model.base) if lease.model_id == row.id]
-        if leases:
+        if leases := holding_model(self.registry, row.id):
             by_hand = [f"shelf lease --release {lease.id}" for lease in leases if not lease.owner]
+            by_hand += [f"shelf unload {row.model_name}"] * any(lease.kind == "engine" for lease in leases)
             raise Conflict(
                 f"{row.model_name} is used by {', '.join(sorted({lease.holder for lease in leases}))}.",
                 hint=f"End them first ({'; '.join(by_hand)})" if by_hand else "End them first.",

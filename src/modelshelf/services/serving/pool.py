@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -12,9 +13,10 @@ from modelshelf.domain.scheduling_engine import Engine
 from modelshelf.domain.scheduling_events import Seen, Unload
 from modelshelf.domain.scheduling_rules import Rules
 from modelshelf.domain.serving import Endpoint, EngineState, EngineStatus, Served, Wanted
-from modelshelf.errors import BadInput, EngineFailed, NotFound, Unavailable
+from modelshelf.errors import BadInput, EngineFailed, NotFound, ShelfError, Unavailable
 from modelshelf.services.serving.run_loop import RunLoop
 
+_log = logging.getLogger(__name__)
 LOOK_AGAIN_S = 10.0
 """How often a model that is served is looked up again: it may have been updated or removed."""
 _FRESH_S = 1.0
@@ -119,7 +121,10 @@ class EnginePool:
     async def start(self) -> None:
         """Begin, with the engines gone that a killed process left behind; needed before the first use."""
         self._run.start()
-        await self._run.in_thread(self._starter.end_left_behind)
+        try:
+            await self._run.in_thread(self._starter.end_left_behind)
+        except ShelfError as err:
+            _log.warning("engines_left_behind_unknown", extra={"detail": err.detail})
         self._looking = asyncio.create_task(self._look_again())
 
     async def stop(self) -> None:
