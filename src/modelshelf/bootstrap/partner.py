@@ -1,14 +1,15 @@
-"""Finding who answers for a model: the running server of its library."""
+"""Finding who answers for a model: the running server of its library, or an engine of this process."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from modelshelf.errors import Unavailable
-from modelshelf.settings import load_settings
+from modelshelf.domain.serving import Endpoint, Served
+from modelshelf.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from modelshelf.services.services import Services
@@ -17,18 +18,19 @@ if TYPE_CHECKING:
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
 """Where a server listens, and where it is found then."""
 _ANSWERS_WITHIN_S = 2.0
+_LOOK_AGAIN_S = 0.2
 
 
 @contextlib.contextmanager
 def open_partner(model_name: str, told: Callable[[str], None]) -> Iterator[Partner]:
-    """Give who answers for a model.
+    """Give who answers for a model, which is loaded and unloaded in this process where no server runs.
 
     Args:
-        model_name: The model, by any name that the server knows.
+        model_name: The model; a server knows it by other names too.
         told: Told what is waited for.
 
     Raises:
-        Unavailable: No server of this library runs here.
+        NotFound, BadInput, Conflict, Unavailable: No engine can be started for it.
     """
     from modelshelf.bootstrap.shelf import open_shelf
     from modelshelf.services.serving.conversation import Partner
@@ -38,7 +40,42 @@ def open_partner(model_name: str, told: Callable[[str], None]) -> Iterator[Partn
         if url := server_url(shelf.services):
             yield Partner(url, model_name, settings.api_key or "")
             return
-    raise Unavailable("No server of this library runs here.", hint="Start one: shelf serve")
+        told(f"loading {model_name}")
+        with _own_engine(shelf.services, settings, model_name) as served:
+            told("")
+            yield Partner(served.url, served.upstream_model, served.key)
+
+
+@contextlib.contextmanager
+def _own_engine(services: Services, settings: Settings, model_name: str) -> Iterator[Served]:
+    """Give where an engine of this process answers; its pool lives in a thread."""
+    from anyio import CancelScope, sleep_forever
+    from anyio.from_thread import start_blocking_portal
+
+    from modelshelf.bootstrap.engines import make_pool
+
+    pool, ready = make_pool(services, settings), Future[Served]()
+
+    async def hold() -> None:
+        await pool.start()
+        try:
+            async with pool.use(model_name, Endpoint.CHAT, patient=True) as served:
+                ready.set_result(served)
+                await sleep_forever()
+        finally:
+            with CancelScope(shield=True):  # what runs here is cancelled at the end; the engine ends all the same
+                await pool.stop()
+
+    with start_blocking_portal() as portal:
+        holding = portal.start_task_soon(hold)
+        either: list[Future[Any]] = [ready, holding]
+        try:
+            while not ready.done():  # in short waits: a signal that another thread was handed ends none
+                if holding in wait(either, _LOOK_AGAIN_S, FIRST_COMPLETED).done:
+                    holding.result()
+            yield ready.result()
+        finally:
+            holding.cancel()
 
 
 def server_url(services: Services) -> str:

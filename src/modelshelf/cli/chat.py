@@ -36,7 +36,8 @@ def chat(
 ) -> None:
     """Talk to a model.
 
-    With a question, or with a text piped in, it prints the answer and ends. The running server of this library answers.
+    With a question, or with a text piped in, it prints the answer and ends. The running server of this library answers;
+    without one, the command loads the model itself.
     """
     from modelshelf.bootstrap.partner import open_partner
     from modelshelf.services.serving.conversation import Conversation
