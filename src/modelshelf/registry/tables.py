@@ -16,7 +16,6 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
-    text,
 )
 
 metadata = MetaData(
@@ -70,10 +69,10 @@ files = Table(
     Column("size_bytes", BigInteger, nullable=False),
     Column("digest", Text, nullable=False),
 )
-"""The manifest of a commit: every file, selected or not."""
-_IS_ADAPTER = text("path = 'adapter_config.json'")
-_BY_PATH = (files.c.path, files.c.hf_path, files.c.commit_hash)
-Index("ix_files_adapters", *_BY_PATH, sqlite_where=_IS_ADAPTER, postgresql_where=_IS_ADAPTER)
+"""The manifest of a commit: every file, selected or not.
+
+The index of adapters is the migration's alone: its condition would load PostgreSQL's dialect here, in every process.
+"""
 
 tiers = Table(
     "tiers",
