@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+from pathlib import Path
 
 import pytest
 
@@ -57,6 +59,16 @@ def test_what_is_listed_can_be_deleted(crowded: Home) -> None:
     assert models(crowded) == ["held", "kept", "now"]
     assert crowded.run("verify", "--all").checked().out.endswith("Everything is intact.\n")
     assert crowded.run("clean").checked().out == "Nothing could go.\n"
+
+
+def test_what_a_program_has_open_is_kept(crowded: Home) -> None:
+    """`clean` looks at all processes once, and names the one that uses a model it would propose."""
+    path = crowded.run("path", "idle").checked().out.strip()
+    with (Path(path) / "model.safetensors").open("rb"):
+        plan = crowded.run("clean", "--json").checked().json
+
+    assert [item["hf_path"] for item in plan["items"]] == ["org/now"]
+    assert [why for why in plan["kept"] if why.startswith("idle is used by ") and f"(pid {os.getpid()})" in why]
 
 
 def test_a_person_ticks(crowded: Home) -> None:

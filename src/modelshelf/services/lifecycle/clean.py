@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from modelshelf.domain.clean import CleanItem, CleanPlan, CleanWish, largest_first, propose, with_bytes
@@ -11,6 +11,7 @@ from modelshelf.errors import ShelfError
 from modelshelf.registry.registry import Registry
 from modelshelf.services.lifecycle.remove import Remover
 from modelshelf.services.lifecycle.unneeded import UnneededFiles
+from modelshelf.store.gc import open_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,18 +25,18 @@ class Cleaner:
     def plan(self, wish: CleanWish, now_s: float) -> CleanPlan:
         """Return what could go now, measured, and what is pinned, leased or otherwise held; nothing is changed."""
         snapshots = self.unneeded.find() if wish.revisions else []
-        items, kept = list[CleanItem](), list[str]()
+        items, kept, opened = list[CleanItem](), list[str](), open_files.opened()
         for item in propose(self.registry.models(), snapshots, wish, now_s):
             try:
-                items.append(self._measured(item))
+                items.append(self._measured(item, opened))
             except ShelfError as err:
                 kept.append(err.detail)
         return largest_first(items, kept)
 
-    def _measured(self, item: CleanItem) -> CleanItem:
+    def _measured(self, item: CleanItem, opened: Set[tuple[int, int]]) -> CleanItem:
         if item.snapshot is not None:
             return item
-        self.remover.check(item.model_name, delete_files=True)
+        self.remover.check(item.model_name, delete_files=True, opened=opened)
         return with_bytes(item, self.remover.plan(item.model_name, delete_files=True).free_bytes)
 
     def remove(self, items: Sequence[CleanItem]) -> tuple[list[tuple[CleanItem, Freed]], list[str]]:

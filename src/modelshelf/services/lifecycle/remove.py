@@ -6,6 +6,7 @@ later command finishes it.
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,8 +47,13 @@ class Remover:
         model = self._model(model_name)
         return self._plan(model) if delete_files else _nothing(model.row)
 
-    def check(self, model_name: str, *, delete_files: bool) -> None:
+    def check(self, model_name: str, *, delete_files: bool, opened: Set[tuple[int, int]] | None = None) -> None:
         """Raise unless a model can be removed now.
+
+        Args:
+            model_name: The model.
+            delete_files: Whether its files would go.
+            opened: What `open_files.opened` returned just now; None: look at every process.
 
         Raises:
             NotFound: There is no such model.
@@ -58,7 +64,7 @@ class Remover:
         self._check_idle(model.row)
         self._check_free(model)
         if delete_files:
-            self._check_files(model)
+            self._check_files(model, opened)
 
     def why_kept(self, model_name: str, plan: RemovalPlan) -> str:
         """Return why some of a model's bytes stay if its files go, in sentences; empty if all go."""
@@ -143,7 +149,7 @@ class Remover:
                 used_by=sorted({lease.holder for lease in leases}),
             )
 
-    def _check_files(self, model: Model) -> None:
+    def _check_files(self, model: Model, opened: Set[tuple[int, int]] | None) -> None:
         row = model.row
         if needing := self.adapters.needing(row):
             raise Conflict(
@@ -155,7 +161,7 @@ class Remover:
         if row.commit_hash is None:
             return
         base = Base(Path(model.base))
-        users = self.old_copies.users(base, row.hf_path, row.commit_hash, self.library.files(row))
+        users = self.old_copies.users(base, row.hf_path, row.commit_hash, self.library.files(row), opened)
         if users:
             raise Conflict(
                 f"{row.model_name} is used by {', '.join(users)}.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -134,11 +134,21 @@ class OldCopyDeleter:
                 freed += sidecars.remove(base, sidecar.model_name)
         return freed
 
-    def users(self, base: Base, repo_id: RepoId, commit_hash: CommitHash, files: Sequence[FileEntry]) -> list[str]:
+    def users(
+        self,
+        base: Base,
+        repo_id: RepoId,
+        commit_hash: CommitHash,
+        files: Sequence[FileEntry],
+        opened: Set[tuple[int, int]] | None = None,
+    ) -> list[str]:
         """Return who holds a lease on a placement or has one of its files open, in words."""
         held = holding(self.registry, self.library.tiers, str(base.path))
         leased = [lease.holder for lease in held if self._is_of(lease.model_id, repo_id)]
-        return sorted({*leased, *open_files.users_of(scan.file_paths(base.repo(repo_id), commit_hash, files))})
+        paths = list(scan.file_paths(base.repo(repo_id), commit_hash, files))
+        if opened is not None and opened.isdisjoint(open_files.identities(paths)):
+            return sorted(set(leased))
+        return sorted({*leased, *open_files.users_of(paths)})
 
     def _is_of(self, model_id: int, repo_id: RepoId) -> bool:
         return bool(self.registry.models(model_id=model_id, repo_id=repo_id))

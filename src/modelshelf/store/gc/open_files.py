@@ -80,9 +80,10 @@ def _files(pid: str) -> Iterator[tuple[int, int]]:
                     found = entry.stat()
                     yield found.st_dev, found.st_ino
     with contextlib.suppress(OSError):
-        for line in (_PROC / pid / "maps").read_text(encoding="utf-8", errors="replace").splitlines():
-            with contextlib.suppress(OSError, IndexError):
-                found = os.stat(line.split(maxsplit=5)[5])  # noqa: PTH116 - one line of many
+        lines = (_PROC / pid / "maps").read_text(encoding="utf-8", errors="replace").splitlines()
+        for path in {fields[5] for line in lines if len(fields := line.split(maxsplit=5)) == 6}:
+            with contextlib.suppress(OSError):
+                found = os.stat(path)  # noqa: PTH116 - one of many
                 yield found.st_dev, found.st_ino
 
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
+from itertools import takewhile
 from pathlib import Path
 
 from modelshelf.domain.models import FileEntry
@@ -211,7 +212,7 @@ def _folders(repo: Repo, commit_hash: CommitHash, links: Iterable[Path]) -> list
     This includes those of deleted links and refs: a removal that was killed after them left its folders.
     """
     snapshot = repo.snapshot(commit_hash)
-    inner = {folder for link in links for folder in link.parents if snapshot in folder.parents}
+    inner = {folder for link in links for folder in takewhile(lambda folder: folder != snapshot, link.parents)}
     ref_folders = {Path(folder) for folder, _, _ in os.walk(repo.refs)} - {repo.refs}
     deepest_first = sorted(inner | ref_folders, key=lambda folder: -len(folder.parts))
     above = [snapshot, repo.snapshots, repo.blobs, repo.refs, repo.trees, repo.absences, repo.path]
