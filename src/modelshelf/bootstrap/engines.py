@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from modelshelf.domain.backends import FoundBackend
     from modelshelf.domain.engine_wishes import EngineWish
     from modelshelf.domain.models import Model
+    from modelshelf.domain.serving import DeviceMemory
     from modelshelf.services.services import Services
     from modelshelf.services.serving.pool import EnginePool
     from modelshelf.services.serving.start import Starter
@@ -43,6 +44,18 @@ def wished_engine(model_name: str) -> EngineWish:
         BadInput: The settings are wrong.
     """
     return load_settings().engines.wish_for(model_name)
+
+
+def memory_now(device: str) -> DeviceMemory:
+    """Return the memory of a device, or that of the machine where the device doesn't answer.
+
+    Args:
+        device: See `domain.backends.FoundBackend`.
+    """
+    from modelshelf.engines.memory import device_memory
+
+    found = device_memory()
+    return found.get(device, found[""])
 
 
 def make_starter(services: Services, settings: Settings | None = None) -> Starter:

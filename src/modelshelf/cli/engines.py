@@ -14,7 +14,10 @@ from modelshelf.cli.terminal import Styled
 from modelshelf.units import format_size
 
 if TYPE_CHECKING:
+    from modelshelf.domain.backends import Choice
+    from modelshelf.domain.model_facts import ModelFacts
     from modelshelf.schemas.engines import BackendJson, ModelEngineJson
+    from modelshelf.services.catalog.models import Library
 
 
 def engines(
@@ -49,17 +52,30 @@ def engines(
 
 
 def _of_model(name: str) -> ModelEngineJson:
-    from modelshelf.bootstrap.engines import installed_engines, wished_engine
+    from modelshelf.bootstrap.engines import installed_engines
     from modelshelf.bootstrap.read_only import open_library
-    from modelshelf.domain.backends import choose_backend, verdicts
+    from modelshelf.domain.backends import verdicts
     from modelshelf.schemas.engines import ModelEngineJson
-    from modelshelf.services.catalog.facts import facts_of
 
     library = open_library()
+    facts, choice = chosen_for(library, name)
+    return ModelEngineJson.of(library.model(name), facts, choice, verdicts(facts, installed_engines()))
+
+
+def chosen_for(library: Library, name: str) -> tuple[ModelFacts, Choice]:
+    """Return what a model is, and what serves it.
+
+    Raises:
+        NotFound: There is no such model.
+        BadInput: Nothing serves it.
+    """
+    from modelshelf.bootstrap.engines import installed_engines, wished_engine
+    from modelshelf.domain.backends import choose_backend
+    from modelshelf.services.catalog.facts import facts_of
+
     model = library.model(name)
-    facts, found = facts_of(model, library.files(model.row)), installed_engines()
-    choice = choose_backend(facts, found, wished_engine(model.row.model_name).engine)
-    return ModelEngineJson.of(model, facts, choice, verdicts(facts, found))
+    facts = facts_of(model, library.files(model.row))
+    return facts, choose_backend(facts, installed_engines(), wished_engine(model.row.model_name).engine)
 
 
 def _show(found: Sequence[BackendJson]) -> None:

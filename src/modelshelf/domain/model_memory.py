@@ -11,6 +11,7 @@ bytes of the type), which also keeps just a window's tokens in layers with a sli
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 
 _ELEMENT_BYTES = 2
@@ -65,3 +66,15 @@ def memory_for(weights_bytes: int | None, shape: KvShape | None, context: int) -
     if not weights_bytes or shape is None:
         return None
     return Memory(context, weights_bytes, shape.cache_bytes(context))
+
+
+def largest_context(weights_bytes: int, shape: KvShape, most: int, budget_bytes: int) -> int:
+    """Return the longest context, of at most `most` tokens, whose cache fits beside the weights; 0 where none does.
+
+    >>> largest_context(1000, KvShape(5), 4096, 2000), largest_context(1000, KvShape(0), 512, 2000)
+    (100, 512)
+    >>> largest_context(3000, KvShape(5), 4096, 2000)
+    0
+    """
+    room = budget_bytes - weights_bytes
+    return bisect_right(range(1, most + 1), room, key=shape.cache_bytes) if room > 0 else 0

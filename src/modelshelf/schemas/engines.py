@@ -11,6 +11,7 @@ from modelshelf.schemas.json_object import JsonObject
 
 if TYPE_CHECKING:
     from modelshelf.domain.backends import Choice, FoundBackend, Verdict
+    from modelshelf.domain.fit import Fit
     from modelshelf.domain.model_facts import ModelFacts
     from modelshelf.domain.models import Model
 
@@ -91,4 +92,48 @@ class ModelEngineJson(JsonObject):
             endpoints=sorted(endpoint.value for endpoint in choice.backend.endpoints[facts.kind]),
             memory_bytes=memory.total_bytes if memory else None,
             others=[VerdictJson(one.backend.name, one.why_not) for one in judged if one.backend is not choice.backend],
+        )
+
+
+@dataclass(frozen=True)
+class FitJson(JsonObject):
+    """Whether a model fits the memory."""
+
+    model_name: str
+    """The model."""
+    engine: str
+    """What would serve it."""
+    context: int | None
+    """For a context of so many tokens; null where its files don't tell how its cache grows."""
+    weights_bytes: int | None
+    """Its weights; null likewise."""
+    kv_cache_bytes: int | None
+    """Its cache of keys and values for that context; null likewise."""
+    engine_bytes: int
+    """What its engine takes beside."""
+    needs_bytes: int
+    """All together; where the cache isn't known, the weights and a fifth more."""
+    device: str
+    """Whose memory: `gpu`, or empty for the machine's own."""
+    free_bytes: int
+    """What is free there now."""
+    total_bytes: int
+    """What there is in all."""
+    fits: bool
+    """Whether it fits what is free now."""
+    fits_machine: bool
+    """Whether it fits once nothing else takes memory."""
+    largest_context: int | None
+    """The longest context that fits what is free now; null where that isn't known."""
+
+    @classmethod
+    def of(cls, model_name: str, fit: Fit) -> FitJson:
+        """Return whether a model fits."""
+        memory = fit.memory
+        return cls.like(
+            fit,
+            model_name=model_name,
+            context=memory.context if memory else None,
+            weights_bytes=memory.weights_bytes if memory else None,
+            kv_cache_bytes=memory.kv_cache_bytes if memory else None,
         )

@@ -58,6 +58,7 @@ LOOKING = {
 }
 OF_A_MODEL = {
     "show": ("show", "m"),
+    "fit": ("fit", "m"),
     "path": ("path", "m"),
     "env": ("env", "m"),
     "move": ("move", "m", "secondary", "--dry-run"),

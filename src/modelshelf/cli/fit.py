@@ -1,0 +1,56 @@
+"""shelf fit."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from modelshelf.cli import output
+from modelshelf.cli.errors import at_the_edge
+from modelshelf.cli.options import AsJson, Name
+from modelshelf.schemas.engines import FitJson
+from modelshelf.units import format_size
+
+
+def fit(
+    name: Name,
+    context: Annotated[
+        int | None, typer.Option(metavar="TOKENS", min=1, help="For so long a context. Default: 8192, or the model's.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say whether a model fits the memory.
+
+    What it takes depends on the context; the longest one that fits is told.
+
+    Example: shelf fit smol --context 32768
+    """
+    from modelshelf.bootstrap.engines import memory_now
+    from modelshelf.bootstrap.read_only import open_library
+    from modelshelf.cli.engines import chosen_for
+    from modelshelf.domain.fit import fit_of
+
+    with at_the_edge(as_json=as_json):
+        facts, choice = chosen_for(open_library(), name)
+        view = FitJson.of(name, fit_of(facts, choice, memory_now(choice.found.device), context))
+        if as_json:
+            output.as_json(view)
+        else:
+            _show(view)
+
+
+def _show(view: FitJson) -> None:
+    where = "of the GPU's memory" if view.device else "of memory"
+    if view.kv_cache_bytes is None:
+        output.line(f"{view.model_name} takes about {format_size(view.needs_bytes)}: its files don't tell more.")
+    else:
+        cache = f"{format_size(view.kv_cache_bytes)} cache for {view.context} tokens"
+        parts = (
+            f"{format_size(view.weights_bytes or 0)} weights, {cache}, {format_size(view.engine_bytes)} {view.engine}"
+        )
+        output.line(f"{view.model_name} takes {format_size(view.needs_bytes)}: {parts}.")
+    free = f"{format_size(view.free_bytes)} {where} is free, of {format_size(view.total_bytes)}"
+    output.line(f"It {'fits' if view.fits else 'does not fit'}: {free}.")
+    if view.largest_context:
+        output.line(f"The longest context that fits has {view.largest_context} tokens.")
