@@ -52,6 +52,7 @@ from modelshelf.cli import (
     unload,
     update,
     verify,
+    warm,
 )
 from modelshelf.cli.errors import INTERRUPTED
 from modelshelf.cli.light import LightCommand, LightGroup
@@ -95,6 +96,7 @@ _GROUPS: dict[str, list[Callable[..., None]]] = {
         env.env,
         run.run,
         load.load,
+        warm.warm,
         chat.chat,
         update.update,
         pin.pin,

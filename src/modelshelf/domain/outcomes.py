@@ -62,3 +62,16 @@ class Ran:
 
     command: tuple[str, ...]
     ran: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Warmed:
+    """What reading a model into memory took."""
+
+    read_bytes: int
+    seconds: float
+
+    @property
+    def rate_bytes_per_s(self) -> float:
+        """How fast."""
+        return self.read_bytes / self.seconds if self.seconds else 0.0

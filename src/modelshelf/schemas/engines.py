@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from modelshelf.domain.fit import Fit
     from modelshelf.domain.model_facts import ModelFacts
     from modelshelf.domain.models import Model
+    from modelshelf.domain.outcomes import Warmed
 
 
 @dataclass(frozen=True)
@@ -137,3 +138,22 @@ class FitJson(JsonObject):
             weights_bytes=memory.weights_bytes if memory else None,
             kv_cache_bytes=memory.kv_cache_bytes if memory else None,
         )
+
+
+@dataclass(frozen=True)
+class WarmedJson(JsonObject):
+    """What reading a model into memory took."""
+
+    model_name: str
+    """The model."""
+    read_bytes: int
+    """What was read."""
+    seconds: float
+    """How long that took."""
+    rate_bytes_per_s: float
+    """How fast that was."""
+
+    @classmethod
+    def of(cls, model_name: str, warmed: Warmed) -> WarmedJson:
+        """Return what was read."""
+        return cls.like(warmed, model_name=model_name, seconds=round(warmed.seconds, 3))

@@ -59,6 +59,7 @@ LOOKING = {
 OF_A_MODEL = {
     "show": ("show", "m"),
     "fit": ("fit", "m"),
+    "warm": ("warm", "m"),
     "path": ("path", "m"),
     "env": ("env", "m"),
     "move": ("move", "m", "secondary", "--dry-run"),

@@ -21,7 +21,7 @@ from modelshelf.bootstrap.engines import make_starter
 from modelshelf.domain.ports import RunningEngine
 from modelshelf.domain.serving import EngineKind, EngineState
 from modelshelf.engines.child import MARK, Child
-from modelshelf.errors import BadInput, EngineFailed, NotFound
+from modelshelf.errors import BadInput, Conflict, EngineFailed, NotFound
 from modelshelf.services.serving.start import Starter
 from modelshelf.services.shelf import Shelf
 from modelshelf.store import engine_files
@@ -324,3 +324,16 @@ def test_a_server_that_does_not_answer_is_named(home: Home, hub: FakeHub) -> Non
             library.start("far")
 
     assert "SHELF_ENGINES" in caught.value.hint
+
+
+def test_a_served_model_is_not_removed(library: Library) -> None:
+    """A model that an engine holds isn't removed with its files; once the engine has ended it is."""
+    library.add("tiny", {"model.gguf": gguf(WRITER)})
+    engine = library.start("tiny")
+
+    with pytest.raises(Conflict, match="engine in pid"):
+        library.shelf.remove("tiny", delete_files=True)
+
+    stop(engine)
+    wait_until(lambda: library.leases() == [], "the lease to be given back")
+    assert library.shelf.remove("tiny", delete_files=True)
