@@ -17,6 +17,8 @@ from modelshelf.errors import EngineFailed
 
 T = TypeVar("T")
 _POLL_S = 0.02
+_LOOK_S = 1.0
+"""How often a child that starts is asked how far it is: that reads all of /proc."""
 _PROBE_TIMEOUT_S = 5.0
 
 
@@ -130,13 +132,16 @@ async def in_thread(make: Callable[[], T], undo: Callable[[T], object]) -> T:
 
 
 async def _wait_until_ready(child: Child, ready: Readiness, is_stalled: Callable[[int], bool]) -> None:
+    looked_s = -_LOOK_S
     while not (bool(child.url) and await asyncio.to_thread(is_ready, child.url, ready)):
         if child.ended.done():
             raise _failed(end_of(child.ended.result(), child.lines()))
-        if is_stalled(await asyncio.to_thread(child.progress)):
+        due = time.monotonic() - looked_s >= _LOOK_S
+        if due and is_stalled(await asyncio.to_thread(child.progress)):
             lines = child.lines()
             last = f" Its last words: {lines[-1]}" if lines else ""
             raise _failed(EngineEnd(f"It got on no more while it started, and was ended.{last}", False, lines[-12:]))
+        looked_s = time.monotonic() if due else looked_s
         await asyncio.sleep(_POLL_S)
 
 
