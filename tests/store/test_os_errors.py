@@ -37,6 +37,11 @@ def test_an_error_that_nobody_expected_is_told_plainly(number: int, kind: type[S
     assert (type(found), found.detail, bool(found.hint)) == (kind, said, True)
 
 
+def test_a_refusal_names_the_command_for_its_own_path() -> None:
+    """The hint of a refusal can be pasted as it is."""
+    assert of_os_error(PermissionError(errno.EACCES, "no", "/a b/c")).hint.endswith("namei -l '/a b/c'")
+
+
 def test_an_error_without_a_file_is_about_the_output() -> None:
     """A system error without a file name is about the output."""
     assert of_os_error(OSError(errno.ENOSPC, "full")).detail == "The output could not be written: full."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -399,3 +400,20 @@ def test_a_childs_environment_is_this_one_with_changes(monkeypatch: pytest.Monke
 def test_a_mount_is_required_warned_about_or_neither(tmp_path: Path, text: str, meant: bool | None) -> None:
     """SHELF_REQUIRE_MOUNT requires a mount, or accepts none; unset, it warns."""
     assert load_settings(environ={"HOME": str(tmp_path), "SHELF_REQUIRE_MOUNT": text}).require_mount is meant
+
+
+OF_THE_HOST = {
+    *("SHELF_HOST", "SHELF_PORT", "SHELF_UID", "SHELF_GID", "SHELF_PUBLISH", "SHELF_PUBLISH_GPU"),
+    *("LLAMA_SERVER", "VLLM_COMMAND", "HF_HUB_DISABLE_SYMLINKS"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE"),
+}
+"""Settings that would be wrong in a container."""
+
+
+def test_compose_hands_every_setting_to_the_container() -> None:
+    """Each setting of `.env.example` reaches the container through Compose, except what belongs to the host."""
+    root = Path(__file__).parents[2]
+    settings = set(re.findall(r"(?m)^#?([A-Z_]+)=", (root / ".env.example").read_text(encoding="utf-8")))
+    handed = set(re.findall(r"(?m)^ +([A-Z_]+): [$\"/]", (root / "docker-compose.yml").read_text(encoding="utf-8")))
+
+    assert settings - OF_THE_HOST - handed == set()

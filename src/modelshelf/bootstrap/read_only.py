@@ -178,7 +178,7 @@ def _check_meant(settings: Settings) -> None:
     if not others:
         return
     if settings.named_by:
-        NOTES.info("A new library starts in %s; you also have %s.", primary, " and ".join(others))
+        NOTES.info("A new library starts in %s; you also have %s.", primary, ", ".join(others))
         return
     raise Conflict(
         f"No setting names a library here, but you already have {' and '.join(others)}.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shlex
 import stat
 from collections.abc import Iterator
 from io import FileIO
@@ -64,7 +65,10 @@ def of_os_error(err: OSError) -> ShelfError:
     if err.errno in FULL:
         return OutOfSpace(f"{what} could not be written: {err.strerror}.", hint="Free some space on its disk.")
     if err.errno in _REFUSED:
-        return Denied(f"{what}: {err.strerror}.", hint="Check who owns it and the folders above: namei -l PATH")
+        return Denied(
+            f"{what}: {err.strerror}.",
+            hint=f"Check who owns it and the folders above: namei -l {shlex.quote(str(err.filename or 'PATH'))}",
+        )
     return Unavailable(f"{what}: {err.strerror or err}.", hint="Check its disk (shelf doctor), then try again.")
 
 
