@@ -62,6 +62,9 @@ class Upstream:
         if how == "die":
             assert request.transport is not None
             request.transport.abort()
+        if request.path == "/v1/embeddings":
+            data = [{"index": 1, "embedding": [3, 4]}, {"index": 0, "embedding": [1, 2]}]
+            return web.json_response({"model": NAME, "data": data, "usage": {"prompt_tokens": 2}})
         if how == "nonsense" or request.path == "/tokenize":
             return web.json_response({"model": NAME, "tokens": [1, 2]})
         message = {"role": "assistant", "content": f'she said {{"model":"{NAME}"}}'}
@@ -146,6 +149,8 @@ class OneEngine:
     in_use: int = 0
     uses: list[tuple[str, Endpoint, float | None, str, bool]] = field(default_factory=list)
     state: EngineState = EngineState.STARTING
+    loaded: list[tuple[str, float | None]] = field(default_factory=list)
+    """What was loaded by hand, and for how long."""
 
     @asynccontextmanager
     async def use(
@@ -180,17 +185,19 @@ class OneEngine:
         return EngineStatus(ModelName(model_name), EngineKind.GENERATE, self.state, "fake", 0, 0, 0, 300)
 
     async def engines(self) -> list[EngineStatus]:
-        """Return none."""
-        return []
+        """Return that `smol` is ready."""
+        return [EngineStatus(ModelName("smol"), EngineKind.GENERATE, EngineState.READY, "fake", 7, 0, 0, 300, load_s=1)]
 
     async def load(
         self, model_name: str, keep_alive_s: float | None = None, *, pinned: bool = False, patient: bool = True
     ) -> EngineStatus:
-        """Return that it starts."""
-        return self.status_of(model_name)
+        """Say that it is loaded."""
+        self.loaded.append((model_name, keep_alive_s))
+        return (await self.engines())[0]
 
     async def unload(self, model_name: str) -> None:
-        """Do nothing."""
+        """Say that it is gone."""
+        self.loaded.append((model_name, 0))
 
     async def start(self) -> None:
         """Begin."""

@@ -19,6 +19,7 @@ from modelshelf.server.api import cache, doctor, events, jobs, models, status
 from modelshelf.server.api import engines as engine_routes
 from modelshelf.server.bodies import BoundedBodies
 from modelshelf.server.doors import PathDoor
+from modelshelf.server.gateway import ollama_routes
 from modelshelf.server.gateway import routes as v1
 from modelshelf.server.gateway.names import Names
 from modelshelf.server.gateway.ports import Engines, NoEngines
@@ -70,6 +71,7 @@ def create_app(
     errors.install(app)
     door = PathDoor(shelf, custom_roots)
     app.include_router(v1.create_router(gateway))
+    app.include_router(ollama_routes.create_router(gateway, shelf.services.clock))
     app.include_router(models.create_router(shelf, door))
     app.include_router(engine_routes.create_router(shelf.services.library, gateway.engines))
     app.include_router(cache.create_router(shelf, door))

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from modelshelf.errors import BadInput
 from modelshelf.server.answers import Json
 from modelshelf.server.errors import plain_problem
-from modelshelf.server.gateway.errors import BodyTooLong, shape_of
+from modelshelf.server.gateway.errors import OLLAMA_PATHS, BodyTooLong, shape_of
 
 _MOST_BYTES = 1 << 20
 _MOST_BYTES_BELOW = {"/hf/": 4 << 20, "/v1/": 64 << 20}
@@ -43,7 +43,9 @@ class BoundedBodies:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
             await self._app(scope, receive, send)
             return
-        most_bytes = _MOST_BYTES_BELOW.get(str(scope["path"])[:4], _MOST_BYTES)
+        path = str(scope["path"])
+        below = "/v1/" if path.startswith(OLLAMA_PATHS) else path[:4]
+        most_bytes = _MOST_BYTES_BELOW.get(below, _MOST_BYTES)
         try:
             body = await _read(Headers(scope=scope).get("content-length", ""), receive, most_bytes)
         except _TooLong:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from modelshelf.errors import BadInput, EngineFailed, ShelfError
-from modelshelf.server.gateway.asked import Asked, keep_alive_in, model_in, object_in, stream_in
+from modelshelf.server.gateway.asked import Asked, keep_alive_in, list_in, model_in, object_in, stream_in
 from modelshelf.server.gateway.errors import anthropic_error, to_bytes
 from modelshelf.server.gateway.events import Events
 
@@ -33,7 +33,7 @@ def parse_messages(body: bytes) -> Asked:
     if asked.get("stop_sequences"):
         fields["stop"] = asked["stop_sequences"]
     if asked.get("tools"):
-        fields["tools"] = [_tool(tool) for tool in _list_in(asked, "tools")]
+        fields["tools"] = [_tool(tool) for tool in list_in(asked, "tools")]
     if isinstance(choice := asked.get("tool_choice"), dict):
         named = {"type": "function", "function": {"name": choice.get("name")}}
         fields["tool_choice"] = _CHOICES.get(str(choice.get("type")), named)
@@ -50,7 +50,7 @@ def parse_count(body: bytes) -> Asked:
     """
     asked = object_in(body)
     texts = [_text(message.get("content")) for message in _messages(asked)]
-    texts += [json.dumps(tool) for tool in (_list_in(asked, "tools") if asked.get("tools") else [])]
+    texts += [json.dumps(tool) for tool in (list_in(asked, "tools") if asked.get("tools") else [])]
     text = "\n".join(texts)
     return Asked(model_in(asked), {"content": text, "prompt": text})
 
@@ -58,9 +58,9 @@ def parse_count(body: bytes) -> Asked:
 def _messages(asked: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     if asked.get("system"):
         yield {"role": "system", "content": _text(asked["system"])}
-    for message in _list_in(asked, "messages"):
+    for message in list_in(asked, "messages"):
         content = message.get("content")
-        blocks = [{"type": "text", "text": content}] if isinstance(content, str) else _list_in(message, "content")
+        blocks = [{"type": "text", "text": content}] if isinstance(content, str) else list_in(message, "content")
         if message.get("role") == "assistant":
             yield _assistant(blocks)
         else:
@@ -119,13 +119,6 @@ def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
         raise BadInput(f"The tool {tool.get('name')!r:.60} isn't one of the client's.", param="tools")
     function = {"name": tool.get("name"), "description": tool.get("description", "")}
     return {"type": "function", "function": function | {"parameters": tool["input_schema"]}}
-
-
-def _list_in(asked: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
-    value = asked.get(name)
-    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
-        raise BadInput(f"The field {name} must be a list of objects.", param=name)
-    return value
 
 
 @dataclass(slots=True)

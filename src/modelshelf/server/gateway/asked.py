@@ -114,6 +114,18 @@ def stream_in(fields: Mapping[str, Any], default: bool = False) -> bool:
     return stream
 
 
+def list_in(asked: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    """Return a field that is a list of objects.
+
+    Raises:
+        BadInput: It isn't one.
+    """
+    value = asked.get(name)
+    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+        raise BadInput(f"The field {name} must be a list of objects.", param=name)
+    return value
+
+
 def keep_alive_in(value: object) -> float | None:
     """Return the seconds that an idle model is to stay; negative: for ever; None: nothing was said.
 

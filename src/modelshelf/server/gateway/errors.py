@@ -61,7 +61,19 @@ def anthropic_error(err: ShelfError) -> dict[str, Any]:
     return {"type": "error", "error": {"type": kind, "message": message_of(err)}}
 
 
+def ollama_error(err: ShelfError) -> dict[str, Any]:
+    """Return an error as Ollama's clients read it.
+
+    >>> ollama_error(TooMany("Wait."))
+    {'error': 'Wait.'}
+    """
+    return {"error": message_of(err)}
+
+
+OLLAMA_PATHS = tuple(f"/api/{name}" for name in ("chat", "generate", "embed", "tags", "ps", "show", "version"))
+"""Where Ollama's clients ask; none of our own routes begins so."""
 _SHAPES: dict[str, Callable[[ShelfError], dict[str, Any]]] = {"/v1/": openai_error, "/v1/messages": anthropic_error}
+_SHAPES |= dict.fromkeys(OLLAMA_PATHS, ollama_error)
 """Below which path an error has which shape; the longest that fits counts."""
 
 

@@ -37,7 +37,7 @@ The fields are those of OpenAI's API, as far as the model's engine takes them. T
 _TRANSLATED = """
 
 The request is translated for the model's engine, which speaks OpenAI's protocol: text, pictures and tools."""
-_FIELDS: dict[str, Any] = {
+BODY_FIELDS: dict[str, Any] = {
     "model": {"type": "string", "description": "A model's name, its repository, or either with `:QUANT`."},
     "keep_alive": {
         "anyOf": [{"type": "number"}, {"type": "string"}],
@@ -45,7 +45,7 @@ _FIELDS: dict[str, Any] = {
     },
 }
 _STREAM = {"stream": {"type": "boolean", "description": "Whether the answer comes piece by piece."}}
-_ANY = {"schema": {"type": "object", "description": "What the engine answers, with the model's name as it was asked."}}
+ANY = {"schema": {"type": "object", "description": "What the engine answers, with the model's name as it was asked."}}
 _EVENTS = {"schema": {"type": "string", "description": "Server-sent events, the last of which is `data: [DONE]`."}}
 _NAME = {"name": "model", "in": "path", "required": True, "description": "A model's name, or its repository."}
 
@@ -137,11 +137,11 @@ def refusals(*statuses: int, error: type[JsonObject] = OpenAiErrorJson) -> Respo
 
 
 def _answered(error: type[JsonObject] = OpenAiErrorJson, *, streams: bool) -> Responses:
-    content = {"application/json": _ANY} | ({"text/event-stream": _EVENTS} if streams else {})
+    content = {"application/json": ANY} | ({"text/event-stream": _EVENTS} if streams else {})
     return {200: {"description": "The answer.", "content": content}} | refusals(404, 409, 413, 429, error=error)
 
 
 def _body(*, streams: bool) -> dict[str, Any]:
-    fields = _FIELDS | (_STREAM if streams else {})
+    fields = BODY_FIELDS | (_STREAM if streams else {})
     schema = {"type": "object", "required": ["model"], "properties": fields, "additionalProperties": True}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
