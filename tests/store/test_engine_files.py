@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from modelshelf.domain.names import ModelName
 from modelshelf.store import engine_files
-from modelshelf.store.engine_files import EngineLog, EngineRecord, forget, recorded, records
+from modelshelf.store.engine_files import EngineLog, EngineRecord, LogReader, forget, recorded, records
 from modelshelf.store.layout import engines_folder
 
 RECORD = EngineRecord("abc123", "boot:pid:1:2")
@@ -27,6 +29,27 @@ def test_a_log_is_bounded(tmp_path: Path) -> None:
     assert engine_files.LOG_BYTES // 2 < len(text) <= engine_files.LOG_BYTES + 122
     assert [line.strip() for line in text.splitlines()[-2:]] == ["29999", "30000"]
     assert {len(line) for line in text.splitlines()} == {60}
+
+
+def test_a_log_is_read_as_it_grows(tmp_path: Path) -> None:
+    """Whole lines that were added are read once, and reading goes on where the older half was dropped meanwhile."""
+    log, reader = EngineLog(tmp_path, ModelName("tiny")), LogReader(tmp_path, ModelName("tiny"))
+    with pytest.raises(FileNotFoundError):
+        reader.read()
+    log.write("one")
+    log.write("two")
+    assert [reader.read(), reader.read()] == ["one\ntwo\n", ""]
+    with log.path.open("a") as other:
+        other.write("half")
+    assert reader.read() == ""
+    for number in range(17_000):
+        log.write(f"{number:>60}")
+    reader.read()
+    for number in range(2_000):
+        log.write(f"later {number:>60}")
+
+    assert reader.read().splitlines()[-1].split() == ["later", "1999"]
+    log.close()
 
 
 def test_a_log_that_cannot_be_written_is_gone_without(tmp_path: Path) -> None:

@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from modelshelf.domain.backends import FoundBackend
     from modelshelf.domain.engine_wishes import EngineWish
     from modelshelf.domain.models import Model
+    from modelshelf.domain.names import ModelName
     from modelshelf.domain.serving import DeviceMemory
     from modelshelf.services.services import Services
     from modelshelf.services.serving.pool import EnginePool
     from modelshelf.services.serving.start import Starter
+    from modelshelf.store.engine_files import LogReader
 
 _OUR_SECRETS = SECRETS | {"SHELF_API_KEY", "SHELF_PEER_KEY", "DATABASE_URL"}
 """What no engine is told: it is offline, and answers for a model alone."""
@@ -44,6 +46,17 @@ def wished_engine(model_name: str) -> EngineWish:
         BadInput: The settings are wrong.
     """
     return load_settings().engines.wish_for(model_name)
+
+
+def engine_log(model_name: ModelName) -> LogReader:
+    """Return what reads the log of a model's engines.
+
+    Raises:
+        BadInput: The settings are wrong.
+    """
+    from modelshelf.store.engine_files import LogReader
+
+    return LogReader(load_settings().state_home, model_name)
 
 
 def memory_now(device: str) -> DeviceMemory:

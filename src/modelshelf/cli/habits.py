@@ -46,9 +46,9 @@ _COPY = (
     "Another name: shelf rename NAME NEW_NAME. A copy on another tier: shelf move NAME TIER --keep-source",
 )
 _UPLOAD = ("modelshelf uploads nothing.", "hf upload ORG/NAME FOLDER does.")
-_LOGS = (
+_LOG = (
     "Commands write no log.",
-    "What runs, waits or failed: shelf jobs. The log of the server: journalctl --user -u modelshelf",
+    "What runs, waits or failed: shelf jobs. An engine: shelf logs NAME. The server: journalctl --user -u modelshelf",
 )
 _EXPORT = (
     "The files of a model are ordinary files.",
@@ -63,8 +63,7 @@ _INSTEAD = {
     "logout": _TOKEN,
     "auth": _TOKEN,
     "whoami": _TOKEN,
-    "log": _LOGS,
-    "logs": _LOGS,
+    "log": _LOG,
     "config": _SETTINGS,
     "settings": _SETTINGS,
     "cp": _COPY,

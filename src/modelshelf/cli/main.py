@@ -33,6 +33,7 @@ from modelshelf.cli import (
     key,
     lease,
     load,
+    logs,
     ls,
     move,
     output,
@@ -117,7 +118,7 @@ _GROUPS: dict[str, list[Callable[..., None]]] = {
         jobs.jobs,
         jobs.cancel,
     ],
-    "Server": [serve.serve, ps.ps, unload.unload, engines.engines, key.key, install_service.install_service],
+    "Server": [serve.serve, ps.ps, unload.unload, logs.logs, engines.engines, key.key, install_service.install_service],
 }
 """The commands as `shelf --help` lists them."""
 _CONTEXTS = {
@@ -168,9 +169,9 @@ def main(arguments: list[str] | None = None) -> None:
     Args:
         arguments: The words; by default the process's.
     """
-    logs = _LogHandler()
-    logs.setFormatter(_LogFormatter("%(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=logging.ERROR, handlers=[logs])
+    handler = _LogHandler()
+    handler.setFormatter(_LogFormatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.ERROR, handlers=[handler])
     logging.getLogger("modelshelf.notes").setLevel(logging.INFO)
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # closed by the caller: nobody answers, output goes nowhere

@@ -15,7 +15,7 @@ from modelshelf.domain.outside import object_of, text_of
 from modelshelf.errors import BadInput, ShelfError
 from modelshelf.store import fs
 from modelshelf.store.layout import engines_folder
-from modelshelf.store.small_files import read_small_json
+from modelshelf.store.small_files import open_regular, read_small_json
 
 LOG_BYTES = 2**20
 """A log has at most so many; then its older half is dropped."""
@@ -69,6 +69,30 @@ class EngineLog:
         os.ftruncate(self._fd, 0)
         os.lseek(self._fd, 0, os.SEEK_SET)
         os.write(self._fd, kept[kept.find(b"\n") + 1 :])
+
+
+class LogReader:
+    """Reads the log of a model's engines, and what is added to it."""
+
+    def __init__(self, state_home: Path, model_name: ModelName) -> None:
+        self.path = engines_folder(state_home) / f"{model_name}.log"
+        self._at = 0
+
+    def read(self) -> str:
+        """Return what was added since the last call; of a log whose older half was dropped meanwhile, what is new.
+
+        Raises:
+            FileNotFoundError: No engine of this model has written anything.
+            OSError, BadInput: It can't be read, or isn't a file.
+        """
+        with open_regular(self.path) as file:
+            size_bytes = os.fstat(file.fileno()).st_size
+            if size_bytes < self._at:
+                self._at = min(LOG_BYTES // 2, size_bytes)
+            data = os.pread(file.fileno(), 2 * LOG_BYTES, self._at)
+        whole = data[: data.rfind(b"\n") + 1]
+        self._at += len(whole)
+        return whole.decode(errors="replace")
 
 
 @contextlib.contextmanager

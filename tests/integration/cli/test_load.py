@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
 from pathlib import Path
 
 from tests.fakes.hub import FakeHub
 from tests.headers import gguf
-from tests.world import Home
+from tests.world import DEADLINE_S, Home
 
 PROGRAM = Path(__file__).parents[2] / "fakes" / "engine_program.py"
 
@@ -49,4 +50,25 @@ def test_an_engine_that_fails_is_an_error_with_its_words(home: Home, hub: FakeHu
     assert refused.code == 7
     assert "unknown model architecture" in refused.problem["detail"]
     assert refused.problem["tail"][0].startswith("fake engine: loading")
-    assert "tiny.log" in refused.problem["hint"]
+    assert "shelf logs tiny" in refused.problem["hint"]
+
+
+def test_what_an_engine_wrote_is_printed(home: Home, hub: FakeHub) -> None:
+    """`shelf logs` prints the last lines of a model's engines, and with -f what is added while it runs."""
+    hub.add_repo("org/tiny", {"model.gguf": gguf({"general.architecture": "llama"})})
+    home.run("add", "tiny", "org/tiny").checked()
+    nothing = home.run("logs", "tiny")
+    home.run("load", "tiny", **llama_server()).checked()
+    follower = home.start("logs", "tiny", "-f")
+    assert follower.process.stdout is not None
+    first = follower.process.stdout.readline()
+    home.run("load", "tiny", **llama_server("--out-of-memory"))
+    added = next(line for line in follower.process.stdout if "failed to allocate" in line)
+    follower.process.send_signal(signal.SIGINT)
+    follower.process.communicate(timeout=DEADLINE_S)
+
+    assert (nothing.code, "shelf load tiny" in nothing.err) == (4, True)
+    assert "fake engine: loading" in first
+    assert added
+    assert home.run("logs", "tiny", "-n", "1").checked().out.count("\n") == 1
+    assert home.run("logs", "tiny", "-n", "0").checked().out == ""

@@ -219,7 +219,7 @@ def test_a_start_that_fails_gives_everything_back(
             library.start("tiny")
 
         assert caught.value.out_of_memory is out_of_memory
-        assert "tiny.log" in caught.value.hint
+        assert "shelf logs tiny" in caught.value.hint
         wait_until(lambda: library.leases() == [], "the lease to be given back")
         assert engine_files.records(library.starter.state_home) == []
         assert library.shelf.model("tiny").row.uses == 0

@@ -220,7 +220,7 @@ class Starter:
                     prepared.end,
                 )
         except EngineFailed as err:
-            hint = f"Its whole log: {prepared.log.path}"
+            hint = f"Its whole log: shelf logs {wanted.model_name}"
             raise EngineFailed(
                 f"{wanted.model_name} didn't start with {plan.choice.backend.name}. {err.detail}",
                 hint=hint,
