@@ -144,12 +144,14 @@ _OPTIONS = {
 """Other programs' options: why there is none of that name, and what to type instead."""
 _OPTIONS |= {"--output-dir": _IN_A_FOLDER, "-o": _IN_A_FOLDER, "-f": _OPTIONS["--force"]}
 _OPTIONS |= dict.fromkeys(("--debug", "-v"), _OPTIONS["--verbose"])
+_OPTIONS |= dict.fromkeys(("--branch", "--tag", "--ref"), ("it is called --revision", "--revision v1"))
 _OPTIONS |= dict.fromkeys(("--parameters", "--template", "--modelfile"), _OPTIONS["--license"])
+_OPTIONS |= dict.fromkeys((f"shelf jobs {it}" for it in ("-f", "-w", "--follow")), ("it is called --watch", "--watch"))
 _ONE_MORE = {
-    "shelf ls": "Those that match: shelf ls --filter {words}",
-    "shelf path": 'A file of a model: "$(shelf path NAME)"/{words}',
+    "shelf ls": "Those that match: shelf ls --filter WORDS",
+    "shelf path": 'A file of a model: "$(shelf path NAME)"/WORDS',
 }
-"""What to type instead of a word too many."""
+"""What to type instead of words too many."""
 
 
 def unknown_option(option: str, command: str, similar: Sequence[str] = ()) -> BadInput:
@@ -163,7 +165,7 @@ def unknown_option(option: str, command: str, similar: Sequence[str] = ()) -> Ba
     """
     is_safe = similar and command.removeprefix("shelf ") not in DELETING
     lists = f"Did you mean {similar[0]}?" if is_safe else f"{command} --help lists the options."
-    why, hint = _OPTIONS.get(option, ("", lists))
+    why, hint = _OPTIONS.get(f"{command} {option}") or _OPTIONS.get(option, ("", lists))
     detail = f"{command} has no option {option}{f': {why}' if why else ''}."
     return BadInput(detail, hint=hint, option=option)
 
@@ -177,7 +179,7 @@ def too_many(words: Sequence[str], command: str, usage: str) -> BadInput:
         usage: How it is called.
     """
     said = shlex.join(words)[:200]
-    return BadInput(f"{command} doesn't take {said}.", hint=_ONE_MORE.get(command, usage).format(words=said))
+    return BadInput(f"{command} doesn't take {said}.", hint=_ONE_MORE.get(command, usage).replace("WORDS", said))
 
 
 def in_our_words(words: Sequence[str]) -> list[str]:

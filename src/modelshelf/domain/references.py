@@ -31,6 +31,9 @@ _OTHER_KINDS = {"datasets": "a data set", "spaces": "a Space", "kernels": "a ker
 _OF_FILES = ("blob", "resolve", "raw")
 _PAGES = (*_OF_FILES, "tree", "commit")
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}(?:[A-Za-z0-9._-]{0,160}\.gguf)?")
+_ID = r"([A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*)"
+_WITH_REVISION = re.compile(rf"{_ID}@([A-Za-z0-9][A-Za-z0-9._/-]*)")
+_WITH_FILE = re.compile(rf"{_ID}/([A-Za-z0-9._/-]+\.(?:gguf|safetensors|bin|json))")
 _OLLAMA_NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*):[A-Za-z0-9._-]+")
 _SHARD = re.compile(r"-\d+-of-(\d+)(?=\.[A-Za-z0-9]+$)")
 _PROJECTORS = FilePattern("*mmproj*.gguf")
@@ -91,6 +94,10 @@ def _what_to_write(said: str) -> str:
     """Return what to type instead of a text that names no model of the hub."""
     if said.startswith(("/", "./", "../", "~")) or said in (".", ".."):
         return "For what is on this machine: shelf adopt FOLDER. For a model of the hub: shelf add ORG/MODEL"
+    if with_revision := _WITH_REVISION.fullmatch(said):
+        return f"shelf add {with_revision[1]} --revision {with_revision[2]}"
+    if with_file := _WITH_FILE.fullmatch(said):
+        return f"shelf add {with_file[1]} --include {with_file[2]}"
     if in_ollama := _OLLAMA_NAME.fullmatch(said):
         return f"To find it: shelf search {in_ollama[1]}"
     return _FORMS

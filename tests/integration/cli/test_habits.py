@@ -47,6 +47,8 @@ def test_an_alias_is_the_command(hub: FakeHub, home: Home, cli: Cli) -> None:
         (("show", "m", "--sizes"), "shelf show has no option --sizes.", "shelf show --help lists the options."),
         (("ls", "--quite"), "shelf ls has no option --quite.", "Did you mean --quiet?"),
         (("rm", "m", "--file"), "shelf rm has no option --file.", "shelf rm --help lists the options."),
+        (("add", "org/m", "--branch", "v1"), "--branch: it is called --revision", "--revision v1"),
+        (("jobs", "-f"), "-f: it is called --watch", "--watch"),
         (("--verbose", "ls"), "shelf has no option --verbose: everything is said", "shelf doctor"),
         (("--versoin",), "shelf has no option --versoin.", "Did you mean --version?"),
     ],
@@ -69,6 +71,7 @@ def test_an_option_of_another_program_says_what_to_type_here(
     [
         (("ls", "qwen"), "shelf ls doesn't take qwen.", "shelf ls --filter qwen"),
         (("path", "m", "config.json"), "shelf path doesn't take config.json.", '"$(shelf path NAME)"/config.json'),
+        (("show", "m", "n"), "shelf show doesn't take n.", "shelf show [OPTIONS] {NAME}"),
         (("gc", "m"), "shelf gc doesn't take m.", "shelf gc --help"),
         (("move", "m"), "Missing argument 'primary|secondary|PATH'.", "shelf move --help"),
         (("rename", "m"), "Missing argument 'NEW_NAME'.", "shelf rename --help"),

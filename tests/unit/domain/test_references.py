@@ -108,10 +108,12 @@ def test_what_names_no_model_is_refused_with_the_forms(text: str) -> None:
         ("/mnt/models", "shelf adopt FOLDER"),
         ("..", "shelf adopt FOLDER"),
         ("llama3.2:1b", "shelf search llama3.2"),
+        ("org/m@refs/pr/1", "shelf add org/m --revision refs/pr/1"),
+        ("org/m/onnx/model.bin", "shelf add org/m --include onnx/model.bin"),
     ],
 )
-def test_a_path_and_a_name_of_ollama_lead_on(text: str, hint: str) -> None:
-    """For a path the hint is to adopt a folder, for a name of Ollama to search the hub."""
+def test_what_others_would_understand_leads_on(text: str, hint: str) -> None:
+    """A path, a name of Ollama, a revision behind an @ and a file behind a repository each have a hint of their own."""
     with pytest.raises(BadInput) as raised:
         parse_reference(text)
 
