@@ -77,7 +77,7 @@ test-pythons: ## Run the fast tests under each of Python 3.11, 3.12 and 3.13 tha
 	done
 
 .PHONY: test-clients
-test-clients: .venv/test.stamp ## Let twelve real clients use the hub face and the tiers (installs them in build/clients)
+test-clients: .venv/test.stamp ## Let fifteen real clients use the hub face, the tiers and the models (installs them in build/clients)
 	SHELF_CLIENTS=1 $(BIN)/pytest --timeout=600 tests/clients
 
 .PHONY: lint
