@@ -44,7 +44,7 @@ class BoundedBodies:
             await self._app(scope, receive, send)
             return
         path = str(scope["path"])
-        below = "/v1/" if path.startswith(OLLAMA_PATHS) else path[:4]
+        below = "/v1/" if path in OLLAMA_PATHS else path[:4]
         most_bytes = _MOST_BYTES_BELOW.get(below, _MOST_BYTES)
         try:
             body = await _read(Headers(scope=scope).get("content-length", ""), receive, most_bytes)

@@ -19,7 +19,7 @@ from modelshelf.domain.keys import Scope
 from modelshelf.errors import BadInput, Denied, ShelfError
 from modelshelf.server.answers import Json
 from modelshelf.server.errors import Unauthorized, problem
-from modelshelf.server.gateway.errors import headers_of, shape_of
+from modelshelf.server.gateway.errors import OLLAMA_PATHS, headers_of, shape_of
 from modelshelf.services.access.keys import KeyRing, new_key
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -65,7 +65,7 @@ def scope_of(method: str, path: str) -> Scope:
     >>> scope_of("GET", "/api/models"), scope_of("POST", "/v1/chat/completions"), scope_of("POST", "/api/models")
     (<Scope.READ: 'read'>, <Scope.INFER: 'infer'>, <Scope.MANAGE: 'manage'>)
     """
-    if path.startswith("/v1/") and method not in _READING:
+    if (path.startswith("/v1/") or path in OLLAMA_PATHS) and method not in _READING:
         return Scope.INFER
     return Scope.READ if method in _READING or path.startswith("/hf/") else Scope.MANAGE
 

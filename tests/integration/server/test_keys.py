@@ -115,6 +115,9 @@ def test_what_cannot_be_meant_makes_no_key(cli: Cli, words: tuple[str, ...]) -> 
         ("DELETE", "/v1/models/m", Scope.INFER),
         ("DELETE", "/api/models/m", Scope.MANAGE),
         ("POST", "/v1x", Scope.MANAGE),
+        ("POST", "/api/chat", Scope.INFER),
+        ("GET", "/api/ps", Scope.READ),
+        ("POST", "/api/psx", Scope.MANAGE),
     ],
     ids=str,
 )

@@ -70,17 +70,19 @@ def ollama_error(err: ShelfError) -> dict[str, Any]:
     return {"error": message_of(err)}
 
 
-OLLAMA_PATHS = tuple(f"/api/{name}" for name in ("chat", "generate", "embed", "tags", "ps", "show", "version"))
-"""Where Ollama's clients ask; none of our own routes begins so."""
-_SHAPES: dict[str, Callable[[ShelfError], dict[str, Any]]] = {"/v1/": openai_error, "/v1/messages": anthropic_error}
-_SHAPES |= dict.fromkeys(OLLAMA_PATHS, ollama_error)
-"""Below which path an error has which shape; the longest that fits counts."""
+OLLAMA_PATHS = frozenset(
+    f"/api/{name}" for name in ("chat", "generate", "embed", "embeddings", "tags", "ps", "show", "version")
+)
+"""Where Ollama's clients ask; no route of ours has such a path."""
+_SHAPES: dict[str, Callable[[ShelfError], dict[str, Any]]] = {"/v1/messages": anthropic_error, "/v1/": openai_error}
+"""Below which path an error has which shape; the first that fits counts."""
 
 
 def shape_of(path: str) -> Callable[[ShelfError], dict[str, Any]] | None:
     """Return what shapes the errors of a path; None where they are problem documents."""
-    found = [prefix for prefix in _SHAPES if path.startswith(prefix)]
-    return _SHAPES[max(found, key=len)] if found else None
+    if path in OLLAMA_PATHS:
+        return ollama_error
+    return next((shape for prefix, shape in _SHAPES.items() if path.startswith(prefix)), None)
 
 
 def to_bytes(value: object) -> bytes:
