@@ -73,5 +73,9 @@ class Warmed:
 
     @property
     def rate_bytes_per_s(self) -> float:
-        """How fast."""
+        """How fast.
+
+        >>> Warmed(100, 0.5).rate_bytes_per_s, Warmed(0, 0.0).rate_bytes_per_s
+        (200.0, 0.0)
+        """
         return self.read_bytes / self.seconds if self.seconds else 0.0

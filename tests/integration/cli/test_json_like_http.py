@@ -190,7 +190,10 @@ TWINS: dict[str, Callable[[Library], Pair]] = {
     ),
     "verify": verifying,
 }
-ALONE = {"clean", "engines", "env", "path", "load", "init", "files", "forget", "install-service", "search"}
+ALONE = {
+    *("clean", "engines", "env", "files", "fit", "forget", "init", "install-service", "key", "load", "path", "ps"),
+    *("search", "warm"),
+}
 """Commands without a counterpart over HTTP."""
 
 

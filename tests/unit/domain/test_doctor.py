@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -244,7 +245,7 @@ def test_engines_are_listed_or_missed() -> None:
         "Engines: ollama (/usr/bin/ollama)."
     )
     extra = tomllib.loads(PYPROJECT.read_text())["project"]["optional-dependencies"]["transformers"]
-    assert sorted(ENGINE_PACKAGES.split()) == sorted(text.partition(">")[0] for text in extra)
+    assert sorted(ENGINE_PACKAGES.split()) == sorted(re.split(r"[\[>]", text)[0] for text in extra)
     command = only(list(of_engines({}, "/my venv/bin/python")), Severity.INFO).command
     assert command == "'/my venv/bin/python' -m pip install torch transformers accelerate gguf"
 
