@@ -145,7 +145,9 @@ class _Deciding:
         self, order: Order, rows: Sequence[Registered], names: Iterable[str], models: Sequence[FoundModel]
     ) -> None:
         self._order = order
-        self._rows = rows
+        self._rows: dict[tuple[str, str | None], list[Registered]] = {}
+        for row in rows:
+            self._rows.setdefault((row.repo_id, row.commit_hash), []).append(row)
         self._taken = {row.model_name for row in rows} | set(names)
         self._seen: dict[tuple[str, str], str] = {}
         """Repository and commit of the models that get a name here."""
@@ -155,7 +157,7 @@ class _Deciding:
     def decide(self, model: FoundModel) -> Adoption:
         if model.trouble:
             return Adoption("", Act.STAY, model, model.trouble)
-        same = [r for r in self._rows if (r.repo_id, r.commit_hash) == (model.repo_id, model.commit_hash)]
+        same = self._rows.get((model.repo_id, model.commit_hash), [])
         busy = next((row for row in same if row.busy), None)
         if busy is not None:
             return Adoption(busy.model_name, Act.STAY, model, f"A job is working on {busy.model_name}.")

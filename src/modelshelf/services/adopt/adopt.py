@@ -26,7 +26,7 @@ from modelshelf.domain.adopt import (
     plan_adopt,
     with_need,
 )
-from modelshelf.domain.adopt_inventory import Inventory
+from modelshelf.domain.adopt_inventory import Inventory, Origin
 from modelshelf.domain.job_params import MoveParams, OldCopy, params_of
 from modelshelf.domain.jobs import QUEUED, UNFINISHED, Cause, Job, JobKind
 from modelshelf.domain.names import BasePath, RepoId
@@ -37,6 +37,7 @@ from modelshelf.schemas.adopt import AdoptedJson
 from modelshelf.schemas.json_object import to_json
 from modelshelf.services.adopt.import_models import ModelImporter
 from modelshelf.services.adopt.link_old_path import Linker
+from modelshelf.services.catalog.look import Look
 from modelshelf.services.catalog.models import Library
 from modelshelf.services.jobs.runner import JobRunner
 from modelshelf.services.jobs.running import Running
@@ -136,9 +137,10 @@ class Adopter:
         running.progress.phase("looking")
         path, found = self.look(wanted)
         order = self._order(wanted, path, found)
-        self._finish_moves(order, running)
-        self.runner.settle(JobKind.DELETE_OLD_COPY)
-        found = inventory.find(path, wanted.repo_id)
+        if any(job.kind in (JobKind.MOVE, JobKind.DELETE_OLD_COPY) for job in self.registry.jobs(state=UNFINISHED)):
+            self._finish_moves(order, running)
+            self.runner.settle(JobKind.DELETE_OLD_COPY)
+            found = inventory.find(path, wanted.repo_id)
         if found.models and all(model.kind.is_foreign for model in found.models):
             plan = self._decide(found, order)
             for adoption in plan.of(Act.BRING):
@@ -149,8 +151,13 @@ class Adopter:
         if order.mode is AdoptMode.LINK:
             backup = str(self.linker.make(order))
         meter.measure(Base(Path(order.target)), keep=True)
-        left = plan if backup else self._decide(inventory.find(path, wanted.repo_id), order)
+        left = plan if backup else self._left(path, found, wanted, order)
         self._tell(running, AdoptedJson.done(plan, done, left, backup))
+
+    def _left(self, path: Path, found: Inventory, wanted: AdoptRequest, order: Order) -> AdoptPlan:
+        """Return what another run would do; a folder in which only models were registered isn't scanned again."""
+        is_touched = order.mode is not AdoptMode.LEAVE or any(m.lost or m.kind is Origin.STRAY for m in found.models)
+        return self._decide(inventory.find(path, wanted.repo_id) if is_touched else found, order)
 
     def _is_linked(self, wanted: AdoptRequest, path: Path) -> bool:
         """Return whether nothing is left to do for a link, or only the link itself."""
@@ -249,6 +256,7 @@ class Adopter:
         return row is not None and row.complete and self.library.base_of(row) == order.base
 
     def _decide(self, found: Inventory, order: Order) -> AdoptPlan:
+        look = Look(self.registry)
         rows = [
             Registered(
                 row.model_name,
@@ -257,13 +265,11 @@ class Adopter:
                 self.library.base_of(row),
                 row.complete,
                 row.job_state in UNFINISHED and not (row.job_kind == JobKind.MOVE and row.job_state == QUEUED),
-                frozenset(file.path for file in self.library.files(row)),
+                frozenset(file.path for file in look.files(row)),
             )
             for row in self.registry.models()
         ]
-        names = [
-            sidecar.model_name for tier in self.tiers.all() for sidecar in sidecars.read_all(Base(Path(tier.base)))
-        ]
+        names = [name for tier in self.tiers.all() for name in sidecars.names(Base(Path(tier.base)))]
         models = tuple(self.importer.recognise(m) if m.kind.is_foreign else m for m in found.models)
         return plan_adopt(replace(found, models=models), order, rows, names)
 

@@ -25,6 +25,7 @@ from modelshelf.registry.registry import Registry
 from modelshelf.services.jobs.progress import Counter
 from modelshelf.services.jobs.running import Running
 from modelshelf.services.maintenance.reconcile import Reconciler
+from modelshelf.services.maintenance.verified_notes import VerifiedNotes
 from modelshelf.services.space.delete_old_copy import OldCopyDeleter
 from modelshelf.services.space.reservations import Admission, Reservation
 from modelshelf.services.space.tiers import TierService
@@ -222,13 +223,14 @@ class ModelImporter:
                     where = (file.size_bytes, file.path, "", found.commit_hash)
                     target = verify.Target(str(base.path), found.repo, path, path.resolve(), file.digest, *where)
                     targets.append(target)
-        findings = verify.verify_blobs(
-            targets,
-            workers=verify.all_cores(),
-            throttle=lambda count: None,
-            progress=running.progress,
-            on_checked=lambda good, stamp: self.registry.verified.add(tier_id, {good[0].digest: stamp}),
-        )
+        with VerifiedNotes(self.registry, self.clock, {str(base.path): tier_id}) as notes:
+            findings = verify.verify_blobs(
+                targets,
+                workers=verify.all_cores(),
+                throttle=lambda count: None,
+                progress=running.progress,
+                on_checked=notes.add,
+            )
         return {(f.repo_id, f.commit_hash): f"{f.file} is damaged ({f.kind.value}): it stays." for f in findings}
 
     def _add(self, order: Order, adoption: Adoption) -> bool:

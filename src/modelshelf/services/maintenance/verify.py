@@ -6,20 +6,17 @@ the job's result, which any process can read.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from modelshelf.domain.job_params import VerifyParams, params_of
 from modelshelf.domain.jobs import Job
 from modelshelf.domain.models import ModelRow, State
-from modelshelf.domain.names import Digest
 from modelshelf.domain.outside import parse_json
 from modelshelf.domain.ports import Clock
-from modelshelf.domain.verify_report import DAMAGE, Fault, Finding, VerifyReport
+from modelshelf.domain.verify_report import Fault, Finding, VerifyReport
 from modelshelf.errors import Unavailable
 from modelshelf.registry.registry import Registry
 from modelshelf.schemas.json_object import to_json
@@ -29,13 +26,12 @@ from modelshelf.services.jobs.runner import JobRunner
 from modelshelf.services.jobs.running import Running
 from modelshelf.services.lifecycle.rate_limit import Throttle
 from modelshelf.services.maintenance.repair import Repairer
+from modelshelf.services.maintenance.verified_notes import VerifiedNotes
 from modelshelf.services.maintenance.verify_targets import Survey, Surveyor
 from modelshelf.store.repos import scan, verify
 from modelshelf.store.repos.verify import Target
 
 _LOST = frozenset({Fault.MISSING_FILE, Fault.DANGLING_LINK})
-_NOTE_AFTER_S = 1.0
-_NOTE_AFTER_BYTES = 2**28
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +86,7 @@ class Verifier:
         running.progress.phase("looking")
         survey = self.surveyor.survey(params.model_names)
         skipped, todo = self._split(survey, job.created_at - (params.max_age_s or 0.0))
-        notes = _Notes(self.registry, self.clock, survey.tier_ids)
-        try:
+        with VerifiedNotes(self.registry, self.clock, survey.tier_ids) as notes:
             bad = verify.verify_blobs(
                 todo,
                 workers=verify.all_cores(),
@@ -99,8 +94,6 @@ class Verifier:
                 progress=running.progress,
                 on_checked=notes.add,
             )
-        finally:
-            notes.write()
         notes.add_damage([*survey.findings, *bad])
         empty = VerifyReport(
             checked_blobs=len(todo),
@@ -139,49 +132,6 @@ class Verifier:
             return not finding.model_name and finding.kind is not Fault.MISSING_FILE
         same_commit = finding.commit_hash in ("", row.commit_hash)
         return same_commit and self.library.base_of(row) == finding.base
-
-
-class _Notes:
-    """Good blobs, written to the registry now and then.
-
-    **Concurrency:** called by every thread that reads.
-    """
-
-    def __init__(self, registry: Registry, clock: Clock, tier_ids: Mapping[str, str]) -> None:
-        self._registry = registry
-        self._clock = clock
-        self._tier_ids = tier_ids
-        self._mutex = threading.Lock()
-        self._stamps: dict[str, dict[Digest, str]] = {}
-        self._bytes = 0
-        self._written_at = clock.now()
-
-    def add(self, targets: Sequence[Target], stamp: str) -> None:
-        """Record names of good bytes."""
-        with self._mutex:
-            for target in targets:
-                self._stamps.setdefault(self._tier_ids[target.base], {})[target.digest] = stamp
-            self._bytes += _size(stamp)
-            due = self._bytes >= _NOTE_AFTER_BYTES or self._clock.now() - self._written_at >= _NOTE_AFTER_S
-        if due:
-            self.write()
-
-    def write(self) -> None:
-        """Write what isn't written yet."""
-        with self._mutex:
-            stamps, self._stamps, self._bytes, self._written_at = self._stamps, {}, 0, self._clock.now()
-        for tier_id, good in stamps.items():
-            self._registry.verified.add(tier_id, good)
-
-    def add_damage(self, findings: Iterable[Finding]) -> None:
-        """Record bytes that are damaged now, even if they were recorded as good."""
-        bad: dict[str, dict[Digest, str]] = {}
-        for finding in findings:
-            if finding.digest and finding.kind in DAMAGE | {Fault.MISSING_FILE}:
-                stamps = bad.setdefault(self._tier_ids[finding.base], {})
-                stamps[Digest(finding.digest)] = scan.stamp(Path(finding.path))
-        for tier_id, stamps in bad.items():
-            self._registry.verified.add_damage(tier_id, stamps)
 
 
 class _Result:

@@ -243,14 +243,15 @@ class _SnapshotLook:
         path, name = file.path, file.name
         try:
             inside = FilePath(name)
-            real = path.resolve(strict=True)
-            found = real.stat()
+            plain = self.names.plain_blobs.get(file.digest or "")
+            real = Path(plain.path) if plain else path.resolve(strict=True)
+            found = plain.stat() if plain else real.stat()
         except (OSError, RuntimeError):
             fault = f"{name} is a broken link."
         except BadInput as err:
             fault = err.detail
         else:
-            fault = _why_not_taken(path, real, found, root, name)
+            fault = _why_closed(real, found, name) if plain else _why_not_taken(real, found, root, name)
             digest = file.digest
             if file.link is None and judge.link_text(path):
                 fault = fault or f"{name} is a link that became a text file, and its blob isn't here."
@@ -263,11 +264,15 @@ class _SnapshotLook:
             self.faults.append(fault)
 
 
-def _why_not_taken(path: Path, real: Path, found: os.stat_result, root: Path, name: str) -> str:
+def _why_not_taken(real: Path, found: os.stat_result, root: Path, name: str) -> str:
     if root not in real.parents:
         return f"{name} is a link out of the cache to {real}: not followed."
     if not stat.S_ISREG(found.st_mode):
         return f"{name} isn't a file."
+    return _why_closed(real, found, name)
+
+
+def _why_closed(real: Path, found: os.stat_result, name: str) -> str:
     if not scan.may_read(real):
         return f"This user can't read {name} (it belongs to uid {found.st_uid})."
     return ""

@@ -64,6 +64,14 @@ class RepoNames:
         return scan.blob_sizes(self.repo, self.listing)
 
     @cached_property
+    def plain_blobs(self) -> dict[str, os.DirEntry[str]]:
+        """The blobs that are regular files themselves, by name; where `blobs` is a link, what lies behind it."""
+        with contextlib.suppress(FileNotFoundError):
+            entries = self.listing.entries(str(self.repo.blobs))
+            return {entry.name: entry for entry in entries if entry.is_file(follow_symlinks=False)}
+        return {}
+
+    @cached_property
     def commits(self) -> list[CommitHash]:
         """The commits that have a snapshot folder."""
         return scan.snapshots(self.repo, self.listing)

@@ -95,6 +95,11 @@ def of_repo(base: Base, repo_id: RepoId, also: str) -> list[Sidecar]:
     return [sidecar for sidecar in found if sidecar is not None and sidecar.hf_path == repo_id]
 
 
+def names(base: Base) -> list[str]:
+    """Return what the files among a base's sidecars are called, each as its model is."""
+    return [path.stem for path in base.sidecars.glob("*.json")]
+
+
 def read_files(base: Base) -> dict[Path, Sidecar | None]:
     """Return the files among a base's sidecars, by name; None for one that can't be understood."""
     return {path: _read(path) for path in sorted(base.sidecars.glob("*.json"))}
