@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -101,9 +102,10 @@ def _name_and_model(words: list[str]) -> tuple[str, str]:
         return words[0], words[1]
     model, *others = words if "/" in words[0] else words[1:]
     files = " ".join(f"--include {shlex.quote(other)}" for other in others)
+    name = others[0] if len(others) == 1 and re.fullmatch("[A-Za-z0-9_-]+", others[0]) else "NAME"
     raise BadInput(
         "One model is taken, and before it a name.",
-        hint=f"To name it: shelf add NAME {model}. To take some of its files: shelf add {model} {files}",
+        hint=f"To name it: shelf add {name} {model}. To take some of its files: shelf add {model} {files}",
     )
 
 

@@ -146,6 +146,8 @@ _OPTIONS |= {"--output-dir": _IN_A_FOLDER, "-o": _IN_A_FOLDER, "-f": _OPTIONS["-
 _OPTIONS |= dict.fromkeys(("--debug", "-v"), _OPTIONS["--verbose"])
 _OPTIONS |= dict.fromkeys(("--branch", "--tag", "--ref"), ("it is called --revision", "--revision v1"))
 _OPTIONS |= dict.fromkeys(("--parameters", "--template", "--modelfile"), _OPTIONS["--license"])
+_OPTIONS["shelf add --tier"] = ("it is called --to", "--to primary, --to secondary or --to PATH")
+_OPTIONS["shelf add --name"] = ("the name stands first", "shelf add NAME ORG/MODEL")
 _OPTIONS |= dict.fromkeys((f"shelf jobs {it}" for it in ("-f", "-w", "--follow")), ("it is called --watch", "--watch"))
 _ONE_MORE = {
     "shelf ls": "Those that match: shelf ls --filter WORDS",
@@ -160,11 +162,11 @@ def unknown_option(option: str, command: str, similar: Sequence[str] = ()) -> Ba
     Args:
         option: What was typed.
         command: What to type for the command, such as `shelf rm`.
-        similar: The command's options that look like it, the likeliest first. Of a command that deletes, none is
-            suggested.
+        similar: The command's options that may be meant. Of a command that deletes, none is suggested.
     """
-    is_safe = similar and command.removeprefix("shelf ") not in DELETING
-    lists = f"Did you mean {similar[0]}?" if is_safe else f"{command} --help lists the options."
+    meant = get_close_matches(option.strip("-"), [one.strip("-") for one in similar], 1, cutoff=0.7)
+    is_safe = meant and command.removeprefix("shelf ") not in DELETING
+    lists = f"Did you mean --{meant[0]}?" if is_safe else f"{command} --help lists the options."
     why, hint = _OPTIONS.get(f"{command} {option}") or _OPTIONS.get(option, ("", lists))
     detail = f"{command} has no option {option}{f': {why}' if why else ''}."
     return BadInput(detail, hint=hint, option=option)

@@ -14,6 +14,7 @@ import typer
 
 from modelshelf.cli import output
 from modelshelf.cli.errors import at_the_edge
+from modelshelf.cli.habits import unknown_option
 from modelshelf.cli.options import Name
 
 if TYPE_CHECKING:
@@ -31,19 +32,30 @@ def run(context: typer.Context, name: Name) -> None:
     """
     from modelshelf.bootstrap.read_only import run_environment
     from modelshelf.bootstrap.shelf import open_shelf
-    from modelshelf.errors import BadInput
 
+    with at_the_edge(as_json=False):
+        _check(name, context.args)
     with at_the_edge(as_json=False), open_shelf() as shelf:
-        if not context.args:
-            raise BadInput(
-                "The command is missing.",
-                hint=f"shelf run {name} -- python script.py {{path}}. To talk to it: shelf chat {name}",
-            )
         holder = f"{context.args[0]} (shelf run, pid {os.getpid()})"
         with shelf.services.leaser.using(name, "run", holder) as model, _with_base(shelf, model, holder):
             command = [argument.replace("{path}", str(model.path)) for argument in context.args]
             code = _run(command, run_environment(shelf.services.tiers.settings, model))
     raise SystemExit(code)
+
+
+def _check(name: str, command: list[str]) -> None:
+    """Raise if the words are those of docker or ollama, or too few.
+
+    Raises:
+        BadInput: An option stands where the model belongs, or the command is missing.
+    """
+    from modelshelf.errors import BadInput
+
+    if name.startswith("-"):
+        raise unknown_option(name, "shelf run")
+    if not command:
+        hint = f"shelf run {name} -- python script.py {{path}}. To talk to it: shelf chat {name}"
+        raise BadInput("The command is missing.", hint=hint)
 
 
 @contextmanager

@@ -48,6 +48,9 @@ def test_an_alias_is_the_command(hub: FakeHub, home: Home, cli: Cli) -> None:
         (("ls", "--quite"), "shelf ls has no option --quite.", "Did you mean --quiet?"),
         (("rm", "m", "--file"), "shelf rm has no option --file.", "shelf rm --help lists the options."),
         (("add", "org/m", "--branch", "v1"), "--branch: it is called --revision", "--revision v1"),
+        (("add", "org/m", "--tier", "secondary"), "--tier: it is called --to", "--to secondary"),
+        (("add", "org/m", "--name", "m"), "--name: the name stands first", "shelf add NAME ORG/MODEL"),
+        (("ls", "--long"), "shelf ls has no option --long.", "shelf ls --help lists the options."),
         (("jobs", "-f"), "-f: it is called --watch", "--watch"),
         (("--verbose", "ls"), "shelf has no option --verbose: everything is said", "shelf doctor"),
         (("--versoin",), "shelf has no option --versoin.", "Did you mean --version?"),
@@ -127,6 +130,12 @@ def test_a_program_that_is_a_question_leads_to_chat(hub: FakeHub, cli: Cli) -> N
     assert "shelf chat NAME" in cli("run", "m", "Why is the sky blue?").err.splitlines()[1]
 
 
+def test_an_option_before_the_model_that_runs_is_told(cli: Cli) -> None:
+    """`shelf run -it NAME`, as docker takes it, is an unknown option, not an unknown model."""
+    assert cli("run", "-it", "m", "bash").err.startswith("error: shelf run has no option -it.\n")
+    assert cli("run", "--verbose", "m").err.startswith("error: shelf run has no option --verbose: everything is said")
+
+
 def test_no_hint_leads_to_the_next_error(hub: FakeHub, cli: Cli) -> None:
     """What isn't a repository is never suggested for `shelf add`, and `:latest` without a GGUF says how to go on."""
     hub.add_repo("org/model", FILES)
@@ -135,6 +144,7 @@ def test_no_hint_leads_to_the_next_error(hub: FakeHub, cli: Cli) -> None:
     assert cli("show", "").err == "error: There is no model ''.\nhint: shelf ls lists them.\n"
     assert "leave out the colon" in cli("add", "org/model:latest").err.splitlines()[1]
     assert "shelf rename" not in cli("move", "m", "").err
+    assert "shelf add mine org/model." in cli("add", "org/model", "mine").err.splitlines()[1]
 
 
 def test_an_unknown_command_is_an_error_like_any_other(cli: Cli) -> None:
