@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def clean(
     unused: Annotated[
-        str | None, typer.Option(metavar="DURATION", help="Models that nobody used for so long: 90d, 12w.")
+        str | None, typer.Option(metavar="DURATION", help="Models unused for this long: 90d, 12w.")
     ] = None,
     revisions: Annotated[
         bool, typer.Option("--revisions", help="Old revisions and second copies that no model needs.")

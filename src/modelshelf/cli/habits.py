@@ -42,7 +42,7 @@ _SETTINGS = (
     "shelf init writes them; shelf doctor says which file is in force.",
 )
 _COPY = (
-    "A model lies on one tier, under one name.",
+    "A model is on one tier, under one name.",
     "Another name: shelf rename NAME NEW_NAME. A copy on another tier: shelf move NAME TIER --keep-source",
 )
 _UPLOAD = ("modelshelf uploads nothing.", "hf upload ORG/NAME FOLDER does.")

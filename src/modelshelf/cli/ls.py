@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def ls(
     everything: Annotated[
-        bool, typer.Option("--all", "-a", help="List what lies on the tiers without a name too.")
+        bool, typer.Option("--all", "-a", help="Also list repositories that aren't registered.")
     ] = False,
     text: Annotated[
         str, typer.Option("--filter", metavar="TEXT", help="Only names and repositories that have this in them.")

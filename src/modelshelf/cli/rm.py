@@ -57,7 +57,7 @@ def rm(
         elif going.unneeded and not yes:
             what = " ".join(going.unneeded)
             raise BadInput(
-                f"No model needs what lies here of {what}, and nobody can be asked.",
+                f"{what} has files here that no model needs, and nobody can be asked.",
                 hint=f"To delete it: shelf rm {what} --files --yes",
             )
         repos = [] if files or as_json else [shelf.model(name).hf_path for name in going.models]
@@ -115,7 +115,7 @@ def _find(shelf: Shelf, names: Sequence[str], *, files: bool) -> _Going:
             if not (found := _unneeded(shelf, name)):
                 raise
             if not files:
-                hint = f"Files of it lie here and aren't registered. To delete them: shelf rm {name} --files"
+                hint = f"It has unregistered files here. To delete them: shelf rm {name} --files"
                 raise NotFound(err.detail, hint=hint, model_name=name) from None
             going.unneeded[name] = found
     return going

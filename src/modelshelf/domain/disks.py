@@ -117,7 +117,7 @@ def registry_refusal(path: PurePath, mount: Mount, state_home: PurePath) -> BadI
         return None
     way_out = f"sqlite:///{state_home / 'modelshelf' / 'registry.db'}"
     return BadInput(
-        f"The registry cannot be at {path}: that is {mount.named}, where SQLite's locks don't work.",
+        f"The registry can't be at {path}: that is {mount.named}, where SQLite's locks don't work.",
         hint=f"Set DATABASE_URL={way_out} in .env, or give a postgresql:// address.",
         path=str(path),
         file_system=mount.kind,

@@ -112,7 +112,7 @@ class ModelName(str):
     def __new__(cls, text: object) -> Self:
         if not isinstance(text, str) or not _MODEL_NAME.fullmatch(text):
             hint = "Use letters, digits and . _ : + - and begin with a letter or a digit."
-            raise BadInput(f"{text!r:.200} cannot name a model.", hint=hint, model_name=_shown(text))
+            raise BadInput(f"{text!r:.200} isn't a model name.", hint=hint, model_name=_shown(text))
         return super().__new__(cls, text)
 
 

@@ -32,7 +32,7 @@ _PROBLEM = {
     },
 }
 _EXAMPLES: dict[int, ShelfError] = {
-    400: BadInput("'no name' cannot name a model.", hint="Use letters, digits and . _ : + -", model_name="no name"),
+    400: BadInput("'no name' isn't a model name.", hint="Use letters, digits and . _ : + -", model_name="no name"),
     401: Unauthorized("The API key is missing.", hint="Send Authorization: Bearer KEY."),
     403: Denied("A request may not name the folder /etc/x.", hint="Set SHELF_CUSTOM_ROOTS.", path="/etc/x"),
     404: NotFound("There is no model nope.", hint="shelf ls lists them.", model_name="nope"),

@@ -210,7 +210,7 @@ def test_a_registry_on_a_share_is_told_with_the_way_out(home: Home, tmp_path: Pa
 
         found = ask(home, code=7, PRIMARY_CACHE_PATH=str(base))
 
-        assert "DATABASE_URL=sqlite:///" in about(found, "The registry cannot be at")["command"]
+        assert "DATABASE_URL=sqlite:///" in about(found, "The registry can't be at")["command"]
         assert about(found, "network mount (fuse.sshfs)")["severity"] == "info"
         assert list(base.iterdir()) == []
 

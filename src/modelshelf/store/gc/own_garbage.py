@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +15,6 @@ from modelshelf.store.gc.repo_garbage import BaseState, freed_by
 from modelshelf.store.layout import Base
 from modelshelf.store.probe import is_link, is_there
 from modelshelf.store.tiers.seen import SeenBase
-
-Listed = Mapping[Path, os.stat_result]
 
 
 def stale_sidecars(look: BaseState, found: Iterable[Sidecar]) -> list[GcItem]:
