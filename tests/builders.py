@@ -71,6 +71,12 @@ def put(path: Path, data: bytes) -> Path:
     return path
 
 
+def terabyte(path: Path) -> None:
+    """Make a sparse file of a terabyte."""
+    with path.open("wb") as file:
+        file.truncate(2**40)
+
+
 def age(folder: Path) -> None:
     """Give a folder and all folders below it an old mtime, as if nothing had changed for long."""
     for path in (folder, *folder.rglob("*")):

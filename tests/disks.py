@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from modelshelf.domain.plans import CLAIM_BYTES
 from modelshelf.services.jobs.progress import Counter
 from modelshelf.services.jobs.running import Running
 from modelshelf.services.shelf import Shelf
@@ -62,6 +63,16 @@ def files_of(base: Path) -> list[str]:
 
 def _is_leftover(path: str) -> bool:
     return path.endswith((".shelf-tmp", ".part", ".map"))
+
+
+def kept_segments(home: Home) -> int:
+    """Return how many segments of all parts are on the disk; a part that was just published has none."""
+    count = 0
+    for path in (home.primary / "modelshelf/incoming").glob("*.map"):
+        with contextlib.suppress(FileNotFoundError):
+            claims = path.read_bytes()
+            count += sum(any(claims[at : at + CLAIM_BYTES]) for at in range(0, len(claims), CLAIM_BYTES))
+    return count
 
 
 def escaping_links(base: Path) -> list[Path]:

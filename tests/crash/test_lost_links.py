@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from modelshelf.domain.gc import MIN_AGE_S, Needs
+from modelshelf.domain.gc import Needs
 from modelshelf.services.jobs.progress import Counter
 from modelshelf.store.gc import collect
 from modelshelf.store.repos import lost_links, materialize
 from modelshelf.store.repos.names import RepoNames
 from tests.builders import commit, lay_out
+from tests.fakes.clock import Later
 from tests.world import tree
 
 DRAWING = """
@@ -32,17 +32,6 @@ DRAWING = """
         config.json 30
 """
 COMMITS = (("org/one", "a"), ("org/one", "b"), ("org/two", "c"))
-
-
-class Later:
-    """A clock that is ahead by more than the minimum age."""
-
-    def now(self) -> float:
-        """Return the later time."""
-        return time.time() + MIN_AGE_S + 60
-
-    def sleep(self, duration_s: float) -> None:
-        """Don't sleep."""
 
 
 @pytest.mark.parametrize("seed", range(8))

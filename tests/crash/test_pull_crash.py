@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from modelshelf.bootstrap.shelf import STREAMS
-from modelshelf.domain.plans import CLAIM_BYTES, SEGMENT_BYTES
+from modelshelf.domain.plans import SEGMENT_BYTES
 from modelshelf.services.shelf import Shelf
 from tests.crash.dying import DIED
+from tests.disks import kept_segments
 from tests.fakes.hub import FakeHub
 from tests.invariants import violations
 from tests.world import MIB, Home, random_bytes, tree, wait_until
@@ -65,15 +64,6 @@ def pull_and_kill(hub: FakeHub, home: Home, after_bytes: int) -> None:
     hub.stop()  # don't count a held answer as sent to a dead process
     hub.resume()
     hub.start()
-
-
-def kept_segments(home: Home) -> int:
-    """Return how many segments of all parts are on the disk; a part that was just published has none."""
-    count = 0
-    for part in (home.primary / "modelshelf/incoming").glob("*.map"):
-        with contextlib.suppress(FileNotFoundError):
-            count += sum(claim != bytes(CLAIM_BYTES) for claim in re.findall(rb"(?s).{8}", part.read_bytes()))
-    return count
 
 
 @pytest.mark.parametrize("after_bytes", [1, 37 * MIB, 101 * MIB, BIG_BYTES - 1], ids=lambda n: f"after {n} bytes")

@@ -20,8 +20,9 @@ from modelshelf.store.gc import collect, dedupe
 from modelshelf.store.layout import Base
 from modelshelf.store.repos import scan
 from tests.builders import commit, lay_out, put
+from tests.fakes.clock import Later
 from tests.invariants import base_violations, usage_violations
-from tests.store.gc.test_collect import Later, plan
+from tests.store.gc.test_collect import plan
 from tests.store.gc.test_dedupe import twins
 from tests.store.loops import loop_disk
 from tests.world import ROOT, tree
@@ -46,7 +47,7 @@ from modelshelf.domain.gc import Needs
 from modelshelf.services.jobs.progress import Counter
 from modelshelf.store.gc import collect as gc
 from modelshelf.store.layout import Base
-from tests.store.gc.test_collect import Later
+from tests.fakes.clock import Later
 
 base = Base(pathlib.Path(sys.argv[2]))
 plan = gc.plan_gc(base, Needs(), Later().now(), quarantine=True)

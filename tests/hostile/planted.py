@@ -13,33 +13,21 @@ import logging
 import os
 import shutil
 import sys
-import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from modelshelf.bootstrap.shelf import open_shelf
-from modelshelf.domain.gc import MIN_AGE_S
 from modelshelf.errors import ShelfError
 from modelshelf.services.mirror.lookup import HubFace
 from modelshelf.services.shelf import Shelf
 from modelshelf.settings import load_settings
 from modelshelf.store.layout import Base
 from tests.canary import picture
+from tests.fakes.clock import Later
 
 REPO = "org/name"
-
-
-class Later:
-    """A clock by which everything here is old."""
-
-    def now(self) -> float:
-        """Return the later time."""
-        return time.time() + MIN_AGE_S + 60
-
-    def sleep(self, duration_s: float) -> None:
-        """Don't sleep."""
 
 
 def verbs(base: Path, other: Path) -> dict[str, Callable[[Shelf], object]]:

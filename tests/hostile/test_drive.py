@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from modelshelf.store.tiers import strange
+from tests.builders import terabyte
 from tests.fakes.hub import FakeHub
 from tests.hostile.drive import (
     NAME,
@@ -79,12 +80,6 @@ def socket_at(path: Path) -> None:
             server.bind(path.name)
     finally:
         os.chdir(here)
-
-
-def terabyte(path: Path) -> None:
-    """Make a sparse terabyte."""
-    with path.open("wb") as file:
-        file.truncate(2**40)
 
 
 @pytest.mark.parametrize("what", FILES)

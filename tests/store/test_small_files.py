@@ -12,6 +12,7 @@ import pytest
 
 from modelshelf.errors import BadInput
 from modelshelf.store.small_files import SMALL_BYTES, read_small_json, read_small_text
+from tests.builders import terabyte
 
 
 def fifo(path: Path) -> None:
@@ -31,12 +32,6 @@ def device(path: Path) -> None:
         os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, 5))
     except PermissionError:
         pytest.skip("only root makes devices")
-
-
-def terabyte(path: Path) -> None:
-    """Make a sparse file of a terabyte."""
-    with path.open("wb") as file:
-        file.truncate(2**40)
 
 
 def link(path: Path) -> None:

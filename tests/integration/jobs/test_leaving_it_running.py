@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import signal
 import socket
 import subprocess
@@ -13,8 +12,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from modelshelf.domain.plans import CLAIM_BYTES, SEGMENT_BYTES
+from modelshelf.domain.plans import SEGMENT_BYTES
 from modelshelf.services.shelf import Shelf
+from tests.disks import kept_segments
 from tests.fakes.hub import FakeHub
 from tests.invariants import violations
 from tests.world import MIB, ROOT, Home, Server, free_port, random_bytes, wait_until
@@ -25,12 +25,6 @@ FILE = random_bytes(32 * MIB)
 """More than the sockets hold, and few enough bytes to be read before the server gives up."""
 TOKEN = "hf_" + "s3cretToken" * 3
 KEY = "the key of this server"
-
-
-def kept_segments(home: Home) -> int:
-    """Return how many segments of all parts are on the disk."""
-    maps = (home.primary / "modelshelf/incoming").glob("*.map")
-    return sum(claim != bytes(CLAIM_BYTES) for path in maps for claim in re.findall(rb"(?s).{8}", path.read_bytes()))
 
 
 def test_a_restart_fetches_no_segment_twice(hub: FakeHub, home: Home, shelf: Shelf) -> None:

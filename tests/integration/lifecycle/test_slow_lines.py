@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import struct
 import sys
 import time
 from pathlib import Path
@@ -18,6 +17,7 @@ from modelshelf.services.jobs.worker import Worker
 from modelshelf.services.lifecycle import download, line
 from modelshelf.services.lifecycle.rate_limit import part_of_limit
 from modelshelf.services.shelf import Shelf
+from tests.disks import kept_segments
 from tests.fakes.clock import FakeClock
 from tests.fakes.hub import FakeHub
 from tests.fakes.hub_repos import Blob
@@ -31,12 +31,6 @@ FILES = {"config.json": b"{}", "model.safetensors": WEIGHTS}
 TOTAL = sum(map(len, FILES.values()))
 HEADS = 100_000
 """The most that all answers have beside the files' bytes."""
-
-
-def kept_segments(home: Home) -> int:
-    """Return how many segments the maps of all parts claim."""
-    maps = (home.primary / "modelshelf/incoming").glob("*.map")
-    return sum(claim != 0 for path in maps for (claim,) in struct.iter_unpack("<Q", path.read_bytes()))
 
 
 def test_cuts_cost_no_byte(hub: FakeHub, home: Home) -> None:

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from modelshelf.domain.gc import MIN_AGE_S
 from modelshelf.domain.job_params import DedupeParams, GcParams
 from modelshelf.domain.jobs import UNFINISHED
 from modelshelf.errors import BadInput, Unavailable
@@ -24,6 +23,7 @@ from modelshelf.services.maintenance.gc import Collector
 from modelshelf.services.shelf import Shelf
 from modelshelf.store.layout import Base
 from tests.builders import commit, content, digest_of, lay_out, put
+from tests.fakes.clock import Later
 from tests.fakes.hub import FakeHub
 from tests.invariants import violations
 from tests.world import MIB, Home, load_offline, random_bytes, tree, wait_until
@@ -37,18 +37,6 @@ FILES = {
 }
 SOON_S = 2.0
 """A minimum age that a stalled download exceeds within a test, and a busy machine's pauses don't."""
-
-
-class Later:
-    """A clock that is ahead by more than the minimum age."""
-
-    def now(self) -> float:
-        """Return the later time."""
-        return time.time() + MIN_AGE_S + 60
-
-    def sleep(self, duration_s: float) -> None:
-        """Wait in real time."""
-        time.sleep(duration_s)
 
 
 class Sweeping:

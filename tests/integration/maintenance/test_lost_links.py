@@ -12,7 +12,7 @@ from modelshelf.domain.job_params import GcParams
 from modelshelf.services.shelf import Shelf
 from modelshelf.store.layout import Base
 from tests.builders import Drawn, commit, lay_out
-from tests.integration.maintenance.test_gc import Later
+from tests.fakes.clock import Later
 from tests.invariants import violations
 from tests.world import Home, load_offline, tree
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import http.client
 import json
 import logging
 import queue
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,16 +21,8 @@ from modelshelf.server.hub.routes import create_router
 from modelshelf.server.uvicorn_server import create_server, listen, url_of
 from modelshelf.services.mirror.lookup import HubFace
 from modelshelf.store.layout import Base
+from tests.builders import digest_of
 from tests.serving import Said
-
-LFS_SUFFIXES = (".safetensors", ".gguf", ".bin")
-
-
-def digest_of(path: str, content: bytes) -> str:
-    """Return the Hub's digest of a file: sha256 for weights, git blob sha1 for the rest."""
-    if path.endswith(LFS_SUFFIXES):
-        return hashlib.sha256(content).hexdigest()
-    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
 
 def add_commit(
@@ -196,43 +185,6 @@ def running(*bases: Path, **config: Any) -> Iterator[Face]:
             for logger in loggers:
                 logger.removeHandler(complaints)
     assert not thread.is_alive()
-
-
-@dataclass
-class Client:
-    """The real huggingface_hub in child processes, with its own cache."""
-
-    base: Path
-    url: str
-
-    @property
-    def env(self) -> dict[str, str]:
-        """Its environment, without ours."""
-        return {
-            "HOME": str(self.base.parent),
-            "HF_HOME": str(self.base),
-            "HF_ENDPOINT": self.url,
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-            "HF_HUB_DISABLE_UPDATE_CHECK": "1",
-            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        }
-
-    def hf(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run the `hf` command and return its output."""
-        command = [str(Path(sys.executable).with_name("hf")), *words]
-        return subprocess.run(command, env=self.env, text=True, capture_output=True, timeout=120)
-
-    def run(self, code: str) -> str:
-        """Run Python code and return the last line of its output."""
-        command = [sys.executable, "-c", code]
-        done = subprocess.run(command, env=self.env, text=True, capture_output=True, timeout=120)
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip().splitlines()[-1]
-
-    def files(self, repo_id: str, commit: str) -> dict[str, bytes]:
-        """Return the files of a snapshot in its cache."""
-        root = self.base / "hub" / ("models--" + repo_id.replace("/", "--")) / "snapshots" / commit
-        return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
 def raw_request(path: str, *lines: str, method: str = "GET") -> bytes:

@@ -34,7 +34,6 @@ from modelshelf.services.mirror.contents import ServedFile
 from modelshelf.services.mirror.lookup import HubFace
 from modelshelf.store.layout import Base
 from tests.integration.mirror.hub_face_tree import (
-    Client,
     Face,
     add_commit,
     add_sparse,
@@ -44,6 +43,7 @@ from tests.integration.mirror.hub_face_tree import (
     raw_request,
     running,
 )
+from tests.stock_client import StockClient
 
 COMMIT, OTHER = "a" * 40, "b" * 40
 WEIGHTS = os.urandom(20_000_000)
@@ -89,13 +89,13 @@ def still(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Face]:
 
 
 @pytest.fixture
-def client(face: Face, tmp_path: Path) -> Client:
+def client(face: Face, tmp_path: Path) -> StockClient:
     """A real client of the face."""
     (tmp_path / "client" / "base").mkdir(parents=True)
-    return Client(tmp_path / "client" / "base", face.url)
+    return StockClient(tmp_path / "client" / "base", face.url)
 
 
-def test_hf_download_and_verify_work_unchanged(face: Face, client: Client) -> None:
+def test_hf_download_and_verify_work_unchanged(face: Face, client: StockClient) -> None:
     """`hf download` stores every byte, `hf cache verify` agrees, and no answer mentions Xet."""
     downloaded = client.hf("download", "org/name")
     verified = client.hf("cache", "verify", "org/name")
@@ -121,7 +121,7 @@ def test_no_listing_names_xet(face: Face, base: Path) -> None:
         assert "xet" not in str(headers).lower()
 
 
-def test_snapshot_download_takes_a_pattern_and_a_quoted_revision(client: Client) -> None:
+def test_snapshot_download_takes_a_pattern_and_a_quoted_revision(client: StockClient) -> None:
     """A pull request's ref, percent-quoted by the client, leads to its commit."""
     code = "from huggingface_hub import snapshot_download as d; print(d('org/name', revision='refs/pr/1'))"
 
@@ -131,20 +131,20 @@ def test_snapshot_download_takes_a_pattern_and_a_quoted_revision(client: Client)
     assert client.files("org/name", OTHER) == {"config.json": b"{}"}
 
 
-def test_an_id_without_an_organisation_is_served(client: Client) -> None:
+def test_an_id_without_an_organisation_is_served(client: StockClient) -> None:
     """A model without an organisation is served."""
     assert client.hf("download", "gpt2", "config.json").returncode == 0
     assert client.files("gpt2", COMMIT) == {"config.json": b"{}"}
 
 
-def test_from_pretrained_works_unchanged(client: Client) -> None:
+def test_from_pretrained_works_unchanged(client: StockClient) -> None:
     """transformers reads a configuration through the face."""
     code = "from transformers import AutoConfig; print(AutoConfig.from_pretrained('org/name').hidden_size)"
 
     assert client.run(code) == "64"
 
 
-def test_the_api_client_understands_every_answer(client: Client) -> None:
+def test_the_api_client_understands_every_answer(client: StockClient) -> None:
     """HfApi reads info, tree, paths-info and refs, and they agree with the disk."""
     code = f"""if True:
         import json

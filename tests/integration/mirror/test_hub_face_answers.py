@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.mirror.hub_face_tree import Client, Face, add_commit, digest_of, running
+from tests.integration.mirror.hub_face_tree import Face, add_commit, digest_of, running
+from tests.stock_client import StockClient
 from tests.world import Server
 
 COMMIT = "a" * 40
@@ -38,13 +39,13 @@ def face(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Face]:
 
 
 @pytest.fixture
-def client(face: Face, tmp_path: Path) -> Client:
+def client(face: Face, tmp_path: Path) -> StockClient:
     """A real client of the face."""
     (tmp_path / "client/base").mkdir(parents=True)
-    return Client(tmp_path / "client/base", face.url)
+    return StockClient(tmp_path / "client/base", face.url)
 
 
-def test_login_finds_the_name_and_role_of_the_token(client: Client) -> None:
+def test_login_finds_the_name_and_role_of_the_token(client: StockClient) -> None:
     """`hf auth login` stores a token that the face takes, and `hf auth whoami` names its user."""
     token = "hf_" + "x" * 34
 
@@ -55,7 +56,7 @@ def test_login_finds_the_name_and_role_of_the_token(client: Client) -> None:
     assert "modelshelf" in who.stdout
 
 
-def test_the_whole_api_of_the_client_agrees(client: Client) -> None:
+def test_the_whole_api_of_the_client_agrees(client: StockClient) -> None:
     """HfApi reads commits, expanded trees, the list of models and access; its file system reads dates."""
     code = f"""if True:
         import json

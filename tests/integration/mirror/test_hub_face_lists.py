@@ -15,7 +15,8 @@ from modelshelf.services.mirror.lookup import HubFace
 from modelshelf.store.layout import Base
 from modelshelf.store.repos import trees
 from tests.builders import AGED_S, age
-from tests.integration.mirror.hub_face_tree import Client, Face, add_commit, digest_of, running
+from tests.integration.mirror.hub_face_tree import Face, add_commit, digest_of, running
+from tests.stock_client import StockClient
 from tests.world import Home
 
 COMMIT = "a" * 40
@@ -34,10 +35,10 @@ def real_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Face]:
 
 
 @pytest.fixture
-def client(tmp_path: Path) -> Client:
+def client(tmp_path: Path) -> StockClient:
     """A real client, not yet connected to a hub."""
     (tmp_path / "client/base").mkdir(parents=True)
-    return Client(tmp_path / "client/base", "")
+    return StockClient(tmp_path / "client/base", "")
 
 
 def add_part(base: Path, *paths: str, listed: bool) -> Path:
@@ -56,7 +57,7 @@ def paths_of(face: Face, query: str = "?recursive=true") -> set[str]:
 
 
 @pytest.mark.parametrize("listed", [True, False], ids=["with a list", "without"])
-def test_a_part_of_a_commit_spoils_no_cache(tmp_path: Path, real_hub: Face, client: Client, listed: bool) -> None:
+def test_a_part_of_a_commit_spoils_no_cache(tmp_path: Path, real_hub: Face, client: StockClient, listed: bool) -> None:
     """A client that fetched a partial model from the face later gets the commit's other files from the Hub."""
     add_part(tmp_path / "tier", Q4, listed=listed)
     with running(tmp_path / "tier") as face:
@@ -71,7 +72,7 @@ def test_a_part_of_a_commit_spoils_no_cache(tmp_path: Path, real_hub: Face, clie
     assert {file.path for file in kept} == set(FILES)
 
 
-def test_a_list_that_may_be_short_is_not_kept(tmp_path: Path, client: Client) -> None:
+def test_a_list_that_may_be_short_is_not_kept(tmp_path: Path, client: StockClient) -> None:
     """Without a list of the commit a client fetches what is here, and stores no list."""
     add_part(tmp_path / "tier", Q4, listed=False)
     with running(tmp_path / "tier") as face:
@@ -108,7 +109,7 @@ def test_a_tier_with_a_short_list_denies_nothing_that_another_lists(tmp_path: Pa
     assert (denied[0], denied[1]["x-repo-commit"]) == (404, COMMIT)
 
 
-def test_a_file_that_only_our_disk_lacks_is_not_denied(tmp_path: Path, client: Client) -> None:
+def test_a_file_that_only_our_disk_lacks_is_not_denied(tmp_path: Path, client: StockClient) -> None:
     """A listed file that isn't here fails without the client recording that it doesn't exist."""
     add_part(tmp_path / "tier", Q4, listed=True)
     with running(tmp_path / "tier") as face:
@@ -122,7 +123,7 @@ def test_a_file_that_only_our_disk_lacks_is_not_denied(tmp_path: Path, client: C
     assert not list(client.base.rglob(".no_exist"))
 
 
-def test_inside_the_library_no_short_list_is_written(tmp_path: Path, client: Client) -> None:
+def test_inside_the_library_no_short_list_is_written(tmp_path: Path, client: StockClient) -> None:
     """A client that writes from the face into a tier leaves the whole list there."""
     add_part(tmp_path / "primary", Q4, listed=True)
     with running(tmp_path / "primary", client.base) as face:
@@ -179,7 +180,7 @@ def add_listed(base: Path, count: int) -> list[FileEntry]:
     return named
 
 
-def test_a_long_list_comes_in_pages(tmp_path: Path, client: Client) -> None:
+def test_a_long_list_comes_in_pages(tmp_path: Path, client: StockClient) -> None:
     """A page has at most 1,000 entries and names the next one; huggingface_hub reads all of them."""
     named = add_listed(tmp_path / "tier", 2300)
     ours = [file.path for file in named]

@@ -10,8 +10,8 @@ from modelshelf.services.shelf import Shelf
 from modelshelf.store.layout import Base
 from modelshelf.store.repos import scan
 from tests.fakes.hub import FakeHub
-from tests.integration.mirror.hub_face_tree import Client
 from tests.invariants import violations
+from tests.stock_client import StockClient
 from tests.world import Home, tree
 
 FILES = {"config.json": b"{}", "model.safetensors": b"weights" * 1000}
@@ -26,7 +26,7 @@ def commit(hub: FakeHub) -> str:
 def test_prune_leaves_what_is_registered(home: Home, shelf: Shelf, hub: FakeHub, commit: str) -> None:
     """`hf cache prune` keeps a model that was registered by commit, though no branch leads to it."""
     model = shelf.register("m", "org/name", revision=commit)
-    stock = Client(home.primary, hub.url)
+    stock = StockClient(home.primary, hub.url)
 
     pruned = stock.hf("cache", "prune", "-y")
     listed = stock.hf("cache", "ls", "--revisions")
@@ -41,7 +41,7 @@ def test_prune_leaves_the_commit_that_a_branch_has_left(home: Home, shelf: Shelf
     """`hf cache prune` keeps a registered commit after another program moved the branch."""
     model = shelf.register("m", "org/name")
     newer = hub.add_repo("org/name", {**FILES, "config.json": b'{"newer": 1}'})
-    stock = Client(home.primary, hub.url)
+    stock = StockClient(home.primary, hub.url)
 
     assert stock.hf("download", "org/name").returncode == 0
     assert stock.hf("cache", "prune", "-y").returncode == 0

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -27,27 +23,15 @@ from modelshelf.store.listing import Listing
 from modelshelf.store.locks import try_lock
 from modelshelf.store.tiers import meter, sidecars
 from tests.builders import Drawn, commit, content, digest_of, lay_out, put
+from tests.fakes.clock import Later
 from tests.invariants import base_violations, du
+from tests.store.held_open import held_open
 from tests.world import tree
 
 REPO = "org/name"
 DRAWN_WITH_ORPHAN = "model org/name\n commit a main\n model.safetensors 3000\n orphan 500"
 LATER_S = MIN_AGE_S + 60
 """How long after the test wrote its files gc runs."""
-
-
-class Later:
-    """A clock that is ahead, because a file's ctime can't be set back."""
-
-    def __init__(self, ahead_s: float = LATER_S) -> None:
-        self.ahead_s = ahead_s
-
-    def now(self) -> float:
-        """Return the later time."""
-        return time.time() + self.ahead_s
-
-    def sleep(self, duration_s: float) -> None:
-        """Don't sleep."""
 
 
 def plan(base: Base, needs: Needs | None = None, ahead_s: float = LATER_S, *, quarantine: bool = False) -> GcPlan:
@@ -73,18 +57,6 @@ def execute(base: Base, plan: GcPlan, needs: Needs | None = None, ahead_s: float
 def run_gc(base: Base, needs: Needs | None = None, ahead_s: float = LATER_S) -> Collected:
     """Plan and carry out."""
     return execute(base, plan(base, needs, ahead_s), needs, ahead_s)
-
-
-@contextmanager
-def held_open(path: Path, mode: str = "ab") -> Iterator[None]:
-    """Let another process have a file open."""
-    code = "import sys; f = open(sys.argv[1], sys.argv[2]); print('open', flush=True); sys.stdin.read()"
-    command = [sys.executable, "-c", code, str(path), mode]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "open\n"
-        yield
-        process.communicate()
 
 
 @pytest.fixture

@@ -6,9 +6,7 @@ import os
 import resource
 import stat
 import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -27,6 +25,7 @@ from modelshelf.store.repos import delete, scan
 from modelshelf.store.tiers import capabilities, marker, meter
 from tests.builders import Drawn, commit, content, digest_of, lay_out, put
 from tests.invariants import base_violations, du
+from tests.store.held_open import held_open
 from tests.store.loops import loop_disk
 from tests.store.mounts import small_disk
 from tests.store.users import USER, acting_as
@@ -250,24 +249,6 @@ def test_least_is_replaced(base: Base) -> None:
 
     assert [path for path, _ in done.merged] == [str(third)]
     assert third.stat().st_ino == inode
-
-
-@contextmanager
-def held_open(path: Path, mode: str) -> Iterator[None]:
-    """Keep a file open, or mapped, in another process."""
-    code = """
-import mmap, sys
-f = open(sys.argv[1], "r+b" if sys.argv[2] == "mapped" else sys.argv[2])
-if sys.argv[2] == "mapped":
-    m = mmap.mmap(f.fileno(), 0); f.close()
-print("open", flush=True); sys.stdin.read()
-"""
-    command = [sys.executable, "-c", code, str(path), mode]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "open\n"
-        yield
-        process.communicate()
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["the first", "the second"])
