@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import shlex
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import psutil
 import pytest
 
 from modelshelf.bootstrap.engines import make_pool
@@ -102,6 +106,26 @@ def test_the_end_of_the_server_ends_its_engines(home: Home, hub: FakeHub) -> Non
         assert made.leases() == ["one"]
     with home.open() as shelf:
         assert shelf.services.leaser.live() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
+def test_a_server_that_ends_takes_its_engines_along(home: Home, hub: FakeHub, number: int) -> None:
+    """A server that is told to end, or killed, while it streams an answer leaves no process of an engine behind."""
+    hub.add_repo("org/one", {"model.gguf": gguf(WRITER)})
+    home.run("add", "one", "org/one").checked()
+    command = shlex.join([sys.executable, "-P", str(PROGRAM), "--tokens", "100000", "--token-s", "0.01"])
+    asked = {"model": "one", "messages": [{"role": "user", "content": "Hello"}], "stream": True}
+    with home.serve(LLAMA_SERVER=command) as server:
+        at = urlsplit(server.url)
+        connection = http.client.HTTPConnection(at.hostname or "", at.port, timeout=60)
+        connection.request("POST", "/v1/chat/completions", json.dumps(asked), {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        assert answer.readline()
+        children = psutil.Process(server.process.pid).children(recursive=True)
+        assert children
+        assert server.end(number) == (0 if number == signal.SIGTERM else -number)
+        assert psutil.wait_procs(children, timeout=30)[1] == []
+        connection.close()
 
 
 # ---- control
