@@ -20,7 +20,7 @@ TABLE = [
 
 @pytest.mark.parametrize(("kind", "status", "exit_code", "slug"), TABLE, ids=[row[3] for row in TABLE])
 def test_an_error_is_a_problem_document(kind: type[errors.ShelfError], status: int, exit_code: int, slug: str) -> None:
-    """Each class has its own status and exit code, and its fields stand beside the members of RFC 9457."""
+    """Each error class has its own status and exit code, and its fields are members beside those of RFC 9457."""
     err = kind("It is so.", hint="Do that.", needed_bytes=7)
 
     assert (err.status, err.exit_code, str(err)) == (status, exit_code, "It is so.")
@@ -35,18 +35,18 @@ def test_an_error_is_a_problem_document(kind: type[errors.ShelfError], status: i
 
 
 def test_the_table_has_every_class() -> None:
-    """A new error gets a row in this table, and no two share an exit code."""
+    """Every direct subclass of ShelfError is in the table, and no two rows share an exit code."""
     assert {row[0] for row in TABLE} == set(errors.ShelfError.__subclasses__())
     assert len({row[2] for row in TABLE}) == len(TABLE)
 
 
 def test_without_a_hint_there_is_none_in_the_document() -> None:
-    """An empty hint is left out."""
+    """A problem document has no empty hint."""
     assert "hint" not in errors.NotFound("There is none.").to_dict()
 
 
 def test_unavailable_keeps_what_the_other_side_asked_to_wait() -> None:
-    """How long to wait is for the program, not for the document."""
+    """The time to wait that the other side asked for is in the error and not in the document."""
     err = errors.Unavailable("Busy.", retry_after_s=2.5, endpoint="x")
 
     assert err.retry_after_s == 2.5
@@ -55,5 +55,5 @@ def test_unavailable_keeps_what_the_other_side_asked_to_wait() -> None:
 
 
 def test_being_cancelled_is_no_failure() -> None:
-    """Who catches the failures of the house does not swallow a stop."""
+    """Code that catches our failures doesn't catch a cancellation."""
     assert not issubclass(errors.Cancelled, errors.ShelfError)
