@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, cast
 
 from modelshelf.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from modelshelf.domain.ports import Hub
     from modelshelf.hub.client import HubClient
 
 
@@ -24,8 +28,29 @@ def make_hub(settings: Settings, connections: int = 1) -> HubClient:
     return HubClient(settings.hf_endpoint, settings.hf_token, agent, connections, settings.network)
 
 
+def late_hub(settings: Settings, connections: int) -> Hub:
+    """Return the hub of the settings, which is made when it is first asked: most commands don't, and need no HTTP."""
+    return cast("Hub", _Late(partial(make_hub, settings, connections)))
+
+
+class _Late:
+    """Stands for what takes its time to make."""
+
+    def __init__(self, make: Callable[[], object]) -> None:
+        self._make = make
+
+    @cached_property
+    def _made(self) -> object:
+        return self._make()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._made, name)
+
+
 def make_peers(settings: Settings, connections: int) -> tuple[HubClient, ...]:
     """Return the LAN hubs of the settings, none of which is ever sent the hub's token."""
+    if not settings.peers:
+        return ()
     from modelshelf import __version__
     from modelshelf.hub.client import HubClient
     from modelshelf.hub.transport import Patience

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from modelshelf.bootstrap.read_only import check_mounts, database_url, remember_library, url_to_look
 from modelshelf.domain.jobs import JobKind
@@ -15,17 +15,27 @@ from modelshelf.settings import Settings, load_settings
 from modelshelf.store.known_bases import KnownBases
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from modelshelf.domain.ports import Clock, Hub
     from modelshelf.registry.registry import Registry
     from modelshelf.services.adopt.adopt import Adopter
     from modelshelf.services.catalog.leases import Leaser
     from modelshelf.services.jobs.runner import JobRunner
+    from modelshelf.services.jobs.running import Running
+    from modelshelf.services.lifecycle.clean import Cleaner
     from modelshelf.services.lifecycle.find import Finder
     from modelshelf.services.lifecycle.move import Mover
     from modelshelf.services.lifecycle.pull import Puller
+    from modelshelf.services.lifecycle.remove import Remover
+    from modelshelf.services.lifecycle.unneeded import UnneededFiles
+    from modelshelf.services.lifecycle.update import Updater
+    from modelshelf.services.maintenance.dedupe import Deduper
+    from modelshelf.services.maintenance.gc import Collector
     from modelshelf.services.maintenance.reconcile import Reconciler
     from modelshelf.services.maintenance.verify import Verifier
     from modelshelf.services.services import Services
+    from modelshelf.services.serving.load import Loader
     from modelshelf.services.shelf import Shelf
     from modelshelf.services.space.delete_old_copy import OldCopyDeleter
     from modelshelf.services.space.make_room import RoomMaker
@@ -72,59 +82,62 @@ def open_shelf(
     services = _make_services(parts)
     parts.runner.handle(
         {
-            JobKind.ADOPT: services.adopter.run,
+            JobKind.ADOPT: partial(_run, lambda: services.adopter),
             JobKind.PULL: parts.puller.run,
             JobKind.MOVE: parts.mover.run,
             JobKind.DELETE_OLD_COPY: parts.old_copies.run,
-            JobKind.UPDATE: services.updater.run,
-            JobKind.RECONCILE: services.reconciler.run,
-            JobKind.GC: services.collector.run,
-            JobKind.DEDUPE: services.deduper.run,
-            JobKind.VERIFY: services.verifier.run,
+            JobKind.UPDATE: partial(_run, lambda: services.updater),
+            JobKind.RECONCILE: partial(_run, lambda: services.reconciler),
+            JobKind.GC: partial(_run, lambda: services.collector),
+            JobKind.DEDUPE: partial(_run, lambda: services.deduper),
+            JobKind.VERIFY: partial(_run, lambda: services.verifier),
         }
     )
     return Shelf(services)
 
 
+class _RunsJobs(Protocol):
+    """A service that carries out jobs of a kind."""
+
+    def run(self, running: Running) -> None:
+        """Carry one out."""
+
+
+def _run(service: Callable[[], _RunsJobs], running: Running) -> None:
+    service().run(running)
+
+
 def _make_services(parts: _Parts) -> Services:
     from modelshelf.services.catalog.adapters import Adapters
-    from modelshelf.services.lifecycle.clean import Cleaner
     from modelshelf.services.lifecycle.register import Registrar
     from modelshelf.services.lifecycle.remove import Remover
     from modelshelf.services.lifecycle.unneeded import UnneededFiles
-    from modelshelf.services.lifecycle.update import Updater
-    from modelshelf.services.maintenance.dedupe import Deduper
-    from modelshelf.services.maintenance.gc import Collector
-    from modelshelf.services.maintenance.reconcile import Reconciler
     from modelshelf.services.services import Services
-    from modelshelf.services.serving.load import Loader
 
-    registry, library, tiers, runner, clock = parts.registry, parts.library, parts.tiers, parts.runner, parts.clock
-    adapters = Adapters(library)
-    reconciler = Reconciler(registry, library, tiers, clock, runner)
-    remover = Remover(registry, library, parts.old_copies, adapters, runner)
-    unneeded = UnneededFiles(library, tiers, parts.old_copies, runner)
+    registry, library, runner = parts.registry, parts.library, parts.runner
+    remover = Remover(registry, library, parts.old_copies, Adapters(library), runner)
+    unneeded = UnneededFiles(library, parts.tiers, parts.old_copies, runner)
     return Services(
         registry=registry,
         library=library,
-        tiers=tiers,
-        finder=_make_finder(parts),
-        registrar=Registrar(registry, tiers, parts.room, parts.hub),
+        tiers=parts.tiers,
+        registrar=Registrar(registry, parts.tiers, parts.room, parts.hub),
         remover=remover,
         unneeded=unneeded,
-        cleaner=Cleaner(registry, remover, unneeded),
         mover=parts.mover,
-        verifier=_make_verifier(parts),
         hours=parts.puller.hours,
-        updater=Updater(registry, library, tiers, parts.hub, parts.puller, clock),
-        reconciler=reconciler,
-        adopter=_make_adopter(parts, reconciler),
         leaser=parts.leaser,
-        loader=Loader(parts.leaser, adapters),
-        collector=Collector(registry, library, tiers, clock, runner),
-        deduper=Deduper(registry, tiers, runner),
         runner=runner,
-        clock=clock,
+        clock=parts.clock,
+        make_finder=partial(_make_finder, parts),
+        make_cleaner=partial(_make_cleaner, registry, remover, unneeded),
+        make_verifier=partial(_make_verifier, parts),
+        make_updater=partial(_make_updater, parts),
+        make_reconciler=partial(_make_reconciler, parts),
+        make_adopter=partial(_make_adopter, parts),
+        make_loader=partial(_make_loader, parts),
+        make_collector=partial(_make_collector, parts),
+        make_deduper=partial(_make_deduper, parts),
     )
 
 
@@ -135,12 +148,50 @@ def _make_finder(parts: _Parts) -> Finder:
     return Finder(parts.hub, Fits(parts.room))
 
 
-def _make_adopter(parts: _Parts, reconciler: Reconciler) -> Adopter:
+def _make_cleaner(registry: Registry, remover: Remover, unneeded: UnneededFiles) -> Cleaner:
+    from modelshelf.services.lifecycle.clean import Cleaner
+
+    return Cleaner(registry, remover, unneeded)
+
+
+def _make_updater(parts: _Parts) -> Updater:
+    from modelshelf.services.lifecycle.update import Updater
+
+    return Updater(parts.registry, parts.library, parts.tiers, parts.hub, parts.puller, parts.clock)
+
+
+def _make_reconciler(parts: _Parts) -> Reconciler:
+    from modelshelf.services.maintenance.reconcile import Reconciler
+
+    return Reconciler(parts.registry, parts.library, parts.tiers, parts.clock, parts.runner)
+
+
+def _make_collector(parts: _Parts) -> Collector:
+    from modelshelf.services.maintenance.gc import Collector
+
+    return Collector(parts.registry, parts.library, parts.tiers, parts.clock, parts.runner)
+
+
+def _make_deduper(parts: _Parts) -> Deduper:
+    from modelshelf.services.maintenance.dedupe import Deduper
+
+    return Deduper(parts.registry, parts.tiers, parts.runner)
+
+
+def _make_loader(parts: _Parts) -> Loader:
+    from modelshelf.services.catalog.adapters import Adapters
+    from modelshelf.services.serving.load import Loader
+
+    return Loader(parts.leaser, Adapters(parts.library))
+
+
+def _make_adopter(parts: _Parts) -> Adopter:
     from modelshelf.services.adopt.adopt import Adopter
     from modelshelf.services.adopt.import_models import ModelImporter
     from modelshelf.services.adopt.link_old_path import Linker
 
     registry, tiers, clock = parts.registry, parts.tiers, parts.clock
+    reconciler = _make_reconciler(parts)
     importer = ModelImporter(registry, tiers, parts.room.admission, reconciler, parts.old_copies, clock)
     linker = Linker(tiers, importer, clock)
     return Adopter(registry, parts.library, tiers, importer, linker, parts.mover, parts.runner)
@@ -164,7 +215,7 @@ class _Parts:
 
 
 def _make_parts(settings: Settings, clock: Clock, *, read_only: bool) -> _Parts:
-    from modelshelf.bootstrap.hub import make_hub, make_peers
+    from modelshelf.bootstrap.hub import late_hub, make_peers
     from modelshelf.domain.eviction import Watermarks
     from modelshelf.registry.registry import Registry
     from modelshelf.services.catalog.leases import Leaser
@@ -187,7 +238,7 @@ def _make_parts(settings: Settings, clock: Clock, *, read_only: bool) -> _Parts:
     tiers = _open_tiers(registry, known, settings, read_only=read_only)
     runner = JobRunner(registry, owner, clock, Reach(registry, tiers).why_not)
     admission = Admission(registry, tiers, owner, clock)
-    hub = make_hub(settings, STREAMS)
+    hub = late_hub(settings, STREAMS)
     library = Library(registry, settings.tiers, known)
     old_copies, marks = OldCopyDeleter(registry, library, clock), Watermarks()
     policy = FullPolicy(settings.on_full == "demote", settings.on_secondary_full == "remove-unpinned", marks)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from modelshelf.services.events.watch import Watcher
-from modelshelf.services.mirror.lookup import HubFace
-
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from modelshelf.domain.jobs import Moved
     from modelshelf.domain.models import Model
     from modelshelf.domain.ports import Clock
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from modelshelf.services.adopt.adopt import Adopter
     from modelshelf.services.catalog.leases import Leaser
     from modelshelf.services.catalog.models import Library
+    from modelshelf.services.events.watch import Watcher
     from modelshelf.services.jobs.runner import JobRunner
     from modelshelf.services.lifecycle.clean import Cleaner
     from modelshelf.services.lifecycle.find import Finder
@@ -29,34 +30,83 @@ if TYPE_CHECKING:
     from modelshelf.services.maintenance.gc import Collector
     from modelshelf.services.maintenance.reconcile import Reconciler
     from modelshelf.services.maintenance.verify import Verifier
+    from modelshelf.services.mirror.lookup import HubFace
     from modelshelf.services.serving.load import Loader
     from modelshelf.services.space.tiers import TierService
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Services:
-    """The parts behind the verbs: plans and jobs for the command line and the server, which show and queue them."""
+    """The parts behind the verbs: plans and jobs for the command line and the server, which show and queue them.
+
+    Those of few commands are made when they are first asked for: importing all of them takes longer than most commands.
+    """
 
     registry: Registry
     library: Library
     tiers: TierService
-    finder: Finder
     registrar: Registrar
     remover: Remover
     unneeded: UnneededFiles
-    cleaner: Cleaner
     mover: Mover
-    verifier: Verifier
     hours: OpenHours
-    updater: Updater
-    reconciler: Reconciler
-    adopter: Adopter
     leaser: Leaser
-    loader: Loader
-    collector: Collector
-    deduper: Deduper
     runner: JobRunner
     clock: Clock
+    make_finder: Callable[[], Finder]
+    make_cleaner: Callable[[], Cleaner]
+    make_verifier: Callable[[], Verifier]
+    make_updater: Callable[[], Updater]
+    make_reconciler: Callable[[], Reconciler]
+    make_adopter: Callable[[], Adopter]
+    make_loader: Callable[[], Loader]
+    make_collector: Callable[[], Collector]
+    make_deduper: Callable[[], Deduper]
+
+    @cached_property
+    def finder(self) -> Finder:
+        """Finds repositories on the hub, and says what fits."""
+        return self.make_finder()
+
+    @cached_property
+    def cleaner(self) -> Cleaner:
+        """Plans what could go."""
+        return self.make_cleaner()
+
+    @cached_property
+    def verifier(self) -> Verifier:
+        """Reads every byte."""
+        return self.make_verifier()
+
+    @cached_property
+    def updater(self) -> Updater:
+        """Brings models to newer commits."""
+        return self.make_updater()
+
+    @cached_property
+    def reconciler(self) -> Reconciler:
+        """Brings registry and disks together."""
+        return self.make_reconciler()
+
+    @cached_property
+    def adopter(self) -> Adopter:
+        """Takes in what other tools downloaded."""
+        return self.make_adopter()
+
+    @cached_property
+    def loader(self) -> Loader:
+        """Loads models with transformers."""
+        return self.make_loader()
+
+    @cached_property
+    def collector(self) -> Collector:
+        """Deletes what nothing references."""
+        return self.make_collector()
+
+    @cached_property
+    def deduper(self) -> Deduper:
+        """Lets identical blobs share their bytes."""
+        return self.make_deduper()
 
     def check(self) -> None:
         """Raise unless the registry answers.
@@ -72,8 +122,12 @@ class Services:
 
     def watcher(self) -> Watcher:
         """Return the watcher that tells listeners of changes; not started."""
+        from modelshelf.services.events.watch import Watcher
+
         return Watcher(self.registry, self.library, self.tiers)
 
     def hub_face(self) -> HubFace:
         """Return the look-ups for clients that speak the Hub's protocol."""
+        from modelshelf.services.mirror.lookup import HubFace
+
         return HubFace(self.tiers.online_bases, self.library.why_away)

@@ -8,7 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
-from modelshelf.domain.adopt import AdoptRequest, adopt_mode_of
 from modelshelf.domain.job_params import DedupeParams, GcParams
 from modelshelf.domain.jobs import UNFINISHED, Job, JobKind, result_of
 from modelshelf.domain.models import FileEntry, Model, Registration
@@ -18,12 +17,9 @@ from modelshelf.domain.patterns import patterns_of
 from modelshelf.domain.tiers import TierStatus
 from modelshelf.domain.verify_report import VerifyReport
 from modelshelf.errors import BadInput
-from modelshelf.schemas.adopt import AdoptPlanJson
 from modelshelf.services.jobs.recovery import recover_dead_owners
 from modelshelf.services.lifecycle.pin import set_pin
 from modelshelf.services.lifecycle.rename import rename
-from modelshelf.services.maintenance.gc import tiers_of
-from modelshelf.services.maintenance.verify import read_report
 from modelshelf.services.services import Services
 
 AnyPath = str | os.PathLike[str]
@@ -88,8 +84,7 @@ class Shelf:
         Args:
             rescan: Walk everything, ignoring kept results.
         """
-        tiers = self.services.tiers
-        return [tiers.status(tier, rescan=rescan) for tier in tiers.all()]
+        return [self.services.tiers.status(tier, rescan=rescan) for tier in self.services.tiers.all()]
 
     def jobs(self, *, kind: str | None = None, model_name: str | None = None, unfinished: bool = False) -> list[Job]:
         """Return jobs, newest first; if no process runs one, its detail says what it waits for.
@@ -136,11 +131,9 @@ class Shelf:
             BadInput, Conflict, NotFound, Denied, OutOfSpace: Refused; nothing was changed.
             Unavailable: The model is registered and its download waits for the hub or the tier.
         """
-        names = ModelName(model_name), RepoId(hf_path)
-        where = cache_location, _text(cache_path)
-        wanted = Registration(*names, *where, RefName(revision), patterns_of(allow_patterns), pinned)
-        plan = self.services.registrar.register(wanted)
-        if download or plan.is_here:
+        names, path = (ModelName(model_name), RepoId(hf_path)), _text(cache_path)
+        wanted = Registration(*names, cache_location, path, RefName(revision), patterns_of(allow_patterns), pinned)
+        if self.services.registrar.register(wanted).is_here or download:
             self.pull(model_name, progress=progress)
         return self.model(model_name)
 
@@ -294,6 +287,8 @@ class Shelf:
             NotFound: There is no such model.
             Unavailable: Its tier is offline.
         """
+        from modelshelf.services.maintenance.verify import read_report
+
         job = self.services.verifier.enqueue(
             model_names, max_age_s=max_age_s, rate_bytes_per_s=rate_bytes_per_s, repair=repair
         )
@@ -313,8 +308,10 @@ class Shelf:
             BadInput: There is no such tier.
             Unavailable: It is offline.
         """
-        job = self.services.collector.enqueue(GcParams(_text(tier), quarantine))
-        return tiers_of(self.services.runner.finish(job, progress))
+        from modelshelf.services.maintenance.gc import tiers_of
+
+        params = GcParams(_text(tier), quarantine)
+        return tiers_of(self.services.runner.finish(self.services.collector.enqueue(params), progress))
 
     def dedupe(self, tier: AnyPath | None = None, *, progress: ShowProgress | None = None) -> list[dict[str, Any]]:
         """Let identical blobs of a tier share their bytes; returns what was done on each tier, as in JSON.
@@ -327,6 +324,8 @@ class Shelf:
             BadInput: There is no such tier.
             Unavailable: It is offline.
         """
+        from modelshelf.services.maintenance.gc import tiers_of
+
         return tiers_of(self.services.runner.finish(self.services.deduper.enqueue(DedupeParams(_text(tier))), progress))
 
     def reconcile(self, bases: Sequence[AnyPath] = (), *, progress: ShowProgress | None = None) -> dict[str, Any]:
@@ -370,6 +369,9 @@ class Shelf:
             BadInput, NotFound, Conflict, Denied, OutOfSpace: Refused; nothing was changed.
             Unavailable: A tier is offline, or a model is in use; the same call later finishes.
         """
+        from modelshelf.domain.adopt import AdoptRequest, adopt_mode_of
+        from modelshelf.schemas.adopt import AdoptPlanJson
+
         wanted = AdoptRequest(os.fspath(path), adopt_mode_of(mode), os.fspath(to), merge, copy, repo_id)
         if dry_run:
             return asdict(AdoptPlanJson.of(self.services.adopter.plan(wanted)))

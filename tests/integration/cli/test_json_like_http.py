@@ -269,3 +269,16 @@ def test_listing_models_as_json_loads_no_framework(home: Home) -> None:
 
     assert result.json == []
     assert not {"pydantic", "fastapi", "sqlalchemy"} & set(result.err.split())
+
+
+def test_a_command_loads_no_service_of_another_one(home: Home) -> None:
+    """`shelf rm` loads no HTTP library, no migrations where the schema is current, and not what adopts or verifies."""
+    home.run("gc").checked()
+    code = "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr)); "
+    code += "from modelshelf.cli.main import main; main(['rm', 'nobody'])"
+
+    loaded = set(home.python(code).err.split())
+
+    assert "modelshelf.services.lifecycle.remove" in loaded
+    others = {"modelshelf.services.adopt.adopt", "modelshelf.services.maintenance.verify", "modelshelf.hub.client"}
+    assert not loaded & {"urllib3", "alembic", "pydantic", "sqlalchemy.dialects.postgresql", *others}
