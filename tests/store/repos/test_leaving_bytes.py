@@ -63,3 +63,25 @@ def test_what_a_model_of_another_commit_needs_stays(tmp_path: Path) -> None:
     left, _ = leaving_bytes(drawn, drawn.digest("org/name", "a", "w.bin"))
 
     assert left < 3000
+
+
+def test_the_only_snapshot_is_told_by_its_blobs(tmp_path: Path) -> None:
+    """Where a repository has one snapshot and its blobs no other names, they alone say what leaves."""
+    drawn = lay_out(tmp_path / "base", DRAWING)
+    repo, where = drawn.base.repo("org/name"), (drawn.base, "org/name", commit("a"))
+    left, _ = leaving_bytes(drawn)
+
+    found = delete.only_snapshot(*where)
+    assert found is not None
+    assert (found.size_bytes, len(found.files)) == (left, 2)
+
+    os.link(next(repo.blobs.iterdir()), tmp_path / "another")
+    assert delete.only_snapshot(*where) is None
+    (tmp_path / "another").unlink()
+
+    repo.snapshot(commit("b")).mkdir()
+    assert delete.only_snapshot(*where) is None
+    repo.snapshot(commit("b")).rmdir()
+
+    repo.blobs.rename(tmp_path / "blobs")
+    assert delete.only_snapshot(*where) == delete.OnlySnapshot(0, frozenset())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from itertools import groupby, islice
 from pathlib import Path
 
@@ -15,8 +15,9 @@ from modelshelf.errors import ShelfError
 from modelshelf.registry.registry import Registry
 from modelshelf.services.catalog.leases import holding
 from modelshelf.services.catalog.models import Library
+from modelshelf.store.gc import open_files
 from modelshelf.store.layout import Base
-from modelshelf.store.repos import delete
+from modelshelf.store.repos import delete, scan
 
 _AT_FIRST = 8
 
@@ -39,6 +40,8 @@ class Coldest:
         self._registry, self._library, self._tier, self._ask = registry, library, tier, ask
         self._leased = {lease.model_id for lease in holding(registry, library.tiers, tier.base)}
         self._left = self._measured()
+        self._blobs: dict[int, Set[tuple[int, int]]] = {}
+        """Device and inode of the blobs that were seen, by the model's id."""
 
     def measure(self, is_enough: Callable[[Sequence[Candidate]], bool]) -> list[Candidate]:
         """Return the coldest placements: as many as are enough, or all of them."""
@@ -66,14 +69,9 @@ class Coldest:
         return self._ask(self._candidate(here, of_repo))
 
     def _candidate(self, rows: Sequence[ModelRow], of_repo: Sequence[ModelRow]) -> Candidate:
-        first, base = rows[0], Base(Path(self._tier.base))
-        assert first.commit_hash is not None
-        files = {file.path: file for row in rows for file in self._library.files(row)}
-        free_bytes = 0
+        first, free_bytes = rows[0], 0
         with contextlib.suppress(ShelfError):  # what cannot be removed frees nothing
-            others = self._library.needed_digests(base, first.hf_path, first.commit_hash, of_repo)
-            where = (base, first.hf_path, first.commit_hash)
-            free_bytes = delete.leaving_bytes(base, delete.plan_removal(*where, files.values(), (), others))
+            free_bytes = self._free_bytes(rows, of_repo)
         return Candidate(
             model_name=first.model_name,
             model_id=first.id,
@@ -84,6 +82,31 @@ class Coldest:
             leased=any(row.id in self._leased for row in rows),
             busy=any(_is_busy(row) for row in rows),
         )
+
+    def _free_bytes(self, rows: Sequence[ModelRow], of_repo: Sequence[ModelRow]) -> int:
+        """Return what evicting a placement frees; its blobs tell where it is alone and as it was when it arrived."""
+        first, base = rows[0], Base(Path(self._tier.base))
+        assert first.commit_hash is not None
+        where = base, first.hf_path, first.commit_hash
+        is_alone = len(rows) == len(of_repo) == 1 and not first.allow_patterns
+        if is_alone and first.signature == scan.signature(base.repo(first.hf_path), first.commit_hash):
+            found = delete.only_snapshot(*where)
+            if found is not None and found.size_bytes == first.size_bytes:
+                self._blobs[first.id] = found.files
+                return found.size_bytes
+        files = {file.path: file for row in rows for file in self._library.files(row)}
+        others = self._library.needed_digests(*where, of_repo)
+        return delete.leaving_bytes(base, delete.plan_removal(*where, files.values(), (), others))
+
+    def is_open(self, candidate: Candidate, opened: Set[tuple[int, int]]) -> bool:
+        """Return whether one of the files of a placement that was measured is among those that are open."""
+        blobs = self._blobs.get(candidate.model_id)
+        if blobs is None:
+            row = self._library.row(candidate.model_name)
+            assert row.commit_hash is not None
+            repo = Base(Path(self._tier.base)).repo(row.hf_path)
+            blobs = open_files.identities(scan.file_paths(repo, row.commit_hash, self._library.files(row)))
+        return not opened.isdisjoint(blobs)
 
 
 def _used_at(row: ModelRow) -> float:

@@ -26,7 +26,6 @@ from modelshelf.services.space.reservations import Admission, Reservation
 from modelshelf.services.space.tiers import TierService
 from modelshelf.store.gc import open_files
 from modelshelf.store.layout import Base
-from modelshelf.store.repos import scan
 from modelshelf.store.tiers import marker
 
 _log = logging.getLogger(__name__)
@@ -183,11 +182,13 @@ class RoomMaker:
         coldest, opened = Coldest(self.registry, self.library, tier), open_files.opened()
         marks, now_s, protect = self.policy.marks.at_once(), self.clock.now(), {model_id}
         enough = partial(is_enough, need_bytes, room, marks=marks, now_s=now_s, protect=protect)
+        assert self.tiers.settings.secondary is not None
+        any_may = self.tiers.holds_anything(self.tiers.settings.secondary) and not self.registry.damage()
         while True:
             candidates = coldest.measure(enough)
             plan = plan_eviction(need_bytes, room, candidates, marks, now_s, protect=protect, same_disk=same_disk)
-            used = {victim.model_id for victim in plan.victims if self._is_open(tier, victim, opened)}
-            unfit = {victim.model_id for victim in plan.victims if not self._can_leave(victim)}
+            used = {victim.model_id for victim in plan.victims if coldest.is_open(victim, opened)}
+            unfit = {victim.model_id for victim in plan.victims if not (any_may or self._can_leave(victim))}
             if not used and not unfit:
                 return plan
             coldest.known = [
@@ -208,12 +209,6 @@ class RoomMaker:
         except (BadInput, OutOfSpace):
             return False
         return True
-
-    def _is_open(self, tier: Tier, victim: Candidate, opened: set[tuple[int, int]]) -> bool:
-        row = self.library.row(victim.model_name)
-        assert row.commit_hash is not None
-        paths = scan.file_paths(Base(Path(tier.base)).repo(row.hf_path), row.commit_hash, self.library.files(row))
-        return not opened.isdisjoint(open_files.identities(paths))
 
     def _with_hub(self, candidate: Candidate) -> Candidate:
         """Ask the hub whether it still has a candidate's commit."""

@@ -24,6 +24,9 @@ from modelshelf.store.tiers import capabilities, governor, marker, meter, sideca
 
 NOTHING = Usage(0, 0, dict.fromkeys(BREAKDOWN, 0))
 
+_MANY = 10**6
+"""Files that no plan brings at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class TierService:
@@ -146,6 +149,12 @@ class TierService:
         if can.max_file_bytes is not None:
             others = [other for other in self.configured() if other.base != tier.base and not self.why_offline(other)]
             check_sizes(files, tier, can, {other.location: capabilities.of(Base(self.path(other))) for other in others})
+
+    def holds_anything(self, tier: Tier) -> bool:
+        """Return whether `check_storable` refuses nothing: any names and sizes, and entries for a million files."""
+        base = Base(self.path(tier))
+        can, entries = capabilities.of(base), marker.free_entries(base)
+        return can.case_sensitive and can.any_names and can.max_file_bytes is None and (entries or _MANY) >= _MANY
 
     def online_bases(self) -> list[Base]:
         """Return the bases that can be read now, fastest first."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
@@ -183,6 +185,34 @@ def leaving_bytes(base: Base, plan: RemovalPlan) -> int:
         return plan.free_bytes
     inside = Counter(_identities(base))
     return plan.free_bytes + sum(sizes[0] for file, sizes in going.items() if inside[file] <= len(sizes))
+
+
+@dataclass(frozen=True, slots=True)
+class OnlySnapshot:
+    """The only snapshot of a repository, whose blobs have no other use."""
+
+    size_bytes: int
+    """What its blobs have together, all of which its removal frees."""
+    files: frozenset[tuple[int, int]]
+    """Device and inode of each blob."""
+
+
+def only_snapshot(base: Base, repo_id: RepoId, commit_hash: CommitHash) -> OnlySnapshot | None:
+    """Return a snapshot if it is the only one of its repository; None if `plan_removal` has to look closer.
+
+    Raises:
+        Conflict, Denied: As `plan_removal` does.
+    """
+    repo, found = base.repo(repo_id), list[os.stat_result]()
+    check_no_links(repo, commit_hash)
+    ownership.check_changeable(base, repo_id)
+    if scan.snapshots(repo) != [commit_hash]:
+        return None
+    with contextlib.suppress(FileNotFoundError), os.scandir(repo.blobs) as entries:
+        found = [entry.stat(follow_symlinks=False) for entry in entries]
+    if any(blob.st_nlink != 1 or not stat.S_ISREG(blob.st_mode) for blob in found):
+        return None
+    return OnlySnapshot(sum(blob.st_size for blob in found), frozenset((blob.st_dev, blob.st_ino) for blob in found))
 
 
 def has_other_names(plan: RemovalPlan) -> bool:
