@@ -10,7 +10,6 @@ import typer
 from modelshelf.cli import output
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson
-from modelshelf.domain.choices import recommended
 from modelshelf.units import format_size
 
 if TYPE_CHECKING:
@@ -47,6 +46,8 @@ def _show(found: RepoFiles) -> None:
     """Print the choices, and how to take one."""
     output.table(["FILES", "SIZE", "MEMORY", "DISK"], rows_of(found.choices), frozenset({1}), whole=frozenset({2}))
     if found.ggufs:
+        from modelshelf.domain.choices import recommended
+
         best, why = recommended(found.ggufs)
         output.note(f"{best.group.label} is {why}.\nTo take it: shelf add {best.reference}")
     elif any(choice.reference for choice in found.choices):

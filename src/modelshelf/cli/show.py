@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from modelshelf.cli import output, render
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson, Name
 from modelshelf.domain.jobs import Moved
-from modelshelf.domain.model_facts import ModelFacts, quantisations
 from modelshelf.domain.models import FileEntry, Model
 from modelshelf.domain.references import patterns_of_quantisation, quantisation_of
 from modelshelf.units import format_age, format_count, format_size
+
+if TYPE_CHECKING:
+    from modelshelf.domain.model_facts import ModelFacts
 
 UNKNOWN = "unknown"
 _MOST_TAGS = 5
@@ -104,6 +107,8 @@ def _parameters(facts: ModelFacts) -> str:
 
 def _quantisation(facts: ModelFacts, files: Sequence[FileEntry]) -> str:
     """Return the quantisation that the numbers are about, and the others in the model."""
+    from modelshelf.domain.model_facts import quantisations
+
     labels = [group.label for group in quantisations(files)]
     others = [label for label in labels if label != facts.quantisation] if len(labels) > 1 else []
     return (facts.quantisation or UNKNOWN) + (f" (there are {', '.join(others)} too)" if others else "")
