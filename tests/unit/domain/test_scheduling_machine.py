@@ -50,10 +50,14 @@ class SchedulerMachine(RuleBasedStateMachine):
     """Everybody whom the scheduler tells of: clients, engines, a person, and time."""
 
     @initialize(
-        max_loaded=st.integers(1, 3), queue_limit=st.integers(1, 5), keep_alive_s=st.sampled_from([-1.0, 0.0, 5.0])
+        max_loaded=st.integers(1, 3),
+        queue_limit=st.integers(1, 5),
+        keep_alive_s=st.sampled_from([-1.0, 0.0, 5.0]),
+        measures_at_once=st.booleans(),
     )
-    def begin(self, max_loaded: int, queue_limit: int, keep_alive_s: float) -> None:
+    def begin(self, max_loaded: int, queue_limit: int, keep_alive_s: float, measures_at_once: bool) -> None:
         """Make a scheduler."""
+        self.measures_at_once = measures_at_once
         self.rules = Rules(max_loaded, queue_limit, keep_alive_s, fair_s=3)
         self.scheduler = Scheduler(self.rules)
         self.models = {model.model_id: model for model in MODELS}
@@ -73,6 +77,8 @@ class SchedulerMachine(RuleBasedStateMachine):
         """Tell of an event, and do what is to be done."""
         for effect in self.scheduler.handle(event, self.now_s):
             self.carry_out(effect)
+        if self.is_measuring and self.measures_at_once:
+            self.measured()
 
     def carry_out(self, effect: Effect) -> None:
         """Check an effect, and note it."""
