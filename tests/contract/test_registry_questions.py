@@ -1,4 +1,4 @@
-"""Questions about a few models don't read the rows of all of them."""
+"""Questions about a few models don't read all rows."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ IN_ORDER = {order: fast_read.listed_query(Listing(order=order, limit=100)) for o
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """The file of a registry."""
+    """The path of a registry."""
     Registry(f"sqlite:///{tmp_path}/registry.db").close()
     return tmp_path / "registry.db"
 
 
 def plan_of(path: Path, statement: str, parameters: dict[str, str | int]) -> list[str]:
-    """Return how SQLite will answer."""
+    """Return SQLite's query plan."""
     with closing(sqlite3.connect(path)) as connection:
         return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]
 
 
 @pytest.mark.parametrize("question", ABOUT_FEW)
 def test_a_question_about_few_models_searches_an_index(path: Path, question: str) -> None:
-    """Each table is searched by an index."""
+    """A question about few models searches each table by an index."""
     assert [step for step in plan_of(path, *ABOUT_FEW[question]) if step.startswith("SCAN")] == []
 
 
 @pytest.mark.parametrize("order", Order)
 def test_a_page_is_read_in_the_order_of_an_index(path: Path, order: Order) -> None:
-    """The first page of a listing sorts nothing: reading ends with its last model."""
+    """The first page of a listing sorts nothing and stops reading at its last model."""
     assert not [step for step in plan_of(path, *IN_ORDER[order]) if "TEMP B-TREE" in step]

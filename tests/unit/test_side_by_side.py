@@ -1,4 +1,4 @@
-"""Work on several things at once: all of it, or none after the first error."""
+"""Work on several things at the same time: all of it, or none after the first error."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DEADLINE_S = 60
 
 
 def test_things_are_worked_on_at_once() -> None:
-    """Three that wait for each other come to an end, and so does a fourth after them."""
+    """Three threads that wait for each other all finish, and so does a fourth thing after them."""
     meet, done = threading.Barrier(3), list[int]()
 
     def work(thing: int, progress: Progress) -> None:
@@ -33,7 +33,7 @@ def test_things_are_worked_on_at_once() -> None:
 
 
 def test_the_first_error_stops_the_others() -> None:
-    """Who asks whether to go on is stopped, nothing more is begun, and the error is that of who failed."""
+    """After the first error the other threads stop, no new work begins, and the caller gets that error."""
     failed, seen = threading.Event(), list[int]()
 
     def work(thing: int, progress: Progress) -> None:
@@ -51,7 +51,7 @@ def test_the_first_error_stops_the_others() -> None:
 
 
 def test_ctrl_c_stops_all() -> None:
-    """It reaches the thread that waits; the others hear of it when they ask, and end before that thread goes on."""
+    """Ctrl-C reaches the waiting thread, and the others stop at their next check before it goes on."""
     working = set[int]()
 
     def work(thing: int, progress: Progress) -> None:

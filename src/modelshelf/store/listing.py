@@ -1,4 +1,4 @@
-"""Folders as they were when somebody first asked: each is listed once, and each of its entries is stat'ed once."""
+"""Folders as first read: each is listed once, and each of its entries is stat'ed once."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Iterator
 
 
 class Listing:
-    """What one look has seen of a tree. It doesn't notice what changes later: a new look needs a new one."""
+    """One reading of a tree. It doesn't notice later changes: a new reading needs a new one."""
 
     def __init__(self) -> None:
         self._folders: dict[str, list[os.DirEntry[str]]] = {}
 
     def entries(self, folder: str) -> list[os.DirEntry[str]]:
-        """Return what lies in a folder, by name; an entry that was stat'ed keeps what it was told.
+        """Return a folder's entries by name; an entry keeps its first stat result.
 
         Raises:
-            OSError: It isn't there, or may not be read.
+            OSError: It doesn't exist, or can't be read.
         """
         found = self._folders.get(folder)
         if found is None:
@@ -27,7 +27,7 @@ class Listing:
         return found
 
     def walk(self, folder: str) -> Iterator[os.DirEntry[str]]:
-        """Yield all that lies below a folder, a folder before what is in it; what can't be read is left out."""
+        """Yield everything below a folder, a folder before its content; what can't be read is left out."""
         open_folders = [iter(self._readable(folder))]
         while open_folders:
             for entry in open_folders[-1]:

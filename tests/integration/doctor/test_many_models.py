@@ -1,4 +1,4 @@
-"""What the doctor does for one model it doesn't do again for each of many."""
+"""The doctor asks the registry once for all models."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.world import Home
 
 @pytest.fixture
 def statements() -> Iterator[list[str]]:
-    """Every statement that any registry is asked."""
+    """Every SQL statement sent to any registry."""
     asked: list[str] = []
 
     def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
@@ -28,7 +28,7 @@ def statements() -> Iterator[list[str]]:
 def test_the_registry_is_asked_as_often_for_four_models_as_for_one(
     hub: FakeHub, home: Home, statements: list[str]
 ) -> None:
-    """The number of the doctor's statements doesn't grow with the models."""
+    """The doctor sends the registry as many statements for four models as for one."""
     counts = []
     for names in (["one"], ["two", "three", "four"]):
         for name in names:

@@ -1,4 +1,4 @@
-"""What the registry is told of a job while it runs, and when it ends."""
+"""What the registry is told of a job while it runs and when it ends."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ REPO = "org/name"
 
 
 def test_a_job_that_ends_between_two_looks_says_how_much_it_was(hub: FakeHub, shelf: Shelf) -> None:
-    """A look before the bytes are known takes none from the row, and the end tells those of the last phase."""
+    """A tick before the bytes are known keeps those in the row, and the job's end writes those of the last phase."""
     hub.add_repo(REPO, {"config.json": b"{}", "model.safetensors": b"123456789"})
     shelf.register("m", REPO, download=False)
     registry, runner = shelf.services.registry, shelf.services.runner

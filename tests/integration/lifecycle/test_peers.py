@@ -1,4 +1,4 @@
-"""LAN hubs: bytes come from the one that has them; what they are, and everything else, from the hub."""
+"""LAN hubs give bytes; the hub gives digests and everything else."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ KEY = "hf_" + "k" * 34
 
 @pytest.fixture
 def peer() -> Iterator[FakeHub]:
-    """A LAN hub that has nothing yet."""
+    """An empty LAN hub."""
     with FakeHub() as running:
         yield running
 
 
 def pulled(shelf: Shelf) -> dict[str, bytes]:
-    """Register and pull the model; returns its files."""
+    """Register and pull the model; return its files."""
     path = shelf.register("m", REPO).path
     assert violations(shelf) == []
     return tree(Path(path or ""))
@@ -50,7 +50,7 @@ def lan(hub: FakeHub, peer: FakeHub, home: Home) -> Iterator[Shelf]:
 
 
 def test_another_modelshelf_gives_what_it_has(hub: FakeHub, home: Home, tmp_path: Path) -> None:
-    """Of a model that a server on the LAN has in part, the hub sends the rest; the server's key goes to it alone."""
+    """If a LAN server has a model in part, the hub sends the rest, and only that server gets its key."""
     hub.add_repo(REPO, FILES)
     nas = Home(tmp_path / "nas", hub.url)
     nas.run("add", "m", REPO, "--include", "*.safetensors").checked()
@@ -64,7 +64,7 @@ def test_another_modelshelf_gives_what_it_has(hub: FakeHub, home: Home, tmp_path
 
 
 def test_no_token_reaches_a_lan_hub(hub: FakeHub, peer: FakeHub, home: Home) -> None:
-    """Of a gated repository the hub gives list and digests to the token, and the LAN hub bytes to anybody."""
+    """For a gated repository the hub's list and digests need the token, and no LAN hub ever gets it."""
     hub.add_repo(REPO, FILES, gated=True)
     peer.add_repo(REPO, FILES)
     with home.open(HF_TOKEN=hub.token, SHELF_PEERS=peer.url) as shelf:
@@ -96,7 +96,7 @@ def test_the_hub_says_which_commit(hub: FakeHub, peer: FakeHub, lan: Shelf) -> N
     ],
 )
 def test_a_lan_hub_of_no_use_is_passed_over(hub: FakeHub, peer: FakeHub, lan: Shelf, fault: dict[str, object]) -> None:
-    """The model is whole without it: the hub sends what it doesn't, and anew what it sent wrong."""
+    """Without a useful LAN hub the model is still whole: the hub sends what is missing or was wrong."""
     if fault:
         peer.fail("*.safetensors", **fault)
     else:
@@ -107,7 +107,7 @@ def test_a_lan_hub_of_no_use_is_passed_over(hub: FakeHub, peer: FakeHub, lan: Sh
 
 
 def test_a_lan_hub_need_not_honour_ranges(hub: FakeHub, peer: FakeHub, lan: Shelf) -> None:
-    """It sends the whole file in one stream then, as a hub does."""
+    """A LAN hub without ranges sends the whole file in one stream."""
     peer.fail("*", no_ranges=True)
 
     assert pulled(lan) == FILES
@@ -115,7 +115,7 @@ def test_a_lan_hub_need_not_honour_ranges(hub: FakeHub, peer: FakeHub, lan: Shel
 
 
 def test_a_lan_hub_that_was_wrong_is_asked_for_nothing_more(hub: FakeHub, peer: FakeHub) -> None:
-    """After a blob that it gave arrived damaged, another blob comes from the hub at once."""
+    """After a LAN hub sent a damaged blob, the next blob comes from the hub at once."""
     commit = CommitHash(hub.add_repo(REPO, FILES))
     peer.add_repo(REPO, FILES)
     needs = [
@@ -136,7 +136,7 @@ def test_a_lan_hub_that_was_wrong_is_asked_for_nothing_more(hub: FakeHub, peer: 
 
 
 def test_a_blob_that_every_hub_sends_wrong_ends_the_pull(hub: FakeHub, peer: FakeHub, lan: Shelf) -> None:
-    """The hub is asked once after a LAN hub was wrong, and nothing wrong is published."""
+    """If the hub also sends a wrong blob after a LAN hub did, the pull ends and nothing is published."""
     peer.fail("*/model.safetensors", corrupt_at=0)
     hub.fail("*/model.safetensors", corrupt_at=0)
 
@@ -146,7 +146,7 @@ def test_a_blob_that_every_hub_sends_wrong_ends_the_pull(hub: FakeHub, peer: Fak
 
 
 def test_a_lan_hub_that_breaks_off_costs_no_byte(hub: FakeHub, peer: FakeHub, lan: Shelf) -> None:
-    """What it gave before it died stays, and the hub sends the rest alone."""
+    """After a LAN hub dies its bytes stay, and the hub sends only the rest."""
     peer.fail("*/model.safetensors", cut_after=5 * SEGMENT_BYTES + 1, times=1)
     peer.fail("*/model.safetensors", cut_after=0)
 
@@ -156,7 +156,7 @@ def test_a_lan_hub_that_breaks_off_costs_no_byte(hub: FakeHub, peer: FakeHub, la
 
 
 def test_a_slow_lan_hub_is_left(hub: FakeHub, peer: FakeHub, lan: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that sends less than it should for a while is replaced where it stood."""
+    """A LAN hub that is too slow for a while is replaced by the hub at the same byte."""
     monkeypatch.setattr(sources, "_TRIAL_S", 0.5)
     peer.fail("*/model.safetensors", rate_bytes_per_s=200_000)
 
@@ -165,7 +165,7 @@ def test_a_slow_lan_hub_is_left(hub: FakeHub, peer: FakeHub, lan: Shelf, monkeyp
 
 
 def test_the_second_lan_hub_is_asked_when_the_first_lacks_a_blob(hub: FakeHub, peer: FakeHub, home: Home) -> None:
-    """They are asked in the order of the setting, and the hub is the last."""
+    """LAN hubs are asked in the order of the setting, and the hub last."""
     hub.add_repo(REPO, FILES)
     with FakeHub() as first:
         first.add_repo(REPO, FILES)

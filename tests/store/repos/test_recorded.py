@@ -1,4 +1,4 @@
-"""When a repository is as the registry recorded it, and that nothing is overlooked where it isn't."""
+"""When a repository counts as the registry recorded it, and that no change is overlooked."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def model_of(drawn: Drawn, repo_id: str = REPO, letter: str = "a") -> Recorded:
 
 
 def is_as_recorded(drawn: Drawn, *models: Recorded, repo_id: str = REPO) -> bool:
-    """Return what a new look says."""
+    """Return whether a new reading finds the repository as recorded."""
     return recorded.is_as_recorded(RepoNames(drawn.base.repo(repo_id)), models)
 
 
@@ -54,7 +54,7 @@ def weights(drawn: Drawn) -> Path:
 
 
 def test_what_was_laid_out_is_as_recorded(drawn: Drawn) -> None:
-    """The links of an unchanged repository aren't read, and all of its files are there."""
+    """The links of an unchanged repository aren't read, and all of its files count as there."""
     model = model_of(drawn)
 
     assert is_as_recorded(drawn, model)
@@ -62,7 +62,7 @@ def test_what_was_laid_out_is_as_recorded(drawn: Drawn) -> None:
 
 
 def test_two_models_of_two_commits_may_share_a_repository(drawn: Drawn) -> None:
-    """Each of them needs some of its blobs, and together they need all."""
+    """Two models of two commits together need all of a repository's blobs, so it is as recorded."""
     repo = drawn.base.repo(REPO)
     shutil.copytree(repo.snapshot(commit("a")), repo.snapshot(commit("d")), symlinks=True)
     model = model_of(drawn)
@@ -74,12 +74,12 @@ def test_two_models_of_two_commits_may_share_a_repository(drawn: Drawn) -> None:
 
 @pytest.mark.parametrize(("repo_id", "letter"), [("org/deep", "b"), ("org/shared", "c")])
 def test_folders_and_shared_blobs_are_looked_at(drawn: Drawn, repo_id: str, letter: str) -> None:
-    """The mtimes say nothing of a link in a folder below the snapshot, nor of what a blob that is a link leads to."""
+    """A link below a snapshot's sub-folder, or a blob that is a link, isn't covered by mtimes, so it is read."""
     assert not is_as_recorded(drawn, model_of(drawn, repo_id, letter), repo_id=repo_id)
 
 
 def test_a_repository_of_nobody_is_looked_at(drawn: Drawn) -> None:
-    """Without a model, or a signature, nothing was recorded; nor can it be where there is no repository."""
+    """Without a model, a signature or a repository nothing counts as recorded."""
     model = model_of(drawn)
 
     assert not is_as_recorded(drawn)
@@ -98,7 +98,7 @@ def no_blob(repo: Repo, blob: Path) -> None:
 
 
 def other_link(repo: Repo, blob: Path) -> None:
-    """Let a link lead to another blob."""
+    """Make a link lead to another blob."""
     link = repo.snapshot(commit("a")) / "config.json"
     link.unlink()
     link.symlink_to(f"../../blobs/{blob.name}")
@@ -110,27 +110,27 @@ def no_link(repo: Repo, blob: Path) -> None:
 
 
 def plain_file(repo: Repo, blob: Path) -> None:
-    """Put a file in the place of a link."""
+    """Put a file in place of a link."""
     link = repo.snapshot(commit("a")) / "config.json"
     link.unlink()
     put(link, blob.name.encode())
 
 
 def another_commit(repo: Repo, blob: Path) -> None:
-    """Add a snapshot whose link leads nowhere."""
+    """Add a snapshot with a dangling link."""
     repo.snapshot(commit("e")).mkdir()
     (repo.snapshot(commit("e")) / "x.bin").symlink_to(f"../../blobs/{'e' * 64}")
 
 
 def linked_commit(repo: Repo, blob: Path) -> None:
-    """Put the snapshot elsewhere, and a link to it in its place."""
+    """Move the snapshot, and put a link to it in its place."""
     folder = repo.snapshot(commit("a"))
     folder.rename(repo.path / "elsewhere")
     folder.symlink_to("../elsewhere")
 
 
 def linked_blobs(repo: Repo, blob: Path) -> None:
-    """Put the blobs elsewhere, and a link to them in their place."""
+    """Move the blobs, and put a link to them in their place."""
     repo.blobs.rename(repo.path / "elsewhere")
     repo.blobs.symlink_to("elsewhere")
 
@@ -140,7 +140,7 @@ CHANGES = (another_blob, no_blob, other_link, no_link, plain_file, another_commi
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 def test_a_repository_that_changed_is_looked_at_whole(drawn: Drawn, change: Callable[[Repo, Path], None]) -> None:
-    """What the doctor finds in it is what the whole look finds."""
+    """In a repository that changed, the doctor finds what a complete inspection finds."""
     repo, model = drawn.base.repo(REPO), model_of(drawn)
     change(repo, weights(drawn))
 
@@ -154,7 +154,7 @@ def test_a_repository_that_changed_is_looked_at_whole(drawn: Drawn, change: Call
 
 
 def test_a_ref_or_a_list_that_went_bad_is_found(drawn: Drawn) -> None:
-    """No folder of the signature vouches for refs and lists: they are read in any case."""
+    """Refs and lists are always read, because the signature doesn't cover their folders."""
     repo, model = drawn.base.repo(REPO), model_of(drawn)
     repo.ref("v1").write_text("f" * 40)
     repo.tree(commit("a")).write_text("[]")
@@ -168,7 +168,7 @@ def test_a_ref_or_a_list_that_went_bad_is_found(drawn: Drawn) -> None:
 
 
 def test_a_blob_that_was_cut_short_is_missing(drawn: Drawn) -> None:
-    """Its folder is as it was; its size isn't."""
+    """A blob that was cut short in place is missing, though its folder's mtime is the same."""
     model = model_of(drawn)
     os.truncate(weights(drawn), 5)
 

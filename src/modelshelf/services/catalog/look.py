@@ -1,4 +1,4 @@
-"""One look at the whole library: what it has read stays with it, so that nothing is asked twice."""
+"""One reading of the whole library, which keeps what it read, so that nothing is read twice."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from modelshelf.store.tiers.seen import SeenBase
 
 
 class Look:
-    """What the doctor, reconcile and gc see at one moment.
+    """The library at one moment, for the doctor, reconcile and gc.
 
     Args:
-        registry: The registry; None where it can't be opened, which lists no files.
+        registry: The registry; None if it can't be opened, which lists no files.
     """
 
     def __init__(self, registry: Registry | None) -> None:
@@ -26,7 +26,7 @@ class Look:
         return self._registry.manifests() if self._registry is not None else {}
 
     def base(self, base: Base) -> SeenBase:
-        """Return what is seen of a base."""
+        """Return the reading of a base."""
         return self._bases.setdefault(base, SeenBase(base))
 
     def manifest(self, row: ModelRow) -> list[FileEntry]:

@@ -1,4 +1,4 @@
-"""The same work on several things at once."""
+"""The same work on several things at the same time."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ T = TypeVar("T")
 def side_by_side(
     work: Callable[[T, Progress], None], things: Iterable[T], progress: Progress, most_at_once: int
 ) -> None:
-    """Work on each thing, begun in their order, in several threads; returns when none works any more.
+    """Work on the things in several threads, begun in order; returns once no thread works any more.
 
     Args:
-        work: Given one thing, and a progress whose `check` it calls now and then.
+        work: Called with one thing, and a progress whose `check` it calls now and then.
         things: The things.
-        progress: Who wants to know.
+        progress: Told how far the work is.
         most_at_once: How many threads there are.
 
     Raises:
-        BaseException: The first error of any, Ctrl-C among them; it stops the others.
+        BaseException: The first error of any thread, including Ctrl-C, which stops the others.
     """
     _Threads(work, deque(things), progress).run(most_at_once)
 
 
 class _Threads(Generic[T]):
-    """Threads that share a queue, and the progress that they are given.
+    """Threads that share a queue and a progress.
 
-    **Concurrency:** who works is counted, not joined: Ctrl-C may come before it is known that a thread has started. A
+    **Concurrency:** working threads are counted, not joined: Ctrl-C may come before a thread is known to run. A
     thread that begins after an error touches nothing.
     """
 
@@ -50,13 +50,13 @@ class _Threads(Generic[T]):
         self._changed = threading.Condition()
 
     def check(self) -> None:
-        """Raise when the work is to stop, or one of the others has failed."""
+        """Raise if the work was stopped, or another thread has failed."""
         self._check_outside()
         if self._error is not None:
             raise Cancelled
 
     def run(self, count: int) -> None:
-        """Work until nothing is left to do, or the first error."""
+        """Work until nothing is left to do, or until the first error."""
         try:
             for _ in range(min(count, len(self._todo))):
                 threading.Thread(target=self._work_on, daemon=True).start()

@@ -1,4 +1,4 @@
-"""What verifying found good or damaged, on its way to the registry: a commit for each blob costs more than reading."""
+"""Verify's results on their way to the registry, because a commit for each blob costs more than reading it."""
 
 from __future__ import annotations
 

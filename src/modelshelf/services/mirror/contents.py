@@ -14,7 +14,7 @@ from modelshelf.services.mirror.repositories import ResolvedRevision
 
 _MOST_KEPT = 4
 _SETTLED_NS = 2 * 10**9
-"""A folder that changed within this time isn't trusted: what changes next may leave it the same mtime."""
+"""A folder that changed within this time isn't trusted, because the next change may leave it the same mtime."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +70,10 @@ class Contents:
 
 
 class FolderTimes:
-    """The mtimes of the lists of a commit and of the folders of its snapshots, each noted before it is read.
+    """The mtimes of a commit's lists and its snapshots' folders, each recorded before reading.
 
     Args:
-        resolved: The commit, whose lists are noted at once.
+        resolved: The commit, whose lists are recorded at once.
     """
 
     def __init__(self, resolved: ResolvedRevision) -> None:
@@ -83,11 +83,11 @@ class FolderTimes:
             self.note(str(place.repo.tree(place.commit_hash)))
 
     def note(self, path: str) -> None:
-        """Note the mtime of a list or a folder."""
+        """Record the mtime of a list or a folder."""
         self._found[path] = _mtime_ns(path)
 
     def are_settled(self) -> bool:
-        """Return whether none of them changed lately."""
+        """Return whether none of them changed recently."""
         return all(mtime is None or mtime < self._before_ns for mtime in self._found.values())
 
     def are_the_same(self) -> bool:
@@ -96,7 +96,7 @@ class FolderTimes:
 
 
 class ContentsMemory:
-    """The whole lists that were asked for last: a client that asks for 50 pages of one has it read once.
+    """The last whole lists: a client that asks for 50 pages of one has it read once.
 
     **Concurrency:** safe from any thread.
     """
@@ -106,13 +106,13 @@ class ContentsMemory:
         self._mutex = threading.Lock()
 
     def get(self, resolved: ResolvedRevision) -> Contents | None:
-        """Return the files of a commit; None where they aren't known, or may have changed."""
+        """Return the files of a commit; None if they aren't known, or may have changed."""
         with self._mutex:
             kept = self._kept.get(_key(resolved))
         return kept[0] if kept is not None and kept[1].are_the_same() else None
 
     def keep(self, resolved: ResolvedRevision, contents: Contents, mtimes: FolderTimes) -> None:
-        """Keep the files of a commit that come from its lists alone."""
+        """Keep the files of a commit that come only from its lists."""
         if contents.whole and mtimes.are_settled():
             with self._mutex:
                 self._kept[_key(resolved)] = contents, mtimes

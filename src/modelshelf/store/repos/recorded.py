@@ -1,7 +1,7 @@
-"""Whether a repository is as the registry recorded it: then its links lead where they led when they were made.
+"""Whether a repository is as the registry recorded it, so that its links still lead where they did.
 
-A name that comes or goes, or is made anew, changes the mtime of its folder. Where snapshot and blobs have the mtimes
-that were noted when a model was laid out, and the names that it needs and no others, no link is read again.
+A name that is created, deleted or replaced changes its folder's mtime. If snapshot and blobs have the mtimes that were
+recorded when a model was laid out, and exactly the names that it needs, no link is read again.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ class Recorded(NamedTuple):
     files: Sequence[FileEntry]
     """The files that it needs."""
     signature: str
-    """What `scan.signature` said then; empty where nobody noted it."""
+    """The value of `scan.signature` then; empty if it wasn't recorded."""
 
 
 def is_as_recorded(names: RepoNames, models: Sequence[Recorded]) -> bool:
-    """Return whether a repository holds what its models need, as it was laid out for them, and nothing else.
+    """Return whether a repository holds what its models need, as laid out for them, and nothing else.
 
-    Sizes are another matter: a file that was cut short in place changes no folder.
+    Sizes aren't compared: a file that was cut short in place changes no folder.
     """
     needed = {file.digest for model in models for file in model.files}
     try:
@@ -45,14 +45,14 @@ def is_as_recorded(names: RepoNames, models: Sequence[Recorded]) -> bool:
 
 
 def missing_files(names: RepoNames, model: Recorded) -> list[FileEntry]:
-    """Return the files whose path in the snapshot doesn't lead to a file of their size, as `scan.missing_files`."""
+    """Return the files whose path in the snapshot doesn't lead to a file of their size, like `scan.missing_files`."""
     if is_as_recorded(names, [model]):
         return [file for file in model.files if names.blobs.get(file.digest) != file.size_bytes]
     return scan.missing_files(names.repo, model.commit_hash, model.files)
 
 
 def _is_laid_out(names: RepoNames, model: Recorded) -> bool:
-    """Return whether a snapshot has the links that were made for a model; none where some lie in a folder below."""
+    """Return whether a snapshot has the links that were made for a model; False if some are in a folder below."""
     if not model.signature or scan.signature(names.repo, model.commit_hash) != model.signature:
         return False
     folder = str(names.repo.snapshot(model.commit_hash))
@@ -60,7 +60,7 @@ def _is_laid_out(names: RepoNames, model: Recorded) -> bool:
 
 
 def _names(names: RepoNames, folder: str, *, are_links: bool) -> set[str] | None:
-    """Return the names in a folder; None where one is something else than a file, or than a link."""
+    """Return the names in a folder; None if one is neither a file nor a link."""
     entries = names.listing.entries(folder)
     is_right = os.DirEntry.is_symlink if are_links else _is_file
     return {entry.name for entry in entries} if all(map(is_right, entries)) else None
@@ -71,7 +71,7 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
 
 
 def _commits(names: RepoNames) -> set[str] | None:
-    """Return the names of the snapshots; None where a folder on the way to their files is a link."""
+    """Return the names of the snapshots; None if a folder on the way to their files is a link."""
     above = {entry.name for entry in names.listing.entries(str(names.repo.path)) if _is_folder(entry)}
     entries = names.listing.entries(str(names.repo.snapshots))
     is_plain = {"blobs", "snapshots"} <= above and all(map(_is_folder, entries))

@@ -1,4 +1,4 @@
-"""A base as one look sees it: what was listed or read once is there for everybody who judges it."""
+"""One reading of a base, shared by everything that judges it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from modelshelf.store.tiers import sidecars
 
 
 class SeenBase:
-    """One look at a base; each part is read when somebody first asks for it.
+    """One reading of a base; each part is read on first use.
 
     Args:
         base: The base.
