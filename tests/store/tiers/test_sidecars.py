@@ -40,6 +40,15 @@ def test_where_there_is_none_there_are_none(base: Base) -> None:
     assert sidecars.remove(base, "qwen").apparent_bytes == 0
 
 
+def test_sidecars_are_named_without_being_read(base: Base) -> None:
+    """The names of the models whose sidecars lie in a base are told by their files alone."""
+    assert sidecars.names(base) == []
+    sidecars.write(base, SIDECAR)
+    put(base.sidecar(ModelName("broken")), b"{")
+
+    assert sorted(sidecars.names(base)) == ["broken", "qwen"]
+
+
 def test_the_same_sidecar_is_not_written_again(base: Base) -> None:
     """An unchanged sidecar isn't written again; a changed one is."""
     sidecars.write(base, SIDECAR)
