@@ -115,3 +115,11 @@ def test_the_sidecars_of_a_repository_are_found_by_its_refs(base: Base) -> None:
     assert sidecars.of_repo(base, SIDECAR.hf_path, "org/name") == [holding]
     assert sidecars.of_repo(base, SIDECAR.hf_path, "qwen") == [holding, SIDECAR]
     assert sidecars.of_repo(base, SIDECAR.hf_path, "other") == [holding]
+
+
+def test_the_names_of_sidecars_are_those_of_their_files(base: Base) -> None:
+    """A name is taken by a sidecar that can't be understood, too."""
+    sidecars.write(base, SIDECAR)
+    put(base.sidecars / "odd.json", b"{")
+
+    assert sorted(sidecars.names(base)) == sorted([SIDECAR.model_name, "odd"])
