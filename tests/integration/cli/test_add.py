@@ -97,7 +97,7 @@ def test_the_same_model_on_another_tier_is_not_taken_twice(cli: Cli, vision: str
         pytest.param([], "shelf add ORG/MODEL, or shelf add NAME ORG/MODEL", id="nothing"),
         pytest.param(["org/m", "a b.gguf"], "shelf add org/m --include 'a b.gguf'", id="hf's files"),
         pytest.param(["org/m", "a", "b"], "shelf add org/m --include a --include b", id="several files"),
-        pytest.param(["llama3.2:1b"], "Write ORG/MODEL, ORG/MODEL:Q4_K_M, ", id="a name of Ollama's"),
+        pytest.param(["llama3.2:1b"], "To find it: shelf search llama3.2", id="a name of Ollama's"),
         pytest.param(["https://example.com/m"], "or paste an address such as https://huggingface.co/", id="elsewhere"),
     ],
 )
