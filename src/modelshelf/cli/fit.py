@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from modelshelf.cli import output
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson, Name
-from modelshelf.schemas.engines import FitJson
 from modelshelf.units import format_size
+
+if TYPE_CHECKING:
+    from modelshelf.schemas.engines import FitJson
 
 
 def fit(
@@ -30,6 +32,7 @@ def fit(
     from modelshelf.bootstrap.read_only import open_library
     from modelshelf.cli.engines import chosen_for
     from modelshelf.domain.fit import fit_of
+    from modelshelf.schemas.engines import FitJson
 
     with at_the_edge(as_json=as_json):
         facts, choice = chosen_for(open_library(), name)

@@ -271,6 +271,17 @@ def test_listing_models_as_json_loads_no_framework(home: Home) -> None:
     assert not {"pydantic", "fastapi", "sqlalchemy"} & set(result.err.split())
 
 
+def test_a_command_loads_no_other_command(home: Home) -> None:
+    """`shelf path` imports the module of no other command, under an alias too."""
+    code = "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr)); "
+    code += "from modelshelf.cli.main import main; main(sys.argv[1:])"
+    verbs = {f"modelshelf.cli.{name.replace('-', '_')}" for name in ALONE | {name.partition(" ")[0] for name in TWINS}}
+
+    for word, verb in (("path", "path"), ("info", "show"), ("unpin", "pin")):
+        loaded = set(home.python(code, word, "nobody").err.split())
+        assert loaded & verbs == {f"modelshelf.cli.{verb}"}
+
+
 def test_a_command_loads_no_service_of_another_one(home: Home) -> None:
     """`shelf rm` loads no HTTP library, no migrations where the schema is current, and not what adopts or verifies."""
     home.run("gc").checked()
