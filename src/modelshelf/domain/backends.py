@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from modelshelf.domain.model_facts import ModelFacts
 from modelshelf.domain.serving import Endpoint, EngineKind
 from modelshelf.domain.weight_files import GGUF, SAFETENSORS
 from modelshelf.errors import BadInput
+
+if TYPE_CHECKING:
+    from modelshelf.domain.model_facts import ModelFacts
 
 _PYTORCH = "PyTorch"
 

@@ -272,7 +272,7 @@ def test_listing_models_as_json_loads_no_framework(home: Home) -> None:
 
 
 def test_a_command_loads_no_other_command(home: Home) -> None:
-    """`shelf path` imports the module of no other command, under an alias too."""
+    """A command imports the module of no other one, under an alias too; `path` knows nothing of model files."""
     code = "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr)); "
     code += "from modelshelf.cli.main import main; main(sys.argv[1:])"
     verbs = {f"modelshelf.cli.{name.replace('-', '_')}" for name in ALONE | {name.partition(" ")[0] for name in TWINS}}
@@ -280,6 +280,7 @@ def test_a_command_loads_no_other_command(home: Home) -> None:
     for word, verb in (("path", "path"), ("info", "show"), ("unpin", "pin")):
         loaded = set(home.python(code, word, "nobody").err.split())
         assert loaded & verbs == {f"modelshelf.cli.{verb}"}
+        assert verb != "path" or "modelshelf.domain.model_facts" not in loaded
 
 
 def test_a_command_loads_no_service_of_another_one(home: Home) -> None:
