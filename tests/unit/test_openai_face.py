@@ -27,8 +27,9 @@ TEXTS = st.text(max_size=20)
         (b'{"model":"smol","a":{"model":"b"}}', b'{"model":"/a/pa\\"th","a":{"model":"b"}}'),
         (b'{"a":{"model":"b"},"\\u006dodel":"smol","model":"c"}', b'{"a":{"model":"b"},"model":"/a/pa\\"th"}'),
         (b'{"model":"smol","keep_alive":5}', b'{"model":"/a/pa\\"th"}'),
+        (b'{"a":{"model":"b"},"mod\\u0065l":"smol"}', b'{"a":{"model":"b"},"model":"/a/pa\\"th"}'),
     ],
-    ids=["spaces", "a text", "another one", "twice", "keep_alive"],
+    ids=["spaces", "a text", "another one", "twice", "keep_alive", "spelled otherwise"],
 )
 def test_the_engine_gets_its_own_name(body: bytes, told: bytes) -> None:
     """The model's name alone changes; the body is written anew where it isn't plain which name that is."""
@@ -64,7 +65,30 @@ def test_a_field_that_is_ignored_is_refused_unless_it_asks_for_nothing() -> None
 
 
 @pytest.mark.parametrize(
-    ("value", "seconds"), [(None, None), (0, 0), (1.5, 1.5), (-7, -1), ("5m", 300), ("-1m", -1), ("30", 30)], ids=str
+    "part",
+    [
+        {"type": "image_url", "image_url": {"url": "http://169.254.169.254/x"}},
+        {"type": "image_url", "image_url": "file:///etc/passwd"},
+        {"type": "input_image", "image_url": "/etc/passwd"},
+        {"type": "audio_url", "audio_url": {}},
+    ],
+    ids=["http", "file", "a path", "nothing"],
+)
+@pytest.mark.parametrize("field", ["messages", "input"])
+def test_nothing_is_fetched_for_a_request(field: str, part: dict[str, Any]) -> None:
+    """An image that is an address is refused; one that brings its bytes passes, and so does a text about addresses."""
+    body = {"model": "smol", field: [{"role": "user", "content": [{"type": "text", "text": "image_url"}, part]}]}
+    whole = json.dumps(body | {field: [{"content": [{"image_url": {"url": "data:image/png;base64,AA=="}}]}, "x"]})
+
+    parse_asked(whole.encode()).refuse_addresses()
+    with pytest.raises(BadInput, match="_url must bring its bytes"):
+        parse_asked(json.dumps(body).encode()).refuse_addresses()
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [(None, None), (0, 0), (1.5, 1.5), (-7, -1), ("5m", 300), ("-1m", -1), ("30", 30), (1e12, -1)],
+    ids=str,
 )
 def test_keep_alive_is_seconds(value: object, seconds: float | None) -> None:
     """Numbers and durations are seconds; what is negative is for ever."""

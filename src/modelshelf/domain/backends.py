@@ -199,12 +199,15 @@ _MLX = Backend(
     endpoints={EngineKind.GENERATE: _WRITES},
     command=(("--model", "{model}"), ("--host", "127.0.0.1", "--port", "{port}"), ("--adapter-path", "{adapter}")),
     chooses_port=False,
-    ignores=frozenset({"response_format", "tool_choice", "n"}),
+    ignores=frozenset({"response_format", "tool_choice", "n", "adapters", "draft_model"}),
     needs="pip install mlx-lm",
     hardware="apple",
     arguments=frozenset({"--max-tokens", "--prompt-cache-size"}),
 )
-"""Source: `mlx_lm/SERVER.md` of mlx-lm 0.31. Not tested here."""
+"""Source: `mlx_lm/SERVER.md` of mlx-lm 0.31. Not tested here.
+
+`adapters` and `draft_model` aren't ignored: they would load any folder of this machine.
+"""
 _EVERY_KIND: Mapping[EngineKind, frozenset[Endpoint]] = {kind: frozenset(Endpoint) for kind in EngineKind}
 _URL = Backend(
     "url",

@@ -139,6 +139,8 @@ class Scheduler:
                 if not engine.is_stopping and engine.is_live and engine.state is not EngineState.READY:
                     engine.state = state
                 return
+            case Started() if engine.is_stopping:
+                return  # `Stopped` comes
             case Started(load_s=load_s):
                 engine.become_ready(self._now_s, load_s)
                 self._grant_waiting(engine)

@@ -125,7 +125,7 @@ class Engine:
         self.end(EngineState.FAILED, now_s)
         self.error, self.emptied_for_it = error, False
         if isinstance(error, EngineFailed):
-            backoff_s = min(FIRST_BACKOFF_S * 2**self.failures, LONGEST_BACKOFF_S)
+            backoff_s = min(FIRST_BACKOFF_S * 2 ** min(self.failures, 20), LONGEST_BACKOFF_S)
             self.failures, self.not_before_s = self.failures + 1, now_s + backoff_s
 
     def end(self, state: EngineState, now_s: float) -> None:

@@ -43,6 +43,25 @@ def test_the_first_request_starts_its_model() -> None:
     assert stage.started(A) == ["grant 1"]
 
 
+def test_a_start_that_ends_while_it_is_stopped_grants_nothing() -> None:
+    """An engine that is ready in the moment in which it is unloaded is granted to nobody."""
+    stage = Stage()
+    stage.ask(1, A)
+    assert "stop a" in stage.tell(Unload(A.model_id))
+    assert stage.tell(Started(A.model_id, 1.0)) == []
+    assert stage.scheduler.engines[A.model_id].state is EngineState.DRAINING
+
+
+def test_a_model_may_fail_as_often_as_it_likes() -> None:
+    """The pause behind a failure stays at its longest, after thousands of them too."""
+    stage = Stage()
+    stage.ask(1, A)
+    stage.tell(StartFailed(A.model_id, EngineFailed("no"), out_of_memory=False))
+    stage.scheduler.engines[A.model_id].failures = 5000
+    stage.scheduler.engines[A.model_id].fail(EngineFailed("no"), 10.0)
+    assert stage.scheduler.engines[A.model_id].not_before_s == 310.0
+
+
 def test_all_who_wait_share_one_start() -> None:
     """However many ask while a model starts, it starts once, and all are granted in their order."""
     stage = Stage()

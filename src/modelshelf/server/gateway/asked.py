@@ -17,6 +17,7 @@ _MODEL = re.compile(rb'"model"\s*:\s*"(?:[^"\\]|\\.)*"')
 _OURS = ("keep_alive",)
 """Fields that speak to the library; engines refuse what they don't know."""
 _MOST_NAME_CHARS = 250
+_FOR_EVER_S = 10 * 365 * 86400.0
 _SAYS_NOTHING: tuple[object, ...] = (None, False, [], {}, "auto", {"type": "text"})
 """Values that ask for what happens anyway."""
 
@@ -47,6 +48,26 @@ class Asked:
                     param=name,
                 )
 
+    def refuse_addresses(self) -> None:
+        """Raise if the request names an image, a sound or a file by an address.
+
+        An engine would fetch it from the server's own network, or from its disk.
+
+        Raises:
+            BadInput: It does; `param` names the field.
+        """
+        todo: list[Any] = [self.fields.get("messages"), self.fields.get("input")]
+        while todo:
+            value = todo.pop()
+            if isinstance(value, list):
+                todo += value
+            elif isinstance(value, dict):
+                for name, inside in value.items():
+                    if name.endswith("_url"):
+                        _refuse_address(name, inside)
+                    elif isinstance(inside, list | dict):
+                        todo.append(inside)
+
     def body_for(self, served: Served) -> bytes:
         """Return the body that the engine gets: the same with its own name for the model, written anew only if it must.
 
@@ -54,13 +75,28 @@ class Asked:
             served: The engine.
         """
         name = json.dumps(served.upstream_model).encode()
-        if not self.fields.keys() & set(_OURS):
+        if not self.fields.keys() & set(_OURS) and b"\\u" not in self.body:  # which could spell the field otherwise
             places = list(islice(_MODEL.finditer(self.body), 2))
             if len(places) == 1:
                 place = places[0]
                 return b'%s"model":%s%s' % (self.body[: place.start()], name, self.body[place.end() :])
         kept = {key: value for key, value in self.fields.items() if key not in _OURS}
         return json.dumps(kept | {"model": served.upstream_model}, separators=(",", ":")).encode()
+
+
+def _bounded(keep_alive_s: float) -> float:
+    """Return how long to stay; longer than a server runs is for ever."""
+    return max(-1.0, keep_alive_s) if keep_alive_s < _FOR_EVER_S else -1.0
+
+
+def _refuse_address(name: str, value: Any) -> None:
+    url = value.get("url") if isinstance(value, dict) else value
+    if not isinstance(url, str) or not url.startswith("data:"):
+        raise BadInput(
+            f"{name} must bring its bytes: this server fetches nothing for a request.",
+            hint="Send them as data:image/png;base64,…",
+            param=name,
+        )
 
 
 def parse_asked(body: bytes) -> Asked:
@@ -139,10 +175,10 @@ def keep_alive_in(value: object) -> float | None:
         if isinstance(value, bool):
             raise ValueError
         if value is None or isinstance(value, int | float):
-            return None if value is None else max(-1.0, float(value))
+            return None if value is None else _bounded(float(value))
         if not isinstance(value, str):
             raise ValueError
-        return -1.0 if value.startswith("-") else parse_duration(value)
+        return -1.0 if value.startswith("-") else _bounded(parse_duration(value))
     except (ValueError, OverflowError):
         detail = "The field keep_alive must be seconds or a duration such as 5m; -1 for ever."
         raise BadInput(detail, param="keep_alive") from None

@@ -90,9 +90,10 @@ class Relay:
         async with AsyncExitStack() as stack:
             served = await self._served(client, stack)
             self.asked.refuse_ignored(served)
+            self.asked.refuse_addresses()
             with _engine_faults(served):
                 upstream = await stack.enter_async_context(self._ask(served))
-                if upstream.status >= 400:
+                if upstream.status >= 300:
                     raise _refusal(served, upstream.status, await _read(upstream, _MOST_ERROR_BYTES))
                 if self.asked.stream:
                     await self._stream(client, upstream)
@@ -180,7 +181,7 @@ def _error_in(body: bytes) -> dict[str, Any]:
     """Return the error that an engine tells of, in OpenAI's form or FastAPI's; empty where it tells nothing."""
     try:
         told = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {"message": body.decode(errors="replace").strip()} if body else {}
     error = (told.get("error") or told.get("detail")) if isinstance(told, dict) else told
     return error if isinstance(error, dict) else {"message": json.dumps(error) if error else ""}

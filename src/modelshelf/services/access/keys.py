@@ -20,6 +20,7 @@ _log = logging.getLogger(__name__)
 _LETTERS = string.ascii_letters + string.digits
 _FRESH_S = 2.0
 """So long after its revocation a key may still be taken."""
+_NEVER = float("-inf")
 _NOTE_EACH_S = 60.0
 """How often a use of a key is written down."""
 
@@ -48,7 +49,7 @@ def add_key(keys: Keys, name: str, scopes: frozenset[Scope]) -> str:
 
 
 def revoke_key(keys: Keys, name: str) -> None:
-    """Delete a key; servers that run refuse it within two seconds.
+    """Delete a key; servers that run refuse it within two seconds, as long as they reach the registry.
 
     Raises:
         NotFound: There is none of that name.
@@ -73,9 +74,9 @@ class KeyRing:
         self.has_setting = setting is not None
         self._mutex = threading.Lock()
         self._known: dict[str, ApiKey] = {}
-        self._read_at = float("-inf")
+        self._read_at = _NEVER
         self._used: set[str] = set()
-        self._noted_at = float("-inf")
+        self._noted_at = _NEVER
 
     @property
     def is_stale(self) -> bool:
@@ -83,16 +84,25 @@ class KeyRing:
         return time.monotonic() - self._read_at > _FRESH_S
 
     def refresh(self) -> None:
-        """Read the keys, and write down which were used; blocking. A registry that is away leaves them as they were."""
-        with self._mutex:
-            if not self.is_stale:
-                return
-            try:
-                self._known = self._keys.all()
-                self._note()
-            except (ShelfError, SQLAlchemyError) as err:
-                _log.warning("keys_not_read", extra={"detail": str(err)})
-            self._read_at = time.monotonic()
+        """Read the keys, and write down which were used; blocking. A registry that is away leaves them as they were.
+
+        Only the first of several waits for the registry: the others go on with what is known.
+        """
+        if not self._mutex.acquire(blocking=self._read_at == _NEVER):
+            return
+        try:
+            if self.is_stale:
+                self._read()
+        finally:
+            self._mutex.release()
+
+    def _read(self) -> None:
+        try:
+            self._known = self._keys.all()
+            self._note()
+        except (ShelfError, SQLAlchemyError) as err:
+            _log.warning("keys_not_read", extra={"detail": str(err)})
+        self._read_at = time.monotonic()
 
     def find(self, key: bytes) -> ApiKey | None:
         """Return the key that a request brings; None where it is none of ours."""

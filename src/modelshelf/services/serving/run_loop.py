@@ -170,6 +170,8 @@ class RunLoop:
             engine = await self._start(wanted)
         except ShelfError as err:
             _log.warning("engine_failed", extra={**extra, "detail": err.detail})
+            if model_id in self._ends:  # it was to end in this very moment; who ends it tells
+                return
             self._lives.pop(model_id, None)
             self.tell(StartFailed(model_id, err, isinstance(err, EngineFailed) and err.out_of_memory))
             return
