@@ -32,7 +32,7 @@ def chat(
     question: Annotated[
         list[str] | None, typer.Argument(metavar="[QUESTION]", help="The one question; what is piped in follows it.")
     ] = None,
-    system: Annotated[str, typer.Option(metavar="TEXT", help="What the model is told beforehand.")] = "",
+    system: Annotated[str, typer.Option(metavar="TEXT", help="The system prompt.")] = "",
 ) -> None:
     """Talk to a model.
 

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 def fit(
     name: Name,
     context: Annotated[
-        int | None, typer.Option(metavar="TOKENS", min=1, help="For so long a context. Default: 8192, or the model's.")
+        int | None, typer.Option(metavar="TOKENS", min=1, help="The context length. Default: 8192, or the model's.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Say whether a model fits the memory.
 
-    What it takes depends on the context; the longest one that fits is told.
+    The memory depends on the context length; the command prints the longest context that fits.
 
     Example: shelf fit smol --context 32768
     """

@@ -34,7 +34,7 @@ def key(
 ) -> None:
     """Make, list and revoke the server's keys.
 
-    Whoever asks a server that listens beyond this machine needs one. A new key is printed once and kept as a digest.
+    A server that listens beyond this machine asks for one. A new key is printed once; only its digest is kept.
 
     Example: shelf key add laptop
     """

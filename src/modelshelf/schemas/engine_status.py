@@ -37,7 +37,7 @@ class EngineStatusJson(JsonObject):
     keep_alive_s: float | None
     """How long it stays when it is idle; null: for ever."""
     unload_in_s: float | None
-    """Seconds until it is unloaded, if nobody asks it; null while it is busy, or stays."""
+    """Seconds until the idle engine is unloaded; null if it is busy or kept for ever."""
     load_s: float | None
     """The seconds that its start took; null until it is ready."""
     detail: str

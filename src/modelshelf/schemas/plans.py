@@ -139,7 +139,7 @@ class RemovedJson(JsonObject):
     """What a removal did, measured."""
 
     model_name: str
-    """The model that is no longer registered."""
+    """The removed model."""
     removed_files: Sequence[str]
     """The deleted files, as absolute paths."""
     freed_bytes: int

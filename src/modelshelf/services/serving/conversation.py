@@ -52,7 +52,7 @@ class Conversation:
 
     partner: Partner
     system: str = ""
-    """What the model is told beforehand."""
+    """The system prompt."""
     waits: Callable[[str], None] = lambda what: None
     """Told what an answer waits for; with an empty text, that it comes."""
     figures: Figures | None = None
