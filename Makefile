@@ -36,7 +36,9 @@ ifeq ($(CHOSEN),)
 	else \
 	    echo 'The coverage of domain and store is not judged: tests of them were skipped, see above.'; \
 	fi
-	$(BIN)/pytest $(PYTEST_FLAGS) $(REST)
+	@# Real processes on a busy machine: what failed beside others is tried once more, alone, and the log tells which.
+	$(BIN)/pytest $(PYTEST_FLAGS) $(REST) \
+	    || $(BIN)/pytest --last-failed --last-failed-no-failures=none --timeout=300 -rA $(REST)
 else
 	$(BIN)/pytest $(PYTEST_FLAGS)
 endif

@@ -53,14 +53,22 @@ class Terminal:
         os.close(theirs)
         home.children.append(Child(self.process))  # type: ignore[arg-type]  # the home ends what a test left behind
         self.said = b""
+        self._heard = 0
 
     def type(self, text: str) -> None:
         """Type on its keyboard."""
         os.write(self.ours, text.encode())
 
     def wait_for(self, text: str) -> None:
-        """Read until this text appears."""
-        self._read_until(lambda: text.encode() in self.said, text)
+        """Read until this text appears behind what was waited for before.
+
+        Ctrl-D counts only once a prompt is there, and what is typed before it is echoed twice: wait for the prompt.
+        """
+        wanted = text.encode()
+        self._read_until(lambda: wanted in self.said[self._heard :], text)
+        at = self.said.find(wanted, self._heard)
+        assert at >= 0, f"ended without {text!r}: {self.said[-2000:]!r}"
+        self._heard = at + len(wanted)
 
     def finish(self) -> Screen:
         """Read to the end."""

@@ -134,6 +134,7 @@ def test_ctrl_c_ends_the_answer_alone(home: Home, engine: Upstream) -> None:
     assert engine.left.wait(30)
     terminal.type("more\n")
     terminal.wait_for("first token after")
+    terminal.wait_for(">>> ")
     terminal.type("\x04")
 
     assert terminal.finish().code == 0

@@ -124,7 +124,7 @@ def test_a_limit_is_shared_by_the_processes_that_download(hub: FakeHub, home: Ho
     shelf.register("m", REPO, download=False)
     shelf.register("other", "org/other", download=False)
     registry, owner = shelf.services.registry, shelf.services.runner.owner
-    hub.pause(after_bytes=MIB)
+    hub.pause()
     children = [home.start("pull", name) for name in ("m", "other")]
     jobs = wait_until(lambda: [job for job in registry.jobs() if job.phase == DOWNLOADING][1:], "both to download")
 
