@@ -162,5 +162,5 @@ lock: ## Write requirements/*.txt anew from pyproject.toml (maintainers)
 	$(COMPILE) pyproject.toml $(AGREEING) --output-file requirements/core.txt
 	$(COMPILE) --group build $(AGREEING) --output-file requirements/build.txt
 	$(COMPILE) pyproject.toml --group docs $(AGREEING) --output-file requirements/docs.txt
-	$(COMPILE) --group demo --no-deps --output-file requirements/demo.txt
+	$(COMPILE) --group demo --no-deps $(AGREEING) --output-file requirements/demo.txt
 	rm -rf build/lock

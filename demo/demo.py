@@ -21,6 +21,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from openai import OpenAI
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
@@ -36,6 +37,7 @@ def main() -> None:
     arguments.add_argument("--folder", type=Path, default=ROOT / ".demo", help="where everything goes")
     folder = arguments.parse_args().folder.resolve()
     started_s = time.monotonic()
+    os.environ |= {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
     step("Building the demo's hub: SmolLM2-135M-Instruct as safetensors and as GGUF (once, about 20 s)")
     subprocess.run([sys.executable, str(ROOT / "demo" / "build_models.py"), str(folder / "upstream")], check=True)
     for name in ("fast", "slow", "usb", "state"):
@@ -52,13 +54,17 @@ def main() -> None:
         environment = clean_environment(folder)
         step("Starting the library: python main.py")
         stack.enter_context(server(environment, folder))
-        names = register(f"http://127.0.0.1:{port}", folder)
-        wait(f"http://127.0.0.1:{port}", names)
-        answers = [ask(name, environment, folder) for name in names]
+        url = f"http://127.0.0.1:{port}"
+        names = register(url, folder)
+        wait(url, names)
+        answers = [load(names[0], environment, folder)]
         step("The library: shelf ls, shelf tiers")
         shelf(["ls"], environment, folder)
         console.print()
         shelf(["tiers"], environment, folder)
+        answers += ask_all(url, names)
+        step("Who answered: shelf ps")
+        shelf(["ps"], environment, folder)
     if not all("4" in answer for answer in answers):
         raise SystemExit(f"An answer to {QUESTION!r} holds no 4: {answers}")
     step(f"Done in {time.monotonic() - started_s:.0f} s. The same against the real Hub, into ~/.cache/huggingface:")
@@ -81,7 +87,7 @@ def clean_environment(folder: Path) -> dict[str, str]:
     """Return this environment without what would lead the demo elsewhere."""
     led_elsewhere = ("HF_", "SHELF_", "PRIMARY_CACHE", "SECONDARY_CACHE", "DATABASE_URL", "TRANSFORMERS_", "CACHE_")
     kept = {name: text for name, text in os.environ.items() if not name.startswith(led_elsewhere)}
-    return kept | {"XDG_STATE_HOME": str(folder / "state"), "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+    return kept | {"XDG_STATE_HOME": str(folder / "state")}
 
 
 def write_env(folder: Path, hub_port: int, port: int) -> None:
@@ -159,7 +165,7 @@ def wait(url: str, names: list[str]) -> None:
             time.sleep(0.2)
 
 
-def ask(name: str, environment: dict[str, str], folder: Path) -> str:
+def load(name: str, environment: dict[str, str], folder: Path) -> str:
     """Load a model with transformers, offline, in a process of its own, and ask it; returns its answer."""
     step(f"shelf load {name}: {QUESTION}")
     said = shelf(["load", name, "--prompt", QUESTION, "--json"], environment, folder, capture=True)
@@ -168,6 +174,30 @@ def ask(name: str, environment: dict[str, str], folder: Path) -> str:
     console.print(f"    {trial['answer']}")
     console.print(f"    [dim]loaded in {seconds:.1f} s, {memory_mb:.0f} MB of memory, offline, from its snapshot[/dim]")
     return str(trial["answer"])
+
+
+def ask_all(url: str, names: list[str]) -> list[str]:
+    """Ask models through `/v1` as any program does, each from cold; prints and returns their answers."""
+    step(f'OpenAI(base_url="{url}/v1").chat.completions.create(…, stream=True): {QUESTION}')
+    with OpenAI(base_url=f"{url}/v1", api_key="none", timeout=300) as client:
+        return [ask(client, name) for name in names]
+
+
+def ask(client: OpenAI, name: str) -> str:
+    """Print a model's answer as it comes, and how long its first token took; returns the answer."""
+    console.print(f"    {name:<12}", end="")
+    began_s = time.monotonic()
+    stream = client.chat.completions.create(
+        model=name, messages=[{"role": "user", "content": QUESTION}], temperature=0, max_tokens=30, stream=True
+    )
+    first_s, pieces = 0.0, []
+    for event in stream:
+        if piece := event.choices[0].delta.content if event.choices else None:
+            first_s = first_s or time.monotonic() - began_s
+            pieces.append(piece)
+            console.print(piece, end="", markup=False)
+    console.print(f"\n{'':16}[dim]loaded, and its first token, in {first_s:.1f} s[/dim]")
+    return "".join(pieces)
 
 
 def shelf(arguments: list[str], environment: dict[str, str], folder: Path, *, capture: bool = False) -> str:
