@@ -55,6 +55,12 @@ test-filesystems: .venv/test.stamp ## Move models between loop-mounted ext4, xfs
 test-fuzz: .venv/test.stamp ## Send 500 requests of every kind to every route of the API (half an hour)
 	SHELF_FUZZ=500 $(BIN)/pytest --timeout=7200 tests/hostile/test_api_fuzz.py
 
+MINUTES ?= 60
+
+.PHONY: soak
+soak: .venv/test.stamp ## Ask a server for MINUTES (60) and compare memory, descriptors and children before and after
+	SHELF_SOAK=$(MINUTES) $(BIN)/pytest --timeout=0 tests/soak
+
 .PHONY: test-containers
 test-containers: .venv/test.stamp ## Let host and real containers use one library (as root, with podman or docker)
 	SHELF_CONTAINERS=1 $(BIN)/pytest --timeout=600 tests/containers

@@ -26,6 +26,7 @@ _KNOBS = (
     "SHELF_HOSTILE",
     "SHELF_MATRIX",
     "SHELF_SECONDS",
+    "SHELF_SOAK",
     "SHELF_WHEELS",
 )
 """Settings of the tests themselves."""

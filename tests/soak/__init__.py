@@ -1,0 +1,1 @@
+"""Hours of mixed work, and what they leave behind."""
