@@ -151,6 +151,8 @@ def one(
         "complete": True,
         "signature": signature,
         "size_bytes": BLOB_BYTES * len(manifest) + (0 if is_here else dice.randrange(10**9)),
+        "format": "safetensors",
+        "quantisation": "BF16",
         "created_at": now_s,
         "arrived_at": now_s,
         "last_used_at": now_s + number % 4 if number % 4 else 0.0,

@@ -14,6 +14,7 @@ from modelshelf.domain.listing import Listing, Order
 from modelshelf.domain.models import FileEntry, ModelRow, Registration
 from modelshelf.domain.names import BasePath, RepoId
 from modelshelf.domain.ports import Reader
+from modelshelf.domain.weight_files import WeightFormat
 from modelshelf.errors import Conflict
 from modelshelf.registry.fast_read import SqliteReader
 from modelshelf.registry.registry import Registry
@@ -109,6 +110,22 @@ def test_all_manifests_are_read_at_once(registry: Registry) -> None:
 
     assert found.keys() == {("Qwen/Qwen2.5-3B", COMMIT), ("org/other", COMMIT)}
     assert all(registry.files(*commit) == files for commit, files in found.items())
+
+
+def test_a_model_tells_how_its_weights_are_written(library: tuple[Registry, Reader]) -> None:
+    """The manifest's names tell the format until the files themselves were read."""
+    registry, reader = library
+    row = add(registry)
+    registry.set_manifest(row, COMMIT, [FileEntry("m-q4_k_m.gguf", 1, "1" * 64)])
+    before = reader.model("qwen")
+
+    registry.set_complete(row.id, "1:2", WeightFormat("GGUF", "IQ4_XS"))
+
+    after = reader.model("qwen")
+    assert before is not None
+    assert after is not None
+    assert (before.format, before.quantisation) == ("GGUF", "Q4_K_M")
+    assert (after.format, after.quantisation) == ("GGUF", "IQ4_XS")
 
 
 def test_a_complete_model_stops_being_so_with_a_new_manifest(library: tuple[Registry, Reader]) -> None:

@@ -52,3 +52,12 @@ def test_sentences_leave_a_table_that_is_too_wide() -> None:
     assert columns(rows, frozenset(), frozenset({1}), 2, None) == {0: 5, 1: 25}
     assert columns(rows, frozenset(), frozenset({1}), 2, 32) == {0: 5, 1: 25}
     assert columns(rows, frozenset(), frozenset({1}), 2, 31) == {0: 5}
+
+
+def test_a_spare_column_leaves_where_names_would_say_too_little() -> None:
+    """A narrow table leaves out a spare column rather than shorten names until nobody can tell them apart."""
+    rows = [["NAME", "REPO"], ["n" * 30, "r" * 30]]
+
+    assert columns(rows, frozenset(), frozenset(), 2, 62, frozenset({1})) == {0: 30, 1: 30}
+    assert columns(rows, frozenset(), frozenset(), 2, 34, frozenset({1})) == {0: 16, 1: 16}
+    assert columns(rows, frozenset(), frozenset(), 2, 33, frozenset({1})) == {0: 30}

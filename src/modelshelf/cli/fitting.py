@@ -13,6 +13,8 @@ _NARROW = re.compile("[ -\u02ff\u2010-\u2027]*")
 """Letters and signs that take one cell each, without a lookup."""
 _LEAST = 7
 """A shorter name says nothing; then the terminal wraps."""
+_TELLING = 16
+"""Cells of a shortened name that still tells models apart."""
 
 
 def cells(text: str) -> int:
@@ -80,7 +82,12 @@ def fit(widths: Sequence[int], fixed: Iterable[int], most: int) -> list[int]:
 
 
 def columns(
-    rows: Sequence[Sequence[str]], whole: frozenset[int], sentences: frozenset[int], gap: int, most: int | None
+    rows: Sequence[Sequence[str]],
+    whole: frozenset[int],
+    sentences: frozenset[int],
+    gap: int,
+    most: int | None,
+    spare: frozenset[int] = frozenset(),
 ) -> dict[int, int]:
     """Return a table's columns that stand side by side, and their widths.
 
@@ -90,10 +97,14 @@ def columns(
         sentences: The columns that are left out if the table would be too wide.
         gap: The cells between two columns.
         most: The cells of a line; None for unlimited.
+        spare: The columns that are left out if names would be shortened to less than they need to be told apart.
     """
     widths = {at: max(cells(row[at]) for row in rows) for at in range(len(rows[0]))}
     if most is None or sum(widths.values()) + gap * (len(widths) - 1) <= most:
         return widths
     beside = [at for at in widths if at not in sentences]
     fixed = [i for i, at in enumerate(beside) if at in whole]
-    return dict(zip(beside, fit([widths[at] for at in beside], fixed, most - gap * (len(beside) - 1)), strict=True))
+    fitted = dict(zip(beside, fit([widths[at] for at in beside], fixed, most - gap * (len(beside) - 1)), strict=True))
+    if spare and any(width < min(widths[at], _TELLING) for at, width in fitted.items()):
+        return columns(rows, whole, sentences | spare, gap, most)
+    return fitted

@@ -90,6 +90,7 @@ def _show(found: Sequence[Model], listing: Listing, now_s: float) -> None:
         [
             model.row.model_name,
             model.row.hf_path,
+            render.format_of(model),
             render.tier_of(model),
             format_size(model.row.size_bytes) if model.row.commit_hash else "?",
             _state(model),
@@ -97,7 +98,8 @@ def _show(found: Sequence[Model], listing: Listing, now_s: float) -> None:
         ]
         for model in found
     ]
-    output.table(["NAME", "REPO", "TIER", "SIZE", "STATE", "LAST USE"], rows, frozenset({3}), whole=frozenset({4, 5}))
+    header = ["NAME", "REPO", "FORMAT", "TIER", "SIZE", "STATE", "LAST USE"]
+    output.table(header, rows, frozenset({4}), whole=frozenset({5, 6}), spare=frozenset({1}))
     if sys.stdout.isatty():  # a program counts rows
         output.line(f"{len(found)} model{'s' if len(found) != 1 else ''}, {format_size(_size_bytes(found))}")
 

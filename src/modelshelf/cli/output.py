@@ -98,6 +98,7 @@ def table(
     sentences: frozenset[int] = frozenset(),
     whole: frozenset[int] = frozenset(),
     most_lines: int | None = None,
+    spare: frozenset[int] = frozenset(),
 ) -> None:
     """Print a table that fits the terminal; in a pipe each row is one whole line.
 
@@ -108,11 +109,12 @@ def table(
         sentences: The columns that go below their row if it would be too long.
         whole: Other columns that are never shortened.
         most_lines: The maximum number of lines.
+        spare: The columns that a narrow terminal leaves out.
     """
     lines: list[str] = []
     titles = [Styled(title, "dim") for title in header]
     shown = [[visible(cell) for cell in row] for row in (titles, *rows)]
-    widths = columns(shown, right | whole, sentences, len(_GAP), width(sys.stdout))
+    widths = columns(shown, right | whole, sentences, len(_GAP), width(sys.stdout), spare)
     for texts, row in zip(shown, (titles, *rows), strict=True):
         beside = [_cell(texts[at], row[at], widths[at], is_right=at in right) for at in widths]
         lines.append(_GAP.join(beside).rstrip())

@@ -57,6 +57,11 @@ def tier_of(model: Model) -> str:
     return model.base if model.row.cache_location == "custom" else model.row.cache_location
 
 
+def format_of(model: Model) -> str:
+    """Return how a model's weights are written."""
+    return f"{model.row.format} {model.row.quantisation}".strip() or "?"
+
+
 def last_use(model: Model, now_s: float) -> str:
     """Return when the model was used last."""
     return "never" if model.row.last_used_at is None else format_age(model.row.last_used_at, now_s)

@@ -15,7 +15,15 @@ from modelshelf.domain.model_memory import KvShape, Memory, memory_for
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.safetensors import SafetensorsHeader, main_type, parameters
 from modelshelf.domain.serving import EngineKind
-from modelshelf.domain.weight_files import GGUF, SAFETENSORS, FileGroup, formats_of, groups_of, quantisation_in
+from modelshelf.domain.weight_files import (
+    GGUF,
+    SAFETENSORS,
+    FileGroup,
+    WeightFormat,
+    formats_of,
+    groups_of,
+    quantisation_in,
+)
 
 USUAL_CONTEXT = 8192
 """Tokens for which memory is shown, unless the model takes fewer."""
@@ -167,6 +175,15 @@ def _quantisation(found: Found, config: ModelConfig, header: GgufHeader | None) 
     if said is None and found.tensors is not None:
         said = main_type(found.tensors)
     return said or (quantisation_in(found.weights.files[0].path) if found.weights else None) or None
+
+
+def weight_format(found: Found) -> WeightFormat:
+    """Return how a model's weights are written; of what MLX quantised, its name is the format."""
+    config, header = found.config or ModelConfig(), found.ggufs[0] if found.ggufs else None
+    quantisation = _quantisation(found, config, header) or ""
+    if config.is_mlx:
+        return WeightFormat("MLX", quantisation.removeprefix("mlx "))
+    return WeightFormat(found.weights.format if found.weights else "", quantisation)
 
 
 def _runs_with(found: Found, config: ModelConfig) -> list[str]:

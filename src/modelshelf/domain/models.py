@@ -102,6 +102,10 @@ class ModelRow:
     """
     size_bytes: int
     """The total size of the selected files; a digest that two paths share counts once. 0 until the commit is known."""
+    format: str
+    """How its weights are written: `GGUF`, `safetensors`, `MLX` …; empty if unknown."""
+    quantisation: str
+    """`Q4_K_M`, `BF16` …; empty if unknown."""
     created_at: float
     """Seconds since 1970."""
     arrived_at: float

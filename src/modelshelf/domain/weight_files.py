@@ -61,6 +61,16 @@ class FileGroup:
         return total_size(self.files)
 
 
+@dataclass(frozen=True, slots=True)
+class WeightFormat:
+    """How a model's weights are written, in a word or two."""
+
+    format: str = ""
+    """`GGUF`, `safetensors`, `MLX` …; empty without weights."""
+    quantisation: str = ""
+    """`Q4_K_M`, `BF16`, `gptq 4-bit` …; empty if unknown."""
+
+
 def quantisation_in(path: str) -> str:
     """Return the quantisation in a file's name, or else in its folder's; empty without one."""
     pure = PurePosixPath(path)
@@ -154,3 +164,9 @@ def main_weights(files: Sequence[FileEntry], parts: Set[str]) -> FileGroup | Non
         return FileGroup(SAFETENSORS, SAFETENSORS, tuple(named or usual or top or tensors.files))
     others = (group for group in groups if group.format not in (MMPROJ, OTHERS))
     return largest_quantised(groups) or next(others, None)
+
+
+def format_by_names(files: Sequence[FileEntry]) -> WeightFormat:
+    """Return how a model's weights are written, as far as the names of its files say."""
+    weights = main_weights(files, frozenset())
+    return WeightFormat(weights.format, quantisation_in(weights.files[0].path)) if weights else WeightFormat()

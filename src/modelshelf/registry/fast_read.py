@@ -27,13 +27,15 @@ _log = logging.getLogger(__name__)
 _MOST_CHARS = 2**28
 """The maximum of a JSON column."""
 
+_MOST_FORMAT_CHARS = 80
+
 SCHEMA = "0001"
 """The newest revision of the migrations."""
 
 MODEL_ROWS = """
 SELECT m.id, m.model_name, m.hf_path, m.revision, m.commit_hash, m.cache_location, m.cache_path, m.allow_patterns,
-       m.pinned, m.pin_reason, m.complete, m.signature, m.size_bytes, m.created_at, m.arrived_at,
-       nullif(m.last_used_at, 0) AS last_used_at, m.uses,
+       m.pinned, m.pin_reason, m.complete, m.signature, m.size_bytes, m.format, m.quantisation,
+       m.created_at, m.arrived_at, nullif(m.last_used_at, 0) AS last_used_at, m.uses,
        j.id AS job_id, coalesce(j.kind, '') AS job_kind, coalesce(j.state, '') AS job_state,
        coalesce(j.detail, '') AS job_detail,
        coalesce(j.done_bytes, 0) AS job_done_bytes, coalesce(j.total_bytes, 0) AS job_total_bytes,
@@ -122,6 +124,7 @@ def model_row(values: Sequence[object]) -> ModelRow:
     columns[4] = None if columns[4] is None else CommitHash(columns[4])
     columns[7] = patterns_of(list_of(parse_json(text_of(columns[7], _MOST_CHARS)), FilePattern))
     columns[8], columns[10] = bool(columns[8]), bool(columns[10])
+    columns[13:15] = text_of(columns[13], _MOST_FORMAT_CHARS), text_of(columns[14], _MOST_FORMAT_CHARS)
     return ModelRow(*columns)  # type: ignore[arg-type]
 
 

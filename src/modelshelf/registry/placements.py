@@ -14,12 +14,13 @@ from sqlalchemy.exc import IntegrityError
 
 from modelshelf.domain.job_params import OldCopy
 from modelshelf.domain.jobs import DONE, UNFINISHED, Cause
-from modelshelf.domain.models import FileEntry, ModelRow, total_size
+from modelshelf.domain.models import FileEntry, ModelRow, select_files, total_size
 from modelshelf.domain.sidecars import Sidecar
 from modelshelf.domain.tiers import CUSTOM
+from modelshelf.domain.weight_files import WeightFormat, format_by_names
 from modelshelf.errors import NotFound
 from modelshelf.registry.database import db_now
-from modelshelf.registry.rows import drop_manifests, new_deletion
+from modelshelf.registry.rows import columns_of, drop_manifests, new_deletion
 from modelshelf.registry.tables import files, jobs, models
 
 
@@ -87,8 +88,26 @@ class Placements:
         with self._engine.connect() as connection:
             return [(repo_id, commit_hash, used_at) for repo_id, commit_hash, used_at in connection.execute(query)]
 
-    def add(self, sidecar: Sidecar, cache_location: str, base: str, *, complete: bool, signature: str) -> bool:
-        """Register a model again from its sidecar; return whether the name was free."""
+    def add(
+        self,
+        sidecar: Sidecar,
+        cache_location: str,
+        base: str,
+        *,
+        complete: bool,
+        signature: str,
+        written: WeightFormat | None = None,
+    ) -> bool:
+        """Register a model again from its sidecar; return whether the name was free.
+
+        Args:
+            sidecar: Its sidecar.
+            cache_location: Its tier.
+            base: Its base.
+            complete: Whether all of it is there.
+            signature: The value of `store.repos.scan.signature`, if so.
+            written: How its weights are written; None: as the names of its files say.
+        """
         values = {
             "model_name": sidecar.model_name,
             "hf_path": sidecar.hf_path,
@@ -102,6 +121,7 @@ class Placements:
             "cache_path": base,
             "complete": complete,
             "signature": signature,
+            **columns_of(written or format_by_names(sidecar.selected)),
         }
         try:
             with self._engine.begin() as connection:
@@ -113,15 +133,24 @@ class Placements:
         return True
 
     def place(
-        self, row: ModelRow, sidecar: Sidecar, cache_location: str, base: str, *, complete: bool, signature: str
+        self,
+        row: ModelRow,
+        sidecar: Sidecar,
+        cache_location: str,
+        base: str,
+        *,
+        complete: bool,
+        signature: str,
+        written: WeightFormat | None = None,
     ) -> bool:
-        """Set a model's base and commit; return whether it was still as in `row`, without a job."""
+        """Set a model's base and commit; return whether it was still as in `row`, without a job. See `add`."""
         values = {
             "cache_location": cache_location,
             "cache_path": base,
             "commit_hash": sidecar.commit_hash,
             "size_bytes": total_size(sidecar.selected),
             "complete": complete,
+            **columns_of(written or format_by_names(sidecar.selected)),
         }
         if complete:
             values |= {"signature": signature}
@@ -151,6 +180,7 @@ class Placements:
         size_bytes: int,
         signature: str,
         old_copy: OldCopy | None,
+        written: WeightFormat | None = None,
     ) -> bool:
         """Switch a model to another commit, of which every file is verified and laid out in the same base.
 
@@ -161,11 +191,13 @@ class Placements:
             size_bytes: Sum over the selected ones.
             signature: The value of `store.repos.scan.signature`.
             old_copy: The parameters of the job that deletes the old snapshot; None: it stays.
+            written: How its weights are written; None: as the names of its files say.
 
         Returns:
             Whether it was still as in `row`. The job is added exactly then.
         """
         values = {"commit_hash": commit_hash, "size_bytes": size_bytes, "signature": signature, "complete": True}
+        values |= columns_of(written or format_by_names(select_files(manifest, row.allow_patterns)))
         with self._engine.begin() as connection:
             change = sa.update(models).where(_is_still(row)).values(**values, arrived_at=db_now())
             if not connection.execute(change).rowcount:

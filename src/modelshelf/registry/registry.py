@@ -20,6 +20,7 @@ from modelshelf.domain.jobs import DONE, Cause, Job, JobKind, Moved
 from modelshelf.domain.listing import Listing
 from modelshelf.domain.models import FileEntry, ModelRow, Registration, select_files, total_size
 from modelshelf.domain.tiers import CUSTOM
+from modelshelf.domain.weight_files import WeightFormat, format_by_names
 from modelshelf.errors import BadInput, Conflict, OutOfSpace, ShelfError, Unavailable
 from modelshelf.registry import fast_read
 from modelshelf.registry.changes import Changes
@@ -29,7 +30,7 @@ from modelshelf.registry.keys import Keys
 from modelshelf.registry.leases import Leases
 from modelshelf.registry.placements import Placements
 from modelshelf.registry.reservations import Reservations
-from modelshelf.registry.rows import JOB_COLUMNS, drop_manifests, new_deletion, new_job
+from modelshelf.registry.rows import JOB_COLUMNS, columns_of, drop_manifests, new_deletion, new_job
 from modelshelf.registry.servers import Servers
 from modelshelf.registry.tables import checks, damage, files, jobs, models, reservations, tiers
 from modelshelf.registry.uses import UseTable
@@ -195,7 +196,7 @@ class Registry(JobTable, UseTable):
 
         The model is incomplete afterwards.
         """
-        size_bytes = total_size(select_files(manifest, row.allow_patterns))
+        selected = select_files(manifest, row.allow_patterns)
         entries = [
             {
                 "hf_path": row.hf_path,
@@ -211,13 +212,20 @@ class Registry(JobTable, UseTable):
             connection.execute(sa.delete(files).where(same_commit))
             if entries:
                 connection.execute(sa.insert(files), entries)
-            change = {"commit_hash": commit_hash, "size_bytes": size_bytes, "complete": False, "signature": ""}
-            change |= {"hf_path": row.hf_path}
+            change = {"commit_hash": commit_hash, "size_bytes": total_size(selected), "complete": False}
+            change |= {"signature": "", "hf_path": row.hf_path, **columns_of(format_by_names(selected))}
             connection.execute(sa.update(models).where(models.c.id == row.id).values(**change))
 
-    def set_complete(self, model_id: int, signature: str) -> None:
-        """Mark a model as complete: every file was verified and laid out."""
-        self._change_model(model_id, complete=True, signature=signature, arrived_at=db_now())
+    def set_complete(self, model_id: int, signature: str, written: WeightFormat | None = None) -> None:
+        """Mark a model as complete: every file was verified and laid out.
+
+        Args:
+            model_id: The model.
+            signature: The value of `store.repos.scan.signature`.
+            written: How its weights are written; None: as its manifest says.
+        """
+        known = columns_of(written) if written else {}
+        self._change_model(model_id, complete=True, signature=signature, arrived_at=db_now(), **known)
 
     def set_signature(self, model_id: int, signature: str) -> None:
         """Store the signature of a model's folders now that all of its files are there again."""

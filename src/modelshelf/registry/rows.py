@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from modelshelf.domain.job_params import OldCopy
 from modelshelf.domain.jobs import A_PERSON, QUEUED, Cause, Job, JobKind
 from modelshelf.domain.outside import object_of, parse_json
+from modelshelf.domain.weight_files import WeightFormat
 from modelshelf.errors import BadInput
 from modelshelf.registry.database import db_now
 from modelshelf.registry.tables import files, jobs, models
@@ -40,6 +41,11 @@ def new_job(
         "due_at": 0.0, "heartbeat_at": db_now(), "created_at": db_now(),
         "parent_id": cause.parent_id, "reason": cause.reason,
     }  # fmt: skip
+
+
+def columns_of(written: WeightFormat) -> dict[str, str]:
+    """Return the columns of a model that say how its weights are written."""
+    return {"format": written.format[:40], "quantisation": written.quantisation[:80]}
 
 
 def new_deletion(model_name: str, old_copy: OldCopy, cause: Cause = A_PERSON) -> dict[str, object]:

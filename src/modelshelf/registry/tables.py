@@ -46,12 +46,15 @@ models = Table(
     Column("complete", Boolean, nullable=False),
     Column("signature", Text, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
+    Column("format", Text, nullable=False, default=""),
+    Column("quantisation", Text, nullable=False, default=""),
     Column("created_at", Double, nullable=False),
     Column("arrived_at", Double, nullable=False),
     Column("last_used_at", Double, nullable=False, default=0.0),
     Column("uses", Integer, nullable=False, default=0),
 )
-"""A registered model. `allow_patterns` is a JSON list; `cache_path` is the base; `arrived_at` is when it came there.
+"""A registered model. `allow_patterns` is a JSON list; `cache_path` is the base; `arrived_at` is when it came there;
+`format` and `quantisation` say how its weights are written, so that no listing reads files.
 
 `last_used_at` and `uses` repeat what the table of uses says, so that no statement has to count there; 0 for never.
 """

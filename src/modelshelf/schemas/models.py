@@ -42,6 +42,10 @@ class ModelJson(JsonObject):
     """Why, in a sentence; empty if there is nothing to say."""
     size_bytes: int
     """The total size of its files; 0 until the commit is known."""
+    format: str
+    """How its weights are written: `GGUF`, `safetensors`, `MLX` …; empty if unknown."""
+    quantisation: str
+    """`Q4_K_M`, `BF16`, `4-bit` …; empty if unknown."""
     allow_patterns: Sequence[str]
     """Shell patterns of its files; empty for all."""
     pinned: bool

@@ -175,3 +175,25 @@ def test_it_fits_a_terminal_of_80_columns(home: Home, hub: FakeHub) -> None:
 
     assert max(map(len, lines)) <= 80
     assert [line.split(maxsplit=1)[1] for line in lines if line.startswith("include:")] == ["Q4_1, *.md"]
+
+
+def test_a_listing_tells_how_weights_are_written_without_reading_them(home: Home, hub: FakeHub) -> None:
+    """Format and quantisation are noted when a model arrives, and noted again when the registry is rebuilt."""
+    hub.add_repo("org/tensors", MODEL)
+    hub.add_repo("org/renamed-GGUF", {"weights.gguf": gguf({"general.architecture": "llama", "general.file_type": 15})})
+    for name in ("tensors", "renamed-GGUF"):
+        home.run("add", name, f"org/{name}").checked()
+    written = {"tensors": ("safetensors", "BF16"), "renamed-GGUF": ("GGUF", "Q4_K_M")}
+    assert _listed(home) == written
+
+    for path in (home.primary / "modelshelf").glob("registry.db*"):
+        path.unlink()
+    home.run("reconcile").checked()
+
+    assert _listed(home) == written
+    assert "safetensors BF16" in home.run("ls").checked().out
+
+
+def _listed(home: Home) -> dict[str, tuple[str, str]]:
+    """Return the format and quantisation of each model that `shelf ls` lists."""
+    return {m["model_name"]: (m["format"], m["quantisation"]) for m in home.run("ls", "--json").checked().json}

@@ -35,6 +35,8 @@ def row(name: str, **facts: object) -> ModelRow:
         "complete": True,
         "signature": "",
         "size_bytes": 1,
+        "format": "",
+        "quantisation": "",
         "created_at": 0.0,
         "arrived_at": 0.0,
         "last_used_at": 0.0,

@@ -10,12 +10,12 @@ import pytest
 
 from modelshelf.domain.gguf import GgufHeader, read_header
 from modelshelf.domain.model_card import ModelCard
-from modelshelf.domain.model_config import config_of
-from modelshelf.domain.model_facts import Found, judge, quantisations
+from modelshelf.domain.model_config import ModelConfig, config_of
+from modelshelf.domain.model_facts import Found, judge, quantisations, weight_format
 from modelshelf.domain.model_memory import KvShape
 from modelshelf.domain.safetensors import SafetensorsHeader
 from modelshelf.domain.serving import EngineKind
-from modelshelf.domain.weight_files import main_weights
+from modelshelf.domain.weight_files import WeightFormat, format_by_names, main_weights
 from tests.headers import gguf
 from tests.unit.domain.test_weight_files import files_of
 
@@ -195,3 +195,30 @@ def test_the_quantisations_of_a_model() -> None:
 def test_its_files_tell_what_a_model_is_for(found: Found, kind: EngineKind) -> None:
     """Pooling, an encoder's class or `modules.json` make an embedding model; what says nothing writes text."""
     assert judge(found).kind is kind
+
+
+@pytest.mark.parametrize(
+    ("found", "written"),
+    [
+        (found_of("m-Q4_K_M.gguf"), "GGUF Q4_K_M"),
+        (found_of("m.gguf", ggufs=[header_of()]), "GGUF Q4_K_M"),
+        (found_of("model.safetensors", tensors=SafetensorsHeader({("BF16", "weight"): 1})), "safetensors BF16"),
+        (found_of("model.safetensors", config=ModelConfig(quantisation="awq 4-bit")), "safetensors awq 4-bit"),
+        (found_of("model.safetensors", config=ModelConfig(quantisation="mlx 4-bit", is_mlx=True)), "MLX 4-bit"),
+        (found_of("pytorch_model.bin"), "PyTorch"),
+        (found_of("config.json"), ""),
+    ],
+    ids=["named", "header", "tensors", "quantised", "mlx", "pytorch", "none"],
+)
+def test_format_and_quantisation_are_told_in_two_words(found: Found, written: str) -> None:
+    """A listing gets the format of the weights that a program loads, and how most of them are written."""
+    told = weight_format(found)
+
+    assert f"{told.format} {told.quantisation}".strip() == written
+
+
+def test_names_alone_tell_a_format() -> None:
+    """Before a download the names of the files say the format, and that of a GGUF the quantisation."""
+    assert format_by_names(files_of("m-Q8_0.gguf", "mmproj-F16.gguf")) == WeightFormat("GGUF", "Q8_0")
+    assert format_by_names(files_of("model.safetensors")) == WeightFormat("safetensors")
+    assert format_by_names(files_of("README.md")) == WeightFormat()

@@ -28,8 +28,8 @@ def row_of(name: str = "m", **more: object) -> ModelRow:
     row = ModelRow(
         id=1, model_name=name, hf_path=REPO, revision="main", commit_hash=C1, cache_location="primary",
         cache_path=FAST, allow_patterns=(), pinned=False, pin_reason="", complete=True, signature="1:2", size_bytes=10,
-        created_at=1.0, arrived_at=2.0, last_used_at=None, uses=0, job_id=None, job_kind="", job_state="",
-        job_detail="", job_done_bytes=0, job_total_bytes=0, job_owner="",
+        format="", quantisation="", created_at=1.0, arrived_at=2.0, last_used_at=None, uses=0, job_id=None, job_kind="",
+        job_state="", job_detail="", job_done_bytes=0, job_total_bytes=0, job_owner="",
     )  # fmt: skip
     return replace(row, **more)  # type: ignore[arg-type]
 

@@ -9,11 +9,19 @@ from typing import TypeVar
 
 from modelshelf.domain.gguf import GgufHeader
 from modelshelf.domain.model_config import config_of
-from modelshelf.domain.model_facts import Found, ModelFacts, judge
+from modelshelf.domain.model_facts import Found, ModelFacts, judge, weight_format
 from modelshelf.domain.models import FileEntry, Model, State
+from modelshelf.domain.names import CommitHash, RepoId
 from modelshelf.domain.outside import text_of
 from modelshelf.domain.safetensors import merged
-from modelshelf.domain.weight_files import GGUF, SAFETENSORS, FileGroup, main_weights
+from modelshelf.domain.weight_files import (
+    GGUF,
+    SAFETENSORS,
+    FileGroup,
+    WeightFormat,
+    main_weights,
+    quantisation_in,
+)
 from modelshelf.errors import BadInput
 from modelshelf.store.headers import Headers
 from modelshelf.store.layout import Base
@@ -38,6 +46,19 @@ def facts_of(model: Model, files: Sequence[FileEntry]) -> ModelFacts:
         return judge(Found(files, main_weights(files, frozenset())))
     headers = Headers(Base(Path(model.base)), Path(model.path))
     return judge(_Reader(headers, files, frozenset(file.path for file in files)).found())
+
+
+def weight_format_of(base: Base, repo_id: RepoId, commit_hash: CommitHash, files: Sequence[FileEntry]) -> WeightFormat:
+    """Return how the weights of a snapshot are written, by its configuration and the first file of weights.
+
+    Args:
+        base: Its base.
+        repo_id: Its repository.
+        commit_hash: Its commit.
+        files: Its files, on the disk or not.
+    """
+    headers = Headers(base, base.repo(repo_id).snapshot(commit_hash))
+    return weight_format(_Reader(headers, files, frozenset(file.path for file in files)).first())
 
 
 @dataclass(slots=True)
@@ -68,6 +89,18 @@ class _Reader:
             chat_template=self._chat_template(weights, ggufs),
             unread=self.unread,
         )
+
+    def first(self) -> Found:
+        """Return what little says how the weights are written: a name may say all, and one part is as the others."""
+        weights = main_weights(self.files, frozenset())
+        if weights is None or (weights.format == GGUF and quantisation_in(weights.files[0].path)):
+            return Found(self.files, weights)
+        one = FileGroup(weights.label, weights.format, weights.files[:1])
+        config = self._read("config.json", lambda name: config_of(self.headers.json(name)))
+        is_said = config is not None and config.quantisation is not None
+        tensors = [] if is_said else self._each(one, SAFETENSORS, self.headers.safetensors)
+        ggufs = self._each(one, GGUF, self.headers.gguf)
+        return Found(self.files, one, config, ggufs, merged(tensors) if tensors else None)
 
     def _parts(self) -> frozenset[str]:
         """Return the weights that the index names."""

@@ -19,6 +19,7 @@ from modelshelf.domain.references import is_projector, quantisation_of
 from modelshelf.domain.tiers import Tier
 from modelshelf.errors import BadInput, Denied, NotFound, OutOfSpace, Unavailable
 from modelshelf.registry.registry import Registry
+from modelshelf.services.catalog.facts import weight_format_of
 from modelshelf.services.jobs.progress import Counter
 from modelshelf.services.jobs.running import Running
 from modelshelf.services.lifecycle.download import Fetcher
@@ -97,7 +98,8 @@ class Puller:
             if now is None or (now.id, now.commit_hash) != (row.id, commit_hash):
                 raise NotFound(f"{row.model_name} was removed or updated while it was being pulled.")
             sidecars.write(base, sidecar_of(row, commit_hash, manifest))
-            self.registry.set_complete(row.id, scan.signature(base.repo(row.hf_path), commit_hash))
+            written = weight_format_of(base, row.hf_path, commit_hash, select_files(manifest, row.allow_patterns))
+            self.registry.set_complete(row.id, scan.signature(base.repo(row.hf_path), commit_hash), written)
 
     def bring(
         self,

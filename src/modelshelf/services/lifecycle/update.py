@@ -19,6 +19,7 @@ from modelshelf.domain.plans import UpdatePlan
 from modelshelf.domain.ports import Clock, Hub
 from modelshelf.errors import Conflict, NotFound, Unavailable
 from modelshelf.registry.registry import Registry
+from modelshelf.services.catalog.facts import weight_format_of
 from modelshelf.services.catalog.models import Library
 from modelshelf.services.jobs.running import Running
 from modelshelf.services.lifecycle.pull import Puller, select, sidecar_of
@@ -129,7 +130,10 @@ class Updater:
         left = old_copy(self.tiers.settings, base, row.hf_path, row.commit_hash, self.library.files(row))
         signature = scan.signature(base.repo(row.hf_path), commit_hash)
         old = None if keep_old or row.commit_hash is None else left
-        taken = self.registry.placements.take_commit(row, commit_hash, manifest, total_size(files), signature, old)
+        written = weight_format_of(base, row.hf_path, commit_hash, files)
+        taken = self.registry.placements.take_commit(
+            row, commit_hash, manifest, total_size(files), signature, old, written
+        )
         if not taken:
             raise Unavailable(f"{row.model_name} was moved or changed while it was updated; tried again.")
 

@@ -22,6 +22,7 @@ from modelshelf.domain.sidecars import Sidecar
 from modelshelf.registry.registry import Registry
 from modelshelf.schemas.json_object import to_json
 from modelshelf.schemas.reconcile import ReconciledJson
+from modelshelf.services.catalog.facts import weight_format_of
 from modelshelf.services.catalog.look import Look
 from modelshelf.services.catalog.models import Library
 from modelshelf.services.jobs.runner import JobRunner
@@ -132,7 +133,9 @@ class Reconciler:
         if step.complete and scan.missing_files(repo, sidecar.commit_hash, sidecar.selected):
             return False
         signature = scan.signature(repo, sidecar.commit_hash) if step.complete else ""
-        placements, facts = self.registry.placements, {"complete": step.complete, "signature": signature}
+        written = weight_format_of(base, sidecar.hf_path, sidecar.commit_hash, sidecar.selected)
+        facts = {"complete": step.complete, "signature": signature, "written": written}
+        placements = self.registry.placements
         stored = self.tiers.settings.stored_path(step.base)
         if step.row is None:
             return placements.add(sidecar, step.location, stored, **facts)  # type: ignore[arg-type]

@@ -131,6 +131,8 @@ def upgrade() -> None:
     sa.Column('complete', sa.Boolean(), nullable=False),
     sa.Column('signature', sa.Text(), nullable=False),
     sa.Column('size_bytes', sa.BigInteger(), nullable=False),
+    sa.Column('format', sa.Text(), nullable=False),
+    sa.Column('quantisation', sa.Text(), nullable=False),
     sa.Column('created_at', sa.Double(), nullable=False),
     sa.Column('arrived_at', sa.Double(), nullable=False),
     sa.Column('last_used_at', sa.Double(), nullable=False),
