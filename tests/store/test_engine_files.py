@@ -31,6 +31,16 @@ def test_a_log_is_bounded(tmp_path: Path) -> None:
     assert {len(line) for line in text.splitlines()} == {60}
 
 
+def test_a_closed_log_takes_no_line(tmp_path: Path) -> None:
+    """What a stray process writes after its engine's end isn't in the log, which the next engine has by then."""
+    log = EngineLog(tmp_path, ModelName("tiny"))
+    log.write("one")
+    log.close()
+    log.write("a stray")
+
+    assert log.path.read_text() == "one\n"
+
+
 def test_a_log_is_read_as_it_grows(tmp_path: Path) -> None:
     """Whole lines that were added are read once, and reading goes on where the older half was dropped meanwhile."""
     log, reader = EngineLog(tmp_path, ModelName("tiny")), LogReader(tmp_path, ModelName("tiny"))

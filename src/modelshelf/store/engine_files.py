@@ -42,11 +42,14 @@ class EngineLog:
         self.path = engines_folder(state_home) / f"{model_name}.log"
         self._root = state_home
         self._fd = -1
+        self._is_closed = False
         self._mutex = threading.Lock()
 
     def write(self, line: str) -> None:
-        """Add a line."""
+        """Add a line; one that comes after the end is lost: by then the log may be another engine's."""
         with self._mutex, contextlib.suppress(OSError, ShelfError):
+            if self._is_closed:
+                return
             if self._fd < 0:
                 self._open()
             os.write(self._fd, f"{line}\n".encode())
@@ -56,7 +59,7 @@ class EngineLog:
     def close(self) -> None:
         """Write no more."""
         with self._mutex:
-            fd, self._fd = self._fd, -1
+            fd, self._fd, self._is_closed = self._fd, -1, True
         if fd >= 0:
             os.close(fd)
 
