@@ -9,17 +9,20 @@ import secrets
 import string
 import threading
 import time
+from collections.abc import Callable
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from modelshelf.domain.keys import EVERYTHING, ApiKey, Scope, parse_key_name
-from modelshelf.errors import Conflict, NotFound, ShelfError
+from modelshelf.errors import Conflict, NotFound, ShelfError, Unavailable
 from modelshelf.registry.keys import Keys
 
 _log = logging.getLogger(__name__)
 _LETTERS = string.ascii_letters + string.digits
 _FRESH_S = 2.0
-"""So long after its revocation a key may still be taken."""
+"""A key may still be taken for so long after its revocation."""
+_TRUSTED_S = 300.0
+"""Or for so long, where the server can't reach the registry: from then on it takes SHELF_API_KEY alone."""
 _NEVER = float("-inf")
 _NOTE_EACH_S = 60.0
 """How often a use of a key is written down."""
@@ -49,7 +52,7 @@ def add_key(keys: Keys, name: str, scopes: frozenset[Scope]) -> str:
 
 
 def revoke_key(keys: Keys, name: str) -> None:
-    """Delete a key; servers that run refuse it within two seconds, as long as they reach the registry.
+    """Delete a key; servers that run refuse it within two seconds, or within five minutes without the registry.
 
     Raises:
         NotFound: There is none of that name.
@@ -66,14 +69,17 @@ class KeyRing:
     Args:
         keys: The registry's.
         setting: SHELF_API_KEY, which may do everything; None: there is none.
+        now: Returns the time in seconds, on a clock that never goes back.
     """
 
-    def __init__(self, keys: Keys, setting: str | None) -> None:
+    def __init__(self, keys: Keys, setting: str | None, now: Callable[[], float] = time.monotonic) -> None:
         self._keys = keys
         self._setting = _digest(setting.encode()) if setting else None
         self.has_setting = setting is not None
         self._mutex = threading.Lock()
         self._known: dict[str, ApiKey] = {}
+        self._now = now
+        self._tried_at = _NEVER
         self._read_at = _NEVER
         self._used: set[str] = set()
         self._noted_at = _NEVER
@@ -81,14 +87,14 @@ class KeyRing:
     @property
     def is_stale(self) -> bool:
         """Whether `refresh` must be called before `find`."""
-        return time.monotonic() - self._read_at > _FRESH_S
+        return self._now() - self._tried_at > _FRESH_S
 
     def refresh(self) -> None:
         """Read the keys, and write down which were used; blocking. A registry that is away leaves them as they were.
 
         Only the first of several waits for the registry: the others go on with what is known.
         """
-        if not self._mutex.acquire(blocking=self._read_at == _NEVER):
+        if not self._mutex.acquire(blocking=self._tried_at == _NEVER):
             return
         try:
             if self.is_stale:
@@ -99,26 +105,36 @@ class KeyRing:
     def _read(self) -> None:
         try:
             self._known = self._keys.all()
+            self._read_at = self._now()
             self._note()
         except (ShelfError, SQLAlchemyError) as err:
             _log.warning("keys_not_read", extra={"detail": str(err)})
-        self._read_at = time.monotonic()
+        self._tried_at = self._now()
 
     def find(self, key: bytes) -> ApiKey | None:
-        """Return the key that a request brings; None where it is none of ours."""
+        """Return the key that a request brings; None where it is none of ours.
+
+        Raises:
+            Unavailable: Only the registry knows, and it has been away for five minutes.
+        """
         digest = _digest(key)
         if self._setting is not None and hmac.compare_digest(digest, self._setting):
             return ApiKey("SHELF_API_KEY", EVERYTHING, 0.0, None)
+        if self._now() - self._read_at > _TRUSTED_S:
+            raise Unavailable(
+                "The registry is away, so the server can't tell which API keys are still good.",
+                hint="Ask again later; SHELF_API_KEY works on.",
+            )
         found = self._known.get(digest)
         if found is not None:
             self._used.add(digest)
         return found
 
     def _note(self) -> None:
-        if not self._used or time.monotonic() - self._noted_at < _NOTE_EACH_S:
+        if not self._used or self._now() - self._noted_at < _NOTE_EACH_S:
             return
         used, self._used = self._used, set()
-        self._noted_at = time.monotonic()
+        self._noted_at = self._now()
         self._keys.used(sorted(used))
 
 
