@@ -103,11 +103,12 @@ class Room:
 
     def _fits(self, wanted: Wanted, claims: Sequence[Wanted], gone: Collection[Loaded]) -> bool:
         """Return whether there is room for a model once some engines are gone."""
+        if wanted.is_elsewhere:
+            return True
         kind, device = wanted.kind, wanted.device
         stays = [each for each in self.loaded if each not in gone]
-        slots = [each.wanted for each in stays if each.wanted.kind is kind]
-        claimed = [each for each in claims if each.kind is kind]
-        if len(slots) + len(claimed) >= self.max_loaded:
+        slots = [each for each in (*(other.wanted for other in stays), *claims) if each.kind is kind]
+        if sum(not each.is_elsewhere for each in slots) >= self.max_loaded:
             return False
         if self.memory is None or not wanted.needs_bytes:
             return True

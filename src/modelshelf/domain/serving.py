@@ -80,6 +80,8 @@ class Wanted:
     """Whose memory it takes: a graphics card's name, or empty for the machine's own."""
     version: str = ""
     """What an engine of it was started as: commit, file, backend, arguments; another text asks for a new start."""
+    is_elsewhere: bool = False
+    """Whether another program serves it, so that it takes no room here."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from tests.unit.domain.stage import EMBED, A, B, C
 
 READY, DRAINING, STARTING = EngineState.READY, EngineState.DRAINING, EngineState.STARTING
 BIG = replace(C, needs_bytes=6 * GB)
+FAR = replace(B, is_elsewhere=True, needs_bytes=0)
 ON_GPU = replace(B, device="cuda:0")
 
 
@@ -61,6 +62,9 @@ CASES: dict[str, tuple[Wanted, Sequence[Loaded], int, DeviceMemory | None, RoomP
     ),
     "pinned-ones-never-go": (C, [idle(A, pinned=True), busy(B, pinned=True)], 2, None, RoomPlan(never=True)),
     "others-hold-the-memory": (BIG, [idle(A)], 9, DeviceMemory(GB, 10 * GB), RoomPlan(never=True)),
+    "another-server-needs-no-room": (FAR, [busy(A), idle(C)], 1, DeviceMemory(0, 10 * GB), RoomPlan(start=True)),
+    "another-server-takes-no-slot": (A, [busy(FAR)], 1, DeviceMemory(5 * GB, 10 * GB), RoomPlan(start=True)),
+    "another-server-gives-no-room": (C, [idle(FAR, 99), idle(A)], 1, None, RoomPlan(stop=(1,))),
     "unknown-needs-take-a-slot": (
         replace(C, needs_bytes=0), [idle(A)], 2, DeviceMemory(0, 10 * GB), RoomPlan(start=True),
     ),

@@ -148,6 +148,7 @@ class Starter:
             endpoints=backend.endpoints[plan.facts.kind],
             device=plan.choice.found.device,
             version=f"{row.commit_hash}:{of_base}:{plan.files.first}:{backend.name}:{plan.wish.text}",
+            is_elsewhere=bool(plan.wish.url),
         )
 
     def memory(self) -> Mapping[str, DeviceMemory]:
