@@ -20,6 +20,7 @@ from modelshelf.errors import BadInput, Denied, ShelfError
 from modelshelf.server.answers import Json
 from modelshelf.server.errors import Unauthorized, problem
 from modelshelf.server.gateway.errors import OLLAMA_PATHS, headers_of, shape_of
+from modelshelf.server.gateway.plain_route import KEY_NAME
 from modelshelf.services.access.keys import KeyRing, new_key
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -91,21 +92,24 @@ class Gate:
             await self._app(scope, receive, send)
             return
         try:
-            await self._check(str(scope["method"]), str(scope["path"]), Headers(scope=scope))
+            name = await self._check(str(scope["method"]), str(scope["path"]), Headers(scope=scope))
         except ShelfError as err:
             shape = shape_of(str(scope["path"]))
             answer = Json(shape(err), err.status, headers_of(err)) if shape else problem(err)
             await answer(scope, receive, send)
         else:
+            if name:
+                scope.setdefault("state", {})[KEY_NAME] = name
             await self._app(scope, receive, send)
 
-    async def _check(self, method: str, path: str, headers: Headers) -> None:
-        """Raise unless a request may pass.
+    async def _check(self, method: str, path: str, headers: Headers) -> str:
+        """Return the name of the key of a request that may pass; empty where it needs none.
 
         Raises:
             BadInput: It has no Host header, or several.
             Denied: A page of another site sent it, or the key isn't for such requests.
             Unauthorized: The key is missing or wrong.
+            Unavailable: The registry is away, and nobody knows which keys are still good.
         """
         host = _host_of(headers)
         if self._on_loopback and host.name not in _LOOPBACK:
@@ -117,11 +121,12 @@ class Gate:
         if self._keys is not None and not needs_no_key:
             if self._keys.is_stale:
                 await to_thread.run_sync(self._keys.refresh)
-            _check_key(self._keys, scope_of(method, path), path, headers)
+            return _checked_key(self._keys, scope_of(method, path), path, headers)
+        return ""
 
 
-def _check_key(keys: KeyRing, wanted: Scope, path: str, headers: Headers) -> None:
-    """Raise unless a request's key allows it, as `Gate._check` does."""
+def _checked_key(keys: KeyRing, wanted: Scope, path: str, headers: Headers) -> str:
+    """Return the name of a request's key, which allows it; raises as `Gate._check` does."""
     hint = "Send Authorization: Bearer KEY (HF_TOKEN for /hf)."
     given = [value for name, value in headers.raw if name == b"authorization"]
     if not given and path.startswith("/v1/"):  # as Anthropic's clients send it
@@ -138,6 +143,7 @@ def _check_key(keys: KeyRing, wanted: Scope, path: str, headers: Headers) -> Non
             f"The key {found.name} isn't for this: it would need the scope {wanted}.",
             hint=f"Make one that is: shelf key add NAME --scope {wanted}",
         )
+    return found.name
 
 
 class _Host:

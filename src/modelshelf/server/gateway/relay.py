@@ -7,7 +7,6 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from functools import partial
 from io import BytesIO
 from typing import Any
 
@@ -141,11 +140,8 @@ class Relay:
         if served.key:
             headers["Authorization"] = f"Bearer {served.key}"
         body = self.asked.body_for(served)
-        post = partial(self.door.session.post, url, headers=headers, allow_redirects=False)
-        try:
-            upstream = await post(data=_payload(body))
-        except (aiohttp.ServerDisconnectedError, ConnectionResetError):  # it closed an idle connection just now
-            upstream = await post(data=_payload(body))
+        # Never sent twice: the engine may have begun to answer, and nobody tells whether it has.
+        upstream = await self.door.session.post(url, headers=headers, allow_redirects=False, data=_payload(body))
         try:
             yield upstream
         finally:

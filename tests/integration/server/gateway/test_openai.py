@@ -324,6 +324,25 @@ def test_an_engine_that_dies_is_an_error(door: Serving, engines: OneEngine, stre
     wait_until(lambda: engines.in_use == 0, "the use to end")
 
 
+def test_a_request_is_sent_to_the_engine_once(door: Serving, engine: Upstream) -> None:
+    """An engine that closes a used connection without an answer isn't asked again: it may have begun to answer."""
+    ask(door, chat("hi"))
+
+    reply = ask(door, chat("die"))
+
+    assert (reply.status, [body["messages"][-1]["content"] for body in engine.bodies]) == (503, ["hi", "die"])
+
+
+def test_who_asks_is_known_by_a_key_that_was_checked(door: Serving, engines: OneEngine, shelf: Shelf) -> None:
+    """A header that nobody checks makes no share of its own; where keys are asked for, the key's name does."""
+    for header in ("Authorization: Bearer one", "x-api-key: two", "Accept: */*"):
+        ask(door, chat(), CHAT, header)
+    with serving(shelf, engines=engines, api_key="secret") as closed:
+        ask(closed, chat(), CHAT, "Authorization: Bearer secret")
+
+    assert [use[3] for use in engines.uses] == ["", "", "", "SHELF_API_KEY"]
+
+
 def test_an_engine_that_is_gone_is_an_error(door: Serving, engines: OneEngine) -> None:
     """Nobody listens where the engine was: the answer is 503."""
     engines.url = "http://127.0.0.1:9"
