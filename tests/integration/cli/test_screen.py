@@ -49,10 +49,10 @@ def test_no_row_is_wider_than_the_terminal(library: Home, words: str, columns: i
 
 
 def test_numbers_and_states_are_never_shortened(library: Home) -> None:
-    """Names are shortened before numbers and states."""
+    """Names are shortened before numbers and states, and the repository leaves a narrow terminal."""
     row = next(line for line in shelf_on_terminal(library, "ls").lines if "…" in line)
 
-    assert re.fullmatch(r"model-\S*…\S*  organ\S*…\S*  primary  123\.5 MB  registered \(pinned\)  never", row)
+    assert re.fullmatch(r"model-\S*…\S*  safetensors  primary  123\.5 MB  registered \(pinned\)  never", row)
 
 
 def test_a_long_reason_stands_below_its_row(library: Home) -> None:
