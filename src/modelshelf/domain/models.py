@@ -29,6 +29,26 @@ class State(enum.StrEnum):
     FAILED = "failed"
 
 
+class Mirrored(enum.StrEnum):
+    """Whether a client's request at `/hf` brought a model, and not a person."""
+
+    NO = ""
+    OPEN = "open"
+    GATED = "gated"
+    """The hub gave it to the token of one caller; others need their own."""
+
+    @classmethod
+    def parse(cls, text: object) -> Mirrored:
+        """Return the value of a word.
+
+        Raises:
+            BadInput: It isn't one.
+        """
+        if not isinstance(text, str) or text not in set(cls):
+            raise BadInput(f"{text!r:.80} doesn't say how a model was mirrored.")
+        return cls(text)
+
+
 @dataclass(frozen=True, slots=True)
 class FileEntry:
     """One file of a commit."""
@@ -75,6 +95,7 @@ class Registration:
     allow_patterns: tuple[FilePattern, ...] = ()
     """Shell patterns of the files to take, and with `!` of files to leave out; empty means all."""
     pinned: bool = False
+    mirrored: Mirrored = Mirrored.NO
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +144,7 @@ class ModelRow:
     job_total_bytes: int
     job_owner: str
     """The identity of the process that runs it, see `services.jobs.process`; empty if none does."""
+    mirrored: Mirrored = Mirrored.NO
 
 
 @dataclass(frozen=True, slots=True)

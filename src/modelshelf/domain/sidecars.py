@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modelshelf.domain.models import FileEntry, select_files
+from modelshelf.domain.models import FileEntry, Mirrored, select_files
 from modelshelf.domain.names import BasePath, CommitHash, ModelName, RefName, RepoId
 from modelshelf.domain.patterns import FilePattern
 
 
 @dataclass(frozen=True, slots=True)
 class Sidecar:
-    """What a person said about a model, and its files."""
+    """What a person said about a model, or that no person did, and its files."""
 
     model_name: ModelName
     hf_path: RepoId
@@ -24,6 +24,7 @@ class Sidecar:
     """All files of the commit, selected or not."""
     arriving_from: BasePath | None = None
     """The source of a move; None once the model is complete here."""
+    mirrored: Mirrored = Mirrored.NO
 
     @property
     def selected(self) -> list[FileEntry]:

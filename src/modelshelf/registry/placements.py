@@ -116,6 +116,7 @@ class Placements:
             "allow_patterns": json.dumps(list(sidecar.allow_patterns)),
             "pinned": sidecar.pinned,
             "pin_reason": sidecar.pin_reason,
+            "mirrored": sidecar.mirrored,
             "size_bytes": total_size(sidecar.selected),
             "cache_location": cache_location,
             "cache_path": base,
@@ -162,6 +163,21 @@ class Placements:
             for repo_id in {row.hf_path, sidecar.hf_path}:
                 drop_manifests(connection, repo_id)
         return True
+
+    def grow(self, model_id: int, patterns: Sequence[str], size_bytes: int, signature: str) -> None:
+        """Set which files a mirrored model has; all of them are verified and laid out.
+
+        Args:
+            model_id: The model.
+            patterns: The patterns of its files.
+            size_bytes: Sum over them.
+            signature: The value of `store.repos.scan.signature`.
+        """
+        values = {"allow_patterns": json.dumps(list(patterns)), "size_bytes": size_bytes, "signature": signature}
+        with self._engine.begin() as connection:
+            same = models.c.id == model_id
+            arrived = sa.case((models.c.complete, models.c.arrived_at), else_=db_now())
+            connection.execute(sa.update(models).where(same).values(**values, arrived_at=arrived, complete=True))
 
     def lose(self, row: ModelRow) -> bool:
         """Mark a model as having lost files; return whether it was still as in `row`, without a job.

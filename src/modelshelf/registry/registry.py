@@ -153,6 +153,7 @@ class Registry(JobTable, UseTable):
             "cache_location": wanted.cache_location,
             "cache_path": base,
             "allow_patterns": json.dumps(list(wanted.allow_patterns)),
+            "mirrored": wanted.mirrored,
         }
         defaults = {
             "pinned": wanted.pinned,

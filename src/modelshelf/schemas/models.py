@@ -52,6 +52,8 @@ class ModelJson(JsonObject):
     """Whether it is protected from eviction."""
     pin_reason: str
     """The reason that a person gave."""
+    mirrored: bool
+    """Whether a client's request brought it, and no person: it is evicted first."""
     created_at: str
     """When it was registered."""
     last_used_at: str | None
@@ -78,6 +80,7 @@ class ModelJson(JsonObject):
             detail=model.detail,
             created_at=rfc3339(row.created_at),
             last_used_at=time_or_none(row.last_used_at),
+            mirrored=bool(row.mirrored),
             **more,
         )
 

@@ -285,6 +285,7 @@ def sidecar_of(
         pin_reason=row.pin_reason,
         files=tuple(manifest),
         arriving_from=arriving_from,
+        mirrored=row.mirrored,
     )
 
 

@@ -10,7 +10,7 @@ import contextlib
 import json
 from pathlib import Path
 
-from modelshelf.domain.models import file_entry
+from modelshelf.domain.models import Mirrored, file_entry
 from modelshelf.domain.names import BasePath, CommitHash, ModelName, RefName, RepoId, holder_of, is_own_ref, own_ref
 from modelshelf.domain.outcomes import Freed
 from modelshelf.domain.outside import flag_of, list_of, object_of, text_of
@@ -27,7 +27,7 @@ __all__ = ["Sidecar", "of_repo", "read_all", "read_files", "remove", "write"]
 
 _KEYS = (
     *("model_name", "hf_path", "revision", "commit_hash", "allow_patterns"),
-    *("pinned", "pin_reason", "files", "arriving_from"),
+    *("pinned", "pin_reason", "files", "arriving_from", "mirrored"),
 )
 
 
@@ -45,6 +45,7 @@ def write(base: Base, sidecar: Sidecar) -> None:
         "pinned": sidecar.pinned,
         "pin_reason": sidecar.pin_reason,
         "arriving_from": sidecar.arriving_from,
+        "mirrored": sidecar.mirrored,
         "files": [[file.path, file.size_bytes, file.digest] for file in sidecar.files],
     }
     text = json.dumps(value, indent=1)
@@ -127,4 +128,5 @@ def _parse(value: object) -> Sidecar:
         pin_reason=text_of(said["pin_reason"]),
         files=list_of(said["files"], file_entry),
         arriving_from=None if came_from is None else BasePath(came_from),
+        mirrored=Mirrored.parse(said["mirrored"]),
     )
