@@ -14,6 +14,7 @@ from modelshelf.settings import Settings, load_settings
 if TYPE_CHECKING:
     from modelshelf.services.services import Services
     from modelshelf.services.serving.conversation import Partner
+    from modelshelf.store.chat_history import ChatHistory
 
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
 """Where a server listens, and where it is found then."""
@@ -44,6 +45,17 @@ def open_partner(model_name: str, told: Callable[[str], None]) -> Iterator[Partn
         with _own_engine(shelf.services, settings, model_name) as served:
             told("")
             yield Partner(served.url, served.upstream_model, served.key)
+
+
+def open_history() -> ChatHistory:
+    """Return what this user typed into conversations.
+
+    Raises:
+        BadInput: The settings are wrong.
+    """
+    from modelshelf.store.chat_history import ChatHistory
+
+    return ChatHistory(load_settings().state_home)
 
 
 @contextlib.contextmanager

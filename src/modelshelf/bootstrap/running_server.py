@@ -23,10 +23,13 @@ class RunningServer:
         """Return what the server answers, from JSON; None where it answers nothing.
 
         Raises:
+            Denied: It wants a key.
             ShelfError: What it refuses with; Unavailable where it doesn't answer.
         """
         from urllib3 import Timeout, request
         from urllib3.exceptions import HTTPError
+
+        from modelshelf.services.serving.conversation import key_wanted
 
         headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
         timeout = Timeout(connect=_CONNECT_WITHIN_S, read=None)
@@ -35,6 +38,8 @@ class RunningServer:
             told = json.loads(answer.data) if answer.data else None
         except (HTTPError, ValueError) as err:
             raise Unavailable(f"The server at {self.url} broke off its answer ({type(err).__name__}).") from err
+        if answer.status == 401:
+            raise key_wanted(self.url)
         if answer.status >= 400:
             raise ShelfError.from_dict(told if isinstance(told, dict) else {})
         return told

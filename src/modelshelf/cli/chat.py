@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,21 +11,20 @@ import typer
 from modelshelf.cli import output
 from modelshelf.cli.errors import at_the_edge, report
 from modelshelf.cli.options import Name
-from modelshelf.cli.terminal import WISHES, is_drawable
+from modelshelf.cli.prompt import FENCE, remembering, typed
+from modelshelf.cli.terminal import WISHES, columns, has_color, is_drawable, rows
 from modelshelf.errors import BadInput, ShelfError
 from modelshelf.units import format_duration
 
 if TYPE_CHECKING:
     from modelshelf.services.serving.conversation import Conversation
 
-_PROMPT, _MORE = ">>> ", "... "
-_FENCE = '"""'
 _HELP = f"""\
 /system TEXT  tell the model beforehand what it is to be; without a text: nothing
 /clear        forget what was said
 /bye          leave; so does Ctrl-D
-{_FENCE}           begins and ends a text of several lines
-Ctrl-C ends an answer."""
+{FENCE}           begins and ends a text of several lines
+Ctrl-C ends an answer. The up arrow and Ctrl-R find what you typed before, in earlier conversations too."""
 
 
 def chat(
@@ -67,41 +67,21 @@ def _question(words: list[str] | None) -> str | None:
 
 def _converse(talk: Conversation, name: str) -> None:
     """Ask what a person types, until they leave."""
-    import contextlib
-
-    with contextlib.suppress(ImportError):
-        import readline  # noqa: F401 - gives `input` its editing and its history
+    from modelshelf.bootstrap.partner import open_history
 
     output.note(f"{name}: /help lists the commands, /bye leaves.", style="dim")
-    while (text := _typed()) is not None:
-        if text.startswith("/"):
-            if not _obeyed(talk, text):
-                return
-        elif text:
-            try:
-                _answer(talk, text)
-            except ShelfError as err:
-                report(err, as_json=False)
-            except KeyboardInterrupt:
-                output.note("\n(stopped)", style="dim")
-
-
-def _typed() -> str | None:
-    """Return what a person typed; None when they leave."""
-    try:
-        line = input(_PROMPT).strip()
-        if not line.startswith(_FENCE):
-            return line
-        lines = [line.removeprefix(_FENCE)]
-        while not lines[-1].endswith(_FENCE):
-            lines.append(input(_MORE))
-        return "\n".join(lines).removesuffix(_FENCE).strip()
-    except EOFError:
-        output.note("")
-        return None
-    except KeyboardInterrupt:
-        output.note("\n/bye or Ctrl-D leaves.", style="dim")
-        return ""
+    with remembering(open_history()):
+        while (text := typed()) is not None:
+            if text.startswith("/"):
+                if not _obeyed(talk, text):
+                    return
+            elif text:
+                try:
+                    _answer(talk, text)
+                except ShelfError as err:
+                    report(err, as_json=False)
+                except KeyboardInterrupt:
+                    output.note("\n(stopped)", style="dim")
 
 
 def _obeyed(talk: Conversation, text: str) -> bool:
@@ -122,16 +102,26 @@ def _obeyed(talk: Conversation, text: str) -> bool:
 
 def _answer(talk: Conversation, text: str) -> None:
     """Print the answer to a question as it comes, and beside it how fast it came."""
+    on_terminal = is_drawable(sys.stdout)
+    show = _markdown() if on_terminal else output.part
     try:
         for piece in talk.ask(text):
-            output.part(piece)
+            show(piece)
     finally:
-        if talk.figures:
+        if talk.figures and not on_terminal:
             output.line("")
     if talk.figures and is_drawable(sys.stderr) and not WISHES.quiet:
         figures = talk.figures
         rate = f", {figures.tokens_per_s:.1f} tokens/s" if figures.tokens_per_s else ""
         output.note(f"(first token after {format_duration(figures.first_s)}{rate})", style="dim")
+
+
+def _markdown() -> Callable[[str], None]:
+    """Return what draws the pieces of an answer in Markdown on stdout's terminal."""
+    from modelshelf.cli.markdown import MarkdownAnswer
+
+    drawn = MarkdownAnswer(columns(sys.stdout), rows(sys.stdout), has_color(sys.stdout))
+    return lambda piece: output.drawn(drawn.add(piece))
 
 
 def _wait(what: str) -> None:

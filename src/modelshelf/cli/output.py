@@ -33,6 +33,11 @@ def part(text: str) -> None:
     print(shown, end="", flush=True)
 
 
+def drawn(sequences: str) -> None:
+    """Send a terminal what it is to show, escape sequences of ours among it."""
+    print(sequences, end="", flush=True)
+
+
 def fact(label: str, text: str, indent: int, style: str = "") -> None:
     """Print a labelled fact; on a terminal a sentence wraps below itself, and a long path loses its middle.
 

@@ -273,6 +273,11 @@ def engines_folder(state_home: Path) -> Path:
     return state_home / "modelshelf" / "engines"
 
 
+def chat_history_file(state_home: Path) -> Path:
+    """Return the file of what a user typed into conversations, a line each."""
+    return state_home / "modelshelf" / "chat_history"
+
+
 def user_unit_file(config_home: Path, name: str) -> Path:
     """The file of a user's systemd unit."""
     return config_home / "systemd" / "user" / name

@@ -150,4 +150,40 @@ def test_a_wait_for_the_model_is_shown(home: Home, engines: OneEngine) -> None:
     screen = terminal.finish()
 
     assert screen.code == 0
-    assert "\r\x1b[2Konetwo\n" in screen.raw
+    assert "\r\x1b[2Kone\n" in screen.raw
+    assert "onetwo\n" in screen.raw
+
+
+def test_what_was_typed_is_found_in_the_next_conversation(home: Home, engine: Upstream) -> None:
+    """The up arrow gives the lines of an earlier conversation, whose file is its user's alone."""
+    for keys in ("tell me\n/bye\n", "\x1b[A\x1b[A\n"):
+        terminal = Terminal(home, *CHAT)
+        terminal.wait_for(">>> ")
+        terminal.type(keys)
+        terminal.wait_for("first token after")
+        if keys.endswith("/bye\n"):
+            terminal.finish()
+    terminal.wait_for(">>> ")
+    terminal.type("\x04")
+    terminal.finish()
+    history = home.root / "state" / "modelshelf" / "chat_history"
+
+    assert said(engine) == [("user", "tell me")]
+    assert history.read_text().splitlines()[:2] == ["tell me", "/bye"]
+    assert history.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_named_key_opens_a_server_that_asks_for_one(
+    home: Home, shelf: Shelf, engines: OneEngine, engine: Upstream
+) -> None:
+    """Without a key the error says how to make one and how to bring it; with it the model answers."""
+    key = home.run("key", "add", "me").checked().out.strip()
+    with serving(shelf, engines=engines, api_key="the server's") as keyed:
+        shelf.services.registry.servers.beat(this_process(), f"http://127.0.0.1:{keyed.port}")
+        refused = home.run("chat", "smol", "hi")
+        done = home.run("chat", "smol", "hi", SHELF_API_KEY=key)
+
+    assert (refused.code, refused.out) == (3, "")
+    assert "asks for a key" in refused.err
+    assert "shelf key add" in refused.err
+    assert done.checked().out == "onetwo\n"

@@ -128,6 +128,8 @@ class Conversation:
             redirect=False,
             timeout=Timeout(connect=_CONNECT_WITHIN_S, read=None),
         )
+        if answer.status == 401:
+            raise key_wanted(self.partner.url)
         if answer.status != 200:
             try:
                 message = _message_in(json.loads(answer.data))
@@ -135,6 +137,12 @@ class Conversation:
                 message = f"{self.partner.url} answered {answer.status}."
             raise _ERRORS.get(answer.status, Unavailable)(message)
         return answer
+
+
+def key_wanted(url: str) -> Denied:
+    """Return the error of a command whose key a server doesn't take, or that brings none."""
+    hint = "Make one (shelf key add NAME --scope manage) and bring it: SHELF_API_KEY=KEY shelf …"
+    return Denied(f"The server at {url} asks for a key.", hint=hint)
 
 
 @dataclass(slots=True)
