@@ -25,6 +25,7 @@ OWN_FILES = {
     "store/gc/open_files.py": "what the kernel says in /proc",
     "store/mounts.py": "the same",
     "services/jobs/process.py": "the same",
+    "engines/ports.py": "the same",
     "engines/embeddings_worker.py": "beside the files that transformers reads, in a process of its own",
     "store/blobs/link_or_clone.py": "a file that was looked at, to be cloned",
 }

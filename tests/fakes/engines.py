@@ -24,6 +24,8 @@ class FakeEngine:
     gone: asyncio.Future[str] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     may_stop: asyncio.Event = field(default_factory=asyncio.Event)
     tell: Callable[[EngineState], None] = lambda state: None
+    hangs: bool = False
+    signs: int = 0
 
     @property
     def has_failed(self) -> bool:
@@ -33,6 +35,11 @@ class FakeEngine:
     def memory_bytes(self) -> int:
         """Return what it holds."""
         return self.wanted.needs_bytes
+
+    def signs_of_life(self) -> int:
+        """Return one more each time, unless it hangs."""
+        self.signs += not self.hangs
+        return self.signs
 
     def log(self) -> tuple[str, ...]:
         """Return its last lines."""

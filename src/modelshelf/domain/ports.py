@@ -148,6 +148,9 @@ class RunningEngine(Protocol):
     def memory_bytes(self) -> int:
         """Return what its processes hold in memory now; 0 where that can't be told."""
 
+    def signs_of_life(self) -> int:
+        """Return a number that grows between two calls unless it hangs; blocking, for seconds where it does."""
+
     def log(self) -> Sequence[str]:
         """Return the last lines that it wrote, oldest first."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from modelshelf.domain.stall import LEAST_PATIENCE_S
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
@@ -17,5 +19,7 @@ class Rules:
     """KEEP_ALIVE: how long an idle engine stays; negative: for ever."""
     load_wait_s: float = 120.0
     """LOAD_WAIT_S: how long a request waits that isn't told of the progress."""
+    hangs_after_s: float = LEAST_PATIENCE_S
+    """How long an engine may give no sign of life while it should answer."""
     fair_s: float = 10.0
     """How long an engine may go on answering while others wait for its room."""

@@ -13,8 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
+
+from modelshelf.engines.ports import is_theirs
 
 MARK = "SHELF_ENGINE"
 """The variable by which the processes of a child are known, whoever their parent is by now."""
@@ -59,7 +62,7 @@ class Child:
         """Its exit code, 128 + N for signal N, once nothing of its process group is left."""
         self.ended.set_running_or_notify_cancel()
         self.was_stopped = False
-        self._patience_s = launch.grace_s + 5
+        self._launch = launch
         self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
         self._write_log = write_log
         theirs, self._lifeline = os.pipe()
@@ -102,12 +105,22 @@ class Child:
         """Return a number that grows while it reads its model: bytes read, from the disk or not, and bytes held."""
         return sum(_of(process, _read_and_held) for process in self._processes())
 
+    def processor_ms(self) -> int:
+        """Return the processor time that it and its children have taken, in milliseconds."""
+        return sum(_of(process, lambda one: int(1000 * sum(one.cpu_times()[:4]))) for process in self._processes())
+
+    def listens(self) -> bool:
+        """Return whether it listens where it is to be asked, and no other program does."""
+        if not self._launch.url:  # it said so itself
+            return bool(self.url)
+        return is_theirs(urlsplit(self.url).port or 0, self._processes(), self._launch.command)
+
     def stop(self) -> None:
         """Let it end: politely, then by force; returns when nothing of it is left."""
         self.was_stopped = True
         self._close_lifeline()
         try:
-            self.ended.result(self._patience_s)
+            self.ended.result(self._launch.grace_s + 5)
         except TimeoutError:  # the guard itself doesn't answer; the kernel ends the program with it
             self._process.kill()
             self.ended.result()

@@ -55,6 +55,7 @@ def _end_with_pipe(lifeline: int, grace_s: float, group: int) -> None:
     while os.read(lifeline, 1):
         pass
     _signal(group, signal.SIGTERM)
+    _signal(group, signal.SIGCONT)  # a stopped program would never hear it
     threading.Event().wait(grace_s)
     _signal(group, signal.SIGKILL)
 

@@ -39,10 +39,18 @@ class Engine:
     served: Served
     load_s: float
     _child: Child
+    _ready: Readiness
+    _answers: int = 0
+    """How many probes it answered."""
 
     def memory_bytes(self) -> int:
         """Return what its processes hold in memory now; 0 where that can't be told."""
         return self._child.memory_bytes()
+
+    def signs_of_life(self) -> int:
+        """Return a number that grows while it answers its probe, or takes processor time; blocking."""
+        self._answers += is_ready(self.served.url, self._ready)
+        return self._answers + self._child.processor_ms()
 
     def log(self) -> tuple[str, ...]:
         """Return the last lines that it wrote, oldest first."""
@@ -64,11 +72,17 @@ class RemoteEngine:
 
     served: Served
     load_s: float = 0.0
+    _looks: int = 0
     _left: asyncio.Event = field(default_factory=asyncio.Event)
 
     def memory_bytes(self) -> int:
         """Return 0: it is in another's memory."""
         return 0
+
+    def signs_of_life(self) -> int:
+        """Return one more each time: another's server is not ours to end."""
+        self._looks += 1
+        return self._looks
 
     def log(self) -> tuple[str, ...]:
         """Return nothing: it tells us nothing."""
@@ -113,7 +127,7 @@ async def start_engine(
     except BaseException:
         await asyncio.shield(asyncio.to_thread(child.stop))
         raise
-    return Engine(served(child.url), time.monotonic() - started_s, child)
+    return Engine(served(child.url), time.monotonic() - started_s, child, ready)
 
 
 async def in_thread(make: Callable[[], T], undo: Callable[[T], object]) -> T:
@@ -133,7 +147,7 @@ async def in_thread(make: Callable[[], T], undo: Callable[[T], object]) -> T:
 
 async def _wait_until_ready(child: Child, ready: Readiness, is_stalled: Callable[[int], bool]) -> None:
     looked_s = -_LOOK_S
-    while not (bool(child.url) and await asyncio.to_thread(is_ready, child.url, ready)):
+    while not await asyncio.to_thread(lambda: child.listens() and is_ready(child.url, ready)):
         if child.ended.done():
             raise _failed(end_of(child.ended.result(), child.lines()))
         due = time.monotonic() - looked_s >= _LOOK_S

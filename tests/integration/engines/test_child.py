@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 
 import psutil
 import pytest
@@ -16,11 +18,12 @@ from modelshelf.domain.names import ModelName
 from modelshelf.domain.serving import Served
 from modelshelf.engines.child import Child, Launch
 from modelshelf.engines.left_behind import end_left_behind
+from modelshelf.engines.ports import is_theirs
 from modelshelf.engines.running import Engine, Readiness, start_engine
 from modelshelf.errors import EngineFailed
 from tests.children import with_mark
 from tests.integration.engines.conftest import launch_of
-from tests.world import wait_until
+from tests.world import free_port, wait_until
 
 StartChild = Callable[..., Child]
 ENDS_S = 30.0
@@ -64,6 +67,49 @@ def test_a_program_that_is_not_there_says_so() -> None:
 
     with pytest.raises(EngineFailed, match="/nowhere/llama-server can't be started: No such file"):
         asyncio.run(started(launch))
+
+
+def test_nothing_is_sent_to_another_program_on_its_port() -> None:
+    """Where another program took the port that was chosen for an engine, it isn't even connected to."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        other.setblocking(False)
+        launch = replace(launch_of("--hang", "starting"), url=f"http://127.0.0.1:{other.getsockname()[1]}")
+
+        with pytest.raises(EngineFailed, match="got on no more"):
+            asyncio.run(started(launch, stalls=True))
+        with pytest.raises(BlockingIOError):
+            other.accept()
+
+
+def test_an_engine_on_a_chosen_port_is_ready() -> None:
+    """An engine that listens where it was told to is asked there."""
+    port = free_port()
+
+    engine = asyncio.run(started(replace(launch_of("--port", str(port)), url=f"http://127.0.0.1:{port}")))
+    asyncio.run(engine.stop())
+
+    assert engine.served.url == f"http://127.0.0.1:{port}"
+
+
+def test_a_containers_port_may_be_its_runtimes() -> None:
+    """The port of a container counts as its own where our user or root holds it, and that of no other program."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        assert is_theirs(port, [], ["/usr/bin/docker", "run"])
+        assert not is_theirs(port, [], ["/usr/bin/vllm", "serve"])
+    assert not is_theirs(port, [], ["/usr/bin/docker", "run"])
+
+
+def test_a_stopped_engine_gives_no_sign_of_life() -> None:
+    """Signs of life come as long as an engine answers its probe; one that is halted gives none, and still ends."""
+    engine = asyncio.run(started(launch_of()))
+    first, second = engine.signs_of_life(), engine.signs_of_life()
+    for process in psutil.Process(engine._child.pid).children(recursive=True):
+        process.suspend()
+    third, fourth = engine.signs_of_life(), engine.signs_of_life()
+    asyncio.run(engine.stop())
+
+    assert (first < second, third == fourth) == (True, True)
 
 
 def test_a_start_that_gets_on_no_more_is_ended() -> None:

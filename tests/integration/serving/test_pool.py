@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -183,6 +184,91 @@ def test_a_crash_while_it_serves_is_told_to_who_waits() -> None:
             with pytest.raises(EngineFailed, match="signal 11"):
                 await waiting
             assert (await use(pool, "a")).url == starter.engines[1].served.url
+
+    run(starter, story)
+
+
+def test_an_engine_that_hangs_is_ended() -> None:
+    """A busy engine that gives no sign of life is ended; who waits hears of it, and the next one gets a new engine."""
+    starter = FakeStarter(replace(A, slots=1))
+
+    async def story(pool: EnginePool) -> None:
+        async with in_use(pool, "a"):
+            waiting = asyncio.create_task(use(pool, "a"))
+            await asked(pool, "a")
+            starter.engines[0].hangs = True
+            with pytest.raises(EngineFailed, match="no sign of life"):
+                await waiting
+            assert (await use(pool, "a")).url == starter.engines[1].served.url
+
+    run(starter, story, Rules(hangs_after_s=0.06))
+
+
+def test_an_engine_that_lives_or_has_nothing_to_do_is_left_alone() -> None:
+    """A busy engine that gives signs of life isn't ended, nor one that has nothing to answer and gives none."""
+    starter = FakeStarter(A, B)
+
+    async def story(pool: EnginePool) -> None:
+        await use(pool, "b")
+        starter.engines[0].hangs = True
+        async with in_use(pool, "a"):
+            busy = starter.engines[1]
+            while busy.signs < 30:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0)
+            assert len(starter.live) == 2
+
+    run(starter, story, Rules(hangs_after_s=0.06))
+
+
+@pytest.mark.parametrize("steps", range(6))
+@pytest.mark.parametrize("ends", [FakeEngine.become_ready, FakeEngine.fail], ids=["ready", "failed"])
+def test_an_unload_at_any_instant_of_a_start_leaves_nothing(ends: Callable[[FakeEngine], None], steps: int) -> None:
+    """However a start ends, a model that is unloaded in the very moment is gone; its next engine is watched as well."""
+    starter = FakeStarter(A, by_hand=True)
+
+    async def story(pool: EnginePool) -> None:
+        first = asyncio.create_task(use(pool, "a"))
+        engine = await starter.started.get()
+        engine.may_stop.set()
+        ends(engine)
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        with contextlib.suppress(NotFound):
+            await pool.unload("a")
+        await asyncio.wait([first])
+        assert starter.live == []
+        again = asyncio.create_task(pool.load("a"))
+        engine = await starter.started.get()
+        engine.become_ready()
+        assert (await again).state is EngineState.READY
+        engine.die()
+        while (status := pool.status_of("a")) is None or status.state is not EngineState.FAILED:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
+    run(starter, story)
+
+
+def test_a_start_that_ends_as_it_is_cancelled_is_stopped() -> None:
+    """An engine that is ready in the very moment in which its start is cancelled doesn't outlive it."""
+
+    class Late(FakeStarter):
+        async def start(self, wanted: Wanted, told: Callable[[EngineState], None]) -> FakeEngine:
+            try:
+                return await super().start(wanted, told)
+            except asyncio.CancelledError:
+                engine = self.engines[-1]
+                engine.ready = asyncio.get_running_loop().create_future()
+                engine.may_stop.set()
+                return engine
+
+    starter = Late(A, by_hand=True)
+
+    async def story(pool: EnginePool) -> None:
+        client = asyncio.create_task(use(pool, "a"))
+        await starter.started.get()
+        await pool.unload("a")
+        await asyncio.wait([client])
+        assert starter.live == []
 
     run(starter, story)
 

@@ -35,6 +35,7 @@ from modelshelf.domain.scheduling_events import (
 )
 from modelshelf.domain.scheduling_rules import Rules
 from modelshelf.domain.serving import DeviceMemory, EngineState, Served, Wanted
+from modelshelf.domain.stall import StallWatch
 from modelshelf.errors import EngineFailed, ShelfError, Unavailable
 
 _log = logging.getLogger(__name__)
@@ -42,6 +43,8 @@ T = TypeVar("T")
 STOP_WITHIN_S = 20.0
 """Longer than an engine may take to end politely before it is killed."""
 RETRY_AFTER_S = 5.0
+_LOOKS = 6
+"""How often an engine that should answer is looked at until it counts as one that hangs."""
 
 
 @dataclass(slots=True)
@@ -178,13 +181,31 @@ class RunLoop:
         self.running[model_id] = engine
         _log.info("engine_ready", extra={**extra, "load_s": engine.load_s})
         self.tell(Started(model_id, engine.load_s))
-        why = await engine.died()
+        why = await self._end_of(model_id, engine)
         if model_id in self._ends:
             return
         _log.warning("engine_died", extra={**extra, "detail": why})
         del self.running[model_id]
         self._lives.pop(model_id, None)
         self.tell(Died(model_id, EngineFailed(why, hint="Ask again: it is started anew.", tail=tuple(engine.log()))))
+
+    async def _end_of(self, model_id: int, engine: RunningEngine) -> str:
+        """Wait until an engine is gone, and return why; one that hangs while it should answer is ended."""
+        died, watch = asyncio.ensure_future(engine.died()), None
+        patience_s = self.scheduler.rules.hangs_after_s
+        try:
+            while not (await asyncio.wait([died], timeout=patience_s / _LOOKS))[0]:
+                if not self.scheduler.engines[model_id].granted:
+                    watch = None
+                    continue
+                signs = await asyncio.to_thread(engine.signs_of_life)
+                watch = watch or StallWatch(patience_s, self._loop.time(), signs)
+                if watch.is_stalled(self._loop.time(), signs):
+                    await engine.stop()
+                    return f"It gave no sign of life for {patience_s:.0f} s while it should answer, and was ended."
+            return died.result()
+        finally:
+            died.cancel()
 
     async def _start(self, wanted: Wanted) -> RunningEngine:
         """Return a started engine; a fault of our own is a failed start too, lest its model starts for ever."""
