@@ -411,3 +411,18 @@ def test_models_are_listed_in_pages(library: tuple[Registry, Reader], order: Ord
 
     assert [len(page) for page in pages] == [3, 3, 1]
     assert [name for page in pages for name in page] == [r.model_name for r in reader.listed(Listing(order=order))]
+
+
+def test_the_models_of_many_repositories_come_at_once(registry: Registry) -> None:
+    """One statement returns the models of some repositories, and none of others."""
+    other = Registration("other", "org/other", "primary")
+    add(registry)
+    add(registry, "twin")
+    registry.add_model(other, "/mnt/fast")
+
+    found = registry.models_of({"Qwen/Qwen2.5-3B", "org/none"})
+
+    assert {repo: [row.model_name for row in rows] for repo, rows in found.items()} == {
+        "Qwen/Qwen2.5-3B": ["qwen", "twin"]
+    }
+    assert registry.models_of(()) == {}

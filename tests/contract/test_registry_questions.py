@@ -46,6 +46,11 @@ def test_a_question_about_few_models_searches_an_index(path: Path, question: str
     assert [step for step in plan_of(path, *ABOUT_FEW[question]) if step.startswith("SCAN")] == []
 
 
+def test_the_moves_of_a_model_are_found_among_its_jobs(path: Path) -> None:
+    """A model's last moves are read from its own jobs, in their order, and not from all that are done."""
+    assert plan_of(path, *ABOUT_FEW["moves"]) == ["SEARCH jobs USING INDEX ix_jobs_model_id (model_id=?)"]
+
+
 @pytest.mark.parametrize("order", Order)
 def test_a_page_is_read_in_the_order_of_an_index(path: Path, order: Order) -> None:
     """The first page of a listing sorts nothing and stops reading at its last model."""

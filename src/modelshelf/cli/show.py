@@ -23,7 +23,6 @@ _MOST_TAGS = 5
 def show(name: Name, as_json: AsJson = False) -> None:
     """Show what a model is, what runs it and where it lies."""
     from modelshelf.bootstrap.read_only import open_library
-    from modelshelf.schemas.models import ModelWithFilesJson
     from modelshelf.services.catalog.facts import facts_of
 
     with at_the_edge(as_json=as_json):
@@ -32,6 +31,8 @@ def show(name: Name, as_json: AsJson = False) -> None:
         files, moves = library.files(found.row), library.moves(found.row)
         facts = facts_of(found, files)
         if as_json:
+            from modelshelf.schemas.models import ModelWithFilesJson
+
             output.as_json(ModelWithFilesJson.with_files(found, files, moves, facts))
         else:
             _show(found, files, moves, facts)

@@ -51,8 +51,9 @@ MANIFESTS = "SELECT hf_path, commit_hash, path, size_bytes, digest FROM files OR
 
 MOVES = """
 SELECT id, finished_at, kind, params, reason, parent_id FROM jobs
-WHERE model_id = :model_id AND kind IN ('move', 'evict') AND state = 'done' ORDER BY id DESC LIMIT 5
+WHERE model_id = :model_id AND kind IN ('move', 'evict') AND state || '' = 'done' ORDER BY id DESC LIMIT 5
 """
+"""The state is written so that SQLite reads the model's jobs, and not, by that index, all jobs that are done."""
 
 
 OPEN_JOBS = "SELECT id, kind, model_name FROM jobs WHERE finished_at IS NULL ORDER BY id DESC"

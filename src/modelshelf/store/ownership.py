@@ -131,7 +131,10 @@ def give_repo_to_group(base: Base, repo_id: RepoId) -> None:
 
 
 def _folders(path: Path) -> Iterator[Path]:
-    return (found for found, status in _walk(path) if stat.S_ISDIR(status.st_mode))
+    """Yield the folders below a folder; the type of an entry is known without asking for its status."""
+    for entry in Listing().walk(str(path)):
+        if entry.is_dir(follow_symlinks=False):
+            yield Path(entry.path)
 
 
 def _stated(listing: Listing, base: Base) -> Iterator[tuple[str, os.stat_result]]:

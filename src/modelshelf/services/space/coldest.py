@@ -20,6 +20,10 @@ from modelshelf.store.layout import Base
 from modelshelf.store.repos import delete, scan
 
 _AT_FIRST = 8
+_AT_ONCE = 256
+"""Whose models one statement asks for."""
+_Group = list[tuple[str, str, float]]
+"""Placements that were used last at the same time: repository, commit and that time."""
 
 
 class Coldest:
@@ -55,13 +59,15 @@ class Coldest:
     def _measured(self) -> Iterator[list[Candidate]]:
         """Yield what was used last at the same time, measured: of those the largest is the coldest."""
         placed = self._registry.placements.by_last_use(self._tier.location)
-        for used_at, alike in groupby(placed, key=lambda one: one[-1]):
-            snapshots = dict.fromkeys((repo_id, commit_hash) for repo_id, commit_hash, _ in alike)
-            yield [found for one in snapshots if (found := self._used_last_at(used_at, *one)) is not None]
+        alike = (list(dict.fromkeys(group)) for _, group in groupby(placed, key=lambda one: one[-1]))
+        for groups in _batches(alike):
+            rows = self._registry.models_of({repo_id for group in groups for repo_id, *_ in group})
+            for group in groups:
+                each = (self._used_last_at(used_at, commit, rows.get(repo, ())) for repo, commit, used_at in group)
+                yield [found for found in each if found is not None]
 
-    def _used_last_at(self, used_at: float, repo_id: str, commit_hash: str) -> Candidate | None:
+    def _used_last_at(self, used_at: float, commit_hash: str, of_repo: Sequence[ModelRow]) -> Candidate | None:
         """Return a placement; None where there is none on this tier, or one of its models was used later."""
-        of_repo = self._registry.models(repo_id=repo_id)
         same = (row for row in of_repo if row.complete and row.commit_hash == commit_hash)
         here = [row for row in same if self._library.base_of(row) == self._tier.base]
         if not here or max(map(_used_at, here)) != used_at:
@@ -107,6 +113,14 @@ class Coldest:
             repo = Base(Path(self._tier.base)).repo(row.hf_path)
             blobs = open_files.identities(scan.file_paths(repo, row.commit_hash, self._library.files(row)))
         return not opened.isdisjoint(blobs)
+
+
+def _batches(groups: Iterator[_Group]) -> Iterator[list[_Group]]:
+    """Yield the groups in batches that double, so that few need one short statement, and many not one each."""
+    size = _AT_FIRST
+    while batch := list(islice(groups, size)):
+        yield batch
+        size = min(2 * size, _AT_ONCE)
 
 
 def _used_at(row: ModelRow) -> float:

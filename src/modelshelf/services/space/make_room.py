@@ -118,8 +118,9 @@ class RoomMaker:
         Raises:
             OutOfSpace, Conflict: They don't fit, and no room can be made.
         """
+        measured: list[Room] = []
         try:
-            self.admission.check(tier, tier_id, need_bytes, takes_disk=takes_disk)
+            self.admission.check(tier, tier_id, need_bytes, takes_disk=takes_disk, on_short=measured.append)
             return None
         except OutOfSpace:
             waiting_bytes = self.old_copies.waiting_bytes(Base(Path(tier.base)))
@@ -127,20 +128,27 @@ class RoomMaker:
                 with contextlib.suppress(OutOfSpace):
                     self.admission.check(tier, tier_id, max(0, need_bytes - waiting_bytes), takes_disk=takes_disk)
                     return None
-            plan = self.plan(tier, need_bytes - waiting_bytes, model_id=model_id)
+            room = measured[-1] if takes_disk else None
+            plan = self.plan(tier, need_bytes - waiting_bytes, model_id=model_id, room=room)
             if plan is None:
                 raise
             return plan if plan.victims else None
 
-    def plan(self, tier: Tier, need_bytes: int, *, model_id: int) -> EvictionPlan | None:
+    def plan(self, tier: Tier, need_bytes: int, *, model_id: int, room: Room | None = None) -> EvictionPlan | None:
         """Return what would be evicted from a tier so that `need_bytes` fit; None if evicting isn't allowed there.
+
+        Args:
+            tier: The tier.
+            need_bytes: How many bytes.
+            model_id: The model that they are for, which is never a victim.
+            room: What was just measured there; None: measure.
 
         Raises:
             OutOfSpace: Even that isn't enough.
             Conflict: Only pinned or used models keep it from being enough.
         """
         try:
-            return self._plan(tier, self.admission.room(tier), need_bytes, model_id)
+            return self._plan(tier, room or self.admission.room(tier), need_bytes, model_id)
         except OutOfSpace as err:
             raise with_holders(err, need_bytes, self.admission.elsewhere(tier)) from err
 

@@ -98,7 +98,15 @@ class Admission:
         finally:
             reservation.release()
 
-    def check(self, tier: Tier, tier_id: str, need_bytes: int, *, takes_disk: bool = True) -> None:
+    def check(
+        self,
+        tier: Tier,
+        tier_id: str,
+        need_bytes: int,
+        *,
+        takes_disk: bool = True,
+        on_short: Callable[[Room], object] = lambda room: None,
+    ) -> None:
         """Raise unless so many bytes would fit on a tier now; nothing is reserved or written.
 
         Args:
@@ -106,13 +114,19 @@ class Admission:
             tier_id: Its id; empty if its base doesn't exist yet.
             need_bytes: How many bytes.
             takes_disk: Whether they would take space on the file system.
+            on_short: Called with the tier's numbers if they don't fit: a plan to make room needn't measure again.
 
         Raises:
             OutOfSpace: They don't fit.
         """
 
         def commit(decision: _Decision) -> int:
-            return decision.decide(self._held())
+            held = self._held()
+            try:
+                return decision.decide(held)
+            except OutOfSpace:
+                on_short(decision.room(held))
+                raise
 
         self._admit(tier, tier_id, lambda: need_bytes, commit, takes_disk=takes_disk, keep=False)
 
