@@ -188,6 +188,13 @@ def count(value: Value) -> int:
     return int(value.text)
 
 
+def days(value: Value) -> int:
+    """Return a whole number of days; 0 for none."""
+    if not value.text.isdecimal() or int(value.text) > 36_500:
+        raise ValueError(f"{value.text!r} is not a whole number of days, such as 30; 0 for none")
+    return int(value.text)
+
+
 def keep_alive(value: Value) -> float:
     """Return seconds; a negative number means for ever, 0 not at all."""
     try:

@@ -25,6 +25,7 @@ from modelshelf.domain.promotion import PromoteMode
 from modelshelf.domain.scheduling_rules import Rules
 from modelshelf.domain.tiers import PRIMARY, SECONDARY, Tier, Tiers
 from modelshelf.domain.tool_environment import SECRETS, VARIABLES, is_offline, usual_hub
+from modelshelf.domain.uses import USES_DAYS
 from modelshelf.errors import BadInput
 from modelshelf.setting_values import HUB_ENDPOINT, Value
 from modelshelf.store import settings_file
@@ -81,6 +82,8 @@ class Settings:
     """SHELF_DOWNLOAD_HOURS; None: always."""
     engine_rules: Rules
     """MAX_LOADED, QUEUE_LIMIT, KEEP_ALIVE, LOAD_WAIT_S."""
+    uses_days: int
+    """USES_DAYS: how long requests to models stay in the ledger of uses; 0: none is written there."""
     config_home: Path
     """XDG_CONFIG_HOME."""
     require_mount: bool | None
@@ -152,7 +155,7 @@ _NAMES = frozenset(
     " CACHE_WARNING_THRESHOLD CACHE_PATH_MAP DATABASE_URL HF_TOKEN HF_ENDPOINT HF_HOME SHELF_HOST SHELF_PORT"
     " SHELF_API_KEY SHELF_CUSTOM_ROOTS SHELF_LOG SHELF_DOWNLOAD_LIMIT SHELF_DOWNLOAD_HOURS SHELF_REQUIRE_MOUNT ON_FULL"
     " ON_SECONDARY_FULL PROMOTE HF_HUB_DISABLE_SYMLINKS SHELF_PUBLISHED_ON SHELF_PEERS SHELF_PEER_KEY"
-    " LLAMA_SERVER VLLM_COMMAND SHELF_ENGINES MAX_LOADED QUEUE_LIMIT KEEP_ALIVE LOAD_WAIT_S".split()
+    " LLAMA_SERVER VLLM_COMMAND SHELF_ENGINES MAX_LOADED QUEUE_LIMIT KEEP_ALIVE LOAD_WAIT_S USES_DAYS".split()
 )
 _CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _NETWORK = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", *_CERTIFICATES})
@@ -342,6 +345,7 @@ def _build(
         download_limit_bytes_per_s=read("SHELF_DOWNLOAD_LIMIT", setting_values.rate, None),
         download_hours=read("SHELF_DOWNLOAD_HOURS", setting_values.hours, None),
         engine_rules=setting_values.engine_rules(read),
+        uses_days=read("USES_DAYS", setting_values.days, USES_DAYS),
         config_home=settings_file.config_home(environ),
         require_mount=read("SHELF_REQUIRE_MOUNT", setting_values.yes_or_no, None),
         state_home=settings_file.state_home(environ),

@@ -253,8 +253,8 @@ def test_a_manifest_of_another_repository_waits_for_gc(registry: Registry) -> No
     assert (registry.files(left.hf_path, "d" * 40), registry.files(left.hf_path, "e" * 40)) == ([], sorted_files())
 
 
-def test_jobs_and_uses_go_with_their_model(registry: Registry) -> None:
-    """A model's jobs and uses are deleted with it, and other models' stay."""
+def test_jobs_go_with_their_model(registry: Registry) -> None:
+    """A model's jobs are deleted with it, and other models' stay with their uses."""
     one, two = add(registry, "one"), add(registry, "two")
     for row in (one, two):
         registry.enqueue("pull", row)

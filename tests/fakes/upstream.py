@@ -176,7 +176,7 @@ class OneEngine:
             raise self.error
         self.in_use += 1
         try:
-            yield Served(ModelName(model_name), "fake", self.url, NAME, KEY, self.ignores)
+            yield Served(ModelName(model_name), "fake", self.url, NAME, KEY, self.ignores, "primary")
         finally:
             self.in_use -= 1
 

@@ -93,6 +93,7 @@ class ServerSettings:
     api_key: str | None = field(repr=False)
     custom_roots: tuple[str, ...] | None
     log_as_json: bool
+    uses_days: int
     secrets: tuple[str, ...] = field(repr=False)
     """Texts that no log may contain."""
 
@@ -112,6 +113,7 @@ def server_settings() -> ServerSettings:
         settings.api_key,
         settings.custom_roots,
         settings.log_as_json,
+        settings.uses_days,
         secrets,
     )
 

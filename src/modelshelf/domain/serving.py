@@ -57,6 +57,8 @@ class Served:
     """What it wants as `Authorization: Bearer`; empty where it asks for none."""
     ignores: frozenset[str] = frozenset()
     """Fields of a request that its backend ignores in silence though they change the answer's meaning."""
+    cache_location: str = ""
+    """The tier from which it was loaded; empty where another machine serves it."""
 
 
 @dataclass(frozen=True, slots=True)

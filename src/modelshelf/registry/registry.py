@@ -272,7 +272,7 @@ class Registry(JobTable, UseTable):
             connection.execute(sa.update(models).where(models.c.id == model_id).values(**values))
 
     def delete_model(self, model_id: int, old_copy: OldCopy | None = None) -> Job | None:
-        """Delete a model with its jobs and uses, and a manifest that no other model needs.
+        """Delete a model with its jobs, and a manifest that no other model needs.
 
         Args:
             model_id: The model.

@@ -136,13 +136,28 @@ uses = Table(
     "uses",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("model_id", Integer, ForeignKey("models.id", ondelete="CASCADE"), nullable=False),
+    Column("model_id", Integer, ForeignKey("models.id", ondelete="SET NULL")),
+    Column("model_name", Text, nullable=False, default=""),
     Column("kind", Text, nullable=False),
     Column("at", Double, nullable=False),
     Column("duration_s", Double, nullable=False),
-    Index("ix_uses_model_id", "model_id"),
+    Column("status", Integer),
+    Column("error", Text, nullable=False, default=""),
+    Column("engine", Text, nullable=False, default=""),
+    Column("cache_location", Text, nullable=False, default=""),
+    Column("prompt_tokens", Integer),
+    Column("completion_tokens", Integer),
+    Column("first_token_s", Double),
+    Column("tokens_per_s", Double),
+    Column("key_name", Text, nullable=False, default=""),
+    Column("request_id", Text, nullable=False, default=""),
+    Index("ix_uses_model_id", "model_id", "id"),
+    Index("ix_uses_at", "at"),
 )
-"""The uses of models: last use comes from here and never from a file's atime."""
+"""The ledger of uses: loads, runs, engines, and requests to models, which alone have a `status`.
+
+Last use comes from here and never from a file's atime. Requests outlive their model, whose name then they keep.
+"""
 
 leases = Table(
     "leases",

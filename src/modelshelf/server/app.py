@@ -12,10 +12,11 @@ from fastapi import FastAPI
 from modelshelf import __version__
 from modelshelf.bootstrap.doctor_and_setup import open_doctor
 from modelshelf.bootstrap.status import open_status
+from modelshelf.domain.uses import USES_DAYS
 from modelshelf.schemas.status import HealthJson, ReadyJson
 from modelshelf.server import errors, pages
 from modelshelf.server.answers import Json
-from modelshelf.server.api import cache, doctor, events, jobs, models, status
+from modelshelf.server.api import cache, doctor, events, jobs, models, status, uses
 from modelshelf.server.api import engines as engine_routes
 from modelshelf.server.bodies import BoundedBodies
 from modelshelf.server.doors import PathDoor
@@ -31,6 +32,7 @@ from modelshelf.server.security import Gate
 from modelshelf.services.access.keys import KeyRing
 from modelshelf.services.events.watch import Watcher
 from modelshelf.services.jobs.worker import Worker
+from modelshelf.services.serving.uses import Ledger
 from modelshelf.services.shelf import Shelf
 
 
@@ -43,6 +45,7 @@ def create_app(
     watcher: Watcher | None = None,
     engines: Engines | None = None,
     preload: Sequence[str] = (),
+    uses_days: int = USES_DAYS,
 ) -> FastAPI:
     """Return the application, which runs the library's jobs while it runs.
 
@@ -54,9 +57,11 @@ def create_app(
         watcher: Tells listeners of changes; for a caller that has to close it before the server ends.
         engines: What runs the models; None: nothing does.
         preload: The models to load at once.
+        uses_days: How long requests stay in the ledger of uses; 0: none is written there.
     """
     watcher = watcher or shelf.services.watcher()
-    gateway = Door(engines or NoEngines(), Names(shelf.services.library))
+    ledger = Ledger(shelf.services.registry, uses_days)
+    gateway = Door(engines or NoEngines(), Names(shelf.services.library), ledger, shelf.services.clock)
     app = Api(
         title="modelshelf",
         version=__version__,
@@ -74,6 +79,7 @@ def create_app(
     app.include_router(ollama_routes.create_router(gateway, shelf.services.clock))
     app.include_router(models.create_router(shelf, door))
     app.include_router(engine_routes.create_router(shelf.services.library, gateway.engines))
+    app.include_router(uses.create_router(shelf, ledger))
     app.include_router(cache.create_router(shelf, door))
     app.include_router(jobs.create_router(shelf))
     app.include_router(events.create_router(watcher))
@@ -110,8 +116,10 @@ def _lifespan(
         worker = Worker(shelf.services.runner)
         worker.start()
         watcher.start()
+        gateway.ledger.start()
         async with gateway.open(), preloading(gateway.engines, preload):
             yield
+        await to_thread.run_sync(gateway.ledger.stop)
         await to_thread.run_sync(watcher.stop)
         await to_thread.run_sync(worker.stop)
 

@@ -47,6 +47,7 @@ def serve(*, host: str | None, port: int | None, announce: Callable[[str], None]
             watcher=watcher,
             engines=make_pool(shelf.services),
             preload=preload,
+            uses_days=settings.uses_days,
         )
         presence = Presence(shelf.services.runner)
 

@@ -58,6 +58,7 @@ CHANGING = (404, 409, 413, 422, 507)
 TAGS = [
     {"name": "models", "description": "The models of the library."},
     {"name": "engines", "description": "Asking the models, in OpenAI's protocol."},
+    {"name": "uses", "description": "What models were asked, and how well that went."},
     {"name": "cache", "description": "The tiers, and the work on all that they hold."},
     {"name": "jobs", "description": "Long work, whoever asked for it."},
     {"name": "events", "description": "What changes, as it happens."},

@@ -19,8 +19,8 @@ from modelshelf.domain.keys import Scope
 from modelshelf.errors import BadInput, Denied, ShelfError
 from modelshelf.server.answers import Json
 from modelshelf.server.errors import Unauthorized, problem
+from modelshelf.server.gateway.entry import KEY_NAME
 from modelshelf.server.gateway.errors import OLLAMA_PATHS, headers_of, shape_of
-from modelshelf.server.gateway.plain_route import KEY_NAME
 from modelshelf.services.access.keys import KeyRing, new_key
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})

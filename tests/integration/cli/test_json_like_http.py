@@ -159,6 +159,13 @@ def pinning(word: str, *, pinned: bool) -> Callable[[Library], Pair]:
     return lambda library: (library.cli(word, "m"), library.http("PATCH", "/api/models/m", {"pinned": pinned}))
 
 
+def summing(library: Library) -> Pair:
+    """Compare the sums of what models were asked."""
+    library.server.ask("POST", "/v1/chat/completions", {"model": "nobody"})
+    answered = library.http("GET", "/api/stats")  # which writes down what was just asked
+    return library.cli("stats"), answered
+
+
 TWINS: dict[str, Callable[[Library], Pair]] = {
     "add": adding,
     "adopt": working("adopt --leave", "/api/cache/adopt", mode="leave"),
@@ -181,6 +188,7 @@ TWINS: dict[str, Callable[[Library], Pair]] = {
     "rm": removing,
     "show": reading("show m", "/api/models/m"),
     "show of none": lambda library: (library.cli("show", "no"), library.server.ask("GET", "/api/models/no").json),
+    "stats": summing,
     "status": reading("status", "/api/status"),
     "tiers": reading("tiers", "/api/cache"),
     "unpin": pinning("unpin", pinned=False),

@@ -86,7 +86,7 @@ def _generating(
     wraps: Callable[[str, Mapping[str, Any]], dict[str, Any]],
 ) -> Callable[[Request], Awaitable[Any]]:
     async def answer(request: Request) -> Relay | Response:
-        asked = parse(await request.body())
+        asked = await door.parsed(request, Endpoint.CHAT, parse)
         shape = Lines(asked.model, rfc3339(clock.now()), wraps)
         if asked.fields["messages"]:
             return Relay(door, asked, Endpoint.CHAT, shape, who_asks(request))
@@ -105,7 +105,7 @@ def _embedding(
     door: Door, clock: Clock, wraps: Callable[[str, Mapping[str, Any]], dict[str, Any]]
 ) -> Callable[[Request], Awaitable[Any]]:
     async def answer(request: Request) -> Relay:
-        asked = parse_embed(await request.body())
+        asked = await door.parsed(request, Endpoint.EMBEDDINGS, parse_embed)
         shape = Vectors(asked.model, rfc3339(clock.now()), wraps)
         return Relay(door, asked, Endpoint.EMBEDDINGS, shape, who_asks(request))
 

@@ -15,11 +15,9 @@ from modelshelf.server.answers import Json
 from modelshelf.server.errors import problem
 from modelshelf.server.gateway.asked import Asked
 from modelshelf.server.gateway.client import Shape
+from modelshelf.server.gateway.entry import KEY_NAME
 from modelshelf.server.gateway.errors import headers_of, shape_of
 from modelshelf.server.gateway.relay import Door, Relay
-
-KEY_NAME = "key_name"
-"""Where the state of a request has the name of its key; it has none where no key is asked for."""
 
 
 class PlainRoute(APIRoute):
@@ -53,7 +51,7 @@ def relaying(
     """
 
     async def relay(request: Request) -> Relay:
-        asked = parse(await request.body())
+        asked = await door.parsed(request, endpoint, parse)
         return Relay(door, asked, endpoint, shape(asked.model), who_asks(request))
 
     return relay

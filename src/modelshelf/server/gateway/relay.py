@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
 import aiohttp
+from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
+from modelshelf.domain.ports import Clock
 from modelshelf.domain.serving import Endpoint, Served
 from modelshelf.errors import BadInput, EngineFailed, NotFound, ShelfError, TooMany
 from modelshelf.server.gateway.asked import Asked
 from modelshelf.server.gateway.client import Client, Shape, while_there
+from modelshelf.server.gateway.entry import Entry
 from modelshelf.server.gateway.names import Names
 from modelshelf.server.gateway.ports import Engines
+from modelshelf.services.serving.uses import Ledger
 from modelshelf.units import format_size
 
 _CONNECT_WITHIN_S = 5.0
@@ -47,6 +51,8 @@ class Door:
 
     engines: Engines
     names: Names
+    ledger: Ledger
+    clock: Clock
     session: aiohttp.ClientSession | None = None
     """What requests to engines go through, while the application runs."""
 
@@ -59,6 +65,25 @@ class Door:
                 yield
             finally:
                 await self.engines.stop()
+
+    def entry(self, scope: Scope, endpoint: Endpoint, model_name: str) -> Entry:
+        """Return the ledger's entry of a request that comes now."""
+        return Entry.begin(scope, endpoint, model_name, self.clock.now())
+
+    async def parsed(self, request: Request, endpoint: Endpoint, parse: Callable[[bytes], Asked]) -> Asked:
+        """Return what a request asks.
+
+        Raises:
+            BadInput: It can't be understood; the ledger knows.
+        """
+        body = await request.body()
+        try:
+            return parse(body)
+        except BadInput as err:
+            entry = self.entry(request.scope, endpoint, "")
+            entry.failed(err)
+            self.ledger.add(entry.end().use)
+            raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +103,22 @@ class Relay:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer it; when the client leaves, the engine's connection is closed and the use of the engine ends."""
-        client = Client(send, self.shape)
-        async with while_there(receive):
-            try:
-                await self._carry(client)
-            except ShelfError as err:
-                await client.fail(err)
+        client, entry = Client(send, self.shape), self.door.entry(scope, self.endpoint, self.asked.model)
+        try:
+            async with while_there(receive):
+                try:
+                    await self._carry(client, entry)
+                    entry.answered()
+                except ShelfError as err:
+                    entry.failed(err)
+                    await client.fail(err)
+            entry.left()
+        finally:
+            self.door.ledger.add(entry.end().use)
 
-    async def _carry(self, client: Client) -> None:
+    async def _carry(self, client: Client, entry: Entry) -> None:
         async with AsyncExitStack() as stack:
-            served = await self._served(client, stack)
+            served = await self._served(client, entry, stack)
             self.asked.refuse_ignored(served)
             self.asked.refuse_addresses()
             with _engine_faults(served):
@@ -95,12 +126,13 @@ class Relay:
                 if upstream.status >= 300:
                     raise _refusal(served, upstream.status, await _read(upstream, _MOST_ERROR_BYTES))
                 if self.asked.stream:
-                    await self._stream(client, upstream)
+                    await self._stream(client, entry, upstream)
                 else:
                     body = await _read(upstream, _MOST_WHOLE_BYTES)
+                    entry.see_whole(body)
                     await client.whole(200, self._translated(served, body), {})
 
-    async def _served(self, client: Client, stack: AsyncExitStack) -> Served:
+    async def _served(self, client: Client, entry: Entry, stack: AsyncExitStack) -> Served:
         """Wait until the model answers; a client that streams waits as long as it takes, and is told what it waits for.
 
         Raises:
@@ -110,8 +142,11 @@ class Relay:
         model_name = names.meant(asked.model)
 
         async def use(name: str) -> Served:
+            entry.model_name = name
             using = self.door.engines.use(name, self.endpoint, asked.keep_alive_s, self.key, patient=streams)
-            return await stack.enter_async_context(using)
+            served = await stack.enter_async_context(using)
+            entry.meet(served)
+            return served
 
         with client.told(lambda: self._progress(model_name or asked.model)) if streams else contextlib.nullcontext():
             if model_name is not None:
@@ -150,9 +185,10 @@ class Relay:
             else:
                 upstream.close()
 
-    async def _stream(self, client: Client, upstream: aiohttp.ClientResponse) -> None:
+    async def _stream(self, client: Client, entry: Entry, upstream: aiohttp.ClientResponse) -> None:
         await client.begin_stream()
         while chunk := await upstream.content.readany():
+            entry.see(chunk)
             await client.part(self.shape.part(chunk))
         await client.end(self.shape.end())
 

@@ -94,8 +94,10 @@ class _Prepared:
     def served(self, url: str) -> Served:
         """Return where the model answers, which it does now."""
         self.was_ready = True
-        backend = self.plan.choice.backend
-        return Served(self.plan.model.row.model_name, backend.name, url, self.upstream_model, self.key, backend.ignores)
+        backend, row = self.plan.choice.backend, self.plan.model.row
+        return Served(
+            row.model_name, backend.name, url, self.upstream_model, self.key, backend.ignores, row.cache_location
+        )
 
     def end(self) -> None:
         """Give back what is held; an engine that never answered was no use of the model."""

@@ -205,14 +205,26 @@ def upgrade() -> None:
     )
     op.create_table('uses',
     sa.Column('id', sa.Integer(), nullable=False),
-    sa.Column('model_id', sa.Integer(), nullable=False),
+    sa.Column('model_id', sa.Integer(), nullable=True),
+    sa.Column('model_name', sa.Text(), nullable=False),
     sa.Column('kind', sa.Text(), nullable=False),
     sa.Column('at', sa.Double(), nullable=False),
     sa.Column('duration_s', sa.Double(), nullable=False),
-    sa.ForeignKeyConstraint(['model_id'], ['models.id'], name=op.f('fk_uses_model_id'), ondelete='CASCADE'),
+    sa.Column('status', sa.Integer(), nullable=True),
+    sa.Column('error', sa.Text(), nullable=False),
+    sa.Column('engine', sa.Text(), nullable=False),
+    sa.Column('cache_location', sa.Text(), nullable=False),
+    sa.Column('prompt_tokens', sa.Integer(), nullable=True),
+    sa.Column('completion_tokens', sa.Integer(), nullable=True),
+    sa.Column('first_token_s', sa.Double(), nullable=True),
+    sa.Column('tokens_per_s', sa.Double(), nullable=True),
+    sa.Column('key_name', sa.Text(), nullable=False),
+    sa.Column('request_id', sa.Text(), nullable=False),
+    sa.ForeignKeyConstraint(['model_id'], ['models.id'], name=op.f('fk_uses_model_id'), ondelete='SET NULL'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_uses'))
     )
-    op.create_index('ix_uses_model_id', 'uses', ['model_id'], unique=False)
+    op.create_index('ix_uses_model_id', 'uses', ['model_id', 'id'], unique=False)
+    op.create_index('ix_uses_at', 'uses', ['at'], unique=False)
     op.create_table('api_keys',
     sa.Column('id', sa.Integer(), nullable=False),
     sa.Column('name', sa.Text(), nullable=False),
@@ -241,6 +253,7 @@ def downgrade() -> None:
     op.drop_table('changes')
     op.drop_table('servers')
     op.drop_table('api_keys')
+    op.drop_index('ix_uses_at', table_name='uses')
     op.drop_index('ix_uses_model_id', table_name='uses')
     op.drop_table('uses')
     op.drop_table('reservations')
