@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from modelshelf.domain.jobs import JobKind
 from modelshelf.domain.made_up_commits import is_made_up
@@ -49,8 +50,7 @@ class Mirrored(enum.StrEnum):
         return cls(text)
 
 
-@dataclass(frozen=True, slots=True)
-class FileEntry:
+class FileEntry(NamedTuple):
     """One file of a commit."""
 
     path: FilePath

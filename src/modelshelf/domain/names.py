@@ -17,6 +17,7 @@ from modelshelf.errors import BadInput
 REPO_TYPES = ("model", "dataset", "space", "kernel")
 COMMIT_HASH = re.compile(r"[0-9a-f]{40}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
+_DIGEST = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 _TIER_ID = re.compile(r"[0-9a-f]{32}")
 
@@ -54,7 +55,7 @@ class Digest(str):
     __slots__ = ()
 
     def __new__(cls, text: object) -> Self:
-        if not isinstance(text, str) or not is_digest(text):
+        if not isinstance(text, str) or _DIGEST.fullmatch(text) is None:
             raise BadInput(f"{text!r:.80} is not a digest.", digest=_shown(text))
         return super().__new__(cls, text)
 
@@ -303,4 +304,4 @@ def looks_like_repo(name: str) -> bool:
 
 def is_digest(name: str) -> bool:
     """Return whether a blob's name is a digest: 64 hex (sha256) or 40 hex (git blob sha1)."""
-    return bool(SHA256.fullmatch(name) or COMMIT_HASH.fullmatch(name))
+    return _DIGEST.fullmatch(name) is not None

@@ -525,7 +525,7 @@ class Moving(HubFace):
 
     def file(self, repo_id: str, revision: str, path: str) -> ServedFile:
         """Find the file at its old path."""
-        return replace(super().file(repo_id, revision, path), disk_path=Path("/nonexistent"))
+        return super().file(repo_id, revision, path)._replace(disk_path=Path("/nonexistent"))
 
 
 def test_a_file_that_cannot_be_opened_is_503(base: Path) -> None:

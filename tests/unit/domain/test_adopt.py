@@ -254,7 +254,7 @@ def test_a_whole_commit_has_no_patterns_and_a_part_has_its_files() -> None:
 
     assert (found().patterns, part.patterns) == ((), ("model.safetensors", "a[[]1].bin"))
     assert found(listed=()).patterns == ("model.safetensors", "config.json")
-    assert (found().size_bytes, replace(found(), files=(replace(WEIGHTS, digest=""),)).size_bytes) == (920, 900)
+    assert (found().size_bytes, replace(found(), files=(WEIGHTS._replace(digest=""),)).size_bytes) == (920, 900)
 
 
 def test_weights_are_known_by_their_names() -> None:

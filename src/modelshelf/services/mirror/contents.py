@@ -9,6 +9,7 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from modelshelf.services.mirror.repositories import ResolvedRevision
 
@@ -17,8 +18,7 @@ _SETTLED_NS = 2 * 10**9
 """A folder that changed within this time isn't trusted, because the next change may leave it the same mtime."""
 
 
-@dataclass(frozen=True, slots=True)
-class ServedFile:
+class ServedFile(NamedTuple):
     """One file of a commit."""
 
     path: str

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 
 from modelshelf.domain.models import FileEntry
@@ -23,6 +24,8 @@ from modelshelf.services.mirror.file_digests import FileDigests
 from modelshelf.services.mirror.repositories import HubRepos, PlacedSnapshot, ResolvedRevision
 from modelshelf.store.layout import Base
 from modelshelf.store.repos import scan
+
+_path_of = attrgetter("path")
 
 
 class HubFace:
@@ -73,28 +76,27 @@ class HubFace:
         if kept is not None:
             return kept
         mtimes = FolderTimes(resolved)
-        found = {path: _listed(file, resolved.commit_hash) for path, file in _lists(resolved).items()}
-        is_listed = bool(found)
-        more = dict(self._here(resolved, set(found), mtimes))
-        files = found | more
-        contents = Contents([files[path] for path in sorted(files)], whole=is_listed and not more)
+        found = _lists(resolved)
+        more = list(self._here(resolved, found, mtimes.note))
+        listed = (_listed(file, resolved.commit_hash) for file in found.values())
+        contents = Contents(sorted([*listed, *more], key=_path_of), whole=bool(found) and not more)
         self._memory.keep(resolved, contents, mtimes)
         return contents
 
     def files_here(self, resolved: ResolvedRevision) -> list[ServedFile]:
         """Return the files of a commit that can be read now, by path; a partial snapshot has fewer than the commit."""
-        return sorted((file for _, file in self._here(resolved, set())), key=lambda file: file.path)
+        return sorted(self._here(resolved, ()), key=_path_of)
 
     def _here(
-        self, resolved: ResolvedRevision, known: set[str], mtimes: FolderTimes | None = None
-    ) -> Iterator[tuple[str, ServedFile]]:
-        """Yield the files in the snapshots that aren't known yet; notes each folder before it is listed."""
+        self, resolved: ResolvedRevision, known: Iterable[str], on_folder: Callable[[str], None] = lambda folder: None
+    ) -> Iterator[ServedFile]:
+        """Yield the files in the snapshots that aren't known yet; calls back before a folder is listed."""
         seen = set(known)
         for place in resolved.places:
-            for path, link in place.files(mtimes.note if mtimes else None):
-                if path not in seen and (file := self._find(place, path, Path(link))):
+            for path, link in place.files(seen, on_folder):
+                if file := self._find(place, path, Path(link)):
                     seen.add(path)
-                    yield path, file
+                    yield file
 
     def entry(self, repo_id: str, revision: str, path: str) -> ServedFile:
         """Return one file of a commit, on a tier or not.
@@ -140,7 +142,7 @@ class HubFace:
     def _surely_lacks(self, resolved: ResolvedRevision, listed: Mapping[str, FileEntry], path: str) -> bool:
         """Return whether the commit, and not just these tiers, has no such file."""
         if listed:
-            return next(self._here(resolved, set(listed)), None) is None
+            return next(self._here(resolved, listed), None) is None
         return any(place.is_recorded_absent(path) for place in resolved.places)
 
     def _find(self, place: PlacedSnapshot, path: str, link: Path) -> ServedFile | None:
@@ -168,7 +170,7 @@ def _lists(resolved: ResolvedRevision) -> dict[str, FileEntry]:
     """Return the union of all tiers' lists, by path."""
     found: dict[str, FileEntry] = {}
     for place in resolved.places:
-        found = place.listed | found
+        found = place.listed | found if found else place.listed
     return found
 
 

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,6 @@ from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import COMMIT_HASH, CommitHash, RefName, RepoId, is_own_ref, parse_repo_folder
 from modelshelf.errors import BadInput, NotFound, ShelfError, Unavailable
 from modelshelf.store.layout import Base, Repo
-from modelshelf.store.listing import Listing
 from modelshelf.store.probe import is_file, is_folder
 from modelshelf.store.repos import scan, trees
 from modelshelf.store.small_files import read_small_text
@@ -33,20 +32,27 @@ class PlacedSnapshot:
     """The real path of the tier's `hub`; nothing outside is served."""
     commit_hash: CommitHash
 
-    def files(self, on_folder: Callable[[str], None] | None = None) -> Iterator[tuple[str, str]]:
+    def files(
+        self, known: Container[str] = (), on_folder: Callable[[str], None] = lambda folder: None
+    ) -> Iterator[tuple[str, str]]:
         """Yield the names in the snapshot with their paths on disk, without following links.
 
         Args:
+            known: Names to leave out, which aren't looked at.
             on_folder: Called with the path of each folder before it is listed.
         """
-        folder = str(self.repo.snapshot(self.commit_hash))
-        if on_folder is not None:
+        root = str(self.repo.snapshot(self.commit_hash))
+        folders = [root]
+        for folder in folders:  # grows
             on_folder(folder)
-        for entry in Listing().walk(folder):
-            if not entry.is_dir(follow_symlinks=False):
-                yield entry.path[len(folder) + 1 :], entry.path
-            elif on_folder is not None:
-                on_folder(entry.path)
+            prefix = f"{folder[len(root) + 1 :]}/" if folder != root else ""
+            with contextlib.suppress(OSError), os.scandir(folder) as entries:
+                for entry in entries:
+                    name = prefix + entry.name
+                    if name not in known and entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+                    elif name not in known:
+                        yield name, entry.path
 
     @functools.cached_property
     def listed(self) -> dict[str, FileEntry]:

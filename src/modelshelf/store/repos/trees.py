@@ -77,6 +77,7 @@ def _info(file: FileEntry) -> dict[str, object]:
 
 
 def _entry(path: str, info: Mapping[str, object]) -> FileEntry:
-    is_lfs = info.get("lfs_sha256") is not None
-    digest, size_bytes = (info.get(name) for name in (("lfs_sha256", "lfs_size") if is_lfs else ("blob_id", "size")))
+    digest, size_bytes = info.get("lfs_sha256"), info.get("lfs_size")
+    if digest is None:
+        digest, size_bytes = info.get("blob_id"), info.get("size")
     return FileEntry(FilePath(path), size_of(size_bytes), Digest(digest))
