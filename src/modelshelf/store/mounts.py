@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 from collections.abc import Sequence
@@ -70,20 +71,26 @@ def mount_at(path: Path, table: str | None = None) -> Mount:
 
     This works while a network mount hangs. `path` is absolute; for `table` see `mount_of`.
     """
-    found = _UNKNOWN
+    found, below = _UNKNOWN, f"{path}/"
     for mount in mounts(table):
-        if path.is_relative_to(mount.point) and len(mount.point) >= len(found.point):
+        if len(mount.point) >= len(found.point) and below.startswith(f"{mount.point.rstrip('/')}/"):
             found = mount  # of two mounts on one point, the later hides the earlier
     return found
 
 
-def mounts(table: str | None = None) -> list[Mount]:
+def mounts(table: str | None = None) -> tuple[Mount, ...]:
     """Return all mounts, in the order of the table.
 
     Args:
         table: The text of a mount table; by default this process's. A system without one has none.
     """
-    return [mount for line in (read_table() if table is None else table).splitlines() if (mount := _parse(line))]
+    return _parse_table(read_table() if table is None else table)
+
+
+@functools.lru_cache(maxsize=4)
+def _parse_table(text: str) -> tuple[Mount, ...]:
+    """Read a table; the last ones are kept, because each lock asks, and the table hardly ever changes."""
+    return tuple(mount for line in text.splitlines() if (mount := _parse(line)))
 
 
 def _parse(line: str) -> Mount | None:
