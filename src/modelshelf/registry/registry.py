@@ -105,6 +105,8 @@ class Registry(JobTable, UseTable):
 
     def models_of(self, repo_ids: Collection[str]) -> dict[str, list[ModelRow]]:
         """Return the models of some repositories, by name: one statement for who asks about many."""
+        if not repo_ids:
+            return {}
         wanted = sa.text(f"{fast_read.MODEL_ROWS} WHERE m.hf_path IN :repo_ids ORDER BY m.model_name")
         wanted = wanted.bindparams(sa.bindparam("repo_ids", expanding=True))
         found: dict[str, list[ModelRow]] = {}
