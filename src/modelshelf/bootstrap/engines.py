@@ -9,13 +9,13 @@ from modelshelf.services.catalog.models import environment
 from modelshelf.settings import Settings, child_environment, load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from modelshelf.domain.backends import FoundBackend
     from modelshelf.domain.engine_wishes import EngineWish
     from modelshelf.domain.models import Model
     from modelshelf.domain.names import ModelName
-    from modelshelf.domain.serving import DeviceMemory
+    from modelshelf.domain.serving import DeviceMemory, Load
     from modelshelf.services.services import Services
     from modelshelf.services.serving.pool import EnginePool
     from modelshelf.services.serving.start import Starter
@@ -102,12 +102,15 @@ def make_starter(services: Services, settings: Settings | None = None) -> Starte
     )
 
 
-def make_pool(services: Services, settings: Settings | None = None) -> EnginePool:
+def make_pool(
+    services: Services, settings: Settings | None = None, on_load: Callable[[Load], None] = lambda load: None
+) -> EnginePool:
     """Return the pool of engines for the models of a library; not started.
 
     Args:
         services: The library's.
         settings: Settings that were read already.
+        on_load: Called with each start of an engine that is over.
 
     Raises:
         BadInput: The settings are wrong.
@@ -115,4 +118,4 @@ def make_pool(services: Services, settings: Settings | None = None) -> EnginePoo
     from modelshelf.services.serving.pool import EnginePool
 
     read = settings or load_settings()
-    return EnginePool(make_starter(services, read), read.engine_rules)
+    return EnginePool(make_starter(services, read), read.engine_rules, on_load)

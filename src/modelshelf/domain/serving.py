@@ -87,6 +87,16 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
+class Load:
+    """The start of an engine, when it is over."""
+
+    model_name: ModelName
+    backend: str
+    load_s: float | None
+    """The seconds until it answered; None: it failed."""
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceMemory:
     """The memory of the machine or of a graphics card, in bytes, as it is now."""
 

@@ -126,7 +126,7 @@ def figures_in(said: bytes) -> Figures:
     >>> figures_in(b'{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":5,"total_tokens":8}}')
     Figures(prompt_tokens=3, completion_tokens=5, tokens_per_s=None)
     """
-    told = {name: float(number) for name, number in _TIMINGS.findall(said)}
+    told = {name: float(number) for name, number in _TIMINGS.findall(said)} if b'"timings"' in said else {}
     prompt, completion = _last(_PROMPT, said), _last(_COMPLETION, said)
     if prompt is None and b"prompt_n" in told:
         prompt = int(told[b"prompt_n"] + told.get(b"cache_n", 0))

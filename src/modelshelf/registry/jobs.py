@@ -135,6 +135,12 @@ class JobTable:
         with self._engine.connect() as connection:
             return [job for row in connection.execute(query) if has_params(job := Job(*row))]
 
+    def job_counts(self) -> dict[tuple[str, str], int]:
+        """Return how many jobs there are of each kind in each state."""
+        query = sa.select(jobs.c.kind, jobs.c.state, sa.func.count()).group_by(jobs.c.kind, jobs.c.state)
+        with self._engine.connect() as connection:
+            return {(str(kind), str(state)): int(count) for kind, state, count in connection.execute(query)}
+
     def job(self, job_id: int) -> Job:
         """Return one job.
 

@@ -16,7 +16,7 @@ from modelshelf.domain.uses import USES_DAYS
 from modelshelf.schemas.status import HealthJson, ReadyJson
 from modelshelf.server import errors, pages
 from modelshelf.server.answers import Json
-from modelshelf.server.api import cache, doctor, events, jobs, models, status, uses
+from modelshelf.server.api import cache, doctor, events, jobs, metrics, models, status, uses
 from modelshelf.server.api import engines as engine_routes
 from modelshelf.server.bodies import BoundedBodies
 from modelshelf.server.doors import PathDoor
@@ -26,6 +26,7 @@ from modelshelf.server.gateway.names import Names
 from modelshelf.server.gateway.ports import Engines, NoEngines
 from modelshelf.server.gateway.relay import Door
 from modelshelf.server.hub import routes
+from modelshelf.server.metrics import Meters
 from modelshelf.server.openapi import EVERYWHERE, TAGS, Api, answers, problems
 from modelshelf.server.preload import preloading
 from modelshelf.server.security import Gate
@@ -46,6 +47,7 @@ def create_app(
     engines: Engines | None = None,
     preload: Sequence[str] = (),
     uses_days: int = USES_DAYS,
+    meters: Meters | None = None,
 ) -> FastAPI:
     """Return the application, which runs the library's jobs while it runs.
 
@@ -58,9 +60,11 @@ def create_app(
         engines: What runs the models; None: nothing does.
         preload: The models to load at once.
         uses_days: How long requests stay in the ledger of uses; 0: none is written there.
+        meters: What counts requests and loads; for a caller that tells it of loads.
     """
     watcher = watcher or shelf.services.watcher()
-    ledger = Ledger(shelf.services.registry, uses_days)
+    meters = meters or Meters()
+    ledger = Ledger(shelf.services.registry, uses_days, [meters.count])
     gateway = Door(engines or NoEngines(), Names(shelf.services.library), ledger, shelf.services.clock)
     app = Api(
         title="modelshelf",
@@ -80,6 +84,7 @@ def create_app(
     app.include_router(models.create_router(shelf, door))
     app.include_router(engine_routes.create_router(shelf.services.library, gateway.engines))
     app.include_router(uses.create_router(shelf, ledger))
+    app.include_router(metrics.create_router(shelf, gateway.engines, ledger, meters))
     app.include_router(cache.create_router(shelf, door))
     app.include_router(jobs.create_router(shelf))
     app.include_router(events.create_router(watcher))

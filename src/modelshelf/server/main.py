@@ -10,6 +10,7 @@ from modelshelf.bootstrap.shelf import open_shelf
 from modelshelf.server.app import create_app
 from modelshelf.server.connections import raise_descriptors
 from modelshelf.server.log import start_logging
+from modelshelf.server.metrics import Meters
 from modelshelf.server.security import check_listening, reached_on
 from modelshelf.server.uvicorn_server import serve as run
 from modelshelf.services.jobs.presence import Presence
@@ -38,16 +39,17 @@ def serve(*, host: str | None, port: int | None, announce: Callable[[str], None]
     with open_shelf() as shelf:
         for name in preload:
             shelf.services.library.row(name)
-        watcher = shelf.services.watcher()
+        watcher, meters = shelf.services.watcher(), Meters()
         app = create_app(
             shelf,
             host=reached,
             api_key=settings.api_key,
             custom_roots=settings.custom_roots,
             watcher=watcher,
-            engines=make_pool(shelf.services),
+            engines=make_pool(shelf.services, on_load=meters.load),
             preload=preload,
             uses_days=settings.uses_days,
+            meters=meters,
         )
         presence = Presence(shelf.services.runner)
 

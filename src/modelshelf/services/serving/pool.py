@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from modelshelf.domain.ports import EngineStarter
 from modelshelf.domain.scheduling_engine import Engine
 from modelshelf.domain.scheduling_events import Seen, Unload
 from modelshelf.domain.scheduling_rules import Rules
-from modelshelf.domain.serving import Endpoint, EngineState, EngineStatus, Served, Wanted
+from modelshelf.domain.serving import Endpoint, EngineState, EngineStatus, Load, Served, Wanted
 from modelshelf.errors import BadInput, EngineFailed, NotFound, ShelfError, Unavailable
 from modelshelf.services.serving.run_loop import RunLoop
 
@@ -28,11 +28,18 @@ class EnginePool:
     """Starts engines for those who ask, shares them, and ends them.
 
     **Concurrency:** the event loop of `start` owns it: everything else is called there.
+
+    Args:
+        starter: Starts engines.
+        rules: How they are shared.
+        on_load: Called with each start that is over.
     """
 
-    def __init__(self, starter: EngineStarter, rules: Rules) -> None:
+    def __init__(
+        self, starter: EngineStarter, rules: Rules, on_load: Callable[[Load], None] = lambda load: None
+    ) -> None:
         self._starter = starter
-        self._run = RunLoop(starter, rules)
+        self._run = RunLoop(starter, rules, on_load)
         self._rules = rules
         self._names: dict[str, tuple[float, int]] = {}
         """When names were looked up, and the ids of the models that they meant."""

@@ -34,7 +34,7 @@ from modelshelf.domain.scheduling_events import (
     Tick,
 )
 from modelshelf.domain.scheduling_rules import Rules
-from modelshelf.domain.serving import DeviceMemory, EngineState, Served, Wanted
+from modelshelf.domain.serving import DeviceMemory, EngineState, Load, Served, Wanted
 from modelshelf.domain.stall import StallWatch
 from modelshelf.errors import EngineFailed, ShelfError, Unavailable
 
@@ -59,13 +59,21 @@ class RunLoop:
     """The scheduler, and everything that is under way because of it.
 
     **Concurrency:** one event loop owns it. Each event is handled, and its effects begun, before anything else runs.
+
+    Args:
+        starter: Starts engines.
+        rules: How they are shared.
+        on_load: Called with each start that is over.
     """
 
-    def __init__(self, starter: EngineStarter, rules: Rules) -> None:
+    def __init__(
+        self, starter: EngineStarter, rules: Rules, on_load: Callable[[Load], None] = lambda load: None
+    ) -> None:
         self.scheduler = Scheduler(rules)
         self.running: dict[int, RunningEngine] = {}
         """The engines that answer, by their models; for reading."""
         self._starter = starter
+        self._on_load = on_load
         self._loop: asyncio.AbstractEventLoop
         self._threads: ThreadPoolExecutor
         self._tickets = itertools.count(1)
@@ -176,10 +184,12 @@ class RunLoop:
             if model_id in self._ends:  # it was to end in this very moment; who ends it tells
                 return
             self._lives.pop(model_id, None)
+            self._on_load(Load(wanted.model_name, wanted.backend, None))
             self.tell(StartFailed(model_id, err, isinstance(err, EngineFailed) and err.out_of_memory))
             return
         self.running[model_id] = engine
         _log.info("engine_ready", extra={**extra, "load_s": engine.load_s})
+        self._on_load(Load(wanted.model_name, wanted.backend, engine.load_s))
         self.tell(Started(model_id, engine.load_s))
         why = await self._end_of(model_id, engine)
         if model_id in self._ends:
