@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from modelshelf.domain.download_hours import DownloadHours
 from modelshelf.domain.engine_wishes import EngineSettings, parse_wishes
+from modelshelf.domain.mirror import MirrorSettings
 from modelshelf.domain.names import BasePath
 from modelshelf.domain.network import Proxy
 from modelshelf.domain.promotion import PromoteMode
@@ -219,6 +220,14 @@ def engine_rules(read: Reading) -> Rules:
         queue_limit=read("QUEUE_LIMIT", count, usual.queue_limit),
         keep_alive_s=read("KEEP_ALIVE", keep_alive, usual.keep_alive_s),
         load_wait_s=read("LOAD_WAIT_S", duration, usual.load_wait_s),
+    )
+
+
+def mirror_settings(read: Reading) -> MirrorSettings:
+    """Return whether `/hf` fetches what isn't here, and how much of a tier that may take."""
+    return MirrorSettings(
+        is_on=read("SHELF_MIRROR", one_of("on", "off"), "off") == "on",
+        share=read("SHELF_MIRROR_SHARE", fraction, MirrorSettings.share),
     )
 
 

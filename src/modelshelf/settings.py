@@ -19,6 +19,7 @@ from dotenv.parser import parse_stream
 from modelshelf import setting_values
 from modelshelf.domain.download_hours import DownloadHours
 from modelshelf.domain.engine_wishes import EngineSettings
+from modelshelf.domain.mirror import MirrorSettings
 from modelshelf.domain.names import BasePath
 from modelshelf.domain.network import PROXIED, Network
 from modelshelf.domain.promotion import PromoteMode
@@ -62,6 +63,8 @@ class Settings:
     """SHELF_PEERS: LAN hubs, which are asked for bytes first."""
     peer_key: str | None = field(repr=False)
     """SHELF_PEER_KEY."""
+    mirror: MirrorSettings
+    """SHELF_MIRROR, SHELF_MIRROR_SHARE."""
     network: Network
     """HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY (or in lower case), REQUESTS_CA_BUNDLE and the like."""
     host: str
@@ -155,6 +158,7 @@ _NAMES = frozenset(
     " CACHE_WARNING_THRESHOLD CACHE_PATH_MAP DATABASE_URL HF_TOKEN HF_ENDPOINT HF_HOME SHELF_HOST SHELF_PORT"
     " SHELF_API_KEY SHELF_CUSTOM_ROOTS SHELF_LOG SHELF_DOWNLOAD_LIMIT SHELF_DOWNLOAD_HOURS SHELF_REQUIRE_MOUNT ON_FULL"
     " ON_SECONDARY_FULL PROMOTE HF_HUB_DISABLE_SYMLINKS SHELF_PUBLISHED_ON SHELF_PEERS SHELF_PEER_KEY"
+    " SHELF_MIRROR SHELF_MIRROR_SHARE"
     " LLAMA_SERVER VLLM_COMMAND SHELF_ENGINES MAX_LOADED QUEUE_LIMIT KEEP_ALIVE LOAD_WAIT_S USES_DAYS".split()
 )
 _CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -335,6 +339,7 @@ def _build(
         hf_endpoint=read("HF_ENDPOINT", setting_values.url, HUB_ENDPOINT),
         peers=read("SHELF_PEERS", setting_values.urls, ()),
         peer_key=read("SHELF_PEER_KEY", lambda value: value.text, None),
+        mirror=setting_values.mirror_settings(read),
         network=_network(read, environ),
         host=read("SHELF_HOST", lambda value: value.text, "127.0.0.1"),
         port=read("SHELF_PORT", setting_values.port, 8000),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from modelshelf.services.maintenance.gc import Collector
     from modelshelf.services.maintenance.reconcile import Reconciler
     from modelshelf.services.maintenance.verify import Verifier
+    from modelshelf.services.mirror.jobs import MirrorJobs
     from modelshelf.services.services import Services
     from modelshelf.services.serving.load import Loader
     from modelshelf.services.shelf import Shelf
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 
 STREAMS = 8
 """Concurrent requests of one pull."""
+_MIRROR_CONNECTIONS = 32
+"""Connections to the hub that are kept for what clients of `/hf` ask for."""
 
 
 class SystemClock:
@@ -78,8 +81,9 @@ def open_shelf(
     """
     from modelshelf.services.shelf import Shelf
 
-    parts = _make_parts(settings or load_settings(env_file), clock or SystemClock(), read_only=read_only)
-    services = _make_services(parts)
+    settings = settings or load_settings(env_file)
+    parts = _make_parts(settings, clock or SystemClock(), read_only=read_only)
+    services = _make_services(parts, settings)
     parts.runner.handle(
         {
             JobKind.ADOPT: partial(_run, lambda: services.adopter),
@@ -91,6 +95,7 @@ def open_shelf(
             JobKind.GC: partial(_run, lambda: services.collector),
             JobKind.DEDUPE: partial(_run, lambda: services.deduper),
             JobKind.VERIFY: partial(_run, lambda: services.verifier),
+            JobKind.MIRROR: partial(_run, lambda: services.mirror_jobs),
         }
     )
     return Shelf(services)
@@ -107,7 +112,7 @@ def _run(service: Callable[[], _RunsJobs], running: Running) -> None:
     service().run(running)
 
 
-def _make_services(parts: _Parts) -> Services:
+def _make_services(parts: _Parts, settings: Settings) -> Services:
     from modelshelf.services.catalog.adapters import Adapters
     from modelshelf.services.lifecycle.register import Registrar
     from modelshelf.services.lifecycle.remove import Remover
@@ -138,6 +143,8 @@ def _make_services(parts: _Parts) -> Services:
         make_loader=partial(_make_loader, parts),
         make_collector=partial(_make_collector, parts),
         make_deduper=partial(_make_deduper, parts),
+        make_mirror_jobs=partial(_make_mirror_jobs, parts, settings, remover),
+        mirrors=settings.mirror.is_on,
     )
 
 
@@ -176,6 +183,19 @@ def _make_deduper(parts: _Parts) -> Deduper:
     from modelshelf.services.maintenance.dedupe import Deduper
 
     return Deduper(parts.registry, parts.tiers, parts.runner)
+
+
+def _make_mirror_jobs(parts: _Parts, settings: Settings, remover: Remover) -> MirrorJobs:
+    from modelshelf.bootstrap.hub import make_hub
+    from modelshelf.services.mirror.jobs import READ_SEGMENTS, MirrorJobs
+    from modelshelf.services.mirror.share import Share
+    from modelshelf.services.mirror.upstream import Upstream
+
+    hub = make_hub(settings, _MIRROR_CONNECTIONS).with_token("")
+    upstream = Upstream(lambda token: hub.with_token(token) if token else hub)
+    puller = replace(parts.puller, hub=hub, most_segments=READ_SEGMENTS)
+    share = Share(parts.registry, parts.tiers, remover, settings.mirror.share, upstream.has)
+    return MirrorJobs(parts.registry, parts.tiers, puller, parts.runner, upstream, share)
 
 
 def _make_loader(parts: _Parts) -> Loader:

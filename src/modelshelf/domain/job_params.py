@@ -12,7 +12,7 @@ from typing import ClassVar, Self, TypeVar
 
 from modelshelf.domain.jobs import Job, JobKind
 from modelshelf.domain.models import FileEntry, file_entry
-from modelshelf.domain.names import BasePath, CommitHash, RepoId
+from modelshelf.domain.names import BasePath, CommitHash, FilePath, RepoId
 from modelshelf.domain.outside import flag_of, list_of, maybe, number_of, object_of, parse_json, size_of, text_of
 from modelshelf.errors import BadInput
 
@@ -134,6 +134,21 @@ class UpdateParams(JobParams):
     def parse(cls, said: Mapping[str, object]) -> Self:
         """Return the parameters in JSON values; see `JobParams.parse`."""
         return cls(CommitHash(said["commit_hash"]), flag_of(said["keep_old"]))
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorParams(JobParams):
+    """What clients of `/hf` wait for."""
+
+    kind: ClassVar[JobKind] = JobKind.MIRROR
+
+    paths: tuple[FilePath, ...]
+    """Files of the model's commit."""
+
+    @classmethod
+    def parse(cls, said: Mapping[str, object]) -> Self:
+        """Return the parameters in JSON values; see `JobParams.parse`."""
+        return cls(list_of(said["paths"], FilePath))
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,8 @@ class JobKind(enum.StrEnum):
     DEDUPE = "dedupe"
     RECONCILE = "reconcile"
     ADOPT = "adopt"
+    MIRROR = "mirror"
+    """Fetches what clients of `/hf` ask for."""
     EVICT = "evict"
     """Nobody runs it: it records that a model's files were deleted to make room."""
 

@@ -261,7 +261,7 @@ def state_of(
     active = row.job_state in _ACTIVE
     if row.complete and not missing_files:
         return _state_of_whole(row, damaged)
-    if active and row.job_kind in (JobKind.PULL, JobKind.UPDATE):
+    if active and row.job_kind in (JobKind.PULL, JobKind.UPDATE, JobKind.MIRROR):
         return _ACTIVE[row.job_state], row.job_detail
     if row.job_state == "failed" and row.job_kind == JobKind.PULL and not row.complete:
         return State.FAILED, row.job_detail

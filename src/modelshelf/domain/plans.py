@@ -104,7 +104,7 @@ def segment_range(index: int, size_bytes: int) -> tuple[int, int]:
     return start, min(start + SEGMENT_BYTES, size_bytes)
 
 
-def plan_runs(missing: Iterable[int], streams: int) -> list[tuple[int, int]]:
+def plan_runs(missing: Iterable[int], streams: int, most: int = MOST_RUN_SEGMENTS) -> list[tuple[int, int]]:
     """Return half-open runs of adjacent segments, one for each request, short enough for all streams to have work.
 
     They get shorter towards the end, so that the streams end together and little is left to hash.
@@ -112,6 +112,7 @@ def plan_runs(missing: Iterable[int], streams: int) -> list[tuple[int, int]]:
     Args:
         missing: Indices of the segments that have not arrived, ascending.
         streams: How many requests run at the same time.
+        most: How many segments a request asks for at most.
 
     >>> plan_runs([0, 1, 2, 5], streams=1)
     [(0, 3), (5, 6)]
@@ -124,7 +125,7 @@ def plan_runs(missing: Iterable[int], streams: int) -> list[tuple[int, int]]:
             runs[-1] = (runs[-1][0], index + 1)
         else:
             share = (len(indices) - i) // max(1, streams)
-            longest = max(LEAST_RUN_SEGMENTS, min(MOST_RUN_SEGMENTS, share))
+            longest = max(LEAST_RUN_SEGMENTS, min(most, share))
             runs.append((index, index + 1))
     return runs
 

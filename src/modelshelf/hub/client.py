@@ -62,6 +62,19 @@ class HubClient:
         self._patience = patience
         self._made: tuple[Http, RangeClient] | None = None
 
+    def with_token(self, token: str) -> HubClient:
+        """Return the same hub for another token, over the same connections; empty for none.
+
+        What one token opened, such as the address of a file's storage, isn't known to the other.
+        """
+        from modelshelf.hub.http import Http
+        from modelshelf.hub.ranges import RangeClient
+
+        other = HubClient(self.endpoint, token, self._user_agent, self._connections, self._network, self._patience)
+        http = Http(self.endpoint, other._token, self._ready()[0].transport)
+        other._made = http, RangeClient(http)
+        return other
+
     def greet(self, timeout_s: float) -> bool | None:
         """Ask whose the token is; return whether the hub accepts it, or None without one or if the hub doesn't say.
 

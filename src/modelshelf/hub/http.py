@@ -39,6 +39,11 @@ class Http:
         self._transport = transport
 
     @property
+    def transport(self) -> Transport:
+        """What makes the requests."""
+        return self._transport
+
+    @property
     def has_token(self) -> bool:
         """Whether there is a token to send."""
         return self._token() is not None

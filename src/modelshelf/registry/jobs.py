@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 
 import sqlalchemy as sa
 
+from modelshelf.domain.job_params import JobParams
 from modelshelf.domain.jobs import A_PERSON, DONE, QUEUED, RUNNING, UNFINISHED, WAITING, Cause, Job
 from modelshelf.domain.models import ModelRow
 from modelshelf.errors import NotFound
@@ -92,6 +94,10 @@ class JobTable:
         with self._engine.begin() as connection:
             statement = sa.update(jobs).where(jobs.c.id == job_id).values(**values, heartbeat_at=db_now())
             connection.execute(statement)
+
+    def set_params(self, job_id: int, params: JobParams) -> None:
+        """Change what is left for a job to do."""
+        self.update_job(job_id, {"params": json.dumps(params.to_json())})
 
     def finish_job(self, job_id: int, state: str, *, detail: str = "", error: str = "", total_bytes: int = 0) -> None:
         """End a job, successfully or not.

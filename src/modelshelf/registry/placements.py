@@ -14,12 +14,13 @@ from sqlalchemy.exc import IntegrityError
 
 from modelshelf.domain.job_params import OldCopy
 from modelshelf.domain.jobs import DONE, UNFINISHED, Cause
-from modelshelf.domain.models import FileEntry, ModelRow, select_files, total_size
+from modelshelf.domain.models import FileEntry, Mirrored, ModelRow, select_files, total_size
 from modelshelf.domain.sidecars import Sidecar
 from modelshelf.domain.tiers import CUSTOM
 from modelshelf.domain.weight_files import WeightFormat, format_by_names
 from modelshelf.errors import NotFound
 from modelshelf.registry.database import db_now
+from modelshelf.registry.fast_read import model_rows, models_query
 from modelshelf.registry.rows import columns_of, drop_manifests, new_deletion
 from modelshelf.registry.tables import files, jobs, models
 
@@ -163,6 +164,24 @@ class Placements:
             for repo_id in {row.hf_path, sidecar.hf_path}:
                 drop_manifests(connection, repo_id)
         return True
+
+    def mirrored(self) -> dict[str, Mirrored]:
+        """Return how repositories were mirrored, by their ids in lower case; NO if a person registered one as well."""
+        some = sa.select(models.c.hf_path).where(models.c.mirrored != Mirrored.NO)
+        query = sa.select(sa.func.lower(models.c.hf_path), models.c.mirrored).where(models.c.hf_path.in_(some))
+        found: dict[str, set[str]] = {}
+        with self._engine.connect() as connection:
+            for repo_id, how in connection.execute(query.distinct()):
+                found.setdefault(repo_id, set()).add(how)
+        order = (Mirrored.NO, Mirrored.GATED, Mirrored.OPEN)
+        return {repo_id: next(how for how in order if how in hows) for repo_id, hows in found.items()}
+
+    def mirrored_on(self, cache_location: str) -> list[ModelRow]:
+        """Return the mirrored models of a location."""
+        statement, parameters = models_query(cache_location=cache_location)
+        with self._engine.connect() as connection:
+            rows = model_rows(tuple(row) for row in connection.execute(sa.text(statement), parameters))
+        return [row for row in rows if row.mirrored]
 
     def grow(self, model_id: int, patterns: Sequence[str], size_bytes: int, signature: str) -> None:
         """Set which files a mirrored model has; all of them are verified and laid out.

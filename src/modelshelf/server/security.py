@@ -29,6 +29,7 @@ _OPEN_PAGES = frozenset({"/", "/docs", "/openapi.json"})
 """Paths that need no key, because a browser sends none with a typed address; they show nothing of the library."""
 _OWN_SITE = frozenset({"same-origin", "none"})
 _HOST = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(?::[0-9]{1,5})?")
+_HUB_TOKEN = "modelshelf.hub_token"
 _READING = frozenset({"GET", "HEAD"})
 
 
@@ -71,6 +72,11 @@ def scope_of(method: str, path: str) -> Scope:
     return Scope.READ if method in _READING or path.startswith("/hf/") else Scope.MANAGE
 
 
+def hub_token(scope: Request) -> str:
+    """Return the token that a request brings for the hub; empty for none, and where it brings a key of this server."""
+    return str(scope.get(_HUB_TOKEN, ""))
+
+
 class Gate:
     """ASGI middleware that forwards a request or answers 400, 401 or 403 before any of it is read.
 
@@ -100,6 +106,8 @@ class Gate:
         else:
             if name:
                 scope.setdefault("state", {})[KEY_NAME] = name
+            elif self._keys is None:
+                scope[_HUB_TOKEN] = _bearer(Headers(scope=scope))
             await self._app(scope, receive, send)
 
     async def _check(self, method: str, path: str, headers: Headers) -> str:
@@ -144,6 +152,11 @@ def _checked_key(keys: KeyRing, wanted: Scope, path: str, headers: Headers) -> s
             hint=f"Make one that is: shelf key add NAME --scope {wanted}",
         )
     return found.name
+
+
+def _bearer(headers: Headers) -> str:
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 class _Host:

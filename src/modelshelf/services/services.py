@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from modelshelf.services.maintenance.gc import Collector
     from modelshelf.services.maintenance.reconcile import Reconciler
     from modelshelf.services.maintenance.verify import Verifier
-    from modelshelf.services.mirror.lookup import HubFace
+    from modelshelf.services.mirror.face import Face
+    from modelshelf.services.mirror.jobs import MirrorJobs
     from modelshelf.services.serving.load import Loader
     from modelshelf.services.space.tiers import TierService
 
@@ -62,6 +63,9 @@ class Services:
     make_loader: Callable[[], Loader]
     make_collector: Callable[[], Collector]
     make_deduper: Callable[[], Deduper]
+    make_mirror_jobs: Callable[[], MirrorJobs]
+    mirrors: bool
+    """Whether `/hf` fetches from the hub what isn't here."""
 
     @cached_property
     def finder(self) -> Finder:
@@ -108,6 +112,11 @@ class Services:
         """Lets identical blobs share their bytes."""
         return self.make_deduper()
 
+    @cached_property
+    def mirror_jobs(self) -> MirrorJobs:
+        """Fetches what clients of `/hf` ask for."""
+        return self.make_mirror_jobs()
+
     def check(self) -> None:
         """Raise unless the registry answers.
 
@@ -126,8 +135,14 @@ class Services:
 
         return Watcher(self.registry, self.library, self.tiers)
 
-    def hub_face(self) -> HubFace:
+    def hub_face(self) -> Face:
         """Return the look-ups for clients that speak the Hub's protocol."""
         from modelshelf.services.mirror.lookup import HubFace
 
-        return HubFace(self.tiers.online_bases, self.library.why_away)
+        here = HubFace(self.tiers.online_bases, self.library.why_away)
+        if not self.mirrors:
+            return here
+        from modelshelf.services.mirror.mirrored import MirroredRepos
+        from modelshelf.services.mirror.pull_through import PullThrough
+
+        return PullThrough(here, self.mirror_jobs.upstream, self.mirror_jobs, MirroredRepos(self.registry))

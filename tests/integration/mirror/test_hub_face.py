@@ -541,7 +541,7 @@ def test_a_tier_without_symlinks_has_the_same_digests(tmp_path: Path, tree: bool
     """Without symbolic links a file's digest comes from the list of files, else from its bytes."""
     add_commit(tmp_path / "tier", "org/name", COMMIT, FILES, symlinks=False, tree=tree)
     hub = HubFace(lambda: [Base(tmp_path / "tier")])
-    found = {file.path: file.etag for file in hub.files_here(hub.resolve("org/name", COMMIT))}
+    found = {file.path: file.etag for file in hub.files_to_give(hub.resolve("org/name", COMMIT))}
     expected = {path: digest_of(path, content) for path, content in FILES.items()}
     if not tree:
         expected["onnx/deep/model.bin"] = digest_of("small", b"onnx")  # nothing says that such a small file is in LFS

@@ -167,6 +167,7 @@ def test_a_base_that_is_not_there_yet_lies_on_the_disk_above_it(base: Base, tmp_
     assert marker.device(base) == marker.device(Base(tmp_path)) == str(tmp_path.stat().st_dev)
     found = os.statvfs(tmp_path)
     assert marker.free_bytes(base) == pytest.approx(found.f_bavail * found.f_frsize, rel=0.05)
+    assert marker.disk_bytes(base) == found.f_blocks * found.f_frsize
     assert not base.path.exists()
 
 

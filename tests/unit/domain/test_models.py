@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from modelshelf.domain.models import (
     FileEntry,
+    Mirrored,
     Model,
     ModelRow,
     State,
@@ -180,3 +181,11 @@ def test_a_model_says_what_its_row_says() -> None:
     assert repr(found) == "<Model qwen: ready, 5.0 GB on primary>"
     away = dataclasses.replace(found, row=row(size_bytes=0, cache_location="custom"), base="/usb", state=State.OFFLINE)
     assert repr(away) == "<Model qwen: offline, 0 B on /usb>"
+
+
+@pytest.mark.parametrize("word", ["shut", 1, None, ["open"]], ids=repr)
+def test_only_known_words_say_how_a_model_was_mirrored(word: object) -> None:
+    """A word that isn't one of ours is refused, so that nothing gated is taken for open."""
+    assert [Mirrored.parse(known) for known in ("", "open", "gated")] == list(Mirrored)
+    with pytest.raises(BadInput):
+        Mirrored.parse(word)

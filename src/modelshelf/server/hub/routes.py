@@ -18,13 +18,15 @@ from fastapi.responses import JSONResponse, Response
 
 from modelshelf.domain import lfs
 from modelshelf.domain.outside import parse_json
-from modelshelf.errors import BadInput, Conflict, NotFound, Unavailable
+from modelshelf.errors import BadInput, Denied, NotFound, ShelfError, Unavailable
 from modelshelf.server.errors import header_line, retry_after
 from modelshelf.server.hub import bodies
+from modelshelf.server.hub.following import Following
 from modelshelf.server.hub.paths import HubPath, has_etag, parse_path, parse_range
 from modelshelf.server.hub.sendfile import FileSlice
+from modelshelf.server.security import hub_token
 from modelshelf.services.mirror.contents import Contents, ServedFile
-from modelshelf.services.mirror.lookup import HubFace
+from modelshelf.services.mirror.face import Face
 from modelshelf.services.mirror.repositories import ResolvedRevision
 
 PREFIX = "/hf"
@@ -34,17 +36,16 @@ _PAGE = 1000
 """Most entries on one page of a list, as on the Hub."""
 
 
-def create_router(face: HubFace) -> APIRouter:
+def create_router(face: Face) -> APIRouter:
     """Return the routes of the hub face, below `/hf`.
 
     **Concurrency:** look-ups run in threads, because a disk may sleep; the event loop sends bytes. Middleware around
     these routes must be plain ASGI: Starlette's BaseHTTPMiddleware and GZipMiddleware drop zero-copy messages.
     """
     router = APIRouter(prefix=PREFIX)
-    answers = _Answers(face)
 
     def read(request: Request) -> Response:
-        return answers.answer(request)
+        return _Answers(face.for_caller(hub_token(request.scope))).answer(request)
 
     async def ask(request: Request) -> Response:
         body = b""
@@ -52,7 +53,7 @@ def create_router(face: HubFace) -> APIRouter:
             body += chunk
             if len(body) > _BODY_LIMIT_BYTES:
                 return _error(413, "The body is too large.")
-        return await run_in_threadpool(answers.answer, request, body)
+        return await run_in_threadpool(_Answers(face.for_caller(hub_token(request.scope))).answer, request, body)
 
     router.add_api_route("/{rest:path}", read, methods=["GET", "HEAD"], include_in_schema=False, response_model=None)
     router.add_api_route("/{rest:path}", ask, methods=["POST"], include_in_schema=False, response_model=None)
@@ -60,9 +61,9 @@ def create_router(face: HubFace) -> APIRouter:
 
 
 class _Answers:
-    """One method for each kind of question."""
+    """One method for each kind of question, for one caller."""
 
-    def __init__(self, face: HubFace) -> None:
+    def __init__(self, face: Face) -> None:
         self._face = face
         self._kinds: dict[tuple[str, str], Callable[[HubPath, Request, bytes], Response]] = {
             ("GET", "whoami"): self._whoami,
@@ -91,10 +92,10 @@ class _Answers:
             return kind(asked, request, body)
         except NotFound as err:
             return _not_found(err)
-        except (Conflict, Unavailable) as err:
+        except ShelfError as err:
             # A listed file that isn't here is 409: huggingface_hub asks six times after a 503, and takes
             # 404 for "doesn't exist".
-            return _error(err.status, f"{err.detail} {err.hint}".rstrip(), retry_after(err))
+            return _refusal(err)
         except OSError as err:
             # Never 404: clients remember that a file doesn't exist.
             return _error(503, f"The disk cannot be read: {os.strerror(err.errno or 0)}.")
@@ -109,7 +110,7 @@ class _Answers:
         """List the models here, one page at a time, for `HfApi.list_models` and the JS client's `listModels`."""
         query = request.query_params
         wanted, author = query.get("search", "").lower(), query.get("author", "").lower()
-        ids = [repo_id for repo_id in self._face.repo_ids() if wanted in repo_id.lower()]
+        ids = [repo_id for repo_id in self._face.here.repo_ids() if wanted in repo_id.lower()]
         ids = [repo_id for repo_id in ids if author in ("", repo_id.lower().partition("/")[0])]
         first, count = _number(query.get("cursor"), 0), _page_size(request)
         is_full = _flag(request, "full") or "siblings" in query.getlist("expand") + query.getlist("expand[]")
@@ -118,11 +119,11 @@ class _Answers:
 
     def _sidecar(self, repo_id: str, *, is_full: bool) -> dict[str, Any]:
         try:
-            found = self._face.resolve(repo_id)
+            found = self._face.here.resolve(repo_id)
         except (NotFound, Unavailable):
             return bodies.sidecar(repo_id, None)
         if is_full:
-            return bodies.info(found, self._face.contents(found), with_blobs=False)
+            return bodies.info(found, self._face.here.contents(found), with_blobs=False)
         return bodies.sidecar(repo_id, found)
 
     def _info(self, asked: HubPath, request: Request, body: bytes) -> Response:
@@ -175,12 +176,12 @@ class _Answers:
         """
         found = self._face.resolve(asked.repo_id, asked.revision)
         if _is_llama_cpp(request):
-            return found, Contents(self._face.files_here(found), whole=True)
+            return found, Contents(self._face.files_to_give(found), whole=True)
         return found, self._face.contents(found)
 
     def _manifest(self, asked: HubPath, request: Request, body: bytes) -> Response:
         found = self._face.resolve(asked.repo_id)
-        files = self._face.files_here(found)
+        files = self._face.files_to_give(found)
         file = bodies.choose_gguf(files, asked.path)
         if file is None:
             raise NotFound(f"No GGUF of {found.repo_id} here is {asked.path!r}.", error_code="EntryNotFound")
@@ -197,14 +198,13 @@ class _Answers:
 
     def _resolve(self, asked: HubPath, request: Request, body: bytes) -> Response:
         found = self._face.file(asked.repo_id, asked.revision, asked.path)
-        assert found.disk_path is not None
         headers = bodies.file_headers(found, asked.revision)
         if has_etag(request.headers.get("if-none-match"), headers["ETag"]):
             return Response(status_code=304, headers=headers)
         if request.method == "HEAD":
             return _head(found, headers, request)
         span = None
-        if request.headers.get("if-range") in (None, headers["ETag"]):
+        if request.headers.get("if-range") in (None, headers["ETag"]) and not self._face.was_damaged(found.etag):
             span = parse_range(request.headers.get("range"), found.size_bytes)
         if span is not None and not span:
             headers["Content-Range"] = f"bytes */{found.size_bytes}"
@@ -212,6 +212,9 @@ class _Answers:
         if span is not None:
             headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{found.size_bytes}"
         status, span = (200, range(found.size_bytes)) if span is None else (206, span)
+        if found.disk_path is None:
+            arrival = self._face.follow(asked.repo_id, asked.revision, found)
+            return Following(arrival, span, status_code=status, headers=headers, refuse=_refusal)
         file = open(found.disk_path, "rb", buffering=0, opener=_no_follow)  # noqa: SIM115 - see the opener
         return FileSlice(file, span.start, len(span), status_code=status, headers=headers)
 
@@ -292,6 +295,12 @@ def _not_found(err: NotFound) -> Response:
     if "commit_hash" in err.fields:
         headers["X-Repo-Commit"] = str(err.fields["commit_hash"])
     return _error(404, err.detail, headers)
+
+
+def _refusal(err: ShelfError) -> Response:
+    """Return the answer that says why a request can't be answered now; a hub that refuses calls it gated."""
+    headers = {"X-Error-Code": "GatedRepo"} if isinstance(err, Denied) and "hf_path" in err.fields else {}
+    return _error(err.status, f"{err.detail} {err.hint}".rstrip(), headers | retry_after(err))
 
 
 def _error(status: int, message: str, headers: dict[str, str] | None = None) -> Response:

@@ -180,29 +180,44 @@ class FileSlice(Response):
         """Send it."""
         with self._file:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            if self._count and ZERO_COPY in scope.get("extensions", {}):
-                part = {"file": self._file, "offset": self._offset, "count": self._count, "more_body": False}
-                await send({"type": ZERO_COPY, **part})
-            else:
-                await self._stream(receive, send)
-
-    async def _stream(self, receive: Receive, send: Send) -> None:
-        # Some servers drop what is sent to a client that left: without this check a thread would read it all.
-        gone = asyncio.create_task(_until_disconnect(receive))
-        try:
-            at, end = self._offset, self._offset + self._count
-            while at < end and not gone.done():
-                chunk = await asyncio.to_thread(os.pread, self._file.fileno(), min(_CHUNK_BYTES, end - at), at)
-                if not chunk:
-                    return  # shorter than promised: the server closes the connection
-                at += len(chunk)
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            if at == end:
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
-        finally:
-            gone.cancel()
+            if is_zero_copy(scope):
+                await send_part(self._file, self._offset, self._count, send)
+                return
+            # Some servers drop what is sent to a client that left: without this check a thread would read it all.
+            gone = asyncio.create_task(until_disconnect(receive))
+            try:
+                await send_chunks(self._file, self._offset, self._count, gone, send)
+            finally:
+                gone.cancel()
 
 
-async def _until_disconnect(receive: Receive) -> None:
+def is_zero_copy(scope: Scope) -> bool:
+    """Return whether the server moves a file's bytes to the socket by itself."""
+    return ZERO_COPY in scope.get("extensions", {})
+
+
+async def send_part(file: BinaryIO, offset: int, count: int, send: Send) -> None:
+    """End a response with a part of a file, through a server that is `is_zero_copy`."""
+    if count:
+        await send({"type": ZERO_COPY, "file": file, "offset": offset, "count": count, "more_body": False})
+    else:
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def send_chunks(file: BinaryIO, offset: int, count: int, gone: asyncio.Future[None], send: Send) -> None:
+    """End a response with a part of a file, read by a thread, until the client is gone."""
+    at, end = offset, offset + count
+    while at < end and not gone.done():
+        chunk = await asyncio.to_thread(os.pread, file.fileno(), min(_CHUNK_BYTES, end - at), at)
+        if not chunk:
+            return  # shorter than promised: the server closes the connection
+        at += len(chunk)
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    if at == end:
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def until_disconnect(receive: Receive) -> None:
+    """Return when the client is gone."""
     while (await receive())["type"] != "http.disconnect":
         pass

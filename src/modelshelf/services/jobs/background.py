@@ -13,12 +13,14 @@ class BackgroundJobs:
 
     def __init__(self) -> None:
         self._going: list[tuple[Running, threading.Thread]] = []
+        self._mutex = threading.Lock()
 
     def start(self, run: Callable[[Running], None], running: Running) -> None:
         """Run a job in its own thread."""
         thread = threading.Thread(target=run_quietly, args=(run, running), name="background-job", daemon=True)
-        self._going.append((running, thread))
-        thread.start()
+        with self._mutex:
+            thread.start()
+            self._going = [(one, other) for one, other in self._going if other.is_alive()] + [(running, thread)]
 
     def wait(self) -> None:
         """Return when all of them have ended."""

@@ -36,6 +36,11 @@ class Counter:
             figures = {"done_bytes": 0, "total_bytes": total_bytes} if total_bytes else {}
             self._reading = replace(now, phase=name, detail="", **figures)
 
+    def grow(self, total_bytes: int) -> None:
+        """Add bytes to handle to the phase."""
+        with self._mutex:
+            self._reading = replace(self._reading, total_bytes=self._reading.total_bytes + total_bytes)
+
     def advance(self, done_bytes: int) -> None:
         """Count bytes."""
         with self._mutex:

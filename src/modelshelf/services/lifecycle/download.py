@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 
 from modelshelf.domain.jobs import backoff_s
 from modelshelf.domain.made_up_commits import check_real
-from modelshelf.domain.plans import SEGMENT_BYTES, BlobNeed, PullPlan, plan_runs, segment_count
+from modelshelf.domain.plans import MOST_RUN_SEGMENTS, SEGMENT_BYTES, BlobNeed, PullPlan, plan_runs, segment_count
 from modelshelf.domain.ports import ByteStream, Clock, Hub, Progress
 from modelshelf.errors import Cancelled, Corrupt, Unavailable
-from modelshelf.services.lifecycle.download_tasks import Download, Task, is_large
+from modelshelf.services.lifecycle.download_tasks import Download, Task, is_large, is_there
 from modelshelf.services.lifecycle.line import STALL_S, Line
 from modelshelf.services.lifecycle.open_hours import OpenHours
 from modelshelf.services.lifecycle.rate_limit import Throttle
@@ -60,6 +60,8 @@ class Fetcher:
     """Work stops when these hours end."""
     on_written: Callable[[int], None]
     """Called with the number of reserved bytes that are now on the disk."""
+    most_segments: int = MOST_RUN_SEGMENTS
+    """How many segments a request asks for at most: few where somebody reads the file while it arrives."""
     _sources: Sources = field(init=False)
     _waiting: deque[BlobNeed] = field(default_factory=deque)
     _tasks: deque[Task] = field(default_factory=deque)
@@ -235,7 +237,7 @@ class Fetcher:
             return None
         with contextlib.ExitStack() as undo:
             undo.push(held)
-            if self._is_there(need):
+            if is_there(self.base.repo(self.plan.repo_id), need):
                 self.progress.skip(need.size_bytes)
                 self.on_written(need.size_bytes)
                 return None
@@ -249,14 +251,7 @@ class Fetcher:
         if not missing:
             self._finish(download)
             return None
-        return Task(download, *plan_runs(missing, self.streams)[0], opens=True)
-
-    def _is_there(self, need: BlobNeed) -> bool:
-        """Return whether another process published the blob since the plan."""
-        try:
-            return self.base.repo(self.plan.repo_id).blob(need.digest).stat().st_size == need.size_bytes
-        except OSError:
-            return False
+        return Task(download, *plan_runs(missing, self.streams, self.most_segments)[0], opens=True)
 
     def _carry_out(self, task: Task, buffer: memoryview) -> None:
         """Ask for a task's segments until they are all there; after a segment's worth a cut costs no pause."""
@@ -325,7 +320,8 @@ class Fetcher:
         """Give the rest of a blob to the other streams."""
         missing = [i for i in task.download.incoming.missing() if not task.first <= i < task.last]
         with self._changed:
-            self._tasks.extend(Task(task.download, *run) for run in plan_runs(missing, self.streams))
+            runs = plan_runs(missing, self.streams, self.most_segments)
+            self._tasks.extend(Task(task.download, *run) for run in runs)
             self._changed.notify_all()
 
     def _skip(self, need: BlobNeed, count: int, stream: ByteStream, buffer: memoryview) -> None:

@@ -13,7 +13,7 @@ from modelshelf.domain.jobs import DOWNLOADING
 from modelshelf.domain.made_up_commits import check_real
 from modelshelf.domain.models import FileEntry, Model, ModelRow, State, may_be_short, select_files
 from modelshelf.domain.names import COMMIT_HASH, BasePath, CommitHash, Digest, RepoId
-from modelshelf.domain.plans import BlobNeed, PullPlan, beside_bytes, plan_pull
+from modelshelf.domain.plans import MOST_RUN_SEGMENTS, BlobNeed, PullPlan, beside_bytes, plan_pull
 from modelshelf.domain.ports import Clock, Hub, Progress
 from modelshelf.domain.references import is_projector, quantisation_of
 from modelshelf.domain.tiers import Tier
@@ -58,6 +58,8 @@ class Puller:
     throttle: Throttle
     hours: OpenHours
     streams: int
+    most_segments: int = MOST_RUN_SEGMENTS
+    """See `download.Fetcher`."""
 
     def run(self, running: Running) -> None:
         """Run a pull job; see `pull`.
@@ -186,6 +188,7 @@ class Puller:
             throttle=self.throttle,
             hours=self.hours,
             on_written=reservation.wrote,
+            most_segments=self.most_segments,
         )
 
     def _set_aside_damage(self, base: Base, tier_id: str, plan: PullPlan, progress: Progress) -> None:

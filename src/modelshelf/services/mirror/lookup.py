@@ -15,6 +15,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
+from typing import NoReturn
 
 from modelshelf.domain.models import FileEntry
 from modelshelf.domain.names import FilePath, is_digest
@@ -44,6 +45,15 @@ class HubFace:
         self._repos = HubRepos(bases, why_away)
         self._digests = FileDigests()
         self._memory = ContentsMemory()
+
+    def for_caller(self, token: str) -> HubFace:
+        """Return itself: whoever passed the key may read what is here."""
+        return self
+
+    @property
+    def here(self) -> HubFace:
+        """What the tiers hold: all that this face knows."""
+        return self
 
     def resolve(self, repo_id: str, revision: str = "main") -> ResolvedRevision:
         """Return the commit of a revision and the tiers that have its snapshot.
@@ -83,7 +93,7 @@ class HubFace:
         self._memory.keep(resolved, contents, mtimes)
         return contents
 
-    def files_here(self, resolved: ResolvedRevision) -> list[ServedFile]:
+    def files_to_give(self, resolved: ResolvedRevision) -> list[ServedFile]:
         """Return the files of a commit that can be read now, by path; a partial snapshot has fewer than the commit."""
         return sorted(self._here(resolved, ()), key=_path_of)
 
@@ -107,7 +117,11 @@ class HubFace:
                 just isn't on our disks must not be denied that way.
             Unavailable: A tier that may have it is offline.
         """
-        resolved = self.resolve(repo_id, revision)
+        return self.entry_of(self.resolve(repo_id, revision), path)
+
+    def entry_of(self, resolved: ResolvedRevision, path: str) -> ServedFile:
+        """Return one file of a commit, on a tier or not; raises NotFound as `entry` does."""
+        repo_id = resolved.repo_id
         fields = {"error_code": "EntryNotFound", "hf_path": repo_id, "path": path}
         try:
             FilePath(path)
@@ -135,9 +149,17 @@ class HubFace:
         """
         found = self.entry(repo_id, revision, path)
         if found.disk_path is None:
-            hint = f"Add it there: shelf add NAME {repo_id} --include '{path}'"
-            raise self._repos.or_away(Conflict(f"{path} of {repo_id} is not on this server.", hint=hint), repo_id)
+            self.follow(repo_id, revision, found)
         return found
+
+    def follow(self, repo_id: str, revision: str, found: ServedFile) -> NoReturn:
+        """Raise Conflict: a file that isn't here isn't fetched."""
+        hint = f"Add it there: shelf add NAME {repo_id} --include '{found.path}'"
+        raise self._repos.or_away(Conflict(f"{found.path} of {repo_id} is not on this server.", hint=hint), repo_id)
+
+    def was_damaged(self, digest: str) -> bool:
+        """Return False: bytes are given away only after they were verified."""
+        return False
 
     def _surely_lacks(self, resolved: ResolvedRevision, listed: Mapping[str, FileEntry], path: str) -> bool:
         """Return whether the commit, and not just these tiers, has no such file."""

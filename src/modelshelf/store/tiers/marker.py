@@ -211,6 +211,12 @@ def free_bytes(base: Base) -> int:
     return found.f_bavail * found.f_frsize
 
 
+def disk_bytes(base: Base) -> int:
+    """Return the bytes that a base's file system has in all."""
+    found = os.statvfs(_holder(base))
+    return found.f_blocks * found.f_frsize
+
+
 def free_entries(base: Base) -> int | None:
     """Return how many more files a base's file system can have for an ordinary user; None if it doesn't count them."""
     found = os.statvfs(nearest_folder(base))

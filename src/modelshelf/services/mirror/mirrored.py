@@ -1,0 +1,38 @@
+"""Which repositories are here because a client of `/hf` asked for them."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from modelshelf.domain.models import Mirrored
+from modelshelf.registry.registry import Registry
+
+_KEPT_S = 1.0
+"""How long the registry isn't asked again, in seconds."""
+
+
+class MirroredRepos:
+    """How repositories were mirrored.
+
+    What was gated stays so while this process lives, also while the files of a removed model are still being deleted.
+
+    **Concurrency:** safe from any thread.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._known: dict[str, Mirrored] = {}
+        self._gated: set[str] = set()
+        self._asked_at = float("-inf")
+        self._mutex = threading.Lock()
+
+    def __call__(self, repo_id: str) -> Mirrored | None:
+        """Return how a repository was mirrored; None for one that isn't here, or that a person registered."""
+        with self._mutex:
+            if time.monotonic() - self._asked_at >= _KEPT_S:
+                self._known = self._registry.placements.mirrored()
+                self._gated |= {repo for repo, how in self._known.items() if how is Mirrored.GATED}
+                self._asked_at = time.monotonic()
+            key = repo_id.lower()
+            return self._known.get(key, Mirrored.GATED if key in self._gated else Mirrored.NO) or None

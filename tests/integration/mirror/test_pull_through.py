@@ -1,0 +1,219 @@
+"""`/hf` with SHELF_MIRROR=on: real clients, a hub that logs, and a server between them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from modelshelf.domain.jobs import DONE
+from modelshelf.services.shelf import Shelf
+from tests.fakes.hub import FakeHub
+from tests.invariants import violations
+from tests.serving import Reply, Serving, read_all, serving
+from tests.stock_client import StockClient
+from tests.world import DEADLINE_S, MIB, Home, random_bytes, wait_until
+
+WEIGHTS = random_bytes(9 * MIB + 1000)
+FILES = {"config.json": b'{"a": 1}', "tokenizer.json": b"t" * 1000, "model.safetensors": WEIGHTS}
+MODEL = "/hf/Org/Name/resolve/main/model.safetensors"
+
+
+@pytest.fixture
+def commit(hub: FakeHub) -> str:
+    """The commit of a repository on the hub."""
+    return hub.add_repo("Org/Name", FILES)
+
+
+@pytest.fixture
+def shelf(home: Home) -> Iterator[Shelf]:
+    """A library whose `/hf` fetches what is missing."""
+    with home.open(SHELF_MIRROR="on") as opened:
+        yield opened
+
+
+@pytest.fixture
+def mirror(shelf: Shelf) -> Iterator[Serving]:
+    """Its server."""
+    with serving(shelf) as running:
+        yield running
+
+
+def stock(mirror: Serving, folder: Path, token: str = "") -> StockClient:
+    """Return a real client of the mirror with a cache of its own."""
+    (folder / "base").mkdir(parents=True)
+    return StockClient(folder / "base", f"http://{mirror.host}/hf", token)
+
+
+def finished(shelf: Shelf) -> None:
+    """Wait until no job is left."""
+    wait_until(lambda: not shelf.jobs(unfinished=True), "the jobs to end")
+
+
+def held_up(mirror: Serving, hub: FakeHub) -> bytes:
+    """Return what a client gets of the model, whose first 3 MiB come before the hub sends the rest."""
+    hub.pause(after_bytes=4 * MIB)
+    with mirror.connect(timeout_s=DEADLINE_S) as connection:
+        connection.sendall(f"GET {MODEL} HTTP/1.1\r\nHost: {mirror.host}\r\nConnection: close\r\n\r\n".encode())
+        received = bytearray()
+        while len(received) < 3 * MIB + 1000:
+            received += connection.recv(1 << 16)
+        hub.resume()
+        return bytes(received + read_all(connection)).partition(b"\r\n\r\n")[2]
+
+
+def test_a_client_gets_what_nobody_registered(
+    mirror: Serving, shelf: Shelf, hub: FakeHub, commit: str, tmp_path: Path
+) -> None:
+    """`hf download` through the mirror has every byte; the model is kept, registered as mirrored, and whole."""
+    client = stock(mirror, tmp_path / "client")
+
+    downloaded = client.hf("download", "Org/Name")
+    verified = client.hf("cache", "verify", "Org/Name")
+    finished(shelf)
+
+    assert downloaded.returncode == verified.returncode == 0, downloaded.stderr + verified.stderr
+    assert client.files("Org/Name", commit) == FILES
+    (model,) = shelf.models()
+    assert (model.model_name, model.state, model.row.allow_patterns) == ("name-mirror", "ready", ())
+    assert model.row.mirrored == "open"
+    assert [job.state for job in shelf.jobs(kind="mirror")] == [DONE]
+    assert violations(shelf) == []
+    assert not [request for request in hub.requests if "xet" in f"{request.path} {request.headers}".lower()]
+
+
+def test_ten_clients_are_one_fetch(mirror: Serving, shelf: Shelf, hub: FakeHub, commit: str) -> None:
+    """Ten clients that ask for a file at once get its bytes while they arrive, and the hub sends each byte once."""
+    hub.pause(after_bytes=5 * MIB)
+    replies: list[Reply] = []
+    clients = [threading.Thread(target=lambda: replies.append(mirror.ask("GET", MODEL))) for _ in range(10)]
+    for client in clients:
+        client.start()
+    hub.wait_for_bytes(5 * MIB)
+    hub.resume()
+    for client in clients:
+        client.join()
+
+    assert [(reply.status, reply.body == WEIGHTS) for reply in replies] == [(200, True)] * 10
+    assert hub.bytes_sent == len(WEIGHTS)
+    finished(shelf)
+    assert len(shelf.jobs(kind="mirror")) == 1
+
+
+def test_bytes_are_passed_on_while_they_arrive(mirror: Serving, hub: FakeHub, commit: str) -> None:
+    """A client has the beginning of a file that the hub hasn't sent to its end, and no more than arrived."""
+    assert held_up(mirror, hub) == WEIGHTS
+
+
+def test_a_part_is_answered_while_it_arrives(mirror: Serving, hub: FakeHub, commit: str) -> None:
+    """A range of a file that isn't here is answered with its bytes alone, also one at its end."""
+    middle = mirror.ask("GET", MODEL, headers=["Range: bytes=1000000-1000009"])
+    end = mirror.ask("GET", MODEL, headers=["Range: bytes=-10"])
+
+    assert (middle.status, middle.body) == (206, WEIGHTS[1000000:1000010])
+    assert (end.status, end.body) == (206, WEIGHTS[-10:])
+    assert end.headers["content-range"] == f"bytes {len(WEIGHTS) - 10}-{len(WEIGHTS) - 1}/{len(WEIGHTS)}"
+
+
+def test_a_client_that_leaves_stops_nothing(mirror: Serving, shelf: Shelf, hub: FakeHub, commit: str) -> None:
+    """The fetch goes on as a job when the last client has left, and the next client finds the file here."""
+    hub.pause(after_bytes=MIB)
+    with mirror.connect() as connection:
+        connection.sendall(f"GET {MODEL} HTTP/1.1\r\nHost: {mirror.host}\r\n\r\n".encode())
+        connection.recv(1)
+        hub.wait_for_bytes(MIB)
+    hub.resume()
+    finished(shelf)
+
+    assert mirror.ask("GET", MODEL).body == WEIGHTS
+    assert hub.bytes_sent == len(WEIGHTS)
+    assert [model.state for model in shelf.models()] == ["ready"]
+
+
+def test_headers_come_without_a_fetch(mirror: Serving, shelf: Shelf, hub: FakeHub, commit: str) -> None:
+    """HEAD and lists are answered from what the hub says, and nothing is registered."""
+    head = mirror.ask("HEAD", MODEL)
+    info = mirror.ask("GET", "/hf/api/models/org/name?blobs=true").json
+    tree = mirror.ask("GET", "/hf/api/models/org/name/tree/main?recursive=true").json
+    refs = mirror.ask("GET", "/hf/api/models/org/name/refs").json
+
+    assert (head.headers["x-repo-commit"], head.headers["x-linked-size"]) == (commit, str(len(WEIGHTS)))
+    assert (info["id"], info["sha"]) == ("Org/Name", commit)
+    assert {entry["path"]: entry["size"] for entry in tree} == {path: len(data) for path, data in FILES.items()}
+    assert refs["branches"][0]["targetCommit"] == commit
+    assert shelf.models() == [] == shelf.jobs()
+    assert hub.bytes_sent == 0
+
+
+def test_damaged_bytes_are_never_whole(mirror: Serving, shelf: Shelf, hub: FakeHub, commit: str) -> None:
+    """If a byte is damaged on the way, the connection breaks before the end; whoever goes on from there gets it all."""
+    hub.fail("*/model.safetensors", method="GET", corrupt_at=100, times=1)
+
+    broken = held_up(mirror, hub)
+    resumed = mirror.ask("GET", MODEL, headers=[f"Range: bytes={len(broken)}-"])
+
+    assert 3 * MIB <= len(broken) < len(WEIGHTS)
+    assert (resumed.status, resumed.body) == (200, WEIGHTS)
+    finished(shelf)
+    assert violations(shelf) == []
+
+
+def test_what_is_always_damaged_is_not_kept(mirror: Serving, shelf: Shelf, hub: FakeHub, commit: str) -> None:
+    """Bytes that never match their digest are given to nobody as whole, and nothing of them stays."""
+    hub.fail("*/config.json", method="GET", corrupt_at=1)
+
+    refused = mirror.ask("GET", "/hf/Org/Name/resolve/main/config.json")
+    finished(shelf)
+
+    assert refused.status == 500
+    assert "config.json" not in {path.name for path in Path(shelf.tiers()[0].tier.base).rglob("*")}
+
+
+def test_what_the_hub_lacks_is_missing(mirror: Serving, hub: FakeHub, commit: str) -> None:
+    """An unknown repository, revision and file are 404, each with the Hub's code."""
+    asked = ["a/b/resolve/main/x", "Org/Name/resolve/v9/config.json", "Org/Name/resolve/main/nothing.txt"]
+    replies = [mirror.ask("HEAD", f"/hf/{path}") for path in asked]
+
+    assert [reply.status for reply in replies] == [404] * 3
+    assert [reply.headers["x-error-code"] for reply in replies] == ["RepoNotFound", "RevisionNotFound", "EntryNotFound"]
+
+
+def test_without_the_hub_what_is_here_is_served(
+    mirror: Serving, shelf: Shelf, hub: FakeHub, commit: str, tmp_path: Path
+) -> None:
+    """With the hub away, a mirrored model is served whole, and what isn't here is 503 and never 404."""
+    assert stock(mirror, tmp_path / "first").hf("download", "Org/Name").returncode == 0
+    finished(shelf)
+    hub.stop()
+
+    second = stock(mirror, tmp_path / "second")
+    assert second.hf("download", "org/name").returncode == 0
+    assert second.files("org/name", commit) == FILES
+    for path in ("a/b/resolve/main/x", "Org/Name/resolve/v2/x", "api/models/a/b", "api/models/a/b/refs"):
+        assert mirror.ask("GET", f"/hf/{path}").status == 503
+
+
+def test_mirrored_models_keep_to_their_share(home: Home, hub: FakeHub, commit: str) -> None:
+    """A fetch beyond the share removes the mirrored model that came first, never a registered one; else it is 507."""
+    hub.add_repo("a/second", {"model.safetensors": random_bytes(6 * MIB)})
+    hub.add_repo("a/third", {"model.safetensors": random_bytes(40 * MIB)})
+    hub.add_repo("a/own", {"model.safetensors": random_bytes(3 * MIB)})
+    with home.open(SHELF_MIRROR="on", PRIMARY_CACHE_LIMIT_GB="0.1", SHELF_MIRROR_SHARE="0.12") as shelf:
+        shelf.register("own", "a/own")
+        shelf.pull("own")
+        with serving(shelf) as mirror:
+            assert mirror.ask("GET", MODEL).status == 200
+            finished(shelf)
+            assert mirror.ask("GET", "/hf/a/second/resolve/main/model.safetensors").status == 200
+            finished(shelf)
+            refused = mirror.ask("GET", "/hf/a/third/resolve/main/model.safetensors")
+            finished(shelf)
+
+        assert (refused.status, "SHELF_MIRROR_SHARE" in refused.json["error"]) == (507, True)
+        assert {model.model_name: model.state for model in shelf.models() if model.size_bytes < 20 * MIB} == {
+            "own": "ready",
+            "second-mirror": "ready",
+        }
+        assert violations(shelf) == []
