@@ -26,6 +26,8 @@ from modelshelf.bootstrap.shelf import open_shelf
 from modelshelf.cli import main as cli
 from modelshelf.domain.job_params import GcParams
 from modelshelf.domain.jobs import JobKind
+from modelshelf.domain.names import ModelName, ViewRoot
+from modelshelf.domain.views import kind_of
 from modelshelf.errors import ShelfError
 from modelshelf.services.shelf import Shelf
 from modelshelf.settings import load_settings
@@ -100,6 +102,10 @@ def work(shelf: Shelf, name: str, *words: str) -> None:
             pass
         shelf.services.runner.background.wait()
         shelf.services.runner.run_due(JobKind.DELETE_OLD_COPY)
+    elif name == "view add":
+        shelf.services.views.add(kind_of(words[0]), ViewRoot(words[1]), [ModelName(word) for word in words[2:]])
+    elif name == "view rm":
+        shelf.services.views.remove(kind_of(words[0]), ViewRoot(words[1]))
     else:
         getattr(shelf, name)(*words)
 

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from modelshelf.services.space.delete_old_copy import OldCopyDeleter
     from modelshelf.services.space.make_room import RoomMaker
     from modelshelf.services.space.tiers import TierService
+    from modelshelf.services.views.keep import ViewKeeper
+    from modelshelf.services.views.views import Views
 
 STREAMS = 8
 """Concurrent requests of one pull."""
@@ -84,20 +86,19 @@ def open_shelf(
     settings = settings or load_settings(env_file)
     parts = _make_parts(settings, clock or SystemClock(), read_only=read_only)
     services = _make_services(parts, settings)
-    parts.runner.handle(
-        {
-            JobKind.ADOPT: partial(_run, lambda: services.adopter),
-            JobKind.PULL: parts.puller.run,
-            JobKind.MOVE: parts.mover.run,
-            JobKind.DELETE_OLD_COPY: parts.old_copies.run,
-            JobKind.UPDATE: partial(_run, lambda: services.updater),
-            JobKind.RECONCILE: partial(_run, lambda: services.reconciler),
-            JobKind.GC: partial(_run, lambda: services.collector),
-            JobKind.DEDUPE: partial(_run, lambda: services.deduper),
-            JobKind.VERIFY: partial(_run, lambda: services.verifier),
-            JobKind.MIRROR: partial(_run, lambda: services.mirror_jobs),
-        }
-    )
+    handlers: dict[JobKind, Callable[[Running], None]] = {
+        JobKind.ADOPT: partial(_run, lambda: services.adopter),
+        JobKind.PULL: parts.puller.run,
+        JobKind.MOVE: parts.mover.run,
+        JobKind.UPDATE: partial(_run, lambda: services.updater),
+        JobKind.RECONCILE: partial(_run, lambda: services.reconciler),
+        JobKind.GC: partial(_run, lambda: services.collector),
+        JobKind.DEDUPE: partial(_run, lambda: services.deduper),
+        JobKind.VERIFY: partial(_run, lambda: services.verifier),
+        JobKind.MIRROR: partial(_run, lambda: services.mirror_jobs),
+    }
+    parts.runner.handle({kind: partial(_then_views, parts.views, run) for kind, run in handlers.items()})
+    parts.runner.handle({JobKind.DELETE_OLD_COPY: parts.old_copies.run})
     return Shelf(services)
 
 
@@ -112,10 +113,17 @@ def _run(service: Callable[[], _RunsJobs], running: Running) -> None:
     service().run(running)
 
 
+def _then_views(views: ViewKeeper, run: Callable[[Running], None], running: Running) -> None:
+    """Carry out a job, then make views true: it may have changed where models are, or whether they are whole."""
+    run(running)
+    views.after_change()
+
+
 def _make_services(parts: _Parts, settings: Settings) -> Services:
     from modelshelf.services.catalog.adapters import Adapters
     from modelshelf.services.lifecycle.register import Registrar
     from modelshelf.services.lifecycle.remove import Remover
+    from modelshelf.services.lifecycle.rename import Renamer
     from modelshelf.services.lifecycle.unneeded import UnneededFiles
     from modelshelf.services.services import Services
 
@@ -128,6 +136,7 @@ def _make_services(parts: _Parts, settings: Settings) -> Services:
         tiers=parts.tiers,
         registrar=Registrar(registry, parts.tiers, parts.room, parts.hub),
         remover=remover,
+        renamer=Renamer(registry, library, parts.tiers, parts.views),
         unneeded=unneeded,
         mover=parts.mover,
         hours=parts.puller.hours,
@@ -145,6 +154,7 @@ def _make_services(parts: _Parts, settings: Settings) -> Services:
         make_deduper=partial(_make_deduper, parts),
         make_mirror_jobs=partial(_make_mirror_jobs, parts, settings, remover),
         mirrors=settings.mirror.is_on,
+        make_views=partial(_make_views, parts),
     )
 
 
@@ -198,6 +208,12 @@ def _make_mirror_jobs(parts: _Parts, settings: Settings, remover: Remover) -> Mi
     return MirrorJobs(parts.registry, parts.tiers, puller, parts.runner, upstream, share)
 
 
+def _make_views(parts: _Parts) -> Views:
+    from modelshelf.services.views.views import Views
+
+    return Views(parts.library, parts.clock)
+
+
 def _make_loader(parts: _Parts) -> Loader:
     from modelshelf.services.catalog.adapters import Adapters
     from modelshelf.services.serving.load import Loader
@@ -232,6 +248,7 @@ class _Parts:
     puller: Puller
     mover: Mover
     leaser: Leaser
+    views: ViewKeeper
 
 
 def _make_parts(settings: Settings, clock: Clock, *, read_only: bool) -> _Parts:
@@ -250,6 +267,7 @@ def _make_parts(settings: Settings, clock: Clock, *, read_only: bool) -> _Parts:
     from modelshelf.services.space.make_room import FullPolicy, RoomMaker
     from modelshelf.services.space.reach import Reach
     from modelshelf.services.space.reservations import Admission
+    from modelshelf.services.views.keep import ViewKeeper
 
     check_mounts(settings)
     url, owner = url_to_look(settings) if read_only else database_url(settings), this_process()
@@ -260,7 +278,8 @@ def _make_parts(settings: Settings, clock: Clock, *, read_only: bool) -> _Parts:
     admission = Admission(registry, tiers, owner, clock)
     hub = late_hub(settings, STREAMS)
     library = Library(registry, settings.tiers, known)
-    old_copies, marks = OldCopyDeleter(registry, library, clock), Watermarks()
+    views, marks = ViewKeeper(library, clock), Watermarks()
+    old_copies = OldCopyDeleter(registry, library, clock, views)
     policy = FullPolicy(settings.on_full == "demote", settings.on_secondary_full == "remove-unpinned", marks)
     room = RoomMaker(registry, tiers, admission, library, old_copies, hub, clock, policy, runner)
     throttle = Throttle(settings.download_limit_bytes_per_s, clock, partial(part_of_limit, registry, owner))
@@ -269,7 +288,7 @@ def _make_parts(settings: Settings, clock: Clock, *, read_only: bool) -> _Parts:
     mover = Mover(registry, library, tiers, room, clock)
     promoter = Promoter(registry, room, mover, clock, settings.promote, marks, runner)
     leaser = Leaser(registry, library, owner, promoter.on_use)
-    return _Parts(clock, registry, runner, tiers, library, hub, room, old_copies, puller, mover, leaser)
+    return _Parts(clock, registry, runner, tiers, library, hub, room, old_copies, puller, mover, leaser, views)
 
 
 def _open_tiers(registry: Registry, known: KnownBases, settings: Settings, *, read_only: bool) -> TierService:

@@ -230,6 +230,29 @@ class BasePath(str):
         return super().__new__(cls, _check_base(text))
 
 
+class ViewRoot(str):
+    """The folder of a view: absolute and normalised, and not a system folder. Links aren't resolved.
+
+    Raises:
+        BadInput: It is relative, too long, or a system folder.
+
+    >>> ViewRoot("//home/me/.lmstudio/models/")
+    '/home/me/.lmstudio/models'
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, text: object) -> Self:
+        if not isinstance(text, str) or "\0" in text or not _is_utf8(text):
+            raise BadInput(f"The folder {text!r:.200} is not a path.", root=_shown(text))
+        pure = PurePosixPath(re.sub("^/+", "/", text))
+        if not pure.is_absolute() or ".." in pure.parts or len(text.encode()) > _MAX_PATH_BYTES:
+            raise BadInput(f"The folder {text!r:.200} isn't a whole path.", hint="Write the whole path.", root=text)
+        if str(pure) in _SYSTEM_FOLDERS or not _KERNEL_FOLDERS.isdisjoint(pure.parts[1:2]):
+            raise BadInput(f"{pure} is a system folder.", hint="Name the folder that the program reads.", root=text)
+        return super().__new__(cls, str(pure))
+
+
 def _is_utf8(text: str) -> bool:
     try:
         text.encode()

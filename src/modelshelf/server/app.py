@@ -16,7 +16,7 @@ from modelshelf.domain.uses import USES_DAYS
 from modelshelf.schemas.status import HealthJson, ReadyJson
 from modelshelf.server import errors, pages
 from modelshelf.server.answers import Json
-from modelshelf.server.api import cache, doctor, events, jobs, metrics, models, status, uses
+from modelshelf.server.api import cache, doctor, events, jobs, metrics, models, status, uses, views
 from modelshelf.server.api import engines as engine_routes
 from modelshelf.server.bodies import BoundedBodies
 from modelshelf.server.doors import PathDoor
@@ -86,6 +86,7 @@ def create_app(
     app.include_router(uses.create_router(shelf, ledger))
     app.include_router(metrics.create_router(shelf, gateway.engines, ledger, meters))
     app.include_router(cache.create_router(shelf, door))
+    app.include_router(views.create_router(shelf, door))
     app.include_router(jobs.create_router(shelf))
     app.include_router(events.create_router(watcher))
     app.include_router(doctor.create_router(open_doctor))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from modelshelf.domain.http_roots import DRIVES, NamedFolder, check_http_path
+from modelshelf.domain.views import USUAL_ROOTS
 from modelshelf.errors import BadInput
 from modelshelf.services.adopt.adopt import ELSEWHERE
 from modelshelf.services.shelf import Shelf
@@ -55,6 +56,14 @@ class PathDoor:
         """
         usual = [str(Path(place).expanduser()) for place in ELSEWHERE]
         self._check(path, [*self._bases(), *usual])
+
+    def check_view(self, root: str) -> None:
+        """Raise unless a request may make a view in a folder: where the programs look, or below the roots.
+
+        Raises:
+            Denied: A request may not name it.
+        """
+        self._check(root, [str(Path(place).expanduser()) for place in USUAL_ROOTS.values()])
 
     def _bases(self) -> list[str]:
         return [*(tier.base for tier in self._tiers.all()), *self._mapped()]

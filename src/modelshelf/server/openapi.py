@@ -60,6 +60,7 @@ TAGS = [
     {"name": "engines", "description": "Asking the models, in OpenAI's protocol."},
     {"name": "uses", "description": "What models were asked, and how well that went."},
     {"name": "cache", "description": "The tiers, and the work on all that they hold."},
+    {"name": "views", "description": "The folders that other programs read."},
     {"name": "jobs", "description": "Long work, whoever asked for it."},
     {"name": "events", "description": "What changes, as it happens."},
     {"name": "health", "description": "Whether all is well, and why not."},

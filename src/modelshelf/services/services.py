@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from modelshelf.services.lifecycle.open_hours import OpenHours
     from modelshelf.services.lifecycle.register import Registrar
     from modelshelf.services.lifecycle.remove import Remover
+    from modelshelf.services.lifecycle.rename import Renamer
     from modelshelf.services.lifecycle.unneeded import UnneededFiles
     from modelshelf.services.lifecycle.update import Updater
     from modelshelf.services.maintenance.dedupe import Deduper
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from modelshelf.services.mirror.jobs import MirrorJobs
     from modelshelf.services.serving.load import Loader
     from modelshelf.services.space.tiers import TierService
+    from modelshelf.services.views.views import Views
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Services:
     tiers: TierService
     registrar: Registrar
     remover: Remover
+    renamer: Renamer
     unneeded: UnneededFiles
     mover: Mover
     hours: OpenHours
@@ -63,6 +66,7 @@ class Services:
     make_loader: Callable[[], Loader]
     make_collector: Callable[[], Collector]
     make_deduper: Callable[[], Deduper]
+    make_views: Callable[[], Views]
     make_mirror_jobs: Callable[[], MirrorJobs]
     mirrors: bool
     """Whether `/hf` fetches from the hub what isn't here."""
@@ -116,6 +120,11 @@ class Services:
     def mirror_jobs(self) -> MirrorJobs:
         """Fetches what clients of `/hf` ask for."""
         return self.make_mirror_jobs()
+
+    @cached_property
+    def views(self) -> Views:
+        """Keeps the folders that other programs read."""
+        return self.make_views()
 
     def check(self) -> None:
         """Raise unless the registry answers.

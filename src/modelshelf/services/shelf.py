@@ -19,7 +19,6 @@ from modelshelf.domain.verify_report import VerifyReport
 from modelshelf.errors import BadInput
 from modelshelf.services.jobs.recovery import recover_dead_owners
 from modelshelf.services.lifecycle.pin import set_pin
-from modelshelf.services.lifecycle.rename import rename
 from modelshelf.services.services import Services
 
 AnyPath = str | os.PathLike[str]
@@ -232,7 +231,7 @@ class Shelf:
         Raises:
             BadInput, Conflict: The name is invalid or taken, or a job works on the model.
         """
-        rename(self.services.registry, self.services.library, self.services.tiers, model_name, ModelName(new_name))
+        self.services.renamer.rename(model_name, ModelName(new_name))
         return self.model(new_name)
 
     def pin(self, model_name: str, reason: str = "") -> Model:

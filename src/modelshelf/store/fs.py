@@ -175,11 +175,21 @@ def publish(root: Path, part: Path, target: Path) -> None:
         new.sync_folder()
 
 
-def make_link(root: Path, path: Path, target: str) -> None:
-    """Make a symbolic link in one step, replacing what is there; the caller makes the folder durable."""
-    with contextlib.suppress(FileExistsError), place(root, path, make=True) as at:
+def create_link(root: Path, path: Path, target: str) -> None:
+    """Make a symbolic link under a free name; the caller makes the folder durable.
+
+    Raises:
+        FileExistsError: The name exists.
+    """
+    with place(root, path, make=True) as at:
         os.symlink(target, at.name, dir_fd=at.folder)
         at.take_folder_permissions()
+
+
+def make_link(root: Path, path: Path, target: str) -> None:
+    """Make a symbolic link in one step, replacing what is there; the caller makes the folder durable."""
+    with contextlib.suppress(FileExistsError):
+        create_link(root, path, target)
         return
     with replacing(root, path, durable=False) as temporary:
         os.symlink(target, temporary.name, dir_fd=temporary.folder)

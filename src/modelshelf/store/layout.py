@@ -22,6 +22,7 @@
         incoming/<digest>.lock                who is fetching it
         links.json                            old bases that are links to this one, and their backups
         models/<name>.json                    a sidecar for each model here: its name and files, for a lost registry
+        views/<kind>-<hash>.json              a record for each view, in the primary base: what we made there
         locks/<repository>.lock               who lays out or deletes in a repository's folder
         quarantine/                           damaged blobs; only `shelf gc --quarantine` deletes them
 
@@ -38,9 +39,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
-from modelshelf.domain.names import CommitHash, Digest, ModelName, RefName, RepoId, repo_folder_name
+from modelshelf.domain.names import CommitHash, Digest, ModelName, RefName, RepoId, ViewRoot, repo_folder_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +187,20 @@ class Base:
     def locks(self) -> Path:
         """The folder of the repositories' locks."""
         return self.own / "locks"
+
+    @property
+    def views(self) -> Path:
+        """The folder of the views' records."""
+        return self.own / "views"
+
+    def view(self, kind: str, root: ViewRoot) -> Path:
+        """The record of a view."""
+        return self.views / f"{kind}-{sha256(root.encode()).hexdigest()[:16]}.json"
+
+    @property
+    def views_lock(self) -> Path:
+        """The lock for changing what views hold."""
+        return self.locks / "views.lock"
 
     def repo_lock(self, repo_id: RepoId) -> Path:
         """The lock for laying out or deleting in a repository's folder."""

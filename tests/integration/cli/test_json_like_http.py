@@ -166,6 +166,13 @@ def summing(library: Library) -> Pair:
     return library.cli("stats"), answered
 
 
+def viewing(library: Library) -> Pair:
+    """Make a view with a command, and the same again with a request."""
+    root = str(library.home.root / "view")
+    words = ("view", "add", "folder", root, "--all")
+    return library.cli(*words), library.http("POST", "/api/views", {"kind": "folder", "root": root, "models": None})
+
+
 TWINS: dict[str, Callable[[Library], Pair]] = {
     "add": adding,
     "adopt": working("adopt --leave", "/api/cache/adopt", mode="leave"),
@@ -197,6 +204,7 @@ TWINS: dict[str, Callable[[Library], Pair]] = {
         library.http("POST", "/api/models/old/update", {"dry_run": True}),
     ),
     "verify": verifying,
+    "view add": viewing,
 }
 ALONE = {
     *("clean", "engines", "env", "files", "fit", "forget", "init", "install-service", "key", "load", "path", "ps"),

@@ -130,6 +130,17 @@ class Adopt(_Body):
     """Whether the answer only says what would be done."""
 
 
+class NewView(_Body):
+    """A folder that another program reads."""
+
+    kind: Annotated[str, Field(max_length=40)]
+    """Whose layout it has: `folder`, `lmstudio`, `ollama`."""
+    root: FolderPath
+    """The folder, on the server's machine."""
+    models: list[Name] | None = Field(max_length=10_000)
+    """The models; null for all, now and later."""
+
+
 class Collect(_Body):
     """Which garbage to collect."""
 

@@ -21,6 +21,7 @@ from modelshelf.registry.registry import Registry
 from modelshelf.services.catalog.leases import holding
 from modelshelf.services.catalog.models import Library
 from modelshelf.services.jobs.running import Running
+from modelshelf.services.views.keep import ViewKeeper
 from modelshelf.store import locks, ownership
 from modelshelf.store.gc import open_files
 from modelshelf.store.layout import Base
@@ -37,6 +38,7 @@ class OldCopyDeleter:
     registry: Registry
     library: Library
     clock: Clock
+    views: ViewKeeper
 
     def run(self, running: Running) -> None:
         """Run a job that deletes an old copy; its result says what that freed.
@@ -73,7 +75,10 @@ class OldCopyDeleter:
 
         Raises:
             Unavailable: They are in use, or their drive is offline; none of them was deleted.
+
+        **Crash:** views lead to other files, or to none, before these go.
         """
+        self.views.before_deletion()
         self._check_there(base, repo_id)
         with locks.wait_lock(base.path, base.repo_lock(repo_id), self.clock):
             freed = self._remove_stale_sidecars(base, repo_id, model_name)

@@ -1,0 +1,125 @@
+"""shelf view."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from modelshelf.cli import complete, output
+from modelshelf.cli.errors import at_the_edge
+from modelshelf.cli.options import AsJson
+from modelshelf.errors import BadInput
+
+if TYPE_CHECKING:
+    from modelshelf.domain.names import ViewRoot
+    from modelshelf.domain.views import ViewKind, ViewStatus
+    from modelshelf.schemas.views import ViewJson
+    from modelshelf.services.views.views import Views
+
+_USAGE = "shelf view add KIND [ROOT] NAME… (or --all), shelf view rm KIND [ROOT], shelf view sync, shelf view ls"
+
+
+def view(
+    verb: Annotated[str, typer.Argument(metavar="add|rm|ls|sync", help="What to do.")] = "ls",
+    kind: Annotated[
+        str | None, typer.Argument(metavar="KIND", help="Whose folder it is: folder, lmstudio, ollama.")
+    ] = None,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="ROOT|NAME",
+            help="The folder, with a slash in it, then models. Default: where the program looks",
+            autocompletion=complete.model_names,
+        ),
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="All models, now and later.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Let other programs find the models.
+
+    A view puts links into the folder that a program reads. They follow every move, and no byte is copied. What shelf
+    didn't make in such a folder is never touched.
+
+    Example: shelf view add lmstudio --all
+    """
+    from modelshelf.bootstrap.shelf import open_shelf
+
+    with at_the_edge(as_json=as_json):
+        names = list(words or ())
+        root = names.pop(0) if names and _is_path(names[0]) else None
+        check_words(verb, kind, names, every=every)
+        with open_shelf(read_only=verb == "ls") as shelf:
+            found = _do(shelf.services.views, verb, kind, root, names, every=every)
+        _show(verb, found, as_json=as_json)
+
+
+def _is_path(word: str) -> bool:
+    return "/" in word or word.startswith(("~", "."))
+
+
+def check_words(verb: str, kind: str | None, names: Sequence[str], *, every: bool) -> None:
+    """Raise BadInput unless the words fit each other."""
+    if verb not in ("add", "rm", "ls", "sync") or (verb in ("add", "rm") and kind is None):
+        raise BadInput("shelf view needs a verb and a kind.", hint=_USAGE)
+    if verb == "ls" and kind is not None:
+        raise BadInput("shelf view ls lists all views.", hint=_USAGE)
+    if verb == "add" and bool(names) == every:
+        raise BadInput("Name models, or say --all.", hint=_USAGE)
+    if verb != "add" and (every or (verb == "sync" and names)):
+        raise BadInput(f"shelf view {verb} takes no models.", hint=_USAGE)
+
+
+def _do(
+    views: Views, verb: str, kind: str | None, root: str | None, names: Sequence[str], *, every: bool
+) -> list[ViewStatus]:
+    from modelshelf.domain.names import ModelName
+    from modelshelf.domain.views import kind_of
+
+    if verb == "ls":
+        return views.all()
+    if kind is None:
+        return views.sync()
+    wanted, chosen = kind_of(kind), [ModelName(name) for name in names]
+    place = _root(wanted, root)
+    if verb == "sync":
+        return views.sync(wanted, place if root else None)
+    if verb == "add":
+        return [views.add(wanted, place, None if every else chosen)]
+    return [views.remove(wanted, place, chosen)]
+
+
+def _root(kind: ViewKind, root: str | None) -> ViewRoot:
+    from modelshelf.domain.names import ViewRoot
+    from modelshelf.domain.views import USUAL_ROOTS
+
+    if root is None and kind not in USUAL_ROOTS:
+        raise BadInput(f"A view of kind {kind} needs a folder.", hint=f"shelf view add {kind} ~/FOLDER --all")
+    return ViewRoot(os.path.abspath(os.path.expanduser(root or USUAL_ROOTS[kind])))  # noqa: PTH100, PTH111 - links stay
+
+
+def _show(verb: str, found: Sequence[ViewStatus], *, as_json: bool) -> None:
+    from modelshelf.schemas.views import ViewJson
+
+    views = [ViewJson.of(status) for status in found]
+    if as_json:
+        output.as_json(views if verb in ("ls", "sync") else views[0])
+        return
+    if not views:
+        output.note("No views. To make one: shelf view add lmstudio --all")
+    elif verb == "rm" and not views[0].models:
+        output.answer(f"Removed the view {views[0].kind} {views[0].root}.")
+    else:
+        rows = [[one.kind, one.root, _models(one), str(one.entries), one.state] for one in views]
+        output.table(["KIND", "FOLDER", "MODELS", "LINKS", "STATE"], rows)
+    for one in views:
+        for text in [one.detail] * bool(one.detail) + [f"{it.model_name}: {it.why}" for it in one.refused]:
+            output.note(text)
+        for path in one.blocked:
+            output.note(f"{one.root}/{path} is another program's: it stays.")
+
+
+def _models(view: ViewJson) -> str:
+    return "all" if view.models is None else ", ".join(view.models)

@@ -1,0 +1,75 @@
+"""What a view of each kind holds: links and small files, as the program that reads it expects them.
+
+`docs/tools.md` has the source of each layout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import PurePosixPath
+
+from modelshelf.domain.names import FilePath, ModelName
+from modelshelf.domain.view_ollama import ollama
+from modelshelf.domain.views import Entry, Holding, Link, ViewFile, ViewKind, ViewModel
+from modelshelf.domain.weight_files import GGUF, MMPROJ, SAFETENSORS, format_of
+from modelshelf.errors import BadInput
+
+Layout = Callable[[ViewModel], Iterator[tuple[str, Entry]] | str]
+"""Returns the entries of one model by path, or why the program can't read it, in a sentence."""
+
+_NO_ORG = "huggingface"
+"""The folder of repositories without an organisation, for programs that want two levels."""
+
+
+def holding_of(kind: ViewKind, models: Sequence[ViewModel]) -> Holding:
+    """Return what a view of this kind holds for these models; of two entries for one path the first counts."""
+    entries, owners, refused = dict[str, Entry](), dict[str, ModelName](), dict[ModelName, str]()
+    for model in models:
+        laid_out = _LAYOUTS[kind](model)
+        if isinstance(laid_out, str):
+            refused[model.model_name] = laid_out
+            continue
+        found = {path: entry for path, entry in laid_out if path not in entries}
+        try:
+            entries |= {FilePath(path): entry for path, entry in found.items()}
+        except BadInput:
+            refused[model.model_name] = "A name of its files is too long here."
+        else:
+            owners |= dict.fromkeys(found, model.model_name)
+    return Holding(entries, owners, refused)
+
+
+def _folder(model: ViewModel) -> Iterator[tuple[str, Entry]]:
+    """Lay out plain files: `ORG/NAME/FILE`, sub-folders as in the repository."""
+    for file in model.files:
+        yield f"{model.repo_id}/{file.path}", Link(file.place)
+
+
+def _lmstudio(model: ViewModel) -> Iterator[tuple[str, Entry]] | str:
+    """Lay out LM Studio's folder: `ORG/NAME/FILE`, exactly two levels; GGUF files, or a whole MLX model."""
+    ggufs = [file for file in model.files if format_of(file.path) in (GGUF, MMPROJ)]
+    if ggufs:
+        return _flat(_two_levels(model), ggufs)
+    if model.is_mlx:
+        return _flat(_two_levels(model), [file for file in model.files if "/" not in file.path])
+    is_plain = any(format_of(file.path) == SAFETENSORS for file in model.files)
+    made_by = "its safetensors weren't made by MLX" if is_plain else "it has neither"
+    return f"LM Studio reads GGUF files and models of MLX; {made_by}."
+
+
+def _two_levels(model: ViewModel) -> str:
+    return model.repo_id if "/" in model.repo_id else f"{_NO_ORG}/{model.repo_id}"
+
+
+def _flat(folder: str, files: Sequence[ViewFile]) -> Iterator[tuple[str, Entry]]:
+    """Yield all files in one folder; where two have one name, with those of their own folders before it."""
+    names = [PurePosixPath(file.path).name for file in files]
+    for file, name in zip(files, names, strict=True):
+        yield f"{folder}/{name if names.count(name) == 1 else file.path.replace('/', '-')}", Link(file.place)
+
+
+_LAYOUTS: dict[ViewKind, Layout] = {
+    ViewKind.FOLDER: _folder,
+    ViewKind.LMSTUDIO: _lmstudio,
+    ViewKind.OLLAMA: ollama,
+}

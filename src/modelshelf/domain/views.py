@@ -1,0 +1,278 @@
+"""Views: what a folder that another program reads should hold, and how it gets from what is there to that.
+
+What a view holds is a function of models and where they are; see `view_layouts`. Its record says what we made there: by
+it, and by nothing else, is a link or a file ours.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
+
+from modelshelf.domain.gguf import GgufHeader
+from modelshelf.domain.names import BasePath, Digest, FilePath, ModelName, RepoId, ViewRoot
+from modelshelf.errors import BadInput
+
+NOTHING, OTHER = "", "other"
+"""Marks of a name where nothing is, and of a folder or whatever else we never make."""
+
+
+class ViewKind(enum.StrEnum):
+    """The program whose layout a view has."""
+
+    FOLDER = "folder"
+    LMSTUDIO = "lmstudio"
+    OLLAMA = "ollama"
+
+
+USUAL_ROOTS = {ViewKind.LMSTUDIO: "~/.lmstudio/models", ViewKind.OLLAMA: "~/.ollama/models"}
+"""Where the programs look unless they were told otherwise."""
+
+
+def kind_of(text: str) -> ViewKind:
+    """Return a kind of view.
+
+    Raises:
+        BadInput: There is no such kind.
+    """
+    if text not in set(ViewKind):
+        kinds = ", ".join(ViewKind)
+        raise BadInput(f"There is no kind of view {text!r:.80}.", hint=f"Use one of {kinds}.", kind=text[:80])
+    return ViewKind(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A symbolic link."""
+
+    target: str
+
+    @property
+    def mark(self) -> str:
+        """What tells it from everything else at its name."""
+        return f"-> {self.target}"
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A small file."""
+
+    content: str
+
+    @property
+    def mark(self) -> str:
+        """What tells it from everything else at its name."""
+        return text_mark(self.content.encode())
+
+
+Entry = Link | Text
+
+
+def text_mark(content: bytes) -> str:
+    """Return the mark of a small file.
+
+    >>> text_mark(b"")[:17]
+    'sha256:e3b0c44298'
+    """
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+@dataclass(frozen=True, slots=True)
+class ViewFile:
+    """A file of a model, where it is."""
+
+    path: FilePath
+    """Its path in the repository."""
+    size_bytes: int
+    digest: Digest
+    place: str
+    """Its path on the disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class ViewModel:
+    """A whole model, where it is."""
+
+    model_name: ModelName
+    repo_id: RepoId
+    files: tuple[ViewFile, ...]
+    header: GgufHeader | None = None
+    """That of its weights, for kinds that describe them; None if they aren't GGUF, or can't be read."""
+    is_mlx: bool = False
+    """Whether MLX made its weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What a view should hold."""
+
+    entries: Mapping[str, Entry] = field(default_factory=dict)
+    """By path below the root; one that others lead to comes before them."""
+    owners: Mapping[str, ModelName] = field(default_factory=dict)
+    """The model of each."""
+    refused: Mapping[ModelName, str] = field(default_factory=dict)
+    """Models that the program can't read, and why, in a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What we made at one name."""
+
+    model_name: ModelName
+    marks: tuple[str, ...]
+    """One; while a change is under way also the one before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A view, and the record of what we made in it."""
+
+    kind: ViewKind
+    root: ViewRoot
+    models: tuple[ModelName, ...] | None
+    """The chosen models; None for all."""
+    primary: BasePath
+    """The primary base by the path of the process that keeps it true: another one's links would lead elsewhere."""
+    made: Mapping[str, Made] = field(default_factory=dict)
+    """By path below the root."""
+    folders: frozenset[str] = frozenset()
+    """The folders below the root that we made."""
+    is_pending: bool = False
+    """Whether a change is under way, or was when its process died."""
+
+    def takes(self, model_name: ModelName) -> bool:
+        """Return whether a model was chosen for it."""
+        return self.models is None or model_name in self.models
+
+    def is_ours(self, path: str, mark: str) -> bool:
+        """Return whether we made what is at a name."""
+        return path in self.made and mark in self.made[path].marks
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """A name at which something is to be made."""
+
+    path: str
+    entry: Entry
+    replaces: str
+    """The mark of what is there, which we made; nothing as a rule."""
+
+
+@dataclass(frozen=True, slots=True)
+class ViewPlan:
+    """The difference between what a view should hold and what is there."""
+
+    make: tuple[Making, ...] = ()
+    drop: tuple[str, ...] = ()
+    """Paths of what we made and nothing needs any more; what leads to others goes before them."""
+    blocked: tuple[str, ...] = ()
+    """Paths at which something of somebody else's is."""
+    during: View | None = None
+    """The record while the plan is carried out, which names what is there before and after."""
+    after: View | None = None
+    """The record afterwards."""
+
+    @property
+    def is_true(self) -> bool:
+        """Whether nothing has to change, neither in the view nor in its record."""
+        return not (self.make or self.drop) and self.during is None
+
+
+class ViewState(enum.StrEnum):
+    """Whether a view is as it should be."""
+
+    TRUE = "true"
+    STALE = "stale"
+    BLOCKED = "blocked"
+    AWAY = "away"
+    FOREIGN = "foreign"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class ViewStatus:
+    """A view as it is now."""
+
+    view: View
+    state: ViewState
+    detail: str = ""
+    """Why, in a sentence; empty for a true one."""
+    refused: Mapping[ModelName, str] = field(default_factory=dict)
+    """Models that its program can't read, and why."""
+    blocked: tuple[str, ...] = ()
+    """Paths below the root at which something of somebody else's is."""
+
+
+def status_of(view: View, holding: Holding, plan: ViewPlan) -> ViewStatus:
+    """Return how a view is, by what would have to change."""
+    named = {name: why for name, why in holding.refused.items() if view.models is not None}
+    sync = f"shelf view sync {view.kind} {view.root}"
+    if not plan.is_true:
+        return ViewStatus(view, ViewState.STALE, f"Not as it should be: {sync}", named, plan.blocked)
+    if plan.blocked:
+        detail = f"Something else is at {len(plan.blocked)} of its names. Move it away, then: {sync}"
+        return ViewStatus(view, ViewState.BLOCKED, detail, named, plan.blocked)
+    return ViewStatus(view, ViewState.TRUE, "", named)
+
+
+def plan_view(
+    view: View, holding: Holding, seen: Mapping[str, str], folders: Collection[str], away: Collection[ModelName]
+) -> ViewPlan:
+    """Return what has to change in a view.
+
+    Args:
+        view: The view with its record.
+        holding: What it should hold.
+        seen: The mark of what is at each path of the record and of the holding; see `paths_of`.
+        folders: The folders of the holding that don't exist yet.
+        away: Models whose drive isn't mounted: what we made for them stays as it is.
+    """
+    kept = {path: made for path, made in view.made.items() if made.model_name in away and path not in holding.entries}
+    make, blocked, after = list[Making](), list[str](), dict[str, Made](kept)
+    for path, entry in holding.entries.items():
+        there, is_ours = seen[path], view.is_ours(path, seen[path])
+        made = Made(holding.owners[path], (entry.mark,))
+        if there == entry.mark:
+            after |= {path: made} if is_ours else {}
+        elif there == NOTHING or is_ours:
+            make.append(Making(path, entry, there))
+            after[path] = made
+        else:
+            blocked.append(path)
+    gone = [path for path in view.made if path not in holding.entries and path not in kept]
+    drop = [path for path in reversed(gone) if view.is_ours(path, seen[path])]
+    needed = {folder for path in after for folder in folders_of(path)}
+    ours = view.folders | {folder for making in make for folder in folders_of(making.path) if folder in folders}
+    then = replace(view, made=after, folders=frozenset(ours & needed), is_pending=False)
+    if then == view and not (make or drop):
+        return ViewPlan(blocked=tuple(blocked))
+    both = {path: _both(view.made.get(path), after.get(path)) for path in [*view.made, *after]}
+    during = replace(view, made=both, folders=frozenset(ours), is_pending=True)
+    return ViewPlan(tuple(make), tuple(drop), tuple(blocked), during, then)
+
+
+def _both(before: Made | None, after: Made | None) -> Made:
+    made = after or before
+    assert made is not None
+    marks = dict.fromkeys([*(before.marks if before else ()), *(after.marks if after else ())])
+    return replace(made, marks=tuple(marks))
+
+
+def paths_of(view: View, holding: Holding) -> list[str]:
+    """Return the paths below a view's root at which something was made or should be."""
+    return list(dict.fromkeys([*view.made, *holding.entries]))
+
+
+def folders_of(path: str) -> Iterator[str]:
+    """Yield the folders above a path below a root, the innermost first.
+
+    >>> list(folders_of("org/name/a.gguf"))
+    ['org/name', 'org']
+    """
+    for folder in PurePosixPath(path).parents:
+        if folder.name:
+            yield str(folder)

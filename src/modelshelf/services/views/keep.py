@@ -1,0 +1,64 @@
+"""Keeping views true while models change; without a view it costs a look into one folder."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelshelf.domain.names import ModelName
+from modelshelf.domain.ports import Clock
+from modelshelf.errors import Unavailable
+from modelshelf.services.catalog.models import Library
+from modelshelf.store.layout import Base
+
+if TYPE_CHECKING:
+    from modelshelf.services.views.views import Views
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ViewKeeper:
+    """Keeps views true."""
+
+    library: Library
+    clock: Clock
+
+    def before_deletion(self) -> None:
+        """Let views lead to no file that no registered model needs any more.
+
+        Raises:
+            Unavailable: Another process has been changing views for too long; the deletion waits.
+        """
+        if self._has_any():
+            self._views().keep_true()
+
+    def after_change(self) -> None:
+        """Make views true after models changed; what fails is left to the next change."""
+        try:
+            self.before_deletion()
+        except Unavailable as err:
+            _log.warning("views_left", extra={"why": err.detail})
+
+    @contextlib.contextmanager
+    def renaming(self, old: ModelName, new: ModelName) -> Iterator[None]:
+        """Let the views that chose a model choose it by its new name; in between they choose it by both."""
+        views = self._views() if self._has_any() else None
+        if views is not None:
+            views.add_name(old, new)
+        yield
+        if views is not None:
+            views.drop_name(old)
+            self.after_change()
+
+    def _has_any(self) -> bool:
+        return any(Base(Path(self.library.tiers.primary.base)).views.glob("*.json"))
+
+    def _views(self) -> Views:
+        from modelshelf.services.views.views import Views
+
+        return Views(self.library, self.clock)

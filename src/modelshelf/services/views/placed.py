@@ -1,0 +1,83 @@
+"""The models that views can hold, and where their files are, read once for all views."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+from modelshelf.domain.gguf import GgufHeader
+from modelshelf.domain.model_config import config_of
+from modelshelf.domain.models import FileEntry, Model, State
+from modelshelf.domain.names import ModelName
+from modelshelf.domain.view_layouts import holding_of
+from modelshelf.domain.views import Holding, View, ViewFile, ViewKind, ViewModel
+from modelshelf.domain.weight_files import GGUF, main_weights
+from modelshelf.errors import BadInput
+from modelshelf.services.catalog.models import Library
+from modelshelf.store.headers import Headers
+from modelshelf.store.layout import Base
+
+_DESCRIBED = (ViewKind.LMSTUDIO, ViewKind.OLLAMA)
+"""Kinds that depend on what a model's files say of it."""
+_WHOLE = (State.READY, State.MOVING, State.DAMAGED)
+
+
+class Placed:
+    """The models as they are at one instant."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+        self._seen: dict[tuple[ModelName, bool], ViewModel] = {}
+
+    @cached_property
+    def _models(self) -> list[Model]:
+        return [model for model in self._library.models() if model.row.complete]
+
+    @cached_property
+    def away(self) -> frozenset[ModelName]:
+        """The models whose drives aren't mounted."""
+        return frozenset(model.model_name for model in self._models if model.state is State.OFFLINE)
+
+    def holding(self, view: View) -> Holding:
+        """Return what a view should hold."""
+        chosen = (model for model in self._models if view.takes(model.model_name) and model.state in _WHOLE)
+        is_described = view.kind in _DESCRIBED
+        return holding_of(view.kind, [self._placed(model, is_described=is_described) for model in chosen])
+
+    def _placed(self, model: Model, *, is_described: bool) -> ViewModel:
+        key = (model.model_name, is_described)
+        if key not in self._seen:
+            self._seen[key] = self._look(model, is_described=is_described)
+        return self._seen[key]
+
+    def _look(self, model: Model, *, is_described: bool) -> ViewModel:
+        assert model.path is not None
+        files = self._library.files(model.row)
+        headers = Headers(Base(Path(model.base)), Path(model.path))
+        return ViewModel(
+            model_name=model.model_name,
+            repo_id=model.hf_path,
+            files=tuple(ViewFile(f.path, f.size_bytes, f.digest, f"{model.path}/{f.path}") for f in files),
+            header=_header(headers, files) if is_described else None,
+            is_mlx=is_described and _is_mlx(headers, files),
+        )
+
+
+def _header(headers: Headers, files: list[FileEntry]) -> GgufHeader | None:
+    """Return the header of a model's GGUF file; None without one that can be read."""
+    weights = main_weights(files, frozenset())
+    if weights is None or weights.format != GGUF:
+        return None
+    try:
+        return headers.gguf(weights.files[0].path)
+    except (OSError, BadInput):
+        return None
+
+
+def _is_mlx(headers: Headers, files: list[FileEntry]) -> bool:
+    if not any(file.path == "config.json" for file in files):
+        return False
+    try:
+        return config_of(headers.json("config.json")).is_mlx
+    except (OSError, BadInput):
+        return False

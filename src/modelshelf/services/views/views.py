@@ -1,0 +1,230 @@
+"""Views: adding, removing and listing them, and keeping what they hold true.
+
+A view is made true after every change of models, and before a copy of one is deleted: both copies exist when its links
+switch, so that none ever dangles.
+
+**Concurrency:** one process changes views at a time; which models there are is read under its lock.
+**Crash:** the next change, or `reconcile`, finishes; see `store.views.folder`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from modelshelf.domain.names import ModelName, ViewRoot
+from modelshelf.domain.ports import Clock
+from modelshelf.domain.views import (
+    Holding,
+    View,
+    ViewKind,
+    ViewPlan,
+    ViewState,
+    ViewStatus,
+    paths_of,
+    plan_view,
+    status_of,
+)
+from modelshelf.errors import BadInput, Conflict, Denied, NotFound, ShelfError, Unavailable
+from modelshelf.services.catalog.models import Library
+from modelshelf.services.views.placed import Placed
+from modelshelf.store import fs, locks
+from modelshelf.store.layout import Base
+from modelshelf.store.probe import is_folder
+from modelshelf.store.views import folder, records
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """The views of one library."""
+
+    library: Library
+    clock: Clock
+
+    @property
+    def _base(self) -> Base:
+        return Base(Path(self.library.tiers.primary.base))
+
+    def all(self) -> list[ViewStatus]:
+        """Return every view as it is now; nothing is changed.
+
+        Raises:
+            BadInput: A record can't be understood.
+        """
+        placed = Placed(self.library)
+        return [self._status(view, placed) for view in records.read_all(self._base)]
+
+    def add(self, kind: ViewKind, root: ViewRoot, names: Sequence[ModelName] | None) -> ViewStatus:
+        """Make a view, or add models to one, and make it true.
+
+        Args:
+            kind: Whose layout it has.
+            root: Its folder, which is created.
+            names: The models; None for all, now and later.
+
+        Raises:
+            NotFound: There is no such model.
+            BadInput: The program can't read a model, or the folder is inside a base.
+            Denied: The folder can't be changed, or can't have links; nothing of the view is left.
+        """
+        for name in names or ():
+            self.library.row(name)
+        self._check_outside(root)
+        with self._locked():
+            there = records.read(self._base, kind, root)
+            view = there or View(kind, root, (), self.library.tiers.primary.base)
+            both = {*(view.models or ()), *(names or ())}
+            chosen = None if names is None or view.models is None else tuple(sorted(both))
+            view = replace(view, models=chosen, primary=self.library.tiers.primary.base)
+            placed = Placed(self.library)
+            _check_readable(placed.holding(view), names or ())
+            fs.make_folder(Path(root), Path(root))
+            records.write(self._base, view)
+            try:
+                return self._make_true(view, placed)
+            except (ShelfError, OSError) as err:
+                if there is None:
+                    self._undo(view, placed)
+                raise Denied(f"{root} can't have links: {err}", hint="Use a folder on another disk.") from err
+
+    def remove(self, kind: ViewKind, root: ViewRoot, names: Sequence[ModelName] = ()) -> ViewStatus:
+        """Remove a view and everything that we made in it, or some models from it; returns what is left of it.
+
+        Raises:
+            NotFound: There is no such view, or it doesn't hold such a model.
+            Conflict: It holds all models, so that none can be taken out.
+            Unavailable: Its folder isn't there: what we made in it can't be deleted.
+        """
+        with self._locked():
+            view = self._view(kind, root)
+            if names and view.models is None:
+                raise Conflict(f"The view {kind} {root} holds all models.", hint=f"shelf view rm {kind} {root}")
+            if unknown := set(names) - set(view.models or ()):
+                raise NotFound(f"The view {kind} {root} doesn't hold {min(unknown)}.", hint="shelf view ls")
+            if not is_folder(Path(root)) and view.made:
+                raise Unavailable(f"{root} isn't there.", hint="Mount its drive.")
+            left = tuple(name for name in view.models or () if name not in names) if names else ()
+            view = replace(view, models=left, primary=self.library.tiers.primary.base)
+            records.write(self._base, view)
+            status = self._make_true(view, Placed(self.library))
+            if not names:
+                records.remove(self._base, view)
+            return status
+
+    def sync(self, kind: ViewKind | None = None, root: ViewRoot | None = None) -> list[ViewStatus]:
+        """Make views true, those of a kind and a folder or all; returns them as they are then.
+
+        Raises:
+            NotFound: There is no such view.
+            BadInput: A record can't be understood.
+        """
+        with self._locked():
+            views = [view for view in records.read_all(self._base) if kind in (None, view.kind)]
+            views = [view for view in views if root in (None, view.root)]
+            if not views and kind is not None:
+                raise NotFound(f"There is no view {kind} {root or ''}".rstrip() + ".", hint="shelf view ls")
+            placed, primary = Placed(self.library), self.library.tiers.primary.base
+            return [self._try(replace(view, primary=primary), placed) for view in views]
+
+    def keep_true(self) -> None:
+        """Make all views true after models changed, as far as that goes: a view never stops other work.
+
+        Raises:
+            Unavailable: Another process holds the lock for too long.
+        """
+        with self._locked():
+            try:
+                views = records.read_all(self._base)
+            except (ShelfError, OSError) as err:
+                _log.warning("views_unread", extra={"why": str(err)})
+                return
+            placed = Placed(self.library)
+            for view in views:
+                status = self._try(view, placed)
+                if status.state is not ViewState.TRUE:
+                    _log.info("view_not_true", extra={"view": f"{view.kind} {view.root}", "why": status.detail})
+
+    def add_name(self, old: ModelName, new: ModelName) -> None:
+        """Let views that chose a model by its old name choose it by its new one too, before it gets that."""
+        self._choose(lambda models: (*models, new) if old in models and new not in models else models)
+
+    def drop_name(self, old: ModelName) -> None:
+        """Let no view choose a model by its old name."""
+        self._choose(lambda models: tuple(name for name in models if name != old))
+
+    def _choose(self, change: Callable[[tuple[ModelName, ...]], tuple[ModelName, ...]]) -> None:
+        with self._locked():
+            for view in records.read_all(self._base):
+                models = None if view.models is None else tuple(sorted(change(view.models)))
+                if models != view.models:
+                    records.write(self._base, replace(view, models=models))
+
+    def _make_true(self, view: View, placed: Placed) -> ViewStatus:
+        """Make one view true; return how it is then. The caller holds the lock."""
+        if why := self._why_left_alone(view):
+            return why
+        plan = self._plan(view, placed)
+        folder.carry_out(self._base, view, plan)
+        return self._status(plan.after or view, placed)
+
+    def _undo(self, view: View, placed: Placed) -> None:
+        """Delete what was made of a view that can't be made; its record stays if that can't be done either."""
+        with contextlib.suppress(ShelfError, OSError):
+            left = records.read(self._base, view.kind, view.root) or view
+            self._make_true(replace(left, models=()), placed)
+            records.remove(self._base, view)
+
+    def _try(self, view: View, placed: Placed) -> ViewStatus:
+        try:
+            return self._make_true(view, placed)
+        except (ShelfError, OSError) as err:
+            _log.warning("view_failed", extra={"view": f"{view.kind} {view.root}", "why": str(err)})
+            return ViewStatus(view, ViewState.FAILED, str(err))
+
+    def _status(self, view: View, placed: Placed) -> ViewStatus:
+        return self._why_left_alone(view) or status_of(view, placed.holding(view), self._plan(view, placed))
+
+    def _why_left_alone(self, view: View) -> ViewStatus | None:
+        if view.primary != self.library.tiers.primary.base:
+            detail = (
+                f"It leads to the library at {view.primary}. To lead it here: shelf view sync {view.kind} {view.root}"
+            )
+            return ViewStatus(view, ViewState.FOREIGN, detail)
+        if not is_folder(Path(view.root)):
+            return ViewStatus(view, ViewState.AWAY, f"{view.root} isn't there.")
+        return None
+
+    def _plan(self, view: View, placed: Placed) -> ViewPlan:
+        holding = placed.holding(view)
+        seen, missing = folder.look(Path(view.root), paths_of(view, holding))
+        return plan_view(view, holding, seen, missing, placed.away)
+
+    def _view(self, kind: ViewKind, root: ViewRoot) -> View:
+        view = records.read(self._base, kind, root)
+        if view is None:
+            raise NotFound(f"There is no view {kind} {root}.", hint="shelf view ls lists them.")
+        return view
+
+    def _check_outside(self, root: ViewRoot) -> None:
+        """Raise if a view's folder would be inside a base."""
+        real = Path(root).resolve()
+        bases = [*(tier.base for tier in self.library.tiers.configured()), *self.library.known.load()]
+        for base in bases:
+            if Path(base).resolve() in (real, *real.parents):
+                raise BadInput(f"{root} is inside the base {base}.", hint="Use the folder that the program reads.")
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        with locks.wait_lock(self._base.path, self._base.views_lock, self.clock):
+            yield
+
+
+def _check_readable(holding: Holding, names: Sequence[ModelName]) -> None:
+    for name in names:
+        if name in holding.refused:
+            raise BadInput(f"{name} can't be in this view. {holding.refused[name]}", model_name=name)

@@ -1,0 +1,1 @@
+"""Views: their records, and the folders of the programs that read them."""

@@ -1,0 +1,120 @@
+"""The folder of a view: what is at each of its names, and the changes that make it true.
+
+**Crash:** each name leads to the old thing or to the new one. The record names both before the first change, so the
+next call tells what is ours, and deletes what a killed one left beside a name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from modelshelf.domain.views import NOTHING, OTHER, Link, Making, View, ViewPlan, folders_of, text_mark
+from modelshelf.errors import BadInput, Denied
+from modelshelf.store import fs
+from modelshelf.store.layout import Base
+from modelshelf.store.probe import is_link, is_real_folder, is_there
+from modelshelf.store.small_files import read_small_bytes
+from modelshelf.store.views import records
+
+_TEMPORARY = re.compile(rf"\.(.+)\.[0-9a-f]{{8}}{re.escape(fs.TEMPORARY)}")
+
+
+def look(root: Path, paths: Iterable[str]) -> tuple[dict[str, str], set[str]]:
+    """Return the mark of what is at each of these paths below a root, and which folders above them don't exist.
+
+    Below a link, or whatever else isn't a folder, everything is somebody else's.
+    """
+    folders: dict[str, str] = {}
+    marks = {path: _blocked_by(root, path, folders) or mark_at(root, path) for path in paths}
+    return marks, {folder for folder, what in folders.items() if what == NOTHING}
+
+
+def _blocked_by(root: Path, path: str, folders: dict[str, str]) -> str:
+    """Return `OTHER` if a folder above a path is none; empty otherwise. What each folder is gets noted in `folders`."""
+    for folder in folders_of(path):
+        if folder not in folders:
+            place = root / folder
+            folders[folder] = "folder" if is_real_folder(place) else OTHER if is_there(place) else NOTHING
+        if folders[folder] == OTHER:
+            return OTHER
+    return ""
+
+
+def mark_at(root: Path, path: str) -> str:
+    """Return the mark of what is at a path below a root; see `domain.views`."""
+    place = root / path
+    try:
+        return f"-> {place.readlink()}" if is_link(place) else text_mark(read_small_bytes(place))
+    except (FileNotFoundError, NotADirectoryError):
+        return NOTHING
+    except (OSError, BadInput):
+        return OTHER
+
+
+def carry_out(base: Base, view: View, plan: ViewPlan) -> None:
+    """Make a view true; the caller holds the views' lock.
+
+    Args:
+        base: The primary base, which has the record.
+        view: The view as it was when the plan was made.
+        plan: The plan.
+
+    Raises:
+        Denied, OutOfSpace, OSError: Something can't be changed; the record still says what is ours.
+    """
+    if plan.during is None or plan.after is None:
+        return
+    root = Path(view.root)
+    records.write(base, plan.during)
+    if view.is_pending:
+        _sweep(root, view)
+    for making in plan.make:
+        _make(root, making)
+    for path in plan.drop:
+        if view.is_ours(path, mark_at(root, path)):
+            fs.remove_file(root, root / path)
+    for folder in sorted(plan.during.folders - plan.after.folders, reverse=True):
+        fs.remove_empty_folder(root, root / folder)
+    _sync(root, plan)
+    records.write(base, plan.after)
+
+
+def _make(root: Path, making: Making) -> None:
+    """Make one link or file; what somebody else put there meanwhile stays."""
+    path, entry = root / making.path, making.entry
+    if making.replaces == NOTHING:
+        with contextlib.suppress(FileExistsError):
+            fs.create_link(root, path, entry.target) if isinstance(entry, Link) else fs.create_text(
+                root, path, entry.content
+            )
+    elif mark_at(root, making.path) == making.replaces:
+        fs.make_link(root, path, entry.target) if isinstance(entry, Link) else fs.write_text(root, path, entry.content)
+
+
+def _sync(root: Path, plan: ViewPlan) -> None:
+    """Make the changed names durable before the record says that they are there."""
+    for folder in sorted({(root / path).parent for path in (*(making.path for making in plan.make), *plan.drop)}):
+        with contextlib.suppress(FileNotFoundError, Denied):
+            fs.fsync_folder(root, folder)
+
+
+def _sweep(root: Path, view: View) -> None:
+    """Delete what a killed process left beside our names."""
+    for place in _beside(root, view):
+        with contextlib.suppress(Denied):
+            fs.remove_file(root, place)
+
+
+def _beside(root: Path, view: View) -> Iterator[Path]:
+    names: dict[Path, set[str]] = {}
+    for path in view.made:
+        names.setdefault((root / path).parent, set()).add((root / path).name)
+    for folder, ours in names.items():
+        with contextlib.suppress(OSError):
+            for name in os.listdir(folder):  # noqa: PTH208 - names alone
+                if (found := _TEMPORARY.fullmatch(name)) and found[1] in ours:
+                    yield folder / name

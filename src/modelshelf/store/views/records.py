@@ -1,0 +1,84 @@
+"""A record for each view in the primary base: its kind, its root, its models, and what we made there.
+
+It is written before and after each change, so that after a crash nothing of ours is taken for somebody else's, and
+nothing of theirs for ours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+
+from modelshelf.domain.names import BasePath, FilePath, ModelName, ViewRoot
+from modelshelf.domain.outside import flag_of, list_of, maybe, object_of, sequence_of, text_of
+from modelshelf.domain.views import Made, View, ViewKind, kind_of
+from modelshelf.errors import BadInput
+from modelshelf.store import fs
+from modelshelf.store.layout import Base
+from modelshelf.store.small_files import LIST_BYTES, read_small_json
+
+_KEYS = ("kind", "root", "models", "primary", "is_pending", "folders", "made")
+_MOST_MARK_CHARS = 8192
+
+
+def read_all(base: Base) -> list[View]:
+    """Return the views that a primary base has records of, by kind and root.
+
+    Raises:
+        BadInput: A record can't be understood.
+        OSError: One can't be read.
+    """
+    return sorted(map(_read, base.views.glob("*.json")), key=lambda view: (view.kind, view.root))
+
+
+def read(base: Base, kind: ViewKind, root: ViewRoot) -> View | None:
+    """Return a view; None if there is none. Raises as `read_all` does."""
+    with contextlib.suppress(FileNotFoundError):
+        return _read(base.view(kind, root))
+    return None
+
+
+def write(base: Base, view: View) -> None:
+    """Write a view's record durably, all or nothing."""
+    value = {
+        "format": 1,
+        "kind": view.kind,
+        "root": view.root,
+        "models": view.models,
+        "primary": view.primary,
+        "is_pending": view.is_pending,
+        "folders": sorted(view.folders),
+        "made": {path: [made.model_name, made.marks] for path, made in view.made.items()},
+    }
+    fs.write_text(base.path, base.view(view.kind, view.root), json.dumps(value, indent=1))
+
+
+def remove(base: Base, view: View) -> None:
+    """Delete a view's record."""
+    fs.remove_file(base.path, base.view(view.kind, view.root))
+
+
+def _read(path: Path) -> View:
+    try:
+        return _parse(read_small_json(path, LIST_BYTES))
+    except BadInput as err:
+        raise BadInput(f"{path} isn't a view's record: {err.detail}", hint="Move it away.", path=str(path)) from err
+
+
+def _parse(value: object) -> View:
+    said = object_of(value, *_KEYS)
+    return View(
+        kind=kind_of(text_of(said["kind"])),
+        root=ViewRoot(said["root"]),
+        models=maybe(said["models"], lambda names: list_of(names, ModelName)),
+        primary=BasePath(said["primary"]),
+        made={FilePath(path): _made(listed) for path, listed in object_of(said["made"]).items()},
+        folders=frozenset(list_of(said["folders"], FilePath)),
+        is_pending=flag_of(said["is_pending"]),
+    )
+
+
+def _made(value: object) -> Made:
+    name, marks = sequence_of(value, 2)
+    return Made(ModelName(name), list_of(marks, lambda text: text_of(text, _MOST_MARK_CHARS)))

@@ -1,0 +1,135 @@
+"""A view's folder and record on a disk."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from modelshelf.domain.names import BasePath, ModelName, ViewRoot
+from modelshelf.domain.views import NOTHING, OTHER, Holding, Link, Text, View, ViewKind, paths_of, plan_view
+from modelshelf.errors import BadInput
+from modelshelf.store.layout import Base
+from modelshelf.store.views import folder, records
+
+M = ModelName("m")
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Base:
+    """A primary base."""
+    return Base(tmp_path / "base")
+
+
+@pytest.fixture
+def view(tmp_path: Path) -> View:
+    """A view without anything in it."""
+    (tmp_path / "root").mkdir()
+    return View(ViewKind.FOLDER, ViewRoot(str(tmp_path / "root")), (M,), BasePath(str(tmp_path / "base")))
+
+
+def make_true(base: Base, view: View, **entries: Link | Text) -> View:
+    """Let a view hold these entries, each by its path with `_` for a slash; return its record."""
+    paths = {path.replace("_", "/"): entry for path, entry in entries.items()}
+    holding = Holding(paths, dict.fromkeys(paths, M))
+    seen, missing = folder.look(Path(view.root), paths_of(view, holding))
+    plan = plan_view(view, holding, seen, missing, ())
+    folder.carry_out(base, view, plan)
+    return records.read(base, view.kind, view.root) or view
+
+
+def test_a_view_is_made_changed_and_emptied(base: Base, view: View) -> None:
+    """Links and files come, change in place, and go with the folders that were made for them."""
+    root = Path(view.root)
+    assert records.read(base, view.kind, view.root) is None
+    view = make_true(base, view, d_link=Link("/a"), d_text=Text("1"))
+    assert ((root / "d/link").readlink(), (root / "d/text").read_text()) == (Path("/a"), "1")
+    view = make_true(base, view, d_link=Link("/b"), d_text=Text("2"))
+    assert ((root / "d/link").readlink(), (root / "d/text").read_text()) == (Path("/b"), "2")
+    assert records.read_all(base) == [view]
+
+    view = make_true(base, view)
+
+    assert (list(root.iterdir()), view.made, view.folders) == ([], {}, frozenset())
+    records.remove(base, view)
+    assert records.read_all(base) == []
+
+
+def test_a_true_view_is_not_written(base: Base, view: View) -> None:
+    """A view that is as it should be writes nothing, not even its record."""
+    view = make_true(base, view, link=Link("/a"))
+    before = base.view(view.kind, view.root).stat().st_mtime_ns
+
+    make_true(base, view, link=Link("/a"))
+
+    assert base.view(view.kind, view.root).stat().st_mtime_ns == before
+
+
+def test_what_came_in_between_stays(base: Base, view: View) -> None:
+    """What somebody put at a name, or changed, after the plan was made is neither replaced nor deleted."""
+    root = Path(view.root)
+    view = make_true(base, view, a=Link("/1"), b=Link("/1"))
+    holding = Holding({"a": Link("/2"), "c": Link("/2"), "d": Text("x")}, dict.fromkeys("acd", M))
+    seen, missing = folder.look(root, paths_of(view, holding))
+    plan = plan_view(view, holding, seen, missing, ())
+    for name in "abcd":
+        (root / name).unlink(missing_ok=True)
+        (root / name).write_text("theirs")
+
+    folder.carry_out(base, view, plan)
+
+    assert {path.name: path.read_text() for path in root.iterdir()} == dict.fromkeys("abcd", "theirs")
+
+
+def test_a_killed_change_leaves_nothing(base: Base, view: View) -> None:
+    """What a killed process left beside a name of ours is deleted; what is named nearly so isn't."""
+    root = Path(view.root)
+    view = replace(make_true(base, view, a=Link("/1"), b_c=Link("/1")), is_pending=True)
+    ours, theirs = root / ".a.0123abcd.shelf-tmp", root / ".other.0123abcd.shelf-tmp"
+    for path in (ours, theirs):
+        path.symlink_to("/1")
+    (root / "b/c").unlink()
+    (root / "b").rmdir()
+
+    view = make_true(base, view, a=Link("/1"))
+
+    assert (sorted(root.iterdir()), view.is_pending) == ([theirs, root / "a"], False)
+
+
+def test_what_is_below_a_link_is_somebody_else_s(base: Base, view: View, tmp_path: Path) -> None:
+    """Below a link, a file or an unreadable name nothing is ours, and a missing folder is told from these."""
+    root = Path(view.root)
+    (root / "link").symlink_to(tmp_path)
+    (root / "file").write_text("")
+    (root / "folder").mkdir()
+
+    seen, missing = folder.look(root, ["link/x", "file/x", "folder", "folder/x", "new/x", "new/y"])
+
+    assert list(seen.values()) == [OTHER, OTHER, OTHER, NOTHING, NOTHING, NOTHING]
+    assert missing == {"new"}
+    assert folder.mark_at(root, "file/x") == NOTHING
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kind": "word"},
+        {"root": "x"},
+        {"made": {"../x": ["m"]}},
+        {"made": {"x": []}},
+        {"folders": ["/"]},
+        {"is_pending": 1},
+        {"models": ["no name"]},
+    ],
+    ids=str,
+)
+def test_a_strange_record_is_refused(base: Base, view: View, change: dict[str, object]) -> None:
+    """A record that we can't have written is refused by its path, and nothing is deleted on its word."""
+    view = make_true(base, view, a=Link("/1"))
+    path = base.view(view.kind, view.root)
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+
+    with pytest.raises(BadInput, match="isn't a view's record"):
+        records.read_all(base)

@@ -1,0 +1,242 @@
+"""What a view should hold, and how it gets there: pure functions, in tables."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from modelshelf.domain.gguf import GgufHeader
+from modelshelf.domain.names import BasePath, Digest, FilePath, ModelName, RepoId, ViewRoot
+from modelshelf.domain.view_layouts import holding_of
+from modelshelf.domain.views import (
+    NOTHING,
+    OTHER,
+    Entry,
+    Holding,
+    Link,
+    Made,
+    Making,
+    Text,
+    View,
+    ViewFile,
+    ViewKind,
+    ViewModel,
+    ViewPlan,
+    ViewState,
+    kind_of,
+    paths_of,
+    plan_view,
+    status_of,
+)
+from modelshelf.errors import BadInput
+
+M, N = ModelName("m"), ModelName("n")
+EMPTY = View(ViewKind.FOLDER, ViewRoot("/home/me/x"), None, BasePath("/mnt/a"))
+HEADER = GgufHeader({"general.architecture": "llama", "general.file_type": 15}, {12: 7_615_616_512})
+OLD, NEW = Link("/mnt/a/f"), Link("/mnt/b/f")
+
+
+def model(*paths: str, name: str = "m", repo: str = "org/name", **more: object) -> ViewModel:
+    """Return a model with these files."""
+    files = tuple(ViewFile(FilePath(p), 10, Digest(f"{n:064x}"), f"/mnt/a/{p}") for n, p in enumerate(paths))
+    return ViewModel(ModelName(name), RepoId(repo), files, **more)  # type: ignore[arg-type]
+
+
+def held(*paths: str, entry: Entry = OLD, owner: ModelName = M) -> Holding:
+    """Return what a view should hold, the same entry at each of these paths."""
+    return Holding(dict.fromkeys(paths, entry), dict.fromkeys(paths, owner))
+
+
+def made(*paths: str, entry: Entry = OLD, folders: tuple[str, ...] = ("d",)) -> View:
+    """Return a view in which we made this entry at these paths."""
+    return replace(EMPTY, made={path: Made(M, (entry.mark,)) for path in paths}, folders=frozenset(folders))
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "paths"),
+    [
+        (ViewKind.FOLDER, model("a.gguf", "sub/b.json"), ["org/name/a.gguf", "org/name/sub/b.json"]),
+        (ViewKind.FOLDER, model("a.bin", repo="gpt2"), ["gpt2/a.bin"]),
+        (
+            ViewKind.LMSTUDIO,
+            model("Q4/a.gguf", "mmproj-a.gguf", "README.md"),
+            ["org/name/a.gguf", "org/name/mmproj-a.gguf"],
+        ),
+        (ViewKind.LMSTUDIO, model("x/a.gguf", "y/a.gguf"), ["org/name/x-a.gguf", "org/name/y-a.gguf"]),
+        (
+            ViewKind.LMSTUDIO,
+            model("Q8/a-00001-of-00002.gguf", "Q8/a-00002-of-00002.gguf"),
+            ["org/name/a-00001-of-00002.gguf", "org/name/a-00002-of-00002.gguf"],
+        ),
+        (ViewKind.LMSTUDIO, model("a.gguf", repo="gpt2"), ["huggingface/gpt2/a.gguf"]),
+        (
+            ViewKind.LMSTUDIO,
+            model("config.json", "model.safetensors", "original/x.pth", is_mlx=True),
+            ["org/name/config.json", "org/name/model.safetensors"],
+        ),
+    ],
+)
+def test_where_each_program_finds_a_model(kind: ViewKind, given: ViewModel, paths: list[str]) -> None:
+    """Each kind of view has a model's files where its program looks."""
+    holding = holding_of(kind, [given])
+
+    assert sorted(holding.entries) == paths
+    assert {entry.target for entry in holding.entries.values() if isinstance(entry, Link)} <= {
+        file.place for file in given.files
+    }
+    assert set(holding.owners.values()) == {M}
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "why"),
+    [
+        (ViewKind.LMSTUDIO, model("model.safetensors"), "weren't made by MLX"),
+        (ViewKind.LMSTUDIO, model("model.onnx"), "it has neither"),
+        (ViewKind.LMSTUDIO, model(f"{'x' * 125}/{'y' * 125}/{'z' * 100}.gguf", f"b/{'z' * 100}.gguf"), "too long"),
+        (ViewKind.OLLAMA, model("model.safetensors"), "it has none"),
+        (ViewKind.OLLAMA, model("a-00001-of-00002.gguf", "a-00002-of-00002.gguf", header=HEADER), "in 2 parts"),
+        (ViewKind.OLLAMA, model("a.gguf"), "can't be read"),
+    ],
+)
+def test_what_a_program_cannot_read_is_refused(kind: ViewKind, given: ViewModel, why: str) -> None:
+    """A model that a program can't read has nothing in its view, and a reason."""
+    holding = holding_of(kind, [given])
+
+    assert (holding.entries, why in holding.refused[M]) == ({}, True)
+
+
+def test_ollama_names_no_file_by_another_digest() -> None:
+    """A GGUF file that the Hub knows by its sha1 alone is refused."""
+    given = model("a.gguf", header=HEADER)
+    given = replace(given, files=(replace(given.files[0], digest=Digest("0" * 40)),))
+
+    assert "sha256" in holding_of(ViewKind.OLLAMA, [given]).refused[M]
+
+
+def test_of_two_models_with_one_file_the_first_has_it() -> None:
+    """Two models of one repository share their paths, which belong to the first."""
+    holding = holding_of(ViewKind.FOLDER, [model("a", "b"), model("a", "c", name="n")])
+
+    assert holding.owners == {"org/name/a": M, "org/name/b": M, "org/name/c": N}
+
+
+@pytest.mark.parametrize(
+    ("said", "architecture", "begin"),
+    [
+        ("x<|im_start|>", "llama", "<|im_start|>{{ .Role }}"),
+        ("<|start_header_id|>", "llama", "<|start_header_id|>{{ .Role }}"),
+        ("{% set x %}", "gemma3", "<start_of_turn>"),
+        ("{% set x %}", "phi3", "<|{{ .Role }}|>"),
+        ("{% set x %}", "other", ""),
+        (None, "qwen3", ""),
+    ],
+)
+def test_ollama_is_told_how_to_ask(said: str | None, architecture: str, begin: str) -> None:
+    """Ollama's template is that of the model's family, and left out for one that isn't known."""
+    metadata = {"general.architecture": architecture} | ({"tokenizer.chat_template": said} if said else {})
+    holding = holding_of(ViewKind.OLLAMA, [model("a.gguf", "mmproj.gguf", header=GgufHeader(metadata, {}))])
+    manifest = holding.entries["manifests/registry.ollama.ai/library/m/latest"]
+    assert isinstance(manifest, Text)
+    layers = {layer["mediaType"].rpartition(".")[2]: layer for layer in json.loads(manifest.content)["layers"]}
+
+    assert {"model", "projector"} <= layers.keys()
+    assert ("template" in layers) is bool(begin)
+    if begin:
+        template = holding.entries[f"blobs/{layers['template']['digest'].replace(':', '-')}"]
+        assert isinstance(template, Text)
+        assert template.content.startswith("{{ range .Messages }}" + begin)
+
+
+@pytest.mark.parametrize(
+    ("view", "holding", "seen", "make", "drop", "blocked", "after"),
+    [
+        pytest.param(EMPTY, held("d/f"), [NOTHING], ["d/f"], [], [], ["d/f"], id="new"),
+        pytest.param(made("d/f"), held("d/f"), [OLD.mark], [], [], [], ["d/f"], id="as it should be"),
+        pytest.param(made("d/f"), held("d/f", entry=NEW), [OLD.mark], ["d/f"], [], [], ["d/f"], id="elsewhere now"),
+        pytest.param(made("d/f"), held("d/f"), [NOTHING], ["d/f"], [], [], ["d/f"], id="somebody deleted it"),
+        pytest.param(made("d/f"), held("d/f"), [OTHER], [], [], ["d/f"], [], id="somebody replaced it"),
+        pytest.param(EMPTY, held("d/f"), [NEW.mark], [], [], ["d/f"], [], id="somebody else's"),
+        pytest.param(EMPTY, held("d/f"), [OLD.mark], [], [], [], [], id="somebody made the same"),
+        pytest.param(made("d/f"), held(), [OLD.mark], [], ["d/f"], [], [], id="no longer needed"),
+        pytest.param(made("d/f"), held(), [NEW.mark], [], [], [], [], id="no longer ours"),
+        pytest.param(made("d/f", "d/g"), held(), [OLD.mark] * 2, [], ["d/g", "d/f"], [], [], id="the last first"),
+    ],
+)
+def test_the_plan_is_the_difference(
+    view: View,
+    holding: Holding,
+    seen: list[str],
+    make: list[str],
+    drop: list[str],
+    blocked: list[str],
+    after: list[str],
+) -> None:
+    """A plan makes what is missing, replaces and deletes what is ours, and leaves what isn't."""
+    marks = dict(zip(paths_of(view, holding), seen, strict=True))
+
+    plan = plan_view(view, holding, marks, {"d"} if not view.folders else set(), ())
+
+    assert ([making.path for making in plan.make], list(plan.drop), list(plan.blocked)) == (make, drop, blocked)
+    then = plan.after or view
+    assert (list(then.made), then.is_pending) == (after, False)
+    assert then.folders == ({"d"} if after else set())
+    if plan.during:
+        assert plan.during.is_pending
+        assert all(plan.during.is_ours(path, view.made[path].marks[0]) for path in view.made)
+        assert all(plan.during.is_ours(making.path, making.entry.mark) for making in plan.make)
+
+
+def test_a_true_view_needs_nothing() -> None:
+    """A view that is as it should be has an empty plan, and one whose change was broken off gets a new record."""
+    view = made("d/f")
+    seen = {"d/f": OLD.mark}
+
+    assert plan_view(view, held("d/f"), seen, (), ()) == ViewPlan()
+    assert not plan_view(replace(view, is_pending=True), held("d/f"), seen, (), ()).is_true
+
+
+def test_what_is_away_stays() -> None:
+    """What we made for a model whose drive is away stays, unless another model wants its place."""
+    view, seen = made("d/f"), {"d/f": OLD.mark}
+
+    assert plan_view(view, held(), seen, (), {M}) == ViewPlan()
+    plan = plan_view(view, held("d/f", entry=NEW, owner=N), seen, (), {M})
+    assert plan.make == (Making("d/f", NEW, OLD.mark),)
+
+
+@pytest.mark.parametrize(
+    ("plan", "state", "says"),
+    [
+        (ViewPlan(), ViewState.TRUE, ""),
+        (ViewPlan(blocked=("f",)), ViewState.BLOCKED, "1 of its names"),
+        (ViewPlan(drop=("f",)), ViewState.STALE, "shelf view sync folder /home/me/x"),
+    ],
+)
+def test_the_status_says_what_to_do(plan: ViewPlan, state: ViewState, says: str) -> None:
+    """A view's status tells a true one from one that has to be synced or cleared, and names chosen models it lacks."""
+    status = status_of(replace(EMPTY, models=(M,)), Holding(refused={M: "no"}), plan)
+
+    assert (status.state, says in status.detail, status.refused) == (state, True, {M: "no"})
+
+
+def test_a_view_takes_what_was_chosen() -> None:
+    """A view takes all models, or those that were chosen for it."""
+    assert EMPTY.takes(N)
+    assert [replace(EMPTY, models=(M,)).takes(name) for name in (M, N)] == [True, False]
+
+
+def test_only_known_kinds() -> None:
+    """A kind that nobody knows is refused with those that there are."""
+    assert kind_of("ollama") is ViewKind.OLLAMA
+    with pytest.raises(BadInput) as refused:
+        kind_of("word")
+    assert "lmstudio" in refused.value.hint
+
+
+@pytest.mark.parametrize("text", ["x", "/a/../b", "/etc", "/proc/1/x", "/\0", 1, "/" + "x" * 3000])
+def test_a_view_s_folder_is_a_whole_path(text: object) -> None:
+    """A relative path, a system folder and what is no path at all are refused as a view's folder."""
+    with pytest.raises(BadInput):
+        ViewRoot(text)
