@@ -14,7 +14,8 @@ LOCK_FLAGS ?=
 
 # The fast tests alone take every branch of domain and store. That is measured where all of them run: neither has one
 # been skipped for want of root or of a tool, nor do PYTEST_FLAGS choose among them.
-FAST := tests/unit tests/store src/modelshelf/units.py src/modelshelf/domain src/modelshelf/store/layout.py
+FAST := tests/unit tests/store src/modelshelf/units.py src/modelshelf/domain src/modelshelf/store/layout.py \
+    src/modelshelf/server/web
 REST := tests --ignore=tests/unit --ignore=tests/store
 COVERED := --cov=modelshelf.domain --cov=modelshelf.store --cov-branch --cov-report= --junitxml=build/fast.xml
 CHOSEN := $(filter -k% -m% --lf% --ff% --sw% --last-failed% --deselect% --ignore% tests/% src/%,$(PYTEST_FLAGS))

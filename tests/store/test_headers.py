@@ -46,6 +46,8 @@ def test_each_kind_of_file_is_read(headers: Headers) -> None:
     assert headers.safetensors("model.safetensors").elements == {("BF16", "weight"): 12}
     assert headers.json("config.json")["n_layer"] == 2
     assert headers.card("README.md") == ModelCard("mit", (), ("a", "1.0"))
+    assert headers.text("README.md", 100).endswith("---\n# \ufffd")
+    assert headers.text("README.md", 3) == "---"
 
 
 READERS: dict[str, Callable[[Headers, str], object]] = {
@@ -53,6 +55,7 @@ READERS: dict[str, Callable[[Headers, str], object]] = {
     "gguf": Headers.gguf,
     "safetensors": Headers.safetensors,
     "card": Headers.card,
+    "text": lambda headers, name: headers.text(name, 100),
 }
 
 

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from modelshelf import __version__
 from modelshelf.bootstrap.doctor_and_setup import open_doctor
+from modelshelf.bootstrap.read_only import unadopted_models
 from modelshelf.bootstrap.status import open_status
 from modelshelf.domain.uses import USES_DAYS
 from modelshelf.schemas.status import HealthJson, ReadyJson
@@ -29,7 +30,10 @@ from modelshelf.server.hub import routes
 from modelshelf.server.metrics import Meters
 from modelshelf.server.openapi import EVERYWHERE, TAGS, Api, answers, problems
 from modelshelf.server.preload import preloading
-from modelshelf.server.security import Gate
+from modelshelf.server.security import Gate, needs_key
+from modelshelf.server.sessions import Sessions
+from modelshelf.server.web import routes as web
+from modelshelf.server.web.site import Login, Site
 from modelshelf.services.access.keys import KeyRing
 from modelshelf.services.events.watch import Watcher
 from modelshelf.services.jobs.worker import Worker
@@ -76,7 +80,8 @@ def create_app(
         responses=problems(*EVERYWHERE),
     )
     app.add_middleware(BoundedBodies)
-    app.add_middleware(Gate, host=host, keys=KeyRing(shelf.services.registry.keys, api_key))
+    keys, sessions = KeyRing(shelf.services.registry.keys, api_key), Sessions()
+    app.add_middleware(Gate, host=host, keys=keys, sessions=sessions)
     errors.install(app)
     door = PathDoor(shelf, custom_roots)
     app.include_router(v1.create_router(gateway))
@@ -93,6 +98,8 @@ def create_app(
     app.include_router(status.create_router(open_status))
     app.include_router(routes.create_router(shelf.services.hub_face()))
     _add_health(app, shelf)
+    login = Login(keys, sessions) if needs_key(host, keys) else None
+    app.include_router(web.create_router(Site(shelf, gateway.engines, unadopted_models, login)))
     pages.install(app)
     return app
 

@@ -1,17 +1,14 @@
-"""The pages at the server's address: where things are, and the API to try out, with nothing loaded from elsewhere."""
+"""The static files of the pages, and the API to try out, with nothing loaded from elsewhere."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from fastapi import FastAPI, Request
-from fastapi.responses import FileResponse, RedirectResponse, Response
+from fastapi import FastAPI
+from fastapi.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from modelshelf import __version__
-from modelshelf.schemas.status import IndexJson
-from modelshelf.server.answers import Json
-from modelshelf.server.openapi import answers
+from modelshelf.server.web import assets
 
 _STATIC = Path(__file__).with_name("static")
 _OWN_FILES_ALONE = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'"
@@ -20,17 +17,8 @@ _OWN_FILES_ALONE = "default-src 'self'; img-src 'self' data:; style-src 'self' '
 
 def install(app: FastAPI) -> None:
     """Add the pages to an application."""
+    app.mount(assets.prefix(), assets.application(), name="page")
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
-
-    @app.get("/", tags=["health"], responses=answers(IndexJson, "Where things are."))
-    def index(request: Request) -> Response:
-        """Say what this is and where things are.
-
-        A browser is sent to `/docs`.
-        """
-        if "text/html" in request.headers.get("accept", ""):
-            return RedirectResponse("/docs")
-        return Json(IndexJson(version=__version__))
 
     @app.get("/docs", include_in_schema=False)
     def docs() -> Response:

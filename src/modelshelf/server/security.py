@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from urllib.parse import quote
 
 from anyio import to_thread
 from starlette.datastructures import Headers
+from starlette.requests import cookie_parser
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as Request
 
@@ -21,12 +24,14 @@ from modelshelf.server.answers import Json
 from modelshelf.server.errors import Unauthorized, problem
 from modelshelf.server.gateway.entry import KEY_NAME
 from modelshelf.server.gateway.errors import OLLAMA_PATHS, headers_of, shape_of
+from modelshelf.server.sessions import COOKIE, Sessions
 from modelshelf.services.access.keys import KeyRing, new_key
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _OPEN_PATHS = frozenset({"/healthz", "/readyz"})
-_OPEN_PAGES = frozenset({"/", "/docs", "/openapi.json"})
+_OPEN_PAGES = frozenset({"/", "/docs", "/openapi.json", "/login"})
 """Paths that need no key, because a browser sends none with a typed address; they show nothing of the library."""
+_OF_PROGRAMS = ("/api/", "/v1/", "/hf/", "/metrics")
 _OWN_SITE = frozenset({"same-origin", "none"})
 _HOST = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(?::[0-9]{1,5})?")
 _HUB_TOKEN = "modelshelf.hub_token"
@@ -80,17 +85,21 @@ def hub_token(scope: Request) -> str:
 class Gate:
     """ASGI middleware that forwards a request or answers 400, 401 or 403 before any of it is read.
 
+    A browser without a session is sent to `/login`.
+
     Args:
         app: The next application.
         host: The address by which others reach the server; see `reached_on`. On loopback a key is asked for only where
             SHELF_API_KEY is set.
         keys: The keys, one of which a request must bring, as `Authorization: Bearer` or below `/v1` as `x-api-key`.
+        sessions: The browsers that logged in, whose cookie stands for their key.
     """
 
-    def __init__(self, app: ASGIApp, *, host: str, keys: KeyRing) -> None:
+    def __init__(self, app: ASGIApp, *, host: str, keys: KeyRing, sessions: Sessions) -> None:
         self._app = app
         self._on_loopback = host in _LOOPBACK
-        self._keys = keys if keys.has_setting or not self._on_loopback else None
+        self._keys = keys if needs_key(host, keys) else None
+        self._sessions = sessions
 
     async def __call__(self, scope: Request, receive: Receive, send: Send) -> None:
         """Handle one connection."""
@@ -100,6 +109,9 @@ class Gate:
         try:
             name = await self._check(str(scope["method"]), str(scope["path"]), Headers(scope=scope))
         except ShelfError as err:
+            if isinstance(err, Unauthorized) and _is_of_a_browser(scope):
+                await _to_login(scope)(scope, receive, send)
+                return
             shape = shape_of(str(scope["path"]))
             answer = Json(shape(err), err.status, headers_of(err)) if shape else problem(err)
             await answer(scope, receive, send)
@@ -125,18 +137,60 @@ class Gate:
                 f"This server answers only to loopback names, and {host.text!r} isn't one.", hint="Use 127.0.0.1."
             )
         _check_site(path, headers, host.text)
-        needs_no_key = path in _OPEN_PATHS | _OPEN_PAGES or path.startswith("/static/")
-        if self._keys is not None and not needs_no_key:
+        if self._keys is not None and not _needs_no_key(path, headers):
             if self._keys.is_stale:
                 await to_thread.run_sync(self._keys.refresh)
-            return _checked_key(self._keys, scope_of(method, path), path, headers)
+            given = _in_cookie(self._sessions, method, headers)
+            return _checked_key(self._keys, scope_of(method, path), path, headers, given)
         return ""
 
 
-def _checked_key(keys: KeyRing, wanted: Scope, path: str, headers: Headers) -> str:
+def needs_key(host: str, keys: KeyRing) -> bool:
+    """Return whether a server that is reached on an address asks for a key."""
+    return keys.has_setting or host not in _LOOPBACK
+
+
+def _needs_no_key(path: str, headers: Headers) -> bool:
+    """Return whether a request may come without a key: `/` shows a browser the library, and a program nothing of it."""
+    if path == "/" and _takes_html(headers):
+        return False
+    return path in _OPEN_PATHS | _OPEN_PAGES or path.startswith("/static/")
+
+
+def _takes_html(headers: Headers) -> bool:
+    return "text/html" in headers.get("accept", "")
+
+
+def _is_of_a_browser(scope: Request) -> bool:
+    """Return whether a person looks at a page, and can log in."""
+    path = str(scope["path"])
+    return scope["method"] == "GET" and _takes_html(Headers(scope=scope)) and not path.startswith(_OF_PROGRAMS)
+
+
+def _to_login(scope: Request) -> RedirectResponse:
+    query = bytes(scope["query_string"]).decode("latin-1")
+    wanted = str(scope["path"]) + (f"?{query}" if query else "")
+    return RedirectResponse(f"/login?next={quote(wanted, safe='/')}", 303, {"Cache-Control": "no-store"})
+
+
+def _in_cookie(sessions: Sessions, method: str, headers: Headers) -> bytes | None:
+    """Return the key of a browser's session; None without one.
+
+    Raises:
+        Denied: The request would change something, and the browser doesn't say which page sent it.
+    """
+    key = sessions.key_of(cookie_parser(headers.get("cookie", "")).get(COOKIE, ""))
+    if key is not None and method not in _READING and not {"origin", "sec-fetch-site"} & set(headers.keys()):
+        raise Denied("The request doesn't say which page sent it.", hint="Send Authorization: Bearer KEY instead.")
+    return key
+
+
+def _checked_key(keys: KeyRing, wanted: Scope, path: str, headers: Headers, in_cookie: bytes | None) -> str:
     """Return the name of a request's key, which allows it; raises as `Gate._check` does."""
     hint = "Send Authorization: Bearer KEY (HF_TOKEN for /hf)."
     given = [value for name, value in headers.raw if name == b"authorization"]
+    if not given and in_cookie is not None:
+        given = [b"Bearer " + in_cookie]
     if not given and path.startswith("/v1/"):  # as Anthropic's clients send it
         given = [b"Bearer " + value for name, value in headers.raw if name == b"x-api-key"]
     if not given:

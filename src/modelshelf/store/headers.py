@@ -53,9 +53,7 @@ class Headers:
 
     def card(self, name: str) -> ModelCard:
         """Return the front matter of a README."""
-        with open_regular(self._real(name)) as file:
-            text = file.read(model_card.MOST_BYTES).decode(errors="replace")
-        wanted = model_card.wanted_yaml(text)
+        wanted = model_card.wanted_yaml(self.text(name, model_card.MOST_BYTES))
         if not wanted:
             return ModelCard()
         import yaml
@@ -65,6 +63,11 @@ class Headers:
         except (yaml.YAMLError, RecursionError) as err:
             raise BadInput("Its front matter isn't YAML.") from err
         return model_card.card_of(said if isinstance(said, dict) else {})
+
+    def text(self, name: str, most_bytes: int) -> str:
+        """Return the beginning of a file as text; what isn't UTF-8 in it becomes a replacement character."""
+        with open_regular(self._real(name)) as file:
+            return file.read(most_bytes).decode(errors="replace")
 
     def _real(self, name: str) -> Path:
         real = real_file(self.snapshot / name, self.base.hub.resolve())

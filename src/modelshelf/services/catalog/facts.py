@@ -30,6 +30,8 @@ _MOST_PARTS = 1000
 """A model in more parts has an unknown number of parameters."""
 _INDEX = "model.safetensors.index.json"
 _TOKENIZER = "tokenizer_config.json"
+_README = "README.md"
+_README_BYTES = 200_000
 _TEMPLATES = ("chat_template.jinja", "chat_template.json")
 
 _T = TypeVar("_T")
@@ -46,6 +48,16 @@ def facts_of(model: Model, files: Sequence[FileEntry]) -> ModelFacts:
         return judge(Found(files, main_weights(files, frozenset())))
     headers = Headers(Base(Path(model.base)), Path(model.path))
     return judge(_Reader(headers, files, frozenset(file.path for file in files)).found())
+
+
+def readme_of(model: Model, files: Sequence[FileEntry]) -> str:
+    """Return the beginning of a model's README; empty where there is none that can be read."""
+    if model.path is None or model.state is State.OFFLINE or _README not in {file.path for file in files}:
+        return ""
+    try:
+        return Headers(Base(Path(model.base)), Path(model.path)).text(_README, _README_BYTES)
+    except (OSError, BadInput):
+        return ""
 
 
 def weight_format_of(base: Base, repo_id: RepoId, commit_hash: CommitHash, files: Sequence[FileEntry]) -> WeightFormat:
@@ -85,7 +97,7 @@ class _Reader:
             tensors=merged(tensors) if tensors else None,
             adapter=self._read("adapter_config.json", self.headers.json),
             pipeline=pipeline,
-            card=self._read("README.md", self.headers.card),
+            card=self._read(_README, self.headers.card),
             chat_template=self._chat_template(weights, ggufs),
             unread=self.unread,
         )

@@ -39,8 +39,12 @@ class Library:
 
     def models(self, listing: Listing = EVERYTHING) -> list[Model]:
         """Return models, by default all, by name."""
+        return self.at(self.reader.listed(listing))
+
+    def at(self, rows: Sequence[ModelRow]) -> list[Model]:
+        """Return the models of rows that were read already, as they are now."""
         look = _StateReader(self.reader, self.tiers, self.known.load() | self.reader.tier_ids())
-        return [look.at(row) for row in self.reader.listed(listing)]
+        return [look.at(row) for row in rows]
 
     def model(self, model_name: str) -> Model:
         """Return one model.

@@ -1,0 +1,1 @@
+"""The page at `/`: what people see in a browser."""

@@ -1,0 +1,214 @@
+"""Jobs: what needs a decision, what runs and waits, and what is over. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from modelshelf.domain.jobs import CANCELLED, FAILED, QUEUED, RUNNING, WAITING, Job, JobKind
+from modelshelf.domain.models import ModelRow
+from modelshelf.server.web import jobs_words, words
+from modelshelf.server.web.look import Look
+
+HISTORY = 200
+_ICONS = {JobKind.PULL: "down", JobKind.UPDATE: "down", JobKind.MOVE: "right", JobKind.VERIFY: "eye"}
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Something that waits for a person."""
+
+    name: str
+    what: str
+    means: str
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """A job that isn't over."""
+
+    id: int
+    icon: str
+    name: str
+    path: str
+    verb: str
+    tiers: Sequence[tuple[str, str]]
+    """Class and name of the tiers: where it is, and where it goes."""
+    why: str
+    rate: str
+    behind: str
+    stalled: bool
+    css: str
+    """The class of its bar."""
+    done: int
+    total: int
+    label: str
+    share: str
+    is_kid: bool
+    """Whether the job above it caused it."""
+    can_pull: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A job that is over."""
+
+    icon: str
+    css: str
+    result: str
+    name: str
+    path: str
+    what: str
+    size: str
+    took: str
+    why: str
+    ended: str
+    exact: str
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityPage:
+    """The jobs."""
+
+    summary: str
+    decisions: Sequence[Decision]
+    jobs: Sequence[JobRow]
+    history: Sequence[Past]
+
+
+def activity_page(look: Look, past: Sequence[Job]) -> ActivityPage:
+    """Return the jobs.
+
+    Args:
+        look: The library.
+        past: The jobs that are over, newest first.
+    """
+    rows = {row.id: row for row in look.models}
+    return ActivityPage(
+        summary=_summary(look.jobs),
+        decisions=[_decision(row, past) for row in look.failed],
+        jobs=[_job(look, job, rows, is_kid=is_kid) for job, is_kid in _in_order(look.jobs)],
+        history=[_past(job, look.now_s) for job in past[:HISTORY]],
+    )
+
+
+def _in_order(jobs: Sequence[Job]) -> list[tuple[Job, bool]]:
+    """Return the running ones first, then the oldest, each before those that it caused."""
+    kids: dict[int, list[Job]] = {}
+    known = {job.id for job in jobs}
+    for job in jobs:
+        if job.parent_id in known:
+            kids.setdefault(job.parent_id or 0, []).append(job)
+    top = [job for job in jobs if job.parent_id not in known]
+    top.sort(key=lambda job: (job.state != RUNNING, job.id))
+    found: list[tuple[Job, bool]] = []
+    for job in top:
+        found += [(job, False), *((kid, True) for kid in kids.get(job.id, []))]
+    return found
+
+
+def _summary(jobs: Sequence[Job]) -> str:
+    running = [job for job in jobs if job.state == RUNNING]
+    waits = len(jobs) - len(running)
+    stalled = sum(map(jobs_words.is_stalled, running))
+    down = sum(job.rate_bytes_per_s for job in running if job.kind in (JobKind.PULL, JobKind.UPDATE))
+    parts = [f"{len(running)} running", f"{waits} waiting"]
+    parts += [f"{stalled} stalled"] if stalled else []
+    parts += [f"{words.size(down)}/s down"] if down else []
+    return " · ".join(parts) if jobs else "Nothing runs or waits."
+
+
+def _decision(row: ModelRow, past: Sequence[Job]) -> Decision:
+    job = next((job for job in past if job.id == row.job_id), None)
+    hint = _hint(job.error) if job is not None else ""
+    what = f"{row.model_name}: {_title(job.error) if job is not None else 'failed'}"
+    return Decision(row.model_name, what, f"{row.job_detail} {hint}".strip(), f"shelf pull {row.model_name}")
+
+
+def _problem(error: str) -> Mapping[str, object]:
+    try:
+        found = json.loads(error) if error else {}
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _hint(error: str) -> str:
+    return str(_problem(error).get("hint", ""))
+
+
+def _title(error: str) -> str:
+    return str(_problem(error).get("title", "failed")).lower()
+
+
+def _job(look: Look, job: Job, rows: Mapping[int, ModelRow], *, is_kid: bool) -> JobRow:
+    row = rows.get(job.model_id or 0)
+    tiers = [_tier(row.cache_location, look.bases[row.id])] if row is not None else []
+    to = jobs_words.target(job)
+    if to is not None:
+        tiers.append(_tier(*to))
+    stalled, runs = jobs_words.is_stalled(job), job.state == RUNNING
+    rate = f"{words.size(job.rate_bytes_per_s)}/s" if runs and (job.rate_bytes_per_s or stalled) else "–"
+    return JobRow(
+        id=job.id,
+        icon="warn"
+        if stalled
+        else "clock"
+        if not runs
+        else _ICONS.get(JobKind(job.kind), "activity")
+        if job.kind in list(JobKind)
+        else "activity",
+        name=job.model_name or jobs_words.verb(job.kind),
+        path=f"/models/{quote(job.model_name, safe='')}" if row is not None else "",
+        verb=jobs_words.verb(job.kind) if job.model_name else "",
+        tiers=tiers,
+        why=_why(job, row, stalled=stalled),
+        rate=rate,
+        behind="no estimate" if stalled else "" if job.eta_s is None else f"about {words.seconds(job.eta_s)} left",
+        stalled=stalled,
+        css="stall" if stalled else "off" if not runs else tiers[-1][0] if tiers else "",
+        done=job.done_bytes,
+        total=job.total_bytes,
+        label=f"{words.size(job.done_bytes)} of {words.size(job.total_bytes)}"
+        + (f", {job.phase}" if job.phase else ""),
+        share=words.percent(job.done_bytes, job.total_bytes) if job.total_bytes else "",
+        is_kid=is_kid,
+        can_pull=False,
+    )
+
+
+def _tier(location: str, base: str) -> tuple[str, str]:
+    return words.tier_class(location), words.tier_said(location, base)
+
+
+def _why(job: Job, row: ModelRow | None, *, stalled: bool) -> str:
+    if stalled:
+        return "No data for some seconds; what arrived is kept, and it goes on by itself."
+    if job.state in (QUEUED, WAITING):
+        return job.detail or "in the queue"
+    repo = row.hf_path if row is not None else ""
+    return " · ".join(part for part in (repo, job.reason, job.detail) if part)
+
+
+_RESULTS = {"done": ("done", ""), FAILED: ("cross", "bad"), CANCELLED: ("close", "")}
+
+
+def _past(job: Job, now_s: float) -> Past:
+    icon, css = _RESULTS.get(job.state, ("info", ""))
+    done = job.state == "done"
+    return Past(
+        icon=icon,
+        css=css,
+        result=job.state,
+        name=job.model_name or jobs_words.verb(job.kind),
+        path=f"/models/{quote(job.model_name, safe='')}" if job.model_id else "",
+        what=jobs_words.verb(job.kind, 2) if done else f"{jobs_words.verb(job.kind)} {job.state}",
+        size=words.size(job.done_bytes) if job.done_bytes else "–",
+        took=words.seconds((job.finished_at or now_s) - job.created_at),
+        why=job.reason or ("" if done else job.detail),
+        ended=words.ago(job.finished_at, now_s),
+        exact=words.exact(job.finished_at),
+    )

@@ -1,0 +1,34 @@
+"""The jobs, and what a person does with them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response
+
+from modelshelf.domain.jobs import CANCELLED, DONE, FAILED
+from modelshelf.server.api.jobs import JobId
+from modelshelf.server.web import render
+from modelshelf.server.web.activity import activity_page
+from modelshelf.server.web.site import Fields, Site, form, see
+
+_TWINS = (("Terminal", "shelf jobs --json"), ("HTTP", "GET /api/jobs"), ("Events", "GET /api/events"))
+
+
+def add(router: APIRouter, site: Site) -> None:
+    """Add the routes."""
+
+    @router.get("/activity")
+    def activity(request: Request) -> Response:
+        """Show the jobs."""
+        look = site.look()
+        past = site.shelf.services.registry.jobs(state=(DONE, FAILED, CANCELLED))
+        frame = site.frame(request, "activity", look, _TWINS)
+        return render.page("activity.html", frame, page=activity_page(look, past))
+
+    @router.post("/jobs/{job_id}/cancel")
+    def cancel(job_id: JobId, sent: Annotated[Fields, Depends(form)]) -> Response:
+        """Cancel a job."""
+        site.shelf.cancel(job_id)
+        return see("/activity")

@@ -1,0 +1,61 @@
+"""What the pages are made of, read once for each: tiers, models and unfinished jobs, as in the JSON of the API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from modelshelf.domain.jobs import FAILED, UNFINISHED, Job
+from modelshelf.domain.listing import EVERYTHING
+from modelshelf.domain.models import ModelRow
+from modelshelf.schemas.tiers import TierJson
+from modelshelf.services.shelf import Shelf
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The library at one time."""
+
+    now_s: float
+    """Seconds since 1970."""
+    tiers: Sequence[TierJson]
+    warn_share: float
+    """The fraction of a limit above which a tier has a warning."""
+    models: Sequence[ModelRow]
+    """All models, by name."""
+    bases: Mapping[int, str]
+    """The base of each model in this process, by its id."""
+    jobs: Sequence[Job]
+    """The unfinished jobs, newest first."""
+
+    def on(self, tier: TierJson) -> list[ModelRow]:
+        """Return the models of a tier."""
+        return [row for row in self.models if self.bases[row.id] == tier.cache_path]
+
+    def tier_of(self, row: ModelRow) -> TierJson | None:
+        """Return the tier of a model; None if it has none in this process."""
+        return next((tier for tier in self.tiers if tier.cache_path == self.bases[row.id]), None)
+
+    @property
+    def failed(self) -> list[ModelRow]:
+        """The models whose newest job failed, and which aren't whole: a person has to decide."""
+        return [row for row in self.models if row.job_state == FAILED and not row.complete]
+
+
+def look_at(shelf: Shelf, *, rescan: bool = False) -> Look:
+    """Return the library as it is now; with `rescan` every file is measured again."""
+    services = shelf.services
+    rows = services.registry.listed(EVERYTHING)
+    where: dict[tuple[str, str], str] = {}
+    for row in rows:
+        key = (row.cache_location, row.cache_path)
+        if key not in where:
+            where[key] = services.library.base_of(row)
+    return Look(
+        now_s=services.clock.now(),
+        tiers=[TierJson.of(status) for status in shelf.tiers(rescan=rescan)],
+        warn_share=services.tiers.warning_threshold,
+        models=rows,
+        bases={row.id: where[row.cache_location, row.cache_path] for row in rows},
+        jobs=services.registry.jobs(state=UNFINISHED),
+    )

@@ -1,0 +1,184 @@
+"""A model's own page. Pure."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from modelshelf.domain.model_facts import ModelFacts
+from modelshelf.domain.serving import EngineStatus
+from modelshelf.schemas.models import ModelWithFilesJson, MovedJson
+from modelshelf.server.web import words
+from modelshelf.server.web.states import Shown
+from modelshelf.units import format_count
+
+_CONTEXTS = (4096, 8192, 16384, 32768, 65536, 131072)
+_END = 96.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A fact with a line below it."""
+
+    name: str
+    value: str
+    small: str
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What a context takes."""
+
+    context: str
+    total: str
+    weights: float
+    cache: float
+    """Widths in per cent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A move of its history."""
+
+    css: str
+    what: str
+    why: str
+    at: str
+    exact: str
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How another program uses the model."""
+
+    key: str
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPage:
+    """A model's page."""
+
+    model: ModelWithFilesJson
+    state: Shown
+    css: str
+    tier: str
+    commit: str
+    licence: str
+    facts: Sequence[Fact]
+    memory: Sequence[Memory]
+    files: Sequence[tuple[str, str, str]]
+    """Path, size and digest of each."""
+    moves: Sequence[Moved]
+    ways: Sequence[Way]
+    engine: EngineStatus | None
+
+
+def model_page(
+    model: ModelWithFilesJson,
+    facts: ModelFacts,
+    state: Shown,
+    engine: EngineStatus | None,
+    address: str,
+    now_s: float,
+    used_at: float | None,
+) -> ModelPage:
+    """Return a model's page.
+
+    Args:
+        model: The model, as the API shows it.
+        facts: What it is by its files.
+        state: Its state.
+        engine: Its engine; None if it isn't in memory.
+        address: The server's address, `http://HOST:PORT`.
+        now_s: Seconds since 1970.
+        used_at: When it was last used, likewise.
+    """
+    return ModelPage(
+        model=model,
+        state=state,
+        css=words.tier_class(model.cache_location),
+        tier=words.tier_said(model.cache_location, model.cache_path),
+        commit=(model.commit_hash or "")[:7],
+        licence=model.facts.license or "",
+        facts=_facts(model, now_s, used_at),
+        memory=_memory(facts),
+        files=[(file.path, words.size(file.size_bytes), file.digest) for file in model.files],
+        moves=[_moved(one, now_s) for one in model.moves],
+        ways=_ways(model, address),
+        engine=engine,
+    )
+
+
+def _facts(model: ModelWithFilesJson, now_s: float, used_at: float | None) -> list[Fact]:
+    files, facts = model.files, model.facts
+    form = " ".join(part for part in (model.format or ", ".join(facts.formats), model.quantisation) if part)
+    parts = [f"{format_count(facts.parameters)} parameters"] if facts.parameters else []
+    parts += [f"{facts.experts_per_token} of {facts.experts} experts"] if facts.experts_per_token else []
+    uses = words.many(model.uses, "use") if model.uses else "never used"
+    runs = ", ".join(facts.runs_with) if facts.runs_with else "no known program"
+    context = f"{facts.context_length:,} tokens of context" if facts.context_length else "context unknown"
+    return [
+        Fact("Size", words.size(model.size_bytes), f"{words.many(len(files), 'file')}, {model.size_bytes:,} bytes"),
+        Fact("Format", form or "unknown", ", ".join(parts) or "parameters unknown"),
+        Fact("Last use", words.ago(used_at, now_s), uses),
+        Fact("Runs with", runs, context),
+    ]
+
+
+def _memory(facts: ModelFacts) -> list[Memory]:
+    """Return what some contexts take; nothing where the weights or the shape of the cache aren't known."""
+    most = facts.context_length or _CONTEXTS[1]
+    found = [memory for context in _CONTEXTS if context <= most and (memory := facts.memory(context)) is not None]
+    if not found:
+        return []
+    scale = _END / found[-1].total_bytes
+    return [
+        Memory(
+            f"{one.context // 1024}k",
+            words.size(one.total_bytes),
+            round(one.weights_bytes * scale, 2),
+            round(one.kv_cache_bytes * scale, 2),
+        )
+        for one in found
+    ]
+
+
+def _moved(one: MovedJson, now_s: float) -> Moved:
+    location = one.cache_location
+    at = datetime.fromisoformat(one.at).timestamp()
+    return Moved(
+        css=words.tier_class(location) if location else "",
+        what=f"Moved to {location}" if location else "Deleted to make room",
+        why=one.reason or "A person asked for it.",
+        at=words.ago(at, now_s),
+        exact=words.exact(at),
+    )
+
+
+def _ways(model: ModelWithFilesJson, address: str) -> list[Way]:
+    name, path, base = model.model_name, model.path or "", model.cache_path
+    said = json.dumps({"model": name, "messages": [{"role": "user", "content": "Hi"}]})
+    openai = (
+        f"from openai import OpenAI\n\nclient = OpenAI(base_url={address + '/v1'!r}, api_key='none')\n"
+        f"answer = client.chat.completions.create(\n    model={name!r},"
+        " messages=[{'role': 'user', 'content': 'Hi'}],\n)\n"
+        "print(answer.choices[0].message.content)"
+    )
+    curl = f"curl {address}/v1/chat/completions \\\n -H 'Content-Type: application/json' \\\n -d {shlex.quote(said)}"
+    docker = f"docker run --rm -e HF_HUB_OFFLINE=1 \\\n -v {shlex.quote(base)}:/root/.cache/huggingface:ro IMAGE"
+    return [
+        Way("curl", "curl", curl),
+        Way("python", "Python", openai),
+        Way(
+            "shell",
+            "Shell",
+            f'eval "$(shelf env {shlex.quote(name)})"  # HF_HOME and its kin\nshelf run {shlex.quote(name)} -- COMMAND',
+        ),
+        Way("docker", "Docker", docker),
+        Way("path", "Path", path or "not known until it is downloaded"),
+    ]

@@ -1,0 +1,78 @@
+"""The table of models, and a model's page."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from modelshelf.schemas.models import ModelWithFilesJson
+from modelshelf.server.web import render, states
+from modelshelf.server.web.model_page import model_page
+from modelshelf.server.web.models_page import AGES, STATES, Wish, models_page
+from modelshelf.server.web.readme import card_html
+from modelshelf.server.web.site import Site
+from modelshelf.services.catalog.facts import facts_of, readme_of
+
+_TWINS = (("Terminal", "shelf ls --json"), ("HTTP", "GET /api/models"))
+_Text = Annotated[str, Query(max_length=200)]
+
+
+def add(router: APIRouter, site: Site) -> None:
+    """Add the routes."""
+    _add_table(router, site)
+    _add_model(router, site)
+
+
+def _add_table(router: APIRouter, site: Site) -> None:
+
+    @router.get("/models")
+    def table(
+        request: Request,
+        q: _Text = "",
+        tier: Annotated[str, Query(max_length=4096)] = "",
+        state: _Text = "",
+        used: _Text = "",
+        sort: _Text = "used",
+        page: Annotated[int, Query(ge=1, le=10**6)] = 1,
+    ) -> Response:
+        """Show the models."""
+        look, library = site.look(), site.shelf.services.library
+        wish = Wish(q.strip(), tier, state, used, sort, page)
+        shown = models_page(look, wish, library.at, site.running())
+        frame = site.frame(request, "models", look, _TWINS)
+        return render.page("models.html", frame, page=shown, states=STATES, ages=AGES)
+
+
+def _add_model(router: APIRouter, site: Site) -> None:
+    @router.get("/models/{model_name}")
+    def show(request: Request, model_name: str) -> Response:
+        """Show a model."""
+        shelf, look = site.shelf, site.look()
+        model, files = shelf.model(model_name), shelf.files(model_name)
+        facts = facts_of(model, files)
+        told = ModelWithFilesJson.with_files(model, files, shelf.services.moves(model), facts)
+        engines = {str(status.model_name): status for status in site.running()}
+        address = f"{request.url.scheme}://{request.headers.get('host', '')}"
+        page = model_page(
+            told,
+            facts,
+            states.shown(model, engines),
+            engines.get(model_name),
+            address,
+            look.now_s,
+            model.row.last_used_at,
+        )
+        twins = (("Terminal", f"shelf show {model_name} --json"), ("HTTP", f"GET /api/models/{model_name}"))
+        card = card_html(readme_of(model, files))
+        frame = site.frame(request, "models", look, twins, title=model_name)
+        return render.page("model.html", frame, page=page, card=card)
+
+    @router.get("/models/{model_name}/actions")
+    def actions(request: Request, model_name: str) -> Response:
+        """Show what can be done with a model."""
+        look, row = site.look(), site.shelf.services.library.row(model_name)
+        loaded = {status.model_name for status in site.running()}
+        frame = site.frame(request, "models", look, title=row.model_name)
+        return render.page("actions.html", frame, row=row, is_loaded=row.model_name in loaded)

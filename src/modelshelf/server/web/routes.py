@@ -1,0 +1,22 @@
+"""The pages, each by its path."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from modelshelf.server.web import activity_routes, change_routes, login_routes, model_routes, storage_routes
+from modelshelf.server.web.site import HtmlRoute, Site
+
+
+def create_router(site: Site) -> APIRouter:
+    """Return the routes of all pages."""
+    router = APIRouter(route_class=HtmlRoute, include_in_schema=False)
+    login_routes.add(router, site)
+    activity_routes.add(router, site)
+    storage_routes.add(router, site)
+    model_routes.add(router, site)
+    change_routes.add(router, site)
+    every = APIRouter()
+    every.include_router(storage_routes.home(site))
+    every.include_router(router)
+    return every

@@ -1,0 +1,175 @@
+"""What the routes of the page have in common: the library, what stands around a page, and forms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs
+
+from anyio import from_thread
+from fastapi import Request
+from fastapi.routing import APIRoute
+from starlette.responses import RedirectResponse, Response
+
+from modelshelf.domain.models import Model
+from modelshelf.domain.serving import EngineStatus
+from modelshelf.domain.tiers import Tier
+from modelshelf.domain.unadopted import Unadopted
+from modelshelf.errors import BadInput, NotFound, ShelfError
+from modelshelf.server.gateway.ports import Engines
+from modelshelf.server.sessions import Sessions
+from modelshelf.server.web import render, words
+from modelshelf.server.web.frame import PAGES, Frame, links_of, rail_of
+from modelshelf.server.web.look import Look, look_at
+from modelshelf.services.access.keys import KeyRing
+from modelshelf.services.shelf import Shelf
+from modelshelf.store.os_errors import of_os_error
+
+_MOST_FIELDS = 2000
+Twins = Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Where a key is needed: the keys, and who logged in."""
+
+    keys: KeyRing
+    sessions: Sessions
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The pages over one library."""
+
+    shelf: Shelf
+    engines: Engines
+    unadopted: Callable[[Iterable[Model]], Unadopted]
+    """Finds what other tools downloaded."""
+    login: Login | None
+    """None: no key is asked for."""
+
+    def look(self, *, rescan: bool = False) -> Look:
+        """Return the library as it is now; with `rescan` every file is measured again."""
+        return look_at(self.shelf, rescan=rescan)
+
+    def running(self) -> list[EngineStatus]:
+        """Return the engines; for a handler that runs in a thread."""
+        return from_thread.run(self.engines.engines)
+
+    def tier(self, key: str) -> Tier:
+        """Return the tier that `words.tier_key` names so.
+
+        Raises:
+            NotFound: There is none.
+        """
+        for tier in self.shelf.services.tiers.all():
+            if words.tier_key(tier) == key:
+                return tier
+        raise NotFound(f"There is no tier {key!r:.200}.", hint="shelf tiers lists them.")
+
+    def back(self, request: Request, default: str) -> str:
+        """Return the path of the page from which a form was sent; the default if it is none of ours."""
+        origin, came_from = (
+            f"{request.url.scheme}://{request.headers.get('host', '')}",
+            request.headers.get("referer", ""),
+        )
+        path = came_from.removeprefix(origin)
+        return own_path(path, default) if came_from.startswith(origin) and "/actions" not in path else default
+
+    def frame(self, request: Request, key: str, look: Look, twins: Twins = (), title: str = "") -> Frame:
+        """Return what stands around a page.
+
+        Args:
+            request: The request for it.
+            key: The page's key in `PAGES`.
+            look: The library.
+            twins: How to get its numbers elsewhere.
+            title: Its title; empty: the page's name.
+        """
+        links, more = links_of(look, sum(1 for _ in self.running()))
+        return Frame(
+            title=title or PAGES.get(key, (key.capitalize(), ""))[0],
+            current=key,
+            links=links,
+            more=more,
+            rail=rail_of(look.tiers),
+            theme=render.theme_of(request),
+            address=request.headers.get("host", ""),
+            can_log_out=self.login is not None,
+            twins=twins,
+        )
+
+
+def bare(request: Request, title: str) -> Frame:
+    """Return what stands around a page that shows nothing of the library."""
+    links, more = links_of(None)
+    return Frame(title, "", links, more, theme=render.theme_of(request), address=request.headers.get("host", ""))
+
+
+class HtmlRoute(APIRoute):
+    """A route whose errors are pages: what happened, and what to do."""
+
+    def get_route_handler(self) -> Callable[[Request], Any]:
+        """Return the handler."""
+        handle = super().get_route_handler()
+
+        async def handle_html(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except ShelfError as err:
+                return _error(request, err)
+            except OSError as err:
+                return _error(request, of_os_error(err))
+
+        return handle_html
+
+
+def _error(request: Request, err: ShelfError) -> Response:
+    back = request.headers.get("referer", "")
+    own = f"{request.url.scheme}://{request.headers.get('host', '')}/"
+    return render.page(
+        "error.html", bare(request, err.title), err.status, error=err, back=back if back.startswith(own) else "/"
+    )
+
+
+class Fields(dict[str, list[str]]):
+    """A form that was sent."""
+
+    def one(self, name: str, default: str = "") -> str:
+        """Return a field's value."""
+        return self.get(name, [default])[0].strip()
+
+    def all(self, name: str) -> list[str]:
+        """Return all values of a field."""
+        return self.get(name, [])
+
+
+async def form(request: Request) -> Fields:
+    """Return the form that a browser sent.
+
+    Raises:
+        BadInput: It isn't one.
+    """
+    if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        raise BadInput("This page takes forms alone; nothing was changed.", hint="Programs use /api: see /docs.")
+    try:
+        text = (await request.body()).decode()
+        return Fields(parse_qs(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS, errors="strict"))
+    except ValueError:
+        raise BadInput("The form can't be read; nothing was changed.", hint="Load the page anew.") from None
+
+
+def own_path(text: str, default: str = "/") -> str:
+    r"""Return a path of this site; the default for anything else.
+
+    >>> own_path("/models?q=a"), own_path("//evil.example"), own_path("/\\evil"), own_path("https://x")
+    ('/models?q=a', '/', '/', '/')
+    """
+    is_own = text.startswith("/") and not text.startswith(("//", "/\\")) and text.isprintable()
+    return text if is_own else default
+
+
+def see(path: str) -> Response:
+    """Return the answer that sends a browser to a page, after a change."""
+    return RedirectResponse(path, 303, {"Cache-Control": "no-store"})

@@ -1,0 +1,52 @@
+"""A model's state as a word, a mark and a colour. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from modelshelf.domain.jobs import WAITING
+from modelshelf.domain.models import Model, State
+from modelshelf.domain.serving import EngineState, EngineStatus
+from modelshelf.server.web import words
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A state as it is shown."""
+
+    icon: str
+    css: str
+    """Empty for what is normal, `live`, `warn` or `bad`."""
+    text: str
+    title: str = ""
+    """The whole sentence."""
+
+
+_PLAIN = {
+    State.REGISTERED: Shown("wait", "", "not downloaded"),
+    State.PARTIAL: Shown("partial", "warn", "partial"),
+    State.DAMAGED: Shown("cross", "bad", "damaged"),
+    State.OFFLINE: Shown("offline", "", "offline"),
+    State.MISSING: Shown("cross", "bad", "missing"),
+    State.FAILED: Shown("cross", "bad", "failed"),
+    State.READY: Shown("ready", "", "ready"),
+}
+
+
+def shown(model: Model, engines: Mapping[str, EngineStatus]) -> Shown:
+    """Return a model's state; that of its engine where it is in memory."""
+    row, engine = model.row, engines.get(model.row.model_name)
+    if engine is not None and engine.state is EngineState.READY:
+        return Shown("live", "live", "answering" if engine.in_flight else "loaded")
+    if engine is not None and engine.state in (EngineState.STARTING, EngineState.PROMOTING, EngineState.FETCHING):
+        return Shown("wait", "live", engine.state.value)
+    share = words.percent(row.job_done_bytes, row.job_total_bytes) if row.job_total_bytes else ""
+    if model.state is State.DOWNLOADING:
+        return Shown("coming", "", share or "downloading")
+    if model.state is State.MOVING:
+        return Shown("moving", "", f"moving {share}".rstrip())
+    if model.state is State.REGISTERED and row.job_state == WAITING:
+        return Shown("wait", "", "waiting", model.detail)
+    plain = _PLAIN[model.state]
+    return Shown(plain.icon, plain.css, plain.text, model.detail)

@@ -1,0 +1,39 @@
+// What every page does: theme, copying, sheets, keys, dropping, live changes. Without it all pages work as plain HTML.
+import "./sheets.js";
+import "./keys.js";
+import "./rows.js";
+import "./live.js";
+
+document.addEventListener("click", async (event) => {
+  const copy = event.target.closest("[data-copy]");
+  if (copy) {
+    await navigator.clipboard.writeText(copy.dataset.copy).then(() => tell("Copied."), () => tell("Copying isn’t allowed here: select the text."));
+  }
+  if (event.target.closest("[data-theme-toggle]")) {
+    const now = document.documentElement.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+    const next = now === "dark" ? "light" : "dark";
+    document.documentElement.dataset.theme = next;
+    document.cookie = `theme=${next}; path=/; max-age=31536000; samesite=strict`;
+  }
+});
+
+// A button that was pressed says so until the answer comes.
+document.addEventListener("submit", (event) => {
+  const button = event.submitter;
+  if (button && event.target.method === "post") setTimeout(() => button.setAttribute("aria-busy", "true"));
+});
+addEventListener("pageshow", () => {
+  for (const busy of document.querySelectorAll("[aria-busy]")) busy.removeAttribute("aria-busy");
+});
+
+/** Tell people who hear the page, and show it for a while. */
+export function tell(text) {
+  document.getElementById("told").textContent = text;
+  const toast = document.createElement("div");
+  toast.className = "toast";
+  const words = document.createElement("span");
+  words.textContent = text;
+  toast.append(words);
+  document.body.append(toast);
+  setTimeout(() => toast.remove(), 4000);
+}

@@ -1,0 +1,133 @@
+"""The home page, and what makes room on a tier."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response
+
+from modelshelf import __version__
+from modelshelf.domain.eviction import Candidate, EvictionPlan
+from modelshelf.domain.job_params import GcParams
+from modelshelf.domain.tiers import PRIMARY, SECONDARY, Tier
+from modelshelf.errors import BadInput, Conflict, OutOfSpace, ShelfError
+from modelshelf.schemas.garbage import GcPlanJson
+from modelshelf.schemas.status import IndexJson
+from modelshelf.schemas.tiers import TierJson
+from modelshelf.server.answers import Json
+from modelshelf.server.openapi import answers
+from modelshelf.server.web import render, words
+from modelshelf.server.web.room import gc_sheet, room_sheet
+from modelshelf.server.web.site import Fields, HtmlRoute, Site, form, see
+from modelshelf.server.web.storage import is_free, storage_page
+from modelshelf.services.space.coldest import Coldest
+from modelshelf.units import GB, parse_size
+
+_TWINS = (("Terminal", "shelf tiers --json"), ("HTTP", "GET /api/cache"), ("Events", "GET /api/events"))
+_SHOWN = 5
+_AT_FIRST = 0.15
+"""So much of a limit is asked for at first."""
+
+
+def home(site: Site) -> APIRouter:
+    """Return the route of the home page, which also tells programs where things are."""
+    router = APIRouter(route_class=HtmlRoute)
+
+    @router.get("/", tags=["health"], responses=answers(IndexJson, "Where things are."))
+    def index(request: Request) -> Response:
+        """Say what this is and where things are.
+
+        A browser gets the page of the library.
+        """
+        if "text/html" not in request.headers.get("accept", ""):
+            return Json(IndexJson(version=__version__))
+        look = site.look(rescan=bool(request.query_params.get("rescan")))
+        chosen = request.query_params.get("tier", "")
+        page = storage_page(look, chosen, site.shelf.services.library.files, _coldest(site))
+        found = site.unadopted(()) if page.is_empty else None
+        return render.page("storage.html", site.frame(request, "storage", look, _TWINS), page=page, found=found)
+
+    return router
+
+
+def _coldest(site: Site) -> list[Candidate]:
+    """Return the models of the primary in the order in which they would leave; none if they may not."""
+    services = site.shelf.services
+    tier = services.tiers.settings.primary
+    if services.tiers.settings.secondary is None or services.tiers.why_offline(tier):
+        return []
+    return Coldest(services.registry, services.library, tier).measure(_is_enough)
+
+
+def _is_enough(known: Sequence[Candidate]) -> bool:
+    return sum(map(is_free, known)) >= _SHOWN
+
+
+def add(router: APIRouter, site: Site) -> None:
+    """Add the routes of the plans that make room."""
+    _add_room(router, site)
+    _add_gc(router, site)
+
+
+def _add_room(router: APIRouter, site: Site) -> None:
+    @router.get("/make-room")
+    def show_room(request: Request, tier: str = PRIMARY, room: str = "") -> Response:
+        """Show what would move so that something fits."""
+        return _room(site, request, tier, room)
+
+    @router.post("/make-room")
+    def make_room(request: Request, sent: Annotated[Fields, Depends(form)]) -> Response:
+        """Move what was shown; what isn't the plan any more is shown anew."""
+        tier = site.tier(sent.one("tier"))
+        plan = _plan(site, tier, sent.one("room"))
+        if not isinstance(plan, EvictionPlan) or [one.model_name for one in plan.victims] != sent.all("model"):
+            return _room(site, request, sent.one("tier"), sent.one("room"), status=409)
+        for victim in plan.victims:
+            site.shelf.services.mover.enqueue(victim.model_name, SECONDARY, None, keep_source=False)
+        return see("/")
+
+
+def _room(site: Site, request: Request, key: str, room: str, *, status: int = 200) -> Response:
+    look, tier = site.look(), site.tier(key)
+    shown = next(one for one in look.tiers if one.cache_path == tier.base)
+    wanted = room or _at_first(shown)
+    sheet = room_sheet(look, shown, wanted, _plan(site, tier, wanted))
+    stale = "The plan changed meanwhile. Look at it again." if status != 200 else ""
+    return render.page(
+        "sheet.html", site.frame(request, "storage", look, title=sheet.title), status, sheet=sheet, stale=stale, tabs=()
+    )
+
+
+def _at_first(tier: TierJson) -> str:
+    return words.limit(int((tier.limit_bytes or 100 * GB) * _AT_FIRST))
+
+
+def _plan(site: Site, tier: Tier, room: str) -> EvictionPlan | ShelfError | None:
+    try:
+        need_bytes = parse_size(room.replace(words.NBSP, " "))
+        return site.shelf.services.mover.room.plan(tier, need_bytes, model_id=0)
+    except ValueError:
+        return BadInput(f"“{room:.40}” isn’t a size.", hint="Write it as 15 GB.")
+    except (OutOfSpace, Conflict) as err:
+        return err
+
+
+def _add_gc(router: APIRouter, site: Site) -> None:
+    @router.get("/gc")
+    def show_gc(request: Request, tier: str = PRIMARY) -> Response:
+        """Show what nothing on a tier needs."""
+        found = site.tier(tier)
+        plans = site.shelf.services.collector.plan(GcParams(tier))
+        sheet = gc_sheet(tier, words.tier_name(found.location, found.base), [GcPlanJson.of(*plan) for plan in plans])
+        return render.page(
+            "sheet.html", site.frame(request, "storage", site.look(), title=sheet.title), sheet=sheet, stale="", tabs=()
+        )
+
+    @router.post("/gc")
+    def collect(sent: Annotated[Fields, Depends(form)]) -> Response:
+        """Delete it."""
+        site.tier(sent.one("tier"))
+        site.shelf.services.collector.enqueue(GcParams(sent.one("tier")))
+        return see("/")

@@ -1,0 +1,230 @@
+"""The page as a browser without scripts sees it: a real server, forms, hostile names, and who may do what."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlencode, urlsplit
+
+import pytest
+
+from tests.fakes.hub import FakeHub
+from tests.world import Home, Server, random_bytes, wait_until
+
+REPO = "org/name"
+KEY = "a long secret"
+HOSTILE = "<img src=x onerror=alert(1)>.txt"
+FILES = {
+    "config.json": b"{}",
+    "model.safetensors": random_bytes(200_000),
+    "README.md": b"# Title\n\n<script>alert(1)</script>\n\n[x](javascript:alert(1))",
+    HOSTILE: b"x",
+}
+PAGES = (
+    "/",
+    "/models",
+    "/models/m",
+    "/models/m/actions",
+    "/activity",
+    "/move?model=m",
+    "/remove?model=m",
+    "/make-room",
+)
+
+
+@dataclass(frozen=True)
+class Page:
+    """An answer as a browser gets it."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+
+def browse(server: Server, path: str, sent: Mapping[str, str] | None = None, **headers: str) -> Page:
+    """Get a page, or send a form, as a browser does; redirects aren't followed."""
+    address = urlsplit(server.url)
+    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=60)
+    said = {"Accept": "text/html", "Host": address.netloc, **{name.replace("_", "-"): v for name, v in headers.items()}}
+    if sent is not None:
+        said |= {"Content-Type": "application/x-www-form-urlencoded"}
+        said.setdefault("Origin", server.url)
+    connection.request("GET" if sent is None else "POST", path, None if sent is None else urlencode(sent), said)
+    answer = connection.getresponse()
+    page = Page(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read().decode())
+    connection.close()
+    return page
+
+
+@pytest.fixture
+def library(hub: FakeHub, home: Home) -> Home:
+    """A home with one model, m."""
+    hub.add_repo(REPO, FILES)
+    home.run("add", "m", REPO).checked()
+    return home
+
+
+def test_every_page_is_whole_and_loads_nothing_from_elsewhere(library: Home) -> None:
+    """Each page is HTML under a policy without inline code, and all that it loads is on the server and kept."""
+    with library.serve() as server:
+        for path in PAGES:
+            page = browse(server, path)
+            policy = page.headers["content-security-policy"]
+            assert (page.status, path) == (200, path)
+            assert "default-src 'none'" in policy
+            assert "unsafe" not in policy
+            assert not re.search(r"<script(?![^>]*\bsrc=)|<style|<[^>]*\s(?:style|on\w+)=", page.text), path
+            loaded = re.findall(r'<(?:script|link|img)[^>]*\b(?:src|href)="([^"]+)"', page.text)
+            assert loaded
+            assert all(one.startswith("/static/page/") for one in loaded)
+            assert page.headers["cache-control"] == "no-store"
+        kept = [browse(server, one) for one in loaded]
+        assert {(one.status, "immutable" in one.headers["cache-control"]) for one in kept} == {(200, True)}
+        first = browse(server, "/", Accept_Encoding="gzip")
+        assert len(first.text) < 150_000
+
+
+def test_names_of_strangers_are_text(library: Home) -> None:
+    """A file's name and a README from the hub show as text, and what a person typed too."""
+    with library.serve() as server:
+        model, search = browse(server, "/models/m"), browse(server, "/models?q=%22%3E%3Cscript%3Ealert(1)%3C/script%3E")
+
+    assert "&lt;img src=x onerror=alert(1)&gt;.txt" in model.text
+    assert "<h3>Title</h3>" in model.text
+    for page in (model, search):
+        assert "<script>alert" not in page.text
+        assert "<img src=x" not in page.text
+        assert 'href="javascript:' not in page.text
+
+
+def test_a_form_changes_what_it_says(library: Home) -> None:
+    """Pinning, moving and forgetting a model by forms is what the command line then shows."""
+    with library.serve() as server:
+        assert browse(server, "/pin", {"model": "m", "pinned": "1"}).status == 303
+        assert server.get("/api/models/m")["pinned"] is True
+        assert browse(server, "/pin", {"model": "m", "pinned": ""}).headers["location"] == "/models"
+        assert browse(server, "/move", {"model": "m", "to": "secondary"}).headers["location"] == "/activity"
+        wait_until(lambda: server.get("/api/models/m")["cache_location"] == "secondary", "the move")
+        wait_until(lambda: not [j for j in server.get("/api/jobs") if j["finished_at"] is None], "the end of all jobs")
+        assert "Moved to secondary" in browse(server, "/models/m").text
+        assert browse(server, "/remove", {"model": "m", "files": "keep"}).status == 303
+        assert server.get("/api/models") == []
+
+
+def test_deleting_the_only_copy_is_typed(library: Home) -> None:
+    """Without its name typed the only copy stays; with it the files go, and the page had said how many bytes."""
+    with library.serve() as server:
+        asked = browse(server, "/remove?model=m")
+        refused = browse(server, "/remove", {"model": "m", "files": "delete", "typed": "n"})
+        assert (refused.status, server.get("/api/models/m")["state"]) == (422, "ready")
+        done = browse(server, "/remove", {"model": "m", "files": "delete", "typed": "m"})
+        left = server.get("/api/models")
+
+    assert "frees 200.1\N{NO-BREAK SPACE}kB" in asked.text
+    assert (done.status, left) == (303, [])
+
+
+def test_an_error_is_a_page_with_what_to_do(library: Home) -> None:
+    """What can't be done is answered by a page with the sentence and hint of the command line."""
+    with library.serve() as server:
+        nothing, pinned = browse(server, "/models/nope"), browse(server, "/pin", {"model": "nope"})
+
+    assert (nothing.status, pinned.status) == (404, 404)
+    assert "There is no model nope." in nothing.text
+    assert "shelf ls lists them." in nothing.text
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:1"])
+def test_a_foreign_page_can_send_no_form(library: Home, origin: str) -> None:
+    """A form that another site's page sends is refused, and changes nothing."""
+    with library.serve() as server:
+        refused = browse(server, "/remove", {"model": "m", "files": "delete", "typed": "m"}, Origin=origin)
+        crossed = browse(server, "/pin", {"model": "m", "pinned": "1"}, Sec_Fetch_Site="cross-site")
+        model = server.get("/api/models/m")
+
+    assert (refused.status, crossed.status, model["pinned"]) == (403, 403, False)
+
+
+def test_a_server_with_a_key_asks_a_browser_for_it(library: Home) -> None:
+    """A page sends to the form; the key becomes a cookie that scripts can't read, which a log-out ends."""
+    with library.serve(SHELF_API_KEY=KEY) as server:
+        sent_away = browse(server, "/models?q=a")
+        wrong = browse(server, "/login", {"key": "wrong", "next": "/models"})
+        entered = browse(server, "/login", {"key": KEY, "next": "//evil.example"})
+        cookie = entered.headers["set-cookie"].partition(";")[0]
+        inside = browse(server, "/models", Cookie=cookie)
+        changed = browse(server, "/pin", {"model": "m", "pinned": "1"}, Cookie=cookie)
+        api = browse(server, "/api/models", Accept="application/json", Cookie=cookie)
+        left = browse(server, "/logout", {}, Cookie=cookie)
+        outside = browse(server, "/models", Cookie=cookie)
+        program = browse(server, "/api/models", Accept="application/json")
+        log = server.log.read_text()
+
+    assert (sent_away.status, sent_away.headers["location"]) == (303, "/login?next=/models%3Fq%3Da")
+    assert (wrong.status, "isn’t known" in wrong.text) == (401, True)
+    assert (entered.status, entered.headers["location"]) == (303, "/")
+    said = entered.headers["set-cookie"].lower()
+    assert "httponly" in said
+    assert "samesite=strict" in said
+    assert [inside.status, changed.status, api.status, left.status, outside.status, program.status] == [
+        *(200, 303, 200, 303, 303, 401),
+    ]
+    assert KEY not in cookie + log
+
+
+def test_a_session_without_an_origin_changes_nothing(library: Home) -> None:
+    """A cookie alone, without a browser's word which page sent the form, isn't enough for a change."""
+    with library.serve(SHELF_API_KEY=KEY) as server:
+        cookie = browse(server, "/login", {"key": KEY}).headers["set-cookie"].partition(";")[0]
+        address = urlsplit(server.url)
+        connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=60)
+        form = {"Content-Type": "application/x-www-form-urlencoded", "Cookie": cookie}
+        connection.request("POST", "/pin", "model=m&pinned=1", form)
+        assert connection.getresponse().status == 403
+        connection.close()
+
+
+def test_the_first_run_shows_three_ways(home: Home) -> None:
+    """Without a model the home page offers to adopt, to add, and to try."""
+    with home.serve() as server:
+        page = browse(server, "/")
+
+    assert page.status == 200
+    assert all(words in page.text for words in ("Adopt what’s here", "Add a model", "Try a small one"))
+
+
+def test_a_plan_that_went_stale_is_shown_anew(hub: FakeHub, home: Home) -> None:
+    """Making room moves what was shown; where the plan is another by now, nothing moves and it is shown again."""
+    for name in ("a", "b", "c"):
+        hub.add_repo(f"org/{name}", {"model.safetensors": random_bytes(3_000_000, ord(name))})
+        home.run("add", name, f"org/{name}").checked()
+    limits = {"PRIMARY_CACHE_LIMIT_GB": "0.01"}
+    with home.serve(**limits) as server:
+        shown = browse(server, "/make-room?tier=primary&room=3%20MB")
+        victims = re.findall(r'name="model" value="(\w)"', shown.text)
+        stale = browse(server, "/make-room", {"tier": "primary", "room": "3 MB", "model": "zzz"})
+        assert (stale.status, [m["cache_location"] for m in server.get("/api/models")]) == (409, ["primary"] * 3)
+        body = [("tier", "primary"), ("room", "3 MB"), *(("model", victim) for victim in victims)]
+        assert browse(server, "/make-room", body).status == 303  # type: ignore[arg-type]
+        wait_until(
+            lambda: sum(m["cache_location"] == "secondary" for m in server.get("/api/models")) == len(victims),
+            "the moves",
+        )
+
+    assert victims
+
+
+def test_a_drive_that_is_away_is_told_calmly(hub: FakeHub, home: Home) -> None:
+    """A base that isn't there is shown as not plugged in, with what stays registered."""
+    hub.add_repo(REPO, {"model.safetensors": random_bytes(1000)})
+    home.run("add", "m", REPO, "--to", str(home.custom)).checked()
+    shutil.move(home.custom, home.root / "away")
+    with home.serve() as server:
+        page, model = browse(server, "/"), browse(server, "/models")
+
+    assert "not plugged in" in page.text
+    assert "stays registered and works again" in page.text
+    assert "Drive not plugged in" in model.text

@@ -1,0 +1,71 @@
+"""Jobs as people read them: cause, rate, and what needs a decision."""
+
+from __future__ import annotations
+
+import json
+
+from modelshelf.domain.jobs import DONE, FAILED, QUEUED, WAITING
+from modelshelf.server.web.activity import activity_page
+from modelshelf.server.web.words import NBSP
+from tests.unit.web.looks import GB, NOW_S, job, look, row
+
+
+def test_an_eviction_stands_below_the_pull_that_caused_it() -> None:
+    """Running jobs are first, and each is followed by what it caused."""
+    params = {"cache_location": "secondary", "cache_path": None, "keep_source": False, "makes_room": True}
+    jobs = [
+        job("move", id=3, parent_id=2, params=json.dumps(params), reason="Makes room."),
+        job(id=2, state=QUEUED),
+        job(id=1),
+    ]
+
+    page = activity_page(look(jobs=jobs), [])
+
+    assert [(one.id, one.is_kid) for one in page.jobs] == [(1, False), (2, False), (3, True)]
+    assert page.jobs[2].tiers == [("t2", "secondary")]
+
+
+def test_a_stalled_job_has_no_estimate() -> None:
+    """A job without bytes says 0 B/s, no estimate, and isn't shown as running well."""
+    one = row("m")
+    (shown,) = activity_page(look(one, jobs=[job(model_id=one.id, rate_bytes_per_s=0)]), []).jobs
+
+    assert (shown.rate, shown.behind, shown.css) == (f"0{NBSP}B/s", "no estimate", "stall")
+
+
+def test_a_waiting_job_says_for_what() -> None:
+    """A job that waits has no rate, and its reason."""
+    (shown,) = activity_page(look(jobs=[job(state=WAITING, detail="The hub isn't reachable.")]), []).jobs
+
+    assert (shown.rate, shown.why) == ("–", "The hub isn't reachable.")
+
+
+def test_a_failed_download_needs_a_decision() -> None:
+    """A model whose download failed is named with its error and what to do; a whole one isn't."""
+    error = json.dumps({"title": "Denied", "detail": "It is gated.", "hint": "Accept the license."})
+    broken = row("m", complete=False, job_id=1, job_state=FAILED, job_detail="It is gated.")
+    whole = row("n", job_state=FAILED)
+    past = [job(id=1, state=FAILED, error=error, finished_at=NOW_S)]
+
+    (decision,) = activity_page(look(broken, whole), past).decisions
+
+    assert (decision.name, decision.what) == ("m", "m: denied")
+    assert decision.means == "It is gated. Accept the license."
+
+
+def test_history_says_what_was_done() -> None:
+    """A job that is over has its verb, bytes, time and cause."""
+    past = [job("verify", state=DONE, done_bytes=GB, finished_at=NOW_S - 4)]
+
+    (shown,) = activity_page(look(), past).history
+
+    assert (shown.what, shown.size, shown.took, shown.ended) == ("verified", f"1.0{NBSP}GB", f"6.0{NBSP}s", "just now")
+
+
+def test_broken_json_of_an_error_breaks_nothing() -> None:
+    """An error that can't be read is shown without a hint."""
+    broken = row("m", complete=False, job_id=1, job_state=FAILED, job_detail="It failed.")
+
+    (decision,) = activity_page(look(broken), [job(id=1, state=FAILED, error="{")]).decisions
+
+    assert decision.means == "It failed."
