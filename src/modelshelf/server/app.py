@@ -78,6 +78,7 @@ def create_app(
         redoc_url=None,
         lifespan=_lifespan(shelf, watcher, gateway, preload),
         responses=problems(*EVERYWHERE),
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.add_middleware(BoundedBodies)
     keys, sessions = KeyRing(shelf.services.registry.keys, api_key), Sessions()

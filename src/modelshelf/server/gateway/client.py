@@ -7,7 +7,6 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Protocol
 
-from anyio import CancelScope
 from starlette.types import Receive, Send
 
 from modelshelf.errors import ShelfError
@@ -16,6 +15,8 @@ from modelshelf.server.gateway.errors import headers_of
 _FIRST_WORD_S = 1.0
 """So long a client waits for a model without a word."""
 _NEXT_WORD_S = 5.0
+_LOOK_AFTER_S = 0.02
+"""So long after its request it doesn't matter whether the client is still there."""
 
 
 class Shape(Protocol):
@@ -114,16 +115,28 @@ class Client:
 
 @contextlib.asynccontextmanager
 async def while_there(receive: Receive) -> AsyncIterator[None]:
-    """Do what is inside as long as the client is there; when it leaves, that is cancelled and nothing is raised."""
+    """Do what is inside as long as the client is there; when it leaves, that is cancelled and nothing is raised.
+
+    An answer that is there at once costs no task that looks for the client.
+    """
+    work, has_left = asyncio.current_task(), False
+    watching: list[asyncio.Task[None]] = []
 
     async def watch() -> None:
+        nonlocal has_left
         while (await receive())["type"] != "http.disconnect":
             pass
-        scope.cancel()
+        has_left = True
+        if work is not None:
+            work.cancel()
 
-    with CancelScope() as scope:
-        watching = asyncio.create_task(watch())
-        try:
-            yield
-        finally:
-            watching.cancel()
+    begin = asyncio.get_running_loop().call_later(_LOOK_AFTER_S, lambda: watching.append(asyncio.create_task(watch())))
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not has_left or (work is not None and work.uncancel()):
+            raise
+    finally:
+        begin.cancel()
+        for task in watching:
+            task.cancel()

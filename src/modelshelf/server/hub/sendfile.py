@@ -36,6 +36,8 @@ WINDOW_BYTES = 4 << 20
 file on a slow disk would hold the event loop, and everybody's answers, until the disk has read the whole file.
 """
 _CHUNK_BYTES = 1 << 20
+_MOST_COPIED_BYTES = 1 << 16
+"""The longest body that is copied behind its head."""
 
 
 class ZeroCopyProtocol(HttpToolsProtocol):
@@ -98,6 +100,8 @@ class _FileSender:
         self._send = send
         self._idle = asyncio.Event()
         self._idle.set()
+        self._head: Message | None = None
+        """The head of an answer whose body comes at once."""
 
     @property
     def is_busy(self) -> bool:
@@ -111,6 +115,15 @@ class _FileSender:
         return await self._receive()
 
     async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start" and b"content-length" in dict(message["headers"]):
+            self._head = message
+            return
+        if self._head is not None:
+            head, self._head = self._head, None
+            if _is_whole(message) and self._cycle.scope["method"] != "HEAD":
+                await self._send_together(head, message)
+                return
+            await self._send(cast("Any", head))
         if message["type"] != ZERO_COPY:
             await self._send(cast("Any", message))
             return
@@ -130,6 +143,16 @@ class _FileSender:
         if not message.get("more_body", False):
             # An empty body lets uvicorn do what ends a response: accounting, keep-alive, the next pipelined request.
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _send_together(self, head: Message, body: Message) -> None:
+        """Let uvicorn send a head and a body as ever, but in one packet: the second one costs as much as the first."""
+        transport = self._cycle.transport
+        self._cycle.transport = cast("asyncio.Transport", _OneWrite(transport))
+        try:
+            await self._send(cast("Any", head))
+            await self._send(cast("Any", body))
+        finally:
+            self._cycle.transport = transport
 
     async def _transfer(self, file: BinaryIO, offset: int, count: int) -> int:
         """Send a part of a file; return how many bytes, fewer if the file ends or the client leaves."""
@@ -153,6 +176,34 @@ class _FileSender:
         if transport.is_closing():
             self._cycle.disconnected = True  # asyncio reports it one round later; until then uvicorn would complain
         return sent
+
+
+def _is_whole(message: Message) -> bool:
+    """Return whether a message is a body that is complete, and short enough to be copied."""
+    return (
+        message["type"] == "http.response.body"
+        and not message.get("more_body", False)
+        and 0 < len(message.get("body", b"")) <= _MOST_COPIED_BYTES
+    )
+
+
+class _OneWrite:
+    """A connection that keeps what is written first until the second write."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._first = b""
+
+    def write(self, data: bytes) -> None:
+        """Keep the head, or send it with the body."""
+        if not self._first:
+            self._first = data
+        else:
+            self._transport.write(self._first + data)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._transport.close()
 
 
 class FileSlice(Response):
