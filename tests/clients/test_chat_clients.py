@@ -1,7 +1,8 @@
-"""The packages of OpenAI, Anthropic and Ollama against the door, with a key, before the tests' own engine."""
+"""Clients from PyPI against the door, with a key, before the tests' own engine."""
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from tests.headers import gguf
 from tests.world import Home
 
 PROGRAM = Path(__file__).parents[1] / "fakes" / "engine_program.py"
+NAMES = ("smol", "nope")
 HEADER = {"general.architecture": "llama", "llama.block_count": 2, "llama.context_length": 1024}
 OPENAI = """
 import openai
@@ -65,9 +67,30 @@ try:
 except ollama.ResponseError as err:
     print(err.status_code)
 """
+LITELLM = """
+import litellm
+litellm.suppress_debug_info = True
+hi = [{{"role": "user", "content": "hi"}}]
+ours = {{"api_base": {url!r} + "/v1", "api_key": {key!r}}}
+whole = litellm.completion("openai/smol", hi, max_tokens=4, **ours)
+print(whole.model, whole.usage.completion_tokens, len(whole.choices[0].message.content) > 0)
+parts = list(litellm.completion("openai/org/smol", hi, max_tokens=4, stream=True, **ours))
+print({{part.model for part in parts}}, sum(bool(part.choices[0].delta.content) for part in parts))
+print(len(litellm.embedding("openai/reader", input=["a", "b"], **ours).data))
+whole = litellm.completion("anthropic/smol", hi, max_tokens=4, api_base={url!r}, api_key={key!r})
+print(whole.usage.completion_tokens, len(whole.choices[0].message.content) > 0)
+for name in ("ollama", "ollama_chat"):
+    parts = litellm.completion(f"{{name}}/smol", hi, max_tokens=4, stream=True, api_base={url!r}, api_key={key!r})
+    print(name, len("".join(part.choices[0].delta.content or "" for part in parts)) > 0)
+try:
+    litellm.completion("openai/nope", hi, **ours)
+except litellm.NotFoundError as err:
+    print(err.status_code)
+"""
 SAYS = {
     OPENAI: ["['reader', 'smol']", "smol 4 True", "{'org/smol'} 4", "1", "model_not_found", "authentication_error"],
     ANTHROPIC: ["smol 4 True", "True 4", "True", "not_found_error"],
+    LITELLM: ["smol 4 True", "{'org/smol'} 4", "2", "4 True", "ollama True", "ollama_chat True", "404"],
     OLLAMA: ["['reader', 'smol']", "smol 4 True", "True 4 True", "2", "True gguf", "404"],
 }
 
@@ -86,10 +109,34 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             yield server.url
 
 
-@pytest.mark.parametrize("code", SAYS, ids=["openai", "anthropic", "ollama"])
+@pytest.mark.parametrize("code", SAYS, ids=["openai", "anthropic", "litellm", "ollama"])
 def test_a_package_works_unchanged(url: str, tmp_path: Path, code: str) -> None:
     """The package lists, asks, streams, embeds or counts, and takes errors for what they are."""
-    done = Client("chat", tmp_path).python(code.format(url=url, key=KEY))
+    client = Client("litellm" if code == LITELLM else "chat", tmp_path)
+    done = client.python(code.format(url=url, key=KEY))
 
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.splitlines() == SAYS[code]
+
+
+def test_llm_asks_through_its_openai_models(url: str, tmp_path: Path) -> None:
+    """With three lines of its configuration llm lists, asks, streams, talks on, and tells what is wrong."""
+    client, mine = Client("llm", tmp_path), {"LLM_USER_PATH": str(tmp_path / "llm")}
+    models = [
+        {"model_id": name, "model_name": name, "api_base": f"{url}/v1", "api_key_name": "shelf"} for name in NAMES
+    ]
+    (tmp_path / "llm").mkdir()
+    (tmp_path / "llm" / "extra-openai-models.yaml").write_text(json.dumps(models))
+
+    def llm(*words: str) -> str:
+        done = client.run("llm", *words, **mine)
+        return done.stdout.strip() or done.stderr.strip()
+
+    llm("keys", "set", "shelf", "--value", KEY)
+    listed, answer = llm("models"), llm("-m", "smol", "hi", "-o", "max_tokens", "3")
+
+    assert "OpenAI Chat: smol" in listed
+    assert answer == "word0 word1 word2"
+    assert llm("-m", "smol", "hi", "--no-stream", "-o", "max_tokens", "2") == "word0 word1"
+    assert llm("-c", "and on", "-o", "max_tokens", "1") == "word0"
+    assert "There is no model nope" in llm("-m", "nope", "hi")
