@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from modelshelf.domain.download_hours import DownloadHours
 from modelshelf.domain.engine_wishes import EngineSettings, parse_wishes
+from modelshelf.domain.job_rules import JobRules
 from modelshelf.domain.mirror import MirrorSettings
 from modelshelf.domain.names import BasePath
 from modelshelf.domain.network import Proxy
@@ -194,6 +195,11 @@ def days(value: Value) -> int:
     if not value.text.isdecimal() or int(value.text) > 36_500:
         raise ValueError(f"{value.text!r} is not a whole number of days, such as 30; 0 for none")
     return int(value.text)
+
+
+def job_rules(read: Reading) -> JobRules:
+    """Return what a person wants of jobs."""
+    return JobRules(days=read("JOBS_DAYS", count, JobRules().days))
 
 
 def keep_alive(value: Value) -> float:

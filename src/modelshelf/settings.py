@@ -19,6 +19,7 @@ from dotenv.parser import parse_stream
 from modelshelf import setting_values
 from modelshelf.domain.download_hours import DownloadHours
 from modelshelf.domain.engine_wishes import EngineSettings
+from modelshelf.domain.job_rules import JobRules
 from modelshelf.domain.mirror import MirrorSettings
 from modelshelf.domain.names import BasePath
 from modelshelf.domain.network import PROXIED, Network
@@ -83,6 +84,8 @@ class Settings:
     """SHELF_DOWNLOAD_LIMIT; None: unlimited."""
     download_hours: DownloadHours | None
     """SHELF_DOWNLOAD_HOURS; None: always."""
+    job_rules: JobRules
+    """JOBS_DAYS."""
     engine_rules: Rules
     """MAX_LOADED, QUEUE_LIMIT, KEEP_ALIVE, LOAD_WAIT_S."""
     uses_days: int
@@ -159,7 +162,7 @@ _NAMES = frozenset(
     " SHELF_API_KEY SHELF_CUSTOM_ROOTS SHELF_LOG SHELF_DOWNLOAD_LIMIT SHELF_DOWNLOAD_HOURS SHELF_REQUIRE_MOUNT ON_FULL"
     " ON_SECONDARY_FULL PROMOTE HF_HUB_DISABLE_SYMLINKS SHELF_PUBLISHED_ON SHELF_PEERS SHELF_PEER_KEY"
     " SHELF_MIRROR SHELF_MIRROR_SHARE"
-    " LLAMA_SERVER VLLM_COMMAND SHELF_ENGINES MAX_LOADED QUEUE_LIMIT KEEP_ALIVE LOAD_WAIT_S USES_DAYS".split()
+    " LLAMA_SERVER VLLM_COMMAND SHELF_ENGINES MAX_LOADED QUEUE_LIMIT KEEP_ALIVE LOAD_WAIT_S USES_DAYS JOBS_DAYS".split()
 )
 _CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _NETWORK = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", *_CERTIFICATES})
@@ -267,18 +270,15 @@ def _parse_env_text(text: str, path: Path, problems: _Problems) -> dict[str, Val
     """Return the variables of a `.env`: a BOM, CRLF, quotes, comments and `export` are accepted."""
     values: dict[str, Value] = {}
     for binding in parse_stream(io.StringIO(text.replace("\r\n", "\n"))):
-        origin = f"{path}:{binding.original.line + _blank_lines(binding.original.string)}"
+        said = binding.original.string
+        blank_lines = said[: len(said) - len(said.lstrip())].count("\n")  # before the one that the parser counted
+        origin = f"{path}:{binding.original.line + blank_lines}"
         if binding.error:
-            name = re.match(r"(?:export\s+)?[^=\s]*", binding.original.string.strip())
+            name = re.match(r"(?:export\s+)?[^=\s]*", said.strip())
             problems.add(name[0] if name else "", origin, "isn't a line NAME=value")  # the value may be a secret
         elif binding.key and binding.value and binding.value.strip():
             values[binding.key] = Value(binding.value.strip(), origin, path.parent)
     return values
-
-
-def _blank_lines(text: str) -> int:
-    """Return how many empty lines come before the binding from which the parser counted."""
-    return text[: len(text) - len(text.lstrip())].count("\n")
 
 
 def _expand(value: Value, values: Mapping[str, Value], environ: Mapping[str, str]) -> Value:
@@ -349,6 +349,7 @@ def _build(
         log_as_json=read("SHELF_LOG", setting_values.one_of("text", "json"), "text") == "json",
         download_limit_bytes_per_s=read("SHELF_DOWNLOAD_LIMIT", setting_values.rate, None),
         download_hours=read("SHELF_DOWNLOAD_HOURS", setting_values.hours, None),
+        job_rules=setting_values.job_rules(read),
         engine_rules=setting_values.engine_rules(read),
         uses_days=read("USES_DAYS", setting_values.days, USES_DAYS),
         config_home=settings_file.config_home(environ),

@@ -9,11 +9,23 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from modelshelf.domain.jobs import CANCELLED, DONE, FAILED, QUEUED, RUNNING, UNFINISHED, WAITING, Cause, ReservedRow
+from modelshelf.domain.jobs import (
+    CANCELLED,
+    DONE,
+    FAILED,
+    PAUSED,
+    QUEUED,
+    RUNNING,
+    UNFINISHED,
+    WAITING,
+    Cause,
+    ReservedRow,
+)
 from modelshelf.domain.models import ModelRow, Registration
 from modelshelf.errors import NotFound, OutOfSpace
 from modelshelf.registry import tables
 from modelshelf.registry.registry import Registry
+from modelshelf.registry.tables import jobs
 
 
 @pytest.fixture
@@ -299,3 +311,66 @@ def test_an_eviction_is_noted_with_the_change(registry: Registry, row: ModelRow)
     assert not found.complete
     assert (job.kind, job.state, job.reason) == ("evict", DONE, "Makes room.")
     assert registry.claim("me") is None
+
+
+def test_a_paused_job_is_nobodys_until_it_is_resumed(registry: Registry, row: ModelRow) -> None:
+    """A paused job is due for no process, and what its former owner still writes changes nothing."""
+    job = registry.enqueue("pull", row)
+    registry.claim("me")
+
+    assert registry.pause_job(job.id)
+
+    assert (registry.due(), registry.claim("you", job.id)) == ([], None)
+    assert not registry.update_job(job.id, {"detail": "Going on."}, owner="me")
+    registry.postpone_job(job.id, 1, "The hub is away.", owner="me")
+    assert not registry.finish_job(job.id, FAILED, owner="me")
+    paused = registry.job(job.id)
+    assert (paused.state, paused.detail, paused.owner) == (PAUSED, "Paused.", "")
+    assert not registry.pause_job(job.id)
+    assert registry.requeue_job(paused)
+    assert [due.id for due in registry.due()] == [job.id]
+    assert not registry.requeue_job(paused)
+
+
+def test_asking_for_a_paused_job_again_resumes_it(registry: Registry, row: ModelRow) -> None:
+    """Who asks for the same work again gets the paused job, and it goes on; other work leaves it paused."""
+    job = registry.enqueue("move", row, {"to": "a"})
+    registry.pause_job(job.id)
+
+    assert registry.enqueue("move", row, {"to": "b"}).state == PAUSED
+    assert registry.enqueue("move", row, {"to": "a"}).state == QUEUED
+
+
+@pytest.mark.parametrize("state", [DONE, FAILED, CANCELLED])
+def test_an_ended_job_ends_once(registry: Registry, row: ModelRow, state: str) -> None:
+    """A job that has ended can't be paused or cancelled, and its end stays."""
+    job = registry.enqueue("pull", row)
+    registry.finish_job(job.id, state, detail="So it was.")
+
+    assert not registry.pause_job(job.id)
+    assert not registry.finish_job(job.id, CANCELLED, detail="Too late.")
+    assert (registry.job(job.id).state, registry.job(job.id).detail) == (state, "So it was.")
+
+
+def test_jobs_come_in_pages(registry: Registry, row: ModelRow) -> None:
+    """A page holds so many jobs, newest first, and the next one those older than its last."""
+    ids = [registry.add_job("gc", str(number), {}).id for number in range(5)]
+    registry.finish_job(ids[0], DONE)
+
+    assert [job.id for job in registry.jobs(limit=2)] == [ids[4], ids[3]]
+    assert [job.id for job in registry.jobs(limit=2, after=ids[3])] == [ids[2], ids[1]]
+    assert [job.id for job in registry.jobs(after=ids[1], state=(DONE,))] == [ids[0]]
+
+
+def test_old_finished_jobs_are_dropped_a_few_at_once(registry: Registry, row: ModelRow, database: sa.Engine) -> None:
+    """Jobs that ended long ago go, the oldest first and not too many at once; unfinished and later ones stay."""
+    ids = [registry.add_job("gc", str(number), {}).id for number in range(5)]
+    for job_id in ids[:4]:
+        registry.finish_job(job_id, DONE)
+    with database.begin() as connection:
+        old = sa.update(jobs).where(jobs.c.id.in_(ids[:3])).values(finished_at=jobs.c.finished_at - 31 * 86400.0)
+        connection.execute(old)
+        connection.execute(sa.update(jobs).where(jobs.c.id == ids[4]).values(created_at=0.0))
+
+    assert [registry.drop_old_jobs(30, 2) for _ in range(3)] == [2, 1, 0]
+    assert [job.id for job in registry.jobs()] == [ids[4], ids[3]]

@@ -86,6 +86,7 @@ def test_every_setting_is_read(env: EnvFile) -> None:
         LOAD_WAIT_S=60
         QUEUE_LIMIT=64
         USES_DAYS=0
+        JOBS_DAYS=7
         """
     )
 
@@ -101,6 +102,7 @@ def test_every_setting_is_read(env: EnvFile) -> None:
     assert (settings.peers, settings.peer_key) == (("http://nas:8000/hf", "https://lan.example"), "theirs")
     assert (settings.on_full, settings.on_secondary_full, settings.promote) == ("refuse", "remove-unpinned", "never")
     assert settings.uses_days == 0
+    assert settings.job_rules.days == 7
     assert settings.engine_rules == Rules(max_loaded=1, queue_limit=64, keep_alive_s=1800, load_wait_s=60)
 
 
@@ -282,6 +284,7 @@ def test_a_base_that_ends_in_hub_is_refused_with_the_path_to_use(env: EnvFile) -
         ("MAX_LOADED=0", "not a whole number above 0"),
         ("QUEUE_LIMIT=many", "not a whole number above 0"),
         ("LOAD_WAIT_S=0", "not above 0"),
+        ("JOBS_DAYS=0", "not a whole number above 0"),
         ("USES_DAYS=1.5", "not a whole number of days"),
     ],
 )

@@ -274,7 +274,7 @@ def _make_parts(settings: Settings, clock: Clock, *, read_only: bool) -> _Parts:
     registry = Registry(url, read_only=read_only)
     known = KnownBases(settings.state_home)
     tiers = _open_tiers(registry, known, settings, read_only=read_only)
-    runner = JobRunner(registry, owner, clock, Reach(registry, tiers).why_not)
+    runner = JobRunner(registry, owner, clock, Reach(registry, tiers).why_not, rules=settings.job_rules)
     admission = Admission(registry, tiers, owner, clock)
     hub = late_hub(settings, STREAMS)
     library = Library(registry, settings.tiers, known)

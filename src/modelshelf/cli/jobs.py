@@ -1,4 +1,4 @@
-"""shelf jobs and shelf cancel."""
+"""shelf jobs, and shelf cancel for shelf jobs cancel."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from modelshelf.cli.bars import pace, said
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson
 from modelshelf.cli.terminal import Styled, is_drawable, rows
-from modelshelf.domain.jobs import DONE, FAILED, RUNNING, UNFINISHED, WAITING, Cause
+from modelshelf.domain.jobs import DONE, FAILED, PAUSED, QUEUED, RUNNING, UNFINISHED, WAITING, Cause
+from modelshelf.errors import BadInput
 from modelshelf.units import format_age, format_size
 
 if TYPE_CHECKING:
@@ -22,37 +23,60 @@ if TYPE_CHECKING:
 
 _LOOK_EVERY_S = 1.0
 _SAY_EVERY_S = 10.0
-_STYLES = {RUNNING: "cyan", WAITING: "yellow", FAILED: "red"}
+_STYLES = {RUNNING: "cyan", WAITING: "yellow", PAUSED: "yellow", FAILED: "red"}
+
+
+_VERBS = ("pause", "resume", "cancel", "retry")
 
 
 def jobs(
+    verb: Annotated[
+        str, typer.Argument(metavar="[pause|resume|cancel|retry]", help="What to do with the job.", show_default=False)
+    ] = "ls",
+    job_id: Annotated[
+        int | None,
+        typer.Argument(metavar="[JOB]", help="Its number, as shelf jobs lists it.", autocompletion=complete.jobs),
+    ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Go on showing them until Ctrl-C.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the jobs, newest first.
+    """List the jobs, newest first, or pause, resume, cancel or retry one, whichever process runs it.
 
-    A job is queued, running, waiting, done, failed or cancelled.
+    A job is queued, running, waiting, paused, done, failed or cancelled. What arrived stays, whatever is done with it.
+
+    Example: shelf jobs pause 7
     """
+    with at_the_edge(as_json=as_json):
+        if job_id is not None and verb in _VERBS:
+            _steer(verb, job_id, as_json=as_json)
+        elif job_id is not None or verb != "ls":
+            raise BadInput(
+                "shelf jobs needs a verb and a number.", hint="shelf jobs pause 7, resume 7, cancel 7, retry 7"
+            )
+        else:
+            _list(watch=watch, as_json=as_json)
+
+
+def _list(*, watch: bool, as_json: bool) -> None:
+    """Print the jobs, once or until Ctrl-C."""
     from modelshelf.bootstrap.shelf import open_shelf
-    from modelshelf.errors import BadInput
     from modelshelf.schemas.jobs import JobJson
 
-    with at_the_edge(as_json=as_json):
-        if watch and as_json:
-            raise BadInput("--watch and --json exclude each other.", hint="A program listens to GET /api/events.")
-        with open_shelf(read_only=True) as shelf:
-            told: dict[int, tuple[str, str, int]] = {}
-            while True:
-                found = shelf.jobs()
-                if as_json:
-                    output.as_json([JobJson.of(job) for job in found])
-                elif watch and not is_drawable(sys.stdout):
-                    _tell(found, told, time.monotonic())
-                else:
-                    _show(found, render.now_s(), redrawn=watch)
-                if not watch:
-                    return
-                time.sleep(_LOOK_EVERY_S)
+    if watch and as_json:
+        raise BadInput("--watch and --json exclude each other.", hint="A program listens to GET /api/events.")
+    with open_shelf(read_only=True) as shelf:
+        told: dict[int, tuple[str, str, int]] = {}
+        while True:
+            found = shelf.jobs()
+            if as_json:
+                output.as_json([JobJson.of(job) for job in found])
+            elif watch and not is_drawable(sys.stdout):
+                _tell(found, told, time.monotonic())
+            else:
+                _show(found, render.now_s(), redrawn=watch)
+            if not watch:
+                return
+            time.sleep(_LOOK_EVERY_S)
 
 
 def _show(found: Sequence[Job], now_s: float, *, redrawn: bool) -> None:
@@ -115,12 +139,18 @@ def cancel(
     as_json: AsJson = False,
 ) -> None:
     """Cancel a job; what arrived stays for the next try."""
+    with at_the_edge(as_json=as_json):
+        _steer("cancel", job_id, as_json=as_json)
+
+
+def _steer(verb: str, job_id: int, *, as_json: bool) -> None:
+    """Do something to a job, and print it as it is then."""
     from modelshelf.bootstrap.shelf import open_shelf
     from modelshelf.schemas.jobs import JobJson
 
-    with at_the_edge(as_json=as_json), open_shelf() as shelf:
-        job = shelf.cancel(job_id)
-        if as_json:
-            output.as_json(JobJson.of(job))
-        else:
-            output.answer(f"Job {job.id} is {job.state}.")
+    with open_shelf() as shelf:
+        job = shelf.services.runner.with_wait(getattr(shelf.services.steering, verb)(job_id))
+    if as_json:
+        output.as_json(JobJson.of(job))
+    else:
+        output.answer(f"Job {job.id} is {job.state}.{f' {job.detail}' if job.state == QUEUED else ''}")

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import Literal
 
 from modelshelf.domain.outside import object_of, parse_json
 
-QUEUED, RUNNING, WAITING, DONE, FAILED, CANCELLED = "queued", "running", "waiting", "done", "failed", "cancelled"
-UNFINISHED = (QUEUED, RUNNING, WAITING)
+QUEUED, RUNNING, WAITING, PAUSED = "queued", "running", "waiting", "paused"
+DONE, FAILED, CANCELLED = "done", "failed", "cancelled"
+UNFINISHED = (QUEUED, RUNNING, WAITING, PAUSED)
+
+JobState = Literal["queued", "running", "waiting", "paused", "done", "failed", "cancelled"]
+"""For what a request may ask for."""
 
 DOWNLOADING, REPAIRING = "downloading", "repairing"
 """Phases with a download from the hub."""
@@ -47,7 +52,7 @@ class Job:
     params: str
     """The parameters, as a JSON object; read by `domain.job_params.params_of`."""
     state: str
-    """queued, running, waiting (until `due_at`), done, failed or cancelled."""
+    """queued, running, waiting (until `due_at`), paused, done, failed or cancelled."""
     phase: str
     done_bytes: int
     total_bytes: int

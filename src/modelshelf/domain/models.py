@@ -238,7 +238,12 @@ def total_size(files: Iterable[FileEntry]) -> int:
     return sum(blob_sizes(files).values())
 
 
-_ACTIVE = {"queued": State.DOWNLOADING, "running": State.DOWNLOADING, "waiting": State.REGISTERED}
+_ACTIVE = {
+    "queued": State.DOWNLOADING,
+    "running": State.DOWNLOADING,
+    "waiting": State.REGISTERED,
+    "paused": State.REGISTERED,
+}
 
 
 def state_of(

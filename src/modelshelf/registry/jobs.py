@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 import sqlalchemy as sa
 
 from modelshelf.domain.job_params import JobParams
-from modelshelf.domain.jobs import A_PERSON, DONE, QUEUED, RUNNING, UNFINISHED, WAITING, Cause, Job
+from modelshelf.domain.jobs import A_PERSON, DONE, PAUSED, QUEUED, RUNNING, UNFINISHED, WAITING, Cause, Job
 from modelshelf.domain.models import ModelRow
 from modelshelf.errors import NotFound
 from modelshelf.registry.database import db_now, keep_reserve
@@ -36,8 +36,11 @@ class JobTable:
             connection.execute(sa.update(models).where(models.c.id == row.id).values(pinned=models.c.pinned))
             same = (jobs.c.model_id == row.id) & (jobs.c.kind == kind) & jobs.c.state.in_(UNFINISHED)
             found = connection.execute(sa.select(*JOB_COLUMNS).where(same)).first()
+            values = new_job(kind, row.model_name, params, cause)
+            if found is not None and (found.state, found.params) == (PAUSED, values["params"]):
+                # who asks for it again wants it to go on
+                found = connection.execute(_requeued(jobs.c.id == found.id).returning(*JOB_COLUMNS)).one()
             if found is None:
-                values = new_job(kind, row.model_name, params, cause)
                 values |= {"model_id": row.id, "total_bytes": row.size_bytes}
                 found = connection.execute(sa.insert(jobs).values(**values).returning(*JOB_COLUMNS)).one()
         return Job(*found)
@@ -89,18 +92,31 @@ class JobTable:
             connection.execute(sa.update(jobs).where(mine).values(state=QUEUED, owner=""))
             connection.execute(sa.delete(leases).where(leases.c.owner == owner))
 
-    def update_job(self, job_id: int, values: Mapping[str, object]) -> None:
-        """Change columns of a job and record that its owner lives."""
-        with self._engine.begin() as connection:
-            statement = sa.update(jobs).where(jobs.c.id == job_id).values(**values, heartbeat_at=db_now())
-            connection.execute(statement)
+    def update_job(self, job_id: int, values: Mapping[str, object], *, owner: str | None = None) -> bool:
+        """Change columns of a job and record that its owner lives; return whether there was such a job.
+
+        Args:
+            job_id: The job.
+            values: The columns.
+            owner: Whose job it has to be: one that was paused, cancelled or taken over is another's. None: anybody's.
+        """
+        return self._change_job(jobs.c.id == job_id if owner is None else _owned(job_id, owner), values)
 
     def set_params(self, job_id: int, params: JobParams) -> None:
         """Change what is left for a job to do."""
         self.update_job(job_id, {"params": json.dumps(params.to_json())})
 
-    def finish_job(self, job_id: int, state: str, *, detail: str = "", error: str = "", total_bytes: int = 0) -> None:
-        """End a job, successfully or not.
+    def finish_job(
+        self,
+        job_id: int,
+        state: str,
+        *,
+        detail: str = "",
+        error: str = "",
+        total_bytes: int = 0,
+        owner: str | None = None,
+    ) -> bool:
+        """End a job, successfully or not; return whether it hadn't ended, and was the owner's.
 
         Args:
             job_id: The job.
@@ -108,21 +124,64 @@ class JobTable:
             detail: Why, in a sentence.
             error: The error as a problem document.
             total_bytes: The bytes that a successful job handled, if its row has fewer.
+            owner: Whose job it has to be; None: anybody's.
         """
-        values = {"state": state, "detail": detail, "error": error, "owner": "", "finished_at": db_now()}
+        over: dict[str, object] = {"owner": "", "rate_bytes_per_s": 0, "finished_at": db_now()}
+        values = over | {"state": state, "detail": detail, "error": error}
         if state == DONE:
             known = jobs.c.total_bytes
             total = sa.case((known < total_bytes, total_bytes), else_=known)
             values |= {"phase": "", "total_bytes": total, "done_bytes": total}
-        self.update_job(job_id, values)
+        mine = _owned(job_id, owner) if owner is not None else (jobs.c.id == job_id) & jobs.c.state.in_(UNFINISHED)
+        was_open = self._change_job(mine, values)
         keep_reserve(self._engine)
+        return was_open
 
-    def postpone_job(self, job_id: int, wait_s: float, detail: str) -> None:
-        """Make a job wait for what it lacks."""
-        self.update_job(job_id, {"state": WAITING, "due_at": db_now() + wait_s, "detail": detail, "owner": ""})
+    def postpone_job(self, job_id: int, wait_s: float, detail: str, *, owner: str | None = None) -> None:
+        """Make a job wait for what it lacks, if it is the owner's; None: anybody's."""
+        values = {"state": WAITING, "due_at": db_now() + wait_s, "detail": detail, "owner": "", "rate_bytes_per_s": 0}
+        self.update_job(job_id, values, owner=owner)
+
+    def pause_job(self, job_id: int) -> bool:
+        """Make a job wait until a person resumes it; return whether it hadn't ended and wasn't paused."""
+        going = (jobs.c.id == job_id) & jobs.c.state.in_((QUEUED, RUNNING, WAITING))
+        values = {"state": PAUSED, "owner": "", "detail": "Paused.", "rate_bytes_per_s": 0, "due_at": 0.0}
+        return self._change_job(going, values)
+
+    def requeue_job(self, job: Job) -> bool:
+        """Put a job back into the queue, as if it was new; return whether it was still as in `job`."""
+        with self._engine.begin() as connection:
+            return bool(connection.execute(_requeued((jobs.c.id == job.id) & (jobs.c.state == job.state))).rowcount)
+
+    def drop_old_jobs(self, days: int, most: int) -> int:
+        """Delete finished jobs that ended so many days ago, the oldest first; return how many.
+
+        Args:
+            days: How long they are kept.
+            most: How many are deleted at once: each deletion is told to those who listen.
+        """
+        old = sa.select(jobs.c.id).where(jobs.c.finished_at < db_now() - days * 86400.0)
+        with self._engine.connect() as connection:
+            found = list(connection.scalars(old.order_by(jobs.c.id).limit(most)))
+        if found:  # most times there is nothing to write
+            with self._engine.begin() as connection:
+                connection.execute(sa.delete(jobs).where(jobs.c.id.in_(found)))
+        return len(found)
+
+    def _change_job(self, which: sa.ColumnElement[bool], values: Mapping[str, object]) -> bool:
+        with self._engine.begin() as connection:
+            return bool(
+                connection.execute(sa.update(jobs).where(which).values(**values, heartbeat_at=db_now())).rowcount
+            )
 
     def jobs(
-        self, *, kind: str | None = None, model_id: int | None = None, state: Collection[str] | None = None
+        self,
+        *,
+        kind: str | None = None,
+        model_id: int | None = None,
+        state: Collection[str] | None = None,
+        after: int | None = None,
+        limit: int | None = None,
     ) -> list[Job]:
         """Return jobs, newest first; one with invalid parameters is left out and logged.
 
@@ -130,8 +189,12 @@ class JobTable:
             kind: Only jobs of this kind.
             model_id: Only jobs on this model.
             state: Only jobs in one of these states, such as `UNFINISHED`.
+            after: Only jobs older than this one, by its id.
+            limit: At most so many.
         """
-        query = sa.select(*JOB_COLUMNS).order_by(jobs.c.id.desc())
+        query = sa.select(*JOB_COLUMNS).order_by(jobs.c.id.desc()).limit(limit)
+        if after is not None:
+            query = query.where(jobs.c.id < after)
         if kind is not None:
             query = query.where(jobs.c.kind == kind)
         if model_id is not None:
@@ -158,6 +221,16 @@ class JobTable:
         if row is None:
             raise NotFound(f"There is no job {job_id}.", hint="shelf jobs lists them.", job_id=job_id)
         return Job(*row)
+
+
+def _owned(job_id: int, owner: str) -> sa.ColumnElement[bool]:
+    return (jobs.c.id == job_id) & (jobs.c.owner == owner)
+
+
+def _requeued(which: sa.ColumnElement[bool]) -> sa.Update:
+    """Return the statement that queues jobs again."""
+    fresh = {"state": QUEUED, "owner": "", "detail": "", "error": "", "attempts": 0, "due_at": 0.0, "finished_at": None}
+    return sa.update(jobs).where(which).values(**fresh, rate_bytes_per_s=0, heartbeat_at=db_now())
 
 
 def _due() -> sa.ColumnElement[bool]:

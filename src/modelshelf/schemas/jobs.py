@@ -33,7 +33,7 @@ class JobJson(JsonObject):
     model_name: str
     """Its model; empty for work on a whole tier."""
     state: str
-    """`queued`, `running`, `waiting`, `done`, `failed` or `cancelled`."""
+    """`queued`, `running`, `waiting`, `paused`, `done`, `failed` or `cancelled`."""
     phase: str
     """What it does now, in a word; empty before it began."""
     done_bytes: int
@@ -41,7 +41,7 @@ class JobJson(JsonObject):
     total_bytes: int
     """Bytes in total; 0 while unknown."""
     rate_bytes_per_s: int
-    """Its present rate."""
+    """Its rate over the last ten seconds; 0 if nothing arrives, and unless it runs."""
     eta_s: float | None
     """Seconds until it is done at this rate; null if unknown."""
     detail: str

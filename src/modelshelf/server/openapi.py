@@ -54,6 +54,8 @@ _HEADERS = {
 }
 EVERYWHERE = (400, 401, 403, 500, 503)
 LOOKING = (404, 422)
+NEXT = {"Link": {"schema": {"type": "string"}, "description": "The next page, where there may be one (RFC 8288)."}}
+"""The header of a list in pages."""
 CHANGING = (404, 409, 413, 422, 507)
 TAGS = [
     {"name": "models", "description": "The models of the library."},

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from modelshelf.services.catalog.models import Library
     from modelshelf.services.events.watch import Watcher
     from modelshelf.services.jobs.runner import JobRunner
+    from modelshelf.services.jobs.steering import Steering
     from modelshelf.services.lifecycle.clean import Cleaner
     from modelshelf.services.lifecycle.find import Finder
     from modelshelf.services.lifecycle.move import Mover
@@ -125,6 +126,13 @@ class Services:
     def views(self) -> Views:
         """Keeps the folders that other programs read."""
         return self.make_views()
+
+    @cached_property
+    def steering(self) -> Steering:
+        """Pauses, resumes, cancels and retries jobs."""
+        from modelshelf.services.jobs.steering import Steering
+
+        return Steering(self.registry)
 
     def check(self) -> None:
         """Raise unless the registry answers.

@@ -379,7 +379,7 @@ class Shelf:
 
     def cancel(self, job_id: int) -> Job:
         """Cancel a job, or raise NotFound; its process stops within a second. What arrived stays for the next try."""
-        return self.services.runner.cancel(job_id)
+        return self.services.steering.cancel(job_id)
 
     def close(self) -> None:
         """Stop work in the background, and close what is open."""

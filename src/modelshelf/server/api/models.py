@@ -18,7 +18,7 @@ from modelshelf.server.answers import Json, accepted
 from modelshelf.server.api.requests import Change, ModelInPath, NewModel, NewVerification, Update
 from modelshelf.server.bodies import no_body
 from modelshelf.server.doors import PathDoor
-from modelshelf.server.openapi import ACCEPTED, CHANGING, LOOKING, answers, planned, problems
+from modelshelf.server.openapi import ACCEPTED, CHANGING, LOOKING, NEXT, answers, planned, problems
 from modelshelf.services.catalog.facts import facts_of
 from modelshelf.services.shelf import Shelf
 
@@ -28,9 +28,8 @@ Limit = Annotated[int | None, Query(ge=1, le=1000, description="How many at most
 After = Annotated[str, Query(max_length=96, description="The name of the model after which the page begins.")]
 Filter = Annotated[str, Query(alias="filter", max_length=200, description="What the name or repository has in it.")]
 Sort = Annotated[Order, Query(description="By name, the largest first, or the one used last first.")]
-_NEXT = {"Link": {"schema": {"type": "string"}, "description": "The next page, where there may be one (RFC 8288)."}}
 _LISTED = answers(list[ModelJson], "The models.")
-_LISTED[200]["headers"] = _NEXT
+_LISTED[200]["headers"] = NEXT
 DeleteFiles = Annotated[bool, Query(description="Whether files that nothing else needs are deleted.")]
 
 

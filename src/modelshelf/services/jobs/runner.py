@@ -13,7 +13,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from modelshelf.domain.job_params import JobParams, params_of
-from modelshelf.domain.jobs import CANCELLED, DONE, FAILED, QUEUED, RUNNING, UNFINISHED, Job, JobKind, backoff_s
+from modelshelf.domain.job_rules import JobRules
+from modelshelf.domain.jobs import CANCELLED, DONE, FAILED, PAUSED, QUEUED, RUNNING, UNFINISHED, Job, JobKind, backoff_s
 from modelshelf.domain.outside import object_of, parse_json
 from modelshelf.domain.ports import Clock
 from modelshelf.errors import BadInput, Cancelled, Conflict, ShelfError, Unavailable
@@ -26,6 +27,7 @@ from modelshelf.store.os_errors import of_os_error
 _log = logging.getLogger(__name__)
 _LOOK_AGAIN_S = 0.1
 _POLL_S = 0.5
+_DROPPED_AT_ONCE = 100
 
 Handler = Callable[[Running], None]
 
@@ -42,6 +44,7 @@ class JobRunner:
     handlers: dict[str, Handler] = field(default_factory=dict)
     """The function that runs each kind of job."""
     background: BackgroundJobs = field(default_factory=BackgroundJobs)
+    rules: JobRules = JobRules()  # noqa: RUF009 - frozen
 
     def handle(self, handlers: Mapping[str, Handler]) -> None:
         """Add functions that run kinds of jobs."""
@@ -61,7 +64,9 @@ class JobRunner:
         for job in self.registry.jobs(kind=params.kind, state=UNFINISHED):
             with contextlib.suppress(BadInput):
                 if params_of(job, type(params)) == params:
-                    return job
+                    if job.state == PAUSED:  # who asks for it again wants it to go on
+                        self.registry.requeue_job(job)
+                    return self.registry.job(job.id)
         return self.registry.add_job(params.kind, model_name, params.to_json())
 
     def claim(self, job: Job) -> Job | None:
@@ -97,7 +102,8 @@ class JobRunner:
             with ticking(self.registry, self.clock, running):
                 self._handler(job)(running)
         except Unavailable as err:
-            self.registry.postpone_job(job.id, backoff_s(job.attempts, err.retry_after_s), err.detail)
+            wait_s = backoff_s(job.attempts, err.retry_after_s)
+            self.registry.postpone_job(job.id, wait_s, err.detail, owner=job.owner)
             raise
         except (Cancelled, KeyboardInterrupt):
             self._leave(job)
@@ -114,7 +120,9 @@ class JobRunner:
             _log.exception("job_broke", extra={"job_id": job.id})
             self._fail(job, f"{type(err).__name__}: {err}", {"type": "urn:modelshelf:error:internal", "status": 500})
             raise
-        self.registry.finish_job(job.id, DONE, total_bytes=running.progress.read().total_bytes)
+        total_bytes = running.progress.read().total_bytes
+        self.registry.finish_job(job.id, DONE, total_bytes=total_bytes, owner=job.owner)
+        self.drop_old()
 
     def finish(self, job: Job, on_tick: Callable[[Job], None] | None = None) -> Job:
         """Run a job here, or wait for the process that runs it; return it finished.
@@ -125,6 +133,7 @@ class JobRunner:
 
         Raises:
             ShelfError: What it failed with, or waits for.
+            Conflict: Somebody paused it.
             Cancelled: Somebody ended it.
         """
         self.run_due(JobKind.DELETE_OLD_COPY)  # what a killed process left comes first
@@ -132,14 +141,22 @@ class JobRunner:
             self._check_reach(self.registry.job(job.id))
             mine = self.claim(job)
             if mine is not None:
-                self.run(Running(mine, on_tick))
+                self._run_unless_paused(Running(mine, on_tick))
                 return self.registry.job(job.id)
             job = self.registry.job(job.id)
+            _check_not_paused(job)
             if job.finished_at is not None:
                 return _outcome(job)
             if on_tick is not None:
                 on_tick(job)
             self.clock.sleep(_POLL_S)
+
+    def _run_unless_paused(self, running: Running) -> None:
+        try:
+            self.run(running)
+        except Cancelled:
+            _check_not_paused(self.registry.job(running.job.id))
+            raise
 
     def run_inside(self, job: Job, outer: Running) -> None:
         """Run a job as a part of another one, which shows its progress and stops it.
@@ -178,23 +195,31 @@ class JobRunner:
 
     # --- looking and ending ---
 
-    def all(self, kind: str | None = None, state: Collection[str] | None = None) -> list[Job]:
+    def all(
+        self,
+        kind: str | None = None,
+        state: Collection[str] | None = None,
+        *,
+        after: int | None = None,
+        limit: int | None = None,
+    ) -> list[Job]:
         """Return jobs, newest first; if no process runs one, its detail says what it waits for.
 
         Args:
             kind: Only jobs of this kind.
             state: Only jobs in one of these states.
+            after: Only jobs older than this one, by its id.
+            limit: At most so many.
         """
-        return [self._with_wait(job) for job in self.registry.jobs(kind=kind, state=state)]
+        found = self.registry.jobs(kind=kind, state=state, after=after, limit=limit)
+        return [self.with_wait(job) for job in found]
 
-    def cancel(self, job_id: int) -> Job:
-        """Cancel a job; its process stops it within a second. Downloaded bytes stay for the next try."""
-        job = self.registry.job(job_id)
-        if job.finished_at is None:
-            self.registry.finish_job(job_id, CANCELLED, detail="Cancelled.")
-        return self.registry.job(job_id)
+    def drop_old(self) -> bool:
+        """Delete some of the finished jobs that were kept long enough; return whether there may be more."""
+        return self.registry.drop_old_jobs(self.rules.days, _DROPPED_AT_ONCE) == _DROPPED_AT_ONCE
 
-    def _with_wait(self, job: Job) -> Job:
+    def with_wait(self, job: Job) -> Job:
+        """Return a job; if no process runs it, its detail says what it waits for."""
         if job.state != QUEUED or job.detail:
             return job
         return replace(job, detail=self.why_not(job) or "Waits for a running server, or for the same command again.")
@@ -205,7 +230,8 @@ class JobRunner:
         Raises:
             Unavailable: It needs a base that this process doesn't have.
         """
-        reason = "" if job.state == RUNNING or job.finished_at is not None else self.why_not(job)
+        is_over = job.finished_at is not None
+        reason = "" if job.state in (RUNNING, PAUSED) or is_over else self.why_not(job)
         if reason:
             self.registry.postpone_job(job.id, backoff_s(job.attempts), reason)
             raise Unavailable(reason, hint="It waits for a process that has that base among its tiers.", job_id=job.id)
@@ -216,11 +242,16 @@ class JobRunner:
         return self.handlers[job.kind]
 
     def _leave(self, job: Job) -> None:
-        if self.registry.job(job.id).finished_at is None:
-            self.registry.update_job(job.id, {"state": QUEUED, "owner": "", "rate_bytes_per_s": 0, "detail": ""})
+        values = {"state": QUEUED, "owner": "", "rate_bytes_per_s": 0, "detail": ""}
+        self.registry.update_job(job.id, values, owner=job.owner)
 
     def _fail(self, job: Job, detail: str, problem: dict[str, object]) -> None:
-        self.registry.finish_job(job.id, FAILED, detail=detail, error=json.dumps(problem))
+        self.registry.finish_job(job.id, FAILED, detail=detail, error=json.dumps(problem), owner=job.owner)
+
+
+def _check_not_paused(job: Job) -> None:
+    if job.state == PAUSED:
+        raise Conflict(f"Job {job.id} is paused.", hint=f"shelf jobs resume {job.id}", job_id=job.id)
 
 
 def _outcome(job: Job) -> Job:

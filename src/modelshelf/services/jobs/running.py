@@ -93,11 +93,10 @@ def tick(registry: Registry, running: Running, rate_bytes_per_s: int) -> None:
     values = {"phase": reading.phase, "rate_bytes_per_s": rate_bytes_per_s, "detail": reading.detail}
     if reading.total_bytes:  # until then the row has what was known when the job was added
         values |= {"done_bytes": reading.done_bytes, "total_bytes": reading.total_bytes}
-    job = registry.job(running.job.id)
-    if job.owner != running.job.owner:
+    job = running.job
+    if not registry.update_job(job.id, values, owner=job.owner):
         running.progress.stop()
         return
-    registry.update_job(job.id, values)
     for reservation in running.reservations:
         reservation.renew()
     if running.on_tick is not None:

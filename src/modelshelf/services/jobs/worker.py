@@ -15,6 +15,8 @@ from modelshelf.services.jobs.running import TICK_S, Running, run_quietly
 _log = logging.getLogger(__name__)
 _RECOVERY_S = 5.0
 """How often an idle server looks for jobs of dead processes, in seconds."""
+_DROPPING_S = 3600.0
+"""How often it looks for jobs that were kept long enough, in seconds."""
 
 
 class Worker:
@@ -32,7 +34,7 @@ class Worker:
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._loop, name=f"worker-{i}", daemon=True) for i in range(threads)]
         self._turn = threading.Lock()
-        self._recovery_due_at = 0.0
+        self._recovery_due_at = self._dropping_due_at = 0.0
         self._blind = False
         """Whether the registry couldn't be asked the last time, which is logged once."""
         self._mutex = threading.Lock()
@@ -74,6 +76,7 @@ class Worker:
             if time.monotonic() >= self._recovery_due_at:
                 self._recovery_due_at = time.monotonic() + _RECOVERY_S
                 recover_dead_owners(self._runner.registry)
+                self._drop_old()
             job = self._runner.claim_next()
         except Exception as err:  # noqa: BLE001 - a worker that ended here would leave every later job undone
             if not self._blind:
@@ -83,6 +86,11 @@ class Worker:
             return None
         self._blind = False
         return job
+
+    def _drop_old(self) -> None:
+        """Delete what was kept long enough: some of it at each look while there is more, else once an hour."""
+        if time.monotonic() >= self._dropping_due_at and not self._runner.drop_old():
+            self._dropping_due_at = time.monotonic() + _DROPPING_S
 
     def _carry_out(self, running: Running) -> None:
         with self._mutex:

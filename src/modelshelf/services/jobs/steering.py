@@ -1,0 +1,73 @@
+"""What a person does to a job, whichever process runs it: pause, resume, cancel, retry.
+
+**Concurrency:** each is one statement with its condition in it. The process that runs the job sees within a second that
+the job is no longer its own, and stops; whatever it still writes changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modelshelf.domain.jobs import CANCELLED, DONE, FAILED, PAUSED, UNFINISHED, WAITING, Job
+from modelshelf.errors import Conflict
+from modelshelf.registry.registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Steering:
+    """Steers jobs. Every method returns the job as it is now, and raises NotFound if there is no such job."""
+
+    registry: Registry
+
+    def pause(self, job_id: int) -> Job:
+        """Pause a job until it is resumed, through restarts too; what arrived stays.
+
+        Raises:
+            Conflict: It has ended.
+        """
+        if not self.registry.pause_job(job_id) and (job := self.registry.job(job_id)).state != PAUSED:
+            raise Conflict(
+                f"Job {job_id} is {job.state}.", hint="Only a job that hasn't ended can be paused.", job_id=job_id
+            )
+        return self.registry.job(job_id)
+
+    def resume(self, job_id: int) -> Job:
+        """Let a paused job go on; of another one that hasn't ended nothing changes.
+
+        Raises:
+            Conflict: It has ended.
+        """
+        job = self.registry.job(job_id)
+        if job.state == PAUSED:
+            self.registry.requeue_job(job)
+        elif job.finished_at is not None:
+            hint = "" if job.state == DONE else f"shelf jobs retry {job_id}"
+            raise Conflict(f"Job {job_id} is {job.state}.", hint=hint, job_id=job_id)
+        return self.registry.job(job_id)
+
+    def cancel(self, job_id: int) -> Job:
+        """Cancel a job; what arrived stays for the next try. One that has ended stays as it is."""
+        self.registry.finish_job(job_id, CANCELLED, detail="Cancelled.")
+        return self.registry.job(job_id)
+
+    def retry(self, job_id: int) -> Job:
+        """Try a job again that failed or was cancelled, or now one that waits; what arrived isn't fetched again.
+
+        Raises:
+            Conflict: It is done or paused, or another job does the same.
+        """
+        job = self.registry.job(job_id)
+        if job.state in (DONE, PAUSED):
+            hint = f"shelf jobs resume {job_id}" if job.state == PAUSED else ""
+            raise Conflict(f"Job {job_id} is {job.state}.", hint=hint, job_id=job_id)
+        if job.state in (FAILED, CANCELLED, WAITING):
+            self._check_alone(job)
+            self.registry.requeue_job(job)
+        return self.registry.job(job_id)
+
+    def _check_alone(self, job: Job) -> None:
+        """Raise Conflict if an unfinished job of the same kind works on the same model."""
+        same = self.registry.jobs(kind=job.kind, model_id=job.model_id, state=UNFINISHED) if job.model_id else []
+        other = next((other for other in same if other.id != job.id), None)
+        if other is not None:
+            raise Conflict(f"Job {other.id} does the same.", hint=f"shelf jobs retry {other.id}", job_id=other.id)

@@ -1,0 +1,137 @@
+"""A job is paused, resumed, cancelled and retried from any process, whichever runs it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from modelshelf.domain.plans import SEGMENT_BYTES
+from modelshelf.services.shelf import Shelf
+from tests.disks import kept_segments
+from tests.fakes.hub import FakeHub
+from tests.invariants import violations
+from tests.world import Home, Server, random_bytes, wait_until
+
+REPO = "org/name"
+BIG = random_bytes(10 * SEGMENT_BYTES)
+
+
+@pytest.fixture
+def stuck(hub: FakeHub) -> FakeHub:
+    """A hub that stops in the middle of a download until it is told to go on."""
+    hub.add_repo(REPO, {"model.safetensors": BIG})
+    hub.pause(after_bytes=9 * SEGMENT_BYTES)
+    return hub
+
+
+def go_on(hub: FakeHub) -> None:
+    """Let the hub send again, without what a stopped download still waited for."""
+    hub.stop()
+    hub.resume()
+    hub.start()
+
+
+def job_of(server: Server) -> Any:
+    """Return the newest job."""
+    return server.get("/api/jobs?limit=1")[0]
+
+
+def test_a_pause_holds_through_a_restart_of_the_server(stuck: FakeHub, home: Home, shelf: Shelf) -> None:
+    """A shell pauses the server's download, the next server leaves it alone, and a resumed one fetches the rest."""
+    with home.serve() as first:
+        first.ask("POST", "/api/models", {"model_name": "m", "hf_path": REPO})
+        stuck.wait_for_bytes(9 * SEGMENT_BYTES)
+        wait_until(lambda: kept_segments(home) >= 1, "a segment to be kept")
+        number = str(job_of(first)["id"])
+        paused = home.run("jobs", "pause", number, "--json").checked().json
+        assert (paused["state"], paused["rate_bytes_per_s"], paused["eta_s"]) == ("paused", 0, None)
+        assert first.get("/api/models/m")["detail"] == "Paused."
+    go_on(stuck)
+    before = stuck.bytes_sent
+
+    with home.serve() as second:
+        assert home.run("add", "other", REPO, "--no-download").checked().code == 0  # the server had a chance to take it
+        assert (job_of(second)["state"], stuck.bytes_sent) == ("paused", before)
+        assert second.ask("POST", f"/api/jobs/{number}/resume").json["state"] in ("queued", "running", "done")
+        second.wait_for_state("m", "ready")
+
+    assert stuck.bytes_sent - before < len(BIG)
+    assert violations(shelf) == []
+
+
+def test_a_request_pauses_the_download_of_a_shell(stuck: FakeHub, home: Home) -> None:
+    """A command whose job is paused elsewhere ends, and says how it goes on."""
+    shell = home.start("add", "m", REPO)
+    stuck.wait_for_bytes(SEGMENT_BYTES)
+    with home.open() as shelf:
+        job = wait_until(lambda: next(iter(shelf.jobs(unfinished=True)), None), "the job")
+        shelf.services.steering.pause(job.id)
+    go_on(stuck)
+
+    ended = shell.finish()
+
+    assert ended.code == 5, ended.err
+    assert f"hint: shelf jobs resume {job.id}" in ended.err
+    assert home.run("jobs", "--json").checked().json[0]["state"] == "paused"
+    assert home.run("pull", "m").checked().code == 0  # asking again resumes it
+
+
+def test_a_failed_job_is_retried(hub: FakeHub, home: Home) -> None:
+    """A job that failed is the same job when it is retried; one that is done can't be."""
+    hub.add_repo(REPO, {"model.safetensors": BIG})
+    hub.fail("*/resolve/*", status=403)
+    assert home.run("add", "m", REPO).code == 3
+    hub.heal()
+    failed = home.run("jobs", "--json").checked().json[0]
+    assert failed["state"] == "failed"
+
+    with home.serve() as server:
+        retried = server.ask("POST", f"/api/jobs/{failed['id']}/retry").json
+        server.wait_for_state("m", "ready")
+
+        assert (retried["id"], retried["error"]) == (failed["id"], None)
+        wait_until(lambda: job_of(server)["state"] == "done", "the job to be done")
+        again = server.ask("POST", f"/api/jobs/{failed['id']}/retry")
+    assert (again.status, again.json["title"]) == (409, "Conflict")
+
+
+def test_a_job_is_not_retried_beside_another_that_does_the_same(shelf: Shelf, hub: FakeHub, home: Home) -> None:
+    """A cancelled job stays so while another one does its work."""
+    hub.add_repo(REPO, {"model.safetensors": BIG})
+    row = shelf.register("m", REPO, download=False).row
+    registry = shelf.services.registry
+    first = registry.enqueue("pull", row)
+    home.run("jobs", "cancel", str(first.id)).checked()
+    second = registry.enqueue("pull", row)
+
+    refused = home.run("jobs", "retry", str(first.id))
+
+    assert (refused.code, registry.job(first.id).state) == (5, "cancelled")
+    assert f"shelf jobs retry {second.id}" in refused.err
+
+
+@pytest.mark.parametrize("words", [["pause"], ["stop", "1"], ["pause", "1", "--watch", "extra"]])
+def test_a_verb_needs_a_number(home: Home, words: list[str]) -> None:
+    """What isn't a verb with a number is refused, and says what is."""
+    refused = home.run("jobs", *words)
+
+    assert refused.code == 2
+    assert "shelf jobs" in refused.err
+
+
+def test_listed_jobs_come_in_pages(shelf: Shelf, home: Home) -> None:
+    """A page of jobs leads to the next one, with the same filters."""
+    ids = [shelf.services.registry.add_job("gc", "", {}).id for _ in range(3)]
+    for job_id in ids:
+        shelf.services.registry.finish_job(job_id, "cancelled")
+
+    with home.serve() as server:
+        first = server.ask("GET", "/api/jobs?limit=2&state=cancelled&state=failed&kind=gc")
+        link = first.headers["link"].partition(">")[0].lstrip("<")
+        rest = server.get(link)
+        none = server.get("/api/jobs?state=done")
+        refused = server.ask("GET", "/api/jobs?state=asleep")
+
+    assert [job["id"] for job in (*first.json, *rest)] == ids[::-1]
+    assert (none, refused.status) == ([], 422)
