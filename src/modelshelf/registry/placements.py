@@ -176,6 +176,12 @@ class Placements:
         order = (Mirrored.NO, Mirrored.GATED, Mirrored.OPEN)
         return {repo_id: next(how for how in order if how in hows) for repo_id, hows in found.items()}
 
+    def close_mirrored(self, repo_id: str) -> None:
+        """Record that the hub has gated a repository since it was mirrored."""
+        same = (sa.func.lower(models.c.hf_path) == repo_id.lower()) & (models.c.mirrored == Mirrored.OPEN)
+        with self._engine.begin() as connection:
+            connection.execute(sa.update(models).where(same).values(mirrored=Mirrored.GATED))
+
     def mirrored_on(self, cache_location: str) -> list[ModelRow]:
         """Return the mirrored models of a location."""
         statement, parameters = models_query(cache_location=cache_location)

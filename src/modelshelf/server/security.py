@@ -7,8 +7,10 @@ another site is believed.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from anyio import to_thread
@@ -18,8 +20,8 @@ from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as Request
 
-from modelshelf.domain.keys import Scope
-from modelshelf.errors import BadInput, Denied, ShelfError
+from modelshelf.domain.keys import ApiKey, Scope
+from modelshelf.errors import BadInput, Denied, ShelfError, Unavailable
 from modelshelf.server.answers import Json
 from modelshelf.server.errors import Unauthorized, problem
 from modelshelf.server.gateway.entry import KEY_NAME
@@ -34,6 +36,7 @@ _OPEN_PAGES = frozenset({"/", "/docs", "/openapi.json", "/login"})
 _OF_PROGRAMS = ("/api/", "/v1/", "/hf/", "/metrics")
 _OWN_SITE = frozenset({"same-origin", "none"})
 _HOST = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(?::[0-9]{1,5})?")
+_HUB = "/hf/"
 _HUB_TOKEN = "modelshelf.hub_token"
 _READING = frozenset({"GET", "HEAD"})
 
@@ -74,7 +77,7 @@ def scope_of(method: str, path: str) -> Scope:
     """
     if (path.startswith("/v1/") or path in OLLAMA_PATHS) and method not in _READING:
         return Scope.INFER
-    return Scope.READ if method in _READING or path.startswith("/hf/") else Scope.MANAGE
+    return Scope.READ if method in _READING or path.startswith(_HUB) else Scope.MANAGE
 
 
 def hub_token(scope: Request) -> str:
@@ -98,7 +101,8 @@ class Gate:
     def __init__(self, app: ASGIApp, *, host: str, keys: KeyRing, sessions: Sessions) -> None:
         self._app = app
         self._on_loopback = host in _LOOPBACK
-        self._keys = keys if needs_key(host, keys) else None
+        self._keys = keys
+        self._asks_key = needs_key(host, keys)
         self._sessions = sessions
 
     async def __call__(self, scope: Request, receive: Receive, send: Send) -> None:
@@ -107,7 +111,7 @@ class Gate:
             await self._app(scope, receive, send)
             return
         try:
-            name = await self._check(str(scope["method"]), str(scope["path"]), Headers(scope=scope))
+            caller = await self._check(str(scope["method"]), str(scope["path"]), Headers(scope=scope))
         except ShelfError as err:
             if isinstance(err, Unauthorized) and _is_of_a_browser(scope):
                 await _to_login(scope)(scope, receive, send)
@@ -116,14 +120,13 @@ class Gate:
             answer = Json(shape(err), err.status, headers_of(err)) if shape else problem(err)
             await answer(scope, receive, send)
         else:
-            if name:
-                scope.setdefault("state", {})[KEY_NAME] = name
-            elif self._keys is None:
-                scope[_HUB_TOKEN] = _bearer(Headers(scope=scope))
+            if caller.key_name:
+                scope.setdefault("state", {})[KEY_NAME] = caller.key_name
+            scope[_HUB_TOKEN] = caller.hub_token
             await self._app(scope, receive, send)
 
-    async def _check(self, method: str, path: str, headers: Headers) -> str:
-        """Return the name of the key of a request that may pass; empty where it needs none.
+    async def _check(self, method: str, path: str, headers: Headers) -> _Caller:
+        """Return who sent a request that may pass.
 
         Raises:
             BadInput: It has no Host header, or several.
@@ -137,12 +140,23 @@ class Gate:
                 f"This server answers only to loopback names, and {host.text!r} isn't one.", hint="Use 127.0.0.1."
             )
         _check_site(path, headers, host.text)
-        if self._keys is not None and not _needs_no_key(path, headers):
-            if self._keys.is_stale:
-                await to_thread.run_sync(self._keys.refresh)
+        asks_key = self._asks_key and not _needs_no_key(path, headers)
+        if (asks_key or path.startswith(_HUB)) and self._keys.is_stale:
+            await to_thread.run_sync(self._keys.refresh)
+        if asks_key:
             given = _in_cookie(self._sessions, method, headers)
             return _checked_key(self._keys, scope_of(method, path), path, headers, given)
-        return ""
+        return _Caller(hub_token=_token_of_hub(self._keys, headers)) if path.startswith(_HUB) else _Caller()
+
+
+@dataclass(frozen=True, slots=True)
+class _Caller:
+    """Who sent a request."""
+
+    key_name: str = ""
+    """Empty where no key is needed."""
+    hub_token: str = field(default="", repr=False)
+    """The caller's own token of the hub; empty for none."""
 
 
 def needs_key(host: str, keys: KeyRing) -> bool:
@@ -185,8 +199,8 @@ def _in_cookie(sessions: Sessions, method: str, headers: Headers) -> bytes | Non
     return key
 
 
-def _checked_key(keys: KeyRing, wanted: Scope, path: str, headers: Headers, in_cookie: bytes | None) -> str:
-    """Return the name of a request's key, which allows it; raises as `Gate._check` does."""
+def _checked_key(keys: KeyRing, wanted: Scope, path: str, headers: Headers, in_cookie: bytes | None) -> _Caller:
+    """Return who sent a request, whose key allows it; raises as `Gate._check` does."""
     hint = "Send Authorization: Bearer KEY (HF_TOKEN for /hf)."
     given = [value for name, value in headers.raw if name == b"authorization"]
     if not given and in_cookie is not None:
@@ -196,7 +210,7 @@ def _checked_key(keys: KeyRing, wanted: Scope, path: str, headers: Headers, in_c
     if not given:
         raise Unauthorized("The API key is missing.", hint=hint)
     scheme, _, key = given[0].partition(b" ")
-    found = keys.find(key.strip())
+    found, token = _key_and_token(keys, key.strip()) if path.startswith(_HUB) else (keys.find(key.strip()), b"")
     if found is None or len(given) > 1 or scheme.lower() != b"bearer":
         # huggingface_hub takes 401 for a missing repository, except with this very sentence.
         raise Unauthorized("Invalid credentials in Authorization header", hint=hint)
@@ -205,12 +219,26 @@ def _checked_key(keys: KeyRing, wanted: Scope, path: str, headers: Headers, in_c
             f"The key {found.name} isn't for this: it would need the scope {wanted}.",
             hint=f"Make one that is: shelf key add NAME --scope {wanted}",
         )
-    return found.name
+    return _Caller(found.name, token.decode("latin-1"))
 
 
-def _bearer(headers: Headers) -> str:
+def _key_and_token(keys: KeyRing, secret: bytes) -> tuple[ApiKey | None, bytes]:
+    """Return the key of ours in a secret, if any, and the rest: clients of the hub have one header, for KEY:TOKEN."""
+    found = keys.find(secret)
+    if found is not None:
+        return found, b""
+    ours, _, token = secret.rpartition(b":")
+    found = keys.find(ours) if ours else None
+    return found, token if found is not None else secret
+
+
+def _token_of_hub(keys: KeyRing, headers: Headers) -> str:
+    """Return the token of a request that needs no key; empty for a key of ours, which is no business of the hub."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
+    with contextlib.suppress(Unavailable):
+        if scheme.lower() == "bearer":
+            return _key_and_token(keys, token.strip().encode("latin-1"))[1].decode("latin-1")
+    return ""
 
 
 class _Host:

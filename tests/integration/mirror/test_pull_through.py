@@ -217,3 +217,68 @@ def test_mirrored_models_keep_to_their_share(home: Home, hub: FakeHub, commit: s
             "second-mirror": "ready",
         }
         assert violations(shelf) == []
+
+
+GATED = "Meta/Gated"
+
+
+@pytest.fixture
+def gated(hub: FakeHub) -> str:
+    """The commit of a gated repository on the hub, which gives it to one token."""
+    hub.token = "hf_" + "t" * 34
+    return hub.add_repo(GATED, FILES, gated=True)
+
+
+def test_what_is_gated_is_for_those_with_a_token(
+    mirror: Serving, shelf: Shelf, hub: FakeHub, gated: str, home: Home, tmp_path: Path
+) -> None:
+    """A caller's own token brings a gated model; it is kept, others are refused all of it, and the token isn't kept."""
+    asked = [f"{GATED}/resolve/main/config.json", f"api/models/{GATED}", f"api/models/{GATED}/tree/main"]
+    before = [mirror.ask("GET", f"/hf/{path}") for path in asked]
+    client = stock(mirror, tmp_path / "client", hub.token)
+    downloaded = client.hf("download", GATED)
+    finished(shelf)
+    others = [mirror.ask("GET", f"/hf/{path}", headers=["Authorization: Bearer hf_other"]) for path in asked]
+    others.append(mirror.ask("GET", f"/hf/{GATED}/resolve/{gated}/model.safetensors"))
+    hub.requests.clear()
+    again = stock(mirror, tmp_path / "again", hub.token).hf("download", GATED)
+
+    assert downloaded.returncode == again.returncode == 0, downloaded.stderr + again.stderr
+    assert client.files(GATED, gated) == FILES
+    assert {(reply.status, reply.headers["x-error-code"]) for reply in before + others} == {(403, "GatedRepo")}
+    assert [model.row.mirrored for model in shelf.models()] == ["gated"]
+    assert not [request for request in hub.requests if request.range]
+    kept = [path for path in home.root.rglob("*") if path.is_file() and tmp_path / "client" not in path.parents]
+    assert [path for path in kept if hub.token.encode() in path.read_bytes()] == []
+    assert not [line for line in mirror.said if hub.token in line]
+
+
+def test_an_open_repository_that_is_gated_later_is_closed(home: Home, hub: FakeHub, commit: str) -> None:
+    """Once the hub asks for a token for a mirrored model, others don't get it any more, with or without the hub."""
+    with home.open(SHELF_MIRROR="on") as shelf, serving(shelf) as before:
+        assert before.ask("GET", MODEL).status == 200
+        finished(shelf)
+    hub.add_repo("Org/Name", FILES, gated=True)
+    with home.open(SHELF_MIRROR="on") as shelf, serving(shelf) as later:
+        assert later.ask("GET", MODEL).status == 403
+    hub.stop()
+    with home.open(SHELF_MIRROR="on") as shelf, serving(shelf) as offline:
+        assert offline.ask("GET", MODEL.replace("main", commit)).status == 503
+
+
+def test_a_key_and_a_token_go_together(shelf: Shelf, hub: FakeHub, gated: str, commit: str) -> None:
+    """Where the server needs a key, KEY:TOKEN brings both; the key alone opens what is open, and reaches no hub."""
+    key = "hf_" + "k" * 34
+
+    def asked(mirror: Serving, repo_id: str, secret: str) -> int:
+        header = [f"Authorization: Bearer {secret}"]
+        return mirror.ask("GET", f"/hf/{repo_id}/resolve/main/config.json", headers=header).status
+
+    with serving(shelf, api_key=key) as mirror:
+        assert asked(mirror, GATED, key) == 403
+        assert asked(mirror, GATED, f"{key}:{hub.token}") == 200
+        assert asked(mirror, "Org/Name", key) == 200
+        assert asked(mirror, GATED, f"wrong:{hub.token}") == 401
+        finished(shelf)
+
+    assert not [request for request in hub.requests if key in request.headers.get("authorization", "")]

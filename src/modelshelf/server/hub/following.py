@@ -59,41 +59,39 @@ class Following(Response):
         gone = asyncio.create_task(until_disconnect(receive))
         try:
             with self._arrival:
-                if await self._begin(gone, scope, receive, send):
-                    await self._follow(gone, scope, send)
+                await self._follow(gone, scope, receive, send)
         finally:
             gone.cancel()
 
-    async def _begin(self, gone: asyncio.Task[None], scope: Scope, receive: Receive, send: Send) -> bool:
-        """Send the head once there is something to read; return whether there is."""
+    async def _follow(self, gone: asyncio.Task[None], scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the head with the first bytes that come, and then what follows."""
+        at, stop, has_begun = self._span.start, self._span.stop, False
         try:
-            while not await asyncio.to_thread(_known, self._arrival.begin):
-                await asyncio.wait((gone,), timeout=_POLL_S)
-                if gone.done():
-                    return False
-        except ShelfError as err:
-            await self._refuse(err)(scope, receive, send)
-            return False
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        return True
-
-    async def _follow(self, gone: asyncio.Task[None], scope: Scope, send: Send) -> None:
-        at, stop = self._span.start, self._span.stop
-        try:
-            while not gone.done():
-                found = await asyncio.to_thread(_known, self._arrival.read, at, stop)
-                if found is None:
-                    await asyncio.wait((gone,), timeout=_POLL_S)
-                elif isinstance(found, bytes):
-                    at += len(found)
-                    await send({"type": "http.response.body", "body": found, "more_body": at < stop})
-                    if at >= stop:
-                        return
-                else:
+            while (found := await self._next(at, gone)) is not None:
+                if not has_begun:
+                    await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+                    has_begun = True
+                if not isinstance(found, bytes):
                     await _send_rest(found, range(at, stop), gone, scope, send)
                     return
+                at += len(found)
+                await send({"type": "http.response.body", "body": found, "more_body": at < stop})
+                if at >= stop:
+                    return
         except ShelfError as err:
-            _log.warning("answer_cut", extra={"detail": err.detail})
+            if has_begun:
+                _log.warning("answer_cut", extra={"detail": err.detail})
+            else:
+                await self._refuse(err)(scope, receive, send)
+
+    async def _next(self, at: int, gone: asyncio.Task[None]) -> bytes | BinaryIO | None:
+        """Wait for the next bytes, or the whole file; None if the client is gone."""
+        while not gone.done():
+            found = await asyncio.to_thread(_known, self._arrival.read, at, self._span.stop)
+            if found is not None:
+                return found
+            await asyncio.wait((gone,), timeout=_POLL_S)
+        return None
 
 
 async def _send_rest(file: BinaryIO, span: range, gone: asyncio.Task[None], scope: Scope, send: Send) -> None:

@@ -51,20 +51,6 @@ class Arrival:
         """Close it."""
         self._close()
 
-    def begin(self) -> bool:
-        """Return whether there is something to read from.
-
-        Raises:
-            ShelfError: The file doesn't come.
-        """
-        was_over = self._fetch.is_over
-        if self._blob is None:
-            self._open()
-        if self._blob is not None or self._find().disk_path is not None:
-            return True
-        self._check(was_over=was_over)
-        return False
-
     def read(self, at: int, stop: int) -> bytes | BinaryIO | None:
         """Return the next bytes; the whole file once it was verified; None if nothing more is there yet.
 

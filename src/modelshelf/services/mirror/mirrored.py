@@ -27,7 +27,7 @@ class MirroredRepos:
         self._asked_at = float("-inf")
         self._mutex = threading.Lock()
 
-    def __call__(self, repo_id: str) -> Mirrored | None:
+    def how(self, repo_id: str) -> Mirrored | None:
         """Return how a repository was mirrored; None for one that isn't here, or that a person registered."""
         with self._mutex:
             if time.monotonic() - self._asked_at >= _KEPT_S:
@@ -36,3 +36,10 @@ class MirroredRepos:
                 self._asked_at = time.monotonic()
             key = repo_id.lower()
             return self._known.get(key, Mirrored.GATED if key in self._gated else Mirrored.NO) or None
+
+    def close(self, repo_id: str) -> None:
+        """Record that the hub gives a mirrored repository only to callers with a token of their own by now."""
+        with self._mutex:
+            self._registry.placements.close_mirrored(repo_id)
+            self._gated.add(repo_id.lower())
+            self._asked_at = float("-inf")

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from modelshelf.domain.models import FileEntry, Mirrored
 from modelshelf.domain.names import COMMIT_HASH
-from modelshelf.errors import NotFound, ShelfError, Unavailable
+from modelshelf.errors import Denied, NotFound, ShelfError, Unavailable
 from modelshelf.services.mirror.arrival import Arrival
 from modelshelf.services.mirror.contents import Contents, ServedFile
 from modelshelf.services.mirror.fetch import Wish
 from modelshelf.services.mirror.jobs import MirrorJobs
 from modelshelf.services.mirror.lookup import HubFace
+from modelshelf.services.mirror.mirrored import MirroredRepos
 from modelshelf.services.mirror.repositories import ResolvedRevision
-from modelshelf.services.mirror.upstream import Upstream
+from modelshelf.services.mirror.upstream import Known, Upstream
 from modelshelf.store.layout import Base
 
 _log = logging.getLogger(__name__)
@@ -37,8 +37,7 @@ class PullThrough:
     here: HubFace
     upstream: Upstream
     jobs: MirrorJobs
-    mirrored: Callable[[str], Mirrored | None]
-    """Returns how a repository was mirrored; None for one that isn't here, or that a person registered."""
+    mirrored: MirroredRepos
     token: str = field(default="", repr=False)
     """The caller's."""
     _damaged: set[str] = field(default_factory=set)
@@ -55,12 +54,12 @@ class PullThrough:
             Denied: It is gated, and the caller's token doesn't open it.
             Unavailable: Neither the hub nor the tier that may have it can be reached.
         """
-        there, mirrored = self._there(repo_id, revision), self.mirrored(repo_id)
+        there, mirrored = self._there(repo_id, revision), self.mirrored.how(repo_id)
         is_fixed = COMMIT_HASH.fullmatch(revision) is not None
         if there is not None and (mirrored is None or (is_fixed and mirrored is Mirrored.OPEN)):
             return there
         try:
-            known = self.upstream.resolve(repo_id, revision, self.token)
+            known = self._asked(repo_id, revision, mirrored)
         except (Unavailable, NotFound) as err:
             if there is None or mirrored is Mirrored.GATED:
                 raise
@@ -69,12 +68,24 @@ class PullThrough:
         found = self._there(known.repo_id, known.commit_hash)
         return found or ResolvedRevision(known.repo_id, known.commit_hash, (), 0.0)
 
+    def _asked(self, repo_id: str, revision: str, mirrored: Mirrored | None) -> Known:
+        """Ask the hub; a repository that it has closed since it was mirrored is closed here too."""
+        try:
+            known = self.upstream.resolve(repo_id, revision, self.token)
+        except Denied as err:
+            if mirrored is Mirrored.OPEN and "hf_path" in err.fields:  # the hub says so, and not a proxy
+                self.mirrored.close(repo_id)
+            raise
+        if known.mirrored is Mirrored.GATED and mirrored is Mirrored.OPEN:
+            self.mirrored.close(repo_id)
+        return known
+
     def refs(self, repo_id: str) -> dict[str, str]:
         """Return the revisions here, and the commit of `main`."""
         found: dict[str, str] = {}
         with contextlib.suppress(NotFound):
             found = self.here.refs(repo_id)
-        if found and self.mirrored(repo_id) is None:
+        if found and self.mirrored.how(repo_id) is None:
             return found
         return found | {"main": self.resolve(repo_id).commit_hash}
 
