@@ -89,6 +89,10 @@ test-pythons: ## Run the fast tests under each of Python 3.11, 3.12 and 3.13 tha
 test-clients: .venv/test.stamp ## Let fifteen real clients use the hub face, the tiers and the models (installs them in build/clients)
 	SHELF_CLIENTS=1 $(BIN)/pytest --timeout=600 tests/clients
 
+.PHONY: test-browser
+test-browser: .venv/test.stamp ## Use the page in Debian's chromium: every screen, by hand, by keys, with failures (some minutes)
+	SHELF_BROWSER=1 $(BIN)/pytest --timeout=600 tests/browser
+
 .PHONY: lint
 lint: .venv/test.stamp ## Run the checks: style, format, types, layers, spelling
 	$(BIN)/ruff check

@@ -100,7 +100,9 @@ def create_app(
     app.include_router(routes.create_router(shelf.services.hub_face()))
     _add_health(app, shelf)
     login = Login(keys, sessions) if needs_key(host, keys) else None
-    app.include_router(web.create_router(Site(shelf, gateway.engines, unadopted_models, login)))
+    app.include_router(
+        web.create_router(Site(shelf, gateway.engines, unadopted_models, open_doctor, open_status, login))
+    )
     pages.install(app)
     return app
 

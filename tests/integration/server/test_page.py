@@ -114,6 +114,22 @@ def test_a_form_changes_what_it_says(library: Home) -> None:
         assert server.get("/api/models") == []
 
 
+def test_a_model_is_found_and_added(hub: FakeHub, home: Home) -> None:
+    """A pasted address shows the files and the plan, and its form adds the model under the chosen name."""
+    hub.add_repo("org/gguf", {"m-Q4_K_M.gguf": random_bytes(1000), "m-Q8_0.gguf": random_bytes(2000, 1)})
+    with home.serve() as server:
+        shown = browse(server, "/add?q=https://huggingface.co/org/gguf&pick=Q8_0")
+        nothing = browse(server, "/add?q=org/none")
+        sent = {"q": "org/gguf", "pick": "Q4_K_M", "to": "secondary", "name": "mine", "pinned": "1"}
+        added = browse(server, "/add", sent)
+        model = server.wait_for_state("mine", "ready")
+
+    assert all(label in shown.text for label in ("Q4_K_M", "Q8_0", "shelf add gguf-q8_0 org/gguf:Q8_0"))
+    assert (nothing.status, "org/none" in nothing.text) == (200, True)
+    assert (added.status, added.headers["location"]) == (303, "/activity")
+    assert (model["cache_location"], model["pinned"], model["size_bytes"]) == ("secondary", True, 1000)
+
+
 def test_deleting_the_only_copy_is_typed(library: Home) -> None:
     """Without its name typed the only copy stays; with it the files go, and the page had said how many bytes."""
     with library.serve() as server:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from modelshelf.server.web import activity_routes, change_routes, login_routes, model_routes, storage_routes
+from modelshelf.server.web import (
+    activity_routes,
+    add_routes,
+    change_routes,
+    login_routes,
+    model_routes,
+    running_routes,
+    storage_routes,
+    upkeep_routes,
+)
 from modelshelf.server.web.site import HtmlRoute, Site
 
 
@@ -13,8 +22,11 @@ def create_router(site: Site) -> APIRouter:
     router = APIRouter(route_class=HtmlRoute, include_in_schema=False)
     login_routes.add(router, site)
     activity_routes.add(router, site)
+    add_routes.add(router, site)
     storage_routes.add(router, site)
     model_routes.add(router, site)
+    running_routes.add(router, site)
+    upkeep_routes.add(router, site)
     change_routes.add(router, site)
     every = APIRouter()
     every.include_router(storage_routes.home(site))

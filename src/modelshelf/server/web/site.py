@@ -23,6 +23,8 @@ from modelshelf.server.web import render, words
 from modelshelf.server.web.frame import PAGES, Frame, links_of, rail_of
 from modelshelf.server.web.look import Look, look_at
 from modelshelf.services.access.keys import KeyRing
+from modelshelf.services.doctor.doctor import Doctor
+from modelshelf.services.setup.status import Status
 from modelshelf.services.shelf import Shelf
 from modelshelf.store.os_errors import of_os_error
 
@@ -46,6 +48,8 @@ class Site:
     engines: Engines
     unadopted: Callable[[Iterable[Model]], Unadopted]
     """Finds what other tools downloaded."""
+    open_doctor: Callable[[], Doctor]
+    open_status: Callable[[], Status]
     login: Login | None
     """None: no key is asked for."""
 

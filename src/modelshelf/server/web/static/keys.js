@@ -20,6 +20,12 @@ document.addEventListener("keydown", (event) => {
   act(event);
 });
 
+const keys = document.querySelector("[data-keys]");
+if (keys) {
+  keys.checked = localStorage.getItem("keys") !== "off";
+  keys.addEventListener("change", () => localStorage.setItem("keys", keys.checked ? "on" : "off"));
+}
+
 function act(event) {
   const row = document.activeElement?.closest?.("tr[data-model]");
   const verbs = { m: "move", Delete: "remove" };

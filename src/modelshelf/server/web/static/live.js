@@ -16,6 +16,10 @@ bus?.addEventListener("htmx:sse:after:connection", () => {
   show(false);
 });
 
+// Engines tell of no change: their page is read again every few seconds.
+const every = Number(main()?.dataset.every || 0);
+if (every) setInterval(ask, every * 1000);
+
 function show(isLost) {
   document.getElementById("lost").hidden = !isLost;
 }

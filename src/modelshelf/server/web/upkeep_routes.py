@@ -1,0 +1,119 @@
+"""What is wrong, what is set, which folders other programs read, and what other tools downloaded."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response
+
+from modelshelf.domain.adopt import DEFAULT_PATH, AdoptMode, AdoptRequest
+from modelshelf.schemas.adopt import AdoptPlanJson
+from modelshelf.schemas.reports import DoctorReportJson
+from modelshelf.schemas.views import ViewJson
+from modelshelf.server.web import render, words
+from modelshelf.server.web.sheet import Part, Sheet, Step
+from modelshelf.server.web.site import Fields, Site, form, see
+from modelshelf.services.adopt.adopt import folder_of
+
+_SHOWN = 12
+
+
+def add(router: APIRouter, site: Site) -> None:
+    """Add the routes."""
+    _add_doctor(router, site)
+    _add_settings(router, site)
+    _add_adopt(router, site)
+    _add_small(router, site)
+
+
+def _add_doctor(router: APIRouter, site: Site) -> None:
+    @router.get("/doctor")
+    def doctor(request: Request) -> Response:
+        """Show what is wrong, the worst first."""
+        with site.open_doctor() as found:
+            report = DoctorReportJson.of(found.examine(), found.where)
+        twins = (("Terminal", "shelf doctor --json"), ("HTTP", "GET /api/doctor"), ("To fix", "shelf doctor --fix"))
+        wrong = [one for one in report.findings if one.severity in ("error", "warning")]
+        known = [one for one in report.findings if one.severity == "info"]
+        well = [one for one in report.findings if one.severity == "ok"]
+        frame = site.frame(request, "doctor", site.look(), twins)
+        return render.page("doctor.html", frame, report=report, wrong=wrong, known=known, well=well)
+
+
+def _add_settings(router: APIRouter, site: Site) -> None:
+    @router.get("/settings")
+    def settings(request: Request) -> Response:
+        """Show what is in use."""
+        with site.open_status() as found:
+            status = found.read()
+        look = site.look()
+        twins = (("Terminal", "shelf status --json"), ("HTTP", "GET /api/status"))
+        return render.page("settings.html", site.frame(request, "settings", look, twins), found=status, look=look)
+
+    @router.get("/tools")
+    def tools(request: Request) -> Response:
+        """Show what other programs see of the library."""
+        with site.open_status() as found:
+            status = found.read()
+        views = [ViewJson.of(view) for view in site.shelf.services.views.all()]
+        twins = (("Terminal", "shelf view ls --json"), ("HTTP", "GET /api/views"))
+        frame = site.frame(request, "tools", site.look(), twins)
+        return render.page("tools.html", frame, views=views, hub=status.hugging_face_tools)
+
+
+def _add_adopt(router: APIRouter, site: Site) -> None:
+    @router.get("/adopt")
+    def show_adopt(request: Request) -> Response:
+        """Show what of other tools would be registered where it is."""
+        plan = AdoptPlanJson.of(site.shelf.services.adopter.plan(_request()))
+        sheet = adopt_sheet(plan)
+        return render.page(
+            "sheet.html",
+            site.frame(request, "storage", site.look(), title=sheet.title),
+            sheet=sheet,
+            stale="",
+            tabs=(),
+        )
+
+    @router.post("/adopt")
+    def adopt(sent: Annotated[Fields, Depends(form)]) -> Response:
+        """Register it."""
+        site.shelf.services.adopter.enqueue(_request())
+        return see("/activity")
+
+
+def _request() -> AdoptRequest:
+    return AdoptRequest(str(folder_of(DEFAULT_PATH)), AdoptMode.LEAVE, "primary", False, False, "")
+
+
+def adopt_sheet(plan: AdoptPlanJson) -> Sheet:
+    """Return the plan that registers what is in a folder, where it is."""
+    steps = [
+        Step("folder", "Register", one.model_name, "", words.size(one.size_bytes), one.detail or one.hf_path)
+        for one in plan.models
+    ]
+    more = [Step("folder", f"{len(steps) - _SHOWN} more", "", "", "")] if len(steps) > _SHOWN else []
+    total = words.size(sum(one.size_bytes for one in plan.models))
+    return Sheet(
+        "Adopt what’s here",
+        "/adopt",
+        "/",
+        button=f"Register {words.many(len(steps), 'model')}" if steps else "",
+        parts=[Part(f"In {plan.path}", [*steps[:_SHOWN], *more])] if steps else [],
+        notes=[*plan.notes[:_SHOWN], *([] if steps else [f"No model is in {plan.path}."])],
+        summary=f"{total} stay where they are; nothing is copied." if steps else "",
+        command=f"shelf adopt {plan.path} --dry-run",
+    )
+
+
+def _add_small(router: APIRouter, site: Site) -> None:
+    @router.get("/more")
+    def more(request: Request) -> Response:
+        """Show the pages that a phone's bar has no room for."""
+        return render.page("more.html", site.frame(request, "more", site.look(), title="More"))
+
+    @router.get("/keys")
+    def keys(request: Request) -> Response:
+        """List the keys."""
+        return render.page("keys.html", site.frame(request, "more", site.look(), title="Keys"))

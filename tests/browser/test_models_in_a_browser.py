@@ -1,0 +1,104 @@
+"""Models by hand: sorted, searched, moved, dragged, pinned, deleted; on a desktop and a phone, with keys alone too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import ALL, DEADLINE_MS, serious
+from tests.world import Server, wait_until
+
+pytestmark = ALL
+expect.set_options(timeout=DEADLINE_MS)
+SCREENS = ("/", "/models", "/models/apple", "/add", "/activity", "/running", "/playground", "/doctor", "/settings")
+MORE = ("/tools", "/more", "/keys", "/move?model=apple", "/remove?model=apple", "/models/apple/actions", "/make-room")
+
+
+def rows(page: Page) -> list[str]:
+    """Return the names of the models in the table."""
+    return page.locator("tr[data-model]").evaluate_all("found => found.map(row => row.dataset.model)")
+
+
+def test_the_table_is_sorted_and_searched(library: Server, look: Callable[..., Page]) -> None:
+    """A head sorts; what is typed filters at once, is in the address, and survives a reload."""
+    page = look(f"{library.url}/models?sort=name")
+    assert rows(page) == ["apple", "banana", "cherry"]
+
+    page.get_by_role("link", name="Size").click()
+    page.wait_for_url("**/models?sort=size")
+    assert set(rows(page)[:2]) == {"banana", "cherry"}
+    page.get_by_role("searchbox", name="Filter models").fill("an")
+    expect(page.locator("tr[data-model]")).to_have_count(1)
+    page.wait_for_url("**q=an**")
+    page.reload()
+    assert rows(page) == ["banana"]
+
+
+def test_several_models_are_moved_at_once(library: Server, look: Callable[..., Page]) -> None:
+    """Two selected models move after their plan was shown, and the table follows."""
+    page = look(f"{library.url}/models?sort=name")
+    for name in ("apple", "banana"):
+        page.get_by_role("checkbox", name=f"Select {name}").check()
+    page.get_by_role("toolbar").get_by_role("button", name="Move…").click()
+    sheet = page.get_by_role("dialog")
+    expect(sheet).to_contain_text("Move 2 models")
+    sheet.get_by_role("button", name="Move ").click()
+    expect(page.get_by_role("heading", name="Activity")).to_be_visible()
+    page.goto(f"{library.url}/models?sort=name")
+    expect(page.locator("#m-apple .tier")).to_have_text("secondary")
+    expect(page.locator("#m-cherry .tier")).to_have_text("primary")
+
+
+def test_a_model_is_dragged_to_a_tier(library: Server, look: Callable[..., Page]) -> None:
+    """A row that is dropped on a tier shows the plan of that move."""
+    page = look(f"{library.url}/models?sort=name")
+
+    page.locator("#m-cherry .nm-c .r").drag_to(page.locator('.rail [data-tier="secondary"]'))
+
+    expect(page.get_by_role("dialog")).to_contain_text("Move cherry to secondary")
+
+
+def test_keys_alone_do_it_too(library: Server, look: Callable[..., Page]) -> None:
+    """Keys reach a row, pin it and open its plan; Escape closes and gives the focus back."""
+    page = look(f"{library.url}/models?sort=name")
+    page.keyboard.press("j")
+    page.keyboard.press("p")
+    expect(page.locator("#m-apple").get_by_role("img", name="pinned")).to_be_visible()
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("m")
+    expect(page.get_by_role("dialog")).to_contain_text("Move banana")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    assert page.evaluate("document.activeElement.dataset.model") == "banana"
+
+
+def test_a_model_is_deleted_with_its_name(library: Server, look: Callable[..., Page]) -> None:
+    """The last copy goes only when its name was typed; the question says the bytes."""
+    page = look(f"{library.url}/models")
+    page.get_by_role("link", name="Actions for cherry").click()
+    page.get_by_role("dialog").get_by_role("link", name="Remove…").click()
+    question = page.get_by_role("dialog")
+    expect(question).to_contain_text("frees 6.0\u00a0MB")
+    question.get_by_role("radio", name="Delete the files too").check()
+    question.get_by_role("textbox").fill("cherry")
+    question.get_by_role("button", name="Remove").click()
+    expect(page.locator("#m-cherry")).to_have_count(0)
+    wait_until(lambda: len(library.get("/api/models")) == 2, "the deletion")
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390], ids=["desktop", "phone"])
+def test_every_screen_can_be_used_by_all(library: Server, look: Callable[..., Page], width: int, dark: bool) -> None:
+    """axe-core finds nothing serious on any screen, and none is wider than its window."""
+    page = look(library.url, width=width, dark=dark)
+    found: dict[str, list[str]] = {}
+    for path in (*SCREENS, *MORE):
+        page.goto(library.url + path)
+        if said := serious(page):
+            found[path] = said
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+
+    assert found == {}

@@ -1,0 +1,48 @@
+"""Adding a model: what is suggested, and what it would do."""
+
+from __future__ import annotations
+
+from modelshelf.domain.choices import Choice, Fit, RepoFiles
+from modelshelf.domain.models import FileEntry
+from modelshelf.domain.names import CommitHash, Digest, FilePath, RefName, RepoId
+from modelshelf.domain.weight_files import FileGroup
+from modelshelf.server.web.add_page import choice_of, repo_page
+from tests.unit.web.looks import GB, look, row
+
+
+def choice(label: str, size_gb: int, fit: Fit) -> Choice:
+    """Return a GGUF of a repository."""
+    file = FileEntry(FilePath(f"m-{label}.gguf"), size_gb * GB, Digest(f"{size_gb:064}"))
+    return Choice(FileGroup(label, "GGUF", (file,)), fit, (), f"org/m:{label}")
+
+
+REPO = RepoFiles(
+    RepoId("org/m"),
+    RefName("main"),
+    CommitHash("a" * 40),
+    [
+        choice("Q4_K_M", 4, Fit(memory=True, cache_location="primary")),
+        choice("Q8_0", 8, Fit(memory=False, cache_location="secondary")),
+    ],
+)
+
+
+def test_what_fits_is_suggested() -> None:
+    """Without a choice the largest one that fits memory and the primary is chosen; a choice is kept."""
+    suggested, chosen = choice_of(REPO, ""), choice_of(REPO, "Q8_0")
+
+    assert suggested is not None
+    assert chosen is not None
+    assert (suggested.group.label, chosen.group.label) == ("Q4_K_M", "Q8_0")
+    assert choice_of(REPO, "nonsense") is None
+
+
+def test_each_choice_says_what_fits() -> None:
+    """Each choice has its size, whether memory holds it, and its tier; models of the repository are named."""
+    page = repo_page(look(row("mine", hf_path=RepoId("org/m"))), "org/m", REPO, REPO.choices[0], None)
+
+    assert [(one.label, one.fits_css, one.tier, one.chosen) for one in page.picks] == [
+        ("Q4_K_M", "live", "primary", True),
+        ("Q8_0", "", "secondary", False),
+    ]
+    assert [name for name, _ in page.already] == ["mine"]
