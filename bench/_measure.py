@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 import platform
+import socket
 import statistics
 import subprocess
 import sys
@@ -76,6 +77,12 @@ def run_hub(repo_id: str, *files: Path) -> Iterator[str]:
             yield child.stdout.readline().split(" ")[0] if child.stdout else ""
         finally:
             child.terminate()
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
 def environment() -> dict[str, str]:

@@ -1,10 +1,11 @@
 """What the door adds to an engine: latency, requests a second at 16 clients, and streams, in one run.
 
-    python bench/door.py [--rounds 5] [--requests 1000]
+    python bench/door.py [--rounds 5] [--requests 1000] [--litellm build/litellm/bin/litellm]
 
-The engine is a program that answers at once from bytes that it has ready. The same client asks it directly and through
-a server of ours in a process of its own, in turns, over connections that stay open; the first round is thrown away.
-The streams are 16 of 200 events each: paced, an event in 5 ms, and as fast as they go.
+The engine is a program that answers at once from bytes that it has ready. The same client asks it directly, through
+`shelf serve` and, where it is named, LiteLLM's proxy, in turns, over connections that stay open; the first round
+is thrown away. The streams are 16 of 200 events each: paced, an event in 5 ms, and as fast as they go. For the proxy:
+python -m venv build/litellm && build/litellm/bin/pip install 'litellm[proxy]'
 """
 
 from __future__ import annotations
@@ -18,17 +19,27 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import _measure
+import look
+
 CLIENTS, EVENTS, PACE_S = 16, 200, 0.005
-MODEL = "smol"
+MODEL = "model-0000"
+MESSAGE = {"role": "assistant", "content": "word " * 100}
 REPLY = json.dumps(
-    {"id": "c", "object": "chat.completion", "model": "/m.gguf", "choices": [{"message": {"content": "word " * 100}}]}
-).encode()
-EVENT = json.dumps({"choices": [{"index": 0, "delta": {"content": " word"}}], "created": 1, "id": "c" * 32,
-                    "model": "/m.gguf", "object": "chat.completion.chunk"}).encode()  # fmt: skip
+    {"id": "c", "object": "chat.completion", "model": "/m.gguf", "created": 1,
+     "choices": [{"index": 0, "message": MESSAGE, "finish_reason": "stop"}],
+     "usage": {"prompt_tokens": 1, "completion_tokens": 100, "total_tokens": 101}}
+).encode()  # fmt: skip
+PARTS = [
+    json.dumps({"choices": [{"index": 0, "delta": {"content": f" w{number}"}}], "created": 1, "id": "c" * 32,
+                "model": "/m.gguf", "object": "chat.completion.chunk"}).encode()
+    for number in range(EVENTS)
+]  # fmt: skip
 
 
 class Engine(asyncio.Protocol):
@@ -42,24 +53,24 @@ class Engine(asyncio.Protocol):
         """Answer a request that is whole."""
         self.data += data
         head, found, body = self.data.partition(b"\r\n\r\n")
-        if not found or len(body) < int(head.lower().partition(b"content-length:")[2].split()[0]):
+        length = head.lower().partition(b"content-length:")[2].split()
+        if not found or (length and len(body) < int(length[0])):
             return
         self.data = b""
-        if b'"stream": true' in body:
-            pace_s = PACE_S if b'"paced"' in body else 0.0
+        if b'"stream":true' in body.replace(b" ", b""):
+            pace_s = PACE_S if b"paced" in body else 0.0
             self.task = asyncio.create_task(self.stream(pace_s))
         else:
-            length = b"%d" % len(REPLY)
             kind = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "
-            self.transport.write(kind + length + b"\r\n\r\n" + REPLY)
+            self.transport.write(kind + b"%d\r\n\r\n" % len(REPLY) + REPLY)
 
     async def stream(self, pace_s: float) -> None:
         """Send events."""
         head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
         self.transport.write(head)
-        event = b"data: " + EVENT + b"\n\n"
         begin = time.perf_counter()
-        for number in range(EVENTS):
+        for number, part in enumerate(PARTS):
+            event = b"data: " + part + b"\n\n"
             self.transport.write(b"%x\r\n%s\r\n" % (len(event), event))
             await asyncio.sleep(max(0.0, begin + number * pace_s - time.perf_counter()))
         self.transport.write(b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n")
@@ -93,9 +104,9 @@ def is_whole(answer: bytes) -> bool:
     return bool(found) and len(body) >= int(head.lower().partition(b"content-length:")[2].split()[0])
 
 
-def request(**more: object) -> bytes:
+def request(text: str = "", **more: object) -> bytes:
     """Return the body of a request, of the size of a short conversation."""
-    messages = [{"role": "user", "content": "Tell me of the sea. " * 20}]
+    messages = [{"role": "user", "content": f"{text} Tell me of the sea. " * 20}]
     return json.dumps({"model": MODEL, "messages": messages, **more}).encode()
 
 
@@ -134,47 +145,53 @@ async def rate(url: str, count: int) -> float:
     return count // CLIENTS * CLIENTS / took_s
 
 
-async def streams(url: str, **more: object) -> float:
+async def streams(url: str, text: str = "") -> float:
     """Return events a second over 16 streams."""
-    connections, body = [await connected(url) for _ in range(CLIENTS)], request(stream=True, **more)
+    connections, body = [await connected(url) for _ in range(CLIENTS)], request(text, stream=True)
     asks = [
         one.ask("/v1/chat/completions", body, lambda answer: answer.endswith(b"\r\n0\r\n\r\n")) for one in connections
     ]
     begin = time.perf_counter()
     answers = await asyncio.gather(*asks)
     took_s = time.perf_counter() - begin
-    assert all(answer.count(b'"created"') == EVENTS for answer in answers)
+    assert all(answer.count(b'" w') == EVENTS for answer in answers), answers[0][:1000]
     for connection in connections:
         connection.transport.close()
     return CLIENTS * EVENTS / took_s
 
 
-async def compare(direct: str, door: str, rounds: int, count: int) -> None:
-    """Measure both in turns and print the medians."""
-    took: dict[str, list[list[float]]] = {direct: [], door: []}
-    rates: dict[str, dict[str, list[float]]] = {}
-    kinds: dict[str, Callable[[str], Coroutine[Any, Any, float]]] = {
-        "requests a second": lambda url: rate(url, count),
-        "paced events a second": lambda url: streams(url, paced=True),
-        "events a second": streams,
-    }
+Rates = dict[str, dict[str, list[float]]]
+KINDS = ("requests a second", "paced events a second", "events a second")
+
+
+async def compare(direct: str, doors: Mapping[str, str], rounds: int, count: int) -> None:
+    """Measure all in turns and print the medians."""
+    urls = {"direct": direct, **doors}
+    took: dict[str, list[list[float]]] = {name: [] for name in urls}
+    rates: Rates = {kind: {name: [] for name in urls} for kind in KINDS}
     for number in range(rounds + 1):
-        for url in (direct, door) if number % 2 else (door, direct):
+        for name, url in urls.items() if number % 2 else reversed(urls.items()):
             found = await latencies(url, count)
-            measured = {name: await ask(url) for name, ask in kinds.items()}
+            measured = [await rate(url, count), await streams(url, "paced"), await streams(url)]
             if number:
-                took[url].append(found)
-                for name, value in measured.items():
-                    rates.setdefault(name, {}).setdefault(url, []).append(value)
-    for name, share in (("p50", 0.5), ("p99", 0.99)):
-        ms = {url: [sorted(one)[int(len(one) * share)] * 1000 for one in of_url] for url, of_url in took.items()}
-        added = [ours - theirs for ours, theirs in zip(ms[door], ms[direct], strict=True)]
-        middle = statistics.median(added)
-        print(f"{name}: direct {statistics.median(ms[direct]):.2f} ms, door {statistics.median(ms[door]):.2f} ms,"
-              f" added {middle:.2f} ms ({min(added):.2f} to {max(added):.2f})")  # fmt: skip
-    for name, by_url in rates.items():
-        ratios = [ours / theirs for ours, theirs in zip(by_url[door], by_url[direct], strict=True)]
-        print(f"{name}: direct {statistics.median(by_url[direct]):.0f}, door {statistics.median(by_url[door]):.0f},"
+                took[name].append(found)
+                for kind, value in zip(KINDS, measured, strict=True):
+                    rates[kind][name].append(value)
+    for name in doors:
+        report(name, took["direct"], took[name], rates)
+
+
+def report(name: str, direct: list[list[float]], door: list[list[float]], rates: Rates) -> None:
+    """Print what one door adds."""
+    print(f"\n{name}")
+    for what, share in (("p50", 0.5), ("p99", 0.99)):
+        theirs, ours = ([sorted(one)[int(len(one) * share)] * 1000 for one in each] for each in (direct, door))
+        added = [one - other for one, other in zip(ours, theirs, strict=True)]
+        print(f"  {what}: direct {statistics.median(theirs):.2f} ms, door {statistics.median(ours):.2f} ms,"
+              f" added {statistics.median(added):.2f} ms ({min(added):.2f} to {max(added):.2f})")  # fmt: skip
+    for kind, of in rates.items():
+        ratios = [ours / theirs for ours, theirs in zip(of[name], of["direct"], strict=True)]
+        print(f"  {kind}: direct {statistics.median(of['direct']):.0f}, door {statistics.median(of[name]):.0f},"
               f" ratio {statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})")  # fmt: skip
 
 
@@ -189,60 +206,76 @@ def serve_engine() -> None:
     asyncio.run(serve())
 
 
-def serve_door(base: str, engine: str) -> None:
-    """Serve an empty library before the engine, and print the URL."""
-    from modelshelf.bootstrap.shelf import open_shelf
-    from modelshelf.domain.names import ModelName
-    from modelshelf.domain.serving import Endpoint, Served
-    from modelshelf.server.app import create_app
-    from modelshelf.server.gateway.ports import NoEngines
-    from modelshelf.server.uvicorn_server import serve
-    from modelshelf.settings import load_settings
-
-    class OneEngine(NoEngines):
-        """A pool whose engine is always ready."""
-
-        @contextlib.asynccontextmanager
-        async def use(
-            self, model_name: str, endpoint: Endpoint, *rest: object, **more: object
-        ) -> AsyncIterator[Served]:
-            """Give it."""
-            yield Served(ModelName(model_name), "bench", engine, "/m.gguf", "key")
-
-    with open_shelf(settings=load_settings(environ={"PRIMARY_CACHE_PATH": base, "HOME": base})) as shelf:
-        app = create_app(shelf, host="127.0.0.1", api_key=None, engines=OneEngine())
-        serve(app, host="127.0.0.1", port=0, log_level="warning", announce=lambda url: print(url, flush=True))
-
-
 @contextlib.contextmanager
-def run(*words: str) -> Iterator[str]:
-    """Run this file as a process of its own that serves; gives its URL."""
-    with subprocess.Popen([sys.executable, __file__, *words], stdout=subprocess.PIPE, text=True) as child:
+def running(*command: str, log: Path, **more: str) -> Iterator[Callable[[str], str]]:
+    """Run a program until the end; gives what waits for a line of its output that begins so."""
+    with (
+        log.open("w") as output,
+        subprocess.Popen(command, stdout=output, stderr=output, env=_measure.environment() | more) as child,
+    ):
+
+        def line(start: str) -> str:
+            while child.poll() is None:
+                for said in log.read_text().splitlines(keepends=True):
+                    if said.startswith(start) and said.endswith("\n"):
+                        return said
+                time.sleep(0.1)
+            raise SystemExit(f"{command[0]} ended:\n{log.read_text()}")
+
         try:
-            yield child.stdout.readline().strip() if child.stdout else ""
+            yield line
         finally:
             child.terminate()
 
 
+@contextlib.contextmanager
+def engine(folder: Path) -> Iterator[str]:
+    """Run the engine in a process of its own; gives its URL."""
+    with running(sys.executable, __file__, "--serve-engine", log=folder / "engine.log") as line:
+        yield line("http").strip()
+
+
+@contextlib.contextmanager
+def shelf(folder: Path, upstream: str) -> Iterator[str]:
+    """Run a server over a library with one model, which the engine answers for; gives its URL."""
+    environment = look.build(folder, 1, 2) | {"SHELF_ENGINES": f"{MODEL}=url {upstream}/v1 /m.gguf"}
+    program = str(Path(sys.executable).parent / "shelf")
+    with running(program, "serve", "--port", "0", log=folder / "shelf.log", **environment) as line:
+        yield line("Listening on ").split()[2]
+
+
+@contextlib.contextmanager
+def litellm(program: str, folder: Path, upstream: str) -> Iterator[str]:
+    """Run LiteLLM's proxy, with one worker and without a key, as ours runs, before the engine; gives its URL."""
+    port = _measure.free_port()
+    model = {"model": "openai/m", "api_base": f"{upstream}/v1", "api_key": "key"}
+    config = folder / "litellm.json"
+    config.write_text(json.dumps({"model_list": [{"model_name": MODEL, "litellm_params": model}]}))
+    environment = {"LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true"}
+    command = [program, "--config", str(config), "--host", "127.0.0.1", "--port", str(port)]
+    with running(*command, log=folder / "litellm.log", **environment) as line:
+        line("INFO:     Uvicorn running on")
+        yield f"http://127.0.0.1:{port}"
+
+
 def main() -> None:
-    """Run the comparison, or, with --serve-…, what it measures."""
+    """Run the comparison, or, with --serve-engine, what it is about."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, help="rounds that count (5)")
     parser.add_argument("--requests", type=int, default=1000, help="requests of each kind in a round (1000)")
+    parser.add_argument("--litellm", metavar="PROGRAM", help="LiteLLM's proxy, to be measured as well")
     parser.add_argument("--serve-engine", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--serve-door", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.serve_engine:
         serve_engine()
         return
-    if args.serve_door:
-        serve_door(*args.serve_door)
-        return
-    with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="modelshelf-bench-"))
-        engine = stack.enter_context(run("--serve-engine"))
-        door = stack.enter_context(run("--serve-door", folder, engine))
-        asyncio.run(compare(engine, door, args.rounds, args.requests))
+    with tempfile.TemporaryDirectory(prefix="modelshelf-bench-") as name, contextlib.ExitStack() as stack:
+        upstream = stack.enter_context(engine(Path(name)))
+        doors = {"shelf serve": stack.enter_context(shelf(Path(name), upstream))}
+        if args.litellm:
+            doors["LiteLLM's proxy"] = stack.enter_context(litellm(args.litellm, Path(name), upstream))
+        print(_measure.machine(Path(name)), flush=True)
+        asyncio.run(compare(upstream, doors, args.rounds, args.requests))
 
 
 if __name__ == "__main__":
