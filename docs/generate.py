@@ -251,7 +251,8 @@ def _class(exported: str, kind: type) -> Iterator[str]:
     yield f"## {exported}\n\n{_doc(kind)}"
     if fields := list(_fields(kind)):
         yield "\n".join(fields)
-    for name, value in vars(kind).items():
+    ours = [base for base in kind.__mro__ if base.__module__.startswith("modelshelf.")]
+    for name, value in (member for base in ours for member in vars(base).items()):
         if name.startswith("_"):
             continue
         if isinstance(value, property):

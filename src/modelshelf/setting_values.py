@@ -242,5 +242,6 @@ def engine_settings(read: Reading) -> EngineSettings:
     return EngineSettings(
         llama_server=read("LLAMA_SERVER", lambda value: value.text, ""),
         vllm_command=read("VLLM_COMMAND", lambda value: value.text, ""),
+        allow_remote_code=read("ALLOW_REMOTE_CODE", yes_or_no, False),
         wishes=read("SHELF_ENGINES", lambda value: parse_wishes(value.text), {}),
     )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from modelshelf.domain.backends import FoundBackend
     from modelshelf.domain.engine_wishes import EngineWish
-    from modelshelf.domain.models import Model
+    from modelshelf.domain.models import Model, ModelRow
     from modelshelf.domain.names import ModelName
     from modelshelf.domain.serving import DeviceMemory, Load
     from modelshelf.services.services import Services
@@ -39,13 +39,13 @@ def installed_engines(settings: Settings | None = None) -> list[FoundBackend]:
     return found_backends((settings or load_settings()).engines)
 
 
-def wished_engine(model_name: str) -> EngineWish:
+def wished_engine(row: ModelRow) -> EngineWish:
     """Return what is wanted of the engine of a model.
 
     Raises:
         BadInput: The settings are wrong.
     """
-    return load_settings().engines.wish_for(model_name)
+    return load_settings().engines.wish_for(row.model_name, row.engine)
 
 
 def engine_log(model_name: ModelName) -> LogReader:
@@ -82,6 +82,7 @@ def make_starter(services: Services, settings: Settings | None = None) -> Starte
         BadInput: The settings are wrong.
     """
     from modelshelf.services.jobs.process import this_process
+    from modelshelf.services.serving.serving_plan import Planner
     from modelshelf.services.serving.start import Starter
 
     read = settings or load_settings()
@@ -89,14 +90,20 @@ def make_starter(services: Services, settings: Settings | None = None) -> Starte
     def environment_of(model: Model) -> Mapping[str, str]:
         return child_environment(environment(model, read.tiers) | dict.fromkeys(_OUR_SECRETS))
 
+    planner = Planner(
+        services.library,
+        services.loader.adapters,
+        lambda: installed_engines(read),
+        lambda row: read.engines.wish_for(row.model_name, row.engine),
+        read.engines.allow_remote_code,
+    )
     return Starter(
         services.library,
         services.leaser,
-        services.loader.adapters,
-        lambda: installed_engines(read),
+        planner,
         environment_of,
         lambda name: services.runner.finish(services.registrar.enqueue_pull(name)),
-        read.engines.wish_for,
+        services.promoter.move_first,
         read.state_home,
         this_process(),
     )

@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from modelshelf.services.catalog.leases import Leaser
     from modelshelf.services.jobs.runner import JobRunner
     from modelshelf.services.jobs.running import Running
+    from modelshelf.services.lifecycle.choose_engine import EngineChooser
     from modelshelf.services.lifecycle.clean import Cleaner
     from modelshelf.services.lifecycle.find import Finder
     from modelshelf.services.lifecycle.move import Mover
+    from modelshelf.services.lifecycle.promote import Promoter
     from modelshelf.services.lifecycle.pull import Puller
     from modelshelf.services.lifecycle.remove import Remover
     from modelshelf.services.lifecycle.unneeded import UnneededFiles
@@ -141,6 +143,7 @@ def _make_services(parts: _Parts, settings: Settings) -> Services:
         mover=parts.mover,
         hours=parts.puller.hours,
         leaser=parts.leaser,
+        promoter=parts.promoter,
         runner=runner,
         clock=parts.clock,
         make_finder=partial(_make_finder, parts),
@@ -150,6 +153,7 @@ def _make_services(parts: _Parts, settings: Settings) -> Services:
         make_reconciler=partial(_make_reconciler, parts),
         make_adopter=partial(_make_adopter, parts),
         make_loader=partial(_make_loader, parts),
+        make_engine_chooser=partial(_make_engine_chooser, parts),
         make_collector=partial(_make_collector, parts),
         make_deduper=partial(_make_deduper, parts),
         make_mirror_jobs=partial(_make_mirror_jobs, parts, settings, remover),
@@ -218,7 +222,14 @@ def _make_loader(parts: _Parts) -> Loader:
     from modelshelf.services.catalog.adapters import Adapters
     from modelshelf.services.serving.load import Loader
 
-    return Loader(parts.leaser, Adapters(parts.library))
+    return Loader(parts.leaser, Adapters(parts.library), parts.settings.engines.allow_remote_code)
+
+
+def _make_engine_chooser(parts: _Parts) -> EngineChooser:
+    from modelshelf.engines.found import found_backends
+    from modelshelf.services.lifecycle.choose_engine import EngineChooser
+
+    return EngineChooser(parts.registry, parts.library, lambda: found_backends(parts.settings.engines))
 
 
 def _make_adopter(parts: _Parts) -> Adopter:
@@ -249,6 +260,8 @@ class _Parts:
     mover: Mover
     leaser: Leaser
     views: ViewKeeper
+    promoter: Promoter
+    settings: Settings
 
 
 def _make_parts(settings: Settings, clock: Clock, *, read_only: bool) -> _Parts:
@@ -288,7 +301,8 @@ def _make_parts(settings: Settings, clock: Clock, *, read_only: bool) -> _Parts:
     mover = Mover(registry, library, tiers, room, clock)
     promoter = Promoter(registry, room, mover, clock, settings.promote, marks, runner)
     leaser = Leaser(registry, library, owner, promoter.on_use)
-    return _Parts(clock, registry, runner, tiers, library, hub, room, old_copies, puller, mover, leaser, views)
+    moving = (room, old_copies, puller, mover, leaser, views, promoter)
+    return _Parts(clock, registry, runner, tiers, library, hub, *moving, settings)
 
 
 def _open_tiers(registry: Registry, known: KnownBases, settings: Settings, *, read_only: bool) -> TierService:

@@ -13,7 +13,16 @@ import typer
 
 from modelshelf.cli import complete, output, render
 from modelshelf.cli.errors import at_the_edge
-from modelshelf.cli.options import AsJson, DryRun, Now
+from modelshelf.cli.options import (
+    AllowPickle,
+    AsJson,
+    ChosenEngine,
+    DryRun,
+    EngineArguments,
+    Now,
+    TrustRemoteCode,
+    engine_change,
+)
 from modelshelf.cli.pull import pull_missing
 from modelshelf.units import format_size
 
@@ -47,6 +56,10 @@ def add(
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Ask nothing: of several quantisations take the best that fits.")
     ] = False,
+    engine: ChosenEngine = None,
+    engine_arg: EngineArguments = None,
+    trust_remote_code: TrustRemoteCode = None,
+    allow_pickle: AllowPickle = None,
     now: Now = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
@@ -68,7 +81,10 @@ def add(
         reference = parse_reference(text, hub_endpoint())
         patterns = (*(include or ()), *map(excluding, exclude or ()))
         wanted = registration(chosen, reference, to, revision=revision, allow_patterns=patterns)
+        change = engine_change(engine, engine_arg, trust_remote_code, allow_pickle)
         with open_shelf(read_only=dry_run) as shelf:
+            if not change.is_empty:
+                shelf.services.engine_chooser.check(change)
             quantisation = reference.quantisation or quantisation_in("".join(reference.patterns))
             if choice := choose_quant(shelf, wanted, chosen, may_ask=not as_json, yes=yes):
                 wanted = replace(wanted, allow_patterns=patterns_of(choice.patterns))
@@ -79,6 +95,8 @@ def add(
                 _print_plan(shelf.services.registrar.plan(wanted), as_json=as_json)
                 return
             plan = shelf.services.registrar.register(wanted)
+            if not change.is_empty:
+                shelf.services.engine_chooser.choose(wanted.model_name, change)
             render.print_evictions(plan.makes_room, to)
             if download or plan.is_here:
                 with _told_as_registered(wanted.model_name):

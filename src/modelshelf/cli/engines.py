@@ -9,12 +9,20 @@ import typer
 
 from modelshelf.cli import complete, output
 from modelshelf.cli.errors import at_the_edge
-from modelshelf.cli.options import AsJson
+from modelshelf.cli.options import (
+    AllowPickle,
+    AsJson,
+    ChosenEngine,
+    EngineArguments,
+    TrustRemoteCode,
+    engine_change,
+)
 from modelshelf.cli.terminal import Styled
 from modelshelf.units import format_size
 
 if TYPE_CHECKING:
     from modelshelf.domain.backends import Choice
+    from modelshelf.domain.engine_wishes import EngineChange
     from modelshelf.domain.model_facts import ModelFacts
     from modelshelf.schemas.engines import BackendJson, ModelEngineJson
     from modelshelf.services.catalog.models import Library
@@ -25,18 +33,24 @@ def engines(
         str | None,
         typer.Argument(metavar="NAME", help="A model: what would serve it.", autocompletion=complete.model_names),
     ] = None,
+    engine: ChosenEngine = None,
+    engine_arg: EngineArguments = None,
+    trust_remote_code: TrustRemoteCode = None,
+    allow_pickle: AllowPickle = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the programs that serve models, or say what serves one.
+    """List the programs that serve models, or say or choose what serves one.
 
-    With a name it says which program would serve that model, and why.
+    With a name it says which program would serve that model, and why. With --engine or another option it chooses that
+    first; an engine that runs goes on until it is idle.
 
-    Example: shelf engines smol
+    Example: shelf engines smol --engine llama --engine-arg threads=4
     """
     from modelshelf.bootstrap.engines import installed_engines
     from modelshelf.schemas.engines import BackendJson
 
     with at_the_edge(as_json=as_json):
+        _choose(name, engine_change(engine, engine_arg, trust_remote_code, allow_pickle))
         if name is not None:
             view = _of_model(name)
             if as_json:
@@ -49,6 +63,24 @@ def engines(
             output.as_json(found)
         else:
             _show(found)
+
+
+def _choose(name: str | None, change: EngineChange) -> None:
+    """Choose what serves a model, where something is to be another.
+
+    Raises:
+        BadInput: There is no name; or the engine isn't there, or doesn't take an argument.
+        NotFound: There is no such model.
+    """
+    from modelshelf.bootstrap.shelf import open_shelf
+    from modelshelf.errors import BadInput
+
+    if change.is_empty:
+        return
+    if name is None:
+        raise BadInput("Which model's engine?", hint="shelf engines NAME --engine ENGINE")
+    with open_shelf() as shelf:
+        shelf.services.engine_chooser.choose(name, change)
 
 
 def _of_model(name: str) -> ModelEngineJson:
@@ -75,7 +107,7 @@ def chosen_for(library: Library, name: str) -> tuple[ModelFacts, Choice]:
 
     model = library.model(name)
     facts = facts_of(model, library.files(model.row))
-    return facts, choose_backend(facts, installed_engines(), wished_engine(model.row.model_name).engine)
+    return facts, choose_backend(facts, installed_engines(), wished_engine(model.row).engine)
 
 
 def _show(found: Sequence[BackendJson]) -> None:

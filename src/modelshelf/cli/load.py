@@ -72,6 +72,7 @@ def _through_transformers(shelf: Shelf, name: str, prompt: str) -> dict[str, Any
     with shelf.services.loader.using(name, f"shelf load (pid {os.getpid()})") as (model, base):
         command = [sys.executable, "-m", "modelshelf", "try-out", str(model.path), prompt]
         command += [str(base.path)] if base is not None else []
+        command += ["--trust-remote-code"] if shelf.services.loader.runs_code(base or model) else []
         done = subprocess.run(
             command,
             env=run_environment(shelf.services.tiers.settings, model) | _QUIET,
@@ -85,7 +86,12 @@ def _through_transformers(shelf: Shelf, name: str, prompt: str) -> dict[str, Any
     return answered
 
 
-def try_out(path: str, prompt: str, base: Annotated[str | None, typer.Argument()] = None) -> None:
+def try_out(
+    path: str,
+    prompt: str,
+    base: Annotated[str | None, typer.Argument()] = None,
+    trust_remote_code: Annotated[bool, typer.Option("--trust-remote-code")] = False,
+) -> None:
     """Load the model of a snapshot folder and print the times; `shelf load` runs this in a child process."""
     from pathlib import Path
 
@@ -93,7 +99,8 @@ def try_out(path: str, prompt: str, base: Annotated[str | None, typer.Argument()
     from modelshelf.services.serving.load import try_out as attempt
 
     with at_the_edge(as_json=False):
-        output.as_json(TrialJson.of(attempt(Path(path), prompt, Path(base) if base else None)))
+        trial = attempt(Path(path), prompt, Path(base) if base else None, runs_code=trust_remote_code)
+        output.as_json(TrialJson.of(trial))
 
 
 def _show(model_name: str, view: dict[str, Any]) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from modelshelf.cli import complete, terminal
+
+if TYPE_CHECKING:
+    from modelshelf.domain.engine_wishes import EngineChange
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The model's name.", autocompletion=complete.model_names)]
 Names = Annotated[
@@ -38,3 +42,28 @@ Now = Annotated[bool, typer.Option("--now", help="Download at once, whatever SHE
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: do what the other options say.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would happen; change nothing.")]
+
+ChosenEngine = Annotated[
+    str | None, typer.Option(metavar="ENGINE", help="What serves it: see shelf engines. auto: whichever can.")
+]
+EngineArguments = Annotated[
+    list[str] | None, typer.Option(metavar="NAME=VALUE", help="Start that engine with this; repeat for more.")
+]
+TrustRemoteCode = Annotated[
+    bool | None,
+    typer.Option("--trust-remote-code/--no-remote-code", help="Let code in its files run, if ALLOW_REMOTE_CODE=1."),
+]
+AllowPickle = Annotated[
+    bool | None,
+    typer.Option("--allow-pickle/--no-pickle", help="Let weights be loaded that are pickles: they can run code."),
+]
+
+
+def engine_change(
+    engine: str | None, arguments: Sequence[str] | None, trust_remote_code: bool | None, allow_pickle: bool | None
+) -> EngineChange:
+    """Return what these options change of a model's engine."""
+    from modelshelf.domain.engine_wishes import EngineChange
+
+    given = None if arguments is None else tuple(arguments)
+    return EngineChange(engine, given, trust_remote_code, allow_pickle)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from modelshelf.cli import output, render
 from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson, Name
+from modelshelf.domain.engine_choice import EngineChoice
 from modelshelf.domain.jobs import Moved
 from modelshelf.domain.models import FileEntry, Model
 from modelshelf.domain.references import patterns_of_quantisation, quantisation_of
@@ -67,8 +68,18 @@ def _registered(found: Model, now_s: float) -> list[tuple[str, str]]:
         ("size", f"{format_size(row.size_bytes)} ({row.size_bytes} bytes)" if row.commit_hash else "not known yet"),
         ("include", _included(row.allow_patterns)),
         ("pinned", (f"yes: {row.pin_reason}" if row.pin_reason else "yes") if row.pinned else "no"),
+        *_engine(row.engine),
         ("used", f"{row.uses}×, {render.last_use(found, now_s)}" if row.uses else "never"),
     ]
+
+
+def _engine(choice: EngineChoice) -> Iterator[tuple[str, str]]:
+    """Yield what a person chose for a model's engine, where somebody did."""
+    if choice.engine:
+        yield "engine", " ".join((choice.engine, *choice.arguments))
+    allowed = [("code in its files", choice.trust_remote_code), ("weights that are pickles", choice.allow_pickle)]
+    if trusted := " and ".join(what for what, is_allowed in allowed if is_allowed):
+        yield "trusted", trusted
 
 
 def _included(patterns: Sequence[str]) -> str:
@@ -92,6 +103,12 @@ def _what_it_is(facts: ModelFacts, files: Sequence[FileEntry]) -> list[tuple[str
         ("runs with", ", ".join(facts.runs_with) or UNKNOWN),
         ("memory", _memory(facts)),
     ]
+    if facts.needs_code:
+        lines.append(
+            ("code", "its files bring Python code; it needs --trust-remote-code and ALLOW_REMOTE_CODE=1 to run")
+        )
+    if facts.is_pickle:
+        lines.append(("pickle", "its weights can run code when they are loaded; they need --allow-pickle"))
     if facts.base_models:
         lines.append(("made from", ", ".join(facts.base_models)))
     if facts.tags:

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from modelshelf.domain.serving import Endpoint, EngineKind
-from modelshelf.domain.weight_files import GGUF, SAFETENSORS
+from modelshelf.domain.weight_files import GGUF, PYTORCH, SAFETENSORS
 from modelshelf.errors import BadInput
 
 if TYPE_CHECKING:
     from modelshelf.domain.model_facts import ModelFacts
 
-_PYTORCH = "PyTorch"
+_VALUE = re.compile(r"[\w.,:+-]*", re.ASCII)
+"""The value of an argument: no path, and no repository whose code an engine would run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,8 @@ class Backend:
     """What it needs of the machine: `gpu`, `apple`, or nothing."""
     arguments: frozenset[str] = frozenset()
     """The options that a person may add for a model."""
+    trust_argument: str = ""
+    """What lets it run code of the model's; empty: it never runs any."""
     by_wish_alone: bool = False
     """Whether it serves only the models that name it."""
 
@@ -127,7 +130,7 @@ _LLAMA = Backend(
 """Source: `llama-server --help`; our worker around xllamacpp takes the same words."""
 _TRANSFORMERS = Backend(
     name="transformers",
-    formats=frozenset({SAFETENSORS, _PYTORCH}),
+    formats=frozenset({SAFETENSORS, PYTORCH}),
     loads="transformers",
     endpoints={EngineKind.GENERATE: _WRITES | {Endpoint.RESPONSES}},
     command=(("serve", "{model}"), ("--host", "127.0.0.1", "--port", "{port}"), ("--log-level", "info")),
@@ -136,6 +139,7 @@ _TRANSFORMERS = Backend(
         " top_logprobs web_search_options".split()
     ),
     own_bytes=500_000_000,
+    trust_argument="--trust-remote-code",
     needs="pip install 'modelshelf[transformers]'",
     arguments=frozenset(
         {"--device", "--dtype", "--attn-implementation", "--continuous-batching", "--compile", "--quantization"}
@@ -147,7 +151,7 @@ It has no key. uvicorn says its port at the level `info`.
 """
 _EMBEDDINGS = Backend(
     name="embeddings",
-    formats=frozenset({SAFETENSORS, _PYTORCH}),
+    formats=frozenset({SAFETENSORS, PYTORCH}),
     loads="transformers",
     endpoints={
         EngineKind.EMBED: frozenset({Endpoint.EMBEDDINGS}),
@@ -159,12 +163,13 @@ _EMBEDDINGS = Backend(
     upstream_model="{name}",
     slots=4,
     own_bytes=500_000_000,
+    trust_argument="--trust-remote-code",
     needs="pip install 'modelshelf[transformers]'",
 )
 """Our own worker around transformers."""
 _VLLM = Backend(
     name="vllm",
-    formats=frozenset({SAFETENSORS, _PYTORCH}),
+    formats=frozenset({SAFETENSORS, PYTORCH}),
     loads="vLLM",
     endpoints={
         EngineKind.GENERATE: _WRITES | {Endpoint.RESPONSES, Endpoint.TOKENIZE},
@@ -184,6 +189,7 @@ _VLLM = Backend(
     upstream_model="{name}",
     slots=64,
     own_bytes=2_000_000_000,
+    trust_argument="--trust-remote-code",
     needs="Install vLLM in an environment of its own, and name its command with VLLM_COMMAND.",
     hardware="gpu",
     arguments=frozenset(
@@ -200,6 +206,7 @@ _MLX = Backend(
     command=(("--model", "{model}"), ("--host", "127.0.0.1", "--port", "{port}"), ("--adapter-path", "{adapter}")),
     chooses_port=False,
     ignores=frozenset({"response_format", "tool_choice", "n", "adapters", "draft_model"}),
+    trust_argument="--trust-remote-code",
     needs="pip install mlx-lm",
     hardware="apple",
     arguments=frozenset({"--max-tokens", "--prompt-cache-size"}),
@@ -375,9 +382,15 @@ def check_arguments(backend: Backend, arguments: Sequence[str]) -> None:
         BadInput: It doesn't; names those that it takes.
     """
     for word in arguments:
-        if word.partition("=")[0] not in backend.arguments:
+        name, _, value = word.partition("=")
+        if name not in backend.arguments:
             allowed = ", ".join(sorted(backend.arguments)) or "none"
             raise BadInput(
                 f"{word} is no argument that {backend.name} may be started with.",
                 hint=f"Allowed are {allowed}; write a value as --name=value.",
+            )
+        if not _VALUE.fullmatch(value):
+            raise BadInput(
+                f"{word!r:.200} has a value that no engine is started with.",
+                hint="Letters, digits and . _ , : + - are.",
             )

@@ -47,6 +47,8 @@ class ModelConfig:
     """How many bits a quantised weight has."""
     is_mlx: bool = False
     """Whether MLX quantised it."""
+    has_code: bool = False
+    """Whether it names classes in files beside it (`auto_map`), which transformers would run."""
 
 
 def config_of(said: Mapping[str, object]) -> ModelConfig:
@@ -65,6 +67,7 @@ def config_of(said: Mapping[str, object]) -> ModelConfig:
         quantisation=quantisation,
         bits=bits,
         is_mlx=quantisation is not None and quantisation.startswith("mlx"),
+        has_code=bool(said.get("auto_map")),
     )
 
 

@@ -17,6 +17,7 @@ from modelshelf.domain.safetensors import SafetensorsHeader, main_type, paramete
 from modelshelf.domain.serving import EngineKind
 from modelshelf.domain.weight_files import (
     GGUF,
+    PYTORCH,
     SAFETENSORS,
     FileGroup,
     WeightFormat,
@@ -30,7 +31,7 @@ USUAL_CONTEXT = 8192
 _RUN = {
     GGUF: ("llama.cpp", "transformers"),
     SAFETENSORS: ("transformers", "vLLM", "mlx"),
-    "PyTorch": ("transformers", "vLLM"),
+    PYTORCH: ("transformers", "vLLM"),
 }
 """Programs that load a format.
 
@@ -92,6 +93,13 @@ class ModelFacts:
     unread: Sequence[str]
     kind: EngineKind = EngineKind.GENERATE
     """What it is for."""
+    needs_code: bool = False
+    """Whether transformers would run code of its own to load it."""
+
+    @property
+    def is_pickle(self) -> bool:
+        """Whether what transformers loads are Python pickles, which can run code: there is nothing safer beside."""
+        return PYTORCH in self.formats and SAFETENSORS not in self.formats
 
     def memory(self, context: int | None = None) -> Memory | None:
         """Return the model's memory.
@@ -127,6 +135,7 @@ def judge(found: Found) -> ModelFacts:
         kv_shape=config.kv_shape or (_kv_shape(header) if header else None),
         unread=found.unread,
         kind=_kind(found, config, header),
+        needs_code=config.has_code,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from modelshelf.domain.engine_choice import NOTHING_CHOSEN, EngineChoice
 from modelshelf.domain.jobs import JobKind
 from modelshelf.domain.made_up_commits import is_made_up
 from modelshelf.domain.names import CommitHash, Digest, FilePath, ModelName, RefName, RepoId
@@ -145,6 +146,7 @@ class ModelRow:
     job_owner: str
     """The identity of the process that runs it, see `services.jobs.process`; empty if none does."""
     mirrored: Mirrored = Mirrored.NO
+    engine: EngineChoice = NOTHING_CHOSEN
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ def patience_s(model_bytes: int, rate_bytes_per_s: float | None) -> float:
 
 @dataclass(slots=True)
 class StallWatch:
-    """Watches one start, by a figure that grows as long as it gets on: bytes that were read, memory that is filled."""
+    """Watches anything by a figure that grows as long as it gets on."""
 
     patience_s: float
     since_s: float

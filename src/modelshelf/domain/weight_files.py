@@ -16,14 +16,14 @@ from modelshelf.domain.file_kinds import is_weights
 from modelshelf.domain.models import FileEntry, total_size
 from modelshelf.domain.patterns import Selection, escape
 
-GGUF, SAFETENSORS, MMPROJ, OTHERS = "GGUF", "safetensors", "mmproj", "other files"
+GGUF, SAFETENSORS, PYTORCH, MMPROJ, OTHERS = "GGUF", "safetensors", "PyTorch", "mmproj", "other files"
 _FORMATS = {
     "gguf": GGUF,
     "safetensors": SAFETENSORS,
-    "bin": "PyTorch",
-    "pt": "PyTorch",
-    "pth": "PyTorch",
-    "ckpt": "PyTorch",
+    "bin": PYTORCH,
+    "pt": PYTORCH,
+    "pth": PYTORCH,
+    "ckpt": PYTORCH,
     "onnx": "ONNX",
     "onnx_data": "ONNX",
     "h5": "TensorFlow",
@@ -91,7 +91,7 @@ def format_of(path: str) -> str:
     kind = _FORMATS.get(suffix, "") if dot else ""
     if kind == GGUF:
         return MMPROJ if "mmproj" in name else "" if "imatrix" in name else GGUF
-    return kind if kind != "PyTorch" or is_weights(path) else ""
+    return kind if kind != PYTORCH or is_weights(path) else ""
 
 
 def groups_of(files: Iterable[FileEntry]) -> list[FileGroup]:

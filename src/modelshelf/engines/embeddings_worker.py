@@ -87,17 +87,19 @@ class Reader:
         return made.to(self.model.device)
 
 
-def load(folder: Path, *, ranks: bool) -> Reader:
+def load(folder: Path, *, ranks: bool, trust_remote_code: bool = False) -> Reader:
     """Load a model from its snapshot, offline.
 
     Args:
         folder: The snapshot.
         ranks: Whether it is to rank texts, not to embed them.
+        trust_remote_code: Whether code in its files may run.
     """
     kind = AutoModelForSequenceClassification if ranks else AutoModel
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = kind.from_pretrained(folder, local_files_only=True).eval().to(device)
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    how = {"local_files_only": True, "trust_remote_code": trust_remote_code}
+    model = kind.from_pretrained(folder, **how).eval().to(device)
+    tokenizer = AutoTokenizer.from_pretrained(folder, **how)
     most = _read(folder / "sentence_bert_config.json").get("max_seq_length")
     positions = getattr(model.config, "max_position_embeddings", None)
     tokenizer.model_max_length = min(most or tokenizer.model_max_length, positions or tokenizer.model_max_length)
@@ -192,8 +194,10 @@ def main(environ: Mapping[str, str]) -> int:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--reranking", action="store_true")
+    parser.add_argument("--trust-remote-code", action="store_true")
     said = parser.parse_args()
-    app = create_app(load(said.model, ranks=said.reranking), said.alias, environ.get("EMBEDDINGS_API_KEY", ""))
+    reader = load(said.model, ranks=said.reranking, trust_remote_code=said.trust_remote_code)
+    app = create_app(reader, said.alias, environ.get("EMBEDDINGS_API_KEY", ""))
     uvicorn.run(app, host=said.host, port=said.port, access_log=False)
     return 0
 

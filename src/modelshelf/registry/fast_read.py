@@ -14,6 +14,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from modelshelf.domain.engine_choice import EngineChoice
 from modelshelf.domain.jobs import Cause, Moved
 from modelshelf.domain.listing import Listing, Order
 from modelshelf.domain.models import FileEntry, Mirrored, ModelRow, file_entry
@@ -39,7 +40,7 @@ SELECT m.id, m.model_name, m.hf_path, m.revision, m.commit_hash, m.cache_locatio
        j.id AS job_id, coalesce(j.kind, '') AS job_kind, coalesce(j.state, '') AS job_state,
        coalesce(j.detail, '') AS job_detail,
        coalesce(j.done_bytes, 0) AS job_done_bytes, coalesce(j.total_bytes, 0) AS job_total_bytes,
-       coalesce(j.owner, '') AS job_owner, m.mirrored
+       coalesce(j.owner, '') AS job_owner, m.mirrored, m.engine
 FROM models m
 LEFT JOIN jobs j ON j.id = (SELECT max(x.id) FROM jobs x WHERE x.model_id = m.id)
 """
@@ -126,7 +127,7 @@ def model_row(values: Sequence[object]) -> ModelRow:
     columns[7] = patterns_of(list_of(parse_json(text_of(columns[7], _MOST_CHARS)), FilePattern))
     columns[8], columns[10] = bool(columns[8]), bool(columns[10])
     columns[13:15] = text_of(columns[13], _MOST_FORMAT_CHARS), text_of(columns[14], _MOST_FORMAT_CHARS)
-    columns[-1] = Mirrored.parse(columns[-1])
+    columns[-2:] = Mirrored.parse(columns[-2]), EngineChoice.parse(columns[-1])
     return ModelRow(*columns)  # type: ignore[arg-type]
 
 

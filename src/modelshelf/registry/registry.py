@@ -15,6 +15,7 @@ from collections.abc import Collection, Sequence
 import sqlalchemy as sa
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
+from modelshelf.domain.engine_choice import EngineChoice
 from modelshelf.domain.job_params import OldCopy
 from modelshelf.domain.jobs import DONE, Cause, Job, JobKind, Moved
 from modelshelf.domain.listing import Listing
@@ -257,6 +258,10 @@ class Registry(JobTable, UseTable):
     def set_pin(self, model_id: int, *, pinned: bool, reason: str) -> None:
         """Set a person's wish that a model is never evicted, or that it may be."""
         self._change_model(model_id, pinned=pinned, pin_reason=reason)
+
+    def set_engine(self, model_id: int, choice: EngineChoice) -> None:
+        """Set what a person chose for a model's engine."""
+        self._change_model(model_id, engine=choice.text)
 
     def rename(self, model_id: int, model_name: str) -> None:
         """Give a model another name.

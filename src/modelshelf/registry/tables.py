@@ -53,10 +53,12 @@ models = Table(
     Column("last_used_at", Double, nullable=False, default=0.0),
     Column("uses", Integer, nullable=False, default=0),
     Column("mirrored", Text, nullable=False, default=""),
+    Column("engine", Text, nullable=False, default=""),
 )
 """A registered model. `allow_patterns` is a JSON list; `cache_path` is the base; `arrived_at` is when it came there;
 `format` and `quantisation` say how its weights are written, so that no listing reads files.
-`mirrored` says whether a client's request brought it (`domain.models.Mirrored`).
+`mirrored` says whether a client's request brought it (`domain.models.Mirrored`), `engine` what a person chose for its
+engine (`domain.engine_choice`).
 
 `last_used_at` and `uses` repeat what the table of uses says, so that no statement has to count there; 0 for never.
 """

@@ -56,6 +56,10 @@ class FactsJson(JsonObject):
     """The file with it; empty without one."""
     runs_with: Sequence[str]
     """Programs that load its formats, of transformers, llama.cpp, vLLM, mlx and diffusers."""
+    needs_code: bool
+    """Whether code in its files would run when transformers loads it; `trust_remote_code` lets it."""
+    is_pickle: bool
+    """Whether its weights are Python pickles, which can run code when they are loaded; `allow_pickle` lets them."""
     memory: MemoryJson | None
     """Its memory for a usual context."""
     unread: Sequence[str]

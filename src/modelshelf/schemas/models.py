@@ -54,6 +54,14 @@ class ModelJson(JsonObject):
     """The reason that a person gave."""
     mirrored: bool
     """Whether a client's request brought it, and no person: it is evicted first."""
+    engine: str
+    """The engine that a person chose for it; empty: whichever serves it."""
+    engine_args: Sequence[str]
+    """What that engine is started with beside."""
+    trust_remote_code: bool
+    """Whether code in its files may run, where ALLOW_REMOTE_CODE lets it."""
+    allow_pickle: bool
+    """Whether its weights may be loaded if they are Python pickles, which can run code."""
     created_at: str
     """When it was registered."""
     last_used_at: str | None
@@ -81,6 +89,10 @@ class ModelJson(JsonObject):
             created_at=rfc3339(row.created_at),
             last_used_at=time_or_none(row.last_used_at),
             mirrored=bool(row.mirrored),
+            engine=row.engine.engine,
+            engine_args=row.engine.arguments,
+            trust_remote_code=row.engine.trust_remote_code,
+            allow_pickle=row.engine.allow_pickle,
             **more,
         )
 

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from modelshelf.services.events.watch import Watcher
     from modelshelf.services.jobs.runner import JobRunner
     from modelshelf.services.jobs.steering import Steering
+    from modelshelf.services.lifecycle.choose_engine import EngineChooser
     from modelshelf.services.lifecycle.clean import Cleaner
     from modelshelf.services.lifecycle.find import Finder
     from modelshelf.services.lifecycle.move import Mover
     from modelshelf.services.lifecycle.open_hours import OpenHours
+    from modelshelf.services.lifecycle.promote import Promoter
     from modelshelf.services.lifecycle.register import Registrar
     from modelshelf.services.lifecycle.remove import Remover
     from modelshelf.services.lifecycle.rename import Renamer
@@ -56,6 +58,7 @@ class Services:
     mover: Mover
     hours: OpenHours
     leaser: Leaser
+    promoter: Promoter
     runner: JobRunner
     clock: Clock
     make_finder: Callable[[], Finder]
@@ -65,6 +68,7 @@ class Services:
     make_reconciler: Callable[[], Reconciler]
     make_adopter: Callable[[], Adopter]
     make_loader: Callable[[], Loader]
+    make_engine_chooser: Callable[[], EngineChooser]
     make_collector: Callable[[], Collector]
     make_deduper: Callable[[], Deduper]
     make_views: Callable[[], Views]
@@ -106,6 +110,11 @@ class Services:
     def loader(self) -> Loader:
         """Loads models with transformers."""
         return self.make_loader()
+
+    @cached_property
+    def engine_chooser(self) -> EngineChooser:
+        """Writes down which engine a person chose for a model."""
+        return self.make_engine_chooser()
 
     @cached_property
     def collector(self) -> Collector:

@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from modelshelf.domain.job_params import DedupeParams, GcParams
-from modelshelf.domain.jobs import UNFINISHED, Job, JobKind, result_of
+from modelshelf.domain.engine_wishes import EngineChange
+from modelshelf.domain.jobs import UNFINISHED, Job, JobKind
 from modelshelf.domain.models import FileEntry, Model, Registration
 from modelshelf.domain.names import ModelName, RefName, RepoId
 from modelshelf.domain.outcomes import Removed
 from modelshelf.domain.patterns import patterns_of
 from modelshelf.domain.tiers import TierStatus
-from modelshelf.domain.verify_report import VerifyReport
 from modelshelf.errors import BadInput
 from modelshelf.services.jobs.recovery import recover_dead_owners
 from modelshelf.services.lifecycle.pin import set_pin
-from modelshelf.services.services import Services
-
-AnyPath = str | os.PathLike[str]
-ShowProgress = Callable[[Job], None]
-"""Called about twice a second with the job."""
+from modelshelf.services.upkeep import AnyPath, ShowProgress, Upkeep, path_text
 
 
-class Shelf:
+class Shelf(Upkeep):
     """One library of models.
 
     Every long verb takes `progress`, which is called about twice a second with the job. A path is a str or a `Path`.
@@ -34,14 +27,11 @@ class Shelf:
     may change.
     """
 
-    __slots__ = ("services",)
-
-    def __init__(self, services: Services) -> None:
-        self.services = services
+    __slots__ = ()
 
     def __dir__(self) -> list[str]:
         """Return the verbs, `models`, `tiers` and `jobs`."""
-        return [name for name in dir(type(self)) if not name.startswith("_") and name not in type(self).__slots__]
+        return [name for name in dir(type(self)) if not name.startswith("_") and name != "services"]
 
     def __repr__(self) -> str:
         """Return the tiers' bases in one line."""
@@ -130,7 +120,7 @@ class Shelf:
             BadInput, Conflict, NotFound, Denied, OutOfSpace: Refused; nothing was changed.
             Unavailable: The model is registered and its download waits for the hub or the tier.
         """
-        names, path = (ModelName(model_name), RepoId(hf_path)), _text(cache_path)
+        names, path = (ModelName(model_name), RepoId(hf_path)), path_text(cache_path)
         wanted = Registration(*names, cache_location, path, RefName(revision), patterns_of(allow_patterns), pinned)
         if self.services.registrar.register(wanted).is_here or download:
             self.pull(model_name, progress=progress)
@@ -180,7 +170,7 @@ class Shelf:
         """
         mover, runner = self.services.mover, self.services.runner
         try:
-            job = mover.enqueue(model_name, cache_location, _text(cache_path), keep_source=keep_source)
+            job = mover.enqueue(model_name, cache_location, path_text(cache_path), keep_source=keep_source)
         except BadInput:
             runner.run_due(JobKind.DELETE_OLD_COPY)  # what a killed process left of an earlier move
             raise
@@ -250,6 +240,32 @@ class Shelf:
         """
         return set_pin(self.services.registry, self.services.library, model_name, pinned=False, reason="")
 
+    def choose_engine(
+        self,
+        model_name: str,
+        engine: str | None = None,
+        arguments: Sequence[str] | None = None,
+        *,
+        trust_remote_code: bool | None = None,
+        allow_pickle: bool | None = None,
+    ) -> Model:
+        """Choose the engine of a model from its next start on, and what it may do; returns the model.
+
+        Args:
+            model_name: The model.
+            engine: Its name; `auto`: whichever serves the model; None: as before.
+            arguments: What it is started with beside, such as `threads=4`; None: as before, none for another engine.
+            trust_remote_code: Whether code in the model's files may run, where ALLOW_REMOTE_CODE=1; None: as before.
+            allow_pickle: Whether weights may be loaded that are Python pickles; None: as before.
+
+        Raises:
+            NotFound: There is no such model.
+            BadInput: The engine isn't there, or doesn't take an argument; nothing was changed.
+        """
+        given = None if arguments is None else tuple(arguments)
+        change = EngineChange(engine, given, trust_remote_code, allow_pickle)
+        return self.services.engine_chooser.choose(model_name, change)
+
     def load(self, model_name: str, **options: Any) -> tuple[Any, Any]:
         """Return a model and its tokenizer through transformers, offline, from where the files are.
 
@@ -263,119 +279,6 @@ class Shelf:
             Unavailable: transformers isn't installed, or the model's tier is offline.
         """
         return self.services.loader.load(model_name, **options)
-
-    def verify(
-        self,
-        model_names: Sequence[str] = (),
-        *,
-        max_age_s: float | None = None,
-        rate_bytes_per_s: int | None = None,
-        repair: bool = False,
-        progress: ShowProgress | None = None,
-    ) -> VerifyReport:
-        """Read models, or everything on every tier, and return what is wrong with them.
-
-        Args:
-            model_names: The models; without one everything, registered or not.
-            max_age_s: Skip blobs that were verified within this time and not written since.
-            rate_bytes_per_s: How much to read in a second; None: unlimited.
-            repair: Set damage aside, and bring good bytes from another tier, else from the hub.
-            progress: See `Shelf`.
-
-        Raises:
-            NotFound: There is no such model.
-            Unavailable: Its tier is offline.
-        """
-        from modelshelf.services.maintenance.verify import read_report
-
-        job = self.services.verifier.enqueue(
-            model_names, max_age_s=max_age_s, rate_bytes_per_s=rate_bytes_per_s, repair=repair
-        )
-        return read_report(self.services.runner.finish(job, progress).result)
-
-    def gc(
-        self, tier: AnyPath | None = None, *, quarantine: bool = False, progress: ShowProgress | None = None
-    ) -> list[dict[str, Any]]:
-        """Delete what nothing references; returns what was deleted on each tier, as in JSON.
-
-        Args:
-            tier: `primary`, `secondary` or a base; None: every online tier.
-            quarantine: Delete the quarantine too.
-            progress: See `Shelf`.
-
-        Raises:
-            BadInput: There is no such tier.
-            Unavailable: It is offline.
-        """
-        from modelshelf.services.maintenance.gc import tiers_of
-
-        params = GcParams(_text(tier), quarantine)
-        return tiers_of(self.services.runner.finish(self.services.collector.enqueue(params), progress))
-
-    def dedupe(self, tier: AnyPath | None = None, *, progress: ShowProgress | None = None) -> list[dict[str, Any]]:
-        """Let identical blobs of a tier share their bytes; returns what was done on each tier, as in JSON.
-
-        Args:
-            tier: `primary`, `secondary` or a base; None: every online tier.
-            progress: See `Shelf`.
-
-        Raises:
-            BadInput: There is no such tier.
-            Unavailable: It is offline.
-        """
-        from modelshelf.services.maintenance.gc import tiers_of
-
-        return tiers_of(self.services.runner.finish(self.services.deduper.enqueue(DedupeParams(_text(tier))), progress))
-
-    def reconcile(self, bases: Sequence[AnyPath] = (), *, progress: ShowProgress | None = None) -> dict[str, Any]:
-        """Bring registry and disks together; returns what was done, as in JSON.
-
-        Args:
-            bases: Bases to scan beside the known ones.
-            progress: See `Shelf`.
-
-        Raises:
-            BadInput: One of them isn't a base.
-        """
-        job = self.services.reconciler.enqueue([os.fspath(base) for base in bases])
-        return result_of(self.services.runner.finish(job, progress))
-
-    def adopt(
-        self,
-        path: AnyPath,
-        mode: str,
-        to: AnyPath = "primary",
-        *,
-        merge: bool = False,
-        copy: bool = False,
-        repo_id: str = "",
-        dry_run: bool = False,
-        progress: ShowProgress | None = None,
-    ) -> dict[str, Any]:
-        """Adopt what other tools downloaded; returns the report, or with `dry_run` the plan.
-
-        Args:
-            path: The folder, such as `~/.cache/huggingface`.
-            mode: `leave` it, `move` it, or move it and `link` the old path to the new base.
-            to: Where models go: `primary`, `secondary`, or the path of a base.
-            merge: Delete second copies of registered models once the first is verified.
-            copy: Copy another program's files that can't be linked.
-            repo_id: The repository of a `local_dir`, whose metadata doesn't name it.
-            dry_run: Change nothing that was found.
-            progress: See `Shelf`.
-
-        Raises:
-            BadInput, NotFound, Conflict, Denied, OutOfSpace: Refused; nothing was changed.
-            Unavailable: A tier is offline, or a model is in use; the same call later finishes.
-        """
-        from modelshelf.domain.adopt import AdoptRequest, adopt_mode_of
-        from modelshelf.schemas.adopt import AdoptPlanJson
-
-        wanted = AdoptRequest(os.fspath(path), adopt_mode_of(mode), os.fspath(to), merge, copy, repo_id)
-        if dry_run:
-            return asdict(AdoptPlanJson.of(self.services.adopter.plan(wanted)))
-        recover_dead_owners(self.services.registry)
-        return result_of(self.services.runner.finish(self.services.adopter.enqueue(wanted), progress))
 
     def cancel(self, job_id: int) -> Job:
         """Cancel a job, or raise NotFound; its process stops within a second. What arrived stays for the next try."""
@@ -393,7 +296,3 @@ class Shelf:
     def __exit__(self, *exc: object) -> None:
         """Close."""
         self.close()
-
-
-def _text(path: AnyPath | None) -> str | None:
-    return None if path is None else os.fspath(path)

@@ -294,6 +294,11 @@ def chat_history_file(state_home: Path) -> Path:
     return state_home / "modelshelf" / "chat_history"
 
 
+def modules_folder(state_home: Path) -> Path:
+    """Return where transformers copies the code that models bring, which it runs from there."""
+    return engines_folder(state_home) / "code"
+
+
 def user_unit_file(config_home: Path, name: str) -> Path:
     """The file of a user's systemd unit."""
     return config_home / "systemd" / "user" / name

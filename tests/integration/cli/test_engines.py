@@ -7,6 +7,7 @@ from tests.headers import gguf
 from tests.world import Home
 
 LLAMA_SERVER = {"LLAMA_SERVER": "/bin/true"}
+NO_LLAMA = {"LLAMA_SERVER": "/bin/none"}
 
 
 def test_it_lists_every_engine_with_its_reason(home: Home) -> None:
@@ -41,6 +42,25 @@ def test_it_says_what_would_serve_a_model(home: Home, hub: FakeHub) -> None:
     shown = home.run("engines", "tiny", **LLAMA_SERVER).checked().out
     assert "llama" in shown
     assert "It serves GGUF and is installed." in shown
+
+
+def test_a_person_chooses_the_engine_of_a_model(home: Home, hub: FakeHub) -> None:
+    """`add` and `engines` choose an engine with its arguments, which is shown; what isn't there changes nothing."""
+    hub.add_repo("org/tiny", {"tiny.gguf": gguf({"general.architecture": "llama"})})
+    refused = home.run("add", "tiny", "org/tiny", "--engine", "llama", **NO_LLAMA)
+    assert (refused.code, "llama can't be used here" in refused.err, home.run("ls", "--json").json) == (2, True, [])
+
+    home.run("add", "tiny", "org/tiny", "--engine", "llama", "--engine-arg", "threads=3", **LLAMA_SERVER).checked()
+    assert "llama --threads=3" in home.run("show", "tiny").checked().out
+    home.run("engines", "tiny", "--engine-arg", "threads=4", "--allow-pickle", **LLAMA_SERVER).checked()
+    wrong = home.run("engines", "tiny", "--engine-arg", "host=0.0.0.0", **LLAMA_SERVER)
+
+    assert (wrong.code, "--host=0.0.0.0 is no argument" in wrong.err) == (2, True)
+    shown = home.run("show", "tiny", "--json").checked().json
+    assert {key: shown[key] for key in ("engine", "engine_args", "allow_pickle", "trust_remote_code")} == {
+        "engine": "llama", "engine_args": ["--threads=4"], "allow_pickle": True, "trust_remote_code": False,
+    }  # fmt: skip
+    assert home.run("engines", "tiny", "--json", **LLAMA_SERVER).json["detail"] == "The model names it."
 
 
 def test_what_nothing_serves_says_so(home: Home, hub: FakeHub) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 from pathlib import Path
 
 import pytest
 
 from modelshelf.engines.memory import device_memory
-from modelshelf.engines.warm import warm, warming
+from modelshelf.engines.warm import read_rate, warm, warming
 from tests.fakes.hub import FakeHub
 from tests.world import Home, random_bytes, wait_until
 
@@ -21,6 +23,18 @@ def test_every_byte_is_read_once(tmp_path: Path) -> None:
         path.write_bytes(b"x" * size)
 
     assert warm(paths, threading.Event()) == sum(sizes)
+
+
+def test_the_speed_of_a_disk_is_measured(tmp_path: Path) -> None:
+    """A large file tells its disk's speed where the file system lets it be read so, a small one doesn't."""
+    small, large = tmp_path / "small", tmp_path / "large"
+    small.write_bytes(b"x")
+    large.touch()
+    os.truncate(large, 2**26)
+
+    assert read_rate(small) is None
+    with contextlib.suppress(OSError):  # no O_DIRECT here
+        assert (read_rate(large) or 1) > 0
 
 
 def test_it_stops_when_it_is_told(tmp_path: Path) -> None:

@@ -246,6 +246,19 @@ def test_a_served_model_moves(both: Served) -> None:
     assert both.ask("one").status == 200
 
 
+def test_the_engine_of_a_model_is_chosen_over_http(both: Served) -> None:
+    """A choice that can't be had changes nothing; another one is taken by the engine of the next request."""
+    assert both.ask("one").status == 200
+    wrong = both.server.ask("PATCH", "/api/models/one", b'{"engine": "llama", "engine_args": ["api-key=x"]}')
+    right = both.server.ask("PATCH", "/api/models/one", b'{"engine": "llama", "engine_args": ["threads=2"]}')
+    both.post("one/unload")
+    assert both.ask("one").status == 200
+    commands = [child.cmdline() for child in psutil.Process().children(recursive=True)]
+
+    assert (wrong.status, right.status, right.json["engine_args"]) == (400, 200, ["--threads=2"])
+    assert any("--threads=2" in command for command in commands)
+
+
 def test_an_updated_model_is_started_anew(both: Served, hub: FakeHub) -> None:
     """A request after an update is answered by an engine of the new commit."""
     both.ask("one")

@@ -10,7 +10,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import httpx2
 import pytest
 
 from modelshelf.bootstrap.engines import make_starter
+from modelshelf.domain.backends import FoundBackend
 from modelshelf.domain.ports import RunningEngine
 from modelshelf.domain.serving import EngineKind, EngineState
 from modelshelf.engines.child import MARK, Child
@@ -29,7 +30,7 @@ from modelshelf.store.engine_files import EngineRecord
 from modelshelf.store.layout import engines_folder
 from tests.children import with_mark
 from tests.fakes.hub import FakeHub
-from tests.headers import gguf
+from tests.headers import gguf, safetensors
 from tests.integration.engines.conftest import launch_of
 from tests.world import DEADLINE_S, Home, wait_until
 
@@ -295,6 +296,101 @@ def test_a_models_own_arguments_reach_its_engine(home: Home, hub: FakeHub) -> No
 
     assert words[-1] == "--threads=3"
     assert wanted.version.endswith(":llama --threads=3")
+
+
+def test_the_chosen_engine_is_started(library: Library) -> None:
+    """What was chosen for a model is at the end of its command; an engine that isn't installed can't be chosen."""
+    library.add("tiny", {"model.gguf": gguf(WRITER)})
+    library.shelf.choose_engine("tiny", "llama", ["threads=3"])
+    with pytest.raises(BadInput, match="mlx can't be used here"):
+        library.shelf.choose_engine("tiny", "mlx")
+
+    engine = library.start("tiny")
+    words = command_line(library, engine)
+    stop(engine)
+
+    assert words[-1] == "--threads=3"
+    assert library.shelf.model("tiny").row.engine.engine == "llama"
+
+
+def transformers_of(library: Library, *, allow_remote_code: bool = False) -> Starter:
+    """Return a starter whose transformers is the tests' own engine."""
+    found = [FoundBackend("transformers", (sys.executable, "-P", str(PROGRAM)))]
+    planner = replace(library.starter.planner, found=lambda: found, allow_remote_code=allow_remote_code)
+    library.starter = replace(library.starter, planner=planner)
+    return library.starter
+
+
+def test_a_model_that_brings_code_needs_two_flags(library: Library) -> None:
+    """Without its flag and that of the library it is refused by the look; with both its engine may run the code."""
+    config = b'{"architectures": ["MineForCausalLM"], "auto_map": {"AutoModelForCausalLM": "mine.Mine"}}'
+    library.add("mine", {"config.json": config, "model.safetensors": safetensors({"a": ("BF16", [2])})})
+    for allowed in (False, True):
+        with pytest.raises(BadInput, match="needs its own flag and ALLOW_REMOTE_CODE=1"):
+            transformers_of(library, allow_remote_code=allowed).look("mine")
+
+    library.shelf.choose_engine("mine", trust_remote_code=True)
+    engine = library.start("mine")
+    words = command_line(library, engine)
+    stop(engine)
+
+    assert words[-1] == "--trust-remote-code"
+
+
+def test_weights_that_are_pickles_need_a_flag(library: Library) -> None:
+    """A model whose weights are pickles is served once a person allowed it."""
+    library.add("old", {"config.json": b"{}", "pytorch_model.bin": b"pickle"})
+    with pytest.raises(BadInput, match="Python pickles"):
+        transformers_of(library).look("old")
+
+    library.shelf.choose_engine("old", allow_pickle=True)
+
+    assert library.starter.look("old").backend == "transformers"
+
+
+def test_an_adapter_is_never_laid_on_another_base_than_the_leased_one(library: Library) -> None:
+    """Where an engine finds the base model by the adapter's own file, that must mean the registered one."""
+    weights = {"config.json": b'{"architectures": ["A"]}', "model.safetensors": safetensors({"a": ("BF16", [2])})}
+    library.add("base", weights)
+    for name, said in (("right", b"org/base"), ("spelt", b"Org/Base")):
+        config = b'{"base_model_name_or_path": "%s"}' % said
+        library.add(name, {"adapter_config.json": config, "adapter_model.safetensors": weights["model.safetensors"]})
+    transformers_of(library)
+
+    engine = library.start("right")
+    words, held = command_line(library, engine), library.leases()
+    stop(engine)
+    with pytest.raises(BadInput, match="spelt names its base model Org/Base, and base is org/base"):
+        library.start("spelt")
+    library.shelf.path("base").parents[1].joinpath("refs", "main").write_text("0" * 40)
+    with pytest.raises(BadInput, match="base isn't what main is of org/base"):
+        library.start("right")
+
+    assert words[4] == str(library.shelf.path("right"))
+    assert sorted(held) == ["base", "right"]
+    wait_until(lambda: library.leases() == [], "the leases to be given back")
+
+
+@pytest.mark.parametrize(
+    ("mode", "states", "tier"),
+    [
+        ("always", [EngineState.PROMOTING, EngineState.STARTING], "primary"),
+        ("auto", [EngineState.STARTING], "secondary"),
+    ],
+)
+def test_a_model_moves_to_the_primary_first_where_the_policy_says_so(
+    home: Home, hub: FakeHub, mode: str, states: list[EngineState], tier: str
+) -> None:
+    """With PROMOTE=always a model of the slow tier is moved before its engine starts, which is told."""
+    home.extra["PROMOTE"] = mode
+    with opened(home, hub) as library:
+        library.add("slow", {"model.gguf": gguf(WRITER)}, tier="secondary")
+        told: list[EngineState] = []
+
+        stop(library.start("slow", told))
+
+        assert told == states
+        assert library.shelf.model("slow").row.cache_location == tier
 
 
 def test_another_server_answers_for_a_model(home: Home, hub: FakeHub) -> None:

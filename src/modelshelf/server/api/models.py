@@ -76,7 +76,10 @@ def _add_registering(router: APIRouter, shelf: Shelf, door: PathDoor) -> None:
         are.
         """
         door.check_base(new.cache_location, new.cache_path)
+        chooser = shelf.services.engine_chooser
+        chooser.check(new.engine_change)
         plan = shelf.services.registrar.register(_registration(new))
+        chooser.choose(new.model_name, new.engine_change)
         if new.download or plan.is_here:
             shelf.services.registrar.enqueue_pull(new.model_name)
         makes_room = EvictedJson.each(plan.makes_room)
@@ -110,12 +113,14 @@ def _add_changing(router: APIRouter, shelf: Shelf, door: PathDoor) -> None:
 
     @router.patch("/{model_name}", responses=changed | problems(*CHANGING))
     def change(model_name: ModelInPath, wanted: Change) -> Json:
-        """Rename, pin, unpin or move a model.
+        """Rename, pin, unpin or move a model, or choose its engine.
 
-        Only a move, which `cache_location` asks for, answers 202 with its job.
+        An engine that runs goes on as it is until it is idle. Only a move, which `cache_location` asks for, answers 202
+        with its job.
         """
         if wanted.cache_location is not None:
             door.check_base(wanted.cache_location, wanted.cache_path)
+        shelf.services.engine_chooser.choose(model_name, wanted.engine_change)
         if wanted.model_name is not None:
             shelf.rename(model_name, wanted.model_name)
             model_name = wanted.model_name

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from fastapi import Path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
+from modelshelf.domain.engine_wishes import EngineChange
 from modelshelf.domain.job_params import DedupeParams, GcParams
 from modelshelf.domain.names import ModelName, RefName, RepoId
 
@@ -18,6 +19,8 @@ FolderPath = Annotated[str, Field(max_length=4096)]
 Pattern = Annotated[str, Field(max_length=256)]
 """Matching a pattern of brackets costs more than the square of its length."""
 _MOST_PATTERNS = 256
+Argument = Annotated[str, Field(max_length=256)]
+_MOST_ARGUMENTS = 64
 _MOST_BYTES_PER_S = 10**12
 _MOST_AGE_S = 10**10
 _EXAMPLES: list[JsonValue] = [
@@ -46,7 +49,26 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", protected_namespaces=(), use_attribute_docstrings=True)
 
 
-class NewModel(_Body):
+class _Engine(_Body):
+    """What is chosen for a model's engine."""
+
+    engine: Annotated[str, Field(max_length=80)] | None = None
+    """The engine that serves it from its next start on; `auto`: whichever can."""
+    engine_args: list[Argument] | None = Field(default=None, max_length=_MOST_ARGUMENTS)
+    """What that is started with beside, such as `threads=4`."""
+    trust_remote_code: bool | None = None
+    """Whether code in its files may run, where ALLOW_REMOTE_CODE=1."""
+    allow_pickle: bool | None = None
+    """Whether its weights may be loaded if they are Python pickles, which can run code."""
+
+    @property
+    def engine_change(self) -> EngineChange:
+        """What that changes of the model's engine."""
+        given = None if self.engine_args is None else tuple(self.engine_args)
+        return EngineChange(self.engine, given, self.trust_remote_code, self.allow_pickle)
+
+
+class NewModel(_Engine):
     """A model to register."""
 
     model_config = ConfigDict(json_schema_extra={"examples": _EXAMPLES})
@@ -69,7 +91,7 @@ class NewModel(_Body):
     """Whether its download starts at once."""
 
 
-class Change(_Body):
+class Change(_Engine):
     """What to change in a model; omitted fields stay."""
 
     model_name: Name | None = None

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelshelf.domain.models import Model, ModelRow, State
-from modelshelf.domain.names import RepoId
+from modelshelf.domain.names import RefName, RepoId
 from modelshelf.errors import BadInput, NotFound
 from modelshelf.services.catalog.models import Library
 from modelshelf.store.layout import Base
-from modelshelf.store.repos import adapter
+from modelshelf.store.repos import adapter, scan
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,28 @@ class Adapters:
             )
         whole = (base for base in found if base.state in (State.READY, State.MOVING))
         return next(whole, None) or self.library.ready(found[0].row.model_name)
+
+    def check_named(self, model: Model, base: Model) -> None:
+        """Do nothing where a program that follows an adapter's own file loads the base model that was found for it.
+
+        Such a program looks its name up in the base's folder, where `main` says which commit it is.
+
+        Raises:
+            BadInput: It would load another one, or none.
+        """
+        assert model.path is not None
+        said = adapter.base_repo(Base(Path(model.base)), Path(model.path))
+        name, row = model.row.model_name, base.row
+        if said != row.hf_path:
+            raise BadInput(
+                f"{name} names its base model {said}, and {row.model_name} is {row.hf_path}.",
+                hint="An engine that takes an adapter beside its base model serves it: vllm, or llama with GGUF files.",
+            )
+        if scan.refs(Base(Path(base.base)).repo(row.hf_path)).get(RefName("main")) != row.commit_hash:
+            raise BadInput(
+                f"{name} names its base model without a commit, and {row.model_name} isn't what main is of {said}.",
+                hint=f"shelf update {row.model_name}, or register main of it: shelf add NAME {said}",
+            )
 
     def needing(self, row: ModelRow) -> list[str]:
         """Return the registered adapters that would lose their base model with this model, by name."""

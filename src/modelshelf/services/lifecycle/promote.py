@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from modelshelf.domain.eviction import Watermarks
 from modelshelf.domain.jobs import Cause
@@ -47,6 +49,17 @@ class Promoter:
                 self.runner.start_in_background(job)
         except ShelfError as err:
             _log.warning("no_promotion", extra={"model": model.row.model_name, "detail": err.detail})
+
+    def move_first(self, model: Model) -> Callable[[], object] | None:
+        """Return what moves a model to the primary before it is used; None where it is used from where it is.
+
+        With `always` it moves first; with `auto` it is used at once, and a promotion runs beside.
+        """
+        if model.row.cache_location != SECONDARY or self.mode != "always" or not self.decide(model).promote:
+            return None
+        cause = Cause("Promoted: PROMOTE is always.")
+        job = self.mover.enqueue(model.row.model_name, PRIMARY, None, keep_source=False, cause=cause)
+        return partial(self.runner.finish, job)
 
     def decide(self, model: Model) -> PromotionDecision:
         """Return whether a use now would promote a model from the secondary to the primary, and why."""

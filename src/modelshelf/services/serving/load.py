@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from modelshelf.domain.outcomes import Trial
 from modelshelf.domain.tool_environment import ENGINE_PACKAGES
+from modelshelf.domain.trust import check_trust
+from modelshelf.domain.weight_files import PYTORCH, SAFETENSORS
 from modelshelf.errors import BadInput, Unavailable
+from modelshelf.services.catalog.facts import facts_of
 from modelshelf.store.probe import is_file
 
 if TYPE_CHECKING:
@@ -26,12 +29,16 @@ if TYPE_CHECKING:
     from modelshelf.services.catalog.leases import Leaser
 
 
+_TAKES = frozenset({SAFETENSORS, PYTORCH})
+
+
 @dataclass(frozen=True, slots=True)
 class Loader:
     """Loads models through transformers."""
 
     leaser: Leaser
     adapters: Adapters
+    allow_remote_code: bool = False
 
     def load(self, model_name: str, **options: Any) -> tuple[Any, Any]:
         """Return a model and its tokenizer from the pinned snapshot, without the network.
@@ -44,12 +51,18 @@ class Loader:
 
         Raises:
             NotFound, Conflict: There is no such model, or it isn't whole; or so for an adapter's base model.
-            BadInput: transformers can't load its files.
+            BadInput: transformers can't load its files, or the model isn't trusted with the code that it brings.
             Unavailable: transformers isn't installed, or the model's tier is offline.
         """
         with self.using(model_name, f"a load in pid {os.getpid()}") as (model, base):
             assert model.path is not None
+            if self.runs_code(base or model):
+                options = {"trust_remote_code": True, **options}
             return _from_pretrained(Path(model.path), options, _path_of(base))
+
+    def runs_code(self, model: Model) -> bool:
+        """Return whether a model that may be loaded brings code, which runs then."""
+        return facts_of(model, self.adapters.library.files(model.row)).needs_code
 
     @contextlib.contextmanager
     def using(self, model_name: str, holder: str) -> Iterator[tuple[Model, Model | None]]:
@@ -59,10 +72,22 @@ class Loader:
             base = self.adapters.base_of(model)
             if base is not None:
                 base = held.enter_context(self.leaser.using(base.row.model_name, "load", holder))
+            for one in filter(None, (model, base)):
+                self._check_trust(one)
             yield model, base
 
+    def _check_trust(self, model: Model) -> None:
+        check_trust(
+            model.row.model_name,
+            facts_of(model, self.adapters.library.files(model.row)),
+            model.row.engine,
+            takes=_TAKES,
+            runs_code=True,
+            allow_remote_code=self.allow_remote_code,
+        )
 
-def try_out(path: Path, prompt: str, base: Path | None = None) -> Trial:
+
+def try_out(path: Path, prompt: str, base: Path | None = None, *, runs_code: bool = False) -> Trial:
     """Load the model of a snapshot folder, ask it one question, and return the times.
 
     The calling process must already have the right environment; no library is opened.
@@ -71,9 +96,10 @@ def try_out(path: Path, prompt: str, base: Path | None = None) -> Trial:
         path: The snapshot.
         prompt: The question.
         base: The snapshot of an adapter's base model; None for a model that isn't an adapter.
+        runs_code: Whether code in its files runs.
     """
     started_s = time.monotonic()
-    model, tokenizer = _from_pretrained(path, {}, base)
+    model, tokenizer = _from_pretrained(path, {"trust_remote_code": True} if runs_code else {}, base)
     loaded_s = time.monotonic()
     answer = _answer(model, tokenizer, prompt)
     answered_s = time.monotonic()
@@ -94,7 +120,8 @@ def _from_pretrained(path: Path, options: dict[str, Any], base: Path | None = No
     if base is not None:
         return _adapted(path, base, options)
     source: dict[str, Any] = {"local_files_only": True, **_gguf(path)}
-    tokenizer = AutoTokenizer.from_pretrained(path, **source)
+    trust = {name: options[name] for name in ("trust_remote_code",) if name in options}
+    tokenizer = AutoTokenizer.from_pretrained(path, **source, **trust)
     if "gguf_file" in source:
         from transformers import GgufConfig
 

@@ -106,6 +106,12 @@ def _is_same(path: Path | None, other: Path) -> bool:
     return path is not None and path.resolve() == other
 
 
+def file_in(snapshot: Path, name: str, root: Path) -> Path | None:
+    """Return the path of a snapshot's file if it leads to a regular file below `root`, a real path; else None."""
+    path = snapshot / name
+    return path if real_file(path, root) is not None else None
+
+
 def real_file(path: Path, root: Path) -> Path | None:
     """Return the regular file that a name leads to, if it is below `root` (a real path); None otherwise."""
     try:

@@ -138,6 +138,7 @@ def upgrade() -> None:
     sa.Column('last_used_at', sa.Double(), nullable=False),
     sa.Column('uses', sa.Integer(), nullable=False),
     sa.Column('mirrored', sa.Text(), nullable=False),
+    sa.Column('engine', sa.Text(), nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_models')),
     sa.UniqueConstraint('model_name', name=op.f('uq_models_model_name'))
     )
