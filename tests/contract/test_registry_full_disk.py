@@ -17,6 +17,7 @@ import pytest
 from modelshelf.domain.job_params import OldCopy
 from modelshelf.domain.models import FileEntry, Registration
 from modelshelf.domain.names import BasePath, RepoId
+from modelshelf.domain.uses import Use
 from modelshelf.errors import Denied, OutOfSpace, Unavailable
 from modelshelf.registry.fast_read import SqliteReader, library_id, role_of
 from modelshelf.registry.registry import Registry
@@ -125,6 +126,26 @@ def test_a_registry_whose_reserve_is_used_up_says_that_the_disk_is_full(disk: Pa
         (disk / "filler").unlink()
         registry.add_use(row.id, "run", 1.0)
         assert len(registry.uses_at(row.id)) == 1
+
+
+def test_requests_leave_the_reserve_to_what_frees_space(disk: Path, path: Path) -> None:
+    """On a full disk no request is noted, however many there are, and the reserve is left for what frees space."""
+    asked = [Use("m", "chat/completions", 1.0, 1.0, 200, engine="llama", error="x" * 100)] * 300
+    with contextlib.closing(Registry(f"sqlite:///{path}")) as registry:
+        row = registry.models()[0]
+        registry.add_uses(asked)
+        take_bytes(disk)
+
+        for _ in range(20):
+            with pytest.raises(OutOfSpace, match="nearly full"):
+                registry.add_uses(asked)
+
+        old_copy = OldCopy(BasePath("/b"), "", RepoId("org/name"), None, tuple(MANIFEST))
+        assert registry.delete_model(row.id, old_copy) is not None
+        assert registry.files("org/name", "c" * 40) == []
+        (disk / "filler").unlink()
+        registry.add_uses(asked)
+        assert registry.use_stats("m")[0].requests == 600
 
 
 def test_the_reserve_is_filled_up_again_when_there_is_room(disk: Path, path: Path) -> None:

@@ -118,6 +118,16 @@ def keep_reserve(engine: sa.Engine) -> None:
         sqlite_file.keep_reserve(Path(engine.url.database))
 
 
+def check_room(engine: sa.Engine) -> None:
+    """Raise if the disk of a registry file is nearly full; see `sqlite_file.check_room`.
+
+    Raises:
+        OutOfSpace: It is.
+    """
+    if engine.dialect.name == "sqlite" and engine.url.database:
+        sqlite_file.check_room(Path(engine.url.database))
+
+
 def migrate(engine: sa.Engine) -> None:
     """Bring the schema up to date.
 

@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from modelshelf.errors import ShelfError
+from modelshelf.errors import OutOfSpace, ShelfError
 from modelshelf.registry.faults import of_sqlite
 
 RESERVE_BYTES = 256 * 2**10
@@ -27,6 +27,8 @@ Forgetting a model of 300 files takes 112 KiB of log; half of the reserve may be
 """
 _LOW = 2
 """The reserve is filled up again when less than this part of it, one half, is left."""
+_ROOM_BYTES = 4 * RESERVE_BYTES
+"""What must be free on the disk for rows that free nothing."""
 _BUSY_S = 30
 _PRAGMAS = ("journal_mode=PERSIST", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY")
 _ASKING = ("query_only=ON",)
@@ -95,6 +97,22 @@ def translated(path: Path) -> Iterator[None]:
         if known is None:
             raise
         raise known from err
+
+
+def check_room(path: Path) -> None:
+    """Raise if the disk of a registry is nearly full: what is left of the reserve is for what frees space.
+
+    Raises:
+        OutOfSpace: It is.
+    """
+    with contextlib.suppress(OSError):  # a registry that is away says so itself
+        disk = os.statvfs(path.parent)
+        if disk.f_bavail * disk.f_frsize < _ROOM_BYTES:
+            raise OutOfSpace(
+                f"The disk of the registry is nearly full: no more requests are noted in {path}.",
+                hint="Free some space on it.",
+                path=str(path),
+            )
 
 
 def keep_reserve(path: Path) -> None:

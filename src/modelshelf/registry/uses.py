@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from modelshelf.domain.uses import CLIENT_LEFT, DAY_S, ModelStats, Recorded, Use, UseFilter
-from modelshelf.registry.database import db_now
+from modelshelf.registry.database import check_room, db_now, keep_reserve
 from modelshelf.registry.tables import models, uses
 
 _KEEP_LOADS_S = 30 * DAY_S
@@ -39,7 +39,12 @@ class UseTable:
             connection.execute(sa.update(models).where(models.c.id == model_id).values(**counted))
 
     def add_uses(self, found: Sequence[Use]) -> None:
-        """Record requests, in one transaction; those that an engine was asked count as uses of their models."""
+        """Record requests, in one transaction; those that an engine was asked count as uses of their models.
+
+        Raises:
+            OutOfSpace: The registry's disk is nearly full: its reserve is for what frees space.
+        """
+        check_room(self._engine)
         names = sorted({use.model_name for use in found})
         with self._engine.begin() as connection:
             named = sa.select(models.c.model_name, models.c.id).where(models.c.model_name.in_(names))
@@ -49,6 +54,7 @@ class UseTable:
             connection.execute(sa.insert(uses), [_values(use, ids) for use in found])
             for name in sorted(ids, key=lambda name: ids[name]):
                 _count(connection, ids[name], [use for use in found if use.model_name == name and use.engine])
+        keep_reserve(self._engine)
 
     def uses_at(self, model_id: int) -> list[float]:
         """Return when a model was used the last hundred times, in seconds since 1970, oldest first."""
