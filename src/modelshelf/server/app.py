@@ -27,6 +27,7 @@ from modelshelf.server.gateway.names import Names
 from modelshelf.server.gateway.ports import Engines, NoEngines
 from modelshelf.server.gateway.relay import Door
 from modelshelf.server.hub import routes
+from modelshelf.server.log import log_use
 from modelshelf.server.metrics import Meters
 from modelshelf.server.openapi import EVERYWHERE, TAGS, Api, answers, problems
 from modelshelf.server.preload import preloading
@@ -68,7 +69,7 @@ def create_app(
     """
     watcher = watcher or shelf.services.watcher()
     meters = meters or Meters()
-    ledger = Ledger(shelf.services.registry, uses_days, [meters.count])
+    ledger = Ledger(shelf.services.registry, uses_days, [meters.count, log_use])
     gateway = Door(engines or NoEngines(), Names(shelf.services.library), ledger, shelf.services.clock)
     app = Api(
         title="modelshelf",

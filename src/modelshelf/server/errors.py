@@ -13,6 +13,7 @@ from starlette.routing import Match
 
 from modelshelf.errors import Denied, ShelfError, Unavailable
 from modelshelf.server.answers import Json
+from modelshelf.server.request_ids import current_request_id
 from modelshelf.store.os_errors import of_os_error
 
 _MOST_FAULTS = 20
@@ -113,4 +114,5 @@ def _is_known(request: Request, method: str) -> bool:
 
 
 def _broken(err: Exception) -> ProblemResponse:
-    return plain_problem(500, f"The server failed on this request: {type(err).__name__}.", hint="See its log.")
+    detail = f"The server failed on this request: {type(err).__name__}."
+    return plain_problem(500, detail, hint="See its log.", request_id=current_request_id())

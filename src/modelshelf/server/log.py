@@ -8,6 +8,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from modelshelf.domain.uses import Use
+from modelshelf.server.request_ids import current_request_id
 from modelshelf.units import rfc3339
 
 _USUAL = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "color_message"})
@@ -17,6 +19,7 @@ _QUIET = ("alembic", "httpx2", "urllib3")
 _FLOODED = ("asyncio", "uvicorn.error")
 """Loggers that a client can make repeat themselves."""
 _ONCE_IN_S = 60.0
+_requests = logging.getLogger("modelshelf.requests")
 
 
 class LogFormatter(logging.Formatter):
@@ -37,6 +40,8 @@ class LogFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line of a record."""
         fields = {name: value for name, value in vars(record).items() if name not in _USUAL}
+        if request_id := current_request_id():
+            fields.setdefault("request_id", request_id)
         line = self._json(record, fields) if self._as_json else self._text(record, fields)
         for secret in self._secrets:
             line = line.replace(secret, "***")
@@ -80,6 +85,26 @@ class FloodFilter(logging.Filter):
         return True
 
 
+def log_use(use: Use) -> None:
+    """Write a line for a request to a model that ended."""
+    if _requests.isEnabledFor(logging.INFO):
+        told = {name: value for name, value in _fields(use).items() if value not in ("", None)}
+        _requests.info("request", extra=told)
+
+
+def _fields(use: Use) -> dict[str, Any]:
+    """Return what the line of a request says."""
+    times = {name: getattr(use, name) for name in ("duration_s", "first_token_s", "tokens_per_s")}
+    same = ("status", "error", "engine", "prompt_tokens", "completion_tokens", "key_name", "request_id")
+    return {
+        "started_at": rfc3339(use.at),
+        "model": use.model_name,
+        "endpoint": use.kind,
+        **{name: getattr(use, name) for name in same},
+        **{name: None if value is None else round(value, 4) for name, value in times.items()},
+    }
+
+
 def start_logging(*, as_json: bool, secrets: Sequence[str] = ()) -> None:
     """Write this process's log to stderr from now on, from INFO on.
 
@@ -93,5 +118,7 @@ def start_logging(*, as_json: bool, secrets: Sequence[str] = ()) -> None:
     logging.captureWarnings(True)
     for flooded in _FLOODED:
         logging.getLogger(flooded).addFilter(FloodFilter())
+    if not as_json:  # a line for each request is for collectors
+        _requests.setLevel(logging.WARNING)
     for noisy in _QUIET:
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -10,11 +10,13 @@ from typing import Any, Union, get_args
 
 from fastapi import FastAPI
 from pydantic import TypeAdapter
+from starlette.types import ASGIApp
 
 from modelshelf.errors import BadInput, Conflict, Denied, NotFound, OutOfSpace, ShelfError, TooMany, Unavailable
 from modelshelf.schemas.jobs import JobJson
 from modelshelf.schemas.json_object import JsonObject
 from modelshelf.server.errors import Unauthorized
+from modelshelf.server.request_ids import RequestIds
 
 Responses = dict[int | str, dict[str, Any]]
 _COMPONENTS = "#/components/schemas/"
@@ -121,7 +123,11 @@ ACCEPTED = answers(JobJson, "The job, which goes on after the answer.", 202)
 
 
 class Api(FastAPI):
-    """FastAPI whose description includes what FastAPI leaves out."""
+    """FastAPI whose description includes what FastAPI leaves out, and whose requests have ids."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Return the application; the id is outermost, so that the answer to our own failure has it too."""
+        return RequestIds(super().build_middleware_stack())
 
     def openapi(self) -> dict[str, Any]:
         """Return the description."""

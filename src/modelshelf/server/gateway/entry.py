@@ -11,13 +11,12 @@ from starlette.types import Scope
 from modelshelf.domain.serving import Endpoint, Served
 from modelshelf.domain.uses import CLIENT_LEFT, Use, breaks, figures_in, rate_of, writes
 from modelshelf.errors import EngineFailed, ShelfError
+from modelshelf.server.request_ids import REQUEST_ID
 
 _SEEN_BYTES = 2048
 """Of an answer's beginning and end, so much is kept until its figures are read."""
 KEY_NAME = "key_name"
 """Where the state of a request has the name of its key; it has none where no key is asked for."""
-REQUEST_ID = "request_id"
-"""Where the state of a request has its id in the log."""
 
 
 @dataclass(slots=True)
