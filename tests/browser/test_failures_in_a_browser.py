@@ -29,6 +29,23 @@ def test_a_failed_download_is_tried_again(hub: FakeHub, home: Home, look: Callab
         expect(page.locator(".hist").get_by_text("pulled")).to_be_visible()
 
 
+def test_a_pause_outlives_the_server(hub: FakeHub, home: Home, look: Callable[..., Page]) -> None:
+    """A download that is paused in a browser waits through a restart of the server, and is resumed there."""
+    hub.add_repo(REPO, {"model.safetensors": random_bytes(8 * MB)})
+    hub.pause(after_bytes=2 * MB)
+    home.run("add", "m", REPO, "--no-download").checked()
+    with home.serve() as server:
+        page = look(f"{server.url}/models/m/actions")
+        page.get_by_role("button", name="Download").click()
+        page.get_by_role("button", name="Pause pull m").click()
+        expect(page.get_by_role("button", name="Resume pull m")).to_be_visible()
+    hub.resume()
+    with home.serve() as server:
+        page = look(f"{server.url}/activity")
+        page.get_by_role("button", name="Resume pull m").click()
+        expect(page.locator(".hist")).to_contain_text("pulled")
+
+
 def test_a_shells_job_is_seen(hub: FakeHub, home: Home, look: Callable[..., Page]) -> None:
     """A download that a shell started appears on the open page, and can be cancelled there."""
     hub.add_repo(REPO, {"model.safetensors": random_bytes(8 * MB)})

@@ -130,6 +130,25 @@ def test_a_model_is_found_and_added(hub: FakeHub, home: Home) -> None:
     assert (model["cache_location"], model["pinned"], model["size_bytes"]) == ("secondary", True, 1000)
 
 
+def test_a_download_is_paused_and_resumed(hub: FakeHub, home: Home) -> None:
+    """A form pauses a download, which the page then says, and another one lets it go on to its end."""
+    hub.add_repo(REPO, {"model.safetensors": random_bytes(3_000_000)})
+    hub.pause(after_bytes=1_000_000)
+    with home.serve() as server:
+        browse(server, "/add", {"q": REPO, "to": "primary", "name": "m"})
+        job_id = wait_until(lambda: [j["id"] for j in server.get("/api/jobs") if j["done_bytes"]], "bytes")[0]
+        assert browse(server, f"/jobs/{job_id}/pause", {}).status == 303
+        paused = browse(server, "/activity")
+        hub.resume()
+        assert browse(server, f"/jobs/{job_id}/resume", {}).status == 303
+        server.wait_for_state("m", "ready")
+        unknown = browse(server, f"/jobs/{job_id}/explode", {})
+
+    assert "paused; what arrived is kept" in paused.text
+    assert 'aria-label="Resume pull m"' in paused.text
+    assert unknown.status == 422
+
+
 def test_deleting_the_only_copy_is_typed(library: Home) -> None:
     """Without its name typed the only copy stays; with it the files go, and the page had said how many bytes."""
     with library.serve() as server:

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from modelshelf.domain.jobs import CANCELLED, FAILED, QUEUED, RUNNING, WAITING, Job, JobKind
+from modelshelf.domain.jobs import CANCELLED, FAILED, PAUSED, QUEUED, RUNNING, WAITING, Job, JobKind
 from modelshelf.domain.models import ModelRow
 from modelshelf.server.web import jobs_words, words
 from modelshelf.server.web.look import Look
 
 HISTORY = 200
-_ICONS = {JobKind.PULL: "down", JobKind.UPDATE: "down", JobKind.MOVE: "right", JobKind.VERIFY: "eye"}
+_ICONS: Mapping[str, str] = {JobKind.PULL: "down", JobKind.UPDATE: "down", JobKind.MOVE: "right", JobKind.VERIFY: "eye"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,33 @@ class Decision:
     what: str
     means: str
     command: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """What a person may do with a job."""
+
+    name: str
+    """As `/jobs/ID/NAME` takes it."""
+    icon: str
+    label: str
+
+
+_PAUSE = Verb("pause", "pause", "Pause")
+_RESUME = Verb("resume", "running", "Resume")
+_CANCEL = Verb("cancel", "close", "Cancel")
+_RETRY = Verb("retry", "again", "Retry now")
+
+
+def verbs_of(state: str) -> list[Verb]:
+    """Return what a person may do with a job that isn't over.
+
+    >>> [verb.name for verb in verbs_of("waiting")], [verb.name for verb in verbs_of("paused")]
+    (['retry', 'pause', 'cancel'], ['resume', 'cancel'])
+    """
+    if state == PAUSED:
+        return [_RESUME, _CANCEL]
+    return [_RETRY, _PAUSE, _CANCEL] if state == WAITING else [_PAUSE, _CANCEL]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +76,7 @@ class JobRow:
     share: str
     is_kid: bool
     """Whether the job above it caused it."""
-    can_pull: bool
+    verbs: Sequence[Verb]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,13 +181,7 @@ def _job(look: Look, job: Job, rows: Mapping[int, ModelRow], *, is_kid: bool) ->
     rate = f"{words.size(job.rate_bytes_per_s)}/s" if runs and (job.rate_bytes_per_s or stalled) else "–"
     return JobRow(
         id=job.id,
-        icon="warn"
-        if stalled
-        else "clock"
-        if not runs
-        else _ICONS.get(JobKind(job.kind), "activity")
-        if job.kind in list(JobKind)
-        else "activity",
+        icon=_icon(job, stalled=stalled),
         name=job.model_name or jobs_words.verb(job.kind),
         path=f"/models/{quote(job.model_name, safe='')}" if row is not None else "",
         verb=jobs_words.verb(job.kind) if job.model_name else "",
@@ -176,8 +197,16 @@ def _job(look: Look, job: Job, rows: Mapping[int, ModelRow], *, is_kid: bool) ->
         + (f", {job.phase}" if job.phase else ""),
         share=words.percent(job.done_bytes, job.total_bytes) if job.total_bytes else "",
         is_kid=is_kid,
-        can_pull=False,
+        verbs=verbs_of(job.state),
     )
+
+
+def _icon(job: Job, *, stalled: bool) -> str:
+    if stalled:
+        return "warn"
+    if job.state == PAUSED:
+        return "pause"
+    return _ICONS.get(job.kind, "activity") if job.state == RUNNING else "clock"
 
 
 def _tier(location: str, base: str) -> tuple[str, str]:
@@ -187,6 +216,8 @@ def _tier(location: str, base: str) -> tuple[str, str]:
 def _why(job: Job, row: ModelRow | None, *, stalled: bool) -> str:
     if stalled:
         return "No data for some seconds; what arrived is kept, and it goes on by itself."
+    if job.state == PAUSED:
+        return "paused; what arrived is kept"
     if job.state in (QUEUED, WAITING):
         return job.detail or "in the queue"
     repo = row.hf_path if row is not None else ""

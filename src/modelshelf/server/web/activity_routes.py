@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
@@ -10,9 +10,10 @@ from starlette.responses import Response
 from modelshelf.domain.jobs import CANCELLED, DONE, FAILED
 from modelshelf.server.api.jobs import JobId
 from modelshelf.server.web import render
-from modelshelf.server.web.activity import activity_page
+from modelshelf.server.web.activity import HISTORY, activity_page
 from modelshelf.server.web.site import Fields, Site, form, see
 
+_Verb = Literal["pause", "resume", "cancel", "retry"]
 _TWINS = (("Terminal", "shelf jobs --json"), ("HTTP", "GET /api/jobs"), ("Events", "GET /api/events"))
 
 
@@ -23,12 +24,14 @@ def add(router: APIRouter, site: Site) -> None:
     def activity(request: Request) -> Response:
         """Show the jobs."""
         look = site.look()
-        past = site.shelf.services.registry.jobs(state=(DONE, FAILED, CANCELLED))
+        past = site.shelf.services.registry.jobs(state=(DONE, FAILED, CANCELLED), limit=HISTORY)
         frame = site.frame(request, "activity", look, _TWINS)
         return render.page("activity.html", frame, page=activity_page(look, past))
 
-    @router.post("/jobs/{job_id}/cancel")
-    def cancel(job_id: JobId, sent: Annotated[Fields, Depends(form)]) -> Response:
-        """Cancel a job."""
-        site.shelf.cancel(job_id)
+    @router.post("/jobs/{job_id}/{verb}")
+    def steer(job_id: JobId, verb: _Verb, sent: Annotated[Fields, Depends(form)]) -> Response:
+        """Pause, resume, cancel or retry a job."""
+        way = site.shelf.services.steering
+        verbs = {"pause": way.pause, "resume": way.resume, "cancel": way.cancel, "retry": way.retry}
+        verbs[verb](job_id)
         return see("/activity")

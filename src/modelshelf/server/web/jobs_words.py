@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from modelshelf.domain.job_params import MoveParams, params_of
-from modelshelf.domain.jobs import QUEUED, RUNNING, WAITING, Job, JobKind
+from modelshelf.domain.jobs import PAUSED, QUEUED, RUNNING, WAITING, Job, JobKind
 from modelshelf.errors import BadInput
 from modelshelf.server.web import words
 
@@ -64,6 +64,8 @@ def doing(job: Job, now_s: float) -> Doing:
     what = verb(job.kind, 1)
     to = target(job)
     where = f" to {words.tier_said(*to)}" if to else ""
+    if job.state == PAUSED:
+        return Doing(f"{verb(job.kind)}{where} is paused", "", stalled=False)
     if job.state in (QUEUED, WAITING):
         return Doing(f"{what}{where} waits", job.detail or "in the queue", stalled=False)
     share = f", {words.percent(job.done_bytes, job.total_bytes)}" if job.total_bytes else ""

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from modelshelf.domain.model_facts import ModelFacts
 from modelshelf.domain.serving import EngineStatus
+from modelshelf.domain.uses import Recorded
 from modelshelf.schemas.models import ModelWithFilesJson, MovedJson
 from modelshelf.server.web import words
 from modelshelf.server.web.states import Shown
@@ -60,6 +61,19 @@ class Way:
 
 
 @dataclass(frozen=True, slots=True)
+class Used:
+    """A use of the model."""
+
+    at: str
+    exact: str
+    kind: str
+    by: str
+    tokens: str
+    speed: str
+    css: str
+
+
+@dataclass(frozen=True, slots=True)
 class ModelPage:
     """A model's page."""
 
@@ -76,6 +90,7 @@ class ModelPage:
     moves: Sequence[Moved]
     ways: Sequence[Way]
     engine: EngineStatus | None
+    uses: Sequence[Used]
 
 
 def model_page(
@@ -83,6 +98,7 @@ def model_page(
     facts: ModelFacts,
     state: Shown,
     engine: EngineStatus | None,
+    uses: Sequence[Recorded],
     address: str,
     now_s: float,
     used_at: float | None,
@@ -94,6 +110,7 @@ def model_page(
         facts: What it is by its files.
         state: Its state.
         engine: Its engine; None if it isn't in memory.
+        uses: Its last uses, newest first.
         address: The server's address, `http://HOST:PORT`.
         now_s: Seconds since 1970.
         used_at: When it was last used, likewise.
@@ -111,6 +128,7 @@ def model_page(
         moves=[_moved(one, now_s) for one in model.moves],
         ways=_ways(model, address),
         engine=engine,
+        uses=[_used(one, now_s) for one in uses],
     )
 
 
@@ -158,6 +176,15 @@ def _moved(one: MovedJson, now_s: float) -> Moved:
         at=words.ago(at, now_s),
         exact=words.exact(at),
     )
+
+
+def _used(one: Recorded, now_s: float) -> Used:
+    tokens = "–" if one.completion_tokens is None else f"{one.prompt_tokens or 0:,} → {one.completion_tokens:,}"
+    speed = "–" if one.tokens_per_s is None else f"{one.tokens_per_s:.1f}{words.NBSP}tok/s"
+    by = one.key_name or one.engine or "–"
+    failed = bool(one.error)
+    kind = f"{one.kind}: {one.error}" if failed else one.kind
+    return Used(words.ago(one.at, now_s), words.exact(one.at), kind, by, tokens, speed, "bad-t" if failed else "")
 
 
 def _ways(model: ModelWithFilesJson, address: str) -> list[Way]:

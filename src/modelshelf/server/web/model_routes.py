@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from modelshelf.domain.uses import UseFilter
 from modelshelf.schemas.models import ModelWithFilesJson
 from modelshelf.server.web import render, states
 from modelshelf.server.web.model_page import model_page
@@ -16,6 +17,8 @@ from modelshelf.server.web.site import Site
 from modelshelf.services.catalog.facts import facts_of, readme_of
 
 _TWINS = (("Terminal", "shelf ls --json"), ("HTTP", "GET /api/models"))
+_USES = 8
+_USES = 8
 _Text = Annotated[str, Query(max_length=200)]
 
 
@@ -60,6 +63,7 @@ def _add_model(router: APIRouter, site: Site) -> None:
             facts,
             states.shown(model, engines),
             engines.get(model_name),
+            shelf.services.registry.uses(UseFilter(model_name, None, None, _USES)),
             address,
             look.now_s,
             model.row.last_used_at,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from modelshelf.domain.jobs import WAITING
+from modelshelf.domain.jobs import PAUSED, WAITING
 from modelshelf.domain.models import Model, State
 from modelshelf.domain.serving import EngineState, EngineStatus
 from modelshelf.server.web import words
@@ -24,6 +24,8 @@ class Shown:
 
 
 _PLAIN = {
+    State.DOWNLOADING: Shown("coming", "", "downloading"),
+    State.MOVING: Shown("moving", "", "moving"),
     State.REGISTERED: Shown("wait", "", "not downloaded"),
     State.PARTIAL: Shown("partial", "warn", "partial"),
     State.DAMAGED: Shown("cross", "bad", "damaged"),
@@ -36,17 +38,23 @@ _PLAIN = {
 
 def shown(model: Model, engines: Mapping[str, EngineStatus]) -> Shown:
     """Return a model's state; that of its engine where it is in memory."""
-    row, engine = model.row, engines.get(model.row.model_name)
+    engine = engines.get(model.row.model_name)
     if engine is not None and engine.state is EngineState.READY:
         return Shown("live", "live", "answering" if engine.in_flight else "loaded")
     if engine is not None and engine.state in (EngineState.STARTING, EngineState.PROMOTING, EngineState.FETCHING):
         return Shown("wait", "live", engine.state.value)
-    share = words.percent(row.job_done_bytes, row.job_total_bytes) if row.job_total_bytes else ""
-    if model.state is State.DOWNLOADING:
-        return Shown("coming", "", share or "downloading")
-    if model.state is State.MOVING:
-        return Shown("moving", "", f"moving {share}".rstrip())
-    if model.state is State.REGISTERED and row.job_state == WAITING:
-        return Shown("wait", "", "waiting", model.detail)
     plain = _PLAIN[model.state]
-    return Shown(plain.icon, plain.css, plain.text, model.detail)
+    return _of_job(model) or Shown(plain.icon, plain.css, plain.text, model.detail)
+
+
+def _of_job(model: Model) -> Shown | None:
+    """Return what the job of a model comes to; None where none says more than its state."""
+    row = model.row
+    share = words.percent(row.job_done_bytes, row.job_total_bytes) if row.job_total_bytes else ""
+    found = {
+        (State.DOWNLOADING, row.job_state): Shown("coming", "", share or "downloading"),
+        (State.MOVING, row.job_state): Shown("moving", "", f"moving {share}".rstrip()),
+        (State.REGISTERED, PAUSED): Shown("pause", "", f"paused {share}".rstrip()),
+        (State.REGISTERED, WAITING): Shown("wait", "", "waiting", model.detail),
+    }
+    return found.get((model.state, row.job_state))

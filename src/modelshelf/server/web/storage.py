@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from modelshelf.domain.eviction import Candidate
-from modelshelf.domain.jobs import RUNNING, WAITING, Job, JobKind
+from modelshelf.domain.jobs import PAUSED, RUNNING, Job, JobKind
 from modelshelf.domain.models import FileEntry, ModelRow
 from modelshelf.schemas.tiers import TierJson
 from modelshelf.server.web import words
@@ -215,5 +215,5 @@ def _flow(look: Look, job: Job, tier: TierJson) -> Flow | None:
     if row is None or look.bases[row.id] != tier.cache_path:
         return None
     told = doing(job, look.now_s)
-    icon = "clock" if job.state == WAITING else _ICONS[JobKind(job.kind)] if job.state == RUNNING else "clock"
+    icon = _ICONS[JobKind(job.kind)] if job.state == RUNNING else "pause" if job.state == PAUSED else "clock"
     return Flow("warn" if told.stalled else icon, job.model_name, told.text, told.behind)
