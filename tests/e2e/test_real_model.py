@@ -55,6 +55,19 @@ def test_a_pulled_model_answers_and_every_tool_agrees_that_it_is_there(model_hom
     assert "4" in answer
 
 
+def test_transformers_loads_through_a_view_of_all_tiers(model_home: Home) -> None:
+    """`from_pretrained` with an HF_HOME that is a view finds the model on the secondary offline, and it answers."""
+    model_home.run("add", "smol", DENSE, "--to", "secondary").checked()
+    everything = model_home.root / "everything"
+    model_home.run("view", "add", "hf", str(everything), "--all").checked()
+
+    answer = run(model_home, sys.executable, "-c", GENERATE, DENSE, HF_HOME=str(everything), HF_HUB_OFFLINE="1")
+    verified = run(model_home, str(HF), "cache", "verify", DENSE, HF_HOME=str(everything))
+
+    assert "4" in answer
+    assert "All checksums match" in verified
+
+
 def test_transformers_loads_straight_from_the_hub_face(model_home: Home) -> None:
     """`from_pretrained` with HF_ENDPOINT at `/hf` downloads the model into its own cache, and it answers."""
     answer = run(model_home, sys.executable, "-c", GENERATE, DENSE, HF_HOME=str(model_home.root / "own"))

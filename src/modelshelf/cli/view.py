@@ -25,7 +25,7 @@ _USAGE = "shelf view add KIND [ROOT] NAME… (or --all), shelf view rm KIND [ROO
 def view(
     verb: Annotated[str, typer.Argument(metavar="add|rm|ls|sync", help="What to do.")] = "ls",
     kind: Annotated[
-        str | None, typer.Argument(metavar="KIND", help="Whose folder it is: folder, lmstudio, ollama.")
+        str | None, typer.Argument(metavar="KIND", help="Whose folder it is: folder, lmstudio, ollama, hf, cache_dir.")
     ] = None,
     words: Annotated[
         list[str] | None,

@@ -8,24 +8,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import PurePosixPath
 
-from modelshelf.domain.names import FilePath, ModelName
+from modelshelf.domain.names import FilePath, ModelName, repo_folder_name
 from modelshelf.domain.view_ollama import ollama
-from modelshelf.domain.views import Entry, Holding, Link, ViewFile, ViewKind, ViewModel
+from modelshelf.domain.views import Entry, Holding, Link, Text, ViewFile, ViewKind, ViewModel
 from modelshelf.domain.weight_files import GGUF, MMPROJ, SAFETENSORS, format_of
 from modelshelf.errors import BadInput
 
-Layout = Callable[[ViewModel], Iterator[tuple[str, Entry]] | str]
-"""Returns the entries of one model by path, or why the program can't read it, in a sentence."""
+Layout = Callable[[ViewModel, str], Iterator[tuple[str, Entry]] | str]
+"""Returns the entries of one model by path, or why the program can't read it, in a sentence; the text is the root."""
 
+_NO_STORE = Text("A file of modelshelf's: huggingface_hub keeps no shared blobs here, but in hub/blobs.\n")
 _NO_ORG = "huggingface"
 """The folder of repositories without an organisation, for programs that want two levels."""
 
 
-def holding_of(kind: ViewKind, models: Sequence[ViewModel]) -> Holding:
+def holding_of(kind: ViewKind, root: str, models: Sequence[ViewModel]) -> Holding:
     """Return what a view of this kind holds for these models; of two entries for one path the first counts."""
     entries, owners, refused = dict[str, Entry](), dict[str, ModelName](), dict[ModelName, str]()
     for model in models:
-        laid_out = _LAYOUTS[kind](model)
+        laid_out = _LAYOUTS[kind](model, root)
         if isinstance(laid_out, str):
             refused[model.model_name] = laid_out
             continue
@@ -39,13 +40,13 @@ def holding_of(kind: ViewKind, models: Sequence[ViewModel]) -> Holding:
     return Holding(entries, owners, refused)
 
 
-def _folder(model: ViewModel) -> Iterator[tuple[str, Entry]]:
+def _folder(model: ViewModel, root: str) -> Iterator[tuple[str, Entry]]:
     """Lay out plain files: `ORG/NAME/FILE`, sub-folders as in the repository."""
     for file in model.files:
         yield f"{model.repo_id}/{file.path}", Link(file.place)
 
 
-def _lmstudio(model: ViewModel) -> Iterator[tuple[str, Entry]] | str:
+def _lmstudio(model: ViewModel, root: str) -> Iterator[tuple[str, Entry]] | str:
     """Lay out LM Studio's folder: `ORG/NAME/FILE`, exactly two levels; GGUF files, or a whole MLX model."""
     ggufs = [file for file in model.files if format_of(file.path) in (GGUF, MMPROJ)]
     if ggufs:
@@ -68,8 +69,37 @@ def _flat(folder: str, files: Sequence[ViewFile]) -> Iterator[tuple[str, Entry]]
         yield f"{folder}/{name if names.count(name) == 1 else file.path.replace('/', '-')}", Link(file.place)
 
 
+def _hf(model: ViewModel, root: str) -> Iterator[tuple[str, Entry]]:
+    """Lay out an HF_HOME: a repository whose blobs are links to the files, wherever they are."""
+    repo = f"hub/{repo_folder_name(model.repo_id)}"
+    for file in model.files:
+        yield f"{repo}/blobs/{file.digest}", Link(file.place)
+    for file in model.files:
+        above = "../" * (2 + file.path.count("/"))
+        yield f"{repo}/snapshots/{model.commit_hash}/{file.path}", Link(f"{above}blobs/{file.digest}")
+    if model.tree:
+        yield f"{repo}/trees/{model.commit_hash}.json", Link(model.tree)
+    if model.revision != model.commit_hash:
+        yield f"{repo}/refs/{model.revision}", Text(model.commit_hash)
+
+
+def _cache_dir(model: ViewModel, root: str) -> Iterator[tuple[str, Entry]] | str:
+    """Lay out what `cache_dir=BASE` looks for: a link to each repository of that base, beside its `hub`.
+
+    The links of a shared store at `BASE/blobs` would lead from a repository in `hub` to `hub/blobs`; huggingface_hub
+    takes only a folder for one, so a file of that name keeps it away.
+    """
+    if model.base != root:
+        return f"It is in {model.base}; code with this cache_dir finds the models of {root} alone."
+    name = repo_folder_name(model.repo_id)
+    entries: list[tuple[str, Entry]] = [("blobs", _NO_STORE), (name, Link(f"hub/{name}"))]
+    return iter(entries)
+
+
 _LAYOUTS: dict[ViewKind, Layout] = {
+    ViewKind.HF: _hf,
+    ViewKind.CACHE_DIR: _cache_dir,
     ViewKind.FOLDER: _folder,
     ViewKind.LMSTUDIO: _lmstudio,
-    ViewKind.OLLAMA: ollama,
+    ViewKind.OLLAMA: lambda model, root: ollama(model),
 }

@@ -26,6 +26,8 @@ class ViewKind(enum.StrEnum):
     FOLDER = "folder"
     LMSTUDIO = "lmstudio"
     OLLAMA = "ollama"
+    HF = "hf"
+    CACHE_DIR = "cache_dir"
 
 
 USUAL_ROOTS = {ViewKind.LMSTUDIO: "~/.lmstudio/models", ViewKind.OLLAMA: "~/.ollama/models"}
@@ -99,6 +101,12 @@ class ViewModel:
     model_name: ModelName
     repo_id: RepoId
     files: tuple[ViewFile, ...]
+    base: str = ""
+    """The base that it is in."""
+    commit_hash: str = ""
+    revision: str = ""
+    tree: str = ""
+    """The list of its commit's files; empty without one."""
     header: GgufHeader | None = None
     """That of its weights, for kinds that describe them; None if they aren't GGUF, or can't be read."""
     is_mlx: bool = False

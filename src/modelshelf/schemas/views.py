@@ -26,7 +26,7 @@ class ViewJson(JsonObject):
     """A folder that another program reads, with links to models."""
 
     kind: str
-    """Whose layout it has: `folder`, `lmstudio`, `ollama`."""
+    """Whose layout it has: `folder`, `lmstudio`, `ollama`, `hf`, `cache_dir`."""
     root: str
     """The folder."""
     models: list[str] | None

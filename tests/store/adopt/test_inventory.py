@@ -178,6 +178,19 @@ def test_the_strays_of_a_base_are_told(tmp_path: Path) -> None:
     assert [cache.path for cache in inventory.stray_dirs(base)] == [base.path]
 
 
+def test_the_links_of_a_view_are_neither_strays_nor_named(tmp_path: Path) -> None:
+    """A link beside `hub` to the same repository in it is a view's: no stray, and not named beside one either."""
+    lay_out(tmp_path, WHOLE)
+    (tmp_path / "models--org--name").symlink_to("hub/models--org--name")
+    assert inventory.stray_dirs(Base(tmp_path)) == []
+    (tmp_path / "models--org--other").symlink_to("hub/models--org--name")
+
+    found = inventory.find(tmp_path)
+
+    assert [model.kind for model in found.models] == [Origin.CACHE]
+    assert kinds(found) == {"models--org--other": "link"}
+
+
 def test_a_repository_that_is_no_model_is_named_by_its_type(tmp_path: Path) -> None:
     """Data sets and spaces aren't models, and their bytes are counted."""
     lay_out(tmp_path, WHOLE + """

@@ -72,6 +72,18 @@ def made(*paths: str, entry: Entry = OLD, folders: tuple[str, ...] = ("d",)) -> 
         ),
         (ViewKind.LMSTUDIO, model("a.gguf", repo="gpt2"), ["huggingface/gpt2/a.gguf"]),
         (
+            ViewKind.HF,
+            model("a", "d/b", commit_hash="c", revision="main", tree="/mnt/a/t"),
+            [
+                *(f"hub/models--org--name/blobs/{n:064x}" for n in (0, 1)),
+                "hub/models--org--name/refs/main",
+                "hub/models--org--name/snapshots/c/a",
+                "hub/models--org--name/snapshots/c/d/b",
+                "hub/models--org--name/trees/c.json",
+            ],
+        ),
+        (ViewKind.CACHE_DIR, model("a", base="/mnt/a"), ["blobs", "models--org--name"]),
+        (
             ViewKind.LMSTUDIO,
             model("config.json", "model.safetensors", "original/x.pth", is_mlx=True),
             ["org/name/config.json", "org/name/model.safetensors"],
@@ -80,12 +92,12 @@ def made(*paths: str, entry: Entry = OLD, folders: tuple[str, ...] = ("d",)) -> 
 )
 def test_where_each_program_finds_a_model(kind: ViewKind, given: ViewModel, paths: list[str]) -> None:
     """Each kind of view has a model's files where its program looks."""
-    holding = holding_of(kind, [given])
+    holding = holding_of(kind, "/mnt/a", [given])
 
     assert sorted(holding.entries) == paths
-    assert {entry.target for entry in holding.entries.values() if isinstance(entry, Link)} <= {
-        file.place for file in given.files
-    }
+    for entry in holding.entries.values():
+        if isinstance(entry, Link) and entry.target.startswith("/"):
+            assert entry.target in {given.tree, *(file.place for file in given.files)}
     assert set(holding.owners.values()) == {M}
 
 
@@ -98,13 +110,23 @@ def test_where_each_program_finds_a_model(kind: ViewKind, given: ViewModel, path
         (ViewKind.OLLAMA, model("model.safetensors"), "it has none"),
         (ViewKind.OLLAMA, model("a-00001-of-00002.gguf", "a-00002-of-00002.gguf", header=HEADER), "in 2 parts"),
         (ViewKind.OLLAMA, model("a.gguf"), "can't be read"),
+        (ViewKind.CACHE_DIR, model("a", base="/mnt/b"), "It is in /mnt/b"),
     ],
 )
 def test_what_a_program_cannot_read_is_refused(kind: ViewKind, given: ViewModel, why: str) -> None:
     """A model that a program can't read has nothing in its view, and a reason."""
-    holding = holding_of(kind, [given])
+    holding = holding_of(kind, "/mnt/a", [given])
 
     assert (holding.entries, why in holding.refused[M]) == ({}, True)
+
+
+def test_a_commit_needs_no_ref_and_a_file_its_way_up() -> None:
+    """A model that follows a commit has no ref, and a snapshot's link leads up to its blob."""
+    holding = holding_of(ViewKind.HF, "/x", [model("d/e/b", commit_hash="c" * 40, revision="c" * 40)])
+
+    repo = "hub/models--org--name"
+    assert list(holding.entries) == [f"{repo}/blobs/{0:064x}", f"{repo}/snapshots/{'c' * 40}/d/e/b"]
+    assert holding.entries[f"{repo}/snapshots/{'c' * 40}/d/e/b"] == Link(f"../../../../blobs/{0:064x}")
 
 
 def test_ollama_names_no_file_by_another_digest() -> None:
@@ -112,12 +134,12 @@ def test_ollama_names_no_file_by_another_digest() -> None:
     given = model("a.gguf", header=HEADER)
     given = replace(given, files=(replace(given.files[0], digest=Digest("0" * 40)),))
 
-    assert "sha256" in holding_of(ViewKind.OLLAMA, [given]).refused[M]
+    assert "sha256" in holding_of(ViewKind.OLLAMA, "/x", [given]).refused[M]
 
 
 def test_of_two_models_with_one_file_the_first_has_it() -> None:
     """Two models of one repository share their paths, which belong to the first."""
-    holding = holding_of(ViewKind.FOLDER, [model("a", "b"), model("a", "c", name="n")])
+    holding = holding_of(ViewKind.FOLDER, "/x", [model("a", "b"), model("a", "c", name="n")])
 
     assert holding.owners == {"org/name/a": M, "org/name/b": M, "org/name/c": N}
 
@@ -136,7 +158,7 @@ def test_of_two_models_with_one_file_the_first_has_it() -> None:
 def test_ollama_is_told_how_to_ask(said: str | None, architecture: str, begin: str) -> None:
     """Ollama's template is that of the model's family, and left out for one that isn't known."""
     metadata = {"general.architecture": architecture} | ({"tokenizer.chat_template": said} if said else {})
-    holding = holding_of(ViewKind.OLLAMA, [model("a.gguf", "mmproj.gguf", header=GgufHeader(metadata, {}))])
+    holding = holding_of(ViewKind.OLLAMA, "/x", [model("a.gguf", "mmproj.gguf", header=GgufHeader(metadata, {}))])
     manifest = holding.entries["manifests/registry.ollama.ai/library/m/latest"]
     assert isinstance(manifest, Text)
     layers = {layer["mediaType"].rpartition(".")[2]: layer for layer in json.loads(manifest.content)["layers"]}

@@ -16,6 +16,7 @@ from modelshelf.errors import BadInput
 from modelshelf.services.catalog.models import Library
 from modelshelf.store.headers import Headers
 from modelshelf.store.layout import Base
+from modelshelf.store.probe import is_file
 
 _DESCRIBED = (ViewKind.LMSTUDIO, ViewKind.OLLAMA)
 """Kinds that depend on what a model's files say of it."""
@@ -42,7 +43,7 @@ class Placed:
         """Return what a view should hold."""
         chosen = (model for model in self._models if view.takes(model.model_name) and model.state in _WHOLE)
         is_described = view.kind in _DESCRIBED
-        return holding_of(view.kind, [self._placed(model, is_described=is_described) for model in chosen])
+        return holding_of(view.kind, view.root, [self._placed(model, is_described=is_described) for model in chosen])
 
     def _placed(self, model: Model, *, is_described: bool) -> ViewModel:
         key = (model.model_name, is_described)
@@ -57,10 +58,21 @@ class Placed:
         return ViewModel(
             model_name=model.model_name,
             repo_id=model.hf_path,
+            base=model.base,
+            commit_hash=model.row.commit_hash or "",
+            revision=model.revision,
+            tree=_tree(model),
             files=tuple(ViewFile(f.path, f.size_bytes, f.digest, f"{model.path}/{f.path}") for f in files),
             header=_header(headers, files) if is_described else None,
             is_mlx=is_described and _is_mlx(headers, files),
         )
+
+
+def _tree(model: Model) -> str:
+    """Return the list of a commit's files on a model's tier; empty without one."""
+    assert model.row.commit_hash is not None
+    path = Base(Path(model.base)).repo(model.hf_path).tree(model.row.commit_hash)
+    return str(path) if is_file(path) else ""
 
 
 def _header(headers: Headers, files: list[FileEntry]) -> GgufHeader | None:

@@ -33,7 +33,7 @@ from modelshelf.services.catalog.models import Library
 from modelshelf.services.views.placed import Placed
 from modelshelf.store import fs, locks
 from modelshelf.store.layout import Base
-from modelshelf.store.probe import is_folder
+from modelshelf.store.probe import is_folder, is_real_folder
 from modelshelf.store.views import folder, records
 
 _log = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ class Views:
         """
         for name in names or ():
             self.library.row(name)
-        self._check_outside(root)
+        self._check_place(kind, root)
         with self._locked():
             there = records.read(self._base, kind, root)
             view = there or View(kind, root, (), self.library.tiers.primary.base)
@@ -210,10 +210,17 @@ class Views:
             raise NotFound(f"There is no view {kind} {root}.", hint="shelf view ls lists them.")
         return view
 
-    def _check_outside(self, root: ViewRoot) -> None:
-        """Raise if a view's folder would be inside a base."""
-        real = Path(root).resolve()
+    def _check_place(self, kind: ViewKind, root: ViewRoot) -> None:
+        """Raise unless a view's folder is outside all bases, or for `cache_dir` one of them."""
         bases = [*(tier.base for tier in self.library.tiers.configured()), *self.library.known.load()]
+        if kind is ViewKind.CACHE_DIR:
+            if root not in bases:
+                raise BadInput(f"{root} isn't a base of this library.", hint="For another folder: shelf view add hf")
+            if is_real_folder(Path(root) / "blobs"):
+                store = f"{root}/blobs is a store of huggingface_hub, to which links in hub wouldn't lead."
+                raise Conflict(store, hint=f"shelf adopt {root} --move, then remove it.")
+            return
+        real = Path(root).resolve()
         for base in bases:
             if Path(base).resolve() in (real, *real.parents):
                 raise BadInput(f"{root} is inside the base {base}.", hint="Use the folder that the program reads.")

@@ -100,7 +100,20 @@ def stray_dirs(base: Base) -> list[CacheDir]:
     """Return the folders of a base that hold strays: itself, and `hub/hub`."""
     nested = [e for e in _entries(base.hub) if e.name == "hub" and e.is_dir(follow_symlinks=False)]
     found = [base.path, *(Path(entry.path) for entry in nested)]
-    return [CacheDir(path) for path in found if any(looks_like_repo(entry.name) for entry in _entries(path))]
+    return [CacheDir(path) for path in found if any(_is_stray(entry) for entry in _entries(path))]
+
+
+def _is_stray(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry beside `hub` is a repository, and not a view's link to one in `hub`."""
+    return looks_like_repo(entry.name) and not _is_of_view(entry)
+
+
+def _is_of_view(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry is what a view for `cache_dir=BASE` has, whoever made it."""
+    target = ""
+    with contextlib.suppress(OSError):  # it isn't a link
+        target = str(Path(entry.path).readlink())
+    return target == f"hub/{entry.name}"
 
 
 def size_of(path: Path) -> int:
@@ -153,7 +166,8 @@ class _Looking:
             if parsed is None and (is_hub or looks_like_repo(entry.name)):
                 self._other(entry)
             elif parsed is not None and entry.is_symlink():
-                self._link(entry)
+                if not _is_of_view(entry):
+                    self._link(entry)
             elif parsed is not None and _unreadable(entry):
                 self._thing("unreadable", entry.path, "This user can't read it.")
             elif parsed is not None and parsed[0] == "model":
