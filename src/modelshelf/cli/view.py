@@ -25,7 +25,7 @@ _USAGE = "shelf view add KIND [ROOT] NAME… (or --all), shelf view rm KIND [ROO
 def view(
     verb: Annotated[str, typer.Argument(metavar="add|rm|ls|sync", help="What to do.")] = "ls",
     kind: Annotated[
-        str | None, typer.Argument(metavar="KIND", help="Whose folder it is: folder, lmstudio, ollama, hf, cache_dir.")
+        str | None, typer.Argument(metavar="KIND", help="Whose folder it is: lmstudio, ollama, hf and others.")
     ] = None,
     words: Annotated[
         list[str] | None,
@@ -42,6 +42,8 @@ def view(
 
     A view puts links into the folder that a program reads. They follow every move, and no byte is copied. What shelf
     didn't make in such a folder is never touched.
+
+    Kinds: folder, lmstudio, ollama, jan, llama-server, llama-swap, textgen, gpt4all, comfyui, a1111, hf, cache_dir.
 
     Example: shelf view add lmstudio --all
     """

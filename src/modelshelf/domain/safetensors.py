@@ -16,6 +16,7 @@ from modelshelf.errors import BadInput
 
 _MOST_PARAMETERS = 2**63
 _MOST_DIMENSIONS = 16
+_MOST_WORDS = 4096
 _FLOATS = frozenset({"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2", "F8_E4M3FNUZ", "F8_E5M2FNUZ", "F6", "F4"})
 _PACKED_BITS = {"U8": 8, "I8": 8, "I32": 32, "U32": 32}
 """Types that hold packed quantised weights, with the bits of one element."""
@@ -34,6 +35,8 @@ class SafetensorsHeader:
 
     elements: Mapping[tuple[str, str], int]
     """The number of elements of its tensors, by type and by the last part of their names."""
+    words: frozenset[str] = frozenset()
+    """The parts of their names, without numbers; of very many some."""
 
 
 def header_of(value: object) -> SafetensorsHeader:
@@ -43,6 +46,7 @@ def header_of(value: object) -> SafetensorsHeader:
         BadInput: It isn't one.
     """
     elements: Counter[tuple[str, str]] = Counter()
+    words: set[str] = set()
     for name, said in object_of(value).items():
         if name == "__metadata__":
             continue
@@ -51,9 +55,11 @@ def header_of(value: object) -> SafetensorsHeader:
         if len(shape) > _MOST_DIMENSIONS:
             raise BadInput(f"{name!r:.80} has {len(shape)} dimensions.")
         elements[text_of(tensor["dtype"], 16), name.rpartition(".")[2]] += prod(shape)
+        if len(words) < _MOST_WORDS:
+            words.update(word for word in name.split(".") if not word.isdecimal())
     if elements.total() >= _MOST_PARAMETERS:
         raise BadInput("It names more weights than any file holds.")
-    return SafetensorsHeader(elements)
+    return SafetensorsHeader(elements, frozenset(words))
 
 
 def merged(headers: Iterable[SafetensorsHeader]) -> SafetensorsHeader:

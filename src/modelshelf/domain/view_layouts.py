@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import PurePosixPath
 
+from modelshelf.domain import view_images, view_tools
 from modelshelf.domain.names import FilePath, ModelName, repo_folder_name
 from modelshelf.domain.view_ollama import ollama
 from modelshelf.domain.views import Entry, Holding, Link, Text, ViewFile, ViewKind, ViewModel
@@ -97,6 +98,13 @@ def _cache_dir(model: ViewModel, root: str) -> Iterator[tuple[str, Entry]] | str
 
 
 _LAYOUTS: dict[ViewKind, Layout] = {
+    ViewKind.JAN: view_tools.jan,
+    ViewKind.LLAMA_SERVER: view_tools.llama_server,
+    ViewKind.LLAMA_SWAP: view_tools.llama_swap,
+    ViewKind.TEXTGEN: view_tools.textgen,
+    ViewKind.GPT4ALL: view_tools.gpt4all,
+    ViewKind.COMFYUI: view_images.comfyui,
+    ViewKind.A1111: view_images.a1111,
     ViewKind.HF: _hf,
     ViewKind.CACHE_DIR: _cache_dir,
     ViewKind.FOLDER: _folder,

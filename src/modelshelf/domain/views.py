@@ -26,11 +26,23 @@ class ViewKind(enum.StrEnum):
     FOLDER = "folder"
     LMSTUDIO = "lmstudio"
     OLLAMA = "ollama"
+    JAN = "jan"
+    LLAMA_SERVER = "llama-server"
+    LLAMA_SWAP = "llama-swap"
+    TEXTGEN = "textgen"
+    GPT4ALL = "gpt4all"
+    COMFYUI = "comfyui"
+    A1111 = "a1111"
     HF = "hf"
     CACHE_DIR = "cache_dir"
 
 
-USUAL_ROOTS = {ViewKind.LMSTUDIO: "~/.lmstudio/models", ViewKind.OLLAMA: "~/.ollama/models"}
+USUAL_ROOTS = {
+    ViewKind.LMSTUDIO: "~/.lmstudio/models",
+    ViewKind.OLLAMA: "~/.ollama/models",
+    ViewKind.JAN: "~/.local/share/Jan/data/llamacpp/models",
+    ViewKind.GPT4ALL: "~/.local/share/nomic.ai/GPT4All",
+}
 """Where the programs look unless they were told otherwise."""
 
 
@@ -111,6 +123,8 @@ class ViewModel:
     """That of its weights, for kinds that describe them; None if they aren't GGUF, or can't be read."""
     is_mlx: bool = False
     """Whether MLX made its weights."""
+    parts: Mapping[str, str] = field(default_factory=dict)
+    """For image models, which part each file is; see `view_images.part_of`."""
 
 
 @dataclass(frozen=True, slots=True)

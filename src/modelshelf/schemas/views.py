@@ -26,7 +26,8 @@ class ViewJson(JsonObject):
     """A folder that another program reads, with links to models."""
 
     kind: str
-    """Whose layout it has: `folder`, `lmstudio`, `ollama`, `hf`, `cache_dir`."""
+    """Whose layout it has: `folder`, `lmstudio`, `ollama`, `jan`, `llama-server`, `llama-swap`, `textgen`,
+    `gpt4all`, `comfyui`, `a1111`, `hf`, `cache_dir`."""
     root: str
     """The folder."""
     models: list[str] | None

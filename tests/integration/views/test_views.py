@@ -332,3 +332,14 @@ def test_views_over_http(library: Shelf, server: Server, root: ViewRoot) -> None
     assert server.ask("POST", "/api/views", body | {"root": "/opt/elsewhere/x"}).status == 403
     assert server.ask("DELETE", f"/api/views?kind=folder&root={root}").json["entries"] == 0
     assert server.get("/api/views") == []
+
+
+def test_image_models_go_where_their_tensors_say(library: Shelf, hub: FakeHub, root: ViewRoot) -> None:
+    """A checkpoint in one file is told by its tensors, and a language model beside its config.json is left out."""
+    checkpoint = safetensors({"model.diffusion_model.x": ("F16", [2]), "first_stage_model.x": ("F16", [2])})
+    hub.add_repo("org/image", {"sd.safetensors": checkpoint, "vae/config.json": b"{}", "vae/v.safetensors": b"torn"})
+    library.register("image", "org/image")
+
+    add(library, root, kind=ViewKind.COMFYUI)
+
+    assert list(links_of(root)) == ["checkpoints/org/image/sd.safetensors"]

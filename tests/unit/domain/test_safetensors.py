@@ -23,6 +23,12 @@ def test_parameters_are_counted_over_all_parts() -> None:
     assert (parameters(both, None), main_type(first), main_type(merged([]))) == (107, "BF16", None)
 
 
+def test_names_are_known_by_their_words() -> None:
+    """The words of the tensors' names are kept without numbers, and of very many only some."""
+    assert header_of({"a.0.weight": tensor("F32", 1)}).words == {"a", "weight"}
+    assert len(header_of({f"x{number}": tensor("F32", 1) for number in range(5000)}).words) == 4096
+
+
 @pytest.mark.parametrize(
     ("tensors", "bits", "count"),
     [

@@ -6,9 +6,11 @@ import json
 from dataclasses import replace
 
 import pytest
+import yaml
 
 from modelshelf.domain.gguf import GgufHeader
 from modelshelf.domain.names import BasePath, Digest, FilePath, ModelName, RepoId, ViewRoot
+from modelshelf.domain.view_images import PARTS, part_of
 from modelshelf.domain.view_layouts import holding_of
 from modelshelf.domain.views import (
     NOTHING,
@@ -83,6 +85,19 @@ def made(*paths: str, entry: Entry = OLD, folders: tuple[str, ...] = ("d",)) -> 
             ],
         ),
         (ViewKind.CACHE_DIR, model("a", base="/mnt/a"), ["blobs", "models--org--name"]),
+        (ViewKind.JAN, model("a.gguf"), ["m/model.yml"]),
+        (ViewKind.LLAMA_SWAP, model("a.gguf"), ["m.yaml"]),
+        (ViewKind.LLAMA_SERVER, model("x/a.gguf", "README.md"), ["a.gguf"]),
+        (ViewKind.LLAMA_SERVER, model("a.gguf", "mmproj.gguf"), ["m/a.gguf", "m/mmproj.gguf"]),
+        (ViewKind.GPT4ALL, model("a.gguf", "mmproj.gguf"), ["a.gguf"]),
+        (ViewKind.TEXTGEN, model("a.gguf", "config.json"), ["a.gguf"]),
+        (ViewKind.TEXTGEN, model("d/b.json", "c.safetensors"), ["m/c.safetensors", "m/d/b.json"]),
+        (
+            ViewKind.COMFYUI,
+            model("x/a.sft", "b.bin", parts={"x/a.sft": "vae"}),
+            ["extra_model_paths.yaml", "vae/org/name/a.sft"],
+        ),
+        (ViewKind.A1111, model("a.ckpt", parts={"a.ckpt": "loras"}), ["models/Lora/org/name/a.ckpt"]),
         (
             ViewKind.LMSTUDIO,
             model("config.json", "model.safetensors", "original/x.pth", is_mlx=True),
@@ -111,6 +126,13 @@ def test_where_each_program_finds_a_model(kind: ViewKind, given: ViewModel, path
         (ViewKind.OLLAMA, model("a-00001-of-00002.gguf", "a-00002-of-00002.gguf", header=HEADER), "in 2 parts"),
         (ViewKind.OLLAMA, model("a.gguf"), "can't be read"),
         (ViewKind.CACHE_DIR, model("a", base="/mnt/b"), "It is in /mnt/b"),
+        (ViewKind.JAN, model("a.bin"), "it has none"),
+        (ViewKind.LLAMA_SWAP, model("a.bin"), "it has none"),
+        (ViewKind.LLAMA_SERVER, model("a.bin"), "it has none"),
+        (ViewKind.GPT4ALL, model("a.bin"), "it has none"),
+        (ViewKind.GPT4ALL, model("a-00001-of-00002.gguf", "a-00002-of-00002.gguf"), "in 2 parts"),
+        (ViewKind.COMFYUI, model("a.bin"), "a checkpoint"),
+        (ViewKind.A1111, model("a.ckpt", parts={"a.ckpt": "clip_vision"}), "a checkpoint"),
     ],
 )
 def test_what_a_program_cannot_read_is_refused(kind: ViewKind, given: ViewModel, why: str) -> None:
@@ -127,6 +149,54 @@ def test_a_commit_needs_no_ref_and_a_file_its_way_up() -> None:
     repo = "hub/models--org--name"
     assert list(holding.entries) == [f"{repo}/blobs/{0:064x}", f"{repo}/snapshots/{'c' * 40}/d/e/b"]
     assert holding.entries[f"{repo}/snapshots/{'c' * 40}/d/e/b"] == Link(f"../../../../blobs/{0:064x}")
+
+
+def test_small_files_are_what_their_programs_parse() -> None:
+    """The files for Jan, llama-swap and ComfyUI are YAML that leads to the model, whatever is in its name."""
+    given = model("a.gguf", "mmproj.gguf", "v.sft", name="m:1", parts={"v.sft": "vae"})
+
+    def said(kind: ViewKind, path: str) -> object:
+        entry = holding_of(kind, "/x y", [given]).entries[path]
+        assert isinstance(entry, Text)
+        return yaml.safe_load(entry.content)
+
+    places = [file.place for file in given.files]
+    assert said(ViewKind.JAN, "m-1/model.yml") == {
+        "model_path": places[0],
+        "mmproj_path": places[1],
+        "name": "m:1",
+        "size_bytes": 20,
+    }
+    command = f'llama-server --port ${{PORT}} --model "{places[0]}" --mmproj "{places[1]}"'
+    assert said(ViewKind.LLAMA_SWAP, "m-1.yaml") == {"models": {"m:1": {"cmd": command}}}
+    paths = said(ViewKind.COMFYUI, "extra_model_paths.yaml")
+    assert paths == {"modelshelf": {"base_path": "/x y"} | {part: part for part in PARTS}}
+
+
+@pytest.mark.parametrize(
+    ("path", "words", "part"),
+    [
+        ("split_files/text_encoders/t5.safetensors", "", "text_encoders"),
+        ("unet/a.safetensors", "", "diffusion_models"),
+        ("README.md", "lora", ""),
+        ("a.safetensors", "lora_unet_x weight", "loras"),
+        ("a.safetensors", "attn lora", "loras"),
+        ("a.safetensors", "control_model", "controlnet"),
+        ("a.safetensors", "controlnet_cond_embedding", "controlnet"),
+        ("a.safetensors", "model diffusion_model conditioner", "checkpoints"),
+        ("a.safetensors", "model diffusion_model", "diffusion_models"),
+        ("a.safetensors", "double_blocks", "diffusion_models"),
+        ("a.safetensors", "first_stage_model", "vae"),
+        ("a.safetensors", "encoder decoder conv_in", "vae"),
+        ("a.safetensors", "text_model", "text_encoders"),
+        ("a.safetensors", "shared encoder block", "text_encoders"),
+        ("a.safetensors", "lm_head", ""),
+    ],
+)
+def test_the_part_of_an_image_model(path: str, words: str, part: str) -> None:
+    """A file's folder or tensors tell which part of an image model it is, unless a config.json is beside it."""
+    assert part_of(path, set(words.split()), is_beside_config=False) == part
+    assert part_of(path, set(words.split()), is_beside_config=True) == ""
 
 
 def test_ollama_names_no_file_by_another_digest() -> None:

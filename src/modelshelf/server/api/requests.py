@@ -156,7 +156,8 @@ class NewView(_Body):
     """A folder that another program reads."""
 
     kind: Annotated[str, Field(max_length=40)]
-    """Whose layout it has: `folder`, `lmstudio`, `ollama`, `hf`, `cache_dir`."""
+    """Whose layout it has: `folder`, `lmstudio`, `ollama`, `jan`, `llama-server`, `llama-swap`, `textgen`,
+    `gpt4all`, `comfyui`, `a1111`, `hf`, `cache_dir`."""
     root: FolderPath
     """The folder, on the server's machine."""
     models: list[Name] | None = Field(max_length=10_000)

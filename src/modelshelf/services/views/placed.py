@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from modelshelf.domain.gguf import GgufHeader
 from modelshelf.domain.model_config import config_of
 from modelshelf.domain.models import FileEntry, Model, State
 from modelshelf.domain.names import ModelName
+from modelshelf.domain.view_images import part_of
 from modelshelf.domain.view_layouts import holding_of
 from modelshelf.domain.views import Holding, View, ViewFile, ViewKind, ViewModel
 from modelshelf.domain.weight_files import GGUF, main_weights
@@ -18,8 +20,11 @@ from modelshelf.store.headers import Headers
 from modelshelf.store.layout import Base
 from modelshelf.store.probe import is_file
 
-_DESCRIBED = (ViewKind.LMSTUDIO, ViewKind.OLLAMA)
-"""Kinds that depend on what a model's files say of it."""
+_DESCRIBED = {
+    **dict.fromkeys([ViewKind.LMSTUDIO, ViewKind.OLLAMA], "language"),
+    **dict.fromkeys([ViewKind.COMFYUI, ViewKind.A1111], "image"),
+}
+"""Kinds that depend on what a model's files say of it, and what is read of them."""
 _WHOLE = (State.READY, State.MOVING, State.DAMAGED)
 
 
@@ -28,7 +33,7 @@ class Placed:
 
     def __init__(self, library: Library) -> None:
         self._library = library
-        self._seen: dict[tuple[ModelName, bool], ViewModel] = {}
+        self._seen: dict[tuple[ModelName, str], ViewModel] = {}
 
     @cached_property
     def _models(self) -> list[Model]:
@@ -42,16 +47,16 @@ class Placed:
     def holding(self, view: View) -> Holding:
         """Return what a view should hold."""
         chosen = (model for model in self._models if view.takes(model.model_name) and model.state in _WHOLE)
-        is_described = view.kind in _DESCRIBED
-        return holding_of(view.kind, view.root, [self._placed(model, is_described=is_described) for model in chosen])
+        wanted = _DESCRIBED.get(view.kind, "")
+        return holding_of(view.kind, view.root, [self._placed(model, wanted) for model in chosen])
 
-    def _placed(self, model: Model, *, is_described: bool) -> ViewModel:
-        key = (model.model_name, is_described)
+    def _placed(self, model: Model, wanted: str) -> ViewModel:
+        key = (model.model_name, wanted)
         if key not in self._seen:
-            self._seen[key] = self._look(model, is_described=is_described)
+            self._seen[key] = self._look(model, wanted)
         return self._seen[key]
 
-    def _look(self, model: Model, *, is_described: bool) -> ViewModel:
+    def _look(self, model: Model, wanted: str) -> ViewModel:
         assert model.path is not None
         files = self._library.files(model.row)
         headers = Headers(Base(Path(model.base)), Path(model.path))
@@ -63,8 +68,9 @@ class Placed:
             revision=model.revision,
             tree=_tree(model),
             files=tuple(ViewFile(f.path, f.size_bytes, f.digest, f"{model.path}/{f.path}") for f in files),
-            header=_header(headers, files) if is_described else None,
-            is_mlx=is_described and _is_mlx(headers, files),
+            header=_header(headers, files) if wanted == "language" else None,
+            is_mlx=wanted == "language" and _is_mlx(headers, files),
+            parts=_parts(headers, files) if wanted == "image" else {},
         )
 
 
@@ -93,3 +99,18 @@ def _is_mlx(headers: Headers, files: list[FileEntry]) -> bool:
         return config_of(headers.json("config.json")).is_mlx
     except (OSError, BadInput):
         return False
+
+
+def _parts(headers: Headers, files: list[FileEntry]) -> dict[str, str]:
+    """Return which part of an image model each file is, where that is known."""
+    configured = {PurePosixPath(file.path).parent for file in files if PurePosixPath(file.path).name == "config.json"}
+    found = {}
+    for file in files:
+        words: frozenset[str] = frozenset()
+        if file.path.endswith(".safetensors"):
+            with contextlib.suppress(OSError, BadInput):
+                words = headers.safetensors(file.path).words
+        is_beside = PurePosixPath(file.path).parent in configured
+        if part := part_of(file.path, words, is_beside_config=is_beside):
+            found[str(file.path)] = part
+    return found
