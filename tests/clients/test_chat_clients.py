@@ -113,7 +113,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def test_a_package_works_unchanged(url: str, tmp_path: Path, code: str) -> None:
     """The package lists, asks, streams, embeds or counts, and takes errors for what they are."""
     client = Client("litellm" if code == LITELLM else "chat", tmp_path)
-    done = client.python(code.format(url=url, key=KEY))
+    done = client.python(code.format(url=url, key=KEY), LITELLM_LOCAL_MODEL_COST_MAP="True")
 
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.splitlines() == SAYS[code]
