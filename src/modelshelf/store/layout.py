@@ -295,7 +295,11 @@ def chat_history_file(state_home: Path) -> Path:
 
 
 def modules_folder(state_home: Path) -> Path:
-    """Return where transformers copies the code that models bring, which it runs from there."""
+    """Return where transformers copies the code that models bring, which it runs from there.
+
+    >>> modules_folder(Path("/state")).relative_to("/state").as_posix()
+    'modelshelf/engines/code'
+    """
     return engines_folder(state_home) / "code"
 
 

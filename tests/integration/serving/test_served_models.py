@@ -65,13 +65,20 @@ class Served:
 
 
 @contextlib.contextmanager
-def served(home: Home, hub: FakeHub, *words: str, preload: Sequence[str] = (), **settings: str) -> Iterator[Served]:
+def served(
+    home: Home,
+    hub: FakeHub,
+    *words: str,
+    names: Sequence[str] = ("one", "two"),
+    preload: Sequence[str] = (),
+    **settings: str,
+) -> Iterator[Served]:
     """Serve a library whose llama-server is the tests' own engine with these words."""
     command = shlex.join([sys.executable, "-P", str(PROGRAM), *words])
-    for name in ("one", "two"):
+    for name in names:
         hub.add_repo(f"org/{name}", {"model.gguf": gguf(WRITER)})
     with home.open() as shelf:
-        for name in ("one", "two"):
+        for name in names:
             shelf.register(name, f"org/{name}")
         pool = make_pool(shelf.services, home.settings(LLAMA_SERVER=command, **settings))
         with serving(shelf, engines=pool, preload=preload) as server:

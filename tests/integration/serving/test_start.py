@@ -226,6 +226,18 @@ def test_a_start_that_fails_gives_everything_back(
         assert library.shelf.model("tiny").row.uses == 0
 
 
+def test_a_port_that_was_taken_meanwhile_is_tried_once_more(home: Home, hub: FakeHub) -> None:
+    """An engine that finds its port taken is started a second time, and no third time."""
+    with opened(home, hub, "--port-taken") as library:
+        library.add("tiny", {"model.gguf": gguf(WRITER)})
+
+        with pytest.raises(EngineFailed, match="Address already in use"):
+            library.start("tiny")
+
+        log = engines_folder(library.starter.state_home) / "tiny.log"
+        assert log.read_text().count("Address already in use") == 2
+
+
 def test_a_cancelled_start_gives_everything_back(home: Home, hub: FakeHub) -> None:
     """A start that is cancelled while its engine hangs holds no lease and has no process any more."""
     with opened(home, hub, "--hang", "starting") as library:

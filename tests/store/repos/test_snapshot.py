@@ -33,6 +33,15 @@ def drawn(tmp_path: Path) -> Drawn:
     return lay_out(tmp_path / "base", DRAWING)
 
 
+def test_a_file_is_given_by_its_name_as_long_as_it_stays_below_the_root(drawn: Drawn) -> None:
+    """A name of a snapshot leads to its file; one that leads out of the root, or nowhere, leads to nothing."""
+    folder, root = drawn.base.repo("org/name").snapshot(commit("a")), drawn.base.path.resolve()
+
+    assert snapshot.file_in(folder, "config.json", root) == folder / "config.json"
+    assert snapshot.file_in(folder, "config.json", root / "elsewhere") is None
+    assert snapshot.file_in(folder, "missing.json", root) is None
+
+
 def located(drawn: Drawn) -> dict[str, Path]:
     """Return where each digest's bytes are."""
     repo = drawn.base.repo("org/name")

@@ -97,8 +97,12 @@ class Starter:
         Raises:
             NotFound: There is no such model, or it is an adapter whose base model isn't registered.
             BadInput: Nothing that is installed serves it, or it isn't trusted with its code; says what to do.
+            Unavailable: Its disk is away.
         """
-        plan = self.planner.plan(self.library.model(model if isinstance(model, str) else self._name_of(model)))
+        found = self.library.model(model if isinstance(model, str) else self._name_of(model))
+        if found.state is State.OFFLINE and not self.planner.wish_for(found.row).url:
+            self.library.ready(found.row.model_name)  # what it is can't be read; an engine that runs stays as it is
+        plan = self.planner.plan(found)
         row, backend = plan.model.row, plan.choice.backend
         return Wanted(
             row.id,
