@@ -199,7 +199,11 @@ def days(value: Value) -> int:
 
 def job_rules(read: Reading) -> JobRules:
     """Return what a person wants of jobs."""
-    return JobRules(days=read("JOBS_DAYS", count, JobRules().days))
+    return JobRules(
+        days=read("JOBS_DAYS", count, JobRules().days),
+        max_downloads=read("MAX_DOWNLOADS", count, None),
+        max_moves=read("MAX_MOVES", count, None),
+    )
 
 
 def keep_alive(value: Value) -> float:

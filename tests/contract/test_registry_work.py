@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from modelshelf.domain.job_rules import Turn
 from modelshelf.domain.jobs import (
     CANCELLED,
     DONE,
@@ -19,6 +20,7 @@ from modelshelf.domain.jobs import (
     UNFINISHED,
     WAITING,
     Cause,
+    JobKind,
     ReservedRow,
 )
 from modelshelf.domain.models import ModelRow, Registration
@@ -374,3 +376,19 @@ def test_old_finished_jobs_are_dropped_a_few_at_once(registry: Registry, row: Mo
 
     assert [registry.drop_old_jobs(30, 2) for _ in range(3)] == [2, 1, 0]
     assert [job.id for job in registry.jobs()] == [ids[4], ids[3]]
+
+
+def test_no_more_jobs_run_than_take_turns(registry: Registry, row: ModelRow) -> None:
+    """Of many claims at once, as many get their job as may run side by side; what a job caused doesn't count."""
+    turn = Turn((JobKind.PULL,), 2, "")
+    waiting = [registry.add_job("pull", str(number), {}).id for number in range(6)]
+    eviction = registry.enqueue("pull", row, None, Cause("Makes room.", waiting[0]))
+    assert registry.claim("other", eviction.id) is not None
+
+    claimed = at_once(6, lambda number: registry.claim(f"owner {number}", waiting[number], turn))
+
+    running = [job for job in claimed if job is not None]
+    assert len(running) == 2
+    registry.finish_job(running[0].id, DONE)
+    left = next(job_id for job_id in waiting if registry.job(job_id).state == QUEUED)
+    assert registry.claim("you", left, turn) is not None

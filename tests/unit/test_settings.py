@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from modelshelf.domain.job_rules import JobRules
 from modelshelf.domain.scheduling_rules import Rules
 from modelshelf.errors import BadInput
 from modelshelf.settings import Settings, child_environment, load_settings
@@ -87,6 +88,8 @@ def test_every_setting_is_read(env: EnvFile) -> None:
         QUEUE_LIMIT=64
         USES_DAYS=0
         JOBS_DAYS=7
+        MAX_DOWNLOADS=3
+        MAX_MOVES=1
         """
     )
 
@@ -102,7 +105,7 @@ def test_every_setting_is_read(env: EnvFile) -> None:
     assert (settings.peers, settings.peer_key) == (("http://nas:8000/hf", "https://lan.example"), "theirs")
     assert (settings.on_full, settings.on_secondary_full, settings.promote) == ("refuse", "remove-unpinned", "never")
     assert settings.uses_days == 0
-    assert settings.job_rules.days == 7
+    assert settings.job_rules == JobRules(days=7, max_downloads=3, max_moves=1)
     assert settings.engine_rules == Rules(max_loaded=1, queue_limit=64, keep_alive_s=1800, load_wait_s=60)
 
 
@@ -284,6 +287,7 @@ def test_a_base_that_ends_in_hub_is_refused_with_the_path_to_use(env: EnvFile) -
         ("MAX_LOADED=0", "not a whole number above 0"),
         ("QUEUE_LIMIT=many", "not a whole number above 0"),
         ("LOAD_WAIT_S=0", "not above 0"),
+        ("MAX_MOVES=none", "not a whole number above 0"),
         ("JOBS_DAYS=0", "not a whole number above 0"),
         ("USES_DAYS=1.5", "not a whole number of days"),
     ],

@@ -8,12 +8,16 @@ from collections.abc import Collection, Mapping
 import sqlalchemy as sa
 
 from modelshelf.domain.job_params import JobParams
+from modelshelf.domain.job_rules import Turn
 from modelshelf.domain.jobs import A_PERSON, DONE, PAUSED, QUEUED, RUNNING, UNFINISHED, WAITING, Cause, Job
 from modelshelf.domain.models import ModelRow
 from modelshelf.errors import NotFound
 from modelshelf.registry.database import db_now, keep_reserve
 from modelshelf.registry.rows import JOB_COLUMNS, LEASE_S, has_params, new_job
 from modelshelf.registry.tables import jobs, leases, models, reservations
+
+_CLAIMS = 7236109
+"""The number of the advisory lock; any that nothing else takes."""
 
 
 class JobTable:
@@ -62,10 +66,16 @@ class JobTable:
         with self._engine.connect() as connection:
             return [Job(*row) for row in connection.execute(_DUE)]
 
-    def claim(self, owner: str, job_id: int | None = None) -> Job | None:
+    def claim(self, owner: str, job_id: int | None = None, turn: Turn | None = None) -> Job | None:
         """Claim the oldest due job, or the one asked for; None if there is none to claim.
 
-        **Concurrency:** the condition is in the update itself, so of two claimants one gets the job.
+        Args:
+            owner: Who claims it.
+            job_id: The job.
+            turn: How many like it may run.
+
+        **Concurrency:** the condition is in the update itself, so of two claimants one gets the job. Claims that count
+        what runs go one after the other, as all writes do on SQLite.
         """
         due = _due()
         if job_id is None:
@@ -73,7 +83,11 @@ class JobTable:
         else:
             wanted, due = jobs.c.id == job_id, due | (jobs.c.state == WAITING)
         change = {"state": RUNNING, "owner": owner, "heartbeat_at": db_now(), "attempts": jobs.c.attempts + 1}
+        if turn is not None:
+            due = due & (_running(turn) < turn.most)
         with self._engine.begin() as connection:
+            if turn is not None and connection.dialect.name == "postgresql":
+                connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({_CLAIMS})"))
             statement = sa.update(jobs).where(wanted, due).values(**change).returning(*JOB_COLUMNS)
             found = connection.execute(statement).first()
         return Job(*found) if found else None
@@ -221,6 +235,13 @@ class JobTable:
         if row is None:
             raise NotFound(f"There is no job {job_id}.", hint="shelf jobs lists them.", job_id=job_id)
         return Job(*row)
+
+
+def _running(turn: Turn) -> sa.ScalarSelect[int]:
+    """Return how many jobs run that a person asked for and that take turns."""
+    other = jobs.alias()
+    like = (other.c.state == RUNNING) & other.c.kind.in_(turn.kinds) & other.c.parent_id.is_(None)
+    return sa.select(sa.func.count()).select_from(other).where(like).scalar_subquery()
 
 
 def _owned(job_id: int, owner: str) -> sa.ColumnElement[bool]:

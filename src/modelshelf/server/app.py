@@ -130,7 +130,7 @@ def _lifespan(
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        worker = Worker(shelf.services.runner)
+        worker = Worker(shelf.services.runner, shelf.services.runner.rules.threads)
         worker.start()
         watcher.start()
         gateway.ledger.start()

@@ -135,3 +135,21 @@ def test_listed_jobs_come_in_pages(shelf: Shelf, home: Home) -> None:
 
     assert [job["id"] for job in (*first.json, *rest)] == ids[::-1]
     assert (none, refused.status) == ([], 422)
+
+
+def test_downloads_wait_for_their_turn(stuck: FakeHub, home: Home) -> None:
+    """With MAX_DOWNLOADS=1 the second download says what it waits for, and runs when the first is done."""
+    stuck.add_repo("org/other", {"model.safetensors": random_bytes(1000, seed=1)})
+    with home.serve(MAX_DOWNLOADS="1") as server:
+        server.ask("POST", "/api/models", {"model_name": "m", "hf_path": REPO})
+        stuck.wait_for_bytes(SEGMENT_BYTES)
+        server.ask("POST", "/api/models", {"model_name": "other", "hf_path": "org/other"})
+
+        wait_until(
+            lambda: job_of(server)["detail"] == "Waits for its turn (MAX_DOWNLOADS=1).", "the second job to wait"
+        )
+        go_on(stuck)
+
+        server.wait_for_state("m", "ready")
+        server.wait_for_state("other", "ready")
+        assert job_of(server)["detail"] == ""

@@ -75,18 +75,26 @@ class JobRunner:
         What dead processes hold is released first: the job may be one of theirs.
         """
         recover_dead_owners(self.registry)
-        return None if self.why_not(job) else self.registry.claim(self.owner, job.id)
+        return None if self.why_not(job) else self._claim_in_turn(job)
 
     def claim_next(self) -> Job | None:
         """Claim the oldest due job that this process can run; the others wait, and say for what."""
         for job in self.registry.due():
             reason = self.why_not(job)
             if not reason:
-                if (mine := self.registry.claim(self.owner, job.id)) is not None:
+                if (mine := self._claim_in_turn(job)) is not None:
                     return mine
             elif job.detail != reason:
                 self.registry.note_wait(job, reason)
         return None
+
+    def _claim_in_turn(self, job: Job) -> Job | None:
+        """Claim a job; if as many like it run as may, it says that it waits for its turn."""
+        turn = self.rules.turn_of(job)
+        mine = self.registry.claim(self.owner, job.id, turn)
+        if mine is None and turn is not None and job.detail != turn.why:
+            self.registry.note_wait(job, turn.why)
+        return mine
 
     # --- carrying out ---
 
