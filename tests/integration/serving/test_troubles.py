@@ -114,9 +114,10 @@ def test_clients_who_leave_a_slow_start_do_not_end_it(home: Home, hub: FakeHub) 
 def test_an_unload_lets_a_stream_end(home: Home, hub: FakeHub) -> None:
     """A model that is unloaded while it streams ends its answer first; then nothing of it is left."""
     with served(home, hub, "--tokens", "100", "--token-s", "0.01") as made:
+        made.post("one/load")
         replies: list[int] = []
         with asked(made, "one", stream=True) as answer:
-            first = answer.readline()
+            first = next(line for line in answer if b"word0" in line)
             unload = threading.Thread(target=lambda: replies.append(made.post("one/unload").status))
             unload.start()
             said = first + answer.read()
