@@ -55,10 +55,10 @@ class Upstream:
             status, _, text = rest.partition(" ")
             return web.Response(status=int(status), text=text, content_type="application/json")
         if not body.get("stream"):
-            return await self._whole(body, request, how)
+            return await self._whole(body, request, how, rest)
         return await self._stream(request, how, rest)
 
-    async def _whole(self, body: dict[str, Any], request: web.Request, how: str) -> web.StreamResponse:
+    async def _whole(self, body: dict[str, Any], request: web.Request, how: str, rest: str) -> web.StreamResponse:
         if how == "die":
             assert request.transport is not None
             request.transport.abort()
@@ -70,7 +70,8 @@ class Upstream:
         message = {"role": "assistant", "content": f'she said {{"model":"{NAME}"}}'}
         usage = {"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
-        answer = {"choices": [choice], "model": NAME, "usage": usage, "id": "x"}
+        timings = {"timings": {"predicted_n": 5, "predicted_per_second": float(rest)}} if how == "timed" else {}
+        answer = {"choices": [choice], "model": NAME, "usage": usage, "id": "x", **timings}
         return web.json_response(answer, headers={"X-Echo": request.headers.get("Authorization", "")})
 
     async def _stream(self, request: web.Request, how: str, rest: str) -> web.StreamResponse:

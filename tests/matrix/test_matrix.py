@@ -35,7 +35,7 @@ VERBS = [
     update a; pin b; unpin b; rename b bb;
     rename bb b; adopt /nowhere; reconcile; dedupe; gc --dry-run; gc; move a secondary --dry-run;
     move a secondary; move s primary; rm c --files --dry-run; rm c --files; rm s --files; rm b; ls;
-    doctor --fix; tiers --json
+    doctor --fix; tiers --json; stats
     """.replace("\n", " ").split(";")
 ]
 ROUTES = [
@@ -45,7 +45,11 @@ ROUTES = [
     ("GET", "/api/engines", None),
     ("GET", "/api/jobs", None),
     ("GET", "/api/doctor", None),
+    ("GET", "/api/uses", None),
+    ("GET", "/api/stats", None),
+    ("GET", "/metrics", None),
     ("GET", "/healthz", None),
+    ("GET", "/readyz", None),
     ("GET", "/hf/api/models/org/a", None),
     ("PATCH", "/api/models/a", {"pinned": True}),
     ("PATCH", "/api/models/a", {"pinned": False}),

@@ -10,7 +10,7 @@ from modelshelf.cli.errors import at_the_edge
 from modelshelf.cli.options import AsJson
 from modelshelf.units import format_duration, format_size
 
-_HEADER = ["MODEL", "STATE", "ENGINE", "MEMORY", "TIER", "BUSY", "QUEUED", "UNLOADS IN"]
+_HEADER = ["MODEL", "STATE", "ENGINE", "MEMORY", "TIER", "BUSY", "QUEUED", "TOKENS/S", "UNLOADS IN"]
 
 
 def ps(as_json: AsJson = False) -> None:
@@ -35,7 +35,7 @@ def ps(as_json: AsJson = False) -> None:
 
 def _show(found: Sequence[Mapping[str, Any]]) -> None:
     """Print engines, and why some failed."""
-    output.table(_HEADER, [_row(one) for one in found], frozenset({3, 5, 6, 7}), whole=frozenset({0}))
+    output.table(_HEADER, [_row(one) for one in found], frozenset({3, 5, 6, 7, 8}), whole=frozenset({0}))
     for one in found:
         if one["detail"]:
             output.note(f"{one['model_name']}: {one['detail']}")
@@ -50,6 +50,7 @@ def _row(one: Mapping[str, Any]) -> list[str]:
         one["cache_location"] or "",
         str(one["in_flight"]),
         str(one["queued"]),
+        "" if one["tokens_per_s"] is None else f"{one['tokens_per_s']:.1f}",
         _leaves(one),
     ]
 

@@ -40,13 +40,17 @@ class EngineStatusJson(JsonObject):
     """Seconds until the idle engine is unloaded; null if it is busy or kept for ever."""
     load_s: float | None
     """The seconds that its start took; null until it is ready."""
+    tokens_per_s: float | None
+    """How fast tokens came in its last answer that tells; null before one."""
     detail: str
     """Why it failed last, in a sentence; empty where it didn't."""
     tail: Sequence[str]
     """The last lines that the failed one wrote."""
 
     @classmethod
-    def of(cls, status: EngineStatus, cache_location: str | None) -> EngineStatusJson:
+    def of(
+        cls, status: EngineStatus, cache_location: str | None, tokens_per_s: float | None = None
+    ) -> EngineStatusJson:
         """Return what an engine has come to."""
         return cls.like(
             status,
@@ -54,6 +58,7 @@ class EngineStatusJson(JsonObject):
             engine=status.backend,
             kind=status.kind.value,
             cache_location=cache_location,
+            tokens_per_s=None if tokens_per_s is None else round(tokens_per_s, 1),
             memory_bytes=status.memory_bytes,
             keep_alive_s=None if status.keep_alive_s < 0 else status.keep_alive_s,
             unload_in_s=None if status.unload_in_s is None else round(max(0.0, status.unload_in_s), 1),

@@ -89,7 +89,7 @@ def create_app(
     app.include_router(v1.create_router(gateway))
     app.include_router(ollama_routes.create_router(gateway, shelf.services.clock))
     app.include_router(models.create_router(shelf, door))
-    app.include_router(engine_routes.create_router(shelf.services.library, gateway.engines))
+    app.include_router(engine_routes.create_router(shelf.services.library, gateway.engines, ledger))
     app.include_router(uses.create_router(shelf, ledger))
     app.include_router(metrics.create_router(shelf, gateway.engines, ledger, meters))
     app.include_router(cache.create_router(shelf, door))

@@ -15,19 +15,29 @@ from modelshelf.server.gateway.asked import keep_alive_in
 from modelshelf.server.gateway.ports import Engines
 from modelshelf.server.openapi import answers, problems
 from modelshelf.services.catalog.models import Library
+from modelshelf.services.serving.uses import Ledger
 
 MayLoad = Annotated[Load, Body(default_factory=Load)]
 _ASKING = problems(404, 413, 422, 429)
 
 
-def create_router(library: Library, engines: Engines) -> APIRouter:
-    """Return the routes over the engines of this process."""
+def create_router(library: Library, engines: Engines, ledger: Ledger) -> APIRouter:
+    """Return the routes over the engines of this process.
+
+    Args:
+        library: Where their models are.
+        engines: The engines.
+        ledger: What notes their answers.
+    """
     router = APIRouter(prefix="/api", tags=["engines"])
 
     def shown(found: list[EngineStatus]) -> list[EngineStatusJson]:
         rows = {name: library.reader.model(name) for name in {status.model_name for status in found}}
         at = {name: row.cache_location for name, row in rows.items() if row is not None}
-        return [EngineStatusJson.of(status, at.get(status.model_name)) for status in found]
+        rates = ledger.rates()
+        return [
+            EngineStatusJson.of(status, at.get(status.model_name), rates.get(status.model_name)) for status in found
+        ]
 
     @router.get("/engines", responses=answers(list[EngineStatusJson], "The models in memory, by name."))
     async def list_engines() -> Json:

@@ -49,6 +49,7 @@ class Ledger:
         self._wake, self._over = threading.Event(), threading.Event()
         self._prune_at_s = 0.0
         self._is_failing = False
+        self._rates: dict[str, float] = {}
         self._thread = threading.Thread(target=self._run, name="uses", daemon=True)
 
     def add(self, use: Callable[[], Use]) -> None:
@@ -78,8 +79,16 @@ class Ledger:
                 use = self._fresh.popleft()()
                 for tell in self._told:
                     tell(use)
+                if use.tokens_per_s is not None and use.engine:
+                    self._rates[use.model_name] = use.tokens_per_s
                 if self._keep_days:
                     self._unwritten.append(use)
+
+    def rates(self) -> dict[str, float]:
+        """Return how many tokens a second each model wrote in its last answer that tells."""
+        self.count()
+        with self._counting:
+            return dict(self._rates)
 
     def write(self) -> None:
         """Write what there is; what can't be written stays for the next time."""

@@ -124,6 +124,16 @@ def test_a_row_names_the_key(shelf: Shelf, door: Serving, engines: OneEngine) ->
     assert [row["key_name"] for row in rows if row["status"]] == ["SHELF_API_KEY"]
 
 
+def test_an_engine_says_how_fast_it_wrote(door: Serving) -> None:
+    """What is in memory is shown with the rate of its last answer that tells, and without one before."""
+    before = door.ask("GET", "/api/engines").json
+    ask(door, chat("timed 48.5"))
+    after = door.ask("GET", "/api/engines").json
+
+    assert [one["tokens_per_s"] for one in before + after] == [None, 48.5]
+    assert uses(door)[0]["tokens_per_s"] == 48.5
+
+
 def test_stats_are_of_what_was_asked(door: Serving) -> None:
     """The statistics have each model that was asked, with its tokens; an unknown name is an error that says so."""
     for _ in range(2):
