@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import logging
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from modelshelf.domain.uses import Use
 from modelshelf.errors import EngineFailed
-from modelshelf.server.log import LogFormatter, log_use
+from modelshelf.server.log import LogFormatter
 from modelshelf.services.shelf import Shelf
 from tests.fakes.hub import FakeHub
 from tests.fakes.upstream import OneEngine, upstream
@@ -141,13 +142,15 @@ def test_no_log_has_what_was_said(door: Serving, engines: OneEngine, log: Kept) 
     assert [line for line in [*log.lines, rows] if SECRET in line] == []
 
 
-def test_a_line_is_for_collectors_alone(log: Kept) -> None:
-    """A log for people has no line for each request."""
-    logger = logging.getLogger("modelshelf.requests")
-    logger.setLevel(logging.WARNING)
-    try:
-        log_use(Use("smol", "embeddings", 0.0, 1.0, 200))
-    finally:
-        logger.setLevel(logging.NOTSET)
+@pytest.mark.parametrize("as_json", [True, False], ids=["json", "text"])
+def test_a_line_is_for_collectors_alone(as_json: bool) -> None:
+    """A log of JSON has a line for each request to a model, and one for people has none."""
+    code = (
+        "from modelshelf.domain.uses import Use; from modelshelf.server.log import log_use, start_logging;"
+        f"start_logging(as_json={as_json}); log_use(Use('smol', 'embeddings', 0.0, 1.0, 200))"
+    )
 
-    assert log.lines == []
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+    assert done.returncode == 0
+    assert [json.loads(line)["event"] for line in done.stderr.splitlines()] == (["request"] if as_json else [])
