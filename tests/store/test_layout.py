@@ -123,3 +123,4 @@ def test_a_unit_of_the_user_lies_where_systemd_looks() -> None:
 def test_what_is_no_repository_has_one_lock() -> None:
     """Bytes outside any repository have one lock, beside those of the repositories."""
     assert BASE.things_lock == Path("/mnt/fast/modelshelf/locks/things.lock")
+    assert BASE.views_lock == Path("/mnt/fast/modelshelf/locks/views.lock")

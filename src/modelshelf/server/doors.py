@@ -58,12 +58,12 @@ class PathDoor:
         self._check(path, [*self._bases(), *usual])
 
     def check_view(self, root: str) -> None:
-        """Raise unless a request may make a view in a folder: where the programs look, or below the roots.
+        """Raise unless a request may make a view in a folder: a base, where the programs look, or below the roots.
 
         Raises:
             Denied: A request may not name it.
         """
-        self._check(root, [str(Path(place).expanduser()) for place in USUAL_ROOTS.values()])
+        self._check(root, [*self._bases(), *(str(Path(place).expanduser()) for place in USUAL_ROOTS.values())])
 
     def _bases(self) -> list[str]:
         return [*(tier.base for tier in self._tiers.all()), *self._mapped()]

@@ -169,6 +169,8 @@ class Views:
         if why := self._why_left_alone(view):
             return why
         plan = self._plan(view, placed)
+        if plan.is_true:
+            return status_of(view, placed.holding(view), plan)
         folder.carry_out(self._base, view, plan)
         return self._status(plan.after or view, placed)
 
