@@ -8,7 +8,7 @@ import pytest
 
 from modelshelf.domain.job_params import OldCopy, params_of
 from modelshelf.domain.jobs import UNFINISHED
-from modelshelf.domain.models import FileEntry, ModelRow, Registration
+from modelshelf.domain.models import FileEntry, Mirrored, ModelRow, Registration
 from modelshelf.domain.names import BasePath, CommitHash, RepoId
 from modelshelf.domain.sidecars import Sidecar
 from modelshelf.registry.registry import Registry
@@ -123,3 +123,23 @@ def test_a_model_that_is_forgotten_can_leave_a_job_behind(registry: Registry, ro
 
     [job] = registry.jobs()
     assert (job.kind, job.model_name, job.model_id) == ("delete_old_copy", "m", None)
+
+
+def test_what_clients_brought_is_told_apart(registry: Registry, row: ModelRow) -> None:
+    """A repository is open or gated as its mirrored models are, and neither where a person registered it as well."""
+    wanted = Registration("x", "Org/X", "primary", mirrored=Mirrored.OPEN)
+    mirrored = registry.add_model(wanted, "/fast")
+    registry.add_model(replace(wanted, model_name="too", hf_path=REPO, mirrored=Mirrored.GATED), "/fast")
+    registry.set_manifest(mirrored, NEW, FILES)
+
+    registry.placements.grow(mirrored.id, ["b.txt"], 3, "5:6")
+
+    (grown,) = registry.models(repo_id="Org/X")
+    assert (grown.complete, grown.allow_patterns, grown.size_bytes, grown.signature) == (True, ("b.txt",), 3, "5:6")
+    assert registry.placements.mirrored() == {"org/x": Mirrored.OPEN, REPO: Mirrored.NO}
+    assert [one.model_name for one in registry.placements.mirrored_on("primary")] == ["too", "x"]
+    assert [one[0] for one in registry.placements.by_last_use("primary", mirrored=True)] == ["Org/X"]
+    assert len(registry.placements.by_last_use("primary")) == 2
+
+    registry.placements.close_mirrored("org/x")
+    assert registry.placements.mirrored()["org/x"] is Mirrored.GATED

@@ -45,6 +45,8 @@ class Candidate:
     """How long its last load took, in seconds; None if none was measured."""
     on_hub: bool = False
     """Whether the hub was asked and still has this commit; if not, it is never deleted."""
+    mirrored: bool = False
+    """Whether only clients' requests at `/hf` brought it, and no person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +186,17 @@ def plan_deletion(
     ours = [c for c in candidates if c.model_id not in protect]
     reasons = [(c, (*_reasons(c, marks, now_s), *(() if c.on_hub else (ONLY_COPY,)))) for c in ours]
     return _plan(_Ask(need_bytes, room, location), reasons, marks)
+
+
+def leaving_first(
+    need_bytes: int, room: Room, candidates: Iterable[Candidate], marks: Watermarks, now_s: float
+) -> tuple[Candidate, ...]:
+    """Return which mirrored placements are deleted before any other leaves: as many as needed, or all that may.
+
+    Like every deletion it takes only what the hub still has. The arguments are those of `plan_eviction`.
+    """
+    idle = [c for c in candidates if c.mirrored and c.on_hub and not _reasons(c, marks, now_s)]
+    return _choose(_targets(_Ask(need_bytes, room, PRIMARY), marks)[-1], idle)
 
 
 def is_enough(

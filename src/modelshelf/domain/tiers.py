@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from modelshelf.domain.disks import Capabilities
 from modelshelf.domain.names import BasePath
@@ -130,6 +130,14 @@ class Room:
         if self.limit_bytes is not None:
             by_limit = self.limit_bytes - self.usage_bytes - self.reserved_bytes
         return max(0, min(by_disk, by_limit))
+
+    def without(self, freed_bytes: int) -> Room:
+        """Return the numbers once so many bytes are deleted.
+
+        >>> Room(10, 8, 0, 5, 0).without(3)
+        Room(limit_bytes=10, usage_bytes=5, reserved_bytes=0, free_bytes=8, reserved_on_disk_bytes=0)
+        """
+        return replace(self, usage_bytes=self.usage_bytes - freed_bytes, free_bytes=self.free_bytes + freed_bytes)
 
 
 def outstanding(before: Mapping[int, int], now: Mapping[int, int]) -> int:

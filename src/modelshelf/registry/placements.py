@@ -77,15 +77,20 @@ class Placements:
             job = sa.insert(jobs).values(**new_deletion(name, old_copy, cause)).returning(jobs.c.id)
             return int(connection.execute(job).scalar_one())
 
-    def by_last_use(self, cache_location: str) -> list[tuple[str, str, float]]:
+    def by_last_use(self, cache_location: str, *, mirrored: bool = False) -> list[tuple[str, str, float]]:
         """Return when whole models of a location, or of a custom one, were used or came: those used last come last.
 
         Each is a repository, a commit, and the seconds since 1970; a snapshot comes again where its models differ.
+
+        Args:
+            cache_location: The location.
+            mirrored: Only those that clients' requests brought.
         """
         used = sa.func.coalesce(sa.func.nullif(models.c.last_used_at, 0), models.c.arrived_at)
         here = models.c.cache_location.in_((cache_location, CUSTOM))
         query = sa.select(models.c.hf_path, models.c.commit_hash, used.label("used_at")).distinct()
         query = query.where(models.c.complete, models.c.commit_hash.is_not(None), here).order_by("used_at")
+        query = query.where(models.c.mirrored != Mirrored.NO) if mirrored else query
         with self._engine.connect() as connection:
             return [(repo_id, commit_hash, used_at) for repo_id, commit_hash, used_at in connection.execute(query)]
 

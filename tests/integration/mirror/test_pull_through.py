@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from modelshelf.domain.jobs import DONE
+from modelshelf.domain.references import parse_reference
+from modelshelf.services.lifecycle.register import registration
 from modelshelf.services.shelf import Shelf
 from tests.fakes.hub import FakeHub
 from tests.invariants import violations
@@ -282,3 +284,28 @@ def test_a_key_and_a_token_go_together(shelf: Shelf, hub: FakeHub, gated: str, c
         finished(shelf)
 
     assert not [request for request in hub.requests if key in request.headers.get("authorization", "")]
+
+
+@pytest.mark.parametrize("on_full", ["demote", "refuse"])
+def test_a_mirrored_model_leaves_before_a_registered_one(home: Home, hub: FakeHub, commit: str, on_full: str) -> None:
+    """A pull that needs room deletes a mirrored model, also where nothing is demoted, and leaves a colder own one."""
+    hub.add_repo("a/own", {"model.safetensors": random_bytes(9 * MIB)})
+    hub.add_repo("a/big", {"model.safetensors": random_bytes(12 * MIB)})
+    limits = {"PRIMARY_CACHE_LIMIT_GB": "0.027", "SHELF_MIRROR_SHARE": "0.5", "ON_FULL": on_full}
+    with home.open(SHELF_MIRROR="on", **limits) as shelf:
+        shelf.register("own", "a/own")
+        shelf.pull("own")
+        with serving(shelf) as mirror:
+            assert mirror.ask("GET", MODEL).status == 200
+            finished(shelf)
+        plan = shelf.services.registrar.plan(registration("big", parse_reference("a/big")))
+        assert plan.makes_room is not None
+        assert [victim.model_name for victim in plan.makes_room.victims] == ["name-mirror"]
+        shelf.register("big", "a/big")
+        shelf.pull("big")
+
+        assert {model.model_name: model.cache_location for model in shelf.models()} == {
+            "own": "primary",
+            "big": "primary",
+        }
+        assert violations(shelf) == []

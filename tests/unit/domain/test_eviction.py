@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelshelf.domain.eviction import Candidate, EvictionPlan, Watermarks, is_enough, plan_deletion, plan_eviction
+from modelshelf.domain.eviction import (
+    Candidate,
+    EvictionPlan,
+    Watermarks,
+    is_enough,
+    leaving_first,
+    plan_deletion,
+    plan_eviction,
+)
 from modelshelf.domain.tiers import Room
 from modelshelf.errors import BadInput, Conflict, OutOfSpace, ShelfError
 from modelshelf.units import GB
@@ -498,3 +506,21 @@ def test_the_hottest_victim_is_as_cold_as_can_be(
     colder = [c for c in models if may_leave(c, marks, delete=False) and c.last_used_at < hottest_s]
 
     assert sum(c.free_bytes for c in colder) < plan.target_bytes
+
+
+def test_mirrored_models_leave_first_as_far_as_needed() -> None:
+    """Of mirrored placements the coldest leave until it fits; the pinned, and those that the hub lost, stay."""
+    facts = {"mirrored": True}
+    found = [
+        model("own", 50, 0),
+        model("cold", 5, 1, **facts),
+        model("pinned", 5, 2, pinned=True, **facts),
+        model("lost", 5, 3, on_hub=False, **facts),
+        model("warm", 5, 4, **facts),
+        model("hot", 5, 5, **facts),
+    ]
+
+    def leaving(need: int) -> list[str]:
+        return [one.model_name for one in leaving_first(need * GB, room(80), found, Watermarks(), NOW_S)]
+
+    assert [leaving(need) for need in (20, 24, 27, 90)] == [[], ["cold"], ["cold", "warm"], ["cold", "warm", "hot"]]

@@ -34,14 +34,22 @@ class Coldest:
         library: The models as they are.
         tier: The tier.
         ask: What is still to be found out about a placement that was measured.
+        mirrored: Only those that clients' requests brought.
     """
 
     def __init__(
-        self, registry: Registry, library: Library, tier: Tier, ask: Callable[[Candidate], Candidate] = lambda c: c
+        self,
+        registry: Registry,
+        library: Library,
+        tier: Tier,
+        ask: Callable[[Candidate], Candidate] = lambda c: c,
+        *,
+        mirrored: bool = False,
     ) -> None:
         self.known: list[Candidate] = []
         """Those that were measured, the coldest of all."""
         self._registry, self._library, self._tier, self._ask = registry, library, tier, ask
+        self._mirrored = mirrored
         self._leased = {lease.model_id for lease in holding(registry, library.tiers, tier.base)}
         self._left = self._measured()
         self._blobs: dict[int, Set[tuple[int, int]]] = {}
@@ -58,7 +66,7 @@ class Coldest:
 
     def _measured(self) -> Iterator[list[Candidate]]:
         """Yield what was used last at the same time, measured: of those the largest is the coldest."""
-        placed = self._registry.placements.by_last_use(self._tier.location)
+        placed = self._registry.placements.by_last_use(self._tier.location, mirrored=self._mirrored)
         alike = (list(dict.fromkeys(group)) for _, group in groupby(placed, key=lambda one: one[-1]))
         for groups in _batches(alike):
             rows = self._registry.models_of({repo_id for group in groups for repo_id, *_ in group})
@@ -87,6 +95,7 @@ class Coldest:
             pinned=any(row.pinned for row in rows),
             leased=any(row.id in self._leased for row in rows),
             busy=any(_is_busy(row) for row in rows),
+            mirrored=all(row.mirrored for row in rows),
         )
 
     def _free_bytes(self, rows: Sequence[ModelRow], of_repo: Sequence[ModelRow]) -> int:

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Set
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from modelshelf.domain.eviction import Candidate, EvictionPlan, Watermarks, is_enough, plan_deletion, plan_eviction
+from modelshelf.domain.eviction import (
+    Candidate,
+    EvictionPlan,
+    Watermarks,
+    is_enough,
+    leaving_first,
+    plan_deletion,
+    plan_eviction,
+)
 from modelshelf.domain.job_params import MoveParams, params_of
 from modelshelf.domain.jobs import QUEUED, RUNNING, Cause, Job, JobKind
 from modelshelf.domain.models import State
@@ -20,7 +28,7 @@ from modelshelf.registry.registry import Registry
 from modelshelf.services.catalog.models import Library
 from modelshelf.services.jobs.runner import JobRunner
 from modelshelf.services.space.coldest import Coldest
-from modelshelf.services.space.delete_old_copy import OldCopyDeleter
+from modelshelf.services.space.delete_old_copy import OldCopyDeleter, old_copy
 from modelshelf.services.space.enqueue_move import enqueue_move
 from modelshelf.services.space.reservations import Admission, Reservation
 from modelshelf.services.space.tiers import TierService
@@ -153,12 +161,37 @@ class RoomMaker:
             raise with_holders(err, need_bytes, self.admission.elsewhere(tier)) from err
 
     def _plan(self, tier: Tier, room: Room, need_bytes: int, model_id: int) -> EvictionPlan | None:
+        """Plan with the mirrored models that leave first, and with others if those aren't enough."""
+        first = self._leaving_first(tier, room, need_bytes, model_id)
+        if not first:
+            return self._plan_others(tier, room, need_bytes, {model_id})
+        freed_bytes = sum(victim.free_bytes for victim in first)
+        room = room.without(freed_bytes)
+        rest = EvictionPlan((), 0, need_bytes, 0)
+        if need_bytes > room.headroom_bytes:
+            others = self._plan_others(tier, room, need_bytes, {model_id, *(victim.model_id for victim in first)})
+            if others is None:
+                return None
+            rest = others
+        return replace(rest, victims=(*first, *rest.victims), free_bytes=rest.free_bytes + freed_bytes)
+
+    def _leaving_first(self, tier: Tier, room: Room, need_bytes: int, model_id: int) -> tuple[Candidate, ...]:
+        mirrored = Coldest(self.registry, self.library, tier, self._with_hub, mirrored=True)
+        marks, now_s = self.policy.marks.at_once(), self.clock.now()
+        enough = partial(is_enough, need_bytes, room, marks=marks, now_s=now_s, protect={model_id}, only_from_hub=True)
+        found = [one for one in mirrored.measure(enough) if one.model_id != model_id]
+        if found:
+            opened = open_files.opened()
+            found = [one for one in found if not mirrored.is_open(one, opened)]
+        return leaving_first(need_bytes, room, found, marks, now_s)
+
+    def _plan_others(self, tier: Tier, room: Room, need_bytes: int, protect: Set[int]) -> EvictionPlan | None:
         if tier.location == PRIMARY and self.policy.demote and self._takes_more(self.tiers.settings.secondary):
             assert self.tiers.settings.secondary is not None
             same_disk = self._device(tier) == self._device(self.tiers.settings.secondary)
-            return self._plan_demotion(tier, room, need_bytes, model_id, same_disk=same_disk)
+            return self._plan_demotion(tier, room, need_bytes, protect, same_disk=same_disk)
         if tier.location == SECONDARY and self.policy.remove_unpinned:
-            marks, now_s, protect = self.policy.marks.at_once(), self.clock.now(), {model_id}
+            marks, now_s = self.policy.marks.at_once(), self.clock.now()
             enough = partial(is_enough, need_bytes, room, marks=marks, now_s=now_s, protect=protect, only_from_hub=True)
             candidates = Coldest(self.registry, self.library, tier, self._with_hub).measure(enough)
             return plan_deletion(need_bytes, room, candidates, marks, now_s, protect=protect)
@@ -184,11 +217,11 @@ class RoomMaker:
         return Coldest(self.registry, self.library, tier).measure(enough)
 
     def _plan_demotion(
-        self, tier: Tier, room: Room, need_bytes: int, model_id: int, *, same_disk: bool
+        self, tier: Tier, room: Room, need_bytes: int, protect: Set[int], *, same_disk: bool
     ) -> EvictionPlan:
         """Plan until no victim has an open file, and the secondary's file system can hold all of them."""
         coldest, opened = Coldest(self.registry, self.library, tier), open_files.opened()
-        marks, now_s, protect = self.policy.marks.at_once(), self.clock.now(), {model_id}
+        marks, now_s = self.policy.marks.at_once(), self.clock.now()
         enough = partial(is_enough, need_bytes, room, marks=marks, now_s=now_s, protect=protect)
         assert self.tiers.settings.secondary is not None
         any_may = self.tiers.holds_anything(self.tiers.settings.secondary) and not self.registry.damage()
@@ -241,7 +274,9 @@ class RoomMaker:
             names = [victim.model_name, *self._twins(tier, victim)]
             _log.info("making_room", extra={"tier": tier.location, "models": names, "free_bytes": victim.free_bytes})
             for name in names:
-                if tier.location == PRIMARY:
+                if victim.mirrored and victim.on_hub:
+                    self._drop(tier, name)
+                elif tier.location == PRIMARY:
                     self._demote(name, cause)
                 else:
                     self._evict(tier, name, cause)
@@ -276,6 +311,15 @@ class RoomMaker:
             if other.commit_hash == row.commit_hash and self.library.base_of(other) == tier.base
         ]
         return [name for name in same if name != victim.model_name]
+
+    def _drop(self, tier: Tier, model_name: str) -> None:
+        """Remove a mirrored model that the hub still has: nobody registered it, and the next client brings it again."""
+        row = self.registry.model(model_name)
+        if row is not None:
+            base, files = Base(Path(tier.base)), self.library.files(row)
+            left = old_copy(self.tiers.settings, base, row.hf_path, row.commit_hash, files)
+            self.registry.delete_model(row.id, left)
+            self.runner.settle(JobKind.DELETE_OLD_COPY)
 
     def _evict(self, tier: Tier, model_name: str, cause: Cause) -> None:
         """Delete the files of a model that the hub still has; the model stays registered and can be pulled again."""
