@@ -309,3 +309,61 @@ def test_a_mirrored_model_leaves_before_a_registered_one(home: Home, hub: FakeHu
             "big": "primary",
         }
         assert violations(shelf) == []
+
+
+def test_a_hub_that_was_away_goes_on_where_it_was(mirror: Serving, shelf: Shelf, hub: FakeHub, commit: str) -> None:
+    """A client whose file the hub breaks off gets the rest on the same connection once the hub is back."""
+    hub.pause(after_bytes=4 * MIB)
+    with mirror.connect(timeout_s=DEADLINE_S) as connection:
+        connection.sendall(f"GET {MODEL} HTTP/1.1\r\nHost: {mirror.host}\r\nConnection: close\r\n\r\n".encode())
+        received = bytearray()
+        while len(received) < 3 * MIB + 1000:
+            received += connection.recv(1 << 16)
+        hub.stop()
+        hub.requests.clear()
+        hub.resume()
+        hub.start()
+        received += read_all(connection)
+
+    assert bytes(received).partition(b"\r\n\r\n")[2] == WEIGHTS
+    assert not [request for request in hub.requests if (request.range or "").startswith("bytes=0-")]
+
+
+def test_a_killed_server_goes_on_without_a_client(home: Home, hub: FakeHub, commit: str) -> None:
+    """What a client of a server that was killed had asked for is fetched by the next server, from where it was."""
+    hub.pause(after_bytes=4 * MIB)
+    with home.serve(SHELF_MIRROR="on") as first:
+        where = Serving(int(first.url.rpartition(":")[2]))
+        with where.connect(timeout_s=DEADLINE_S) as connection:
+            connection.sendall(f"GET {MODEL} HTTP/1.1\r\nHost: {where.host}\r\n\r\n".encode())
+            received = 0
+            while received < 3 * MIB + 1000:
+                received += len(connection.recv(1 << 16))
+            first.process.kill()
+    hub.requests.clear()
+    hub.resume()
+    with home.serve(SHELF_MIRROR="on") as second:
+        model = second.wait_for_state("name-mirror", "ready")
+
+        assert (model["mirrored"], model["allow_patterns"]) == (True, ["model.safetensors"])
+        assert second.ask("HEAD", MODEL).status == 200
+    assert not [request for request in hub.requests if (request.range or "").startswith("bytes=0-")]
+
+
+def test_a_branch_that_moved_is_followed(home: Home, hub: FakeHub, commit: str) -> None:
+    """A later question for `main` gives the hub's new commit, and the old one is still here under its hash."""
+    config = "/hf/Org/Name/resolve/{}/config.json"
+    with home.open(SHELF_MIRROR="on") as shelf, serving(shelf) as mirror:
+        assert mirror.ask("GET", config.format("main")).body == FILES["config.json"]
+        finished(shelf)
+    newer = hub.add_repo("Org/Name", {"config.json": b"new"})
+    with home.open(SHELF_MIRROR="on") as shelf, serving(shelf) as mirror:
+        assert mirror.ask("GET", config.format("main")).body == b"new"
+        finished(shelf)
+        hub.stop()
+        assert [mirror.ask("GET", config.format(at)).body for at in (commit, newer, "main")] == [
+            FILES["config.json"],
+            b"new",
+            b"new",
+        ]
+        assert violations(shelf) == []
