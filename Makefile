@@ -56,6 +56,10 @@ test-filesystems: .venv/test.stamp ## Move models between loop-mounted ext4, xfs
 test-fuzz: .venv/test.stamp ## Send 500 requests of every kind to every route of the API (half an hour)
 	SHELF_FUZZ=500 $(BIN)/pytest --timeout=7200 tests/hostile/test_api_fuzz.py
 
+.PHONY: test-gpu
+test-gpu: .venv/test.stamp ## Run engines on the GPU: transformers serve, and vLLM where it is (needs nvidia-smi)
+	SHELF_GPU=1 $(BIN)/pytest --timeout=1200 tests/e2e/test_gpu.py
+
 MINUTES ?= 60
 
 .PHONY: soak
