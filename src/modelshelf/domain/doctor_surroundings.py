@@ -11,6 +11,7 @@ from modelshelf.domain.doctor_report import Diagnosis, Severity
 from modelshelf.domain.tiers import PRIMARY, Tier
 from modelshelf.domain.tool_environment import ENGINE_PACKAGES, ToolFolder
 from modelshelf.domain.unadopted import Unadopted
+from modelshelf.domain.views import ViewState, ViewStatus
 
 _ERROR, _WARNING, _INFO, _OK = Severity
 
@@ -37,6 +38,20 @@ def of_unadopted(found: Unadopted) -> Iterator[Diagnosis]:
     if found.models:
         detail = f"{found.where}, and not in the library."
         yield Diagnosis(_INFO, "tool", detail, found.command, found.path, found.size_bytes)
+
+
+_OF_VIEWS = {ViewState.AWAY: _INFO, ViewState.FOREIGN: _INFO}
+"""How bad a view is that isn't true; a warning for the others."""
+
+
+def of_views(views: Sequence[ViewStatus]) -> Iterator[Diagnosis]:
+    """Yield views that aren't as they should be."""
+    for status in views:
+        kind, root = status.view.kind, status.view.root
+        if status.state is not ViewState.TRUE:
+            detail = f"The view {kind} in {root} is {status.state}. {status.detail}"
+            command = "" if status.state is ViewState.AWAY else f"shelf view sync {kind} {shlex.quote(root)}"
+            yield Diagnosis(_OF_VIEWS.get(status.state, _WARNING), "tool", detail, command, root)
 
 
 @dataclass(frozen=True, slots=True)

@@ -343,3 +343,23 @@ def test_image_models_go_where_their_tensors_say(library: Shelf, hub: FakeHub, r
     add(library, root, kind=ViewKind.COMFYUI)
 
     assert list(links_of(root)) == ["checkpoints/org/image/sd.safetensors"]
+
+
+def test_ten_programs_read_one_copy(library: Shelf, home: Home) -> None:
+    """With a view for each of ten programs a model is on the disk once, and all of them follow its move."""
+    kinds = [kind for kind in ViewKind if kind not in (ViewKind.COMFYUI, ViewKind.A1111)]
+    assert len(kinds) == 10
+    for kind in kinds:
+        place = home.primary if kind is ViewKind.CACHE_DIR else home.root / "programs" / kind
+        add(library, ViewRoot(str(place)), "m", kind=kind)
+    made = list(scan.walk_files(home.root / "programs"))
+    assert all(path.is_symlink() or path.stat().st_size < 2000 for path in made)
+
+    library.move("m", "secondary")
+
+    assert {status.state for status in library.services.views.all()} == {ViewState.TRUE}
+    for path in made:
+        if path.is_symlink():
+            assert home.secondary in path.resolve(strict=True).parents
+        else:
+            assert str(home.primary / "hub") not in path.read_text()

@@ -8,6 +8,8 @@ from dataclasses import replace
 import pytest
 import yaml
 
+from modelshelf.domain.doctor_report import Severity
+from modelshelf.domain.doctor_surroundings import of_views
 from modelshelf.domain.gguf import GgufHeader
 from modelshelf.domain.names import BasePath, Digest, FilePath, ModelName, RepoId, ViewRoot
 from modelshelf.domain.view_images import PARTS, part_of
@@ -27,6 +29,7 @@ from modelshelf.domain.views import (
     ViewModel,
     ViewPlan,
     ViewState,
+    ViewStatus,
     kind_of,
     paths_of,
     plan_view,
@@ -317,6 +320,20 @@ def test_a_view_takes_what_was_chosen() -> None:
     """A view takes all models, or those that were chosen for it."""
     assert EMPTY.takes(N)
     assert [replace(EMPTY, models=(M,)).takes(name) for name in (M, N)] == [True, False]
+
+
+def test_the_doctor_names_views_that_are_not_true() -> None:
+    """The doctor says nothing of a true view, and names the command for another one unless its folder is away."""
+    found = list(of_views([ViewStatus(EMPTY, state, "Why.") for state in ViewState]))
+
+    sync = "shelf view sync folder /home/me/x"
+    assert {one.detail.split(" is ")[1]: (one.severity, one.command) for one in found} == {
+        "stale. Why.": (Severity.WARNING, sync),
+        "blocked. Why.": (Severity.WARNING, sync),
+        "away. Why.": (Severity.INFO, ""),
+        "foreign. Why.": (Severity.INFO, sync),
+        "failed. Why.": (Severity.WARNING, sync),
+    }
 
 
 def test_only_known_kinds() -> None:

@@ -25,6 +25,7 @@ from modelshelf.domain.doctor_surroundings import (
     of_token,
     of_tools,
     of_unadopted,
+    of_views,
 )
 from modelshelf.domain.job_params import GcParams
 from modelshelf.domain.models import State
@@ -90,6 +91,7 @@ class Doctor:
             ("environment", lambda: conflicts(self.environ, self.bases.tiers.primary.base)),
             ("tool", self._tools),
             ("tool", self._unadopted),
+            ("tool", self._views),
             ("token", lambda: of_token(self._token())),
             ("hub", self._hub),
             ("engine", lambda: of_engines(engines(), sys.executable)),
@@ -210,6 +212,9 @@ class Doctor:
 
     def _unadopted(self) -> Iterator[Diagnosis]:
         yield from of_unadopted(unadopted(Path(hf_home(self.environ)[0]), self.bases.look.models, DEFAULT_PATH))
+
+    def _views(self) -> Iterator[Diagnosis]:
+        yield from of_views(self.bases.shelf.services.views.all() if self.bases.shelf is not None else ())
 
     def _token(self) -> TokenFacts:
         path = token_path(self.environ)
